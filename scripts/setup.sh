@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Everything that a fresh Debian 12 or Ubuntu machine lacks for building and running histokin.
+#
+#   scripts/setup.sh            system packages, OpenSlide, libclang, libtorch, ImageNet weights
+#   CUDA=1 scripts/setup.sh     take the CUDA build of libtorch, whatever the machine
+#   CUDA=0 scripts/setup.sh     take the CPU build, even where there is an NVIDIA driver
+#
+# Each step looks first whether its work is done already, so that a second run takes well under a second.
+# Nothing outside third_party/ is written, apart from system packages (as root or through sudo).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[[ $(uname -sm) == "Linux x86_64" ]] || {
+  echo "set-up supports Linux on x86-64; this is $(uname -sm)." >&2
+  echo "Elsewhere, install OpenSlide 4, libclang and libtorch 2.13 by hand and point .cargo/config.toml at them." >&2
+  exit 1
+}
+
+system_packages() {
+  local wanted=(
+    g++ make pkg-config python3 python3-pip                     # build
+    libvulkan1 mesa-vulkan-drivers libegl1 libgl1-mesa-dri      # drawing
+    libxkbcommon0 libxkbcommon-x11-0 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxcb-xkb1 libwayland-client0
+    xvfb xauth                                                  # the window under test
+  )
+  # Only Debian's family is asked; elsewhere the compiler and the loader name what is missing.
+  command -v dpkg-query >/dev/null || return 0
+  local missing=() installed
+  installed=" $(dpkg-query -W -f='${db:Status-Abbrev}:${Package} ' "${wanted[@]}" 2>/dev/null || true)"
+  for package in "${wanted[@]}"; do
+    [[ $installed == *"ii :$package "* ]] || missing+=("$package")
+  done
+  # A python3 with pip from another source than the system's serves as well.
+  if python3 -m pip --version >/dev/null 2>&1; then
+    missing=($(printf '%s\n' "${missing[@]}" | grep -vx -e python3 -e python3-pip || true))
+  fi
+  [[ ${#missing[@]} -eq 0 ]] && return 0
+  local as_root=()
+  if [[ $(id -u) -ne 0 ]]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+      as_root=(sudo)
+    elif command -v sudo >/dev/null && [[ -t 0 ]]; then
+      as_root=(sudo)
+    else
+      echo "missing system packages: ${missing[*]}" >&2
+      echo "install them with:  apt-get install ${missing[*]}" >&2
+      exit 1
+    fi
+  fi
+  echo "installing system packages: ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+rust_toolchain() {
+  command -v cargo >/dev/null && return 0
+  [[ -x $HOME/.cargo/bin/cargo ]] && return 0
+  echo "Rust is missing: install it with rustup (https://rustup.rs), then run this again." >&2
+  exit 1
+}
+
+# Wheels of one component, checked against their pinned hashes, unpacked by scripts/unpack_wheels.py
+# into third_party/<folder>; the folder appears only when it is whole.
+component() (
+  local name=$1 folder=third_party/$2 pins=scripts/wheels/$1.txt
+  local stamp; stamp="$name $(cksum < "$pins") $(cksum < scripts/unpack_wheels.py)"
+  [[ -f $folder/.complete && $(<"$folder/.complete") == "$stamp" ]] && return 0
+  echo "fetching $name ..."
+  mkdir -p third_party
+  local tmp; tmp=$(mktemp -d third_party/.unpack.XXXXXX)
+  trap 'rm -rf "$tmp"' EXIT
+  # One fixed platform, whatever Python runs pip: only the libraries inside the wheels are used.
+  local target=(--only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 --abi abi3 --abi none --platform any)
+  local v; for v in $(seq 28 -1 5); do target+=(--platform "manylinux_2_${v}_x86_64"); done
+  target+=(--platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64)
+  python3 -m pip --disable-pip-version-check download --quiet --no-cache-dir --no-deps \
+    "${target[@]}" --require-hashes -r "$pins" -d "$tmp/wheels"
+  python3 scripts/unpack_wheels.py "$name" "$tmp/wheels" "$tmp/out"
+  echo "$stamp" > "$tmp/out/.complete"
+  rm -rf "$folder"
+  mv "$tmp/out" "$folder"
+  echo "$name is in $folder ($(du -sh "$folder" | cut -f1))"
+)
+
+system_packages
+rust_toolchain
+component openslide openslide
+component libclang libclang
+component weights ../models/weights
+flavour=cpu
+if [[ ${CUDA:-auto} == 1 || ( ${CUDA:-auto} == auto && -e /proc/driver/nvidia/version ) ]]; then flavour=cuda; fi
+component "libtorch-$flavour" libtorch

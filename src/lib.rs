@@ -1,0 +1,29 @@
+//! histokin shows a whole-slide image and, under the cursor, where else in the archive the same tissue
+//! stands.
+//!
+//! The modules stand in the order in which data passes through the program:
+//!
+//! ```text
+//! slide → tile grid → tissue → stain → encoder → descriptors → index → query → highlight
+//! ```
+//!
+//! [`pipeline`] composes these steps; the command line ([`cli`]), the workers and the tests all call it.
+//! [`session`] holds all state of the running program and knows neither threads nor screen; [`workers`]
+//! are its named threads, and [`ui`] draws it.
+
+pub mod geometry;
+pub mod slide;
+pub mod tiling;
+pub mod tissue;
+pub mod stain;
+pub mod encoder;
+pub mod descriptors;
+pub mod index;
+pub mod query;
+pub mod project;
+pub mod pipeline;
+pub mod session;
+pub mod workers;
+pub mod cli;
+#[cfg(feature = "gui")]
+pub mod ui;

@@ -1,0 +1,150 @@
+//! The grid of tiles laid over a slide: how large a tile is in level-0 pixels, and where each one lies.
+
+use fast_image_resize as fir;
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::geometry::{Downsample, Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
+use crate::slide::{SlideError, SlideInfo, SlideSource};
+
+/// How slides are cut into tiles: the encoder's input size and the resolution it wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TileSettings {
+    /// Edge of a tile in the pixels that the encoder sees.
+    pub tile_px: u32,
+    /// Resolution that the encoder sees, µm per pixel.
+    pub mpp: f64,
+}
+
+impl Default for TileSettings {
+    /// 224 × 224 px at 1.0 µm/px (10×): a field of 224 µm.
+    fn default() -> Self {
+        Self { tile_px: 224, mpp: 1.0 }
+    }
+}
+
+/// Position of a tile in its grid, counted row by row from the top left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TileIndex(pub u32);
+
+/// A regular grid of square, non-overlapping tiles from the slide's top-left corner. Only tiles that lie
+/// wholly on the slide belong to it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TileGrid {
+    /// Edge of a tile in the pixels that the encoder sees.
+    pub tile_px: u32,
+    /// Edge of a tile in level-0 pixels.
+    pub tile_level0: u32,
+    /// Resolution at which tiles are really read, µm per pixel: the wanted one, or the slide's own where
+    /// the slide is coarser.
+    pub effective_mpp: f64,
+    pub columns: u32,
+    pub rows: u32,
+}
+
+impl TileGrid {
+    /// Lay the grid over `slide`.
+    ///
+    /// # Errors
+    /// [`SlideError::NotCalibrated`] when the slide's pixel size is unknown.
+    pub fn new(slide: &SlideInfo, settings: TileSettings) -> Result<Self, SlideError> {
+        let slide_mpp: MicronsPerPixel = slide.require_mpp()?;
+        let effective_mpp = settings.mpp.max(slide_mpp.mean());
+        let tile_level0 =
+            (f64::from(settings.tile_px) * effective_mpp / slide_mpp.mean()).round().max(1.0) as u32;
+        Ok(Self {
+            tile_px: settings.tile_px,
+            tile_level0,
+            effective_mpp,
+            columns: slide.width() / tile_level0,
+            rows: slide.height() / tile_level0,
+        })
+    }
+
+    /// Whether the slide is coarser than what was asked for, so that tiles show a wider field.
+    pub fn is_coarser_than(&self, settings: TileSettings) -> bool {
+        self.effective_mpp > settings.mpp * 1.01
+    }
+
+    /// Number of tiles in the grid.
+    pub fn len(&self) -> u32 {
+        self.columns * self.rows
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Level-0 pixels that the tile covers.
+    pub fn rect(&self, tile: TileIndex) -> Level0Rect {
+        let (row, column) = (tile.0 / self.columns, tile.0 % self.columns);
+        Level0Rect::new(
+            i64::from(column) * i64::from(self.tile_level0),
+            i64::from(row) * i64::from(self.tile_level0),
+            self.tile_level0,
+            self.tile_level0,
+        )
+    }
+
+    /// The tile under a level-0 position, if the grid reaches there.
+    pub fn tile_at(&self, point: Level0Point) -> Option<TileIndex> {
+        if self.is_empty() || point.x < 0.0 || point.y < 0.0 {
+            return None;
+        }
+        let column = (point.x / f64::from(self.tile_level0)) as u32;
+        let row = (point.y / f64::from(self.tile_level0)) as u32;
+        (column < self.columns && row < self.rows).then(|| TileIndex(row * self.columns + column))
+    }
+
+    /// Every tile of the grid, row by row.
+    pub fn tiles(&self) -> impl Iterator<Item = TileIndex> + use<> {
+        (0..self.len()).map(TileIndex)
+    }
+}
+
+/// Read the pixels under `rect`, resampled to `out_px` × `out_px`, from the coarsest stored level that is
+/// fine enough. Transparent parts become white, the colour of empty glass.
+///
+/// # Errors
+/// [`SlideError::Read`] when the file cannot deliver the pixels.
+pub fn read_tile(slide: &dyn SlideSource, rect: &Level0Rect, out_px: u32) -> Result<RgbImage, SlideError> {
+    let info = slide.info();
+    let wanted = Downsample(f64::from(rect.width) / f64::from(out_px));
+    let level = info.best_level_for(wanted);
+    let downsample = info.levels[level as usize].downsample.0;
+    let to_level = |px: f64| (px / downsample).round();
+    let region = LevelRect {
+        level,
+        x: to_level(rect.x as f64) as i64,
+        y: to_level(rect.y as f64) as i64,
+        width: to_level(f64::from(rect.width)).max(1.0) as u32,
+        height: to_level(f64::from(rect.height)).max(1.0) as u32,
+    };
+    let opaque = over_white(&slide.read(&region)?);
+    Ok(resample(opaque, out_px, out_px))
+}
+
+/// Put a picture with straight alpha on white glass.
+pub fn over_white(picture: &image::RgbaImage) -> RgbImage {
+    let mut opaque = RgbImage::new(picture.width(), picture.height());
+    for (out, pixel) in opaque.pixels_mut().zip(picture.pixels()) {
+        let [r, g, b, alpha] = pixel.0.map(u32::from);
+        let blend = |channel: u32| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        out.0 = [blend(r), blend(g), blend(b)];
+    }
+    opaque
+}
+
+/// Resample with a Lanczos filter whose support grows with the reduction, so that nothing aliases.
+/// A picture of the right size already is handed back untouched.
+pub fn resample(picture: RgbImage, width: u32, height: u32) -> RgbImage {
+    if picture.dimensions() == (width, height) {
+        return picture;
+    }
+    let mut resized = RgbImage::new(width, height);
+    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3));
+    fir::Resizer::new()
+        .resize(&picture, &mut resized, &options)
+        .expect("both pictures are RGB8 and neither is empty, which is all that resizing asks for");
+    resized
+}
