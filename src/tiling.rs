@@ -142,7 +142,8 @@ pub fn resample(picture: RgbImage, width: u32, height: u32) -> RgbImage {
         return picture;
     }
     let mut resized = RgbImage::new(width, height);
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3));
+    let options =
+        fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3));
     fir::Resizer::new()
         .resize(&picture, &mut resized, &options)
         .expect("both pictures are RGB8 and neither is empty, which is all that resizing asks for");
