@@ -84,7 +84,9 @@ pub trait Encoder: Send {
 /// What can go wrong with an encoder. Every message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
-    #[error("the descriptors of {count} tiles hold NaN or infinite numbers; the encoder {name} is damaged or unfit for these tiles")]
+    #[error(
+        "the descriptors of {count} tiles hold NaN or infinite numbers; the encoder {name} is damaged or unfit for these tiles"
+    )]
     NotFinite { name: String, count: usize },
 }
 
