@@ -1,1 +1,3 @@
-//! To come.
+//! Named threads.
+
+pub mod tile_loader;
