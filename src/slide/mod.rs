@@ -5,6 +5,8 @@
 mod flat_image;
 mod openslide;
 pub mod pyramid;
+#[cfg(test)]
+pub(crate) mod test_slide;
 
 use std::collections::BTreeMap;
 use std::fs::File;

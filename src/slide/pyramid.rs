@@ -1,1 +1,381 @@
+//! The pyramid as it is drawn: a slide's stored levels, with halved ones where steps are missing, cut into
+//! tiles of [`DISPLAY_TILE_PX`] pixels.
+//!
+//! Slides come with one level or with twelve, in steps of 2, 3 or 4. For drawing, each level should be
+//! about half as fine as the one before, down to a last one that is a single tile. What the file lacks is
+//! made from the next finer display level by averaging 2 × 2 pixels. Level 0 is always the slide's own
+//! pixels, untouched. Nothing here knows of a screen or of threads.
 
+use std::sync::Arc;
+
+use image::{Rgba, RgbaImage};
+
+use super::{SlideInfo, SlideSource};
+use crate::geometry::{Level0Rect, LevelRect};
+
+/// Edge of a display tile in pixels of its level; those at the right and bottom edge keep their true extent.
+pub const DISPLAY_TILE_PX: u32 = 512;
+
+/// Number of an open slide, given by whoever opened it and never used twice while the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlideKey(pub u32);
+
+/// One display tile of one open slide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TileKey {
+    pub slide: SlideKey,
+    /// Index of the display level, 0 being the slide's own finest pixels.
+    pub level: u32,
+    pub column: u32,
+    pub row: u32,
+}
+
+/// Where the pixels of a display level come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LevelOrigin {
+    /// Stored in the file as this level.
+    Stored(u32),
+    /// The next finer display level, halved.
+    Halved,
+}
+
+/// One level of a [`DisplayPyramid`].
+#[derive(Debug, Clone, Copy)]
+pub struct DisplayLevel {
+    pub width: u32,
+    pub height: u32,
+    /// Level-0 pixels that one pixel of this level spans along each axis.
+    pub downsample: f64,
+    origin: LevelOrigin,
+}
+
+impl DisplayLevel {
+    pub fn columns(&self) -> u32 {
+        self.width.div_ceil(DISPLAY_TILE_PX)
+    }
+
+    pub fn rows(&self) -> u32 {
+        self.height.div_ceil(DISPLAY_TILE_PX)
+    }
+}
+
+/// A part of a tile that the file could not deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    pub rect: Level0Rect,
+    pub reason: String,
+}
+
+/// Pixels of one display tile: 8-bit sRGB with straight alpha, transparent where nothing was scanned.
+#[derive(Debug, Clone)]
+pub struct DisplayTile {
+    /// Empty (0 × 0) when nothing of the tile could be read.
+    pub pixels: RgbaImage,
+    /// What could not be read; empty for a sound tile.
+    pub gaps: Vec<Gap>,
+}
+
+impl DisplayTile {
+    /// Memory that the pixels take.
+    pub fn bytes(&self) -> usize {
+        self.pixels.as_raw().len()
+    }
+}
+
+/// A slide, cut for drawing.
+pub struct DisplayPyramid {
+    key: SlideKey,
+    source: Arc<dyn SlideSource>,
+    levels: Vec<DisplayLevel>,
+}
+
+impl DisplayPyramid {
+    pub fn new(key: SlideKey, source: Arc<dyn SlideSource>) -> Self {
+        let levels = display_levels(source.info());
+        Self { key, source, levels }
+    }
+
+    pub fn key(&self) -> SlideKey {
+        self.key
+    }
+
+    pub fn source(&self) -> &Arc<dyn SlideSource> {
+        &self.source
+    }
+
+    /// Finest first, each about half as fine as the one before; the last one is a single tile.
+    pub fn levels(&self) -> &[DisplayLevel] {
+        &self.levels
+    }
+
+    /// The single tile that shows the whole slide.
+    pub fn root(&self) -> TileKey {
+        TileKey { slide: self.key, level: self.levels.len() as u32 - 1, column: 0, row: 0 }
+    }
+
+    /// The coarsest level that still has a pixel for each screen pixel at `zoom` screen pixels per level-0
+    /// pixel, with a tolerance of 1 % for levels whose sizes were rounded.
+    pub fn level_for_zoom(&self, zoom: f64) -> u32 {
+        let fine_enough = |level: &DisplayLevel| level.downsample * zoom <= 1.01;
+        self.levels.iter().rposition(fine_enough).unwrap_or(0) as u32
+    }
+
+    /// How many stored tiles have to be decoded for one tile of `level`.
+    pub fn tiles_decoded_for(&self, level: u32) -> u64 {
+        let finer = self.levels[..=level as usize].iter().rev();
+        let halvings = finer.take_while(|level| level.origin == LevelOrigin::Halved).count();
+        4u64.saturating_pow(halvings as u32)
+    }
+
+    /// Extent of a tile in pixels of its level.
+    pub fn tile_extent(&self, tile: TileKey) -> (u32, u32) {
+        let level = &self.levels[tile.level as usize];
+        let extent = |index: u32, whole: u32| whole.saturating_sub(index * DISPLAY_TILE_PX).min(DISPLAY_TILE_PX);
+        (extent(tile.column, level.width), extent(tile.row, level.height))
+    }
+
+    /// The level-0 pixels that a tile shows, rounded outwards and cut at the slide's edges.
+    pub fn tile_rect(&self, tile: TileKey) -> Level0Rect {
+        let downsample = self.levels[tile.level as usize].downsample;
+        let (width, height) = self.tile_extent(tile);
+        let span = |index: u32, extent: u32, whole: u32| {
+            let start = f64::from(index * DISPLAY_TILE_PX) * downsample;
+            let end = (start + f64::from(extent) * downsample).ceil().min(f64::from(whole));
+            (start.floor() as i64, (end - start.floor()).max(1.0) as u32)
+        };
+        let (x, width) = span(tile.column, width, self.levels[0].width);
+        let (y, height) = span(tile.row, height, self.levels[0].height);
+        Level0Rect::new(x, y, width, height)
+    }
+
+    /// Decode one tile. The finer tiles that a halved one is made of are asked from `finer`, so that the
+    /// caller can keep them; `None` from it abandons the work, and then the answer is `None`.
+    pub fn decode(
+        &self,
+        tile: TileKey,
+        finer: &mut dyn FnMut(TileKey) -> Option<Arc<DisplayTile>>,
+    ) -> Option<DisplayTile> {
+        match self.levels[tile.level as usize].origin {
+            LevelOrigin::Stored(stored) => Some(self.read_stored(tile, stored)),
+            LevelOrigin::Halved => self.halve(tile, finer),
+        }
+    }
+
+    fn read_stored(&self, tile: TileKey, stored: u32) -> DisplayTile {
+        let (width, height) = self.tile_extent(tile);
+        let start = |index: u32| i64::from(index * DISPLAY_TILE_PX);
+        let region = LevelRect { level: stored, x: start(tile.column), y: start(tile.row), width, height };
+        match self.source.read(&region) {
+            Ok(pixels) => DisplayTile { pixels, gaps: Vec::new() },
+            Err(error) => DisplayTile {
+                pixels: RgbaImage::new(0, 0),
+                gaps: vec![Gap { rect: self.tile_rect(tile), reason: error.to_string() }],
+            },
+        }
+    }
+
+    fn halve(
+        &self,
+        tile: TileKey,
+        finer: &mut dyn FnMut(TileKey) -> Option<Arc<DisplayTile>>,
+    ) -> Option<DisplayTile> {
+        let (width, height) = self.tile_extent(tile);
+        let finer_level = &self.levels[tile.level as usize - 1];
+        let mut whole = DisplayTile { pixels: RgbaImage::new(width, height), gaps: Vec::new() };
+        let mut readable = 0;
+        for (down, across) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let (column, row) = (tile.column * 2 + across, tile.row * 2 + down);
+            if column >= finer_level.columns() || row >= finer_level.rows() {
+                continue;
+            }
+            let quarter = finer(TileKey { slide: self.key, level: tile.level - 1, column, row })?;
+            whole.gaps.extend_from_slice(&quarter.gaps);
+            if !quarter.pixels.is_empty() {
+                let half = DISPLAY_TILE_PX / 2;
+                halve_into(&quarter.pixels, &mut whole.pixels, across * half, down * half);
+                readable += 1;
+            }
+        }
+        if readable == 0 {
+            whole.pixels = RgbaImage::new(0, 0);
+        }
+        Some(whole)
+    }
+}
+
+/// The stored levels, with halved ones put in where a step is wider than about 3, and after the last one
+/// until everything fits one tile.
+fn display_levels(info: &SlideInfo) -> Vec<DisplayLevel> {
+    let mut levels: Vec<DisplayLevel> = Vec::new();
+    for (index, stored) in info.levels.iter().enumerate() {
+        while let Some(last) = levels.last()
+            && last.downsample * 2.0 < stored.downsample.0 * 0.6
+        {
+            levels.push(halved(last));
+        }
+        levels.push(DisplayLevel {
+            width: stored.width,
+            height: stored.height,
+            downsample: stored.downsample.0,
+            origin: LevelOrigin::Stored(index as u32),
+        });
+        if stored.width.max(stored.height) <= DISPLAY_TILE_PX {
+            break;
+        }
+    }
+    while let Some(last) = levels.last()
+        && last.width.max(last.height) > DISPLAY_TILE_PX
+    {
+        levels.push(halved(last));
+    }
+    levels
+}
+
+fn halved(finer: &DisplayLevel) -> DisplayLevel {
+    DisplayLevel {
+        width: finer.width.div_ceil(2),
+        height: finer.height.div_ceil(2),
+        downsample: finer.downsample * 2.0,
+        origin: LevelOrigin::Halved,
+    }
+}
+
+/// Average 2 × 2 pixels of `fine` into `coarse` from (`left`, `top`) on. At an odd right or bottom edge
+/// only the pixels that exist are averaged.
+fn halve_into(fine: &RgbaImage, coarse: &mut RgbaImage, left: u32, top: u32) {
+    let (width, height) = fine.dimensions();
+    let stride = width as usize * 4;
+    let source = fine.as_raw();
+    for y in 0..height.div_ceil(2).min(coarse.height() - top) {
+        let upper = 2 * y as usize * stride;
+        let lower = if 2 * y + 1 < height { upper + stride } else { upper };
+        for x in 0..width.div_ceil(2).min(coarse.width() - left) {
+            let first = 2 * x as usize * 4;
+            let second = if 2 * x + 1 < width { first + 4 } else { first };
+            let four = [upper + first, upper + second, lower + first, lower + second]
+                .map(|at| [source[at], source[at + 1], source[at + 2], source[at + 3]]);
+            coarse.put_pixel(left + x, top + y, Rgba(average(four)));
+        }
+    }
+}
+
+/// Mean of four pixels with straight alpha: colours weigh as much as they are opaque.
+fn average(four: [[u8; 4]; 4]) -> [u8; 4] {
+    let sum_alpha: u32 = four.iter().map(|pixel| u32::from(pixel[3])).sum();
+    if sum_alpha == 0 {
+        return [0; 4];
+    }
+    let channel = |index: usize| {
+        let weighted: u32 = four.iter().map(|pixel| u32::from(pixel[index]) * u32::from(pixel[3])).sum();
+        ((weighted + sum_alpha / 2) / sum_alpha) as u8
+    };
+    [channel(0), channel(1), channel(2), ((sum_alpha + 2) / 4) as u8]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slide::test_slide::TestSlide;
+
+    fn decode_all(pyramid: &DisplayPyramid, tile: TileKey) -> DisplayTile {
+        pyramid
+            .decode(tile, &mut |finer| Some(Arc::new(decode_all(pyramid, finer))))
+            .expect("never abandoned")
+    }
+
+    fn pyramid(slide: TestSlide) -> DisplayPyramid {
+        DisplayPyramid::new(SlideKey(1), Arc::new(slide))
+    }
+
+    #[test]
+    fn one_stored_level_is_halved_down_to_a_single_tile() {
+        let pyramid = pyramid(TestSlide::new(3001, 1100));
+        let sizes: Vec<_> = pyramid.levels().iter().map(|level| (level.width, level.height)).collect();
+        assert_eq!(sizes, [(3001, 1100), (1501, 550), (751, 275), (376, 138)]);
+        assert_eq!(pyramid.root().level, 3);
+        assert_eq!(pyramid.tiles_decoded_for(0), 1);
+        assert_eq!(pyramid.tiles_decoded_for(3), 64);
+    }
+
+    #[test]
+    fn wide_steps_are_filled_and_stored_levels_kept() {
+        let pyramid = pyramid(TestSlide::new(8192, 8192).with_levels(&[1.0, 4.0, 16.0]));
+        let downsamples: Vec<_> = pyramid.levels().iter().map(|level| level.downsample).collect();
+        assert_eq!(downsamples, [1.0, 2.0, 4.0, 8.0, 16.0]);
+        assert_eq!(pyramid.tiles_decoded_for(3), 4);
+        assert_eq!(pyramid.tiles_decoded_for(4), 1);
+        for (zoom, level) in [(7.0, 0), (1.0, 0), (0.6, 0), (0.5, 1), (0.26, 1), (0.2, 2), (0.001, 4)] {
+            assert_eq!(pyramid.level_for_zoom(zoom), level, "at zoom {zoom}");
+        }
+    }
+
+    #[test]
+    fn level_0_is_the_slides_own_pixels_with_true_edges() {
+        let slide = TestSlide::new(700, 530);
+        let expected = slide.pixels();
+        let pyramid = pyramid(slide);
+        let tile = TileKey { slide: SlideKey(1), level: 0, column: 1, row: 1 };
+        let decoded = decode_all(&pyramid, tile);
+        assert_eq!(decoded.pixels.dimensions(), (188, 18));
+        for (x, y, pixel) in decoded.pixels.enumerate_pixels() {
+            assert_eq!(pixel, expected.get_pixel(512 + x, 512 + y));
+        }
+    }
+
+    #[test]
+    fn halving_averages_across_tile_borders_and_at_odd_edges() {
+        let slide = TestSlide::new(1025, 515);
+        let fine = slide.pixels();
+        let pyramid = pyramid(slide);
+        let tile = TileKey { slide: SlideKey(1), level: 1, column: 1, row: 0 };
+        let decoded = decode_all(&pyramid, tile).pixels;
+        assert_eq!(decoded.dimensions(), (1, 258));
+        let mean = |a: u8, b: u8| ((u32::from(a) * 2 + u32::from(b) * 2 + 2) / 4) as u8;
+        let (above, below) = (fine.get_pixel(1024, 4), fine.get_pixel(1024, 5));
+        assert_eq!(decoded.get_pixel(0, 2)[0], mean(above[0], below[0]));
+        assert_eq!(decoded.get_pixel(0, 257), fine.get_pixel(1024, 514));
+    }
+
+    #[test]
+    fn transparent_pixels_lend_no_colour() {
+        let opaque = [200, 100, 50, 255];
+        let empty = [0, 0, 0, 0];
+        assert_eq!(average([opaque, empty, empty, empty]), [200, 100, 50, 64]);
+        assert_eq!(average([empty; 4]), [0; 4]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_gap_with_its_reason_and_the_rest_is_shown() {
+        let pyramid = pyramid(TestSlide::new(1000, 400).with_unreadable(600, 100));
+        let tile = decode_all(&pyramid, pyramid.root());
+        assert_eq!(tile.gaps.len(), 1);
+        assert_eq!(tile.gaps[0].rect, Level0Rect::new(512, 0, 488, 400));
+        assert!(tile.gaps[0].reason.contains("test damage"), "{}", tile.gaps[0].reason);
+        assert_eq!(tile.pixels.get_pixel(10, 10)[3], 255);
+        assert_eq!(tile.pixels.get_pixel(400, 10)[3], 0);
+        let damaged = TileKey { slide: SlideKey(1), level: 0, column: 1, row: 0 };
+        assert!(decode_all(&pyramid, damaged).pixels.is_empty());
+    }
+
+    #[test]
+    fn abandoned_work_gives_no_tile() {
+        let pyramid = pyramid(TestSlide::new(3000, 3000));
+        assert!(pyramid.decode(pyramid.root(), &mut |_| None).is_none());
+    }
+
+    #[test]
+    fn tiles_of_every_level_cover_the_slide_without_overlap_beyond_rounding() {
+        let pyramid = pyramid(TestSlide::new(5000, 3333).with_levels(&[1.0, 2.5]));
+        for (index, level) in pyramid.levels().iter().enumerate() {
+            let last = TileKey {
+                slide: SlideKey(1),
+                level: index as u32,
+                column: level.columns() - 1,
+                row: level.rows() - 1,
+            };
+            let rect = pyramid.tile_rect(last);
+            assert!((rect.right() - 5000).abs() <= level.downsample as i64, "level {index}: {rect:?}");
+            assert!((rect.bottom() - 3333).abs() <= level.downsample as i64, "level {index}: {rect:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! touches the session, and nobody ever waits for them.
 
 pub mod embedder;
+pub mod tile_loader;
 mod mailbox;
 
 use std::path::PathBuf;

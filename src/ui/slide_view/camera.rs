@@ -1,0 +1,236 @@
+//! Where on the slide a canvas looks, and the way between screen and slide.
+//!
+//! **Screen** here means physical pixels from the top-left corner of the canvas, y downwards.
+
+use std::f64::consts::FRAC_PI_2;
+
+use crate::geometry::Level0Point;
+
+/// Largest magnification: screen pixels per level-0 pixel.
+pub const MAX_ZOOM: f64 = 32.0;
+
+/// Extent of a canvas in physical pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Viewport {
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Viewport {
+    pub fn new(width: f64, height: f64) -> Self {
+        Self { width: width.max(1.0), height: height.max(1.0) }
+    }
+
+    pub fn center(&self) -> ScreenPoint {
+        ScreenPoint { x: self.width / 2.0, y: self.height / 2.0 }
+    }
+}
+
+/// A position in physical pixels from the top-left corner of the canvas.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScreenPoint {
+    pub x: f64,
+    pub y: f64,
+}
+
+/// What a canvas shows: a point of the slide at its centre, and how it is scaled, turned and flipped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Camera {
+    /// The level-0 position at the centre of the canvas.
+    pub center: Level0Point,
+    /// Screen pixels per level-0 pixel.
+    pub zoom: f64,
+    /// Clockwise turn of the slide on the screen, in radians.
+    pub rotation: f64,
+    /// Mirrored left to right, before the turn.
+    pub flip_horizontal: bool,
+    /// Mirrored top to bottom, before the turn.
+    pub flip_vertical: bool,
+}
+
+impl Camera {
+    /// The whole of a slide of `width` × `height` level-0 pixels, with a little air around it.
+    pub fn fit(width: f64, height: f64, viewport: Viewport) -> Self {
+        Self {
+            center: Level0Point::new(width / 2.0, height / 2.0),
+            zoom: fit_zoom(width, height, viewport),
+            rotation: 0.0,
+            flip_horizontal: false,
+            flip_vertical: false,
+        }
+    }
+
+    /// The linear part of the way from level 0 to the screen without the zoom: rows of a 2 × 2 matrix.
+    pub fn orientation(&self) -> [[f64; 2]; 2] {
+        let (sin, cos) = self.rotation.sin_cos();
+        let sign = |flipped: bool| if flipped { -1.0 } else { 1.0 };
+        let (x, y) = (sign(self.flip_horizontal), sign(self.flip_vertical));
+        [[cos * x, -sin * y], [sin * x, cos * y]]
+    }
+
+    pub fn screen_from_level0(&self, point: Level0Point, viewport: Viewport) -> ScreenPoint {
+        let [[a, b], [c, d]] = self.orientation();
+        let (x, y) = ((point.x - self.center.x) * self.zoom, (point.y - self.center.y) * self.zoom);
+        let middle = viewport.center();
+        ScreenPoint { x: middle.x + a * x + b * y, y: middle.y + c * x + d * y }
+    }
+
+    pub fn level0_from_screen(&self, point: ScreenPoint, viewport: Viewport) -> Level0Point {
+        let [[a, b], [c, d]] = self.orientation();
+        let middle = viewport.center();
+        let (x, y) = ((point.x - middle.x) / self.zoom, (point.y - middle.y) / self.zoom);
+        // The orientation is orthogonal: its transpose leads back.
+        Level0Point::new(self.center.x + a * x + c * y, self.center.y + b * x + d * y)
+    }
+
+    /// Corners of the canvas on the slide: top-left, top-right, bottom-right, bottom-left of the screen.
+    pub fn corners(&self, viewport: Viewport) -> [Level0Point; 4] {
+        [(0.0, 0.0), (viewport.width, 0.0), (viewport.width, viewport.height), (0.0, viewport.height)]
+            .map(|(x, y)| self.level0_from_screen(ScreenPoint { x, y }, viewport))
+    }
+
+    /// The smallest upright rectangle of the slide that holds the canvas: its top-left and bottom-right.
+    pub fn bounds(&self, viewport: Viewport) -> (Level0Point, Level0Point) {
+        let corners = self.corners(viewport);
+        let over = |pick: fn(f64, f64) -> f64, axis: fn(&Level0Point) -> f64| {
+            corners.iter().map(axis).reduce(pick).unwrap_or(0.0)
+        };
+        (
+            Level0Point::new(over(f64::min, |point| point.x), over(f64::min, |point| point.y)),
+            Level0Point::new(over(f64::max, |point| point.x), over(f64::max, |point| point.y)),
+        )
+    }
+
+    /// Zoom to `zoom` so that what is under `anchor` stays there.
+    pub fn zoom_about(&mut self, zoom: f64, anchor: ScreenPoint, viewport: Viewport) {
+        let before = self.level0_from_screen(anchor, viewport);
+        self.zoom = zoom;
+        let after = self.level0_from_screen(anchor, viewport);
+        self.center.x += before.x - after.x;
+        self.center.y += before.y - after.y;
+    }
+
+    /// Move the slide by so many screen pixels.
+    pub fn pan(&mut self, dx: f64, dy: f64) {
+        let [[a, b], [c, d]] = self.orientation();
+        self.center.x -= (a * dx + c * dy) / self.zoom;
+        self.center.y -= (b * dx + d * dy) / self.zoom;
+    }
+
+    /// Keep the zoom between half of the whole slide and [`MAX_ZOOM`], and the centre on the slide.
+    pub fn clamp(&mut self, width: f64, height: f64, viewport: Viewport) {
+        self.zoom = clamp_zoom(self.zoom, width, height, viewport);
+        self.center.x = self.center.x.clamp(0.0, width);
+        self.center.y = self.center.y.clamp(0.0, height);
+    }
+
+    /// The same view, moved by less than a screen pixel so that slide pixels fall on whole screen pixels:
+    /// at 1:1 the canvas then shows exactly the slide's pixels. Turned views cannot be aligned, and
+    /// reduced ones need not be.
+    pub fn aligned(&self, viewport: Viewport) -> Self {
+        let quarter_turns = self.rotation / FRAC_PI_2;
+        if self.zoom < 1.0 || quarter_turns != quarter_turns.round() {
+            return *self;
+        }
+        let origin = self.screen_from_level0(Level0Point::default(), viewport);
+        let mut aligned = *self;
+        aligned.pan(origin.x.round() - origin.x, origin.y.round() - origin.y);
+        aligned
+    }
+}
+
+/// The zoom at which a slide of `width` × `height` level-0 pixels fills 96 % of the canvas.
+pub fn fit_zoom(width: f64, height: f64, viewport: Viewport) -> f64 {
+    (viewport.width / width.max(1.0)).min(viewport.height / height.max(1.0)).min(MAX_ZOOM) * 0.96
+}
+
+/// The nearest zoom that [`Camera::clamp`] allows.
+pub fn clamp_zoom(zoom: f64, width: f64, height: f64, viewport: Viewport) -> f64 {
+    zoom.clamp((fit_zoom(width, height, viewport) / 2.0).min(1.0), MAX_ZOOM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cameras() -> impl Strategy<Value = Camera> {
+        (0.0..200_000.0, 0.0..200_000.0, -9.0f64..3.4, -7.0..7.0, any::<(bool, bool)>()).prop_map(
+            |(x, y, log_zoom, rotation, (flip_horizontal, flip_vertical))| Camera {
+                center: Level0Point::new(x, y),
+                zoom: log_zoom.exp(),
+                rotation,
+                flip_horizontal,
+                flip_vertical,
+            },
+        )
+    }
+
+    const VIEWPORT: Viewport = Viewport { width: 1201.0, height: 800.0 };
+
+    proptest! {
+        #[test]
+        fn screen_and_slide_lead_into_each_other(camera in cameras(), x in -500.0..2000.0, y in -500.0..2000.0) {
+            let point = ScreenPoint { x, y };
+            let back = camera.screen_from_level0(camera.level0_from_screen(point, VIEWPORT), VIEWPORT);
+            prop_assert!((back.x - x).hypot(back.y - y) < 1e-5, "{back:?}");
+        }
+
+        #[test]
+        fn zooming_keeps_what_is_under_the_cursor(camera in cameras(), zoom in 0.001..32.0, x in 0.0..1201.0, y in 0.0..800.0) {
+            let anchor = ScreenPoint { x, y };
+            let held = camera.level0_from_screen(anchor, VIEWPORT);
+            let mut zoomed = camera;
+            zoomed.zoom_about(zoom, anchor, VIEWPORT);
+            let now = zoomed.screen_from_level0(held, VIEWPORT);
+            prop_assert!((now.x - x).hypot(now.y - y) < 1e-5, "{now:?}");
+        }
+
+        #[test]
+        fn panning_moves_the_slide_with_the_hand(camera in cameras(), dx in -900.0..900.0, dy in -900.0..900.0) {
+            let grabbed = camera.level0_from_screen(ScreenPoint { x: 300.0, y: 200.0 }, VIEWPORT);
+            let mut moved = camera;
+            moved.pan(dx, dy);
+            let now = moved.screen_from_level0(grabbed, VIEWPORT);
+            prop_assert!((now.x - 300.0 - dx).hypot(now.y - 200.0 - dy) < 1e-5, "{now:?}");
+        }
+
+        #[test]
+        fn aligning_moves_by_less_than_a_pixel_onto_whole_pixels(mut camera in cameras(), turns in 0..4) {
+            camera.zoom = camera.zoom.max(1.0);
+            camera.rotation = f64::from(turns) * FRAC_PI_2;
+            let point = camera.center;
+            let aligned = camera.aligned(VIEWPORT);
+            let (before, after) = (camera.screen_from_level0(point, VIEWPORT), aligned.screen_from_level0(point, VIEWPORT));
+            prop_assert!((before.x - after.x).abs() <= 0.5001 && (before.y - after.y).abs() <= 0.5001);
+            let origin = aligned.screen_from_level0(Level0Point::default(), VIEWPORT);
+            prop_assert!((origin.x - origin.x.round()).abs() < 1e-4 && (origin.y - origin.y.round()).abs() < 1e-4);
+        }
+
+        #[test]
+        fn bounds_hold_every_corner(camera in cameras()) {
+            let (low, high) = camera.bounds(VIEWPORT);
+            for corner in camera.corners(VIEWPORT) {
+                prop_assert!(low.x <= corner.x && corner.x <= high.x && low.y <= corner.y && corner.y <= high.y);
+            }
+        }
+    }
+
+    #[test]
+    fn fit_shows_the_whole_slide() {
+        let camera = Camera::fit(40_000.0, 30_000.0, VIEWPORT);
+        for (x, y) in [(0.0, 0.0), (40_000.0, 30_000.0)] {
+            let corner = camera.screen_from_level0(Level0Point::new(x, y), VIEWPORT);
+            assert!((0.0..=VIEWPORT.width).contains(&corner.x) && (0.0..=VIEWPORT.height).contains(&corner.y));
+        }
+    }
+
+    #[test]
+    fn clamping_brings_a_lost_view_back() {
+        let mut camera = Camera::fit(1000.0, 1000.0, VIEWPORT);
+        camera.center = Level0Point::new(-5000.0, 99_999.0);
+        camera.zoom = 1e9;
+        camera.clamp(1000.0, 1000.0, VIEWPORT);
+        assert_eq!((camera.center, camera.zoom), (Level0Point::new(0.0, 1000.0), MAX_ZOOM));
+    }
+}

@@ -1,0 +1,180 @@
+//! How a view moves between two frames: zooming that eases in, gliding after a throw, flights to a place.
+
+use super::camera::{Camera, ScreenPoint, Viewport};
+use crate::geometry::Level0Point;
+
+/// Time constants in seconds: after each, what is left to do has shrunk to 37 %.
+const ZOOM_EASE: f64 = 0.055;
+const PAN_EASE: f64 = 0.07;
+const GLIDE_DECAY: f64 = 0.22;
+/// A throw slower than this many screen pixels a second does not glide.
+const SLOWEST_THROW: f64 = 150.0;
+/// A glide slower than this many screen pixels a second has ended.
+const SLOWEST_GLIDE: f64 = 12.0;
+const FLIGHT_SECONDS: f64 = 0.22;
+
+/// Movement under way; the default is rest.
+#[derive(Debug, Clone, Default)]
+pub struct Motion {
+    zoom: Option<ZoomTo>,
+    /// Screen pixels still to pan.
+    pan: Option<(f64, f64)>,
+    /// Screen pixels per second.
+    glide: Option<(f64, f64)>,
+    flight: Option<Flight>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ZoomTo {
+    zoom: f64,
+    anchor: ScreenPoint,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Flight {
+    from: (Level0Point, f64),
+    to: (Level0Point, f64),
+    elapsed: f64,
+}
+
+impl Motion {
+    /// Multiply the zoom that is being approached by `factor`, keeping what is under `anchor`.
+    pub fn zoom_by(&mut self, camera: &Camera, factor: f64, anchor: ScreenPoint, clamp: impl Fn(f64) -> f64) {
+        let heading_for = self.zoom.map_or(camera.zoom, |zoom| zoom.zoom);
+        self.zoom_to(clamp(heading_for * factor), anchor);
+    }
+
+    /// Approach `zoom`, keeping what is under `anchor`.
+    pub fn zoom_to(&mut self, zoom: f64, anchor: ScreenPoint) {
+        self.flight = None;
+        self.glide = None;
+        self.zoom = Some(ZoomTo { zoom, anchor });
+    }
+
+    /// Pan by so many screen pixels, smoothly.
+    pub fn pan_by(&mut self, dx: f64, dy: f64) {
+        self.flight = None;
+        let (x, y) = self.pan.unwrap_or_default();
+        self.pan = Some((x + dx, y + dy));
+    }
+
+    /// Let go of the slide at so many screen pixels per second.
+    pub fn throw(&mut self, vx: f64, vy: f64) {
+        self.glide = (vx.hypot(vy) > SLOWEST_THROW).then_some((vx, vy));
+    }
+
+    /// Fly to a place.
+    pub fn fly(&mut self, camera: &Camera, center: Level0Point, zoom: f64) {
+        *self = Self::default();
+        self.flight = Some(Flight { from: (camera.center, camera.zoom), to: (center, zoom), elapsed: 0.0 });
+    }
+
+    pub fn stop(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Go on for `seconds`; whether anything is still moving.
+    pub fn step(&mut self, camera: &mut Camera, viewport: Viewport, seconds: f64) -> bool {
+        let share = |ease: f64| 1.0 - (-seconds / ease).exp();
+        if let Some(ZoomTo { zoom, anchor }) = self.zoom {
+            let left = (zoom / camera.zoom).ln();
+            if left.abs() < 0.004 {
+                camera.zoom_about(zoom, anchor, viewport);
+                self.zoom = None;
+            } else {
+                camera.zoom_about(camera.zoom * (left * share(ZOOM_EASE)).exp(), anchor, viewport);
+            }
+        }
+        if let Some((dx, dy)) = self.pan {
+            let part = if dx.hypot(dy) < 1.0 { 1.0 } else { share(PAN_EASE) };
+            camera.pan(dx * part, dy * part);
+            self.pan = (part < 1.0).then_some((dx * (1.0 - part), dy * (1.0 - part)));
+        }
+        if let Some((vx, vy)) = self.glide {
+            let way = GLIDE_DECAY * share(GLIDE_DECAY);
+            camera.pan(vx * way, vy * way);
+            let kept = 1.0 - share(GLIDE_DECAY);
+            self.glide = (vx.hypot(vy) * kept > SLOWEST_GLIDE).then_some((vx * kept, vy * kept));
+        }
+        if let Some(flight) = &mut self.flight {
+            flight.elapsed += seconds;
+            let done = (flight.elapsed / FLIGHT_SECONDS).min(1.0);
+            if done >= 1.0 {
+                (camera.center, camera.zoom) = flight.to;
+                self.flight = None;
+            } else {
+                let eased = done * done * (3.0 - 2.0 * done);
+                let mix = |from: f64, to: f64| from + (to - from) * eased;
+                let (from, to) = (flight.from, flight.to);
+                camera.zoom = mix(from.1.ln(), to.1.ln()).exp();
+                camera.center = Level0Point::new(mix(from.0.x, to.0.x), mix(from.0.y, to.0.y));
+            }
+        }
+        self.zoom.is_some() || self.pan.is_some() || self.glide.is_some() || self.flight.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIEWPORT: Viewport = Viewport { width: 800.0, height: 600.0 };
+    const FRAME: f64 = 1.0 / 60.0;
+
+    fn camera() -> Camera {
+        Camera::fit(10_000.0, 10_000.0, VIEWPORT)
+    }
+
+    fn run(motion: &mut Motion, camera: &mut Camera) -> usize {
+        (1..1000).find(|_| !motion.step(camera, VIEWPORT, FRAME)).expect("movement ends")
+    }
+
+    #[test]
+    fn zooming_ends_exactly_where_it_was_sent() {
+        let (mut camera, mut motion) = (camera(), Motion::default());
+        let anchor = ScreenPoint { x: 100.0, y: 50.0 };
+        let held = camera.level0_from_screen(anchor, VIEWPORT);
+        motion.zoom_to(1.0, anchor);
+        run(&mut motion, &mut camera);
+        assert_eq!(camera.zoom, 1.0);
+        let now = camera.screen_from_level0(held, VIEWPORT);
+        assert!((now.x - anchor.x).hypot(now.y - anchor.y) < 1e-6);
+    }
+
+    #[test]
+    fn turns_of_the_wheel_add_up_while_it_eases() {
+        let (mut camera, mut motion) = (camera(), Motion::default());
+        let start = camera.zoom;
+        for _ in 0..3 {
+            motion.zoom_by(&camera, 2.0, VIEWPORT.center(), |zoom| zoom);
+            motion.step(&mut camera, VIEWPORT, FRAME);
+        }
+        run(&mut motion, &mut camera);
+        assert!((camera.zoom - start * 8.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_pan_arrives_and_a_throw_comes_to_rest() {
+        let (mut camera, mut motion) = (camera(), Motion::default());
+        let start = camera.center;
+        motion.pan_by(-120.0, 0.0);
+        run(&mut motion, &mut camera);
+        assert!(((camera.center.x - start.x) * camera.zoom - 120.0).abs() < 1e-6);
+        motion.throw(0.0, -2000.0);
+        run(&mut motion, &mut camera);
+        let thrown = (camera.center.y - start.y) * camera.zoom;
+        assert!((300.0..2000.0 * GLIDE_DECAY).contains(&thrown), "{thrown}");
+        motion.throw(20.0, 20.0);
+        assert!(!motion.step(&mut camera, VIEWPORT, FRAME), "a slow release does not glide");
+    }
+
+    #[test]
+    fn a_flight_ends_at_its_goal_whatever_the_frame_rate() {
+        for frame in [1.0 / 240.0, 1.0 / 60.0, 0.25] {
+            let (mut camera, mut motion) = (camera(), Motion::default());
+            motion.fly(&camera, Level0Point::new(123.0, 456.0), 0.5);
+            while motion.step(&mut camera, VIEWPORT, frame) {}
+            assert_eq!((camera.center, camera.zoom), (Level0Point::new(123.0, 456.0), 0.5));
+        }
+    }
+}

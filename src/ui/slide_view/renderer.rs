@@ -1,0 +1,417 @@
+//! The wgpu pipelines that draw slides and marks, and the paint callback through which egui runs them.
+
+use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState};
+use eframe::wgpu;
+use wgpu::util::DeviceExt as _;
+
+use super::atlas::TileAtlas;
+use super::camera::{Camera, Viewport};
+use crate::geometry::Level0Rect;
+use crate::slide::pyramid::{DisplayPyramid, TileKey};
+
+/// A rectangle of the slide that is drawn over it.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Mark {
+    at: [i32; 2],
+    extent: [u32; 2],
+    fill: [u8; 4],
+    outline: [u8; 4],
+    outline_px: f32,
+}
+
+impl Mark {
+    /// `fill` and `outline` are sRGB with straight alpha; the outline lies inside the edge and is
+    /// `outline_px` physical pixels wide.
+    pub fn new(rect: Level0Rect, fill: [u8; 4], outline: [u8; 4], outline_px: f32) -> Self {
+        Self { at: [rect.x as i32, rect.y as i32], extent: [rect.width, rect.height], fill, outline, outline_px }
+    }
+}
+
+/// Marks on the graphics card, uploaded once however often they are drawn.
+#[derive(Clone)]
+pub struct MarkSet {
+    buffer: wgpu::Buffer,
+    count: u32,
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct TileInstance {
+    corners: [f32; 4],
+    extent: [f32; 2],
+    layer: u32,
+    filtering: u32,
+    opacity: f32,
+}
+
+/// How a tile's texels become screen pixels; numbers as in `tiles.wgsl`.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Filtering {
+    Glass = 0,
+    Exact = 1,
+    Linear = 2,
+    Averaged = 3,
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct TileView {
+    orientation: [f32; 4],
+    viewport: [f32; 2],
+    unused: [f32; 2],
+    glass: [f32; 4],
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct MarkView {
+    orientation: [f32; 4],
+    viewport: [f32; 2],
+    center: [i32; 2],
+    center_fraction: [f32; 2],
+    zoom: f32,
+    unused: f32,
+}
+
+/// Everything on the graphics card that all canvases share.
+pub struct SlideRenderer {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    tile_pipeline: wgpu::RenderPipeline,
+    mark_pipeline: wgpu::RenderPipeline,
+    view_layout: wgpu::BindGroupLayout,
+    texture_bindings: wgpu::BindGroup,
+    pub atlas: TileAtlas,
+}
+
+/// What one canvas keeps on the graphics card between frames.
+pub struct CanvasBuffers {
+    tile_view: wgpu::Buffer,
+    mark_view: wgpu::Buffer,
+    tile_bindings: wgpu::BindGroup,
+    mark_bindings: wgpu::BindGroup,
+    instances: wgpu::Buffer,
+}
+
+/// Instances that a canvas has room for: all layers of the atlas and the glass under them.
+const MOST_INSTANCES: usize = 300;
+
+impl SlideRenderer {
+    pub fn new(state: &RenderState) -> Self {
+        let (device, queue) = (state.device.clone(), state.queue.clone());
+        let atlas = TileAtlas::new(&device, queue.clone());
+        let view_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("slide view"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            }],
+        });
+        let texture_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("slide tiles"),
+            entries: &[
+                wgpu::BindGroupLayoutEntry {
+                    binding: 0,
+                    visibility: wgpu::ShaderStages::FRAGMENT,
+                    ty: wgpu::BindingType::Texture {
+                        sample_type: wgpu::TextureSampleType::Float { filterable: true },
+                        view_dimension: wgpu::TextureViewDimension::D2Array,
+                        multisampled: false,
+                    },
+                    count: None,
+                },
+                wgpu::BindGroupLayoutEntry {
+                    binding: 1,
+                    visibility: wgpu::ShaderStages::FRAGMENT,
+                    ty: wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering),
+                    count: None,
+                },
+            ],
+        });
+        let texture_bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("slide tiles"),
+            layout: &texture_layout,
+            entries: &[
+                wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: wgpu::BindingResource::TextureView(&atlas.texture().create_view(
+                        &wgpu::TextureViewDescriptor {
+                            dimension: Some(wgpu::TextureViewDimension::D2Array),
+                            ..Default::default()
+                        },
+                    )),
+                },
+                wgpu::BindGroupEntry {
+                    binding: 1,
+                    resource: wgpu::BindingResource::Sampler(&device.create_sampler(
+                        &wgpu::SamplerDescriptor {
+                            mag_filter: wgpu::FilterMode::Linear,
+                            min_filter: wgpu::FilterMode::Linear,
+                            ..Default::default()
+                        },
+                    )),
+                },
+            ],
+        });
+        let tile_pipeline = pipeline(
+            &device,
+            state.target_format,
+            "slide tiles",
+            wgpu::include_wgsl!("tiles.wgsl"),
+            ("place_tile", "shade_tile"),
+            &[Some(&view_layout), Some(&texture_layout)],
+            wgpu::VertexBufferLayout {
+                array_stride: size_of::<TileInstance>() as u64,
+                step_mode: wgpu::VertexStepMode::Instance,
+                attributes: &wgpu::vertex_attr_array![
+                    0 => Float32x4, 1 => Float32x2, 2 => Uint32, 3 => Uint32, 4 => Float32
+                ],
+            },
+        );
+        let mark_pipeline = pipeline(
+            &device,
+            state.target_format,
+            "slide marks",
+            wgpu::include_wgsl!("marks.wgsl"),
+            ("place_mark", "shade_mark"),
+            &[Some(&view_layout)],
+            wgpu::VertexBufferLayout {
+                array_stride: size_of::<Mark>() as u64,
+                step_mode: wgpu::VertexStepMode::Instance,
+                attributes: &wgpu::vertex_attr_array![
+                    0 => Sint32x2, 1 => Uint32x2, 2 => Unorm8x4, 3 => Unorm8x4, 4 => Float32
+                ],
+            },
+        );
+        Self { device, queue, tile_pipeline, mark_pipeline, view_layout, texture_bindings, atlas }
+    }
+
+    pub fn canvas_buffers(&self) -> CanvasBuffers {
+        let uniform = |size: usize| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("slide view"),
+                size: size as u64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let (tile_view, mark_view) = (uniform(size_of::<TileView>()), uniform(size_of::<MarkView>()));
+        let bindings = |buffer: &wgpu::Buffer| {
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("slide view"),
+                layout: &self.view_layout,
+                entries: &[wgpu::BindGroupEntry { binding: 0, resource: buffer.as_entire_binding() }],
+            })
+        };
+        CanvasBuffers {
+            tile_bindings: bindings(&tile_view),
+            mark_bindings: bindings(&mark_view),
+            tile_view,
+            mark_view,
+            instances: self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("slide tile instances"),
+                size: (MOST_INSTANCES * size_of::<TileInstance>()) as u64,
+                usage: wgpu::BufferUsages::VERTEX | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            }),
+        }
+    }
+
+    pub fn mark_set(&self, marks: &[Mark]) -> MarkSet {
+        let buffer = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("slide marks"),
+            contents: bytemuck::cast_slice(marks),
+            usage: wgpu::BufferUsages::VERTEX,
+        });
+        MarkSet { buffer, count: marks.len() as u32 }
+    }
+
+    /// A paint callback that draws the planned `tiles` and then the `marks`. `glass` is the colour of
+    /// unscanned parts.
+    pub fn paint(
+        &mut self,
+        rect: egui::Rect,
+        canvas: &CanvasBuffers,
+        pyramid: &DisplayPyramid,
+        view: (&Camera, Viewport),
+        tiles: &[TileKey],
+        marks: &[MarkSet],
+        glass: egui::Color32,
+    ) -> egui::PaintCallback {
+        let (camera, viewport) = view;
+        let [[a, b], [c, d]] = camera.orientation();
+        let orientation = [a as f32, b as f32, c as f32, d as f32];
+        let screen = [viewport.width as f32, viewport.height as f32];
+        let tile_view =
+            TileView { orientation, viewport: screen, unused: [0.0; 2], glass: glass.to_normalized_gamma_f32() };
+        let (x, y) = (camera.center.x.floor(), camera.center.y.floor());
+        let mark_view = MarkView {
+            orientation,
+            viewport: screen,
+            center: [x as i32, y as i32],
+            center_fraction: [(camera.center.x - x) as f32, (camera.center.y - y) as f32],
+            zoom: camera.zoom as f32,
+            unused: 0.0,
+        };
+        let mut instances = vec![glass_instance(pyramid, camera)];
+        instances.extend(tiles.iter().take(MOST_INSTANCES - 1).filter_map(|tile| {
+            let (slot, opacity) = self.atlas.draw(*tile)?;
+            Some(tile_instance(pyramid, camera, *tile, slot.layer, slot.extent, opacity))
+        }));
+        self.queue.write_buffer(&canvas.tile_view, 0, bytemuck::bytes_of(&tile_view));
+        self.queue.write_buffer(&canvas.mark_view, 0, bytemuck::bytes_of(&mark_view));
+        self.queue.write_buffer(&canvas.instances, 0, bytemuck::cast_slice(&instances));
+        egui_wgpu::Callback::new_paint_callback(
+            rect,
+            CanvasPaint {
+                tile_pipeline: self.tile_pipeline.clone(),
+                mark_pipeline: self.mark_pipeline.clone(),
+                texture_bindings: self.texture_bindings.clone(),
+                tile_bindings: canvas.tile_bindings.clone(),
+                mark_bindings: canvas.mark_bindings.clone(),
+                instances: canvas.instances.clone(),
+                instance_count: instances.len() as u32,
+                marks: marks.iter().filter(|set| set.count > 0).cloned().collect(),
+            },
+        )
+    }
+}
+
+/// Edges in screen pixels from the canvas centre. Neighbours compute their common edge from the same
+/// numbers, so that no seam opens between them.
+fn corners(camera: &Camera, x: (f64, f64), y: (f64, f64)) -> [f32; 4] {
+    let across = |x: f64| ((x - camera.center.x) * camera.zoom) as f32;
+    let down = |y: f64| ((y - camera.center.y) * camera.zoom) as f32;
+    [across(x.0), down(y.0), across(x.1), down(y.1)]
+}
+
+fn glass_instance(pyramid: &DisplayPyramid, camera: &Camera) -> TileInstance {
+    let level = pyramid.levels()[0];
+    TileInstance {
+        corners: corners(camera, (0.0, level.width.into()), (0.0, level.height.into())),
+        extent: [1.0, 1.0],
+        layer: 0,
+        filtering: Filtering::Glass as u32,
+        opacity: 1.0,
+    }
+}
+
+fn tile_instance(
+    pyramid: &DisplayPyramid,
+    camera: &Camera,
+    tile: TileKey,
+    layer: u32,
+    extent: (u32, u32),
+    opacity: f32,
+) -> TileInstance {
+    let downsample = pyramid.levels()[tile.level as usize].downsample;
+    let edge = |index: u32, px: u32| {
+        let start = index * crate::slide::pyramid::DISPLAY_TILE_PX;
+        (f64::from(start) * downsample, f64::from(start + px) * downsample)
+    };
+    let texels_per_pixel = 1.0 / (downsample * camera.zoom);
+    let filtering = match texels_per_pixel {
+        ratio if ratio > 1.02 => Filtering::Averaged,
+        // Magnified level-0 pixels are shown as the squares they are; stand-ins are smoothed.
+        _ if tile.level == 0 => Filtering::Exact,
+        _ => Filtering::Linear,
+    };
+    TileInstance {
+        corners: corners(camera, edge(tile.column, extent.0), edge(tile.row, extent.1)),
+        extent: [extent.0 as f32, extent.1 as f32],
+        layer,
+        filtering: filtering as u32,
+        opacity,
+    }
+}
+
+/// Draws one canvas inside egui's render pass.
+struct CanvasPaint {
+    tile_pipeline: wgpu::RenderPipeline,
+    mark_pipeline: wgpu::RenderPipeline,
+    texture_bindings: wgpu::BindGroup,
+    tile_bindings: wgpu::BindGroup,
+    mark_bindings: wgpu::BindGroup,
+    instances: wgpu::Buffer,
+    instance_count: u32,
+    marks: Vec<MarkSet>,
+}
+
+impl CallbackTrait for CanvasPaint {
+    fn paint(
+        &self,
+        _info: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        _resources: &CallbackResources,
+    ) {
+        pass.set_pipeline(&self.tile_pipeline);
+        pass.set_bind_group(0, &self.tile_bindings, &[]);
+        pass.set_bind_group(1, &self.texture_bindings, &[]);
+        pass.set_vertex_buffer(0, self.instances.slice(..));
+        pass.draw(0..4, 0..self.instance_count);
+        if !self.marks.is_empty() {
+            pass.set_pipeline(&self.mark_pipeline);
+            pass.set_bind_group(0, &self.mark_bindings, &[]);
+            for set in &self.marks {
+                pass.set_vertex_buffer(0, set.buffer.slice(..));
+                pass.draw(0..4, 0..set.count);
+            }
+        }
+    }
+}
+
+fn pipeline(
+    device: &wgpu::Device,
+    target: wgpu::TextureFormat,
+    label: &str,
+    shader: wgpu::ShaderModuleDescriptor<'_>,
+    (vertex, fragment): (&str, &str),
+    layouts: &[Option<&wgpu::BindGroupLayout>],
+    instances: wgpu::VertexBufferLayout<'_>,
+) -> wgpu::RenderPipeline {
+    let module = device.create_shader_module(shader);
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(label),
+        bind_group_layouts: layouts,
+        immediate_size: 0,
+    });
+    let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
+    let fragment_options =
+        wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some(label),
+        layout: Some(&layout),
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some(vertex),
+            compilation_options: Default::default(),
+            buffers: &[Some(instances)],
+        },
+        primitive: wgpu::PrimitiveState {
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            ..Default::default()
+        },
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some(fragment),
+            compilation_options: fragment_options,
+            targets: &[Some(wgpu::ColorTargetState {
+                format: target,
+                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}

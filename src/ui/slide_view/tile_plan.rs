@@ -1,0 +1,228 @@
+//! Which tiles a view draws, and which it wants: pure arithmetic on a pyramid and a camera.
+
+use std::collections::BTreeSet;
+
+use super::camera::{Camera, Viewport};
+use crate::geometry::Level0Point;
+use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayPyramid, TileKey};
+
+/// Stand-ins that cost more stored tiles than this are asked for after the tiles they stand in for.
+const CHEAP_STAND_IN: u64 = 16;
+
+/// What is known of a tile when a view is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TileState {
+    /// On the graphics card, and nothing coarser shines through.
+    Shown,
+    /// On the graphics card, still fading in over what is coarser.
+    Fading,
+    Missing,
+    /// Could not be read; not asked for again.
+    Failed,
+}
+
+/// The tiles of one frame of one view.
+#[derive(Debug, Default, PartialEq)]
+pub struct TilePlan {
+    /// To be drawn in this order: coarser ones first, and only where nothing finer is there yet.
+    pub draw: Vec<TileKey>,
+    /// Missing ones, most urgent first.
+    pub want: Vec<TileKey>,
+}
+
+/// Plan one frame: the level that has a pixel for each screen pixel, its nearest loaded ancestors where
+/// it is missing, and what to load.
+pub fn plan_tiles(
+    pyramid: &DisplayPyramid,
+    camera: &Camera,
+    viewport: Viewport,
+    state: impl Fn(TileKey) -> TileState,
+) -> TilePlan {
+    let target = pyramid.level_for_zoom(camera.zoom);
+    let bounds = camera.bounds(viewport);
+    let top = pyramid.root().level;
+
+    let mut coarser: BTreeSet<(std::cmp::Reverse<u32>, TileKey)> = BTreeSet::new();
+    let mut exact = Vec::new();
+    for tile in tiles_within(pyramid, target, bounds) {
+        let known = state(tile);
+        if matches!(known, TileState::Shown | TileState::Fading) {
+            exact.push(tile);
+        }
+        if known == TileState::Shown {
+            continue;
+        }
+        let rect = pyramid.tile_rect(tile);
+        let low = Level0Point::new(rect.x as f64, rect.y as f64);
+        let high = Level0Point::new(rect.right() as f64, rect.bottom() as f64);
+        for level in target + 1..=top {
+            let ancestors: Vec<TileKey> = tiles_within(pyramid, level, (low, high)).collect();
+            let mut covered = true;
+            for ancestor in ancestors {
+                let known = state(ancestor);
+                covered &= known == TileState::Shown;
+                if matches!(known, TileState::Shown | TileState::Fading) {
+                    coarser.insert((std::cmp::Reverse(level), ancestor));
+                }
+            }
+            if covered {
+                break;
+            }
+        }
+    }
+
+    let mut draw: Vec<TileKey> = coarser.into_iter().map(|(_, tile)| tile).collect();
+    draw.extend(exact);
+    TilePlan { draw, want: wishes(pyramid, camera, bounds, target, state) }
+}
+
+/// Missing tiles in the order in which they help most: the whole slide, then one coarse layer under the
+/// view, then the view from its centre outwards, then a ring around it for the next movement.
+fn wishes(
+    pyramid: &DisplayPyramid,
+    camera: &Camera,
+    bounds: (Level0Point, Level0Point),
+    target: u32,
+    state: impl Fn(TileKey) -> TileState,
+) -> Vec<TileKey> {
+    let root = pyramid.root();
+    let distance = |tile: &TileKey| pyramid.tile_rect(*tile).center().distance_px(camera.center);
+    let nearest_first = |tiles: &mut Vec<TileKey>| tiles.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+
+    let stand_in = (target + 2).min(root.level);
+    let mut coarse = vec![root];
+    coarse.extend(tiles_within(pyramid, stand_in, bounds));
+    let mut view: Vec<TileKey> = tiles_within(pyramid, target, bounds).collect();
+    nearest_first(&mut view);
+
+    let margin = f64::from(DISPLAY_TILE_PX) * pyramid.levels()[target as usize].downsample;
+    let wider = (
+        Level0Point::new(bounds.0.x - margin, bounds.0.y - margin),
+        Level0Point::new(bounds.1.x + margin, bounds.1.y + margin),
+    );
+    let mut ring: Vec<TileKey> = tiles_within(pyramid, target, wider).collect();
+    nearest_first(&mut ring);
+
+    let cheap = |tile: &TileKey| pyramid.tiles_decoded_for(tile.level) <= CHEAP_STAND_IN;
+    let (first, last): (Vec<TileKey>, Vec<TileKey>) = coarse.into_iter().partition(cheap);
+    let mut seen = BTreeSet::new();
+    [first, view, last, ring]
+        .into_iter()
+        .flatten()
+        .filter(|tile| state(*tile) == TileState::Missing && seen.insert(*tile))
+        .collect()
+}
+
+/// Tiles of `level` that share ground with the rectangle between two level-0 corners.
+fn tiles_within(
+    pyramid: &DisplayPyramid,
+    level: u32,
+    (low, high): (Level0Point, Level0Point),
+) -> impl Iterator<Item = TileKey> + use<> {
+    let shape = pyramid.levels()[level as usize];
+    let edge = f64::from(DISPLAY_TILE_PX) * shape.downsample;
+    let range = |from: f64, to: f64, count: u32| {
+        let start = (from / edge).floor().max(0.0) as u32;
+        let end = (to / edge).ceil().clamp(0.0, f64::from(count)) as u32;
+        start..end
+    };
+    let columns = range(low.x, high.x, shape.columns());
+    let slide = pyramid.key();
+    range(low.y, high.y, shape.rows())
+        .flat_map(move |row| columns.clone().map(move |column| TileKey { slide, level, column, row }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slide::pyramid::SlideKey;
+    use crate::slide::test_slide::TestSlide;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    const VIEWPORT: Viewport = Viewport { width: 1000.0, height: 700.0 };
+
+    fn pyramid() -> DisplayPyramid {
+        let slide = TestSlide::new(20_000, 15_000).with_levels(&[1.0, 4.0, 16.0]);
+        DisplayPyramid::new(SlideKey(0), Arc::new(slide))
+    }
+
+    fn at(x: f64, y: f64, zoom: f64) -> Camera {
+        let mut camera = Camera::fit(20_000.0, 15_000.0, VIEWPORT);
+        camera.center = Level0Point::new(x, y);
+        camera.zoom = zoom;
+        camera
+    }
+
+    #[test]
+    fn a_loaded_view_draws_its_own_level_only() {
+        let pyramid = pyramid();
+        let plan = plan_tiles(&pyramid, &at(5000.0, 5000.0, 1.0), VIEWPORT, |_| TileState::Shown);
+        assert!(plan.want.is_empty());
+        assert!(plan.draw.iter().all(|tile| tile.level == 0));
+        assert_eq!(plan.draw.len(), 3 * 3, "columns 8 to 10, rows 9 to 10 and the one at 8704 / 512");
+    }
+
+    #[test]
+    fn wishes_go_from_coarse_to_the_centre_and_then_around() {
+        let pyramid = pyramid();
+        let plan = plan_tiles(&pyramid, &at(5376.0, 5376.0, 1.0), VIEWPORT, |_| TileState::Missing);
+        assert!(plan.draw.is_empty());
+        assert_eq!(plan.want[0], pyramid.root());
+        assert_eq!(plan.want[1].level, 2);
+        let first_exact = plan.want.iter().find(|tile| tile.level == 0).expect("some");
+        assert_eq!((first_exact.column, first_exact.row), (10, 10));
+        let ring = plan.want.last().expect("some");
+        assert_eq!(ring.level, 0);
+        let unique: BTreeSet<_> = plan.want.iter().collect();
+        assert_eq!(unique.len(), plan.want.len());
+    }
+
+    #[test]
+    fn failed_tiles_are_not_asked_for_again_and_ancestors_stand_in() {
+        let pyramid = pyramid();
+        let camera = at(5000.0, 5000.0, 1.0);
+        let plan = plan_tiles(&pyramid, &camera, VIEWPORT, |tile| match tile.level {
+            0 => TileState::Failed,
+            2 => TileState::Shown,
+            _ => TileState::Missing,
+        });
+        assert!(plan.want.iter().all(|tile| tile.level != 0));
+        assert!(plan.draw.iter().all(|tile| tile.level == 2) && !plan.draw.is_empty());
+    }
+
+    proptest! {
+        /// Whatever is loaded: as soon as the whole-slide tile is there, no point in view stays empty, and
+        /// coarser tiles never come after finer ones.
+        #[test]
+        fn no_holes_once_the_root_is_there(
+            x in 0.0..20_000.0, y in 0.0..15_000.0, log_zoom in -3.2f64..2.0, turn in 0.0..6.3, salt in any::<u32>(),
+        ) {
+            let pyramid = pyramid();
+            let mut camera = at(x, y, log_zoom.exp());
+            camera.rotation = turn;
+            let state = |tile: TileKey| {
+                let hash = (tile.column * 31 + tile.row * 17 + tile.level * 7).wrapping_mul(salt | 1) >> 7;
+                match hash % 4 {
+                    _ if tile == pyramid.root() => TileState::Shown,
+                    0 => TileState::Shown,
+                    1 => TileState::Fading,
+                    2 => TileState::Failed,
+                    _ => TileState::Missing,
+                }
+            };
+            let plan = plan_tiles(&pyramid, &camera, VIEWPORT, state);
+            prop_assert!(plan.draw.windows(2).all(|pair| pair[0].level >= pair[1].level));
+            let opaque: Vec<_> = plan.draw.iter().filter(|tile| state(**tile) == TileState::Shown).collect();
+            for step in 0..100 {
+                let point = super::super::camera::ScreenPoint {
+                    x: f64::from(step % 10) * 111.0, y: f64::from(step / 10) * 77.0,
+                };
+                let point = camera.level0_from_screen(point, VIEWPORT);
+                if point.x >= 0.0 && point.y >= 0.0 && point.x < 20_000.0 && point.y < 15_000.0 {
+                    prop_assert!(opaque.iter().any(|tile| pyramid.tile_rect(**tile).contains(point)), "{point:?}");
+                }
+            }
+        }
+    }
+}
