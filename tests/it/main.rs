@@ -1,1 +1,6 @@
-//! it
+//! All integration tests in one binary, so that they link once.
+
+mod made;
+
+mod descriptors;
+mod index;
