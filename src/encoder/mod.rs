@@ -191,6 +191,3 @@ pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
         }
     }
 }
-
-/// Name of the encoder that is used unless the project says otherwise.
-pub const DEFAULT: &str = "imagenet-efficientnet-lite0";
