@@ -3,4 +3,5 @@
 mod made;
 
 mod descriptors;
+mod encoder;
 mod index;
