@@ -2,7 +2,7 @@
 //! messages to standard error.
 
 mod embed;
-mod fit_model;
+pub mod fit_model;
 mod info;
 mod progress;
 mod query;

@@ -1,0 +1,176 @@
+//! Embedding from slide to descriptor file, interrupted and not.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use histokin::descriptors::{DescriptorSet, DescriptorStore, Row};
+use histokin::geometry::{LevelRect, MicronsPerPixel};
+use histokin::pipeline::{
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, embed_slide, find_slides,
+};
+use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
+use histokin::tiling::TileSettings;
+use image::{Rgb, RgbImage, RgbaImage};
+
+use crate::made::{self, QuarterColours};
+use crate::support;
+
+const SETTINGS: EmbedSettings = EmbedSettings { decode_threads: 2, batch: 4 };
+
+/// A picture of pink tissue in which every 64 px square has a colour of its own, as a slide of 2 µm/px.
+fn tissue_slide(folder: &std::path::Path) -> PathBuf {
+    let picture = RgbImage::from_fn(640, 512, |x, y| {
+        let (column, row) = ((x / 64) as u8, (y / 64) as u8);
+        // A white margin at the right is glass.
+        if x >= 512 { Rgb([244, 243, 245]) } else { Rgb([150 + 8 * column, 40 + 10 * row, 140 + 4 * column]) }
+    });
+    let path = folder.join("tissue.tif");
+    support::write_pyramid(&path, &picture, 2, Some(2.0));
+    path
+}
+
+fn recipe() -> histokin::descriptors::Recipe {
+    let tiles = TileSettings { tile_px: 64, mpp: 2.0 };
+    histokin::descriptors::Recipe { tiles, ..made::recipe() }
+}
+
+fn embed(
+    slide: &dyn SlideSource,
+    store: &DescriptorStore,
+    encoder: &mut QuarterColours,
+    control: &EmbedControl,
+    mut tell: impl FnMut(EmbedProgress),
+) -> Result<EmbedOutcome, EmbedError> {
+    embed_slide(slide, None, encoder, &recipe(), store, SETTINGS, control, &mut tell)
+}
+
+fn embedded(slide: &dyn SlideSource, store: &DescriptorStore) -> Arc<DescriptorSet> {
+    match embed(slide, store, &mut QuarterColours::new(), &EmbedControl::default(), |_| {}).unwrap() {
+        EmbedOutcome::Finished { set, .. } => set,
+        EmbedOutcome::Interrupted => panic!("nobody interrupted"),
+    }
+}
+
+#[test]
+fn all_tissue_is_embedded_and_glass_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let set = embedded(source.as_ref(), &store);
+    assert_eq!(set.header.grid, [10, 8]);
+    assert_eq!(set.header.tile_level0, 64);
+    assert!((64..=72).contains(&set.len()), "8 × 8 tiles are tissue, {} were embedded", set.len());
+    // The descriptor is that of the very pixels under the tile.
+    let row = set.row_at(histokin::geometry::Level0Point::new(3.5 * 64.0, 2.5 * 64.0)).unwrap();
+    let expected = [150.0 + 24.0, 40.0 + 20.0, 140.0 + 12.0].map(|value: f32| value / 255.0);
+    for (found, expected) in set.descriptor(row).iter().zip(expected.iter().cycle()) {
+        assert!((found - expected).abs() < 0.01, "{found} and {expected}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_was_and_ends_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let whole = embedded(source.as_ref(), &DescriptorStore::new(folder.path().join("whole")));
+
+    let store = DescriptorStore::new(folder.path().join("parts"));
+    let mut encoder = QuarterColours::new();
+    let mut runs = 0;
+    let set = loop {
+        runs += 1;
+        assert!(runs < 100, "every run gets further");
+        let control = EmbedControl::default();
+        let outcome = embed(source.as_ref(), &store, &mut encoder, &control, |progress| {
+            // Stop after the first batch of each run.
+            if matches!(progress, EmbedProgress::Tiles { .. }) {
+                control.stop();
+            }
+        });
+        if let EmbedOutcome::Finished { set, .. } = outcome.unwrap() {
+            break set;
+        }
+    };
+    assert!(runs > 5, "the work was interrupted again and again, {runs} runs");
+    assert_eq!(encoder.encoded, whole.len(), "no tile was encoded twice");
+    assert_eq!(set.features(), whole.features());
+    assert_eq!(set.coords(), whole.coords());
+    let left = std::fs::read_dir(folder.path().join("parts")).unwrap().count();
+    assert_eq!(left, 1, "the journal is gone once the descriptors are finished");
+}
+
+#[test]
+fn finished_descriptors_are_used_again_from_wherever_the_slide_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = tissue_slide(folder.path());
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    embedded(slide::open(&path, None).unwrap().as_ref(), &store);
+    let moved = folder.path().join("moved and renamed.tif");
+    std::fs::rename(&path, &moved).unwrap();
+    let mut encoder = QuarterColours::new();
+    let source = slide::open(&moved, None).unwrap();
+    embed(source.as_ref(), &store, &mut encoder, &EmbedControl::default(), |_| {}).unwrap();
+    assert_eq!(encoder.encoded, 0);
+}
+
+/// A slide of which one square cannot be read.
+struct Scratched {
+    good: Arc<dyn SlideSource>,
+}
+
+impl SlideSource for Scratched {
+    fn info(&self) -> &SlideInfo {
+        self.good.info()
+    }
+
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        if region.level == 0 && region.width == 64 && (region.x, region.y) == (128, 64) {
+            let path = self.info().path.clone();
+            return Err(SlideError::Read { path, region: *region, reason: "a scratch".to_owned() });
+        }
+        self.good.read(region)
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        self.good.associated(name)
+    }
+}
+
+#[test]
+fn a_tile_that_cannot_be_read_is_counted_and_never_indexed() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let whole = embedded(good.as_ref(), &DescriptorStore::new(folder.path().join("whole")));
+    let scratched = Scratched { good };
+    let set = embedded(&scratched, &DescriptorStore::new(folder.path().join("scratched")));
+    assert_eq!(set.tiles_failed, 1);
+    assert_eq!(set.len(), whole.len() - 1);
+    assert_eq!(set.row_at(histokin::geometry::Level0Point::new(160.0, 96.0)), None);
+}
+
+#[test]
+fn a_slide_without_pixel_size_is_refused_until_the_user_gives_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plain.png");
+    RgbImage::from_pixel(300, 200, Rgb([200, 80, 160])).save(&path).unwrap();
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let unknown = slide::open(&path, None).unwrap();
+    let error = embed(unknown.as_ref(), &store, &mut QuarterColours::new(), &EmbedControl::default(), |_| {})
+        .err()
+        .expect("nothing physical is guessed");
+    assert!(error.to_string().contains("--slide-mpp"), "{error}");
+    let known = slide::open(&path, Some(MicronsPerPixel::square(2.0))).unwrap();
+    assert_eq!(embedded(known.as_ref(), &store).rect(Row(0)).width, 64);
+}
+
+#[test]
+fn folders_are_searched_for_slides_to_any_depth() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("a/b");
+    std::fs::create_dir_all(&deep).unwrap();
+    for name in ["a/one.SVS", "a/b/two.tiff", "a/notes.txt", "a/b/project.toml"] {
+        std::fs::write(folder.path().join(name), b"").unwrap();
+    }
+    let found = find_slides(&[folder.path().to_owned()]);
+    assert_eq!(found, [folder.path().join("a/b/two.tiff"), folder.path().join("a/one.SVS")]);
+}
