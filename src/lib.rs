@@ -12,6 +12,7 @@
 //! are its named threads, and [`ui`] draws it.
 
 pub mod geometry;
+mod durable;
 pub mod slide;
 pub mod tiling;
 pub mod tissue;

@@ -108,20 +108,74 @@ impl TileGrid {
 /// # Errors
 /// [`SlideError::Read`] when the file cannot deliver the pixels.
 pub fn read_tile(slide: &dyn SlideSource, rect: &Level0Rect, out_px: u32) -> Result<RgbImage, SlideError> {
+    read_rect(slide, rect, out_px, out_px)
+}
+
+/// How far, in pixels of the level, a picture may be off before it is worth resampling: a sixteenth of a
+/// pixel cannot be seen, and resampling costs sharpness.
+const NEGLIGIBLE_PX: f64 = 1.0 / 16.0;
+
+/// Read the pixels under `rect`, resampled to `width` × `height`, as [`read_tile`] does for squares.
+///
+/// Where `rect` does not lie on whole pixels of the level, the window of the resampling is placed between
+/// them, so that nothing is shifted or stretched.
+pub fn read_rect(
+    slide: &dyn SlideSource,
+    rect: &Level0Rect,
+    width: u32,
+    height: u32,
+) -> Result<RgbImage, SlideError> {
     let info = slide.info();
-    let wanted = Downsample(f64::from(rect.width) / f64::from(out_px));
-    let level = info.best_level_for(wanted);
-    let downsample = info.levels[level as usize].downsample.0;
-    let to_level = |px: f64| (px / downsample).round();
-    let region = LevelRect {
-        level,
-        x: to_level(rect.x as f64) as i64,
-        y: to_level(rect.y as f64) as i64,
-        width: to_level(f64::from(rect.width)).max(1.0) as u32,
-        height: to_level(f64::from(rect.height)).max(1.0) as u32,
-    };
+    let reduction = |level0: u32, out: u32| f64::from(level0) / f64::from(out);
+    let wanted = reduction(rect.width, width).min(reduction(rect.height, height));
+    let level = info.best_level_for(Downsample(wanted));
+    let stored = info.levels[level as usize];
+    let across = Span::new(rect.x, rect.width, stored.downsample, stored.width, width);
+    let down = Span::new(rect.y, rect.height, stored.downsample, stored.height, height);
+    let region =
+        LevelRect { level, x: across.start, y: down.start, width: across.length, height: down.length };
     let opaque = over_white(&slide.read(&region)?);
-    Ok(resample(opaque, out_px, out_px))
+    if across.is_exact && down.is_exact {
+        return Ok(opaque);
+    }
+    let window = fir::ResizeOptions::new().crop(across.offset, down.offset, across.size, down.size);
+    Ok(resample_with(&opaque, width, height, window))
+}
+
+/// One axis of a region: the whole level pixels to be read, and the window of the resampling in them.
+struct Span {
+    start: i64,
+    length: u32,
+    /// Where the window begins, in pixels from `start`, and how long it is.
+    offset: f64,
+    size: f64,
+    /// Whether the pixels read are those wanted already.
+    is_exact: bool,
+}
+
+impl Span {
+    /// `stored` is the level's extent along this axis, `out` the wanted number of pixels.
+    fn new(level0_start: i64, level0_length: u32, downsample: Downsample, stored: u32, out: u32) -> Self {
+        let start = level0_start as f64 / downsample.0;
+        let size = f64::from(level0_length) / downsample.0;
+        let end = start + size;
+        let off_grid = (start - start.round()).abs().max((size - f64::from(out)).abs());
+        if off_grid <= NEGLIGIBLE_PX {
+            return Self { start: start.round() as i64, length: out, offset: 0.0, size, is_exact: true };
+        }
+        // The filter looks three of its pixels beyond the window, each as wide as the reduction; but
+        // never beyond the slide's edge, where it would mix in glass that is not there.
+        let margin = 3.0 * (size / f64::from(out)).max(1.0);
+        let first = (start - margin).floor().max(start.floor().min(0.0));
+        let last = (end + margin).ceil().min(end.ceil().max(f64::from(stored)));
+        Self {
+            start: first as i64,
+            length: (last - first) as u32,
+            offset: start - first,
+            size,
+            is_exact: false,
+        }
+    }
 }
 
 /// Put a picture with straight alpha on white glass.
@@ -141,10 +195,14 @@ pub fn resample(picture: RgbImage, width: u32, height: u32) -> RgbImage {
     if picture.dimensions() == (width, height) {
         return picture;
     }
+    resample_with(&picture, width, height, fir::ResizeOptions::new())
+}
+
+fn resample_with(picture: &RgbImage, width: u32, height: u32, window: fir::ResizeOptions) -> RgbImage {
     let mut resized = RgbImage::new(width, height);
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3));
+    let options = window.resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3));
     fir::Resizer::new()
-        .resize(&picture, &mut resized, &options)
-        .expect("both pictures are RGB8 and neither is empty, which is all that resizing asks for");
+        .resize(picture, &mut resized, &options)
+        .expect("both pictures are RGB8, and the window lies inside the source");
     resized
 }

@@ -1,1 +1,192 @@
-//! To come.
+//! Descriptors: what an encoder says of each tissue tile of a slide, kept one file per slide and recipe.
+
+mod journal;
+mod store;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::encoder::EncoderId;
+use crate::geometry::{Level0Point, Level0Rect};
+use crate::slide::SlideId;
+use crate::stain::StainSetting;
+use crate::tiling::{TileGrid, TileIndex, TileSettings};
+
+pub use journal::{Journal, JournalRecord};
+pub use store::DescriptorStore;
+
+/// All that decides a descriptor besides the slide: descriptors of different recipes are never compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    pub encoder_id: EncoderId,
+    /// Name of the encoder for people.
+    pub encoder_name: String,
+    pub tiles: TileSettings,
+    pub stain: StainSetting,
+}
+
+impl Recipe {
+    /// Twelve characters that stand for this recipe in file names.
+    pub fn short_id(&self) -> String {
+        let text =
+            format!("{}|{}|{}|{:?}", self.encoder_id.0, self.tiles.tile_px, self.tiles.mpp, self.stain);
+        hex(&Sha256::digest(text))[..12].to_owned()
+    }
+}
+
+/// What a descriptor file says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DescriptorHeader {
+    pub slide_id: SlideId,
+    pub recipe: Recipe,
+    /// Numbers in a descriptor.
+    pub width: usize,
+    /// Edge of a tile in level-0 pixels.
+    pub tile_level0: u32,
+    /// Columns and rows of the tile grid, whose origin is the slide's top-left corner.
+    pub grid: [u32; 2],
+    /// Resolution at which the tiles were read, µm per pixel.
+    pub effective_mpp: f64,
+    /// Tiles of the grid that are tissue.
+    pub tiles_tissue: u32,
+    pub program_version: String,
+}
+
+impl DescriptorHeader {
+    pub fn new(slide_id: SlideId, recipe: Recipe, width: usize, grid: &TileGrid, tiles_tissue: u32) -> Self {
+        Self {
+            slide_id,
+            recipe,
+            width,
+            tile_level0: grid.tile_level0,
+            grid: [grid.columns, grid.rows],
+            effective_mpp: grid.effective_mpp,
+            tiles_tissue,
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// The grid that these descriptors were made on.
+    pub fn tile_grid(&self) -> TileGrid {
+        TileGrid {
+            tile_px: self.recipe.tiles.tile_px,
+            tile_level0: self.tile_level0,
+            effective_mpp: self.effective_mpp,
+            columns: self.grid[0],
+            rows: self.grid[1],
+        }
+    }
+
+    /// Whether two headers describe the same work, whatever version of the program did it.
+    pub fn same_work(&self, other: &Self) -> bool {
+        let blank = |header: &Self| Self { program_version: String::new(), ..header.clone() };
+        blank(self) == blank(other)
+    }
+}
+
+/// Row of a tile in its [`DescriptorSet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Row(pub u32);
+
+/// The descriptors of one slide, ordered by tile. Immutable; what is still being embedded is published as
+/// a growing series of such sets.
+pub struct DescriptorSet {
+    pub header: DescriptorHeader,
+    /// Top-left corner of each tile in level-0 pixels; `len() × 2`.
+    coords: Vec<[i64; 2]>,
+    features: Features,
+    /// Tiles that could not be read.
+    pub tiles_failed: u32,
+}
+
+/// `len() × width` numbers, in memory or mapped from the file.
+enum Features {
+    Owned(Vec<f32>),
+    Mapped { map: memmap2::Mmap, start: usize, end: usize },
+}
+
+impl Features {
+    fn as_slice(&self) -> &[f32] {
+        match self {
+            Features::Owned(values) => values,
+            Features::Mapped { map, start, end } => bytemuck::cast_slice(&map[*start..*end]),
+        }
+    }
+}
+
+impl DescriptorSet {
+    /// Build a set from tiles in any order and their descriptors (`tiles.len() × width`).
+    pub fn from_rows(header: DescriptorHeader, rows: &[(TileIndex, &[f32])], tiles_failed: u32) -> Self {
+        let mut order: Vec<&(TileIndex, &[f32])> = rows.iter().collect();
+        order.sort_by_key(|(tile, _)| *tile);
+        let grid = header.tile_grid();
+        let coords = order.iter().map(|(tile, _)| grid.rect(*tile)).map(|rect| [rect.x, rect.y]).collect();
+        let features = order.iter().flat_map(|(_, values)| values.iter().copied()).collect();
+        Self { header, coords, features: Features::Owned(features), tiles_failed }
+    }
+
+    /// Number of tiles.
+    pub fn len(&self) -> usize {
+        self.coords.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.coords.is_empty()
+    }
+
+    /// Numbers in a descriptor.
+    pub fn width(&self) -> usize {
+        self.header.width
+    }
+
+    /// All descriptors, one after the other: `len() × width()`.
+    pub fn features(&self) -> &[f32] {
+        self.features.as_slice()
+    }
+
+    /// Top-left corners, in level-0 pixels.
+    pub fn coords(&self) -> &[[i64; 2]] {
+        &self.coords
+    }
+
+    /// The descriptor of one tile.
+    pub fn descriptor(&self, row: Row) -> &[f32] {
+        let start = row.0 as usize * self.width();
+        &self.features()[start..start + self.width()]
+    }
+
+    /// Level-0 pixels that the tile covers.
+    pub fn rect(&self, row: Row) -> Level0Rect {
+        let [x, y] = self.coords[row.0 as usize];
+        Level0Rect::new(x, y, self.header.tile_level0, self.header.tile_level0)
+    }
+
+    /// The embedded tile under a level-0 position.
+    pub fn row_at(&self, point: Level0Point) -> Option<Row> {
+        let grid = self.header.tile_grid();
+        let rect = grid.rect(grid.tile_at(point)?);
+        // Rows are ordered by tile index, so by y first.
+        self.coords.binary_search_by_key(&(rect.y, rect.x), |[x, y]| (*y, *x)).ok().map(|row| Row(row as u32))
+    }
+}
+
+/// What can go wrong with stored descriptors. Every message names the file and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorError {
+    #[error("{}: {source}; check that the folder exists, is writable and has space", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{}: damaged descriptor file ({reason}); it was set aside as {}, embed the slide again",
+        path.display(), aside.display()
+    )]
+    Damaged { path: PathBuf, reason: String, aside: PathBuf },
+    #[error("the descriptor of a tile holds NaN or an infinity; it was not stored")]
+    NotFinite,
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

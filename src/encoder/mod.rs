@@ -84,7 +84,9 @@ pub trait Encoder: Send {
 /// What can go wrong with an encoder. Every message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
-    #[error("the descriptors of {count} tiles hold NaN or infinite numbers; the encoder {name} is damaged or unfit for these tiles")]
+    #[error(
+        "the descriptors of {count} tiles hold NaN or infinite numbers; the encoder {name} is damaged or unfit for these tiles"
+    )]
     NotFinite { name: String, count: usize },
 }
 
@@ -100,3 +102,6 @@ pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, Encod
 pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
     todo!()
 }
+
+/// Name of the encoder that is used unless the project says otherwise.
+pub const DEFAULT: &str = "imagenet-efficientnet-lite0";

@@ -1,1 +1,243 @@
-//! To come.
+//! A project: a plain folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::descriptors::DescriptorStore;
+use crate::durable;
+use crate::geometry::MicronsPerPixel;
+use crate::slide::{SlideId, SlideInfo};
+use crate::stain::StainSetting;
+use crate::tiling::TileSettings;
+
+/// Name of the file that makes a folder a project.
+pub const PROJECT_FILE: &str = "project.toml";
+
+/// Version of the layout that this program writes.
+const FORMAT: u32 = 1;
+
+/// An open project. Changes are made in memory and kept by [`Project::save`].
+#[derive(Debug, Clone)]
+pub struct Project {
+    root: PathBuf,
+    file: ProjectFile,
+}
+
+/// What `project.toml` holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct ProjectFile {
+    format: u32,
+    #[serde(default)]
+    settings: ProjectSettings,
+    #[serde(default, rename = "class")]
+    classes: Vec<AnnotationClass>,
+    #[serde(default, rename = "slide")]
+    slides: Vec<SlideEntry>,
+}
+
+/// How this project's slides are embedded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProjectSettings {
+    /// Name or path of the encoder; the default one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
+    pub tiles: TileSettings,
+    pub stain: StainSetting,
+}
+
+impl Default for ProjectSettings {
+    fn default() -> Self {
+        Self { encoder: None, tiles: TileSettings::default(), stain: StainSetting::Lab }
+    }
+}
+
+/// A named class of tissue with its colour.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnnotationClass {
+    pub name: String,
+    /// sRGB.
+    pub color: [u8; 3],
+}
+
+/// One slide of the project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlideEntry {
+    pub id: SlideId,
+    /// Relative to the project's folder where the slide lies on the same drive, else absolute.
+    path: PathBuf,
+    /// Pixel size given by the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_mpp: Option<MicronsPerPixel>,
+}
+
+/// What can go wrong with a project. Every message names the file and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    #[error("{}: {source}; check that the folder exists, is writable and has space", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be understood: {reason}; it was left as it is, mend it or choose another project", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{}: was written by a newer version of histokin (format {found}, this one knows {FORMAT}); update histokin", path.display())]
+    Newer { path: PathBuf, found: u32 },
+    #[error("{}: no project here; make one with `histokin embed {} SLIDE…`", root.display(), root.display())]
+    Missing { root: PathBuf },
+    #[error("no slide {name:?} in the project; it has: {known}")]
+    NoSuchSlide { name: String, known: String },
+    #[error("{name:?} means several slides of the project ({known}); give the id or the path")]
+    Ambiguous { name: String, known: String },
+}
+
+impl Project {
+    /// Open the project in `root`.
+    pub fn open(root: &Path) -> Result<Self, ProjectError> {
+        let path = root.join(PROJECT_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ProjectError::Missing { root: root.to_owned() });
+            }
+            Err(source) => return Err(ProjectError::Io { path, source }),
+        };
+        let file: ProjectFile = toml::from_str(&text).map_err(|error| ProjectError::Damaged {
+            path: path.clone(),
+            reason: one_line(&error.to_string()),
+        })?;
+        if file.format > FORMAT {
+            return Err(ProjectError::Newer { path, found: file.format });
+        }
+        Ok(Self { root: absolute(root)?, file })
+    }
+
+    /// Open the project in `root`, or make an empty one there.
+    pub fn open_or_create(root: &Path) -> Result<Self, ProjectError> {
+        match Self::open(root) {
+            Err(ProjectError::Missing { .. }) => {}
+            other => return other,
+        }
+        let io = |source| ProjectError::Io { path: root.to_owned(), source };
+        for folder in ["descriptors", "annotations", "models", "reports"] {
+            fs::create_dir_all(root.join(folder)).map_err(io)?;
+        }
+        let file = ProjectFile { format: FORMAT, ..ProjectFile::default() };
+        let project = Self { root: absolute(root)?, file };
+        project.save()?;
+        Ok(project)
+    }
+
+    /// Whether `folder` is a project.
+    pub fn is_project(folder: &Path) -> bool {
+        folder.join(PROJECT_FILE).is_file()
+    }
+
+    /// Keep `project.toml`: written beside, synced, renamed.
+    pub fn save(&self) -> Result<(), ProjectError> {
+        let path = self.root.join(PROJECT_FILE);
+        let text = toml::to_string_pretty(&self.file)
+            .map_err(|error| ProjectError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn settings(&self) -> &ProjectSettings {
+        &self.file.settings
+    }
+
+    pub fn set_settings(&mut self, settings: ProjectSettings) {
+        self.file.settings = settings;
+    }
+
+    pub fn slides(&self) -> &[SlideEntry] {
+        &self.file.slides
+    }
+
+    /// The descriptors of this project's slides.
+    pub fn descriptors(&self) -> DescriptorStore {
+        DescriptorStore::new(self.root.join("descriptors"))
+    }
+
+    /// The absolute path of a slide's file.
+    pub fn slide_path(&self, entry: &SlideEntry) -> PathBuf {
+        self.root.join(&entry.path)
+    }
+
+    /// Add a slide, or note its new place when a slide of the same content is here already.
+    pub fn add_slide(&mut self, info: &SlideInfo) {
+        let path = self.stored_path(&info.path);
+        match self.file.slides.iter_mut().find(|entry| entry.id == info.id) {
+            Some(entry) => entry.path = path,
+            None => self.file.slides.push(SlideEntry { id: info.id.clone(), path, user_mpp: None }),
+        }
+    }
+
+    /// Take a slide off the project's list; its descriptors stay.
+    pub fn remove_slide(&mut self, id: &SlideId) {
+        self.file.slides.retain(|entry| entry.id != *id);
+    }
+
+    /// Keep the pixel size that the user gave for a slide.
+    pub fn set_user_mpp(&mut self, id: &SlideId, mpp: MicronsPerPixel) {
+        if let Some(entry) = self.file.slides.iter_mut().find(|entry| entry.id == *id) {
+            entry.user_mpp = Some(mpp);
+        }
+    }
+
+    /// The pixel size that the user gave for a slide.
+    pub fn user_mpp(&self, id: &SlideId) -> Option<MicronsPerPixel> {
+        self.file.slides.iter().find(|entry| entry.id == *id)?.user_mpp
+    }
+
+    /// Find a slide by id (or its first characters), path, file name or file stem.
+    pub fn find_slide(&self, name: &str) -> Result<&SlideEntry, ProjectError> {
+        let wanted = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
+        let ranked: [&dyn Fn(&SlideEntry) -> bool; 5] = [
+            &|entry| entry.id.0 == name,
+            &|entry| self.slide_path(entry) == wanted,
+            &|entry| entry.path.file_name().is_some_and(|file| file == name),
+            &|entry| entry.path.file_stem().is_some_and(|stem| stem == name),
+            &|entry| name.len() >= 6 && entry.id.0.starts_with(name),
+        ];
+        let names = |entries: &[&SlideEntry]| {
+            entries.iter().map(|entry| entry.path.display().to_string()).collect::<Vec<_>>().join(", ")
+        };
+        for is_meant in ranked {
+            let found: Vec<&SlideEntry> = self.slides().iter().filter(|entry| is_meant(entry)).collect();
+            match found.as_slice() {
+                [] => {}
+                [entry] => return Ok(entry),
+                several => {
+                    return Err(ProjectError::Ambiguous { name: name.to_owned(), known: names(several) });
+                }
+            }
+        }
+        let all: Vec<&SlideEntry> = self.slides().iter().collect();
+        let known = if all.is_empty() { "no slides".to_owned() } else { names(&all) };
+        Err(ProjectError::NoSuchSlide { name: name.to_owned(), known })
+    }
+
+    /// The path as it is kept: relative to the project where a folder above both is not the root of the
+    /// file system, so that a project that moves together with its slides keeps working.
+    fn stored_path(&self, slide: &Path) -> PathBuf {
+        let slide = std::path::absolute(slide).unwrap_or_else(|_| slide.to_owned());
+        let shared = self.root.components().zip(slide.components()).take_while(|(a, b)| a == b).count();
+        if shared <= 1 {
+            return slide;
+        }
+        let up = self.root.components().skip(shared).map(|_| std::path::Component::ParentDir);
+        up.chain(slide.components().skip(shared)).collect()
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
+    fs::canonicalize(path).map_err(|source| ProjectError::Io { path: path.to_owned(), source })
+}
+
+/// A parser's message on a single line.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,1 +1,18 @@
-//! To come.
+//! All state of the running program, with neither threads nor screen.
+//!
+//! What the user does arrives as a [`Command`], what the workers find out as an [`Event`]; both change the
+//! [`Session`] and answer with the [`Job`]s that now have to be done. Nothing else changes it.
+
+mod command;
+mod event;
+mod job;
+mod state;
+mod update;
+
+pub use command::Command;
+pub use event::{Event, SlideProgress};
+pub use job::{EmbedPlan, EmbedTarget, Job, SearchRequest};
+pub use state::{
+    EmbeddingState, EncoderState, Message, Place, QueryState, QueryTarget, Session, Severity, SlideState,
+    SlideStatus, TilePicture,
+};

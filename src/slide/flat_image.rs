@@ -1,0 +1,156 @@
+//! Plain pictures (PNG, JPEG, TIFF, BMP, WebP) as slides of one level.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use image::{DynamicImage, ImageFormat, ImageReader, RgbaImage};
+use tiff::decoder::ifd::Value;
+use tiff::tags::Tag;
+
+use super::{Level, SlideError, SlideInfo, SlideSource};
+use super::{choose_mpp, clip, content_id, one_line, transparent};
+use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
+
+/// Pixels that a plain picture may have, as it is held in memory as a whole: 16,384 squared, 1 GiB.
+const MAX_PIXELS: u64 = 1 << 28;
+
+/// Bytes that the decoder may use on the way: 8 a pixel, as 16-bit RGBA takes them.
+const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8;
+
+pub(super) struct FlatImage {
+    info: SlideInfo,
+    /// Decoded at the first read, or the reason why that failed.
+    pixels: OnceLock<Result<RgbaImage, String>>,
+}
+
+/// Open the picture at `path`; its header is read, its pixels are not.
+///
+/// # Errors
+/// [`SlideError::Unsupported`] when the file is none of these pictures, [`SlideError::Open`] when its
+/// header is damaged or it is too large to be held in memory.
+pub(super) fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<FlatImage, SlideError> {
+    let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason: one_line(&reason) };
+    let reader = reader(path).map_err(failed)?;
+    let format = match reader.format() {
+        Some(format) if format.reading_enabled() => format,
+        _ => {
+            return Err(SlideError::Unsupported {
+                path: path.to_owned(),
+                reason: "neither OpenSlide nor the picture formats recognise its content".to_owned(),
+            });
+        }
+    };
+    let (width, height) =
+        reader.into_dimensions().map_err(|error| failed(format!("its header is damaged: {error}")))?;
+    if width == 0 || height == 0 {
+        return Err(failed("it holds no pixels".to_owned()));
+    }
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(failed(format!(
+            "{width} × {height} px are too many for a plain picture, which is held in memory as a whole; \
+             convert it to a pyramidal tiled TIFF"
+        )));
+    }
+    let id = content_id(path).map_err(|error| failed(error.to_string()))?;
+    let (mpp, mpp_source) = choose_mpp(user_mpp, stated_mpp(path, format));
+    let format_name = format.extensions_str().first().copied().unwrap_or("image");
+    Ok(FlatImage {
+        info: SlideInfo {
+            id,
+            path: path.to_owned(),
+            vendor: "image".to_owned(),
+            levels: vec![Level { width, height, downsample: Downsample(1.0) }],
+            mpp,
+            mpp_source,
+            objective_power: None,
+            associated: Vec::new(),
+            properties: BTreeMap::from([("image.format".to_owned(), format_name.to_owned())]),
+        },
+        pixels: OnceLock::new(),
+    })
+}
+
+impl SlideSource for FlatImage {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        let failed =
+            |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
+        let mut canvas = transparent(region).map_err(failed)?;
+        if region.level > 0 {
+            return Err(failed("a plain picture has one level only".to_owned()));
+        }
+        let pixels = self.pixels.get_or_init(|| decode(&self.info.path)).as_ref();
+        let pixels = pixels.map_err(|reason| failed(reason.clone()))?;
+        if pixels.dimensions() != (self.info.width(), self.info.height()) {
+            return Err(failed("the file was replaced since it was opened".to_owned()));
+        }
+        if let Some(part) = clip(region, pixels.width(), pixels.height()) {
+            let found =
+                image::imageops::crop_imm(pixels, part.x as u32, part.y as u32, part.width, part.height);
+            image::imageops::replace(&mut canvas, &*found, part.x - region.x, part.y - region.y);
+        }
+        Ok(canvas)
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        Err(self.info.no_such_associated(name))
+    }
+}
+
+fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
+    let open = || ImageReader::open(path)?.with_guessed_format();
+    let mut reader = open().map_err(|error| error.to_string())?;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+fn decode(path: &Path) -> Result<RgbaImage, String> {
+    let decoded = reader(path)?.decode().map_err(|error| one_line(&error.to_string()))?;
+    let mut pixels = DynamicImage::into_rgba8(decoded);
+    // What is wholly transparent has no colour here, as with every other slide.
+    for pixel in pixels.pixels_mut().filter(|pixel| pixel.0[3] == 0) {
+        pixel.0 = [0; 4];
+    }
+    Ok(pixels)
+}
+
+/// The pixel size that the header states, if it has one with a unit of length.
+fn stated_mpp(path: &Path, format: ImageFormat) -> Option<MicronsPerPixel> {
+    match format {
+        ImageFormat::Png => png_mpp(path),
+        ImageFormat::Tiff => tiff_mpp(path),
+        _ => None,
+    }
+}
+
+/// From PNG's pHYs chunk: pixels per metre.
+fn png_mpp(path: &Path) -> Option<MicronsPerPixel> {
+    let reader = png::Decoder::new(BufReader::new(File::open(path).ok()?)).read_info().ok()?;
+    let stated = reader.info().pixel_dims.filter(|stated| stated.unit == png::Unit::Meter)?;
+    Some(MicronsPerPixel { x: 1e6 / f64::from(stated.xppu), y: 1e6 / f64::from(stated.yppu) })
+}
+
+/// From TIFF's XResolution and YResolution: pixels per ResolutionUnit, 2 being inches and 3 centimetres.
+fn tiff_mpp(path: &Path) -> Option<MicronsPerPixel> {
+    let mut decoder = tiff::decoder::Decoder::new(BufReader::new(File::open(path).ok()?)).ok()?;
+    // Inches are TIFF's default unit, but only writers that mean it write it down.
+    let um_per_unit = match decoder.get_tag_u32(Tag::ResolutionUnit).ok()? {
+        2 => 25_400.0,
+        3 => 10_000.0,
+        _ => return None,
+    };
+    let mut per_unit = |tag| match decoder.get_tag(tag).ok()? {
+        Value::Rational(numerator, denominator) => Some(f64::from(numerator) / f64::from(denominator)),
+        _ => None,
+    };
+    let (x, y) = (per_unit(Tag::XResolution)?, per_unit(Tag::YResolution)?);
+    Some(MicronsPerPixel { x: um_per_unit / x, y: um_per_unit / y })
+}

@@ -9,11 +9,14 @@ pub mod pyramid;
 pub(crate) mod test_slide;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbaImage;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
 
@@ -123,6 +126,14 @@ impl SlideInfo {
         self.mpp.ok_or_else(|| SlideError::NotCalibrated { path: self.path.clone() })
     }
 
+    fn no_such_associated(&self, name: &str) -> SlideError {
+        let available = match self.associated.as_slice() {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        SlideError::NoSuchAssociated { path: self.path.clone(), name: name.to_owned(), available }
+    }
+
     /// Put the user's pixel size in place of the slide's own or of none.
     pub fn set_user_mpp(&mut self, mpp: MicronsPerPixel) {
         self.mpp = Some(mpp);
@@ -148,6 +159,8 @@ pub enum SlideError {
         path.display(), region.level, region.x, region.y, region.width, region.height
     )]
     Read { path: PathBuf, region: LevelRect, reason: String },
+    #[error("{}: the picture {name:?} beside the slide cannot be read: {reason}", path.display())]
+    ReadAssociated { path: PathBuf, name: String, reason: String },
     #[error("{}: has no picture named {name:?}; it has: {available}", path.display())]
     NoSuchAssociated { path: PathBuf, name: String, available: String },
     #[error(
@@ -163,5 +176,97 @@ pub enum SlideError {
 /// # Errors
 /// [`SlideError::Missing`], [`SlideError::Open`] (recognised, but damaged) or [`SlideError::Unsupported`].
 pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
-    todo!()
+    let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
+    if let Some(mpp) = user_mpp.filter(|mpp| !mpp.is_plausible()) {
+        return Err(failed(format!(
+            "{} × {} µm is no pixel size of a microscope; give one between 0.001 and 1000 µm",
+            mpp.x, mpp.y
+        )));
+    }
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => SlideError::Missing { path: path.to_owned() },
+        _ => failed(error.to_string()),
+    })?;
+    if metadata.is_dir() {
+        let reason = "it is a folder; name a file in it".to_owned();
+        return Err(SlideError::Unsupported { path: path.to_owned(), reason });
+    }
+    if metadata.len() == 0 {
+        return Err(failed("the file is empty; copy it again from where it came".to_owned()));
+    }
+    File::open(path).map_err(|error| failed(error.to_string()))?;
+    match openslide::open(path, user_mpp)? {
+        Some(slide) => Ok(Arc::new(slide)),
+        None => Ok(Arc::new(flat_image::open(path, user_mpp)?)),
+    }
+}
+
+/// The coarsest pixel size that is believed when a file states it. Slide scanners write 0.1 to 10 µm;
+/// picture editors write the resolution of screens and printers (72 dpi is 353 µm, 1200 dpi is 21 µm).
+const COARSEST_STORED_MPP: f64 = 20.0;
+
+/// The finest pixel size that is believed, far below what light resolves.
+const FINEST_STORED_MPP: f64 = 0.01;
+
+/// The pixel size to go by: the user's, else the one that the file states if it can be that of a slide.
+fn choose_mpp(
+    user: Option<MicronsPerPixel>,
+    stated: Option<MicronsPerPixel>,
+) -> (Option<MicronsPerPixel>, MppSource) {
+    let believed = |um: f64| (FINEST_STORED_MPP..=COARSEST_STORED_MPP).contains(&um);
+    match (user, stated.filter(|stated| believed(stated.x) && believed(stated.y))) {
+        (Some(user), _) => (Some(user), MppSource::User),
+        (None, Some(stated)) => (Some(stated), MppSource::Slide),
+        (None, None) => (None, MppSource::Unknown),
+    }
+}
+
+/// Identity of a file without a fingerprint of its own: SHA-256 of its size (8 bytes, little-endian),
+/// its first and its last MiB.
+fn content_id(path: &Path) -> io::Result<SlideId> {
+    const PART: u64 = 1 << 20;
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut hash = Sha256::new();
+    hash.update(size.to_le_bytes());
+    for start in [0, size.saturating_sub(PART)] {
+        let mut part = Vec::new();
+        file.seek(SeekFrom::Start(start))?;
+        file.by_ref().take(PART).read_to_end(&mut part)?;
+        hash.update(&part);
+    }
+    Ok(SlideId(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+/// Pixels that one read may ask for: 1 GiB of RGBA.
+const MAX_REGION_PIXELS: u64 = 1 << 28;
+
+/// An empty canvas for `region`, or why there cannot be one.
+fn transparent(region: &LevelRect) -> Result<RgbaImage, String> {
+    if u64::from(region.width) * u64::from(region.height) > MAX_REGION_PIXELS {
+        return Err("the region is too large to be read at once; read it in parts".to_owned());
+    }
+    Ok(RgbaImage::new(region.width, region.height))
+}
+
+/// The part of `region` that lies on its level, which is `width` × `height` pixels large.
+fn clip(region: &LevelRect, width: u32, height: u32) -> Option<LevelRect> {
+    let (width, height) = (i64::from(width), i64::from(height));
+    let left = region.x.clamp(0, width);
+    let top = region.y.clamp(0, height);
+    let right = region.x.saturating_add(i64::from(region.width)).clamp(0, width);
+    let bottom = region.y.saturating_add(i64::from(region.height)).clamp(0, height);
+    (left < right && top < bottom).then(|| LevelRect {
+        level: region.level,
+        x: left,
+        y: top,
+        width: (right - left) as u32,
+        height: (bottom - top) as u32,
+    })
+}
+
+/// A foreign library's message as one line that does not end in a full stop.
+fn one_line(message: &str) -> String {
+    let words: Vec<&str> = message.split_whitespace().collect();
+    words.join(" ").trim_end_matches('.').to_owned()
 }

@@ -1,0 +1,223 @@
+//! Slides read through OpenSlide.
+//!
+//! A failed read puts an OpenSlide handle into an error state from which it never comes back: every later
+//! call on it fails too, wherever it reads. The handle is therefore replaceable, see
+//! [`OpenSlideSource::with_handle`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use image::RgbaImage;
+use openslide_rs::errors::OpenSlideError;
+use openslide_rs::{Address, OpenSlide, Region, Size};
+
+use super::{Level, SlideError, SlideId, SlideInfo, SlideSource};
+use super::{choose_mpp, clip, content_id, one_line, transparent};
+use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
+
+/// Bytes of decoded tiles that OpenSlide keeps for one handle. Its cache is there so that neighbouring
+/// regions do not decode the tiles they share twice; what was seen is cached by those who ask. Four rows
+/// of 256 px tiles under a screen's width are enough for that, for any number of open slides.
+const CACHE_BYTES: usize = 8 << 20;
+
+pub(super) struct OpenSlideSource {
+    info: SlideInfo,
+    /// The handle that readers share. The lock is held to clone or replace it, never to read.
+    shared: Mutex<Option<Arc<OpenSlide>>>,
+}
+
+/// Open `path` if OpenSlide recognises the file; `None` if it does not.
+///
+/// # Errors
+/// [`SlideError::Open`] when the file is recognised but damaged.
+pub(super) fn open(
+    path: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+) -> Result<Option<OpenSlideSource>, SlideError> {
+    let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
+    let handle = match open_handle(path) {
+        Ok(handle) => handle,
+        Err(OpenSlideError::UnsupportedFile(_)) => return Ok(None),
+        Err(error) => return Err(failed(reason_of(&error))),
+    };
+    let info = read_info(path, user_mpp, &handle).map_err(failed)?;
+    Ok(Some(OpenSlideSource { info, shared: Mutex::new(Some(Arc::new(handle))) }))
+}
+
+impl SlideSource for OpenSlideSource {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    /// Where a level's downsample is not an integer, its pixels do not start on level-0 pixels. The
+    /// region then lies up to half a level-0 pixel beside the one asked for, as OpenSlide takes
+    /// whole level-0 origins, and OpenSlide interpolates.
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        let failed =
+            |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
+        let mut canvas = transparent(region).map_err(failed)?;
+        let Some(level) = self.info.levels.get(region.level as usize) else {
+            return Err(failed(format!("the slide has {} levels only", self.info.levels.len())));
+        };
+        // OpenSlide's binding knows no negative origins, so only what lies on the level is read.
+        let Some(part) = clip(region, level.width, level.height) else {
+            return Ok(canvas);
+        };
+        // A position on the level lies on level 0 too, hence within u32.
+        let level0 = |px: i64| (px as f64 * level.downsample.0).round() as u32;
+        let wanted = Region {
+            level: part.level,
+            address: Address { x: level0(part.x), y: level0(part.y) },
+            size: Size { w: part.width, h: part.height },
+        };
+        let pixels = self.with_handle(|handle| handle.read_region(&wanted)).map_err(failed)?;
+        let pixels = straight_rgba(wanted.size, pixels)
+            .ok_or_else(|| failed("OpenSlide gave fewer pixels than were asked for".to_owned()))?;
+        if part == *region {
+            return Ok(pixels);
+        }
+        image::imageops::replace(&mut canvas, &pixels, part.x - region.x, part.y - region.y);
+        Ok(canvas)
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        if !self.info.associated.iter().any(|known| known == name) {
+            return Err(self.info.no_such_associated(name));
+        }
+        let failed = |reason: String| SlideError::ReadAssociated {
+            path: self.info.path.clone(),
+            name: name.to_owned(),
+            reason,
+        };
+        let (size, pixels) =
+            self.with_handle(|handle| handle.read_associated_buffer(name)).map_err(failed)?;
+        straight_rgba(size, pixels).ok_or_else(|| failed("its pixels are incomplete".to_owned()))
+    }
+}
+
+impl OpenSlideSource {
+    /// Run `read` on the shared handle and, if that fails, once more on a fresh one.
+    ///
+    /// A handle may fail here because of what another thread read through it. The second attempt
+    /// therefore has a handle of its own, which becomes the shared one only after it has proved good: a
+    /// region that is truly damaged can spoil nobody else's second attempt, and leaves no dead handle.
+    fn with_handle<T>(&self, read: impl Fn(&OpenSlide) -> Result<T, OpenSlideError>) -> Result<T, String> {
+        let shared = self.lock_shared().clone();
+        if let Some(handle) = shared {
+            match read(&handle) {
+                Ok(value) => return Ok(value),
+                Err(error) => {
+                    tracing::debug!(path = %self.info.path.display(), %error, "reopening a failed handle");
+                    let mut shared = self.lock_shared();
+                    if shared.as_ref().is_some_and(|current| Arc::ptr_eq(current, &handle)) {
+                        *shared = None;
+                    }
+                }
+            }
+        }
+        let fresh = open_handle(&self.info.path).map_err(|error| reason_of(&error))?;
+        let value = read(&fresh).map_err(|error| reason_of(&error))?;
+        self.lock_shared().get_or_insert_with(|| Arc::new(fresh));
+        Ok(value)
+    }
+
+    fn lock_shared(&self) -> std::sync::MutexGuard<'_, Option<Arc<OpenSlide>>> {
+        // Nothing panics while the lock is held, and what it guards is valid at every moment.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open_handle(path: &Path) -> Result<OpenSlide, OpenSlideError> {
+    OpenSlide::new_with_cache(path, CACHE_BYTES)
+}
+
+/// The library's own words, in one line.
+fn reason_of(error: &OpenSlideError) -> String {
+    match error {
+        OpenSlideError::LibraryError(message) => one_line(message),
+        OpenSlideError::UnsupportedFile(_) | OpenSlideError::MissingFile(_) => {
+            "the file has gone or was replaced since it was opened".to_owned()
+        }
+        other => one_line(&other.to_string()),
+    }
+}
+
+fn read_info(
+    path: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    handle: &OpenSlide,
+) -> Result<SlideInfo, String> {
+    let text = |error: OpenSlideError| reason_of(&error);
+    let levels: Vec<Level> = handle
+        .all_level_dimensions()
+        .iter()
+        .zip(handle.all_level_downsamples())
+        .map(|(size, &downsample)| Level {
+            width: size.w,
+            height: size.h,
+            downsample: Downsample(downsample),
+        })
+        .collect();
+    if levels.is_empty() || levels.iter().any(|level| level.width == 0 || level.height == 0) {
+        return Err("it holds no pixels".to_owned());
+    }
+    let properties: BTreeMap<String, String> = handle
+        .property_names()
+        .map_err(text)?
+        .into_iter()
+        .filter_map(|name| handle.property_value(&name).ok().map(|value| (name, value)))
+        .collect();
+    // The binding's own `mpp` is f32 and its objective power an integer; the text has every digit.
+    let number = |name: &str| properties.get(name).and_then(|text| text.trim().parse::<f64>().ok());
+    let stated = number("openslide.mpp-x").zip(number("openslide.mpp-y"));
+    let (mpp, mpp_source) = choose_mpp(user_mpp, stated.map(|(x, y)| MicronsPerPixel { x, y }));
+    let id = match properties.get("openslide.quickhash-1") {
+        Some(hash) => SlideId(hash.clone()),
+        None => content_id(path).map_err(|error| error.to_string())?,
+    };
+    Ok(SlideInfo {
+        id,
+        path: path.to_owned(),
+        vendor: properties.get("openslide.vendor").cloned().unwrap_or_else(|| "unknown".to_owned()),
+        levels,
+        mpp,
+        mpp_source,
+        objective_power: number("openslide.objective-power")
+            .filter(|power| power.is_finite() && *power > 0.0),
+        associated: handle.associated_image_names().map_err(text)?,
+        properties,
+    })
+}
+
+/// Turn OpenSlide's pixels (one native-endian 32-bit ARGB word each, premultiplied) into straight RGBA.
+fn straight_rgba(size: Size, mut pixels: Vec<u8>) -> Option<RgbaImage> {
+    for pixel in pixels.as_chunks_mut::<4>().0 {
+        let [alpha, red, green, blue] = u32::from_ne_bytes(*pixel).to_be_bytes();
+        *pixel = match alpha {
+            255 => [red, green, blue, 255],
+            0 => [0; 4],
+            _ => {
+                let straight = |channel: u8| {
+                    let rounded = (u32::from(channel) * 255 + u32::from(alpha) / 2) / u32::from(alpha);
+                    rounded.min(255) as u8
+                };
+                [straight(red), straight(green), straight(blue), alpha]
+            }
+        };
+    }
+    RgbaImage::from_vec(size.w, size.h, pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn premultiplied_words_become_straight_bytes() {
+        let words: [u32; 3] = [0xff01_0203, 0x0000_0000, 0x8040_2000];
+        let bytes = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let picture = straight_rgba(Size { w: 3, h: 1 }, bytes).unwrap();
+        assert_eq!(picture.as_raw(), &[1, 2, 3, 255, 0, 0, 0, 0, 128, 64, 0, 128]);
+    }
+}

@@ -1,0 +1,175 @@
+//! The folder of descriptor files: `<slide>-<recipe>.safetensors`, each with `features` f32 `[N, width]`
+//! and `coords` i64 `[N, 2]`, and all of its [`DescriptorHeader`] in the metadata.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+
+use super::{DescriptorError, DescriptorHeader, DescriptorSet, Features, Journal, Recipe, hex};
+use crate::durable;
+use crate::slide::SlideId;
+
+/// A folder in which descriptors are kept.
+#[derive(Debug, Clone)]
+pub struct DescriptorStore {
+    folder: PathBuf,
+}
+
+impl DescriptorStore {
+    /// The store in `folder`, which is made when something is first written.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Where the finished descriptors of a slide lie, or would lie.
+    pub fn path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
+        self.folder.join(format!("{}-{}.safetensors", slide.short(), recipe.short_id()))
+    }
+
+    /// Where descriptors are gathered while the slide is being embedded.
+    fn journal_path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
+        self.path(slide, recipe).with_extension("partial")
+    }
+
+    /// The finished descriptors of a slide, if there are any.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Damaged`]: the file has been set aside under another name and can be looked at;
+    /// [`DescriptorError::Io`] otherwise.
+    pub fn open(&self, slide: &SlideId, recipe: &Recipe) -> Result<Option<DescriptorSet>, DescriptorError> {
+        let path = self.path(slide, recipe);
+        if !path.exists() {
+            return Ok(None);
+        }
+        match read(&path).and_then(|set| belongs(set, slide, recipe)) {
+            Ok(set) => Ok(Some(set)),
+            Err(ReadFailure::Io(source)) => Err(DescriptorError::Io { path, source }),
+            Err(ReadFailure::Damaged(reason)) => {
+                let aside = durable::set_aside(&path)
+                    .map_err(|source| DescriptorError::Io { path: path.clone(), source })?;
+                Err(DescriptorError::Damaged { path, reason, aside })
+            }
+        }
+    }
+
+    /// Write a finished set: to a temporary file, synced, then renamed into place.
+    pub fn save(&self, set: &DescriptorSet) -> Result<PathBuf, DescriptorError> {
+        let path = self.path(&set.header.slide_id, &set.header.recipe);
+        let io = |source| DescriptorError::Io { path: path.clone(), source };
+        if set.features().iter().any(|value| !value.is_finite()) {
+            return Err(DescriptorError::NotFinite);
+        }
+        fs::create_dir_all(&self.folder).map_err(io)?;
+        let coords: &[u8] = bytemuck::cast_slice(set.coords());
+        let features: &[u8] = bytemuck::cast_slice(set.features());
+        let view = |dtype, columns, bytes| {
+            TensorView::new(dtype, vec![set.len(), columns], bytes)
+                .expect("the bytes were cast from exactly len × columns numbers of this type")
+        };
+        let tensors =
+            [("features", view(Dtype::F32, set.width(), features)), ("coords", view(Dtype::I64, 2, coords))];
+        let bytes = safetensors::serialize(tensors, Some(metadata(set, coords, features)))
+            .map_err(|error| io(std::io::Error::other(error)))?;
+        durable::write(&path, &bytes).map_err(io)?;
+        Ok(path)
+    }
+
+    /// Open the journal of a slide that is being embedded, taking up what an earlier run left there.
+    pub fn journal(&self, header: &DescriptorHeader) -> Result<Journal, DescriptorError> {
+        fs::create_dir_all(&self.folder)
+            .map_err(|source| DescriptorError::Io { path: self.folder.clone(), source })?;
+        Journal::open(&self.journal_path(&header.slide_id, &header.recipe), header)
+    }
+
+    /// Drop the journal of a slide whose descriptors are finished.
+    pub fn remove_journal(&self, header: &DescriptorHeader) -> Result<(), DescriptorError> {
+        let path = self.journal_path(&header.slide_id, &header.recipe);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(DescriptorError::Io { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Flat text metadata: what other programs look for by name, and the whole header as JSON.
+fn metadata(set: &DescriptorSet, coords: &[u8], features: &[u8]) -> HashMap<String, String> {
+    let header = &set.header;
+    let entries = [
+        ("slide_id", header.slide_id.0.clone()),
+        ("encoder_id", header.recipe.encoder_id.0.clone()),
+        ("encoder_name", header.recipe.encoder_name.clone()),
+        ("tile_px", header.recipe.tiles.tile_px.to_string()),
+        ("mpp", header.effective_mpp.to_string()),
+        ("patch_size_level0", header.tile_level0.to_string()),
+        ("grid_origin", "0,0".to_owned()),
+        ("stain", format!("{:?}", header.recipe.stain).to_lowercase()),
+        ("program_version", header.program_version.clone()),
+        ("tiles_failed", set.tiles_failed.to_string()),
+        ("sha256", checksum(coords, features)),
+        ("header", serde_json::to_string(header).expect("a header is plain numbers and text")),
+    ];
+    entries.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+fn checksum(coords: &[u8], features: &[u8]) -> String {
+    hex(&Sha256::new().chain_update(coords).chain_update(features).finalize())
+}
+
+enum ReadFailure {
+    Io(std::io::Error),
+    Damaged(String),
+}
+
+fn damaged(reason: impl ToString) -> ReadFailure {
+    ReadFailure::Damaged(reason.to_string())
+}
+
+fn read(path: &Path) -> Result<DescriptorSet, ReadFailure> {
+    let file = File::open(path).map_err(ReadFailure::Io)?;
+    // SAFETY: files of the store are only ever replaced by renaming, never written in place, so the
+    // mapped bytes do not change under us.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(ReadFailure::Io)?;
+    let (_, meta) = SafeTensors::read_metadata(&map).map_err(damaged)?;
+    let entries = meta.metadata().as_ref().ok_or_else(|| damaged("it has no metadata"))?;
+    let entry = |key: &str| entries.get(key).ok_or_else(|| damaged(format!("it lacks {key}")));
+    let header: DescriptorHeader = serde_json::from_str(entry("header")?).map_err(damaged)?;
+    let tiles_failed = entry("tiles_failed")?.parse().map_err(damaged)?;
+
+    let tensors = SafeTensors::deserialize(&map).map_err(damaged)?;
+    let features = tensors.tensor("features").map_err(damaged)?;
+    let coords = tensors.tensor("coords").map_err(damaged)?;
+    let count = coords.shape().first().copied().unwrap_or(0);
+    if features.dtype() != Dtype::F32 || features.shape() != [count, header.width] {
+        return Err(damaged(format!("features are {:?} {:?}", features.dtype(), features.shape())));
+    }
+    if coords.dtype() != Dtype::I64 || coords.shape() != [count, 2] {
+        return Err(damaged(format!("coords are {:?} {:?}", coords.dtype(), coords.shape())));
+    }
+    if checksum(coords.data(), features.data()) != *entry("sha256")? {
+        return Err(damaged("its checksum does not fit its content"));
+    }
+    let coords: Vec<[i64; 2]> = bytemuck::pod_collect_to_vec(coords.data());
+    let start = features.data().as_ptr() as usize - map.as_ptr() as usize;
+    let end = start + features.data().len();
+    let values: &[f32] = bytemuck::try_cast_slice(&map[start..end]).map_err(damaged)?;
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(damaged("it holds numbers that are not finite"));
+    }
+    Ok(DescriptorSet { header, coords, features: Features::Mapped { map, start, end }, tiles_failed })
+}
+
+/// Refuse a file that was put under another slide's or recipe's name.
+fn belongs(set: DescriptorSet, slide: &SlideId, recipe: &Recipe) -> Result<DescriptorSet, ReadFailure> {
+    if set.header.slide_id != *slide {
+        return Err(damaged(format!("it belongs to slide {}", set.header.slide_id)));
+    }
+    if set.header.recipe.short_id() != recipe.short_id() {
+        return Err(damaged(format!("it was made by encoder {}", set.header.recipe.encoder_name)));
+    }
+    Ok(set)
+}

@@ -1,0 +1,58 @@
+//! Pictures of slides: what the viewer shows of a region, thumbnails, and sheets of tiles.
+
+use image::{Rgb, RgbImage, RgbaImage, imageops};
+
+use crate::geometry::{Downsample, Level0Rect, LevelRect};
+use crate::slide::{SlideError, SlideSource};
+use crate::tiling::{over_white, resample};
+
+/// What the viewer shows of `rect` in `width` × `height` pixels: at 1:1 the slide's own pixels, else the
+/// nearest finer level resampled. Empty glass and what lies outside the slide is white.
+pub fn render(
+    slide: &dyn SlideSource,
+    rect: &Level0Rect,
+    width: u32,
+    height: u32,
+) -> Result<RgbImage, SlideError> {
+    let info = slide.info();
+    let wanted = (f64::from(rect.width) / f64::from(width)).min(f64::from(rect.height) / f64::from(height));
+    let level = info.best_level_for(Downsample(wanted));
+    let downsample = info.levels[level as usize].downsample.0;
+    let to_level = |px: f64| (px / downsample).round();
+    let region = LevelRect {
+        level,
+        x: to_level(rect.x as f64) as i64,
+        y: to_level(rect.y as f64) as i64,
+        width: to_level(f64::from(rect.width)).max(1.0) as u32,
+        height: to_level(f64::from(rect.height)).max(1.0) as u32,
+    };
+    Ok(resample(over_white(&slide.read(&region)?), width, height))
+}
+
+/// The whole slide, at most `edge` pixels on its longer side.
+pub fn thumbnail(slide: &dyn SlideSource, edge: u32) -> Result<RgbaImage, SlideError> {
+    let info = slide.info();
+    let scale = f64::from(edge) / f64::from(info.width().max(info.height()));
+    let side = |px: u32| (f64::from(px) * scale.min(1.0)).round().max(1.0) as u32;
+    let picture = render(slide, &info.extent(), side(info.width()), side(info.height()))?;
+    Ok(image::DynamicImage::ImageRgb8(picture).into_rgba8())
+}
+
+/// Tiles in rows of `columns`, the first framed in `frame`, on a light ground.
+pub fn contact_sheet(tiles: &[RgbImage], columns: u32, frame: Rgb<u8>) -> RgbImage {
+    const GAP: u32 = 8;
+    let edge = tiles.iter().map(|tile| tile.width().max(tile.height())).max().unwrap_or(1);
+    let columns = columns.clamp(1, (tiles.len() as u32).max(1));
+    let rows = (tiles.len() as u32).div_ceil(columns);
+    let step = edge + GAP;
+    let mut sheet = RgbImage::from_pixel(columns * step + GAP, rows * step + GAP, Rgb([245, 245, 245]));
+    for (place, tile) in (0u32..).zip(tiles) {
+        let (x, y) = (GAP + place % columns * step, GAP + place / columns * step);
+        if place == 0 {
+            let border = RgbImage::from_pixel(edge + GAP, edge + GAP, frame);
+            imageops::replace(&mut sheet, &border, i64::from(x - GAP / 2), i64::from(y - GAP / 2));
+        }
+        imageops::replace(&mut sheet, tile, i64::from(x), i64::from(y));
+    }
+    sheet
+}

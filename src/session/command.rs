@@ -1,0 +1,56 @@
+//! What the user asks for.
+
+use std::path::PathBuf;
+
+use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use crate::query::Scope;
+use crate::slide::SlideId;
+
+/// One wish of the user.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Open slides, and all slides in folders; a folder that is a project brings its slides.
+    Open(Vec<PathBuf>),
+    /// Bring a slide into the view.
+    Show(SlideId),
+    /// Take a slide off the list; its descriptors stay on the disk.
+    Remove(SlideId),
+    /// Open a slide again after its file could not be read.
+    Retry(PathBuf),
+    /// State the pixel size of a slide that does not know its own.
+    SetMpp {
+        slide: SlideId,
+        mpp: MicronsPerPixel,
+    },
+    /// The part of a slide that is in view now; what lies there is embedded first.
+    LookAt {
+        slide: SlideId,
+        field: Level0Rect,
+    },
+    PauseEmbedding,
+    ResumeEmbedding,
+    /// Stop embedding; what is done is kept, and resuming goes on from there.
+    CancelEmbedding,
+    /// Ask for tiles like the one under `point`. `from` is the view at this moment, to come back to.
+    QueryAt {
+        slide: SlideId,
+        point: Level0Point,
+    },
+    SetScope(Scope),
+    /// How many matches to show.
+    SetMatchCount(usize),
+    /// Leave out tiles of the query's slide within this distance of the query tile, in µm.
+    SetExclusionUm(f64),
+    ClearQuery,
+    /// Go to a match, by its place in the ranking (0 is the best). `from` is where the view is now.
+    GoToMatch {
+        rank: usize,
+        from: Option<(SlideId, Level0Rect)>,
+    },
+    /// Return to where the view was before the last jump.
+    Back,
+    /// Note a message as read.
+    DismissMessage(u64),
+    /// Show something to the user that went wrong in the window itself.
+    Report(String),
+}

@@ -1,0 +1,95 @@
+//! What the workers have found out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbaImage;
+
+use crate::descriptors::DescriptorSet;
+use crate::encoder::EncoderSpec;
+use crate::geometry::Level0Rect;
+use crate::index::Snapshot;
+use crate::project::Project;
+use crate::query::Answer;
+use crate::slide::{SlideId, SlideSource};
+use crate::tissue::TissueMask;
+
+/// How far the embedding of one slide has come.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SlideProgress {
+    /// Tiles embedded or found unreadable, earlier runs included.
+    pub done: u32,
+    /// Tissue tiles of the slide.
+    pub total: u32,
+    /// Of `done`, those that could not be read.
+    pub failed: u32,
+}
+
+/// One thing that has happened.
+pub enum Event {
+    /// A folder turned out to be a project; its slides follow as paths to open.
+    ProjectOpened(Box<Project>),
+    /// Files were found in the paths that the user gave.
+    PathsFound(Vec<PathBuf>),
+    SlideOpened(Arc<dyn SlideSource>),
+    SlideFailed {
+        path: PathBuf,
+        reason: String,
+    },
+    ThumbnailMade {
+        slide: SlideId,
+        thumbnail: RgbaImage,
+    },
+    TissueFound {
+        slide: SlideId,
+        tissue: Arc<TissueMask>,
+    },
+    /// The encoder is known (libtorch need not be loaded yet).
+    EncoderKnown(Box<EncoderSpec>),
+    /// The encoder runs, on the named device.
+    EncoderRuns {
+        device: String,
+    },
+    EncoderFailed {
+        reason: String,
+    },
+    /// No earlier run has embedded this slide.
+    NoDescriptors {
+        slide: SlideId,
+    },
+    EmbeddingStarted {
+        slide: SlideId,
+        progress: SlideProgress,
+    },
+    EmbeddingProgress {
+        slide: SlideId,
+        progress: SlideProgress,
+        tiles_per_second: f64,
+    },
+    /// Descriptors that can be searched from now on; `finished` when the slide is done.
+    DescriptorsReady {
+        set: Arc<DescriptorSet>,
+        finished: bool,
+    },
+    /// A slide made room for another or was stopped; it goes on later where it was.
+    EmbeddingInterrupted {
+        slide: SlideId,
+    },
+    EmbeddingFailed {
+        slide: SlideId,
+        reason: String,
+    },
+    /// A new index over all descriptors handed in so far.
+    IndexBuilt(Arc<Snapshot>),
+    Answered {
+        generation: u64,
+        answer: Result<Answer, String>,
+    },
+    TilePictureRead {
+        slide: SlideId,
+        rect: Level0Rect,
+        picture: Result<RgbaImage, String>,
+    },
+    /// Something that the user should know went wrong.
+    Trouble(String),
+}

@@ -1,0 +1,71 @@
+//! What the workers have to do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
+use crate::geometry::{Level0Rect, MicronsPerPixel};
+use crate::index::Snapshot;
+use crate::project::Project;
+use crate::query::Query;
+use crate::slide::{SlideId, SlideSource};
+use crate::tissue::TissueMask;
+
+/// One slide to embed.
+#[derive(Clone)]
+pub struct EmbedTarget {
+    pub slide: Arc<dyn SlideSource>,
+    /// Its tissue, when it is known already.
+    pub tissue: Option<Arc<TissueMask>>,
+}
+
+/// What the embedder is to work on from now on; replaces the plan before.
+#[derive(Clone)]
+pub struct EmbedPlan {
+    pub recipe: Recipe,
+    /// Name or path of the encoder.
+    pub encoder: String,
+    pub store: DescriptorStore,
+    /// In the order of importance: the slide in view first.
+    pub targets: Vec<EmbedTarget>,
+    /// The part of the first slide that is in view.
+    pub focus: Option<Level0Rect>,
+    pub paused: bool,
+}
+
+/// A question to the index.
+#[derive(Clone)]
+pub struct SearchRequest {
+    /// Answers to older questions than the newest one are dropped.
+    pub generation: u64,
+    pub index: Arc<Snapshot>,
+    pub query: Query,
+}
+
+/// One piece of work for the workers.
+pub enum Job {
+    /// Find slides in files and folders.
+    FindPaths(Vec<PathBuf>),
+    OpenSlide {
+        path: PathBuf,
+        user_mpp: Option<MicronsPerPixel>,
+    },
+    MakeThumbnail(Arc<dyn SlideSource>),
+    FindTissue(Arc<dyn SlideSource>),
+    /// Learn what the encoder is, without loading libtorch.
+    LearnEncoder(String),
+    /// Finished descriptors of an earlier run, if the store has them.
+    LoadDescriptors {
+        store: DescriptorStore,
+        slide: SlideId,
+        recipe: Recipe,
+    },
+    Embed(EmbedPlan),
+    BuildIndex(Vec<Arc<DescriptorSet>>),
+    Search(SearchRequest),
+    ReadTilePicture {
+        slide: Arc<dyn SlideSource>,
+        rect: Level0Rect,
+    },
+    SaveProject(Box<Project>),
+}

@@ -1,0 +1,298 @@
+//! What the running program knows.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbaImage;
+
+use super::SlideProgress;
+use crate::descriptors::{DescriptorSet, Recipe};
+use crate::encoder::EncoderSpec;
+use crate::geometry::Level0Rect;
+use crate::index::Snapshot;
+use crate::project::Project;
+use crate::query::{Answer, Scope};
+use crate::slide::{SlideId, SlideSource};
+use crate::tissue::TissueMask;
+
+/// How many matches are shown unless the user chooses otherwise.
+pub const DEFAULT_MATCHES: usize = 24;
+
+/// Neighbours of the query tile within this distance are left out unless the user chooses otherwise: they
+/// show the same spot, and their likeness says little.
+pub const DEFAULT_EXCLUSION_UM: f64 = 500.0;
+
+/// State of the whole program. Read it freely; it changes through [`Session::handle`] and
+/// [`Session::absorb`] only.
+pub struct Session {
+    pub(super) project: Project,
+    /// In the order in which they are listed.
+    pub(super) slides: Vec<SlideState>,
+    pub(super) active: Option<SlideId>,
+    pub(super) encoder: EncoderState,
+    pub(super) embedding: EmbeddingState,
+    /// Sets that can be searched, by slide.
+    pub(super) sets: HashMap<SlideId, Arc<DescriptorSet>>,
+    pub(super) index: Arc<Snapshot>,
+    pub(super) index_building: bool,
+    pub(super) index_stale: bool,
+    pub(super) query: Option<QueryState>,
+    pub(super) scope: Scope,
+    pub(super) match_count: usize,
+    pub(super) exclusion_um: f64,
+    pub(super) generation: u64,
+    pub(super) tile_pictures: HashMap<(SlideId, Level0Rect), TilePicture>,
+    /// Where the view goes next; the window takes it with [`Session::take_destination`].
+    pub(super) destination: Option<Place>,
+    /// Where the view was before each jump.
+    pub(super) back: Vec<Place>,
+    /// The part of the active slide that is in view.
+    pub(super) field: Option<Level0Rect>,
+    pub(super) messages: Vec<Message>,
+    pub(super) next_message: u64,
+}
+
+/// One slide on the list.
+pub struct SlideState {
+    pub source: Arc<dyn SlideSource>,
+    pub thumbnail: Option<Arc<RgbaImage>>,
+    pub tissue: Option<Arc<TissueMask>>,
+    pub status: SlideStatus,
+}
+
+/// How far a slide's embedding has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SlideStatus {
+    /// Descriptors of earlier runs are being looked for.
+    Checking,
+    /// Not calibrated: the user has to say how large its pixels are.
+    NeedsMpp,
+    Waiting(SlideProgress),
+    Embedding(SlideProgress),
+    /// All tissue tiles done.
+    Embedded(SlideProgress),
+    Failed(String),
+}
+
+/// The encoder, as far as it is known.
+pub enum EncoderState {
+    /// Not looked at yet.
+    Unknown,
+    Known(Box<EncoderSpec>),
+    /// It cannot be used; slides can be viewed all the same.
+    Failed(String),
+}
+
+/// The embedding of all slides together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EmbeddingState {
+    pub paused: bool,
+    /// Stopped by the user; resuming goes on where it was.
+    pub cancelled: bool,
+    /// Name of the device on which the encoder runs, once it does.
+    pub device: Option<String>,
+    /// Speed of the running work.
+    pub tiles_per_second: f64,
+}
+
+/// The tile that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryTarget {
+    pub slide: SlideId,
+    pub rect: Level0Rect,
+}
+
+/// The question in hand and what is known of its answer.
+pub struct QueryState {
+    pub target: QueryTarget,
+    /// The newest answer, perhaps to this question with other settings, or while more is being embedded.
+    pub answer: Option<Answer>,
+    /// Why there is no answer.
+    pub problem: Option<String>,
+    /// Whether a newer answer is on its way.
+    pub waiting: bool,
+    /// Place in the ranking of the match that was gone to, 0 being the best.
+    pub visited: Option<usize>,
+}
+
+/// The pixels of one tile, for lists.
+pub enum TilePicture {
+    Reading,
+    Read(Arc<RgbaImage>),
+    Failed(String),
+}
+
+/// A part of a slide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    pub slide: SlideId,
+    pub field: Level0Rect,
+}
+
+/// How grave a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Note,
+    Error,
+}
+
+/// Something the user is told; stays until it is dismissed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub id: u64,
+    pub severity: Severity,
+    pub text: String,
+    /// The file that opening failed for, which can be tried again.
+    pub retry: Option<PathBuf>,
+}
+
+impl Session {
+    /// A session on `project`, with no slide open yet.
+    pub fn new(project: Project) -> Self {
+        Self {
+            project,
+            slides: Vec::new(),
+            active: None,
+            encoder: EncoderState::Unknown,
+            embedding: EmbeddingState::default(),
+            sets: HashMap::new(),
+            index: Arc::new(Snapshot::empty()),
+            index_building: false,
+            index_stale: false,
+            query: None,
+            scope: Scope::All,
+            match_count: DEFAULT_MATCHES,
+            exclusion_um: DEFAULT_EXCLUSION_UM,
+            generation: 0,
+            tile_pictures: HashMap::new(),
+            destination: None,
+            back: Vec::new(),
+            field: None,
+            messages: Vec::new(),
+            next_message: 0,
+        }
+    }
+
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    pub fn slides(&self) -> &[SlideState] {
+        &self.slides
+    }
+
+    pub fn slide(&self, id: &SlideId) -> Option<&SlideState> {
+        self.slides.iter().find(|slide| slide.id() == id)
+    }
+
+    /// The slide in view.
+    pub fn active(&self) -> Option<&SlideState> {
+        self.slide(self.active.as_ref()?)
+    }
+
+    pub fn encoder(&self) -> &EncoderState {
+        &self.encoder
+    }
+
+    pub fn embedding(&self) -> &EmbeddingState {
+        &self.embedding
+    }
+
+    /// Progress over all calibrated slides together.
+    pub fn total_progress(&self) -> SlideProgress {
+        let progresses = self.slides.iter().filter_map(|slide| slide.status.progress());
+        progresses.fold(SlideProgress::default(), |sum, one| SlideProgress {
+            done: sum.done + one.done,
+            total: sum.total + one.total,
+            failed: sum.failed + one.failed,
+        })
+    }
+
+    /// Whether any slide still has tiles to embed.
+    pub fn is_embedding_left(&self) -> bool {
+        self.slides
+            .iter()
+            .any(|slide| matches!(slide.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_)))
+    }
+
+    pub fn query(&self) -> Option<&QueryState> {
+        self.query.as_ref()
+    }
+
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    pub fn match_count(&self) -> usize {
+        self.match_count
+    }
+
+    /// Distance in µm within which the query tile's neighbours are left out.
+    pub fn exclusion_um(&self) -> f64 {
+        self.exclusion_um
+    }
+
+    /// Tiles that can be found at present.
+    pub fn searchable_tiles(&self) -> usize {
+        self.index.len()
+    }
+
+    pub fn tile_picture(&self, slide: &SlideId, rect: &Level0Rect) -> Option<&TilePicture> {
+        self.tile_pictures.get(&(slide.clone(), *rect))
+    }
+
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    pub fn can_go_back(&self) -> bool {
+        !self.back.is_empty()
+    }
+
+    /// Where the view is to go, once.
+    pub fn take_destination(&mut self) -> Option<Place> {
+        self.destination.take()
+    }
+
+    /// All that decides descriptors, once the encoder is known.
+    pub fn recipe(&self) -> Option<Recipe> {
+        let EncoderState::Known(spec) = &self.encoder else { return None };
+        let settings = self.project.settings();
+        Some(Recipe {
+            encoder_id: spec.id.clone(),
+            encoder_name: spec.name.clone(),
+            tiles: settings.tiles,
+            stain: settings.stain,
+        })
+    }
+
+    pub(super) fn slide_mut(&mut self, id: &SlideId) -> Option<&mut SlideState> {
+        self.slides.iter_mut().find(|slide| slide.id() == id)
+    }
+
+    pub(super) fn tell(&mut self, severity: Severity, text: String, retry: Option<PathBuf>) {
+        // The same trouble again and again is told once.
+        if self.messages.iter().any(|message| message.text == text) {
+            return;
+        }
+        self.messages.push(Message { id: self.next_message, severity, text, retry });
+        self.next_message += 1;
+    }
+}
+
+impl SlideState {
+    pub fn id(&self) -> &SlideId {
+        &self.source.info().id
+    }
+}
+
+impl SlideStatus {
+    /// Tiles done and to do, where that is known.
+    pub fn progress(&self) -> Option<SlideProgress> {
+        match self {
+            Self::Waiting(progress) | Self::Embedding(progress) | Self::Embedded(progress) => Some(*progress),
+            _ => None,
+        }
+    }
+}

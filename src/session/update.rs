@@ -1,0 +1,453 @@
+//! How commands and events change the session, and which jobs follow.
+
+use std::sync::Arc;
+
+use super::state::{Place, QueryState, QueryTarget, Severity, SlideState, SlideStatus, TilePicture};
+use super::{
+    Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, SearchRequest, Session, SlideProgress,
+};
+use crate::descriptors::DescriptorSet;
+use crate::encoder;
+use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use crate::query::Query;
+use crate::slide::{SlideId, SlideSource};
+use crate::tiling::TileGrid;
+
+impl Session {
+    /// Do what the user asks for.
+    pub fn handle(&mut self, command: Command) -> Vec<Job> {
+        match command {
+            Command::Open(paths) => vec![Job::FindPaths(paths)],
+            Command::Retry(path) => {
+                self.messages.retain(|message| message.retry.as_ref() != Some(&path));
+                vec![Job::FindPaths(vec![path])]
+            }
+            Command::Show(slide) => self.show(slide),
+            Command::Remove(slide) => self.remove(&slide),
+            Command::SetMpp { slide, mpp } => self.set_mpp(&slide, mpp),
+            Command::LookAt { slide, field } => self.look_at(&slide, field),
+            Command::PauseEmbedding => {
+                self.embedding.paused = true;
+                self.embed_plan()
+            }
+            Command::ResumeEmbedding => {
+                self.embedding.paused = false;
+                self.embedding.cancelled = false;
+                self.embed_plan()
+            }
+            Command::CancelEmbedding => {
+                self.embedding.cancelled = true;
+                self.embed_plan()
+            }
+            Command::QueryAt { slide, point } => self.query_at(slide, point),
+            Command::SetScope(scope) => {
+                self.scope = scope;
+                self.search()
+            }
+            Command::SetMatchCount(count) => {
+                self.match_count = count.clamp(1, 1000);
+                self.search()
+            }
+            Command::SetExclusionUm(um) => {
+                self.exclusion_um = um.clamp(0.0, 1e6);
+                self.search()
+            }
+            Command::ClearQuery => {
+                self.query = None;
+                self.generation += 1;
+                Vec::new()
+            }
+            Command::GoToMatch { rank, from } => self.go_to_match(rank, from),
+            Command::Back => self.go_back(),
+            Command::DismissMessage(id) => {
+                self.messages.retain(|message| message.id != id);
+                Vec::new()
+            }
+            Command::Report(text) => {
+                self.tell(Severity::Error, text, None);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Take in what a worker has found out.
+    pub fn absorb(&mut self, event: Event) -> Vec<Job> {
+        match event {
+            Event::ProjectOpened(project) => {
+                let fresh = Session::new(*project);
+                let kept = std::mem::replace(self, fresh);
+                self.messages = kept.messages;
+                self.next_message = kept.next_message;
+                self.generation = kept.generation + 1;
+                self.start()
+            }
+            Event::PathsFound(paths) => {
+                paths.into_iter().map(|path| Job::OpenSlide { path, user_mpp: None }).collect()
+            }
+            Event::SlideOpened(source) => self.slide_opened(source),
+            Event::SlideFailed { path, reason } => {
+                self.tell(Severity::Error, reason, Some(path));
+                Vec::new()
+            }
+            Event::ThumbnailMade { slide, thumbnail } => {
+                if let Some(state) = self.slide_mut(&slide) {
+                    state.thumbnail = Some(Arc::new(thumbnail));
+                }
+                Vec::new()
+            }
+            Event::TissueFound { slide, tissue } => {
+                if let Some(state) = self.slide_mut(&slide) {
+                    state.tissue = Some(tissue);
+                }
+                Vec::new()
+            }
+            Event::EncoderKnown(spec) => {
+                self.encoder = EncoderState::Known(spec);
+                let ids: Vec<SlideId> = self.slides.iter().map(|slide| slide.id().clone()).collect();
+                ids.iter().flat_map(|id| self.check_descriptors(id)).collect()
+            }
+            Event::EncoderRuns { device } => {
+                self.embedding.device = Some(device);
+                Vec::new()
+            }
+            Event::EncoderFailed { reason } => {
+                self.encoder = EncoderState::Failed(reason.clone());
+                self.tell(Severity::Error, reason, None);
+                Vec::new()
+            }
+            Event::EmbeddingStarted { slide, progress } => {
+                self.set_status(&slide, SlideStatus::Embedding(progress))
+            }
+            Event::EmbeddingProgress { slide, progress, tiles_per_second } => {
+                self.embedding.tiles_per_second = tiles_per_second;
+                self.set_status(&slide, SlideStatus::Embedding(progress))
+            }
+            Event::DescriptorsReady { set, finished } => self.descriptors_ready(set, finished),
+            Event::EmbeddingInterrupted { slide } => {
+                let progress = self.slide(&slide).and_then(|state| state.status.progress());
+                self.set_status(&slide, SlideStatus::Waiting(progress.unwrap_or_default()))
+            }
+            Event::EmbeddingFailed { slide, reason } => {
+                self.tell(Severity::Error, reason.clone(), None);
+                self.set_status(&slide, SlideStatus::Failed(reason))
+            }
+            Event::NoDescriptors { slide } => self.no_descriptors(&slide),
+            Event::IndexBuilt(index) => {
+                self.index = index;
+                self.index_building = false;
+                let mut jobs = self.search();
+                jobs.extend(self.index_if_stale());
+                jobs
+            }
+            Event::Answered { generation, answer } => self.answered(generation, answer),
+            Event::TilePictureRead { slide, rect, picture } => {
+                let state = match picture {
+                    Ok(picture) => TilePicture::Read(Arc::new(picture)),
+                    Err(reason) => TilePicture::Failed(reason),
+                };
+                self.tile_pictures.insert((slide, rect), state);
+                Vec::new()
+            }
+            Event::Trouble(text) => {
+                self.tell(Severity::Error, text, None);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The jobs with which a session begins: know the encoder, open the project's slides.
+    pub fn start(&mut self) -> Vec<Job> {
+        let which = self.project.settings().encoder.clone().unwrap_or_else(|| encoder::DEFAULT.to_owned());
+        let mut jobs = vec![Job::LearnEncoder(which)];
+        jobs.extend(
+            self.project.slides().iter().map(|entry| Job::OpenSlide {
+                path: self.project.slide_path(entry),
+                user_mpp: entry.user_mpp,
+            }),
+        );
+        jobs
+    }
+
+    fn slide_opened(&mut self, source: Arc<dyn SlideSource>) -> Vec<Job> {
+        let info = source.info();
+        let id = info.id.clone();
+        // A slide that was calibrated before keeps the user's pixel size, wherever it is opened from.
+        if let Some(mpp) = self.project.user_mpp(&id)
+            && info.mpp != Some(mpp)
+        {
+            return vec![Job::OpenSlide { path: info.path.clone(), user_mpp: Some(mpp) }];
+        }
+        self.project.add_slide(info);
+        let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
+        let fresh = SlideState {
+            source: source.clone(),
+            thumbnail: None,
+            tissue: None,
+            status: SlideStatus::Checking,
+        };
+        match self.slides.iter_mut().find(|slide| *slide.id() == id) {
+            // Opened again: the pixels are the same, but path or calibration may have changed.
+            Some(known) => *known = SlideState { thumbnail: known.thumbnail.take(), ..fresh },
+            None => self.slides.push(fresh),
+        }
+        if self.active.is_none() {
+            self.active = Some(id.clone());
+        }
+        jobs.push(Job::MakeThumbnail(source.clone()));
+        jobs.push(Job::FindTissue(source));
+        jobs.extend(self.check_descriptors(&id));
+        jobs
+    }
+
+    /// Look whether an earlier run has embedded this slide.
+    fn check_descriptors(&mut self, slide: &SlideId) -> Vec<Job> {
+        let Some(recipe) = self.recipe() else { return Vec::new() };
+        let store = self.project.descriptors();
+        match self.slide_mut(slide) {
+            Some(state) if state.source.info().mpp.is_none() => {
+                state.status = SlideStatus::NeedsMpp;
+                Vec::new()
+            }
+            Some(_) => vec![Job::LoadDescriptors { store, slide: slide.clone(), recipe }],
+            None => Vec::new(),
+        }
+    }
+
+    fn no_descriptors(&mut self, slide: &SlideId) -> Vec<Job> {
+        if let Some(state) = self.slide_mut(slide) {
+            state.status = SlideStatus::Waiting(SlideProgress::default());
+        }
+        self.embed_plan()
+    }
+
+    fn show(&mut self, slide: SlideId) -> Vec<Job> {
+        if self.slide(&slide).is_none() || self.active.as_ref() == Some(&slide) {
+            return Vec::new();
+        }
+        self.active = Some(slide);
+        self.field = None;
+        self.embed_plan()
+    }
+
+    fn remove(&mut self, slide: &SlideId) -> Vec<Job> {
+        self.slides.retain(|state| state.id() != slide);
+        self.sets.remove(slide);
+        self.project.remove_slide(slide);
+        self.back.retain(|place| place.slide != *slide);
+        if self.active.as_ref() == Some(slide) {
+            self.active = self.slides.first().map(|state| state.id().clone());
+        }
+        if self.query.as_ref().is_some_and(|query| query.target.slide == *slide) {
+            self.query = None;
+        }
+        self.index_stale = true;
+        let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
+        jobs.extend(self.embed_plan());
+        jobs.extend(self.index_if_stale());
+        jobs
+    }
+
+    fn set_mpp(&mut self, slide: &SlideId, mpp: MicronsPerPixel) -> Vec<Job> {
+        let Some(path) = self.slide(slide).map(|state| state.source.info().path.clone()) else {
+            return Vec::new();
+        };
+        if !mpp.is_plausible() {
+            let text = format!(
+                "{} × {} µm is no possible pixel size; give µm per pixel, such as 0.25",
+                mpp.x, mpp.y
+            );
+            self.tell(Severity::Error, text, None);
+            return Vec::new();
+        }
+        self.project.set_user_mpp(slide, mpp);
+        vec![Job::OpenSlide { path, user_mpp: Some(mpp) }]
+    }
+
+    fn look_at(&mut self, slide: &SlideId, field: Level0Rect) -> Vec<Job> {
+        if self.active.as_ref() != Some(slide) || self.field == Some(field) {
+            return Vec::new();
+        }
+        self.field = Some(field);
+        if self.is_embedding_left() { self.embed_plan() } else { Vec::new() }
+    }
+
+    fn set_status(&mut self, slide: &SlideId, status: SlideStatus) -> Vec<Job> {
+        if let Some(state) = self.slide_mut(slide) {
+            state.status = status;
+        }
+        Vec::new()
+    }
+
+    /// What the embedder has to work on from now on: the slide in view first, the others as listed.
+    fn embed_plan(&self) -> Vec<Job> {
+        let Some(recipe) = self.recipe() else { return Vec::new() };
+        let waiting =
+            |state: &&SlideState| matches!(state.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_));
+        let mut targets: Vec<&SlideState> = self.slides.iter().filter(waiting).collect();
+        targets.sort_by_key(|state| self.active.as_ref() != Some(state.id()));
+        let in_view = targets.first().is_some_and(|state| self.active.as_ref() == Some(state.id()));
+        let encoder = self.project.settings().encoder.clone().unwrap_or_else(|| encoder::DEFAULT.to_owned());
+        vec![Job::Embed(EmbedPlan {
+            recipe,
+            encoder,
+            store: self.project.descriptors(),
+            targets: if self.embedding.cancelled {
+                Vec::new()
+            } else {
+                targets
+                    .into_iter()
+                    .map(|state| EmbedTarget { slide: state.source.clone(), tissue: state.tissue.clone() })
+                    .collect()
+            },
+            focus: self.field.filter(|_| in_view),
+            paused: self.embedding.paused,
+        })]
+    }
+
+    fn descriptors_ready(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
+        let slide = set.header.slide_id.clone();
+        if self.slide(&slide).is_none() || self.recipe().as_ref() != Some(&set.header.recipe) {
+            return Vec::new();
+        }
+        if finished {
+            let done = set.len() as u32 + set.tiles_failed;
+            let progress = SlideProgress { done, total: done, failed: set.tiles_failed };
+            self.set_status(&slide, SlideStatus::Embedded(progress));
+            if set.tiles_failed > 0 {
+                let name = self.slide(&slide).map(|state| state.source.info().name()).unwrap_or_default();
+                let text = format!(
+                    "{name}: {} of {done} tissue tiles could not be read and cannot be found by similarity",
+                    set.tiles_failed
+                );
+                self.tell(Severity::Error, text, None);
+            }
+        }
+        self.sets.insert(slide, set);
+        self.index_stale = true;
+        self.index_if_stale()
+    }
+
+    /// Have the index built anew, one build at a time: what arrives meanwhile waits for the next.
+    fn index_if_stale(&mut self) -> Vec<Job> {
+        if !self.index_stale || self.index_building {
+            return Vec::new();
+        }
+        self.index_stale = false;
+        self.index_building = true;
+        let listed = self.slides.iter().filter_map(|slide| self.sets.get(slide.id()).cloned());
+        vec![Job::BuildIndex(listed.collect())]
+    }
+
+    fn query_at(&mut self, slide: SlideId, point: Level0Point) -> Vec<Job> {
+        let Some(state) = self.slide(&slide) else { return Vec::new() };
+        let info = state.source.info();
+        let rect = match TileGrid::new(info, self.project.settings().tiles) {
+            Ok(grid) => grid.tile_at(point).map(|tile| grid.rect(tile)),
+            Err(error) => {
+                self.tell(Severity::Error, error.to_string(), None);
+                return Vec::new();
+            }
+        };
+        let Some(rect) = rect else { return Vec::new() };
+        self.query = Some(QueryState {
+            target: QueryTarget { slide, rect },
+            answer: None,
+            problem: None,
+            waiting: false,
+            visited: None,
+        });
+        self.search()
+    }
+
+    /// Put the question in hand to the newest index.
+    fn search(&mut self) -> Vec<Job> {
+        let Some(query) = &mut self.query else { return Vec::new() };
+        let Some(mpp) = self
+            .slides
+            .iter()
+            .find(|slide| *slide.id() == query.target.slide)
+            .and_then(|slide| slide.source.info().mpp)
+        else {
+            return Vec::new();
+        };
+        self.generation += 1;
+        query.waiting = true;
+        vec![Job::Search(SearchRequest {
+            generation: self.generation,
+            index: self.index.clone(),
+            query: Query {
+                slide: query.target.slide.clone(),
+                at: query.target.rect.center(),
+                scope: self.scope,
+                count: self.match_count,
+                exclude_um: self.exclusion_um,
+                mpp,
+            },
+        })]
+    }
+
+    fn answered(&mut self, generation: u64, answer: Result<crate::query::Answer, String>) -> Vec<Job> {
+        if generation != self.generation {
+            return Vec::new();
+        }
+        let Some(query) = &mut self.query else { return Vec::new() };
+        query.waiting = false;
+        let wanted: Vec<(SlideId, Level0Rect)> = match answer {
+            Ok(answer) => {
+                query.problem = None;
+                let matches = answer.matches.iter().map(|found| (found.slide.clone(), found.rect));
+                let wanted = std::iter::once((answer.slide.clone(), answer.rect)).chain(matches).collect();
+                query.answer = Some(answer);
+                wanted
+            }
+            Err(problem) => {
+                query.answer = None;
+                query.problem = Some(problem);
+                vec![(query.target.slide.clone(), query.target.rect)]
+            }
+        };
+        // Pictures of earlier answers are dropped: lists are short, and tiles are quickly read again.
+        self.tile_pictures.retain(|key, _| wanted.contains(key));
+        let missing: Vec<_> =
+            wanted.into_iter().filter(|key| !self.tile_pictures.contains_key(key)).collect();
+        let mut jobs = Vec::new();
+        for (slide, rect) in missing {
+            if let Some(state) = self.slide(&slide) {
+                jobs.push(Job::ReadTilePicture { slide: state.source.clone(), rect });
+                self.tile_pictures.insert((slide, rect), TilePicture::Reading);
+            }
+        }
+        jobs
+    }
+
+    fn go_to_match(&mut self, rank: usize, from: Option<(SlideId, Level0Rect)>) -> Vec<Job> {
+        let Some(query) = &mut self.query else { return Vec::new() };
+        let Some(found) = query.answer.as_ref().and_then(|answer| answer.matches.get(rank)) else {
+            return Vec::new();
+        };
+        query.visited = Some(rank);
+        let place = Place { slide: found.slide.clone(), field: found.rect };
+        if let Some((slide, field)) = from {
+            self.back.push(Place { slide, field });
+        }
+        self.travel(place)
+    }
+
+    fn go_back(&mut self) -> Vec<Job> {
+        match self.back.pop() {
+            Some(place) => {
+                if let Some(query) = &mut self.query {
+                    query.visited = None;
+                }
+                self.travel(place)
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn travel(&mut self, place: Place) -> Vec<Job> {
+        let jobs = self.show(place.slide.clone());
+        self.destination = Some(place);
+        jobs
+    }
+}
