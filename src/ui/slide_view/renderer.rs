@@ -7,7 +7,7 @@ use wgpu::util::DeviceExt as _;
 use super::atlas::TileAtlas;
 use super::camera::{Camera, Viewport};
 use crate::geometry::Level0Rect;
-use crate::slide::pyramid::{DisplayPyramid, TileKey};
+use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayPyramid, TileKey};
 
 /// A rectangle of the slide that is drawn over it.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -234,6 +234,7 @@ impl SlideRenderer {
         MarkSet { buffer, count: marks.len() as u32 }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of them are what one canvas needs")]
     /// A paint callback that draws the planned `tiles` and then the `marks`. `glass` is the colour of
     /// unscanned parts.
     pub fn paint(
@@ -313,10 +314,16 @@ fn tile_instance(
     opacity: f32,
 ) -> TileInstance {
     let downsample = pyramid.levels()[tile.level as usize].downsample;
-    let edge = |index: u32, px: u32| {
-        let start = index * crate::slide::pyramid::DISPLAY_TILE_PX;
-        (f64::from(start) * downsample, f64::from(start + px) * downsample)
+    let whole = pyramid.levels()[0];
+    // Halved levels round their size up: what would reach beyond the slide is cut off.
+    let edge = |index: u32, px: u32, whole: u32| {
+        let start = f64::from(index * DISPLAY_TILE_PX) * downsample;
+        let full = f64::from(px) * downsample;
+        let shown = full.min(f64::from(whole) - start);
+        ((start, start + shown), (f64::from(px) * shown / full) as f32)
     };
+    let (x, texels_across) = edge(tile.column, extent.0, whole.width);
+    let (y, texels_down) = edge(tile.row, extent.1, whole.height);
     let texels_per_pixel = 1.0 / (downsample * camera.zoom);
     let filtering = match texels_per_pixel {
         ratio if ratio > 1.02 => Filtering::Averaged,
@@ -325,8 +332,8 @@ fn tile_instance(
         _ => Filtering::Linear,
     };
     TileInstance {
-        corners: corners(camera, edge(tile.column, extent.0), edge(tile.row, extent.1)),
-        extent: [extent.0 as f32, extent.1 as f32],
+        corners: corners(camera, x, y),
+        extent: [texels_across, texels_down],
         layer,
         filtering: filtering as u32,
         opacity,
