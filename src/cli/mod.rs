@@ -1,1 +1,120 @@
-//! To come.
+//! The command line: the same core without a screen. Results go to standard output, progress and
+//! messages to standard error.
+
+mod embed;
+mod info;
+mod progress;
+mod query;
+mod render;
+mod tissue;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::encoder::DeviceChoice;
+use crate::geometry::{Level0Point, Level0Rect};
+
+/// Show a whole-slide image, and where else in the archive the same tissue stands.
+///
+/// Without a subcommand the window opens on the slides, folders or project that are named.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub window: WindowArgs,
+}
+
+/// What the window opens with.
+#[derive(Debug, Args)]
+pub struct WindowArgs {
+    /// Slides, folders of slides, or a project's folder.
+    pub paths: Vec<PathBuf>,
+    /// Project folder to work in, made when it is not there [default: a folder of your own data].
+    #[arg(long)]
+    pub project: Option<PathBuf>,
+    /// Where the encoder runs: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell what is known of a slide.
+    Info(info::InfoArgs),
+    /// Embed the tissue of slides into a project.
+    Embed(embed::EmbedArgs),
+    /// Find the tiles most like the one at a position.
+    Query(query::QueryArgs),
+    /// Draw a region of a slide as the viewer shows it.
+    Render(render::RenderArgs),
+    /// Write the tissue mask of a slide.
+    Tissue(tissue::TissueArgs),
+}
+
+/// Run a subcommand and write its result to standard output.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Info(args) => info::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Query(args) => query::run(args),
+        Command::Render(args) => render::run(args),
+        Command::Tissue(args) => tissue::run(args),
+    }
+}
+
+/// `X,Y` in level-0 pixels.
+fn parse_point(text: &str) -> Result<Level0Point, String> {
+    match numbers(text, ',')?[..] {
+        [x, y] => Ok(Level0Point::new(x, y)),
+        _ => Err("give X,Y in level-0 pixels, such as 1200,800".to_owned()),
+    }
+}
+
+/// `X,Y,W,H` in level-0 pixels.
+fn parse_rect(text: &str) -> Result<Level0Rect, String> {
+    match numbers(text, ',')?[..] {
+        [x, y, width, height] if (1.0..=4e9).contains(&width) && (1.0..=4e9).contains(&height) => {
+            Ok(Level0Rect::new(x as i64, y as i64, width as u32, height as u32))
+        }
+        _ => Err("give X,Y,WIDTH,HEIGHT in level-0 pixels, such as 0,0,1000,800".to_owned()),
+    }
+}
+
+/// `WxH` in pixels of the picture.
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    match numbers(text, 'x')?[..] {
+        [width, height] if (1.0..=32_768.0).contains(&width) && (1.0..=32_768.0).contains(&height) => {
+            Ok((width as u32, height as u32))
+        }
+        _ => Err("give WIDTHxHEIGHT in pixels, such as 1000x800, at most 32768 each".to_owned()),
+    }
+}
+
+fn numbers(text: &str, separator: char) -> Result<Vec<f64>, String> {
+    text.split(separator)
+        .map(|part| part.trim().parse::<f64>().ok().filter(|number| number.is_finite()))
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("{text:?} holds something that is not a number"))
+}
+
+/// `M` or `MX,MY` in µm per pixel.
+fn parse_mpp(text: &str) -> Result<crate::geometry::MicronsPerPixel, String> {
+    let mpp = match numbers(text, ',')?[..] {
+        [mpp] => crate::geometry::MicronsPerPixel::square(mpp),
+        [x, y] => crate::geometry::MicronsPerPixel { x, y },
+        _ => return Err("give µm per pixel, such as 0.25".to_owned()),
+    };
+    if mpp.is_plausible() { Ok(mpp) } else { Err(format!("{text} µm is no possible pixel size")) }
+}
+
+/// Write one JSON document to standard output.
+fn print_json(document: &serde_json::Value) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, document)?;
+    writeln!(out)?;
+    Ok(())
+}

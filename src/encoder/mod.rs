@@ -5,10 +5,13 @@
 
 pub mod backbones;
 mod device;
+pub mod fitting;
 pub mod model;
-mod siamese;
+mod network;
 mod torchscript;
 mod weights;
+
+use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,15 @@ use serde::{Deserialize, Serialize};
 use crate::stain::LabStatistics;
 use crate::tiling::TileSettings;
 
+use device::Compute;
+use model::{Location, Model, locate};
+use network::{Branch, NetworkEncoder};
+
 pub use device::{DeviceChoice, device_name};
+pub use model::{ModelSummary, available};
+
+/// Name of the model that is used where none is asked for.
+pub const DEFAULT: &str = "imagenet-mobilenet-v2";
 
 /// Identity of an encoder: a hash of its weights and of all that happens to a tile before them, so that
 /// descriptors of different encoders are never compared.
@@ -41,7 +52,7 @@ impl std::fmt::Display for EncoderId {
 #[derive(Debug, Clone)]
 pub struct EncoderSpec {
     pub id: EncoderId,
-    /// Name for people, such as `imagenet-efficientnet-lite0`.
+    /// Name for people, such as `imagenet-mobilenet-v2`.
     pub name: String,
     /// Numbers in a descriptor.
     pub width: usize,
@@ -60,7 +71,7 @@ pub struct DescriptorBatch {
 }
 
 impl DescriptorBatch {
-    pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.width)
     }
 }
@@ -72,12 +83,12 @@ pub trait Encoder: Send {
     /// Where it runs, for people: `CPU` or `NVIDIA … (cuda:0)`.
     fn device(&self) -> String;
 
-    /// Encode `tiles`, all of the spec's `tile_px` squared, already stain-normalised. A device that runs
-    /// out of memory is given smaller and smaller parts of the batch.
+    /// Encode `tiles`, all of one size (the spec's `tile_px` squared is what the encoder was made for),
+    /// already stain-normalised. A device that runs out of memory is given smaller and smaller parts.
     ///
     /// # Errors
     /// [`EncoderError::NotFinite`] when the network answers NaN or an infinity: no such number ever
-    /// leaves the encoder.
+    /// leaves the encoder. [`EncoderError::UnequalTiles`], or [`EncoderError::Torch`] with libtorch's words.
     fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError>;
 }
 
@@ -88,20 +99,95 @@ pub enum EncoderError {
         "the descriptors of {count} tiles hold NaN or infinite numbers; the encoder {name} is damaged or unfit for these tiles"
     )]
     NotFinite { name: String, count: usize },
+    #[error("tiles of {} × {} px and of {} × {} px in one batch", first.0, first.1, other.0, other.1)]
+    UnequalTiles { first: (u32, u32), other: (u32, u32) },
+    #[error(
+        "there is no encoder {which:?}; known by name: {available}. Otherwise give the path of a model's \
+         folder or of a TorchScript file (.pt)"
+    )]
+    Unknown { which: String, available: String },
+    #[error("{}: no encoder; a model is a folder with a model.toml, or a TorchScript file (.pt)", path.display())]
+    NotAModel { path: PathBuf },
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    #[error("{}: these weights are not there; `make setup` fetches those that histokin ships with", path.display())]
+    WeightsMissing { path: PathBuf },
+    #[error(
+        "{}: a Python pickle, which histokin does not read; convert it once, in Python:\n  \
+         import torch, safetensors.torch; state = torch.load({:?}, map_location=\"cpu\", weights_only=True)\n  \
+         safetensors.torch.save_file({{k: v.contiguous() for k, v in state.items()}}, {:?})",
+        path.display(), path.display().to_string(), path.with_extension("safetensors").display().to_string()
+    )]
+    Pickled { path: PathBuf },
+    #[error("{}: these are not the weights of this network: {differences}", path.display())]
+    Mismatch { path: PathBuf, differences: String },
+    #[error(
+        "{}: not a TorchScript module that can be used ({reason}); save one with \
+         torch.jit.save(torch.jit.trace(model, example), path)",
+        path.display()
+    )]
+    TorchScript { path: PathBuf, reason: String },
+    #[error("{outputs} components cannot be found in {tiles} tiles; give more slides, or more tiles of each")]
+    TooFewTiles { tiles: usize, outputs: usize },
+    #[error("the device {device} cannot be used: {reason}")]
+    Device { device: String, reason: String },
+    #[error("{doing} failed in libtorch: {reason}")]
+    Torch { doing: &'static str, reason: String },
 }
 
-/// Load an encoder: `which` is the name of a model in `models/`, the path of a model folder or its
-/// `model.toml`, or of a TorchScript file (`.pt`).
+impl EncoderError {
+    fn torch(doing: &'static str, error: &tch::TchError) -> Self {
+        Self::Torch { doing, reason: first_line(error) }
+    }
+}
+
+/// libtorch's words without the C++ backtrace that follows them.
+fn first_line(error: &tch::TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Load an encoder: `which` is the name of a model in `models/` ([`available`]), the path of a model folder
+/// or its `model.toml`, or of a TorchScript file (`.pt`).
 ///
-/// The first call loads libtorch (about 0.4 s): never on the way to the first frame.
+/// The first call starts libtorch (about 0.4 s): never on the way to the first frame.
+///
+/// # Errors
+/// What is missing or damaged, by path, and what to do about it.
 pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
-    todo!()
+    match locate(which)? {
+        Location::Folder(folder) => load_model(Model::read(&folder)?, device),
+        Location::TorchScript(path) => Ok(Box::new(torchscript::load(&path, Compute::choose(device)?)?)),
+    }
 }
 
-/// What [`load`] would give, found without loading libtorch where a `model.toml` says it.
+/// The encoder that a description in memory tells of, its files relative to `folder`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_described(
+    file: model::ModelFile,
+    folder: &Path,
+    device: DeviceChoice,
+) -> Result<Box<dyn Encoder>, EncoderError> {
+    load_model(Model::assemble(folder, file)?, device)
+}
+
+fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
+    let compute = Compute::choose(device)?;
+    let branch = Branch::load(&model, compute)?;
+    Ok(Box::new(NetworkEncoder::new(branch, model.spec, compute, model.file.preprocessing)))
+}
+
+/// What [`load`] would give, found from the model's files alone. Only a TorchScript file has to be run once
+/// to know its width.
+///
+/// # Errors
+/// As [`load`].
 pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
-    todo!()
+    match locate(which)? {
+        Location::Folder(folder) => Ok(Model::read(&folder)?.spec),
+        Location::TorchScript(path) => {
+            Ok(torchscript::load(&path, Compute::choose(DeviceChoice::Cpu)?)?.spec().clone())
+        }
+    }
 }
-
-/// Name of the encoder that is used unless the project says otherwise.
-pub const DEFAULT: &str = "imagenet-efficientnet-lite0";

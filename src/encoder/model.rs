@@ -1,1 +1,368 @@
+//! Model descriptions (`model.toml`), and where models are looked for.
 
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::backbones::BackboneKind;
+use super::{EncoderError, EncoderId, EncoderSpec, weights};
+use crate::stain::LabStatistics;
+use crate::tiling::TileSettings;
+
+/// The file that makes a folder a model.
+pub const MODEL_FILE: &str = "model.toml";
+
+/// Environment variable that names further folders of models, separated as in `PATH`.
+pub const MODELS_VARIABLE: &str = "HISTOKIN_MODELS";
+
+/// A model as `model.toml` describes it: a backbone with its weights, a linear head, and what happens to
+/// tiles before and to descriptors after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// Name for people and for `--encoder`; also the folder's name.
+    pub name: String,
+    pub backbone: BackboneKind,
+    /// Safetensors under the backbone's published parameter names; relative to the folder.
+    pub weights: PathBuf,
+    /// What happens to the backbone's pooled features before the head.
+    #[serde(default)]
+    pub feature_scaling: FeatureScaling,
+    /// Safetensors with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a head
+    /// the pooled features are the descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<PathBuf>,
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+}
+
+/// How pooled features are scaled before the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureScaling {
+    #[default]
+    None,
+    /// The square root of each feature's share in their sum: Euclidean distances then are Hellinger
+    /// distances, which weigh rare features up (Arandjelović and Zisserman 2012, "Three things everyone
+    /// should know to improve object retrieval", section 3). Every backbone ends in a ReLU, so that no
+    /// feature is negative.
+    Hellinger,
+}
+
+/// What happens to a tile before the network, and to its answer after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Edge of a tile in pixels, as the model was made for.
+    pub tile_px: u32,
+    /// Resolution that the model was made for, µm per pixel.
+    pub mpp: f64,
+    /// Mean of each colour channel (0 to 1) that is subtracted from the input …
+    pub input_mean: [f32; 3],
+    /// … before it is divided by this.
+    pub input_std: [f32; 3],
+    /// Whether descriptors are scaled to length 1.
+    pub l2_normalise: bool,
+    /// Colours of tissue that tiles are stain-normalised to.
+    pub stain_reference: LabStatistics,
+}
+
+impl Default for Preprocessing {
+    /// 224 px at 1.0 µm/px, ImageNet's channel statistics, and the colours of average H&E tissue.
+    fn default() -> Self {
+        let tiles = TileSettings::default();
+        Self {
+            tile_px: tiles.tile_px,
+            mpp: tiles.mpp,
+            input_mean: [0.485, 0.456, 0.406],
+            input_std: [0.229, 0.224, 0.225],
+            l2_normalise: false,
+            stain_reference: AVERAGE_HE,
+        }
+    }
+}
+
+/// Mean over the nine H&E sections that the shipped model was fitted on.
+const AVERAGE_HE: LabStatistics = LabStatistics { mean: [73.7, 17.1, -10.7], std: [9.8, 4.5, 3.4] };
+
+impl Preprocessing {
+    pub(super) fn tiles(&self) -> TileSettings {
+        TileSettings { tile_px: self.tile_px, mpp: self.mpp }
+    }
+
+    /// The identity of an encoder: these settings, the kind of network, and the bytes of its files.
+    pub(super) fn encoder_id(&self, network: &str, files: &[&[u8]]) -> EncoderId {
+        let settings = serde_json::to_string(self).expect("numbers, booleans and arrays of them become JSON");
+        let mut hash = Sha256::new();
+        for part in [network.as_bytes(), settings.as_bytes()].iter().chain(files) {
+            // With each part's length before it, no two sequences of parts read alike.
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        EncoderId(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let positive = |value: f32| value.is_finite() && value > 0.0;
+        if !(8..=4096).contains(&self.tile_px) {
+            return Err(format!("tile_px is {}; tiles have 8 to 4096 pixels", self.tile_px));
+        }
+        if !(self.mpp.is_finite() && self.mpp > 0.0) {
+            return Err(format!("mpp is {}; it has to be positive", self.mpp));
+        }
+        if !self.input_std.into_iter().chain(self.stain_reference.std).all(positive) {
+            return Err("every standard deviation has to be positive".into());
+        }
+        if !self.input_mean.into_iter().chain(self.stain_reference.mean).all(f32::is_finite) {
+            return Err("every mean has to be a finite number".into());
+        }
+        Ok(())
+    }
+}
+
+/// Read a TOML file of settings and check them.
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EncoderError> {
+    let file = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| file(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| file(error.to_string()))
+}
+
+/// The settings of a TorchScript module: those of the file beside it, named `<module>.toml`, or the
+/// defaults where there is none.
+pub(super) fn sidecar(module: &Path) -> Result<Preprocessing, EncoderError> {
+    let mut path = module.as_os_str().to_owned();
+    path.push(".toml");
+    let path = PathBuf::from(path);
+    if !path.exists() {
+        return Ok(Preprocessing::default());
+    }
+    let settings: Preprocessing = read_toml(&path)?;
+    settings.check().map_err(|reason| EncoderError::File { path, reason })?;
+    Ok(settings)
+}
+
+/// A model's description together with the bytes of its files: all that is needed to build it.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub file: ModelFile,
+    pub weights_path: PathBuf,
+    pub weights: Vec<u8>,
+    pub head: Option<(PathBuf, Vec<u8>)>,
+    pub spec: EncoderSpec,
+}
+
+impl Model {
+    /// Read the model in `folder`.
+    pub fn read(folder: &Path) -> Result<Self, EncoderError> {
+        Self::assemble(folder, read_description(folder)?)
+    }
+
+    /// Read the files that `file` names, relative to `folder`.
+    pub fn assemble(folder: &Path, file: ModelFile) -> Result<Self, EncoderError> {
+        let weights_path = folder.join(&file.weights);
+        let weights = weights::read_bytes(&weights_path)?;
+        let head = match &file.head {
+            None => None,
+            Some(head) => {
+                let path = folder.join(head);
+                let bytes = weights::read_bytes(&path)?;
+                Some((path, bytes))
+            }
+        };
+        let width = match &head {
+            None => file.backbone.feature_width(),
+            Some((path, bytes)) => head_width(path, bytes, file.backbone)?,
+        };
+        let mut parts: Vec<&[u8]> = vec![&weights];
+        parts.extend(head.iter().map(|(_, bytes)| bytes.as_slice()));
+        let spec = EncoderSpec {
+            id: file.preprocessing.encoder_id(&format!("{} {:?}", file.backbone, file.feature_scaling), &parts),
+            name: file.name.clone(),
+            width,
+            tiles: file.preprocessing.tiles(),
+            stain_reference: file.preprocessing.stain_reference,
+        };
+        Ok(Self { file, weights_path, weights, head, spec })
+    }
+}
+
+fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
+    let path = folder.join(MODEL_FILE);
+    let file: ModelFile = read_toml(&path)?;
+    file.preprocessing.check().map_err(|reason| EncoderError::File { path, reason })?;
+    Ok(file)
+}
+
+fn head_width(path: &Path, bytes: &[u8], backbone: BackboneKind) -> Result<usize, EncoderError> {
+    let shape = weights::shape_of(path, bytes, "head.weight")?;
+    match shape[..] {
+        [width, features] if width > 0 && features == backbone.feature_width() => Ok(width),
+        _ => Err(EncoderError::File {
+            path: path.to_owned(),
+            reason: format!(
+                "head.weight is {shape:?}; {backbone} needs [any number, {}]",
+                backbone.feature_width()
+            ),
+        }),
+    }
+}
+
+/// What an encoder's name or path stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// A folder with a `model.toml`.
+    Folder(PathBuf),
+    TorchScript(PathBuf),
+}
+
+/// Find what `which` names: a path if there is one, else a model in one of the folders of models.
+pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
+    let path = Path::new(which);
+    if path.join(MODEL_FILE).is_file() {
+        return Ok(Location::Folder(path.to_owned()));
+    }
+    if path.is_file() {
+        let extension = path.extension().unwrap_or_default();
+        if path.file_name().is_some_and(|name| name == MODEL_FILE) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            return Ok(Location::Folder(folder.unwrap_or(Path::new(".")).to_owned()));
+        }
+        return match extension.to_str() {
+            Some("pt" | "ts") => Ok(Location::TorchScript(path.to_owned())),
+            Some("pth" | "bin" | "ckpt") => Err(EncoderError::Pickled { path: path.to_owned() }),
+            _ => Err(EncoderError::NotAModel { path: path.to_owned() }),
+        };
+    }
+    let is_plain_name = path.components().count() == 1;
+    let found = model_folders().into_iter().map(|folder| folder.join(which));
+    let mut found = found.filter(|folder| is_plain_name && folder.join(MODEL_FILE).is_file());
+    found.next().map(Location::Folder).ok_or_else(|| {
+        let names: Vec<String> = available().into_iter().map(|model| model.name).collect();
+        EncoderError::Unknown { which: which.to_owned(), available: names.join(", ") }
+    })
+}
+
+/// Folders of models: the user's (`HISTOKIN_MODELS`), the one beside the program, and the source tree's.
+fn model_folders() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    if let Some(paths) = std::env::var_os(MODELS_VARIABLE) {
+        folders.extend(std::env::split_paths(&paths));
+    }
+    if let Ok(program) = std::env::current_exe() {
+        folders.extend(program.parent().map(|folder| folder.join("models")));
+    }
+    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
+    folders
+}
+
+/// A model that can be chosen by name.
+#[derive(Debug, Clone)]
+pub struct ModelSummary {
+    /// What `--encoder` takes.
+    pub name: String,
+    pub folder: PathBuf,
+    /// Why it cannot be used now, such as weights that were not fetched.
+    pub problem: Option<String>,
+}
+
+/// The models that are there, by name. Reads their descriptions, not their weights; libtorch stays out.
+pub fn available() -> Vec<ModelSummary> {
+    let mut models: Vec<ModelSummary> = Vec::new();
+    for entry in
+        model_folders().iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten()
+    {
+        let folder = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // The first folder of models that knows a name has it, as in `locate`.
+        if folder.join(MODEL_FILE).is_file() && models.iter().all(|model| model.name != name) {
+            let problem = match read_description(&folder) {
+                Err(error) => Some(error.to_string()),
+                Ok(file) => [Some(file.weights), file.head]
+                    .into_iter()
+                    .flatten()
+                    .map(|file| folder.join(file))
+                    .find(|path| !path.is_file())
+                    .map(|path| EncoderError::WeightsMissing { path }.to_string()),
+            };
+            models.push(ModelSummary { name, folder, problem });
+        }
+    }
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    models
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_read_back_as_written() {
+        let file = ModelFile {
+            name: "mine".into(),
+            backbone: BackboneKind::EfficientnetLite0,
+            feature_scaling: FeatureScaling::Hellinger,
+            weights: "../weights/efficientnet_lite0.safetensors".into(),
+            head: Some("head.safetensors".into()),
+            preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
+        };
+        let text = toml::to_string(&file).unwrap();
+        assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
+        assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
+    }
+
+    #[test]
+    fn every_backbone_is_written_by_its_name() {
+        for kind in BackboneKind::ALL {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        }
+    }
+
+    #[test]
+    fn unknown_and_impossible_settings_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let described = |text: &str| {
+            std::fs::write(folder.path().join(MODEL_FILE), text).unwrap();
+            read_description(folder.path()).unwrap_err().to_string()
+        };
+        let base = "name = \"m\"\nbackbone = \"resnet18\"\nweights = \"w.safetensors\"\n";
+        assert!(described(&format!("{base}wieghts = 1\n")).contains("wieghts"));
+        assert!(described(&format!("{base}[preprocessing]\nmpp = 0.0\n")).contains("mpp"));
+        assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));
+    }
+
+    #[test]
+    fn the_identity_changes_with_every_part() {
+        let settings = Preprocessing::default();
+        let id = settings.encoder_id("resnet18", &[b"weights", b"head"]);
+        assert_eq!(id, settings.encoder_id("resnet18", &[b"weights", b"head"]));
+        let other = Preprocessing { l2_normalise: true, ..settings.clone() };
+        for different in [
+            other.encoder_id("resnet18", &[b"weights", b"head"]),
+            settings.encoder_id("resnet34", &[b"weights", b"head"]),
+            settings.encoder_id("resnet18", &[b"weightsh", b"ead"]),
+            settings.encoder_id("resnet18", &[b"weights"]),
+        ] {
+            assert_ne!(id, different);
+        }
+    }
+
+    #[test]
+    fn names_that_lead_nowhere_say_what_there_is() {
+        let text = locate("no-such-model").unwrap_err().to_string();
+        assert!(text.contains("no-such-model") && text.contains(crate::encoder::DEFAULT), "{text}");
+        let text = locate("../src").unwrap_err().to_string();
+        assert!(text.contains("../src"), "{text}");
+    }
+
+    #[test]
+    fn a_model_is_found_by_name_folder_and_file() {
+        let Location::Folder(folder) = locate(crate::encoder::DEFAULT).unwrap() else {
+            panic!("not a folder")
+        };
+        for path in [folder.clone(), folder.join(MODEL_FILE)] {
+            assert_eq!(locate(path.to_str().unwrap()).unwrap(), Location::Folder(folder.clone()));
+        }
+        assert!(available().iter().any(|model| model.name == crate::encoder::DEFAULT));
+    }
+}

@@ -1,1 +1,241 @@
+//! Reading and writing network parameters as safetensors.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tch::{Kind, Tensor, nn};
+
+use super::{EncoderError, first_line};
+
+/// Tensors by name; floating-point ones as 32-bit numbers, whatever the file holds.
+pub(super) type Tensors = BTreeMap<String, Tensor>;
+
+/// Read the bytes of a weights file, refusing Python's pickles with the way to convert them.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if matches!(extension.as_str(), "pth" | "pt" | "bin" | "ckpt" | "tar" | "pkl") {
+        return Err(EncoderError::Pickled { path: path.to_owned() });
+    }
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
+        _ => EncoderError::File { path: path.to_owned(), reason: error.to_string() },
+    })
+}
+
+/// The shape of the tensor `name`, read from the header alone.
+pub(super) fn shape_of(path: &Path, bytes: &[u8], name: &str) -> Result<Vec<usize>, EncoderError> {
+    let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
+    let info = header.info(name).ok_or_else(|| damaged(format!("it has no tensor {name:?}")))?;
+    Ok(info.shape.clone())
+}
+
+/// The tensors in the bytes of a safetensors file.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
+    let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| damaged(format!("it is not a whole safetensors file ({error})")))?;
+    let tensor = |(name, view): (&str, TensorView)| {
+        let tensor = to_tensor(&view).map_err(|reason| damaged(format!("tensor {name:?}: {reason}")))?;
+        Ok((name.to_owned(), tensor))
+    };
+    file.iter().map(tensor).collect()
+}
+
+fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
+    let kind = match view.dtype() {
+        Dtype::F64 => Kind::Double,
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::U8 => Kind::Uint8,
+        other => return Err(format!("numbers of type {other:?} do not occur in a network")),
+    };
+    let shape: Vec<i64> = view.shape().iter().map(|&extent| extent as i64).collect();
+    let tensor = Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|error| first_line(&error))?;
+    match kind {
+        Kind::Double | Kind::Half | Kind::BFloat16 => {
+            tensor.f_to_kind(Kind::Float).map_err(|error| first_line(&error))
+        }
+        _ => Ok(tensor),
+    }
+}
+
+/// Put `tensors` into the variables of `store`, all or none. Names for which `expendable` holds may be
+/// left over; any other difference in names or shapes is an error that lists them.
+pub(super) fn fill(
+    store: &nn::VarStore,
+    tensors: &Tensors,
+    path: &Path,
+    expendable: impl Fn(&str) -> bool,
+) -> Result<(), EncoderError> {
+    let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
+    let mut differences = Vec::new();
+    let listed = |kind: &str, names: Vec<String>| match names.len() {
+        0 => None,
+        count => {
+            let more = if count > 3 { ", …" } else { "" };
+            Some(format!("{count} {kind}: {}{more}", names[..count.min(3)].join(", ")))
+        }
+    };
+    let missing = variables.keys().filter(|&name| !tensors.contains_key(name)).cloned().collect();
+    differences.extend(listed("missing", missing));
+    let misshaped = variables.iter().filter_map(|(name, variable)| {
+        let found = tensors.get(name)?.size();
+        (found != variable.size()).then(|| format!("{name} is {found:?}, not {:?}", variable.size()))
+    });
+    differences.extend(listed("of another shape", misshaped.collect()));
+    let superfluous = tensors.keys().filter(|name| !variables.contains_key(*name) && !expendable(name));
+    differences.extend(listed("superfluous", superfluous.cloned().collect()));
+    if !differences.is_empty() {
+        return Err(EncoderError::Mismatch { path: path.to_owned(), differences: differences.join("; ") });
+    }
+    let _no_grad = tch::no_grad_guard();
+    for (name, mut variable) in variables {
+        variable.f_copy_(&tensors[&name]).map_err(|error| EncoderError::torch("copying weights", &error))?;
+    }
+    Ok(())
+}
+
+/// A matrix or vector of 32-bit numbers, row by row.
+pub(super) struct Array<'a> {
+    pub name: &'static str,
+    pub shape: Vec<usize>,
+    pub values: &'a [f32],
+}
+
+impl safetensors::View for Array<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(bytemuck::cast_slice(self.values))
+    }
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
+}
+
+/// Write arrays as a safetensors file, which appears under its name only when it is whole.
+pub(super) fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError> {
+    let named = arrays.into_iter().map(|array| (array.name, array));
+    let bytes = safetensors::serialize(named, None)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
+    write_whole(path, &bytes)
+}
+
+/// Write to a temporary file beside `path`, sync it and rename it.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError> {
+    let write = || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|error: std::io::Error| EncoderError::File {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::backbones::BackboneKind;
+    use tch::Device;
+
+    fn saved(
+        store: &nn::VarStore,
+        change: impl Fn(&mut Vec<(String, Tensor)>),
+    ) -> (tempfile::TempDir, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tensors: Vec<_> = store.variables().into_iter().collect();
+        change(&mut tensors);
+        let path = folder.path().join("weights.safetensors");
+        Tensor::write_safetensors(&tensors, &path).unwrap();
+        let bytes = read_bytes(&path).unwrap();
+        (folder, bytes)
+    }
+
+    #[test]
+    fn half_precision_files_are_read_as_full() {
+        let store = nn::VarStore::new(Device::Cpu);
+        store.root().var("weight", &[4, 3], nn::Init::Randn { mean: 0.0, stdev: 1.0 });
+        let (folder, bytes) = saved(&store, |tensors| tensors[0].1 = tensors[0].1.to_kind(Kind::Half));
+        let tensors = parse(folder.path(), &bytes).unwrap();
+        assert_eq!(tensors["weight"].kind(), Kind::Float);
+        fill(&store, &tensors, folder.path(), |_| false).unwrap();
+        assert_eq!(store.variables()["weight"].kind(), Kind::Float);
+    }
+
+    #[test]
+    fn every_difference_is_named_and_nothing_is_copied() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let root = store.root();
+        root.zeros("kept", &[2]);
+        root.zeros("misshaped", &[3]);
+        root.zeros("lost", &[1]);
+        let (folder, bytes) = saved(&store, |tensors| {
+            tensors.retain(|(name, _)| name != "lost");
+            for (name, tensor) in tensors.iter_mut() {
+                let extent = if name == "misshaped" { 5 } else { 2 };
+                *tensor = Tensor::ones([extent], (Kind::Float, Device::Cpu));
+            }
+            tensors.push(("surplus".into(), Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+            tensors.push(("fc.bias".into(), Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+        });
+        let tensors = parse(folder.path(), &bytes).unwrap();
+        let error = fill(&store, &tensors, folder.path(), |name| name.starts_with("fc.")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("1 missing: lost"), "{text}");
+        assert!(text.contains("1 of another shape: misshaped is [5], not [3]"), "{text}");
+        assert!(text.contains("1 superfluous: surplus"), "{text}");
+        assert_eq!(store.variables()["kept"].sum(Kind::Float).double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn another_networks_weights_are_refused() {
+        let given = nn::VarStore::new(Device::Cpu);
+        BackboneKind::Resnet18.build(&given.root()).unwrap();
+        let wanted = nn::VarStore::new(Device::Cpu);
+        BackboneKind::Resnet34.build(&wanted.root()).unwrap();
+        let tensors: Tensors = given.variables().into_iter().collect();
+        let text = fill(&wanted, &tensors, Path::new("r18.safetensors"), |_| false).unwrap_err().to_string();
+        assert!(text.contains("missing: layer1.2.bn1.bias"), "{text}");
+    }
+
+    #[test]
+    fn pickles_are_refused_with_the_way_to_convert_them() {
+        let text = read_bytes(Path::new("resnet18-f37072fd.pth")).unwrap_err().to_string();
+        assert!(text.contains("save_file") && text.contains("resnet18-f37072fd.safetensors"), "{text}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let text = parse(Path::new("w.safetensors"), b"not safetensors").unwrap_err().to_string();
+        assert!(text.contains("w.safetensors"), "{text}");
+    }
+
+    #[test]
+    fn arrays_read_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("head.safetensors");
+        let values = [1.5, -2.0, 3.25, 0.0, 5.0, 6.0];
+        write(&path, vec![Array { name: "head.weight", shape: vec![2, 3], values: &values }]).unwrap();
+        let bytes = read_bytes(&path).unwrap();
+        assert_eq!(shape_of(&path, &bytes, "head.weight").unwrap(), [2, 3]);
+        let tensors = parse(&path, &bytes).unwrap();
+        assert_eq!(Vec::<f32>::try_from(tensors["head.weight"].flatten(0, 1)).unwrap(), values);
+    }
+}

@@ -90,6 +90,8 @@ pub enum Event {
         rect: Level0Rect,
         picture: Result<RgbaImage, String>,
     },
+    /// Something that the user may want to know.
+    Notice(String),
     /// Something that the user should know went wrong.
     Trouble(String),
 }

@@ -148,6 +148,10 @@ impl Session {
                 self.tile_pictures.insert((slide, rect), state);
                 Vec::new()
             }
+            Event::Notice(text) => {
+                self.tell(Severity::Note, text, None);
+                Vec::new()
+            }
             Event::Trouble(text) => {
                 self.tell(Severity::Error, text, None);
                 Vec::new()

@@ -1,3 +1,247 @@
-//! Named threads.
+//! The named threads of the running program. They take [`Job`]s and answer with [`Event`]s; none of them
+//! touches the session, and nobody ever waits for them.
 
+pub mod embedder;
 pub mod tile_loader;
+mod mailbox;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::encoder::{self, DeviceChoice};
+use crate::geometry::Level0Rect;
+use crate::index::Snapshot;
+use crate::pipeline::{self, find_slides};
+use crate::project::Project;
+use crate::query;
+use crate::session::{Event, Job, SearchRequest};
+use crate::slide::{self, SlideSource};
+use crate::tiling::read_tile;
+use crate::tissue::TissueMask;
+use embedder::Desk;
+use mailbox::Mailbox;
+
+/// Events that may wait for the session; workers wait when there are more.
+const EVENTS_WAITING: usize = 256;
+
+/// Longer side of the thumbnails in the list of slides, in pixels.
+const THUMBNAIL_PX: u32 = 256;
+
+/// Side of the tile pictures in the list of matches, in pixels.
+const TILE_PICTURE_PX: u32 = 128;
+
+/// Called after each event, from any thread: the window repaints.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Where workers leave their events.
+#[derive(Clone)]
+pub struct Post {
+    events: Sender<Event>,
+    waker: Waker,
+}
+
+impl Post {
+    /// Leave an event. When the program is ending nobody listens any more, and nothing is lost by that.
+    pub fn send(&self, event: Event) {
+        if self.events.send(event).is_ok() {
+            (self.waker)();
+        }
+    }
+}
+
+/// The running workers. Dropping this ends them; what is embedded so far is kept.
+pub struct Workers {
+    events: Receiver<Event>,
+    boxes: Arc<Boxes>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What waits for each worker.
+#[derive(Default)]
+struct Boxes {
+    opener: Mailbox<Job>,
+    scanner: Mailbox<Job>,
+    pictures: Mailbox<(Arc<dyn SlideSource>, Level0Rect)>,
+    searches: Mailbox<SearchRequest>,
+    indexer: Mailbox<Vec<Arc<crate::descriptors::DescriptorSet>>>,
+    keeper: Mailbox<Project>,
+    desk: Desk,
+}
+
+impl Workers {
+    /// Start all threads.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(device: DeviceChoice, waker: Waker) -> std::io::Result<Self> {
+        let (to_session, events) = bounded(EVENTS_WAITING);
+        let post = Post { events: to_session, waker };
+        let boxes = Arc::new(Boxes::default());
+        let mut workers = Self { events, boxes, threads: Vec::new() };
+        workers.spawn("slide-opener", &post, |boxes, post| {
+            while let Some(job) = boxes.opener.take() {
+                open(job, post);
+            }
+        })?;
+        workers.spawn("slide-scanner", &post, |boxes, post| {
+            while let Some(job) = boxes.scanner.take() {
+                scan(job, post);
+            }
+        })?;
+        workers.spawn("tile-pictures", &post, |boxes, post| {
+            while let Some((slide, rect)) = boxes.pictures.take() {
+                post.send(tile_picture(slide.as_ref(), rect));
+            }
+        })?;
+        workers.spawn("searcher", &post, |boxes, post| {
+            while let Some(request) = boxes.searches.take() {
+                let answer = query::ask(&request.index, &request.query).map_err(|error| error.to_string());
+                post.send(Event::Answered { generation: request.generation, answer });
+            }
+        })?;
+        workers.spawn("indexer", &post, |boxes, post| {
+            let mut previous: Option<Arc<Snapshot>> = None;
+            while let Some(sets) = boxes.indexer.take() {
+                let index = Arc::new(Snapshot::build(sets, previous.as_deref()));
+                previous = Some(index.clone());
+                post.send(Event::IndexBuilt(index));
+            }
+        })?;
+        workers.spawn("project-keeper", &post, |boxes, post| {
+            while let Some(project) = boxes.keeper.take_to_the_end() {
+                if let Err(error) = project.save() {
+                    post.send(Event::Trouble(error.to_string()));
+                }
+            }
+        })?;
+        workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
+        Ok(workers)
+    }
+
+    /// Hand a job to the worker that does it. Never waits.
+    pub fn dispatch(&self, job: Job) {
+        let boxes = &self.boxes;
+        match job {
+            Job::FindPaths(_) | Job::OpenSlide { .. } | Job::LearnEncoder(_) => boxes.opener.push(job),
+            Job::MakeThumbnail(_) | Job::FindTissue(_) | Job::LoadDescriptors { .. } => {
+                boxes.scanner.push(job)
+            }
+            Job::ReadTilePicture { slide, rect } => boxes.pictures.push((slide, rect)),
+            Job::Search(request) => boxes.searches.replace(request),
+            Job::BuildIndex(sets) => boxes.indexer.replace(sets),
+            Job::SaveProject(project) => boxes.keeper.replace(*project),
+            Job::Embed(plan) => boxes.desk.submit(plan),
+        }
+    }
+
+    /// What the workers have found out since the last look.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        post: &Post,
+        work: impl Fn(&Boxes, &Post) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (boxes, post) = (self.boxes.clone(), post.clone());
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&boxes, &post))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let boxes = &self.boxes;
+        boxes.opener.close();
+        boxes.scanner.close();
+        boxes.pictures.close();
+        boxes.searches.close();
+        boxes.indexer.close();
+        boxes.keeper.close();
+        boxes.desk.close();
+        // Workers that wait to leave an event must not wait for ever.
+        self.events = crossbeam_channel::never();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread had panicked");
+            }
+        }
+    }
+}
+
+fn open(job: Job, post: &Post) {
+    match job {
+        Job::FindPaths(paths) => find(paths, post),
+        Job::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
+            Ok(source) => post.send(Event::SlideOpened(source)),
+            Err(error) => post.send(Event::SlideFailed { path, reason: error.to_string() }),
+        },
+        Job::LearnEncoder(which) => match encoder::spec(&which) {
+            Ok(spec) => post.send(Event::EncoderKnown(Box::new(spec))),
+            Err(error) => post.send(Event::EncoderFailed { reason: error.to_string() }),
+        },
+        _ => {}
+    }
+}
+
+fn find(paths: Vec<PathBuf>, post: &Post) {
+    let (projects, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.into_iter().partition(|path| Project::is_project(path));
+    // A window shows one project: the last one that was named.
+    if let Some(root) = projects.last() {
+        match Project::open(root) {
+            Ok(project) => post.send(Event::ProjectOpened(Box::new(project))),
+            Err(error) => post.send(Event::Trouble(error.to_string())),
+        }
+    }
+    if others.is_empty() {
+        return;
+    }
+    let found = find_slides(&others);
+    if found.is_empty() {
+        let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
+        post.send(Event::Trouble(format!("{}: no slides or images in there", named.join(", "))));
+    }
+    post.send(Event::PathsFound(found));
+}
+
+fn scan(job: Job, post: &Post) {
+    match job {
+        Job::MakeThumbnail(source) => {
+            let slide = source.info().id.clone();
+            match pipeline::thumbnail(source.as_ref(), THUMBNAIL_PX) {
+                Ok(thumbnail) => post.send(Event::ThumbnailMade { slide, thumbnail }),
+                Err(error) => post.send(Event::Trouble(error.to_string())),
+            }
+        }
+        Job::FindTissue(source) => {
+            let slide = source.info().id.clone();
+            match TissueMask::of(source.as_ref()) {
+                Ok(tissue) => post.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
+                Err(error) => post.send(Event::Trouble(error.to_string())),
+            }
+        }
+        Job::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
+            Ok(Some(set)) => post.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
+            Ok(None) => post.send(Event::NoDescriptors { slide }),
+            Err(error) => {
+                post.send(Event::Trouble(error.to_string()));
+                post.send(Event::NoDescriptors { slide });
+            }
+        },
+        _ => {}
+    }
+}
+
+fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {
+    let picture = read_tile(slide, &rect, TILE_PICTURE_PX)
+        .map(|tile| image::DynamicImage::ImageRgb8(tile).into_rgba8())
+        .map_err(|error| error.to_string());
+    Event::TilePictureRead { slide: slide.info().id.clone(), rect, picture }
+}

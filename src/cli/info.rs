@@ -1,0 +1,74 @@
+//! `histokin info`: what is known of a slide.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::slide::{self, MppSource, SlideInfo};
+
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    slide: PathBuf,
+    /// Pixel size in µm, in place of the slide's own: M or MX,MY.
+    #[arg(long, value_parser = super::parse_mpp)]
+    slide_mpp: Option<crate::geometry::MicronsPerPixel>,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
+    let source = slide::open(&args.slide, args.slide_mpp)?;
+    if args.json { super::print_json(&document(source.info())) } else { tell(source.info()) }
+}
+
+fn document(info: &SlideInfo) -> serde_json::Value {
+    let levels: Vec<_> = info
+        .levels
+        .iter()
+        .map(|level| json!({"width": level.width, "height": level.height, "downsample": level.downsample}))
+        .collect();
+    json!({
+        "path": info.path,
+        "slide_id": info.id,
+        "vendor": info.vendor,
+        "width": info.width(),
+        "height": info.height(),
+        "levels": levels,
+        "mpp_x": info.mpp.map(|mpp| mpp.x),
+        "mpp_y": info.mpp.map(|mpp| mpp.y),
+        "mpp_source": info.mpp_source,
+        "objective_power": info.objective_power,
+        "associated": info.associated,
+    })
+}
+
+fn tell(info: &SlideInfo) -> anyhow::Result<()> {
+    println!("{}", info.path.display());
+    println!("  identity       {}", info.id);
+    println!("  format         {}", info.vendor);
+    println!("  size           {} × {} px", info.width(), info.height());
+    match (info.mpp, info.mpp_source) {
+        (Some(mpp), source) => {
+            let of = if source == MppSource::User { "given by you" } else { "from the slide" };
+            println!("  pixel size     {} × {} µm ({of})", mpp.x, mpp.y);
+            let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
+            println!("  extent         {:.2} × {:.2} mm", mm(info.width(), mpp.x), mm(info.height(), mpp.y));
+        }
+        _ => println!("  pixel size     unknown (give it with --slide-mpp)"),
+    }
+    if let Some(power) = info.objective_power {
+        println!("  objective      {power}×");
+    }
+    for (number, level) in info.levels.iter().enumerate() {
+        println!(
+            "  level {number}        {} × {} px, 1 : {:.4}",
+            level.width, level.height, level.downsample.0
+        );
+    }
+    if !info.associated.is_empty() {
+        println!("  pictures       {}", info.associated.join(", "));
+    }
+    Ok(())
+}

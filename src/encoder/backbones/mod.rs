@@ -1,0 +1,178 @@
+//! The convolutional networks that an encoder can stand on.
+//!
+//! Each is a list of [`layers::Block`]s under the parameter names that published weights use, so that a
+//! state dict saved as safetensors loads as it is. The blocks live in a variable store: inference folds
+//! them ([`Backbone::folded`]), training goes through them as they are.
+
+mod efficientnet_lite;
+mod layers;
+mod mobilenet;
+mod resnet;
+
+use serde::{Deserialize, Serialize};
+use tch::{TchError, Tensor, nn};
+
+use layers::Block;
+
+/// Which network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum BackboneKind {
+    Resnet18,
+    Resnet34,
+    Resnet50,
+    MobilenetV2,
+    EfficientnetLite0,
+}
+
+impl BackboneKind {
+    pub const ALL: [Self; 5] =
+        [Self::Resnet18, Self::Resnet34, Self::Resnet50, Self::MobilenetV2, Self::EfficientnetLite0];
+
+    /// The name in `model.toml` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resnet18 => "resnet18",
+            Self::Resnet34 => "resnet34",
+            Self::Resnet50 => "resnet50",
+            Self::MobilenetV2 => "mobilenet_v2",
+            Self::EfficientnetLite0 => "efficientnet_lite0",
+        }
+    }
+
+    /// How many numbers the pooled features have.
+    pub fn feature_width(self) -> usize {
+        match self {
+            Self::Resnet18 | Self::Resnet34 => 512,
+            Self::Resnet50 => 2048,
+            Self::MobilenetV2 | Self::EfficientnetLite0 => 1280,
+        }
+    }
+
+    /// What the names of the ImageNet classifier begin with: published weights hold it, and an encoder
+    /// has no use for it.
+    pub(super) fn classifier(self) -> &'static str {
+        match self {
+            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 => "fc.",
+            Self::MobilenetV2 => "classifier.",
+            Self::EfficientnetLite0 => "_fc.",
+        }
+    }
+
+    /// Lay the network out under `path`, its parameters freshly initialised.
+    ///
+    /// # Errors
+    /// libtorch's, when the device cannot hold the parameters.
+    pub fn build(self, path: &nn::Path) -> Result<Backbone, TchError> {
+        let blocks = match self {
+            Self::Resnet18 => resnet::basic(path, [2, 2, 2, 2])?,
+            Self::Resnet34 => resnet::basic(path, [3, 4, 6, 3])?,
+            Self::Resnet50 => resnet::bottleneck(path, [3, 4, 6, 3])?,
+            Self::MobilenetV2 => mobilenet::blocks(path)?,
+            Self::EfficientnetLite0 => efficientnet_lite::blocks(path)?,
+        };
+        Ok(Backbone { blocks })
+    }
+}
+
+impl std::fmt::Display for BackboneKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A network from images to pooled features.
+#[derive(Debug)]
+pub struct Backbone {
+    blocks: Vec<Block>,
+}
+
+impl Backbone {
+    /// Features of `images` (`[N, 3, H, W]`, normalised as the weights ask for), averaged over the field:
+    /// `[N, feature_width]`. With `train`, batch statistics are used and the running ones brought along.
+    pub fn features(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let mut x = images.shallow_clone();
+        for block in &self.blocks {
+            x = block.forward(&x, train)?;
+        }
+        x.f_mean_dim([2i64, 3].as_slice(), false, None)
+    }
+
+    /// The same network for inference: every batch-norm folded into its convolution and the kernels laid
+    /// out channels last. Parameters are copies; later training of the original does not change it.
+    pub fn folded(&self) -> Result<Self, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let blocks = self.blocks.iter().map(Block::folded).collect::<Result<_, _>>()?;
+        Ok(Self { blocks })
+    }
+
+    /// The same network with all parameters in another number format, for half precision on CUDA.
+    pub fn to_kind(&self, kind: tch::Kind) -> Result<Self, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let blocks = self.blocks.iter().map(|block| block.to_kind(kind)).collect::<Result<_, _>>()?;
+        Ok(Self { blocks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// Random parameters, batch statistics among them: a fresh network's mean 0 and variance 1 would hide
+    /// a fold that forgets them.
+    fn shuffled(kind: BackboneKind) -> (nn::VarStore, Backbone) {
+        let store = nn::VarStore::new(Device::Cpu);
+        let backbone = kind.build(&store.root()).unwrap();
+        let _no_grad = tch::no_grad_guard();
+        for (name, mut variable) in store.variables() {
+            let is_norm = variable.dim() == 1;
+            if is_norm && (name.ends_with("weight") || name.ends_with("running_var")) {
+                variable.f_uniform_(0.6, 1.4).unwrap();
+            } else if is_norm {
+                variable.f_uniform_(-0.2, 0.2).unwrap();
+            }
+        }
+        (store, backbone)
+    }
+
+    #[test]
+    fn folding_keeps_the_features() {
+        tch::manual_seed(1);
+        let _no_grad = tch::no_grad_guard();
+        let images = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        for kind in BackboneKind::ALL {
+            let (_store, backbone) = shuffled(kind);
+            let eager = backbone.features(&images, false).unwrap();
+            let folded = backbone.folded().unwrap().features(&images, false).unwrap();
+            assert_eq!(eager.size(), [2, kind.feature_width() as i64], "{kind}");
+            let scale = eager.abs().max().double_value(&[]);
+            let difference = (&eager - &folded).abs().max().double_value(&[]);
+            assert!(scale > 0.01 && difference < 1e-4 * scale, "{kind}: {difference} of {scale}");
+        }
+    }
+
+    #[test]
+    fn a_training_step_reaches_every_parameter() {
+        tch::manual_seed(2);
+        let images = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        for kind in [BackboneKind::Resnet18, BackboneKind::MobilenetV2, BackboneKind::EfficientnetLite0] {
+            let (store, backbone) = shuffled(kind);
+            let before = store.variables()[first_running_mean(&store).as_str()].copy();
+            backbone.features(&images, true).unwrap().square().sum(Kind::Float).backward();
+            for parameter in store.trainable_variables() {
+                let gradient = parameter.grad();
+                assert!(gradient.defined() && bool::try_from(gradient.isfinite().all()).unwrap(), "{kind}");
+            }
+            let after = &store.variables()[first_running_mean(&store).as_str()];
+            assert!((before - after).abs().max().double_value(&[]) > 0.0, "{kind}");
+        }
+    }
+
+    fn first_running_mean(store: &nn::VarStore) -> String {
+        let mut names: Vec<String> = store.variables().into_keys().collect();
+        names.sort();
+        names.into_iter().find(|name| name.ends_with("running_mean")).unwrap()
+    }
+}

@@ -1,0 +1,154 @@
+//! Making a model without training: a principal component analysis of a backbone's features on tissue.
+
+use std::path::Path;
+
+use tch::{Kind, TchError, Tensor};
+
+use super::model::{MODEL_FILE, ModelFile};
+use super::weights::{self, Array};
+use super::{DescriptorBatch, EncoderError};
+
+/// A linear map from pooled features to descriptors: `weight · features + bias`.
+#[derive(Debug, Clone)]
+pub struct LinearHead {
+    /// `outputs × inputs`, row by row.
+    pub weight: Vec<f32>,
+    pub bias: Vec<f32>,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// What a principal component analysis found.
+#[derive(Debug, Clone)]
+pub struct Pca {
+    pub head: LinearHead,
+    /// Share (0 to 1) of the features' variance that the head keeps.
+    pub explained: f64,
+}
+
+/// Fit the head that takes pooled `features` (one row a tile) to their first `outputs` principal
+/// components, centred. With `whiten` every component is divided by its standard deviation, so that all
+/// weigh the same in a distance; otherwise distances between descriptors are those between features, less
+/// what lies outside these components.
+///
+/// # Errors
+/// [`EncoderError::TooFewTiles`] when there are not more tiles than outputs; libtorch's otherwise.
+pub fn fit_pca_head(features: &DescriptorBatch, outputs: usize, whiten: bool) -> Result<Pca, EncoderError> {
+    let (tiles, inputs) = (features.rows().len(), features.width);
+    if tiles <= outputs || outputs > inputs {
+        return Err(EncoderError::TooFewTiles { tiles, outputs });
+    }
+    decompose(features, tiles, outputs, whiten).map_err(|error| EncoderError::torch("fitting a PCA", &error))
+}
+
+fn decompose(
+    features: &DescriptorBatch,
+    tiles: usize,
+    outputs: usize,
+    whiten: bool,
+) -> Result<Pca, TchError> {
+    let _no_grad = tch::no_grad_guard();
+    let inputs = features.width;
+    let x = Tensor::f_from_slice(&features.values)?
+        .f_reshape([tiles as i64, inputs as i64])?
+        .f_to_kind(Kind::Double)?;
+    let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
+    let x = x.f_sub(&mean)?;
+    let covariance = x.f_transpose(0, 1)?.f_matmul(&x)?.f_div_scalar((tiles - 1) as f64)?;
+    // Ascending: the components of largest variance stand last.
+    let (variances, components) = covariance.f_linalg_eigh("L")?;
+    let first = (inputs - outputs) as i64;
+    let kept = variances.f_narrow(0, first, outputs as i64)?.f_flip([0])?.f_clamp_min(0.0)?;
+    let rows = components.f_narrow(1, first, outputs as i64)?.f_transpose(0, 1)?.f_flip([0])?;
+    // A component's sign is arbitrary: let its largest entry be positive, so that fitting twice gives one head.
+    let largest = rows.f_abs()?.f_argmax(1, true)?;
+    let mut weight = rows.f_mul(&rows.f_gather(1, &largest, false)?.f_sign()?)?;
+    if whiten {
+        // Components without variance would become noise blown up; they stay small instead.
+        let floor = kept.f_max()?.f_mul_scalar(1e-6)?;
+        let deviation = kept.f_maximum(&floor)?.f_sqrt()?.f_reshape([-1, 1])?;
+        weight = weight.f_div(&deviation)?;
+    }
+    let bias = weight.f_matmul(&mean.f_transpose(0, 1)?)?.f_neg()?;
+    let explained = kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
+    let head = LinearHead { weight: numbers(&weight)?, bias: numbers(&bias)?, inputs, outputs };
+    Ok(Pca { head, explained })
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+    let tensor = tensor.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let mut values = vec![0.0; tensor.numel()];
+    let count = values.len();
+    tensor.f_copy_data(&mut values, count)?;
+    Ok(values)
+}
+
+/// Write a model's folder: head, card, and last the description that makes it a model.
+///
+/// # Errors
+/// [`EncoderError::File`] with the path that cannot be written.
+pub fn write_model(
+    folder: &Path,
+    file: &ModelFile,
+    head: &LinearHead,
+    card: &str,
+) -> Result<(), EncoderError> {
+    let failed = |reason: String| EncoderError::File { path: folder.to_owned(), reason };
+    std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+    if let Some(name) = &file.head {
+        let weight =
+            Array { name: "head.weight", shape: vec![head.outputs, head.inputs], values: &head.weight };
+        let bias = Array { name: "head.bias", shape: vec![head.outputs], values: &head.bias };
+        weights::write(&folder.join(name), vec![weight, bias])?;
+    }
+    weights::write_whole(&folder.join("card.md"), card.as_bytes())?;
+    let text = toml::to_string(file).map_err(|error| failed(error.to_string()))?;
+    weights::write_whole(&folder.join(MODEL_FILE), text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Points about (1, 2, 3) that vary by 3 along one axis, by 1 along another, hardly along the third.
+    fn cloud() -> DescriptorBatch {
+        let values = (0..400).flat_map(|index| {
+            let angle = index as f32 * 0.37;
+            let (a, b, c) = (3.0 * angle.sin(), (angle * 1.7).cos(), 0.01 * (angle * 2.9).sin());
+            [1.0 + 0.6 * a - 0.8 * b, 2.0 + 0.8 * a + 0.6 * b, 3.0 + c]
+        });
+        DescriptorBatch { values: values.collect(), width: 3 }
+    }
+
+    fn project(head: &LinearHead, row: &[f32]) -> Vec<f64> {
+        let dot = |weights: &[f32]| weights.iter().zip(row).map(|(w, x)| f64::from(w * x)).sum::<f64>();
+        head.weight.chunks(head.inputs).zip(&head.bias).map(|(w, b)| dot(w) + f64::from(*b)).collect()
+    }
+
+    #[test]
+    fn the_first_component_points_along_the_widest_axis() {
+        let pca = fit_pca_head(&cloud(), 2, false).unwrap();
+        let axis = &pca.head.weight[..3];
+        assert!((axis[0] - 0.6).abs() < 0.02 && (axis[1] - 0.8).abs() < 0.02, "{axis:?}");
+        assert!(pca.explained > 0.999 && pca.explained < 1.0, "{}", pca.explained);
+    }
+
+    #[test]
+    fn projections_are_centred_and_whitened_ones_have_unit_variance() {
+        let cloud = cloud();
+        let pca = fit_pca_head(&cloud, 2, true).unwrap();
+        let rows: Vec<_> = cloud.rows().map(|row| project(&pca.head, row)).collect();
+        for axis in 0..2 {
+            let mean = rows.iter().map(|row| row[axis]).sum::<f64>() / 400.0;
+            let variance = rows.iter().map(|row| (row[axis] - mean).powi(2)).sum::<f64>() / 399.0;
+            assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-3, "{mean} {variance}");
+        }
+    }
+
+    #[test]
+    fn too_few_tiles_are_refused() {
+        let few = DescriptorBatch { values: vec![0.0; 12], width: 3 };
+        assert!(matches!(fit_pca_head(&few, 4, false), Err(EncoderError::TooFewTiles { .. })));
+        assert!(fit_pca_head(&few, 3, false).is_ok());
+    }
+}

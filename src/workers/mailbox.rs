@@ -1,0 +1,80 @@
+//! How work reaches a worker: a queue that the sender never has to wait for.
+//!
+//! Its length is bounded by what it carries: the session asks once for each slide or listed tile, and what
+//! only the newest of counts (a search, a plan, a project to save) replaces what waits.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Work for one or several threads.
+pub struct Mailbox<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+}
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    closed: bool,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        let state = State { waiting: VecDeque::new(), closed: false };
+        Self { state: Mutex::new(state), filled: Condvar::new() }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Add work behind what waits.
+    pub fn push(&self, work: T) {
+        self.lock().waiting.push_back(work);
+        self.filled.notify_one();
+    }
+
+    /// Put work in the place of all that waits.
+    pub fn replace(&self, work: T) {
+        let mut state = self.lock();
+        state.waiting.clear();
+        state.waiting.push_back(work);
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Wait for work; `None` once the mailbox is closed, even if work is left.
+    pub fn take(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(work) = state.waiting.pop_front() {
+                return Some(work);
+            }
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Like [`Mailbox::take`], but finishes what waits before it ends.
+    pub fn take_to_the_end(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(work) = state.waiting.pop_front() {
+                return Some(work);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Tell the workers to end.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
