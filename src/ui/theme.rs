@@ -11,6 +11,9 @@ pub const PANEL_MARGIN: i8 = 12;
 /// Corner radius of cards and pictures.
 pub const RADIUS: u8 = 6;
 
+/// Laid over what is not counted as tissue.
+pub const NOT_TISSUE: Color32 = Color32::from_rgba_premultiplied(16, 34, 48, 110);
+
 /// The colours of one theme. Restrained greys and one accent; what is drawn over tissue stands apart
 /// from the pinks and purples of common stains.
 #[derive(Debug, Clone, PartialEq)]

@@ -37,14 +37,23 @@ pub struct Scene<'a> {
     pub pyramid: &'a Arc<DisplayPyramid>,
     /// Drawn in this order.
     pub marks: &'a [MarkSet],
-    /// A picture of where there is tissue, stretched over the whole slide.
-    pub tissue: Option<&'a egui::TextureHandle>,
+    /// A shade over what is not tissue, and the level-0 pixels that it spans from the slide's corner.
+    pub tissue: Option<(&'a egui::TextureHandle, (f64, f64))>,
     /// The tile that was asked for, if it lies on this slide.
     pub query: Option<Level0Rect>,
     /// The match that was gone to, if it lies on this slide.
     pub visited: Option<Level0Rect>,
     pub mpp: Option<MicronsPerPixel>,
     pub objective_power: Option<f64>,
+}
+
+/// How a place is brought into view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A tile among its surroundings, at the magnification of before where the tile can be judged at it.
+    Tile,
+    /// Exactly this part, as an earlier view had it.
+    Field,
 }
 
 /// What the user did on the canvas.
@@ -65,7 +74,12 @@ pub struct SlideView {
     /// Where the view was on the slides shown before.
     remembered: HashMap<SlideKey, Camera>,
     /// A place to show as soon as the canvas knows its own size.
-    destination: Option<Level0Rect>,
+    destination: Option<(Level0Rect, Framing)>,
+    /// µm on a screen pixel, to keep when another slide is looked at for comparison.
+    um_per_pixel: Option<f64>,
+    is_moving: bool,
+    /// What [`Self::settled_field`] told last.
+    settled: Option<Level0Rect>,
     /// What the tile loader was told last.
     asked: Vec<TileKey>,
     buffers: CanvasBuffers,
@@ -85,6 +99,9 @@ impl SlideView {
             slide: None,
             remembered: HashMap::new(),
             destination: None,
+            um_per_pixel: None,
+            is_moving: false,
+            settled: None,
             asked: Vec::new(),
             buffers: renderer.canvas_buffers(),
             overview: Overview::new(renderer),
@@ -102,19 +119,28 @@ impl SlideView {
         &self.magnification
     }
 
-    /// The part of the slide in view, cut at the slide's edges; `None` when nothing of it is in view.
+    /// The part of the slide in view; may reach beyond its edges.
     pub fn field(&self) -> Option<Level0Rect> {
         self.slide?;
         let (low, high) = self.camera.bounds(self.viewport);
-        let (x, y) = (low.x.floor().max(0.0), low.y.floor().max(0.0));
-        let width = (high.x.min(self.extent.0) - x).ceil();
-        let height = (high.y.min(self.extent.1) - y).ceil();
-        (width >= 1.0 && height >= 1.0).then(|| Level0Rect::new(x as i64, y as i64, width as u32, height as u32))
+        let (x, y) = (low.x.round(), low.y.round());
+        let extent = |from: f64, to: f64| (to - from).round().max(1.0) as u32;
+        Some(Level0Rect::new(x as i64, y as i64, extent(x, high.x), extent(y, high.y)))
     }
 
-    /// Bring a part of the slide into the middle of the view, as large as it is comfortable to judge.
-    pub fn go_to(&mut self, place: Level0Rect) {
-        self.destination = Some(place);
+    /// The part of the slide in view, once each time the view has come to rest somewhere else.
+    pub fn settled_field(&mut self) -> Option<Level0Rect> {
+        let field = self.field()?;
+        if self.is_moving || self.settled == Some(field) {
+            return None;
+        }
+        self.settled = Some(field);
+        Some(field)
+    }
+
+    /// Bring a part of the slide into view.
+    pub fn go_to(&mut self, place: Level0Rect, framing: Framing) {
+        self.destination = Some((place, framing));
     }
 
     /// Show the whole slide.
@@ -184,7 +210,8 @@ impl SlideView {
             self.camera.center = center;
         }
         let seconds = f64::from(ui.input(|input| input.stable_dt));
-        if self.motion.step(&mut self.camera, self.viewport, seconds) {
+        self.is_moving = self.motion.step(&mut self.camera, self.viewport, seconds) || response.dragged();
+        if self.is_moving {
             ui.ctx().request_repaint();
         }
         self.camera.clamp(self.extent.0, self.extent.1, self.viewport);
@@ -193,8 +220,8 @@ impl SlideView {
         self.paint(ui, rect, &camera, scene, renderer, loader, palette);
         let painter = ui.painter_at(rect);
         let on_screen = overlay::OnScreen { camera: &camera, viewport: self.viewport, rect, scale };
-        if let Some(tissue) = scene.tissue {
-            overlay::tissue(&painter, &on_screen, tissue, self.extent);
+        if let Some((tissue, span)) = scene.tissue {
+            overlay::tissue(&painter, &on_screen, tissue, span);
         }
         if let Some(query) = scene.query {
             overlay::outline(&painter, &on_screen, query, palette.query, palette.casing);
@@ -212,35 +239,49 @@ impl SlideView {
         outcome
     }
 
-    /// Turn to the scene's slide and follow changes of the canvas size.
+    /// Turn to the scene's slide, follow changes of the canvas size, and set out for a destination.
     fn look_at(&mut self, scene: &Scene<'_>, rect: Rect, scale: f32) {
         let level = scene.pyramid.levels()[0];
         self.extent = (level.width.into(), level.height.into());
         let before = self.viewport;
-        self.viewport =
-            Viewport::new(f64::from((rect.width() * scale).round()), f64::from((rect.height() * scale).round()));
+        let px = |points: f32| f64::from((points * scale).round());
+        self.viewport = Viewport::new(px(rect.width()), px(rect.height()));
         let fit = |extent: (f64, f64), viewport| Camera::fit(extent.0, extent.1, viewport);
-        if self.slide != Some(scene.pyramid.key()) {
-            if let Some(left) = self.slide {
+        let is_new = self.slide != Some(scene.pyramid.key());
+        if is_new {
+            if let Some(left) = self.slide.replace(scene.pyramid.key()) {
                 self.remembered.insert(left, self.camera);
             }
             self.motion.stop();
-            self.slide = Some(scene.pyramid.key());
+            self.settled = None;
             let known = self.remembered.get(&scene.pyramid.key()).copied();
             self.camera = known.unwrap_or_else(|| fit(self.extent, self.viewport));
         } else if before != self.viewport && self.camera == fit(self.extent, before) {
             // A view of the whole slide stays one when panels open and windows grow.
             self.camera = fit(self.extent, self.viewport);
         }
-        self.magnification = Magnification::of(self.camera.zoom, scene.mpp, scene.objective_power);
-        if let Some(place) = self.destination.take() {
-            let room = (self.viewport.width / f64::from(place.width)).min(self.viewport.height / f64::from(place.height));
-            // A single tile is shown with its surroundings; a field of an earlier view as it was.
-            let is_tile = f64::from(place.width) < self.viewport.width.max(900.0) / self.camera.zoom.max(1.0);
-            let zoom = if is_tile && place.width == place.height { room * 0.3 } else { room };
-            let zoom = clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport);
-            self.motion.fly(&self.camera, place.center(), zoom);
+        if let Some((place, framing)) = self.destination.take() {
+            let zoom = self.zoom_for(place, framing, scene.mpp);
+            if is_new {
+                (self.camera.center, self.camera.zoom) = (place.center(), zoom);
+            } else {
+                self.motion.fly(&self.camera, place.center(), zoom);
+            }
         }
+        self.um_per_pixel = scene.mpp.map(|mpp| mpp.mean() / self.camera.zoom);
+        self.magnification = Magnification::of(self.camera.zoom, scene.mpp, scene.objective_power);
+    }
+
+    fn zoom_for(&self, place: Level0Rect, framing: Framing, mpp: Option<MicronsPerPixel>) -> f64 {
+        let room = (self.viewport.width / f64::from(place.width)).min(self.viewport.height / f64::from(place.height));
+        let zoom = match framing {
+            Framing::Field => room,
+            Framing::Tile => {
+                let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.mean() / um);
+                same.filter(|zoom| (0.08..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
+            }
+        };
+        clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport)
     }
 
     fn handle_input(
