@@ -28,6 +28,16 @@ impl Magnification {
         Some(power / self.native?)
     }
 
+    /// Whether the magnification is known.
+    pub fn is_calibrated(&self) -> bool {
+        self.native.is_some()
+    }
+
+    /// Whether the view is at `power`, as far as the label tells.
+    pub fn is_at(&self, power: f64) -> bool {
+        self.native.is_some_and(|native| (native * self.zoom / power - 1.0).abs() < 0.005)
+    }
+
     /// Such as `12.5×`, or `not calibrated`.
     pub fn label(&self) -> String {
         match self.native {
