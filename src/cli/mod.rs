@@ -2,6 +2,7 @@
 //! messages to standard error.
 
 mod embed;
+mod fit_model;
 mod info;
 mod progress;
 mod query;
@@ -52,6 +53,8 @@ pub enum Command {
     Render(render::RenderArgs),
     /// Write the tissue mask of a slide.
     Tissue(tissue::TissueArgs),
+    /// Make an encoder from a network's published weights and the tissue of slides.
+    FitModel(fit_model::FitModelArgs),
 }
 
 /// Run a subcommand and write its result to standard output.
@@ -62,6 +65,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Query(args) => query::run(args),
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
+        Command::FitModel(args) => print_json(&fit_model::run(args)?),
     }
 }
 

@@ -83,7 +83,8 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     Ok(values)
 }
 
-/// Write a model's folder: head, card, and last the description that makes it a model.
+/// Write a model's folder: head, card, and last the description that makes it a model. A card that is there
+/// already is kept, for people write in it.
 ///
 /// # Errors
 /// [`EncoderError::File`] with the path that cannot be written.
@@ -101,7 +102,10 @@ pub fn write_model(
         let bias = Array { name: "head.bias", shape: vec![head.outputs], values: &head.bias };
         weights::write(&folder.join(name), vec![weight, bias])?;
     }
-    weights::write_whole(&folder.join("card.md"), card.as_bytes())?;
+    let card_path = folder.join("card.md");
+    if !card_path.exists() {
+        weights::write_whole(&card_path, card.as_bytes())?;
+    }
     let text = toml::to_string(file).map_err(|error| failed(error.to_string()))?;
     weights::write_whole(&folder.join(MODEL_FILE), text.as_bytes())
 }

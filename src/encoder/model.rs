@@ -84,7 +84,7 @@ impl Default for Preprocessing {
 }
 
 /// Mean over the nine H&E sections that the shipped model was fitted on.
-const AVERAGE_HE: LabStatistics = LabStatistics { mean: [73.7, 17.1, -10.7], std: [9.8, 4.5, 3.4] };
+const AVERAGE_HE: LabStatistics = LabStatistics { mean: [76.7, 15.0, -9.3], std: [11.2, 6.2, 4.5] };
 
 impl Preprocessing {
     pub(super) fn tiles(&self) -> TileSettings {
@@ -177,7 +177,9 @@ impl Model {
         let mut parts: Vec<&[u8]> = vec![&weights];
         parts.extend(head.iter().map(|(_, bytes)| bytes.as_slice()));
         let spec = EncoderSpec {
-            id: file.preprocessing.encoder_id(&format!("{} {:?}", file.backbone, file.feature_scaling), &parts),
+            id: file
+                .preprocessing
+                .encoder_id(&format!("{} {:?}", file.backbone, file.feature_scaling), &parts),
             name: file.name.clone(),
             width,
             tiles: file.preprocessing.tiles(),

@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Kind, Tensor, nn};
 
 use super::{EncoderError, first_line};
+use crate::durable;
 
 /// Tensors by name; floating-point ones as 32-bit numbers, whatever the file holds.
 pub(super) type Tensors = BTreeMap<String, Tensor>;
@@ -133,20 +132,10 @@ pub(super) fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError>
     write_whole(path, &bytes)
 }
 
-/// Write to a temporary file beside `path`, sync it and rename it.
+/// Write a file whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError> {
-    let write = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error: std::io::Error| EncoderError::File {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+    durable::write(path, bytes)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn is_ink(rgb: [u8; 3], strength: f32) -> bool {
     let [red, green, blue] = rgb.map(|value| DENSITY[usize::from(value)]);
     let is_blue = red > 0.6 * strength && red > 1.35 * green && blue < 0.6 * red;
     let is_green = red > 0.4 * strength && green < 0.8 * red && green < 0.8 * blue;
-    let is_red = green > strength && blue > 0.9 * green && blue < 1.3 * green && red < 0.35 * green;
+    let is_red = green > strength && blue > 0.84 * green && blue < 1.3 * green && red < 0.35 * green;
     is_blue || is_green || is_red
 }
 

@@ -1,1 +1,7 @@
-//! it
+//! All integration tests in one binary, so that they link once.
+
+mod made;
+
+mod descriptors;
+mod encoder;
+mod index;

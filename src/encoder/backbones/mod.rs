@@ -50,6 +50,17 @@ impl BackboneKind {
         }
     }
 
+    /// Mean and standard deviation of each colour channel (0 to 1) that the published ImageNet weights want
+    /// their input normalised with.
+    pub fn input_statistics(self) -> ([f32; 3], [f32; 3]) {
+        match self {
+            Self::EfficientnetLite0 => ([0.498; 3], [0.502; 3]),
+            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::MobilenetV2 => {
+                ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+            }
+        }
+    }
+
     /// What the names of the ImageNet classifier begin with: published weights hold it, and an encoder
     /// has no use for it.
     pub(super) fn classifier(self) -> &'static str {

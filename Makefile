@@ -1,0 +1,33 @@
+# The two commands that matter: `make run` opens the window on a demonstration, `make test` runs every test.
+# Both do all set-up. CUDA=1 or CUDA=0 chooses the build of libtorch; without it the machine decides.
+
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+DEMO := target/demo
+SLIDES := assets/slides
+
+.PHONY: run test demo bench setup lint
+
+run: setup
+	cargo build --release --bin histokin
+	target/release/histokin --project $(DEMO)/project $(SLIDES)
+
+test: setup
+	cargo test --no-fail-fast
+
+# The main job without a screen: embed the demonstration slides, ask, keep pictures and the answer.
+demo: setup
+	cargo build --release --bin histokin
+	scripts/demo.sh target/release/histokin $(SLIDES) $(DEMO)
+
+bench: setup
+	cargo bench
+
+setup:
+	@scripts/setup.sh
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo check --no-default-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

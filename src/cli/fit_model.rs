@@ -1,0 +1,252 @@
+//! `histokin fit-model`: make an encoder from a backbone's published weights, without training, by a principal
+//! component analysis of its features on tissue.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde_json::json;
+
+use crate::encoder::backbones::BackboneKind;
+use crate::encoder::fitting::{Pca, fit_pca_head, write_model};
+use crate::encoder::model::{FeatureScaling, ModelFile, Preprocessing};
+use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
+use crate::slide::{self, SlideSource};
+use crate::stain::{LabNormaliser, LabStatistics};
+use crate::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
+use crate::tissue::{TISSUE_FRACTION, TissueMask};
+
+/// Tiles read before each call of the encoder.
+const BATCH: usize = 16;
+
+#[derive(Debug, clap::Args)]
+pub struct FitModelArgs {
+    /// Slides whose tissue the encoder is fitted on
+    #[arg(required = true)]
+    pub slides: Vec<PathBuf>,
+    /// Name of the new model, and of its folder
+    #[arg(long)]
+    pub name: String,
+    /// The network
+    #[arg(long, value_enum, default_value = "mobilenet_v2")]
+    pub backbone: BackboneKind,
+    /// The network's published weights (safetensors)
+    #[arg(long, default_value = "models/weights/mobilenet_v2.safetensors")]
+    pub weights: PathBuf,
+    /// Folder of models that the new one is put into
+    #[arg(long, default_value = "models")]
+    pub models: PathBuf,
+    /// Numbers in a descriptor
+    #[arg(long, default_value_t = 128)]
+    pub width: usize,
+    /// Let every component weigh the same in a distance
+    #[arg(long)]
+    pub whiten: bool,
+    /// Use features as they are instead of the square roots of their shares
+    #[arg(long)]
+    pub plain_features: bool,
+    /// At most so many tissue tiles of each slide, chosen at random
+    #[arg(long, default_value_t = 400)]
+    pub tiles_per_slide: usize,
+    /// Seed of that choice
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where to run: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+}
+
+/// A slide to fit on, and the tiles chosen from it.
+struct Source {
+    slide: Arc<dyn SlideSource>,
+    grid: TileGrid,
+    tiles: Vec<TileIndex>,
+    statistics: LabStatistics,
+}
+
+/// Fit and write the model; the answer tells what was made.
+///
+/// # Errors
+/// When a slide cannot be read or has no pixel size, the weights do not fit, or there are too few tiles.
+pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
+    let is_plain_name = Path::new(&args.name).components().count() == 1 && !args.name.starts_with('.');
+    if !is_plain_name || !args.name.is_ascii() {
+        bail!("{:?} cannot name a model: give ASCII letters, digits and dashes", args.name);
+    }
+    let folder = args.models.join(&args.name);
+    let settings = TileSettings::default();
+    let mut random = ChaCha8Rng::seed_from_u64(args.seed);
+    let sources = args
+        .slides
+        .iter()
+        .map(|path| choose_tiles(path, settings, args.tiles_per_slide, &mut random))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+
+    let (input_mean, input_std) = args.backbone.input_statistics();
+    let mut file = ModelFile {
+        name: args.name.clone(),
+        backbone: args.backbone,
+        weights: relative_weights(&args.weights, &args.models)?,
+        feature_scaling: if args.plain_features { FeatureScaling::None } else { FeatureScaling::Hellinger },
+        head: None,
+        preprocessing: Preprocessing {
+            tile_px: settings.tile_px,
+            mpp: settings.mpp,
+            input_mean,
+            input_std,
+            l2_normalise: false,
+            stain_reference: average(sources.iter().map(|source| source.statistics)),
+        },
+    };
+    // The weights' path is relative to the model's folder, which need not be there yet.
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let mut pooled = encoder::load_described(file.clone(), &folder, args.device)?;
+    let mut features = DescriptorBatch { values: Vec::new(), width: pooled.spec().width };
+    for source in &sources {
+        tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());
+        features.values.extend(encode_tiles(source, pooled.as_mut())?);
+    }
+
+    let pca = fit_pca_head(&features, args.width, args.whiten)?;
+    file.head = Some("head.safetensors".into());
+    write_model(&folder, &file, &pca.head, &card(args, &file, &sources, &pca))?;
+    let spec = encoder::spec(&folder.to_string_lossy())?;
+    Ok(json!({
+        "name": file.name,
+        "folder": folder,
+        "encoder_id": spec.id,
+        "width": spec.width,
+        "features": features.width,
+        "explained_variance": pca.explained,
+        "device": pooled.device(),
+        "tiles": features.rows().len(),
+        "slides": sources.iter().map(|source| json!({
+            "path": source.slide.info().path,
+            "slide_id": source.slide.info().id,
+            "tiles": source.tiles.len(),
+        })).collect::<Vec<_>>(),
+    }))
+}
+
+fn choose_tiles(
+    path: &Path,
+    settings: TileSettings,
+    most: usize,
+    random: &mut ChaCha8Rng,
+) -> anyhow::Result<Source> {
+    let slide = slide::open(path, None)?;
+    let grid = TileGrid::new(slide.info(), settings)?;
+    let tissue = TissueMask::of(slide.as_ref())?;
+    let statistics = LabStatistics::of_slide(slide.as_ref(), &tissue)?
+        .with_context(|| format!("{}: there is no tissue to fit on", path.display()))?;
+    let of_tissue: Vec<TileIndex> =
+        grid.tiles().filter(|tile| tissue.fraction(&grid.rect(*tile)) >= TISSUE_FRACTION).collect();
+    let mut tiles: Vec<TileIndex> =
+        rand::seq::index::sample(random, of_tissue.len(), most.min(of_tissue.len()))
+            .into_iter()
+            .map(|index| of_tissue[index])
+            .collect();
+    // Neighbours share the file's compressed blocks: read them one after the other.
+    tiles.sort();
+    Ok(Source { slide, grid, tiles, statistics })
+}
+
+fn encode_tiles(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<Vec<f32>> {
+    let normaliser = LabNormaliser::new(source.statistics, encoder.spec().stain_reference);
+    let mut values = Vec::new();
+    for batch in source.tiles.chunks(BATCH) {
+        let read = |tile: &TileIndex| {
+            let mut picture =
+                read_tile(source.slide.as_ref(), &source.grid.rect(*tile), source.grid.tile_px)?;
+            normaliser.apply(&mut picture);
+            anyhow::Ok(picture)
+        };
+        let pictures = batch.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        values.extend(encoder.encode(&pictures)?.values);
+    }
+    Ok(values)
+}
+
+/// Mean of the means, and the deviation whose square is the mean of the variances: every slide counts the
+/// same, however much tissue it has.
+fn average(statistics: impl ExactSizeIterator<Item = LabStatistics>) -> LabStatistics {
+    let count = statistics.len() as f32;
+    let (mut mean, mut variance) = ([0.0_f32; 3], [0.0_f32; 3]);
+    for of_slide in statistics {
+        for channel in 0..3 {
+            mean[channel] += of_slide.mean[channel] / count;
+            variance[channel] += of_slide.std[channel].powi(2) / count;
+        }
+    }
+    LabStatistics { mean, std: variance.map(f32::sqrt) }
+}
+
+/// The weights' path as seen from a model's folder: relative where they lie in the folder of models, so that
+/// both can move together.
+fn relative_weights(weights: &Path, models: &Path) -> anyhow::Result<PathBuf> {
+    match weights.strip_prefix(models) {
+        Ok(inside) => Ok(Path::new("..").join(inside)),
+        Err(_) => std::path::absolute(weights).with_context(|| weights.display().to_string()),
+    }
+}
+
+fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], pca: &Pca) -> String {
+    use std::fmt::Write;
+    let mut text = format!("# {}\n\n", file.name);
+    let scaled = match file.feature_scaling {
+        FeatureScaling::None => "",
+        FeatureScaling::Hellinger => ", scaled to the square roots of their shares (Hellinger)",
+    };
+    let whitened = if args.whiten { ", whitened" } else { "" };
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "Pooled features of {} with the weights {}{scaled}, reduced from {} to {} numbers by a principal \
+         component analysis{whitened} that keeps {:.1} % of their variance.\n\n\
+         Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
+         stain-normalised, at most {} a slide, seed {}, of:\n",
+        file.backbone,
+        args.weights.display(),
+        pca.head.inputs,
+        pca.head.outputs,
+        100.0 * pca.explained,
+        sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
+        file.preprocessing.tile_px,
+        file.preprocessing.mpp,
+        args.tiles_per_slide,
+        args.seed,
+    );
+    for source in sources {
+        let _ = writeln!(
+            text,
+            "- {} ({} tiles, {:.2} µm/px)",
+            source.slide.info().name(),
+            source.tiles.len(),
+            source.grid.effective_mpp
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_beside_the_models_are_named_relative() {
+        let relative =
+            relative_weights(Path::new("models/weights/w.safetensors"), Path::new("models")).unwrap();
+        assert_eq!(relative, Path::new("../weights/w.safetensors"));
+        let elsewhere = relative_weights(Path::new("/data/w.safetensors"), Path::new("models")).unwrap();
+        assert_eq!(elsewhere, Path::new("/data/w.safetensors"));
+    }
+
+    #[test]
+    fn the_reference_averages_means_and_variances() {
+        let slide = |mean: f32, std: f32| LabStatistics { mean: [mean; 3], std: [std; 3] };
+        let reference = average([slide(60.0, 1.0), slide(80.0, 7.0)].into_iter());
+        assert_eq!(reference, slide(70.0, 5.0));
+    }
+}

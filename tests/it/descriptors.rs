@@ -1,0 +1,95 @@
+//! Descriptor files: whole, checked, and never silently wrong.
+
+use std::fs;
+
+use histokin::descriptors::{DescriptorError, DescriptorStore, JournalRecord, Row};
+use histokin::tiling::TileIndex;
+
+use crate::made;
+
+#[test]
+fn a_set_comes_back_as_it_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let rows: Vec<Vec<f32>> = (0..250).map(|n| vec![n as f32, -1.5, 0.25]).collect();
+    let set = made::set("a", 3, &rows);
+    store.save(&set).unwrap();
+    let back = store.open(&set.header.slide_id, &set.header.recipe).unwrap().unwrap();
+    assert_eq!(back.header, set.header);
+    assert_eq!(back.features(), set.features());
+    assert_eq!(back.coords(), set.coords());
+    let rect = back.rect(Row(137));
+    assert_eq!(back.row_at(rect.center()), Some(Row(137)));
+}
+
+#[test]
+fn an_empty_slide_is_a_set_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path());
+    let set = made::set("a", 3, &[]);
+    store.save(&set).unwrap();
+    assert!(store.open(&set.header.slide_id, &set.header.recipe).unwrap().unwrap().is_empty());
+}
+
+#[test]
+fn every_flipped_byte_is_noticed_and_the_file_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path());
+    let set = made::set("a", 3, &[vec![1.0, 2.0, 3.0], vec![4.0, 5.0, 6.0]]);
+    let path = store.save(&set).unwrap();
+    let good = fs::read(&path).unwrap();
+    for place in (8..good.len()).step_by(7).chain([0, good.len() - 1]) {
+        let mut bad = good.clone();
+        bad[place] ^= 0x41;
+        fs::write(&path, &bad).unwrap();
+        match store.open(&set.header.slide_id, &set.header.recipe) {
+            Err(DescriptorError::Damaged { aside, .. }) => {
+                assert!(!path.exists());
+                assert_eq!(fs::read(&aside).unwrap(), bad, "what was set aside is what was found");
+            }
+            // A flip inside of a text that nothing depends on, such as the program's version.
+            Ok(Some(read)) => assert_eq!(read.features(), set.features()),
+            other => panic!("byte {place}: {:?}", other.map(|set| set.map(|set| set.len()))),
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path());
+    let set = made::set("a", 2, &[vec![1.0, f32::NAN]]);
+    assert!(matches!(store.save(&set), Err(DescriptorError::NotFinite)));
+    assert!(!store.path(&set.header.slide_id, &set.header.recipe).exists());
+}
+
+#[test]
+fn a_journal_survives_a_torn_end_at_every_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path());
+    let header = made::set("a", 2, &[]).header.clone();
+    let records: Vec<JournalRecord> = (0..5)
+        .map(|tile| JournalRecord {
+            tile: TileIndex(tile),
+            descriptor: (tile != 2).then(|| vec![tile as f32, 0.5]),
+        })
+        .collect();
+    let mut journal = store.journal(&header).unwrap();
+    journal.append(&records).unwrap();
+    journal.sync().unwrap();
+    drop(journal);
+    let path = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&path).unwrap();
+    let record_len = 4 + 4 + 2 * 4 + 4;
+    let start = whole.len() - 5 * record_len;
+    for cut in start..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let mut journal = store.journal(&header).unwrap();
+        let left = (cut - start) / record_len;
+        assert_eq!(journal.earlier, records[..left], "cut after {cut} bytes");
+        // What is appended after a torn record is found again.
+        journal.append(&records[4..]).unwrap();
+        drop(journal);
+        assert_eq!(store.journal(&header).unwrap().earlier.last(), Some(&records[4]));
+    }
+}

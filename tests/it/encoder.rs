@@ -1,0 +1,207 @@
+//! Encoders against what Python torch answers (`scripts/encoder_reference.py` wrote the fixtures), and the
+//! models that ship.
+
+use std::path::{Path, PathBuf};
+
+use histokin::cli::fit_model::{self, FitModelArgs};
+use histokin::encoder::backbones::BackboneKind;
+use histokin::encoder::model::{FeatureScaling, ModelFile, Preprocessing};
+use histokin::encoder::{self, DeviceChoice, EncoderError};
+use image::RgbImage;
+use safetensors::SafeTensors;
+use tch::{Device, Kind, Tensor, nn};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures/encoder").join(name)
+}
+
+fn expected(file: &str, name: &str) -> Vec<f32> {
+    let bytes = std::fs::read(fixture(file)).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let words = tensors.tensor(name).unwrap().data().as_chunks::<4>().0;
+    words.iter().map(|word| f32::from_le_bytes(*word)).collect()
+}
+
+/// The picture by integer formula that the reference was made from.
+fn pattern(edge: u32) -> RgbImage {
+    RgbImage::from_fn(edge, edge, |x, y| {
+        let channel = |value: u32| (value % 256) as u8;
+        image::Rgb([channel(x * x + 3 * y), channel(5 * x + y * y), channel(x * y + 7 * x)])
+    })
+}
+
+fn tissue() -> RgbImage {
+    image::open(fixture("tissue_224.png")).unwrap().into_rgb8()
+}
+
+/// Weights by formula from each parameter's name and index, as in the reference.
+fn formula_weights(kind: BackboneKind, path: &Path) {
+    let store = nn::VarStore::new(Device::Cpu);
+    kind.build(&store.root()).unwrap();
+    let tensors: Vec<(String, Tensor)> = store
+        .variables()
+        .into_iter()
+        .map(|(name, variable)| {
+            let seed = name.bytes().fold(0_i64, |seed, byte| (seed * 31 + i64::from(byte)) % 65521);
+            let unit = |index: i64| ((index * 7919 + seed * 104_729) % 65521) as f64 / 65521.0;
+            let shape = variable.size();
+            let of_unit: Box<dyn Fn(f64) -> f64> = if shape.len() == 1 {
+                if name.ends_with("weight") || name.ends_with("running_var") {
+                    Box::new(|unit| 0.75 + 0.5 * unit)
+                } else {
+                    Box::new(|unit| 0.2 * (unit - 0.5))
+                }
+            } else {
+                let per_output: i64 = shape[1..].iter().product();
+                Box::new(move |unit| (unit - 0.5) * (24.0 / per_output as f64).sqrt())
+            };
+            let values: Vec<f64> = (0..variable.numel() as i64).map(|index| of_unit(unit(index))).collect();
+            (name, Tensor::from_slice(&values).to_kind(Kind::Float).reshape(shape))
+        })
+        .collect();
+    Tensor::write_safetensors(&tensors, path).unwrap();
+}
+
+fn assert_close(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(0.0_f32, |scale, value| scale.max(value.abs()));
+    let pairs = found.iter().zip(expected);
+    let difference = pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+    println!("{what}: largest difference {difference:e} of {scale}");
+    assert!(scale > 0.0 && difference <= 1e-4 * scale, "{what}: {difference} of {scale}");
+}
+
+#[test]
+fn backbones_answer_what_python_torch_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in BackboneKind::ALL {
+        let weights = match kind {
+            BackboneKind::MobilenetV2 | BackboneKind::EfficientnetLite0 => {
+                root().join(format!("models/weights/{kind}.safetensors"))
+            }
+            BackboneKind::Resnet18 | BackboneKind::Resnet34 | BackboneKind::Resnet50 => {
+                let path = folder.path().join(format!("{kind}.safetensors"));
+                formula_weights(kind, &path);
+                path
+            }
+        };
+        let (input_mean, input_std) = kind.input_statistics();
+        let file = ModelFile {
+            name: kind.to_string(),
+            backbone: kind,
+            weights,
+            feature_scaling: FeatureScaling::None,
+            head: None,
+            preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
+        };
+        let mut encoder = encoder::load_described(file, folder.path(), DeviceChoice::Cpu).unwrap();
+        let found = encoder.encode(&[pattern(224), tissue()]).unwrap();
+        assert_close(&found.values, &expected("features.safetensors", kind.name()), kind.name());
+    }
+}
+
+#[test]
+fn the_default_model_is_whole_and_known_without_being_loaded() {
+    let spec = encoder::spec(encoder::DEFAULT).unwrap();
+    assert_eq!((spec.width, spec.tiles.tile_px, spec.tiles.mpp), (128, 224, 1.0));
+    let mut encoder = encoder::load(encoder::DEFAULT, DeviceChoice::Cpu).unwrap();
+    assert_eq!(encoder.spec().id, spec.id);
+    assert_eq!(encoder.device(), "CPU");
+    let summary = encoder::available().into_iter().find(|model| model.name == encoder::DEFAULT).unwrap();
+    assert_eq!(summary.problem, None);
+    assert!(summary.folder.join("card.md").is_file());
+
+    // What stands beside a tile in a batch does not matter, and mirrored tissue is nearer than a pattern.
+    let mirrored = image::imageops::flip_horizontal(&tissue());
+    let batch = encoder.encode(&[pattern(224), tissue(), mirrored]).unwrap();
+    let rows: Vec<&[f32]> = batch.rows().collect();
+    let alone = encoder.encode(&[tissue()]).unwrap();
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+    assert!(distance(&alone.values, rows[1]) < 1e-4 * distance(rows[0], rows[1]));
+    assert!(distance(rows[1], rows[2]) < 0.5 * distance(rows[0], rows[1]));
+}
+
+/// The tiny TorchScript module in a folder of its own, with settings beside it.
+fn tiny_module(settings: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.pt");
+    std::fs::copy(fixture("tiny.pt"), &path).unwrap();
+    if !settings.is_empty() {
+        std::fs::write(folder.path().join("tiny.pt.toml"), settings).unwrap();
+    }
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn torchscript_modules_bring_their_own_size_normalisation_and_width() {
+    let settings = "tile_px = 64\nmpp = 0.5\ninput_mean = [0.5, 0.5, 0.5]\ninput_std = [0.25, 0.25, 0.25]\n";
+    let (_folder, path) = tiny_module(settings);
+    let mut encoder = encoder::load(&path, DeviceChoice::Cpu).unwrap();
+    let spec = encoder.spec().clone();
+    assert_eq!((spec.name.as_str(), spec.width, spec.tiles.tile_px, spec.tiles.mpp), ("tiny", 5, 64, 0.5));
+    let found = encoder.encode(&[pattern(64)]).unwrap();
+    assert_close(&found.values, &expected("tiny.safetensors", "tiny"), "tiny");
+
+    assert_eq!(encoder::spec(&path).unwrap().id, spec.id);
+    let (_folder, plain) = tiny_module("");
+    let plain = encoder::spec(&plain).unwrap();
+    assert_eq!((plain.width, plain.tiles.tile_px), (5, 224));
+    assert_ne!(plain.id, spec.id);
+}
+
+#[test]
+fn files_that_are_no_encoder_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refusal = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, b"neither a module nor weights").unwrap();
+        let error = encoder::load(path.to_str().unwrap(), DeviceChoice::Cpu).err().unwrap();
+        assert!(error.to_string().contains(name), "{error}");
+        error
+    };
+    let error = refusal("broken.pt");
+    assert!(matches!(error, EncoderError::TorchScript { .. }));
+    assert_eq!(error.to_string().lines().count(), 1, "no backtrace of libtorch's: {error}");
+    assert!(matches!(refusal("weights.pth"), EncoderError::Pickled { .. }));
+    assert!(matches!(refusal("weights.txt"), EncoderError::NotAModel { .. }));
+
+    let (_folder, path) = tiny_module("tile_pixels = 64\n");
+    let text = encoder::load(&path, DeviceChoice::Cpu).err().unwrap().to_string();
+    assert!(text.contains("tiny.pt.toml") && text.contains("tile_pixels"), "{text}");
+}
+
+#[test]
+fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = FitModelArgs {
+        slides: vec![root().join("assets/slides/CMU-1-Small-Region.svs")],
+        name: "fitted".into(),
+        backbone: BackboneKind::MobilenetV2,
+        weights: root().join("models/weights/mobilenet_v2.safetensors"),
+        models: folder.path().to_owned(),
+        width: 8,
+        whiten: false,
+        plain_features: false,
+        tiles_per_slide: 12,
+        seed: 1,
+        device: DeviceChoice::Cpu,
+    };
+    let made = fit_model::run(&args).unwrap();
+    assert_eq!((&made["width"], &made["features"]), (&8.into(), &1280.into()));
+    let tiles = made["tiles"].as_u64().unwrap();
+    assert!((9..=12).contains(&tiles), "{made}");
+    assert!(made["explained_variance"].as_f64().unwrap() > 0.5, "{made}");
+
+    let fitted = folder.path().join("fitted");
+    let card = std::fs::read_to_string(fitted.join("card.md")).unwrap();
+    assert!(card.contains("CMU-1-Small-Region.svs"), "{card}");
+    let mut encoder = encoder::load(fitted.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
+    assert_eq!(made["encoder_id"], encoder.spec().id.to_string());
+    assert_eq!(encoder.encode(&[tissue()]).unwrap().values.len(), 8);
+    assert!(matches!(fit_model::run(&FitModelArgs { name: "../out".into(), ..args }), Err(_)));
+}

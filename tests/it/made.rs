@@ -1,0 +1,83 @@
+//! Things made for tests: descriptor sets with known content, and an encoder that needs no network.
+
+use std::sync::Arc;
+
+use histokin::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
+use histokin::encoder::{DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
+use histokin::slide::SlideId;
+use histokin::stain::{LabStatistics, StainSetting};
+use histokin::tiling::{TileGrid, TileIndex, TileSettings};
+use image::RgbImage;
+
+/// A recipe of the test encoder.
+pub fn recipe() -> Recipe {
+    Recipe {
+        encoder_id: EncoderId("test-encoder".repeat(4)),
+        encoder_name: "test".to_owned(),
+        tiles: TileSettings { tile_px: 224, mpp: 1.0 },
+        stain: StainSetting::None,
+    }
+}
+
+/// A set of `rows` on a grid 100 tiles wide, the first tiles of it.
+pub fn set(slide: &str, width: usize, rows: &[Vec<f32>]) -> Arc<DescriptorSet> {
+    let grid = TileGrid {
+        tile_px: 224,
+        tile_level0: 224,
+        effective_mpp: 1.0,
+        columns: 100,
+        rows: (rows.len() as u32).div_ceil(100).max(1),
+    };
+    let header =
+        DescriptorHeader::new(SlideId(slide.repeat(8)), recipe(), width, &grid, rows.len() as u32);
+    let rows: Vec<(TileIndex, &[f32])> =
+        (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
+    Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+}
+
+/// Describes a tile by the mean colour of its four quarters: twelve numbers.
+pub struct QuarterColours {
+    spec: EncoderSpec,
+    /// Tiles encoded so far.
+    pub encoded: usize,
+}
+
+impl QuarterColours {
+    pub fn new() -> Self {
+        let recipe = recipe();
+        let spec = EncoderSpec {
+            id: recipe.encoder_id,
+            name: recipe.encoder_name,
+            width: 12,
+            tiles: recipe.tiles,
+            stain_reference: LabStatistics { mean: [65.0, 20.0, -10.0], std: [15.0, 8.0, 6.0] },
+        };
+        Self { spec, encoded: 0 }
+    }
+}
+
+impl Encoder for QuarterColours {
+    fn spec(&self) -> &EncoderSpec {
+        &self.spec
+    }
+
+    fn device(&self) -> String {
+        "CPU".to_owned()
+    }
+
+    fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError> {
+        self.encoded += tiles.len();
+        let mut values = Vec::new();
+        for tile in tiles {
+            let half = tile.width() / 2;
+            for (left, top) in [(0, 0), (half, 0), (0, half), (half, half)] {
+                let quarter = image::imageops::crop_imm(tile, left, top, half, half).to_image();
+                for channel in 0..3 {
+                    let sum: f32 = quarter.pixels().map(|pixel| f32::from(pixel.0[channel])).sum();
+                    values.push(sum / (half * half) as f32 / 255.0);
+                }
+            }
+        }
+        Ok(DescriptorBatch { values, width: 12 })
+    }
+}

@@ -1,0 +1,81 @@
+//! Slides to test on: what ships with the program, what a developer has, and what is made up on the spot.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use tiff::encoder::{Rational, TiffEncoder};
+use tiff::tags::{CompressionMethod, PhotometricInterpretation, ResolutionUnit, Tag};
+
+/// A file that ships with the program.
+pub fn asset(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)
+}
+
+/// A file or folder of the real slides that developers share, or `None` and a line that says that the
+/// test leaves it out.
+pub fn shared_data(name: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let found =
+        [beside, PathBuf::from("/work/shared/data")].into_iter().map(|root| root.join(name)).find(|p| p.exists());
+    if found.is_none() {
+        println!("skipped: the shared data hold no {name} here");
+    }
+    found
+}
+
+/// Write `picture` as a pyramidal TIFF of uncompressed 256 px tiles that OpenSlide opens (generic TIFF):
+/// each further level averages 2 × 2 pixels. `um_per_px` goes into the resolution tags, if there is one.
+pub fn write_pyramid(path: &Path, picture: &RgbImage, levels: u32, um_per_px: Option<f64>) {
+    let mut file = TiffEncoder::new(BufWriter::new(File::create(path).unwrap())).unwrap();
+    let mut level = picture.clone();
+    for index in 0..levels {
+        let mut directory = file.image_directory().unwrap();
+        let tiles = tiles_of(&level);
+        let bytes = vec![tiles[0].len() as u32; tiles.len()];
+        let offsets: Vec<u32> =
+            tiles.iter().map(|tile| directory.write_data(tile.as_slice()).unwrap() as u32).collect();
+        directory.write_tag(Tag::NewSubfileType, u32::from(index > 0)).unwrap();
+        directory.write_tag(Tag::ImageWidth, level.width()).unwrap();
+        directory.write_tag(Tag::ImageLength, level.height()).unwrap();
+        directory.write_tag(Tag::BitsPerSample, [8_u16, 8, 8]).unwrap();
+        directory.write_tag(Tag::Compression, CompressionMethod::None).unwrap();
+        directory.write_tag(Tag::PhotometricInterpretation, PhotometricInterpretation::RGB).unwrap();
+        directory.write_tag(Tag::SamplesPerPixel, 3_u16).unwrap();
+        directory.write_tag(Tag::TileWidth, TILE).unwrap();
+        directory.write_tag(Tag::TileLength, TILE).unwrap();
+        directory.write_tag(Tag::TileOffsets, offsets.as_slice()).unwrap();
+        directory.write_tag(Tag::TileByteCounts, bytes.as_slice()).unwrap();
+        if let Some(um) = um_per_px.filter(|_| index == 0) {
+            let per_cm = Rational { n: (10_000.0 / um * 1000.0).round() as u32, d: 1000 };
+            directory.write_tag(Tag::ResolutionUnit, ResolutionUnit::Centimeter).unwrap();
+            directory.write_tag(Tag::XResolution, Rational { n: per_cm.n, d: per_cm.d }).unwrap();
+            directory.write_tag(Tag::YResolution, per_cm).unwrap();
+        }
+        directory.finish().unwrap();
+        level = halved(&level);
+    }
+}
+
+/// Edge of a tile in [`write_pyramid`]'s files.
+pub const TILE: u32 = 256;
+
+fn tiles_of(level: &RgbImage) -> Vec<Vec<u8>> {
+    let mut tiles = Vec::new();
+    for top in (0..level.height()).step_by(TILE as usize) {
+        for left in (0..level.width()).step_by(TILE as usize) {
+            let mut tile = RgbImage::new(TILE, TILE);
+            image::imageops::replace(&mut tile, level, -i64::from(left), -i64::from(top));
+            tiles.push(tile.into_raw());
+        }
+    }
+    tiles
+}
+
+fn halved(level: &RgbImage) -> RgbImage {
+    RgbImage::from_fn(level.width() / 2, level.height() / 2, |x, y| {
+        let near = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(i, j)| level.get_pixel(2 * x + i, 2 * y + j).0);
+        image::Rgb(std::array::from_fn(|c| (near.iter().map(|p| u32::from(p[c])).sum::<u32>() / 4) as u8))
+    })
+}
