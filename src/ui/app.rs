@@ -124,9 +124,9 @@ impl App {
         &self.session
     }
 
-    /// The canvas, for looking at.
-    pub fn view(&self) -> &SlideView {
-        &self.view
+    /// The part of the active slide that is in view, in level-0 pixels; may reach beyond the slide.
+    pub fn field(&self) -> Option<Level0Rect> {
+        self.view.field()
     }
 
     /// Whether all that is in view has been loaded.
@@ -309,7 +309,10 @@ impl App {
             pyramid: &shown.pyramid,
             marks: if self.chrome.marks_shown { shown.marks.as_slice() } else { &[] },
             tissue: tissue.as_ref().map(|(texture, span)| (texture, *span)),
-            query: query.map(|query| &query.target).filter(|target| target.slide == id).map(|target| target.rect),
+            query: query
+                .map(|query| &query.target)
+                .filter(|target| target.slide == id)
+                .map(|target| target.rect),
             visited: visited.filter(|found| found.slide == id).map(|found| found.rect),
             mpp,
             objective_power,
@@ -341,9 +344,12 @@ impl App {
             });
         }
         if self.chrome.matches_open {
-            Panel::right("matches").frame(side).default_size(300.0).size_range(250.0..=460.0).show(ui, |ui| {
-                panels::matches::matches_ui(ui, &self.session, &mut self.slides, palette, asked);
-            });
+            Panel::right("matches").frame(side).default_size(300.0).size_range(250.0..=460.0).show(
+                ui,
+                |ui| {
+                    panels::matches::matches_ui(ui, &self.session, &mut self.slides, palette, asked);
+                },
+            );
         }
         let canvas = Frame::new().fill(palette.canvas);
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
@@ -364,7 +370,10 @@ impl eframe::App for App {
         self.take_over_tiles(context);
         if let Some(paths) = self.file_dialog.take_chosen() {
             if paths.is_empty() {
-                self.notice(context, "Nothing was chosen. Paths can also be typed (Ctrl+P), or files dropped here.");
+                self.notice(
+                    context,
+                    "Nothing was chosen. Paths can also be typed (Ctrl+P), or files dropped here.",
+                );
             } else {
                 self.command(Command::Open(paths));
             }
@@ -384,8 +393,8 @@ impl eframe::App for App {
             dialog = None;
         }
         self.chrome.dialog = dialog;
-        let dropped: Vec<_> =
-            context.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        let dropped: Vec<_> = context
+            .input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if !dropped.is_empty() {
             asked.command(Command::Open(dropped));
         }

@@ -30,7 +30,9 @@ impl FileDialog {
         let (sender, receiver) = bounded(1);
         std::thread::Builder::new().name("file-dialog".into()).spawn(move || {
             let paths = match choose {
-                Choose::Files => rfd::FileDialog::new().set_title("Open slides").pick_files().unwrap_or_default(),
+                Choose::Files => {
+                    rfd::FileDialog::new().set_title("Open slides").pick_files().unwrap_or_default()
+                }
                 Choose::Folder => {
                     let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();
                     folder.into_iter().collect()

@@ -116,7 +116,8 @@ impl ShownSlides {
         for (id, shown) in &mut self.slides {
             // The best ones are drawn last, over the others.
             let of_slide = matches.iter().rev().filter(|found| found.slide == *id);
-            let marks: Vec<Mark> = of_slide.map(|found| match_mark(found.rect, found.rank, matches.len())).collect();
+            let marks: Vec<Mark> =
+                of_slide.map(|found| match_mark(found.rect, found.rank, matches.len())).collect();
             shown.marks = Some(renderer.mark_set(&marks));
         }
         self.pictures.retain(|(slide, rect), _| {
@@ -146,16 +147,23 @@ impl ShownSlides {
     }
 
     /// The shade over all that is not tissue, and how many level-0 pixels it spans.
-    pub fn tissue(&mut self, session: &Session, context: &Context, id: &SlideId) -> Option<(TextureHandle, (f64, f64))> {
+    pub fn tissue(
+        &mut self,
+        session: &Session,
+        context: &Context,
+        id: &SlideId,
+    ) -> Option<(TextureHandle, (f64, f64))> {
         let mask = session.slide(id)?.tissue.as_ref()?;
         let shown = self.slides.get_mut(id)?;
-        let span = (f64::from(mask.mask.width()) * mask.scale.0, f64::from(mask.mask.height()) * mask.scale.1);
+        let span =
+            (f64::from(mask.mask.width()) * mask.scale.0, f64::from(mask.mask.height()) * mask.scale.1);
         if let Some((known, texture)) = &shown.tissue
             && Arc::ptr_eq(known, mask)
         {
             return Some((texture.clone(), span));
         }
-        let shade = |is_tissue: &u8| if *is_tissue > 127 { egui::Color32::TRANSPARENT } else { theme::NOT_TISSUE };
+        let shade =
+            |is_tissue: &u8| if *is_tissue > 127 { egui::Color32::TRANSPARENT } else { theme::NOT_TISSUE };
         let size = [mask.mask.width() as usize, mask.mask.height() as usize];
         let pixels = mask.mask.as_raw().iter().map(shade).collect();
         let image = ColorImage { size, source_size: Vec2::new(size[0] as f32, size[1] as f32), pixels };

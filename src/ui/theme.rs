@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use egui::epaint::text::{FontData, FontDefinitions, FontTweak, VariationCoords};
 use egui::style::{Selection, WidgetVisuals, Widgets};
-use egui::{Color32, Context, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, TextStyle, Theme, Vec2, Visuals};
+use egui::{
+    Color32, Context, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, TextStyle, Theme, Vec2,
+    Visuals,
+};
 
 /// Inner margin of panels, in points.
 pub const PANEL_MARGIN: i8 = 12;
@@ -50,7 +53,8 @@ pub struct Palette {
 impl Palette {
     pub fn of(theme: Theme) -> Self {
         let rgb = |hex: u32| Color32::from_rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8);
-        let shadow = |alpha| Shadow { offset: [0, 3], blur: 14, spread: 0, color: Color32::from_black_alpha(alpha) };
+        let shadow =
+            |alpha| Shadow { offset: [0, 3], blur: 14, spread: 0, color: Color32::from_black_alpha(alpha) };
         match theme {
             Theme::Dark => Self {
                 canvas: rgb(0x121416),

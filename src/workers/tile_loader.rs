@@ -90,7 +90,8 @@ impl TileLoader {
 
     /// What has been decoded since the last call, at most `limit` of it.
     pub fn take_loaded(&self, limit: usize) -> Vec<Loaded> {
-        let loaded: Vec<Loaded> = self.results.iter().flat_map(|results| results.try_iter()).take(limit).collect();
+        let loaded: Vec<Loaded> =
+            self.results.iter().flat_map(|results| results.try_iter()).take(limit).collect();
         if !loaded.is_empty() {
             let mut board = self.shared.board();
             for Loaded { key, .. } in &loaded {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use egui::{Align, Button, Context, Frame, Grid, Id, Key, Layout, Margin, Modal, RichText, ScrollArea, Stroke, TextEdit, Ui, Vec2};
+use egui::{
+    Align, Button, Context, Frame, Grid, Id, Key, Layout, Margin, Modal, RichText, ScrollArea, Stroke,
+    TextEdit, Ui, Vec2,
+};
 
 use super::{grouped, picture_ui, row_ui};
 use crate::geometry::MicronsPerPixel;
@@ -16,13 +19,21 @@ use crate::ui::theme::{self, Palette};
 /// What is open over the window.
 pub enum Dialog {
     /// Find an action by name: what was typed, and the line that is chosen.
-    Palette { search: String, chosen: usize },
+    Palette {
+        search: String,
+        chosen: usize,
+    },
     Help,
     Properties(SlideId),
     /// State a slide's pixel size: what was typed.
-    Calibrate { slide: SlideId, typed: String },
+    Calibrate {
+        slide: SlideId,
+        typed: String,
+    },
     /// Type a path: what was typed.
-    OpenPath { typed: String },
+    OpenPath {
+        typed: String,
+    },
 }
 
 impl Dialog {
@@ -49,7 +60,7 @@ pub fn dialog_ui(
     asked: &mut Asked,
 ) -> bool {
     let is_palette = matches!(dialog, Dialog::Palette { .. });
-    let mut modal = Modal::new(Id::new("dialog")).frame(
+    let mut modal = Modal::new(Id::unique("dialog")).frame(
         Frame::new()
             .fill(palette.panel)
             .stroke(Stroke::new(1.0, palette.line))
@@ -58,8 +69,10 @@ pub fn dialog_ui(
             .shadow(palette.shadow),
     );
     if is_palette {
-        let high = egui::Area::new(Id::new("palette")).anchor(egui::Align2::CENTER_TOP, Vec2::new(0.0, 90.0));
-        modal = modal.area(high.order(egui::Order::Foreground).kind(egui::UiKind::Modal).sense(egui::Sense::hover()));
+        let high =
+            egui::Area::new(Id::unique("palette")).anchor(egui::Align2::CENTER_TOP, Vec2::new(0.0, 90.0));
+        modal = modal
+            .area(high.order(egui::Order::Foreground).kind(egui::UiKind::Modal).sense(egui::Sense::hover()));
     }
     let shown = modal.show(context, |ui| match dialog {
         Dialog::Palette { search, chosen } => palette_ui(ui, search, chosen, palette, asked),
@@ -76,7 +89,13 @@ fn title_ui(ui: &mut Ui, text: &str, palette: &Palette) {
     ui.add_space(6.0);
 }
 
-fn palette_ui(ui: &mut Ui, search: &mut String, chosen: &mut usize, palette: &Palette, asked: &mut Asked) -> bool {
+fn palette_ui(
+    ui: &mut Ui,
+    search: &mut String,
+    chosen: &mut usize,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
     ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 60.0));
     let (up, down, enter) = ui.input(|input| {
         (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown), input.key_pressed(Key::Enter))
@@ -115,7 +134,9 @@ fn palette_ui(ui: &mut Ui, search: &mut String, chosen: &mut usize, palette: &Pa
             let plain = Palette { raised: palette.panel, ..palette.clone() };
             let (rect, response) = row_ui(ui, 34.0, is_chosen, entry.name, &plain);
             let mut line = ui.new_child(
-                egui::UiBuilder::new().max_rect(rect.shrink2(Vec2::new(10.0, 0.0))).layout(Layout::left_to_right(Align::Center)),
+                egui::UiBuilder::new()
+                    .max_rect(rect.shrink2(Vec2::new(10.0, 0.0)))
+                    .layout(Layout::left_to_right(Align::Center)),
             );
             line.label(entry.icon.rich_text().size(17.0).color(palette.weak));
             line.label(RichText::new(entry.name).color(palette.strong));
@@ -148,7 +169,12 @@ fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
     ];
     ScrollArea::vertical().max_height(ui.ctx().content_rect().height() - 180.0).show(ui, |ui| {
         ui.columns(2, |columns| {
-            section_ui(&mut columns[0], "On the slide", palette, gestures.map(|(key, text)| (key.to_owned(), text)));
+            section_ui(
+                &mut columns[0],
+                "On the slide",
+                palette,
+                gestures.map(|(key, text)| (key.to_owned(), text)),
+            );
             for group in Group::ALL {
                 let column = usize::from(!matches!(group, Group::View));
                 let ui = &mut columns[column];
@@ -164,7 +190,12 @@ fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
 }
 
-fn section_ui(ui: &mut Ui, title: &str, palette: &Palette, lines: impl IntoIterator<Item = (String, &'static str)>) {
+fn section_ui(
+    ui: &mut Ui,
+    title: &str,
+    palette: &Palette,
+    lines: impl IntoIterator<Item = (String, &'static str)>,
+) {
     ui.label(RichText::new(title).family(theme::bold()).color(palette.accent));
     for (key, text) in lines {
         ui.horizontal(|ui| {
@@ -179,7 +210,13 @@ fn section_ui(ui: &mut Ui, title: &str, palette: &Palette, lines: impl IntoItera
     ui.add_space(10.0);
 }
 
-fn properties_ui(ui: &mut Ui, slide: &SlideId, session: &Session, shown: &ShownSlides, palette: &Palette) -> bool {
+fn properties_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    session: &Session,
+    shown: &ShownSlides,
+    palette: &Palette,
+) -> bool {
     let Some(state) = session.slide(slide) else { return true };
     let info = state.source.info();
     ui.set_width(640.0_f32.min(ui.ctx().content_rect().width() - 60.0));
@@ -189,34 +226,54 @@ fn properties_ui(ui: &mut Ui, slide: &SlideId, session: &Session, shown: &ShownS
         ui.add_space(8.0);
         ui.vertical(|ui| {
             title_ui(ui, &info.name(), palette);
-            ui.add(egui::Label::new(RichText::new(info.path.display().to_string()).small().color(palette.weak)).wrap().selectable(true));
+            ui.add(
+                egui::Label::new(RichText::new(info.path.display().to_string()).small().color(palette.weak))
+                    .wrap()
+                    .selectable(true),
+            );
         });
     });
     ui.add_space(10.0);
     let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x, mpp.y));
-    let levels: Vec<String> = info.levels.iter().map(|level| format!("{} × {}", level.width, level.height)).collect();
+    let levels: Vec<String> =
+        info.levels.iter().map(|level| format!("{} × {}", level.width, level.height)).collect();
     let facts = [
         ("Size", format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into()))),
-        ("Pixel size", format!("{mpp} ({})", match info.mpp_source {
-            crate::slide::MppSource::Slide => "from the slide",
-            crate::slide::MppSource::User => "given by you",
-            crate::slide::MppSource::Unknown => "not stated",
-        })),
+        (
+            "Pixel size",
+            format!(
+                "{mpp} ({})",
+                match info.mpp_source {
+                    crate::slide::MppSource::Slide => "from the slide",
+                    crate::slide::MppSource::User => "given by you",
+                    crate::slide::MppSource::Unknown => "not stated",
+                }
+            ),
+        ),
         ("Objective", info.objective_power.map_or("unknown".to_owned(), |power| format!("{power}×"))),
         ("Format", info.vendor.clone()),
         ("Levels", levels.join(",  ")),
-        ("Pictures beside", if info.associated.is_empty() { "none".to_owned() } else { info.associated.join(", ") }),
+        (
+            "Pictures beside",
+            if info.associated.is_empty() { "none".to_owned() } else { info.associated.join(", ") },
+        ),
         ("Identity", info.id.to_string()),
     ];
-    let own: Vec<(&str, String)> = info.properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    ScrollArea::vertical().max_height(ui.ctx().content_rect().height() - 320.0).auto_shrink([false, true]).show(ui, |ui| {
-        facts_ui(ui, "facts", &facts, palette);
-        if !own.is_empty() {
-            ui.add_space(12.0);
-            ui.label(RichText::new("In the file's own words").family(theme::bold()).color(palette.accent));
-            facts_ui(ui, "properties", &own, palette);
-        }
-    });
+    let own: Vec<(&str, String)> =
+        info.properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    ScrollArea::vertical()
+        .max_height(ui.ctx().content_rect().height() - 320.0)
+        .auto_shrink([false, true])
+        .show(ui, |ui| {
+            facts_ui(ui, "facts", &facts, palette);
+            if !own.is_empty() {
+                ui.add_space(12.0);
+                ui.label(
+                    RichText::new("In the file's own words").family(theme::bold()).color(palette.accent),
+                );
+                facts_ui(ui, "properties", &own, palette);
+            }
+        });
     ui.add_space(8.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
 }
@@ -249,10 +306,18 @@ fn calibrate_ui(
     let name = session.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
     ui.set_width(420.0);
     title_ui(ui, "Pixel size", palette);
-    ui.label(RichText::new(format!("How many µm does one pixel of {name} span at full resolution?")).color(palette.text));
+    ui.label(
+        RichText::new(format!("How many µm does one pixel of {name} span at full resolution?"))
+            .color(palette.text),
+    );
     ui.add_space(8.0);
     ui.horizontal(|ui| {
-        let response = ui.add(TextEdit::singleline(typed).hint_text("0.25").desired_width(110.0).margin(Margin::symmetric(8, 6)));
+        let response = ui.add(
+            TextEdit::singleline(typed)
+                .hint_text("0.25")
+                .desired_width(110.0)
+                .margin(Margin::symmetric(8, 6)),
+        );
         if !response.has_focus() && typed.is_empty() {
             response.request_focus();
         }
@@ -268,7 +333,13 @@ fn calibrate_ui(
         }
     });
     ui.add_space(6.0);
-    ui.label(RichText::new("It is kept with the project and used for magnification, scale bar, embedding and search.").small().color(palette.weak));
+    ui.label(
+        RichText::new(
+            "It is kept with the project and used for magnification, scale bar, embedding and search.",
+        )
+        .small()
+        .color(palette.weak),
+    );
     let value = typed.trim().replace(',', ".").parse::<f64>().ok().map(MicronsPerPixel::square);
     let valid = value.filter(MicronsPerPixel::is_plausible);
     if !typed.trim().is_empty() && valid.is_none() {

@@ -1,6 +1,9 @@
 //! The ranked list of similar tiles, and how they are searched for.
 
-use egui::{Align, Button, DragValue, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Stroke, StrokeKind, Ui, UiBuilder, Vec2};
+use egui::{
+    Align, Button, DragValue, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Stroke, StrokeKind,
+    Ui, UiBuilder, Vec2,
+};
 use egui_material_icons::icons;
 
 use super::{grouped, header_ui, icon_button, line_ui, picture_ui, row_ui};
@@ -15,7 +18,13 @@ use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 /// Height of one match of the list, in points.
 const ROW_HEIGHT: f32 = 76.0;
 
-pub fn matches_ui(ui: &mut Ui, session: &Session, shown: &mut ShownSlides, palette: &Palette, asked: &mut Asked) {
+pub fn matches_ui(
+    ui: &mut Ui,
+    session: &Session,
+    shown: &mut ShownSlides,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
     let query = session.query();
     header_ui(ui, palette, "Similar tissue", |ui| {
         if query.is_some() {
@@ -81,7 +90,8 @@ fn query_ui(ui: &mut Ui, session: &Session, query: &QueryState, shown: &mut Show
     let pixels = shown.picture(session, ui.ctx(), &target.slide, target.rect);
     picture_ui(ui, picture, pixels.as_ref(), palette);
     ui.painter().rect_stroke(picture, 4.0, Stroke::new(2.0, palette.query), StrokeKind::Outside);
-    let text = Rect::from_min_max(Pos2::new(picture.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
+    let text =
+        Rect::from_min_max(Pos2::new(picture.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
     ui.scope_builder(UiBuilder::new().max_rect(text).layout(Layout::top_down(Align::Min)), |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         line_ui(ui, RichText::new("Query").family(theme::bold()).color(palette.query));
@@ -89,7 +99,9 @@ fn query_ui(ui: &mut Ui, session: &Session, query: &QueryState, shown: &mut Show
         let center = target.rect.center();
         let mpp = session.slide(&target.slide).and_then(|slide| slide.source.info().mpp);
         let place = match mpp {
-            Some(mpp) => format!("x {}  y {}", length_label(center.x * mpp.x), length_label(center.y * mpp.y)),
+            Some(mpp) => {
+                format!("x {}  y {}", length_label(center.x * mpp.x), length_label(center.y * mpp.y))
+            }
             None => format!("x {:.0}  y {:.0} px", center.x, center.y),
         };
         line_ui(ui, RichText::new(place).small().color(palette.weak));
@@ -110,7 +122,8 @@ fn settings_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
             let chosen = session.scope() == scope;
             let color = if chosen { palette.accent } else { palette.text };
             let fill = if chosen { palette.selected } else { palette.raised };
-            let button = Button::new(RichText::new(name).color(color)).fill(fill).min_size(Vec2::new(width, 28.0));
+            let button =
+                Button::new(RichText::new(name).color(color)).fill(fill).min_size(Vec2::new(width, 28.0));
             if ui.add(button).on_hover_text(hint).clicked() {
                 asked.command(Command::SetScope(scope));
             }
@@ -126,7 +139,8 @@ fn settings_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
     });
     let hint = "Neighbours of the query tile within this distance are left out: they show the same spot";
     setting_ui(ui, "Leave out neighbours within", hint, palette, |ui| {
-        let value = DragValue::new(&mut exclusion).range(0.0..=100_000.0).speed(10.0).suffix(" µm").max_decimals(0);
+        let value =
+            DragValue::new(&mut exclusion).range(0.0..=100_000.0).speed(10.0).suffix(" µm").max_decimals(0);
         if ui.add(value).changed() {
             asked.command(Command::SetExclusionUm(exclusion));
         }
@@ -176,7 +190,8 @@ fn match_ui(
     let frame = Rect::from_min_size(rect.min + Vec2::splat(8.0), Vec2::splat(60.0));
     picture_ui(ui, frame, picture.as_ref(), palette);
     ui.painter().rect_stroke(frame, 4.0, Stroke::new(2.0, color), StrokeKind::Outside);
-    let text = Rect::from_min_max(Pos2::new(frame.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
+    let text =
+        Rect::from_min_max(Pos2::new(frame.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
     ui.scope_builder(UiBuilder::new().max_rect(text).layout(Layout::top_down(Align::Min)), |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         ui.horizontal(|ui| {

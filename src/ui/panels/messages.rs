@@ -1,6 +1,9 @@
 //! What the user is told: errors stay until they are dismissed, notices go by themselves.
 
-use egui::{Align, Align2, Button, Frame, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, Ui, UiBuilder, Vec2};
+use egui::{
+    Align, Align2, Button, Frame, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, Ui, UiBuilder,
+    Vec2,
+};
 use egui_material_icons::icons;
 
 use super::icon_button;
@@ -56,14 +59,19 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Ask
             let room = ui.available_width() - 36.0;
             ui.vertical(|ui| {
                 ui.set_width(room);
-                ui.add(egui::Label::new(RichText::new(&message.text).color(palette.text)).wrap().selectable(true));
+                ui.add(
+                    egui::Label::new(RichText::new(&message.text).color(palette.text))
+                        .wrap()
+                        .selectable(true),
+                );
                 if let Some(path) = &message.retry
                     && ui.add(Button::new("Try again").small()).clicked()
                 {
                     asked.command(Command::Retry(path.clone()));
                 }
             });
-            if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked() {
+            if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked()
+            {
                 asked.command(Command::DismissMessage(message.id));
             }
         });
@@ -97,6 +105,6 @@ pub fn notice_ui(ui: &Ui, canvas: Rect, text: &str, palette: &Palette) {
     let place = Align2::CENTER_BOTTOM.align_size_within_rect(size, canvas.shrink(24.0));
     ui.painter().rect_filled(place, 8.0, palette.chip);
     ui.painter().galley(place.min + Vec2::new(14.0, 8.0), galley, palette.on_chip);
-    ui.interact(place, egui::Id::new("notice"), Sense::hover())
+    ui.interact(place, egui::Id::unique("notice"), Sense::hover())
         .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, text));
 }

@@ -8,7 +8,10 @@ pub mod status;
 pub mod tools;
 pub mod welcome;
 
-use egui::{Align2, Button, Color32, CornerRadius, Frame, Margin, Rect, Response, RichText, Sense, Stroke, TextureHandle, Ui, Vec2};
+use egui::{
+    Align2, Button, Color32, CornerRadius, Frame, Margin, Rect, Response, RichText, Sense, Stroke,
+    TextureHandle, Ui, Vec2,
+};
 use egui_material_icons::MaterialIcon;
 
 use super::actions::{self, Action};
@@ -27,10 +30,20 @@ fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut 
 }
 
 /// A button of the table, as an icon alone; its name and shortcut stand in the tooltip.
-fn action_icon_ui(ui: &mut Ui, action: Action, icon: MaterialIcon, active: bool, palette: &Palette, asked: &mut Asked) {
+fn action_icon_ui(
+    ui: &mut Ui,
+    action: Action,
+    icon: MaterialIcon,
+    active: bool,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
     let entry = actions::entry(action);
     let color = if active { palette.accent } else { palette.text };
-    if icon_button(ui, icon, entry.name, color).on_hover_text(format!("{}\n{}", entry.name, entry.hint(ui.ctx()))).clicked() {
+    if icon_button(ui, icon, entry.name, color)
+        .on_hover_text(format!("{}\n{}", entry.name, entry.hint(ui.ctx())))
+        .clicked()
+    {
         asked.action(action);
     }
 }

@@ -70,7 +70,8 @@ fn slide_ui(
     if response.clicked() {
         asked.command(Command::Show(state.id().clone()));
     }
-    let response = response.on_hover_text(format!("{}\n{}", info.path.display(), status_text(session, state)));
+    let response =
+        response.on_hover_text(format!("{}\n{}", info.path.display(), status_text(session, state)));
     response.context_menu(|ui| {
         ui.set_min_width(200.0);
         let items = [
@@ -99,7 +100,12 @@ fn size_label(state: &SlideState) -> String {
     match info.mpp {
         Some(mpp) => {
             let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
-            format!("{:.1} × {:.1} mm · {:.3} µm/px", mm(info.width(), mpp.x), mm(info.height(), mpp.y), mpp.mean())
+            format!(
+                "{:.1} × {:.1} mm · {:.3} µm/px",
+                mm(info.width(), mpp.x),
+                mm(info.height(), mpp.y),
+                mpp.mean()
+            )
         }
         None => format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into())),
     }
@@ -124,7 +130,9 @@ fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palet
 
 fn status_text(session: &Session, state: &SlideState) -> String {
     match &state.status {
-        SlideStatus::Checking if matches!(session.encoder(), EncoderState::Failed(_)) => "view only".to_owned(),
+        SlideStatus::Checking if matches!(session.encoder(), EncoderState::Failed(_)) => {
+            "view only".to_owned()
+        }
         SlideStatus::Checking => "looking for descriptors".to_owned(),
         SlideStatus::NeedsMpp => "pixel size unknown".to_owned(),
         SlideStatus::Waiting(progress) if progress.total == 0 => "waiting to be embedded".to_owned(),
@@ -148,7 +156,11 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
     let embedding = session.embedding();
     let progress = session.total_progress();
     let (top, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 0.0), egui::Sense::hover());
-    ui.painter().hline(top.x_range().expand(f32::from(PANEL_MARGIN)), top.top() - 10.0, Stroke::new(1.0, palette.line));
+    ui.painter().hline(
+        top.x_range().expand(f32::from(PANEL_MARGIN)),
+        top.top() - 10.0,
+        Stroke::new(1.0, palette.line),
+    );
     if !session.is_embedding_left() {
         let text = format!("{} tiles can be searched", grouped(session.searchable_tiles() as u64));
         ui.label(RichText::new(text).small().color(palette.weak));
@@ -163,7 +175,11 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
         };
         ui.vertical(|ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
-            let percent = if progress.total > 0 { format!("  {:.0} %", share(progress) * 100.0) } else { String::new() };
+            let percent = if progress.total > 0 {
+                format!("  {:.0} %", share(progress) * 100.0)
+            } else {
+                String::new()
+            };
             ui.label(RichText::new(format!("{state}{percent}")).family(theme::bold()).color(palette.strong));
             ui.label(RichText::new(speed_label(session)).small().color(palette.weak));
         });

@@ -24,7 +24,11 @@ pub fn status_ui(
         if let Some(slide) = session.active() {
             let info = slide.source.info();
             let magnification = view.magnification();
-            part(ui, format!("{} · {}", magnification.label(), magnification.percent()), "Magnification, and screen pixels per slide pixel");
+            part(
+                ui,
+                format!("{} · {}", magnification.label(), magnification.percent()),
+                "Magnification, and screen pixels per slide pixel",
+            );
             let resolution = match (info.mpp, info.mpp_source) {
                 (Some(mpp), MppSource::User) => format!("{:.4} µm/px (given by you)", mpp.mean()),
                 (Some(mpp), _) => format!("{:.4} µm/px (from the slide)", mpp.mean()),
@@ -33,7 +37,9 @@ pub fn status_ui(
             part(ui, resolution, "Size of a slide pixel, and who says so");
             if let Some(at) = hovered {
                 let place = match info.mpp {
-                    Some(mpp) => format!("x {}  y {}", length_label(at.x * mpp.x), length_label(at.y * mpp.y)),
+                    Some(mpp) => {
+                        format!("x {}  y {}", length_label(at.x * mpp.x), length_label(at.y * mpp.y))
+                    }
                     None => format!("x {:.0} px  y {:.0} px", at.x, at.y),
                 };
                 part(ui, place, "Position of the pointer from the slide's top-left corner");

@@ -34,14 +34,42 @@ pub fn tools_ui(
             gap_ui(ui);
             magnification_ui(ui, view, palette, asked);
             gap_ui(ui);
-            action_icon_ui(ui, Action::ToggleTissue, icons::ICON_TEXTURE, chrome.tissue_shown, palette, asked);
-            action_icon_ui(ui, Action::ToggleMarks, icons::ICON_HIGHLIGHT, chrome.marks_shown, palette, asked);
+            action_icon_ui(
+                ui,
+                Action::ToggleTissue,
+                icons::ICON_TEXTURE,
+                chrome.tissue_shown,
+                palette,
+                asked,
+            );
+            action_icon_ui(
+                ui,
+                Action::ToggleMarks,
+                icons::ICON_HIGHLIGHT,
+                chrome.marks_shown,
+                palette,
+                asked,
+            );
             action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, false, palette, asked);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
-            action_icon_ui(ui, Action::ToggleMatches, icons::ICON_RIGHT_PANEL_OPEN, chrome.matches_open, palette, asked);
-            action_icon_ui(ui, Action::ToggleSlides, icons::ICON_LEFT_PANEL_OPEN, chrome.slides_open, palette, asked);
+            action_icon_ui(
+                ui,
+                Action::ToggleMatches,
+                icons::ICON_RIGHT_PANEL_OPEN,
+                chrome.matches_open,
+                palette,
+                asked,
+            );
+            action_icon_ui(
+                ui,
+                Action::ToggleSlides,
+                icons::ICON_LEFT_PANEL_OPEN,
+                chrome.slides_open,
+                palette,
+                asked,
+            );
             action_icon_ui(ui, Action::ToggleTheme, icons::ICON_CONTRAST, false, palette, asked);
             action_icon_ui(ui, Action::Help, icons::ICON_HELP, false, palette, asked);
             ui.add_space(6.0);
@@ -64,7 +92,8 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
             ui.menu_button(group.name(), |ui| {
                 ui.set_min_width(260.0);
                 for entry in TABLE.iter().filter(|entry| entry.group == group) {
-                    let mut button = Button::new((entry.icon.rich_text().size(17.0), entry.name)).frame_when_inactive(false);
+                    let mut button = Button::new((entry.icon.rich_text().size(17.0), entry.name))
+                        .frame_when_inactive(false);
                     if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
                         button = button.shortcut_text(shortcut);
                     }
@@ -106,10 +135,13 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, palette: &Palette, asked: &mu
         let text = RichText::new(format!("{power}×")).color(if here { palette.accent } else { palette.text });
         let hint = actions::entry(action).hint(ui.ctx());
         let button = Button::new(text).frame_when_inactive(here);
-        if ui.scope(|ui| {
-            ui.spacing_mut().button_padding.x = 7.0;
-            ui.add(button).on_hover_text(hint).clicked()
-        }).inner {
+        if ui
+            .scope(|ui| {
+                ui.spacing_mut().button_padding.x = 7.0;
+                ui.add(button).on_hover_text(hint).clicked()
+            })
+            .inner
+        {
             asked.action(action);
         }
     }
@@ -119,7 +151,9 @@ fn search_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
     let entry = actions::entry(Action::Palette);
     let text = RichText::new("Search actions").color(palette.weak);
     let button = Button::new((icons::ICON_SEARCH.rich_text().size(16.0).color(palette.weak), text))
-        .shortcut_text(RichText::new(entry.shortcut_label(ui.ctx()).unwrap_or_default()).color(palette.weak).small())
+        .shortcut_text(
+            RichText::new(entry.shortcut_label(ui.ctx()).unwrap_or_default()).color(palette.weak).small(),
+        )
         .min_size(egui::Vec2::new(200.0, 28.0));
     if ui.add(button).on_hover_text(entry.tooltip).clicked() {
         asked.action(Action::Palette);

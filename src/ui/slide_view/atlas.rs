@@ -108,7 +108,9 @@ impl TileAtlas {
         let known = self.slots.get(&key).map(|slot| slot.layer);
         // Without room every layer is drawn in this very frame: the view is larger than the card can hold,
         // and its coarser stand-ins remain.
-        let Some(layer) = known.or_else(|| self.free.pop()).or_else(|| self.push_out_oldest()) else { return };
+        let Some(layer) = known.or_else(|| self.free.pop()).or_else(|| self.push_out_oldest()) else {
+            return;
+        };
         let (width, height) = tile.pixels.dimensions();
         self.queue.write_texture(
             wgpu::TexelCopyTextureInfo {

@@ -12,7 +12,9 @@ mod tile_plan;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use egui::{Color32, Event, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo};
+use egui::{
+    Color32, Event, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo,
+};
 
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
@@ -122,7 +124,7 @@ impl SlideView {
     /// The part of the slide in view; may reach beyond its edges.
     pub fn field(&self) -> Option<Level0Rect> {
         self.slide?;
-        let (low, high) = self.camera.bounds(self.viewport);
+        let (low, high) = self.camera.aligned(self.viewport).bounds(self.viewport);
         let (x, y) = (low.x.round(), low.y.round());
         let extent = |from: f64, to: f64| (to - from).round().max(1.0) as u32;
         Some(Level0Rect::new(x as i64, y as i64, extent(x, high.x), extent(y, high.y)))
@@ -273,7 +275,8 @@ impl SlideView {
     }
 
     fn zoom_for(&self, place: Level0Rect, framing: Framing, mpp: Option<MicronsPerPixel>) -> f64 {
-        let room = (self.viewport.width / f64::from(place.width)).min(self.viewport.height / f64::from(place.height));
+        let room = (self.viewport.width / f64::from(place.width))
+            .min(self.viewport.height / f64::from(place.height));
         let zoom = match framing {
             Framing::Field => room,
             Framing::Tile => {

@@ -35,7 +35,13 @@ impl OnScreen<'_> {
 }
 
 /// A strong outline around one tile, with a casing that keeps it visible on any stain.
-pub fn outline(painter: &Painter, on_screen: &OnScreen<'_>, rect: Level0Rect, color: Color32, casing: Color32) {
+pub fn outline(
+    painter: &Painter,
+    on_screen: &OnScreen<'_>,
+    rect: Level0Rect,
+    color: Color32,
+    casing: Color32,
+) {
     let corners = on_screen.corners(rect).to_vec();
     painter.add(Shape::closed_line(corners.clone(), Stroke::new(5.0, casing)));
     painter.add(Shape::closed_line(corners, Stroke::new(2.5, color)));

@@ -24,7 +24,13 @@ impl Mark {
     /// `fill` and `outline` are sRGB with straight alpha; the outline lies inside the edge and is
     /// `outline_px` physical pixels wide.
     pub fn new(rect: Level0Rect, fill: [u8; 4], outline: [u8; 4], outline_px: f32) -> Self {
-        Self { at: [rect.x as i32, rect.y as i32], extent: [rect.width, rect.height], fill, outline, outline_px }
+        Self {
+            at: [rect.x as i32, rect.y as i32],
+            extent: [rect.width, rect.height],
+            fill,
+            outline,
+            outline_px,
+        }
     }
 }
 
@@ -251,8 +257,12 @@ impl SlideRenderer {
         let [[a, b], [c, d]] = camera.orientation();
         let orientation = [a as f32, b as f32, c as f32, d as f32];
         let screen = [viewport.width as f32, viewport.height as f32];
-        let tile_view =
-            TileView { orientation, viewport: screen, unused: [0.0; 2], glass: glass.to_normalized_gamma_f32() };
+        let tile_view = TileView {
+            orientation,
+            viewport: screen,
+            unused: [0.0; 2],
+            glass: glass.to_normalized_gamma_f32(),
+        };
         let (x, y) = (camera.center.x.floor(), camera.center.y.floor());
         let mark_view = MarkView {
             orientation,
@@ -391,8 +401,7 @@ fn pipeline(
         immediate_size: 0,
     });
     let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
-    let fragment_options =
-        wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
+    let fragment_options = wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
     device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
         label: Some(label),
         layout: Some(&layout),

@@ -17,8 +17,10 @@ pub fn asset(name: &str) -> PathBuf {
 /// test leaves it out.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let found =
-        [beside, PathBuf::from("/work/shared/data")].into_iter().map(|root| root.join(name)).find(|p| p.exists());
+    let found = [beside, PathBuf::from("/work/shared/data")]
+        .into_iter()
+        .map(|root| root.join(name))
+        .find(|p| p.exists());
     if found.is_none() {
         println!("skipped: the shared data hold no {name} here");
     }
