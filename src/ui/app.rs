@@ -1,6 +1,7 @@
 //! The window's state and its frame: events into the session, the session onto the screen, the user's
 //! wishes into commands.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use egui::{Context, Frame, Panel, Ui};
@@ -14,7 +15,7 @@ use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
-use crate::session::{Command, Place, Session, SlideState};
+use crate::session::{Command, Place, Session, Severity, SlideState};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::tile_loader::{TileLoader, ViewKey};
@@ -27,6 +28,8 @@ const EVENTS_BUDGET: Duration = Duration::from_millis(3);
 const TILES_PER_FRAME: usize = 16;
 /// Seconds for which a short notice stays.
 const NOTICE_SECONDS: f64 = 3.5;
+/// Seconds for which a note (not an error) stays.
+const NOTE_SECONDS: f64 = 12.0;
 
 /// The window.
 pub struct App {
@@ -51,6 +54,8 @@ pub struct Chrome {
     pub dialog: Option<Dialog>,
     /// A short notice and when it goes.
     notice: Option<(String, f64)>,
+    /// When each note (not error) came on the screen; notes go by themselves.
+    notes: HashMap<u64, f64>,
 }
 
 /// What the user asked for in this frame.
@@ -105,6 +110,7 @@ impl App {
                 tissue_shown: false,
                 dialog: None,
                 notice: None,
+                notes: HashMap::new(),
             },
             hovered: None,
         };
@@ -145,6 +151,22 @@ impl App {
         let until = context.input(|input| input.time) + NOTICE_SECONDS;
         self.chrome.notice = Some((text.into(), until));
         context.request_repaint_after(Duration::from_secs_f64(NOTICE_SECONDS));
+    }
+
+    /// Dismiss notes that have been readable long enough.
+    fn dismiss_old_notes(&mut self, context: &Context) {
+        let now = context.input(|input| input.time);
+        let notes = self.session.messages().iter().filter(|message| message.severity == Severity::Note);
+        let ids: Vec<u64> = notes.map(|message| message.id).collect();
+        self.chrome.notes.retain(|id, _| ids.contains(id));
+        for id in ids {
+            let since = *self.chrome.notes.entry(id).or_insert(now);
+            if now - since > NOTE_SECONDS {
+                self.command(Command::DismissMessage(id));
+            } else {
+                context.request_repaint_after(Duration::from_secs_f64(NOTE_SECONDS - (now - since) + 0.1));
+            }
+        }
     }
 
     /// Take over what the workers have found out, as much as the time of a frame allows.
@@ -368,6 +390,7 @@ impl eframe::App for App {
     fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
         self.absorb_events(context);
         self.take_over_tiles(context);
+        self.dismiss_old_notes(context);
         if let Some(paths) = self.file_dialog.take_chosen() {
             if paths.is_empty() {
                 self.notice(

@@ -2,11 +2,11 @@
 
 use egui::{
     Align, Button, DragValue, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Stroke, StrokeKind,
-    Ui, UiBuilder, Vec2,
+    Ui, Vec2,
 };
 use egui_material_icons::icons;
 
-use super::{grouped, header_ui, icon_button, line_ui, picture_ui, row_ui};
+use super::{grouped, header_ui, icon_button, line_ui, picture_ui, row_ui, text_over_ui};
 use crate::query::{Answer, Match, Scope};
 use crate::session::{Command, QueryState, Session};
 use crate::ui::actions::{self, Action};
@@ -41,10 +41,10 @@ pub fn matches_ui(
     };
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
         query_ui(ui, session, query, shown, palette);
-        ui.add_space(8.0);
+        ui.add_space(12.0);
         settings_ui(ui, session, palette, asked);
         ui.add_space(4.0);
-        summary_ui(ui, query, palette);
+        summary_ui(ui, session, query, palette);
     });
     let Some(answer) = &query.answer else { return };
     ui.add_space(2.0);
@@ -92,7 +92,7 @@ fn query_ui(ui: &mut Ui, session: &Session, query: &QueryState, shown: &mut Show
     ui.painter().rect_stroke(picture, 4.0, Stroke::new(2.0, palette.query), StrokeKind::Outside);
     let text =
         Rect::from_min_max(Pos2::new(picture.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
-    ui.scope_builder(UiBuilder::new().max_rect(text).layout(Layout::top_down(Align::Min)), |ui| {
+    text_over_ui(ui, text, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         line_ui(ui, RichText::new("Query").family(theme::bold()).color(palette.query));
         line_ui(ui, RichText::new(slide_name(session, &target.slide)).color(palette.text));
@@ -154,9 +154,14 @@ fn setting_ui(ui: &mut Ui, name: &str, hint: &str, palette: &Palette, add: impl 
     });
 }
 
-fn summary_ui(ui: &mut Ui, query: &QueryState, palette: &Palette) {
+fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Palette) {
     if let Some(problem) = &query.problem {
-        ui.label(RichText::new(problem).color(palette.query));
+        // People know the slide by its name.
+        let slide = &query.target.slide;
+        let problem = problem.replace(&slide.0, &slide_name(session, slide));
+        ui.add_space(6.0);
+        ui.label(RichText::new("Nothing to compare here").family(theme::bold()).color(palette.query));
+        ui.label(RichText::new(problem).small().color(palette.weak));
         return;
     }
     let text = match &query.answer {
@@ -192,7 +197,7 @@ fn match_ui(
     ui.painter().rect_stroke(frame, 4.0, Stroke::new(2.0, color), StrokeKind::Outside);
     let text =
         Rect::from_min_max(Pos2::new(frame.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
-    ui.scope_builder(UiBuilder::new().max_rect(text).layout(Layout::top_down(Align::Min)), |ui| {
+    text_over_ui(ui, text, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         ui.horizontal(|ui| {
             ui.label(RichText::new(found.rank.to_string()).family(theme::bold()).color(palette.strong));

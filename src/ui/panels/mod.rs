@@ -29,21 +29,24 @@ fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut 
     });
 }
 
-/// A button of the table, as an icon alone; its name and shortcut stand in the tooltip.
+/// A button of the table, as an icon alone; its name and shortcut stand in the tooltip. `on` is the state
+/// of an action that switches something.
 fn action_icon_ui(
     ui: &mut Ui,
     action: Action,
     icon: MaterialIcon,
-    active: bool,
+    on: Option<bool>,
     palette: &Palette,
     asked: &mut Asked,
 ) {
     let entry = actions::entry(action);
-    let color = if active { palette.accent } else { palette.text };
-    if icon_button(ui, icon, entry.name, color)
-        .on_hover_text(format!("{}\n{}", entry.name, entry.hint(ui.ctx())))
-        .clicked()
-    {
+    let color = match on {
+        None => palette.text,
+        Some(true) => palette.accent,
+        Some(false) => palette.weak,
+    };
+    let hint = format!("{}\n{}", entry.name, entry.hint(ui.ctx()));
+    if icon_button(ui, icon, entry.name, color).on_hover_text(hint).clicked() {
         asked.action(action);
     }
 }
@@ -96,6 +99,12 @@ fn row_ui(ui: &mut Ui, height: f32, selected: bool, name: &str, palette: &Palett
         ui.painter().rect_stroke(rect, RADIUS, Stroke::new(1.5, palette.accent), egui::StrokeKind::Inside);
     }
     (rect, response)
+}
+
+/// Contents in a part of a row that has its place already, from the top down.
+fn text_over_ui(ui: &mut Ui, place: Rect, add: impl FnOnce(&mut Ui)) {
+    let layout = egui::Layout::top_down(egui::Align::Min);
+    add(&mut ui.new_child(egui::UiBuilder::new().max_rect(place).layout(layout)));
 }
 
 /// One line of text that ends in an ellipsis where it has no room.

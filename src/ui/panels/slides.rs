@@ -1,9 +1,11 @@
 //! The list of slides, with what is known of each and how far its embedding has come.
 
-use egui::{Align, Frame, Layout, Margin, Rect, RichText, ScrollArea, Stroke, Ui, UiBuilder, Vec2};
+use egui::{Align, Frame, Layout, Margin, Rect, RichText, ScrollArea, Stroke, Ui, Vec2};
 use egui_material_icons::icons;
 
-use super::{action_icon_ui, grouped, header_ui, line_ui, picture_ui, progress_ui, row_ui, waiting_time};
+use super::{
+    action_icon_ui, grouped, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
+};
 use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
@@ -15,7 +17,7 @@ const ROW_HEIGHT: f32 = 84.0;
 
 pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &Palette, asked: &mut Asked) {
     header_ui(ui, palette, "Slides", |ui| {
-        action_icon_ui(ui, Action::OpenFiles, icons::ICON_ADD, false, palette, asked);
+        action_icon_ui(ui, Action::OpenFiles, icons::ICON_ADD, None, palette, asked);
         if !session.slides().is_empty() {
             ui.label(RichText::new(session.slides().len().to_string()).color(palette.weak));
         }
@@ -60,8 +62,7 @@ fn slide_ui(
     let picture = Rect::from_min_size(inner.min, Vec2::splat(inner.height()));
     picture_ui(ui, picture, shown.get(state.id()).and_then(|shown| shown.thumbnail.as_ref()), palette);
     let text = Rect::from_min_max(inner.min + Vec2::new(inner.height() + 10.0, -1.0), inner.max);
-    let layout = Layout::top_down(Align::Min);
-    ui.scope_builder(UiBuilder::new().max_rect(text).layout(layout), |ui| {
+    text_over_ui(ui, text, |ui| {
         ui.spacing_mut().item_spacing.y = 3.0;
         line_ui(ui, RichText::new(&name).family(theme::bold()).color(palette.strong));
         line_ui(ui, RichText::new(size_label(state)).small().color(palette.weak));
@@ -186,10 +187,10 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             if !embedding.cancelled {
-                action_icon_ui(ui, Action::StopEmbedding, icons::ICON_STOP, false, palette, asked);
+                action_icon_ui(ui, Action::StopEmbedding, icons::ICON_STOP, None, palette, asked);
             }
             let icon = if halted { icons::ICON_PLAY_ARROW } else { icons::ICON_PAUSE };
-            action_icon_ui(ui, Action::PauseOrResume, icon, halted, palette, asked);
+            action_icon_ui(ui, Action::PauseOrResume, icon, None, palette, asked);
         });
     });
     ui.add_space(2.0);

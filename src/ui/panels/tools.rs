@@ -26,9 +26,9 @@ pub fn tools_ui(
         menu_ui(ui, palette, asked);
         ui.label(RichText::new("histokin").family(theme::bold()).size(16.0).color(palette.strong));
         ui.add_space(10.0);
-        action_icon_ui(ui, Action::OpenFiles, icons::ICON_FOLDER_OPEN, false, palette, asked);
+        action_icon_ui(ui, Action::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, asked);
         ui.add_enabled_ui(session.can_go_back(), |ui| {
-            action_icon_ui(ui, Action::Back, icons::ICON_UNDO, false, palette, asked);
+            action_icon_ui(ui, Action::Back, icons::ICON_UNDO, None, palette, asked);
         });
         if session.active().is_some() {
             gap_ui(ui);
@@ -38,7 +38,7 @@ pub fn tools_ui(
                 ui,
                 Action::ToggleTissue,
                 icons::ICON_TEXTURE,
-                chrome.tissue_shown,
+                Some(chrome.tissue_shown),
                 palette,
                 asked,
             );
@@ -46,11 +46,11 @@ pub fn tools_ui(
                 ui,
                 Action::ToggleMarks,
                 icons::ICON_HIGHLIGHT,
-                chrome.marks_shown,
+                Some(chrome.marks_shown),
                 palette,
                 asked,
             );
-            action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, false, palette, asked);
+            action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, None, palette, asked);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
@@ -58,7 +58,7 @@ pub fn tools_ui(
                 ui,
                 Action::ToggleMatches,
                 icons::ICON_RIGHT_PANEL_OPEN,
-                chrome.matches_open,
+                Some(chrome.matches_open),
                 palette,
                 asked,
             );
@@ -66,12 +66,12 @@ pub fn tools_ui(
                 ui,
                 Action::ToggleSlides,
                 icons::ICON_LEFT_PANEL_OPEN,
-                chrome.slides_open,
+                Some(chrome.slides_open),
                 palette,
                 asked,
             );
-            action_icon_ui(ui, Action::ToggleTheme, icons::ICON_CONTRAST, false, palette, asked);
-            action_icon_ui(ui, Action::Help, icons::ICON_HELP, false, palette, asked);
+            action_icon_ui(ui, Action::ToggleTheme, icons::ICON_CONTRAST, None, palette, asked);
+            action_icon_ui(ui, Action::Help, icons::ICON_HELP, None, palette, asked);
             ui.add_space(6.0);
             search_ui(ui, palette, asked);
         });
@@ -108,23 +108,14 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
 }
 
 fn magnification_ui(ui: &mut Ui, view: &SlideView, palette: &Palette, asked: &mut Asked) {
-    action_icon_ui(ui, Action::Fit, icons::ICON_FIT_SCREEN, false, palette, asked);
-    action_icon_ui(ui, Action::ZoomOut, icons::ICON_REMOVE, false, palette, asked);
+    action_icon_ui(ui, Action::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
+    action_icon_ui(ui, Action::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
     let current = view.magnification();
-    ui.scope(|ui| {
-        ui.set_width(64.0);
-        ui.vertical_centered(|ui| {
-            ui.add_space(6.0);
-            let label = if current.is_calibrated() { current.label() } else { current.percent() };
-            let text = RichText::new(label).family(theme::bold()).color(palette.strong);
-            ui.label(text).on_hover_text(format!(
-                "Magnification: {}\n{} of the slide's pixels",
-                current.label(),
-                current.percent()
-            ));
-        });
-    });
-    action_icon_ui(ui, Action::ZoomIn, icons::ICON_ADD, false, palette, asked);
+    let label = if current.is_calibrated() { current.label() } else { current.percent() };
+    let text = RichText::new(label).family(theme::bold()).color(palette.strong);
+    let hint = format!("Magnification: {}\n{} of the slide's pixels", current.label(), current.percent());
+    ui.add_sized([64.0, 30.0], egui::Label::new(text)).on_hover_text(hint);
+    action_icon_ui(ui, Action::ZoomIn, icons::ICON_ADD, None, palette, asked);
     if !current.is_calibrated() {
         return;
     }

@@ -112,10 +112,6 @@ impl SlideView {
         }
     }
 
-    pub fn camera(&self) -> &Camera {
-        &self.camera
-    }
-
     /// True magnification of the view, as far as the slide tells.
     pub fn magnification(&self) -> &Magnification {
         &self.magnification
