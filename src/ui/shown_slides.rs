@@ -183,5 +183,5 @@ fn texture(context: &Context, name: &str, picture: &RgbaImage) -> TextureHandle 
 fn match_mark(rect: Level0Rect, rank: usize, count: usize) -> Mark {
     let color = theme::rank_color(rank, count);
     let place = (rank - 1) as f32 / count.max(2) as f32;
-    Mark::new(rect, mark_color(color, 0.30 - 0.18 * place), mark_color(color, 1.0 - 0.3 * place), OUTLINE_PX)
+    Mark::new(rect, mark_color(color, 0.42 - 0.22 * place), mark_color(color, 1.0 - 0.3 * place), OUTLINE_PX)
 }

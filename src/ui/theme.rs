@@ -40,6 +40,8 @@ pub struct Palette {
     /// Background of what is selected.
     pub selected: Color32,
     pub query: Color32,
+    /// The match that was gone to.
+    pub visited: Color32,
     /// Beneath thin lines over tissue, to part them from any colour.
     pub casing: Color32,
     pub error: Color32,
@@ -71,6 +73,7 @@ impl Palette {
                 on_accent: rgb(0x06211E),
                 selected: rgb(0x1D3B3B),
                 query: rgb(0xFFC145),
+                visited: Color32::WHITE,
                 casing: Color32::from_black_alpha(170),
                 error: rgb(0xF0716A),
                 good: rgb(0x6CC18A),
@@ -93,7 +96,8 @@ impl Palette {
                 on_accent: rgb(0xFFFFFF),
                 selected: rgb(0xD9EFEC),
                 query: rgb(0xE69A00),
-                casing: Color32::from_white_alpha(210),
+                visited: Color32::WHITE,
+                casing: Color32::from_black_alpha(150),
                 error: rgb(0xC4372F),
                 good: rgb(0x2C8A52),
                 chip: Color32::from_rgba_unmultiplied(255, 255, 255, 225),

@@ -104,7 +104,10 @@ fn row_ui(ui: &mut Ui, height: f32, selected: bool, name: &str, palette: &Palett
 /// Contents in a part of a row that has its place already, from the top down.
 fn text_over_ui(ui: &mut Ui, place: Rect, add: impl FnOnce(&mut Ui)) {
     let layout = egui::Layout::top_down(egui::Align::Min);
-    add(&mut ui.new_child(egui::UiBuilder::new().max_rect(place).layout(layout)));
+    let mut inside = ui.new_child(egui::UiBuilder::new().max_rect(place).layout(layout));
+    // Lines stand as close as their text allows, not as far apart as buttons would have to.
+    inside.spacing_mut().interact_size.y = 0.0;
+    add(&mut inside);
 }
 
 /// One line of text that ends in an ellipsis where it has no room.

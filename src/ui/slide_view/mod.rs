@@ -225,7 +225,7 @@ impl SlideView {
             overlay::outline(&painter, &on_screen, query, palette.query, palette.casing);
         }
         if let Some(visited) = scene.visited {
-            overlay::outline(&painter, &on_screen, visited, palette.accent, palette.casing);
+            overlay::outline(&painter, &on_screen, visited, palette.visited, palette.casing);
         }
         let gaps: Vec<_> = renderer.atlas.gaps(scene.pyramid.key()).map(|(_, gap)| gap.clone()).collect();
         overlay::gaps(&painter, &on_screen, &gaps, palette);
@@ -277,7 +277,7 @@ impl SlideView {
             Framing::Field => room,
             Framing::Tile => {
                 let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.mean() / um);
-                same.filter(|zoom| (0.08..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
+                same.filter(|zoom| (0.2..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
             }
         };
         clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport)

@@ -97,13 +97,20 @@ impl Overview {
         // At high magnification the field is a speck: it is kept large enough to be seen.
         let bounds = Rect::from_points(&corners);
         let inside = ui.painter_at(rect.expand(2.0));
+        let upright = (camera.rotation == 0.0).then(|| bounds.intersect(rect));
         if bounds.width().max(bounds.height()) < 7.0 {
             let speck = Rect::from_center_size(bounds.center(), Vec2::splat(7.0));
-            inside.rect_stroke(speck, 1.0, Stroke::new(4.0, palette.casing), StrokeKind::Middle);
-            inside.rect_stroke(speck, 1.0, Stroke::new(2.0, palette.accent), StrokeKind::Middle);
+            frame_ui(&inside, speck, palette);
+        } else if let Some(field) = upright {
+            frame_ui(&inside, field, palette);
         } else {
             inside.add(Shape::closed_line(corners.clone(), Stroke::new(3.5, palette.casing)));
             inside.add(Shape::closed_line(corners, Stroke::new(1.5, palette.accent)));
         }
     }
+}
+
+fn frame_ui(painter: &egui::Painter, rect: Rect, palette: &Palette) {
+    painter.rect_stroke(rect, 1.0, Stroke::new(4.0, palette.casing), StrokeKind::Middle);
+    painter.rect_stroke(rect, 1.0, Stroke::new(2.0, palette.accent), StrokeKind::Middle);
 }
