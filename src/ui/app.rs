@@ -59,7 +59,6 @@ pub struct Chrome {
 }
 
 /// What the user asked for in this frame.
-#[derive(Default)]
 pub struct Asked {
     pub commands: Vec<Command>,
     pub actions: Vec<Action>,
@@ -250,7 +249,7 @@ impl App {
             Action::OpenPath => self.chrome.dialog = Some(Dialog::open_path()),
             Action::NextSlide => self.show_neighbour(1),
             Action::PreviousSlide => self.show_neighbour(-1),
-            Action::SlideProperties => self.toggle_dialog_for_slide(|id| Dialog::Properties(id)),
+            Action::SlideProperties => self.toggle_dialog_for_slide(Dialog::Properties),
             Action::Calibrate => self.toggle_dialog_for_slide(Dialog::calibrate),
             Action::Quit => context.send_viewport_cmd(egui::ViewportCommand::Close),
             Action::Fit => self.view.fit(),
@@ -406,8 +405,7 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         let context = ui.ctx().clone();
         let palette = Palette::current(&context);
-        let mut asked = Asked::default();
-        asked.actions = actions::pressed(&context);
+        let mut asked = Asked { actions: actions::pressed(&context), commands: Vec::new() };
         self.panels_ui(ui, &palette, &mut asked);
         let mut dialog = self.chrome.dialog.take();
         if let Some(open) = &mut dialog

@@ -37,6 +37,17 @@ pub enum Dialog {
 }
 
 impl Dialog {
+    /// Each kind is a window of its own, with its own size.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Palette { .. } => "palette dialog",
+            Self::Help => "help dialog",
+            Self::Properties(_) => "properties dialog",
+            Self::Calibrate { .. } => "pixel size dialog",
+            Self::OpenPath { .. } => "path dialog",
+        }
+    }
+
     pub fn palette() -> Self {
         Self::Palette { search: String::new(), chosen: 0 }
     }
@@ -60,7 +71,7 @@ pub fn dialog_ui(
     asked: &mut Asked,
 ) -> bool {
     let is_palette = matches!(dialog, Dialog::Palette { .. });
-    let mut modal = Modal::new(Id::unique("dialog")).frame(
+    let mut modal = Modal::new(Id::unique(dialog.name())).frame(
         Frame::new()
             .fill(palette.panel)
             .stroke(Stroke::new(1.0, palette.line))
@@ -168,6 +179,8 @@ fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
         ("Overview", "click or drag in the lower right corner to jump"),
     ];
     ScrollArea::vertical().max_height(ui.ctx().content_rect().height() - 180.0).show(ui, |ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        ui.spacing_mut().item_spacing.y = 5.0;
         ui.columns(2, |columns| {
             section_ui(
                 &mut columns[0],
@@ -280,6 +293,7 @@ fn properties_ui(
 
 fn facts_ui(ui: &mut Ui, id: &str, facts: &[(&str, String)], palette: &Palette) {
     let width = ui.available_width();
+    ui.spacing_mut().interact_size.y = 0.0;
     Grid::new(id).num_columns(2).spacing(Vec2::new(16.0, 5.0)).show(ui, |ui| {
         for (name, value) in facts {
             ui.scope(|ui| {

@@ -176,11 +176,8 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
         };
         ui.vertical(|ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
-            let percent = if progress.total > 0 {
-                format!("  {:.0} %", share(progress) * 100.0)
-            } else {
-                String::new()
-            };
+            let known = progress.total > 0 && !uncounted(session);
+            let percent = if known { format!("  {:.0} %", share(progress) * 100.0) } else { String::new() };
             ui.label(RichText::new(format!("{state}{percent}")).family(theme::bold()).color(palette.strong));
             ui.label(RichText::new(speed_label(session)).small().color(palette.weak));
         });
@@ -197,6 +194,15 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
     progress_ui(ui, share(progress), if halted { palette.weak } else { palette.accent }, palette);
 }
 
+/// Whether the tissue of some slide has not been counted yet, so that the whole is unknown.
+fn uncounted(session: &Session) -> bool {
+    session.slides().iter().any(|slide| match slide.status {
+        SlideStatus::Waiting(progress) => progress.total == 0,
+        SlideStatus::Checking => true,
+        _ => false,
+    })
+}
+
 fn speed_label(session: &Session) -> String {
     let (embedding, progress) = (session.embedding(), session.total_progress());
     if embedding.paused || embedding.cancelled {
@@ -206,5 +212,6 @@ fn speed_label(session: &Session) -> String {
         return "starting".to_owned();
     }
     let left = f64::from(progress.total - progress.done) / embedding.tiles_per_second;
-    format!("{:.1} tiles/s · {} left", embedding.tiles_per_second, waiting_time(left))
+    let which = if uncounted(session) { " for this slide" } else { "" };
+    format!("{:.1} tiles/s · {} left{which}", embedding.tiles_per_second, waiting_time(left))
 }

@@ -96,6 +96,9 @@ impl Overview {
             .collect();
         // At high magnification the field is a speck: it is kept large enough to be seen.
         let bounds = Rect::from_points(&corners);
+        if camera.rotation == 0.0 && bounds.contains_rect(rect) {
+            return;
+        }
         let inside = ui.painter_at(rect.expand(2.0));
         let upright = (camera.rotation == 0.0).then(|| bounds.intersect(rect));
         if bounds.width().max(bounds.height()) < 7.0 {

@@ -160,7 +160,7 @@ mod tests {
         let plan = plan_tiles(&pyramid, &at(5000.0, 5000.0, 1.0), VIEWPORT, |_| TileState::Shown);
         assert!(plan.want.is_empty());
         assert!(plan.draw.iter().all(|tile| tile.level == 0));
-        assert_eq!(plan.draw.len(), 3 * 3, "columns 8 to 10, rows 9 to 10 and the one at 8704 / 512");
+        assert_eq!(plan.draw.len(), 3 * 2, "columns 8 to 10 and rows 9 to 10 hold x 4500–5500, y 4650–5350");
     }
 
     #[test]
