@@ -7,7 +7,7 @@ use wgpu::util::DeviceExt as _;
 use super::atlas::TileAtlas;
 use super::camera::{Camera, Viewport};
 use crate::geometry::Level0Rect;
-use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayPyramid, TileKey};
+use crate::slide::pyramid::{DisplayPyramid, TileKey};
 
 /// A rectangle of the slide that is drawn over it.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -324,16 +324,10 @@ fn tile_instance(
     opacity: f32,
 ) -> TileInstance {
     let downsample = pyramid.levels()[tile.level as usize].downsample;
-    let whole = pyramid.levels()[0];
-    // Halved levels round their size up: what would reach beyond the slide is cut off.
-    let edge = |index: u32, px: u32, whole: u32| {
-        let start = f64::from(index * DISPLAY_TILE_PX) * downsample;
-        let full = f64::from(px) * downsample;
-        let shown = full.min(f64::from(whole) - start);
-        ((start, start + shown), (f64::from(px) * shown / full) as f32)
-    };
-    let (x, texels_across) = edge(tile.column, extent.0, whole.width);
-    let (y, texels_down) = edge(tile.row, extent.1, whole.height);
+    let (x, y) = pyramid.tile_span(tile);
+    // Of a level whose size was rounded up, only what lies on the slide is shown.
+    let texels = |(start, end): (f64, f64), px: u32| f64::from(px).min((end - start) / downsample) as f32;
+    let (texels_across, texels_down) = (texels(x, extent.0), texels(y, extent.1));
     let texels_per_pixel = 1.0 / (downsample * camera.zoom);
     let filtering = match texels_per_pixel {
         ratio if ratio > 1.02 => Filtering::Averaged,

@@ -122,8 +122,12 @@ fn tiles_within(
     let shape = pyramid.levels()[level as usize];
     let edge = f64::from(DISPLAY_TILE_PX) * shape.downsample;
     let range = |from: f64, to: f64, count: u32| {
-        let start = (from / edge).floor().max(0.0) as u32;
-        let end = (to / edge).ceil().clamp(0.0, f64::from(count)) as u32;
+        if to <= 0.0 {
+            return 0..0;
+        }
+        // The last tile reaches to the slide's edge, a little beyond where its size would end.
+        let start = (from / edge).floor().clamp(0.0, f64::from(count - 1)) as u32;
+        let end = (to / edge).ceil().clamp(1.0, f64::from(count)) as u32;
         start..end
     };
     let columns = range(low.x, high.x, shape.columns());
