@@ -178,7 +178,8 @@ fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
         ("Double-click", "zoom in"),
         ("Overview", "click or drag in the lower right corner to jump"),
     ];
-    ScrollArea::vertical().max_height(ui.ctx().content_rect().height() - 180.0).show(ui, |ui| {
+    let room = ui.ctx().content_rect().height() - 180.0;
+    ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
         ui.spacing_mut().interact_size.y = 0.0;
         ui.spacing_mut().item_spacing.y = 5.0;
         ui.columns(2, |columns| {
