@@ -72,12 +72,8 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
 fn load_index(project: &Project) -> anyhow::Result<Snapshot> {
     let settings = project.settings();
     let spec = encoder::spec(settings.encoder.as_deref().unwrap_or(encoder::DEFAULT))?;
-    let recipe = Recipe {
-        encoder_id: spec.id,
-        encoder_name: spec.name,
-        tiles: settings.tiles,
-        stain: settings.stain,
-    };
+    let recipe =
+        Recipe { encoder_id: spec.id, encoder_name: spec.name, tiles: settings.tiles, stain: settings.stain };
     let store = project.descriptors();
     let mut sets = Vec::new();
     for entry in project.slides() {
@@ -89,9 +85,7 @@ fn load_index(project: &Project) -> anyhow::Result<Snapshot> {
 }
 
 fn print(answer: &Answer) -> anyhow::Result<()> {
-    let place = |slide: &SlideId, rect: &Level0Rect| {
-        json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height})
-    };
+    let place = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
     let matches: Vec<_> = answer
         .matches
         .iter()

@@ -29,7 +29,8 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     let source = slide::open(&args.slide, None)?;
     let (width, height) = args.size;
     let picture = pipeline::render(source.as_ref(), &args.rect, width, height)?;
-    write_picture(&picture, &args.output).with_context(|| format!("{} was not written", args.output.display()))
+    write_picture(&picture, &args.output)
+        .with_context(|| format!("{} was not written", args.output.display()))
 }
 
 /// Write a picture in the format of the path's ending, whole or not at all.

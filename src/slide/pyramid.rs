@@ -130,22 +130,30 @@ impl DisplayPyramid {
     /// Extent of a tile in pixels of its level.
     pub fn tile_extent(&self, tile: TileKey) -> (u32, u32) {
         let level = &self.levels[tile.level as usize];
-        let extent = |index: u32, whole: u32| whole.saturating_sub(index * DISPLAY_TILE_PX).min(DISPLAY_TILE_PX);
+        let extent =
+            |index: u32, whole: u32| whole.saturating_sub(index * DISPLAY_TILE_PX).min(DISPLAY_TILE_PX);
         (extent(tile.column, level.width), extent(tile.row, level.height))
     }
 
-    /// The level-0 pixels that a tile shows, rounded outwards and cut at the slide's edges.
-    pub fn tile_rect(&self, tile: TileKey) -> Level0Rect {
-        let downsample = self.levels[tile.level as usize].downsample;
-        let (width, height) = self.tile_extent(tile);
-        let span = |index: u32, extent: u32, whole: u32| {
-            let start = f64::from(index * DISPLAY_TILE_PX) * downsample;
-            let end = (start + f64::from(extent) * downsample).ceil().min(f64::from(whole));
-            (start.floor() as i64, (end - start.floor()).max(1.0) as u32)
+    /// Where a tile begins and ends on level 0, across and down. Levels whose sizes were rounded reach a
+    /// little less far than the slide, or further: their last tiles are taken to end where it ends.
+    pub fn tile_span(&self, tile: TileKey) -> ((f64, f64), (f64, f64)) {
+        let level = &self.levels[tile.level as usize];
+        let span = |index: u32, count: u32, whole: u32| {
+            let edge = f64::from(DISPLAY_TILE_PX) * level.downsample;
+            let start = f64::from(index) * edge;
+            (start, if index + 1 == count { f64::from(whole) } else { start + edge })
         };
-        let (x, width) = span(tile.column, width, self.levels[0].width);
-        let (y, height) = span(tile.row, height, self.levels[0].height);
-        Level0Rect::new(x, y, width, height)
+        let whole = &self.levels[0];
+        (span(tile.column, level.columns(), whole.width), span(tile.row, level.rows(), whole.height))
+    }
+
+    /// The level-0 pixels that a tile shows, rounded outwards.
+    pub fn tile_rect(&self, tile: TileKey) -> Level0Rect {
+        let (across, down) = self.tile_span(tile);
+        let whole = |(start, end): (f64, f64)| (start.floor(), (end.ceil() - start.floor()).max(1.0) as u32);
+        let ((x, width), (y, height)) = (whole(across), whole(down));
+        Level0Rect::new(x as i64, y as i64, width, height)
     }
 
     /// Decode one tile. The finer tiles that a halved one is made of are asked from `finer`, so that the
@@ -364,18 +372,22 @@ mod tests {
     }
 
     #[test]
-    fn tiles_of_every_level_cover_the_slide_without_overlap_beyond_rounding() {
-        let pyramid = pyramid(TestSlide::new(5000, 3333).with_levels(&[1.0, 2.5]));
+    fn tiles_of_every_level_cover_the_slide_whatever_its_size_was_rounded_to() {
+        let pyramid = pyramid(TestSlide::new(5000, 3333).with_levels(&[1.0, 2.5, 16.0]));
         for (index, level) in pyramid.levels().iter().enumerate() {
-            let last = TileKey {
-                slide: SlideKey(1),
-                level: index as u32,
-                column: level.columns() - 1,
-                row: level.rows() - 1,
-            };
-            let rect = pyramid.tile_rect(last);
-            assert!((rect.right() - 5000).abs() <= level.downsample as i64, "level {index}: {rect:?}");
-            assert!((rect.bottom() - 3333).abs() <= level.downsample as i64, "level {index}: {rect:?}");
+            let tile = |column, row| TileKey { slide: SlideKey(1), level: index as u32, column, row };
+            let mut reached = (0.0, 0.0);
+            for column in 0..level.columns() {
+                let ((start, end), _) = pyramid.tile_span(tile(column, 0));
+                assert_eq!(start, reached.0);
+                reached.0 = end;
+            }
+            for row in 0..level.rows() {
+                let (_, (start, end)) = pyramid.tile_span(tile(0, row));
+                assert_eq!(start, reached.1);
+                reached.1 = end;
+            }
+            assert_eq!(reached, (5000.0, 3333.0), "level {index}");
         }
     }
 }

@@ -79,7 +79,7 @@ impl SlideSource for TestSlide {
         }
         Ok(RgbaImage::from_fn(region.width, region.height, |x, y| {
             let (x, y) = (region.x + i64::from(x), region.y + i64::from(y));
-            let inside = x >= 0 && y >= 0 && x < level.width.into() && y < level.height.into();
+            let inside = x >= 0 && y >= 0 && x < i64::from(level.width) && y < i64::from(level.height);
             if inside { colour(to_level0(x), to_level0(y)) } else { Rgba([0; 4]) }
         }))
     }

@@ -1,1 +1,88 @@
-//! To come.
+//! The window. It draws the session, turns what the user does into commands, and owns the canvas.
+
+mod actions;
+mod app;
+mod file_dialog;
+mod panels;
+mod shown_slides;
+mod slide_view;
+mod theme;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::encoder::DeviceChoice;
+use crate::project::Project;
+
+pub use app::App;
+
+/// What the window opens with.
+#[derive(Debug, Clone, Default)]
+pub struct WindowOptions {
+    /// Slides, folders of slides, or a project's folder.
+    pub paths: Vec<PathBuf>,
+    /// Project folder to work in, made when it is not there; else a folder of the user's own data.
+    pub project: Option<PathBuf>,
+    /// Where the encoder runs.
+    pub device: DeviceChoice,
+}
+
+/// Open the window and stay until it is closed.
+///
+/// # Errors
+/// When the project cannot be opened, or when there is no screen or no graphics driver; the message says
+/// what to do.
+pub fn run(options: WindowOptions) -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
+        anyhow::bail!(
+            "there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set. Start histokin from a desktop \
+             session, or without one under `xvfb-run`; the subcommands (`histokin --help`) need no display"
+        );
+    }
+    let project = open_project(&options)?;
+    let native = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("histokin")
+            .with_app_id("histokin")
+            .with_inner_size([1440.0, 900.0])
+            .with_min_inner_size([720.0, 480.0])
+            .with_drag_and_drop(true),
+        // Dithering would change the slide's colours.
+        dithering: false,
+        ..Default::default()
+    };
+    eframe::run_native(
+        "histokin",
+        native,
+        Box::new(|context| {
+            App::new(context, project, options).map(|app| Box::new(app) as Box<dyn eframe::App>).map_err(Into::into)
+        }),
+    )
+    .map_err(|error| anyhow::anyhow!("{error}"))
+    .context(
+        "the window could not be opened. It needs a display and a Vulkan or OpenGL driver; without a graphics \
+         card install a software one (on Debian and Ubuntu: mesa-vulkan-drivers libegl1 libgl1-mesa-dri)",
+    )
+}
+
+/// The project that was named, else the one among the paths, else the user's own.
+fn open_project(options: &WindowOptions) -> anyhow::Result<Project> {
+    if let Some(root) = &options.project {
+        return Ok(Project::open_or_create(root)?);
+    }
+    if let Some(root) = options.paths.iter().find(|path| Project::is_project(path)) {
+        return Ok(Project::open(root)?);
+    }
+    let folders = directories::ProjectDirs::from("", "", "histokin")
+        .context("your home folder is unknown; name a project folder with --project")?;
+    Ok(Project::open_or_create(&folders.data_dir().join("my-slides"))?)
+}
+
+/// Wakes the window from any thread.
+fn waker(context: &egui::Context) -> Arc<dyn Fn() + Send + Sync> {
+    let context = context.clone();
+    Arc::new(move || context.request_repaint())
+}

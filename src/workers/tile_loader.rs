@@ -90,7 +90,8 @@ impl TileLoader {
 
     /// What has been decoded since the last call, at most `limit` of it.
     pub fn take_loaded(&self, limit: usize) -> Vec<Loaded> {
-        let loaded: Vec<Loaded> = self.results.iter().flat_map(|results| results.try_iter()).take(limit).collect();
+        let loaded: Vec<Loaded> =
+            self.results.iter().flat_map(|results| results.try_iter()).take(limit).collect();
         if !loaded.is_empty() {
             let mut board = self.shared.board();
             for Loaded { key, .. } in &loaded {
@@ -336,7 +337,10 @@ mod tests {
         loader.want(ViewKey(0), vec![of_late(0), of_late(1), of_late(2)]);
         loader.want(ViewKey(1), vec![of_late(7), of_late(8)]);
         loader.add_slide(Arc::new(DisplayPyramid::new(late, Arc::new(TestSlide::new(10 * 512, 512)))));
-        let order: Vec<_> = collect(&loader, &wakes, 5).iter().map(|loaded| loaded.key).collect();
+        for _ in 0..5 {
+            wakes.recv_timeout(Duration::from_secs(30)).expect("the loader wakes the screen");
+        }
+        let order: Vec<_> = loader.take_loaded(usize::MAX).iter().map(|loaded| loaded.key).collect();
         assert_eq!(order, [0, 7, 1, 8, 2].map(of_late));
     }
 

@@ -27,9 +27,7 @@ fn descriptors(seed: u64, count: usize, width: usize, flatness: f32) -> Vec<Vec<
         let centre = &centres[random.random_range(0..centres.len())];
         let scale = |axis: usize| flatness.powf(axis as f32 / 8.0);
         rows.push(
-            (0..width)
-                .map(|axis| (centre[axis] + random.random_range(-1.0f32..1.0)) * scale(axis))
-                .collect(),
+            (0..width).map(|axis| (centre[axis] + random.random_range(-1.0f32..1.0)) * scale(axis)).collect(),
         );
     }
     rows

@@ -28,10 +28,8 @@ pub fn set(slide: &str, width: usize, rows: &[Vec<f32>]) -> Arc<DescriptorSet> {
         columns: 100,
         rows: (rows.len() as u32).div_ceil(100).max(1),
     };
-    let header =
-        DescriptorHeader::new(SlideId(slide.repeat(8)), recipe(), width, &grid, rows.len() as u32);
-    let rows: Vec<(TileIndex, &[f32])> =
-        (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
+    let header = DescriptorHeader::new(SlideId(slide.repeat(8)), recipe(), width, &grid, rows.len() as u32);
+    let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
     Arc::new(DescriptorSet::from_rows(header, &rows, 0))
 }
 

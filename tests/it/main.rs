@@ -8,3 +8,8 @@ mod encoder;
 mod index;
 mod pipeline;
 mod session;
+mod slides;
+mod stain;
+mod tissue;
+#[cfg(feature = "gui")]
+mod ui;

@@ -141,7 +141,9 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
     let [Job::Search(request)] = &jobs[..] else { panic!("a click is a search") };
     let answer = query::ask(&request.index, &request.query).unwrap();
     let stale = request.generation - 1;
-    assert!(desk.session.absorb(Event::Answered { generation: stale, answer: Ok(answer.clone()) }).is_empty());
+    assert!(
+        desk.session.absorb(Event::Answered { generation: stale, answer: Ok(answer.clone()) }).is_empty()
+    );
     assert!(desk.session.query().unwrap().answer.is_none(), "answers to older questions are dropped");
     desk.session.absorb(Event::Answered { generation: stale + 1, answer: Ok(answer) });
 

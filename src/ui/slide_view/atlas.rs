@@ -1,7 +1,7 @@
 //! Tiles on the graphics card: a texture array of which each layer holds one tile.
 //!
 //! Tiles wait in a queue of our own until they are uploaded, a few each frame. The least recently drawn
-//! tile makes room for a new one; the whole-slide tiles stay.
+//! tile makes room for a new one; those that show a whole slide go last.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,10 +24,16 @@ pub struct TileAtlas {
     texture: wgpu::Texture,
     slots: HashMap<TileKey, Slot>,
     free: Vec<u32>,
-    waiting: VecDeque<(TileKey, Arc<DisplayTile>)>,
+    waiting: VecDeque<Waiting>,
     gaps: HashMap<TileKey, Vec<Gap>>,
     frame: u64,
     now: f64,
+}
+
+struct Waiting {
+    key: TileKey,
+    tile: Arc<DisplayTile>,
+    lasting: bool,
 }
 
 /// One tile on the graphics card.
@@ -37,7 +43,7 @@ pub struct Slot {
     /// Extent in texels.
     pub extent: (u32, u32),
     since: f64,
-    pinned: bool,
+    lasting: bool,
     last_drawn: u64,
 }
 
@@ -75,15 +81,15 @@ impl TileAtlas {
         &self.texture
     }
 
-    /// Take a decoded tile over for upload. `pinned` ones are never pushed out.
-    pub fn add(&mut self, key: TileKey, tile: Arc<DisplayTile>) {
+    /// Take a decoded tile over for upload. A `lasting` one makes room last of all.
+    pub fn add(&mut self, key: TileKey, tile: Arc<DisplayTile>, lasting: bool) {
         if tile.gaps.is_empty() {
             self.gaps.remove(&key);
         } else {
             self.gaps.insert(key, tile.gaps.clone());
         }
         if !tile.pixels.is_empty() {
-            self.waiting.push_back((key, tile));
+            self.waiting.push_back(Waiting { key, tile, lasting });
         }
     }
 
@@ -92,17 +98,19 @@ impl TileAtlas {
         self.frame += 1;
         self.now = now;
         for _ in 0..UPLOADS_PER_FRAME {
-            let Some((key, tile)) = self.waiting.pop_front() else { break };
-            self.upload(key, &tile);
+            let Some(next) = self.waiting.pop_front() else { break };
+            self.upload(&next);
         }
         !self.waiting.is_empty()
     }
 
-    fn upload(&mut self, key: TileKey, tile: &DisplayTile) {
+    fn upload(&mut self, &Waiting { key, ref tile, lasting }: &Waiting) {
         let known = self.slots.get(&key).map(|slot| slot.layer);
         // Without room every layer is drawn in this very frame: the view is larger than the card can hold,
         // and its coarser stand-ins remain.
-        let Some(layer) = known.or_else(|| self.free.pop()).or_else(|| self.push_out_oldest()) else { return };
+        let Some(layer) = known.or_else(|| self.free.pop()).or_else(|| self.push_out_oldest()) else {
+            return;
+        };
         let (width, height) = tile.pixels.dimensions();
         self.queue.write_texture(
             wgpu::TexelCopyTextureInfo {
@@ -115,23 +123,15 @@ impl TileAtlas {
             wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * width), rows_per_image: None },
             wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
         );
-        let pinned = self.slots.get(&key).is_some_and(|slot| slot.pinned);
-        let slot = Slot { layer, extent: (width, height), since: self.now, pinned, last_drawn: self.frame };
+        let slot = Slot { layer, extent: (width, height), since: self.now, lasting, last_drawn: self.frame };
         self.slots.insert(key, slot);
     }
 
     fn push_out_oldest(&mut self) -> Option<u32> {
         // What the last frame drew may still be on its way to the screen in this one.
-        let droppable = self.slots.iter().filter(|(_, slot)| !slot.pinned && slot.last_drawn + 1 < self.frame);
-        let key = *droppable.min_by_key(|(_, slot)| slot.last_drawn)?.0;
+        let droppable = self.slots.iter().filter(|(_, slot)| slot.last_drawn + 1 < self.frame);
+        let key = *droppable.min_by_key(|(_, slot)| (slot.lasting, slot.last_drawn))?.0;
         self.slots.remove(&key).map(|slot| slot.layer)
-    }
-
-    /// Keep a tile for as long as its slide is open.
-    pub fn pin(&mut self, key: TileKey) {
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.pinned = true;
-        }
     }
 
     pub fn state(&self, key: TileKey) -> TileState {
@@ -145,7 +145,7 @@ impl TileAtlas {
 
     /// Whether the tile is decoded and only has to be uploaded.
     pub fn is_waiting(&self, key: TileKey) -> bool {
-        self.waiting.iter().any(|(waiting, _)| *waiting == key)
+        self.waiting.iter().any(|waiting| waiting.key == key)
     }
 
     /// Note that a tile is drawn in this frame; where it lies, and its opacity (0 to 1).
@@ -170,7 +170,7 @@ impl TileAtlas {
     /// Let everything of a slide go.
     pub fn remove_slide(&mut self, slide: SlideKey) {
         self.forget_gaps(slide);
-        self.waiting.retain(|(key, _)| key.slide != slide);
+        self.waiting.retain(|waiting| waiting.key.slide != slide);
         let gone: Vec<TileKey> = self.slots.keys().filter(|key| key.slide == slide).copied().collect();
         for key in gone {
             self.free.extend(self.slots.remove(&key).map(|slot| slot.layer));

@@ -221,7 +221,9 @@ mod tests {
         let camera = Camera::fit(40_000.0, 30_000.0, VIEWPORT);
         for (x, y) in [(0.0, 0.0), (40_000.0, 30_000.0)] {
             let corner = camera.screen_from_level0(Level0Point::new(x, y), VIEWPORT);
-            assert!((0.0..=VIEWPORT.width).contains(&corner.x) && (0.0..=VIEWPORT.height).contains(&corner.y));
+            assert!(
+                (0.0..=VIEWPORT.width).contains(&corner.x) && (0.0..=VIEWPORT.height).contains(&corner.y)
+            );
         }
     }
 

@@ -24,7 +24,13 @@ impl Mark {
     /// `fill` and `outline` are sRGB with straight alpha; the outline lies inside the edge and is
     /// `outline_px` physical pixels wide.
     pub fn new(rect: Level0Rect, fill: [u8; 4], outline: [u8; 4], outline_px: f32) -> Self {
-        Self { at: [rect.x as i32, rect.y as i32], extent: [rect.width, rect.height], fill, outline, outline_px }
+        Self {
+            at: [rect.x as i32, rect.y as i32],
+            extent: [rect.width, rect.height],
+            fill,
+            outline,
+            outline_px,
+        }
     }
 }
 
@@ -234,6 +240,7 @@ impl SlideRenderer {
         MarkSet { buffer, count: marks.len() as u32 }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all of them are what one canvas needs")]
     /// A paint callback that draws the planned `tiles` and then the `marks`. `glass` is the colour of
     /// unscanned parts.
     pub fn paint(
@@ -250,8 +257,12 @@ impl SlideRenderer {
         let [[a, b], [c, d]] = camera.orientation();
         let orientation = [a as f32, b as f32, c as f32, d as f32];
         let screen = [viewport.width as f32, viewport.height as f32];
-        let tile_view =
-            TileView { orientation, viewport: screen, unused: [0.0; 2], glass: glass.to_normalized_gamma_f32() };
+        let tile_view = TileView {
+            orientation,
+            viewport: screen,
+            unused: [0.0; 2],
+            glass: glass.to_normalized_gamma_f32(),
+        };
         let (x, y) = (camera.center.x.floor(), camera.center.y.floor());
         let mark_view = MarkView {
             orientation,
@@ -313,10 +324,10 @@ fn tile_instance(
     opacity: f32,
 ) -> TileInstance {
     let downsample = pyramid.levels()[tile.level as usize].downsample;
-    let edge = |index: u32, px: u32| {
-        let start = index * crate::slide::pyramid::DISPLAY_TILE_PX;
-        (f64::from(start) * downsample, f64::from(start + px) * downsample)
-    };
+    let (x, y) = pyramid.tile_span(tile);
+    // Of a level whose size was rounded up, only what lies on the slide is shown.
+    let texels = |(start, end): (f64, f64), px: u32| f64::from(px).min((end - start) / downsample) as f32;
+    let (texels_across, texels_down) = (texels(x, extent.0), texels(y, extent.1));
     let texels_per_pixel = 1.0 / (downsample * camera.zoom);
     let filtering = match texels_per_pixel {
         ratio if ratio > 1.02 => Filtering::Averaged,
@@ -325,8 +336,8 @@ fn tile_instance(
         _ => Filtering::Linear,
     };
     TileInstance {
-        corners: corners(camera, edge(tile.column, extent.0), edge(tile.row, extent.1)),
-        extent: [extent.0 as f32, extent.1 as f32],
+        corners: corners(camera, x, y),
+        extent: [texels_across, texels_down],
         layer,
         filtering: filtering as u32,
         opacity,
@@ -384,8 +395,7 @@ fn pipeline(
         immediate_size: 0,
     });
     let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
-    let fragment_options =
-        wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
+    let fragment_options = wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
     device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
         label: Some(label),
         layout: Some(&layout),

@@ -122,8 +122,12 @@ fn tiles_within(
     let shape = pyramid.levels()[level as usize];
     let edge = f64::from(DISPLAY_TILE_PX) * shape.downsample;
     let range = |from: f64, to: f64, count: u32| {
-        let start = (from / edge).floor().max(0.0) as u32;
-        let end = (to / edge).ceil().clamp(0.0, f64::from(count)) as u32;
+        if to <= 0.0 {
+            return 0..0;
+        }
+        // The last tile reaches to the slide's edge, a little beyond where its size would end.
+        let start = (from / edge).floor().clamp(0.0, f64::from(count - 1)) as u32;
+        let end = (to / edge).ceil().clamp(1.0, f64::from(count)) as u32;
         start..end
     };
     let columns = range(low.x, high.x, shape.columns());
@@ -160,7 +164,7 @@ mod tests {
         let plan = plan_tiles(&pyramid, &at(5000.0, 5000.0, 1.0), VIEWPORT, |_| TileState::Shown);
         assert!(plan.want.is_empty());
         assert!(plan.draw.iter().all(|tile| tile.level == 0));
-        assert_eq!(plan.draw.len(), 3 * 3, "columns 8 to 10, rows 9 to 10 and the one at 8704 / 512");
+        assert_eq!(plan.draw.len(), 3 * 2, "columns 8 to 10 and rows 9 to 10 hold x 4500–5500, y 4650–5350");
     }
 
     #[test]

@@ -1,0 +1,464 @@
+//! Every action of the window: one table, from which menu, command palette, help sheet, tooltips and
+//! shortcuts are made.
+
+use egui::{Context, Key, KeyboardShortcut, Modifiers};
+use egui_material_icons::{MaterialIcon, icons};
+
+/// Something the user can do by name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Action {
+    OpenFiles,
+    OpenFolder,
+    OpenPath,
+    NextSlide,
+    PreviousSlide,
+    SlideProperties,
+    Calibrate,
+    Quit,
+    Fit,
+    ZoomIn,
+    ZoomOut,
+    /// A magnification such as 10×.
+    Power(f64),
+    /// One slide pixel on each screen pixel.
+    Pixels,
+    Look(i8, i8),
+    FindSimilar,
+    NextMatch,
+    PreviousMatch,
+    Back,
+    ClearQuery,
+    PauseOrResume,
+    StopEmbedding,
+    ToggleSlides,
+    ToggleMatches,
+    ToggleTissue,
+    ToggleMarks,
+    ToggleTheme,
+    Palette,
+    Help,
+}
+
+/// Where an action stands in menu and help sheet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Slides,
+    View,
+    Similarity,
+    Embedding,
+    Window,
+}
+
+impl Group {
+    pub const ALL: [Self; 5] = [Self::Slides, Self::View, Self::Similarity, Self::Embedding, Self::Window];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slides => "Slides",
+            Self::View => "View",
+            Self::Similarity => "Similar tissue",
+            Self::Embedding => "Embedding",
+            Self::Window => "Window",
+        }
+    }
+}
+
+/// One line of the table.
+pub struct Entry {
+    pub action: Action,
+    pub group: Group,
+    pub icon: MaterialIcon,
+    pub name: &'static str,
+    pub tooltip: &'static str,
+    /// The first one is shown.
+    pub shortcuts: &'static [KeyboardShortcut],
+}
+
+const fn plain(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
+}
+
+const fn ctrl(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+macro_rules! entry {
+    ($action:expr, $group:ident, $icon:ident, $name:literal, $tooltip:literal, [$($shortcut:expr),*]) => {
+        Entry {
+            action: $action,
+            group: Group::$group,
+            icon: icons::$icon,
+            name: $name,
+            tooltip: $tooltip,
+            shortcuts: &[$($shortcut),*],
+        }
+    };
+}
+
+/// The table, in the order of menu and help sheet.
+pub static TABLE: &[Entry] = &[
+    entry!(
+        Action::OpenFiles,
+        Slides,
+        ICON_FILE_OPEN,
+        "Open slides…",
+        "Choose slides or images to open",
+        [ctrl(Key::O)]
+    ),
+    entry!(
+        Action::OpenFolder,
+        Slides,
+        ICON_FOLDER_OPEN,
+        "Open folder…",
+        "Open all slides of a folder, or a project",
+        [KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O)]
+    ),
+    entry!(
+        Action::OpenPath,
+        Slides,
+        ICON_KEYBOARD,
+        "Open path…",
+        "Type or paste the path of a slide, a folder or a project",
+        [ctrl(Key::P)]
+    ),
+    entry!(
+        Action::NextSlide,
+        Slides,
+        ICON_ARROW_DOWNWARD,
+        "Next slide",
+        "Show the next slide of the list",
+        [plain(Key::PageDown)]
+    ),
+    entry!(
+        Action::PreviousSlide,
+        Slides,
+        ICON_ARROW_UPWARD,
+        "Previous slide",
+        "Show the previous slide of the list",
+        [plain(Key::PageUp)]
+    ),
+    entry!(
+        Action::SlideProperties,
+        Slides,
+        ICON_INFO,
+        "Slide properties",
+        "All that the file says of itself",
+        [plain(Key::I)]
+    ),
+    entry!(
+        Action::Calibrate,
+        Slides,
+        ICON_STRAIGHTEN,
+        "Set pixel size…",
+        "State how many µm one pixel of this slide spans",
+        [plain(Key::M)]
+    ),
+    entry!(
+        Action::Quit,
+        Slides,
+        ICON_LOGOUT,
+        "Quit",
+        "Close the window; embedded tiles are kept",
+        [ctrl(Key::Q)]
+    ),
+    entry!(
+        Action::Fit,
+        View,
+        ICON_FIT_SCREEN,
+        "Whole slide",
+        "Fit the whole slide into the view",
+        [plain(Key::Num0)]
+    ),
+    entry!(
+        Action::Power(1.25),
+        View,
+        ICON_ZOOM_IN,
+        "Magnification 1.25×",
+        "8 µm on a screen pixel",
+        [plain(Key::Num1)]
+    ),
+    entry!(
+        Action::Power(2.5),
+        View,
+        ICON_ZOOM_IN,
+        "Magnification 2.5×",
+        "4 µm on a screen pixel",
+        [plain(Key::Num2)]
+    ),
+    entry!(
+        Action::Power(5.0),
+        View,
+        ICON_ZOOM_IN,
+        "Magnification 5×",
+        "2 µm on a screen pixel",
+        [plain(Key::Num3)]
+    ),
+    entry!(
+        Action::Power(10.0),
+        View,
+        ICON_ZOOM_IN,
+        "Magnification 10×",
+        "1 µm on a screen pixel",
+        [plain(Key::Num4)]
+    ),
+    entry!(
+        Action::Power(20.0),
+        View,
+        ICON_ZOOM_IN,
+        "Magnification 20×",
+        "0.5 µm on a screen pixel",
+        [plain(Key::Num5)]
+    ),
+    entry!(
+        Action::Power(40.0),
+        View,
+        ICON_ZOOM_IN,
+        "Magnification 40×",
+        "0.25 µm on a screen pixel",
+        [plain(Key::Num6)]
+    ),
+    entry!(
+        Action::Pixels,
+        View,
+        ICON_GRID_ON,
+        "Slide pixels 1:1",
+        "One slide pixel on each screen pixel",
+        [plain(Key::Num7)]
+    ),
+    entry!(
+        Action::ZoomIn,
+        View,
+        ICON_ADD,
+        "Zoom in",
+        "Twice as large",
+        [plain(Key::Plus), plain(Key::Equals)]
+    ),
+    entry!(Action::ZoomOut, View, ICON_REMOVE, "Zoom out", "Half as large", [plain(Key::Minus)]),
+    entry!(
+        Action::Look(-1, 0),
+        View,
+        ICON_ARROW_BACK,
+        "Look left",
+        "Move the view to the left",
+        [plain(Key::ArrowLeft)]
+    ),
+    entry!(
+        Action::Look(1, 0),
+        View,
+        ICON_ARROW_FORWARD,
+        "Look right",
+        "Move the view to the right",
+        [plain(Key::ArrowRight)]
+    ),
+    entry!(
+        Action::Look(0, -1),
+        View,
+        ICON_ARROW_UPWARD,
+        "Look up",
+        "Move the view up",
+        [plain(Key::ArrowUp)]
+    ),
+    entry!(
+        Action::Look(0, 1),
+        View,
+        ICON_ARROW_DOWNWARD,
+        "Look down",
+        "Move the view down",
+        [plain(Key::ArrowDown)]
+    ),
+    entry!(
+        Action::ToggleTissue,
+        View,
+        ICON_TEXTURE,
+        "Tissue mask",
+        "Shade what is not counted as tissue",
+        [plain(Key::T)]
+    ),
+    entry!(
+        Action::ToggleMarks,
+        View,
+        ICON_HIGHLIGHT,
+        "Highlights",
+        "Show or hide the highlighted matches",
+        [plain(Key::H)]
+    ),
+    entry!(
+        Action::FindSimilar,
+        Similarity,
+        ICON_CENTER_FOCUS_STRONG,
+        "Find similar tissue",
+        "Find tiles like the one under the cursor, on all slides",
+        [plain(Key::S)]
+    ),
+    entry!(
+        Action::NextMatch,
+        Similarity,
+        ICON_SKIP_NEXT,
+        "Next match",
+        "Go to the next match of the ranking",
+        [plain(Key::N)]
+    ),
+    entry!(
+        Action::PreviousMatch,
+        Similarity,
+        ICON_SKIP_PREVIOUS,
+        "Previous match",
+        "Go to the match before",
+        [KeyboardShortcut::new(Modifiers::SHIFT, Key::N)]
+    ),
+    entry!(
+        Action::Back,
+        Similarity,
+        ICON_UNDO,
+        "Back",
+        "Return to where the view was before the last jump",
+        [plain(Key::Backspace), KeyboardShortcut::new(Modifiers::ALT, Key::ArrowLeft)]
+    ),
+    entry!(
+        Action::ClearQuery,
+        Similarity,
+        ICON_CLOSE,
+        "Clear the query",
+        "Forget the query and its matches",
+        [plain(Key::Escape)]
+    ),
+    entry!(
+        Action::PauseOrResume,
+        Embedding,
+        ICON_PAUSE,
+        "Pause or resume embedding",
+        "Give all power to viewing, or go on embedding",
+        [plain(Key::P)]
+    ),
+    entry!(
+        Action::StopEmbedding,
+        Embedding,
+        ICON_STOP,
+        "Stop embedding",
+        "Stop; what is done is kept, and resuming goes on from there",
+        []
+    ),
+    entry!(
+        Action::ToggleSlides,
+        Window,
+        ICON_LEFT_PANEL_OPEN,
+        "Slide list",
+        "Show or hide the list of slides",
+        [plain(Key::F2)]
+    ),
+    entry!(
+        Action::ToggleMatches,
+        Window,
+        ICON_RIGHT_PANEL_OPEN,
+        "Match list",
+        "Show or hide the list of matches",
+        [plain(Key::F3)]
+    ),
+    entry!(
+        Action::ToggleTheme,
+        Window,
+        ICON_CONTRAST,
+        "Dark or light",
+        "Change between the dark and the light theme",
+        [plain(Key::F4)]
+    ),
+    entry!(
+        Action::Palette,
+        Window,
+        ICON_SEARCH,
+        "Search actions…",
+        "Find an action by its name",
+        [ctrl(Key::K), ctrl(Key::L)]
+    ),
+    entry!(Action::Help, Window, ICON_HELP, "Help", "All actions and their keys", [plain(Key::F1)]),
+];
+
+/// The line of an action.
+pub fn entry(action: Action) -> &'static Entry {
+    TABLE.iter().find(|entry| entry.action == action).unwrap_or(&TABLE[TABLE.len() - 1])
+}
+
+impl Entry {
+    /// The shortcut as the keyboard of this system writes it, if there is one.
+    pub fn shortcut_label(&self, ctx: &Context) -> Option<String> {
+        self.shortcuts.first().map(|shortcut| ctx.format_shortcut(shortcut))
+    }
+
+    /// Tooltip with shortcut.
+    pub fn hint(&self, ctx: &Context) -> String {
+        match self.shortcut_label(ctx) {
+            Some(shortcut) => format!("{} ({shortcut})", self.tooltip),
+            None => self.tooltip.to_owned(),
+        }
+    }
+}
+
+/// The actions whose shortcuts were pressed since the last frame. While text is being typed, only those
+/// with Ctrl or a function key count.
+pub fn pressed(ctx: &Context) -> Vec<Action> {
+    let typing = ctx.egui_wants_keyboard_input();
+    // The ones with more modifiers are looked for first, so that Ctrl+Shift+O is not taken for Ctrl+O.
+    let mut shortcuts: Vec<(&KeyboardShortcut, Action)> = TABLE
+        .iter()
+        .flat_map(|entry| entry.shortcuts.iter().map(|shortcut| (shortcut, entry.action)))
+        .filter(|(shortcut, _)| {
+            !typing || shortcut.modifiers.command || is_function_key(shortcut.logical_key)
+        })
+        .collect();
+    let modifiers = |shortcut: &KeyboardShortcut| {
+        let Modifiers { alt, ctrl, shift, command, .. } = shortcut.modifiers;
+        [alt, ctrl, shift, command].into_iter().filter(|held| *held).count()
+    };
+    shortcuts.sort_by_key(|(shortcut, _)| std::cmp::Reverse(modifiers(shortcut)));
+    ctx.input_mut(|input| {
+        shortcuts
+            .into_iter()
+            .filter(|(shortcut, _)| input.consume_shortcut(shortcut))
+            .map(|(_, action)| action)
+            .collect()
+    })
+}
+
+fn is_function_key(key: Key) -> bool {
+    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4)
+}
+
+/// Actions whose name or tooltip holds every word of `search`, the best first.
+pub fn matching(search: &str) -> Vec<&'static Entry> {
+    let words: Vec<String> = search.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let mut found: Vec<(bool, &Entry)> = TABLE
+        .iter()
+        .filter_map(|entry| {
+            let name = entry.name.to_lowercase();
+            let all = format!("{name} {}", entry.tooltip.to_lowercase());
+            let by_name = words.iter().all(|word| name.contains(word));
+            words.iter().all(|word| all.contains(word)).then_some((!by_name, entry))
+        })
+        .collect();
+    found.sort_by_key(|(worse, _)| *worse);
+    found.into_iter().map(|(_, entry)| entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_and_shortcuts_are_unique() {
+        let names: HashSet<_> = TABLE.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), TABLE.len());
+        let shortcuts: Vec<_> = TABLE.iter().flat_map(|entry| entry.shortcuts).collect();
+        let unique: HashSet<_> = shortcuts.iter().map(|shortcut| format!("{shortcut:?}")).collect();
+        assert_eq!(unique.len(), shortcuts.len());
+        assert!(TABLE.iter().all(|entry| !entry.tooltip.is_empty()));
+    }
+
+    #[test]
+    fn the_palette_finds_by_words_of_name_or_tooltip() {
+        assert_eq!(matching("whole")[0].action, Action::Fit);
+        assert_eq!(matching("magn 10")[0].action, Action::Power(10.0));
+        assert!(matching("no such thing").is_empty());
+        assert_eq!(matching("").len(), TABLE.len());
+    }
+}

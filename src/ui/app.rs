@@ -1,0 +1,440 @@
+//! The window's state and its frame: events into the session, the session onto the screen, the user's
+//! wishes into commands.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use egui::{Context, Frame, Panel, Ui};
+
+use super::actions::{self, Action};
+use super::file_dialog::{Choose, FileDialog};
+use super::panels::{self, dialogs::Dialog};
+use super::shown_slides::ShownSlides;
+use super::slide_view::{CanvasOutcome, Framing, Scene, SlideRenderer, SlideView};
+use super::theme::{self, Palette};
+use super::{WindowOptions, waker};
+use crate::geometry::{Level0Point, Level0Rect};
+use crate::project::Project;
+use crate::session::{Command, Place, Session, Severity, SlideState};
+use crate::slide::SlideId;
+use crate::workers::Workers;
+use crate::workers::tile_loader::{TileLoader, ViewKey};
+
+/// Memory for decoded tiles, beside what the graphics card holds.
+const TILE_CACHE_BYTES: usize = 512 << 20;
+/// How long a frame may spend on events before it draws.
+const EVENTS_BUDGET: Duration = Duration::from_millis(3);
+/// Tiles taken over in one frame.
+const TILES_PER_FRAME: usize = 16;
+/// Seconds for which a short notice stays.
+const NOTICE_SECONDS: f64 = 3.5;
+/// Seconds for which a note (not an error) stays.
+const NOTE_SECONDS: f64 = 12.0;
+
+/// The window.
+pub struct App {
+    session: Session,
+    workers: Workers,
+    loader: TileLoader,
+    renderer: SlideRenderer,
+    view: SlideView,
+    slides: ShownSlides,
+    file_dialog: FileDialog,
+    chrome: Chrome,
+    /// Level-0 position under the cursor in the frame before.
+    hovered: Option<Level0Point>,
+}
+
+/// Which parts of the window are open, and what the user is busy with.
+pub struct Chrome {
+    pub slides_open: bool,
+    pub matches_open: bool,
+    pub marks_shown: bool,
+    pub tissue_shown: bool,
+    pub dialog: Option<Dialog>,
+    /// A short notice and when it goes.
+    notice: Option<(String, f64)>,
+    /// When each note (not error) came on the screen; notes go by themselves.
+    notes: HashMap<u64, f64>,
+}
+
+/// What the user asked for in this frame.
+pub struct Asked {
+    pub commands: Vec<Command>,
+    pub actions: Vec<Action>,
+}
+
+impl Asked {
+    pub fn command(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    pub fn action(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+}
+
+impl App {
+    /// Set the window up and begin with the project's slides and `options.paths`.
+    ///
+    /// # Errors
+    /// When there is no graphics device, or the system refuses a thread.
+    pub fn new(
+        creation: &eframe::CreationContext<'_>,
+        project: Project,
+        options: WindowOptions,
+    ) -> anyhow::Result<Self> {
+        let context = &creation.egui_ctx;
+        theme::install(context);
+        let gpu = creation.wgpu_render_state.as_ref();
+        let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
+        let renderer = SlideRenderer::new(gpu);
+        let view = SlideView::new(ViewKey(0), &renderer);
+        // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let loader = TileLoader::start((cores - 1).max(2), TILE_CACHE_BYTES, waker(context))?;
+        let workers = Workers::start(options.device, waker(context))?;
+        let mut app = Self {
+            session: Session::new(project),
+            workers,
+            loader,
+            renderer,
+            view,
+            slides: ShownSlides::default(),
+            file_dialog: FileDialog::default(),
+            chrome: Chrome {
+                slides_open: true,
+                matches_open: true,
+                marks_shown: true,
+                tissue_shown: false,
+                dialog: None,
+                notice: None,
+                notes: HashMap::new(),
+            },
+            hovered: None,
+        };
+        app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
+        // The session's own project needs no second opening.
+        let root = app.session.project().root().to_owned();
+        let is_own = |path: &std::path::PathBuf| std::fs::canonicalize(path).is_ok_and(|path| path == root);
+        let paths: Vec<_> = options.paths.into_iter().filter(|path| !is_own(path)).collect();
+        if !paths.is_empty() {
+            app.command(Command::Open(paths));
+        }
+        Ok(app)
+    }
+
+    /// The session, for looking at.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The part of the active slide that is in view, in level-0 pixels; may reach beyond the slide.
+    pub fn field(&self) -> Option<Level0Rect> {
+        self.view.field()
+    }
+
+    /// Whether all that is in view has been loaded.
+    pub fn is_sharp(&self) -> bool {
+        self.loader.is_idle()
+    }
+
+    /// Do what the user asks for.
+    pub fn command(&mut self, command: Command) {
+        for job in self.session.handle(command) {
+            self.workers.dispatch(job);
+        }
+    }
+
+    fn notice(&mut self, context: &Context, text: impl Into<String>) {
+        let until = context.input(|input| input.time) + NOTICE_SECONDS;
+        self.chrome.notice = Some((text.into(), until));
+        context.request_repaint_after(Duration::from_secs_f64(NOTICE_SECONDS));
+    }
+
+    /// Dismiss notes that have been readable long enough.
+    fn dismiss_old_notes(&mut self, context: &Context) {
+        let now = context.input(|input| input.time);
+        let notes = self.session.messages().iter().filter(|message| message.severity == Severity::Note);
+        let ids: Vec<u64> = notes.map(|message| message.id).collect();
+        self.chrome.notes.retain(|id, _| ids.contains(id));
+        for id in ids {
+            let since = *self.chrome.notes.entry(id).or_insert(now);
+            if now - since > NOTE_SECONDS {
+                self.command(Command::DismissMessage(id));
+            } else {
+                context.request_repaint_after(Duration::from_secs_f64(NOTE_SECONDS - (now - since) + 0.1));
+            }
+        }
+    }
+
+    /// Take over what the workers have found out, as much as the time of a frame allows.
+    fn absorb_events(&mut self, context: &Context) {
+        let started = Instant::now();
+        while let Ok(event) = self.workers.events().try_recv() {
+            for job in self.session.absorb(event) {
+                self.workers.dispatch(job);
+            }
+            if started.elapsed() > EVENTS_BUDGET {
+                context.request_repaint();
+                break;
+            }
+        }
+        if let Some(Place { slide, field }) = self.session.take_destination() {
+            let is_tile = self.session.query().is_some_and(|query| {
+                let target = &query.target;
+                let matches = query.answer.iter().flat_map(|answer| &answer.matches);
+                (target.slide == slide && target.rect == field)
+                    || matches.into_iter().any(|found| found.slide == slide && found.rect == field)
+            });
+            self.view.go_to(field, if is_tile { Framing::Tile } else { Framing::Field });
+        }
+    }
+
+    fn take_over_tiles(&mut self, context: &Context) {
+        let loaded = self.loader.take_loaded(TILES_PER_FRAME);
+        let more = loaded.len() == TILES_PER_FRAME;
+        for tile in loaded {
+            // A tile that shows its whole slide stands in for all others, and goes last.
+            let lasting = self.slides.is_root(tile.key);
+            self.renderer.atlas.add(tile.key, tile.tile, lasting);
+        }
+        let now = context.input(|input| input.time);
+        if self.renderer.atlas.begin_frame(now) || more {
+            context.request_repaint();
+        }
+        let closed = self.slides.follow(&self.session, context, &self.loader, &mut self.renderer);
+        closed.into_iter().for_each(|slide| self.view.forget(slide));
+    }
+
+    /// Where the view is now, to come back to.
+    fn place(&self) -> Option<(SlideId, Level0Rect)> {
+        Some((self.session.active()?.id().clone(), self.view.field()?))
+    }
+
+    fn go_to_match(&mut self, rank: usize) {
+        let from = self.place();
+        self.command(Command::GoToMatch { rank, from });
+    }
+
+    fn show_neighbour(&mut self, step: isize) {
+        let Some(active) = self.session.active().map(|slide| slide.id().clone()) else { return };
+        let slides = self.session.slides();
+        let place = slides.iter().position(|slide| *slide.id() == active).unwrap_or(0);
+        let next = (place as isize + step).rem_euclid(slides.len() as isize) as usize;
+        let id = slides[next].id().clone();
+        self.command(Command::Show(id));
+    }
+
+    fn query_at(&mut self, point: Level0Point) {
+        let Some(active) = self.session.active() else { return };
+        if active.source.info().mpp.is_none() {
+            self.chrome.dialog = Some(Dialog::calibrate(active.id().clone()));
+            return;
+        }
+        let slide = active.id().clone();
+        self.chrome.matches_open = true;
+        self.command(Command::QueryAt { slide, point });
+    }
+
+    /// Do one action of the table.
+    fn perform(&mut self, context: &Context, action: Action) {
+        match action {
+            Action::OpenFiles | Action::OpenFolder => {
+                let choose = if action == Action::OpenFiles { Choose::Files } else { Choose::Folder };
+                if let Err(error) = self.file_dialog.open(choose, waker(context)) {
+                    self.command(Command::Report(format!("the dialog could not be opened: {error}")));
+                }
+            }
+            Action::OpenPath => self.chrome.dialog = Some(Dialog::open_path()),
+            Action::NextSlide => self.show_neighbour(1),
+            Action::PreviousSlide => self.show_neighbour(-1),
+            Action::SlideProperties => self.toggle_dialog_for_slide(Dialog::Properties),
+            Action::Calibrate => self.toggle_dialog_for_slide(Dialog::calibrate),
+            Action::Quit => context.send_viewport_cmd(egui::ViewportCommand::Close),
+            Action::Fit => self.view.fit(),
+            Action::ZoomIn => self.view.zoom_by(2.0),
+            Action::ZoomOut => self.view.zoom_by(0.5),
+            Action::Power(power) => {
+                if !self.view.zoom_to_magnification(power) && self.session.active().is_some() {
+                    self.notice(context, "This slide is not calibrated: its magnification is unknown. Press M to state its pixel size.");
+                }
+            }
+            Action::Pixels => self.view.zoom_to_pixels(),
+            Action::Look(right, down) => self.view.step(right.into(), down.into()),
+            Action::FindSimilar => match self.hovered {
+                Some(point) => self.query_at(point),
+                None => self.notice(context, "Move the pointer over the slide, then press S."),
+            },
+            Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
+            Action::Back => self.command(Command::Back),
+            Action::ClearQuery => {
+                if self.chrome.dialog.take().is_none() {
+                    self.command(Command::ClearQuery);
+                }
+            }
+            Action::PauseOrResume => {
+                let embedding = self.session.embedding();
+                let resume = embedding.paused || embedding.cancelled;
+                self.command(if resume { Command::ResumeEmbedding } else { Command::PauseEmbedding });
+            }
+            Action::StopEmbedding => self.command(Command::CancelEmbedding),
+            Action::ToggleSlides => self.chrome.slides_open ^= true,
+            Action::ToggleMatches => self.chrome.matches_open ^= true,
+            Action::ToggleTissue => self.chrome.tissue_shown ^= true,
+            Action::ToggleMarks => self.chrome.marks_shown ^= true,
+            Action::ToggleTheme => {
+                let dark = context.theme() == egui::Theme::Dark;
+                context.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
+            }
+            Action::Palette => self.chrome.dialog = Some(Dialog::palette()),
+            Action::Help => {
+                let open = matches!(self.chrome.dialog, Some(Dialog::Help));
+                self.chrome.dialog = (!open).then_some(Dialog::Help);
+            }
+        }
+    }
+
+    fn toggle_dialog_for_slide(&mut self, dialog: impl FnOnce(SlideId) -> Dialog) {
+        let id = self.session.active().map(|slide| slide.id().clone());
+        self.chrome.dialog = if self.chrome.dialog.is_some() { None } else { id.map(dialog) };
+    }
+
+    fn step_match(&mut self, forward: bool) {
+        let Some(query) = self.session.query() else { return };
+        let count = query.answer.as_ref().map_or(0, |answer| answer.matches.len());
+        let next = match (query.visited, forward) {
+            (None, _) => 0,
+            (Some(rank), true) => rank + 1,
+            (Some(rank), false) => rank.saturating_sub(1),
+        };
+        if next < count {
+            self.go_to_match(next);
+        }
+    }
+
+    fn canvas_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+        let Some(active) = self.session.active() else {
+            panels::welcome::welcome_ui(ui, palette, asked);
+            return;
+        };
+        let id = active.id().clone();
+        let info = active.source.info();
+        let (mpp, objective_power) = (info.mpp, info.objective_power);
+        let tissue =
+            if self.chrome.tissue_shown { self.slides.tissue(&self.session, ui.ctx(), &id) } else { None };
+        let Some(shown) = self.slides.get(&id) else { return };
+        let query = self.session.query();
+        let visited = query.and_then(|query| query.answer.as_ref()?.matches.get(query.visited?));
+        let scene = Scene {
+            pyramid: &shown.pyramid,
+            marks: if self.chrome.marks_shown { shown.marks.as_slice() } else { &[] },
+            tissue: tissue.as_ref().map(|(texture, span)| (texture, *span)),
+            query: query
+                .map(|query| &query.target)
+                .filter(|target| target.slide == id)
+                .map(|target| target.rect),
+            visited: visited.filter(|found| found.slide == id).map(|found| found.rect),
+            mpp,
+            objective_power,
+        };
+        let CanvasOutcome { clicked, hovered } =
+            self.view.ui(ui, &scene, &mut self.renderer, &self.loader, palette);
+        self.hovered = hovered;
+        if let Some(point) = clicked {
+            self.query_at(point);
+        }
+        if let Some(field) = self.view.settled_field() {
+            asked.command(Command::LookAt { slide: id, field });
+        }
+    }
+
+    fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+        let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(10, 6));
+        Panel::top("tools").frame(bar).show_separator_line(true).show(ui, |ui| {
+            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.view, palette, asked);
+        });
+        let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(12, 4));
+        Panel::bottom("status").frame(bar).show(ui, |ui| {
+            panels::status::status_ui(ui, &self.session, &self.view, self.hovered, palette);
+        });
+        let side = Frame::new().fill(palette.panel);
+        if self.chrome.slides_open {
+            Panel::left("slides").frame(side).default_size(280.0).size_range(220.0..=420.0).show(ui, |ui| {
+                panels::slides::slides_ui(ui, &self.session, &self.slides, palette, asked);
+            });
+        }
+        if self.chrome.matches_open {
+            Panel::right("matches").frame(side).default_size(300.0).size_range(250.0..=460.0).show(
+                ui,
+                |ui| {
+                    panels::matches::matches_ui(ui, &self.session, &mut self.slides, palette, asked);
+                },
+            );
+        }
+        let canvas = Frame::new().fill(palette.canvas);
+        egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
+            let rect = ui.max_rect();
+            self.canvas_ui(ui, palette, asked);
+            panels::messages::messages_ui(ui, rect, &self.session, palette, asked);
+            let now = ui.input(|input| input.time);
+            if let Some((notice, _)) = self.chrome.notice.as_ref().filter(|(_, until)| now < *until) {
+                panels::messages::notice_ui(ui, rect, notice, palette);
+            }
+        });
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
+        self.absorb_events(context);
+        self.take_over_tiles(context);
+        self.dismiss_old_notes(context);
+        if let Some(paths) = self.file_dialog.take_chosen() {
+            if paths.is_empty() {
+                self.notice(
+                    context,
+                    "Nothing was chosen. Paths can also be typed (Ctrl+P), or files dropped here.",
+                );
+            } else {
+                self.command(Command::Open(paths));
+            }
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        let context = ui.ctx().clone();
+        let palette = Palette::current(&context);
+        let mut asked = Asked { actions: actions::pressed(&context), commands: Vec::new() };
+        self.panels_ui(ui, &palette, &mut asked);
+        let mut dialog = self.chrome.dialog.take();
+        if let Some(open) = &mut dialog
+            && panels::dialogs::dialog_ui(&context, open, &self.session, &self.slides, &palette, &mut asked)
+        {
+            dialog = None;
+        }
+        self.chrome.dialog = dialog;
+        let dropped: Vec<_> = context
+            .input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        if !dropped.is_empty() {
+            asked.command(Command::Open(dropped));
+        }
+        if context.input(|input| !input.raw.hovered_files.is_empty()) {
+            panels::welcome::drop_hint_ui(&context, &palette);
+        }
+        for command in asked.commands {
+            match command {
+                Command::GoToMatch { rank, .. } => self.go_to_match(rank),
+                other => self.command(other),
+            }
+        }
+        for action in asked.actions {
+            self.perform(&context, action);
+        }
+    }
+}
+
+/// Name of a slide for lists.
+pub fn slide_name(session: &Session, id: &SlideId) -> String {
+    session.slide(id).map_or_else(|| id.short().to_owned(), |slide: &SlideState| slide.source.info().name())
+}

@@ -1,0 +1,56 @@
+//! The system's dialogs for choosing files, each on a thread of its own: they return when the user is done.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, bounded};
+
+/// A dialog that is open, or was.
+#[derive(Default)]
+pub struct FileDialog {
+    chosen: Option<Receiver<Vec<PathBuf>>>,
+}
+
+/// What is to be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choose {
+    Files,
+    Folder,
+}
+
+impl FileDialog {
+    /// Open a dialog unless one is open already.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn open(&mut self, choose: Choose, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<()> {
+        if self.chosen.is_some() {
+            return Ok(());
+        }
+        let (sender, receiver) = bounded(1);
+        std::thread::Builder::new().name("file-dialog".into()).spawn(move || {
+            let paths = match choose {
+                Choose::Files => {
+                    rfd::FileDialog::new().set_title("Open slides").pick_files().unwrap_or_default()
+                }
+                Choose::Folder => {
+                    let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();
+                    folder.into_iter().collect()
+                }
+            };
+            // The window may have been closed meanwhile; then nobody waits for the answer.
+            if sender.send(paths).is_ok() {
+                wake();
+            }
+        })?;
+        self.chosen = Some(receiver);
+        Ok(())
+    }
+
+    /// What was chosen, once; empty when the dialog was cancelled or the system has none.
+    pub fn take_chosen(&mut self) -> Option<Vec<PathBuf>> {
+        let paths = self.chosen.as_ref()?.try_recv().ok()?;
+        self.chosen = None;
+        Some(paths)
+    }
+}

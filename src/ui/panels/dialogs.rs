@@ -1,0 +1,403 @@
+//! Everything that opens over the window: command palette, help, properties, pixel size, path.
+
+use std::path::PathBuf;
+
+use egui::{
+    Align, Button, Context, Frame, Grid, Id, Key, Layout, Margin, Modal, RichText, ScrollArea, Stroke,
+    TextEdit, Ui, Vec2,
+};
+
+use super::{grouped, picture_ui, row_ui};
+use crate::geometry::MicronsPerPixel;
+use crate::session::{Command, Session};
+use crate::slide::SlideId;
+use crate::ui::actions::{self, Group, TABLE};
+use crate::ui::app::Asked;
+use crate::ui::shown_slides::ShownSlides;
+use crate::ui::theme::{self, Palette};
+
+/// What is open over the window.
+pub enum Dialog {
+    /// Find an action by name: what was typed, and the line that is chosen.
+    Palette {
+        search: String,
+        chosen: usize,
+    },
+    Help,
+    Properties(SlideId),
+    /// State a slide's pixel size: what was typed.
+    Calibrate {
+        slide: SlideId,
+        typed: String,
+    },
+    /// Type a path: what was typed.
+    OpenPath {
+        typed: String,
+    },
+}
+
+impl Dialog {
+    /// Each kind is a window of its own, with its own size.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Palette { .. } => "palette dialog",
+            Self::Help => "help dialog",
+            Self::Properties(_) => "properties dialog",
+            Self::Calibrate { .. } => "pixel size dialog",
+            Self::OpenPath { .. } => "path dialog",
+        }
+    }
+
+    pub fn palette() -> Self {
+        Self::Palette { search: String::new(), chosen: 0 }
+    }
+
+    pub fn calibrate(slide: SlideId) -> Self {
+        Self::Calibrate { slide, typed: String::new() }
+    }
+
+    pub fn open_path() -> Self {
+        Self::OpenPath { typed: String::new() }
+    }
+}
+
+/// Draw the open dialog; whether it is to be closed.
+pub fn dialog_ui(
+    context: &Context,
+    dialog: &mut Dialog,
+    session: &Session,
+    shown: &ShownSlides,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
+    let is_palette = matches!(dialog, Dialog::Palette { .. });
+    let mut modal = Modal::new(Id::unique(dialog.name())).frame(
+        Frame::new()
+            .fill(palette.panel)
+            .stroke(Stroke::new(1.0, palette.line))
+            .corner_radius(12)
+            .inner_margin(Margin::same(if is_palette { 10 } else { 20 }))
+            .shadow(palette.shadow),
+    );
+    if is_palette {
+        let high =
+            egui::Area::new(Id::unique("palette")).anchor(egui::Align2::CENTER_TOP, Vec2::new(0.0, 90.0));
+        modal = modal
+            .area(high.order(egui::Order::Foreground).kind(egui::UiKind::Modal).sense(egui::Sense::hover()));
+    }
+    let shown = modal.show(context, |ui| match dialog {
+        Dialog::Palette { search, chosen } => palette_ui(ui, search, chosen, palette, asked),
+        Dialog::Help => help_ui(ui, palette),
+        Dialog::Properties(slide) => properties_ui(ui, slide, session, shown, palette),
+        Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
+        Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
+    });
+    shown.inner || shown.should_close()
+}
+
+fn title_ui(ui: &mut Ui, text: &str, palette: &Palette) {
+    ui.label(RichText::new(text).family(theme::bold()).size(18.0).color(palette.strong));
+    ui.add_space(6.0);
+}
+
+fn palette_ui(
+    ui: &mut Ui,
+    search: &mut String,
+    chosen: &mut usize,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
+    ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    let (up, down, enter) = ui.input(|input| {
+        (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown), input.key_pressed(Key::Enter))
+    });
+    let edit = TextEdit::singleline(search)
+        .hint_text("Search actions")
+        .desired_width(f32::INFINITY)
+        .margin(Margin::symmetric(12, 9))
+        .font(egui::FontId::proportional(16.0));
+    let response = ui.add(edit);
+    response.request_focus();
+    if response.changed() {
+        *chosen = 0;
+    }
+    let found = actions::matching(search);
+    *chosen = match (up, down) {
+        (true, _) => chosen.saturating_sub(1),
+        (_, true) => (*chosen + 1).min(found.len().saturating_sub(1)),
+        _ => *chosen,
+    };
+    let mut done = false;
+    if enter && let Some(entry) = found.get(*chosen) {
+        asked.action(entry.action);
+        done = true;
+    }
+    ui.add_space(4.0);
+    ScrollArea::vertical().max_height(380.0).auto_shrink([false, true]).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        if found.is_empty() {
+            ui.add_space(10.0);
+            ui.label(RichText::new("No action has such a name").color(palette.weak));
+            ui.add_space(10.0);
+        }
+        for (place, entry) in found.iter().enumerate() {
+            let is_chosen = place == *chosen;
+            let plain = Palette { raised: palette.panel, ..palette.clone() };
+            let (rect, response) = row_ui(ui, 34.0, is_chosen, entry.name, &plain);
+            let mut line = ui.new_child(
+                egui::UiBuilder::new()
+                    .max_rect(rect.shrink2(Vec2::new(10.0, 0.0)))
+                    .layout(Layout::left_to_right(Align::Center)),
+            );
+            line.label(entry.icon.rich_text().size(17.0).color(palette.weak));
+            line.label(RichText::new(entry.name).color(palette.strong));
+            line.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
+                    ui.label(RichText::new(shortcut).small().color(palette.weak));
+                }
+            });
+            if is_chosen && (up || down) {
+                response.scroll_to_me(None);
+            }
+            if response.on_hover_text(entry.tooltip).clicked() {
+                asked.action(entry.action);
+                done = true;
+            }
+        }
+    });
+    done
+}
+
+fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
+    ui.set_width(760.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    title_ui(ui, "Help", palette);
+    let gestures = [
+        ("Drag", "move the slide; let go in motion and it glides"),
+        ("Wheel, pinch", "zoom about the pointer"),
+        ("Click", "find tissue like the tile under the pointer"),
+        ("Double-click", "zoom in"),
+        ("Overview", "click or drag in the lower right corner to jump"),
+    ];
+    let room = ui.ctx().content_rect().height() - 180.0;
+    ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        ui.spacing_mut().item_spacing.y = 5.0;
+        ui.columns(2, |columns| {
+            section_ui(
+                &mut columns[0],
+                "On the slide",
+                palette,
+                gestures.map(|(key, text)| (key.to_owned(), text)),
+            );
+            for group in Group::ALL {
+                let column = usize::from(!matches!(group, Group::View));
+                let ui = &mut columns[column];
+                let entries = TABLE.iter().filter(|entry| entry.group == group);
+                let lines: Vec<_> = entries
+                    .map(|entry| (entry.shortcut_label(ui.ctx()).unwrap_or_default(), entry.name))
+                    .collect();
+                section_ui(ui, group.name(), palette, lines);
+            }
+        });
+    });
+    ui.add_space(8.0);
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+}
+
+fn section_ui(
+    ui: &mut Ui,
+    title: &str,
+    palette: &Palette,
+    lines: impl IntoIterator<Item = (String, &'static str)>,
+) {
+    ui.label(RichText::new(title).family(theme::bold()).color(palette.accent));
+    for (key, text) in lines {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 10.0;
+            ui.allocate_ui_with_layout(Vec2::new(104.0, 18.0), Layout::left_to_right(Align::Center), |ui| {
+                ui.set_min_width(104.0);
+                ui.label(RichText::new(key).small().color(palette.weak));
+            });
+            ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
+        });
+    }
+    ui.add_space(10.0);
+}
+
+fn properties_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    session: &Session,
+    shown: &ShownSlides,
+    palette: &Palette,
+) -> bool {
+    let Some(state) = session.slide(slide) else { return true };
+    let info = state.source.info();
+    ui.set_width(640.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    ui.horizontal_top(|ui| {
+        let (rect, _) = ui.allocate_exact_size(Vec2::splat(96.0), egui::Sense::hover());
+        picture_ui(ui, rect, shown.get(slide).and_then(|shown| shown.thumbnail.as_ref()), palette);
+        ui.add_space(8.0);
+        ui.vertical(|ui| {
+            title_ui(ui, &info.name(), palette);
+            ui.add(
+                egui::Label::new(RichText::new(info.path.display().to_string()).small().color(palette.weak))
+                    .wrap()
+                    .selectable(true),
+            );
+        });
+    });
+    ui.add_space(10.0);
+    let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x, mpp.y));
+    let levels: Vec<String> =
+        info.levels.iter().map(|level| format!("{} × {}", level.width, level.height)).collect();
+    let facts = [
+        ("Size", format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into()))),
+        (
+            "Pixel size",
+            format!(
+                "{mpp} ({})",
+                match info.mpp_source {
+                    crate::slide::MppSource::Slide => "from the slide",
+                    crate::slide::MppSource::User => "given by you",
+                    crate::slide::MppSource::Unknown => "not stated",
+                }
+            ),
+        ),
+        ("Objective", info.objective_power.map_or("unknown".to_owned(), |power| format!("{power}×"))),
+        ("Format", info.vendor.clone()),
+        ("Levels", levels.join(",  ")),
+        (
+            "Pictures beside",
+            if info.associated.is_empty() { "none".to_owned() } else { info.associated.join(", ") },
+        ),
+        ("Identity", info.id.to_string()),
+    ];
+    let own: Vec<(&str, String)> =
+        info.properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    ScrollArea::vertical()
+        .max_height(ui.ctx().content_rect().height() - 320.0)
+        .auto_shrink([false, true])
+        .show(ui, |ui| {
+            facts_ui(ui, "facts", &facts, palette);
+            if !own.is_empty() {
+                ui.add_space(12.0);
+                ui.label(
+                    RichText::new("In the file's own words").family(theme::bold()).color(palette.accent),
+                );
+                facts_ui(ui, "properties", &own, palette);
+            }
+        });
+    ui.add_space(8.0);
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+}
+
+fn facts_ui(ui: &mut Ui, id: &str, facts: &[(&str, String)], palette: &Palette) {
+    let width = ui.available_width();
+    ui.spacing_mut().interact_size.y = 0.0;
+    Grid::new(id).num_columns(2).spacing(Vec2::new(16.0, 5.0)).show(ui, |ui| {
+        for (name, value) in facts {
+            ui.scope(|ui| {
+                ui.set_width(width * 0.32);
+                ui.add(egui::Label::new(RichText::new(*name).color(palette.weak)).wrap());
+            });
+            ui.scope(|ui| {
+                ui.set_width(width * 0.62);
+                ui.add(egui::Label::new(RichText::new(value).color(palette.text)).wrap().selectable(true));
+            });
+            ui.end_row();
+        }
+    });
+}
+
+fn calibrate_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    typed: &mut String,
+    session: &Session,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
+    let name = session.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
+    ui.set_width(420.0);
+    title_ui(ui, "Pixel size", palette);
+    ui.label(
+        RichText::new(format!("How many µm does one pixel of {name} span at full resolution?"))
+            .color(palette.text),
+    );
+    ui.add_space(8.0);
+    ui.horizontal(|ui| {
+        let response = ui.add(
+            TextEdit::singleline(typed)
+                .hint_text("0.25")
+                .desired_width(110.0)
+                .margin(Margin::symmetric(8, 6)),
+        );
+        if !response.has_focus() && typed.is_empty() {
+            response.request_focus();
+        }
+        ui.label(RichText::new("µm per pixel").color(palette.weak));
+    });
+    ui.add_space(4.0);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Usual for").small().color(palette.weak));
+        for (power, um) in [("40×", "0.25"), ("20×", "0.5"), ("10×", "1.0")] {
+            if ui.add(Button::new(format!("{power}: {um}")).small()).clicked() {
+                *typed = um.to_owned();
+            }
+        }
+    });
+    ui.add_space(6.0);
+    ui.label(
+        RichText::new(
+            "It is kept with the project and used for magnification, scale bar, embedding and search.",
+        )
+        .small()
+        .color(palette.weak),
+    );
+    let value = typed.trim().replace(',', ".").parse::<f64>().ok().map(MicronsPerPixel::square);
+    let valid = value.filter(MicronsPerPixel::is_plausible);
+    if !typed.trim().is_empty() && valid.is_none() {
+        ui.label(RichText::new("Give a number of µm between 0.001 and 1000").color(palette.error));
+    }
+    confirm_ui(ui, "Set pixel size", valid.is_some(), palette, || {
+        if let Some(mpp) = valid {
+            asked.command(Command::SetMpp { slide: slide.clone(), mpp });
+        }
+    })
+}
+
+fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut Asked) -> bool {
+    ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    title_ui(ui, "Open path", palette);
+    ui.label(RichText::new("A slide, an image, a folder of them, or a project's folder").color(palette.weak));
+    ui.add_space(6.0);
+    let edit = TextEdit::singleline(typed)
+        .hint_text("/home/you/slides")
+        .desired_width(f32::INFINITY)
+        .margin(Margin::symmetric(10, 8));
+    ui.add(edit).request_focus();
+    let path = typed.trim().to_owned();
+    confirm_ui(ui, "Open", !path.is_empty(), palette, || {
+        asked.command(Command::Open(vec![PathBuf::from(path.trim_matches('"'))]));
+    })
+}
+
+/// Cancel and the confirming button, which Enter presses too; whether the dialog is done.
+fn confirm_ui(ui: &mut Ui, label: &str, enabled: bool, palette: &Palette, confirm: impl FnOnce()) -> bool {
+    ui.add_space(12.0);
+    let enter = enabled && ui.input(|input| input.key_pressed(Key::Enter));
+    let (confirmed, cancelled) = ui
+        .with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let text = RichText::new(label).color(if enabled { palette.on_accent } else { palette.weak });
+            let fill = if enabled { palette.accent } else { palette.raised };
+            let confirmed = ui.add_enabled(enabled, Button::new(text).fill(fill)).clicked();
+            (confirmed, ui.button("Cancel").clicked())
+        })
+        .inner;
+    if confirmed || enter {
+        confirm();
+        return true;
+    }
+    cancelled
+}

@@ -1,0 +1,110 @@
+//! What the user is told: errors stay until they are dismissed, notices go by themselves.
+
+use egui::{
+    Align, Align2, Button, Frame, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, Ui, UiBuilder,
+    Vec2,
+};
+use egui_material_icons::icons;
+
+use super::icon_button;
+use crate::session::{Command, Message, Session, Severity};
+use crate::ui::actions::Action;
+use crate::ui::app::Asked;
+use crate::ui::theme::Palette;
+
+/// Width of the column of messages, in points.
+const WIDTH: f32 = 460.0;
+
+/// Messages in a column at the top of the canvas, newest first.
+pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, asked: &mut Asked) {
+    let needs_mpp = session.active().is_some_and(|slide| slide.source.info().mpp.is_none());
+    if session.messages().is_empty() && !needs_mpp {
+        return;
+    }
+    let width = WIDTH.min(canvas.width() - 32.0);
+    let top = Rect::from_min_size(
+        egui::Pos2::new(canvas.center().x - width / 2.0, canvas.top() + 12.0),
+        Vec2::new(width, canvas.height() * 0.5),
+    );
+    ui.scope_builder(UiBuilder::new().max_rect(top).layout(Layout::top_down(Align::Min)), |ui| {
+        ui.spacing_mut().item_spacing.y = 8.0;
+        if needs_mpp {
+            calibration_ui(ui, palette, asked);
+        }
+        ScrollArea::vertical().max_height(canvas.height() * 0.4).show(ui, |ui| {
+            for message in session.messages().iter().rev() {
+                message_ui(ui, message, palette, asked);
+            }
+        });
+    });
+}
+
+fn card(palette: &Palette, color: egui::Color32) -> Frame {
+    Frame::new()
+        .fill(palette.raised)
+        .stroke(Stroke::new(1.0, color))
+        .corner_radius(8)
+        .inner_margin(Margin::symmetric(12, 8))
+        .shadow(palette.shadow)
+}
+
+fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Asked) {
+    let (icon, color) = match message.severity {
+        Severity::Error => (icons::ICON_ERROR, palette.error),
+        Severity::Note => (icons::ICON_INFO, palette.accent),
+    };
+    card(palette, color.gamma_multiply(0.6)).show(ui, |ui| {
+        ui.horizontal_top(|ui| {
+            ui.label(icon.rich_text().size(18.0).color(color));
+            let room = ui.available_width() - 36.0;
+            ui.vertical(|ui| {
+                ui.set_width(room);
+                ui.add(
+                    egui::Label::new(RichText::new(&message.text).color(palette.text))
+                        .wrap()
+                        .selectable(true),
+                );
+                if let Some(path) = &message.retry
+                    && ui.add(Button::new("Try again").small()).clicked()
+                {
+                    asked.command(Command::Retry(path.clone()));
+                }
+            });
+            if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked()
+            {
+                asked.command(Command::DismissMessage(message.id));
+            }
+        });
+    });
+}
+
+fn calibration_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+    card(palette, palette.query.gamma_multiply(0.6)).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(icons::ICON_STRAIGHTEN.rich_text().size(18.0).color(palette.query));
+            let room = ui.available_width() - 130.0;
+            ui.vertical(|ui| {
+                ui.set_width(room);
+                ui.label(
+                    RichText::new("This slide does not say how large its pixels are. Until you do, it cannot be measured, embedded or searched.")
+                        .color(palette.text),
+                );
+            });
+            if ui.add(Button::new("Set pixel size…")).clicked() {
+                asked.action(Action::Calibrate);
+            }
+        });
+    });
+}
+
+/// A short notice at the bottom of the canvas.
+pub fn notice_ui(ui: &Ui, canvas: Rect, text: &str, palette: &Palette) {
+    let font = egui::FontId::proportional(14.0);
+    let galley = ui.painter().layout(text.to_owned(), font, palette.on_chip, canvas.width() * 0.6);
+    let size = galley.size() + Vec2::new(28.0, 16.0);
+    let place = Align2::CENTER_BOTTOM.align_size_within_rect(size, canvas.shrink(24.0));
+    ui.painter().rect_filled(place, 8.0, palette.chip);
+    ui.painter().galley(place.min + Vec2::new(14.0, 8.0), galley, palette.on_chip);
+    ui.interact(place, egui::Id::unique("notice"), Sense::hover())
+        .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, text));
+}

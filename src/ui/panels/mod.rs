@@ -1,0 +1,152 @@
+//! The parts of the window around the canvas.
+
+pub mod dialogs;
+pub mod matches;
+pub mod messages;
+pub mod slides;
+pub mod status;
+pub mod tools;
+pub mod welcome;
+
+use egui::{
+    Align2, Button, Color32, CornerRadius, Frame, Margin, Rect, Response, RichText, Sense, Stroke,
+    TextureHandle, Ui, Vec2,
+};
+use egui_material_icons::MaterialIcon;
+
+use super::actions::{self, Action};
+use super::app::Asked;
+use super::theme::{self, PANEL_MARGIN, Palette, RADIUS};
+
+/// A heading in its own band at the top of a panel, with what `add` puts to its right.
+fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut Ui)) {
+    Frame::new().inner_margin(Margin { left: PANEL_MARGIN, right: 8, top: 8, bottom: 6 }).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.set_min_height(28.0);
+            ui.label(RichText::new(title).family(theme::bold()).size(15.0).color(palette.strong));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), add);
+        });
+    });
+}
+
+/// A button of the table, as an icon alone; its name and shortcut stand in the tooltip. `on` is the state
+/// of an action that switches something.
+fn action_icon_ui(
+    ui: &mut Ui,
+    action: Action,
+    icon: MaterialIcon,
+    on: Option<bool>,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let entry = actions::entry(action);
+    let color = match on {
+        None => palette.text,
+        Some(true) => palette.accent,
+        Some(false) => palette.weak,
+    };
+    let hint = format!("{}\n{}", entry.name, entry.hint(ui.ctx()));
+    if icon_button(ui, icon, entry.name, color).on_hover_text(hint).clicked() {
+        asked.action(action);
+    }
+}
+
+/// A quiet square button with an icon.
+fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> Response {
+    let text = icon.rich_text().size(19.0).color(color);
+    let button = Button::new(text).frame_when_inactive(false).min_size(Vec2::splat(30.0));
+    ui.scope(|ui| {
+        ui.spacing_mut().button_padding = Vec2::new(5.0, 4.0);
+        let response = ui.add(button);
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+        response
+    })
+    .inner
+}
+
+/// A thin bar of progress, 0 to 1.
+fn progress_ui(ui: &mut Ui, done: f32, color: Color32, palette: &Palette) {
+    let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 4.0), Sense::hover());
+    ui.painter().rect_filled(rect, 2.0, palette.pressed);
+    let filled = Rect::from_min_size(rect.min, Vec2::new(rect.width() * done.clamp(0.0, 1.0), rect.height()));
+    ui.painter().rect_filled(filled, 2.0, color);
+}
+
+/// A picture in the middle of `rect`, uncropped, on the colour of glass; a blank while there is none.
+fn picture_ui(ui: &Ui, rect: Rect, picture: Option<&TextureHandle>, palette: &Palette) {
+    let Some(picture) = picture else {
+        ui.painter().rect_filled(rect, RADIUS - 2, palette.pressed);
+        return;
+    };
+    ui.painter().rect_filled(rect, RADIUS - 2, palette.glass);
+    let size = picture.size_vec2();
+    let scale = (rect.width() / size.x).min(rect.height() / size.y);
+    let place = Align2::CENTER_CENTER.align_size_within_rect(size * scale, rect);
+    egui::Image::new(picture).corner_radius(CornerRadius::same(RADIUS - 2)).paint_at(ui, place);
+}
+
+/// A clickable row of `height` points, tinted when selected or under the pointer.
+fn row_ui(ui: &mut Ui, height: f32, selected: bool, name: &str, palette: &Palette) -> (Rect, Response) {
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), height), Sense::click());
+    response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, selected, name));
+    let fill = match (selected, response.hovered()) {
+        (true, _) => palette.selected,
+        (false, true) => palette.hovered,
+        (false, false) => palette.raised,
+    };
+    ui.painter().rect_filled(rect, RADIUS, fill);
+    if response.has_focus() {
+        ui.painter().rect_stroke(rect, RADIUS, Stroke::new(1.5, palette.accent), egui::StrokeKind::Inside);
+    }
+    (rect, response)
+}
+
+/// Contents in a part of a row that has its place already, from the top down.
+fn text_over_ui(ui: &mut Ui, place: Rect, add: impl FnOnce(&mut Ui)) {
+    let layout = egui::Layout::top_down(egui::Align::Min);
+    let mut inside = ui.new_child(egui::UiBuilder::new().max_rect(place).layout(layout));
+    // Lines stand as close as their text allows, not as far apart as buttons would have to.
+    inside.spacing_mut().interact_size.y = 0.0;
+    add(&mut inside);
+}
+
+/// One line of text that ends in an ellipsis where it has no room.
+fn line_ui(ui: &mut Ui, text: RichText) {
+    ui.add(egui::Label::new(text).truncate());
+}
+
+/// A whole number with thin spaces between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push('\u{202F}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration for people who wait: "40 s", "3 min", "2 h 5 min".
+fn waiting_time(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 60.0 => format!("{} s", seconds.ceil().max(1.0)),
+        seconds if seconds < 3600.0 => format!("{} min", (seconds / 60.0).round()),
+        seconds => format!("{} h {} min", (seconds / 3600.0).floor(), ((seconds % 3600.0) / 60.0).floor()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_are_written_for_people() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(1_234_567), "1\u{202F}234\u{202F}567");
+        assert_eq!(waiting_time(0.2), "1 s");
+        assert_eq!(waiting_time(200.0), "3 min");
+        assert_eq!(waiting_time(7500.0), "2 h 5 min");
+    }
+}

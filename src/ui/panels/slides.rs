@@ -1,0 +1,217 @@
+//! The list of slides, with what is known of each and how far its embedding has come.
+
+use egui::{Align, Frame, Layout, Margin, Rect, RichText, ScrollArea, Stroke, Ui, Vec2};
+use egui_material_icons::icons;
+
+use super::{
+    action_icon_ui, grouped, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
+};
+use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
+use crate::ui::actions::Action;
+use crate::ui::app::Asked;
+use crate::ui::shown_slides::ShownSlides;
+use crate::ui::theme::{self, PANEL_MARGIN, Palette};
+
+/// Height of one slide of the list, in points.
+const ROW_HEIGHT: f32 = 84.0;
+
+pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &Palette, asked: &mut Asked) {
+    header_ui(ui, palette, "Slides", |ui| {
+        action_icon_ui(ui, Action::OpenFiles, icons::ICON_ADD, None, palette, asked);
+        if !session.slides().is_empty() {
+            ui.label(RichText::new(session.slides().len().to_string()).color(palette.weak));
+        }
+    });
+    if session.total_progress().total > 0 || session.is_embedding_left() {
+        egui::Panel::bottom("embedding")
+            .frame(Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(PANEL_MARGIN, 10)))
+            .show(ui, |ui| embedding_ui(ui, session, palette, asked));
+    }
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        Frame::new().inner_margin(Margin::symmetric(8, 2)).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 6.0;
+            let active = session.active().map(SlideState::id);
+            for state in session.slides() {
+                let is_active = active == Some(state.id());
+                slide_ui(ui, session, state, is_active, shown, palette, asked);
+            }
+        });
+    });
+}
+
+fn slide_ui(
+    ui: &mut Ui,
+    session: &Session,
+    state: &SlideState,
+    is_active: bool,
+    shown: &ShownSlides,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let info = state.source.info();
+    let name = info.name();
+    let (rect, response) = row_ui(ui, ROW_HEIGHT, is_active, &name, palette);
+    if !ui.is_rect_visible(rect) {
+        return;
+    }
+    if is_active {
+        let bar = Rect::from_min_size(rect.min + Vec2::new(0.0, 8.0), Vec2::new(3.0, rect.height() - 16.0));
+        ui.painter().rect_filled(bar, 1.5, palette.accent);
+    }
+    let inner = rect.shrink2(Vec2::new(10.0, 10.0));
+    let picture = Rect::from_min_size(inner.min, Vec2::splat(inner.height()));
+    picture_ui(ui, picture, shown.get(state.id()).and_then(|shown| shown.thumbnail.as_ref()), palette);
+    let text = Rect::from_min_max(inner.min + Vec2::new(inner.height() + 10.0, -1.0), inner.max);
+    text_over_ui(ui, text, |ui| {
+        ui.spacing_mut().item_spacing.y = 3.0;
+        line_ui(ui, RichText::new(&name).family(theme::bold()).color(palette.strong));
+        line_ui(ui, RichText::new(size_label(state)).small().color(palette.weak));
+        status_ui(ui, session, state, palette);
+    });
+    if response.clicked() {
+        asked.command(Command::Show(state.id().clone()));
+    }
+    let response =
+        response.on_hover_text(format!("{}\n{}", info.path.display(), status_text(session, state)));
+    response.context_menu(|ui| {
+        ui.set_min_width(200.0);
+        let items = [
+            ("Slide properties", Some(Action::SlideProperties)),
+            ("Set pixel size…", Some(Action::Calibrate)),
+            ("Remove from the list", None),
+        ];
+        for (label, action) in items {
+            if ui.add(egui::Button::new(label).frame_when_inactive(false)).clicked() {
+                match action {
+                    Some(action) => {
+                        asked.command(Command::Show(state.id().clone()));
+                        asked.action(action);
+                    }
+                    None => asked.command(Command::Remove(state.id().clone())),
+                }
+                ui.close();
+            }
+        }
+    });
+}
+
+/// Physical size where the slide is calibrated, else its pixels.
+fn size_label(state: &SlideState) -> String {
+    let info = state.source.info();
+    match info.mpp {
+        Some(mpp) => {
+            let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
+            format!(
+                "{:.1} × {:.1} mm · {:.3} µm/px",
+                mm(info.width(), mpp.x),
+                mm(info.height(), mpp.y),
+                mpp.mean()
+            )
+        }
+        None => format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into())),
+    }
+}
+
+fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palette) {
+    let color = match &state.status {
+        SlideStatus::Embedded(_) => palette.good,
+        SlideStatus::Failed(_) => palette.error,
+        SlideStatus::NeedsMpp => palette.query,
+        SlideStatus::Embedding(_) => palette.accent,
+        _ => palette.weak,
+    };
+    line_ui(ui, RichText::new(status_text(session, state)).small().color(color));
+    if let SlideStatus::Embedding(progress) | SlideStatus::Waiting(progress) = &state.status
+        && progress.total > 0
+    {
+        ui.add_space(2.0);
+        progress_ui(ui, share(*progress), palette.accent, palette);
+    }
+}
+
+fn status_text(session: &Session, state: &SlideState) -> String {
+    match &state.status {
+        SlideStatus::Checking if matches!(session.encoder(), EncoderState::Failed(_)) => {
+            "view only".to_owned()
+        }
+        SlideStatus::Checking => "looking for descriptors".to_owned(),
+        SlideStatus::NeedsMpp => "pixel size unknown".to_owned(),
+        SlideStatus::Waiting(progress) if progress.total == 0 => "waiting to be embedded".to_owned(),
+        SlideStatus::Waiting(progress) | SlideStatus::Embedding(progress) => {
+            format!("{} of {} tiles", grouped(progress.done.into()), grouped(progress.total.into()))
+        }
+        SlideStatus::Embedded(progress) if progress.total == 0 => "no tissue found".to_owned(),
+        SlideStatus::Embedded(progress) => {
+            format!("{} tiles embedded", grouped((progress.done - progress.failed).into()))
+        }
+        SlideStatus::Failed(reason) => reason.clone(),
+    }
+}
+
+fn share(progress: SlideProgress) -> f32 {
+    progress.done as f32 / progress.total.max(1) as f32
+}
+
+/// Overall progress, speed and time left, with pause and stop.
+fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+    let embedding = session.embedding();
+    let progress = session.total_progress();
+    let (top, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 0.0), egui::Sense::hover());
+    ui.painter().hline(
+        top.x_range().expand(f32::from(PANEL_MARGIN)),
+        top.top() - 10.0,
+        Stroke::new(1.0, palette.line),
+    );
+    if !session.is_embedding_left() {
+        let text = format!("{} tiles can be searched", grouped(session.searchable_tiles() as u64));
+        ui.label(RichText::new(text).small().color(palette.weak));
+        return;
+    }
+    let halted = embedding.paused || embedding.cancelled;
+    ui.horizontal(|ui| {
+        let state = match (embedding.cancelled, embedding.paused) {
+            (true, _) => "Embedding stopped",
+            (false, true) => "Embedding paused",
+            _ => "Embedding",
+        };
+        ui.vertical(|ui| {
+            ui.spacing_mut().item_spacing.y = 1.0;
+            let known = progress.total > 0 && !uncounted(session);
+            let percent = if known { format!("  {:.0} %", share(progress) * 100.0) } else { String::new() };
+            ui.label(RichText::new(format!("{state}{percent}")).family(theme::bold()).color(palette.strong));
+            ui.label(RichText::new(speed_label(session)).small().color(palette.weak));
+        });
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            if !embedding.cancelled {
+                action_icon_ui(ui, Action::StopEmbedding, icons::ICON_STOP, None, palette, asked);
+            }
+            let icon = if halted { icons::ICON_PLAY_ARROW } else { icons::ICON_PAUSE };
+            action_icon_ui(ui, Action::PauseOrResume, icon, None, palette, asked);
+        });
+    });
+    ui.add_space(2.0);
+    progress_ui(ui, share(progress), if halted { palette.weak } else { palette.accent }, palette);
+}
+
+/// Whether the tissue of some slide has not been counted yet, so that the whole is unknown.
+fn uncounted(session: &Session) -> bool {
+    session.slides().iter().any(|slide| match slide.status {
+        SlideStatus::Waiting(progress) => progress.total == 0,
+        SlideStatus::Checking => true,
+        _ => false,
+    })
+}
+
+fn speed_label(session: &Session) -> String {
+    let (embedding, progress) = (session.embedding(), session.total_progress());
+    if embedding.paused || embedding.cancelled {
+        return format!("{} tiles can be searched", grouped(session.searchable_tiles() as u64));
+    }
+    if embedding.tiles_per_second <= 0.0 {
+        return "starting".to_owned();
+    }
+    let left = f64::from(progress.total - progress.done) / embedding.tiles_per_second;
+    let which = if uncounted(session) { " for this slide" } else { "" };
+    format!("{:.1} tiles/s · {} left{which}", embedding.tiles_per_second, waiting_time(left))
+}

@@ -1,0 +1,63 @@
+//! The line at the bottom: where the pointer is, how large things are, what runs where.
+
+use egui::{Align, Layout, RichText, Ui};
+
+use crate::geometry::Level0Point;
+use crate::session::{EncoderState, Session};
+use crate::slide::MppSource;
+use crate::ui::slide_view::{SlideView, length_label};
+use crate::ui::theme::Palette;
+
+pub fn status_ui(
+    ui: &mut Ui,
+    session: &Session,
+    view: &SlideView,
+    hovered: Option<Level0Point>,
+    palette: &Palette,
+) {
+    ui.horizontal(|ui| {
+        ui.set_min_height(20.0);
+        ui.spacing_mut().item_spacing.x = 18.0;
+        let part = |ui: &mut Ui, text: String, hint: &str| {
+            ui.label(RichText::new(text).small().color(palette.weak)).on_hover_text(hint);
+        };
+        if let Some(slide) = session.active() {
+            let info = slide.source.info();
+            let magnification = view.magnification();
+            part(
+                ui,
+                format!("{} · {}", magnification.label(), magnification.percent()),
+                "Magnification, and screen pixels per slide pixel",
+            );
+            let resolution = match (info.mpp, info.mpp_source) {
+                (Some(mpp), MppSource::User) => format!("{:.4} µm/px (given by you)", mpp.mean()),
+                (Some(mpp), _) => format!("{:.4} µm/px (from the slide)", mpp.mean()),
+                (None, _) => "pixel size unknown".to_owned(),
+            };
+            part(ui, resolution, "Size of a slide pixel, and who says so");
+            if let Some(at) = hovered {
+                let place = match info.mpp {
+                    Some(mpp) => {
+                        format!("x {}  y {}", length_label(at.x * mpp.x), length_label(at.y * mpp.y))
+                    }
+                    None => format!("x {:.0} px  y {:.0} px", at.x, at.y),
+                };
+                part(ui, place, "Position of the pointer from the slide's top-left corner");
+            }
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 18.0;
+            part(ui, "For research, not for diagnosis".to_owned(), "histokin is no medical device");
+            let encoder = match session.encoder() {
+                EncoderState::Unknown => None,
+                EncoderState::Known(spec) => Some(spec.name.clone()),
+                EncoderState::Failed(_) => Some("no encoder".to_owned()),
+            };
+            let device = session.embedding().device.clone();
+            let runs = [encoder, device].into_iter().flatten().collect::<Vec<_>>().join(" on ");
+            if !runs.is_empty() {
+                part(ui, runs, "The encoder that describes tiles, and the device it runs on");
+            }
+        });
+    });
+}

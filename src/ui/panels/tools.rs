@@ -1,0 +1,152 @@
+//! The bar at the top: menu, moving about, what is shown.
+
+use egui::{Align, Button, Layout, RichText, Ui};
+use egui_material_icons::icons;
+
+use super::{action_icon_ui, icon_button};
+use crate::session::Session;
+use crate::ui::actions::{self, Action, Group, TABLE};
+use crate::ui::app::{Asked, Chrome};
+use crate::ui::slide_view::SlideView;
+use crate::ui::theme::{self, Palette};
+
+/// Magnifications with a button of their own.
+const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
+
+pub fn tools_ui(
+    ui: &mut Ui,
+    session: &Session,
+    chrome: &Chrome,
+    view: &SlideView,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        menu_ui(ui, palette, asked);
+        ui.label(RichText::new("histokin").family(theme::bold()).size(16.0).color(palette.strong));
+        ui.add_space(10.0);
+        action_icon_ui(ui, Action::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, asked);
+        ui.add_enabled_ui(session.can_go_back(), |ui| {
+            action_icon_ui(ui, Action::Back, icons::ICON_UNDO, None, palette, asked);
+        });
+        if session.active().is_some() {
+            gap_ui(ui);
+            magnification_ui(ui, view, palette, asked);
+            gap_ui(ui);
+            action_icon_ui(
+                ui,
+                Action::ToggleTissue,
+                icons::ICON_TEXTURE,
+                Some(chrome.tissue_shown),
+                palette,
+                asked,
+            );
+            action_icon_ui(
+                ui,
+                Action::ToggleMarks,
+                icons::ICON_HIGHLIGHT,
+                Some(chrome.marks_shown),
+                palette,
+                asked,
+            );
+            action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, None, palette, asked);
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            action_icon_ui(
+                ui,
+                Action::ToggleMatches,
+                icons::ICON_RIGHT_PANEL_OPEN,
+                Some(chrome.matches_open),
+                palette,
+                asked,
+            );
+            action_icon_ui(
+                ui,
+                Action::ToggleSlides,
+                icons::ICON_LEFT_PANEL_OPEN,
+                Some(chrome.slides_open),
+                palette,
+                asked,
+            );
+            action_icon_ui(ui, Action::ToggleTheme, icons::ICON_CONTRAST, None, palette, asked);
+            action_icon_ui(ui, Action::Help, icons::ICON_HELP, None, palette, asked);
+            ui.add_space(6.0);
+            search_ui(ui, palette, asked);
+        });
+    });
+}
+
+fn gap_ui(ui: &mut Ui) {
+    ui.add_space(8.0);
+    ui.add(egui::Separator::default().vertical().spacing(4.0).shrink(6.0));
+    ui.add_space(8.0);
+}
+
+fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+    let button = icon_button(ui, icons::ICON_MENU, "menu", palette.text);
+    egui::Popup::menu(&button).show(|ui| {
+        ui.set_min_width(220.0);
+        for group in Group::ALL {
+            ui.menu_button(group.name(), |ui| {
+                ui.set_min_width(260.0);
+                for entry in TABLE.iter().filter(|entry| entry.group == group) {
+                    let mut button = Button::new((entry.icon.rich_text().size(17.0), entry.name))
+                        .frame_when_inactive(false);
+                    if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
+                        button = button.shortcut_text(shortcut);
+                    }
+                    if ui.add(button).on_hover_text(entry.tooltip).clicked() {
+                        asked.action(entry.action);
+                        ui.close();
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn magnification_ui(ui: &mut Ui, view: &SlideView, palette: &Palette, asked: &mut Asked) {
+    action_icon_ui(ui, Action::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
+    action_icon_ui(ui, Action::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
+    let current = view.magnification();
+    let label = if current.is_calibrated() { current.label() } else { current.percent() };
+    let text = RichText::new(label).family(theme::bold()).color(palette.strong);
+    let hint = format!("Magnification: {}\n{} of the slide's pixels", current.label(), current.percent());
+    ui.add_sized([64.0, 30.0], egui::Label::new(text)).on_hover_text(hint);
+    action_icon_ui(ui, Action::ZoomIn, icons::ICON_ADD, None, palette, asked);
+    if !current.is_calibrated() {
+        return;
+    }
+    ui.add_space(4.0);
+    for power in POWERS {
+        let action = Action::Power(power);
+        let here = current.is_at(power);
+        let text = RichText::new(format!("{power}×")).color(if here { palette.accent } else { palette.text });
+        let hint = actions::entry(action).hint(ui.ctx());
+        let button = Button::new(text).frame_when_inactive(here);
+        if ui
+            .scope(|ui| {
+                ui.spacing_mut().button_padding.x = 7.0;
+                ui.add(button).on_hover_text(hint).clicked()
+            })
+            .inner
+        {
+            asked.action(action);
+        }
+    }
+}
+
+fn search_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+    let entry = actions::entry(Action::Palette);
+    let text = RichText::new("Search actions").color(palette.weak);
+    let button = Button::new((icons::ICON_SEARCH.rich_text().size(16.0).color(palette.weak), text))
+        .shortcut_text(
+            RichText::new(entry.shortcut_label(ui.ctx()).unwrap_or_default()).color(palette.weak).small(),
+        )
+        .min_size(egui::Vec2::new(200.0, 28.0));
+    if ui.add(button).on_hover_text(entry.tooltip).clicked() {
+        asked.action(Action::Palette);
+    }
+}

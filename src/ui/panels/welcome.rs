@@ -1,0 +1,79 @@
+//! What stands in the canvas before a slide is open, and over it while files are dragged in.
+
+use egui::{
+    Align2, Area, Button, Color32, Context, Frame, Id, Margin, Order, RichText, Stroke, StrokeKind, Ui, Vec2,
+};
+use egui_material_icons::icons;
+
+use crate::ui::actions::{self, Action};
+use crate::ui::app::Asked;
+use crate::ui::theme::{self, Palette};
+
+pub fn welcome_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+    let rect = ui.max_rect();
+    let size = Vec2::new(440.0, 250.0).min(rect.size());
+    let place = Align2::CENTER_CENTER.align_size_within_rect(size, rect);
+    ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
+        ui.vertical_centered(|ui| {
+            ui.label(icons::ICON_BIOTECH.rich_text().size(44.0).color(palette.weak));
+            ui.add_space(6.0);
+            ui.label(
+                RichText::new("Open a slide to begin").family(theme::bold()).size(20.0).color(palette.strong),
+            );
+            ui.add_space(2.0);
+            ui.label(
+                RichText::new("Drop slides, folders or a project anywhere in this window.")
+                    .color(palette.weak),
+            );
+            ui.add_space(16.0);
+            ui.horizontal(|ui| {
+                let width = 130.0;
+                let free = ui.available_width() - 3.0 * width - 2.0 * ui.spacing().item_spacing.x;
+                ui.add_space((free / 2.0).max(0.0));
+                for (action, primary) in
+                    [(Action::OpenFiles, true), (Action::OpenFolder, false), (Action::OpenPath, false)]
+                {
+                    let entry = actions::entry(action);
+                    let color = if primary { palette.on_accent } else { palette.text };
+                    let mut button =
+                        Button::new(RichText::new(entry.name).color(color)).min_size(Vec2::new(width, 34.0));
+                    if primary {
+                        button = button.fill(palette.accent).stroke(Stroke::NONE);
+                    }
+                    if ui.add(button).on_hover_text(entry.hint(ui.ctx())).clicked() {
+                        asked.action(action);
+                    }
+                }
+            });
+            ui.add_space(18.0);
+            ui.label(
+                RichText::new(
+                    "SVS, NDPI, MRXS, SCN, BIF, CZI, DICOM, tiled TIFF · PNG, JPEG, TIFF, BMP, WebP",
+                )
+                .small()
+                .color(palette.weak),
+            );
+        });
+    });
+}
+
+/// Over everything, while files are held above the window.
+pub fn drop_hint_ui(context: &Context, palette: &Palette) {
+    let screen = context.content_rect();
+    let painter = context.layer_painter(egui::LayerId::new(Order::Foreground, Id::unique("drop hint")));
+    painter.rect_filled(screen, 0.0, Color32::from_black_alpha(140));
+    painter.rect_stroke(screen.shrink(12.0), 12.0, Stroke::new(2.0, palette.accent), StrokeKind::Inside);
+    Area::new(Id::unique("drop hint text"))
+        .order(Order::Tooltip)
+        .anchor(Align2::CENTER_CENTER, Vec2::ZERO)
+        .show(context, |ui| {
+            Frame::new().fill(palette.panel).corner_radius(10).inner_margin(Margin::symmetric(28, 18)).show(
+                ui,
+                |ui| {
+                    ui.label(
+                        RichText::new("Drop to open").family(theme::bold()).size(18.0).color(palette.strong),
+                    );
+                },
+            );
+        });
+}

@@ -1,0 +1,187 @@
+//! What the window keeps for each slide of the session: its pyramid, its pictures, its marks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use egui::{ColorImage, Context, TextureHandle, TextureOptions, Vec2};
+use image::RgbaImage;
+
+use super::slide_view::{Mark, MarkSet, SlideRenderer, mark_color};
+use super::theme;
+use crate::geometry::Level0Rect;
+use crate::query::Answer;
+use crate::session::{Session, TilePicture};
+use crate::slide::SlideId;
+use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
+use crate::tissue::TissueMask;
+use crate::workers::tile_loader::TileLoader;
+
+/// Width of the outlines of matches, in physical pixels.
+const OUTLINE_PX: f32 = 2.0;
+
+/// All slides of the session, as the window needs them.
+#[derive(Default)]
+pub struct ShownSlides {
+    slides: HashMap<SlideId, Shown>,
+    keys_given: u32,
+    /// The answer that the marks show.
+    marked: Option<Answer>,
+    pictures: HashMap<(SlideId, Level0Rect), TextureHandle>,
+}
+
+/// One slide, as the window needs it.
+pub struct Shown {
+    pub pyramid: Arc<DisplayPyramid>,
+    pub thumbnail: Option<TextureHandle>,
+    /// The shade over what is not tissue, and the mask that it was made of.
+    tissue: Option<(Arc<TissueMask>, TextureHandle)>,
+    pub marks: Option<MarkSet>,
+}
+
+impl ShownSlides {
+    pub fn get(&self, id: &SlideId) -> Option<&Shown> {
+        self.slides.get(id)
+    }
+
+    /// Whether a tile is the one that shows its whole slide.
+    pub fn is_root(&self, tile: TileKey) -> bool {
+        self.slides.values().any(|shown| shown.pyramid.root() == tile)
+    }
+
+    /// Follow the session; the keys of slides that are gone.
+    pub fn follow(
+        &mut self,
+        session: &Session,
+        context: &Context,
+        loader: &TileLoader,
+        renderer: &mut SlideRenderer,
+    ) -> Vec<SlideKey> {
+        for state in session.slides() {
+            let shown = self.slides.entry(state.id().clone());
+            let shown = match shown {
+                std::collections::hash_map::Entry::Occupied(known) => {
+                    let known = known.into_mut();
+                    if !Arc::ptr_eq(known.pyramid.source(), &state.source) {
+                        // Opened again: the same pixels under the same key, perhaps readable now.
+                        known.pyramid =
+                            Arc::new(DisplayPyramid::new(known.pyramid.key(), state.source.clone()));
+                        loader.add_slide(known.pyramid.clone());
+                        renderer.atlas.forget_gaps(known.pyramid.key());
+                    }
+                    known
+                }
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    self.keys_given += 1;
+                    let key = SlideKey(self.keys_given);
+                    let pyramid = Arc::new(DisplayPyramid::new(key, state.source.clone()));
+                    loader.add_slide(pyramid.clone());
+                    place.insert(Shown { pyramid, thumbnail: None, tissue: None, marks: None })
+                }
+            };
+            if shown.thumbnail.is_none()
+                && let Some(thumbnail) = &state.thumbnail
+            {
+                shown.thumbnail = Some(texture(context, "thumbnail", thumbnail));
+            }
+        }
+        self.follow_answer(session, renderer);
+        self.drop_closed(session, loader, renderer)
+    }
+
+    fn drop_closed(
+        &mut self,
+        session: &Session,
+        loader: &TileLoader,
+        renderer: &mut SlideRenderer,
+    ) -> Vec<SlideKey> {
+        let gone: Vec<SlideId> =
+            self.slides.keys().filter(|id| session.slide(id).is_none()).cloned().collect();
+        let closed: Vec<SlideKey> =
+            gone.iter().filter_map(|id| self.slides.remove(id)).map(|shown| shown.pyramid.key()).collect();
+        for key in &closed {
+            loader.remove_slide(*key);
+            renderer.atlas.remove_slide(*key);
+        }
+        closed
+    }
+
+    /// Tint the matches of a new answer on every slide.
+    fn follow_answer(&mut self, session: &Session, renderer: &SlideRenderer) {
+        let answer = session.query().and_then(|query| query.answer.as_ref());
+        if self.marked.as_ref() == answer && !self.slides.values().any(|shown| shown.marks.is_none()) {
+            return;
+        }
+        self.marked = answer.cloned();
+        let matches = answer.map(|answer| answer.matches.as_slice()).unwrap_or_default();
+        for (id, shown) in &mut self.slides {
+            // The best ones are drawn last, over the others.
+            let of_slide = matches.iter().rev().filter(|found| found.slide == *id);
+            let marks: Vec<Mark> =
+                of_slide.map(|found| match_mark(found.rect, found.rank, matches.len())).collect();
+            shown.marks = Some(renderer.mark_set(&marks));
+        }
+        self.pictures.retain(|(slide, rect), _| {
+            answer.is_some_and(|answer| {
+                (answer.slide == *slide && answer.rect == *rect)
+                    || answer.matches.iter().any(|found| found.slide == *slide && found.rect == *rect)
+            })
+        });
+    }
+
+    /// The picture of a tile, once it has been read.
+    pub fn picture(
+        &mut self,
+        session: &Session,
+        context: &Context,
+        slide: &SlideId,
+        rect: Level0Rect,
+    ) -> Option<TextureHandle> {
+        let key = (slide.clone(), rect);
+        if let Some(known) = self.pictures.get(&key) {
+            return Some(known.clone());
+        }
+        let Some(TilePicture::Read(picture)) = session.tile_picture(slide, &rect) else { return None };
+        let texture = texture(context, "tile", picture);
+        self.pictures.insert(key, texture.clone());
+        Some(texture)
+    }
+
+    /// The shade over all that is not tissue, and how many level-0 pixels it spans.
+    pub fn tissue(
+        &mut self,
+        session: &Session,
+        context: &Context,
+        id: &SlideId,
+    ) -> Option<(TextureHandle, (f64, f64))> {
+        let mask = session.slide(id)?.tissue.as_ref()?;
+        let shown = self.slides.get_mut(id)?;
+        let span =
+            (f64::from(mask.mask.width()) * mask.scale.0, f64::from(mask.mask.height()) * mask.scale.1);
+        if let Some((known, texture)) = &shown.tissue
+            && Arc::ptr_eq(known, mask)
+        {
+            return Some((texture.clone(), span));
+        }
+        let shade =
+            |is_tissue: &u8| if *is_tissue > 127 { egui::Color32::TRANSPARENT } else { theme::NOT_TISSUE };
+        let size = [mask.mask.width() as usize, mask.mask.height() as usize];
+        let pixels = mask.mask.as_raw().iter().map(shade).collect();
+        let image = ColorImage { size, source_size: Vec2::new(size[0] as f32, size[1] as f32), pixels };
+        let texture = context.load_texture("tissue", image, TextureOptions::LINEAR);
+        shown.tissue = Some((mask.clone(), texture.clone()));
+        Some((texture, span))
+    }
+}
+
+fn texture(context: &Context, name: &str, picture: &RgbaImage) -> TextureHandle {
+    let size = [picture.width() as usize, picture.height() as usize];
+    let image = ColorImage::from_rgba_unmultiplied(size, picture.as_raw());
+    context.load_texture(name, image, TextureOptions::LINEAR)
+}
+
+/// Tint and outline by rank: the better, the stronger.
+fn match_mark(rect: Level0Rect, rank: usize, count: usize) -> Mark {
+    let color = theme::rank_color(rank, count);
+    let place = (rank - 1) as f32 / count.max(2) as f32;
+    Mark::new(rect, mark_color(color, 0.42 - 0.22 * place), mark_color(color, 1.0 - 0.3 * place), OUTLINE_PX)
+}

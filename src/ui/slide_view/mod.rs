@@ -1,0 +1,391 @@
+//! The slide canvas: input, movement, what to load and what to draw.
+
+pub mod camera;
+mod atlas;
+mod motion;
+mod overlay;
+mod overview;
+mod renderer;
+mod scale;
+mod tile_plan;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use egui::{
+    Color32, Event, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo,
+};
+
+use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
+use crate::ui::theme::Palette;
+use crate::workers::tile_loader::{TileLoader, ViewKey};
+use camera::{Camera, ScreenPoint, Viewport, clamp_zoom};
+use motion::Motion;
+use overview::Overview;
+use renderer::CanvasBuffers;
+use tile_plan::plan_tiles;
+
+pub use renderer::{Mark, MarkSet, SlideRenderer};
+pub use scale::{Magnification, length_label};
+
+/// Share of the canvas that one press of an arrow key moves.
+const ARROW_STEP: f64 = 0.18;
+/// Zoom factor of one notch of a mouse wheel.
+const WHEEL_NOTCH: f64 = 1.25;
+
+/// What a canvas shows in this frame.
+pub struct Scene<'a> {
+    pub pyramid: &'a Arc<DisplayPyramid>,
+    /// Drawn in this order.
+    pub marks: &'a [MarkSet],
+    /// A shade over what is not tissue, and the level-0 pixels that it spans from the slide's corner.
+    pub tissue: Option<(&'a egui::TextureHandle, (f64, f64))>,
+    /// The tile that was asked for, if it lies on this slide.
+    pub query: Option<Level0Rect>,
+    /// The match that was gone to, if it lies on this slide.
+    pub visited: Option<Level0Rect>,
+    pub mpp: Option<MicronsPerPixel>,
+    pub objective_power: Option<f64>,
+}
+
+/// How a place is brought into view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A tile among its surroundings, at the magnification of before where the tile can be judged at it.
+    Tile,
+    /// Exactly this part, as an earlier view had it.
+    Field,
+}
+
+/// What the user did on the canvas.
+#[derive(Debug, Default)]
+pub struct CanvasOutcome {
+    pub clicked: Option<Level0Point>,
+    pub hovered: Option<Level0Point>,
+}
+
+/// One canvas. It remembers where it looked on every slide that it has shown.
+pub struct SlideView {
+    key: ViewKey,
+    camera: Camera,
+    motion: Motion,
+    viewport: Viewport,
+    /// The slide in view.
+    slide: Option<SlideKey>,
+    /// Where the view was on the slides shown before.
+    remembered: HashMap<SlideKey, Camera>,
+    /// A place to show as soon as the canvas knows its own size.
+    destination: Option<(Level0Rect, Framing)>,
+    /// µm on a screen pixel, to keep when another slide is looked at for comparison.
+    um_per_pixel: Option<f64>,
+    is_moving: bool,
+    /// What [`Self::settled_field`] told last.
+    settled: Option<Level0Rect>,
+    /// What the tile loader was told last.
+    asked: Vec<TileKey>,
+    buffers: CanvasBuffers,
+    overview: Overview,
+    extent: (f64, f64),
+    magnification: Magnification,
+}
+
+impl SlideView {
+    pub fn new(key: ViewKey, renderer: &SlideRenderer) -> Self {
+        let viewport = Viewport::new(1.0, 1.0);
+        Self {
+            key,
+            camera: Camera::fit(1.0, 1.0, viewport),
+            motion: Motion::default(),
+            viewport,
+            slide: None,
+            remembered: HashMap::new(),
+            destination: None,
+            um_per_pixel: None,
+            is_moving: false,
+            settled: None,
+            asked: Vec::new(),
+            buffers: renderer.canvas_buffers(),
+            overview: Overview::new(renderer),
+            extent: (1.0, 1.0),
+            magnification: Magnification::default(),
+        }
+    }
+
+    /// True magnification of the view, as far as the slide tells.
+    pub fn magnification(&self) -> &Magnification {
+        &self.magnification
+    }
+
+    /// The part of the slide in view; may reach beyond its edges.
+    pub fn field(&self) -> Option<Level0Rect> {
+        self.slide?;
+        let (low, high) = self.camera.aligned(self.viewport).bounds(self.viewport);
+        let (x, y) = (low.x.round(), low.y.round());
+        let extent = |from: f64, to: f64| (to - from).round().max(1.0) as u32;
+        Some(Level0Rect::new(x as i64, y as i64, extent(x, high.x), extent(y, high.y)))
+    }
+
+    /// The part of the slide in view, once each time the view has come to rest somewhere else.
+    pub fn settled_field(&mut self) -> Option<Level0Rect> {
+        let field = self.field()?;
+        if self.is_moving || self.settled == Some(field) {
+            return None;
+        }
+        self.settled = Some(field);
+        Some(field)
+    }
+
+    /// Bring a part of the slide into view.
+    pub fn go_to(&mut self, place: Level0Rect, framing: Framing) {
+        self.destination = Some((place, framing));
+    }
+
+    /// Show the whole slide.
+    pub fn fit(&mut self) {
+        let fit = Camera::fit(self.extent.0, self.extent.1, self.viewport);
+        self.motion.fly(&self.camera, fit.center, fit.zoom);
+    }
+
+    /// Zoom about the middle of the view.
+    pub fn zoom_by(&mut self, factor: f64) {
+        self.zoom_by_about(factor, self.viewport.center());
+    }
+
+    fn zoom_by_about(&mut self, factor: f64, anchor: ScreenPoint) {
+        let (extent, viewport) = (self.extent, self.viewport);
+        self.motion
+            .zoom_by(&self.camera, factor, anchor, |zoom| clamp_zoom(zoom, extent.0, extent.1, viewport));
+    }
+
+    /// One slide pixel on each screen pixel.
+    pub fn zoom_to_pixels(&mut self) {
+        self.motion.zoom_to(1.0, self.viewport.center());
+    }
+
+    /// Zoom to a magnification such as 10×; `false` when the slide's scale is unknown.
+    pub fn zoom_to_magnification(&mut self, power: f64) -> bool {
+        let Some(zoom) = self.magnification.zoom_for(power) else { return false };
+        let zoom = clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport);
+        self.motion.zoom_to(zoom, self.viewport.center());
+        true
+    }
+
+    /// Move the view by steps of a part of the canvas: (1, 0) looks further to the right.
+    pub fn step(&mut self, right: f64, down: f64) {
+        let (width, height) = (self.viewport.width, self.viewport.height);
+        self.motion.pan_by(-right * width * ARROW_STEP, -down * height * ARROW_STEP);
+    }
+
+    /// Forget a closed slide.
+    pub fn forget(&mut self, slide: SlideKey) {
+        self.remembered.remove(&slide);
+        if self.slide == Some(slide) {
+            self.slide = None;
+        }
+    }
+
+    /// Draw the scene into all the space that is left, and handle what the user does there.
+    pub fn ui(
+        &mut self,
+        ui: &mut Ui,
+        scene: &Scene<'_>,
+        renderer: &mut SlideRenderer,
+        loader: &TileLoader,
+        palette: &Palette,
+    ) -> CanvasOutcome {
+        let scale = ui.ctx().pixels_per_point();
+        let rect = on_whole_pixels(ui.available_rect_before_wrap(), scale);
+        let response = ui.allocate_rect(rect, Sense::click_and_drag());
+        response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "slide canvas"));
+        self.look_at(scene, rect, scale);
+
+        let overview = self.overview.rect(rect, self.extent);
+        let mut outcome = CanvasOutcome::default();
+        self.handle_input(ui, &response, overview, scale, &mut outcome);
+        if let Some(center) = self.overview.interact(ui, overview, self.extent) {
+            self.motion.stop();
+            self.camera.center = center;
+        }
+        let seconds = f64::from(ui.input(|input| input.stable_dt));
+        self.is_moving = self.motion.step(&mut self.camera, self.viewport, seconds) || response.dragged();
+        if self.is_moving {
+            ui.ctx().request_repaint();
+        }
+        self.camera.clamp(self.extent.0, self.extent.1, self.viewport);
+
+        let camera = self.camera.aligned(self.viewport);
+        self.paint(ui, rect, &camera, scene, renderer, loader, palette);
+        let painter = ui.painter_at(rect);
+        let on_screen = overlay::OnScreen { camera: &camera, viewport: self.viewport, rect, scale };
+        if let Some((tissue, span)) = scene.tissue {
+            overlay::tissue(&painter, &on_screen, tissue, span);
+        }
+        if let Some(query) = scene.query {
+            overlay::outline(&painter, &on_screen, query, palette.query, palette.casing);
+        }
+        if let Some(visited) = scene.visited {
+            overlay::outline(&painter, &on_screen, visited, palette.visited, palette.casing);
+        }
+        let gaps: Vec<_> = renderer.atlas.gaps(scene.pyramid.key()).map(|(_, gap)| gap.clone()).collect();
+        overlay::gaps(&painter, &on_screen, &gaps, palette);
+        if let Some(gap) = outcome.hovered.and_then(|at| gaps.iter().find(|gap| gap.rect.contains(at))) {
+            response.on_hover_text_at_pointer(format!("This part could not be read.\n{}", gap.reason));
+        }
+        scale::bar_ui(&painter, rect, &camera, scene.mpp, scale, palette);
+        self.overview.paint(ui, overview, &camera, self.viewport, scene, renderer, palette);
+        outcome
+    }
+
+    /// Turn to the scene's slide, follow changes of the canvas size, and set out for a destination.
+    fn look_at(&mut self, scene: &Scene<'_>, rect: Rect, scale: f32) {
+        let level = scene.pyramid.levels()[0];
+        self.extent = (level.width.into(), level.height.into());
+        let before = self.viewport;
+        let px = |points: f32| f64::from((points * scale).round());
+        self.viewport = Viewport::new(px(rect.width()), px(rect.height()));
+        let fit = |extent: (f64, f64), viewport| Camera::fit(extent.0, extent.1, viewport);
+        let is_new = self.slide != Some(scene.pyramid.key());
+        if is_new {
+            if let Some(left) = self.slide.replace(scene.pyramid.key()) {
+                self.remembered.insert(left, self.camera);
+            }
+            self.motion.stop();
+            self.settled = None;
+            let known = self.remembered.get(&scene.pyramid.key()).copied();
+            self.camera = known.unwrap_or_else(|| fit(self.extent, self.viewport));
+        } else if before != self.viewport && self.camera == fit(self.extent, before) {
+            // A view of the whole slide stays one when panels open and windows grow.
+            self.camera = fit(self.extent, self.viewport);
+        }
+        if let Some((place, framing)) = self.destination.take() {
+            let zoom = self.zoom_for(place, framing, scene.mpp);
+            if is_new {
+                (self.camera.center, self.camera.zoom) = (place.center(), zoom);
+            } else {
+                self.motion.fly(&self.camera, place.center(), zoom);
+            }
+        }
+        self.um_per_pixel = scene.mpp.map(|mpp| mpp.mean() / self.camera.zoom);
+        self.magnification = Magnification::of(self.camera.zoom, scene.mpp, scene.objective_power);
+    }
+
+    fn zoom_for(&self, place: Level0Rect, framing: Framing, mpp: Option<MicronsPerPixel>) -> f64 {
+        let room = (self.viewport.width / f64::from(place.width))
+            .min(self.viewport.height / f64::from(place.height));
+        let zoom = match framing {
+            Framing::Field => room,
+            Framing::Tile => {
+                let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.mean() / um);
+                same.filter(|zoom| (0.2..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
+            }
+        };
+        clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport)
+    }
+
+    fn handle_input(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        overview: Rect,
+        scale: f32,
+        outcome: &mut CanvasOutcome,
+    ) {
+        let origin = response.rect.min;
+        let screen = |at: Pos2| ScreenPoint {
+            x: f64::from((at.x - origin.x) * scale),
+            y: f64::from((at.y - origin.y) * scale),
+        };
+        let hover = response.hover_pos().filter(|at| !overview.contains(*at));
+        outcome.hovered = hover
+            .map(|at| self.camera.level0_from_screen(screen(at), self.viewport))
+            .filter(|at| at.x >= 0.0 && at.y >= 0.0 && at.x < self.extent.0 && at.y < self.extent.1);
+
+        let dragged = [PointerButton::Primary, PointerButton::Middle];
+        if dragged.iter().any(|button| response.dragged_by(*button)) {
+            self.motion.stop();
+            let by = response.drag_delta() * scale;
+            self.camera.pan(by.x.into(), by.y.into());
+            ui.ctx().set_cursor_icon(egui::CursorIcon::Grabbing);
+        }
+        if response.drag_stopped() {
+            let velocity = ui.input(|input| input.pointer.velocity()) * scale;
+            self.motion.throw(velocity.x.into(), velocity.y.into());
+        }
+        if response.double_clicked() {
+            if let Some(at) = hover {
+                self.zoom_by_about(2.0, screen(at));
+            }
+        } else if response.clicked() {
+            self.motion.stop();
+            outcome.clicked = outcome.hovered;
+        }
+        if let Some(at) = hover {
+            let factor = ui.input(|input| input.events.iter().map(zoom_factor).product::<f64>());
+            if factor != 1.0 {
+                self.zoom_by_about(factor, screen(at));
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of them are what one frame needs")]
+    fn paint(
+        &mut self,
+        ui: &Ui,
+        rect: Rect,
+        camera: &Camera,
+        scene: &Scene<'_>,
+        renderer: &mut SlideRenderer,
+        loader: &TileLoader,
+        palette: &Palette,
+    ) {
+        ui.painter().rect_filled(rect, 0.0, palette.canvas);
+        let atlas = &renderer.atlas;
+        let mut plan = plan_tiles(scene.pyramid, camera, self.viewport, |tile| atlas.state(tile));
+        plan.want.retain(|tile| !atlas.is_waiting(*tile));
+        if plan.want != self.asked {
+            loader.want(self.key, plan.want.clone());
+            self.asked = plan.want;
+        }
+        if plan.draw.iter().any(|tile| atlas.state(*tile) == tile_plan::TileState::Fading) {
+            ui.ctx().request_repaint();
+        }
+        let callback = renderer.paint(
+            rect,
+            &self.buffers,
+            scene.pyramid,
+            (camera, self.viewport),
+            &plan.draw,
+            scene.marks,
+            palette.glass,
+        );
+        ui.painter_at(rect).add(callback);
+    }
+}
+
+/// By how much an input event zooms: 1 for all that have nothing to do with it.
+fn zoom_factor(event: &Event) -> f64 {
+    match event {
+        Event::Zoom(factor) => f64::from(*factor),
+        Event::MouseWheel { unit, delta, .. } => {
+            let notches = match unit {
+                MouseWheelUnit::Line | MouseWheelUnit::Page => f64::from(delta.y),
+                MouseWheelUnit::Point => f64::from(delta.y) / 50.0,
+            };
+            WHEEL_NOTCH.powf(notches.clamp(-6.0, 6.0))
+        }
+        _ => 1.0,
+    }
+}
+
+/// The same rectangle with its edges on physical pixels, so that slide pixels can lie on them exactly.
+fn on_whole_pixels(rect: Rect, scale: f32) -> Rect {
+    let snap = |at: Pos2| Pos2::new((at.x * scale).round() / scale, (at.y * scale).round() / scale);
+    Rect::from_min_max(snap(rect.min), snap(rect.max))
+}
+
+/// Colours of a mark, with straight alpha as the marks' pipeline takes them.
+pub fn mark_color(color: Color32, alpha: f32) -> [u8; 4] {
+    let [r, g, b, _] = color.to_srgba_unmultiplied();
+    [r, g, b, (alpha.clamp(0.0, 1.0) * 255.0).round() as u8]
+}

@@ -1,0 +1,93 @@
+//! What is drawn over the slide with egui's painter: few things at a time, all following the camera.
+
+use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, TextureHandle};
+
+use super::camera::{Camera, Viewport};
+use crate::geometry::{Level0Point, Level0Rect};
+use crate::slide::pyramid::Gap;
+use crate::ui::theme::Palette;
+
+/// Distance between the lines of a hatched part, in points.
+const HATCH: f64 = 12.0;
+/// Most hatch lines drawn for one part, however large it is on the screen.
+const MOST_HATCHES: usize = 400;
+
+/// A canvas on the screen, for turning slide positions into egui's points.
+pub struct OnScreen<'a> {
+    pub camera: &'a Camera,
+    pub viewport: Viewport,
+    pub rect: Rect,
+    /// Physical pixels per point.
+    pub scale: f32,
+}
+
+impl OnScreen<'_> {
+    fn point(&self, x: f64, y: f64) -> Pos2 {
+        let at = self.camera.screen_from_level0(Level0Point::new(x, y), self.viewport);
+        Pos2::new(self.rect.left() + at.x as f32 / self.scale, self.rect.top() + at.y as f32 / self.scale)
+    }
+
+    fn corners(&self, rect: Level0Rect) -> [Pos2; 4] {
+        let (left, top) = (rect.x as f64, rect.y as f64);
+        let (right, bottom) = (rect.right() as f64, rect.bottom() as f64);
+        [(left, top), (right, top), (right, bottom), (left, bottom)].map(|(x, y)| self.point(x, y))
+    }
+}
+
+/// A strong outline around one tile, with a casing that keeps it visible on any stain.
+pub fn outline(
+    painter: &Painter,
+    on_screen: &OnScreen<'_>,
+    rect: Level0Rect,
+    color: Color32,
+    casing: Color32,
+) {
+    let corners = on_screen.corners(rect).to_vec();
+    painter.add(Shape::closed_line(corners.clone(), Stroke::new(5.0, casing)));
+    painter.add(Shape::closed_line(corners, Stroke::new(2.5, color)));
+}
+
+/// Stretch a picture over the whole slide.
+pub fn tissue(painter: &Painter, on_screen: &OnScreen<'_>, picture: &TextureHandle, extent: (f64, f64)) {
+    let mut mesh = egui::Mesh::with_texture(picture.id());
+    let corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)];
+    mesh.vertices = corners
+        .iter()
+        .map(|&(u, v)| egui::epaint::Vertex {
+            pos: on_screen.point(f64::from(u) * extent.0, f64::from(v) * extent.1),
+            uv: Pos2::new(u, v),
+            color: Color32::WHITE,
+        })
+        .collect();
+    mesh.indices = vec![0, 1, 2, 0, 2, 3];
+    painter.add(mesh);
+}
+
+/// Hatch what could not be read.
+pub fn gaps(painter: &Painter, on_screen: &OnScreen<'_>, gaps: &[Gap], palette: &Palette) {
+    let (low, high) = on_screen.camera.bounds(on_screen.viewport);
+    let in_view = |rect: &Level0Rect| {
+        (rect.x as f64) < high.x
+            && (rect.y as f64) < high.y
+            && rect.right() as f64 > low.x
+            && rect.bottom() as f64 > low.y
+    };
+    let step = HATCH * f64::from(on_screen.scale) / on_screen.camera.zoom;
+    let stroke = Stroke::new(1.0, palette.error.gamma_multiply(0.8));
+    for rect in gaps.iter().map(|gap| gap.rect).filter(in_view) {
+        painter.add(Shape::convex_polygon(
+            on_screen.corners(rect).to_vec(),
+            palette.error.gamma_multiply(0.10),
+            stroke,
+        ));
+        let (width, height) = (f64::from(rect.width), f64::from(rect.height));
+        let lines = (((width + height) / step) as usize).min(MOST_HATCHES);
+        for line in 1..=lines {
+            // Lines x + y = along, cut at the rectangle.
+            let along = line as f64 * step;
+            let (from_x, to_x) = ((along - height).max(0.0), along.min(width));
+            let at = |x: f64| on_screen.point(rect.x as f64 + x, rect.y as f64 + along - x);
+            painter.line_segment([at(from_x), at(to_x)], stroke);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The whole slide in a corner of the canvas, with the current field on it.
+
+use egui::{CornerRadius, Id, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
+
+use super::camera::{Camera, ScreenPoint, Viewport};
+use super::renderer::{CanvasBuffers, SlideRenderer};
+use super::tile_plan::plan_tiles;
+use super::{Scene, on_whole_pixels};
+use crate::geometry::Level0Point;
+use crate::ui::theme::Palette;
+
+/// Largest extent of the overview in points.
+const LARGEST: Vec2 = Vec2::new(200.0, 150.0);
+/// Distance from the canvas edges in points.
+const MARGIN: f32 = 16.0;
+
+/// The overview and what it keeps on the graphics card.
+pub struct Overview {
+    buffers: CanvasBuffers,
+}
+
+impl Overview {
+    pub fn new(renderer: &SlideRenderer) -> Self {
+        Self { buffers: renderer.canvas_buffers() }
+    }
+
+    /// Where it lies: in the lower right corner, of the slide's shape.
+    pub fn rect(&self, canvas: Rect, extent: (f64, f64)) -> Rect {
+        let most = LARGEST.min(canvas.size() * 0.3);
+        let scale = (most.x / extent.0 as f32).min(most.y / extent.1 as f32);
+        let size = Vec2::new(extent.0 as f32 * scale, extent.1 as f32 * scale).max(Vec2::splat(8.0));
+        let corner = canvas.max - Vec2::splat(MARGIN);
+        Rect::from_min_max(corner - size, corner)
+    }
+
+    /// The place to jump to, when the user clicks or drags on it.
+    pub fn interact(&self, ui: &Ui, rect: Rect, extent: (f64, f64)) -> Option<Level0Point> {
+        let response = ui.interact(rect, Id::unique("slide overview"), Sense::click_and_drag());
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "slide overview"));
+        let pressed = response.is_pointer_button_down_on() || response.clicked();
+        let at = response.interact_pointer_pos().filter(|_| pressed)?;
+        let part = |from: f32, length: f32| f64::from((from / length).clamp(0.0, 1.0));
+        let across = part(at.x - rect.left(), rect.width());
+        let down = part(at.y - rect.top(), rect.height());
+        Some(Level0Point::new(across * extent.0, down * extent.1))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of them are what one frame needs")]
+    pub fn paint(
+        &self,
+        ui: &Ui,
+        rect: Rect,
+        camera: &Camera,
+        viewport: Viewport,
+        scene: &Scene<'_>,
+        renderer: &mut SlideRenderer,
+        palette: &Palette,
+    ) {
+        let scale = ui.ctx().pixels_per_point();
+        let rect = on_whole_pixels(rect, scale);
+        let level = scene.pyramid.levels()[0];
+        let own_viewport =
+            Viewport::new(f64::from(rect.width() * scale).round(), f64::from(rect.height() * scale).round());
+        let mut own = Camera::fit(level.width.into(), level.height.into(), own_viewport);
+        own.zoom /= 0.96;
+        let frame = rect.expand(4.0);
+        let painter = ui.painter();
+        painter.add(palette.shadow.as_shape(frame, CornerRadius::same(5)));
+        painter.rect_filled(frame, 5.0, palette.panel);
+        painter.rect_stroke(frame, 5.0, Stroke::new(1.0, palette.line), StrokeKind::Outside);
+        let plan = plan_tiles(scene.pyramid, &own, own_viewport, |tile| renderer.atlas.state(tile));
+        let view = (&own, own_viewport);
+        let callback =
+            renderer.paint(rect, &self.buffers, scene.pyramid, view, &plan.draw, scene.marks, palette.glass);
+        painter.add(callback);
+        self.paint_field(ui, rect, camera, viewport, (&own, own_viewport), palette);
+    }
+
+    fn paint_field(
+        &self,
+        ui: &Ui,
+        rect: Rect,
+        camera: &Camera,
+        viewport: Viewport,
+        (own, own_viewport): (&Camera, Viewport),
+        palette: &Palette,
+    ) {
+        let scale = ui.ctx().pixels_per_point();
+        let corners: Vec<Pos2> = camera
+            .corners(viewport)
+            .into_iter()
+            .map(|corner| {
+                let ScreenPoint { x, y } = own.screen_from_level0(corner, own_viewport);
+                rect.min + Vec2::new(x as f32 / scale, y as f32 / scale)
+            })
+            .collect();
+        // At high magnification the field is a speck: it is kept large enough to be seen.
+        let bounds = Rect::from_points(&corners);
+        if camera.rotation == 0.0 && bounds.contains_rect(rect) {
+            return;
+        }
+        let inside = ui.painter_at(rect.expand(2.0));
+        let upright = (camera.rotation == 0.0).then(|| bounds.intersect(rect));
+        if bounds.width().max(bounds.height()) < 7.0 {
+            let speck = Rect::from_center_size(bounds.center(), Vec2::splat(7.0));
+            frame_ui(&inside, speck, palette);
+        } else if let Some(field) = upright {
+            frame_ui(&inside, field, palette);
+        } else {
+            inside.add(Shape::closed_line(corners.clone(), Stroke::new(3.5, palette.casing)));
+            inside.add(Shape::closed_line(corners, Stroke::new(1.5, palette.accent)));
+        }
+    }
+}
+
+fn frame_ui(painter: &egui::Painter, rect: Rect, palette: &Palette) {
+    painter.rect_stroke(rect, 1.0, Stroke::new(4.0, palette.casing), StrokeKind::Middle);
+    painter.rect_stroke(rect, 1.0, Stroke::new(2.0, palette.accent), StrokeKind::Middle);
+}

@@ -1,0 +1,140 @@
+//! Magnification and the scale bar.
+
+use egui::{Align2, FontId, Painter, Pos2, Rect, Stroke, Vec2};
+
+use super::camera::Camera;
+use crate::geometry::MicronsPerPixel;
+use crate::ui::theme::Palette;
+
+/// Longest the scale bar becomes, in points.
+const LONGEST_BAR: f32 = 160.0;
+
+/// How much larger than life the view is, in the sense of a microscope: 10× is 1 µm on a screen pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Magnification {
+    zoom: f64,
+    /// The magnification at one slide pixel per screen pixel.
+    native: Option<f64>,
+}
+
+impl Magnification {
+    /// From the slide's pixel size, else from its nominal objective power, else unknown.
+    pub fn of(zoom: f64, mpp: Option<MicronsPerPixel>, objective_power: Option<f64>) -> Self {
+        Self { zoom, native: mpp.map(|mpp| 10.0 / mpp.mean()).or(objective_power) }
+    }
+
+    /// The zoom (screen pixels per level-0 pixel) that gives `power`.
+    pub fn zoom_for(&self, power: f64) -> Option<f64> {
+        Some(power / self.native?)
+    }
+
+    /// Whether the magnification is known.
+    pub fn is_calibrated(&self) -> bool {
+        self.native.is_some()
+    }
+
+    /// Whether the view is at `power`, as far as the label tells.
+    pub fn is_at(&self, power: f64) -> bool {
+        self.native.is_some_and(|native| (native * self.zoom / power - 1.0).abs() < 0.005)
+    }
+
+    /// Such as `12.5×`, or `not calibrated`.
+    pub fn label(&self) -> String {
+        match self.native {
+            Some(native) => format!("{}×", rounded(native * self.zoom)),
+            None => "not calibrated".to_owned(),
+        }
+    }
+
+    /// Screen pixels per slide pixel, such as `50 %`.
+    pub fn percent(&self) -> String {
+        format!("{} %", rounded(self.zoom * 100.0))
+    }
+}
+
+/// Three significant digits at most, without trailing zeros.
+fn rounded(value: f64) -> String {
+    let decimals = match value {
+        value if value >= 99.95 => 0,
+        value if value >= 9.995 => 1,
+        _ => 2,
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A physical length for people: µm below a millimetre, mm above.
+pub fn length_label(um: f64) -> String {
+    if um >= 1000.0 { format!("{} mm", rounded(um / 1000.0)) } else { format!("{} µm", rounded(um)) }
+}
+
+/// The longest length of 1, 2 or 5 times a power of ten that is not longer than `most`.
+fn round_length(most: f64) -> f64 {
+    let power = 10f64.powf(most.log10().floor());
+    [5.0, 2.0, 1.0].into_iter().map(|step| step * power).find(|length| *length <= most).unwrap_or(power)
+}
+
+/// Draw the scale bar into the lower left corner of the canvas.
+pub fn bar_ui(
+    painter: &Painter,
+    canvas: Rect,
+    camera: &Camera,
+    mpp: Option<MicronsPerPixel>,
+    pixels_per_point: f32,
+    palette: &Palette,
+) {
+    let corner = Pos2::new(canvas.left() + 16.0, canvas.bottom() - 16.0);
+    let font = FontId::proportional(12.0);
+    let Some(mpp) = mpp else {
+        let galley = painter.layout_no_wrap("Not calibrated".to_owned(), font, palette.on_chip);
+        let size = galley.size() + Vec2::new(20.0, 10.0);
+        let chip = Rect::from_min_size(Pos2::new(corner.x, corner.y - size.y), size);
+        painter.rect_filled(chip, 5.0, palette.chip);
+        painter.galley(chip.min + Vec2::new(10.0, 5.0), galley, palette.on_chip);
+        return;
+    };
+    let um_per_point = mpp.mean() / camera.zoom * f64::from(pixels_per_point);
+    let length = round_length(f64::from(LONGEST_BAR) * um_per_point);
+    let width = (length / um_per_point) as f32;
+    let chip = Rect::from_min_size(Pos2::new(corner.x, corner.y - 36.0), Vec2::new(width + 24.0, 36.0));
+    painter.rect_filled(chip, 5.0, palette.chip);
+    let (left, right, y) = (chip.left() + 12.0, chip.left() + 12.0 + width, chip.bottom() - 10.0);
+    let stroke = Stroke::new(2.0, palette.on_chip);
+    painter.hline(left..=right, y, stroke);
+    for x in [left, right] {
+        painter.vline(x, y - 4.0..=y + 1.0, stroke);
+    }
+    let middle = Pos2::new(chip.center().x, y - 6.0);
+    painter.text(middle, Align2::CENTER_BOTTOM, length_label(length), font, palette.on_chip);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_times_is_one_micrometre_on_a_pixel() {
+        let at = |zoom, mpp| Magnification::of(zoom, Some(MicronsPerPixel::square(mpp)), Some(20.0)).label();
+        assert_eq!(at(1.0, 0.25), "40×");
+        assert_eq!(at(0.25, 0.25), "10×");
+        assert_eq!(at(1.0, 0.499), "20×");
+        assert_eq!(at(0.3125, 0.25), "12.5×");
+    }
+
+    #[test]
+    fn without_a_pixel_size_the_objective_speaks_and_else_nobody() {
+        assert_eq!(Magnification::of(0.5, None, Some(40.0)).label(), "20×");
+        let unknown = Magnification::of(0.5, None, None);
+        assert_eq!((unknown.label().as_str(), unknown.zoom_for(10.0)), ("not calibrated", None));
+    }
+
+    #[test]
+    fn scale_bars_have_round_lengths_that_fit() {
+        for (most, length) in [(1.0, 1.0), (99.0, 50.0), (430.0, 200.0), (2500.0, 2000.0), (0.7, 0.5)] {
+            assert!((round_length(most) - length).abs() < 1e-9, "{most}: {}", round_length(most));
+        }
+        assert_eq!(length_label(500.0), "500 µm");
+        assert_eq!(length_label(2000.0), "2 mm");
+        assert_eq!(length_label(0.5), "0.5 µm");
+    }
+}

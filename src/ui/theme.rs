@@ -1,0 +1,253 @@
+//! All colours, fonts and distances of the window.
+
+use std::sync::Arc;
+
+use egui::epaint::text::{FontData, FontDefinitions, FontTweak, VariationCoords};
+use egui::style::{Selection, WidgetVisuals, Widgets};
+use egui::{
+    Color32, Context, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, TextStyle, Theme, Vec2,
+    Visuals,
+};
+
+/// Inner margin of panels, in points.
+pub const PANEL_MARGIN: i8 = 12;
+/// Corner radius of cards and pictures.
+pub const RADIUS: u8 = 6;
+
+/// Laid over what is not counted as tissue.
+pub const NOT_TISSUE: Color32 = Color32::from_rgba_premultiplied(16, 34, 48, 110);
+
+/// The colours of one theme. Restrained greys and one accent; what is drawn over tissue stands apart
+/// from the pinks and purples of common stains.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Palette {
+    /// Around the slide.
+    pub canvas: Color32,
+    /// Where the slide was never scanned.
+    pub glass: Color32,
+    pub panel: Color32,
+    /// Cards, fields and menus on a panel.
+    pub raised: Color32,
+    pub hovered: Color32,
+    pub pressed: Color32,
+    pub line: Color32,
+    pub text: Color32,
+    pub strong: Color32,
+    pub weak: Color32,
+    pub accent: Color32,
+    /// Text on the accent colour.
+    pub on_accent: Color32,
+    /// Background of what is selected.
+    pub selected: Color32,
+    pub query: Color32,
+    /// The match that was gone to.
+    pub visited: Color32,
+    /// Beneath thin lines over tissue, to part them from any colour.
+    pub casing: Color32,
+    pub error: Color32,
+    pub good: Color32,
+    /// Small labels on the slide.
+    pub chip: Color32,
+    pub on_chip: Color32,
+    pub shadow: Shadow,
+}
+
+impl Palette {
+    pub fn of(theme: Theme) -> Self {
+        let rgb = |hex: u32| Color32::from_rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8);
+        let shadow =
+            |alpha| Shadow { offset: [0, 3], blur: 14, spread: 0, color: Color32::from_black_alpha(alpha) };
+        match theme {
+            Theme::Dark => Self {
+                canvas: rgb(0x121416),
+                glass: rgb(0xF3F2F4),
+                panel: rgb(0x1B1E22),
+                raised: rgb(0x25292E),
+                hovered: rgb(0x2E3339),
+                pressed: rgb(0x383E45),
+                line: rgb(0x2F343A),
+                text: rgb(0xD3D7DC),
+                strong: rgb(0xF2F4F6),
+                weak: rgb(0x8F98A3),
+                accent: rgb(0x2EC4B6),
+                on_accent: rgb(0x06211E),
+                selected: rgb(0x1D3B3B),
+                query: rgb(0xFFC145),
+                visited: Color32::WHITE,
+                casing: Color32::from_black_alpha(170),
+                error: rgb(0xF0716A),
+                good: rgb(0x6CC18A),
+                chip: Color32::from_rgba_unmultiplied(18, 20, 23, 205),
+                on_chip: rgb(0xF2F4F6),
+                shadow: shadow(110),
+            },
+            Theme::Light => Self {
+                canvas: rgb(0xDDE0E3),
+                glass: rgb(0xF6F5F7),
+                panel: rgb(0xF7F8F9),
+                raised: rgb(0xFFFFFF),
+                hovered: rgb(0xECEFF1),
+                pressed: rgb(0xE0E4E7),
+                line: rgb(0xDADEE2),
+                text: rgb(0x333A41),
+                strong: rgb(0x14181C),
+                weak: rgb(0x66707A),
+                accent: rgb(0x0B8075),
+                on_accent: rgb(0xFFFFFF),
+                selected: rgb(0xD9EFEC),
+                query: rgb(0xE69A00),
+                visited: Color32::WHITE,
+                casing: Color32::from_black_alpha(150),
+                error: rgb(0xC4372F),
+                good: rgb(0x2C8A52),
+                chip: Color32::from_rgba_unmultiplied(255, 255, 255, 225),
+                on_chip: rgb(0x14181C),
+                shadow: shadow(40),
+            },
+        }
+    }
+
+    /// The palette of the theme that `ctx` shows.
+    pub fn current(ctx: &Context) -> Self {
+        Self::of(ctx.theme())
+    }
+}
+
+/// The colour of a match by its place among `count`: vivid green for the best, over teal to blue for the
+/// last. None of these occurs in H&E.
+pub fn rank_color(rank: usize, count: usize) -> Color32 {
+    let stops = [[0x00, 0xC8, 0x6B], [0x12, 0xB5, 0xC9], [0x3F, 0x7C, 0xE8]];
+    let place = (rank.saturating_sub(1)) as f32 / (count.saturating_sub(1)).max(1) as f32;
+    let along = place.clamp(0.0, 1.0) * (stops.len() - 1) as f32;
+    let first = (along as usize).min(stops.len() - 2);
+    let share = along - first as f32;
+    let mix = |channel: usize| {
+        let (from, to) = (stops[first][channel] as f32, stops[first + 1][channel] as f32);
+        (from + (to - from) * share).round() as u8
+    };
+    Color32::from_rgb(mix(0), mix(1), mix(2))
+}
+
+/// Bold text, for headings and what counts.
+pub fn bold() -> FontFamily {
+    FontFamily::Name("bold".into())
+}
+
+/// Give `ctx` its fonts and both themes.
+pub fn install(ctx: &Context) {
+    ctx.set_fonts(fonts());
+    egui_material_icons::initialize(ctx);
+    for theme in [Theme::Dark, Theme::Light] {
+        let palette = Palette::of(theme);
+        ctx.style_mut_of(theme, |style| {
+            style.visuals = visuals(theme, &palette);
+            style.text_styles = [
+                (TextStyle::Small, FontId::proportional(12.0)),
+                (TextStyle::Body, FontId::proportional(14.0)),
+                (TextStyle::Button, FontId::proportional(14.0)),
+                (TextStyle::Monospace, FontId::monospace(13.0)),
+                (TextStyle::Heading, FontId::new(16.0, bold())),
+            ]
+            .into();
+            let spacing = &mut style.spacing;
+            spacing.item_spacing = Vec2::new(8.0, 6.0);
+            spacing.button_padding = Vec2::new(10.0, 5.0);
+            spacing.interact_size = Vec2::new(28.0, 28.0);
+            spacing.window_margin = Margin::same(16);
+            spacing.menu_margin = Margin::same(6);
+            spacing.icon_width = 16.0;
+            spacing.scroll.floating = true;
+            style.interaction.selectable_labels = false;
+        });
+    }
+}
+
+fn fonts() -> FontDefinitions {
+    let plex = |weight: f32| {
+        let mut data = FontData::from_static(include_bytes!("../../assets/fonts/IBMPlexSans.ttf"));
+        data.tweak = FontTweak { coords: VariationCoords::new([(b"wght", weight)]), ..Default::default() };
+        Arc::new(data)
+    };
+    let mut fonts = FontDefinitions::default();
+    fonts.font_data.insert("plex".into(), plex(420.0));
+    fonts.font_data.insert("plex-bold".into(), plex(600.0));
+    let fallbacks = fonts.families.get(&FontFamily::Proportional).cloned().unwrap_or_default();
+    let before = |name: &str| [vec![name.to_owned()], fallbacks.clone()].concat();
+    fonts.families.insert(FontFamily::Proportional, before("plex"));
+    fonts.families.insert(bold(), before("plex-bold"));
+    fonts
+}
+
+fn visuals(theme: Theme, palette: &Palette) -> Visuals {
+    let base = if theme == Theme::Dark { Visuals::dark() } else { Visuals::light() };
+    let widget = |fill: Color32, line: Color32, text: Color32| WidgetVisuals {
+        bg_fill: fill,
+        weak_bg_fill: fill,
+        bg_stroke: Stroke::new(1.0, line),
+        corner_radius: CornerRadius::same(RADIUS),
+        fg_stroke: Stroke::new(1.0, text),
+        expansion: 0.0,
+    };
+    Visuals {
+        widgets: Widgets {
+            noninteractive: widget(palette.panel, palette.line, palette.text),
+            inactive: widget(palette.raised, palette.line, palette.text),
+            hovered: widget(palette.hovered, palette.line, palette.strong),
+            active: widget(palette.pressed, palette.accent, palette.strong),
+            open: widget(palette.pressed, palette.line, palette.strong),
+        },
+        selection: Selection { bg_fill: palette.selected, stroke: Stroke::new(1.0, palette.accent) },
+        weak_text_color: Some(palette.weak),
+        hyperlink_color: palette.accent,
+        faint_bg_color: palette.raised,
+        extreme_bg_color: palette.canvas,
+        text_edit_bg_color: Some(palette.raised),
+        code_bg_color: palette.raised,
+        warn_fg_color: palette.query,
+        error_fg_color: palette.error,
+        window_corner_radius: CornerRadius::same(10),
+        window_shadow: palette.shadow,
+        window_fill: palette.panel,
+        window_stroke: Stroke::new(1.0, palette.line),
+        menu_corner_radius: CornerRadius::same(8),
+        panel_fill: palette.panel,
+        popup_shadow: palette.shadow,
+        slider_trailing_fill: true,
+        ..base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contrast as WCAG 2.1 defines it: (lighter + 0.05) / (darker + 0.05) of relative luminances.
+    fn contrast(a: Color32, b: Color32) -> f32 {
+        let luminance = |color: Color32| {
+            let [r, g, b, _] = egui::Rgba::from(color).to_array();
+            0.2126 * r + 0.7152 * g + 0.0722 * b
+        };
+        let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+        a.max(b) / a.min(b)
+    }
+
+    #[test]
+    fn text_is_readable_in_both_themes() {
+        for theme in [Theme::Dark, Theme::Light] {
+            let palette = Palette::of(theme);
+            for ground in [palette.panel, palette.raised, palette.hovered, palette.selected] {
+                assert!(contrast(palette.text, ground) >= 7.0, "{theme:?} text on {ground:?}");
+                assert!(contrast(palette.weak, ground) >= 4.0, "{theme:?} weak text on {ground:?}");
+            }
+            assert!(contrast(palette.error, palette.raised) >= 4.5);
+            assert!(contrast(palette.on_accent, palette.accent) >= 4.5);
+        }
+    }
+
+    #[test]
+    fn ranks_run_from_green_to_blue() {
+        assert_eq!(rank_color(1, 24), Color32::from_rgb(0x00, 0xC8, 0x6B));
+        assert_eq!(rank_color(24, 24), Color32::from_rgb(0x3F, 0x7C, 0xE8));
+        assert_eq!(rank_color(1, 1), rank_color(1, 24));
+    }
+}

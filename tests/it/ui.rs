@@ -1,0 +1,157 @@
+//! The real window, drawn without a display: what a user does, and what is then on the screen.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use egui::{Key, Modifiers, Vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use histokin::encoder::DeviceChoice;
+use histokin::geometry::LevelRect;
+use histokin::project::Project;
+use histokin::session::{Command, SlideStatus};
+use histokin::ui::{App, WindowOptions};
+use image::RgbaImage;
+
+use crate::support::asset;
+
+const SLIDE: &str = "slides/CMU-1-Small-Region.svs";
+
+fn window(project: &Path, paths: Vec<PathBuf>) -> Harness<'static, App> {
+    let project = Project::open_or_create(project).expect("a project");
+    Harness::builder()
+        .with_size(Vec2::new(1300.0, 860.0))
+        .with_max_steps(64)
+        .with_render_cursor(false)
+        .wgpu()
+        .build_eframe(|context| {
+            let options = WindowOptions { paths, project: None, device: DeviceChoice::Cpu };
+            App::new(context, project, options).expect("a window")
+        })
+}
+
+/// Let the window run until `done`.
+fn wait(harness: &mut Harness<'_, App>, what: &str, done: impl Fn(&App) -> bool) {
+    let started = Instant::now();
+    while !done(harness.state()) {
+        assert!(started.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
+        harness.step();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Tiles fade in and the view comes to rest.
+    harness.run_steps(4);
+}
+
+fn wait_until_sharp(harness: &mut Harness<'_, App>) {
+    harness.run_steps(3);
+    wait(harness, "all tiles in view are there", |app| app.field().is_some() && app.is_sharp());
+}
+
+fn canvas(harness: &mut Harness<'_, App>) -> RgbaImage {
+    let rect = harness.get_by_label("slide canvas").rect();
+    let window = harness.render().expect("a picture");
+    let px = |points: f32| points.round() as u32;
+    image::imageops::crop_imm(&window, px(rect.left()), px(rect.top()), px(rect.width()), px(rect.height()))
+        .to_image()
+}
+
+#[test]
+fn at_one_to_one_the_canvas_shows_the_slides_pixels_bit_by_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path(), vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
+    wait_until_sharp(&mut harness);
+    harness.key_press(Key::Num7);
+    wait_until_sharp(&mut harness);
+    let field = harness.state().field().unwrap();
+    let picture = canvas(&mut harness);
+    assert_eq!((picture.width(), picture.height()), (field.width, field.height));
+    let slide = histokin::slide::open(&asset(SLIDE), None).unwrap();
+    let region = LevelRect { level: 0, x: field.x, y: field.y, width: field.width, height: field.height };
+    let expected = slide.read(&region).unwrap();
+    // Below lie scale bar and overview.
+    let compared = picture.height() - 200;
+    let different = (0..compared)
+        .flat_map(|y| (0..picture.width()).map(move |x| (x, y)))
+        .filter(|&(x, y)| picture.get_pixel(x, y) != expected.get_pixel(x, y))
+        .count();
+    assert_eq!(different, 0, "of {} pixels", compared * picture.width());
+    let distinct: std::collections::HashSet<_> = picture.pixels().collect();
+    assert!(distinct.len() > 1000, "tissue is no plain surface");
+}
+
+#[test]
+fn click_shows_matches_a_row_leads_there_and_back_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path(), vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide is embedded and can be searched", |app| {
+        let embedded = |status: &SlideStatus| matches!(status, SlideStatus::Embedded(_));
+        app.session().active().is_some_and(|slide| embedded(&slide.status))
+            && app.session().searchable_tiles() > 0
+    });
+    let plain = canvas(&mut harness);
+    harness.get_by_label("slide canvas").click();
+    wait(&mut harness, "the query is answered", |app| {
+        app.session().query().is_some_and(|query| query.answer.is_some() && !query.waiting)
+    });
+    let answer = harness.state().session().query().unwrap().answer.clone().unwrap();
+    assert!(!answer.matches.is_empty());
+    let tinted = canvas(&mut harness);
+    let changed = plain.pixels().zip(tinted.pixels()).filter(|(before, after)| before != after).count();
+    assert!(changed > 500, "matches are tinted: {changed} pixels changed");
+
+    harness.run_steps(2);
+    let before = harness.state().field().unwrap();
+    harness.get_by_label_contains("match 2:").click();
+    wait_until_sharp(&mut harness);
+    harness.run_steps(4);
+    let there = harness.state().field().unwrap();
+    assert_ne!(there, before);
+    let center = answer.matches[1].rect.center();
+    assert!(there.center().distance_px(center) < 3.0, "{there:?} is centred on {center:?}");
+    assert!(harness.state().session().query().is_some(), "the query is kept");
+
+    harness.key_press(Key::Backspace);
+    harness.run_steps(6);
+    let back = harness.state().field().unwrap();
+    assert!(back.center().distance_px(before.center()) < 3.0, "{back:?} is {before:?} again");
+    assert!(back.width.abs_diff(before.width) <= 3);
+}
+
+#[test]
+fn the_palette_finds_actions_and_help_lists_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path(), vec![]);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    harness.run_steps(3);
+    harness.event(egui::Event::Text("dark or".to_owned()));
+    harness.run_steps(2);
+    let theme = harness.ctx.theme();
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    assert_ne!(harness.ctx.theme(), theme, "the action was done");
+    assert_eq!(harness.query_all_by_label("Dark or light").count(), 1, "and the palette closed");
+
+    harness.key_press(Key::F1);
+    harness.run_steps(3);
+    assert!(harness.query_by_label("On the slide").is_some(), "help is open");
+    harness.key_press(Key::Escape);
+    harness.run_steps(3);
+    assert!(harness.query_by_label("On the slide").is_none(), "help is closed");
+}
+
+#[test]
+fn what_cannot_be_opened_is_said_until_it_is_dismissed() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.svs");
+    std::fs::write(&broken, b"this is no slide").unwrap();
+    let project = folder.path().join("project");
+    let mut harness = window(&project, vec![]);
+    harness.state_mut().command(Command::Open(vec![broken]));
+    wait(&mut harness, "the message is there", |app| !app.session().messages().is_empty());
+    harness.run_steps(40);
+    assert!(harness.query_by_label_contains("broken.svs").is_some(), "the message stays");
+    harness.get_by_label("dismiss").click();
+    harness.run_steps(3);
+    assert!(harness.query_by_label_contains("broken.svs").is_none(), "the message is gone");
+}
