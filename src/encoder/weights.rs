@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn half_precision_files_are_read_as_full() {
         let store = nn::VarStore::new(Device::Cpu);
-        store.root().var("weight", &[4, 3], nn::Init::Randn { mean: 0.0, stdev: 1.0 });
+        let _ = store.root().var("weight", &[4, 3], nn::Init::Randn { mean: 0.0, stdev: 1.0 });
         let (folder, bytes) = saved(&store, |tensors| tensors[0].1 = tensors[0].1.to_kind(Kind::Half));
         let tensors = parse(folder.path(), &bytes).unwrap();
         assert_eq!(tensors["weight"].kind(), Kind::Float);
@@ -172,8 +172,8 @@ mod tests {
     fn every_difference_is_named_and_nothing_is_copied() {
         let store = nn::VarStore::new(Device::Cpu);
         let root = store.root();
-        root.zeros("kept", &[2]);
-        root.zeros("misshaped", &[3]);
+        let _ = root.zeros("kept", &[2]);
+        let _ = root.zeros("misshaped", &[3]);
         root.zeros("lost", &[1]);
         let (folder, bytes) = saved(&store, |tensors| {
             tensors.retain(|(name, _)| name != "lost");

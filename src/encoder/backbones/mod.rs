@@ -140,9 +140,9 @@ mod tests {
         for (name, mut variable) in store.variables() {
             let is_norm = variable.dim() == 1;
             if is_norm && (name.ends_with("weight") || name.ends_with("running_var")) {
-                variable.f_uniform_(0.6, 1.4).unwrap();
+                let _ = variable.f_uniform_(0.6, 1.4).unwrap();
             } else if is_norm {
-                variable.f_uniform_(-0.2, 0.2).unwrap();
+                let _ = variable.f_uniform_(-0.2, 0.2).unwrap();
             }
         }
         (store, backbone)
