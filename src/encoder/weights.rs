@@ -174,7 +174,7 @@ mod tests {
         let root = store.root();
         let _ = root.zeros("kept", &[2]);
         let _ = root.zeros("misshaped", &[3]);
-        root.zeros("lost", &[1]);
+        let _ = root.zeros("lost", &[1]);
         let (folder, bytes) = saved(&store, |tensors| {
             tensors.retain(|(name, _)| name != "lost");
             for (name, tensor) in tensors.iter_mut() {

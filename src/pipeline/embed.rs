@@ -98,6 +98,7 @@ pub enum EmbedError {
 
 /// Embed all tissue tiles of `slide`, or take up an earlier run where it stopped. Blocks until done;
 /// `tissue` saves finding the tissue again where it is known.
+#[expect(clippy::too_many_arguments, reason = "what is embedded, with what, into what, and who watches")]
 pub fn embed_slide(
     slide: &dyn SlideSource,
     tissue: Option<&TissueMask>,

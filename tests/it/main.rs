@@ -8,7 +8,7 @@ mod encoder;
 mod index;
 mod pipeline;
 mod session;
-mod slides;
+mod formats;
 mod stain;
 mod tissue;
 #[cfg(feature = "gui")]
