@@ -1,6 +1,6 @@
 //! The convolutional networks that an encoder can stand on.
 //!
-//! Each is a list of [`layers::Block`]s under the parameter names that published weights use, so that a
+//! Each is a list of `layers::Block`s under the parameter names that published weights use, so that a
 //! state dict saved as safetensors loads as it is. The blocks live in a variable store: inference folds
 //! them ([`Backbone::folded`]), training goes through them as they are.
 
