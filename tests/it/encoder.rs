@@ -11,6 +11,8 @@ use image::RgbImage;
 use safetensors::SafeTensors;
 use tch::{Device, Kind, Tensor, nn};
 
+use crate::support;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -179,7 +181,7 @@ fn files_that_are_no_encoder_are_refused_by_name() {
 fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let args = FitModelArgs {
-        slides: vec![root().join("assets/slides/CMU-1-Small-Region.svs")],
+        slides: vec![support::asset("slides/CMU-1-Small-Region.svs")],
         name: "fitted".into(),
         backbone: BackboneKind::MobilenetV2,
         weights: root().join("models/weights/mobilenet_v2.safetensors"),
