@@ -32,7 +32,7 @@ fn main() {
 
 fn data_folder() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    [beside, PathBuf::from("/work/shared/data")].into_iter().find(|folder| folder.is_dir())
+    Some(beside).filter(|folder| folder.is_dir())
 }
 
 /// Tiles per second of every backbone as it is trained (eager) and as it encodes (folded), and of the
