@@ -104,8 +104,9 @@ impl SlideSource for FlatImage {
 }
 
 fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
-    let open = || ImageReader::open(path)?.with_guessed_format();
-    let mut reader = open().map_err(|error| error.to_string())?;
+    // By content alone: `ImageReader::open` would believe the name's ending.
+    let open = || ImageReader::new(BufReader::new(File::open(path)?)).with_guessed_format();
+    let mut reader = open().map_err(|error: std::io::Error| error.to_string())?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     reader.limits(limits);

@@ -8,7 +8,7 @@ mod encoder;
 mod index;
 mod pipeline;
 mod session;
-mod formats;
+mod slides;
 mod stain;
 mod tissue;
 #[cfg(feature = "gui")]

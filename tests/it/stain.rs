@@ -15,60 +15,72 @@ fn difference(a: &RgbImage, b: &RgbImage) -> f64 {
     sum as f64 / a.as_raw().len() as f64
 }
 
-/// Otsu's threshold on lightness: what is darker is tissue, as in histolab.
-fn tissue(picture: &RgbImage) -> Vec<bool> {
-    let grey: Vec<usize> = picture
-        .pixels()
-        .map(|p| {
-            (p.0.map(f64::from).iter().zip([0.2125, 0.7154, 0.0721]).map(|(v, w)| v * w).sum::<f64>())
-                as usize
-        })
-        .collect();
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let separation = |threshold: &usize| {
-        let (dark, light): (Vec<f64>, Vec<f64>) =
-            grey.iter().map(|value| *value as f64).partition(|value| *value < *threshold as f64);
-        let difference = mean(&light) - mean(&dark);
-        let variance = dark.len() as f64 * light.len() as f64 * difference * difference;
-        if variance.is_nan() { 0 } else { variance as u64 }
+/// The tissue as histolab finds it in a tile: darker than Otsu's threshold on grey, grown by a disc of two
+/// pixels, its holes filled where a square of 20 pixels does not get in from the edge.
+fn histolabs_tissue(picture: &RgbImage) -> Vec<bool> {
+    let (width, height) = (picture.width() as i32, picture.height() as i32);
+    let luma = |[r, g, b]: [u8; 3]| {
+        (u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16
     };
-    let threshold = (1..255).max_by_key(separation).unwrap();
-    grey.iter().map(|value| *value < threshold).collect()
+    let grey: Vec<u32> = picture.pixels().map(|pixel| luma(pixel.0)).collect();
+    let mean = |values: &[u32]| values.iter().sum::<u32>() as f64 / values.len().max(1) as f64;
+    let separation = |threshold: u32| {
+        let (dark, light): (Vec<u32>, Vec<u32>) = grey.iter().partition(|value| **value <= threshold);
+        dark.len() as f64 * light.len() as f64 * (mean(&light) - mean(&dark)).powi(2)
+    };
+    let threshold = (0..255).max_by(|a, b| separation(*a).total_cmp(&separation(*b))).unwrap();
+    let is_inside = |x: i32, y: i32| (0..width).contains(&x) && (0..height).contains(&y);
+    let index = |x: i32, y: i32| (y * width + x) as usize;
+    let is_dark = |x: i32, y: i32| is_inside(x, y) && grey[index(x, y)] < threshold;
+    let disc: Vec<(i32, i32)> = square(-2..3).filter(|(i, j)| i * i + j * j <= 4).collect();
+    let grown = |x: i32, y: i32| disc.iter().any(|(i, j)| is_dark(x + i, y + j));
+    let mut tissue: Vec<bool> = (0..height).flat_map(|y| (0..width).map(move |x| grown(x, y))).collect();
+    // What the square reaches from outside is no hole.
+    let mut reached: Vec<(i32, i32)> = (0..width)
+        .flat_map(|x| [(x, -1), (x, height)])
+        .chain((0..height).flat_map(|y| [(-1, y), (width, y)]))
+        .collect();
+    let mut outside = vec![false; tissue.len()];
+    while let Some((x, y)) = reached.pop() {
+        for (i, j) in square(-10..10) {
+            let (x, y) = (x + i, y + j);
+            if is_inside(x, y) && !tissue[index(x, y)] && !outside[index(x, y)] {
+                outside[index(x, y)] = true;
+                reached.push((x, y));
+            }
+        }
+    }
+    for (tissue, outside) in tissue.iter_mut().zip(outside) {
+        *tissue = !outside;
+    }
+    tissue
 }
 
+fn square(side: std::ops::Range<i32>) -> impl Iterator<Item = (i32, i32)> {
+    side.clone().flat_map(move |i| side.clone().map(move |j| (i, j)))
+}
+
+/// histolab maps the tissue and leaves the glass as it is; its mask decides what both statistics come from.
+///
+/// With its mask rebuilt as closely as its description goes, 0.20 grey levels are left: 1144 of the
+/// 262,144 pixels, at the mask's edge, are tissue in one and glass in the other, and bytes are rounded.
+/// An independent computation in numpy with the same mask, not rounded to bytes, is 0.26 off.
 #[test]
 fn close_to_histolabs_reinhard() {
     let Some(folder) = shared_data("stain/histolab") else { return };
     let [source, target, expected] =
         ["source", "target", "expected_reinhard"].map(|name| picture(&folder.join(format!("{name}.png"))));
-    let (s, t) = (tissue(&source), tissue(&target));
-    let from = LabStatistics::of_pixels(&source, |i| s[i]).unwrap();
-    let to = LabStatistics::of_pixels(&target, |i| t[i]).unwrap();
+    let (in_source, in_target) = (histolabs_tissue(&source), histolabs_tissue(&target));
+    let from = LabStatistics::of_pixels(&source, |index| in_source[index]).unwrap();
+    let to = LabStatistics::of_pixels(&target, |index| in_target[index]).unwrap();
     let mut ours = source.clone();
     LabNormaliser::new(from, to).apply(&mut ours);
-    println!("all {:.3}, before {:.3}", difference(&ours, &expected), difference(&source, &expected));
-    let mut mixed = source.clone();
-    let mut n = 0;
-    let mut sum = 0u64;
-    for i in 0..s.len() {
-        let (x, y) = (i as u32 % source.width(), i as u32 / source.width());
-        if source.get_pixel(x, y) != expected.get_pixel(x, y) {
-            mixed.put_pixel(x, y, *ours.get_pixel(x, y));
-            n += 1;
-            sum += ours
-                .get_pixel(x, y)
-                .0
-                .iter()
-                .zip(expected.get_pixel(x, y).0)
-                .map(|(a, b)| u64::from(a.abs_diff(b)))
-                .sum::<u64>();
+    for ((ours, source), is_tissue) in ours.pixels_mut().zip(source.pixels()).zip(&in_source) {
+        if !is_tissue {
+            *ours = *source;
         }
     }
-    println!(
-        "changed {n} of {}, otsu {}; mixed {:.3}; in the changed {:.3}",
-        s.len(),
-        s.iter().filter(|x| **x).count(),
-        difference(&mixed, &expected),
-        sum as f64 / n as f64 / 3.0
-    );
+    let (before, after) = (difference(&source, &expected), difference(&ours, &expected));
+    println!("mean absolute difference to histolab's result: {after:.3} grey levels ({before:.3} before)");
+    assert!(after < 0.3, "{after}");
 }
