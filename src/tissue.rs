@@ -9,7 +9,7 @@ mod morphology;
 
 use image::{GrayImage, RgbImage};
 
-use crate::geometry::{Level0Rect, MicronsPerPixel};
+use crate::geometry::{Downsample, Level0Rect, MicronsPerPixel};
 use crate::slide::{SlideError, SlideInfo, SlideSource};
 use crate::tiling::read_rect;
 use morphology::Bitmap;
@@ -23,9 +23,14 @@ const MASK_UM: f64 = 8.0;
 /// Longer side of the mask, about, where the pixel size is unknown.
 const MASK_PX: f64 = 2000.0;
 
-/// Gaps up to twice this wide are closed, in µm: the walls of fat cells are thinner than a mask pixel, so
-/// that they appear broken.
-const CLOSING_UM: f64 = 32.0;
+/// Gaps up to twice this wide are closed, in µm: a fat cell is a gap between its walls.
+const CLOSING_UM: f64 = 60.0;
+
+/// Strands thinner than twice this are threads and scratches, in µm.
+const OPENING_UM: f64 = 24.0;
+
+/// Walls of fat cells are at most this wide, blurred as they are at low power, in µm.
+const WALL_UM: f64 = 48.0;
 
 /// Holes up to this area are filled, in µm²: ten fat cells that ran together, still less than a tile.
 const LARGEST_HOLE_UM2: f64 = 100_000.0;
@@ -33,12 +38,20 @@ const LARGEST_HOLE_UM2: f64 = 100_000.0;
 /// Pieces of less than this area are dust, in µm²: half a tile of 224 µm.
 const SMALLEST_PIECE_UM2: f64 = 20_000.0;
 
+/// Walls that hang together over less than this are dust, in µm².
+const SMALLEST_NET_UM2: f64 = 2_000.0;
+
 /// Colourfulness (see [`colourfulness`]) that is never tissue, as JPEG gives white glass as much.
 const GLASS_NOISE: u8 = 5;
 
 /// Colourfulness that is always tissue. Otsu's threshold lies between strong and faint stain where a slide
-/// has both; it is not let rise above this, or fat and mucin would go.
+/// has both; it is not let rise above this, or mucin and pale stroma would go.
 const FAINT_STAIN: u8 = 12;
+
+/// Grey levels by which the wall of a fat cell is at least darker than the cell, and the colourfulness it
+/// has at least, averaged over its neighbourhood: scratches and shadows have none.
+const WALL_CONTRAST: u8 = 5;
+const WALL_COLOUR: u8 = 2;
 
 /// A low-power picture of the slide in which each pixel is tissue (255) or not (0).
 #[derive(Debug, Clone)]
@@ -51,9 +64,10 @@ pub struct TissueMask {
 impl TissueMask {
     /// Find the tissue of `slide`.
     ///
-    /// A pixel is tissue if it is colourful, by a threshold after Otsu (1979), and neither ink nor dark as
-    /// dirt, borders and black pen are. Then gaps and holes as small as fat cells are closed, so that fat,
-    /// whose cells are empty in section, counts as tissue, and small pieces are dropped.
+    /// A pixel is tissue if it is colourful, by a threshold after Otsu (1979), or is a thin line, darker
+    /// than what is beside it, as the walls of fat cells are; and if it is neither ink nor dark as dirt,
+    /// borders and black pen are. Then gaps and holes as small as fat cells are closed, so that fat, whose
+    /// cells are empty in section, counts as tissue, and threads and small pieces are dropped.
     ///
     /// # Errors
     /// [`SlideError::Read`] when the low-power picture cannot be read.
@@ -134,7 +148,7 @@ impl LowPower {
         let info = slide.info();
         let scale = low_power_scale(info);
         let (width, height) = (info.width().div_ceil(scale), info.height().div_ceil(scale));
-        let level = info.best_level_for(crate::geometry::Downsample(f64::from(scale)));
+        let level = info.best_level_for(Downsample(f64::from(scale)));
         let decoded_per_px = f64::from(scale) / info.levels[level as usize].downsample.0;
         let piece = (PIECE_PX / decoded_per_px).max(1.0) as u32;
         let mut picture = RgbImage::new(width, height);
@@ -165,19 +179,27 @@ fn low_power_scale(info: &SlideInfo) -> u32 {
 
 /// The tissue in a low-power picture whose pixels are `um_per_px` wide.
 fn tissue_of(picture: &RgbImage, um_per_px: f64) -> Bitmap {
-    let balanced = white_balanced(picture);
-    let colour = smoothed(&colourfulness(&balanced), picture.width() as usize);
-    let threshold = otsu_threshold(&colour).clamp(GLASS_NOISE, FAINT_STAIN);
-    let ink = ink::find(&balanced, picture.width(), um_per_px);
-    let mut tissue = Bitmap::from_fn(picture.width(), picture.height(), |index| {
-        let [r, g, b] = balanced[index];
-        colour[index] > threshold && !is_dark_or_grey(r, g, b) && !ink.get(index)
-    });
     let px = |um: f64| (um / um_per_px).max(1.0);
     let area_px = |um2: f64| (um2 / (um_per_px * um_per_px)).max(1.0) as usize;
+    let width = picture.width() as usize;
+    let balanced = white_balanced(picture);
+    let colour = smoothed(&colourfulness(&balanced), width);
+    let darkest_channel: Vec<u8> = balanced.iter().map(|[r, g, b]| *r.min(g).min(b)).collect();
+    let relief = relief(&darkest_channel, width, (px(WALL_UM) / 2.0).round() as usize);
+    // A camera's noise is colourful and lined, too: what the glass has is measured.
+    let noise_of = |values: &[u8]| median_where(values, |index| darkest_channel[index] > BRIGHT_GLASS);
+    let least_colour = noise_of(&colour).saturating_mul(3).clamp(GLASS_NOISE, FAINT_STAIN);
+    let threshold = otsu_threshold(&colour).clamp(least_colour, FAINT_STAIN);
+    let least_relief = noise_of(&relief).saturating_mul(3).max(WALL_CONTRAST);
+    let ink = ink::find(&balanced, picture.width(), um_per_px);
+    let mut tissue = Bitmap::from_fn(picture.width(), picture.height(), |index| {
+        let is_wall = relief[index] >= least_relief && colour[index] >= WALL_COLOUR;
+        (colour[index] > threshold || is_wall) && !is_dark_or_grey(balanced[index]) && !ink.get(index)
+    });
     // Single grains would grow together when gaps are closed.
-    tissue.remove_pieces_below(area_px(SMALLEST_PIECE_UM2 / 50.0));
+    tissue.remove_pieces_below(area_px(SMALLEST_NET_UM2));
     tissue.close(px(CLOSING_UM));
+    tissue.open(px(OPENING_UM));
     tissue.fill_holes_up_to(area_px(LARGEST_HOLE_UM2));
     // Closing and filling reach over ink that lies on glass amid tissue.
     tissue.remove(&ink);
@@ -185,8 +207,11 @@ fn tissue_of(picture: &RgbImage, um_per_px: f64) -> Bitmap {
     tissue
 }
 
+/// Glass is brighter than this once it is white.
+const BRIGHT_GLASS: u8 = 240;
+
 /// Whether a colour is darker than stained tissue at low power, or as grey as dust and black pen.
-fn is_dark_or_grey(r: u8, g: u8, b: u8) -> bool {
+fn is_dark_or_grey([r, g, b]: [u8; 3]) -> bool {
     let (lightest, darkest) = (r.max(g).max(b), r.min(g).min(b));
     lightest < 60 || (lightest < 150 && f64::from(lightest - darkest) < 0.12 * f64::from(lightest))
 }
@@ -242,6 +267,47 @@ fn quantile(histogram: &[usize; 256], rank: usize) -> usize {
 /// unlike the quotient it is small for all that is black or grey.
 fn colourfulness(pixels: &[[u8; 3]]) -> Vec<u8> {
     pixels.iter().map(|[r, g, b]| r.max(g).max(b) - r.min(g).min(b)).collect()
+}
+
+/// How much darker a pixel is than what is beside it, where that is thin: a grey closing with a square of
+/// `2 * radius + 1` pixels, less the picture itself (black top-hat).
+fn relief(values: &[u8], width: usize, radius: usize) -> Vec<u8> {
+    let lightest = windows(values, width, radius, u8::max);
+    let closed = windows(&lightest, width, radius, u8::min);
+    closed.iter().zip(values).map(|(closed, value)| closed - value).collect()
+}
+
+/// The extreme value (by `choose`) in a square around each pixel, along rows and then along columns.
+fn windows(values: &[u8], width: usize, radius: usize, choose: impl Fn(u8, u8) -> u8) -> Vec<u8> {
+    let mut along_rows = values.to_vec();
+    for (row, extremes) in values.chunks_exact(width).zip(along_rows.chunks_exact_mut(width)) {
+        for shift in 1..=radius.min(width - 1) {
+            for x in 0..width - shift {
+                extremes[x] = choose(extremes[x], row[x + shift]);
+                extremes[x + shift] = choose(extremes[x + shift], row[x]);
+            }
+        }
+    }
+    let mut extremes = along_rows.clone();
+    for shift in (1..=radius).map(|rows| rows * width).take_while(|shift| *shift < values.len()) {
+        for index in 0..values.len() - shift {
+            extremes[index] = choose(extremes[index], along_rows[index + shift]);
+            extremes[index + shift] = choose(extremes[index + shift], along_rows[index]);
+        }
+    }
+    extremes
+}
+
+/// Median of the values at whose index `is_wanted` holds; 0 if there are none.
+fn median_where(values: &[u8], is_wanted: impl Fn(usize) -> bool) -> u8 {
+    let mut histogram = [0_usize; 256];
+    for (_, value) in values.iter().enumerate().filter(|(index, _)| is_wanted(*index)) {
+        histogram[usize::from(*value)] += 1;
+    }
+    match histogram.iter().sum::<usize>() {
+        0 => 0,
+        count => quantile(&histogram, count / 2) as u8,
+    }
 }
 
 /// Mean over 3 × 3 pixels (fewer at the edges), against grain.

@@ -33,7 +33,7 @@ fn is_ink(rgb: [u8; 3], strength: f32) -> bool {
     static DENSITY: LazyLock<[f32; 256]> =
         LazyLock::new(|| array::from_fn(|value| -((value.max(1) as f32 / 255.0).ln())));
     let [red, green, blue] = rgb.map(|value| DENSITY[usize::from(value)]);
-    let is_blue = red > 0.6 * strength && red > 1.35 * green && blue < 0.6 * red;
+    let is_blue = red > 0.6 * strength && red > 1.2 * green && blue < 0.4 * red;
     let is_green = red > 0.4 * strength && green < 0.8 * red && green < 0.8 * blue;
     let is_red = green > strength && blue > 0.84 * green && blue < 1.3 * green && red < 0.35 * green;
     is_blue || is_green || is_red

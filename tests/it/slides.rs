@@ -383,3 +383,20 @@ fn grid_tiles_are_read_where_the_grid_says() {
     let tile = read_tile(&*slide, &grid.rect(last), grid.tile_px).unwrap();
     assert_eq!(tile.dimensions(), (224, 224));
 }
+
+#[test]
+fn the_second_demonstration_slide_is_a_turned_part_of_the_first() {
+    let original = open(&asset("slides/CMU-1-Small-Region.svs"));
+    let cut = open(&asset("slides/CMU-1-Small-Region-rotated-cut.tif"));
+    assert!(cut.info().levels.len() > 1);
+    assert_ne!(cut.info().id, original.info().id);
+    let mpp = cut.info().mpp.expect("its resolution tags say it");
+    assert!((mpp.x - 0.499).abs() < 1e-4 && (mpp.y - 0.499).abs() < 1e-4, "{mpp:?}");
+    // A square of the original, and where it lies once turned clockwise.
+    let square = original.read(&region(0, 380 + 400, 1180 + 500, 200, 200)).unwrap();
+    let turned = cut.read(&region(0, 1780 - 500 - 200, 400, 200, 200)).unwrap();
+    let expected = image::imageops::rotate90(&square);
+    let differences = expected.as_raw().iter().zip(turned.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b)));
+    let mean = differences.sum::<u64>() as f64 / expected.as_raw().len() as f64;
+    assert!(mean < 6.0, "{mean} grey levels apart");
+}
