@@ -206,3 +206,82 @@ fn resample_with(picture: &RgbImage, width: u32, height: u32, window: fir::Resiz
         .expect("both pictures are RGB8, and the window lies inside the source");
     resized
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::slide::{Level, MppSource, SlideId};
+
+    fn slide(width: u32, height: u32, um_per_px: Option<f64>) -> SlideInfo {
+        SlideInfo {
+            id: SlideId("of no file".to_owned()),
+            path: "slide.svs".into(),
+            vendor: "none".to_owned(),
+            levels: vec![Level { width, height, downsample: Downsample(1.0) }],
+            mpp: um_per_px.map(MicronsPerPixel::square),
+            mpp_source: MppSource::Unknown,
+            objective_power: None,
+            associated: Vec::new(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_tile_is_found_under_every_point_of_it(
+            width in 1_u32..5000,
+            height in 1_u32..5000,
+            um_per_px in 0.1..3.0_f64,
+            tile_px in 32_u32..512,
+            (u, v) in (0.0..1.0_f64, 0.0..1.0_f64),
+        ) {
+            let settings = TileSettings { tile_px, mpp: 1.0 };
+            let grid = TileGrid::new(&slide(width, height, Some(um_per_px)), settings).unwrap();
+            for tile in grid.tiles() {
+                let rect = grid.rect(tile);
+                prop_assert_eq!(grid.tile_at(rect.center()), Some(tile));
+                let inside = Level0Point::new(
+                    rect.x as f64 + u * f64::from(rect.width),
+                    rect.y as f64 + v * f64::from(rect.height),
+                );
+                prop_assert_eq!(grid.tile_at(inside), Some(tile));
+            }
+            // The grid covers the slide up to less than a tile at the right and at the bottom.
+            let (right, bottom) = (grid.columns * grid.tile_level0, grid.rows * grid.tile_level0);
+            prop_assert!(right <= width && width - right < grid.tile_level0);
+            prop_assert!(bottom <= height && height - bottom < grid.tile_level0);
+            let beyond = Level0Point::new(f64::from(right), f64::from(bottom));
+            prop_assert_eq!(grid.tile_at(beyond), None);
+        }
+    }
+
+    #[test]
+    fn a_coarser_slide_is_read_at_its_own_resolution_and_says_so() {
+        let settings = TileSettings::default();
+        let fine = TileGrid::new(&slide(10_000, 10_000, Some(0.25)), settings).unwrap();
+        assert_eq!((fine.tile_level0, fine.effective_mpp), (896, 1.0));
+        assert!(!fine.is_coarser_than(settings));
+        let coarse = TileGrid::new(&slide(10_000, 10_000, Some(2.0)), settings).unwrap();
+        assert_eq!((coarse.tile_level0, coarse.effective_mpp), (224, 2.0));
+        assert!(coarse.is_coarser_than(settings));
+    }
+
+    #[test]
+    fn without_a_pixel_size_there_is_no_grid() {
+        let refused = TileGrid::new(&slide(1000, 1000, None), TileSettings::default());
+        assert!(matches!(refused, Err(SlideError::NotCalibrated { .. })));
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("slide.svs") && message.contains("--slide-mpp"), "{message}");
+    }
+
+    #[test]
+    fn a_slide_smaller_than_a_tile_has_none() {
+        let grid = TileGrid::new(&slide(100, 100, Some(1.0)), TileSettings::default()).unwrap();
+        assert!(grid.is_empty());
+        assert_eq!(grid.tile_at(Level0Point::new(50.0, 50.0)), None);
+    }
+}
