@@ -8,7 +8,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::slide::{SlideError, SlideSource};
-use crate::tissue::{LowPower, TissueMask};
+use crate::tissue::{LowPower, TissueMask, is_stained};
 
 /// Mean and standard deviation of tissue pixels in CIELAB (D65): L* 0–100, a* and b* about ±128.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,9 @@ impl LabStatistics {
         Some(Self { mean: mean.map(|mean| mean as f32), std: [deviation(0), deviation(1), deviation(2)] })
     }
 
-    /// Statistics of a slide's tissue, from its low-power picture under its mask; `None` without tissue.
+    /// Statistics of a slide's stained tissue, from its low-power picture under its mask; `None` without
+    /// tissue. The empty insides of fat cells are tissue, but show the glass: they are left out, unless
+    /// the whole slide is as pale, or the share of fat would decide how a slide is normalised.
     ///
     /// At low power neighbouring structures are averaged, so deviations are smaller than in a tile:
     /// compare these statistics only with others that were made by this function.
@@ -69,9 +71,19 @@ impl LabStatistics {
     /// # Errors
     /// [`SlideError::Read`] when the low-power picture cannot be read.
     pub fn of_slide(slide: &dyn SlideSource, tissue: &TissueMask) -> Result<Option<Self>, SlideError> {
-        let low_power = LowPower::of(slide)?;
-        let is_tissue = tissue.mask.as_raw();
-        Ok(Self::of_pixels(&low_power.picture, |index| is_tissue.get(index).is_some_and(|value| *value > 0)))
+        /// Share of the tissue that has to be stained for the rest to be left out.
+        const STAINED_SHARE: f64 = 0.1;
+
+        let picture = LowPower::of(slide)?.picture;
+        let is_tissue: Vec<bool> = tissue.mask.as_raw().iter().map(|value| *value > 0).collect();
+        let is_stained: Vec<bool> =
+            is_tissue.iter().zip(picture.pixels()).map(|(is, pixel)| *is && is_stained(pixel.0)).collect();
+        let count = |pixels: &[bool]| pixels.iter().filter(|is| **is).count() as f64;
+        let chosen = match count(&is_stained) >= STAINED_SHARE * count(&is_tissue) {
+            true => is_stained,
+            false => is_tissue,
+        };
+        Ok(Self::of_pixels(&picture, |index| chosen.get(index).is_some_and(|is| *is)))
     }
 }
 

@@ -183,7 +183,8 @@ fn tissue_of(picture: &RgbImage, um_per_px: f64) -> Bitmap {
     let area_px = |um2: f64| (um2 / (um_per_px * um_per_px)).max(1.0) as usize;
     let width = picture.width() as usize;
     let balanced = white_balanced(picture);
-    let colour = smoothed(&colourfulness(&balanced), width);
+    let colourful: Vec<u8> = balanced.iter().map(|rgb| colourfulness(*rgb)).collect();
+    let colour = smoothed(&colourful, width);
     let darkest_channel: Vec<u8> = balanced.iter().map(|[r, g, b]| *r.min(g).min(b)).collect();
     let relief = relief(&darkest_channel, width, (px(WALL_UM) / 2.0).round() as usize);
     // A camera's noise is colourful and lined, too: what the glass has is measured.
@@ -265,8 +266,13 @@ fn quantile(histogram: &[usize; 256], rank: usize) -> usize {
 
 /// Saturation as the difference between the strongest and the weakest channel (chroma in HSV terms):
 /// unlike the quotient it is small for all that is black or grey.
-fn colourfulness(pixels: &[[u8; 3]]) -> Vec<u8> {
-    pixels.iter().map(|[r, g, b]| r.max(g).max(b) - r.min(g).min(b)).collect()
+fn colourfulness([r, g, b]: [u8; 3]) -> u8 {
+    r.max(g).max(b) - r.min(g).min(b)
+}
+
+/// Whether a colour is that of stain, at low power, beyond doubt.
+pub(crate) fn is_stained(rgb: [u8; 3]) -> bool {
+    colourfulness(rgb) > FAINT_STAIN
 }
 
 /// How much darker a pixel is than what is beside it, where that is thin: a grey closing with a square of

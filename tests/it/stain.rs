@@ -1,9 +1,11 @@
 //! Stain normalisation against another library's results.
 
+use histokin::slide;
 use histokin::stain::{LabNormaliser, LabStatistics};
+use histokin::tissue::TissueMask;
 use image::RgbImage;
 
-use crate::support::shared_data;
+use crate::support::{shared_data, write_pyramid};
 
 fn picture(path: &std::path::Path) -> RgbImage {
     image::open(path).unwrap().into_rgb8()
@@ -83,4 +85,30 @@ fn close_to_histolabs_reinhard() {
     let (before, after) = (difference(&source, &expected), difference(&ours, &expected));
     println!("mean absolute difference to histolab's result: {after:.3} grey levels ({before:.3} before)");
     assert!(after < 0.3, "{after}");
+}
+
+/// Two slides of the same stain, one of them mostly fat, are normalised alike.
+#[test]
+fn fat_does_not_lighten_a_slides_stain() {
+    let folder = tempfile::tempdir().unwrap();
+    let statistics = [300, 900].map(|end| {
+        let path = folder.path().join(format!("{end}.tif"));
+        let slide = RgbImage::from_fn(1000, 750, |x, y| match (x, y) {
+            (100..300, 100..650) if (x + y) % 5 == 0 => image::Rgb([130, 90, 160]),
+            (100..300, 100..650) => image::Rgb([222, 160, 195]),
+            // Walls of fat cells from there to the end.
+            (300.., 100..650) if x < end && (x % 12 == 0 || y % 12 == 0) => image::Rgb([234, 222, 233]),
+            _ => image::Rgb([242, 242, 242]),
+        });
+        write_pyramid(&path, &slide, 1, Some(8.0));
+        let slide = slide::open(&path, None).unwrap();
+        let tissue = TissueMask::of(&*slide).unwrap();
+        (tissue.coverage(), LabStatistics::of_slide(&*slide, &tissue).unwrap().unwrap())
+    });
+    let [(lean_coverage, lean), (fat_coverage, fat)] = statistics;
+    assert!(fat_coverage > 3.0 * lean_coverage, "{lean_coverage} {fat_coverage}");
+    for channel in 0..3 {
+        assert!((lean.mean[channel] - fat.mean[channel]).abs() < 0.5, "{lean:?} {fat:?}");
+        assert!((lean.std[channel] - fat.std[channel]).abs() < 0.5, "{lean:?} {fat:?}");
+    }
 }
