@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Cut the second demonstration slide out of the first.
 
-    python3 -m venv /tmp/vips && /tmp/vips/bin/pip install pyvips pyvips-binary
-    /tmp/vips/bin/python scripts/make_demo_slide.py
+    python3 -m venv .venv-vips && .venv-vips/bin/pip install pyvips pyvips-binary
+    .venv-vips/bin/python scripts/make_demo_slide.py
 
 reads assets/slides/CMU-1-Small-Region.svs and writes CMU-1-Small-Region-rotated-cut.tif beside it: a part of
 the same tissue, turned by 90 degrees, as a pyramidal tiled JPEG TIFF whose resolution tags state the same
