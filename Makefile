@@ -10,6 +10,8 @@ SLIDES := assets/slides
 
 run: setup
 	cargo build --release --bin histokin
+	mkdir -p $(DEMO)/project
+	test -e $(DEMO)/project/project.toml || cp assets/demonstration.toml $(DEMO)/project/project.toml
 	target/release/histokin --project $(DEMO)/project $(SLIDES)
 
 test: setup
