@@ -139,7 +139,7 @@ pub fn read_rect(
         return Ok(opaque);
     }
     let window = fir::ResizeOptions::new().crop(across.offset, down.offset, across.size, down.size);
-    Ok(resample_with(&opaque, width, height, window))
+    Ok(resample(&opaque, width, height, window))
 }
 
 /// One axis of a region: the whole level pixels to be read, and the window of the resampling in them.
@@ -189,16 +189,9 @@ pub fn over_white(picture: &image::RgbaImage) -> RgbImage {
     opaque
 }
 
-/// Resample with a Lanczos filter whose support grows with the reduction, so that nothing aliases.
-/// A picture of the right size already is handed back untouched.
-pub fn resample(picture: RgbImage, width: u32, height: u32) -> RgbImage {
-    if picture.dimensions() == (width, height) {
-        return picture;
-    }
-    resample_with(&picture, width, height, fir::ResizeOptions::new())
-}
-
-fn resample_with(picture: &RgbImage, width: u32, height: u32, window: fir::ResizeOptions) -> RgbImage {
+/// Resample the window of `picture` with a Lanczos filter whose support grows with the reduction, so that
+/// nothing aliases.
+fn resample(picture: &RgbImage, width: u32, height: u32, window: fir::ResizeOptions) -> RgbImage {
     let mut resized = RgbImage::new(width, height);
     let options = window.resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3));
     fir::Resizer::new()

@@ -2,9 +2,9 @@
 
 use image::{Rgb, RgbImage, RgbaImage, imageops};
 
-use crate::geometry::{Downsample, Level0Rect, LevelRect};
+use crate::geometry::Level0Rect;
 use crate::slide::{SlideError, SlideSource};
-use crate::tiling::{over_white, resample};
+use crate::tiling::read_rect;
 
 /// What the viewer shows of `rect` in `width` × `height` pixels: at 1:1 the slide's own pixels, else the
 /// nearest finer level resampled. Empty glass and what lies outside the slide is white.
@@ -14,19 +14,7 @@ pub fn render(
     width: u32,
     height: u32,
 ) -> Result<RgbImage, SlideError> {
-    let info = slide.info();
-    let wanted = (f64::from(rect.width) / f64::from(width)).min(f64::from(rect.height) / f64::from(height));
-    let level = info.best_level_for(Downsample(wanted));
-    let downsample = info.levels[level as usize].downsample.0;
-    let to_level = |px: f64| (px / downsample).round();
-    let region = LevelRect {
-        level,
-        x: to_level(rect.x as f64) as i64,
-        y: to_level(rect.y as f64) as i64,
-        width: to_level(f64::from(rect.width)).max(1.0) as u32,
-        height: to_level(f64::from(rect.height)).max(1.0) as u32,
-    };
-    Ok(resample(over_white(&slide.read(&region)?), width, height))
+    read_rect(slide, rect, width, height)
 }
 
 /// The whole slide, at most `edge` pixels on its longer side.
