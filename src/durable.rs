@@ -9,9 +9,26 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
     temporary.write_all(bytes)?;
+    share_as_usual(path, temporary.path())?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     sync_folder(folder)
+}
+
+/// Temporary files are their owner's alone. Give this one the access that the file it replaces has, or that
+/// a new file in this folder would have, so that a shared project stays shared.
+fn share_as_usual(path: &Path, temporary: &Path) -> io::Result<()> {
+    let usual = match fs::metadata(path) {
+        Ok(replaced) => replaced.permissions(),
+        Err(_) => {
+            let name = temporary.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let probe = temporary.with_file_name(format!("{name}.access"));
+            let usual = File::create(&probe)?.metadata()?.permissions();
+            fs::remove_file(&probe)?;
+            usual
+        }
+    };
+    fs::set_permissions(temporary, usual)
 }
 
 /// Make sure that the names in `folder` survive a power cut.

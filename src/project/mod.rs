@@ -161,9 +161,17 @@ impl Project {
         DescriptorStore::new(self.root.join("descriptors"))
     }
 
-    /// The absolute path of a slide's file.
+    /// The absolute path of a slide's file, without detours through the project's folder.
     pub fn slide_path(&self, entry: &SlideEntry) -> PathBuf {
-        self.root.join(&entry.path)
+        let mut path = PathBuf::new();
+        for part in self.root.join(&entry.path).components() {
+            // The root is canonical, so that leaving a folder of it is the same as never entering it.
+            match part {
+                std::path::Component::ParentDir => _ = path.pop(),
+                other => path.push(other),
+            }
+        }
+        path
     }
 
     /// Add a slide, or note its new place when a slide of the same content is here already.
