@@ -14,6 +14,10 @@ use crate::slide::{SlideError, SlideInfo, SlideSource};
 use crate::tiling::read_rect;
 use morphology::Bitmap;
 
+/// Counts the ways in which tissue has been found so far. It is part of what decides descriptors: raise it
+/// when other tiles are tissue, or other pixels decide a slide's stain.
+pub const TISSUE_VERSION: u32 = 2;
+
 /// Share of a tile that has to be tissue for the tile to be embedded.
 pub const TISSUE_FRACTION: f64 = 0.5;
 

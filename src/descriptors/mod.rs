@@ -13,6 +13,7 @@ use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::tiling::{TileGrid, TileIndex, TileSettings};
+use crate::tissue::TISSUE_VERSION;
 
 pub use journal::{Journal, JournalRecord};
 pub use store::DescriptorStore;
@@ -30,8 +31,10 @@ pub struct Recipe {
 impl Recipe {
     /// Twelve characters that stand for this recipe in file names.
     pub fn short_id(&self) -> String {
-        let text =
-            format!("{}|{}|{}|{:?}", self.encoder_id.0, self.tiles.tile_px, self.tiles.mpp, self.stain);
+        let text = format!(
+            "{}|{}|{}|{:?}|{TISSUE_VERSION}",
+            self.encoder_id.0, self.tiles.tile_px, self.tiles.mpp, self.stain
+        );
         hex(&Sha256::digest(text))[..12].to_owned()
     }
 }

@@ -49,11 +49,11 @@ pub struct KdTreeIndex {
 
 impl KdTreeIndex {
     /// Build a tree over all rows of `sets`, which are of equal width. `None` where a tree is of no use:
-    /// too few numbers in a descriptor or too many, or more tiles than item numbers.
+    /// no tiles, too few numbers in a descriptor or too many, or more tiles than item numbers.
     pub fn build(sets: &[Arc<DescriptorSet>]) -> Option<Self> {
         let width = sets.first()?.width();
         let len: usize = sets.iter().map(|set| set.len()).sum();
-        if !(TREE_AXES..=WIDEST).contains(&width) || u32::try_from(len).is_err() {
+        if len == 0 || !(TREE_AXES..=WIDEST).contains(&width) || u32::try_from(len).is_err() {
             return None;
         }
         let basis = Basis::fit(sets, width, len);
