@@ -3,6 +3,7 @@
 mod made;
 mod support;
 
+mod cli;
 mod descriptors;
 mod encoder;
 mod index;
@@ -13,3 +14,5 @@ mod stain;
 mod tissue;
 #[cfg(feature = "gui")]
 mod ui;
+#[cfg(all(feature = "gui", unix))]
+mod window;

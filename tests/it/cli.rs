@@ -1,0 +1,128 @@
+//! The command line as scripts use it: one JSON document on standard output, exit 0 only when all was done.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::support::asset;
+
+fn histokin(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
+    command.args(arguments);
+    command
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = histokin(arguments).assert().success().get_output().stdout.clone();
+    serde_json::from_slice(&output).expect("standard output is one JSON document")
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let output = histokin(arguments).assert().failure().get_output().clone();
+    assert!(output.stdout.is_empty(), "nothing on standard output");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn info_tells_what_is_known_of_a_slide() {
+    let slide = asset("slides/CMU-1-Small-Region.svs");
+    let info = json(&["info", text(&slide), "--json"]);
+    assert_eq!((&info["width"], &info["height"]), (&2220.into(), &2967.into()));
+    assert_eq!((&info["mpp_x"], &info["mpp_source"]), (&0.499.into(), &"slide".into()));
+    assert_eq!(info["levels"][0]["downsample"], 1.0);
+    let given = json(&["info", text(&slide), "--slide-mpp", "0.3", "--json"]);
+    assert_eq!((&given["mpp_x"], &given["mpp_source"]), (&0.3.into(), &"user".into()));
+    assert_eq!(given["slide_id"], info["slide_id"]);
+}
+
+#[test]
+fn the_main_job_without_a_screen() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    let slides = asset("slides");
+    let embedded =
+        json(&["embed", text(&project), text(&slides), "--mpp", "0.5", "--device", "cpu", "--json"]);
+    assert_eq!(embedded["device"], "CPU");
+    let of = |name: &str| {
+        let all = embedded["slides"].as_array().unwrap();
+        all.iter().find(|slide| slide["path"].as_str().unwrap().ends_with(name)).unwrap().clone()
+    };
+    let whole = of("CMU-1-Small-Region.svs");
+    assert_eq!((&whole["tiles_grid"], &whole["tiles_failed"]), (&117.into(), &0.into()));
+    assert!(project.join(whole["descriptors"].as_str().unwrap()).is_file());
+
+    let ask = |scope: &str| {
+        json(&[
+            "query",
+            text(&project),
+            "--slide",
+            "CMU-1-Small-Region",
+            "--at",
+            "1000,1500",
+            "-k",
+            "7",
+            "--scope",
+            scope,
+            "--json",
+        ])
+    };
+    let others = ask("others");
+    assert_eq!(others["exact"], true);
+    let matches = others["matches"].as_array().unwrap();
+    assert_eq!(matches.len(), 7);
+    let distances: Vec<f64> = matches.iter().map(|found| found["distance"].as_f64().unwrap()).collect();
+    assert!(distances.is_sorted());
+    assert!(matches.iter().all(|found| found["slide"] != whole["slide_id"]));
+    assert!(
+        ask("same")["matches"].as_array().unwrap().iter().all(|found| found["slide"] == whole["slide_id"])
+    );
+
+    // A second run finds everything done.
+    let again = json(&["embed", text(&project), "--json"]);
+    assert_eq!(again["slides"].as_array().unwrap().len(), 2);
+    let glass = refused(&["query", text(&project), "--slide", "CMU-1-Small-Region", "--at", "20,20"]);
+    assert!(glass.contains("no embedded tile"), "{glass}");
+    let unknown = refused(&["query", text(&project), "--slide", "nothing", "--at", "1,1"]);
+    assert!(unknown.contains("CMU-1-Small-Region.svs"), "the known ones are named: {unknown}");
+}
+
+#[test]
+fn rendering_at_one_to_one_gives_the_slides_own_pixels() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (asset("slides/CMU-1-Small-Region.svs"), folder.path().join("region.png"));
+    let arguments =
+        ["render", text(&slide), "--rect", "700,900,300,200", "--size", "300x200", "-o", text(&out)];
+    histokin(&arguments).assert().success();
+    let source = histokin::slide::open(&slide, None).unwrap();
+    let region = histokin::geometry::LevelRect { level: 0, x: 700, y: 900, width: 300, height: 200 };
+    let expected = histokin::tiling::over_white(&source.read(&region).unwrap());
+    assert_eq!(image::open(&out).unwrap().into_rgb8(), expected);
+}
+
+#[test]
+fn the_tissue_mask_is_a_picture_and_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mask.png");
+    let told = json(&["tissue", text(&asset("slides/CMU-1-Small-Region.svs")), "-o", text(&out), "--json"]);
+    let mask = image::open(&out).unwrap().into_luma8();
+    let share = mask.pixels().filter(|pixel| pixel.0[0] > 127).count() as f64 / mask.len() as f64;
+    assert!((share - told["tissue_fraction"].as_f64().unwrap()).abs() < 0.01);
+    assert!((0.2..0.7).contains(&share), "{share}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_the_file_and_a_way_out() {
+    let missing = refused(&["info", "no/such/slide.svs", "--json"]);
+    assert!(missing.contains("no/such/slide.svs"), "{missing}");
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = refused(&["query", text(folder.path()), "--slide", "a", "--at", "1,1"]);
+    assert!(nowhere.contains("histokin embed"), "{nowhere}");
+    std::fs::write(folder.path().join("project.toml"), "format = 99\n").unwrap();
+    let newer = refused(&["query", text(folder.path()), "--slide", "a", "--at", "1,1"]);
+    assert!(newer.contains("newer version"), "{newer}");
+}
