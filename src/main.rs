@@ -29,6 +29,7 @@ fn open_window(window: cli::WindowArgs) -> anyhow::Result<()> {
         paths: window.paths,
         project: window.project,
         device: window.device,
+        state_file: None,
     })
 }
 

@@ -7,5 +7,5 @@ mod picture;
 
 pub use control::EmbedControl;
 pub use embed::{EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, embed_slide};
-pub use paths::{SLIDE_EXTENSIONS, find_slides};
+pub use paths::{SLIDE_EXTENSIONS, find_moved, find_slides};
 pub use picture::{contact_sheet, render, thumbnail};

@@ -1,6 +1,12 @@
 //! Finding slides in what the user names.
 
+use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::geometry::MicronsPerPixel;
+use crate::slide::{self, SlideId, SlideSource};
 
 /// File names that are taken for slides when a folder is searched. A file named by itself is always tried.
 pub const SLIDE_EXTENSIONS: [&str; 19] = [
@@ -23,6 +29,48 @@ pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The slide `wanted` that was at `before`: a file of the same name at or below one of `folders` (those that
+/// exist), with the same content. The search of each ends after some ten thousand files, as whole drives may
+/// be named.
+pub fn find_moved(
+    wanted: &SlideId,
+    before: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    folders: &[PathBuf],
+) -> Option<Arc<dyn SlideSource>> {
+    let name = before.file_name()?;
+    let is_wanted = |path: &Path| slide::open(path, user_mpp).ok().filter(|slide| slide.info().id == *wanted);
+    folders.iter().find_map(|folder| find_named(name, folder, is_wanted))
+}
+
+/// The first file called `name` at or below `folder` that `choose` takes.
+fn find_named<T>(name: &OsStr, folder: &Path, choose: impl Fn(&Path) -> Option<T>) -> Option<T> {
+    /// Files and folders that are looked at.
+    const MOST_ENTRIES: usize = 20_000;
+    /// Folders below each other that are looked into.
+    const DEEPEST: usize = 5;
+
+    let mut left = MOST_ENTRIES;
+    // Nearer folders first: a queue, not a stack.
+    let mut waiting = VecDeque::from([(folder.to_owned(), 0)]);
+    while let Some((folder, depth)) = waiting.pop_front() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            left = left.checked_sub(1)?;
+            // Links are not followed: they may lead back.
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && depth < DEEPEST {
+                waiting.push_back((entry.path(), depth + 1));
+            } else if entry.file_name() == name
+                && let Some(found) = choose(&entry.path())
+            {
+                return Some(found);
+            }
+        }
+    }
+    None
 }
 
 /// Deeper than any archive is filed, and an end to loops of links.

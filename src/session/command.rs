@@ -17,6 +17,11 @@ pub enum Command {
     Remove(SlideId),
     /// Open a slide again after its file could not be read.
     Retry(PathBuf),
+    /// Read a picture stored beside the slide, such as its macro; shown when it has come.
+    ReadAssociated {
+        slide: SlideId,
+        name: String,
+    },
     /// State the pixel size of a slide that does not know its own.
     SetMpp {
         slide: SlideId,

@@ -36,6 +36,17 @@ pub enum Event {
         path: PathBuf,
         reason: String,
     },
+    /// There is no file at `path` (any more).
+    SlideMissing {
+        path: PathBuf,
+        reason: String,
+    },
+    /// A picture that is stored beside the slide's pyramid.
+    AssociatedRead {
+        slide: SlideId,
+        name: String,
+        picture: Result<RgbaImage, String>,
+    },
     ThumbnailMade {
         slide: SlideId,
         thumbnail: RgbaImage,

@@ -50,7 +50,19 @@ pub enum Job {
         path: PathBuf,
         user_mpp: Option<MicronsPerPixel>,
     },
+    /// Look for a slide of the project whose file has gone: by file name in `folders`, then by content.
+    FindMoved {
+        slide: SlideId,
+        path: PathBuf,
+        user_mpp: Option<MicronsPerPixel>,
+        folders: Vec<PathBuf>,
+    },
     MakeThumbnail(Arc<dyn SlideSource>),
+    /// Read a picture that is stored beside the slide's pyramid.
+    ReadAssociated {
+        slide: Arc<dyn SlideSource>,
+        name: String,
+    },
     FindTissue(Arc<dyn SlideSource>),
     /// Learn what the encoder is, without loading libtorch.
     LearnEncoder(String),

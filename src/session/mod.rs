@@ -5,6 +5,7 @@
 
 mod command;
 mod event;
+mod files;
 mod job;
 mod state;
 mod update;

@@ -43,6 +43,8 @@ pub struct Session {
     pub(super) exclusion_um: f64,
     pub(super) generation: u64,
     pub(super) tile_pictures: HashMap<(SlideId, Level0Rect), TilePicture>,
+    /// Pictures stored beside slides, by the slide and the picture's name, as far as they were asked for.
+    pub(super) associated: HashMap<(SlideId, String), TilePicture>,
     /// Where the view goes next; the window takes it with [`Session::take_destination`].
     pub(super) destination: Option<Place>,
     /// Where the view was before each jump.
@@ -116,11 +118,20 @@ pub struct QueryState {
     pub visited: Option<usize>,
 }
 
-/// The pixels of one tile, for lists.
+/// The pixels of one tile, or of a picture beside the slide, for lists and panels.
 pub enum TilePicture {
     Reading,
     Read(Arc<RgbaImage>),
     Failed(String),
+}
+
+impl From<Result<RgbaImage, String>> for TilePicture {
+    fn from(picture: Result<RgbaImage, String>) -> Self {
+        match picture {
+            Ok(picture) => Self::Read(Arc::new(picture)),
+            Err(reason) => Self::Failed(reason),
+        }
+    }
 }
 
 /// A part of a slide.
@@ -166,6 +177,7 @@ impl Session {
             exclusion_um: DEFAULT_EXCLUSION_UM,
             generation: 0,
             tile_pictures: HashMap::new(),
+            associated: HashMap::new(),
             destination: None,
             back: Vec::new(),
             field: None,
@@ -240,6 +252,11 @@ impl Session {
 
     pub fn tile_picture(&self, slide: &SlideId, rect: &Level0Rect) -> Option<&TilePicture> {
         self.tile_pictures.get(&(slide.clone(), *rect))
+    }
+
+    /// A picture stored beside a slide (`label`, `macro`, …), once it was asked for.
+    pub fn associated(&self, slide: &SlideId, name: &str) -> Option<&TilePicture> {
+        self.associated.get(&(slide.clone(), name.to_owned()))
     }
 
     pub fn messages(&self) -> &[Message] {

@@ -23,6 +23,7 @@ impl Session {
                 vec![Job::FindPaths(vec![path])]
             }
             Command::Show(slide) => self.show(slide),
+            Command::ReadAssociated { slide, name } => self.read_associated(&slide, name),
             Command::Remove(slide) => self.remove(&slide),
             Command::SetMpp { slide, mpp } => self.set_mpp(&slide, mpp),
             Command::LookAt { slide, field } => self.look_at(&slide, field),
@@ -89,6 +90,11 @@ impl Session {
                 self.tell(Severity::Error, reason, Some(path));
                 Vec::new()
             }
+            Event::SlideMissing { path, reason } => self.slide_missing(path, reason),
+            Event::AssociatedRead { slide, name, picture } => {
+                self.associated.insert((slide, name), TilePicture::from(picture));
+                Vec::new()
+            }
             Event::ThumbnailMade { slide, thumbnail } => {
                 if let Some(state) = self.slide_mut(&slide) {
                     state.thumbnail = Some(Arc::new(thumbnail));
@@ -141,11 +147,7 @@ impl Session {
             }
             Event::Answered { generation, answer } => self.answered(generation, answer),
             Event::TilePictureRead { slide, rect, picture } => {
-                let state = match picture {
-                    Ok(picture) => TilePicture::Read(Arc::new(picture)),
-                    Err(reason) => TilePicture::Failed(reason),
-                };
-                self.tile_pictures.insert((slide, rect), state);
+                self.tile_pictures.insert((slide, rect), TilePicture::from(picture));
                 Vec::new()
             }
             Event::Notice(text) => {
@@ -181,6 +183,7 @@ impl Session {
         {
             return vec![Job::OpenSlide { path: info.path.clone(), user_mpp: Some(mpp) }];
         }
+        self.no_longer_missing(&id);
         self.project.add_slide(info);
         let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
         let fresh = SlideState {
@@ -236,6 +239,7 @@ impl Session {
     fn remove(&mut self, slide: &SlideId) -> Vec<Job> {
         self.slides.retain(|state| state.id() != slide);
         self.sets.remove(slide);
+        self.associated.retain(|(owner, _), _| owner != slide);
         self.project.remove_slide(slide);
         self.back.retain(|place| place.slide != *slide);
         if self.active.as_ref() == Some(slide) {

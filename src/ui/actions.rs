@@ -10,6 +10,7 @@ pub enum Action {
     OpenFiles,
     OpenFolder,
     OpenPath,
+    OpenRecent,
     NextSlide,
     PreviousSlide,
     SlideProperties,
@@ -35,6 +36,9 @@ pub enum Action {
     ToggleTissue,
     ToggleMarks,
     ToggleTheme,
+    TextLarger,
+    TextSmaller,
+    TextUsual,
     Palette,
     Help,
 }
@@ -120,6 +124,14 @@ pub static TABLE: &[Entry] = &[
         "Open path…",
         "Type or paste the path of a slide, a folder or a project",
         [ctrl(Key::P)]
+    ),
+    entry!(
+        Action::OpenRecent,
+        Slides,
+        ICON_HISTORY,
+        "Open recent…",
+        "Choose among the slides, folders and projects opened before",
+        [ctrl(Key::R)]
     ),
     entry!(
         Action::NextSlide,
@@ -361,6 +373,30 @@ pub static TABLE: &[Entry] = &[
         "Dark or light",
         "Change between the dark and the light theme",
         [plain(Key::F4)]
+    ),
+    entry!(
+        Action::TextLarger,
+        Window,
+        ICON_TEXT_INCREASE,
+        "Larger text",
+        "Make text and controls larger",
+        [ctrl(Key::Plus), ctrl(Key::Equals)]
+    ),
+    entry!(
+        Action::TextSmaller,
+        Window,
+        ICON_TEXT_DECREASE,
+        "Smaller text",
+        "Make text and controls smaller",
+        [ctrl(Key::Minus)]
+    ),
+    entry!(
+        Action::TextUsual,
+        Window,
+        ICON_FORMAT_SIZE,
+        "Usual text size",
+        "Text and controls as large as the system has them",
+        [ctrl(Key::Num0)]
     ),
     entry!(
         Action::Palette,

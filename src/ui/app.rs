@@ -1,7 +1,8 @@
 //! The window's state and its frame: events into the session, the session onto the screen, the user's
 //! wishes into commands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use egui::{Context, Frame, Panel, Ui};
@@ -9,13 +10,14 @@ use egui::{Context, Frame, Panel, Ui};
 use super::actions::{self, Action};
 use super::file_dialog::{Choose, FileDialog};
 use super::panels::{self, dialogs::Dialog};
+use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
 use super::slide_view::{CanvasOutcome, Framing, Scene, SlideRenderer, SlideView};
 use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
-use crate::session::{Command, Place, Session, Severity, SlideState};
+use crate::session::{Command, Event, Place, Session, Severity, SlideState};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::tile_loader::{TileLoader, ViewKey};
@@ -43,6 +45,15 @@ pub struct App {
     chrome: Chrome,
     /// Level-0 position under the cursor in the frame before.
     hovered: Option<Level0Point>,
+    context: Context,
+    remembered: Remembered,
+    keeper: Option<Keeper>,
+    /// What the user asked to be opened, until some of it is.
+    opening: Vec<PathBuf>,
+    /// Slides whose view of the last time has been restored, or that were shown already.
+    restored: HashSet<SlideId>,
+    /// The slide that the canvas showed in the frame before.
+    shown_before: Option<SlideId>,
 }
 
 /// Which parts of the window are open, and what the user is busy with.
@@ -86,6 +97,12 @@ impl App {
     ) -> anyhow::Result<Self> {
         let context = &creation.egui_ctx;
         theme::install(context);
+        // The table of actions has it.
+        context.options_mut(|options| options.zoom_with_keyboard = false);
+        let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
+        let keeper = options.state_file.clone().map(Keeper::start).transpose()?;
+        context.set_theme(if remembered.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
+        context.set_zoom_factor(remembered.text_scale);
         let gpu = creation.wgpu_render_state.as_ref();
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
         let renderer = SlideRenderer::new(gpu);
@@ -103,15 +120,21 @@ impl App {
             slides: ShownSlides::default(),
             file_dialog: FileDialog::default(),
             chrome: Chrome {
-                slides_open: true,
-                matches_open: true,
-                marks_shown: true,
-                tissue_shown: false,
+                slides_open: remembered.slides_open,
+                matches_open: remembered.matches_open,
+                marks_shown: remembered.marks_shown,
+                tissue_shown: remembered.tissue_shown,
                 dialog: None,
                 notice: None,
                 notes: HashMap::new(),
             },
             hovered: None,
+            context: context.clone(),
+            remembered,
+            keeper,
+            opening: Vec::new(),
+            restored: HashSet::new(),
+            shown_before: None,
         };
         app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
         // The session's own project needs no second opening.
@@ -141,9 +164,60 @@ impl App {
 
     /// Do what the user asks for.
     pub fn command(&mut self, command: Command) {
+        if let Command::Open(paths) = &command {
+            self.opening.extend(paths.iter().filter_map(|path| std::path::absolute(path).ok()));
+        }
         for job in self.session.handle(command) {
             self.workers.dispatch(job);
         }
+    }
+
+    /// Paths that were opened before, the newest first.
+    pub fn recent(&self) -> &[PathBuf] {
+        &self.remembered.recent
+    }
+
+    /// What the user opened and could be opened is offered again.
+    fn note_opened(&mut self, event: &Event) {
+        let path = match event {
+            Event::SlideOpened(source) => &source.info().path,
+            Event::ProjectOpened(project) => return self.remembered.opened(project.root()),
+            _ => return,
+        };
+        // A folder is offered as such, not by all of its slides.
+        if let Some(place) = self.opening.iter().position(|opening| path.starts_with(opening)) {
+            let opened = self.opening.swap_remove(place);
+            self.remembered.opened(&opened);
+        }
+    }
+
+    /// A slide that is shown for the first time since the start stands where it was looked at last.
+    fn restore_view(&mut self) {
+        let active = self.session.active().map(|slide| slide.id().clone());
+        if active == self.shown_before {
+            return;
+        }
+        if let Some(id) = &active
+            && !self.restored.contains(id)
+            && let Some(field) = self.remembered.view_of(id)
+        {
+            self.view.go_to(field, Framing::Field);
+        }
+        self.restored.extend(active.clone());
+        self.shown_before = active;
+    }
+
+    /// Have the window's state kept for the next start.
+    pub fn remember(&mut self) {
+        let Some(keeper) = &self.keeper else { return };
+        self.remembered.slides_open = self.chrome.slides_open;
+        self.remembered.matches_open = self.chrome.matches_open;
+        self.remembered.marks_shown = self.chrome.marks_shown;
+        self.remembered.tissue_shown = self.chrome.tissue_shown;
+        self.remembered.light_theme = self.context.theme() == egui::Theme::Light;
+        self.remembered.text_scale = self.context.zoom_factor();
+        self.remembered.project = Some(self.session.project().root().to_owned());
+        keeper.keep(self.remembered.clone());
     }
 
     fn notice(&mut self, context: &Context, text: impl Into<String>) {
@@ -172,6 +246,7 @@ impl App {
     fn absorb_events(&mut self, context: &Context) {
         let started = Instant::now();
         while let Ok(event) = self.workers.events().try_recv() {
+            self.note_opened(&event);
             for job in self.session.absorb(event) {
                 self.workers.dispatch(job);
             }
@@ -247,9 +322,10 @@ impl App {
                 }
             }
             Action::OpenPath => self.chrome.dialog = Some(Dialog::open_path()),
+            Action::OpenRecent => self.chrome.dialog = Some(Dialog::recent(&self.remembered.recent)),
             Action::NextSlide => self.show_neighbour(1),
             Action::PreviousSlide => self.show_neighbour(-1),
-            Action::SlideProperties => self.toggle_dialog_for_slide(Dialog::Properties),
+            Action::SlideProperties => self.toggle_dialog_for_slide(Dialog::properties),
             Action::Calibrate => self.toggle_dialog_for_slide(Dialog::calibrate),
             Action::Quit => context.send_viewport_cmd(egui::ViewportCommand::Close),
             Action::Fit => self.view.fit(),
@@ -287,6 +363,9 @@ impl App {
                 let dark = context.theme() == egui::Theme::Dark;
                 context.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
             }
+            Action::TextLarger => egui::gui_zoom::zoom_in(context),
+            Action::TextSmaller => egui::gui_zoom::zoom_out(context),
+            Action::TextUsual => context.set_zoom_factor(1.0),
             Action::Palette => self.chrome.dialog = Some(Dialog::palette()),
             Action::Help => {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Help));
@@ -315,7 +394,7 @@ impl App {
 
     fn canvas_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         let Some(active) = self.session.active() else {
-            panels::welcome::welcome_ui(ui, palette, asked);
+            panels::welcome::welcome_ui(ui, &self.remembered.recent, palette, asked);
             return;
         };
         let id = active.id().clone();
@@ -345,6 +424,7 @@ impl App {
             self.query_at(point);
         }
         if let Some(field) = self.view.settled_field() {
+            self.remembered.looked_at(&id, field);
             asked.command(Command::LookAt { slide: id, field });
         }
     }
@@ -390,6 +470,7 @@ impl eframe::App for App {
         self.absorb_events(context);
         self.take_over_tiles(context);
         self.dismiss_old_notes(context);
+        self.restore_view();
         if let Some(paths) = self.file_dialog.take_chosen() {
             if paths.is_empty() {
                 self.notice(
@@ -402,6 +483,10 @@ impl eframe::App for App {
         }
     }
 
+    fn save(&mut self, _storage: &mut dyn eframe::Storage) {
+        self.remember();
+    }
+
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         let context = ui.ctx().clone();
         let palette = Palette::current(&context);
@@ -409,7 +494,14 @@ impl eframe::App for App {
         self.panels_ui(ui, &palette, &mut asked);
         let mut dialog = self.chrome.dialog.take();
         if let Some(open) = &mut dialog
-            && panels::dialogs::dialog_ui(&context, open, &self.session, &self.slides, &palette, &mut asked)
+            && panels::dialogs::dialog_ui(
+                &context,
+                open,
+                &self.session,
+                &mut self.slides,
+                &palette,
+                &mut asked,
+            )
         {
             dialog = None;
         }

@@ -4,6 +4,7 @@ mod actions;
 mod app;
 mod file_dialog;
 mod panels;
+mod remembered;
 mod shown_slides;
 mod slide_view;
 mod theme;
@@ -17,6 +18,7 @@ use crate::encoder::DeviceChoice;
 use crate::project::Project;
 
 pub use app::App;
+use remembered::Remembered;
 
 /// What the window opens with.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +29,8 @@ pub struct WindowOptions {
     pub project: Option<PathBuf>,
     /// Where the encoder runs.
     pub device: DeviceChoice,
+    /// Where the window's state is kept from one start to the next; nowhere if absent.
+    pub state_file: Option<PathBuf>,
 }
 
 /// Open the window and stay until it is closed.
@@ -42,6 +46,9 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
              session, or without one under `xvfb-run`; the subcommands (`histokin --help`) need no display"
         );
     }
+    let folders = directories::ProjectDirs::from("", "", "histokin");
+    let state_file = options.state_file.or_else(|| Some(folders?.data_dir().join("window.toml")));
+    let options = WindowOptions { state_file, ..options };
     let project = open_project(&options)?;
     let native = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
@@ -68,13 +75,21 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     )
 }
 
-/// The project that was named, else the one among the paths, else the user's own.
+/// The project that was named, else the one among the paths, else the one that was open last, else the
+/// user's own.
 fn open_project(options: &WindowOptions) -> anyhow::Result<Project> {
     if let Some(root) = &options.project {
         return Ok(Project::open_or_create(root)?);
     }
     if let Some(root) = options.paths.iter().find(|path| Project::is_project(path)) {
         return Ok(Project::open(root)?);
+    }
+    let last = options.state_file.as_deref().and_then(|file| Remembered::load(file).project);
+    if let Some(root) = last.filter(|root| Project::is_project(root)) {
+        match Project::open(&root) {
+            Ok(project) => return Ok(project),
+            Err(error) => tracing::warn!(%error, "the project of before cannot be opened"),
+        }
     }
     let folders = directories::ProjectDirs::from("", "", "histokin")
         .context("your home folder is unknown; name a project folder with --project")?;

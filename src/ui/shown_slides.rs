@@ -27,6 +27,8 @@ pub struct ShownSlides {
     /// The answer that the marks show.
     marked: Option<Answer>,
     pictures: HashMap<(SlideId, Level0Rect), TextureHandle>,
+    /// Pictures stored beside slides, by the picture's name.
+    associated: HashMap<(SlideId, String), TextureHandle>,
 }
 
 /// One slide, as the window needs it.
@@ -96,6 +98,7 @@ impl ShownSlides {
     ) -> Vec<SlideKey> {
         let gone: Vec<SlideId> =
             self.slides.keys().filter(|id| session.slide(id).is_none()).cloned().collect();
+        self.associated.retain(|(slide, _), _| !gone.contains(slide));
         let closed: Vec<SlideKey> =
             gone.iter().filter_map(|id| self.slides.remove(id)).map(|shown| shown.pyramid.key()).collect();
         for key in &closed {
@@ -143,6 +146,24 @@ impl ShownSlides {
         let Some(TilePicture::Read(picture)) = session.tile_picture(slide, &rect) else { return None };
         let texture = texture(context, "tile", picture);
         self.pictures.insert(key, texture.clone());
+        Some(texture)
+    }
+
+    /// A picture stored beside a slide, once it has been read.
+    pub fn associated(
+        &mut self,
+        session: &Session,
+        context: &Context,
+        slide: &SlideId,
+        name: &str,
+    ) -> Option<TextureHandle> {
+        let key = (slide.clone(), name.to_owned());
+        if let Some(known) = self.associated.get(&key) {
+            return Some(known.clone());
+        }
+        let Some(TilePicture::Read(picture)) = session.associated(slide, name) else { return None };
+        let texture = texture(context, name, picture);
+        self.associated.insert(key, texture.clone());
         Some(texture)
     }
 

@@ -3,13 +3,14 @@
 
 pub mod embedder;
 pub mod tile_loader;
-mod mailbox;
+pub(crate) mod mailbox;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use image::RgbaImage;
 
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::Level0Rect;
@@ -18,7 +19,7 @@ use crate::pipeline::{self, find_slides};
 use crate::project::Project;
 use crate::query;
 use crate::session::{Event, Job, SearchRequest};
-use crate::slide::{self, SlideSource};
+use crate::slide::{self, SlideError, SlideSource};
 use crate::tiling::read_tile;
 use crate::tissue::TissueMask;
 use embedder::Desk;
@@ -32,6 +33,9 @@ const THUMBNAIL_PX: u32 = 256;
 
 /// Side of the tile pictures in the list of matches, in pixels.
 const TILE_PICTURE_PX: u32 = 128;
+
+/// Longer side of the pictures stored beside a slide, as they are shown, in pixels.
+const ASSOCIATED_PX: u32 = 1024;
 
 /// Called after each event, from any thread: the window repaints.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -125,10 +129,13 @@ impl Workers {
     pub fn dispatch(&self, job: Job) {
         let boxes = &self.boxes;
         match job {
-            Job::FindPaths(_) | Job::OpenSlide { .. } | Job::LearnEncoder(_) => boxes.opener.push(job),
-            Job::MakeThumbnail(_) | Job::FindTissue(_) | Job::LoadDescriptors { .. } => {
-                boxes.scanner.push(job)
+            Job::FindPaths(_) | Job::OpenSlide { .. } | Job::FindMoved { .. } | Job::LearnEncoder(_) => {
+                boxes.opener.push(job)
             }
+            Job::MakeThumbnail(_)
+            | Job::ReadAssociated { .. }
+            | Job::FindTissue(_)
+            | Job::LoadDescriptors { .. } => boxes.scanner.push(job),
             Job::ReadTilePicture { slide, rect } => boxes.pictures.push((slide, rect)),
             Job::Search(request) => boxes.searches.replace(request),
             Job::BuildIndex(sets) => boxes.indexer.replace(sets),
@@ -180,8 +187,28 @@ fn open(job: Job, post: &Post) {
         Job::FindPaths(paths) => find(paths, post),
         Job::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
             Ok(source) => post.send(Event::SlideOpened(source)),
+            Err(error @ SlideError::Missing { .. }) => {
+                post.send(Event::SlideMissing { path, reason: error.to_string() })
+            }
             Err(error) => post.send(Event::SlideFailed { path, reason: error.to_string() }),
         },
+        Job::FindMoved { slide, path, user_mpp, folders } => {
+            match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
+                Some(source) => {
+                    let now = source.info().path.display();
+                    post.send(Event::Notice(format!("{}: has moved; found again at {now}", path.display())));
+                    post.send(Event::SlideOpened(source));
+                }
+                None => {
+                    let reason = format!(
+                        "{}: the slide is not there any more. If it was moved, open it where it lies now: it is \
+                         known by its content and keeps its descriptors",
+                        path.display()
+                    );
+                    post.send(Event::SlideFailed { path, reason });
+                }
+            }
+        }
         Job::LearnEncoder(which) => match encoder::spec(&which) {
             Ok(spec) => post.send(Event::EncoderKnown(Box::new(spec))),
             Err(error) => post.send(Event::EncoderFailed { reason: error.to_string() }),
@@ -220,6 +247,11 @@ fn scan(job: Job, post: &Post) {
                 Err(error) => post.send(Event::Trouble(error.to_string())),
             }
         }
+        Job::ReadAssociated { slide, name } => {
+            let picture = slide.associated(&name).map(|picture| within(picture, ASSOCIATED_PX));
+            let picture = picture.map_err(|error| error.to_string());
+            post.send(Event::AssociatedRead { slide: slide.info().id.clone(), name, picture });
+        }
         Job::FindTissue(source) => {
             let slide = source.info().id.clone();
             match TissueMask::of(source.as_ref()) {
@@ -237,6 +269,16 @@ fn scan(job: Job, post: &Post) {
         },
         _ => {}
     }
+}
+
+/// `picture`, made smaller if a side of it is longer than `edge` pixels.
+fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
+    if picture.width().max(picture.height()) <= edge {
+        return picture;
+    }
+    image::DynamicImage::ImageRgba8(picture)
+        .resize(edge, edge, image::imageops::FilterType::Triangle)
+        .into_rgba8()
 }
 
 fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {

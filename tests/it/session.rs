@@ -5,6 +5,7 @@ use std::sync::Arc;
 use histokin::encoder::{Encoder, EncoderSpec};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
+use histokin::pipeline;
 use histokin::project::Project;
 use histokin::query;
 use histokin::session::{Command, Event, Job, Session, SlideProgress, SlideStatus};
@@ -174,4 +175,32 @@ fn trouble_stays_until_it_is_dismissed_and_is_told_once() {
     let id = desk.session.messages()[0].id;
     desk.session.handle(Command::DismissMessage(id));
     assert!(desk.session.messages().is_empty());
+}
+
+#[test]
+fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
+    let mut desk = Desk::with_slides(1);
+    let (id, before) = (desk.id(0), desk.slides[0].info().path.clone());
+    let reason = "slide-0.png: there is no such file".to_owned();
+    let jobs = desk.session.absorb(Event::SlideMissing { path: before.clone(), reason: reason.clone() });
+    let [Job::FindMoved { slide, path, folders, .. }] = &jobs[..] else { panic!("it is looked for") };
+    assert_eq!((slide, path), (&id, &before));
+    assert!(desk.session.messages().is_empty(), "nothing is said before it was looked for");
+
+    let elsewhere = desk.folder.path().join("filed/away");
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    std::fs::rename(&before, elsewhere.join("slide-0.png")).unwrap();
+    // Another slide of the same name is not taken for it.
+    RgbImage::from_pixel(30, 20, Rgb([1, 2, 3])).save(desk.folder.path().join("filed/slide-0.png")).unwrap();
+    let found = pipeline::find_moved(&id, &before, None, folders).expect("it is found");
+    assert_eq!(found.info().id, id);
+    assert!(found.info().path.starts_with(std::fs::canonicalize(&elsewhere).unwrap_or(elsewhere)));
+
+    desk.session.absorb(Event::SlideFailed { path: before.clone(), reason });
+    assert_eq!(desk.session.messages().len(), 1);
+    desk.session.absorb(Event::SlideOpened(found));
+    assert!(desk.session.messages().is_empty(), "what was said of the old place is taken back");
+    assert!(!before.exists());
+    let unknown = SlideId("another".to_owned());
+    assert!(pipeline::find_moved(&unknown, &before, None, &[desk.folder.path().to_owned()]).is_none());
 }

@@ -18,16 +18,18 @@ use crate::support::asset;
 const SLIDE: &str = "slides/CMU-1-Small-Region.svs";
 
 fn window(project: &Path, paths: Vec<PathBuf>) -> Harness<'static, App> {
+    window_with(project, WindowOptions { paths, ..WindowOptions::default() })
+}
+
+fn window_with(project: &Path, options: WindowOptions) -> Harness<'static, App> {
     let project = Project::open_or_create(project).expect("a project");
+    let options = WindowOptions { device: DeviceChoice::Cpu, ..options };
     Harness::builder()
         .with_size(Vec2::new(1300.0, 860.0))
         .with_max_steps(64)
         .with_render_cursor(false)
         .wgpu()
-        .build_eframe(|context| {
-            let options = WindowOptions { paths, project: None, device: DeviceChoice::Cpu };
-            App::new(context, project, options).expect("a window")
-        })
+        .build_eframe(|context| App::new(context, project, options).expect("a window"))
 }
 
 /// Let the window run until `done`.
@@ -154,4 +156,55 @@ fn what_cannot_be_opened_is_said_until_it_is_dismissed() {
     harness.get_by_label("dismiss").click();
     harness.run_steps(3);
     assert!(harness.query_by_label_contains("broken.svs").is_none(), "the message is gone");
+}
+
+#[test]
+fn the_label_is_shown_only_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path(), vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
+    let id = harness.state().session().active().unwrap().id().clone();
+    harness.key_press(Key::I);
+    harness.run_steps(3);
+    let read = |app: &App, name: &str| {
+        matches!(app.session().associated(&id, name), Some(histokin::session::TilePicture::Read(_)))
+    };
+    wait(&mut harness, "the macro is read", |app| read(app, "macro"));
+    assert!(harness.state().session().associated(&id, "label").is_none(), "nobody has read the label");
+    harness.get_by_label_contains("Show the label").click();
+    wait(&mut harness, "the label is read", |app| read(app, "label"));
+    assert!(harness.query_by_label_contains("Show the label").is_none());
+}
+
+#[test]
+fn the_next_start_is_as_the_window_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    let state_file = Some(folder.path().join("window.toml"));
+    let options = WindowOptions { state_file: state_file.clone(), ..WindowOptions::default() };
+    let mut harness = window_with(&project, WindowOptions { paths: vec![asset(SLIDE)], ..options.clone() });
+    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
+    wait_until_sharp(&mut harness);
+    harness.key_press(Key::Num5);
+    wait_until_sharp(&mut harness);
+    harness.key_press(Key::ArrowRight);
+    harness.key_press(Key::F3);
+    harness.key_press(Key::F4);
+    wait_until_sharp(&mut harness);
+    harness.run_steps(20);
+    let (field, theme) = (harness.state().field().unwrap(), harness.ctx.theme());
+    harness.state_mut().remember();
+    drop(harness);
+
+    let mut harness = window_with(&project, options);
+    wait(&mut harness, "the slide is open again", |app| app.session().active().is_some());
+    wait_until_sharp(&mut harness);
+    let again = harness.state().field().unwrap();
+    assert!(again.center().distance_px(field.center()) < 3.0, "{again:?} is {field:?}");
+    assert!(again.width.abs_diff(field.width) < 8);
+    // The test window has set its own theme, so what was kept is looked at.
+    let kept = std::fs::read_to_string(folder.path().join("window.toml")).unwrap();
+    assert!(theme == egui::Theme::Light && kept.contains("light_theme = true"), "{kept}");
+    assert!(harness.query_by_label("Matches").is_none(), "the list of matches stays closed");
+    assert_eq!(harness.state().recent(), [asset(SLIDE)]);
 }

@@ -1,13 +1,13 @@
 //! Everything that opens over the window: command palette, help, properties, pixel size, path.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use egui::{
-    Align, Button, Context, Frame, Grid, Id, Key, Layout, Margin, Modal, RichText, ScrollArea, Stroke,
-    TextEdit, Ui, Vec2,
+    Align, Button, Context, Frame, Id, Key, Layout, Margin, Modal, RichText, ScrollArea, Stroke, TextEdit,
+    Ui, Vec2,
 };
 
-use super::{grouped, picture_ui, row_ui};
+use super::{properties, row_ui};
 use crate::geometry::MicronsPerPixel;
 use crate::session::{Command, Session};
 use crate::slide::SlideId;
@@ -24,7 +24,16 @@ pub enum Dialog {
         chosen: usize,
     },
     Help,
-    Properties(SlideId),
+    Properties {
+        slide: SlideId,
+        /// Whether the label is shown: it may carry a patient's name, so only when asked for.
+        label_shown: bool,
+    },
+    /// Choose among the paths opened before.
+    Recent {
+        paths: Vec<PathBuf>,
+        search: String,
+    },
     /// State a slide's pixel size: what was typed.
     Calibrate {
         slide: SlideId,
@@ -42,7 +51,8 @@ impl Dialog {
         match self {
             Self::Palette { .. } => "palette dialog",
             Self::Help => "help dialog",
-            Self::Properties(_) => "properties dialog",
+            Self::Recent { .. } => "recent dialog",
+            Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
             Self::OpenPath { .. } => "path dialog",
         }
@@ -50,6 +60,14 @@ impl Dialog {
 
     pub fn palette() -> Self {
         Self::Palette { search: String::new(), chosen: 0 }
+    }
+
+    pub fn properties(slide: SlideId) -> Self {
+        Self::Properties { slide, label_shown: false }
+    }
+
+    pub fn recent(paths: &[PathBuf]) -> Self {
+        Self::Recent { paths: paths.to_vec(), search: String::new() }
     }
 
     pub fn calibrate(slide: SlideId) -> Self {
@@ -66,7 +84,7 @@ pub fn dialog_ui(
     context: &Context,
     dialog: &mut Dialog,
     session: &Session,
-    shown: &ShownSlides,
+    shown: &mut ShownSlides,
     palette: &Palette,
     asked: &mut Asked,
 ) -> bool {
@@ -88,14 +106,17 @@ pub fn dialog_ui(
     let shown = modal.show(context, |ui| match dialog {
         Dialog::Palette { search, chosen } => palette_ui(ui, search, chosen, palette, asked),
         Dialog::Help => help_ui(ui, palette),
-        Dialog::Properties(slide) => properties_ui(ui, slide, session, shown, palette),
+        Dialog::Properties { slide, label_shown } => {
+            properties::properties_ui(ui, slide, label_shown, (session, shown), palette, asked)
+        }
+        Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, asked),
         Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
         Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
     });
     shown.inner || shown.should_close()
 }
 
-fn title_ui(ui: &mut Ui, text: &str, palette: &Palette) {
+pub(super) fn title_ui(ui: &mut Ui, text: &str, palette: &Palette) {
     ui.label(RichText::new(text).family(theme::bold()).size(18.0).color(palette.strong));
     ui.add_space(6.0);
 }
@@ -224,92 +245,6 @@ fn section_ui(
     ui.add_space(10.0);
 }
 
-fn properties_ui(
-    ui: &mut Ui,
-    slide: &SlideId,
-    session: &Session,
-    shown: &ShownSlides,
-    palette: &Palette,
-) -> bool {
-    let Some(state) = session.slide(slide) else { return true };
-    let info = state.source.info();
-    ui.set_width(640.0_f32.min(ui.ctx().content_rect().width() - 60.0));
-    ui.horizontal_top(|ui| {
-        let (rect, _) = ui.allocate_exact_size(Vec2::splat(96.0), egui::Sense::hover());
-        picture_ui(ui, rect, shown.get(slide).and_then(|shown| shown.thumbnail.as_ref()), palette);
-        ui.add_space(8.0);
-        ui.vertical(|ui| {
-            title_ui(ui, &info.name(), palette);
-            ui.add(
-                egui::Label::new(RichText::new(info.path.display().to_string()).small().color(palette.weak))
-                    .wrap()
-                    .selectable(true),
-            );
-        });
-    });
-    ui.add_space(10.0);
-    let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x, mpp.y));
-    let levels: Vec<String> =
-        info.levels.iter().map(|level| format!("{} × {}", level.width, level.height)).collect();
-    let facts = [
-        ("Size", format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into()))),
-        (
-            "Pixel size",
-            format!(
-                "{mpp} ({})",
-                match info.mpp_source {
-                    crate::slide::MppSource::Slide => "from the slide",
-                    crate::slide::MppSource::User => "given by you",
-                    crate::slide::MppSource::Unknown => "not stated",
-                }
-            ),
-        ),
-        ("Objective", info.objective_power.map_or("unknown".to_owned(), |power| format!("{power}×"))),
-        ("Format", info.vendor.clone()),
-        ("Levels", levels.join(",  ")),
-        (
-            "Pictures beside",
-            if info.associated.is_empty() { "none".to_owned() } else { info.associated.join(", ") },
-        ),
-        ("Identity", info.id.to_string()),
-    ];
-    let own: Vec<(&str, String)> =
-        info.properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    ScrollArea::vertical()
-        .max_height(ui.ctx().content_rect().height() - 320.0)
-        .auto_shrink([false, true])
-        .show(ui, |ui| {
-            facts_ui(ui, "facts", &facts, palette);
-            if !own.is_empty() {
-                ui.add_space(12.0);
-                ui.label(
-                    RichText::new("In the file's own words").family(theme::bold()).color(palette.accent),
-                );
-                facts_ui(ui, "properties", &own, palette);
-            }
-        });
-    ui.add_space(8.0);
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
-}
-
-fn facts_ui(ui: &mut Ui, id: &str, facts: &[(&str, String)], palette: &Palette) {
-    let width = ui.available_width();
-    ui.spacing_mut().interact_size.y = 0.0;
-    Grid::new(id).num_columns(2).spacing(Vec2::new(16.0, 5.0)).show(ui, |ui| {
-        for (name, value) in facts {
-            ui.scope(|ui| {
-                ui.set_width(width * 0.32);
-                ui.add(egui::Label::new(RichText::new(*name).color(palette.weak)).wrap());
-            });
-            ui.scope(|ui| {
-                ui.set_width(width * 0.62);
-                ui.add(egui::Label::new(RichText::new(value).color(palette.text)).wrap().selectable(true));
-            });
-            ui.end_row();
-        }
-    });
-}
-
 fn calibrate_ui(
     ui: &mut Ui,
     slide: &SlideId,
@@ -381,6 +316,60 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut 
     confirm_ui(ui, "Open", !path.is_empty(), palette, || {
         asked.command(Command::Open(vec![PathBuf::from(path.trim_matches('"'))]));
     })
+}
+
+fn recent_ui(
+    ui: &mut Ui,
+    paths: &[PathBuf],
+    search: &mut String,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
+    ui.set_width(620.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    title_ui(ui, "Open recent", palette);
+    if paths.is_empty() {
+        ui.label(RichText::new("Nothing has been opened yet.").color(palette.weak));
+    } else {
+        let edit = TextEdit::singleline(search).hint_text("Part of a name").desired_width(f32::INFINITY);
+        ui.add(edit.margin(Margin::symmetric(10, 8))).request_focus();
+    }
+    ui.add_space(6.0);
+    let wanted = search.to_lowercase();
+    let found: Vec<&PathBuf> =
+        paths.iter().filter(|path| path.to_string_lossy().to_lowercase().contains(&wanted)).collect();
+    let mut done = false;
+    if ui.input(|input| input.key_pressed(Key::Enter))
+        && let Some(path) = found.first()
+    {
+        asked.command(Command::Open(vec![(*path).clone()]));
+        done = true;
+    }
+    ScrollArea::vertical().max_height(380.0).auto_shrink([false, true]).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        for path in found {
+            done |= recent_row_ui(ui, path, palette, asked);
+        }
+    });
+    ui.add_space(8.0);
+    done || ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+}
+
+/// One path opened before, with its folder; whether it was chosen.
+pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, asked: &mut Asked) -> bool {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let folder = path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+    let plain = Palette { raised: egui::Color32::TRANSPARENT, ..palette.clone() };
+    let (rect, response) = row_ui(ui, 40.0, false, &name, &plain);
+    super::text_over_ui(ui, rect.shrink2(Vec2::new(10.0, 3.0)), |ui| {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        super::line_ui(ui, RichText::new(&*name).color(palette.strong));
+        super::line_ui(ui, RichText::new(folder).small().color(palette.weak));
+    });
+    let chosen = response.on_hover_text(path.display().to_string()).clicked();
+    if chosen {
+        asked.command(Command::Open(vec![path.to_owned()]));
+    }
+    chosen
 }
 
 /// Cancel and the confirming button, which Enter presses too; whether the dialog is done.

@@ -64,10 +64,17 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Ask
                         .wrap()
                         .selectable(true),
                 );
-                if let Some(path) = &message.retry
-                    && ui.add(Button::new("Try again").small()).clicked()
-                {
-                    asked.command(Command::Retry(path.clone()));
+                if let Some(path) = &message.retry {
+                    ui.horizontal(|ui| {
+                        if ui.add(Button::new("Try again").small()).clicked() {
+                            asked.command(Command::Retry(path.clone()));
+                        }
+                        let find = ui.add(Button::new("Open from elsewhere…").small());
+                        let hint = "Choose the file where it lies now; a slide is known by its content";
+                        if find.on_hover_text(hint).clicked() {
+                            asked.action(Action::OpenFiles);
+                        }
+                    });
                 }
             });
             if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked()

@@ -3,6 +3,7 @@
 pub mod dialogs;
 pub mod matches;
 pub mod messages;
+pub mod properties;
 pub mod slides;
 pub mod status;
 pub mod tools;

@@ -1,17 +1,25 @@
 //! What stands in the canvas before a slide is open, and over it while files are dragged in.
 
+use std::path::PathBuf;
+
 use egui::{
     Align2, Area, Button, Color32, Context, Frame, Id, Margin, Order, RichText, Stroke, StrokeKind, Ui, Vec2,
 };
 use egui_material_icons::icons;
 
+use super::dialogs::recent_row_ui;
 use crate::ui::actions::{self, Action};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
-pub fn welcome_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+/// Paths opened before that are offered.
+const RECENT_SHOWN: usize = 6;
+
+pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mut Asked) {
     let rect = ui.max_rect();
-    let size = Vec2::new(440.0, 250.0).min(rect.size());
+    let listed = recent.len().min(RECENT_SHOWN);
+    let size = Vec2::new(460.0, 250.0 + if listed > 0 { 34.0 + 41.0 * listed as f32 } else { 0.0 });
+    let size = size.min(rect.size());
     let place = Align2::CENTER_CENTER.align_size_within_rect(size, rect);
     ui.scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
         ui.vertical_centered(|ui| {
@@ -53,6 +61,14 @@ pub fn welcome_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
                 .small()
                 .color(palette.weak),
             );
+            if listed > 0 {
+                ui.add_space(16.0);
+                ui.label(RichText::new("Recent").small().color(palette.weak));
+                ui.spacing_mut().item_spacing.y = 1.0;
+                for path in &recent[..listed] {
+                    recent_row_ui(ui, path, palette, asked);
+                }
+            }
         });
     });
 }

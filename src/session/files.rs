@@ -1,0 +1,49 @@
+//! Files that have moved, and the pictures that files carry beside their slide.
+
+use std::path::PathBuf;
+
+use super::state::{Severity, TilePicture};
+use super::{Job, Session};
+use crate::slide::SlideId;
+
+impl Session {
+    /// A slide of the project that is not where it was is looked for; any other missing file is told.
+    pub(super) fn slide_missing(&mut self, path: PathBuf, reason: String) -> Vec<Job> {
+        let entry = self.project.slides().iter().find(|entry| self.project.slide_path(entry) == path);
+        let Some(entry) = entry else {
+            self.tell(Severity::Error, reason, Some(path));
+            return Vec::new();
+        };
+        let (slide, user_mpp) = (entry.id.clone(), entry.user_mpp);
+        // Folders are renamed and slides filed elsewhere: where others lie, around the project, and below
+        // what is left of the old path.
+        let others = self.slides.iter().filter_map(|state| state.source.info().path.parent());
+        let around = self.project.root().parent();
+        let above = path.parent().and_then(|folder| folder.parent());
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for folder in others.chain(around).chain(above) {
+            if !folders.iter().any(|known| known == folder) {
+                folders.push(folder.to_owned());
+            }
+        }
+        vec![Job::FindMoved { slide, path, user_mpp, folders }]
+    }
+
+    /// A slide has been opened: what was said of its file at the place of before no longer holds.
+    pub(super) fn no_longer_missing(&mut self, slide: &SlideId) {
+        let entry = self.project.slides().iter().find(|entry| entry.id == *slide);
+        let Some(before) = entry.map(|entry| self.project.slide_path(entry)) else { return };
+        self.messages.retain(|message| message.retry.as_ref() != Some(&before));
+    }
+
+    pub(super) fn read_associated(&mut self, slide: &SlideId, name: String) -> Vec<Job> {
+        let key = (slide.clone(), name);
+        let Some(state) = self.slide(slide) else { return Vec::new() };
+        if self.associated.contains_key(&key) {
+            return Vec::new();
+        }
+        let job = Job::ReadAssociated { slide: state.source.clone(), name: key.1.clone() };
+        self.associated.insert(key, TilePicture::Reading);
+        vec![job]
+    }
+}

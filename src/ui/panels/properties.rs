@@ -1,0 +1,145 @@
+//! All that is known of a slide: measures, the pictures beside it, the file's own words.
+
+use egui::{Align, Button, Grid, Layout, RichText, ScrollArea, Ui, Vec2};
+use egui_material_icons::icons;
+
+use super::dialogs::title_ui;
+use super::{grouped, picture_ui};
+use crate::session::{Command, Session, TilePicture};
+use crate::slide::{MppSource, SlideId, SlideInfo};
+use crate::ui::app::Asked;
+use crate::ui::shown_slides::ShownSlides;
+use crate::ui::theme::{self, Palette};
+
+/// Height of the pictures beside the slide, in points.
+const PICTURE_HEIGHT: f32 = 120.0;
+
+/// The picture that may carry a patient's name.
+const LABEL: &str = "label";
+
+/// Draw the panel; whether it is to be closed.
+pub fn properties_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    label_shown: &mut bool,
+    (session, shown): (&Session, &mut ShownSlides),
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
+    let Some(state) = session.slide(slide) else { return true };
+    let info = state.source.info();
+    ui.set_width(640.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    ui.horizontal_top(|ui| {
+        let (rect, _) = ui.allocate_exact_size(Vec2::splat(96.0), egui::Sense::hover());
+        picture_ui(ui, rect, shown.get(slide).and_then(|shown| shown.thumbnail.as_ref()), palette);
+        ui.add_space(8.0);
+        ui.vertical(|ui| {
+            title_ui(ui, &info.name(), palette);
+            let path = RichText::new(info.path.display().to_string()).small().color(palette.weak);
+            ui.add(egui::Label::new(path).wrap().selectable(true));
+        });
+    });
+    ui.add_space(10.0);
+    ScrollArea::vertical()
+        .max_height(ui.ctx().content_rect().height() - 320.0)
+        .auto_shrink([false, true])
+        .show(ui, |ui| {
+            facts_ui(ui, "facts", &facts(info), palette);
+            if !info.associated.is_empty() {
+                heading_ui(ui, "Pictures beside the slide", palette);
+                associated_ui(ui, info, label_shown, (session, shown), palette, asked);
+            }
+            if !info.properties.is_empty() {
+                heading_ui(ui, "In the file's own words", palette);
+                let own: Vec<(&str, String)> =
+                    info.properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                facts_ui(ui, "properties", &own, palette);
+            }
+        });
+    ui.add_space(8.0);
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+}
+
+fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {
+    ui.add_space(12.0);
+    ui.label(RichText::new(text).family(theme::bold()).color(palette.accent));
+}
+
+fn facts(info: &SlideInfo) -> Vec<(&'static str, String)> {
+    let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x, mpp.y));
+    let source = match info.mpp_source {
+        MppSource::Slide => "from the slide",
+        MppSource::User => "given by you",
+        MppSource::Unknown => "not stated",
+    };
+    let levels: Vec<String> =
+        info.levels.iter().map(|level| format!("{} × {}", level.width, level.height)).collect();
+    vec![
+        ("Size", format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into()))),
+        ("Pixel size", format!("{mpp} ({source})")),
+        ("Objective", info.objective_power.map_or("unknown".to_owned(), |power| format!("{power}×"))),
+        ("Format", info.vendor.clone()),
+        ("Levels", levels.join(",  ")),
+        ("Identity", info.id.to_string()),
+    ]
+}
+
+/// Label, macro and thumbnail as the file has them, side by side; the label only when asked for.
+fn associated_ui(
+    ui: &mut Ui,
+    info: &SlideInfo,
+    label_shown: &mut bool,
+    (session, shown): (&Session, &mut ShownSlides),
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    ui.horizontal_wrapped(|ui| {
+        for name in &info.associated {
+            ui.vertical(|ui| {
+                let hidden = name == LABEL && !*label_shown;
+                if hidden {
+                    let text = RichText::new("Show the label").color(palette.text);
+                    let button = Button::new((icons::ICON_VISIBILITY_OFF.rich_text().size(16.0), text));
+                    let hint =
+                        "It may carry the patient's name. It is never written into pictures or reports.";
+                    let size = Vec2::new(150.0, PICTURE_HEIGHT);
+                    if ui.add_sized(size, button).on_hover_text(hint).clicked() {
+                        *label_shown = true;
+                    }
+                } else {
+                    asked.command(Command::ReadAssociated { slide: info.id.clone(), name: name.clone() });
+                    let picture = shown.associated(session, ui.ctx(), &info.id, name);
+                    let width = picture.as_ref().map_or(PICTURE_HEIGHT, |picture| {
+                        let size = picture.size_vec2();
+                        (PICTURE_HEIGHT * size.x / size.y).clamp(60.0, 300.0)
+                    });
+                    let (rect, response) =
+                        ui.allocate_exact_size(Vec2::new(width, PICTURE_HEIGHT), egui::Sense::hover());
+                    picture_ui(ui, rect, picture.as_ref(), palette);
+                    if let Some(TilePicture::Failed(reason)) = session.associated(&info.id, name) {
+                        response.on_hover_text(reason);
+                    }
+                }
+                ui.label(RichText::new(name).small().color(palette.weak));
+            });
+        }
+    });
+}
+
+fn facts_ui(ui: &mut Ui, id: &str, facts: &[(&str, String)], palette: &Palette) {
+    let width = ui.available_width();
+    ui.spacing_mut().interact_size.y = 0.0;
+    Grid::new(id).num_columns(2).spacing(Vec2::new(16.0, 5.0)).show(ui, |ui| {
+        for (name, value) in facts {
+            ui.scope(|ui| {
+                ui.set_width(width * 0.32);
+                ui.add(egui::Label::new(RichText::new(*name).color(palette.weak)).wrap());
+            });
+            ui.scope(|ui| {
+                ui.set_width(width * 0.62);
+                ui.add(egui::Label::new(RichText::new(value).color(palette.text)).wrap().selectable(true));
+            });
+            ui.end_row();
+        }
+    });
+}

@@ -1,0 +1,176 @@
+//! What the window remembers from one start to the next: panels, theme, where the view was, what was opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+use crate::geometry::Level0Rect;
+use crate::slide::SlideId;
+use crate::workers::mailbox::Mailbox;
+
+/// Paths in the list of what was opened recently.
+const MOST_RECENT: usize = 20;
+
+/// Slides of which the view is remembered.
+const MOST_VIEWS: usize = 500;
+
+/// What is kept, as a TOML file of the user's own data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Remembered {
+    pub slides_open: bool,
+    pub matches_open: bool,
+    pub marks_shown: bool,
+    pub tissue_shown: bool,
+    pub light_theme: bool,
+    /// Size of text and controls; 1 is the system's own.
+    pub text_scale: f32,
+    /// The project that was open last.
+    pub project: Option<PathBuf>,
+    /// Slides, folders and projects, the newest first.
+    pub recent: Vec<PathBuf>,
+    /// The slide that was in view last.
+    pub active: Option<SlideId>,
+    /// The part of each slide that was in view last, the newest first.
+    #[serde(rename = "view")]
+    views: Vec<View>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct View {
+    slide: SlideId,
+    field: Level0Rect,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self {
+            slides_open: true,
+            matches_open: true,
+            marks_shown: true,
+            tissue_shown: false,
+            light_theme: false,
+            text_scale: 1.0,
+            project: None,
+            recent: Vec::new(),
+            active: None,
+            views: Vec::new(),
+        }
+    }
+}
+
+impl Remembered {
+    /// What `file` holds; the beginning where there is none or it cannot be understood. Nothing in it is
+    /// worth an error: the window opens as it does for the first time.
+    pub fn load(file: &Path) -> Self {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let mut remembered: Self = toml::from_str(&text).unwrap_or_else(|error| {
+            tracing::warn!(file = %file.display(), %error, "what the window remembers cannot be understood");
+            Self::default()
+        });
+        if !(0.5..=3.0).contains(&remembered.text_scale) {
+            remembered.text_scale = 1.0;
+        }
+        remembered
+    }
+
+    /// Put `path` first among what was opened recently.
+    pub fn opened(&mut self, path: &Path) {
+        self.recent.retain(|known| known != path);
+        self.recent.insert(0, path.to_owned());
+        self.recent.truncate(MOST_RECENT);
+    }
+
+    /// Keep where the view of `slide` is.
+    pub fn looked_at(&mut self, slide: &SlideId, field: Level0Rect) {
+        self.views.retain(|view| view.slide != *slide);
+        self.views.insert(0, View { slide: slide.clone(), field });
+        self.views.truncate(MOST_VIEWS);
+        self.active = Some(slide.clone());
+    }
+
+    /// Where the view of `slide` was.
+    pub fn view_of(&self, slide: &SlideId) -> Option<Level0Rect> {
+        self.views.iter().find(|view| view.slide == *slide).map(|view| view.field)
+    }
+}
+
+/// Writes what is to be remembered, on a thread of its own. Dropping it waits for the last writing.
+pub struct Keeper {
+    mailbox: Arc<Mailbox<Remembered>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Keep everything in `file`; its folder is made if need be.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(file: PathBuf) -> std::io::Result<Self> {
+        let mailbox: Arc<Mailbox<Remembered>> = Arc::default();
+        let to_write = mailbox.clone();
+        let thread = std::thread::Builder::new().name("window-keeper".into()).spawn(move || {
+            while let Some(remembered) = to_write.take_to_the_end() {
+                if let Err(error) = write(&file, &remembered) {
+                    tracing::warn!(file = %file.display(), %error, "the window's state could not be kept");
+                }
+            }
+        })?;
+        Ok(Self { mailbox, thread: Some(thread) })
+    }
+
+    pub fn keep(&self, remembered: Remembered) {
+        self.mailbox.replace(remembered);
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.mailbox.close();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the window-keeper thread had panicked");
+        }
+    }
+}
+
+fn write(file: &Path, remembered: &Remembered) -> anyhow::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(durable::write(file, toml::to_string_pretty(remembered)?.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_comes_back_and_nonsense_is_a_fresh_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/window.toml");
+        let mut remembered = Remembered { text_scale: 1.25, slides_open: false, ..Remembered::default() };
+        for number in 0..30 {
+            remembered.opened(Path::new(&format!("slide-{number}.svs")));
+        }
+        remembered.opened(Path::new("slide-20.svs"));
+        assert_eq!(remembered.recent.len(), MOST_RECENT);
+        assert_eq!(remembered.recent[0], Path::new("slide-20.svs"));
+        let slide = SlideId("a".to_owned());
+        remembered.looked_at(&slide, Level0Rect::new(-5, 0, 10, 20));
+        remembered.looked_at(&slide, Level0Rect::new(1, 2, 30, 40));
+        let keeper = Keeper::start(file.clone()).unwrap();
+        keeper.keep(remembered.clone());
+        drop(keeper);
+        let again = Remembered::load(&file);
+        assert_eq!(again, remembered);
+        assert_eq!(again.view_of(&slide), Some(Level0Rect::new(1, 2, 30, 40)));
+
+        std::fs::write(&file, "slides_open = 7").unwrap();
+        assert_eq!(Remembered::load(&file), Remembered::default());
+    }
+}
