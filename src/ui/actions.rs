@@ -24,6 +24,11 @@ pub enum Action {
     /// One slide pixel on each screen pixel.
     Pixels,
     Look(i8, i8),
+    /// Turn the slide by so many degrees clockwise.
+    Turn(i16),
+    MirrorLeftRight,
+    MirrorTopBottom,
+    Upright,
     FindSimilar,
     NextMatch,
     PreviousMatch,
@@ -84,6 +89,10 @@ const fn plain(key: Key) -> KeyboardShortcut {
 
 const fn ctrl(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+const fn shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::SHIFT, key)
 }
 
 macro_rules! entry {
@@ -278,6 +287,55 @@ pub static TABLE: &[Entry] = &[
         "Move the view down",
         [plain(Key::ArrowDown)]
     ),
+    entry!(
+        Action::Turn(90),
+        View,
+        ICON_ROTATE_90_DEGREES_CW,
+        "Turn right",
+        "Turn the slide clockwise by 90°; Alt and drag or wheel turn it freely",
+        [plain(Key::R)]
+    ),
+    entry!(
+        Action::Turn(-90),
+        View,
+        ICON_ROTATE_90_DEGREES_CCW,
+        "Turn left",
+        "Turn the slide anticlockwise by 90°; Alt and drag or wheel turn it freely",
+        [shift(Key::R)]
+    ),
+    entry!(
+        Action::Turn(15),
+        View,
+        ICON_ROTATE_RIGHT,
+        "Turn right by 15°",
+        "Turn the slide clockwise a little",
+        [plain(Key::Period)]
+    ),
+    entry!(
+        Action::Turn(-15),
+        View,
+        ICON_ROTATE_LEFT,
+        "Turn left by 15°",
+        "Turn the slide anticlockwise a little",
+        [plain(Key::Comma)]
+    ),
+    entry!(
+        Action::MirrorLeftRight,
+        View,
+        ICON_FLIP,
+        "Mirror left to right",
+        "Flip the slide as it is on the screen, left to right",
+        [plain(Key::F)]
+    ),
+    entry!(
+        Action::MirrorTopBottom,
+        View,
+        ICON_FLIP,
+        "Mirror top to bottom",
+        "Flip the slide as it is on the screen, top to bottom",
+        [shift(Key::F)]
+    ),
+    entry!(Action::Upright, View, ICON_EXPLORE, "Upright", "Undo all turning and mirroring", [plain(Key::U)]),
     entry!(
         Action::ToggleTissue,
         View,

@@ -12,7 +12,7 @@ use super::file_dialog::{Choose, FileDialog};
 use super::panels::{self, dialogs::Dialog};
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
-use super::slide_view::{CanvasOutcome, Framing, Scene, SlideRenderer, SlideView};
+use super::slide_view::{CanvasOutcome, Framing, Mirror, Scene, SlideRenderer, SlideView};
 use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
@@ -338,6 +338,10 @@ impl App {
             }
             Action::Pixels => self.view.zoom_to_pixels(),
             Action::Look(right, down) => self.view.step(right.into(), down.into()),
+            Action::Turn(degrees) => self.view.turn_by(degrees.into()),
+            Action::MirrorLeftRight => self.view.mirror(Mirror::LeftRight),
+            Action::MirrorTopBottom => self.view.mirror(Mirror::TopBottom),
+            Action::Upright => self.view.make_upright(),
             Action::FindSimilar => match self.hovered {
                 Some(point) => self.query_at(point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),

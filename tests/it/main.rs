@@ -14,5 +14,7 @@ mod stain;
 mod tissue;
 #[cfg(feature = "gui")]
 mod ui;
+#[cfg(feature = "gui")]
+mod ui_canvas;
 #[cfg(all(feature = "gui", unix))]
 mod window;

@@ -15,9 +15,9 @@ use image::RgbaImage;
 
 use crate::support::asset;
 
-const SLIDE: &str = "slides/CMU-1-Small-Region.svs";
+pub const SLIDE: &str = "slides/CMU-1-Small-Region.svs";
 
-fn window(project: &Path, paths: Vec<PathBuf>) -> Harness<'static, App> {
+pub fn window(project: &Path, paths: Vec<PathBuf>) -> Harness<'static, App> {
     window_with(project, WindowOptions { paths, ..WindowOptions::default() })
 }
 
@@ -33,7 +33,7 @@ fn window_with(project: &Path, options: WindowOptions) -> Harness<'static, App> 
 }
 
 /// Let the window run until `done`.
-fn wait(harness: &mut Harness<'_, App>, what: &str, done: impl Fn(&App) -> bool) {
+pub fn wait(harness: &mut Harness<'_, App>, what: &str, done: impl Fn(&App) -> bool) {
     let started = Instant::now();
     while !done(harness.state()) {
         assert!(started.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
@@ -44,12 +44,12 @@ fn wait(harness: &mut Harness<'_, App>, what: &str, done: impl Fn(&App) -> bool)
     harness.run_steps(4);
 }
 
-fn wait_until_sharp(harness: &mut Harness<'_, App>) {
+pub fn wait_until_sharp(harness: &mut Harness<'_, App>) {
     harness.run_steps(3);
     wait(harness, "all tiles in view are there", |app| app.field().is_some() && app.is_sharp());
 }
 
-fn canvas(harness: &mut Harness<'_, App>) -> RgbaImage {
+pub fn canvas(harness: &mut Harness<'_, App>) -> RgbaImage {
     let rect = harness.get_by_label("slide canvas").rect();
     let window = harness.render().expect("a picture");
     let px = |points: f32| points.round() as u32;

@@ -196,6 +196,9 @@ fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
         ("Drag", "move the slide; let go in motion and it glides"),
         ("Wheel, pinch", "zoom about the pointer"),
         ("Click", "find tissue like the tile under the pointer"),
+        ("Alt + drag", "turn the slide; it holds on to quarter turns"),
+        ("Alt + wheel", "turn about the pointer"),
+        ("Space + drag", "move the slide, whatever else the left button does"),
         ("Double-click", "zoom in"),
         ("Overview", "click or drag in the lower right corner to jump"),
     ];

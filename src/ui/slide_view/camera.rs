@@ -2,12 +2,16 @@
 //!
 //! **Screen** here means physical pixels from the top-left corner of the canvas, y downwards.
 
-use std::f64::consts::FRAC_PI_2;
+use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
 use crate::geometry::Level0Point;
 
 /// Largest magnification: screen pixels per level-0 pixel.
 pub const MAX_ZOOM: f64 = 32.0;
+/// Share of the canvas that a fitted slide fills along the tighter axis.
+const FIT_SHARE: f64 = 0.96;
+/// Turns that differ by less than this from a quarter turn are one: sums of 15° steps in radians do.
+const QUARTER_TOLERANCE: f64 = 1e-6;
 
 /// Extent of a canvas in physical pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,20 +53,73 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// The whole of a slide of `width` × `height` level-0 pixels, with a little air around it.
+    /// The whole of a slide of `width` × `height` level-0 pixels, upright, with a little air around it.
     pub fn fit(width: f64, height: f64, viewport: Viewport) -> Self {
-        Self {
-            center: Level0Point::new(width / 2.0, height / 2.0),
-            zoom: fit_zoom(width, height, viewport),
+        let upright = Self {
+            center: Level0Point::default(),
+            zoom: 1.0,
             rotation: 0.0,
             flip_horizontal: false,
             flip_vertical: false,
+        };
+        upright.fitted(width, height, viewport)
+    }
+
+    /// The whole of a slide of `width` × `height` level-0 pixels, turned and flipped as this view is.
+    pub fn fitted(&self, width: f64, height: f64, viewport: Viewport) -> Self {
+        Self {
+            center: Level0Point::new(width / 2.0, height / 2.0),
+            zoom: self.fit_zoom(width, height, viewport),
+            ..*self
         }
+    }
+
+    /// The zoom at which a slide of `width` × `height` level-0 pixels fills 96 % of the canvas.
+    fn fit_zoom(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
+        self.zoom_to_hold(width.max(1.0), height.max(1.0), viewport).min(MAX_ZOOM) * FIT_SHARE
+    }
+
+    /// The largest zoom at which a rectangle of `width` × `height` level-0 pixels lies wholly in view,
+    /// turned as this view is.
+    pub fn zoom_to_hold(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
+        let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
+        (viewport.width / (a * width + b * height)).min(viewport.height / (c * width + d * height))
+    }
+
+    /// The zoom at which [`Self::bounds`] is `width` × `height` level-0 pixels large, or fits into that.
+    pub fn zoom_to_span(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
+        let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
+        let across = (a * viewport.width + c * viewport.height) / width;
+        across.min((b * viewport.width + d * viewport.height) / height)
+    }
+
+    /// The nearest zoom that [`Self::clamp`] allows.
+    pub fn clamp_zoom(&self, zoom: f64, width: f64, height: f64, viewport: Viewport) -> f64 {
+        zoom.clamp((self.fit_zoom(width, height, viewport) / 2.0).min(1.0), MAX_ZOOM)
+    }
+
+    /// Clockwise quarter turns (0 to 3) of a view whose axes are the slide's; `None` of one between them.
+    pub fn quarter_turns(&self) -> Option<u8> {
+        let turns = self.rotation / FRAC_PI_2;
+        let is_whole = (turns - turns.round()).abs() * FRAC_PI_2 < QUARTER_TOLERANCE;
+        is_whole.then(|| turns.round().rem_euclid(4.0) as u8)
+    }
+
+    /// Whether the slide is neither turned nor flipped.
+    pub fn is_upright(&self) -> bool {
+        self.quarter_turns() == Some(0) && !self.flip_horizontal && !self.flip_vertical
     }
 
     /// The linear part of the way from level 0 to the screen without the zoom: rows of a 2 × 2 matrix.
     pub fn orientation(&self) -> [[f64; 2]; 2] {
-        let (sin, cos) = self.rotation.sin_cos();
+        // Quarter turns are exact, so that they keep slide pixels on screen pixels.
+        let (sin, cos) = match self.quarter_turns() {
+            Some(0) => (0.0, 1.0),
+            Some(1) => (1.0, 0.0),
+            Some(2) => (0.0, -1.0),
+            Some(_) => (-1.0, 0.0),
+            None => self.rotation.sin_cos(),
+        };
         let sign = |flipped: bool| if flipped { -1.0 } else { 1.0 };
         let (x, y) = (sign(self.flip_horizontal), sign(self.flip_vertical));
         [[cos * x, -sin * y], [sin * x, cos * y]]
@@ -101,13 +158,36 @@ impl Camera {
         )
     }
 
-    /// Zoom to `zoom` so that what is under `anchor` stays there.
-    pub fn zoom_about(&mut self, zoom: f64, anchor: ScreenPoint, viewport: Viewport) {
+    /// Change the view by `change` and move it so that what is under `anchor` stays there.
+    fn hold(&mut self, anchor: ScreenPoint, viewport: Viewport, change: impl FnOnce(&mut Self)) {
         let before = self.level0_from_screen(anchor, viewport);
-        self.zoom = zoom;
+        change(self);
         let after = self.level0_from_screen(anchor, viewport);
         self.center.x += before.x - after.x;
         self.center.y += before.y - after.y;
+    }
+
+    /// Zoom to `zoom` so that what is under `anchor` stays there.
+    pub fn zoom_about(&mut self, zoom: f64, anchor: ScreenPoint, viewport: Viewport) {
+        self.hold(anchor, viewport, |camera| camera.zoom = zoom);
+    }
+
+    /// Turn to `rotation` (radians, clockwise) so that what is under `anchor` stays there.
+    pub fn turn_about(&mut self, rotation: f64, anchor: ScreenPoint, viewport: Viewport) {
+        self.hold(anchor, viewport, |camera| camera.rotation = canonical(rotation));
+    }
+
+    /// Mirror what is on the screen left to right, however it is turned; the centre stays.
+    pub fn mirror_left_right(&mut self) {
+        // A mirror in front of a turn is one behind it that turns the other way round.
+        self.rotation = canonical(-self.rotation);
+        self.flip_horizontal ^= true;
+    }
+
+    /// Mirror what is on the screen top to bottom, however it is turned; the centre stays.
+    pub fn mirror_top_bottom(&mut self) {
+        self.rotation = canonical(-self.rotation);
+        self.flip_vertical ^= true;
     }
 
     /// Move the slide by so many screen pixels.
@@ -119,17 +199,16 @@ impl Camera {
 
     /// Keep the zoom between half of the whole slide and [`MAX_ZOOM`], and the centre on the slide.
     pub fn clamp(&mut self, width: f64, height: f64, viewport: Viewport) {
-        self.zoom = clamp_zoom(self.zoom, width, height, viewport);
+        self.zoom = self.clamp_zoom(self.zoom, width, height, viewport);
         self.center.x = self.center.x.clamp(0.0, width);
         self.center.y = self.center.y.clamp(0.0, height);
     }
 
     /// The same view, moved by less than a screen pixel so that slide pixels fall on whole screen pixels:
-    /// at 1:1 the canvas then shows exactly the slide's pixels. Turned views cannot be aligned, and
-    /// reduced ones need not be.
+    /// at 1:1 the canvas then shows exactly the slide's pixels. Turned views cannot be aligned (except by
+    /// quarter turns), and reduced ones need not be.
     pub fn aligned(&self, viewport: Viewport) -> Self {
-        let quarter_turns = self.rotation / FRAC_PI_2;
-        if self.zoom < 1.0 || quarter_turns != quarter_turns.round() {
+        if self.zoom < 1.0 || self.quarter_turns().is_none() {
             return *self;
         }
         let origin = self.screen_from_level0(Level0Point::default(), viewport);
@@ -139,14 +218,18 @@ impl Camera {
     }
 }
 
-/// The zoom at which a slide of `width` × `height` level-0 pixels fills 96 % of the canvas.
-pub fn fit_zoom(width: f64, height: f64, viewport: Viewport) -> f64 {
-    (viewport.width / width.max(1.0)).min(viewport.height / height.max(1.0)).min(MAX_ZOOM) * 0.96
-}
-
-/// The nearest zoom that [`Camera::clamp`] allows.
-pub fn clamp_zoom(zoom: f64, width: f64, height: f64, viewport: Viewport) -> f64 {
-    zoom.clamp((fit_zoom(width, height, viewport) / 2.0).min(1.0), MAX_ZOOM)
+/// The same turn within (−π, π], a quarter turn exactly where it is one but for rounding.
+pub fn canonical(rotation: f64) -> f64 {
+    let quarters = (rotation / FRAC_PI_2).round();
+    if (rotation - quarters * FRAC_PI_2).abs() >= QUARTER_TOLERANCE {
+        return rotation - ((rotation - PI) / TAU).ceil() * TAU;
+    }
+    match quarters.rem_euclid(4.0) as u8 {
+        0 => 0.0,
+        1 => FRAC_PI_2,
+        2 => PI,
+        _ => -FRAC_PI_2,
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +291,36 @@ mod tests {
         }
 
         #[test]
+        fn turning_keeps_what_is_under_the_anchor(camera in cameras(), turn in -9.0..9.0, x in 0.0..1201.0, y in 0.0..800.0) {
+            let anchor = ScreenPoint { x, y };
+            let held = camera.level0_from_screen(anchor, VIEWPORT);
+            let mut turned = camera;
+            turned.turn_about(turn, anchor, VIEWPORT);
+            let now = turned.screen_from_level0(held, VIEWPORT);
+            prop_assert!((now.x - x).hypot(now.y - y) < 1e-5, "{now:?}");
+            prop_assert!(turned.rotation.abs() <= PI);
+        }
+
+        #[test]
+        fn mirrors_swap_sides_of_the_screen_however_the_view_is_turned(camera in cameras(), x in 0.0..1201.0, y in 0.0..800.0) {
+            let point = camera.level0_from_screen(ScreenPoint { x, y }, VIEWPORT);
+            let (mut left_right, mut top_bottom) = (camera, camera);
+            left_right.mirror_left_right();
+            top_bottom.mirror_top_bottom();
+            let (across, down) = (left_right.screen_from_level0(point, VIEWPORT), top_bottom.screen_from_level0(point, VIEWPORT));
+            // A turn within the tolerance of a quarter turn is taken for one, hence a fraction of a pixel.
+            prop_assert!((across.x - (1201.0 - x)).abs() < 0.01 && (across.y - y).abs() < 0.01, "{across:?}");
+            prop_assert!((down.x - x).abs() < 0.01 && (down.y - (800.0 - y)).abs() < 0.01, "{down:?}");
+        }
+
+        #[test]
+        fn the_zoom_that_spans_a_views_bounds_is_its_own(camera in cameras()) {
+            let (low, high) = camera.bounds(VIEWPORT);
+            let zoom = camera.zoom_to_span(high.x - low.x, high.y - low.y, VIEWPORT);
+            prop_assert!((zoom / camera.zoom - 1.0).abs() < 1e-5, "{zoom}");
+        }
+
+        #[test]
         fn bounds_hold_every_corner(camera in cameras()) {
             let (low, high) = camera.bounds(VIEWPORT);
             for corner in camera.corners(VIEWPORT) {
@@ -217,14 +330,28 @@ mod tests {
     }
 
     #[test]
-    fn fit_shows_the_whole_slide() {
-        let camera = Camera::fit(40_000.0, 30_000.0, VIEWPORT);
-        for (x, y) in [(0.0, 0.0), (40_000.0, 30_000.0)] {
-            let corner = camera.screen_from_level0(Level0Point::new(x, y), VIEWPORT);
-            assert!(
-                (0.0..=VIEWPORT.width).contains(&corner.x) && (0.0..=VIEWPORT.height).contains(&corner.y)
-            );
+    fn fit_shows_the_whole_slide_however_it_is_turned() {
+        for turn in [0.0, 0.3, FRAC_PI_2, 2.5, -1.0] {
+            let mut camera = Camera::fit(40_000.0, 8000.0, VIEWPORT);
+            camera.rotation = turn;
+            let camera = camera.fitted(40_000.0, 8000.0, VIEWPORT);
+            for (x, y) in [(0.0, 0.0), (40_000.0, 0.0), (40_000.0, 8000.0), (0.0, 8000.0)] {
+                let corner = camera.screen_from_level0(Level0Point::new(x, y), VIEWPORT);
+                let (width, height) = (VIEWPORT.width, VIEWPORT.height);
+                assert!((0.0..=width).contains(&corner.x) && (0.0..=height).contains(&corner.y), "{turn}");
+            }
         }
+    }
+
+    #[test]
+    fn twenty_four_steps_of_15_degrees_are_a_whole_turn_to_the_last_bit() {
+        let upright = Camera::fit(4000.0, 3000.0, VIEWPORT);
+        let mut camera = upright;
+        for step in 1..=24 {
+            camera.turn_about(camera.rotation + 15.0_f64.to_radians(), VIEWPORT.center(), VIEWPORT);
+            assert_eq!(camera.quarter_turns().is_some(), step % 6 == 0);
+        }
+        assert_eq!((camera.rotation, camera.orientation()), (0.0, upright.orientation()));
     }
 
     #[test]

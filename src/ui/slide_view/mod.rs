@@ -2,6 +2,7 @@
 
 pub mod camera;
 mod atlas;
+mod input;
 mod motion;
 mod overlay;
 mod overview;
@@ -12,15 +13,14 @@ mod tile_plan;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use egui::{
-    Color32, Event, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo,
-};
+use egui::{Color32, Pos2, Rect, Role, Sense, Ui, WidgetInfo};
 
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::ui::theme::Palette;
 use crate::workers::tile_loader::{TileLoader, ViewKey};
-use camera::{Camera, ScreenPoint, Viewport, clamp_zoom};
+use camera::{Camera, ScreenPoint, Viewport};
+use input::FreeTurn;
 use motion::Motion;
 use overview::Overview;
 use renderer::CanvasBuffers;
@@ -31,8 +31,6 @@ pub use scale::{Magnification, length_label};
 
 /// Share of the canvas that one press of an arrow key moves.
 const ARROW_STEP: f64 = 0.18;
-/// Zoom factor of one notch of a mouse wheel.
-const WHEEL_NOTCH: f64 = 1.25;
 
 /// What a canvas shows in this frame.
 pub struct Scene<'a> {
@@ -65,11 +63,20 @@ pub struct CanvasOutcome {
     pub hovered: Option<Level0Point>,
 }
 
+/// A mirror before the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirror {
+    LeftRight,
+    TopBottom,
+}
+
 /// One canvas. It remembers where it looked on every slide that it has shown.
 pub struct SlideView {
     key: ViewKey,
     camera: Camera,
     motion: Motion,
+    /// The slide being turned by hand.
+    free_turn: Option<FreeTurn>,
     viewport: Viewport,
     /// The slide in view.
     slide: Option<SlideKey>,
@@ -97,6 +104,7 @@ impl SlideView {
             key,
             camera: Camera::fit(1.0, 1.0, viewport),
             motion: Motion::default(),
+            free_turn: None,
             viewport,
             slide: None,
             remembered: HashMap::new(),
@@ -143,8 +151,30 @@ impl SlideView {
 
     /// Show the whole slide.
     pub fn fit(&mut self) {
-        let fit = Camera::fit(self.extent.0, self.extent.1, self.viewport);
+        let fit = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
         self.motion.fly(&self.camera, fit.center, fit.zoom);
+    }
+
+    /// Turn the slide clockwise about the middle of the view.
+    pub fn turn_by(&mut self, degrees: f64) {
+        self.motion.turn_by(&self.camera, degrees.to_radians(), self.viewport.center());
+    }
+
+    /// Mirror what is on the screen; the middle of the view stays.
+    pub fn mirror(&mut self, mirror: Mirror) {
+        self.motion.finish_turn(&mut self.camera, self.viewport);
+        self.motion.stop();
+        match mirror {
+            Mirror::LeftRight => self.camera.mirror_left_right(),
+            Mirror::TopBottom => self.camera.mirror_top_bottom(),
+        }
+    }
+
+    /// Neither turned nor mirrored.
+    pub fn make_upright(&mut self) {
+        self.motion.finish_turn(&mut self.camera, self.viewport);
+        (self.camera.flip_horizontal, self.camera.flip_vertical) = (false, false);
+        self.motion.turn_upright(&self.camera, self.viewport.center());
     }
 
     /// Zoom about the middle of the view.
@@ -153,9 +183,10 @@ impl SlideView {
     }
 
     fn zoom_by_about(&mut self, factor: f64, anchor: ScreenPoint) {
-        let (extent, viewport) = (self.extent, self.viewport);
-        self.motion
-            .zoom_by(&self.camera, factor, anchor, |zoom| clamp_zoom(zoom, extent.0, extent.1, viewport));
+        let (camera, extent, viewport) = (self.camera, self.extent, self.viewport);
+        self.motion.zoom_by(&self.camera, factor, anchor, |zoom| {
+            camera.clamp_zoom(zoom, extent.0, extent.1, viewport)
+        });
     }
 
     /// One slide pixel on each screen pixel.
@@ -166,7 +197,7 @@ impl SlideView {
     /// Zoom to a magnification such as 10×; `false` when the slide's scale is unknown.
     pub fn zoom_to_magnification(&mut self, power: f64) -> bool {
         let Some(zoom) = self.magnification.zoom_for(power) else { return false };
-        let zoom = clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport);
+        let zoom = self.camera.clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport);
         self.motion.zoom_to(zoom, self.viewport.center());
         true
     }
@@ -232,7 +263,8 @@ impl SlideView {
         if let Some(gap) = outcome.hovered.and_then(|at| gaps.iter().find(|gap| gap.rect.contains(at))) {
             response.on_hover_text_at_pointer(format!("This part could not be read.\n{}", gap.reason));
         }
-        scale::bar_ui(&painter, rect, &camera, scene.mpp, scale, palette);
+        let bar = scale::bar_ui(&painter, rect, &camera, scene.mpp, scale, palette);
+        scale::orientation_ui(&painter, bar, &camera, palette);
         self.overview.paint(ui, overview, &camera, self.viewport, scene, renderer, palette);
         outcome
     }
@@ -244,7 +276,6 @@ impl SlideView {
         let before = self.viewport;
         let px = |points: f32| f64::from((points * scale).round());
         self.viewport = Viewport::new(px(rect.width()), px(rect.height()));
-        let fit = |extent: (f64, f64), viewport| Camera::fit(extent.0, extent.1, viewport);
         let is_new = self.slide != Some(scene.pyramid.key());
         if is_new {
             if let Some(left) = self.slide.replace(scene.pyramid.key()) {
@@ -253,10 +284,12 @@ impl SlideView {
             self.motion.stop();
             self.settled = None;
             let known = self.remembered.get(&scene.pyramid.key()).copied();
-            self.camera = known.unwrap_or_else(|| fit(self.extent, self.viewport));
-        } else if before != self.viewport && self.camera == fit(self.extent, before) {
+            self.camera = known.unwrap_or_else(|| Camera::fit(self.extent.0, self.extent.1, self.viewport));
+        } else if before != self.viewport
+            && self.camera == self.camera.fitted(self.extent.0, self.extent.1, before)
+        {
             // A view of the whole slide stays one when panels open and windows grow.
-            self.camera = fit(self.extent, self.viewport);
+            self.camera = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
         }
         if let Some((place, framing)) = self.destination.take() {
             let zoom = self.zoom_for(place, framing, scene.mpp);
@@ -271,61 +304,16 @@ impl SlideView {
     }
 
     fn zoom_for(&self, place: Level0Rect, framing: Framing, mpp: Option<MicronsPerPixel>) -> f64 {
-        let room = (self.viewport.width / f64::from(place.width))
-            .min(self.viewport.height / f64::from(place.height));
+        let (width, height) = (f64::from(place.width), f64::from(place.height));
         let zoom = match framing {
-            Framing::Field => room,
+            Framing::Field => self.camera.zoom_to_span(width, height, self.viewport),
             Framing::Tile => {
+                let room = self.camera.zoom_to_hold(width, height, self.viewport);
                 let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.mean() / um);
                 same.filter(|zoom| (0.2..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
             }
         };
-        clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport)
-    }
-
-    fn handle_input(
-        &mut self,
-        ui: &Ui,
-        response: &Response,
-        overview: Rect,
-        scale: f32,
-        outcome: &mut CanvasOutcome,
-    ) {
-        let origin = response.rect.min;
-        let screen = |at: Pos2| ScreenPoint {
-            x: f64::from((at.x - origin.x) * scale),
-            y: f64::from((at.y - origin.y) * scale),
-        };
-        let hover = response.hover_pos().filter(|at| !overview.contains(*at));
-        outcome.hovered = hover
-            .map(|at| self.camera.level0_from_screen(screen(at), self.viewport))
-            .filter(|at| at.x >= 0.0 && at.y >= 0.0 && at.x < self.extent.0 && at.y < self.extent.1);
-
-        let dragged = [PointerButton::Primary, PointerButton::Middle];
-        if dragged.iter().any(|button| response.dragged_by(*button)) {
-            self.motion.stop();
-            let by = response.drag_delta() * scale;
-            self.camera.pan(by.x.into(), by.y.into());
-            ui.ctx().set_cursor_icon(egui::CursorIcon::Grabbing);
-        }
-        if response.drag_stopped() {
-            let velocity = ui.input(|input| input.pointer.velocity()) * scale;
-            self.motion.throw(velocity.x.into(), velocity.y.into());
-        }
-        if response.double_clicked() {
-            if let Some(at) = hover {
-                self.zoom_by_about(2.0, screen(at));
-            }
-        } else if response.clicked() {
-            self.motion.stop();
-            outcome.clicked = outcome.hovered;
-        }
-        if let Some(at) = hover {
-            let factor = ui.input(|input| input.events.iter().map(zoom_factor).product::<f64>());
-            if factor != 1.0 {
-                self.zoom_by_about(factor, screen(at));
-            }
-        }
+        self.camera.clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport)
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of them are what one frame needs")]
@@ -360,21 +348,6 @@ impl SlideView {
             palette.glass,
         );
         ui.painter_at(rect).add(callback);
-    }
-}
-
-/// By how much an input event zooms: 1 for all that have nothing to do with it.
-fn zoom_factor(event: &Event) -> f64 {
-    match event {
-        Event::Zoom(factor) => f64::from(*factor),
-        Event::MouseWheel { unit, delta, .. } => {
-            let notches = match unit {
-                MouseWheelUnit::Line | MouseWheelUnit::Page => f64::from(delta.y),
-                MouseWheelUnit::Point => f64::from(delta.y) / 50.0,
-            };
-            WHEEL_NOTCH.powf(notches.clamp(-6.0, 6.0))
-        }
-        _ => 1.0,
     }
 }
 

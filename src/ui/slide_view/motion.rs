@@ -1,4 +1,5 @@
-//! How a view moves between two frames: zooming that eases in, gliding after a throw, flights to a place.
+//! How a view moves between two frames: zooming and turning that ease in, gliding after a throw, flights
+//! to a place.
 
 use super::camera::{Camera, ScreenPoint, Viewport};
 use crate::geometry::Level0Point;
@@ -6,6 +7,7 @@ use crate::geometry::Level0Point;
 /// Time constants in seconds: after each, what is left to do has shrunk to 37 %.
 const ZOOM_EASE: f64 = 0.055;
 const PAN_EASE: f64 = 0.07;
+const TURN_EASE: f64 = 0.06;
 const GLIDE_DECAY: f64 = 0.22;
 /// A throw slower than this many screen pixels a second does not glide.
 const SLOWEST_THROW: f64 = 150.0;
@@ -17,6 +19,7 @@ const FLIGHT_SECONDS: f64 = 0.22;
 #[derive(Debug, Clone, Default)]
 pub struct Motion {
     zoom: Option<ZoomTo>,
+    turn: Option<TurnTo>,
     /// Screen pixels still to pan.
     pan: Option<(f64, f64)>,
     /// Screen pixels per second.
@@ -28,6 +31,15 @@ pub struct Motion {
 struct ZoomTo {
     zoom: f64,
     anchor: ScreenPoint,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct TurnTo {
+    /// Radians, clockwise; not brought within a full turn, so that it is approached the way it was asked for.
+    rotation: f64,
+    anchor: ScreenPoint,
+    /// Where the easing is, on the same scale.
+    current: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +63,25 @@ impl Motion {
         self.zoom = Some(ZoomTo { zoom, anchor });
     }
 
+    /// Turn the angle that is being approached by `radians` clockwise, keeping what is under `anchor`.
+    pub fn turn_by(&mut self, camera: &Camera, radians: f64, anchor: ScreenPoint) {
+        let (heading_for, current) =
+            self.turn.map_or((camera.rotation, camera.rotation), |turn| (turn.rotation, turn.current));
+        self.turn = Some(TurnTo { rotation: heading_for + radians, anchor, current });
+    }
+
+    /// Turn upright the shorter way, about `anchor`.
+    pub fn turn_upright(&mut self, camera: &Camera, anchor: ScreenPoint) {
+        self.turn = Some(TurnTo { rotation: 0.0, anchor, current: camera.rotation });
+    }
+
+    /// Be where a turn under way would end.
+    pub fn finish_turn(&mut self, camera: &mut Camera, viewport: Viewport) {
+        if let Some(TurnTo { rotation, anchor, .. }) = self.turn.take() {
+            camera.turn_about(rotation, anchor, viewport);
+        }
+    }
+
     /// Pan by so many screen pixels, smoothly.
     pub fn pan_by(&mut self, dx: f64, dy: f64) {
         self.flight = None;
@@ -65,12 +96,13 @@ impl Motion {
 
     /// Fly to a place.
     pub fn fly(&mut self, camera: &Camera, center: Level0Point, zoom: f64) {
-        *self = Self::default();
+        *self = Self { turn: self.turn, ..Self::default() };
         self.flight = Some(Flight { from: (camera.center, camera.zoom), to: (center, zoom), elapsed: 0.0 });
     }
 
+    /// Stay here. A turn under way goes on to its end: between two steps nobody means to stop.
     pub fn stop(&mut self) {
-        *self = Self::default();
+        *self = Self { turn: self.turn, ..Self::default() };
     }
 
     /// Go on for `seconds`; whether anything is still moving.
@@ -83,6 +115,15 @@ impl Motion {
                 self.zoom = None;
             } else {
                 camera.zoom_about(camera.zoom * (left * share(ZOOM_EASE)).exp(), anchor, viewport);
+            }
+        }
+        if let Some(TurnTo { rotation, anchor, current }) = &mut self.turn {
+            let left = *rotation - *current;
+            if left.abs() < 0.002 {
+                self.finish_turn(camera, viewport);
+            } else {
+                *current += left * share(TURN_EASE);
+                camera.turn_about(*current, *anchor, viewport);
             }
         }
         if let Some((dx, dy)) = self.pan {
@@ -110,7 +151,8 @@ impl Motion {
                 camera.center = Level0Point::new(mix(from.0.x, to.0.x), mix(from.0.y, to.0.y));
             }
         }
-        self.zoom.is_some() || self.pan.is_some() || self.glide.is_some() || self.flight.is_some()
+        let Self { zoom, turn, pan, glide, flight } = self;
+        zoom.is_some() || turn.is_some() || pan.is_some() || glide.is_some() || flight.is_some()
     }
 }
 
@@ -151,6 +193,21 @@ mod tests {
         }
         run(&mut motion, &mut camera);
         assert!((camera.zoom - start * 8.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn turns_add_up_the_way_they_were_asked_for_and_end_exactly() {
+        let (mut camera, mut motion) = (camera(), Motion::default());
+        let quarter = std::f64::consts::FRAC_PI_2;
+        for _ in 0..3 {
+            motion.turn_by(&camera, quarter, VIEWPORT.center());
+            motion.step(&mut camera, VIEWPORT, FRAME);
+        }
+        run(&mut motion, &mut camera);
+        assert_eq!((camera.rotation, camera.quarter_turns()), (-quarter, Some(3)));
+        motion.turn_upright(&camera, VIEWPORT.center());
+        run(&mut motion, &mut camera);
+        assert!(camera.is_upright());
     }
 
     #[test]

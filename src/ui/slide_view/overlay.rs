@@ -22,9 +22,14 @@ pub struct OnScreen<'a> {
 }
 
 impl OnScreen<'_> {
-    fn point(&self, x: f64, y: f64) -> Pos2 {
-        let at = self.camera.screen_from_level0(Level0Point::new(x, y), self.viewport);
+    /// Where a position of the slide is on the screen, in egui's points.
+    pub fn point_at(&self, at: Level0Point) -> Pos2 {
+        let at = self.camera.screen_from_level0(at, self.viewport);
         Pos2::new(self.rect.left() + at.x as f32 / self.scale, self.rect.top() + at.y as f32 / self.scale)
+    }
+
+    fn point(&self, x: f64, y: f64) -> Pos2 {
+        self.point_at(Level0Point::new(x, y))
     }
 
     fn corners(&self, rect: Level0Rect) -> [Pos2; 4] {

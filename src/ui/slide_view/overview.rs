@@ -96,11 +96,11 @@ impl Overview {
             .collect();
         // At high magnification the field is a speck: it is kept large enough to be seen.
         let bounds = Rect::from_points(&corners);
-        if camera.rotation == 0.0 && bounds.contains_rect(rect) {
+        if camera.is_upright() && bounds.contains_rect(rect) {
             return;
         }
         let inside = ui.painter_at(rect.expand(2.0));
-        let upright = (camera.rotation == 0.0).then(|| bounds.intersect(rect));
+        let upright = camera.is_upright().then(|| bounds.intersect(rect));
         if bounds.width().max(bounds.height()) < 7.0 {
             let speck = Rect::from_center_size(bounds.center(), Vec2::splat(7.0));
             frame_ui(&inside, speck, palette);
@@ -108,7 +108,9 @@ impl Overview {
             frame_ui(&inside, field, palette);
         } else {
             inside.add(Shape::closed_line(corners.clone(), Stroke::new(3.5, palette.casing)));
-            inside.add(Shape::closed_line(corners, Stroke::new(1.5, palette.accent)));
+            inside.add(Shape::closed_line(corners.clone(), Stroke::new(1.5, palette.accent)));
+            // Which edge is the upper one on the screen.
+            inside.line_segment([corners[0], corners[1]], Stroke::new(3.5, palette.accent));
         }
     }
 }

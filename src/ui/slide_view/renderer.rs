@@ -331,8 +331,9 @@ fn tile_instance(
     let texels_per_pixel = 1.0 / (downsample * camera.zoom);
     let filtering = match texels_per_pixel {
         ratio if ratio > 1.02 => Filtering::Averaged,
-        // Magnified level-0 pixels are shown as the squares they are; stand-ins are smoothed.
-        _ if tile.level == 0 => Filtering::Exact,
+        // Magnified level-0 pixels are shown as the squares they are; stand-ins are smoothed, and so are
+        // pixels that lie askew and are too small to be seen as squares.
+        ratio if tile.level == 0 && (camera.quarter_turns().is_some() || ratio < 0.4) => Filtering::Exact,
         _ => Filtering::Linear,
     };
     TileInstance {

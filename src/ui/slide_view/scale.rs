@@ -2,7 +2,7 @@
 
 use egui::{Align2, FontId, Painter, Pos2, Rect, Stroke, Vec2};
 
-use super::camera::Camera;
+use super::camera::{Camera, canonical};
 use crate::geometry::MicronsPerPixel;
 use crate::ui::theme::Palette;
 
@@ -74,7 +74,7 @@ fn round_length(most: f64) -> f64 {
     [5.0, 2.0, 1.0].into_iter().map(|step| step * power).find(|length| *length <= most).unwrap_or(power)
 }
 
-/// Draw the scale bar into the lower left corner of the canvas.
+/// Draw the scale bar into the lower left corner of the canvas; the place that it takes.
 pub fn bar_ui(
     painter: &Painter,
     canvas: Rect,
@@ -82,16 +82,11 @@ pub fn bar_ui(
     mpp: Option<MicronsPerPixel>,
     pixels_per_point: f32,
     palette: &Palette,
-) {
+) -> Rect {
     let corner = Pos2::new(canvas.left() + 16.0, canvas.bottom() - 16.0);
     let font = FontId::proportional(12.0);
     let Some(mpp) = mpp else {
-        let galley = painter.layout_no_wrap("Not calibrated".to_owned(), font, palette.on_chip);
-        let size = galley.size() + Vec2::new(20.0, 10.0);
-        let chip = Rect::from_min_size(Pos2::new(corner.x, corner.y - size.y), size);
-        painter.rect_filled(chip, 5.0, palette.chip);
-        painter.galley(chip.min + Vec2::new(10.0, 5.0), galley, palette.on_chip);
-        return;
+        return chip_ui(painter, corner, "Not calibrated", palette);
     };
     let um_per_point = mpp.mean() / camera.zoom * f64::from(pixels_per_point);
     let length = round_length(f64::from(LONGEST_BAR) * um_per_point);
@@ -106,10 +101,48 @@ pub fn bar_ui(
     }
     let middle = Pos2::new(chip.center().x, y - 6.0);
     painter.text(middle, Align2::CENTER_BOTTOM, length_label(length), font, palette.on_chip);
+    chip
+}
+
+/// Say beside the scale bar how the slide is turned and mirrored, if it is.
+pub fn orientation_ui(painter: &Painter, beside: Rect, camera: &Camera, palette: &Palette) {
+    if let Some(label) = orientation_label(camera) {
+        chip_ui(painter, beside.right_bottom() + Vec2::new(8.0, 0.0), &label, palette);
+    }
+}
+
+/// A word on the slide with its lower left corner at `corner`; the place that it takes.
+fn chip_ui(painter: &Painter, corner: Pos2, text: &str, palette: &Palette) -> Rect {
+    let galley = painter.layout_no_wrap(text.to_owned(), FontId::proportional(12.0), palette.on_chip);
+    let size = galley.size() + Vec2::new(20.0, 10.0);
+    let chip = Rect::from_min_size(Pos2::new(corner.x, corner.y - size.y), size);
+    painter.rect_filled(chip, 5.0, palette.chip);
+    painter.galley(chip.min + Vec2::new(10.0, 5.0), galley, palette.on_chip);
+    chip
+}
+
+/// Such as `turned 15° left, mirrored`; nothing for an upright view.
+fn orientation_label(camera: &Camera) -> Option<String> {
+    // Both mirrors are half a turn.
+    let mirrored = camera.flip_horizontal != camera.flip_vertical;
+    let half = if camera.flip_vertical { std::f64::consts::PI } else { 0.0 };
+    let degrees = canonical(camera.rotation + half).to_degrees();
+    let turned = match degrees {
+        degrees if degrees.abs() < 0.05 => None,
+        degrees if (degrees.abs() - 180.0).abs() < 0.05 => Some("turned 180°".to_owned()),
+        degrees => {
+            let side = if degrees > 0.0 { "right" } else { "left" };
+            Some(format!("turned {}° {side}", rounded(degrees.abs())))
+        }
+    };
+    let mirrored = mirrored.then(|| "mirrored".to_owned());
+    let parts: Vec<String> = [turned, mirrored].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::camera::Viewport;
     use super::*;
 
     #[test]
@@ -126,6 +159,24 @@ mod tests {
         assert_eq!(Magnification::of(0.5, None, Some(40.0)).label(), "20×");
         let unknown = Magnification::of(0.5, None, None);
         assert_eq!((unknown.label().as_str(), unknown.zoom_for(10.0)), ("not calibrated", None));
+    }
+
+    #[test]
+    fn the_label_says_how_the_slide_stands() {
+        let viewport = Viewport::new(800.0, 600.0);
+        let mut camera = Camera::fit(100.0, 100.0, viewport);
+        let mut turned = |degrees: f64| {
+            camera.rotation = degrees.to_radians();
+            orientation_label(&camera)
+        };
+        assert_eq!(turned(0.0), None);
+        assert_eq!(turned(90.0).as_deref(), Some("turned 90° right"));
+        assert_eq!(turned(-7.5).as_deref(), Some("turned 7.5° left"));
+        turned(0.0);
+        camera.mirror_left_right();
+        assert_eq!(orientation_label(&camera).as_deref(), Some("mirrored"));
+        camera.mirror_top_bottom();
+        assert_eq!(orientation_label(&camera).as_deref(), Some("turned 180°"));
     }
 
     #[test]

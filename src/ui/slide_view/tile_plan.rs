@@ -42,9 +42,11 @@ pub fn plan_tiles(
     let bounds = camera.bounds(viewport);
     let top = pyramid.root().level;
 
+    // A turned view's bounds hold corners that are not in view.
+    let in_view = |tile: &TileKey| is_in_view(pyramid, camera, viewport, *tile);
     let mut coarser: BTreeSet<(std::cmp::Reverse<u32>, TileKey)> = BTreeSet::new();
     let mut exact = Vec::new();
-    for tile in tiles_within(pyramid, target, bounds) {
+    for tile in tiles_within(pyramid, target, bounds).filter(in_view) {
         let known = state(tile);
         if matches!(known, TileState::Shown | TileState::Fading) {
             exact.push(tile);
@@ -73,7 +75,7 @@ pub fn plan_tiles(
 
     let mut draw: Vec<TileKey> = coarser.into_iter().map(|(_, tile)| tile).collect();
     draw.extend(exact);
-    TilePlan { draw, want: wishes(pyramid, camera, bounds, target, state) }
+    TilePlan { draw, want: wishes(pyramid, camera, viewport, target, state) }
 }
 
 /// Missing tiles in the order in which they help most: the whole slide, then one coarse layer under the
@@ -81,18 +83,20 @@ pub fn plan_tiles(
 fn wishes(
     pyramid: &DisplayPyramid,
     camera: &Camera,
-    bounds: (Level0Point, Level0Point),
+    viewport: Viewport,
     target: u32,
     state: impl Fn(TileKey) -> TileState,
 ) -> Vec<TileKey> {
     let root = pyramid.root();
+    let bounds = camera.bounds(viewport);
+    let in_view = |tile: &TileKey| is_in_view(pyramid, camera, viewport, *tile);
     let distance = |tile: &TileKey| pyramid.tile_rect(*tile).center().distance_px(camera.center);
     let nearest_first = |tiles: &mut Vec<TileKey>| tiles.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
 
     let stand_in = (target + 2).min(root.level);
     let mut coarse = vec![root];
-    coarse.extend(tiles_within(pyramid, stand_in, bounds));
-    let mut view: Vec<TileKey> = tiles_within(pyramid, target, bounds).collect();
+    coarse.extend(tiles_within(pyramid, stand_in, bounds).filter(in_view));
+    let mut view: Vec<TileKey> = tiles_within(pyramid, target, bounds).filter(in_view).collect();
     nearest_first(&mut view);
 
     let margin = f64::from(DISPLAY_TILE_PX) * pyramid.levels()[target as usize].downsample;
@@ -134,6 +138,21 @@ fn tiles_within(
     let slide = pyramid.key();
     range(low.y, high.y, shape.rows())
         .flat_map(move |row| columns.clone().map(move |column| TileKey { slide, level, column, row }))
+}
+
+/// Whether a tile that lies within the view's bounds is in the view itself.
+fn is_in_view(pyramid: &DisplayPyramid, camera: &Camera, viewport: Viewport, tile: TileKey) -> bool {
+    if camera.quarter_turns().is_some() {
+        return true;
+    }
+    let (x, y) = pyramid.tile_span(tile);
+    let middle = Level0Point::new(f64::midpoint(x.0, x.1), f64::midpoint(y.0, y.1));
+    let at = camera.screen_from_level0(middle, viewport);
+    let [[a, b], [c, d]] = camera.orientation().map(|row| row.map(f64::abs));
+    let (width, height) = ((x.1 - x.0) * camera.zoom, (y.1 - y.0) * camera.zoom);
+    let center = viewport.center();
+    (at.x - center.x).abs() < (viewport.width + a * width + b * height) / 2.0
+        && (at.y - center.y).abs() < (viewport.height + c * width + d * height) / 2.0
 }
 
 #[cfg(test)]

@@ -1,0 +1,189 @@
+//! What the hand does on a canvas: panning, zooming, turning, clicking.
+
+use egui::{CursorIcon, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Ui};
+
+use super::camera::{ScreenPoint, canonical};
+use super::{CanvasOutcome, SlideView};
+
+/// Zoom factor of one notch of a mouse wheel.
+const WHEEL_NOTCH: f64 = 1.25;
+/// Degrees by which one notch of a mouse wheel turns.
+const TURN_NOTCH: f64 = 5.0;
+/// A turn by hand that comes as near as this to a quarter turn becomes one, in degrees.
+const MAGNET: f64 = 1.0;
+
+/// A turn by hand under way.
+#[derive(Debug, Clone, Copy)]
+pub struct FreeTurn {
+    /// The slide's turn when the hand took hold, in radians.
+    rotation: f64,
+    /// Direction from the middle of the canvas in which the hand took hold, in radians.
+    direction: f64,
+}
+
+impl SlideView {
+    pub(super) fn handle_input(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        overview: Rect,
+        scale: f32,
+        outcome: &mut CanvasOutcome,
+    ) {
+        let origin = response.rect.min;
+        let screen = |at: Pos2| ScreenPoint {
+            x: f64::from((at.x - origin.x) * scale),
+            y: f64::from((at.y - origin.y) * scale),
+        };
+        let hover = response.hover_pos().filter(|at| !overview.contains(*at));
+        outcome.hovered = hover
+            .map(|at| self.camera.level0_from_screen(screen(at), self.viewport))
+            .filter(|at| at.x >= 0.0 && at.y >= 0.0 && at.x < self.extent.0 && at.y < self.extent.1);
+
+        let modifiers = ui.input(|input| input.modifiers);
+        let space = ui.input(|input| input.key_down(Key::Space));
+        self.turn_by_hand(ui, response, modifiers, screen);
+        if self.free_turn.is_none() {
+            self.pan_by_hand(ui, response, scale);
+        }
+        if hover.is_some() && space && !response.dragged() {
+            ui.ctx().set_cursor_icon(CursorIcon::Grab);
+        }
+        if response.double_clicked() {
+            if let Some(at) = hover {
+                self.zoom_by_about(2.0, screen(at));
+            }
+        } else if response.clicked() {
+            self.motion.stop();
+            outcome.clicked = outcome.hovered.filter(|_| !space && !modifiers.alt);
+        }
+        if let Some(at) = hover {
+            let gestures = ui.input(|input| Gestures::of(&input.events));
+            if gestures.zoom != 1.0 {
+                self.zoom_by_about(gestures.zoom, screen(at));
+            }
+            if gestures.turn != 0.0 {
+                self.motion.turn_by(&self.camera, gestures.turn, screen(at));
+            }
+        }
+    }
+
+    /// The slide follows a drag with the left or the middle button, and glides on when it is let go.
+    fn pan_by_hand(&mut self, ui: &Ui, response: &Response, scale: f32) {
+        let dragged = [PointerButton::Primary, PointerButton::Middle];
+        if dragged.iter().any(|button| response.dragged_by(*button)) {
+            self.motion.stop();
+            let by = response.drag_delta() * scale;
+            self.camera.pan(by.x.into(), by.y.into());
+            ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
+        }
+        if response.drag_stopped() {
+            let velocity = ui.input(|input| input.pointer.velocity()) * scale;
+            self.motion.throw(velocity.x.into(), velocity.y.into());
+        }
+    }
+
+    /// With Alt held, a drag takes the slide by a point and turns it about the middle of the canvas.
+    fn turn_by_hand(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        modifiers: Modifiers,
+        screen: impl Fn(Pos2) -> ScreenPoint,
+    ) {
+        let middle = self.viewport.center();
+        let towards = |at: Pos2| {
+            let at = screen(at);
+            (at.y - middle.y).atan2(at.x - middle.x)
+        };
+        let direction = response.interact_pointer_pos().map(towards);
+        if response.drag_started_by(PointerButton::Primary) && modifiers.alt {
+            self.motion.finish_turn(&mut self.camera, self.viewport);
+            self.motion.stop();
+            let rotation = self.camera.rotation;
+            // Not where the pointer has come to by the time that a press has become a drag.
+            let pressed = ui.input(|input| input.pointer.press_origin());
+            self.free_turn = pressed.map(towards).map(|direction| FreeTurn { rotation, direction });
+        }
+        if !response.dragged_by(PointerButton::Primary) {
+            // Released: the frame of the release neither turns nor pans.
+            self.free_turn = self.free_turn.filter(|_| response.drag_stopped());
+            return;
+        }
+        if let Some((hold, direction)) = self.free_turn.zip(direction) {
+            let turned = near_quarter_exact(hold.rotation + direction - hold.direction);
+            self.camera.turn_about(turned, middle, self.viewport);
+            ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
+        }
+    }
+}
+
+fn near_quarter_exact(rotation: f64) -> f64 {
+    let quarter = std::f64::consts::FRAC_PI_2;
+    let nearest = (rotation / quarter).round() * quarter;
+    canonical(if (rotation - nearest).abs() < MAGNET.to_radians() { nearest } else { rotation })
+}
+
+/// What wheel and touchpad ask for in one frame.
+#[derive(Debug, PartialEq)]
+struct Gestures {
+    /// 1 for none.
+    zoom: f64,
+    /// Radians, clockwise.
+    turn: f64,
+}
+
+impl Gestures {
+    fn of(events: &[Event]) -> Self {
+        let mut all = Self { zoom: 1.0, turn: 0.0 };
+        for event in events {
+            match event {
+                Event::Zoom(factor) => all.zoom *= f64::from(*factor),
+                Event::Rotate(radians) => all.turn += f64::from(*radians),
+                Event::MouseWheel { unit, delta, modifiers, .. } => {
+                    // Some systems send a wheel with Alt or Shift held as one to the side.
+                    let along = if delta.y == 0.0 && modifiers.any() { delta.x } else { delta.y };
+                    let notches = match unit {
+                        MouseWheelUnit::Line | MouseWheelUnit::Page => f64::from(along),
+                        MouseWheelUnit::Point => f64::from(along) / 50.0,
+                    };
+                    let notches = notches.clamp(-6.0, 6.0);
+                    match modifiers.alt {
+                        true => all.turn += (notches * TURN_NOTCH).to_radians(),
+                        false => all.zoom *= WHEEL_NOTCH.powf(notches),
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::{MouseWheelSource, TouchPhase, Vec2};
+
+    fn wheel(delta: Vec2, modifiers: Modifiers) -> Event {
+        let (unit, phase) = (MouseWheelUnit::Line, TouchPhase::Move);
+        Event::MouseWheel { unit, delta, phase, modifiers, source: MouseWheelSource::Wheel }
+    }
+
+    #[test]
+    fn the_wheel_zooms_and_with_alt_it_turns() {
+        let zoom = Gestures::of(&[wheel(Vec2::new(0.0, 2.0), Modifiers::NONE)]);
+        assert_eq!(zoom, Gestures { zoom: WHEEL_NOTCH * WHEEL_NOTCH, turn: 0.0 });
+        for delta in [Vec2::new(0.0, 3.0), Vec2::new(3.0, 0.0)] {
+            let turn = Gestures::of(&[wheel(delta, Modifiers::ALT)]);
+            assert_eq!(turn, Gestures { zoom: 1.0, turn: 15.0_f64.to_radians() });
+        }
+    }
+
+    #[test]
+    fn a_turn_by_hand_holds_on_to_quarter_turns() {
+        let degrees = |turn: f64| near_quarter_exact(turn.to_radians()).to_degrees();
+        assert_eq!((degrees(0.9), degrees(-90.6), degrees(269.7)), (0.0, -90.0, -90.0));
+        assert!((degrees(47.0) - 47.0).abs() < 1e-9);
+    }
+}
