@@ -17,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 system_packages() {
   local wanted=(
-    g++ make pkg-config python3 python3-pip                     # build
+    g++ make cmake nasm pkg-config python3 python3-pip          # build; nasm: libjpeg-turbo's quick routines
     libvulkan1 mesa-vulkan-drivers libegl1 libgl1-mesa-dri      # drawing
     libxkbcommon0 libxkbcommon-x11-0 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxcb-xkb1 libwayland-client0
     xvfb xauth                                                  # the window under test

@@ -214,6 +214,7 @@ mod tests {
             id: SlideId("of no file".to_owned()),
             path: "slide.svs".into(),
             vendor: "none".to_owned(),
+            reader: crate::slide::Reader::OpenSlide,
             levels: vec![Level { width, height, downsample: Downsample(1.0) }],
             mpp: um_per_px.map(MicronsPerPixel::square),
             mpp_source: MppSource::Unknown,

@@ -33,6 +33,7 @@ fn document(info: &SlideInfo) -> serde_json::Value {
         "path": info.path,
         "slide_id": info.id,
         "vendor": info.vendor,
+        "reader": info.reader,
         "width": info.width(),
         "height": info.height(),
         "levels": levels,

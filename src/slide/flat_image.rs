@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageFormat, ImageReader, RgbaImage};
 use tiff::decoder::ifd::Value;
 use tiff::tags::Tag;
 
-use super::{Level, SlideError, SlideInfo, SlideSource};
+use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
 use super::{choose_mpp, clip, content_id, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 
@@ -62,6 +62,7 @@ pub(super) fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Fla
             id,
             path: path.to_owned(),
             vendor: "image".to_owned(),
+            reader: Reader::Picture,
             levels: vec![Level { width, height, downsample: Downsample(1.0) }],
             mpp,
             mpp_source,

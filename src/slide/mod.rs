@@ -1,10 +1,12 @@
 //! Slides: what they are, and the one door through which their pixels come.
 //!
-//! [`open`] chooses the reader: OpenSlide for everything it recognises, else a plain image.
+//! [`open`] chooses the reader: OpenSlide for everything it recognises, with a shorter way to the pixels of
+//! tiled JPEGs where that gives the same, else a plain image.
 
 mod flat_image;
 mod openslide;
 pub mod pyramid;
+mod raw_tiles;
 #[cfg(test)]
 pub(crate) mod test_slide;
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
+use raw_tiles::RawTileSource;
 
 /// Pixels of one slide. Implementations may be read from many threads at once.
 pub trait SlideSource: Send + Sync {
@@ -74,6 +77,17 @@ pub struct Level {
     pub downsample: Downsample,
 }
 
+/// What gives a slide's pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reader {
+    /// The file's own JPEG tiles, decoded here; what OpenSlide is needed for goes to it.
+    RawTiles,
+    OpenSlide,
+    /// A plain picture, held in memory as a whole.
+    Picture,
+}
+
 /// What is known of a slide without reading its pixels.
 #[derive(Debug, Clone)]
 pub struct SlideInfo {
@@ -81,6 +95,7 @@ pub struct SlideInfo {
     pub path: PathBuf,
     /// OpenSlide's vendor name, or `image` for plain images.
     pub vendor: String,
+    pub reader: Reader,
     /// Finest first; never empty.
     pub levels: Vec<Level>,
     pub mpp: Option<MicronsPerPixel>,
@@ -176,6 +191,22 @@ pub enum SlideError {
 /// # Errors
 /// [`SlideError::Missing`], [`SlideError::Open`] (recognised, but damaged) or [`SlideError::Unsupported`].
 pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
+    open_with(path, user_mpp, true)
+}
+
+/// Like [`open`], but all pixels come through OpenSlide, which is slower: to compare with.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with_openslide(path: &Path) -> Result<Arc<dyn SlideSource>, SlideError> {
+    open_with(path, None, false)
+}
+
+fn open_with(
+    path: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    raw_tiles_allowed: bool,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
     let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
     if let Some(mpp) = user_mpp.filter(|mpp| !mpp.is_plausible()) {
         return Err(failed(format!(
@@ -196,6 +227,13 @@ pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn Sl
     }
     File::open(path).map_err(|error| failed(error.to_string()))?;
     match openslide::open(path, user_mpp)? {
+        Some(slide) if raw_tiles_allowed => match raw_tiles::prove(&slide) {
+            Ok(levels) => Ok(Arc::new(RawTileSource::new(slide, levels))),
+            Err(reason) => {
+                tracing::debug!(path = %path.display(), reason, "read through OpenSlide");
+                Ok(Arc::new(slide))
+            }
+        },
         Some(slide) => Ok(Arc::new(slide)),
         None => Ok(Arc::new(flat_image::open(path, user_mpp)?)),
     }

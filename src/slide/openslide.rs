@@ -12,7 +12,7 @@ use image::RgbaImage;
 use openslide_rs::errors::OpenSlideError;
 use openslide_rs::{Address, OpenSlide, Region, Size};
 
-use super::{Level, SlideError, SlideId, SlideInfo, SlideSource};
+use super::{Level, Reader, SlideError, SlideId, SlideInfo, SlideSource};
 use super::{choose_mpp, clip, content_id, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 
@@ -180,6 +180,7 @@ fn read_info(
         id,
         path: path.to_owned(),
         vendor: properties.get("openslide.vendor").cloned().unwrap_or_else(|| "unknown".to_owned()),
+        reader: Reader::OpenSlide,
         levels,
         mpp,
         mpp_source,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use image::{Rgba, RgbaImage};
 
-use super::{Level, MppSource, SlideError, SlideId, SlideInfo, SlideSource};
+use super::{Level, MppSource, Reader, SlideError, SlideId, SlideInfo, SlideSource};
 use crate::geometry::{Downsample, Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
 
 pub(crate) struct TestSlide {
@@ -20,6 +20,7 @@ impl TestSlide {
             id: SlideId(format!("test-{width}-{height}")),
             path: PathBuf::from(format!("test-{width}x{height}.svs")),
             vendor: "test".into(),
+            reader: Reader::OpenSlide,
             levels: vec![Level { width, height, downsample: Downsample(1.0) }],
             mpp: Some(MicronsPerPixel::square(0.5)),
             mpp_source: MppSource::Slide,

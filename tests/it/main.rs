@@ -8,6 +8,7 @@ mod descriptors;
 mod encoder;
 mod index;
 mod pipeline;
+mod raw_tiles;
 mod session;
 mod slides;
 mod stain;

@@ -1,0 +1,156 @@
+//! How quick level-0 tiles come out of a slide, beside OpenSlide called with nothing around it.
+//!
+//!     cargo bench --bench slides            (add `--profile dev` to save the release build: the decoders
+//!                                            are C libraries, and they are optimised either way)
+//!
+//! All ways take the same tiles, in turns within one run, so that a busy machine disturbs all alike.
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use histokin::geometry::LevelRect;
+use histokin::slide::{self, Reader, SlideSource};
+use openslide_rs::{Address, OpenSlide, Region, Size};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Tiles of one turn, different ones in each turn.
+const TILES: usize = 240;
+const TURNS: usize = 5;
+
+fn main() {
+    println!("machine: {}", support::machine());
+    let path = support::slide();
+    let (raw, openslide) =
+        (slide::open(&path, None).expect("a slide"), slide::open_with_openslide(&path).expect("a slide"));
+    assert_eq!(raw.info().reader, Reader::RawTiles, "the slide has to be one of tiled JPEGs");
+    let info = raw.info();
+    println!("slide: {}, {} × {} px", info.name(), info.width(), info.height());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for edge in [256, 512] {
+        let tiles = random_tiles(info.width(), info.height(), edge);
+        let mut rates = Vec::new();
+        for threads in [1, 2] {
+            let mut totals = [Effort::default(); 3];
+            for turn in tiles.chunks(TILES).take(TURNS) {
+                // A fresh handle, so that its cache holds nothing of the turn before.
+                let bare = OpenSlide::new(&path).expect("a slide");
+                totals[0] += effort(threads, turn, |x, y| bare_tile(&bare, x, y, edge));
+                totals[1] += effort(threads, turn, |x, y| our_tile(&*openslide, x, y, edge));
+                totals[2] += effort(threads, turn, |x, y| our_tile(&*raw, x, y, edge));
+            }
+            let [bare, through_openslide, raw_tiles] = totals;
+            println!(
+                "level 0, tiles of {edge} px, {threads} threads   tiles per CPU-second   tiles per second"
+            );
+            for (way, total) in [
+                ("bare OpenSlide", bare),
+                ("our OpenSlide source", through_openslide),
+                ("raw tiles", raw_tiles),
+            ] {
+                println!("  {way:24} {:28.0} {:18.0}", total.per_cpu_second(), total.per_second());
+            }
+            println!(
+                "  raw tiles : bare OpenSlide = {:.2} per CPU-second, {:.2} per second",
+                raw_tiles.per_cpu_second() / bare.per_cpu_second(),
+                raw_tiles.per_second() / bare.per_second()
+            );
+            println!(
+                "  our OpenSlide source : bare OpenSlide = {:.2} per CPU-second, {:.2} per second",
+                through_openslide.per_cpu_second() / bare.per_cpu_second(),
+                through_openslide.per_second() / bare.per_second()
+            );
+            rates.push([bare, through_openslide, raw_tiles].map(Effort::per_second));
+        }
+        let [bare, through_openslide, raw_tiles] = [0, 1, 2].map(|way| rates[1][way] / rates[0][way]);
+        println!(
+            "tiles of {edge} px, from 1 to 2 threads of {cores} cores: bare OpenSlide × {bare:.2}, our OpenSlide \
+             source × {through_openslide:.2}, raw tiles × {raw_tiles:.2}"
+        );
+    }
+    println!("opening: {}", opening(&path));
+}
+
+/// What a number of tiles took.
+#[derive(Default, Clone, Copy)]
+struct Effort {
+    tiles: usize,
+    cpu: Duration,
+    wall: Duration,
+}
+
+impl Effort {
+    fn per_cpu_second(self) -> f64 {
+        self.tiles as f64 / self.cpu.as_secs_f64()
+    }
+
+    fn per_second(self) -> f64 {
+        self.tiles as f64 / self.wall.as_secs_f64()
+    }
+}
+
+impl std::ops::AddAssign for Effort {
+    fn add_assign(&mut self, more: Self) {
+        self.tiles += more.tiles;
+        self.cpu += more.cpu;
+        self.wall += more.wall;
+    }
+}
+
+fn effort(threads: usize, tiles: &[(u32, u32)], read: impl Fn(u32, u32) -> usize + Sync) -> Effort {
+    let next = AtomicUsize::new(0);
+    let begun = Instant::now();
+    let work = || {
+        let before = support::thread_cpu();
+        while let Some(&(x, y)) = tiles.get(next.fetch_add(1, Ordering::Relaxed)) {
+            std::hint::black_box(read(x, y));
+        }
+        support::thread_cpu() - before
+    };
+    let cpu = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running.into_iter().map(|thread| thread.join().expect("a thread that reads")).sum()
+    });
+    Effort { tiles: tiles.len(), cpu, wall: begun.elapsed() }
+}
+
+fn bare_tile(slide: &OpenSlide, x: u32, y: u32, edge: u32) -> usize {
+    let region = Region { address: Address { x, y }, level: 0, size: Size { w: edge, h: edge } };
+    slide.read_region(&region).expect("a sound tile").len()
+}
+
+fn our_tile(slide: &dyn SlideSource, x: u32, y: u32, edge: u32) -> usize {
+    let region = LevelRect { level: 0, x: x.into(), y: y.into(), width: edge, height: edge };
+    slide.read(&region).expect("a sound tile").len()
+}
+
+/// Places of whole tiles in an order of chance that is the same in every run.
+fn random_tiles(width: u32, height: u32, edge: u32) -> Vec<(u32, u32)> {
+    let (columns, rows) = (width / edge, height / edge);
+    let mut tiles: Vec<_> =
+        (0..rows).flat_map(|row| (0..columns).map(move |column| (column * edge, row * edge))).collect();
+    tiles.shuffle(&mut ChaCha8Rng::seed_from_u64(7));
+    tiles
+}
+
+/// What it costs to open the slide, with the proof that raw tiles are OpenSlide's and without.
+fn opening(path: &Path) -> String {
+    let median = |open: &dyn Fn()| {
+        let mut times: Vec<f64> = (0..7)
+            .map(|_| {
+                let begun = support::thread_cpu();
+                open();
+                (support::thread_cpu() - begun).as_secs_f64() * 1000.0
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        support::percentile(&times, 0.5)
+    };
+    let with = median(&|| drop(slide::open(path, None).expect("a slide")));
+    let without = median(&|| drop(slide::open_with_openslide(path).expect("a slide")));
+    format!("{with:.1} ms of CPU with the comparison of samples, {without:.1} ms through OpenSlide alone")
+}

@@ -1,0 +1,44 @@
+//! What the benches share: the machine they ran on, CPU time, slides to run on.
+
+#![allow(dead_code, reason = "every bench takes what it needs")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One line that says what the figures were measured on.
+pub fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+            .unwrap_or_default()
+    };
+    let cpu = field(&read("/proc/cpuinfo"), "model name");
+    let memory = field(&read("/proc/meminfo"), "MemTotal");
+    let memory = memory.trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / (1 << 20) as f64;
+    let load = read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let build = if cfg!(debug_assertions) { "dev profile" } else { "release profile" };
+    format!("{cpu}, {cores} cores, {memory:.0} GiB, load {load} at start, {build}")
+}
+
+/// CPU time that this thread has taken so far.
+pub fn thread_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts it");
+    let nanoseconds = text.split(' ').next().and_then(|number| number.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("a number"))
+}
+
+/// The largest real slide at hand: of the shared ones beside the project, else the one that ships.
+pub fn slide() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = root.join("../shared/data/wsi/PA01_pdac_pancreas_duodenum.tif");
+    if shared.exists() { shared } else { root.join("assets/slides/CMU-1-Small-Region-rotated-cut.tif") }
+}
+
+/// The value below which a share `p` (0 to 1) of the sorted `values` lies.
+pub fn percentile(sorted: &[f64], p: f64) -> f64 {
+    let place = (sorted.len() as f64 * p).ceil() as usize;
+    sorted.get(place.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
+}

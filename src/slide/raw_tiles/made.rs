@@ -1,0 +1,186 @@
+//! Tiled JPEG TIFFs made in memory, for tests.
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{Rgb, RgbImage, imageops};
+
+/// A slide of two levels, with an image in strips between them as Aperio's files have it.
+pub(crate) struct MadeTiff {
+    pub width: u32,
+    pub height: u32,
+    pub tile: u32,
+    pub is_big_endian: bool,
+    pub is_big: bool,
+    /// A tile of level 0 that is left out.
+    pub missing: Option<usize>,
+}
+
+impl Default for MadeTiff {
+    fn default() -> Self {
+        Self { width: 130, height: 90, tile: 48, is_big_endian: false, is_big: false, missing: None }
+    }
+}
+
+/// Colours in which a wrong offset shows, soft enough for JPEG.
+pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let wave = |at: u32, period: f64| 128.0 + 100.0 * (f64::from(at) / period).sin();
+        Rgb([wave(x, 11.0) as u8, wave(y, 9.0) as u8, wave(x + 2 * y, 17.0) as u8])
+    })
+}
+
+/// A whole JPEG stream with JFIF header and tables of its own.
+pub(crate) fn jpeg(picture: &RgbImage) -> Vec<u8> {
+    let mut stream = Vec::new();
+    JpegEncoder::new_with_quality(&mut stream, 90).encode_image(picture).expect("memory");
+    stream
+}
+
+/// The file's bytes: header, tiles, then the directories.
+pub(crate) fn tiff_bytes(made: &MadeTiff) -> Vec<u8> {
+    let mut writer = Writer { bytes: Vec::new(), is_big_endian: made.is_big_endian, is_big: made.is_big };
+    writer.bytes.extend_from_slice(if made.is_big_endian { b"MM" } else { b"II" });
+    if made.is_big {
+        [43, 8, 0].iter().for_each(|number| writer.number(*number, 2));
+    } else {
+        writer.number(42, 2);
+    }
+    let mut pointer = writer.bytes.len();
+    writer.number(0, writer.word());
+    let fine = picture(made.width, made.height);
+    let coarse = imageops::thumbnail(&fine, made.width / 2, made.height / 2);
+    let fine_tiles = writer.tiles(&fine, made.tile, made.missing);
+    let coarse_tiles = writer.tiles(&coarse, made.tile, None);
+    let strip = writer.bytes.len() as u64;
+    writer.bytes.extend_from_slice(&[255; 4]);
+    for directory in 0..3 {
+        let start = writer.bytes.len() as u64;
+        writer.patch(pointer, start);
+        pointer = match directory {
+            0 => writer.level(&fine, 0, made.tile, &fine_tiles),
+            1 => writer.one_pixel_strip(strip),
+            _ => writer.level(&coarse, 1, made.tile, &coarse_tiles),
+        };
+    }
+    writer.bytes
+}
+
+struct Writer {
+    bytes: Vec<u8>,
+    is_big_endian: bool,
+    is_big: bool,
+}
+
+/// Tag, type (3 SHORT, 4 LONG, 16 LONG8) and values.
+type Tag = (u16, u16, Vec<u64>);
+
+impl Writer {
+    fn word(&self) -> usize {
+        if self.is_big { 8 } else { 4 }
+    }
+
+    fn encoded(&self, number: u64, bytes: usize) -> Vec<u8> {
+        if self.is_big_endian {
+            number.to_be_bytes()[8 - bytes..].to_vec()
+        } else {
+            number.to_le_bytes()[..bytes].to_vec()
+        }
+    }
+
+    fn number(&mut self, number: u64, bytes: usize) {
+        let encoded = self.encoded(number, bytes);
+        self.bytes.extend_from_slice(&encoded);
+    }
+
+    fn patch(&mut self, at: usize, offset: u64) {
+        let encoded = self.encoded(offset, self.word());
+        self.bytes[at..at + encoded.len()].copy_from_slice(&encoded);
+    }
+
+    /// Offset and length of each tile.
+    fn tiles(&mut self, level: &RgbImage, edge: u32, missing: Option<usize>) -> Vec<(u64, u64)> {
+        let mut places = Vec::new();
+        for top in (0..level.height()).step_by(edge as usize) {
+            for left in (0..level.width()).step_by(edge as usize) {
+                if missing == Some(places.len()) {
+                    places.push((0, 0));
+                    continue;
+                }
+                let mut tile = RgbImage::new(edge, edge);
+                imageops::replace(&mut tile, level, -i64::from(left), -i64::from(top));
+                let stream = jpeg(&tile);
+                places.push((self.bytes.len() as u64, stream.len() as u64));
+                self.bytes.extend_from_slice(&stream);
+            }
+        }
+        places
+    }
+
+    /// Write a level's directory; where its pointer to the next one stands is answered.
+    fn level(&mut self, level: &RgbImage, reduced: u64, tile: u32, tiles: &[(u64, u64)]) -> usize {
+        let offset_type = if self.is_big { 16 } else { 4 };
+        let tags: Vec<Tag> = vec![
+            (254, 4, vec![reduced]),
+            (256, 4, vec![level.width().into()]),
+            (257, 4, vec![level.height().into()]),
+            (258, 3, vec![8, 8, 8]),
+            (259, 3, vec![7]),
+            (262, 3, vec![6]),
+            (277, 3, vec![3]),
+            (284, 3, vec![1]),
+            (322, 3, vec![tile.into()]),
+            (323, 3, vec![tile.into()]),
+            (324, offset_type, tiles.iter().map(|(offset, _)| *offset).collect()),
+            (325, 4, tiles.iter().map(|(_, length)| *length).collect()),
+        ];
+        self.tags(&tags)
+    }
+
+    /// Write the directory of a picture of one white pixel that is not tiled.
+    fn one_pixel_strip(&mut self, at: u64) -> usize {
+        let short = |tag, value| (tag, 3, vec![value]);
+        let tags: Vec<Tag> = vec![
+            short(256, 1),
+            short(257, 1),
+            (258, 3, vec![8, 8, 8]),
+            short(259, 1),
+            short(262, 2),
+            (273, 4, vec![at]),
+            short(277, 3),
+            short(278, 1),
+            (279, 4, vec![3]),
+        ];
+        self.tags(&tags)
+    }
+
+    fn tags(&mut self, tags: &[Tag]) -> usize {
+        let start = self.bytes.len();
+        let (count_bytes, word) = if self.is_big { (8, 8) } else { (2, 4) };
+        let entry_bytes = 4 + 2 * word;
+        let mut behind = start + count_bytes + tags.len() * entry_bytes + word;
+        let mut values = Vec::new();
+        self.number(tags.len() as u64, count_bytes);
+        for (tag, kind, numbers) in tags {
+            let each = match kind {
+                3 => 2,
+                4 => 4,
+                _ => 8,
+            };
+            let encoded: Vec<u8> = numbers.iter().flat_map(|number| self.encoded(*number, each)).collect();
+            self.number((*tag).into(), 2);
+            self.number((*kind).into(), 2);
+            self.number(numbers.len() as u64, word);
+            if encoded.len() <= word {
+                self.bytes.extend_from_slice(&encoded);
+                self.bytes.resize(self.bytes.len() + word - encoded.len(), 0);
+            } else {
+                self.number(behind as u64, word);
+                behind += encoded.len();
+                values.extend_from_slice(&encoded);
+            }
+        }
+        let pointer = self.bytes.len();
+        self.number(0, word);
+        self.bytes.extend_from_slice(&values);
+        pointer
+    }
+}

@@ -1,0 +1,378 @@
+//! Tiled JPEGs read without OpenSlide's compositing, which costs several times what their decoding does.
+//!
+//! The bytes of a tile, completed with the tables that all tiles share, go straight to libjpeg-turbo and from
+//! there into the region that was asked for. OpenSlide stays beside it: it says what the slide is, and it
+//! reads whatever this way cannot. A file is read this way only after [`prove`] has found that its level 0
+//! comes out equal to OpenSlide's pixels, bit by bit.
+
+mod directory;
+mod jpeg;
+#[cfg(test)]
+mod made;
+
+use std::fs::{File, Metadata};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::SystemTime;
+
+use image::RgbaImage;
+
+use super::openslide::OpenSlideSource;
+use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent};
+use crate::geometry::LevelRect;
+use directory::{TiledImage, tiled_jpegs};
+use jpeg::TileJpegs;
+
+/// Vendors, by OpenSlide's names, whose files lay their tiles out plainly: without overlaps, margins or
+/// pictures put together from parts.
+const PLAIN_VENDORS: [&str; 2] = ["aperio", "generic-tiff"];
+
+/// Tiles of level 0 that are compared with OpenSlide's: those with the most bytes, and the last one.
+const DETAILED_TILES_COMPARED: usize = 3;
+
+/// A slide of which some levels are read without OpenSlide.
+pub(super) struct RawTileSource {
+    info: SlideInfo,
+    openslide: OpenSlideSource,
+    levels: RawLevels,
+}
+
+/// The levels of a slide that may be read without OpenSlide.
+pub(super) struct RawLevels {
+    stamp: FileStamp,
+    /// By index of the level; `None` for those that OpenSlide has to read.
+    levels: Vec<Option<RawLevel>>,
+}
+
+struct RawLevel {
+    image: TiledImage,
+    jpegs: TileJpegs,
+}
+
+/// By this a file is known again. It is opened anew for each read: an archive has more slides than a process
+/// may have open files, and a file that was replaced meanwhile must not be read with the old offsets.
+#[derive(PartialEq, Eq)]
+struct FileStamp {
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileStamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self { size: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+/// Find the levels of `slide` that can be read as raw tiles, level 0 among them.
+///
+/// # Errors
+/// In words, why the slide has to be read through OpenSlide.
+pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
+    let info = slide.info();
+    if !PLAIN_VENDORS.contains(&info.vendor.as_str()) {
+        return Err(format!("files of {} are not laid out plainly", info.vendor));
+    }
+    let file = File::open(&info.path).map_err(|error| error.to_string())?;
+    let stamp = FileStamp::of(&file.metadata().map_err(|error| error.to_string())?);
+    let images = tiled_jpegs(BufReader::new(file))?;
+    // Where a tile is missing, Aperio's readers draw that place, on all coarser levels too, from others.
+    let misses_tiles = images.iter().any(|image| image.tiles.iter().any(|place| place.length == 0));
+    if info.vendor == "aperio" && misses_tiles {
+        return Err("some of its tiles are missing".to_owned());
+    }
+    let mut raw =
+        RawLevels { stamp, levels: info.levels.iter().map(|level| raw_level(level, &images)).collect() };
+    for level in 0..info.levels.len() {
+        match raw.compare(slide, level) {
+            Err(reason) if level == 0 => return Err(reason),
+            Err(reason) => {
+                tracing::debug!(path = %info.path.display(), level, reason, "level read through OpenSlide");
+                raw.levels[level] = None;
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(raw)
+}
+
+/// The one image of `images` that is of the level's size.
+fn raw_level(level: &Level, images: &[TiledImage]) -> Option<RawLevel> {
+    let mut of_size =
+        images.iter().filter(|image| (image.width, image.height) == (level.width, level.height));
+    let image = of_size.next().filter(|_| of_size.next().is_none())?.clone();
+    let jpegs = TileJpegs::of(&image).ok()?;
+    Some(RawLevel { image, jpegs })
+}
+
+impl RawLevels {
+    /// Compare some tiles of a level with OpenSlide's, which must not be found different; and on level 0 not
+    /// all unreadable either.
+    fn compare(&self, slide: &OpenSlideSource, level: usize) -> Result<(), String> {
+        let Some(raw) = &self.levels[level] else {
+            return Err("it is not stored as plain JPEG tiles".to_owned());
+        };
+        let info = slide.info();
+        let mut equal = 0;
+        for tile in tiles_to_compare(&raw.image, info.levels[level].downsample.0) {
+            let region = raw.image.region(level as u32, tile);
+            match (slide.read(&region), self.read(info, &region)) {
+                (Ok(theirs), Ok(ours)) if theirs == ours => equal += 1,
+                // Left to OpenSlide when it comes to it.
+                (_, Err(_)) => {}
+                _ => return Err(format!("tile {tile} differs from OpenSlide's")),
+            }
+        }
+        if equal == 0 { Err("none of its tiles could be compared".to_owned()) } else { Ok(()) }
+    }
+
+    /// Decode `region`.
+    ///
+    /// # Errors
+    /// In words, when OpenSlide has to be asked.
+    fn read(&self, info: &SlideInfo, region: &LevelRect) -> Result<RgbaImage, String> {
+        let raw = self.levels.get(region.level as usize).and_then(Option::as_ref);
+        let raw = raw.ok_or("it is not stored as plain JPEG tiles")?;
+        let mut canvas = transparent(region)?;
+        let Some(part) = clip(region, raw.image.width, raw.image.height) else { return Ok(canvas) };
+        let mut file = self.open(&info.path)?;
+        for tile in raw.image.tiles_under(&part) {
+            let stream = raw.image.stream(&mut file, self.stamp.size, tile)?;
+            raw.draw(tile, &stream, &part, &mut canvas, region)?;
+        }
+        Ok(canvas)
+    }
+
+    fn open(&self, path: &Path) -> Result<File, String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        if FileStamp::of(&metadata) != self.stamp {
+            return Err("the file was replaced since it was opened".to_owned());
+        }
+        Ok(file)
+    }
+}
+
+/// Those of the tiles with the most bytes that OpenSlide reads unresampled, and the last tile of all.
+///
+/// OpenSlide takes positions in whole level-0 pixels, and resamples where they do not fall on the level's.
+fn tiles_to_compare(image: &TiledImage, downsample: f64) -> Vec<usize> {
+    let is_exact = |tile: &usize| {
+        let region = image.region(0, *tile);
+        [region.x, region.y].iter().all(|px| (*px as f64 * downsample).fract() == 0.0)
+    };
+    let mut tiles: Vec<usize> = (0..image.tiles.len()).filter(is_exact).collect();
+    let last = tiles.last().copied();
+    let bytes = |tile: &usize| std::cmp::Reverse(image.tiles[*tile].length);
+    let most = DETAILED_TILES_COMPARED.min(tiles.len());
+    if most < tiles.len() {
+        tiles.select_nth_unstable_by_key(most, bytes);
+        tiles.truncate(most);
+        tiles.extend(last.filter(|last| !tiles.contains(last)));
+    }
+    tiles
+}
+
+impl TiledImage {
+    /// What a tile shows, without the margin of the last ones.
+    fn region(&self, level: u32, tile: usize) -> LevelRect {
+        let (column, row) = (tile as u32 % self.columns(), tile as u32 / self.columns());
+        let (x, y) = (column * self.tile_width, row * self.tile_height);
+        let (width, height) = (self.tile_width.min(self.width - x), self.tile_height.min(self.height - y));
+        LevelRect { level, x: x.into(), y: y.into(), width, height }
+    }
+
+    /// The tiles that share pixels with `part`, which lies on the image.
+    fn tiles_under(&self, part: &LevelRect) -> impl Iterator<Item = usize> + use<> {
+        let range = |start: i64, length: u32, tile: u32| {
+            let (start, end) = (start as usize, start as usize + length as usize);
+            start / tile as usize..end.div_ceil(tile as usize)
+        };
+        let across = range(part.x, part.width, self.tile_width);
+        let columns = self.columns() as usize;
+        range(part.y, part.height, self.tile_height)
+            .flat_map(move |row| across.clone().map(move |column| row * columns + column))
+    }
+
+    /// The bytes of a tile.
+    fn stream(&self, file: &mut File, file_size: u64, tile: usize) -> Result<Vec<u8>, String> {
+        let place = self.tiles[tile];
+        // Hardly compressed at all, and as much again.
+        let most = u64::from(self.tile_width) * u64::from(self.tile_height) * 6 + (1 << 16);
+        let length = u64::from(place.length);
+        if length == 0 || length > most || place.offset.saturating_add(length) > file_size {
+            return Err("a tile is missing".to_owned());
+        }
+        let mut stream = vec![0; length as usize];
+        let read = file.seek(SeekFrom::Start(place.offset)).and_then(|_| file.read_exact(&mut stream));
+        read.map_err(|error| error.to_string())?;
+        Ok(stream)
+    }
+}
+
+impl RawLevel {
+    /// Decode a tile and put what `part` shows of it onto the canvas of `region`.
+    fn draw(
+        &self,
+        tile: usize,
+        stream: &[u8],
+        part: &LevelRect,
+        canvas: &mut RgbaImage,
+        region: &LevelRect,
+    ) -> Result<(), String> {
+        let whole = LevelRect {
+            width: self.image.tile_width,
+            height: self.image.tile_height,
+            ..self.image.region(region.level, tile)
+        };
+        // Both lie on the level: neither sum overflows.
+        let right = (whole.x + i64::from(whole.width)).min(part.x + i64::from(part.width));
+        let bottom = (whole.y + i64::from(whole.height)).min(part.y + i64::from(part.height));
+        let (left, top) = (whole.x.max(part.x), whole.y.max(part.y));
+        let (width, height) = ((right - left) as u32, (bottom - top) as u32);
+        let (x, y) = ((left - region.x) as u32, (top - region.y) as u32);
+        let canvas_pitch = canvas.width() as usize * 4;
+        let canvas = canvas.as_flat_samples_mut().samples;
+        if (width, height) == (whole.width, whole.height) {
+            let start = y as usize * canvas_pitch + x as usize * 4;
+            return self.jpegs.decode(stream, &mut canvas[start..], canvas_pitch);
+        }
+        let pitch = whole.width as usize * 4;
+        let mut pixels = vec![0; pitch * whole.height as usize];
+        self.jpegs.decode(stream, &mut pixels, pitch)?;
+        let (skipped, length) = ((left - whole.x) as usize * 4, width as usize * 4);
+        let lines = pixels.chunks_exact(pitch).skip((top - whole.y) as usize);
+        for (line, row) in lines.zip(y..y + height) {
+            let start = row as usize * canvas_pitch + x as usize * 4;
+            canvas[start..start + length].copy_from_slice(&line[skipped..skipped + length]);
+        }
+        Ok(())
+    }
+}
+
+impl RawTileSource {
+    pub(super) fn new(openslide: OpenSlideSource, levels: RawLevels) -> Self {
+        let info = SlideInfo { reader: Reader::RawTiles, ..openslide.info().clone() };
+        Self { info, openslide, levels }
+    }
+}
+
+impl SlideSource for RawTileSource {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    /// The level's own pixels wherever it begins: unlike OpenSlide, which interpolates where a level's
+    /// downsample is not an integer. What cannot be read this way is OpenSlide's to read or to refuse.
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        self.levels.read(&self.info, region).or_else(|reason| {
+            tracing::debug!(path = %self.info.path.display(), ?region, reason, "left to OpenSlide");
+            self.openslide.read(region)
+        })
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        self.openslide.associated(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{open, open_with_openslide};
+    use super::made::{MadeTiff, tiff_bytes};
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::PathBuf;
+
+    fn written(folder: &tempfile::TempDir, bytes: &[u8]) -> PathBuf {
+        let path = folder.path().join("slide.tif");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn region(level: u32, x: i64, y: i64, width: u32, height: u32) -> LevelRect {
+        LevelRect { level, x, y, width, height }
+    }
+
+    #[test]
+    fn every_region_equals_openslides() {
+        let folder = tempfile::tempdir().unwrap();
+        for is_big in [false, true] {
+            let path = written(&folder, &tiff_bytes(&MadeTiff { is_big, ..MadeTiff::default() }));
+            let (raw, openslide) = (open(&path, None).unwrap(), open_with_openslide(&path).unwrap());
+            assert_eq!((raw.info().reader, openslide.info().reader), (Reader::RawTiles, Reader::OpenSlide));
+            assert_eq!(raw.info().id, openslide.info().id);
+            assert_eq!(raw.info().properties, openslide.info().properties);
+            for level in 0..2 {
+                for (x, y, width, height) in [
+                    (0, 0, 130, 90),
+                    (-5, -9, 200, 150),
+                    (47, 47, 2, 2),
+                    (48, 48, 48, 41),
+                    (60, 3, 1, 80),
+                    (300, 0, 4, 4),
+                ] {
+                    let region = region(level, x, y, width, height);
+                    assert!(raw.read(&region).unwrap() == openslide.read(&region).unwrap(), "{region:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn missing_tiles_are_left_to_openslide() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(&folder, &tiff_bytes(&MadeTiff { missing: Some(4), ..MadeTiff::default() }));
+        let (slide, openslide) = (open(&path, None).unwrap(), open_with_openslide(&path).unwrap());
+        assert_eq!(slide.info().reader, Reader::RawTiles);
+        let all = region(0, 0, 0, 130, 90);
+        match (slide.read(&all), openslide.read(&all)) {
+            (Ok(ours), Ok(theirs)) => assert!(ours == theirs),
+            (Err(ours), Err(theirs)) => assert_eq!(ours.to_string(), theirs.to_string()),
+            (ours, theirs) => panic!("{:?}, but OpenSlide {:?}", ours.is_ok(), theirs.is_ok()),
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_read_with_the_old_offsets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(&folder, &tiff_bytes(&MadeTiff::default()));
+        let slide = open(&path, None).unwrap();
+        let all = region(0, 0, 0, 130, 90);
+        let before = slide.read(&all).unwrap();
+        let mut other = tiff_bytes(&MadeTiff::default());
+        other.extend_from_slice(b"more");
+        std::fs::write(&path, &other).unwrap();
+        // OpenSlide reads it again from the start, and finds the same.
+        assert!(slide.read(&all).unwrap() == before);
+        std::fs::write(&path, b"something else").unwrap();
+        // What OpenSlide still has in its cache is what the slide was.
+        assert!(slide.read(&all).is_err() || slide.read(&all).unwrap() == before);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A damaged slide gives what OpenSlide gives, tile by tile, or no slide at all.
+        #[test]
+        fn damage_never_shows_other_pixels_than_openslides(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bytes = tiff_bytes(&MadeTiff::default());
+            for (place, byte) in changes {
+                let at = place.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let path = written(&folder, &bytes);
+            if let (Ok(ours), Ok(theirs)) = (open(&path, None), open_with_openslide(&path)) {
+                for (x, y) in [(0, 0), (48, 0), (96, 0), (0, 48), (48, 48), (96, 48)] {
+                    let tile = region(0, x, y, 48, 48);
+                    match (ours.read(&tile), theirs.read(&tile)) {
+                        (Ok(ours), Ok(theirs)) => prop_assert!(ours == theirs, "{tile:?}"),
+                        (ours, theirs) => prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?}", tile),
+                    }
+                }
+            }
+        }
+    }
+}
