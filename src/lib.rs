@@ -21,6 +21,7 @@ pub mod encoder;
 pub mod descriptors;
 pub mod index;
 pub mod query;
+pub mod evaluation;
 pub mod project;
 pub mod pipeline;
 pub mod session;

@@ -6,6 +6,7 @@ mod support;
 mod cli;
 mod descriptors;
 mod encoder;
+mod evaluation;
 mod index;
 mod pipeline;
 mod raw_tiles;
