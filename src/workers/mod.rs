@@ -220,6 +220,9 @@ fn open(job: Job, post: &Post) {
 fn find(paths: Vec<PathBuf>, post: &Post) {
     let (projects, others): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| Project::is_project(path));
+    // Paths are shown and remembered, and mean something in this folder only when they are relative.
+    let others: Vec<PathBuf> =
+        others.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
     // A window shows one project: the last one that was named.
     if let Some(root) = projects.last() {
         match Project::open(root) {

@@ -1,6 +1,7 @@
 //! The real window, drawn without a display: what a user does, and what is then on the screen.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::{Key, Modifiers, Vec2};
@@ -156,6 +157,33 @@ fn what_cannot_be_opened_is_said_until_it_is_dismissed() {
     harness.get_by_label("dismiss").click();
     harness.run_steps(3);
     assert!(harness.query_by_label_contains("broken.svs").is_none(), "the message is gone");
+}
+
+/// A file as the system hands it over when it is dropped.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn what_is_dropped_on_the_window_is_opened_and_offered_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path(), vec![]);
+    harness.run_steps(2);
+    let dropped =
+        [asset(SLIDE), asset("slides")].map(|path| Arc::new(Dropped(path)) as egui::DroppedFileHandle);
+    harness.input_mut().dropped_files.extend(dropped);
+    wait(&mut harness, "both slides are open", |app| app.session().slides().len() == 2);
+    let recent = harness.state().recent();
+    assert!(recent.contains(&asset(SLIDE)) && recent.contains(&asset("slides")), "{recent:?}");
 }
 
 #[test]
