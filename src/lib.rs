@@ -13,6 +13,7 @@
 
 pub mod geometry;
 mod durable;
+pub mod memory;
 pub mod slide;
 pub mod tiling;
 pub mod tissue;

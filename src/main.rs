@@ -25,6 +25,9 @@ fn main() -> ExitCode {
 
 #[cfg(feature = "gui")]
 fn open_window(window: cli::WindowArgs) -> anyhow::Result<()> {
+    if let Some(mib) = window.cache_mb {
+        histokin::memory::Budget::of_process().set_limit((mib as usize) << 20);
+    }
     histokin::ui::run(histokin::ui::WindowOptions {
         paths: window.paths,
         project: window.project,

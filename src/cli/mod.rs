@@ -39,6 +39,9 @@ pub struct WindowArgs {
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
+    /// Memory in MiB for what is kept of slides to be quick [default: a quarter of the machine's, at most 4096].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
+    pub cache_mb: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
+use crate::memory::{Budget, Held};
 use crate::project::Project;
 use crate::query::{Answer, Scope};
 use crate::slide::{SlideId, SlideSource};
@@ -58,7 +59,7 @@ pub struct Session {
 /// One slide on the list.
 pub struct SlideState {
     pub source: Arc<dyn SlideSource>,
-    pub thumbnail: Option<Arc<RgbaImage>>,
+    pub thumbnail: Option<Arc<Held<RgbaImage>>>,
     pub tissue: Option<Arc<TissueMask>>,
     pub status: SlideStatus,
 }
@@ -121,14 +122,19 @@ pub struct QueryState {
 /// The pixels of one tile, or of a picture beside the slide, for lists and panels.
 pub enum TilePicture {
     Reading,
-    Read(Arc<RgbaImage>),
+    Read(Arc<Held<RgbaImage>>),
     Failed(String),
+}
+
+/// A picture with its bytes taken from the memory budget.
+pub(super) fn held(picture: RgbaImage) -> Held<RgbaImage> {
+    Held::new(Budget::of_process(), picture.as_raw().len(), picture)
 }
 
 impl From<Result<RgbaImage, String>> for TilePicture {
     fn from(picture: Result<RgbaImage, String>) -> Self {
         match picture {
-            Ok(picture) => Self::Read(Arc::new(picture)),
+            Ok(picture) => Self::Read(Arc::new(held(picture))),
             Err(reason) => Self::Failed(reason),
         }
     }

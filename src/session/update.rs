@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::{Place, QueryState, QueryTarget, Severity, SlideState, SlideStatus, TilePicture};
+use super::state::{Place, QueryState, QueryTarget, Severity, SlideState, SlideStatus, TilePicture, held};
 use super::{
     Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, SearchRequest, Session, SlideProgress,
 };
@@ -97,7 +97,7 @@ impl Session {
             }
             Event::ThumbnailMade { slide, thumbnail } => {
                 if let Some(state) = self.slide_mut(&slide) {
-                    state.thumbnail = Some(Arc::new(thumbnail));
+                    state.thumbnail = Some(Arc::new(held(thumbnail)));
                 }
                 Vec::new()
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use image::{DynamicImage, ImageFormat, ImageReader, RgbaImage};
 use tiff::decoder::ifd::Value;
@@ -13,6 +13,7 @@ use tiff::tags::Tag;
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
 use super::{choose_mpp, clip, content_id, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
+use crate::memory::{Budget, Kind, Shelf};
 
 /// Pixels that a plain picture may have, as it is held in memory as a whole: 16,384 squared, 1 GiB.
 const MAX_PIXELS: u64 = 1 << 28;
@@ -22,9 +23,13 @@ const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8;
 
 pub(super) struct FlatImage {
     info: SlideInfo,
-    /// Decoded at the first read, or the reason why that failed.
-    pixels: OnceLock<Result<RgbaImage, String>>,
+    /// Where the decoded picture lies, at [`WHOLE`], until memory is needed for others.
+    shelf: Shelf,
+    /// Why it cannot be decoded, once that was tried. Locked while decoding, so that it is done once.
+    problem: Mutex<Option<String>>,
 }
+
+const WHOLE: u64 = 0;
 
 /// Open the picture at `path`; its header is read, its pixels are not.
 ///
@@ -70,7 +75,8 @@ pub(super) fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Fla
             associated: Vec::new(),
             properties: BTreeMap::from([("image.format".to_owned(), format_name.to_owned())]),
         },
-        pixels: OnceLock::new(),
+        shelf: Shelf::new(Budget::of_process(), Kind::Shown),
+        problem: Mutex::new(None),
     })
 }
 
@@ -86,14 +92,13 @@ impl SlideSource for FlatImage {
         if region.level > 0 {
             return Err(failed("a plain picture has one level only".to_owned()));
         }
-        let pixels = self.pixels.get_or_init(|| decode(&self.info.path)).as_ref();
-        let pixels = pixels.map_err(|reason| failed(reason.clone()))?;
+        let pixels = self.pixels().map_err(failed)?;
         if pixels.dimensions() != (self.info.width(), self.info.height()) {
             return Err(failed("the file was replaced since it was opened".to_owned()));
         }
         if let Some(part) = clip(region, pixels.width(), pixels.height()) {
             let found =
-                image::imageops::crop_imm(pixels, part.x as u32, part.y as u32, part.width, part.height);
+                image::imageops::crop_imm(&*pixels, part.x as u32, part.y as u32, part.width, part.height);
             image::imageops::replace(&mut canvas, &*found, part.x - region.x, part.y - region.y);
         }
         Ok(canvas)
@@ -101,6 +106,26 @@ impl SlideSource for FlatImage {
 
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
         Err(self.info.no_such_associated(name))
+    }
+}
+
+impl FlatImage {
+    /// The whole picture, decoded unless it still lies on the shelf.
+    fn pixels(&self) -> Result<Arc<RgbaImage>, String> {
+        if let Some(pixels) = self.shelf.get(WHOLE) {
+            return Ok(pixels);
+        }
+        // Nothing panics in between that would leave a wrong reason.
+        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = &*problem {
+            return Err(reason.clone());
+        }
+        if let Some(pixels) = self.shelf.get(WHOLE) {
+            return Ok(pixels);
+        }
+        let pixels = Arc::new(decode(&self.info.path).inspect_err(|reason| *problem = Some(reason.clone()))?);
+        self.shelf.keep(WHOLE, pixels.as_raw().len(), pixels.clone());
+        Ok(pixels)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use image::RgbaImage;
 use openslide_rs::errors::OpenSlideError;
@@ -15,17 +15,23 @@ use openslide_rs::{Address, OpenSlide, Region, Size};
 use super::{Level, Reader, SlideError, SlideId, SlideInfo, SlideSource};
 use super::{choose_mpp, clip, content_id, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
+use crate::memory::{Budget, Kind, Shelf};
 
 /// Bytes of decoded tiles that OpenSlide keeps for one handle. Its cache is there so that neighbouring
 /// regions do not decode the tiles they share twice; what was seen is cached by those who ask. Four rows
 /// of 256 px tiles under a screen's width are enough for that, for any number of open slides.
 const CACHE_BYTES: usize = 8 << 20;
 
+/// Bytes that a handle is taken to need: its cache, and the lists of tiles of its levels.
+const HANDLE_BYTES: usize = CACHE_BYTES + (2 << 20);
+
 pub(super) struct OpenSlideSource {
     info: SlideInfo,
-    /// The handle that readers share. The lock is held to clone or replace it, never to read.
-    shared: Mutex<Option<Arc<OpenSlide>>>,
+    /// The handle that readers share lies here, at [`HANDLE`], unless memory was needed for others.
+    shared: Shelf,
 }
+
+const HANDLE: u64 = 0;
 
 /// Open `path` if OpenSlide recognises the file; `None` if it does not.
 ///
@@ -42,7 +48,9 @@ pub(super) fn open(
         Err(error) => return Err(failed(reason_of(&error))),
     };
     let info = read_info(path, user_mpp, &handle).map_err(failed)?;
-    Ok(Some(OpenSlideSource { info, shared: Mutex::new(Some(Arc::new(handle))) }))
+    let shared = Shelf::new(Budget::of_process(), Kind::Handle);
+    shared.keep(HANDLE, HANDLE_BYTES, Arc::new(handle));
+    Ok(Some(OpenSlideSource { info, shared }))
 }
 
 impl SlideSource for OpenSlideSource {
@@ -103,28 +111,21 @@ impl OpenSlideSource {
     /// therefore has a handle of its own, which becomes the shared one only after it has proved good: a
     /// region that is truly damaged can spoil nobody else's second attempt, and leaves no dead handle.
     fn with_handle<T>(&self, read: impl Fn(&OpenSlide) -> Result<T, OpenSlideError>) -> Result<T, String> {
-        let shared = self.lock_shared().clone();
-        if let Some(handle) = shared {
+        if let Some(handle) = self.shared.get::<OpenSlide>(HANDLE) {
             match read(&handle) {
                 Ok(value) => return Ok(value),
                 Err(error) => {
                     tracing::debug!(path = %self.info.path.display(), %error, "reopening a failed handle");
-                    let mut shared = self.lock_shared();
-                    if shared.as_ref().is_some_and(|current| Arc::ptr_eq(current, &handle)) {
-                        *shared = None;
-                    }
+                    self.shared.let_go_of(HANDLE, &handle);
                 }
             }
         }
         let fresh = open_handle(&self.info.path).map_err(|error| reason_of(&error))?;
         let value = read(&fresh).map_err(|error| reason_of(&error))?;
-        self.lock_shared().get_or_insert_with(|| Arc::new(fresh));
+        if self.shared.get::<OpenSlide>(HANDLE).is_none() {
+            self.shared.keep(HANDLE, HANDLE_BYTES, Arc::new(fresh));
+        }
         Ok(value)
-    }
-
-    fn lock_shared(&self) -> std::sync::MutexGuard<'_, Option<Arc<OpenSlide>>> {
-        // Nothing panics while the lock is held, and what it guards is valid at every moment.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,21 +194,28 @@ fn read_info(
 
 /// Turn OpenSlide's pixels (one native-endian 32-bit ARGB word each, premultiplied) into straight RGBA.
 fn straight_rgba(size: Size, mut pixels: Vec<u8>) -> Option<RgbaImage> {
-    for pixel in pixels.as_chunks_mut::<4>().0 {
-        let [alpha, red, green, blue] = u32::from_ne_bytes(*pixel).to_be_bytes();
-        *pixel = match alpha {
-            255 => [red, green, blue, 255],
-            0 => [0; 4],
-            _ => {
-                let straight = |channel: u8| {
-                    let rounded = (u32::from(channel) * 255 + u32::from(alpha) / 2) / u32::from(alpha);
-                    rounded.min(255) as u8
-                };
-                [straight(red), straight(green), straight(blue), alpha]
-            }
-        };
+    for run in pixels.as_chunks_mut::<4>().0.chunks_mut(256) {
+        // Nearly all of a slide is opaque, and then the bytes are only put into order.
+        let all_alpha = run.iter().fold(u32::MAX, |all, pixel| all & u32::from_ne_bytes(*pixel));
+        if all_alpha >> 24 == 255 {
+            run.iter_mut().for_each(|pixel| *pixel = u32::from_ne_bytes(*pixel).rotate_left(8).to_be_bytes());
+        } else {
+            run.iter_mut().for_each(|pixel| *pixel = straight_pixel(*pixel));
+        }
     }
     RgbaImage::from_vec(size.w, size.h, pixels)
+}
+
+fn straight_pixel(pixel: [u8; 4]) -> [u8; 4] {
+    let [alpha, red, green, blue] = u32::from_ne_bytes(pixel).to_be_bytes();
+    if alpha == 0 {
+        return [0; 4];
+    }
+    let straight = |channel: u8| {
+        let rounded = (u32::from(channel) * 255 + u32::from(alpha) / 2) / u32::from(alpha);
+        rounded.min(255) as u8
+    };
+    [straight(red), straight(green), straight(blue), alpha]
 }
 
 #[cfg(test)]
@@ -220,5 +228,8 @@ mod tests {
         let bytes = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let picture = straight_rgba(Size { w: 3, h: 1 }, bytes).unwrap();
         assert_eq!(picture.as_raw(), &[1, 2, 3, 255, 0, 0, 0, 0, 128, 64, 0, 128]);
+        let opaque = 0xff01_0203_u32.to_ne_bytes().repeat(300);
+        let picture = straight_rgba(Size { w: 300, h: 1 }, opaque).unwrap();
+        assert!(picture.pixels().all(|pixel| pixel.0 == [1, 2, 3, 255]));
     }
 }

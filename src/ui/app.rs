@@ -16,14 +16,13 @@ use super::slide_view::{CanvasOutcome, Framing, Mirror, Scene, SlideRenderer, Sl
 use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
+use crate::memory::Budget;
 use crate::project::Project;
 use crate::session::{Command, Event, Place, Session, Severity, SlideState};
 use crate::slide::SlideId;
 use crate::workers::Workers;
-use crate::workers::tile_loader::{TileLoader, ViewKey};
+use crate::workers::tile_loader::{LoaderCounts, TileLoader, ViewKey};
 
-/// Memory for decoded tiles, beside what the graphics card holds.
-const TILE_CACHE_BYTES: usize = 512 << 20;
 /// How long a frame may spend on events before it draws.
 const EVENTS_BUDGET: Duration = Duration::from_millis(3);
 /// Tiles taken over in one frame.
@@ -109,7 +108,7 @@ impl App {
         let view = SlideView::new(ViewKey(0), &renderer);
         // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let loader = TileLoader::start((cores - 1).max(2), TILE_CACHE_BYTES, waker(context))?;
+        let loader = TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?;
         let workers = Workers::start(options.device, waker(context))?;
         let mut app = Self {
             session: Session::new(project),
@@ -160,6 +159,11 @@ impl App {
     /// Whether all that is in view has been loaded.
     pub fn is_sharp(&self) -> bool {
         self.loader.is_idle()
+    }
+
+    /// What the threads that load tiles have done so far.
+    pub fn loader_counts(&self) -> LoaderCounts {
+        self.loader.counts()
     }
 
     /// Do what the user asks for.

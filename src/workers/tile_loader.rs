@@ -2,16 +2,18 @@
 //!
 //! Each view says what it wants, most urgent first, and says it anew whenever it moves: the new list takes
 //! the place of the old one, so that what has left the view is dropped before it is decoded. Decoded
-//! tiles are kept in a cache of limited size and come back through a bounded channel, and the screen is
-//! woken for each. What could not be read comes back with its reason and is never kept.
+//! tiles are kept within the [memory budget](crate::memory) and come back through a bounded channel, and the
+//! screen is woken for each. What could not be read comes back with its reason and is never kept.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use crate::memory::{Budget, Kind, Shelf};
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, Gap, SlideKey, TileKey};
 
 /// Decoded pictures that may wait for the screen before the threads wait for it.
@@ -28,6 +30,20 @@ pub struct Loaded {
     pub tile: Arc<DisplayTile>,
 }
 
+/// What the threads have done since they were started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoaderCounts {
+    /// Tiles that were read from a file.
+    pub decoded: u64,
+    /// Tiles that a thread had taken up and no view wanted any more before they were read; they were not.
+    pub dropped: u64,
+    /// Tiles that no view wanted any more when the screen took them. Those that were unwanted already when
+    /// their decoding began are among them.
+    pub late: u64,
+    /// Tiles that were still in memory.
+    pub from_memory: u64,
+}
+
 /// The threads, the wish lists that they work on, and their results. Dropping it ends the threads once
 /// they have finished the tile at hand.
 pub struct TileLoader {
@@ -37,21 +53,22 @@ pub struct TileLoader {
 }
 
 impl TileLoader {
-    /// Start `threads` threads that keep at most `cache_bytes` of decoded pixels, and call `wake` after
-    /// each result.
+    /// Start `threads` threads that keep what they decode within `budget`, and call `wake` after each
+    /// result.
     ///
     /// # Errors
     /// When the system gives no further thread.
     pub fn start(
         threads: usize,
-        cache_bytes: usize,
+        budget: Arc<Budget>,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> std::io::Result<Self> {
         let (sender, results) = crossbeam_channel::bounded(RESULTS_WAITING);
         let shared = Arc::new(Shared {
             board: Mutex::default(),
             changed: Condvar::new(),
-            cache: Mutex::new(TileCache::new(cache_bytes)),
+            budget,
+            counts: Counts::default(),
         });
         let mut loader = Self { shared, results: Some(results), threads: Vec::new() };
         for number in 0..threads.max(1) {
@@ -66,19 +83,21 @@ impl TileLoader {
 
     /// Make a slide's pixels available under its key.
     pub fn add_slide(&self, pyramid: Arc<DisplayPyramid>) {
-        self.shared.board().slides.insert(pyramid.key(), pyramid);
+        let kept = Arc::new(Shelf::new(&self.shared.budget, Kind::Shown));
+        let before = self.shared.board().slides.insert(pyramid.key(), LoadedFrom { pyramid, kept });
+        drop(before); // With all that was kept of it, when the board is free again.
         self.shared.changed.notify_all();
     }
 
     /// Forget a slide and all that was wanted and kept of it.
     pub fn remove_slide(&self, slide: SlideKey) {
         let mut board = self.shared.board();
-        board.slides.remove(&slide);
+        let forgotten = board.slides.remove(&slide);
         for wishes in board.wanted.values_mut() {
             wishes.retain(|tile| tile.slide != slide);
         }
         drop(board);
-        self.shared.cache().forget(slide);
+        drop(forgotten);
     }
 
     /// Replace what `view` wants, most urgent first. The board is locked for as long as this takes and for
@@ -96,10 +115,24 @@ impl TileLoader {
             let mut board = self.shared.board();
             for Loaded { key, .. } in &loaded {
                 board.in_hand.remove(key);
+                if !board.still_wanted(*key) {
+                    self.shared.counts.late.fetch_add(1, Ordering::Relaxed);
+                }
                 board.wanted.values_mut().for_each(|wishes| wishes.retain(|wish| wish != key));
             }
         }
         loaded
+    }
+
+    /// What the threads have done so far.
+    pub fn counts(&self) -> LoaderCounts {
+        let counts = &self.shared.counts;
+        LoaderCounts {
+            decoded: counts.decoded.load(Ordering::Relaxed),
+            dropped: counts.dropped.load(Ordering::Relaxed),
+            late: counts.late.load(Ordering::Relaxed),
+            from_memory: counts.from_memory.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether nothing is wanted that has not been handed over by [`Self::take_loaded`].
@@ -124,25 +157,32 @@ impl Drop for TileLoader {
 /// What is wanted and what is being worked on.
 #[derive(Default)]
 struct Board {
-    slides: HashMap<SlideKey, Arc<DisplayPyramid>>,
+    slides: HashMap<SlideKey, LoadedFrom>,
     wanted: BTreeMap<ViewKey, Vec<TileKey>>,
     /// From the moment a thread takes a tile until the screen has taken its result.
     in_hand: HashSet<TileKey>,
     closing: bool,
 }
 
+/// A slide, and what is kept of its tiles.
+#[derive(Clone)]
+struct LoadedFrom {
+    pyramid: Arc<DisplayPyramid>,
+    kept: Arc<Shelf>,
+}
+
 impl Board {
     /// The most urgent wish of all views that nobody works on.
-    fn next(&mut self) -> Option<(TileKey, Arc<DisplayPyramid>)> {
+    fn next(&mut self) -> Option<(TileKey, LoadedFrom)> {
         let free = |tile: &TileKey| !self.in_hand.contains(tile) && self.slides.contains_key(&tile.slide);
         let (_, &tile) = self
             .wanted
             .values()
             .filter_map(|wishes| wishes.iter().enumerate().find(|(_, tile)| free(tile)))
             .min_by_key(|(place, _)| *place)?;
-        let pyramid = self.slides.get(&tile.slide)?.clone();
+        let slide = self.slides.get(&tile.slide)?.clone();
         self.in_hand.insert(tile);
-        Some((tile, pyramid))
+        Some((tile, slide))
     }
 
     fn still_wanted(&self, tile: TileKey) -> bool {
@@ -153,22 +193,27 @@ impl Board {
 struct Shared {
     board: Mutex<Board>,
     changed: Condvar,
-    cache: Mutex<TileCache>,
+    budget: Arc<Budget>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    decoded: AtomicU64,
+    dropped: AtomicU64,
+    late: AtomicU64,
+    from_memory: AtomicU64,
 }
 
 impl Shared {
-    // A poisoned lock is taken over: both structures are left consistent by every step on them.
+    // A poisoned lock is taken over: the board is left consistent by every step on it.
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cache(&self) -> MutexGuard<'_, TileCache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn work(&self, results: &Sender<Loaded>, wake: &dyn Fn()) {
-        while let Some((key, pyramid)) = self.next_tile() {
-            let Some(tile) = self.load(&pyramid, key) else {
+        while let Some((key, slide)) = self.next_tile() {
+            let Some(tile) = self.load(&slide, key) else {
                 self.board().in_hand.remove(&key);
                 continue;
             };
@@ -188,7 +233,7 @@ impl Shared {
     }
 
     /// Wait for something to do; `None` when the program ends.
-    fn next_tile(&self) -> Option<(TileKey, Arc<DisplayPyramid>)> {
+    fn next_tile(&self) -> Option<(TileKey, LoadedFrom)> {
         let mut board = self.board();
         while !board.closing {
             if let Some(next) = board.next() {
@@ -200,87 +245,50 @@ impl Shared {
     }
 
     /// The pixels of `tile`; `None` when nobody wants them any more.
-    fn load(&self, pyramid: &DisplayPyramid, tile: TileKey) -> Option<Arc<DisplayTile>> {
-        let attempt = || self.load_tile(pyramid, tile, &|| self.board().still_wanted(tile));
+    fn load(&self, slide: &LoadedFrom, tile: TileKey) -> Option<Arc<DisplayTile>> {
+        let attempt = || self.load_tile(slide, tile, &|| self.board().still_wanted(tile));
         // A decoder that panics on one damaged tile must not take the others down with it.
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
             let reason = "its decoder stopped unexpectedly".to_owned();
-            let gaps = vec![Gap { rect: pyramid.tile_rect(tile), reason }];
+            let gaps = vec![Gap { rect: slide.pyramid.tile_rect(tile), reason }];
             Some(Arc::new(DisplayTile { pixels: image::RgbaImage::new(0, 0), gaps }))
         })
     }
 
     fn load_tile(
         &self,
-        pyramid: &DisplayPyramid,
+        slide: &LoadedFrom,
         tile: TileKey,
         wanted: &dyn Fn() -> bool,
     ) -> Option<Arc<DisplayTile>> {
-        if let Some(kept) = self.cache().get(tile) {
+        // A slide has fewer than 2²⁶ columns of tiles, as its width is 32 bits; fewer rows and 32 levels.
+        let place = u64::from(tile.level) << 56 | u64::from(tile.row) << 28 | u64::from(tile.column);
+        if let Some(kept) = slide.kept.get(place) {
+            self.counts.from_memory.fetch_add(1, Ordering::Relaxed);
             return Some(kept);
         }
-        let mut finer = |finer| if wanted() { self.load_tile(pyramid, finer, wanted) } else { None };
-        let decoded = Arc::new(pyramid.decode(tile, &mut finer)?);
+        if slide.pyramid.tiles_decoded_for(tile.level) == 1 {
+            if !wanted() {
+                self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            self.counts.decoded.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut finer = |finer| if wanted() { self.load_tile(slide, finer, wanted) } else { None };
+        let decoded = Arc::new(slide.pyramid.decode(tile, &mut finer)?);
         if decoded.gaps.is_empty() {
-            self.cache().insert(tile, decoded.clone());
+            slide.kept.keep(place, decoded.bytes(), decoded.clone());
         }
         Some(decoded)
-    }
-}
-
-/// Decoded tiles, least recently used first out, within a budget of bytes.
-struct TileCache {
-    budget: usize,
-    bytes: usize,
-    clock: u64,
-    tiles: HashMap<TileKey, (Arc<DisplayTile>, u64)>,
-    by_age: BTreeMap<u64, TileKey>,
-}
-
-impl TileCache {
-    fn new(budget: usize) -> Self {
-        Self { budget, bytes: 0, clock: 0, tiles: HashMap::new(), by_age: BTreeMap::new() }
-    }
-
-    fn get(&mut self, key: TileKey) -> Option<Arc<DisplayTile>> {
-        let (tile, used) = self.tiles.get_mut(&key)?;
-        self.clock += 1;
-        self.by_age.remove(used);
-        self.by_age.insert(self.clock, key);
-        *used = self.clock;
-        Some(tile.clone())
-    }
-
-    fn insert(&mut self, key: TileKey, tile: Arc<DisplayTile>) {
-        self.remove(key);
-        self.clock += 1;
-        self.bytes += tile.bytes();
-        self.tiles.insert(key, (tile, self.clock));
-        self.by_age.insert(self.clock, key);
-        while self.bytes > self.budget
-            && let Some((_, oldest)) = self.by_age.pop_first()
-        {
-            self.remove(oldest);
-        }
-    }
-
-    fn remove(&mut self, key: TileKey) {
-        if let Some((tile, used)) = self.tiles.remove(&key) {
-            self.bytes -= tile.bytes();
-            self.by_age.remove(&used);
-        }
-    }
-
-    fn forget(&mut self, slide: SlideKey) {
-        let keys: Vec<TileKey> = self.tiles.keys().filter(|key| key.slide == slide).copied().collect();
-        keys.into_iter().for_each(|key| self.remove(key));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::LevelRect;
     use crate::slide::test_slide::TestSlide;
+    use crate::slide::{SlideError, SlideInfo, SlideSource};
     use std::time::Duration;
 
     const SLIDE: SlideKey = SlideKey(3);
@@ -292,7 +300,7 @@ mod tests {
     fn loader(threads: usize, slide: TestSlide) -> (TileLoader, Receiver<()>) {
         let (woken, wakes) = crossbeam_channel::unbounded();
         let wake = Arc::new(move || woken.send(()).unwrap_or(()));
-        let loader = TileLoader::start(threads, 64 << 20, wake).expect("threads");
+        let loader = TileLoader::start(threads, Budget::new(64 << 20), wake).expect("threads");
         loader.add_slide(Arc::new(DisplayPyramid::new(SLIDE, Arc::new(slide))));
         (loader, wakes)
     }
@@ -344,6 +352,78 @@ mod tests {
         assert_eq!(order, [0, 7, 1, 8, 2].map(of_late));
     }
 
+    /// A slide whose reads wait for leave, and tell where they read.
+    struct Gated {
+        slide: TestSlide,
+        reading: Sender<i64>,
+        leave: Receiver<()>,
+    }
+
+    impl SlideSource for Gated {
+        fn info(&self) -> &SlideInfo {
+            self.slide.info()
+        }
+
+        fn read(&self, region: &LevelRect) -> Result<image::RgbaImage, SlideError> {
+            self.reading.send(region.x / 512).expect("the test listens");
+            self.leave.recv().expect("the test gives leave");
+            self.slide.read(region)
+        }
+
+        fn associated(&self, name: &str) -> Result<image::RgbaImage, SlideError> {
+            self.slide.associated(name)
+        }
+    }
+
+    /// A fling: while one tile is decoded, the view asks for ever other places. Only the last place is read.
+    #[test]
+    fn what_a_fling_passed_is_never_decoded() {
+        let (reading, read) = crossbeam_channel::unbounded();
+        let (give, leave) = crossbeam_channel::unbounded();
+        let (loader, wakes) = loader(1, TestSlide::new(600, 600));
+        let far = SlideKey(9);
+        let slide = Gated { slide: TestSlide::new(100 * 512, 512), reading, leave };
+        loader.add_slide(Arc::new(DisplayPyramid::new(far, Arc::new(slide))));
+        let view =
+            |at: u32| (at..at + 6).map(|column| TileKey { slide: far, level: 0, column, row: 0 }).collect();
+        loader.want(ViewKey(0), view(0));
+        let seconds = Duration::from_secs(30);
+        assert_eq!(read.recv_timeout(seconds), Ok(0));
+        (3..90).for_each(|at| loader.want(ViewKey(0), view(at)));
+        (0..7).for_each(|_| give.send(()).expect("the slide waits"));
+        let columns: Vec<u32> = collect(&loader, &wakes, 7).iter().map(|loaded| loaded.key.column).collect();
+        assert_eq!(columns, [0, 89, 90, 91, 92, 93, 94]);
+        assert_eq!(read.try_iter().collect::<Vec<_>>(), [89, 90, 91, 92, 93, 94]);
+        assert_eq!(loader.counts(), LoaderCounts { decoded: 7, late: 1, ..LoaderCounts::default() });
+    }
+
+    /// A tile made of many is given up in the middle, as soon as nobody wants it.
+    #[test]
+    fn a_tile_made_of_many_is_given_up_between_two_of_them() {
+        let (reading, read) = crossbeam_channel::unbounded();
+        let (give, leave) = crossbeam_channel::unbounded();
+        let (loader, wakes) = loader(1, TestSlide::new(600, 600));
+        let wide = SlideKey(9);
+        let slide = Gated { slide: TestSlide::new(16 * 512, 512), reading, leave };
+        let pyramid = Arc::new(DisplayPyramid::new(wide, Arc::new(slide)));
+        let root = pyramid.root();
+        loader.add_slide(pyramid);
+        loader.want(ViewKey(0), vec![root]);
+        let seconds = Duration::from_secs(30);
+        assert_eq!(read.recv_timeout(seconds), Ok(0));
+        let other = TileKey { slide: wide, level: 0, column: 15, row: 0 };
+        loader.want(ViewKey(0), vec![other]);
+        (0..2).for_each(|_| give.send(()).expect("the slide waits"));
+        assert_eq!(collect(&loader, &wakes, 1)[0].key, other);
+        assert_eq!(read.try_iter().collect::<Vec<_>>(), [15]);
+        assert_eq!(loader.counts().decoded, 2);
+        // Asked for again, it goes on with what was decoded already.
+        loader.want(ViewKey(0), vec![root]);
+        (0..14).for_each(|_| give.send(()).expect("the slide waits"));
+        assert_eq!(collect(&loader, &wakes, 1)[0].key, root);
+        assert_eq!(read.try_iter().collect::<Vec<_>>(), (1..15).collect::<Vec<_>>());
+    }
+
     #[test]
     fn failures_carry_their_reason_and_are_tried_again_when_wanted_again() {
         let (loader, wakes) = loader(2, TestSlide::new(1000, 400).with_unreadable(700, 10));
@@ -352,23 +432,7 @@ mod tests {
             let failed = &collect(&loader, &wakes, 1)[0];
             assert!(failed.tile.pixels.is_empty());
             assert!(failed.tile.gaps[0].reason.contains("test damage"));
-            assert!(loader.shared.cache().tiles.is_empty());
+            assert_eq!(loader.shared.budget.used(), 0);
         }
-    }
-
-    #[test]
-    fn the_cache_keeps_to_its_budget_and_lets_the_oldest_go() {
-        let tile = || Arc::new(DisplayTile { pixels: image::RgbaImage::new(10, 10), gaps: Vec::new() });
-        let key = |column| TileKey { slide: SLIDE, level: 0, column, row: 0 };
-        let mut cache = TileCache::new(1000);
-        cache.insert(key(0), tile());
-        cache.insert(key(1), tile());
-        assert!(cache.get(key(0)).is_some());
-        cache.insert(key(2), tile());
-        assert_eq!(cache.bytes, 800);
-        assert!(cache.get(key(1)).is_none(), "the least recently used one went");
-        assert!(cache.get(key(0)).is_some() && cache.get(key(2)).is_some());
-        cache.forget(SLIDE);
-        assert_eq!((cache.bytes, cache.tiles.len(), cache.by_age.len()), (0, 0, 0));
     }
 }

@@ -13,6 +13,7 @@ mod made;
 use std::fs::{File, Metadata};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use image::RgbaImage;
@@ -20,6 +21,7 @@ use image::RgbaImage;
 use super::openslide::OpenSlideSource;
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
+use crate::memory::{Budget, Kind, Shelf};
 use directory::{TiledImage, tiled_jpegs};
 use jpeg::TileJpegs;
 
@@ -42,6 +44,8 @@ pub(super) struct RawLevels {
     stamp: FileStamp,
     /// By index of the level; `None` for those that OpenSlide has to read.
     levels: Vec<Option<RawLevel>>,
+    /// Decoded tiles of which a region took a part, for the region that takes the rest.
+    shelf: Shelf,
 }
 
 struct RawLevel {
@@ -80,8 +84,8 @@ pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
     if info.vendor == "aperio" && misses_tiles {
         return Err("some of its tiles are missing".to_owned());
     }
-    let mut raw =
-        RawLevels { stamp, levels: info.levels.iter().map(|level| raw_level(level, &images)).collect() };
+    let levels = info.levels.iter().map(|level| raw_level(level, &images)).collect();
+    let mut raw = RawLevels { stamp, levels, shelf: Shelf::new(Budget::of_process(), Kind::Shared) };
     for level in 0..info.levels.len() {
         match raw.compare(slide, level) {
             Err(reason) if level == 0 => return Err(reason),
@@ -136,10 +140,68 @@ impl RawLevels {
         let Some(part) = clip(region, raw.image.width, raw.image.height) else { return Ok(canvas) };
         let mut file = self.open(&info.path)?;
         for tile in raw.image.tiles_under(&part) {
-            let stream = raw.image.stream(&mut file, self.stamp.size, tile)?;
-            raw.draw(tile, &stream, &part, &mut canvas, region)?;
+            self.draw(raw, tile, &mut file, &part, &mut canvas, region)?;
         }
         Ok(canvas)
+    }
+
+    /// Decode a tile and put what `part` shows of it onto the canvas of `region`.
+    fn draw(
+        &self,
+        raw: &RawLevel,
+        tile: usize,
+        file: &mut File,
+        part: &LevelRect,
+        canvas: &mut RgbaImage,
+        region: &LevelRect,
+    ) -> Result<(), String> {
+        let visible = raw.image.region(region.level, tile);
+        // All lie on the level: no sum overflows.
+        let end = |start: i64, length: u32| start + i64::from(length);
+        let (left, top) = (visible.x.max(part.x), visible.y.max(part.y));
+        let right = end(visible.x, visible.width).min(end(part.x, part.width));
+        let bottom = end(visible.y, visible.height).min(end(part.y, part.height));
+        let (width, height) = ((right - left) as u32, (bottom - top) as u32);
+        let (x, y) = ((left - region.x) as usize, (top - region.y) as usize);
+        let canvas_pitch = canvas.width() as usize * 4;
+        let canvas = canvas.as_flat_samples_mut().samples;
+        if (width, height) == (raw.image.tile_width, raw.image.tile_height) {
+            let stream = raw.image.stream(file, self.stamp.size, tile)?;
+            return raw.jpegs.decode(&stream, &mut canvas[y * canvas_pitch + x * 4..], canvas_pitch);
+        }
+        let is_shared = (width, height) != (visible.width, visible.height);
+        let pixels = self.tile(raw, tile, file, region.level, is_shared)?;
+        let (skipped, length) = ((left - visible.x) as usize * 4, width as usize * 4);
+        let lines = pixels.chunks_exact(raw.image.tile_width as usize * 4).skip((top - visible.y) as usize);
+        for (line, row) in lines.zip(y..y + height as usize) {
+            let start = row * canvas_pitch + x * 4;
+            canvas[start..start + length].copy_from_slice(&line[skipped..skipped + length]);
+        }
+        Ok(())
+    }
+
+    /// The RGBA pixels of a whole tile with its margins, kept if other regions will want their share of it.
+    fn tile(
+        &self,
+        raw: &RawLevel,
+        tile: usize,
+        file: &mut File,
+        level: u32,
+        is_shared: bool,
+    ) -> Result<Arc<Vec<u8>>, String> {
+        let place = u64::from(level) << 48 | tile as u64;
+        if let Some(pixels) = self.shelf.get(place) {
+            return Ok(pixels);
+        }
+        let stream = raw.image.stream(file, self.stamp.size, tile)?;
+        let pitch = raw.image.tile_width as usize * 4;
+        let mut pixels = vec![0; pitch * raw.image.tile_height as usize];
+        raw.jpegs.decode(&stream, &mut pixels, pitch)?;
+        let pixels = Arc::new(pixels);
+        if is_shared {
+            self.shelf.keep(place, pixels.len(), pixels.clone());
+        }
+        Ok(pixels)
     }
 
     fn open(&self, path: &Path) -> Result<File, String> {
@@ -206,46 +268,6 @@ impl TiledImage {
         let read = file.seek(SeekFrom::Start(place.offset)).and_then(|_| file.read_exact(&mut stream));
         read.map_err(|error| error.to_string())?;
         Ok(stream)
-    }
-}
-
-impl RawLevel {
-    /// Decode a tile and put what `part` shows of it onto the canvas of `region`.
-    fn draw(
-        &self,
-        tile: usize,
-        stream: &[u8],
-        part: &LevelRect,
-        canvas: &mut RgbaImage,
-        region: &LevelRect,
-    ) -> Result<(), String> {
-        let whole = LevelRect {
-            width: self.image.tile_width,
-            height: self.image.tile_height,
-            ..self.image.region(region.level, tile)
-        };
-        // Both lie on the level: neither sum overflows.
-        let right = (whole.x + i64::from(whole.width)).min(part.x + i64::from(part.width));
-        let bottom = (whole.y + i64::from(whole.height)).min(part.y + i64::from(part.height));
-        let (left, top) = (whole.x.max(part.x), whole.y.max(part.y));
-        let (width, height) = ((right - left) as u32, (bottom - top) as u32);
-        let (x, y) = ((left - region.x) as u32, (top - region.y) as u32);
-        let canvas_pitch = canvas.width() as usize * 4;
-        let canvas = canvas.as_flat_samples_mut().samples;
-        if (width, height) == (whole.width, whole.height) {
-            let start = y as usize * canvas_pitch + x as usize * 4;
-            return self.jpegs.decode(stream, &mut canvas[start..], canvas_pitch);
-        }
-        let pitch = whole.width as usize * 4;
-        let mut pixels = vec![0; pitch * whole.height as usize];
-        self.jpegs.decode(stream, &mut pixels, pitch)?;
-        let (skipped, length) = ((left - whole.x) as usize * 4, width as usize * 4);
-        let lines = pixels.chunks_exact(pitch).skip((top - whole.y) as usize);
-        for (line, row) in lines.zip(y..y + height) {
-            let start = row as usize * canvas_pitch + x as usize * 4;
-            canvas[start..start + length].copy_from_slice(&line[skipped..skipped + length]);
-        }
-        Ok(())
     }
 }
 
