@@ -29,11 +29,12 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Shown, Self::Shared, Self::Handle];
 
-    fn most(self, limit: usize) -> usize {
+    /// The most bytes of this kind, if it may not fill the budget.
+    fn share(self, limit: usize) -> Option<usize> {
         match self {
-            Self::Shown => limit,
-            Self::Shared => limit / 16,
-            Self::Handle => limit / 4,
+            Self::Shown => None,
+            Self::Shared => Some(limit / 16),
+            Self::Handle => Some(limit / 4),
         }
     }
 }
@@ -161,8 +162,8 @@ impl State {
         let mut gone = Vec::new();
         let oldest = |usage: &Usage| usage.by_age.iter().next().map(|(age, place)| (*age, *place));
         for kind in Kind::ALL {
-            let most = kind.most(self.limit);
-            while self.usage(kind).bytes > most
+            let share = kind.share(self.limit);
+            while share.is_some_and(|share| self.usage(kind).bytes > share)
                 && let Some((_, place)) = oldest(self.usage(kind)).filter(|(_, place)| Some(*place) != newest)
             {
                 gone.extend(self.let_go(place));
