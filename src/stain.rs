@@ -2,6 +2,8 @@
 //! reference, channel by channel (Reinhard et al. 2001, "Color transfer between images", equations 10–11,
 //! here with CIELAB in place of lαβ, as in Gildenblat and Klaiman 2019).
 
+pub mod separation;
+
 use std::sync::LazyLock;
 
 use image::RgbImage;
@@ -106,6 +108,11 @@ impl LabNormaliser {
         });
         let offset = std::array::from_fn(|channel| to.mean[channel] - from.mean[channel] * scale[channel]);
         Self { scale, offset }
+    }
+
+    /// Factor and summand of each CIELAB channel (L*, a*, b*).
+    pub fn mapping(&self) -> ([f32; 3], [f32; 3]) {
+        (self.scale, self.offset)
     }
 
     /// Map every pixel of `tile`; values that leave sRGB are clipped.

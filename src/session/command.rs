@@ -32,6 +32,8 @@ pub enum Command {
         slide: SlideId,
         field: Level0Rect,
     },
+    /// Find out the colours of a slide's tissue, for showing it normalised.
+    MeasureColours(SlideId),
     PauseEmbedding,
     ResumeEmbedding,
     /// Stop embedding; what is done is kept, and resuming goes on from there.

@@ -12,6 +12,7 @@ use crate::index::Snapshot;
 use crate::project::Project;
 use crate::query::Answer;
 use crate::slide::{SlideId, SlideSource};
+use crate::stain::LabStatistics;
 use crate::tissue::TissueMask;
 
 /// How far the embedding of one slide has come.
@@ -54,6 +55,11 @@ pub enum Event {
     TissueFound {
         slide: SlideId,
         tissue: Arc<TissueMask>,
+    },
+    /// Colours of a slide's tissue; `None` when it has too little.
+    ColoursMeasured {
+        slide: SlideId,
+        colours: Option<LabStatistics>,
     },
     /// The encoder is known (libtorch need not be loaded yet).
     EncoderKnown(Box<EncoderSpec>),

@@ -64,6 +64,11 @@ pub enum Job {
         name: String,
     },
     FindTissue(Arc<dyn SlideSource>),
+    /// Statistics of the colours of a slide's tissue.
+    MeasureColours {
+        slide: Arc<dyn SlideSource>,
+        tissue: Arc<TissueMask>,
+    },
     /// Learn what the encoder is, without loading libtorch.
     LearnEncoder(String),
     /// Finished descriptors of an earlier run, if the store has them.

@@ -14,6 +14,6 @@ pub use command::Command;
 pub use event::{Event, SlideProgress};
 pub use job::{EmbedPlan, EmbedTarget, Job, SearchRequest};
 pub use state::{
-    EmbeddingState, EncoderState, Message, Place, QueryState, QueryTarget, Session, Severity, SlideState,
-    SlideStatus, TilePicture,
+    Colours, EmbeddingState, EncoderState, Message, Place, QueryState, QueryTarget, Session, Severity,
+    SlideState, SlideStatus, TilePicture,
 };

@@ -15,6 +15,7 @@ use crate::memory::{Budget, Held};
 use crate::project::Project;
 use crate::query::{Answer, Scope};
 use crate::slide::{SlideId, SlideSource};
+use crate::stain::{LabNormaliser, LabStatistics};
 use crate::tissue::TissueMask;
 
 /// How many matches are shown unless the user chooses otherwise.
@@ -61,7 +62,18 @@ pub struct SlideState {
     pub source: Arc<dyn SlideSource>,
     pub thumbnail: Option<Arc<Held<RgbaImage>>>,
     pub tissue: Option<Arc<TissueMask>>,
+    pub colours: Colours,
     pub status: SlideStatus,
+}
+
+/// The colours of a slide's tissue, which are measured when they are asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Colours {
+    Unknown,
+    Measuring,
+    Known(LabStatistics),
+    /// Too little tissue to speak of colours, or it could not be read.
+    None,
 }
 
 /// How far a slide's embedding has come.
@@ -215,6 +227,14 @@ impl Session {
 
     pub fn embedding(&self) -> &EmbeddingState {
         &self.embedding
+    }
+
+    /// What gives a slide's colours the encoder's reference, as tiles are normalised before they are
+    /// encoded; `None` while either is unknown.
+    pub fn normaliser(&self, slide: &SlideId) -> Option<LabNormaliser> {
+        let EncoderState::Known(spec) = &self.encoder else { return None };
+        let Colours::Known(own) = self.slide(slide)?.colours else { return None };
+        Some(LabNormaliser::new(own, spec.stain_reference))
     }
 
     /// Progress over all calibrated slides together.

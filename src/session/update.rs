@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::state::{Place, QueryState, QueryTarget, Severity, SlideState, SlideStatus, TilePicture, held};
+use super::state::{
+    Colours, Place, QueryState, QueryTarget, Severity, SlideState, SlideStatus, TilePicture, held,
+};
 use super::{
     Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, SearchRequest, Session, SlideProgress,
 };
@@ -27,6 +29,7 @@ impl Session {
             Command::Remove(slide) => self.remove(&slide),
             Command::SetMpp { slide, mpp } => self.set_mpp(&slide, mpp),
             Command::LookAt { slide, field } => self.look_at(&slide, field),
+            Command::MeasureColours(slide) => self.measure_colours(&slide),
             Command::PauseEmbedding => {
                 self.embedding.paused = true;
                 self.embed_plan()
@@ -104,6 +107,12 @@ impl Session {
             Event::TissueFound { slide, tissue } => {
                 if let Some(state) = self.slide_mut(&slide) {
                     state.tissue = Some(tissue);
+                }
+                Vec::new()
+            }
+            Event::ColoursMeasured { slide, colours } => {
+                if let Some(state) = self.slide_mut(&slide) {
+                    state.colours = colours.map_or(Colours::None, Colours::Known);
                 }
                 Vec::new()
             }
@@ -190,6 +199,7 @@ impl Session {
             source: source.clone(),
             thumbnail: None,
             tissue: None,
+            colours: Colours::Unknown,
             status: SlideStatus::Checking,
         };
         match self.slides.iter_mut().find(|slide| *slide.id() == id) {
@@ -204,6 +214,17 @@ impl Session {
         jobs.push(Job::FindTissue(source));
         jobs.extend(self.check_descriptors(&id));
         jobs
+    }
+
+    fn measure_colours(&mut self, slide: &SlideId) -> Vec<Job> {
+        let Some(state) = self.slide_mut(slide) else { return Vec::new() };
+        match (&state.tissue, state.colours) {
+            (Some(tissue), Colours::Unknown) => {
+                state.colours = Colours::Measuring;
+                vec![Job::MeasureColours { slide: state.source.clone(), tissue: tissue.clone() }]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Look whether an earlier run has embedded this slide.

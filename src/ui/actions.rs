@@ -29,6 +29,9 @@ pub enum Action {
     MirrorLeftRight,
     MirrorTopBottom,
     Upright,
+    Appearance,
+    NextColouring,
+    OwnColours,
     FindSimilar,
     NextMatch,
     PreviousMatch,
@@ -336,6 +339,30 @@ pub static TABLE: &[Entry] = &[
         [shift(Key::F)]
     ),
     entry!(Action::Upright, View, ICON_EXPLORE, "Upright", "Undo all turning and mirroring", [plain(Key::U)]),
+    entry!(
+        Action::Appearance,
+        View,
+        ICON_TUNE,
+        "Appearance…",
+        "Brightness, contrast, gamma, stains, and how pixels are magnified",
+        [plain(Key::B)]
+    ),
+    entry!(
+        Action::NextColouring,
+        View,
+        ICON_COLORIZE,
+        "Next colouring",
+        "Own colours, haematoxylin only, eosin only, normalised",
+        [plain(Key::C)]
+    ),
+    entry!(
+        Action::OwnColours,
+        View,
+        ICON_FORMAT_COLOR_RESET,
+        "Own colours",
+        "Show the slide's own pixels again",
+        [shift(Key::C)]
+    ),
     entry!(
         Action::ToggleTissue,
         View,

@@ -12,13 +12,15 @@ use super::file_dialog::{Choose, FileDialog};
 use super::panels::{self, dialogs::Dialog};
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
-use super::slide_view::{CanvasOutcome, Framing, Mirror, Scene, SlideRenderer, SlideView};
+use super::slide_view::{
+    Appearance, CanvasOutcome, Colouring, Framing, Mirror, Scene, SlideRenderer, SlideView,
+};
 use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
 use crate::project::Project;
-use crate::session::{Command, Event, Place, Session, Severity, SlideState};
+use crate::session::{Colours, Command, Event, Place, Session, Severity, SlideState};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::tile_loader::{LoaderCounts, TileLoader, ViewKey};
@@ -40,6 +42,7 @@ pub struct App {
     renderer: SlideRenderer,
     view: SlideView,
     slides: ShownSlides,
+    appearance: Appearance,
     file_dialog: FileDialog,
     chrome: Chrome,
     /// Level-0 position under the cursor in the frame before.
@@ -61,6 +64,7 @@ pub struct Chrome {
     pub matches_open: bool,
     pub marks_shown: bool,
     pub tissue_shown: bool,
+    pub appearance_open: bool,
     pub dialog: Option<Dialog>,
     /// A short notice and when it goes.
     notice: Option<(String, f64)>,
@@ -117,12 +121,14 @@ impl App {
             renderer,
             view,
             slides: ShownSlides::default(),
+            appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
             file_dialog: FileDialog::default(),
             chrome: Chrome {
                 slides_open: remembered.slides_open,
                 matches_open: remembered.matches_open,
                 marks_shown: remembered.marks_shown,
                 tissue_shown: remembered.tissue_shown,
+                appearance_open: false,
                 dialog: None,
                 notice: None,
                 notes: HashMap::new(),
@@ -218,6 +224,7 @@ impl App {
         self.remembered.matches_open = self.chrome.matches_open;
         self.remembered.marks_shown = self.chrome.marks_shown;
         self.remembered.tissue_shown = self.chrome.tissue_shown;
+        self.remembered.smooth = self.appearance.smooth;
         self.remembered.light_theme = self.context.theme() == egui::Theme::Light;
         self.remembered.text_scale = self.context.zoom_factor();
         self.remembered.project = Some(self.session.project().root().to_owned());
@@ -346,6 +353,9 @@ impl App {
             Action::MirrorLeftRight => self.view.mirror(Mirror::LeftRight),
             Action::MirrorTopBottom => self.view.mirror(Mirror::TopBottom),
             Action::Upright => self.view.make_upright(),
+            Action::Appearance => self.chrome.appearance_open ^= true,
+            Action::NextColouring => self.appearance.colouring = self.appearance.colouring.next(),
+            Action::OwnColours => self.appearance.reset(),
             Action::FindSimilar => match self.hovered {
                 Some(point) => self.query_at(point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),
@@ -413,6 +423,12 @@ impl App {
         let Some(shown) = self.slides.get(&id) else { return };
         let query = self.session.query();
         let visited = query.and_then(|query| query.answer.as_ref()?.matches.get(query.visited?));
+        let normaliser = match self.appearance.colouring {
+            Colouring::Normalised => self.session.normaliser(&id),
+            _ => None,
+        };
+        let colours = active.colours;
+        let note = self.appearance.note();
         let scene = Scene {
             pyramid: &shown.pyramid,
             marks: if self.chrome.marks_shown { shown.marks.as_slice() } else { &[] },
@@ -424,10 +440,15 @@ impl App {
             visited: visited.filter(|found| found.slide == id).map(|found| found.rect),
             mpp,
             objective_power,
+            shading: self.appearance.shading(normaliser.as_ref()),
+            note: note.as_deref(),
         };
         let CanvasOutcome { clicked, hovered } =
             self.view.ui(ui, &scene, &mut self.renderer, &self.loader, palette);
         self.hovered = hovered;
+        if self.appearance.colouring == Colouring::Normalised && colours == Colours::Unknown {
+            asked.command(Command::MeasureColours(id.clone()));
+        }
         if let Some(point) = clicked {
             self.query_at(point);
         }
@@ -464,6 +485,10 @@ impl App {
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
             let rect = ui.max_rect();
             self.canvas_ui(ui, palette, asked);
+            if self.chrome.appearance_open {
+                let appearance = &mut self.appearance;
+                panels::appearance::appearance_ui(ui, rect, appearance, &self.session, palette, asked);
+            }
             panels::messages::messages_ui(ui, rect, &self.session, palette, asked);
             let now = ui.input(|input| input.time);
             if let Some((notice, _)) = self.chrome.notice.as_ref().filter(|(_, until)| now < *until) {

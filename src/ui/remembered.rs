@@ -25,6 +25,8 @@ pub struct Remembered {
     pub matches_open: bool,
     pub marks_shown: bool,
     pub tissue_shown: bool,
+    /// Pixels are blended into each other beyond 1:1.
+    pub smooth: bool,
     pub light_theme: bool,
     /// Size of text and controls; 1 is the system's own.
     pub text_scale: f32,
@@ -52,6 +54,7 @@ impl Default for Remembered {
             matches_open: true,
             marks_shown: true,
             tissue_shown: false,
+            smooth: false,
             light_theme: false,
             text_scale: 1.0,
             project: None,

@@ -20,6 +20,7 @@ use crate::project::Project;
 use crate::query;
 use crate::session::{Event, Job, SearchRequest};
 use crate::slide::{self, SlideError, SlideSource};
+use crate::stain::LabStatistics;
 use crate::tiling::read_tile;
 use crate::tissue::TissueMask;
 use embedder::Desk;
@@ -132,7 +133,8 @@ impl Workers {
             Job::FindPaths(_) | Job::OpenSlide { .. } | Job::FindMoved { .. } | Job::LearnEncoder(_) => {
                 boxes.opener.push(job)
             }
-            Job::MakeThumbnail(_)
+            Job::MeasureColours { .. }
+            | Job::MakeThumbnail(_)
             | Job::ReadAssociated { .. }
             | Job::FindTissue(_)
             | Job::LoadDescriptors { .. } => boxes.scanner.push(job),
@@ -261,6 +263,13 @@ fn scan(job: Job, post: &Post) {
                 Ok(tissue) => post.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
                 Err(error) => post.send(Event::Trouble(error.to_string())),
             }
+        }
+        Job::MeasureColours { slide, tissue } => {
+            let colours = LabStatistics::of_slide(slide.as_ref(), &tissue).unwrap_or_else(|error| {
+                post.send(Event::Trouble(error.to_string()));
+                None
+            });
+            post.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
         }
         Job::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
             Ok(Some(set)) => post.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),

@@ -1,9 +1,11 @@
-//! The slide under the hand: turning, mirroring, panning.
+//! The slide under the hand: turning, mirroring, panning, and how its colours are shown.
 
-use egui::{Key, Modifiers, PointerButton, Vec2};
+use egui::{Key, Modifiers, PointerButton, Role, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use histokin::geometry::{Level0Rect, LevelRect};
+use histokin::session::Colours;
+use histokin::stain::separation::{Separation, Stain};
 use histokin::ui::App;
 use image::{RgbaImage, imageops};
 
@@ -100,4 +102,82 @@ fn the_hand_pans_with_the_left_button_and_turns_with_alt() {
     assert_eq!((turned.width, turned.height), (panned.height, panned.width));
     assert!(turned.center().distance_px(panned.center()) < 1.5);
     assert_eq!(different(&canvas(&mut harness), &imageops::rotate90(&slide_pixels(turned))), 0);
+}
+
+/// The largest difference of a channel above the scale bar.
+fn largest_difference(shown: &RgbaImage, expected: impl Fn([u8; 3]) -> [u8; 3], field: Level0Rect) -> u8 {
+    let slide = slide_pixels(field);
+    let compared = (shown.width() * (shown.height() - COVERED)) as usize;
+    let pairs = shown.pixels().zip(slide.pixels()).take(compared);
+    pairs
+        .flat_map(|(shown, slide)| {
+            let expected = expected([slide[0], slide[1], slide[2]]);
+            (0..3).map(move |channel| shown[channel].abs_diff(expected[channel]))
+        })
+        .max()
+        .unwrap()
+}
+
+fn one_stain(stain: Stain) -> impl Fn([u8; 3]) -> [u8; 3] {
+    let separation = Separation::new(stain);
+    move |rgb| {
+        let alone = separation.apply(rgb.map(|value| f32::from(value) / 255.0));
+        alone.map(|value| (value * 255.0).round() as u8)
+    }
+}
+
+#[test]
+fn stains_and_tone_are_shown_live_and_the_slides_own_pixels_return() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open_at_one_to_one(folder.path());
+    let field = harness.state().field().unwrap();
+    for stain in [Stain::Haematoxylin, Stain::Eosin] {
+        press(&mut harness, Modifiers::NONE, Key::C);
+        let difference = largest_difference(&canvas(&mut harness), one_stain(stain), field);
+        assert!(difference <= 1, "{stain:?}: off by {difference}");
+    }
+
+    press(&mut harness, Modifiers::NONE, Key::C);
+    wait(&mut harness, "the slide's colours are measured", |app| {
+        matches!(app.session().active().unwrap().colours, Colours::Known(_))
+    });
+    harness.run_steps(4);
+    let id = harness.state().session().active().unwrap().id().clone();
+    let normaliser = harness.state().session().normaliser(&id).expect("the encoder is known");
+    let normalised = |rgb| {
+        let mut pixel = image::RgbImage::from_pixel(1, 1, image::Rgb(rgb));
+        normaliser.apply(&mut pixel);
+        pixel.get_pixel(0, 0).0
+    };
+    let difference = largest_difference(&canvas(&mut harness), normalised, field);
+    assert!(difference <= 1, "normalised: off by {difference}");
+
+    press(&mut harness, Modifiers::SHIFT, Key::C);
+    assert_eq!(different(&canvas(&mut harness), &slide_pixels(field)), 0, "own colours again");
+}
+
+#[test]
+fn the_appearance_card_changes_the_picture_and_resets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open_at_one_to_one(folder.path());
+    let own = canvas(&mut harness);
+    press(&mut harness, Modifiers::NONE, Key::B);
+    harness.get_by_label("Eosin").click();
+    harness.run_steps(3);
+    harness.get_by_label("Show the slide's own colours").click();
+    harness.run_steps(3);
+    let slider = harness.get_by_role_and_label(Role::Slider, "Brightness").rect();
+    let at = |share: f32| egui::Pos2::new(slider.left() + slider.width() * share, slider.center().y);
+    harness.drag_at(at(0.3));
+    harness.run_steps(2);
+    harness.hover_at(at(0.32));
+    harness.run_steps(2);
+    harness.drop_at(at(0.32));
+    harness.run_steps(3);
+    press(&mut harness, Modifiers::NONE, Key::B);
+    let toned = canvas(&mut harness);
+    let changed = own.pixels().zip(toned.pixels()).filter(|(own, toned)| own != toned).count();
+    assert!(changed > own.pixels().len() / 2, "{changed} pixels changed");
+    press(&mut harness, Modifiers::SHIFT, Key::C);
+    assert_eq!(canvas(&mut harness), own);
 }

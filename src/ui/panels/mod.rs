@@ -1,5 +1,6 @@
 //! The parts of the window around the canvas.
 
+pub mod appearance;
 pub mod dialogs;
 pub mod matches;
 pub mod messages;

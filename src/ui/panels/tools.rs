@@ -50,6 +50,14 @@ pub fn tools_ui(
                 palette,
                 asked,
             );
+            action_icon_ui(
+                ui,
+                Action::Appearance,
+                icons::ICON_TUNE,
+                Some(chrome.appearance_open),
+                palette,
+                asked,
+            );
             action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, None, palette, asked);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

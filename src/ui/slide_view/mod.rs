@@ -1,6 +1,7 @@
 //! The slide canvas: input, movement, what to load and what to draw.
 
 pub mod camera;
+mod appearance;
 mod atlas;
 mod input;
 mod motion;
@@ -23,9 +24,10 @@ use camera::{Camera, ScreenPoint, Viewport};
 use input::FreeTurn;
 use motion::Motion;
 use overview::Overview;
-use renderer::CanvasBuffers;
+use renderer::{CanvasBuffers, Picture};
 use tile_plan::plan_tiles;
 
+pub use appearance::{Appearance, Colouring, Shading};
 pub use renderer::{Mark, MarkSet, SlideRenderer};
 pub use scale::{Magnification, length_label};
 
@@ -45,6 +47,9 @@ pub struct Scene<'a> {
     pub visited: Option<Level0Rect>,
     pub mpp: Option<MicronsPerPixel>,
     pub objective_power: Option<f64>,
+    pub shading: Shading,
+    /// Said on the canvas: that colours are not the slide's own.
+    pub note: Option<&'a str>,
 }
 
 /// How a place is brought into view.
@@ -264,7 +269,7 @@ impl SlideView {
             response.on_hover_text_at_pointer(format!("This part could not be read.\n{}", gap.reason));
         }
         let bar = scale::bar_ui(&painter, rect, &camera, scene.mpp, scale, palette);
-        scale::orientation_ui(&painter, bar, &camera, palette);
+        scale::notes_ui(&painter, rect, bar, &camera, scene.note, palette);
         self.overview.paint(ui, overview, &camera, self.viewport, scene, renderer, palette);
         outcome
     }
@@ -338,16 +343,16 @@ impl SlideView {
         if plan.draw.iter().any(|tile| atlas.state(*tile) == tile_plan::TileState::Fading) {
             ui.ctx().request_repaint();
         }
-        let callback = renderer.paint(
-            rect,
-            &self.buffers,
-            scene.pyramid,
-            (camera, self.viewport),
-            &plan.draw,
-            scene.marks,
-            palette.glass,
-        );
-        ui.painter_at(rect).add(callback);
+        let picture = Picture {
+            pyramid: scene.pyramid,
+            camera,
+            viewport: self.viewport,
+            tiles: &plan.draw,
+            marks: scene.marks,
+            glass: palette.glass,
+            shading: scene.shading,
+        };
+        ui.painter_at(rect).add(renderer.paint(rect, &self.buffers, &picture));
     }
 }
 

@@ -3,7 +3,7 @@
 use egui::{CornerRadius, Id, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
 
 use super::camera::{Camera, ScreenPoint, Viewport};
-use super::renderer::{CanvasBuffers, SlideRenderer};
+use super::renderer::{CanvasBuffers, Picture, SlideRenderer};
 use super::tile_plan::plan_tiles;
 use super::{Scene, on_whole_pixels};
 use crate::geometry::Level0Point;
@@ -69,10 +69,16 @@ impl Overview {
         painter.rect_filled(frame, 5.0, palette.panel);
         painter.rect_stroke(frame, 5.0, Stroke::new(1.0, palette.line), StrokeKind::Outside);
         let plan = plan_tiles(scene.pyramid, &own, own_viewport, |tile| renderer.atlas.state(tile));
-        let view = (&own, own_viewport);
-        let callback =
-            renderer.paint(rect, &self.buffers, scene.pyramid, view, &plan.draw, scene.marks, palette.glass);
-        painter.add(callback);
+        let picture = Picture {
+            pyramid: scene.pyramid,
+            camera: &own,
+            viewport: own_viewport,
+            tiles: &plan.draw,
+            marks: scene.marks,
+            glass: palette.glass,
+            shading: scene.shading,
+        };
+        painter.add(renderer.paint(rect, &self.buffers, &picture));
         self.paint_field(ui, rect, camera, viewport, (&own, own_viewport), palette);
     }
 

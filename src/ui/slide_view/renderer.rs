@@ -4,7 +4,8 @@ use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState};
 use eframe::wgpu;
 use wgpu::util::DeviceExt as _;
 
-use super::atlas::TileAtlas;
+use super::appearance::Shading;
+use super::atlas::{Slot, TileAtlas};
 use super::camera::{Camera, Viewport};
 use crate::geometry::Level0Rect;
 use crate::slide::pyramid::{DisplayPyramid, TileKey};
@@ -66,8 +67,12 @@ enum Filtering {
 struct TileView {
     orientation: [f32; 4],
     viewport: [f32; 2],
-    unused: [f32; 2],
+    colouring: u32,
+    has_tone: u32,
     glass: [f32; 4],
+    first: [f32; 4],
+    second: [f32; 4],
+    tone: [f32; 4],
 }
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -79,6 +84,20 @@ struct MarkView {
     center_fraction: [f32; 2],
     zoom: f32,
     unused: f32,
+}
+
+/// What one canvas draws in one frame.
+pub struct Picture<'a> {
+    pub pyramid: &'a DisplayPyramid,
+    pub camera: &'a Camera,
+    pub viewport: Viewport,
+    /// In this order.
+    pub tiles: &'a [TileKey],
+    /// In this order, over the tiles.
+    pub marks: &'a [MarkSet],
+    /// Colour of unscanned parts.
+    pub glass: egui::Color32,
+    pub shading: Shading,
 }
 
 /// Everything on the graphics card that all canvases share.
@@ -240,28 +259,26 @@ impl SlideRenderer {
         MarkSet { buffer, count: marks.len() as u32 }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of them are what one canvas needs")]
-    /// A paint callback that draws the planned `tiles` and then the `marks`. `glass` is the colour of
-    /// unscanned parts.
+    /// A paint callback that draws `picture` into `rect`.
     pub fn paint(
         &mut self,
         rect: egui::Rect,
         canvas: &CanvasBuffers,
-        pyramid: &DisplayPyramid,
-        view: (&Camera, Viewport),
-        tiles: &[TileKey],
-        marks: &[MarkSet],
-        glass: egui::Color32,
+        picture: &Picture<'_>,
     ) -> egui::PaintCallback {
-        let (camera, viewport) = view;
+        let &Picture { pyramid, camera, viewport, tiles, marks, glass, shading } = picture;
         let [[a, b], [c, d]] = camera.orientation();
         let orientation = [a as f32, b as f32, c as f32, d as f32];
         let screen = [viewport.width as f32, viewport.height as f32];
         let tile_view = TileView {
             orientation,
             viewport: screen,
-            unused: [0.0; 2],
+            colouring: shading.colouring,
+            has_tone: shading.has_tone,
             glass: glass.to_normalized_gamma_f32(),
+            first: shading.first,
+            second: shading.second,
+            tone: shading.tone,
         };
         let (x, y) = (camera.center.x.floor(), camera.center.y.floor());
         let mark_view = MarkView {
@@ -275,7 +292,8 @@ impl SlideRenderer {
         let mut instances = vec![glass_instance(pyramid, camera)];
         instances.extend(tiles.iter().take(MOST_INSTANCES - 1).filter_map(|tile| {
             let (slot, opacity) = self.atlas.draw(*tile)?;
-            Some(tile_instance(pyramid, camera, *tile, slot.layer, slot.extent, opacity))
+            let filtering = filtering(pyramid, camera, *tile, shading.smooth);
+            Some(tile_instance(pyramid, camera, *tile, &slot, filtering, opacity))
         }));
         self.queue.write_buffer(&canvas.tile_view, 0, bytemuck::bytes_of(&tile_view));
         self.queue.write_buffer(&canvas.mark_view, 0, bytemuck::bytes_of(&mark_view));
@@ -319,29 +337,37 @@ fn tile_instance(
     pyramid: &DisplayPyramid,
     camera: &Camera,
     tile: TileKey,
-    layer: u32,
-    extent: (u32, u32),
+    slot: &Slot,
+    filtering: Filtering,
     opacity: f32,
 ) -> TileInstance {
     let downsample = pyramid.levels()[tile.level as usize].downsample;
     let (x, y) = pyramid.tile_span(tile);
     // Of a level whose size was rounded up, only what lies on the slide is shown.
     let texels = |(start, end): (f64, f64), px: u32| f64::from(px).min((end - start) / downsample) as f32;
-    let (texels_across, texels_down) = (texels(x, extent.0), texels(y, extent.1));
-    let texels_per_pixel = 1.0 / (downsample * camera.zoom);
-    let filtering = match texels_per_pixel {
-        ratio if ratio > 1.02 => Filtering::Averaged,
-        // Magnified level-0 pixels are shown as the squares they are; stand-ins are smoothed, and so are
-        // pixels that lie askew and are too small to be seen as squares.
-        ratio if tile.level == 0 && (camera.quarter_turns().is_some() || ratio < 0.4) => Filtering::Exact,
-        _ => Filtering::Linear,
-    };
     TileInstance {
         corners: corners(camera, x, y),
-        extent: [texels_across, texels_down],
-        layer,
+        extent: [texels(x, slot.extent.0), texels(y, slot.extent.1)],
+        layer: slot.layer,
         filtering: filtering as u32,
         opacity,
+    }
+}
+
+/// How a tile is brought onto the screen. `smooth` asks for blended instead of square pixels beyond 1:1.
+fn filtering(pyramid: &DisplayPyramid, camera: &Camera, tile: TileKey, smooth: bool) -> Filtering {
+    /// Pixels that lie askew are seen as squares from this size on.
+    const SQUARES_SEEN: f64 = 2.5;
+
+    let pixels_per_texel = pyramid.levels()[tile.level as usize].downsample * camera.zoom;
+    let aligned = camera.quarter_turns().is_some();
+    match pixels_per_texel {
+        size if size < 1.0 / 1.02 => Filtering::Averaged,
+        // Stand-ins are always smoothed.
+        _ if tile.level > 0 => Filtering::Linear,
+        size if aligned && (size - 1.0).abs() < 1e-9 => Filtering::Exact,
+        size if !smooth && (aligned || size > SQUARES_SEEN) => Filtering::Exact,
+        _ => Filtering::Linear,
     }
 }
 

@@ -104,10 +104,21 @@ pub fn bar_ui(
     chip
 }
 
-/// Say beside the scale bar how the slide is turned and mirrored, if it is.
-pub fn orientation_ui(painter: &Painter, beside: Rect, camera: &Camera, palette: &Palette) {
+/// Say beside the scale bar how the slide is turned and mirrored, if it is, and above it what is not the
+/// slide's own about the view.
+pub fn notes_ui(
+    painter: &Painter,
+    canvas: Rect,
+    bar: Rect,
+    camera: &Camera,
+    note: Option<&str>,
+    palette: &Palette,
+) {
     if let Some(label) = orientation_label(camera) {
-        chip_ui(painter, beside.right_bottom() + Vec2::new(8.0, 0.0), &label, palette);
+        chip_ui(painter, bar.right_bottom() + Vec2::new(8.0, 0.0), &label, palette);
+    }
+    if let Some(note) = note {
+        chip_ui(painter, Pos2::new(canvas.left() + 16.0, bar.top() - 8.0), note, palette);
     }
 }
 

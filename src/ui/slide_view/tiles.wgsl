@@ -5,9 +5,18 @@ struct View {
     orientation: vec4<f32>,
     // Extent of the canvas in physical pixels.
     viewport: vec2<f32>,
-    unused: vec2<f32>,
+    // 0: the slide's own colours; 1: one stain alone; 2: normalised in CIELAB.
+    coloring: u32,
+    // Whether `tone` changes anything.
+    has_tone: u32,
     // Colour of empty glass, sRGB.
     glass: vec4<f32>,
+    // For one stain: what weighs optical densities. Normalised: the factor of each CIELAB channel.
+    first: vec4<f32>,
+    // For one stain: its optical densities. Normalised: what is added to each CIELAB channel.
+    second: vec4<f32>,
+    // Brightness, contrast, 1 / gamma.
+    tone: vec4<f32>,
 };
 
 // Whether the target converts linear light to sRGB when it is written; our colours are sRGB throughout.
@@ -68,6 +77,43 @@ fn linear_from_srgb(color: vec3<f32>) -> vec3<f32> {
     return select(high, low, color <= vec3<f32>(0.04045));
 }
 
+fn srgb_from_linear(color: vec3<f32>) -> vec3<f32> {
+    let inside = clamp(color, vec3<f32>(0.0), vec3<f32>(1.0));
+    let low = inside * 12.92;
+    let high = 1.055 * pow(inside, vec3<f32>(1.0 / 2.4)) - 0.055;
+    return select(high, low, inside <= vec3<f32>(0.0031308));
+}
+
+// As `stain::separation::Separation::apply`.
+fn one_stain(color: vec3<f32>) -> vec3<f32> {
+    let density = -log(max(color, vec3<f32>(1.0 / 255.0)));
+    let amount = max(dot(view.first.xyz, density), 0.0);
+    return exp(-amount * view.second.xyz);
+}
+
+// As `stain::LabNormaliser::apply`. Linear sRGB to XYZ over the D65 white point, and back; by columns.
+const XYZ_FROM_RGB = mat3x3<f32>(
+    0.412453 / 0.95047, 0.212671, 0.019334 / 1.08883,
+    0.357580 / 0.95047, 0.715160, 0.119193 / 1.08883,
+    0.180423 / 0.95047, 0.072169, 0.950227 / 1.08883,
+);
+const RGB_FROM_XYZ = mat3x3<f32>(
+    3.240479 * 0.95047, -0.969256 * 0.95047, 0.055648 * 0.95047,
+    -1.537150, 1.875992, -0.204043,
+    -0.498535 * 1.08883, 0.041556 * 1.08883, 1.057311 * 1.08883,
+);
+
+fn normalized(color: vec3<f32>) -> vec3<f32> {
+    let xyz = clamp(XYZ_FROM_RGB * linear_from_srgb(color), vec3<f32>(0.0), vec3<f32>(1.0));
+    let f = select(pow(xyz, vec3<f32>(1.0 / 3.0)), (903.3 * xyz + 16.0) / 116.0, xyz <= vec3<f32>(0.008856));
+    let lab = vec3<f32>(116.0 * f.y - 16.0, 500.0 * (f.x - f.y), 200.0 * (f.y - f.z));
+    let mapped = lab * view.first.xyz + view.second.xyz;
+    let y = (mapped.x + 16.0) / 116.0;
+    let g = vec3<f32>(y + mapped.y / 500.0, y, y - mapped.z / 200.0);
+    let back = select((116.0 * g - 16.0) / 903.3, g * g * g, g > vec3<f32>(0.206893));
+    return srgb_from_linear(RGB_FROM_XYZ * back);
+}
+
 @fragment
 fn shade_tile(in: Fragment) -> @location(0) vec4<f32> {
     let across = dpdx(in.texel) * 0.25;
@@ -95,6 +141,16 @@ fn shade_tile(in: Fragment) -> @location(0) vec4<f32> {
     var shown = color.rgb;
     if color.a < 1.0 {
         shown = mix(view.glass.rgb, color.rgb, color.a);
+    }
+    // What is not asked for is not computed: the slide's own pixels pass untouched.
+    if view.coloring == 1u {
+        shown = one_stain(shown);
+    } else if view.coloring == 2u {
+        shown = normalized(shown);
+    }
+    if view.has_tone == 1u {
+        let toned = (shown - 0.5) * view.tone.y + 0.5 + view.tone.x;
+        shown = pow(clamp(toned, vec3<f32>(0.0), vec3<f32>(1.0)), vec3<f32>(view.tone.z));
     }
     if target_is_linear {
         shown = linear_from_srgb(shown);

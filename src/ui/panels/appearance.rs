@@ -1,0 +1,126 @@
+//! How colours are shown: a small card over the canvas, so that the slide is seen to follow.
+
+use egui::{Align, Button, Color32, Frame, Layout, Margin, Rect, RichText, Slider, Stroke, Ui, Vec2};
+use egui_material_icons::icons;
+
+use super::icon_button;
+use crate::session::{Colours, EncoderState, Session};
+use crate::ui::actions::Action;
+use crate::ui::app::Asked;
+use crate::ui::slide_view::{Appearance, Colouring};
+use crate::ui::theme::{self, Palette};
+
+/// Width of the card, in points.
+const WIDTH: f32 = 292.0;
+
+/// The card in the upper right corner of `canvas`.
+pub fn appearance_ui(
+    ui: &mut Ui,
+    canvas: Rect,
+    appearance: &mut Appearance,
+    session: &Session,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    // A layer of its own: what is under the card is not clicked or dragged through it.
+    let corner = canvas.right_top() + Vec2::new(-WIDTH - 12.0, 12.0);
+    let area = egui::Area::new(egui::Id::unique("appearance")).fixed_pos(corner).movable(false);
+    area.show(ui.ctx(), |ui| {
+        let card = Frame::new()
+            .fill(palette.panel)
+            .stroke(Stroke::new(1.0, palette.line))
+            .corner_radius(10)
+            .inner_margin(Margin { left: 14, right: 14, top: 8, bottom: 14 })
+            .shadow(palette.shadow);
+        card.show(ui, |ui| {
+            ui.set_width(WIDTH - 28.0);
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("Appearance").family(theme::bold()).size(15.0).color(palette.strong));
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let close = icon_button(ui, icons::ICON_CLOSE, "close appearance", palette.weak);
+                    if close.clicked() {
+                        asked.action(Action::Appearance);
+                    }
+                });
+            });
+            colouring_ui(ui, appearance, session, palette);
+            ui.add_space(8.0);
+            tone_ui(ui, appearance, palette);
+            ui.add_space(8.0);
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("Beyond 1:1").color(palette.weak));
+                for (smooth, name) in [(false, "Squares"), (true, "Smooth")] {
+                    choice_ui(ui, &mut appearance.smooth, smooth, name, palette);
+                }
+            });
+            ui.add_space(8.0);
+            let own = appearance.note().is_none();
+            if ui.add_enabled(!own, Button::new("Show the slide's own colours")).clicked() {
+                appearance.reset();
+            }
+        });
+    });
+}
+
+fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, palette: &Palette) {
+    let chosen = *current == value;
+    let color = if chosen { palette.accent } else { palette.text };
+    let fill = if chosen { palette.selected } else { Color32::TRANSPARENT };
+    let button = Button::selectable(chosen, RichText::new(name).color(color)).fill(fill);
+    if ui.add(button).clicked() {
+        *current = value;
+    }
+}
+
+fn colouring_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
+    for pair in Colouring::ALL.chunks(2) {
+        ui.horizontal(|ui| {
+            for &colouring in pair {
+                choice_ui(ui, &mut appearance.colouring, colouring, colouring.name(), palette);
+            }
+        });
+    }
+    if appearance.colouring == Colouring::Normalised
+        && let Some(hint) = normalised_hint(session)
+    {
+        ui.label(RichText::new(hint).small().color(palette.query));
+    }
+}
+
+/// Why the active slide cannot be shown normalised (yet).
+fn normalised_hint(session: &Session) -> Option<&'static str> {
+    let slide = session.active()?;
+    match (session.encoder(), slide.colours) {
+        (EncoderState::Known(_), Colours::Known(_)) => None,
+        (EncoderState::Known(_), Colours::None) => Some("This slide has too little tissue to be normalised."),
+        (EncoderState::Known(_), _) => Some("Measuring the colours of the tissue…"),
+        _ => Some("There is no encoder whose reference colours could be taken."),
+    }
+}
+
+fn tone_ui(ui: &mut Ui, appearance: &mut Appearance, palette: &Palette) {
+    let usual = Appearance::default();
+    egui::Grid::new("tone").num_columns(2).spacing(Vec2::new(10.0, 4.0)).show(ui, |ui| {
+        ui.spacing_mut().slider_width = 120.0;
+        // Whether the value is to be what changes nothing.
+        let mut line = |name: &str, slider: Slider<'_>| {
+            ui.label(RichText::new(name).color(palette.weak));
+            let response = ui.add(slider.clamping(egui::SliderClamping::Always));
+            response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Slider, true, name));
+            ui.end_row();
+            response.on_hover_text("Double-click to reset").double_clicked()
+        };
+        let mut percent = appearance.brightness * 100.0;
+        let slider = Slider::new(&mut percent, -100.0..=100.0).suffix(" %").fixed_decimals(0);
+        let reset = line("Brightness", slider);
+        appearance.brightness = if reset { usual.brightness } else { percent.round() / 100.0 };
+        for (name, value, reset_to) in [
+            ("Contrast", &mut appearance.contrast, usual.contrast),
+            ("Gamma", &mut appearance.gamma, usual.gamma),
+        ] {
+            if line(name, Slider::new(value, 0.25..=4.0).logarithmic(true).fixed_decimals(2)) {
+                *value = reset_to;
+            }
+        }
+    });
+}

@@ -1,0 +1,161 @@
+//! How a slide's colours are shown. By default exactly as they are; everything else is done in the shader,
+//! and said on the canvas.
+
+use crate::stain::LabNormaliser;
+use crate::stain::separation::{Separation, Stain};
+
+/// Which colours are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colouring {
+    /// The slide's own.
+    #[default]
+    Own,
+    /// What one stain alone would look like.
+    Stain(Stain),
+    /// As tiles are given to the encoder: tissue with the mean and deviation of its reference.
+    Normalised,
+}
+
+impl Colouring {
+    pub const ALL: [Self; 4] =
+        [Self::Own, Self::Stain(Stain::Haematoxylin), Self::Stain(Stain::Eosin), Self::Normalised];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "Own colours",
+            Self::Stain(Stain::Haematoxylin) => "Haematoxylin",
+            Self::Stain(Stain::Eosin) => "Eosin",
+            Self::Normalised => "Normalised",
+        }
+    }
+
+    /// The one after this, round and round.
+    pub fn next(self) -> Self {
+        let place = Self::ALL.iter().position(|colouring| *colouring == self).unwrap_or(0);
+        Self::ALL[(place + 1) % Self::ALL.len()]
+    }
+}
+
+/// What the user has set. The default shows the slide's own pixels, to the last bit at 1:1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Appearance {
+    pub colouring: Colouring,
+    /// Added to every channel: −1 to 1, of which 0 changes nothing.
+    pub brightness: f32,
+    /// Distance from middle grey is multiplied by this: 0.25 to 4, of which 1 changes nothing.
+    pub contrast: f32,
+    /// Channels are raised to the power of its inverse: 0.25 to 4, of which 1 changes nothing.
+    pub gamma: f32,
+    /// Beyond 1:1 pixels are blended into each other; else they are shown as the squares they are.
+    pub smooth: bool,
+}
+
+impl Default for Appearance {
+    fn default() -> Self {
+        Self { colouring: Colouring::Own, brightness: 0.0, contrast: 1.0, gamma: 1.0, smooth: false }
+    }
+}
+
+impl Appearance {
+    /// The same filtering, with the slide's own colours.
+    pub fn reset(&mut self) {
+        *self = Self { smooth: self.smooth, ..Self::default() };
+    }
+
+    fn has_tone(&self) -> bool {
+        (self.brightness, self.contrast, self.gamma) != (0.0, 1.0, 1.0)
+    }
+
+    /// What the shader has to do for one slide. Its colours are shown as they are as long as what gives them
+    /// the reference is unknown.
+    pub fn shading(&self, normaliser: Option<&LabNormaliser>) -> Shading {
+        let (colouring, first, second) = match self.colouring {
+            Colouring::Own => (0, [0.0; 3], [0.0; 3]),
+            Colouring::Stain(stain) => {
+                let Separation { amount, colour } = Separation::new(stain);
+                (1, amount, colour)
+            }
+            Colouring::Normalised => match normaliser.map(LabNormaliser::mapping) {
+                Some((scale, offset)) => (2, scale, offset),
+                None => (0, [0.0; 3], [0.0; 3]),
+            },
+        };
+        let four = |[a, b, c]: [f32; 3]| [a, b, c, 0.0];
+        Shading {
+            colouring,
+            has_tone: u32::from(self.has_tone()),
+            first: four(first),
+            second: four(second),
+            tone: [self.brightness, self.contrast, 1.0 / self.gamma, 0.0],
+            smooth: self.smooth,
+        }
+    }
+
+    /// What is not the slide's own about the colours on the screen, for people; nothing if all is.
+    pub fn note(&self) -> Option<String> {
+        let colouring = match self.colouring {
+            Colouring::Own => None,
+            Colouring::Stain(Stain::Haematoxylin) => Some("haematoxylin only".to_owned()),
+            Colouring::Stain(Stain::Eosin) => Some("eosin only".to_owned()),
+            Colouring::Normalised => Some("normalised".to_owned()),
+        };
+        let changed = |name: &str, changed: bool, value: f32| changed.then(|| format!("{name} {value:.2}"));
+        let percent = (self.brightness * 100.0).round();
+        let brightness = (self.brightness != 0.0).then(|| format!("brightness {percent:+} %"));
+        let parts: Vec<String> = [
+            colouring,
+            brightness,
+            changed("contrast", self.contrast != 1.0, self.contrast),
+            changed("gamma", self.gamma != 1.0, self.gamma),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!parts.is_empty()).then(|| format!("Not the slide's own colours: {}", parts.join(", ")))
+    }
+}
+
+/// An [`Appearance`] as the shader takes it; fields as in `tiles.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shading {
+    pub colouring: u32,
+    pub has_tone: u32,
+    pub first: [f32; 4],
+    pub second: [f32; 4],
+    pub tone: [f32; 4],
+    pub smooth: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_from_the_slide_is_said() {
+        let mut appearance = Appearance::default();
+        assert_eq!(appearance.note(), None);
+        appearance.smooth = true;
+        assert_eq!(appearance.note(), None, "the filter changes no colours");
+        appearance.colouring = Colouring::Stain(Stain::Eosin);
+        appearance.brightness = 0.1;
+        let note = "Not the slide's own colours: eosin only, brightness +10 %";
+        assert_eq!(appearance.note().as_deref(), Some(note));
+        appearance.reset();
+        assert_eq!(appearance, Appearance { smooth: true, ..Appearance::default() });
+    }
+
+    #[test]
+    fn colourings_go_round() {
+        let mut colouring = Colouring::Own;
+        for expected in [Colouring::ALL[1], Colouring::ALL[2], Colouring::ALL[3], Colouring::Own] {
+            colouring = colouring.next();
+            assert_eq!(colouring, expected);
+        }
+    }
+
+    #[test]
+    fn without_statistics_a_normalised_slide_is_shown_as_it_is() {
+        let appearance = Appearance { colouring: Colouring::Normalised, ..Appearance::default() };
+        assert_eq!((appearance.shading(None).colouring, appearance.shading(None).has_tone), (0, 0));
+    }
+}
