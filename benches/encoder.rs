@@ -46,7 +46,7 @@ fn speed() {
     let default_threads = tch::get_num_threads();
     for threads in [1, std::thread::available_parallelism().map_or(1, usize::from) as i32] {
         tch::set_num_threads(threads);
-        for kind in BackboneKind::ALL {
+        for kind in BackboneKind::PUBLISHED {
             let store = nn::VarStore::new(Device::Cpu);
             let eager = kind.build(&store.root()).expect("memory for one network");
             let folded = eager.folded().expect("memory for its copy");

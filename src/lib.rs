@@ -25,6 +25,7 @@ pub mod query;
 pub mod evaluation;
 pub mod project;
 pub mod pipeline;
+pub mod training;
 pub mod session;
 pub mod workers;
 pub mod cli;

@@ -8,6 +8,7 @@ mod progress;
 mod query;
 mod render;
 mod tissue;
+mod train;
 
 use std::path::PathBuf;
 
@@ -58,6 +59,8 @@ pub enum Command {
     Tissue(tissue::TissueArgs),
     /// Make an encoder from a network's published weights and the tissue of slides.
     FitModel(fit_model::FitModelArgs),
+    /// Train an encoder on slides, without labels.
+    Train(Box<train::TrainArgs>),
 }
 
 /// Run a subcommand and write its result to standard output.
@@ -69,6 +72,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
         Command::FitModel(args) => print_json(&fit_model::run(args)?),
+        Command::Train(args) => train::run(args),
     }
 }
 

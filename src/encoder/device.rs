@@ -210,7 +210,7 @@ pub(super) fn in_parts(
 
 /// libtorch says so in words only: "CUDA out of memory. Tried to allocate …", and on the CPU
 /// "DefaultCPUAllocator: can't allocate memory" or "not enough memory".
-fn is_out_of_memory(error: &TchError) -> bool {
+pub(crate) fn is_out_of_memory(error: &TchError) -> bool {
     let text = error.to_string();
     ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|sign| text.contains(sign))
 }

@@ -1,15 +1,19 @@
 //! Encoders: networks that turn a tile into a descriptor. libtorch is known here and in training only.
 //!
-//! An encoder is described by a [`model::ModelFile`] (`model.toml`), or is a TorchScript module that the
-//! user brings; [`load`] takes either.
+//! An encoder is described by a [`model::ModelFile`] (`model.toml`), is one file of weights that describes
+//! itself (what training writes) or is recognised by its parameters (torchvision's), or is a TorchScript
+//! module that the user brings; [`load`] takes any of them. [`trainable`] opens the same networks for
+//! learning.
 
 pub mod backbones;
 mod device;
 pub mod fitting;
 pub mod model;
 mod network;
+mod pth;
 mod torchscript;
-mod weights;
+pub mod trainable;
+pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +27,7 @@ use device::Compute;
 use model::{Location, Model, locate};
 use network::{Branch, NetworkEncoder};
 
+pub(crate) use device::is_out_of_memory;
 pub use device::{DeviceChoice, device_name};
 pub use model::{ModelSummary, available};
 
@@ -103,22 +108,27 @@ pub enum EncoderError {
     UnequalTiles { first: (u32, u32), other: (u32, u32) },
     #[error(
         "there is no encoder {which:?}; known by name: {available}. Otherwise give the path of a model's \
-         folder or of a TorchScript file (.pt)"
+         folder, of a file of weights (.safetensors, .pth) or of a TorchScript file (.pt)"
     )]
     Unknown { which: String, available: String },
-    #[error("{}: no encoder; a model is a folder with a model.toml, or a TorchScript file (.pt)", path.display())]
+    #[error("{}: no encoder; a model is a folder with a model.toml, a file of weights (.safetensors, .pth), or a TorchScript file (.pt)", path.display())]
     NotAModel { path: PathBuf },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
     #[error("{}: these weights are not there; `make setup` fetches those that histokin ships with", path.display())]
     WeightsMissing { path: PathBuf },
     #[error(
-        "{}: a Python pickle, which histokin does not read; convert it once, in Python:\n  \
+        "{}: cannot be read as saved weights: {reason}. Convert it once, in Python:\n  \
          import torch, safetensors.torch; state = torch.load({:?}, map_location=\"cpu\", weights_only=True)\n  \
          safetensors.torch.save_file({{k: v.contiguous() for k, v in state.items()}}, {:?})",
         path.display(), path.display().to_string(), path.with_extension("safetensors").display().to_string()
     )]
-    Pickled { path: PathBuf },
+    Unpickled { path: PathBuf, reason: String },
+    #[error(
+        "{}: no network that histokin knows has these weights; it knows those of {known}, as torchvision names them",
+        path.display()
+    )]
+    UnknownNetwork { path: PathBuf, known: String },
     #[error("{}: these are not the weights of this network: {differences}", path.display())]
     Mismatch { path: PathBuf, differences: String },
     #[error(
@@ -147,7 +157,8 @@ fn first_line(error: &tch::TchError) -> String {
 }
 
 /// Load an encoder: `which` is the name of a model in `models/` ([`available`]), the path of a model folder
-/// or its `model.toml`, or of a TorchScript file (`.pt`).
+/// or its `model.toml`, of a file of weights that training wrote or that torchvision publishes
+/// (`.safetensors`, `.pth`), or of a TorchScript file (`.pt`).
 ///
 /// The first call starts libtorch (about 0.4 s): never on the way to the first frame.
 ///
@@ -156,6 +167,7 @@ fn first_line(error: &tch::TchError) -> String {
 pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
     match locate(which)? {
         Location::Folder(folder) => load_model(Model::read(&folder)?, device),
+        Location::Weights(path) => load_model(Model::read_single(&path)?, device),
         Location::TorchScript(path) => Ok(Box::new(torchscript::load(&path, Compute::choose(device)?)?)),
     }
 }
@@ -186,6 +198,7 @@ fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, En
 pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
     match locate(which)? {
         Location::Folder(folder) => Ok(Model::read(&folder)?.spec),
+        Location::Weights(path) => Ok(Model::read_single(&path)?.spec),
         Location::TorchScript(path) => {
             Ok(torchscript::load(&path, Compute::choose(DeviceChoice::Cpu)?)?.spec().clone())
         }

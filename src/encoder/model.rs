@@ -1,7 +1,9 @@
 //! Model descriptions (`model.toml`), and where models are looked for.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::Metadata;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -87,7 +89,7 @@ impl Default for Preprocessing {
 const AVERAGE_HE: LabStatistics = LabStatistics { mean: [76.7, 15.0, -9.3], std: [11.2, 6.2, 4.5] };
 
 impl Preprocessing {
-    pub(super) fn tiles(&self) -> TileSettings {
+    pub(crate) fn tiles(&self) -> TileSettings {
         TileSettings { tile_px: self.tile_px, mpp: self.mpp }
     }
 
@@ -142,13 +144,66 @@ pub(super) fn sidecar(module: &Path) -> Result<Preprocessing, EncoderError> {
     Ok(settings)
 }
 
+/// Key of the header of a weights file under which it describes itself.
+const SELF_DESCRIPTION: &str = "histokin";
+
+/// What a single file of weights says of itself, as `model.toml` does for a folder. Its head, where it has
+/// one, stands beside the backbone's parameters as `head.weight` and `head.bias`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfDescription {
+    pub name: String,
+    pub backbone: BackboneKind,
+    #[serde(default)]
+    pub feature_scaling: FeatureScaling,
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+}
+
+impl SelfDescription {
+    /// As the header's text of a safetensors file.
+    pub(super) fn to_header(&self) -> HashMap<String, String> {
+        let text = serde_json::to_string(self).expect("names, numbers and arrays of them become JSON");
+        HashMap::from([(SELF_DESCRIPTION.to_owned(), text)])
+    }
+
+    /// That of a file as torchvision publishes it, recognised by the names of its parameters: pooled
+    /// features, prepared as the weights want it.
+    fn recognised(path: &Path, header: &Metadata) -> Result<Self, EncoderError> {
+        let backbone = BackboneKind::recognise(|name| header.info(name).is_some()).ok_or_else(|| {
+            let known = BackboneKind::PUBLISHED.map(|kind| kind.name()).join(", ");
+            EncoderError::UnknownNetwork { path: path.to_owned(), known }
+        })?;
+        let (input_mean, input_std) = backbone.input_statistics();
+        Ok(Self {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            backbone,
+            feature_scaling: FeatureScaling::None,
+            preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
+        })
+    }
+}
+
+/// Where a model keeps its linear head.
+#[derive(Debug)]
+pub(super) enum Head {
+    /// Pooled features are the descriptor.
+    None,
+    /// Among the backbone's weights.
+    Inside,
+    Beside {
+        path: PathBuf,
+        bytes: Vec<u8>,
+    },
+}
+
 /// A model's description together with the bytes of its files: all that is needed to build it.
 #[derive(Debug)]
 pub(super) struct Model {
     pub file: ModelFile,
     pub weights_path: PathBuf,
     pub weights: Vec<u8>,
-    pub head: Option<(PathBuf, Vec<u8>)>,
+    pub head: Head,
     pub spec: EncoderSpec,
 }
 
@@ -158,24 +213,81 @@ impl Model {
         Self::assemble(folder, read_description(folder)?)
     }
 
+    /// Read what `which` names, unless it is a TorchScript module, which cannot be taken apart.
+    pub fn find(which: &str) -> Result<Self, EncoderError> {
+        match locate(which)? {
+            Location::Folder(folder) => Self::read(&folder),
+            Location::Weights(path) => Self::read_single(&path),
+            Location::TorchScript(path) => Err(EncoderError::TorchScript {
+                path,
+                reason: "a module can be run but not trained; give its weights".into(),
+            }),
+        }
+    }
+
+    /// Read a single file of weights.
+    pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
+        let bytes = weights::read_bytes(path)?;
+        let header = weights::header_of(path, &bytes)?;
+        let own = header.metadata().as_ref().and_then(|texts| texts.get(SELF_DESCRIPTION));
+        let description = match own {
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| error.to_string())
+                .and_then(|own: SelfDescription| own.preprocessing.check().map(|()| own))
+                .map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?,
+            None => SelfDescription::recognised(path, &header)?,
+        };
+        let head = if header.info("head.weight").is_some() { Head::Inside } else { Head::None };
+        let SelfDescription { name, backbone, feature_scaling, preprocessing } = description;
+        let file = ModelFile {
+            name,
+            backbone,
+            weights: path.to_owned(),
+            feature_scaling,
+            head: None,
+            preprocessing,
+        };
+        Self::of_parts(file, path.to_owned(), bytes, head)
+    }
+
     /// Read the files that `file` names, relative to `folder`.
     pub fn assemble(folder: &Path, file: ModelFile) -> Result<Self, EncoderError> {
         let weights_path = folder.join(&file.weights);
         let weights = weights::read_bytes(&weights_path)?;
         let head = match &file.head {
-            None => None,
+            None => Head::None,
             Some(head) => {
                 let path = folder.join(head);
                 let bytes = weights::read_bytes(&path)?;
-                Some((path, bytes))
+                Head::Beside { path, bytes }
             }
         };
+        Self::of_parts(file, weights_path, weights, head)
+    }
+
+    /// Whether a weights file may hold `name` although the backbone has no such parameter: the ImageNet
+    /// classifier, torch's counters, and a head inside.
+    pub fn is_beside_backbone(&self, name: &str) -> bool {
+        name.starts_with(self.file.backbone.classifier())
+            || name.ends_with("num_batches_tracked")
+            || (matches!(self.head, Head::Inside) && name.starts_with("head."))
+    }
+
+    fn of_parts(
+        file: ModelFile,
+        weights_path: PathBuf,
+        weights: Vec<u8>,
+        head: Head,
+    ) -> Result<Self, EncoderError> {
         let width = match &head {
-            None => file.backbone.feature_width(),
-            Some((path, bytes)) => head_width(path, bytes, file.backbone)?,
+            Head::None => file.backbone.feature_width(),
+            Head::Inside => head_width(&weights_path, &weights, file.backbone)?,
+            Head::Beside { path, bytes } => head_width(path, bytes, file.backbone)?,
         };
         let mut parts: Vec<&[u8]> = vec![&weights];
-        parts.extend(head.iter().map(|(_, bytes)| bytes.as_slice()));
+        if let Head::Beside { bytes, .. } = &head {
+            parts.push(bytes);
+        }
         let spec = EncoderSpec {
             id: file
                 .preprocessing
@@ -215,6 +327,8 @@ fn head_width(path: &Path, bytes: &[u8], backbone: BackboneKind) -> Result<usize
 pub(super) enum Location {
     /// A folder with a `model.toml`.
     Folder(PathBuf),
+    /// A single file of weights.
+    Weights(PathBuf),
     TorchScript(PathBuf),
 }
 
@@ -232,7 +346,7 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
         }
         return match extension.to_str() {
             Some("pt" | "ts") => Ok(Location::TorchScript(path.to_owned())),
-            Some("pth" | "bin" | "ckpt") => Err(EncoderError::Pickled { path: path.to_owned() }),
+            Some("safetensors" | "pth" | "bin" | "ckpt") => Ok(Location::Weights(path.to_owned())),
             _ => Err(EncoderError::NotAModel { path: path.to_owned() }),
         };
     }
@@ -246,7 +360,7 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
 }
 
 /// Folders of models: the user's (`HISTOKIN_MODELS`), the one beside the program, and the source tree's.
-fn model_folders() -> Vec<PathBuf> {
+pub(super) fn model_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(paths) = std::env::var_os(MODELS_VARIABLE) {
         folders.extend(std::env::split_paths(&paths));
@@ -315,7 +429,7 @@ mod tests {
 
     #[test]
     fn every_backbone_is_written_by_its_name() {
-        for kind in BackboneKind::ALL {
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
         }
     }

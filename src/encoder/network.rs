@@ -1,11 +1,13 @@
 //! The encoder that runs on libtorch: tiles to tensors, through a network, to descriptors.
 
+use std::path::Path;
+
 use image::RgbImage;
 use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::Backbone;
 use super::device::{Compute, in_parts};
-use super::model::{FeatureScaling, Model, Preprocessing};
+use super::model::{FeatureScaling, Head, Model, Preprocessing};
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
 /// Tiles that go through the network at once unless memory says otherwise. On the CPU larger batches
@@ -27,6 +29,10 @@ pub(super) struct Branch {
 }
 
 impl Branch {
+    pub fn new(backbone: Backbone, feature_scaling: FeatureScaling, head: Option<(Tensor, Tensor)>) -> Self {
+        Self { backbone, feature_scaling, head }
+    }
+
     /// Build a model's network for inference on a device.
     pub fn load(model: &Model, compute: Compute) -> Result<Self, EncoderError> {
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
@@ -35,9 +41,7 @@ impl Branch {
         let kind = model.file.backbone;
         let backbone = kind.build(&store.root()).map_err(torch)?;
         let tensors = weights::parse(&model.weights_path, &model.weights)?;
-        let expendable =
-            |name: &str| name.starts_with(kind.classifier()) || name.ends_with("num_batches_tracked");
-        weights::fill(&store, &tensors, &model.weights_path, expendable)?;
+        weights::fill(&store, &tensors, &model.weights_path, |name| model.is_beside_backbone(name))?;
         let backbone = backbone.folded().map_err(torch)?;
         let backbone = if compute.kind == Kind::Float {
             backbone
@@ -45,18 +49,42 @@ impl Branch {
             backbone.to_kind(compute.kind).map_err(torch)?
         };
         let head = match &model.head {
-            None => None,
-            Some((path, bytes)) => {
-                let store = nn::VarStore::new(compute.device);
-                let root = store.root() / "head";
-                let shape = [model.spec.width as i64, kind.feature_width() as i64];
-                let weight = root.f_zeros("weight", &shape).map_err(torch)?;
-                let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
-                weights::fill(&store, &weights::parse(path, bytes)?, path, |_| false)?;
-                Some((weight, bias))
+            Head::None => None,
+            Head::Inside => Some(load_head(model, &model.weights_path, &tensors, compute)?),
+            Head::Beside { path, bytes } => {
+                Some(load_head(model, path, &weights::parse(path, bytes)?, compute)?)
             }
         };
         Ok(Self { backbone, feature_scaling: model.file.feature_scaling, head })
+    }
+}
+
+/// Weight `[D, F]` and bias `[D]`, found among `tensors`.
+fn load_head(
+    model: &Model,
+    path: &Path,
+    tensors: &weights::Tensors,
+    compute: Compute,
+) -> Result<(Tensor, Tensor), EncoderError> {
+    let torch = |error: TchError| EncoderError::torch("building the head", &error);
+    let store = nn::VarStore::new(compute.device);
+    let root = store.root() / "head";
+    let shape = [model.spec.width as i64, model.file.backbone.feature_width() as i64];
+    let weight = root.f_zeros("weight", &shape).map_err(torch)?;
+    let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
+    weights::fill(&store, tensors, path, |name| !name.starts_with("head."))?;
+    Ok((weight, bias))
+}
+
+/// Pooled features as the head wants them.
+pub(super) fn scale_features(features: Tensor, scaling: FeatureScaling) -> Result<Tensor, TchError> {
+    match scaling {
+        FeatureScaling::None => Ok(features),
+        FeatureScaling::Hellinger => {
+            let sum = features.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
+            // A tile without any feature keeps its row of zeros.
+            features.f_div(&sum.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?.f_sqrt()
+        }
     }
 }
 
@@ -64,14 +92,7 @@ impl Network for Branch {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         // In full precision from here on: what follows costs next to nothing.
         let features = self.backbone.features(images, false)?.f_to_kind(Kind::Float)?;
-        let features = match self.feature_scaling {
-            FeatureScaling::None => features,
-            FeatureScaling::Hellinger => {
-                let sum = features.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
-                // A tile without any feature keeps its row of zeros.
-                features.f_div(&sum.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?.f_sqrt()?
-            }
-        };
+        let features = scale_features(features, self.feature_scaling)?;
         match &self.head {
             None => Ok(features),
             Some((weight, bias)) => features.f_linear(weight, Some(bias)),

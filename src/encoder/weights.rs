@@ -1,40 +1,55 @@
 //! Reading and writing network parameters as safetensors.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use tch::{Kind, Tensor, nn};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use tch::{Device, Kind, Tensor, nn};
 
-use super::{EncoderError, first_line};
+use super::{EncoderError, first_line, pth};
 use crate::durable;
 
 /// Tensors by name; floating-point ones as 32-bit numbers, whatever the file holds.
-pub(super) type Tensors = BTreeMap<String, Tensor>;
+pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
-/// Read the bytes of a weights file, refusing Python's pickles with the way to convert them.
-pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    if matches!(extension.as_str(), "pth" | "pt" | "bin" | "ckpt" | "tar" | "pkl") {
-        return Err(EncoderError::Pickled { path: path.to_owned() });
-    }
-    std::fs::read(path).map_err(|error| match error.kind() {
+/// Read a weights file as the bytes of a safetensors file. What Python's torch saved (`.pth`) is recognised
+/// by its first bytes and converted.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
+    /// A zip archive, and the pickled magic number of the format before that.
+    const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
         _ => EncoderError::File { path: path.to_owned(), reason: error.to_string() },
-    })
+    })?;
+    let is_named_so = path.extension().is_some_and(|extension| extension == "pth" || extension == "ckpt");
+    if is_named_so || OF_TORCH.iter().any(|start| bytes.starts_with(start)) {
+        return pth::to_safetensors(path, &bytes);
+    }
+    Ok(bytes)
+}
+
+/// What the header of a safetensors file says: the names in it and the text that was put in beside them.
+pub(crate) fn header_of(path: &Path, bytes: &[u8]) -> Result<Metadata, EncoderError> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| EncoderError::File {
+        path: path.to_owned(),
+        reason: format!("it is not a whole safetensors file ({error})"),
+    })?;
+    Ok(header)
 }
 
 /// The shape of the tensor `name`, read from the header alone.
-pub(super) fn shape_of(path: &Path, bytes: &[u8], name: &str) -> Result<Vec<usize>, EncoderError> {
-    let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
-    let info = header.info(name).ok_or_else(|| damaged(format!("it has no tensor {name:?}")))?;
+pub(crate) fn shape_of(path: &Path, bytes: &[u8], name: &str) -> Result<Vec<usize>, EncoderError> {
+    let header = header_of(path, bytes)?;
+    let info = header.info(name).ok_or_else(|| EncoderError::File {
+        path: path.to_owned(),
+        reason: format!("it has no tensor {name:?}"),
+    })?;
     Ok(info.shape.clone())
 }
 
 /// The tensors in the bytes of a safetensors file.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
     let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| damaged(format!("it is not a whole safetensors file ({error})")))?;
@@ -68,7 +83,7 @@ fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
 
 /// Put `tensors` into the variables of `store`, all or none. Names for which `expendable` holds may be
 /// left over; any other difference in names or shapes is an error that lists them.
-pub(super) fn fill(
+pub(crate) fn fill(
     store: &nn::VarStore,
     tensors: &Tensors,
     path: &Path,
@@ -103,8 +118,8 @@ pub(super) fn fill(
 }
 
 /// A matrix or vector of 32-bit numbers, row by row.
-pub(super) struct Array<'a> {
-    pub name: &'static str,
+pub(crate) struct Array<'a> {
+    pub name: &'a str,
     pub shape: Vec<usize>,
     pub values: &'a [f32],
 }
@@ -124,8 +139,33 @@ impl safetensors::View for Array<'_> {
     }
 }
 
+/// Tensors as the bytes of a safetensors file, as 32-bit numbers, with a header's text; `path` is named in
+/// the error.
+pub(crate) fn serialise(
+    tensors: &Tensors,
+    header: Option<HashMap<String, String>>,
+    path: &Path,
+) -> Result<Vec<u8>, EncoderError> {
+    let owned = |(name, tensor): (&String, &Tensor)| {
+        let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+        let mut values = vec![0.0_f32; tensor.numel()];
+        let count = values.len();
+        tensor.f_copy_data(&mut values, count)?;
+        Ok((name.clone(), tensor.size().iter().map(|&extent| extent as usize).collect::<Vec<_>>(), values))
+    };
+    let copies: Vec<_> = tensors
+        .iter()
+        .map(owned)
+        .collect::<Result<_, tch::TchError>>()
+        .map_err(|error| EncoderError::torch("reading parameters", &error))?;
+    let arrays =
+        copies.iter().map(|(name, shape, values)| (name, Array { name, shape: shape.clone(), values }));
+    safetensors::serialize(arrays, header)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
+}
+
 /// Write arrays as a safetensors file, which appears under its name only when it is whole.
-pub(super) fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError> {
+pub(crate) fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError> {
     let named = arrays.into_iter().map(|array| (array.name, array));
     let bytes = safetensors::serialize(named, None)
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
@@ -133,7 +173,7 @@ pub(super) fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError>
 }
 
 /// Write a file whole or not at all.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError> {
     durable::write(path, bytes)
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
 }
@@ -142,7 +182,6 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError>
 mod tests {
     use super::*;
     use crate::encoder::backbones::BackboneKind;
-    use tch::Device;
 
     fn saved(
         store: &nn::VarStore,
@@ -202,12 +241,6 @@ mod tests {
         let tensors: Tensors = given.variables().into_iter().collect();
         let text = fill(&wanted, &tensors, Path::new("r18.safetensors"), |_| false).unwrap_err().to_string();
         assert!(text.contains("missing: layer1.2.bn1.bias"), "{text}");
-    }
-
-    #[test]
-    fn pickles_are_refused_with_the_way_to_convert_them() {
-        let text = read_bytes(Path::new("resnet18-f37072fd.pth")).unwrap_err().to_string();
-        assert!(text.contains("save_file") && text.contains("resnet18-f37072fd.safetensors"), "{text}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod session;
 mod slides;
 mod stain;
 mod tissue;
+mod training;
 #[cfg(feature = "gui")]
 mod ui;
 #[cfg(feature = "gui")]

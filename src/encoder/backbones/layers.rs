@@ -146,6 +146,11 @@ impl ConvUnit {
         self.activation.apply(x)
     }
 
+    fn parameters(&self) -> impl Iterator<Item = &Tensor> {
+        let of_norm = self.norm.iter().flat_map(|norm| [&norm.weight, &norm.bias]);
+        std::iter::once(&self.weight).chain(&self.bias).chain(of_norm)
+    }
+
     /// Batch-norm is a scale and a shift per channel: scale the kernels, shift the bias.
     fn folded(&self) -> Result<Self, TchError> {
         let (weight, bias) = match &self.norm {
@@ -236,6 +241,16 @@ impl Block {
                 activation.apply(y)
             }
         }
+    }
+
+    /// Kernels, and scale and shift of batch-norms.
+    pub fn parameters(&self) -> Vec<&Tensor> {
+        let units: Vec<&ConvUnit> = match self {
+            Self::MaxPool => Vec::new(),
+            Self::Chain(body) => body.iter().collect(),
+            Self::Residual { body, shortcut, .. } => body.iter().chain(shortcut).collect(),
+        };
+        units.into_iter().flat_map(ConvUnit::parameters).collect()
     }
 
     pub fn folded(&self) -> Result<Self, TchError> {

@@ -8,6 +8,7 @@ mod efficientnet_lite;
 mod layers;
 mod mobilenet;
 mod resnet;
+mod tiny;
 
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor, nn};
@@ -24,10 +25,13 @@ pub enum BackboneKind {
     Resnet50,
     MobilenetV2,
     EfficientnetLite0,
+    /// Four small convolutions, for trying settings in seconds; nobody publishes weights of it.
+    Tiny,
 }
 
 impl BackboneKind {
-    pub const ALL: [Self; 5] =
+    /// Those that have published ImageNet weights.
+    pub const PUBLISHED: [Self; 5] =
         [Self::Resnet18, Self::Resnet34, Self::Resnet50, Self::MobilenetV2, Self::EfficientnetLite0];
 
     /// The name in `model.toml` and on the command line.
@@ -38,6 +42,7 @@ impl BackboneKind {
             Self::Resnet50 => "resnet50",
             Self::MobilenetV2 => "mobilenet_v2",
             Self::EfficientnetLite0 => "efficientnet_lite0",
+            Self::Tiny => "tiny",
         }
     }
 
@@ -47,6 +52,7 @@ impl BackboneKind {
             Self::Resnet18 | Self::Resnet34 => 512,
             Self::Resnet50 => 2048,
             Self::MobilenetV2 | Self::EfficientnetLite0 => 1280,
+            Self::Tiny => tiny::WIDTH as usize,
         }
     }
 
@@ -55,6 +61,7 @@ impl BackboneKind {
     pub fn input_statistics(self) -> ([f32; 3], [f32; 3]) {
         match self {
             Self::EfficientnetLite0 => ([0.498; 3], [0.502; 3]),
+            Self::Tiny => ([0.5; 3], [0.25; 3]),
             Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::MobilenetV2 => {
                 ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
             }
@@ -68,6 +75,24 @@ impl BackboneKind {
             Self::Resnet18 | Self::Resnet34 | Self::Resnet50 => "fc.",
             Self::MobilenetV2 => "classifier.",
             Self::EfficientnetLite0 => "_fc.",
+            Self::Tiny => "classifier.",
+        }
+    }
+
+    /// The network whose parameters a file holds, told by the names that only it has.
+    pub(super) fn recognise(has: impl Fn(&str) -> bool) -> Option<Self> {
+        let resnet = || match (has("layer1.0.conv3.weight"), has("layer3.6.conv1.weight")) {
+            (true, true) => None,
+            (true, false) => Some(Self::Resnet50),
+            (false, _) if has("layer1.2.conv1.weight") => Some(Self::Resnet34),
+            (false, _) => Some(Self::Resnet18),
+        };
+        match () {
+            () if has("layer1.0.conv1.weight") => resnet(),
+            () if has("features.18.0.weight") => Some(Self::MobilenetV2),
+            () if has("_conv_head.weight") => Some(Self::EfficientnetLite0),
+            () if has("tiny.0.conv.weight") => Some(Self::Tiny),
+            () => None,
         }
     }
 
@@ -82,6 +107,7 @@ impl BackboneKind {
             Self::Resnet50 => resnet::bottleneck(path, [3, 4, 6, 3])?,
             Self::MobilenetV2 => mobilenet::blocks(path)?,
             Self::EfficientnetLite0 => efficientnet_lite::blocks(path)?,
+            Self::Tiny => tiny::blocks(path)?,
         };
         Ok(Backbone { blocks })
     }
@@ -108,6 +134,39 @@ impl Backbone {
             x = block.forward(&x, train)?;
         }
         x.f_mean_dim([2i64, 3].as_slice(), false, None)
+    }
+
+    /// How many blocks the network has; learning may leave the first of them as they are.
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Like [`Backbone::features`], for learning: the first `frozen` blocks neither learn nor bring their
+    /// batch statistics along, and cost no memory for the way back. `batch_statistics` tells whether the
+    /// others normalise with those of the batch or, like the frozen ones, with the running ones.
+    pub fn learning_features(
+        &self,
+        images: &Tensor,
+        frozen: usize,
+        batch_statistics: bool,
+    ) -> Result<Tensor, TchError> {
+        let mut x = images.shallow_clone();
+        let (fixed, learning) = self.blocks.split_at(frozen.min(self.blocks.len()));
+        {
+            let _no_grad = tch::no_grad_guard();
+            for block in fixed {
+                x = block.forward(&x, false)?;
+            }
+        }
+        for block in learning {
+            x = block.forward(&x, batch_statistics)?;
+        }
+        x.f_mean_dim([2i64, 3].as_slice(), false, None)
+    }
+
+    /// The learned parameters of the blocks from `first` on: kernels, and scale and shift of batch-norms.
+    pub fn parameters(&self, first: usize) -> Vec<&Tensor> {
+        self.blocks.iter().skip(first).flat_map(Block::parameters).collect()
     }
 
     /// The same network for inference: every batch-norm folded into its convolution and the kernels laid
@@ -153,7 +212,7 @@ mod tests {
         tch::manual_seed(1);
         let _no_grad = tch::no_grad_guard();
         let images = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
-        for kind in BackboneKind::ALL {
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
             let (_store, backbone) = shuffled(kind);
             let eager = backbone.features(&images, false).unwrap();
             let folded = backbone.folded().unwrap().features(&images, false).unwrap();

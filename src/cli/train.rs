@@ -1,0 +1,342 @@
+//! `histokin train`: learn an encoder from slides, without labels.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::progress::TrainingBar;
+use crate::encoder::DeviceChoice;
+use crate::encoder::backbones::BackboneKind;
+use crate::encoder::trainable::Depth;
+use crate::geometry::MicronsPerPixel;
+use crate::pipeline::find_slides;
+use crate::project::Project;
+use crate::slide::{self, SlideSource};
+use crate::training::config::{LossKind, Method, Preset, TrainingConfig, WithoutFar};
+use crate::training::run::{Run, RunSlide};
+use crate::training::slides::TrainingSlide;
+use crate::training::{Control, Outcome, Setup, train};
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The project's folder, made when it is not there; the run is kept in it.
+    project: PathBuf,
+    /// Slides or folders of slides to learn from; none means those of the project.
+    slides: Vec<PathBuf>,
+    /// All settings as a TOML file; flags given beside it win. See --print-config.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Settings to begin from, where no file is given [default: this_computer].
+    #[arg(long, value_enum, conflicts_with = "config")]
+    preset: Option<Preset>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Slides to look at but not to learn from.
+    #[arg(long, num_args = 1..)]
+    validate: Vec<PathBuf>,
+    /// Pixel size of the slides in µm, in place of their own: M or MX,MY.
+    #[arg(long, value_parser = super::parse_mpp)]
+    slide_mpp: Option<MicronsPerPixel>,
+    /// Where it runs: auto, cpu, cuda:N, or cuda-half:N for mixed precision.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Threads that read pairs [default: by the number of processors].
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Go on with a stopped run of the project, with its own settings and slides.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["slides", "config", "preset", "validate"])]
+    resume: Option<String>,
+    /// File of the encoder that comes of it [default: in the run's folder].
+    #[arg(short, long, value_name = "models/NAME.safetensors")]
+    output: Option<PathBuf>,
+    /// Write the settings as a TOML file with explanations, and do nothing.
+    #[arg(long)]
+    print_config: bool,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Single settings. Each stands for the field of the same name in the file.
+#[derive(Debug, Default, Args)]
+struct SettingsArgs {
+    #[arg(long, value_enum)]
+    method: Option<Method>,
+    #[arg(long, value_enum)]
+    loss: Option<LossKind>,
+    #[arg(long, value_enum)]
+    backbone: Option<BackboneKind>,
+    /// imagenet, random, or the name or file of a model.
+    #[arg(long)]
+    init: Option<String>,
+    /// Numbers in a descriptor.
+    #[arg(long)]
+    width: Option<usize>,
+    /// What learns: head, last-N (blocks), or all.
+    #[arg(long)]
+    depth: Option<Depth>,
+    #[arg(long)]
+    tile_px: Option<u32>,
+    #[arg(long)]
+    mpp: Option<f64>,
+    #[arg(long)]
+    near_mm: Option<f64>,
+    #[arg(long)]
+    far_mm: Option<f64>,
+    /// What becomes of slides without far pairs.
+    #[arg(long, value_enum)]
+    without_far: Option<WithoutFar>,
+    #[arg(long)]
+    slides_per_batch: Option<usize>,
+    #[arg(long)]
+    margin: Option<f64>,
+    #[arg(long)]
+    temperature: Option<f64>,
+    #[arg(long)]
+    steps: Option<u64>,
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Highest learning rate.
+    #[arg(long)]
+    lr: Option<f64>,
+    #[arg(long)]
+    seed: Option<u64>,
+    #[arg(long)]
+    validate_every: Option<u64>,
+    #[arg(long)]
+    validation_tiles: Option<usize>,
+}
+
+impl SettingsArgs {
+    fn apply(&self, config: &mut TrainingConfig) {
+        fn set<T: Clone>(field: &mut T, given: &Option<T>) {
+            if let Some(value) = given {
+                *field = value.clone();
+            }
+        }
+        set(&mut config.method, &self.method);
+        set(&mut config.loss, &self.loss);
+        set(&mut config.backbone, &self.backbone);
+        set(&mut config.init, &self.init);
+        set(&mut config.width, &self.width);
+        set(&mut config.depth, &self.depth);
+        set(&mut config.tile_px, &self.tile_px);
+        set(&mut config.mpp, &self.mpp);
+        set(&mut config.near_mm, &self.near_mm);
+        set(&mut config.far_mm, &self.far_mm);
+        set(&mut config.without_far, &self.without_far);
+        set(&mut config.slides_per_batch, &self.slides_per_batch);
+        set(&mut config.margin, &self.margin);
+        set(&mut config.temperature, &self.temperature);
+        set(&mut config.steps, &self.steps);
+        set(&mut config.batch, &self.batch);
+        set(&mut config.lr, &self.lr);
+        set(&mut config.seed, &self.seed);
+        set(&mut config.validate_every, &self.validate_every);
+        set(&mut config.validation_tiles, &self.validation_tiles);
+    }
+}
+
+pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
+    if args.print_config {
+        print!("{}", config(args)?.to_toml());
+        return Ok(());
+    }
+    let mut project = Project::open_or_create(&args.project)?;
+    let (run, slides, validation) = match &args.resume {
+        Some(which) => resumed(&project, which)?,
+        None => begun(args, &mut project)?,
+    };
+    let run_id = run.card.id.clone();
+    let model = args.output.clone().unwrap_or_else(|| run.model());
+    if let Some(folder) = model.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let name = match &args.output {
+        Some(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        None => run_id.clone(),
+    };
+    let setup = Setup {
+        slides,
+        validation,
+        marks: Vec::new(),
+        device: args.device,
+        threads: args.threads.unwrap_or_else(loader_threads),
+        resume: args.resume.is_some(),
+        model: model.clone(),
+        model_name: name,
+        run,
+    };
+    let control = Arc::new(Control::default());
+    stop_on_interrupt(&control).context("Ctrl-C cannot be watched")?;
+    let bar = TrainingBar::new(run_id.clone());
+    let outcome = train(setup, &control, &mut |progress| bar.show(progress));
+    bar.finish();
+    let outcome = outcome.with_context(|| format!("run {run_id}"))?;
+    if args.json {
+        super::print_json(&report(&run_id, &model, &outcome))?;
+    } else {
+        tell(args, &run_id, &model, &outcome);
+    }
+    Ok(())
+}
+
+/// Let Ctrl-C, and the system when it wants the program to end, stop the training at its next step.
+#[cfg(unix)]
+fn stop_on_interrupt(control: &Arc<Control>) -> std::io::Result<()> {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let control = control.clone();
+        // SAFETY: the handler sets an atomic flag and does nothing else, which is allowed at any moment.
+        unsafe { signal_hook_registry::register(signal, move || control.stop())? };
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn stop_on_interrupt(_: &Arc<Control>) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Decoding and augmenting a pair costs a fraction of a learning step; two threads already keep a CPU busy.
+fn loader_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2).min(16)
+}
+
+fn config(args: &TrainArgs) -> anyhow::Result<TrainingConfig> {
+    let mut config = match &args.config {
+        Some(path) => TrainingConfig::read(path)?,
+        None => args.preset.unwrap_or(Preset::ThisComputer).config(),
+    };
+    args.settings.apply(&mut config);
+    config.check()?;
+    Ok(config)
+}
+
+type Prepared = (Run, Vec<TrainingSlide>, Vec<TrainingSlide>);
+
+fn begun(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
+    let config = config(args)?;
+    let held: Vec<PathBuf> = find_slides(&named(project, &args.validate));
+    let paths: Vec<PathBuf> = if args.slides.is_empty() {
+        project.slides().iter().map(|entry| project.slide_path(entry)).collect()
+    } else {
+        find_slides(&named(project, &args.slides))
+    };
+    let mut known = Vec::new();
+    let mut prepare = |paths: &[PathBuf], validation: bool, left_out: &[slide::SlideId]| {
+        let mut prepared = Vec::new();
+        for path in paths {
+            let source = open(path, args.slide_mpp, project)?;
+            if left_out.contains(&source.info().id) {
+                continue;
+            }
+            let slide = TrainingSlide::prepare(source, config.tiles(), None)?;
+            let info = slide.source.info();
+            project.add_slide(info);
+            if let Some(mpp) = args.slide_mpp {
+                project.set_user_mpp(&info.id, mpp);
+            }
+            known.push(RunSlide { id: info.id.clone(), path: info.path.clone(), validation });
+            prepared.push(slide);
+        }
+        anyhow::Ok(prepared)
+    };
+    let validation = prepare(&held, true, &[])?;
+    let held: Vec<slide::SlideId> = validation.iter().map(|slide| slide.source.info().id.clone()).collect();
+    let slides = prepare(&paths, false, &held)?;
+    if slides.is_empty() {
+        bail!(
+            "no slides to learn from: name slides or folders behind the project, other than those to validate on"
+        );
+    }
+    project.save()?;
+    Ok((Run::create(project.root(), config, known)?, slides, validation))
+}
+
+fn resumed(project: &Project, which: &str) -> anyhow::Result<Prepared> {
+    let run = Run::find(project.root(), which)?;
+    let (mut slides, mut validation) = (Vec::new(), Vec::new());
+    for known in &run.card.slides {
+        let source = open(&known.path, None, project)?;
+        if source.info().id != known.id {
+            bail!("{}: not the slide that the run has learned from; bring that back", known.path.display());
+        }
+        let slide = TrainingSlide::prepare(source, run.config.tiles(), None)?;
+        if known.validation { validation.push(slide) } else { slides.push(slide) }
+    }
+    Ok((run, slides, validation))
+}
+
+/// What is no path may name a slide of the project.
+fn named(project: &Project, given: &[PathBuf]) -> Vec<PathBuf> {
+    let of_project = |path: &Path| {
+        let entry = project.find_slide(path.to_str()?).ok()?;
+        Some(project.slide_path(entry))
+    };
+    given
+        .iter()
+        .map(
+            |path| {
+                if path.exists() { path.clone() } else { of_project(path).unwrap_or_else(|| path.clone()) }
+            },
+        )
+        .collect()
+}
+
+/// Open a slide, with the pixel size that the user gave now or to the project.
+fn open(
+    path: &Path,
+    given: Option<MicronsPerPixel>,
+    project: &Project,
+) -> Result<Arc<dyn SlideSource>, slide::SlideError> {
+    let source = slide::open(path, given)?;
+    match project.user_mpp(&source.info().id).filter(|_| given.is_none()) {
+        Some(mpp) => slide::open(path, Some(mpp)),
+        None => Ok(source),
+    }
+}
+
+fn report(run_id: &str, model: &Path, outcome: &Outcome) -> Value {
+    let mut report = json!({
+        "run_id": run_id,
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "pairs_per_second": outcome.pairs_per_second,
+        "loss": outcome.history.steps.iter().map(|step| step.loss).collect::<Vec<_>>(),
+        "validation": outcome.history.validations.iter().map(|look| json!({
+            "step": look.step,
+            "loss": look.loss,
+            "addr_global": look.addr_global,
+            "addr_median": look.addr_median,
+            "addr_ci95": look.addr_ci95,
+            "tiles": look.tiles,
+        })).collect::<Vec<_>>(),
+        "encoder_id": outcome.encoder.as_ref().map(|(id, _)| id),
+        "encoder_step": outcome.encoder.as_ref().map(|(_, step)| step),
+        "model": outcome.encoder.as_ref().map(|_| model),
+    });
+    if outcome.stopped {
+        report["stopped_at_step"] = outcome.steps.into();
+    }
+    report
+}
+
+fn tell(args: &TrainArgs, run_id: &str, model: &Path, outcome: &Outcome) {
+    match &outcome.encoder {
+        Some((id, step)) => eprintln!(
+            "{run_id}: encoder {} of step {step} in {} ({:.0} s, {:.1} pairs/s)",
+            id.short(),
+            model.display(),
+            outcome.seconds,
+            outcome.pairs_per_second
+        ),
+        None => eprintln!(
+            "{run_id}: stopped at step {}; go on with `histokin train {} --resume {run_id}`",
+            outcome.steps,
+            args.project.display()
+        ),
+    }
+}

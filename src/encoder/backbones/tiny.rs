@@ -1,0 +1,21 @@
+//! Four 3 × 3 convolutions, to try settings in seconds and to test learning itself.
+
+use tch::{TchError, nn};
+
+use super::layers::{Activation, Block, ConvUnit, Family, Geometry, Padding};
+
+const FAMILY: Family = Family { padding: Padding::Centred, norm_epsilon: 1e-5 };
+
+/// Numbers in the pooled features.
+pub const WIDTH: i64 = 64;
+
+pub fn blocks(path: &nn::Path) -> Result<Vec<Block>, TchError> {
+    let path = path / "tiny";
+    let channels = [3, 16, 32, 48, WIDTH];
+    let units = channels.windows(2).enumerate().map(|(index, pair)| {
+        let geometry = Geometry::dense(pair[0], pair[1], 3, 2);
+        let path = &path / index;
+        ConvUnit::new(&(&path / "conv"), &(&path / "norm"), geometry, FAMILY, Activation::Relu)
+    });
+    units.map(|unit| Ok(Block::Chain(vec![unit?]))).collect()
+}

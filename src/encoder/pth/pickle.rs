@@ -1,0 +1,395 @@
+//! An unpickler (Python's `pickletools.py` describes the machine) for dictionaries of tensors. Of all that a
+//! pickle can ask to be called it knows ordered dictionaries, tensors and parameters, and builds those itself.
+//!
+//! Values lie in one arena and point at each other by number, so that neither depth nor repetition in a
+//! hostile pickle costs more than its length.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::Dtype;
+
+/// Number of a value in its pickle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id(u32);
+
+#[derive(Debug, Clone)]
+pub enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// An integer of more than 8 bytes, little-endian.
+    Long(Vec<u8>),
+    Float,
+    Text(String),
+    Bytes,
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    /// Something of a Python module, by name.
+    Global(Global),
+    Storage(StorageRef),
+    Tensor(TensorRef),
+}
+
+/// What a state dict refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    StorageOf(Dtype),
+}
+
+#[derive(Debug, Clone)]
+pub struct StorageRef {
+    pub dtype: Dtype,
+    pub key: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct TensorRef {
+    pub storage: StorageRef,
+    pub offset: usize,
+    pub size: Vec<usize>,
+    pub stride: Vec<usize>,
+}
+
+/// The values of one pickle.
+pub struct Pickle {
+    values: Vec<Value>,
+}
+
+impl Pickle {
+    /// Read one pickle from the front of `bytes`; what follows it stays.
+    pub fn read(bytes: &mut &[u8]) -> Result<(Self, Id), String> {
+        let mut machine = Machine {
+            rest: bytes,
+            values: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+        };
+        let root = machine.run()?;
+        let (rest, values) = (machine.rest, machine.values);
+        *bytes = rest;
+        Ok((Self { values }, root))
+    }
+
+    pub fn value(&self, id: Id) -> &Value {
+        &self.values[id.0 as usize]
+    }
+
+    /// What a dictionary has under the text `name`.
+    pub fn entry(&self, dict: Id, name: &str) -> Option<Id> {
+        let Value::Dict(entries) = self.value(dict) else { return None };
+        let is_it = |key: &Id| matches!(self.value(*key), Value::Text(text) if text == name);
+        entries.iter().find(|(key, _)| is_it(key)).map(|(_, value)| *value)
+    }
+
+    /// Bytes of a number in each storage, by its key.
+    pub fn storage_sizes(&self) -> HashMap<String, usize> {
+        let storage = |value: &Value| match value {
+            Value::Storage(storage) => Some((storage.key.clone(), storage.dtype.bitsize() / 8)),
+            _ => None,
+        };
+        self.values.iter().filter_map(storage).collect()
+    }
+}
+
+struct Machine<'a> {
+    rest: &'a [u8],
+    values: Vec<Value>,
+    stack: Vec<Id>,
+    /// Heights of the stack.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+}
+
+const EARLY: &str = "its pickle ends too early or is damaged";
+
+impl<'a> Machine<'a> {
+    fn run(&mut self) -> Result<Id, String> {
+        loop {
+            let code = self.take(1)?[0];
+            match code {
+                0x80 => _ = self.take(1)?, // PROTO
+                0x95 => _ = self.take(8)?, // FRAME
+                b'.' => return self.pop(), // STOP
+                b'(' => self.marks.push(self.stack.len()),
+                b'N' => self.push(Value::None)?,
+                0x88 => self.push(Value::Bool(true))?,
+                0x89 => self.push(Value::Bool(false))?,
+                b'J' => {
+                    let number = i32::from_le_bytes(self.chunk()?);
+                    self.push(Value::Int(number.into()))?;
+                }
+                b'K' => {
+                    let [number] = self.chunk()?;
+                    self.push(Value::Int(number.into()))?;
+                }
+                b'M' => {
+                    let number = u16::from_le_bytes(self.chunk()?);
+                    self.push(Value::Int(number.into()))?;
+                }
+                0x8a => {
+                    let [length] = self.chunk()?;
+                    let digits = self.take(length.into())?;
+                    self.push(long(digits))?;
+                }
+                b'G' => {
+                    self.take(8)?;
+                    self.push(Value::Float)?;
+                }
+                b'X' => {
+                    let length = u32::from_le_bytes(self.chunk()?);
+                    self.text(length as usize)?;
+                }
+                0x8c => {
+                    let [length] = self.chunk()?;
+                    self.text(length.into())?;
+                }
+                b'U' | b'C' => {
+                    let [length] = self.chunk()?;
+                    self.take(length.into())?;
+                    self.push(Value::Bytes)?;
+                }
+                b'B' => {
+                    let length = u32::from_le_bytes(self.chunk()?);
+                    self.take(length as usize)?;
+                    self.push(Value::Bytes)?;
+                }
+                b'}' => self.push(Value::Dict(Vec::new()))?,
+                b']' => self.push(Value::List(Vec::new()))?,
+                b')' => self.push(Value::Tuple(Vec::new()))?,
+                0x85..=0x87 => {
+                    let first = self.stack.len().checked_sub(usize::from(code - 0x84)).ok_or(EARLY)?;
+                    let items = self.stack.split_off(first);
+                    self.push(Value::Tuple(items))?;
+                }
+                b't' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Value::Tuple(items))?;
+                }
+                b'a' => {
+                    let item = self.pop()?;
+                    self.append(vec![item])?;
+                }
+                b'e' => {
+                    let items = self.pop_to_mark()?;
+                    self.append(items)?;
+                }
+                b's' => {
+                    let first = self.stack.len().checked_sub(2).ok_or(EARLY)?;
+                    let items = self.stack.split_off(first);
+                    self.set_items(&items)?;
+                }
+                b'u' => {
+                    let items = self.pop_to_mark()?;
+                    self.set_items(&items)?;
+                }
+                b'q' => {
+                    let [place] = self.chunk()?;
+                    self.remember(place.into())?;
+                }
+                b'r' => {
+                    let place = u32::from_le_bytes(self.chunk()?);
+                    self.remember(place)?;
+                }
+                0x94 => self.remember(self.memo.len() as u32)?,
+                b'h' => {
+                    let [place] = self.chunk()?;
+                    self.recall(place.into())?;
+                }
+                b'j' => {
+                    let place = u32::from_le_bytes(self.chunk()?);
+                    self.recall(place)?;
+                }
+                b'c' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    self.push(Value::Global(global(module, name)?))?;
+                }
+                b'Q' => {
+                    let reference = self.pop()?;
+                    let storage = self.storage(reference)?;
+                    self.push(Value::Storage(storage))?;
+                }
+                b'R' => self.reduce()?,
+                // BUILD: attributes that torch hangs on ordered dictionaries; they say nothing of tensors.
+                b'b' => {
+                    self.pop()?;
+                    self.top()?;
+                }
+                other => {
+                    return Err(format!(
+                        "its pickle asks for more than plain tensors (instruction {other:#04x})"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(EARLY)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(EARLY)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    fn line(&mut self) -> Result<&'a str, String> {
+        let length = self.rest.iter().position(|byte| *byte == b'\n').ok_or(EARLY)?;
+        let line = self.take(length)?;
+        self.take(1)?;
+        std::str::from_utf8(line).map_err(|_| EARLY.to_owned())
+    }
+
+    fn text(&mut self, length: usize) -> Result<(), String> {
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| EARLY)?;
+        self.push(Value::Text(text.to_owned()))
+    }
+
+    fn push(&mut self, value: Value) -> Result<(), String> {
+        let id = u32::try_from(self.values.len()).map_err(|_| EARLY)?;
+        self.values.push(value);
+        self.stack.push(Id(id));
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Result<Id, String> {
+        self.stack.pop().ok_or_else(|| EARLY.to_owned())
+    }
+
+    fn top(&self) -> Result<Id, String> {
+        self.stack.last().copied().ok_or_else(|| EARLY.to_owned())
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
+        let height = self.marks.pop().filter(|height| *height <= self.stack.len()).ok_or(EARLY)?;
+        Ok(self.stack.split_off(height))
+    }
+
+    fn remember(&mut self, place: u32) -> Result<(), String> {
+        let top = self.top()?;
+        self.memo.insert(place, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, place: u32) -> Result<(), String> {
+        let id = *self.memo.get(&place).ok_or(EARLY)?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn value(&self, id: Id) -> &Value {
+        &self.values[id.0 as usize]
+    }
+
+    fn append(&mut self, items: Vec<Id>) -> Result<(), String> {
+        let top = self.top()?;
+        match &mut self.values[top.0 as usize] {
+            Value::List(list) => list.extend(items),
+            _ => return Err(EARLY.into()),
+        }
+        Ok(())
+    }
+
+    fn set_items(&mut self, items: &[Id]) -> Result<(), String> {
+        let top = self.top()?;
+        match &mut self.values[top.0 as usize] {
+            Value::Dict(entries) => {
+                entries.extend(items.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value)))
+            }
+            _ => return Err(EARLY.into()),
+        }
+        Ok(())
+    }
+
+    /// `('storage', type, key, location, count, …)`.
+    fn storage(&self, reference: Id) -> Result<StorageRef, String> {
+        if let Value::Tuple(parts) = self.value(reference)
+            && let [kind, of, key, ..] = parts[..]
+            && let (Value::Text(kind), Value::Global(Global::StorageOf(dtype)), Value::Text(key)) =
+                (self.value(kind), self.value(of), self.value(key))
+            && kind == "storage"
+        {
+            return Ok(StorageRef { dtype: *dtype, key: key.clone() });
+        }
+        Err("its pickle refers to something that is no storage of numbers".into())
+    }
+
+    /// Build what one of the known functions would return.
+    fn reduce(&mut self) -> Result<(), String> {
+        let (arguments, function) = (self.pop()?, self.pop()?);
+        let (Value::Tuple(arguments), Value::Global(function)) =
+            (self.value(arguments), self.value(function))
+        else {
+            return Err(EARLY.into());
+        };
+        let value = match (function, &arguments[..]) {
+            (Global::OrderedDict, []) => Value::Dict(Vec::new()),
+            (Global::RebuildTensor, [storage, offset, size, stride, ..]) => {
+                let Value::Storage(storage) = self.value(*storage) else { return Err(EARLY.into()) };
+                Value::Tensor(TensorRef {
+                    storage: storage.clone(),
+                    offset: self.count(*offset)?,
+                    size: self.counts(*size)?,
+                    stride: self.counts(*stride)?,
+                })
+            }
+            (Global::RebuildParameter, [tensor, ..]) => self.value(*tensor).clone(),
+            _ => return Err(EARLY.into()),
+        };
+        self.push(value)
+    }
+
+    fn count(&self, id: Id) -> Result<usize, String> {
+        match self.value(id) {
+            Value::Int(number) => usize::try_from(*number).map_err(|_| EARLY.to_owned()),
+            _ => Err(EARLY.into()),
+        }
+    }
+
+    fn counts(&self, id: Id) -> Result<Vec<usize>, String> {
+        match self.value(id) {
+            Value::Tuple(items) if items.len() <= 16 => items.iter().map(|item| self.count(*item)).collect(),
+            _ => Err(EARLY.into()),
+        }
+    }
+}
+
+fn long(digits: &[u8]) -> Value {
+    if digits.len() > 8 {
+        return Value::Long(digits.to_vec());
+    }
+    let negative = digits.last().is_some_and(|byte| byte & 0x80 != 0);
+    let mut bytes = [if negative { 0xff } else { 0 }; 8];
+    bytes[..digits.len()].copy_from_slice(digits);
+    Value::Int(i64::from_le_bytes(bytes))
+}
+
+fn global(module: &str, name: &str) -> Result<Global, String> {
+    Ok(match (module, name) {
+        ("collections", "OrderedDict") => Global::OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Global::RebuildTensor,
+        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+        ("torch" | "torch.storage", storage) => Global::StorageOf(match storage {
+            "FloatStorage" => Dtype::F32,
+            "DoubleStorage" => Dtype::F64,
+            "HalfStorage" => Dtype::F16,
+            "BFloat16Storage" => Dtype::BF16,
+            "LongStorage" => Dtype::I64,
+            "IntStorage" => Dtype::I32,
+            "ByteStorage" => Dtype::U8,
+            _ => return Err(stranger(module, name)),
+        }),
+        _ => return Err(stranger(module, name)),
+    })
+}
+
+fn stranger(module: &str, name: &str) -> String {
+    format!("it holds the Python object {module}.{name}, where only plain tensors are read")
+}

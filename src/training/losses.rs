@@ -1,0 +1,162 @@
+//! What is to be learned, as a number to be made small. Every function takes descriptors `[T, D]` as the
+//! network answers them and gives a scalar from which gradients flow.
+
+use tch::{Kind, TchError, Tensor};
+
+/// Added to squared distances, so that the slope of their root stays finite where two descriptors agree.
+const EPSILON: f64 = 1e-12;
+
+/// Contrastive loss over `N` pairs, `descriptors` `[2N, D]` holding both of a pair one after the other and
+/// `far` `[N]` 1 for far pairs and 0 for near ones. With the distance `d = ‖f1 − f2‖₂` and the margin `m`, the
+/// mean of `(1 − y)·d + y·max(0, m − d)` (Gildenblat and Klaiman 2019, equation 1), or, when `squared`, of
+/// `(1 − y)·d² + y·max(0, m − d)²` (Hadsell et al. 2006, equation 4, without its halves).
+pub fn contrastive(
+    descriptors: &Tensor,
+    far: &Tensor,
+    margin: f64,
+    squared: bool,
+) -> Result<Tensor, TchError> {
+    let pairs = descriptors.f_reshape([-1, 2, descriptors.size()[1]])?;
+    let distance = distance(&pairs.f_select(1, 0)?, &pairs.f_select(1, 1)?)?;
+    let short = distance.f_neg()?.f_add_scalar(margin)?.f_clamp_min(0.0)?;
+    let (pull, push) = if squared { (distance.f_square()?, short.f_square()?) } else { (distance, short) };
+    let near = far.f_neg()?.f_add_scalar(1.0)?;
+    near.f_mul(&pull)?.f_add(&far.f_mul(&push)?)?.f_mean(None::<Kind>)
+}
+
+/// Triplet loss over `N` triplets, `descriptors` `[3N, D]` holding anchor, near and far tile one after the
+/// other: the mean of `max(0, ‖a − n‖ − ‖a − f‖ + m)` (Schroff et al. 2015, with distances that are not squared).
+pub fn triplet(descriptors: &Tensor, margin: f64) -> Result<Tensor, TchError> {
+    let triplets = descriptors.f_reshape([-1, 3, descriptors.size()[1]])?;
+    let of = |place: i64| triplets.f_select(1, place);
+    let near = distance(&of(0)?, &of(1)?)?;
+    let far = distance(&of(0)?, &of(2)?)?;
+    near.f_sub(&far)?.f_add_scalar(margin)?.f_clamp_min(0.0)?.f_mean(None::<Kind>)
+}
+
+/// NT-Xent over `N` near pairs (Chen et al. 2020, "A simple framework for contrastive learning", equation 1):
+/// the mean over all `2N` tiles of `−log( exp(s(i, j)/τ) / Σ_{k ≠ i} exp(s(i, k)/τ) )`, `s` being the cosine and `j`
+/// the tile's partner. `ignored` `[2N, 2N]` (bool) names pairs of a tile and another that is no partner but lies
+/// near as well: they are neither.
+pub fn nt_xent(descriptors: &Tensor, ignored: &Tensor, temperature: f64) -> Result<Tensor, TchError> {
+    let count = descriptors.size()[0];
+    let unit = unit_length(descriptors)?;
+    let device = descriptors.device();
+    let itself = Tensor::f_eye(count, (Kind::Bool, device))?;
+    // The partner of 2n is 2n + 1, and the other way round.
+    let partner = Tensor::f_arange(count, (Kind::Int64, device))?.f_bitwise_xor(1)?;
+    let similar = unit.f_matmul(&unit.f_transpose(0, 1)?)?.f_div_scalar(temperature)?;
+    let similar = similar.f_masked_fill(&itself.f_logical_or(ignored)?, f64::NEG_INFINITY)?;
+    let logged = similar.f_log_softmax(1, None::<Kind>)?;
+    logged.f_gather(1, &partner.f_unsqueeze(1)?, false)?.f_neg()?.f_mean(None::<Kind>)
+}
+
+/// Distances of `N` pairs `[N]`, as [`contrastive`] sees them; between descriptors of length 1 if `unit`.
+/// For watching only: no gradients.
+pub fn distances(first: &Tensor, second: &Tensor, unit: bool) -> Result<Tensor, TchError> {
+    let _no_grad = tch::no_grad_guard();
+    if unit {
+        return distance(&unit_length(first)?, &unit_length(second)?);
+    }
+    distance(first, second)
+}
+
+/// Descriptors scaled to length 1; a row of zeros stays as it is.
+pub fn unit_length(descriptors: &Tensor) -> Result<Tensor, TchError> {
+    let squares = descriptors.f_square()?.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
+    descriptors.f_mul(&squares.f_add_scalar(EPSILON)?.f_rsqrt()?)
+}
+
+fn distance(first: &Tensor, second: &Tensor) -> Result<Tensor, TchError> {
+    let squares = first.f_sub(second)?.f_square()?.f_sum_dim_intlist([1i64].as_slice(), false, None)?;
+    squares.f_add_scalar(EPSILON)?.f_sqrt()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use tch::Device;
+
+    fn random(rows: i64, seed: i64) -> Tensor {
+        let index = Tensor::arange(rows * 5, (Kind::Double, Device::Cpu));
+        ((index * 0.731 + seed as f64).sin() * 1.3).reshape([rows, 5])
+    }
+
+    /// The slope that flows back, against the difference of the loss to both sides, in double precision.
+    pub fn check_gradient(at: &Tensor, loss: impl Fn(&Tensor) -> Tensor) {
+        const STEP: f64 = 1e-6;
+        let x = at.copy().set_requires_grad(true);
+        loss(&x).backward();
+        let gradient = x.grad();
+        assert!(gradient.abs().max().double_value(&[]) > 1e-3, "the loss does not depend on its input");
+        for index in 0..at.numel() as i64 {
+            let moved = |by: f64| {
+                let x = at.copy().flatten(0, -1);
+                let _ = x.get(index).f_add_scalar_(by).unwrap();
+                loss(&x.reshape(at.size())).double_value(&[])
+            };
+            let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+            let found = gradient.flatten(0, -1).double_value(&[index]);
+            assert!(
+                (slope - found).abs() < 1e-4 * (1.0 + slope.abs()),
+                "{index}: {found} instead of {slope}"
+            );
+        }
+    }
+
+    fn far() -> Tensor {
+        Tensor::from_slice(&[0.0, 1.0, 0.0, 1.0])
+    }
+
+    #[test]
+    fn gradients_are_those_of_finite_differences() {
+        let pairs = random(8, 1);
+        for squared in [false, true] {
+            check_gradient(&pairs, |x| contrastive(x, &far(), 3.5, squared).unwrap());
+        }
+        check_gradient(&random(9, 2), |x| triplet(x, 1.5).unwrap());
+        let mut ignored = Tensor::zeros([8, 8], (Kind::Bool, Device::Cpu));
+        let _ = ignored.get(0).get(4).fill_(1);
+        check_gradient(&pairs, |x| nt_xent(x, &ignored, 0.5).unwrap());
+        ignored = Tensor::zeros([8, 8], (Kind::Bool, Device::Cpu));
+        check_gradient(&pairs, |x| nt_xent(x, &ignored, 0.5).unwrap());
+    }
+
+    #[test]
+    fn contrastive_is_the_papers_formula() {
+        let x = Tensor::from_slice(&[0.0_f32, 0.0, 3.0, 4.0, 1.0, 1.0, 1.0, 3.0]).reshape([4, 2]);
+        let far = Tensor::from_slice(&[0.0_f32, 1.0]);
+        // Near with d = 5; far with d = 2 and margin 10 lacks 8.
+        assert!((contrastive(&x, &far, 10.0, false).unwrap().double_value(&[]) - 6.5).abs() < 1e-5);
+        assert!(
+            (contrastive(&x, &far, 10.0, true).unwrap().double_value(&[]) - (25.0 + 64.0) / 2.0).abs() < 1e-4
+        );
+        assert!((contrastive(&x, &far, 1.0, false).unwrap().double_value(&[]) - 2.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn nt_xent_is_the_direct_sum() {
+        let x = random(6, 4);
+        let ignored = Tensor::zeros([6, 6], (Kind::Bool, Device::Cpu));
+        let _ = ignored.get(2).get(5).fill_(1);
+        let rows: Vec<Vec<f64>> = (0..6).map(|i| (0..5).map(|j| x.double_value(&[i, j])).collect()).collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let cosine = |i: usize, j: usize| {
+            dot(&rows[i], &rows[j]) / (dot(&rows[i], &rows[i]) * dot(&rows[j], &rows[j])).sqrt()
+        };
+        let of = |i: usize| {
+            let weight = |j: usize| (cosine(i, j) / 0.2).exp();
+            let all: f64 = (0..6).filter(|j| *j != i && (i, *j) != (2, 5)).map(weight).sum();
+            -(weight(i ^ 1) / all).ln()
+        };
+        let direct = (0..6).map(of).sum::<f64>() / 6.0;
+        assert!((nt_xent(&x, &ignored, 0.2).unwrap().double_value(&[]) - direct).abs() < 1e-5);
+    }
+
+    #[test]
+    fn equal_descriptors_have_no_endless_slope() {
+        let x = Tensor::ones([2, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        contrastive(&x, &Tensor::from_slice(&[0.0_f32]), 1.0, false).unwrap().backward();
+        assert_eq!(x.grad().abs().max().double_value(&[]), 0.0);
+    }
+}

@@ -1,0 +1,437 @@
+//! Training from slides to an encoder: that it learns, that a seed decides everything, that an interruption
+//! changes nothing, and that what cannot work is said.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use histokin::encoder::backbones::BackboneKind;
+use histokin::encoder::trainable::Depth;
+use histokin::encoder::{self, DeviceChoice};
+use histokin::geometry::LevelRect;
+use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
+use histokin::training::config::{LossKind, Method, TrainingConfig, WithoutFar};
+use histokin::training::pairs::{MarkedPair, PairSampler, TileRef, count_pairs};
+use histokin::training::run::{Run, RunStatus, StepRecord};
+use histokin::training::slides::TrainingSlide;
+use histokin::training::{Control, Outcome, Progress, Setup, TrainingError, train};
+use image::{Rgb, RgbImage, RgbaImage};
+
+use crate::support::write_pyramid;
+
+const UM: f64 = 8.0;
+
+/// A section of 12 × 5 mm, stripes to the left and dots to the right, in the colours of tissue.
+fn two_textures(columns: u32) -> RgbImage {
+    RgbImage::from_fn(columns, 704, |x, y| {
+        let inside = (32..columns - 32).contains(&x) && (32..672).contains(&y);
+        let stripes = x < columns / 2;
+        let is_dark = if stripes { (x + y) / 4 % 2 == 0 } else { (x % 12).pow(2) + (y % 12).pow(2) < 40 };
+        match (inside, is_dark) {
+            (false, _) => Rgb([255, 255, 255]),
+            (true, true) => Rgb([150, 70, 150]),
+            (true, false) => Rgb([225, 150, 190]),
+        }
+    })
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn slide(&self, name: &str, picture: &RgbImage, um: Option<f64>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        write_pyramid(&path, picture, 1, um);
+        path
+    }
+
+    fn textures(&self) -> PathBuf {
+        self.slide("textures.tif", &two_textures(1536), Some(UM))
+    }
+}
+
+fn config() -> TrainingConfig {
+    TrainingConfig {
+        backbone: BackboneKind::Tiny,
+        init: "random".into(),
+        depth: Depth::All,
+        width: 16,
+        margin: 2.0,
+        tile_px: 32,
+        mpp: UM,
+        near_mm: 1.5,
+        far_mm: 7.0,
+        steps: 12,
+        batch: 8,
+        lr: 3e-3,
+        warmup_steps: 3,
+        validate_every: 6,
+        validation_tiles: 60,
+        checkpoint_every: 5,
+        seed: 11,
+        ..TrainingConfig::default()
+    }
+}
+
+fn prepare(path: &Path, config: &TrainingConfig) -> TrainingSlide {
+    TrainingSlide::prepare(slide::open(path, None).unwrap(), config.tiles(), None).unwrap()
+}
+
+fn setup(place: &Place, config: &TrainingConfig, slides: &[&Path], validation: &[&Path]) -> Setup {
+    let run = Run::create(place.folder.path(), config.clone(), Vec::new()).unwrap();
+    Setup {
+        model: run.model(),
+        model_name: "test".into(),
+        slides: slides.iter().map(|path| prepare(path, config)).collect(),
+        validation: validation.iter().map(|path| prepare(path, config)).collect(),
+        marks: Vec::new(),
+        device: DeviceChoice::Cpu,
+        threads: 2,
+        resume: false,
+        run,
+    }
+}
+
+fn run(setup: Setup) -> Result<Outcome, TrainingError> {
+    train(setup, &Control::default(), &mut |_| {})
+}
+
+#[test]
+fn two_textures_are_told_apart() {
+    let place = Place::new();
+    let path = place.textures();
+    let config =
+        TrainingConfig { steps: 120, validate_every: 120, validation_tiles: 200, batch: 16, ..config() };
+    let outcome = run(setup(&place, &config, &[&path], &[&path])).unwrap();
+    let [before, after] = &outcome.history.validations[..] else { panic!("two looks") };
+    let (before, after) = (before.addr_global.unwrap(), after.addr_global.unwrap());
+    assert!(after > 3.0 && after > 1.5 * before, "ADDR {before} before, {after} after");
+    let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
+    assert!(losses[110..].iter().sum::<f64>() < 0.5 * losses[..10].iter().sum::<f64>(), "{losses:?}");
+
+    // What came of it is an encoder like any other.
+    let (id, _) = outcome.encoder.unwrap();
+    let which = place.folder.path().join("runs/run-001/model.safetensors");
+    let spec = encoder::spec(which.to_str().unwrap()).unwrap();
+    assert_eq!((&spec.id, spec.width, spec.tiles.tile_px, spec.tiles.mpp), (&id, 16, 32, UM));
+}
+
+#[test]
+fn every_loss_and_npid_learn() {
+    let place = Place::new();
+    let path = place.textures();
+    let small = place.slide("small.tif", &two_textures(500), Some(UM));
+    // To tell tiles from all others each has to be seen several times: few and large ones.
+    let npid = TrainingConfig {
+        method: Method::Npid,
+        tile_px: 64,
+        batch: 16,
+        temperature: 0.2,
+        steps: 120,
+        ..config()
+    };
+    let siamese = |loss| TrainingConfig { loss, temperature: 0.2, steps: 60, ..config() };
+    for (path, config) in [
+        (&path, siamese(LossKind::ContrastiveSquared)),
+        (&path, siamese(LossKind::Triplet)),
+        (&path, siamese(LossKind::NtXent)),
+        (&small, npid),
+    ] {
+        let outcome = run(setup(&place, &config, &[path], &[])).unwrap();
+        let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        let (first, last) = (mean(&losses[..10]), mean(&losses[losses.len() - 10..]));
+        assert!(
+            last < first,
+            "{:?} {:?} {}: {first} to {last}",
+            config.method,
+            config.loss,
+            config.npid_noise
+        );
+    }
+}
+
+#[test]
+fn a_seed_decides_the_encoder_and_an_interruption_changes_nothing() {
+    let place = Place::new();
+    let path = place.textures();
+    for config in [config(), TrainingConfig { method: Method::Npid, npid_noise: 8, ..config() }] {
+        let whole = run(setup(&place, &config, &[&path], &[&path])).unwrap();
+        let again = run(setup(&place, &config, &[&path], &[&path])).unwrap();
+        assert_eq!(whole.encoder, again.encoder);
+        let other = TrainingConfig { seed: 12, ..config.clone() };
+        let other = run(setup(&place, &other, &[&path], &[&path])).unwrap();
+        assert_ne!(whole.encoder, other.encoder);
+
+        // Stopped in the middle, between two checkpoints, and taken up again by a fresh start.
+        let parts = setup(&place, &config, &[&path], &[&path]);
+        let (folder, model) = (parts.run.folder().to_owned(), parts.model.clone());
+        let control = Control::default();
+        let stopped = train(parts, &control, &mut |progress| {
+            if matches!(progress, Progress::Step { record, .. } if record.step == 7) {
+                control.stop();
+            }
+        });
+        let stopped = stopped.unwrap();
+        assert!(stopped.stopped && stopped.steps == 7 && stopped.encoder.is_none());
+        let reopened = Run::open(&folder).unwrap();
+        assert_eq!(reopened.card.status, RunStatus::Stopped { step: 7 });
+        let rest = Setup { run: reopened, resume: true, ..setup(&place, &config, &[&path], &[&path]) };
+        let rest = run(Setup { model, ..rest }).unwrap();
+        assert_eq!(rest.encoder, whole.encoder);
+        // What was seen before the stop has been through the header's decimal numbers.
+        let is_alike = |a: &StepRecord, b: &StepRecord| a.step == b.step && (a.loss - b.loss).abs() < 1e-12;
+        assert_eq!(rest.history.steps.len(), whole.history.steps.len());
+        assert!(rest.history.steps.iter().zip(&whole.history.steps).all(|(a, b)| is_alike(a, b)));
+        let addr = |outcome: &Outcome| {
+            outcome.history.validations.iter().map(|look| look.addr_global).collect::<Vec<_>>()
+        };
+        let both = [addr(&rest), addr(&whole)]
+            .map(|looks| looks.into_iter().map(Option::unwrap).collect::<Vec<_>>());
+        assert!(both[0].len() == both[1].len());
+        assert!(both[0].iter().zip(&both[1]).all(|(a, b)| (a - b).abs() < 1e-12), "{both:?}");
+    }
+}
+
+#[test]
+fn a_run_that_diverges_stops_and_keeps_its_last_checkpoint() {
+    let place = Place::new();
+    let path = place.textures();
+    let config = TrainingConfig {
+        lr: 1e30,
+        warmup_steps: 0,
+        clip_norm: 0.0,
+        checkpoint_every: 1,
+        steps: 30,
+        ..config()
+    };
+    let parts = setup(&place, &config, &[&path], &[]);
+    let folder = parts.run.folder().to_owned();
+    let error = run(parts).unwrap_err();
+    let TrainingError::Diverged { step, kept, .. } = error else { panic!("{error}") };
+    assert_eq!(kept, step - 1);
+    let kept = Run::open(&folder).unwrap();
+    assert!(matches!(&kept.card.status, RunStatus::Failed { reason } if reason.contains("learning rate")));
+    assert!(kept.last_checkpoint().is_file());
+}
+
+#[test]
+fn sections_that_are_too_small_are_named() {
+    let place = Place::new();
+    let small = place.slide("small.tif", &two_textures(500), Some(UM));
+    let large = place.textures();
+    let refuse = |config: &TrainingConfig, path: &Path| {
+        PairSampler::new(&[prepare(path, config)], Vec::new(), config).err().unwrap().to_string()
+    };
+    let text = refuse(&config(), &small);
+    assert!(text.contains("small.tif") && text.contains("--far-mm") && text.contains("7 mm"), "{text}");
+    let text = refuse(&TrainingConfig { near_mm: 0.1, ..config() }, &large);
+    assert!(text.contains("0.1 mm") && text.contains("--near-mm"), "{text}");
+
+    let near_only = TrainingConfig { without_far: WithoutFar::NearOnly, ..config() };
+    for (config, slides_drawn) in [(config(), 1), (near_only, 2)] {
+        let slides = [prepare(&small, &config), prepare(&large, &config)];
+        let (sampler, notices) = PairSampler::new(&slides, Vec::new(), &config).unwrap();
+        assert!(notices.len() == 1 && notices[0].contains("small.tif"), "{notices:?}");
+        let mut drawn: Vec<usize> = (0..200).map(|place| sampler.group(0, place, 0).tiles[0].slide).collect();
+        drawn.sort();
+        drawn.dedup();
+        assert_eq!(drawn.len(), slides_drawn);
+    }
+    // Near pairs alone are enough for this loss.
+    let config = TrainingConfig { loss: LossKind::NtXent, ..config() };
+    assert!(PairSampler::new(&[prepare(&small, &config)], Vec::new(), &config).unwrap().1.is_empty());
+    let count = count_pairs(&prepare(&small, &config), 1.5, 7.0);
+    assert!(count.near > 0 && count.far == 0 && count.tiles > 100);
+}
+
+#[test]
+fn marks_of_the_user_are_drawn_as_often_as_asked() {
+    let place = Place::new();
+    let config = TrainingConfig { marks_share: 0.5, ..config() };
+    let slide = prepare(&place.textures(), &config);
+    let tile = |place: usize| TileRef { slide: 0, rect: slide.tiles[place] };
+    let marks = vec![MarkedPair { tiles: [tile(0), tile(90)], same: true }];
+    let slides = [slide];
+    let (sampler, _) = PairSampler::new(&slides, marks, &config).unwrap();
+    let groups = (0..400).map(|place| sampler.group(0, place, 0));
+    let marked = groups.filter(|group| group.pairs[0].distance_mm.is_none()).count();
+    assert!((150..250).contains(&marked), "{marked}");
+}
+
+#[test]
+fn what_cannot_be_learned_from_says_why() {
+    let place = Place::new();
+    let blank = place.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
+    let error = |path: &Path| {
+        TrainingSlide::prepare(slide::open(path, None).unwrap(), config().tiles(), None)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    assert!(error(&blank).contains("blank.tif") && error(&blank).contains("no tissue"));
+    let unknown = place.slide("unknown.tif", &two_textures(800), None);
+    assert!(error(&unknown).contains("--slide-mpp"), "{}", error(&unknown));
+
+    let path = place.textures();
+    let damaged = place.folder.path().join("damaged.safetensors");
+    std::fs::write(&damaged, b"these are no weights at all").unwrap();
+    let config = TrainingConfig { init: damaged.to_string_lossy().into_owned(), ..config() };
+    let text = run(setup(&place, &config, &[&path], &[])).unwrap_err().to_string();
+    assert!(text.contains("damaged.safetensors"), "{text}");
+}
+
+/// A slide on a drive that can be pulled out.
+struct Removable {
+    slide: Arc<dyn SlideSource>,
+    gone: Arc<AtomicBool>,
+}
+
+impl SlideSource for Removable {
+    fn info(&self) -> &SlideInfo {
+        self.slide.info()
+    }
+
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        if self.gone.load(Ordering::Relaxed) {
+            let (path, reason) = (self.info().path.clone(), "the drive is gone".to_owned());
+            return Err(SlideError::Read { path, region: *region, reason });
+        }
+        self.slide.read(region)
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        self.slide.associated(name)
+    }
+}
+
+#[test]
+fn a_slide_that_is_lost_in_mid_run_ends_it_with_a_checkpoint() {
+    let place = Place::new();
+    let config = TrainingConfig { steps: 400, checkpoint_every: 100, ..config() };
+    let gone = Arc::new(AtomicBool::new(false));
+    let slide = slide::open(&place.textures(), None).unwrap();
+    let slide = Arc::new(Removable { slide, gone: gone.clone() });
+    let mut parts = setup(&place, &config, &[], &[]);
+    parts.slides.push(TrainingSlide::prepare(slide, config.tiles(), None).unwrap());
+    let folder = parts.run.folder().to_owned();
+    let outcome = train(parts, &Control::default(), &mut |progress| {
+        if matches!(progress, Progress::Step { record, .. } if record.step == 3) {
+            gone.store(true, Ordering::Relaxed);
+        }
+    });
+    let error = outcome.map(|outcome| outcome.steps).unwrap_err();
+    let TrainingError::SlideLost { step, kept, .. } = &error else { panic!("{error}") };
+    assert_eq!(step, kept);
+    assert!(error.to_string().contains("textures.tif") && error.to_string().contains("resume"), "{error}");
+    assert!(Run::open(&folder).unwrap().last_checkpoint().is_file());
+}
+
+fn histokin(arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_histokin")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn the_command_line_trains_and_answers_one_document() {
+    let place = Place::new();
+    let (slide, held) = (place.textures(), place.slide("held.tif", &two_textures(1600), Some(UM)));
+    let project = place.folder.path().join("project");
+    let settings = place.folder.path().join("settings.toml");
+    std::fs::write(&settings, config().to_toml()).unwrap();
+    let model = place.folder.path().join("models/mine.safetensors");
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (project, slide, model) = (text(&project), text(&slide), text(&model));
+    let output = histokin(&[
+        "train",
+        &project,
+        &slide,
+        "--config",
+        &text(&settings),
+        "--validate",
+        &text(&held),
+        "--steps",
+        "8",
+        "--device",
+        "cpu",
+        "-o",
+        &model,
+        "--json",
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["run_id"], &report["steps"]), (&"run-001".into(), &8.into()));
+    assert_eq!(report["loss"].as_array().unwrap().len(), 8);
+    assert!(report["validation"][0]["addr_global"].is_f64() && report.get("stopped_at_step").is_none());
+    assert_eq!(report["encoder_id"], encoder::spec(&model).unwrap().id.to_string());
+    assert!(report["pairs_per_second"].as_f64().unwrap() > 0.0);
+
+    let embedded = histokin(&[
+        "embed",
+        &project,
+        &slide,
+        "--encoder",
+        &model,
+        "--tile-px",
+        "32",
+        "--mpp",
+        "8",
+        "--device",
+        "cpu",
+        "--json",
+    ]);
+    assert!(embedded.status.success(), "{}", String::from_utf8_lossy(&embedded.stderr));
+    let embedded: serde_json::Value = serde_json::from_slice(&embedded.stdout).unwrap();
+    assert_eq!(embedded["encoder_id"], report["encoder_id"]);
+
+    let unknown = histokin(&["train", &project, "--resume", "run-009"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(!unknown.status.success() && said.contains("run-009") && said.contains("run-001"), "{said}");
+    let wrong = histokin(&["train", &project, &slide, "--near-mm", "9", "--far-mm", "4"]);
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(!wrong.status.success() && said.contains("near_mm is 9"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_from_there() {
+    use std::io::{BufRead, BufReader};
+    let place = Place::new();
+    let slide = place.textures();
+    let project = place.folder.path().join("project");
+    let settings = place.folder.path().join("settings.toml");
+    std::fs::write(&settings, TrainingConfig { steps: 100_000, ..config() }.to_toml()).unwrap();
+    let mut running = Command::new(env!("CARGO_BIN_EXE_histokin"))
+        .args([
+            "train",
+            project.to_str().unwrap(),
+            slide.to_str().unwrap(),
+            "--device",
+            "cpu",
+            "--json",
+            "--config",
+        ])
+        .arg(&settings)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("step 1 ")));
+    let interrupted = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let output = running.wait_with_output().unwrap();
+    assert!(output.status.success(), "{rest:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let step = report["stopped_at_step"].as_u64().unwrap();
+    assert_eq!((&report["run_id"], &report["steps"]), (&"run-001".into(), &step.into()));
+    let kept = Run::find(&project, "run-001").unwrap();
+    assert_eq!(kept.card.status, RunStatus::Stopped { step });
+    assert_eq!(kept.history().steps.len() as u64, step);
+}
