@@ -4,12 +4,12 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use image::{DynamicImage, ImageFormat, RgbImage};
 
 use crate::durable;
-use crate::geometry::Level0Rect;
-use crate::{pipeline, slide};
+use crate::geometry::{Level0Rect, MicronsPerPixel};
+use crate::slide::{self, SlideSource};
 
 #[derive(Debug, Args)]
 pub struct RenderArgs {
@@ -20,17 +20,94 @@ pub struct RenderArgs {
     /// Size of the picture in pixels: WIDTHxHEIGHT.
     #[arg(long, value_parser = super::parse_size)]
     size: (u32, u32),
+    /// Turn the slide about the middle of the region, by degrees clockwise.
+    #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
+    rotate: f64,
+    /// Colours: the slide's own, haematoxylin or eosin alone, or normalised as for the encoder.
+    #[arg(long, default_value = "normal")]
+    view: View,
+    /// Name or path of the encoder whose reference colours `--view normalised` takes.
+    #[arg(long, default_value = crate::encoder::DEFAULT)]
+    encoder: String,
+    /// Pixel size of the slide in µm, in place of its own: M or MX,MY.
+    #[arg(long, value_parser = super::parse_mpp)]
+    slide_mpp: Option<MicronsPerPixel>,
+    /// Resample on the processor, with a Lanczos filter, in place of the viewer's own renderer; for machines
+    /// without any graphics driver.
+    #[arg(long)]
+    cpu: bool,
     /// The picture, by its ending a PNG, JPEG, TIFF, BMP or WebP.
     #[arg(short)]
     output: PathBuf,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum View {
+    Normal,
+    H,
+    E,
+    Normalised,
+}
+
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
-    let source = slide::open(&args.slide, None)?;
-    let (width, height) = args.size;
-    let picture = pipeline::render(source.as_ref(), &args.rect, width, height)?;
+    anyhow::ensure!(args.rotate.is_finite(), "--rotate takes a number of degrees");
+    let source = slide::open(&args.slide, args.slide_mpp)?;
+    let picture = if args.cpu { on_processor(args, source.as_ref())? } else { draw(args, source)? };
     write_picture(&picture, &args.output)
         .with_context(|| format!("{} was not written", args.output.display()))
+}
+
+fn on_processor(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<RgbImage> {
+    anyhow::ensure!(
+        args.rotate == 0.0 && args.view == View::Normal,
+        "the processor alone neither turns nor recolours: leave out --rotate and --view, or have the viewer's \
+         renderer draw it (without --cpu, in a build with the feature `gui`)"
+    );
+    let (width, height) = args.size;
+    Ok(crate::pipeline::render(source, &args.rect, width, height)?)
+}
+
+#[cfg(not(feature = "gui"))]
+fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::Result<RgbImage> {
+    on_processor(args, source.as_ref())
+}
+
+#[cfg(feature = "gui")]
+fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::Result<RgbImage> {
+    use crate::slide::pyramid::{DisplayPyramid, SlideKey};
+    use crate::stain::separation::Stain;
+    use crate::stain::{LabNormaliser, LabStatistics};
+    use crate::tissue::TissueMask;
+    use crate::ui::{Appearance, Camera, Colouring, Still, StillPainter};
+
+    let mut painter = StillPainter::headless().context("with --cpu a plain region is drawn without one")?;
+    let colouring = match args.view {
+        View::Normal => Colouring::Own,
+        View::H => Colouring::Stain(Stain::Haematoxylin),
+        View::E => Colouring::Stain(Stain::Eosin),
+        View::Normalised => Colouring::Normalised,
+    };
+    let normaliser = match args.view {
+        View::Normalised => {
+            let tissue = TissueMask::of(source.as_ref())?;
+            let own = LabStatistics::of_slide(source.as_ref(), &tissue)?
+                .with_context(|| format!("{}: too little tissue to be normalised", args.slide.display()))?;
+            Some(LabNormaliser::new(own, crate::encoder::spec(&args.encoder)?.stain_reference))
+        }
+        _ => None,
+    };
+    let appearance = Appearance { colouring, ..Appearance::default() };
+    let mut camera = Camera::upright(args.rect.center());
+    camera.rotation = args.rotate.to_radians();
+    let still = Still {
+        pyramid: &DisplayPyramid::new(SlideKey(0), source),
+        camera,
+        span: (args.rect.width.into(), args.rect.height.into()),
+        size: args.size,
+        shading: appearance.shading(normaliser.as_ref()),
+        marks: &[],
+    };
+    Ok(painter.draw(&still)?)
 }
 
 /// Write a picture in the format of the path's ending, whole or not at all.

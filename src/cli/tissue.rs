@@ -16,13 +16,16 @@ pub struct TissueArgs {
     /// The mask: tissue white, the rest black.
     #[arg(short)]
     output: PathBuf,
+    /// Pixel size of the slide in µm, in place of its own: M or MX,MY.
+    #[arg(long, value_parser = super::parse_mpp)]
+    slide_mpp: Option<crate::geometry::MicronsPerPixel>,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
-    let source = slide::open(&args.slide, None)?;
+    let source = slide::open(&args.slide, args.slide_mpp)?;
     let tissue = TissueMask::of(source.as_ref())?;
     let mask = DynamicImage::ImageLuma8(tissue.mask.clone()).into_rgb8();
     super::render::write_picture(&mask, &args.output)

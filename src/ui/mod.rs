@@ -19,6 +19,8 @@ use crate::project::Project;
 
 pub use app::App;
 use remembered::Remembered;
+pub use slide_view::camera::Camera;
+pub use slide_view::{Appearance, Colouring, Still, StillError, StillPainter};
 
 /// What the window opens with.
 #[derive(Debug, Clone, Default)]

@@ -104,6 +104,62 @@ fn rendering_at_one_to_one_gives_the_slides_own_pixels() {
     assert_eq!(image::open(&out).unwrap().into_rgb8(), expected);
 }
 
+#[cfg(feature = "gui")]
+#[test]
+fn rendering_turns_recolours_and_reduces_as_the_window_does() {
+    use histokin::stain::separation::{Separation, Stain};
+    use image::imageops;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (asset("slides/CMU-1-Small-Region.svs"), folder.path().join("region.png"));
+    let render = |rect: &str, size: &str, more: &[&str]| {
+        let all =
+            [&["render", text(&slide), "--rect", rect, "--size", size, "-o", text(&out)], more].concat();
+        histokin(&all).assert().success();
+        image::open(&out).unwrap().into_rgb8()
+    };
+    let source = histokin::slide::open(&slide, None).unwrap();
+    let own = |x, y, width, height| {
+        let region = histokin::geometry::LevelRect { level: 0, x, y, width, height };
+        histokin::tiling::over_white(&source.read(&region).unwrap())
+    };
+    // Larger than a block, and beyond the slide's edge.
+    assert_eq!(render("-100,40,1500,1100", "1500x1100", &[]), own(-100, 40, 1500, 1100));
+    let turned = render("700,900,300,200", "300x200", &["--rotate", "90"]);
+    assert_eq!(turned, imageops::rotate90(&own(750, 850, 200, 300)));
+
+    let separation = Separation::new(Stain::Haematoxylin);
+    let stained = render("700,900,300,200", "300x200", &["--view", "h"]);
+    let pairs = stained.pixels().zip(own(700, 900, 300, 200).pixels().copied().collect::<Vec<_>>());
+    for (shown, slide) in pairs {
+        let expected = separation.apply(slide.0.map(|value| f32::from(value) / 255.0));
+        let near = (0..3).all(|i| (f32::from(shown[i]) - expected[i] * 255.0).abs() <= 1.0);
+        assert!(near, "{shown:?} of {slide:?}");
+    }
+
+    // Reduced and stretched: near what a better filter makes of it.
+    let reduced = render("0,0,2220,2967", "333x297", &[]);
+    let reference = render("0,0,2220,2967", "333x297", &["--cpu"]);
+    let sum: u64 = reduced.iter().zip(reference.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    let mean = sum as f64 / reduced.as_raw().len() as f64;
+    assert!(mean < 4.0, "{mean} grey levels apart");
+
+    let refusal = refused(&[
+        "render",
+        text(&slide),
+        "--rect",
+        "0,0,9,9",
+        "--size",
+        "9x9",
+        "--cpu",
+        "--view",
+        "e",
+        "-o",
+        "x.png",
+    ]);
+    assert!(refusal.contains("--cpu"), "{refusal}");
+}
+
 #[test]
 fn the_tissue_mask_is_a_picture_and_its_share() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use super::tile_plan::TileState;
 use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayTile, Gap, SlideKey, TileKey};
 
 /// Most layers that are used, at 1 MiB each; every graphics card has as many.
-const LAYERS: u32 = 256;
+pub const LAYERS: u32 = 256;
 /// Uploads take about 0.15 ms each: this many keep a frame short.
 const UPLOADS_PER_FRAME: usize = 10;
 /// Seconds over which a tile fades in over what is coarser.
@@ -48,8 +48,9 @@ pub struct Slot {
 }
 
 impl TileAtlas {
-    pub fn new(device: &wgpu::Device, queue: wgpu::Queue) -> Self {
-        let layers = LAYERS.min(device.limits().max_texture_array_layers);
+    /// Room for `most` tiles, or for as many as a texture array of the device has layers.
+    pub fn new(device: &wgpu::Device, queue: wgpu::Queue, most: u32) -> Self {
+        let layers = most.min(device.limits().max_texture_array_layers);
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("slide tiles"),
             size: wgpu::Extent3d {
@@ -125,6 +126,20 @@ impl TileAtlas {
         );
         let slot = Slot { layer, extent: (width, height), since: self.now, lasting, last_drawn: self.frame };
         self.slots.insert(key, slot);
+    }
+
+    /// Put a tile on the graphics card at once, to be drawn in full. Any tile may make room for it but those
+    /// to `keep`.
+    pub fn place(&mut self, key: TileKey, tile: Arc<DisplayTile>, keep: &[TileKey]) {
+        if self.free.is_empty()
+            && let Some(gone) = self.slots.keys().find(|key| !keep.contains(key)).copied()
+        {
+            self.free.extend(self.slots.remove(&gone).map(|slot| slot.layer));
+        }
+        self.upload(&Waiting { key, tile, lasting: false });
+        if let Some(slot) = self.slots.get_mut(&key) {
+            slot.since = f64::NEG_INFINITY;
+        }
     }
 
     fn push_out_oldest(&mut self) -> Option<u32> {

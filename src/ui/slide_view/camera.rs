@@ -53,16 +53,14 @@ pub struct Camera {
 }
 
 impl Camera {
+    /// Upright at 1:1 with `center` in the middle.
+    pub fn upright(center: Level0Point) -> Self {
+        Self { center, zoom: 1.0, rotation: 0.0, flip_horizontal: false, flip_vertical: false }
+    }
+
     /// The whole of a slide of `width` × `height` level-0 pixels, upright, with a little air around it.
     pub fn fit(width: f64, height: f64, viewport: Viewport) -> Self {
-        let upright = Self {
-            center: Level0Point::default(),
-            zoom: 1.0,
-            rotation: 0.0,
-            flip_horizontal: false,
-            flip_vertical: false,
-        };
-        upright.fitted(width, height, viewport)
+        Self::upright(Level0Point::default()).fitted(width, height, viewport)
     }
 
     /// The whole of a slide of `width` × `height` level-0 pixels, turned and flipped as this view is.

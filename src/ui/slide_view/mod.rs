@@ -9,6 +9,7 @@ mod overlay;
 mod overview;
 mod renderer;
 mod scale;
+mod still;
 mod tile_plan;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use tile_plan::plan_tiles;
 pub use appearance::{Appearance, Colouring, Shading};
 pub use renderer::{Mark, MarkSet, SlideRenderer};
 pub use scale::{Magnification, length_label};
+pub use still::{Still, StillError, StillPainter};
 
 /// Share of the canvas that one press of an arrow key moves.
 const ARROW_STEP: f64 = 0.18;

@@ -5,7 +5,7 @@ use eframe::wgpu;
 use wgpu::util::DeviceExt as _;
 
 use super::appearance::Shading;
-use super::atlas::{Slot, TileAtlas};
+use super::atlas::{LAYERS, Slot, TileAtlas};
 use super::camera::{Camera, Viewport};
 use crate::geometry::Level0Rect;
 use crate::slide::pyramid::{DisplayPyramid, TileKey};
@@ -124,9 +124,20 @@ pub struct CanvasBuffers {
 const MOST_INSTANCES: usize = 300;
 
 impl SlideRenderer {
+    /// For the window that `state` draws.
     pub fn new(state: &RenderState) -> Self {
         let (device, queue) = (state.device.clone(), state.queue.clone());
-        let atlas = TileAtlas::new(&device, queue.clone());
+        let atlas = TileAtlas::new(&device, queue.clone(), LAYERS);
+        Self::with_atlas(device, queue, state.target_format, atlas)
+    }
+
+    /// For targets of `format`, with tiles out of `atlas`.
+    pub fn with_atlas(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        format: wgpu::TextureFormat,
+        atlas: TileAtlas,
+    ) -> Self {
         let view_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("slide view"),
             entries: &[wgpu::BindGroupLayoutEntry {
@@ -188,7 +199,7 @@ impl SlideRenderer {
         });
         let tile_pipeline = pipeline(
             &device,
-            state.target_format,
+            format,
             "slide tiles",
             wgpu::include_wgsl!("tiles.wgsl"),
             ("place_tile", "shade_tile"),
@@ -203,7 +214,7 @@ impl SlideRenderer {
         );
         let mark_pipeline = pipeline(
             &device,
-            state.target_format,
+            format,
             "slide marks",
             wgpu::include_wgsl!("marks.wgsl"),
             ("place_mark", "shade_mark"),
@@ -266,6 +277,11 @@ impl SlideRenderer {
         canvas: &CanvasBuffers,
         picture: &Picture<'_>,
     ) -> egui::PaintCallback {
+        egui_wgpu::Callback::new_paint_callback(rect, self.prepare(canvas, picture))
+    }
+
+    /// Hand all that `picture` needs to the graphics card; what then draws it.
+    pub fn prepare(&mut self, canvas: &CanvasBuffers, picture: &Picture<'_>) -> CanvasPaint {
         let &Picture { pyramid, camera, viewport, tiles, marks, glass, shading } = picture;
         let [[a, b], [c, d]] = camera.orientation();
         let orientation = [a as f32, b as f32, c as f32, d as f32];
@@ -298,19 +314,16 @@ impl SlideRenderer {
         self.queue.write_buffer(&canvas.tile_view, 0, bytemuck::bytes_of(&tile_view));
         self.queue.write_buffer(&canvas.mark_view, 0, bytemuck::bytes_of(&mark_view));
         self.queue.write_buffer(&canvas.instances, 0, bytemuck::cast_slice(&instances));
-        egui_wgpu::Callback::new_paint_callback(
-            rect,
-            CanvasPaint {
-                tile_pipeline: self.tile_pipeline.clone(),
-                mark_pipeline: self.mark_pipeline.clone(),
-                texture_bindings: self.texture_bindings.clone(),
-                tile_bindings: canvas.tile_bindings.clone(),
-                mark_bindings: canvas.mark_bindings.clone(),
-                instances: canvas.instances.clone(),
-                instance_count: instances.len() as u32,
-                marks: marks.iter().filter(|set| set.count > 0).cloned().collect(),
-            },
-        )
+        CanvasPaint {
+            tile_pipeline: self.tile_pipeline.clone(),
+            mark_pipeline: self.mark_pipeline.clone(),
+            texture_bindings: self.texture_bindings.clone(),
+            tile_bindings: canvas.tile_bindings.clone(),
+            mark_bindings: canvas.mark_bindings.clone(),
+            instances: canvas.instances.clone(),
+            instance_count: instances.len() as u32,
+            marks: marks.iter().filter(|set| set.count > 0).cloned().collect(),
+        }
     }
 }
 
@@ -371,8 +384,8 @@ fn filtering(pyramid: &DisplayPyramid, camera: &Camera, tile: TileKey, smooth: b
     }
 }
 
-/// Draws one canvas inside egui's render pass.
-struct CanvasPaint {
+/// Draws one canvas.
+pub struct CanvasPaint {
     tile_pipeline: wgpu::RenderPipeline,
     mark_pipeline: wgpu::RenderPipeline,
     texture_bindings: wgpu::BindGroup,
@@ -390,6 +403,12 @@ impl CallbackTrait for CanvasPaint {
         pass: &mut wgpu::RenderPass<'static>,
         _resources: &CallbackResources,
     ) {
+        self.draw(pass);
+    }
+}
+
+impl CanvasPaint {
+    pub fn draw(&self, pass: &mut wgpu::RenderPass<'static>) {
         pass.set_pipeline(&self.tile_pipeline);
         pass.set_bind_group(0, &self.tile_bindings, &[]);
         pass.set_bind_group(1, &self.texture_bindings, &[]);

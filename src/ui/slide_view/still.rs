@@ -1,0 +1,238 @@
+//! Pictures of slides, drawn off the screen by the very pipeline that draws the canvas.
+//!
+//! A picture of any size is drawn in blocks. For each, the tiles of the one level that it needs are decoded
+//! first: no stand-ins, no fading. It blocks until the picture is done, so it is for the command line and
+//! for threads of their own, never for the UI thread.
+
+use eframe::wgpu;
+use image::{RgbImage, RgbaImage, imageops};
+use rayon::prelude::*;
+
+use super::appearance::Shading;
+use super::atlas::TileAtlas;
+use super::camera::{Camera, ScreenPoint, Viewport};
+use super::renderer::{CanvasBuffers, MarkSet, Picture, SlideRenderer};
+use super::tile_plan::{TileState, plan_tiles};
+use crate::slide::pyramid::{DisplayPyramid, DisplayTile, TileKey};
+
+/// Edge of a block in pixels before stretching. Turned by 45° and at the worst ratio of texels to pixels it
+/// needs 7 × 7 tiles.
+const BLOCK_PX: u32 = 1024;
+/// Tiles on the graphics card at once, at 1 MiB each.
+const LAYERS: u32 = 64;
+/// Not the sRGB variant: colours arrive as they are in the slide.
+const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
+
+/// What a picture shows.
+pub struct Still<'a> {
+    pub pyramid: &'a DisplayPyramid,
+    /// Centre, turn and flips; its zoom does not count.
+    pub camera: Camera,
+    /// Level-0 pixels that the picture spans along its own axes.
+    pub span: (f64, f64),
+    /// Extent of the picture in pixels.
+    pub size: (u32, u32),
+    pub shading: Shading,
+    pub marks: &'a [MarkSet],
+}
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum StillError {
+    #[error(
+        "no graphics device can draw pictures ({0}). It needs a Vulkan or OpenGL driver; without a graphics \
+         card install a software one (on Debian and Ubuntu: mesa-vulkan-drivers)"
+    )]
+    NoDevice(String),
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("the graphics device failed while it drew the picture ({0}); try a smaller picture")]
+    Device(String),
+}
+
+/// Draws pictures off the screen.
+pub struct StillPainter {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    renderer: SlideRenderer,
+    buffers: CanvasBuffers,
+}
+
+impl StillPainter {
+    /// On a device of its own, a software one where there is no other; no window is needed.
+    ///
+    /// # Errors
+    /// [`StillError::NoDevice`] when no adapter works.
+    pub fn headless() -> Result<Self, StillError> {
+        let no_device = |error: &dyn std::fmt::Display| StillError::NoDevice(error.to_string());
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+            .map_err(|error| no_device(&error))?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("slide stills"),
+            required_limits: wgpu::Limits::downlevel_defaults().using_resolution(adapter.limits()),
+            ..Default::default()
+        };
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| no_device(&error))?;
+        Ok(Self::on(device, queue))
+    }
+
+    /// On a device that is there already.
+    pub fn on(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let atlas = TileAtlas::new(&device, queue.clone(), LAYERS);
+        let renderer = SlideRenderer::with_atlas(device.clone(), queue.clone(), FORMAT, atlas);
+        let buffers = renderer.canvas_buffers();
+        Self { device, queue, renderer, buffers }
+    }
+
+    /// Draw `still`. What lies outside the slide or was never scanned is white.
+    ///
+    /// # Errors
+    /// [`StillError::Unreadable`] when a part of it cannot be read, [`StillError::Device`] when the device
+    /// is lost.
+    pub fn draw(&mut self, still: &Still<'_>) -> Result<RgbImage, StillError> {
+        let (width, height) = still.size;
+        // Where the proportions of picture and span differ, the view is as fine as the finer axis needs,
+        // and drawn into the picture by stretching.
+        let zoom = (f64::from(width) / still.span.0).max(f64::from(height) / still.span.1);
+        let whole = Viewport::new(still.span.0 * zoom, still.span.1 * zoom);
+        let camera = Camera { zoom, ..still.camera };
+        let stretch = (whole.width / f64::from(width), whole.height / f64::from(height));
+        let mut picture = RgbImage::new(width, height);
+        let edge = |stretch: f64| (f64::from(BLOCK_PX) / stretch).max(1.0) as u32;
+        let block = (edge(stretch.0), edge(stretch.1));
+        for top in (0..height).step_by(block.1 as usize) {
+            for left in (0..width).step_by(block.0 as usize) {
+                let size = (block.0.min(width - left), block.1.min(height - top));
+                let middle = |start: u32, length: u32| f64::from(start) + f64::from(length) / 2.0;
+                let at =
+                    ScreenPoint { x: middle(left, size.0) * stretch.0, y: middle(top, size.1) * stretch.1 };
+                let view = Camera { center: camera.level0_from_screen(at, whole), ..camera };
+                let viewport = Viewport::new(f64::from(size.0) * stretch.0, f64::from(size.1) * stretch.1);
+                let drawn = self.draw_block(still, &view, viewport, size)?;
+                let opaque = RgbImage::from_fn(size.0, size.1, |x, y| {
+                    let [r, g, b, _] = drawn.get_pixel(x, y).0;
+                    image::Rgb([r, g, b])
+                });
+                imageops::replace(&mut picture, &opaque, left.into(), top.into());
+            }
+        }
+        Ok(picture)
+    }
+
+    fn draw_block(
+        &mut self,
+        still: &Still<'_>,
+        camera: &Camera,
+        viewport: Viewport,
+        size: (u32, u32),
+    ) -> Result<RgbaImage, StillError> {
+        // A plan to which everything is there names the tiles of the level that fits, and no others.
+        let tiles = plan_tiles(still.pyramid, camera, viewport, |_| TileState::Shown).draw;
+        let missing: Vec<TileKey> = tiles
+            .iter()
+            .copied()
+            .filter(|tile| self.renderer.atlas.state(*tile) == TileState::Missing)
+            .collect();
+        let decoded: Vec<(TileKey, DisplayTile)> =
+            missing.into_par_iter().map(|tile| (tile, decode(still.pyramid, tile))).collect();
+        for (key, tile) in decoded {
+            if let Some(gap) = tile.gaps.first() {
+                return Err(StillError::Unreadable(gap.reason.clone()));
+            }
+            self.renderer.atlas.place(key, std::sync::Arc::new(tile), &tiles);
+        }
+        let picture = Picture {
+            pyramid: still.pyramid,
+            camera,
+            viewport,
+            tiles: &tiles,
+            marks: still.marks,
+            glass: egui::Color32::WHITE,
+            shading: still.shading,
+        };
+        let target = self.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("slide still"),
+            size: wgpu::Extent3d { width: size.0, height: size.1, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: FORMAT,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let drawing = self.renderer.prepare(&self.buffers, &picture);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        {
+            let view = target.create_view(&Default::default());
+            let mut pass = encoder
+                .begin_render_pass(&wgpu::RenderPassDescriptor {
+                    label: Some("slide still"),
+                    color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                        view: &view,
+                        depth_slice: None,
+                        resolve_target: None,
+                        ops: wgpu::Operations {
+                            load: wgpu::LoadOp::Clear(wgpu::Color::WHITE),
+                            store: wgpu::StoreOp::Store,
+                        },
+                    })],
+                    ..Default::default()
+                })
+                .forget_lifetime();
+            drawing.draw(&mut pass);
+        }
+        self.read_back(encoder, &target, size)
+    }
+
+    /// Run `encoder` and fetch what it has drawn.
+    fn read_back(
+        &self,
+        mut encoder: wgpu::CommandEncoder,
+        target: &wgpu::Texture,
+        (width, height): (u32, u32),
+    ) -> Result<RgbaImage, StillError> {
+        let failed = |error: &dyn std::fmt::Display| StillError::Device(error.to_string());
+        let row = (width * 4).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("slide still"),
+            size: u64::from(row) * u64::from(height),
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        encoder.copy_texture_to_buffer(
+            target.as_image_copy(),
+            wgpu::TexelCopyBufferInfo {
+                buffer: &buffer,
+                layout: wgpu::TexelCopyBufferLayout {
+                    offset: 0,
+                    bytes_per_row: Some(row),
+                    rows_per_image: None,
+                },
+            },
+            wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+        );
+        self.queue.submit([encoder.finish()]);
+        let (mapped, is_mapped) = crossbeam_channel::bounded(1);
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+            let _ = mapped.send(result); // The receiver waits below, or has given up on a lost device.
+        });
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| failed(&error))?;
+        let result = is_mapped.recv().map_err(|error| failed(&error))?;
+        result.map_err(|error| failed(&error))?;
+        let bytes = buffer.get_mapped_range(..).map_err(|error| failed(&error))?;
+        let pixels: Vec<u8> =
+            bytes.chunks(row as usize).flat_map(|line| &line[..width as usize * 4]).copied().collect();
+        RgbaImage::from_raw(width, height, pixels)
+            .ok_or_else(|| StillError::Device("it gave fewer pixels than were drawn".to_owned()))
+    }
+}
+
+/// Decode one tile with all that it is made of.
+fn decode(pyramid: &DisplayPyramid, tile: TileKey) -> DisplayTile {
+    let mut finer = |finer| Some(std::sync::Arc::new(decode(pyramid, finer)));
+    let abandoned = || DisplayTile { pixels: RgbaImage::new(0, 0), gaps: Vec::new() };
+    // `finer` always answers, so that nothing is abandoned.
+    pyramid.decode(tile, &mut finer).unwrap_or_else(abandoned)
+}
