@@ -140,13 +140,12 @@ fn random_tiles(width: u32, height: u32, edge: u32) -> Vec<(u32, u32)> {
 /// What it costs to open the slide, with the proof that raw tiles are OpenSlide's and without.
 fn opening(path: &Path) -> String {
     let median = |open: &dyn Fn()| {
-        let mut times: Vec<f64> = (0..7)
-            .map(|_| {
-                let begun = support::thread_cpu();
-                open();
-                (support::thread_cpu() - begun).as_secs_f64() * 1000.0
-            })
-            .collect();
+        let timed = |_| {
+            let begun = support::thread_cpu();
+            open();
+            (support::thread_cpu() - begun).as_secs_f64() * 1000.0
+        };
+        let mut times: Vec<f64> = (0..7).map(timed).collect();
         times.sort_by(f64::total_cmp);
         support::percentile(&times, 0.5)
     };

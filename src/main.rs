@@ -33,6 +33,7 @@ fn open_window(window: cli::WindowArgs) -> anyhow::Result<()> {
         project: window.project,
         device: window.device,
         state_file: None,
+        safe_gpu: window.safe_gpu,
     })
 }
 

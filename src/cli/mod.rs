@@ -43,6 +43,9 @@ pub struct WindowArgs {
     /// Memory in MiB for what is kept of slides to be quick [default: a quarter of the machine's, at most 4096].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
     pub cache_mb: Option<u32>,
+    /// Draw with OpenGL, where the Vulkan driver draws wrongly or not at all.
+    #[arg(long)]
+    pub safe_gpu: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,6 +15,7 @@ use super::shown_slides::ShownSlides;
 use super::slide_view::{
     Appearance, CanvasOutcome, Colouring, Framing, Mirror, Scene, SlideRenderer, SlideView,
 };
+use super::start::StartClock;
 use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
@@ -39,6 +40,7 @@ pub struct App {
     session: Session,
     workers: Workers,
     loader: TileLoader,
+    start_clock: StartClock,
     renderer: SlideRenderer,
     view: SlideView,
     slides: ShownSlides,
@@ -118,6 +120,7 @@ impl App {
             session: Session::new(project),
             workers,
             loader,
+            start_clock: StartClock::default(),
             renderer,
             view,
             slides: ShownSlides::default(),
@@ -500,6 +503,7 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
+        self.start_clock.frame();
         self.absorb_events(context);
         self.take_over_tiles(context);
         self.dismiss_old_notes(context);

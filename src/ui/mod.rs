@@ -7,6 +7,7 @@ mod panels;
 mod remembered;
 mod shown_slides;
 mod slide_view;
+mod start;
 mod theme;
 
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub struct WindowOptions {
     pub device: DeviceChoice,
     /// Where the window's state is kept from one start to the next; nowhere if absent.
     pub state_file: Option<PathBuf>,
+    /// Draw with OpenGL, not with Vulkan.
+    pub safe_gpu: bool,
 }
 
 /// Open the window and stay until it is closed.
@@ -52,29 +55,30 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let state_file = options.state_file.or_else(|| Some(folders?.data_dir().join("window.toml")));
     let options = WindowOptions { state_file, ..options };
     let project = open_project(&options)?;
-    let native = eframe::NativeOptions {
-        viewport: egui::ViewportBuilder::default()
-            .with_title("histokin")
-            .with_app_id("histokin")
-            .with_inner_size([1440.0, 900.0])
-            .with_min_inner_size([720.0, 480.0])
-            .with_drag_and_drop(true),
-        // Dithering would change the slide's colours.
-        dithering: false,
-        ..Default::default()
-    };
-    eframe::run_native(
-        "histokin",
-        native,
-        Box::new(|context| {
-            App::new(context, project, options).map(|app| Box::new(app) as Box<dyn eframe::App>).map_err(Into::into)
-        }),
-    )
-    .map_err(|error| anyhow::anyhow!("{error}"))
-    .context(
-        "the window could not be opened. It needs a display and a Vulkan or OpenGL driver; without a graphics \
-         card install a software one (on Debian and Ubuntu: mesa-vulkan-drivers libegl1 libgl1-mesa-dri)",
-    )
+    let mut reasons = Vec::new();
+    for &drivers in start::Drivers::to_try(options.safe_gpu) {
+        let (project, options) = (project.clone(), options.clone());
+        let outcome = eframe::run_native(
+            "histokin",
+            start::native_options(drivers),
+            Box::new(|context| {
+                App::new(context, project, options)
+                    .map(|app| Box::new(app) as Box<dyn eframe::App>)
+                    .map_err(Into::into)
+            }),
+        );
+        match outcome {
+            Ok(()) => return Ok(()),
+            Err(eframe::Error::Wgpu(error)) => {
+                tracing::warn!(?drivers, %error, "this driver does not draw the window");
+                reasons.push(error.to_string());
+            }
+            Err(error) => {
+                return Err(anyhow::anyhow!("{error}")).context("the window could not be opened");
+            }
+        }
+    }
+    anyhow::bail!(start::no_driver(&reasons))
 }
 
 /// The project that was named, else the one among the paths, else the one that was open last, else the

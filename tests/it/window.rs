@@ -64,3 +64,30 @@ fn without_a_display_the_window_says_what_it_needs() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("DISPLAY"), "{message}");
 }
+
+/// Where nothing can draw, the message says what to install.
+#[test]
+fn without_a_graphics_driver_the_window_says_what_to_install() {
+    let folder = tempfile::tempdir().unwrap();
+    let hidden = folder.path().join("no-driver");
+    for arguments in [&[][..], &["--safe-gpu"]] {
+        let output = Command::new("xvfb-run")
+            .args(["-a", env!("CARGO_BIN_EXE_histokin")])
+            .args(arguments)
+            .arg("--project")
+            .arg(folder.path())
+            .env("HOME", folder.path())
+            .envs(
+                ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "__EGL_VENDOR_LIBRARY_FILENAMES"]
+                    .map(|name| (name, &hidden)),
+            )
+            .output();
+        let Ok(output) = output else {
+            println!("skipped: there is no xvfb-run here");
+            return;
+        };
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{message}");
+        assert!(message.contains("apt install mesa-vulkan-drivers"), "{message}");
+    }
+}

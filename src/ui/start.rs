@@ -1,0 +1,108 @@
+//! How the window gets onto the screen: which graphics driver draws it, and how long that took.
+
+use std::time::Duration;
+
+use eframe::egui_wgpu::{WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew};
+use eframe::wgpu;
+
+/// Which drivers may draw the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drivers {
+    /// The best there is: Vulkan, else OpenGL.
+    Any,
+    /// OpenGL only, which old and virtual machines do better.
+    OpenGl,
+}
+
+impl Drivers {
+    /// What to try, one after the other: a Vulkan driver may be there and still draw nothing.
+    pub(super) fn to_try(is_safe: bool) -> &'static [Self] {
+        if is_safe { &[Self::OpenGl] } else { &[Self::Any, Self::OpenGl] }
+    }
+
+    fn configuration(self) -> WgpuConfiguration {
+        let mut setup = WgpuSetupCreateNew::without_display_handle();
+        if self == Self::OpenGl {
+            setup.instance_descriptor.backends = wgpu::Backends::GL;
+        }
+        WgpuConfiguration { wgpu_setup: WgpuSetup::CreateNew(setup), ..WgpuConfiguration::default() }
+    }
+}
+
+/// The window as it is asked for, to be drawn by `drivers`.
+pub(super) fn native_options(drivers: Drivers) -> eframe::NativeOptions {
+    eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("histokin")
+            .with_app_id("histokin")
+            .with_inner_size([1440.0, 900.0])
+            .with_min_inner_size([720.0, 480.0])
+            .with_drag_and_drop(true),
+        // Dithering would change the slide's colours.
+        dithering: false,
+        wgpu_options: drivers.configuration(),
+        ..Default::default()
+    }
+}
+
+/// What to tell when no driver draws the window; `reasons` in the drivers' own words.
+pub(super) fn no_driver(reasons: &[String]) -> String {
+    format!(
+        "the window could not be opened: no graphics driver draws it ({}). Install the driver of the graphics \
+         card, or one that draws without a card: on Debian and Ubuntu `apt install mesa-vulkan-drivers libegl1 \
+         libgl1-mesa-dri`, on Fedora `dnf install mesa-vulkan-drivers mesa-dri-drivers mesa-libEGL`, on Arch \
+         `pacman -S vulkan-swrast mesa`. The subcommands (`histokin --help`) need no graphics",
+        reasons.join("; ")
+    )
+}
+
+/// Tells in the log how long the process took to its first painted frame.
+#[derive(Debug, Default)]
+pub(super) struct StartClock {
+    frames: u32,
+}
+
+impl StartClock {
+    /// A frame begins; the one before it has been painted.
+    pub(super) fn frame(&mut self) {
+        self.frames = self.frames.saturating_add(1);
+        if self.frames == 2
+            && let Some(age) = process_age()
+        {
+            tracing::info!("first frame painted {:.2} s after the process began", age.as_secs_f64());
+        }
+    }
+}
+
+/// How long this process runs, to a hundredth of a second, where the system tells.
+fn process_age() -> Option<Duration> {
+    // The 22nd field, in hundredths of a second since the machine started; the second one, the name in
+    // brackets, may hold spaces.
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let begun = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse::<f64>().ok()? / 100.0;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let now = uptime.split_whitespace().next()?.parse::<f64>().ok()?;
+    Duration::try_from_secs_f64(now - begun).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opengl_is_tried_where_vulkan_fails_and_alone_when_asked_for() {
+        assert_eq!(Drivers::to_try(false), [Drivers::Any, Drivers::OpenGl]);
+        assert_eq!(Drivers::to_try(true), [Drivers::OpenGl]);
+        let WgpuSetup::CreateNew(setup) = native_options(Drivers::OpenGl).wgpu_options.wgpu_setup else {
+            panic!("a new instance is made");
+        };
+        assert_eq!(setup.instance_descriptor.backends, wgpu::Backends::GL);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_knows_its_age() {
+        let age = process_age().expect("Linux tells");
+        assert!(age < Duration::from_secs(24 * 3600), "{age:?}");
+    }
+}
