@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::TrainingCommand;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::query::Scope;
 use crate::slide::SlideId;
@@ -56,6 +57,8 @@ pub enum Command {
     },
     /// Return to where the view was before the last jump.
     Back,
+    /// Whatever has to do with training.
+    Train(TrainingCommand),
     /// Note a message as read.
     DismissMessage(u64),
     /// Show something to the user that went wrong in the window itself.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
+use super::TrainingEvent;
 use crate::descriptors::DescriptorSet;
 use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
@@ -107,6 +108,7 @@ pub enum Event {
         rect: Level0Rect,
         picture: Result<RgbaImage, String>,
     },
+    Training(TrainingEvent),
     /// Something that the user may want to know.
     Notice(String),
     /// Something that the user should know went wrong.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::TrainingJob;
 use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
@@ -85,4 +86,5 @@ pub enum Job {
         rect: Level0Rect,
     },
     SaveProject(Box<Project>),
+    Train(TrainingJob),
 }

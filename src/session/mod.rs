@@ -8,6 +8,7 @@ mod event;
 mod files;
 mod job;
 mod state;
+mod training;
 mod update;
 
 pub use command::Command;
@@ -16,4 +17,8 @@ pub use job::{EmbedPlan, EmbedTarget, Job, SearchRequest};
 pub use state::{
     Colours, EmbeddingState, EncoderState, Message, Place, QueryState, QueryTarget, Session, Severity,
     SlideState, SlideStatus, TilePicture,
+};
+pub use training::{
+    PairLimits, PlannedRun, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent, TrainingJob,
+    TrainingPlan, TrainingState, TrainingTarget,
 };

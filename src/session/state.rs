@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
-use super::SlideProgress;
+use super::{SlideProgress, TrainingState};
 use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
@@ -29,6 +29,7 @@ pub const DEFAULT_EXCLUSION_UM: f64 = 500.0;
 /// [`Session::absorb`] only.
 pub struct Session {
     pub(super) project: Project,
+    pub(super) training: TrainingState,
     /// In the order in which they are listed.
     pub(super) slides: Vec<SlideState>,
     pub(super) active: Option<SlideId>,
@@ -181,6 +182,7 @@ impl Session {
     pub fn new(project: Project) -> Self {
         Self {
             project,
+            training: TrainingState::default(),
             slides: Vec::new(),
             active: None,
             encoder: EncoderState::Unknown,
@@ -202,6 +204,10 @@ impl Session {
             messages: Vec::new(),
             next_message: 0,
         }
+    }
+
+    pub fn training(&self) -> &TrainingState {
+        &self.training
     }
 
     pub fn project(&self) -> &Project {

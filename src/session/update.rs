@@ -63,6 +63,7 @@ impl Session {
             }
             Command::GoToMatch { rank, from } => self.go_to_match(rank, from),
             Command::Back => self.go_back(),
+            Command::Train(command) => self.handle_training(command),
             Command::DismissMessage(id) => {
                 self.messages.retain(|message| message.id != id);
                 Vec::new()
@@ -144,7 +145,8 @@ impl Session {
             }
             Event::EmbeddingFailed { slide, reason } => {
                 self.tell(Severity::Error, reason.clone(), None);
-                self.set_status(&slide, SlideStatus::Failed(reason))
+                self.set_status(&slide, SlideStatus::Failed(reason));
+                self.change_over()
             }
             Event::NoDescriptors { slide } => self.no_descriptors(&slide),
             Event::IndexBuilt(index) => {
@@ -159,6 +161,7 @@ impl Session {
                 self.tile_pictures.insert((slide, rect), TilePicture::from(picture));
                 Vec::new()
             }
+            Event::Training(event) => self.absorb_training(event),
             Event::Notice(text) => {
                 self.tell(Severity::Note, text, None);
                 Vec::new()
@@ -308,7 +311,7 @@ impl Session {
     }
 
     /// What the embedder has to work on from now on: the slide in view first, the others as listed.
-    fn embed_plan(&self) -> Vec<Job> {
+    pub(super) fn embed_plan(&self) -> Vec<Job> {
         let Some(recipe) = self.recipe() else { return Vec::new() };
         let waiting =
             |state: &&SlideState| matches!(state.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_));
@@ -351,13 +354,16 @@ impl Session {
                 self.tell(Severity::Error, text, None);
             }
         }
+        if self.is_of_another_encoder(&set) {
+            return self.keep_apart(set, finished);
+        }
         self.sets.insert(slide, set);
         self.index_stale = true;
         self.index_if_stale()
     }
 
     /// Have the index built anew, one build at a time: what arrives meanwhile waits for the next.
-    fn index_if_stale(&mut self) -> Vec<Job> {
+    pub(super) fn index_if_stale(&mut self) -> Vec<Job> {
         if !self.index_stale || self.index_building {
             return Vec::new();
         }

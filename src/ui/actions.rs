@@ -39,6 +39,7 @@ pub enum Action {
     ClearQuery,
     PauseOrResume,
     StopEmbedding,
+    ToggleTraining,
     ToggleSlides,
     ToggleMatches,
     ToggleTissue,
@@ -436,6 +437,14 @@ pub static TABLE: &[Entry] = &[
         []
     ),
     entry!(
+        Action::ToggleTraining,
+        Embedding,
+        ICON_MODEL_TRAINING,
+        "Training",
+        "Teach an encoder on your own slides, and choose among those that were taught",
+        [plain(Key::F6)]
+    ),
+    entry!(
         Action::ToggleSlides,
         Window,
         ICON_LEFT_PANEL_OPEN,
@@ -541,7 +550,7 @@ pub fn pressed(ctx: &Context) -> Vec<Action> {
 }
 
 fn is_function_key(key: Key) -> bool {
-    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4)
+    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F6)
 }
 
 /// Actions whose name or tooltip holds every word of `search`, the best first.

@@ -9,7 +9,7 @@ use egui::{Context, Frame, Panel, Ui};
 
 use super::actions::{self, Action};
 use super::file_dialog::{Choose, FileDialog};
-use super::panels::{self, dialogs::Dialog};
+use super::panels::{self, dialogs::Dialog, training::TrainingPanel};
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
 use super::slide_view::{
@@ -68,6 +68,8 @@ pub struct Chrome {
     pub tissue_shown: bool,
     pub appearance_open: bool,
     pub dialog: Option<Dialog>,
+    pub training: TrainingPanel,
+    pub training_open: bool,
     /// A short notice and when it goes.
     notice: Option<(String, f64)>,
     /// When each note (not error) came on the screen; notes go by themselves.
@@ -133,6 +135,8 @@ impl App {
                 tissue_shown: remembered.tissue_shown,
                 appearance_open: false,
                 dialog: None,
+                training: TrainingPanel::new(options.device),
+                training_open: false,
                 notice: None,
                 notes: HashMap::new(),
             },
@@ -378,6 +382,10 @@ impl App {
             Action::StopEmbedding => self.command(Command::CancelEmbedding),
             Action::ToggleSlides => self.chrome.slides_open ^= true,
             Action::ToggleMatches => self.chrome.matches_open ^= true,
+            Action::ToggleTraining => {
+                self.chrome.training_open ^= true;
+                self.chrome.training.opened(&self.session);
+            }
             Action::ToggleTissue => self.chrome.tissue_shown ^= true,
             Action::ToggleMarks => self.chrome.marks_shown ^= true,
             Action::ToggleTheme => {
@@ -529,6 +537,11 @@ impl eframe::App for App {
         let palette = Palette::current(&context);
         let mut asked = Asked { actions: actions::pressed(&context), commands: Vec::new() };
         self.panels_ui(ui, &palette, &mut asked);
+        if self.chrome.training_open {
+            let panel = &mut self.chrome.training;
+            self.chrome.training_open =
+                panels::training::training_ui(&context, panel, &self.session, &palette, &mut asked);
+        }
         let mut dialog = self.chrome.dialog.take();
         if let Some(open) = &mut dialog
             && panels::dialogs::dialog_ui(

@@ -4,6 +4,7 @@
 pub mod embedder;
 pub mod tile_loader;
 pub(crate) mod mailbox;
+pub mod trainer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use crate::index::Snapshot;
 use crate::pipeline::{self, find_slides};
 use crate::project::Project;
 use crate::query;
-use crate::session::{Event, Job, SearchRequest};
+use crate::session::{Event, Job, SearchRequest, TrainingEvent};
 use crate::slide::{self, SlideError, SlideSource};
 use crate::stain::LabStatistics;
 use crate::tiling::read_tile;
 use crate::tissue::TissueMask;
 use embedder::Desk;
 use mailbox::Mailbox;
+use trainer::TrainerDesk;
 
 /// Events that may wait for the session; workers wait when there are more.
 const EVENTS_WAITING: usize = 256;
@@ -49,6 +51,10 @@ pub struct Post {
 }
 
 impl Post {
+    fn training(&self, event: TrainingEvent) {
+        self.send(Event::Training(event));
+    }
+
     /// Leave an event. When the program is ending nobody listens any more, and nothing is lost by that.
     pub fn send(&self, event: Event) {
         if self.events.send(event).is_ok() {
@@ -74,6 +80,7 @@ struct Boxes {
     indexer: Mailbox<Vec<Arc<crate::descriptors::DescriptorSet>>>,
     keeper: Mailbox<Project>,
     desk: Desk,
+    trainer: TrainerDesk,
 }
 
 impl Workers {
@@ -123,6 +130,8 @@ impl Workers {
             }
         })?;
         workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
+        workers.spawn("trainer", &post, |boxes, post| trainer::run(&boxes.trainer, post))?;
+        workers.spawn("training-errands", &post, |boxes, post| trainer::run_errands(&boxes.trainer, post))?;
         Ok(workers)
     }
 
@@ -143,6 +152,7 @@ impl Workers {
             Job::BuildIndex(sets) => boxes.indexer.replace(sets),
             Job::SaveProject(project) => boxes.keeper.replace(*project),
             Job::Embed(plan) => boxes.desk.submit(plan),
+            Job::Train(job) => boxes.trainer.submit(job),
         }
     }
 
@@ -174,6 +184,7 @@ impl Drop for Workers {
         boxes.indexer.close();
         boxes.keeper.close();
         boxes.desk.close();
+        boxes.trainer.close();
         // Workers that wait to leave an event must not wait for ever.
         self.events = crossbeam_channel::never();
         for thread in self.threads.drain(..) {

@@ -18,6 +18,8 @@ mod training;
 #[cfg(feature = "gui")]
 mod ui;
 #[cfg(feature = "gui")]
+mod ui_training;
+#[cfg(feature = "gui")]
 mod ui_canvas;
 #[cfg(all(feature = "gui", unix))]
 mod window;

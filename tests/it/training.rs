@@ -36,6 +36,14 @@ fn two_textures(columns: u32) -> RgbImage {
     })
 }
 
+/// A section on which every tile has a colour of its own.
+fn many_colours() -> RgbImage {
+    RgbImage::from_fn(640, 704, |x, y| match (32..608).contains(&x) && (32..672).contains(&y) {
+        true => Rgb([120 + (x / 8) as u8, 60 + (y / 8) as u8, 180 - (x / 16 + y / 16) as u8]),
+        false => Rgb([255; 3]),
+    })
+}
+
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -126,14 +134,14 @@ fn two_textures_are_told_apart() {
 fn every_loss_and_npid_learn() {
     let place = Place::new();
     let path = place.textures();
-    let small = place.slide("small.tif", &two_textures(500), Some(UM));
+    let many_colours = place.slide("many-colours.tif", &many_colours(), Some(UM));
     // To tell tiles from all others each has to be seen several times: few and large ones.
     let npid = TrainingConfig {
         method: Method::Npid,
         tile_px: 64,
         batch: 16,
         temperature: 0.2,
-        steps: 120,
+        steps: 200,
         ..config()
     };
     let siamese = |loss| TrainingConfig { loss, temperature: 0.2, steps: 60, ..config() };
@@ -141,7 +149,8 @@ fn every_loss_and_npid_learn() {
         (&path, siamese(LossKind::ContrastiveSquared)),
         (&path, siamese(LossKind::Triplet)),
         (&path, siamese(LossKind::NtXent)),
-        (&small, npid),
+        (&many_colours, TrainingConfig { npid_noise: 24, ..npid.clone() }),
+        (&many_colours, npid),
     ] {
         let outcome = run(setup(&place, &config, &[path], &[])).unwrap();
         let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();

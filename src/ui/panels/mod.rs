@@ -8,6 +8,7 @@ pub mod properties;
 pub mod slides;
 pub mod status;
 pub mod tools;
+pub mod training;
 pub mod welcome;
 
 use egui::{

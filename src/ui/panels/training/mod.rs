@@ -1,0 +1,143 @@
+//! The training panel: what to learn from and how, the run under way, and the runs there are.
+
+mod plots;
+mod running;
+mod runs;
+mod setup;
+
+use std::collections::{BTreeSet, HashMap};
+
+use egui::{Context, Frame, Margin, RichText, TextureHandle, Ui, Vec2};
+
+use crate::encoder::DeviceChoice;
+use crate::session::{Command, Session, TrainingCommand};
+use crate::slide::SlideId;
+use crate::training::config::{Preset, TrainingConfig};
+use crate::ui::app::Asked;
+use crate::ui::theme::{self, Palette};
+
+/// What a slide is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Learn,
+    Validate,
+    LeftOut,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tab {
+    SetUp,
+    Run,
+    Runs,
+}
+
+/// What the user has set, and what the panel needs to draw itself.
+pub struct TrainingPanel {
+    tab: Tab,
+    config: TrainingConfig,
+    device: DeviceChoice,
+    roles: HashMap<SlideId, Role>,
+    /// Names of models to begin from, looked up when the panel is opened.
+    models: Vec<String>,
+    /// Runs whose curves are drawn beside those of the one under way.
+    compared: BTreeSet<String>,
+    /// The run that is about to be deleted, until that is confirmed.
+    deleting: Option<String>,
+    /// Pictures of the current pairs, and which set they are of.
+    pictures: Vec<[TextureHandle; 2]>,
+    pictures_of: u64,
+}
+
+impl TrainingPanel {
+    pub fn new(device: DeviceChoice) -> Self {
+        Self {
+            tab: Tab::SetUp,
+            config: Preset::ThisComputer.config(),
+            device,
+            roles: HashMap::new(),
+            models: Vec::new(),
+            compared: BTreeSet::new(),
+            deleting: None,
+            pictures: Vec::new(),
+            pictures_of: 0,
+        }
+    }
+
+    /// The panel comes into view: look at what there is.
+    pub fn opened(&mut self, session: &Session) {
+        self.models = crate::encoder::available().into_iter().map(|model| model.name).collect();
+        if session.training().running().active {
+            self.tab = Tab::Run;
+        }
+    }
+
+    /// Slides that no one has decided about learn, the last of several validates.
+    fn role(&self, session: &Session, slide: &SlideId) -> Role {
+        let calibrated = || session.slides().iter().filter(|state| state.source.info().mpp.is_some());
+        let is_last =
+            || calibrated().count() > 1 && calibrated().next_back().is_some_and(|last| last.id() == slide);
+        match self.roles.get(slide) {
+            Some(role) => *role,
+            None if is_last() => Role::Validate,
+            None => Role::Learn,
+        }
+    }
+}
+
+/// Draw the panel over the window; whether it stays open.
+pub fn training_ui(
+    context: &Context,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
+    let mut open = true;
+    let screen = context.content_rect().size();
+    let frame = Frame::window(&context.global_style()).inner_margin(Margin::symmetric(16, 12));
+    egui::Window::new(RichText::new("Training").family(theme::bold()))
+        .open(&mut open)
+        .collapsible(true)
+        .resizable(true)
+        .default_pos(egui::pos2(300.0_f32.min(screen.x / 5.0), 60.0))
+        .default_size(Vec2::new(860.0_f32.min(screen.x - 60.0), 660.0_f32.min(screen.y - 140.0)))
+        .min_width(560.0)
+        .frame(frame)
+        .show(context, |ui| contents_ui(ui, panel, session, palette, asked));
+    open
+}
+
+fn contents_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    if !session.training().is_listed() {
+        asked.command(Command::Train(TrainingCommand::ListRuns));
+    }
+    let runs = format!("Runs ({})", session.training().runs().len());
+    ui.horizontal(|ui| {
+        for (tab, name, hint) in [
+            (Tab::SetUp, "Set up", "What to learn from, and how"),
+            (Tab::Run, "This run", "Curves, pairs and log of the run under way"),
+            (Tab::Runs, runs.as_str(), "All runs of this project, with what came of them"),
+        ] {
+            if ui.selectable_label(panel.tab == tab, name).on_hover_text(hint).clicked() {
+                panel.tab = tab;
+            }
+        }
+    });
+    ui.separator();
+    match panel.tab {
+        Tab::SetUp => setup::setup_ui(ui, panel, session, palette, asked),
+        Tab::Run => running::running_ui(ui, panel, session, palette, asked),
+        Tab::Runs => runs::runs_ui(ui, panel, session, palette, asked),
+    }
+}
+
+/// A heading inside the panel.
+fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {
+    ui.label(RichText::new(text).family(theme::bold()).color(palette.strong));
+}

@@ -1,0 +1,154 @@
+//! The list of runs.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use egui::{Align, Frame, Layout, RichText, ScrollArea, Ui};
+
+use super::running::USE_HINT;
+use super::{Role, Tab, TrainingPanel};
+use crate::session::{Command, RunView, Session, TrainingCommand};
+use crate::training::config::Method;
+use crate::training::run::RunStatus;
+use crate::ui::app::Asked;
+use crate::ui::panels::waiting_time;
+use crate::ui::theme::{self, Palette};
+
+pub fn runs_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let training = session.training();
+    if training.runs().is_empty() {
+        ui.label(RichText::new("This project has no training runs yet.").color(palette.weak));
+        return;
+    }
+    ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
+        // The newest first.
+        for run in training.runs().iter().rev() {
+            Frame::new().fill(palette.raised).corner_radius(6).inner_margin(10).show(ui, |ui| {
+                ui.set_width(ui.available_width());
+                run_ui(ui, panel, session, run, palette, asked);
+            });
+        }
+    });
+}
+
+fn run_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    run: &RunView,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let id = &run.card.id;
+    let running = session.training().running();
+    let is_under_way = running.active && running.run.as_ref() == Some(id);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(id).family(theme::bold()).color(palette.strong));
+        ui.label(RichText::new(recipe(run)).color(palette.text));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let mut compared = panel.compared.contains(id);
+            let hint = "Draw its curves beside those of the run under way";
+            if ui.checkbox(&mut compared, "compare").on_hover_text(hint).changed() {
+                match compared {
+                    true => _ = panel.compared.insert(id.clone()),
+                    false => _ = panel.compared.remove(id),
+                }
+            }
+        });
+    });
+    let (state, color) = match &run.card.status {
+        _ if is_under_way => ("under way".to_owned(), palette.accent),
+        RunStatus::Running => ("interrupted: the program ended meanwhile".to_owned(), palette.query),
+        RunStatus::Stopped { step } => {
+            (format!("stopped at step {step} of {}", run.config.steps), palette.query)
+        }
+        RunStatus::Failed { reason } => (reason.clone(), palette.error),
+        RunStatus::Finished { step, seconds, .. } => {
+            (format!("{step} steps in {}", waiting_time(*seconds)), palette.good)
+        }
+    };
+    let addr = run.best_addr().map(|addr| format!(" · best ADDR {addr:.2}")).unwrap_or_default();
+    let text = format!("{state}{addr} · begun {} ago", age(run.card.begun));
+    ui.add(egui::Label::new(RichText::new(text).small().color(color)).wrap());
+    ui.horizontal(|ui| {
+        ui.add_enabled_ui(!is_under_way, |ui| buttons_ui(ui, panel, session, run, palette, asked));
+    });
+}
+
+fn buttons_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    run: &RunView,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let id = run.card.id.clone();
+    let free = !session.training().running().active;
+    let mut train = |command: TrainingCommand| asked.command(Command::Train(command));
+    if run.model.is_some() {
+        if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
+            train(TrainingCommand::UseEncoder(id.clone()));
+        }
+        let hint =
+            "Copy the encoder, with a card that tells how it was made, into the project's folder of models";
+        if ui.button("Export").on_hover_text(hint).clicked() {
+            train(TrainingCommand::Export(id.clone()));
+        }
+    }
+    if run.can_continue() {
+        let hint = "Go on from its last checkpoint, with its own settings and slides";
+        if ui.add_enabled(free, egui::Button::new("Continue")).on_hover_text(hint).clicked() {
+            train(TrainingCommand::Continue { run: id.clone(), device: panel.device });
+            panel.tab = Tab::Run;
+        }
+    }
+    if ui.button("Repeat…").on_hover_text("Take over its settings and slides, to begin anew").clicked() {
+        panel.config = run.config.clone();
+        for slide in session.slides() {
+            let used = run.card.slides.iter().find(|used| used.id == *slide.id());
+            let role = match used {
+                Some(used) if used.validation => Role::Validate,
+                Some(_) => Role::Learn,
+                None => Role::LeftOut,
+            };
+            panel.roles.insert(slide.id().clone(), role);
+        }
+        panel.tab = Tab::SetUp;
+    }
+    if panel.deleting.as_ref() == Some(&id) {
+        ui.label(RichText::new("Delete it with its encoder?").color(palette.error));
+        if ui.button("Delete for good").clicked() {
+            train(TrainingCommand::Delete(id));
+            panel.deleting = None;
+        } else if ui.button("Keep").clicked() {
+            panel.deleting = None;
+        }
+    } else if ui.button("Delete…").clicked() {
+        panel.deleting = Some(id);
+    }
+}
+
+fn recipe(run: &RunView) -> String {
+    let config = &run.config;
+    let how = match config.method {
+        Method::Siamese => format!("siamese, {}", config.loss.name()),
+        Method::Npid => "NPID".to_owned(),
+    };
+    let learned = run.card.slides.iter().filter(|slide| !slide.validation).count();
+    let slides = if learned == 1 { "slide" } else { "slides" };
+    format!(
+        "{how} · {} · {} px at {} µm/px · {learned} {slides}",
+        config.backbone, config.tile_px, config.mpp
+    )
+}
+
+fn age(begun: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(begun, |since| since.as_secs());
+    waiting_time(now.saturating_sub(begun) as f64)
+}
