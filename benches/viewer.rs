@@ -28,8 +28,8 @@ const SIZE: Vec2 = Vec2::new(1920.0, 1080.0);
 const FRAME: Duration = Duration::from_micros(16_667);
 /// Where the pointer works: well inside the canvas, away from the overview.
 const CENTER: Pos2 = Pos2::new(900.0, 500.0);
-const FRAMES: usize = 600;
-const NEW_VIEWS: usize = 60;
+const FRAMES: usize = 240;
+const NEW_VIEWS: usize = 40;
 
 fn main() {
     println!("machine: {}", support::machine());

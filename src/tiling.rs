@@ -125,6 +125,20 @@ pub fn read_rect(
     width: u32,
     height: u32,
 ) -> Result<RgbImage, SlideError> {
+    read_rect_in_parts(slide, rect, width, height, PIXELS_AT_ONCE)
+}
+
+/// Pixels of a level that are read as one region, 256 MiB of RGBA. A slide of one level only is larger than
+/// memory, and is reduced part by part.
+const PIXELS_AT_ONCE: u64 = 1 << 26;
+
+fn read_rect_in_parts(
+    slide: &dyn SlideSource,
+    rect: &Level0Rect,
+    width: u32,
+    height: u32,
+    pixels_at_once: u64,
+) -> Result<RgbImage, SlideError> {
     let info = slide.info();
     let reduction = |level0: u32, out: u32| f64::from(level0) / f64::from(out);
     let wanted = reduction(rect.width, width).min(reduction(rect.height, height));
@@ -134,12 +148,53 @@ pub fn read_rect(
     let down = Span::new(rect.y, rect.height, stored.downsample, stored.height, height);
     let region =
         LevelRect { level, x: across.start, y: down.start, width: across.length, height: down.length };
-    let opaque = over_white(&slide.read(&region)?);
-    if across.is_exact && down.is_exact {
+    let is_exact = across.is_exact && down.is_exact;
+    // At least two pixels are left for each one wanted, for the filter to choose from.
+    let factor = (wanted / stored.downsample.0 / 2.0).floor().max(1.0);
+    let is_in_parts = u64::from(region.width) * u64::from(region.height) > pixels_at_once && factor > 1.0;
+    let (opaque, factor) = if is_in_parts && !is_exact {
+        (read_reduced(slide, &region, factor as u32)?, factor)
+    } else {
+        (over_white(&slide.read(&region)?), 1.0)
+    };
+    if is_exact {
         return Ok(opaque);
     }
-    let window = fir::ResizeOptions::new().crop(across.offset, down.offset, across.size, down.size);
-    Ok(resample(&opaque, width, height, window))
+    let [left, top, wide, high] = [across.offset, down.offset, across.size, down.size].map(|px| px / factor);
+    Ok(resample(&opaque, width, height, fir::ResizeOptions::new().crop(left, top, wide, high)))
+}
+
+/// Read `region` part by part, each pixel of the result being the mean of `factor` × `factor`.
+fn read_reduced(slide: &dyn SlideSource, region: &LevelRect, factor: u32) -> Result<RgbImage, SlideError> {
+    let edge = factor * (1024 / factor).max(1);
+    let mut reduced = RgbImage::new(region.width.div_ceil(factor), region.height.div_ceil(factor));
+    for top in (0..region.height).step_by(edge as usize) {
+        for left in (0..region.width).step_by(edge as usize) {
+            let part = LevelRect {
+                level: region.level,
+                x: region.x + i64::from(left),
+                y: region.y + i64::from(top),
+                width: edge.min(region.width - left),
+                height: edge.min(region.height - top),
+            };
+            let picture = over_white(&slide.read(&part)?);
+            for y in 0..part.height.div_ceil(factor) {
+                for x in 0..part.width.div_ceil(factor) {
+                    let (wide, high) =
+                        (factor.min(part.width - x * factor), factor.min(part.height - y * factor));
+                    let pixels = image::imageops::crop_imm(&picture, x * factor, y * factor, wide, high);
+                    let mut sums = [0_u64; 3];
+                    for (_, _, pixel) in image::GenericImageView::pixels(&*pixels) {
+                        (0..3).for_each(|channel| sums[channel] += u64::from(pixel.0[channel]));
+                    }
+                    let count = u64::from(wide * high);
+                    let mean = sums.map(|sum| ((sum + count / 2) / count) as u8);
+                    reduced.put_pixel(left / factor + x, top / factor + y, image::Rgb(mean));
+                }
+            }
+        }
+    }
+    Ok(reduced)
 }
 
 /// One axis of a region: the whole level pixels to be read, and the window of the resampling in them.
@@ -277,5 +332,20 @@ mod tests {
         let grid = TileGrid::new(&slide(100, 100, Some(1.0)), TileSettings::default()).unwrap();
         assert!(grid.is_empty());
         assert_eq!(grid.tile_at(Level0Point::new(50.0, 50.0)), None);
+    }
+
+    /// What is too large to be read at once comes out as if it were.
+    #[test]
+    fn parts_make_the_same_picture() {
+        let slide = crate::slide::test_slide::TestSlide::new(3000, 2200);
+        for rect in [Level0Rect::new(0, 0, 3000, 2200), Level0Rect::new(-100, 37, 2901, 2500)] {
+            let (width, height) = (rect.width / 24, rect.height / 24);
+            let whole = read_rect(&slide, &rect, width, height).unwrap();
+            let parts = read_rect_in_parts(&slide, &rect, width, height, 1).unwrap();
+            assert_eq!(whole.dimensions(), parts.dimensions());
+            let apart = whole.as_raw().iter().zip(parts.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b)));
+            let mean = apart.sum::<u64>() as f64 / whole.as_raw().len() as f64;
+            assert!(mean < 3.0, "{rect:?}: {mean} grey levels apart");
+        }
     }
 }

@@ -78,6 +78,8 @@ impl Compute {
 
     /// Find out what `choice` stands for here. Has to come before any other use of libtorch.
     pub fn choose(choice: DeviceChoice) -> Result<Self, EncoderError> {
+        super::torch_library::load()
+            .map_err(|reason| EncoderError::Device { device: choice.to_string(), reason })?;
         let cuda = load_cuda();
         share_processors();
         match choice {

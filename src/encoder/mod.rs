@@ -11,6 +11,7 @@ pub mod fitting;
 pub mod model;
 mod network;
 mod pth;
+mod torch_library;
 mod torchscript;
 pub mod trainable;
 pub(crate) mod weights;

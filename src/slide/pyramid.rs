@@ -16,6 +16,11 @@ use crate::geometry::{Level0Rect, LevelRect};
 /// Edge of a display tile in pixels of its level; those at the right and bottom edge keep their true extent.
 pub const DISPLAY_TILE_PX: u32 = 512;
 
+/// Edge of what one sample stands for in a [preview](DisplayPyramid::preview), in pixels of the root.
+const PREVIEW_CELL_PX: u32 = 16;
+/// Edge of a sample: small, so that hardly any lies on more than one of the file's own tiles.
+const PREVIEW_SAMPLE_PX: u32 = 8;
+
 /// Number of an open slide, given by whoever opened it and never used twice while the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlideKey(pub u32);
@@ -169,6 +174,41 @@ impl DisplayPyramid {
         }
     }
 
+    /// A coarse idea of the whole slide, made of small samples, for when its root takes long; `None` when
+    /// `is_wanted` denies it. It has the root's extent; what could not be read is transparent.
+    pub fn preview(&self, is_wanted: &dyn Fn() -> bool) -> Option<DisplayTile> {
+        let (width, height) = self.tile_extent(self.root());
+        let (columns, rows) = (width.div_ceil(PREVIEW_CELL_PX), height.div_ceil(PREVIEW_CELL_PX));
+        let (stored, level) = self.levels.iter().rev().find_map(|level| match level.origin {
+            LevelOrigin::Stored(index) => Some((level, index)),
+            LevelOrigin::Halved => None,
+        })?;
+        let mut cells = RgbaImage::new(columns, rows);
+        for row in 0..rows {
+            if !is_wanted() {
+                return None;
+            }
+            for column in 0..columns {
+                let start = |index: u32, cells: u32, whole: u32| {
+                    let middle = (f64::from(index) + 0.5) / f64::from(cells) * f64::from(whole);
+                    middle as i64 - i64::from(PREVIEW_SAMPLE_PX / 2)
+                };
+                let region = LevelRect {
+                    level,
+                    x: start(column, columns, stored.width),
+                    y: start(row, rows, stored.height),
+                    width: PREVIEW_SAMPLE_PX,
+                    height: PREVIEW_SAMPLE_PX,
+                };
+                if let Ok(sample) = self.source.read(&region) {
+                    cells.put_pixel(column, row, Rgba(mean(&sample)));
+                }
+            }
+        }
+        let pixels = image::imageops::resize(&cells, width, height, image::imageops::FilterType::Triangle);
+        Some(DisplayTile { pixels, gaps: Vec::new() })
+    }
+
     fn read_stored(&self, tile: TileKey, stored: u32) -> DisplayTile {
         let (width, height) = self.tile_extent(tile);
         let start = |index: u32| i64::from(index * DISPLAY_TILE_PX);
@@ -209,6 +249,19 @@ impl DisplayPyramid {
         }
         Some(whole)
     }
+}
+
+/// The mean colour of a picture; what is transparent lends none.
+fn mean(picture: &RgbaImage) -> [u8; 4] {
+    let mut sums = [0_u64; 4];
+    for pixel in picture.pixels() {
+        let alpha = u64::from(pixel.0[3]);
+        (0..3).for_each(|channel| sums[channel] += u64::from(pixel.0[channel]) * alpha);
+        sums[3] += alpha;
+    }
+    let count = u64::from(picture.width() * picture.height()).max(1);
+    let channel = |sum: u64| (sum / sums[3].max(1)) as u8;
+    [channel(sums[0]), channel(sums[1]), channel(sums[2]), (sums[3] / count) as u8]
 }
 
 /// The stored levels, with halved ones put in where a step is wider than about 3, and after the last one
@@ -284,6 +337,27 @@ fn average(four: [[u8; 4]; 4]) -> [u8; 4] {
 mod tests {
     use super::*;
     use crate::slide::test_slide::TestSlide;
+
+    /// Red grows to the right and green downwards.
+    struct SmoothSlide(TestSlide);
+
+    impl SlideSource for SmoothSlide {
+        fn info(&self) -> &SlideInfo {
+            self.0.info()
+        }
+
+        fn read(&self, region: &LevelRect) -> Result<RgbaImage, crate::slide::SlideError> {
+            let shade = |at: i64, whole: u32| (at * 250 / i64::from(whole)) as u8;
+            Ok(RgbaImage::from_fn(region.width, region.height, |x, y| {
+                let (x, y) = (region.x + i64::from(x), region.y + i64::from(y));
+                Rgba([shade(x, self.info().width()), shade(y, self.info().height()), 90, 255])
+            }))
+        }
+
+        fn associated(&self, name: &str) -> Result<RgbaImage, crate::slide::SlideError> {
+            self.0.associated(name)
+        }
+    }
 
     fn decode_all(pyramid: &DisplayPyramid, tile: TileKey) -> DisplayTile {
         pyramid
@@ -363,6 +437,20 @@ mod tests {
         assert_eq!(tile.pixels.get_pixel(400, 10)[3], 0);
         let damaged = TileKey { slide: SlideKey(1), level: 0, column: 1, row: 0 };
         assert!(decode_all(&pyramid, damaged).pixels.is_empty());
+    }
+
+    #[test]
+    fn a_preview_is_like_the_root_but_coarse() {
+        let slide = SmoothSlide(TestSlide::new(9000, 6000));
+        let pyramid = DisplayPyramid::new(SlideKey(1), Arc::new(slide));
+        let preview = pyramid.preview(&|| true).expect("it is wanted").pixels;
+        let root = decode_all(&pyramid, pyramid.root()).pixels;
+        assert_eq!(preview.dimensions(), root.dimensions());
+        // A cell spans 16 of 282 pixels and as many of 250 grey levels.
+        for (preview, root) in preview.pixels().zip(root.pixels()) {
+            assert!((0..4).all(|channel| preview.0[channel].abs_diff(root.0[channel]) <= 20));
+        }
+        assert!(pyramid.preview(&|| false).is_none());
     }
 
     #[test]

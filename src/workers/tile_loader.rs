@@ -16,6 +16,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use crate::memory::{Budget, Kind, Shelf};
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, Gap, SlideKey, TileKey};
 
+/// A whole slide that is made of more stored tiles than this is first shown as a preview.
+const PREVIEW_FROM_TILES: u64 = 64;
+
 /// Decoded pictures that may wait for the screen before the threads wait for it.
 const RESULTS_WAITING: usize = 64;
 
@@ -28,6 +31,8 @@ pub struct ViewKey(pub u32);
 pub struct Loaded {
     pub key: TileKey,
     pub tile: Arc<DisplayTile>,
+    /// A coarse idea of a whole slide; the tile itself follows.
+    pub is_preview: bool,
 }
 
 /// What the threads have done since they were started.
@@ -93,6 +98,7 @@ impl TileLoader {
     pub fn remove_slide(&self, slide: SlideKey) {
         let mut board = self.shared.board();
         let forgotten = board.slides.remove(&slide);
+        board.promised.retain(|tile| tile.slide != slide);
         for wishes in board.wanted.values_mut() {
             wishes.retain(|tile| tile.slide != slide);
         }
@@ -113,9 +119,13 @@ impl TileLoader {
             self.results.iter().flat_map(|results| results.try_iter()).take(limit).collect();
         if !loaded.is_empty() {
             let mut board = self.shared.board();
-            for Loaded { key, .. } in &loaded {
-                board.in_hand.remove(key);
-                if !board.still_wanted(*key) {
+            for Loaded { key, is_preview, .. } in &loaded {
+                if !is_preview {
+                    board.in_hand.remove(key);
+                }
+                let slide = board.slides.get(&key.slide);
+                let is_stored = slide.is_some_and(|slide| slide.pyramid.tiles_decoded_for(key.level) == 1);
+                if is_stored && !board.still_wanted(*key) {
                     self.shared.counts.late.fetch_add(1, Ordering::Relaxed);
                 }
                 board.wanted.values_mut().for_each(|wishes| wishes.retain(|wish| wish != key));
@@ -138,7 +148,7 @@ impl TileLoader {
     /// Whether nothing is wanted that has not been handed over by [`Self::take_loaded`].
     pub fn is_idle(&self) -> bool {
         let board = self.shared.board();
-        board.in_hand.is_empty() && board.wanted.values().all(Vec::is_empty)
+        board.in_hand.is_empty() && board.promised.is_empty() && board.wanted.values().all(Vec::is_empty)
     }
 }
 
@@ -161,6 +171,8 @@ struct Board {
     wanted: BTreeMap<ViewKey, Vec<TileKey>>,
     /// From the moment a thread takes a tile until the screen has taken its result.
     in_hand: HashSet<TileKey>,
+    /// Whole slides of which the screen has a preview, to be made when nothing else is wanted.
+    promised: Vec<TileKey>,
     closing: bool,
 }
 
@@ -174,12 +186,13 @@ struct LoadedFrom {
 impl Board {
     /// The most urgent wish of all views that nobody works on.
     fn next(&mut self) -> Option<(TileKey, LoadedFrom)> {
-        let free = |tile: &TileKey| !self.in_hand.contains(tile) && self.slides.contains_key(&tile.slide);
-        let (_, &tile) = self
-            .wanted
-            .values()
-            .filter_map(|wishes| wishes.iter().enumerate().find(|(_, tile)| free(tile)))
-            .min_by_key(|(place, _)| *place)?;
+        let wishes = self.wanted.values();
+        let most_urgent = wishes
+            .filter_map(|wishes| wishes.iter().enumerate().find(|(_, tile)| self.waits(tile)))
+            .min_by_key(|(place, _)| *place);
+        let is_free = |tile: &&TileKey| !self.in_hand.contains(tile) && self.slides.contains_key(&tile.slide);
+        let promised = || self.promised.iter().find(is_free);
+        let tile = *most_urgent.map(|(_, tile)| tile).or_else(promised)?;
         let slide = self.slides.get(&tile.slide)?.clone();
         self.in_hand.insert(tile);
         Some((tile, slide))
@@ -187,6 +200,20 @@ impl Board {
 
     fn still_wanted(&self, tile: TileKey) -> bool {
         !self.closing && self.wanted.values().any(|wishes| wishes.contains(&tile))
+    }
+
+    /// Whether a wish is one that a thread should take up now.
+    fn waits(&self, tile: &TileKey) -> bool {
+        !self.in_hand.contains(tile) && !self.promised.contains(tile) && self.slides.contains_key(&tile.slide)
+    }
+
+    /// Whether a thread should go on with `tile`: it is wanted, or promised and nobody waits for another.
+    fn goes_on(&self, tile: TileKey) -> bool {
+        if self.promised.contains(&tile) {
+            !self.closing && !self.wanted.values().flatten().any(|wish| self.waits(wish))
+        } else {
+            self.still_wanted(tile)
+        }
     }
 }
 
@@ -213,23 +240,53 @@ impl Shared {
 
     fn work(&self, results: &Sender<Loaded>, wake: &dyn Fn()) {
         while let Some((key, slide)) = self.next_tile() {
+            if let Some(preview) = self.preview(&slide, key) {
+                let loaded = Loaded { key, tile: Arc::new(preview), is_preview: true };
+                if !self.deliver(loaded, results, wake) {
+                    return;
+                }
+                let mut board = self.board();
+                board.promised.push(key);
+                board.in_hand.remove(&key);
+                continue;
+            }
             let Some(tile) = self.load(&slide, key) else {
                 self.board().in_hand.remove(&key);
                 continue;
             };
-            let loaded = Loaded { key, tile };
-            let delivered = match results.try_send(loaded) {
-                Err(TrySendError::Full(loaded)) => {
-                    wake();
-                    results.send(loaded).is_ok()
-                }
-                outcome => outcome.is_ok(),
-            };
-            if !delivered {
+            self.board().promised.retain(|promised| *promised != key);
+            if !self.deliver(Loaded { key, tile, is_preview: false }, results, wake) {
                 return;
             }
+        }
+    }
+
+    /// Hand a result over; `false` when the program ends.
+    fn deliver(&self, loaded: Loaded, results: &Sender<Loaded>, wake: &dyn Fn()) -> bool {
+        let delivered = match results.try_send(loaded) {
+            Err(TrySendError::Full(loaded)) => {
+                wake();
+                results.send(loaded).is_ok()
+            }
+            outcome => outcome.is_ok(),
+        };
+        if delivered {
             wake();
         }
+        delivered
+    }
+
+    /// Something to show of a whole slide that takes long, once; the rest is promised then.
+    fn preview(&self, slide: &LoadedFrom, tile: TileKey) -> Option<DisplayTile> {
+        let takes_long = slide.pyramid.tiles_decoded_for(tile.level) > PREVIEW_FROM_TILES;
+        if tile != slide.pyramid.root() || !takes_long || self.board().promised.contains(&tile) {
+            return None;
+        }
+        if slide.kept.get::<DisplayTile>(place_on_shelf(tile)).is_some() {
+            return None;
+        }
+        let attempt = || slide.pyramid.preview(&|| self.board().still_wanted(tile));
+        catch_unwind(AssertUnwindSafe(attempt)).ok().flatten()
     }
 
     /// Wait for something to do; `None` when the program ends.
@@ -246,7 +303,7 @@ impl Shared {
 
     /// The pixels of `tile`; `None` when nobody wants them any more.
     fn load(&self, slide: &LoadedFrom, tile: TileKey) -> Option<Arc<DisplayTile>> {
-        let attempt = || self.load_tile(slide, tile, &|| self.board().still_wanted(tile));
+        let attempt = || self.load_tile(slide, tile, &|| self.board().goes_on(tile));
         // A decoder that panics on one damaged tile must not take the others down with it.
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
             let reason = "its decoder stopped unexpectedly".to_owned();
@@ -261,8 +318,7 @@ impl Shared {
         tile: TileKey,
         wanted: &dyn Fn() -> bool,
     ) -> Option<Arc<DisplayTile>> {
-        // A slide has fewer than 2²⁶ columns of tiles, as its width is 32 bits; fewer rows and 32 levels.
-        let place = u64::from(tile.level) << 56 | u64::from(tile.row) << 28 | u64::from(tile.column);
+        let place = place_on_shelf(tile);
         if let Some(kept) = slide.kept.get(place) {
             self.counts.from_memory.fetch_add(1, Ordering::Relaxed);
             return Some(kept);
@@ -281,6 +337,12 @@ impl Shared {
         }
         Some(decoded)
     }
+}
+
+/// Where a tile is kept among those of its slide. A side of a slide is 32 bits of pixels, hence fewer than
+/// 2²⁸ tiles, and its levels are fewer than 2⁸.
+fn place_on_shelf(tile: TileKey) -> u64 {
+    u64::from(tile.level) << 56 | u64::from(tile.row) << 28 | u64::from(tile.column)
 }
 
 #[cfg(test)]
@@ -422,6 +484,31 @@ mod tests {
         (0..14).for_each(|_| give.send(()).expect("the slide waits"));
         assert_eq!(collect(&loader, &wakes, 1)[0].key, root);
         assert_eq!(read.try_iter().collect::<Vec<_>>(), (1..15).collect::<Vec<_>>());
+    }
+
+    /// A slide of many tiles on one level is on the screen soon, coarse at first.
+    #[test]
+    fn a_slide_that_takes_long_is_previewed_and_then_made() {
+        let (loader, wakes) = loader(1, TestSlide::new(600, 600));
+        let huge = SlideKey(9);
+        let pyramid = Arc::new(DisplayPyramid::new(huge, Arc::new(TestSlide::new(8000, 8000))));
+        let root = pyramid.root();
+        assert!(pyramid.tiles_decoded_for(root.level) > PREVIEW_FROM_TILES);
+        loader.add_slide(pyramid.clone());
+        loader.want(ViewKey(0), vec![root, TileKey { slide: huge, level: 0, column: 3, row: 3 }]);
+        let keys: Vec<TileKey> = collect(&loader, &wakes, 3).iter().map(|loaded| loaded.key).collect();
+        assert_eq!((keys[0], keys[1].level, keys[2]), (root, 0, root));
+        assert!(loader.is_idle());
+        // It is kept, and needs no preview when it is wanted again.
+        loader.want(ViewKey(0), vec![root]);
+        let again = collect(&loader, &wakes, 1);
+        let sound = pyramid.decode(root, &mut |finer| loader_made(&pyramid, finer)).expect("wanted");
+        assert!(again[0].tile.pixels == sound.pixels);
+        assert!(loader.is_idle());
+    }
+
+    fn loader_made(pyramid: &DisplayPyramid, tile: TileKey) -> Option<Arc<DisplayTile>> {
+        pyramid.decode(tile, &mut |finer| loader_made(pyramid, finer)).map(Arc::new)
     }
 
     #[test]

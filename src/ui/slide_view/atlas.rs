@@ -106,7 +106,8 @@ impl TileAtlas {
     }
 
     fn upload(&mut self, &Waiting { key, ref tile, lasting }: &Waiting) {
-        let known = self.slots.get(&key).map(|slot| slot.layer);
+        let before = self.slots.get(&key).copied();
+        let known = before.map(|slot| slot.layer);
         // Without room every layer is drawn in this very frame: the view is larger than the card can hold,
         // and its coarser stand-ins remain.
         let Some(layer) = known.or_else(|| self.free.pop()).or_else(|| self.push_out_oldest()) else {
@@ -124,7 +125,9 @@ impl TileAtlas {
             wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * width), rows_per_image: None },
             wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
         );
-        let slot = Slot { layer, extent: (width, height), since: self.now, lasting, last_drawn: self.frame };
+        // Better pixels of a tile that is there already take the place of the others at once.
+        let since = before.map_or(self.now, |slot| slot.since);
+        let slot = Slot { layer, extent: (width, height), since, lasting, last_drawn: self.frame };
         self.slots.insert(key, slot);
     }
 
