@@ -2,6 +2,7 @@
 //! build folder with no exported variable, and from a package that keeps them in `lib/` beside it; and puts
 //! libtorch into a library of its own that is loaded when it is first needed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,13 +44,19 @@ fn torch_on_demand(libtorch: &Path) -> Result<(), String> {
     link.arg(format!("-Wl,-rpath,{}", libtorch.display())).arg("-Wl,-rpath,$ORIGIN");
     output_of(&mut link)?;
 
-    let symbols = output_of(Command::new("nm").args(["--defined-only", "-g"]).arg(&wrapper))?;
-    let functions: Vec<&str> =
-        symbols.lines().filter_map(|line| line.split_once(" T ")).map(|(_, name)| name.trim()).collect();
+    let symbols = output_of(Command::new("nm").arg("-g").arg(&wrapper))?;
+    let of_kind = |kind: &str| -> BTreeSet<&str> {
+        symbols.lines().filter_map(|line| line.split_once(kind)).map(|(_, name)| name.trim()).collect()
+    };
     // What is not C is called within the library only.
-    let functions: Vec<&str> = functions.into_iter().filter(|name| !name.starts_with("_Z")).collect();
+    let functions: Vec<&str> = of_kind(" T ").into_iter().filter(|name| !name.starts_with("_Z")).collect();
+    // What torch-sys has in Rust for the library to call back.
+    let callbacks: Vec<&str> = of_kind(" U ").into_iter().filter(|name| name.starts_with("tch_")).collect();
+    for name in &callbacks {
+        println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={name}");
+    }
     let source = out.join("torch_stand_ins.s");
-    fs::write(&source, stand_ins(&functions)).map_err(|error| error.to_string())?;
+    fs::write(&source, stand_ins(&functions, &callbacks)).map_err(|error| error.to_string())?;
     let object = out.join("torch_stand_ins.o");
     output_of(Command::new("cc").arg("-c").arg(&source).arg("-o").arg(&object))?;
     let archive = out.join("libtorch_stand_ins.a");
@@ -75,8 +82,8 @@ fn torch_sys_library(out: &Path) -> Option<PathBuf> {
 }
 
 /// Assembly of one jump for each function through a table, whose places lead to the loader until they are
-/// filled; and the names for filling it.
-fn stand_ins(functions: &[&str]) -> String {
+/// filled; the names for filling it; and references to the callbacks, which bring them into the program.
+fn stand_ins(functions: &[&str], callbacks: &[&str]) -> String {
     let mut text = String::from(
         "\t.intel_syntax noprefix\n\
          \t.section .note.GNU-stack,\"\",@progbits\n\
@@ -114,6 +121,9 @@ fn stand_ins(functions: &[&str]) -> String {
     text.push_str("\t.data\n\t.balign 8\n\t.globl histokin_torch_functions\nhistokin_torch_functions:\n");
     for place in 0..functions.len() {
         let _ = writeln!(text, "\t.quad first_{place}");
+    }
+    for name in callbacks {
+        let _ = writeln!(text, "\t.quad {name}");
     }
     text.push_str("\t.section .rodata\n\t.globl histokin_torch_names\nhistokin_torch_names:\n");
     for name in functions {

@@ -29,7 +29,7 @@ use jpeg::TileJpegs;
 /// pictures put together from parts.
 const PLAIN_VENDORS: [&str; 2] = ["aperio", "generic-tiff"];
 
-/// Tiles of level 0 that are compared with OpenSlide's: those with the most bytes, and the last one.
+/// Tiles of level 0 that are compared with OpenSlide's, beside the last one: those with the most bytes.
 const DETAILED_TILES_COMPARED: usize = 3;
 
 /// A slide of which some levels are read without OpenSlide.
@@ -117,7 +117,9 @@ impl RawLevels {
         };
         let info = slide.info();
         let mut equal = 0;
-        for tile in tiles_to_compare(&raw.image, info.levels[level].downsample.0) {
+        // The other levels were written by the same hand.
+        let most = if level == 0 { DETAILED_TILES_COMPARED } else { 1 };
+        for tile in tiles_to_compare(&raw.image, info.levels[level].downsample.0, most) {
             let region = raw.image.region(level as u32, tile);
             match (slide.read(&region), self.read(info, &region)) {
                 (Ok(theirs), Ok(ours)) if theirs == ours => equal += 1,
@@ -214,10 +216,10 @@ impl RawLevels {
     }
 }
 
-/// Those of the tiles with the most bytes that OpenSlide reads unresampled, and the last tile of all.
+/// Of the tiles that OpenSlide reads unresampled, those `most` with the most bytes, and the last one.
 ///
 /// OpenSlide takes positions in whole level-0 pixels, and resamples where they do not fall on the level's.
-fn tiles_to_compare(image: &TiledImage, downsample: f64) -> Vec<usize> {
+fn tiles_to_compare(image: &TiledImage, downsample: f64, most: usize) -> Vec<usize> {
     let is_exact = |tile: &usize| {
         let region = image.region(0, *tile);
         [region.x, region.y].iter().all(|px| (*px as f64 * downsample).fract() == 0.0)
@@ -225,7 +227,7 @@ fn tiles_to_compare(image: &TiledImage, downsample: f64) -> Vec<usize> {
     let mut tiles: Vec<usize> = (0..image.tiles.len()).filter(is_exact).collect();
     let last = tiles.last().copied();
     let bytes = |tile: &usize| std::cmp::Reverse(image.tiles[*tile].length);
-    let most = DETAILED_TILES_COMPARED.min(tiles.len());
+    let most = most.min(tiles.len());
     if most < tiles.len() {
         tiles.select_nth_unstable_by_key(most, bytes);
         tiles.truncate(most);
