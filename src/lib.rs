@@ -22,6 +22,7 @@ pub mod encoder;
 pub mod descriptors;
 pub mod index;
 pub mod query;
+pub mod interchange;
 pub mod evaluation;
 pub mod project;
 pub mod pipeline;

@@ -2,9 +2,12 @@
 //! messages to standard error.
 
 mod embed;
+mod evaluate;
+mod export;
 pub mod fit_model;
 mod info;
 mod progress;
+mod project_map;
 mod query;
 mod render;
 mod tissue;
@@ -54,6 +57,12 @@ pub enum Command {
     Info(info::InfoArgs),
     /// Embed the tissue of slides into a project.
     Embed(embed::EmbedArgs),
+    /// Measure how good encoders are on labelled slides, side by side.
+    Evaluate(Box<evaluate::EvaluateArgs>),
+    /// Write descriptors in the formats of other programs.
+    Export(export::ExportArgs),
+    /// Lay the descriptors of all slides out on a plane.
+    ProjectMap(project_map::ProjectMapArgs),
     /// Find the tiles most like the one at a position.
     Query(query::QueryArgs),
     /// Draw a region of a slide as the viewer shows it.
@@ -71,6 +80,9 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Info(args) => info::run(args),
         Command::Embed(args) => embed::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Export(args) => export::run(args),
+        Command::ProjectMap(args) => project_map::run(args),
         Command::Query(args) => query::run(args),
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),

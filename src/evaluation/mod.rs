@@ -10,12 +10,20 @@
 
 pub mod addr;
 pub mod classes;
+pub mod comparison;
+pub mod floor;
+pub mod gather;
 pub mod health;
 pub mod intervals;
+pub mod labels;
+pub mod map;
 pub mod neighbours;
 mod pairs;
 pub mod probe;
+pub mod report;
+
 pub mod retrieval;
+pub mod sample;
 
 use serde::{Deserialize, Serialize};
 

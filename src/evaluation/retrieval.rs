@@ -35,11 +35,19 @@ pub struct RetrievalSettings {
     /// At most so many queries of each class, drawn at random.
     pub queries_per_class: usize,
     pub seed: u64,
+    /// The one class that asks; all where there is none.
+    pub only: Option<Class>,
 }
 
 impl Default for RetrievalSettings {
     fn default() -> Self {
-        Self { exclude: Exclude::Slide, pool: PoolKind::Labelled, queries_per_class: 10_000, seed: 0 }
+        Self {
+            exclude: Exclude::Slide,
+            pool: PoolKind::Labelled,
+            queries_per_class: 10_000,
+            seed: 0,
+            only: None,
+        }
     }
 }
 
@@ -304,7 +312,8 @@ fn vote(classes: impl Iterator<Item = Option<Class>>) -> Option<Class> {
 fn choose_queries(tiles: &Tiles, groups: &[u32], settings: &RetrievalSettings) -> (Vec<u32>, Vec<Class>) {
     let last = tiles.classes.iter().flatten().max().map_or(0, |class| class.0 + 1);
     let (mut queries, mut unanswerable) = (Vec::new(), Vec::new());
-    for class in (0..last).map(Class) {
+    let asks = |class: &Class| settings.only.is_none_or(|only| only == *class);
+    for class in (0..last).map(Class).filter(asks) {
         let rows: Vec<u32> =
             (0..tiles.len() as u32).filter(|row| tiles.classes[*row as usize] == Some(class)).collect();
         let Some(first) = rows.first() else { continue };

@@ -7,7 +7,7 @@ use std::path::Path;
 use histokin::evaluation::addr::{self, AddrSettings, PairCount};
 use histokin::evaluation::intervals::Resampling;
 use histokin::evaluation::retrieval::{self, Measure, PoolKind, RetrievalSettings};
-use histokin::evaluation::{Class, Descriptors, Exclude, Tiles, classes, health, probe};
+use histokin::evaluation::{Class, Descriptors, Exclude, Tiles, classes, health, map, probe};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -275,4 +275,18 @@ fn retrieval_of_the_shared_descriptors_is_as_published() {
             }
         }
     }
+}
+
+#[test]
+fn maps_are_to_be_trusted_as_far_as_those_of_umap_learn() {
+    let reference = json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/evaluation/umap.json"));
+    let features: Vec<Vec<f32>> = numbers(&reference["features"]);
+    let values = features.concat();
+    let descriptors = Descriptors::new(&values, features[0].len()).unwrap();
+    let points = map::umap(descriptors, &map::UmapSettings::default(), &mut |_| true).unwrap();
+    let found = map::trustworthiness(descriptors, &points, numbers(&reference["neighbours"]));
+    let theirs: Vec<f64> = numbers(&reference["umap_learn"]);
+    let mean = theirs.iter().sum::<f64>() / theirs.len() as f64;
+    println!("trustworthiness {found:.4}, umap-learn {mean:.4}");
+    assert!(found > mean - 0.02, "{found} instead of {mean}");
 }

@@ -6,6 +6,7 @@ mod support;
 mod cli;
 mod descriptors;
 mod encoder;
+mod evaluate;
 mod evaluation;
 mod index;
 mod pipeline;

@@ -1,0 +1,88 @@
+//! How long measuring takes: `cargo bench --bench evaluation [-- TILES QUERIES]`.
+//!
+//! A million descriptors of 128 numbers of a hundred slides: ADDR with a million pairs of each kind, and
+//! retrieval for ten thousand queries of one class with everything that is measured of it.
+
+use std::time::Instant;
+
+use histokin::evaluation::addr::{self, AddrSettings, PairCount};
+use histokin::evaluation::intervals::Resampling;
+use histokin::evaluation::neighbours::Pool;
+use histokin::evaluation::retrieval::{self, Measure, RetrievalSettings};
+use histokin::evaluation::{Class, Descriptors, Tiles};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+const WIDTH: usize = 128;
+const SLIDES: usize = 100;
+
+/// Tiles on square sections, whose descriptors drift over the section and lean to their class.
+fn made(tiles: usize) -> (Vec<f32>, Tiles) {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (mut values, mut known) = (Vec::with_capacity(tiles * WIDTH), Tiles::default());
+    let per_slide = tiles / SLIDES;
+    let edge = (per_slide as f64).sqrt().ceil() as usize;
+    for slide in 0..SLIDES as u32 {
+        for tile in 0..per_slide {
+            let place = [(tile % edge) as f64 * 224.0, (tile / edge) as f64 * 224.0];
+            let class = usize::from(place[0] < 4000.0);
+            for number in 0..WIDTH {
+                let drift = (place[number % 2] / 20_000.0) as f32;
+                let lean = if number % 2 == class { 0.15 } else { 0.0 };
+                values.push(drift + lean + random.random::<f32>());
+            }
+            known.positions_um.push(place);
+            known.slides.push(slide);
+            known.patients.push(slide);
+            known.classes.push(Some(Class(class as u16)));
+        }
+    }
+    (values, known)
+}
+
+fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let result = work();
+    println!("{name:<60} {:>8.2} s", started.elapsed().as_secs_f64());
+    result
+}
+
+fn main() {
+    // Cargo passes `--bench` along.
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
+    let tiles = numbers.next().unwrap_or(1_000_000);
+    let queries = numbers.next().unwrap_or(10_000);
+    let (values, known) = made(tiles);
+    let descriptors = Descriptors::new(&values, WIDTH).expect("finite numbers of this width");
+    println!(
+        "{} descriptors of {WIDTH} numbers, {SLIDES} slides, {} threads",
+        known.len(),
+        rayon::current_num_threads()
+    );
+
+    let pairs = PairCount::PerSlide(1_000_000 / SLIDES);
+    let settings = AddrSettings { pairs, ..AddrSettings::default() };
+    let found = timed("ADDR, a million near and a million far pairs, interval", || {
+        addr::measure(descriptors, &known, &settings, &Resampling::default()).expect("slides of 22 mm")
+    });
+    println!("    {:.3} {:?}, {} and {} pairs", found.global, found.ci95, found.near.pairs, found.far.pairs);
+
+    let rows = (0..known.len() as u32).collect();
+    let asked: Vec<u32> = (0..queries as u32).map(|query| query * (known.len() / queries) as u32).collect();
+    let pool = Pool::new(descriptors, &known.slides, rows);
+    timed("the 20 nearest tiles of other slides, all queries", || pool.nearest(&asked, 20));
+
+    let settings = RetrievalSettings {
+        queries_per_class: queries,
+        only: Some(Class(1)),
+        ..RetrievalSettings::default()
+    };
+    let score = timed("retrieval with average precision and intervals", || {
+        let found = retrieval::ask(descriptors, &known, &settings).expect("tiles of these descriptors");
+        found.score(Class(1), &Resampling::default()).expect("class 1 is on every slide")
+    });
+    for measure in Measure::ALL {
+        println!("    {} {:?}", measure.label(), score.figure(measure));
+    }
+}

@@ -1,0 +1,257 @@
+//! `histokin evaluate`: how good encoders are on labelled slides, side by side.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::progress::EmbedBar;
+use crate::encoder::{self, DeviceChoice, Encoder};
+use crate::evaluation::Exclude;
+use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
+use crate::evaluation::comparison::{ComparisonSettings, compare};
+use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
+use crate::evaluation::gather::{self, Gathered};
+use crate::evaluation::intervals::Resampling;
+use crate::evaluation::labels::{self, Patients};
+use crate::evaluation::report;
+use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
+use crate::evaluation::sample::Sample;
+use crate::geometry::MicronsPerPixel;
+use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, embed_slide};
+use crate::project::Project;
+use crate::slide;
+
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The project's folder; may be left out with --features.
+    #[arg(required_unless_present = "features")]
+    project: Option<PathBuf>,
+    /// Name of a model, path of a model folder or TorchScript file; give several to compare them. The
+    /// colour histogram `hsv-histogram` is always compared with them.
+    #[arg(long)]
+    encoder: Vec<String>,
+    /// Descriptors made elsewhere: .safetensors of one slide, or a folder of them,
+    /// named as the slides are. Give several to compare them.
+    #[arg(long)]
+    features: Vec<PathBuf>,
+    /// Labels: a table of tiles or regions (.csv), or a folder of tables and masks.
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// The class whose retrieval stands first.
+    #[arg(long, default_value = "tumour")]
+    class: String,
+    /// A tile takes a class that covers at least this part of it, 0 to 1.
+    #[arg(long, default_value_t = labels::COVERAGE, value_parser = parse_coverage)]
+    coverage: f64,
+    /// Use the labels of the slides that are here, and pass over the others.
+    #[arg(long)]
+    some_slides: bool,
+    /// Patients of the slides: a table (slide,patient) or a pattern on the slides' names, such as
+    /// 'patient_\d+'.
+    #[arg(long)]
+    patients: Option<Patients>,
+    /// Pairs of tiles nearer than this are near, in mm.
+    #[arg(long, default_value_t = Limits::default().near_mm)]
+    near_mm: f64,
+    /// Pairs of tiles farther than this are far, in mm.
+    #[arg(long, default_value_t = Limits::default().far_mm)]
+    far_mm: f64,
+    /// So many near and far pairs of each slide; 0 means all [default: all, up to 10000 tiles a slide].
+    #[arg(long)]
+    pairs: Option<usize>,
+    /// Seed of all that is drawn.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Draws of slides behind each interval.
+    #[arg(long, default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    draws: u32,
+    /// Tiles of the query's slide, or of its patient, are no answers.
+    #[arg(long, default_value = "slide")]
+    exclude: Exclude,
+    /// Which tiles can be answers: the labelled ones, or all, unlabelled ones counting as wrong.
+    #[arg(long, default_value = "labelled")]
+    pool: PoolKind,
+    /// At most so many queries of each class, drawn at random.
+    #[arg(long, default_value_t = RetrievalSettings::default().queries_per_class)]
+    queries: usize,
+    /// Leave the colour histogram out.
+    #[arg(long)]
+    no_floor: bool,
+    /// Pixel size of slides whose descriptors do not tell it, in µm: M or MX,MY.
+    #[arg(long, value_parser = super::parse_mpp)]
+    slide_mpp: Option<MicronsPerPixel>,
+    /// Write the report here: report.html, report.json, tables.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Put codes in place of the patients' names in the report.
+    #[arg(long)]
+    pseudonymise: bool,
+    /// Where encoders run: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_coverage(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if share > 0.0 && share <= 1.0 {
+        Ok(share)
+    } else {
+        Err("give a part above 0 and up to 1, such as 0.5".to_owned())
+    }
+}
+
+pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    if args.report.as_ref().is_some_and(|folder| folder.is_file()) {
+        bail!("--report names a file; give a folder");
+    }
+    let study = study(args)?;
+    let Gathered { slides, candidates } = study.gathered;
+    if candidates.is_empty() {
+        bail!("name at least one encoder with --encoder, or descriptors with --features");
+    }
+    let (mut sample, described) = Sample::gather(slides, candidates)?;
+    let mut target = Vec::new();
+    if let Some(labels) = &study.labels {
+        sample.label(labels, args.coverage, args.some_slides)?;
+        target = sample.target(&args.class)?;
+    }
+    if let Some(patients) = &args.patients {
+        sample.set_patients(patients)?;
+    }
+    let settings = settings(args);
+    let bar = indicatif::ProgressBar::new(1000);
+    let comparison = compare(&sample, &described, &target, &settings, &mut |share, doing| {
+        bar.set_position((1000.0 * share) as u64);
+        bar.set_message(doing.to_owned());
+        true
+    });
+    bar.finish_and_clear();
+    let comparison = comparison?;
+    if args.pseudonymise {
+        sample.pseudonymise();
+    }
+    let document = report::json::document(&sample, &comparison);
+    if let Some(folder) = &args.report {
+        let pictures = study.project.as_ref().map(report::Pictures::of_project);
+        let map = report::map_of(&described, &comparison, &mut |_| true);
+        report::write(folder, &sample, &comparison, &document, map.as_ref(), pictures.as_ref())
+            .with_context(|| format!("the report was not written to {}", folder.display()))?;
+        eprintln!("report: {}", folder.join("report.html").display());
+    }
+    if args.json {
+        super::print_json(&document)
+    } else {
+        print!("{}", report::text::table(&sample, &comparison));
+        Ok(())
+    }
+}
+
+/// What is evaluated.
+struct Study {
+    gathered: Gathered,
+    labels: Option<labels::Labels>,
+    project: Option<Project>,
+}
+
+fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
+    let mut labels: Option<labels::Labels> = None;
+    let mut project = None;
+    if let Some(folder) = &args.project {
+        project = Some(Project::open(folder)?);
+    }
+    let mut gathered = Gathered::default();
+    if let Some(project) = &project {
+        gathered.slides = gather::slides_of(project)?;
+        if gathered.slides.is_empty() {
+            bail!("the project has no slides; embed some first");
+        }
+        for mut encoder in encoders(args, project)? {
+            embed_missing(project, encoder.as_mut(), &gathered)?;
+            let candidate = gather::of_project(project, encoder.spec(), &gathered.slides)?;
+            gathered.candidates.push(candidate);
+        }
+    }
+    for path in &args.features {
+        gather::add_features(&mut gathered, path, args.slide_mpp, project.is_some())?;
+    }
+    if let Some(path) = &args.labels {
+        let extents = project.as_ref().map(gather::extents).transpose()?.unwrap_or_default();
+        let read = labels::read_labels(path, &|stem| extents.get(stem).copied())?;
+        labels.get_or_insert_default().join(read);
+    }
+    Ok(Study { gathered, labels, project })
+}
+
+/// The encoders that are asked for, and the floor.
+fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Box<dyn Encoder>>> {
+    let mut loaded: Vec<Box<dyn Encoder>> = Vec::new();
+    let names: Vec<&str> = match (args.encoder.as_slice(), args.features.is_empty()) {
+        ([], true) => vec![project.settings().encoder.as_deref().unwrap_or(encoder::DEFAULT)],
+        (named, _) => named.iter().map(String::as_str).collect(),
+    };
+    for name in names.into_iter().filter(|name| *name != HSV_HISTOGRAM) {
+        loaded.push(encoder::load(name, args.device)?);
+    }
+    let floor_asked = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
+    if floor_asked || (!args.no_floor && !loaded.is_empty()) {
+        let spec = HsvHistogram::of_project(project)?;
+        loaded.push(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference)));
+    }
+    Ok(loaded)
+}
+
+/// Embed the slides of which the encoder has no descriptors yet.
+fn embed_missing(project: &Project, encoder: &mut dyn Encoder, gathered: &Gathered) -> anyhow::Result<()> {
+    let recipe = gather::recipe(project, encoder.spec());
+    let store = project.descriptors();
+    for slide in &gathered.slides {
+        let entry = project.find_slide(&slide.id)?;
+        if store.open(&entry.id, &recipe)?.is_some() {
+            continue;
+        }
+        let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+        let bar = EmbedBar::new(format!("{} with {}", slide.name, recipe.encoder_name));
+        let outcome = embed_slide(
+            source.as_ref(),
+            None,
+            encoder,
+            &recipe,
+            &store,
+            EmbedSettings::default(),
+            &EmbedControl::default(),
+            &mut |progress| bar.show(progress),
+        );
+        bar.finish();
+        let EmbedOutcome::Finished { .. } = outcome? else {
+            bail!("{}: stopped before all tiles were done", slide.name);
+        };
+    }
+    Ok(())
+}
+
+fn settings(args: &EvaluateArgs) -> ComparisonSettings {
+    ComparisonSettings {
+        addr: AddrSettings {
+            limits: Limits { near_mm: args.near_mm, far_mm: args.far_mm },
+            pairs: match args.pairs {
+                None => PairCount::Auto,
+                Some(0) => PairCount::All,
+                Some(count) => PairCount::PerSlide(count),
+            },
+            seed: args.seed,
+        },
+        retrieval: RetrievalSettings {
+            exclude: args.exclude,
+            pool: args.pool,
+            queries_per_class: args.queries,
+            seed: args.seed,
+            only: None,
+        },
+        resampling: Resampling { draws: args.draws, seed: args.seed },
+        class: args.class.clone(),
+    }
+}

@@ -1,0 +1,81 @@
+//! `histokin export`: descriptors in the formats of other programs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::durable;
+use crate::encoder;
+use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
+use crate::evaluation::gather;
+use crate::interchange::write_npy;
+use crate::project::Project;
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The project's folder.
+    project: PathBuf,
+    /// Whose descriptors [default: the project's encoder].
+    #[arg(long)]
+    encoder: Option<String>,
+    /// What the files are to be.
+    #[arg(long)]
+    format: Format,
+    /// Folder for the files, one a slide; made when it is not there.
+    #[arg(long)]
+    to: PathBuf,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The program's own format, a file a slide, named as the slide.
+    Safetensors,
+    /// NPY, with the tiles in a table beside it.
+    Npy,
+}
+
+pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
+    let project = Project::open(&args.project)?;
+    let which = args.encoder.as_deref().or(project.settings().encoder.as_deref()).unwrap_or(encoder::DEFAULT);
+    let spec =
+        if which == HSV_HISTOGRAM { HsvHistogram::of_project(&project)? } else { encoder::spec(which)? };
+    let (store, recipe) = (project.descriptors(), gather::recipe(&project, &spec));
+    std::fs::create_dir_all(&args.to)
+        .with_context(|| format!("{}: the folder cannot be made", args.to.display()))?;
+    let mut written = Vec::new();
+    for entry in project.slides() {
+        let Some(set) = store.open(&entry.id, &recipe)? else { continue };
+        let path = project.slide_path(entry);
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file = match args.format {
+            Format::Safetensors => {
+                let file = format!("{name}.safetensors");
+                let own = store.path(&entry.id, &recipe);
+                let bytes =
+                    std::fs::read(&own).with_context(|| format!("{}: cannot be read", own.display()))?;
+                durable::write(&args.to.join(&file), &bytes)
+                    .with_context(|| format!("{}: cannot be written", args.to.join(&file).display()))?;
+                file
+            }
+            Format::Npy => {
+                write_npy(&args.to, &set, &name)?;
+                format!("{name}.npy")
+            }
+        };
+        written.push(json!({"slide": name, "file": file, "tiles": set.len(), "descriptor_len": set.width()}));
+    }
+    if written.is_empty() {
+        bail!("no slide of the project is embedded with {}; embed them first", spec.name);
+    }
+    if args.json {
+        super::print_json(&json!({"encoder_id": spec.id, "files": written}))
+    } else {
+        println!("{} files in {}", written.len(), args.to.display());
+        Ok(())
+    }
+}

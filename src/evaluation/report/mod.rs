@@ -1,0 +1,75 @@
+//! The report: what was measured, as a page for people, tables, and a document for machines.
+
+mod gallery;
+mod html;
+pub mod json;
+mod plots;
+mod svg;
+mod tables;
+pub mod text;
+
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::comparison::Comparison;
+use super::map::{self, MapKind};
+use super::sample::{Described, Sample};
+use crate::durable;
+
+pub use gallery::{Pictures, SHOWN_ANSWERS, extremes};
+
+/// Descriptors of one encoder on a plane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Map {
+    pub kind: MapKind,
+    /// Name of the encoder.
+    pub encoder: String,
+    /// One point a tile of the sample.
+    pub points: Vec<[f32; 2]>,
+}
+
+/// Tiles of which a map for the report is laid out by UMAP; more would make it wait.
+const MAPPED: usize = 5000;
+
+/// The map of the first encoder; none when `tell`, which hears the share that is done, says to stop.
+pub fn map_of(
+    described: &[Described],
+    comparison: &Comparison,
+    tell: &mut dyn FnMut(f64) -> bool,
+) -> Option<Map> {
+    let first = described.first()?;
+    let settings = map::UmapSettings {
+        laid_out: MAPPED,
+        seed: comparison.settings.retrieval.seed,
+        ..map::UmapSettings::default()
+    };
+    let points = map::umap(first.descriptors().ok()?, &settings, tell)?;
+    Some(Map { kind: MapKind::Umap, encoder: first.name.clone(), points })
+}
+
+/// Write `report.html`, `report.json` and the tables `encoders.csv`, `paired.csv`, `classes.csv`,
+/// `queries.csv` into `folder`, which is made when it is not there. Everything is composed before the first
+/// file is written, and each file appears whole or not at all.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(
+    folder: &Path,
+    sample: &Sample,
+    comparison: &Comparison,
+    document: &Value,
+    map: Option<&Map>,
+    pictures: Option<&Pictures>,
+) -> io::Result<()> {
+    let page = html::page(sample, comparison, map, pictures);
+    let json = serde_json::to_vec_pretty(document)?;
+    let tables = tables::all(sample, comparison)?;
+    std::fs::create_dir_all(folder)?;
+    for (name, bytes) in &tables {
+        durable::write(&folder.join(name), bytes)?;
+    }
+    durable::write(&folder.join("report.json"), &json)?;
+    durable::write(&folder.join("report.html"), page.as_bytes())
+}

@@ -1,0 +1,220 @@
+//! The report's plots.
+
+use super::super::addr::DistanceHistogram;
+use super::super::classes::Confusion;
+use super::super::comparison::Comparison;
+use super::super::retrieval::ANSWERS;
+use super::super::sample::Sample;
+use super::Map;
+use super::svg::Svg;
+use crate::evaluation::health::sample as draw;
+
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 240.0;
+const LEFT: f64 = 44.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 14.0;
+const BOTTOM: f64 = 38.0;
+
+/// Colours of series, by number, repeat after these.
+pub const SERIES: usize = 8;
+
+/// A frame with axes from 0 to the given ends.
+struct Axes {
+    x_end: f64,
+    y_end: f64,
+}
+
+impl Axes {
+    fn at(&self, x: f64, y: f64) -> (f64, f64) {
+        let across = (WIDTH - LEFT - RIGHT) * x / self.x_end;
+        let up = (HEIGHT - TOP - BOTTOM) * y / self.y_end;
+        (LEFT + across, HEIGHT - BOTTOM - up)
+    }
+
+    fn draw(&self, svg: &mut Svg, x_name: &str, y_name: &str, per_cent: bool) {
+        const STEPS: usize = 4;
+        for step in 0..=STEPS {
+            let share = step as f64 / STEPS as f64;
+            let y = share * self.y_end;
+            svg.line("grid", self.at(0.0, y), self.at(self.x_end, y));
+            let (left, height) = self.at(0.0, y);
+            let label = if per_cent { format!("{:.0} %", 100.0 * y) } else { format!("{y:.2}") };
+            svg.text("tick", (left - 5.0, height + 3.0), "end", &label);
+            let x = share * self.x_end;
+            let (across, bottom) = self.at(x, 0.0);
+            let digits = usize::from(self.x_end < 10.0);
+            svg.text("tick", (across, bottom + 13.0), "middle", &format!("{x:.digits$}"));
+        }
+        let (middle, bottom) = self.at(self.x_end / 2.0, 0.0);
+        svg.text("axis", (middle, bottom + 29.0), "middle", x_name);
+        svg.text("axis", (LEFT, TOP - 4.0), "start", y_name);
+    }
+}
+
+/// How near and far pairs' distances are spread.
+pub fn distances(histogram: &DistanceHistogram, name: &str) -> String {
+    let bins = histogram.near.len();
+    let highest = histogram.near.iter().chain(&histogram.far).copied().fold(0.0, f64::max).max(1e-6);
+    let axes = Axes { x_end: histogram.bin * bins as f64, y_end: highest * 1.05 };
+    let mut svg = Svg::new(WIDTH, HEIGHT);
+    axes.draw(&mut svg, "descriptor distance", "share of pairs", true);
+    for (class, shares) in [("far", &histogram.far), ("near", &histogram.near)] {
+        let outline = shares
+            .iter()
+            .enumerate()
+            .flat_map(|(bin, share)| [bin, bin + 1].map(|edge| axes.at(histogram.bin * edge as f64, *share)));
+        let closed = std::iter::once(axes.at(0.0, 0.0)).chain(outline).chain([axes.at(axes.x_end, 0.0)]);
+        svg.area(class, closed);
+    }
+    legend(&mut svg, &[("near", "near pairs"), ("far", "far pairs")]);
+    svg.finish(&format!("Descriptor distances of near and far pairs, {name}"))
+}
+
+fn legend(svg: &mut Svg, entries: &[(&str, &str)]) {
+    for (place, (class, name)) in (0..).zip(entries) {
+        let y = TOP + 6.0 + 15.0 * f64::from(place);
+        svg.rect(class, "", (WIDTH - RIGHT - 128.0, y), (10.0, 10.0), name);
+        svg.text("tick", (WIDTH - RIGHT - 113.0, y + 9.0), "start", name);
+    }
+}
+
+/// Precision over the number of answers, one line an encoder, above what guessing scores.
+pub fn precision(comparison: &Comparison) -> Option<String> {
+    let axes = Axes { x_end: ANSWERS as f64, y_end: 1.0 };
+    let mut svg = Svg::new(WIDTH, HEIGHT);
+    axes.draw(&mut svg, "answers looked at", "of them of the query's class", true);
+    let mut base = None;
+    let mut names = Vec::new();
+    for (place, one) in comparison.encoders.iter().enumerate() {
+        let Some(target) = &one.target else { continue };
+        let queries = &target.retrieval.queries;
+        let mean = |count: usize| {
+            queries.iter().map(|query| query.precision(count)).sum::<f64>() / queries.len().max(1) as f64
+        };
+        let class = format!("series s{}", place % SERIES);
+        svg.polyline(&class, (1..=ANSWERS).map(|count| axes.at(count as f64, mean(count))));
+        names.push((format!("swatch f{}", place % SERIES), one.name.clone()));
+        base = Some(target.score.base_rate);
+    }
+    let base = base?;
+    svg.line("base", axes.at(0.0, base), axes.at(axes.x_end, base));
+    names.push(("base-swatch".to_owned(), "guessing".to_owned()));
+    let entries: Vec<(&str, &str)> =
+        names.iter().map(|(class, name)| (class.as_str(), name.as_str())).collect();
+    legend(&mut svg, &entries);
+    Some(svg.finish("Precision over the number of answers"))
+}
+
+/// Share of variance along the first axes, one line an encoder.
+pub fn spectrum(comparison: &Comparison) -> Option<String> {
+    const SHOWN: usize = 32;
+    let highest = comparison.encoders.iter().filter_map(|one| one.health.as_ref()?.spectrum.first().copied());
+    let highest = highest.fold(0.0, f64::max);
+    if highest <= 0.0 {
+        return None;
+    }
+    let axes = Axes { x_end: SHOWN as f64, y_end: highest };
+    let mut svg = Svg::new(WIDTH, HEIGHT);
+    axes.draw(&mut svg, "principal axis", "share of the variance", true);
+    let mut names = Vec::new();
+    for (place, one) in comparison.encoders.iter().enumerate() {
+        let Some(health) = &one.health else { continue };
+        let class = format!("series s{}", place % SERIES);
+        let shares = health.spectrum.iter().take(SHOWN).enumerate();
+        svg.polyline(&class, shares.map(|(axis, share)| axes.at((axis + 1) as f64, *share)));
+        names.push((format!("swatch f{}", place % SERIES), one.name.clone()));
+    }
+    let entries: Vec<(&str, &str)> =
+        names.iter().map(|(class, name)| (class.as_str(), name.as_str())).collect();
+    legend(&mut svg, &entries);
+    Some(svg.finish("Variance along the principal axes"))
+}
+
+/// Which class the nearest tile of each class's queries has.
+pub fn confusion(confusion: &Confusion, sample: &Sample) -> String {
+    const CELL: f64 = 46.0;
+    const NAMES: f64 = 130.0;
+    let name = |class: &Option<super::super::Class>| {
+        class.map_or("unlabelled", |class| sample.classes[usize::from(class.0)].as_str())
+    };
+    let (columns, rows) = (confusion.answers.len(), confusion.queries.len());
+    let mut svg = Svg::new(NAMES + CELL * columns as f64 + 40.0, 84.0 + CELL * rows as f64);
+    svg.text("axis", (NAMES, 12.0), "start", "class of the nearest tile");
+    for (column, class) in confusion.answers.iter().enumerate() {
+        let x = NAMES + CELL * (column as f64 + 0.5);
+        let y = if column % 2 == 0 { 56.0 } else { 36.0 };
+        svg.text("tick", (x, y), "middle", name(class));
+    }
+    for (row, class) in confusion.queries.iter().enumerate() {
+        let top = 64.0 + CELL * row as f64;
+        svg.text("tick", (NAMES - 8.0, top + CELL / 2.0 + 3.0), "end", name(&Some(*class)));
+        let total: u32 = confusion.counts[row].iter().sum();
+        for (column, count) in confusion.counts[row].iter().enumerate() {
+            let share = f64::from(*count) / f64::from(total.max(1));
+            let left = NAMES + CELL * column as f64;
+            let title = format!(
+                "{count} of {total} queries of {} have {} nearest",
+                name(&Some(*class)),
+                name(&confusion.answers[column])
+            );
+            let own = confusion.answers[column] == Some(*class);
+            let kind = if own { "cell own" } else { "cell" };
+            svg.rect(
+                kind,
+                &format!("fill-opacity:{share:.3}"),
+                (left, top),
+                (CELL - 2.0, CELL - 2.0),
+                &title,
+            );
+            let shown = format!("{:.0} %", 100.0 * share);
+            svg.text("value", (left + CELL / 2.0 - 1.0, top + CELL / 2.0 + 3.0), "middle", &shown);
+        }
+    }
+    svg.finish("Confusion matrix: class of queries against class of the nearest tile")
+}
+
+/// Points of a map that are drawn at most.
+const DRAWN: usize = 6000;
+
+/// Tiles on a plane, coloured by class where classes are known, else by slide.
+pub fn map(map: &Map, sample: &Sample) -> String {
+    const EDGE: f64 = 560.0;
+    let mut svg = Svg::new(EDGE + 170.0, EDGE);
+    let bounds = |axis: usize| {
+        map.points.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), point| {
+            (low.min(point[axis]), high.max(point[axis]))
+        })
+    };
+    let ((left, right), (bottom, top)) = (bounds(0), bounds(1));
+    let span = (right - left).max(top - bottom).max(f32::MIN_POSITIVE);
+    let at = |point: [f32; 2]| {
+        let place = |value: f32, low: f32| 8.0 + (EDGE - 16.0) * f64::from((value - low) / span);
+        (place(point[0], left), EDGE - place(point[1], bottom))
+    };
+    let by_class = !sample.classes.is_empty();
+    let group = |tile: usize| match sample.tiles.classes[tile] {
+        Some(class) if by_class => Some(usize::from(class.0)),
+        None if by_class => None,
+        _ => Some(sample.tiles.slides[tile] as usize),
+    };
+    // Unlabelled tiles lie below the others.
+    let mut shown = draw(map.points.len(), DRAWN, 0);
+    shown.sort_by_key(|tile| group(*tile as usize).is_some());
+    for tile in shown.into_iter().map(|tile| tile as usize) {
+        let class =
+            group(tile).map_or_else(|| "dot unknown".to_owned(), |group| format!("dot f{}", group % SERIES));
+        svg.dot(&class, at(map.points[tile]), 2.2);
+    }
+    let names: Vec<&str> = if by_class {
+        sample.classes.iter().map(String::as_str).collect()
+    } else {
+        sample.slides.iter().map(|slide| slide.name.as_str()).collect()
+    };
+    for (place, name) in names.iter().enumerate().take(24) {
+        let y = 14.0 + 18.0 * place as f64;
+        svg.dot(&format!("dot f{}", place % SERIES), (EDGE + 10.0, y), 5.0);
+        svg.text("tick", (EDGE + 22.0, y + 4.0), "start", name);
+    }
+    svg.finish(&format!("{} of the descriptors of {}", map.kind.name(), map.encoder))
+}

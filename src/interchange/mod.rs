@@ -1,0 +1,67 @@
+//! Descriptors in formats that other programs read and write: NPY, safetensors.
+
+mod npy;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+pub use npy::write_npy;
+pub use read::{feature_files, read_features};
+
+/// Descriptors of one slide, wherever they were made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TileFeatures {
+    /// Numbers in a descriptor.
+    pub width: usize,
+    /// `places.len() × width`, all finite.
+    pub values: Vec<f32>,
+    pub places: Places,
+    /// What the file says that made them.
+    pub encoder: Option<String>,
+}
+
+/// Where the tiles lie, as their file tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Places {
+    /// Centres in µm from the slide's top-left corner.
+    CentersUm(Vec<[f64; 2]>),
+    /// Top-left corners in level-0 pixels.
+    Corners {
+        corners: Vec<[i64; 2]>,
+        /// Edge of a tile in level-0 pixels.
+        tile_level0: Option<u32>,
+        /// µm per level-0 pixel.
+        mpp: Option<f64>,
+    },
+}
+
+impl Places {
+    /// Number of tiles.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::CentersUm(centers) => centers.len(),
+            Self::Corners { corners, .. } => corners.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What can go wrong with a file of descriptors. Every message names the file and the reason.
+#[derive(Debug, thiserror::Error)]
+pub enum InterchangeError {
+    #[error("{}: {source}; check the path, the access rights and the space", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be read as descriptors: {reason}", path.display())]
+    Malformed { path: PathBuf, reason: String },
+    #[error("{}: {reason}", path.display())]
+    Unwritable { path: PathBuf, reason: String },
+}
+
+impl InterchangeError {
+    fn malformed(path: &Path, reason: impl ToString) -> Self {
+        Self::Malformed { path: path.to_owned(), reason: reason.to_string() }
+    }
+}

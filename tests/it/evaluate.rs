@@ -1,0 +1,206 @@
+//! `histokin evaluate`: from slides and labels to figures and a report.
+
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use histokin::project::{Project, ProjectSettings};
+use histokin::slide;
+use histokin::stain::StainSetting;
+use histokin::tiling::TileSettings;
+use image::{Rgb, RgbImage};
+use serde_json::Value;
+
+use crate::support::{shared_data, write_pyramid};
+
+/// µm per pixel of the made slides: 13 mm of tissue in 1600 pixels.
+const MPP: f64 = 8.0;
+
+/// A section: pink tissue, and violet tumour in its left third. `seed` changes the colours a little.
+fn section(seed: u32) -> RgbImage {
+    RgbImage::from_fn(1700, 1200, |x, y| {
+        let noise = (x.wrapping_mul(73) ^ y.wrapping_mul(151) ^ seed.wrapping_mul(977)) % 23;
+        let tone = |value: u32| (value + noise + seed % 5) as u8;
+        match (x, y) {
+            (50..570, 50..1150) => Rgb([tone(95), tone(45), tone(125)]),
+            (570..1650, 50..1150) => Rgb([tone(205), tone(120), tone(165)]),
+            _ => Rgb([250, 250, 250]),
+        }
+    })
+}
+
+struct Study {
+    folder: tempfile::TempDir,
+}
+
+impl Study {
+    /// A project of three slides with tiles of 100 pixels, and labels of their regions.
+    fn new() -> Self {
+        let study = Self { folder: tempfile::tempdir().unwrap() };
+        let mut project = Project::open_or_create(&study.project()).unwrap();
+        project.set_settings(ProjectSettings {
+            encoder: None,
+            tiles: TileSettings { tile_px: 100, mpp: MPP },
+            stain: StainSetting::None,
+        });
+        for (seed, name) in (1..).zip(["alpha", "beta", "gamma"]) {
+            let path = study.path(&format!("{name}.tif"));
+            write_pyramid(&path, &section(seed), 2, Some(MPP));
+            project.add_slide(slide::open(&path, None).unwrap().info());
+        }
+        project.save().unwrap();
+        study.write(
+            "labels.csv",
+            "slide,x,y,width,height,label,is_tumour,patient\n\
+             alpha,50,50,520,1100,carcinoma,1,P1\nalpha.tif,600,50,1000,1100,stroma,0,P1\n\
+             beta,50,50,520,1100,carcinoma,1,P2\nbeta,600,50,1000,1100,stroma,0,P2\n\
+             gamma,600,50,1000,1100,stroma,0,P3\n",
+        );
+        study
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn project(&self) -> PathBuf {
+        self.path("project")
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn evaluate(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
+        command.current_dir(self.folder.path());
+        command.args(["evaluate", "project", "--encoder", "hsv-histogram", "--draws", "200"]).args(arguments);
+        command
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.evaluate(arguments).arg("--json").assert().success().get_output().stdout.clone();
+        serde_json::from_slice(&output).unwrap()
+    }
+
+    fn refused(&self, arguments: &[&str]) -> String {
+        let with_report = [arguments, &["--report", "never"]].concat();
+        let output = self.evaluate(&with_report).assert().failure().get_output().clone();
+        assert!(!self.path("never").exists(), "no half-written report");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn figures_report_and_tables_come_from_one_command() {
+    let study = Study::new();
+    let found = study.json(&["--labels", "labels.csv", "--report", "out", "--pseudonymise"]);
+    let one = &found["encoders"][0];
+    assert_eq!((&one["name"], &one["descriptor_len"]), (&"hsv-histogram".into(), &128.into()));
+    assert!(one["addr"]["global"].as_f64().unwrap() > 1.0);
+    let retrieval = &one["retrieval"];
+    assert_eq!((&retrieval["class"], &retrieval["p_at_1"]), (&"tumour".into(), &1.0.into()));
+    assert!(retrieval["base_rate"].as_f64().unwrap() < 0.6);
+    assert!(retrieval["ci95"]["p_at_5"].is_array());
+    assert_eq!(one["tissue_classes"]["per_class"]["carcinoma"]["p_at_5"], 1.0);
+    assert_eq!(found["data"]["patients"], 3);
+    assert_eq!(found["data"]["slides"][0]["patient"], "patient 1");
+
+    let page = std::fs::read_to_string(study.path("out/report.html")).unwrap();
+    let machine = study.folder.path().to_str().unwrap();
+    assert!(!page.contains(machine) && !page.contains("P1<"), "neither paths nor names of patients");
+    assert!(page.contains("data:image/jpeg;base64,") && page.matches("<svg").count() >= 4);
+    assert!(!page.contains("http://") && !page.contains("https://"), "nothing is fetched from elsewhere");
+    let kept: Value = serde_json::from_slice(&std::fs::read(study.path("out/report.json")).unwrap()).unwrap();
+    assert_eq!(kept, found);
+    for table in ["encoders.csv", "paired.csv", "classes.csv", "queries.csv"] {
+        assert!(
+            std::fs::read_to_string(study.path("out").join(table)).unwrap().lines().count() >= 1,
+            "{table}"
+        );
+    }
+    let again = study.json(&["--labels", "labels.csv", "--pseudonymise"]);
+    assert_eq!(again, found, "the same command gives the same figures");
+}
+
+#[test]
+fn descriptors_made_elsewhere_are_compared_on_the_same_tiles() {
+    let study = Study::new();
+    study.json(&["--labels", "labels.csv"]);
+    // The same descriptors as files of their own, one of them without its last tile.
+    let exported = study.path("elsewhere");
+    Command::new(env!("CARGO_BIN_EXE_histokin"))
+        .current_dir(study.folder.path())
+        .args([
+            "export",
+            "project",
+            "--encoder",
+            "hsv-histogram",
+            "--format",
+            "safetensors",
+            "--to",
+            "elsewhere",
+        ])
+        .assert()
+        .success();
+    assert!(exported.join("alpha.safetensors").is_file());
+    let both = study.json(&["--labels", "labels.csv", "--features", "elsewhere"]);
+    assert_eq!(both["encoders"][0]["retrieval"], both["encoders"][1]["retrieval"]);
+    let paired = both["paired"].as_array().unwrap();
+    assert_eq!(paired.len(), 6);
+    assert!(paired.iter().all(|pair| pair["difference"] == 0.0));
+
+    let strange = study.path("strange");
+    std::fs::create_dir(&strange).unwrap();
+    std::fs::copy(exported.join("alpha.safetensors"), strange.join("delta.safetensors")).unwrap();
+    assert!(study.refused(&["--features", "strange"]).contains("delta"));
+    std::fs::write(strange.join("delta.safetensors"), b"nothing").unwrap();
+    assert!(study.refused(&["--features", "strange"]).contains("cannot be read as descriptors"));
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused_with_words() {
+    let study = Study::new();
+    let labels = |name: &str, rows: &str| {
+        study.write(name, &format!("slide,x,y,width,height,label\n{rows}"));
+        study.refused(&["--labels", name])
+    };
+    let both = "alpha,50,50,520,1100,tumour\nalpha,600,50,1000,1100,stroma\n";
+    let unknown = labels("unknown.csv", &format!("{both}omega,0,0,99,99,tumour\n"));
+    assert!(unknown.contains("omega") && unknown.contains("--some-slides"), "{unknown}");
+    let one_class = labels("one.csv", "alpha,50,50,520,1100,tumour\nbeta,50,50,520,1100,tumour\n");
+    assert!(one_class.contains("every answer is right"), "{one_class}");
+    let none = labels("none.csv", "alpha,50,50,520,1100,stroma\nbeta,50,50,520,1100,fat\n");
+    assert!(none.contains("no labelled tile of class \"tumour\"") && none.contains("fat"), "{none}");
+    let one_slide = labels("slide.csv", both);
+    assert!(one_slide.contains("one slide only"), "{one_slide}");
+    let overlapping = labels("over.csv", "alpha,50,50,1500,1100,tumour\nalpha,50,50,1500,1100,stroma\n");
+    assert!(overlapping.contains("lie in two classes"), "{overlapping}");
+    let broken = labels("broken.csv", "alpha,50,fifty,520,1100,tumour\n");
+    assert!(broken.contains("line 2") && broken.contains("fifty"), "{broken}");
+    let far = study.refused(&["--far-mm", "50"]);
+    assert!(far.contains("--far-mm"), "{far}");
+    let limits = study.refused(&["--near-mm", "12"]);
+    assert!(limits.contains("--near-mm"), "{limits}");
+}
+
+/// The figures of the shared labelled descriptors come out of the command as they are published.
+#[test]
+fn descriptors_without_a_project_are_measured() {
+    let Some(folder) = shared_data("descriptors") else { return };
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("addr.expected.json")).unwrap()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_histokin"))
+        .args(["evaluate", "--features", folder.to_str().unwrap(), "--json"])
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
+    let found: Value = serde_json::from_slice(&output).unwrap();
+    let addr = &found["encoders"][0]["addr"];
+    assert!((addr["global"].as_f64().unwrap() - expected["addr"].as_f64().unwrap()).abs() < 1e-4);
+    assert_eq!(addr["skipped"], expected["skipped"]);
+    assert_eq!(found["encoders"][0]["retrieval"], Value::Null);
+}
