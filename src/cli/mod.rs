@@ -5,6 +5,7 @@ mod embed;
 mod evaluate;
 mod export;
 pub mod fit_model;
+mod index;
 mod info;
 mod progress;
 mod project_map;
@@ -63,8 +64,10 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Lay the descriptors of all slides out on a plane.
     ProjectMap(project_map::ProjectMapArgs),
-    /// Find the tiles most like the one at a position.
-    Query(query::QueryArgs),
+    /// Find the tiles, or slides, most like a tile, a region, a slide or a picture.
+    Query(Box<query::QueryArgs>),
+    /// Build a project's index, or check it.
+    Index(index::IndexArgs),
     /// Draw a region of a slide as the viewer shows it.
     Render(render::RenderArgs),
     /// Write the tissue mask of a slide.
@@ -84,6 +87,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Export(args) => export::run(args),
         Command::ProjectMap(args) => project_map::run(args),
         Command::Query(args) => query::run(args),
+        Command::Index(args) => index::run(args),
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
         Command::FitModel(args) => print_json(&fit_model::run(args)?),

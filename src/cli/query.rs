@@ -1,22 +1,21 @@
-//! `histokin query`: the tiles most like the one at a position.
+//! `histokin query`: the tiles, or the slides, most like what is named.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use clap::Args;
-use image::{Rgb, RgbImage};
-use serde_json::json;
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
 
-use crate::descriptors::Recipe;
-use crate::encoder;
-use crate::geometry::{Level0Point, Level0Rect};
-use crate::index::Snapshot;
-use crate::pipeline::contact_sheet;
+use super::index::load_index;
+use crate::encoder::{self, DeviceChoice};
+use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use crate::pipeline::{Slides, answer_sheet, describe_picture, describe_tiles, write_geojson};
 use crate::project::Project;
-use crate::query::{self, Answer, Query, Scope};
+use crate::query::{
+    self, Answer, Example, PatientNames, Patients, Query, QueryError, QuerySettings, Region, Scope,
+    TilePlace, USUAL_PATTERN, export,
+};
 use crate::slide::{self, SlideId};
-use crate::tiling::read_tile;
+use crate::tiling::TileGrid;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -24,88 +23,214 @@ pub struct QueryArgs {
     project: PathBuf,
     /// The query's slide: id, path, file name or file stem.
     #[arg(long)]
-    slide: String,
-    /// Position of the query tile in level-0 pixels: X,Y.
-    #[arg(long, value_parser = super::parse_point)]
-    at: Level0Point,
+    slide: Option<String>,
+    /// Position of a tile in level-0 pixels: X,Y. Several are looked for together: a match is like any of them.
+    #[arg(long, value_parser = super::parse_point, requires = "slide")]
+    at: Vec<Level0Point>,
+    /// A region in level-0 pixels, all of its tiles: X,Y,WIDTH,HEIGHT; may be given several times.
+    #[arg(long, value_parser = super::parse_rect, requires = "slide")]
+    rect: Vec<Level0Rect>,
+    /// Position of a tile that matches are to be less like: X,Y; may be given several times.
+    #[arg(long, value_parser = super::parse_point, requires = "slide")]
+    not_at: Vec<Level0Point>,
+    /// The whole slide: its tiles, evenly.
+    #[arg(long, requires = "slide")]
+    whole: bool,
+    /// A picture that is described on the spot: its tissue tiles where its pixel size is known, else its middle
+    /// as one tile.
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// Pixel size of the picture in µm, in place of its own: M or MX,MY.
+    #[arg(long, value_parser = super::parse_mpp, requires = "image")]
+    image_mpp: Option<MicronsPerPixel>,
     /// How many matches.
     #[arg(short, default_value_t = 20)]
     k: usize,
     /// Which slides may hold matches.
     #[arg(long, default_value = "all")]
     scope: Scope,
-    /// Leave out tiles of the query's slide within this distance of the query tile, in µm.
+    /// Only these slides: id, path, file name or file stem; may be given several times.
+    #[arg(long = "slides", value_name = "SLIDE", num_args = 1..)]
+    among: Vec<String>,
+    /// Which patients' slides may hold matches.
+    #[arg(long, default_value = "any", requires = "slide")]
+    patients: Patients,
+    /// How file names tell patients apart: a regular expression, its first group if it has one.
+    #[arg(long, default_value = USUAL_PATTERN, hide_default_value = true)]
+    patient_pattern: String,
+    /// Leave out tiles of the query's slide within this distance of a query tile, in µm.
     #[arg(long, default_value_t = 0.0)]
     exclude_um: f64,
-    /// Write the query tile and its matches as one picture (PNG or JPEG), the query first.
+    /// Leave out tiles with a larger descriptor distance.
     #[arg(long)]
-    contact_sheet: Option<PathBuf>,
+    max_distance: Option<f32>,
+    /// No two matches of a slide are nearer to each other than this, in µm.
+    #[arg(long, default_value_t = 0.0)]
+    apart_um: f64,
+    /// Matches that differ from each other, too: 0 to 1 [0.3 when no number is given].
+    #[arg(long, num_args = 0..=1, default_missing_value = "0.3", default_value = "0", hide_default_value = true)]
+    diverse: f32,
+    /// What is ranked.
+    #[arg(long, default_value = "tiles")]
+    rank: Rank,
+    /// Write the query tile and its matches as one picture (PNG or JPEG), the query first.
+    #[arg(long, alias = "contact-sheet")]
+    sheet: Option<PathBuf>,
+    /// Folder for GeoJSON that QuPath opens, one file for each slide with matches.
+    #[arg(long)]
+    geojson: Option<PathBuf>,
+    /// Write the matches as CSV.
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Where the encoder runs, for what is described on the spot: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Rank {
+    Tiles,
+    /// Slides by the median of the distances to their most similar tiles, with the number of matches on each.
+    Slides,
+}
+
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
-    let entry = project.find_slide(&args.slide)?;
-    let index = load_index(&project)?;
-    let path = project.slide_path(entry);
-    let source = slide::open(&path, entry.user_mpp)?;
-    let answer = query::ask(
-        &index,
-        &Query {
-            slide: entry.id.clone(),
-            at: args.at,
-            scope: args.scope,
-            count: args.k,
-            exclude_um: args.exclude_um,
-            mpp: source.info().require_mpp()?,
-        },
-    )?;
-    if let Some(path) = &args.contact_sheet {
-        write_contact_sheet(&project, &answer, path)?;
+    let (index, _) = load_index(&project)?;
+    let mut query = question(args, &project)?;
+    let answer = match query::ask(&index, &query) {
+        // A place that is not embedded is described on the spot.
+        Err(QueryError::NotEmbedded(slide) | QueryError::NoTileThere { slide, .. }) => {
+            describe_missing(args, &project, &index, &slide, &mut query)?;
+            query::ask(&index, &query)?
+        }
+        other => other?,
+    };
+    if let Some(path) = &args.sheet {
+        let sheet = answer_sheet(&answer, &slides_of(&project, &answer)?)?;
+        super::render::write_picture(&sheet, path)
+            .with_context(|| format!("{} was not written", path.display()))?;
     }
-    if args.json { print(&answer) } else { tell(&project, &answer) }
+    if let Some(folder) = &args.geojson {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} was not made", folder.display()))?;
+        write_geojson(&answer, &slides_of(&project, &answer)?, folder)?;
+    }
+    if let Some(path) = &args.csv {
+        let csv = export::to_csv(&answer, |slide| name(&project, slide))?;
+        std::fs::write(path, csv).with_context(|| format!("{} was not written", path.display()))?;
+    }
+    match (args.json, args.rank) {
+        (true, _) => super::print_json(&export::to_json(&answer))?,
+        (false, Rank::Tiles) => tell_tiles(&project, &answer),
+        (false, Rank::Slides) => tell_slides(&project, &answer),
+    }
+    Ok(())
 }
 
-/// All finished descriptors of the project's own recipe.
-fn load_index(project: &Project) -> anyhow::Result<Snapshot> {
-    let settings = project.settings();
-    let spec = encoder::spec(settings.encoder.as_deref().unwrap_or(encoder::DEFAULT))?;
-    let recipe =
-        Recipe { encoder_id: spec.id, encoder_name: spec.name, tiles: settings.tiles, stain: settings.stain };
-    let store = project.descriptors();
-    let mut sets = Vec::new();
-    for entry in project.slides() {
-        if let Some(set) = store.open(&entry.id, &recipe)? {
-            sets.push(Arc::new(set));
+fn question(args: &QueryArgs, project: &Project) -> anyhow::Result<Query> {
+    let mut like = Vec::new();
+    let mut unlike = Vec::new();
+    let mut among = None;
+    if let Some(name) = &args.slide {
+        let entry = project.find_slide(name)?;
+        let slide = &entry.id;
+        let tile = |at: &Level0Point| Example::Tile { slide: slide.clone(), at: *at };
+        like.extend(args.at.iter().map(tile));
+        unlike.extend(args.not_at.iter().map(tile));
+        let region =
+            |rect: &Level0Rect| Example::Region { slide: slide.clone(), region: Region::Rect(*rect) };
+        like.extend(args.rect.iter().map(region));
+        if args.whole {
+            like.push(region(&slide::open(&project.slide_path(entry), entry.user_mpp)?.info().extent()));
+        }
+        if args.patients != Patients::Any {
+            let names = PatientNames::new(&args.patient_pattern)
+                .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
+            let own = project.slide_path(entry);
+            let accepted = project
+                .slides()
+                .iter()
+                .filter(|other| args.patients.accept(&names, &own, &project.slide_path(other)));
+            among = Some(accepted.map(|other| other.id.clone()).collect());
         }
     }
-    Ok(Snapshot::build(sets, None))
+    if !args.among.is_empty() {
+        let named = args.among.iter().map(|name| Ok(project.find_slide(name)?.id.clone()));
+        let named: Vec<SlideId> = named.collect::<anyhow::Result<_>>()?;
+        let of_patients: Option<Vec<SlideId>> = among.take();
+        let both = |slide: &SlideId| of_patients.as_ref().is_none_or(|accepted| accepted.contains(slide));
+        among = Some(named.into_iter().filter(both).collect());
+    }
+    if let Some(path) = &args.image {
+        like.push(describe_image(args, project, path)?);
+    }
+    if like.is_empty() {
+        bail!("say what to look for: --slide with --at, --rect or --whole, or --image");
+    }
+    let settings = QuerySettings {
+        scope: args.scope,
+        among,
+        count: args.k,
+        exclude_um: args.exclude_um,
+        max_distance: args.max_distance,
+        apart_um: args.apart_um,
+        diversity: args.diverse,
+        rank_slides: args.rank == Rank::Slides,
+    };
+    Ok(Query { like, unlike, settings })
 }
 
-fn print(answer: &Answer) -> anyhow::Result<()> {
-    let place = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
-    let matches: Vec<_> = answer
-        .matches
-        .iter()
-        .map(|found| {
-            let mut document = place(&found.slide, &found.rect);
-            document["rank"] = json!(found.rank);
-            document["distance"] = json!(found.distance);
-            document
-        })
-        .collect();
-    super::print_json(&json!({
-        "query": place(&answer.slide, &answer.rect),
-        "exact": answer.exact,
-        "searched": answer.searched,
-        "elapsed_ms": answer.elapsed.as_secs_f64() * 1000.0,
-        "matches": matches,
-    }))
+fn describe_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<Example> {
+    let picture = slide::open(path, args.image_mpp)?;
+    let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
+    let recipe = project.recipe(encoder.spec());
+    let descriptors = describe_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
+    Ok(Example::Described { name: picture.info().name(), place: None, descriptors })
 }
 
-fn tell(project: &Project, answer: &Answer) -> anyhow::Result<()> {
+/// Describe the named tiles of a slide that are not among the embedded ones.
+fn describe_missing(
+    args: &QueryArgs,
+    project: &Project,
+    index: &crate::index::Snapshot,
+    slide: &SlideId,
+    query: &mut Query,
+) -> anyhow::Result<()> {
+    let entry = project.find_slide(&slide.0)?;
+    let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+    let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
+    let recipe = project.recipe(encoder.spec());
+    let grid = TileGrid::new(source.info(), recipe.tiles)?;
+    let tissue = crate::tissue::TissueMask::of(source.as_ref())?;
+    let set = index.place(slide).map(|place| &index.sets()[place as usize]);
+    for example in query.like.iter_mut().chain(&mut query.unlike) {
+        let Example::Tile { slide: own, at } = &*example else { continue };
+        if own != slide || set.is_some_and(|set| set.row_at(*at).is_some()) {
+            continue;
+        }
+        let tile = grid.tile_at(*at).map(|tile| grid.rect(tile));
+        let tile = tile.filter(|rect| tissue.fraction(rect) >= crate::tissue::TISSUE_FRACTION);
+        let Some(rect) = tile else {
+            bail!(QueryError::NoTileThere { slide: slide.clone(), x: at.x, y: at.y });
+        };
+        let descriptors = describe_tiles(source.as_ref(), Some(&tissue), &[rect], encoder.as_mut(), &recipe)?;
+        let place = Some(TilePlace { slide: slide.clone(), rect });
+        *example = Example::Described { name: source.info().name(), place, descriptors };
+    }
+    Ok(())
+}
+
+/// File name of a slide, for people.
+fn name(project: &Project, slide: &SlideId) -> String {
+    let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry));
+    let name = path.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    name.unwrap_or_else(|| slide.short().to_owned())
+}
+
+fn tell_tiles(project: &Project, answer: &Answer) {
     println!(
         "{} nearest of {} tiles, {}, in {:.2} ms",
         answer.matches.len(),
@@ -114,25 +239,31 @@ fn tell(project: &Project, answer: &Answer) -> anyhow::Result<()> {
         answer.elapsed.as_secs_f64() * 1000.0
     );
     for found in &answer.matches {
-        let entry = project.find_slide(&found.slide.0)?;
-        let path = project.slide_path(entry);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name(project, &found.slide);
         println!("{:>4}  {:.4}  {name}  x {}, y {}", found.rank, found.distance, found.rect.x, found.rect.y);
     }
-    Ok(())
 }
 
-fn write_contact_sheet(project: &Project, answer: &Answer, path: &std::path::Path) -> anyhow::Result<()> {
-    const TILE_PX: u32 = 160;
-    let matches = answer.matches.iter().map(|found| (&found.slide, &found.rect));
-    let tiles: Vec<RgbImage> = std::iter::once((&answer.slide, &answer.rect))
-        .chain(matches)
-        .map(|(id, rect)| {
-            let entry = project.find_slide(&id.0)?;
-            let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
-            Ok(read_tile(source.as_ref(), rect, TILE_PX)?)
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let sheet = contact_sheet(&tiles, 7, Rgb([230, 120, 30]));
-    super::render::write_picture(&sheet, path).with_context(|| format!("{} was not written", path.display()))
+fn tell_slides(project: &Project, answer: &Answer) {
+    println!("rank  median of the nearest  matches  tiles  slide");
+    for (rank, slide) in (1..).zip(&answer.slides) {
+        println!(
+            "{rank:>4}  {:>21.4}  {:>7}  {:>5}  {}",
+            slide.median_distance,
+            slide.matches,
+            slide.tiles,
+            name(project, &slide.slide)
+        );
+    }
+}
+
+/// The slides that an answer speaks of.
+fn slides_of(project: &Project, answer: &Answer) -> anyhow::Result<Slides> {
+    let mut ids = export::slides_of(answer);
+    ids.extend(answer.first().map(|tile| tile.slide.clone()));
+    let open = |id: SlideId| {
+        let entry = project.find_slide(&id.0)?;
+        Ok((id, slide::open(&project.slide_path(entry), entry.user_mpp)?))
+    };
+    ids.into_iter().map(open).collect()
 }

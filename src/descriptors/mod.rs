@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::encoder::EncoderId;
-use crate::geometry::{Level0Point, Level0Rect};
+use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::tiling::{TileGrid, TileIndex, TileSettings};
@@ -82,6 +82,12 @@ impl DescriptorHeader {
         }
     }
 
+    /// Pixel size of the slide, as the tiles were laid: exact to the rounding of a tile's edge to whole pixels.
+    pub fn level0_mpp(&self) -> MicronsPerPixel {
+        let tile_um = f64::from(self.recipe.tiles.tile_px) * self.effective_mpp;
+        MicronsPerPixel::square(tile_um / f64::from(self.tile_level0))
+    }
+
     /// Whether two headers describe the same work, whatever version of the program did it.
     pub fn same_work(&self, other: &Self) -> bool {
         let blank = |header: &Self| Self { program_version: String::new(), ..header.clone() };
@@ -102,6 +108,8 @@ pub struct DescriptorSet {
     features: Features,
     /// Tiles that could not be read.
     pub tiles_failed: u32,
+    /// What its file says of its content; nothing while it is not in one.
+    checksum: Option<String>,
 }
 
 /// `len() × width` numbers, in memory or mapped from the file.
@@ -127,7 +135,18 @@ impl DescriptorSet {
         let grid = header.tile_grid();
         let coords = order.iter().map(|(tile, _)| grid.rect(*tile)).map(|rect| [rect.x, rect.y]).collect();
         let features = order.iter().flat_map(|(_, values)| values.iter().copied()).collect();
-        Self { header, coords, features: Features::Owned(features), tiles_failed }
+        Self { header, coords, features: Features::Owned(features), tiles_failed, checksum: None }
+    }
+
+    /// SHA-256 of coordinates and features, as the file of this set has it; `None` for one that was never
+    /// read from a file.
+    pub fn checksum(&self) -> Option<&str> {
+        self.checksum.as_deref()
+    }
+
+    /// Whether every tissue tile of the slide has been dealt with.
+    pub fn is_complete(&self) -> bool {
+        self.len() as u64 + u64::from(self.tiles_failed) >= u64::from(self.header.tiles_tissue)
     }
 
     /// Number of tiles.

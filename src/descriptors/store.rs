@@ -150,7 +150,8 @@ fn read(path: &Path) -> Result<DescriptorSet, ReadFailure> {
     if coords.dtype() != Dtype::I64 || coords.shape() != [count, 2] {
         return Err(damaged(format!("coords are {:?} {:?}", coords.dtype(), coords.shape())));
     }
-    if checksum(coords.data(), features.data()) != *entry("sha256")? {
+    let checksum = checksum(coords.data(), features.data());
+    if checksum != *entry("sha256")? {
         return Err(damaged("its checksum does not fit its content"));
     }
     let coords: Vec<[i64; 2]> = bytemuck::pod_collect_to_vec(coords.data());
@@ -160,7 +161,8 @@ fn read(path: &Path) -> Result<DescriptorSet, ReadFailure> {
     if values.iter().any(|value| !value.is_finite()) {
         return Err(damaged("it holds numbers that are not finite"));
     }
-    Ok(DescriptorSet { header, coords, features: Features::Mapped { map, start, end }, tiles_failed })
+    let features = Features::Mapped { map, start, end };
+    Ok(DescriptorSet { header, coords, features, tiles_failed, checksum: Some(checksum) })
 }
 
 /// Refuse a file that was put under another slide's or recipe's name.

@@ -135,11 +135,7 @@ pub fn embed_slide(
     };
     let wanted: Vec<TileIndex> =
         grid.tiles().filter(|tile| tissue.fraction(&grid.rect(*tile)) >= TISSUE_FRACTION).collect();
-    let normaliser = match recipe.stain {
-        StainSetting::Lab => LabStatistics::of_slide(slide, tissue)?
-            .map(|statistics| LabNormaliser::new(statistics, encoder.spec().stain_reference)),
-        StainSetting::None => None,
-    };
+    let normaliser = normaliser(slide, tissue, recipe.stain, encoder.spec().stain_reference)?;
     let header = DescriptorHeader::new(
         info.id.clone(),
         recipe.clone(),
@@ -163,6 +159,21 @@ pub fn embed_slide(
         Some(set) => Ok(finished(Arc::new(set), &grid, store)),
         None => Ok(finished(Arc::new(outcomes.to_set()), &grid, store)),
     }
+}
+
+/// What turns a slide's colours into those that the encoder was made on; nothing where none is asked for or the
+/// slide has too little tissue to tell.
+pub(super) fn normaliser(
+    slide: &dyn SlideSource,
+    tissue: &TissueMask,
+    stain: StainSetting,
+    reference: LabStatistics,
+) -> Result<Option<LabNormaliser>, SlideError> {
+    Ok(match stain {
+        StainSetting::Lab => LabStatistics::of_slide(slide, tissue)?
+            .map(|statistics| LabNormaliser::new(statistics, reference)),
+        StainSetting::None => None,
+    })
 }
 
 fn finished(set: Arc<DescriptorSet>, grid: &TileGrid, store: &DescriptorStore) -> EmbedOutcome {

@@ -1,11 +1,15 @@
 //! The steps composed: what the command line, the workers and the tests all call.
 
 mod control;
+mod describe;
 mod embed;
+mod export;
 mod paths;
 mod picture;
 
 pub use control::EmbedControl;
+pub use describe::{describe_picture, describe_tiles};
 pub use embed::{EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, embed_slide};
+pub use export::{ExportError, Slides, answer_sheet, write_answer, write_geojson};
 pub use paths::{SLIDE_EXTENSIONS, find_moved, find_slides};
 pub use picture::{contact_sheet, render, thumbnail};

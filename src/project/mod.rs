@@ -1,13 +1,16 @@
-//! A project: a plain folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`.
+//! A project: a plain folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`, and
+//! `index/`, which can be made again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::descriptors::DescriptorStore;
+use crate::descriptors::{DescriptorStore, Recipe};
 use crate::durable;
+use crate::encoder::{self, EncoderSpec};
 use crate::geometry::MicronsPerPixel;
+use crate::index::IndexCache;
 use crate::slide::{SlideId, SlideInfo};
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
@@ -152,6 +155,22 @@ impl Project {
         self.file.settings = settings;
     }
 
+    /// Name or path of the encoder.
+    pub fn encoder_name(&self) -> String {
+        self.file.settings.encoder.clone().unwrap_or_else(|| encoder::DEFAULT.to_owned())
+    }
+
+    /// All that decides the descriptors of this project's slides, with that encoder.
+    pub fn recipe(&self, encoder: &EncoderSpec) -> Recipe {
+        let settings = &self.file.settings;
+        Recipe {
+            encoder_id: encoder.id.clone(),
+            encoder_name: encoder.name.clone(),
+            tiles: settings.tiles,
+            stain: settings.stain,
+        }
+    }
+
     pub fn slides(&self) -> &[SlideEntry] {
         &self.file.slides
     }
@@ -159,6 +178,11 @@ impl Project {
     /// The descriptors of this project's slides.
     pub fn descriptors(&self) -> DescriptorStore {
         DescriptorStore::new(self.root.join("descriptors"))
+    }
+
+    /// What can be made again from the descriptors: the parts of the index.
+    pub fn index_cache(&self) -> IndexCache {
+        IndexCache::new(self.root.join("index"))
     }
 
     /// The absolute path of a slide's file, without detours through the project's folder.

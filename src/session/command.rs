@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::TrainingCommand;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
-use crate::query::Scope;
+use crate::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
 use crate::slide::SlideId;
 
 /// One wish of the user.
@@ -44,11 +44,42 @@ pub enum Command {
         slide: SlideId,
         point: Level0Point,
     },
-    SetScope(Scope),
-    /// How many matches to show.
-    SetMatchCount(usize),
-    /// Leave out tiles of the query's slide within this distance of the query tile, in µm.
-    SetExclusionUm(f64),
+    /// Look for tiles like those whose centre lies in a region.
+    QueryRegion {
+        slide: SlideId,
+        region: Region,
+    },
+    /// Add the tile under `point` to the question: as one more example of what is looked for, or of what is
+    /// not. A tile that is one already is taken away again.
+    AddExample {
+        slide: SlideId,
+        point: Level0Point,
+        like: bool,
+    },
+    /// Take an example away, by its place in its list.
+    RemoveExample {
+        like: bool,
+        place: usize,
+    },
+    /// How questions are answered from now on.
+    SetQuery(QuerySettings),
+    /// Which patients' slides may hold matches.
+    SetPatients(Patients),
+    /// Ask a question of the history again, 0 being the newest.
+    Recall(usize),
+    /// Say of a match, by its place in the ranking, whether it is the same tissue; `None` takes that back.
+    Judge {
+        rank: usize,
+        verdict: Option<Verdict>,
+    },
+    UndoJudgement,
+    /// Write the matches into the project's reports.
+    ExportMatches,
+    /// Go to an example of the question. `from` is where the view is now.
+    GoToExample {
+        place: TilePlace,
+        from: Option<(SlideId, Level0Rect)>,
+    },
     ClearQuery,
     /// Go to a match, by its place in the ranking (0 is the best). `from` is where the view is now.
     GoToMatch {

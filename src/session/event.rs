@@ -11,7 +11,7 @@ use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
 use crate::project::Project;
-use crate::query::Answer;
+use crate::query::{Answer, QueryBook, QueryError};
 use crate::slide::{SlideId, SlideSource};
 use crate::stain::LabStatistics;
 use crate::tissue::TissueMask;
@@ -101,8 +101,16 @@ pub enum Event {
     IndexBuilt(Arc<Snapshot>),
     Answered {
         generation: u64,
-        answer: Result<Answer, String>,
+        answer: Result<Answer, QueryError>,
     },
+    /// Tiles have been described on the spot.
+    Described {
+        slide: SlideId,
+        rects: Vec<Level0Rect>,
+        descriptors: Result<Vec<Vec<f32>>, String>,
+    },
+    /// What the project has kept of its queries.
+    BookLoaded(Box<QueryBook>),
     TilePictureRead {
         slide: SlideId,
         rect: Level0Rect,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::TrainingJob;
 use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use crate::geometry::{Level0Rect, MicronsPerPixel};
-use crate::index::Snapshot;
+use crate::index::{IndexCache, Snapshot};
+use crate::pipeline::Slides;
 use crate::project::Project;
-use crate::query::Query;
+use crate::query::{Answer, Query, QueryBook};
 use crate::slide::{SlideId, SlideSource};
 use crate::tissue::TissueMask;
 
@@ -41,6 +42,18 @@ pub struct SearchRequest {
     pub generation: u64,
     pub index: Arc<Snapshot>,
     pub query: Query,
+}
+
+/// Tiles to describe on the spot.
+#[derive(Clone)]
+pub struct DescribeRequest {
+    pub slide: Arc<dyn SlideSource>,
+    /// Its tissue, when it is known already.
+    pub tissue: Option<Arc<TissueMask>>,
+    pub rects: Vec<Level0Rect>,
+    pub recipe: Recipe,
+    /// Name or path of the encoder.
+    pub encoder: String,
 }
 
 /// One piece of work for the workers.
@@ -79,8 +92,24 @@ pub enum Job {
         recipe: Recipe,
     },
     Embed(EmbedPlan),
-    BuildIndex(Vec<Arc<DescriptorSet>>),
+    BuildIndex {
+        sets: Vec<Arc<DescriptorSet>>,
+        cache: IndexCache,
+    },
     Search(SearchRequest),
+    Describe(DescribeRequest),
+    /// Write an answer into a new folder below `reports`.
+    ExportAnswer {
+        answer: Box<Answer>,
+        slides: Slides,
+        reports: PathBuf,
+    },
+    /// Read what the project in a folder has kept of its queries.
+    LoadBook(PathBuf),
+    SaveBook {
+        root: PathBuf,
+        book: Box<QueryBook>,
+    },
     ReadTilePicture {
         slide: Arc<dyn SlideSource>,
         rect: Level0Rect,

@@ -7,16 +7,18 @@ mod command;
 mod event;
 mod files;
 mod job;
+mod query;
 mod state;
 mod training;
 mod update;
 
 pub use command::Command;
 pub use event::{Event, SlideProgress};
-pub use job::{EmbedPlan, EmbedTarget, Job, SearchRequest};
+pub use job::{DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
+pub use query::QueryState;
 pub use state::{
-    Colours, EmbeddingState, EncoderState, Message, Place, QueryState, QueryTarget, Session, Severity,
-    SlideState, SlideStatus, TilePicture,
+    Colours, EmbeddingState, EncoderState, Message, Place, Session, Severity, SlideState, SlideStatus,
+    TilePicture,
 };
 pub use training::{
     PairLimits, PlannedRun, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent, TrainingJob,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
+use super::query::{Judged, QueryState, default_settings};
 use super::{SlideProgress, TrainingState};
 use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
@@ -13,17 +14,10 @@ use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
 use crate::memory::{Budget, Held};
 use crate::project::Project;
-use crate::query::{Answer, Scope};
+use crate::query::{Patients, QueryBook, QuerySettings};
 use crate::slide::{SlideId, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
 use crate::tissue::TissueMask;
-
-/// How many matches are shown unless the user chooses otherwise.
-pub const DEFAULT_MATCHES: usize = 24;
-
-/// Neighbours of the query tile within this distance are left out unless the user chooses otherwise: they
-/// show the same spot, and their likeness says little.
-pub const DEFAULT_EXCLUSION_UM: f64 = 500.0;
 
 /// State of the whole program. Read it freely; it changes through [`Session::handle`] and
 /// [`Session::absorb`] only.
@@ -41,9 +35,13 @@ pub struct Session {
     pub(super) index_building: bool,
     pub(super) index_stale: bool,
     pub(super) query: Option<QueryState>,
-    pub(super) scope: Scope,
-    pub(super) match_count: usize,
-    pub(super) exclusion_um: f64,
+    pub(super) query_settings: QuerySettings,
+    pub(super) patients: Patients,
+    pub(super) book: QueryBook,
+    /// Whether what the project has kept is in the book.
+    pub(super) book_known: bool,
+    /// What judgements have changed, the newest last.
+    pub(super) judged: Vec<Judged>,
     pub(super) generation: u64,
     pub(super) tile_pictures: HashMap<(SlideId, Level0Rect), TilePicture>,
     /// Pictures stored beside slides, by the slide and the picture's name, as far as they were asked for.
@@ -112,26 +110,6 @@ pub struct EmbeddingState {
     pub tiles_per_second: f64,
 }
 
-/// The tile that was asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueryTarget {
-    pub slide: SlideId,
-    pub rect: Level0Rect,
-}
-
-/// The question in hand and what is known of its answer.
-pub struct QueryState {
-    pub target: QueryTarget,
-    /// The newest answer, perhaps to this question with other settings, or while more is being embedded.
-    pub answer: Option<Answer>,
-    /// Why there is no answer.
-    pub problem: Option<String>,
-    /// Whether a newer answer is on its way.
-    pub waiting: bool,
-    /// Place in the ranking of the match that was gone to, 0 being the best.
-    pub visited: Option<usize>,
-}
-
 /// The pixels of one tile, or of a picture beside the slide, for lists and panels.
 pub enum TilePicture {
     Reading,
@@ -192,9 +170,11 @@ impl Session {
             index_building: false,
             index_stale: false,
             query: None,
-            scope: Scope::All,
-            match_count: DEFAULT_MATCHES,
-            exclusion_um: DEFAULT_EXCLUSION_UM,
+            query_settings: default_settings(),
+            patients: Patients::Any,
+            book: QueryBook::default(),
+            book_known: false,
+            judged: Vec::new(),
             generation: 0,
             tile_pictures: HashMap::new(),
             associated: HashMap::new(),
@@ -260,23 +240,6 @@ impl Session {
             .any(|slide| matches!(slide.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_)))
     }
 
-    pub fn query(&self) -> Option<&QueryState> {
-        self.query.as_ref()
-    }
-
-    pub fn scope(&self) -> Scope {
-        self.scope
-    }
-
-    pub fn match_count(&self) -> usize {
-        self.match_count
-    }
-
-    /// Distance in µm within which the query tile's neighbours are left out.
-    pub fn exclusion_um(&self) -> f64 {
-        self.exclusion_um
-    }
-
     /// Tiles that can be found at present.
     pub fn searchable_tiles(&self) -> usize {
         self.index.len()
@@ -307,13 +270,7 @@ impl Session {
     /// All that decides descriptors, once the encoder is known.
     pub fn recipe(&self) -> Option<Recipe> {
         let EncoderState::Known(spec) = &self.encoder else { return None };
-        let settings = self.project.settings();
-        Some(Recipe {
-            encoder_id: spec.id.clone(),
-            encoder_name: spec.name.clone(),
-            tiles: settings.tiles,
-            stain: settings.stain,
-        })
+        Some(self.project.recipe(spec))
     }
 
     pub(super) fn slide_mut(&mut self, id: &SlideId) -> Option<&mut SlideState> {

@@ -2,18 +2,11 @@
 
 use std::sync::Arc;
 
-use super::state::{
-    Colours, Place, QueryState, QueryTarget, Severity, SlideState, SlideStatus, TilePicture, held,
-};
-use super::{
-    Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, SearchRequest, Session, SlideProgress,
-};
+use super::state::{Colours, Place, Severity, SlideState, SlideStatus, TilePicture, held};
+use super::{Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, Session, SlideProgress};
 use crate::descriptors::DescriptorSet;
-use crate::encoder;
-use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
-use crate::query::Query;
+use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::slide::{SlideId, SlideSource};
-use crate::tiling::TileGrid;
 
 impl Session {
     /// Do what the user asks for.
@@ -44,23 +37,17 @@ impl Session {
                 self.embed_plan()
             }
             Command::QueryAt { slide, point } => self.query_at(slide, point),
-            Command::SetScope(scope) => {
-                self.scope = scope;
-                self.search()
-            }
-            Command::SetMatchCount(count) => {
-                self.match_count = count.clamp(1, 1000);
-                self.search()
-            }
-            Command::SetExclusionUm(um) => {
-                self.exclusion_um = um.clamp(0.0, 1e6);
-                self.search()
-            }
-            Command::ClearQuery => {
-                self.query = None;
-                self.generation += 1;
-                Vec::new()
-            }
+            Command::QueryRegion { slide, region } => self.query_region(slide, region),
+            Command::AddExample { slide, point, like } => self.add_example(slide, point, like),
+            Command::RemoveExample { like, place } => self.remove_example(like, place),
+            Command::SetQuery(settings) => self.set_query_settings(settings),
+            Command::SetPatients(patients) => self.set_patients(patients),
+            Command::ClearQuery => self.clear_query(),
+            Command::Recall(place) => self.recall(place),
+            Command::Judge { rank, verdict } => self.judge(rank, verdict),
+            Command::UndoJudgement => self.undo_judgement(),
+            Command::ExportMatches => self.export_matches(),
+            Command::GoToExample { place, from } => self.go_to_example(place, from),
             Command::GoToMatch { rank, from } => self.go_to_match(rank, from),
             Command::Back => self.go_back(),
             Command::Train(command) => self.handle_training(command),
@@ -157,6 +144,8 @@ impl Session {
                 jobs
             }
             Event::Answered { generation, answer } => self.answered(generation, answer),
+            Event::Described { slide, rects, descriptors } => self.described(&slide, &rects, descriptors),
+            Event::BookLoaded(book) => self.book_loaded(*book),
             Event::TilePictureRead { slide, rect, picture } => {
                 self.tile_pictures.insert((slide, rect), TilePicture::from(picture));
                 Vec::new()
@@ -175,8 +164,8 @@ impl Session {
 
     /// The jobs with which a session begins: know the encoder, open the project's slides.
     pub fn start(&mut self) -> Vec<Job> {
-        let which = self.project.settings().encoder.clone().unwrap_or_else(|| encoder::DEFAULT.to_owned());
-        let mut jobs = vec![Job::LearnEncoder(which)];
+        let which = self.project.encoder_name();
+        let mut jobs = vec![Job::LearnEncoder(which), Job::LoadBook(self.project.root().to_owned())];
         jobs.extend(
             self.project.slides().iter().map(|entry| Job::OpenSlide {
                 path: self.project.slide_path(entry),
@@ -269,9 +258,9 @@ impl Session {
         if self.active.as_ref() == Some(slide) {
             self.active = self.slides.first().map(|state| state.id().clone());
         }
-        if self.query.as_ref().is_some_and(|query| query.target.slide == *slide) {
-            self.query = None;
-        }
+        self.forget_slide_in_query(slide);
+        // Its tiles are found no more from now on, even while a build is running.
+        self.index = Arc::new(self.index.without(slide));
         self.index_stale = true;
         let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
         jobs.extend(self.embed_plan());
@@ -318,7 +307,7 @@ impl Session {
         let mut targets: Vec<&SlideState> = self.slides.iter().filter(waiting).collect();
         targets.sort_by_key(|state| self.active.as_ref() != Some(state.id()));
         let in_view = targets.first().is_some_and(|state| self.active.as_ref() == Some(state.id()));
-        let encoder = self.project.settings().encoder.clone().unwrap_or_else(|| encoder::DEFAULT.to_owned());
+        let encoder = self.project.encoder_name();
         vec![Job::Embed(EmbedPlan {
             recipe,
             encoder,
@@ -370,102 +359,7 @@ impl Session {
         self.index_stale = false;
         self.index_building = true;
         let listed = self.slides.iter().filter_map(|slide| self.sets.get(slide.id()).cloned());
-        vec![Job::BuildIndex(listed.collect())]
-    }
-
-    fn query_at(&mut self, slide: SlideId, point: Level0Point) -> Vec<Job> {
-        let Some(state) = self.slide(&slide) else { return Vec::new() };
-        let info = state.source.info();
-        let rect = match TileGrid::new(info, self.project.settings().tiles) {
-            Ok(grid) => grid.tile_at(point).map(|tile| grid.rect(tile)),
-            Err(error) => {
-                self.tell(Severity::Error, error.to_string(), None);
-                return Vec::new();
-            }
-        };
-        let Some(rect) = rect else { return Vec::new() };
-        self.query = Some(QueryState {
-            target: QueryTarget { slide, rect },
-            answer: None,
-            problem: None,
-            waiting: false,
-            visited: None,
-        });
-        self.search()
-    }
-
-    /// Put the question in hand to the newest index.
-    fn search(&mut self) -> Vec<Job> {
-        let Some(query) = &mut self.query else { return Vec::new() };
-        let Some(mpp) = self
-            .slides
-            .iter()
-            .find(|slide| *slide.id() == query.target.slide)
-            .and_then(|slide| slide.source.info().mpp)
-        else {
-            return Vec::new();
-        };
-        self.generation += 1;
-        query.waiting = true;
-        vec![Job::Search(SearchRequest {
-            generation: self.generation,
-            index: self.index.clone(),
-            query: Query {
-                slide: query.target.slide.clone(),
-                at: query.target.rect.center(),
-                scope: self.scope,
-                count: self.match_count,
-                exclude_um: self.exclusion_um,
-                mpp,
-            },
-        })]
-    }
-
-    fn answered(&mut self, generation: u64, answer: Result<crate::query::Answer, String>) -> Vec<Job> {
-        if generation != self.generation {
-            return Vec::new();
-        }
-        let Some(query) = &mut self.query else { return Vec::new() };
-        query.waiting = false;
-        let wanted: Vec<(SlideId, Level0Rect)> = match answer {
-            Ok(answer) => {
-                query.problem = None;
-                let matches = answer.matches.iter().map(|found| (found.slide.clone(), found.rect));
-                let wanted = std::iter::once((answer.slide.clone(), answer.rect)).chain(matches).collect();
-                query.answer = Some(answer);
-                wanted
-            }
-            Err(problem) => {
-                query.answer = None;
-                query.problem = Some(problem);
-                vec![(query.target.slide.clone(), query.target.rect)]
-            }
-        };
-        // Pictures of earlier answers are dropped: lists are short, and tiles are quickly read again.
-        self.tile_pictures.retain(|key, _| wanted.contains(key));
-        let missing: Vec<_> =
-            wanted.into_iter().filter(|key| !self.tile_pictures.contains_key(key)).collect();
-        let mut jobs = Vec::new();
-        for (slide, rect) in missing {
-            if let Some(state) = self.slide(&slide) {
-                jobs.push(Job::ReadTilePicture { slide: state.source.clone(), rect });
-                self.tile_pictures.insert((slide, rect), TilePicture::Reading);
-            }
-        }
-        jobs
-    }
-
-    fn go_to_match(&mut self, rank: usize, from: Option<(SlideId, Level0Rect)>) -> Vec<Job> {
-        let Some(query) = &mut self.query else { return Vec::new() };
-        let Some(found) = query.answer.as_ref().and_then(|answer| answer.matches.get(rank)) else {
-            return Vec::new();
-        };
-        query.visited = Some(rank);
-        let place = Place { slide: found.slide.clone(), field: found.rect };
-        if let Some((slide, field)) = from {
-            self.back.push(Place { slide, field });
-        }
-        self.travel(place)
+        vec![Job::BuildIndex { sets: listed.collect(), cache: self.project.index_cache() }]
     }
 
     fn go_back(&mut self) -> Vec<Job> {
@@ -480,7 +374,7 @@ impl Session {
         }
     }
 
-    fn travel(&mut self, place: Place) -> Vec<Job> {
+    pub(super) fn travel(&mut self, place: Place) -> Vec<Job> {
         let jobs = self.show(place.slide.clone());
         self.destination = Some(place);
         jobs

@@ -4,6 +4,9 @@
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::{MaterialIcon, icons};
 
+use super::region_tool::RegionShape;
+use crate::query::Verdict;
+
 /// Something the user can do by name.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Action {
@@ -35,6 +38,14 @@ pub enum Action {
     FindSimilar,
     NextMatch,
     PreviousMatch,
+    ToggleHeatMap,
+    /// Draw the region of a question.
+    SelectRegion(RegionShape),
+    /// Say whether the match that was gone to is the same tissue.
+    Judge(Verdict),
+    UndoJudgement,
+    ExportMatches,
+    ToggleHistory,
     Back,
     ClearQuery,
     PauseOrResume,
@@ -403,6 +414,78 @@ pub static TABLE: &[Entry] = &[
         "Previous match",
         "Go to the match before",
         [KeyboardShortcut::new(Modifiers::SHIFT, Key::N)]
+    ),
+    entry!(
+        Action::ToggleHeatMap,
+        Similarity,
+        ICON_GRADIENT,
+        "Heat map under the cursor",
+        "Colour every tile by how like the tile under the cursor it is, wherever the cursor goes",
+        [plain(Key::D)]
+    ),
+    entry!(
+        Action::SelectRegion(RegionShape::Rect),
+        Similarity,
+        ICON_SELECT,
+        "Find tissue like a rectangle's",
+        "Draw a rectangle; matches are like any of its tiles",
+        [plain(Key::Q)]
+    ),
+    entry!(
+        Action::SelectRegion(RegionShape::Lasso),
+        Similarity,
+        ICON_LASSO_SELECT,
+        "Find tissue like a region's",
+        "Draw around tissue; matches are like any of its tiles",
+        [KeyboardShortcut::new(Modifiers::SHIFT, Key::Q)]
+    ),
+    entry!(
+        Action::Judge(Verdict::Same),
+        Similarity,
+        ICON_CHECK_CIRCLE,
+        "Same tissue",
+        "Mark this match as the same tissue as the query's; again takes it back",
+        [plain(Key::Y)]
+    ),
+    entry!(
+        Action::Judge(Verdict::Different),
+        Similarity,
+        ICON_CANCEL,
+        "Different tissue",
+        "Mark this match as different from the query's tissue; again takes it back",
+        [plain(Key::X)]
+    ),
+    entry!(
+        Action::Judge(Verdict::Unsure),
+        Similarity,
+        ICON_HELP,
+        "Unsure",
+        "Mark this match as one that cannot be told; again takes it back",
+        [plain(Key::J)]
+    ),
+    entry!(
+        Action::UndoJudgement,
+        Similarity,
+        ICON_UNDO,
+        "Take the last mark back",
+        "What was said last of a match is as it was before",
+        [KeyboardShortcut::new(Modifiers::SHIFT, Key::J)]
+    ),
+    entry!(
+        Action::ExportMatches,
+        Similarity,
+        ICON_DOWNLOAD,
+        "Export matches",
+        "Write matches as CSV, JSON, GeoJSON and a sheet of pictures into the project's reports",
+        [ctrl(Key::E)]
+    ),
+    entry!(
+        Action::ToggleHistory,
+        Similarity,
+        ICON_HISTORY,
+        "Queries asked before",
+        "Show or hide the questions of this project, to ask one again",
+        []
     ),
     entry!(
         Action::Back,

@@ -9,7 +9,9 @@ use egui::{Context, Frame, Panel, Ui};
 
 use super::actions::{self, Action};
 use super::file_dialog::{Choose, FileDialog};
-use super::panels::{self, dialogs::Dialog, training::TrainingPanel};
+use super::heat_map::HeatMap;
+use super::panels::{self, dialogs::Dialog, matches::MatchesPanel, training::TrainingPanel};
+use super::region_tool::RegionTool;
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
 use super::slide_view::{
@@ -21,9 +23,11 @@ use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
 use crate::project::Project;
-use crate::session::{Colours, Command, Event, Place, Session, Severity, SlideState};
+use crate::query::{Example, Verdict, pair};
+use crate::session::{Colours, Command, Event, Place, QueryState, Session, Severity, SlideState};
 use crate::slide::SlideId;
 use crate::workers::Workers;
+use crate::workers::heat::LikenessMaps;
 use crate::workers::tile_loader::{LoaderCounts, TileLoader, ViewKey};
 
 /// How long a frame may spend on events before it draws.
@@ -45,6 +49,8 @@ pub struct App {
     view: SlideView,
     slides: ShownSlides,
     appearance: Appearance,
+    heat_map: HeatMap,
+    region_tool: RegionTool,
     file_dialog: FileDialog,
     chrome: Chrome,
     /// Level-0 position under the cursor in the frame before.
@@ -67,6 +73,10 @@ pub struct Chrome {
     pub marks_shown: bool,
     pub tissue_shown: bool,
     pub appearance_open: bool,
+    pub matches: MatchesPanel,
+    pub heat_shown: bool,
+    /// Whether the region of a question is being drawn.
+    pub region_drawn: bool,
     pub dialog: Option<Dialog>,
     pub training: TrainingPanel,
     pub training_open: bool,
@@ -127,6 +137,8 @@ impl App {
             view,
             slides: ShownSlides::default(),
             appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
+            heat_map: HeatMap::start(waker(context))?,
+            region_tool: RegionTool::default(),
             file_dialog: FileDialog::default(),
             chrome: Chrome {
                 slides_open: remembered.slides_open,
@@ -134,6 +146,9 @@ impl App {
                 marks_shown: remembered.marks_shown,
                 tissue_shown: remembered.tissue_shown,
                 appearance_open: false,
+                matches: MatchesPanel::default(),
+                heat_shown: false,
+                region_drawn: false,
                 dialog: None,
                 training: TrainingPanel::new(options.device),
                 training_open: false,
@@ -167,6 +182,11 @@ impl App {
     /// The part of the active slide that is in view, in level-0 pixels; may reach beyond the slide.
     pub fn field(&self) -> Option<Level0Rect> {
         self.view.field()
+    }
+
+    /// How like the tile under the cursor the slides in view are, as the heat map shows it now.
+    pub fn likeness(&self) -> Option<&LikenessMaps> {
+        self.heat_map.maps().filter(|_| self.heat_map.is_on)
     }
 
     /// Whether all that is in view has been loaded.
@@ -275,9 +295,9 @@ impl App {
         }
         if let Some(Place { slide, field }) = self.session.take_destination() {
             let is_tile = self.session.query().is_some_and(|query| {
-                let target = &query.target;
                 let matches = query.answer.iter().flat_map(|answer| &answer.matches);
-                (target.slide == slide && target.rect == field)
+                let mut examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
+                examples.any(|place| place.slide == slide && place.rect == field)
                     || matches.into_iter().any(|found| found.slide == slide && found.rect == field)
             });
             self.view.go_to(field, if is_tile { Framing::Tile } else { Framing::Field });
@@ -330,6 +350,32 @@ impl App {
         self.command(Command::QueryAt { slide, point });
     }
 
+    /// A click asks for what is like the tile; with Shift it adds one to the question, with Ctrl one that
+    /// matches are to be less like.
+    fn clicked(&mut self, modifiers: egui::Modifiers, point: Level0Point) {
+        let slide = self.session.active().map(|active| active.id().clone());
+        match slide {
+            Some(slide) if (modifiers.shift || modifiers.command) && self.session.query().is_some() => {
+                self.command(Command::AddExample { slide, point, like: !modifiers.command });
+            }
+            _ => self.query_at(point),
+        }
+    }
+
+    /// Say of the match that was gone to whether it is the same tissue; the same verdict again takes it back.
+    fn judge(&mut self, context: &Context, verdict: Verdict) {
+        let query = self.session.query();
+        let visited = query.and_then(|query| Some((query.answer.as_ref()?, query.visited?)));
+        let Some((answer, rank)) = visited else {
+            self.notice(context, "Go to a match first (N), then say what it is.");
+            return;
+        };
+        let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
+        let known = pair.and_then(|(query, found)| self.session.book().verdict(&query, &found));
+        let verdict = (known != Some(verdict)).then_some(verdict);
+        self.command(Command::Judge { rank, verdict });
+    }
+
     /// Do one action of the table.
     fn perform(&mut self, context: &Context, action: Action) {
         match action {
@@ -369,8 +415,19 @@ impl App {
             },
             Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
             Action::Back => self.command(Command::Back),
+            Action::Judge(verdict) => self.judge(context, verdict),
+            Action::UndoJudgement => self.command(Command::UndoJudgement),
+            Action::ExportMatches => self.command(Command::ExportMatches),
+            Action::ToggleHeatMap => self.heat_map.is_on ^= true,
+            Action::SelectRegion(shape) => {
+                self.region_tool.toggle(shape);
+                if self.region_tool.shape.is_some() {
+                    self.notice(context, "Draw around the tissue to look for. Esc puts the tool down.");
+                }
+            }
+            Action::ToggleHistory => self.chrome.matches.history_open ^= true,
             Action::ClearQuery => {
-                if self.chrome.dialog.take().is_none() {
+                if self.chrome.dialog.take().is_none() && !self.region_tool.put_down() {
                     self.command(Command::ClearQuery);
                 }
             }
@@ -440,12 +497,19 @@ impl App {
         };
         let colours = active.colours;
         let note = self.appearance.note();
+        let canvas = ui.available_rect_before_wrap();
+        let heat = self.heat_map.of(&id);
+        self.chrome.heat_shown = self.heat_map.is_on;
+        self.chrome.region_drawn = self.region_tool.shape.is_some();
+        self.view.drawing = self.region_tool.shape.is_some();
         let scene = Scene {
             pyramid: &shown.pyramid,
             marks: if self.chrome.marks_shown { shown.marks.as_slice() } else { &[] },
             tissue: tissue.as_ref().map(|(texture, span)| (texture, *span)),
+            heat: heat.map(|(heat, opacity)| (&heat.texture, heat.span, opacity)),
             query: query
-                .map(|query| &query.target)
+                .filter(|query| !matches!(query.like[0].example, Example::Region { .. }))
+                .and_then(QueryState::target)
                 .filter(|target| target.slide == id)
                 .map(|target| target.rect),
             visited: visited.filter(|found| found.slide == id).map(|found| found.rect),
@@ -461,8 +525,18 @@ impl App {
             asked.command(Command::MeasureColours(id.clone()));
         }
         if let Some(point) = clicked {
-            self.query_at(point);
+            self.clicked(ui.input(|input| input.modifiers), point);
         }
+        let scale = ui.ctx().pixels_per_point();
+        let view = &self.view;
+        let on_slide = |at| view.level0_at(at, canvas, scale);
+        if let Some(region) = self.region_tool.ui(ui, canvas, on_slide, palette) {
+            self.chrome.matches_open = true;
+            asked.command(Command::QueryRegion { slide: id.clone(), region });
+        }
+        let under = hovered.map(|at| (&id, at));
+        self.heat_map.follow(ui.ctx(), &self.session, under, &[&id]);
+        self.heat_map.legend_ui(ui, canvas, palette);
         if let Some(field) = self.view.settled_field() {
             self.remembered.looked_at(&id, field);
             asked.command(Command::LookAt { slide: id, field });
@@ -488,7 +562,14 @@ impl App {
             Panel::right("matches").frame(side).default_size(300.0).size_range(250.0..=460.0).show(
                 ui,
                 |ui| {
-                    panels::matches::matches_ui(ui, &self.session, &mut self.slides, palette, asked);
+                    panels::matches::matches_ui(
+                        ui,
+                        &mut self.chrome.matches,
+                        &self.session,
+                        &mut self.slides,
+                        palette,
+                        asked,
+                    );
                 },
             );
         }
@@ -567,6 +648,10 @@ impl eframe::App for App {
         for command in asked.commands {
             match command {
                 Command::GoToMatch { rank, .. } => self.go_to_match(rank),
+                Command::GoToExample { place, .. } => {
+                    let from = self.place();
+                    self.command(Command::GoToExample { place, from });
+                }
                 other => self.command(other),
             }
         }

@@ -3,7 +3,9 @@
 mod actions;
 mod app;
 mod file_dialog;
+mod heat_map;
 mod panels;
+mod region_tool;
 mod remembered;
 mod shown_slides;
 mod slide_view;

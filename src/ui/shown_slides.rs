@@ -1,6 +1,6 @@
 //! What the window keeps for each slide of the session: its pyramid, its pictures, its marks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use egui::{ColorImage, Context, TextureHandle, TextureOptions, Vec2};
@@ -9,7 +9,7 @@ use image::RgbaImage;
 use super::slide_view::{Mark, MarkSet, SlideRenderer, mark_color};
 use super::theme;
 use crate::geometry::Level0Rect;
-use crate::query::Answer;
+use crate::query::{Answer, Example, ShownExample};
 use crate::session::{Session, TilePicture};
 use crate::slide::SlideId;
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
@@ -24,8 +24,9 @@ const OUTLINE_PX: f32 = 2.0;
 pub struct ShownSlides {
     slides: HashMap<SlideId, Shown>,
     keys_given: u32,
-    /// The answer that the marks show.
+    /// The answer and the examples that the marks show.
     marked: Option<Answer>,
+    examples: Vec<(bool, ShownExample)>,
     pictures: HashMap<(SlideId, Level0Rect), TextureHandle>,
     /// Pictures stored beside slides, by the picture's name.
     associated: HashMap<(SlideId, String), TextureHandle>,
@@ -108,27 +109,37 @@ impl ShownSlides {
         closed
     }
 
-    /// Tint the matches of a new answer on every slide.
+    /// Tint the matches of a new answer on every slide, and outline the tiles of the question.
     fn follow_answer(&mut self, session: &Session, renderer: &SlideRenderer) {
-        let answer = session.query().and_then(|query| query.answer.as_ref());
-        if self.marked.as_ref() == answer && !self.slides.values().any(|shown| shown.marks.is_none()) {
+        let query = session.query();
+        let answer = query.and_then(|query| query.answer.as_ref());
+        let examples: Vec<(bool, ShownExample)> = query
+            .iter()
+            .flat_map(|query| query.examples())
+            .map(|(like, shown)| (like, shown.clone()))
+            .collect();
+        let is_new = self.marked.as_ref() != answer || self.examples != examples;
+        if !is_new && !self.slides.values().any(|shown| shown.marks.is_none()) {
             return;
         }
         self.marked = answer.cloned();
+        self.examples = examples;
         let matches = answer.map(|answer| answer.matches.as_slice()).unwrap_or_default();
         for (id, shown) in &mut self.slides {
             // The best ones are drawn last, over the others.
             let of_slide = matches.iter().rev().filter(|found| found.slide == *id);
-            let marks: Vec<Mark> =
-                of_slide.map(|found| match_mark(found.rect, found.rank, matches.len())).collect();
-            shown.marks = Some(renderer.mark_set(&marks));
+            let found = of_slide.map(|found| match_mark(found.rect, found.rank, matches.len()));
+            let examples =
+                self.examples.iter().flat_map(|(like, shown)| example_marks(id, *like, shown, answer));
+            shown.marks = Some(renderer.mark_set(&found.chain(examples).collect::<Vec<Mark>>()));
         }
-        self.pictures.retain(|(slide, rect), _| {
-            answer.is_some_and(|answer| {
-                (answer.slide == *slide && answer.rect == *rect)
-                    || answer.matches.iter().any(|found| found.slide == *slide && found.rect == *rect)
-            })
-        });
+        let wanted: HashSet<(&SlideId, Level0Rect)> = {
+            let matches = matches.iter().map(|found| (&found.slide, found.rect));
+            let examples = self.examples.iter().filter_map(|(_, shown)| shown.place.as_ref());
+            let past = session.book().history().iter().filter_map(|past| past.like.first()?.place.as_ref());
+            matches.chain(examples.chain(past).map(|place| (&place.slide, place.rect))).collect()
+        };
+        self.pictures.retain(|(slide, rect), _| wanted.contains(&(slide, *rect)));
     }
 
     /// The picture of a tile, once it has been read.
@@ -198,6 +209,27 @@ fn texture(context: &Context, name: &str, picture: &RgbaImage) -> TextureHandle 
     let size = [picture.width() as usize, picture.height() as usize];
     let image = ColorImage::from_rgba_unmultiplied(size, picture.as_raw());
     context.load_texture(name, image, TextureOptions::LINEAR)
+}
+
+/// The outlines of an example on a slide: of the tile, or of all tiles of a region.
+fn example_marks(id: &SlideId, like: bool, shown: &ShownExample, answer: Option<&Answer>) -> Vec<Mark> {
+    if shown.example.slide() != Some(id) {
+        return Vec::new();
+    }
+    let color = if like { theme::EXAMPLE } else { theme::NEGATIVE_EXAMPLE };
+    let mark = |rect: Level0Rect, fill: f32| {
+        Mark::new(rect, mark_color(color, fill), mark_color(color, 1.0), OUTLINE_PX)
+    };
+    match &shown.example {
+        Example::Region { region, .. } => {
+            let tiles = answer.iter().flat_map(|answer| answer.tiles.iter().flatten());
+            tiles
+                .filter(|tile| tile.slide == *id && region.contains(tile.rect.center()))
+                .map(|tile| mark(tile.rect, 0.15))
+                .collect()
+        }
+        _ => shown.place.iter().map(|place| mark(place.rect, 0.0)).collect(),
+    }
 }
 
 /// Tint and outline by rank: the better, the stronger.

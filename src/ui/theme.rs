@@ -17,6 +17,11 @@ pub const RADIUS: u8 = 6;
 /// Laid over what is not counted as tissue.
 pub const NOT_TISSUE: Color32 = Color32::from_rgba_premultiplied(16, 34, 48, 110);
 
+/// Outlines of the tiles of a query, and of those that matches are to be less like; the same in both themes, since
+/// they lie on the slide.
+pub const EXAMPLE: Color32 = Color32::from_rgb(0xFF, 0xC1, 0x45);
+pub const NEGATIVE_EXAMPLE: Color32 = Color32::from_rgb(0xF0, 0x55, 0x4C);
+
 /// The colours of one theme. Restrained greys and one accent; what is drawn over tissue stands apart
 /// from the pinks and purples of common stains.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Post;
-use crate::encoder::{self, DeviceChoice, Encoder};
-use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedProgress, EmbedSettings, embed_slide};
-use crate::session::{EmbedPlan, EmbedTarget, Event, SlideProgress};
+use crate::encoder::{self, DeviceChoice, Encoder, EncoderError};
+use crate::pipeline::{
+    EmbedControl, EmbedOutcome, EmbedProgress, EmbedSettings, describe_tiles, embed_slide,
+};
+use crate::session::{DescribeRequest, EmbedPlan, EmbedTarget, Event, SlideProgress};
 use crate::slide::SlideId;
 
 /// Where plans are left for the embedder, and what it is doing meanwhile.
@@ -19,7 +21,17 @@ pub struct Desk {
 struct DeskState {
     plan: Option<EmbedPlan>,
     running: Option<(SlideId, String, Arc<EmbedControl>)>,
+    /// Tiles that someone waits for.
+    describe: Option<DescribeRequest>,
+    /// The slide that was being embedded when they were asked for goes on afterwards.
+    goes_on: bool,
     closed: bool,
+}
+
+/// What the embedder does next.
+enum Work {
+    Describe(DescribeRequest),
+    Embed(Box<EmbedPlan>, EmbedTarget, Arc<EmbedControl>),
 }
 
 impl Desk {
@@ -37,6 +49,19 @@ impl Desk {
             }
         }
         state.plan = Some(plan);
+        state.goes_on = false;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Have tiles described before anything else; the slide that is being embedded makes room meanwhile.
+    pub fn describe(&self, request: DescribeRequest) {
+        let mut state = self.lock();
+        if let Some((_, _, control)) = &state.running {
+            control.stop();
+            state.goes_on = true;
+        }
+        state.describe = Some(request);
         drop(state);
         self.changed.notify_all();
     }
@@ -51,12 +76,15 @@ impl Desk {
         self.changed.notify_all();
     }
 
-    /// Wait until there is a slide to work on, and take it off the plan.
-    fn next(&self) -> Option<(EmbedPlan, EmbedTarget, Arc<EmbedControl>)> {
+    /// Wait until there is something to work on, and take it off the desk.
+    fn next(&self) -> Option<Work> {
         let mut state = self.lock();
         loop {
             if state.closed {
                 return None;
+            }
+            if let Some(request) = state.describe.take() {
+                return Some(Work::Describe(request));
             }
             if let Some(plan) = state.plan.as_mut().filter(|plan| !plan.paused && !plan.targets.is_empty()) {
                 let target = plan.targets.remove(0);
@@ -65,16 +93,24 @@ impl Desk {
                 let id = target.slide.info().id.clone();
                 let taken = plan.clone();
                 state.running = Some((id, taken.recipe.short_id(), control.clone()));
-                return Some((taken, target, control));
+                return Some(Work::Embed(Box::new(taken), target, control));
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// The work on a slide has ended; a plan that came meanwhile must not start it again.
-    fn done(&self, slide: &SlideId, interrupted: bool) {
+    fn done(&self, target: &EmbedTarget, interrupted: bool) {
+        let slide = &target.slide.info().id;
         let mut state = self.lock();
         state.running = None;
+        if std::mem::take(&mut state.goes_on)
+            && interrupted
+            && let Some(plan) = &mut state.plan
+        {
+            plan.targets.insert(0, target.clone());
+            return;
+        }
         if let Some(plan) = state.plan.as_mut().filter(|_| !interrupted) {
             plan.targets.retain(|target| target.slide.info().id != *slide);
         }
@@ -85,28 +121,59 @@ impl Desk {
     }
 }
 
+/// The encoder that was used last, by name.
+#[derive(Default)]
+struct Loaded(Option<(String, Box<dyn Encoder>)>);
+
+impl Loaded {
+    /// The encoder of that name, loaded unless it is here already.
+    fn get(
+        &mut self,
+        name: &str,
+        device: DeviceChoice,
+        post: &Post,
+    ) -> Result<&mut dyn Encoder, EncoderError> {
+        if self.0.as_ref().is_none_or(|(loaded, _)| loaded != name) {
+            let encoder = encoder::load(name, device)?;
+            post.send(Event::EncoderRuns { device: encoder.device() });
+            self.0 = Some((name.to_owned(), encoder));
+        }
+        let (_, encoder) = self.0.as_mut().expect("it was put there above");
+        Ok(encoder.as_mut())
+    }
+}
+
 /// Work through plans until the desk is closed.
 pub fn run(desk: &Desk, device: DeviceChoice, post: &Post) {
-    let mut loaded: Option<(String, Box<dyn Encoder>)> = None;
-    while let Some((plan, target, control)) = desk.next() {
-        let slide = target.slide.info().id.clone();
-        if loaded.as_ref().is_none_or(|(name, _)| *name != plan.encoder) {
-            match encoder::load(&plan.encoder, device) {
+    let mut loaded = Loaded::default();
+    while let Some(work) = desk.next() {
+        match work {
+            Work::Describe(request) => {
+                let descriptors = loaded
+                    .get(&request.encoder, device, post)
+                    .map_err(|error| error.to_string())
+                    .and_then(|encoder| describe(&request, encoder));
+                let (slide, rects) = (request.slide.info().id.clone(), request.rects);
+                post.send(Event::Described { slide, rects, descriptors });
+            }
+            Work::Embed(plan, target, control) => match loaded.get(&plan.encoder, device, post) {
                 Ok(encoder) => {
-                    post.send(Event::EncoderRuns { device: encoder.device() });
-                    loaded = Some((plan.encoder.clone(), encoder));
+                    let interrupted = embed(&plan, &target, encoder, &control, post);
+                    desk.done(&target, interrupted);
                 }
                 Err(error) => {
-                    desk.done(&slide, false);
+                    desk.done(&target, false);
                     post.send(Event::EncoderFailed { reason: error.to_string() });
-                    continue;
                 }
-            }
+            },
         }
-        let Some((_, encoder)) = &mut loaded else { continue };
-        let interrupted = embed(&plan, &target, encoder.as_mut(), &control, post);
-        desk.done(&slide, interrupted);
     }
+}
+
+fn describe(request: &DescribeRequest, encoder: &mut dyn Encoder) -> Result<Vec<Vec<f32>>, String> {
+    let DescribeRequest { slide, tissue, rects, recipe, .. } = request;
+    describe_tiles(slide.as_ref(), tissue.as_deref(), rects, encoder, recipe)
+        .map_err(|error| error.to_string())
 }
 
 /// Embed one slide; true when it was interrupted.

@@ -2,23 +2,25 @@
 //! touches the session, and nobody ever waits for them.
 
 pub mod embedder;
+pub mod heat;
 pub mod tile_loader;
 pub(crate) mod mailbox;
 pub mod trainer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use image::RgbaImage;
 
+use crate::descriptors::DescriptorSet;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::Level0Rect;
-use crate::index::Snapshot;
-use crate::pipeline::{self, find_slides};
+use crate::index::{IndexCache, Snapshot};
+use crate::pipeline::{self, Slides, find_slides};
 use crate::project::Project;
-use crate::query;
+use crate::query::{self, Answer, QueryBook};
 use crate::session::{Event, Job, SearchRequest, TrainingEvent};
 use crate::slide::{self, SlideError, SlideSource};
 use crate::stain::LabStatistics;
@@ -77,10 +79,18 @@ struct Boxes {
     scanner: Mailbox<Job>,
     pictures: Mailbox<(Arc<dyn SlideSource>, Level0Rect)>,
     searches: Mailbox<SearchRequest>,
-    indexer: Mailbox<Vec<Arc<crate::descriptors::DescriptorSet>>>,
+    indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache)>,
     keeper: Mailbox<Project>,
+    books: Mailbox<BookWork>,
     desk: Desk,
     trainer: TrainerDesk,
+}
+
+/// What is to be done with what a project keeps of its queries.
+enum BookWork {
+    Load(PathBuf),
+    Save(PathBuf, Box<QueryBook>),
+    Export(Box<Answer>, Slides, PathBuf),
 }
 
 impl Workers {
@@ -110,16 +120,18 @@ impl Workers {
         })?;
         workers.spawn("searcher", &post, |boxes, post| {
             while let Some(request) = boxes.searches.take() {
-                let answer = query::ask(&request.index, &request.query).map_err(|error| error.to_string());
+                let answer = query::ask(&request.index, &request.query);
                 post.send(Event::Answered { generation: request.generation, answer });
             }
         })?;
         workers.spawn("indexer", &post, |boxes, post| {
             let mut previous: Option<Arc<Snapshot>> = None;
-            while let Some(sets) = boxes.indexer.take() {
-                let index = Arc::new(Snapshot::build(sets, previous.as_deref()));
+            while let Some((sets, cache)) = boxes.indexer.take() {
+                let index = Arc::new(Snapshot::build(sets, previous.as_deref(), Some(&cache)));
                 previous = Some(index.clone());
-                post.send(Event::IndexBuilt(index));
+                post.send(Event::IndexBuilt(index.clone()));
+                // Searched already, and quicker when this is done.
+                index.grow_trees();
             }
         })?;
         workers.spawn("project-keeper", &post, |boxes, post| {
@@ -127,6 +139,11 @@ impl Workers {
                 if let Err(error) = project.save() {
                     post.send(Event::Trouble(error.to_string()));
                 }
+            }
+        })?;
+        workers.spawn("book-keeper", &post, |boxes, post| {
+            while let Some(work) = boxes.books.take_to_the_end() {
+                keep_book(work, post);
             }
         })?;
         workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
@@ -149,7 +166,13 @@ impl Workers {
             | Job::LoadDescriptors { .. } => boxes.scanner.push(job),
             Job::ReadTilePicture { slide, rect } => boxes.pictures.push((slide, rect)),
             Job::Search(request) => boxes.searches.replace(request),
-            Job::BuildIndex(sets) => boxes.indexer.replace(sets),
+            Job::BuildIndex { sets, cache } => boxes.indexer.replace((sets, cache)),
+            Job::Describe(request) => boxes.desk.describe(request),
+            Job::LoadBook(root) => boxes.books.push(BookWork::Load(root)),
+            Job::SaveBook { root, book } => boxes.books.push(BookWork::Save(root, book)),
+            Job::ExportAnswer { answer, slides, reports } => {
+                boxes.books.push(BookWork::Export(answer, slides, reports))
+            }
             Job::SaveProject(project) => boxes.keeper.replace(*project),
             Job::Embed(plan) => boxes.desk.submit(plan),
             Job::Train(job) => boxes.trainer.submit(job),
@@ -183,6 +206,7 @@ impl Drop for Workers {
         boxes.searches.close();
         boxes.indexer.close();
         boxes.keeper.close();
+        boxes.books.close();
         boxes.desk.close();
         boxes.trainer.close();
         // Workers that wait to leave an event must not wait for ever.
@@ -192,6 +216,31 @@ impl Drop for Workers {
                 tracing::error!("a worker thread had panicked");
             }
         }
+    }
+}
+
+fn keep_book(work: BookWork, post: &Post) {
+    let done = match work {
+        BookWork::Load(root) => {
+            QueryBook::load(&root).map(|book| post.send(Event::BookLoaded(Box::new(book))))
+        }
+        BookWork::Save(root, book) => book.save(&root),
+        BookWork::Export(answer, slides, reports) => return export(&answer, &slides, &reports, post),
+    };
+    if let Err(error) = done {
+        let text =
+            format!("{error}; questions and judgements are not kept in this project until it is mended");
+        post.send(Event::Trouble(text));
+    }
+}
+
+/// Write an answer into the first folder `matches-N` that is not there yet.
+fn export(answer: &Answer, slides: &Slides, reports: &Path, post: &Post) {
+    let folders = (1..).map(|number| reports.join(format!("matches-{number}")));
+    let Some(folder) = folders.into_iter().find(|folder| !folder.exists()) else { return };
+    match pipeline::write_answer(answer, slides, &folder) {
+        Ok(()) => post.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
+        Err(error) => post.send(Event::Trouble(error.to_string())),
     }
 }
 

@@ -82,6 +82,51 @@ fn the_main_job_without_a_screen() {
         ask("same")["matches"].as_array().unwrap().iter().all(|found| found["slide"] == whole["slide_id"])
     );
 
+    // Questions of other kinds, and answers in other forms.
+    let sheet = folder.path().join("sheet.png");
+    let geojson = folder.path().join("geojson");
+    let several = json(&[
+        "query",
+        text(&project),
+        "--slide",
+        "CMU-1-Small-Region",
+        "--at",
+        "1000,1500",
+        "--rect",
+        "900,1300,500,500",
+        "--not-at",
+        "700,2000",
+        "-k",
+        "9",
+        "--exclude-um",
+        "200",
+        "--rank",
+        "slides",
+        "--apart-um",
+        "300",
+        "--sheet",
+        text(&sheet),
+        "--geojson",
+        text(&geojson),
+        "--json",
+    ]);
+    assert!(several["tiles"].as_array().unwrap().len() > 1);
+    assert_eq!(several["slides"].as_array().unwrap().len(), 2);
+    assert!(image::open(&sheet).is_ok());
+    let written = std::fs::read_dir(&geojson).unwrap().count();
+    let slides: std::collections::HashSet<_> =
+        several["matches"].as_array().unwrap().iter().map(|found| found["slide"].to_string()).collect();
+    assert_eq!(written, slides.len());
+    let picture = folder.path().join("picture.png");
+    let (slide, rect) = (asset("slides/CMU-1-Small-Region.svs"), whole_tile(&ask("same")["query"]));
+    let arguments = ["render", text(&slide), "--rect", &rect, "--size", "224x224", "-o", text(&picture)];
+    histokin(&arguments).assert().success();
+    let like =
+        json(&["query", text(&project), "--image", text(&picture), "-k", "3", "--device", "cpu", "--json"]);
+    assert_eq!(like["matches"].as_array().unwrap().len(), 3);
+    let verified = json(&["index", text(&project), "--verify", "--json"]);
+    assert_eq!((&verified["differing_answers"], &verified["damaged_files"]), (&0.into(), &0.into()));
+
     // A second run finds everything done.
     let again = json(&["embed", text(&project), "--json"]);
     assert_eq!(again["slides"].as_array().unwrap().len(), 2);
@@ -89,6 +134,11 @@ fn the_main_job_without_a_screen() {
     assert!(glass.contains("no embedded tile"), "{glass}");
     let unknown = refused(&["query", text(&project), "--slide", "nothing", "--at", "1,1"]);
     assert!(unknown.contains("CMU-1-Small-Region.svs"), "the known ones are named: {unknown}");
+}
+
+/// `X,Y,W,H` of a place of an answer.
+fn whole_tile(place: &Value) -> String {
+    ["x", "y", "width", "height"].map(|key| place[key].to_string()).join(",")
 }
 
 #[test]

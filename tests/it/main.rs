@@ -10,6 +10,7 @@ mod evaluate;
 mod evaluation;
 mod index;
 mod pipeline;
+mod query;
 mod raw_tiles;
 mod session;
 mod slides;
@@ -22,5 +23,7 @@ mod ui;
 mod ui_training;
 #[cfg(feature = "gui")]
 mod ui_canvas;
+#[cfg(feature = "gui")]
+mod ui_search;
 #[cfg(all(feature = "gui", unix))]
 mod window;

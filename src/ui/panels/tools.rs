@@ -7,6 +7,7 @@ use super::{action_icon_ui, icon_button};
 use crate::session::Session;
 use crate::ui::actions::{self, Action, Group, TABLE};
 use crate::ui::app::{Asked, Chrome};
+use crate::ui::region_tool::RegionShape;
 use crate::ui::slide_view::SlideView;
 use crate::ui::theme::{self, Palette};
 
@@ -50,6 +51,10 @@ pub fn tools_ui(
                 palette,
                 asked,
             );
+            let (heat, region) = (Some(chrome.heat_shown), Some(chrome.region_drawn));
+            action_icon_ui(ui, Action::ToggleHeatMap, icons::ICON_GRADIENT, heat, palette, asked);
+            let rect = Action::SelectRegion(RegionShape::Rect);
+            action_icon_ui(ui, rect, icons::ICON_SELECT, region, palette, asked);
             action_icon_ui(
                 ui,
                 Action::Appearance,

@@ -43,7 +43,7 @@ impl SlideView {
         let modifiers = ui.input(|input| input.modifiers);
         let space = ui.input(|input| input.key_down(Key::Space));
         self.turn_by_hand(ui, response, modifiers, screen);
-        if self.free_turn.is_none() {
+        if self.free_turn.is_none() && !self.drawing {
             self.pan_by_hand(ui, response, scale);
         }
         if hover.is_some() && space && !response.dragged() {
@@ -55,7 +55,7 @@ impl SlideView {
             }
         } else if response.clicked() {
             self.motion.stop();
-            outcome.clicked = outcome.hovered.filter(|_| !space && !modifiers.alt);
+            outcome.clicked = outcome.hovered.filter(|_| !space && !modifiers.alt && !self.drawing);
         }
         if let Some(at) = hover {
             let gestures = ui.input(|input| Gestures::of(&input.events));

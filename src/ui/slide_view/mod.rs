@@ -43,6 +43,8 @@ pub struct Scene<'a> {
     pub marks: &'a [MarkSet],
     /// A shade over what is not tissue, and the level-0 pixels that it spans from the slide's corner.
     pub tissue: Option<(&'a egui::TextureHandle, (f64, f64))>,
+    /// A map of the whole slide over its tiles: the picture, the level-0 pixels that it spans, its opacity.
+    pub heat: Option<(&'a egui::TextureHandle, (f64, f64), f32)>,
     /// The tile that was asked for, if it lies on this slide.
     pub query: Option<Level0Rect>,
     /// The match that was gone to, if it lies on this slide.
@@ -89,6 +91,8 @@ pub struct SlideView {
     slide: Option<SlideKey>,
     /// Where the view was on the slides shown before.
     remembered: HashMap<SlideKey, Camera>,
+    /// Whether the first button draws rather than moves the slide.
+    pub drawing: bool,
     /// A place to show as soon as the canvas knows its own size.
     destination: Option<(Level0Rect, Framing)>,
     /// µm on a screen pixel, to keep when another slide is looked at for comparison.
@@ -115,6 +119,7 @@ impl SlideView {
             viewport,
             slide: None,
             remembered: HashMap::new(),
+            drawing: false,
             destination: None,
             um_per_pixel: None,
             is_moving: false,
@@ -223,6 +228,15 @@ impl SlideView {
         }
     }
 
+    /// The place on the slide under a point of the screen; `canvas` is the canvas' part of the screen, `scale` the
+    /// physical pixels of a point.
+    pub fn level0_at(&self, at: Pos2, canvas: Rect, scale: f32) -> Level0Point {
+        let from = on_whole_pixels(canvas, scale).min;
+        let screen =
+            ScreenPoint { x: f64::from((at.x - from.x) * scale), y: f64::from((at.y - from.y) * scale) };
+        self.camera.level0_from_screen(screen, self.viewport)
+    }
+
     /// Draw the scene into all the space that is left, and handle what the user does there.
     pub fn ui(
         &mut self,
@@ -257,7 +271,10 @@ impl SlideView {
         let painter = ui.painter_at(rect);
         let on_screen = overlay::OnScreen { camera: &camera, viewport: self.viewport, rect, scale };
         if let Some((tissue, span)) = scene.tissue {
-            overlay::tissue(&painter, &on_screen, tissue, span);
+            overlay::picture(&painter, &on_screen, tissue, span, 1.0);
+        }
+        if let Some((heat, span, opacity)) = scene.heat {
+            overlay::picture(&painter, &on_screen, heat, span, opacity);
         }
         if let Some(query) = scene.query {
             overlay::outline(&painter, &on_screen, query, palette.query, palette.casing);

@@ -52,8 +52,14 @@ pub fn outline(
     painter.add(Shape::closed_line(corners, Stroke::new(2.5, color)));
 }
 
-/// Stretch a picture over the whole slide.
-pub fn tissue(painter: &Painter, on_screen: &OnScreen<'_>, picture: &TextureHandle, extent: (f64, f64)) {
+/// Stretch a picture over the slide: over `extent` level-0 pixels from its corner.
+pub fn picture(
+    painter: &Painter,
+    on_screen: &OnScreen<'_>,
+    picture: &TextureHandle,
+    extent: (f64, f64),
+    opacity: f32,
+) {
     let mut mesh = egui::Mesh::with_texture(picture.id());
     let corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)];
     mesh.vertices = corners
@@ -61,7 +67,7 @@ pub fn tissue(painter: &Painter, on_screen: &OnScreen<'_>, picture: &TextureHand
         .map(|&(u, v)| egui::epaint::Vertex {
             pos: on_screen.point(f64::from(u) * extent.0, f64::from(v) * extent.1),
             uv: Pos2::new(u, v),
-            color: Color32::WHITE,
+            color: Color32::WHITE.gamma_multiply(opacity),
         })
         .collect();
     mesh.indices = vec![0, 1, 2, 0, 2, 3];

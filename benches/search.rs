@@ -1,0 +1,246 @@
+//! How quick the exact search is, as ratios to brute force and to FAISS `IndexFlatL2` in the same run, and that
+//! all three find the same.
+//!
+//!     cargo bench --bench search [-- KIND…]      (KIND: clustered own gaussian; all by default)
+//!     HISTOKIN_BENCH_TILES=100000,1000000        how many tiles
+//!     HISTOKIN_BENCH_PYTHON=…/venv/bin/python    an interpreter with numpy and faiss-cpu, for the comparison
+//!
+//! `own` are the descriptors beside the project (`../shared/data/descriptors`), tiled up: points between two of
+//! them, and a little noise. `clustered` is synthetic, 2,000 clusters whose spread decays from axis to axis, and
+//! `gaussian` is noise, which no index can do anything about.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use histokin::descriptors::{DescriptorHeader, DescriptorSet, Recipe, Row};
+use histokin::encoder::EncoderId;
+use histokin::index::segment::Segment;
+use histokin::index::{Snapshot, TileFilter, TileRef, brute_force};
+use histokin::slide::SlideId;
+use histokin::stain::StainSetting;
+use histokin::tiling::{TileGrid, TileIndex, TileSettings};
+use histokin::workers::heat::{self, HeatRequest};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const WIDTH: usize = 128;
+const K: usize = 20;
+const QUERIES: usize = 200;
+/// Tiles on one made-up slide.
+const SLIDE: usize = 50_000;
+
+fn main() {
+    let kinds: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let tiles = std::env::var("HISTOKIN_BENCH_TILES").unwrap_or_else(|_| "100000,1000000".to_owned());
+    let tiles: Vec<usize> =
+        tiles.split(',').map(|count| count.trim().parse().expect("a number of tiles")).collect();
+    println!("k = {K}, {WIDTH} numbers a tile, {QUERIES} queries, {} threads, ms", rayon_threads());
+    println!(
+        "{:10} {:>9} | {:>8} {:>8} {:>8} | {:>8} {:>8} | {:>7} {:>7} | {:>8} {:>8}",
+        "data", "tiles", "median", "95 %", "most", "brute", "FAISS", "×brute", "×FAISS", "build s", "B/tile"
+    );
+    for kind in ["clustered", "own", "gaussian"] {
+        if !kinds.is_empty() && !kinds.iter().any(|wanted| wanted == kind) {
+            continue;
+        }
+        let Some(source) = Source::new(kind) else {
+            println!("{kind:10} left out: there is no ../shared/data/descriptors");
+            continue;
+        };
+        tiles.iter().for_each(|count| measure(kind, &source, *count));
+    }
+    heat_map();
+}
+
+/// The heat map under the cursor: one tile against all tiles of the slides in view.
+fn heat_map() {
+    let source = Source::new("clustered").expect("made up");
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let sets: Vec<_> = (0..2).map(|slide| made_set(slide, &source, SLIDE, &mut random)).collect();
+    let index = Arc::new(Snapshot::build(sets, None, None));
+    let scale = heat::typical_distance(&index);
+    let mut times: Vec<f64> = (0..200)
+        .map(|row| {
+            let tile = TileRef { set: 0, row: Row(row * 100) };
+            let request = HeatRequest { index: index.clone(), tile, shown: vec![0, 1] };
+            heat::likeness_maps(&request, scale).elapsed.as_secs_f64() * 1e3
+        })
+        .collect();
+    println!(
+        "heat map, {} tiles: median {:.2} ms, 95 % {:.2} ms",
+        2 * SLIDE,
+        share(&mut times, 0.5),
+        share(&mut times, 0.95)
+    );
+}
+
+fn rayon_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn measure(kind: &str, source: &Source, count: usize) {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let sets: Vec<Arc<DescriptorSet>> = (0..count.div_ceil(SLIDE))
+        .map(|slide| made_set(slide, source, SLIDE.min(count - slide * SLIDE), &mut random))
+        .collect();
+    let queries: Vec<Vec<f32>> = (0..QUERIES).map(|_| source.draw(&mut random)).collect();
+    let started = Instant::now();
+    let segment = Arc::new(Segment::build(&sets).expect("finite numbers can be indexed"));
+    segment.grow_tree();
+    let build = started.elapsed().as_secs_f64();
+    let bytes = segment.index_bytes() / count;
+    let index = Snapshot::with_segments(sets.clone(), &[segment]);
+    let filter = TileFilter::default();
+    let places: Vec<u32> = (0..sets.len() as u32).collect();
+
+    // Alternating, so that both meet the same machine; brute force on some of the queries, since it is slow.
+    let (mut own, mut brute, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, query) in queries.iter().enumerate() {
+        let started = Instant::now();
+        let found = index.nearest(query, &filter, K);
+        own.push(started.elapsed().as_secs_f64() * 1e3);
+        if number % 10 == 0 {
+            let started = Instant::now();
+            let expected = brute_force::nearest(&sets, &places, query, &filter, K);
+            brute.push(started.elapsed().as_secs_f64() * 1e3);
+            assert_eq!(found, expected, "the index and brute force agree");
+        }
+        answers.push(found);
+    }
+    let faiss = faiss(&sets, &queries, &answers);
+    let (median, ninety_five, most) = (share(&mut own, 0.5), share(&mut own, 0.95), share(&mut own, 1.0));
+    let brute = share(&mut brute, 0.5);
+    println!(
+        "{kind:10} {count:>9} | {median:>8.3} {ninety_five:>8.3} {most:>8.3} | {brute:>8.2} {:>8} | {:>7.1} {:>7} | {build:>8.2} {bytes:>8}",
+        faiss.map_or("-".to_owned(), |faiss| format!("{faiss:.2}")),
+        brute / median,
+        faiss.map_or("-".to_owned(), |faiss| format!("{:.1}", faiss / median)),
+    );
+}
+
+/// The value below which `share` of all lie.
+fn share(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
+}
+
+fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng) -> Arc<DescriptorSet> {
+    let tiles = TileSettings { tile_px: 224, mpp: 1.0 };
+    let columns = 250;
+    let grid = TileGrid {
+        tile_px: 224,
+        tile_level0: 224,
+        effective_mpp: 1.0,
+        columns,
+        rows: (count as u32).div_ceil(columns),
+    };
+    let recipe = Recipe {
+        encoder_id: EncoderId("bench".to_owned()),
+        encoder_name: "bench".to_owned(),
+        tiles,
+        stain: StainSetting::None,
+    };
+    let header = DescriptorHeader::new(SlideId(format!("{slide:016x}")), recipe, WIDTH, &grid, count as u32);
+    let rows: Vec<Vec<f32>> = (0..count).map(|_| source.draw(random)).collect();
+    let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
+    Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+}
+
+/// Where descriptors come from.
+enum Source {
+    Clustered(Vec<Vec<f32>>),
+    Own(Vec<Vec<f32>>),
+    Gaussian,
+}
+
+impl Source {
+    fn new(kind: &str) -> Option<Self> {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        Some(match kind {
+            "clustered" => Self::Clustered(
+                (0..2000)
+                    .map(|_| (0..WIDTH).map(|axis| gaussian(&mut random) * decay(axis)).collect())
+                    .collect(),
+            ),
+            "own" => Self::Own(own_descriptors()?),
+            _ => Self::Gaussian,
+        })
+    }
+
+    fn draw(&self, random: &mut ChaCha8Rng) -> Vec<f32> {
+        match self {
+            Self::Clustered(centres) => {
+                let centre = &centres[random.random_range(0..centres.len())];
+                let near = |(axis, value): (usize, &f32)| value + 0.25 * gaussian(random) * decay(axis);
+                centre.iter().enumerate().map(near).collect()
+            }
+            Self::Own(rows) => {
+                let (a, b) = (random.random_range(0..rows.len()), random.random_range(0..rows.len()));
+                let along = random.random_range(0.0f32..0.5);
+                let between = |(a, b): (&f32, &f32)| a + along * (b - a) + 0.005 * gaussian(random);
+                rows[a].iter().zip(&rows[b]).map(between).collect()
+            }
+            Self::Gaussian => (0..WIDTH).map(|_| gaussian(random)).collect(),
+        }
+    }
+}
+
+/// Standard deviation along an axis, as encoders' descriptors have it.
+fn decay(axis: usize) -> f32 {
+    0.93f32.powi(axis as i32)
+}
+
+/// Normally distributed (Box and Muller 1958).
+fn gaussian(random: &mut ChaCha8Rng) -> f32 {
+    let (radius, turn): (f64, f64) = (random.random_range(1e-12..1.0), random.random_range(0.0..1.0));
+    ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()) as f32
+}
+
+fn own_descriptors() -> Option<Vec<Vec<f32>>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/descriptors");
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    paths.sort();
+    let mut rows = Vec::new();
+    for path in paths {
+        let bytes = std::fs::read(path).ok()?;
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).ok()?;
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensors.tensor("features").ok()?.data());
+        rows.extend(values.chunks_exact(WIDTH).map(<[f32]>::to_vec));
+    }
+    Some(rows).filter(|rows| !rows.is_empty())
+}
+
+/// Median ms of FAISS's exact search, one query at a time, after checking that it finds the same distances.
+fn faiss(
+    sets: &[Arc<DescriptorSet>],
+    queries: &[Vec<f32>],
+    answers: &[Vec<histokin::index::Neighbour>],
+) -> Option<f64> {
+    let python = std::env::var("HISTOKIN_BENCH_PYTHON").ok()?;
+    let folder = tempfile::tempdir().ok()?;
+    let write = |name: &str, parts: Vec<&[f32]>| {
+        let mut file = std::io::BufWriter::new(std::fs::File::create(folder.path().join(name)).ok()?);
+        parts.iter().try_for_each(|part| file.write_all(bytemuck::cast_slice(part))).ok()
+    };
+    let distances: Vec<f32> = answers.iter().flatten().map(|neighbour| neighbour.distance).collect();
+    write("data.f32", sets.iter().map(|set| set.features()).collect())?;
+    write("queries.f32", queries.iter().map(Vec::as_slice).collect())?;
+    write("distances.f32", vec![distances.as_slice()])?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/faiss_flat.py");
+    let output = Command::new(python)
+        .arg(script)
+        .arg(folder.path())
+        .args([WIDTH.to_string(), K.to_string()])
+        .output()
+        .ok()?;
+    if !output.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}

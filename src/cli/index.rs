@@ -1,0 +1,103 @@
+//! `histokin index`: build a project's index, and check it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use crate::descriptors::{DescriptorSet, Row};
+use crate::encoder;
+use crate::index::segment::Segment;
+use crate::index::{Snapshot, TileFilter, brute_force};
+use crate::project::Project;
+
+/// Tiles that are asked for when the index is checked.
+const SAMPLE: usize = 50;
+const NEIGHBOURS: usize = 20;
+
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// The project's folder.
+    project: PathBuf,
+    /// Check descriptor files and index files, and compare answers with brute force.
+    #[arg(long)]
+    verify: bool,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The index over all finished descriptors of the project's own recipe, and how long it took to open or build.
+pub fn load_index(project: &Project) -> anyhow::Result<(Snapshot, f64)> {
+    let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);
+    let store = project.descriptors();
+    let mut sets = Vec::new();
+    for entry in project.slides() {
+        if let Some(set) = store.open(&entry.id, &recipe)? {
+            sets.push(Arc::new(set));
+        }
+    }
+    let started = Instant::now();
+    let index = Snapshot::build(sets, None, Some(&project.index_cache()));
+    Ok((index, started.elapsed().as_secs_f64()))
+}
+
+pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
+    let project = Project::open(&args.project)?;
+    // Damaged files are named here; opening them would already have thrown them away.
+    let damaged = if args.verify { project.index_cache().check() } else { Vec::new() };
+    for (path, reason) in &damaged {
+        eprintln!("{}: {reason}; it is built again", path.display());
+    }
+    let (index, seconds) = load_index(&project)?;
+    index.grow_trees();
+    let differing = if args.verify { differing(&index) } else { 0 };
+    let bytes: usize = index.segments().map(Segment::index_bytes).sum();
+    let tiles = index.len();
+    if args.json {
+        super::print_json(&json!({
+            "slides": index.sets().len(),
+            "tiles": tiles,
+            "segments": index.segments().count(),
+            "mapped": index.segments().all(Segment::is_mapped),
+            "index_bytes": bytes,
+            "seconds": seconds,
+            "verified": args.verify,
+            "damaged_files": damaged.len(),
+            "differing_answers": differing,
+        }))?;
+    } else {
+        println!(
+            "{tiles} tiles of {} slides, {} sealed segments, {} bytes of index a tile, ready in {seconds:.3} s",
+            index.sets().len(),
+            index.segments().count(),
+            bytes / tiles.max(1),
+        );
+        if args.verify {
+            println!("{differing} of {} answers differ from brute force", SAMPLE.min(tiles));
+        }
+    }
+    if differing > 0 || !damaged.is_empty() {
+        bail!("{} index files were damaged, {differing} answers differed", damaged.len());
+    }
+    Ok(())
+}
+
+/// How many of a sample of answers are not those of brute force.
+fn differing(index: &Snapshot) -> usize {
+    let sets: &[Arc<DescriptorSet>] = index.sets();
+    let places: Vec<u32> = (0..sets.len() as u32).collect();
+    let rows = sets.iter().flat_map(|set| (0..set.len() as u32).map(move |row| (set, Row(row))));
+    let step = index.len().div_ceil(SAMPLE).max(1);
+    let filter = TileFilter::default();
+    rows.step_by(step)
+        .filter(|(set, row)| {
+            let query = set.descriptor(*row);
+            let expected = brute_force::nearest(sets, &places, query, &filter, NEIGHBOURS);
+            index.nearest(query, &filter, NEIGHBOURS) != expected
+        })
+        .count()
+}

@@ -1,0 +1,79 @@
+//! Describing tiles on the spot, to ask for what is not embedded.
+
+use image::RgbImage;
+
+use super::EmbedError;
+use super::embed::normaliser;
+use crate::descriptors::Recipe;
+use crate::encoder::Encoder;
+use crate::geometry::Level0Rect;
+use crate::slide::SlideSource;
+use crate::tiling::{TileGrid, read_tile};
+use crate::tissue::{TISSUE_FRACTION, TissueMask};
+
+/// Tiles that the encoder is given at once.
+const BATCH: usize = 16;
+
+/// The descriptors of `rects` of a slide, as embedding the slide by `recipe` would make them, in order. `tissue`
+/// saves finding the tissue again where it is known.
+///
+/// # Errors
+/// When a tile cannot be read, or the encoder fails.
+pub fn describe_tiles(
+    slide: &dyn SlideSource,
+    tissue: Option<&TissueMask>,
+    rects: &[Level0Rect],
+    encoder: &mut dyn Encoder,
+    recipe: &Recipe,
+) -> Result<Vec<Vec<f32>>, EmbedError> {
+    let found;
+    let tissue = match tissue {
+        Some(tissue) => tissue,
+        None => {
+            found = TissueMask::of(slide)?;
+            &found
+        }
+    };
+    let normaliser = normaliser(slide, tissue, recipe.stain, encoder.spec().stain_reference)?;
+    let mut descriptors = Vec::with_capacity(rects.len());
+    for part in rects.chunks(BATCH) {
+        let read = |rect: &Level0Rect| {
+            let mut tile = read_tile(slide, rect, recipe.tiles.tile_px)?;
+            if let Some(normaliser) = &normaliser {
+                normaliser.apply(&mut tile);
+            }
+            Ok::<RgbImage, EmbedError>(tile)
+        };
+        let tiles: Vec<RgbImage> = part.iter().map(read).collect::<Result<_, _>>()?;
+        let encoded = encoder
+            .encode(&tiles)
+            .map_err(|source| EmbedError::Encoder { path: slide.info().path.clone(), source })?;
+        descriptors.extend(encoded.rows().map(<[f32]>::to_vec));
+    }
+    Ok(descriptors)
+}
+
+/// The descriptors that stand for a picture: of its tissue tiles, where it is calibrated and holds any, else of
+/// the largest square in its middle, as one tile.
+///
+/// # Errors
+/// As [`describe_tiles`].
+pub fn describe_picture(
+    picture: &dyn SlideSource,
+    encoder: &mut dyn Encoder,
+    recipe: &Recipe,
+) -> Result<Vec<Vec<f32>>, EmbedError> {
+    let info = picture.info();
+    let tissue = TissueMask::of(picture)?;
+    let mut rects: Vec<Level0Rect> = match TileGrid::new(info, recipe.tiles) {
+        Ok(grid) => grid.tiles().map(|tile| grid.rect(tile)).collect(),
+        Err(_) => Vec::new(),
+    };
+    rects.retain(|rect| tissue.fraction(rect) >= TISSUE_FRACTION);
+    if rects.is_empty() {
+        let edge = info.width().min(info.height());
+        let (left, top) = ((info.width() - edge) / 2, (info.height() - edge) / 2);
+        rects.push(Level0Rect::new(left.into(), top.into(), edge, edge));
+    }
+    describe_tiles(picture, Some(&tissue), &rects, encoder, recipe)
+}

@@ -1,0 +1,95 @@
+//! Answers for other programs.
+
+use serde_json::{Value, json};
+
+use super::{Answer, TilePlace};
+use crate::geometry::Level0Rect;
+use crate::slide::SlideId;
+
+/// An answer as JSON: `query` is the first tile that was asked for, `tiles` are all of them.
+pub fn to_json(answer: &Answer) -> Value {
+    let place = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
+    let tile = |tile: &Option<TilePlace>| tile.as_ref().map(|tile| place(&tile.slide, &tile.rect));
+    let found = |found: &super::Match| {
+        let mut document = place(&found.slide, &found.rect);
+        document["rank"] = json!(found.rank);
+        document["distance"] = json!(found.distance);
+        document["like"] = json!(found.like);
+        document
+    };
+    let slide = |(rank, slide): (usize, &super::SlideRank)| {
+        json!({
+            "rank": rank,
+            "slide": slide.slide,
+            "median_distance": slide.median_distance,
+            "matches": slide.matches,
+            "tiles": slide.tiles,
+        })
+    };
+    json!({
+        "query": answer.tiles.first().and_then(tile),
+        "tiles": answer.tiles.iter().map(tile).collect::<Vec<_>>(),
+        "exact": answer.exact,
+        "searched": answer.searched,
+        "elapsed_ms": answer.elapsed.as_secs_f64() * 1000.0,
+        "matches": answer.matches.iter().map(found).collect::<Vec<_>>(),
+        "slides": (1..).zip(&answer.slides).map(slide).collect::<Vec<_>>(),
+    })
+}
+
+/// An answer as CSV, one match a row; `name` tells people which slide is meant.
+pub fn to_csv(answer: &Answer, name: impl Fn(&SlideId) -> String) -> csv::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["rank", "distance", "slide", "slide_id", "x", "y", "width", "height"])?;
+    for found in &answer.matches {
+        let rect = found.rect;
+        writer.write_record([
+            found.rank.to_string(),
+            found.distance.to_string(),
+            name(&found.slide),
+            found.slide.0.clone(),
+            rect.x.to_string(),
+            rect.y.to_string(),
+            rect.width.to_string(),
+            rect.height.to_string(),
+        ])?;
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
+}
+
+/// The matches on one slide as GeoJSON that QuPath opens: tiles in level-0 pixels, with rank and distance as
+/// measurements. A slide has a file of its own, since GeoJSON says nothing of images.
+pub fn to_geojson(answer: &Answer, slide: &SlideId) -> Value {
+    let of_slide = answer.matches.iter().filter(|found| found.slide == *slide);
+    let features: Vec<Value> = of_slide
+        .map(|found| {
+            let Level0Rect { x, y, .. } = found.rect;
+            let (right, bottom) = (found.rect.right(), found.rect.bottom());
+            json!({
+                "type": "Feature",
+                "geometry": {
+                    "type": "Polygon",
+                    "coordinates": [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
+                },
+                "properties": {
+                    "objectType": "annotation",
+                    "name": format!("Match {}", found.rank),
+                    "classification": {"name": "Similar tissue", "color": [0, 200, 107]},
+                    "measurements": {"Rank": found.rank, "Distance": found.distance},
+                },
+            })
+        })
+        .collect();
+    json!({"type": "FeatureCollection", "features": features})
+}
+
+/// The slides that an answer's matches lie on, each once, the one with the best match first.
+pub fn slides_of(answer: &Answer) -> Vec<SlideId> {
+    let mut slides: Vec<SlideId> = Vec::new();
+    for found in &answer.matches {
+        if !slides.contains(&found.slide) {
+            slides.push(found.slide.clone());
+        }
+    }
+    slides
+}

@@ -1,0 +1,260 @@
+//! Asking the index: examples as the question, ranked matches and ranked slides as the answer.
+//!
+//! A match is as far from the query as from the nearest of its examples. Negative examples leave out what is at
+//! least as near to one of them. Whatever is left out, is left out inside the search, so that an answer is as
+//! long as was asked for whenever so many tiles exist.
+
+mod book;
+mod choice;
+mod example;
+pub mod export;
+mod patients;
+mod slides;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::geometry::Level0Rect;
+use crate::index::{Exclusion, Neighbour, Snapshot, TileFilter, TileRef};
+use crate::slide::SlideId;
+
+pub use book::{JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryBook, ShownExample, Verdict, pair};
+pub use example::{Example, MOST_TILES, Region};
+pub use patients::{PatientNames, Patients, USUAL_PATTERN};
+pub use slides::SlideRank;
+
+use example::ExampleTile;
+
+/// Which slides may hold matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    #[default]
+    All,
+    /// The query's slides.
+    Same,
+    /// Every slide but the query's.
+    Others,
+}
+
+/// A question: which tiles are like these?
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Query {
+    /// What is looked for; the first one names the query's slide.
+    pub like: Vec<Example>,
+    /// What is not.
+    #[serde(default)]
+    pub unlike: Vec<Example>,
+    pub settings: QuerySettings,
+}
+
+/// How a question is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QuerySettings {
+    pub scope: Scope,
+    /// Only these slides, where they are named.
+    pub among: Option<Vec<SlideId>>,
+    /// How many matches are wanted.
+    pub count: usize,
+    /// Tiles whose centre is this near to that of an example on the same slide, in µm, are left out; the
+    /// examples themselves always are.
+    pub exclude_um: f64,
+    /// Farther tiles are no matches, in descriptor units.
+    pub max_distance: Option<f32>,
+    /// No two matches of a slide are nearer to each other than this, in µm: the best of each spot stands for it.
+    pub apart_um: f64,
+    /// How much matches should differ from each other, 0 (not asked for) to 1.
+    pub diversity: f32,
+    /// Whether slides are ranked, too.
+    pub rank_slides: bool,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self {
+            scope: Scope::All,
+            among: None,
+            count: 20,
+            exclude_um: 0.0,
+            max_distance: None,
+            apart_um: 0.0,
+            diversity: 0.0,
+            rank_slides: false,
+        }
+    }
+}
+
+/// A tile, by slide and place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TilePlace {
+    pub slide: SlideId,
+    /// Level-0 pixels of that slide.
+    pub rect: Level0Rect,
+}
+
+/// One similar tile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Match {
+    /// 1 is the most similar.
+    pub rank: usize,
+    pub slide: SlideId,
+    /// Level-0 pixels of its own slide.
+    pub rect: Level0Rect,
+    /// Euclidean distance of the descriptors; 0 is the same.
+    pub distance: f32,
+    /// Which tile of the query it is most like, as a place in [`Answer::tiles`].
+    pub like: usize,
+}
+
+/// What the index says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The tiles that were asked for; a region stands for all of its tiles. One that lies on no slide, such as
+    /// that of an image file, has no place.
+    pub tiles: Vec<Option<TilePlace>>,
+    /// Nearest first, or in the order in which they were chosen to differ.
+    pub matches: Vec<Match>,
+    /// Slides by likeness, if that was asked for.
+    pub slides: Vec<SlideRank>,
+    /// Whether these are certainly the nearest ones of all that were searched.
+    pub exact: bool,
+    /// Tiles that were searched.
+    pub searched: usize,
+    pub elapsed: Duration,
+}
+
+impl Answer {
+    /// The place of the first tile that was asked for.
+    pub fn first(&self) -> Option<&TilePlace> {
+        self.tiles.first()?.as_ref()
+    }
+
+    /// The tile of the query that a match is most like.
+    pub fn most_like(&self, found: &Match) -> Option<&TilePlace> {
+        self.tiles.get(found.like)?.as_ref()
+    }
+}
+
+/// Why a question cannot be answered.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum QueryError {
+    #[error("slide {0} is not embedded yet; embed it first, or wait until its tissue is done")]
+    NotEmbedded(SlideId),
+    #[error(
+        "there is no embedded tile at x {x:.0}, y {y:.0} of slide {slide}; \
+         the place is not tissue, or has not been embedded yet"
+    )]
+    NoTileThere { slide: SlideId, x: f64, y: f64 },
+    #[error("no embedded tile has its centre in that region of slide {0}; draw it over tissue, or larger")]
+    EmptyRegion(SlideId),
+    #[error("{name} was described by another encoder than the slides: {found} numbers instead of {wanted}")]
+    OtherEncoder { name: String, found: usize, wanted: usize },
+    #[error("nothing was given to look for; name a tile, a region or an image")]
+    Nothing,
+}
+
+/// Find the tiles most like the examples of `query`.
+pub fn ask(index: &Snapshot, query: &Query) -> Result<Answer, QueryError> {
+    let started = Instant::now();
+    let like = example::tiles(index, &query.like)?;
+    let unlike = example::tiles(index, &query.unlike)?;
+    if like.is_empty() {
+        return Err(QueryError::Nothing);
+    }
+    let settings = &query.settings;
+    let filter = filter(index, &like, &unlike, settings);
+    let found = choice::choose(index, settings, |count| nearest(index, &like, &filter, count));
+    let matches: Vec<Match> = (1..)
+        .zip(&found)
+        .map(|(rank, found)| {
+            let set = &index.sets()[found.tile.set as usize];
+            Match {
+                rank,
+                slide: set.header.slide_id.clone(),
+                rect: set.rect(found.tile.row),
+                distance: found.distance,
+                like: found.like,
+            }
+        })
+        .collect();
+    let slides =
+        if settings.rank_slides { slides::rank(index, &like, &filter, &matches) } else { Vec::new() };
+    Ok(Answer {
+        tiles: like.into_iter().map(|tile| tile.place).collect(),
+        matches,
+        slides,
+        // Every way of searching certifies what it returns; an approximate one would have to say so here.
+        exact: true,
+        searched: index.len_within(&filter),
+        elapsed: started.elapsed(),
+    })
+}
+
+/// A tile, and which tile of the query it is nearest to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Found {
+    tile: TileRef,
+    distance: f32,
+    like: usize,
+}
+
+fn filter(
+    index: &Snapshot,
+    like: &[ExampleTile<'_>],
+    unlike: &[ExampleTile<'_>],
+    settings: &QuerySettings,
+) -> TileFilter {
+    let own: Vec<u32> = like.iter().filter_map(|tile| Some(tile.tile?.set)).collect();
+    let in_scope = |(place, slide): (u32, &SlideId)| {
+        let is_own = own.contains(&place);
+        let listed = settings.among.as_ref().is_none_or(|among| among.contains(slide));
+        listed
+            && match settings.scope {
+                Scope::All => true,
+                Scope::Same => is_own,
+                Scope::Others => !is_own,
+            }
+    };
+    let slides = (0u32..).zip(index.sets().iter().map(|set| &set.header.slide_id));
+    let excluded = |tile: &ExampleTile<'_>| {
+        let TileRef { set, row } = tile.tile?;
+        let held = &index.sets()[set as usize];
+        Some(Exclusion {
+            set,
+            center: held.rect(row).center(),
+            radius_um: settings.exclude_um.max(0.0),
+            mpp: held.header.level0_mpp(),
+        })
+    };
+    TileFilter {
+        sets: slides.map(in_scope).collect(),
+        excluded: like.iter().filter_map(excluded).collect(),
+        max_distance: settings.max_distance.unwrap_or(f32::INFINITY),
+        unlike: unlike.iter().map(|tile| tile.descriptor.to_vec()).collect(),
+    }
+}
+
+/// The `count` tiles nearest to any of the query's, nearest first. What is nearest to any of several is among
+/// what is nearest to each.
+fn nearest(index: &Snapshot, like: &[ExampleTile<'_>], filter: &TileFilter, count: usize) -> Vec<Found> {
+    let of_one = |(like, tile): (usize, &ExampleTile<'_>)| {
+        let found = index.nearest(&tile.descriptor, filter, count).into_iter();
+        found.map(|Neighbour { tile, distance }| Found { tile, distance, like }).collect::<Vec<_>>()
+    };
+    let all: Vec<Vec<Found>> = like.par_iter().enumerate().map(of_one).collect();
+    let mut best: HashMap<TileRef, Found> = HashMap::new();
+    for found in all.into_iter().flatten() {
+        let known = best.entry(found.tile).or_insert(found);
+        if found.distance < known.distance {
+            *known = found;
+        }
+    }
+    let mut best: Vec<Found> = best.into_values().collect();
+    best.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.tile.cmp(&b.tile)));
+    best.truncate(count);
+    best
+}

@@ -1,0 +1,266 @@
+//! The heat map under the moving cursor: how like the tile under it every other tile is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use egui::{
+    Align2, Area, Color32, ColorImage, Context, Frame, Id, Margin, Rect, RichText, Sense, Slider,
+    TextureHandle, TextureOptions, Ui, Vec2,
+};
+
+use super::theme::{self, Palette};
+use crate::geometry::Level0Point;
+use crate::index::{Snapshot, TileRef};
+use crate::session::Session;
+use crate::slide::SlideId;
+use crate::workers::Waker;
+use crate::workers::heat::{HeatRequest, HeatWorker, LikenessMap, LikenessMaps};
+
+/// Viridis (Smith and van der Walt 2015), evenly spaced: its steps look equally large, and it is read without
+/// colour vision.
+const VIRIDIS: [[u8; 3]; 16] = [
+    [0x44, 0x01, 0x54],
+    [0x48, 0x1A, 0x6C],
+    [0x47, 0x2F, 0x7D],
+    [0x41, 0x44, 0x87],
+    [0x39, 0x56, 0x8C],
+    [0x31, 0x68, 0x8E],
+    [0x2A, 0x78, 0x8E],
+    [0x23, 0x88, 0x8E],
+    [0x1F, 0x98, 0x8B],
+    [0x22, 0xA8, 0x84],
+    [0x35, 0xB7, 0x79],
+    [0x54, 0xC5, 0x68],
+    [0x7A, 0xD1, 0x51],
+    [0xA5, 0xDB, 0x36],
+    [0xD2, 0xE2, 0x1B],
+    [0xFD, 0xE7, 0x25],
+];
+
+/// Width of the legend, in points.
+const LEGEND: f32 = 190.0;
+
+/// A map as a picture, one texel a tile, and the level-0 pixels that it spans from the slide's corner.
+pub struct Heat {
+    pub texture: TextureHandle,
+    pub span: (f64, f64),
+}
+
+/// The heat map of the window.
+pub struct HeatMap {
+    worker: HeatWorker,
+    pub is_on: bool,
+    /// 0 to 1.
+    opacity: f32,
+    /// Tiles less like than this share of the scale are not shown.
+    threshold: f32,
+    asked: Option<Asked>,
+    maps: Option<LikenessMaps>,
+    shown: HashMap<SlideId, Heat>,
+}
+
+/// What the worker was asked last.
+struct Asked {
+    index: Arc<Snapshot>,
+    tile: TileRef,
+    slides: Vec<u32>,
+}
+
+impl HeatMap {
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(waker: Waker) -> std::io::Result<Self> {
+        Ok(Self {
+            worker: HeatWorker::start(waker)?,
+            is_on: false,
+            opacity: 0.65,
+            threshold: 0.0,
+            asked: None,
+            maps: None,
+            shown: HashMap::new(),
+        })
+    }
+
+    /// The map of a slide, while the heat map is on.
+    pub fn of(&self, slide: &SlideId) -> Option<(&Heat, f32)> {
+        self.shown.get(slide).filter(|_| self.is_on).map(|heat| (heat, self.opacity))
+    }
+
+    /// The maps that are shown now.
+    pub fn maps(&self) -> Option<&LikenessMaps> {
+        self.maps.as_ref()
+    }
+
+    /// Follow the cursor: `under` is the slide and position under it. Between tiles, and where there is no
+    /// descriptor, the last map stays.
+    pub fn follow(
+        &mut self,
+        context: &Context,
+        session: &Session,
+        under: Option<(&SlideId, Level0Point)>,
+        in_view: &[&SlideId],
+    ) {
+        if !self.is_on {
+            return;
+        }
+        let index = session.index();
+        let tile = under.and_then(|(slide, at)| {
+            let set = index.place(slide)?;
+            Some(TileRef { set, row: index.sets()[set as usize].row_at(at)? })
+        });
+        // An index that has grown shows the tile of before in its new light.
+        let tile = tile.or_else(|| {
+            let asked = self.asked.as_ref()?;
+            let set = asked.index.sets().get(asked.tile.set as usize)?;
+            let place = index.place(&set.header.slide_id)?;
+            let row = index.sets()[place as usize].row_at(set.rect(asked.tile.row).center())?;
+            Some(TileRef { set: place, row })
+        });
+        let slides: Vec<u32> = in_view.iter().filter_map(|slide| index.place(slide)).collect();
+        let is_new = |asked: &Asked, tile: TileRef| {
+            !Arc::ptr_eq(&asked.index, index) || asked.tile != tile || asked.slides != slides
+        };
+        if let Some(tile) = tile
+            && self.asked.as_ref().is_none_or(|asked| is_new(asked, tile))
+        {
+            self.worker.wish(HeatRequest { index: index.clone(), tile, shown: slides.clone() });
+            self.asked = Some(Asked { index: index.clone(), tile, slides });
+        }
+        if let Some(maps) = self.worker.newest() {
+            self.maps = Some(maps);
+            self.paint(context);
+        }
+    }
+
+    /// Make pictures of the maps.
+    fn paint(&mut self, context: &Context) {
+        let Some(maps) = &self.maps else { return };
+        let colours = self.colours();
+        self.shown.retain(|slide, _| maps.maps.iter().any(|map| map.slide == *slide));
+        for map in &maps.maps {
+            let (image, span) = picture(map, &colours);
+            match self.shown.get_mut(&map.slide) {
+                Some(heat) => {
+                    heat.texture.set(image, TextureOptions::NEAREST);
+                    heat.span = span;
+                }
+                None => {
+                    let texture = context.load_texture("heat map", image, TextureOptions::NEAREST);
+                    self.shown.insert(map.slide.clone(), Heat { texture, span });
+                }
+            }
+        }
+    }
+
+    /// The colour of each likeness.
+    fn colours(&self) -> [Color32; 256] {
+        let least = (self.threshold * 254.0) as usize;
+        std::array::from_fn(|likeness| match likeness.checked_sub(1) {
+            Some(likeness) if likeness >= least => viridis(likeness as f32 / 254.0),
+            _ => Color32::TRANSPARENT,
+        })
+    }
+
+    /// The legend, with opacity and threshold, in the upper right corner of the canvas.
+    pub fn legend_ui(&mut self, ui: &Ui, canvas: Rect, palette: &Palette) {
+        if !self.is_on {
+            return;
+        }
+        let corner = canvas.right_top() + Vec2::new(-12.0, 12.0);
+        let mut threshold = self.threshold;
+        Area::new(Id::unique("heat map legend")).pivot(Align2::RIGHT_TOP).fixed_pos(corner).show(
+            ui.ctx(),
+            |ui| {
+                let frame = Frame::new().fill(palette.chip).corner_radius(theme::RADIUS);
+                frame.inner_margin(Margin::symmetric(12, 10)).show(ui, |ui| {
+                    ui.set_width(LEGEND);
+                    ui.spacing_mut().slider_width = LEGEND - 74.0;
+                    let text = |text: String| RichText::new(text).small().color(palette.on_chip);
+                    ui.label(
+                        RichText::new("Like the tile under the cursor")
+                            .family(theme::bold())
+                            .color(palette.on_chip),
+                    );
+                    let (bar, _) = ui.allocate_exact_size(Vec2::new(LEGEND, 10.0), Sense::hover());
+                    scale_ui(ui, bar);
+                    ui.horizontal(|ui| {
+                        let scale =
+                            self.maps.as_ref().map_or(String::new(), |maps| format!("{:.2}", maps.scale));
+                        ui.label(text(format!("unlike, ≥ {scale}")));
+                        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                            ui.label(text("the same, 0".to_owned()));
+                        });
+                    });
+                    let percent = |value: &mut f32, name: &str, ui: &mut Ui| {
+                        ui.horizontal(|ui| {
+                            ui.add_sized([66.0, 18.0], egui::Label::new(text(name.to_owned())));
+                            ui.add(Slider::new(value, 0.0..=1.0).show_value(false));
+                        });
+                    };
+                    percent(&mut self.opacity, "Opacity", ui);
+                    percent(&mut threshold, "Threshold", ui);
+                    if self.maps.is_none() {
+                        ui.label(text("Move over embedded tissue".to_owned()));
+                    }
+                });
+            },
+        );
+        if threshold != self.threshold {
+            self.threshold = threshold;
+            self.paint(ui.ctx());
+        }
+    }
+}
+
+fn picture(map: &LikenessMap, colours: &[Color32; 256]) -> (ColorImage, (f64, f64)) {
+    let [columns, rows] = map.grid;
+    let pixels = map.likeness.iter().map(|likeness| colours[usize::from(*likeness)]).collect();
+    let size = [columns.max(1), rows.max(1)];
+    let source_size = Vec2::new(size[0] as f32, size[1] as f32);
+    let edge = f64::from(map.tile_level0);
+    (ColorImage { size, source_size, pixels }, (columns as f64 * edge, rows as f64 * edge))
+}
+
+/// Viridis at 0 (dark violet) to 1 (yellow).
+fn viridis(place: f32) -> Color32 {
+    let along = place.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f32;
+    let first = (along as usize).min(VIRIDIS.len() - 2);
+    let share = along - first as f32;
+    let mix = |channel: usize| {
+        let (from, to) = (f32::from(VIRIDIS[first][channel]), f32::from(VIRIDIS[first + 1][channel]));
+        (from + (to - from) * share).round() as u8
+    };
+    Color32::from_rgb(mix(0), mix(1), mix(2))
+}
+
+fn scale_ui(ui: &Ui, bar: Rect) {
+    let mut mesh = egui::Mesh::default();
+    for (step, colour) in VIRIDIS.iter().enumerate() {
+        let x = egui::lerp(bar.x_range(), step as f32 / (VIRIDIS.len() - 1) as f32);
+        let colour = Color32::from_rgb(colour[0], colour[1], colour[2]);
+        mesh.colored_vertex(egui::Pos2::new(x, bar.top()), colour);
+        mesh.colored_vertex(egui::Pos2::new(x, bar.bottom()), colour);
+        if step > 0 {
+            let at = 2 * step as u32;
+            mesh.add_triangle(at - 2, at - 1, at);
+            mesh.add_triangle(at - 1, at, at + 1);
+        }
+    }
+    ui.painter().add(mesh);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viridis_grows_lighter_all_the_way() {
+        let lightness = |place: f32| {
+            let [r, g, b, _] = egui::Rgba::from(viridis(place)).to_array();
+            0.2126 * r + 0.7152 * g + 0.0722 * b
+        };
+        let steps: Vec<f32> = (0..=100).map(|step| lightness(step as f32 / 100.0)).collect();
+        assert!(steps.is_sorted(), "{steps:?}");
+        assert_eq!(viridis(1.0), Color32::from_rgb(0xFD, 0xE7, 0x25));
+    }
+}

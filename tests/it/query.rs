@@ -1,0 +1,216 @@
+//! Questions of every kind, against what they mean.
+
+use std::sync::Arc;
+
+use histokin::descriptors::{DescriptorSet, Row};
+use histokin::geometry::{Level0Point, Level0Rect};
+use histokin::index::{Snapshot, squared_distance};
+use histokin::query::{self, Answer, Example, Query, QueryError, QuerySettings, Region, Scope, export};
+use histokin::slide::SlideId;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::made;
+
+/// Three slides of 300 tiles; tiles of one column are alike.
+fn slides() -> Vec<Arc<DescriptorSet>> {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    ["a", "b", "c"]
+        .map(|name| {
+            let rows: Vec<Vec<f32>> = (0..300)
+                .map(|tile| {
+                    let column = (tile % 100) as f32 / 10.0;
+                    (0..16)
+                        .map(|axis| (column + axis as f32).sin() + random.random_range(-0.05f32..0.05))
+                        .collect()
+                })
+                .collect();
+            made::set(name, 16, &rows)
+        })
+        .to_vec()
+}
+
+fn id(name: &str) -> SlideId {
+    SlideId(name.repeat(8))
+}
+
+fn tile(name: &str, column: u32, row: u32) -> Example {
+    let at = |number: u32| f64::from(number * 224 + 100);
+    Example::Tile { slide: id(name), at: Level0Point::new(at(column), at(row)) }
+}
+
+fn descriptor<'a>(sets: &'a [Arc<DescriptorSet>], slide: &SlideId, rect: &Level0Rect) -> &'a [f32] {
+    let set = sets.iter().find(|set| set.header.slide_id == *slide).unwrap();
+    set.descriptor(set.row_at(rect.center()).unwrap())
+}
+
+fn ask(sets: &[Arc<DescriptorSet>], query: &Query) -> Result<Answer, QueryError> {
+    query::ask(&Snapshot::build(sets.to_vec(), None, None), query)
+}
+
+/// Distance to the nearest of the query's tiles, of every tile of the slides but the query's own, sorted.
+fn plainly(sets: &[Arc<DescriptorSet>], like: &[&[f32]], count: usize) -> Vec<f32> {
+    let nearest = |descriptor: &[f32]| {
+        like.iter().map(|query| squared_distance(query, descriptor).sqrt()).fold(f32::INFINITY, f32::min)
+    };
+    let mut all: Vec<f32> = sets
+        .iter()
+        .flat_map(|set| (0..set.len() as u32).map(|row| nearest(set.descriptor(Row(row)))))
+        .filter(|distance| *distance > 0.0)
+        .collect();
+    all.sort_by(f32::total_cmp);
+    all.truncate(count);
+    all
+}
+
+#[test]
+fn several_examples_and_regions_find_what_is_like_any_of_them() {
+    let sets = slides();
+    let rect = Level0Rect::new(2240, 0, 3 * 224, 2 * 224);
+    let region = Example::Region { slide: id("b"), region: Region::Rect(rect) };
+    let settings = QuerySettings { count: 40, ..QuerySettings::default() };
+    let answer =
+        ask(&sets, &Query { like: vec![tile("a", 50, 1), region], settings, ..Query::default() }).unwrap();
+    assert_eq!(answer.tiles.len(), 1 + 6);
+    let like: Vec<&[f32]> =
+        answer.tiles.iter().flatten().map(|tile| descriptor(&sets, &tile.slide, &tile.rect)).collect();
+    let distances: Vec<f32> = answer.matches.iter().map(|found| found.distance).collect();
+    assert_eq!(distances, plainly(&sets, &like, 40));
+    for found in &answer.matches {
+        let own = descriptor(&sets, &found.slide, &found.rect);
+        assert_eq!(squared_distance(like[found.like], own).sqrt(), found.distance);
+        let is_asked = |tile: &query::TilePlace| tile.slide == found.slide && tile.rect == found.rect;
+        assert!(!answer.tiles.iter().flatten().any(is_asked), "the question is no match of its own");
+    }
+}
+
+#[test]
+fn negative_examples_keep_away_what_is_nearer_to_them() {
+    let sets = slides();
+    let settings = QuerySettings { count: 60, ..QuerySettings::default() };
+    let query = Query { like: vec![tile("a", 20, 0)], unlike: vec![tile("b", 22, 1)], settings };
+    let without = ask(&sets, &Query { unlike: Vec::new(), ..query.clone() }).unwrap();
+    let answer = ask(&sets, &query).unwrap();
+    assert_eq!(answer.matches.len(), 60, "as many as were asked for");
+    let unlike = sets[1].descriptor(Row(100 + 22));
+    let away = |answer: &Answer| {
+        let nearer = |found: &&query::Match| {
+            squared_distance(unlike, descriptor(&sets, &found.slide, &found.rect)).sqrt() <= found.distance
+        };
+        answer.matches.iter().filter(nearer).count()
+    };
+    assert!(away(&without) > 0 && away(&answer) == 0);
+}
+
+#[test]
+fn scope_distance_and_chosen_slides_act_inside_the_search() {
+    let sets = slides();
+    let asked = |settings: QuerySettings| {
+        ask(&sets, &Query { like: vec![tile("a", 20, 0)], settings, ..Query::default() }).unwrap()
+    };
+    let on =
+        |answer: &Answer, name: &str| answer.matches.iter().filter(|found| found.slide == id(name)).count();
+    let usual = QuerySettings { count: 30, ..QuerySettings::default() };
+    let same = asked(QuerySettings { scope: Scope::Same, ..usual.clone() });
+    assert_eq!((on(&same, "a"), same.searched), (30, 300));
+    let others = asked(QuerySettings { scope: Scope::Others, ..usual.clone() });
+    assert_eq!((on(&others, "a"), others.matches.len(), others.searched), (0, 30, 600));
+    let chosen = asked(QuerySettings { among: Some(vec![id("c")]), ..usual.clone() });
+    assert_eq!((on(&chosen, "c"), chosen.searched), (30, 300));
+    let near = asked(QuerySettings { max_distance: Some(0.2), ..usual.clone() });
+    assert!(!near.matches.is_empty() && near.matches.len() < 30);
+    assert!(near.matches.iter().all(|found| found.distance <= 0.2));
+    let far = asked(QuerySettings { exclude_um: 1000.0, ..usual });
+    let center = Level0Point::new(20.5 * 224.0, 112.0);
+    let too_near =
+        |found: &&query::Match| found.slide == id("a") && found.rect.center().distance_px(center) <= 1000.0;
+    assert_eq!((far.matches.iter().filter(too_near).count(), far.matches.len()), (0, 30));
+}
+
+#[test]
+fn one_match_stands_for_each_spot_and_variety_spreads_them() {
+    let sets = slides();
+    let usual = QuerySettings { count: 12, ..QuerySettings::default() };
+    let asked = |settings: QuerySettings| {
+        ask(&sets, &Query { like: vec![tile("a", 20, 0)], settings, ..Query::default() }).unwrap()
+    };
+    let apart = asked(QuerySettings { apart_um: 700.0, ..usual.clone() });
+    assert_eq!(apart.matches.len(), 12);
+    for (place, one) in apart.matches.iter().enumerate() {
+        for other in &apart.matches[..place] {
+            let away = one.rect.center().distance_px(other.rect.center());
+            assert!(one.slide != other.slide || away >= 700.0, "{away} µm");
+        }
+    }
+    let spread = |answer: &Answer| {
+        let rows: Vec<&[f32]> =
+            answer.matches.iter().map(|found| descriptor(&sets, &found.slide, &found.rect)).collect();
+        rows.iter().flat_map(|a| rows.iter().map(|b| squared_distance(a, b).sqrt())).sum::<f32>()
+    };
+    let (nearest, varied) = (asked(usual.clone()), asked(QuerySettings { diversity: 0.5, ..usual }));
+    assert_eq!(varied.matches.len(), 12);
+    assert_eq!(varied.matches[0].rect, nearest.matches[0].rect, "the best one stays");
+    assert!(spread(&varied) > 1.2 * spread(&nearest), "{} {}", spread(&varied), spread(&nearest));
+}
+
+#[test]
+fn slides_are_ranked_by_the_median_of_nearest_distances() {
+    let mut sets = slides();
+    let strange: Vec<Vec<f32>> = (0..40).map(|tile| vec![5.0 + tile as f32; 16]).collect();
+    sets.push(made::set("d", 16, &strange));
+    let rect = Level0Rect::new(0, 0, 5 * 224, 224);
+    let like = vec![Example::Region { slide: id("a"), region: Region::Rect(rect) }];
+    let settings =
+        QuerySettings { count: 10, rank_slides: true, scope: Scope::Others, ..QuerySettings::default() };
+    let answer = ask(&sets, &Query { like, settings, ..Query::default() }).unwrap();
+    assert_eq!(answer.slides.len(), 3);
+    assert_eq!(answer.slides[2].slide, id("d"), "nothing like it there");
+    assert_eq!(answer.slides.iter().map(|slide| slide.matches).sum::<usize>(), 10);
+    for ranked in &answer.slides {
+        let set = sets.iter().find(|set| set.header.slide_id == ranked.slide).unwrap();
+        let mut nearest: Vec<f32> = (0..5)
+            .map(|column| plainly(std::slice::from_ref(set), &[sets[0].descriptor(Row(column))], 1)[0])
+            .collect();
+        nearest.sort_by(f32::total_cmp);
+        assert_eq!(ranked.median_distance, nearest[2]);
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
+    let sets = slides();
+    let asked = |like: Vec<Example>| ask(&sets, &Query { like, ..Query::default() });
+    assert_eq!(asked(Vec::new()), Err(QueryError::Nothing));
+    assert_eq!(asked(vec![tile("x", 0, 0)]), Err(QueryError::NotEmbedded(id("x"))));
+    assert!(matches!(asked(vec![tile("a", 5, 50)]), Err(QueryError::NoTileThere { .. })));
+    let nowhere = Region::Rect(Level0Rect::new(-500, -500, 20, 20));
+    let region = Example::Region { slide: id("a"), region: nowhere };
+    assert_eq!(asked(vec![region]), Err(QueryError::EmptyRegion(id("a"))));
+    let picture = |width: usize| Example::Described {
+        name: "photo.png".to_owned(),
+        place: None,
+        descriptors: vec![sets[1].descriptor(Row(7))[..width].to_vec()],
+    };
+    assert!(matches!(asked(vec![picture(12)]), Err(QueryError::OtherEncoder { found: 12, wanted: 16, .. })));
+    let answer = asked(vec![picture(16)]).unwrap();
+    assert_eq!((answer.matches[0].distance, &answer.matches[0].slide), (0.0, &id("b")));
+    assert_eq!(answer.tiles, [None]);
+}
+
+#[test]
+fn answers_are_written_for_other_programs() {
+    let sets = slides();
+    let answer = ask(&sets, &Query { like: vec![tile("a", 20, 0)], ..Query::default() }).unwrap();
+    let json = export::to_json(&answer);
+    assert_eq!(json["matches"].as_array().unwrap().len(), 20);
+    assert_eq!(json["query"]["slide"], id("a").0);
+    let csv = export::to_csv(&answer, |slide| slide.0[..1].to_owned()).unwrap();
+    assert_eq!(String::from_utf8(csv).unwrap().lines().count(), 21);
+    let slide = export::slides_of(&answer)[0].clone();
+    let features = export::to_geojson(&answer, &slide)["features"].as_array().unwrap().clone();
+    let first = answer.matches.iter().find(|found| found.slide == slide).unwrap();
+    let ring = &features[0]["geometry"]["coordinates"][0];
+    assert_eq!(ring.as_array().unwrap().len(), 5);
+    assert_eq!((&ring[0], &ring[4]), (&serde_json::json!([first.rect.x, first.rect.y]), &ring[0]));
+    assert_eq!(features[0]["properties"]["measurements"]["Rank"], first.rank);
+}

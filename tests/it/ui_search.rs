@@ -1,0 +1,188 @@
+//! Asking in the window: hover, click, draw, add and take away examples, walk, judge, export, ask again.
+
+use std::path::Path;
+
+use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use histokin::query::{Example, Verdict};
+use histokin::session::{Command, QueryState, SlideStatus};
+use histokin::ui::App;
+
+use crate::support::asset;
+use crate::ui::{SLIDE, canvas, wait, wait_until_sharp, window};
+
+/// A window on the small slide, with finer tiles than usual so that there are some to find, once all are embedded.
+fn embedded(project: &Path) -> Harness<'static, App> {
+    let mut opened = histokin::project::Project::open_or_create(project).unwrap();
+    let mut settings = opened.settings().clone();
+    settings.tiles.mpp = 0.5;
+    opened.set_settings(settings);
+    opened.save().unwrap();
+    let mut harness = window(project, vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide is embedded and can be searched", |app| {
+        let done = |status: &SlideStatus| matches!(status, SlideStatus::Embedded(_));
+        app.session().active().is_some_and(|slide| done(&slide.status))
+            && app.session().searchable_tiles() > 20
+    });
+    wait_until_sharp(&mut harness);
+    harness
+}
+
+/// Where on the screen an embedded tile is, by its place among them.
+fn on_screen(harness: &Harness<'_, App>, row: u32) -> Pos2 {
+    let app = harness.state();
+    let set = &app.session().index().sets()[0];
+    let center = set.rect(histokin::descriptors::Row(row)).center();
+    let field = app.field().unwrap();
+    let canvas = harness.get_by_label("slide canvas").rect();
+    let share = Vec2::new(
+        ((center.x - field.x as f64) / f64::from(field.width)) as f32,
+        ((center.y - field.y as f64) / f64::from(field.height)) as f32,
+    );
+    canvas.min + share * canvas.size()
+}
+
+fn button(harness: &mut Harness<'_, App>, at: Pos2, pressed: bool, modifiers: Modifiers) {
+    harness.event(Event::PointerMoved(at));
+    harness.event(Event::PointerButton { pos: at, button: PointerButton::Primary, pressed, modifiers });
+    harness.step();
+}
+
+fn click(harness: &mut Harness<'_, App>, at: Pos2, modifiers: Modifiers) {
+    harness.event(Event::PointerMoved(at));
+    harness.step();
+    harness.event(Event::ModifiersChanged(modifiers));
+    button(harness, at, true, modifiers);
+    harness.event(Event::ModifiersChanged(modifiers));
+    button(harness, at, false, modifiers);
+    harness.event(Event::ModifiersChanged(Modifiers::NONE));
+    // Two clicks in a row are no double click.
+    harness.event(Event::PointerGone);
+    harness.run_steps(30);
+}
+
+fn answered(harness: &mut Harness<'_, App>) {
+    wait(harness, "the query is answered", |app| {
+        app.session().query().is_some_and(|query| query.answer.is_some() && !query.waiting)
+    });
+}
+
+fn query<'a>(harness: &'a Harness<'_, App>) -> &'a QueryState {
+    harness.state().session().query().expect("something is asked")
+}
+
+#[test]
+fn examples_are_added_and_taken_away_by_clicks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let places = [2, 9, 16].map(|row| on_screen(&harness, row));
+    click(&mut harness, places[0], Modifiers::NONE);
+    answered(&mut harness);
+    click(&mut harness, places[1], Modifiers::SHIFT);
+    answered(&mut harness);
+    click(&mut harness, places[2], Modifiers::COMMAND | Modifiers::CTRL);
+    answered(&mut harness);
+    assert_eq!((query(&harness).like.len(), query(&harness).unlike.len()), (2, 1));
+    assert_eq!(query(&harness).answer.as_ref().unwrap().tiles.len(), 2);
+    harness.get_by_label_contains("negative example 1").click_secondary();
+    harness.run_steps(3);
+    assert!(query(&harness).unlike.is_empty());
+    answered(&mut harness);
+
+    // Another question, and the first one again.
+    click(&mut harness, places[2], Modifiers::NONE);
+    answered(&mut harness);
+    assert_eq!(query(&harness).like.len(), 1);
+    harness.get_by_label("Queries asked before").click();
+    harness.run_steps(3);
+    harness.get_by_label_contains("past query 2").click();
+    harness.run_steps(3);
+    assert_eq!(query(&harness).like.len(), 2);
+}
+
+#[test]
+fn matches_are_walked_judged_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let mut settings = harness.state().session().query_settings().clone();
+    settings.exclude_um = 0.0;
+    harness.state_mut().command(Command::SetQuery(settings));
+    let place = on_screen(&harness, 5);
+    click(&mut harness, place, Modifiers::NONE);
+    answered(&mut harness);
+    for (key, rank) in [(Key::Y, 0), (Key::X, 1)] {
+        harness.key_press(Key::N);
+        harness.run_steps(3);
+        assert_eq!(query(&harness).visited, Some(rank));
+        harness.key_press(key);
+        harness.run_steps(3);
+    }
+    let verdicts = |harness: &Harness<'_, App>| {
+        let judgements = harness.state().session().book().judgements();
+        judgements.iter().map(|judgement| judgement.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(&harness), [Verdict::Same, Verdict::Different]);
+    assert!(harness.query_by_label_contains("1 of 2 judged are the same tissue").is_some());
+    harness.key_press_modifiers(Modifiers::SHIFT, Key::J);
+    harness.run_steps(3);
+    assert_eq!(verdicts(&harness), [Verdict::Same]);
+
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    let written = folder.path().join("reports/matches-1/matches.png");
+    wait(&mut harness, "the matches are written", move |_| written.is_file());
+    for name in ["matches.csv", "matches.json", &format!("{SLIDE}.geojson").replace("slides/", "")] {
+        assert!(folder.path().join("reports/matches-1").join(name).is_file(), "{name}");
+    }
+    let judgements = folder.path().join("judgements.csv");
+    wait(&mut harness, "the judgement is kept", move |_| {
+        std::fs::read_to_string(&judgements).is_ok_and(|text| text.lines().count() == 2)
+    });
+}
+
+#[test]
+fn a_region_is_drawn_and_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let before = harness.state().field();
+    harness.key_press(Key::Q);
+    harness.run_steps(2);
+    let places: Vec<Pos2> = (0..20).map(|row| on_screen(&harness, row)).collect();
+    let drawn = egui::Rect::from_points(&places).expand(3.0);
+    button(&mut harness, drawn.min, true, Modifiers::NONE);
+    for share in [0.3, 0.6, 1.0] {
+        harness.event(Event::PointerMoved(drawn.min + drawn.size() * share));
+        harness.step();
+    }
+    button(&mut harness, drawn.max, false, Modifiers::NONE);
+    harness.run_steps(3);
+    answered(&mut harness);
+    assert_eq!(harness.state().field(), before, "drawing does not move the slide");
+    assert!(matches!(query(&harness).like[0].example, Example::Region { .. }));
+    assert!(query(&harness).answer.as_ref().unwrap().tiles.len() >= 20);
+}
+
+#[test]
+fn the_heat_map_follows_the_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let plain = canvas(&mut harness);
+    harness.key_press(Key::D);
+    for row in [3, 11] {
+        let at = on_screen(&harness, row);
+        harness.event(Event::PointerMoved(at));
+        harness.run_steps(2);
+        wait(&mut harness, "the map of this tile is there", move |app| {
+            app.likeness().is_some_and(|maps| maps.tile.row.0 == row)
+        });
+        let maps = harness.state().likeness().unwrap();
+        let most = maps.maps[0].likeness.iter().filter(|likeness| **likeness == 255).count();
+        assert_eq!(most, 1, "only the tile itself is the same");
+    }
+    let painted = canvas(&mut harness);
+    let changed = plain.pixels().zip(painted.pixels()).filter(|(before, after)| before != after).count();
+    assert!(changed > 20_000, "{changed} pixels changed");
+    harness.key_press(Key::D);
+    harness.run_steps(3);
+    assert!(harness.state().likeness().is_none());
+}
