@@ -26,6 +26,9 @@ pub struct RenderArgs {
     /// Colours: the slide's own, haematoxylin or eosin alone, or normalised as for the encoder.
     #[arg(long, default_value = "normal")]
     view: View,
+    /// Show colours through the colour profile that the slide embeds, in place of its own numbers.
+    #[arg(long)]
+    icc: bool,
     /// Name or path of the encoder whose reference colours `--view normalised` takes.
     #[arg(long, default_value = crate::encoder::DEFAULT)]
     encoder: String,
@@ -59,8 +62,8 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
 
 fn on_processor(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<RgbImage> {
     anyhow::ensure!(
-        args.rotate == 0.0 && args.view == View::Normal,
-        "the processor alone neither turns nor recolours: leave out --rotate and --view, or have the viewer's \
+        args.rotate == 0.0 && args.view == View::Normal && !args.icc,
+        "the processor alone neither turns nor recolours: leave out --rotate, --view and --icc, or have the viewer's \
          renderer draw it (without --cpu, in a build with the feature `gui`)"
     );
     let (width, height) = args.size;
@@ -74,6 +77,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
 
 #[cfg(feature = "gui")]
 fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::Result<RgbImage> {
+    use crate::slide::colour_profile::ProfileTable;
     use crate::slide::pyramid::{DisplayPyramid, SlideKey};
     use crate::stain::separation::Stain;
     use crate::stain::{LabNormaliser, LabStatistics};
@@ -97,6 +101,16 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
         _ => None,
     };
     let appearance = Appearance { colouring, ..Appearance::default() };
+    let profile = match args.icc {
+        true => Some(ProfileTable::of(source.as_ref())?.with_context(|| {
+            format!("{}: it embeds no colour profile; leave out --icc", args.slide.display())
+        })?),
+        false => None,
+    };
+    anyhow::ensure!(
+        profile.is_none() || args.view == View::Normal,
+        "stains are separated from the slide's own numbers: give either --view or --icc"
+    );
     let mut camera = Camera::upright(args.rect.center());
     camera.rotation = args.rotate.to_radians();
     let still = Still {
@@ -105,6 +119,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
         span: (args.rect.width.into(), args.rect.height.into()),
         size: args.size,
         shading: appearance.shading(normaliser.as_ref()),
+        profile: profile.as_ref(),
         marks: &[],
     };
     Ok(painter.draw(&still)?)

@@ -33,6 +33,8 @@ pub enum Command {
         slide: SlideId,
         field: Level0Rect,
     },
+    /// Read the colour profile that a slide embeds, for showing it through that.
+    ReadProfile(SlideId),
     /// Find out the colours of a slide's tissue, for showing it normalised.
     MeasureColours(SlideId),
     PauseEmbedding,

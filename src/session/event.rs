@@ -12,6 +12,7 @@ use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
 use crate::project::Project;
 use crate::query::{Answer, QueryBook, QueryError};
+use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{SlideId, SlideSource};
 use crate::stain::LabStatistics;
 use crate::tissue::TissueMask;
@@ -56,6 +57,11 @@ pub enum Event {
     TissueFound {
         slide: SlideId,
         tissue: Arc<TissueMask>,
+    },
+    /// The colour profile that a slide embeds; `None` when it embeds none that can be used.
+    ProfileRead {
+        slide: SlideId,
+        profile: Option<Arc<ProfileTable>>,
     },
     /// Colours of a slide's tissue; `None` when it has too little.
     ColoursMeasured {

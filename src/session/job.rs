@@ -78,6 +78,8 @@ pub enum Job {
         name: String,
     },
     FindTissue(Arc<dyn SlideSource>),
+    /// The colour profile that the slide embeds, if it does.
+    ReadProfile(Arc<dyn SlideSource>),
     /// Statistics of the colours of a slide's tissue.
     MeasureColours {
         slide: Arc<dyn SlideSource>,

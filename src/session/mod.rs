@@ -17,8 +17,8 @@ pub use event::{Event, SlideProgress};
 pub use job::{DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
 pub use query::QueryState;
 pub use state::{
-    Colours, EmbeddingState, EncoderState, Message, Place, Session, Severity, SlideState, SlideStatus,
-    TilePicture,
+    Colours, EmbeddingState, EncoderState, Message, Place, Profile, Session, Severity, SlideState,
+    SlideStatus, TilePicture,
 };
 pub use training::{
     PairLimits, PlannedRun, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent, TrainingJob,

@@ -15,6 +15,7 @@ use crate::index::Snapshot;
 use crate::memory::{Budget, Held};
 use crate::project::Project;
 use crate::query::{Patients, QueryBook, QuerySettings};
+use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{SlideId, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
 use crate::tissue::TissueMask;
@@ -62,7 +63,18 @@ pub struct SlideState {
     pub thumbnail: Option<Arc<Held<RgbaImage>>>,
     pub tissue: Option<Arc<TissueMask>>,
     pub colours: Colours,
+    pub profile: Profile,
     pub status: SlideStatus,
+}
+
+/// The colour profile that a slide embeds, which is read when it is asked for.
+#[derive(Debug, Clone)]
+pub enum Profile {
+    Unknown,
+    Reading,
+    Known(Arc<ProfileTable>),
+    /// The slide embeds none that can be used.
+    None,
 }
 
 /// The colours of a slide's tissue, which are measured when they are asked for.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::{Colours, Place, Severity, SlideState, SlideStatus, TilePicture, held};
+use super::state::{Colours, Place, Profile, Severity, SlideState, SlideStatus, TilePicture, held};
 use super::{Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, Session, SlideProgress};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
@@ -22,6 +22,7 @@ impl Session {
             Command::Remove(slide) => self.remove(&slide),
             Command::SetMpp { slide, mpp } => self.set_mpp(&slide, mpp),
             Command::LookAt { slide, field } => self.look_at(&slide, field),
+            Command::ReadProfile(slide) => self.read_profile(&slide),
             Command::MeasureColours(slide) => self.measure_colours(&slide),
             Command::PauseEmbedding => {
                 self.embedding.paused = true;
@@ -95,6 +96,12 @@ impl Session {
             Event::TissueFound { slide, tissue } => {
                 if let Some(state) = self.slide_mut(&slide) {
                     state.tissue = Some(tissue);
+                }
+                Vec::new()
+            }
+            Event::ProfileRead { slide, profile } => {
+                if let Some(state) = self.slide_mut(&slide) {
+                    state.profile = profile.map_or(Profile::None, Profile::Known);
                 }
                 Vec::new()
             }
@@ -192,6 +199,7 @@ impl Session {
             thumbnail: None,
             tissue: None,
             colours: Colours::Unknown,
+            profile: Profile::Unknown,
             status: SlideStatus::Checking,
         };
         match self.slides.iter_mut().find(|slide| *slide.id() == id) {
@@ -206,6 +214,15 @@ impl Session {
         jobs.push(Job::FindTissue(source));
         jobs.extend(self.check_descriptors(&id));
         jobs
+    }
+
+    fn read_profile(&mut self, slide: &SlideId) -> Vec<Job> {
+        let Some(state) = self.slide_mut(slide) else { return Vec::new() };
+        if !matches!(state.profile, Profile::Unknown) {
+            return Vec::new();
+        }
+        state.profile = Profile::Reading;
+        vec![Job::ReadProfile(state.source.clone())]
     }
 
     fn measure_colours(&mut self, slide: &SlideId) -> Vec<Job> {

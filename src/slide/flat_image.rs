@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use image::{DynamicImage, ImageFormat, ImageReader, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbaImage};
 use tiff::decoder::ifd::Value;
 use tiff::tags::Tag;
 
@@ -106,6 +106,18 @@ impl SlideSource for FlatImage {
 
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
         Err(self.info.no_such_associated(name))
+    }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
+        let failed = |reason: &dyn std::fmt::Display| SlideError::Profile {
+            path: self.info.path.clone(),
+            reason: one_line(&reason.to_string()),
+        };
+        let mut decoder = reader(&self.info.path)
+            .map_err(|error| failed(&error))?
+            .into_decoder()
+            .map_err(|error| failed(&error))?;
+        decoder.icc_profile().map_err(|error| failed(&error))
     }
 }
 

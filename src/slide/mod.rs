@@ -3,6 +3,7 @@
 //! [`open`] chooses the reader: OpenSlide for everything it recognises, with a shorter way to the pixels of
 //! tiled JPEGs where that gives the same, else a plain image.
 
+pub mod colour_profile;
 mod flat_image;
 mod openslide;
 pub mod pyramid;
@@ -37,6 +38,15 @@ pub trait SlideSource: Send + Sync {
 
     /// Decode a picture stored beside the pyramid (`label`, `macro`, `thumbnail`, …).
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError>;
+
+    /// The ICC profile that the file embeds for its pixels, as stored, or `None` if it embeds none. Pixels
+    /// are read without it.
+    ///
+    /// # Errors
+    /// [`SlideError::Profile`] when there is one and it cannot be read.
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
+        Ok(None)
+    }
 }
 
 /// A slide's identity: derived from its content, so that it survives moving and renaming.
@@ -176,6 +186,8 @@ pub enum SlideError {
     Read { path: PathBuf, region: LevelRect, reason: String },
     #[error("{}: the picture {name:?} beside the slide cannot be read: {reason}", path.display())]
     ReadAssociated { path: PathBuf, name: String, reason: String },
+    #[error("{}: its colour profile cannot be used: {reason}", path.display())]
+    Profile { path: PathBuf, reason: String },
     #[error("{}: has no picture named {name:?}; it has: {available}", path.display())]
     NoSuchAssociated { path: PathBuf, name: String, available: String },
     #[error(

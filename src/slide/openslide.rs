@@ -102,6 +102,11 @@ impl SlideSource for OpenSlideSource {
             self.with_handle(|handle| handle.read_associated_buffer(name)).map_err(failed)?;
         straight_rgba(size, pixels).ok_or_else(|| failed("its pixels are incomplete".to_owned()))
     }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
+        let failed = |reason: String| SlideError::Profile { path: self.info.path.clone(), reason };
+        self.with_handle(OpenSlide::icc_profile).map_err(failed)
+    }
 }
 
 impl OpenSlideSource {

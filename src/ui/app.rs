@@ -24,7 +24,7 @@ use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
 use crate::project::Project;
 use crate::query::{Example, Verdict, pair};
-use crate::session::{Colours, Command, Event, Place, QueryState, Session, Severity, SlideState};
+use crate::session::{Colours, Command, Event, Place, Profile, QueryState, Session, Severity, SlideState};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::heat::LikenessMaps;
@@ -496,7 +496,9 @@ impl App {
             _ => None,
         };
         let colours = active.colours;
-        let note = self.appearance.note();
+        let profile = if self.appearance.wants_profile() { shown.profile() } else { None };
+        let needs_profile = self.appearance.wants_profile() && matches!(active.profile, Profile::Unknown);
+        let note = self.appearance.note(profile.is_some());
         let canvas = ui.available_rect_before_wrap();
         let heat = self.heat_map.of(&id);
         self.chrome.heat_shown = self.heat_map.is_on;
@@ -516,11 +518,15 @@ impl App {
             mpp,
             objective_power,
             shading: self.appearance.shading(normaliser.as_ref()),
+            profile,
             note: note.as_deref(),
         };
         let CanvasOutcome { clicked, hovered } =
             self.view.ui(ui, &scene, &mut self.renderer, &self.loader, palette);
         self.hovered = hovered;
+        if needs_profile {
+            asked.command(Command::ReadProfile(id.clone()));
+        }
         if self.appearance.colouring == Colouring::Normalised && colours == Colours::Unknown {
             asked.command(Command::MeasureColours(id.clone()));
         }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use egui::{ColorImage, Context, TextureHandle, TextureOptions, Vec2};
 use image::RgbaImage;
 
-use super::slide_view::{Mark, MarkSet, SlideRenderer, mark_color};
+use super::slide_view::{Mark, MarkSet, ProfileTexture, SlideRenderer, mark_color};
 use super::theme;
 use crate::geometry::Level0Rect;
 use crate::query::{Answer, Example, ShownExample};
-use crate::session::{Session, TilePicture};
+use crate::session::{Profile, Session, TilePicture};
 use crate::slide::SlideId;
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::tissue::TissueMask;
@@ -39,6 +39,14 @@ pub struct Shown {
     /// The shade over what is not tissue, and the mask that it was made of.
     tissue: Option<(Arc<TissueMask>, TextureHandle)>,
     pub marks: Option<MarkSet>,
+    profile: Option<ProfileTexture>,
+}
+
+impl Shown {
+    /// The slide's colour profile, once it has been read.
+    pub fn profile(&self) -> Option<&ProfileTexture> {
+        self.profile.as_ref()
+    }
 }
 
 impl ShownSlides {
@@ -78,13 +86,18 @@ impl ShownSlides {
                     let key = SlideKey(self.keys_given);
                     let pyramid = Arc::new(DisplayPyramid::new(key, state.source.clone()));
                     loader.add_slide(pyramid.clone());
-                    place.insert(Shown { pyramid, thumbnail: None, tissue: None, marks: None })
+                    place.insert(Shown { pyramid, thumbnail: None, tissue: None, marks: None, profile: None })
                 }
             };
             if shown.thumbnail.is_none()
                 && let Some(thumbnail) = &state.thumbnail
             {
                 shown.thumbnail = Some(texture(context, "thumbnail", thumbnail));
+            }
+            if shown.profile.is_none()
+                && let Profile::Known(table) = &state.profile
+            {
+                shown.profile = Some(renderer.profile(table));
             }
         }
         self.follow_answer(session, renderer);

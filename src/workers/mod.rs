@@ -22,6 +22,7 @@ use crate::pipeline::{self, Slides, find_slides};
 use crate::project::Project;
 use crate::query::{self, Answer, QueryBook};
 use crate::session::{Event, Job, SearchRequest, TrainingEvent};
+use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{self, SlideError, SlideSource};
 use crate::stain::LabStatistics;
 use crate::tiling::read_tile;
@@ -159,7 +160,8 @@ impl Workers {
             Job::FindPaths(_) | Job::OpenSlide { .. } | Job::FindMoved { .. } | Job::LearnEncoder(_) => {
                 boxes.opener.push(job)
             }
-            Job::MeasureColours { .. }
+            Job::ReadProfile(_)
+            | Job::MeasureColours { .. }
             | Job::MakeThumbnail(_)
             | Job::ReadAssociated { .. }
             | Job::FindTissue(_)
@@ -323,6 +325,13 @@ fn scan(job: Job, post: &Post) {
                 Ok(tissue) => post.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
                 Err(error) => post.send(Event::Trouble(error.to_string())),
             }
+        }
+        Job::ReadProfile(source) => {
+            let profile = ProfileTable::of(source.as_ref()).unwrap_or_else(|error| {
+                post.send(Event::Trouble(error.to_string()));
+                None
+            });
+            post.send(Event::ProfileRead { slide: source.info().id.clone(), profile: profile.map(Arc::new) });
         }
         Job::MeasureColours { slide, tissue } => {
             let colours = LabStatistics::of_slide(slide.as_ref(), &tissue).unwrap_or_else(|error| {

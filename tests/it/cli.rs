@@ -210,6 +210,39 @@ fn rendering_turns_recolours_and_reduces_as_the_window_does() {
     assert!(refusal.contains("--cpu"), "{refusal}");
 }
 
+#[cfg(feature = "gui")]
+#[test]
+fn a_colour_profile_is_applied_when_asked_for_and_only_then() {
+    use histokin::slide::colour_profile::ProfileTable;
+    use image::ImageEncoder;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (slide, out) = (folder.path().join("slide.png"), folder.path().join("out.png"));
+    let pixels = image::RgbImage::from_fn(300, 200, |x, y| image::Rgb([x as u8, y as u8, (x + y) as u8]));
+    let mut encoder = image::codecs::png::PngEncoder::new(std::fs::File::create(&slide).unwrap());
+    encoder.set_icc_profile(moxcms::ColorProfile::new_display_p3().encode().unwrap()).unwrap();
+    encoder.write_image(pixels.as_raw(), 300, 200, image::ExtendedColorType::Rgb8).unwrap();
+
+    let render = |slide: &Path, more: &[&str]| {
+        let plain = ["render", text(slide), "--rect", "0,0,300,200", "--size", "300x200", "-o", text(&out)];
+        histokin(&[&plain, more].concat()).assert().success();
+        image::open(&out).unwrap().into_rgb8()
+    };
+    assert_eq!(render(&slide, &[]), pixels, "the slide's own numbers");
+    let seen = render(&slide, &["--icc"]);
+    let table = ProfileTable::of(&*histokin::slide::open(&slide, None).unwrap()).unwrap().unwrap();
+    for (seen, own) in seen.pixels().zip(pixels.pixels()) {
+        let expected = table.apply(own.0);
+        let near = (0..3).all(|i| (f32::from(seen[i]) - expected[i] * 255.0).abs() <= 1.0);
+        assert!(near, "{seen:?} for {own:?}");
+    }
+    assert_ne!(seen, pixels);
+    let without = asset("slides/CMU-1-Small-Region.svs");
+    let arguments =
+        ["render", text(&without), "--rect", "0,0,9,9", "--size", "9x9", "--icc", "-o", text(&out)];
+    assert!(refused(&arguments).contains("no colour profile"));
+}
+
 #[test]
 fn the_tissue_mask_is_a_picture_and_its_share() {
     let folder = tempfile::tempdir().unwrap();

@@ -297,6 +297,10 @@ impl SlideSource for RawTileSource {
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
         self.openslide.associated(name)
     }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
+        self.openslide.icc_profile()
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use egui::{Align, Button, Color32, Frame, Layout, Margin, Rect, RichText, Slider
 use egui_material_icons::icons;
 
 use super::icon_button;
-use crate::session::{Colours, EncoderState, Session};
+use crate::session::{Colours, EncoderState, Profile, Session};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::slide_view::{Appearance, Colouring};
@@ -44,6 +44,7 @@ pub fn appearance_ui(
                 });
             });
             colouring_ui(ui, appearance, session, palette);
+            profile_ui(ui, appearance, session, palette);
             ui.add_space(8.0);
             tone_ui(ui, appearance, palette);
             ui.add_space(8.0);
@@ -54,7 +55,7 @@ pub fn appearance_ui(
                 }
             });
             ui.add_space(8.0);
-            let own = appearance.note().is_none();
+            let own = *appearance == Appearance { smooth: appearance.smooth, ..Appearance::default() };
             if ui.add_enabled(!own, Button::new("Show the slide's own colours")).clicked() {
                 appearance.reset();
             }
@@ -85,6 +86,21 @@ fn colouring_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, pal
     {
         ui.label(RichText::new(hint).small().color(palette.query));
     }
+}
+
+/// Whether the slide's own colours are seen through its profile.
+fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
+    let hint = match session.active().map(|slide| &slide.profile) {
+        _ if !appearance.profile => "off: the slide's own numbers",
+        _ if !appearance.wants_profile() => "for own colours only",
+        Some(Profile::Known(_)) => "on: as the scanner's profile says",
+        Some(Profile::None) => "this slide embeds none",
+        _ => "reading…",
+    };
+    ui.horizontal(|ui| {
+        ui.checkbox(&mut appearance.profile, "Colour profile");
+        ui.label(RichText::new(hint).small().color(palette.weak));
+    });
 }
 
 /// Why the active slide cannot be shown normalised (yet).

@@ -40,6 +40,8 @@ impl Colouring {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Appearance {
     pub colouring: Colouring,
+    /// The slide's own colours are seen through the colour profile that it embeds.
+    pub profile: bool,
     /// Added to every channel: −1 to 1, of which 0 changes nothing.
     pub brightness: f32,
     /// Distance from middle grey is multiplied by this: 0.25 to 4, of which 1 changes nothing.
@@ -52,7 +54,14 @@ pub struct Appearance {
 
 impl Default for Appearance {
     fn default() -> Self {
-        Self { colouring: Colouring::Own, brightness: 0.0, contrast: 1.0, gamma: 1.0, smooth: false }
+        Self {
+            colouring: Colouring::Own,
+            profile: false,
+            brightness: 0.0,
+            contrast: 1.0,
+            gamma: 1.0,
+            smooth: false,
+        }
     }
 }
 
@@ -60,6 +69,11 @@ impl Appearance {
     /// The same filtering, with the slide's own colours.
     pub fn reset(&mut self) {
         *self = Self { smooth: self.smooth, ..Self::default() };
+    }
+
+    /// Whether a slide's colour profile is wanted.
+    pub fn wants_profile(&self) -> bool {
+        self.profile && self.colouring == Colouring::Own
     }
 
     fn has_tone(&self) -> bool {
@@ -86,15 +100,16 @@ impl Appearance {
             has_tone: u32::from(self.has_tone()),
             first: four(first),
             second: four(second),
-            tone: [self.brightness, self.contrast, 1.0 / self.gamma, 0.0],
+            tone: [self.brightness, self.contrast, 1.0 / self.gamma],
             smooth: self.smooth,
         }
     }
 
-    /// What is not the slide's own about the colours on the screen, for people; nothing if all is.
-    pub fn note(&self) -> Option<String> {
+    /// What is not the slide's own about the colours on the screen, for people; nothing if all is. A slide
+    /// that `has_profile` may be seen through it.
+    pub fn note(&self, has_profile: bool) -> Option<String> {
         let colouring = match self.colouring {
-            Colouring::Own => None,
+            Colouring::Own => (self.profile && has_profile).then(|| "through its colour profile".to_owned()),
             Colouring::Stain(Stain::Haematoxylin) => Some("haematoxylin only".to_owned()),
             Colouring::Stain(Stain::Eosin) => Some("eosin only".to_owned()),
             Colouring::Normalised => Some("normalised".to_owned()),
@@ -122,7 +137,8 @@ pub struct Shading {
     pub has_tone: u32,
     pub first: [f32; 4],
     pub second: [f32; 4],
-    pub tone: [f32; 4],
+    /// Brightness, contrast, 1 / gamma.
+    pub tone: [f32; 3],
     pub smooth: bool,
 }
 
@@ -133,13 +149,17 @@ mod tests {
     #[test]
     fn only_what_differs_from_the_slide_is_said() {
         let mut appearance = Appearance::default();
-        assert_eq!(appearance.note(), None);
+        assert_eq!(appearance.note(false), None);
         appearance.smooth = true;
-        assert_eq!(appearance.note(), None, "the filter changes no colours");
+        assert_eq!(appearance.note(false), None, "the filter changes no colours");
         appearance.colouring = Colouring::Stain(Stain::Eosin);
         appearance.brightness = 0.1;
         let note = "Not the slide's own colours: eosin only, brightness +10 %";
-        assert_eq!(appearance.note().as_deref(), Some(note));
+        assert_eq!(appearance.note(false).as_deref(), Some(note));
+        appearance.reset();
+        appearance.profile = true;
+        assert_eq!(appearance.note(false), None, "a slide without a profile");
+        assert!(appearance.note(true).is_some_and(|note| note.contains("profile")));
         appearance.reset();
         assert_eq!(appearance, Appearance { smooth: true, ..Appearance::default() });
     }

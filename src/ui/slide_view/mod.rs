@@ -29,7 +29,7 @@ use renderer::{CanvasBuffers, Picture};
 use tile_plan::plan_tiles;
 
 pub use appearance::{Appearance, Colouring, Shading};
-pub use renderer::{Mark, MarkSet, SlideRenderer};
+pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
 pub use still::{Still, StillError, StillPainter};
 
@@ -52,6 +52,7 @@ pub struct Scene<'a> {
     pub mpp: Option<MicronsPerPixel>,
     pub objective_power: Option<f64>,
     pub shading: Shading,
+    pub profile: Option<&'a ProfileTexture>,
     /// Said on the canvas: that colours are not the slide's own.
     pub note: Option<&'a str>,
 }
@@ -370,6 +371,7 @@ impl SlideView {
             marks: scene.marks,
             glass: palette.glass,
             shading: scene.shading,
+            profile: scene.profile,
         };
         ui.painter_at(rect).add(renderer.paint(rect, &self.buffers, &picture));
     }

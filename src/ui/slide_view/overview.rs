@@ -77,6 +77,7 @@ impl Overview {
             marks: scene.marks,
             glass: palette.glass,
             shading: scene.shading,
+            profile: scene.profile,
         };
         painter.add(renderer.paint(rect, &self.buffers, &picture));
         self.paint_field(ui, rect, camera, viewport, (&own, own_viewport), palette);

@@ -8,6 +8,7 @@ use super::appearance::Shading;
 use super::atlas::{LAYERS, Slot, TileAtlas};
 use super::camera::{Camera, Viewport};
 use crate::geometry::Level0Rect;
+use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, TileKey};
 
 /// A rectangle of the slide that is drawn over it.
@@ -98,6 +99,14 @@ pub struct Picture<'a> {
     /// Colour of unscanned parts.
     pub glass: egui::Color32,
     pub shading: Shading,
+    /// The slide's colour profile, if colours are to be seen through it.
+    pub profile: Option<&'a ProfileTexture>,
+}
+
+/// A slide's colour profile on the graphics card.
+#[derive(Clone)]
+pub struct ProfileTexture {
+    bindings: wgpu::BindGroup,
 }
 
 /// Everything on the graphics card that all canvases share.
@@ -108,6 +117,9 @@ pub struct SlideRenderer {
     mark_pipeline: wgpu::RenderPipeline,
     view_layout: wgpu::BindGroupLayout,
     texture_bindings: wgpu::BindGroup,
+    profile_layout: wgpu::BindGroupLayout,
+    /// Bound where a slide is shown without its profile; never looked at.
+    no_profile: ProfileTexture,
     pub atlas: TileAtlas,
 }
 
@@ -197,13 +209,27 @@ impl SlideRenderer {
                 },
             ],
         });
+        let profile_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("slide profile"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::FRAGMENT,
+                ty: wgpu::BindingType::Texture {
+                    sample_type: wgpu::TextureSampleType::Float { filterable: true },
+                    view_dimension: wgpu::TextureViewDimension::D3,
+                    multisampled: false,
+                },
+                count: None,
+            }],
+        });
+        let no_profile = profile_texture(&device, &queue, &profile_layout, 1, &[[0.0; 3]]);
         let tile_pipeline = pipeline(
             &device,
             format,
             "slide tiles",
             wgpu::include_wgsl!("tiles.wgsl"),
             ("place_tile", "shade_tile"),
-            &[Some(&view_layout), Some(&texture_layout)],
+            &[Some(&view_layout), Some(&texture_layout), Some(&profile_layout)],
             wgpu::VertexBufferLayout {
                 array_stride: size_of::<TileInstance>() as u64,
                 step_mode: wgpu::VertexStepMode::Instance,
@@ -227,7 +253,17 @@ impl SlideRenderer {
                 ],
             },
         );
-        Self { device, queue, tile_pipeline, mark_pipeline, view_layout, texture_bindings, atlas }
+        Self {
+            device,
+            queue,
+            tile_pipeline,
+            mark_pipeline,
+            view_layout,
+            texture_bindings,
+            profile_layout,
+            no_profile,
+            atlas,
+        }
     }
 
     pub fn canvas_buffers(&self) -> CanvasBuffers {
@@ -261,6 +297,12 @@ impl SlideRenderer {
         }
     }
 
+    /// Bring a slide's colour profile onto the graphics card.
+    pub fn profile(&self, table: &ProfileTable) -> ProfileTexture {
+        let edge = ProfileTable::EDGE as u32;
+        profile_texture(&self.device, &self.queue, &self.profile_layout, edge, table.entries())
+    }
+
     pub fn mark_set(&self, marks: &[Mark]) -> MarkSet {
         let buffer = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("slide marks"),
@@ -282,7 +324,8 @@ impl SlideRenderer {
 
     /// Hand all that `picture` needs to the graphics card; what then draws it.
     pub fn prepare(&mut self, canvas: &CanvasBuffers, picture: &Picture<'_>) -> CanvasPaint {
-        let &Picture { pyramid, camera, viewport, tiles, marks, glass, shading } = picture;
+        let &Picture { pyramid, camera, viewport, tiles, marks, glass, shading, profile } = picture;
+        let [brightness, contrast, exponent] = shading.tone;
         let [[a, b], [c, d]] = camera.orientation();
         let orientation = [a as f32, b as f32, c as f32, d as f32];
         let screen = [viewport.width as f32, viewport.height as f32];
@@ -294,7 +337,7 @@ impl SlideRenderer {
             glass: glass.to_normalized_gamma_f32(),
             first: shading.first,
             second: shading.second,
-            tone: shading.tone,
+            tone: [brightness, contrast, exponent, f32::from(u8::from(profile.is_some()))],
         };
         let (x, y) = (camera.center.x.floor(), camera.center.y.floor());
         let mark_view = MarkView {
@@ -318,6 +361,7 @@ impl SlideRenderer {
             tile_pipeline: self.tile_pipeline.clone(),
             mark_pipeline: self.mark_pipeline.clone(),
             texture_bindings: self.texture_bindings.clone(),
+            profile_bindings: profile.unwrap_or(&self.no_profile).bindings.clone(),
             tile_bindings: canvas.tile_bindings.clone(),
             mark_bindings: canvas.mark_bindings.clone(),
             instances: canvas.instances.clone(),
@@ -389,6 +433,7 @@ pub struct CanvasPaint {
     tile_pipeline: wgpu::RenderPipeline,
     mark_pipeline: wgpu::RenderPipeline,
     texture_bindings: wgpu::BindGroup,
+    profile_bindings: wgpu::BindGroup,
     tile_bindings: wgpu::BindGroup,
     mark_bindings: wgpu::BindGroup,
     instances: wgpu::Buffer,
@@ -412,6 +457,7 @@ impl CanvasPaint {
         pass.set_pipeline(&self.tile_pipeline);
         pass.set_bind_group(0, &self.tile_bindings, &[]);
         pass.set_bind_group(1, &self.texture_bindings, &[]);
+        pass.set_bind_group(2, &self.profile_bindings, &[]);
         pass.set_vertex_buffer(0, self.instances.slice(..));
         pass.draw(0..4, 0..self.instance_count);
         if !self.marks.is_empty() {
@@ -423,6 +469,42 @@ impl CanvasPaint {
             }
         }
     }
+}
+
+/// A cube of `edge`³ colours, red along x, green along y and blue along z.
+fn profile_texture(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    layout: &wgpu::BindGroupLayout,
+    edge: u32,
+    entries: &[[f32; 3]],
+) -> ProfileTexture {
+    let texels: Vec<u16> = entries
+        .iter()
+        .flat_map(|&[r, g, b]| [r, g, b, 1.0].map(|value| half::f16::from_f32(value).to_bits()))
+        .collect();
+    let texture = device.create_texture_with_data(
+        queue,
+        &wgpu::TextureDescriptor {
+            label: Some("slide profile"),
+            size: wgpu::Extent3d { width: edge, height: edge, depth_or_array_layers: edge },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D3,
+            format: wgpu::TextureFormat::Rgba16Float,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING,
+            view_formats: &[],
+        },
+        wgpu::util::TextureDataOrder::LayerMajor,
+        bytemuck::cast_slice(&texels),
+    );
+    let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+    let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("slide profile"),
+        layout,
+        entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::TextureView(&view) }],
+    });
+    ProfileTexture { bindings }
 }
 
 fn pipeline(

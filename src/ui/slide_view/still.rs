@@ -11,8 +11,9 @@ use rayon::prelude::*;
 use super::appearance::Shading;
 use super::atlas::TileAtlas;
 use super::camera::{Camera, ScreenPoint, Viewport};
-use super::renderer::{CanvasBuffers, MarkSet, Picture, SlideRenderer};
+use super::renderer::{CanvasBuffers, MarkSet, Picture, ProfileTexture, SlideRenderer};
 use super::tile_plan::{TileState, plan_tiles};
+use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, TileKey};
 
 /// Edge of a block in pixels before stretching. Turned by 45° and at the worst ratio of texels to pixels it
@@ -33,6 +34,8 @@ pub struct Still<'a> {
     /// Extent of the picture in pixels.
     pub size: (u32, u32),
     pub shading: Shading,
+    /// The slide's colour profile, if colours are to be seen through it.
+    pub profile: Option<&'a ProfileTable>,
     pub marks: &'a [MarkSet],
 }
 
@@ -99,6 +102,7 @@ impl StillPainter {
         let whole = Viewport::new(still.span.0 * zoom, still.span.1 * zoom);
         let camera = Camera { zoom, ..still.camera };
         let stretch = (whole.width / f64::from(width), whole.height / f64::from(height));
+        let profile = still.profile.map(|table| self.renderer.profile(table));
         let mut picture = RgbImage::new(width, height);
         let edge = |stretch: f64| (f64::from(BLOCK_PX) / stretch).max(1.0) as u32;
         let block = (edge(stretch.0), edge(stretch.1));
@@ -110,7 +114,7 @@ impl StillPainter {
                     ScreenPoint { x: middle(left, size.0) * stretch.0, y: middle(top, size.1) * stretch.1 };
                 let view = Camera { center: camera.level0_from_screen(at, whole), ..camera };
                 let viewport = Viewport::new(f64::from(size.0) * stretch.0, f64::from(size.1) * stretch.1);
-                let drawn = self.draw_block(still, &view, viewport, size)?;
+                let drawn = self.draw_block(still, &view, viewport, size, profile.as_ref())?;
                 let opaque = RgbImage::from_fn(size.0, size.1, |x, y| {
                     let [r, g, b, _] = drawn.get_pixel(x, y).0;
                     image::Rgb([r, g, b])
@@ -127,6 +131,7 @@ impl StillPainter {
         camera: &Camera,
         viewport: Viewport,
         size: (u32, u32),
+        profile: Option<&ProfileTexture>,
     ) -> Result<RgbaImage, StillError> {
         // A plan to which everything is there names the tiles of the level that fits, and no others.
         let tiles = plan_tiles(still.pyramid, camera, viewport, |_| TileState::Shown).draw;
@@ -151,6 +156,7 @@ impl StillPainter {
             marks: still.marks,
             glass: egui::Color32::WHITE,
             shading: still.shading,
+            profile,
         };
         let target = self.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("slide still"),

@@ -15,7 +15,7 @@ struct View {
     first: vec4<f32>,
     // For one stain: its optical densities. Normalised: what is added to each CIELAB channel.
     second: vec4<f32>,
-    // Brightness, contrast, 1 / gamma.
+    // Brightness, contrast, 1 / gamma, and 1 to look colours up in the slide's profile.
     tone: vec4<f32>,
 };
 
@@ -25,6 +25,9 @@ override target_is_linear: bool = false;
 @group(0) @binding(0) var<uniform> view: View;
 @group(1) @binding(0) var tiles: texture_2d_array<f32>;
 @group(1) @binding(1) var smooth_sampler: sampler;
+
+// The slide's colour profile: sRGB for its numbers.
+@group(2) @binding(0) var profile: texture_3d<f32>;
 
 struct Tile {
     // Top-left and bottom-right in screen pixels from the canvas centre, before turn and flip.
@@ -141,6 +144,11 @@ fn shade_tile(in: Fragment) -> @location(0) vec4<f32> {
     var shown = color.rgb;
     if color.a < 1.0 {
         shown = mix(view.glass.rgb, color.rgb, color.a);
+    }
+    if view.tone.w == 1.0 {
+        // Entries lie in the middle of texels.
+        let edge = vec3<f32>(textureDimensions(profile));
+        shown = textureSampleLevel(profile, smooth_sampler, (shown * (edge - 1.0) + 0.5) / edge, 0.0).rgb;
     }
     // What is not asked for is not computed: the slide's own pixels pass untouched.
     if view.coloring == 1u {
