@@ -4,6 +4,7 @@
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::{MaterialIcon, icons};
 
+use super::panes::Split;
 use super::region_tool::RegionShape;
 use crate::query::Verdict;
 
@@ -35,6 +36,9 @@ pub enum Action {
     Appearance,
     NextColouring,
     OwnColours,
+    /// Divide the canvas into panes.
+    Split(Split),
+    LinkPanes,
     FindSimilar,
     NextMatch,
     PreviousMatch,
@@ -374,6 +378,46 @@ pub static TABLE: &[Entry] = &[
         "Own colours",
         "Show the slide's own pixels again",
         [shift(Key::C)]
+    ),
+    entry!(
+        Action::Split(Split::ALL[0]),
+        View,
+        ICON_CROP_SQUARE,
+        "One pane",
+        "Show one slide in the whole canvas",
+        [ctrl(Key::Num1)]
+    ),
+    entry!(
+        Action::Split(Split::ALL[1]),
+        View,
+        ICON_SPLITSCREEN_RIGHT,
+        "Two panes",
+        "Show two slides side by side; click a pane, then a slide of the list",
+        [ctrl(Key::Num2)]
+    ),
+    entry!(
+        Action::Split(Split::ALL[2]),
+        View,
+        ICON_GRID_VIEW,
+        "Four panes",
+        "Show four slides; click a pane, then a slide of the list",
+        [ctrl(Key::Num3)]
+    ),
+    entry!(
+        Action::Split(Split::ALL[3]),
+        View,
+        ICON_APPS,
+        "Nine panes",
+        "Show nine slides; click a pane, then a slide of the list",
+        [ctrl(Key::Num4)]
+    ),
+    entry!(
+        Action::LinkPanes,
+        View,
+        ICON_LINK,
+        "Link panes",
+        "Move, zoom, turn and mirror all panes together",
+        [plain(Key::L)]
     ),
     entry!(
         Action::ToggleTissue,

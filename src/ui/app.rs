@@ -5,18 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use egui::{Context, Frame, Panel, Ui};
+use egui::{Context, Frame, Panel, Rect, Ui, UiBuilder};
 
 use super::actions::{self, Action};
 use super::file_dialog::{Choose, FileDialog};
 use super::heat_map::HeatMap;
 use super::panels::{self, dialogs::Dialog, matches::MatchesPanel, training::TrainingPanel};
+use super::panes::{Panes, Split};
 use super::region_tool::RegionTool;
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
-use super::slide_view::{
-    Appearance, CanvasOutcome, Colouring, Framing, Mirror, Scene, SlideRenderer, SlideView,
-};
+use super::slide_view::{Appearance, CanvasOutcome, Colouring, Framing, Mirror, Scene, SlideRenderer};
 use super::start::StartClock;
 use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
@@ -28,7 +27,7 @@ use crate::session::{Colours, Command, Event, Place, Profile, QueryState, Sessio
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::heat::LikenessMaps;
-use crate::workers::tile_loader::{LoaderCounts, TileLoader, ViewKey};
+use crate::workers::tile_loader::{LoaderCounts, TileLoader};
 
 /// How long a frame may spend on events before it draws.
 const EVENTS_BUDGET: Duration = Duration::from_millis(3);
@@ -46,15 +45,15 @@ pub struct App {
     loader: TileLoader,
     start_clock: StartClock,
     renderer: SlideRenderer,
-    view: SlideView,
+    panes: Panes,
     slides: ShownSlides,
     appearance: Appearance,
     heat_map: HeatMap,
     region_tool: RegionTool,
     file_dialog: FileDialog,
     chrome: Chrome,
-    /// Level-0 position under the cursor in the frame before.
-    hovered: Option<Level0Point>,
+    /// Slide and level-0 position under the cursor in the frame before.
+    hovered: Option<(SlideId, Level0Point)>,
     context: Context,
     remembered: Remembered,
     keeper: Option<Keeper>,
@@ -123,7 +122,7 @@ impl App {
         let gpu = creation.wgpu_render_state.as_ref();
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
         let renderer = SlideRenderer::new(gpu);
-        let view = SlideView::new(ViewKey(0), &renderer);
+        let panes = Panes::new(&renderer);
         // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let loader = TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?;
@@ -134,7 +133,7 @@ impl App {
             loader,
             start_clock: StartClock::default(),
             renderer,
-            view,
+            panes,
             slides: ShownSlides::default(),
             appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
             heat_map: HeatMap::start(waker(context))?,
@@ -181,7 +180,12 @@ impl App {
 
     /// The part of the active slide that is in view, in level-0 pixels; may reach beyond the slide.
     pub fn field(&self) -> Option<Level0Rect> {
-        self.view.field()
+        self.panes.view().field()
+    }
+
+    /// The same of every pane, row by row.
+    pub fn fields(&self) -> Vec<Option<Level0Rect>> {
+        self.panes.fields()
     }
 
     /// How like the tile under the cursor the slides in view are, as the heat map shows it now.
@@ -238,7 +242,7 @@ impl App {
             && !self.restored.contains(id)
             && let Some(field) = self.remembered.view_of(id)
         {
-            self.view.go_to(field, Framing::Field);
+            self.panes.view_mut().go_to(field, Framing::Field);
         }
         self.restored.extend(active.clone());
         self.shown_before = active;
@@ -293,6 +297,7 @@ impl App {
                 break;
             }
         }
+        self.panes.follow(&self.session);
         if let Some(Place { slide, field }) = self.session.take_destination() {
             let is_tile = self.session.query().is_some_and(|query| {
                 let matches = query.answer.iter().flat_map(|answer| &answer.matches);
@@ -300,7 +305,7 @@ impl App {
                 examples.any(|place| place.slide == slide && place.rect == field)
                     || matches.into_iter().any(|found| found.slide == slide && found.rect == field)
             });
-            self.view.go_to(field, if is_tile { Framing::Tile } else { Framing::Field });
+            self.panes.view_mut().go_to(field, if is_tile { Framing::Tile } else { Framing::Field });
         }
     }
 
@@ -317,12 +322,12 @@ impl App {
             context.request_repaint();
         }
         let closed = self.slides.follow(&self.session, context, &self.loader, &mut self.renderer);
-        closed.into_iter().for_each(|slide| self.view.forget(slide));
+        closed.into_iter().for_each(|slide| self.panes.forget(slide));
     }
 
     /// Where the view is now, to come back to.
     fn place(&self) -> Option<(SlideId, Level0Rect)> {
-        Some((self.session.active()?.id().clone(), self.view.field()?))
+        Some((self.session.active()?.id().clone(), self.panes.view().field()?))
     }
 
     fn go_to_match(&mut self, rank: usize) {
@@ -339,26 +344,23 @@ impl App {
         self.command(Command::Show(id));
     }
 
-    fn query_at(&mut self, point: Level0Point) {
-        let Some(active) = self.session.active() else { return };
-        if active.source.info().mpp.is_none() {
-            self.chrome.dialog = Some(Dialog::calibrate(active.id().clone()));
+    fn query_at(&mut self, slide: SlideId, point: Level0Point) {
+        let Some(state) = self.session.slide(&slide) else { return };
+        if state.source.info().mpp.is_none() {
+            self.chrome.dialog = Some(Dialog::calibrate(slide));
             return;
         }
-        let slide = active.id().clone();
         self.chrome.matches_open = true;
         self.command(Command::QueryAt { slide, point });
     }
 
     /// A click asks for what is like the tile; with Shift it adds one to the question, with Ctrl one that
     /// matches are to be less like.
-    fn clicked(&mut self, modifiers: egui::Modifiers, point: Level0Point) {
-        let slide = self.session.active().map(|active| active.id().clone());
-        match slide {
-            Some(slide) if (modifiers.shift || modifiers.command) && self.session.query().is_some() => {
-                self.command(Command::AddExample { slide, point, like: !modifiers.command });
-            }
-            _ => self.query_at(point),
+    fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
+        if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
+            self.command(Command::AddExample { slide, point, like: !modifiers.command });
+        } else {
+            self.query_at(slide, point);
         }
     }
 
@@ -392,25 +394,27 @@ impl App {
             Action::SlideProperties => self.toggle_dialog_for_slide(Dialog::properties),
             Action::Calibrate => self.toggle_dialog_for_slide(Dialog::calibrate),
             Action::Quit => context.send_viewport_cmd(egui::ViewportCommand::Close),
-            Action::Fit => self.view.fit(),
-            Action::ZoomIn => self.view.zoom_by(2.0),
-            Action::ZoomOut => self.view.zoom_by(0.5),
+            Action::Fit => self.panes.view_mut().fit(),
+            Action::ZoomIn => self.panes.view_mut().zoom_by(2.0),
+            Action::ZoomOut => self.panes.view_mut().zoom_by(0.5),
             Action::Power(power) => {
-                if !self.view.zoom_to_magnification(power) && self.session.active().is_some() {
+                if !self.panes.view_mut().zoom_to_magnification(power) && self.session.active().is_some() {
                     self.notice(context, "This slide is not calibrated: its magnification is unknown. Press M to state its pixel size.");
                 }
             }
-            Action::Pixels => self.view.zoom_to_pixels(),
-            Action::Look(right, down) => self.view.step(right.into(), down.into()),
-            Action::Turn(degrees) => self.view.turn_by(degrees.into()),
-            Action::MirrorLeftRight => self.view.mirror(Mirror::LeftRight),
-            Action::MirrorTopBottom => self.view.mirror(Mirror::TopBottom),
-            Action::Upright => self.view.make_upright(),
+            Action::Pixels => self.panes.view_mut().zoom_to_pixels(),
+            Action::Look(right, down) => self.panes.view_mut().step(right.into(), down.into()),
+            Action::Turn(degrees) => self.panes.view_mut().turn_by(degrees.into()),
+            Action::MirrorLeftRight => self.panes.view_mut().mirror(Mirror::LeftRight),
+            Action::MirrorTopBottom => self.panes.view_mut().mirror(Mirror::TopBottom),
+            Action::Upright => self.panes.view_mut().make_upright(),
             Action::Appearance => self.chrome.appearance_open ^= true,
             Action::NextColouring => self.appearance.colouring = self.appearance.colouring.next(),
             Action::OwnColours => self.appearance.reset(),
-            Action::FindSimilar => match self.hovered {
-                Some(point) => self.query_at(point),
+            Action::Split(split) => self.panes.divide(split, &self.session, &self.renderer, &self.loader),
+            Action::LinkPanes => self.panes.linked = !self.panes.linked && self.panes.split() != Split::ONE,
+            Action::FindSimilar => match self.hovered.clone() {
+                Some((slide, point)) => self.query_at(slide, point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),
             },
             Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
@@ -479,31 +483,76 @@ impl App {
     }
 
     fn canvas_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
-        let Some(active) = self.session.active() else {
+        if self.session.slides().is_empty() {
             panels::welcome::welcome_ui(ui, &self.remembered.recent, palette, asked);
             return;
+        }
+        self.hovered = None;
+        self.chrome.heat_shown = self.heat_map.is_on;
+        self.chrome.region_drawn = self.region_tool.shape.is_some();
+        let canvas = ui.available_rect_before_wrap();
+        let modifiers = ui.input(|input| input.modifiers);
+        let split = self.panes.split();
+        for (place, rect) in split.rects(canvas).into_iter().enumerate() {
+            let builder = UiBuilder::new().max_rect(rect).id_salt(("pane", place));
+            let outcome = ui.scope_builder(builder, |ui| self.pane_ui(ui, place, palette, asked)).inner;
+            if split != Split::ONE {
+                let name = self.panes.pane(place).slide.as_ref().map(|id| slide_name(&self.session, id));
+                panels::pane::pane_ui(ui, rect, name.as_deref(), self.panes.is_active(place), palette);
+            }
+            if self.panes.lead(place) {
+                ui.ctx().request_repaint();
+            }
+            self.handle_pane(place, modifiers, outcome, asked);
+            if self.panes.is_active(place) {
+                self.draw_region(ui, rect, place, palette, asked);
+            }
+        }
+        let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
+        let under = self.hovered.as_ref().map(|(slide, at)| (slide, *at));
+        self.heat_map.follow(ui.ctx(), &self.session, under, &in_view.iter().collect::<Vec<_>>());
+        self.heat_map.legend_ui(ui, canvas, palette);
+    }
+
+    /// Let the user draw a region on the pane at work, if that was asked for.
+    fn draw_region(&mut self, ui: &Ui, rect: Rect, place: usize, palette: &Palette, asked: &mut Asked) {
+        let pane = self.panes.pane(place);
+        let Some(slide) = pane.slide.clone() else { return };
+        let scale = ui.ctx().pixels_per_point();
+        let on_slide = |at| pane.view.level0_at(at, rect, scale);
+        if let Some(region) = self.region_tool.ui(ui, rect, on_slide, palette) {
+            self.chrome.matches_open = true;
+            asked.command(Command::QueryRegion { slide, region });
+        }
+    }
+
+    /// One canvas with its slide.
+    fn pane_ui(&mut self, ui: &mut Ui, place: usize, palette: &Palette, asked: &mut Asked) -> CanvasOutcome {
+        let slide = self.panes.pane(place).slide.clone();
+        let Some(state) = slide.and_then(|id| self.session.slide(&id)) else {
+            return CanvasOutcome { pressed: panels::pane::empty_ui(ui, palette), ..Default::default() };
         };
-        let id = active.id().clone();
-        let info = active.source.info();
+        let id = state.id().clone();
+        let info = state.source.info();
         let (mpp, objective_power) = (info.mpp, info.objective_power);
         let tissue =
             if self.chrome.tissue_shown { self.slides.tissue(&self.session, ui.ctx(), &id) } else { None };
-        let Some(shown) = self.slides.get(&id) else { return };
+        let Some(shown) = self.slides.get(&id) else { return CanvasOutcome::default() };
         let query = self.session.query();
         let visited = query.and_then(|query| query.answer.as_ref()?.matches.get(query.visited?));
         let normaliser = match self.appearance.colouring {
             Colouring::Normalised => self.session.normaliser(&id),
             _ => None,
         };
-        let colours = active.colours;
         let profile = if self.appearance.wants_profile() { shown.profile() } else { None };
-        let needs_profile = self.appearance.wants_profile() && matches!(active.profile, Profile::Unknown);
+        if self.appearance.wants_profile() && matches!(state.profile, Profile::Unknown) {
+            asked.command(Command::ReadProfile(id.clone()));
+        }
+        if self.appearance.colouring == Colouring::Normalised && state.colours == Colours::Unknown {
+            asked.command(Command::MeasureColours(id.clone()));
+        }
         let note = self.appearance.note(profile.is_some());
-        let canvas = ui.available_rect_before_wrap();
         let heat = self.heat_map.of(&id);
-        self.chrome.heat_shown = self.heat_map.is_on;
-        self.chrome.region_drawn = self.region_tool.shape.is_some();
-        self.view.drawing = self.region_tool.shape.is_some();
         let scene = Scene {
             pyramid: &shown.pyramid,
             marks: if self.chrome.marks_shown { shown.marks.as_slice() } else { &[] },
@@ -521,42 +570,47 @@ impl App {
             profile,
             note: note.as_deref(),
         };
-        let CanvasOutcome { clicked, hovered } =
-            self.view.ui(ui, &scene, &mut self.renderer, &self.loader, palette);
-        self.hovered = hovered;
-        if needs_profile {
-            asked.command(Command::ReadProfile(id.clone()));
+        let view = &mut self.panes.pane_mut(place).view;
+        view.drawing = self.region_tool.shape.is_some();
+        view.ui(ui, &scene, &mut self.renderer, &self.loader, palette)
+    }
+
+    /// What the user did in one pane.
+    fn handle_pane(
+        &mut self,
+        place: usize,
+        modifiers: egui::Modifiers,
+        outcome: CanvasOutcome,
+        asked: &mut Asked,
+    ) {
+        let slide = self.panes.pane(place).slide.clone();
+        if outcome.pressed && self.panes.press(place) {
+            asked.commands.extend(slide.clone().map(Command::Show));
         }
-        if self.appearance.colouring == Colouring::Normalised && colours == Colours::Unknown {
-            asked.command(Command::MeasureColours(id.clone()));
+        let Some(slide) = slide else { return };
+        if let Some(at) = outcome.hovered {
+            self.hovered = Some((slide.clone(), at));
         }
-        if let Some(point) = clicked {
-            self.clicked(ui.input(|input| input.modifiers), point);
+        // A click that has brought another pane to work asks for nothing else.
+        if let Some(point) = outcome.clicked.filter(|_| !self.panes.was_just_activated()) {
+            self.clicked(modifiers, slide.clone(), point);
         }
-        let scale = ui.ctx().pixels_per_point();
-        let view = &self.view;
-        let on_slide = |at| view.level0_at(at, canvas, scale);
-        if let Some(region) = self.region_tool.ui(ui, canvas, on_slide, palette) {
-            self.chrome.matches_open = true;
-            asked.command(Command::QueryRegion { slide: id.clone(), region });
-        }
-        let under = hovered.map(|at| (&id, at));
-        self.heat_map.follow(ui.ctx(), &self.session, under, &[&id]);
-        self.heat_map.legend_ui(ui, canvas, palette);
-        if let Some(field) = self.view.settled_field() {
-            self.remembered.looked_at(&id, field);
-            asked.command(Command::LookAt { slide: id, field });
+        if let Some(field) = self.panes.pane_mut(place).view.settled_field() {
+            self.remembered.looked_at(&slide, field);
+            asked.command(Command::LookAt { slide, field });
         }
     }
 
     fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(10, 6));
         Panel::top("tools").frame(bar).show_separator_line(true).show(ui, |ui| {
-            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.view, palette, asked);
+            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.panes, palette, asked);
         });
         let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(12, 4));
         Panel::bottom("status").frame(bar).show(ui, |ui| {
-            panels::status::status_ui(ui, &self.session, &self.view, self.hovered, palette);
+            let active = self.session.active().map(|slide| slide.id());
+            let hovered = self.hovered.as_ref().filter(|(slide, _)| Some(slide) == active).map(|(_, at)| *at);
+            panels::status::status_ui(ui, &self.session, self.panes.view(), hovered, palette);
         });
         let side = Frame::new().fill(palette.panel);
         if self.chrome.slides_open {
@@ -657,6 +711,10 @@ impl eframe::App for App {
                 Command::GoToExample { place, .. } => {
                     let from = self.place();
                     self.command(Command::GoToExample { place, from });
+                }
+                Command::Show(slide) => {
+                    self.panes.show(&slide);
+                    self.command(Command::Show(slide));
                 }
                 other => self.command(other),
             }

@@ -5,6 +5,7 @@ mod app;
 mod file_dialog;
 mod heat_map;
 mod panels;
+mod panes;
 mod region_tool;
 mod remembered;
 mod shown_slides;

@@ -1,6 +1,6 @@
 //! Drawing the region of a question: a rectangle, or with the freehand tool whatever the hand draws.
 
-use egui::{Color32, CursorIcon, Pos2, Rect, Shape, Stroke, Ui};
+use egui::{Color32, CursorIcon, Key, Pos2, Rect, Shape, Stroke, Ui};
 
 use super::theme::Palette;
 use crate::geometry::Level0Point;
@@ -51,7 +51,11 @@ impl RegionTool {
     ) -> Option<Region> {
         let shape = self.shape?;
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
-        let (at, is_down) = ui.input(|input| (input.pointer.latest_pos(), input.pointer.primary_down()));
+        let (at, is_down) = ui.input(|input| {
+            // With Space held the hand moves the slide.
+            let draws = input.pointer.primary_down() && !input.key_down(Key::Space);
+            (input.pointer.latest_pos(), draws)
+        });
         // What begins elsewhere, on a panel, is no drawing.
         let at = at.filter(|at| is_down && (canvas.contains(*at) || !self.path.is_empty()));
         if let Some(at) = at.map(|at| canvas.clamp(at))

@@ -181,3 +181,45 @@ fn the_appearance_card_changes_the_picture_and_resets_it() {
     press(&mut harness, Modifiers::SHIFT, Key::C);
     assert_eq!(canvas(&mut harness), own);
 }
+
+#[test]
+fn panes_show_slides_side_by_side_and_move_together_when_linked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path(), vec![asset("slides")]);
+    wait(&mut harness, "both slides are open", |app| app.session().slides().len() == 2);
+    wait_until_sharp(&mut harness);
+    let id = |harness: &Harness<'_, App>| harness.state().session().active().unwrap().id().clone();
+    let first = id(&harness);
+    press(&mut harness, Modifiers::COMMAND, Key::Num2);
+    assert_eq!(harness.query_all_by_label("slide canvas").count(), 2);
+    let fields = |harness: &Harness<'_, App>| -> Vec<Level0Rect> {
+        harness.state().fields().into_iter().map(Option::unwrap).collect()
+    };
+    let whole = fields(&harness);
+    assert_ne!(whole[0].center(), whole[1].center(), "each pane has its own slide");
+
+    harness.query_all_by_label("slide canvas").nth(1).unwrap().click();
+    harness.run_steps(4);
+    assert_ne!(id(&harness), first, "the second pane is at work");
+    assert!(harness.state().session().query().is_none(), "and nothing was asked for");
+
+    press(&mut harness, Modifiers::NONE, Key::L);
+    press(&mut harness, Modifiers::NONE, Key::Plus);
+    let near = |a: u32, b: u32| a.abs_diff(b) <= 3;
+    let zoomed = fields(&harness);
+    for (before, after) in whole.iter().zip(&zoomed) {
+        assert!(near(after.width, before.width / 2), "{before:?} {after:?}");
+    }
+    press(&mut harness, Modifiers::NONE, Key::R);
+    for (before, after) in zoomed.iter().zip(fields(&harness)) {
+        assert!(near(after.width, before.height) && near(after.height, before.width), "{before:?} {after:?}");
+    }
+    press(&mut harness, Modifiers::NONE, Key::L);
+    press(&mut harness, Modifiers::NONE, Key::U);
+    let apart = fields(&harness);
+    assert!(near(apart[1].width, zoomed[1].width) && near(apart[0].width, zoomed[0].height));
+
+    press(&mut harness, Modifiers::COMMAND, Key::Num1);
+    assert_eq!(harness.query_all_by_label("slide canvas").count(), 1);
+    assert_ne!(id(&harness), first, "the pane at work stays");
+}

@@ -4,6 +4,7 @@ pub mod appearance;
 pub mod dialogs;
 pub mod matches;
 pub mod messages;
+pub mod pane;
 pub mod properties;
 pub mod slides;
 pub mod status;

@@ -7,6 +7,7 @@ use super::{action_icon_ui, icon_button};
 use crate::session::Session;
 use crate::ui::actions::{self, Action, Group, TABLE};
 use crate::ui::app::{Asked, Chrome};
+use crate::ui::panes::{Panes, Split};
 use crate::ui::region_tool::RegionShape;
 use crate::ui::slide_view::SlideView;
 use crate::ui::theme::{self, Palette};
@@ -18,7 +19,7 @@ pub fn tools_ui(
     ui: &mut Ui,
     session: &Session,
     chrome: &Chrome,
-    view: &SlideView,
+    panes: &Panes,
     palette: &Palette,
     asked: &mut Asked,
 ) {
@@ -33,7 +34,7 @@ pub fn tools_ui(
         });
         if session.active().is_some() {
             gap_ui(ui);
-            magnification_ui(ui, view, palette, asked);
+            magnification_ui(ui, panes.view(), palette, asked);
             gap_ui(ui);
             action_icon_ui(
                 ui,
@@ -63,6 +64,7 @@ pub fn tools_ui(
                 palette,
                 asked,
             );
+            split_ui(ui, panes, palette, asked);
             action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, None, palette, asked);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -148,6 +150,31 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, palette: &Palette, asked: &mu
         {
             asked.action(action);
         }
+    }
+}
+
+/// How the canvas is divided, and whether its panes are linked.
+fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, asked: &mut Asked) {
+    let current = actions::entry(Action::Split(panes.split()));
+    let color = if panes.split() == Split::ONE { palette.weak } else { palette.accent };
+    let button = icon_button(ui, current.icon, "panes", color).on_hover_text("Panes side by side");
+    egui::Popup::menu(&button).show(|ui| {
+        ui.set_min_width(180.0);
+        for split in Split::ALL {
+            let entry = actions::entry(Action::Split(split));
+            let mut button =
+                Button::new((entry.icon.rich_text().size(17.0), entry.name)).frame_when_inactive(false);
+            if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
+                button = button.shortcut_text(shortcut);
+            }
+            if ui.add(button).on_hover_text(entry.tooltip).clicked() {
+                asked.action(entry.action);
+                ui.close();
+            }
+        }
+    });
+    if panes.split() != Split::ONE {
+        action_icon_ui(ui, Action::LinkPanes, icons::ICON_LINK, Some(panes.linked), palette, asked);
     }
 }
 

@@ -216,6 +216,60 @@ impl Camera {
     }
 }
 
+/// What has happened to a view between two moments, for others to do the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Movement {
+    /// How far the centre went along the axes of the screen, in level-0 pixels of the view that moved.
+    along: (f64, f64),
+    zoom: f64,
+    /// Radians, clockwise, after the mirrors.
+    turn: f64,
+    left_right: bool,
+    top_bottom: bool,
+}
+
+impl Camera {
+    /// What led here from `before`; `None` if nothing did.
+    pub fn movement_since(&self, before: &Self) -> Option<Movement> {
+        if self == before {
+            return None;
+        }
+        let left_right = self.flip_horizontal != before.flip_horizontal;
+        let top_bottom = self.flip_vertical != before.flip_vertical;
+        let mut mirrored = *before;
+        mirrored.mirror(left_right, top_bottom);
+        let [[a, b], [c, d]] = self.orientation();
+        let (x, y) = (self.center.x - before.center.x, self.center.y - before.center.y);
+        Some(Movement {
+            along: (a * x + b * y, c * x + d * y),
+            zoom: self.zoom / before.zoom,
+            turn: self.rotation - mirrored.rotation,
+            left_right,
+            top_bottom,
+        })
+    }
+
+    /// Do as another view did; `scale` is how many level-0 pixels here span one there.
+    pub fn move_along(&mut self, movement: &Movement, scale: f64) {
+        self.mirror(movement.left_right, movement.top_bottom);
+        self.rotation = canonical(self.rotation + movement.turn);
+        let [[a, b], [c, d]] = self.orientation();
+        let (x, y) = (movement.along.0 * scale, movement.along.1 * scale);
+        self.center.x += a * x + c * y;
+        self.center.y += b * x + d * y;
+        self.zoom *= movement.zoom;
+    }
+
+    fn mirror(&mut self, left_right: bool, top_bottom: bool) {
+        if left_right {
+            self.mirror_left_right();
+        }
+        if top_bottom {
+            self.mirror_top_bottom();
+        }
+    }
+}
+
 /// The same turn within (−π, π], a quarter turn exactly where it is one but for rounding.
 pub fn canonical(rotation: f64) -> f64 {
     let quarters = (rotation / FRAC_PI_2).round();
@@ -316,6 +370,30 @@ mod tests {
             let (low, high) = camera.bounds(VIEWPORT);
             let zoom = camera.zoom_to_span(high.x - low.x, high.y - low.y, VIEWPORT);
             prop_assert!((zoom / camera.zoom - 1.0).abs() < 1e-5, "{zoom}");
+        }
+
+        #[test]
+        fn a_view_that_moves_along_stays_beside_the_one_that_leads(
+            before in cameras(), turn in -4.0..4.0, dx in -900.0..900.0, flips in any::<(bool, bool)>(),
+        ) {
+            let mut after = before;
+            after.mirror(flips.0, flips.1);
+            after.turn_about(after.rotation + turn, ScreenPoint { x: 30.0, y: 700.0 }, VIEWPORT);
+            after.zoom_about(after.zoom * 1.7, ScreenPoint { x: 900.0, y: 50.0 }, VIEWPORT);
+            after.pan(dx, 12.0);
+            // The same slide scanned at half the pixel size, and seen at the same magnification.
+            let finer = |camera: &Camera| Camera {
+                center: Level0Point::new(camera.center.x * 2.0, camera.center.y * 2.0),
+                zoom: camera.zoom / 2.0,
+                ..*camera
+            };
+            let mut follower = finer(&before);
+            follower.move_along(&after.movement_since(&before).expect("it moved"), 2.0);
+            let expected = finer(&after);
+            prop_assert!(follower.center.distance_px(expected.center) * expected.zoom < 0.01);
+            prop_assert!((follower.zoom / expected.zoom - 1.0).abs() < 1e-9);
+            let apart = (follower.rotation - expected.rotation).rem_euclid(TAU);
+            prop_assert!(apart.min(TAU - apart) < 3e-6, "{apart}");
         }
 
         #[test]

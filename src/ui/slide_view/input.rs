@@ -43,8 +43,8 @@ impl SlideView {
         let modifiers = ui.input(|input| input.modifiers);
         let space = ui.input(|input| input.key_down(Key::Space));
         self.turn_by_hand(ui, response, modifiers, screen);
-        if self.free_turn.is_none() && !self.drawing {
-            self.pan_by_hand(ui, response, scale);
+        if self.free_turn.is_none() {
+            self.pan_by_hand(ui, response, scale, !self.drawing || space);
         }
         if hover.is_some() && space && !response.dragged() {
             ui.ctx().set_cursor_icon(CursorIcon::Grab);
@@ -68,16 +68,19 @@ impl SlideView {
         }
     }
 
-    /// The slide follows a drag with the left or the middle button, and glides on when it is let go.
-    fn pan_by_hand(&mut self, ui: &Ui, response: &Response, scale: f32) {
-        let dragged = [PointerButton::Primary, PointerButton::Middle];
-        if dragged.iter().any(|button| response.dragged_by(*button)) {
+    /// The slide follows a drag with the middle button, or the left one where that does not draw, and glides
+    /// on when it is let go.
+    fn pan_by_hand(&mut self, ui: &Ui, response: &Response, scale: f32, left_pans: bool) {
+        let pans = |by: fn(&Response, PointerButton) -> bool| {
+            by(response, PointerButton::Middle) || left_pans && by(response, PointerButton::Primary)
+        };
+        if pans(Response::dragged_by) {
             self.motion.stop();
             let by = response.drag_delta() * scale;
             self.camera.pan(by.x.into(), by.y.into());
             ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
         }
-        if response.drag_stopped() {
+        if pans(Response::drag_stopped_by) {
             let velocity = ui.input(|input| input.pointer.velocity()) * scale;
             self.motion.throw(velocity.x.into(), velocity.y.into());
         }

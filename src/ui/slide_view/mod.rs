@@ -21,7 +21,7 @@ use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::ui::theme::Palette;
 use crate::workers::tile_loader::{TileLoader, ViewKey};
-use camera::{Camera, ScreenPoint, Viewport};
+use camera::{Camera, Movement, ScreenPoint, Viewport};
 use input::FreeTurn;
 use motion::Motion;
 use overview::Overview;
@@ -71,6 +71,17 @@ pub enum Framing {
 pub struct CanvasOutcome {
     pub clicked: Option<Level0Point>,
     pub hovered: Option<Level0Point>,
+    /// A button of the pointer went down on the canvas or its overview.
+    pub pressed: bool,
+}
+
+/// What has happened to a view in one frame, for others to do the same.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewMovement {
+    movement: Movement,
+    /// Screen pixels per level-0 pixel before.
+    zoom: f64,
+    mpp: Option<MicronsPerPixel>,
 }
 
 /// A mirror before the screen.
@@ -98,7 +109,11 @@ pub struct SlideView {
     destination: Option<(Level0Rect, Framing)>,
     /// µm on a screen pixel, to keep when another slide is looked at for comparison.
     um_per_pixel: Option<f64>,
+    mpp: Option<MicronsPerPixel>,
     is_moving: bool,
+    /// Where the view was at the end of the frame before; nowhere after a change of slide or size.
+    before: Option<Camera>,
+    movement: Option<ViewMovement>,
     /// What [`Self::settled_field`] told last.
     settled: Option<Level0Rect>,
     /// What the tile loader was told last.
@@ -123,7 +138,10 @@ impl SlideView {
             drawing: false,
             destination: None,
             um_per_pixel: None,
+            mpp: None,
             is_moving: false,
+            before: None,
+            movement: None,
             settled: None,
             asked: Vec::new(),
             buffers: renderer.canvas_buffers(),
@@ -221,6 +239,32 @@ impl SlideView {
         self.motion.pan_by(-right * width * ARROW_STEP, -down * height * ARROW_STEP);
     }
 
+    /// What the user or its own motion did to the view in the last frame, once.
+    pub fn take_movement(&mut self) -> Option<ViewMovement> {
+        self.movement.take()
+    }
+
+    /// Do as another view did: over the same distance in µm where both slides are calibrated, else over as
+    /// many screen pixels.
+    pub fn move_along(&mut self, lead: &ViewMovement) {
+        if self.slide.is_none() {
+            return;
+        }
+        let scale = match (lead.mpp, self.mpp) {
+            (Some(theirs), Some(own)) => theirs.mean() / own.mean(),
+            _ => lead.zoom / self.camera.zoom,
+        };
+        self.motion.stop();
+        self.camera.move_along(&lead.movement, scale);
+        self.camera.clamp(self.extent.0, self.extent.1, self.viewport);
+        self.before = Some(self.camera);
+    }
+
+    /// The canvas goes: nothing is wanted for it any more.
+    pub fn close(&self, loader: &TileLoader) {
+        loader.want(self.key, Vec::new());
+    }
+
     /// Forget a closed slide.
     pub fn forget(&mut self, slide: SlideKey) {
         self.remembered.remove(&slide);
@@ -256,7 +300,10 @@ impl SlideView {
         let overview = self.overview.rect(rect, self.extent);
         let mut outcome = CanvasOutcome::default();
         self.handle_input(ui, &response, overview, scale, &mut outcome);
+        let pressed = ui.input(|input| input.pointer.any_pressed());
+        outcome.pressed = pressed && response.is_pointer_button_down_on();
         if let Some(center) = self.overview.interact(ui, overview, self.extent) {
+            outcome.pressed |= pressed;
             self.motion.stop();
             self.camera.center = center;
         }
@@ -266,6 +313,11 @@ impl SlideView {
             ui.ctx().request_repaint();
         }
         self.camera.clamp(self.extent.0, self.extent.1, self.viewport);
+
+        let movement = self.before.and_then(|before| self.camera.movement_since(&before));
+        let (zoom, mpp) = (self.before.unwrap_or(self.camera).zoom, self.mpp);
+        self.movement = movement.map(|movement| ViewMovement { movement, zoom, mpp });
+        self.before = Some(self.camera);
 
         let camera = self.camera.aligned(self.viewport);
         self.paint(ui, rect, &camera, scene, renderer, loader, palette);
@@ -302,6 +354,10 @@ impl SlideView {
         let px = |points: f32| f64::from((points * scale).round());
         self.viewport = Viewport::new(px(rect.width()), px(rect.height()));
         let is_new = self.slide != Some(scene.pyramid.key());
+        if is_new || before != self.viewport {
+            self.before = None;
+        }
+        self.mpp = scene.mpp;
         if is_new {
             if let Some(left) = self.slide.replace(scene.pyramid.key()) {
                 self.remembered.insert(left, self.camera);

@@ -1,6 +1,6 @@
 //! The whole slide in a corner of the canvas, with the current field on it.
 
-use egui::{CornerRadius, Id, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
+use egui::{CornerRadius, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
 
 use super::camera::{Camera, ScreenPoint, Viewport};
 use super::renderer::{CanvasBuffers, Picture, SlideRenderer};
@@ -35,7 +35,7 @@ impl Overview {
 
     /// The place to jump to, when the user clicks or drags on it.
     pub fn interact(&self, ui: &Ui, rect: Rect, extent: (f64, f64)) -> Option<Level0Point> {
-        let response = ui.interact(rect, Id::unique("slide overview"), Sense::click_and_drag());
+        let response = ui.interact(rect, ui.scope_id().with("slide overview"), Sense::click_and_drag());
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "slide overview"));
         let pressed = response.is_pointer_button_down_on() || response.clicked();
         let at = response.interact_pointer_pos().filter(|_| pressed)?;

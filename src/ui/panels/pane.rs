@@ -1,0 +1,38 @@
+//! What tells one pane from another when several are open.
+
+use egui::{FontId, Pos2, Rect, RichText, Sense, Stroke, StrokeKind, Ui, Vec2};
+
+use crate::ui::theme::Palette;
+
+/// The slide's name in the corner, and a quiet frame around the pane at work.
+pub fn pane_ui(ui: &Ui, rect: Rect, name: Option<&str>, active: bool, palette: &Palette) {
+    let painter = ui.painter_at(rect);
+    if let Some(name) = name {
+        let color = if active { palette.on_chip } else { palette.on_chip.gamma_multiply(0.8) };
+        let room = (rect.width() - 44.0).max(40.0);
+        let mut job =
+            egui::text::LayoutJob::simple_singleline(name.to_owned(), FontId::proportional(12.0), color);
+        job.wrap = egui::text::TextWrapping::truncate_at_width(room);
+        let galley = painter.layout_job(job);
+        let chip = Rect::from_min_size(rect.min + Vec2::splat(10.0), galley.size() + Vec2::new(16.0, 8.0));
+        painter.rect_filled(chip, 5.0, palette.chip);
+        painter.galley(chip.min + Vec2::new(8.0, 4.0), galley, color);
+    }
+    if active {
+        painter.rect_stroke(rect, 0.0, Stroke::new(2.0, palette.accent), StrokeKind::Inside);
+    }
+}
+
+/// A pane without a slide; whether it was pressed.
+pub fn empty_ui(ui: &mut Ui, palette: &Palette) -> bool {
+    let rect = ui.available_rect_before_wrap();
+    let response = ui.allocate_rect(rect, Sense::click());
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "empty pane"));
+    ui.painter().rect_filled(rect, 0.0, palette.canvas);
+    let place = Rect::from_center_size(rect.center(), Vec2::new(rect.width() - 24.0, 40.0));
+    let text = RichText::new("Click here, then a slide of the list").color(palette.weak);
+    ui.put(place, egui::Label::new(text).selectable(false));
+    let at = |input: &egui::InputState| input.pointer.interact_pos().unwrap_or(Pos2::ZERO);
+    response.is_pointer_button_down_on()
+        && ui.input(|input| input.pointer.any_pressed() && rect.contains(at(input)))
+}
