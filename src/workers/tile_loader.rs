@@ -89,8 +89,10 @@ impl TileLoader {
     /// Make a slide's pixels available under its key.
     pub fn add_slide(&self, pyramid: Arc<DisplayPyramid>) {
         let kept = Arc::new(Shelf::new(&self.shared.budget, Kind::Shown));
-        let before = self.shared.board().slides.insert(pyramid.key(), LoadedFrom { pyramid, kept });
-        drop(before); // With all that was kept of it, when the board is free again.
+        let mut board = self.shared.board();
+        let before = board.slides.insert(pyramid.key(), LoadedFrom { pyramid, kept });
+        board.leaving.extend(before);
+        drop(board);
         self.shared.changed.notify_all();
     }
 
@@ -102,8 +104,9 @@ impl TileLoader {
         for wishes in board.wanted.values_mut() {
             wishes.retain(|tile| tile.slide != slide);
         }
+        board.leaving.extend(forgotten);
         drop(board);
-        drop(forgotten);
+        self.shared.changed.notify_all();
     }
 
     /// Replace what `view` wants, most urgent first. The board is locked for as long as this takes and for
@@ -173,6 +176,8 @@ struct Board {
     in_hand: HashSet<TileKey>,
     /// Whole slides of which the screen has a preview, to be made when nothing else is wanted.
     promised: Vec<TileKey>,
+    /// Slides to be let go with all that is kept of them: a thread does that, as it may take long.
+    leaving: Vec<LoadedFrom>,
     closing: bool,
 }
 
@@ -293,6 +298,13 @@ impl Shared {
     fn next_tile(&self) -> Option<(TileKey, LoadedFrom)> {
         let mut board = self.board();
         while !board.closing {
+            if !board.leaving.is_empty() {
+                let leaving = std::mem::take(&mut board.leaving);
+                drop(board);
+                drop(leaving);
+                board = self.board();
+                continue;
+            }
             if let Some(next) = board.next() {
                 return Some(next);
             }
