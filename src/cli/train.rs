@@ -18,7 +18,7 @@ use crate::slide::{self, SlideSource};
 use crate::training::config::{LossKind, Method, Preset, TrainingConfig, WithoutFar};
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
-use crate::training::{Control, Outcome, Setup, train};
+use crate::training::{Control, Outcome, Setup, marks, train};
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -159,10 +159,14 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         Some(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         None => run_id.clone(),
     };
+    let marks = marks::read(run.folder(), &slides)?;
+    if !marks.is_empty() {
+        eprintln!("{run_id}: {} pairs that you judged are learned from too", marks.len());
+    }
     let setup = Setup {
         slides,
         validation,
-        marks: Vec::new(),
+        marks,
         device: args.device,
         threads: args.threads.unwrap_or_else(loader_threads),
         resume: args.resume.is_some(),
@@ -176,6 +180,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let outcome = train(setup, &control, &mut |progress| bar.show(progress));
     bar.finish();
     let outcome = outcome.with_context(|| format!("run {run_id}"))?;
+    if args.output.is_some() && outcome.encoder.is_some() {
+        Run::find(project.root(), &run_id)?.write_card(&model)?;
+    }
     if args.json {
         super::print_json(&report(&run_id, &model, &outcome))?;
     } else {

@@ -17,6 +17,7 @@ mod control;
 mod learner;
 pub mod loader;
 pub mod losses;
+pub mod marks;
 pub mod memory_bank;
 pub mod optimiser;
 pub mod pairs;

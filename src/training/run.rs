@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::card::card;
 use super::config::TrainingConfig;
-use super::{TrainingError, Validation};
+use super::{TrainingError, Validation, marks};
 use crate::durable;
 use crate::slide::SlideId;
 
@@ -121,6 +121,10 @@ impl Run {
                     };
                     let run = Self { folder, card, config };
                     run.write(CONFIG, run.config.to_toml().as_bytes())?;
+                    // Marks made later would make a resumed run another one than it was.
+                    if let Ok(marks) = std::fs::read(project.join(marks::FILE)) {
+                        run.write(marks::FILE, &marks)?;
+                    }
                     run.save()?;
                     return Ok(run);
                 }
@@ -229,8 +233,17 @@ impl Run {
         }
         let bytes = std::fs::read(model).map_err(|error| failed(model, error.to_string()))?;
         durable::write(path, &bytes).map_err(|error| failed(path, error.to_string()))?;
-        let beside = path.with_extension("md");
-        durable::write(&beside, card(self).as_bytes()).map_err(|error| failed(&beside, error.to_string()))
+        self.write_card(path)
+    }
+
+    /// Write the encoder's card beside `model`, as `.md`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_card(&self, model: &Path) -> Result<(), TrainingError> {
+        let path = model.with_extension("md");
+        durable::write(&path, card(self).as_bytes())
+            .map_err(|error| TrainingError::File { path, reason: error.to_string() })
     }
 
     /// Delete the run with all its files.

@@ -10,7 +10,7 @@ use crate::session::{
 };
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
-use crate::training::{Control, Outcome, Progress, Setup, TrainingError, pairs, train};
+use crate::training::{Control, Outcome, Progress, Setup, TrainingError, marks, pairs, train};
 
 /// Where training is asked for.
 #[derive(Default)]
@@ -131,10 +131,15 @@ fn carry_out(plan: TrainingPlan, control: &Control, post: &Post) -> Result<Outco
     }
     let id = run.card.id.clone();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let marks = marks::read(run.folder(), &slides)?;
+    if !marks.is_empty() {
+        let text = format!("{} pairs that you judged are learned from too", marks.len());
+        post.training(TrainingEvent::Notice(text));
+    }
     let setup = Setup {
         slides,
         validation,
-        marks: Vec::new(),
+        marks,
         device: plan.device,
         // A core stays with the window.
         threads: (cores / 2).clamp(1, 8),

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::trainable::Depth;
 use histokin::encoder::{self, DeviceChoice};
-use histokin::geometry::LevelRect;
+use histokin::geometry::{Level0Rect, LevelRect};
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::training::config::{LossKind, Method, TrainingConfig, WithoutFar};
+use histokin::training::marks;
 use histokin::training::pairs::{MarkedPair, PairSampler, TileRef, count_pairs};
 use histokin::training::run::{Run, RunStatus, StepRecord};
 use histokin::training::slides::TrainingSlide;
@@ -266,8 +267,23 @@ fn marks_of_the_user_are_drawn_as_often_as_asked() {
     let config = TrainingConfig { marks_share: 0.5, ..config() };
     let slide = prepare(&place.textures(), &config);
     let tile = |place: usize| TileRef { slide: 0, rect: slide.tiles[place] };
-    let marks = vec![MarkedPair { tiles: [tile(0), tile(90)], same: true }];
+    let (first, second) = (tile(0), tile(90));
     let slides = [slide];
+    let id = &slides[0].source.info().id;
+    let row = |a: TileRef, b: TileRef, slide: &str, verdict: &str| {
+        let place = |rect: Level0Rect| format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height);
+        format!("{id},{},{slide},{},{verdict},0.5,encoder\n", place(a.rect), place(b.rect))
+    };
+    let head = "query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n";
+    let rows = [
+        row(first, second, &id.0, "same"),
+        row(first, second, &id.0, "unsure"),
+        row(first, second, "a slide that is not here", "different"),
+    ];
+    std::fs::write(place.folder.path().join(marks::FILE), head.to_owned() + &rows.concat()).unwrap();
+    let run = Run::create(place.folder.path(), config.clone(), Vec::new()).unwrap();
+    let marks = marks::read(run.folder(), &slides).unwrap();
+    assert_eq!(marks, [MarkedPair { tiles: [first, second], same: true }]);
     let (sampler, _) = PairSampler::new(&slides, marks, &config).unwrap();
     let groups = (0..400).map(|place| sampler.group(0, place, 0));
     let marked = groups.filter(|group| group.pairs[0].distance_mm.is_none()).count();
@@ -342,6 +358,22 @@ fn a_slide_that_is_lost_in_mid_run_ends_it_with_a_checkpoint() {
     assert!(Run::open(&folder).unwrap().last_checkpoint().is_file());
 }
 
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_run_in_words() {
+    let place = Place::new();
+    let path = place.textures();
+    let parts = setup(&place, &TrainingConfig { checkpoint_every: 4, ..config() }, &[&path], &[]);
+    let folder = parts.run.folder().to_owned();
+    let outcome = train(parts, &Control::default(), &mut |progress| {
+        if matches!(progress, Progress::Step { record, .. } if record.step == 5) {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    });
+    let error = outcome.map(|outcome| outcome.steps).unwrap_err();
+    assert!(matches!(error, TrainingError::Checkpoint { kept: 4, .. }), "{error}");
+    assert!(error.to_string().contains("last.safetensors"), "{error}");
+}
+
 fn histokin(arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_histokin")).args(arguments).output().unwrap()
 }
@@ -378,6 +410,11 @@ fn the_command_line_trains_and_answers_one_document() {
     assert_eq!(report["loss"].as_array().unwrap().len(), 8);
     assert!(report["validation"][0]["addr_global"].is_f64() && report.get("stopped_at_step").is_none());
     assert_eq!(report["encoder_id"], encoder::spec(&model).unwrap().id.to_string());
+    let card = std::fs::read_to_string(Path::new(&model).with_extension("md")).unwrap();
+    assert!(
+        card.contains("textures.tif") && card.contains("held.tif") && card.contains("near_mm = 1.5"),
+        "{card}"
+    );
     assert!(report["pairs_per_second"].as_f64().unwrap() > 0.0);
 
     let embedded = histokin(&[
