@@ -21,6 +21,6 @@ pub use state::{
     SlideStatus, TilePicture,
 };
 pub use training::{
-    PairLimits, PlannedRun, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent, TrainingJob,
-    TrainingPlan, TrainingState, TrainingTarget,
+    PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent,
+    TrainingJob, TrainingPlan, TrainingState, TrainingTarget,
 };

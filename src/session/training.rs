@@ -42,6 +42,11 @@ pub enum TrainingCommand {
         run: String,
         device: DeviceChoice,
     },
+    /// Draw some pairs of these slides, to look at.
+    Preview {
+        slides: Vec<SlideId>,
+        config: Box<TrainingConfig>,
+    },
     /// Find out which runs there are.
     ListRuns,
     /// Describe tiles by the run's encoder from now on.
@@ -58,6 +63,7 @@ pub enum TrainingEvent {
         limits: PairLimits,
         count: Result<PairCount, String>,
     },
+    Previewed(Result<Vec<ShownPair>, String>),
     Listed(Vec<RunView>),
     Preparing {
         what: String,
@@ -123,6 +129,7 @@ pub struct TrainingTarget {
 /// What the trainer has to do.
 pub enum TrainingJob {
     Count { targets: Vec<TrainingTarget>, limits: PairLimits },
+    Preview { targets: Vec<TrainingTarget>, config: Box<TrainingConfig> },
     List { project: PathBuf },
     Train(Box<TrainingPlan>),
     Pause(bool),
@@ -209,6 +216,17 @@ pub struct RunningState {
     embedding_waits: bool,
 }
 
+/// Pairs to look at before a run is begun.
+#[derive(Default)]
+pub struct Preview {
+    pub drawing: bool,
+    pub pairs: Arc<Vec<ShownPair>>,
+    /// Why there are none.
+    pub problem: Option<String>,
+    /// Counts up with every new set of pairs.
+    pub drawn: u64,
+}
+
 /// All of training.
 #[derive(Default)]
 pub struct TrainingState {
@@ -216,6 +234,7 @@ pub struct TrainingState {
     pub(super) running: RunningState,
     pub(super) runs: Vec<RunView>,
     pub(super) listed: bool,
+    pub(super) preview: Preview,
     /// Finished sets of a new encoder, until all slides have one: so long the old ones answer.
     pub(super) incoming: BTreeMap<SlideId, Arc<DescriptorSet>>,
 }
@@ -229,6 +248,10 @@ impl TrainingState {
 
     pub fn running(&self) -> &RunningState {
         &self.running
+    }
+
+    pub fn preview(&self) -> &Preview {
+        &self.preview
     }
 
     /// The oldest first.
@@ -271,6 +294,11 @@ impl Session {
                 self.training.running.stopping = true;
                 vec![Job::Train(TrainingJob::Stop)]
             }
+            TrainingCommand::Preview { slides, config } => {
+                self.training.preview.drawing = true;
+                let targets = self.targets(&slides, &[]);
+                vec![Job::Train(TrainingJob::Preview { targets, config })]
+            }
             TrainingCommand::ListRuns => {
                 self.training.listed = true;
                 vec![Job::Train(TrainingJob::List { project })]
@@ -291,6 +319,15 @@ impl Session {
                 {
                     *place = Some(count);
                 }
+            }
+            TrainingEvent::Previewed(drawn) => {
+                let preview = &mut self.training.preview;
+                preview.drawing = false;
+                preview.drawn += 1;
+                (preview.pairs, preview.problem) = match drawn {
+                    Ok(pairs) => (Arc::new(pairs), None),
+                    Err(problem) => (Arc::default(), Some(problem)),
+                };
             }
             TrainingEvent::Listed(runs) => self.training.runs = runs,
             TrainingEvent::Preparing { what } => running.doing = Some(what),

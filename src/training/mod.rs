@@ -33,7 +33,7 @@ use crate::slide::SlideError;
 
 pub use config::TrainingConfig;
 pub use control::Control;
-pub use trainer::{Outcome, Progress, Setup, ShownPair, train};
+pub use trainer::{Outcome, Progress, Setup, ShownPair, preview, train};
 pub use validation::Validation;
 
 /// What can go wrong with training. Every message says what to do.

@@ -7,7 +7,7 @@ use image::RgbImage;
 
 use super::TrainingError;
 use super::checkpoint::{Checkpoint, CheckpointHeader};
-use super::config::TrainingConfig;
+use super::config::{Method, TrainingConfig};
 use super::control::Control;
 use super::learner::{Learned, Learner, StepError};
 use super::loader::{Batch, BatchSource, Batches, with_batches};
@@ -16,12 +16,16 @@ use super::run::{History, Run, RunStatus, StepRecord};
 use super::slides::TrainingSlide;
 use super::validation::{Held, Validation};
 use crate::encoder::{DeviceChoice, EncoderId};
+use crate::stain::LabStatistics;
 
 /// Pairs are shown as pictures this often.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
 
 /// Pairs shown at once.
 const SHOWN_PAIRS: usize = 6;
+
+/// Pairs of a preview.
+const PREVIEWED_PAIRS: usize = 12;
 
 /// Seconds over which the speed is averaged.
 const SPEED_OVER: f64 = 20.0;
@@ -52,7 +56,8 @@ pub struct ShownPair {
     pub relation: Relation,
     /// `None` for pairs from the user's marks.
     pub distance_mm: Option<f64>,
-    pub descriptor_distance: f32,
+    /// `None` before the network has seen them.
+    pub descriptor_distance: Option<f32>,
 }
 
 /// What a training tells while it runs.
@@ -369,13 +374,39 @@ fn shown_pairs(batch: &Batch, distances: &[f32]) -> Vec<ShownPair> {
                     pictures: [picture(pair.first), picture(pair.second)],
                     relation: pair.relation,
                     distance_mm: pair.distance_mm,
-                    descriptor_distance: *distance,
+                    descriptor_distance: Some(*distance),
                 });
             }
         }
         first_tile += group.tiles.len();
     }
     shown
+}
+
+/// Some pairs as the first steps of a run would see them, to look at before it is begun.
+///
+/// # Errors
+/// As [`train`], when nothing can be drawn or read.
+pub fn preview(
+    slides: &[TrainingSlide],
+    config: &TrainingConfig,
+    stain_reference: LabStatistics,
+) -> Result<Vec<ShownPair>, TrainingError> {
+    let config = TrainingConfig { method: Method::Siamese, batch: PREVIEWED_PAIRS, ..config.clone() };
+    let (sampler, _) = PairSampler::new(slides, Vec::new(), &config)?;
+    let batch = BatchSource { slides, sampler: &sampler, config: &config, stain_reference }.batch(0)?;
+    let mut tiles = batch.tiles.into_iter();
+    let mut shown = Vec::new();
+    for group in &batch.groups {
+        let pictures: Vec<RgbImage> = tiles.by_ref().take(group.tiles.len()).collect();
+        shown.extend(group.pairs.iter().map(|pair| ShownPair {
+            pictures: [pair.first, pair.second].map(|place| pictures[place].clone()),
+            relation: pair.relation,
+            distance_mm: pair.distance_mm,
+            descriptor_distance: None,
+        }));
+    }
+    Ok(shown)
 }
 
 /// Pairs per second over the last seconds.

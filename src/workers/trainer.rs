@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Post;
 use super::mailbox::Mailbox;
+use crate::encoder::model::Preprocessing;
 use crate::session::{
     Event, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan, TrainingTarget,
 };
+use crate::training::config::TrainingConfig;
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
-use crate::training::{Control, Outcome, Progress, Setup, TrainingError, marks, pairs, train};
+use crate::training::{
+    self, Control, Outcome, Progress, Setup, ShownPair, TrainingError, marks, pairs, train,
+};
 
 /// Where training is asked for.
 #[derive(Default)]
@@ -74,6 +78,10 @@ pub fn run_errands(desk: &TrainerDesk, post: &Post) {
                     post.training(TrainingEvent::Counted { slide, limits, count });
                 }
             }
+            TrainingJob::Preview { targets, config } => {
+                let drawn = preview(targets, &config).map_err(|error| error.to_string());
+                post.training(TrainingEvent::Previewed(drawn));
+            }
             TrainingJob::List { project } => list(&project, post),
             TrainingJob::Export { project, run } => match export(&project, &run) {
                 Ok(path) => post.training(TrainingEvent::Exported { run, path }),
@@ -92,6 +100,15 @@ pub fn run_errands(desk: &TrainerDesk, post: &Post) {
 
 fn list(project: &Path, post: &Post) {
     post.training(TrainingEvent::Listed(Run::all(project).iter().map(RunView::of).collect()));
+}
+
+fn preview(targets: Vec<TrainingTarget>, config: &TrainingConfig) -> Result<Vec<ShownPair>, TrainingError> {
+    config.check()?;
+    let prepare = |target: TrainingTarget| {
+        TrainingSlide::prepare(target.slide, config.tiles(), target.tissue.as_deref())
+    };
+    let slides = targets.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    training::preview(&slides, config, Preprocessing::default().stain_reference)
 }
 
 fn export(project: &Path, run: &str) -> Result<std::path::PathBuf, TrainingError> {

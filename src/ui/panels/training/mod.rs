@@ -7,7 +7,9 @@ mod setup;
 
 use std::collections::{BTreeSet, HashMap};
 
-use egui::{Context, Frame, Margin, RichText, TextureHandle, Ui, Vec2};
+use egui::{Context, Frame, Margin, RichText, Ui, Vec2};
+
+use running::PairPictures;
 
 use crate::encoder::DeviceChoice;
 use crate::session::{Command, Session, TrainingCommand};
@@ -43,9 +45,9 @@ pub struct TrainingPanel {
     compared: BTreeSet<String>,
     /// The run that is about to be deleted, until that is confirmed.
     deleting: Option<String>,
-    /// Pictures of the current pairs, and which set they are of.
-    pictures: Vec<[TextureHandle; 2]>,
-    pictures_of: u64,
+    /// Of the current pairs, and of those drawn to look at.
+    pictures: PairPictures,
+    previewed: PairPictures,
 }
 
 impl TrainingPanel {
@@ -58,8 +60,8 @@ impl TrainingPanel {
             models: Vec::new(),
             compared: BTreeSet::new(),
             deleting: None,
-            pictures: Vec::new(),
-            pictures_of: 0,
+            pictures: PairPictures::default(),
+            previewed: PairPictures::default(),
         }
     }
 

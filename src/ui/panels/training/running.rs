@@ -1,10 +1,11 @@
 //! The run under way: progress, curves, current pairs, log.
 
-use egui::{Color32, ColorImage, RichText, ScrollArea, TextureOptions, Ui, Vec2};
+use egui::{Color32, ColorImage, Context, RichText, ScrollArea, TextureHandle, TextureOptions, Ui, Vec2};
 
 use super::plots::{Course, plots_ui};
 use super::{Tab, TrainingPanel, heading_ui};
 use crate::session::{Command, RunningState, Session, TrainingCommand};
+use crate::training::ShownPair;
 use crate::training::pairs::Relation;
 use crate::ui::app::Asked;
 use crate::ui::panels::{progress_ui, waiting_time};
@@ -39,7 +40,8 @@ pub fn running_ui(
         let mut courses = vec![Course { name: &name, history: &running.history }];
         courses.extend(compared.iter().map(|run| Course { name: &run.card.id, history: &run.history }));
         plots_ui(ui, &courses, 150.0, palette);
-        pairs_ui(ui, panel, running, palette);
+        let pairs = (running.pairs.as_slice(), running.pairs_shown);
+        pairs_ui(ui, "Pairs of the last step", &mut panel.pictures, pairs, palette);
         heading_ui(ui, "Log", palette);
         for line in running.log.iter().rev().take(60) {
             ui.add(egui::Label::new(RichText::new(line).small().color(palette.weak)).wrap().selectable(true));
@@ -112,29 +114,46 @@ fn state_of(running: &RunningState) -> String {
     }
 }
 
-/// Pairs as the network sees them, with what lies between them on the slide and in its descriptors.
-fn pairs_ui(ui: &mut Ui, panel: &mut TrainingPanel, running: &RunningState, palette: &Palette) {
-    if running.pairs.is_empty() {
-        return;
-    }
-    if panel.pictures_of != running.pairs_shown || panel.pictures.len() != running.pairs.len() {
-        let load = |index: usize, side: usize, picture: &image::RgbImage| {
+/// Pictures of pairs on the graphics card, and which set they are of.
+#[derive(Default)]
+pub(super) struct PairPictures {
+    textures: Vec<[TextureHandle; 2]>,
+    of: u64,
+}
+
+impl PairPictures {
+    /// Bring in the pictures of the set with this number, unless they are there.
+    fn follow(&mut self, context: &Context, pairs: &[ShownPair], number: u64) {
+        if self.of == number && self.textures.len() == pairs.len() {
+            return;
+        }
+        let load = |picture: &image::RgbImage| {
             let size = [picture.width() as usize, picture.height() as usize];
             let image = ColorImage::from_rgb(size, picture.as_raw());
-            ui.ctx().load_texture(format!("pair {index} {side}"), image, TextureOptions::LINEAR)
+            context.load_texture("training pair", image, TextureOptions::LINEAR)
         };
-        panel.pictures = running
-            .pairs
-            .iter()
-            .enumerate()
-            .map(|(index, pair)| [load(index, 0, &pair.pictures[0]), load(index, 1, &pair.pictures[1])])
-            .collect();
-        panel.pictures_of = running.pairs_shown;
+        self.textures = pairs.iter().map(|pair| [load(&pair.pictures[0]), load(&pair.pictures[1])]).collect();
+        self.of = number;
     }
+}
+
+/// Pairs as the network sees them, with what lies between them on the slide and in its descriptors; `number`
+/// changes with every new set.
+pub(super) fn pairs_ui(
+    ui: &mut Ui,
+    heading: &str,
+    pictures: &mut PairPictures,
+    (pairs, number): (&[ShownPair], u64),
+    palette: &Palette,
+) {
+    if pairs.is_empty() {
+        return;
+    }
+    pictures.follow(ui.ctx(), pairs, number);
     ui.add_space(6.0);
-    heading_ui(ui, "Pairs of the last step", palette);
+    heading_ui(ui, heading, palette);
     ui.horizontal_wrapped(|ui| {
-        for (pair, pictures) in running.pairs.iter().zip(&panel.pictures) {
+        for (pair, pictures) in pairs.iter().zip(&pictures.textures) {
             ui.vertical(|ui| {
                 ui.horizontal(|ui| {
                     ui.spacing_mut().item_spacing.x = 2.0;
@@ -151,7 +170,8 @@ fn pairs_ui(ui: &mut Ui, panel: &mut TrainingPanel, running: &RunningState, pale
                     Relation::Far => ("far", palette.query),
                 };
                 let place = pair.distance_mm.map_or("your mark".to_owned(), |mm| format!("{mm:.1} mm"));
-                let text = format!("{name}, {place} · {:.2}", pair.descriptor_distance);
+                let described = pair.descriptor_distance.map(|distance| format!(" · {distance:.2}"));
+                let text = format!("{name}, {place}{}", described.unwrap_or_default());
                 ui.label(RichText::new(text).small().color(color))
                     .on_hover_text("Distance on the slide, and between the descriptors");
             });

@@ -4,6 +4,7 @@ use egui::{
     Align, Button, ComboBox, DragValue, Frame, Grid, Layout, RichText, ScrollArea, TextEdit, Ui, Vec2,
 };
 
+use super::running::pairs_ui;
 use super::{Role, Tab, TrainingPanel, heading_ui};
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
@@ -44,6 +45,7 @@ pub fn setup_ui(
                     if session.slides().is_empty() {
                         ui.label(RichText::new("Open slides first.").color(palette.weak));
                     }
+                    preview_ui(ui, panel, session, palette, asked);
                 });
         });
         ui.add_space(10.0);
@@ -125,6 +127,40 @@ fn slide_ui(
         };
         ui.add(egui::Label::new(RichText::new(text).small().color(color)).wrap());
     });
+}
+
+/// Pairs to look at before anything is learned from them.
+fn preview_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let slides = chosen(panel, session, Role::Learn);
+    let preview = session.training().preview();
+    ui.horizontal(|ui| {
+        let can = !slides.is_empty() && !preview.drawing && panel.config.check().is_ok();
+        let hint = "Draw some pairs with these settings, changed at random as the network will see them";
+        if ui.add_enabled(can, Button::new("Draw some pairs")).on_hover_text(hint).clicked() {
+            let config = Box::new(panel.config.clone());
+            asked.command(Command::Train(TrainingCommand::Preview { slides, config }));
+        }
+        if preview.drawing {
+            ui.spinner();
+        }
+    });
+    if let Some(problem) = &preview.problem {
+        ui.add(egui::Label::new(RichText::new(problem).small().color(palette.error)).wrap());
+    }
+    let pairs = (preview.pairs.as_slice(), preview.drawn);
+    pairs_ui(ui, "Pairs as they would be learned from", &mut panel.previewed, pairs, palette);
+}
+
+/// Calibrated slides that are there for one purpose.
+fn chosen(panel: &TrainingPanel, session: &Session, wanted: Role) -> Vec<SlideId> {
+    let calibrated = session.slides().iter().filter(|slide| slide.source.info().mpp.is_some());
+    calibrated.map(|slide| slide.id().clone()).filter(|slide| panel.role(session, slide) == wanted).collect()
 }
 
 /// Ask for what is not counted yet, but not while a value is being dragged.
@@ -372,14 +408,7 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
 }
 
 fn start_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: &Palette, asked: &mut Asked) {
-    let of_role = |wanted: Role| -> Vec<SlideId> {
-        let calibrated = session.slides().iter().filter(|slide| slide.source.info().mpp.is_some());
-        calibrated
-            .map(|slide| slide.id().clone())
-            .filter(|slide| panel.role(session, slide) == wanted)
-            .collect()
-    };
-    let (slides, validation) = (of_role(Role::Learn), of_role(Role::Validate));
+    let (slides, validation) = (chosen(panel, session, Role::Learn), chosen(panel, session, Role::Validate));
     let obstacle = match panel.config.check() {
         Err(error) => Some(error.to_string()),
         Ok(()) if slides.is_empty() => Some("No slide to learn from is chosen.".to_owned()),
