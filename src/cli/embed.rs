@@ -26,10 +26,10 @@ pub struct EmbedArgs {
     /// Name of a model, path of a model folder, or TorchScript file [default: the project's].
     #[arg(long)]
     encoder: Option<String>,
-    /// Edge of a tile in pixels [default: the project's, else 224].
+    /// Edge of a tile in pixels [default: that of the encoder named here, else the project's].
     #[arg(long)]
     tile_px: Option<u32>,
-    /// Resolution of the tiles in µm per pixel [default: the project's, else 1.0].
+    /// Resolution of the tiles in µm per pixel [default: that of the encoder named here, else the project's].
     #[arg(long)]
     mpp: Option<f64>,
     /// Pixel size of the slides in µm, in place of their own: M or MX,MY.
@@ -105,10 +105,13 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
 }
 
 fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectSettings> {
-    let tiles = TileSettings {
-        tile_px: args.tile_px.unwrap_or(kept.tiles.tile_px),
-        mpp: args.mpp.unwrap_or(kept.tiles.mpp),
+    // An encoder that is named now sees the tiles that it was made for, unless others are asked for.
+    let usual = match &args.encoder {
+        Some(which) => encoder::spec(which)?.tiles,
+        None => kept.tiles,
     };
+    let tiles =
+        TileSettings { tile_px: args.tile_px.unwrap_or(usual.tile_px), mpp: args.mpp.unwrap_or(usual.mpp) };
     if !(16..=4096).contains(&tiles.tile_px) {
         bail!("--tile-px {}: give 16 to 4096 pixels", tiles.tile_px);
     }

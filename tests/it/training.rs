@@ -417,23 +417,12 @@ fn the_command_line_trains_and_answers_one_document() {
     );
     assert!(report["pairs_per_second"].as_f64().unwrap() > 0.0);
 
-    let embedded = histokin(&[
-        "embed",
-        &project,
-        &slide,
-        "--encoder",
-        &model,
-        "--tile-px",
-        "32",
-        "--mpp",
-        "8",
-        "--device",
-        "cpu",
-        "--json",
-    ]);
+    let embedded = histokin(&["embed", &project, &slide, "--encoder", &model, "--device", "cpu", "--json"]);
     assert!(embedded.status.success(), "{}", String::from_utf8_lossy(&embedded.stderr));
     let embedded: serde_json::Value = serde_json::from_slice(&embedded.stdout).unwrap();
     assert_eq!(embedded["encoder_id"], report["encoder_id"]);
+    // Tiles are those that the encoder was trained on, without being asked for.
+    assert!(embedded["slides"][0]["tiles_tissue"].as_u64().unwrap() > 500, "{embedded}");
 
     let unknown = histokin(&["train", &project, "--resume", "run-009"]);
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
