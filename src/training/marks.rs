@@ -1,59 +1,33 @@
-//! Pairs of tiles that the user has judged, from the project's `judgements.csv`: two tiles by slide and level-0
-//! rectangle, and whether they show the same tissue.
+//! Pairs of tiles that the user has judged, in the project's book of queries, as pairs to learn from.
 
 use std::path::Path;
-
-use serde::Deserialize;
 
 use super::TrainingError;
 use super::pairs::{MarkedPair, TileRef};
 use super::slides::TrainingSlide;
-use crate::geometry::Level0Rect;
-use crate::slide::SlideId;
+use crate::query::{JUDGEMENTS_FILE, Judgement, QueryBook, TilePlace, Verdict};
 
 /// Name of the file, in a project's folder and, as it was when a run began, in the run's.
-pub const FILE: &str = "judgements.csv";
-
-/// What training needs of a row; the file may say more.
-#[derive(Deserialize)]
-struct Row {
-    query_slide: SlideId,
-    query_x: i64,
-    query_y: i64,
-    query_width: u32,
-    query_height: u32,
-    slide: SlideId,
-    x: i64,
-    y: i64,
-    width: u32,
-    height: u32,
-    verdict: String,
-}
+pub const FILE: &str = JUDGEMENTS_FILE;
 
 /// The judged pairs in `folder` whose tiles both lie on `slides`. Pairs that the user was unsure of are left out.
 ///
 /// # Errors
 /// [`TrainingError::File`] when the file is there and cannot be read; it is left as it is.
 pub fn read(folder: &Path, slides: &[TrainingSlide]) -> Result<Vec<MarkedPair>, TrainingError> {
-    let path = folder.join(FILE);
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let failed = |error: csv::Error| TrainingError::File { path: path.clone(), reason: error.to_string() };
-    let place = |id: &SlideId| slides.iter().position(|slide| slide.source.info().id == *id);
-    let mut pairs = Vec::new();
-    for row in csv::Reader::from_path(&path).map_err(failed)?.into_deserialize() {
-        let row: Row = row.map_err(failed)?;
-        let same = match row.verdict.as_str() {
-            "same" => true,
-            "different" => false,
-            _ => continue,
+    let book = QueryBook::load(folder)
+        .map_err(|error| TrainingError::File { path: folder.join(FILE), reason: error.to_string() })?;
+    let tile = |place: &TilePlace| {
+        let slide = slides.iter().position(|slide| slide.source.info().id == place.slide)?;
+        Some(TileRef { slide, rect: place.rect })
+    };
+    let pair = |judgement: &Judgement| {
+        let same = match judgement.verdict {
+            Verdict::Same => true,
+            Verdict::Different => false,
+            Verdict::Unsure => return None,
         };
-        let (Some(first), Some(second)) = (place(&row.query_slide), place(&row.slide)) else { continue };
-        let query = Level0Rect::new(row.query_x, row.query_y, row.query_width, row.query_height);
-        let found = Level0Rect::new(row.x, row.y, row.width, row.height);
-        let tiles = [TileRef { slide: first, rect: query }, TileRef { slide: second, rect: found }];
-        pairs.push(MarkedPair { tiles, same });
-    }
-    Ok(pairs)
+        Some(MarkedPair { tiles: [tile(&judgement.query)?, tile(&judgement.found)?], same })
+    };
+    Ok(book.judgements().iter().filter_map(pair).collect())
 }
