@@ -191,7 +191,7 @@ impl Preset {
             marks_share: 0.25,
             steps: 600,
             batch: 16,
-            lr: 1e-4,
+            lr: 5e-4,
             warmup_steps: 50,
             weight_decay: 1e-4,
             clip_norm: 5.0,
