@@ -309,6 +309,12 @@ impl Session {
         }
     }
 
+    /// A run of a project that is left ends with a checkpoint, from which it can go on later.
+    pub(super) fn leave_training(&self) -> Vec<Job> {
+        let active = self.training.running.active;
+        active.then_some(Job::Train(TrainingJob::Stop)).into_iter().collect()
+    }
+
     pub(super) fn absorb_training(&mut self, event: TrainingEvent) -> Vec<Job> {
         let running = &mut self.training.running;
         match event {

@@ -67,12 +67,15 @@ impl Session {
     pub fn absorb(&mut self, event: Event) -> Vec<Job> {
         match event {
             Event::ProjectOpened(project) => {
+                let left = self.leave_training();
                 let fresh = Session::new(*project);
                 let kept = std::mem::replace(self, fresh);
                 self.messages = kept.messages;
                 self.next_message = kept.next_message;
                 self.generation = kept.generation + 1;
-                self.start()
+                let mut jobs = self.start();
+                jobs.extend(left);
+                jobs
             }
             Event::PathsFound(paths) => {
                 paths.into_iter().map(|path| Job::OpenSlide { path, user_mpp: None }).collect()
