@@ -47,10 +47,28 @@ impl Snapshot {
         previous: Option<&Snapshot>,
         cache: Option<&IndexCache>,
     ) -> Self {
+        let mut segments = Self::at_hand(&sets, previous, cache);
+        Self::seal_fresh(&sets, &mut segments, cache);
+        Self::with_segments(sets, &segments)
+    }
+
+    /// The same, but nothing new is sealed: for a moment when more sets are about to come.
+    pub fn provisional(
+        sets: Vec<Arc<DescriptorSet>>,
+        previous: Option<&Snapshot>,
+        cache: Option<&IndexCache>,
+    ) -> Self {
+        let segments = Self::at_hand(&sets, previous, cache);
+        Self::with_segments(sets, &segments)
+    }
+
+    /// Segments over some of `sets` that are there already.
+    fn at_hand(
+        sets: &[Arc<DescriptorSet>],
+        previous: Option<&Snapshot>,
+        cache: Option<&IndexCache>,
+    ) -> Vec<Arc<Segment>> {
         let mut segments: Vec<Arc<Segment>> = Vec::new();
-        let is_held = |segments: &[Arc<Segment>], set: &Arc<DescriptorSet>| {
-            segments.iter().any(|segment| holds(segment, set))
-        };
         let earlier =
             previous.iter().flat_map(|snapshot| &snapshot.segments).map(|held| held.segment.clone());
         segments.extend(earlier.filter(|segment| {
@@ -66,8 +84,13 @@ impl Snapshot {
                 }
             }
         }
+        segments
+    }
+
+    /// Seal the finished sets that no segment holds, where they are many enough.
+    fn seal_fresh(sets: &[Arc<DescriptorSet>], segments: &mut Vec<Arc<Segment>>, cache: Option<&IndexCache>) {
         let mut fresh: Vec<Arc<DescriptorSet>> =
-            sets.iter().filter(|set| set.is_complete() && !is_held(&segments, set)).cloned().collect();
+            sets.iter().filter(|set| set.is_complete() && !is_held(segments, set)).cloned().collect();
         let count = |sets: &[Arc<DescriptorSet>]| sets.iter().map(|set| set.len()).sum::<usize>();
         if count(&fresh) >= SEAL_FROM {
             segments.sort_by_key(|segment| segment.len());
@@ -84,7 +107,6 @@ impl Snapshot {
             });
             segments.extend(built.map(Arc::new));
         }
-        Self::with_segments(sets, &segments)
     }
 
     /// A snapshot of `sets` with segments that there are already.
@@ -161,6 +183,10 @@ impl Snapshot {
         }
         best.into_sorted()
     }
+}
+
+fn is_held(segments: &[Arc<Segment>], set: &Arc<DescriptorSet>) -> bool {
+    segments.iter().any(|segment| holds(segment, set))
 }
 
 fn holds(segment: &Segment, set: &Arc<DescriptorSet>) -> bool {

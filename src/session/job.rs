@@ -97,6 +97,8 @@ pub enum Job {
     BuildIndex {
         sets: Vec<Arc<DescriptorSet>>,
         cache: IndexCache,
+        /// Whether these are all there will be for now; else only what was kept is used.
+        settled: bool,
     },
     Search(SearchRequest),
     Describe(DescribeRequest),

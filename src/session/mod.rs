@@ -11,6 +11,7 @@ mod query;
 mod state;
 mod training;
 mod update;
+mod work;
 
 pub use command::Command;
 pub use event::{Event, SlideProgress};

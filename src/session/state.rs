@@ -35,6 +35,10 @@ pub struct Session {
     pub(super) index: Arc<Snapshot>,
     pub(super) index_building: bool,
     pub(super) index_stale: bool,
+    /// Whether the newest build was of all slides.
+    pub(super) index_settled: bool,
+    /// Slides that are being opened.
+    pub(super) opening: usize,
     pub(super) query: Option<QueryState>,
     pub(super) query_settings: QuerySettings,
     pub(super) patients: Patients,
@@ -181,6 +185,8 @@ impl Session {
             index: Arc::new(Snapshot::empty()),
             index_building: false,
             index_stale: false,
+            index_settled: false,
+            opening: 0,
             query: None,
             query_settings: default_settings(),
             patients: Patients::Any,

@@ -9,8 +9,7 @@ use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::slide::{SlideId, SlideSource};
 
 impl Session {
-    /// Do what the user asks for.
-    pub fn handle(&mut self, command: Command) -> Vec<Job> {
+    pub(super) fn obey(&mut self, command: Command) -> Vec<Job> {
         match command {
             Command::Open(paths) => vec![Job::FindPaths(paths)],
             Command::Retry(path) => {
@@ -63,8 +62,7 @@ impl Session {
         }
     }
 
-    /// Take in what a worker has found out.
-    pub fn absorb(&mut self, event: Event) -> Vec<Job> {
+    pub(super) fn take_in(&mut self, event: Event) -> Vec<Job> {
         match event {
             Event::ProjectOpened(project) => {
                 let left = self.leave_training();
@@ -73,7 +71,7 @@ impl Session {
                 self.messages = kept.messages;
                 self.next_message = kept.next_message;
                 self.generation = kept.generation + 1;
-                let mut jobs = self.start();
+                let mut jobs = self.first_jobs();
                 jobs.extend(left);
                 jobs
             }
@@ -170,19 +168,6 @@ impl Session {
                 Vec::new()
             }
         }
-    }
-
-    /// The jobs with which a session begins: know the encoder, open the project's slides.
-    pub fn start(&mut self) -> Vec<Job> {
-        let which = self.project.encoder_name();
-        let mut jobs = vec![Job::LearnEncoder(which), Job::LoadBook(self.project.root().to_owned())];
-        jobs.extend(
-            self.project.slides().iter().map(|entry| Job::OpenSlide {
-                path: self.project.slide_path(entry),
-                user_mpp: entry.user_mpp,
-            }),
-        );
-        jobs
     }
 
     fn slide_opened(&mut self, source: Arc<dyn SlideSource>) -> Vec<Job> {
@@ -369,17 +354,6 @@ impl Session {
         self.sets.insert(slide, set);
         self.index_stale = true;
         self.index_if_stale()
-    }
-
-    /// Have the index built anew, one build at a time: what arrives meanwhile waits for the next.
-    pub(super) fn index_if_stale(&mut self) -> Vec<Job> {
-        if !self.index_stale || self.index_building {
-            return Vec::new();
-        }
-        self.index_stale = false;
-        self.index_building = true;
-        let listed = self.slides.iter().filter_map(|slide| self.sets.get(slide.id()).cloned());
-        vec![Job::BuildIndex { sets: listed.collect(), cache: self.project.index_cache() }]
     }
 
     fn go_back(&mut self) -> Vec<Job> {

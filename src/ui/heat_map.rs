@@ -193,8 +193,10 @@ impl HeatMap {
                     });
                     let percent = |value: &mut f32, name: &str, ui: &mut Ui| {
                         ui.horizontal(|ui| {
-                            ui.add_sized([66.0, 18.0], egui::Label::new(text(name.to_owned())));
-                            ui.add(Slider::new(value, 0.0..=1.0).show_value(false));
+                            ui.label(text(name.to_owned()));
+                            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                                ui.add(Slider::new(value, 0.0..=1.0).show_value(false));
+                            });
                         });
                     };
                     percent(&mut self.opacity, "Opacity", ui);

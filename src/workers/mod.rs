@@ -80,7 +80,8 @@ struct Boxes {
     scanner: Mailbox<Job>,
     pictures: Mailbox<(Arc<dyn SlideSource>, Level0Rect)>,
     searches: Mailbox<SearchRequest>,
-    indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache)>,
+    indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
+    descriptors: Mailbox<Job>,
     keeper: Mailbox<Project>,
     books: Mailbox<BookWork>,
     desk: Desk,
@@ -125,10 +126,17 @@ impl Workers {
                 post.send(Event::Answered { generation: request.generation, answer });
             }
         })?;
+        // Apart from the scanner: an archive can be searched before its tissue has been found again.
+        workers.spawn("descriptor-loader", &post, |boxes, post| {
+            while let Some(job) = boxes.descriptors.take() {
+                scan(job, post);
+            }
+        })?;
         workers.spawn("indexer", &post, |boxes, post| {
             let mut previous: Option<Arc<Snapshot>> = None;
-            while let Some((sets, cache)) = boxes.indexer.take() {
-                let index = Arc::new(Snapshot::build(sets, previous.as_deref(), Some(&cache)));
+            while let Some((sets, cache, settled)) = boxes.indexer.take() {
+                let build = if settled { Snapshot::build } else { Snapshot::provisional };
+                let index = Arc::new(build(sets, previous.as_deref(), Some(&cache)));
                 previous = Some(index.clone());
                 post.send(Event::IndexBuilt(index.clone()));
                 // Searched already, and quicker when this is done.
@@ -164,11 +172,11 @@ impl Workers {
             | Job::MeasureColours { .. }
             | Job::MakeThumbnail(_)
             | Job::ReadAssociated { .. }
-            | Job::FindTissue(_)
-            | Job::LoadDescriptors { .. } => boxes.scanner.push(job),
+            | Job::FindTissue(_) => boxes.scanner.push(job),
+            Job::LoadDescriptors { .. } => boxes.descriptors.push(job),
             Job::ReadTilePicture { slide, rect } => boxes.pictures.push((slide, rect)),
             Job::Search(request) => boxes.searches.replace(request),
-            Job::BuildIndex { sets, cache } => boxes.indexer.replace((sets, cache)),
+            Job::BuildIndex { sets, cache, settled } => boxes.indexer.replace((sets, cache, settled)),
             Job::Describe(request) => boxes.desk.describe(request),
             Job::LoadBook(root) => boxes.books.push(BookWork::Load(root)),
             Job::SaveBook { root, book } => boxes.books.push(BookWork::Save(root, book)),
@@ -207,6 +215,7 @@ impl Drop for Workers {
         boxes.pictures.close();
         boxes.searches.close();
         boxes.indexer.close();
+        boxes.descriptors.close();
         boxes.keeper.close();
         boxes.books.close();
         boxes.desk.close();

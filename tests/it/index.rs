@@ -236,6 +236,8 @@ fn the_index_is_kept_mapped_and_dropped_when_it_does_not_fit() {
     let (query, filter) = (reopened[0].descriptor(Row(100)), TileFilter::default());
     assert_eq!(plain(again.nearest(query, &filter, 20)), expected(&reopened, query, &filter, 20));
     assert!(cache.load(&reopened[..1]).is_empty(), "not without one of its slides");
+    let early = Snapshot::provisional(reopened[..1].to_vec(), None, Some(&cache));
+    assert_eq!(early.segments().count(), 0, "nothing is built while slides are still coming");
     assert_eq!(files(), kept);
 
     // Any damage is found, whatever it hits.

@@ -111,12 +111,12 @@ fn one_index_is_built_at_a_time_and_what_came_meanwhile_is_not_forgotten() {
     };
     let (first, second) = (set(0), set(1));
     let jobs = desk.session.absorb(Event::DescriptorsReady { set: first.clone(), finished: true });
-    assert!(matches!(&jobs[..], [Job::BuildIndex { sets, .. }] if sets.len() == 1));
+    assert!(matches!(&jobs[..], [Job::BuildIndex { sets, settled: false, .. }] if sets.len() == 1));
     assert_eq!(*desk.status(0), SlideStatus::Embedded(SlideProgress { done: 1, total: 1, failed: 0 }));
     let jobs = desk.session.absorb(Event::DescriptorsReady { set: second, finished: true });
     assert!(jobs.is_empty(), "a build is under way");
     let jobs = desk.session.absorb(Event::IndexBuilt(Arc::new(Snapshot::build(vec![first], None, None))));
-    assert!(matches!(&jobs[..], [Job::BuildIndex { sets, .. }] if sets.len() == 2));
+    assert!(matches!(&jobs[..], [Job::BuildIndex { sets, settled: true, .. }] if sets.len() == 2));
 }
 
 #[test]

@@ -14,14 +14,14 @@ use crate::session::{Command, QueryState, Session};
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::slide_view::length_label;
-use crate::ui::theme::{self, Palette};
+use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
 /// Height of one match of the list, in points.
 const ROW_HEIGHT: f32 = 76.0;
 /// Height of one slide of the list of slides, in points.
 const SLIDE_HEIGHT: f32 = 56.0;
-/// Side of a picture of the gallery, in points, and the distance between two.
-const PICTURE: f32 = 84.0;
+/// Least side of a picture of the gallery, in points, and the distance between two.
+const PICTURE: f32 = 78.0;
 const GAP: f32 = 6.0;
 
 #[expect(clippy::too_many_arguments, reason = "all of them are what one panel needs")]
@@ -87,20 +87,23 @@ fn gallery_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) {
-    let columns = (((ui.available_width() - 16.0 + GAP) / (PICTURE + GAP)) as usize).max(1);
+    let margin = f32::from(PANEL_MARGIN);
+    let width = ui.available_width() - 2.0 * margin;
+    let columns = (((width + GAP) / (PICTURE + GAP)) as usize).max(1);
+    let side = (width + GAP) / columns as f32 - GAP;
     let lines = answer.matches.len().div_ceil(columns);
     ui.spacing_mut().item_spacing.y = GAP;
     let mut area = ScrollArea::vertical().auto_shrink(false);
     if let Some(rank) = to {
-        let top = (rank / columns) as f32 * (PICTURE + GAP);
-        area = area.vertical_scroll_offset((top - ui.available_height() / 2.0 + PICTURE / 2.0).max(0.0));
+        let top = (rank / columns) as f32 * (side + GAP);
+        area = area.vertical_scroll_offset((top - ui.available_height() / 2.0 + side / 2.0).max(0.0));
     }
-    area.show_rows(ui, PICTURE, lines, |ui, rows| {
+    area.show_rows(ui, side, lines, |ui, rows| {
         for line in rows {
-            let (row, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), PICTURE), Sense::hover());
+            let (row, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), side), Sense::hover());
             for rank in line * columns..((line + 1) * columns).min(answer.matches.len()) {
-                let left = row.left() + 8.0 + (rank % columns) as f32 * (PICTURE + GAP);
-                let place = Rect::from_min_size(Pos2::new(left, row.top()), Vec2::splat(PICTURE));
+                let left = row.left() + margin + (rank % columns) as f32 * (side + GAP);
+                let place = Rect::from_min_size(Pos2::new(left, row.top()), Vec2::splat(side));
                 let found = &answer.matches[rank];
                 let name = slide_name(session, &found.slide);
                 let response = ui.interact(place, ui.scope_id().with(("match", rank)), Sense::click());
