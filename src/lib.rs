@@ -18,6 +18,7 @@ pub mod slide;
 pub mod tiling;
 pub mod tissue;
 pub mod stain;
+pub mod annotation;
 pub mod encoder;
 pub mod descriptors;
 pub mod index;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::annotation::{AnnotationClass, AnnotationStore};
 use crate::descriptors::{DescriptorStore, Recipe};
 use crate::durable;
 use crate::encoder::{self, EncoderSpec};
@@ -34,8 +35,9 @@ struct ProjectFile {
     format: u32,
     #[serde(default)]
     settings: ProjectSettings,
-    #[serde(default, rename = "class")]
-    classes: Vec<AnnotationClass>,
+    /// Absent in projects that were made before classes could be chosen.
+    #[serde(rename = "class", skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<AnnotationClass>>,
     #[serde(default, rename = "slide")]
     slides: Vec<SlideEntry>,
 }
@@ -55,14 +57,6 @@ impl Default for ProjectSettings {
     fn default() -> Self {
         Self { encoder: None, tiles: TileSettings::default(), stain: StainSetting::Lab }
     }
-}
-
-/// A named class of tissue with its colour.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnnotationClass {
-    pub name: String,
-    /// sRGB.
-    pub color: [u8; 3],
 }
 
 /// One slide of the project.
@@ -183,6 +177,20 @@ impl Project {
     /// What can be made again from the descriptors: the parts of the index.
     pub fn index_cache(&self) -> IndexCache {
         IndexCache::new(self.root.join("index"))
+    }
+
+    /// The annotations of this project's slides.
+    pub fn annotations(&self) -> AnnotationStore {
+        AnnotationStore::new(self.root.join("annotations"))
+    }
+
+    /// The classes that annotations can have here.
+    pub fn classes(&self) -> Vec<AnnotationClass> {
+        self.file.classes.clone().unwrap_or_else(AnnotationClass::defaults)
+    }
+
+    pub fn set_classes(&mut self, classes: Vec<AnnotationClass>) {
+        self.file.classes = Some(classes);
     }
 
     /// The absolute path of a slide's file, without detours through the project's folder.

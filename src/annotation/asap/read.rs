@@ -1,0 +1,241 @@
+//! Reading.
+
+use std::collections::HashMap;
+
+use roxmltree::{Document, Node};
+use uuid::Uuid;
+
+use super::{
+    AsapOrigin, HOLE_ATTRIBUTE, ID_ATTRIBUTE, NO_GROUP, PART_ATTRIBUTE, SHAPE_ATTRIBUTE, color_from_text,
+    text_from_color,
+};
+use crate::annotation::file::{FormatError, id_from_text};
+use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Group, Polygon, Ring, Shape};
+use crate::geometry::Level0Point;
+
+/// Read the annotations of an ASAP document, with sentences on what the reader should know.
+///
+/// # Errors
+/// With the line that cannot be understood. Nothing is read by halves.
+pub fn read(text: &str) -> Result<(AnnotationSet, Vec<String>), FormatError> {
+    let document = Document::parse(text)
+        .map_err(|error| FormatError::at(error.pos().row as usize, reason_of(&error)))?;
+    let reader = Reader { document: &document };
+    let root = document.root_element();
+    let holder = |name: &str| root.children().find(|node| node.has_tag_name(name));
+    let list = match root.tag_name().name() {
+        "ASAP_Annotations" => holder("Annotations"),
+        "Annotations" if root.attribute("MicronsPerPixel").is_some() => {
+            let reason =
+                "these are Aperio ImageScope's annotations; save them from QuPath or ASAP to read them";
+            return Err(reader.wrong(root, reason));
+        }
+        other => {
+            return Err(
+                reader.wrong(root, format!("<{other}> is not the <ASAP_Annotations> of ASAP or Camelyon"))
+            );
+        }
+    };
+    let mut set = AnnotationSet::default();
+    if let Some(groups) = holder("AnnotationGroups") {
+        set.groups = groups.children().filter(Node::is_element).map(|group| reader.group(group)).collect();
+    }
+    let mut outlines = Vec::new();
+    for (number, node) in list.iter().flat_map(Node::children).filter(Node::is_element).enumerate() {
+        let outline = reader.outline(node, &set.groups);
+        outlines.push(outline.map_err(|error| error.within(format!("annotation {}", number + 1)))?);
+    }
+    let mut notes = Vec::new();
+    let splines = outlines.iter().filter(|one| one.kind == "Spline").count();
+    if splines > 0 {
+        notes.push(format!("{splines} splines are drawn and measured along their control points."));
+    }
+    let is_declared = |name: &str| set.groups.iter().any(|group| group.name == name);
+    let undeclared =
+        outlines.iter().filter_map(|one| one.class.as_ref()).find(|class| !is_declared(&class.name));
+    if let Some(class) = undeclared {
+        notes.push(format!(
+            "The file uses the group {:?} without declaring it; ASAP would open it empty.",
+            class.name
+        ));
+    }
+    joined(outlines).into_iter().for_each(|annotation| set.push(annotation));
+    Ok((set, notes))
+}
+
+/// One `Annotation` of the file: a single outline, perhaps a part or a hole of something larger.
+struct Outline {
+    kind: String,
+    name: String,
+    class: Option<AnnotationClass>,
+    points: Ring,
+    origin: AsapOrigin,
+    is_ellipse: bool,
+    /// The annotation, its part, and the hole of that.
+    belongs: Option<(Uuid, usize, Option<usize>)>,
+    /// What its id is made of when it has none.
+    written: String,
+}
+
+struct Reader<'a, 'input> {
+    document: &'a Document<'input>,
+}
+
+impl Reader<'_, '_> {
+    fn wrong(&self, node: Node<'_, '_>, reason: impl Into<String>) -> FormatError {
+        FormatError::at_offset(self.document.input_text(), node.range().start, reason)
+    }
+
+    fn group(&self, node: Node<'_, '_>) -> Group {
+        let text = |name: &str| node.attribute(name).unwrap_or_default().to_owned();
+        let attributes = node.children().filter(|child| child.has_tag_name("Attributes"));
+        let pairs = attributes.flat_map(|list| list.children()).flat_map(|one| one.attributes());
+        Group {
+            name: text("Name"),
+            color: text("Color"),
+            parent: Some(text("PartOfGroup")).filter(|parent| !parent.is_empty() && parent != NO_GROUP),
+            attributes: pairs.map(|pair| (pair.name().to_owned(), pair.value().to_owned())).collect(),
+        }
+    }
+
+    fn outline(&self, node: Node<'_, '_>, groups: &[Group]) -> Result<Outline, FormatError> {
+        let attribute = |name: &str| node.attribute(name);
+        let group = attribute("PartOfGroup").filter(|group| !group.is_empty() && *group != NO_GROUP);
+        let class = group.map(|name| {
+            let declared = groups.iter().find(|group| group.name == name);
+            match declared.and_then(|group| color_from_text(&group.color)) {
+                Some(color) => AnnotationClass::new(name, color),
+                None => AnnotationClass::named(name),
+            }
+        });
+        let number = |name: &str| attribute(name).and_then(|text| text.parse::<usize>().ok());
+        let id = attribute(ID_ATTRIBUTE).and_then(|id| Uuid::parse_str(id).ok());
+        let understood = [
+            "Name",
+            "Type",
+            "PartOfGroup",
+            "Color",
+            ID_ATTRIBUTE,
+            PART_ATTRIBUTE,
+            HOLE_ATTRIBUTE,
+            SHAPE_ATTRIBUTE,
+        ];
+        let further = node.attributes().filter(|one| !understood.contains(&one.name()));
+        let elements =
+            node.children().filter(|child| child.is_element() && !child.has_tag_name("Coordinates"));
+        let text = self.document.input_text();
+        Ok(Outline {
+            kind: attribute("Type").unwrap_or(NO_GROUP).to_owned(),
+            name: attribute("Name").unwrap_or_default().to_owned(),
+            class,
+            points: self.coordinates(node)?,
+            origin: AsapOrigin {
+                kind: None,
+                color: attribute("Color").map(str::to_owned),
+                attributes: further.map(|one| (one.name().to_owned(), one.value().to_owned())).collect(),
+                elements: elements.map(|child| text[child.range()].to_owned()).collect(),
+                holes: Vec::new(),
+            },
+            is_ellipse: attribute(SHAPE_ATTRIBUTE) == Some("Ellipse"),
+            belongs: id.map(|id| (id, number(PART_ATTRIBUTE).unwrap_or(0), number(HOLE_ATTRIBUTE))),
+            written: text[node.range()].to_owned(),
+        })
+    }
+
+    /// The coordinates by their `Order`, or as they stand where they have none.
+    fn coordinates(&self, node: Node<'_, '_>) -> Result<Ring, FormatError> {
+        let lists = node.children().filter(|child| child.has_tag_name("Coordinates"));
+        let mut places = Vec::new();
+        for coordinate in lists.flat_map(|list| list.children()).filter(Node::is_element) {
+            let number = |name: &str| {
+                let text = coordinate
+                    .attribute(name)
+                    .ok_or_else(|| self.wrong(coordinate, format!("a coordinate without {name}")))?;
+                let parsed = text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
+                parsed.ok_or_else(|| self.wrong(coordinate, format!("{name} {text:?} is no number")))
+            };
+            let order = match coordinate.attribute("Order") {
+                Some(_) => number("Order")?,
+                None => places.len() as f64,
+            };
+            places.push((order, Level0Point::new(number("X")?, number("Y")?), coordinate));
+        }
+        places.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some(pair) = places.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(self.wrong(pair[1].2, format!("the order {} stands twice", pair[1].0)));
+        }
+        Ok(places.into_iter().map(|(_, point, _)| point).collect())
+    }
+}
+
+/// Annotations of the outlines, parts and holes put together.
+fn joined(outlines: Vec<Outline>) -> Vec<Annotation> {
+    let mut annotations: Vec<Annotation> = Vec::new();
+    let mut places: HashMap<Uuid, usize> = HashMap::new();
+    for outline in outlines {
+        let Some((id, part, hole)) = outline.belongs else {
+            let id = id_from_text(&outline.written);
+            annotations.push(annotation(outline, id));
+            continue;
+        };
+        let Some(&place) = places.get(&id) else {
+            places.insert(id, annotations.len());
+            annotations.push(annotation(outline, id));
+            continue;
+        };
+        let whole = &mut annotations[place];
+        let mut polygons = whole.shape().polygons().into_owned();
+        match (hole, polygons.get_mut(part)) {
+            (Some(_), Some(polygon)) => polygon.holes.push(outline.points),
+            _ => polygons.push(Polygon::new(outline.points)),
+        }
+        whole.set_shape(Shape::Polygons(polygons));
+    }
+    annotations
+}
+
+fn annotation(outline: Outline, id: Uuid) -> Annotation {
+    let Outline { kind, name, class, points, mut origin, is_ellipse, .. } = outline;
+    let (shape, is_told) = shape(&kind, points, is_ellipse);
+    origin.kind = (!is_told).then_some(kind);
+    let own = origin.color.as_deref().and_then(color_from_text);
+    if class.is_none() {
+        // Without a group, the colour is the annotation's own.
+        origin.color = origin.color.filter(|text| own.map(text_from_color).as_ref() != Some(text));
+    } else if own.is_some() && own == class.as_ref().map(|class| class.color) {
+        origin.color = origin.color.filter(|text| own.map(text_from_color).as_ref() != Some(text));
+    }
+    let mut annotation = Annotation::new(shape, class);
+    annotation.id = id;
+    annotation.name = Some(name).filter(|name| !name.is_empty());
+    annotation.color = own.filter(|_| annotation.class.is_none());
+    annotation.asap = Some(origin).filter(|origin| *origin != AsapOrigin::default());
+    annotation
+}
+
+/// The shape of an outline, and whether it tells its type.
+fn shape(kind: &str, points: Ring, is_ellipse: bool) -> (Shape, bool) {
+    match (kind, points.len()) {
+        ("Dot", 1) => (Shape::Points(points), true),
+        ("PointSet", count) => (Shape::Points(points), count > 1),
+        ("Measurement", count) if count > 1 => (Shape::Lines(vec![points]), true),
+        ("Rectangle", 4) => match Bounds::around(&points).filter(|bounds| bounds.corners()[..] == points[..])
+        {
+            Some(bounds) => (Shape::Rectangle(bounds), true),
+            None => (Shape::polygon(points), false),
+        },
+        (_, 3..) if is_ellipse && kind == "Polygon" => match Bounds::around(&points) {
+            Some(bounds) => (Shape::Ellipse(bounds), true),
+            None => (Shape::polygon(points), true),
+        },
+        (_, 3..) => (Shape::polygon(points), kind == "Polygon"),
+        (_, 2) => (Shape::Lines(vec![points]), false),
+        _ => (Shape::Points(points), false),
+    }
+}
+
+/// A parser's message without its place.
+fn reason_of(error: &roxmltree::Error) -> String {
+    let message = error.to_string();
+    message.split(" at ").next().unwrap_or(&message).to_owned()
+}

@@ -1,0 +1,58 @@
+//! Lengths and areas in words: µm and mm where the slide is calibrated, pixels where it is not.
+
+use super::Shape;
+use crate::geometry::MicronsPerPixel;
+
+/// The length of lines, such as "123.4 µm", "1.23 mm" or "812 px"; `None` for other shapes.
+pub fn length_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
+    Some(match mpp {
+        Some(mpp) => micrometres(shape.length_um(mpp)?),
+        None => format!("{} px", rounded(shape.length_px()?)),
+    })
+}
+
+/// The area of a shape, such as "1234 µm²", "1.23 mm²" or "812 px²"; `None` for points and lines.
+pub fn area_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
+    Some(match mpp {
+        Some(mpp) => match shape.area_um2(mpp)? {
+            um2 if um2 >= 1e5 => format!("{} mm²", rounded(um2 / 1e6)),
+            um2 => format!("{} µm²", rounded(um2)),
+        },
+        None => format!("{} px²", rounded(shape.area_px2()?)),
+    })
+}
+
+fn micrometres(um: f64) -> String {
+    if um >= 1000.0 { format!("{} mm", rounded(um / 1000.0)) } else { format!("{} µm", rounded(um)) }
+}
+
+/// With as many decimals as there is to tell: four figures, no more than three decimals.
+fn rounded(value: f64) -> String {
+    match value.abs() {
+        small if small < 1.0 => format!("{value:.3}"),
+        small if small < 100.0 => format!("{value:.2}"),
+        middle if middle < 1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Bounds;
+    use super::*;
+    use crate::geometry::Level0Point;
+
+    #[test]
+    fn labels_change_their_unit_and_never_invent_a_calibration() {
+        let line = |px| Shape::Lines(vec![vec![Level0Point::new(0.0, 0.0), Level0Point::new(px, 0.0)]]);
+        let square = |px| Shape::Rectangle(Bounds::between(Level0Point::default(), Level0Point::new(px, px)));
+        let mpp = Some(MicronsPerPixel::square(0.5));
+        assert_eq!(length_label(&line(500.0), mpp).unwrap(), "250.0 µm");
+        assert_eq!(length_label(&line(5000.0), mpp).unwrap(), "2.50 mm");
+        assert_eq!(length_label(&line(5000.0), None).unwrap(), "5000 px");
+        assert_eq!(area_label(&square(100.0), mpp).unwrap(), "2500 µm²");
+        assert_eq!(area_label(&square(2000.0), mpp).unwrap(), "1.00 mm²");
+        assert_eq!(area_label(&square(2000.0), None).unwrap(), "4000000 px²");
+        assert_eq!(area_label(&line(1.0), mpp), None);
+    }
+}

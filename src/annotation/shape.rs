@@ -1,0 +1,363 @@
+//! Shapes in level-0 pixels, and what can be computed of them without knowing how large a pixel is.
+
+use super::json::{Foreign, RawJson};
+use crate::geometry::{Level0Point, MicronsPerPixel};
+
+/// Corners of a closed outline; the first is not repeated at the end.
+pub type Ring = Vec<Level0Point>;
+
+/// Segments with which an ellipse is drawn and written; a multiple of four, so that its extremes are hit.
+const ELLIPSE_SEGMENTS: usize = 96;
+
+/// Where an annotation lies.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// One point, or several that belong together; none at all when a file gives no place.
+    Points(Vec<Level0Point>),
+    /// Open lines, for distances; one, except in files of other programs.
+    Lines(Vec<Vec<Level0Point>>),
+    Rectangle(Bounds),
+    /// The ellipse that touches all four sides of the rectangle.
+    Ellipse(Bounds),
+    /// Areas that belong together; one, except after erasing or in files of other programs.
+    Polygons(Vec<Polygon>),
+}
+
+/// An area within a closed outline, without its holes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Polygon {
+    pub exterior: Ring,
+    pub holes: Vec<Ring>,
+}
+
+impl Polygon {
+    pub fn new(exterior: Ring) -> Self {
+        Self { exterior, holes: Vec::new() }
+    }
+
+    /// The outline, then the holes.
+    pub fn rings(&self) -> impl Iterator<Item = &Ring> {
+        std::iter::once(&self.exterior).chain(&self.holes)
+    }
+
+    fn rings_mut(&mut self) -> impl Iterator<Item = &mut Ring> {
+        std::iter::once(&mut self.exterior).chain(&mut self.holes)
+    }
+
+    /// Whether `point` lies inside and in no hole.
+    pub fn contains(&self, point: Level0Point) -> bool {
+        is_inside(&self.exterior, point) && !self.holes.iter().any(|hole| is_inside(hole, point))
+    }
+}
+
+/// An upright rectangle between two corners, in level-0 pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    pub min: Level0Point,
+    pub max: Level0Point,
+}
+
+impl Bounds {
+    /// The rectangle between any two opposite corners.
+    pub fn between(a: Level0Point, b: Level0Point) -> Self {
+        Self {
+            min: Level0Point::new(a.x.min(b.x), a.y.min(b.y)),
+            max: Level0Point::new(a.x.max(b.x), a.y.max(b.y)),
+        }
+    }
+
+    /// The smallest rectangle that holds all points, if there are any.
+    pub fn around<'a>(points: impl IntoIterator<Item = &'a Level0Point>) -> Option<Self> {
+        points.into_iter().fold(None, |bounds: Option<Self>, point| {
+            Some(bounds.map_or(Self { min: *point, max: *point }, |bounds| bounds.with(*point)))
+        })
+    }
+
+    fn with(self, point: Level0Point) -> Self {
+        Self {
+            min: Level0Point::new(self.min.x.min(point.x), self.min.y.min(point.y)),
+            max: Level0Point::new(self.max.x.max(point.x), self.max.y.max(point.y)),
+        }
+    }
+
+    pub fn width(&self) -> f64 {
+        self.max.x - self.min.x
+    }
+
+    pub fn height(&self) -> f64 {
+        self.max.y - self.min.y
+    }
+
+    pub fn center(&self) -> Level0Point {
+        Level0Point::new((self.min.x + self.max.x) / 2.0, (self.min.y + self.max.y) / 2.0)
+    }
+
+    /// The same rectangle with its sides moved outwards by `px`.
+    pub fn grown(&self, px: f64) -> Self {
+        Self {
+            min: Level0Point::new(self.min.x - px, self.min.y - px),
+            max: Level0Point::new(self.max.x + px, self.max.y + px),
+        }
+    }
+
+    pub fn contains(&self, point: Level0Point) -> bool {
+        (self.min.x..=self.max.x).contains(&point.x) && (self.min.y..=self.max.y).contains(&point.y)
+    }
+
+    pub fn intersects(&self, other: &Self) -> bool {
+        self.min.x <= other.max.x
+            && other.min.x <= self.max.x
+            && self.min.y <= other.max.y
+            && other.min.y <= self.max.y
+    }
+
+    /// Top-left, top-right, bottom-right, bottom-left: the order in which QuPath writes a rectangle.
+    pub fn corners(&self) -> [Level0Point; 4] {
+        let (min, max) = (self.min, self.max);
+        [min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)]
+    }
+
+    /// The outline of the ellipse within.
+    pub(super) fn ellipse_outline(&self) -> Ring {
+        let (center, a, b) = (self.center(), self.width() / 2.0, self.height() / 2.0);
+        let quarter = ELLIPSE_SEGMENTS / 4;
+        (0..ELLIPSE_SEGMENTS)
+            .map(|step| match (step / quarter, step % quarter) {
+                // The extremes are taken from the rectangle, so that it can be read back exactly.
+                (0, 0) => Level0Point::new(self.max.x, center.y),
+                (1, 0) => Level0Point::new(center.x, self.max.y),
+                (2, 0) => Level0Point::new(self.min.x, center.y),
+                (_, 0) => Level0Point::new(center.x, self.min.y),
+                _ => {
+                    let angle = step as f64 / ELLIPSE_SEGMENTS as f64 * std::f64::consts::TAU;
+                    Level0Point::new(center.x + a * angle.cos(), center.y + b * angle.sin())
+                }
+            })
+            .collect()
+    }
+}
+
+impl Shape {
+    /// One area within `exterior`.
+    pub fn polygon(exterior: Ring) -> Self {
+        Self::Polygons(vec![Polygon::new(exterior)])
+    }
+
+    /// What a person calls such a shape.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Points(points) if points.len() == 1 => "Point",
+            Self::Points(_) => "Points",
+            Self::Lines(_) => "Line",
+            Self::Rectangle(_) => "Rectangle",
+            Self::Ellipse(_) => "Ellipse",
+            Self::Polygons(_) => "Polygon",
+        }
+    }
+
+    /// Whether it has an inside.
+    pub fn is_area(&self) -> bool {
+        !matches!(self, Self::Points(_) | Self::Lines(_))
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Points(points) => points.is_empty(),
+            Self::Lines(lines) => lines.iter().all(Vec::is_empty),
+            Self::Polygons(polygons) => polygons.is_empty(),
+            Self::Rectangle(_) | Self::Ellipse(_) => false,
+        }
+    }
+
+    /// Its area as polygons; none for points and lines.
+    pub fn polygons(&self) -> std::borrow::Cow<'_, [Polygon]> {
+        match self {
+            Self::Polygons(polygons) => polygons.into(),
+            Self::Rectangle(bounds) => vec![Polygon::new(bounds.corners().to_vec())].into(),
+            Self::Ellipse(bounds) => vec![Polygon::new(bounds.ellipse_outline())].into(),
+            Self::Points(_) | Self::Lines(_) => (&[]).into(),
+        }
+    }
+
+    /// The smallest upright rectangle around it.
+    pub fn bounds(&self) -> Option<Bounds> {
+        match self {
+            Self::Points(points) => Bounds::around(points),
+            Self::Lines(lines) => Bounds::around(lines.iter().flatten()),
+            Self::Rectangle(bounds) | Self::Ellipse(bounds) => Some(*bounds),
+            Self::Polygons(polygons) => Bounds::around(polygons.iter().flat_map(|one| &one.exterior)),
+        }
+    }
+
+    /// The same shape elsewhere.
+    pub fn translated(&self, dx: f64, dy: f64) -> Self {
+        let mut moved = self.clone();
+        moved.each_point_mut(|point| {
+            point.x += dx;
+            point.y += dy;
+        });
+        moved
+    }
+
+    /// Change every point that defines the shape.
+    pub(super) fn each_point_mut(&mut self, mut change: impl FnMut(&mut Level0Point)) {
+        match self {
+            Self::Points(points) => points.iter_mut().for_each(change),
+            Self::Lines(lines) => lines.iter_mut().flatten().for_each(change),
+            Self::Rectangle(bounds) | Self::Ellipse(bounds) => {
+                change(&mut bounds.min);
+                change(&mut bounds.max);
+            }
+            Self::Polygons(polygons) => {
+                polygons.iter_mut().flat_map(Polygon::rings_mut).flatten().for_each(change);
+            }
+        }
+    }
+
+    /// Area in square level-0 pixels (shoelace formula, holes taken off); `None` for points and lines.
+    pub fn area_px2(&self) -> Option<f64> {
+        match self {
+            Self::Points(_) | Self::Lines(_) => None,
+            Self::Rectangle(bounds) => Some(bounds.width() * bounds.height()),
+            Self::Ellipse(bounds) => Some(std::f64::consts::FRAC_PI_4 * bounds.width() * bounds.height()),
+            Self::Polygons(polygons) => {
+                let area = |one: &Polygon| {
+                    ring_area(&one.exterior) - one.holes.iter().map(|hole| ring_area(hole)).sum::<f64>()
+                };
+                Some(polygons.iter().map(area).sum())
+            }
+        }
+    }
+
+    /// Area in µm²; `None` for points and lines.
+    pub fn area_um2(&self, mpp: MicronsPerPixel) -> Option<f64> {
+        self.area_px2().map(|px2| px2 * mpp.x * mpp.y)
+    }
+
+    /// Length of lines in level-0 pixels; `None` for all else.
+    pub fn length_px(&self) -> Option<f64> {
+        self.length_by(|a, b| a.distance_px(b))
+    }
+
+    /// Length of lines in µm; `None` for all else.
+    pub fn length_um(&self, mpp: MicronsPerPixel) -> Option<f64> {
+        self.length_by(|a, b| mpp.distance_um(a, b))
+    }
+
+    fn length_by(&self, distance: impl Fn(Level0Point, Level0Point) -> f64) -> Option<f64> {
+        let Self::Lines(lines) = self else { return None };
+        Some(lines.iter().flat_map(|line| line.windows(2)).map(|pair| distance(pair[0], pair[1])).sum())
+    }
+
+    /// Length of all outlines in µm, those of holes included; `None` for points and lines.
+    pub fn perimeter_um(&self, mpp: MicronsPerPixel) -> Option<f64> {
+        let around = |ring: &Ring| edges(ring).map(|(a, b)| mpp.distance_um(a, b)).sum::<f64>();
+        self.is_area().then(|| self.polygons().iter().flat_map(Polygon::rings).map(around).sum())
+    }
+}
+
+/// Unsigned area within a ring.
+pub(super) fn ring_area(ring: &[Level0Point]) -> f64 {
+    let Some(origin) = ring.first() else { return 0.0 };
+    // Relative to a corner, so that large coordinates cost no precision.
+    let cross = |(a, b): (Level0Point, Level0Point)| {
+        (a.x - origin.x) * (b.y - origin.y) - (b.x - origin.x) * (a.y - origin.y)
+    };
+    (edges(ring).map(cross).sum::<f64>() / 2.0).abs()
+}
+
+/// The edges of a ring, the closing one included.
+pub(super) fn edges(ring: &[Level0Point]) -> impl Iterator<Item = (Level0Point, Level0Point)> + '_ {
+    ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
+}
+
+/// Whether a point lies within a ring, by the even-odd rule.
+pub(super) fn is_inside(ring: &[Level0Point], point: Level0Point) -> bool {
+    edges(ring).fold(false, |inside, (a, b)| {
+        let crosses =
+            (a.y > point.y) != (b.y > point.y) && point.x < (b.x - a.x) * (point.y - a.y) / (b.y - a.y) + a.x;
+        inside != crosses
+    })
+}
+
+/// A shape together with what a file says of it beyond its corners.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Geometry {
+    pub shape: Shape,
+    /// How the file had written it, where that is more than the shape tells.
+    pub written: Option<Written>,
+    /// Further members of the geometry, such as QuPath's `plane`.
+    pub members: Foreign,
+}
+
+/// Type and coordinates of a geometry in the words of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Written {
+    /// A feature that lies nowhere.
+    Null,
+    As {
+        kind: String,
+        coordinates: RawJson,
+    },
+}
+
+impl Geometry {
+    pub fn new(shape: Shape) -> Self {
+        Self { shape, written: None, members: Foreign::default() }
+    }
+
+    /// Change the shape; what the file had written no longer holds.
+    pub fn reshape(&mut self, shape: Shape) {
+        if self.shape != shape {
+            self.shape = shape;
+            self.written = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(x: f64, y: f64) -> Level0Point {
+        Level0Point::new(x, y)
+    }
+
+    fn square(from: f64, side: f64) -> Ring {
+        Bounds::between(at(from, from), at(from + side, from + side)).corners().to_vec()
+    }
+
+    #[test]
+    fn a_hole_is_not_area_and_not_inside() {
+        let polygon = Polygon { exterior: square(0.0, 10.0), holes: vec![square(4.0, 2.0)] };
+        assert!(polygon.contains(at(1.0, 1.0)) && !polygon.contains(at(5.0, 5.0)));
+        let shape = Shape::Polygons(vec![polygon]);
+        assert_eq!(shape.area_px2(), Some(96.0));
+        assert_eq!(shape.area_um2(MicronsPerPixel { x: 0.5, y: 0.25 }), Some(12.0));
+        assert_eq!(shape.perimeter_um(MicronsPerPixel::square(0.5)), Some(24.0));
+    }
+
+    #[test]
+    fn a_length_uses_each_axis_own_pixel_size() {
+        let line = Shape::Lines(vec![vec![at(0.0, 0.0), at(6.0, 16.0), at(6.0, 20.0)]]);
+        assert_eq!(line.length_um(MicronsPerPixel { x: 0.5, y: 0.25 }), Some(6.0));
+        assert_eq!(line.area_px2(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn area_is_the_same_anywhere_and_ellipses_touch_their_rectangle(
+            corners in prop::collection::vec((0.0..5e4, 0.0..5e4), 3..20),
+            dx in -1e5..1e5, dy in -1e5..1e5,
+        ) {
+            let ring: Ring = corners.iter().map(|&(x, y)| at(x, y)).collect();
+            let bounds = Bounds::around(&ring).unwrap();
+            let shape = Shape::polygon(ring);
+            let (here, there) = (shape.area_px2().unwrap(), shape.translated(dx, dy).area_px2().unwrap());
+            prop_assert!((here - there).abs() <= 1e-6 * here.max(1.0));
+            prop_assert_eq!(Bounds::around(&bounds.ellipse_outline()).unwrap(), bounds);
+        }
+    }
+}

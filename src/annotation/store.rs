@@ -1,0 +1,95 @@
+//! The annotations of a project's slides: one GeoJSON file each.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{AnnotationError, AnnotationSet, read_bytes, write_geojson};
+use crate::durable;
+use crate::slide::SlideId;
+
+/// The folder in which a project keeps its annotations, in level-0 pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnotationStore {
+    folder: PathBuf,
+}
+
+/// What was found for a slide.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub set: AnnotationSet,
+    /// What went wrong: a damaged file was set aside, under the name that this tells.
+    pub trouble: Option<String>,
+}
+
+impl AnnotationStore {
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The file of a slide.
+    pub fn path(&self, slide: &SlideId) -> PathBuf {
+        self.folder.join(format!("{slide}.geojson"))
+    }
+
+    /// The annotations of a slide; none when it has no file. A file that cannot be understood is set aside.
+    ///
+    /// # Errors
+    /// When there is a file, but it cannot be read or set aside: then nothing must be written in its place.
+    pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
+        let path = self.path(slide);
+        let io = |path: &Path, source| AnnotationError::Io { path: path.to_owned(), source };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Loaded::default()),
+            Err(source) => return Err(io(&path, source)),
+        };
+        match read_bytes(&bytes, &path) {
+            Ok(file) => Ok(Loaded { set: file.set, trouble: None }),
+            Err(error) => {
+                let aside = durable::set_aside(&path).map_err(|source| io(&path, source))?;
+                let trouble = format!("{error}; it was kept as {}", aside.display());
+                Ok(Loaded { set: AnnotationSet::default(), trouble: Some(trouble) })
+            }
+        }
+    }
+
+    /// Keep the annotations of a slide: written beside, synced, renamed.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the one before stays.
+    pub fn save(&self, slide: &SlideId, set: &AnnotationSet) -> Result<(), AnnotationError> {
+        let path = self.path(slide);
+        let io = |source| AnnotationError::Io { path: path.clone(), source };
+        fs::create_dir_all(&self.folder).map_err(io)?;
+        durable::write(&path, write_geojson(set, None).as_bytes()).map_err(io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Annotation, Bounds, Shape};
+    use super::*;
+    use crate::geometry::Level0Point;
+
+    #[test]
+    fn annotations_come_back_and_damaged_files_are_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = AnnotationStore::new(folder.path().join("annotations"));
+        let slide = SlideId("abc".to_owned());
+        assert!(store.load(&slide).unwrap().set.is_empty());
+
+        let bounds = Bounds::between(Level0Point::new(1.5, 2.0), Level0Point::new(30.0, 40.25));
+        let set = AnnotationSet::new([Annotation::new(Shape::Rectangle(bounds), None)]);
+        store.save(&slide, &set).unwrap();
+        assert_eq!(store.load(&slide).unwrap().set, set);
+
+        fs::write(store.path(&slide), "{\"type\":\"FeatureCollection\",\n\"features\":[{]}").unwrap();
+        let loaded = store.load(&slide).unwrap();
+        let trouble = loaded.trouble.unwrap();
+        assert!(trouble.contains("line 2") && trouble.contains("damaged-1"), "{trouble}");
+        assert!(loaded.set.is_empty() && !store.path(&slide).exists());
+        let kept = fs::read_to_string(store.path(&slide).with_extension("geojson.damaged-1")).unwrap();
+        assert!(kept.contains("[{]"));
+    }
+}
