@@ -204,10 +204,7 @@ fn read_zip(bytes: &[u8]) -> Result<AnnotationFile, FormatError> {
 impl AnnotationFile {
     fn append(&mut self, other: Self) {
         other.set.iter().for_each(|annotation| self.set.push(annotation.as_ref().clone()));
-        let known = |name: &str, groups: &[super::Group]| groups.iter().any(|group| group.name == name);
-        let new = other.set.groups.into_iter().filter(|group| !known(&group.name, &self.set.groups));
-        let new: Vec<_> = new.collect();
-        self.set.groups.extend(new);
+        self.set.declare_groups(other.set.groups);
         self.notes.extend(other.notes);
     }
 }

@@ -122,6 +122,12 @@ impl Change {
     }
 }
 
+impl FromIterator<Annotation> for AnnotationSet {
+    fn from_iter<I: IntoIterator<Item = Annotation>>(annotations: I) -> Self {
+        Self::new(annotations)
+    }
+}
+
 impl AnnotationSet {
     /// A set of these annotations; of several with one id, the later ones get new ids.
     pub fn new(annotations: impl IntoIterator<Item = Annotation>) -> Self {
@@ -135,6 +141,15 @@ impl AnnotationSet {
             annotation.id = new_id();
         }
         self.annotations.insert(annotation.id, Arc::new(annotation));
+    }
+
+    /// Add groups that are not declared yet.
+    pub fn declare_groups(&mut self, groups: impl IntoIterator<Item = Group>) {
+        for group in groups {
+            if !self.groups.iter().any(|known| known.name == group.name) {
+                self.groups.push(group);
+            }
+        }
     }
 
     /// Move everything by so many level-0 pixels.

@@ -1,6 +1,7 @@
 //! The command line: the same core without a screen. Results go to standard output, progress and
 //! messages to standard error.
 
+mod annotations;
 mod embed;
 mod evaluate;
 mod export;
@@ -68,6 +69,8 @@ pub enum Command {
     Query(Box<query::QueryArgs>),
     /// Build a project's index, or check it.
     Index(index::IndexArgs),
+    /// Bring annotations of QuPath and ASAP into a project, and take them out.
+    Annotations(annotations::AnnotationsArgs),
     /// Draw a region of a slide as the viewer shows it.
     Render(render::RenderArgs),
     /// Write the tissue mask of a slide.
@@ -88,6 +91,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::ProjectMap(args) => project_map::run(args),
         Command::Query(args) => query::run(args),
         Command::Index(args) => index::run(args),
+        Command::Annotations(args) => annotations::run(args),
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
         Command::FitModel(args) => print_json(&fit_model::run(args)?),

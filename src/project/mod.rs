@@ -193,6 +193,22 @@ impl Project {
         self.file.classes = Some(classes);
     }
 
+    /// Take over classes that are not known yet; whether there were any.
+    pub fn add_classes<'a>(&mut self, classes: impl IntoIterator<Item = &'a AnnotationClass>) -> bool {
+        let mut all = self.classes();
+        let known = all.len();
+        for class in classes {
+            if !all.iter().any(|one| one.name == class.name) {
+                all.push(class.clone());
+            }
+        }
+        let has_new = all.len() > known;
+        if has_new {
+            self.set_classes(all);
+        }
+        has_new
+    }
+
     /// The absolute path of a slide's file, without detours through the project's folder.
     pub fn slide_path(&self, entry: &SlideEntry) -> PathBuf {
         let mut path = PathBuf::new();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Annotate;
 use super::TrainingCommand;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
@@ -37,6 +38,8 @@ pub enum Command {
     ReadProfile(SlideId),
     /// Find out the colours of a slide's tissue, for showing it normalised.
     MeasureColours(SlideId),
+    /// Draw, change, import or export annotations.
+    Annotate(Annotate),
     PauseEmbedding,
     ResumeEmbedding,
     /// Stop embedding; what is done is kept, and resuming goes on from there.

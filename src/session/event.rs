@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
+use super::AnnotationEvent;
 use super::TrainingEvent;
 use crate::descriptors::DescriptorSet;
 use crate::encoder::EncoderSpec;
@@ -123,6 +124,7 @@ pub enum Event {
         picture: Result<RgbaImage, String>,
     },
     Training(TrainingEvent),
+    Annotations(AnnotationEvent),
     /// Something that the user may want to know.
     Notice(String),
     /// Something that the user should know went wrong.

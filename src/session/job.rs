@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::AnnotationJob;
 use super::TrainingJob;
 use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use crate::geometry::{Level0Rect, MicronsPerPixel};
@@ -118,6 +119,7 @@ pub enum Job {
         slide: Arc<dyn SlideSource>,
         rect: Level0Rect,
     },
+    Annotations(AnnotationJob),
     SaveProject(Box<Project>),
     Train(TrainingJob),
 }

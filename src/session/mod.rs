@@ -3,6 +3,7 @@
 //! What the user does arrives as a [`Command`], what the workers find out as an [`Event`]; both change the
 //! [`Session`] and answer with the [`Job`]s that now have to be done. Nothing else changes it.
 
+mod annotate;
 mod command;
 mod event;
 mod files;
@@ -13,6 +14,7 @@ mod training;
 mod update;
 mod work;
 
+pub use annotate::{Annotate, AnnotationEvent, AnnotationJob, Annotations, SlideAnnotations};
 pub use command::Command;
 pub use event::{Event, SlideProgress};
 pub use job::{DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};

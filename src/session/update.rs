@@ -23,6 +23,7 @@ impl Session {
             Command::LookAt { slide, field } => self.look_at(&slide, field),
             Command::ReadProfile(slide) => self.read_profile(&slide),
             Command::MeasureColours(slide) => self.measure_colours(&slide),
+            Command::Annotate(wish) => self.annotate(wish),
             Command::PauseEmbedding => {
                 self.embedding.paused = true;
                 self.embed_plan()
@@ -159,6 +160,7 @@ impl Session {
                 Vec::new()
             }
             Event::Training(event) => self.absorb_training(event),
+            Event::Annotations(event) => self.annotations_event(event),
             Event::Notice(text) => {
                 self.tell(Severity::Note, text, None);
                 Vec::new()
@@ -198,6 +200,7 @@ impl Session {
         if self.active.is_none() {
             self.active = Some(id.clone());
         }
+        jobs.extend(self.load_annotations(&id));
         jobs.push(Job::MakeThumbnail(source.clone()));
         jobs.push(Job::FindTissue(source));
         jobs.extend(self.check_descriptors(&id));

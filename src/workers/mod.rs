@@ -1,6 +1,7 @@
 //! The named threads of the running program. They take [`Job`]s and answer with [`Event`]s; none of them
 //! touches the session, and nobody ever waits for them.
 
+pub mod annotation_keeper;
 pub mod embedder;
 pub mod heat;
 pub mod tile_loader;
@@ -84,6 +85,7 @@ struct Boxes {
     descriptors: Mailbox<Job>,
     keeper: Mailbox<Project>,
     books: Mailbox<BookWork>,
+    annotations: annotation_keeper::Tray,
     desk: Desk,
     trainer: TrainerDesk,
 }
@@ -155,6 +157,9 @@ impl Workers {
                 keep_book(work, post);
             }
         })?;
+        workers.spawn("annotation-keeper", &post, |boxes, post| {
+            annotation_keeper::run(&boxes.annotations, post);
+        })?;
         workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
         workers.spawn("trainer", &post, |boxes, post| trainer::run(&boxes.trainer, post))?;
         workers.spawn("training-errands", &post, |boxes, post| trainer::run_errands(&boxes.trainer, post))?;
@@ -184,6 +189,7 @@ impl Workers {
                 boxes.books.push(BookWork::Export(answer, slides, reports))
             }
             Job::SaveProject(project) => boxes.keeper.replace(*project),
+            Job::Annotations(job) => boxes.annotations.push(job),
             Job::Embed(plan) => boxes.desk.submit(plan),
             Job::Train(job) => boxes.trainer.submit(job),
         }
@@ -218,6 +224,7 @@ impl Drop for Workers {
         boxes.descriptors.close();
         boxes.keeper.close();
         boxes.books.close();
+        boxes.annotations.close();
         boxes.desk.close();
         boxes.trainer.close();
         // Workers that wait to leave an event must not wait for ever.

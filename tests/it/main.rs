@@ -3,6 +3,7 @@
 mod made;
 mod support;
 
+mod annotations;
 mod cli;
 mod descriptors;
 mod encoder;

@@ -18,8 +18,13 @@ use crate::geometry::Level0Point;
 /// # Errors
 /// With the line that cannot be understood. Nothing is read by halves.
 pub fn read(text: &str) -> Result<(AnnotationSet, Vec<String>), FormatError> {
-    let document = Document::parse(text)
-        .map_err(|error| FormatError::at(error.pos().row as usize, reason_of(&error)))?;
+    let document = Document::parse(text).map_err(|error| match error {
+        // A file that was cut short: its end is where something is missing.
+        roxmltree::Error::UnclosedRootNode => {
+            FormatError::at_offset(text, text.trim_end().len(), reason_of(&error))
+        }
+        _ => FormatError::at(error.pos().row as usize, reason_of(&error)),
+    })?;
     let reader = Reader { document: &document };
     let root = document.root_element();
     let holder = |name: &str| root.children().find(|node| node.has_tag_name(name));

@@ -1,0 +1,174 @@
+//! `histokin annotations`: bring annotations of other programs into a project, and take them out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::annotation::{AnnotationSet, Edit, area_label, length_label, read_file, write_file};
+use crate::geometry::Level0Point;
+use crate::project::Project;
+use crate::slide::{self, SlideInfo};
+
+#[derive(Debug, Args)]
+pub struct AnnotationsArgs {
+    #[command(subcommand)]
+    command: AnnotationsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AnnotationsCommand {
+    /// Add the annotations of a QuPath GeoJSON (.geojson, .json, .gz, .zip) or an ASAP XML file to a slide.
+    /// Annotations with ids that the slide has already are replaced.
+    Import(ImportArgs),
+    /// Write the annotations of a slide for QuPath (.geojson) or ASAP (.xml).
+    Export(ExportArgs),
+    /// List the annotations of a slide with their areas and lengths.
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    project: PathBuf,
+    /// Slide of the project: its id, path, file name or stem.
+    #[arg(long)]
+    slide: String,
+    file: PathBuf,
+    /// Level-0 position from which the file's coordinates count [default: as QuPath and ASAP count].
+    #[arg(long, value_parser = super::parse_point)]
+    origin: Option<Level0Point>,
+    /// Leave areas of Camelyon16's group _2 as they are instead of cutting them out of tumours.
+    #[arg(long)]
+    keep_holes: bool,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    project: PathBuf,
+    /// Slide of the project: its id, path, file name or stem.
+    #[arg(long)]
+    slide: String,
+    /// A .geojson or an .xml file.
+    #[arg(short)]
+    output: PathBuf,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    project: PathBuf,
+    /// Slide of the project: its id, path, file name or stem.
+    #[arg(long)]
+    slide: String,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &AnnotationsArgs) -> anyhow::Result<()> {
+    match &args.command {
+        AnnotationsCommand::Import(args) => import(args),
+        AnnotationsCommand::Export(args) => export(args),
+        AnnotationsCommand::List(args) => list(args),
+    }
+}
+
+/// The project, what its slide says of itself, and the annotations that it has.
+fn open(root: &Path, slide: &str) -> anyhow::Result<(Project, SlideInfo, AnnotationSet)> {
+    let project = Project::open(root)?;
+    let entry = project.find_slide(slide)?;
+    let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+    let loaded = project.annotations().load(&entry.id)?;
+    if let Some(trouble) = loaded.trouble {
+        bail!("{trouble}; run the command again to go on without it");
+    }
+    let info = SlideInfo { id: entry.id.clone(), ..source.info().clone() };
+    Ok((project, info, loaded.set))
+}
+
+fn import(args: &ImportArgs) -> anyhow::Result<()> {
+    let mut file = read_file(&args.file)?;
+    let (mut project, info, mut set) = open(&args.project, &args.slide)?;
+    file.place_on(&info, args.origin);
+    if !args.keep_holes {
+        file.cut_camelyon16_holes();
+    }
+    let count = file.set.len();
+    let known = set.len();
+    set.declare_groups(file.set.groups.clone());
+    set.apply(Edit::Add(file.set.iter().map(|one| one.as_ref().clone()).collect()));
+    project.annotations().save(&info.id, &set)?;
+    if project.add_classes(file.set.iter().filter_map(|one| one.class.as_ref())) {
+        project.save()?;
+    }
+    let added = set.len() - known;
+    if args.json {
+        return super::print_json(&json!({
+            "slide_id": info.id,
+            "file": args.file,
+            "format": file.format.name(),
+            "read": count,
+            "added": added,
+            "annotations": set.len(),
+            "notes": file.notes,
+        }));
+    }
+    println!("{}: {count} annotations read, {added} of them new; {} in all", info.name(), set.len());
+    file.notes.iter().for_each(|note| println!("{note}"));
+    Ok(())
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<()> {
+    let (_, info, set) = open(&args.project, &args.slide)?;
+    let notes = write_file(&args.output, &set, &info)
+        .with_context(|| format!("the annotations of {} were not exported", info.name()))?;
+    if args.json {
+        return super::print_json(&json!({
+            "slide_id": info.id,
+            "file": args.output,
+            "annotations": set.len(),
+            "notes": notes,
+        }));
+    }
+    println!("{}: {} annotations written to {}", info.name(), set.len(), args.output.display());
+    notes.iter().for_each(|note| println!("{note}"));
+    Ok(())
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<()> {
+    let (_, info, set) = open(&args.project, &args.slide)?;
+    if args.json {
+        let annotations: Vec<_> = set
+            .iter()
+            .map(|one| {
+                let shape = one.shape();
+                let bounds = shape.bounds();
+                json!({
+                    "id": one.id.to_string(),
+                    "shape": shape.noun().to_lowercase(),
+                    "class": one.class.as_ref().map(|class| &class.name),
+                    "name": one.name,
+                    "locked": one.locked,
+                    "bounds": bounds.map(|b| [b.min.x, b.min.y, b.width(), b.height()]),
+                    "area_px2": shape.area_px2(),
+                    "area_um2": info.mpp.and_then(|mpp| shape.area_um2(mpp)),
+                    "length_px": shape.length_px(),
+                    "length_um": info.mpp.and_then(|mpp| shape.length_um(mpp)),
+                })
+            })
+            .collect();
+        return super::print_json(&json!({ "slide_id": info.id, "annotations": annotations }));
+    }
+    for one in set.iter() {
+        let size = area_label(one.shape(), info.mpp).or_else(|| length_label(one.shape(), info.mpp));
+        let class = one.class.as_ref().map_or("no class", |class| class.name.as_str());
+        println!("{}\t{}\t{class}\t{}", one.title(), one.shape().noun(), size.unwrap_or_default());
+    }
+    Ok(())
+}

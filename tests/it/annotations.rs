@@ -1,0 +1,310 @@
+//! Annotations from the user's wish to the file, and between programs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use histokin::annotation::{
+    Annotation, AnnotationClass, Bounds, Edit, Format, Shape, bounds_origin, read_file, write_asap,
+    write_geojson,
+};
+use histokin::encoder::DeviceChoice;
+use histokin::geometry::Level0Point;
+use histokin::project::Project;
+use histokin::session::{Annotate, Command, Session, Severity};
+use histokin::slide::{self, SlideId};
+use histokin::workers::Workers;
+use serde_json::Value;
+
+use crate::support::{asset, shared_data};
+
+const SLIDE: &str = "slides/CMU-1-Small-Region.svs";
+
+fn square(x: f64, side: f64) -> Shape {
+    Shape::Rectangle(Bounds::between(Level0Point::new(x, 100.0), Level0Point::new(x + side, 100.0 + side)))
+}
+
+/// A session with real workers, as the window has it.
+struct Running {
+    session: Session,
+    workers: Workers,
+}
+
+impl Running {
+    fn on(project: &Path) -> Self {
+        let project = Project::open_or_create(project).unwrap();
+        let mut running = Self {
+            session: Session::new(project),
+            workers: Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap(),
+        };
+        running.handle(Command::Open(vec![asset(SLIDE)]));
+        running.until("the slide is open", |session| session.active().is_some());
+        running
+    }
+
+    fn slide(&self) -> SlideId {
+        self.session.active().unwrap().id().clone()
+    }
+
+    fn handle(&mut self, command: Command) {
+        self.session.handle(command).into_iter().for_each(|job| self.workers.dispatch(job));
+    }
+
+    fn annotate(&mut self, wish: impl FnOnce(SlideId) -> Annotate) {
+        let wish = wish(self.slide());
+        self.handle(Command::Annotate(wish));
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        self.until("what has happened is taken in", |_| true);
+        self.annotate(|slide| Annotate::Edit { slide, edit });
+    }
+
+    fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
+        let started = Instant::now();
+        loop {
+            while let Ok(event) = self.workers.events().try_recv() {
+                self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
+            }
+            if done(&self.session) {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn until_told(&mut self, words: &str) -> String {
+        self.until(words, |session| session.messages().iter().any(|message| message.text.contains(words)));
+        let mut told = self.session.messages().iter().map(|message| message.text.clone());
+        told.find(|text| text.contains(words)).unwrap()
+    }
+
+    fn count(&self) -> usize {
+        self.session.annotations(&self.slide()).unwrap().set().len()
+    }
+}
+
+/// Annotations are read in the background; draw until drawing is possible.
+fn draw(running: &mut Running, shape: Shape, class: Option<AnnotationClass>) {
+    let before = running.count();
+    let annotation = Annotation::new(shape, class);
+    let started = Instant::now();
+    while running.count() == before {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        running.edit(Edit::Add(vec![annotation.clone()]));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_is_drawn_is_saved_undone_and_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = Running::on(folder.path());
+    let slide = running.slide();
+    draw(&mut running, square(100.0, 50.0), Some(AnnotationClass::named("Tumour")));
+    draw(&mut running, square(300.0, 80.0), None);
+    let second = running.session.annotations(&slide).unwrap().selection()[0];
+    running.edit(Edit::Reshape { id: second, shape: square(300.0, 20.0) });
+    running.annotate(Annotate::Undo);
+    running.annotate(Annotate::Undo);
+    assert_eq!(running.count(), 1);
+    running.annotate(Annotate::Redo);
+    assert_eq!(running.count(), 2);
+    let set = running.session.annotations(&slide).unwrap().set().clone();
+    assert_eq!(*set.get(second).unwrap().shape(), square(300.0, 80.0));
+    // Closing at once loses nothing: the keeper finishes before it ends.
+    drop(running);
+    let file = folder.path().join("annotations").join(format!("{slide}.geojson"));
+    assert_eq!(read_file(&file).unwrap().set, *set);
+
+    let mut again = Running::on(folder.path());
+    again.until("annotations are read", |session| session.annotations(&slide).unwrap().set().len() == 2);
+    assert!(again.session.annotations(&slide).unwrap().undo_title().is_none());
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_one_that_cannot_be_read_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let slide = slide::open(&asset(SLIDE), None).unwrap().info().id.clone();
+    let annotations = folder.path().join("annotations");
+    std::fs::create_dir_all(&annotations).unwrap();
+    let file = annotations.join(format!("{slide}.geojson"));
+    std::fs::write(&file, "{\n\"type\":").unwrap();
+    let mut running = Running::on(folder.path());
+    let told = running.until_told("damaged-1");
+    assert!(told.contains("line 2"), "{told}");
+    draw(&mut running, square(0.0, 9.0), None);
+    drop(running);
+    assert_eq!(
+        std::fs::read(annotations.join(format!("{slide}.geojson.damaged-1"))).unwrap(),
+        b"{\n\"type\":"
+    );
+    assert_eq!(read_file(&file).unwrap().set.len(), 1);
+
+    // A folder in the file's place cannot be read, nor may anything be written there.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let mut running = Running::on(folder.path());
+    running.until("the trouble is told", |session| {
+        session.messages().iter().any(|message| message.severity == Severity::Error)
+    });
+    running.edit(Edit::Add(vec![Annotation::new(square(0.0, 9.0), None)]));
+    assert_eq!(running.count(), 0);
+    running.until_told("so that nothing is lost");
+}
+
+#[test]
+fn files_are_imported_once_and_exported_for_both_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = Running::on(&folder.path().join("project"));
+    let gland = AnnotationClass::new("Gland", [1, 2, 3]);
+    draw(&mut running, square(50.0, 40.0), Some(gland.clone()));
+    let (geojson, xml) = (folder.path().join("out.geojson"), folder.path().join("out.xml"));
+    for path in [&geojson, &xml] {
+        running.annotate(|slide| Annotate::Export { slide, path: path.clone() });
+        running.until_told(&format!("{}: 1 annotations written", path.display()));
+        assert_eq!(*read_file(path).unwrap().set.at(0).unwrap().shape(), square(50.0, 40.0));
+    }
+    let wrong = folder.path().join("out.csv");
+    running.annotate(|slide| Annotate::Export { slide, path: wrong.clone() });
+    running.until_told("name a .geojson file");
+
+    let foreign = folder.path().join("foreign.json");
+    std::fs::write(
+        &foreign,
+        r#"[{"type":"Feature","geometry":{"type":"Point","coordinates":[5,6]},
+            "properties":{"classification":{"name":"Mitosis","color":[9,8,7]}}}]"#,
+    )
+    .unwrap();
+    for _ in 0..2 {
+        running.annotate(|slide| Annotate::Import { slide, path: foreign.clone() });
+        running.until_told("foreign.json: 1 annotations read");
+        running.until("it is there", |session| {
+            session.annotations(session.active().unwrap().id()).unwrap().set().len() == 2
+        });
+    }
+    assert!(running.session.project().classes().contains(&AnnotationClass::new("Mitosis", [9, 8, 7])));
+
+    let red = AnnotationClass::new("Adenoma", [250, 0, 0]);
+    running.annotate(|_| Annotate::AddClass(gland.clone()));
+    running.annotate(|_| Annotate::ChangeClass { name: "Gland".to_owned(), to: red.clone() });
+    let slide = running.slide();
+    let first = running.session.annotations(&slide).unwrap().set().at(0).unwrap().clone();
+    assert_eq!(first.class, Some(red));
+}
+
+#[test]
+fn packed_files_are_read_and_qupaths_origin_is_taken_into_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = write_geojson(&[Annotation::new(square(10.0, 20.0), None)].into_iter().collect(), None);
+    let packed = folder.path().join("a.geojson.gz");
+    let mut gz =
+        flate2::write::GzEncoder::new(std::fs::File::create(&packed).unwrap(), flate2::Compression::fast());
+    gz.write_all(text.as_bytes()).unwrap();
+    gz.finish().unwrap();
+    let plain = read_file(&packed).unwrap();
+    assert_eq!((plain.format, plain.set.len()), (Format::GeoJson, 1));
+
+    let packed = folder.path().join("b.zip");
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&packed).unwrap());
+    for name in ["one.geojson", "two.xml", "readme.txt"] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        let content = if name == "two.xml" { write_asap(&plain.set).0 } else { text.clone() };
+        zip.write_all(content.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap();
+    assert_eq!(read_file(&packed).unwrap().set.len(), 2);
+
+    let mut info = slide::open(&asset(SLIDE), None).unwrap().info().clone();
+    assert_eq!(bounds_origin(&info), None);
+    for (axis, value) in [("x", "1000"), ("y", "200")] {
+        info.properties.insert(format!("openslide.bounds-{axis}"), value.to_owned());
+    }
+    let mut from_qupath = plain.clone();
+    from_qupath.place_on(&info, None);
+    let min = from_qupath.set.at(0).unwrap().shape().bounds().unwrap().min;
+    assert_eq!((min.x, min.y), (1010.0, 300.0));
+    assert!(from_qupath.notes[0].contains("1000, 200 px"), "{:?}", from_qupath.notes);
+    let back = write_geojson(&from_qupath.set, bounds_origin(&info));
+    let path = folder.path().join("back.geojson");
+    std::fs::write(&path, back).unwrap();
+    let mut again = read_file(&path).unwrap();
+    assert_eq!(again.set.at(0).unwrap().shape(), plain.set.at(0).unwrap().shape(), "as QuPath counts");
+    again.place_on(&slide::open(&asset(SLIDE), None).unwrap().info().clone(), None);
+    assert_eq!(again.set.at(0).unwrap().shape(), from_qupath.set.at(0).unwrap().shape(), "the file tells");
+}
+
+fn histokin(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    assert_cmd::Command::new(env!("CARGO_BIN_EXE_histokin")).args(arguments).assert()
+}
+
+#[test]
+fn the_command_line_imports_lists_and_exports() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("project");
+    let mut project = Project::open_or_create(&root).unwrap();
+    project.add_slide(slide::open(&asset(SLIDE), None).unwrap().info());
+    project.save().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(
+        path("in.geojson"),
+        write_geojson(&[Annotation::new(square(0.0, 100.0), None)].into_iter().collect(), None),
+    )
+    .unwrap();
+    let root = root.display().to_string();
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_slice(&histokin(arguments).success().get_output().stdout).unwrap()
+    };
+    let slide = ["--slide", "CMU-1-Small-Region"];
+    let read = json(&[&["annotations", "import", &root, &path("in.geojson"), "--json"][..], &slide].concat());
+    assert_eq!((&read["read"], &read["added"]), (&Value::from(1), &Value::from(1)));
+    let listed = json(&[&["annotations", "list", &root, "--json"][..], &slide].concat());
+    let um2 = listed["annotations"][0]["area_um2"].as_f64().unwrap();
+    assert!((um2 - 10_000.0 * 0.499 * 0.499).abs() < 1.0, "{um2}");
+    for name in ["out.xml", "out.geojson"] {
+        let written =
+            json(&[&["annotations", "export", &root, "-o", &path(name), "--json"][..], &slide].concat());
+        assert_eq!(written["annotations"], 1);
+        assert_eq!(
+            *read_file(&PathBuf::from(path(name))).unwrap().set.at(0).unwrap().shape(),
+            square(0.0, 100.0)
+        );
+    }
+    std::fs::write(path("bad.xml"), "<ASAP_Annotations>\n<oops>").unwrap();
+    let failed =
+        histokin(&[&["annotations", "import", &root, &path("bad.xml")][..], &slide].concat()).failure();
+    let message = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+    assert!(message.contains("bad.xml") && message.contains("line 2"), "{message}");
+}
+
+/// The expert's rectangles of the shared slides, as QuPath would hold them.
+#[test]
+fn real_regions_go_through_both_formats() {
+    let Some(regions) = shared_data("labels/regions.csv") else { return };
+    let mut annotations = Vec::new();
+    for row in csv::Reader::from_path(regions).unwrap().records() {
+        let row = row.unwrap();
+        let number = |column: usize| row[column].parse::<f64>().unwrap();
+        let min = Level0Point::new(number(1), number(2));
+        let max = Level0Point::new(min.x + number(3), min.y + number(4));
+        annotations.push(Annotation::new(
+            Shape::Rectangle(Bounds::between(min, max)),
+            Some(AnnotationClass::named(&row[5])),
+        ));
+    }
+    assert!(!annotations.is_empty());
+    let set: histokin::annotation::AnnotationSet = annotations.into_iter().collect();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.geojson", write_geojson(&set, None)), ("a.xml", write_asap(&set).0)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let back = read_file(&path).unwrap().set;
+        assert!(
+            set.iter()
+                .map(|one| (one.shape(), &one.class))
+                .eq(back.iter().map(|one| (one.shape(), &one.class)))
+        );
+    }
+}
