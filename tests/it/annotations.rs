@@ -210,7 +210,7 @@ fn packed_files_are_read_and_qupaths_origin_is_taken_into_account() {
     let packed = folder.path().join("b.zip");
     let mut zip = zip::ZipWriter::new(std::fs::File::create(&packed).unwrap());
     for name in ["one.geojson", "two.xml", "readme.txt"] {
-        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.start_file(name, zip::write::FileOptions::default()).unwrap();
         let content = if name == "two.xml" { write_asap(&plain.set).0 } else { text.clone() };
         zip.write_all(content.as_bytes()).unwrap();
     }
