@@ -87,6 +87,18 @@ impl Annotation {
         &self.geometry.shape
     }
 
+    /// Note that it was drawn to measure something: its number is shown at all times.
+    pub fn mark_as_measurement(&mut self) {
+        self.metadata.push((PURPOSE.to_owned(), RawJson::from(MEASUREMENT)));
+    }
+
+    /// Whether it shows a number at all times: lines do, and areas that were drawn to measure something.
+    pub fn is_measurement(&self) -> bool {
+        let noted = self.metadata.iter().find(|(key, _)| key == PURPOSE);
+        matches!(self.shape(), Shape::Lines(_))
+            || noted.is_some_and(|(_, purpose)| purpose.as_string().as_deref() == Some(MEASUREMENT))
+    }
+
     /// Give it another class, or none. Colours of its own would hide that of the class, and go.
     pub fn set_class(&mut self, class: Option<AnnotationClass>) {
         self.class = class;
@@ -124,6 +136,10 @@ impl Annotation {
         self.name.as_deref().filter(|name| !name.is_empty()).or(class).unwrap_or(self.shape().noun())
     }
 }
+
+/// Key and text of the metadata of areas that were drawn to measure something.
+const PURPOSE: &str = "purpose";
+const MEASUREMENT: &str = "measurement";
 
 /// A random id (RFC 9562, version 4).
 fn new_id() -> Uuid {

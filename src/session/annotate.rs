@@ -1,16 +1,17 @@
 //! Annotations of the slides: what the user does to them, with undo and redo, and what is kept of it.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::state::Severity;
+use super::state::{Place, Severity};
 use super::{Job, Session};
 use crate::annotation::{
     Annotation, AnnotationClass, AnnotationFile, AnnotationSet, AnnotationStore, Edit, History,
 };
+use crate::geometry::Level0Rect;
 use crate::slide::{SlideId, SlideInfo};
 
 /// One wish of the user that concerns annotations.
@@ -32,6 +33,11 @@ pub enum Annotate {
         slide: SlideId,
         ids: Vec<Uuid>,
         shown: bool,
+    },
+    /// Bring an annotation into view.
+    GoTo {
+        slide: SlideId,
+        id: Uuid,
     },
     /// The class of what is drawn from now on.
     ChooseClass(Option<AnnotationClass>),
@@ -215,6 +221,7 @@ impl Session {
                 }
                 Vec::new()
             }
+            Annotate::GoTo { slide, id } => self.go_to_annotation(slide, id),
             Annotate::ChooseClass(class) => {
                 self.annotations.class = class;
                 Vec::new()
@@ -335,6 +342,39 @@ impl Session {
         }
     }
 
+    fn go_to_annotation(&mut self, slide: SlideId, id: Uuid) -> Vec<Job> {
+        let annotation = self.annotations(&slide).and_then(|marks| marks.set.get(id));
+        let Some(bounds) = annotation.and_then(|annotation| annotation.shape().bounds()) else {
+            return Vec::new();
+        };
+        // With its surroundings, and not closer than tissue can be judged.
+        let air = (bounds.width().max(bounds.height()) * 0.4).max(200.0);
+        let field = bounds.grown(air);
+        let (width, height) = (field.width().ceil() as u32, field.height().ceil() as u32);
+        let field = Level0Rect::new(field.min.x.floor() as i64, field.min.y.floor() as i64, width, height);
+        if let Some(marks) = self.annotations.slides.get_mut(&slide) {
+            marks.selection = vec![id];
+        }
+        self.travel(Place { slide, field })
+    }
+
+    /// Bring files of annotations onto the slide in view; the other paths come back.
+    pub(super) fn import_dropped(&mut self, paths: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<Job>) {
+        let (files, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(|path| is_annotation_file(path));
+        let Some(slide) = self.active.clone() else {
+            for file in files {
+                let text =
+                    format!("{}: open the slide first to which these annotations belong", file.display());
+                self.tell(Severity::Error, text, None);
+            }
+            return (others, Vec::new());
+        };
+        let import = |path| Annotate::Import { slide: slide.clone(), path };
+        let jobs = files.into_iter().map(import).flat_map(|wish| self.annotate(wish)).collect();
+        (others, jobs)
+    }
+
     fn change_class(&mut self, name: &str, to: AnnotationClass) -> Vec<Job> {
         let mut classes = self.project.classes();
         let taken = to.name != name && classes.iter().any(|class| class.name == to.name);
@@ -365,6 +405,13 @@ impl Session {
         self.project.set_classes(classes);
         vec![Job::SaveProject(Box::new(self.project.clone()))]
     }
+}
+
+/// Whether a path is that of a file of annotations, by its name.
+fn is_annotation_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    [".geojson", ".json", ".xml", ".geojson.zip", ".json.zip"].iter().any(|ending| name.ends_with(ending))
 }
 
 fn with_notes(done: String, notes: &[String]) -> String {

@@ -11,7 +11,13 @@ use crate::slide::{SlideId, SlideSource};
 impl Session {
     pub(super) fn obey(&mut self, command: Command) -> Vec<Job> {
         match command {
-            Command::Open(paths) => vec![Job::FindPaths(paths)],
+            Command::Open(paths) => {
+                let (others, mut jobs) = self.import_dropped(paths);
+                if !others.is_empty() {
+                    jobs.push(Job::FindPaths(others));
+                }
+                jobs
+            }
             Command::Retry(path) => {
                 self.messages.retain(|message| message.retry.as_ref() != Some(&path));
                 vec![Job::FindPaths(vec![path])]

@@ -6,6 +6,7 @@ use egui_material_icons::{MaterialIcon, icons};
 
 use super::panes::Split;
 use super::region_tool::RegionShape;
+use super::slide_view::Tool;
 use crate::query::Verdict;
 
 /// Something the user can do by name.
@@ -39,6 +40,17 @@ pub enum Action {
     /// Divide the canvas into panes.
     Split(Split),
     LinkPanes,
+    /// Take up an annotation tool.
+    Tool(Tool),
+    Undo,
+    Redo,
+    DeleteAnnotations,
+    /// Larger or smaller.
+    ResizeBrush(bool),
+    ImportAnnotations,
+    ExportAnnotations,
+    ExportAnnotationsPath,
+    ToggleAnnotations,
     FindSimilar,
     NextMatch,
     PreviousMatch,
@@ -72,18 +84,21 @@ pub enum Action {
 pub enum Group {
     Slides,
     View,
+    Annotations,
     Similarity,
     Embedding,
     Window,
 }
 
 impl Group {
-    pub const ALL: [Self; 5] = [Self::Slides, Self::View, Self::Similarity, Self::Embedding, Self::Window];
+    pub const ALL: [Self; 6] =
+        [Self::Slides, Self::View, Self::Annotations, Self::Similarity, Self::Embedding, Self::Window];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Slides => "Slides",
             Self::View => "View",
+            Self::Annotations => "Annotations",
             Self::Similarity => "Similar tissue",
             Self::Embedding => "Embedding",
             Self::Window => "Window",
@@ -432,8 +447,160 @@ pub static TABLE: &[Entry] = &[
         View,
         ICON_HIGHLIGHT,
         "Highlights",
-        "Show or hide the highlighted matches",
+        "Show or hide highlighted matches and annotations",
         [plain(Key::H)]
+    ),
+    entry!(
+        Action::Tool(Tool::Hand),
+        Annotations,
+        ICON_PAN_TOOL,
+        "Hand",
+        "Move the slide, and click for similar tissue; a click on an outline selects it",
+        []
+    ),
+    entry!(
+        Action::Tool(Tool::Select),
+        Annotations,
+        ICON_ARROW_SELECTOR_TOOL,
+        "Select and move",
+        "Select annotations, move them and their corners; double-click an outline for a new corner, Ctrl and click takes one off",
+        [plain(Key::V)]
+    ),
+    entry!(
+        Action::Tool(Tool::Point),
+        Annotations,
+        ICON_ADJUST,
+        "Point",
+        "Mark single places",
+        [plain(Key::K)]
+    ),
+    entry!(
+        Action::Tool(Tool::Rectangle),
+        Annotations,
+        ICON_RECTANGLE,
+        "Rectangle",
+        "Drag from corner to corner",
+        [plain(Key::Z)]
+    ),
+    entry!(
+        Action::Tool(Tool::Ellipse),
+        Annotations,
+        ICON_CIRCLE,
+        "Ellipse",
+        "Drag from corner to corner",
+        [plain(Key::O)]
+    ),
+    entry!(
+        Action::Tool(Tool::Polygon),
+        Annotations,
+        ICON_PENTAGON,
+        "Polygon",
+        "Click corner by corner and double-click to finish, or draw around with the button held",
+        [plain(Key::G)]
+    ),
+    entry!(
+        Action::Tool(Tool::Brush),
+        Annotations,
+        ICON_BRUSH,
+        "Brush",
+        "Paint an area, or add to the selected one that it touches; [ and ] change its size",
+        [plain(Key::W)]
+    ),
+    entry!(
+        Action::Tool(Tool::Eraser),
+        Annotations,
+        ICON_INK_ERASER,
+        "Eraser",
+        "Take off the selected areas, or off all that it touches; [ and ] change its size",
+        [plain(Key::E)]
+    ),
+    entry!(
+        Action::Tool(Tool::Distance),
+        Annotations,
+        ICON_STRAIGHTEN,
+        "Measure distance",
+        "Drag from end to end, or click point by point and double-click to finish",
+        [plain(Key::L)]
+    ),
+    entry!(
+        Action::Tool(Tool::Area),
+        Annotations,
+        ICON_SQUARE_FOOT,
+        "Measure area",
+        "Click corner by corner and double-click to finish, or draw around with the button held",
+        [plain(Key::A)]
+    ),
+    entry!(
+        Action::Undo,
+        Annotations,
+        ICON_UNDO,
+        "Undo",
+        "Take back the last change of the annotations",
+        [ctrl(Key::Z)]
+    ),
+    entry!(
+        Action::Redo,
+        Annotations,
+        ICON_REDO,
+        "Redo",
+        "Do again what was taken back",
+        [KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z), ctrl(Key::Y)]
+    ),
+    entry!(
+        Action::DeleteAnnotations,
+        Annotations,
+        ICON_DELETE,
+        "Delete annotations",
+        "Delete the selected annotations that are not locked",
+        [plain(Key::Delete)]
+    ),
+    entry!(
+        Action::ResizeBrush(false),
+        Annotations,
+        ICON_REMOVE,
+        "Smaller brush",
+        "Make brush and eraser smaller",
+        [plain(Key::OpenBracket)]
+    ),
+    entry!(
+        Action::ResizeBrush(true),
+        Annotations,
+        ICON_ADD,
+        "Larger brush",
+        "Make brush and eraser larger",
+        [plain(Key::CloseBracket)]
+    ),
+    entry!(
+        Action::ImportAnnotations,
+        Annotations,
+        ICON_DOWNLOAD,
+        "Import annotations…",
+        "Add the annotations of a QuPath GeoJSON or an ASAP XML file; files can also be dropped on the slide",
+        [ctrl(Key::I)]
+    ),
+    entry!(
+        Action::ExportAnnotations,
+        Annotations,
+        ICON_UPLOAD,
+        "Export annotations…",
+        "Write all annotations of this slide for QuPath (.geojson) or ASAP (.xml)",
+        [KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::X)]
+    ),
+    entry!(
+        Action::ExportAnnotationsPath,
+        Annotations,
+        ICON_KEYBOARD,
+        "Export annotations to path…",
+        "Type the path of the .geojson or .xml file to write",
+        [KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::E)]
+    ),
+    entry!(
+        Action::ToggleAnnotations,
+        Window,
+        ICON_FORMAT_LIST_BULLETED,
+        "Annotation list",
+        "Show or hide the list of annotations",
+        [plain(Key::F5)]
     ),
     entry!(
         Action::FindSimilar,
@@ -677,7 +844,7 @@ pub fn pressed(ctx: &Context) -> Vec<Action> {
 }
 
 fn is_function_key(key: Key) -> bool {
-    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F6)
+    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F5 | Key::F6)
 }
 
 /// Actions whose name or tooltip holds every word of `search`, the best first.

@@ -10,20 +10,29 @@ use egui::{Context, Frame, Panel, Rect, Ui, UiBuilder};
 use super::actions::{self, Action};
 use super::file_dialog::{Choose, FileDialog};
 use super::heat_map::HeatMap;
-use super::panels::{self, dialogs::Dialog, matches::MatchesPanel, training::TrainingPanel};
+use super::panels::{
+    self, annotation_tools, annotations::AnnotationsPanel, dialogs::Dialog, matches::MatchesPanel,
+    training::TrainingPanel,
+};
 use super::panes::{Panes, Split};
 use super::region_tool::RegionTool;
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
-use super::slide_view::{Appearance, CanvasOutcome, Colouring, Framing, Mirror, Scene, SlideRenderer};
+use super::slide_view::{
+    AnnotationScene, Annotator, Appearance, CanvasOutcome, Colouring, Framing, Mirror, Scene, SlideRenderer,
+};
 use super::start::StartClock;
 use super::theme::{self, Palette};
 use super::{WindowOptions, waker};
+use crate::annotation::Edit;
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
 use crate::project::Project;
 use crate::query::{Example, Verdict, pair};
-use crate::session::{Colours, Command, Event, Place, Profile, QueryState, Session, Severity, SlideState};
+use crate::session::{
+    Annotate, Colours, Command, Event, Place, Profile, QueryState, Session, Severity, SlideAnnotations,
+    SlideState,
+};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::heat::LikenessMaps;
@@ -50,6 +59,8 @@ pub struct App {
     appearance: Appearance,
     heat_map: HeatMap,
     region_tool: RegionTool,
+    annotator: Annotator,
+    annotation_panel: AnnotationsPanel,
     file_dialog: FileDialog,
     chrome: Chrome,
     /// Slide and level-0 position under the cursor in the frame before.
@@ -70,6 +81,7 @@ pub struct Chrome {
     pub slides_open: bool,
     pub matches_open: bool,
     pub marks_shown: bool,
+    pub annotations_open: bool,
     pub tissue_shown: bool,
     pub appearance_open: bool,
     pub matches: MatchesPanel,
@@ -123,6 +135,7 @@ impl App {
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
         let renderer = SlideRenderer::new(gpu);
         let panes = Panes::new(&renderer);
+        let annotator = Annotator::new(gpu, waker(context));
         // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let loader = TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?;
@@ -138,11 +151,14 @@ impl App {
             appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
             heat_map: HeatMap::start(waker(context))?,
             region_tool: RegionTool::default(),
+            annotator,
+            annotation_panel: AnnotationsPanel::default(),
             file_dialog: FileDialog::default(),
             chrome: Chrome {
                 slides_open: remembered.slides_open,
                 matches_open: remembered.matches_open,
                 marks_shown: remembered.marks_shown,
+                annotations_open: remembered.annotations_open,
                 tissue_shown: remembered.tissue_shown,
                 appearance_open: false,
                 matches: MatchesPanel::default(),
@@ -254,6 +270,7 @@ impl App {
         self.remembered.slides_open = self.chrome.slides_open;
         self.remembered.matches_open = self.chrome.matches_open;
         self.remembered.marks_shown = self.chrome.marks_shown;
+        self.remembered.annotations_open = self.chrome.annotations_open;
         self.remembered.tissue_shown = self.chrome.tissue_shown;
         self.remembered.smooth = self.appearance.smooth;
         self.remembered.light_theme = self.context.theme() == egui::Theme::Light;
@@ -383,9 +400,7 @@ impl App {
         match action {
             Action::OpenFiles | Action::OpenFolder => {
                 let choose = if action == Action::OpenFiles { Choose::Files } else { Choose::Folder };
-                if let Err(error) = self.file_dialog.open(choose, waker(context)) {
-                    self.command(Command::Report(format!("the dialog could not be opened: {error}")));
-                }
+                self.choose_file(context, choose);
             }
             Action::OpenPath => self.chrome.dialog = Some(Dialog::open_path()),
             Action::OpenRecent => self.chrome.dialog = Some(Dialog::recent(&self.remembered.recent)),
@@ -413,17 +428,40 @@ impl App {
             Action::OwnColours => self.appearance.reset(),
             Action::Split(split) => self.panes.divide(split, &self.session, &self.renderer, &self.loader),
             Action::LinkPanes => self.panes.linked = !self.panes.linked && self.panes.split() != Split::ONE,
+            Action::Tool(tool) => {
+                self.region_tool.put_down();
+                self.annotator.take_up(tool);
+            }
+            Action::ResizeBrush(larger) => self.annotator.resize_brush(if larger { 1.25 } else { 0.8 }),
+            Action::Undo => self.annotate(Annotate::Undo),
+            Action::Redo => self.annotate(Annotate::Redo),
+            Action::DeleteAnnotations => self.delete_annotations(),
+            Action::ImportAnnotations => self.choose_file(context, Choose::Annotations),
+            Action::ExportAnnotations => {
+                let name = self.export_path().file_name().map(|name| name.to_string_lossy().into_owned());
+                self.choose_file(context, Choose::SaveAnnotations(name.unwrap_or_default()));
+            }
+            Action::ExportAnnotationsPath => {
+                let typed = self.export_path().display().to_string();
+                self.toggle_dialog_for_slide(|slide| Dialog::ExportAnnotations { slide, typed });
+            }
+            Action::ToggleAnnotations => self.chrome.annotations_open ^= true,
             Action::FindSimilar => match self.hovered.clone() {
                 Some((slide, point)) => self.query_at(slide, point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),
             },
             Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
-            Action::Back => self.command(Command::Back),
+            Action::Back => {
+                if !self.annotator.take_back_point() {
+                    self.command(Command::Back);
+                }
+            }
             Action::Judge(verdict) => self.judge(context, verdict),
             Action::UndoJudgement => self.command(Command::UndoJudgement),
             Action::ExportMatches => self.command(Command::ExportMatches),
             Action::ToggleHeatMap => self.heat_map.is_on ^= true,
             Action::SelectRegion(shape) => {
+                self.annotator.put_down();
                 self.region_tool.toggle(shape);
                 if self.region_tool.shape.is_some() {
                     self.notice(context, "Draw around the tissue to look for. Esc puts the tool down.");
@@ -431,7 +469,11 @@ impl App {
             }
             Action::ToggleHistory => self.chrome.matches.history_open ^= true,
             Action::ClearQuery => {
-                if self.chrome.dialog.take().is_none() && !self.region_tool.put_down() {
+                if self.chrome.dialog.take().is_none()
+                    && !self.region_tool.put_down()
+                    && !self.annotator.escape()
+                    && !self.deselect()
+                {
                     self.command(Command::ClearQuery);
                 }
             }
@@ -461,6 +503,45 @@ impl App {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Help));
                 self.chrome.dialog = (!open).then_some(Dialog::Help);
             }
+        }
+    }
+
+    /// Do something to the annotations of the slide in view.
+    fn annotate(&mut self, wish: impl FnOnce(SlideId) -> Annotate) {
+        if let Some(slide) = self.session.active().map(|slide| slide.id().clone()) {
+            self.command(Command::Annotate(wish(slide)));
+        }
+    }
+
+    fn selection(&self) -> Option<&SlideAnnotations> {
+        let annotations = self.session.annotations(self.session.active()?.id())?;
+        (!annotations.selection().is_empty()).then_some(annotations)
+    }
+
+    /// Select nothing; `false` when nothing was selected.
+    fn deselect(&mut self) -> bool {
+        let any = self.selection().is_some();
+        if any {
+            self.annotate(|slide| Annotate::Select { slide, ids: Vec::new() });
+        }
+        any
+    }
+
+    fn delete_annotations(&mut self) {
+        let Some(annotations) = self.selection() else { return };
+        let ids: Vec<_> = annotations.selected().filter(|one| !one.locked).map(|one| one.id).collect();
+        self.annotate(|slide| Annotate::Edit { slide, edit: Edit::Remove(ids) });
+    }
+
+    /// Where annotations are exported to unless the user says otherwise: beside the slide.
+    fn export_path(&self) -> PathBuf {
+        let path = self.session.active().map(|slide| slide.source.info().path.clone());
+        path.unwrap_or_default().with_extension("geojson")
+    }
+
+    fn choose_file(&mut self, context: &Context, choose: Choose) {
+        if let Err(error) = self.file_dialog.open(choose, waker(context)) {
+            self.command(Command::Report(format!("the dialog could not be opened: {error}")));
         }
     }
 
@@ -566,13 +647,23 @@ impl App {
             visited: visited.filter(|found| found.slide == id).map(|found| found.rect),
             mpp,
             objective_power,
+            annotations: self.session.annotations(&id).map(|annotations| AnnotationScene {
+                slide: &id,
+                annotations,
+                class: self.session.annotation_class(),
+                mpp,
+                shown: self.chrome.marks_shown,
+            }),
             shading: self.appearance.shading(normaliser.as_ref()),
             profile,
             note: note.as_deref(),
         };
         let view = &mut self.panes.pane_mut(place).view;
         view.drawing = self.region_tool.shape.is_some();
-        view.ui(ui, &scene, &mut self.renderer, &self.loader, palette)
+        let outcome = view.ui(ui, &scene, &mut self.annotator, &mut self.renderer, &self.loader, palette);
+        let wishes = self.annotator.take_wishes();
+        wishes.into_iter().for_each(|wish| asked.command(Command::Annotate(wish)));
+        outcome
     }
 
     /// What the user did in one pane.
@@ -613,9 +704,27 @@ impl App {
             panels::status::status_ui(ui, &self.session, self.panes.view(), hovered, palette);
         });
         let side = Frame::new().fill(palette.panel);
-        if self.chrome.slides_open {
+        let annotations_open = self.chrome.annotations_open && self.session.active().is_some();
+        if self.chrome.slides_open || annotations_open {
             Panel::left("slides").frame(side).default_size(280.0).size_range(220.0..=420.0).show(ui, |ui| {
+                if !self.chrome.slides_open {
+                    self.annotation_panel.ui(ui, &self.session, palette, asked);
+                    return;
+                }
+                if annotations_open {
+                    let below = Panel::bottom("annotations").frame(side).resizable(true);
+                    below.default_size(360.0).size_range(200.0..=900.0).show(ui, |ui| {
+                        self.annotation_panel.ui(ui, &self.session, palette, asked);
+                    });
+                }
                 panels::slides::slides_ui(ui, &self.session, &self.slides, palette, asked);
+            });
+        }
+        if self.session.active().is_some() {
+            let strip = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(4, 8));
+            Panel::left("annotation tools").frame(strip).exact_size(annotation_tools::WIDTH).show(ui, |ui| {
+                let (tool, open) = (self.annotator.tool(), self.chrome.annotations_open);
+                annotation_tools::annotation_tools_ui(ui, &self.session, tool, open, palette, asked);
             });
         }
         if self.chrome.matches_open {
@@ -657,8 +766,15 @@ impl eframe::App for App {
         self.take_over_tiles(context);
         self.dismiss_old_notes(context);
         self.restore_view();
-        if let Some(paths) = self.file_dialog.take_chosen() {
-            if paths.is_empty() {
+        if let Some((choose, paths)) = self.file_dialog.take_chosen() {
+            if let (Choose::SaveAnnotations(_), [path]) = (&choose, paths.as_slice()) {
+                let path = path.clone();
+                self.annotate(|slide| Annotate::Export { slide, path });
+            } else if choose == Choose::Annotations && !paths.is_empty() {
+                for path in paths {
+                    self.annotate(|slide| Annotate::Import { slide, path });
+                }
+            } else if paths.is_empty() {
                 self.notice(
                     context,
                     "Nothing was chosen. Paths can also be typed (Ctrl+P), or files dropped here.",

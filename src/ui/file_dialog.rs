@@ -8,14 +8,18 @@ use crossbeam_channel::{Receiver, bounded};
 /// A dialog that is open, or was.
 #[derive(Default)]
 pub struct FileDialog {
-    chosen: Option<Receiver<Vec<PathBuf>>>,
+    chosen: Option<Receiver<(Choose, Vec<PathBuf>)>>,
 }
 
 /// What is to be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choose {
     Files,
     Folder,
+    /// A file of annotations to read.
+    Annotations,
+    /// Where to write annotations, with a name to begin with.
+    SaveAnnotations(String),
 }
 
 impl FileDialog {
@@ -29,7 +33,7 @@ impl FileDialog {
         }
         let (sender, receiver) = bounded(1);
         std::thread::Builder::new().name("file-dialog".into()).spawn(move || {
-            let paths = match choose {
+            let paths = match &choose {
                 Choose::Files => {
                     rfd::FileDialog::new().set_title("Open slides").pick_files().unwrap_or_default()
                 }
@@ -37,9 +41,22 @@ impl FileDialog {
                     let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();
                     folder.into_iter().collect()
                 }
+                Choose::Annotations => rfd::FileDialog::new()
+                    .set_title("Import annotations")
+                    .add_filter("QuPath and ASAP", &["geojson", "json", "xml", "gz", "zip"])
+                    .pick_files()
+                    .unwrap_or_default(),
+                Choose::SaveAnnotations(name) => {
+                    let dialog = rfd::FileDialog::new()
+                        .set_title("Export annotations")
+                        .add_filter("QuPath GeoJSON", &["geojson"])
+                        .add_filter("ASAP XML", &["xml"])
+                        .set_file_name(name);
+                    dialog.save_file().into_iter().collect()
+                }
             };
             // The window may have been closed meanwhile; then nobody waits for the answer.
-            if sender.send(paths).is_ok() {
+            if sender.send((choose, paths)).is_ok() {
                 wake();
             }
         })?;
@@ -47,10 +64,11 @@ impl FileDialog {
         Ok(())
     }
 
-    /// What was chosen, once; empty when the dialog was cancelled or the system has none.
-    pub fn take_chosen(&mut self) -> Option<Vec<PathBuf>> {
-        let paths = self.chosen.as_ref()?.try_recv().ok()?;
+    /// What was asked for and what was chosen, once; nothing when the dialog was cancelled or the system has
+    /// none.
+    pub fn take_chosen(&mut self) -> Option<(Choose, Vec<PathBuf>)> {
+        let chosen = self.chosen.as_ref()?.try_recv().ok()?;
         self.chosen = None;
-        Some(paths)
+        Some(chosen)
     }
 }

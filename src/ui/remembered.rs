@@ -24,6 +24,7 @@ pub struct Remembered {
     pub slides_open: bool,
     pub matches_open: bool,
     pub marks_shown: bool,
+    pub annotations_open: bool,
     pub tissue_shown: bool,
     /// Pixels are blended into each other beyond 1:1.
     pub smooth: bool,
@@ -53,6 +54,7 @@ impl Default for Remembered {
             slides_open: true,
             matches_open: true,
             marks_shown: true,
+            annotations_open: false,
             tissue_shown: false,
             smooth: false,
             light_theme: false,

@@ -23,6 +23,8 @@ mod ui;
 #[cfg(feature = "gui")]
 mod ui_training;
 #[cfg(feature = "gui")]
+mod ui_annotate;
+#[cfg(feature = "gui")]
 mod ui_canvas;
 #[cfg(feature = "gui")]
 mod ui_search;

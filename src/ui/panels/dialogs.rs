@@ -9,7 +9,7 @@ use egui::{
 
 use super::{properties, row_ui};
 use crate::geometry::MicronsPerPixel;
-use crate::session::{Command, Session};
+use crate::session::{Annotate, Command, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::{self, Group, TABLE};
 use crate::ui::app::Asked;
@@ -43,6 +43,11 @@ pub enum Dialog {
     OpenPath {
         typed: String,
     },
+    /// Type where to write a slide's annotations: what was typed.
+    ExportAnnotations {
+        slide: SlideId,
+        typed: String,
+    },
 }
 
 impl Dialog {
@@ -55,6 +60,7 @@ impl Dialog {
             Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
             Self::OpenPath { .. } => "path dialog",
+            Self::ExportAnnotations { .. } => "export dialog",
         }
     }
 
@@ -111,6 +117,7 @@ pub fn dialog_ui(
         }
         Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, asked),
         Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
+        Dialog::ExportAnnotations { slide, typed } => export_ui(ui, slide, typed, palette, asked),
         Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
     });
     shown.inner || shown.should_close()
@@ -318,6 +325,20 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut 
     let path = typed.trim().to_owned();
     confirm_ui(ui, "Open", !path.is_empty(), palette, || {
         asked.command(Command::Open(vec![PathBuf::from(path.trim_matches('"'))]));
+    })
+}
+
+fn export_ui(ui: &mut Ui, slide: &SlideId, typed: &mut String, palette: &Palette, asked: &mut Asked) -> bool {
+    ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    title_ui(ui, "Export annotations", palette);
+    ui.label(RichText::new("A .geojson file for QuPath, or an .xml file for ASAP").color(palette.weak));
+    ui.add_space(6.0);
+    let edit = TextEdit::singleline(typed).desired_width(f32::INFINITY).margin(Margin::symmetric(10, 8));
+    ui.add(edit).request_focus();
+    let path = typed.trim().trim_matches('"').to_owned();
+    confirm_ui(ui, "Export", !path.is_empty(), palette, || {
+        let wish = Annotate::Export { slide: slide.clone(), path: PathBuf::from(&path) };
+        asked.command(Command::Annotate(wish));
     })
 }
 

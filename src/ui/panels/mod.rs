@@ -1,6 +1,8 @@
 //! The parts of the window around the canvas.
 
 pub mod appearance;
+pub mod annotation_tools;
+pub mod annotations;
 pub mod dialogs;
 pub mod matches;
 pub mod messages;

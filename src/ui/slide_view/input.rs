@@ -2,6 +2,7 @@
 
 use egui::{CursorIcon, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Ui};
 
+use super::annotate::Taken;
 use super::camera::{ScreenPoint, canonical};
 use super::{CanvasOutcome, SlideView};
 
@@ -26,7 +27,7 @@ impl SlideView {
         &mut self,
         ui: &Ui,
         response: &Response,
-        overview: Rect,
+        (overview, taken): (Rect, Taken),
         scale: f32,
         outcome: &mut CanvasOutcome,
     ) {
@@ -44,12 +45,14 @@ impl SlideView {
         let space = ui.input(|input| input.key_down(Key::Space));
         self.turn_by_hand(ui, response, modifiers, screen);
         if self.free_turn.is_none() {
-            self.pan_by_hand(ui, response, scale, !self.drawing || space);
+            self.pan_by_hand(ui, response, scale, !(self.drawing || taken.drags) || space);
         }
         if hover.is_some() && space && !response.dragged() {
             ui.ctx().set_cursor_icon(CursorIcon::Grab);
         }
-        if response.double_clicked() {
+        if taken.clicks {
+            // A tool has seen to it.
+        } else if response.double_clicked() {
             if let Some(at) = hover {
                 self.zoom_by_about(2.0, screen(at));
             }

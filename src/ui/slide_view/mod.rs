@@ -2,6 +2,9 @@
 
 pub mod camera;
 mod appearance;
+mod annotate;
+mod annotation_layer;
+mod annotation_mesh;
 mod atlas;
 mod input;
 mod motion;
@@ -21,6 +24,7 @@ use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::ui::theme::Palette;
 use crate::workers::tile_loader::{TileLoader, ViewKey};
+use annotate::Taken;
 use camera::{Camera, Movement, ScreenPoint, Viewport};
 use input::FreeTurn;
 use motion::Motion;
@@ -28,6 +32,7 @@ use overview::Overview;
 use renderer::{CanvasBuffers, Picture};
 use tile_plan::plan_tiles;
 
+pub use annotate::{AnnotationScene, Annotator, Tool};
 pub use appearance::{Appearance, Colouring, Shading};
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
@@ -51,6 +56,8 @@ pub struct Scene<'a> {
     pub visited: Option<Level0Rect>,
     pub mpp: Option<MicronsPerPixel>,
     pub objective_power: Option<f64>,
+    /// Annotations and what is done to them, once the slide's are known.
+    pub annotations: Option<AnnotationScene<'a>>,
     pub shading: Shading,
     pub profile: Option<&'a ProfileTexture>,
     /// Said on the canvas: that colours are not the slide's own.
@@ -287,6 +294,7 @@ impl SlideView {
         &mut self,
         ui: &mut Ui,
         scene: &Scene<'_>,
+        annotator: &mut Annotator,
         renderer: &mut SlideRenderer,
         loader: &TileLoader,
         palette: &Palette,
@@ -299,7 +307,13 @@ impl SlideView {
 
         let overview = self.overview.rect(rect, self.extent);
         let mut outcome = CanvasOutcome::default();
-        self.handle_input(ui, &response, overview, scale, &mut outcome);
+        let before = self.camera.aligned(self.viewport);
+        let taken =
+            scene.annotations.as_ref().filter(|_| !self.drawing).map_or_else(Taken::default, |annotations| {
+                let on_screen = overlay::OnScreen { camera: &before, viewport: self.viewport, rect, scale };
+                annotator.handle(self.key, ui, &response, &on_screen, annotations)
+            });
+        self.handle_input(ui, &response, (overview, taken), scale, &mut outcome);
         let pressed = ui.input(|input| input.pointer.any_pressed());
         outcome.pressed = pressed && response.is_pointer_button_down_on();
         if let Some(center) = self.overview.interact(ui, overview, self.extent) {
@@ -328,6 +342,9 @@ impl SlideView {
         }
         if let Some((heat, span, opacity)) = scene.heat {
             overlay::picture(&painter, &on_screen, heat, span, opacity);
+        }
+        if let Some(annotations) = &scene.annotations {
+            annotator.paint(self.key, (ui, &response), &on_screen, annotations, palette);
         }
         if let Some(query) = scene.query {
             overlay::outline(&painter, &on_screen, query, palette.query, palette.casing);

@@ -2,7 +2,7 @@
 
 use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, TextureHandle};
 
-use super::camera::{Camera, Viewport};
+use super::camera::{Camera, ScreenPoint, Viewport};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::pyramid::Gap;
 use crate::ui::theme::Palette;
@@ -26,6 +26,23 @@ impl OnScreen<'_> {
     pub fn point_at(&self, at: Level0Point) -> Pos2 {
         let at = self.camera.screen_from_level0(at, self.viewport);
         Pos2::new(self.rect.left() + at.x as f32 / self.scale, self.rect.top() + at.y as f32 / self.scale)
+    }
+
+    /// The position of the slide under a point of the screen.
+    pub fn level0_at(&self, at: Pos2) -> Level0Point {
+        let x = f64::from((at.x - self.rect.left()) * self.scale);
+        let y = f64::from((at.y - self.rect.top()) * self.scale);
+        self.camera.level0_from_screen(ScreenPoint { x, y }, self.viewport)
+    }
+
+    /// How many level-0 pixels a length in egui's points spans.
+    pub fn level0_from_points(&self, points: f32) -> f64 {
+        f64::from(points * self.scale) / self.camera.zoom
+    }
+
+    /// How many of egui's points a length in level-0 pixels spans.
+    pub fn points_from_level0(&self, px: f64) -> f32 {
+        (px * self.camera.zoom) as f32 / self.scale
     }
 
     fn point(&self, x: f64, y: f64) -> Pos2 {

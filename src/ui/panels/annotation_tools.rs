@@ -1,0 +1,64 @@
+//! The strip of annotation tools beside the slide.
+
+use egui::{Color32, Sense, Stroke, Ui, Vec2};
+
+use super::action_icon_ui;
+use super::annotations::class_choice_ui;
+use crate::annotation::UNCLASSIFIED;
+use crate::session::{Annotate, Command, Session};
+use crate::ui::actions::{self, Action};
+use crate::ui::app::Asked;
+use crate::ui::slide_view::Tool;
+use crate::ui::theme::Palette;
+
+/// Width of the strip, in points.
+pub const WIDTH: f32 = 42.0;
+
+/// From the top down, in groups.
+const TOOLS: [&[Tool]; 4] = [
+    &[Tool::Hand, Tool::Select],
+    &[Tool::Point, Tool::Rectangle, Tool::Ellipse, Tool::Polygon],
+    &[Tool::Brush, Tool::Eraser],
+    &[Tool::Distance, Tool::Area],
+];
+
+pub fn annotation_tools_ui(
+    ui: &mut Ui,
+    session: &Session,
+    tool: Tool,
+    panel_open: bool,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    ui.vertical_centered(|ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        class_ui(ui, session, palette, asked);
+        for group in TOOLS {
+            ui.add_space(8.0);
+            for one in group {
+                let icon = actions::entry(Action::Tool(*one)).icon;
+                action_icon_ui(ui, Action::Tool(*one), icon, Some(*one == tool), palette, asked);
+            }
+        }
+        ui.add_space(8.0);
+        let icon = actions::entry(Action::ToggleAnnotations).icon;
+        action_icon_ui(ui, Action::ToggleAnnotations, icon, Some(panel_open), palette, asked);
+    });
+}
+
+/// The class of what is drawn from now on.
+fn class_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+    let class = session.annotation_class();
+    let [r, g, b] = class.map_or(UNCLASSIFIED, |class| class.color);
+    let name = class.map_or("No class", |class| class.name.as_str());
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(30.0), Sense::click());
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "class of new annotations"));
+    let ring = if response.hovered() { palette.strong } else { palette.line };
+    ui.painter().circle(rect.center(), 9.0, Color32::from_rgb(r, g, b), Stroke::new(2.0, ring));
+    egui::Popup::menu(&response).show(|ui| {
+        if let Some(chosen) = class_choice_ui(ui, session, class) {
+            asked.command(Command::Annotate(Annotate::ChooseClass(chosen)));
+        }
+    });
+    response.on_hover_text(format!("Class of what is drawn: {name}"));
+}

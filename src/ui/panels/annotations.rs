@@ -1,0 +1,286 @@
+//! The list of annotations with what can be done to them, and the classes of the project.
+
+use std::sync::Arc;
+
+use egui::{Align2, Color32, FontId, Frame, Margin, Rect, RichText, ScrollArea, Sense, TextEdit, Ui, Vec2};
+use egui_material_icons::{MaterialIcon, icons};
+use uuid::Uuid;
+
+use super::{action_icon_ui, grouped, header_ui, icon_button, row_ui};
+use crate::annotation::{Annotation, AnnotationClass, Edit, area_label, length_label};
+use crate::geometry::MicronsPerPixel;
+use crate::session::{Annotate, Command, Session, SlideAnnotations};
+use crate::slide::SlideId;
+use crate::ui::actions::Action;
+use crate::ui::app::Asked;
+use crate::ui::theme::{PANEL_MARGIN, Palette};
+
+/// Height of one annotation of the list, in points.
+const ROW_HEIGHT: f32 = 40.0;
+
+/// What is being typed or chosen in the panel and not done yet.
+#[derive(Default)]
+pub struct AnnotationsPanel {
+    /// The annotation that is being renamed, and its new name.
+    name: Option<(Uuid, String)>,
+    /// The class that is being changed: its name, and what it becomes.
+    class: Option<(String, AnnotationClass)>,
+    new_class: String,
+    classes_open: bool,
+}
+
+impl AnnotationsPanel {
+    pub fn ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+        let Some(active) = session.active() else { return };
+        let Some(annotations) = session.annotations(active.id()) else { return };
+        let (slide, mpp) = (active.id(), active.source.info().mpp);
+        header_ui(ui, palette, "Annotations", |ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
+            action_icon_ui(ui, Action::ExportAnnotations, icons::ICON_UPLOAD, None, palette, asked);
+            action_icon_ui(ui, Action::ImportAnnotations, icons::ICON_DOWNLOAD, None, palette, asked);
+            ui.add_enabled_ui(annotations.redo_title().is_some(), |ui| {
+                action_icon_ui(ui, Action::Redo, icons::ICON_REDO, None, palette, asked);
+            });
+            ui.add_enabled_ui(annotations.undo_title().is_some(), |ui| {
+                action_icon_ui(ui, Action::Undo, icons::ICON_UNDO, None, palette, asked);
+            });
+            if !annotations.set().is_empty() {
+                ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
+            }
+        });
+        let foot = Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
+        egui::Panel::bottom("annotation details").frame(foot).show(ui, |ui| {
+            if !annotations.selection().is_empty() {
+                self.selected_ui(ui, session, slide, annotations, palette, asked);
+                ui.add_space(6.0);
+            }
+            self.classes_ui(ui, session, palette, asked);
+        });
+        if annotations.set().is_empty() {
+            Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
+                let text =
+                    "None yet. Take up a tool beside the slide and draw, or import a file of QuPath or ASAP.";
+                ui.label(RichText::new(text).color(palette.weak));
+            });
+            return;
+        }
+        let area = ScrollArea::vertical().id_salt("annotations").auto_shrink(false);
+        ui.spacing_mut().item_spacing.y = 4.0;
+        area.show_rows(ui, ROW_HEIGHT, annotations.set().len(), |ui, rows| {
+            Frame::new().inner_margin(Margin::symmetric(8, 0)).show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 4.0;
+                for annotation in rows.filter_map(|row| annotations.set().at(row)) {
+                    row(ui, slide, annotations, annotation, mpp, palette, asked);
+                }
+            });
+        });
+    }
+
+    /// What can be done to the selected annotations.
+    fn selected_ui(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        slide: &SlideId,
+        annotations: &SlideAnnotations,
+        palette: &Palette,
+        asked: &mut Asked,
+    ) {
+        let ids = annotations.selection().to_vec();
+        let Some(first) = annotations.selected().next() else { return };
+        let mut edits = Vec::new();
+        if let [id] = ids[..] {
+            if self.name.as_ref().is_none_or(|(of, _)| *of != id) {
+                self.name = Some((id, first.name.clone().unwrap_or_default()));
+            }
+            if let Some((_, name)) = &mut self.name {
+                let field = TextEdit::singleline(name).hint_text("Name").desired_width(f32::INFINITY);
+                let response = ui.add(field.margin(Margin::symmetric(8, 5)));
+                if response.lost_focus() && first.name.clone().unwrap_or_default() != *name {
+                    edits.push(Edit::Rename {
+                        id,
+                        name: Some(name.trim().to_owned()).filter(|name| !name.is_empty()),
+                    });
+                } else if !response.has_focus() {
+                    *name = first.name.clone().unwrap_or_default();
+                }
+            }
+        } else {
+            ui.label(RichText::new(format!("{} selected", grouped(ids.len() as u64))).color(palette.strong));
+        }
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            let class =
+                first.class.as_ref().filter(|_| annotations.selected().all(|one| one.class == first.class));
+            let label = class.map_or("No class", |class| class.name.as_str());
+            egui::ComboBox::from_id_salt("class of the selection")
+                .selected_text(RichText::new(label))
+                .width(ui.available_width() - 78.0)
+                .show_ui(ui, |ui| {
+                    if let Some(chosen) = class_choice_ui(ui, session, class) {
+                        edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
+                    }
+                });
+            let locked = annotations.selected().all(|one| one.locked);
+            let (icon, name) =
+                if locked { (icons::ICON_LOCK, "Unlock") } else { (icons::ICON_LOCK_OPEN, "Lock") };
+            if icon_button(ui, icon, name, palette.text)
+                .on_hover_text(format!("{name}: the shape of what is locked cannot be changed by hand"))
+                .clicked()
+            {
+                edits.push(Edit::Lock { ids: ids.clone(), locked: !locked });
+            }
+            action_icon_ui(ui, Action::DeleteAnnotations, icons::ICON_DELETE, None, palette, asked);
+        });
+        for edit in edits {
+            asked.command(Command::Annotate(Annotate::Edit { slide: slide.clone(), edit }));
+        }
+    }
+
+    /// The project's classes, to be renamed, recoloured, added and removed.
+    fn classes_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+        let arrow = if self.classes_open { "⏷" } else { "⏵" };
+        let title = RichText::new(format!("{arrow} Classes")).color(palette.weak);
+        if ui.add(egui::Button::new(title).frame(false)).clicked() {
+            self.classes_open ^= true;
+        }
+        if !self.classes_open {
+            return;
+        }
+        let mut wish = |wish: Annotate| asked.command(Command::Annotate(wish));
+        ScrollArea::vertical().id_salt("classes").max_height(190.0).show(ui, |ui| {
+            for class in session.project().classes() {
+                ui.horizontal(|ui| {
+                    let pending = self.class.as_ref().filter(|(name, _)| *name == class.name);
+                    let mut changed = pending.map_or_else(|| class.clone(), |(_, to)| to.clone());
+                    let color = ui.color_edit_button_srgb(&mut changed.color);
+                    let width = ui.available_width() - 40.0;
+                    let field = ui.add(TextEdit::singleline(&mut changed.name).desired_width(width));
+                    if icon_button(ui, icons::ICON_DELETE, &format!("Remove {}", class.name), palette.weak)
+                        .clicked()
+                    {
+                        wish(Annotate::RemoveClass(class.name.clone()));
+                    }
+                    // Taken over when the hand lets go, so that one change is one step to undo.
+                    let busy = field.has_focus() || ui.input(|input| input.pointer.any_down());
+                    if changed == class {
+                        if pending.is_some() {
+                            self.class = None;
+                        }
+                    } else if busy || color.has_focus() && ui.input(|input| input.pointer.any_down()) {
+                        self.class = Some((class.name.clone(), changed));
+                    } else {
+                        self.class = None;
+                        wish(Annotate::ChangeClass { name: class.name.clone(), to: changed });
+                    }
+                });
+            }
+        });
+        ui.horizontal(|ui| {
+            let width = ui.available_width() - 40.0;
+            let field =
+                ui.add(TextEdit::singleline(&mut self.new_class).hint_text("New class").desired_width(width));
+            let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+            let added = icon_button(ui, icons::ICON_ADD, "Add class", palette.text).clicked();
+            if (entered || added) && !self.new_class.trim().is_empty() {
+                wish(Annotate::AddClass(AnnotationClass::named(self.new_class.trim())));
+                self.new_class.clear();
+            }
+        });
+    }
+}
+
+/// One annotation: its colour, what it is, how large it is, whether it is shown.
+fn row(
+    ui: &mut Ui,
+    slide: &SlideId,
+    annotations: &SlideAnnotations,
+    annotation: &Arc<Annotation>,
+    mpp: Option<MicronsPerPixel>,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let is_selected = annotations.selection().contains(&annotation.id);
+    let is_hidden = annotations.hidden().contains(&annotation.id);
+    let title = format!("annotation {}", annotation.title());
+    let (rect, response) = row_ui(ui, ROW_HEIGHT, is_selected, &title, palette);
+    let text = if is_hidden { palette.weak } else { palette.strong };
+    let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
+    let dot = rect.left_center() + Vec2::new(16.0, 0.0);
+    painter.circle_filled(dot, 6.0, color_of(annotation.drawn_color()));
+    let left = rect.left() + 32.0;
+    let line = |at: Align2, y: f32, text: &str, size: f32, color: Color32| {
+        painter.text(egui::pos2(left, y), at, text, FontId::proportional(size), color);
+    };
+    line(Align2::LEFT_BOTTOM, rect.center().y + 2.0, annotation.title(), 14.0, text);
+    let size = area_label(annotation.shape(), mpp).or_else(|| length_label(annotation.shape(), mpp));
+    let class = annotation.class.as_ref().map(|class| class.name.as_str());
+    let details: Vec<&str> =
+        [class.filter(|class| *class != annotation.title()), size.as_deref()].into_iter().flatten().collect();
+    let details =
+        if details.is_empty() { annotation.shape().noun().to_owned() } else { details.join(" · ") };
+    line(Align2::LEFT_TOP, rect.center().y + 2.0, &details, 12.0, palette.weak);
+
+    let place = Rect::from_center_size(rect.right_center() - Vec2::new(20.0, 0.0), Vec2::splat(28.0));
+    let eye = ui.interact(place, response.id.with("shown"), Sense::click());
+    let (icon, hint) =
+        if is_hidden { (icons::ICON_VISIBILITY_OFF, "Show") } else { (icons::ICON_VISIBILITY, "Hide") };
+    eye.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, format!("{hint} {title}")));
+    if is_hidden || response.hovered() || eye.hovered() {
+        icon_at(&painter, place, icon, if eye.hovered() { palette.strong } else { palette.weak });
+    }
+    if annotation.locked {
+        icon_at(&painter, place.translate(Vec2::new(-26.0, 0.0)), icons::ICON_LOCK, palette.weak);
+    }
+    let mut wish = |wish: Annotate| asked.command(Command::Annotate(wish));
+    let id = annotation.id;
+    if eye.on_hover_text(hint).clicked() {
+        wish(Annotate::Show { slide: slide.clone(), ids: vec![id], shown: is_hidden });
+    } else if response.double_clicked() {
+        wish(Annotate::GoTo { slide: slide.clone(), id });
+    } else if response.clicked() {
+        let mut ids = vec![id];
+        if ui.input(|input| input.modifiers.command || input.modifiers.shift) {
+            ids = annotations.selection().to_vec();
+            match ids.iter().position(|known| *known == id) {
+                Some(place) => _ = ids.remove(place),
+                None => ids.push(id),
+            }
+        }
+        wish(Annotate::Select { slide: slide.clone(), ids });
+    }
+    response.on_hover_text("Click to select, double-click to go there");
+}
+
+fn icon_at(painter: &egui::Painter, place: Rect, icon: MaterialIcon, color: Color32) {
+    let font = FontId::new(17.0, egui::FontFamily::Name(egui_material_icons::FONT_FAMILY.into()));
+    painter.text(place.center(), Align2::CENTER_CENTER, icon.codepoint, font, color);
+}
+
+fn color_of([r, g, b]: [u8; 3]) -> Color32 {
+    Color32::from_rgb(r, g, b)
+}
+
+/// A choice among the project's classes and none; what was chosen.
+pub fn class_choice_ui(
+    ui: &mut Ui,
+    session: &Session,
+    current: Option<&AnnotationClass>,
+) -> Option<Option<AnnotationClass>> {
+    let mut chosen = None;
+    ui.set_min_width(170.0);
+    let classes = session.project().classes();
+    for class in std::iter::once(None).chain(classes.iter().map(Some)) {
+        let color = color_of(class.map_or(crate::annotation::UNCLASSIFIED, |class| class.color));
+        let name = class.map_or("No class", |class| class.name.as_str());
+        ui.horizontal(|ui| {
+            let (dot, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
+            ui.painter().circle_filled(dot.center(), 6.0, color);
+            if ui.selectable_label(class == current, name).clicked() {
+                chosen = Some(class.cloned());
+                ui.close();
+            }
+        });
+    }
+    chosen
+}

@@ -1,0 +1,347 @@
+//! Drawing and editing annotations by hand on a canvas.
+
+mod draft;
+mod overlay_ui;
+mod tool;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use eframe::egui_wgpu::RenderState;
+use egui::{CursorIcon, Key, PointerButton, Pos2, Response, Ui};
+use uuid::Uuid;
+
+use super::annotation_layer::AnnotationLayer;
+use super::overlay::OnScreen;
+use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, Hit, Shape, Vertex};
+use crate::geometry::{Level0Point, MicronsPerPixel};
+use crate::session::{Annotate, SlideAnnotations};
+use crate::slide::SlideId;
+use crate::ui::theme::Palette;
+use crate::workers::Waker;
+use crate::workers::tile_loader::ViewKey;
+use draft::Draft;
+use overlay_ui::Labels;
+
+pub use tool::Tool;
+
+/// How near to an outline or a vertex counts as touching, in points.
+const REACH: f32 = 7.0;
+/// The brush's radius, in points: at first, and the least and the most.
+const BRUSH: f32 = 24.0;
+const BRUSH_RANGE: (f32, f32) = (4.0, 160.0);
+
+/// The annotations of the slide on the canvas.
+pub struct AnnotationScene<'a> {
+    pub slide: &'a SlideId,
+    pub annotations: &'a SlideAnnotations,
+    /// The class of what is drawn.
+    pub class: Option<&'a AnnotationClass>,
+    pub mpp: Option<MicronsPerPixel>,
+    /// Whether they are shown at all.
+    pub shown: bool,
+}
+
+/// What the hand is doing to annotations, so that the canvas does nothing else with it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Taken {
+    /// Drags with the left button are not for panning.
+    pub drags: bool,
+    /// Clicks are neither queries nor zooming.
+    pub clicks: bool,
+}
+
+/// What one canvas draws of annotations.
+struct Canvas {
+    layer: AnnotationLayer,
+    labels: Labels,
+}
+
+/// The tools, which all canvases share.
+pub struct Annotator {
+    gpu: RenderState,
+    waker: Waker,
+    /// What each canvas draws.
+    canvases: HashMap<ViewKey, Canvas>,
+    tool: Tool,
+    draft: Option<Draft>,
+    /// The canvas on which something is being drawn.
+    drafted_on: Option<ViewKey>,
+    /// In points.
+    brush_radius: f32,
+    /// What the user asked for since it was taken.
+    wishes: Vec<Annotate>,
+}
+
+impl Annotator {
+    pub fn new(gpu: &RenderState, waker: Waker) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            waker,
+            canvases: HashMap::new(),
+            tool: Tool::Hand,
+            draft: None,
+            drafted_on: None,
+            brush_radius: BRUSH,
+            wishes: Vec::new(),
+        }
+    }
+
+    pub fn tool(&self) -> Tool {
+        self.tool
+    }
+
+    /// Take up a tool; the one in hand is put down when it is asked for again.
+    pub fn take_up(&mut self, tool: Tool) {
+        self.draft = None;
+        self.tool = if self.tool == tool { Tool::Hand } else { tool };
+    }
+
+    /// Put the tool in hand down, and give up what is being drawn.
+    pub fn put_down(&mut self) {
+        self.draft = None;
+        self.tool = Tool::Hand;
+    }
+
+    /// Make the brush larger or smaller.
+    pub fn resize_brush(&mut self, factor: f32) {
+        self.brush_radius = (self.brush_radius * factor).clamp(BRUSH_RANGE.0, BRUSH_RANGE.1);
+    }
+
+    /// Give up what is being drawn, else put the tool down; `false` when there was neither.
+    pub fn escape(&mut self) -> bool {
+        if self.draft.take().is_some() {
+            return true;
+        }
+        std::mem::replace(&mut self.tool, Tool::Hand) != Tool::Hand
+    }
+
+    /// Take back the last point of what is being drawn; `false` when nothing is.
+    pub fn take_back_point(&mut self) -> bool {
+        let Some(Draft::Path { points, .. }) = &mut self.draft else { return false };
+        points.pop();
+        if points.is_empty() {
+            self.draft = None;
+        }
+        true
+    }
+
+    /// What the user has asked for.
+    pub fn take_wishes(&mut self) -> Vec<Annotate> {
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// See to what the hand does, before the canvas does.
+    pub fn handle(
+        &mut self,
+        canvas: ViewKey,
+        ui: &Ui,
+        response: &Response,
+        on_screen: &OnScreen<'_>,
+        scene: &AnnotationScene<'_>,
+    ) -> Taken {
+        // What is begun on one canvas is finished there.
+        if self.draft.is_none() && (response.hovered() || response.is_pointer_button_down_on()) {
+            self.drafted_on = Some(canvas);
+        }
+        if self.drafted_on != Some(canvas) {
+            return Taken { drags: false, clicks: self.tool != Tool::Hand };
+        }
+        if !scene.shown && self.tool == Tool::Hand {
+            return Taken::default();
+        }
+        let (space, modifiers) = ui.input(|input| (input.key_down(Key::Space), input.modifiers));
+        if space || modifiers.alt {
+            // The hand moves or turns the slide meanwhile.
+            return Taken { drags: false, clicks: self.tool != Tool::Hand };
+        }
+        let at = |position: Option<Pos2>| position.map(|position| on_screen.level0_at(position));
+        let pressed = at(ui.input(|input| input.pointer.press_origin()));
+        let pointer = at(response.interact_pointer_pos().or(response.hover_pos()));
+        let reach = on_screen.level0_from_points(REACH);
+        match self.tool {
+            Tool::Hand => self.with_hand(response, pointer, reach, scene),
+            Tool::Select => self.with_selection(ui, response, (pressed, pointer), reach, scene),
+            tool => {
+                if response.hovered() {
+                    let hidden = matches!(tool, Tool::Brush | Tool::Eraser);
+                    ui.ctx().set_cursor_icon(if hidden { CursorIcon::None } else { CursorIcon::Crosshair });
+                }
+                self.draw(ui, response, (pressed, pointer), on_screen, scene);
+                Taken { drags: true, clicks: true }
+            }
+        }
+    }
+
+    /// Without a tool: a click on an outline selects, all else is the canvas's.
+    fn with_hand(
+        &mut self,
+        response: &Response,
+        pointer: Option<Level0Point>,
+        reach: f64,
+        scene: &AnnotationScene<'_>,
+    ) -> Taken {
+        let hit = pointer.and_then(|at| hit(scene, at, reach)).filter(|(_, hit)| *hit == Hit::Edge);
+        if response.hovered() && hit.is_some() && !response.dragged() {
+            response.ctx.set_cursor_icon(CursorIcon::PointingHand);
+        }
+        if response.clicked() {
+            match hit {
+                Some((id, _)) => self.select(scene, vec![id]),
+                None if !scene.annotations.selection().is_empty() => self.select(scene, Vec::new()),
+                None => {}
+            }
+        }
+        Taken { drags: false, clicks: hit.is_some() }
+    }
+
+    /// With the selecting tool: vertices and whole annotations are moved, other drags pan.
+    fn with_selection(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        (pressed, pointer): (Option<Level0Point>, Option<Level0Point>),
+        reach: f64,
+        scene: &AnnotationScene<'_>,
+    ) -> Taken {
+        let Some(at) = pointer else { return Taken { drags: self.draft.is_some(), clicks: true } };
+        let only = scene.annotations.selected().next().filter(|_| scene.annotations.selection().len() == 1);
+        let free = only.filter(|one| !one.locked);
+        let vertex_at = |at: Level0Point| free.and_then(|one| one.shape().vertex_near(at, reach));
+        let touches = |at: Level0Point| {
+            scene.annotations.selected().any(|one| !one.locked && one.hit(at, reach).is_some())
+        };
+        if self.draft.is_none() && response.hovered() {
+            ui.ctx().set_cursor_icon(match (vertex_at(at), touches(at)) {
+                (Some(_), _) => CursorIcon::Grab,
+                (None, true) => CursorIcon::Move,
+                _ => CursorIcon::Default,
+            });
+        }
+        if response.drag_started_by(PointerButton::Primary)
+            && let Some(origin) = pressed
+        {
+            self.draft = match (free, vertex_at(origin)) {
+                (Some(one), Some(vertex)) => Some(Draft::Vertex { id: one.id, vertex, to: at }),
+                _ if touches(origin) => Some(Draft::Move { from: origin, to: at }),
+                _ => None,
+            };
+        }
+        match &mut self.draft {
+            Some(Draft::Vertex { to, .. } | Draft::Move { to, .. }) => *to = at,
+            _ => {}
+        }
+        if response.drag_stopped_by(PointerButton::Primary) {
+            self.finish_move(scene);
+            return Taken { drags: true, clicks: true };
+        }
+        let command = ui.input(|input| input.modifiers.command);
+        if response.double_clicked() {
+            let new = free.and_then(|one| Some((one.id, one.shape().with_new_vertex(at, reach)?.0)));
+            if let Some((id, shape)) = new {
+                self.edit(scene, Edit::Reshape { id, shape });
+            }
+        } else if response.clicked() {
+            let vertex = vertex_at(at).filter(|_| command);
+            if let Some((one, shape)) =
+                free.zip(vertex.and_then(|vertex| free?.shape().without_vertex(vertex)))
+            {
+                self.edit(scene, Edit::Reshape { id: one.id, shape });
+            } else if vertex_at(at).is_none() {
+                self.click_to_select(ui, at, reach, scene);
+            }
+        }
+        let is_grip = pressed.is_some_and(|origin| vertex_at(origin).is_some() || touches(origin));
+        Taken { drags: self.draft.is_some() || is_grip, clicks: true }
+    }
+
+    /// Select what is under a click; with Shift, add it to the selection or take it out.
+    fn click_to_select(&mut self, ui: &Ui, at: Level0Point, reach: f64, scene: &AnnotationScene<'_>) {
+        let hit = hit(scene, at, reach).map(|(id, _)| id);
+        let mut ids = scene.annotations.selection().to_vec();
+        match (ui.input(|input| input.modifiers.shift), hit) {
+            (true, Some(id)) if ids.contains(&id) => ids.retain(|known| *known != id),
+            (true, Some(id)) => ids.push(id),
+            (true, None) => return,
+            (false, hit) => ids = hit.into_iter().collect(),
+        }
+        self.select(scene, ids);
+    }
+
+    fn finish_move(&mut self, scene: &AnnotationScene<'_>) {
+        match self.draft.take() {
+            Some(Draft::Vertex { id, vertex, to }) => {
+                if let Some(one) = scene.annotations.set().get(id) {
+                    let shape = one.shape().with_vertex_at(vertex, to);
+                    self.edit(scene, Edit::Reshape { id, shape });
+                }
+            }
+            Some(Draft::Move { from, to }) => {
+                let ids = scene.annotations.selection().to_vec();
+                self.edit(scene, Edit::Translate { ids, dx: to.x - from.x, dy: to.y - from.y });
+            }
+            _ => {}
+        }
+    }
+
+    fn select(&mut self, scene: &AnnotationScene<'_>, ids: Vec<Uuid>) {
+        self.wishes.push(Annotate::Select { slide: scene.slide.clone(), ids });
+    }
+
+    fn edit(&mut self, scene: &AnnotationScene<'_>, edit: Edit) {
+        self.wishes.push(Annotate::Edit { slide: scene.slide.clone(), edit });
+    }
+
+    /// Draw the annotations and what is being done to them.
+    pub fn paint(
+        &mut self,
+        canvas: ViewKey,
+        (ui, response): (&Ui, &Response),
+        on_screen: &OnScreen<'_>,
+        scene: &AnnotationScene<'_>,
+        palette: &Palette,
+    ) {
+        let painter = ui.painter_at(on_screen.rect);
+        if scene.shown {
+            if let Some(Canvas { layer, labels }) = self.canvas(canvas) {
+                let set: &Arc<AnnotationSet> = scene.annotations.set();
+                let drawn = layer.paint(on_screen, scene.slide, set, scene.annotations.hidden());
+                if let Some(callback) = drawn {
+                    painter.add(callback);
+                }
+                labels.follow(scene);
+                labels.paint(&painter, on_screen, palette);
+            }
+            self.paint_selection(&painter, on_screen, scene, palette);
+        }
+        if self.drafted_on == Some(canvas) {
+            self.paint_draft(&painter, on_screen, scene, palette, response.hover_pos());
+        }
+    }
+
+    /// What a canvas draws; made when it is first needed. `None` while the system refuses a thread.
+    fn canvas(&mut self, key: ViewKey) -> Option<&mut Canvas> {
+        match self.canvases.entry(key) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => match AnnotationLayer::start(&self.gpu, self.waker.clone()) {
+                Ok(layer) => Some(place.insert(Canvas { layer, labels: Labels::default() })),
+                Err(error) => {
+                    tracing::error!("annotations cannot be drawn: {error}");
+                    None
+                }
+            },
+        }
+    }
+}
+
+/// The annotation that `at` touches, if it is shown.
+fn hit(scene: &AnnotationScene<'_>, at: Level0Point, reach: f64) -> Option<(Uuid, Hit)> {
+    let hidden = scene.annotations.hidden();
+    scene.annotations.set().hit(at, reach, |one: &Annotation| !hidden.contains(&one.id))
+}
+
+/// A vertex of an annotation elsewhere.
+fn with_vertex(scene: &AnnotationScene<'_>, id: Uuid, vertex: Vertex, to: Level0Point) -> Option<Shape> {
+    Some(scene.annotations.set().get(id)?.shape().with_vertex_at(vertex, to))
+}

@@ -1,0 +1,272 @@
+//! What is being drawn, from the first press to the finished annotation.
+
+use egui::{Event, Key, PointerButton, Pos2, Response, Ui};
+use uuid::Uuid;
+
+use super::{AnnotationScene, Annotator, Tool};
+use crate::annotation::{Annotation, Bounds, Edit, Shape, Vertex, stroke};
+use crate::geometry::Level0Point;
+use crate::session::Annotate;
+use crate::ui::slide_view::overlay::OnScreen;
+
+/// Something under the hand.
+pub(super) enum Draft {
+    /// Corners of a polygon or a line, or the path of a line drawn freely.
+    Path {
+        points: Vec<Level0Point>,
+        /// Drawn with the button held.
+        freely: bool,
+    },
+    /// A rectangle or an ellipse between two corners.
+    Box {
+        from: Level0Point,
+        to: Level0Point,
+    },
+    /// The path of brush or eraser, and its radius in level-0 pixels.
+    Stroke {
+        path: Vec<Level0Point>,
+        radius_px: f64,
+    },
+    Vertex {
+        id: Uuid,
+        vertex: Vertex,
+        to: Level0Point,
+    },
+    Move {
+        from: Level0Point,
+        to: Level0Point,
+    },
+}
+
+/// Least distance between the points of a free line, in points.
+const FREE_STEP: f32 = 2.5;
+/// Shapes smaller than this are slips of the hand, in points.
+const LEAST_SIZE: f32 = 3.0;
+
+impl Annotator {
+    /// With a drawing tool.
+    pub(super) fn draw(
+        &mut self,
+        ui: &Ui,
+        response: &Response,
+        (pressed, pointer): (Option<Level0Point>, Option<Level0Point>),
+        on_screen: &OnScreen<'_>,
+        scene: &AnnotationScene<'_>,
+    ) {
+        let started = response.drag_started_by(PointerButton::Primary);
+        let stopped = response.drag_stopped_by(PointerButton::Primary);
+        let dragged = response.dragged_by(PointerButton::Primary);
+        if started && let Some(from) = pressed {
+            self.begin_drag(from, on_screen);
+        }
+        if (started || dragged || stopped)
+            && let Some(at) = pointer
+        {
+            self.drag_on(ui, at, on_screen);
+        }
+        if stopped {
+            self.end_drag(on_screen, scene);
+        } else if response.clicked()
+            && let Some(at) = pointer
+        {
+            self.click(at, response.double_clicked(), on_screen, scene);
+        }
+        let typing = ui.ctx().egui_wants_keyboard_input();
+        if !typing && ui.input(|input| input.key_pressed(Key::Enter)) {
+            self.finish_path(scene);
+        }
+    }
+
+    fn begin_drag(&mut self, from: Level0Point, on_screen: &OnScreen<'_>) {
+        match self.tool {
+            Tool::Rectangle | Tool::Ellipse => self.draft = Some(Draft::Box { from, to: from }),
+            Tool::Brush | Tool::Eraser => {
+                let radius_px = on_screen.level0_from_points(self.brush_radius);
+                self.draft = Some(Draft::Stroke { path: vec![from], radius_px });
+            }
+            Tool::Distance if self.draft.is_none() => {
+                self.draft = Some(Draft::Path { points: vec![from, from], freely: true });
+            }
+            Tool::Polygon | Tool::Area => match &mut self.draft {
+                // Corners can be joined by lines drawn freely.
+                Some(Draft::Path { points, freely }) => {
+                    points.push(from);
+                    *freely = true;
+                }
+                _ => self.draft = Some(Draft::Path { points: vec![from], freely: true }),
+            },
+            _ => {}
+        }
+    }
+
+    fn drag_on(&mut self, ui: &Ui, at: Level0Point, on_screen: &OnScreen<'_>) {
+        // The hand moves faster than frames come; the system tells every place that it has passed.
+        let passed: Vec<Level0Point> = ui.input(|input| {
+            let places = input.events.iter().filter_map(|event| match event {
+                Event::PointerMoved(place) => Some(on_screen.level0_at(*place)),
+                _ => None,
+            });
+            places.collect()
+        });
+        let is_line = self.tool == Tool::Distance;
+        match &mut self.draft {
+            Some(Draft::Box { to, .. }) => *to = at,
+            Some(Draft::Path { points, freely: true }) if is_line => {
+                if let Some(last) = points.last_mut() {
+                    *last = at;
+                }
+            }
+            Some(Draft::Path { points, freely: true }) => {
+                extend(points, &passed, on_screen.level0_from_points(FREE_STEP));
+            }
+            Some(Draft::Stroke { path, radius_px }) => {
+                let step = *radius_px / 4.0;
+                extend(path, &passed, step);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_drag(&mut self, on_screen: &OnScreen<'_>, scene: &AnnotationScene<'_>) {
+        let least = on_screen.level0_from_points(LEAST_SIZE);
+        match self.draft.take() {
+            Some(Draft::Box { from, to }) => {
+                let bounds = Bounds::between(from, to);
+                if bounds.width() >= least && bounds.height() >= least {
+                    let is_ellipse = self.tool == Tool::Ellipse;
+                    let shape = if is_ellipse { Shape::Ellipse(bounds) } else { Shape::Rectangle(bounds) };
+                    self.add(scene, shape);
+                }
+            }
+            Some(Draft::Stroke { path, radius_px }) => self.apply_stroke(&path, radius_px, scene),
+            Some(Draft::Path { points, freely: true }) => {
+                self.draft = Some(Draft::Path { points, freely: true });
+                self.finish_path(scene);
+            }
+            other => self.draft = other,
+        }
+    }
+
+    fn click(
+        &mut self,
+        at: Level0Point,
+        is_double: bool,
+        on_screen: &OnScreen<'_>,
+        scene: &AnnotationScene<'_>,
+    ) {
+        let near = on_screen.level0_from_points(super::REACH);
+        match self.tool {
+            Tool::Point => self.add(scene, Shape::Points(vec![at])),
+            Tool::Brush | Tool::Eraser => {
+                self.apply_stroke(&[at], on_screen.level0_from_points(self.brush_radius), scene);
+            }
+            Tool::Polygon | Tool::Area | Tool::Distance => {
+                let closes = self.tool != Tool::Distance;
+                match &mut self.draft {
+                    // The second click of a double click falls where the first one was.
+                    Some(Draft::Path { .. }) if is_double => self.finish_path(scene),
+                    Some(Draft::Path { points, .. })
+                        if closes && points.len() > 2 && points[0].distance_px(at) <= near =>
+                    {
+                        self.finish_path(scene);
+                    }
+                    Some(Draft::Path { points, .. }) => points.push(at),
+                    _ => self.draft = Some(Draft::Path { points: vec![at], freely: false }),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish_path(&mut self, scene: &AnnotationScene<'_>) {
+        let Some(Draft::Path { mut points, .. }) = self.draft.take() else { return };
+        points.dedup();
+        match self.tool {
+            Tool::Distance if points.len() > 1 => self.add(scene, Shape::Lines(vec![points])),
+            Tool::Polygon | Tool::Area if points.len() > 2 => {
+                let shape = Shape::enclosed_by(&points);
+                if !shape.is_empty() {
+                    self.add(scene, shape);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, scene: &AnnotationScene<'_>, shape: Shape) {
+        let class = scene.class.filter(|_| !self.tool.measures()).cloned();
+        let mut annotation = Annotation::new(shape, class);
+        if self.tool.measures() {
+            annotation.mark_as_measurement();
+        }
+        self.edit(scene, Edit::Add(vec![annotation]));
+    }
+
+    /// The brush adds to the selected area that it touches, or makes a new one; the eraser takes off the
+    /// selected areas, or off all that it touches.
+    fn apply_stroke(&mut self, path: &[Level0Point], radius_px: f64, scene: &AnnotationScene<'_>) {
+        let area = stroke(path, radius_px);
+        let Some(bounds) = area.bounds() else { return };
+        let is_open = |one: &Annotation| {
+            one.shape().is_area()
+                && !one.locked
+                && !scene.annotations.hidden().contains(&one.id)
+                && one.shape().bounds().is_some_and(|of| of.intersects(&bounds))
+        };
+        if self.tool == Tool::Brush {
+            let touched = scene
+                .annotations
+                .selected()
+                .find(|one| is_open(one) && path.iter().any(|at| one.hit(*at, radius_px).is_some()));
+            match touched {
+                Some(one) => self.edit(scene, Edit::Paint { id: one.id, area }),
+                None => self.add(scene, area),
+            }
+            return;
+        }
+        let ids_of = |ones: &mut dyn Iterator<Item = &std::sync::Arc<Annotation>>| -> Vec<Uuid> {
+            ones.filter(|one| is_open(one)).map(|one| one.id).collect()
+        };
+        let mut ids = ids_of(&mut scene.annotations.selected());
+        if ids.is_empty() {
+            ids = ids_of(&mut scene.annotations.set().iter());
+        }
+        if !ids.is_empty() {
+            self.wishes.push(Annotate::Edit { slide: scene.slide.clone(), edit: Edit::Erase { ids, area } });
+        }
+    }
+
+    /// The shape that would be added if the hand stopped at `pointer`, for the screen.
+    pub(super) fn drafted(&self, pointer: Option<Level0Point>) -> Option<Shape> {
+        match self.draft.as_ref()? {
+            Draft::Path { points, freely } => {
+                let mut points = points.clone();
+                points.extend(pointer.filter(|_| !*freely));
+                Some(match self.tool {
+                    Tool::Distance => Shape::Lines(vec![points]),
+                    _ if points.len() < 3 => Shape::Lines(vec![points]),
+                    _ => Shape::polygon(points),
+                })
+            }
+            Draft::Box { from, to } if self.tool == Tool::Ellipse => {
+                Some(Shape::Ellipse(Bounds::between(*from, *to)))
+            }
+            Draft::Box { from, to } => Some(Shape::Rectangle(Bounds::between(*from, *to))),
+            Draft::Stroke { .. } | Draft::Vertex { .. } | Draft::Move { .. } => None,
+        }
+    }
+}
+
+/// Add the places passed that are at least `step` from the one before.
+fn extend(path: &mut Vec<Level0Point>, passed: &[Level0Point], step: f64) {
+    for place in passed {
+        if path.last().is_none_or(|last| last.distance_px(*place) >= step) {
+            path.push(*place);
+        }
+    }
+}
+
+/// Where the pointer is, for those who need it in level-0 pixels.
+pub(super) fn level0(on_screen: &OnScreen<'_>, at: Option<Pos2>) -> Option<Level0Point> {
+    at.map(|at| on_screen.level0_at(at))
+}

@@ -1,0 +1,302 @@
+//! Annotations on the graphics card: a thread makes buffers of them whenever they change, and a frame only
+//! draws what is there.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState};
+use eframe::wgpu;
+use uuid::Uuid;
+use wgpu::util::DeviceExt as _;
+
+use super::annotation_mesh::{FillCorner, Mesh, Mesher, StrokeInstance, UNITS_PER_PIXEL, units};
+use super::overlay::OnScreen;
+use crate::annotation::AnnotationSet;
+use crate::slide::SlideId;
+use crate::workers::Waker;
+use crate::workers::mailbox::Mailbox;
+
+/// What is to be drawn; the same as before when nothing in it is another object.
+#[derive(Clone)]
+struct Order {
+    slide: SlideId,
+    set: Arc<AnnotationSet>,
+    hidden: Arc<HashSet<Uuid>>,
+}
+
+impl Order {
+    fn is(&self, other: &Self) -> bool {
+        self.slide == other.slide
+            && Arc::ptr_eq(&self.set, &other.set)
+            && Arc::ptr_eq(&self.hidden, &other.hidden)
+    }
+}
+
+/// A mesh on the graphics card.
+#[derive(Clone)]
+struct Drawn {
+    slide: SlideId,
+    corners: wgpu::Buffer,
+    indices: wgpu::Buffer,
+    index_count: u32,
+    strokes: wgpu::Buffer,
+    stroke_count: u32,
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct View {
+    orientation: [f32; 4],
+    viewport: [f32; 2],
+    center: [i32; 2],
+    zoom: f32,
+    scale: f32,
+    unused: [f32; 2],
+}
+
+/// Draws the annotations of one canvas.
+pub struct AnnotationLayer {
+    queue: wgpu::Queue,
+    fill_pipeline: wgpu::RenderPipeline,
+    stroke_pipeline: wgpu::RenderPipeline,
+    view: wgpu::Buffer,
+    bindings: wgpu::BindGroup,
+    orders: Arc<Mailbox<Order>>,
+    ready: Receiver<Drawn>,
+    thread: Option<JoinHandle<()>>,
+    asked: Option<Order>,
+    drawn: Option<Drawn>,
+}
+
+impl AnnotationLayer {
+    /// Set up the pipelines and start the thread that makes the buffers.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(state: &RenderState, waker: Waker) -> std::io::Result<Self> {
+        let device = state.device.clone();
+        let view = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("annotation view"),
+            size: size_of::<View>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("annotation view"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::VERTEX,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            }],
+        });
+        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("annotation view"),
+            layout: &layout,
+            entries: &[wgpu::BindGroupEntry { binding: 0, resource: view.as_entire_binding() }],
+        });
+        let module = device.create_shader_module(wgpu::include_wgsl!("annotations.wgsl"));
+        let corner = wgpu::vertex_attr_array![0 => Sint32x2, 1 => Unorm8x4];
+        let stroke = wgpu::vertex_attr_array![0 => Sint32x2, 1 => Sint32x2, 2 => Unorm8x4, 3 => Float32];
+        let of = |vertex, fragment, topology, buffer| {
+            pipeline(&device, state.target_format, &layout, &module, (vertex, fragment), topology, buffer)
+        };
+        let fill_pipeline = of(
+            "place_fill",
+            "shade_fill",
+            wgpu::PrimitiveTopology::TriangleList,
+            wgpu::VertexBufferLayout {
+                array_stride: size_of::<FillCorner>() as u64,
+                step_mode: wgpu::VertexStepMode::Vertex,
+                attributes: &corner,
+            },
+        );
+        let stroke_pipeline = of(
+            "place_stroke",
+            "shade_stroke",
+            wgpu::PrimitiveTopology::TriangleStrip,
+            wgpu::VertexBufferLayout {
+                array_stride: size_of::<StrokeInstance>() as u64,
+                step_mode: wgpu::VertexStepMode::Instance,
+                attributes: &stroke,
+            },
+        );
+        let orders = Arc::new(Mailbox::default());
+        let (sender, ready) = bounded(1);
+        let waiting = orders.clone();
+        let thread = std::thread::Builder::new()
+            .name("annotation-mesher".into())
+            .spawn(move || make_buffers(&device, &waiting, &sender, &waker))?;
+        Ok(Self {
+            queue: state.queue.clone(),
+            fill_pipeline,
+            stroke_pipeline,
+            view,
+            bindings,
+            orders,
+            ready,
+            thread: Some(thread),
+            asked: None,
+            drawn: None,
+        })
+    }
+
+    /// A paint callback that draws the annotations of a slide as they were when their buffers were made
+    /// last; new buffers are ordered when something has changed.
+    pub fn paint(
+        &mut self,
+        on_screen: &OnScreen<'_>,
+        slide: &SlideId,
+        set: &Arc<AnnotationSet>,
+        hidden: &Arc<HashSet<Uuid>>,
+    ) -> Option<egui::PaintCallback> {
+        let order = Order { slide: slide.clone(), set: set.clone(), hidden: hidden.clone() };
+        if !self.asked.as_ref().is_some_and(|asked| asked.is(&order)) {
+            self.asked = Some(order.clone());
+            self.orders.replace(order);
+        }
+        while let Ok(drawn) = self.ready.try_recv() {
+            self.drawn = Some(drawn);
+        }
+        let drawn = self.drawn.clone().filter(|drawn| drawn.slide == *slide && drawn.stroke_count > 0)?;
+        let (camera, viewport) = (on_screen.camera, on_screen.viewport);
+        let [[a, b], [c, d]] = camera.orientation();
+        let view = View {
+            orientation: [a as f32, b as f32, c as f32, d as f32],
+            viewport: [viewport.width as f32, viewport.height as f32],
+            center: units(camera.center),
+            zoom: (camera.zoom / UNITS_PER_PIXEL) as f32,
+            scale: on_screen.scale,
+            unused: [0.0; 2],
+        };
+        self.queue.write_buffer(&self.view, 0, bytemuck::bytes_of(&view));
+        let paint = AnnotationPaint {
+            fill_pipeline: self.fill_pipeline.clone(),
+            stroke_pipeline: self.stroke_pipeline.clone(),
+            bindings: self.bindings.clone(),
+            drawn,
+        };
+        Some(egui_wgpu::Callback::new_paint_callback(on_screen.rect, paint))
+    }
+}
+
+impl Drop for AnnotationLayer {
+    fn drop(&mut self) {
+        self.orders.close();
+        // A thread that waits to hand over must not wait for ever.
+        self.ready = crossbeam_channel::never();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that draws annotations had panicked");
+        }
+    }
+}
+
+fn make_buffers(device: &wgpu::Device, orders: &Mailbox<Order>, ready: &Sender<Drawn>, waker: &Waker) {
+    let mut mesher = Mesher::default();
+    let mut slide = None;
+    while let Some(order) = orders.take() {
+        if slide.as_ref() != Some(&order.slide) {
+            mesher = Mesher::default();
+            slide = Some(order.slide.clone());
+        }
+        let Mesh { corners, indices, strokes } = mesher.mesh(&order.set, &order.hidden);
+        let buffer = |contents: &[u8], usage| {
+            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("annotations"),
+                contents,
+                usage,
+            })
+        };
+        let drawn = Drawn {
+            slide: order.slide,
+            corners: buffer(bytemuck::cast_slice(&corners), wgpu::BufferUsages::VERTEX),
+            indices: buffer(bytemuck::cast_slice(&indices), wgpu::BufferUsages::INDEX),
+            index_count: indices.len() as u32,
+            strokes: buffer(bytemuck::cast_slice(&strokes), wgpu::BufferUsages::VERTEX),
+            stroke_count: strokes.len() as u32,
+        };
+        if ready.send(drawn).is_err() {
+            return;
+        }
+        waker();
+    }
+}
+
+/// Draws inside egui's render pass.
+struct AnnotationPaint {
+    fill_pipeline: wgpu::RenderPipeline,
+    stroke_pipeline: wgpu::RenderPipeline,
+    bindings: wgpu::BindGroup,
+    drawn: Drawn,
+}
+
+impl CallbackTrait for AnnotationPaint {
+    fn paint(
+        &self,
+        _info: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        _resources: &CallbackResources,
+    ) {
+        pass.set_bind_group(0, &self.bindings, &[]);
+        if self.drawn.index_count > 0 {
+            pass.set_pipeline(&self.fill_pipeline);
+            pass.set_vertex_buffer(0, self.drawn.corners.slice(..));
+            pass.set_index_buffer(self.drawn.indices.slice(..), wgpu::IndexFormat::Uint32);
+            pass.draw_indexed(0..self.drawn.index_count, 0, 0..1);
+        }
+        pass.set_pipeline(&self.stroke_pipeline);
+        pass.set_vertex_buffer(0, self.drawn.strokes.slice(..));
+        pass.draw(0..4, 0..self.drawn.stroke_count);
+    }
+}
+
+fn pipeline(
+    device: &wgpu::Device,
+    target: wgpu::TextureFormat,
+    layout: &wgpu::BindGroupLayout,
+    module: &wgpu::ShaderModule,
+    (vertex, fragment): (&str, &str),
+    topology: wgpu::PrimitiveTopology,
+    buffer: wgpu::VertexBufferLayout<'_>,
+) -> wgpu::RenderPipeline {
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some("annotations"),
+        bind_group_layouts: &[Some(layout)],
+        immediate_size: 0,
+    });
+    let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some("annotations"),
+        layout: Some(&layout),
+        vertex: wgpu::VertexState {
+            module,
+            entry_point: Some(vertex),
+            compilation_options: Default::default(),
+            buffers: &[Some(buffer)],
+        },
+        primitive: wgpu::PrimitiveState { topology, ..Default::default() },
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module,
+            entry_point: Some(fragment),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                ..Default::default()
+            },
+            targets: &[Some(wgpu::ColorTargetState {
+                format: target,
+                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}

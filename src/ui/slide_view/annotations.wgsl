@@ -1,0 +1,109 @@
+// Draws annotations: the triangles of their areas, and their outlines, lines and points as strokes with round
+// ends. Positions are whole numbers of 1/64 level-0 pixel, so that they keep their precision on any slide.
+
+struct View {
+    // Rows of the turn and flip from slide axes to screen axes.
+    orientation: vec4<f32>,
+    // Extent of the canvas in physical pixels.
+    viewport: vec2<f32>,
+    // Position of the canvas centre in the unit of the positions.
+    center: vec2<i32>,
+    // Screen pixels per unit of the positions.
+    zoom: f32,
+    // Physical pixels per point.
+    scale: f32,
+};
+
+override target_is_linear: bool = false;
+
+@group(0) @binding(0) var<uniform> view: View;
+
+fn screen(at: vec2<i32>) -> vec2<f32> {
+    let from_center = vec2<f32>(at - view.center) * view.zoom;
+    return vec2<f32>(dot(view.orientation.xy, from_center), dot(view.orientation.zw, from_center));
+}
+
+fn clip(at: vec2<f32>) -> vec4<f32> {
+    let clip = at / (view.viewport * 0.5);
+    return vec4<f32>(clip.x, -clip.y, 0.0, 1.0);
+}
+
+fn linear_from_srgb(color: vec3<f32>) -> vec3<f32> {
+    let low = color / 12.92;
+    let high = pow((color + 0.055) / 1.055, vec3<f32>(2.4));
+    return select(high, low, color <= vec3<f32>(0.04045));
+}
+
+fn target_color(color: vec4<f32>) -> vec4<f32> {
+    if target_is_linear {
+        return vec4<f32>(linear_from_srgb(color.rgb), color.a);
+    }
+    return color;
+}
+
+struct Fill {
+    @builtin(position) position: vec4<f32>,
+    @location(0) @interpolate(flat) color: vec4<f32>,
+};
+
+@vertex
+fn place_fill(@location(0) at: vec2<i32>, @location(1) color: vec4<f32>) -> Fill {
+    var out: Fill;
+    out.position = clip(screen(at));
+    out.color = color;
+    return out;
+}
+
+@fragment
+fn shade_fill(in: Fill) -> @location(0) vec4<f32> {
+    return target_color(in.color);
+}
+
+struct Stroke {
+    @location(0) begin: vec2<i32>,
+    @location(1) end: vec2<i32>,
+    // sRGB with straight alpha.
+    @location(2) color: vec4<f32>,
+    // Half the width, in points.
+    @location(3) radius: f32,
+};
+
+struct StrokeFragment {
+    @builtin(position) position: vec4<f32>,
+    // Position along the stroke from its beginning, and across it from its middle, in screen pixels.
+    @location(0) local: vec2<f32>,
+    @location(1) @interpolate(flat) length: f32,
+    @location(2) @interpolate(flat) color: vec4<f32>,
+    @location(3) @interpolate(flat) radius: f32,
+};
+
+@vertex
+fn place_stroke(@builtin(vertex_index) corner: u32, stroke: Stroke) -> StrokeFragment {
+    let begin = screen(stroke.begin);
+    let reach = screen(stroke.end) - begin;
+    let length = length(reach);
+    let along = select(vec2<f32>(1.0, 0.0), reach / length, length > 0.0001);
+    let across = vec2<f32>(-along.y, along.x);
+    let radius = stroke.radius * view.scale;
+    // A pixel more for the soft edge.
+    let margin = radius + 1.0;
+    let local = vec2<f32>(
+        select(-margin, length + margin, (corner & 1u) == 1u),
+        select(-margin, margin, (corner >> 1u) == 1u),
+    );
+    var out: StrokeFragment;
+    out.position = clip(begin + along * local.x + across * local.y);
+    out.local = local;
+    out.length = length;
+    out.color = stroke.color;
+    out.radius = radius;
+    return out;
+}
+
+@fragment
+fn shade_stroke(in: StrokeFragment) -> @location(0) vec4<f32> {
+    let beyond = max(max(-in.local.x, in.local.x - in.length), 0.0);
+    let distance = length(vec2<f32>(beyond, in.local.y));
+    let coverage = clamp(in.radius + 0.5 - distance, 0.0, 1.0);
+    return target_color(vec4<f32>(in.color.rgb, in.color.a * coverage));
+}

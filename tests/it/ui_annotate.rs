@@ -1,0 +1,266 @@
+//! Annotations under the hand: drawing, selecting, reshaping, undoing, keeping, importing and exporting.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use histokin::annotation::{
+    Annotation, AnnotationClass, AnnotationSet, Bounds, Shape, read_file, write_geojson,
+};
+use histokin::geometry::Level0Point;
+use histokin::session::{Annotate, Command};
+use histokin::ui::App;
+
+use crate::support::asset;
+use crate::ui::{SLIDE, canvas, wait, wait_until_sharp, window};
+
+/// The window on the slide at 1:1, its annotations read.
+fn open(project: &Path) -> Harness<'static, App> {
+    let mut harness = window(project, vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
+    wait_until_sharp(&mut harness);
+    press(&mut harness, Modifiers::NONE, Key::Num7);
+    harness
+}
+
+fn press(harness: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) {
+    harness.key_press_modifiers(modifiers, key);
+    harness.run_steps(8);
+    wait_until_sharp(harness);
+}
+
+fn middle(harness: &Harness<'_, App>) -> Pos2 {
+    harness.get_by_label("slide canvas").rect().center()
+}
+
+fn button(pressed: bool, pos: Pos2) -> Event {
+    Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers: Modifiers::NONE }
+}
+
+/// Press at the first place, move over the others, and let go at the last.
+fn drag(harness: &mut Harness<'_, App>, places: &[Pos2]) {
+    for event in [Event::PointerMoved(places[0]), button(true, places[0])] {
+        harness.event(event);
+        harness.step();
+    }
+    for place in places {
+        harness.event(Event::PointerMoved(*place));
+        harness.step();
+    }
+    harness.event(button(false, places[places.len() - 1]));
+    harness.run_steps(3);
+}
+
+fn click(harness: &mut Harness<'_, App>, at: Pos2) {
+    for event in [Event::PointerMoved(at), button(true, at), button(false, at)] {
+        harness.event(event);
+        harness.step();
+    }
+    // Long enough that the next click makes no double click of it.
+    harness.run_steps(30);
+}
+
+fn set(harness: &Harness<'_, App>) -> Arc<AnnotationSet> {
+    let session = harness.state().session();
+    session.annotations(session.active().unwrap().id()).unwrap().set().clone()
+}
+
+fn only(harness: &Harness<'_, App>) -> Arc<Annotation> {
+    let set = set(harness);
+    assert_eq!(set.len(), 1);
+    set.at(0).unwrap().clone()
+}
+
+fn wish(harness: &mut Harness<'_, App>, wish: impl FnOnce(histokin::slide::SlideId) -> Annotate) {
+    let slide = harness.state().session().active().unwrap().id().clone();
+    harness.state_mut().command(Command::Annotate(wish(slide)));
+}
+
+fn close_to(a: Level0Point, b: Level0Point) -> bool {
+    a.distance_px(b) < 2.0
+}
+
+#[test]
+fn a_rectangle_is_drawn_selected_reshaped_undone_and_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path());
+    let at = middle(&harness);
+    let plain = canvas(&mut harness);
+    press(&mut harness, Modifiers::NONE, Key::Z);
+    drag(&mut harness, &[at, at + Vec2::new(60.0, 30.0), at + Vec2::new(120.0, 80.0)]);
+    let drawn = only(&harness);
+    let center = harness.state().field().unwrap().center();
+    let expected = Bounds::between(center, Level0Point::new(center.x + 120.0, center.y + 80.0));
+    let bounds = drawn.shape().bounds().unwrap();
+    assert!(matches!(drawn.shape(), Shape::Rectangle(_)));
+    assert!(
+        close_to(bounds.min, expected.min) && close_to(bounds.max, expected.max),
+        "{bounds:?} {expected:?}"
+    );
+    harness.run_steps(20);
+    let marked = canvas(&mut harness);
+    let changed = plain.pixels().zip(marked.pixels()).filter(|(before, after)| before != after).count();
+    assert!(changed > 120 * 80, "the area is tinted: {changed} pixels changed");
+
+    // A corner is taken by the selecting tool, since what was drawn is selected.
+    press(&mut harness, Modifiers::NONE, Key::V);
+    let corner = at + Vec2::new(120.0, 80.0);
+    drag(&mut harness, &[corner, corner + Vec2::new(10.0, 10.0), corner + Vec2::new(50.0, 40.0)]);
+    let larger = only(&harness).shape().bounds().unwrap();
+    assert!(close_to(larger.max, Level0Point::new(bounds.max.x + 50.0, bounds.max.y + 40.0)), "{larger:?}");
+    drag(&mut harness, &[at + Vec2::new(40.0, 40.0), at + Vec2::new(45.0, 42.0), at + Vec2::new(20.0, 30.0)]);
+    let moved = only(&harness).shape().bounds().unwrap();
+    assert!(close_to(moved.min, Level0Point::new(larger.min.x - 20.0, larger.min.y - 10.0)), "{moved:?}");
+
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    assert_eq!(only(&harness).shape().bounds(), Some(bounds));
+    press(&mut harness, Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    assert_eq!(only(&harness).shape().bounds(), Some(larger));
+    press(&mut harness, Modifiers::NONE, Key::Delete);
+    assert!(set(&harness).is_empty());
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    let kept = only(&harness);
+    drop(harness);
+
+    let mut again = open(folder.path());
+    wait(&mut again, "annotations are read", |app| {
+        let id = app.session().active().unwrap().id();
+        app.session().annotations(id).unwrap().set().len() == 1
+    });
+    assert_eq!(only(&again).shape(), kept.shape());
+}
+
+#[test]
+fn on_a_turned_slide_annotations_lie_where_they_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path());
+    press(&mut harness, Modifiers::NONE, Key::R);
+    press(&mut harness, Modifiers::NONE, Key::F);
+    let at = middle(&harness);
+    press(&mut harness, Modifiers::NONE, Key::O);
+    drag(&mut harness, &[at, at + Vec2::new(30.0, 60.0), at + Vec2::new(100.0, 200.0)]);
+    let drawn = only(&harness);
+    let bounds = drawn.shape().bounds().unwrap();
+    // A quarter turn: what is wide on the screen is high on the slide.
+    assert!(matches!(drawn.shape(), Shape::Ellipse(_)));
+    assert!((bounds.width() - 200.0).abs() < 2.0 && (bounds.height() - 100.0).abs() < 2.0, "{bounds:?}");
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    harness.run_steps(20);
+    // Its colour is on the screen where the hand had drawn: at the left end of the ellipse.
+    let picture = canvas(&mut harness);
+    let origin = harness.get_by_label("slide canvas").rect().min;
+    let place = at + Vec2::new(0.0, 100.0) - origin;
+    let is_red = |x: i64, y: i64| {
+        let [r, g, b, _] = picture.get_pixel((place.x as i64 + x) as u32, (place.y as i64 + y) as u32).0;
+        r > 200 && g < 90 && b < 90
+    };
+    assert!((-3..=3).any(|x| is_red(x, 0)), "the outline passes there");
+}
+
+#[test]
+fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path());
+    wish(&mut harness, |_| Annotate::ChooseClass(Some(AnnotationClass::named("Stroma"))));
+    let at = middle(&harness);
+    press(&mut harness, Modifiers::NONE, Key::G);
+    for corner in [
+        Vec2::ZERO,
+        Vec2::new(100.0, 0.0),
+        Vec2::new(300.0, 70.0),
+        Vec2::new(100.0, 100.0),
+        Vec2::new(0.0, 100.0),
+    ] {
+        click(&mut harness, at + corner);
+        if corner.x == 300.0 {
+            // A slip is taken back.
+            press(&mut harness, Modifiers::NONE, Key::Backspace);
+        }
+    }
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    let polygon = only(&harness);
+    assert!((polygon.shape().area_px2().unwrap() - 10_000.0).abs() < 300.0, "{polygon:?}");
+    assert_eq!(polygon.class.as_ref().unwrap().name, "Stroma");
+
+    // The selected area grows under the brush and gets a hole from the eraser.
+    press(&mut harness, Modifiers::NONE, Key::W);
+    drag(
+        &mut harness,
+        &[at + Vec2::new(90.0, 50.0), at + Vec2::new(120.0, 50.0), at + Vec2::new(200.0, 50.0)],
+    );
+    let grown = only(&harness).shape().area_px2().unwrap();
+    assert!(grown > 10_000.0 + 3000.0, "{grown}");
+    press(&mut harness, Modifiers::NONE, Key::E);
+    click(&mut harness, at + Vec2::new(50.0, 50.0));
+    let Shape::Polygons(parts) = only(&harness).shape().clone() else { panic!("an area") };
+    assert_eq!((parts.len(), parts[0].holes.len()), (1, 1));
+
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press(&mut harness, Modifiers::NONE, Key::L);
+    drag(&mut harness, &[at - Vec2::new(0.0, 60.0), at - Vec2::new(50.0, 60.0), at - Vec2::new(100.0, 60.0)]);
+    let line = set(&harness).at(1).unwrap().clone();
+    assert!((line.shape().length_px().unwrap() - 100.0).abs() < 2.0, "{line:?}");
+    assert!(line.is_measurement() && line.class.is_none());
+
+    // Without a tool, a click on an outline selects instead of asking for similar tissue.
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    click(&mut harness, at - Vec2::new(50.0, 60.0));
+    let session = harness.state().session();
+    let selection = session.annotations(session.active().unwrap().id()).unwrap().selection().to_vec();
+    assert_eq!(selection, [line.id]);
+    assert!(session.query().is_none());
+}
+
+#[test]
+fn files_are_imported_when_opened_and_exported_by_path_and_ten_thousand_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(&folder.path().join("project"));
+    let plain = canvas(&mut harness);
+    let field = harness.state().field().unwrap();
+    let (left, top) = (field.x as f64, field.y as f64);
+    let many: AnnotationSet = (0..10_000)
+        .map(|number| {
+            let at =
+                Level0Point::new(left + f64::from(number % 100) * 4.0, top + f64::from(number / 100) * 4.0);
+            let bounds = Bounds::between(at, Level0Point::new(at.x + 3.0, at.y + 3.0));
+            Annotation::new(Shape::Ellipse(bounds), Some(AnnotationClass::named("Immune cells")))
+        })
+        .collect();
+    let file = folder.path().join("many.geojson");
+    std::fs::write(&file, write_geojson(&many, None)).unwrap();
+    harness.state_mut().command(Command::Open(vec![file]));
+    wait(&mut harness, "they are imported", |app| {
+        let id = app.session().active().unwrap().id();
+        app.session().annotations(id).unwrap().set().len() == 10_000
+    });
+    let mut changed = 0;
+    for _ in 0..200 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        harness.step();
+        let shown = canvas(&mut harness);
+        changed = plain.pixels().zip(shown.pixels()).filter(|(before, after)| before != after).count();
+        if changed > 50_000 {
+            break;
+        }
+    }
+    assert!(changed > 50_000, "{changed} pixels changed");
+    harness.key_press(Key::F5);
+    harness.run_steps(4);
+    assert!(harness.query_by_label("10 000").is_some() || harness.query_by_label_contains("10").is_some());
+
+    harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::E);
+    harness.run_steps(3);
+    let out = folder.path().join("out.xml");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.event(Event::Text(out.display().to_string()));
+    harness.run_steps(2);
+    harness.key_press(Key::Enter);
+    wait(&mut harness, "they are exported", |_| out.exists());
+    assert_eq!(read_file(&out).unwrap().set.len(), 10_000);
+}
