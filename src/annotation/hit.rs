@@ -17,7 +17,7 @@ impl Annotation {
     /// Whether `point` touches it; `reach_px` is how near counts as touching, in level-0 pixels.
     pub fn hit(&self, point: Level0Point, reach_px: f64) -> Option<Hit> {
         let shape = self.shape();
-        if !shape.bounds()?.grown(reach_px).contains(point) {
+        if !self.bounds()?.grown(reach_px).contains(point) {
             return None;
         }
         let near = |(a, b): (Level0Point, Level0Point)| distance_to_segment(point, a, b) <= reach_px;

@@ -108,6 +108,11 @@ impl Annotation {
         }
     }
 
+    /// The smallest upright rectangle around it; `None` when it lies nowhere.
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.geometry.bounds()
+    }
+
     /// Give it another shape.
     pub fn set_shape(&mut self, shape: Shape) {
         self.geometry.reshape(shape);

@@ -289,6 +289,8 @@ pub(super) struct Geometry {
     pub written: Option<Written>,
     /// Further members of the geometry, such as QuPath's `plane`.
     pub members: Foreign,
+    /// Around the shape; looked at far more often than the shape changes.
+    bounds: Option<Bounds>,
 }
 
 /// Type and coordinates of a geometry in the words of a file.
@@ -304,12 +306,22 @@ pub(super) enum Written {
 
 impl Geometry {
     pub fn new(shape: Shape) -> Self {
-        Self { shape, written: None, members: Foreign::default() }
+        Self::read(shape, None, Foreign::default())
+    }
+
+    /// As a file has it.
+    pub fn read(shape: Shape, written: Option<Written>, members: Foreign) -> Self {
+        Self { bounds: shape.bounds(), shape, written, members }
+    }
+
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.bounds
     }
 
     /// Change the shape; what the file had written no longer holds.
     pub fn reshape(&mut self, shape: Shape) {
         if self.shape != shape {
+            self.bounds = shape.bounds();
             self.shape = shape;
             self.written = None;
         }

@@ -292,7 +292,7 @@ impl<'a> Reader<'a> {
         }
         let own = members.except(&["type", "coordinates", "isEllipse"]);
         let written = (!is_plain).then(|| Written::As { kind, coordinates: RawJson::from(coordinates) });
-        Ok(Geometry { shape, written, members: Foreign { own, properties: Vec::new() } })
+        Ok(Geometry::read(shape, written, Foreign { own, properties: Vec::new() }))
     }
 
     /// The shape that coordinates make, and whether it is written in no other way than these.
@@ -394,7 +394,7 @@ impl<'a> Reader<'a> {
             }
         };
         let own = members.except(&["type", "geometries"]);
-        Ok(Geometry { shape, written: None, members: Foreign { own, properties: Vec::new() } })
+        Ok(Geometry::read(shape, None, Foreign { own, properties: Vec::new() }))
     }
 }
 
@@ -409,7 +409,7 @@ fn from_geometry(geometry: Geometry, written: &str) -> Annotation {
 
 /// The geometry of what lies nowhere.
 fn nowhere() -> Geometry {
-    Geometry { written: Some(Written::Null), ..Geometry::new(Shape::Points(Vec::new())) }
+    Geometry::read(Shape::Points(Vec::new()), Some(Written::Null), Foreign::default())
 }
 
 /// The rectangle that a polygon is, if it is written as QuPath writes rectangles.

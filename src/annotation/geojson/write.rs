@@ -169,7 +169,7 @@ struct GeometryOut<'a>(&'a Geometry);
 
 impl Serialize for GeometryOut<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Geometry { shape, written, members } = self.0;
+        let Geometry { shape, written, members, .. } = self.0;
         let written = match written {
             Some(Written::As { kind, coordinates }) => Some((kind, coordinates)),
             // A feature without a place.

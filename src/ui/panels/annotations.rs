@@ -253,7 +253,7 @@ fn row(
 }
 
 fn icon_at(painter: &egui::Painter, place: Rect, icon: MaterialIcon, color: Color32) {
-    let font = FontId::new(17.0, egui::FontFamily::Name(egui_material_icons::FONT_FAMILY.into()));
+    let font = FontId::new(17.0, icon.font_family());
     painter.text(place.center(), Align2::CENTER_CENTER, icon.codepoint, font, color);
 }
 
