@@ -19,8 +19,11 @@ use std::time::{Duration, Instant};
 use eframe::egui_wgpu::{RenderState, RendererOptions, ScreenDescriptor};
 use eframe::wgpu;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Vec2};
+use histokin::annotation::{Annotation, Edit, Shape};
 use histokin::encoder::DeviceChoice;
+use histokin::geometry::Level0Point;
 use histokin::project::Project;
+use histokin::session::{Annotate, Command};
 use histokin::ui::{App, WindowOptions};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,6 +36,7 @@ const CENTER: Pos2 = Pos2::new(900.0, 500.0);
 const FRAMES: usize = 600;
 const FRAMES_SUBMITTED: usize = 40;
 const NEW_VIEWS: usize = 40;
+const ANNOTATIONS: i32 = 10_000;
 
 fn main() {
     println!("machine: {}", support::machine());
@@ -58,6 +62,9 @@ fn main() {
     report("panning", panning);
     let zooming = window.measure(FRAMES, Drawn::Recorded, Window::zoom);
     report("zooming", zooming);
+    window.annotate();
+    report("panning, 10,000 annotations in view", window.measure(FRAMES, Window::pan));
+    report("zooming, 10,000 annotations in view", window.measure(FRAMES, Window::zoom));
     window.fling();
     window.new_views();
 }
@@ -140,6 +147,31 @@ impl Window {
 
     fn event(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// Put annotations of forty corners each over the view, as an import does.
+    fn annotate(&mut self) {
+        let field = self.app.field().expect("a view");
+        let step = (f64::from(field.width) / 125.0, f64::from(field.height) / 80.0);
+        let annotations = (0..ANNOTATIONS).map(|number| {
+            let (column, row) = (f64::from(number % 125), f64::from(number / 125));
+            let (x, y) = (field.x as f64 + column * step.0, field.y as f64 + row * step.1);
+            let corner = |corner: i32| {
+                let angle = f64::from(corner) / 40.0 * std::f64::consts::TAU;
+                Level0Point::new(x + 0.4 * step.0 * angle.cos(), y + 0.4 * step.1 * angle.sin())
+            };
+            Annotation::new(Shape::polygon((0..40).map(corner).collect()), None)
+        });
+        let slide = self.app.session().active().expect("a slide").id().clone();
+        let edit = Edit::Add(annotations.collect());
+        self.app.command(Command::Annotate(Annotate::Edit { slide: slide.clone(), edit }));
+        let drawn = self.app.session().annotations(&slide).map(|annotations| annotations.set().len());
+        assert_eq!(drawn, Some(ANNOTATIONS as usize), "annotations are drawn");
+        self.app.command(Command::Annotate(Annotate::Select { slide, ids: Vec::new() }));
+        // Their buffers are made by a thread of their own; it is done long before this.
+        for _ in 0..120 {
+            self.step();
+        }
     }
 
     /// One frame as eframe makes it; CPU and clock time of this thread.
