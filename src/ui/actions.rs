@@ -520,7 +520,7 @@ pub static TABLE: &[Entry] = &[
         ICON_STRAIGHTEN,
         "Measure distance",
         "Drag from end to end, or click point by point and double-click to finish",
-        [plain(Key::L)]
+        [shift(Key::A)]
     ),
     entry!(
         Action::Tool(Tool::Area),

@@ -201,7 +201,7 @@ fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
 
     press(&mut harness, Modifiers::NONE, Key::Escape);
     press(&mut harness, Modifiers::NONE, Key::Escape);
-    press(&mut harness, Modifiers::NONE, Key::L);
+    press(&mut harness, Modifiers::SHIFT, Key::A);
     drag(&mut harness, &[at - Vec2::new(0.0, 60.0), at - Vec2::new(50.0, 60.0), at - Vec2::new(100.0, 60.0)]);
     let line = set(&harness).at(1).unwrap().clone();
     assert!((line.shape().length_px().unwrap() - 100.0).abs() < 2.0, "{line:?}");
