@@ -26,7 +26,6 @@ pub struct AnnotationsPanel {
     /// The class that is being changed: its name, and what it becomes.
     class: Option<(String, AnnotationClass)>,
     new_class: String,
-    classes_open: bool,
 }
 
 impl AnnotationsPanel {
@@ -139,14 +138,12 @@ impl AnnotationsPanel {
 
     /// The project's classes, to be renamed, recoloured, added and removed.
     fn classes_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
-        let arrow = if self.classes_open { "⏷" } else { "⏵" };
-        let title = RichText::new(format!("{arrow} Classes")).color(palette.weak);
-        if ui.add(egui::Button::new(title).frame(false)).clicked() {
-            self.classes_open ^= true;
-        }
-        if !self.classes_open {
-            return;
-        }
+        let title = RichText::new("Classes").color(palette.weak);
+        let header = egui::CollapsingHeader::new(title).id_salt("annotation classes");
+        header.show(ui, |ui| self.class_list_ui(ui, session, palette, asked));
+    }
+
+    fn class_list_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
         let mut wish = |wish: Annotate| asked.command(Command::Annotate(wish));
         ScrollArea::vertical().id_salt("classes").max_height(190.0).show(ui, |ui| {
             for class in session.project().classes() {
