@@ -228,9 +228,8 @@ impl Annotator {
                 _ => None,
             };
         }
-        match &mut self.draft {
-            Some(Draft::Vertex { to, .. } | Draft::Move { to, .. }) => *to = at,
-            _ => {}
+        if let Some(Draft::Vertex { to, .. } | Draft::Move { to, .. }) = &mut self.draft {
+            *to = at;
         }
         if response.drag_stopped_by(PointerButton::Primary) {
             self.finish_move(scene);
