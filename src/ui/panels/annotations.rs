@@ -47,8 +47,8 @@ impl AnnotationsPanel {
                 ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
             }
         });
-        let foot = Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
-        egui::Panel::bottom("annotation details").frame(foot).show(ui, |ui| {
+        let details = Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
+        details.show(ui, |ui| {
             if !annotations.selection().is_empty() {
                 self.selected_ui(ui, session, slide, annotations, palette, asked);
                 ui.add_space(6.0);
