@@ -24,6 +24,7 @@ pub mod report;
 
 pub mod retrieval;
 pub mod sample;
+pub mod study;
 
 use serde::{Deserialize, Serialize};
 

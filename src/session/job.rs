@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::EvaluateRequest;
 use super::TrainingJob;
 use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
+use crate::evaluation::study::Study;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::Slides;
@@ -119,5 +121,10 @@ pub enum Job {
         rect: Level0Rect,
     },
     SaveProject(Box<Project>),
+    Evaluate(Box<EvaluateRequest>),
+    WriteReport {
+        study: Arc<Study>,
+        project: Box<Project>,
+    },
     Train(TrainingJob),
 }

@@ -4,6 +4,7 @@
 //! [`Session`] and answer with the [`Job`]s that now have to be done. Nothing else changes it.
 
 mod command;
+mod evaluation;
 mod event;
 mod files;
 mod job;
@@ -14,6 +15,7 @@ mod update;
 mod work;
 
 pub use command::Command;
+pub use evaluation::{EvaluateRequest, EvaluationState};
 pub use event::{Event, SlideProgress};
 pub use job::{DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
 pub use query::QueryState;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::query::{Judged, QueryState, default_settings};
-use super::{SlideProgress, TrainingState};
+use super::{EvaluationState, SlideProgress, TrainingState};
 use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
@@ -57,6 +57,7 @@ pub struct Session {
     pub(super) back: Vec<Place>,
     /// The part of the active slide that is in view.
     pub(super) field: Option<Level0Rect>,
+    pub(super) evaluation: EvaluationState,
     pub(super) messages: Vec<Message>,
     pub(super) next_message: u64,
 }
@@ -199,6 +200,7 @@ impl Session {
             destination: None,
             back: Vec::new(),
             field: None,
+            evaluation: EvaluationState::None,
             messages: Vec::new(),
             next_message: 0,
         }

@@ -3,12 +3,14 @@
 
 pub mod embedder;
 pub mod heat;
+mod evaluator;
 pub mod tile_loader;
 pub(crate) mod mailbox;
 pub mod trainer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -84,6 +86,9 @@ struct Boxes {
     descriptors: Mailbox<Job>,
     keeper: Mailbox<Project>,
     books: Mailbox<BookWork>,
+    evaluator: Mailbox<Job>,
+    /// Ends the evaluation that was asked for last.
+    evaluation_stop: Mutex<Option<Arc<AtomicBool>>>,
     desk: Desk,
     trainer: TrainerDesk,
 }
@@ -155,6 +160,11 @@ impl Workers {
                 keep_book(work, post);
             }
         })?;
+        workers.spawn("evaluator", &post, |boxes, post| {
+            while let Some(job) = boxes.evaluator.take() {
+                evaluator::work(job, post);
+            }
+        })?;
         workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
         workers.spawn("trainer", &post, |boxes, post| trainer::run(&boxes.trainer, post))?;
         workers.spawn("training-errands", &post, |boxes, post| trainer::run_errands(&boxes.trainer, post))?;
@@ -184,6 +194,12 @@ impl Workers {
                 boxes.books.push(BookWork::Export(answer, slides, reports))
             }
             Job::SaveProject(project) => boxes.keeper.replace(*project),
+            Job::Evaluate(request) => {
+                *boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(request.stop.clone());
+                boxes.evaluator.push(Job::Evaluate(request));
+            }
+            Job::WriteReport { .. } => boxes.evaluator.push(job),
             Job::Embed(plan) => boxes.desk.submit(plan),
             Job::Train(job) => boxes.trainer.submit(job),
         }
@@ -218,6 +234,10 @@ impl Drop for Workers {
         boxes.descriptors.close();
         boxes.keeper.close();
         boxes.books.close();
+        boxes.evaluator.close();
+        if let Some(stop) = boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            stop.store(true, Ordering::Relaxed);
+        }
         boxes.desk.close();
         boxes.trainer.close();
         // Workers that wait to leave an event must not wait for ever.

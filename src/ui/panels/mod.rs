@@ -6,6 +6,7 @@ pub mod matches;
 pub mod messages;
 pub mod pane;
 pub mod properties;
+pub mod report;
 pub mod slides;
 pub mod status;
 pub mod tools;
