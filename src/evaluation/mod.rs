@@ -9,6 +9,7 @@
 //! order.
 
 pub mod addr;
+pub mod camelyon;
 pub mod classes;
 pub mod comparison;
 pub mod floor;

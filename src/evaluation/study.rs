@@ -126,8 +126,8 @@ pub fn labels_of(project: &Project) -> Result<Option<Labels>, LabelError> {
     if !folder.is_dir() {
         return Ok(None);
     }
-    let extents = gather::extents(project).unwrap_or_default();
-    labels::read_labels(&folder, &|stem| extents.get(stem).copied()).map(Some)
+    let infos = gather::infos(project).unwrap_or_default();
+    labels::read_labels(&folder, &|stem| infos.get(stem).cloned()).map(Some)
 }
 
 impl Study {

@@ -120,6 +120,9 @@ impl Session {
         if let Some((slide, field)) = from {
             self.back.push(Place { slide, field });
         }
-        self.travel(Place { slide, field: rect })
+        // With as much of its surroundings on every side as the tile is wide.
+        let (width, height) = (i64::from(rect.width), i64::from(rect.height));
+        let field = Level0Rect::new(rect.x - width, rect.y - height, 3 * rect.width, 3 * rect.height);
+        self.travel(Place { slide, field })
     }
 }

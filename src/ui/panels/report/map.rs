@@ -133,7 +133,8 @@ fn legend_ui(ui: &mut Ui, sample: &Sample, view: &mut MapView, palette: &Palette
             Coloured::Patient => Vec::new(),
         };
         for (place, name) in names.iter().enumerate().take(COLORS.len()) {
-            ui.label(RichText::new("●").color(COLORS[place]));
+            let (dot, _) = ui.allocate_exact_size(Vec2::splat(9.0), Sense::hover());
+            ui.painter().circle_filled(dot.center(), 4.0, COLORS[place]);
             ui.label(RichText::new(*name).small());
         }
     });
