@@ -9,6 +9,7 @@ use super::progress::EmbedBar;
 use crate::encoder::{self, DeviceChoice, Encoder};
 use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
+use crate::evaluation::camelyon::{self, Camelyon};
 use crate::evaluation::comparison::{ComparisonSettings, compare};
 use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::gather::{self, Gathered};
@@ -17,6 +18,7 @@ use crate::evaluation::labels::{self, Patients};
 use crate::evaluation::report;
 use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
 use crate::evaluation::sample::Sample;
+use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
 use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, embed_slide};
 use crate::project::Project;
@@ -24,7 +26,7 @@ use crate::slide;
 
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// The project's folder; may be left out with --features.
+    /// The project's folder, or Camelyon16 as it is distributed; may be left out with --features.
     #[arg(required_unless_present = "features")]
     project: Option<PathBuf>,
     /// Name of a model, path of a model folder or TorchScript file; give several to compare them. The
@@ -35,7 +37,8 @@ pub struct EvaluateArgs {
     /// named as the slides are. Give several to compare them.
     #[arg(long)]
     features: Vec<PathBuf>,
-    /// Labels: a table of tiles or regions (.csv), or a folder of tables and masks.
+    /// Labels: a table of tiles or regions (.csv), annotations (.geojson, .xml), or a folder of these and masks
+    /// [default: the project's folder labels].
     #[arg(long)]
     labels: Option<PathBuf>,
     /// The class whose retrieval stands first.
@@ -81,6 +84,9 @@ pub struct EvaluateArgs {
     /// Pixel size of slides whose descriptors do not tell it, in µm: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
+    /// Project folder for the descriptors of Camelyon16's slides.
+    #[arg(long, default_value = "camelyon16-project")]
+    into: PathBuf,
     /// Write the report here: report.html, report.json, tables.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -161,7 +167,14 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     let mut labels: Option<labels::Labels> = None;
     let mut project = None;
     if let Some(folder) = &args.project {
-        project = Some(Project::open(folder)?);
+        let found = if Project::is_project(folder) { None } else { camelyon::find(folder)? };
+        match found {
+            Some(found) => {
+                project = Some(take_up(&found, args)?);
+                labels = Some(found.labels);
+            }
+            None => project = Some(Project::open(folder)?),
+        }
     }
     let mut gathered = Gathered::default();
     if let Some(project) = &project {
@@ -179,11 +192,28 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
         gather::add_features(&mut gathered, path, args.slide_mpp, project.is_some())?;
     }
     if let Some(path) = &args.labels {
-        let extents = project.as_ref().map(gather::extents).transpose()?.unwrap_or_default();
-        let read = labels::read_labels(path, &|stem| extents.get(stem).copied())?;
+        let infos = project.as_ref().map(gather::infos).transpose()?.unwrap_or_default();
+        let read = labels::read_labels(path, &|stem| infos.get(stem).cloned())?;
         labels.get_or_insert_default().join(read);
     }
+    if let (None, Some(project)) = (&labels, &project) {
+        labels = labels_of(project)?;
+    }
     Ok(Study { gathered, labels, project })
+}
+
+/// Make or open the project that keeps a Camelyon16 folder's descriptors, with its slides in it.
+fn take_up(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<Project> {
+    let mut project = Project::open_or_create(&args.into)?;
+    for path in &found.slides {
+        let source = slide::open(path, args.slide_mpp)?;
+        project.add_slide(source.info());
+        if let Some(mpp) = args.slide_mpp {
+            project.set_user_mpp(&source.info().id, mpp);
+        }
+    }
+    project.save()?;
+    Ok(project)
 }
 
 /// The encoders that are asked for, and the floor.

@@ -9,7 +9,7 @@ use crate::encoder::EncoderSpec;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::interchange::{self, InterchangeError, Places, TileFeatures};
 use crate::project::{Project, ProjectError};
-use crate::slide::{self, SlideError};
+use crate::slide::{self, SlideError, SlideInfo};
 
 /// Slides and what encoders say of them.
 #[derive(Debug, Clone, Default)]
@@ -62,18 +62,18 @@ pub fn slides_of(project: &Project) -> Result<Vec<SampleSlide>, GatherError> {
     Ok(slides)
 }
 
-/// Width and height of level 0 of every slide, by file stem.
+/// What is known of every slide, by file stem.
 ///
 /// # Errors
 /// [`GatherError::Slide`] for a slide that cannot be opened.
-pub fn extents(project: &Project) -> Result<HashMap<String, [u32; 2]>, GatherError> {
-    let mut extents = HashMap::new();
+pub fn infos(project: &Project) -> Result<HashMap<String, SlideInfo>, GatherError> {
+    let mut infos = HashMap::new();
     for entry in project.slides() {
         let path = project.slide_path(entry);
         let source = slide::open(&path, entry.user_mpp)?;
-        extents.insert(stem(&path), [source.info().width(), source.info().height()]);
+        infos.insert(stem(&path), source.info().clone());
     }
-    Ok(extents)
+    Ok(infos)
 }
 
 fn stem(path: &Path) -> String {

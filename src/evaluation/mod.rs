@@ -9,6 +9,7 @@
 //! order.
 
 pub mod addr;
+pub mod camelyon;
 pub mod classes;
 pub mod comparison;
 pub mod floor;
@@ -24,6 +25,7 @@ pub mod report;
 
 pub mod retrieval;
 pub mod sample;
+pub mod study;
 
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Descriptors;
 
 /// Queries and pool tiles in one matrix product: what fits into a core's cache.
-const QUERY_BLOCK: usize = 128;
+const QUERY_BLOCK: usize = 256;
 const POOL_BLOCK: usize = 512;
 
 /// Candidates beyond those asked for, so that rounding rarely matters.
@@ -36,6 +36,7 @@ pub struct Pool<'a> {
     /// Centred descriptors of `rows`, one after the other.
     values: Vec<f32>,
     squared_norms: Vec<f32>,
+    largest_norm: f32,
 }
 
 impl<'a> Pool<'a> {
@@ -43,10 +44,18 @@ impl<'a> Pool<'a> {
     /// entry a descriptor.
     pub fn new(descriptors: Descriptors<'a>, groups: &'a [u32], rows: Vec<u32>) -> Self {
         let mean: Vec<f32> = super::health::mean(descriptors).iter().map(|value| *value as f32).collect();
-        let mut pool =
-            Self { descriptors, groups, rows, mean, values: Vec::new(), squared_norms: Vec::new() };
+        let mut pool = Self {
+            descriptors,
+            groups,
+            rows,
+            mean,
+            values: Vec::new(),
+            squared_norms: Vec::new(),
+            largest_norm: 0.0,
+        };
         pool.values = pool.centred(&pool.rows);
         pool.squared_norms = squared_norms(&pool.values, descriptors.width());
+        pool.largest_norm = pool.squared_norms.iter().copied().fold(0.0, f32::max);
         pool
     }
 
@@ -102,7 +111,7 @@ impl<'a> Pool<'a> {
         let (Some(last), true) = (found.last(), was_full) else { return found };
         // Twice the largest rounding error that the sum of `width` products can have here.
         let own: f32 = self.centred(&[query]).iter().map(|value| value * value).sum();
-        let scale = own + self.squared_norms.iter().copied().fold(0.0, f32::max);
+        let scale = own + self.largest_norm;
         let error = 8.0 * f32::EPSILON * (self.descriptors.width() as f32).sqrt() * scale;
         if last.distance * last.distance + error < worst + own {
             return found;

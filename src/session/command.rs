@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Annotate;
 use super::TrainingCommand;
+use crate::evaluation::comparison::ComparisonSettings;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
 use crate::slide::SlideId;
@@ -91,6 +92,17 @@ pub enum Command {
         rank: usize,
         from: Option<(SlideId, Level0Rect)>,
     },
+    /// Go to a tile of an open slide. `from` is where the view is now.
+    GoToTile {
+        slide: SlideId,
+        rect: Level0Rect,
+        from: Option<(SlideId, Level0Rect)>,
+    },
+    /// Measure how good the encoder is, in place of an evaluation that runs.
+    Evaluate(Box<ComparisonSettings>),
+    StopEvaluation,
+    /// Write the report of the last evaluation into the project.
+    WriteReport,
     /// Return to where the view was before the last jump.
     Back,
     /// Whatever has to do with training.

@@ -9,6 +9,7 @@ use super::AnnotationEvent;
 use super::TrainingEvent;
 use crate::descriptors::DescriptorSet;
 use crate::encoder::EncoderSpec;
+use crate::evaluation::study::Study;
 use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
 use crate::project::Project;
@@ -125,6 +126,14 @@ pub enum Event {
     },
     Training(TrainingEvent),
     Annotations(AnnotationEvent),
+    /// The share (0 to 1) of the evaluation that is done.
+    EvaluationProgress {
+        share: f64,
+        doing: String,
+    },
+    Evaluated(Result<Arc<Study>, String>),
+    /// The folder of a report that was asked for.
+    ReportWritten(Result<PathBuf, String>),
     /// Something that the user may want to know.
     Notice(String),
     /// Something that the user should know went wrong.

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::AnnotationJob;
+use super::EvaluateRequest;
 use super::TrainingJob;
 use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
+use crate::evaluation::study::Study;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::Slides;
@@ -121,5 +123,10 @@ pub enum Job {
     },
     Annotations(AnnotationJob),
     SaveProject(Box<Project>),
+    Evaluate(Box<EvaluateRequest>),
+    WriteReport {
+        study: Arc<Study>,
+        project: Box<Project>,
+    },
     Train(TrainingJob),
 }

@@ -5,6 +5,7 @@
 
 mod annotate;
 mod command;
+mod evaluation;
 mod event;
 mod files;
 mod job;
@@ -16,6 +17,7 @@ mod work;
 
 pub use annotate::{Annotate, AnnotationEvent, AnnotationJob, Annotations, SlideAnnotations};
 pub use command::Command;
+pub use evaluation::{EvaluateRequest, EvaluationState};
 pub use event::{Event, SlideProgress};
 pub use job::{DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
 pub use query::QueryState;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::query::{Judged, QueryState, default_settings};
-use super::{Annotations, SlideProgress, TrainingState};
+use super::{Annotations, EvaluationState, SlideProgress, TrainingState};
 use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
@@ -58,6 +58,7 @@ pub struct Session {
     /// The part of the active slide that is in view.
     pub(super) field: Option<Level0Rect>,
     pub(super) annotations: Annotations,
+    pub(super) evaluation: EvaluationState,
     pub(super) messages: Vec<Message>,
     pub(super) next_message: u64,
 }
@@ -201,6 +202,7 @@ impl Session {
             back: Vec::new(),
             field: None,
             annotations: Annotations::default(),
+            evaluation: EvaluationState::None,
             messages: Vec::new(),
             next_message: 0,
         }

@@ -56,6 +56,13 @@ impl Session {
             Command::ExportMatches => self.export_matches(),
             Command::GoToExample { place, from } => self.go_to_example(place, from),
             Command::GoToMatch { rank, from } => self.go_to_match(rank, from),
+            Command::GoToTile { slide, rect, from } => self.go_to_tile(slide, rect, from),
+            Command::Evaluate(settings) => self.evaluate(*settings),
+            Command::StopEvaluation => {
+                self.stop_evaluation();
+                Vec::new()
+            }
+            Command::WriteReport => self.write_report(),
             Command::Back => self.go_back(),
             Command::Train(command) => self.handle_training(command),
             Command::DismissMessage(id) => {
@@ -73,6 +80,7 @@ impl Session {
         match event {
             Event::ProjectOpened(project) => {
                 let left = self.leave_training();
+                self.stop_evaluation();
                 let fresh = Session::new(*project);
                 let kept = std::mem::replace(self, fresh);
                 self.messages = kept.messages;
@@ -167,6 +175,14 @@ impl Session {
             }
             Event::Training(event) => self.absorb_training(event),
             Event::Annotations(event) => self.annotations_event(event),
+            event @ (Event::EvaluationProgress { .. } | Event::Evaluated(_)) => {
+                self.absorb_evaluation(event);
+                Vec::new()
+            }
+            Event::ReportWritten(result) => {
+                self.report_written(result);
+                Vec::new()
+            }
             Event::Notice(text) => {
                 self.tell(Severity::Note, text, None);
                 Vec::new()

@@ -187,6 +187,12 @@ pub fn count_pairs(slide: &TrainingSlide, near_mm: f64, far_mm: f64) -> PairCoun
     SlidePairs::new(slide.centres_mm.clone(), near_mm, far_mm).count()
 }
 
+/// Whether any two tissue tiles of `slide` are that far apart.
+pub fn has_far_pairs(slide: &TrainingSlide, far_mm: f64) -> bool {
+    let hull = convex_hull(&slide.centres_mm);
+    hull.iter().any(|corner| hull.iter().any(|other| distance(*corner, *other) > far_mm))
+}
+
 /// Draws the groups of every step. A group depends on the seed, its step and its place in the batch alone.
 pub struct PairSampler {
     slides: Vec<SlidePairs>,

@@ -11,7 +11,7 @@ use super::config::{Method, TrainingConfig};
 use super::control::Control;
 use super::learner::{Learned, Learner, StepError};
 use super::loader::{Batch, BatchSource, Batches, with_batches};
-use super::pairs::{MarkedPair, PairSampler, Relation};
+use super::pairs::{MarkedPair, PairSampler, Relation, has_far_pairs};
 use super::run::{History, Run, RunStatus, StepRecord};
 use super::slides::TrainingSlide;
 use super::validation::{Held, Validation};
@@ -135,6 +135,19 @@ fn run(
     let config = setup.run.config.clone();
     let (sampler, notices) = PairSampler::new(&setup.slides, setup.marks.clone(), &config)?;
     notices.into_iter().for_each(|notice| tell(Progress::Notice(notice)));
+    let unmeasured: Vec<String> = setup
+        .validation
+        .iter()
+        .filter(|slide| !has_far_pairs(slide, config.far_mm))
+        .map(TrainingSlide::name)
+        .collect();
+    if !unmeasured.is_empty() {
+        tell(Progress::Notice(format!(
+            "no ADDR can be measured on {}: no tissue tiles are more than {} mm apart",
+            unmeasured.join(", "),
+            config.far_mm
+        )));
+    }
     let mut learner = Learner::new(&config, sampler.instances(), setup.device)?;
     let path = setup.run.last_checkpoint();
     let header = if setup.resume {

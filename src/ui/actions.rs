@@ -71,6 +71,8 @@ pub enum Action {
     ToggleMatches,
     ToggleTissue,
     ToggleMarks,
+    ToggleReport,
+    WriteReport,
     ToggleTheme,
     TextLarger,
     TextSmaller,
@@ -127,6 +129,10 @@ const fn ctrl(key: Key) -> KeyboardShortcut {
 
 const fn shift(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::SHIFT, key)
+}
+
+const fn ctrl_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
 }
 
 macro_rules! entry {
@@ -755,6 +761,22 @@ pub static TABLE: &[Entry] = &[
         [plain(Key::F3)]
     ),
     entry!(
+        Action::ToggleReport,
+        Window,
+        ICON_ANALYTICS,
+        "Report",
+        "How good the encoder is on your slides: ADDR, retrieval, classes, map",
+        [plain(Key::F7)]
+    ),
+    entry!(
+        Action::WriteReport,
+        Window,
+        ICON_SAVE,
+        "Write the report",
+        "Write what was measured as a page and tables into the project's folder “reports”",
+        [ctrl_shift(Key::E)]
+    ),
+    entry!(
         Action::ToggleTheme,
         Window,
         ICON_CONTRAST,
@@ -844,7 +866,7 @@ pub fn pressed(ctx: &Context) -> Vec<Action> {
 }
 
 fn is_function_key(key: Key) -> bool {
-    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F5 | Key::F6)
+    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F5 | Key::F6 | Key::F7)
 }
 
 /// Actions whose name or tooltip holds every word of `search`, the best first.

@@ -10,6 +10,7 @@ use egui::{Context, Frame, Panel, Rect, Ui, UiBuilder};
 use super::actions::{self, Action};
 use super::file_dialog::{Choose, FileDialog};
 use super::heat_map::HeatMap;
+use super::panels::report::{MapRenderer, ReportView};
 use super::panels::{
     self, annotation_tools, annotations::AnnotationsPanel, dialogs::Dialog, matches::MatchesPanel,
     training::TrainingPanel,
@@ -61,6 +62,8 @@ pub struct App {
     region_tool: RegionTool,
     annotator: Annotator,
     annotation_panel: AnnotationsPanel,
+    report: ReportView,
+    map_renderer: MapRenderer,
     file_dialog: FileDialog,
     chrome: Chrome,
     /// Slide and level-0 position under the cursor in the frame before.
@@ -88,6 +91,7 @@ pub struct Chrome {
     pub heat_shown: bool,
     /// Whether the region of a question is being drawn.
     pub region_drawn: bool,
+    pub report_open: bool,
     pub dialog: Option<Dialog>,
     pub training: TrainingPanel,
     pub training_open: bool,
@@ -153,6 +157,8 @@ impl App {
             region_tool: RegionTool::default(),
             annotator,
             annotation_panel: AnnotationsPanel::default(),
+            report: ReportView::default(),
+            map_renderer: MapRenderer::new(gpu),
             file_dialog: FileDialog::default(),
             chrome: Chrome {
                 slides_open: remembered.slides_open,
@@ -164,6 +170,7 @@ impl App {
                 matches: MatchesPanel::default(),
                 heat_shown: false,
                 region_drawn: false,
+                report_open: false,
                 dialog: None,
                 training: TrainingPanel::new(options.device),
                 training_open: false,
@@ -491,6 +498,8 @@ impl App {
             }
             Action::ToggleTissue => self.chrome.tissue_shown ^= true,
             Action::ToggleMarks => self.chrome.marks_shown ^= true,
+            Action::ToggleReport => self.chrome.report_open ^= true,
+            Action::WriteReport => self.command(Command::WriteReport),
             Action::ToggleTheme => {
                 let dark = context.theme() == egui::Theme::Dark;
                 context.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
@@ -745,7 +754,13 @@ impl App {
         let canvas = Frame::new().fill(palette.canvas);
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
             let rect = ui.max_rect();
-            self.canvas_ui(ui, palette, asked);
+            if self.chrome.report_open {
+                self.hovered = None;
+                let (report, renderer) = (&mut self.report, &self.map_renderer);
+                panels::report::report_ui(ui, &self.session, report, renderer, palette, asked);
+            } else {
+                self.canvas_ui(ui, palette, asked);
+            }
             if self.chrome.appearance_open {
                 let appearance = &mut self.appearance;
                 panels::appearance::appearance_ui(ui, rect, appearance, &self.session, palette, asked);
@@ -831,6 +846,11 @@ impl eframe::App for App {
                 Command::Show(slide) => {
                     self.panes.show(&slide);
                     self.command(Command::Show(slide));
+                }
+                Command::GoToTile { slide, rect, .. } => {
+                    let from = self.place();
+                    self.chrome.report_open = false;
+                    self.command(Command::GoToTile { slide, rect, from });
                 }
                 other => self.command(other),
             }

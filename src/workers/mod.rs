@@ -4,12 +4,14 @@
 pub mod annotation_keeper;
 pub mod embedder;
 pub mod heat;
+mod evaluator;
 pub mod tile_loader;
 pub(crate) mod mailbox;
 pub mod trainer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -86,6 +88,9 @@ struct Boxes {
     keeper: Mailbox<Project>,
     books: Mailbox<BookWork>,
     annotations: annotation_keeper::Tray,
+    evaluator: Mailbox<Job>,
+    /// Ends the evaluation that was asked for last.
+    evaluation_stop: Mutex<Option<Arc<AtomicBool>>>,
     desk: Desk,
     trainer: TrainerDesk,
 }
@@ -160,6 +165,11 @@ impl Workers {
         workers.spawn("annotation-keeper", &post, |boxes, post| {
             annotation_keeper::run(&boxes.annotations, post);
         })?;
+        workers.spawn("evaluator", &post, |boxes, post| {
+            while let Some(job) = boxes.evaluator.take() {
+                evaluator::work(job, post);
+            }
+        })?;
         workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
         workers.spawn("trainer", &post, |boxes, post| trainer::run(&boxes.trainer, post))?;
         workers.spawn("training-errands", &post, |boxes, post| trainer::run_errands(&boxes.trainer, post))?;
@@ -190,6 +200,12 @@ impl Workers {
             }
             Job::SaveProject(project) => boxes.keeper.replace(*project),
             Job::Annotations(job) => boxes.annotations.push(job),
+            Job::Evaluate(request) => {
+                *boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(request.stop.clone());
+                boxes.evaluator.push(Job::Evaluate(request));
+            }
+            Job::WriteReport { .. } => boxes.evaluator.push(job),
             Job::Embed(plan) => boxes.desk.submit(plan),
             Job::Train(job) => boxes.trainer.submit(job),
         }
@@ -225,6 +241,10 @@ impl Drop for Workers {
         boxes.keeper.close();
         boxes.books.close();
         boxes.annotations.close();
+        boxes.evaluator.close();
+        if let Some(stop) = boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            stop.store(true, Ordering::Relaxed);
+        }
         boxes.desk.close();
         boxes.trainer.close();
         // Workers that wait to leave an event must not wait for ever.

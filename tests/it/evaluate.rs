@@ -204,3 +204,93 @@ fn descriptors_without_a_project_are_measured() {
     assert_eq!(addr["skipped"], expected["skipped"]);
     assert_eq!(found["encoders"][0]["retrieval"], Value::Null);
 }
+
+/// Camelyon16 in small: the true names and places of files, slides made on the spot.
+#[test]
+fn camelyon16_is_evaluated_by_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join("CAMELYON16").join(name);
+    for part in ["testing/images", "testing/lesion_annotations", "training/normal"] {
+        std::fs::create_dir_all(path(part)).unwrap();
+    }
+    for (seed, name) in (1..).zip(["test_001", "test_002", "test_003"]) {
+        write_pyramid(&path(&format!("testing/images/{name}.tif")), &section(seed), 2, Some(MPP));
+    }
+    write_pyramid(&path("training/normal/normal_001.tif"), &section(9), 2, Some(MPP));
+    let outline = |group: &str, corners: [(i32, i32); 4]| {
+        let corners: String = (0..)
+            .zip(corners)
+            .map(|(order, (x, y))| format!("<Coordinate Order=\"{order}\" X=\"{x}\" Y=\"{y}\" />"))
+            .collect();
+        format!(
+            "<Annotation Name=\"Annotation\" Type=\"Polygon\" PartOfGroup=\"{group}\" Color=\"#F4FA58\">\
+             <Coordinates>{corners}</Coordinates></Annotation>"
+        )
+    };
+    let whole = [(50, 50), (570, 50), (570, 1150), (50, 1150)];
+    let hole = [(200, 200), (400, 200), (400, 600), (200, 600)];
+    for name in ["test_001", "test_002"] {
+        let text = format!(
+            "<?xml version=\"1.0\"?><ASAP_Annotations><Annotations>{}{}</Annotations><AnnotationGroups>\
+             <Group Name=\"_0\" PartOfGroup=\"None\" Color=\"#00ff00\"><Attributes /></Group>\
+             <Group Name=\"_2\" PartOfGroup=\"None\" Color=\"#ff0000\"><Attributes /></Group>\
+             </AnnotationGroups></ASAP_Annotations>",
+            outline("_0", whole),
+            outline("_2", hole)
+        );
+        std::fs::write(path(&format!("testing/lesion_annotations/{name}.xml")), text).unwrap();
+    }
+    std::fs::write(
+        path("testing/reference.csv"),
+        "test_001,Tumor,IDC,Macro\ntest_002,Tumor,IDC,Micro\ntest_003,Normal,None,None\n",
+    )
+    .unwrap();
+    // The project's tiles would be 224 pixels at 1 µm/px; these slides are coarser.
+    let mut project = Project::open_or_create(&folder.path().join("kept")).unwrap();
+    project.set_settings(ProjectSettings {
+        encoder: None,
+        tiles: TileSettings { tile_px: 100, mpp: MPP },
+        stain: StainSetting::None,
+    });
+    project.save().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_histokin"))
+        .current_dir(folder.path())
+        .args([
+            "evaluate",
+            "CAMELYON16",
+            "--into",
+            "kept",
+            "--encoder",
+            "hsv-histogram",
+            "--draws",
+            "200",
+            "--json",
+        ])
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
+    let found: Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(found["data"]["slides"].as_array().unwrap().len(), 3, "the test slides alone");
+    assert_eq!(found["data"]["labels"]["conflicting"], 0);
+    let retrieval = &found["encoders"][0]["retrieval"];
+    // Up to 68 tiles of tumour on each of two slides, less the eight of the hole; those at the edge of the
+    // section may be no tissue.
+    let queries = retrieval["queries"].as_u64().unwrap();
+    assert!((80..=120).contains(&queries), "{queries}");
+    assert!(retrieval["p_at_1"].as_f64().unwrap() > 0.5);
+}
+
+#[test]
+fn malformed_annotations_are_refused_with_their_line() {
+    let study = Study::new();
+    std::fs::create_dir(study.path("drawn")).unwrap();
+    study.write("drawn/alpha.xml", "<ASAP_Annotations>\n<Annotations>\n<Annotation");
+    let xml = study.refused(&["--labels", "drawn"]);
+    assert!(xml.contains("alpha.xml") && xml.contains("line"), "{xml}");
+    std::fs::remove_file(study.path("drawn/alpha.xml")).unwrap();
+    study.write("drawn/alpha.geojson", "{\"type\":\"FeatureCollection\",\n\"features\":[{]}");
+    let geojson = study.refused(&["--labels", "drawn"]);
+    assert!(geojson.contains("alpha.geojson") && geojson.contains("line"), "{geojson}");
+}

@@ -21,6 +21,8 @@ mod training;
 #[cfg(feature = "gui")]
 mod ui;
 #[cfg(feature = "gui")]
+mod ui_report;
+#[cfg(feature = "gui")]
 mod ui_training;
 #[cfg(feature = "gui")]
 mod ui_annotate;

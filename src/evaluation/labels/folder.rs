@@ -1,24 +1,26 @@
-//! Labels beside slides: a folder with a table, or one picture a slide whose brightness tells the class.
+//! Labels beside slides: a folder with tables, and, named as their slides, drawn annotations or pictures whose
+//! brightness tells the class.
 
 use std::path::{Path, PathBuf};
 
-use super::{Area, LabelError, Labels, read_table};
-use crate::geometry::Level0Rect;
+use super::{Area, LabelError, Labels, read_annotations, read_table};
+use crate::geometry::{Level0Point, Level0Rect};
+use crate::slide::SlideInfo;
 
-/// Read labels from a file or a folder, whatever their kind. `extent` answers the width and height in
-/// level-0 pixels of the slide of that stem, which a mask needs.
+/// Read labels from a file or a folder, whatever their kind. `find` answers the slide of a
+/// stem, where it is here: masks need its size, QuPath's files the corner of its scanned part.
 ///
 /// # Errors
 /// [`LabelError`] with the file, and the line where there is one.
-pub fn read_labels(path: &Path, extent: &dyn Fn(&str) -> Option<[u32; 2]>) -> Result<Labels, LabelError> {
-    if path.is_dir() { read_folder(path, extent) } else { read_file(path, extent) }
+pub fn read_labels(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
+    if path.is_dir() { read_folder(path, find) } else { read_file(path, find) }
 }
 
 /// Read every file of labels in a folder: tables, and what is named as a slide is.
 ///
 /// # Errors
 /// As [`read_labels`]; also when the folder holds nothing that is understood.
-pub fn read_folder(folder: &Path, extent: &dyn Fn(&str) -> Option<[u32; 2]>) -> Result<Labels, LabelError> {
+pub fn read_folder(folder: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
     let io = |source| LabelError::Io { path: folder.to_owned(), source };
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).map_err(io)?.flatten().map(|entry| entry.path()).collect();
@@ -27,16 +29,16 @@ pub fn read_folder(folder: &Path, extent: &dyn Fn(&str) -> Option<[u32; 2]>) -> 
     let mut used = 0;
     for path in paths.iter().filter(|path| path.is_file() && is_understood(path)) {
         let is_picture = matches!(ending(path).as_str(), "png" | "tif" | "tiff");
-        if is_picture && extent(&slide_stem(path)).is_none() {
+        if is_picture && find(&slide_stem(path)).is_none() {
             continue;
         }
-        labels.join(read_file(path, extent)?);
+        labels.join(read_file(path, find)?);
         used += 1;
     }
     if used == 0 {
         return Err(LabelError::file(
             folder,
-            "no labels here; a folder may hold tables (.csv) and, named as their slides are, masks (.png, .tif)",
+            "no labels here; a folder may hold tables (.csv) and, named as their slides are, annotations (.geojson, .xml) or masks (.png, .tif)",
         ));
     }
     Ok(labels)
@@ -47,7 +49,13 @@ fn ending(path: &Path) -> String {
 }
 
 fn is_understood(path: &Path) -> bool {
-    matches!(ending(path).as_str(), "csv" | "png" | "tif" | "tiff")
+    matches!(ending(path).as_str(), "csv" | "geojson" | "json" | "xml" | "png" | "tif" | "tiff")
+}
+
+/// The level-0 position from which QuPath counts on a slide: the corner of its scanned part.
+fn bounds_origin(info: &SlideInfo) -> Level0Point {
+    let number = |axis: &str| info.properties.get(&format!("openslide.bounds-{axis}"))?.trim().parse().ok();
+    Level0Point::new(number("x").unwrap_or(0.0), number("y").unwrap_or(0.0))
 }
 
 /// The stem of the slide that a file belongs to: its own, less what marks it as a mask.
@@ -56,27 +64,36 @@ fn slide_stem(path: &Path) -> String {
     ["_mask", "-mask", ".mask"].iter().find_map(|mark| stem.strip_suffix(mark)).unwrap_or(&stem).to_owned()
 }
 
-fn read_file(path: &Path, extent: &dyn Fn(&str) -> Option<[u32; 2]>) -> Result<Labels, LabelError> {
+fn read_file(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
     match ending(path).as_str() {
         "csv" => read_table(path),
-        "png" | "tif" | "tiff" => read_mask(path, extent),
+        "png" | "tif" | "tiff" => read_mask(path, find),
+        "geojson" | "json" | "xml" => {
+            let stem = slide_stem(path);
+            let drawn = read_annotations(
+                path,
+                find(&stem).map_or_else(Level0Point::default, |info| bounds_origin(&info)),
+            )?;
+            Ok(Labels { slides: [(stem, drawn)].into(), ..Labels::default() })
+        }
         _ => Err(LabelError::file(
             path,
-            "labels are a table (.csv) or masks (.png, .tif) named as their slides",
+            "labels are a table (.csv), or annotations (.geojson, .xml) and masks (.png, .tif) named as their slides",
         )),
     }
 }
 
 /// A picture of the whole slide, at any scale: 0 is unknown, 255 tumour, any other value `n` the class
 /// `class n`.
-fn read_mask(path: &Path, extent: &dyn Fn(&str) -> Option<[u32; 2]>) -> Result<Labels, LabelError> {
+fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
     let stem = slide_stem(path);
-    let Some([width, height]) = extent(&stem) else {
+    let Some(info) = find(&stem) else {
         return Err(LabelError::file(
             path,
             format!("there is no slide {stem:?} for this mask; name it as its slide"),
         ));
     };
+    let (width, height) = (info.width(), info.height());
     let mask = image::ImageReader::open(path)
         .map_err(|source| LabelError::Io { path: path.to_owned(), source })?
         .with_guessed_format()
@@ -128,6 +145,21 @@ fn read_mask(path: &Path, extent: &dyn Fn(&str) -> Option<[u32; 2]>) -> Result<L
 mod tests {
     use super::*;
 
+    fn info(width: u32, height: u32) -> SlideInfo {
+        SlideInfo {
+            id: crate::slide::SlideId("made".to_owned()),
+            path: "slide.tif".into(),
+            vendor: "none".to_owned(),
+            reader: crate::slide::Reader::OpenSlide,
+            levels: vec![crate::slide::Level { width, height, downsample: crate::geometry::Downsample(1.0) }],
+            mpp: None,
+            mpp_source: crate::slide::MppSource::Unknown,
+            objective_power: None,
+            associated: Vec::new(),
+            properties: std::collections::BTreeMap::new(),
+        }
+    }
+
     #[test]
     fn a_mask_tells_classes_at_any_scale() {
         let folder = tempfile::tempdir().unwrap();
@@ -140,15 +172,15 @@ mod tests {
         );
         mask.save(folder.path().join("slide_mask.png")).unwrap();
         mask.save(folder.path().join("other.png")).unwrap();
-        let extent = |stem: &str| (stem == "slide").then_some([4000, 2000]);
-        let labels = read_labels(folder.path(), &extent).unwrap();
+        let find = |stem: &str| (stem == "slide").then(|| info(4000, 2000));
+        let labels = read_labels(folder.path(), &find).unwrap();
         assert_eq!(labels.slides.len(), 1, "the other picture is of no slide");
         let tiles = [Level0Rect::new(2000, 1000, 1000, 1000), Level0Rect::new(1500, 1000, 1000, 1000)];
         let slide = &labels.slides["slide"];
         assert_eq!(slide.classes_of(&tiles, 0.5).0, [Some("tumour"), Some("tumour")]);
         assert_eq!(slide.classes_of(&tiles, 0.6).0, [Some("tumour"), None]);
 
-        let narrow = |_: &str| Some([4000, 4000]);
+        let narrow = |_: &str| Some(info(4000, 4000));
         let wrong = read_labels(&folder.path().join("slide_mask.png"), &narrow).unwrap_err();
         assert!(wrong.to_string().contains("not the same shape"), "{wrong}");
     }

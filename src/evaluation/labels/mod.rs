@@ -2,6 +2,7 @@
 //! file they come from, and the class that a tile takes from them.
 
 mod coverage;
+mod drawn;
 mod folder;
 mod patients;
 mod table;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::geometry::{Level0Point, Level0Rect};
 
 pub use coverage::covered;
+pub use drawn::read_annotations;
 pub use folder::{read_folder, read_labels};
 pub use patients::Patients;
 pub use table::read_table;

@@ -72,10 +72,14 @@ pub fn distances(histogram: &DistanceHistogram, name: &str) -> String {
 }
 
 fn legend(svg: &mut Svg, entries: &[(&str, &str)]) {
+    /// About how wide a character of a small label is.
+    const CHARACTER: f64 = 5.6;
+    let longest = entries.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+    let left = WIDTH - RIGHT - 20.0 - CHARACTER * longest as f64;
     for (place, (class, name)) in (0..).zip(entries) {
         let y = TOP + 6.0 + 15.0 * f64::from(place);
-        svg.rect(class, "", (WIDTH - RIGHT - 128.0, y), (10.0, 10.0), name);
-        svg.text("tick", (WIDTH - RIGHT - 113.0, y + 9.0), "start", name);
+        svg.rect(class, "", (left, y), (10.0, 10.0), name);
+        svg.text("tick", (left + 15.0, y + 9.0), "start", name);
     }
 }
 
@@ -134,20 +138,19 @@ pub fn spectrum(comparison: &Comparison) -> Option<String> {
 /// Which class the nearest tile of each class's queries has.
 pub fn confusion(confusion: &Confusion, sample: &Sample) -> String {
     const CELL: f64 = 46.0;
-    const NAMES: f64 = 130.0;
+    const NAMES: f64 = 150.0;
+    const TOP: f64 = 92.0;
     let name = |class: &Option<super::super::Class>| {
         class.map_or("unlabelled", |class| sample.classes[usize::from(class.0)].as_str())
     };
     let (columns, rows) = (confusion.answers.len(), confusion.queries.len());
-    let mut svg = Svg::new(NAMES + CELL * columns as f64 + 40.0, 84.0 + CELL * rows as f64);
-    svg.text("axis", (NAMES, 12.0), "start", "class of the nearest tile");
+    let mut svg = Svg::new(NAMES + CELL * columns as f64 + 90.0, TOP + 8.0 + CELL * rows as f64);
+    svg.text("axis", (NAMES - 8.0, TOP - 10.0), "end", "query ↓   nearest tile →");
     for (column, class) in confusion.answers.iter().enumerate() {
-        let x = NAMES + CELL * (column as f64 + 0.5);
-        let y = if column % 2 == 0 { 56.0 } else { 36.0 };
-        svg.text("tick", (x, y), "middle", name(class));
+        svg.rising_text("tick", (NAMES + CELL * (column as f64 + 0.45), TOP - 6.0), name(class));
     }
     for (row, class) in confusion.queries.iter().enumerate() {
-        let top = 64.0 + CELL * row as f64;
+        let top = TOP + CELL * row as f64;
         svg.text("tick", (NAMES - 8.0, top + CELL / 2.0 + 3.0), "end", name(&Some(*class)));
         let total: u32 = confusion.counts[row].iter().sum();
         for (column, count) in confusion.counts[row].iter().enumerate() {

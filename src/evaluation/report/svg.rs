@@ -60,6 +60,15 @@ impl Svg {
         ));
     }
 
+    /// Text that rises to the right, for long names above narrow columns.
+    pub fn rising_text(&mut self, class: &str, at: (f64, f64), text: &str) {
+        let (x, y) = at;
+        self.add(format_args!(
+            "<text class=\"{class}\" transform=\"translate({x:.1} {y:.1}) rotate(-35)\">{}</text>",
+            escaped(text)
+        ));
+    }
+
     fn add(&mut self, element: std::fmt::Arguments<'_>) {
         // Writing into a String cannot fail.
         _ = writeln!(self.body, "{element}");

@@ -8,6 +8,7 @@ pub mod matches;
 pub mod messages;
 pub mod pane;
 pub mod properties;
+pub mod report;
 pub mod slides;
 pub mod status;
 pub mod tools;

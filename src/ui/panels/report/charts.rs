@@ -1,0 +1,135 @@
+//! The report's curves and histograms.
+
+use egui::{Align2, Color32, FontId, Pos2, Rect, RichText, Sense, Shape, Stroke, Ui, Vec2};
+
+use crate::evaluation::comparison::EncoderResult;
+use crate::evaluation::retrieval::ANSWERS;
+use crate::evaluation::study::Study;
+use crate::ui::theme::Palette;
+
+/// Colours of series and classes, by number; they repeat after these.
+pub const COLORS: [Color32; 8] = [
+    Color32::from_rgb(90, 169, 222),
+    Color32::from_rgb(235, 160, 91),
+    Color32::from_rgb(88, 184, 136),
+    Color32::from_rgb(213, 131, 186),
+    Color32::from_rgb(194, 168, 120),
+    Color32::from_rgb(162, 153, 234),
+    Color32::from_rgb(224, 131, 128),
+    Color32::from_rgb(124, 197, 205),
+];
+
+const HEIGHT: f32 = 220.0;
+
+/// A frame with axes from 0 to the given ends.
+struct Axes {
+    inner: Rect,
+    x_end: f64,
+    y_end: f64,
+}
+
+impl Axes {
+    /// Take the room and draw the frame; `y` counts in per cent.
+    fn ui(ui: &mut Ui, x_end: f64, y_end: f64, palette: &Palette) -> Self {
+        const STEPS: usize = 4;
+        let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), HEIGHT), Sense::hover());
+        ui.painter().rect_filled(rect, 6.0, palette.raised);
+        let inner = Rect::from_min_max(rect.min + Vec2::new(44.0, 12.0), rect.max - Vec2::new(14.0, 24.0));
+        let axes = Self { inner, x_end, y_end };
+        let font = FontId::proportional(10.0);
+        for step in 0..=STEPS {
+            let share = step as f64 / STEPS as f64;
+            let left = axes.at(0.0, share * y_end);
+            ui.painter().hline(inner.x_range(), left.y, Stroke::new(1.0, palette.line));
+            let label = format!("{:.0} %", 100.0 * share * y_end);
+            ui.painter().text(
+                left - Vec2::new(6.0, 0.0),
+                Align2::RIGHT_CENTER,
+                label,
+                font.clone(),
+                palette.weak,
+            );
+            let below = axes.at(share * x_end, 0.0) + Vec2::new(0.0, 4.0);
+            let digits = usize::from(x_end < 10.0);
+            let label = format!("{:.digits$}", share * x_end);
+            ui.painter().text(below, Align2::CENTER_TOP, label, font.clone(), palette.weak);
+        }
+        axes
+    }
+
+    fn at(&self, x: f64, y: f64) -> Pos2 {
+        let across = self.inner.width() * (x / self.x_end) as f32;
+        let up = self.inner.height() * (y / self.y_end) as f32;
+        Pos2::new(self.inner.left() + across, self.inner.bottom() - up)
+    }
+
+    /// Names of the series, in the upper right corner.
+    fn legend(&self, ui: &Ui, names: &[(Color32, &str)], palette: &Palette) {
+        for (place, (color, name)) in names.iter().enumerate() {
+            let at = self.inner.right_top() + Vec2::new(-4.0, 4.0 + 15.0 * place as f32);
+            let font = FontId::proportional(11.0);
+            let text = ui.painter().text(at, Align2::RIGHT_TOP, *name, font, palette.text);
+            ui.painter().circle_filled(text.left_center() - Vec2::new(8.0, 0.0), 4.0, *color);
+        }
+    }
+}
+
+/// How the distances of near and of far pairs are spread.
+pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, palette: &Palette) {
+    let title = "Descriptor distance of near and far pairs, share of the pairs";
+    ui.label(RichText::new(title).small().color(palette.weak));
+    let Some(addr) = &one.addr else {
+        ui.label("No slide has both near and far pairs.");
+        return;
+    };
+    let histogram = &addr.histogram;
+    let bins = histogram.near.len();
+    let highest = histogram.near.iter().chain(&histogram.far).copied().fold(1e-6, f64::max);
+    let axes = Axes::ui(ui, histogram.bin * bins as f64, 1.05 * highest, palette);
+    let series = [(palette.query, "far", &histogram.far), (palette.accent, "near", &histogram.near)];
+    for (color, _, shares) in series {
+        for (bin, share) in shares.iter().enumerate() {
+            let (left, right) = (histogram.bin * bin as f64, histogram.bin * (bin + 1) as f64);
+            let bar = Rect::from_two_pos(axes.at(left, 0.0), axes.at(right, *share));
+            ui.painter().rect_filled(bar, 0.0, color.gamma_multiply(0.55));
+        }
+    }
+    axes.legend(ui, &series.map(|(color, name, _)| (color, name)), palette);
+}
+
+/// Precision over the number of answers, for every encoder, above what guessing scores.
+pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
+    let title = "Share of the first answers that are of the query's class, over their number";
+    ui.label(RichText::new(title).small().color(palette.weak));
+    let targets: Vec<_> = study
+        .comparison
+        .encoders
+        .iter()
+        .zip(COLORS.iter().cycle())
+        .filter_map(|(one, color)| Some((one, one.target.as_ref()?, *color)))
+        .collect();
+    let Some((_, first, _)) = targets.first() else {
+        ui.label("Retrieval needs labels: put tables or masks into the project's folder “labels”.");
+        return;
+    };
+    let axes = Axes::ui(ui, ANSWERS as f64, 1.0, palette);
+    let guessing = axes.at(0.0, first.score.base_rate);
+    ui.painter().add(Shape::dashed_line(
+        &[guessing, Pos2::new(axes.inner.right(), guessing.y)],
+        Stroke::new(1.0, palette.weak),
+        5.0,
+        4.0,
+    ));
+    for (_, target, color) in &targets {
+        let queries = &target.retrieval.queries;
+        let mean = |count: usize| {
+            queries.iter().map(|query| query.precision(count)).sum::<f64>() / queries.len().max(1) as f64
+        };
+        let points = (1..=ANSWERS).map(|count| axes.at(count as f64, mean(count))).collect();
+        ui.painter().add(Shape::line(points, Stroke::new(2.0, *color)));
+    }
+    let mut names: Vec<(Color32, &str)> =
+        targets.iter().map(|(one, _, color)| (*color, one.name.as_str())).collect();
+    names.push((palette.weak, "guessing"));
+    axes.legend(ui, &names, palette);
+}

@@ -1,0 +1,225 @@
+//! The report view: what was measured, in the place of the slide. Every tile in it leads to its slide.
+
+mod charts;
+mod map;
+mod points;
+mod queries;
+mod tables;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use egui::{Frame, Margin, RichText, ScrollArea, TextureHandle, Ui};
+use egui_material_icons::icons;
+
+use super::{action_icon_ui, header_ui, progress_ui};
+use crate::evaluation::addr::{AddrSettings, Limits};
+use crate::evaluation::comparison::ComparisonSettings;
+use crate::evaluation::intervals::Resampling;
+use crate::evaluation::retrieval::RetrievalSettings;
+use crate::evaluation::study::Study;
+use crate::evaluation::{Exclude, sample::Sample};
+use crate::geometry::Level0Rect;
+use crate::session::{Command, EvaluationState, Session};
+use crate::slide::SlideId;
+use crate::ui::actions::Action;
+use crate::ui::app::Asked;
+use crate::ui::theme::{self, Palette};
+
+pub use points::MapRenderer;
+
+/// What the user has set in the report view.
+pub struct ReportView {
+    limits: Limits,
+    exclude: Exclude,
+    class: String,
+    /// Place of the encoder whose classes and queries are shown.
+    encoder: usize,
+    map: map::MapView,
+    /// Pictures of tiles on the graphics card.
+    pictures: HashMap<u32, TextureHandle>,
+    /// The study that was shown in the frame before.
+    shown: Weak<Study>,
+}
+
+impl Default for ReportView {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            exclude: Exclude::Slide,
+            class: "tumour".to_owned(),
+            encoder: 0,
+            map: map::MapView::default(),
+            pictures: HashMap::new(),
+            shown: Weak::new(),
+        }
+    }
+}
+
+impl ReportView {
+    /// Drop what belongs to another study.
+    fn follow(&mut self, study: &Arc<Study>) {
+        if !std::ptr::eq(self.shown.as_ptr(), Arc::as_ptr(study)) {
+            self.pictures.clear();
+            self.map.forget();
+            self.shown = Arc::downgrade(study);
+        }
+    }
+
+    fn settings(&self) -> ComparisonSettings {
+        ComparisonSettings {
+            addr: AddrSettings { limits: self.limits, ..AddrSettings::default() },
+            retrieval: RetrievalSettings { exclude: self.exclude, ..RetrievalSettings::default() },
+            resampling: Resampling::default(),
+            class: self.class.clone(),
+        }
+    }
+}
+
+pub fn report_ui(
+    ui: &mut Ui,
+    session: &Session,
+    view: &mut ReportView,
+    renderer: &MapRenderer,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    header_ui(ui, palette, "Report", |ui| {
+        action_icon_ui(ui, Action::ToggleReport, icons::ICON_CLOSE, None, palette, asked);
+        if matches!(session.evaluation(), EvaluationState::Done(_)) {
+            action_icon_ui(ui, Action::WriteReport, icons::ICON_SAVE, None, palette, asked);
+        }
+    });
+    settings_ui(ui, session, view, palette, asked);
+    match session.evaluation() {
+        EvaluationState::None => hint_ui(ui, palette),
+        EvaluationState::Running { share, doing, .. } => {
+            Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
+                ui.label(RichText::new(doing).color(palette.weak));
+                progress_ui(ui, *share as f32, palette.accent, palette);
+            });
+        }
+        EvaluationState::Failed(reason) => {
+            Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
+                ui.label(RichText::new(reason).color(palette.error));
+            });
+        }
+        EvaluationState::Done(study) => {
+            view.follow(study);
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                Frame::new().inner_margin(Margin::symmetric(24, 8)).show(ui, |ui| {
+                    study_ui(ui, session, study, view, renderer, palette, asked);
+                });
+            });
+        }
+    }
+}
+
+fn hint_ui(ui: &mut Ui, palette: &Palette) {
+    Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
+        ui.label(
+            RichText::new("How good is the encoder on your slides?")
+                .family(theme::bold())
+                .color(palette.strong),
+        );
+        ui.label(
+            RichText::new(
+                "Measure compares every encoder that has described the slides of this project: ADDR needs no \
+                 labels; retrieval takes the labels in the project's folder “labels”.",
+            )
+            .color(palette.weak),
+        );
+    });
+}
+
+fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &Palette, asked: &mut Asked) {
+    Frame::new().inner_margin(Margin::symmetric(24, 4)).show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            let weak = |text: &str| RichText::new(text).color(palette.weak);
+            ui.label(weak("near, up to"));
+            ui.add(
+                egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05).suffix(" mm"),
+            );
+            ui.label(weak("far, from"));
+            let lowest = view.limits.near_mm;
+            view.limits.far_mm = view.limits.far_mm.max(lowest);
+            ui.add(
+                egui::DragValue::new(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1).suffix(" mm"),
+            );
+            ui.label(weak("class"));
+            ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(110.0));
+            ui.label(weak("answers from other"));
+            ui.selectable_value(&mut view.exclude, Exclude::Slide, "slides");
+            ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
+            if matches!(session.evaluation(), EvaluationState::Running { .. }) {
+                if ui.button("Stop").clicked() {
+                    asked.command(Command::StopEvaluation);
+                }
+            } else if ui.button("Measure").clicked() {
+                asked.command(Command::Evaluate(Box::new(view.settings())));
+            }
+        });
+    });
+}
+
+fn study_ui(
+    ui: &mut Ui,
+    session: &Session,
+    study: &Study,
+    view: &mut ReportView,
+    renderer: &MapRenderer,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let encoders = &study.comparison.encoders;
+    view.encoder = view.encoder.min(encoders.len().saturating_sub(1));
+    tables::results_ui(ui, study, palette);
+    tables::differences_ui(ui, study, palette);
+    for note in &study.comparison.notes {
+        ui.label(RichText::new(note).small().color(palette.weak));
+    }
+    heading_ui(ui, palette, "Details of");
+    ui.horizontal_wrapped(|ui| {
+        for (place, one) in encoders.iter().enumerate() {
+            ui.selectable_value(&mut view.encoder, place, &one.name);
+        }
+    });
+    let Some(one) = encoders.get(view.encoder) else { return };
+    ui.columns(2, |columns| {
+        charts::distances_ui(&mut columns[0], one, palette);
+        charts::precision_ui(&mut columns[1], study, palette);
+    });
+    if let Some(classes) = &one.classes {
+        heading_ui(ui, palette, "Which class is taken for which");
+        tables::confusion_ui(ui, &classes.confusion, &study.sample, palette);
+    }
+    if let Some(target) = &one.target {
+        queries::queries_ui(ui, target, study, &mut view.pictures, palette, asked);
+    }
+    if let Some(drawn) = &study.map {
+        heading_ui(ui, palette, &format!("{} of the descriptors of {}", drawn.kind.name(), drawn.encoder));
+        map::map_ui(ui, session, drawn, &study.sample, &mut view.map, renderer, palette, asked);
+    }
+}
+
+fn heading_ui(ui: &mut Ui, palette: &Palette, title: &str) {
+    ui.add_space(18.0);
+    ui.label(RichText::new(title).family(theme::bold()).size(15.0).color(palette.strong));
+    ui.add_space(4.0);
+}
+
+/// The slide and rectangle of a tile, where its slide is in the project.
+fn place_of(sample: &Sample, tile: u32) -> Option<(SlideId, Level0Rect)> {
+    let rect = sample.rects.get(tile as usize)?;
+    let slide = &sample.slides[sample.tiles.slides[tile as usize] as usize];
+    Some((SlideId(slide.id.clone()), *rect))
+}
+
+/// What a tile is, in a line: slide, place, class.
+fn caption_of(sample: &Sample, tile: u32) -> String {
+    let slide = &sample.slides[sample.tiles.slides[tile as usize] as usize];
+    let class =
+        sample.tiles.classes[tile as usize].map(|class| sample.classes[usize::from(class.0)].as_str());
+    let [x, y] = sample.tiles.positions_um[tile as usize].map(|um| um / 1000.0);
+    format!("{}\nx {x:.2} mm  y {y:.2} mm\n{}", slide.name, class.unwrap_or("unlabelled"))
+}

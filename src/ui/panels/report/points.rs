@@ -1,0 +1,166 @@
+//! The wgpu pipeline that draws the points of a map, and the paint callback through which egui runs it.
+
+use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState};
+use eframe::wgpu;
+use wgpu::util::DeviceExt as _;
+
+/// One point: its place on the map, and sRGB with straight alpha.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct MapPoint {
+    pub at: [f32; 2],
+    pub color: [u8; 4],
+}
+
+/// Points on the graphics card, uploaded once however often they are drawn.
+#[derive(Clone)]
+pub struct PointSet {
+    buffer: wgpu::Buffer,
+    count: u32,
+}
+
+/// The part of the map that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct PointView {
+    /// Position on the map of the canvas centre.
+    pub center: [f32; 2],
+    /// Clip units (2 across the canvas, upwards) per unit of the map.
+    pub scale: [f32; 2],
+    /// Radius of a point in clip units.
+    pub radius: [f32; 2],
+    pub unused: [f32; 2],
+}
+
+/// What is needed on the graphics card to draw maps.
+pub struct MapRenderer {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pipeline: wgpu::RenderPipeline,
+    view: wgpu::Buffer,
+    bindings: wgpu::BindGroup,
+}
+
+impl MapRenderer {
+    pub fn new(state: &RenderState) -> Self {
+        let (device, queue) = (state.device.clone(), state.queue.clone());
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("map view"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::VERTEX,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            }],
+        });
+        let view = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("map view"),
+            size: size_of::<PointView>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("map view"),
+            layout: &layout,
+            entries: &[wgpu::BindGroupEntry { binding: 0, resource: view.as_entire_binding() }],
+        });
+        let pipeline = pipeline(&device, state.target_format, &layout);
+        Self { device, queue, pipeline, view, bindings }
+    }
+
+    /// Bring points onto the graphics card.
+    pub fn upload(&self, points: &[MapPoint]) -> PointSet {
+        let buffer = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("map points"),
+            contents: bytemuck::cast_slice(points),
+            usage: wgpu::BufferUsages::VERTEX,
+        });
+        PointSet { buffer, count: points.len() as u32 }
+    }
+
+    /// A paint callback that draws `points` into `rect`; one map a frame.
+    pub fn paint(&self, rect: egui::Rect, view: PointView, points: &PointSet) -> egui::PaintCallback {
+        self.queue.write_buffer(&self.view, 0, bytemuck::bytes_of(&view));
+        egui_wgpu::Callback::new_paint_callback(
+            rect,
+            MapPaint {
+                pipeline: self.pipeline.clone(),
+                bindings: self.bindings.clone(),
+                points: points.clone(),
+            },
+        )
+    }
+}
+
+struct MapPaint {
+    pipeline: wgpu::RenderPipeline,
+    bindings: wgpu::BindGroup,
+    points: PointSet,
+}
+
+impl CallbackTrait for MapPaint {
+    fn paint(
+        &self,
+        _info: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        _resources: &CallbackResources,
+    ) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.set_vertex_buffer(0, self.points.buffer.slice(..));
+        pass.draw(0..4, 0..self.points.count);
+    }
+}
+
+fn pipeline(
+    device: &wgpu::Device,
+    target: wgpu::TextureFormat,
+    layout: &wgpu::BindGroupLayout,
+) -> wgpu::RenderPipeline {
+    let module = device.create_shader_module(wgpu::include_wgsl!("points.wgsl"));
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some("map points"),
+        bind_group_layouts: &[Some(layout)],
+        immediate_size: 0,
+    });
+    let constants = [("target_is_linear", f64::from(u8::from(target.is_srgb())))];
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some("map points"),
+        layout: Some(&layout),
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("place_point"),
+            compilation_options: Default::default(),
+            buffers: &[Some(wgpu::VertexBufferLayout {
+                array_stride: size_of::<MapPoint>() as u64,
+                step_mode: wgpu::VertexStepMode::Instance,
+                attributes: &wgpu::vertex_attr_array![0 => Float32x2, 1 => Unorm8x4],
+            })],
+        },
+        primitive: wgpu::PrimitiveState {
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            ..Default::default()
+        },
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("shade_point"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                ..Default::default()
+            },
+            targets: &[Some(wgpu::ColorTargetState {
+                format: target,
+                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}

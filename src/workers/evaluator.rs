@@ -1,0 +1,39 @@
+//! The thread that measures encoders and writes reports.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Post;
+use crate::evaluation::study;
+use crate::session::{EvaluateRequest, Event, Job};
+
+/// Progress is told this often at most.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Do one job of the evaluator.
+pub fn work(job: Job, post: &Post) {
+    match job {
+        Job::Evaluate(request) => evaluate(&request, post),
+        Job::WriteReport { study, project } => {
+            let result = study.write_report(&project).map_err(|error| error.to_string());
+            post.send(Event::ReportWritten(result));
+        }
+        _ => {}
+    }
+}
+
+fn evaluate(request: &EvaluateRequest, post: &Post) {
+    let mut told: Option<Instant> = None;
+    let mut tell = |share: f64, doing: &str| {
+        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            told = Some(Instant::now());
+            post.send(Event::EvaluationProgress { share, doing: doing.to_owned() });
+        }
+        !request.stop.load(Ordering::Relaxed)
+    };
+    let result = study::of_project(&request.project, &request.encoder, &request.settings, &mut tell);
+    if !request.stop.load(Ordering::Relaxed) {
+        post.send(Event::Evaluated(result.map(Arc::new).map_err(|error| error.to_string())));
+    }
+}
