@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, bounded};
 /// A dialog that is open, or was.
 #[derive(Default)]
 pub struct FileDialog {
-    chosen: Option<Receiver<Vec<PathBuf>>>,
+    chosen: Option<(Choose, Receiver<Vec<PathBuf>>)>,
 }
 
 /// What is to be chosen.
@@ -16,6 +16,8 @@ pub struct FileDialog {
 pub enum Choose {
     Files,
     Folder,
+    /// A new picture.
+    Picture,
 }
 
 impl FileDialog {
@@ -33,6 +35,11 @@ impl FileDialog {
                 Choose::Files => {
                     rfd::FileDialog::new().set_title("Open slides").pick_files().unwrap_or_default()
                 }
+                Choose::Picture => {
+                    let dialog = rfd::FileDialog::new().set_title("Save the view");
+                    let formats = ["png", "jpg", "tif"];
+                    dialog.add_filter("Pictures", &formats).save_file().into_iter().collect()
+                }
                 Choose::Folder => {
                     let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();
                     folder.into_iter().collect()
@@ -43,14 +50,15 @@ impl FileDialog {
                 wake();
             }
         })?;
-        self.chosen = Some(receiver);
+        self.chosen = Some((choose, receiver));
         Ok(())
     }
 
     /// What was chosen, once; empty when the dialog was cancelled or the system has none.
-    pub fn take_chosen(&mut self) -> Option<Vec<PathBuf>> {
-        let paths = self.chosen.as_ref()?.try_recv().ok()?;
+    pub fn take_chosen(&mut self) -> Option<(Choose, Vec<PathBuf>)> {
+        let (choose, chosen) = self.chosen.as_ref()?;
+        let answer = (*choose, chosen.try_recv().ok()?);
         self.chosen = None;
-        Some(paths)
+        Some(answer)
     }
 }
