@@ -111,7 +111,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     };
     if let Some(path) = &args.sheet {
         let sheet = answer_sheet(&answer, &slides_of(&project, &answer)?)?;
-        super::render::write_picture(&sheet, path)
+        crate::pipeline::write_picture(&sheet, path)
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     if let Some(folder) = &args.geojson {

@@ -1,13 +1,11 @@
 //! `histokin render`: a region of a slide, as the viewer shows it.
 
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::RgbImage;
 
-use crate::durable;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::slide::{self, SlideSource};
 
@@ -56,7 +54,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.rotate.is_finite(), "--rotate takes a number of degrees");
     let source = slide::open(&args.slide, args.slide_mpp)?;
     let picture = if args.cpu { on_processor(args, source.as_ref())? } else { draw(args, source)? };
-    write_picture(&picture, &args.output)
+    crate::pipeline::write_picture(&picture, &args.output)
         .with_context(|| format!("{} was not written", args.output.display()))
 }
 
@@ -123,12 +121,4 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
         marks: &[],
     };
     Ok(painter.draw(&still)?)
-}
-
-/// Write a picture in the format of the path's ending, whole or not at all.
-pub(super) fn write_picture(picture: &RgbImage, path: &Path) -> anyhow::Result<()> {
-    let format = ImageFormat::from_path(path)?;
-    let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(picture.clone()).write_to(&mut bytes, format)?;
-    Ok(durable::write(path, bytes.get_ref())?)
 }

@@ -28,7 +28,7 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
     let source = slide::open(&args.slide, args.slide_mpp)?;
     let tissue = TissueMask::of(source.as_ref())?;
     let mask = DynamicImage::ImageLuma8(tissue.mask.clone()).into_rgb8();
-    super::render::write_picture(&mask, &args.output)
+    crate::pipeline::write_picture(&mask, &args.output)
         .with_context(|| format!("{} was not written", args.output.display()))?;
     let info = source.info();
     let (width, height) = tissue.mask.dimensions();

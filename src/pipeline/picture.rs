@@ -1,7 +1,12 @@
 //! Pictures of slides: what the viewer shows of a region, thumbnails, and sheets of tiles.
 
-use image::{Rgb, RgbImage, RgbaImage, imageops};
+use std::io::Cursor;
+use std::path::Path;
 
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage, RgbaImage, imageops};
+
+use crate::durable;
 use crate::geometry::Level0Rect;
 use crate::slide::{SlideError, SlideSource};
 use crate::tiling::read_rect;
@@ -43,4 +48,23 @@ pub fn contact_sheet(tiles: &[RgbImage], columns: u32, frame: Rgb<u8>) -> RgbIma
         imageops::replace(&mut sheet, tile, i64::from(x), i64::from(y));
     }
     sheet
+}
+
+/// Of 100; tissue shows no artefacts at it.
+const JPEG_QUALITY: u8 = 92;
+
+/// Write a picture in the format of the path's ending (PNG, JPEG, TIFF, BMP or WebP), whole or not at all.
+///
+/// # Errors
+/// When the ending names no such format, or the file cannot be written.
+pub fn write_picture(picture: &RgbImage, path: &Path) -> Result<(), ImageError> {
+    let format = ImageFormat::from_path(path)?;
+    let mut bytes = Cursor::new(Vec::new());
+    match format {
+        ImageFormat::Jpeg => {
+            JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(picture)?;
+        }
+        _ => DynamicImage::ImageRgb8(picture.clone()).write_to(&mut bytes, format)?,
+    }
+    Ok(durable::write(path, bytes.get_ref())?)
 }

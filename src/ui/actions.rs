@@ -51,6 +51,12 @@ pub enum Action {
     ExportAnnotations,
     ExportAnnotationsPath,
     ToggleAnnotations,
+    ToggleTrail,
+    ClearTrail,
+    SaveView,
+    /// Choose by the system's dialog where the view is saved.
+    ChoosePicture,
+    CopyView,
     FindSimilar,
     NextMatch,
     PreviousMatch,
@@ -439,6 +445,38 @@ pub static TABLE: &[Entry] = &[
         "Link panes",
         "Move, zoom, turn and mirror all panes together",
         [plain(Key::L)]
+    ),
+    entry!(
+        Action::ToggleTrail,
+        View,
+        ICON_FOOTPRINT,
+        "Trail",
+        "Show on the overview where you have looked, and how closely",
+        [shift(Key::T)]
+    ),
+    entry!(
+        Action::ClearTrail,
+        View,
+        ICON_LAYERS_CLEAR,
+        "Clear the trail",
+        "Forget where you have looked on the slides in view",
+        []
+    ),
+    entry!(
+        Action::SaveView,
+        View,
+        ICON_SAVE,
+        "Save view…",
+        "Save what is in view as a PNG, JPEG or TIFF picture",
+        [ctrl(Key::S)]
+    ),
+    entry!(
+        Action::CopyView,
+        View,
+        ICON_CONTENT_COPY,
+        "Copy view",
+        "Copy what is in view to the clipboard, with a scale bar",
+        [ctrl(Key::C)]
     ),
     entry!(
         Action::ToggleTissue,

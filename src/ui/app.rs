@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use egui::{Context, Frame, Panel, Rect, Ui, UiBuilder};
 
 use super::actions::{self, Action};
+use super::export::{Destination, Export, Exported, Exporter, LARGEST_PX};
 use super::file_dialog::{Choose, FileDialog};
 use super::heat_map::HeatMap;
 use super::panels::report::{MapRenderer, ReportView};
+use super::panels::save_view::{SaveForm, SaveWish};
 use super::panels::{
     self, annotation_tools, annotations::AnnotationsPanel, dialogs::Dialog, matches::MatchesPanel,
     training::TrainingPanel,
@@ -20,7 +22,8 @@ use super::region_tool::RegionTool;
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
 use super::slide_view::{
-    AnnotationScene, Annotator, Appearance, CanvasOutcome, Colouring, Framing, Mirror, Scene, SlideRenderer,
+    AnnotationScene, Annotator, Appearance, CanvasOutcome, Colouring, Framing, Mirror, ScaleBar, Scene,
+    SlideRenderer, Trail,
 };
 use super::start::StartClock;
 use super::theme::{self, Palette};
@@ -64,6 +67,9 @@ pub struct App {
     annotation_panel: AnnotationsPanel,
     report: ReportView,
     map_renderer: MapRenderer,
+    /// Where the reader has looked since the slides were opened.
+    trails: HashMap<SlideId, Trail>,
+    exporter: Exporter,
     file_dialog: FileDialog,
     chrome: Chrome,
     /// Slide and level-0 position under the cursor in the frame before.
@@ -87,6 +93,7 @@ pub struct Chrome {
     pub annotations_open: bool,
     pub tissue_shown: bool,
     pub appearance_open: bool,
+    pub trail_shown: bool,
     pub matches: MatchesPanel,
     pub heat_shown: bool,
     /// Whether the region of a question is being drawn.
@@ -105,6 +112,7 @@ pub struct Chrome {
 pub struct Asked {
     pub commands: Vec<Command>,
     pub actions: Vec<Action>,
+    pub saves: Vec<SaveWish>,
 }
 
 impl Asked {
@@ -159,6 +167,8 @@ impl App {
             annotation_panel: AnnotationsPanel::default(),
             report: ReportView::default(),
             map_renderer: MapRenderer::new(gpu),
+            trails: HashMap::new(),
+            exporter: Exporter::default(),
             file_dialog: FileDialog::default(),
             chrome: Chrome {
                 slides_open: remembered.slides_open,
@@ -167,6 +177,7 @@ impl App {
                 annotations_open: remembered.annotations_open,
                 tissue_shown: remembered.tissue_shown,
                 appearance_open: false,
+                trail_shown: true,
                 matches: MatchesPanel::default(),
                 heat_shown: false,
                 region_drawn: false,
@@ -405,10 +416,9 @@ impl App {
     /// Do one action of the table.
     fn perform(&mut self, context: &Context, action: Action) {
         match action {
-            Action::OpenFiles | Action::OpenFolder => {
-                let choose = if action == Action::OpenFiles { Choose::Files } else { Choose::Folder };
-                self.choose_file(context, choose);
-            }
+            Action::OpenFiles => self.choose_file(context, Choose::Files),
+            Action::OpenFolder => self.choose_file(context, Choose::Folder),
+            Action::ChoosePicture => self.choose_file(context, Choose::Picture),
             Action::OpenPath => self.chrome.dialog = Some(Dialog::open_path()),
             Action::OpenRecent => self.chrome.dialog = Some(Dialog::recent(&self.remembered.recent)),
             Action::NextSlide => self.show_neighbour(1),
@@ -453,6 +463,19 @@ impl App {
                 self.toggle_dialog_for_slide(|slide| Dialog::ExportAnnotations { slide, typed });
             }
             Action::ToggleAnnotations => self.chrome.annotations_open ^= true,
+            Action::ToggleTrail => self.chrome.trail_shown ^= true,
+            Action::ClearTrail => {
+                let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
+                self.trails.retain(|slide, _| !in_view.contains(slide));
+            }
+            Action::SaveView => {
+                if let Some(state) = self.session.active() {
+                    let (camera, view) = self.panes.view().seen();
+                    let form = SaveForm::new(&state.source.info().name(), view, camera.zoom);
+                    self.chrome.dialog = Some(Dialog::SaveView(form));
+                }
+            }
+            Action::CopyView => self.export(context, 1.0, true, Destination::Clipboard),
             Action::FindSimilar => match self.hovered.clone() {
                 Some((slide, point)) => self.query_at(slide, point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),
@@ -604,6 +627,60 @@ impl App {
         self.heat_map.legend_ui(ui, canvas, palette);
     }
 
+    /// Note what a pane shows on the trail of its slide.
+    fn leave_trail(&mut self, place: usize, slide: &SlideId) {
+        let Some(state) = self.session.slide(slide) else { return };
+        let info = state.source.info();
+        let extent = (f64::from(info.width()), f64::from(info.height()));
+        let trail = self.trails.entry(slide.clone()).or_insert_with(|| Trail::new(extent));
+        self.panes.pane(place).view.leave_trail(trail);
+    }
+
+    /// The view at work as a picture with `scale` pixels for each of its own.
+    fn export(&mut self, context: &Context, scale: f64, scale_bar: bool, destination: Destination) {
+        let Some(state) = self.session.active() else { return };
+        let Some(shown) = self.slides.get(state.id()) else { return };
+        let (camera, view) = self.panes.view().seen();
+        let px = |length: f64| (length * scale).round().clamp(1.0, f64::from(LARGEST_PX)) as u32;
+        let normaliser = self.session.normaliser(state.id());
+        let profile = match &state.profile {
+            Profile::Known(table) if self.appearance.wants_profile() => Some(table.clone()),
+            _ => None,
+        };
+        let pixels_per_point = context.pixels_per_point() * scale as f32;
+        let export = Export {
+            pyramid: shown.pyramid.clone(),
+            camera,
+            span: (view.0 / camera.zoom, view.1 / camera.zoom),
+            size: (px(view.0), px(view.1)),
+            shading: self.appearance.shading(normaliser.as_ref()),
+            profile,
+            marks: shown.marks.iter().filter(|_| self.chrome.marks_shown).cloned().collect(),
+            scale_bar: scale_bar.then_some(ScaleBar { mpp: state.source.info().mpp, pixels_per_point }),
+            destination,
+        };
+        if let Err(error) = self.exporter.start(self.renderer.still_painter(), export, waker(context)) {
+            self.command(Command::Report(format!(
+                "the view was not drawn: the system gives no thread: {error}"
+            )));
+        }
+    }
+
+    /// Take over pictures that are done.
+    fn finish_exports(&mut self, context: &Context) {
+        for finished in self.exporter.take_finished() {
+            match finished {
+                Exported::Saved(path) => self.notice(context, format!("Saved {}", path.display())),
+                Exported::ToCopy(picture) => {
+                    let size = [picture.width() as usize, picture.height() as usize];
+                    context.copy_image(egui::ColorImage::from_rgb(size, picture.as_raw()));
+                    self.notice(context, "The view is on the clipboard.");
+                }
+                Exported::Failed(reason) => self.command(Command::Report(reason)),
+            }
+        }
+    }
+
     /// Let the user draw a region on the pane at work, if that was asked for.
     fn draw_region(&mut self, ui: &Ui, rect: Rect, place: usize, palette: &Palette, asked: &mut Asked) {
         let pane = self.panes.pane(place);
@@ -642,6 +719,11 @@ impl App {
             asked.command(Command::MeasureColours(id.clone()));
         }
         let note = self.appearance.note(profile.is_some());
+        let trail = self.trails.get_mut(&id).filter(|_| self.chrome.trail_shown);
+        let trail = trail.map(|trail| {
+            trail.prepare(ui.ctx(), palette.accent);
+            &*trail
+        });
         let heat = self.heat_map.of(&id);
         let scene = Scene {
             pyramid: &shown.pyramid,
@@ -665,6 +747,7 @@ impl App {
             }),
             shading: self.appearance.shading(normaliser.as_ref()),
             profile,
+            trail,
             note: note.as_deref(),
         };
         let view = &mut self.panes.pane_mut(place).view;
@@ -697,6 +780,7 @@ impl App {
         }
         if let Some(field) = self.panes.pane_mut(place).view.settled_field() {
             self.remembered.looked_at(&slide, field);
+            self.leave_trail(place, &slide);
             asked.command(Command::LookAt { slide, field });
         }
     }
@@ -781,8 +865,13 @@ impl eframe::App for App {
         self.take_over_tiles(context);
         self.dismiss_old_notes(context);
         self.restore_view();
+        self.finish_exports(context);
         if let Some((choose, paths)) = self.file_dialog.take_chosen() {
-            if let (Choose::SaveAnnotations(_), [path]) = (&choose, paths.as_slice()) {
+            if choose == Choose::Picture {
+                if let (Some(Dialog::SaveView(form)), Some(path)) = (&mut self.chrome.dialog, paths.first()) {
+                    form.path = path.display().to_string();
+                }
+            } else if let (Choose::SaveAnnotations(_), [path]) = (&choose, paths.as_slice()) {
                 let path = path.clone();
                 self.annotate(|slide| Annotate::Export { slide, path });
             } else if choose == Choose::Annotations && !paths.is_empty() {
@@ -807,7 +896,8 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         let context = ui.ctx().clone();
         let palette = Palette::current(&context);
-        let mut asked = Asked { actions: actions::pressed(&context), commands: Vec::new() };
+        let mut asked =
+            Asked { actions: actions::pressed(&context), commands: Vec::new(), saves: Vec::new() };
         self.panels_ui(ui, &palette, &mut asked);
         if self.chrome.training_open {
             let panel = &mut self.chrome.training;
@@ -857,6 +947,14 @@ impl eframe::App for App {
         }
         for action in asked.actions {
             self.perform(&context, action);
+        }
+        for SaveWish { path, scale, scale_bar } in asked.saves {
+            self.export(&context, scale, scale_bar, Destination::File(path));
+        }
+        // Ctrl+C arrives as a wish to copy, which belongs to the slide while the pointer is over it.
+        let copies = context.input(|input| input.events.contains(&egui::Event::Copy));
+        if copies && self.hovered.is_some() && self.chrome.dialog.is_none() {
+            self.perform(&context, Action::CopyView);
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Choose {
     Annotations,
     /// Where to write annotations, with a name to begin with.
     SaveAnnotations(String),
+    /// A new picture.
+    Picture,
 }
 
 impl FileDialog {
@@ -36,6 +38,11 @@ impl FileDialog {
             let paths = match &choose {
                 Choose::Files => {
                     rfd::FileDialog::new().set_title("Open slides").pick_files().unwrap_or_default()
+                }
+                Choose::Picture => {
+                    let dialog = rfd::FileDialog::new().set_title("Save the view");
+                    let formats = ["png", "jpg", "tif"];
+                    dialog.add_filter("Pictures", &formats).save_file().into_iter().collect()
                 }
                 Choose::Folder => {
                     let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();

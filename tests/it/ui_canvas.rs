@@ -223,3 +223,38 @@ fn panes_show_slides_side_by_side_and_move_together_when_linked() {
     assert_eq!(harness.query_all_by_label("slide canvas").count(), 1);
     assert_ne!(id(&harness), first, "the pane at work stays");
 }
+
+#[test]
+fn the_view_is_saved_as_it_is_with_a_scale_bar_or_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open_at_one_to_one(&folder.path().join("project"));
+    let field = harness.state().field().unwrap();
+    let mut save = |name: &str, with_bar: bool| {
+        let path = folder.path().join(name);
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::S);
+        harness.run_steps(4);
+        harness.get_by_role(Role::TextInput).click();
+        harness.run_steps(2);
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+        harness.event(egui::Event::Text(path.display().to_string()));
+        harness.run_steps(2);
+        if !with_bar {
+            harness.get_by_label("With scale bar").click();
+            harness.run_steps(2);
+        }
+        harness.get_by_label("Save").click();
+        wait(&mut harness, "the picture is there", |_| path.exists());
+        image::open(&path).unwrap().into_rgba8()
+    };
+    let plain = save("plain.png", false);
+    let expected = histokin::tiling::over_white(&slide_pixels(field));
+    assert_eq!(image::DynamicImage::ImageRgba8(plain.clone()).into_rgb8(), expected);
+    let with_bar = save("with-bar.png", true);
+    let changed: Vec<(u32, u32)> = plain
+        .enumerate_pixels()
+        .filter(|(x, y, pixel)| with_bar.get_pixel(*x, *y) != *pixel)
+        .map(|(x, y, _)| (x, y))
+        .collect();
+    assert!(changed.len() > 1000, "{} pixels of a scale bar", changed.len());
+    assert!(changed.iter().all(|&(x, y)| x < 224 && y >= plain.height() - 72), "only in the corner");
+}

@@ -7,6 +7,7 @@ use egui::{
     Ui, Vec2,
 };
 
+use super::save_view::{self, SaveForm};
 use super::{properties, row_ui};
 use crate::geometry::MicronsPerPixel;
 use crate::session::{Annotate, Command, Session};
@@ -39,6 +40,8 @@ pub enum Dialog {
         slide: SlideId,
         typed: String,
     },
+    /// Save the view as a picture.
+    SaveView(SaveForm),
     /// Type a path: what was typed.
     OpenPath {
         typed: String,
@@ -59,6 +62,7 @@ impl Dialog {
             Self::Recent { .. } => "recent dialog",
             Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
+            Self::SaveView(_) => "save dialog",
             Self::OpenPath { .. } => "path dialog",
             Self::ExportAnnotations { .. } => "export dialog",
         }
@@ -118,6 +122,7 @@ pub fn dialog_ui(
         Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, asked),
         Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
         Dialog::ExportAnnotations { slide, typed } => export_ui(ui, slide, typed, palette, asked),
+        Dialog::SaveView(form) => save_view::save_view_ui(ui, form, palette, asked),
         Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
     });
     shown.inner || shown.should_close()

@@ -9,6 +9,7 @@ pub mod messages;
 pub mod pane;
 pub mod properties;
 pub mod report;
+pub mod save_view;
 pub mod slides;
 pub mod status;
 pub mod tools;

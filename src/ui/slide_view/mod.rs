@@ -14,6 +14,7 @@ mod renderer;
 mod scale;
 mod still;
 mod tile_plan;
+mod trail;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ pub use annotate::{AnnotationScene, Annotator, Tool};
 pub use appearance::{Appearance, Colouring, Shading};
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
-pub use still::{Still, StillError, StillPainter};
+pub use still::{ScaleBar, Still, StillError, StillPainter};
+pub use trail::Trail;
 
 /// Share of the canvas that one press of an arrow key moves.
 const ARROW_STEP: f64 = 0.18;
@@ -60,6 +62,8 @@ pub struct Scene<'a> {
     pub annotations: Option<AnnotationScene<'a>>,
     pub shading: Shading,
     pub profile: Option<&'a ProfileTexture>,
+    /// Where the reader has looked, shown on the overview.
+    pub trail: Option<&'a Trail>,
     /// Said on the canvas: that colours are not the slide's own.
     pub note: Option<&'a str>,
 }
@@ -180,6 +184,16 @@ impl SlideView {
         }
         self.settled = Some(field);
         Some(field)
+    }
+
+    /// Note what is in view on the slide's trail.
+    pub fn leave_trail(&self, trail: &mut Trail) {
+        trail.looked(&self.camera, self.viewport);
+    }
+
+    /// The camera and the extent of the canvas in physical pixels.
+    pub fn seen(&self) -> (Camera, (f64, f64)) {
+        (self.camera.aligned(self.viewport), (self.viewport.width, self.viewport.height))
     }
 
     /// Bring a part of the slide into view.
@@ -316,7 +330,9 @@ impl SlideView {
         self.handle_input(ui, &response, (overview, taken), scale, &mut outcome);
         let pressed = ui.input(|input| input.pointer.any_pressed());
         outcome.pressed = pressed && response.is_pointer_button_down_on();
-        if let Some(center) = self.overview.interact(ui, overview, self.extent) {
+        let magnification = self.magnification;
+        let hint = |at| Some(scene.trail?.label_at(at, &magnification));
+        if let Some(center) = self.overview.interact(ui, overview, self.extent, hint) {
             outcome.pressed |= pressed;
             self.motion.stop();
             self.camera.center = center;

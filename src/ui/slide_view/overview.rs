@@ -3,8 +3,10 @@
 use egui::{CornerRadius, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
 
 use super::camera::{Camera, ScreenPoint, Viewport};
+use super::overlay::{self, OnScreen};
 use super::renderer::{CanvasBuffers, Picture, SlideRenderer};
 use super::tile_plan::plan_tiles;
+use super::trail::Trail;
 use super::{Scene, on_whole_pixels};
 use crate::geometry::Level0Point;
 use crate::ui::theme::Palette;
@@ -34,15 +36,28 @@ impl Overview {
     }
 
     /// The place to jump to, when the user clicks or drags on it.
-    pub fn interact(&self, ui: &Ui, rect: Rect, extent: (f64, f64)) -> Option<Level0Point> {
+    /// `hint` says something of the place under the pointer.
+    pub fn interact(
+        &self,
+        ui: &Ui,
+        rect: Rect,
+        extent: (f64, f64),
+        hint: impl Fn(Level0Point) -> Option<String>,
+    ) -> Option<Level0Point> {
         let response = ui.interact(rect, ui.scope_id().with("slide overview"), Sense::click_and_drag());
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "slide overview"));
-        let pressed = response.is_pointer_button_down_on() || response.clicked();
-        let at = response.interact_pointer_pos().filter(|_| pressed)?;
         let part = |from: f32, length: f32| f64::from((from / length).clamp(0.0, 1.0));
-        let across = part(at.x - rect.left(), rect.width());
-        let down = part(at.y - rect.top(), rect.height());
-        Some(Level0Point::new(across * extent.0, down * extent.1))
+        let place = |at: Pos2| {
+            let across = part(at.x - rect.left(), rect.width());
+            let down = part(at.y - rect.top(), rect.height());
+            Level0Point::new(across * extent.0, down * extent.1)
+        };
+        let pressed = response.is_pointer_button_down_on() || response.clicked();
+        let jump = response.interact_pointer_pos().filter(|_| pressed).map(place);
+        if let Some(hint) = response.hover_pos().and_then(|at| hint(place(at))) {
+            response.on_hover_text(hint);
+        }
+        jump
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of them are what one frame needs")]
@@ -80,6 +95,10 @@ impl Overview {
             profile: scene.profile,
         };
         painter.add(renderer.paint(rect, &self.buffers, &picture));
+        if let Some((trail, span)) = scene.trail.and_then(Trail::picture) {
+            let on_screen = OnScreen { camera: &own, viewport: own_viewport, rect, scale };
+            overlay::picture(&ui.painter_at(rect), &on_screen, trail, span, 1.0);
+        }
         self.paint_field(ui, rect, camera, viewport, (&own, own_viewport), palette);
     }
 

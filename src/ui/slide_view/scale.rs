@@ -38,6 +38,16 @@ impl Magnification {
         self.native.is_some_and(|native| (native * self.zoom / power - 1.0).abs() < 0.005)
     }
 
+    /// The same slide at another zoom.
+    pub fn at_zoom(&self, zoom: f64) -> Self {
+        Self { zoom, ..*self }
+    }
+
+    /// Such as `12.5×`, else screen pixels per slide pixel.
+    pub fn short_label(&self) -> String {
+        if self.is_calibrated() { self.label() } else { self.percent() }
+    }
+
     /// Such as `12.5×`, or `not calibrated`.
     pub fn label(&self) -> String {
         match self.native {

@@ -4,7 +4,7 @@
 //! first: no stand-ins, no fading. It blocks until the picture is done, so it is for the command line and
 //! for threads of their own, never for the UI thread.
 
-use eframe::wgpu;
+use eframe::{egui_wgpu, wgpu};
 use image::{RgbImage, RgbaImage, imageops};
 use rayon::prelude::*;
 
@@ -12,9 +12,12 @@ use super::appearance::Shading;
 use super::atlas::TileAtlas;
 use super::camera::{Camera, ScreenPoint, Viewport};
 use super::renderer::{CanvasBuffers, MarkSet, Picture, ProfileTexture, SlideRenderer};
+use super::scale;
 use super::tile_plan::{TileState, plan_tiles};
+use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, TileKey};
+use crate::ui::theme::Palette;
 
 /// Edge of a block in pixels before stretching. Turned by 45° and at the worst ratio of texels to pixels it
 /// needs 7 × 7 tiles.
@@ -38,6 +41,18 @@ pub struct Still<'a> {
     pub profile: Option<&'a ProfileTable>,
     pub marks: &'a [MarkSet],
 }
+
+/// A scale bar in the lower left corner of a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct ScaleBar {
+    /// Of the slide; a picture of one that is not calibrated says so.
+    pub mpp: Option<MicronsPerPixel>,
+    /// How large the bar and its text are: pixels of the picture to a point.
+    pub pixels_per_point: f32,
+}
+
+/// Room for the scale bar with its margins, in points.
+const BAR_ROOM: egui::Vec2 = egui::Vec2::new(224.0, 72.0);
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
@@ -158,38 +173,94 @@ impl StillPainter {
             shading: still.shading,
             profile,
         };
-        let target = self.device.create_texture(&wgpu::TextureDescriptor {
+        let target = self.target(size);
+        let drawing = self.renderer.prepare(&self.buffers, &picture);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        {
+            let view = target.create_view(&Default::default());
+            drawing.draw(&mut begin_pass(&mut encoder, &view, wgpu::Color::WHITE));
+        }
+        self.read_back(encoder, &target, size)
+    }
+
+    /// Draw a scale bar into `picture`, of which a level-0 pixel takes `zoom` pixels.
+    ///
+    /// # Errors
+    /// [`StillError::Device`] when the device is lost.
+    pub fn stamp(&self, bar: &ScaleBar, zoom: f64, picture: &mut RgbImage) -> Result<(), StillError> {
+        // The canvas's own bar, painted by an egui without a window.
+        let points = bar.pixels_per_point.clamp(0.25, 30.0);
+        let context = egui::Context::default();
+        crate::ui::theme::install(&context);
+        let room = egui::Rect::from_min_size(egui::Pos2::ZERO, BAR_ROOM);
+        let mut input = egui::RawInput { screen_rect: Some(room), ..Default::default() };
+        input.viewports.entry(egui::ViewportId::ROOT).or_default().native_pixels_per_point = Some(points);
+        let camera = Camera { zoom, ..Camera::upright(Level0Point::default()) };
+        let palette = Palette::of(egui::Theme::Dark);
+        let mut output = context.run_ui(input, |ui| {
+            scale::bar_ui(&ui.ctx().debug_painter(), room, &camera, bar.mpp, points, &palette);
+        });
+        let shapes = context.tessellate(output.shapes, points);
+        let size = [(BAR_ROOM.x * points) as u32, (BAR_ROOM.y * points) as u32];
+        let overlay = self.draw_shapes(&shapes, &output.textures_delta, size, points);
+        // egui insists on being told that these were taken care of.
+        output.textures_delta.clear();
+        let overlay = overlay?;
+        let (left, top) = (0, picture.height() as i64 - i64::from(size[1]));
+        for (x, y, over) in overlay.enumerate_pixels() {
+            let (x, y) = (i64::from(x) + left, i64::from(y) + top);
+            if (0..i64::from(picture.width())).contains(&x) && (0..i64::from(picture.height())).contains(&y) {
+                let under = picture.get_pixel_mut(x as u32, y as u32);
+                // Premultiplied, as egui draws.
+                let blend = |channel: usize| {
+                    let kept = u32::from(under[channel]) * (255 - u32::from(over[3])) / 255;
+                    (u32::from(over[channel]) + kept).min(255) as u8
+                };
+                *under = image::Rgb(std::array::from_fn(blend));
+            }
+        }
+        Ok(())
+    }
+
+    /// Draw egui's shapes on nothing.
+    fn draw_shapes(
+        &self,
+        shapes: &[egui::ClippedPrimitive],
+        textures: &egui::TexturesDelta,
+        size: [u32; 2],
+        pixels_per_point: f32,
+    ) -> Result<RgbaImage, StillError> {
+        let options = egui_wgpu::RendererOptions { dithering: false, ..Default::default() };
+        let mut renderer = egui_wgpu::Renderer::new(&self.device, FORMAT, options);
+        for (id, deltas) in &textures.set {
+            for delta in deltas {
+                renderer.update_texture(&self.device, &self.queue, *id, delta);
+            }
+        }
+        let screen = egui_wgpu::ScreenDescriptor { size_in_pixels: size, pixels_per_point };
+        let target = self.target((size[0], size[1]));
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let uploads = renderer.update_buffers(&self.device, &self.queue, &mut encoder, shapes, &screen);
+        self.queue.submit(uploads);
+        {
+            let view = target.create_view(&Default::default());
+            renderer.render(&mut begin_pass(&mut encoder, &view, wgpu::Color::TRANSPARENT), shapes, &screen);
+        }
+        self.read_back(encoder, &target, (size[0], size[1]))
+    }
+
+    /// A texture to draw a picture of `size` pixels on.
+    fn target(&self, (width, height): (u32, u32)) -> wgpu::Texture {
+        self.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("slide still"),
-            size: wgpu::Extent3d { width: size.0, height: size.1, depth_or_array_layers: 1 },
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
             format: FORMAT,
             usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
             view_formats: &[],
-        });
-        let drawing = self.renderer.prepare(&self.buffers, &picture);
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        {
-            let view = target.create_view(&Default::default());
-            let mut pass = encoder
-                .begin_render_pass(&wgpu::RenderPassDescriptor {
-                    label: Some("slide still"),
-                    color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                        view: &view,
-                        depth_slice: None,
-                        resolve_target: None,
-                        ops: wgpu::Operations {
-                            load: wgpu::LoadOp::Clear(wgpu::Color::WHITE),
-                            store: wgpu::StoreOp::Store,
-                        },
-                    })],
-                    ..Default::default()
-                })
-                .forget_lifetime();
-            drawing.draw(&mut pass);
-        }
-        self.read_back(encoder, &target, size)
+        })
     }
 
     /// Run `encoder` and fetch what it has drawn.
@@ -233,6 +304,22 @@ impl StillPainter {
         RgbaImage::from_raw(width, height, pixels)
             .ok_or_else(|| StillError::Device("it gave fewer pixels than were drawn".to_owned()))
     }
+}
+
+fn begin_pass(
+    encoder: &mut wgpu::CommandEncoder,
+    view: &wgpu::TextureView,
+    ground: wgpu::Color,
+) -> wgpu::RenderPass<'static> {
+    let ops = wgpu::Operations { load: wgpu::LoadOp::Clear(ground), store: wgpu::StoreOp::Store };
+    let attachment = wgpu::RenderPassColorAttachment { view, depth_slice: None, resolve_target: None, ops };
+    encoder
+        .begin_render_pass(&wgpu::RenderPassDescriptor {
+            label: Some("slide still"),
+            color_attachments: &[Some(attachment)],
+            ..Default::default()
+        })
+        .forget_lifetime()
 }
 
 /// Decode one tile with all that it is made of.

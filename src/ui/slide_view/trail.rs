@@ -1,0 +1,142 @@
+//! Where the reader has looked: for each part of a slide the highest magnification at which it was in view.
+
+use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions};
+
+use super::camera::{Camera, Viewport};
+use super::scale::Magnification;
+use crate::geometry::Level0Point;
+
+/// Cells along the longer side of a slide: as fine as the overview shows.
+const CELLS: f64 = 200.0;
+/// Twice this zoom and more is shown strongest; a slide's own pixels are at 1.
+const STRONGEST_ZOOM: f32 = 1.0;
+/// Each halving of the zoom is fainter by this share of the strongest, down to nothing.
+const STEP: f32 = 0.3;
+/// Opacity of the trail where it is strongest.
+const STRONGEST: f32 = 0.35;
+
+/// The trail over one slide.
+pub struct Trail {
+    columns: usize,
+    rows: usize,
+    /// Level-0 pixels that a cell spans.
+    cell: f64,
+    /// The highest zoom (screen pixels per level-0 pixel) that was used on each cell, 0 for none.
+    zooms: Vec<f32>,
+    /// The picture of `zooms`, made anew when that has changed.
+    texture: Option<TextureHandle>,
+}
+
+impl Trail {
+    /// No trail yet over a slide of `extent` level-0 pixels.
+    pub fn new(extent: (f64, f64)) -> Self {
+        let cell = extent.0.max(extent.1) / CELLS;
+        let count = |length: f64| (length / cell).ceil().max(1.0) as usize;
+        let (columns, rows) = (count(extent.0), count(extent.1));
+        Self { columns, rows, cell, zooms: vec![0.0; columns * rows], texture: None }
+    }
+
+    /// The reader has looked at what `camera` shows.
+    pub fn looked(&mut self, camera: &Camera, viewport: Viewport) {
+        let (low, high) = camera.bounds(viewport);
+        let cells = |from: f64, to: f64, count: usize| {
+            let start = (from / self.cell).floor().clamp(0.0, count as f64) as usize;
+            start..((to / self.cell).ceil().clamp(0.0, count as f64) as usize)
+        };
+        let reached = |column: usize, row: usize| {
+            // The point of the cell that lies nearest to the middle of the view.
+            let nearest = |index: usize, middle: f64| {
+                middle.clamp(index as f64 * self.cell, (index + 1) as f64 * self.cell)
+            };
+            let at = Level0Point::new(nearest(column, camera.center.x), nearest(row, camera.center.y));
+            let on_screen = camera.screen_from_level0(at, viewport);
+            (0.0..=viewport.width).contains(&on_screen.x) && (0.0..=viewport.height).contains(&on_screen.y)
+        };
+        for row in cells(low.y, high.y, self.rows) {
+            for column in cells(low.x, high.x, self.columns) {
+                let zoom = &mut self.zooms[row * self.columns + column];
+                if *zoom < camera.zoom as f32 && reached(column, row) {
+                    *zoom = camera.zoom as f32;
+                }
+            }
+        }
+        self.texture = None;
+    }
+
+    /// The highest zoom that was used at a place; `None` where the reader has not been.
+    fn zoom_at(&self, at: Level0Point) -> Option<f64> {
+        let index = |position: f64, count: usize| ((position / self.cell) as usize).min(count - 1);
+        let zoom = self.zooms[index(at.y, self.rows) * self.columns + index(at.x, self.columns)];
+        (zoom > 0.0).then_some(f64::from(zoom))
+    }
+
+    /// In words, how closely a place was looked at; `magnification` is of the same slide.
+    pub fn label_at(&self, at: Level0Point, magnification: &Magnification) -> String {
+        match self.zoom_at(at) {
+            None => "Not looked at yet".to_owned(),
+            Some(zoom) => format!("Looked at, up to {}", magnification.at_zoom(zoom).short_label()),
+        }
+    }
+
+    /// Make the picture of the trail, if it has changed: stronger where the reader looked more closely.
+    pub fn prepare(&mut self, context: &Context, color: Color32) {
+        let make = || {
+            let shade = |zoom: &f32| match *zoom {
+                0.0 => Color32::TRANSPARENT,
+                zoom => {
+                    let strength = 1.0 + STEP * (zoom / STRONGEST_ZOOM).log2();
+                    color.gamma_multiply(STRONGEST * strength.clamp(0.0, 1.0))
+                }
+            };
+            let pixels = self.zooms.iter().map(shade).collect();
+            let image = ColorImage::new([self.columns, self.rows], pixels);
+            context.load_texture("trail", image, TextureOptions::LINEAR)
+        };
+        self.texture.get_or_insert_with(make);
+    }
+
+    /// The picture that was prepared, and the level-0 pixels that it spans: a little more than the slide.
+    pub fn picture(&self) -> Option<(&TextureHandle, (f64, f64))> {
+        Some((self.texture.as_ref()?, (self.columns as f64 * self.cell, self.rows as f64 * self.cell)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIEWPORT: Viewport = Viewport { width: 1000.0, height: 500.0 };
+
+    fn looking_at(x: f64, y: f64, zoom: f64) -> Camera {
+        Camera { zoom, ..Camera::upright(Level0Point::new(x, y)) }
+    }
+
+    #[test]
+    fn a_place_keeps_the_highest_magnification_that_it_was_seen_at() {
+        let mut trail = Trail::new((20_000.0, 10_000.0));
+        let place = Level0Point::new(5000.0, 5000.0);
+        assert_eq!(trail.zoom_at(place), None);
+        trail.looked(&looking_at(5000.0, 5000.0, 1.0), VIEWPORT);
+        trail.looked(&looking_at(10_000.0, 5000.0, 0.0625), VIEWPORT);
+        assert_eq!(trail.zoom_at(place), Some(1.0));
+        assert_eq!(trail.zoom_at(Level0Point::new(5000.0, 8000.0)), Some(0.0625));
+        assert_eq!(trail.zoom_at(Level0Point::new(5000.0, 9999.0)), None);
+    }
+
+    #[test]
+    fn a_turned_view_leaves_a_turned_trail() {
+        let mut trail = Trail::new((20_000.0, 20_000.0));
+        let mut camera = looking_at(10_000.0, 10_000.0, 0.125);
+        camera.rotation = std::f64::consts::FRAC_PI_2;
+        trail.looked(&camera, VIEWPORT);
+        assert!(trail.zoom_at(Level0Point::new(10_000.0, 13_500.0)).is_some(), "the long side lies upright");
+        assert!(trail.zoom_at(Level0Point::new(13_500.0, 10_000.0)).is_none());
+    }
+
+    #[test]
+    fn a_speck_of_a_view_is_not_lost_between_cells() {
+        let mut trail = Trail::new((200_000.0, 100_000.0));
+        trail.looked(&looking_at(150_010.0, 20_010.0, 32.0), VIEWPORT);
+        assert_eq!(trail.zoom_at(Level0Point::new(150_010.0, 20_010.0)), Some(32.0));
+    }
+}
