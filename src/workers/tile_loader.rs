@@ -189,7 +189,8 @@ struct LoadedFrom {
 }
 
 impl Board {
-    /// The most urgent wish of all views that nobody works on.
+    /// The most urgent wish of all views that nobody works on; before it, whole slides that take long, since
+    /// of these a preview is there soon.
     fn next(&mut self) -> Option<(TileKey, LoadedFrom)> {
         let wishes = self.wanted.values();
         let most_urgent = wishes
@@ -197,10 +198,18 @@ impl Board {
             .min_by_key(|(place, _)| *place);
         let is_free = |tile: &&TileKey| !self.in_hand.contains(tile) && self.slides.contains_key(&tile.slide);
         let promised = || self.promised.iter().find(is_free);
-        let tile = *most_urgent.map(|(_, tile)| tile).or_else(promised)?;
+        let slow = self.wanted.values().flatten().find(|tile| self.waits(tile) && self.is_slow_root(**tile));
+        let tile = *slow.or(most_urgent.map(|(_, tile)| tile)).or_else(promised)?;
         let slide = self.slides.get(&tile.slide)?.clone();
         self.in_hand.insert(tile);
         Some((tile, slide))
+    }
+
+    /// Whether a tile shows a whole slide and is made of many.
+    fn is_slow_root(&self, tile: TileKey) -> bool {
+        self.slides.get(&tile.slide).is_some_and(|LoadedFrom { pyramid, .. }| {
+            pyramid.root() == tile && pyramid.tiles_decoded_for(tile.level) > PREVIEW_FROM_TILES
+        })
     }
 
     fn still_wanted(&self, tile: TileKey) -> bool {
@@ -283,8 +292,10 @@ impl Shared {
 
     /// Something to show of a whole slide that takes long, once; the rest is promised then.
     fn preview(&self, slide: &LoadedFrom, tile: TileKey) -> Option<DisplayTile> {
-        let takes_long = slide.pyramid.tiles_decoded_for(tile.level) > PREVIEW_FROM_TILES;
-        if tile != slide.pyramid.root() || !takes_long || self.board().promised.contains(&tile) {
+        let board = self.board();
+        let is_due = board.is_slow_root(tile) && !board.promised.contains(&tile);
+        drop(board);
+        if !is_due {
             return None;
         }
         if slide.kept.get::<DisplayTile>(place_on_shelf(tile)).is_some() {
@@ -507,7 +518,7 @@ mod tests {
         let root = pyramid.root();
         assert!(pyramid.tiles_decoded_for(root.level) > PREVIEW_FROM_TILES);
         loader.add_slide(pyramid.clone());
-        loader.want(ViewKey(0), vec![root, TileKey { slide: huge, level: 0, column: 3, row: 3 }]);
+        loader.want(ViewKey(0), vec![TileKey { slide: huge, level: 0, column: 3, row: 3 }, root]);
         let keys: Vec<TileKey> = collect(&loader, &wakes, 3).iter().map(|loaded| loaded.key).collect();
         assert_eq!((keys[0], keys[1].level, keys[2]), (root, 0, root));
         assert!(loader.is_idle());
