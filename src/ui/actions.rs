@@ -636,7 +636,7 @@ pub static TABLE: &[Entry] = &[
         ICON_KEYBOARD,
         "Export annotations to path…",
         "Type the path of the .geojson or .xml file to write",
-        [KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::E)]
+        [KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::ALT), Key::E)]
     ),
     entry!(
         Action::ToggleAnnotations,

@@ -254,7 +254,7 @@ fn files_are_imported_when_opened_and_exported_by_path_and_ten_thousand_are_draw
     harness.run_steps(4);
     assert!(harness.query_by_label("10 000").is_some() || harness.query_by_label_contains("10").is_some());
 
-    harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::E);
+    harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::ALT, Key::E);
     harness.run_steps(3);
     let out = folder.path().join("out.xml");
     harness.key_press_modifiers(Modifiers::COMMAND, Key::A);

@@ -380,7 +380,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// A damaged slide gives what OpenSlide gives, tile by tile, or no slide at all.
+        /// A damaged slide never shows other pixels than OpenSlide's, and whatever OpenSlide reads is read.
+        /// Some tiles that OpenSlide refuses, for what stands elsewhere in the file, come out sound.
         #[test]
         fn damage_never_shows_other_pixels_than_openslides(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
@@ -397,7 +398,8 @@ mod tests {
                     let tile = region(0, x, y, 48, 48);
                     match (ours.read(&tile), theirs.read(&tile)) {
                         (Ok(ours), Ok(theirs)) => prop_assert!(ours == theirs, "{tile:?}"),
-                        (ours, theirs) => prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?}", tile),
+                        (Err(error), Ok(_)) => prop_assert!(false, "{tile:?}: {error}"),
+                        (_, Err(_)) => {}
                     }
                 }
             }
