@@ -1,8 +1,8 @@
 //! A sealed part of the index: the tiles of some finished slides, with a tree and codes over them. It never
 //! changes; what is embedded later becomes another segment.
 //!
-//! Candidates come from the tree ([`super::kd_tree`]) or, where the data is so flat that the tree rules out too
-//! little, from a scan over all codes ([`super::codes`]). Either way only a descriptor whose lower bound lies
+//! Candidates come from the tree (`kd_tree`) or, where the data is so flat that the tree rules out too
+//! little, from a scan over all codes (`codes`). Either way only a descriptor whose lower bound lies
 //! within reach is compared itself, and none within reach is left out: the answer is exact.
 
 use std::ops::Range;

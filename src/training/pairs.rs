@@ -1,7 +1,7 @@
 //! Drawing tiles that lie near each other and tiles that lie far apart, on the same slide.
 //!
 //! No list of all pairs is ever made. Near partners are looked up in a grid of buckets; far partners are
-//! drawn until one is far enough, at most [`TRIES`] times, and then chosen among all that are. Which tiles have
+//! drawn until one is far enough, at most `TRIES` times, and then chosen among all that are. Which tiles have
 //! a far partner at all is known beforehand, since the tile furthest from any point is a corner of the
 //! convex hull: a draw always ends.
 

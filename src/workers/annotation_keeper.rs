@@ -1,5 +1,5 @@
 //! The thread that reads and writes annotations. Changes are written soon after they are made, several at
-//! once; a crash loses at most [`DELAY`].
+//! once; a crash loses at most `DELAY`.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

@@ -195,7 +195,7 @@ impl Camera {
         self.center.y -= (b * dx + d * dy) / self.zoom;
     }
 
-    /// Keep the zoom between half of the whole slide and [`MAX_ZOOM`], and the centre on the slide.
+    /// Keep the zoom between half of the whole slide and `MAX_ZOOM`, and the centre on the slide.
     pub fn clamp(&mut self, width: f64, height: f64, viewport: Viewport) {
         self.zoom = self.clamp_zoom(self.zoom, width, height, viewport);
         self.center.x = self.center.x.clamp(0.0, width);
