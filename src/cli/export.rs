@@ -10,8 +10,9 @@ use crate::durable;
 use crate::encoder;
 use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::gather;
-use crate::interchange::write_npy;
+use crate::interchange::{Layout, write_h5, write_npy};
 use crate::project::Project;
+use crate::slide;
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
@@ -33,6 +34,10 @@ pub struct ExportArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// HDF5 as TRIDENT writes features.
+    Trident,
+    /// HDF5 as CLAM writes features.
+    Clam,
     /// The program's own format, a file a slide, named as the slide.
     Safetensors,
     /// NPY, with the tiles in a table beside it.
@@ -60,6 +65,15 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
                     std::fs::read(&own).with_context(|| format!("{}: cannot be read", own.display()))?;
                 durable::write(&args.to.join(&file), &bytes)
                     .with_context(|| format!("{}: cannot be written", args.to.join(&file).display()))?;
+                file
+            }
+            Format::Trident | Format::Clam => {
+                let layout = if args.format == Format::Trident { Layout::Trident } else { Layout::Clam };
+                let file = format!("{name}.h5");
+                let source = slide::open(&path, entry.user_mpp)?;
+                let info = source.info();
+                let size = [info.width(), info.height()];
+                write_h5(&args.to.join(&file), layout, &set, &name, info.require_mpp()?, size)?;
                 file
             }
             Format::Npy => {

@@ -1,10 +1,12 @@
-//! Descriptors in formats that other programs read and write: NPY, safetensors.
+//! Descriptors in the formats of other programs: TRIDENT's and CLAM's HDF5, NPY, safetensors.
 
+mod h5;
 mod npy;
 mod read;
 
 use std::path::{Path, PathBuf};
 
+pub use h5::{Layout, write_h5};
 pub use npy::write_npy;
 pub use read::{feature_files, read_features};
 

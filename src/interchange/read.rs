@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::{InterchangeError, Places, TileFeatures};
+use super::{InterchangeError, Places, TileFeatures, h5};
 
-/// Read the descriptors of one slide from `.safetensors`: `features` (tiles × width) and `coords` (tiles × 2).
-/// Whole numbers are level-0 pixels of the tile's top-left corner, others µm of its centre.
+/// Read the descriptors of one slide from `.safetensors` or HDF5 (`.h5`, `.hdf5`; TRIDENT's and CLAM's
+/// layouts): `features` (tiles × width) and `coords` (tiles × 2). Whole numbers are level-0 pixels of the
+/// tile's top-left corner, others µm of its centre.
 ///
 /// # Errors
 /// [`InterchangeError`] with the file and what is wrong with it.
 pub fn read_features(path: &Path) -> Result<TileFeatures, InterchangeError> {
     let features = match ending(path).as_str() {
         "safetensors" => read_safetensors(path)?,
-        _ => return Err(InterchangeError::malformed(path, "name a .safetensors file")),
+        "h5" | "hdf5" => h5::read(path)?,
+        _ => return Err(InterchangeError::malformed(path, "name a .safetensors or an .h5 file")),
     };
     if features.width == 0 || features.values.len() != features.places.len() * features.width {
         let reason = format!("{} numbers for {} tiles", features.values.len(), features.places.len());
@@ -42,11 +44,14 @@ pub fn feature_files(path: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
     }
     let entries =
         std::fs::read_dir(path).map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
-    let mut files: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| ending(path) == "safetensors").collect();
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| matches!(ending(path).as_str(), "safetensors" | "h5" | "hdf5"))
+        .collect();
     files.sort();
     if files.is_empty() {
-        return Err(InterchangeError::malformed(path, "the folder holds no .safetensors file"));
+        return Err(InterchangeError::malformed(path, "the folder holds no .safetensors and no .h5 file"));
     }
     Ok(files)
 }
@@ -125,7 +130,7 @@ fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
 }
 
 /// A number of half precision (IEEE 754 binary16).
-fn from_half(bits: u16) -> f32 {
+pub(super) fn from_half(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let fraction = f32::from(bits & 0x3ff) / 1024.0;
     match (bits >> 10) & 0x1f {

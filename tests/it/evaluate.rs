@@ -151,6 +151,15 @@ fn descriptors_made_elsewhere_are_compared_on_the_same_tiles() {
     assert_eq!(paired.len(), 6);
     assert!(paired.iter().all(|pair| pair["difference"] == 0.0));
 
+    Command::new(env!("CARGO_BIN_EXE_histokin"))
+        .current_dir(study.folder.path())
+        .args(["export", "project", "--encoder", "hsv-histogram", "--format", "trident", "--to", "hdf5"])
+        .assert()
+        .success();
+    assert!(study.path("hdf5").join("alpha.h5").is_file());
+    let again = study.json(&["--labels", "labels.csv", "--features", "hdf5"]);
+    assert_eq!(again["encoders"][0]["retrieval"], again["encoders"][1]["retrieval"]);
+
     let strange = study.path("strange");
     std::fs::create_dir(&strange).unwrap();
     std::fs::copy(exported.join("alpha.safetensors"), strange.join("delta.safetensors")).unwrap();
@@ -183,6 +192,22 @@ fn what_cannot_be_evaluated_is_refused_with_words() {
     assert!(far.contains("--far-mm"), "{far}");
     let limits = study.refused(&["--near-mm", "12"]);
     assert!(limits.contains("--near-mm"), "{limits}");
+}
+
+#[test]
+fn feature_files_of_the_neighbours_are_understood() {
+    use histokin::interchange::{Places, read_features};
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/evaluation");
+    for name in ["trident.h5", "trident_half.h5", "clam.h5"] {
+        let found = read_features(&folder.join(name)).unwrap();
+        assert_eq!((found.width, found.values.len()), (5, 60), "{name}");
+        let expected = (0..60).map(|number| number as f32 / 4.0);
+        assert!(found.values.iter().zip(expected).all(|(value, expected)| *value == expected), "{name}");
+        let Places::Corners { corners, tile_level0, .. } = found.places else { panic!("{name}") };
+        assert_eq!((corners[5], corners.len()), ([512, 512], 12), "{name}");
+        assert_eq!(tile_level0, (name != "clam.h5").then_some(512));
+        assert_eq!(found.encoder.as_deref(), (name != "clam.h5").then_some("uni_v1"));
+    }
 }
 
 /// The figures of the shared labelled descriptors come out of the command as they are published.
