@@ -12,7 +12,7 @@ use super::{properties, row_ui};
 use crate::geometry::MicronsPerPixel;
 use crate::session::{Annotate, Command, Session};
 use crate::slide::SlideId;
-use crate::ui::actions::{self, Group, TABLE};
+use crate::ui::actions::{self, Group};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
@@ -228,7 +228,7 @@ fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
             for group in Group::ALL {
                 let column = usize::from(!matches!(group, Group::View));
                 let ui = &mut columns[column];
-                let entries = TABLE.iter().filter(|entry| entry.group == group);
+                let entries = group.entries().iter();
                 let lines: Vec<_> = entries
                     .map(|entry| (entry.shortcut_label(ui.ctx()).unwrap_or_default(), entry.name))
                     .collect();

@@ -5,7 +5,7 @@ use egui_material_icons::icons;
 
 use super::{action_icon_ui, icon_button};
 use crate::session::Session;
-use crate::ui::actions::{self, Action, Group, TABLE};
+use crate::ui::actions::{self, Action, Group};
 use crate::ui::app::{Asked, Chrome};
 use crate::ui::panes::{Panes, Split};
 use crate::ui::region_tool::RegionShape;
@@ -106,7 +106,7 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         for group in Group::ALL {
             ui.menu_button(group.name(), |ui| {
                 ui.set_min_width(260.0);
-                for entry in TABLE.iter().filter(|entry| entry.group == group) {
+                for entry in group.entries() {
                     let mut button = Button::new((entry.icon.rich_text().size(17.0), entry.name))
                         .frame_when_inactive(false);
                     if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {

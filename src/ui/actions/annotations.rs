@@ -1,0 +1,124 @@
+//! Drawing on a slide, and bringing annotations in and out.
+
+use egui::Key;
+use egui_material_icons::icons;
+
+use super::{Action, Entry, ctrl, ctrl_alt, ctrl_shift, plain, shift};
+use crate::ui::slide_view::Tool;
+
+pub(super) static ENTRIES: &[Entry] = &[
+    entry!(
+        Action::Tool(Tool::Hand),
+        ICON_PAN_TOOL,
+        "Hand",
+        "Move the slide, and click for similar tissue; a click on an outline selects it",
+        []
+    ),
+    entry!(
+        Action::Tool(Tool::Select),
+        ICON_ARROW_SELECTOR_TOOL,
+        "Select and move",
+        "Select annotations, move them and their corners; double-click an outline for a new corner, Ctrl and click takes one off",
+        [plain(Key::V)]
+    ),
+    entry!(Action::Tool(Tool::Point), ICON_ADJUST, "Point", "Mark single places", [plain(Key::K)]),
+    entry!(
+        Action::Tool(Tool::Rectangle),
+        ICON_RECTANGLE,
+        "Rectangle",
+        "Drag from corner to corner",
+        [plain(Key::Z)]
+    ),
+    entry!(
+        Action::Tool(Tool::Ellipse),
+        ICON_CIRCLE,
+        "Ellipse",
+        "Drag from corner to corner",
+        [plain(Key::O)]
+    ),
+    entry!(
+        Action::Tool(Tool::Polygon),
+        ICON_PENTAGON,
+        "Polygon",
+        "Click corner by corner and double-click to finish, or draw around with the button held",
+        [plain(Key::G)]
+    ),
+    entry!(
+        Action::Tool(Tool::Brush),
+        ICON_BRUSH,
+        "Brush",
+        "Paint an area, or add to the selected one that it touches; [ and ] change its size",
+        [plain(Key::W)]
+    ),
+    entry!(
+        Action::Tool(Tool::Eraser),
+        ICON_INK_ERASER,
+        "Eraser",
+        "Take off the selected areas, or off all that it touches; [ and ] change its size",
+        [plain(Key::E)]
+    ),
+    entry!(
+        Action::Tool(Tool::Distance),
+        ICON_STRAIGHTEN,
+        "Measure distance",
+        "Drag from end to end, or click point by point and double-click to finish",
+        [shift(Key::A)]
+    ),
+    entry!(
+        Action::Tool(Tool::Area),
+        ICON_SQUARE_FOOT,
+        "Measure area",
+        "Click corner by corner and double-click to finish, or draw around with the button held",
+        [plain(Key::A)]
+    ),
+    entry!(Action::Undo, ICON_UNDO, "Undo", "Take back the last change of the annotations", [ctrl(Key::Z)]),
+    entry!(
+        Action::Redo,
+        ICON_REDO,
+        "Redo",
+        "Do again what was taken back",
+        [ctrl_shift(Key::Z), ctrl(Key::Y)]
+    ),
+    entry!(
+        Action::DeleteAnnotations,
+        ICON_DELETE,
+        "Delete annotations",
+        "Delete the selected annotations that are not locked",
+        [plain(Key::Delete)]
+    ),
+    entry!(
+        Action::ResizeBrush(false),
+        ICON_REMOVE,
+        "Smaller brush",
+        "Make brush and eraser smaller",
+        [plain(Key::OpenBracket)]
+    ),
+    entry!(
+        Action::ResizeBrush(true),
+        ICON_ADD,
+        "Larger brush",
+        "Make brush and eraser larger",
+        [plain(Key::CloseBracket)]
+    ),
+    entry!(
+        Action::ImportAnnotations,
+        ICON_DOWNLOAD,
+        "Import annotations…",
+        "Add the annotations of a QuPath GeoJSON or an ASAP XML file; files can also be dropped on the slide",
+        [ctrl(Key::I)]
+    ),
+    entry!(
+        Action::ExportAnnotations,
+        ICON_UPLOAD,
+        "Export annotations…",
+        "Write all annotations of this slide for QuPath (.geojson) or ASAP (.xml)",
+        [ctrl_shift(Key::X)]
+    ),
+    entry!(
+        Action::ExportAnnotationsPath,
+        ICON_KEYBOARD,
+        "Export annotations to path…",
+        "Type the path of the .geojson or .xml file to write",
+        [ctrl_alt(Key::E)]
+    ),
+];

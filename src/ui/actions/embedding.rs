@@ -1,0 +1,30 @@
+//! The background work: embedding and training.
+
+use egui::Key;
+use egui_material_icons::icons;
+
+use super::{Action, Entry, plain};
+
+pub(super) static ENTRIES: &[Entry] = &[
+    entry!(
+        Action::PauseOrResume,
+        ICON_PAUSE,
+        "Pause or resume embedding",
+        "Give all power to viewing, or go on embedding",
+        [plain(Key::P)]
+    ),
+    entry!(
+        Action::StopEmbedding,
+        ICON_STOP,
+        "Stop embedding",
+        "Stop; what is done is kept, and resuming goes on from there",
+        []
+    ),
+    entry!(
+        Action::ToggleTraining,
+        ICON_MODEL_TRAINING,
+        "Training",
+        "Teach an encoder on your own slides, and choose among those that were taught",
+        [plain(Key::F6)]
+    ),
+];

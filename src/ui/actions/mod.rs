@@ -1,0 +1,274 @@
+//! Every action of the window: one table, from which menu, command palette, help sheet, tooltips and
+//! shortcuts are made. Its lines stand in the file of their group.
+
+/// A line of the table.
+macro_rules! entry {
+    ($action:expr, $icon:ident, $name:literal, $tooltip:literal, [$($shortcut:expr),*]) => {
+        Entry {
+            action: $action,
+            icon: icons::$icon,
+            name: $name,
+            tooltip: $tooltip,
+            shortcuts: &[$($shortcut),*],
+        }
+    };
+}
+
+mod annotations;
+mod embedding;
+mod similarity;
+mod slides;
+mod view;
+mod window;
+
+use egui::{Context, Key, KeyboardShortcut, Modifiers};
+use egui_material_icons::MaterialIcon;
+
+use super::panes::Split;
+use super::region_tool::RegionShape;
+use super::slide_view::Tool;
+use crate::query::Verdict;
+
+/// Something the user can do by name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Action {
+    OpenFiles,
+    OpenFolder,
+    OpenPath,
+    OpenRecent,
+    NextSlide,
+    PreviousSlide,
+    SlideProperties,
+    Calibrate,
+    Quit,
+    Fit,
+    ZoomIn,
+    ZoomOut,
+    /// A magnification such as 10×.
+    Power(f64),
+    /// One slide pixel on each screen pixel.
+    Pixels,
+    Look(i8, i8),
+    /// Turn the slide by so many degrees clockwise.
+    Turn(i16),
+    MirrorLeftRight,
+    MirrorTopBottom,
+    Upright,
+    Appearance,
+    NextColouring,
+    OwnColours,
+    /// Divide the canvas into panes.
+    Split(Split),
+    LinkPanes,
+    /// Take up an annotation tool.
+    Tool(Tool),
+    Undo,
+    Redo,
+    DeleteAnnotations,
+    /// Larger or smaller.
+    ResizeBrush(bool),
+    ImportAnnotations,
+    ExportAnnotations,
+    ExportAnnotationsPath,
+    ToggleAnnotations,
+    ToggleTrail,
+    ClearTrail,
+    SaveView,
+    /// Choose by the system's dialog where the view is saved.
+    ChoosePicture,
+    CopyView,
+    FindSimilar,
+    NextMatch,
+    PreviousMatch,
+    ToggleHeatMap,
+    /// Draw the region of a question.
+    SelectRegion(RegionShape),
+    /// Say whether the match that was gone to is the same tissue.
+    Judge(Verdict),
+    UndoJudgement,
+    ExportMatches,
+    ToggleHistory,
+    Back,
+    ClearQuery,
+    PauseOrResume,
+    StopEmbedding,
+    ToggleTraining,
+    ToggleSlides,
+    ToggleMatches,
+    ToggleTissue,
+    ToggleMarks,
+    ToggleReport,
+    WriteReport,
+    ToggleTheme,
+    TextLarger,
+    TextSmaller,
+    TextUsual,
+    Palette,
+    Help,
+}
+
+/// Where an action stands in menu and help sheet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Slides,
+    View,
+    Annotations,
+    Similarity,
+    Embedding,
+    Window,
+}
+
+impl Group {
+    pub const ALL: [Self; 6] =
+        [Self::Slides, Self::View, Self::Annotations, Self::Similarity, Self::Embedding, Self::Window];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slides => "Slides",
+            Self::View => "View",
+            Self::Annotations => "Annotations",
+            Self::Similarity => "Similar tissue",
+            Self::Embedding => "Embedding",
+            Self::Window => "Window",
+        }
+    }
+
+    /// Its lines of the table, in the order of menu and help sheet.
+    pub fn entries(self) -> &'static [Entry] {
+        match self {
+            Self::Slides => slides::ENTRIES,
+            Self::View => view::ENTRIES,
+            Self::Annotations => annotations::ENTRIES,
+            Self::Similarity => similarity::ENTRIES,
+            Self::Embedding => embedding::ENTRIES,
+            Self::Window => window::ENTRIES,
+        }
+    }
+}
+
+/// One line of the table.
+pub struct Entry {
+    pub action: Action,
+    pub icon: MaterialIcon,
+    pub name: &'static str,
+    pub tooltip: &'static str,
+    /// The first one is shown.
+    pub shortcuts: &'static [KeyboardShortcut],
+}
+
+const fn plain(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
+}
+
+const fn ctrl(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+const fn shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::SHIFT, key)
+}
+
+const fn alt(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::ALT, key)
+}
+
+const fn ctrl_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
+}
+
+const fn ctrl_alt(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::ALT), key)
+}
+
+/// The whole table, in the order of menu and help sheet.
+pub fn table() -> impl Iterator<Item = &'static Entry> {
+    Group::ALL.into_iter().flat_map(Group::entries)
+}
+
+/// The line of an action.
+pub fn entry(action: Action) -> &'static Entry {
+    table().find(|entry| entry.action == action).unwrap_or(&window::ENTRIES[window::ENTRIES.len() - 1])
+}
+
+impl Entry {
+    /// The shortcut as the keyboard of this system writes it, if there is one.
+    pub fn shortcut_label(&self, ctx: &Context) -> Option<String> {
+        self.shortcuts.first().map(|shortcut| ctx.format_shortcut(shortcut))
+    }
+
+    /// Tooltip with shortcut.
+    pub fn hint(&self, ctx: &Context) -> String {
+        match self.shortcut_label(ctx) {
+            Some(shortcut) => format!("{} ({shortcut})", self.tooltip),
+            None => self.tooltip.to_owned(),
+        }
+    }
+}
+
+/// The actions whose shortcuts were pressed since the last frame. While text is being typed, only those
+/// with Ctrl or a function key count.
+pub fn pressed(ctx: &Context) -> Vec<Action> {
+    let typing = ctx.egui_wants_keyboard_input();
+    // The ones with more modifiers are looked for first, so that Ctrl+Shift+O is not taken for Ctrl+O.
+    let mut shortcuts: Vec<(&KeyboardShortcut, Action)> = table()
+        .flat_map(|entry| entry.shortcuts.iter().map(|shortcut| (shortcut, entry.action)))
+        .filter(|(shortcut, _)| {
+            !typing || shortcut.modifiers.command || is_function_key(shortcut.logical_key)
+        })
+        .collect();
+    let modifiers = |shortcut: &KeyboardShortcut| {
+        let Modifiers { alt, ctrl, shift, command, .. } = shortcut.modifiers;
+        [alt, ctrl, shift, command].into_iter().filter(|held| *held).count()
+    };
+    shortcuts.sort_by_key(|(shortcut, _)| std::cmp::Reverse(modifiers(shortcut)));
+    ctx.input_mut(|input| {
+        shortcuts
+            .into_iter()
+            .filter(|(shortcut, _)| input.consume_shortcut(shortcut))
+            .map(|(_, action)| action)
+            .collect()
+    })
+}
+
+fn is_function_key(key: Key) -> bool {
+    matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F5 | Key::F6 | Key::F7)
+}
+
+/// Actions whose name or tooltip holds every word of `search`, the best first.
+pub fn matching(search: &str) -> Vec<&'static Entry> {
+    let words: Vec<String> = search.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let mut found: Vec<(bool, &Entry)> = table()
+        .filter_map(|entry| {
+            let name = entry.name.to_lowercase();
+            let all = format!("{name} {}", entry.tooltip.to_lowercase());
+            let by_name = words.iter().all(|word| name.contains(word));
+            words.iter().all(|word| all.contains(word)).then_some((!by_name, entry))
+        })
+        .collect();
+    found.sort_by_key(|(worse, _)| *worse);
+    found.into_iter().map(|(_, entry)| entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_and_shortcuts_are_unique() {
+        let names: HashSet<_> = table().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), table().count());
+        let shortcuts: Vec<_> = table().flat_map(|entry| entry.shortcuts).collect();
+        let unique: HashSet<_> = shortcuts.iter().map(|shortcut| format!("{shortcut:?}")).collect();
+        assert_eq!(unique.len(), shortcuts.len());
+        assert!(table().all(|entry| !entry.tooltip.is_empty()));
+    }
+
+    #[test]
+    fn the_palette_finds_by_words_of_name_or_tooltip() {
+        assert_eq!(matching("whole")[0].action, Action::Fit);
+        assert_eq!(matching("magn 10")[0].action, Action::Power(10.0));
+        assert!(matching("no such thing").is_empty());
+        assert_eq!(matching("").len(), table().count());
+    }
+}

@@ -1,0 +1,109 @@
+//! Asking for similar tissue, and judging what was found.
+
+use egui::Key;
+use egui_material_icons::icons;
+
+use super::{Action, Entry, alt, ctrl, plain, shift};
+use crate::query::Verdict;
+use crate::ui::region_tool::RegionShape;
+
+pub(super) static ENTRIES: &[Entry] = &[
+    entry!(
+        Action::FindSimilar,
+        ICON_CENTER_FOCUS_STRONG,
+        "Find similar tissue",
+        "Find tiles like the one under the cursor, on all slides",
+        [plain(Key::S)]
+    ),
+    entry!(
+        Action::NextMatch,
+        ICON_SKIP_NEXT,
+        "Next match",
+        "Go to the next match of the ranking",
+        [plain(Key::N)]
+    ),
+    entry!(
+        Action::PreviousMatch,
+        ICON_SKIP_PREVIOUS,
+        "Previous match",
+        "Go to the match before",
+        [shift(Key::N)]
+    ),
+    entry!(
+        Action::ToggleHeatMap,
+        ICON_GRADIENT,
+        "Heat map under the cursor",
+        "Colour every tile by how like the tile under the cursor it is, wherever the cursor goes",
+        [plain(Key::D)]
+    ),
+    entry!(
+        Action::SelectRegion(RegionShape::Rect),
+        ICON_SELECT,
+        "Find tissue like a rectangle's",
+        "Draw a rectangle; matches are like any of its tiles",
+        [plain(Key::Q)]
+    ),
+    entry!(
+        Action::SelectRegion(RegionShape::Lasso),
+        ICON_LASSO_SELECT,
+        "Find tissue like a region's",
+        "Draw around tissue; matches are like any of its tiles",
+        [shift(Key::Q)]
+    ),
+    entry!(
+        Action::Judge(Verdict::Same),
+        ICON_CHECK_CIRCLE,
+        "Same tissue",
+        "Mark this match as the same tissue as the query's; again takes it back",
+        [plain(Key::Y)]
+    ),
+    entry!(
+        Action::Judge(Verdict::Different),
+        ICON_CANCEL,
+        "Different tissue",
+        "Mark this match as different from the query's tissue; again takes it back",
+        [plain(Key::X)]
+    ),
+    entry!(
+        Action::Judge(Verdict::Unsure),
+        ICON_HELP,
+        "Unsure",
+        "Mark this match as one that cannot be told; again takes it back",
+        [plain(Key::J)]
+    ),
+    entry!(
+        Action::UndoJudgement,
+        ICON_UNDO,
+        "Take the last mark back",
+        "What was said last of a match is as it was before",
+        [shift(Key::J)]
+    ),
+    entry!(
+        Action::ExportMatches,
+        ICON_DOWNLOAD,
+        "Export matches",
+        "Write matches as CSV, JSON, GeoJSON and a sheet of pictures into the project's reports",
+        [ctrl(Key::E)]
+    ),
+    entry!(
+        Action::ToggleHistory,
+        ICON_HISTORY,
+        "Queries asked before",
+        "Show or hide the questions of this project, to ask one again",
+        []
+    ),
+    entry!(
+        Action::Back,
+        ICON_UNDO,
+        "Back",
+        "Return to where the view was before the last jump",
+        [plain(Key::Backspace), alt(Key::ArrowLeft)]
+    ),
+    entry!(
+        Action::ClearQuery,
+        ICON_CLOSE,
+        "Clear the query",
+        "Forget the query and its matches",
+        [plain(Key::Escape)]
+    ),
+];

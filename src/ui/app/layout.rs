@@ -1,0 +1,81 @@
+//! Where the panels of the window stand.
+
+use egui::{Frame, Panel, Ui};
+
+use super::{App, Asked};
+use crate::ui::panels::{self, annotation_tools};
+use crate::ui::theme::Palette;
+
+impl App {
+    pub(super) fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+        let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(10, 6));
+        Panel::top("tools").frame(bar).show_separator_line(true).show(ui, |ui| {
+            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.panes, palette, asked);
+        });
+        let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(12, 4));
+        Panel::bottom("status").frame(bar).show(ui, |ui| {
+            let active = self.session.active().map(|slide| slide.id());
+            let hovered = self.hovered.as_ref().filter(|(slide, _)| Some(slide) == active).map(|(_, at)| *at);
+            panels::status::status_ui(ui, &self.session, self.panes.view(), hovered, palette);
+        });
+        let side = Frame::new().fill(palette.panel);
+        let annotations_open = self.chrome.annotations_open && self.session.active().is_some();
+        if self.chrome.slides_open || annotations_open {
+            Panel::left("slides").frame(side).default_size(280.0).size_range(220.0..=420.0).show(ui, |ui| {
+                if !self.chrome.slides_open {
+                    self.annotation_panel.ui(ui, &self.session, palette, asked);
+                    return;
+                }
+                if annotations_open {
+                    let below = Panel::bottom("annotations").frame(side).resizable(true);
+                    below.default_size(360.0).size_range(200.0..=900.0).show(ui, |ui| {
+                        self.annotation_panel.ui(ui, &self.session, palette, asked);
+                    });
+                }
+                panels::slides::slides_ui(ui, &self.session, &self.slides, palette, asked);
+            });
+        }
+        if self.session.active().is_some() {
+            let strip = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(4, 8));
+            Panel::left("annotation tools").frame(strip).exact_size(annotation_tools::WIDTH).show(ui, |ui| {
+                let (tool, open) = (self.annotator.tool(), self.chrome.annotations_open);
+                annotation_tools::annotation_tools_ui(ui, &self.session, tool, open, palette, asked);
+            });
+        }
+        if self.chrome.matches_open {
+            Panel::right("matches").frame(side).default_size(300.0).size_range(250.0..=460.0).show(
+                ui,
+                |ui| {
+                    panels::matches::matches_ui(
+                        ui,
+                        &mut self.chrome.matches,
+                        &self.session,
+                        &mut self.slides,
+                        palette,
+                        asked,
+                    );
+                },
+            );
+        }
+        let canvas = Frame::new().fill(palette.canvas);
+        egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
+            let rect = ui.max_rect();
+            if self.chrome.report_open {
+                self.hovered = None;
+                let (report, renderer) = (&mut self.report, &self.map_renderer);
+                panels::report::report_ui(ui, &self.session, report, renderer, palette, asked);
+            } else {
+                self.canvas_ui(ui, palette, asked);
+            }
+            if self.chrome.appearance_open {
+                let appearance = &mut self.appearance;
+                panels::appearance::appearance_ui(ui, rect, appearance, &self.session, palette, asked);
+            }
+            panels::messages::messages_ui(ui, rect, &self.session, palette, asked);
+            let now = ui.input(|input| input.time);
+            if let Some((notice, _)) = self.chrome.notice.as_ref().filter(|(_, until)| now < *until) {
+                panels::messages::notice_ui(ui, rect, notice, palette);
+            }
+        });
+    }
+}

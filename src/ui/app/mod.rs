@@ -1,0 +1,263 @@
+//! The window's state and its frame: events into the session, the session onto the screen, the user's
+//! wishes into commands.
+
+mod annotating;
+mod between_starts;
+mod canvas;
+mod chrome;
+mod intake;
+mod layout;
+mod perform;
+mod pictures;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use egui::{Context, Ui};
+
+pub use chrome::{Asked, Chrome};
+
+use super::actions::{self, Action};
+use super::export::Exporter;
+use super::file_dialog::FileDialog;
+use super::heat_map::HeatMap;
+use super::panels;
+use super::panels::annotations::AnnotationsPanel;
+use super::panels::matches::MatchesPanel;
+use super::panels::report::{MapRenderer, ReportView};
+use super::panels::training::TrainingPanel;
+use super::panes::Panes;
+use super::region_tool::RegionTool;
+use super::remembered::{Keeper, Remembered};
+use super::shown_slides::ShownSlides;
+use super::slide_view::{Annotator, Appearance, SlideRenderer, Trail};
+use super::start::StartClock;
+use super::theme::{self, Palette};
+use super::{WindowOptions, waker};
+use crate::geometry::{Level0Point, Level0Rect};
+use crate::memory::Budget;
+use crate::project::Project;
+use crate::session::{Command, Session, SlideState};
+use crate::slide::SlideId;
+use crate::workers::Workers;
+use crate::workers::heat::LikenessMaps;
+use crate::workers::tile_loader::{LoaderCounts, TileLoader};
+
+/// The window.
+pub struct App {
+    session: Session,
+    workers: Workers,
+    loader: TileLoader,
+    start_clock: StartClock,
+    renderer: SlideRenderer,
+    panes: Panes,
+    slides: ShownSlides,
+    appearance: Appearance,
+    heat_map: HeatMap,
+    region_tool: RegionTool,
+    annotator: Annotator,
+    annotation_panel: AnnotationsPanel,
+    report: ReportView,
+    map_renderer: MapRenderer,
+    /// Where the reader has looked since the slides were opened.
+    trails: HashMap<SlideId, Trail>,
+    exporter: Exporter,
+    file_dialog: FileDialog,
+    chrome: Chrome,
+    /// Slide and level-0 position under the cursor in the frame before.
+    hovered: Option<(SlideId, Level0Point)>,
+    context: Context,
+    remembered: Remembered,
+    keeper: Option<Keeper>,
+    /// What the user asked to be opened, until some of it is.
+    opening: Vec<PathBuf>,
+    /// Slides whose view of the last time has been restored, or that were shown already.
+    restored: HashSet<SlideId>,
+    /// The slide that the canvas showed in the frame before.
+    shown_before: Option<SlideId>,
+}
+
+impl App {
+    /// Set the window up and begin with the project's slides and `options.paths`.
+    ///
+    /// # Errors
+    /// When there is no graphics device, or the system refuses a thread.
+    pub fn new(
+        creation: &eframe::CreationContext<'_>,
+        project: Project,
+        options: WindowOptions,
+    ) -> anyhow::Result<Self> {
+        let context = &creation.egui_ctx;
+        theme::install(context);
+        // The table of actions has it.
+        context.options_mut(|options| options.zoom_with_keyboard = false);
+        let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
+        let keeper = options.state_file.clone().map(Keeper::start).transpose()?;
+        context.set_theme(if remembered.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
+        context.set_zoom_factor(remembered.text_scale);
+        let gpu = creation.wgpu_render_state.as_ref();
+        let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
+        let renderer = SlideRenderer::new(gpu);
+        let panes = Panes::new(&renderer);
+        let annotator = Annotator::new(gpu, waker(context));
+        // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let loader = TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?;
+        let workers = Workers::start(options.device, waker(context))?;
+        let mut app = Self {
+            session: Session::new(project),
+            workers,
+            loader,
+            start_clock: StartClock::default(),
+            renderer,
+            panes,
+            slides: ShownSlides::default(),
+            appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
+            heat_map: HeatMap::start(waker(context))?,
+            region_tool: RegionTool::default(),
+            annotator,
+            annotation_panel: AnnotationsPanel::default(),
+            report: ReportView::default(),
+            map_renderer: MapRenderer::new(gpu),
+            trails: HashMap::new(),
+            exporter: Exporter::default(),
+            file_dialog: FileDialog::default(),
+            chrome: Chrome {
+                slides_open: remembered.slides_open,
+                matches_open: remembered.matches_open,
+                marks_shown: remembered.marks_shown,
+                annotations_open: remembered.annotations_open,
+                tissue_shown: remembered.tissue_shown,
+                appearance_open: false,
+                trail_shown: true,
+                matches: MatchesPanel::default(),
+                heat_shown: false,
+                region_drawn: false,
+                report_open: false,
+                dialog: None,
+                training: TrainingPanel::new(options.device),
+                training_open: false,
+                notice: None,
+                notes: HashMap::new(),
+            },
+            hovered: None,
+            context: context.clone(),
+            remembered,
+            keeper,
+            opening: Vec::new(),
+            restored: HashSet::new(),
+            shown_before: None,
+        };
+        app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
+        // The session's own project needs no second opening.
+        let root = app.session.project().root().to_owned();
+        let is_own = |path: &std::path::PathBuf| std::fs::canonicalize(path).is_ok_and(|path| path == root);
+        let paths: Vec<_> = options.paths.into_iter().filter(|path| !is_own(path)).collect();
+        if !paths.is_empty() {
+            app.command(Command::Open(paths));
+        }
+        Ok(app)
+    }
+
+    /// The session, for looking at.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The part of the active slide that is in view, in level-0 pixels; may reach beyond the slide.
+    pub fn field(&self) -> Option<Level0Rect> {
+        self.panes.view().field()
+    }
+
+    /// The same of every pane, row by row.
+    pub fn fields(&self) -> Vec<Option<Level0Rect>> {
+        self.panes.fields()
+    }
+
+    /// How like the tile under the cursor the slides in view are, as the heat map shows it now.
+    pub fn likeness(&self) -> Option<&LikenessMaps> {
+        self.heat_map.maps().filter(|_| self.heat_map.is_on)
+    }
+
+    /// Whether all that is in view has been loaded.
+    pub fn is_sharp(&self) -> bool {
+        self.loader.is_idle()
+    }
+
+    /// What the threads that load tiles have done so far.
+    pub fn loader_counts(&self) -> LoaderCounts {
+        self.loader.counts()
+    }
+
+    /// Do what the user asks for.
+    pub fn command(&mut self, command: Command) {
+        if let Command::Open(paths) = &command {
+            self.opening.extend(paths.iter().filter_map(|path| std::path::absolute(path).ok()));
+        }
+        for job in self.session.handle(command) {
+            self.workers.dispatch(job);
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
+        self.start_clock.frame();
+        self.absorb_events(context);
+        self.take_over_tiles(context);
+        self.dismiss_old_notes(context);
+        self.restore_view();
+        self.finish_exports(context);
+        self.take_over_choice(context);
+    }
+
+    fn save(&mut self, _storage: &mut dyn eframe::Storage) {
+        self.remember();
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        let context = ui.ctx().clone();
+        let palette = Palette::current(&context);
+        let mut asked =
+            Asked { actions: actions::pressed(&context), commands: Vec::new(), saves: Vec::new() };
+        self.panels_ui(ui, &palette, &mut asked);
+        if self.chrome.training_open {
+            let panel = &mut self.chrome.training;
+            self.chrome.training_open =
+                panels::training::training_ui(&context, panel, &self.session, &palette, &mut asked);
+        }
+        let mut dialog = self.chrome.dialog.take();
+        if let Some(open) = &mut dialog
+            && panels::dialogs::dialog_ui(
+                &context,
+                open,
+                &self.session,
+                &mut self.slides,
+                &palette,
+                &mut asked,
+            )
+        {
+            dialog = None;
+        }
+        self.chrome.dialog = dialog;
+        let dropped: Vec<_> = context
+            .input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        if !dropped.is_empty() {
+            asked.command(Command::Open(dropped));
+        }
+        if context.input(|input| !input.raw.hovered_files.is_empty()) {
+            panels::welcome::drop_hint_ui(&context, &palette);
+        }
+        self.carry_out(&context, asked);
+        // Ctrl+C arrives as a wish to copy, which belongs to the slide while the pointer is over it.
+        let copies = context.input(|input| input.events.contains(&egui::Event::Copy));
+        if copies && self.hovered.is_some() && self.chrome.dialog.is_none() {
+            self.perform(&context, Action::CopyView);
+        }
+    }
+}
+
+/// Name of a slide for lists.
+pub fn slide_name(session: &Session, id: &SlideId) -> String {
+    session.slide(id).map_or_else(|| id.short().to_owned(), |slide: &SlideState| slide.source.info().name())
+}

@@ -1,0 +1,250 @@
+//! What each action of the table does.
+
+use egui::Context;
+
+use super::{App, Asked};
+use crate::geometry::{Level0Point, Level0Rect};
+use crate::query::{Verdict, pair};
+use crate::session::{Annotate, Command};
+use crate::slide::SlideId;
+use crate::ui::actions::Action;
+use crate::ui::export::Destination;
+use crate::ui::file_dialog::Choose;
+use crate::ui::panels::dialogs::Dialog;
+use crate::ui::panels::save_view::{SaveForm, SaveWish};
+use crate::ui::panes::Split;
+use crate::ui::slide_view::Mirror;
+use crate::ui::waker;
+
+impl App {
+    /// Do all that was asked for in this frame.
+    pub(super) fn carry_out(&mut self, context: &Context, asked: Asked) {
+        for command in asked.commands {
+            match command {
+                Command::GoToMatch { rank, .. } => self.go_to_match(rank),
+                Command::GoToExample { place, .. } => {
+                    let from = self.place();
+                    self.command(Command::GoToExample { place, from });
+                }
+                Command::Show(slide) => {
+                    self.panes.show(&slide);
+                    self.command(Command::Show(slide));
+                }
+                Command::GoToTile { slide, rect, .. } => {
+                    let from = self.place();
+                    self.chrome.report_open = false;
+                    self.command(Command::GoToTile { slide, rect, from });
+                }
+                other => self.command(other),
+            }
+        }
+        for action in asked.actions {
+            self.perform(context, action);
+        }
+        for SaveWish { path, scale, scale_bar } in asked.saves {
+            self.export(context, scale, scale_bar, Destination::File(path));
+        }
+    }
+
+    /// Do one action of the table.
+    pub(super) fn perform(&mut self, context: &Context, action: Action) {
+        match action {
+            Action::OpenFiles => self.choose_file(context, Choose::Files),
+            Action::OpenFolder => self.choose_file(context, Choose::Folder),
+            Action::ChoosePicture => self.choose_file(context, Choose::Picture),
+            Action::OpenPath => self.chrome.dialog = Some(Dialog::open_path()),
+            Action::OpenRecent => self.chrome.dialog = Some(Dialog::recent(&self.remembered.recent)),
+            Action::NextSlide => self.show_neighbour(1),
+            Action::PreviousSlide => self.show_neighbour(-1),
+            Action::SlideProperties => self.toggle_dialog_for_slide(Dialog::properties),
+            Action::Calibrate => self.toggle_dialog_for_slide(Dialog::calibrate),
+            Action::Quit => context.send_viewport_cmd(egui::ViewportCommand::Close),
+            Action::Fit => self.panes.view_mut().fit(),
+            Action::ZoomIn => self.panes.view_mut().zoom_by(2.0),
+            Action::ZoomOut => self.panes.view_mut().zoom_by(0.5),
+            Action::Power(power) => {
+                if !self.panes.view_mut().zoom_to_magnification(power) && self.session.active().is_some() {
+                    self.notice(context, "This slide is not calibrated: its magnification is unknown. Press M to state its pixel size.");
+                }
+            }
+            Action::Pixels => self.panes.view_mut().zoom_to_pixels(),
+            Action::Look(right, down) => self.panes.view_mut().step(right.into(), down.into()),
+            Action::Turn(degrees) => self.panes.view_mut().turn_by(degrees.into()),
+            Action::MirrorLeftRight => self.panes.view_mut().mirror(Mirror::LeftRight),
+            Action::MirrorTopBottom => self.panes.view_mut().mirror(Mirror::TopBottom),
+            Action::Upright => self.panes.view_mut().make_upright(),
+            Action::Appearance => self.chrome.appearance_open ^= true,
+            Action::NextColouring => self.appearance.colouring = self.appearance.colouring.next(),
+            Action::OwnColours => self.appearance.reset(),
+            Action::Split(split) => self.panes.divide(split, &self.session, &self.renderer, &self.loader),
+            Action::LinkPanes => self.panes.linked = !self.panes.linked && self.panes.split() != Split::ONE,
+            Action::Tool(tool) => {
+                self.region_tool.put_down();
+                self.annotator.take_up(tool);
+            }
+            Action::ResizeBrush(larger) => self.annotator.resize_brush(if larger { 1.25 } else { 0.8 }),
+            Action::Undo => self.annotate(Annotate::Undo),
+            Action::Redo => self.annotate(Annotate::Redo),
+            Action::DeleteAnnotations => self.delete_annotations(),
+            Action::ImportAnnotations => self.choose_file(context, Choose::Annotations),
+            Action::ExportAnnotations => {
+                let name = self.export_path().file_name().map(|name| name.to_string_lossy().into_owned());
+                self.choose_file(context, Choose::SaveAnnotations(name.unwrap_or_default()));
+            }
+            Action::ExportAnnotationsPath => {
+                let typed = self.export_path().display().to_string();
+                self.toggle_dialog_for_slide(|slide| Dialog::ExportAnnotations { slide, typed });
+            }
+            Action::ToggleAnnotations => self.chrome.annotations_open ^= true,
+            Action::ToggleTrail => self.chrome.trail_shown ^= true,
+            Action::ClearTrail => {
+                let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
+                self.trails.retain(|slide, _| !in_view.contains(slide));
+            }
+            Action::SaveView => {
+                if let Some(state) = self.session.active() {
+                    let (camera, view) = self.panes.view().seen();
+                    let form = SaveForm::new(&state.source.info().name(), view, camera.zoom);
+                    self.chrome.dialog = Some(Dialog::SaveView(form));
+                }
+            }
+            Action::CopyView => self.export(context, 1.0, true, Destination::Clipboard),
+            Action::FindSimilar => match self.hovered.clone() {
+                Some((slide, point)) => self.query_at(slide, point),
+                None => self.notice(context, "Move the pointer over the slide, then press S."),
+            },
+            Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
+            Action::Back => {
+                if !self.annotator.take_back_point() {
+                    self.command(Command::Back);
+                }
+            }
+            Action::Judge(verdict) => self.judge(context, verdict),
+            Action::UndoJudgement => self.command(Command::UndoJudgement),
+            Action::ExportMatches => self.command(Command::ExportMatches),
+            Action::ToggleHeatMap => self.heat_map.is_on ^= true,
+            Action::SelectRegion(shape) => {
+                self.annotator.put_down();
+                self.region_tool.toggle(shape);
+                if self.region_tool.shape.is_some() {
+                    self.notice(context, "Draw around the tissue to look for. Esc puts the tool down.");
+                }
+            }
+            Action::ToggleHistory => self.chrome.matches.history_open ^= true,
+            Action::ClearQuery => {
+                if self.chrome.dialog.take().is_none()
+                    && !self.region_tool.put_down()
+                    && !self.annotator.escape()
+                    && !self.deselect()
+                {
+                    self.command(Command::ClearQuery);
+                }
+            }
+            Action::PauseOrResume => {
+                let embedding = self.session.embedding();
+                let resume = embedding.paused || embedding.cancelled;
+                self.command(if resume { Command::ResumeEmbedding } else { Command::PauseEmbedding });
+            }
+            Action::StopEmbedding => self.command(Command::CancelEmbedding),
+            Action::ToggleSlides => self.chrome.slides_open ^= true,
+            Action::ToggleMatches => self.chrome.matches_open ^= true,
+            Action::ToggleTraining => {
+                self.chrome.training_open ^= true;
+                self.chrome.training.opened(&self.session);
+            }
+            Action::ToggleTissue => self.chrome.tissue_shown ^= true,
+            Action::ToggleMarks => self.chrome.marks_shown ^= true,
+            Action::ToggleReport => self.chrome.report_open ^= true,
+            Action::WriteReport => self.command(Command::WriteReport),
+            Action::ToggleTheme => {
+                let dark = context.theme() == egui::Theme::Dark;
+                context.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
+            }
+            Action::TextLarger => egui::gui_zoom::zoom_in(context),
+            Action::TextSmaller => egui::gui_zoom::zoom_out(context),
+            Action::TextUsual => context.set_zoom_factor(1.0),
+            Action::Palette => self.chrome.dialog = Some(Dialog::palette()),
+            Action::Help => {
+                let open = matches!(self.chrome.dialog, Some(Dialog::Help));
+                self.chrome.dialog = (!open).then_some(Dialog::Help);
+            }
+        }
+    }
+
+    fn show_neighbour(&mut self, step: isize) {
+        let Some(active) = self.session.active().map(|slide| slide.id().clone()) else { return };
+        let slides = self.session.slides();
+        let place = slides.iter().position(|slide| *slide.id() == active).unwrap_or(0);
+        let next = (place as isize + step).rem_euclid(slides.len() as isize) as usize;
+        let id = slides[next].id().clone();
+        self.command(Command::Show(id));
+    }
+
+    fn query_at(&mut self, slide: SlideId, point: Level0Point) {
+        let Some(state) = self.session.slide(&slide) else { return };
+        if state.source.info().mpp.is_none() {
+            self.chrome.dialog = Some(Dialog::calibrate(slide));
+            return;
+        }
+        self.chrome.matches_open = true;
+        self.command(Command::QueryAt { slide, point });
+    }
+
+    /// A click asks for what is like the tile; with Shift it adds one to the question, with Ctrl one that
+    /// matches are to be less like.
+    pub(super) fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
+        if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
+            self.command(Command::AddExample { slide, point, like: !modifiers.command });
+        } else {
+            self.query_at(slide, point);
+        }
+    }
+
+    /// Say of the match that was gone to whether it is the same tissue; the same verdict again takes it back.
+    fn judge(&mut self, context: &Context, verdict: Verdict) {
+        let query = self.session.query();
+        let visited = query.and_then(|query| Some((query.answer.as_ref()?, query.visited?)));
+        let Some((answer, rank)) = visited else {
+            self.notice(context, "Go to a match first (N), then say what it is.");
+            return;
+        };
+        let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
+        let known = pair.and_then(|(query, found)| self.session.book().verdict(&query, &found));
+        let verdict = (known != Some(verdict)).then_some(verdict);
+        self.command(Command::Judge { rank, verdict });
+    }
+
+    fn step_match(&mut self, forward: bool) {
+        let Some(query) = self.session.query() else { return };
+        let count = query.answer.as_ref().map_or(0, |answer| answer.matches.len());
+        let next = match (query.visited, forward) {
+            (None, _) => 0,
+            (Some(rank), true) => rank + 1,
+            (Some(rank), false) => rank.saturating_sub(1),
+        };
+        if next < count {
+            self.go_to_match(next);
+        }
+    }
+
+    fn choose_file(&mut self, context: &Context, choose: Choose) {
+        if let Err(error) = self.file_dialog.open(choose, waker(context)) {
+            self.command(Command::Report(format!("the dialog could not be opened: {error}")));
+        }
+    }
+
+    fn toggle_dialog_for_slide(&mut self, dialog: impl FnOnce(SlideId) -> Dialog) {
+        let id = self.session.active().map(|slide| slide.id().clone());
+        self.chrome.dialog = if self.chrome.dialog.is_some() { None } else { id.map(dialog) };
+    }
+
+    /// Where the view is now, to come back to.
+    pub(super) fn place(&self) -> Option<(SlideId, Level0Rect)> {
+        Some((self.session.active()?.id().clone(), self.panes.view().field()?))
+    }
+
+    pub(super) fn go_to_match(&mut self, rank: usize) {
+        let from = self.place();
+        self.command(Command::GoToMatch { rank, from });
+    }
+}
