@@ -21,7 +21,7 @@ mod slides;
 mod view;
 mod window;
 
-use egui::{Context, Key, KeyboardShortcut, Modifiers};
+use egui::{Context, Event, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 
 use super::panes::Split;
@@ -74,6 +74,8 @@ pub enum Action {
     ToggleTrail,
     ClearTrail,
     SaveView,
+    /// Draw the part of the slide to be saved.
+    SaveRegion,
     /// Choose by the system's dialog where the view is saved.
     ChoosePicture,
     CopyView,
@@ -205,33 +207,115 @@ impl Entry {
     }
 }
 
-/// The actions whose shortcuts were pressed since the last frame. While text is being typed, only those
-/// with Ctrl or a function key count.
-pub fn pressed(ctx: &Context) -> Vec<Action> {
-    let typing = ctx.egui_wants_keyboard_input();
+/// What the keys belong to before they belong to the table.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Busy {
+    /// Text is being typed: a key is a letter there, and Ctrl+Z takes back a word.
+    pub typing: bool,
+    /// A dialog is open over the window, perhaps one that an action of the table closes again.
+    pub dialog: Option<Option<Action>>,
+}
+
+impl Busy {
+    /// Whether a shortcut is to be left alone.
+    fn keeps(self, shortcut: &KeyboardShortcut, action: Action) -> bool {
+        let types = !shortcut.modifiers.command && !is_function_key(shortcut.logical_key)
+            || shortcut.modifiers.command && edits_text(shortcut.logical_key);
+        if self.typing && types {
+            return true;
+        }
+        let closes = |opened_by: Option<Action>| opened_by == Some(action);
+        self.dialog.is_some_and(|opened_by| !action.works_over_dialogs() && !closes(opened_by))
+    }
+}
+
+impl Action {
+    /// Whether it is done again and again while its key is held; what switches something on and off is not.
+    fn repeats(self) -> bool {
+        matches!(
+            self,
+            Self::Look(..)
+                | Self::ZoomIn
+                | Self::ZoomOut
+                | Self::Turn(..)
+                | Self::NextSlide
+                | Self::PreviousSlide
+                | Self::NextMatch
+                | Self::PreviousMatch
+                | Self::ResizeBrush(_)
+                | Self::Undo
+                | Self::Redo
+                | Self::TextLarger
+                | Self::TextSmaller
+        )
+    }
+
+    /// Whether it concerns the whole window, or closes what lies over it.
+    fn works_over_dialogs(self) -> bool {
+        matches!(
+            self,
+            Self::ClearQuery
+                | Self::Palette
+                | Self::Help
+                | Self::Quit
+                | Self::ToggleTheme
+                | Self::TextLarger
+                | Self::TextSmaller
+                | Self::TextUsual
+        )
+    }
+}
+
+/// The actions whose shortcuts were pressed since the last frame.
+pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
     // The ones with more modifiers are looked for first, so that Ctrl+Shift+O is not taken for Ctrl+O.
     let mut shortcuts: Vec<(&KeyboardShortcut, Action)> = table()
         .flat_map(|entry| entry.shortcuts.iter().map(|shortcut| (shortcut, entry.action)))
-        .filter(|(shortcut, _)| {
-            !typing || shortcut.modifiers.command || is_function_key(shortcut.logical_key)
-        })
+        .filter(|(shortcut, action)| !busy.keeps(shortcut, *action))
         .collect();
     let modifiers = |shortcut: &KeyboardShortcut| {
         let Modifiers { alt, ctrl, shift, command, .. } = shortcut.modifiers;
         [alt, ctrl, shift, command].into_iter().filter(|held| *held).count()
     };
     shortcuts.sort_by_key(|(shortcut, _)| std::cmp::Reverse(modifiers(shortcut)));
+    let mut asked = Vec::new();
     ctx.input_mut(|input| {
-        shortcuts
-            .into_iter()
-            .filter(|(shortcut, _)| input.consume_shortcut(shortcut))
-            .map(|(_, action)| action)
-            .collect()
-    })
+        for (shortcut, action) in shortcuts {
+            input.events.retain(|event| match event {
+                Event::Key { key, modifiers, pressed: true, repeat, .. }
+                    if *key == shortcut.logical_key && modifiers.matches_logically(shortcut.modifiers) =>
+                {
+                    if !repeat || action.repeats() {
+                        asked.push(action);
+                    }
+                    false
+                }
+                _ => true,
+            });
+        }
+    });
+    asked
 }
 
 fn is_function_key(key: Key) -> bool {
     matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F5 | Key::F6 | Key::F7)
+}
+
+/// Keys that, with Ctrl held, change or move over the text that is being typed.
+fn edits_text(key: Key) -> bool {
+    matches!(
+        key,
+        Key::A
+            | Key::C
+            | Key::V
+            | Key::X
+            | Key::Y
+            | Key::Z
+            | Key::ArrowLeft
+            | Key::ArrowRight
+            | Key::Backspace
+            | Key::Delete
+    )
 }
 
 /// Actions whose name or tooltip holds every word of `search`, the best first.
@@ -262,6 +346,59 @@ mod tests {
         let unique: HashSet<_> = shortcuts.iter().map(|shortcut| format!("{shortcut:?}")).collect();
         assert_eq!(unique.len(), shortcuts.len());
         assert!(table().all(|entry| !entry.tooltip.is_empty()));
+    }
+
+    /// What comes of keys, pressed one after the other.
+    fn actions_of(keys: &[(Modifiers, Key, bool)], busy: Busy) -> Vec<Action> {
+        let context = Context::default();
+        let press = |&(modifiers, key, repeat)| Event::Key {
+            key,
+            physical_key: None,
+            pressed: true,
+            repeat,
+            modifiers,
+        };
+        let input = egui::RawInput { events: keys.iter().map(press).collect(), ..Default::default() };
+        let mut asked = Vec::new();
+        let _ = context.run_ui(input, |ui| asked = pressed(ui.ctx(), busy));
+        asked
+    }
+
+    #[test]
+    fn keys_are_letters_while_text_is_typed() {
+        let typing = Busy { typing: true, dialog: None };
+        let keys = [Key::A, Key::S, Key::Num7, Key::ArrowLeft, Key::Delete, Key::Escape, Key::Space];
+        let letters: Vec<_> = keys.map(|key| (Modifiers::NONE, key, false)).into();
+        assert_eq!(actions_of(&letters, typing), []);
+        let undo = [(Modifiers::COMMAND, Key::Z, false)];
+        assert_eq!(actions_of(&undo, typing), [], "the last word is taken back, not the last annotation");
+        assert_eq!(actions_of(&undo, Busy::default()), [Action::Undo]);
+        let others = [(Modifiers::COMMAND, Key::K, false), (Modifiers::NONE, Key::F1, false)];
+        assert_eq!(actions_of(&others, typing), [Action::Palette, Action::Help]);
+    }
+
+    #[test]
+    fn a_dialog_keeps_all_keys_but_those_of_the_whole_window_and_its_own() {
+        let over = |action| Busy { typing: false, dialog: Some(action) };
+        let keys = [Key::I, Key::T, Key::Num7, Key::ArrowLeft].map(|key| (Modifiers::NONE, key, false));
+        assert_eq!(actions_of(&keys, over(None)), []);
+        assert_eq!(actions_of(&keys, over(Some(Action::SlideProperties))), [Action::SlideProperties]);
+        let close = [(Modifiers::NONE, Key::Escape, false), (Modifiers::NONE, Key::F1, false)];
+        assert_eq!(actions_of(&close, over(None)), [Action::ClearQuery, Action::Help]);
+    }
+
+    #[test]
+    fn a_held_key_moves_on_but_switches_nothing_to_and_fro() {
+        let held = [(Modifiers::NONE, Key::T, false), (Modifiers::NONE, Key::T, true)];
+        assert_eq!(actions_of(&held, Busy::default()), [Action::ToggleTissue]);
+        let held = [(Modifiers::NONE, Key::ArrowLeft, false), (Modifiers::NONE, Key::ArrowLeft, true)];
+        assert_eq!(actions_of(&held, Busy::default()), [Action::Look(-1, 0); 2]);
+    }
+
+    #[test]
+    fn more_modifiers_are_another_action() {
+        let keys = [(Modifiers::SHIFT, Key::R, false), (Modifiers::NONE, Key::R, false)];
+        assert_eq!(actions_of(&keys, Busy::default()), [Action::Turn(-90), Action::Turn(90)]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{properties, row_ui};
 use crate::geometry::MicronsPerPixel;
 use crate::session::{Annotate, Command, Session};
 use crate::slide::SlideId;
-use crate::ui::actions::{self, Group};
+use crate::ui::actions::{self, Action, Group};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
@@ -65,6 +65,14 @@ impl Dialog {
             Self::SaveView(_) => "save dialog",
             Self::OpenPath { .. } => "path dialog",
             Self::ExportAnnotations { .. } => "export dialog",
+        }
+    }
+
+    /// The action that opens it and closes it again, where it is one that nothing is typed into.
+    pub fn opened_by(&self) -> Option<Action> {
+        match self {
+            Self::Properties { .. } => Some(Action::SlideProperties),
+            _ => None,
         }
     }
 
