@@ -39,6 +39,28 @@ pub fn slide() -> PathBuf {
     if shared.exists() { shared } else { root.join("assets/slides/CMU-1-Small-Region-rotated-cut.tif") }
 }
 
+/// Slides to have many of: the shared ones beside the project, else those that ship.
+pub fn slides() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let of = |folder: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|end| end == "tif" || end == "svs"));
+        paths.sort();
+        paths
+    };
+    let shared = of("../shared/data/wsi");
+    if shared.is_empty() { of("assets/slides") } else { shared }
+}
+
+/// Memory of this process that is in use, in MiB.
+pub fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(f64::NAN) / 1024.0
+}
+
 /// The value below which a share `p` (0 to 1) of the sorted `values` lies.
 pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     let place = (sorted.len() as f64 * p).ceil() as usize;

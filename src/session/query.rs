@@ -32,7 +32,7 @@ pub struct QueryState {
     /// What is not.
     pub unlike: Vec<ShownExample>,
     /// The newest answer, perhaps to this question with other settings, or while more is being embedded.
-    pub answer: Option<Answer>,
+    pub answer: Option<Arc<Answer>>,
     /// Why there is no answer.
     pub problem: Option<String>,
     /// Whether a newer answer is on its way.
@@ -265,7 +265,7 @@ impl Session {
         match answer {
             Ok(answer) => {
                 query.problem = None;
-                query.answer = Some(answer);
+                query.answer = Some(Arc::new(answer));
             }
             Err(problem) => {
                 query.answer = None;
@@ -284,7 +284,7 @@ impl Session {
         if let Some(query) = &self.query {
             let examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
             wanted.extend(examples.map(|place| (place.slide.clone(), place.rect)));
-            let matches = query.answer.iter().flat_map(|answer| &answer.matches);
+            let matches = query.answer.iter().flat_map(|answer| answer.matches.iter().take(MOST_MATCHES));
             wanted.extend(matches.map(|found| (found.slide.clone(), found.rect)));
         }
         let past = self.book.history().iter().filter_map(|past| past.like.first()?.place.as_ref());
@@ -397,7 +397,7 @@ impl Session {
         };
         let slides = self.slides.iter().map(|state| (state.id().clone(), state.source.clone())).collect();
         let reports = self.project.root().join("reports");
-        vec![Job::ExportAnswer { answer: Box::new(answer), slides, reports }]
+        vec![Job::ExportAnswer { answer: Box::new(Answer::clone(&answer)), slides, reports }]
     }
 
     /// What the project has kept of its queries.

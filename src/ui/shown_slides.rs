@@ -1,6 +1,6 @@
 //! What the window keeps for each slide of the session: its pyramid, its pictures, its marks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use egui::{ColorImage, Context, TextureHandle, TextureOptions, Vec2};
@@ -25,7 +25,7 @@ pub struct ShownSlides {
     slides: HashMap<SlideId, Shown>,
     keys_given: u32,
     /// The answer and the examples that the marks show.
-    marked: Option<Answer>,
+    marked: Option<Arc<Answer>>,
     examples: Vec<(bool, ShownExample)>,
     pictures: HashMap<(SlideId, Level0Rect), TextureHandle>,
     /// Pictures stored beside slides, by the picture's name.
@@ -126,33 +126,30 @@ impl ShownSlides {
     fn follow_answer(&mut self, session: &Session, renderer: &SlideRenderer) {
         let query = session.query();
         let answer = query.and_then(|query| query.answer.as_ref());
-        let examples: Vec<(bool, ShownExample)> = query
-            .iter()
-            .flat_map(|query| query.examples())
-            .map(|(like, shown)| (like, shown.clone()))
-            .collect();
-        let is_new = self.marked.as_ref() != answer || self.examples != examples;
-        if !is_new && !self.slides.values().any(|shown| shown.marks.is_none()) {
+        let examples = || query.iter().flat_map(|query| query.examples());
+        // Asked in every frame: of an answer only whether it is the same one.
+        let is_same = self.marked.as_ref().map(Arc::as_ptr) == answer.map(Arc::as_ptr)
+            && examples().eq(self.examples.iter().map(|(like, shown)| (*like, shown)));
+        if is_same && !self.slides.values().any(|shown| shown.marks.is_none()) {
             return;
         }
+        self.examples = examples().map(|(like, shown)| (like, shown.clone())).collect();
         self.marked = answer.cloned();
-        self.examples = examples;
         let matches = answer.map(|answer| answer.matches.as_slice()).unwrap_or_default();
-        for (id, shown) in &mut self.slides {
-            // The best ones are drawn last, over the others.
-            let of_slide = matches.iter().rev().filter(|found| found.slide == *id);
-            let found = of_slide.map(|found| match_mark(found.rect, found.rank, matches.len()));
-            let examples =
-                self.examples.iter().flat_map(|(like, shown)| example_marks(id, *like, shown, answer));
-            shown.marks = Some(renderer.mark_set(&found.chain(examples).collect::<Vec<Mark>>()));
+        let mut marks: HashMap<&SlideId, Vec<Mark>> = HashMap::new();
+        // The best ones are drawn last, over the others.
+        for found in matches.iter().rev() {
+            marks.entry(&found.slide).or_default().push(match_mark(found.rect, found.rank, matches.len()));
         }
-        let wanted: HashSet<(&SlideId, Level0Rect)> = {
-            let matches = matches.iter().map(|found| (&found.slide, found.rect));
-            let examples = self.examples.iter().filter_map(|(_, shown)| shown.place.as_ref());
-            let past = session.book().history().iter().filter_map(|past| past.like.first()?.place.as_ref());
-            matches.chain(examples.chain(past).map(|place| (&place.slide, place.rect))).collect()
-        };
-        self.pictures.retain(|(slide, rect), _| wanted.contains(&(slide, *rect)));
+        for (id, shown) in &mut self.slides {
+            let mut marks = marks.remove(id).unwrap_or_default();
+            for (like, shown) in &self.examples {
+                marks.extend(example_marks(id, *like, shown, answer.map(Arc::as_ref)));
+            }
+            shown.marks = Some(renderer.mark_set(&marks));
+        }
+        // The session has forgotten the pictures that no list shows any more.
+        self.pictures.retain(|(slide, rect), _| session.tile_picture(slide, rect).is_some());
     }
 
     /// The picture of a tile, once it has been read.

@@ -3,7 +3,7 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, ctrl, plain, shift};
+use super::{Action, Entry, ctrl, ctrl_shift, plain, shift};
 use crate::ui::panes::Split;
 
 pub(super) static ENTRIES: &[Entry] = &[
@@ -206,6 +206,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Save view…",
         "Save what is in view as a PNG, JPEG or TIFF picture",
         [ctrl(Key::S)]
+    ),
+    entry!(
+        Action::SaveRegion,
+        ICON_CROP,
+        "Save region…",
+        "Draw a rectangle on the slide to save or copy it at any scale",
+        [ctrl_shift(Key::S)]
     ),
     entry!(
         Action::CopyView,

@@ -8,11 +8,11 @@ use crate::query::{Verdict, pair};
 use crate::session::{Annotate, Command};
 use crate::slide::SlideId;
 use crate::ui::actions::Action;
-use crate::ui::export::Destination;
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
-use crate::ui::panels::save_view::{SaveForm, SaveWish};
+use crate::ui::panels::save_view::SaveWish;
 use crate::ui::panes::Split;
+use crate::ui::region_tool::{RegionShape, RegionUse};
 use crate::ui::slide_view::Mirror;
 use crate::ui::waker;
 
@@ -41,8 +41,8 @@ impl App {
         for action in asked.actions {
             self.perform(context, action);
         }
-        for SaveWish { path, scale, scale_bar } in asked.saves {
-            self.export(context, scale, scale_bar, Destination::File(path));
+        for wish in asked.saves {
+            self.export(context, wish);
         }
     }
 
@@ -99,16 +99,22 @@ impl App {
             Action::ToggleTrail => self.chrome.trail_shown ^= true,
             Action::ClearTrail => {
                 let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
-                self.trails.retain(|slide, _| !in_view.contains(slide));
+                in_view.iter().for_each(|slide| self.trails.clear(slide));
             }
             Action::SaveView => {
-                if let Some(state) = self.session.active() {
-                    let (camera, view) = self.panes.view().seen();
-                    let form = SaveForm::new(&state.source.info().name(), view, camera.zoom);
-                    self.chrome.dialog = Some(Dialog::SaveView(form));
+                if self.session.active().is_some() {
+                    self.offer_picture(self.area_in_view());
                 }
             }
-            Action::CopyView => self.export(context, 1.0, true, Destination::Clipboard),
+            Action::SaveRegion => {
+                self.chrome.dialog = None;
+                self.take_region_tool(context, RegionShape::Rect, RegionUse::Picture);
+            }
+            Action::CopyView => {
+                if self.session.active().is_some() {
+                    self.export(context, SaveWish::copy_of(self.area_in_view()));
+                }
+            }
             Action::FindSimilar => match self.hovered.clone() {
                 Some((slide, point)) => self.query_at(slide, point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),
@@ -123,13 +129,7 @@ impl App {
             Action::UndoJudgement => self.command(Command::UndoJudgement),
             Action::ExportMatches => self.command(Command::ExportMatches),
             Action::ToggleHeatMap => self.heat_map.is_on ^= true,
-            Action::SelectRegion(shape) => {
-                self.annotator.put_down();
-                self.region_tool.toggle(shape);
-                if self.region_tool.shape.is_some() {
-                    self.notice(context, "Draw around the tissue to look for. Esc puts the tool down.");
-                }
-            }
+            Action::SelectRegion(shape) => self.take_region_tool(context, shape, RegionUse::Question),
             Action::ToggleHistory => self.chrome.matches.history_open ^= true,
             Action::ClearQuery => {
                 if self.chrome.dialog.take().is_none()
@@ -163,7 +163,10 @@ impl App {
             Action::TextLarger => egui::gui_zoom::zoom_in(context),
             Action::TextSmaller => egui::gui_zoom::zoom_out(context),
             Action::TextUsual => context.set_zoom_factor(1.0),
-            Action::Palette => self.chrome.dialog = Some(Dialog::palette()),
+            Action::Palette => {
+                let open = matches!(self.chrome.dialog, Some(Dialog::Palette { .. }));
+                self.chrome.dialog = (!open).then(Dialog::palette);
+            }
             Action::Help => {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Help));
                 self.chrome.dialog = (!open).then_some(Dialog::Help);
@@ -197,6 +200,22 @@ impl App {
             self.command(Command::AddExample { slide, point, like: !modifiers.command });
         } else {
             self.query_at(slide, point);
+        }
+    }
+
+    /// Take up the tool that draws a region, or put it down.
+    fn take_region_tool(&mut self, context: &Context, shape: RegionShape, purpose: RegionUse) {
+        if self.session.active().is_none() {
+            return;
+        }
+        self.annotator.put_down();
+        self.region_tool.toggle(shape, purpose);
+        if self.region_tool.shape.is_some() {
+            let hint = match purpose {
+                RegionUse::Question => "Draw around the tissue to look for. Esc puts the tool down.",
+                RegionUse::Picture => "Draw a rectangle around what to save. Esc puts the tool down.",
+            };
+            self.notice(context, hint);
         }
     }
 

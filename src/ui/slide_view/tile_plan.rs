@@ -28,6 +28,16 @@ pub struct TilePlan {
     pub draw: Vec<TileKey>,
     /// Missing ones, most urgent first.
     pub want: Vec<TileKey>,
+    pub lacks: Lacks,
+}
+
+/// What a view lacks of being sharp, in tiles of the level that has a pixel for each screen pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lacks {
+    /// Tiles in view that are not there yet.
+    pub sharp: usize,
+    /// Of these, tiles in whose place not even something coarser is shown.
+    pub all: usize,
 }
 
 /// Plan one frame: the level that has a pixel for each screen pixel, its nearest loaded ancestors where
@@ -46,6 +56,7 @@ pub fn plan_tiles(
     let in_view = |tile: &TileKey| is_in_view(pyramid, camera, viewport, *tile);
     let mut coarser: BTreeSet<(std::cmp::Reverse<u32>, TileKey)> = BTreeSet::new();
     let mut exact = Vec::new();
+    let mut lacks = Lacks::default();
     for tile in tiles_within(pyramid, target, bounds).filter(in_view) {
         let known = state(tile);
         if matches!(known, TileState::Shown | TileState::Fading) {
@@ -54,6 +65,9 @@ pub fn plan_tiles(
         if known == TileState::Shown {
             continue;
         }
+        let is_missing = known == TileState::Missing;
+        lacks.sharp += usize::from(is_missing);
+        let mut stands_in = false;
         let rect = pyramid.tile_rect(tile);
         let low = Level0Point::new(rect.x as f64, rect.y as f64);
         let high = Level0Point::new(rect.right() as f64, rect.bottom() as f64);
@@ -64,6 +78,7 @@ pub fn plan_tiles(
                 let known = state(ancestor);
                 covered &= known == TileState::Shown;
                 if matches!(known, TileState::Shown | TileState::Fading) {
+                    stands_in = true;
                     coarser.insert((std::cmp::Reverse(level), ancestor));
                 }
             }
@@ -71,11 +86,12 @@ pub fn plan_tiles(
                 break;
             }
         }
+        lacks.all += usize::from(is_missing && !stands_in);
     }
 
     let mut draw: Vec<TileKey> = coarser.into_iter().map(|(_, tile)| tile).collect();
     draw.extend(exact);
-    TilePlan { draw, want: wishes(pyramid, camera, viewport, target, state) }
+    TilePlan { draw, want: wishes(pyramid, camera, viewport, target, state), lacks }
 }
 
 /// Missing tiles in the order in which they help most: the whole slide, then one coarse layer under the
@@ -182,6 +198,7 @@ mod tests {
         let pyramid = pyramid();
         let plan = plan_tiles(&pyramid, &at(5000.0, 5000.0, 1.0), VIEWPORT, |_| TileState::Shown);
         assert!(plan.want.is_empty());
+        assert_eq!(plan.lacks, Lacks::default());
         assert!(plan.draw.iter().all(|tile| tile.level == 0));
         assert_eq!(plan.draw.len(), 3 * 2, "columns 8 to 10 and rows 9 to 10 hold x 4500–5500, y 4650–5350");
     }
@@ -191,6 +208,7 @@ mod tests {
         let pyramid = pyramid();
         let plan = plan_tiles(&pyramid, &at(5376.0, 5376.0, 1.0), VIEWPORT, |_| TileState::Missing);
         assert!(plan.draw.is_empty());
+        assert_eq!(plan.lacks, Lacks { sharp: 3 * 2, all: 3 * 2 });
         assert_eq!(plan.want[0], pyramid.root());
         assert_eq!(plan.want[1].level, 2);
         let first_exact = plan.want.iter().find(|tile| tile.level == 0).expect("some");
@@ -211,6 +229,7 @@ mod tests {
             _ => TileState::Missing,
         });
         assert!(plan.want.iter().all(|tile| tile.level != 0));
+        assert_eq!(plan.lacks, Lacks::default(), "there is nothing to come");
         assert!(plan.draw.iter().all(|tile| tile.level == 2) && !plan.draw.is_empty());
     }
 

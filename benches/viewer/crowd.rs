@@ -1,0 +1,80 @@
+//! Fills the view: highlighted tiles and annotations.
+
+use std::time::Duration;
+
+use histokin::annotation::{Annotation, Edit, Shape};
+use histokin::geometry::{Level0Point, Level0Rect};
+use histokin::query::{Answer, Match};
+use histokin::session::{Annotate, Command, Event};
+
+use crate::window::{Drawn, Window};
+
+pub const HIGHLIGHTED: usize = 150_000;
+pub const ANNOTATIONS: usize = 10_000;
+
+/// Tiles of a grid over the view are the matches of a question.
+pub fn highlight(window: &mut Window) {
+    const COLUMNS: usize = 500;
+
+    let field = window.app.field().expect("a view");
+    let slide = window.app.session().active().expect("a slide").id().clone();
+    window.app.command(Command::QueryAt { slide: slide.clone(), point: field.center() });
+    // The true answer, of an archive without embedded tiles, is there before.
+    let mut frames_at_rest = 0;
+    while frames_at_rest < 200 {
+        window.step(Drawn::Recorded);
+        let waits = window.app.session().query().is_none_or(|query| query.waiting);
+        frames_at_rest = if waits { 0 } else { frames_at_rest + 1 };
+    }
+    let (across, down) = (field.width / COLUMNS as u32, field.height / (HIGHLIGHTED / COLUMNS) as u32);
+    let matches = (0..HIGHLIGHTED).map(|place| {
+        let (x, y) =
+            ((place % COLUMNS) as i64 * i64::from(across), (place / COLUMNS) as i64 * i64::from(down));
+        let rect = Level0Rect::new(field.x + x, field.y + y, across.max(1), down.max(1));
+        Match { rank: place + 1, slide: slide.clone(), rect, distance: place as f32, like: 0 }
+    });
+    let answer = Answer {
+        tiles: vec![None],
+        matches: matches.collect(),
+        slides: Vec::new(),
+        exact: true,
+        searched: HIGHLIGHTED,
+        elapsed: Duration::ZERO,
+    };
+    // Only the one to the question in hand is taken.
+    for generation in 1..=64 {
+        window.app.absorb(Event::Answered { generation, answer: Ok(answer.clone()) });
+    }
+    let (cpu, _) = window.step(Drawn::Recorded);
+    let answer = window.app.session().query().and_then(|query| query.answer.as_ref());
+    assert_eq!(answer.map(|answer| answer.matches.len()), Some(HIGHLIGHTED), "tiles are highlighted");
+    println!(
+        "  the frame in which {HIGHLIGHTED} matches arrive: {:.1} ms of CPU, once",
+        cpu.as_secs_f64() * 1000.0
+    );
+}
+
+/// Annotations of forty corners each over the view, as an import brings them.
+pub fn annotate(window: &mut Window) {
+    let field = window.app.field().expect("a view");
+    let step = (f64::from(field.width) / 125.0, f64::from(field.height) / 80.0);
+    let annotations = (0..ANNOTATIONS).map(|number| {
+        let (column, row) = ((number % 125) as f64, (number / 125) as f64);
+        let (x, y) = (field.x as f64 + column * step.0, field.y as f64 + row * step.1);
+        let corner = |corner: u32| {
+            let angle = f64::from(corner) / 40.0 * std::f64::consts::TAU;
+            Level0Point::new(x + 0.4 * step.0 * angle.cos(), y + 0.4 * step.1 * angle.sin())
+        };
+        Annotation::new(Shape::polygon((0..40).map(corner).collect()), None)
+    });
+    let slide = window.app.session().active().expect("a slide").id().clone();
+    let edit = Edit::Add(annotations.collect());
+    window.app.command(Command::Annotate(Annotate::Edit { slide: slide.clone(), edit }));
+    let drawn = window.app.session().annotations(&slide).map(|annotations| annotations.set().len());
+    assert_eq!(drawn, Some(ANNOTATIONS), "annotations are drawn");
+    window.app.command(Command::Annotate(Annotate::Select { slide, ids: Vec::new() }));
+    // Their buffers are made by a thread of their own; it is done long before this.
+    for _ in 0..120 {
+        window.step(Drawn::Recorded);
+    }
+}
