@@ -22,12 +22,19 @@ pub enum Destination {
     Clipboard,
 }
 
-/// A picture to be drawn.
-pub struct Export {
-    pub pyramid: Arc<DisplayPyramid>,
+/// The part of a slide that a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PictureArea {
+    /// Its middle, turn and mirrors, and the zoom at which it is seen on the screen.
     pub camera: Camera,
     /// Level-0 pixels across and down, along the axes of the picture.
     pub span: (f64, f64),
+}
+
+/// A picture to be drawn.
+pub struct Export {
+    pub pyramid: Arc<DisplayPyramid>,
+    pub area: PictureArea,
     /// Extent of the picture in pixels.
     pub size: (u32, u32),
     pub shading: Shading,
@@ -87,8 +94,8 @@ impl Exporter {
 fn run(painter: &mut StillPainter, export: Export) -> Result<Exported, String> {
     let still = Still {
         pyramid: &export.pyramid,
-        camera: export.camera,
-        span: export.span,
+        camera: export.area.camera,
+        span: export.area.span,
         size: export.size,
         shading: export.shading,
         profile: export.profile.as_deref(),
@@ -96,7 +103,7 @@ fn run(painter: &mut StillPainter, export: Export) -> Result<Exported, String> {
     };
     let mut picture = painter.draw(&still).map_err(|error| format!("the view was not drawn: {error}"))?;
     if let Some(bar) = &export.scale_bar {
-        let zoom = f64::from(export.size.0) / export.span.0;
+        let zoom = f64::from(export.size.0) / export.area.span.0;
         painter.stamp(bar, zoom, &mut picture).map_err(|error| format!("the view was not drawn: {error}"))?;
     }
     match export.destination {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use egui::{
-    Align2, Area, Color32, ColorImage, Context, Frame, Id, Margin, Rect, RichText, Sense, Slider,
+    Align2, Area, Color32, ColorImage, Context, Frame, Id, Margin, Pos2, Rect, RichText, Sense, Slider,
     TextureHandle, TextureOptions, Ui, Vec2,
 };
 
@@ -161,12 +161,11 @@ impl HeatMap {
         })
     }
 
-    /// The legend, with opacity and threshold, in the upper right corner of the canvas.
-    pub fn legend_ui(&mut self, ui: &Ui, canvas: Rect, palette: &Palette) {
+    /// The legend, with opacity and threshold, with its upper right corner at `corner`.
+    pub fn legend_ui(&mut self, ui: &Ui, corner: Pos2, palette: &Palette) {
         if !self.is_on {
             return;
         }
-        let corner = canvas.right_top() + Vec2::new(-12.0, 12.0);
         let mut threshold = self.threshold;
         Area::new(Id::unique("heat map legend")).pivot(Align2::RIGHT_TOP).fixed_pos(corner).show(
             ui.ctx(),
@@ -240,8 +239,8 @@ fn scale_ui(ui: &Ui, bar: Rect) {
     for (step, colour) in VIRIDIS.iter().enumerate() {
         let x = egui::lerp(bar.x_range(), step as f32 / (VIRIDIS.len() - 1) as f32);
         let colour = Color32::from_rgb(colour[0], colour[1], colour[2]);
-        mesh.colored_vertex(egui::Pos2::new(x, bar.top()), colour);
-        mesh.colored_vertex(egui::Pos2::new(x, bar.bottom()), colour);
+        mesh.colored_vertex(Pos2::new(x, bar.top()), colour);
+        mesh.colored_vertex(Pos2::new(x, bar.bottom()), colour);
         if step > 0 {
             let at = 2 * step as u32;
             mesh.add_triangle(at - 2, at - 1, at);

@@ -13,6 +13,7 @@ mod shown_slides;
 mod slide_view;
 mod start;
 mod theme;
+mod trails;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::project::Project;
 pub use app::App;
 use remembered::Remembered;
 pub use slide_view::camera::Camera;
-pub use slide_view::{Appearance, Colouring, Still, StillError, StillPainter};
+pub use slide_view::{Appearance, Colouring, Lacks, Still, StillError, StillPainter};
 
 /// What the window opens with.
 #[derive(Debug, Clone, Default)]

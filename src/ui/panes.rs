@@ -1,6 +1,7 @@
 //! Canvases side by side: which slide each shows, which one is at work, and whether they move together.
 
 use egui::{Pos2, Rect, Vec2};
+use serde::{Deserialize, Serialize};
 
 use super::slide_view::{SlideRenderer, SlideView};
 use crate::geometry::Level0Rect;
@@ -13,7 +14,7 @@ use crate::workers::tile_loader::{TileLoader, ViewKey};
 const GAP: f32 = 3.0;
 
 /// How the canvas is divided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     pub columns: usize,
     pub rows: usize,
@@ -43,10 +44,55 @@ impl Split {
     }
 }
 
+/// How the canvas is divided and what it shows, to come back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Layout {
+    pub split: Split,
+    pub linked: bool,
+    /// The pane at work.
+    pub active: usize,
+    /// The slide of each pane, row by row.
+    #[serde(with = "slides_by_pane")]
+    pub slides: Vec<Option<SlideId>>,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { split: Split::ONE, linked: false, active: 0, slides: Vec::new() }
+    }
+}
+
+/// TOML has no nothing: a pane without a slide has an empty name.
+mod slides_by_pane {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::slide::SlideId;
+
+    pub fn serialize<S: Serializer>(slides: &[Option<SlideId>], serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<&str> = slides.iter().map(|slide| slide.as_ref().map_or("", |id| &id.0)).collect();
+        names.serialize(serializer)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Vec<Option<SlideId>>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        Ok(names.into_iter().map(|name| (!name.is_empty()).then(|| SlideId(name))).collect())
+    }
+}
+
 /// One canvas and the slide that it shows.
 pub struct Pane {
     pub view: SlideView,
     pub slide: Option<SlideId>,
+    /// The slide that it showed before the last start, until that is open.
+    awaited: Option<SlideId>,
+}
+
+impl Pane {
+    /// Whether the slide that is to be shown is on its way.
+    pub fn awaits(&self) -> bool {
+        self.slide.is_none() && self.awaited.is_some()
+    }
 }
 
 /// All canvases. There is always one at work; the session's active slide is the one that it shows.
@@ -80,7 +126,7 @@ impl Panes {
     fn add(&mut self, slide: Option<SlideId>, renderer: &SlideRenderer) {
         let view = SlideView::new(ViewKey(self.keys_given), renderer);
         self.keys_given += 1;
-        self.panes.push(Pane { view, slide });
+        self.panes.push(Pane { view, slide, awaited: None });
     }
 
     pub fn split(&self) -> Split {
@@ -128,6 +174,51 @@ impl Panes {
         }
     }
 
+    /// How the canvas is divided, to come back to.
+    pub fn layout(&self) -> Layout {
+        let shown = |pane: &Pane| pane.slide.clone().or_else(|| pane.awaited.clone());
+        let slides = self.panes.iter().map(shown).collect();
+        Layout { split: self.split, linked: self.linked, active: self.active, slides }
+    }
+
+    /// Divide the canvas as it was before, and show the same slides as soon as they are open.
+    pub fn come_back_to(&mut self, layout: &Layout, renderer: &SlideRenderer) {
+        let split = Split::ALL.into_iter().find(|split| *split == layout.split).unwrap_or(Split::ONE);
+        while self.panes.len() < split.panes() {
+            self.add(None, renderer);
+        }
+        for (pane, slide) in self.panes.iter_mut().zip(&layout.slides) {
+            pane.awaited = slide.clone();
+        }
+        self.split = split;
+        self.linked = layout.linked && split != Split::ONE;
+        self.active = layout.active.min(self.panes.len() - 1);
+    }
+
+    /// Show awaited slides that are open now; the one of the pane at work, if it is among them, is to become the
+    /// session's active one.
+    pub fn take_awaited(&mut self, session: &Session) -> Option<SlideId> {
+        let mut to_show = None;
+        for (place, pane) in self.panes.iter_mut().enumerate() {
+            let Some(id) = pane.awaited.take_if(|id| session.slide(id).is_some()) else { continue };
+            pane.slide = Some(id.clone());
+            if place == self.active {
+                to_show = Some(id);
+            }
+        }
+        to_show
+    }
+
+    /// Wait for no slide any longer.
+    pub fn await_nothing(&mut self) {
+        self.panes.iter_mut().for_each(|pane| pane.awaited = None);
+    }
+
+    /// Whether any pane waits for the slide of before.
+    pub fn awaits_any(&self) -> bool {
+        self.panes.iter().any(Pane::awaits)
+    }
+
     /// The pointer was pressed on a pane: work goes on there. Whether it was another one before.
     pub fn press(&mut self, place: usize) -> bool {
         self.just_activated = place != self.active;
@@ -138,6 +229,11 @@ impl Panes {
     /// Whether the last press did nothing but bring another pane to work.
     pub fn was_just_activated(&self) -> bool {
         self.just_activated
+    }
+
+    /// Panes that show a slide, and which.
+    pub fn places(&self) -> impl Iterator<Item = (usize, SlideId)> {
+        self.panes.iter().enumerate().filter_map(|(place, pane)| Some((place, pane.slide.clone()?)))
     }
 
     /// The slides in view.
@@ -152,7 +248,8 @@ impl Panes {
 
     /// The pane at work is to show `slide`.
     pub fn show(&mut self, slide: &SlideId) {
-        self.panes[self.active].slide = Some(slide.clone());
+        let pane = &mut self.panes[self.active];
+        (pane.slide, pane.awaited) = (Some(slide.clone()), None);
     }
 
     /// Follow the session: show its active slide where that is shown already, else in the pane at work; leave
@@ -162,7 +259,8 @@ impl Panes {
             pane.slide = pane.slide.take().filter(|id| session.slide(id).is_some());
         }
         let active = session.active().map(|slide| slide.id().clone());
-        if active == self.followed {
+        // What is opened first is not shown in place of the slide that was shown before.
+        if active == self.followed || self.panes[self.active].awaits() {
             return;
         }
         self.followed = active.clone();

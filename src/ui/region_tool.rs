@@ -1,10 +1,10 @@
-//! Drawing the region of a question: a rectangle, or with the freehand tool whatever the hand draws.
+//! Drawing a region, to ask about or to make a picture of: a rectangle, or with the freehand tool whatever the
+//! hand draws.
 
 use egui::{Color32, CursorIcon, Key, Pos2, Rect, Shape, Stroke, Ui};
 
 use super::theme::Palette;
 use crate::geometry::Level0Point;
-use crate::query::Region;
 
 /// Points of an outline are at least this far apart on the screen.
 const STEP: f32 = 3.0;
@@ -19,18 +19,31 @@ pub enum RegionShape {
     Lasso,
 }
 
+/// What a region is drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RegionUse {
+    /// To look for tissue like it.
+    #[default]
+    Question,
+    /// To save or copy it.
+    Picture,
+}
+
 /// The tool, while it is in the hand.
 #[derive(Debug, Default)]
 pub struct RegionTool {
     pub shape: Option<RegionShape>,
+    pub purpose: RegionUse,
     /// Where the hand has been on the screen; the slide stands still meanwhile.
     path: Vec<Pos2>,
 }
 
 impl RegionTool {
     /// Take the tool, or put it down when it is in the hand.
-    pub fn toggle(&mut self, shape: RegionShape) {
-        self.shape = if self.shape == Some(shape) { None } else { Some(shape) };
+    pub fn toggle(&mut self, shape: RegionShape, purpose: RegionUse) {
+        let in_hand = self.shape == Some(shape) && self.purpose == purpose;
+        self.shape = (!in_hand).then_some(shape);
+        self.purpose = purpose;
         self.path.clear();
     }
 
@@ -40,15 +53,15 @@ impl RegionTool {
         self.shape.take().is_some()
     }
 
-    /// Follow the hand over `canvas`; a region, once it is drawn. `on_slide` tells the place on the slide under a
-    /// point of the screen.
+    /// Follow the hand over `canvas`; the corners of a region, once it is drawn. `on_slide` tells the place on the
+    /// slide under a point of the screen.
     pub fn ui(
         &mut self,
         ui: &Ui,
         canvas: Rect,
         on_slide: impl Fn(Pos2) -> Level0Point,
         palette: &Palette,
-    ) -> Option<Region> {
+    ) -> Option<Vec<Level0Point>> {
         let shape = self.shape?;
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
         let (at, is_down) = ui.input(|input| {
@@ -80,7 +93,7 @@ impl RegionTool {
                 vec![drawn.left_top(), drawn.right_top(), drawn.right_bottom(), drawn.left_bottom()]
             }
         };
-        Some(Region::Outline(corners.into_iter().map(on_slide).collect()))
+        Some(corners.into_iter().map(on_slide).collect())
     }
 
     fn paint(&self, ui: &Ui, shape: RegionShape, palette: &Palette) {

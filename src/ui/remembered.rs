@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
+use super::panes::Layout;
+use super::slide_view::Stance;
 use crate::durable;
 use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
@@ -26,6 +28,7 @@ pub struct Remembered {
     pub marks_shown: bool,
     pub annotations_open: bool,
     pub tissue_shown: bool,
+    pub trail_shown: bool,
     /// Pixels are blended into each other beyond 1:1.
     pub smooth: bool,
     pub light_theme: bool,
@@ -33,10 +36,12 @@ pub struct Remembered {
     pub text_scale: f32,
     /// The project that was open last.
     pub project: Option<PathBuf>,
+    /// Where a picture was saved last.
+    pub picture_folder: Option<PathBuf>,
     /// Slides, folders and projects, the newest first.
     pub recent: Vec<PathBuf>,
-    /// The slide that was in view last.
-    pub active: Option<SlideId>,
+    /// How the canvas was divided, and which slides it showed.
+    pub layout: Layout,
     /// The part of each slide that was in view last, the newest first.
     #[serde(rename = "view")]
     views: Vec<View>,
@@ -46,6 +51,8 @@ pub struct Remembered {
 struct View {
     slide: SlideId,
     field: Level0Rect,
+    #[serde(default, skip_serializing_if = "Stance::is_upright")]
+    stance: Stance,
 }
 
 impl Default for Remembered {
@@ -56,12 +63,14 @@ impl Default for Remembered {
             marks_shown: true,
             annotations_open: false,
             tissue_shown: false,
+            trail_shown: true,
             smooth: false,
             light_theme: false,
             text_scale: 1.0,
             project: None,
+            picture_folder: None,
             recent: Vec::new(),
-            active: None,
+            layout: Layout::default(),
             views: Vec::new(),
         }
     }
@@ -89,17 +98,16 @@ impl Remembered {
         self.recent.truncate(MOST_RECENT);
     }
 
-    /// Keep where the view of `slide` is.
-    pub fn looked_at(&mut self, slide: &SlideId, field: Level0Rect) {
+    /// Keep where the view of `slide` is, and how it stands there.
+    pub fn looked_at(&mut self, slide: &SlideId, field: Level0Rect, stance: Stance) {
         self.views.retain(|view| view.slide != *slide);
-        self.views.insert(0, View { slide: slide.clone(), field });
+        self.views.insert(0, View { slide: slide.clone(), field, stance });
         self.views.truncate(MOST_VIEWS);
-        self.active = Some(slide.clone());
     }
 
-    /// Where the view of `slide` was.
-    pub fn view_of(&self, slide: &SlideId) -> Option<Level0Rect> {
-        self.views.iter().find(|view| view.slide == *slide).map(|view| view.field)
+    /// Where the view of `slide` was, and how it stood there.
+    pub fn view_of(&self, slide: &SlideId) -> Option<(Level0Rect, Stance)> {
+        self.views.iter().find(|view| view.slide == *slide).map(|view| (view.field, view.stance))
     }
 }
 
@@ -153,6 +161,7 @@ fn write(file: &Path, remembered: &Remembered) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::panes::Split;
 
     #[test]
     fn what_was_kept_comes_back_and_nonsense_is_a_fresh_start() {
@@ -166,14 +175,33 @@ mod tests {
         assert_eq!(remembered.recent.len(), MOST_RECENT);
         assert_eq!(remembered.recent[0], Path::new("slide-20.svs"));
         let slide = SlideId("a".to_owned());
-        remembered.looked_at(&slide, Level0Rect::new(-5, 0, 10, 20));
-        remembered.looked_at(&slide, Level0Rect::new(1, 2, 30, 40));
+        remembered.looked_at(&slide, Level0Rect::new(-5, 0, 10, 20), Stance::default());
+        let turned = Stance { rotation: 0.5, flip_horizontal: true, flip_vertical: false };
+        remembered.looked_at(&slide, Level0Rect::new(1, 2, 30, 40), turned);
+        let upright = SlideId("b".to_owned());
+        remembered.looked_at(&upright, Level0Rect::new(3, 4, 50, 60), Stance::default());
+        remembered.layout = Layout {
+            split: Split::ALL[2],
+            linked: true,
+            active: 1,
+            slides: vec![Some(slide.clone()), None, Some(upright.clone()), None],
+        };
         let keeper = Keeper::start(file.clone()).unwrap();
         keeper.keep(remembered.clone());
         drop(keeper);
         let again = Remembered::load(&file);
         assert_eq!(again, remembered);
-        assert_eq!(again.view_of(&slide), Some(Level0Rect::new(1, 2, 30, 40)));
+        assert_eq!(again.view_of(&slide), Some((Level0Rect::new(1, 2, 30, 40), turned)));
+        assert_eq!(again.view_of(&upright), Some((Level0Rect::new(3, 4, 50, 60), Stance::default())));
+
+        let before = "[[view]]\nslide = \"a\"\nfield = { x = 1, y = 2, width = 3, height = 4 }\n";
+        std::fs::write(&file, before).unwrap();
+        let old = Remembered::load(&file).view_of(&slide);
+        assert_eq!(
+            old,
+            Some((Level0Rect::new(1, 2, 3, 4), Stance::default())),
+            "as it was kept without turns"
+        );
 
         std::fs::write(&file, "slides_open = 7").unwrap();
         assert_eq!(Remembered::load(&file), Remembered::default());

@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
+use egui::Context;
+
 use super::App;
-use crate::session::Event;
-use crate::ui::slide_view::Framing;
+use crate::session::{Command, Event};
+use crate::slide::SlideId;
+
+/// Seconds after which a slide that was shown before the last start, and is not open yet, is no longer waited for.
+const PATIENCE_SECONDS: f64 = 4.0;
 
 impl App {
     /// Paths that were opened before, the newest first.
@@ -12,10 +17,10 @@ impl App {
         &self.remembered.recent
     }
 
-    /// What the user opened and could be opened is offered again.
+    /// What the user opened and could be opened is shown, and offered again.
     pub(super) fn note_opened(&mut self, event: &Event) {
-        let path = match event {
-            Event::SlideOpened(source) => &source.info().path,
+        let (path, id) = match event {
+            Event::SlideOpened(source) => (&source.info().path, &source.info().id),
             Event::ProjectOpened(project) => return self.remembered.opened(project.root()),
             _ => return,
         };
@@ -23,27 +28,47 @@ impl App {
         if let Some(place) = self.opening.iter().position(|opening| path.starts_with(opening)) {
             let opened = self.opening.swap_remove(place);
             self.remembered.opened(&opened);
+            // A folder named at the start does not push aside what was in view before.
+            if opened == *path || !self.panes.awaits_any() {
+                self.to_show = Some(id.clone());
+            }
         }
     }
 
-    /// A slide that is shown for the first time since the start stands where it was looked at last.
-    pub(super) fn restore_view(&mut self) {
-        let active = self.session.active().map(|slide| slide.id().clone());
-        if active == self.shown_before {
-            return;
+    /// Show what the user has just opened, and what was shown before the last start as soon as it is open.
+    pub(super) fn show_what_has_opened(&mut self, context: &Context) {
+        let awaited = self.panes.take_awaited(&self.session);
+        let wished = self.to_show.take_if(|id| self.session.slide(id).is_some());
+        if let Some(slide) = wished {
+            self.panes.show(&slide);
+            self.command(Command::Show(slide));
+        } else if let Some(slide) = awaited {
+            self.command(Command::Show(slide));
         }
-        if let Some(id) = &active
-            && !self.restored.contains(id)
-            && let Some(field) = self.remembered.view_of(id)
-        {
-            self.panes.view_mut().go_to(field, Framing::Field);
+        if self.panes.awaits_any() {
+            if context.input(|input| input.time) > PATIENCE_SECONDS {
+                self.panes.await_nothing();
+            }
+            context.request_repaint_after_secs(0.5);
         }
-        self.restored.extend(active.clone());
-        self.shown_before = active;
+    }
+
+    /// A slide that is shown for the first time since the start stands where and how it was looked at last.
+    pub(super) fn restore_views(&mut self) {
+        let shown: Vec<(usize, SlideId)> = self.panes.places().collect();
+        for (place, slide) in shown {
+            if !self.restored.insert(slide.clone()) {
+                continue;
+            }
+            if let Some((field, stance)) = self.remembered.view_of(&slide) {
+                self.panes.pane_mut(place).view.come_back_to(field, stance);
+            }
+        }
     }
 
     /// Have the window's state kept for the next start.
     pub fn remember(&mut self) {
+        self.trails.keep();
         let Some(keeper) = &self.keeper else { return };
         self.remembered.slides_open = self.chrome.slides_open;
         self.remembered.matches_open = self.chrome.matches_open;
@@ -53,6 +78,8 @@ impl App {
         self.remembered.smooth = self.appearance.smooth;
         self.remembered.light_theme = self.context.theme() == egui::Theme::Light;
         self.remembered.text_scale = self.context.zoom_factor();
+        self.remembered.trail_shown = self.chrome.trail_shown;
+        self.remembered.layout = self.panes.layout();
         self.remembered.project = Some(self.session.project().root().to_owned());
         keeper.keep(self.remembered.clone());
     }

@@ -3,12 +3,13 @@
 use egui::{Rect, Ui, UiBuilder};
 
 use super::{App, Asked, slide_name};
-use crate::query::Example;
-use crate::session::{Annotate, Colours, Command, Profile, QueryState};
+use crate::query::{Example, Region};
+use crate::session::{Colours, Command, Profile, QueryState};
 use crate::slide::SlideId;
 use crate::ui::panels;
 use crate::ui::panes::Split;
-use crate::ui::slide_view::{AnnotationScene, CanvasOutcome, Colouring, Scene, Trail};
+use crate::ui::region_tool::RegionUse;
+use crate::ui::slide_view::{AnnotationScene, CanvasOutcome, Colouring, Scene};
 use crate::ui::theme::Palette;
 
 impl App {
@@ -41,14 +42,17 @@ impl App {
         let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
         let under = self.hovered.as_ref().map(|(slide, at)| (slide, *at));
         self.heat_map.follow(ui.ctx(), &self.session, under, &in_view.iter().collect::<Vec<_>>());
-        self.heat_map.legend_ui(ui, canvas, palette);
     }
 
     /// One canvas with its slide.
     fn pane_ui(&mut self, ui: &mut Ui, place: usize, palette: &Palette, asked: &mut Asked) -> CanvasOutcome {
         let slide = self.panes.pane(place).slide.clone();
         let Some(state) = slide.and_then(|id| self.session.slide(&id)) else {
-            return CanvasOutcome { pressed: panels::pane::empty_ui(ui, palette), ..Default::default() };
+            let awaits = self.panes.pane(place).awaits();
+            return CanvasOutcome {
+                pressed: panels::pane::empty_ui(ui, awaits, palette),
+                ..Default::default()
+            };
         };
         let id = state.id().clone();
         let info = state.source.info();
@@ -130,7 +134,7 @@ impl App {
             self.clicked(modifiers, slide.clone(), point);
         }
         if let Some(field) = self.panes.pane_mut(place).view.settled_field() {
-            self.remembered.looked_at(&slide, field);
+            self.remembered.looked_at(&slide, field, self.panes.pane(place).view.stance());
             self.leave_trail(place, &slide);
             asked.command(Command::LookAt { slide, field });
         }
@@ -142,9 +146,13 @@ impl App {
         let Some(slide) = pane.slide.clone() else { return };
         let scale = ui.ctx().pixels_per_point();
         let on_slide = |at| pane.view.level0_at(at, rect, scale);
-        if let Some(region) = self.region_tool.ui(ui, rect, on_slide, palette) {
-            self.chrome.matches_open = true;
-            asked.command(Command::QueryRegion { slide, region });
+        let Some(corners) = self.region_tool.ui(ui, rect, on_slide, palette) else { return };
+        match self.region_tool.purpose {
+            RegionUse::Question => {
+                self.chrome.matches_open = true;
+                asked.command(Command::QueryRegion { slide, region: Region::Outline(corners) });
+            }
+            RegionUse::Picture => self.offer_region(&corners),
         }
     }
 
@@ -153,7 +161,7 @@ impl App {
         let Some(state) = self.session.slide(slide) else { return };
         let info = state.source.info();
         let extent = (f64::from(info.width()), f64::from(info.height()));
-        let trail = self.trails.entry(slide.clone()).or_insert_with(|| Trail::new(extent));
-        self.panes.pane(place).view.leave_trail(trail);
+        self.panes.pane(place).view.leave_trail(self.trails.of(slide, extent));
+        self.trails.note_change(slide);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use egui::Context;
 
 use super::App;
-use crate::session::{Annotate, Command, Place};
+use crate::session::{Annotate, Command, Event, Place};
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::slide_view::Framing;
@@ -16,14 +16,19 @@ const EVENTS_BUDGET: Duration = Duration::from_millis(3);
 const TILES_PER_FRAME: usize = 16;
 
 impl App {
+    /// Take over one thing that has happened.
+    pub fn absorb(&mut self, event: Event) {
+        self.note_opened(&event);
+        for job in self.session.absorb(event) {
+            self.workers.dispatch(job);
+        }
+    }
+
     /// Take over what the workers have found out, as much as the time of a frame allows.
     pub(super) fn absorb_events(&mut self, context: &Context) {
         let started = Instant::now();
         while let Ok(event) = self.workers.events().try_recv() {
-            self.note_opened(&event);
-            for job in self.session.absorb(event) {
-                self.workers.dispatch(job);
-            }
+            self.absorb(event);
             if started.elapsed() > EVENTS_BUDGET {
                 context.request_repaint();
                 break;

@@ -1,6 +1,6 @@
 //! Where the panels of the window stand.
 
-use egui::{Frame, Panel, Ui};
+use egui::{Frame, Panel, Ui, Vec2};
 
 use super::{App, Asked};
 use crate::ui::panels::{self, annotation_tools};
@@ -67,9 +67,16 @@ impl App {
             } else {
                 self.canvas_ui(ui, palette, asked);
             }
+            // Cards stand one below the other in the upper right corner.
+            let mut corner = rect.right_top() + Vec2::new(-12.0, 12.0);
             if self.chrome.appearance_open {
                 let appearance = &mut self.appearance;
-                panels::appearance::appearance_ui(ui, rect, appearance, &self.session, palette, asked);
+                let card =
+                    panels::appearance::appearance_ui(ui, corner, appearance, &self.session, palette, asked);
+                corner.y = card.bottom() + 8.0;
+            }
+            if !self.chrome.report_open && !self.session.slides().is_empty() {
+                self.heat_map.legend_ui(ui, corner, palette);
             }
             panels::messages::messages_ui(ui, rect, &self.session, palette, asked);
             let now = ui.input(|input| input.time);

@@ -17,12 +17,13 @@ use egui::{Context, Ui};
 
 pub use chrome::{Asked, Chrome};
 
-use super::actions::{self, Action};
+use super::actions::{self, Action, Busy};
 use super::export::Exporter;
 use super::file_dialog::FileDialog;
 use super::heat_map::HeatMap;
 use super::panels;
 use super::panels::annotations::AnnotationsPanel;
+use super::panels::dialogs::Dialog;
 use super::panels::matches::MatchesPanel;
 use super::panels::report::{MapRenderer, ReportView};
 use super::panels::training::TrainingPanel;
@@ -30,9 +31,10 @@ use super::panes::Panes;
 use super::region_tool::RegionTool;
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
-use super::slide_view::{Annotator, Appearance, SlideRenderer, Trail};
+use super::slide_view::{Annotator, Appearance, Lacks, SlideRenderer};
 use super::start::StartClock;
 use super::theme::{self, Palette};
+use super::trails::Trails;
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
@@ -59,8 +61,8 @@ pub struct App {
     annotation_panel: AnnotationsPanel,
     report: ReportView,
     map_renderer: MapRenderer,
-    /// Where the reader has looked since the slides were opened.
-    trails: HashMap<SlideId, Trail>,
+    /// Where the reader has looked.
+    trails: Trails,
     exporter: Exporter,
     file_dialog: FileDialog,
     chrome: Chrome,
@@ -73,8 +75,8 @@ pub struct App {
     opening: Vec<PathBuf>,
     /// Slides whose view of the last time has been restored, or that were shown already.
     restored: HashSet<SlideId>,
-    /// The slide that the canvas showed in the frame before.
-    shown_before: Option<SlideId>,
+    /// A slide that the user has just opened, to be shown.
+    to_show: Option<SlideId>,
 }
 
 impl App {
@@ -92,13 +94,18 @@ impl App {
         // The table of actions has it.
         context.options_mut(|options| options.zoom_with_keyboard = false);
         let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
+        let trail_folder = options.state_file.as_deref().and_then(|file| Some(file.parent()?.join("trails")));
         let keeper = options.state_file.clone().map(Keeper::start).transpose()?;
         context.set_theme(if remembered.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
         context.set_zoom_factor(remembered.text_scale);
         let gpu = creation.wgpu_render_state.as_ref();
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
         let renderer = SlideRenderer::new(gpu);
-        let panes = Panes::new(&renderer);
+        let mut panes = Panes::new(&renderer);
+        // What another project showed is not waited for.
+        if remembered.project.as_deref() == Some(project.root()) {
+            panes.come_back_to(&remembered.layout, &renderer);
+        }
         let annotator = Annotator::new(gpu, waker(context));
         // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -119,7 +126,7 @@ impl App {
             annotation_panel: AnnotationsPanel::default(),
             report: ReportView::default(),
             map_renderer: MapRenderer::new(gpu),
-            trails: HashMap::new(),
+            trails: Trails::start(trail_folder, waker(context))?,
             exporter: Exporter::default(),
             file_dialog: FileDialog::default(),
             chrome: Chrome {
@@ -129,7 +136,7 @@ impl App {
                 annotations_open: remembered.annotations_open,
                 tissue_shown: remembered.tissue_shown,
                 appearance_open: false,
-                trail_shown: true,
+                trail_shown: remembered.trail_shown,
                 matches: MatchesPanel::default(),
                 heat_shown: false,
                 region_drawn: false,
@@ -146,7 +153,7 @@ impl App {
             keeper,
             opening: Vec::new(),
             restored: HashSet::new(),
-            shown_before: None,
+            to_show: None,
         };
         app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
         // The session's own project needs no second opening.
@@ -184,6 +191,11 @@ impl App {
         self.loader.is_idle()
     }
 
+    /// What the last frame of the view at work lacked of being sharp.
+    pub fn lacks(&self) -> Lacks {
+        self.panes.view().lacks()
+    }
+
     /// What the threads that load tiles have done so far.
     pub fn loader_counts(&self) -> LoaderCounts {
         self.loader.counts()
@@ -206,7 +218,9 @@ impl eframe::App for App {
         self.absorb_events(context);
         self.take_over_tiles(context);
         self.dismiss_old_notes(context);
-        self.restore_view();
+        self.show_what_has_opened(context);
+        self.restore_views();
+        self.trails.take_read();
         self.finish_exports(context);
         self.take_over_choice(context);
     }
@@ -218,8 +232,12 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         let context = ui.ctx().clone();
         let palette = Palette::current(&context);
+        let busy = Busy {
+            typing: context.egui_wants_keyboard_input(),
+            dialog: self.chrome.dialog.as_ref().map(Dialog::opened_by),
+        };
         let mut asked =
-            Asked { actions: actions::pressed(&context), commands: Vec::new(), saves: Vec::new() };
+            Asked { actions: actions::pressed(&context, busy), commands: Vec::new(), saves: Vec::new() };
         self.panels_ui(ui, &palette, &mut asked);
         if self.chrome.training_open {
             let panel = &mut self.chrome.training;
@@ -251,7 +269,7 @@ impl eframe::App for App {
         self.carry_out(&context, asked);
         // Ctrl+C arrives as a wish to copy, which belongs to the slide while the pointer is over it.
         let copies = context.input(|input| input.events.contains(&egui::Event::Copy));
-        if copies && self.hovered.is_some() && self.chrome.dialog.is_none() {
+        if copies && self.hovered.is_some() && self.chrome.dialog.is_none() && !busy.typing {
             self.perform(&context, Action::CopyView);
         }
     }

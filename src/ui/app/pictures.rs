@@ -1,37 +1,64 @@
-//! The view as a picture, for a file or the clipboard.
+//! The view or a region as a picture, for a file or the clipboard.
+
+use std::path::Path;
 
 use egui::Context;
 
 use super::App;
+use crate::geometry::Level0Point;
 use crate::session::{Command, Profile};
-use crate::ui::export::{Destination, Export, Exported, LARGEST_PX};
-use crate::ui::slide_view::ScaleBar;
+use crate::ui::export::{Destination, Export, Exported, PictureArea};
+use crate::ui::panels::dialogs::Dialog;
+use crate::ui::panels::save_view::{SaveForm, SaveWish};
+use crate::ui::slide_view::{Magnification, ScaleBar};
 use crate::ui::waker;
 
 impl App {
-    /// The view at work as a picture with `scale` pixels for each of its own.
-    pub(super) fn export(
-        &mut self,
-        context: &Context,
-        scale: f64,
-        scale_bar: bool,
-        destination: Destination,
-    ) {
+    /// What is in view at work, as the part of the slide that a picture shows.
+    pub(super) fn area_in_view(&self) -> PictureArea {
+        let (camera, view) = self.panes.view().seen();
+        PictureArea { camera, span: (view.0 / camera.zoom, view.1 / camera.zoom) }
+    }
+
+    /// Ask where and how large a picture is to be saved.
+    pub(super) fn offer_picture(&mut self, area: PictureArea) {
+        let Some(state) = self.session.active() else { return };
+        let info = state.source.info();
+        let magnification = Magnification::of(1.0, info.mpp, info.objective_power);
+        let folder = self.remembered.picture_folder.as_deref();
+        let form = SaveForm::new(&info.name(), area, magnification, folder);
+        self.chrome.dialog = Some(Dialog::SaveView(form));
+    }
+
+    /// Offer a picture of the part that was drawn or selected, its corners on the slide.
+    pub(super) fn offer_region(&mut self, corners: &[Level0Point]) {
+        let (camera, _) = self.panes.view().seen();
+        if let Some((camera, span)) = camera.around(corners) {
+            self.offer_picture(PictureArea { camera, span });
+        }
+    }
+
+    /// Have `wish` drawn from the slide at work.
+    pub(super) fn export(&mut self, context: &Context, wish: SaveWish) {
         let Some(state) = self.session.active() else { return };
         let Some(shown) = self.slides.get(state.id()) else { return };
-        let (camera, view) = self.panes.view().seen();
-        let px = |length: f64| (length * scale).round().clamp(1.0, f64::from(LARGEST_PX)) as u32;
+        let SaveWish { area, size, scale_bar, destination } = wish;
+        if let Destination::File(path) = &destination {
+            self.remembered.picture_folder = path.parent().map(Path::to_owned);
+        }
         let normaliser = self.session.normaliser(state.id());
         let profile = match &state.profile {
             Profile::Known(table) if self.appearance.wants_profile() => Some(table.clone()),
             _ => None,
         };
-        let pixels_per_point = context.pixels_per_point() * scale as f32;
+        // As large beside the picture as the bar on the screen is beside the view, but no wider than a third.
+        let on_screen = area.span.0 * area.camera.zoom / f64::from(size.0);
+        let widest = (size.0 as f32 / 700.0).max(0.8);
+        let pixels_per_point = (context.pixels_per_point() / on_screen as f32).min(widest);
         let export = Export {
             pyramid: shown.pyramid.clone(),
-            camera,
-            span: (view.0 / camera.zoom, view.1 / camera.zoom),
-            size: (px(view.0), px(view.1)),
+            area,
+            size,
             shading: self.appearance.shading(normaliser.as_ref()),
             profile,
             marks: shown.marks.iter().filter(|_| self.chrome.marks_shown).cloned().collect(),
@@ -40,8 +67,10 @@ impl App {
         };
         if let Err(error) = self.exporter.start(self.renderer.still_painter(), export, waker(context)) {
             self.command(Command::Report(format!(
-                "the view was not drawn: the system gives no thread: {error}"
+                "the picture was not drawn: the system gives no thread: {error}"
             )));
+        } else if size.0.max(size.1) > 4000 {
+            self.notice(context, format!("Drawing {} × {} px…", size.0, size.1));
         }
     }
 
@@ -53,7 +82,7 @@ impl App {
                 Exported::ToCopy(picture) => {
                     let size = [picture.width() as usize, picture.height() as usize];
                     context.copy_image(egui::ColorImage::from_rgb(size, picture.as_raw()));
-                    self.notice(context, "The view is on the clipboard.");
+                    self.notice(context, "Copied. The picture is on the clipboard.");
                 }
                 Exported::Failed(reason) => self.command(Command::Report(reason)),
             }

@@ -1,9 +1,9 @@
 //! How colours are shown: a small card over the canvas, so that the slide is seen to follow.
 
-use egui::{Align, Button, Color32, Frame, Layout, Margin, Rect, RichText, Slider, Stroke, Ui, Vec2};
+use egui::{Align, Button, Frame, Layout, Margin, Pos2, Rect, RichText, Slider, Stroke, Ui, Vec2};
 use egui_material_icons::icons;
 
-use super::icon_button;
+use super::{chip_ui, icon_button};
 use crate::session::{Colours, EncoderState, Profile, Session};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
@@ -13,19 +13,18 @@ use crate::ui::theme::{self, Palette};
 /// Width of the card, in points.
 const WIDTH: f32 = 292.0;
 
-/// The card in the upper right corner of `canvas`.
+/// The card with its upper right corner at `corner`; the place that it takes.
 pub fn appearance_ui(
     ui: &mut Ui,
-    canvas: Rect,
+    corner: Pos2,
     appearance: &mut Appearance,
     session: &Session,
     palette: &Palette,
     asked: &mut Asked,
-) {
+) -> Rect {
     // A layer of its own: what is under the card is not clicked or dragged through it.
-    let corner = canvas.right_top() + Vec2::new(-WIDTH - 12.0, 12.0);
-    let area = egui::Area::new(egui::Id::unique("appearance")).fixed_pos(corner).movable(false);
-    area.show(ui.ctx(), |ui| {
+    let area = egui::Area::new(egui::Id::unique("appearance")).pivot(egui::Align2::RIGHT_TOP);
+    let shown = area.fixed_pos(corner).movable(false).show(ui.ctx(), |ui| {
         let card = Frame::new()
             .fill(palette.panel)
             .stroke(Stroke::new(1.0, palette.line))
@@ -61,14 +60,11 @@ pub fn appearance_ui(
             }
         });
     });
+    shown.response.rect
 }
 
 fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, palette: &Palette) {
-    let chosen = *current == value;
-    let color = if chosen { palette.accent } else { palette.text };
-    let fill = if chosen { palette.selected } else { Color32::TRANSPARENT };
-    let button = Button::selectable(chosen, RichText::new(name).color(color)).fill(fill);
-    if ui.add(button).clicked() {
+    if chip_ui(ui, name, *current == value, palette).clicked() {
         *current = value;
     }
 }

@@ -72,6 +72,13 @@ fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> R
     .inner
 }
 
+/// One of several choices that stand side by side.
+fn chip_ui(ui: &mut Ui, name: &str, chosen: bool, palette: &Palette) -> Response {
+    let color = if chosen { palette.accent } else { palette.text };
+    let fill = if chosen { palette.selected } else { Color32::TRANSPARENT };
+    ui.add(Button::selectable(chosen, RichText::new(name).color(color)).fill(fill))
+}
+
 /// A thin bar of progress, 0 to 1.
 fn progress_ui(ui: &mut Ui, done: f32, color: Color32, palette: &Palette) {
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 4.0), Sense::hover());

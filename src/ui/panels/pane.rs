@@ -23,14 +23,15 @@ pub fn pane_ui(ui: &Ui, rect: Rect, name: Option<&str>, active: bool, palette: &
     }
 }
 
-/// A pane without a slide; whether it was pressed.
-pub fn empty_ui(ui: &mut Ui, palette: &Palette) -> bool {
+/// A pane without a slide, or with one that is still being opened; whether it was pressed.
+pub fn empty_ui(ui: &mut Ui, awaits: bool, palette: &Palette) -> bool {
     let rect = ui.available_rect_before_wrap();
     let response = ui.allocate_rect(rect, Sense::click());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "empty pane"));
     ui.painter().rect_filled(rect, 0.0, palette.canvas);
     let place = Rect::from_center_size(rect.center(), Vec2::new(rect.width() - 24.0, 40.0));
-    let text = RichText::new("Click here, then a slide of the list").color(palette.weak);
+    let text = if awaits { "Opening…" } else { "Click here, then a slide of the list" };
+    let text = RichText::new(text).color(palette.weak);
     ui.put(place, egui::Label::new(text).selectable(false));
     let at = |input: &egui::InputState| input.pointer.interact_pos().unwrap_or(Pos2::ZERO);
     response.is_pointer_button_down_on()

@@ -1,55 +1,114 @@
-//! Save the view as a picture: where to, how large, with a scale bar or without.
+//! Save or copy the view or a region as a picture: where to, how large, with a scale bar or without.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use egui::{Align, Button, Layout, Margin, RichText, TextEdit, Ui};
+use egui::{Align, Button, DragValue, Layout, Margin, RichText, TextEdit, Ui};
 
+use super::{chip_ui, grouped};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
-use crate::ui::export::{LARGEST_PX, objection};
+use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
+use crate::ui::slide_view::Magnification;
 use crate::ui::theme::{self, Palette};
+
+/// Magnifications that are offered for a picture.
+const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
+
+/// Formats by the ending of the file's name.
+const FORMATS: [(&str, &str); 3] = [("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif")];
+
+/// How large a picture is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Scale {
+    Screen,
+    SlidePixels,
+    Power(f64),
+    /// Pixels across.
+    Width(u32),
+}
 
 /// What is typed and chosen.
 #[derive(Debug, Clone)]
 pub struct SaveForm {
     pub path: String,
-    /// Pixels of the picture for each pixel of the view.
-    pub scale: f64,
-    pub scale_bar: bool,
-    /// Extent of the view in pixels.
-    view: (f64, f64),
-    /// The scale at which the picture has the slide's own pixels.
-    own_pixels: f64,
+    scale: Scale,
+    scale_bar: bool,
+    area: PictureArea,
+    /// Of the slide, at one of its pixels to a pixel of the picture.
+    magnification: Magnification,
 }
 
-/// A picture of the view that the user asks for.
+/// A picture that the user asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SaveWish {
-    pub path: PathBuf,
-    pub scale: f64,
+    pub area: PictureArea,
+    /// Extent in pixels.
+    pub size: (u32, u32),
     pub scale_bar: bool,
+    pub destination: Destination,
+}
+
+impl SaveWish {
+    /// A copy as it is on the screen, with a scale bar.
+    pub fn copy_of(area: PictureArea) -> Self {
+        let size = size(&area, area.camera.zoom);
+        Self { area, size, scale_bar: true, destination: Destination::Clipboard }
+    }
+}
+
+/// Extent of a picture of `area` with `zoom` pixels to a level-0 pixel.
+fn size(area: &PictureArea, zoom: f64) -> (u32, u32) {
+    let px = |span: f64| (span * zoom).round().clamp(1.0, f64::from(u32::MAX)) as u32;
+    (px(area.span.0), px(area.span.1))
 }
 
 impl SaveForm {
-    /// For a view of `view` pixels with `zoom` of them to a slide pixel; `name` is the slide's.
-    pub fn new(name: &str, view: (f64, f64), zoom: f64) -> Self {
+    /// For a part of the slide `name`, whose `magnification` is that at 1:1; `folder` is where a picture was saved
+    /// last.
+    pub fn new(name: &str, area: PictureArea, magnification: Magnification, folder: Option<&Path>) -> Self {
         let folders = directories::UserDirs::new();
-        let folder = folders.as_ref().map(|dirs| dirs.picture_dir().unwrap_or(dirs.home_dir()));
+        let usual = folders.as_ref().map(|dirs| dirs.picture_dir().unwrap_or(dirs.home_dir()));
+        let folder = folder.filter(|folder| folder.is_dir()).or(usual);
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        let path = folder.map(|folder| folder.join(format!("{stem} view.png"))).unwrap_or_default();
-        Self { path: path.display().to_string(), scale: 1.0, scale_bar: true, view, own_pixels: 1.0 / zoom }
+        // The first name that is free: a picture never takes the place of another unasked.
+        let names = (1..1000).map(|number| match number {
+            1 => format!("{stem}.png"),
+            number => format!("{stem} {number}.png"),
+        });
+        let path = folder.and_then(|folder| names.map(|name| folder.join(name)).find(|path| !path.exists()));
+        let path = path.unwrap_or_default().display().to_string();
+        Self { path, scale: Scale::Screen, scale_bar: true, area, magnification }
     }
 
-    fn size(&self, scale: f64) -> (u32, u32) {
-        let px = |length: f64| (length * scale).round().max(1.0) as u32;
-        (px(self.view.0), px(self.view.1))
+    /// Pixels of the picture to a level-0 pixel.
+    fn zoom(&self, scale: Scale) -> f64 {
+        match scale {
+            Scale::Screen => self.area.camera.zoom,
+            Scale::SlidePixels => 1.0,
+            Scale::Power(power) => self.magnification.zoom_for(power).unwrap_or(1.0),
+            Scale::Width(width) => f64::from(width) / self.area.span.0,
+        }
+    }
+
+    fn size(&self, scale: Scale) -> (u32, u32) {
+        size(&self.area, self.zoom(scale))
+    }
+
+    fn fits(&self, scale: Scale) -> bool {
+        let (width, height) = self.size(scale);
+        width.max(height) <= LARGEST_PX
+    }
+
+    fn wish(&self, destination: Destination) -> SaveWish {
+        let size = self.size(self.scale);
+        SaveWish { area: self.area, size, scale_bar: self.scale_bar, destination }
     }
 }
 
 /// The dialog; whether it is done.
 pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: &mut Asked) -> bool {
     ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
-    ui.label(RichText::new("Save the view").family(theme::bold()).size(18.0).color(palette.strong));
+    ui.label(RichText::new("Save as a picture").family(theme::bold()).size(18.0).color(palette.strong));
     ui.add_space(6.0);
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -64,33 +123,120 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
         });
     });
     ui.add_space(8.0);
-    for (name, scale) in
-        [("As on the screen", 1.0), ("Twice as large", 2.0), ("Slide pixels 1:1", form.own_pixels)]
-    {
-        let (width, height) = form.size(scale);
-        let fits = width.max(height) <= LARGEST_PX;
-        let text = format!("{name}: {width} × {height} px");
-        ui.add_enabled_ui(fits, |ui| ui.radio_value(&mut form.scale, scale, text));
-    }
+    egui::Grid::new("picture").num_columns(2).spacing([16.0, 8.0]).show(ui, |ui| {
+        ui.label(RichText::new("Format").color(palette.weak));
+        ui.horizontal(|ui| format_ui(ui, form, palette));
+        ui.end_row();
+        ui.label(RichText::new("Size").color(palette.weak));
+        ui.vertical(|ui| scale_ui(ui, form, palette));
+        ui.end_row();
+    });
     ui.add_space(4.0);
     ui.checkbox(&mut form.scale_bar, "With scale bar");
     ui.add_space(6.0);
     let path = PathBuf::from(form.path.trim());
-    let (width, height) = form.size(form.scale);
-    let objection = objection(&path)
-        .or_else(|| (width.max(height) > LARGEST_PX).then(|| format!("At most {LARGEST_PX} pixels a side")));
-    let hint = objection
-        .clone()
-        .unwrap_or_else(|| "The picture holds neither the slide's label nor its properties.".to_owned());
-    ui.label(RichText::new(hint).small().color(palette.weak));
+    let too_large = (!form.fits(form.scale))
+        .then(|| format!("At most {} pixels a side: choose a smaller size", grouped(LARGEST_PX.into())));
+    let objection = too_large.clone().or_else(|| objection(&path));
+    let (hint, color) = match &objection {
+        Some(objection) => (objection.clone(), palette.query),
+        None if path.exists() => {
+            ("There is such a file already; saving replaces it.".to_owned(), palette.query)
+        }
+        None => ("The picture holds neither the slide's label nor its properties.".to_owned(), palette.weak),
+    };
+    ui.label(RichText::new(hint).small().color(color));
     ui.add_space(10.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let text = RichText::new("Save").color(palette.on_accent);
-        let save = ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent));
-        if save.clicked() {
-            asked.saves.push(SaveWish { path, scale: form.scale, scale_bar: form.scale_bar });
+        let save = ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent)).clicked();
+        if save {
+            asked.saves.push(form.wish(Destination::File(path)));
         }
-        save.clicked() || ui.button("Cancel").clicked()
+        let copy = ui.add_enabled(too_large.is_none(), Button::new("Copy")).on_hover_text("To the clipboard");
+        let copied = copy.clicked();
+        if copied {
+            asked.saves.push(form.wish(Destination::Clipboard));
+        }
+        save || copied || ui.button("Cancel").clicked()
     })
     .inner
+}
+
+/// The format follows the ending of the name, and the other way round.
+fn format_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
+    let path = PathBuf::from(form.path.trim());
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    for (name, format) in FORMATS {
+        let is_chosen =
+            ending == format || format == "jpg" && ending == "jpeg" || format == "tif" && ending == "tiff";
+        if chip_ui(ui, name, is_chosen, palette).clicked() && !is_chosen {
+            form.path = path.with_extension(format).display().to_string();
+        }
+    }
+}
+
+/// How large the picture is, and what that means.
+fn scale_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
+    let mut scales = vec![
+        (Scale::Screen, "As on the screen".to_owned()),
+        (Scale::SlidePixels, "Slide pixels 1:1".to_owned()),
+    ];
+    if form.magnification.is_calibrated() {
+        scales.extend(POWERS.map(|power| (Scale::Power(power), format!("{power}×"))));
+    }
+    ui.horizontal_wrapped(|ui| {
+        for (scale, name) in scales {
+            let (width, height) = form.size(scale);
+            let hint = format!("{} × {} px", grouped(width.into()), grouped(height.into()));
+            let fits = form.fits(scale);
+            let chip = ui.add_enabled_ui(fits, |ui| chip_ui(ui, &name, form.scale == scale, palette)).inner;
+            if chip.on_hover_text(&hint).on_disabled_hover_text(format!("{hint}: too large")).clicked() {
+                form.scale = scale;
+            }
+        }
+    });
+    ui.horizontal(|ui| {
+        let (mut width, height) = form.size(form.scale);
+        let value = DragValue::new(&mut width).range(16..=LARGEST_PX).speed(4.0).suffix(" px");
+        if ui.add(value).on_hover_text("Width of the picture; drag, or click and type").changed() {
+            form.scale = Scale::Width(width);
+        }
+        let magnification = form.magnification.at_zoom(form.zoom(form.scale));
+        let text = format!("wide, {} px high · {}", grouped(height.into()), magnification.short_label());
+        ui.label(RichText::new(text).color(palette.weak));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Level0Point, MicronsPerPixel};
+    use crate::ui::slide_view::camera::Camera;
+
+    fn form() -> SaveForm {
+        let camera = Camera { zoom: 0.25, ..Camera::upright(Level0Point::new(5000.0, 4000.0)) };
+        let magnification = Magnification::of(1.0, Some(MicronsPerPixel::square(0.5)), None);
+        let area = PictureArea { camera, span: (8000.0, 4000.0) };
+        SaveForm::new("slide.svs", area, magnification, None)
+    }
+
+    #[test]
+    fn a_picture_is_as_large_as_its_scale_says() {
+        let form = form();
+        assert_eq!(form.size(Scale::Screen), (2000, 1000));
+        assert_eq!(form.size(Scale::SlidePixels), (8000, 4000));
+        assert_eq!(form.size(Scale::Power(10.0)), (4000, 2000));
+        assert_eq!(form.size(Scale::Width(100)), (100, 50));
+        assert!(form.fits(Scale::Power(40.0)) && !form.fits(Scale::Power(80.0)));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_not_offered() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("slide.png"), "").unwrap();
+        let SaveForm { area, magnification, .. } = form();
+        let form = SaveForm::new("slide.svs", area, magnification, Some(folder.path()));
+        assert_eq!(form.path, folder.path().join("slide 2.png").display().to_string());
+    }
 }

@@ -4,6 +4,8 @@
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
+use serde::{Deserialize, Serialize};
+
 use crate::geometry::Level0Point;
 
 /// Largest magnification: screen pixels per level-0 pixel.
@@ -52,7 +54,34 @@ pub struct Camera {
     pub flip_vertical: bool,
 }
 
+/// How a slide stands on the screen: turned and mirrored as [`Camera`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Stance {
+    /// Radians, clockwise.
+    pub rotation: f64,
+    pub flip_horizontal: bool,
+    pub flip_vertical: bool,
+}
+
+impl Stance {
+    /// Neither turned nor mirrored.
+    pub fn is_upright(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Camera {
+    pub fn stance(&self) -> Stance {
+        let Self { rotation, flip_horizontal, flip_vertical, .. } = *self;
+        Stance { rotation, flip_horizontal, flip_vertical }
+    }
+
+    /// Turn and mirror the slide as `stance` says; the middle stays.
+    pub fn stand(&mut self, stance: Stance) {
+        self.rotation = if stance.rotation.is_finite() { canonical(stance.rotation) } else { 0.0 };
+        (self.flip_horizontal, self.flip_vertical) = (stance.flip_horizontal, stance.flip_vertical);
+    }
+
     /// Upright at 1:1 with `center` in the middle.
     pub fn upright(center: Level0Point) -> Self {
         Self { center, zoom: 1.0, rotation: 0.0, flip_horizontal: false, flip_vertical: false }
@@ -154,6 +183,24 @@ impl Camera {
             Level0Point::new(over(f64::min, |point| point.x), over(f64::min, |point| point.y)),
             Level0Point::new(over(f64::max, |point| point.x), over(f64::max, |point| point.y)),
         )
+    }
+
+    /// The smallest picture with this view's turn and mirrors that holds all of `points`: a camera on its middle, and
+    /// the level-0 pixels that it spans along its own axes. Upright or turned by quarters, its edges lie between
+    /// slide pixels. `None` of nothing.
+    pub fn around(&self, points: &[Level0Point]) -> Option<(Self, (f64, f64))> {
+        let [[a, b], [c, d]] = self.orientation();
+        let extent = |along: &dyn Fn(&Level0Point) -> f64| {
+            let low = points.iter().map(along).reduce(f64::min)?;
+            let high = points.iter().map(along).reduce(f64::max)?;
+            let edges =
+                if self.quarter_turns().is_some() { (low.round(), high.round()) } else { (low, high) };
+            Some(((edges.0 + edges.1) / 2.0, (edges.1 - edges.0).max(1.0)))
+        };
+        let (x, across) = extent(&|point| a * point.x + b * point.y)?;
+        let (y, down) = extent(&|point| c * point.x + d * point.y)?;
+        let center = Level0Point::new(a * x + c * y, b * x + d * y);
+        Some((Self { center, ..*self }, (across, down)))
     }
 
     /// Change the view by `change` and move it so that what is under `anchor` stays there.
@@ -397,12 +444,35 @@ mod tests {
         }
 
         #[test]
+        fn the_picture_around_a_views_own_corners_is_the_view(camera in cameras()) {
+            let (around, span) = camera.around(&camera.corners(VIEWPORT)).expect("four corners");
+            // Upright views are brought onto whole slide pixels.
+            let slack = if camera.quarter_turns().is_some() { 1.0 } else { 1e-6 };
+            prop_assert!((span.0 - VIEWPORT.width / camera.zoom).abs() <= slack + 1e-6);
+            prop_assert!((span.1 - VIEWPORT.height / camera.zoom).abs() <= slack + 1e-6);
+            prop_assert!(around.center.distance_px(camera.center) <= slack + 1e-3);
+        }
+
+        #[test]
         fn bounds_hold_every_corner(camera in cameras()) {
             let (low, high) = camera.bounds(VIEWPORT);
             for corner in camera.corners(VIEWPORT) {
                 prop_assert!(low.x <= corner.x && corner.x <= high.x && low.y <= corner.y && corner.y <= high.y);
             }
         }
+    }
+
+    #[test]
+    fn a_region_keeps_slide_pixels_whole_however_it_is_turned_by_quarters() {
+        for turn in 0..4 {
+            let mut camera = Camera::upright(Level0Point::new(500.0, 300.0));
+            camera.turn_about(f64::from(turn) * FRAC_PI_2, VIEWPORT.center(), VIEWPORT);
+            let corners = [Level0Point::new(100.3, 50.2), Level0Point::new(350.9, 249.6)];
+            let (around, span) = camera.around(&corners).expect("two corners");
+            assert_eq!(span, if turn % 2 == 0 { (251.0, 200.0) } else { (200.0, 251.0) });
+            assert_eq!(around.center, Level0Point::new(225.5, 150.0));
+        }
+        assert_eq!(Camera::upright(Level0Point::default()).around(&[]), None);
     }
 
     #[test]

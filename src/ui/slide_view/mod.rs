@@ -26,6 +26,7 @@ use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::ui::theme::Palette;
 use crate::workers::tile_loader::{TileLoader, ViewKey};
 use annotate::Taken;
+pub use camera::Stance;
 use camera::{Camera, Movement, ScreenPoint, Viewport};
 use input::FreeTurn;
 use motion::Motion;
@@ -38,6 +39,7 @@ pub use appearance::{Appearance, Colouring, Shading};
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
 pub use still::{ScaleBar, Still, StillError, StillPainter};
+pub use tile_plan::Lacks;
 pub use trail::Trail;
 
 /// Share of the canvas that one press of an arrow key moves.
@@ -116,8 +118,9 @@ pub struct SlideView {
     remembered: HashMap<SlideKey, Camera>,
     /// Whether the first button draws rather than moves the slide.
     pub drawing: bool,
-    /// A place to show as soon as the canvas knows its own size.
-    destination: Option<(Level0Rect, Framing)>,
+    /// A place to show as soon as the canvas knows its own size, and how the slide is to stand there if not as it
+    /// does.
+    destination: Option<(Level0Rect, Framing, Option<Stance>)>,
     /// µm on a screen pixel, to keep when another slide is looked at for comparison.
     um_per_pixel: Option<f64>,
     mpp: Option<MicronsPerPixel>,
@@ -129,6 +132,7 @@ pub struct SlideView {
     settled: Option<Level0Rect>,
     /// What the tile loader was told last.
     asked: Vec<TileKey>,
+    lacks: Lacks,
     buffers: CanvasBuffers,
     overview: Overview,
     extent: (f64, f64),
@@ -155,6 +159,7 @@ impl SlideView {
             movement: None,
             settled: None,
             asked: Vec::new(),
+            lacks: Lacks::default(),
             buffers: renderer.canvas_buffers(),
             overview: Overview::new(renderer),
             extent: (1.0, 1.0),
@@ -165,6 +170,11 @@ impl SlideView {
     /// True magnification of the view, as far as the slide tells.
     pub fn magnification(&self) -> &Magnification {
         &self.magnification
+    }
+
+    /// What the last frame lacked of being sharp.
+    pub fn lacks(&self) -> Lacks {
+        self.lacks
     }
 
     /// The part of the slide in view; may reach beyond its edges.
@@ -198,7 +208,17 @@ impl SlideView {
 
     /// Bring a part of the slide into view.
     pub fn go_to(&mut self, place: Level0Rect, framing: Framing) {
-        self.destination = Some((place, framing));
+        self.destination = Some((place, framing, None));
+    }
+
+    /// Show what an earlier view showed, turned and mirrored as it was; unless the view is bound elsewhere.
+    pub fn come_back_to(&mut self, field: Level0Rect, stance: Stance) {
+        self.destination.get_or_insert((field, Framing::Field, Some(stance)));
+    }
+
+    /// How the slide stands on the screen.
+    pub fn stance(&self) -> Stance {
+        self.camera.stance()
     }
 
     /// Show the whole slide.
@@ -405,7 +425,11 @@ impl SlideView {
             // A view of the whole slide stays one when panels open and windows grow.
             self.camera = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
         }
-        if let Some((place, framing)) = self.destination.take() {
+        if let Some((place, framing, stance)) = self.destination.take() {
+            if let Some(stance) = stance {
+                self.motion.finish_turn(&mut self.camera, self.viewport);
+                self.camera.stand(stance);
+            }
             let zoom = self.zoom_for(place, framing, scene.mpp);
             if is_new {
                 (self.camera.center, self.camera.zoom) = (place.center(), zoom);
@@ -445,6 +469,7 @@ impl SlideView {
         let atlas = &renderer.atlas;
         let mut plan = plan_tiles(scene.pyramid, camera, self.viewport, |tile| atlas.state(tile));
         plan.want.retain(|tile| !atlas.is_waiting(*tile));
+        self.lacks = plan.lacks;
         if plan.want != self.asked {
             loader.want(self.key, plan.want.clone());
             self.asked = plan.want;

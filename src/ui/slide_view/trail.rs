@@ -1,6 +1,7 @@
 //! Where the reader has looked: for each part of a slide the highest magnification at which it was in view.
 
 use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions};
+use image::GrayImage;
 
 use super::camera::{Camera, Viewport};
 use super::scale::Magnification;
@@ -14,6 +15,10 @@ const STRONGEST_ZOOM: f32 = 1.0;
 const STEP: f32 = 0.3;
 /// Opacity of the trail where it is strongest.
 const STRONGEST: f32 = 0.35;
+
+/// Shades of a kept trail for each doubling of the zoom, and the shade at 1:1: from 1/1000 to 60.
+const SHADES_A_DOUBLING: f32 = 16.0;
+const SHADE_AT_ONE: f32 = 160.0;
 
 /// The trail over one slide.
 pub struct Trail {
@@ -34,6 +39,31 @@ impl Trail {
         let count = |length: f64| (length / cell).ceil().max(1.0) as usize;
         let (columns, rows) = (count(extent.0), count(extent.1));
         Self { columns, rows, cell, zooms: vec![0.0; columns * rows], texture: None }
+    }
+
+    /// As a picture to be kept: a pixel a cell, brighter where the reader looked more closely; see [`Self::merge`].
+    pub fn to_picture(&self) -> GrayImage {
+        let pixels = self.zooms.iter().map(|zoom| shade_of(*zoom)).collect();
+        GrayImage::from_raw(self.columns as u32, self.rows as u32, pixels).unwrap_or_default()
+    }
+
+    /// Take over what `picture`, of the same slide, says that the reader has looked at; `false` when it is another
+    /// slide's.
+    pub fn merge(&mut self, picture: &GrayImage) -> bool {
+        if picture.dimensions() != (self.columns as u32, self.rows as u32) {
+            return false;
+        }
+        for (zoom, shade) in self.zooms.iter_mut().zip(picture.as_raw()) {
+            *zoom = zoom.max(zoom_of(*shade));
+        }
+        self.texture = None;
+        true
+    }
+
+    /// Forget all of it.
+    pub fn clear(&mut self) {
+        self.zooms.fill(0.0);
+        self.texture = None;
     }
 
     /// The reader has looked at what `camera` shows.
@@ -101,9 +131,39 @@ impl Trail {
     }
 }
 
+/// A zoom as the shade of a kept picture: 0 for none, else by sixteenths of a doubling.
+fn shade_of(zoom: f32) -> u8 {
+    if zoom <= 0.0 {
+        0
+    } else {
+        (zoom.log2() * SHADES_A_DOUBLING + SHADE_AT_ONE).round().clamp(1.0, 255.0) as u8
+    }
+}
+
+fn zoom_of(shade: u8) -> f32 {
+    if shade == 0 { 0.0 } else { ((f32::from(shade) - SHADE_AT_ONE) / SHADES_A_DOUBLING).exp2() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kept_trail_comes_back_and_joins_the_new_one() {
+        let mut trail = Trail::new((20_000.0, 10_000.0));
+        trail.looked(&looking_at(5000.0, 5000.0, 1.0), VIEWPORT);
+        trail.looked(&looking_at(15_000.0, 5000.0, 0.3), VIEWPORT);
+        let kept = trail.to_picture();
+        let mut again = Trail::new((20_000.0, 10_000.0));
+        again.looked(&looking_at(15_000.0, 5000.0, 8.0), VIEWPORT);
+        assert!(again.merge(&kept));
+        assert_eq!(again.zoom_at(Level0Point::new(5000.0, 5000.0)), Some(1.0));
+        assert_eq!(again.zoom_at(Level0Point::new(15_000.0, 5000.0)), Some(8.0));
+        let beside = again.zoom_at(Level0Point::new(14_000.0, 5000.0)).expect("looked at before");
+        assert!((beside / 0.3 - 1.0).abs() < 0.03, "{beside}");
+        assert_eq!(again.zoom_at(Level0Point::new(1000.0, 1000.0)), None);
+        assert!(!Trail::new((10_000.0, 20_000.0)).merge(&kept), "another slide's");
+    }
 
     const VIEWPORT: Viewport = Viewport { width: 1000.0, height: 500.0 };
 

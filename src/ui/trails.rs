@@ -1,0 +1,216 @@
+//! The trails of all slides, and how they come back at the next start.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use image::{GrayImage, ImageFormat};
+
+use super::slide_view::Trail;
+use crate::durable;
+use crate::slide::SlideId;
+
+/// Wishes that may wait for the archive; what finds no room is asked for again later.
+const WISHES_WAITING: usize = 256;
+
+/// Where the reader has looked, on every slide.
+pub struct Trails {
+    trails: HashMap<SlideId, Kept>,
+    archive: Option<Archive>,
+}
+
+struct Kept {
+    trail: Trail,
+    /// Whether it has to be written.
+    changed: bool,
+}
+
+impl Trails {
+    /// Trails that are kept in `folder`, as one small picture a slide; `wake` is called when one has been read.
+    /// Without a folder they last as long as the window.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(folder: Option<PathBuf>, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Self> {
+        let archive = folder.map(|folder| Archive::start(folder, wake)).transpose()?;
+        Ok(Self { trails: HashMap::new(), archive })
+    }
+
+    /// The trail on a slide, if it has one already.
+    pub fn get_mut(&mut self, slide: &SlideId) -> Option<&mut Trail> {
+        self.trails.get_mut(slide).map(|kept| &mut kept.trail)
+    }
+
+    /// The trail on a slide of `extent` level-0 pixels; what was kept of it joins it once it has been read.
+    pub fn of(&mut self, slide: &SlideId, extent: (f64, f64)) -> &mut Trail {
+        match self.trails.entry(slide.clone()) {
+            Entry::Occupied(known) => &mut known.into_mut().trail,
+            Entry::Vacant(place) => {
+                if let Some(archive) = &self.archive {
+                    archive.wish(Wish::Read(slide.clone()));
+                }
+                &mut place.insert(Kept { trail: Trail::new(extent), changed: false }).trail
+            }
+        }
+    }
+
+    /// The trail of `slide` has grown.
+    pub fn note_change(&mut self, slide: &SlideId) {
+        if let Some(kept) = self.trails.get_mut(slide) {
+            kept.changed = true;
+        }
+    }
+
+    /// Forget where the reader has looked on a slide.
+    pub fn clear(&mut self, slide: &SlideId) {
+        if let Some(kept) = self.trails.get_mut(slide) {
+            kept.trail.clear();
+            kept.changed = true;
+        }
+    }
+
+    /// Take over what has been read.
+    pub fn take_read(&mut self) {
+        let Some(archive) = &self.archive else { return };
+        for (slide, picture) in archive.read.try_iter() {
+            if let Some(kept) = self.trails.get_mut(&slide) {
+                kept.trail.merge(&picture);
+            }
+        }
+    }
+
+    /// Have all that has changed written.
+    pub fn keep(&mut self) {
+        let Some(archive) = &self.archive else { return };
+        for (slide, kept) in self.trails.iter_mut().filter(|(_, kept)| kept.changed) {
+            kept.changed = !archive.wish(Wish::Write(slide.clone(), kept.trail.to_picture()));
+        }
+    }
+}
+
+enum Wish {
+    Read(SlideId),
+    Write(SlideId, GrayImage),
+}
+
+/// Reads and writes trails, on a thread of its own. Dropping it waits for the last writing.
+struct Archive {
+    wishes: Option<Sender<Wish>>,
+    read: Receiver<(SlideId, GrayImage)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Archive {
+    fn start(folder: PathBuf, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Self> {
+        let (wishes, to_do) = bounded(WISHES_WAITING);
+        // Never full: it is as long as the wishes, and each has one answer at most.
+        let (answers, read) = bounded(WISHES_WAITING + 1);
+        let thread = std::thread::Builder::new().name("trail-keeper".into()).spawn(move || {
+            for wish in to_do {
+                match wish {
+                    Wish::Read(slide) => {
+                        let Some(picture) = load(&path(&folder, &slide)) else { continue };
+                        if answers.try_send((slide, picture)).is_ok() {
+                            wake();
+                        }
+                    }
+                    Wish::Write(slide, picture) => {
+                        let path = path(&folder, &slide);
+                        if let Err(error) = store(&path, &picture) {
+                            tracing::warn!(file = %path.display(), %error, "a trail could not be kept");
+                        }
+                    }
+                }
+            }
+        })?;
+        Ok(Self { wishes: Some(wishes), read, thread: Some(thread) })
+    }
+
+    /// Whether there was room for it.
+    fn wish(&self, wish: Wish) -> bool {
+        self.wishes.as_ref().is_some_and(|wishes| wishes.try_send(wish).is_ok())
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        self.wishes = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the trail-keeper thread had panicked");
+        }
+    }
+}
+
+fn path(folder: &Path, slide: &SlideId) -> PathBuf {
+    folder.join(format!("{slide}.png"))
+}
+
+/// A trail that was kept; nothing where there is none, or none that can be understood.
+fn load(path: &Path) -> Option<GrayImage> {
+    let bytes = std::fs::read(path).ok()?;
+    match image::load_from_memory_with_format(&bytes, ImageFormat::Png) {
+        Ok(picture) => Some(picture.into_luma8()),
+        Err(error) => {
+            tracing::warn!(file = %path.display(), %error, "a kept trail cannot be understood");
+            None
+        }
+    }
+}
+
+fn store(path: &Path, picture: &GrayImage) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, ImageFormat::Png)?;
+    Ok(durable::write(path, png.get_ref())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Level0Point;
+    use crate::ui::slide_view::camera::{Camera, Viewport};
+    use std::time::Duration;
+
+    const EXTENT: (f64, f64) = (20_000.0, 10_000.0);
+
+    fn start(folder: &Path) -> (Trails, Receiver<()>) {
+        let (woken, wakes) = bounded(8);
+        let wake = Arc::new(move || woken.send(()).unwrap_or(()));
+        (Trails::start(Some(folder.to_owned()), wake).unwrap(), wakes)
+    }
+
+    #[test]
+    fn a_trail_comes_back_at_the_next_start_until_it_is_cleared() {
+        let folder = tempfile::tempdir().unwrap();
+        let slide = SlideId("a".to_owned());
+        let (mut trails, _) = start(folder.path());
+        let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
+        trails.of(&slide, EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+        trails.note_change(&slide);
+        let left = trails.of(&slide, EXTENT).to_picture();
+        trails.keep();
+        drop(trails);
+
+        let (mut trails, wakes) = start(folder.path());
+        assert!(trails.of(&slide, EXTENT).to_picture().iter().all(|shade| *shade == 0));
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        trails.take_read();
+        assert_eq!(trails.of(&slide, EXTENT).to_picture(), left);
+        trails.clear(&slide);
+        trails.keep();
+        drop(trails);
+
+        let (mut trails, wakes) = start(folder.path());
+        trails.of(&slide, EXTENT);
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        trails.take_read();
+        assert!(trails.of(&slide, EXTENT).to_picture().iter().all(|shade| *shade == 0));
+    }
+}
