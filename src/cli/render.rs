@@ -119,6 +119,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
         shading: appearance.shading(normaliser.as_ref()),
         profile: profile.as_ref(),
         marks: &[],
+        annotations: None,
     };
     Ok(painter.draw(&still)?)
 }

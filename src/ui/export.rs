@@ -1,13 +1,16 @@
 //! The view as a picture: into a file or onto the clipboard, drawn off the screen by a thread of its own.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use image::RgbImage;
+use uuid::Uuid;
 
 use super::slide_view::camera::Camera;
-use super::slide_view::{MarkSet, ScaleBar, Shading, Still, StillPainter};
+use super::slide_view::{MarkSet, ScaleBar, Shading, Still, StillAnnotations, StillPainter};
+use crate::annotation::AnnotationSet;
 use crate::pipeline::write_picture;
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::DisplayPyramid;
@@ -31,6 +34,14 @@ pub struct PictureArea {
     pub span: (f64, f64),
 }
 
+/// Annotations as they are when the picture is asked for.
+pub struct ExportedAnnotations {
+    pub set: Arc<AnnotationSet>,
+    pub hidden: Arc<HashSet<Uuid>>,
+    /// Pixels of the picture to a point.
+    pub pixels_per_point: f32,
+}
+
 /// A picture to be drawn.
 pub struct Export {
     pub pyramid: Arc<DisplayPyramid>,
@@ -40,6 +51,7 @@ pub struct Export {
     pub shading: Shading,
     pub profile: Option<Arc<ProfileTable>>,
     pub marks: Vec<MarkSet>,
+    pub annotations: Option<ExportedAnnotations>,
     pub scale_bar: Option<ScaleBar>,
     pub destination: Destination,
 }
@@ -100,6 +112,11 @@ fn run(painter: &mut StillPainter, export: Export) -> Result<Exported, String> {
         shading: export.shading,
         profile: export.profile.as_deref(),
         marks: &export.marks,
+        annotations: export.annotations.as_ref().map(|annotations| StillAnnotations {
+            set: &annotations.set,
+            hidden: &annotations.hidden,
+            pixels_per_point: annotations.pixels_per_point,
+        }),
     };
     let mut picture = painter.draw(&still).map_err(|error| format!("the view was not drawn: {error}"))?;
     if let Some(bar) = &export.scale_bar {

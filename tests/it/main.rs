@@ -24,6 +24,7 @@ mod ui;
 mod ui_report;
 #[cfg(feature = "gui")]
 mod ui_training;
+mod ui_window;
 #[cfg(feature = "gui")]
 mod ui_annotate;
 #[cfg(feature = "gui")]

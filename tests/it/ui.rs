@@ -22,7 +22,7 @@ pub fn window(project: &Path, paths: Vec<PathBuf>) -> Harness<'static, App> {
     window_with(project, WindowOptions { paths, ..WindowOptions::default() })
 }
 
-fn window_with(project: &Path, options: WindowOptions) -> Harness<'static, App> {
+pub fn window_with(project: &Path, options: WindowOptions) -> Harness<'static, App> {
     let project = Project::open_or_create(project).expect("a project");
     let options = WindowOptions { device: DeviceChoice::Cpu, ..options };
     Harness::builder()

@@ -94,7 +94,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     ),
     entry!(
         Action::Back,
-        ICON_UNDO,
+        ICON_ARROW_BACK,
         "Back",
         "Return to where the view was before the last jump",
         [plain(Key::Backspace), alt(Key::ArrowLeft)]

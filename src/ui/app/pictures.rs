@@ -7,7 +7,7 @@ use egui::Context;
 use super::App;
 use crate::geometry::Level0Point;
 use crate::session::{Command, Profile};
-use crate::ui::export::{Destination, Export, Exported, PictureArea};
+use crate::ui::export::{Destination, Export, Exported, ExportedAnnotations, PictureArea};
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::save_view::{SaveForm, SaveWish};
 use crate::ui::slide_view::{Magnification, ScaleBar};
@@ -51,10 +51,16 @@ impl App {
             Profile::Known(table) if self.appearance.wants_profile() => Some(table.clone()),
             _ => None,
         };
-        // As large beside the picture as the bar on the screen is beside the view, but no wider than a third.
+        // As large beside the picture as the bar on the screen is beside the view, but no wider than half of it.
         let on_screen = area.span.0 * area.camera.zoom / f64::from(size.0);
-        let widest = (size.0 as f32 / 700.0).max(0.8);
+        let widest = (size.0 as f32 / 450.0).max(0.8);
         let pixels_per_point = (context.pixels_per_point() / on_screen as f32).min(widest);
+        let annotations = self.session.annotations(state.id()).filter(|_| self.chrome.marks_shown);
+        let annotations = annotations.map(|annotations| ExportedAnnotations {
+            set: annotations.set().clone(),
+            hidden: annotations.hidden().clone(),
+            pixels_per_point,
+        });
         let export = Export {
             pyramid: shown.pyramid.clone(),
             area,
@@ -62,6 +68,7 @@ impl App {
             shading: self.appearance.shading(normaliser.as_ref()),
             profile,
             marks: shown.marks.iter().filter(|_| self.chrome.marks_shown).cloned().collect(),
+            annotations,
             scale_bar: scale_bar.then_some(ScaleBar { mpp: state.source.info().mpp, pixels_per_point }),
             destination,
         };

@@ -5,7 +5,7 @@ use egui::{Color32, Sense, Stroke, Ui, Vec2};
 use super::action_icon_ui;
 use super::annotations::class_choice_ui;
 use crate::annotation::UNCLASSIFIED;
-use crate::session::{Annotate, Command, Session};
+use crate::session::{Annotate, Command, Session, SlideAnnotations};
 use crate::ui::actions::{self, Action};
 use crate::ui::app::Asked;
 use crate::ui::slide_view::Tool;
@@ -39,6 +39,16 @@ pub fn annotation_tools_ui(
                 let icon = actions::entry(Action::Tool(*one)).icon;
                 action_icon_ui(ui, Action::Tool(*one), icon, Some(*one == tool), palette, asked);
             }
+        }
+        ui.add_space(8.0);
+        let changes = session.active().and_then(|slide| session.annotations(slide.id()));
+        for (action, title) in [
+            (Action::Undo, changes.and_then(SlideAnnotations::undo_title)),
+            (Action::Redo, changes.and_then(SlideAnnotations::redo_title)),
+        ] {
+            ui.add_enabled_ui(title.is_some(), |ui| {
+                action_icon_ui(ui, action, actions::entry(action).icon, None, palette, asked);
+            });
         }
         ui.add_space(8.0);
         let icon = actions::entry(Action::ToggleAnnotations).icon;

@@ -24,11 +24,13 @@ pub fn status_ui(
         if let Some(slide) = session.active() {
             let info = slide.source.info();
             let magnification = view.magnification();
-            part(
-                ui,
-                format!("{} · {}", magnification.label(), magnification.percent()),
-                "Magnification, and screen pixels per slide pixel",
-            );
+            if magnification.is_known() {
+                part(
+                    ui,
+                    format!("{} · {}", magnification.label(), magnification.percent()),
+                    "Magnification, and screen pixels per slide pixel",
+                );
+            }
             let resolution = match (info.mpp, info.mpp_source) {
                 (Some(mpp), MppSource::User) => format!("{:.4} µm/px (given by you)", mpp.mean()),
                 (Some(mpp), _) => format!("{:.4} µm/px (from the slide)", mpp.mean()),

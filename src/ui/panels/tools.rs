@@ -30,7 +30,7 @@ pub fn tools_ui(
         ui.add_space(10.0);
         action_icon_ui(ui, Action::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, asked);
         ui.add_enabled_ui(session.can_go_back(), |ui| {
-            action_icon_ui(ui, Action::Back, icons::ICON_UNDO, None, palette, asked);
+            action_icon_ui(ui, Action::Back, icons::ICON_ARROW_BACK, None, palette, asked);
         });
         if session.active().is_some() {
             gap_ui(ui);
@@ -65,6 +65,7 @@ pub fn tools_ui(
                 asked,
             );
             split_ui(ui, panes, palette, asked);
+            action_icon_ui(ui, Action::SaveView, icons::ICON_PHOTO_CAMERA, None, palette, asked);
             action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, None, palette, asked);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -126,12 +127,14 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, palette: &Palette, asked: &mu
     action_icon_ui(ui, Action::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
     action_icon_ui(ui, Action::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
     let current = view.magnification();
-    let label = if current.is_calibrated() { current.label() } else { current.percent() };
+    // Nothing is known of a slide before it has been drawn once.
+    let label = if current.is_known() { current.short_label() } else { String::new() };
     let text = RichText::new(label).family(theme::bold()).color(palette.strong);
     let hint = format!("Magnification: {}\n{} of the slide's pixels", current.label(), current.percent());
     ui.add_sized([64.0, 30.0], egui::Label::new(text)).on_hover_text(hint);
     action_icon_ui(ui, Action::ZoomIn, icons::ICON_ADD, None, palette, asked);
-    if !current.is_calibrated() {
+    // The buttons stay where they are while a slide comes.
+    if current.is_known() && !current.is_calibrated() {
         return;
     }
     ui.add_space(4.0);

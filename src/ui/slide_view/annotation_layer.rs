@@ -12,6 +12,7 @@ use uuid::Uuid;
 use wgpu::util::DeviceExt as _;
 
 use super::annotation_mesh::{FillCorner, Mesh, Mesher, StrokeInstance, UNITS_PER_PIXEL, units};
+use super::camera::{Camera, Viewport};
 use super::overlay::OnScreen;
 use crate::annotation::AnnotationSet;
 use crate::slide::SlideId;
@@ -56,27 +57,38 @@ struct View {
     unused: [f32; 2],
 }
 
-/// Draws the annotations of one canvas.
-pub struct AnnotationLayer {
-    queue: wgpu::Queue,
-    fill_pipeline: wgpu::RenderPipeline,
-    stroke_pipeline: wgpu::RenderPipeline,
-    view: wgpu::Buffer,
-    bindings: wgpu::BindGroup,
-    orders: Arc<Mailbox<Order>>,
-    ready: Receiver<Drawn>,
-    thread: Option<JoinHandle<()>>,
-    asked: Option<Order>,
-    drawn: Option<Drawn>,
+impl Drawn {
+    fn new(device: &wgpu::Device, slide: SlideId, mesh: &Mesh) -> Self {
+        let buffer = |contents: &[u8], usage| {
+            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("annotations"),
+                contents,
+                usage,
+            })
+        };
+        let Mesh { corners, indices, strokes } = mesh;
+        Self {
+            slide,
+            corners: buffer(bytemuck::cast_slice(corners), wgpu::BufferUsages::VERTEX),
+            indices: buffer(bytemuck::cast_slice(indices), wgpu::BufferUsages::INDEX),
+            index_count: indices.len() as u32,
+            strokes: buffer(bytemuck::cast_slice(strokes), wgpu::BufferUsages::VERTEX),
+            stroke_count: strokes.len() as u32,
+        }
+    }
 }
 
-impl AnnotationLayer {
-    /// Set up the pipelines and start the thread that makes the buffers.
-    ///
-    /// # Errors
-    /// When the system refuses a thread.
-    pub fn start(state: &RenderState, waker: Waker) -> std::io::Result<Self> {
-        let device = state.device.clone();
+/// What draws annotations, whatever they are.
+pub struct AnnotationPipelines {
+    queue: wgpu::Queue,
+    fill: wgpu::RenderPipeline,
+    stroke: wgpu::RenderPipeline,
+    view: wgpu::Buffer,
+    bindings: wgpu::BindGroup,
+}
+
+impl AnnotationPipelines {
+    pub fn new(device: &wgpu::Device, queue: wgpu::Queue, target: wgpu::TextureFormat) -> Self {
         let view = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("annotation view"),
             size: size_of::<View>() as u64,
@@ -103,11 +115,12 @@ impl AnnotationLayer {
         });
         let module = device.create_shader_module(wgpu::include_wgsl!("annotations.wgsl"));
         let corner = wgpu::vertex_attr_array![0 => Sint32x2, 1 => Unorm8x4];
-        let stroke = wgpu::vertex_attr_array![0 => Sint32x2, 1 => Sint32x2, 2 => Unorm8x4, 3 => Float32];
+        let stroke_attributes =
+            wgpu::vertex_attr_array![0 => Sint32x2, 1 => Sint32x2, 2 => Unorm8x4, 3 => Float32];
         let of = |vertex, fragment, topology, buffer| {
-            pipeline(&device, state.target_format, &layout, &module, (vertex, fragment), topology, buffer)
+            pipeline(device, target, &layout, &module, (vertex, fragment), topology, buffer)
         };
-        let fill_pipeline = of(
+        let fill = of(
             "place_fill",
             "shade_fill",
             wgpu::PrimitiveTopology::TriangleList,
@@ -117,34 +130,93 @@ impl AnnotationLayer {
                 attributes: &corner,
             },
         );
-        let stroke_pipeline = of(
+        let stroke = of(
             "place_stroke",
             "shade_stroke",
             wgpu::PrimitiveTopology::TriangleStrip,
             wgpu::VertexBufferLayout {
                 array_stride: size_of::<StrokeInstance>() as u64,
                 step_mode: wgpu::VertexStepMode::Instance,
-                attributes: &stroke,
+                attributes: &stroke_attributes,
             },
         );
+        Self { queue, fill, stroke, view, bindings }
+    }
+
+    /// What draws `drawn` as `camera` sees it, with `scale` physical pixels to a point.
+    fn prepare(&self, drawn: Drawn, camera: &Camera, viewport: Viewport, scale: f32) -> AnnotationPaint {
+        let [[a, b], [c, d]] = camera.orientation();
+        let view = View {
+            orientation: [a as f32, b as f32, c as f32, d as f32],
+            viewport: [viewport.width as f32, viewport.height as f32],
+            center: units(camera.center),
+            zoom: (camera.zoom / UNITS_PER_PIXEL) as f32,
+            scale,
+            unused: [0.0; 2],
+        };
+        self.queue.write_buffer(&self.view, 0, bytemuck::bytes_of(&view));
+        AnnotationPaint {
+            fill_pipeline: self.fill.clone(),
+            stroke_pipeline: self.stroke.clone(),
+            bindings: self.bindings.clone(),
+            drawn,
+        }
+    }
+}
+
+/// Annotations that do not change, for pictures.
+pub struct FixedAnnotations {
+    drawn: Drawn,
+    /// Physical pixels of a point.
+    scale: f32,
+}
+
+impl FixedAnnotations {
+    /// All of `set` that is not `hidden`; lines are as wide as `scale` pixels to a point make them.
+    pub fn new(device: &wgpu::Device, set: &AnnotationSet, hidden: &HashSet<Uuid>, scale: f32) -> Self {
+        let mesh = Mesher::default().mesh(set, hidden);
+        Self { drawn: Drawn::new(device, SlideId(String::new()), &mesh), scale }
+    }
+
+    /// Draw them as `camera` sees them.
+    pub fn draw(
+        &self,
+        pipelines: &AnnotationPipelines,
+        camera: &Camera,
+        viewport: Viewport,
+        pass: &mut wgpu::RenderPass<'static>,
+    ) {
+        if self.drawn.stroke_count > 0 {
+            pipelines.prepare(self.drawn.clone(), camera, viewport, self.scale).draw(pass);
+        }
+    }
+}
+
+/// Draws the annotations of one canvas.
+pub struct AnnotationLayer {
+    pipelines: AnnotationPipelines,
+    orders: Arc<Mailbox<Order>>,
+    ready: Receiver<Drawn>,
+    thread: Option<JoinHandle<()>>,
+    asked: Option<Order>,
+    drawn: Option<Drawn>,
+}
+
+impl AnnotationLayer {
+    /// Set up the pipelines and start the thread that makes the buffers.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(state: &RenderState, waker: Waker) -> std::io::Result<Self> {
+        let device = state.device.clone();
+        let pipelines = AnnotationPipelines::new(&device, state.queue.clone(), state.target_format);
         let orders = Arc::new(Mailbox::default());
         let (sender, ready) = bounded(1);
         let waiting = orders.clone();
         let thread = std::thread::Builder::new()
             .name("annotation-mesher".into())
             .spawn(move || make_buffers(&device, &waiting, &sender, &waker))?;
-        Ok(Self {
-            queue: state.queue.clone(),
-            fill_pipeline,
-            stroke_pipeline,
-            view,
-            bindings,
-            orders,
-            ready,
-            thread: Some(thread),
-            asked: None,
-            drawn: None,
-        })
+        Ok(Self { pipelines, orders, ready, thread: Some(thread), asked: None, drawn: None })
     }
 
     /// A paint callback that draws the annotations of a slide as they were when their buffers were made
@@ -165,24 +237,9 @@ impl AnnotationLayer {
             self.drawn = Some(drawn);
         }
         let drawn = self.drawn.clone().filter(|drawn| drawn.slide == *slide && drawn.stroke_count > 0)?;
-        let (camera, viewport) = (on_screen.camera, on_screen.viewport);
-        let [[a, b], [c, d]] = camera.orientation();
-        let view = View {
-            orientation: [a as f32, b as f32, c as f32, d as f32],
-            viewport: [viewport.width as f32, viewport.height as f32],
-            center: units(camera.center),
-            zoom: (camera.zoom / UNITS_PER_PIXEL) as f32,
-            scale: on_screen.scale,
-            unused: [0.0; 2],
-        };
-        self.queue.write_buffer(&self.view, 0, bytemuck::bytes_of(&view));
-        let paint = AnnotationPaint {
-            fill_pipeline: self.fill_pipeline.clone(),
-            stroke_pipeline: self.stroke_pipeline.clone(),
-            bindings: self.bindings.clone(),
-            drawn,
-        };
-        Some(egui_wgpu::Callback::new_paint_callback(on_screen.rect, paint))
+        let &OnScreen { camera, viewport, rect, scale } = on_screen;
+        let paint = self.pipelines.prepare(drawn, camera, viewport, scale);
+        Some(egui_wgpu::Callback::new_paint_callback(rect, paint))
     }
 }
 
@@ -205,22 +262,8 @@ fn make_buffers(device: &wgpu::Device, orders: &Mailbox<Order>, ready: &Sender<D
             mesher = Mesher::default();
             slide = Some(order.slide.clone());
         }
-        let Mesh { corners, indices, strokes } = mesher.mesh(&order.set, &order.hidden);
-        let buffer = |contents: &[u8], usage| {
-            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some("annotations"),
-                contents,
-                usage,
-            })
-        };
-        let drawn = Drawn {
-            slide: order.slide,
-            corners: buffer(bytemuck::cast_slice(&corners), wgpu::BufferUsages::VERTEX),
-            indices: buffer(bytemuck::cast_slice(&indices), wgpu::BufferUsages::INDEX),
-            index_count: indices.len() as u32,
-            strokes: buffer(bytemuck::cast_slice(&strokes), wgpu::BufferUsages::VERTEX),
-            stroke_count: strokes.len() as u32,
-        };
+        let mesh = mesher.mesh(&order.set, &order.hidden);
+        let drawn = Drawn::new(device, order.slide, &mesh);
         if ready.send(drawn).is_err() {
             return;
         }
@@ -243,6 +286,12 @@ impl CallbackTrait for AnnotationPaint {
         pass: &mut wgpu::RenderPass<'static>,
         _resources: &CallbackResources,
     ) {
+        self.draw(pass);
+    }
+}
+
+impl AnnotationPaint {
+    fn draw(&self, pass: &mut wgpu::RenderPass<'static>) {
         pass.set_bind_group(0, &self.bindings, &[]);
         if self.drawn.index_count > 0 {
             pass.set_pipeline(&self.fill_pipeline);

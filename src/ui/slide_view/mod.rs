@@ -38,7 +38,7 @@ pub use annotate::{AnnotationScene, Annotator, Tool};
 pub use appearance::{Appearance, Colouring, Shading};
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
-pub use still::{ScaleBar, Still, StillError, StillPainter};
+pub use still::{ScaleBar, Still, StillAnnotations, StillError, StillPainter};
 pub use tile_plan::Lacks;
 pub use trail::Trail;
 

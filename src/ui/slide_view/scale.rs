@@ -28,6 +28,11 @@ impl Magnification {
         Some(power / self.native?)
     }
 
+    /// Whether it is that of a slide.
+    pub fn is_known(&self) -> bool {
+        self.zoom > 0.0
+    }
+
     /// Whether the magnification is known.
     pub fn is_calibrated(&self) -> bool {
         self.native.is_some()

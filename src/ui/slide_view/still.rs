@@ -4,16 +4,21 @@
 //! first: no stand-ins, no fading. It blocks until the picture is done, so it is for the command line and
 //! for threads of their own, never for the UI thread.
 
+use std::collections::HashSet;
+
 use eframe::{egui_wgpu, wgpu};
 use image::{RgbImage, RgbaImage, imageops};
 use rayon::prelude::*;
+use uuid::Uuid;
 
+use super::annotation_layer::{AnnotationPipelines, FixedAnnotations};
 use super::appearance::Shading;
 use super::atlas::TileAtlas;
 use super::camera::{Camera, ScreenPoint, Viewport};
 use super::renderer::{CanvasBuffers, MarkSet, Picture, ProfileTexture, SlideRenderer};
 use super::scale;
 use super::tile_plan::{TileState, plan_tiles};
+use crate::annotation::AnnotationSet;
 use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, TileKey};
@@ -40,6 +45,16 @@ pub struct Still<'a> {
     /// The slide's colour profile, if colours are to be seen through it.
     pub profile: Option<&'a ProfileTable>,
     pub marks: &'a [MarkSet],
+    pub annotations: Option<StillAnnotations<'a>>,
+}
+
+/// The annotations on a picture.
+#[derive(Clone, Copy)]
+pub struct StillAnnotations<'a> {
+    pub set: &'a AnnotationSet,
+    pub hidden: &'a HashSet<Uuid>,
+    /// How wide their lines are: pixels of the picture to a point.
+    pub pixels_per_point: f32,
 }
 
 /// A scale bar in the lower left corner of a picture.
@@ -68,12 +83,20 @@ pub enum StillError {
     Device(String),
 }
 
+/// What a picture has on the graphics card besides its tiles.
+#[derive(Clone, Copy)]
+struct Extras<'a> {
+    profile: Option<&'a ProfileTexture>,
+    annotations: Option<&'a FixedAnnotations>,
+}
+
 /// Draws pictures off the screen.
 pub struct StillPainter {
     device: wgpu::Device,
     queue: wgpu::Queue,
     renderer: SlideRenderer,
     buffers: CanvasBuffers,
+    annotation_pipelines: AnnotationPipelines,
 }
 
 impl StillPainter {
@@ -101,7 +124,8 @@ impl StillPainter {
         let atlas = TileAtlas::new(&device, queue.clone(), LAYERS);
         let renderer = SlideRenderer::with_atlas(device.clone(), queue.clone(), FORMAT, atlas);
         let buffers = renderer.canvas_buffers();
-        Self { device, queue, renderer, buffers }
+        let annotation_pipelines = AnnotationPipelines::new(&device, queue.clone(), FORMAT);
+        Self { device, queue, renderer, buffers, annotation_pipelines }
     }
 
     /// Draw `still`. What lies outside the slide or was never scanned is white.
@@ -118,6 +142,10 @@ impl StillPainter {
         let camera = Camera { zoom, ..still.camera };
         let stretch = (whole.width / f64::from(width), whole.height / f64::from(height));
         let profile = still.profile.map(|table| self.renderer.profile(table));
+        let annotations = still.annotations.map(|StillAnnotations { set, hidden, pixels_per_point }| {
+            FixedAnnotations::new(&self.device, set, hidden, pixels_per_point)
+        });
+        let extras = Extras { profile: profile.as_ref(), annotations: annotations.as_ref() };
         let mut picture = RgbImage::new(width, height);
         let edge = |stretch: f64| (f64::from(BLOCK_PX) / stretch).max(1.0) as u32;
         let block = (edge(stretch.0), edge(stretch.1));
@@ -129,7 +157,7 @@ impl StillPainter {
                     ScreenPoint { x: middle(left, size.0) * stretch.0, y: middle(top, size.1) * stretch.1 };
                 let view = Camera { center: camera.level0_from_screen(at, whole), ..camera };
                 let viewport = Viewport::new(f64::from(size.0) * stretch.0, f64::from(size.1) * stretch.1);
-                let drawn = self.draw_block(still, &view, viewport, size, profile.as_ref())?;
+                let drawn = self.draw_block(still, &view, viewport, size, extras)?;
                 let opaque = RgbImage::from_fn(size.0, size.1, |x, y| {
                     let [r, g, b, _] = drawn.get_pixel(x, y).0;
                     image::Rgb([r, g, b])
@@ -146,7 +174,7 @@ impl StillPainter {
         camera: &Camera,
         viewport: Viewport,
         size: (u32, u32),
-        profile: Option<&ProfileTexture>,
+        extras: Extras<'_>,
     ) -> Result<RgbaImage, StillError> {
         // A plan to which everything is there names the tiles of the level that fits, and no others.
         let tiles = plan_tiles(still.pyramid, camera, viewport, |_| TileState::Shown).draw;
@@ -171,14 +199,18 @@ impl StillPainter {
             marks: still.marks,
             glass: egui::Color32::WHITE,
             shading: still.shading,
-            profile,
+            profile: extras.profile,
         };
         let target = self.target(size);
         let drawing = self.renderer.prepare(&self.buffers, &picture);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
             let view = target.create_view(&Default::default());
-            drawing.draw(&mut begin_pass(&mut encoder, &view, wgpu::Color::WHITE));
+            let mut pass = begin_pass(&mut encoder, &view, wgpu::Color::WHITE);
+            drawing.draw(&mut pass);
+            if let Some(annotations) = extras.annotations {
+                annotations.draw(&self.annotation_pipelines, camera, viewport, &mut pass);
+            }
         }
         self.read_back(encoder, &target, size)
     }

@@ -208,7 +208,7 @@ mod tests {
         let pyramid = pyramid();
         let plan = plan_tiles(&pyramid, &at(5376.0, 5376.0, 1.0), VIEWPORT, |_| TileState::Missing);
         assert!(plan.draw.is_empty());
-        assert_eq!(plan.lacks, Lacks { sharp: 3 * 2, all: 3 * 2 });
+        assert_eq!(plan.lacks, Lacks { sharp: 3 * 3, all: 3 * 3 });
         assert_eq!(plan.want[0], pyramid.root());
         assert_eq!(plan.want[1].level, 2);
         let first_exact = plan.want.iter().find(|tile| tile.level == 0).expect("some");
