@@ -184,8 +184,8 @@ impl HeatMap {
                     scale_ui(ui, bar);
                     ui.horizontal(|ui| {
                         let scale =
-                            self.maps.as_ref().map_or(String::new(), |maps| format!("{:.2}", maps.scale));
-                        ui.label(text(format!("unlike, ≥ {scale}")));
+                            self.maps.as_ref().map_or(String::new(), |maps| format!(", ≥ {:.2}", maps.scale));
+                        ui.label(text(format!("unlike{scale}")));
                         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                             ui.label(text("the same, 0".to_owned()));
                         });

@@ -214,6 +214,11 @@ impl Panes {
         self.panes.iter_mut().for_each(|pane| pane.awaited = None);
     }
 
+    /// Let the pane at work wait no longer.
+    pub fn await_nothing_at_work(&mut self) {
+        self.panes[self.active].awaited = None;
+    }
+
     /// Whether any pane waits for the slide of before.
     pub fn awaits_any(&self) -> bool {
         self.panes.iter().any(Pane::awaits)

@@ -64,13 +64,18 @@ impl RegionTool {
     ) -> Option<Vec<Level0Point>> {
         let shape = self.shape?;
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
-        let (at, is_down) = ui.input(|input| {
+        let (at, pressed_at, is_down) = ui.input(|input| {
             // With Space held the hand moves the slide.
             let draws = input.pointer.primary_down() && !input.key_down(Key::Space);
-            (input.pointer.latest_pos(), draws)
+            (input.pointer.latest_pos(), input.pointer.press_origin(), draws)
         });
         // What begins elsewhere, on a panel, is no drawing.
-        let at = at.filter(|at| is_down && (canvas.contains(*at) || !self.path.is_empty()));
+        let begins_here = pressed_at.is_some_and(|at| canvas.contains(at));
+        let at = at.filter(|_| is_down && (begins_here || !self.path.is_empty()));
+        if at.is_some() && self.path.is_empty() {
+            // The pointer may have gone far before the first frame with the button down.
+            self.path.extend(pressed_at);
+        }
         if let Some(at) = at.map(|at| canvas.clamp(at))
             && self.path.last().is_none_or(|last| last.distance(at) >= STEP)
         {

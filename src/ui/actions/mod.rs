@@ -195,7 +195,25 @@ pub fn entry(action: Action) -> &'static Entry {
 impl Entry {
     /// The shortcut as the keyboard of this system writes it, if there is one.
     pub fn shortcut_label(&self, ctx: &Context) -> Option<String> {
-        self.shortcuts.first().map(|shortcut| ctx.format_shortcut(shortcut))
+        self.shortcuts.first().map(|shortcut| {
+            let label = ctx.format_shortcut(shortcut);
+            let key = shortcut.logical_key;
+            // As the key looks, not as it is called.
+            let is_sign = matches!(
+                key,
+                Key::Plus
+                    | Key::Minus
+                    | Key::Equals
+                    | Key::Comma
+                    | Key::Period
+                    | Key::OpenBracket
+                    | Key::CloseBracket
+            );
+            match label.strip_suffix(key.name()) {
+                Some(modifiers) if is_sign => format!("{modifiers}{}", key.symbol_or_name()),
+                _ => label,
+            }
+        })
     }
 
     /// Tooltip with shortcut.
@@ -401,6 +419,16 @@ mod tests {
     fn more_modifiers_are_another_action() {
         let keys = [(Modifiers::SHIFT, Key::R, false), (Modifiers::NONE, Key::R, false)];
         assert_eq!(actions_of(&keys, Busy::default()), [Action::Turn(-90), Action::Turn(90)]);
+    }
+
+    #[test]
+    fn keys_are_written_as_they_look() {
+        let context = Context::default();
+        let label = |action| entry(action).shortcut_label(&context);
+        assert_eq!(label(Action::ResizeBrush(false)).as_deref(), Some("["));
+        assert_eq!(label(Action::TextLarger).as_deref(), Some("Ctrl++"));
+        assert_eq!(label(Action::NextSlide).as_deref(), Some("PageDown"));
+        assert_eq!(label(Action::ClearTrail), None);
     }
 
     #[test]

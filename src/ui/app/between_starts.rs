@@ -8,8 +8,10 @@ use super::App;
 use crate::session::{Command, Event};
 use crate::slide::SlideId;
 
-/// Seconds after which a slide that was shown before the last start, and is not open yet, is no longer waited for.
-const PATIENCE_SECONDS: f64 = 4.0;
+/// Seconds for which the pane at work waits for the slide that it showed before the last start, if others are open.
+const PATIENCE_SECONDS: f64 = 8.0;
+/// The same of the other panes.
+const LONG_PATIENCE_SECONDS: f64 = 60.0;
 
 impl App {
     /// Paths that were opened before, the newest first.
@@ -46,8 +48,11 @@ impl App {
             self.command(Command::Show(slide));
         }
         if self.panes.awaits_any() {
-            if context.input(|input| input.time) > PATIENCE_SECONDS {
+            let waited = context.input(|input| input.time);
+            if waited > LONG_PATIENCE_SECONDS {
                 self.panes.await_nothing();
+            } else if waited > PATIENCE_SECONDS && self.session.active().is_some() {
+                self.panes.await_nothing_at_work();
             }
             context.request_repaint_after_secs(0.5);
         }

@@ -70,13 +70,14 @@ fn choice_ui<T: PartialEq>(ui: &mut Ui, current: &mut T, value: T, name: &str, p
 }
 
 fn colouring_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
-    for pair in Colouring::ALL.chunks(2) {
-        ui.horizontal(|ui| {
+    egui::Grid::new("colouring").num_columns(2).spacing(Vec2::new(10.0, 4.0)).show(ui, |ui| {
+        for pair in Colouring::ALL.chunks(2) {
             for &colouring in pair {
                 choice_ui(ui, &mut appearance.colouring, colouring, colouring.name(), palette);
             }
-        });
-    }
+            ui.end_row();
+        }
+    });
     if appearance.colouring == Colouring::Normalised
         && let Some(hint) = normalised_hint(session)
     {

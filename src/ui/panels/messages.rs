@@ -12,6 +12,9 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
+/// What scale bar and overview take in the lower corners of the canvas, in points.
+const CORNERS: Vec2 = Vec2::new(244.0, 200.0);
+
 /// Width of the column of messages, in points.
 const WIDTH: f32 = 460.0;
 
@@ -109,7 +112,10 @@ pub fn notice_ui(ui: &Ui, canvas: Rect, text: &str, palette: &Palette) {
     let font = egui::FontId::proportional(14.0);
     let galley = ui.painter().layout(text.to_owned(), font, palette.on_chip, canvas.width() * 0.6);
     let size = galley.size() + Vec2::new(28.0, 16.0);
-    let place = Align2::CENTER_BOTTOM.align_size_within_rect(size, canvas.shrink(24.0));
+    // Between scale bar and overview, or above them where it is too long for that.
+    let fits = size.x <= canvas.width() - 2.0 * CORNERS.x;
+    let room = canvas.shrink2(Vec2::new(24.0, if fits { 24.0 } else { CORNERS.y }));
+    let place = Align2::CENTER_BOTTOM.align_size_within_rect(size, room);
     ui.painter().rect_filled(place, 8.0, palette.chip);
     ui.painter().galley(place.min + Vec2::new(14.0, 8.0), galley, palette.on_chip);
     ui.interact(place, egui::Id::unique("notice"), Sense::hover())

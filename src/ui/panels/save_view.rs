@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use egui::{Align, Button, DragValue, Layout, Margin, RichText, TextEdit, Ui};
+use egui::{Align, Button, DragValue, Layout, Margin, RichText, TextEdit, Ui, Vec2};
 
 use super::{chip_ui, grouped};
 use crate::ui::actions::Action;
@@ -123,14 +123,19 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
         });
     });
     ui.add_space(8.0);
-    egui::Grid::new("picture").num_columns(2).spacing([16.0, 8.0]).show(ui, |ui| {
-        ui.label(RichText::new("Format").color(palette.weak));
-        ui.horizontal(|ui| format_ui(ui, form, palette));
-        ui.end_row();
-        ui.label(RichText::new("Size").color(palette.weak));
-        ui.vertical(|ui| scale_ui(ui, form, palette));
-        ui.end_row();
+    line_ui(ui, "Format", palette, |ui| format_ui(ui, form, palette));
+    line_ui(ui, "Size", palette, |ui| {
+        scale_choice_ui(ui, form, Scale::Screen, "As on the screen", palette);
+        scale_choice_ui(ui, form, Scale::SlidePixels, "Slide pixels 1:1", palette);
     });
+    if form.magnification.is_calibrated() {
+        line_ui(ui, "", palette, |ui| {
+            for power in POWERS {
+                scale_choice_ui(ui, form, Scale::Power(power), &format!("{power}×"), palette);
+            }
+        });
+    }
+    line_ui(ui, "", palette, |ui| width_ui(ui, form, palette));
     ui.add_space(4.0);
     ui.checkbox(&mut form.scale_bar, "With scale bar");
     ui.add_space(6.0);
@@ -176,36 +181,39 @@ fn format_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
     }
 }
 
-/// How large the picture is, and what that means.
-fn scale_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
-    let mut scales = vec![
-        (Scale::Screen, "As on the screen".to_owned()),
-        (Scale::SlidePixels, "Slide pixels 1:1".to_owned()),
-    ];
-    if form.magnification.is_calibrated() {
-        scales.extend(POWERS.map(|power| (Scale::Power(power), format!("{power}×"))));
-    }
-    ui.horizontal_wrapped(|ui| {
-        for (scale, name) in scales {
-            let (width, height) = form.size(scale);
-            let hint = format!("{} × {} px", grouped(width.into()), grouped(height.into()));
-            let fits = form.fits(scale);
-            let chip = ui.add_enabled_ui(fits, |ui| chip_ui(ui, &name, form.scale == scale, palette)).inner;
-            if chip.on_hover_text(&hint).on_disabled_hover_text(format!("{hint}: too large")).clicked() {
-                form.scale = scale;
-            }
-        }
-    });
+/// One line of the form, with what it is about in front.
+fn line_ui(ui: &mut Ui, name: &str, palette: &Palette, add: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {
-        let (mut width, height) = form.size(form.scale);
-        let value = DragValue::new(&mut width).range(16..=LARGEST_PX).speed(4.0).suffix(" px");
-        if ui.add(value).on_hover_text("Width of the picture; drag, or click and type").changed() {
-            form.scale = Scale::Width(width);
-        }
-        let magnification = form.magnification.at_zoom(form.zoom(form.scale));
-        let text = format!("wide, {} px high · {}", grouped(height.into()), magnification.short_label());
-        ui.label(RichText::new(text).color(palette.weak));
+        ui.allocate_ui_with_layout(Vec2::new(64.0, 28.0), Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_width(64.0);
+            ui.label(RichText::new(name).color(palette.weak));
+        });
+        ui.spacing_mut().item_spacing.x = 4.0;
+        add(ui);
     });
+}
+
+/// One of the sizes that are offered.
+fn scale_choice_ui(ui: &mut Ui, form: &mut SaveForm, scale: Scale, name: &str, palette: &Palette) {
+    let (width, height) = form.size(scale);
+    let hint = format!("{} × {} px", grouped(width.into()), grouped(height.into()));
+    let fits = form.fits(scale);
+    let chip = ui.add_enabled_ui(fits, |ui| chip_ui(ui, name, form.scale == scale, palette)).inner;
+    if chip.on_hover_text(&hint).on_disabled_hover_text(format!("{hint}: too large")).clicked() {
+        form.scale = scale;
+    }
+}
+
+/// How large the picture is, to be changed, and what that means.
+fn width_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
+    let (mut width, height) = form.size(form.scale);
+    let value = DragValue::new(&mut width).range(16..=LARGEST_PX).speed(4.0).suffix(" px");
+    if ui.add(value).on_hover_text("Width of the picture; drag, or click and type").changed() {
+        form.scale = Scale::Width(width);
+    }
+    let magnification = form.magnification.at_zoom(form.zoom(form.scale));
+    let text = format!(" wide, {} px high · {}", grouped(height.into()), magnification.short_label());
+    ui.label(RichText::new(text).color(palette.weak));
 }
 
 #[cfg(test)]
