@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a fresh Debian 12 or Ubuntu machine lacks for building and running histokin.
 #
-#   scripts/setup.sh            system packages, OpenSlide, libclang, libtorch, ImageNet weights
+#   scripts/setup.sh            system packages, OpenSlide, libclang, libtorch, ImageNet weights, PostgreSQL for tests
 #   CUDA=1 scripts/setup.sh     take the CUDA build of libtorch, whatever the machine
 #   CUDA=0 scripts/setup.sh     take the CPU build, even where there is an NVIDIA driver
 #
@@ -58,11 +58,12 @@ rust_toolchain() {
   exit 1
 }
 
-# Wheels of one component, checked against their pinned hashes, unpacked by scripts/unpack_wheels.py
-# into third_party/<folder>; the folder appears only when it is whole.
+# Wheels of one component, checked against their pinned hashes, unpacked into third_party/<folder> by a script of
+# the component's own or scripts/unpack_wheels.py; the folder appears only when it is whole.
 component() (
-  local name=$1 folder=third_party/$2 pins=scripts/wheels/$1.txt
-  local stamp; stamp="$name $(cksum < "$pins") $(cksum < scripts/unpack_wheels.py)"
+  local name=$1 folder=third_party/$2 pins=scripts/wheels/$1.txt unpack=scripts/unpack_$1.py
+  [[ -f $unpack ]] || unpack=scripts/unpack_wheels.py
+  local stamp; stamp="$name $(cksum < "$pins") $(cksum < "$unpack")"
   [[ -f $folder/.complete && $(<"$folder/.complete") == "$stamp" ]] && return 0
   echo "fetching $name ..."
   mkdir -p third_party
@@ -74,7 +75,7 @@ component() (
   target+=(--platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64)
   python3 -m pip --disable-pip-version-check download --quiet --no-cache-dir --no-deps \
     "${target[@]}" --require-hashes -r "$pins" -d "$tmp/wheels"
-  python3 scripts/unpack_wheels.py "$name" "$tmp/wheels" "$tmp/out"
+  python3 "$unpack" "$name" "$tmp/wheels" "$tmp/out"
   echo "$stamp" > "$tmp/out/.complete"
   rm -rf "$folder"
   mv "$tmp/out" "$folder"
@@ -86,6 +87,7 @@ rust_toolchain
 component openslide openslide
 component libclang libclang
 component weights ../models/weights
+component postgres postgres # a server for the archive's tests
 flavour=cpu
 if [[ ${CUDA:-auto} == 1 || ( ${CUDA:-auto} == auto && -e /proc/driver/nvidia/version ) ]]; then flavour=cuda; fi
 component "libtorch-$flavour" libtorch
