@@ -26,6 +26,7 @@ pub mod query;
 pub mod interchange;
 pub mod evaluation;
 pub mod project;
+pub mod archive;
 pub mod pipeline;
 pub mod training;
 pub mod session;

@@ -2,6 +2,8 @@
 //! messages to standard error.
 
 mod annotations;
+#[cfg(feature = "archive")]
+mod archive;
 mod embed;
 mod evaluate;
 mod export;
@@ -71,6 +73,9 @@ pub enum Command {
     Index(index::IndexArgs),
     /// Bring annotations of QuPath and ASAP into a project, and take them out.
     Annotations(annotations::AnnotationsArgs),
+    /// Share descriptors with a department's archive on PostgreSQL.
+    #[cfg(feature = "archive")]
+    Archive(Box<archive::ArchiveArgs>),
     /// Draw a region of a slide as the viewer shows it.
     Render(render::RenderArgs),
     /// Write the tissue mask of a slide.
@@ -92,6 +97,8 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Query(args) => query::run(args),
         Command::Index(args) => index::run(args),
         Command::Annotations(args) => annotations::run(args),
+        #[cfg(feature = "archive")]
+        Command::Archive(args) => archive::run(args),
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
         Command::FitModel(args) => print_json(&fit_model::run(args)?),

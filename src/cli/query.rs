@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::index::load_index;
+use crate::archive::ArchiveUrl;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::pipeline::{Slides, answer_sheet, describe_picture, describe_tiles, write_geojson};
@@ -73,6 +74,15 @@ pub struct QueryArgs {
     /// What is ranked.
     #[arg(long, default_value = "tiles")]
     rank: Rank,
+    /// Ask a department's archive, too: its address [with --scope archive and none given: the project's].
+    #[arg(long, value_name = "URL")]
+    archive: Option<String>,
+    /// Compare all tiles of the archive, however long that takes.
+    #[arg(long)]
+    exact: bool,
+    /// Only tiles of the archive in annotations of this class.
+    #[arg(long)]
+    class: Option<String>,
     /// Write the query tile and its matches as one picture (PNG or JPEG), the query first.
     #[arg(long, alias = "contact-sheet")]
     sheet: Option<PathBuf>,
@@ -101,7 +111,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
     let (index, _) = load_index(&project)?;
     let mut query = question(args, &project)?;
-    let answer = match query::ask(&index, &query) {
+    let mut answer = match query::ask(&index, &query) {
         // A place that is not embedded is described on the spot.
         Err(QueryError::NotEmbedded(slide) | QueryError::NoTileThere { slide, .. }) => {
             describe_missing(args, &project, &index, &slide, &mut query)?;
@@ -109,6 +119,15 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         }
         other => other?,
     };
+    let own = project.archive().filter(|_| args.scope == Scope::Archive);
+    let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
+    match url {
+        Some(url) => answer = ask_archive(args, url, &project, &index, &query)?,
+        None if args.scope == Scope::Archive => {
+            bail!("this project has no archive: name one with --archive postgresql://USER@HOST/DATABASE")
+        }
+        None => {}
+    }
     if let Some(path) = &args.sheet {
         let sheet = answer_sheet(&answer, &slides_of(&project, &answer)?)?;
         crate::pipeline::write_picture(&sheet, path)
@@ -119,7 +138,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         write_geojson(&answer, &slides_of(&project, &answer)?, folder)?;
     }
     if let Some(path) = &args.csv {
-        let csv = export::to_csv(&answer, |slide| name(&project, slide))?;
+        let csv = export::to_csv(&answer, |slide| name(&project, &answer, slide))?;
         std::fs::write(path, csv).with_context(|| format!("{} was not written", path.display()))?;
     }
     match (args.json, args.rank) {
@@ -128,6 +147,42 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         (false, Rank::Slides) => tell_slides(&project, &answer),
     }
     Ok(())
+}
+
+/// Ask the archive and the project together.
+#[cfg(feature = "archive")]
+fn ask_archive(
+    args: &QueryArgs,
+    url: &str,
+    project: &Project,
+    index: &crate::index::Snapshot,
+    query: &Query,
+) -> anyhow::Result<Answer> {
+    use crate::archive::search::{SearchSettings, ask};
+    let mut settings = SearchSettings {
+        exact: args.exact,
+        class: args.class.clone(),
+        patients: args.patients,
+        among: named(args, project)?,
+        ..SearchSettings::default()
+    };
+    if let Some(own) = &args.slide {
+        let names = PatientNames::new(&args.patient_pattern)?;
+        settings.own_patient = names.of(&project.slide_path(project.find_slide(own)?));
+    }
+    let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);
+    Ok(ask(&mut super::archive::open(url)?, index, &recipe, query, &settings)?)
+}
+
+#[cfg(not(feature = "archive"))]
+fn ask_archive(
+    _: &QueryArgs,
+    _: &str,
+    _: &Project,
+    _: &crate::index::Snapshot,
+    _: &Query,
+) -> anyhow::Result<Answer> {
+    bail!("this build of histokin was made without archives")
 }
 
 fn question(args: &QueryArgs, project: &Project) -> anyhow::Result<Query> {
@@ -157,9 +212,7 @@ fn question(args: &QueryArgs, project: &Project) -> anyhow::Result<Query> {
             among = Some(accepted.map(|other| other.id.clone()).collect());
         }
     }
-    if !args.among.is_empty() {
-        let named = args.among.iter().map(|name| Ok(project.find_slide(name)?.id.clone()));
-        let named: Vec<SlideId> = named.collect::<anyhow::Result<_>>()?;
+    if let Some(named) = named(args, project)? {
         let of_patients: Option<Vec<SlideId>> = among.take();
         let both = |slide: &SlideId| of_patients.as_ref().is_none_or(|accepted| accepted.contains(slide));
         among = Some(named.into_iter().filter(both).collect());
@@ -181,6 +234,14 @@ fn question(args: &QueryArgs, project: &Project) -> anyhow::Result<Query> {
         rank_slides: args.rank == Rank::Slides,
     };
     Ok(Query { like, unlike, settings })
+}
+
+/// The slides that `--slides` names, if there are any.
+fn named(args: &QueryArgs, project: &Project) -> anyhow::Result<Option<Vec<SlideId>>> {
+    if args.among.is_empty() {
+        return Ok(None);
+    }
+    args.among.iter().map(|name| Ok(Some(project.find_slide(name)?.id.clone()))).collect()
 }
 
 fn describe_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<Example> {
@@ -224,7 +285,10 @@ fn describe_missing(
 }
 
 /// File name of a slide, for people.
-fn name(project: &Project, slide: &SlideId) -> String {
+fn name(project: &Project, answer: &Answer, slide: &SlideId) -> String {
+    if let Some(slide) = answer.from_archive(slide) {
+        return slide.name.clone();
+    }
     let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry));
     let name = path.ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     name.unwrap_or_else(|| slide.short().to_owned())
@@ -235,12 +299,22 @@ fn tell_tiles(project: &Project, answer: &Answer) {
         "{} nearest of {} tiles, {}, in {:.2} ms",
         answer.matches.len(),
         answer.searched,
-        if answer.exact { "exact" } else { "approximate" },
+        certainty(answer),
         answer.elapsed.as_secs_f64() * 1000.0
     );
     for found in &answer.matches {
-        let name = name(project, &found.slide);
-        println!("{:>4}  {:.4}  {name}  x {}, y {}", found.rank, found.distance, found.rect.x, found.rect.y);
+        let name = name(project, answer, &found.slide);
+        let place = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.whereabouts()));
+        let (rank, at, place) = (found.rank, found.rect, place.unwrap_or_default());
+        println!("{rank:>4}  {:.4}  {name}  x {}, y {}{place}", found.distance, at.x, at.y);
+    }
+}
+
+fn certainty(answer: &Answer) -> String {
+    match &answer.archive {
+        Some(archive) => archive.certainty(),
+        None if answer.exact => "exact".to_owned(),
+        None => "approximate".to_owned(),
     }
 }
 
@@ -252,14 +326,16 @@ fn tell_slides(project: &Project, answer: &Answer) {
             slide.median_distance,
             slide.matches,
             slide.tiles,
-            name(project, &slide.slide)
+            name(project, answer, &slide.slide)
         );
     }
 }
 
 /// The slides that an answer speaks of.
 fn slides_of(project: &Project, answer: &Answer) -> anyhow::Result<Slides> {
+    // Slides that only the archive has are named in the list, and have no pixels here.
     let mut ids = export::slides_of(answer);
+    ids.retain(|id| answer.from_archive(id).is_none());
     ids.extend(answer.first().map(|tile| tile.slide.clone()));
     let open = |id: SlideId| {
         let entry = project.find_slide(&id.0)?;

@@ -144,6 +144,16 @@ impl DescriptorSet {
         self.checksum.as_deref()
     }
 
+    /// The same, computed where no file has told it.
+    pub fn content_checksum(&self) -> String {
+        match &self.checksum {
+            Some(known) => known.clone(),
+            None => {
+                store::checksum(bytemuck::cast_slice(&self.coords), bytemuck::cast_slice(self.features()))
+            }
+        }
+    }
+
     /// Whether every tissue tile of the slide has been dealt with.
     pub fn is_complete(&self) -> bool {
         self.len() as u64 + u64::from(self.tiles_failed) >= u64::from(self.header.tiles_tissue)

@@ -116,7 +116,7 @@ fn metadata(set: &DescriptorSet, coords: &[u8], features: &[u8]) -> HashMap<Stri
     entries.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
-fn checksum(coords: &[u8], features: &[u8]) -> String {
+pub(super) fn checksum(coords: &[u8], features: &[u8]) -> String {
     hex(&Sha256::new().chain_update(coords).chain_update(features).finalize())
 }
 

@@ -133,6 +133,13 @@ impl Snapshot {
         Self::with_segments(sets, &segments)
     }
 
+    /// The same with further sets, which are compared completely: a few candidates from elsewhere.
+    pub fn with_more(&self, more: impl IntoIterator<Item = Arc<DescriptorSet>>) -> Self {
+        let sets = self.sets.iter().cloned().chain(more).collect();
+        let segments: Vec<_> = self.segments.iter().map(|held| held.segment.clone()).collect();
+        Self::with_segments(sets, &segments)
+    }
+
     pub fn sets(&self) -> &[Arc<DescriptorSet>] {
         &self.sets
     }

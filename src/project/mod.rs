@@ -1,5 +1,7 @@
 //! A project: a plain folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`, and
-//! `index/`, which can be made again.
+//! `index/`, which can be made again. Jobs that work on it side by side list their slides in `slides/`.
+
+mod noted;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::annotation::{AnnotationClass, AnnotationStore};
+use crate::archive::ArchiveUrl;
 use crate::descriptors::{DescriptorStore, Recipe};
 use crate::durable;
 use crate::encoder::{self, EncoderSpec};
@@ -27,12 +30,17 @@ const FORMAT: u32 = 1;
 pub struct Project {
     root: PathBuf,
     file: ProjectFile,
+    /// Files of slides that were noted beside `project.toml`: their content moves there when it is next saved.
+    noted: Vec<PathBuf>,
 }
 
 /// What `project.toml` holds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct ProjectFile {
     format: u32,
+    /// Address of the department's archive, which never holds a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    archive: Option<ArchiveUrl>,
     #[serde(default)]
     settings: ProjectSettings,
     /// Absent in projects that were made before classes could be chosen.
@@ -105,7 +113,9 @@ impl Project {
         if file.format > FORMAT {
             return Err(ProjectError::Newer { path, found: file.format });
         }
-        Ok(Self { root: absolute(root)?, file })
+        let mut project = Self { root: absolute(root)?, file, noted: Vec::new() };
+        project.take_in_noted()?;
+        Ok(project)
     }
 
     /// Open the project in `root`, or make an empty one there.
@@ -119,7 +129,7 @@ impl Project {
             fs::create_dir_all(root.join(folder)).map_err(io)?;
         }
         let file = ProjectFile { format: FORMAT, ..ProjectFile::default() };
-        let project = Self { root: absolute(root)?, file };
+        let project = Self { root: absolute(root)?, file, noted: Vec::new() };
         project.save()?;
         Ok(project)
     }
@@ -134,7 +144,10 @@ impl Project {
         let path = self.root.join(PROJECT_FILE);
         let text = toml::to_string_pretty(&self.file)
             .map_err(|error| ProjectError::Damaged { path: path.clone(), reason: error.to_string() })?;
-        durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })
+        durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })?;
+        // Listed there now; a note that stays is taken in again.
+        self.noted.iter().for_each(|path| _ = fs::remove_file(path));
+        Ok(())
     }
 
     pub fn root(&self) -> &Path {
@@ -147,6 +160,15 @@ impl Project {
 
     pub fn set_settings(&mut self, settings: ProjectSettings) {
         self.file.settings = settings;
+    }
+
+    /// The archive that questions may be put to, too.
+    pub fn archive(&self) -> Option<&ArchiveUrl> {
+        self.file.archive.as_ref()
+    }
+
+    pub fn set_archive(&mut self, archive: Option<ArchiveUrl>) {
+        self.file.archive = archive;
     }
 
     /// Name or path of the encoder.
@@ -228,6 +250,15 @@ impl Project {
         match self.file.slides.iter_mut().find(|entry| entry.id == info.id) {
             Some(entry) => entry.path = path,
             None => self.file.slides.push(SlideEntry { id: info.id.clone(), path, user_mpp: None }),
+        }
+    }
+
+    /// List a slide whose file may not be at hand: `path` is where it lies, or is said to. One that is listed already
+    /// stays as it is.
+    pub fn list_slide(&mut self, id: &SlideId, path: &Path) {
+        if !self.file.slides.iter().any(|entry| entry.id == *id) {
+            let path = self.stored_path(path);
+            self.file.slides.push(SlideEntry { id: id.clone(), path, user_mpp: None });
         }
     }
 

@@ -301,6 +301,7 @@ mod tests {
             exact: true,
             searched: 4,
             elapsed: std::time::Duration::ZERO,
+            archive: None,
         };
         let precision = book.precision(&answer);
         assert_eq!((precision.same, precision.different, precision.unsure), (1, 1, 1));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, TilePlace};
+use super::{Answer, FromArchive, TilePlace};
 use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
 
@@ -15,6 +15,9 @@ pub fn to_json(answer: &Answer) -> Value {
         document["rank"] = json!(found.rank);
         document["distance"] = json!(found.distance);
         document["like"] = json!(found.like);
+        if let Some(archive) = &answer.archive {
+            describe(&mut document, archive, &TilePlace { slide: found.slide.clone(), rect: found.rect });
+        }
         document
     };
     let slide = |(rank, slide): (usize, &super::SlideRank)| {
@@ -26,6 +29,9 @@ pub fn to_json(answer: &Answer) -> Value {
             "tiles": slide.tiles,
         })
     };
+    let archive = answer.archive.as_ref().map(
+        |archive| json!({"exact": archive.exact, "recall": archive.recall, "searched": archive.searched}),
+    );
     json!({
         "query": answer.tiles.first().and_then(tile),
         "tiles": answer.tiles.iter().map(tile).collect::<Vec<_>>(),
@@ -34,7 +40,21 @@ pub fn to_json(answer: &Answer) -> Value {
         "elapsed_ms": answer.elapsed.as_secs_f64() * 1000.0,
         "matches": answer.matches.iter().map(found).collect::<Vec<_>>(),
         "slides": (1..).zip(&answer.slides).map(slide).collect::<Vec<_>>(),
+        "archive": archive,
     })
+}
+
+/// Say of a match in the archive what its slide is and where it lies.
+fn describe(document: &mut Value, archive: &FromArchive, tile: &TilePlace) {
+    if let Some(slide) = archive.slides.get(&tile.slide) {
+        document["archive"] = json!({
+            "name": slide.name,
+            "location": slide.location,
+            "reachable": slide.is_reachable,
+            "patient": slide.patient,
+            "class": archive.tiles.get(tile).and_then(|tile| tile.class.as_ref()),
+        });
+    }
 }
 
 /// An answer as CSV, one match a row; `name` tells people which slide is meant.

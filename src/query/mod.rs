@@ -6,12 +6,14 @@
 
 mod book;
 mod choice;
+mod elsewhere;
 mod example;
 pub mod export;
 mod patients;
 mod slides;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -22,6 +24,7 @@ use crate::index::{Exclusion, Neighbour, Snapshot, TileFilter, TileRef};
 use crate::slide::SlideId;
 
 pub use book::{JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryBook, ShownExample, Verdict, pair};
+pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};
 pub use patients::{PatientNames, Patients, USUAL_PATTERN};
 pub use slides::SlideRank;
@@ -38,6 +41,8 @@ pub enum Scope {
     Same,
     /// Every slide but the query's.
     Others,
+    /// Every slide of the project, and those of the department's archive.
+    Archive,
 }
 
 /// A question: which tiles are like these?
@@ -125,12 +130,19 @@ pub struct Answer {
     /// Tiles that were searched.
     pub searched: usize,
     pub elapsed: Duration,
+    /// What comes from the department's archive, where that was searched.
+    pub archive: Option<Arc<FromArchive>>,
 }
 
 impl Answer {
     /// The place of the first tile that was asked for.
     pub fn first(&self) -> Option<&TilePlace> {
         self.tiles.first()?.as_ref()
+    }
+
+    /// The slide as the archive has it, if that is where its matches come from.
+    pub fn from_archive(&self, slide: &SlideId) -> Option<&ArchiveSlide> {
+        self.archive.as_ref()?.slides.get(slide)
     }
 
     /// The tile of the query that a match is most like.
@@ -191,7 +203,20 @@ pub fn ask(index: &Snapshot, query: &Query) -> Result<Answer, QueryError> {
         exact: true,
         searched: index.len_within(&filter),
         elapsed: started.elapsed(),
+        archive: None,
     })
+}
+
+/// The tiles that examples stand for, each with its place, if it has one, and its descriptor.
+///
+/// # Errors
+/// As [`ask`].
+pub fn tiles_of(
+    index: &Snapshot,
+    examples: &[Example],
+) -> Result<Vec<(Option<TilePlace>, Vec<f32>)>, QueryError> {
+    let tiles = example::tiles(index, examples)?;
+    Ok(tiles.into_iter().map(|tile| (tile.place, tile.descriptor.into_owned())).collect())
 }
 
 /// A tile, and which tile of the query it is nearest to.
@@ -214,7 +239,7 @@ fn filter(
         let listed = settings.among.as_ref().is_none_or(|among| among.contains(slide));
         listed
             && match settings.scope {
-                Scope::All => true,
+                Scope::All | Scope::Archive => true,
                 Scope::Same => is_own,
                 Scope::Others => !is_own,
             }

@@ -4,6 +4,14 @@ mod made;
 mod support;
 
 mod annotations;
+#[cfg(feature = "archive")]
+mod archive;
+#[cfg(all(feature = "archive", unix))]
+mod archive_cli;
+#[cfg(feature = "archive")]
+mod archive_faults;
+#[cfg(feature = "archive")]
+mod archive_session;
 mod cli;
 mod descriptors;
 mod encoder;
@@ -14,6 +22,7 @@ mod pipeline;
 mod query;
 mod raw_tiles;
 mod session;
+mod shards;
 mod slides;
 mod stain;
 mod tissue;

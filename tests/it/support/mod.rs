@@ -1,5 +1,10 @@
 //! Slides to test on: what ships with the program, what a developer has, and what is made up on the spot.
 
+#[cfg(feature = "archive")]
+pub mod postgres;
+#[cfg(feature = "archive")]
+pub mod proxy;
+
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
