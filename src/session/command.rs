@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::Annotate;
 use super::TrainingCommand;
+use crate::archive::ArchiveUrl;
+use crate::archive::password::Password;
 use crate::evaluation::comparison::ComparisonSettings;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
@@ -69,6 +71,11 @@ pub enum Command {
     },
     /// How questions are answered from now on.
     SetQuery(QuerySettings),
+    /// Put questions to this archive, too, or to none any more. The password is for this run only.
+    SetArchive {
+        url: Option<ArchiveUrl>,
+        password: Option<Password>,
+    },
     /// Which patients' slides may hold matches.
     SetPatients(Patients),
     /// Ask a question of the history again, 0 being the newest.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::AnnotationEvent;
+use super::ArchiveAnswer;
 use super::TrainingEvent;
 use crate::descriptors::DescriptorSet;
 use crate::encoder::EncoderSpec;
@@ -110,6 +111,11 @@ pub enum Event {
     Answered {
         generation: u64,
         answer: Result<Answer, QueryError>,
+    },
+    /// The archive and the project have been asked together.
+    ArchiveAnswered {
+        generation: u64,
+        answer: Result<Box<ArchiveAnswer>, String>,
     },
     /// Tiles have been described on the spot.
     Described {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use super::AnnotationJob;
 use super::EvaluateRequest;
 use super::TrainingJob;
+use crate::archive::ArchiveUrl;
+use crate::archive::password::Password;
 use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use crate::evaluation::study::Study;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::Slides;
 use crate::project::Project;
-use crate::query::{Answer, Query, QueryBook};
+use crate::query::{Answer, Patients, Query, QueryBook};
 use crate::slide::{SlideId, SlideSource};
 use crate::tissue::TissueMask;
 
@@ -45,6 +47,19 @@ pub struct SearchRequest {
     pub generation: u64,
     pub index: Arc<Snapshot>,
     pub query: Query,
+}
+
+/// A question to the archive and the index together.
+#[derive(Clone)]
+pub struct ArchiveRequest {
+    pub search: SearchRequest,
+    pub url: ArchiveUrl,
+    /// What was typed in this run.
+    pub password: Option<Password>,
+    pub recipe: Recipe,
+    pub patients: Patients,
+    /// Code of the patient of the query's slide.
+    pub own_patient: Option<String>,
 }
 
 /// Tiles to describe on the spot.
@@ -104,6 +119,7 @@ pub enum Job {
         settled: bool,
     },
     Search(SearchRequest),
+    SearchArchive(Box<ArchiveRequest>),
     Describe(DescribeRequest),
     /// Write an answer into a new folder below `reports`.
     ExportAnswer {

@@ -4,6 +4,7 @@
 //! [`Session`] and answer with the [`Job`]s that now have to be done. Nothing else changes it.
 
 mod annotate;
+mod archive;
 mod command;
 mod evaluation;
 mod event;
@@ -16,10 +17,11 @@ mod update;
 mod work;
 
 pub use annotate::{Annotate, AnnotationEvent, AnnotationJob, Annotations, SlideAnnotations};
+pub use archive::{ArchiveAnswer, ArchiveProgress};
 pub use command::Command;
 pub use evaluation::{EvaluateRequest, EvaluationState};
 pub use event::{Event, SlideProgress};
-pub use job::{DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
+pub use job::{ArchiveRequest, DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
 pub use query::QueryState;
 pub use state::{
     Colours, EmbeddingState, EncoderState, Message, Place, Profile, Session, Severity, SlideState,

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::state::{Place, Severity, TilePicture};
-use super::{DescribeRequest, Job, SearchRequest, Session};
+use super::{ArchiveProgress, DescribeRequest, Job, SearchRequest, Session};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::Snapshot;
 use crate::query::{
     self, Answer, Example, Judgement, PastQuery, PatientNames, Patients, Query, QueryBook, QueryError,
-    QuerySettings, Region, ShownExample, TilePlace, USUAL_PATTERN, Verdict,
+    QuerySettings, Region, Scope, ShownExample, TilePlace, USUAL_PATTERN, Verdict,
 };
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
@@ -165,6 +165,7 @@ impl Session {
 
     pub(super) fn clear_query(&mut self) -> Vec<Job> {
         self.query = None;
+        self.archive_progress = ArchiveProgress::NotAsked;
         self.generation += 1;
         Vec::new()
     }
@@ -252,7 +253,9 @@ impl Session {
         let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
         let query = Query { like: examples(&query.like), unlike: examples(&query.unlike), settings };
         let search = SearchRequest { generation: self.generation, index: self.index.clone(), query };
-        vec![Job::Search(search)]
+        let mut jobs: Vec<Job> = self.search_archive(&search).into_iter().collect();
+        jobs.push(Job::Search(search));
+        jobs
     }
 
     pub(super) fn answered(&mut self, generation: u64, answer: Result<Answer, QueryError>) -> Vec<Job> {
@@ -263,6 +266,8 @@ impl Session {
         query.waiting = false;
         let mut jobs = Vec::new();
         match answer {
+            // The archive was quicker, and its answer holds these matches, too.
+            Ok(_) if self.archive_progress == ArchiveProgress::Answered => {}
             Ok(answer) => {
                 query.problem = None;
                 query.answer = Some(Arc::new(answer));
@@ -279,7 +284,7 @@ impl Session {
 
     /// Have the pictures read that the lists show, and drop the others: lists are short, and tiles are quickly
     /// read again.
-    fn read_pictures(&mut self) -> Vec<Job> {
+    pub(super) fn read_pictures(&mut self) -> Vec<Job> {
         let mut wanted: HashSet<(SlideId, Level0Rect)> = HashSet::new();
         if let Some(query) = &self.query {
             let examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
@@ -315,7 +320,7 @@ impl Session {
             }
             _ => None,
         })?;
-        if self.index.is_empty()
+        if self.index.is_empty() && self.query_settings.scope != Scope::Archive
             || tissue.as_ref().is_some_and(|tissue| tissue.fraction(&place.rect) < TISSUE_FRACTION)
         {
             return None;
@@ -434,6 +439,9 @@ impl Session {
         };
         query.visited = Some(rank);
         let place = Place { slide: found.slide.clone(), field: found.rect };
+        if self.slide(&place.slide).is_none() {
+            return self.go_to_archived(place);
+        }
         if let Some((slide, field)) = from {
             self.back.push(Place { slide, field });
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::query::{Judged, QueryState, default_settings};
-use super::{Annotations, EvaluationState, SlideProgress, TrainingState};
+use super::{Annotations, ArchiveProgress, EvaluationState, SlideProgress, TrainingState};
+use crate::archive::password::Password;
 use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
@@ -42,6 +43,11 @@ pub struct Session {
     pub(super) query: Option<QueryState>,
     pub(super) query_settings: QuerySettings,
     pub(super) patients: Patients,
+    pub(super) archive_progress: ArchiveProgress,
+    /// What was typed in this run.
+    pub(super) archive_password: Option<Password>,
+    /// Where the view goes once its slide has been opened.
+    pub(super) awaited: Option<Place>,
     pub(super) book: QueryBook,
     /// Whether what the project has kept is in the book.
     pub(super) book_known: bool,
@@ -192,6 +198,9 @@ impl Session {
             query: None,
             query_settings: default_settings(),
             patients: Patients::Any,
+            archive_progress: ArchiveProgress::NotAsked,
+            archive_password: None,
+            awaited: None,
             book: QueryBook::default(),
             book_known: false,
             judged: Vec::new(),

@@ -49,6 +49,7 @@ impl Session {
             Command::RemoveExample { like, place } => self.remove_example(like, place),
             Command::SetQuery(settings) => self.set_query_settings(settings),
             Command::SetPatients(patients) => self.set_patients(patients),
+            Command::SetArchive { url, password } => self.set_archive(url, password),
             Command::ClearQuery => self.clear_query(),
             Command::Recall(place) => self.recall(place),
             Command::Judge { rank, verdict } => self.judge(rank, verdict),
@@ -167,6 +168,7 @@ impl Session {
                 jobs
             }
             Event::Answered { generation, answer } => self.answered(generation, answer),
+            Event::ArchiveAnswered { generation, answer } => self.archive_answered(generation, answer),
             Event::Described { slide, rects, descriptors } => self.described(&slide, &rects, descriptors),
             Event::BookLoaded(book) => self.book_loaded(*book),
             Event::TilePictureRead { slide, rect, picture } => {
@@ -226,6 +228,7 @@ impl Session {
         jobs.push(Job::MakeThumbnail(source.clone()));
         jobs.push(Job::FindTissue(source));
         jobs.extend(self.check_descriptors(&id));
+        jobs.extend(self.arrive(&id));
         jobs
     }
 

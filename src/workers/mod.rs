@@ -2,6 +2,7 @@
 //! touches the session, and nobody ever waits for them.
 
 pub mod annotation_keeper;
+mod archive_searcher;
 pub mod embedder;
 pub mod heat;
 mod evaluator;
@@ -24,7 +25,7 @@ use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::{self, Slides, find_slides};
 use crate::project::Project;
 use crate::query::{self, Answer, QueryBook};
-use crate::session::{Event, Job, SearchRequest, TrainingEvent};
+use crate::session::{ArchiveRequest, Event, Job, SearchRequest, TrainingEvent};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{self, SlideError, SlideSource};
 use crate::stain::LabStatistics;
@@ -83,6 +84,7 @@ struct Boxes {
     scanner: Mailbox<Job>,
     pictures: Mailbox<(Arc<dyn SlideSource>, Level0Rect)>,
     searches: Mailbox<SearchRequest>,
+    archive_searches: Mailbox<ArchiveRequest>,
     indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
     descriptors: Mailbox<Job>,
     keeper: Mailbox<Project>,
@@ -133,6 +135,11 @@ impl Workers {
                 post.send(Event::Answered { generation: request.generation, answer });
             }
         })?;
+        workers.spawn("archive-searcher", &post, |boxes, post| {
+            archive_searcher::run(&boxes.archive_searches, post);
+        })?;
+        // Nobody waits for its end: it may hang on a dead line, and holds nothing that has to be kept.
+        drop(workers.threads.pop());
         // Apart from the scanner: an archive can be searched before its tissue has been found again.
         workers.spawn("descriptor-loader", &post, |boxes, post| {
             while let Some(job) = boxes.descriptors.take() {
@@ -190,6 +197,7 @@ impl Workers {
             | Job::FindTissue(_) => boxes.scanner.push(job),
             Job::LoadDescriptors { .. } => boxes.descriptors.push(job),
             Job::ReadTilePicture { slide, rect } => boxes.pictures.push((slide, rect)),
+            Job::SearchArchive(request) => boxes.archive_searches.replace(*request),
             Job::Search(request) => boxes.searches.replace(request),
             Job::BuildIndex { sets, cache, settled } => boxes.indexer.replace((sets, cache, settled)),
             Job::Describe(request) => boxes.desk.describe(request),
@@ -236,6 +244,7 @@ impl Drop for Workers {
         boxes.scanner.close();
         boxes.pictures.close();
         boxes.searches.close();
+        boxes.archive_searches.close();
         boxes.indexer.close();
         boxes.descriptors.close();
         boxes.keeper.close();

@@ -89,6 +89,7 @@ pub enum Action {
     Judge(Verdict),
     UndoJudgement,
     ExportMatches,
+    SetUpArchive,
     ToggleHistory,
     Back,
     ClearQuery,

@@ -3,7 +3,7 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, alt, ctrl, plain, shift};
+use super::{Action, Entry, alt, ctrl, ctrl_shift, plain, shift};
 use crate::query::Verdict;
 use crate::ui::region_tool::RegionShape;
 
@@ -91,6 +91,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Queries asked before",
         "Show or hide the questions of this project, to ask one again",
         []
+    ),
+    entry!(
+        Action::SetUpArchive,
+        ICON_DNS,
+        "Department's archive…",
+        "Say where the department's archive is, so that questions are put to it, too",
+        [ctrl_shift(Key::A)]
     ),
     entry!(
         Action::Back,

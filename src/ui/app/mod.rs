@@ -39,7 +39,7 @@ use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
 use crate::project::Project;
-use crate::session::{Command, Session, SlideState};
+use crate::session::{Command, Session};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::heat::LikenessMaps;
@@ -277,5 +277,10 @@ impl eframe::App for App {
 
 /// Name of a slide for lists.
 pub fn slide_name(session: &Session, id: &SlideId) -> String {
-    session.slide(id).map_or_else(|| id.short().to_owned(), |slide: &SlideState| slide.source.info().name())
+    if let Some(slide) = session.slide(id) {
+        return slide.source.info().name();
+    }
+    let answer = session.query().and_then(|query| query.answer.as_ref());
+    let archived = answer.and_then(|answer| answer.from_archive(id));
+    archived.map_or_else(|| id.short().to_owned(), |slide| slide.name.clone())
 }

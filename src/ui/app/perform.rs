@@ -127,6 +127,7 @@ impl App {
             }
             Action::Judge(verdict) => self.judge(context, verdict),
             Action::UndoJudgement => self.command(Command::UndoJudgement),
+            Action::SetUpArchive => self.chrome.dialog = Some(Dialog::archive(self.session.project())),
             Action::ExportMatches => self.command(Command::ExportMatches),
             Action::ToggleHeatMap => self.heat_map.is_on ^= true,
             Action::SelectRegion(shape) => self.take_region_tool(context, shape, RegionUse::Question),

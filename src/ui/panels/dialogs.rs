@@ -7,9 +7,11 @@ use egui::{
     Ui, Vec2,
 };
 
+use super::archive::{self, ArchiveForm};
 use super::save_view::{self, SaveForm};
 use super::{properties, row_ui};
 use crate::geometry::MicronsPerPixel;
+use crate::project::Project;
 use crate::session::{Annotate, Command, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::{self, Action, Group};
@@ -40,6 +42,8 @@ pub enum Dialog {
         slide: SlideId,
         typed: String,
     },
+    /// Say where the department's archive is.
+    Archive(ArchiveForm),
     /// Save the view as a picture.
     SaveView(SaveForm),
     /// Type a path: what was typed.
@@ -62,6 +66,7 @@ impl Dialog {
             Self::Recent { .. } => "recent dialog",
             Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
+            Self::Archive(_) => "archive dialog",
             Self::SaveView(_) => "save dialog",
             Self::OpenPath { .. } => "path dialog",
             Self::ExportAnnotations { .. } => "export dialog",
@@ -90,6 +95,10 @@ impl Dialog {
 
     pub fn calibrate(slide: SlideId) -> Self {
         Self::Calibrate { slide, typed: String::new() }
+    }
+
+    pub fn archive(project: &Project) -> Self {
+        Self::Archive(ArchiveForm::of(project))
     }
 
     pub fn open_path() -> Self {
@@ -130,6 +139,7 @@ pub fn dialog_ui(
         Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, asked),
         Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
         Dialog::ExportAnnotations { slide, typed } => export_ui(ui, slide, typed, palette, asked),
+        Dialog::Archive(form) => archive::archive_ui(ui, form, palette, asked),
         Dialog::SaveView(form) => save_view::save_view_ui(ui, form, palette, asked),
         Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
     });
@@ -410,7 +420,13 @@ pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, asked: &mut As
 }
 
 /// Cancel and the confirming button, which Enter presses too; whether the dialog is done.
-fn confirm_ui(ui: &mut Ui, label: &str, enabled: bool, palette: &Palette, confirm: impl FnOnce()) -> bool {
+pub(super) fn confirm_ui(
+    ui: &mut Ui,
+    label: &str,
+    enabled: bool,
+    palette: &Palette,
+    confirm: impl FnOnce(),
+) -> bool {
     ui.add_space(12.0);
     let enter = enabled && ui.input(|input| input.key_pressed(Key::Enter));
     let (confirmed, cancelled) = ui

@@ -2,6 +2,7 @@
 
 pub mod appearance;
 pub mod annotation_tools;
+mod archive;
 pub mod annotations;
 pub mod dialogs;
 pub mod matches;

@@ -238,15 +238,26 @@ fn match_ui(
         line_ui(ui, RichText::new(&name).color(palette.text));
         line_ui(ui, RichText::new(whereabouts(session, answer, found)).small().color(palette.weak));
     });
-    let hint = format!(
+    let mut hint = format!(
         "Go to match {}\nDistance of the descriptors: {:.4} (0 is the same)",
         found.rank, found.distance
     );
+    if let Some(slide) = answer.from_archive(&found.slide) {
+        hint = format!("{hint}\nIn the archive: {}", slide.whereabouts());
+    }
     response.on_hover_text(hint).clicked()
 }
 
 /// Where a match lies, as seen from the tile of the query that it is most like.
 fn whereabouts(session: &Session, answer: &Answer, found: &Match) -> String {
+    if let Some(slide) = answer.from_archive(&found.slide).filter(|_| session.slide(&found.slide).is_none()) {
+        let folder = slide.location.as_ref().and_then(|path| path.parent()).map(|folder| folder.display());
+        return match (folder, slide.is_reachable) {
+            (Some(folder), true) => format!("archive · {folder}"),
+            (Some(folder), false) => format!("not reachable · {folder}"),
+            (None, _) => slide.whereabouts(),
+        };
+    }
     let Some(query) = answer.most_like(found).filter(|query| query.slide == found.slide) else {
         return "other slide".to_owned();
     };

@@ -8,7 +8,7 @@ use egui::{Frame, Margin, RichText, Ui};
 use egui_material_icons::icons;
 
 use super::{action_icon_ui, grouped, header_ui};
-use crate::session::{QueryState, Session};
+use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::Action;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
@@ -66,7 +66,7 @@ pub fn matches_ui(
         ui.add_space(10.0);
         settings::settings_ui(ui, panel, session, palette, asked);
         ui.add_space(4.0);
-        summary_ui(ui, session, query, palette);
+        summary_ui(ui, session, query, palette, asked);
     });
     let Some(answer) = &query.answer else { return };
     ui.add_space(2.0);
@@ -93,7 +93,29 @@ fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
     });
 }
 
-fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Palette) {
+/// How the archive comes along with the question.
+fn archive_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+    match session.archive_progress() {
+        ArchiveProgress::NotAsked | ArchiveProgress::Answered => {}
+        ArchiveProgress::Searching => {
+            ui.label(
+                RichText::new("Asking the archive; these are the project's own matches")
+                    .small()
+                    .color(palette.accent),
+            );
+        }
+        ArchiveProgress::Failed(reason) => {
+            let text = format!("Only the project's own matches. {reason}");
+            ui.label(RichText::new(text).small().color(palette.error));
+            let text = RichText::new("Set the archive up").small().color(palette.accent);
+            if ui.add(egui::Button::new(text).frame(false)).clicked() {
+                asked.action(Action::SetUpArchive);
+            }
+        }
+    }
+}
+
+fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Palette, asked: &mut Asked) {
     if let Some(problem) = &query.problem {
         // People know slides by their names.
         let names = query.examples().filter_map(|(_, shown)| shown.example.slide());
@@ -109,7 +131,11 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
         ui.label(RichText::new("Searching").small().color(palette.weak));
         return;
     };
-    let exact = if answer.exact { "exact" } else { "approximate" };
+    let exact = match &answer.archive {
+        Some(archive) => archive.certainty(),
+        None if answer.exact => "exact".to_owned(),
+        None => "approximate".to_owned(),
+    };
     let text = format!(
         "{} of {} tiles · {exact} · {:.1} ms",
         answer.matches.len(),
@@ -117,6 +143,7 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
         answer.elapsed.as_secs_f64() * 1000.0
     );
     ui.label(RichText::new(text).small().color(palette.weak));
+    archive_ui(ui, session, palette, asked);
     let precision = session.book().precision(answer);
     if let Some(share) = precision.share() {
         let judged = precision.same + precision.different;

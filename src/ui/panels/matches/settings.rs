@@ -5,6 +5,7 @@ use egui::{Align, Button, DragValue, Layout, RichText, Slider, Ui, Vec2};
 use super::{Listing, MatchesPanel};
 use crate::query::{Patients, QuerySettings, Scope};
 use crate::session::{Command, Session};
+use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
@@ -21,11 +22,17 @@ pub fn settings_ui(
     let before = session.query_settings();
     let mut settings = before.clone();
     let scopes = [
-        (Scope::All, "All slides", "Search every slide"),
+        (Scope::All, "All", "Search every slide"),
         (Scope::Same, "This one", "Search the query's slides only"),
         (Scope::Others, "Others", "Search every slide but the query's"),
+        (Scope::Archive, "Archive", "Search every slide here, and the department's archive"),
     ];
     choice_ui(ui, &mut settings.scope, &scopes, palette);
+    if settings.scope == Scope::Archive && session.project().archive().is_none() {
+        // First of all it has to be said where that is.
+        settings.scope = before.scope;
+        asked.action(Action::SetUpArchive);
+    }
     setting_ui(ui, "Matches", "How many of the most similar tiles are shown", palette, |ui| {
         ui.add(DragValue::new(&mut settings.count).range(1..=1000).speed(0.3));
     });
@@ -106,6 +113,8 @@ fn choice_ui<T: Copy + PartialEq>(
 ) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
+        // Four of them fit the panel without widening it.
+        ui.spacing_mut().button_padding.x = 3.0;
         let count = choices.len() as f32;
         let width = (ui.available_width() - 4.0 * (count - 1.0)) / count;
         for (choice, name, hint) in choices {

@@ -1,0 +1,70 @@
+//! The dialog in which the department's archive is set up.
+
+use egui::{Margin, RichText, TextEdit, Ui};
+
+use super::dialogs::{confirm_ui, title_ui};
+use crate::archive::ArchiveUrl;
+use crate::archive::password::Password;
+use crate::project::Project;
+use crate::session::Command;
+use crate::ui::app::Asked;
+use crate::ui::theme::Palette;
+
+/// What was typed.
+pub struct ArchiveForm {
+    url: String,
+    password: String,
+    /// Whether the project has an archive already.
+    is_set: bool,
+}
+
+impl ArchiveForm {
+    pub fn of(project: &Project) -> Self {
+        let url = project.archive().map(ToString::to_string);
+        Self { is_set: url.is_some(), url: url.unwrap_or_default(), password: String::new() }
+    }
+}
+
+/// Draw the dialog; whether it is to be closed.
+pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked: &mut Asked) -> bool {
+    ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    title_ui(ui, "Department's archive", palette);
+    let text = "Questions with the scope \u{201c}Archive\u{201d} are put to this PostgreSQL server, too. It is the only place \
+                that this program connects to.";
+    ui.label(RichText::new(text).color(palette.weak));
+    ui.add_space(10.0);
+    let field = |ui: &mut Ui, name: &str, edit: TextEdit<'_>| {
+        let label = ui.label(RichText::new(name).color(palette.text));
+        ui.add(edit.desired_width(f32::INFINITY).margin(Margin::symmetric(10, 8))).labelled_by(label.id)
+    };
+    let url = TextEdit::singleline(&mut form.url).hint_text("postgresql://you@db.clinic.example/archive");
+    let response = field(ui, "Address", url);
+    if !response.has_focus() && form.url.is_empty() && form.password.is_empty() {
+        response.request_focus();
+    }
+    ui.add_space(6.0);
+    let password = TextEdit::singleline(&mut form.password).password(true);
+    field(ui, "Password", password.hint_text("from PGPASSWORD or ~/.pgpass where this is left empty"));
+    let text = "The address is kept with the project. The password is kept nowhere: it is forgotten when the window closes.";
+    ui.label(RichText::new(text).small().color(palette.weak));
+    let url = form.url.trim().parse::<ArchiveUrl>();
+    if let Err(problem) = &url
+        && !form.url.trim().is_empty()
+    {
+        ui.label(RichText::new(problem.to_string()).small().color(palette.error));
+    }
+    let mut left = false;
+    if form.is_set {
+        ui.add_space(6.0);
+        let text = RichText::new("Use no archive any more").small().color(palette.accent);
+        left = ui.add(egui::Button::new(text).frame(false)).clicked();
+        if left {
+            asked.command(Command::SetArchive { url: None, password: None });
+        }
+    }
+    let url = url.ok();
+    left || confirm_ui(ui, "Use this archive", url.is_some(), palette, || {
+        let password = Some(form.password.clone()).filter(|typed| !typed.is_empty()).map(Password::new);
+        asked.command(Command::SetArchive { url: url.clone(), password });
+    })
+}

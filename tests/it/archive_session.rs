@@ -1,0 +1,158 @@
+//! The archive as one more scope of the window's questions: the session's commands, the thread that asks, and the
+//! way to matches that only the archive has.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use histokin::archive::ArchiveUrl;
+use histokin::archive::credentials::Password;
+use histokin::archive::push::{SlideToPush, push_slide};
+use histokin::archive::{NamedSlide, Storage};
+use histokin::descriptors::{DescriptorHeader, DescriptorSet};
+use histokin::encoder::Encoder;
+use histokin::geometry::{Level0Point, MicronsPerPixel};
+use histokin::index::Snapshot;
+use histokin::project::Project;
+use histokin::query::Scope;
+use histokin::session::{ArchiveProgress, Command, Event, Job, Session, TilePicture};
+use histokin::slide::{self, SlideSource};
+use histokin::stain::StainSetting;
+use histokin::tiling::{TileGrid, TileIndex};
+use histokin::workers::Workers;
+use image::codecs::jpeg::JpegEncoder;
+use image::{Rgb, RgbImage};
+
+use crate::archive::rows;
+use crate::made::{self, QuarterColours};
+use crate::support::postgres::{READER, Server, WRITER, password};
+
+/// Twelve tiles of a picture, described by twelve numbers each.
+fn described(source: &dyn SlideSource, seed: u64) -> DescriptorSet {
+    let grid = TileGrid::new(source.info(), made::recipe().tiles).unwrap();
+    let header = DescriptorHeader::new(source.info().id.clone(), made::recipe(), 12, &grid, grid.len());
+    let rows = rows(seed, grid.len() as usize);
+    let rows: Vec<(TileIndex, &[f32])> =
+        (0..).map(TileIndex).zip(rows.iter().map(|row| &row[..12])).collect();
+    DescriptorSet::from_rows(header, &rows, 0)
+}
+
+fn picture(folder: &Path, number: u8) -> Arc<dyn SlideSource> {
+    let path = folder.join(format!("slide-{number}.png"));
+    RgbImage::from_pixel(900, 700, Rgb([180, number, 150])).save(&path).unwrap();
+    slide::open(&path, Some(MicronsPerPixel::square(1.0))).unwrap()
+}
+
+/// Hand searches and openings to the workers, and their events to the session, until it is content.
+fn run(session: &mut Session, workers: &Workers, jobs: Vec<Job>, is_done: impl Fn(&Session) -> bool) {
+    let wanted = |job: &Job| matches!(job, Job::Search(_) | Job::SearchArchive(_) | Job::OpenSlide { .. });
+    jobs.into_iter().filter(wanted).for_each(|job| workers.dispatch(job));
+    let started = Instant::now();
+    while !is_done(session) {
+        assert!(started.elapsed() < Duration::from_secs(120), "{:?}", session.archive_progress());
+        if let Ok(event) = workers.events().recv_timeout(Duration::from_millis(100)) {
+            session.absorb(event).into_iter().filter(wanted).for_each(|job| workers.dispatch(job));
+        }
+    }
+}
+
+#[test]
+fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
+    let database = Server::shared().database().with_archive();
+    let folder = tempfile::tempdir().unwrap();
+    let sources: Vec<_> = (0..3).map(|number| picture(folder.path(), number)).collect();
+    let mut writer = database.open(WRITER);
+    let encoder = writer.add_encoder(&made::recipe(), 12, Storage::Vector, 1).unwrap();
+    let mut jpeg = Vec::new();
+    JpegEncoder::new(&mut jpeg).encode_image(&RgbImage::from_pixel(64, 64, Rgb([200, 10, 10]))).unwrap();
+    // One slide that can be reached, and one that lies in another house.
+    let places = [sources[1].info().path.display().to_string(), "/elsewhere/slide-2.svs".to_owned()];
+    for (number, location) in (1..).zip(places) {
+        let set = described(sources[number].as_ref(), number as u64);
+        let named = NamedSlide { name: format!("slide-{number}"), location: Some(location), patient: None };
+        let thumbnails = vec![jpeg.clone(); set.len()];
+        let content = SlideToPush::content(&set, &[], true);
+        let slide = SlideToPush {
+            set: &set,
+            named,
+            is_pseudonymous: false,
+            classes: Vec::new(),
+            thumbnails,
+            content,
+        };
+        push_slide(&mut writer, &encoder, &slide, &mut |_| ()).unwrap();
+    }
+
+    let root = folder.path().join("project");
+    let mut project = Project::open_or_create(&root).unwrap();
+    let mut settings = project.settings().clone();
+    settings.stain = StainSetting::None;
+    project.set_settings(settings);
+    project.set_user_mpp(&sources[1].info().id, MicronsPerPixel::square(1.0));
+    let mut session = Session::new(project);
+    session.absorb(Event::EncoderKnown(Box::new(QuarterColours::new().spec().clone())));
+    session.absorb(Event::SlideOpened(sources[0].clone()));
+    let own = Arc::new(described(sources[0].as_ref(), 10));
+    session.absorb(Event::DescriptorsReady { set: own.clone(), finished: true });
+    session.absorb(Event::IndexBuilt(Arc::new(Snapshot::build(vec![own], None, None))));
+    let workers = Workers::start("cpu".parse().unwrap(), Arc::new(|| ())).unwrap();
+
+    // No archive is set up: the project answers alone, and it is said why.
+    let mut usual = session.query_settings().clone();
+    usual.scope = Scope::Archive;
+    session.handle(Command::SetQuery(usual));
+    let at = Command::QueryAt { slide: sources[0].info().id.clone(), point: Level0Point::new(300.0, 300.0) };
+    let jobs = session.handle(at);
+    assert!(!jobs.iter().any(|job| matches!(job, Job::SearchArchive(_))));
+    assert!(matches!(session.archive_progress(), ArchiveProgress::Failed(_)));
+
+    let url: ArchiveUrl = database.url(READER);
+    let set_up = |url: &ArchiveUrl, typed: String| Command::SetArchive {
+        url: Some(url.clone()),
+        password: Some(Password::new(typed)),
+    };
+    let jobs = session.handle(set_up(&url, "wr0ng".to_owned()));
+    let answered = |session: &Session| session.query().is_some_and(|query| query.answer.is_some());
+    run(&mut session, &workers, jobs, |session| {
+        answered(session) && matches!(session.archive_progress(), ArchiveProgress::Failed(_))
+    });
+    let ArchiveProgress::Failed(reason) = session.archive_progress() else { unreachable!() };
+    assert!(reason.contains("the server refused the login") && !reason.contains("wr0ng"), "{reason}");
+    let alone = session.query().unwrap().answer.as_ref().unwrap();
+    assert!(alone.archive.is_none(), "the project's own matches stay");
+
+    let jobs = session.handle(set_up(&url, password(READER)));
+    run(&mut session, &workers, jobs, |session| {
+        answered(session) && *session.archive_progress() == ArchiveProgress::Answered
+    });
+    let answer = session.query().unwrap().answer.clone().unwrap();
+    assert_eq!((answer.exact, answer.searched), (true, 36));
+    let of = |number: usize| {
+        let id = &sources[number].info().id;
+        let rank = answer.matches.iter().position(|found| found.slide == *id).unwrap();
+        (rank, answer.from_archive(id).cloned())
+    };
+    let (far, slide) = of(2);
+    assert_eq!(slide.unwrap().name, "slide-2");
+    let found = &answer.matches[far];
+    assert!(matches!(session.tile_picture(&found.slide, &found.rect), Some(TilePicture::Read(_))));
+    session.handle(Command::GoToMatch { rank: far, from: None });
+    let told = &session.messages().last().unwrap().text;
+    assert!(told.contains("/elsewhere/slide-2.svs, not reachable from here"), "{told}");
+
+    let (near, slide) = of(1);
+    assert!(slide.unwrap().is_reachable);
+    let jobs = session.handle(Command::GoToMatch { rank: near, from: None });
+    run(&mut session, &workers, jobs, |session| session.slide(&sources[1].info().id).is_some());
+    let place = session.take_destination().unwrap();
+    assert_eq!((&place.slide, place.field), (&sources[1].info().id, answer.matches[near].rect));
+
+    session.project().save().unwrap();
+    let kept = std::fs::read_to_string(root.join("project.toml")).unwrap();
+    assert!(
+        kept.contains(url.as_str()) && !kept.contains("s3cret"),
+        "the address is kept, the password is not"
+    );
+    session.handle(Command::SetArchive { url: None, password: None });
+    assert_eq!((session.query_settings().scope, session.project().archive()), (Scope::All, None));
+}
