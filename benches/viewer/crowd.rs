@@ -40,6 +40,7 @@ pub fn highlight(window: &mut Window) {
         exact: true,
         searched: HIGHLIGHTED,
         elapsed: Duration::ZERO,
+        archive: None,
     };
     // Only the one to the question in hand is taken.
     for generation in 1..=64 {

@@ -41,12 +41,43 @@ pub struct EmbedArgs {
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// Take only share I of N (1/N to N/N) of the slides, for jobs that work side by side: the slides are sorted by
+    /// path and dealt out in turn. All jobs name the same slides. Each may have the same project or one of its own;
+    /// projects become one by copying their files together, which `index --verify` checks.
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    shard: Option<Shard>,
     /// Tiles that the encoder is given at once.
     #[arg(long, default_value_t = EmbedSettings::default().batch)]
     batch: usize,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
+}
+
+/// One of several equal shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    /// 0 to `of - 1`.
+    place: usize,
+    of: usize,
+}
+
+impl Shard {
+    /// The paths of this share: those of all shares together are all paths, each once.
+    fn take(self, mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+        paths.sort();
+        paths.dedup();
+        paths.into_iter().skip(self.place).step_by(self.of).collect()
+    }
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    let number = |text: &str| text.parse::<usize>().ok();
+    let parts = text.split_once('/').and_then(|(place, of)| Some((number(place)?, number(of)?)));
+    match parts {
+        Some((place, of)) if (1..=of).contains(&place) => Ok(Shard { place: place - 1, of }),
+        _ => Err("give I/N with I from 1 to N, such as 3/16".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -59,6 +90,9 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     let mut project = Project::open_or_create(&args.project)?;
     let settings = settings(args, project.settings())?;
     project.set_settings(settings.clone());
+    if args.shard.is_some() {
+        project.save_settings()?;
+    }
 
     let which = settings.encoder.as_deref().unwrap_or(encoder::DEFAULT);
     let mut encoder = encoder::load(which, args.device)?;
@@ -77,6 +111,10 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     if paths.is_empty() {
         bail!("no slides to embed: name slides or folders behind the project");
     }
+    let paths = match args.shard {
+        Some(shard) => shard.take(paths),
+        None => paths,
+    };
     let mut slides = Vec::new();
     let mut troubles = 0;
     for path in &paths {
@@ -140,11 +178,16 @@ fn embed(
         source = slide::open(path, Some(mpp))?;
     }
     let info = source.info();
-    project.add_slide(info);
-    if let Some(mpp) = args.slide_mpp {
-        project.set_user_mpp(&info.id, mpp);
+    if args.shard.is_some() {
+        // The list of slides is not ours alone.
+        project.note_slide(info, args.slide_mpp.or(project.user_mpp(&info.id)))?;
+    } else {
+        project.add_slide(info);
+        if let Some(mpp) = args.slide_mpp {
+            project.set_user_mpp(&info.id, mpp);
+        }
+        project.save()?;
     }
-    project.save()?;
 
     let started = Instant::now();
     let bar = EmbedBar::new(info.name());
@@ -189,4 +232,25 @@ fn embed(
         "seconds": seconds,
         "descriptors": descriptors,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_all_slides_each_once_whatever_their_order() {
+        let slides: Vec<PathBuf> = (0..23).map(|number| PathBuf::from(format!("{number:02}.svs"))).collect();
+        let shuffled: Vec<PathBuf> = slides.iter().rev().chain(&slides[..3]).cloned().collect();
+        let share = |place: usize| Shard { place, of: 4 }.take(shuffled.clone());
+        let sizes: Vec<usize> = (0..4).map(|place| share(place).len()).collect();
+        assert_eq!(sizes, [6, 6, 6, 5]);
+        let mut all: Vec<PathBuf> = (0..4).flat_map(share).collect();
+        all.sort();
+        assert_eq!(all, slides);
+        assert_eq!(parse_shard("3/16"), Ok(Shard { place: 2, of: 16 }));
+        for wrong in ["0/4", "5/4", "1/0", "1", "a/b", "-1/4"] {
+            assert!(parse_shard(wrong).is_err(), "{wrong}");
+        }
+    }
 }

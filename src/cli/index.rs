@@ -12,7 +12,7 @@ use crate::descriptors::{DescriptorSet, Row};
 use crate::encoder;
 use crate::index::segment::Segment;
 use crate::index::{Snapshot, TileFilter, brute_force};
-use crate::project::Project;
+use crate::project::{Project, SlideEntry};
 
 /// Tiles that are asked for when the index is checked.
 const SAMPLE: usize = 50;
@@ -22,7 +22,8 @@ const NEIGHBOURS: usize = 20;
 pub struct IndexArgs {
     /// The project's folder.
     project: PathBuf,
-    /// Check descriptor files and index files, and compare answers with brute force.
+    /// Check that every slide of the project has whole descriptors, check index files, and compare answers with brute
+    /// force.
     #[arg(long)]
     verify: bool,
     /// Write one JSON document.
@@ -55,6 +56,10 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     let (index, seconds) = load_index(&project)?;
     index.grow_trees();
     let differing = if args.verify { differing(&index) } else { 0 };
+    let missing = if args.verify { missing(&project, &index) } else { Vec::new() };
+    for path in &missing {
+        eprintln!("{}: has no descriptors; embed it", path.display());
+    }
     let bytes: usize = index.segments().map(Segment::index_bytes).sum();
     let tiles = index.len();
     if args.json {
@@ -68,6 +73,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
             "verified": args.verify,
             "damaged_files": damaged.len(),
             "differing_answers": differing,
+            "slides_missing": missing.len(),
         }))?;
     } else {
         println!(
@@ -78,12 +84,23 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
         );
         if args.verify {
             println!("{differing} of {} answers differ from brute force", SAMPLE.min(tiles));
+            println!("{} of {} slides have no descriptors", missing.len(), project.slides().len());
         }
     }
-    if differing > 0 || !damaged.is_empty() {
-        bail!("{} index files were damaged, {differing} answers differed", damaged.len());
+    if differing > 0 || !damaged.is_empty() || !missing.is_empty() {
+        bail!(
+            "{} index files were damaged, {differing} answers differed, {} slides have no descriptors",
+            damaged.len(),
+            missing.len()
+        );
     }
     Ok(())
+}
+
+/// Slides of the project that the index does not hold.
+fn missing(project: &Project, index: &Snapshot) -> Vec<PathBuf> {
+    let is_missing = |entry: &&SlideEntry| index.place(&entry.id).is_none();
+    project.slides().iter().filter(is_missing).map(|entry| project.slide_path(entry)).collect()
 }
 
 /// How many of a sample of answers are not those of brute force.

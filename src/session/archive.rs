@@ -1,13 +1,16 @@
 //! The department's archive, as the window asks it: where it is, whether it answers, and the way to matches that
 //! only it has.
 
+use std::sync::Arc;
+
+use image::RgbaImage;
+
 use super::state::{Place, Severity, TilePicture, held};
 use super::{ArchiveRequest, Job, SearchRequest, Session};
 use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
 use crate::query::{Answer, PatientNames, Scope, TilePlace, USUAL_PATTERN};
 use crate::slide::SlideId;
-use image::RgbaImage;
 
 /// What has become of the question that was put to the archive.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -93,9 +96,9 @@ impl Session {
                 self.archive_progress = ArchiveProgress::Answered;
                 query.waiting = false;
                 query.problem = None;
-                query.answer = Some(found.answer);
+                query.answer = Some(Arc::new(found.answer));
                 for (tile, picture) in found.pictures {
-                    let picture = TilePicture::Read(std::sync::Arc::new(held(picture)));
+                    let picture = TilePicture::Read(Arc::new(held(picture)));
                     self.tile_pictures.entry((tile.slide, tile.rect)).or_insert(picture);
                 }
                 self.read_pictures()
