@@ -15,7 +15,7 @@ pub(super) use read::read;
 pub(super) use write::write;
 
 /// The group whose areas are cut out of the tumour around them (Camelyon16).
-const HOLE_GROUP: &str = "_2";
+pub const HOLE_GROUP: &str = "_2";
 
 /// What stands for "in no group".
 const NO_GROUP: &str = "None";

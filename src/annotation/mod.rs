@@ -33,6 +33,7 @@ pub use store::AnnotationStore;
 pub use vertices::Vertex;
 
 use asap::AsapOrigin;
+pub use asap::HOLE_GROUP;
 use json::Foreign;
 use shape::Geometry;
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::labels::{LabelError, Labels, SlideLabels, read_annotations};
-use crate::geometry::Level0Point;
 
 /// The slides of a Camelyon16 folder that are evaluated, and their labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +52,7 @@ pub fn find(folder: &Path) -> Result<Option<Camelyon>, LabelError> {
         let is_normal =
             name.starts_with("normal_") || reference.get(&name).is_some_and(|kind| kind == "normal");
         let mut own = match annotations.get(&name) {
-            Some(path) => read_annotations(path, Level0Point::default())?,
+            Some(path) => read_annotations(path, None)?,
             None if is_normal => SlideLabels::default(),
             None => {
                 labels

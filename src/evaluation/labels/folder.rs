@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Area, LabelError, Labels, read_annotations, read_table};
-use crate::geometry::{Level0Point, Level0Rect};
+use crate::geometry::Level0Rect;
 use crate::slide::SlideInfo;
 
 /// Read labels from a file or a folder, whatever their kind. `find` answers the slide of a
@@ -52,12 +52,6 @@ fn is_understood(path: &Path) -> bool {
     matches!(ending(path).as_str(), "csv" | "geojson" | "json" | "xml" | "png" | "tif" | "tiff")
 }
 
-/// The level-0 position from which QuPath counts on a slide: the corner of its scanned part.
-fn bounds_origin(info: &SlideInfo) -> Level0Point {
-    let number = |axis: &str| info.properties.get(&format!("openslide.bounds-{axis}"))?.trim().parse().ok();
-    Level0Point::new(number("x").unwrap_or(0.0), number("y").unwrap_or(0.0))
-}
-
 /// The stem of the slide that a file belongs to: its own, less what marks it as a mask.
 fn slide_stem(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -70,10 +64,7 @@ fn read_file(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
         "png" | "tif" | "tiff" => read_mask(path, find),
         "geojson" | "json" | "xml" => {
             let stem = slide_stem(path);
-            let drawn = read_annotations(
-                path,
-                find(&stem).map_or_else(Level0Point::default, |info| bounds_origin(&info)),
-            )?;
+            let drawn = read_annotations(path, find(&stem).as_ref())?;
             Ok(Labels { slides: [(stem, drawn)].into(), ..Labels::default() })
         }
         _ => Err(LabelError::file(

@@ -10,10 +10,12 @@ mod table;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::annotation::AnnotationError;
 use crate::geometry::{Level0Point, Level0Rect};
 
+pub use crate::annotation::means_tumour;
 pub use coverage::covered;
-pub use drawn::read_annotations;
+pub use drawn::{of_annotations, read_annotations};
 pub use folder::{read_folder, read_labels};
 pub use patients::Patients;
 pub use table::read_table;
@@ -70,6 +72,26 @@ impl Labels {
         }
         self.patients.extend(other.patients);
         self.notes.extend(other.notes);
+        self.spell_alike();
+    }
+
+    /// Classes whose names differ in upper and lower case alone are one, as the first file spells it.
+    fn spell_alike(&mut self) {
+        let mut spellings: Vec<String> = Vec::new();
+        let mut spelling = |name: &str| match spellings.iter().find(|one| one.eq_ignore_ascii_case(name)) {
+            Some(known) => known.clone(),
+            None => {
+                spellings.push(name.to_owned());
+                name.to_owned()
+            }
+        };
+        for slide in self.slides.values_mut() {
+            for (name, areas) in std::mem::take(&mut slide.areas) {
+                slide.areas.entry(spelling(&name)).or_default().extend(areas);
+            }
+            slide.elsewhere = slide.elsewhere.as_deref().map(&mut spelling);
+        }
+        self.tumour_classes.iter_mut().for_each(|name| *name = spelling(name));
     }
 
     /// Names of all classes, sorted.
@@ -140,13 +162,6 @@ impl SlideLabels {
     }
 }
 
-/// Whether a class of this name stands for tumour in the words of the programs and challenges that write
-/// labels: QuPath, Camelyon16 (`Tumor`, `_0`, `_1`), Camelyon17 (`metastases`).
-pub fn means_tumour(class: &str) -> bool {
-    let base = class.split(": ").next().unwrap_or(class).trim().to_lowercase();
-    matches!(base.as_str(), "tumour" | "tumor" | "_0" | "_1" | "metastases" | "metastasis")
-}
-
 /// Why labels could not be used. Every message names the file, the line where there is one, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
@@ -156,6 +171,8 @@ pub enum LabelError {
     Line { path: PathBuf, line: u64, reason: String },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Annotations(#[from] AnnotationError),
 }
 
 impl LabelError {
@@ -204,6 +221,20 @@ mod tests {
         let both = labels(&[("stroma", tile), ("tumour", Level0Rect::new(0, 0, 60, 100))]);
         let (classes, counts) = both.classes_of(&[tile], COVERAGE);
         assert_eq!((classes[0], counts.conflicting), (None, 1));
+    }
+
+    #[test]
+    fn one_class_may_be_spelt_in_two_ways() {
+        let tile = Level0Rect::new(0, 0, 100, 100);
+        let of = |slide: &str, class: &str| Labels {
+            slides: [(slide.to_owned(), labels(&[(class, tile)]))].into(),
+            ..Labels::default()
+        };
+        let mut all = of("a", "Tumour");
+        all.join(of("a", "tumour"));
+        all.join(of("b", "TUMOUR"));
+        assert_eq!(all.classes(), ["Tumour"]);
+        assert_eq!(all.slides["a"].classes_of(&[tile], COVERAGE).1.conflicting, 0);
     }
 
     #[test]
