@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 DEMO := target/demo
 SLIDES := assets/slides
 
-.PHONY: run test demo bench setup lint
+.PHONY: run test interop demo bench setup lint
 
 run: setup
 	cargo build --release --bin histokin
@@ -16,6 +16,12 @@ run: setup
 
 test: setup
 	cargo test --no-fail-fast
+
+# What h5py, numpy and pyarrow say of the files that are exported: they are fetched into target/, where the test finds them.
+interop: setup
+	test -x target/python/bin/pip || python3 -m venv target/python
+	target/python/bin/pip install --quiet h5py numpy pyarrow
+	cargo test --test it interchange::
 
 # The main job without a screen: embed the demonstration slides, ask, keep pictures and the answer.
 demo: setup

@@ -7,10 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::durable;
-use crate::encoder;
-use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
-use crate::evaluation::gather;
-use crate::interchange::{Layout, write_h5, write_npy};
+use crate::interchange::{Layout, write_h5, write_npy, write_parquet};
 use crate::project::Project;
 use crate::slide;
 
@@ -42,14 +39,14 @@ enum Format {
     Safetensors,
     /// NPY, with the tiles in a table beside it.
     Npy,
+    /// Parquet: a table of tiles, a list of numbers each.
+    Parquet,
 }
 
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
-    let which = args.encoder.as_deref().or(project.settings().encoder.as_deref()).unwrap_or(encoder::DEFAULT);
-    let spec =
-        if which == HSV_HISTOGRAM { HsvHistogram::of_project(&project)? } else { encoder::spec(which)? };
-    let (store, recipe) = (project.descriptors(), gather::recipe(&project, &spec));
+    let spec = super::spec_in(&project, args.encoder.as_deref())?;
+    let (store, recipe) = (project.descriptors(), project.recipe(&spec));
     std::fs::create_dir_all(&args.to)
         .with_context(|| format!("{}: the folder cannot be made", args.to.display()))?;
     let mut written = Vec::new();
@@ -79,6 +76,11 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
             Format::Npy => {
                 write_npy(&args.to, &set, &name)?;
                 format!("{name}.npy")
+            }
+            Format::Parquet => {
+                let file = format!("{name}.parquet");
+                write_parquet(&args.to.join(&file), &set, &name)?;
+                file
             }
         };
         written.push(json!({"slide": name, "file": file, "tiles": set.len(), "descriptor_len": set.width()}));

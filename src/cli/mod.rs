@@ -8,6 +8,8 @@ mod embed;
 mod evaluate;
 mod export;
 pub mod fit_model;
+mod heat_map;
+mod import;
 mod index;
 mod info;
 mod progress;
@@ -21,8 +23,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::encoder::DeviceChoice;
+use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
+use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::geometry::{Level0Point, Level0Rect};
+use crate::project::Project;
 
 /// Show a whole-slide image, and where else in the archive the same tissue stands.
 ///
@@ -65,10 +69,14 @@ pub enum Command {
     Evaluate(Box<evaluate::EvaluateArgs>),
     /// Write descriptors in the formats of other programs.
     Export(export::ExportArgs),
+    /// Take features that another program made into a project, to search and measure them.
+    Import(import::ImportArgs),
     /// Lay the descriptors of all slides out on a plane.
     ProjectMap(project_map::ProjectMapArgs),
     /// Find the tiles, or slides, most like a tile, a region, a slide or a picture.
     Query(Box<query::QueryArgs>),
+    /// Draw how like one tile all tiles of slides are.
+    HeatMap(heat_map::HeatMapArgs),
     /// Build a project's index, or check it.
     Index(index::IndexArgs),
     /// Bring annotations of QuPath and ASAP into a project, and take them out.
@@ -93,8 +101,10 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Embed(args) => embed::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
         Command::ProjectMap(args) => project_map::run(args),
         Command::Query(args) => query::run(args),
+        Command::HeatMap(args) => heat_map::run(args),
         Command::Index(args) => index::run(args),
         Command::Annotations(args) => annotations::run(args),
         #[cfg(feature = "archive")]
@@ -104,6 +114,23 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::FitModel(args) => print_json(&fit_model::run(args)?),
         Command::Train(args) => train::run(args),
     }
+}
+
+/// The encoder that a project's command means: `asked` by name or path, the colour histogram, features that were
+/// imported under that name, or the project's own where nothing is asked.
+fn spec_in(project: &Project, asked: Option<&str>) -> anyhow::Result<EncoderSpec> {
+    let which = encoder_in(project, asked);
+    if which == HSV_HISTOGRAM {
+        return Ok(HsvHistogram::of_project(project)?);
+    }
+    Ok(encoder::spec(&which)?)
+}
+
+/// Name or path of that encoder.
+fn encoder_in(project: &Project, asked: Option<&str>) -> String {
+    let Some(asked) = asked else { return project.encoder_name() };
+    let imported = project.root().join(ImportedEncoder::file(asked));
+    if imported.is_file() { imported.to_string_lossy().into_owned() } else { asked.to_owned() }
 }
 
 /// `X,Y` in level-0 pixels.

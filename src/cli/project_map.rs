@@ -7,8 +7,6 @@ use clap::Args;
 use serde_json::json;
 
 use crate::durable;
-use crate::encoder;
-use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::gather;
 use crate::evaluation::map::{self, MapKind, UmapSettings};
 use crate::evaluation::sample::Sample;
@@ -44,9 +42,7 @@ pub struct ProjectMapArgs {
 
 pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
-    let which = args.encoder.as_deref().or(project.settings().encoder.as_deref()).unwrap_or(encoder::DEFAULT);
-    let spec =
-        if which == HSV_HISTOGRAM { HsvHistogram::of_project(&project)? } else { encoder::spec(which)? };
+    let spec = super::spec_in(&project, args.encoder.as_deref())?;
     if !(2..=200).contains(&args.neighbours) {
         bail!("--neighbours {}: give 2 to 200", args.neighbours);
     }

@@ -9,7 +9,7 @@ use super::index::load_index;
 use crate::archive::ArchiveUrl;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
-use crate::pipeline::{Slides, answer_sheet, describe_picture, describe_tiles, write_geojson};
+use crate::pipeline::{Slides, answer_sheet, describe_picture, describe_tiles, write_matches};
 use crate::project::Project;
 use crate::query::{
     self, Answer, Example, PatientNames, Patients, Query, QueryError, QuerySettings, Region, Scope,
@@ -86,9 +86,10 @@ pub struct QueryArgs {
     /// Write the query tile and its matches as one picture (PNG or JPEG), the query first.
     #[arg(long, alias = "contact-sheet")]
     sheet: Option<PathBuf>,
-    /// Folder for GeoJSON that QuPath opens, one file for each slide with matches.
-    #[arg(long)]
-    geojson: Option<PathBuf>,
+    /// Folder for the matches as annotations: for each slide with matches a file for QuPath (.geojson) and one for
+    /// ASAP (.xml).
+    #[arg(long, alias = "geojson")]
+    annotations: Option<PathBuf>,
     /// Write the matches as CSV.
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -133,9 +134,9 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         crate::pipeline::write_picture(&sheet, path)
             .with_context(|| format!("{} was not written", path.display()))?;
     }
-    if let Some(folder) = &args.geojson {
+    if let Some(folder) = &args.annotations {
         std::fs::create_dir_all(folder).with_context(|| format!("{} was not made", folder.display()))?;
-        write_geojson(&answer, &slides_of(&project, &answer)?, folder)?;
+        write_matches(&answer, &slides_of(&project, &answer)?, folder)?;
     }
     if let Some(path) = &args.csv {
         let csv = export::to_csv(&answer, |slide| name(&project, &answer, slide))?;

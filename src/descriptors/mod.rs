@@ -138,6 +138,20 @@ impl DescriptorSet {
         Self { header, coords, features: Features::Owned(features), tiles_failed, checksum: None }
     }
 
+    /// Build a set from top-left corners in level-0 pixels, in any order, and their descriptors
+    /// (`corners.len() × width`). Tiles need not lie on a grid; of several at one place the first counts.
+    pub fn from_places(header: DescriptorHeader, corners: &[[i64; 2]], values: &[f32]) -> Self {
+        let mut order: Vec<usize> = (0..corners.len()).collect();
+        order.sort_by_key(|place| (corners[*place][1], corners[*place][0]));
+        order.dedup_by_key(|place| corners[*place]);
+        let width = header.width;
+        let row = |place: &usize| &values[place * width..(place + 1) * width];
+        let features = order.iter().flat_map(row).copied().collect();
+        let coords: Vec<[i64; 2]> = order.iter().map(|place| corners[*place]).collect();
+        let header = DescriptorHeader { tiles_tissue: coords.len() as u32, ..header };
+        Self { header, coords, features: Features::Owned(features), tiles_failed: 0, checksum: None }
+    }
+
     /// SHA-256 of coordinates and features, as the file of this set has it; `None` for one that was never
     /// read from a file.
     pub fn checksum(&self) -> Option<&str> {
@@ -195,12 +209,23 @@ impl DescriptorSet {
         Level0Rect::new(x, y, self.header.tile_level0, self.header.tile_level0)
     }
 
-    /// The embedded tile under a level-0 position.
+    /// The embedded tile under a level-0 position; of several that overlap there the one whose centre is
+    /// nearest.
     pub fn row_at(&self, point: Level0Point) -> Option<Row> {
-        let grid = self.header.tile_grid();
-        let rect = grid.rect(grid.tile_at(point)?);
-        // Rows are ordered by tile index, so by y first.
-        self.coords.binary_search_by_key(&(rect.y, rect.x), |[x, y]| (*y, *x)).ok().map(|row| Row(row as u32))
+        let edge = i64::from(self.header.tile_level0);
+        let (x, y) = (point.x.floor() as i64, point.y.floor() as i64);
+        // Rows are ordered by y, then by x: those whose tile reaches this height stand together.
+        let first = self.coords.partition_point(|corner| corner[1] <= y - edge);
+        let last = self.coords.partition_point(|corner| corner[1] <= y);
+        let under = (first..last).filter(|row| {
+            let left = self.coords[*row][0];
+            left <= x && x < left + edge
+        });
+        let middle = |row: &usize| {
+            let [left, top] = self.coords[*row];
+            (2 * (x - left) - edge).pow(2) + (2 * (y - top) - edge).pow(2)
+        };
+        under.min_by_key(middle).map(|row| Row(row as u32))
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod backbones;
 mod device;
 pub mod fitting;
+mod imported;
 pub mod model;
 mod network;
 mod pth;
@@ -30,6 +31,7 @@ use network::{Branch, NetworkEncoder};
 
 pub(crate) use device::is_out_of_memory;
 pub use device::{DeviceChoice, device_name};
+pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available};
 
 /// Name of the model that is used where none is asked for.
@@ -45,6 +47,11 @@ impl EncoderId {
     /// The first 12 characters: enough for file names and for people.
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
+    }
+
+    /// Whether descriptors of this encoder come from another program, with tiles of their own.
+    pub fn is_imported(&self) -> bool {
+        self.0.starts_with(imported::PREFIX)
     }
 }
 
@@ -116,6 +123,11 @@ pub enum EncoderError {
     NotAModel { path: PathBuf },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
+    #[error(
+        "{name} ran in another program: what it says of a slide can be imported (`histokin import`), but no tile \
+         can be described by it here"
+    )]
+    Imported { name: String },
     #[error("{}: these weights are not there; `make setup` fetches those that histokin ships with", path.display())]
     WeightsMissing { path: PathBuf },
     #[error(
@@ -170,6 +182,7 @@ pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, Encod
         Location::Folder(folder) => load_model(Model::read(&folder)?, device),
         Location::Weights(path) => load_model(Model::read_single(&path)?, device),
         Location::TorchScript(path) => Ok(Box::new(torchscript::load(&path, Compute::choose(device)?)?)),
+        Location::Imported(path) => Err(EncoderError::Imported { name: ImportedEncoder::read(&path)?.name }),
     }
 }
 
@@ -203,5 +216,6 @@ pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
         Location::TorchScript(path) => {
             Ok(torchscript::load(&path, Compute::choose(DeviceChoice::Cpu)?)?.spec().clone())
         }
+        Location::Imported(path) => ImportedEncoder::read(&path)?.spec(),
     }
 }

@@ -222,6 +222,9 @@ impl Model {
                 path,
                 reason: "a module can be run but not trained; give its weights".into(),
             }),
+            Location::Imported(path) => {
+                Err(EncoderError::Imported { name: super::ImportedEncoder::read(&path)?.name })
+            }
         }
     }
 
@@ -330,6 +333,8 @@ pub(super) enum Location {
     /// A single file of weights.
     Weights(PathBuf),
     TorchScript(PathBuf),
+    /// The description of an encoder that ran elsewhere.
+    Imported(PathBuf),
 }
 
 /// Find what `which` names: a path if there is one, else a model in one of the folders of models.
@@ -343,6 +348,9 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
         if path.file_name().is_some_and(|name| name == MODEL_FILE) {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             return Ok(Location::Folder(folder.unwrap_or(Path::new(".")).to_owned()));
+        }
+        if path.to_string_lossy().ends_with(super::imported::ENDING) {
+            return Ok(Location::Imported(path.to_owned()));
         }
         return match extension.to_str() {
             Some("pt" | "ts") => Ok(Location::TorchScript(path.to_owned())),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::sample::{Candidate, SampleSlide, SlideFeatures};
-use crate::descriptors::{DescriptorError, Recipe, Row};
+use crate::descriptors::{DescriptorError, Row};
 use crate::encoder::EncoderSpec;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::interchange::{self, InterchangeError, Places, TileFeatures};
@@ -80,17 +80,6 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// How a project's slides are embedded with an encoder.
-pub fn recipe(project: &Project, spec: &EncoderSpec) -> Recipe {
-    let settings = project.settings();
-    Recipe {
-        encoder_id: spec.id.clone(),
-        encoder_name: spec.name.clone(),
-        tiles: settings.tiles,
-        stain: settings.stain,
-    }
-}
-
 /// What an encoder says of the slides of a project; nothing of those that are not embedded with it.
 ///
 /// # Errors
@@ -100,7 +89,7 @@ pub fn of_project(
     spec: &EncoderSpec,
     slides: &[SampleSlide],
 ) -> Result<Candidate, GatherError> {
-    let (store, recipe) = (project.descriptors(), recipe(project, spec));
+    let (store, recipe) = (project.descriptors(), project.recipe(spec));
     let mut candidate =
         Candidate { id: spec.id.0.clone(), name: spec.name.clone(), width: spec.width, slides: Vec::new() };
     for slide in slides {
@@ -199,7 +188,7 @@ fn placed(
             let mpp = mpp
                 .or(of_file.map(MicronsPerPixel::square))
                 .ok_or_else(|| GatherError::NoPixelSize { path: path.to_owned() })?;
-            let edge = tile_level0.unwrap_or_else(|| spacing(&corners));
+            let edge = tile_level0.or_else(|| interchange::spacing(&corners)).unwrap_or(224);
             let rects: Vec<Level0Rect> =
                 corners.iter().map(|[x, y]| Level0Rect::new(*x, *y, edge, edge)).collect();
             let centers = rects.iter().map(|rect| center_um(rect, mpp)).collect();
@@ -207,12 +196,4 @@ fn placed(
         }
     };
     Ok(SlideFeatures { rects, centers_um, values: features.values })
-}
-
-/// The smallest step between columns of tiles, which is their edge where they do not overlap.
-fn spacing(corners: &[[i64; 2]]) -> u32 {
-    let mut columns: Vec<i64> = corners.iter().map(|corner| corner[0]).collect();
-    columns.sort_unstable();
-    columns.dedup();
-    columns.windows(2).map(|pair| pair[1] - pair[0]).min().map_or(224, |step| step as u32)
 }

@@ -95,7 +95,9 @@ pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
     }
     let values = floats(&features).map_err(|error| wrong(format!("features: {error}")))?;
     let attributes = coords.attrs().map_err(|error| wrong(error.to_string()))?;
-    let edge = ["patch_size_level0", "patch_size"].iter().find_map(|name| attributes.get(*name)?.as_i64());
+    let number = |name: &str| attributes.get(name)?.as_i64().and_then(|number| u32::try_from(number).ok());
+    let tile_px = number("patch_size").filter(|edge| *edge > 0);
+    let edge = number("patch_size_level0").or(tile_px).filter(|edge| *edge > 0);
     let encoder =
         features.attrs().ok().and_then(|attributes| Some(attributes.get("encoder")?.as_str()?.to_owned()));
     let is_whole =
@@ -104,14 +106,14 @@ pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
         let numbers = coords.read_i64().map_err(|error| wrong(format!("coords: {error}")))?;
         Places::Corners {
             corners: numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect(),
-            tile_level0: edge.map(|edge| edge as u32),
+            tile_level0: edge,
             mpp: None,
         }
     } else {
         let numbers = coords.read_f64().map_err(|error| wrong(format!("coords: {error}")))?;
         Places::CentersUm(numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect())
     };
-    Ok(TileFeatures { width, values, places, encoder })
+    Ok(TileFeatures { width, values, places, encoder, tile_px })
 }
 
 fn floats(dataset: &Dataset) -> Result<Vec<f32>, hdf5_pure::Error> {

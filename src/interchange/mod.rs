@@ -1,13 +1,19 @@
-//! Descriptors in the formats of other programs: TRIDENT's and CLAM's HDF5, NPY, safetensors.
+//! Descriptors in the formats of other programs: TRIDENT's and CLAM's HDF5, NPY, Parquet,
+//! safetensors.
 
 mod h5;
+mod import;
 mod npy;
+mod parquet;
 mod read;
 
 use std::path::{Path, PathBuf};
 
 pub use h5::{Layout, write_h5};
+pub(crate) use import::spacing;
+pub use import::{Imported, PlacedFeatures, encoder_of, place};
 pub use npy::write_npy;
+pub use parquet::write_parquet;
 pub use read::{feature_files, read_features};
 
 /// Descriptors of one slide, wherever they were made.
@@ -20,6 +26,8 @@ pub struct TileFeatures {
     pub places: Places,
     /// What the file says that made them.
     pub encoder: Option<String>,
+    /// Edge of a tile in the pixels that the encoder saw, where the file tells it.
+    pub tile_px: Option<u32>,
 }
 
 /// Where the tiles lie, as their file tells it.
@@ -60,6 +68,8 @@ pub enum InterchangeError {
     Malformed { path: PathBuf, reason: String },
     #[error("{}: {reason}", path.display())]
     Unwritable { path: PathBuf, reason: String },
+    #[error("{}: {reason}", path.display())]
+    DoesNotFit { path: PathBuf, reason: String },
 }
 
 impl InterchangeError {

@@ -107,7 +107,8 @@ fn read_safetensors(path: &Path) -> Result<TileFeatures, InterchangeError> {
     };
     let values =
         floats(&features).ok_or_else(|| wrong(format!("features are of type {:?}", features.dtype())))?;
-    Ok(TileFeatures { width, values, places, encoder: entries.get("encoder_name").cloned() })
+    let tile_px = entries.get("tile_px").and_then(|text| text.parse().ok());
+    Ok(TileFeatures { width, values, places, encoder: entries.get("encoder_name").cloned(), tile_px })
 }
 
 fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {

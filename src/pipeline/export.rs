@@ -8,6 +8,7 @@ use std::sync::Arc;
 use image::{Rgb, RgbImage};
 
 use super::contact_sheet;
+use crate::annotation::{self, AnnotationError};
 use crate::durable;
 use crate::geometry::Level0Rect;
 use crate::query::{Answer, export};
@@ -29,6 +30,8 @@ pub enum ExportError {
     Io { path: std::path::PathBuf, source: std::io::Error },
     #[error(transparent)]
     Slide(#[from] SlideError),
+    #[error(transparent)]
+    Annotations(#[from] AnnotationError),
     #[error("the answer could not be written out: {0}")]
     Format(String),
 }
@@ -45,8 +48,8 @@ pub fn answer_sheet(answer: &Answer, slides: &Slides) -> Result<RgbImage, SlideE
     Ok(contact_sheet(&tiles, SHEET_COLUMNS, QUERY_FRAME))
 }
 
-/// Write `matches.csv`, `matches.json`, `matches.png` and a GeoJSON file for each slide with matches into `folder`,
-/// which is made.
+/// Write `matches.csv`, `matches.json`, `matches.png` and for each slide with matches a file for QuPath and one
+/// for ASAP into `folder`, which is made.
 pub fn write_answer(answer: &Answer, slides: &Slides, folder: &Path) -> Result<(), ExportError> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
@@ -60,7 +63,7 @@ pub fn write_answer(answer: &Answer, slides: &Slides, folder: &Path) -> Result<(
     )?;
     let json = serde_json::to_vec_pretty(&export::to_json(answer)).map_err(|error| format(&error))?;
     put("matches.json", &json)?;
-    write_geojson(answer, slides, folder)?;
+    write_matches(answer, slides, folder)?;
     let mut png = Vec::new();
     answer_sheet(answer, slides)?
         .write_to(&mut Cursor::new(&mut png), image::ImageFormat::Png)
@@ -68,13 +71,22 @@ pub fn write_answer(answer: &Answer, slides: &Slides, folder: &Path) -> Result<(
     put("matches.png", &png)
 }
 
-/// Write a GeoJSON file for each slide with matches into `folder`, which is there.
-pub fn write_geojson(answer: &Answer, slides: &Slides, folder: &Path) -> Result<(), ExportError> {
+/// Write the matches on each slide into `folder`, which is there, for QuPath (`.geojson`) and for ASAP (`.xml`); each
+/// counts from where that program does.
+pub fn write_matches(answer: &Answer, slides: &Slides, folder: &Path) -> Result<(), ExportError> {
     for slide in export::slides_of(answer) {
-        let json = serde_json::to_vec_pretty(&export::to_geojson(answer, &slide))
-            .map_err(|error| ExportError::Format(error.to_string()))?;
-        let path = folder.join(format!("{}.geojson", name(slides, &slide)));
-        durable::write(&path, &json).map_err(|source| ExportError::Io { path, source })?;
+        let set = export::to_annotations(answer, &slide);
+        let Some(source) = slides.get(&slide) else {
+            // A slide that is not here: its file counts from the corner of level 0.
+            let path = folder.join(format!("{}.geojson", name(slides, &slide)));
+            let text = annotation::write_geojson(&set, None);
+            durable::write(&path, text.as_bytes()).map_err(|source| ExportError::Io { path, source })?;
+            continue;
+        };
+        for ending in ["geojson", "xml"] {
+            let path = folder.join(format!("{}.{ending}", name(slides, &slide)));
+            annotation::write_file(&path, &set, source.info())?;
+        }
     }
     Ok(())
 }

@@ -171,20 +171,23 @@ impl Project {
         self.file.archive = archive;
     }
 
-    /// Name or path of the encoder.
+    /// Name or path of the encoder; a file in the project's folder is found wherever that has moved.
     pub fn encoder_name(&self) -> String {
-        self.file.settings.encoder.clone().unwrap_or_else(|| encoder::DEFAULT.to_owned())
+        let Some(name) = &self.file.settings.encoder else { return encoder::DEFAULT.to_owned() };
+        let own = self.root.join(name);
+        if own.is_file() { own.to_string_lossy().into_owned() } else { name.clone() }
     }
 
-    /// All that decides the descriptors of this project's slides, with that encoder.
+    /// All that decides the descriptors of this project's slides, with that encoder. Imported ones have tiles
+    /// of their own, and nothing was normalised for them here.
     pub fn recipe(&self, encoder: &EncoderSpec) -> Recipe {
         let settings = &self.file.settings;
-        Recipe {
-            encoder_id: encoder.id.clone(),
-            encoder_name: encoder.name.clone(),
-            tiles: settings.tiles,
-            stain: settings.stain,
-        }
+        let (tiles, stain) = if encoder.id.is_imported() {
+            (encoder.tiles, StainSetting::None)
+        } else {
+            (settings.tiles, settings.stain)
+        };
+        Recipe { encoder_id: encoder.id.clone(), encoder_name: encoder.name.clone(), tiles, stain }
     }
 
     pub fn slides(&self) -> &[SlideEntry] {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Answer, FromArchive, TilePlace};
-use crate::geometry::Level0Rect;
+use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Shape};
+use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::SlideId;
 
 /// An answer as JSON: `query` is the first tile that was asked for, `tiles` are all of them.
@@ -77,30 +78,21 @@ pub fn to_csv(answer: &Answer, name: impl Fn(&SlideId) -> String) -> csv::Result
     writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
 }
 
-/// The matches on one slide as GeoJSON that QuPath opens: tiles in level-0 pixels, with rank and distance as
-/// measurements. A slide has a file of its own, since GeoJSON says nothing of images.
-pub fn to_geojson(answer: &Answer, slide: &SlideId) -> Value {
+/// The matches on one slide as annotations of the class "Similar tissue", with rank and distance as measurements.
+pub fn to_annotations(answer: &Answer, slide: &SlideId) -> AnnotationSet {
+    let class = AnnotationClass::new("Similar tissue", [0, 200, 107]);
     let of_slide = answer.matches.iter().filter(|found| found.slide == *slide);
-    let features: Vec<Value> = of_slide
-        .map(|found| {
-            let Level0Rect { x, y, .. } = found.rect;
-            let (right, bottom) = (found.rect.right(), found.rect.bottom());
-            json!({
-                "type": "Feature",
-                "geometry": {
-                    "type": "Polygon",
-                    "coordinates": [[[x, y], [right, y], [right, bottom], [x, bottom], [x, y]]],
-                },
-                "properties": {
-                    "objectType": "annotation",
-                    "name": format!("Match {}", found.rank),
-                    "classification": {"name": "Similar tissue", "color": [0, 200, 107]},
-                    "measurements": {"Rank": found.rank, "Distance": found.distance},
-                },
-            })
-        })
-        .collect();
-    json!({"type": "FeatureCollection", "features": features})
+    let annotations = of_slide.map(|found| {
+        let Level0Rect { x, y, .. } = found.rect;
+        let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
+        let bounds = Bounds::between(corner(x, y), corner(found.rect.right(), found.rect.bottom()));
+        let mut annotation = Annotation::new(Shape::Rectangle(bounds), Some(class.clone()));
+        annotation.name = Some(format!("Match {}", found.rank));
+        annotation.measurements =
+            vec![("Rank".to_owned(), found.rank as f64), ("Distance".to_owned(), found.distance.into())];
+        annotation
+    });
+    AnnotationSet::new(annotations)
 }
 
 /// The slides that an answer's matches lie on, each once, the one with the best match first.

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::descriptors::DescriptorSet;
 use crate::geometry::Level0Rect;
-use crate::index::{Exclusion, Neighbour, Snapshot, TileFilter, TileRef};
+use crate::index::{Exclusion, Neighbour, Snapshot, TileFilter, TileRef, squared_distances};
 use crate::slide::SlideId;
 
 pub use book::{JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryBook, ShownExample, Verdict, pair};
@@ -217,6 +218,28 @@ pub fn tiles_of(
 ) -> Result<Vec<(Option<TilePlace>, Vec<f32>)>, QueryError> {
     let tiles = example::tiles(index, examples)?;
     Ok(tiles.into_iter().map(|tile| (tile.place, tile.descriptor.into_owned())).collect())
+}
+
+/// Distance of every embedded tile to the nearest of the tiles that `like` stands for: a list for each set of the
+/// index, in the order of its rows.
+///
+/// # Errors
+/// As [`ask`].
+pub fn distances(index: &Snapshot, like: &[Example]) -> Result<Vec<Vec<f32>>, QueryError> {
+    let like = example::tiles(index, like)?;
+    if like.is_empty() {
+        return Err(QueryError::Nothing);
+    }
+    let of_set = |set: &Arc<DescriptorSet>| {
+        let mut nearest = vec![f32::INFINITY; set.len()];
+        let mut squared = vec![0.0; set.len()];
+        for tile in &like {
+            squared_distances(&tile.descriptor, set.features(), &mut squared);
+            nearest.iter_mut().zip(&squared).for_each(|(nearest, squared)| *nearest = nearest.min(*squared));
+        }
+        nearest.into_iter().map(f32::sqrt).collect()
+    };
+    Ok(index.sets().par_iter().map(of_set).collect())
 }
 
 /// A tile, and which tile of the query it is nearest to.

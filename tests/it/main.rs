@@ -18,6 +18,7 @@ mod encoder;
 mod evaluate;
 mod evaluation;
 mod index;
+mod interchange;
 mod pipeline;
 mod query;
 mod raw_tiles;

@@ -207,10 +207,11 @@ fn answers_are_written_for_other_programs() {
     let csv = export::to_csv(&answer, |slide| slide.0[..1].to_owned()).unwrap();
     assert_eq!(String::from_utf8(csv).unwrap().lines().count(), 21);
     let slide = export::slides_of(&answer)[0].clone();
-    let features = export::to_geojson(&answer, &slide)["features"].as_array().unwrap().clone();
+    let set = export::to_annotations(&answer, &slide);
     let first = answer.matches.iter().find(|found| found.slide == slide).unwrap();
-    let ring = &features[0]["geometry"]["coordinates"][0];
-    assert_eq!(ring.as_array().unwrap().len(), 5);
-    assert_eq!((&ring[0], &ring[4]), (&serde_json::json!([first.rect.x, first.rect.y]), &ring[0]));
-    assert_eq!(features[0]["properties"]["measurements"]["Rank"], first.rank);
+    let annotation = set.iter().next().unwrap();
+    let bounds = annotation.bounds().unwrap();
+    assert_eq!((bounds.min.x, bounds.min.y), (first.rect.x as f64, first.rect.y as f64));
+    assert_eq!((bounds.width(), bounds.height()), (first.rect.width.into(), first.rect.height.into()));
+    assert_eq!(annotation.measurements[0], ("Rank".to_owned(), first.rank as f64));
 }

@@ -1,0 +1,134 @@
+//! `histokin import`: features that other programs made become descriptors of a project.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+
+use crate::encoder::{EncoderSpec, ImportedEncoder};
+use crate::interchange::{encoder_of, feature_files, place, read_features};
+use crate::project::{Project, ProjectSettings, SlideEntry};
+use crate::slide;
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The project's folder; its slides are known by the names of the files.
+    project: PathBuf,
+    /// Features of TRIDENT or CLAM (.h5) or of this program (.safetensors), or a folder of them.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// What to call the encoder that made them [default: as the file says, else the folder's name].
+    #[arg(long)]
+    name: Option<String>,
+    /// Slide of the project that a single file belongs to, where its name does not tell.
+    #[arg(long)]
+    slide: Option<String>,
+    /// Edge of a tile in level-0 pixels [default: as the file says, else the step between tiles].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    tile_level0: Option<u32>,
+    /// Pass over files whose slides are not in the project.
+    #[arg(long)]
+    some_slides: bool,
+    /// Search the project by these descriptors from now on, in the window and by `histokin query`.
+    #[arg(long = "use")]
+    use_them: bool,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
+    let mut project = Project::open(&args.project)?;
+    let files = files(args, &project)?;
+    let store = project.descriptors();
+    let mut known: Option<(ImportedEncoder, EncoderSpec)> = None;
+    let mut written = Vec::new();
+    for (path, entry) in &files {
+        let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+        let placed = place(read_features(path)?, source.info(), args.tile_level0, path)?;
+        let (encoder, spec) = match &known {
+            Some(known) => known,
+            None => {
+                let encoder = encoder_of(&placed, args.name.as_deref(), path);
+                let spec = encoder.spec()?;
+                known.insert((encoder, spec))
+            }
+        };
+        if placed.features.width != encoder.width || placed.tile_px() != encoder.tiles.tile_px {
+            bail!(
+                "{}: descriptors of {} numbers of tiles of {} px, those before of {} numbers of tiles of {} px; \
+                 import the files of one encoder at a time{}",
+                path.display(),
+                placed.features.width,
+                placed.tile_px(),
+                encoder.width,
+                encoder.tiles.tile_px,
+                if written.is_empty() { "" } else { " (the files before are imported)" }
+            );
+        }
+        if written.is_empty() {
+            let file = project.root().join(ImportedEncoder::file(&encoder.name));
+            encoder.write(&file).with_context(|| format!("{}: cannot be written", file.display()))?;
+        }
+        let imported = placed.into_set(source.info(), project.recipe(spec));
+        store.save(&imported.set)?;
+        written.push(json!({
+            "slide_id": entry.id,
+            "slide": source.info().name(),
+            "tiles": imported.set.len(),
+            "doubled": imported.doubled,
+        }));
+    }
+    let Some((encoder, spec)) = known else { bail!("none of the files belongs to a slide of the project") };
+    let file = ImportedEncoder::file(&encoder.name);
+    if args.use_them {
+        let settings = project.settings().clone();
+        let encoder = Some(file.to_string_lossy().into_owned());
+        project.set_settings(ProjectSettings { encoder, ..settings });
+        project.save()?;
+    }
+    if args.json {
+        return super::print_json(&json!({
+            "encoder_id": spec.id,
+            "encoder": encoder,
+            "file": file,
+            "in_use": args.use_them,
+            "slides": written,
+        }));
+    }
+    println!("{}: descriptors of {} numbers for {} slides", encoder.name, encoder.width, written.len());
+    if !args.use_them {
+        println!("to search by them, run this again with --use; `--encoder {}` names them", encoder.name);
+    }
+    Ok(())
+}
+
+/// The files with the slides that they belong to. Nothing is imported while one is unknown.
+fn files(args: &ImportArgs, project: &Project) -> anyhow::Result<Vec<(PathBuf, SlideEntry)>> {
+    let mut found = Vec::new();
+    let mut unknown = Vec::new();
+    let mut all = Vec::new();
+    for path in &args.files {
+        all.extend(feature_files(path)?);
+    }
+    if args.slide.is_some() && all.len() != 1 {
+        bail!("--slide names one slide, but there are {} files; name them as their slides are", all.len());
+    }
+    for path in all {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match project.find_slide(args.slide.as_deref().unwrap_or(&stem)) {
+            Ok(entry) => found.push((path, entry.clone())),
+            Err(error) if args.slide.is_some() => return Err(error.into()),
+            Err(_) => unknown.push(stem),
+        }
+    }
+    if !unknown.is_empty() && !args.some_slides {
+        bail!(
+            "the project has no slides {}; embed or open them in it first, name the files as the slides are, or \
+             give --some-slides to pass over them",
+            unknown.join(", ")
+        );
+    }
+    Ok(found)
+}
