@@ -3,7 +3,6 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::intervals::Resampling;
@@ -15,7 +14,7 @@ pub const ANSWERS: usize = 20;
 
 /// Up to so many distances in all, average precision is taken over every query; beyond, over as many
 /// queries as that allows, drawn at random.
-const RANKED_DISTANCES: usize = 2_000_000_000;
+const RANKED_DISTANCES: usize = 1_000_000_000;
 
 /// Which tiles can be answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -285,7 +284,7 @@ impl Retrieval {
 }
 
 /// Mean over queries, each slide counted as often as `counts` says.
-fn ratio(sums: &[(f64, u32)], counts: Option<&[u32]>) -> Option<f64> {
+pub(super) fn ratio(sums: &[(f64, u32)], counts: Option<&[u32]>) -> Option<f64> {
     let times = |place: usize| counts.map_or(1.0, |counts| f64::from(counts[place]));
     let (mut sum, mut count) = (0.0, 0.0);
     for (place, (value, queries)) in sums.iter().enumerate() {
@@ -384,16 +383,16 @@ fn average_precisions(
     let measured: Vec<std::sync::OnceLock<f64>> = asked.iter().map(|_| std::sync::OnceLock::new()).collect();
     pool.distances(&asked, |place, distances| {
         let query = asked[place] as usize;
-        let (mut same, mut others) = (Vec::new(), Vec::new());
+        let mut answers = Vec::with_capacity(distances.len());
         for (tile, distance) in pool.rows().iter().zip(distances) {
             if groups[*tile as usize] != groups[query] {
                 let of_class = tiles.classes[*tile as usize] == tiles.classes[query];
-                if of_class { same.push(*distance) } else { others.push(*distance) }
+                answers.push(ranked(*distance, of_class));
             }
         }
-        if !same.is_empty() {
+        if let Some(precision) = average_precision(answers) {
             // Each place is told of once.
-            _ = measured[place].set(average_precision(same, &others));
+            _ = measured[place].set(precision);
         }
     });
     let mut precisions = vec![None; queries.len()];
@@ -403,22 +402,50 @@ fn average_precisions(
     precisions
 }
 
-/// Mean over the right answers of the share of right ones among all answers at most as far. `same` and
-/// `others` are the distances of right and wrong answers, in any order.
-fn average_precision(mut same: Vec<f32>, others: &[f32]) -> f64 {
-    same.par_sort_unstable_by(f32::total_cmp);
-    let mut wrong_before = vec![0_usize; same.len() + 1];
-    for other in others {
-        // Wrong answers as far as a right one stand before it: ties do not flatter.
-        wrong_before[same.partition_point(|right| right < other)] += 1;
-    }
-    let mut wrong = 0;
+/// Mean over the right answers of the share of right ones among all answers at most as far. `answers` are made
+/// by [`ranked`], in any order.
+fn average_precision(mut answers: Vec<u32>) -> Option<f64> {
+    sort(&mut answers);
+    let mut right = 0_usize;
     let mut sum = 0.0;
-    for (place, count) in wrong_before.iter().take(same.len()).enumerate() {
-        wrong += count;
-        sum += (place + 1) as f64 / (place + 1 + wrong) as f64;
+    for (place, answer) in (1..).zip(&answers) {
+        if answer & 1 == 1 {
+            right += 1;
+            sum += right as f64 / f64::from(place);
+        }
     }
-    sum / same.len() as f64
+    (right > 0).then(|| sum / right as f64)
+}
+
+/// An answer as a number that sorts by its squared distance: the bits of a float that is not negative ascend with
+/// it, and leave the sign's free. Wrong answers as far as a right one stand before it: ties do not flatter.
+fn ranked(squared: f32, is_right: bool) -> u32 {
+    squared.max(0.0).to_bits() << 1 | u32::from(is_right)
+}
+
+/// Sort ascending, digit by digit where there are many (Knuth, The Art of Computer Programming 3, 5.2.5).
+fn sort(numbers: &mut Vec<u32>) {
+    const FEW: usize = 4096;
+    const BITS: u32 = 11;
+    if numbers.len() < FEW {
+        return numbers.sort_unstable();
+    }
+    let mut other = vec![0; numbers.len()];
+    for shift in [0, BITS, 2 * BITS] {
+        let digit = |number: u32| (number >> shift) as usize & ((1 << BITS) - 1);
+        let mut places = [0_u32; 1 << BITS];
+        numbers.iter().for_each(|number| places[digit(*number)] += 1);
+        let mut before = 0;
+        for place in &mut places {
+            before += std::mem::replace(place, before);
+        }
+        for number in numbers.iter() {
+            let place = &mut places[digit(*number)];
+            other[*place as usize] = *number;
+            *place += 1;
+        }
+        std::mem::swap(numbers, &mut other);
+    }
 }
 
 #[cfg(test)]
@@ -427,11 +454,25 @@ mod tests {
 
     #[test]
     fn average_precision_of_a_known_order() {
+        let of = |right: &[f32], wrong: &[f32]| {
+            let right = right.iter().map(|squared| ranked(*squared, true));
+            average_precision(right.chain(wrong.iter().map(|squared| ranked(*squared, false))).collect())
+        };
         // right, wrong, right, wrong, wrong, right: (1/1 + 2/3 + 3/6) / 3
-        let value = average_precision(vec![6.0, 1.0, 3.0], &[2.0, 4.0, 5.0]);
+        let value = of(&[6.0, 1.0, 3.0], &[2.0, 4.0, 5.0]).unwrap();
         assert!((value - (1.0 + 2.0 / 3.0 + 0.5) / 3.0).abs() < 1e-12);
-        assert_eq!(average_precision(vec![1.0, 2.0], &[]), 1.0);
-        assert_eq!(average_precision(vec![1.0], &[1.0]), 0.5, "a tie counts against");
+        assert_eq!(of(&[1.0, 2.0], &[]), Some(1.0));
+        assert_eq!(of(&[1.0], &[1.0]), Some(0.5), "a tie counts against");
+        assert_eq!(of(&[], &[1.0]), None);
+    }
+
+    #[test]
+    fn many_numbers_are_sorted_digit_by_digit() {
+        let mut numbers: Vec<u32> = (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761)).collect();
+        let mut expected = numbers.clone();
+        expected.sort_unstable();
+        sort(&mut numbers);
+        assert_eq!(numbers, expected);
     }
 
     #[test]

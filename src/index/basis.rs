@@ -137,7 +137,7 @@ impl Projected {
 /// The `count` directions of largest variance as orthonormal rows, and the standard deviation along the first:
 /// orthogonal iteration (Golub and Van Loan, Matrix Computations, 4th ed., §8.2.4), which needs no full
 /// decomposition of the wide covariances of large encoders.
-fn first_axes(covariance: &DMatrix<f64>, count: usize) -> (DMatrix<f64>, f64) {
+pub fn first_axes(covariance: &DMatrix<f64>, count: usize) -> (DMatrix<f64>, f64) {
     let width = covariance.nrows();
     let tried = (count + SPARE_AXES).min(width);
     // Any start will do that is not orthogonal to what is looked for; this one repeats.

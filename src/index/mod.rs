@@ -27,6 +27,7 @@ use std::cmp::Ordering;
 
 use crate::descriptors::Row;
 
+pub(crate) use basis::first_axes;
 pub use cache::IndexCache;
 pub use distance::{squared_distance, squared_distances};
 pub use filter::{Exclusion, TileFilter};
