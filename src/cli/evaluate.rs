@@ -6,18 +6,19 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::progress::EmbedBar;
-use crate::encoder::{self, DeviceChoice, Encoder};
+use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
 use crate::evaluation::camelyon::{self, Camelyon};
-use crate::evaluation::comparison::{ComparisonSettings, compare};
+use crate::evaluation::comparison::{Comparison, ComparisonSettings, compare};
 use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::gather::{self, Gathered};
 use crate::evaluation::intervals::Resampling;
 use crate::evaluation::labels::{self, Patients};
 use crate::evaluation::report;
 use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
-use crate::evaluation::sample::Sample;
+use crate::evaluation::sample::{Described, Sample};
+use crate::evaluation::stain_change::{self, StainSettings};
 use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
 use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, embed_slide};
@@ -38,7 +39,7 @@ pub struct EvaluateArgs {
     #[arg(long)]
     features: Vec<PathBuf>,
     /// Labels: a table of tiles or regions (.csv), annotations (.geojson, .xml), or a folder of these and masks
-    /// [default: the project's folder labels].
+    /// [default: the project's annotations and its folder labels].
     #[arg(long)]
     labels: Option<PathBuf>,
     /// The class whose retrieval stands first.
@@ -87,10 +88,14 @@ pub struct EvaluateArgs {
     /// Project folder for the descriptors of Camelyon16's slides.
     #[arg(long, default_value = "camelyon16-project")]
     into: PathBuf,
-    /// Write the report here: report.html, report.json, tables.
+    /// So many tiles of each encoder are described anew under changes of the stain, to see whether they still find
+    /// the same; 0 for none.
+    #[arg(long, default_value_t = 100)]
+    stain_tiles: usize,
+    /// Write the report here: report.html, report.pdf, report.json, tables.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Put codes in place of the patients' names in the report.
+    /// Put codes in place of the patients' names, also where slides are named after them.
     #[arg(long)]
     pseudonymise: bool,
     /// Where encoders run: auto, cpu, cuda or cuda:N.
@@ -114,8 +119,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     if args.report.as_ref().is_some_and(|folder| folder.is_file()) {
         bail!("--report names a file; give a folder");
     }
-    let study = study(args)?;
-    let Gathered { slides, candidates } = study.gathered;
+    let mut study = study(args)?;
+    let Gathered { slides, candidates } = std::mem::take(&mut study.gathered);
     if candidates.is_empty() {
         bail!("name at least one encoder with --encoder, or descriptors with --features");
     }
@@ -128,6 +133,9 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     if let Some(patients) = &args.patients {
         sample.set_patients(patients)?;
     }
+    if args.pseudonymise {
+        sample.pseudonymise();
+    }
     let settings = settings(args);
     let bar = indicatif::ProgressBar::new(1000);
     let comparison = compare(&sample, &described, &target, &settings, &mut |share, doing| {
@@ -136,10 +144,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         true
     });
     bar.finish_and_clear();
-    let comparison = comparison?;
-    if args.pseudonymise {
-        sample.pseudonymise();
-    }
+    let mut comparison = comparison?;
+    change_stain(args, &mut study, &sample, &described, &mut comparison)?;
     let document = report::json::document(&sample, &comparison);
     if let Some(folder) = &args.report {
         let pictures = study.project.as_ref().map(report::Pictures::of_project);
@@ -161,6 +167,44 @@ struct Study {
     gathered: Gathered,
     labels: Option<labels::Labels>,
     project: Option<Project>,
+    /// Those that are here to describe tiles, by place among the candidates.
+    encoders: Vec<Box<dyn Encoder>>,
+}
+
+/// Measure for every encoder that is here what changes of the stain do.
+fn change_stain(
+    args: &EvaluateArgs,
+    study: &mut Study,
+    sample: &Sample,
+    described: &[Described],
+    comparison: &mut Comparison,
+) -> anyhow::Result<()> {
+    let Some(project) = &study.project else { return Ok(()) };
+    let settings = StainSettings { tiles: args.stain_tiles, exclude: args.exclude, seed: args.seed };
+    let resampling = comparison.settings.resampling;
+    for encoder in &mut study.encoders {
+        let id = &encoder.spec().id.0;
+        let Some(place) = described.iter().position(|one| one.id == *id) else { continue };
+        let recipe = project.recipe(encoder.spec());
+        let bar = indicatif::ProgressBar::new(1000);
+        bar.set_message(format!("{}: changes of the stain", described[place].name));
+        let mut tell = |share: f64| {
+            bar.set_position((1000.0 * share) as u64);
+            true
+        };
+        comparison.encoders[place].stain = stain_change::measure(
+            project,
+            sample,
+            &described[place],
+            encoder.as_mut(),
+            &recipe,
+            &settings,
+            &resampling,
+            &mut tell,
+        )?;
+        bar.finish_and_clear();
+    }
+    Ok(())
 }
 
 fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
@@ -177,15 +221,23 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
         }
     }
     let mut gathered = Gathered::default();
+    let mut loaded: Vec<Box<dyn Encoder>> = Vec::new();
     if let Some(project) = &project {
         gathered.slides = gather::slides_of(project)?;
         if gathered.slides.is_empty() {
             bail!("the project has no slides; embed some first");
         }
-        for mut encoder in encoders(args, project)? {
-            embed_missing(project, encoder.as_mut(), &gathered)?;
-            let candidate = gather::of_project(project, encoder.spec(), &gathered.slides)?;
-            gathered.candidates.push(candidate);
+        for asked in encoders(args, project)? {
+            let spec = match asked {
+                Asked::Imported(spec) => spec,
+                Asked::Here(mut encoder) => {
+                    embed_missing(project, encoder.as_mut(), &gathered)?;
+                    let spec = encoder.spec().clone();
+                    loaded.push(encoder);
+                    spec
+                }
+            };
+            gathered.candidates.push(gather::of_project(project, &spec, &gathered.slides)?);
         }
     }
     for path in &args.features {
@@ -199,7 +251,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     if let (None, Some(project)) = (&labels, &project) {
         labels = labels_of(project)?;
     }
-    Ok(Study { gathered, labels, project })
+    Ok(Study { gathered, labels, project, encoders: loaded })
 }
 
 /// Make or open the project that keeps a Camelyon16 folder's descriptors, with its slides in it.
@@ -216,27 +268,40 @@ fn take_up(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<Project> {
     Ok(project)
 }
 
+/// An encoder that is asked for.
+enum Asked {
+    Here(Box<dyn Encoder>),
+    /// It ran elsewhere.
+    Imported(EncoderSpec),
+}
+
 /// The encoders that are asked for, and the floor.
-fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Box<dyn Encoder>>> {
-    let mut loaded: Vec<Box<dyn Encoder>> = Vec::new();
-    let names: Vec<&str> = match (args.encoder.as_slice(), args.features.is_empty()) {
-        ([], true) => vec![project.settings().encoder.as_deref().unwrap_or(encoder::DEFAULT)],
-        (named, _) => named.iter().map(String::as_str).collect(),
-    };
-    for name in names.into_iter().filter(|name| *name != HSV_HISTOGRAM) {
-        loaded.push(encoder::load(name, args.device)?);
+fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Asked>> {
+    let mut asked = Vec::new();
+    let mut names: Vec<Option<&str>> = args.encoder.iter().map(|name| Some(name.as_str())).collect();
+    if args.encoder.is_empty() && args.features.is_empty() {
+        names.push(None);
+    }
+    for name in names.into_iter().filter(|name| *name != Some(HSV_HISTOGRAM)) {
+        let which = super::encoder_in(project, name);
+        asked.push(match encoder::load(&which, args.device) {
+            Err(EncoderError::Imported { .. }) => Asked::Imported(encoder::spec(&which)?),
+            other => Asked::Here(other?),
+        });
     }
     let floor_asked = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
-    if floor_asked || (!args.no_floor && !loaded.is_empty()) {
+    // Tiles that were cut elsewhere are not those of the project.
+    let has_own = asked.iter().any(|one| matches!(one, Asked::Here(_)));
+    if floor_asked || (!args.no_floor && has_own) {
         let spec = HsvHistogram::of_project(project)?;
-        loaded.push(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference)));
+        asked.push(Asked::Here(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference))));
     }
-    Ok(loaded)
+    Ok(asked)
 }
 
 /// Embed the slides of which the encoder has no descriptors yet.
 fn embed_missing(project: &Project, encoder: &mut dyn Encoder, gathered: &Gathered) -> anyhow::Result<()> {
-    let recipe = gather::recipe(project, encoder.spec());
+    let recipe = project.recipe(encoder.spec());
     let store = project.descriptors();
     for slide in &gathered.slides {
         let entry = project.find_slide(&slide.id)?;

@@ -28,7 +28,13 @@ pub struct Confusion {
     pub answers: Vec<Option<Class>>,
     /// `counts[row][column]`: queries of the row's class whose nearest tile is of the column's.
     pub counts: Vec<Vec<u32>>,
+    /// Of each cell up to eight queries with their nearest tiles, as rows of the tiles.
+    #[serde(skip)]
+    pub examples: Vec<Vec<Vec<[u32; 2]>>>,
 }
+
+/// Queries that are kept of each cell.
+const EXAMPLES: usize = 8;
 
 /// Score every class of `retrieval`. None when no class could ask.
 pub fn of(retrieval: &Retrieval, tiles: &Tiles, resampling: &Resampling) -> Option<ClassRetrieval> {
@@ -61,12 +67,17 @@ fn confusion(retrieval: &Retrieval, tiles: &Tiles) -> Confusion {
     answers.sort_by_key(|class| class.map_or(u32::MAX, |class| u32::from(class.0)));
     answers.dedup();
     let mut counts = vec![vec![0; answers.len()]; queries.len()];
+    let mut examples = vec![vec![Vec::new(); answers.len()]; queries.len()];
     for (place, query) in retrieval.queries.iter().enumerate() {
         let row = queries.iter().position(|class| *class == query.class);
         let column = nearest(place).and_then(|class| answers.iter().position(|other| *other == class));
         if let (Some(row), Some(column)) = (row, column) {
             counts[row][column] += 1;
+            let kept = &mut examples[row][column];
+            if let (true, Some(first)) = (kept.len() < EXAMPLES, query.answers.first()) {
+                kept.push([query.tile, first.tile]);
+            }
         }
     }
-    Confusion { queries, answers, counts }
+    Confusion { queries, answers, counts, examples }
 }

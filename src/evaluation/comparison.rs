@@ -9,6 +9,7 @@ use super::intervals::Resampling;
 use super::probe::{self, Probe};
 use super::retrieval::{self, Figure, Measure, Retrieval, RetrievalSettings, Score};
 use super::sample::{Described, Sample};
+use super::stain_change::StainRobustness;
 use super::{Class, EvaluationError, Tiles};
 
 /// How encoders are compared.
@@ -37,6 +38,8 @@ pub struct EncoderResult {
     pub classes: Option<ClassRetrieval>,
     pub probe: Option<Probe>,
     pub health: Option<Health>,
+    /// Where the encoder is here to describe tiles anew.
+    pub stain: Option<StainRobustness>,
 }
 
 /// Retrieval of the asked class, all others being one.
@@ -212,6 +215,7 @@ fn measure(
         classes: of_classes,
         probe,
         health,
+        stain: None,
     })
 }
 

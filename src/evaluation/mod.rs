@@ -22,9 +22,9 @@ pub mod neighbours;
 mod pairs;
 pub mod probe;
 pub mod report;
-
 pub mod retrieval;
 pub mod sample;
+pub mod stain_change;
 pub mod study;
 
 use serde::{Deserialize, Serialize};

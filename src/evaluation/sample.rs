@@ -340,15 +340,37 @@ impl Sample {
         Ok(classes)
     }
 
-    /// Put codes in place of the patients' names.
-    pub fn pseudonymise(&mut self) {
+    /// Put codes in place of the patients' names, and numbers in place of the names of slides that hold their
+    /// patient's. What is called otherwise from now on comes back.
+    pub fn pseudonymise(&mut self) -> Pseudonyms {
+        let mut names = Pseudonyms::default();
         let mut codes: BTreeMap<String, String> = BTreeMap::new();
-        for slide in &mut self.slides {
-            if let Some(patient) = &mut slide.patient {
-                let next = codes.len() + 1;
-                *patient = codes.entry(patient.clone()).or_insert_with(|| format!("patient {next}")).clone();
+        for (place, slide) in (1..).zip(&mut self.slides) {
+            let Some(patient) = &mut slide.patient else { continue };
+            let next = codes.len() + 1;
+            let code = codes.entry(patient.clone()).or_insert_with(|| format!("patient {next}")).clone();
+            if slide.name.to_lowercase().contains(&patient.to_lowercase()) {
+                let number = format!("slide {place}");
+                names.0.push((std::mem::replace(&mut slide.name, number.clone()), number));
+                slide.also.clear();
             }
+            *patient = code;
         }
+        // A name that holds another goes first.
+        names.0.sort_by_key(|(before, _)| std::cmp::Reverse(before.len()));
+        self.notes.iter_mut().for_each(|note| *note = names.apply(note));
+        names
+    }
+}
+
+/// Names of slides that were replaced, with what stands for them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pseudonyms(Vec<(String, String)>);
+
+impl Pseudonyms {
+    /// A sentence with the names replaced.
+    pub fn apply(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (before, after)| text.replace(before, after))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Annotate;
 use super::TrainingCommand;
+use crate::annotation::AnnotationClass;
 use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
 use crate::evaluation::comparison::ComparisonSettings;
@@ -57,6 +58,20 @@ pub enum Command {
         slide: SlideId,
         region: Region,
     },
+    /// Look for tiles like any of these; of very many some are taken, evenly.
+    QueryTiles(Vec<TilePlace>),
+    /// Mark tiles with a class: one annotation on each slide, around all of them.
+    MarkTiles {
+        tiles: Vec<TilePlace>,
+        class: AnnotationClass,
+    },
+    /// Have the picture of a tile read, for showing it under the pointer.
+    ReadTilePicture {
+        slide: SlideId,
+        rect: Level0Rect,
+    },
+    /// Compute how far every tile of the last evaluation is from the question in hand.
+    MeasureDistances,
     /// Add the tile under `point` to the question: as one more example of what is looked for, or of what is
     /// not. A tile that is one already is taken away again.
     AddExample {
@@ -108,8 +123,11 @@ pub enum Command {
     /// Measure how good the encoder is, in place of an evaluation that runs.
     Evaluate(Box<ComparisonSettings>),
     StopEvaluation,
-    /// Write the report of the last evaluation into the project.
-    WriteReport,
+    /// Write the report of the last evaluation into the project, with codes in place of patients' names where that
+    /// is asked for.
+    WriteReport {
+        pseudonymise: bool,
+    },
     /// Return to where the view was before the last jump.
     Back,
     /// Whatever has to do with training.

@@ -1,15 +1,18 @@
 //! The evaluation of encoders: asked for, running, there to be looked at.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::state::Place;
-use super::{EncoderState, Event, Job, Session, Severity};
+use super::{Annotate, EncoderState, Event, Job, Session, Severity};
+use crate::annotation::{Annotation, AnnotationClass, Edit, Polygon, Shape};
 use crate::encoder::EncoderSpec;
 use crate::evaluation::comparison::ComparisonSettings;
 use crate::evaluation::study::Study;
-use crate::geometry::Level0Rect;
+use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
+use crate::query::TilePlace;
 use crate::slide::SlideId;
 
 /// How far the evaluation has come.
@@ -36,6 +39,8 @@ pub struct EvaluateRequest {
     pub project: Project,
     /// The encoder that others are compared with.
     pub encoder: EncoderSpec,
+    /// Name or path by which it is loaded.
+    pub which: String,
     pub settings: ComparisonSettings,
     pub stop: Arc<AtomicBool>,
 }
@@ -56,6 +61,7 @@ impl Session {
         let request = EvaluateRequest {
             project: self.project.clone(),
             encoder: spec.as_ref().clone(),
+            which: self.project.encoder_name(),
             settings,
             stop: stop.clone(),
         };
@@ -70,10 +76,11 @@ impl Session {
         }
     }
 
-    pub(super) fn write_report(&self) -> Vec<Job> {
+    pub(super) fn write_report(&self, pseudonymise: bool) -> Vec<Job> {
         match &self.evaluation {
             EvaluationState::Done(study) => {
-                vec![Job::WriteReport { study: study.clone(), project: Box::new(self.project.clone()) }]
+                let (study, project) = (study.clone(), Box::new(self.project.clone()));
+                vec![Job::WriteReport { study, project, pseudonymise }]
             }
             _ => Vec::new(),
         }
@@ -86,7 +93,11 @@ impl Session {
             Event::EvaluationProgress { share: done, doing: now } if !stop.load(Ordering::Relaxed) => {
                 (*share, *doing) = (done, now);
             }
-            Event::Evaluated(Ok(study)) => self.evaluation = EvaluationState::Done(study),
+            Event::Evaluated(Ok(study)) => {
+                // They are those of other tiles.
+                self.distances = None;
+                self.evaluation = EvaluationState::Done(study);
+            }
             Event::Evaluated(Err(reason)) => self.evaluation = EvaluationState::Failed(reason),
             _ => {}
         }
@@ -100,6 +111,48 @@ impl Session {
             }
             Err(reason) => self.tell(Severity::Error, format!("The report was not written: {reason}"), None),
         }
+    }
+
+    /// How far every tile of the last evaluation is from the question in hand; none while that is not known.
+    pub fn distances(&self) -> Option<&Arc<[f32]>> {
+        let (generation, distances) = self.distances.as_ref()?;
+        (*generation == self.generation).then_some(distances)
+    }
+
+    pub(super) fn measure_distances(&self) -> Vec<Job> {
+        let (EvaluationState::Done(study), Some(query)) = (&self.evaluation, &self.query) else {
+            return Vec::new();
+        };
+        let like = query.like.iter().map(|shown| shown.example.clone()).collect();
+        let (generation, index) = (self.generation, self.index.clone());
+        vec![Job::MeasureDistances { generation, study: study.clone(), index, like }]
+    }
+
+    pub(super) fn distances_measured(&mut self, generation: u64, distances: Arc<[f32]>) {
+        self.distances = Some((generation, distances));
+    }
+
+    /// Draw one annotation of `class` on each slide, around all of its `tiles`.
+    pub(super) fn mark_tiles(&mut self, tiles: Vec<TilePlace>, class: &AnnotationClass) -> Vec<Job> {
+        let mut of_slide: BTreeMap<SlideId, Vec<Polygon>> = BTreeMap::new();
+        for TilePlace { slide, rect } in tiles {
+            let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
+            let (right, bottom) = (rect.right(), rect.bottom());
+            let corners = [
+                corner(rect.x, rect.y),
+                corner(right, rect.y),
+                corner(right, bottom),
+                corner(rect.x, bottom),
+            ];
+            of_slide.entry(slide).or_default().push(Polygon::new(corners.to_vec()));
+        }
+        let mark = |(slide, polygons): (SlideId, Vec<Polygon>)| {
+            // Tiles that touch become one area.
+            let shape = Shape::Polygons(polygons).union(&Shape::Polygons(Vec::new()));
+            let edit = Edit::Add(vec![Annotation::new(shape, Some(class.clone()))]);
+            self.annotate(Annotate::Edit { slide, edit })
+        };
+        of_slide.into_iter().flat_map(mark).collect()
     }
 
     /// Go to a tile; `from` is where the view is now, to come back to.

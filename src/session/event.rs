@@ -138,6 +138,11 @@ pub enum Event {
         doing: String,
     },
     Evaluated(Result<Arc<Study>, String>),
+    /// How far every tile of the last evaluation is from a question.
+    DistancesMeasured {
+        generation: u64,
+        distances: Arc<[f32]>,
+    },
     /// The folder of a report that was asked for.
     ReportWritten(Result<PathBuf, String>),
     /// Something that the user may want to know.

@@ -14,7 +14,7 @@ use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::Slides;
 use crate::project::Project;
-use crate::query::{Answer, Patients, Query, QueryBook};
+use crate::query::{Answer, Example, Patients, Query, QueryBook};
 use crate::slide::{SlideId, SlideSource};
 use crate::tissue::TissueMask;
 
@@ -140,9 +140,18 @@ pub enum Job {
     Annotations(AnnotationJob),
     SaveProject(Box<Project>),
     Evaluate(Box<EvaluateRequest>),
+    /// Compute how far every tile of a study is from the question's examples; NaN for those that are not in the
+    /// index.
+    MeasureDistances {
+        generation: u64,
+        study: Arc<Study>,
+        index: Arc<Snapshot>,
+        like: Vec<Example>,
+    },
     WriteReport {
         study: Arc<Study>,
         project: Box<Project>,
+        pseudonymise: bool,
     },
     Train(TrainingJob),
 }

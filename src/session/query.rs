@@ -22,6 +22,9 @@ const DEFAULT_MATCHES: usize = 24;
 /// show the same spot, and their likeness says little.
 const DEFAULT_EXCLUSION_UM: f64 = 500.0;
 
+/// Most tiles that ask together when many were chosen at once.
+const MOST_EXAMPLES: usize = 24;
+
 /// Most matches that are shown.
 const MOST_MATCHES: usize = 1000;
 
@@ -111,6 +114,38 @@ impl Session {
         self.ask(vec![example], Vec::new())
     }
 
+    /// Look for tiles like any of `tiles`.
+    pub(super) fn query_tiles(&mut self, mut tiles: Vec<TilePlace>) -> Vec<Job> {
+        tiles.retain(|place| self.slide(&place.slide).is_some());
+        let step = tiles.len().div_ceil(MOST_EXAMPLES).max(1);
+        if step > 1 {
+            let asking = tiles.len().div_ceil(step);
+            let text = format!("{asking} of the {} tiles ask for all, picked evenly", tiles.len());
+            self.tell(Severity::Note, text, None);
+        }
+        let example = |place: TilePlace| {
+            let (slide, at) = (place.slide.clone(), place.rect.center());
+            ShownExample { example: Example::Tile { slide, at }, place: Some(place) }
+        };
+        let examples: Vec<ShownExample> = tiles.into_iter().step_by(step).map(example).collect();
+        if examples.is_empty() { Vec::new() } else { self.ask(examples, Vec::new()) }
+    }
+
+    /// Have the picture of a tile read that is neither known nor on its way.
+    pub(super) fn read_tile_picture(&mut self, slide: SlideId, rect: Level0Rect) -> Vec<Job> {
+        if self.tile_picture(&slide, &rect).is_some() {
+            return Vec::new();
+        }
+        let Some(source) = self.slide(&slide).map(|state| state.source.clone()) else { return Vec::new() };
+        self.tile_pictures.insert((slide, rect), TilePicture::Reading);
+        vec![Job::ReadTilePicture { slide: source, rect }]
+    }
+
+    /// Number of the question as it was last put; another one is another question.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Look for tiles like those of a region.
     pub(super) fn query_region(&mut self, slide: SlideId, region: Region) -> Vec<Job> {
         let bounds = region.bounds();
@@ -195,7 +230,11 @@ impl Session {
 
     fn tile_example(&mut self, slide: SlideId, point: Level0Point) -> Option<ShownExample> {
         let info = self.slide(&slide)?.source.info();
-        let rect = match TileGrid::new(info, self.project.settings().tiles) {
+        let set = self.index.place(&slide).map(|place| &self.index.sets()[place as usize]);
+        let embedded = set.and_then(|set| Some(set.rect(set.row_at(point)?)));
+        let tiles = self.recipe().map_or(self.project.settings().tiles, |recipe| recipe.tiles);
+        let rect = match TileGrid::new(info, tiles) {
+            _ if embedded.is_some() => embedded?,
             Ok(grid) => grid.tile_at(point).map(|tile| grid.rect(tile))?,
             Err(error) => {
                 self.tell(Severity::Error, error.to_string(), None);

@@ -65,6 +65,8 @@ pub struct Session {
     pub(super) field: Option<Level0Rect>,
     pub(super) annotations: Annotations,
     pub(super) evaluation: EvaluationState,
+    /// How far the evaluation's tiles are from a question, by that question's generation.
+    pub(super) distances: Option<(u64, Arc<[f32]>)>,
     pub(super) messages: Vec<Message>,
     pub(super) next_message: u64,
 }
@@ -212,6 +214,7 @@ impl Session {
             field: None,
             annotations: Annotations::default(),
             evaluation: EvaluationState::None,
+            distances: None,
             messages: Vec::new(),
             next_message: 0,
         }

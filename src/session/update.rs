@@ -45,6 +45,10 @@ impl Session {
             }
             Command::QueryAt { slide, point } => self.query_at(slide, point),
             Command::QueryRegion { slide, region } => self.query_region(slide, region),
+            Command::QueryTiles(tiles) => self.query_tiles(tiles),
+            Command::MarkTiles { tiles, class } => self.mark_tiles(tiles, &class),
+            Command::ReadTilePicture { slide, rect } => self.read_tile_picture(slide, rect),
+            Command::MeasureDistances => self.measure_distances(),
             Command::AddExample { slide, point, like } => self.add_example(slide, point, like),
             Command::RemoveExample { like, place } => self.remove_example(like, place),
             Command::SetQuery(settings) => self.set_query_settings(settings),
@@ -63,7 +67,7 @@ impl Session {
                 self.stop_evaluation();
                 Vec::new()
             }
-            Command::WriteReport => self.write_report(),
+            Command::WriteReport { pseudonymise } => self.write_report(pseudonymise),
             Command::Back => self.go_back(),
             Command::Train(command) => self.handle_training(command),
             Command::DismissMessage(id) => {
@@ -181,6 +185,10 @@ impl Session {
                 self.absorb_evaluation(event);
                 Vec::new()
             }
+            Event::DistancesMeasured { generation, distances } => {
+                self.distances_measured(generation, distances);
+                Vec::new()
+            }
             Event::ReportWritten(result) => {
                 self.report_written(result);
                 Vec::new()
@@ -267,8 +275,15 @@ impl Session {
     }
 
     fn no_descriptors(&mut self, slide: &SlideId) -> Vec<Job> {
+        let imported = self.recipe().filter(|recipe| recipe.encoder_id.is_imported());
         if let Some(state) = self.slide_mut(slide) {
-            state.status = SlideStatus::Waiting(SlideProgress::default());
+            state.status = match imported {
+                Some(recipe) => SlideStatus::Failed(format!(
+                    "no features of {} were imported for this slide",
+                    recipe.encoder_name
+                )),
+                None => SlideStatus::Waiting(SlideProgress::default()),
+            };
         }
         self.embed_plan()
     }

@@ -15,8 +15,14 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 pub fn work(job: Job, post: &Post) {
     match job {
         Job::Evaluate(request) => evaluate(&request, post),
-        Job::WriteReport { study, project } => {
-            let result = study.write_report(&project).map_err(|error| error.to_string());
+        Job::MeasureDistances { generation, study, index, like } => {
+            // Without an answer there is nothing to show; the search tells why.
+            if let Ok(distances) = study.distances(&index, &like) {
+                post.send(Event::DistancesMeasured { generation, distances });
+            }
+        }
+        Job::WriteReport { study, project, pseudonymise } => {
+            let result = study.write_report(&project, pseudonymise).map_err(|error| error.to_string());
             post.send(Event::ReportWritten(result));
         }
         _ => {}
@@ -32,7 +38,8 @@ fn evaluate(request: &EvaluateRequest, post: &Post) {
         }
         !request.stop.load(Ordering::Relaxed)
     };
-    let result = study::of_project(&request.project, &request.encoder, &request.settings, &mut tell);
+    let EvaluateRequest { project, encoder, which, settings, .. } = request;
+    let result = study::of_project(project, encoder, which, settings, &mut tell);
     if !request.stop.load(Ordering::Relaxed) {
         post.send(Event::Evaluated(result.map(Arc::new).map_err(|error| error.to_string())));
     }

@@ -213,7 +213,7 @@ impl Workers {
                     Some(request.stop.clone());
                 boxes.evaluator.push(Job::Evaluate(request));
             }
-            Job::WriteReport { .. } => boxes.evaluator.push(job),
+            Job::WriteReport { .. } | Job::MeasureDistances { .. } => boxes.evaluator.push(job),
             Job::Embed(plan) => boxes.desk.submit(plan),
             Job::Train(job) => boxes.trainer.submit(job),
         }

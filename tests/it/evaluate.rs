@@ -28,13 +28,13 @@ fn section(seed: u32) -> RgbImage {
     })
 }
 
-struct Study {
-    folder: tempfile::TempDir,
+pub struct Study {
+    pub folder: tempfile::TempDir,
 }
 
 impl Study {
     /// A project of three slides with tiles of 100 pixels, and labels of their regions.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let study = Self { folder: tempfile::tempdir().unwrap() };
         let mut project = Project::open_or_create(&study.project()).unwrap();
         project.set_settings(ProjectSettings {
@@ -58,33 +58,39 @@ impl Study {
         study
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn project(&self) -> PathBuf {
+    pub fn project(&self) -> PathBuf {
         self.path("project")
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
-    fn evaluate(&self, arguments: &[&str]) -> Command {
+    /// The program, in the study's folder.
+    pub fn histokin(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
-        command.current_dir(self.folder.path());
+        command.current_dir(self.folder.path()).args(arguments);
+        command
+    }
+
+    fn evaluate(&self, arguments: &[&str]) -> Command {
+        let mut command = self.histokin(&[]);
         command.args(["evaluate", "project", "--encoder", "hsv-histogram", "--draws", "200"]).args(arguments);
         command
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         let output = self.evaluate(arguments).arg("--json").assert().success().get_output().stdout.clone();
         serde_json::from_slice(&output).unwrap()
     }
 
-    fn refused(&self, arguments: &[&str]) -> String {
+    pub fn refused(&self, arguments: &[&str]) -> String {
         let with_report = [arguments, &["--report", "never"]].concat();
         let output = self.evaluate(&with_report).assert().failure().get_output().clone();
         assert!(!self.path("never").exists(), "no half-written report");
@@ -104,6 +110,11 @@ fn figures_report_and_tables_come_from_one_command() {
     assert!(retrieval["base_rate"].as_f64().unwrap() < 0.6);
     assert!(retrieval["ci95"]["p_at_5"].is_array());
     assert_eq!(one["tissue_classes"]["per_class"]["carcinoma"]["p_at_5"], 1.0);
+    let stain = &one["stain_robustness"];
+    assert_eq!(stain["tiles"], 100);
+    for share in [&stain["nearest_stays"]["value"], &stain["finds_itself"]["value"]] {
+        assert!((0.0..=1.0).contains(&share.as_f64().unwrap()), "{stain}");
+    }
     assert_eq!(found["data"]["patients"], 3);
     assert_eq!(found["data"]["slides"][0]["patient"], "patient 1");
 
@@ -112,6 +123,11 @@ fn figures_report_and_tables_come_from_one_command() {
     assert!(!page.contains(machine) && !page.contains("P1<"), "neither paths nor names of patients");
     assert!(page.contains("data:image/jpeg;base64,") && page.matches("<svg").count() >= 4);
     assert!(!page.contains("http://") && !page.contains("https://"), "nothing is fetched from elsewhere");
+    let pdf = std::fs::read(study.path("out/report.pdf")).unwrap();
+    assert!(pdf.starts_with(b"%PDF-1.") && pdf.ends_with(b"%%EOF"));
+    let count = |what: &[u8]| pdf.windows(what.len()).filter(|part| *part == what).count();
+    assert!(count(b"/DCTDecode") > 8 && count(b"/Type /Page\n") > 1, "pictures and pages");
+    assert_eq!(count(machine.as_bytes()), 0);
     let kept: Value = serde_json::from_slice(&std::fs::read(study.path("out/report.json")).unwrap()).unwrap();
     assert_eq!(kept, found);
     for table in ["encoders.csv", "paired.csv", "classes.csv", "queries.csv"] {
@@ -122,6 +138,54 @@ fn figures_report_and_tables_come_from_one_command() {
     }
     let again = study.json(&["--labels", "labels.csv", "--pseudonymise"]);
     assert_eq!(again, found, "the same command gives the same figures");
+}
+
+#[test]
+fn slides_named_after_patients_get_numbers_in_pseudonymous_reports() {
+    let study = Study::new();
+    study.write("patients.csv", "slide,patient\nalpha,ALPHA\nbeta,bet\ngamma,P3\n");
+    let arguments =
+        ["--labels", "labels.csv", "--patients", "patients.csv", "--pseudonymise", "--stain-tiles", "0"];
+    let found = study.json(&[&arguments[..], &["--report", "out"]].concat());
+    let names: Vec<&str> = found["data"]["slides"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|slide| slide["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["slide 1", "slide 2", "gamma"]);
+    assert_eq!(found["encoders"][0]["stain_robustness"], Value::Null);
+    for file in ["report.html", "report.json", "queries.csv"] {
+        let text = std::fs::read_to_string(study.path("out").join(file)).unwrap();
+        assert!(!text.contains("alpha") && !text.contains("ALPHA") && !text.contains("beta"), "{file}");
+    }
+}
+
+#[test]
+fn what_is_drawn_in_the_program_labels_the_tiles() {
+    let study = Study::new();
+    let area = |class: &str, left: u32, right: u32| {
+        format!(
+            "{{\"type\":\"Feature\",\"geometry\":{{\"type\":\"Polygon\",\"coordinates\":[[[{left},50],[{right},50],\
+             [{right},1150],[{left},1150],[{left},50]]]}},\"properties\":{{\"classification\":{{\"name\":\"{class}\",\
+             \"color\":[9,9,9]}}}}}}"
+        )
+    };
+    let drawn = format!("[{},{}]", area("Tumour", 50, 570), area("Stroma", 600, 1600));
+    study.write("drawn.geojson", &drawn);
+    for slide in ["alpha", "beta"] {
+        let import = ["annotations", "import", "project", "--slide", slide, "drawn.geojson"];
+        study.histokin(&import).assert().success();
+    }
+    // A table beside them that spells a class otherwise adds to it.
+    std::fs::create_dir(study.path("project/labels")).unwrap();
+    study.write("project/labels/more.csv", "slide,x,y,width,height,label\ngamma,600,50,1000,1100,stroma\n");
+    let found = study.json(&["--stain-tiles", "0"]);
+    assert_eq!(found["data"]["classes"], serde_json::json!(["Stroma", "Tumour"]));
+    assert_eq!(found["encoders"][0]["retrieval"]["p_at_1"], 1.0);
+    let listed = study.json(&["--labels", "labels.csv", "--stain-tiles", "0"]);
+    let queries = |found: &Value| found["encoders"][0]["retrieval"]["queries"].clone();
+    assert_eq!(queries(&found), queries(&listed), "the same areas from a table");
 }
 
 #[test]

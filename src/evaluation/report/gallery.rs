@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use base64ct::{Base64, Encoding};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 
@@ -20,7 +19,7 @@ const QUERIES: usize = 4;
 pub const SHOWN_ANSWERS: usize = 6;
 
 /// Edge of a picture, in pixels.
-const EDGE: u32 = 112;
+pub const EDGE: u32 = 112;
 
 /// Where pictures of tiles come from. Only tiles are read, never a slide's label.
 pub struct Pictures<'a> {
@@ -43,11 +42,11 @@ impl<'a> Pictures<'a> {
         read_tile(source.as_ref(), rect, EDGE).ok()
     }
 
-    /// A tile as a JPEG in a data URL; none where it cannot be read.
-    pub fn data_url(&self, sample: &Sample, tile: u32) -> Option<String> {
+    /// A tile as a JPEG; none where it cannot be read.
+    pub fn jpeg(&self, sample: &Sample, tile: u32) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, 82).encode_image(&self.tile(sample, tile)?).ok()?;
-        Some(format!("data:image/jpeg;base64,{}", Base64::encode_string(&bytes)))
+        Some(bytes)
     }
 
     fn open_slide(&self, sample: &Sample, place: u32) -> Option<Arc<dyn SlideSource>> {

@@ -39,6 +39,7 @@ fn encoder(sample: &Sample, comparison: &Comparison, one: &EncoderResult) -> Val
         "tissue_classes": one.classes.as_ref().map(|classes| classes_of(sample, classes)),
         "probe": one.probe,
         "health": one.health,
+        "stain_robustness": one.stain,
     })
 }
 

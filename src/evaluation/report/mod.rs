@@ -1,10 +1,17 @@
-//! The report: what was measured, as a page for people, tables, and a document for machines.
+//! The report: what was measured, as a page and a PDF for people, tables, and a document for machines.
+//!
+//! ```text
+//! sample + comparison → content → page (HTML), PDF
+//!                     → tables (CSV), document (JSON)
+//! ```
 
+mod content;
+mod drawing;
 mod gallery;
 mod html;
 pub mod json;
+mod pdf;
 mod plots;
-mod svg;
 mod tables;
 pub mod text;
 
@@ -17,6 +24,8 @@ use super::comparison::Comparison;
 use super::map::{self, MapKind};
 use super::sample::{Described, Sample};
 use crate::durable;
+
+use content::Content;
 
 pub use gallery::{Pictures, SHOWN_ANSWERS, extremes};
 
@@ -49,7 +58,7 @@ pub fn map_of(
     Some(Map { kind: MapKind::Umap, encoder: first.name.clone(), points })
 }
 
-/// Write `report.html`, `report.json` and the tables `encoders.csv`, `paired.csv`, `classes.csv`,
+/// Write `report.html`, `report.pdf`, `report.json` and the tables `encoders.csv`, `paired.csv`, `classes.csv`,
 /// `queries.csv` into `folder`, which is made when it is not there. Everything is composed before the first
 /// file is written, and each file appears whole or not at all.
 ///
@@ -63,7 +72,9 @@ pub fn write(
     map: Option<&Map>,
     pictures: Option<&Pictures>,
 ) -> io::Result<()> {
-    let page = html::page(sample, comparison, map, pictures);
+    let content = Content::of(sample, comparison, map, pictures);
+    let page = html::page(&content);
+    let pdf = pdf::document(&content).map_err(io::Error::other)?;
     let json = serde_json::to_vec_pretty(document)?;
     let tables = tables::all(sample, comparison)?;
     std::fs::create_dir_all(folder)?;
@@ -71,5 +82,6 @@ pub fn write(
         durable::write(&folder.join(name), bytes)?;
     }
     durable::write(&folder.join("report.json"), &json)?;
+    durable::write(&folder.join("report.pdf"), &pdf)?;
     durable::write(&folder.join("report.html"), page.as_bytes())
 }

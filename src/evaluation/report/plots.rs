@@ -6,7 +6,7 @@ use super::super::comparison::Comparison;
 use super::super::retrieval::ANSWERS;
 use super::super::sample::Sample;
 use super::Map;
-use super::svg::Svg;
+use super::drawing::{Anchor, Drawing, Style, TextStyle};
 use crate::evaluation::health::sample as draw;
 
 const WIDTH: f64 = 420.0;
@@ -15,9 +15,6 @@ const LEFT: f64 = 44.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 38.0;
-
-/// Colours of series, by number, repeat after these.
-pub const SERIES: usize = 8;
 
 /// A frame with axes from 0 to the given ends.
 struct Axes {
@@ -32,62 +29,62 @@ impl Axes {
         (LEFT + across, HEIGHT - BOTTOM - up)
     }
 
-    fn draw(&self, svg: &mut Svg, x_name: &str, y_name: &str, per_cent: bool) {
+    fn draw(&self, drawing: &mut Drawing, x_name: &str, y_name: &str, per_cent: bool) {
         const STEPS: usize = 4;
         for step in 0..=STEPS {
             let share = step as f64 / STEPS as f64;
             let y = share * self.y_end;
-            svg.line("grid", self.at(0.0, y), self.at(self.x_end, y));
+            drawing.line(Style::Grid, [self.at(0.0, y), self.at(self.x_end, y)]);
             let (left, height) = self.at(0.0, y);
             let label = if per_cent { format!("{:.0} %", 100.0 * y) } else { format!("{y:.2}") };
-            svg.text("tick", (left - 5.0, height + 3.0), "end", &label);
+            drawing.text(TextStyle::Tick, (left - 5.0, height + 3.0), Anchor::End, &label);
             let x = share * self.x_end;
             let (across, bottom) = self.at(x, 0.0);
             let digits = usize::from(self.x_end < 10.0);
-            svg.text("tick", (across, bottom + 13.0), "middle", &format!("{x:.digits$}"));
+            drawing.text(TextStyle::Tick, (across, bottom + 13.0), Anchor::Middle, &format!("{x:.digits$}"));
         }
         let (middle, bottom) = self.at(self.x_end / 2.0, 0.0);
-        svg.text("axis", (middle, bottom + 29.0), "middle", x_name);
-        svg.text("axis", (LEFT, TOP - 4.0), "start", y_name);
+        drawing.text(TextStyle::Axis, (middle, bottom + 29.0), Anchor::Middle, x_name);
+        drawing.text(TextStyle::Axis, (LEFT, TOP - 4.0), Anchor::Start, y_name);
     }
 }
 
 /// How near and far pairs' distances are spread.
-pub fn distances(histogram: &DistanceHistogram, name: &str) -> String {
+pub fn distances(histogram: &DistanceHistogram, name: &str) -> Drawing {
     let bins = histogram.near.len();
     let highest = histogram.near.iter().chain(&histogram.far).copied().fold(0.0, f64::max).max(1e-6);
     let axes = Axes { x_end: histogram.bin * bins as f64, y_end: highest * 1.05 };
-    let mut svg = Svg::new(WIDTH, HEIGHT);
-    axes.draw(&mut svg, "descriptor distance", "share of pairs", true);
-    for (class, shares) in [("far", &histogram.far), ("near", &histogram.near)] {
+    let mut drawing = Drawing::new(WIDTH, HEIGHT);
+    axes.draw(&mut drawing, "descriptor distance", "share of pairs", true);
+    for (style, shares) in [(Style::Far, &histogram.far), (Style::Near, &histogram.near)] {
         let outline = shares
             .iter()
             .enumerate()
             .flat_map(|(bin, share)| [bin, bin + 1].map(|edge| axes.at(histogram.bin * edge as f64, *share)));
         let closed = std::iter::once(axes.at(0.0, 0.0)).chain(outline).chain([axes.at(axes.x_end, 0.0)]);
-        svg.area(class, closed);
+        drawing.area(style, closed);
     }
-    legend(&mut svg, &[("near", "near pairs"), ("far", "far pairs")]);
-    svg.finish(&format!("Descriptor distances of near and far pairs, {name}"))
+    legend(&mut drawing, &[(Style::Near, "near pairs"), (Style::Far, "far pairs")]);
+    drawing.labelled(&format!("Descriptor distances of near and far pairs, {name}"))
 }
 
-fn legend(svg: &mut Svg, entries: &[(&str, &str)]) {
+fn legend(drawing: &mut Drawing, entries: &[(Style, &str)]) {
     /// About how wide a character of a small label is.
     const CHARACTER: f64 = 5.6;
     let longest = entries.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
     let left = WIDTH - RIGHT - 20.0 - CHARACTER * longest as f64;
-    for (place, (class, name)) in (0..).zip(entries) {
+    for (place, (style, name)) in (0..).zip(entries) {
         let y = TOP + 6.0 + 15.0 * f64::from(place);
-        svg.rect(class, "", (left, y), (10.0, 10.0), name);
-        svg.text("tick", (left + 15.0, y + 9.0), "start", name);
+        drawing.rect(*style, 1.0, (left, y), (10.0, 10.0), name);
+        drawing.text(TextStyle::Tick, (left + 15.0, y + 9.0), Anchor::Start, name);
     }
 }
 
 /// Precision over the number of answers, one line an encoder, above what guessing scores.
-pub fn precision(comparison: &Comparison) -> Option<String> {
+pub fn precision(comparison: &Comparison) -> Option<Drawing> {
     let axes = Axes { x_end: ANSWERS as f64, y_end: 1.0 };
-    let mut svg = Svg::new(WIDTH, HEIGHT);
-    axes.draw(&mut svg, "answers looked at", "of them of the query's class", true);
+    let mut drawing = Drawing::new(WIDTH, HEIGHT);
+    axes.draw(&mut drawing, "answers looked at", "of them of the query's class", true);
     let mut base = None;
     let mut names = Vec::new();
     for (place, one) in comparison.encoders.iter().enumerate() {
@@ -96,22 +93,19 @@ pub fn precision(comparison: &Comparison) -> Option<String> {
         let mean = |count: usize| {
             queries.iter().map(|query| query.precision(count)).sum::<f64>() / queries.len().max(1) as f64
         };
-        let class = format!("series s{}", place % SERIES);
-        svg.polyline(&class, (1..=ANSWERS).map(|count| axes.at(count as f64, mean(count))));
-        names.push((format!("swatch f{}", place % SERIES), one.name.clone()));
+        drawing.line(Style::Series(place), (1..=ANSWERS).map(|count| axes.at(count as f64, mean(count))));
+        names.push((Style::Filled(place), one.name.as_str()));
         base = Some(target.score.base_rate);
     }
     let base = base?;
-    svg.line("base", axes.at(0.0, base), axes.at(axes.x_end, base));
-    names.push(("base-swatch".to_owned(), "guessing".to_owned()));
-    let entries: Vec<(&str, &str)> =
-        names.iter().map(|(class, name)| (class.as_str(), name.as_str())).collect();
-    legend(&mut svg, &entries);
-    Some(svg.finish("Precision over the number of answers"))
+    drawing.line(Style::Base, [axes.at(0.0, base), axes.at(axes.x_end, base)]);
+    names.push((Style::BaseSwatch, "guessing"));
+    legend(&mut drawing, &names);
+    Some(drawing.labelled("Precision over the number of answers"))
 }
 
 /// Share of variance along the first axes, one line an encoder.
-pub fn spectrum(comparison: &Comparison) -> Option<String> {
+pub fn spectrum(comparison: &Comparison) -> Option<Drawing> {
     const SHOWN: usize = 32;
     let highest = comparison.encoders.iter().filter_map(|one| one.health.as_ref()?.spectrum.first().copied());
     let highest = highest.fold(0.0, f64::max);
@@ -119,24 +113,21 @@ pub fn spectrum(comparison: &Comparison) -> Option<String> {
         return None;
     }
     let axes = Axes { x_end: SHOWN as f64, y_end: highest };
-    let mut svg = Svg::new(WIDTH, HEIGHT);
-    axes.draw(&mut svg, "principal axis", "share of the variance", true);
+    let mut drawing = Drawing::new(WIDTH, HEIGHT);
+    axes.draw(&mut drawing, "principal axis", "share of the variance", true);
     let mut names = Vec::new();
     for (place, one) in comparison.encoders.iter().enumerate() {
         let Some(health) = &one.health else { continue };
-        let class = format!("series s{}", place % SERIES);
         let shares = health.spectrum.iter().take(SHOWN).enumerate();
-        svg.polyline(&class, shares.map(|(axis, share)| axes.at((axis + 1) as f64, *share)));
-        names.push((format!("swatch f{}", place % SERIES), one.name.clone()));
+        drawing.line(Style::Series(place), shares.map(|(axis, share)| axes.at((axis + 1) as f64, *share)));
+        names.push((Style::Filled(place), one.name.as_str()));
     }
-    let entries: Vec<(&str, &str)> =
-        names.iter().map(|(class, name)| (class.as_str(), name.as_str())).collect();
-    legend(&mut svg, &entries);
-    Some(svg.finish("Variance along the principal axes"))
+    legend(&mut drawing, &names);
+    Some(drawing.labelled("Variance along the principal axes"))
 }
 
 /// Which class the nearest tile of each class's queries has.
-pub fn confusion(confusion: &Confusion, sample: &Sample) -> String {
+pub fn confusion(confusion: &Confusion, sample: &Sample) -> Drawing {
     const CELL: f64 = 46.0;
     const NAMES: f64 = 150.0;
     const TOP: f64 = 92.0;
@@ -144,14 +135,19 @@ pub fn confusion(confusion: &Confusion, sample: &Sample) -> String {
         class.map_or("unlabelled", |class| sample.classes[usize::from(class.0)].as_str())
     };
     let (columns, rows) = (confusion.answers.len(), confusion.queries.len());
-    let mut svg = Svg::new(NAMES + CELL * columns as f64 + 90.0, TOP + 8.0 + CELL * rows as f64);
-    svg.text("axis", (NAMES - 8.0, TOP - 10.0), "end", "query ↓   nearest tile →");
+    let mut drawing = Drawing::new(NAMES + CELL * columns as f64 + 90.0, TOP + 8.0 + CELL * rows as f64);
+    drawing.text(TextStyle::Axis, (NAMES - 8.0, TOP - 10.0), Anchor::End, "query ↓   nearest tile →");
     for (column, class) in confusion.answers.iter().enumerate() {
-        svg.rising_text("tick", (NAMES + CELL * (column as f64 + 0.45), TOP - 6.0), name(class));
+        drawing.rising_text(TextStyle::Tick, (NAMES + CELL * (column as f64 + 0.45), TOP - 6.0), name(class));
     }
     for (row, class) in confusion.queries.iter().enumerate() {
         let top = TOP + CELL * row as f64;
-        svg.text("tick", (NAMES - 8.0, top + CELL / 2.0 + 3.0), "end", name(&Some(*class)));
+        drawing.text(
+            TextStyle::Tick,
+            (NAMES - 8.0, top + CELL / 2.0 + 3.0),
+            Anchor::End,
+            name(&Some(*class)),
+        );
         let total: u32 = confusion.counts[row].iter().sum();
         for (column, count) in confusion.counts[row].iter().enumerate() {
             let share = f64::from(*count) / f64::from(total.max(1));
@@ -162,28 +158,27 @@ pub fn confusion(confusion: &Confusion, sample: &Sample) -> String {
                 name(&confusion.answers[column])
             );
             let own = confusion.answers[column] == Some(*class);
-            let kind = if own { "cell own" } else { "cell" };
-            svg.rect(
-                kind,
-                &format!("fill-opacity:{share:.3}"),
-                (left, top),
-                (CELL - 2.0, CELL - 2.0),
-                &title,
-            );
+            let style = if own { Style::OwnCell } else { Style::Cell };
+            drawing.rect(style, share, (left, top), (CELL - 2.0, CELL - 2.0), &title);
             let shown = format!("{:.0} %", 100.0 * share);
-            svg.text("value", (left + CELL / 2.0 - 1.0, top + CELL / 2.0 + 3.0), "middle", &shown);
+            drawing.text(
+                TextStyle::Value,
+                (left + CELL / 2.0 - 1.0, top + CELL / 2.0 + 3.0),
+                Anchor::Middle,
+                &shown,
+            );
         }
     }
-    svg.finish("Confusion matrix: class of queries against class of the nearest tile")
+    drawing.labelled("Confusion matrix: class of queries against class of the nearest tile")
 }
 
 /// Points of a map that are drawn at most.
 const DRAWN: usize = 6000;
 
 /// Tiles on a plane, coloured by class where classes are known, else by slide.
-pub fn map(map: &Map, sample: &Sample) -> String {
+pub fn map(map: &Map, sample: &Sample) -> Drawing {
     const EDGE: f64 = 560.0;
-    let mut svg = Svg::new(EDGE + 170.0, EDGE);
+    let mut drawing = Drawing::new(EDGE + 170.0, EDGE);
     let bounds = |axis: usize| {
         map.points.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), point| {
             (low.min(point[axis]), high.max(point[axis]))
@@ -205,9 +200,7 @@ pub fn map(map: &Map, sample: &Sample) -> String {
     let mut shown = draw(map.points.len(), DRAWN, 0);
     shown.sort_by_key(|tile| group(*tile as usize).is_some());
     for tile in shown.into_iter().map(|tile| tile as usize) {
-        let class =
-            group(tile).map_or_else(|| "dot unknown".to_owned(), |group| format!("dot f{}", group % SERIES));
-        svg.dot(&class, at(map.points[tile]), 2.2);
+        drawing.dot(group(tile).map_or(Style::Unknown, Style::Filled), at(map.points[tile]), 2.2);
     }
     let names: Vec<&str> = if by_class {
         sample.classes.iter().map(String::as_str).collect()
@@ -216,8 +209,8 @@ pub fn map(map: &Map, sample: &Sample) -> String {
     };
     for (place, name) in names.iter().enumerate().take(24) {
         let y = 14.0 + 18.0 * place as f64;
-        svg.dot(&format!("dot f{}", place % SERIES), (EDGE + 10.0, y), 5.0);
-        svg.text("tick", (EDGE + 22.0, y + 4.0), "start", name);
+        drawing.dot(Style::Filled(place), (EDGE + 10.0, y), 5.0);
+        drawing.text(TextStyle::Tick, (EDGE + 22.0, y + 4.0), Anchor::Start, name);
     }
-    svg.finish(&format!("{} of the descriptors of {}", map.kind.name(), map.encoder))
+    drawing.labelled(&format!("{} of the descriptors of {}", map.kind.name(), map.encoder))
 }

@@ -36,6 +36,7 @@ fn encoders(comparison: &Comparison) -> io::Result<Vec<u8>> {
         header.extend(["", "_low", "_high"].map(|end| format!("{}{end}", measure.key())));
     }
     header.extend(["linear_probe_balanced", "nearest_balanced", "effective_dimension"].map(str::to_owned));
+    header.extend(["near_duplicates", "nearest_stays", "finds_itself"].map(str::to_owned));
     table.write_record(&header)?;
     for one in &comparison.encoders {
         let addr = one.addr.as_ref();
@@ -62,6 +63,9 @@ fn encoders(comparison: &Comparison) -> io::Result<Vec<u8>> {
         row.push(cell(one.probe.map(|probe| probe.linear.balanced)));
         row.push(cell(one.probe.map(|probe| probe.nearest.balanced)));
         row.push(cell(one.health.as_ref().map(|health| health.effective_dimension)));
+        row.push(cell(one.health.as_ref().map(|health| health.near_duplicates)));
+        row.push(cell(one.stain.map(|stain| stain.nearest_stays.value)));
+        row.push(cell(one.stain.map(|stain| stain.finds_itself.value)));
         table.write_record(&row)?;
     }
     finished(table)

@@ -32,15 +32,14 @@ pub fn measure_label(key: &str) -> &str {
     Measure::ALL.iter().find(|measure| measure.key() == key).map_or("ADDR", |measure| measure.label())
 }
 
-/// The difference of two figures with its interval, and whether that leaves 0 out.
-pub fn difference(key: &str, value: f64, ci95: Option<[f64; 2]>) -> String {
+/// The difference of two figures and its interval: of shares in points of a hundred.
+pub fn difference(key: &str, value: f64, ci95: Option<[f64; 2]>) -> (String, String) {
     let scale = if key == "addr" { 1.0 } else { 100.0 };
     let digits = if key == "addr" { 2 } else { 1 };
-    let unit = if key == "addr" { "" } else { " points" };
     let interval = ci95.map_or_else(String::new, |[low, high]| {
-        format!(" [{:+.digits$} to {:+.digits$}]", scale * low, scale * high)
+        format!("[{:+.digits$} to {:+.digits$}]", scale * low, scale * high)
     });
-    format!("{:+.digits$}{unit}{interval}", scale * value)
+    (format!("{:+.digits$}", scale * value), interval)
 }
 
 /// Whether the interval of a difference leaves 0 out.
@@ -93,13 +92,10 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
         comparison.encoders.iter().find(|one| one.id == id).map_or(id.to_owned(), |one| one.name.clone())
     };
     for pair in comparison.paired.iter().filter(|pair| matches!(pair.measure, "addr" | "p_at_1")) {
-        lines.push(format!(
-            "{} − {}, {}: {}",
-            name(&pair.a),
-            name(&pair.b),
-            measure_label(pair.measure),
-            difference(pair.measure, pair.difference, pair.ci95)
-        ));
+        let (text, interval) = difference(pair.measure, pair.difference, pair.ci95);
+        let (a, b, measure) = (name(&pair.a), name(&pair.b), measure_label(pair.measure));
+        let line = format!("{a} less {b}, {measure}: {text} {interval}");
+        lines.push(line.trim_end().to_owned());
     }
     lines.extend(comparison.notes.iter().cloned());
     lines.join("\n") + "\n"
