@@ -45,7 +45,7 @@ fn what_is_measured_is_shown_and_written() {
     let shown = format!("{:.2}", addr.median_per_slide);
     assert!(harness.get_all_by_label_contains(&shown).count() > 0, "ADDR {shown} is in the table");
 
-    harness.state_mut().command(Command::WriteReport);
+    harness.state_mut().command(Command::WriteReport { pseudonymise: true });
     wait(&mut harness, "the report is written", |app| {
         app.session().messages().iter().any(|message| message.text.contains("report.html"))
     });

@@ -63,7 +63,8 @@ impl App {
             if self.chrome.report_open {
                 self.hovered = None;
                 let (report, renderer) = (&mut self.report, &self.map_renderer);
-                panels::report::report_ui(ui, &self.session, report, renderer, palette, asked);
+                let shown = &mut self.slides;
+                panels::report::report_ui(ui, &self.session, report, renderer, shown, palette, asked);
             } else {
                 self.canvas_ui(ui, palette, asked);
             }

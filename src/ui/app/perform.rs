@@ -156,7 +156,9 @@ impl App {
             Action::ToggleTissue => self.chrome.tissue_shown ^= true,
             Action::ToggleMarks => self.chrome.marks_shown ^= true,
             Action::ToggleReport => self.chrome.report_open ^= true,
-            Action::WriteReport => self.command(Command::WriteReport),
+            Action::WriteReport => {
+                self.command(Command::WriteReport { pseudonymise: self.report.pseudonymise })
+            }
             Action::ToggleTheme => {
                 let dark = context.theme() == egui::Theme::Dark;
                 context.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });

@@ -1,16 +1,19 @@
-//! The map of the descriptors: points by class, slide or patient; hover tells the tile, a click goes there.
+//! The map of the descriptors: points by class, slide, patient or distance to the question; hover shows the tile,
+//! a click goes there, and a line drawn around points chooses them.
 
-use egui::{Color32, Pos2, Rect, RichText, Sense, Stroke, Ui, Vec2};
+use egui::{Color32, Key, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, Ui, Vec2};
 
+use super::super::{grouped, picture_ui};
 use super::charts::COLORS;
 use super::points::{MapPoint, MapRenderer, PointSet, PointView};
 use super::{caption_of, place_of};
 use crate::evaluation::report::Map;
 use crate::evaluation::sample::Sample;
-use crate::geometry::Level0Rect;
-use crate::query::Match;
+use crate::evaluation::study::Study;
+use crate::query::TilePlace;
 use crate::session::{Command, Session};
 use crate::ui::app::Asked;
+use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
 
 /// What the colours of the points mean.
@@ -20,122 +23,296 @@ enum Coloured {
     Class,
     Slide,
     Patient,
+    /// To the question in hand.
+    Distance,
 }
 
-/// Where the user looks on the map, and what is on the graphics card.
+/// What decides the colours of all points; they are brought to the graphics card anew when it changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Look {
+    coloured: Coloured,
+    /// The question whose distances are shown.
+    question: Option<u64>,
+    /// Number of the choice of points.
+    choice: u32,
+    dark: bool,
+}
+
+/// Where the user looks on the map, what is chosen there, and what is on the graphics card.
 #[derive(Default)]
 pub struct MapView {
     coloured: Coloured,
     /// Position on the map of the canvas centre, and points of the screen per unit of the map; nothing until
     /// the map was first shown.
     at: Option<([f32; 2], f32)>,
-    uploaded: Option<(Coloured, PointSet)>,
+    uploaded: Option<(Look, PointSet)>,
+    /// Whether dragging draws a line around points.
+    lasso: bool,
+    /// The line that is being drawn, on the map.
+    line: Vec<[f32; 2]>,
+    /// Rows of the tiles that were chosen, ascending.
+    chosen: Vec<u32>,
+    choice: u32,
+    /// The question whose distances were asked for.
+    asked: Option<u64>,
 }
 
 impl MapView {
     /// Another map is to be shown.
     pub fn forget(&mut self) {
-        self.at = None;
-        self.uploaded = None;
+        *self = Self { coloured: self.coloured, lasso: self.lasso, ..Self::default() };
+    }
+
+    fn choose(&mut self, chosen: Vec<u32>) {
+        self.chosen = chosen;
+        self.choice += 1;
     }
 }
 
-const HEIGHT: f32 = 460.0;
+const HEIGHT: f32 = 520.0;
 const RADIUS: f32 = 3.0;
 /// Points nearer to the pointer than this are meant, in points of the screen.
 const REACH: f32 = 8.0;
+/// Edge of the picture under the pointer.
+const PICTURE: f32 = 150.0;
 
-#[expect(clippy::too_many_arguments, reason = "what is shown, and on what")]
+/// What is shown, and on what.
+pub struct MapContext<'a> {
+    pub session: &'a Session,
+    pub study: &'a Study,
+    pub map: &'a Map,
+    pub renderer: &'a MapRenderer,
+    pub palette: &'a Palette,
+}
+
 pub fn map_ui(
     ui: &mut Ui,
-    session: &Session,
-    map: &Map,
-    sample: &Sample,
+    context: &MapContext<'_>,
     view: &mut MapView,
-    renderer: &MapRenderer,
-    palette: &Palette,
+    shown: &mut ShownSlides,
     asked: &mut Asked,
 ) {
-    legend_ui(ui, sample, view, palette);
+    let MapContext { session, study, map, palette, .. } = *context;
+    let sample = &study.sample;
+    legend_ui(ui, session, sample, view, palette, asked);
+    chosen_ui(ui, session, sample, view, palette, asked);
     let (rect, response) =
         ui.allocate_exact_size(Vec2::new(ui.available_width(), HEIGHT), Sense::click_and_drag());
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "map of the descriptors"));
     ui.painter().rect_filled(rect, 6.0, palette.canvas);
-    let (center, zoom) = view.at.get_or_insert_with(|| whole(map, rect));
-    center[0] -= response.drag_delta().x / *zoom;
-    center[1] += response.drag_delta().y / *zoom;
+    let (mut center, mut zoom) = *view.at.get_or_insert_with(|| whole(map, rect));
+    if view.lasso {
+        lasso_ui(ui, &response, map, view, rect, (center, zoom));
+    } else {
+        center[0] -= response.drag_delta().x / zoom;
+        center[1] += response.drag_delta().y / zoom;
+    }
     if let Some(pointer) = response.hover_pos() {
         let steps = ui.input(|input| input.zoom_delta());
         if steps != 1.0 {
-            let before = on_map(pointer, rect, *center, *zoom);
-            *zoom *= steps;
-            let after = on_map(pointer, rect, *center, *zoom);
+            let before = on_map(pointer, rect, center, zoom);
+            zoom *= steps;
+            let after = on_map(pointer, rect, center, zoom);
             center[0] += before[0] - after[0];
             center[1] += before[1] - after[1];
         }
     }
     if response.double_clicked() {
-        (*center, *zoom) = whole(map, rect);
+        (center, zoom) = whole(map, rect);
     }
-    let (center, zoom) = (*center, *zoom);
-    let coloured = view.coloured;
-    if view.uploaded.as_ref().is_none_or(|(known, _)| *known != coloured) {
-        let points: Vec<MapPoint> = map
-            .points
-            .iter()
-            .enumerate()
-            .map(|(tile, at)| MapPoint {
-                at: *at,
-                color: color_of(sample, tile, coloured, palette).to_array(),
-            })
-            .collect();
-        view.uploaded = Some((coloured, renderer.upload(&points)));
-    }
-    if let Some((_, points)) = &view.uploaded {
-        let half = rect.size() / 2.0;
-        let per_unit = [zoom / half.x, zoom / half.y];
-        let radius = [RADIUS / half.x, RADIUS / half.y];
-        let view = PointView { center, scale: per_unit, radius, unused: [0.0; 2] };
-        ui.painter().add(renderer.paint(rect, view, points));
-    }
+    view.at = Some((center, zoom));
+    points_ui(ui, context, view, rect);
     let painter = ui.painter().with_clip_rect(rect);
-    for tile in matched(session, sample) {
+    let line: Vec<Pos2> = view.line.iter().map(|point| on_screen(*point, rect, center, zoom)).collect();
+    painter.add(Shape::line(line, Stroke::new(1.5, palette.strong)));
+    for tile in matched(session, study) {
         let at = on_screen(map.points[tile as usize], rect, center, zoom);
         painter.circle_stroke(at, RADIUS + 2.0, Stroke::new(1.5, palette.query));
     }
-    let Some(tile) = response.hover_pos().and_then(|pointer| nearest(map, pointer, rect, center, zoom))
-    else {
-        return;
-    };
-    painter.circle_stroke(
-        on_screen(map.points[tile as usize], rect, center, zoom),
-        RADIUS + 3.0,
-        Stroke::new(2.0, palette.strong),
-    );
+    let under = response.hover_pos().filter(|_| view.line.is_empty());
+    let Some(tile) = under.and_then(|pointer| nearest(map, pointer, rect, center, zoom)) else { return };
+    let at = on_screen(map.points[tile as usize], rect, center, zoom);
+    painter.circle_stroke(at, RADIUS + 3.0, Stroke::new(2.0, palette.strong));
     let clicked = response.clicked();
-    response.on_hover_text_at_pointer(caption_of(sample, tile));
+    tile_hint_ui(response, context, tile, shown, asked);
     if clicked && let Some((slide, rect)) = place_of(sample, tile) {
         asked.command(Command::GoToTile { slide, rect, from: None });
     }
 }
 
-fn legend_ui(ui: &mut Ui, sample: &Sample, view: &mut MapView, palette: &Palette) {
+/// The tile under the pointer: its picture, and what it is.
+fn tile_hint_ui(
+    response: Response,
+    context: &MapContext<'_>,
+    tile: u32,
+    shown: &mut ShownSlides,
+    asked: &mut Asked,
+) {
+    let MapContext { session, study, palette, .. } = *context;
+    response.on_hover_ui_at_pointer(|ui| {
+        if let Some((slide, rect)) = place_of(&study.sample, tile) {
+            let picture = shown.picture(session, ui.ctx(), &slide, rect);
+            let (place, _) = ui.allocate_exact_size(Vec2::splat(PICTURE), Sense::hover());
+            picture_ui(ui, place, picture.as_ref(), palette);
+            if picture.is_none() {
+                asked.command(Command::ReadTilePicture { slide, rect });
+            }
+        }
+        ui.label(caption_of(&study.sample, tile));
+    });
+}
+
+/// Draw a line around points; what it encloses is chosen when it is done. Escape gives it up.
+fn lasso_ui(
+    ui: &Ui,
+    response: &Response,
+    map: &Map,
+    view: &mut MapView,
+    rect: Rect,
+    (center, zoom): ([f32; 2], f32),
+) {
+    if let (true, Some(pointer)) = (response.dragged(), response.interact_pointer_pos()) {
+        view.line.push(on_map(pointer, rect, center, zoom));
+    }
+    if ui.input(|input| input.key_pressed(Key::Escape)) {
+        view.line.clear();
+    }
+    if response.drag_stopped() {
+        let line = std::mem::take(&mut view.line);
+        let inside = (0..).zip(&map.points).filter(|(_, point)| encloses(&line, **point));
+        let chosen = inside.map(|(tile, _)| tile).collect();
+        view.choose(chosen);
+    }
+}
+
+/// Whether a point lies within a closed line, by the even-odd rule.
+fn encloses(line: &[[f32; 2]], [x, y]: [f32; 2]) -> bool {
+    let edges = line.iter().zip(line.iter().cycle().skip(1));
+    let crossed = edges
+        .filter(|(a, b)| (a[1] > y) != (b[1] > y) && x < a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0]));
+    crossed.count() % 2 == 1
+}
+
+fn points_ui(ui: &Ui, context: &MapContext<'_>, view: &mut MapView, rect: Rect) {
+    let MapContext { session, study, map, renderer, palette } = *context;
+    let distances = session.distances().filter(|_| view.coloured == Coloured::Distance);
+    let look = Look {
+        coloured: view.coloured,
+        question: distances.map(|_| session.generation()),
+        choice: view.choice,
+        dark: ui.visuals().dark_mode,
+    };
+    if view.uploaded.as_ref().is_none_or(|(known, _)| *known != look) {
+        let typical = distances.map_or(1.0, |distances| median(distances));
+        let color_of = |tile: usize| {
+            let color = match distances {
+                Some(distances) => distance_color(distances[tile] / typical, palette),
+                None => color_of(&study.sample, tile, view.coloured, palette),
+            };
+            let is_chosen = view.chosen.is_empty() || view.chosen.binary_search(&(tile as u32)).is_ok();
+            if is_chosen { color } else { color.gamma_multiply(0.18) }
+        };
+        let points: Vec<MapPoint> = map
+            .points
+            .iter()
+            .enumerate()
+            .map(|(tile, at)| MapPoint { at: *at, color: color_of(tile).to_srgba_unmultiplied() })
+            .collect();
+        view.uploaded = Some((look, renderer.upload(&points)));
+    }
+    if let (Some((_, points)), Some((center, zoom))) = (&view.uploaded, view.at) {
+        let half = rect.size() / 2.0;
+        let (scale, radius) = ([zoom / half.x, zoom / half.y], [RADIUS / half.x, RADIUS / half.y]);
+        let view = PointView { center, scale, radius, unused: [0.0; 2] };
+        ui.painter().add(renderer.paint(rect, view, points));
+    }
+}
+
+fn legend_ui(
+    ui: &mut Ui,
+    session: &Session,
+    sample: &Sample,
+    view: &mut MapView,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
     ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new("coloured by").color(palette.weak));
-        for (coloured, name) in
-            [(Coloured::Class, "class"), (Coloured::Slide, "slide"), (Coloured::Patient, "patient")]
-        {
+        let kinds = [
+            (Coloured::Class, "class"),
+            (Coloured::Slide, "slide"),
+            (Coloured::Patient, "patient"),
+            (Coloured::Distance, "distance to the question"),
+        ];
+        for (coloured, name) in kinds {
             ui.selectable_value(&mut view.coloured, coloured, name);
         }
         ui.add_space(12.0);
-        let names: Vec<&str> = match view.coloured {
-            Coloured::Class => sample.classes.iter().map(String::as_str).collect(),
-            Coloured::Slide => sample.slides.iter().map(|slide| slide.name.as_str()).collect(),
-            Coloured::Patient => Vec::new(),
-        };
-        for (place, name) in names.iter().enumerate().take(COLORS.len()) {
-            let (dot, _) = ui.allocate_exact_size(Vec2::splat(9.0), Sense::hover());
-            ui.painter().circle_filled(dot.center(), 4.0, COLORS[place]);
-            ui.label(RichText::new(*name).small());
+        let hint = "Draw a line around points to choose their tiles, as a question or for a class";
+        ui.toggle_value(&mut view.lasso, "Lasso").on_hover_text(hint);
+        ui.add_space(12.0);
+        match view.coloured {
+            Coloured::Class => names_ui(ui, sample.classes.iter().map(String::as_str), palette),
+            Coloured::Slide => names_ui(ui, sample.slides.iter().map(|slide| slide.name.as_str()), palette),
+            Coloured::Patient => {}
+            Coloured::Distance => {
+                let text = match (session.query().is_some(), session.distances().is_some()) {
+                    (false, _) => "Ask for a tile on a slide first.",
+                    (true, false) => "Comparing",
+                    (true, true) => "bright: near; dark: as far as tiles usually are",
+                };
+                ui.label(RichText::new(text).small().color(palette.weak));
+            }
+        }
+    });
+    let question = session.query().map(|_| session.generation());
+    if view.coloured == Coloured::Distance && session.distances().is_none() && view.asked != question {
+        view.asked = question;
+        asked.command(Command::MeasureDistances);
+    }
+}
+
+fn names_ui<'a>(ui: &mut Ui, names: impl Iterator<Item = &'a str>, palette: &Palette) {
+    for (place, name) in names.enumerate() {
+        let (dot, _) = ui.allocate_exact_size(Vec2::splat(9.0), Sense::hover());
+        ui.painter().circle_filled(dot.center(), 4.0, COLORS[place % COLORS.len()]);
+        ui.label(RichText::new(name).small().color(palette.text));
+    }
+}
+
+/// What can be done with the tiles that were chosen.
+fn chosen_ui(
+    ui: &mut Ui,
+    session: &Session,
+    sample: &Sample,
+    view: &mut MapView,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    if view.chosen.is_empty() {
+        return;
+    }
+    let places = |rows: &[u32]| -> Vec<TilePlace> {
+        let place = |row: &u32| place_of(sample, *row).map(|(slide, rect)| TilePlace { slide, rect });
+        rows.iter().filter_map(place).collect()
+    };
+    ui.horizontal_wrapped(|ui| {
+        let text = format!("{} tiles chosen", grouped(view.chosen.len() as u64));
+        ui.label(RichText::new(text).color(palette.strong));
+        if ui.button("Find similar").on_hover_text("Look for tiles like these on all slides").clicked() {
+            asked.command(Command::QueryTiles(places(&view.chosen)));
+        }
+        ui.menu_button("Mark as", |ui| {
+            for class in session.project().classes() {
+                if ui.button(&class.name).clicked() {
+                    let tiles = places(&view.chosen);
+                    asked.command(Command::MarkTiles { tiles, class });
+                    ui.close();
+                }
+            }
+        });
+        if ui.button("Choose none").clicked() {
+            view.choose(Vec::new());
         }
     });
 }
@@ -145,8 +322,27 @@ fn color_of(sample: &Sample, tile: usize, coloured: Coloured, palette: &Palette)
         Coloured::Class => sample.tiles.classes[tile].map(|class| usize::from(class.0)),
         Coloured::Slide => Some(sample.tiles.slides[tile] as usize),
         Coloured::Patient => Some(sample.tiles.patients[tile] as usize),
+        Coloured::Distance => None,
     };
     place.map_or(palette.pressed, |place| COLORS[place % COLORS.len()])
+}
+
+/// From the question's colour at distance 0 to that of nothing at the usual distance.
+fn distance_color(share: f32, palette: &Palette) -> Color32 {
+    if share.is_finite() {
+        palette.query.lerp_to_gamma(palette.pressed, share.clamp(0.0, 1.0))
+    } else {
+        palette.line
+    }
+}
+
+fn median(distances: &[f32]) -> f32 {
+    let mut known: Vec<f32> = distances.iter().copied().filter(|distance| distance.is_finite()).collect();
+    let middle = known.len() / 2;
+    if known.is_empty() {
+        return 1.0;
+    }
+    known.select_nth_unstable_by(middle, f32::total_cmp).1.max(f32::MIN_POSITIVE)
 }
 
 /// Centre and scale that show the whole map.
@@ -180,12 +376,26 @@ fn nearest(map: &Map, pointer: Pos2, rect: Rect, center: [f32; 2], zoom: f32) ->
 }
 
 /// Tiles of the sample that the current query has found.
-fn matched(session: &Session, sample: &Sample) -> Vec<u32> {
+fn matched(session: &Session, study: &Study) -> Vec<u32> {
     let Some(answer) = session.query().and_then(|query| query.answer.as_ref()) else { return Vec::new() };
-    let is_match = |(tile, rect): &(u32, &Level0Rect)| {
-        let slide = sample.tiles.slides[*tile as usize] as usize;
-        let is_same = |found: &Match| found.rect == **rect && found.slide.0 == sample.slides[slide].id;
-        answer.matches.iter().any(is_same)
-    };
-    (0..).zip(&sample.rects).filter(is_match).map(|(tile, _)| tile).collect()
+    answer.matches.iter().filter_map(|found| study.tile_at(&found.slide, &found.rect)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_what_it_goes_around() {
+        let line = [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [2.0, 1.0], [0.0, 4.0]];
+        assert!(encloses(&line, [1.0, 1.0]) && encloses(&line, [3.0, 1.0]));
+        assert!(!encloses(&line, [2.0, 3.0]), "in the notch");
+        assert!(!encloses(&line, [5.0, 1.0]) && !encloses(&[], [0.0, 0.0]));
+    }
+
+    #[test]
+    fn the_usual_distance_passes_over_what_is_unknown() {
+        assert_eq!(median(&[3.0, f32::NAN, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[f32::NAN]), 1.0);
+    }
 }

@@ -24,6 +24,7 @@ use crate::session::{Command, EvaluationState, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
+use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
 pub use points::MapRenderer;
@@ -33,9 +34,13 @@ pub struct ReportView {
     limits: Limits,
     exclude: Exclude,
     class: String,
+    /// Whether reports are written with codes in place of patients' names.
+    pub pseudonymise: bool,
     /// Place of the encoder whose classes and queries are shown.
     encoder: usize,
     map: map::MapView,
+    /// The cell of the confusion matrix whose queries are shown: row and column.
+    cell: Option<[usize; 2]>,
     /// Pictures of tiles on the graphics card.
     pictures: HashMap<u32, TextureHandle>,
     /// The study that was shown in the frame before.
@@ -48,8 +53,10 @@ impl Default for ReportView {
             limits: Limits::default(),
             exclude: Exclude::Slide,
             class: "tumour".to_owned(),
+            pseudonymise: false,
             encoder: 0,
             map: map::MapView::default(),
+            cell: None,
             pictures: HashMap::new(),
             shown: Weak::new(),
         }
@@ -61,6 +68,7 @@ impl ReportView {
     fn follow(&mut self, study: &Arc<Study>) {
         if !std::ptr::eq(self.shown.as_ptr(), Arc::as_ptr(study)) {
             self.pictures.clear();
+            self.cell = None;
             self.map.forget();
             self.shown = Arc::downgrade(study);
         }
@@ -76,11 +84,13 @@ impl ReportView {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "what is shown, on what, and what is asked for")]
 pub fn report_ui(
     ui: &mut Ui,
     session: &Session,
     view: &mut ReportView,
     renderer: &MapRenderer,
+    shown: &mut ShownSlides,
     palette: &Palette,
     asked: &mut Asked,
 ) {
@@ -108,7 +118,7 @@ pub fn report_ui(
             view.follow(study);
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 Frame::new().inner_margin(Margin::symmetric(24, 8)).show(ui, |ui| {
-                    study_ui(ui, session, study, view, renderer, palette, asked);
+                    study_ui(ui, session, study, view, renderer, shown, palette, asked);
                 });
             });
         }
@@ -124,8 +134,9 @@ fn hint_ui(ui: &mut Ui, palette: &Palette) {
         );
         ui.label(
             RichText::new(
-                "Measure compares every encoder that has described the slides of this project: ADDR needs no \
-                 labels; retrieval takes the labels in the project's folder “labels”.",
+                "Measure compares every encoder that has described the slides of this project, and the histogram of \
+                 their colours. ADDR needs no labels; retrieval takes the annotations that have a class, and the \
+                 tables, drawings and masks in the project's folder “labels”.",
             )
             .color(palette.weak),
         );
@@ -151,6 +162,8 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
             ui.label(weak("answers from other"));
             ui.selectable_value(&mut view.exclude, Exclude::Slide, "slides");
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
+            ui.checkbox(&mut view.pseudonymise, "codes for patients")
+                .on_hover_text("Write reports with codes in place of patients' names");
             if matches!(session.evaluation(), EvaluationState::Running { .. }) {
                 if ui.button("Stop").clicked() {
                     asked.command(Command::StopEvaluation);
@@ -162,12 +175,14 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
     });
 }
 
+#[expect(clippy::too_many_arguments, reason = "what is shown, on what, and what is asked for")]
 fn study_ui(
     ui: &mut Ui,
     session: &Session,
     study: &Study,
     view: &mut ReportView,
     renderer: &MapRenderer,
+    shown: &mut ShownSlides,
     palette: &Palette,
     asked: &mut Asked,
 ) {
@@ -175,13 +190,16 @@ fn study_ui(
     view.encoder = view.encoder.min(encoders.len().saturating_sub(1));
     tables::results_ui(ui, study, palette);
     tables::differences_ui(ui, study, palette);
+    tables::further_ui(ui, study, palette);
     for note in &study.comparison.notes {
         ui.label(RichText::new(note).small().color(palette.weak));
     }
     heading_ui(ui, palette, "Details of");
     ui.horizontal_wrapped(|ui| {
         for (place, one) in encoders.iter().enumerate() {
-            ui.selectable_value(&mut view.encoder, place, &one.name);
+            if ui.selectable_value(&mut view.encoder, place, &one.name).changed() {
+                view.cell = None;
+            }
         }
     });
     let Some(one) = encoders.get(view.encoder) else { return };
@@ -191,15 +209,24 @@ fn study_ui(
     });
     if let Some(classes) = &one.classes {
         heading_ui(ui, palette, "Which class is taken for which");
-        tables::confusion_ui(ui, &classes.confusion, &study.sample, palette);
+        tables::confusion_ui(ui, &classes.confusion, &study.sample, &mut view.cell, palette);
+        if let Some([row, column]) = view.cell {
+            let pairs = &classes.confusion.examples[row][column];
+            let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
+            queries::pairs_ui(ui, pairs, &mut tiles, asked);
+        }
     }
     if let Some(target) = &one.target {
-        queries::queries_ui(ui, target, study, &mut view.pictures, palette, asked);
+        let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
+        queries::queries_ui(ui, target, &mut tiles, asked);
     }
     if let Some(drawn) = &study.map {
         heading_ui(ui, palette, &format!("{} of the descriptors of {}", drawn.kind.name(), drawn.encoder));
-        map::map_ui(ui, session, drawn, &study.sample, &mut view.map, renderer, palette, asked);
+        let context = map::MapContext { session, study, map: drawn, renderer, palette };
+        map::map_ui(ui, &context, &mut view.map, shown, asked);
     }
+    heading_ui(ui, palette, "Data and settings");
+    tables::data_ui(ui, session, study, palette, asked);
 }
 
 fn heading_ui(ui: &mut Ui, palette: &Palette, title: &str) {

@@ -1,4 +1,4 @@
-//! Galleries of the queries that went best and worst; a click on any tile goes to its slide.
+//! Galleries of queries and their answers; a click on any tile goes to its slide.
 
 use std::collections::HashMap;
 
@@ -9,23 +9,30 @@ use super::{caption_of, heading_ui, place_of};
 use crate::evaluation::comparison::Target;
 use crate::evaluation::report::extremes;
 use crate::evaluation::study::Study;
-use crate::session::Command;
+use crate::session::{Command, Session};
 use crate::ui::app::Asked;
+use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
 
 /// Edge of a tile's picture, in points, and answers in a row.
 const EDGE: f32 = 84.0;
 const ANSWERS: usize = 6;
 
-pub fn queries_ui(
-    ui: &mut Ui,
-    target: &Target,
-    study: &Study,
-    pictures: &mut HashMap<u32, TextureHandle>,
-    palette: &Palette,
-    asked: &mut Asked,
-) {
-    let [best, worst] = extremes(target, &study.sample);
+/// Where tiles and their pictures come from.
+pub struct Tiles<'a> {
+    pub session: &'a Session,
+    pub study: &'a Study,
+    /// Pictures that came with the study, on the graphics card.
+    pub pictures: &'a mut HashMap<u32, TextureHandle>,
+    /// Those of other tiles, which are read when they are looked at.
+    pub shown: &'a mut ShownSlides,
+    pub palette: &'a Palette,
+}
+
+/// The queries that went best and worst.
+pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, asked: &mut Asked) {
+    let palette = tiles.palette;
+    let [best, worst] = extremes(target, &tiles.study.sample);
     for (title, queries) in
         [("Best queries and their answers", best), ("Worst queries and their answers", worst)]
     {
@@ -35,11 +42,11 @@ pub fn queries_ui(
         heading_ui(ui, palette, title);
         for query in queries {
             ui.horizontal(|ui| {
-                tile_ui(ui, study, pictures, query.tile, palette.query, palette, asked);
+                tile_ui(ui, tiles, query.tile, palette.query, asked);
                 ui.add_space(10.0);
                 for (answer, hit) in query.answers.iter().zip(&query.hits).take(ANSWERS) {
                     let frame = if *hit { palette.good } else { palette.error };
-                    tile_ui(ui, study, pictures, answer.tile, frame, palette, asked);
+                    tile_ui(ui, tiles, answer.tile, frame, asked);
                 }
             });
         }
@@ -51,26 +58,43 @@ pub fn queries_ui(
     }
 }
 
-fn tile_ui(
-    ui: &mut Ui,
-    study: &Study,
-    pictures: &mut HashMap<u32, TextureHandle>,
-    tile: u32,
-    frame: egui::Color32,
-    palette: &Palette,
-    asked: &mut Asked,
-) {
+/// Queries, each with its nearest tile.
+pub fn pairs_ui(ui: &mut Ui, pairs: &[[u32; 2]], tiles: &mut Tiles<'_>, asked: &mut Asked) {
+    let palette = tiles.palette;
+    ui.add_space(8.0);
+    ui.horizontal_wrapped(|ui| {
+        for [query, nearest] in pairs {
+            tile_ui(ui, tiles, *query, palette.query, asked);
+            tile_ui(ui, tiles, *nearest, palette.line, asked);
+            ui.add_space(14.0);
+        }
+    });
+    let text = if pairs.is_empty() {
+        "No query of this kind."
+    } else {
+        "Queries of this cell, each with its nearest tile."
+    };
+    ui.label(RichText::new(text).small().color(palette.weak));
+}
+
+fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: egui::Color32, asked: &mut Asked) {
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(EDGE), Sense::click());
-    let name = caption_of(&study.sample, tile);
+    let name = caption_of(&tiles.study.sample, tile);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
-    let Some((slide, place)) = place_of(&study.sample, tile) else { return };
+    let Some((slide, place)) = place_of(&tiles.study.sample, tile) else { return };
     if ui.is_rect_visible(rect) {
-        let picture = picture_of(ui, study, pictures, tile);
+        let mut picture = picture_of(ui, tiles.study, tiles.pictures, tile);
+        if picture.is_none() {
+            picture = tiles.shown.picture(tiles.session, ui.ctx(), &slide, place);
+            if picture.is_none() {
+                asked.command(Command::ReadTilePicture { slide: slide.clone(), rect: place });
+            }
+        }
         picture_ui(
             ui,
             Rect::from_center_size(rect.center(), rect.size() - Vec2::splat(6.0)),
             picture.as_ref(),
-            palette,
+            tiles.palette,
         );
         let width = if response.hovered() { 4.0 } else { 2.5 };
         ui.painter().rect_stroke(rect, 4.0, Stroke::new(width, frame), StrokeKind::Inside);

@@ -10,6 +10,9 @@ use crate::evaluation::report::text::{
 use crate::evaluation::retrieval::Measure;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
+use crate::session::{Command, Session};
+use crate::slide::SlideId;
+use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
 /// The paper's table, from the user's slides.
@@ -79,7 +82,8 @@ pub fn differences_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
             ui.label(RichText::new(measure_label(pair.measure)).color(palette.weak));
             let certain = is_certain(pair.ci95);
             let color = if certain { palette.strong } else { palette.weak };
-            ui.label(RichText::new(difference(pair.measure, pair.difference, pair.ci95)).color(color));
+            let (text, interval) = difference(pair.measure, pair.difference, pair.ci95);
+            ui.label(RichText::new(format!("{text}  {interval}")).color(color));
             ui.label(
                 RichText::new(if certain { "" } else { "the interval holds 0" }).small().color(palette.weak),
             );
@@ -88,8 +92,101 @@ pub fn differences_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     });
 }
 
-/// Rows are classes of queries, columns classes of the nearest tile.
-pub fn confusion_ui(ui: &mut Ui, confusion: &Confusion, sample: &Sample, palette: &Palette) {
+/// What else was measured of each encoder: classifiers on its descriptors, slides asking for slides, the state of
+/// the descriptors, changes of the stain.
+pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
+    heading_ui(ui, palette, "Further measures");
+    let names = [
+        ("method", ""),
+        (
+            "linear probe",
+            "Mean over classes of the tiles that a linear classifier judges right, learnt of others",
+        ),
+        ("20 nearest", "The same for the vote of the 20 nearest tiles"),
+        ("slides, P@1", "Slides with the class whose most similar slide has it, too, by mean descriptors"),
+        ("effective dimensions", "(Σλ)² / Σλ² of the variances along the principal axes"),
+        ("near-duplicates", "Tiles with another nearer than 2 % of the median distance"),
+        ("nearest stays", "Tiles whose nearest elsewhere stays when the stain is changed a little"),
+        ("finds itself", "Tiles that are still nearest to themselves when the stain is changed a little"),
+    ];
+    ScrollArea::horizontal().id_salt("further").show(ui, |ui| {
+        Grid::new("further").striped(true).spacing([22.0, 8.0]).show(ui, |ui| {
+            for (name, hint) in names {
+                let label = ui.label(RichText::new(name).small().color(palette.weak));
+                if !hint.is_empty() {
+                    label.on_hover_text(hint);
+                }
+            }
+            ui.end_row();
+            for one in &study.comparison.encoders {
+                let cell = |ui: &mut Ui, text: Option<String>| {
+                    ui.label(text.unwrap_or_else(|| "–".to_owned()));
+                };
+                let slides = one.target.as_ref().and_then(|target| target.slides.as_ref());
+                let health = one.health.as_ref();
+                ui.label(RichText::new(&one.name).family(theme::bold()).color(palette.strong));
+                cell(ui, one.probe.map(|probe| percent(probe.linear.balanced)));
+                cell(ui, one.probe.map(|probe| percent(probe.nearest.balanced)));
+                cell(ui, slides.map(|score| figure(score.figure(Measure::P1))));
+                let dimensions =
+                    health.map(|health| format!("{:.1} of {}", health.effective_dimension, one.width));
+                cell(ui, dimensions);
+                cell(ui, health.map(|health| percent(health.near_duplicates)));
+                cell(ui, one.stain.map(|stain| figure(Some(stain.nearest_stays))));
+                cell(ui, one.stain.map(|stain| figure(Some(stain.finds_itself))));
+                ui.end_row();
+            }
+        });
+    });
+}
+
+/// On which slides was measured, and how; a click goes to the slide.
+pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette, asked: &mut Asked) {
+    let sample = &study.sample;
+    let rows = sample.tiles.rows_by_slide();
+    Grid::new("data").striped(true).spacing([22.0, 6.0]).show(ui, |ui| {
+        for name in ["slide", "patient", "tiles", "labelled"] {
+            ui.label(RichText::new(name).small().color(palette.weak));
+        }
+        ui.end_row();
+        for (slide, rows) in sample.slides.iter().zip(&rows) {
+            let id = SlideId(slide.id.clone());
+            if ui.link(&slide.name).on_hover_text("Go to the slide").clicked()
+                && let Some(state) = session.slide(&id)
+            {
+                let rect = state.source.info().extent();
+                asked.command(Command::GoToTile { slide: id, rect, from: None });
+            }
+            ui.label(slide.patient.as_deref().unwrap_or("–"));
+            ui.label(rows.len().to_string());
+            let labelled = rows.iter().filter(|row| sample.tiles.classes[**row as usize].is_some());
+            ui.label(labelled.count().to_string());
+            ui.end_row();
+        }
+    });
+    let settings = &study.comparison.settings;
+    let counts = sample.label_counts;
+    let text = format!(
+        "{} tiles lie in two classes and count as unknown. At most {} queries of each class; intervals from {} draws of \
+         slides; seed {}; histokin {}.",
+        counts.conflicting,
+        settings.retrieval.queries_per_class,
+        settings.resampling.draws,
+        settings.retrieval.seed,
+        env!("CARGO_PKG_VERSION")
+    );
+    ui.add_space(6.0);
+    ui.label(RichText::new(text).small().color(palette.weak));
+}
+
+/// Rows are classes of queries, columns classes of the nearest tile. A click on a cell chooses it.
+pub fn confusion_ui(
+    ui: &mut Ui,
+    confusion: &Confusion,
+    sample: &Sample,
+    chosen: &mut Option<[usize; 2]>,
+    palette: &Palette,
+) {
     let name = |class: Option<crate::evaluation::Class>| {
         class.map_or("unlabelled", |class| sample.classes[usize::from(class.0)].as_str())
     };
@@ -100,14 +197,14 @@ pub fn confusion_ui(ui: &mut Ui, confusion: &Confusion, sample: &Sample, palette
                 ui.label(RichText::new(name(*class)).small().color(palette.weak));
             }
             ui.end_row();
-            for (class, counts) in confusion.queries.iter().zip(&confusion.counts) {
+            for (row, (class, counts)) in confusion.queries.iter().zip(&confusion.counts).enumerate() {
                 ui.label(RichText::new(name(Some(*class))).small());
                 let total: u32 = counts.iter().sum();
-                for (answer, count) in confusion.answers.iter().zip(counts) {
+                for (column, (answer, count)) in confusion.answers.iter().zip(counts).enumerate() {
                     let share = f64::from(*count) / f64::from(total.max(1));
                     let own = *answer == Some(*class);
                     let base = if own { palette.good } else { palette.accent };
-                    let (rect, response) = ui.allocate_exact_size(Vec2::new(72.0, 30.0), Sense::hover());
+                    let (rect, response) = ui.allocate_exact_size(Vec2::new(72.0, 30.0), Sense::click());
                     ui.painter().rect_filled(rect, 3.0, palette.raised);
                     let [r, g, b, _] = base.to_array();
                     let fill = Color32::from_rgba_unmultiplied(r, g, b, (200.0 * share) as u8);
@@ -120,11 +217,20 @@ pub fn confusion_ui(ui: &mut Ui, confusion: &Confusion, sample: &Sample, palette
                         font,
                         palette.strong,
                     );
-                    response.on_hover_text(format!(
+                    let told = format!(
                         "{count} of {total} queries of {} have {} nearest",
                         name(Some(*class)),
                         name(*answer)
-                    ));
+                    );
+                    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &told));
+                    if response.hovered() || *chosen == Some([row, column]) {
+                        let stroke = egui::Stroke::new(1.5, palette.strong);
+                        ui.painter().rect_stroke(rect, 3.0, stroke, egui::StrokeKind::Inside);
+                    }
+                    if response.on_hover_text(told + "; click to see some").clicked() {
+                        let cell = [row, column];
+                        *chosen = (*chosen != Some(cell)).then_some(cell);
+                    }
                 }
                 ui.end_row();
             }
