@@ -175,6 +175,8 @@ struct Restained<'a> {
     slide: &'a dyn SlideSource,
     /// What is added to the optical density of a pixel for a unit of each stain's amount in it.
     added: [(Separation, f32); 2],
+    /// Optical density of each value of a channel.
+    densities: [f32; 256],
 }
 
 impl<'a> Restained<'a> {
@@ -183,18 +185,22 @@ impl<'a> Restained<'a> {
             (Separation::new(Stain::Haematoxylin), haematoxylin - 1.0),
             (Separation::new(Stain::Eosin), eosin - 1.0),
         ];
-        Self { slide, added }
+        let densities = std::array::from_fn(|value| -(value.max(1) as f32 / 255.0).ln());
+        Self { slide, added, densities }
     }
 
     fn restain(&self, rgb: [u8; 3]) -> [u8; 3] {
-        let pixel = rgb.map(|value| f32::from(value) / 255.0);
-        let mut changed = pixel;
-        for (separation, more) in &self.added {
-            // The stain alone, exp(−c · colour), to the power of what is added multiplies the light that is left.
-            let alone = separation.apply(pixel);
-            changed = std::array::from_fn(|channel| changed[channel] * alone[channel].powf(*more));
+        let density = rgb.map(|value| self.densities[usize::from(value)]);
+        let mut more = [0.0; 3];
+        for (separation, factor) in &self.added {
+            let amount = separation.amount.iter().zip(density).map(|(weight, density)| weight * density);
+            let amount = factor * amount.sum::<f32>().max(0.0);
+            more.iter_mut().zip(separation.colour).for_each(|(more, colour)| *more += amount * colour);
         }
-        changed.map(|value| (255.0 * value).round().clamp(0.0, 255.0) as u8)
+        std::array::from_fn(|channel| {
+            let value = f32::from(rgb[channel]) * (-more[channel]).exp();
+            value.round().clamp(0.0, 255.0) as u8
+        })
     }
 }
 

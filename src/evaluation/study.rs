@@ -29,7 +29,8 @@ pub struct Study {
     pub comparison: Comparison,
     /// The same for machines.
     pub document: Value,
-    pub map: Option<Map>,
+    /// Of the first encoder: by UMAP, and by principal components.
+    pub maps: Vec<Map>,
     /// Pictures of the queries that went best and worst and of their answers, by row of the tile.
     pub pictures: HashMap<u32, RgbImage>,
 }
@@ -124,15 +125,16 @@ pub fn of_project(
             Err(error) => comparison.notes.push(format!("No stain robustness of {name}: {error}.")),
         }
     }
-    let map = report::map_of(&described, &comparison, &mut |share| {
+    let umap = report::map_of(&described, &comparison, &mut |share| {
         tell(STAIN_DONE + (1.0 - STAIN_DONE) * share, "laying out the map")
     });
+    let maps = umap.into_iter().chain(report::pca_of(&described, &comparison)).collect();
     if !tell(1.0, "reading pictures") {
         return Err(ComparisonError::Stopped.into());
     }
     let document = report::json::document(&sample, &comparison);
     let pictures = pictures_of(project, &sample, &comparison);
-    Ok(Study { sample, comparison, document, map, pictures })
+    Ok(Study { sample, comparison, document, maps, pictures })
 }
 
 /// What the histogram of their colours says of the slides; none where it cannot be had.
@@ -243,7 +245,7 @@ impl Study {
             comparison.notes.iter_mut().for_each(|note| *note = names.apply(note));
         }
         let document = report::json::document(&sample, &comparison);
-        report::write(&folder, &sample, &comparison, &document, self.map.as_ref(), Some(&pictures))?;
+        report::write(&folder, &sample, &comparison, &document, self.maps.first(), Some(&pictures))?;
         Ok(folder)
     }
 }

@@ -10,7 +10,7 @@ use crate::evaluate::Study;
 /// A study whose slides are embedded with the colour histogram.
 fn embedded() -> Study {
     let study = Study::new();
-    study.json(&["--stain-tiles", "0"]);
+    study.json(&[]);
     study
 }
 
@@ -94,7 +94,7 @@ fn other_programs_find_in_exported_files_what_they_look_for() {
     }
     let imported = output(&study, &["import", "project", "anew", "--name", "round", "--json"]);
     assert_eq!(imported["slides"].as_array().unwrap().len(), 3);
-    let both = study.json(&["--labels", "labels.csv", "--encoder", "round", "--stain-tiles", "0"]);
+    let both = study.json(&["--labels", "labels.csv", "--encoder", "round"]);
     assert_eq!(both["encoders"][0]["retrieval"], both["encoders"][1]["retrieval"]);
 }
 
@@ -113,7 +113,7 @@ fn imported_features_are_searched_and_measured_like_our_own() {
     // A tile is described by its file alone: what is not in it cannot be asked for.
     let nowhere = refused(&study, &["query", "project", "--slide", "alpha", "--at", "5,5"]);
     assert!(nowhere.contains("another program"), "{nowhere}");
-    let both = study.json(&["--labels", "labels.csv", "--encoder", "elsewhere", "--stain-tiles", "0"]);
+    let both = study.json(&["--labels", "labels.csv", "--encoder", "elsewhere"]);
     assert_eq!(both["encoders"][0]["retrieval"], both["encoders"][1]["retrieval"]);
     let verified = output(&study, &["index", "project", "--verify", "--json"]);
     assert_eq!(verified["differing_answers"], 0);

@@ -2,11 +2,14 @@
 
 use egui::Key;
 use egui_kittest::kittest::Queryable;
+use histokin::annotation::AnnotationClass;
 use histokin::evaluation::addr::{AddrSettings, Limits};
 use histokin::evaluation::comparison::ComparisonSettings;
 use histokin::evaluation::intervals::Resampling;
 use histokin::evaluation::retrieval::RetrievalSettings;
-use histokin::session::{Command, EvaluationState, SlideStatus};
+use histokin::query::TilePlace;
+use histokin::session::{Command, EvaluationState, SlideStatus, TilePicture};
+use histokin::slide::SlideId;
 
 use crate::support::asset;
 use crate::ui::{SLIDE, wait, window};
@@ -40,16 +43,49 @@ fn what_is_measured_is_shown_and_written() {
         matches!(app.session().evaluation(), EvaluationState::Done(_))
     });
     let EvaluationState::Done(study) = harness.state().session().evaluation() else { unreachable!() };
+    let study = study.clone();
+    assert!(study.comparison.encoders.iter().any(|one| one.name == "hsv-histogram"), "the floor is measured");
+    assert!(study.comparison.encoders[0].stain.is_some(), "changes of the stain are measured");
     let addr = study.comparison.encoders[0].addr.clone().unwrap();
-    assert_eq!(study.map.as_ref().unwrap().points.len(), study.sample.tiles.len());
+    assert_eq!(study.maps[0].points.len(), study.sample.tiles.len());
     let shown = format!("{:.2}", addr.median_per_slide);
     assert!(harness.get_all_by_label_contains(&shown).count() > 0, "ADDR {shown} is in the table");
+
+    // What a lasso chooses on the map becomes a question, and an annotation.
+    let place = |tile: usize| TilePlace {
+        slide: SlideId(study.sample.slides[0].id.clone()),
+        rect: study.sample.rects[tile],
+    };
+    harness.state_mut().command(Command::QueryTiles(vec![place(0), place(5)]));
+    wait(&mut harness, "the question is answered", |app| {
+        app.session().query().is_some_and(|query| query.answer.is_some())
+    });
+    harness.state_mut().command(Command::MeasureDistances);
+    wait(&mut harness, "distances are known", |app| app.session().distances().is_some());
+    let distances = harness.state().session().distances().unwrap().clone();
+    assert_eq!((distances.len(), distances[0], distances[5]), (study.sample.tiles.len(), 0.0, 0.0));
+    assert!(distances.iter().all(|distance| *distance >= 0.0) && distances[1] > 0.0);
+    let first = place(0);
+    assert_eq!(study.tile_at(&first.slide, &first.rect), Some(0));
+    let class = AnnotationClass::named("Tumour");
+    harness.state_mut().command(Command::MarkTiles { tiles: vec![place(0), place(1), place(5)], class });
+    let marks = harness.state().session().annotations(&first.slide).unwrap().set().clone();
+    assert_eq!(marks.len(), 1, "one annotation around all of them");
+    let area = marks.at(0).unwrap().shape().area_px2().unwrap();
+    assert!((area - 3.0 * f64::from(first.rect.width).powi(2)).abs() < 1.0);
+    let rect = first.rect;
+    harness.state_mut().command(Command::ReadTilePicture { slide: first.slide.clone(), rect });
+    wait(&mut harness, "the tile under the pointer is read", |app| {
+        matches!(app.session().tile_picture(&first.slide, &rect), Some(TilePicture::Read(_)))
+    });
 
     harness.state_mut().command(Command::WriteReport { pseudonymise: true });
     wait(&mut harness, "the report is written", |app| {
         app.session().messages().iter().any(|message| message.text.contains("report.html"))
     });
-    assert!(folder.path().join("reports/report-1/report.html").is_file());
+    for file in ["report.html", "report.pdf"] {
+        assert!(folder.path().join("reports/report-1").join(file).is_file(), "{file}");
+    }
     harness.key_press(Key::F7);
     harness.run_steps(3);
     assert!(harness.query_by_label("slide canvas").is_some(), "the slide is back");

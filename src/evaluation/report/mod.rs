@@ -58,6 +58,13 @@ pub fn map_of(
     Some(Map { kind: MapKind::Umap, encoder: first.name.clone(), points })
 }
 
+/// The first encoder's descriptors along the two directions of their largest variance.
+pub fn pca_of(described: &[Described], comparison: &Comparison) -> Option<Map> {
+    let first = described.first()?;
+    let points = map::pca(first.descriptors().ok()?, comparison.settings.retrieval.seed);
+    Some(Map { kind: MapKind::Pca, encoder: first.name.clone(), points })
+}
+
 /// Write `report.html`, `report.pdf`, `report.json` and the tables `encoders.csv`, `paired.csv`, `classes.csv`,
 /// `queries.csv` into `folder`, which is made when it is not there. Everything is composed before the first
 /// file is written, and each file appears whole or not at all.

@@ -68,16 +68,16 @@ pub fn distances(histogram: &DistanceHistogram, name: &str) -> Drawing {
     drawing.labelled(&format!("Descriptor distances of near and far pairs, {name}"))
 }
 
+/// Names below the plot, two in a row; the drawing grows for them.
 fn legend(drawing: &mut Drawing, entries: &[(Style, &str)]) {
-    /// About how wide a character of a small label is.
-    const CHARACTER: f64 = 5.6;
-    let longest = entries.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
-    let left = WIDTH - RIGHT - 20.0 - CHARACTER * longest as f64;
-    for (place, (style, name)) in (0..).zip(entries) {
-        let y = TOP + 6.0 + 15.0 * f64::from(place);
-        drawing.rect(*style, 1.0, (left, y), (10.0, 10.0), name);
-        drawing.text(TextStyle::Tick, (left + 15.0, y + 9.0), Anchor::Start, name);
+    const ROW: f64 = 16.0;
+    let column = (WIDTH - LEFT) / 2.0;
+    for (place, (style, name)) in entries.iter().enumerate() {
+        let (left, top) = (LEFT + column * (place % 2) as f64, HEIGHT + ROW * (place / 2) as f64);
+        drawing.rect(*style, 1.0, (left, top), (10.0, 10.0), name);
+        drawing.text(TextStyle::Tick, (left + 15.0, top + 9.0), Anchor::Start, name);
     }
+    drawing.height += ROW * entries.len().div_ceil(2) as f64;
 }
 
 /// Precision over the number of answers, one line an encoder, above what guessing scores.
@@ -175,10 +175,21 @@ pub fn confusion(confusion: &Confusion, sample: &Sample) -> Drawing {
 /// Points of a map that are drawn at most.
 const DRAWN: usize = 6000;
 
+/// Names that are listed beside a map at most.
+const LISTED: usize = 24;
+
 /// Tiles on a plane, coloured by class where classes are known, else by slide.
 pub fn map(map: &Map, sample: &Sample) -> Drawing {
     const EDGE: f64 = 560.0;
-    let mut drawing = Drawing::new(EDGE + 170.0, EDGE);
+    /// Room for the names of slides or classes, and for each of them.
+    const NAMES: f64 = 230.0;
+    const NAME: f64 = 18.0;
+    let by_class = !sample.classes.is_empty();
+    let names: Vec<&str> = if by_class {
+        sample.classes.iter().map(String::as_str).collect()
+    } else {
+        sample.slides.iter().map(|slide| slide.name.as_str()).collect()
+    };
     let bounds = |axis: usize| {
         map.points.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), point| {
             (low.min(point[axis]), high.max(point[axis]))
@@ -186,11 +197,14 @@ pub fn map(map: &Map, sample: &Sample) -> Drawing {
     };
     let ((left, right), (bottom, top)) = (bounds(0), bounds(1));
     let span = (right - left).max(top - bottom).max(f32::MIN_POSITIVE);
+    let used = 16.0 + (EDGE - 16.0) * f64::from((top - bottom) / span);
+    let listed = names.len().min(LISTED);
+    let height = used.max(NAME * listed as f64 + 10.0);
+    let mut drawing = Drawing::new(EDGE + NAMES, height);
     let at = |point: [f32; 2]| {
         let place = |value: f32, low: f32| 8.0 + (EDGE - 16.0) * f64::from((value - low) / span);
-        (place(point[0], left), EDGE - place(point[1], bottom))
+        (place(point[0], left), used - place(point[1], bottom))
     };
-    let by_class = !sample.classes.is_empty();
     let group = |tile: usize| match sample.tiles.classes[tile] {
         Some(class) if by_class => Some(usize::from(class.0)),
         None if by_class => None,
@@ -202,13 +216,8 @@ pub fn map(map: &Map, sample: &Sample) -> Drawing {
     for tile in shown.into_iter().map(|tile| tile as usize) {
         drawing.dot(group(tile).map_or(Style::Unknown, Style::Filled), at(map.points[tile]), 2.2);
     }
-    let names: Vec<&str> = if by_class {
-        sample.classes.iter().map(String::as_str).collect()
-    } else {
-        sample.slides.iter().map(|slide| slide.name.as_str()).collect()
-    };
-    for (place, name) in names.iter().enumerate().take(24) {
-        let y = 14.0 + 18.0 * place as f64;
+    for (place, name) in names.iter().enumerate().take(listed) {
+        let y = 14.0 + NAME * place as f64;
         drawing.dot(Style::Filled(place), (EDGE + 10.0, y), 5.0);
         drawing.text(TextStyle::Tick, (EDGE + 22.0, y + 4.0), Anchor::Start, name);
     }

@@ -5,7 +5,7 @@ mod layout;
 mod paint;
 mod plot;
 
-use super::content::{Block, Cell, Content, Plot, Table, Tile, TileRole};
+use super::content::{Block, Cell, Content, Plot, Section, Table, Tile, TileRole};
 use super::drawing::SERIES_COLORS;
 use super::gallery::EDGE;
 use font::Typeface;
@@ -37,17 +37,22 @@ pub fn document(content: &Content) -> Result<Vec<u8>, String> {
         .iter()
         .for_each(|note| page.paragraph(&format!("•  {note}"), SMALL, Weight::Regular, QUIET));
     for section in &content.sections {
-        heading(&mut page, section.title);
+        heading(&mut page, section);
         section.blocks.iter().for_each(|block| put(&mut page, block));
     }
     Ok(paint::write(page.into_pages(), content.title, &typeface))
 }
 
-fn heading(page: &mut Layout<'_>, title: &str) {
+fn heading(page: &mut Layout<'_>, section: &Section) {
     page.gap(16.0);
     // A title is not left alone at the foot of a page.
-    page.make_room(90.0);
-    page.paragraph(title, 13.0, Weight::Bold, TEXT);
+    let first = match section.blocks.first() {
+        Some(Block::Plots(plots)) => plots.first().map_or(0.0, |plot| height_of(plot, 2)),
+        Some(Block::Figure(plot)) => height_of(plot, 1),
+        _ => 60.0,
+    };
+    page.make_room(40.0 + first);
+    page.paragraph(section.title, 13.0, Weight::Bold, TEXT);
     page.rule(LINE);
     page.gap(6.0);
 }
@@ -83,7 +88,7 @@ const COLUMN_GAP: f32 = 9.0;
 fn put_table(page: &mut Layout<'_>, table: &Table) {
     const LEADING: f32 = 1.3;
     let columns = table.header.len();
-    let heads: Vec<Vec<&str>> = table.header.iter().map(|name| name.split(' ').collect()).collect();
+    let heads: Vec<Vec<String>> = table.header.iter().map(|name| in_two(name)).collect();
     let width_at = |page: &Layout<'_>, column: usize, size: f32| {
         let swatch = if column == 0 { size } else { 0.0 };
         let cells = table.rows.iter().filter_map(|row| row.get(column));
@@ -158,12 +163,34 @@ fn small(size: f32) -> f32 {
     size * 0.82
 }
 
+/// A column's name in one or two lines of about equal length.
+fn in_two(name: &str) -> Vec<String> {
+    let middle = name.len() / 2;
+    let spaces = name.match_indices(' ').map(|(place, _)| place);
+    match spaces.min_by_key(|place| place.abs_diff(middle)) {
+        Some(place) if name.len() > 8 => vec![name[..place].to_owned(), name[place + 1..].to_owned()],
+        _ => vec![name.to_owned()],
+    }
+}
+
+/// Space between plots that stand side by side.
+const PLOT_GAP: f32 = 16.0;
+
+/// Points for a unit of a plot, `across` of which would fill the width.
+fn scale_of(plot: &Plot, across: usize) -> f32 {
+    let each = (WIDTH - PLOT_GAP * (across - 1) as f32) / across as f32;
+    (each / plot.drawing.width as f32).min(0.9)
+}
+
+/// Height of a plot with a line of caption.
+fn height_of(plot: &Plot, across: usize) -> f32 {
+    plot.drawing.height as f32 * scale_of(plot, across) + SMALL * 1.35 + 12.0
+}
+
 /// Plots side by side, `across` of which would fill the width.
 fn put_plots(page: &mut Layout<'_>, plots: &[Plot], across: usize) {
-    const GAP: f32 = 16.0;
-    let each = (WIDTH - GAP * (across - 1) as f32) / across as f32;
-    let scale_of = |plot: &Plot| (each / plot.drawing.width as f32).min(0.9);
-    let heights = plots.iter().map(|plot| plot.drawing.height as f32 * scale_of(plot));
+    let each = (WIDTH - PLOT_GAP * (across - 1) as f32) / across as f32;
+    let heights = plots.iter().map(|plot| plot.drawing.height as f32 * scale_of(plot, across));
     let tallest = heights.fold(0.0, f32::max);
     let captions: Vec<Vec<String>> =
         plots.iter().map(|plot| page.lines_of(&plot.caption, SMALL, Weight::Regular, each)).collect();
@@ -171,10 +198,10 @@ fn put_plots(page: &mut Layout<'_>, plots: &[Plot], across: usize) {
     let line = SMALL * 1.35;
     page.make_room(tallest + caption_lines as f32 * line + 12.0);
     for (place, (plot, caption)) in plots.iter().zip(&captions).enumerate() {
-        let left = place as f32 * (each + GAP);
-        for ink in
-            plot::inks(&plot.drawing, scale_of(plot), |text, size| page.width_of(text, size, Weight::Regular))
-        {
+        let left = place as f32 * (each + PLOT_GAP);
+        for ink in plot::inks(&plot.drawing, scale_of(plot, across), |text, size| {
+            page.width_of(text, size, Weight::Regular)
+        }) {
             page.ink_at([left, 0.0], ink);
         }
         for (number, text) in caption.iter().enumerate() {

@@ -7,6 +7,7 @@ use super::super::{grouped, picture_ui};
 use super::charts::COLORS;
 use super::points::{MapPoint, MapRenderer, PointSet, PointView};
 use super::{caption_of, place_of};
+use crate::evaluation::map::MapKind;
 use crate::evaluation::report::Map;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
@@ -42,6 +43,7 @@ struct Look {
 #[derive(Default)]
 pub struct MapView {
     coloured: Coloured,
+    kind: MapKind,
     /// Position on the map of the canvas centre, and points of the screen per unit of the map; nothing until
     /// the map was first shown.
     at: Option<([f32; 2], f32)>,
@@ -60,7 +62,12 @@ pub struct MapView {
 impl MapView {
     /// Another map is to be shown.
     pub fn forget(&mut self) {
-        *self = Self { coloured: self.coloured, lasso: self.lasso, ..Self::default() };
+        *self = Self { coloured: self.coloured, kind: self.kind, lasso: self.lasso, ..Self::default() };
+    }
+
+    /// The map of the kind that the user wants, where there is one.
+    pub fn shown<'a>(&self, maps: &'a [Map]) -> Option<&'a Map> {
+        maps.iter().find(|map| map.kind == self.kind).or(maps.first())
     }
 
     fn choose(&mut self, chosen: Vec<u32>) {
@@ -237,6 +244,14 @@ fn legend_ui(
     asked: &mut Asked,
 ) {
     ui.horizontal_wrapped(|ui| {
+        let before = view.kind;
+        for kind in [MapKind::Umap, MapKind::Pca] {
+            ui.selectable_value(&mut view.kind, kind, kind.name());
+        }
+        if view.kind != before {
+            (view.at, view.uploaded) = (None, None);
+        }
+        ui.add_space(12.0);
         ui.label(RichText::new("coloured by").color(palette.weak));
         let kinds = [
             (Coloured::Class, "class"),

@@ -220,7 +220,7 @@ fn study_ui(
         let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
         queries::queries_ui(ui, target, &mut tiles, asked);
     }
-    if let Some(drawn) = &study.map {
+    if let Some(drawn) = view.map.shown(&study.maps) {
         heading_ui(ui, palette, &format!("{} of the descriptors of {}", drawn.kind.name(), drawn.encoder));
         let context = map::MapContext { session, study, map: drawn, renderer, palette };
         map::map_ui(ui, &context, &mut view.map, shown, asked);
