@@ -77,7 +77,7 @@ impl TrainingBar {
                 self.bar.set_position(step);
                 self.say(&format!("{}: {steps} steps on {device}, beginning after step {step}", self.name));
             }
-            Progress::Step { record, pairs_per_second, seconds_left } => {
+            Progress::Step { record, pairs_per_second, seconds_left, .. } => {
                 let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
                 let text = format!(
                     "loss {:.4}  {pairs_per_second:.1} pairs/s  {} left",
@@ -111,8 +111,11 @@ impl TrainingBar {
 fn words(look: &Validation) -> String {
     let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.3}"));
     let loss = look.loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
+    let found =
+        look.retrieval.map(|found| format!(", P@5 {:.3} (base {:.3})", found.p_at_5, found.base_rate));
+    let found = found.unwrap_or_default();
     format!(
-        "step {}: ADDR {} (median {}){loss} on {} validation tiles",
+        "step {}: ADDR {} (median {}){loss}{found} on {} validation tiles",
         look.step,
         number(look.addr_global),
         number(look.addr_median),

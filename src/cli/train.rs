@@ -15,10 +15,10 @@ use crate::geometry::MicronsPerPixel;
 use crate::pipeline::find_slides;
 use crate::project::Project;
 use crate::slide::{self, SlideSource};
-use crate::training::config::{LossKind, Method, Preset, TrainingConfig, WithoutFar};
+use crate::training::config::{JudgedBy, LossKind, Method, Preset, TrainingConfig, WithoutFar};
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
-use crate::training::{Control, Outcome, Setup, marks, train};
+use crate::training::{Control, Outcome, Setup, TrainingError, labels, marks, train};
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -108,6 +108,22 @@ struct SettingsArgs {
     validate_every: Option<u64>,
     #[arg(long)]
     validation_tiles: Option<usize>,
+    /// Labels of the validation slides, to measure retrieval while learning: a file or folder
+    /// [default: the project's folder labels and its annotations].
+    #[arg(long)]
+    labels: Option<String>,
+    /// Which figure tells the best step.
+    #[arg(long, value_enum)]
+    judged_by: Option<JudgedBy>,
+    /// Stop after so many looks without a better figure.
+    #[arg(long)]
+    patience: Option<usize>,
+    /// Steps between checkpoints.
+    #[arg(long)]
+    checkpoint_every: Option<u64>,
+    /// Room on the disk for tiles that were read before, in MB; 0 keeps none.
+    #[arg(long)]
+    tile_cache_mb: Option<u64>,
 }
 
 impl SettingsArgs {
@@ -137,6 +153,11 @@ impl SettingsArgs {
         set(&mut config.seed, &self.seed);
         set(&mut config.validate_every, &self.validate_every);
         set(&mut config.validation_tiles, &self.validation_tiles);
+        set(&mut config.labels, &self.labels);
+        set(&mut config.judged_by, &self.judged_by);
+        set(&mut config.patience, &self.patience);
+        set(&mut config.checkpoint_every, &self.checkpoint_every);
+        set(&mut config.tile_cache_mb, &self.tile_cache_mb);
     }
 }
 
@@ -146,7 +167,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut project = Project::open_or_create(&args.project)?;
-    let (run, slides, validation) = match &args.resume {
+    let (run, slides, mut validation) = match &args.resume {
         Some(which) => resumed(&project, which)?,
         None => begun(args, &mut project)?,
     };
@@ -159,6 +180,14 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         Some(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         None => run_id.clone(),
     };
+    let labelled = labels::apply(project.root(), &run.config.labels, &mut validation);
+    let labelled = match labelled {
+        Err(error) if args.resume.is_none() => return Err(without_trace(run, error).into()),
+        other => other?,
+    };
+    if labelled > 0 {
+        eprintln!("{run_id}: {labelled} tiles of the validation slides are labelled: retrieval is measured");
+    }
     let marks = marks::read(run.folder(), &slides)?;
     if !marks.is_empty() {
         eprintln!("{run_id}: {} pairs that you judged are learned from too", marks.len());
@@ -189,6 +218,14 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         tell(args, &run_id, &model, &outcome);
     }
     Ok(())
+}
+
+/// A run that could not even begin leaves no folder behind.
+fn without_trace(run: Run, error: TrainingError) -> TrainingError {
+    match run.delete() {
+        Ok(()) => error,
+        Err(left) => left,
+    }
 }
 
 /// Let Ctrl-C, and the system when it wants the program to end, stop the training at its next step.
@@ -319,6 +356,7 @@ fn report(run_id: &str, model: &Path, outcome: &Outcome) -> Value {
             "addr_global": look.addr_global,
             "addr_median": look.addr_median,
             "addr_ci95": look.addr_ci95,
+            "retrieval": look.retrieval,
             "tiles": look.tiles,
         })).collect::<Vec<_>>(),
         "encoder_id": outcome.encoder.as_ref().map(|(id, _)| id),

@@ -22,6 +22,12 @@ use crate::tiling::TileSettings;
 /// Name of the file that makes a folder a project.
 pub const PROJECT_FILE: &str = "project.toml";
 
+/// Folder of a project that holds the annotations of its slides.
+pub const ANNOTATIONS_FOLDER: &str = "annotations";
+
+/// Folder of a project that may hold labels of its slides, in any of the files that are understood.
+pub const LABELS_FOLDER: &str = "labels";
+
 /// Version of the layout that this program writes.
 const FORMAT: u32 = 1;
 
@@ -125,7 +131,7 @@ impl Project {
             other => return other,
         }
         let io = |source| ProjectError::Io { path: root.to_owned(), source };
-        for folder in ["descriptors", "annotations", "models", "reports"] {
+        for folder in ["descriptors", ANNOTATIONS_FOLDER, "models", "reports"] {
             fs::create_dir_all(root.join(folder)).map_err(io)?;
         }
         let file = ProjectFile { format: FORMAT, ..ProjectFile::default() };
@@ -206,7 +212,7 @@ impl Project {
 
     /// The annotations of this project's slides.
     pub fn annotations(&self) -> AnnotationStore {
-        AnnotationStore::new(self.root.join("annotations"))
+        AnnotationStore::new(self.root.join(ANNOTATIONS_FOLDER))
     }
 
     /// The classes that annotations can have here.

@@ -28,6 +28,6 @@ pub use state::{
     SlideStatus, TilePicture,
 };
 pub use training::{
-    PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd, TrainingEvent,
-    TrainingJob, TrainingPlan, TrainingState, TrainingTarget,
+    Pace, PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd,
+    TrainingEvent, TrainingJob, TrainingPlan, TrainingState, TrainingTarget,
 };

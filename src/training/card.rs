@@ -43,22 +43,26 @@ pub fn card(run: &Run) -> String {
     if !history.validations.is_empty() {
         let _ = writeln!(
             text,
-            "## Validation\n\n| step | ADDR | median over slides | tiles |\n|---|---|---|---|"
+            "## Validation\n\n| step | ADDR | median over slides | P@1 | P@5 | base rate | tiles |\n|---|---|---|---|---|---|---|"
         );
         for look in &history.validations {
             let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} |",
                 look.step,
                 number(look.addr_global),
                 number(look.addr_median),
+                number(look.retrieval.map(|found| found.p_at_1)),
+                number(look.retrieval.map(|found| found.p_at_5)),
+                number(look.retrieval.map(|found| found.base_rate)),
                 look.tiles
             );
         }
         text.push_str(
             "\nADDR is the mean descriptor distance of far tiles over that of near ones. It says nothing of whether \
-             tissue of the same kind is found: look at retrieval too.\n\n",
+             tissue of the same kind is found: P@1 and P@5 do, the share of right answers of labelled tiles that look \
+             for their like on other validation slides, in the mean over classes.\n\n",
         );
     }
     let _ = writeln!(text, "## Settings\n\n```toml\n{}```", config.to_toml());

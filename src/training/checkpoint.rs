@@ -30,8 +30,11 @@ pub struct CheckpointHeader {
     pub optimiser_steps: u64,
     pub loss_scale: f64,
     pub bank_normaliser: Option<f64>,
-    /// Best validation so far: its step and ADDR.
+    /// Best validation so far: its step and the figure that decides.
     pub best: Option<(u64, f64)>,
+    /// Groups in a batch, where the device had no room for as many as the settings say.
+    #[serde(default)]
+    pub batch_limit: Option<usize>,
     /// Looks since then.
     pub looks_without_better: usize,
     /// Seconds spent on these steps.
@@ -50,6 +53,7 @@ impl CheckpointHeader {
             loss_scale: LossScale::NONE.factor,
             bank_normaliser: None,
             best: None,
+            batch_limit: None,
             looks_without_better: 0,
             seconds: 0.0,
             history: History::default(),

@@ -79,6 +79,17 @@ pub enum SlideWeighting {
     Tiles,
 }
 
+/// Which figure on the validation slides decides what is kept and when there is no getting better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum JudgedBy {
+    /// Precision of the first five answers, in the mean over classes; ADDR where nothing is labelled.
+    #[default]
+    Retrieval,
+    Addr,
+}
+
 /// How tiles are changed before the network sees them, each tile of a pair on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -134,8 +145,11 @@ pub struct TrainingConfig {
 
     pub validate_every: u64,
     pub validation_tiles: usize,
+    pub labels: String,
+    pub judged_by: JudgedBy,
     pub patience: usize,
     pub checkpoint_every: u64,
+    pub tile_cache_mb: u64,
 
     pub augmentation: Augmentation,
 }
@@ -198,8 +212,11 @@ impl Preset {
             seed: 0,
             validate_every: 100,
             validation_tiles: 150,
+            labels: String::new(),
+            judged_by: JudgedBy::Retrieval,
             patience: 0,
             checkpoint_every: 50,
+            tile_cache_mb: 2048,
             augmentation: Augmentation::default(),
         };
         match self {
@@ -298,8 +315,20 @@ pub const FIELDS: &[FieldHelp] = &[
     help("seed", "Decides all that is random: the same seed on the same data gives the same encoder."),
     help("validate_every", "Steps between looks at the validation slides."),
     help("validation_tiles", "Tiles of each validation slide that are looked at."),
-    help("patience", "Stop after so many looks without a better ADDR; 0 goes on to the end."),
+    help(
+        "labels",
+        "File or folder of labels of the validation slides; empty for the project's own folder labels and annotations.",
+    ),
+    help(
+        "judged_by",
+        "Which step's encoder is the best: retrieval (of labelled tiles on other validation slides; ADDR where there are no labels) or addr.",
+    ),
+    help("patience", "Stop after so many looks without a better figure; 0 goes on to the end."),
     help("checkpoint_every", "Steps between checkpoints, from which a stopped run goes on."),
+    help(
+        "tile_cache_mb",
+        "Room on the disk, in MB, for tiles that were read before; it is given back at the end. 0 keeps none.",
+    ),
     help(
         "augmentation",
         "How tiles are changed before the network sees them: flips, rotations, stain_jitter (0 to 1), blur (share of tiles).",

@@ -14,8 +14,11 @@ use super::optimiser::{AdamW, LossScale, learning_rate};
 use super::pairs::{PairSampler, Relation};
 use super::run::StepRecord;
 use super::slides::TrainingSlide;
-use crate::encoder::DeviceChoice;
 use crate::encoder::trainable::{NetworkPlan, Start, TrainableNetwork};
+use crate::encoder::{DeviceChoice, is_out_of_memory};
+
+/// Fewer groups than this are no batch: its statistics and comparisons would mean nothing.
+const LEAST_GROUPS: usize = 2;
 
 /// All that changes while learning.
 pub(super) struct Learner {
@@ -36,6 +39,8 @@ pub(super) struct Learned {
 pub(super) enum StepError {
     /// The loss or its gradient is no number any more.
     NotFinite(f64),
+    /// The device had no room for the batch; nothing was learned from it.
+    TooLarge(TchError),
     Torch(TchError),
 }
 
@@ -83,8 +88,21 @@ impl Learner {
         Ok(Self { network, optimiser, bank, scale })
     }
 
-    /// Learn from one batch. `step` is counted from 0.
+    /// Learn from one batch, or from its first half, quarter, … where the device has no room for more; `halved` hears
+    /// how many groups that leaves. `step` is counted from 0.
     pub fn step(
+        &mut self,
+        batch: &mut Batch,
+        step: u64,
+        config: &TrainingConfig,
+        sampler: &PairSampler,
+        slides: &[TrainingSlide],
+        halved: &mut dyn FnMut(usize),
+    ) -> Result<Learned, StepError> {
+        within_memory(batch, halved, |batch| self.step_whole(batch, step, config, sampler, slides))
+    }
+
+    fn step_whole(
         &mut self,
         batch: &Batch,
         step: u64,
@@ -92,27 +110,12 @@ impl Learner {
         sampler: &PairSampler,
         slides: &[TrainingSlide],
     ) -> Result<Learned, StepError> {
-        let device = self.network.device();
         self.optimiser.zero_gradients();
-        let descriptors = self.network.forward(&self.network.images(&batch.tiles)?)?;
-        let instances: Vec<i64> = batch.groups.iter().map(|group| group.instance as i64).collect();
-        let instances = Tensor::f_from_slice(&instances)?.f_to_device(device)?;
-        let loss = match &mut self.bank {
-            None => siamese_loss(&descriptors, batch, config, slides)?,
-            Some(bank) if config.npid_noise == 0 => bank.full_softmax(&descriptors, &instances)?,
-            Some(bank) => {
-                let rows = batch.groups.len();
-                let noise = Tensor::f_from_slice(&sampler.noise(step, rows * config.npid_noise))?
-                    .f_reshape([rows as i64, config.npid_noise as i64])?
-                    .f_to_device(device)?;
-                bank.noise_contrastive(&descriptors, &instances, &noise)?
-            }
-        };
-        let value = loss.f_double_value(&[])?;
-        if !value.is_finite() {
-            return Err(StepError::NotFinite(value));
-        }
-        loss.f_mul_scalar(self.scale.factor)?.f_backward()?;
+        let (descriptors, instances, value) =
+            self.gradients(batch, step, config, sampler, slides).map_err(|error| match error {
+                StepError::Torch(error) if is_out_of_memory(&error) => StepError::TooLarge(error),
+                other => other,
+            })?;
         let norm = self.optimiser.gradient_norm()? / self.scale.factor;
         let lr = learning_rate(step, config.warmup_steps, config.steps, config.lr);
         if norm.is_finite() {
@@ -146,6 +149,39 @@ impl Learner {
             gradient: norm,
         };
         Ok(Learned { record, distances })
+    }
+
+    /// Descriptors of a batch's tiles, the numbers of its instances and the loss, whose gradients then lie at the
+    /// parameters.
+    fn gradients(
+        &mut self,
+        batch: &Batch,
+        step: u64,
+        config: &TrainingConfig,
+        sampler: &PairSampler,
+        slides: &[TrainingSlide],
+    ) -> Result<(Tensor, Tensor, f64), StepError> {
+        let device = self.network.device();
+        let descriptors = self.network.forward(&self.network.images(&batch.tiles)?)?;
+        let instances: Vec<i64> = batch.groups.iter().map(|group| group.instance as i64).collect();
+        let instances = Tensor::f_from_slice(&instances)?.f_to_device(device)?;
+        let loss = match &mut self.bank {
+            None => siamese_loss(&descriptors, batch, config, slides)?,
+            Some(bank) if config.npid_noise == 0 => bank.full_softmax(&descriptors, &instances)?,
+            Some(bank) => {
+                let rows = batch.groups.len();
+                let noise = Tensor::f_from_slice(&sampler.noise(step, rows * config.npid_noise))?
+                    .f_reshape([rows as i64, config.npid_noise as i64])?
+                    .f_to_device(device)?;
+                bank.noise_contrastive(&descriptors, &instances, &noise)?
+            }
+        };
+        let value = loss.f_double_value(&[])?;
+        if !value.is_finite() {
+            return Err(StepError::NotFinite(value));
+        }
+        loss.f_mul_scalar(self.scale.factor)?.f_backward()?;
+        Ok((descriptors, instances, value))
     }
 
     /// The state now; `header` says what else belongs to it.
@@ -182,6 +218,24 @@ impl Learner {
             self.scale = LossScale::resumed(kept.header.loss_scale);
         }
         Ok(())
+    }
+}
+
+/// Learn from `batch`, or from halves of it as long as there is no room. One group alone cannot be halved.
+fn within_memory(
+    batch: &mut Batch,
+    halved: &mut dyn FnMut(usize),
+    mut learn: impl FnMut(&Batch) -> Result<Learned, StepError>,
+) -> Result<Learned, StepError> {
+    loop {
+        match learn(batch) {
+            Err(StepError::TooLarge(_)) if batch.groups.len() >= 2 * LEAST_GROUPS => {
+                batch.truncate(batch.groups.len() / 2);
+                halved(batch.groups.len());
+            }
+            Err(StepError::TooLarge(error)) => return Err(StepError::Torch(error)),
+            other => return other,
+        }
     }
 }
 
@@ -253,4 +307,55 @@ fn pair_distances(descriptors: &Tensor, batch: &Batch, unit: bool) -> Result<Vec
     let count = values.len();
     found.f_contiguous()?.f_copy_data(&mut values, count)?;
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Level0Rect;
+    use crate::training::pairs::{Group, TileRef};
+
+    fn batch(groups: usize) -> Batch {
+        let tile = TileRef { slide: 0, rect: Level0Rect::new(0, 0, 8, 8) };
+        let group = |instance| Group { tiles: vec![tile; 2], pairs: Vec::new(), instance };
+        Batch {
+            groups: (0..groups).map(group).collect(),
+            tiles: vec![image::RgbImage::new(8, 8); 2 * groups],
+            unreadable: 0,
+        }
+    }
+
+    fn learned() -> Learned {
+        let record = StepRecord { step: 1, loss: 0.0, lr: 0.0, near: None, far: None, gradient: 0.0 };
+        Learned { record, distances: Vec::new() }
+    }
+
+    fn no_room() -> StepError {
+        StepError::TooLarge(TchError::Torch("CUDA out of memory. Tried to allocate 2.00 GiB".into()))
+    }
+
+    #[test]
+    fn a_batch_without_room_is_halved_until_it_fits() {
+        let (mut batch, mut told, mut tried) = (batch(48), Vec::new(), Vec::new());
+        let outcome = within_memory(&mut batch, &mut |groups| told.push(groups), |batch| {
+            tried.push((batch.groups.len(), batch.tiles.len()));
+            if batch.groups.len() > 15 { Err(no_room()) } else { Ok(learned()) }
+        });
+        assert!(outcome.is_ok());
+        assert_eq!(tried, [(48, 96), (24, 48), (12, 24)]);
+        assert_eq!(told, [24, 12]);
+    }
+
+    #[test]
+    fn where_even_the_least_batch_has_no_room_that_is_said() {
+        let mut tried = 0;
+        let outcome = within_memory(&mut batch(9), &mut |_| {}, |_| {
+            tried += 1;
+            Err(no_room())
+        });
+        let Err(StepError::Torch(error)) = outcome else { panic!("not told as it is") };
+        assert!(matches!(TrainingError::torch("a learning step", &error), TrainingError::OutOfMemory { .. }));
+        // Of 9, 4 and 2 groups.
+        assert_eq!(tried, 3);
+    }
 }

@@ -4,7 +4,7 @@
 //! a few batches ahead, which bounds the memory.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,22 +14,26 @@ use rand_chacha::ChaCha8Rng;
 
 use super::TrainingError;
 use super::augment::augment;
-use super::config::{Method, TrainingConfig};
+use super::config::{LossKind, Method, TrainingConfig};
 use super::pairs::{Group, PairSampler};
 use super::slides::TrainingSlide;
+use super::tile_reader::TileReader;
 use crate::slide::SlideError;
-use crate::stain::{LabStatistics, StainSetting};
 
 /// Other groups that are drawn in place of one that cannot be read, before the slide is given up.
 const ATTEMPTS: usize = 8;
+
+/// Most bytes of pictures that are read ahead.
+const READ_AHEAD: usize = 1 << 30;
 
 /// Where batches come from.
 pub struct BatchSource<'a> {
     pub slides: &'a [TrainingSlide],
     pub sampler: &'a PairSampler,
     pub config: &'a TrainingConfig,
-    /// Colours that the network wants its tiles to have.
-    pub stain_reference: LabStatistics,
+    pub reader: &'a TileReader,
+    /// Groups in a batch, where the device has no room for as many as the settings say.
+    pub limit: &'a AtomicUsize,
 }
 
 /// What one step learns from.
@@ -41,6 +45,14 @@ pub struct Batch {
     pub unreadable: usize,
 }
 
+impl Batch {
+    /// Keep the first `count` groups.
+    pub fn truncate(&mut self, count: usize) {
+        self.groups.truncate(count);
+        self.tiles.truncate(self.groups.iter().map(|group| group.tiles.len()).sum());
+    }
+}
+
 impl BatchSource<'_> {
     /// Draw and read the batch of a step; the same for the same step.
     ///
@@ -48,7 +60,7 @@ impl BatchSource<'_> {
     /// The slide's, when again and again nothing drawn from it can be read.
     pub fn batch(&self, step: u64) -> Result<Batch, SlideError> {
         let mut batch = Batch { groups: Vec::new(), tiles: Vec::new(), unreadable: 0 };
-        for place in 0..self.config.batch {
+        for place in 0..self.config.batch.min(self.limit.load(Ordering::Relaxed)) {
             let mut attempt = 0;
             let (group, tiles) = loop {
                 let group = self.sampler.group(step, place, attempt);
@@ -78,12 +90,11 @@ impl BatchSource<'_> {
     }
 
     fn read(&self, group: &Group, step: u64, place: usize) -> Result<Vec<RgbImage>, SlideError> {
-        let reference = (self.config.stain == StainSetting::Lab).then_some(self.stain_reference);
         // Another seed than the sampler's, which uses the same streams.
         let mut random = ChaCha8Rng::seed_from_u64(!self.config.seed);
         random.set_stream((step << 24) | place as u64);
         let read = |tile: &super::pairs::TileRef| {
-            let picture = self.slides[tile.slide].read(&tile.rect, reference)?;
+            let picture = self.reader.read(&self.slides[tile.slide], &tile.rect)?;
             Ok(augment(picture, &self.config.augmentation, &mut random))
         };
         group.tiles.iter().map(read).collect()
@@ -166,9 +177,7 @@ pub fn with_batches<R>(
         changed: Condvar::new(),
         ahead: AtomicU64::new(first),
     };
-    let threads = threads.max(1);
-    // While one batch is learned from, every thread has one in the making and one lies ready.
-    let window = threads as u64 + 1;
+    let (threads, window) = ahead(threads, batch_bytes(source.config));
     std::thread::scope(|scope| {
         let _closing = Closing(&shared);
         for number in 0..threads {
@@ -180,6 +189,24 @@ pub fn with_batches<R>(
         }
         Ok(consume(&mut Batches { shared: &shared, next: first, waited: 0.0 }))
     })
+}
+
+/// Bytes of the pictures of one batch.
+fn batch_bytes(config: &TrainingConfig) -> usize {
+    let tiles = match (config.method, config.loss) {
+        (Method::Npid, _) => 1,
+        (_, LossKind::Triplet) => 3,
+        _ => 2,
+    };
+    config.batch * tiles * 3 * (config.tile_px as usize).pow(2)
+}
+
+/// Threads that read, and how many batches beyond the wanted one may be begun. While one batch is learned from,
+/// every thread has one in the making and one lies ready, as long as all of them together fit into [`READ_AHEAD`].
+fn ahead(threads: usize, batch_bytes: usize) -> (usize, u64) {
+    let room = READ_AHEAD / batch_bytes.max(1);
+    let window = (threads + 1).min(room.saturating_sub(1)).max(1);
+    (threads.clamp(1, window), window as u64)
 }
 
 fn work(source: &BatchSource<'_>, shared: &Shared, end: u64, window: u64) {
@@ -206,5 +233,24 @@ fn read_ahead(source: &BatchSource<'_>, shared: &Shared, end: u64, window: u64) 
         let batch = source.batch(step);
         shared.lock().ready.insert(step, batch);
         shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_ahead_fits_into_its_room() {
+        let small = batch_bytes(&TrainingConfig::default());
+        assert_eq!(small, 16 * 2 * 3 * 224 * 224);
+        assert_eq!(ahead(2, small), (2, 3));
+        for bytes in [READ_AHEAD / 5, READ_AHEAD / 3, READ_AHEAD / 2] {
+            let (threads, window) = ahead(8, bytes);
+            assert!(threads >= 1 && (window as usize + 1) * bytes <= READ_AHEAD, "{threads} {window}");
+        }
+        // A batch that is larger than that is read one at a time.
+        assert_eq!(ahead(8, 3 * READ_AHEAD), (1, 1));
+        assert_eq!(ahead(0, small), (1, 1));
     }
 }

@@ -14,6 +14,7 @@ pub mod card;
 pub mod checkpoint;
 pub mod config;
 mod control;
+pub mod labels;
 mod learner;
 pub mod loader;
 pub mod losses;
@@ -22,19 +23,23 @@ pub mod memory_bank;
 pub mod optimiser;
 pub mod pairs;
 pub mod run;
+mod shown;
 pub mod slides;
+pub mod tile_reader;
 mod trainer;
 mod validation;
 
 use std::path::PathBuf;
 
 use crate::encoder::{EncoderError, is_out_of_memory};
+use crate::evaluation::labels::LabelError;
 use crate::slide::SlideError;
 
 pub use config::TrainingConfig;
 pub use control::Control;
-pub use trainer::{Outcome, Progress, Setup, ShownPair, preview, train};
-pub use validation::Validation;
+pub use shown::{ShownPair, preview};
+pub use trainer::{Outcome, Progress, Setup, train};
+pub use validation::{RetrievalLook, Validation};
 
 /// What can go wrong with training. Every message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,8 @@ pub enum TrainingError {
     Slide(#[from] SlideError),
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    #[error(transparent)]
+    Labels(#[from] LabelError),
     #[error("{}: no tissue tiles to learn from; check its pixel size, or leave it out", path.display())]
     NoTissue { path: PathBuf },
     #[error(

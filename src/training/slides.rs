@@ -19,6 +19,8 @@ pub struct TrainingSlide {
     pub tiles: Vec<Level0Rect>,
     /// Their centres in mm from the slide's top left.
     pub centres_mm: Vec<[f64; 2]>,
+    /// Class of each tile where one is known; empty where nobody looked for labels.
+    pub classes: Vec<Option<String>>,
     /// Colours of its tissue.
     statistics: Option<LabStatistics>,
 }
@@ -58,7 +60,7 @@ impl TrainingSlide {
             .map(|centre| [centre.x * mpp.x / 1000.0, centre.y * mpp.y / 1000.0])
             .collect();
         let statistics = LabStatistics::of_slide(source.as_ref(), tissue)?;
-        Ok(Self { grid, tiles, centres_mm, statistics, source })
+        Ok(Self { grid, tiles, centres_mm, classes: Vec::new(), statistics, source })
     }
 
     /// Name of the file, for people.

@@ -1,31 +1,28 @@
 //! The loop: batches, steps, looks at the validation slides, checkpoints, and the encoder at the end.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-use image::RgbImage;
 
 use super::TrainingError;
 use super::checkpoint::{Checkpoint, CheckpointHeader};
-use super::config::{Method, TrainingConfig};
+use super::config::{JudgedBy, TrainingConfig};
 use super::control::Control;
 use super::learner::{Learned, Learner, StepError};
 use super::loader::{Batch, BatchSource, Batches, with_batches};
-use super::pairs::{MarkedPair, PairSampler, Relation, has_far_pairs};
+use super::pairs::{MarkedPair, PairSampler, has_far_pairs};
 use super::run::{History, Run, RunStatus, StepRecord};
+use super::shown::{ShownPair, shown_pairs};
 use super::slides::TrainingSlide;
+use super::tile_reader::TileReader;
 use super::validation::{Held, Validation};
 use crate::encoder::{DeviceChoice, EncoderId};
-use crate::stain::LabStatistics;
+use crate::memory;
+use crate::stain::StainSetting;
 
 /// Pairs are shown as pictures this often.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
-
-/// Pairs shown at once.
-const SHOWN_PAIRS: usize = 6;
-
-/// Pairs of a preview.
-const PREVIEWED_PAIRS: usize = 12;
 
 /// Seconds over which the speed is averaged.
 const SPEED_OVER: f64 = 20.0;
@@ -49,17 +46,6 @@ pub struct Setup {
     pub model_name: String,
 }
 
-/// A pair as the network saw it.
-#[derive(Debug, Clone)]
-pub struct ShownPair {
-    pub pictures: [RgbImage; 2],
-    pub relation: Relation,
-    /// `None` for pairs from the user's marks.
-    pub distance_mm: Option<f64>,
-    /// `None` before the network has seen them.
-    pub descriptor_distance: Option<f32>,
-}
-
 /// What a training tells while it runs.
 pub enum Progress {
     /// It begins, or goes on: steps done before and in all, the device's name, and what was seen before.
@@ -73,6 +59,9 @@ pub enum Progress {
         record: StepRecord,
         pairs_per_second: f64,
         seconds_left: f64,
+        /// Bytes that the process has taken, and of tiles on the disk.
+        memory: Option<usize>,
+        cached: u64,
     },
     Pairs(Vec<ShownPair>),
     Validating,
@@ -111,6 +100,12 @@ pub fn train(
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, TrainingError> {
     let outcome = run(&mut setup, control, tell);
+    if outcome.is_err() && !setup.run.last_checkpoint().is_file() {
+        // A run that could not even begin leaves nothing behind; where it cannot be removed there is nothing of
+        // worth in it.
+        let _ = setup.run.delete();
+        return outcome;
+    }
     let status = match &outcome {
         Ok(Outcome { encoder: Some((id, _)), steps, seconds, .. }) => RunStatus::Finished {
             model: setup.model.clone(),
@@ -148,13 +143,24 @@ fn run(
             config.far_mm
         )));
     }
+    if !setup.validation.is_empty()
+        && config.judged_by == JudgedBy::Retrieval
+        && !has_labels_on_two_slides(&setup.validation)
+    {
+        tell(Progress::Notice(
+            "no class is labelled on two validation slides: the best step is judged by ADDR alone".into(),
+        ));
+    }
     let mut learner = Learner::new(&config, sampler.instances(), setup.device)?;
     let path = setup.run.last_checkpoint();
-    let header = if setup.resume {
+    let header = if setup.resume && path.is_file() {
         let kept = Checkpoint::read(&path)?;
         learner.restore(&kept, &path)?;
         kept.header
     } else {
+        if setup.resume {
+            tell(Progress::Notice("the run has no checkpoint: it begins anew".into()));
+        }
         CheckpointHeader::new(config.clone())
     };
     setup.run.card.device = learner.network.device_name();
@@ -165,11 +171,15 @@ fn run(
         device: learner.network.device_name(),
         history: Box::new(header.history.clone()),
     });
+    let reference = (config.stain == StainSetting::Lab).then(|| learner.network.stain_reference());
+    let reader = TileReader::with_cache(reference, setup.run.folder(), config.tile_cache_mb << 20);
+    let limit = AtomicUsize::new(header.batch_limit.unwrap_or(usize::MAX));
     let source = BatchSource {
         slides: &setup.slides,
         sampler: &sampler,
         config: &config,
-        stain_reference: learner.network.stain_reference(),
+        reader: &reader,
+        limit: &limit,
     };
     let (first, end) = (header.step, config.steps);
     let held = Held::choose(&setup.validation, &config);
@@ -181,6 +191,8 @@ fn run(
         config: &config,
         setup,
         held,
+        reader: &reader,
+        limit: &limit,
         control,
         tell,
         active: 0.0,
@@ -189,6 +201,16 @@ fn run(
         shown: None,
     };
     with_batches(&source, first, end, setup.threads, |batches| course.follow(batches))?
+}
+
+/// Whether any tile can be looked for on another validation slide.
+fn has_labels_on_two_slides(slides: &[TrainingSlide]) -> bool {
+    let classes = |slide: &TrainingSlide| slide.classes.iter().flatten().cloned().collect::<HashSet<_>>();
+    let classes: Vec<HashSet<String>> = slides.iter().map(classes).collect();
+    classes
+        .iter()
+        .enumerate()
+        .any(|(place, own)| classes[..place].iter().any(|other| !own.is_disjoint(other)))
 }
 
 /// A run under way.
@@ -201,6 +223,9 @@ struct Course<'a> {
     config: &'a TrainingConfig,
     setup: &'a Setup,
     held: Held<'a>,
+    reader: &'a TileReader,
+    /// Groups that the device has room for.
+    limit: &'a AtomicUsize,
     control: &'a Control,
     tell: &'a mut dyn FnMut(Progress),
     /// Seconds of work in this part of the run, pauses left out.
@@ -226,8 +251,8 @@ impl Course<'_> {
                 return Ok(self.outcome(None));
             }
             let began = Instant::now();
-            let batch = self.next(batches)?;
-            let learned = self.learn(&batch)?;
+            let mut batch = self.next(batches)?;
+            let learned = self.learn(&mut batch)?;
             self.header.step += 1;
             self.header.history.steps.push(learned.record);
             self.count(began.elapsed().as_secs_f64(), batch.groups.len());
@@ -240,8 +265,12 @@ impl Course<'_> {
             }
             if looked && self.has_stopped_improving() {
                 (self.tell)(Progress::Notice(format!(
-                    "stopped at step {step}: {} looks without a better ADDR",
-                    self.header.looks_without_better
+                    "stopped at step {step}: {} looks without a better {}",
+                    self.header.looks_without_better,
+                    match self.config.judged_by {
+                        JudgedBy::Retrieval => "figure",
+                        JudgedBy::Addr => "ADDR",
+                    }
                 )));
                 self.save()?;
                 break;
@@ -275,12 +304,25 @@ impl Course<'_> {
         }
     }
 
-    fn learn(&mut self, batch: &Batch) -> Result<Learned, TrainingError> {
-        let step = self.header.step;
-        let learned = self.learner.step(batch, step, self.config, self.sampler, &self.setup.slides);
+    fn learn(&mut self, batch: &mut Batch) -> Result<Learned, TrainingError> {
+        let (step, slides) = (self.header.step, &self.setup.slides);
+        // Batches that were read before the device ran out of memory are too large as well.
+        batch.truncate(self.limit.load(Ordering::Relaxed));
+        let (limit, header, tell) = (self.limit, &mut self.header, &mut *self.tell);
+        let mut halved = |groups: usize| {
+            limit.store(groups, Ordering::Relaxed);
+            header.batch_limit = Some(groups);
+            tell(Progress::Notice(format!(
+                "step {}: the device has no room for so large a batch; going on with {groups}",
+                step + 1
+            )));
+        };
+        let learned = self.learner.step(batch, step, self.config, self.sampler, slides, &mut halved);
         learned.map_err(|error| match error {
             StepError::NotFinite(loss) => TrainingError::Diverged { loss, step: step + 1, kept: self.kept },
-            StepError::Torch(error) => TrainingError::torch("a learning step", &error),
+            StepError::Torch(error) | StepError::TooLarge(error) => {
+                TrainingError::torch("a learning step", &error)
+            }
         })
     }
 
@@ -292,16 +334,19 @@ impl Course<'_> {
     }
 
     fn report(&mut self, batch: &Batch, learned: &Learned) {
-        let left = (self.config.steps - self.header.step) as f64 * self.config.batch as f64;
+        let batch_size = self.config.batch.min(self.limit.load(Ordering::Relaxed));
+        let left = (self.config.steps - self.header.step) as f64 * batch_size as f64;
         let pairs_per_second = self.speed.pairs_per_second();
         (self.tell)(Progress::Step {
             record: learned.record,
             pairs_per_second,
             seconds_left: left / pairs_per_second.max(1e-9),
+            memory: memory::taken_by_process(),
+            cached: self.reader.cached_bytes(),
         });
         if self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY) {
             self.shown = Some(Instant::now());
-            (self.tell)(Progress::Pairs(shown_pairs(batch, &learned.distances)));
+            (self.tell)(Progress::Pairs(shown_pairs(batch, &learned.distances, &self.setup.slides)));
         }
     }
 
@@ -314,7 +359,7 @@ impl Course<'_> {
         let began = Instant::now();
         let mut encoder = self.learner.network.encoder()?;
         let control = self.control;
-        let found = self.held.look(encoder.as_mut(), self.config, self.header.step, || {
+        let found = self.held.look(encoder.as_mut(), self.reader, self.config, self.header.step, || {
             control.wait_while_paused();
             !control.is_stopped()
         })?;
@@ -322,12 +367,12 @@ impl Course<'_> {
         let Some(found) = found else { return Ok(false) };
         self.header.history.validations.push(found.clone());
         // What the network was before it learned is for comparison only.
-        if let Some(addr) = found.addr_global.filter(|_| self.header.step > 0) {
-            if self.header.best.is_none_or(|(_, best)| addr > best) {
-                self.header.best = Some((self.header.step, addr));
+        if let Some(figure) = found.figure(self.config.judged_by).filter(|_| self.header.step > 0) {
+            if self.header.best.is_none_or(|(_, best)| figure > best) {
+                self.header.best = Some((self.header.step, figure));
                 self.header.looks_without_better = 0;
                 let best = self.setup.run.best_checkpoint();
-                self.learner.checkpoint(self.header.clone()).write(&best, self.kept)?;
+                self.write(&best)?;
             } else {
                 self.header.looks_without_better += 1;
             }
@@ -342,15 +387,25 @@ impl Course<'_> {
 
     fn save(&mut self) -> Result<(), TrainingError> {
         let path = self.setup.run.last_checkpoint();
-        self.learner.checkpoint(self.header.clone()).write(&path, self.kept)?;
+        self.write(&path)?;
         self.kept = self.header.step;
         self.setup.run.keep_history(&self.header.history)?;
         (self.tell)(Progress::Saved { step: self.kept });
         Ok(())
     }
 
+    /// Write a checkpoint. Tiles that are kept on the disk make room for it where it has none.
+    fn write(&self, path: &Path) -> Result<(), TrainingError> {
+        let checkpoint = self.learner.checkpoint(self.header.clone());
+        checkpoint.write(path, self.kept).or_else(|error| match self.reader.give_back_room() {
+            true => checkpoint.write(path, self.kept),
+            false => Err(error),
+        })
+    }
+
     /// Write the encoder: the best by validation, else the last.
     fn finish(&mut self) -> Result<(EncoderId, u64), TrainingError> {
+        self.reader.give_back_room();
         let mut step = self.header.step;
         if let Some((best, _)) = self.header.best.filter(|(best, _)| *best != step) {
             let path = self.setup.run.best_checkpoint();
@@ -372,54 +427,6 @@ impl Course<'_> {
             encoder,
         }
     }
-}
-
-fn shown_pairs(batch: &Batch, distances: &[f32]) -> Vec<ShownPair> {
-    let mut first_tile = 0;
-    let mut shown = Vec::new();
-    let mut distances = distances.iter();
-    for group in &batch.groups {
-        for pair in &group.pairs {
-            let Some(distance) = distances.next() else { return shown };
-            let picture = |place: usize| batch.tiles[first_tile + place].clone();
-            if shown.len() < SHOWN_PAIRS {
-                shown.push(ShownPair {
-                    pictures: [picture(pair.first), picture(pair.second)],
-                    relation: pair.relation,
-                    distance_mm: pair.distance_mm,
-                    descriptor_distance: Some(*distance),
-                });
-            }
-        }
-        first_tile += group.tiles.len();
-    }
-    shown
-}
-
-/// Some pairs as the first steps of a run would see them, to look at before it is begun.
-///
-/// # Errors
-/// As [`train`], when nothing can be drawn or read.
-pub fn preview(
-    slides: &[TrainingSlide],
-    config: &TrainingConfig,
-    stain_reference: LabStatistics,
-) -> Result<Vec<ShownPair>, TrainingError> {
-    let config = TrainingConfig { method: Method::Siamese, batch: PREVIEWED_PAIRS, ..config.clone() };
-    let (sampler, _) = PairSampler::new(slides, Vec::new(), &config)?;
-    let batch = BatchSource { slides, sampler: &sampler, config: &config, stain_reference }.batch(0)?;
-    let mut tiles = batch.tiles.into_iter();
-    let mut shown = Vec::new();
-    for group in &batch.groups {
-        let pictures: Vec<RgbImage> = tiles.by_ref().take(group.tiles.len()).collect();
-        shown.extend(group.pairs.iter().map(|pair| ShownPair {
-            pictures: [pair.first, pair.second].map(|place| pictures[place].clone()),
-            relation: pair.relation,
-            distance_mm: pair.distance_mm,
-            descriptor_distance: None,
-        }));
-    }
-    Ok(shown)
 }
 
 /// Pairs per second over the last seconds.

@@ -22,6 +22,9 @@ pub enum Choose {
     SaveAnnotations(String),
     /// A new picture.
     Picture,
+    /// A TOML file of training settings to read, and where to write one.
+    TrainingSettings,
+    SaveTrainingSettings,
 }
 
 impl FileDialog {
@@ -47,6 +50,15 @@ impl FileDialog {
                 Choose::Folder => {
                     let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();
                     folder.into_iter().collect()
+                }
+                Choose::TrainingSettings => {
+                    let dialog = rfd::FileDialog::new().set_title("Load training settings");
+                    dialog.add_filter("Settings", &["toml"]).pick_file().into_iter().collect()
+                }
+                Choose::SaveTrainingSettings => {
+                    let dialog = rfd::FileDialog::new().set_title("Save training settings");
+                    let dialog = dialog.add_filter("Settings", &["toml"]).set_file_name("training.toml");
+                    dialog.save_file().into_iter().collect()
                 }
                 Choose::Annotations => rfd::FileDialog::new()
                     .set_title("Import annotations")

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Post;
 use super::mailbox::Mailbox;
+use crate::durable;
 use crate::encoder::model::Preprocessing;
 use crate::session::{
-    Event, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan, TrainingTarget,
+    Event, Pace, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan, TrainingTarget,
 };
 use crate::training::config::TrainingConfig;
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
 use crate::training::{
-    self, Control, Outcome, Progress, Setup, ShownPair, TrainingError, marks, pairs, train,
+    self, Control, Outcome, Progress, Setup, ShownPair, TrainingError, labels, marks, pairs, train,
 };
 
 /// Where training is asked for.
@@ -93,6 +94,19 @@ pub fn run_errands(desk: &TrainerDesk, post: &Post) {
                 }
                 list(&project, post);
             }
+            TrainingJob::ReadSettings(path) => {
+                let read = TrainingConfig::read(&path).map(Box::new).map_err(|error| error.to_string());
+                post.training(TrainingEvent::SettingsRead(read));
+            }
+            TrainingJob::WriteSettings { path, config } => {
+                match durable::write(&path, config.to_toml().as_bytes()) {
+                    Ok(()) => post.training(TrainingEvent::SettingsWritten(path)),
+                    Err(error) => post.send(Event::Trouble(format!(
+                        "{}: the settings were not written ({error})",
+                        path.display()
+                    ))),
+                }
+            }
             TrainingJob::Train(_) | TrainingJob::Pause(_) | TrainingJob::Stop => {}
         }
     }
@@ -146,6 +160,18 @@ fn carry_out(plan: TrainingPlan, control: &Control, post: &Post) -> Result<Outco
         };
         if target.validation { validation.push(slide) } else { slides.push(slide) }
     }
+    let labelled = labels::apply(&plan.project, &run.config.labels, &mut validation);
+    let labelled = match labelled {
+        Err(error) if !resume => {
+            run.delete()?;
+            return Err(error);
+        }
+        other => other?,
+    };
+    if labelled > 0 {
+        let text = format!("{labelled} tiles of the validation slides are labelled: retrieval is measured");
+        post.training(TrainingEvent::Notice(text));
+    }
     let id = run.card.id.clone();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let marks = marks::read(run.folder(), &slides)?;
@@ -194,8 +220,8 @@ fn event(run: &str, progress: Progress) -> TrainingEvent {
         Progress::Began { step, steps, device, history } => {
             TrainingEvent::Began { run: run.to_owned(), step, steps, device, history }
         }
-        Progress::Step { record, pairs_per_second, seconds_left } => {
-            TrainingEvent::Step { record, pairs_per_second, seconds_left }
+        Progress::Step { record, pairs_per_second, seconds_left, memory, cached } => {
+            TrainingEvent::Step { record, pace: Pace { pairs_per_second, seconds_left, memory, cached } }
         }
         Progress::Pairs(pairs) => TrainingEvent::Pairs(pairs),
         Progress::Validating => TrainingEvent::Validating,

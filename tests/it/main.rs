@@ -28,6 +28,8 @@ mod slides;
 mod stain;
 mod tissue;
 mod training;
+mod training_looks;
+mod training_trouble;
 #[cfg(feature = "gui")]
 mod ui;
 #[cfg(feature = "gui")]

@@ -1,30 +1,31 @@
 //! Training from slides to an encoder: that it learns, that a seed decides everything, that an interruption
 //! changes nothing, and that what cannot work is said.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::trainable::Depth;
 use histokin::encoder::{self, DeviceChoice};
-use histokin::geometry::{Level0Rect, LevelRect};
-use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
+use histokin::geometry::Level0Rect;
+use histokin::slide;
+use histokin::tissue::TissueMask;
 use histokin::training::config::{LossKind, Method, TrainingConfig, WithoutFar};
 use histokin::training::marks;
 use histokin::training::pairs::{MarkedPair, PairSampler, TileRef, count_pairs};
 use histokin::training::run::{Run, RunStatus, StepRecord};
 use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Outcome, Progress, Setup, TrainingError, train};
-use image::{Rgb, RgbImage, RgbaImage};
+use image::{Rgb, RgbImage};
 
 use crate::support::write_pyramid;
 
-const UM: f64 = 8.0;
+pub const UM: f64 = 8.0;
 
 /// A section of 12 × 5 mm, stripes to the left and dots to the right, in the colours of tissue.
-fn two_textures(columns: u32) -> RgbImage {
+pub fn two_textures(columns: u32) -> RgbImage {
     RgbImage::from_fn(columns, 704, |x, y| {
         let inside = (32..columns - 32).contains(&x) && (32..672).contains(&y);
         let stripes = x < columns / 2;
@@ -45,27 +46,27 @@ fn many_colours() -> RgbImage {
     })
 }
 
-struct Place {
-    folder: tempfile::TempDir,
+pub struct Place {
+    pub folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn slide(&self, name: &str, picture: &RgbImage, um: Option<f64>) -> PathBuf {
+    pub fn slide(&self, name: &str, picture: &RgbImage, um: Option<f64>) -> PathBuf {
         let path = self.folder.path().join(name);
         write_pyramid(&path, picture, 1, um);
         path
     }
 
-    fn textures(&self) -> PathBuf {
+    pub fn textures(&self) -> PathBuf {
         self.slide("textures.tif", &two_textures(1536), Some(UM))
     }
 }
 
-fn config() -> TrainingConfig {
+pub fn config() -> TrainingConfig {
     TrainingConfig {
         backbone: BackboneKind::Tiny,
         init: "random".into(),
@@ -88,11 +89,17 @@ fn config() -> TrainingConfig {
     }
 }
 
-fn prepare(path: &Path, config: &TrainingConfig) -> TrainingSlide {
-    TrainingSlide::prepare(slide::open(path, None).unwrap(), config.tiles(), None).unwrap()
+/// The slide with its tissue, which is found once for all runs of a test.
+pub fn prepare(path: &Path, config: &TrainingConfig) -> TrainingSlide {
+    static KNOWN: LazyLock<Mutex<HashMap<PathBuf, Arc<TissueMask>>>> = LazyLock::new(Mutex::default);
+    let source = slide::open(path, None).unwrap();
+    let known = KNOWN.lock().unwrap().get(path).cloned();
+    let tissue = known.unwrap_or_else(|| Arc::new(TissueMask::of(source.as_ref()).unwrap()));
+    KNOWN.lock().unwrap().insert(path.to_owned(), tissue.clone());
+    TrainingSlide::prepare(source, config.tiles(), Some(&tissue)).unwrap()
 }
 
-fn setup(place: &Place, config: &TrainingConfig, slides: &[&Path], validation: &[&Path]) -> Setup {
+pub fn setup(place: &Place, config: &TrainingConfig, slides: &[&Path], validation: &[&Path]) -> Setup {
     let run = Run::create(place.folder.path(), config.clone(), Vec::new()).unwrap();
     Setup {
         model: run.model(),
@@ -107,7 +114,7 @@ fn setup(place: &Place, config: &TrainingConfig, slides: &[&Path], validation: &
     }
 }
 
-fn run(setup: Setup) -> Result<Outcome, TrainingError> {
+pub fn run(setup: Setup) -> Result<Outcome, TrainingError> {
     train(setup, &Control::default(), &mut |_| {})
 }
 
@@ -290,91 +297,7 @@ fn marks_of_the_user_are_drawn_as_often_as_asked() {
     assert!((150..250).contains(&marked), "{marked}");
 }
 
-#[test]
-fn what_cannot_be_learned_from_says_why() {
-    let place = Place::new();
-    let blank = place.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
-    let error = |path: &Path| {
-        TrainingSlide::prepare(slide::open(path, None).unwrap(), config().tiles(), None)
-            .err()
-            .unwrap()
-            .to_string()
-    };
-    assert!(error(&blank).contains("blank.tif") && error(&blank).contains("no tissue"));
-    let unknown = place.slide("unknown.tif", &two_textures(800), None);
-    assert!(error(&unknown).contains("--slide-mpp"), "{}", error(&unknown));
-
-    let path = place.textures();
-    let damaged = place.folder.path().join("damaged.safetensors");
-    std::fs::write(&damaged, b"these are no weights at all").unwrap();
-    let config = TrainingConfig { init: damaged.to_string_lossy().into_owned(), ..config() };
-    let text = run(setup(&place, &config, &[&path], &[])).unwrap_err().to_string();
-    assert!(text.contains("damaged.safetensors"), "{text}");
-}
-
-/// A slide on a drive that can be pulled out.
-struct Removable {
-    slide: Arc<dyn SlideSource>,
-    gone: Arc<AtomicBool>,
-}
-
-impl SlideSource for Removable {
-    fn info(&self) -> &SlideInfo {
-        self.slide.info()
-    }
-
-    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
-        if self.gone.load(Ordering::Relaxed) {
-            let (path, reason) = (self.info().path.clone(), "the drive is gone".to_owned());
-            return Err(SlideError::Read { path, region: *region, reason });
-        }
-        self.slide.read(region)
-    }
-
-    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
-        self.slide.associated(name)
-    }
-}
-
-#[test]
-fn a_slide_that_is_lost_in_mid_run_ends_it_with_a_checkpoint() {
-    let place = Place::new();
-    let config = TrainingConfig { steps: 400, checkpoint_every: 100, ..config() };
-    let gone = Arc::new(AtomicBool::new(false));
-    let slide = slide::open(&place.textures(), None).unwrap();
-    let slide = Arc::new(Removable { slide, gone: gone.clone() });
-    let mut parts = setup(&place, &config, &[], &[]);
-    parts.slides.push(TrainingSlide::prepare(slide, config.tiles(), None).unwrap());
-    let folder = parts.run.folder().to_owned();
-    let outcome = train(parts, &Control::default(), &mut |progress| {
-        if matches!(progress, Progress::Step { record, .. } if record.step == 3) {
-            gone.store(true, Ordering::Relaxed);
-        }
-    });
-    let error = outcome.map(|outcome| outcome.steps).unwrap_err();
-    let TrainingError::SlideLost { step, kept, .. } = &error else { panic!("{error}") };
-    assert_eq!(step, kept);
-    assert!(error.to_string().contains("textures.tif") && error.to_string().contains("resume"), "{error}");
-    assert!(Run::open(&folder).unwrap().last_checkpoint().is_file());
-}
-
-#[test]
-fn a_checkpoint_that_cannot_be_written_ends_the_run_in_words() {
-    let place = Place::new();
-    let path = place.textures();
-    let parts = setup(&place, &TrainingConfig { checkpoint_every: 4, ..config() }, &[&path], &[]);
-    let folder = parts.run.folder().to_owned();
-    let outcome = train(parts, &Control::default(), &mut |progress| {
-        if matches!(progress, Progress::Step { record, .. } if record.step == 5) {
-            std::fs::remove_dir_all(&folder).unwrap();
-        }
-    });
-    let error = outcome.map(|outcome| outcome.steps).unwrap_err();
-    assert!(matches!(error, TrainingError::Checkpoint { kept: 4, .. }), "{error}");
-    assert!(error.to_string().contains("last.safetensors"), "{error}");
-}
-
-fn histokin(arguments: &[&str]) -> std::process::Output {
+pub fn histokin(arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_histokin")).args(arguments).output().unwrap()
 }
 

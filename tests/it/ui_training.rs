@@ -7,7 +7,7 @@ use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::trainable::Depth;
 use histokin::session::{Command, PairLimits, SlideStatus, TrainingCommand};
 use histokin::slide::SlideId;
-use histokin::training::config::{LossKind, TrainingConfig};
+use histokin::training::config::{LossKind, Preset, TrainingConfig};
 use histokin::training::run::RunStatus;
 use histokin::ui::App;
 use image::{Rgb, RgbImage};
@@ -22,6 +22,26 @@ fn section(shade: u8) -> RgbImage {
         true => Rgb([215, 130 + (x / 24) as u8, shade]),
         false => Rgb([255; 3]),
     })
+}
+
+fn config() -> TrainingConfig {
+    TrainingConfig {
+        backbone: BackboneKind::Tiny,
+        init: "random".into(),
+        depth: Depth::All,
+        loss: LossKind::Contrastive,
+        margin: 2.0,
+        tile_px: 32,
+        mpp: 8.0,
+        near_mm: 1.5,
+        far_mm: 6.0,
+        steps: 20,
+        batch: 4,
+        validate_every: 10,
+        validation_tiles: 60,
+        width: 12,
+        ..TrainingConfig::default()
+    }
 }
 
 fn is_embedded(app: &App) -> bool {
@@ -44,23 +64,7 @@ fn an_encoder_is_trained_and_takes_over() {
     wait(&mut harness, "both slides can be searched", |app| {
         is_embedded(app) && app.session().searchable_tiles() > 0
     });
-    let config = TrainingConfig {
-        backbone: BackboneKind::Tiny,
-        init: "random".into(),
-        depth: Depth::All,
-        loss: LossKind::Contrastive,
-        margin: 2.0,
-        tile_px: 32,
-        mpp: 8.0,
-        near_mm: 1.5,
-        far_mm: 6.0,
-        steps: 20,
-        batch: 4,
-        validate_every: 10,
-        validation_tiles: 60,
-        width: 12,
-        ..TrainingConfig::default()
-    };
+    let config = config();
 
     // The panel counts what it shows without being asked.
     harness.key_press(Key::F6);
@@ -92,7 +96,7 @@ fn an_encoder_is_trained_and_takes_over() {
     assert_eq!(session.training().running().history.steps.len(), 20);
     assert!(!session.training().running().pairs.is_empty());
     let run = &session.training().runs()[0];
-    assert!(matches!(run.card.status, RunStatus::Finished { step: 20, .. }) && run.best_addr().is_some());
+    assert!(matches!(run.card.status, RunStatus::Finished { step: 20, .. }) && run.best_look().is_some());
     assert!(!session.embedding().paused, "embedding goes on");
     harness.get_by_label("This run").click();
     harness.run_steps(3);
@@ -110,4 +114,53 @@ fn an_encoder_is_trained_and_takes_over() {
     let session = harness.state().session();
     assert_eq!(session.recipe().unwrap().encoder_name, "run-001");
     assert_eq!(session.recipe().unwrap().tiles.tile_px, 32);
+}
+
+#[test]
+fn pairs_settings_and_troubles_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("section.tif");
+    write_pyramid(&path, &section(190), 1, Some(8.0));
+    let mut harness = window(&folder.path().join("project"), vec![path]);
+    wait(&mut harness, "the slide is there", |app| {
+        app.session().slides().len() == 1 && app.session().slides()[0].tissue.is_some()
+    });
+    harness.key_press(Key::F6);
+    harness.run_steps(4);
+    let id = harness.state().session().slides()[0].id().clone();
+    let train = |harness: &mut egui_kittest::Harness<'_, App>, command| {
+        harness.state_mut().command(Command::Train(command));
+    };
+
+    // Pairs to look at know where they lie, and a click on one goes there.
+    train(&mut harness, TrainingCommand::Preview { slides: vec![id.clone()], config: Box::new(config()) });
+    wait(&mut harness, "pairs are drawn", |app| !app.session().training().preview().pairs.is_empty());
+    for pair in harness.state().session().training().preview().pairs.iter() {
+        assert!(pair.places.iter().all(|(slide, rect)| *slide == id && rect.width == 32));
+        assert_ne!(pair.places[0], pair.places[1]);
+    }
+    harness.get_by_label_contains("They are drawn on their slides as well");
+
+    // Settings go into a file and come back from it.
+    let settings = folder.path().join("settings.toml");
+    let kept = TrainingConfig { margin: 3.25, ..Preset::Paper.config() };
+    let write = TrainingCommand::WriteSettings { path: settings.clone(), config: Box::new(kept.clone()) };
+    train(&mut harness, write);
+    wait(&mut harness, "settings are written", |_| settings.is_file());
+    train(&mut harness, TrainingCommand::ReadSettings(settings));
+    wait(&mut harness, "settings are read", |app| app.session().training().settings_read().is_some());
+    assert_eq!(harness.state().session().training().settings_read().unwrap().1, kept);
+
+    // What cannot be learned from is told in the panel, and leaves no run.
+    let config = Box::new(TrainingConfig { far_mm: 50.0, ..config() });
+    let (slides, validation) = (vec![id], Vec::new());
+    train(&mut harness, TrainingCommand::Start { slides, validation, config, device: DeviceChoice::Cpu });
+    wait(&mut harness, "the training has ended", |app| !app.session().training().running().active);
+    let problem = harness.state().session().training().running().problem.clone().unwrap();
+    assert!(problem.contains("section.tif") && problem.contains("50 mm"), "{problem}");
+    assert!(!folder.path().join("project/runs/run-001").exists());
+    harness.get_by_label("This run").click();
+    harness.run_steps(3);
+    assert!(harness.query_all_by_label(&problem).count() > 0);
+    assert!(!harness.state().session().embedding().paused, "embedding goes on");
 }

@@ -27,4 +27,18 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Teach an encoder on your own slides, and choose among those that were taught",
         [plain(Key::F6)]
     ),
+    entry!(
+        Action::LoadTrainingSettings,
+        ICON_FILE_OPEN,
+        "Load training settings",
+        "Take the settings of a training from a TOML file",
+        []
+    ),
+    entry!(
+        Action::SaveTrainingSettings,
+        ICON_SAVE,
+        "Save training settings",
+        "Keep the settings of the training panel in a TOML file, with explanations",
+        []
+    ),
 ];

@@ -96,6 +96,8 @@ pub enum Action {
     PauseOrResume,
     StopEmbedding,
     ToggleTraining,
+    LoadTrainingSettings,
+    SaveTrainingSettings,
     ToggleSlides,
     ToggleMatches,
     ToggleTissue,

@@ -80,6 +80,10 @@ impl App {
             &*trail
         });
         let heat = self.heat_map.of(&id);
+        let pairs = match self.chrome.training_open {
+            true => self.chrome.training.pairs_on(&self.session, &id, palette),
+            false => Vec::new(),
+        };
         let scene = Scene {
             pyramid: &shown.pyramid,
             marks: if self.chrome.marks_shown { shown.marks.as_slice() } else { &[] },
@@ -91,6 +95,7 @@ impl App {
                 .filter(|target| target.slide == id)
                 .map(|target| target.rect),
             visited: visited.filter(|found| found.slide == id).map(|found| found.rect),
+            pairs: &pairs,
             mpp,
             objective_power,
             annotations: self.session.annotations(&id).map(|annotations| AnnotationScene {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use egui::Context;
 
 use super::App;
-use crate::session::{Annotate, Command, Event, Place};
+use crate::session::{Annotate, Command, Event, Place, TrainingCommand};
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::slide_view::Framing;
@@ -76,6 +76,12 @@ impl App {
                 for path in paths {
                     self.annotate(|slide| Annotate::Import { slide, path });
                 }
+            } else if let (Choose::TrainingSettings, [path]) = (&choose, paths.as_slice()) {
+                self.chrome.training_open = true;
+                self.command(Command::Train(TrainingCommand::ReadSettings(path.clone())));
+            } else if let (Choose::SaveTrainingSettings, [path]) = (&choose, paths.as_slice()) {
+                let config = Box::new(self.chrome.training.config().clone());
+                self.command(Command::Train(TrainingCommand::WriteSettings { path: path.clone(), config }));
             } else if paths.is_empty() {
                 self.notice(
                     context,

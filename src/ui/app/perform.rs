@@ -153,6 +153,8 @@ impl App {
                 self.chrome.training_open ^= true;
                 self.chrome.training.opened(&self.session);
             }
+            Action::LoadTrainingSettings => self.choose_file(context, Choose::TrainingSettings),
+            Action::SaveTrainingSettings => self.choose_file(context, Choose::SaveTrainingSettings),
             Action::ToggleTissue => self.chrome.tissue_shown ^= true,
             Action::ToggleMarks => self.chrome.marks_shown ^= true,
             Action::ToggleReport => self.chrome.report_open ^= true,

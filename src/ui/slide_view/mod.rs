@@ -36,6 +36,7 @@ use tile_plan::plan_tiles;
 
 pub use annotate::{AnnotationScene, Annotator, Tool};
 pub use appearance::{Appearance, Colouring, Shading};
+pub use overlay::PairOnSlide;
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
 pub use still::{ScaleBar, Still, StillAnnotations, StillError, StillPainter};
@@ -58,6 +59,8 @@ pub struct Scene<'a> {
     pub query: Option<Level0Rect>,
     /// The match that was gone to, if it lies on this slide.
     pub visited: Option<Level0Rect>,
+    /// Pairs of tiles to learn from, as far as they lie on this slide.
+    pub pairs: &'a [PairOnSlide],
     pub mpp: Option<MicronsPerPixel>,
     pub objective_power: Option<f64>,
     /// Annotations and what is done to them, once the slide's are known.
@@ -381,6 +384,9 @@ impl SlideView {
         }
         if let Some(annotations) = &scene.annotations {
             annotator.paint(self.key, (ui, &response), &on_screen, annotations, palette);
+        }
+        for pair in scene.pairs {
+            overlay::pair(&painter, &on_screen, pair, palette.casing);
         }
         if let Some(query) = scene.query {
             overlay::outline(&painter, &on_screen, query, palette.query, palette.casing);

@@ -12,6 +12,13 @@ const HATCH: f64 = 12.0;
 /// Most hatch lines drawn for one part, however large it is on the screen.
 const MOST_HATCHES: usize = 400;
 
+/// A pair of tiles to learn from.
+pub struct PairOnSlide {
+    /// Those of them that lie on the slide in view.
+    pub tiles: Vec<Level0Rect>,
+    pub color: Color32,
+}
+
 /// A canvas on the screen, for turning slide positions into egui's points.
 pub struct OnScreen<'a> {
     pub camera: &'a Camera,
@@ -67,6 +74,18 @@ pub fn outline(
     let corners = on_screen.corners(rect).to_vec();
     painter.add(Shape::closed_line(corners.clone(), Stroke::new(5.0, casing)));
     painter.add(Shape::closed_line(corners, Stroke::new(2.5, color)));
+}
+
+/// The tiles of a pair, joined by a line from middle to middle.
+pub fn pair(painter: &Painter, on_screen: &OnScreen<'_>, pair: &PairOnSlide, casing: Color32) {
+    if let [first, second] = pair.tiles[..] {
+        let line = [first, second].map(|rect| on_screen.point_at(rect.center()));
+        painter.line_segment(line, Stroke::new(3.5, casing));
+        painter.line_segment(line, Stroke::new(1.5, pair.color));
+    }
+    for rect in &pair.tiles {
+        outline(painter, on_screen, *rect, pair.color, casing);
+    }
 }
 
 /// Stretch a picture over the slide: over `extent` level-0 pixels from its corner.

@@ -9,13 +9,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use egui::{Context, Frame, Margin, RichText, Ui, Vec2};
 
-use running::PairPictures;
+use running::{PairPictures, relation_style};
 
 use crate::encoder::DeviceChoice;
-use crate::session::{Command, Session, TrainingCommand};
+use crate::session::{Command, RunView, Session, TrainingCommand};
 use crate::slide::SlideId;
 use crate::training::config::{Preset, TrainingConfig};
 use crate::ui::app::Asked;
+use crate::ui::slide_view::PairOnSlide;
 use crate::ui::theme::{self, Palette};
 
 /// What a slide is for.
@@ -48,6 +49,10 @@ pub struct TrainingPanel {
     /// Of the current pairs, and of those drawn to look at.
     pictures: PairPictures,
     previewed: PairPictures,
+    /// The look at the validation slides whose distances are shown; the newest where it is none.
+    look: Option<usize>,
+    /// Number of the settings that were last taken from a file.
+    settings_taken: u64,
 }
 
 impl TrainingPanel {
@@ -62,7 +67,43 @@ impl TrainingPanel {
             deleting: None,
             pictures: PairPictures::default(),
             previewed: PairPictures::default(),
+            look: None,
+            settings_taken: 0,
         }
+    }
+
+    /// The settings as they stand in the panel.
+    pub fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
+    /// The pairs that the panel shows now, as far as they lie on `slide`.
+    pub fn pairs_on(&self, session: &Session, slide: &SlideId, palette: &Palette) -> Vec<PairOnSlide> {
+        let pairs = match self.tab {
+            Tab::SetUp => &session.training().preview().pairs,
+            Tab::Run => &session.training().running().pairs,
+            Tab::Runs => return Vec::new(),
+        };
+        let shown = pairs.iter().map(|pair| {
+            let here = pair.places.iter().filter(|(of, _)| of == slide).map(|(_, rect)| *rect);
+            PairOnSlide { tiles: here.collect(), color: relation_style(pair.relation, palette).1 }
+        });
+        shown.filter(|pair| !pair.tiles.is_empty()).collect()
+    }
+
+    /// Take over the settings and slides of a run, to begin another one.
+    fn take_over(&mut self, run: &RunView, session: &Session) {
+        self.config = run.config.clone();
+        for slide in session.slides() {
+            let used = run.card.slides.iter().find(|used| used.id == *slide.id());
+            let role = match used {
+                Some(used) if used.validation => Role::Validate,
+                Some(_) => Role::Learn,
+                None => Role::LeftOut,
+            };
+            self.roles.insert(slide.id().clone(), role);
+        }
+        self.tab = Tab::SetUp;
     }
 
     /// The panel comes into view: look at what there is.
@@ -102,7 +143,7 @@ pub fn training_ui(
         .collapsible(true)
         .resizable(true)
         .default_pos(egui::pos2(300.0_f32.min(screen.x / 5.0), 60.0))
-        .default_size(Vec2::new(860.0_f32.min(screen.x - 60.0), 660.0_f32.min(screen.y - 140.0)))
+        .default_size(Vec2::new(980.0_f32.min(screen.x - 60.0), 720.0_f32.min(screen.y - 140.0)))
         .min_width(560.0)
         .frame(frame)
         .show(context, |ui| contents_ui(ui, panel, session, palette, asked));
@@ -116,6 +157,13 @@ fn contents_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) {
+    if let Some((number, config)) = session.training().settings_read()
+        && *number != panel.settings_taken
+    {
+        panel.settings_taken = *number;
+        panel.config = config.clone();
+        panel.tab = Tab::SetUp;
+    }
     if !session.training().is_listed() {
         asked.command(Command::Train(TrainingCommand::ListRuns));
     }

@@ -1,6 +1,7 @@
-//! Curves of runs.
+//! Curves of runs, to be zoomed and compared.
 
-use egui::{Align2, Color32, FontId, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, Ui, Vec2};
+use egui::{Align, Color32, FontId, Frame, Layout, RichText, Slider, Stroke, Ui, Vec2};
+use egui_plot::{AxisHints, Bar, BarChart, HLine, HoverPosition, Line, LineStyle, Plot, Points};
 
 use crate::training::Validation;
 use crate::training::run::{History, StepRecord};
@@ -9,8 +10,15 @@ use crate::ui::theme::{Palette, rank_color};
 /// Steps over which the training loss is averaged, so that its course can be seen.
 const SMOOTH_OVER: f64 = 20.0;
 
-/// Room for the numbers at the axes, in points.
-const AXIS: Vec2 = Vec2::new(44.0, 18.0);
+/// Points of one curve that are drawn; of longer ones every second, third, … is.
+const MOST_POINTS: usize = 2000;
+
+/// Room for the numbers at the vertical axis, in points.
+const AXIS_WIDTH: f32 = 34.0;
+
+/// How the plots are moved, for their tooltips.
+const HANDLING: &str = "Drag to move, drag with the right button or turn the wheel with Ctrl to zoom, double-click to \
+                        see all.";
 
 /// One run's curves.
 pub struct Course<'a> {
@@ -18,232 +26,349 @@ pub struct Course<'a> {
     pub history: &'a History,
 }
 
-/// Draw the four plots in two rows: the first course is the one of this run, the others are compared with it.
-pub fn plots_ui(ui: &mut Ui, courses: &[Course<'_>], height: f32, palette: &Palette) {
-    let color =
-        |place: usize| if place == 0 { palette.accent } else { rank_color(place + 1, courses.len() + 1) };
-    let each = |points: &dyn Fn(&History) -> Vec<[f64; 2]>, dotted: bool| -> Vec<Series> {
-        let series = courses.iter().enumerate().map(|(place, course)| Series {
-            name: course.name.to_owned(),
-            color: color(place),
-            points: points(course.history),
-            shape: if dotted { Trace::Dotted } else { Trace::Line },
+/// Draw all plots: the first course is the one of this run, the others are compared with it. `look` is the look at the
+/// validation slides whose distances are shown, the newest where it is none.
+pub fn plots_ui(
+    ui: &mut Ui,
+    courses: &[Course<'_>],
+    look: &mut Option<usize>,
+    height: f32,
+    palette: &Palette,
+) {
+    let Some(own) = courses.first() else { return };
+    if courses.len() > 1 {
+        names_ui(ui, courses, palette);
+    }
+    let each = |points: &dyn Fn(&History) -> Vec<[f64; 2]>, trace: Trace| -> Vec<Series> {
+        let series = courses.iter().enumerate().map(|(place, course)| {
+            Series::new(course.name, color(place, courses.len(), palette), points(course.history), trace)
         });
         series.collect()
     };
-    let looks = |of: &dyn Fn(&Validation) -> Option<f64>, history: &History| -> Vec<[f64; 2]> {
-        history.validations.iter().filter_map(|look| Some([look.step as f64, of(look)?])).collect()
-    };
-    ui.columns(2, |columns| {
-        let mut loss = each(&smoothed, false);
-        if let Some(first) = courses.first() {
-            let points = looks(&|look| look.loss, first.history);
-            loss.push(Series { name: "validation".into(), color: palette.query, points, shape: Trace::Dots });
-        }
+    ui.columns(3, |columns| {
+        let mut loss = vec![Series::new("every step", palette.accent, steps(own.history, |step| Some(step.loss)), Trace::Faint)];
+        loss.extend(each(&smoothed, Trace::Line));
+        loss.push(Series::new("validation", palette.query, looks(own.history, |look| look.loss), Trace::Dotted));
         let hint = "What is made small, averaged over 20 steps; dots: contrastive loss on the validation slides";
-        Plot { title: "Loss", hint, unit: "step", base: 0.0, line: None }.ui(&mut columns[0], &loss, height, palette);
-        let hint = "On the validation slides: mean descriptor distance of far tiles over that of near ones. 1 is \
-                    chance. It says nothing of whether like tissue is found.";
-        let addr = each(&|history| looks(&|look| look.addr_global, history), true);
-        let plot = Plot { title: "ADDR", hint, unit: "step", base: 1.0, line: Some(1.0) };
-        plot.ui(&mut columns[1], &addr, height, palette);
-        let hint = "Share of pairs in % by the distance of their descriptors, at the last look at the validation \
-                    slides: near and far should drift apart";
-        let bars = courses.first().and_then(|course| course.history.validations.last());
-        let bars = bars.map_or(Vec::new(), |look| histograms(look, palette));
-        let plot = Plot { title: "Near and far distances", hint, unit: "distance", base: 0.0, line: None };
-        plot.ui(&mut columns[0], &bars, height, palette);
+        Chart::new("Loss", hint, "step").base(0.0).ui(&mut columns[0], loss, height, palette);
+        let hint = "Mean descriptor distance of far tiles over that of near ones: dots on the validation slides, faint on \
+                    the last batches. 1 is chance. It says nothing of whether like tissue is found.";
+        let live = live_addr(own.history);
+        let mut addr = vec![Series::new("last batches", palette.accent, live, Trace::Faint)];
+        addr.extend(each(&|history| looks(history, |look| look.addr_global), Trace::Dotted));
+        let chart = Chart::new("ADDR", hint, "step").base(1.0).level("chance", 1.0);
+        chart.ui(&mut columns[1], addr, height, palette);
+        let hint = "How many of the first five answers are right, in %, when labelled tiles look for their like on \
+                    other validation slides; the mean over classes. Needs classes that are labelled on two of them.";
+        let precision = |history: &History| {
+            looks(history, |look| look.retrieval.map(|found| 100.0 * found.p_at_5))
+        };
+        let base = own.history.validations.iter().rev().find_map(|look| look.retrieval);
+        let chart = Chart::new("Right answers (P@5, %)", hint, "step");
+        let chart = match base {
+            Some(found) => chart.level("guessing", 100.0 * found.base_rate),
+            None => chart.empty("no class is labelled on two validation slides"),
+        };
+        chart.ui(&mut columns[2], each(&precision, Trace::Dotted), height, palette);
+
+        histograms_ui(&mut columns[0], own.history, look, height, palette);
+        let hint = "Mean descriptor distance of the near and of the far pairs of each batch, averaged over 20 steps";
+        let drift = |of: fn(&StepRecord) -> Option<f64>| averaged(steps(own.history, of));
+        let distances = vec![
+            Series::new("near", palette.accent, drift(|step| step.near), Trace::Line),
+            Series::new("far", palette.query, drift(|step| step.far), Trace::Line),
+        ];
+        let chart = Chart::new("Distances while learning", hint, "step").base(0.0);
+        chart.ui(&mut columns[1], distances, height, palette);
+        let rate = each(&|history| steps(history, |step| Some(step.lr)), Trace::Line);
         let hint = "Rises over the warm-up, then falls along a cosine";
-        let rate = each(&|history| history.steps.iter().map(|step| [step.step as f64, step.lr]).collect(), false);
-        let plot = Plot { title: "Learning rate", hint, unit: "step", base: 0.0, line: None };
-        plot.ui(&mut columns[1], &rate, height, palette);
+        Chart::new("Learning rate", hint, "step").base(0.0).ui(&mut columns[2], rate, height, palette);
     });
 }
 
-fn smoothed(history: &History) -> Vec<[f64; 2]> {
-    let mut mean = None;
-    let follow = |step: &StepRecord| {
-        let next = mean.map_or(step.loss, |mean: f64| mean + (step.loss - mean) / SMOOTH_OVER);
-        mean = Some(next);
-        [step.step as f64, next]
-    };
-    history.steps.iter().map(follow).collect()
+/// Which run has which colour.
+fn names_ui(ui: &mut Ui, courses: &[Course<'_>], palette: &Palette) {
+    ui.horizontal_wrapped(|ui| {
+        for (place, course) in courses.iter().enumerate() {
+            let text = RichText::new(format!("● {}", course.name)).small();
+            ui.label(text.color(color(place, courses.len(), palette)));
+        }
+    });
 }
 
-fn histograms(look: &Validation, palette: &Palette) -> Vec<Series> {
-    let series = [("near", &look.near, palette.accent), ("far", &look.far, palette.query)];
-    series
+fn color(place: usize, count: usize, palette: &Palette) -> Color32 {
+    if place == 0 { palette.accent } else { rank_color(place + 1, count + 1) }
+}
+
+/// Near and far distances at one look; the first look stays visible as outlines, so that one sees them drift apart.
+fn histograms_ui(ui: &mut Ui, history: &History, chosen: &mut Option<usize>, height: f32, palette: &Palette) {
+    let looks: Vec<&Validation> = history.validations.iter().filter(|look| !look.near.is_empty()).collect();
+    let last = looks.len().saturating_sub(1);
+    let shown = chosen.unwrap_or(last).min(last);
+    let mut series = Vec::new();
+    if let (Some(first), Some(look)) = (looks.first(), looks.get(shown)) {
+        let sides = |look: &Validation| {
+            [("near", look.near.clone(), palette.accent), ("far", look.far.clone(), palette.query)]
+        };
+        for (name, shares, color) in sides(look) {
+            let bars =
+                (0..).zip(&shares).map(|(index, share)| [(f64::from(index) + 0.5) * look.bin, share * 100.0]);
+            series.push(Series::new(name, color, bars.collect(), Trace::Bars(look.bin)));
+        }
+        if shown > 0 {
+            for (name, shares, color) in sides(first) {
+                let name = format!("{name}, step {}", first.step);
+                series.push(Series::new(&name, color, outline(first.bin, &shares), Trace::Outline));
+            }
+        }
+    }
+    let hint = "Share of pairs in % by the distance of their descriptors on the validation slides; lines: at the first \
+                look. Near and far should drift apart.";
+    let chart = Chart::new("Near and far distances (%)", hint, "distance").base(0.0);
+    chart.ui_with(ui, series, height, palette, |ui| {
+        if looks.len() > 1 {
+            let mut place = shown;
+            ui.spacing_mut().slider_width = 60.0;
+            let slider = Slider::new(&mut place, 0..=last).show_value(false);
+            let step = looks[shown].step;
+            if ui.add(slider).on_hover_text("The look at the validation slides that is shown").changed() {
+                *chosen = (place < last).then_some(place);
+            }
+            ui.label(RichText::new(format!("step {step}")).small().color(palette.weak));
+        }
+    });
+}
+
+/// The upper edge of a histogram.
+fn outline(bin: f64, shares: &[f64]) -> Vec<[f64; 2]> {
+    let edges = |(index, share): (usize, &f64)| {
+        let left = index as f64 * bin;
+        [[left, share * 100.0], [left + bin, share * 100.0]]
+    };
+    shares.iter().enumerate().flat_map(edges).collect()
+}
+
+fn steps(history: &History, of: impl Fn(&StepRecord) -> Option<f64>) -> Vec<[f64; 2]> {
+    history.steps.iter().filter_map(|step| Some([step.step as f64, of(step)?])).collect()
+}
+
+fn looks(history: &History, of: impl Fn(&Validation) -> Option<f64>) -> Vec<[f64; 2]> {
+    history.validations.iter().filter_map(|look| Some([look.step as f64, of(look)?])).collect()
+}
+
+fn smoothed(history: &History) -> Vec<[f64; 2]> {
+    averaged(steps(history, |step| Some(step.loss)))
+}
+
+fn averaged(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    let mut mean = None;
+    let follow = |[step, value]: [f64; 2]| {
+        let next = mean.map_or(value, |mean: f64| mean + (value - mean) / SMOOTH_OVER);
+        mean = Some(next);
+        [step, next]
+    };
+    points.into_iter().map(follow).collect()
+}
+
+/// ADDR of the last batches at every step.
+fn live_addr(history: &History) -> Vec<[f64; 2]> {
+    let (mut near, mut far) = (None, None);
+    let follow = |mean: &mut Option<f64>, value: Option<f64>| {
+        let next = |value: f64| mean.map_or(value, |mean| mean + (value - mean) / SMOOTH_OVER);
+        if let Some(value) = value {
+            *mean = Some(next(value));
+        }
+        *mean
+    };
+    let at = |step: &StepRecord| {
+        let (near, far) = (follow(&mut near, step.near), follow(&mut far, step.far));
+        Some([step.step as f64, far? / near.filter(|near| *near > 0.0)?])
+    };
+    history.steps.iter().filter_map(at).collect()
+}
+
+/// At most [`MOST_POINTS`] of the points, the last one always.
+fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    let every = points.len().div_ceil(MOST_POINTS).max(1);
+    let last = points.len().saturating_sub(1);
+    points
         .into_iter()
-        .map(|(name, shares, color)| Series {
-            name: name.into(),
-            color,
-            points: (0..)
-                .zip(shares)
-                .map(|(index, share)| [f64::from(index) * look.bin, share * 100.0])
-                .collect(),
-            shape: Trace::Bars(look.bin),
-        })
+        .enumerate()
+        .filter(|(place, _)| (last - place).is_multiple_of(every))
+        .map(|(_, point)| point)
         .collect()
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Trace {
     Line,
-    Dots,
+    /// A line behind the others that cannot be pointed at.
+    Faint,
     /// A line with a dot at every point.
     Dotted,
-    /// Bars of this width, each beginning at its point.
+    /// Bars of this width around their points.
     Bars(f64),
+    Outline,
 }
 
 struct Series {
     name: String,
     color: Color32,
     points: Vec<[f64; 2]>,
-    shape: Trace,
+    trace: Trace,
 }
 
-struct Plot<'a> {
+impl Series {
+    fn new(name: &str, color: Color32, points: Vec<[f64; 2]>, trace: Trace) -> Self {
+        let finite = |point: &[f64; 2]| point[0].is_finite() && point[1].is_finite();
+        let points = points.into_iter().filter(finite).collect();
+        Self { name: name.to_owned(), color, points: thinned(points), trace }
+    }
+
+    fn show(self, plot: &mut egui_plot::PlotUi<'_>) {
+        let Self { name, color, points, trace } = self;
+        match trace {
+            Trace::Bars(width) => {
+                let bar = |[x, y]: [f64; 2]| {
+                    let fill = color.gamma_multiply(0.5);
+                    Bar::new(x, y).width(width).fill(fill).stroke(Stroke::new(0.0, fill))
+                };
+                let bars = points.into_iter().map(bar).collect();
+                plot.bar_chart(BarChart::new(name, bars).color(color).allow_hover(false));
+            }
+            Trace::Faint => {
+                let line = Line::new(name, points).color(color.gamma_multiply(0.3)).width(1.0);
+                plot.line(line.allow_hover(false));
+            }
+            Trace::Outline => {
+                let line = Line::new(name, points).color(color.gamma_multiply(0.8)).width(1.0);
+                plot.line(line.allow_hover(false));
+            }
+            Trace::Line => plot.line(Line::new(name, points).color(color).width(1.8)),
+            Trace::Dotted => {
+                plot.line(Line::new(name.clone(), points.clone()).color(color).width(1.5).allow_hover(false));
+                plot.points(Points::new(name, points).color(color).radius(3.0));
+            }
+        }
+    }
+}
+
+struct Chart<'a> {
     title: &'a str,
     hint: &'a str,
     /// What stands along the horizontal axis.
     unit: &'a str,
     /// Always to be seen on the vertical axis.
-    base: f64,
-    /// A level to compare with.
-    line: Option<f64>,
+    base: Option<f64>,
+    /// A named level to compare with.
+    level: Option<(&'a str, f64)>,
+    /// Said while there is nothing to draw.
+    empty: &'a str,
 }
 
-/// Where numbers lie on the screen.
-struct Scale {
-    area: Rect,
-    x: [f64; 2],
-    y: [f64; 2],
-}
-
-impl Scale {
-    fn at(&self, [x, y]: [f64; 2]) -> Pos2 {
-        let share = |value: f64, [from, to]: [f64; 2]| ((value - from) / (to - from)) as f32;
-        Pos2::new(
-            self.area.left() + share(x, self.x) * self.area.width(),
-            self.area.bottom() - share(y, self.y) * self.area.height(),
-        )
+impl<'a> Chart<'a> {
+    fn new(title: &'a str, hint: &'a str, unit: &'a str) -> Self {
+        Self { title, hint, unit, base: None, level: None, empty: "nothing yet" }
     }
-}
 
-impl Plot<'_> {
-    fn ui(&self, ui: &mut Ui, series: &[Series], height: f32, palette: &Palette) {
+    fn base(self, base: f64) -> Self {
+        Self { base: Some(base), ..self }
+    }
+
+    fn level(self, name: &'a str, level: f64) -> Self {
+        Self { level: Some((name, level)), ..self }
+    }
+
+    fn empty(self, empty: &'a str) -> Self {
+        Self { empty, ..self }
+    }
+
+    fn ui(self, ui: &mut Ui, series: Vec<Series>, height: f32, palette: &Palette) {
+        self.ui_with(ui, series, height, palette, |_| {});
+    }
+
+    /// The plot, with what `add` puts at the right of its title.
+    fn ui_with(
+        self,
+        ui: &mut Ui,
+        series: Vec<Series>,
+        height: f32,
+        palette: &Palette,
+        add: impl FnOnce(&mut Ui),
+    ) {
         ui.horizontal(|ui| {
-            ui.label(RichText::new(self.title).small().color(palette.weak)).on_hover_text(self.hint);
-            let several = series.iter().filter(|series| !series.points.is_empty()).count() > 1;
-            for series in series.iter().filter(|series| several && !series.points.is_empty()) {
-                ui.label(RichText::new(&series.name).small().color(series.color));
-            }
-        });
-        let size = Vec2::new(ui.available_width(), height);
-        let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
-        let area = Rect::from_min_max(rect.min + Vec2::new(AXIS.x, 4.0), rect.max - Vec2::new(6.0, AXIS.y));
-        let points = || series.iter().flat_map(|series| &series.points);
-        if points().next().is_none() {
-            ui.painter().rect_filled(area, 4.0, palette.raised);
-            let font = FontId::proportional(12.0);
-            ui.painter().text(area.center(), Align2::CENTER_CENTER, "nothing yet", font, palette.weak);
-            return;
-        }
-        let scale = Scale {
-            area,
-            x: range(points().map(|point| point[0]).chain([0.0])),
-            y: range(points().map(|point| point[1]).chain([self.base])),
-        };
-        self.axes(ui, &scale, palette);
-        for series in series {
-            series.draw(ui, &scale);
-        }
-        self.read_out(ui, &response, series, &scale, palette);
-    }
-
-    fn axes(&self, ui: &Ui, scale: &Scale, palette: &Palette) {
-        let painter = ui.painter();
-        let font = FontId::proportional(11.0);
-        let thin = Stroke::new(1.0, palette.line);
-        for tick in ticks(scale.y, 4) {
-            let at = scale.at([scale.x[0], tick]);
-            painter.hline(scale.area.x_range(), at.y, thin);
-            let place = at - Vec2::new(5.0, 0.0);
-            painter.text(place, Align2::RIGHT_CENTER, number(tick), font.clone(), palette.weak);
-        }
-        for tick in ticks(scale.x, 5) {
-            let at = scale.at([tick, scale.y[0]]) + Vec2::new(0.0, 3.0);
-            painter.text(at, Align2::CENTER_TOP, number(tick), font.clone(), palette.weak);
-        }
-        if let Some(level) = self.line {
-            painter.hline(scale.area.x_range(), scale.at([0.0, level]).y, Stroke::new(1.0, palette.weak));
-        }
-    }
-
-    /// What stands under the pointer, in words.
-    fn read_out(&self, ui: &Ui, response: &Response, series: &[Series], scale: &Scale, palette: &Palette) {
-        let Some(pointer) = response.hover_pos().filter(|pointer| scale.area.contains(*pointer)) else {
-            return;
-        };
-        let away = |point: &[f64; 2]| (scale.at(*point).x - pointer.x).abs();
-        let mut lines = Vec::new();
-        for series in series {
-            let nearest = series.points.iter().min_by(|a, b| away(a).total_cmp(&away(b)));
-            if let Some([x, y]) = nearest {
-                lines.push(format!("{}: {} at {} {}", series.name, number(*y), self.unit, number(*x)));
-            }
-        }
-        ui.painter().vline(pointer.x, scale.area.y_range(), Stroke::new(1.0, palette.weak));
-        response.clone().on_hover_text_at_pointer(lines.join("\n"));
-    }
-}
-
-impl Series {
-    fn draw(&self, ui: &Ui, scale: &Scale) {
-        let painter = ui.painter().with_clip_rect(scale.area.expand(4.0));
-        let at = |point: &[f64; 2]| scale.at(*point);
-        match self.shape {
-            Trace::Bars(width) => {
-                for [x, y] in &self.points {
-                    let bar = Rect::from_two_pos(at(&[*x, 0.0]), at(&[x + width, *y]));
-                    painter.rect_filled(bar, 0.0, self.color.gamma_multiply(0.45));
+            ui.set_min_height(20.0);
+            let title = RichText::new(self.title).small().color(palette.text);
+            ui.label(title).on_hover_text(format!("{}\n\n{HANDLING}", self.hint));
+            for name in ["near", "far"] {
+                if let Some(one) = series.iter().find(|one| one.name == name) {
+                    ui.label(RichText::new(name).small().color(one.color));
                 }
             }
-            Trace::Line | Trace::Dotted => {
-                let line = self.points.iter().map(at).collect();
-                painter.add(Shape::line(line, Stroke::new(1.5, self.color)));
+            ui.with_layout(Layout::right_to_left(Align::Center), add);
+        });
+        let frame = Frame::new().fill(palette.raised).corner_radius(4).inner_margin(4);
+        frame.show(ui, |ui| {
+            if series.iter().all(|series| series.points.is_empty()) {
+                let size = Vec2::new(ui.available_width(), height);
+                ui.allocate_ui_with_layout(
+                    size,
+                    Layout::centered_and_justified(egui::Direction::TopDown),
+                    |ui| {
+                        ui.label(RichText::new(self.empty).small().color(palette.weak));
+                    },
+                );
+                return;
             }
-            Trace::Dots => {}
-        }
-        if matches!(self.shape, Trace::Dots | Trace::Dotted) {
-            for point in &self.points {
-                painter.circle_filled(at(point), 3.0, self.color);
-            }
-        }
+            self.plot_ui(ui, series, height, palette);
+        });
+        ui.add_space(4.0);
     }
-}
 
-/// From the least to the greatest, never empty, with a little air above.
-fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
-    let finite = values.filter(|value| value.is_finite());
-    let [from, to] = finite.fold([f64::MAX, f64::MIN], |[from, to], value| [from.min(value), to.max(value)]);
-    if to > from { [from, to + (to - from) * 0.05] } else { [from, from + 1.0] }
-}
-
-/// Round numbers in a range, about `count` of them.
-fn ticks([from, to]: [f64; 2], count: usize) -> Vec<f64> {
-    let rough = (to - from) / count as f64;
-    let power = 10.0_f64.powf(rough.log10().floor());
-    let step =
-        power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough).unwrap_or(10.0);
-    let first = (from / step).ceil() as i64;
-    (first..).map(|index| index as f64 * step).take_while(|tick| *tick <= to).collect()
+    fn plot_ui(&self, ui: &mut Ui, series: Vec<Series>, height: f32, palette: &Palette) {
+        let axis = |hints: AxisHints<'static>| {
+            let hints = hints.formatter(|mark, _| number(mark.value));
+            hints.tick_label_font(FontId::proportional(10.5)).tick_label_color(palette.weak)
+        };
+        let unit = self.unit.to_owned();
+        let read_out = move |at: &HoverPosition<'_>| match at {
+            HoverPosition::NearDataPoint { plot_name, position, .. } => {
+                Some(format!("{plot_name}\n{} at {unit} {}", number(position.y), number(position.x)))
+            }
+            HoverPosition::Elsewhere { .. } => None,
+        };
+        let mut plot = Plot::new(self.title)
+            .height(height)
+            .allow_scroll(false)
+            .show_background(false)
+            .show_crosshair(false)
+            .set_margin_fraction(Vec2::new(0.02, 0.08))
+            .grid_color(palette.line)
+            .grid_spacing(26.0..=90.0)
+            .cursor_color(palette.weak)
+            .custom_x_axes(vec![axis(AxisHints::new_x())])
+            .custom_y_axes(vec![axis(AxisHints::new_y()).min_thickness(AXIS_WIDTH)])
+            .label_formatter(read_out);
+        if let Some(base) = self.base {
+            plot = plot.include_y(base);
+        }
+        let level = self.level.map(|(name, level)| {
+            let stroke = Stroke::new(1.0, palette.weak);
+            HLine::new(name, level).stroke(stroke).style(LineStyle::dashed_dense()).allow_hover(false)
+        });
+        plot.show(ui, move |plot| {
+            if let Some(level) = level {
+                plot.hline(level);
+            }
+            series.into_iter().for_each(|series| series.show(plot));
+        });
+    }
 }
 
 fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
+        size if size < 1e-12 => "0".into(),
         size if size < 1e-3 => format!("{value:.1e}"),
         size if size < 10.0 => format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned(),
         size if size < 1000.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
@@ -256,16 +381,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_in_range() {
-        let tidy = |range, count| ticks(range, count).into_iter().map(number).collect::<Vec<_>>().join(" ");
-        assert_eq!(tidy([0.0, 630.0], 5), "0 200 400 600");
-        assert_eq!(tidy([1.0, 1.13], 4), "1 1.05 1.1");
-        assert_eq!(tidy([0.0, 1.05e-4], 4), "0 5.0e-5 1.0e-4");
+    fn long_curves_are_thinned_and_keep_their_end() {
+        let long: Vec<[f64; 2]> = (0..7001).map(|step| [f64::from(step), 0.0]).collect();
+        let thin = thinned(long.clone());
+        assert!(thin.len() <= MOST_POINTS && thin.len() > MOST_POINTS / 2, "{}", thin.len());
+        assert_eq!(thin.last(), long.last());
+        assert_eq!(thinned(long[..50].to_vec()), long[..50]);
+        assert!(thinned(Vec::new()).is_empty());
     }
 
     #[test]
-    fn a_range_is_never_empty() {
-        assert_eq!(range([3.0].into_iter()), [3.0, 4.0]);
-        assert_eq!(range([0.0, 10.0, f64::NAN].into_iter()), [0.0, 10.5]);
+    fn averages_follow_slowly_and_numbers_are_short() {
+        let level = averaged(vec![[1.0, 2.0], [2.0, 2.0], [3.0, 22.0]]);
+        assert_eq!(level, [[1.0, 2.0], [2.0, 2.0], [3.0, 3.0]]);
+        assert_eq!([0.0, 5e-5, 1.25, 40.0, 12345.6].map(number), ["0", "5.0e-5", "1.25", "40", "12346"]);
+    }
+
+    #[test]
+    fn addr_is_followed_from_batch_to_batch() {
+        let step = |step, near, far| StepRecord { step, loss: 0.0, lr: 0.0, near, far, gradient: 0.0 };
+        let steps = vec![step(1, Some(2.0), None), step(2, None, Some(3.0)), step(3, Some(2.0), Some(23.0))];
+        let history = History { steps, validations: Vec::new() };
+        assert_eq!(live_addr(&history), [[2.0, 1.5], [3.0, 2.0]]);
+    }
+
+    #[test]
+    fn a_histograms_outline_has_both_edges_of_every_bin() {
+        assert_eq!(outline(0.5, &[0.2, 0.8]), [[0.0, 20.0], [0.5, 20.0], [0.5, 80.0], [1.0, 80.0]]);
     }
 }

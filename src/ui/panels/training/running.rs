@@ -1,6 +1,8 @@
 //! The run under way: progress, curves, current pairs, log.
 
-use egui::{Color32, ColorImage, Context, RichText, ScrollArea, TextureHandle, TextureOptions, Ui, Vec2};
+use egui::{
+    Color32, ColorImage, Context, RichText, ScrollArea, Sense, TextureHandle, TextureOptions, Ui, Vec2,
+};
 
 use super::plots::{Course, plots_ui};
 use super::{Tab, TrainingPanel, heading_ui};
@@ -22,7 +24,8 @@ pub fn running_ui(
     asked: &mut Asked,
 ) {
     let running = session.training().running();
-    let Some(name) = running.run.clone().or_else(|| running.active.then(|| "new run".to_owned())) else {
+    let is_any = running.active || running.problem.is_some();
+    let Some(name) = running.run.clone().or_else(|| is_any.then(|| "new run".to_owned())) else {
         ui.label(
             RichText::new("No training since the program was started. Choose slides under “Set up”.")
                 .color(palette.weak),
@@ -39,9 +42,9 @@ pub fn running_ui(
             .collect();
         let mut courses = vec![Course { name: &name, history: &running.history }];
         courses.extend(compared.iter().map(|run| Course { name: &run.card.id, history: &run.history }));
-        plots_ui(ui, &courses, 150.0, palette);
+        plots_ui(ui, &courses, &mut panel.look, 138.0, palette);
         let pairs = (running.pairs.as_slice(), running.pairs_shown);
-        pairs_ui(ui, "Pairs of the last step", &mut panel.pictures, pairs, palette);
+        pairs_ui(ui, "Pairs of the last step", &mut panel.pictures, pairs, palette, asked);
         heading_ui(ui, "Log", palette);
         for line in running.log.iter().rev().take(60) {
             ui.add(egui::Label::new(RichText::new(line).small().color(palette.weak)).wrap().selectable(true));
@@ -105,13 +108,27 @@ fn state_of(running: &RunningState) -> String {
         RunningState { active: false, .. } => place,
         RunningState { stopping: true, .. } => format!("{place} · stopping, a checkpoint is being written"),
         RunningState { paused: true, .. } => format!("{place} · paused"),
-        _ => format!(
-            "{place} · {:.1} pairs/s · {} left · on {}",
-            running.pairs_per_second,
-            waiting_time(running.seconds_left),
-            running.device
-        ),
+        RunningState { pace, .. } => {
+            let mut text = format!(
+                "{place} · {:.1} pairs/s · {} left",
+                pace.pairs_per_second,
+                waiting_time(pace.seconds_left)
+            );
+            if let Some(memory) = pace.memory {
+                text += &format!(" · {} of memory", bytes(memory as u64));
+            }
+            if pace.cached > 0 {
+                text += &format!(" · {} of tiles kept on the disk", bytes(pace.cached));
+            }
+            text
+        }
     }
+}
+
+/// A size for people: "740 MB", "2.1 GB".
+fn bytes(count: u64) -> String {
+    let megabytes = count as f64 / 1e6;
+    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
 }
 
 /// Pictures of pairs on the graphics card, and which set they are of.
@@ -137,6 +154,14 @@ impl PairPictures {
     }
 }
 
+/// Name and colour of near and far.
+pub(super) fn relation_style(relation: Relation, palette: &Palette) -> (&'static str, Color32) {
+    match relation {
+        Relation::Near => ("near", palette.accent),
+        Relation::Far => ("far", palette.query),
+    }
+}
+
 /// Pairs as the network sees them, with what lies between them on the slide and in its descriptors; `number`
 /// changes with every new set.
 pub(super) fn pairs_ui(
@@ -145,6 +170,7 @@ pub(super) fn pairs_ui(
     pictures: &mut PairPictures,
     (pairs, number): (&[ShownPair], u64),
     palette: &Palette,
+    asked: &mut Asked,
 ) {
     if pairs.is_empty() {
         return;
@@ -157,18 +183,19 @@ pub(super) fn pairs_ui(
             ui.vertical(|ui| {
                 ui.horizontal(|ui| {
                     ui.spacing_mut().item_spacing.x = 2.0;
-                    for picture in pictures {
-                        ui.add(
-                            egui::Image::new(picture)
-                                .fit_to_exact_size(Vec2::splat(PICTURE))
-                                .corner_radius(4),
-                        );
+                    for (picture, (slide, rect)) in pictures.iter().zip(&pair.places) {
+                        let image = egui::Image::new(picture)
+                            .fit_to_exact_size(Vec2::splat(PICTURE))
+                            .corner_radius(4)
+                            .sense(Sense::click());
+                        let tile = ui.add(image).on_hover_cursor(egui::CursorIcon::PointingHand);
+                        if tile.on_hover_text("Show it on its slide").clicked() {
+                            let (slide, rect) = (slide.clone(), *rect);
+                            asked.command(Command::GoToTile { slide, rect, from: None });
+                        }
                     }
                 });
-                let (name, color): (&str, Color32) = match pair.relation {
-                    Relation::Near => ("near", palette.accent),
-                    Relation::Far => ("far", palette.query),
-                };
+                let (name, color) = relation_style(pair.relation, palette);
                 let place = pair.distance_mm.map_or("your mark".to_owned(), |mm| format!("{mm:.1} mm"));
                 let described = pair.descriptor_distance.map(|distance| format!(" · {distance:.2}"));
                 let text = format!("{name}, {place}{}", described.unwrap_or_default());

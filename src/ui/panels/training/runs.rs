@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use egui::{Align, Frame, Layout, RichText, ScrollArea, Ui};
 
 use super::running::USE_HINT;
-use super::{Role, Tab, TrainingPanel};
+use super::{Tab, TrainingPanel};
 use crate::session::{Command, RunView, Session, TrainingCommand};
 use crate::training::config::Method;
 use crate::training::run::RunStatus;
@@ -72,8 +72,12 @@ fn run_ui(
             (format!("{step} steps in {}", waiting_time(*seconds)), palette.good)
         }
     };
-    let addr = run.best_addr().map(|addr| format!(" · best ADDR {addr:.2}")).unwrap_or_default();
-    let text = format!("{state}{addr} · begun {} ago", age(run.card.begun));
+    let best = run.best_look().map(|look| {
+        let addr = look.addr_global.map(|addr| format!(" · ADDR {addr:.2}")).unwrap_or_default();
+        let found = look.retrieval.map(|found| format!(" · P@5 {:.0} %", 100.0 * found.p_at_5));
+        format!("{addr}{} at step {}", found.unwrap_or_default(), look.step)
+    });
+    let text = format!("{state}{} · begun {} ago", best.unwrap_or_default(), age(run.card.begun));
     ui.add(egui::Label::new(RichText::new(text).small().color(color)).wrap());
     ui.horizontal(|ui| {
         ui.add_enabled_ui(!is_under_way, |ui| buttons_ui(ui, panel, session, run, palette, asked));
@@ -109,17 +113,14 @@ fn buttons_ui(
         }
     }
     if ui.button("Repeat…").on_hover_text("Take over its settings and slides, to begin anew").clicked() {
-        panel.config = run.config.clone();
-        for slide in session.slides() {
-            let used = run.card.slides.iter().find(|used| used.id == *slide.id());
-            let role = match used {
-                Some(used) if used.validation => Role::Validate,
-                Some(_) => Role::Learn,
-                None => Role::LeftOut,
-            };
-            panel.roles.insert(slide.id().clone(), role);
+        panel.take_over(run, session);
+    }
+    if let Some(model) = &run.model {
+        let hint = "Take over its settings and slides, and begin a new run with what this one has learned";
+        if ui.button("Train further…").on_hover_text(hint).clicked() {
+            panel.take_over(run, session);
+            panel.config.init = model.to_string_lossy().into_owned();
         }
-        panel.tab = Tab::SetUp;
     }
     if panel.deleting.as_ref() == Some(&id) {
         ui.label(RichText::new("Delete it with its encoder?").color(palette.error));

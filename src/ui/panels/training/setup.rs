@@ -13,8 +13,9 @@ use crate::session::{Command, PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::training::config::{
-    LossKind, Method, Preset, SlideWeighting, TrainingConfig, WithoutFar, help_of,
+    JudgedBy, LossKind, Method, Preset, SlideWeighting, TrainingConfig, WithoutFar, help_of,
 };
+use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::panels::{grouped, line_ui};
 use crate::ui::theme::Palette;
@@ -50,7 +51,7 @@ pub fn setup_ui(
         });
         ui.add_space(10.0);
         ui.vertical(|ui| {
-            presets_ui(ui, panel, palette);
+            presets_ui(ui, panel, palette, asked);
             ScrollArea::vertical()
                 .id_salt("training settings")
                 .max_height(room - 40.0)
@@ -154,7 +155,11 @@ fn preview_ui(
         ui.add(egui::Label::new(RichText::new(problem).small().color(palette.error)).wrap());
     }
     let pairs = (preview.pairs.as_slice(), preview.drawn);
-    pairs_ui(ui, "Pairs as they would be learned from", &mut panel.previewed, pairs, palette);
+    pairs_ui(ui, "Pairs as they would be learned from", &mut panel.previewed, pairs, palette, asked);
+    if !preview.pairs.is_empty() {
+        let hint = "They are drawn on their slides as well, joined by lines; click a tile to see it there.";
+        ui.label(RichText::new(hint).small().color(palette.weak));
+    }
 }
 
 /// Calibrated slides that are there for one purpose.
@@ -180,7 +185,7 @@ fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, asked: &mut As
     }
 }
 
-fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
+fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette, asked: &mut Asked) {
     ui.horizontal(|ui| {
         heading_ui(ui, "Settings", palette);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -194,6 +199,16 @@ fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette) {
             })
             .response
             .on_hover_text("Fill in all settings at once");
+            if ui
+                .button("Save…")
+                .on_hover_text("Keep these settings in a TOML file, with explanations")
+                .clicked()
+            {
+                asked.action(Action::SaveTrainingSettings);
+            }
+            if ui.button("Load…").on_hover_text("Take settings from a TOML file").clicked() {
+                asked.action(Action::LoadTrainingSettings);
+            }
         });
     });
 }
@@ -385,11 +400,22 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
         field_ui(ui, "Validation tiles", "validation_tiles", |ui| {
             ui.add(DragValue::new(&mut config.validation_tiles).range(2..=100_000).suffix(" a slide"));
         });
+        field_ui(ui, "Labels", "labels", |ui| {
+            let field = TextEdit::singleline(&mut config.labels).desired_width(190.0);
+            ui.add(field.hint_text("those of the project"));
+        });
+        field_ui(ui, "Judged by", "judged_by", |ui| {
+            let choices = [(JudgedBy::Retrieval, "right answers, else ADDR"), (JudgedBy::Addr, "ADDR")];
+            choice_ui(ui, "judged by", &mut config.judged_by, &choices);
+        });
         field_ui(ui, "Patience", "patience", |ui| {
             ui.add(DragValue::new(&mut config.patience).range(0..=1000).suffix(" looks"));
         });
         field_ui(ui, "Checkpoint every", "checkpoint_every", |ui| {
             ui.add(DragValue::new(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"));
+        });
+        field_ui(ui, "Tiles on the disk", "tile_cache_mb", |ui| {
+            ui.add(DragValue::new(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"));
         });
         let augmentation = &mut config.augmentation;
         field_ui(ui, "Mirror tiles", "augmentation", |ui| {

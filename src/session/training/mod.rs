@@ -1,269 +1,23 @@
 //! Training as the session knows it: what can be learned from, the run under way, and the runs there are.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+mod messages;
+mod state;
+
 use std::sync::Arc;
 
+pub use messages::{
+    Pace, PairLimits, PlannedRun, TrainingCommand, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan,
+    TrainingTarget,
+};
+pub use state::{Preview, RunView, RunningState, TrainingState};
+
 use super::state::Severity;
-use super::{EncoderState, Job, Session, SlideStatus};
+use super::{EncoderState, Job, Session, SlideState, SlideStatus};
 use crate::descriptors::DescriptorSet;
 use crate::encoder::DeviceChoice;
 use crate::project::ProjectSettings;
-use crate::slide::{SlideId, SlideSource};
-use crate::tiling::TileSettings;
-use crate::tissue::TissueMask;
+use crate::slide::SlideId;
 use crate::training::config::TrainingConfig;
-use crate::training::pairs::PairCount;
-use crate::training::run::{History, Run, RunCard, RunStatus, StepRecord};
-use crate::training::{ShownPair, Validation};
-
-/// Lines of the log that are kept.
-const LOG_LINES: usize = 500;
-
-/// What the user asks of training.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TrainingCommand {
-    /// Count what these slides can give with these settings.
-    Count {
-        slides: Vec<SlideId>,
-        config: Box<TrainingConfig>,
-    },
-    Start {
-        slides: Vec<SlideId>,
-        validation: Vec<SlideId>,
-        config: Box<TrainingConfig>,
-        device: DeviceChoice,
-    },
-    Pause,
-    Resume,
-    Stop,
-    /// Go on with a run that was stopped, or whose computer went off.
-    Continue {
-        run: String,
-        device: DeviceChoice,
-    },
-    /// Draw some pairs of these slides, to look at.
-    Preview {
-        slides: Vec<SlideId>,
-        config: Box<TrainingConfig>,
-    },
-    /// Find out which runs there are.
-    ListRuns,
-    /// Describe tiles by the run's encoder from now on.
-    UseEncoder(String),
-    /// Copy the run's encoder, with a card, into the project's folder of models.
-    Export(String),
-    Delete(String),
-}
-
-/// What the trainer has found out.
-pub enum TrainingEvent {
-    Counted {
-        slide: SlideId,
-        limits: PairLimits,
-        count: Result<PairCount, String>,
-    },
-    Previewed(Result<Vec<ShownPair>, String>),
-    Listed(Vec<RunView>),
-    Preparing {
-        what: String,
-    },
-    Began {
-        run: String,
-        step: u64,
-        steps: u64,
-        device: String,
-        history: Box<History>,
-    },
-    Step {
-        record: StepRecord,
-        pairs_per_second: f64,
-        seconds_left: f64,
-    },
-    Pairs(Vec<ShownPair>),
-    Validating,
-    Validated(Box<Validation>),
-    Saved {
-        step: u64,
-    },
-    Notice(String),
-    /// The training has ended; the runs follow.
-    Ended(Result<TrainingEnd, String>),
-    /// An encoder was copied to this file.
-    Exported {
-        run: String,
-        path: PathBuf,
-    },
-}
-
-/// How a training ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainingEnd {
-    pub step: u64,
-    /// By the user; the run can be taken up again.
-    pub stopped: bool,
-}
-
-/// What decides how many pairs a slide has.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PairLimits {
-    pub tiles: TileSettings,
-    pub near_mm: f64,
-    pub far_mm: f64,
-}
-
-impl PairLimits {
-    pub fn of(config: &TrainingConfig) -> Self {
-        Self { tiles: config.tiles(), near_mm: config.near_mm, far_mm: config.far_mm }
-    }
-}
-
-/// A slide that is to be trained or validated on.
-#[derive(Clone)]
-pub struct TrainingTarget {
-    pub slide: Arc<dyn SlideSource>,
-    pub tissue: Option<Arc<TissueMask>>,
-    pub validation: bool,
-}
-
-/// What the trainer has to do.
-pub enum TrainingJob {
-    Count { targets: Vec<TrainingTarget>, limits: PairLimits },
-    Preview { targets: Vec<TrainingTarget>, config: Box<TrainingConfig> },
-    List { project: PathBuf },
-    Train(Box<TrainingPlan>),
-    Pause(bool),
-    Stop,
-    Export { project: PathBuf, run: String },
-    Delete { project: PathBuf, run: String },
-}
-
-/// A run to begin or to go on with.
-pub struct TrainingPlan {
-    pub project: PathBuf,
-    pub device: DeviceChoice,
-    pub what: PlannedRun,
-}
-
-pub enum PlannedRun {
-    New {
-        targets: Vec<TrainingTarget>,
-        config: Box<TrainingConfig>,
-    },
-    /// `targets` are all open slides; the run knows which it wants.
-    Continued {
-        run: String,
-        targets: Vec<TrainingTarget>,
-    },
-}
-
-/// A run as lists show it.
-#[derive(Debug, Clone)]
-pub struct RunView {
-    pub card: RunCard,
-    pub config: TrainingConfig,
-    pub history: Arc<History>,
-    /// The encoder that came of it, if it is there.
-    pub model: Option<PathBuf>,
-}
-
-impl RunView {
-    /// Read what is known of a run.
-    pub fn of(run: &Run) -> Self {
-        let model = match &run.card.status {
-            RunStatus::Finished { model, .. } => Some(model.clone()).filter(|model| model.is_file()),
-            _ => None,
-        };
-        Self { card: run.card.clone(), config: run.config.clone(), history: Arc::new(run.history()), model }
-    }
-
-    /// The best ADDR on the validation slides since it began to learn.
-    pub fn best_addr(&self) -> Option<f64> {
-        let looks = self.history.validations.iter().filter(|look| look.step > 0);
-        looks.filter_map(|look| look.addr_global).max_by(f64::total_cmp)
-    }
-
-    /// Whether it can be taken up again.
-    pub fn can_continue(&self) -> bool {
-        !matches!(self.card.status, RunStatus::Finished { .. })
-    }
-}
-
-/// The run under way, or the last one.
-#[derive(Default)]
-pub struct RunningState {
-    /// Its id, once it has one.
-    pub run: Option<String>,
-    pub active: bool,
-    pub paused: bool,
-    pub stopping: bool,
-    /// What is being done where no step is under way: "finding tissue", "looking at validation slides".
-    pub doing: Option<String>,
-    pub step: u64,
-    pub steps: u64,
-    pub device: String,
-    pub history: History,
-    pub pairs: Arc<Vec<ShownPair>>,
-    /// Counts up with every new set of pairs.
-    pub pairs_shown: u64,
-    pub pairs_per_second: f64,
-    pub seconds_left: f64,
-    pub saved: u64,
-    /// Why it ended early.
-    pub problem: Option<String>,
-    pub log: Vec<String>,
-    /// Embedding went on before and is to go on after.
-    embedding_waits: bool,
-}
-
-/// Pairs to look at before a run is begun.
-#[derive(Default)]
-pub struct Preview {
-    pub drawing: bool,
-    pub pairs: Arc<Vec<ShownPair>>,
-    /// Why there are none.
-    pub problem: Option<String>,
-    /// Counts up with every new set of pairs.
-    pub drawn: u64,
-}
-
-/// All of training.
-#[derive(Default)]
-pub struct TrainingState {
-    pub(super) counts: HashMap<SlideId, (PairLimits, Option<Result<PairCount, String>>)>,
-    pub(super) running: RunningState,
-    pub(super) runs: Vec<RunView>,
-    pub(super) listed: bool,
-    pub(super) preview: Preview,
-    /// Finished sets of a new encoder, until all slides have one: so long the old ones answer.
-    pub(super) incoming: BTreeMap<SlideId, Arc<DescriptorSet>>,
-}
-
-impl TrainingState {
-    /// What a slide can give within `limits`: `None` where nobody asked, `Some(None)` while it is counted.
-    pub fn count(&self, slide: &SlideId, limits: PairLimits) -> Option<Option<&Result<PairCount, String>>> {
-        let (counted, count) = self.counts.get(slide)?;
-        (*counted == limits).then_some(count.as_ref())
-    }
-
-    pub fn running(&self) -> &RunningState {
-        &self.running
-    }
-
-    pub fn preview(&self) -> &Preview {
-        &self.preview
-    }
-
-    /// The oldest first.
-    pub fn runs(&self) -> &[RunView] {
-        &self.runs
-    }
-
-    /// Whether the runs of the project have been looked for.
-    pub fn is_listed(&self) -> bool {
-        self.listed
-    }
-}
 
 impl Session {
     pub(super) fn handle_training(&mut self, command: TrainingCommand) -> Vec<Job> {
@@ -306,6 +60,10 @@ impl Session {
             TrainingCommand::UseEncoder(run) => self.use_encoder(&run),
             TrainingCommand::Export(run) => vec![Job::Train(TrainingJob::Export { project, run })],
             TrainingCommand::Delete(run) => vec![Job::Train(TrainingJob::Delete { project, run })],
+            TrainingCommand::ReadSettings(path) => vec![Job::Train(TrainingJob::ReadSettings(path))],
+            TrainingCommand::WriteSettings { path, config } => {
+                vec![Job::Train(TrainingJob::WriteSettings { path, config })]
+            }
         }
     }
 
@@ -336,6 +94,14 @@ impl Session {
                 };
             }
             TrainingEvent::Listed(runs) => self.training.runs = runs,
+            TrainingEvent::SettingsRead(Ok(config)) => {
+                let number = self.training.read.as_ref().map_or(0, |(number, _)| *number);
+                self.training.read = Some((number + 1, *config));
+            }
+            TrainingEvent::SettingsRead(Err(reason)) => self.tell(Severity::Error, reason, None),
+            TrainingEvent::SettingsWritten(path) => {
+                self.tell(Severity::Note, format!("Settings are in {}", path.display()), None);
+            }
             TrainingEvent::Preparing { what } => running.doing = Some(what),
             TrainingEvent::Began { run, step, steps, device, history } => {
                 running.log(format!("{run}: {steps} steps on {device}, beginning after step {step}"));
@@ -345,10 +111,10 @@ impl Session {
                 running.history = *history;
                 running.doing = None;
             }
-            TrainingEvent::Step { record, pairs_per_second, seconds_left } => {
+            TrainingEvent::Step { record, pace } => {
                 running.step = record.step;
                 running.history.steps.push(record);
-                (running.pairs_per_second, running.seconds_left) = (pairs_per_second, seconds_left);
+                running.pace = pace;
                 running.doing = None;
             }
             TrainingEvent::Pairs(pairs) => {
@@ -358,7 +124,13 @@ impl Session {
             TrainingEvent::Validating => running.doing = Some("Looking at the validation slides".into()),
             TrainingEvent::Validated(look) => {
                 let addr = look.addr_global.map_or("none".into(), |addr| format!("{addr:.3}"));
-                running.log(format!("step {}: ADDR {addr} on {} validation tiles", look.step, look.tiles));
+                let found = look.retrieval.map(|found| format!(", P@5 {:.1} %", 100.0 * found.p_at_5));
+                running.log(format!(
+                    "step {}: ADDR {addr}{} on {} validation tiles",
+                    look.step,
+                    found.unwrap_or_default(),
+                    look.tiles
+                ));
                 running.history.validations.push(*look);
                 running.doing = None;
             }
@@ -389,7 +161,7 @@ impl Session {
     }
 
     fn targets(&self, slides: &[SlideId], validation: &[SlideId]) -> Vec<TrainingTarget> {
-        let target = |state: &super::SlideState| {
+        let target = |state: &SlideState| {
             let validates = validation.contains(state.id());
             (validates || slides.contains(state.id())).then(|| TrainingTarget {
                 slide: state.source.clone(),
@@ -502,14 +274,5 @@ impl Session {
         self.query = None;
         self.index_stale = true;
         self.index_if_stale()
-    }
-}
-
-impl RunningState {
-    fn log(&mut self, line: String) {
-        if self.log.len() >= LOG_LINES {
-            self.log.remove(0);
-        }
-        self.log.push(line);
     }
 }

@@ -1,0 +1,285 @@
+//! What can go wrong with a training: each trouble is told in words, ends the program with a failure, and loses
+//! nothing that was learned.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use histokin::geometry::LevelRect;
+use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
+use histokin::training::config::TrainingConfig;
+use histokin::training::run::{RUNS_FOLDER, Run, RunStatus};
+use histokin::training::slides::TrainingSlide;
+use histokin::training::{Control, Progress, TrainingError, train};
+use image::{Rgb, RgbImage, RgbaImage};
+
+use crate::training::{Place, UM, config, run, setup, two_textures};
+
+#[test]
+fn what_cannot_be_learned_from_says_why() {
+    let place = Place::new();
+    let blank = place.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
+    let error = |path: &Path| {
+        TrainingSlide::prepare(slide::open(path, None).unwrap(), config().tiles(), None)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    assert!(error(&blank).contains("blank.tif") && error(&blank).contains("no tissue"));
+    let unknown = place.slide("unknown.tif", &two_textures(800), None);
+    assert!(error(&unknown).contains("--slide-mpp"), "{}", error(&unknown));
+
+    let path = place.textures();
+    let damaged = place.folder.path().join("damaged.safetensors");
+    std::fs::write(&damaged, b"these are no weights at all").unwrap();
+    let config = TrainingConfig { init: damaged.to_string_lossy().into_owned(), ..config() };
+    let text = run(setup(&place, &config, &[&path], &[])).unwrap_err().to_string();
+    assert!(text.contains("damaged.safetensors"), "{text}");
+}
+
+/// A slide on a drive that can be pulled out.
+struct Removable {
+    slide: Arc<dyn SlideSource>,
+    gone: Arc<AtomicBool>,
+}
+
+impl SlideSource for Removable {
+    fn info(&self) -> &SlideInfo {
+        self.slide.info()
+    }
+
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        if self.gone.load(Ordering::Relaxed) {
+            let (path, reason) = (self.info().path.clone(), "the drive is gone".to_owned());
+            return Err(SlideError::Read { path, region: *region, reason });
+        }
+        self.slide.read(region)
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        self.slide.associated(name)
+    }
+}
+
+#[test]
+fn a_slide_that_is_lost_in_mid_run_ends_it_with_a_checkpoint() {
+    let place = Place::new();
+    let config = TrainingConfig { steps: 400, checkpoint_every: 100, ..config() };
+    let gone = Arc::new(AtomicBool::new(false));
+    let slide = slide::open(&place.textures(), None).unwrap();
+    let slide = Arc::new(Removable { slide, gone: gone.clone() });
+    let mut parts = setup(&place, &config, &[], &[]);
+    parts.slides.push(TrainingSlide::prepare(slide, config.tiles(), None).unwrap());
+    let folder = parts.run.folder().to_owned();
+    let outcome = train(parts, &Control::default(), &mut |progress| {
+        if matches!(progress, Progress::Step { record, .. } if record.step == 3) {
+            gone.store(true, Ordering::Relaxed);
+        }
+    });
+    let error = outcome.map(|outcome| outcome.steps).unwrap_err();
+    let TrainingError::SlideLost { step, kept, .. } = &error else { panic!("{error}") };
+    assert_eq!(step, kept);
+    assert!(error.to_string().contains("textures.tif") && error.to_string().contains("resume"), "{error}");
+    assert!(Run::open(&folder).unwrap().last_checkpoint().is_file());
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_run_in_words() {
+    let place = Place::new();
+    let path = place.textures();
+    let parts = setup(&place, &TrainingConfig { checkpoint_every: 4, ..config() }, &[&path], &[]);
+    let folder = parts.run.folder().to_owned();
+    let outcome = train(parts, &Control::default(), &mut |progress| {
+        if matches!(progress, Progress::Step { record, .. } if record.step == 5) {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    });
+    let error = outcome.map(|outcome| outcome.steps).unwrap_err();
+    assert!(matches!(error, TrainingError::Checkpoint { kept: 4, .. }), "{error}");
+    assert!(error.to_string().contains("last.safetensors"), "{error}");
+}
+
+/// `histokin train` on `slide` with these settings, in the place's project.
+fn command(place: &Place, config: &TrainingConfig, project: &Path, slide: &Path, more: &[&str]) -> Command {
+    let settings = place.folder.path().join("settings.toml");
+    std::fs::write(&settings, config.to_toml()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
+    command
+        .arg("train")
+        .arg(project)
+        .arg(slide)
+        .args(["--device", "cpu", "--json", "--config"])
+        .arg(settings);
+    command.args(more);
+    command
+}
+
+/// What was said on a failure.
+fn failure(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code().is_some_and(|code| code != 0), "{:?}: {said}", output.status);
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn runs(project: &Path) -> usize {
+    std::fs::read_dir(project.join(RUNS_FOLDER)).map_or(0, Iterator::count)
+}
+
+#[test]
+fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
+    let place = Place::new();
+    let project = place.folder.path().join("project");
+    let textures = place.textures();
+    let unknown = place.slide("unknown.tif", &two_textures(800), None);
+    let blank = place.slide("blank.tif", &RgbImage::from_pixel(800, 800, Rgb([250; 3])), Some(UM));
+    let small = place.slide("small.tif", &two_textures(500), Some(UM));
+    let weights = place.folder.path().join("damaged.safetensors");
+    std::fs::write(&weights, b"\x40\0\0\0\0\0\0\0{\"head.weight\":").unwrap();
+    let of_damaged = TrainingConfig { init: weights.to_string_lossy().into_owned(), ..config() };
+    let cases: [(&Path, TrainingConfig, &[&str], &[&str]); 6] = [
+        (&unknown, config(), &[], &["unknown.tif", "--slide-mpp"]),
+        (&blank, config(), &[], &["blank.tif", "no tissue"]),
+        (&small, config(), &[], &["small.tif", "7 mm", "--far-mm", "nt_xent"]),
+        (&textures, of_damaged, &[], &["damaged.safetensors"]),
+        (&textures, config(), &["--validate", textures.to_str().unwrap()], &["no slides to learn from"]),
+        (&textures, config(), &["--labels", "no-labels.csv"], &["no-labels.csv"]),
+    ];
+    for (slide, config, more, words) in cases {
+        let said = failure(&command(&place, &config, &project, slide, more).output().unwrap());
+        for word in words {
+            assert!(said.contains(word), "{word} is not in: {said}");
+        }
+        assert_eq!(runs(&project), 0, "{said}");
+    }
+}
+
+/// A training under way, and the lines that it writes.
+struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    said: String,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines, said: String::new() }
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        for line in self.lines.by_ref() {
+            self.said += &line.unwrap();
+            self.said.push('\n');
+            if self.said.contains(text) {
+                return;
+            }
+        }
+        panic!("{text:?} was never said: {}", self.said);
+    }
+
+    fn end(mut self) -> Output {
+        for line in self.lines.by_ref().map_while(Result::ok) {
+            self.said += &line;
+            self.said.push('\n');
+        }
+        let status = self.child.wait().unwrap();
+        Output { status, stdout: Vec::new(), stderr: self.said.into_bytes() }
+    }
+}
+
+#[test]
+fn a_slide_whose_file_goes_bad_in_mid_run_ends_it_and_the_run_goes_on_when_it_is_back() {
+    let place = Place::new();
+    let project = place.folder.path().join("project");
+    let slide = place.textures();
+    let kept = std::fs::read(&slide).unwrap();
+    let config = TrainingConfig { steps: 100_000, tile_cache_mb: 0, ..config() };
+    let mut running = Running::start(command(&place, &config, &project, &slide, &[]));
+    running.wait_for("step 1 ");
+    // An open file survives its removal; one that is cut short does not.
+    std::fs::OpenOptions::new().write(true).open(&slide).unwrap().set_len(2000).unwrap();
+    let said = failure(&running.end());
+    assert!(said.contains("textures.tif") && said.contains("resume the run"), "{said}");
+    let found = Run::find(&project, "run-001").unwrap();
+    assert!(matches!(&found.card.status, RunStatus::Failed { reason } if reason.contains("textures.tif")));
+    assert!(found.last_checkpoint().is_file() && !found.history().steps.is_empty());
+
+    std::fs::write(&slide, kept).unwrap();
+    let resume = [env!("CARGO_BIN_EXE_histokin"), "train", project.to_str().unwrap(), "--resume", "run-001"];
+    let mut resumed = Command::new(resume[0]);
+    resumed.args(&resume[1..]).args(["--device", "cpu"]);
+    let mut resumed = Running::start(resumed);
+    resumed.wait_for(&format!("beginning after step {}", found.history().steps.len()));
+    resumed.child.kill().unwrap();
+    resumed.child.wait().unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_left_as_it_is() {
+    let place = Place::new();
+    let project = place.folder.path().join("project");
+    let slide = place.textures();
+    let first = TrainingConfig { steps: 4, ..config() };
+    assert!(command(&place, &first, &project, &slide, &[]).output().unwrap().status.success());
+    let path = Run::find(&project, "run-001").unwrap().last_checkpoint();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let mut resumed = Command::new(env!("CARGO_BIN_EXE_histokin"));
+    let resumed = resumed.arg("train").arg(&project).args(["--resume", "run-001", "--device", "cpu"]);
+    let said = failure(&resumed.output().unwrap());
+    assert!(said.contains("last.safetensors"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), whole[..whole.len() / 2]);
+}
+
+/// A file system of so many bytes, where the test is allowed to make one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &Path, bytes: u64) -> Option<Self> {
+        std::fs::create_dir(path).unwrap();
+        let size = format!("size={bytes}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).output();
+        let mounted = mount.is_ok_and(|output| output.status.success()).then(|| Self(path.to_owned()));
+        if mounted.is_none() {
+            println!("skipped: a small disk cannot be mounted here");
+        }
+        mounted
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_when_a_checkpoint_is_due_ends_the_run_and_keeps_the_one_before() {
+    let place = Place::new();
+    let slide = place.textures();
+    let config = TrainingConfig { steps: 30, checkpoint_every: 5, tile_cache_mb: 0, ..config() };
+    let elsewhere = setup(&place, &TrainingConfig { steps: 1, ..config.clone() }, &[&slide], &[]);
+    let checkpoint = elsewhere.run.last_checkpoint();
+    run(elsewhere).unwrap();
+    let size = std::fs::metadata(checkpoint).unwrap().len();
+
+    let project = place.folder.path().join("small");
+    // Room for one checkpoint and for no second one beside it.
+    let Some(disk) = SmallDisk::mount(&project, size + size / 2 + 50_000) else { return };
+    let said = failure(&command(&place, &config, &project, &slide, &[]).output().unwrap());
+    assert!(said.contains("last.safetensors") && said.contains("make room and resume"), "{said}");
+    let kept = Run::find(&project, "run-001").unwrap();
+    assert_eq!(std::fs::metadata(kept.last_checkpoint()).unwrap().len().div_ceil(size), 1);
+    drop(disk);
+
+    // Tiles that are kept to be quick give way to checkpoints.
+    let project = place.folder.path().join("larger");
+    let Some(_disk) = SmallDisk::mount(&project, 3 * size + 50_000) else { return };
+    let config = TrainingConfig { tile_cache_mb: 100, ..config };
+    let output = command(&place, &config, &project, &slide, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
