@@ -1,16 +1,15 @@
 //! What can go wrong with a training: each trouble is told in words, ends the program with a failure, and loses
 //! nothing that was learned.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use histokin::geometry::LevelRect;
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::training::config::TrainingConfig;
-use histokin::training::run::{RUNS_FOLDER, Run, RunStatus};
+use histokin::training::run::{RUNS_FOLDER, Run};
 use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Progress, TrainingError, train};
 use image::{Rgb, RgbImage, RgbaImage};
@@ -154,68 +153,6 @@ fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
         }
         assert_eq!(runs(&project), 0, "{said}");
     }
-}
-
-/// A training under way, and the lines that it writes.
-struct Running {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
-    said: String,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, lines, said: String::new() }
-    }
-
-    fn wait_for(&mut self, text: &str) {
-        for line in self.lines.by_ref() {
-            self.said += &line.unwrap();
-            self.said.push('\n');
-            if self.said.contains(text) {
-                return;
-            }
-        }
-        panic!("{text:?} was never said: {}", self.said);
-    }
-
-    fn end(mut self) -> Output {
-        for line in self.lines.by_ref().map_while(Result::ok) {
-            self.said += &line;
-            self.said.push('\n');
-        }
-        let status = self.child.wait().unwrap();
-        Output { status, stdout: Vec::new(), stderr: self.said.into_bytes() }
-    }
-}
-
-#[test]
-fn a_slide_whose_file_goes_bad_in_mid_run_ends_it_and_the_run_goes_on_when_it_is_back() {
-    let place = Place::new();
-    let project = place.folder.path().join("project");
-    let slide = place.textures();
-    let kept = std::fs::read(&slide).unwrap();
-    let config = TrainingConfig { steps: 100_000, tile_cache_mb: 0, ..config() };
-    let mut running = Running::start(command(&place, &config, &project, &slide, &[]));
-    running.wait_for("step 1 ");
-    // An open file survives its removal; one that is cut short does not.
-    std::fs::OpenOptions::new().write(true).open(&slide).unwrap().set_len(2000).unwrap();
-    let said = failure(&running.end());
-    assert!(said.contains("textures.tif") && said.contains("resume the run"), "{said}");
-    let found = Run::find(&project, "run-001").unwrap();
-    assert!(matches!(&found.card.status, RunStatus::Failed { reason } if reason.contains("textures.tif")));
-    assert!(found.last_checkpoint().is_file() && !found.history().steps.is_empty());
-
-    std::fs::write(&slide, kept).unwrap();
-    let resume = [env!("CARGO_BIN_EXE_histokin"), "train", project.to_str().unwrap(), "--resume", "run-001"];
-    let mut resumed = Command::new(resume[0]);
-    resumed.args(&resume[1..]).args(["--device", "cpu"]);
-    let mut resumed = Running::start(resumed);
-    resumed.wait_for(&format!("beginning after step {}", found.history().steps.len()));
-    resumed.child.kill().unwrap();
-    resumed.child.wait().unwrap();
 }
 
 #[test]
