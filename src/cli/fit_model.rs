@@ -1,17 +1,18 @@
 //! `histokin fit-model`: make an encoder from a backbone's published weights, without training, by a principal
-//! component analysis of its features on tissue.
+//! component analysis of its features on tissue, or by prototypes found among them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 
 use crate::encoder::backbones::BackboneKind;
-use crate::encoder::fitting::{Pca, fit_pca_head, write_model};
-use crate::encoder::model::{FeatureScaling, ModelFile, Preprocessing};
+use crate::encoder::fitting::{Fitted, fit_pca_head, write_model};
+use crate::encoder::model::{FeatureScaling, HeadOutput, ModelFile, Preprocessing};
+use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
 use crate::slide::{self, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
@@ -21,7 +22,7 @@ use crate::tissue::{TISSUE_FRACTION, TissueMask};
 /// Tiles read before each call of the encoder.
 const BATCH: usize = 16;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct FitModelArgs {
     /// Slides whose tissue the encoder is fitted on
     #[arg(required = true)]
@@ -41,9 +42,22 @@ pub struct FitModelArgs {
     /// Numbers in a descriptor
     #[arg(long, default_value_t = 128)]
     pub width: usize,
+    /// Blocks of the network whose output makes up the features, counted from 0, such as 13,16; the last one unless
+    /// told otherwise
+    #[arg(long, value_delimiter = ',')]
+    pub blocks: Vec<usize>,
     /// Let every component weigh the same in a distance
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prototypes")]
     pub whiten: bool,
+    /// Describe a tile by its membership in as many prototypes as a descriptor has numbers
+    #[arg(long)]
+    pub prototypes: bool,
+    /// Of prototypes: principal components in which tiles are compared with them
+    #[arg(long, default_value_t = 64)]
+    pub components: usize,
+    /// Of prototypes: how strongly the nearest outweigh the others
+    #[arg(long, default_value_t = 1.0)]
+    pub sharpness: f64,
     /// Use features as they are instead of the square roots of their shares
     #[arg(long)]
     pub plain_features: bool,
@@ -75,6 +89,14 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     if !is_plain_name || !args.name.is_ascii() {
         bail!("{:?} cannot name a model: give ASCII letters, digits and dashes", args.name);
     }
+    let count = args.backbone.block_widths().len();
+    ensure!(
+        args.blocks.iter().all(|block| *block < count) && args.blocks.is_sorted_by(|a, b| a < b),
+        "{} has the blocks 0 to {}: name some of them in ascending order",
+        args.backbone,
+        count - 1
+    );
+    ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness has to be a number above 0");
     let folder = args.models.join(&args.name);
     let settings = TileSettings::default();
     let mut random = ChaCha8Rng::seed_from_u64(args.seed);
@@ -89,8 +111,14 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         name: args.name.clone(),
         backbone: args.backbone,
         weights: relative_weights(&args.weights, &args.models)?,
-        feature_scaling: if args.plain_features { FeatureScaling::None } else { FeatureScaling::Hellinger },
+        blocks: args.blocks.clone(),
+        // Earlier blocks have negative outputs, and prototypes scale the features in their own way.
+        feature_scaling: match args.plain_features || args.prototypes || !args.blocks.is_empty() {
+            true => FeatureScaling::None,
+            false => FeatureScaling::Hellinger,
+        },
         head: None,
+        output: HeadOutput::Linear,
         preprocessing: Preprocessing {
             tile_px: settings.tile_px,
             mpp: settings.mpp,
@@ -109,9 +137,16 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         features.values.extend(encode_tiles(source, pooled.as_mut())?);
     }
 
-    let pca = fit_pca_head(&features, args.width, args.whiten)?;
+    let fitted = if args.prototypes {
+        file.output = HeadOutput::Memberships;
+        let (count, components) = (args.width, args.components.min(features.width));
+        let settings = PrototypeSettings { count, components, sharpness: args.sharpness, seed: args.seed };
+        fit_prototype_head(&features, &settings)?
+    } else {
+        fit_pca_head(&features, args.width, args.whiten)?
+    };
     file.head = Some("head.safetensors".into());
-    write_model(&folder, &file, &pca.head, &card(args, &file, &sources, &pca))?;
+    write_model(&folder, &file, &fitted.head, &card(args, &file, &sources, &fitted))?;
     let spec = encoder::spec(&folder.to_string_lossy())?;
     Ok(json!({
         "name": file.name,
@@ -119,7 +154,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         "encoder_id": spec.id,
         "width": spec.width,
         "features": features.width,
-        "explained_variance": pca.explained,
+        "explained_variance": fitted.explained,
         "device": pooled.device(),
         "tiles": features.rows().len(),
         "slides": sources.iter().map(|source| json!({
@@ -192,7 +227,7 @@ fn relative_weights(weights: &Path, models: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], pca: &Pca) -> String {
+fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitted) -> String {
     use std::fmt::Write;
     let mut text = format!("# {}\n\n", file.name);
     let scaled = match file.feature_scaling {
@@ -200,18 +235,33 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], pca: &Pca) ->
         FeatureScaling::Hellinger => ", scaled to the square roots of their shares (Hellinger)",
     };
     let whitened = if args.whiten { ", whitened" } else { "" };
+    let features = match &file.blocks[..] {
+        [] => "Pooled features".to_owned(),
+        blocks => format!("Pooled features after the blocks {blocks:?}"),
+    };
+    let reduced = match file.output {
+        HeadOutput::Linear => format!(
+            "reduced from {} to {} numbers by a principal component analysis{whitened} that keeps",
+            fitted.head.inputs, fitted.head.outputs
+        ),
+        HeadOutput::Memberships => format!(
+            "{} numbers, each brought to unit variance, and from them the membership in {} prototypes (sharpness {}) \
+             in {} principal components that keep",
+            fitted.head.inputs,
+            fitted.head.outputs,
+            args.sharpness,
+            args.components.min(fitted.head.inputs)
+        ),
+    };
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "Pooled features of {} with the weights {}{scaled}, reduced from {} to {} numbers by a principal \
-         component analysis{whitened} that keeps {:.1} % of their variance.\n\n\
+        "{features} of {} with the weights {}{scaled}, {reduced} {:.1} % of their variance.\n\n\
          Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
          stain-normalised, at most {} a slide, seed {}, of:\n",
         file.backbone,
         args.weights.display(),
-        pca.head.inputs,
-        pca.head.outputs,
-        100.0 * pca.explained,
+        100.0 * fitted.explained,
         sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         file.preprocessing.tile_px,
         file.preprocessing.mpp,

@@ -18,11 +18,11 @@ pub struct LinearHead {
     pub outputs: usize,
 }
 
-/// What a principal component analysis found.
+/// What was fitted.
 #[derive(Debug, Clone)]
-pub struct Pca {
+pub struct Fitted {
     pub head: LinearHead,
-    /// Share (0 to 1) of the features' variance that the head keeps.
+    /// Share (0 to 1) of the features' variance that the principal components keep.
     pub explained: f64,
 }
 
@@ -33,7 +33,11 @@ pub struct Pca {
 ///
 /// # Errors
 /// [`EncoderError::TooFewTiles`] when there are not more tiles than outputs; libtorch's otherwise.
-pub fn fit_pca_head(features: &DescriptorBatch, outputs: usize, whiten: bool) -> Result<Pca, EncoderError> {
+pub fn fit_pca_head(
+    features: &DescriptorBatch,
+    outputs: usize,
+    whiten: bool,
+) -> Result<Fitted, EncoderError> {
     let (tiles, inputs) = (features.rows().len(), features.width);
     if tiles <= outputs || outputs > inputs {
         return Err(EncoderError::TooFewTiles { tiles, outputs });
@@ -46,7 +50,7 @@ fn decompose(
     tiles: usize,
     outputs: usize,
     whiten: bool,
-) -> Result<Pca, TchError> {
+) -> Result<Fitted, TchError> {
     let _no_grad = tch::no_grad_guard();
     let inputs = features.width;
     let x = Tensor::f_from_slice(&features.values)?
@@ -72,10 +76,10 @@ fn decompose(
     let bias = weight.f_matmul(&mean.f_transpose(0, 1)?)?.f_neg()?;
     let explained = kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
     let head = LinearHead { weight: numbers(&weight)?, bias: numbers(&bias)?, inputs, outputs };
-    Ok(Pca { head, explained })
+    Ok(Fitted { head, explained })
 }
 
-fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     let tensor = tensor.f_to_kind(Kind::Float)?.f_contiguous()?;
     let mut values = vec![0.0; tensor.numel()];
     let count = values.len();

@@ -11,6 +11,7 @@ pub mod fitting;
 mod imported;
 pub mod model;
 mod network;
+pub mod prototypes;
 mod pth;
 mod torch_library;
 mod torchscript;

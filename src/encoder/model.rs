@@ -28,6 +28,10 @@ pub struct ModelFile {
     pub backbone: BackboneKind,
     /// Safetensors under the backbone's published parameter names; relative to the folder.
     pub weights: PathBuf,
+    /// Blocks of the backbone (ascending, counted from 0) whose output, averaged over the tile, makes up the
+    /// features, one block after the other. None are given for the last block, the network's own features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<usize>,
     /// What happens to the backbone's pooled features before the head.
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
@@ -35,8 +39,63 @@ pub struct ModelFile {
     /// the pooled features are the descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<PathBuf>,
+    /// What becomes of the head's answer.
+    #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
+    pub output: HeadOutput,
     #[serde(default)]
     pub preprocessing: Preprocessing,
+}
+
+impl ModelFile {
+    /// How many numbers the features have that come before the head.
+    pub fn feature_width(&self) -> usize {
+        let widths = self.backbone.block_widths();
+        match &self.blocks[..] {
+            [] => self.backbone.feature_width(),
+            blocks => blocks.iter().filter_map(|block| widths.get(*block)).sum(),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let count = self.backbone.block_widths().len();
+        if !self.blocks.iter().all(|block| *block < count) || !self.blocks.is_sorted_by(|a, b| a < b) {
+            return Err(format!(
+                "blocks are {:?}; {} has the blocks 0 to {}, to be named in ascending order",
+                self.blocks,
+                self.backbone,
+                count - 1
+            ));
+        }
+        if !self.blocks.is_empty() && self.feature_scaling == FeatureScaling::Hellinger {
+            return Err(
+                "the hellinger scaling is for the last block only: earlier ones have negative features"
+                    .into(),
+            );
+        }
+        if self.output == HeadOutput::Memberships && self.head.is_none() {
+            return Err("memberships need a head that tells the prototypes".into());
+        }
+        self.preprocessing.check()
+    }
+}
+
+/// What becomes of the head's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadOutput {
+    /// It is the descriptor.
+    #[default]
+    Linear,
+    /// The answer tells, as logarithms, how much a tile is like each of a set of prototypes; the descriptor is the
+    /// square root of its membership (softmax) in each: descriptors have length 1, and their distance is √2 times
+    /// the Hellinger distance of the memberships.
+    Memberships,
+}
+
+impl HeadOutput {
+    fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
 }
 
 /// How pooled features are scaled before the head.
@@ -246,8 +305,10 @@ impl Model {
             name,
             backbone,
             weights: path.to_owned(),
+            blocks: Vec::new(),
             feature_scaling,
             head: None,
+            output: HeadOutput::Linear,
             preprocessing,
         };
         Self::of_parts(file, path.to_owned(), bytes, head)
@@ -276,6 +337,11 @@ impl Model {
             || (matches!(self.head, Head::Inside) && name.starts_with("head."))
     }
 
+    /// Whether its features or its output are none that a learning network has.
+    pub fn is_fitted_beyond_learning(&self) -> bool {
+        !self.file.blocks.is_empty() || !self.file.output.is_linear()
+    }
+
     fn of_parts(
         file: ModelFile,
         weights_path: PathBuf,
@@ -283,18 +349,23 @@ impl Model {
         head: Head,
     ) -> Result<Self, EncoderError> {
         let width = match &head {
-            Head::None => file.backbone.feature_width(),
-            Head::Inside => head_width(&weights_path, &weights, file.backbone)?,
-            Head::Beside { path, bytes } => head_width(path, bytes, file.backbone)?,
+            Head::None => file.feature_width(),
+            Head::Inside => head_width(&weights_path, &weights, &file)?,
+            Head::Beside { path, bytes } => head_width(path, bytes, &file)?,
         };
         let mut parts: Vec<&[u8]> = vec![&weights];
         if let Head::Beside { bytes, .. } = &head {
             parts.push(bytes);
         }
+        let mut network = format!("{} {:?}", file.backbone, file.feature_scaling);
+        if !file.blocks.is_empty() {
+            network += &format!(" blocks {:?}", file.blocks);
+        }
+        if !file.output.is_linear() {
+            network += &format!(" {:?}", file.output);
+        }
         let spec = EncoderSpec {
-            id: file
-                .preprocessing
-                .encoder_id(&format!("{} {:?}", file.backbone, file.feature_scaling), &parts),
+            id: file.preprocessing.encoder_id(&network, &parts),
             name: file.name.clone(),
             width,
             tiles: file.preprocessing.tiles(),
@@ -307,19 +378,20 @@ impl Model {
 fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
     let path = folder.join(MODEL_FILE);
     let file: ModelFile = read_toml(&path)?;
-    file.preprocessing.check().map_err(|reason| EncoderError::File { path, reason })?;
+    file.check().map_err(|reason| EncoderError::File { path, reason })?;
     Ok(file)
 }
 
-fn head_width(path: &Path, bytes: &[u8], backbone: BackboneKind) -> Result<usize, EncoderError> {
+fn head_width(path: &Path, bytes: &[u8], file: &ModelFile) -> Result<usize, EncoderError> {
     let shape = weights::shape_of(path, bytes, "head.weight")?;
     match shape[..] {
-        [width, features] if width > 0 && features == backbone.feature_width() => Ok(width),
+        [width, features] if width > 0 && features == file.feature_width() => Ok(width),
         _ => Err(EncoderError::File {
             path: path.to_owned(),
             reason: format!(
-                "head.weight is {shape:?}; {backbone} needs [any number, {}]",
-                backbone.feature_width()
+                "head.weight is {shape:?}; these features of {} need [any number, {}]",
+                file.backbone,
+                file.feature_width()
             ),
         }),
     }
@@ -427,12 +499,20 @@ mod tests {
             backbone: BackboneKind::EfficientnetLite0,
             feature_scaling: FeatureScaling::Hellinger,
             weights: "../weights/efficientnet_lite0.safetensors".into(),
+            blocks: Vec::new(),
             head: Some("head.safetensors".into()),
+            output: HeadOutput::Linear,
             preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
         };
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
+        assert!(
+            !text.contains("blocks") && !text.contains("output"),
+            "what is as ever is not written: {text}"
+        );
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
+        let fitted = ModelFile { blocks: vec![3, 5], output: HeadOutput::Memberships, ..file };
+        assert_eq!(toml::from_str::<ModelFile>(&toml::to_string(&fitted).unwrap()).unwrap(), fitted);
     }
 
     #[test]
@@ -452,6 +532,11 @@ mod tests {
         let base = "name = \"m\"\nbackbone = \"resnet18\"\nweights = \"w.safetensors\"\n";
         assert!(described(&format!("{base}wieghts = 1\n")).contains("wieghts"));
         assert!(described(&format!("{base}[preprocessing]\nmpp = 0.0\n")).contains("mpp"));
+        assert!(described(&format!("{base}blocks = [4, 3]\n")).contains("ascending"));
+        assert!(described(&format!("{base}blocks = [10]\n")).contains("0 to 9"));
+        assert!(described(&format!("{base}output = \"memberships\"\n")).contains("head"));
+        let scaled = format!("{base}blocks = [3]\nfeature_scaling = \"hellinger\"\n");
+        assert!(described(&scaled).contains("last block"));
         assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));
     }
 

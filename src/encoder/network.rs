@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::Backbone;
 use super::device::{Compute, in_parts};
-use super::model::{FeatureScaling, Head, Model, Preprocessing};
+use super::model::{FeatureScaling, Head, HeadOutput, Model, ModelFile, Preprocessing};
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
 /// Tiles that go through the network at once unless memory says otherwise. On the CPU larger batches
@@ -23,14 +23,18 @@ pub(super) trait Network: Send {
 /// A folded backbone and its linear head.
 pub(super) struct Branch {
     backbone: Backbone,
+    /// Blocks whose pooled output are the features; none for the last one.
+    blocks: Vec<usize>,
     feature_scaling: FeatureScaling,
     /// Weight `[D, F]` and bias `[D]`.
     head: Option<(Tensor, Tensor)>,
+    output: HeadOutput,
 }
 
 impl Branch {
+    /// The last block's features and a linear head.
     pub fn new(backbone: Backbone, feature_scaling: FeatureScaling, head: Option<(Tensor, Tensor)>) -> Self {
-        Self { backbone, feature_scaling, head }
+        Self { backbone, blocks: Vec::new(), feature_scaling, head, output: HeadOutput::Linear }
     }
 
     /// Build a model's network for inference on a device.
@@ -55,7 +59,9 @@ impl Branch {
                 Some(load_head(model, path, &weights::parse(path, bytes)?, compute)?)
             }
         };
-        Ok(Self { backbone, feature_scaling: model.file.feature_scaling, head })
+        let ModelFile { blocks, feature_scaling, output, .. } = &model.file;
+        let (feature_scaling, output) = (*feature_scaling, *output);
+        Ok(Self { backbone, blocks: blocks.clone(), feature_scaling, head, output })
     }
 }
 
@@ -69,7 +75,7 @@ fn load_head(
     let torch = |error: TchError| EncoderError::torch("building the head", &error);
     let store = nn::VarStore::new(compute.device);
     let root = store.root() / "head";
-    let shape = [model.spec.width as i64, model.file.backbone.feature_width() as i64];
+    let shape = [model.spec.width as i64, model.file.feature_width() as i64];
     let weight = root.f_zeros("weight", &shape).map_err(torch)?;
     let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
     weights::fill(&store, tensors, path, |name| !name.starts_with("head."))?;
@@ -91,11 +97,15 @@ pub(super) fn scale_features(features: Tensor, scaling: FeatureScaling) -> Resul
 impl Network for Branch {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         // In full precision from here on: what follows costs next to nothing.
-        let features = self.backbone.features(images, false)?.f_to_kind(Kind::Float)?;
+        let features = self.backbone.features_of(images, &self.blocks)?.f_to_kind(Kind::Float)?;
         let features = scale_features(features, self.feature_scaling)?;
-        match &self.head {
-            None => Ok(features),
-            Some((weight, bias)) => features.f_linear(weight, Some(bias)),
+        let answer = match &self.head {
+            None => features,
+            Some((weight, bias)) => features.f_linear(weight, Some(bias))?,
+        };
+        match self.output {
+            HeadOutput::Linear => Ok(answer),
+            HeadOutput::Memberships => answer.f_softmax(1, Kind::Float)?.f_sqrt(),
         }
     }
 }

@@ -144,6 +144,16 @@ impl TrainableNetwork {
                 differences: format!("they are those of {}, not of {}", model.file.backbone, plan.backbone),
             });
         }
+        if let Some(model) = given.as_ref().filter(|model| model.is_fitted_beyond_learning()) {
+            return Err(EncoderError::Mismatch {
+                path: model.weights_path.clone(),
+                differences: format!(
+                    "{} was fitted on features of earlier blocks or to prototypes, from which learning cannot go on; \
+                     start from imagenet, or from an encoder that training made",
+                    model.spec.name
+                ),
+            });
+        }
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
         let store = nn::VarStore::new(compute.device);
         let backbone = plan.backbone.build(&store.root()).map_err(torch)?;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use histokin::cli::fit_model::{self, FitModelArgs};
 use histokin::encoder::backbones::BackboneKind;
-use histokin::encoder::model::{FeatureScaling, ModelFile, Preprocessing};
+use histokin::encoder::model::{FeatureScaling, HeadOutput, ModelFile, Preprocessing};
+use histokin::encoder::trainable::{Depth, NetworkPlan, Start, TrainableNetwork};
 use histokin::encoder::{self, DeviceChoice, EncoderError};
+use histokin::tiling::TileSettings;
 use image::RgbImage;
 use safetensors::SafeTensors;
 use tch::{Device, Kind, Tensor, nn};
@@ -96,8 +98,10 @@ fn backbones_answer_what_python_torch_answers() {
             name: kind.to_string(),
             backbone: kind,
             weights,
+            blocks: Vec::new(),
             feature_scaling: FeatureScaling::None,
             head: None,
+            output: HeadOutput::Linear,
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         };
         let mut encoder = encoder::load_described(file, folder.path(), DeviceChoice::Cpu).unwrap();
@@ -187,7 +191,11 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         weights: root().join("models/weights/mobilenet_v2.safetensors"),
         models: folder.path().to_owned(),
         width: 8,
+        blocks: Vec::new(),
         whiten: false,
+        prototypes: false,
+        components: 64,
+        sharpness: 1.0,
         plain_features: false,
         tiles_per_slide: 12,
         seed: 1,
@@ -205,5 +213,37 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let mut encoder = encoder::load(fitted.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
     assert_eq!(made["encoder_id"], encoder.spec().id.to_string());
     assert_eq!(encoder.encode(&[tissue()]).unwrap().values.len(), 8);
+
+    // Prototypes from blocks in the middle: memberships, of length 1, and nothing that learning can go on from.
+    let args = FitModelArgs {
+        name: "prototypes".into(),
+        blocks: vec![13, 16],
+        prototypes: true,
+        components: 6,
+        ..args.clone()
+    };
+    let made = fit_model::run(&args).unwrap();
+    assert_eq!((&made["width"], &made["features"]), (&8.into(), &(96 + 160).into()));
+    let path = folder.path().join("prototypes").to_str().unwrap().to_owned();
+    let mut encoder = encoder::load(&path, DeviceChoice::Cpu).unwrap();
+    let found = encoder.encode(&[tissue()]).unwrap().values;
+    assert!(found.iter().all(|root| (0.0..=1.0).contains(root)));
+    assert!((found.iter().map(|root| root * root).sum::<f32>() - 1.0).abs() < 1e-5);
+    let plan = NetworkPlan {
+        backbone: BackboneKind::MobilenetV2,
+        start: Start::From(path),
+        width: 8,
+        depth: Depth::Head,
+        batch_statistics: false,
+        l2_normalise: false,
+        tiles: TileSettings::default(),
+        seed: 0,
+        device: DeviceChoice::Cpu,
+    };
+    let text = TrainableNetwork::new(&plan).err().unwrap().to_string();
+    assert!(text.contains("imagenet"), "{text}");
+
+    let descending = FitModelArgs { name: "descending".into(), blocks: vec![16, 13], ..args.clone() };
+    assert!(fit_model::run(&descending).unwrap_err().to_string().contains("0 to 18"));
     assert!(fit_model::run(&FitModelArgs { name: "../out".into(), ..args }).is_err());
 }

@@ -18,6 +18,13 @@ const STAGES: [(i64, i64, usize, i64); 7] = [
     (6, 320, 1, 1),
 ];
 
+/// Channels that each block puts out.
+pub fn widths() -> Vec<usize> {
+    let stages =
+        STAGES.iter().flat_map(|(_, outputs, repeats, _)| std::iter::repeat_n(*outputs as usize, *repeats));
+    std::iter::once(32).chain(stages).chain([1280]).collect()
+}
+
 pub fn blocks(path: &nn::Path) -> Result<Vec<Block>, TchError> {
     let features = path / "features";
     let unit = |path: &nn::Path, geometry| {

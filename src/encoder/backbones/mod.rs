@@ -56,6 +56,18 @@ impl BackboneKind {
         }
     }
 
+    /// Channels that each block puts out, in the blocks' order.
+    pub fn block_widths(self) -> Vec<usize> {
+        match self {
+            Self::Resnet18 => resnet::widths([2, 2, 2, 2], 1),
+            Self::Resnet34 => resnet::widths([3, 4, 6, 3], 1),
+            Self::Resnet50 => resnet::widths([3, 4, 6, 3], 4),
+            Self::MobilenetV2 => mobilenet::widths(),
+            Self::EfficientnetLite0 => efficientnet_lite::widths(),
+            Self::Tiny => tiny::widths(),
+        }
+    }
+
     /// Mean and standard deviation of each colour channel (0 to 1) that the published ImageNet weights want
     /// their input normalised with.
     pub fn input_statistics(self) -> ([f32; 3], [f32; 3]) {
@@ -134,6 +146,21 @@ impl Backbone {
             x = block.forward(&x, train)?;
         }
         x.f_mean_dim([2i64, 3].as_slice(), false, None)
+    }
+
+    /// Like [`Backbone::features`] for use: what the `blocks` (ascending, counted from 0) put out, each averaged
+    /// over the field, one after the other. Blocks behind the last of them are not run. None means the last one.
+    pub fn features_of(&self, images: &Tensor, blocks: &[usize]) -> Result<Tensor, TchError> {
+        let Some(last) = blocks.last() else { return self.features(images, false) };
+        let mut x = images.shallow_clone();
+        let mut pooled = Vec::with_capacity(blocks.len());
+        for (index, block) in self.blocks.iter().enumerate().take(last + 1) {
+            x = block.forward(&x, false)?;
+            if blocks.contains(&index) {
+                pooled.push(x.f_mean_dim([2i64, 3].as_slice(), false, None)?);
+            }
+        }
+        Tensor::f_cat(&pooled, 1)
     }
 
     /// How many blocks the network has; learning may leave the first of them as they are.
@@ -220,6 +247,23 @@ mod tests {
             let scale = eager.abs().max().double_value(&[]);
             let difference = (&eager - &folded).abs().max().double_value(&[]);
             assert!(scale > 0.01 && difference < 1e-4 * scale, "{kind}: {difference} of {scale}");
+        }
+    }
+
+    #[test]
+    fn features_of_blocks_are_as_wide_as_said_and_end_in_those_of_the_whole() {
+        let _no_grad = tch::no_grad_guard();
+        let images = Tensor::randn([1, 3, 64, 64], (Kind::Float, Device::Cpu));
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
+            let backbone = kind.build(&nn::VarStore::new(Device::Cpu).root()).unwrap();
+            let widths = kind.block_widths();
+            assert_eq!(widths.len(), backbone.block_count(), "{kind}");
+            assert_eq!(widths.last(), Some(&kind.feature_width()), "{kind}");
+            let all: Vec<usize> = (0..widths.len()).collect();
+            let found = backbone.features_of(&images, &all).unwrap();
+            assert_eq!(found.size(), [1, widths.iter().sum::<usize>() as i64], "{kind}");
+            let last = found.narrow(1, -(kind.feature_width() as i64), kind.feature_width() as i64);
+            assert_eq!(last, backbone.features_of(&images, &[]).unwrap(), "{kind}");
         }
     }
 

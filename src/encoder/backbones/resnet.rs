@@ -10,6 +10,15 @@ const FAMILY: Family = Family { padding: Padding::Centred, norm_epsilon: 1e-5 };
 /// Channels of the four stages before a bottleneck's expansion.
 const STAGE_CHANNELS: [i64; 4] = [64, 128, 256, 512];
 
+/// Channels that each block puts out; `expansion` is that of the residual blocks.
+pub fn widths(depths: [usize; 4], expansion: usize) -> Vec<usize> {
+    let stages = depths
+        .into_iter()
+        .zip(STAGE_CHANNELS)
+        .flat_map(|(depth, channels)| std::iter::repeat_n(channels as usize * expansion, depth));
+    [64, 64].into_iter().chain(stages).collect()
+}
+
 /// Two 3 × 3 convolutions a block.
 pub fn basic(path: &nn::Path, depths: [usize; 4]) -> Result<Vec<Block>, TchError> {
     stages(path, depths, 1, |inputs, channels, stride| {

@@ -9,10 +9,17 @@ const FAMILY: Family = Family { padding: Padding::Centred, norm_epsilon: 1e-5 };
 /// Numbers in the pooled features.
 pub const WIDTH: i64 = 64;
 
+/// Channels of the picture and of what each block puts out.
+const CHANNELS: [i64; 5] = [3, 16, 32, 48, WIDTH];
+
+/// Channels that each block puts out.
+pub fn widths() -> Vec<usize> {
+    CHANNELS[1..].iter().map(|channels| *channels as usize).collect()
+}
+
 pub fn blocks(path: &nn::Path) -> Result<Vec<Block>, TchError> {
     let path = path / "tiny";
-    let channels = [3, 16, 32, 48, WIDTH];
-    let units = channels.windows(2).enumerate().map(|(index, pair)| {
+    let units = CHANNELS.windows(2).enumerate().map(|(index, pair)| {
         let geometry = Geometry::dense(pair[0], pair[1], 3, 2);
         let path = &path / index;
         ConvUnit::new(&(&path / "conv"), &(&path / "norm"), geometry, FAMILY, Activation::Relu)

@@ -1,0 +1,205 @@
+//! Making a model without training whose descriptors tell how much a tile is like each of a set of typical
+//! tiles, the prototypes.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::fitting::{Fitted, LinearHead, numbers};
+use super::{DescriptorBatch, EncoderError};
+
+/// How prototypes are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PrototypeSettings {
+    /// Prototypes, which is also the width of a descriptor.
+    pub count: usize,
+    /// Principal components in which tiles are compared with prototypes.
+    pub components: usize,
+    /// How strongly the nearest prototypes outweigh the others: 1 divided by the squared distance, in units of the
+    /// tiles' mean squared distance from their centre, at which a membership falls to 1/e.
+    pub sharpness: f64,
+    /// Decides where the search for prototypes begins.
+    pub seed: u64,
+}
+
+/// Rounds of k-means: after these, hardly a tile changes its prototype.
+const ROUNDS: usize = 20;
+
+/// Fit the head whose answer to pooled `features` (one row a tile) are logarithms, up to a summand that all
+/// prototypes share, of a tile's likeness to each prototype; [`super::model::HeadOutput::Memberships`] makes
+/// memberships of it.
+///
+/// Features are centred and scaled to unit variance, reduced to their first components, each of which is divided by
+/// the fourth root of its variance (half way to whitening), and scaled so that the mean square length is 1; call
+/// that `y`. Prototypes `c` are the centres that k-means finds, begun as in Arthur and Vassilvitskii (2007,
+/// "k-means++"). The likeness is `exp(−sharpness · ‖y − c‖²)`, whose logarithm without `‖y‖²`, which is the same for
+/// all prototypes, is linear in the features.
+///
+/// # Errors
+/// [`EncoderError::TooFewTiles`] when there are not more tiles than prototypes and than components.
+pub fn fit_prototype_head(
+    features: &DescriptorBatch,
+    settings: &PrototypeSettings,
+) -> Result<Fitted, EncoderError> {
+    let tiles = features.rows().len();
+    let components = settings.components.min(features.width);
+    if tiles <= settings.count.max(components) || components == 0 || settings.count == 0 {
+        return Err(EncoderError::TooFewTiles { tiles, outputs: settings.count.max(components) });
+    }
+    fit(features, components, settings).map_err(|error| EncoderError::torch("fitting prototypes", &error))
+}
+
+fn fit(
+    features: &DescriptorBatch,
+    components: usize,
+    settings: &PrototypeSettings,
+) -> Result<Fitted, TchError> {
+    let _no_grad = tch::no_grad_guard();
+    let inputs = features.width;
+    let tiles = features.rows().len() as i64;
+    let x =
+        Tensor::f_from_slice(&features.values)?.f_reshape([tiles, inputs as i64])?.f_to_kind(Kind::Double)?;
+    let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
+    let x = x.f_sub(&mean)?;
+    // A channel that never changes tells nothing, and stays small.
+    let deviation = x.f_square()?.f_mean_dim([0i64].as_slice(), true, None)?.f_sqrt()?.f_clamp_min(1e-6)?;
+    let x = x.f_div(&deviation)?;
+
+    let covariance = x.f_transpose(0, 1)?.f_matmul(&x)?.f_div_scalar((tiles - 1) as f64)?;
+    // Ascending: the components of largest variance stand last.
+    let (variances, vectors) = covariance.f_linalg_eigh("L")?;
+    let first = (inputs - components) as i64;
+    let kept = variances.f_narrow(0, first, components as i64)?.f_clamp_min(1e-9)?;
+    let explained = kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
+    let map = vectors.f_narrow(1, first, components as i64)?.f_div(&kept.f_pow_tensor_scalar(0.25)?)?;
+    let y = x.f_matmul(&map)?;
+    let length = (y.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / tiles as f64).sqrt().max(1e-12);
+    let (y, map) = (y.f_div_scalar(length)?, map.f_div_scalar(length)?);
+
+    let centres = k_means(&y, settings.count, settings.seed)?;
+    // −s‖y − c‖² = 2s c·y − s‖c‖² − s‖y‖², with y = map · (x − mean) / deviation.
+    let weight = centres
+        .f_matmul(&map.f_transpose(0, 1)?)?
+        .f_mul_scalar(2.0 * settings.sharpness)?
+        .f_div(&deviation)?;
+    let lengths = square_lengths(&centres)?.f_mul_scalar(settings.sharpness)?;
+    let bias = weight.f_matmul(&mean.f_transpose(0, 1)?)?.f_add(&lengths)?.f_neg()?;
+    let head =
+        LinearHead { weight: numbers(&weight)?, bias: numbers(&bias)?, inputs, outputs: settings.count };
+    Ok(Fitted { head, explained })
+}
+
+/// Squared length of each row, `[N, 1]`.
+fn square_lengths(rows: &Tensor) -> Result<Tensor, TchError> {
+    rows.f_square()?.f_sum_dim_intlist([1i64].as_slice(), true, None)
+}
+
+/// Squared distances between the rows of `points` `[N, D]` and those of `centres` `[K, D]`: `[N, K]`.
+fn square_distances(points: &Tensor, centres: &Tensor) -> Result<Tensor, TchError> {
+    let products = points.f_matmul(&centres.f_transpose(0, 1)?)?.f_mul_scalar(2.0)?;
+    let sums = square_lengths(points)?.f_add(&square_lengths(centres)?.f_transpose(0, 1)?)?;
+    sums.f_sub(&products)?.f_clamp_min(0.0)
+}
+
+/// `count` centres of the rows of `points`.
+fn k_means(points: &Tensor, count: usize, seed: u64) -> Result<Tensor, TchError> {
+    let tiles = points.size()[0];
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut chosen = vec![random.random_range(0..tiles)];
+    let mut nearest = square_distances(points, &points.f_narrow(0, chosen[0], 1)?)?;
+    while chosen.len() < count {
+        let mut weights = vec![0.0_f64; tiles as usize];
+        nearest.f_contiguous()?.f_copy_data(&mut weights, tiles as usize)?;
+        let sum: f64 = weights.iter().sum();
+        let mut left = random.random_range(0.0..1.0) * sum;
+        let next = weights.iter().position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
+        let next = next.map_or(tiles - 1, |index| index as i64);
+        chosen.push(next);
+        nearest = nearest.f_minimum(&square_distances(points, &points.f_narrow(0, next, 1)?)?)?;
+    }
+    let mut centres = points.f_index_select(0, &Tensor::f_from_slice(&chosen)?)?;
+    let ones = Tensor::f_ones([tiles, 1], (Kind::Double, Device::Cpu))?;
+    for _ in 0..ROUNDS {
+        let nearest = square_distances(points, &centres)?.f_argmin(1, false)?;
+        let sums = centres.f_zeros_like()?.f_index_add(0, &nearest, points)?;
+        let counts = Tensor::f_zeros([count as i64, 1], (Kind::Double, Device::Cpu))?
+            .f_index_add(0, &nearest, &ones)?;
+        // A centre that lost all its points stays where it is.
+        let moved = sums.f_div(&counts.f_clamp_min(1.0)?)?;
+        centres = moved.f_where_self(&counts.f_gt(0.0)?, &centres)?;
+    }
+    Ok(centres)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thirty points each about three corners of a triangle; the third number never changes.
+    fn heaps() -> DescriptorBatch {
+        let values = (0..90).flat_map(|index| {
+            let [x, y] = [[0.0, 0.0], [10.0, 0.0], [5.0, 9.0]][index % 3];
+            let angle = index as f32 * 0.7;
+            [x + 0.5 * angle.sin(), y + 0.5 * (1.3 * angle).cos(), 4.0]
+        });
+        DescriptorBatch { values: values.collect(), width: 3 }
+    }
+
+    fn memberships(head: &LinearHead, row: &[f32]) -> Vec<f64> {
+        let dot = |weights: &[f32]| weights.iter().zip(row).map(|(w, x)| f64::from(w * x)).sum::<f64>();
+        let answer: Vec<f64> = head
+            .weight
+            .chunks(head.inputs)
+            .zip(&head.bias)
+            .map(|(weights, bias)| (dot(weights) + f64::from(*bias)).exp())
+            .collect();
+        let sum: f64 = answer.iter().sum();
+        answer.into_iter().map(|value| value / sum).collect()
+    }
+
+    fn settings(sharpness: f64) -> PrototypeSettings {
+        PrototypeSettings { count: 3, components: 2, sharpness, seed: 3 }
+    }
+
+    #[test]
+    fn each_heap_has_its_prototype() {
+        let heaps = heaps();
+        let fitted = fit_prototype_head(&heaps, &settings(5.0)).unwrap();
+        let owner = |row: &[f32]| {
+            let members = memberships(&fitted.head, row);
+            (0..3)
+                .max_by(|a, b| members[*a].total_cmp(&members[*b]))
+                .map(|best| (best, members[best]))
+                .unwrap()
+        };
+        let rows: Vec<&[f32]> = heaps.rows().collect();
+        let owners: Vec<(usize, f64)> = rows.iter().map(|row| owner(row)).collect();
+        for (index, (best, share)) in owners.iter().enumerate() {
+            assert_eq!(*best, owners[index % 3].0);
+            assert!(*share > 0.95, "{share}");
+        }
+        assert!(owners[0].0 != owners[1].0 && owners[1].0 != owners[2].0 && owners[0].0 != owners[2].0);
+    }
+
+    #[test]
+    fn sharpness_weighs_the_nearest_up_and_a_seed_decides() {
+        let heaps = heaps();
+        let row = heaps.rows().next().unwrap();
+        let largest = |sharpness| {
+            let fitted = fit_prototype_head(&heaps, &settings(sharpness)).unwrap();
+            memberships(&fitted.head, row).into_iter().fold(0.0, f64::max)
+        };
+        assert!(largest(0.1) < largest(1.0) && largest(1.0) < largest(5.0));
+        let weights = || fit_prototype_head(&heaps, &settings(1.0)).unwrap().head.weight;
+        assert_eq!(weights(), weights());
+    }
+
+    #[test]
+    fn too_few_tiles_are_refused() {
+        let few = DescriptorBatch { values: vec![0.5; 9], width: 3 };
+        assert!(matches!(fit_prototype_head(&few, &settings(1.0)), Err(EncoderError::TooFewTiles { .. })));
+    }
+}
