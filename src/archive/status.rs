@@ -99,8 +99,9 @@ impl Archive {
              (SELECT coalesce(sum(d.tiles), 0)::int8 FROM histokin.descriptions d WHERE d.encoder = e.encoder) AS tiles, \
              (SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::int8 \
               FROM pg_partition_tree('histokin.tiles_' || e.encoder)) AS bytes, \
-             (SELECT sum(pg_relation_size(relid))::int8 \
-              FROM pg_partition_tree(to_regclass('histokin.nearest_' || e.encoder))) AS index_bytes \
+             greatest(pg_relation_size(to_regclass('histokin.nearest_' || e.encoder)), \
+              (SELECT sum(pg_relation_size(relid))::int8 \
+               FROM pg_partition_tree(to_regclass('histokin.nearest_' || e.encoder)))) AS index_bytes \
              FROM histokin.encoders e ORDER BY e.encoder"
         );
         let rows = self.client.query(&sql, &[]).during(&url, doing)?;

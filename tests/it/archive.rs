@@ -206,6 +206,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     push_all(&mut writer, &project, &PushSettings { parts: 2, ..settings() });
     let encoder = writer.encoder(&made::recipe()).unwrap().unwrap();
     writer.build_index(&encoder, 16, 64, "64MB").unwrap();
+    assert!(status(&mut writer).unwrap().encoders[0].index_bytes.unwrap() > 24_000 * 16 * 4);
     let empty = Snapshot::empty();
     let all = Snapshot::build(sets.clone(), None, None);
     let described = Example::Described {
