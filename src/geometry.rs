@@ -73,7 +73,7 @@ impl Level0Rect {
 }
 
 /// A rectangle in the pixels of one pyramid level; may reach beyond the level's edges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LevelRect {
     /// Index of the stored pyramid level, 0 being the finest.
     pub level: u32,

@@ -13,6 +13,7 @@
 
 pub mod geometry;
 mod durable;
+pub mod crash;
 pub mod memory;
 pub mod slide;
 pub mod tiling;

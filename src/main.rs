@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=error,wgpu_core=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
+    cli.isolate_slides();
     let result = match &cli.command {
         Some(command) => cli::run(command),
         None => open_window(cli.window),

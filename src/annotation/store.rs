@@ -12,6 +12,7 @@ use crate::slide::SlideId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnnotationStore {
     folder: PathBuf,
+    read_only: bool,
 }
 
 /// What was found for a slide.
@@ -24,7 +25,12 @@ pub struct Loaded {
 
 impl AnnotationStore {
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, read_only: false }
+    }
+
+    /// The same store, in which nothing is written or moved.
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
     }
 
     /// The file of a slide.
@@ -46,6 +52,11 @@ impl AnnotationStore {
         };
         match read_bytes(&bytes, &path) {
             Ok(file) => Ok(Loaded { set: file.set, trouble: None }),
+            Err(error) if self.read_only => {
+                let trouble =
+                    format!("{error}; it was left as it is, since the project is open for reading only");
+                Ok(Loaded { set: AnnotationSet::default(), trouble: Some(trouble) })
+            }
             Err(error) => {
                 let aside = durable::set_aside(&path).map_err(|source| io(&path, source))?;
                 let trouble = format!("{error}; it was kept as {}", aside.display());
@@ -61,7 +72,10 @@ impl AnnotationStore {
     pub fn save(&self, slide: &SlideId, set: &AnnotationSet) -> Result<(), AnnotationError> {
         let path = self.path(slide);
         let io = |source| AnnotationError::Io { path: path.clone(), source };
-        fs::create_dir_all(&self.folder).map_err(io)?;
+        if self.read_only {
+            return Err(io(durable::refused()));
+        }
+        fs::create_dir_all(&self.folder).map_err(|source| io(durable::advised(source)))?;
         durable::write(&path, write_geojson(set, None).as_bytes()).map_err(io)
     }
 }

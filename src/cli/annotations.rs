@@ -1,6 +1,6 @@
 //! `histokin annotations`: bring annotations of other programs into a project, and take them out.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -80,8 +80,7 @@ pub fn run(args: &AnnotationsArgs) -> anyhow::Result<()> {
 }
 
 /// The project, what its slide says of itself, and the annotations that it has.
-fn open(root: &Path, slide: &str) -> anyhow::Result<(Project, SlideInfo, AnnotationSet)> {
-    let project = Project::open(root)?;
+fn open(project: Project, slide: &str) -> anyhow::Result<(Project, SlideInfo, AnnotationSet)> {
     let entry = project.find_slide(slide)?;
     let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
     let loaded = project.annotations().load(&entry.id)?;
@@ -94,7 +93,9 @@ fn open(root: &Path, slide: &str) -> anyhow::Result<(Project, SlideInfo, Annotat
 
 fn import(args: &ImportArgs) -> anyhow::Result<()> {
     let mut file = read_file(&args.file)?;
-    let (mut project, info, mut set) = open(&args.project, &args.slide)?;
+    let project = Project::open(&args.project)?.claim()?;
+    project.require_writable()?;
+    let (mut project, info, mut set) = open(project, &args.slide)?;
     file.place_on(&info, args.origin);
     if !args.keep_holes {
         file.cut_camelyon16_holes();
@@ -125,7 +126,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
 }
 
 fn export(args: &ExportArgs) -> anyhow::Result<()> {
-    let (_, info, set) = open(&args.project, &args.slide)?;
+    let (_, info, set) = open(Project::open(&args.project)?, &args.slide)?;
     let notes = write_file(&args.output, &set, &info)
         .with_context(|| format!("the annotations of {} were not exported", info.name()))?;
     if args.json {
@@ -142,7 +143,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let (_, info, set) = open(&args.project, &args.slide)?;
+    let (_, info, set) = open(Project::open(&args.project)?, &args.slide)?;
     if args.json {
         let annotations: Vec<_> = set
             .iter()

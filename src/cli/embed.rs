@@ -87,7 +87,12 @@ enum StainArg {
 }
 
 pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
-    let mut project = Project::open_or_create(&args.project)?;
+    // Jobs that share the work write side by side; no two of them write the same file.
+    let mut project = match args.shard {
+        Some(_) => Project::open_or_create(&args.project)?,
+        None => Project::open_to_write(&args.project)?,
+    };
+    project.require_writable()?;
     let settings = settings(args, project.settings())?;
     project.set_settings(settings.clone());
     if args.shard.is_some() {

@@ -256,7 +256,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
 
 /// Make or open the project that keeps a Camelyon16 folder's descriptors, with its slides in it.
 fn take_up(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<Project> {
-    let mut project = Project::open_or_create(&args.into)?;
+    let mut project = Project::open_to_write(&args.into)?;
     for path in &found.slides {
         let source = slide::open(path, args.slide_mpp)?;
         project.add_slide(source.info());

@@ -4,6 +4,7 @@
 mod annotations;
 #[cfg(feature = "archive")]
 mod archive;
+mod decode;
 mod embed;
 mod evaluate;
 mod export;
@@ -27,6 +28,7 @@ use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
 use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
+use crate::slide::isolated::trust::{self, Isolate};
 
 /// Show a whole-slide image, and where else in the archive the same tissue stands.
 ///
@@ -38,6 +40,18 @@ pub struct Cli {
     pub command: Option<Command>,
     #[command(flatten)]
     pub window: WindowArgs,
+    /// Decode slides in a process of its own, which they may crash: `auto` does so for files that were not read
+    /// before and for those that have crashed a decoder; the others are always and never.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "auto",
+        default_missing_value = "always"
+    )]
+    pub isolate: Isolate,
 }
 
 /// What the window opens with.
@@ -92,6 +106,30 @@ pub enum Command {
     FitModel(fit_model::FitModelArgs),
     /// Train an encoder on slides, without labels.
     Train(Box<train::TrainArgs>),
+    /// Decode a slide for another process of this program.
+    #[command(hide = true)]
+    Decode(decode::DecodeArgs),
+}
+
+impl Cli {
+    /// Have slides decoded as the user wants it, from here on.
+    pub fn isolate_slides(&self) {
+        if matches!(self.command, Some(Command::Decode(_))) {
+            return;
+        }
+        match std::env::current_exe() {
+            Ok(program) => {
+                let folders = directories::ProjectDirs::from("", "", "histokin");
+                let ledger = folders.map(|folders| {
+                    folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).join("slides-read")
+                });
+                trust::isolate(self.isolate, program, ledger);
+            }
+            Err(error) => {
+                tracing::warn!("slides are decoded in this process, whose file is unknown: {error}")
+            }
+        }
+    }
 }
 
 /// Run a subcommand and write its result to standard output.
@@ -113,6 +151,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Tissue(args) => tissue::run(args),
         Command::FitModel(args) => print_json(&fit_model::run(args)?),
         Command::Train(args) => train::run(args),
+        Command::Decode(args) => decode::run(args),
     }
 }
 

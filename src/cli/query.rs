@@ -140,7 +140,8 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.csv {
         let csv = export::to_csv(&answer, |slide| name(&project, &answer, slide))?;
-        std::fs::write(path, csv).with_context(|| format!("{} was not written", path.display()))?;
+        crate::durable::write(path, csv.as_ref())
+            .with_context(|| format!("{} was not written", path.display()))?;
     }
     match (args.json, args.rank) {
         (true, _) => super::print_json(&export::to_json(&answer))?,

@@ -166,7 +166,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         print!("{}", config(args)?.to_toml());
         return Ok(());
     }
-    let mut project = Project::open_or_create(&args.project)?;
+    let mut project = Project::open_to_write(&args.project)?;
     let (run, slides, mut validation) = match &args.resume {
         Some(which) => resumed(&project, which)?,
         None => begun(args, &mut project)?,

@@ -81,12 +81,16 @@ impl Journal {
         for record in records {
             encode(record, self.width, &mut bytes)?;
         }
-        self.file.write_all(&bytes).map_err(|source| DescriptorError::Io { path: self.path.clone(), source })
+        self.file.write_all(&bytes).map_err(|source| self.failed(source))
     }
 
     /// Wait until everything appended is on the disk.
     pub fn sync(&mut self) -> Result<(), DescriptorError> {
-        self.file.sync_data().map_err(|source| DescriptorError::Io { path: self.path.clone(), source })
+        self.file.sync_data().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> DescriptorError {
+        DescriptorError::Io { path: self.path.clone(), source: durable::advised(source) }
     }
 }
 

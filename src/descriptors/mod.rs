@@ -232,13 +232,18 @@ impl DescriptorSet {
 /// What can go wrong with stored descriptors. Every message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
-    #[error("{}: {source}; check that the folder exists, is writable and has space", path.display())]
+    #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error(
         "{}: damaged descriptor file ({reason}); it was set aside as {}, embed the slide again",
         path.display(), aside.display()
     )]
     Damaged { path: PathBuf, reason: String, aside: PathBuf },
+    #[error(
+        "{}: damaged descriptor file ({reason}); it was left as it is, since the project is open for reading only",
+        path.display()
+    )]
+    LeftDamaged { path: PathBuf, reason: String },
     #[error("the descriptor of a tile holds NaN or an infinity; it was not stored")]
     NotFinite,
 }

@@ -16,12 +16,27 @@ use crate::slide::SlideId;
 #[derive(Debug, Clone)]
 pub struct DescriptorStore {
     folder: PathBuf,
+    read_only: bool,
 }
 
 impl DescriptorStore {
     /// The store in `folder`, which is made when something is first written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), read_only: false }
+    }
+
+    /// The same store, in which nothing is written, moved or removed.
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
+    }
+
+    /// # Errors
+    /// When nothing may be written at `path`.
+    fn require_writable(&self, path: &Path) -> Result<(), DescriptorError> {
+        match self.read_only {
+            true => Err(DescriptorError::Io { path: path.to_owned(), source: durable::refused() }),
+            false => Ok(()),
+        }
     }
 
     /// Where the finished descriptors of a slide lie, or would lie.
@@ -47,6 +62,9 @@ impl DescriptorStore {
         match read(&path).and_then(|set| belongs(set, slide, recipe)) {
             Ok(set) => Ok(Some(set)),
             Err(ReadFailure::Io(source)) => Err(DescriptorError::Io { path, source }),
+            Err(ReadFailure::Damaged(reason)) if self.read_only => {
+                Err(DescriptorError::LeftDamaged { path, reason })
+            }
             Err(ReadFailure::Damaged(reason)) => {
                 let aside = durable::set_aside(&path)
                     .map_err(|source| DescriptorError::Io { path: path.clone(), source })?;
@@ -59,10 +77,11 @@ impl DescriptorStore {
     pub fn save(&self, set: &DescriptorSet) -> Result<PathBuf, DescriptorError> {
         let path = self.path(&set.header.slide_id, &set.header.recipe);
         let io = |source| DescriptorError::Io { path: path.clone(), source };
+        self.require_writable(&path)?;
         if set.features().iter().any(|value| !value.is_finite()) {
             return Err(DescriptorError::NotFinite);
         }
-        fs::create_dir_all(&self.folder).map_err(io)?;
+        fs::create_dir_all(&self.folder).map_err(|source| io(durable::advised(source)))?;
         let coords: &[u8] = bytemuck::cast_slice(set.coords());
         let features: &[u8] = bytemuck::cast_slice(set.features());
         let view = |dtype, columns, bytes| {
@@ -79,9 +98,13 @@ impl DescriptorStore {
 
     /// Open the journal of a slide that is being embedded, taking up what an earlier run left there.
     pub fn journal(&self, header: &DescriptorHeader) -> Result<Journal, DescriptorError> {
-        fs::create_dir_all(&self.folder)
-            .map_err(|source| DescriptorError::Io { path: self.folder.clone(), source })?;
-        Journal::open(&self.journal_path(&header.slide_id, &header.recipe), header)
+        let path = self.journal_path(&header.slide_id, &header.recipe);
+        self.require_writable(&path)?;
+        fs::create_dir_all(&self.folder).map_err(|source| DescriptorError::Io {
+            path: self.folder.clone(),
+            source: durable::advised(source),
+        })?;
+        Journal::open(&path, header)
     }
 
     /// Drop the journal of a slide whose descriptors are finished.

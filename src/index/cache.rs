@@ -22,12 +22,18 @@ const EXTENSION: &str = "index";
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexCache {
     folder: PathBuf,
+    read_only: bool,
 }
 
 impl IndexCache {
     /// The cache in `folder`, which is made when something is first written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), read_only: false }
+    }
+
+    /// The same cache, in which nothing is kept or dropped.
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
     }
 
     /// All kept segments whose sets are all among `sets`, the largest first.
@@ -42,7 +48,7 @@ impl IndexCache {
     /// time.
     pub fn keep(&self, segment: Segment) -> Segment {
         let sets: Vec<HeadSet> = segment.sets().iter().map(|set| HeadSet::of(set)).collect();
-        if sets.iter().any(|set| set.checksum.is_none()) {
+        if self.read_only || sets.iter().any(|set| set.checksum.is_none()) {
             return segment;
         }
         let path = self.folder.join(name(&sets));

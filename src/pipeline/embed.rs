@@ -312,11 +312,17 @@ fn encode(
         let mut tiles = Vec::with_capacity(count);
         let mut pictures = Vec::with_capacity(count);
         let mut records = Vec::with_capacity(count);
+        let mut gone = None;
         for (tile, pixels) in arrived {
             match pixels {
                 Ok(pixels) => {
                     tiles.push(tile);
                     pictures.push(pixels);
+                }
+                // The slide has gone, not this tile alone: what is left of it is embedded when it is back.
+                Err(error) if error.is_away() => {
+                    gone = Some(error);
+                    break;
                 }
                 Err(error) => {
                     tracing::warn!("{error}");
@@ -338,6 +344,9 @@ fn encode(
         if out.send(records).is_err() {
             // The store has failed; its own error is what the caller gets.
             return Ok(());
+        }
+        if let Some(gone) = gone {
+            return Err(gone.into());
         }
         let tiles_per_second = speed.add(count);
         tell(EmbedProgress::Tiles {

@@ -1,10 +1,16 @@
 //! A project: a plain folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`, and
 //! `index/`, which can be made again. Jobs that work on it side by side list their slides in `slides/`.
+//!
+//! Whoever writes in it claims it first ([`Project::claim`]): one program at a time, and none that is older than
+//! the project. Others read. Only jobs that share the work claim nothing: no two of them write the same file.
 
+mod format;
+mod lock;
 mod noted;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +24,13 @@ use crate::index::IndexCache;
 use crate::slide::{SlideId, SlideInfo};
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
+use format::FORMAT;
+use lock::LockError;
+
+pub use lock::{Holder, LOCK_FILE, ProjectLock};
+
+/// The right to write in a project: others wait until the last copy of it is gone. Nothing where it was not claimed.
+pub type Claim = Option<Arc<ProjectLock>>;
 
 /// Name of the file that makes a folder a project.
 pub const PROJECT_FILE: &str = "project.toml";
@@ -28,9 +41,6 @@ pub const ANNOTATIONS_FOLDER: &str = "annotations";
 /// Folder of a project that may hold labels of its slides, in any of the files that are understood.
 pub const LABELS_FOLDER: &str = "labels";
 
-/// Version of the layout that this program writes.
-const FORMAT: u32 = 1;
-
 /// An open project. Changes are made in memory and kept by [`Project::save`].
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -38,6 +48,54 @@ pub struct Project {
     file: ProjectFile,
     /// Files of slides that were noted beside `project.toml`: their content moves there when it is next saved.
     noted: Vec<PathBuf>,
+    access: Access,
+    /// The version and the text of the file that was found, when an older program wrote it.
+    older: Option<(u32, Arc<str>)>,
+}
+
+/// Whether this program may write in a project.
+#[derive(Debug, Clone)]
+enum Access {
+    /// Nobody has asked yet.
+    Unclaimed,
+    Claimed(Arc<ProjectLock>),
+    ReadOnly(ReadOnly),
+}
+
+/// Why nothing is written in a project.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReadOnly {
+    /// It is open in another window or program.
+    InUse(Option<Holder>),
+    /// A newer version of the program has written it.
+    Newer { found: u32, written_by: Option<String> },
+    /// The folder takes no files, in the system's words.
+    NotWritable(String),
+}
+
+impl std::fmt::Display for ReadOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InUse(Some(holder)) => {
+                write!(f, "it is in use {holder}. Close it there, then open it here again")
+            }
+            Self::InUse(None) => {
+                f.write_str("another program is writing in it. Close that, then open it here again")
+            }
+            Self::Newer { found, written_by } => {
+                let by =
+                    written_by.as_deref().map_or("a newer version".to_owned(), |by| format!("version {by}"));
+                write!(
+                    f,
+                    "it was written by {by} of histokin (format {found}, this one knows {FORMAT}). \
+                     Update histokin to work in it"
+                )
+            }
+            Self::NotWritable(reason) => {
+                write!(f, "its folder cannot be written to ({reason}). Copy it to where you may write")
+            }
+        }
+    }
 }
 
 /// What `project.toml` holds.
@@ -47,13 +105,38 @@ struct ProjectFile {
     /// Address of the department's archive, which never holds a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     archive: Option<ArchiveUrl>,
+    /// Version of the program that wrote it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_by: Option<String>,
     #[serde(default)]
     settings: ProjectSettings,
-    /// Absent in projects that were made before classes could be chosen.
-    #[serde(rename = "class", skip_serializing_if = "Option::is_none")]
-    classes: Option<Vec<AnnotationClass>>,
+    #[serde(default, rename = "class")]
+    classes: Vec<AnnotationClass>,
     #[serde(default, rename = "slide")]
     slides: Vec<SlideEntry>,
+}
+
+impl ProjectFile {
+    /// What `text` says, brought up to this program's format, and the format that it has.
+    fn parse(path: &Path, text: &str) -> Result<(Self, u32), ProjectError> {
+        let damaged =
+            |reason: String| ProjectError::Damaged { path: path.to_owned(), reason: one_line(&reason) };
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        let found = format::of(&table).ok_or_else(|| damaged("it does not tell its format".to_owned()))?;
+        format::migrate(&mut table, found).map_err(damaged)?;
+        match table.try_into() {
+            Ok(file) => Ok((file, found)),
+            Err(error) if found > FORMAT => {
+                let reason = one_line(&error.to_string());
+                Err(ProjectError::Newer { path: path.to_owned(), found, reason })
+            }
+            // Read once more as it stands: then the message names the line.
+            Err(error) => {
+                let reason = toml::from_str::<Self>(text).err().unwrap_or(error);
+                Err(damaged(reason.to_string()))
+            }
+        }
+    }
 }
 
 /// How this project's slides are embedded.
@@ -87,12 +170,18 @@ pub struct SlideEntry {
 /// What can go wrong with a project. Every message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    #[error("{}: {source}; check that the folder exists, is writable and has space", path.display())]
+    #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be understood: {reason}; it was left as it is, mend it or choose another project", path.display())]
     Damaged { path: PathBuf, reason: String },
-    #[error("{}: was written by a newer version of histokin (format {found}, this one knows {FORMAT}); update histokin", path.display())]
-    Newer { path: PathBuf, found: u32 },
+    #[error(
+        "{}: was written by a newer version of histokin (format {found}, this one knows {FORMAT}), and cannot even be \
+         shown by this one ({reason}); update histokin",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: u32, reason: String },
+    #[error("{}: the project is open for reading only: {why}", root.display())]
+    ReadOnly { root: PathBuf, why: ReadOnly },
     #[error("{}: no project here; make one with `histokin embed {} SLIDE…`", root.display(), root.display())]
     Missing { root: PathBuf },
     #[error("no slide {name:?} in the project; it has: {known}")]
@@ -102,7 +191,8 @@ pub enum ProjectError {
 }
 
 impl Project {
-    /// Open the project in `root`.
+    /// Open the project in `root`, for reading until it is [claimed](Self::claim). One that a newer program has
+    /// written stays read-only; one of an older program is brought up to date in memory.
     pub fn open(root: &Path) -> Result<Self, ProjectError> {
         let path = root.join(PROJECT_FILE);
         let text = match fs::read_to_string(&path) {
@@ -112,14 +202,13 @@ impl Project {
             }
             Err(source) => return Err(ProjectError::Io { path, source }),
         };
-        let file: ProjectFile = toml::from_str(&text).map_err(|error| ProjectError::Damaged {
-            path: path.clone(),
-            reason: one_line(&error.to_string()),
-        })?;
-        if file.format > FORMAT {
-            return Err(ProjectError::Newer { path, found: file.format });
-        }
-        let mut project = Self { root: absolute(root)?, file, noted: Vec::new() };
+        let (file, found) = ProjectFile::parse(&path, &text)?;
+        let access = match found > FORMAT {
+            true => Access::ReadOnly(ReadOnly::Newer { found, written_by: file.written_by.clone() }),
+            false => Access::Unclaimed,
+        };
+        let older = (found < FORMAT).then(|| (found, text.into()));
+        let mut project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older };
         project.take_in_noted()?;
         Ok(project)
     }
@@ -130,14 +219,90 @@ impl Project {
             Err(ProjectError::Missing { .. }) => {}
             other => return other,
         }
-        let io = |source| ProjectError::Io { path: root.to_owned(), source };
+        let io = |source| ProjectError::Io { path: root.to_owned(), source: durable::advised(source) };
         for folder in ["descriptors", ANNOTATIONS_FOLDER, "models", "reports"] {
             fs::create_dir_all(root.join(folder)).map_err(io)?;
         }
-        let file = ProjectFile { format: FORMAT, ..ProjectFile::default() };
-        let project = Self { root: absolute(root)?, file, noted: Vec::new() };
+        let file =
+            ProjectFile { format: FORMAT, classes: AnnotationClass::defaults(), ..ProjectFile::default() };
+        let access = Access::Unclaimed;
+        let project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older: None };
         project.save()?;
         Ok(project)
+    }
+
+    /// Claim the project for writing; where that is not possible it stays read-only and says why
+    /// ([`Self::read_only`]). What an earlier crash has left half-written is removed, and a file of an older
+    /// program is replaced by one of this, with a copy of the old one beside it.
+    ///
+    /// # Errors
+    /// When the new file cannot be written.
+    pub fn claim(mut self) -> Result<Self, ProjectError> {
+        if !matches!(self.access, Access::Unclaimed) {
+            return Ok(self);
+        }
+        self.access = match ProjectLock::acquire(&self.root) {
+            Ok(lock) => Access::Claimed(lock),
+            Err(LockError::Held(holder)) => Access::ReadOnly(ReadOnly::InUse(holder)),
+            Err(LockError::Io(error)) => Access::ReadOnly(ReadOnly::NotWritable(error.to_string())),
+        };
+        if self.read_only().is_none() {
+            // Parts of the index are written by those, too, who only search.
+            for folder in [".", "descriptors", "annotations", "models", "reports"] {
+                durable::sweep(&self.root.join(folder));
+            }
+            for run in fs::read_dir(self.root.join("runs")).into_iter().flatten().flatten() {
+                durable::sweep(&run.path());
+            }
+            if self.older.is_some() {
+                self.save()?;
+                self.older = None;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Open the project in `root` for writing, or make an empty one there.
+    ///
+    /// # Errors
+    /// [`ProjectError::ReadOnly`] where this program must not write; otherwise as [`Self::open`].
+    pub fn open_to_write(root: &Path) -> Result<Self, ProjectError> {
+        let project = Self::open_or_create(root)?.claim()?;
+        project.require_writable()?;
+        Ok(project)
+    }
+
+    /// Why nothing is written in this project; `None` when it can be written.
+    pub fn read_only(&self) -> Option<&ReadOnly> {
+        match &self.access {
+            Access::ReadOnly(why) => Some(why),
+            Access::Unclaimed | Access::Claimed(_) => None,
+        }
+    }
+
+    /// # Errors
+    /// [`ProjectError::ReadOnly`] with the reason, where this program must not write.
+    pub fn require_writable(&self) -> Result<(), ProjectError> {
+        match self.read_only() {
+            Some(why) => Err(ProjectError::ReadOnly { root: self.root.clone(), why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The right to write in this project, to be kept as long as something may be written.
+    pub fn claim_held(&self) -> Claim {
+        match &self.access {
+            Access::Claimed(lock) => Some(lock.clone()),
+            Access::Unclaimed | Access::ReadOnly(_) => None,
+        }
+    }
+
+    /// The program that claimed the project last, if it crashed before it could give it back.
+    pub fn left_by(&self) -> Option<&Holder> {
+        match &self.access {
+            Access::Claimed(lock) => lock.left_by.as_ref(),
+            Access::Unclaimed | Access::ReadOnly(_) => None,
+        }
     }
 
     /// Whether `folder` is a project.
@@ -145,15 +310,30 @@ impl Project {
         folder.join(PROJECT_FILE).is_file()
     }
 
-    /// Keep `project.toml`: written beside, synced, renamed.
+    /// Keep `project.toml`: written beside, synced, renamed. The file of an older program is kept as
+    /// `project.toml.format-N` once.
     pub fn save(&self) -> Result<(), ProjectError> {
+        self.require_writable()?;
         let path = self.root.join(PROJECT_FILE);
-        let text = toml::to_string_pretty(&self.file)
+        self.keep_older()?;
+        let file =
+            ProjectFile { written_by: Some(env!("CARGO_PKG_VERSION").to_owned()), ..self.file.clone() };
+        let text = toml::to_string_pretty(&file)
             .map_err(|error| ProjectError::Damaged { path: path.clone(), reason: error.to_string() })?;
         durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })?;
         // Listed there now; a note that stays is taken in again.
         self.noted.iter().for_each(|path| _ = fs::remove_file(path));
         Ok(())
+    }
+
+    /// Keep the file of an older program beside, before it is replaced for the first time.
+    fn keep_older(&self) -> Result<(), ProjectError> {
+        let Some((format, text)) = &self.older else { return Ok(()) };
+        let path = self.root.join(format!("{PROJECT_FILE}.format-{format}"));
+        if path.exists() {
+            return Ok(());
+        }
+        durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })
     }
 
     pub fn root(&self) -> &Path {
@@ -202,26 +382,29 @@ impl Project {
 
     /// The descriptors of this project's slides.
     pub fn descriptors(&self) -> DescriptorStore {
-        DescriptorStore::new(self.root.join("descriptors"))
+        let store = DescriptorStore::new(self.root.join("descriptors"));
+        if self.read_only().is_some() { store.read_only() } else { store }
     }
 
     /// What can be made again from the descriptors: the parts of the index.
     pub fn index_cache(&self) -> IndexCache {
-        IndexCache::new(self.root.join("index"))
+        let cache = IndexCache::new(self.root.join("index"));
+        if self.read_only().is_some() { cache.read_only() } else { cache }
     }
 
     /// The annotations of this project's slides.
     pub fn annotations(&self) -> AnnotationStore {
-        AnnotationStore::new(self.root.join(ANNOTATIONS_FOLDER))
+        let store = AnnotationStore::new(self.root.join(ANNOTATIONS_FOLDER));
+        if self.read_only().is_some() { store.read_only() } else { store }
     }
 
     /// The classes that annotations can have here.
     pub fn classes(&self) -> Vec<AnnotationClass> {
-        self.file.classes.clone().unwrap_or_else(AnnotationClass::defaults)
+        self.file.classes.clone()
     }
 
     pub fn set_classes(&mut self, classes: Vec<AnnotationClass>) {
-        self.file.classes = Some(classes);
+        self.file.classes = classes;
     }
 
     /// Take over classes that are not known yet; whether there were any.

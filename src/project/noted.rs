@@ -44,10 +44,12 @@ impl Project {
         let damaged =
             |reason: String| ProjectError::Damaged { path: path.clone(), reason: one_line(&reason) };
         let text = fs::read_to_string(&path).map_err(io)?;
-        let kept: ProjectFile = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let (kept, _) = ProjectFile::parse(&path, &text)?;
         if kept.settings == self.file.settings {
             return Ok(());
         }
+        self.require_writable()?;
+        self.keep_older()?;
         let file = ProjectFile { settings: self.file.settings.clone(), ..kept };
         let text = toml::to_string_pretty(&file).map_err(|error| damaged(error.to_string()))?;
         durable::write(&path, text.as_bytes()).map_err(io)

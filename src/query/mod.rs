@@ -168,6 +168,8 @@ pub enum QueryError {
     OtherEncoder { name: String, found: usize, wanted: usize },
     #[error("nothing was given to look for; name a tile, a region or an image")]
     Nothing,
+    #[error("{0}")]
+    Crashed(String),
 }
 
 /// Find the tiles most like the examples of `query`.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::state::{Place, Severity};
+use super::state::{Place, Remedy, Severity};
 use super::{Job, Session};
 use crate::annotation::{
     Annotation, AnnotationClass, AnnotationFile, AnnotationSet, AnnotationStore, Edit, History,
 };
 use crate::geometry::Level0Rect;
+use crate::project::Claim;
 use crate::slide::{SlideId, SlideInfo};
 
 /// One wish of the user that concerns annotations.
@@ -60,6 +61,8 @@ pub enum Annotate {
         slide: SlideId,
         path: PathBuf,
     },
+    /// Try once more to keep annotations that could not be saved.
+    SaveAgain(SlideId),
 }
 
 /// What a worker has to do for annotations.
@@ -74,6 +77,8 @@ pub enum AnnotationJob {
         store: AnnotationStore,
         slide: SlideId,
         set: Arc<AnnotationSet>,
+        /// The project stays this program's until they are saved.
+        claim: Claim,
     },
     Import {
         info: Box<SlideInfo>,
@@ -92,6 +97,14 @@ pub enum AnnotationEvent {
     Loaded {
         slide: SlideId,
         loaded: Result<AnnotationSet, String>,
+    },
+    Saved {
+        slide: SlideId,
+    },
+    /// They are tried again and again; the file of before is still there.
+    NotSaved {
+        slide: SlideId,
+        reason: String,
     },
     Imported {
         slide: SlideId,
@@ -120,6 +133,8 @@ pub struct SlideAnnotations {
     selection: Vec<Uuid>,
     hidden: Arc<HashSet<Uuid>>,
     state: Loading,
+    /// Why the last changes are not on the disk, if they could not be written.
+    unsaved: Option<String>,
 }
 
 #[derive(Default)]
@@ -151,6 +166,11 @@ impl SlideAnnotations {
         self.selection.iter().filter_map(|id| self.set.get(*id))
     }
 
+    /// Why the last changes are not on the disk, if they could not be written.
+    pub fn unsaved(&self) -> Option<&str> {
+        self.unsaved.as_deref()
+    }
+
     /// What undoing would take back.
     pub fn undo_title(&self) -> Option<&'static str> {
         self.history.undo_title()
@@ -166,6 +186,12 @@ impl Session {
     /// The annotations of a slide that was opened.
     pub fn annotations(&self, slide: &SlideId) -> Option<&SlideAnnotations> {
         self.annotations.slides.get(slide)
+    }
+
+    /// Slides with annotations that could not be saved.
+    pub fn unsaved_annotations(&self) -> impl Iterator<Item = &SlideId> {
+        let unsaved = self.annotations.slides.iter().filter(|(_, marks)| marks.unsaved.is_some());
+        unsaved.map(|(slide, _)| slide)
     }
 
     /// The class of what is drawn from now on.
@@ -226,6 +252,11 @@ impl Session {
                 self.annotations.class = class;
                 Vec::new()
             }
+            Annotate::AddClass(_) | Annotate::ChangeClass { .. } | Annotate::RemoveClass(_)
+                if self.refuse("classes cannot be changed") =>
+            {
+                Vec::new()
+            }
             Annotate::AddClass(class) => {
                 let mut classes = self.project.classes();
                 if class.name.trim().is_empty() || classes.iter().any(|known| known.name == class.name) {
@@ -241,6 +272,7 @@ impl Session {
                 self.annotations.class = self.annotations.class.take().filter(|class| class.name != name);
                 self.keep_classes(classes)
             }
+            Annotate::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
             Annotate::Import { slide, path } => {
                 let info = self.slide(&slide).map(|state| Box::new(state.source.info().clone()));
                 info.map(|info| Job::Annotations(AnnotationJob::Import { info, path })).into_iter().collect()
@@ -251,6 +283,36 @@ impl Session {
                 let set = self.annotations(&slide).map(|marks| marks.set.clone()).unwrap_or_default();
                 vec![Job::Annotations(AnnotationJob::Export { info, set, path })]
             }
+            Annotate::SaveAgain(slide) => self.save_annotations(slide),
+        }
+    }
+
+    fn save_annotations(&self, slide: SlideId) -> Vec<Job> {
+        let Some(marks) = self.annotations.slides.get(&slide) else { return Vec::new() };
+        let (store, set, claim) = (self.project.annotations(), marks.set.clone(), self.project.claim_held());
+        vec![Job::Annotations(AnnotationJob::Save { store, slide, set, claim })]
+    }
+
+    /// What became of saving annotations.
+    fn annotations_saved(&mut self, slide: &SlideId, problem: Option<String>) {
+        let name =
+            self.slide(slide).map_or_else(|| slide.short().to_owned(), |state| state.source.info().name());
+        let Some(marks) = self.annotations.slides.get_mut(slide) else { return };
+        let before = std::mem::replace(&mut marks.unsaved, problem.clone());
+        if before == problem {
+            return;
+        }
+        let remedy = Remedy::SaveAnnotations(slide.clone());
+        self.withdraw(&remedy);
+        match problem {
+            Some(reason) => {
+                let text = format!(
+                    "The annotations of {name} are not saved: {reason}. They are kept in memory, and saving is tried \
+                     again every few seconds."
+                );
+                self.tell(Severity::Error, text, Some(remedy));
+            }
+            None => self.tell(Severity::Note, format!("The annotations of {name} are saved."), None),
         }
     }
 
@@ -268,6 +330,14 @@ impl Session {
                         self.tell(Severity::Error, reason, None);
                     }
                 }
+                Vec::new()
+            }
+            AnnotationEvent::Saved { slide } => {
+                self.annotations_saved(&slide, None);
+                Vec::new()
+            }
+            AnnotationEvent::NotSaved { slide, reason } => {
+                self.annotations_saved(&slide, Some(reason));
                 Vec::new()
             }
             AnnotationEvent::Imported { slide, path, file } => match file {
@@ -296,6 +366,9 @@ impl Session {
         slide: &SlideId,
         change: impl FnOnce(&mut History, &mut AnnotationSet, &mut Vec<Uuid>) -> bool,
     ) -> Vec<Job> {
+        if self.refuse("annotations cannot be changed") {
+            return Vec::new();
+        }
         let Some(marks) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
         let problem = match marks.state {
             Loading::Done => None,
@@ -312,8 +385,7 @@ impl Session {
         }
         let set = marks.set.clone();
         marks.selection.retain(|id| set.get(*id).is_some());
-        let store = self.project.annotations();
-        vec![Job::Annotations(AnnotationJob::Save { store, slide: slide.clone(), set })]
+        self.save_annotations(slide.clone())
     }
 
     fn imported(&mut self, slide: SlideId, path: &std::path::Path, file: AnnotationFile) -> Vec<Job> {

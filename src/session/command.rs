@@ -46,6 +46,8 @@ pub enum Command {
     Annotate(Annotate),
     PauseEmbedding,
     ResumeEmbedding,
+    /// Embed a slide after that has failed; it goes on from where it was.
+    EmbedAgain(SlideId),
     /// Stop embedding; what is done is kept, and resuming goes on from there.
     CancelEmbedding,
     /// Ask for tiles like the one under `point`. `from` is the view at this moment, to come back to.

@@ -8,6 +8,7 @@ use image::RgbaImage;
 use super::AnnotationEvent;
 use super::ArchiveAnswer;
 use super::TrainingEvent;
+use crate::crash::Crash;
 use crate::descriptors::DescriptorSet;
 use crate::encoder::EncoderSpec;
 use crate::evaluation::study::Study;
@@ -46,6 +47,15 @@ pub enum Event {
     SlideMissing {
         path: PathBuf,
         reason: String,
+    },
+    /// An open slide cannot be read any more: its file has gone or changed.
+    SlideAway {
+        slide: SlideId,
+        reason: String,
+    },
+    /// A slide that had gone can be read again.
+    SlideBack {
+        slide: SlideId,
     },
     /// A picture that is stored beside the slide's pyramid.
     AssociatedRead {
@@ -108,6 +118,8 @@ pub enum Event {
     },
     /// A new index over all descriptors handed in so far.
     IndexBuilt(Arc<Snapshot>),
+    /// There is no new index; the one of before goes on answering.
+    IndexFailed,
     Answered {
         generation: u64,
         answer: Result<Answer, QueryError>,
@@ -145,6 +157,9 @@ pub enum Event {
     },
     /// The folder of a report that was asked for.
     ReportWritten(Result<PathBuf, String>),
+    /// A job has failed because of an error in the program. Where the session waits for the job, its own event
+    /// says so, too.
+    Crashed(Crash),
     /// Something that the user may want to know.
     Notice(String),
     /// Something that the user should know went wrong.

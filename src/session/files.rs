@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::state::{Severity, TilePicture};
+use super::state::{Remedy, Severity, SlideStatus, TilePicture};
 use super::{Job, Session};
 use crate::slide::SlideId;
 
@@ -11,7 +11,7 @@ impl Session {
     pub(super) fn slide_missing(&mut self, path: PathBuf, reason: String) -> Vec<Job> {
         let entry = self.project.slides().iter().find(|entry| self.project.slide_path(entry) == path);
         let Some(entry) = entry else {
-            self.tell(Severity::Error, reason, Some(path));
+            self.tell(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
             return Vec::new();
         };
         let (slide, user_mpp) = (entry.id.clone(), entry.user_mpp);
@@ -33,7 +33,45 @@ impl Session {
     pub(super) fn no_longer_missing(&mut self, slide: &SlideId) {
         let entry = self.project.slides().iter().find(|entry| entry.id == *slide);
         let Some(before) = entry.map(|entry| self.project.slide_path(entry)) else { return };
-        self.messages.retain(|message| message.retry.as_ref() != Some(&before));
+        self.withdraw(&Remedy::OpenAgain(before));
+    }
+
+    /// A slide cannot be read any more: it is looked for, and others are embedded meanwhile.
+    pub(super) fn slide_away(&mut self, slide: &SlideId, reason: String) -> Vec<Job> {
+        let Some(state) = self.slide_mut(slide).filter(|state| state.away.is_none()) else {
+            return Vec::new();
+        };
+        state.away = Some(reason.clone());
+        if let SlideStatus::Embedding(progress) = state.status {
+            state.status = SlideStatus::Waiting(progress);
+        }
+        let source = state.source.clone();
+        let remedy = Remedy::OpenAgain(source.info().path.clone());
+        self.tell(Severity::Error, reason, Some(remedy));
+        let mut jobs = vec![Job::AwaitSlide(source)];
+        jobs.extend(self.embed_plan());
+        jobs
+    }
+
+    /// A slide can be read again: what could not be done meanwhile is done now.
+    pub(super) fn slide_back(&mut self, slide: &SlideId) -> Vec<Job> {
+        let Some(state) = self.slide_mut(slide).filter(|state| state.away.is_some()) else {
+            return Vec::new();
+        };
+        state.away = None;
+        let source = state.source.clone();
+        let mut jobs = Vec::new();
+        if state.thumbnail.is_none() {
+            jobs.push(Job::MakeThumbnail(source.clone()));
+        }
+        if state.tissue.is_none() {
+            jobs.push(Job::FindTissue(source.clone()));
+        }
+        self.withdraw(&Remedy::OpenAgain(source.info().path.clone()));
+        let text = format!("{} can be read again.", source.info().name());
+        self.tell(Severity::Note, text, None);
+        jobs.extend(self.embed_plan());
+        jobs
     }
 
     pub(super) fn read_associated(&mut self, slide: &SlideId, name: String) -> Vec<Job> {

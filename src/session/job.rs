@@ -13,7 +13,7 @@ use crate::evaluation::study::Study;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::Slides;
-use crate::project::Project;
+use crate::project::{Claim, Project};
 use crate::query::{Answer, Example, Patients, Query, QueryBook};
 use crate::slide::{SlideId, SlideSource};
 use crate::tissue::TissueMask;
@@ -38,6 +38,8 @@ pub struct EmbedPlan {
     /// The part of the first slide that is in view.
     pub focus: Option<Level0Rect>,
     pub paused: bool,
+    /// The project stays this program's for as long as something may be written in it.
+    pub claim: Claim,
 }
 
 /// A question to the index.
@@ -89,6 +91,8 @@ pub enum Job {
         user_mpp: Option<MicronsPerPixel>,
         folders: Vec<PathBuf>,
     },
+    /// Look for a slide that has gone until it is back.
+    AwaitSlide(Arc<dyn SlideSource>),
     MakeThumbnail(Arc<dyn SlideSource>),
     /// Read a picture that is stored beside the slide's pyramid.
     ReadAssociated {

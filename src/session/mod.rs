@@ -11,6 +11,7 @@ mod event;
 mod files;
 mod job;
 mod query;
+mod read_only;
 mod state;
 mod training;
 mod update;
@@ -24,7 +25,7 @@ pub use event::{Event, SlideProgress};
 pub use job::{ArchiveRequest, DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
 pub use query::QueryState;
 pub use state::{
-    Colours, EmbeddingState, EncoderState, Message, Place, Profile, Session, Severity, SlideState,
+    Colours, EmbeddingState, EncoderState, Message, Place, Profile, Remedy, Session, Severity, SlideState,
     SlideStatus, TilePicture,
 };
 pub use training::{

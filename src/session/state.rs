@@ -79,6 +79,8 @@ pub struct SlideState {
     pub colours: Colours,
     pub profile: Profile,
     pub status: SlideStatus,
+    /// Why it cannot be read at present; it is looked for, and goes on by itself when it is back.
+    pub away: Option<String>,
 }
 
 /// The colour profile that a slide embeds, which is read when it is asked for.
@@ -177,8 +179,20 @@ pub struct Message {
     pub id: u64,
     pub severity: Severity,
     pub text: String,
-    /// The file that opening failed for, which can be tried again.
-    pub retry: Option<PathBuf>,
+    pub remedy: Option<Remedy>,
+}
+
+/// What the user can do about something that went wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Remedy {
+    /// Open the file again, or one that lies elsewhere.
+    OpenAgain(PathBuf),
+    /// Try to save a slide's annotations again, or save them elsewhere.
+    SaveAnnotations(SlideId),
+    /// Embed a slide again.
+    EmbedAgain(SlideId),
+    /// Pass on a report of an error in the program.
+    Report(String),
 }
 
 impl Session {
@@ -269,9 +283,9 @@ impl Session {
 
     /// Whether any slide still has tiles to embed.
     pub fn is_embedding_left(&self) -> bool {
-        self.slides
-            .iter()
-            .any(|slide| matches!(slide.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_)))
+        let waits =
+            |slide: &SlideState| matches!(slide.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_));
+        self.project.read_only().is_none() && self.slides.iter().any(waits)
     }
 
     /// Tiles that can be found at present.
@@ -311,12 +325,12 @@ impl Session {
         self.slides.iter_mut().find(|slide| slide.id() == id)
     }
 
-    pub(super) fn tell(&mut self, severity: Severity, text: String, retry: Option<PathBuf>) {
+    pub(super) fn tell(&mut self, severity: Severity, text: String, remedy: Option<Remedy>) {
         // The same trouble again and again is told once.
         if self.messages.iter().any(|message| message.text == text) {
             return;
         }
-        self.messages.push(Message { id: self.next_message, severity, text, retry });
+        self.messages.push(Message { id: self.next_message, severity, text, remedy });
         self.next_message += 1;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::{Colours, Place, Profile, Severity, SlideState, SlideStatus, TilePicture, held};
+use super::state::{Colours, Place, Profile, Remedy, Severity, SlideState, SlideStatus, TilePicture, held};
 use super::{Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, Session, SlideProgress};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
@@ -19,7 +19,7 @@ impl Session {
                 jobs
             }
             Command::Retry(path) => {
-                self.messages.retain(|message| message.retry.as_ref() != Some(&path));
+                self.withdraw(&Remedy::OpenAgain(path.clone()));
                 vec![Job::FindPaths(vec![path])]
             }
             Command::Show(slide) => self.show(slide),
@@ -38,6 +38,11 @@ impl Session {
                 self.embedding.paused = false;
                 self.embedding.cancelled = false;
                 self.embed_plan()
+            }
+            Command::EmbedAgain(slide) => {
+                self.withdraw(&Remedy::EmbedAgain(slide.clone()));
+                self.set_status(&slide, SlideStatus::Checking);
+                self.check_descriptors(&slide)
             }
             Command::CancelEmbedding => {
                 self.embedding.cancelled = true;
@@ -100,10 +105,12 @@ impl Session {
             }
             Event::SlideOpened(source) => self.slide_opened(source),
             Event::SlideFailed { path, reason } => {
-                self.tell(Severity::Error, reason, Some(path));
+                self.tell(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
                 Vec::new()
             }
             Event::SlideMissing { path, reason } => self.slide_missing(path, reason),
+            Event::SlideAway { slide, reason } => self.slide_away(&slide, reason),
+            Event::SlideBack { slide } => self.slide_back(&slide),
             Event::AssociatedRead { slide, name, picture } => {
                 self.associated.insert((slide, name), TilePicture::from(picture));
                 Vec::new()
@@ -159,7 +166,7 @@ impl Session {
                 self.set_status(&slide, SlideStatus::Waiting(progress.unwrap_or_default()))
             }
             Event::EmbeddingFailed { slide, reason } => {
-                self.tell(Severity::Error, reason.clone(), None);
+                self.tell(Severity::Error, reason.clone(), Some(Remedy::EmbedAgain(slide.clone())));
                 self.set_status(&slide, SlideStatus::Failed(reason));
                 self.change_over()
             }
@@ -170,6 +177,10 @@ impl Session {
                 let mut jobs = self.search();
                 jobs.extend(self.index_if_stale());
                 jobs
+            }
+            Event::IndexFailed => {
+                self.index_building = false;
+                Vec::new()
             }
             Event::Answered { generation, answer } => self.answered(generation, answer),
             Event::ArchiveAnswered { generation, answer } => self.archive_answered(generation, answer),
@@ -191,6 +202,10 @@ impl Session {
             }
             Event::ReportWritten(result) => {
                 self.report_written(result);
+                Vec::new()
+            }
+            Event::Crashed(crash) => {
+                self.tell(Severity::Error, crash.summary, Some(Remedy::Report(crash.report)));
                 Vec::new()
             }
             Event::Notice(text) => {
@@ -223,6 +238,7 @@ impl Session {
             colours: Colours::Unknown,
             profile: Profile::Unknown,
             status: SlideStatus::Checking,
+            away: None,
         };
         match self.slides.iter_mut().find(|slide| *slide.id() == id) {
             // Opened again: the pixels are the same, but path or calibration may have changed.
@@ -350,8 +366,10 @@ impl Session {
     /// What the embedder has to work on from now on: the slide in view first, the others as listed.
     pub(super) fn embed_plan(&self) -> Vec<Job> {
         let Some(recipe) = self.recipe() else { return Vec::new() };
-        let waiting =
-            |state: &&SlideState| matches!(state.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_));
+        let waiting = |state: &&SlideState| {
+            let is_left = matches!(state.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_));
+            is_left && state.away.is_none()
+        };
         let mut targets: Vec<&SlideState> = self.slides.iter().filter(waiting).collect();
         targets.sort_by_key(|state| self.active.as_ref() != Some(state.id()));
         let in_view = targets.first().is_some_and(|state| self.active.as_ref() == Some(state.id()));
@@ -360,7 +378,8 @@ impl Session {
             recipe,
             encoder,
             store: self.project.descriptors(),
-            targets: if self.embedding.cancelled {
+            claim: self.project.claim_held(),
+            targets: if self.embedding.cancelled || self.project.read_only().is_some() {
                 Vec::new()
             } else {
                 targets
@@ -397,6 +416,11 @@ impl Session {
         self.sets.insert(slide, set);
         self.index_stale = true;
         self.index_if_stale()
+    }
+
+    /// Take back what was said of something that has been set right.
+    pub(super) fn withdraw(&mut self, remedy: &Remedy) {
+        self.messages.retain(|message| message.remedy.as_ref() != Some(remedy));
     }
 
     fn go_back(&mut self) -> Vec<Job> {

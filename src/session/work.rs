@@ -1,21 +1,22 @@
 //! The session's doors, and when the index is built.
 
-use super::state::SlideStatus;
+use super::state::{Severity, SlideStatus};
 use super::{Command, Event, Job, Session};
 
 impl Session {
     /// The jobs with which a session begins: know the encoder and what was asked before, open the project's slides.
     pub fn start(&mut self) -> Vec<Job> {
         let jobs = self.first_jobs();
-        self.count_opening(&jobs);
-        jobs
+        self.issue(jobs)
     }
 
     /// Do what the user asks for.
     pub fn handle(&mut self, command: Command) -> Vec<Job> {
+        if self.refuses(&command) {
+            return Vec::new();
+        }
         let jobs = self.obey(command);
-        self.count_opening(&jobs);
-        jobs
+        self.issue(jobs)
     }
 
     /// Take in what a worker has found out.
@@ -23,8 +24,8 @@ impl Session {
         if matches!(event, Event::SlideOpened(_) | Event::SlideFailed { .. } | Event::SlideMissing { .. }) {
             self.opening = self.opening.saturating_sub(1);
         }
-        let mut jobs = self.take_in(event);
-        self.count_opening(&jobs);
+        let jobs = self.take_in(event);
+        let mut jobs = self.issue(jobs);
         if self.is_settled() && !self.index_settled && !self.sets.is_empty() {
             self.index_stale = true;
             jobs.extend(self.index_if_stale());
@@ -32,7 +33,21 @@ impl Session {
         jobs
     }
 
+    /// Jobs on their way to the workers.
+    fn issue(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let jobs = self.allowed(jobs);
+        self.count_opening(&jobs);
+        jobs
+    }
+
     pub(super) fn first_jobs(&mut self) -> Vec<Job> {
+        if let Some(before) = self.project.left_by() {
+            let text = format!(
+                "histokin did not end properly when this project was open last, {before}. What was done until then \
+                 is here, but for the last seconds."
+            );
+            self.tell(Severity::Note, text, None);
+        }
         let which = self.project.encoder_name();
         let mut jobs = vec![Job::LearnEncoder(which), Job::LoadBook(self.project.root().to_owned())];
         jobs.extend(

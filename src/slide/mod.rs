@@ -5,9 +5,11 @@
 
 pub mod colour_profile;
 mod flat_image;
+pub mod isolated;
 mod openslide;
 pub mod pyramid;
 mod raw_tiles;
+mod steady;
 #[cfg(test)]
 pub(crate) mod test_slide;
 
@@ -22,7 +24,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
+use isolated::trust::{self, InUse};
+use isolated::{IsolatedSource, Order};
 use raw_tiles::RawTileSource;
+use steady::{Stamp, SteadySource};
 
 /// Pixels of one slide. Implementations may be read from many threads at once.
 pub trait SlideSource: Send + Sync {
@@ -35,6 +40,14 @@ pub trait SlideSource: Send + Sync {
     /// # Errors
     /// [`SlideError::Read`] when the file cannot deliver these pixels; other regions stay readable.
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError>;
+
+    /// Look whether the file is there and still holds this slide.
+    ///
+    /// # Errors
+    /// [`SlideError::Away`] with the reason if not.
+    fn check(&self) -> Result<(), SlideError> {
+        Ok(())
+    }
 
     /// Decode a picture stored beside the pyramid (`label`, `macro`, `thumbnail`, …).
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError>;
@@ -80,7 +93,7 @@ pub enum MppSource {
 }
 
 /// One stored level of the pyramid.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     pub width: u32,
     pub height: u32,
@@ -88,7 +101,7 @@ pub struct Level {
 }
 
 /// What gives a slide's pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reader {
     /// The file's own JPEG tiles, decoded here; what OpenSlide is needed for goes to it.
@@ -99,7 +112,7 @@ pub enum Reader {
 }
 
 /// What is known of a slide without reading its pixels.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlideInfo {
     pub id: SlideId,
     pub path: PathBuf,
@@ -184,6 +197,9 @@ pub enum SlideError {
         path.display(), region.level, region.x, region.y, region.width, region.height
     )]
     Read { path: PathBuf, region: LevelRect, reason: String },
+    /// The file has gone or changed since it was opened; it may come back.
+    #[error("{}: {reason}", path.display())]
+    Away { path: PathBuf, reason: String },
     #[error("{}: the picture {name:?} beside the slide cannot be read: {reason}", path.display())]
     ReadAssociated { path: PathBuf, name: String, reason: String },
     #[error("{}: its colour profile cannot be used: {reason}", path.display())]
@@ -196,6 +212,13 @@ pub enum SlideError {
         path.display()
     )]
     NotCalibrated { path: PathBuf },
+}
+
+impl SlideError {
+    /// Whether the slide may be read again later, without anything being done.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
 }
 
 /// Open the slide or plain image at `path`. `user_mpp` overrides what the file says of its pixel size.
@@ -238,6 +261,23 @@ fn open_with(
         return Err(failed("the file is empty; copy it again from where it came".to_owned()));
     }
     File::open(path).map_err(|error| failed(error.to_string()))?;
+    let owned = path.to_owned();
+    if let Some((program, limits)) = trust::decoder_for(path) {
+        let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };
+        let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
+        return Ok(Arc::new(SteadySource::new(Box::new(open), Stamp::of(&metadata), None)?));
+    }
+    let in_use = InUse::new(path);
+    let open = move || open_reader(&owned, user_mpp, raw_tiles_allowed);
+    Ok(Arc::new(SteadySource::new(Box::new(open), Stamp::of(&metadata), Some(in_use))?))
+}
+
+/// The reader for a file, without regard to what may become of the file.
+fn open_reader(
+    path: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    raw_tiles_allowed: bool,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
     match openslide::open(path, user_mpp)? {
         Some(slide) if raw_tiles_allowed => match raw_tiles::prove(&slide) {
             Ok(levels) => Ok(Arc::new(RawTileSource::new(slide, levels))),

@@ -69,6 +69,8 @@ impl DisplayLevel {
 pub struct Gap {
     pub rect: Level0Rect,
     pub reason: String,
+    /// The whole slide cannot be read at present, and may be back later.
+    pub is_away: bool,
 }
 
 /// Pixels of one display tile: 8-bit sRGB with straight alpha, transparent where nothing was scanned.
@@ -217,7 +219,11 @@ impl DisplayPyramid {
             Ok(pixels) => DisplayTile { pixels, gaps: Vec::new() },
             Err(error) => DisplayTile {
                 pixels: RgbaImage::new(0, 0),
-                gaps: vec![Gap { rect: self.tile_rect(tile), reason: error.to_string() }],
+                gaps: vec![Gap {
+                    rect: self.tile_rect(tile),
+                    reason: error.to_string(),
+                    is_away: error.is_away(),
+                }],
             },
         }
     }

@@ -90,21 +90,21 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
 /// user's own.
 fn open_project(options: &WindowOptions) -> anyhow::Result<Project> {
     if let Some(root) = &options.project {
-        return Ok(Project::open_or_create(root)?);
+        return Ok(Project::open_or_create(root)?.claim()?);
     }
     if let Some(root) = options.paths.iter().find(|path| Project::is_project(path)) {
-        return Ok(Project::open(root)?);
+        return Ok(Project::open(root)?.claim()?);
     }
     let last = options.state_file.as_deref().and_then(|file| Remembered::load(file).project);
     if let Some(root) = last.filter(|root| Project::is_project(root)) {
-        match Project::open(&root) {
+        match Project::open(&root).and_then(Project::claim) {
             Ok(project) => return Ok(project),
             Err(error) => tracing::warn!(%error, "the project of before cannot be opened"),
         }
     }
     let folders = directories::ProjectDirs::from("", "", "histokin")
         .context("your home folder is unknown; name a project folder with --project")?;
-    Ok(Project::open_or_create(&folders.data_dir().join("my-slides"))?)
+    Ok(Project::open_or_create(&folders.data_dir().join("my-slides"))?.claim()?)
 }
 
 /// Wakes the window from any thread.

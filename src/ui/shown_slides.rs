@@ -40,6 +40,8 @@ pub struct Shown {
     tissue: Option<(Arc<TissueMask>, TextureHandle)>,
     pub marks: Option<MarkSet>,
     profile: Option<ProfileTexture>,
+    /// The slide cannot be read at present.
+    away: bool,
 }
 
 impl Shown {
@@ -52,6 +54,11 @@ impl Shown {
 impl ShownSlides {
     pub fn get(&self, id: &SlideId) -> Option<&Shown> {
         self.slides.get(id)
+    }
+
+    /// The slide that has this key.
+    pub fn id_of(&self, key: SlideKey) -> Option<&SlideId> {
+        self.slides.iter().find(|(_, shown)| shown.pyramid.key() == key).map(|(id, _)| id)
     }
 
     /// Whether a tile is the one that shows its whole slide.
@@ -86,9 +93,19 @@ impl ShownSlides {
                     let key = SlideKey(self.keys_given);
                     let pyramid = Arc::new(DisplayPyramid::new(key, state.source.clone()));
                     loader.add_slide(pyramid.clone());
-                    place.insert(Shown { pyramid, thumbnail: None, tissue: None, marks: None, profile: None })
+                    place.insert(Shown {
+                        pyramid,
+                        thumbnail: None,
+                        tissue: None,
+                        marks: None,
+                        profile: None,
+                        away: false,
+                    })
                 }
             };
+            if std::mem::replace(&mut shown.away, state.away.is_some()) && !shown.away {
+                renderer.atlas.forget_gaps(shown.pyramid.key());
+            }
             if shown.thumbnail.is_none()
                 && let Some(thumbnail) = &state.thumbnail
             {

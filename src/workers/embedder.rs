@@ -3,9 +3,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Post;
+use crate::crash;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError};
 use crate::pipeline::{
-    EmbedControl, EmbedOutcome, EmbedProgress, EmbedSettings, describe_tiles, embed_slide,
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, describe_tiles, embed_slide,
 };
 use crate::session::{DescribeRequest, EmbedPlan, EmbedTarget, Event, SlideProgress};
 use crate::slide::SlideId;
@@ -149,23 +150,40 @@ pub fn run(desk: &Desk, device: DeviceChoice, post: &Post) {
     while let Some(work) = desk.next() {
         match work {
             Work::Describe(request) => {
-                let descriptors = loaded
-                    .get(&request.encoder, device, post)
-                    .map_err(|error| error.to_string())
-                    .and_then(|encoder| describe(&request, encoder));
+                let described = crash::catch("Describing tiles", || {
+                    let encoder =
+                        loaded.get(&request.encoder, device, post).map_err(|error| error.to_string())?;
+                    describe(&request, encoder)
+                });
+                let descriptors = described.unwrap_or_else(|crash| {
+                    loaded = Loaded::default();
+                    post.send(Event::Crashed(crash.clone()));
+                    Err(crash.summary)
+                });
                 let (slide, rects) = (request.slide.info().id.clone(), request.rects);
                 post.send(Event::Described { slide, rects, descriptors });
             }
-            Work::Embed(plan, target, control) => match loaded.get(&plan.encoder, device, post) {
-                Ok(encoder) => {
-                    let interrupted = embed(&plan, &target, encoder, &control, post);
-                    desk.done(&target, interrupted);
+            Work::Embed(plan, target, control) => {
+                let embedded = crash::catch("Embedding a slide", || {
+                    let encoder = loaded.get(&plan.encoder, device, post)?;
+                    Ok::<bool, EncoderError>(embed(&plan, &target, encoder, &control, post))
+                });
+                match embedded {
+                    Ok(Ok(interrupted)) => desk.done(&target, interrupted),
+                    Ok(Err(error)) => {
+                        desk.done(&target, false);
+                        post.send(Event::EncoderFailed { reason: error.to_string() });
+                    }
+                    Err(crash) => {
+                        // An encoder that was left in the middle of something is not used again.
+                        loaded = Loaded::default();
+                        desk.done(&target, false);
+                        let (slide, reason) = (target.slide.info().id.clone(), crash.summary.clone());
+                        post.send(Event::EmbeddingFailed { slide, reason });
+                        post.send(Event::Crashed(crash));
+                    }
                 }
-                Err(error) => {
-                    desk.done(&target, false);
-                    post.send(Event::EncoderFailed { reason: error.to_string() });
-                }
-            },
+            }
         }
     }
 }
@@ -201,6 +219,9 @@ fn embed(
         Ok(EmbedOutcome::Interrupted) => {
             post.send(Event::EmbeddingInterrupted { slide: slide.clone() });
             return true;
+        }
+        Err(EmbedError::Slide(error)) if error.is_away() => {
+            post.send(Event::SlideAway { slide: slide.clone(), reason: error.to_string() });
         }
         Err(error) => post.send(Event::EmbeddingFailed { slide: slide.clone(), reason: error.to_string() }),
     }

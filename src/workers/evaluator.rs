@@ -29,6 +29,14 @@ pub fn work(job: Job, post: &Post) {
     }
 }
 
+/// What a job answers when it crashes.
+pub fn on_crash(job: &Job) -> impl FnOnce(String) -> Option<Event> + use<> {
+    let is_report = matches!(job, Job::WriteReport { .. });
+    move |reason| {
+        Some(if is_report { Event::ReportWritten(Err(reason)) } else { Event::Evaluated(Err(reason)) })
+    }
+}
+
 fn evaluate(request: &EvaluateRequest, post: &Post) {
     let mut told: Option<Instant> = None;
     let mut tell = |share: f64, doing: &str| {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::Waker;
 use super::mailbox::Mailbox;
+use crate::crash;
 use crate::descriptors::{DescriptorSet, Row};
 use crate::index::{Snapshot, TileRef, squared_distance, squared_distances};
 use crate::slide::SlideId;
@@ -105,12 +106,21 @@ impl Drop for HeatWorker {
 fn run(wishes: &Mailbox<HeatRequest>, maps: &Sender<LikenessMaps>, pool: &rayon::ThreadPool, waker: &Waker) {
     let mut known: Option<(Arc<Snapshot>, f32)> = None;
     while let Some(request) = wishes.take() {
-        let scale = match &known {
-            Some((index, scale)) if Arc::ptr_eq(index, &request.index) => *scale,
-            _ => typical_distance(&request.index),
+        let made = crash::catch("The heat map", || {
+            let scale = match &known {
+                Some((index, scale)) if Arc::ptr_eq(index, &request.index) => *scale,
+                _ => typical_distance(&request.index),
+            };
+            known = Some((request.index.clone(), scale));
+            pool.install(|| likeness_maps(&request, scale))
+        });
+        let made = match made {
+            Ok(made) => made,
+            Err(crash) => {
+                tracing::error!("{}", crash.report);
+                continue;
+            }
         };
-        known = Some((request.index.clone(), scale));
-        let made = pool.install(|| likeness_maps(&request, scale));
         if maps.send(made).is_err() {
             return;
         }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Work for one or several threads.
 pub struct Mailbox<T> {
@@ -66,6 +67,17 @@ impl<T> Mailbox<T> {
             }
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Wait for work at most so long; `None` when none came, or when the mailbox is closed and empty.
+    pub fn take_within(&self, longest: Duration) -> Option<T> {
+        let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
+        let waited = self.filled.wait_timeout_while(self.lock(), longest, idle);
+        waited.unwrap_or_else(PoisonError::into_inner).0.waiting.pop_front()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// Tell the workers to end.

@@ -8,23 +8,27 @@ pub mod heat;
 mod evaluator;
 pub mod tile_loader;
 pub(crate) mod mailbox;
+mod patience;
 pub mod trainer;
+mod watcher;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use image::RgbaImage;
 
+use crate::crash;
 use crate::descriptors::DescriptorSet;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::Level0Rect;
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::{self, Slides, find_slides};
 use crate::project::Project;
-use crate::query::{self, Answer, QueryBook};
+use crate::query::{self, Answer, QueryBook, QueryError};
 use crate::session::{ArchiveRequest, Event, Job, SearchRequest, TrainingEvent};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{self, SlideError, SlideSource};
@@ -34,6 +38,22 @@ use crate::tissue::TissueMask;
 use embedder::Desk;
 use mailbox::Mailbox;
 use trainer::TrainerDesk;
+
+/// How long a slide may take to open, or a tile to be read, before others are not kept waiting any more.
+const OPENING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(15) };
+
+/// The same for thumbnails and tissue.
+const SCANNING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(60) };
+
+/// How long the end of the program waits for threads that write, and for those that only read.
+const LAST_WRITES: Duration = Duration::from_secs(60);
+const LAST_READS: Duration = Duration::from_secs(2);
+
+/// Threads that write, beside the keepers.
+const WRITERS: [&str; 3] = ["embedder", "trainer", "training-errands"];
+
+/// How long to wait before a project that could not be saved is tried again.
+const SAVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Events that may wait for the session; workers wait when there are more.
 const EVENTS_WAITING: usize = 256;
@@ -62,6 +82,17 @@ impl Post {
         self.send(Event::Training(event));
     }
 
+    /// Do a piece of work. If it panics, it alone has failed: `failed` says what the session is to know then
+    /// beside the report.
+    fn attempt(&self, doing: &str, work: impl FnOnce(), failed: impl FnOnce(String) -> Option<Event>) {
+        if let Err(crash) = crash::catch(doing, work) {
+            if let Some(event) = failed(crash.summary.clone()) {
+                self.send(event);
+            }
+            self.send(Event::Crashed(crash));
+        }
+    }
+
     /// Leave an event. When the program is ending nobody listens any more, and nothing is lost by that.
     pub fn send(&self, event: Event) {
         if self.events.send(event).is_ok() {
@@ -83,6 +114,7 @@ struct Boxes {
     opener: Mailbox<Job>,
     scanner: Mailbox<Job>,
     pictures: Mailbox<(Arc<dyn SlideSource>, Level0Rect)>,
+    away: Mailbox<Arc<dyn SlideSource>>,
     searches: Mailbox<SearchRequest>,
     archive_searches: Mailbox<ArchiveRequest>,
     indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
@@ -116,23 +148,45 @@ impl Workers {
         let mut workers = Self { events, boxes, threads: Vec::new() };
         workers.spawn("slide-opener", &post, |boxes, post| {
             while let Some(job) = boxes.opener.take() {
-                open(job, post);
+                let (failed, to_session) = (on_crash(&job), post.clone());
+                let named = named(&job);
+                let open = move || to_session.attempt("Opening files", || open(job, &to_session), failed);
+                if !patience::wait_for("slide-opening", OPENING, open) {
+                    post.send(Event::Notice(format!(
+                        "{named}: its drive does not answer. Others are opened meanwhile, this when it does"
+                    )));
+                }
             }
         })?;
         workers.spawn("slide-scanner", &post, |boxes, post| {
             while let Some(job) = boxes.scanner.take() {
-                scan(job, post);
+                let (failed, post) = (on_crash(&job), post.clone());
+                let scan = move || post.attempt("Reading a slide", || scan(job, &post), failed);
+                patience::wait_for("slide-scanning", SCANNING, scan);
             }
         })?;
         workers.spawn("tile-pictures", &post, |boxes, post| {
             while let Some((slide, rect)) = boxes.pictures.take() {
-                post.send(tile_picture(slide.as_ref(), rect));
+                let id = slide.info().id.clone();
+                let failed = move |reason| Event::TilePictureRead { slide: id, rect, picture: Err(reason) };
+                let post = post.clone();
+                let work = move || {
+                    let read = || post.send(tile_picture(slide.as_ref(), rect));
+                    post.attempt("Reading a tile", read, |reason| Some(failed(reason)));
+                };
+                patience::wait_for("tile-picture", OPENING, work);
             }
         })?;
         workers.spawn("searcher", &post, |boxes, post| {
             while let Some(request) = boxes.searches.take() {
-                let answer = query::ask(&request.index, &request.query);
-                post.send(Event::Answered { generation: request.generation, answer });
+                let generation = request.generation;
+                let search = || {
+                    let answer = query::ask(&request.index, &request.query);
+                    post.send(Event::Answered { generation, answer });
+                };
+                let failed =
+                    |reason| Event::Answered { generation, answer: Err(QueryError::Crashed(reason)) };
+                post.attempt("The search", search, |reason| Some(failed(reason)));
             }
         })?;
         workers.spawn("archive-searcher", &post, |boxes, post| {
@@ -143,30 +197,30 @@ impl Workers {
         // Apart from the scanner: an archive can be searched before its tissue has been found again.
         workers.spawn("descriptor-loader", &post, |boxes, post| {
             while let Some(job) = boxes.descriptors.take() {
-                scan(job, post);
+                let failed = on_crash(&job);
+                post.attempt("Reading descriptors", || scan(job, post), failed);
             }
         })?;
         workers.spawn("indexer", &post, |boxes, post| {
             let mut previous: Option<Arc<Snapshot>> = None;
             while let Some((sets, cache, settled)) = boxes.indexer.take() {
-                let build = if settled { Snapshot::build } else { Snapshot::provisional };
-                let index = Arc::new(build(sets, previous.as_deref(), Some(&cache)));
-                previous = Some(index.clone());
-                post.send(Event::IndexBuilt(index.clone()));
-                // Searched already, and quicker when this is done.
-                index.grow_trees();
+                let index = || {
+                    let build = if settled { Snapshot::build } else { Snapshot::provisional };
+                    let index = Arc::new(build(sets, previous.as_deref(), Some(&cache)));
+                    previous = Some(index.clone());
+                    post.send(Event::IndexBuilt(index.clone()));
+                    // Searched already, and quicker when this is done.
+                    index.grow_trees();
+                };
+                post.attempt("Building the index", index, |_| Some(Event::IndexFailed));
             }
         })?;
         workers.spawn("project-keeper", &post, |boxes, post| {
-            while let Some(project) = boxes.keeper.take_to_the_end() {
-                if let Err(error) = project.save() {
-                    post.send(Event::Trouble(error.to_string()));
-                }
-            }
+            keep_project(&boxes.keeper, post);
         })?;
         workers.spawn("book-keeper", &post, |boxes, post| {
             while let Some(work) = boxes.books.take_to_the_end() {
-                keep_book(work, post);
+                post.attempt("Keeping questions and judgements", || keep_book(work, post), |_| None);
             }
         })?;
         workers.spawn("annotation-keeper", &post, |boxes, post| {
@@ -174,9 +228,11 @@ impl Workers {
         })?;
         workers.spawn("evaluator", &post, |boxes, post| {
             while let Some(job) = boxes.evaluator.take() {
-                evaluator::work(job, post);
+                let failed = evaluator::on_crash(&job);
+                post.attempt("Measuring the encoder", || evaluator::work(job, post), failed);
             }
         })?;
+        workers.spawn("slide-watcher", &post, |boxes, post| watcher::run(&boxes.away, post))?;
         workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
         workers.spawn("trainer", &post, |boxes, post| trainer::run(&boxes.trainer, post))?;
         workers.spawn("training-errands", &post, |boxes, post| trainer::run_errands(&boxes.trainer, post))?;
@@ -195,6 +251,7 @@ impl Workers {
             | Job::MakeThumbnail(_)
             | Job::ReadAssociated { .. }
             | Job::FindTissue(_) => boxes.scanner.push(job),
+            Job::AwaitSlide(slide) => boxes.away.push(slide),
             Job::LoadDescriptors { .. } => boxes.descriptors.push(job),
             Job::ReadTilePicture { slide, rect } => boxes.pictures.push((slide, rect)),
             Job::SearchArchive(request) => boxes.archive_searches.replace(*request),
@@ -243,6 +300,7 @@ impl Drop for Workers {
         boxes.opener.close();
         boxes.scanner.close();
         boxes.pictures.close();
+        boxes.away.close();
         boxes.searches.close();
         boxes.archive_searches.close();
         boxes.indexer.close();
@@ -258,12 +316,85 @@ impl Drop for Workers {
         boxes.trainer.close();
         // Workers that wait to leave an event must not wait for ever.
         self.events = crossbeam_channel::never();
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a worker thread had panicked");
+        // Those that only read may wait for a drive that does not answer. Those that write finish what they have.
+        let writes = |thread: &JoinHandle<()>| {
+            thread.thread().name().is_some_and(|name| name.ends_with("keeper") || WRITERS.contains(&name))
+        };
+        let (writers, readers): (Vec<_>, Vec<_>) = self.threads.drain(..).partition(writes);
+        patience::join(writers, LAST_WRITES);
+        patience::join(readers, LAST_READS);
+    }
+}
+
+/// Keep the newest state of the project. While that fails it is tried again, and once more at the end.
+fn keep_project(keeper: &Mailbox<Project>, post: &Post) {
+    let mut unsaved: Option<Project> = None;
+    loop {
+        let next = match &unsaved {
+            None => keeper.take_to_the_end(),
+            Some(_) => keeper.take_within(SAVE_AGAIN),
+        };
+        let is_end = next.is_none() && (unsaved.is_none() || keeper.is_closed());
+        let before = unsaved.is_some();
+        if let Some(project) = next.or_else(|| unsaved.take()) {
+            unsaved = None;
+            match project.save() {
+                Ok(()) if before => post.send(Event::Notice("The project is saved.".to_owned())),
+                Ok(()) => {}
+                Err(error) => {
+                    let text = format!(
+                        "{error}. The list of slides and the settings are kept in memory, and saving is tried again \
+                         every few seconds"
+                    );
+                    post.send(Event::Trouble(text));
+                    unsaved = Some(project);
+                }
             }
         }
+        if is_end {
+            return;
+        }
     }
+}
+
+/// What a job of the opener works on, for people.
+fn named(job: &Job) -> String {
+    match job {
+        Job::OpenSlide { path, .. } | Job::FindMoved { path, .. } => path.display().to_string(),
+        Job::FindPaths(paths) => {
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        }
+        _ => "The encoder".to_owned(),
+    }
+}
+
+/// What a job of the opener or the scanner answers when it crashes.
+fn on_crash(job: &Job) -> impl FnOnce(String) -> Option<Event> + Send + use<> {
+    let answer: Box<dyn FnOnce(String) -> Option<Event> + Send> = match job {
+        Job::OpenSlide { path, .. } | Job::FindMoved { path, .. } => {
+            let path = path.clone();
+            Box::new(|reason| Some(Event::SlideFailed { path, reason }))
+        }
+        Job::LearnEncoder(_) => Box::new(|reason| Some(Event::EncoderFailed { reason })),
+        Job::ReadAssociated { slide, name } => {
+            let (slide, name) = (slide.info().id.clone(), name.clone());
+            Box::new(|reason| Some(Event::AssociatedRead { slide, name, picture: Err(reason) }))
+        }
+        Job::ReadProfile(slide) => {
+            let slide = slide.info().id.clone();
+            Box::new(|_| Some(Event::ProfileRead { slide, profile: None }))
+        }
+        Job::MeasureColours { slide, .. } => {
+            let slide = slide.info().id.clone();
+            Box::new(|_| Some(Event::ColoursMeasured { slide, colours: None }))
+        }
+        Job::LoadDescriptors { slide, .. } => {
+            let slide = slide.clone();
+            Box::new(|_| Some(Event::NoDescriptors { slide }))
+        }
+        _ => Box::new(|_| None),
+    };
+    answer
 }
 
 fn keep_book(work: BookWork, post: &Post) {
@@ -334,7 +465,7 @@ fn find(paths: Vec<PathBuf>, post: &Post) {
         others.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
     // A window shows one project: the last one that was named.
     if let Some(root) = projects.last() {
-        match Project::open(root) {
+        match Project::open(root).and_then(Project::claim) {
             Ok(project) => post.send(Event::ProjectOpened(Box::new(project))),
             Err(error) => post.send(Event::Trouble(error.to_string())),
         }

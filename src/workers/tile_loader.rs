@@ -10,9 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::patience;
 use crate::memory::{Budget, Kind, Shelf};
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, Gap, SlideKey, TileKey};
 
@@ -21,6 +23,16 @@ const PREVIEW_FROM_TILES: u64 = 64;
 
 /// Decoded pictures that may wait for the screen before the threads wait for it.
 const RESULTS_WAITING: usize = 64;
+
+/// A slide of which a stored tile takes as long as this to read is taken to hang: its drive does not answer. No
+/// further threads are spent on it until it does.
+const HANGS_AFTER: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(4) };
+
+/// Threads that may be started beside those that hang.
+const MOST_SPARE: usize = 8;
+
+/// How long the end of the program waits for a thread.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// One canvas that wants tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +67,10 @@ pub struct TileLoader {
     shared: Arc<Shared>,
     results: Option<Receiver<Loaded>>,
     threads: Vec<JoinHandle<()>>,
+    /// Threads that were started because all others hung.
+    spare: Mutex<Vec<JoinHandle<()>>>,
+    to_screen: Sender<Loaded>,
+    wake: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl TileLoader {
@@ -75,15 +91,38 @@ impl TileLoader {
             budget,
             counts: Counts::default(),
         });
-        let mut loader = Self { shared, results: Some(results), threads: Vec::new() };
+        let mut loader = Self {
+            shared,
+            results: Some(results),
+            threads: Vec::new(),
+            spare: Mutex::default(),
+            to_screen: sender,
+            wake,
+        };
         for number in 0..threads.max(1) {
-            let (shared, sender, wake) = (loader.shared.clone(), sender.clone(), wake.clone());
-            let thread = std::thread::Builder::new()
-                .name(format!("tile-loader-{number}"))
-                .spawn(move || shared.work(&sender, &*wake))?;
+            let thread = loader.spawn(number)?;
             loader.threads.push(thread);
         }
         Ok(loader)
+    }
+
+    fn spawn(&self, number: usize) -> std::io::Result<JoinHandle<()>> {
+        let (shared, sender, wake) = (self.shared.clone(), self.to_screen.clone(), self.wake.clone());
+        let name = format!("tile-loader-{number}");
+        std::thread::Builder::new().name(name).spawn(move || shared.work(&sender, &*wake))
+    }
+
+    /// Where every thread hangs, another one goes on with slides on other drives.
+    fn make_up_for_hanging(&self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = self.threads.len() + spare.len();
+        if self.shared.board().hanging() < threads || spare.len() == MOST_SPARE {
+            return;
+        }
+        match self.spawn(threads) {
+            Ok(thread) => spare.push(thread),
+            Err(error) => tracing::warn!("no further thread to load tiles: {error}"),
+        }
     }
 
     /// Make a slide's pixels available under its key.
@@ -113,6 +152,7 @@ impl TileLoader {
     /// as long as a thread picks its next tile, never while anything is decoded.
     pub fn want(&self, view: ViewKey, wishes: Vec<TileKey>) {
         self.shared.board().wanted.insert(view, wishes);
+        self.make_up_for_hanging();
         self.shared.changed.notify_all();
     }
 
@@ -160,10 +200,12 @@ impl Drop for TileLoader {
         self.shared.board().closing = true;
         self.shared.changed.notify_all();
         self.results = None; // A thread that waits for room in the channel is set free by this.
-        for thread in self.threads.drain(..) {
-            // Panics while decoding are caught where they happen; there is nothing left to say here.
-            let _ = thread.join();
-        }
+        patience::join(
+            self.threads
+                .drain(..)
+                .chain(std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner))),
+            ENDING,
+        );
     }
 }
 
@@ -176,6 +218,8 @@ struct Board {
     in_hand: HashSet<TileKey>,
     /// Whole slides of which the screen has a preview, to be made when nothing else is wanted.
     promised: Vec<TileKey>,
+    /// Stored tiles that are being read, and since when.
+    reading: HashMap<TileKey, Instant>,
     /// Slides to be let go with all that is kept of them: a thread does that, as it may take long.
     leaving: Vec<LoadedFrom>,
     closing: bool,
@@ -193,16 +237,31 @@ impl Board {
     /// of these a preview is there soon.
     fn next(&mut self) -> Option<(TileKey, LoadedFrom)> {
         let wishes = self.wanted.values();
+        let hanging: Vec<SlideKey> = self.hanging_reads().map(|tile| tile.slide).collect();
+        let answers = |tile: &&TileKey| !hanging.contains(&tile.slide);
         let most_urgent = wishes
-            .filter_map(|wishes| wishes.iter().enumerate().find(|(_, tile)| self.waits(tile)))
+            .filter_map(|wishes| {
+                wishes.iter().enumerate().find(|(_, tile)| answers(tile) && self.waits(tile))
+            })
             .min_by_key(|(place, _)| *place);
         let is_free = |tile: &&TileKey| !self.in_hand.contains(tile) && self.slides.contains_key(&tile.slide);
-        let promised = || self.promised.iter().find(is_free);
-        let slow = self.wanted.values().flatten().find(|tile| self.waits(tile) && self.is_slow_root(**tile));
+        let promised = || self.promised.iter().filter(answers).find(is_free);
+        let is_slow = |tile: &&TileKey| self.waits(tile) && self.is_slow_root(**tile);
+        let slow = self.wanted.values().flatten().filter(answers).find(is_slow);
         let tile = *slow.or(most_urgent.map(|(_, tile)| tile)).or_else(promised)?;
         let slide = self.slides.get(&tile.slide)?.clone();
         self.in_hand.insert(tile);
         Some((tile, slide))
+    }
+
+    /// Tiles that a drive does not deliver.
+    fn hanging_reads(&self) -> impl Iterator<Item = &TileKey> {
+        self.reading.iter().filter(|(_, since)| since.elapsed() >= HANGS_AFTER).map(|(tile, _)| tile)
+    }
+
+    /// Threads that wait for a drive that does not answer.
+    fn hanging(&self) -> usize {
+        self.hanging_reads().count()
     }
 
     /// Whether a tile shows a whole slide and is made of many.
@@ -329,10 +388,19 @@ impl Shared {
         let attempt = || self.load_tile(slide, tile, &|| self.board().goes_on(tile));
         // A decoder that panics on one damaged tile must not take the others down with it.
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
+            self.board().reading.retain(|reading, _| reading.slide != tile.slide);
             let reason = "its decoder stopped unexpectedly".to_owned();
-            let gaps = vec![Gap { rect: slide.pyramid.tile_rect(tile), reason }];
+            let gaps = vec![Gap { rect: slide.pyramid.tile_rect(tile), reason, is_away: false }];
             Some(Arc::new(DisplayTile { pixels: image::RgbaImage::new(0, 0), gaps }))
         })
+    }
+
+    /// A drive has answered; if it had seemed to hang, its other tiles are taken up again.
+    fn no_longer_reads(&self, tile: TileKey) {
+        let since = self.board().reading.remove(&tile);
+        if since.is_some_and(|since| since.elapsed() >= HANGS_AFTER) {
+            self.changed.notify_all();
+        }
     }
 
     fn load_tile(
@@ -352,9 +420,12 @@ impl Shared {
                 return None;
             }
             self.counts.decoded.fetch_add(1, Ordering::Relaxed);
+            self.board().reading.insert(tile, Instant::now());
         }
         let mut finer = |finer| if wanted() { self.load_tile(slide, finer, wanted) } else { None };
-        let decoded = Arc::new(slide.pyramid.decode(tile, &mut finer)?);
+        let decoded = slide.pyramid.decode(tile, &mut finer);
+        self.no_longer_reads(tile);
+        let decoded = Arc::new(decoded?);
         if decoded.gaps.is_empty() {
             slide.kept.keep(place, decoded.bytes(), decoded.clone());
         }
@@ -374,7 +445,6 @@ mod tests {
     use crate::geometry::LevelRect;
     use crate::slide::test_slide::TestSlide;
     use crate::slide::{SlideError, SlideInfo, SlideSource};
-    use std::time::Duration;
 
     const SLIDE: SlideKey = SlideKey(3);
 
@@ -528,6 +598,34 @@ mod tests {
         let sound = pyramid.decode(root, &mut |finer| loader_made(&pyramid, finer)).expect("wanted");
         assert!(again[0].tile.pixels == sound.pixels);
         assert!(loader.is_idle());
+    }
+
+    /// A drive that does not answer: slides on others are still shown, and the end of the program does not wait.
+    #[test]
+    fn a_slide_that_hangs_does_not_keep_others_from_being_shown() {
+        let (reading, read) = crossbeam_channel::unbounded();
+        let (give, leave) = crossbeam_channel::unbounded();
+        let (loader, wakes) = loader(2, TestSlide::new(2000, 600));
+        let hung = SlideKey(9);
+        let slide = Gated { slide: TestSlide::new(8 * 512, 512), reading, leave };
+        loader.add_slide(Arc::new(DisplayPyramid::new(hung, Arc::new(slide))));
+        let of_hung = |column| TileKey { slide: hung, level: 0, column, row: 0 };
+        loader.want(ViewKey(0), (0..6).map(of_hung).collect());
+        let seconds = Duration::from_secs(30);
+        (0..2).for_each(|_| _ = read.recv_timeout(seconds).expect("both threads hang"));
+        std::thread::sleep(2 * HANGS_AFTER);
+        let others = vec![tile(0, 2, 0), tile(0, 0, 1)];
+        loader.want(ViewKey(1), others.clone());
+        let loaded: Vec<TileKey> = collect(&loader, &wakes, 2).iter().map(|loaded| loaded.key).collect();
+        assert_eq!(loaded, others);
+        assert_eq!(read.try_iter().count(), 0, "nobody else waits for the drive");
+        // The drive answers again, and the rest of its slide comes.
+        (0..6).for_each(|_| give.send(()).expect("the slide waits"));
+        assert_eq!(collect(&loader, &wakes, 6).len(), 6);
+        // At the end two more reads hang, which nobody waits for.
+        loader.want(ViewKey(0), vec![of_hung(6), of_hung(7)]);
+        read.iter().take(6).for_each(drop);
+        drop(loader);
     }
 
     fn loader_made(pyramid: &DisplayPyramid, tile: TileKey) -> Option<Arc<DisplayTile>> {

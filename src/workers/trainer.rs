@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Post;
 use super::mailbox::Mailbox;
+use crate::crash;
 use crate::durable;
 use crate::encoder::model::Preprocessing;
 use crate::session::{
@@ -56,9 +57,15 @@ pub fn run(desk: &TrainerDesk, post: &Post) {
     while let Some(plan) = desk.plans.take() {
         let control = desk.lock().clone();
         let project = plan.project.clone();
-        let end = carry_out(plan, &control, post)
-            .map(|outcome| TrainingEnd { step: outcome.steps, stopped: outcome.stopped })
-            .map_err(|error| error.to_string());
+        let trained = crash::catch("Training", || carry_out(plan, &control, post));
+        let end = match trained {
+            Ok(Ok(outcome)) => Ok(TrainingEnd { step: outcome.steps, stopped: outcome.stopped }),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(crash) => {
+                post.send(Event::Crashed(crash.clone()));
+                Err(crash.summary)
+            }
+        };
         post.training(TrainingEvent::Ended(end));
         list(&project, post);
     }
@@ -67,48 +74,53 @@ pub fn run(desk: &TrainerDesk, post: &Post) {
 /// Count, list, export and delete until the desk is closed.
 pub fn run_errands(desk: &TrainerDesk, post: &Post) {
     while let Some(errand) = desk.errands.take() {
-        match errand {
-            TrainingJob::Count { targets, limits } => {
-                for target in targets {
-                    let slide = target.slide.info().id.clone();
-                    let prepared =
-                        TrainingSlide::prepare(target.slide, limits.tiles, target.tissue.as_deref());
-                    let count = prepared
-                        .map(|slide| pairs::count_pairs(&slide, limits.near_mm, limits.far_mm))
-                        .map_err(|error| error.to_string());
-                    post.training(TrainingEvent::Counted { slide, limits, count });
-                }
+        let is_preview = matches!(errand, TrainingJob::Preview { .. });
+        let failed = move |reason| is_preview.then(|| Event::Training(TrainingEvent::Previewed(Err(reason))));
+        post.attempt("Looking after training runs", || run_errand(errand, post), failed);
+    }
+}
+
+fn run_errand(errand: TrainingJob, post: &Post) {
+    match errand {
+        TrainingJob::Count { targets, limits } => {
+            for target in targets {
+                let slide = target.slide.info().id.clone();
+                let prepared = TrainingSlide::prepare(target.slide, limits.tiles, target.tissue.as_deref());
+                let count = prepared
+                    .map(|slide| pairs::count_pairs(&slide, limits.near_mm, limits.far_mm))
+                    .map_err(|error| error.to_string());
+                post.training(TrainingEvent::Counted { slide, limits, count });
             }
-            TrainingJob::Preview { targets, config } => {
-                let drawn = preview(targets, &config).map_err(|error| error.to_string());
-                post.training(TrainingEvent::Previewed(drawn));
-            }
-            TrainingJob::List { project } => list(&project, post),
-            TrainingJob::Export { project, run } => match export(&project, &run) {
-                Ok(path) => post.training(TrainingEvent::Exported { run, path }),
-                Err(error) => post.send(Event::Trouble(error.to_string())),
-            },
-            TrainingJob::Delete { project, run } => {
-                if let Err(error) = Run::find(&project, &run).and_then(Run::delete) {
-                    post.send(Event::Trouble(error.to_string()));
-                }
-                list(&project, post);
-            }
-            TrainingJob::ReadSettings(path) => {
-                let read = TrainingConfig::read(&path).map(Box::new).map_err(|error| error.to_string());
-                post.training(TrainingEvent::SettingsRead(read));
-            }
-            TrainingJob::WriteSettings { path, config } => {
-                match durable::write(&path, config.to_toml().as_bytes()) {
-                    Ok(()) => post.training(TrainingEvent::SettingsWritten(path)),
-                    Err(error) => post.send(Event::Trouble(format!(
-                        "{}: the settings were not written ({error})",
-                        path.display()
-                    ))),
-                }
-            }
-            TrainingJob::Train(_) | TrainingJob::Pause(_) | TrainingJob::Stop => {}
         }
+        TrainingJob::Preview { targets, config } => {
+            let drawn = preview(targets, &config).map_err(|error| error.to_string());
+            post.training(TrainingEvent::Previewed(drawn));
+        }
+        TrainingJob::List { project } => list(&project, post),
+        TrainingJob::Export { project, run } => match export(&project, &run) {
+            Ok(path) => post.training(TrainingEvent::Exported { run, path }),
+            Err(error) => post.send(Event::Trouble(error.to_string())),
+        },
+        TrainingJob::Delete { project, run } => {
+            if let Err(error) = Run::find(&project, &run).and_then(Run::delete) {
+                post.send(Event::Trouble(error.to_string()));
+            }
+            list(&project, post);
+        }
+        TrainingJob::ReadSettings(path) => {
+            let read = TrainingConfig::read(&path).map(Box::new).map_err(|error| error.to_string());
+            post.training(TrainingEvent::SettingsRead(read));
+        }
+        TrainingJob::WriteSettings { path, config } => {
+            match durable::write(&path, config.to_toml().as_bytes()) {
+                Ok(()) => post.training(TrainingEvent::SettingsWritten(path)),
+                Err(error) => post.send(Event::Trouble(format!(
+                    "{}: the settings were not written ({error})",
+                    path.display()
+                ))),
+            }
+        }
+        TrainingJob::Train(_) | TrainingJob::Pause(_) | TrainingJob::Stop => {}
     }
 }
 

@@ -10,15 +10,15 @@ mod jpeg;
 #[cfg(test)]
 mod made;
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use image::RgbaImage;
 
 use super::openslide::OpenSlideSource;
+use super::steady::Stamp;
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, Shelf};
@@ -41,7 +41,9 @@ pub(super) struct RawTileSource {
 
 /// The levels of a slide that may be read without OpenSlide.
 pub(super) struct RawLevels {
-    stamp: FileStamp,
+    /// The file is opened anew for each read: an archive has more slides than a process may have open files, and a
+    /// file that was replaced meanwhile must not be read with the old offsets.
+    stamp: Stamp,
     /// By index of the level; `None` for those that OpenSlide has to read.
     levels: Vec<Option<RawLevel>>,
     /// Decoded tiles of which a region took a part, for the region that takes the rest.
@@ -51,20 +53,6 @@ pub(super) struct RawLevels {
 struct RawLevel {
     image: TiledImage,
     jpegs: TileJpegs,
-}
-
-/// By this a file is known again. It is opened anew for each read: an archive has more slides than a process
-/// may have open files, and a file that was replaced meanwhile must not be read with the old offsets.
-#[derive(PartialEq, Eq)]
-struct FileStamp {
-    size: u64,
-    modified: Option<SystemTime>,
-}
-
-impl FileStamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self { size: metadata.len(), modified: metadata.modified().ok() }
-    }
 }
 
 /// Find the levels of `slide` that can be read as raw tiles, level 0 among them.
@@ -77,7 +65,7 @@ pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
         return Err(format!("files of {} are not laid out plainly", info.vendor));
     }
     let file = File::open(&info.path).map_err(|error| error.to_string())?;
-    let stamp = FileStamp::of(&file.metadata().map_err(|error| error.to_string())?);
+    let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
     let images = tiled_jpegs(BufReader::new(file))?;
     // Where a tile is missing, Aperio's readers draw that place, on all coarser levels too, from others.
     let misses_tiles = images.iter().any(|image| image.tiles.iter().any(|place| place.length == 0));
@@ -209,7 +197,7 @@ impl RawLevels {
     fn open(&self, path: &Path) -> Result<File, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
-        if FileStamp::of(&metadata) != self.stamp {
+        if Stamp::of(&metadata) != self.stamp {
             return Err("the file was replaced since it was opened".to_owned());
         }
         Ok(file)

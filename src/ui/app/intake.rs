@@ -9,6 +9,7 @@ use crate::session::{Annotate, Command, Event, Place, TrainingCommand};
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::slide_view::Framing;
+use crate::workers::tile_loader::Loaded;
 
 /// How long a frame may spend on events before it draws.
 const EVENTS_BUDGET: Duration = Duration::from_millis(3);
@@ -50,6 +51,7 @@ impl App {
         let loaded = self.loader.take_loaded(TILES_PER_FRAME);
         let more = loaded.len() == TILES_PER_FRAME;
         for tile in loaded {
+            self.note_away(&tile);
             // A tile that shows its whole slide stands in for all others, and goes last.
             let lasting = self.slides.is_root(tile.key);
             self.renderer.atlas.add(tile.key, tile.tile, lasting);
@@ -60,6 +62,14 @@ impl App {
         }
         let closed = self.slides.follow(&self.session, context, &self.loader, &mut self.renderer);
         closed.into_iter().for_each(|slide| self.panes.forget(slide));
+    }
+
+    /// The session is told of a slide that cannot be read any more.
+    fn note_away(&mut self, loaded: &Loaded) {
+        let Some(gap) = loaded.tile.gaps.iter().find(|gap| gap.is_away) else { return };
+        let Some(slide) = self.slides.id_of(loaded.key.slide).cloned() else { return };
+        let event = Event::SlideAway { slide, reason: gap.reason.clone() };
+        self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
     }
 
     /// Do with chosen files what they were chosen for.

@@ -7,6 +7,7 @@ mod canvas;
 mod chrome;
 mod intake;
 mod layout;
+mod leaving;
 mod perform;
 mod pictures;
 
@@ -158,7 +159,7 @@ impl App {
         app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
         // The session's own project needs no second opening.
         let root = app.session.project().root().to_owned();
-        let is_own = |path: &std::path::PathBuf| std::fs::canonicalize(path).is_ok_and(|path| path == root);
+        let is_own = |path: &PathBuf| std::path::absolute(path).is_ok_and(|path| path == root);
         let paths: Vec<_> = options.paths.into_iter().filter(|path| !is_own(path)).collect();
         if !paths.is_empty() {
             app.command(Command::Open(paths));
@@ -215,6 +216,7 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
         self.start_clock.frame();
+        self.hold_back_closing(context);
         self.absorb_events(context);
         self.take_over_tiles(context);
         self.dismiss_old_notes(context);

@@ -9,7 +9,7 @@ use egui::{
 
 use super::archive::{self, ArchiveForm};
 use super::save_view::{self, SaveForm};
-use super::{properties, row_ui};
+use super::{properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
 use crate::project::Project;
 use crate::session::{Annotate, Command, Session};
@@ -55,6 +55,11 @@ pub enum Dialog {
         slide: SlideId,
         typed: String,
     },
+    /// The window is to be closed, and annotations are not saved.
+    Unsaved {
+        /// The user closes it all the same.
+        leave: bool,
+    },
 }
 
 impl Dialog {
@@ -70,6 +75,7 @@ impl Dialog {
             Self::SaveView(_) => "save dialog",
             Self::OpenPath { .. } => "path dialog",
             Self::ExportAnnotations { .. } => "export dialog",
+            Self::Unsaved { .. } => "unsaved dialog",
         }
     }
 
@@ -140,6 +146,7 @@ pub fn dialog_ui(
         Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
         Dialog::ExportAnnotations { slide, typed } => export_ui(ui, slide, typed, palette, asked),
         Dialog::Archive(form) => archive::archive_ui(ui, form, palette, asked),
+        Dialog::Unsaved { leave } => unsaved::unsaved_ui(ui, session, leave, palette, asked),
         Dialog::SaveView(form) => save_view::save_view_ui(ui, form, palette, asked),
         Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
     });

@@ -1,5 +1,7 @@
 //! What the user is told: errors stay until they are dismissed, notices go by themselves.
 
+use std::path::Path;
+
 use egui::{
     Align, Align2, Button, Frame, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, Ui, UiBuilder,
     Vec2,
@@ -7,7 +9,8 @@ use egui::{
 use egui_material_icons::icons;
 
 use super::icon_button;
-use crate::session::{Command, Message, Session, Severity};
+use crate::project::ReadOnly;
+use crate::session::{Annotate, Command, Message, Remedy, Session, Severity};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
@@ -21,7 +24,8 @@ const WIDTH: f32 = 460.0;
 /// Messages in a column at the top of the canvas, newest first.
 pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, asked: &mut Asked) {
     let needs_mpp = session.active().is_some_and(|slide| slide.source.info().mpp.is_none());
-    if session.messages().is_empty() && !needs_mpp {
+    let read_only = session.project().read_only();
+    if session.messages().is_empty() && !needs_mpp && read_only.is_none() {
         return;
     }
     let width = WIDTH.min(canvas.width() - 32.0);
@@ -31,6 +35,9 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
     );
     ui.scope_builder(UiBuilder::new().max_rect(top).layout(Layout::top_down(Align::Min)), |ui| {
         ui.spacing_mut().item_spacing.y = 8.0;
+        if let Some(why) = read_only {
+            read_only_ui(ui, why, session.project().root(), palette, asked);
+        }
         if needs_mpp {
             calibration_ui(ui, palette, asked);
         }
@@ -67,22 +74,71 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Ask
                         .wrap()
                         .selectable(true),
                 );
-                if let Some(path) = &message.retry {
-                    ui.horizontal(|ui| {
-                        if ui.add(Button::new("Try again").small()).clicked() {
-                            asked.command(Command::Retry(path.clone()));
-                        }
-                        let find = ui.add(Button::new("Open from elsewhere…").small());
-                        let hint = "Choose the file where it lies now; a slide is known by its content";
-                        if find.on_hover_text(hint).clicked() {
-                            asked.action(Action::OpenFiles);
-                        }
-                    });
+                if let Some(remedy) = &message.remedy {
+                    ui.horizontal(|ui| remedy_ui(ui, remedy, asked));
                 }
             });
             if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked()
             {
                 asked.command(Command::DismissMessage(message.id));
+            }
+        });
+    });
+}
+
+/// What can be done about it, as buttons.
+fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
+    let mut button = |text: &str, hint: &str| ui.add(Button::new(text).small()).on_hover_text(hint).clicked();
+    match remedy {
+        Remedy::OpenAgain(path) => {
+            if button("Try again", "Open the file again") {
+                asked.command(Command::Retry(path.clone()));
+            }
+            let hint = "Choose the file where it lies now; a slide is known by its content";
+            if button("Open from elsewhere…", hint) {
+                asked.action(Action::OpenFiles);
+            }
+        }
+        Remedy::SaveAnnotations(slide) => {
+            if button("Try again", "Save them in the project now") {
+                asked.command(Command::Annotate(Annotate::SaveAgain(slide.clone())));
+            }
+            if button("Save elsewhere…", "Write them into a file for QuPath or ASAP, on another disk") {
+                asked.command(Command::Show(slide.clone()));
+                asked.action(Action::ExportAnnotations);
+            }
+        }
+        Remedy::EmbedAgain(slide) => {
+            if button("Try again", "Embed the slide; it goes on from where it was") {
+                asked.command(Command::EmbedAgain(slide.clone()));
+            }
+        }
+        Remedy::Report(report) => {
+            if button("Copy report", "Put what a developer needs to know on the clipboard; it names no slide")
+            {
+                ui.ctx().copy_text(report.clone());
+            }
+        }
+    }
+}
+
+/// Says why a project is open for reading only, for as long as it is.
+fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, asked: &mut Asked) {
+    card(palette, palette.accent.gamma_multiply(0.6)).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(icons::ICON_LOCK.rich_text().size(18.0).color(palette.accent));
+            let room = ui.available_width() - 90.0;
+            ui.vertical(|ui| {
+                ui.set_width(room);
+                let text = format!("This project is open for reading only: {why}. You can look and search.");
+                ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
+            });
+            if ui
+                .add(Button::new("Try again"))
+                .on_hover_text("Open the project again, for working in it")
+                .clicked()
+            {
+                asked.command(Command::Open(vec![root.to_owned()]));
             }
         });
     });

@@ -15,6 +15,7 @@ pub mod slides;
 pub mod status;
 pub mod tools;
 pub mod training;
+mod unsaved;
 pub mod welcome;
 
 use egui::{

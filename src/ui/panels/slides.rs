@@ -130,6 +130,9 @@ fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palet
 }
 
 fn status_text(session: &Session, state: &SlideState) -> String {
+    if state.away.is_some() {
+        return "cannot be read at present".to_owned();
+    }
     match &state.status {
         SlideStatus::Checking if matches!(session.encoder(), EncoderState::Failed(_)) => {
             "view only".to_owned()

@@ -1,0 +1,110 @@
+//! The process that decodes.
+
+use std::io::{self, BufRead, Read, Write};
+use std::path::Path;
+
+use image::RgbaImage;
+
+use super::super::{SlideError, SlideSource, open_reader};
+use super::wire::{Answer, LONGEST_LINE, Refusal, Request, reason_of};
+use crate::geometry::MicronsPerPixel;
+use crate::memory::Budget;
+
+/// Bytes of decoded pixels that one such process keeps.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Decode what standard input asks for, until it ends.
+///
+/// # Errors
+/// When the limits cannot be set, or the other side has gone.
+pub fn serve(
+    path: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    raw_tiles_allowed: bool,
+    memory: u64,
+) -> io::Result<()> {
+    confine(memory)?;
+    Budget::of_process().set_limit(CACHE_BYTES);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let slide = match open_reader(path, user_mpp, raw_tiles_allowed) {
+        Ok(slide) => slide,
+        Err(error) => return say(&mut out, &Answer::Refused(Refusal::of(error))),
+    };
+    say(&mut out, &Answer::Open(Box::new(slide.info().clone())))?;
+    let mut requests = io::stdin().lock();
+    loop {
+        let mut line = Vec::new();
+        requests.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        let request: Request = serde_json::from_slice(&line)?;
+        answer(slide.as_ref(), &request, &mut out)?;
+    }
+}
+
+fn answer(slide: &dyn SlideSource, request: &Request, out: &mut impl Write) -> io::Result<()> {
+    match request {
+        Request::Read(region) => picture(slide.read(region), out),
+        Request::Associated(name) => picture(slide.associated(name), out),
+        Request::Profile => match slide.icc_profile() {
+            Ok(Some(profile)) => {
+                say(out, &Answer::Profile(Some(profile.len() as u64)))?;
+                out.write_all(&profile)?;
+                out.flush()
+            }
+            Ok(None) => say(out, &Answer::Profile(None)),
+            Err(error) => say(out, &Answer::Failed(reason_of(error))),
+        },
+    }
+}
+
+fn picture(read: Result<RgbaImage, SlideError>, out: &mut impl Write) -> io::Result<()> {
+    match read {
+        Ok(pixels) => {
+            let (width, height) = pixels.dimensions();
+            say(out, &Answer::Picture { width, height })?;
+            out.write_all(pixels.as_raw())?;
+            out.flush()
+        }
+        Err(error) => say(out, &Answer::Failed(reason_of(error))),
+    }
+}
+
+fn say(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, answer)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// What limits the memory that a process may take for itself; files that it maps are not counted where that can be
+/// told apart.
+#[cfg(target_os = "linux")]
+const MEMORY: libc::__rlimit_resource_t = libc::RLIMIT_DATA;
+#[cfg(all(unix, not(target_os = "linux")))]
+const MEMORY: libc::c_int = libc::RLIMIT_AS;
+
+/// Take from this process what decoding does not need: more than `memory` bytes of memory, growing files, memory
+/// dumps, and outliving the one that started it.
+#[cfg(unix)]
+fn confine(memory: u64) -> io::Result<()> {
+    for (what, most) in [(MEMORY, memory), (libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)] {
+        let limit = libc::rlimit { rlim_cur: most as libc::rlim_t, rlim_max: most as libc::rlim_t };
+        // SAFETY: the limit is a valid structure that lives during the call.
+        if unsafe { libc::setrlimit(what, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: both options take plain numbers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn confine(_: u64) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system knows no limits for a process"))
+}

@@ -1,0 +1,214 @@
+//! A process that decodes, as the one that started it sees it.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use image::RgbaImage;
+
+use super::super::{MAX_REGION_PIXELS, SlideInfo};
+use super::wire::{Answer, LARGEST_PROFILE, LONGEST_LINE, Refusal, Request};
+use super::{Limits, Order};
+
+pub(super) struct Helper {
+    process: Child,
+    requests: ChildStdin,
+    answers: BufReader<Watched>,
+}
+
+/// Why a process does not answer any more.
+#[derive(Debug)]
+pub(super) enum Ended {
+    NotStarted(io::Error),
+    /// It did not answer in time and was ended.
+    TooLate(Duration),
+    /// It ended by itself.
+    Crashed(Option<ExitStatus>),
+    /// What it said makes no sense.
+    Nonsense(String),
+}
+
+impl Ended {
+    /// Whether the file may be to blame.
+    pub fn is_crash(&self) -> bool {
+        !matches!(self, Self::NotStarted(_))
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotStarted(error) => {
+                write!(f, "the process that was to decode it could not be started: {error}")
+            }
+            Self::TooLate(limit) => {
+                write!(f, "its decoder did not answer within {} s and was ended", limit.as_secs_f32())
+            }
+            Self::Crashed(status) => {
+                f.write_str("its decoder crashed, in a process of its own")?;
+                match status {
+                    Some(status) => write!(f, " ({status}); the file is probably damaged or made to do harm"),
+                    None => Ok(()),
+                }
+            }
+            Self::Nonsense(what) => write!(f, "its decoder answered nonsense and was ended ({what})"),
+        }
+    }
+}
+
+impl Helper {
+    /// Start a process on the slide and hear whether it opens.
+    pub fn start(order: &Order) -> Result<(Self, Result<Box<SlideInfo>, Refusal>), Ended> {
+        let Limits { memory, opening, .. } = order.limits;
+        let mut command = Command::new(&order.program);
+        command.arg("decode").arg(&order.path).arg("--memory").arg(memory.to_string());
+        if let Some(mpp) = order.user_mpp {
+            command.arg("--slide-mpp").arg(format!("{},{}", mpp.x, mpp.y));
+        }
+        if !order.raw_tiles_allowed {
+            command.arg("--no-raw-tiles");
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().map_err(Ended::NotStarted)?;
+        let pipes = process.stdin.take().zip(process.stdout.take());
+        let (requests, answers) = pipes.expect("both were asked for above");
+        let answers =
+            BufReader::new(Watched { pipe: answers, limit: opening, until: Instant::now() + opening });
+        let mut helper = Self { process, requests, answers };
+        match helper.answer() {
+            Ok(Answer::Open(info)) => Ok((helper, Ok(info))),
+            Ok(Answer::Refused(refusal)) => Ok((helper, Err(refusal))),
+            Ok(other) => Err(Ended::Nonsense(format!("{other:?} at first"))),
+            Err(Ended::Crashed(_)) => Err(helper.end()),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Ask for something, to be answered within `limit`.
+    pub fn send(&mut self, request: &Request, limit: Duration) -> Result<(), Ended> {
+        let watched = self.answers.get_mut();
+        (watched.limit, watched.until) = (limit, Instant::now() + limit);
+        let mut line = serde_json::to_vec(request).map_err(|error| Ended::Nonsense(error.to_string()))?;
+        line.push(b'\n');
+        self.requests.write_all(&line).map_err(|_| Ended::Crashed(None))
+    }
+
+    /// The picture that was asked for, of this extent where that is known.
+    pub fn picture(&mut self, extent: Option<(u32, u32)>) -> Result<Result<RgbaImage, String>, Ended> {
+        let (width, height) = match self.answer()? {
+            Answer::Picture { width, height } => (width, height),
+            Answer::Failed(reason) => return Ok(Err(reason)),
+            other => return Err(Ended::Nonsense(format!("{other:?} for a picture"))),
+        };
+        let pixels = u64::from(width) * u64::from(height);
+        if extent.is_some_and(|asked| asked != (width, height)) || pixels > MAX_REGION_PIXELS {
+            return Err(Ended::Nonsense(format!("a picture of {width} × {height} px")));
+        }
+        let mut picture = RgbaImage::new(width, height);
+        self.fill(picture.as_flat_samples_mut().samples)?;
+        Ok(Ok(picture))
+    }
+
+    /// The colour profile.
+    pub fn profile(&mut self) -> Result<Result<Option<Vec<u8>>, String>, Ended> {
+        match self.answer()? {
+            Answer::Profile(None) => Ok(Ok(None)),
+            Answer::Profile(Some(length)) if length <= LARGEST_PROFILE => {
+                let mut profile = vec![0; length as usize];
+                self.fill(&mut profile)?;
+                Ok(Ok(Some(profile)))
+            }
+            Answer::Failed(reason) => Ok(Err(reason)),
+            other => Err(Ended::Nonsense(format!("{other:?} for a profile"))),
+        }
+    }
+
+    fn answer(&mut self) -> Result<Answer, Ended> {
+        let mut line = Vec::new();
+        let read = self.answers.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
+        read.map_err(|error| self.why(&error))?;
+        if line.last() != Some(&b'\n') {
+            return Err(Ended::Crashed(None));
+        }
+        serde_json::from_slice(&line).map_err(|error| Ended::Nonsense(error.to_string()))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Ended> {
+        self.answers.read_exact(bytes).map_err(|error| self.why(&error))
+    }
+
+    fn why(&self, error: &io::Error) -> Ended {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Ended::TooLate(self.answers.get_ref().limit),
+            _ => Ended::Crashed(None),
+        }
+    }
+
+    /// End the process and tell how it had ended, if it had.
+    pub fn end(mut self) -> Ended {
+        // Gone by itself, it is there to be asked in a moment.
+        for _ in 0..50 {
+            match self.process.try_wait() {
+                Ok(Some(status)) => return Ended::Crashed(Some(status)),
+                Ok(None) if self.answers.get_ref().is_over() => break,
+                _ => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        match self.answers.get_ref().is_over() {
+            true => Ended::TooLate(self.answers.get_ref().limit),
+            false => Ended::Crashed(None),
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A pipe from which nothing is awaited after a certain time.
+struct Watched {
+    pipe: ChildStdout,
+    limit: Duration,
+    until: Instant,
+}
+
+impl Watched {
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+impl Read for Watched {
+    #[cfg(unix)]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use std::os::fd::AsRawFd;
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let mut wait = libc::pollfd { fd: self.pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let ms = left.as_millis().clamp(1, 60_000) as libc::c_int;
+            // SAFETY: one valid structure is passed, which lives during the call.
+            match unsafe { libc::poll(&raw mut wait, 1, ms) } {
+                0 => {}
+                1.. => return self.pipe.read(buffer),
+                _ => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.pipe.read(buffer)
+    }
+}

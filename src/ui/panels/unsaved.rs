@@ -1,0 +1,56 @@
+//! Asked when the window is to be closed and annotations could not be saved.
+
+use egui::{Button, RichText, Ui};
+
+use super::dialogs::title_ui;
+use crate::session::{Annotate, Command, Session};
+use crate::slide::SlideId;
+use crate::ui::actions::Action;
+use crate::ui::app::{Asked, slide_name};
+use crate::ui::theme::Palette;
+
+/// Say what is not saved and what can be done; whether the dialog is to be closed. `leave` becomes true when the
+/// user would rather lose it.
+pub fn unsaved_ui(
+    ui: &mut Ui,
+    session: &Session,
+    leave: &mut bool,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
+    ui.set_width(440.0);
+    title_ui(ui, "Annotations are not saved", palette);
+    let slides: Vec<SlideId> = session.unsaved_annotations().cloned().collect();
+    if slides.is_empty() {
+        // Saved meanwhile: nothing keeps the window open.
+        *leave = true;
+        ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+        return true;
+    }
+    for slide in &slides {
+        let reason = session.annotations(slide).and_then(|marks| marks.unsaved()).unwrap_or_default();
+        ui.label(RichText::new(slide_name(session, slide)).color(palette.strong));
+        ui.add(egui::Label::new(RichText::new(reason).small().color(palette.weak)).wrap());
+        ui.add_space(6.0);
+    }
+    let mut done = false;
+    ui.horizontal(|ui| {
+        if ui.add(Button::new("Try again")).on_hover_text("Save them in the project now").clicked() {
+            for slide in &slides {
+                asked.command(Command::Annotate(Annotate::SaveAgain(slide.clone())));
+            }
+        }
+        let elsewhere = ui.add(Button::new("Save elsewhere…"));
+        if elsewhere.on_hover_text("Write the first slide's into a file on another disk").clicked() {
+            asked.command(Command::Show(slides[0].clone()));
+            asked.action(Action::ExportAnnotations);
+            done = true;
+        }
+        if ui.add(Button::new("Close without saving")).on_hover_text("The last changes are lost").clicked() {
+            *leave = true;
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+        }
+        done |= ui.add(Button::new("Stay")).clicked();
+    });
+    done && !*leave
+}
