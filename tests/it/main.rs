@@ -17,6 +17,8 @@ mod descriptors;
 mod encoder;
 mod evaluate;
 mod evaluation;
+#[cfg(unix)]
+mod faults;
 mod index;
 mod interchange;
 mod pipeline;
@@ -27,6 +29,8 @@ mod shards;
 mod slides;
 mod stain;
 mod tissue;
+#[cfg(unix)]
+mod torture;
 mod training;
 mod training_looks;
 mod training_trouble;

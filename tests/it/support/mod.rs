@@ -18,6 +18,11 @@ pub fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)
 }
 
+/// A small encoder for tests.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/encoder").join(name)
+}
+
 /// A file or folder of the real slides that developers share, or `None` and a line that says that the
 /// test leaves it out.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
