@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 DEMO := target/demo
 SLIDES := assets/slides
 
-.PHONY: run test interop demo bench setup lint
+.PHONY: run test torture interop demo bench setup lint
 
 run: setup
 	cargo build --release --bin histokin
@@ -22,6 +22,10 @@ interop: setup
 	test -x target/python/bin/pip || python3 -m venv target/python
 	target/python/bin/pip install --quiet h5py numpy pyarrow
 	cargo test --test it interchange::
+# Kill the program at random moments of its work, and look at all it keeps after each: KILLS times in all.
+KILLS := 240
+torture: setup
+	HISTOKIN_TORTURE_KILLS=$(KILLS) cargo test --test it torture:: -- --nocapture --test-threads 1
 
 # The main job without a screen: embed the demonstration slides, ask, keep pictures and the answer.
 demo: setup

@@ -293,7 +293,8 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
 }
 
 fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
-    let mut project = Project::open(&args.project)?;
+    let mut project = Project::open(&args.project)?.claim()?;
+    project.require_writable()?;
     let recipe = recipe(&project)?;
     let wanted = match (args.all, args.slides.as_slice()) {
         (true, _) => Wanted::All,

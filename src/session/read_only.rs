@@ -9,7 +9,7 @@ impl Session {
     pub(super) fn refuses(&mut self, command: &Command) -> bool {
         let refused = match command {
             Command::Judge { .. } | Command::UndoJudgement => "judgements cannot be kept",
-            Command::ExportMatches | Command::WriteReport => "no report can be written into it",
+            Command::ExportMatches | Command::WriteReport { .. } => "no report can be written into it",
             Command::ResumeEmbedding | Command::EmbedAgain(_) => "no slides can be embedded",
             Command::Train(
                 TrainingCommand::Start { .. }

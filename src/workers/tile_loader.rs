@@ -26,7 +26,7 @@ const RESULTS_WAITING: usize = 64;
 
 /// A slide of which a stored tile takes as long as this to read is taken to hang: its drive does not answer. No
 /// further threads are spent on it until it does.
-const HANGS_AFTER: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(4) };
+const HANGS_AFTER: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(4) };
 
 /// Threads that may be started beside those that hang.
 const MOST_SPARE: usize = 8;

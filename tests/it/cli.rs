@@ -262,6 +262,6 @@ fn what_cannot_be_done_is_said_with_the_file_and_a_way_out() {
     let nowhere = refused(&["query", text(folder.path()), "--slide", "a", "--at", "1,1"]);
     assert!(nowhere.contains("histokin embed"), "{nowhere}");
     std::fs::write(folder.path().join("project.toml"), "format = 99\n").unwrap();
-    let newer = refused(&["query", text(folder.path()), "--slide", "a", "--at", "1,1"]);
-    assert!(newer.contains("newer version"), "{newer}");
+    let newer = refused(&["embed", text(folder.path()), text(&asset("slides"))]);
+    assert!(newer.contains("newer version") && newer.contains("reading only"), "{newer}");
 }

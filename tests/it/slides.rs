@@ -309,7 +309,7 @@ fn a_slide_that_disappears_and_comes_back_is_read_again() {
     let before = slide.read(&region(0, 500, 500, 64, 64)).unwrap();
     std::fs::rename(&path, &away).unwrap();
     let message = slide.read(&region(0, 1500, 1500, 64, 64)).unwrap_err().to_string();
-    assert!(message.contains("cannot be read"), "{message}");
+    assert!(message.contains("not there any more"), "{message}");
     std::fs::rename(&away, &path).unwrap();
     assert!(slide.read(&region(0, 500, 500, 64, 64)).unwrap() == before);
 }

@@ -188,7 +188,8 @@ fn annotations_that_cannot_be_saved_stay_are_told_and_are_saved_when_they_can_be
     let slide = running.session.active().unwrap().id().clone();
     let draw = |running: &mut Running, x: f64| {
         let patience = Instant::now();
-        let count = |running: &Running| running.session.annotations(&slide).map_or(0, |marks| marks.set().len());
+        let count =
+            |running: &Running| running.session.annotations(&slide).map_or(0, |marks| marks.set().len());
         let before = count(running);
         while count(running) == before {
             assert!(patience.elapsed() < Duration::from_secs(60));

@@ -75,7 +75,7 @@ fn a_newer_project_opens_for_reading_only_and_is_left_as_it_is() {
     assert!(session.handle(Wish::Annotate(Annotate::Edit { slide: id, edit })).is_empty());
     let told = &session.messages()[0].text;
     assert!(told.contains("annotations cannot be changed") && told.contains("format 9"), "{told}");
-    assert!(session.handle(Wish::WriteReport).is_empty());
+    assert!(session.handle(Wish::WriteReport { pseudonymise: false }).is_empty());
     assert_eq!(file(folder.path()), text);
 
     // The command line says the same.

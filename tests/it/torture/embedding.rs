@@ -68,10 +68,7 @@ impl Work for Embedding {
         if !self.project().exists() {
             return;
         }
-        let half_written = files::check(&self.project());
-        if ended {
-            assert_eq!(half_written, [""; 0], "a start removes what the kill before it left");
-        }
+        files::check(&self.project());
         let Some((header, coords, features)) = &self.reference else {
             let project = Project::open(&self.project()).unwrap();
             let slide: SlideId = project.slides()[0].id.clone();

@@ -9,17 +9,14 @@ use histokin::project::{PROJECT_FILE, Project};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-/// Look at every file below `folder`; the names of those that were being written when the program was killed.
-pub fn check(folder: &Path) -> Vec<String> {
-    let mut half_written = Vec::new();
+/// Look at every file below `folder`, but for those that were being written when the program was killed.
+pub fn check(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if entry.file_type().unwrap().is_dir() {
-            half_written.extend(check(&path));
-        } else if name.starts_with(".writing-") {
-            half_written.push(name);
-        } else {
+            check(&path);
+        } else if !name.starts_with(".writing-") {
             assert!(!name.contains(".damaged-"), "{name}: something was set aside as damaged");
             check_file(&path);
         }
@@ -27,7 +24,6 @@ pub fn check(folder: &Path) -> Vec<String> {
     if folder.join(PROJECT_FILE).exists() {
         Project::open(folder).unwrap();
     }
-    half_written
 }
 
 fn check_file(path: &Path) {
