@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 DEMO := target/demo
 SLIDES := assets/slides
 
-.PHONY: run test torture interop demo bench setup lint
+.PHONY: run test interop demo bench setup lint deny fuzz torture dist dist-test
 
 run: setup
 	cargo build --release --bin histokin
@@ -22,10 +22,13 @@ interop: setup
 	test -x target/python/bin/pip || python3 -m venv target/python
 	target/python/bin/pip install --quiet h5py numpy pyarrow
 	cargo test --test it interchange::
-# Kill the program at random moments of its work, and look at all it keeps after each: KILLS times in all.
+
+# Kill the program at random moments of its work, KILLS times in all, looking at all it keeps after each; then hand
+# it broken files by the thousand. The figures stand at the end of each part.
 KILLS := 240
 torture: setup
 	HISTOKIN_TORTURE_KILLS=$(KILLS) cargo test --test it torture:: -- --nocapture --test-threads 1
+	scripts/torture_input.sh
 
 # The main job without a screen: embed the demonstration slides, ask, keep pictures and the answer.
 demo: setup
@@ -37,6 +40,22 @@ bench: setup
 
 setup:
 	@scripts/setup.sh
+
+# A minute for each parser; SECONDS_EACH=… for longer.
+fuzz: setup
+	scripts/fuzz.sh
+
+# A folder, and a tar.gz of it, that run on a bare Debian 12 or Ubuntu 24.04.
+dist: setup
+	scripts/dist.py
+
+# The package in an empty root, without screen and network.
+dist-test:
+	scripts/dist_test.sh
+
+# Licences, known holes, withdrawn versions and sources of all dependencies.
+deny:
+	cargo deny --all-features check
 
 lint:
 	cargo fmt --check

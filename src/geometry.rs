@@ -39,12 +39,12 @@ impl Level0Rect {
 
     /// One past the last column.
     pub fn right(&self) -> i64 {
-        self.x + i64::from(self.width)
+        self.x.saturating_add(i64::from(self.width))
     }
 
     /// One past the last row.
     pub fn bottom(&self) -> i64 {
-        self.y + i64::from(self.height)
+        self.y.saturating_add(i64::from(self.height))
     }
 
     pub fn center(&self) -> Level0Point {
@@ -66,8 +66,9 @@ impl Level0Rect {
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         let x = self.x.max(other.x);
         let y = self.y.max(other.y);
-        let width = self.right().min(other.right()) - x;
-        let height = self.bottom().min(other.bottom()) - y;
+        // Neither is longer than the shorter of the two sides, unless there is no common part at all.
+        let width = self.right().min(other.right()).saturating_sub(x);
+        let height = self.bottom().min(other.bottom()).saturating_sub(y);
         (width > 0 && height > 0).then(|| Self::new(x, y, width as u32, height as u32))
     }
 }
@@ -137,6 +138,14 @@ mod tests {
                 prop_assert!(a.contains(both.center()) && b.contains(both.center()));
             }
         }
+    }
+
+    #[test]
+    fn rectangles_at_the_end_of_all_numbers_are_rectangles_still() {
+        let far = Level0Rect::new(i64::MAX, i64::MIN, u32::MAX, u32::MAX);
+        assert_eq!((far.right(), far.bottom()), (i64::MAX, i64::MIN + i64::from(u32::MAX)));
+        assert_eq!(far.intersection(&Level0Rect::new(0, 0, 10, 10)), None);
+        assert!(!far.contains(Level0Point::default()));
     }
 
     #[test]

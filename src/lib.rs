@@ -14,6 +14,11 @@
 pub mod geometry;
 mod durable;
 pub mod crash;
+mod intake;
+mod mapped;
+pub mod logging;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod memory;
 pub mod slide;
 pub mod tiling;

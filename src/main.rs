@@ -4,12 +4,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use histokin::cli::{self, Cli};
+use histokin::{encoder, logging};
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HISTOKIN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=error,wgpu_core=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
+    if let Err(reason) = logging::start(cli.log.as_deref()) {
+        eprintln!("histokin: {reason}");
+        return ExitCode::FAILURE;
+    }
+    if cli.trust_torchscript {
+        encoder::trust::allow_all();
+    }
     cli.isolate_slides();
     let result = match &cli.command {
         Some(command) => cli::run(command),

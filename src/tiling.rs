@@ -42,6 +42,13 @@ pub struct TileGrid {
     pub rows: u32,
 }
 
+impl TileSettings {
+    /// Whether an encoder can be given such tiles: 8 to 4096 pixels of a size that a microscope gives.
+    pub fn is_plausible(&self) -> bool {
+        (8..=4096).contains(&self.tile_px) && MicronsPerPixel::square(self.mpp).is_plausible()
+    }
+}
+
 impl TileGrid {
     /// Lay the grid over `slide`.
     ///
@@ -68,7 +75,7 @@ impl TileGrid {
 
     /// Number of tiles in the grid.
     pub fn len(&self) -> u32 {
-        self.columns * self.rows
+        self.columns.saturating_mul(self.rows)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -24,6 +24,7 @@ pub fn machine() -> String {
 }
 
 /// CPU time that this thread has taken so far.
+#[expect(unsafe_code, reason = "the clock is a C call")]
 pub fn thread_cpu() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the clock exists on Linux, and `time` is there to be written to.

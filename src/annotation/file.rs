@@ -1,6 +1,5 @@
 //! Files of annotations, whatever their format and packing.
 
-use std::fs;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,12 +8,12 @@ use uuid::Uuid;
 
 use super::json::RawJson;
 use super::{AnnotationSet, asap, geojson};
-use crate::durable;
 use crate::geometry::Level0Point;
 use crate::slide::SlideInfo;
+use crate::{durable, intake};
 
-/// The most that a packed file may hold, in bytes.
-const MOST_UNPACKED: u64 = 2 << 30;
+/// The most that a file may hold, in bytes.
+pub(super) const MOST_BYTES: u64 = 2 << 30;
 
 /// Member of a GeoJSON collection that tells where its coordinates count from, in level-0 pixels.
 const ORIGIN_MEMBER: &str = "coordinateOrigin";
@@ -148,7 +147,8 @@ impl FormatError {
 /// # Errors
 /// [`AnnotationError::Io`], or [`AnnotationError::Malformed`] with line and reason; never half a file.
 pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
-    let bytes = fs::read(path).map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
+    let bytes = intake::read(path, MOST_BYTES)
+        .map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
     read_bytes(&bytes, path)
 }
 
@@ -162,24 +162,20 @@ pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, Annotatio
 }
 
 fn read_packed(bytes: &[u8]) -> Result<AnnotationFile, FormatError> {
+    let mut left = intake::most_unpacked(bytes.len() as u64);
     match bytes {
-        [0x1f, 0x8b, ..] => read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes))?),
-        [b'P', b'K', 3, 4, ..] => read_zip(bytes),
+        [0x1f, 0x8b, ..] => read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?),
+        [b'P', b'K', 3, 4, ..] => read_zip(bytes, &mut left),
         _ => read_text(bytes),
     }
 }
 
-fn unpacked(packed: impl Read) -> Result<Vec<u8>, FormatError> {
-    let mut bytes = Vec::new();
-    let read = packed.take(MOST_UNPACKED + 1).read_to_end(&mut bytes);
-    read.map_err(|error| FormatError::nowhere(format!("it cannot be unpacked ({error})")))?;
-    if bytes.len() as u64 > MOST_UNPACKED {
-        return Err(FormatError::nowhere("it holds more than 2 GiB; unpack and divide it"));
-    }
-    Ok(bytes)
+fn unpacked(packed: impl Read, left: &mut u64) -> Result<Vec<u8>, FormatError> {
+    intake::unpack(packed, left)
+        .map_err(|error| FormatError::nowhere(format!("it cannot be unpacked ({error})")))
 }
 
-fn read_zip(bytes: &[u8]) -> Result<AnnotationFile, FormatError> {
+fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError> {
     let damaged =
         |error: zip::result::ZipError| FormatError::nowhere(format!("it cannot be unpacked ({error})"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
@@ -192,7 +188,7 @@ fn read_zip(bytes: &[u8]) -> Result<AnnotationFile, FormatError> {
             continue;
         }
         let part =
-            unpacked(entry).and_then(|bytes| read_text(&bytes)).map_err(|error| error.within(&name))?;
+            unpacked(entry, left).and_then(|bytes| read_text(&bytes)).map_err(|error| error.within(&name))?;
         match &mut whole {
             None => whole = Some(part),
             Some(whole) => whole.append(part),
@@ -280,6 +276,13 @@ pub fn write_file(
     let io = |source| AnnotationError::Io { path: path.to_owned(), source };
     durable::write(path, text.as_bytes()).map_err(io)?;
     Ok(notes)
+}
+
+/// Whether an annotation may lie here. Slides have less than a million pixels along a side; far beyond, what is
+/// drawn and measured loses its meaning, and then its numbers.
+pub(super) fn is_believable(point: Level0Point) -> bool {
+    const FARTHEST: f64 = 1e9;
+    point.x.abs() <= FARTHEST && point.y.abs() <= FARTHEST
 }
 
 /// An id that is the same for the same text (RFC 9562, version 8: SHA-256).

@@ -4,9 +4,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::file::MOST_BYTES;
 use super::{AnnotationError, AnnotationSet, read_bytes, write_geojson};
-use crate::durable;
 use crate::slide::SlideId;
+use crate::{durable, intake};
 
 /// The folder in which a project keeps its annotations, in level-0 pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl AnnotationStore {
     pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
         let path = self.path(slide);
         let io = |path: &Path, source| AnnotationError::Io { path: path.to_owned(), source };
-        let bytes = match fs::read(&path) {
+        let bytes = match intake::read(&path, MOST_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Loaded::default()),
             Err(source) => return Err(io(&path, source)),

@@ -1,6 +1,6 @@
 //! `histokin info`: what is known of a slide.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -13,6 +13,10 @@ pub struct InfoArgs {
     /// Pixel size in µm, in place of the slide's own: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
+    /// Leave out path and file name, which may name a person. What is left is the same for everybody who has the
+    /// slide: its identity comes from its pixels.
+    #[arg(long)]
+    deidentified: bool,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -20,17 +24,17 @@ pub struct InfoArgs {
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
     let source = slide::open(&args.slide, args.slide_mpp)?;
-    if args.json { super::print_json(&document(source.info())) } else { tell(source.info()) }
+    let path = (!args.deidentified).then_some(args.slide.as_path());
+    if args.json { super::print_json(&document(source.info(), path)) } else { tell(source.info(), path) }
 }
 
-fn document(info: &SlideInfo) -> serde_json::Value {
+fn document(info: &SlideInfo, path: Option<&Path>) -> serde_json::Value {
     let levels: Vec<_> = info
         .levels
         .iter()
         .map(|level| json!({"width": level.width, "height": level.height, "downsample": level.downsample}))
         .collect();
-    json!({
-        "path": info.path,
+    let mut document = json!({
         "slide_id": info.id,
         "vendor": info.vendor,
         "reader": info.reader,
@@ -42,11 +46,15 @@ fn document(info: &SlideInfo) -> serde_json::Value {
         "mpp_source": info.mpp_source,
         "objective_power": info.objective_power,
         "associated": info.associated,
-    })
+    });
+    if let Some(path) = path {
+        document["path"] = json!(path);
+    }
+    document
 }
 
-fn tell(info: &SlideInfo) -> anyhow::Result<()> {
-    println!("{}", info.path.display());
+fn tell(info: &SlideInfo, path: Option<&Path>) -> anyhow::Result<()> {
+    println!("{}", path.unwrap_or(Path::new("slide")).display());
     println!("  identity       {}", info.id);
     println!("  format         {}", info.vendor);
     println!("  size           {} × {} px", info.width(), info.height());

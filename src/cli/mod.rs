@@ -52,6 +52,13 @@ pub struct Cli {
         default_missing_value = "always"
     )]
     pub isolate: Isolate,
+    /// What is noted on standard error and in the log: error, warn, info, debug or trace.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// Let TorchScript modules run that have not run here before, and remember them. They are programs: whoever made
+    /// one decides what it does on this machine.
+    #[arg(long, global = true)]
+    pub trust_torchscript: bool,
 }
 
 /// What the window opens with.

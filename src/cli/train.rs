@@ -230,6 +230,7 @@ fn without_trace(run: Run, error: TrainingError) -> TrainingError {
 
 /// Let Ctrl-C, and the system when it wants the program to end, stop the training at its next step.
 #[cfg(unix)]
+#[expect(unsafe_code, reason = "what runs when a signal arrives has to be allowed to")]
 fn stop_on_interrupt(control: &Arc<Control>) -> std::io::Result<()> {
     for signal in [libc::SIGINT, libc::SIGTERM] {
         let control = control.clone();

@@ -18,6 +18,9 @@ use crate::tissue::TISSUE_VERSION;
 pub use journal::{Journal, JournalRecord};
 pub use store::DescriptorStore;
 
+/// Widest descriptor that is believed; the widest published networks give a few thousand numbers.
+const MOST_NUMBERS: usize = 1 << 20;
+
 /// All that decides a descriptor besides the slide: descriptors of different recipes are never compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -86,6 +89,22 @@ impl DescriptorHeader {
     pub fn level0_mpp(&self) -> MicronsPerPixel {
         let tile_um = f64::from(self.recipe.tiles.tile_px) * self.effective_mpp;
         MicronsPerPixel::square(tile_um / f64::from(self.tile_level0))
+    }
+
+    /// What no run of this program writes, and whoever believes it is led astray by.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let level0_mpp = self.level0_mpp().x;
+        if !self.slide_id.is_plain() {
+            Some("its slide has no possible identity")
+        } else if self.width == 0 || self.width > MOST_NUMBERS {
+            Some("its descriptors have no possible width")
+        } else if self.tile_level0 == 0 || self.grid.contains(&0) || !self.recipe.tiles.is_plausible() {
+            Some("its tiles have no possible size")
+        } else if !(self.effective_mpp.is_finite() && level0_mpp.is_finite() && level0_mpp > 0.0) {
+            Some("its pixels have no possible size")
+        } else {
+            None
+        }
     }
 
     /// Whether two headers describe the same work, whatever version of the program did it.

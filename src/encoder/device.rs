@@ -111,6 +111,7 @@ impl Compute {
 
 /// Bring in libtorch's CUDA half where set-up fetched it. The program is linked against the CPU half
 /// alone, so that one binary serves both kinds of machine.
+#[expect(unsafe_code, reason = "a library is loaded, which runs its initialisers")]
 fn load_cuda() -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     let load = || {
@@ -147,6 +148,7 @@ fn try_cuda(index: usize) -> Result<(), String> {
 }
 
 /// The card's name as the driver gives it, asked directly since tch has no call for it.
+#[expect(unsafe_code, reason = "the driver is a C library")]
 fn cuda_card_name(index: usize) -> Option<String> {
     const SUCCESS: c_int = 0;
     type Init = unsafe extern "C" fn(u32) -> c_int;

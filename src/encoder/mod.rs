@@ -16,6 +16,7 @@ mod pth;
 mod torch_library;
 mod torchscript;
 pub mod trainable;
+pub mod trust;
 pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
@@ -151,6 +152,12 @@ pub enum EncoderError {
         path.display()
     )]
     TorchScript { path: PathBuf, reason: String },
+    #[error(
+        "{}: a TorchScript module is a program, and this one has not run here before. If you trust where it comes \
+         from, allow it: with --trust-torchscript, or in the window; weights (.safetensors, .pth) need no trust",
+        path.display()
+    )]
+    Untrusted { path: PathBuf },
     #[error("{outputs} components cannot be found in {tiles} tiles; give more slides, or more tiles of each")]
     TooFewTiles { tiles: usize, outputs: usize },
     #[error("the device {device} cannot be used: {reason}")]

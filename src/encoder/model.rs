@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::backbones::BackboneKind;
 use super::{EncoderError, EncoderId, EncoderSpec, weights};
+use crate::intake;
 use crate::stain::LabStatistics;
 use crate::tiling::TileSettings;
 
@@ -182,10 +183,13 @@ impl Preprocessing {
     }
 }
 
+/// The most that a file of settings may hold, in bytes.
+const MOST_SETTINGS: u64 = 1 << 20;
+
 /// Read a TOML file of settings and check them.
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EncoderError> {
     let file = |reason: String| EncoderError::File { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| file(error.to_string()))?;
+    let text = intake::read_text(path, MOST_SETTINGS).map_err(|error| file(error.to_string()))?;
     toml::from_str(&text).map_err(|error| file(error.to_string()))
 }
 

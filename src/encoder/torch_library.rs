@@ -18,6 +18,7 @@ pub(super) fn load() -> Result<(), String> {
 }
 
 #[cfg(torch_on_demand)]
+#[expect(unsafe_code, reason = "the table of libtorch's functions is filled with what the loader finds")]
 mod on_demand {
     use std::ffi::{CStr, c_char, c_void};
     use std::path::{Path, PathBuf};

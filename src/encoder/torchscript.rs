@@ -7,7 +7,9 @@ use tch::{CModule, IValue, Kind, TchError, Tensor};
 use super::device::Compute;
 use super::model::{self, Preprocessing};
 use super::network::{Network, NetworkEncoder};
-use super::{EncoderError, EncoderSpec, first_line};
+use super::weights::MOST_BYTES;
+use super::{EncoderError, EncoderSpec, first_line, trust};
+use crate::intake;
 
 /// A module from images `[N, 3, H, W]` to descriptors `[N, width]`.
 struct Script(CModule);
@@ -47,8 +49,9 @@ pub(super) fn load(
     // Brought modules run in the precision that they were saved in.
     let compute = Compute { kind: Kind::Float, ..compute };
     let preprocessing = model::sidecar(path)?;
-    let bytes = std::fs::read(path)
+    let bytes = intake::read(path, MOST_BYTES)
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
+    trust::check(path, &bytes)?;
     let _no_grad = tch::no_grad_guard();
     let mut module = CModule::load_data_on_device(&mut bytes.as_slice(), compute.device).map_err(unusable)?;
     module.f_set_eval().map_err(unusable)?;

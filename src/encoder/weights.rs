@@ -8,7 +8,10 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor, nn};
 
 use super::{EncoderError, first_line, pth};
-use crate::durable;
+use crate::{durable, intake};
+
+/// The most that a file of weights may hold, in bytes: some billions of parameters.
+pub(crate) const MOST_BYTES: u64 = 16 << 30;
 
 /// Tensors by name; floating-point ones as 32-bit numbers, whatever the file holds.
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
@@ -18,7 +21,7 @@ pub(crate) type Tensors = BTreeMap<String, Tensor>;
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
     /// A zip archive, and the pickled magic number of the format before that.
     const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
-    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+    let bytes = intake::read(path, MOST_BYTES).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
         _ => EncoderError::File { path: path.to_owned(), reason: error.to_string() },
     })?;
@@ -28,6 +31,9 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
     }
     Ok(bytes)
 }
+
+#[cfg(fuzzing)]
+pub(crate) use super::pth::to_safetensors as from_torch;
 
 /// What the header of a safetensors file says: the names in it and the text that was put in beside them.
 pub(crate) fn header_of(path: &Path, bytes: &[u8]) -> Result<Metadata, EncoderError> {

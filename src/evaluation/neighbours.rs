@@ -297,6 +297,7 @@ fn any_below(norms: &[f32], products: &[f32], limit: f32) -> bool {
 
 /// Products of each of `tiles` with each of `queries`, both `… × width`: all of the first query, then all of
 /// the second, and so on.
+#[expect(unsafe_code, reason = "matrixmultiply takes pointers and strides")]
 fn multiply(tiles: &[f32], queries: &[f32], width: usize, products: &mut [f32]) {
     let (rows, columns) = (tiles.len() / width, queries.len() / width);
     assert_eq!((rows * width, columns * width, rows * columns), (tiles.len(), queries.len(), products.len()));

@@ -1,8 +1,8 @@
 //! Segments on the disk, so that an archive is searched as soon as it is opened. A cache in the true sense:
 //! what is damaged or no longer fits is thrown away and made again from the descriptors.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use super::layout::{self, Head, HeadSet};
 use super::segment::Segment;
 use crate::descriptors::{DescriptorSet, hex};
-use crate::durable;
+use crate::mapped::map;
+use crate::{durable, intake};
 
 /// Longest head that is read: room for the checksums of a hundred thousand slides.
 const LONGEST_HEAD: u64 = 16 << 20;
@@ -106,7 +107,7 @@ fn name(sets: &[HeadSet]) -> String {
 /// What a file says of itself.
 fn head(path: &Path) -> Option<Head> {
     let mut start = [0; 16];
-    let mut file = File::open(path).ok()?;
+    let mut file = intake::open(path).ok()?;
     file.read_exact(&mut start).ok()?;
     let length = u64::from_le_bytes(start[8..].try_into().ok()?);
     let mut bytes = start.to_vec();
@@ -139,11 +140,4 @@ fn load(path: &Path, sets: &[Arc<DescriptorSet>]) -> Option<Segment> {
             }
         })
         .ok()
-}
-
-fn map(path: &Path) -> io::Result<memmap2::Mmap> {
-    let file = File::open(path)?;
-    // SAFETY: files of the cache are only ever replaced by renaming or removed, never written in place, so
-    // the mapped bytes do not change under us.
-    unsafe { memmap2::Mmap::map(&file) }
 }

@@ -15,6 +15,7 @@ pub const CODE_AXES: usize = 32;
 macro_rules! vectorised {
     ($(#[$doc:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) -> $out:ty = $inner:ident) => {
         $(#[$doc])*
+        #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the processor was asked"))]
         pub fn $name($($argument: $type),*) -> $out {
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") {

@@ -107,7 +107,8 @@ pub fn read_head(bytes: &[u8]) -> Option<Head> {
 /// What is wrong with the bytes.
 pub fn read(bytes: &[u8]) -> Result<Parts<'_>, &'static str> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or("it is cut off")?;
-    if crc32fast::hash(body).to_le_bytes() != *crc {
+    // Fuzzing is to get past it.
+    if crc32fast::hash(body).to_le_bytes() != *crc && !cfg!(fuzzing) {
         return Err("its checksum does not fit its content");
     }
     let head = read_head(body).ok_or("its head is damaged")?;

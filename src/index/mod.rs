@@ -47,6 +47,15 @@ pub struct Neighbour {
     pub distance: f32,
 }
 
+/// The parts of a segment in the bytes of a file, which lie as they would in a mapped one.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_layout(file: &[u8]) {
+    let mut aligned = vec![0_u64; file.len().div_ceil(8)];
+    let bytes = &mut bytemuck::cast_slice_mut(&mut aligned)[..file.len()];
+    bytes.copy_from_slice(file);
+    let _ = layout::read(bytes);
+}
+
 impl Neighbour {
     /// The order of every answer: nearest first, and equal distances by slide and position, so that
     /// answers repeat.

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use hdf5_pure::{AttrValue, DType, Dataset, File, FileBuilder};
 
-use super::read::from_half;
+use super::read::{MOST_BYTES, from_half};
 use super::{InterchangeError, Places, TileFeatures};
 use crate::descriptors::DescriptorSet;
-use crate::durable;
 use crate::geometry::MicronsPerPixel;
+use crate::{durable, intake};
 
 /// Whose names are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,10 @@ pub fn write_h5(
 /// Read a file of features of TRIDENT or CLAM.
 pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
     let wrong = |reason: String| InterchangeError::malformed(path, reason);
-    let bytes =
-        std::fs::read(path).map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
+    let bytes = intake::read(path, MOST_BYTES)
+        .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
+    // Gzip may be at work within; and a dataset may claim any size without a byte behind it.
+    let most = intake::most_unpacked(bytes.len() as u64).max(bytes.len() as u64);
     let file = File::from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
     let dataset = |name: &str| file.dataset(name).map_err(|error| wrong(format!("dataset {name}: {error}")));
     let (features, coords) = (dataset("features")?, dataset("coords")?);
@@ -92,6 +94,12 @@ pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
     match *shape(&coords)? {
         [_, 2] | [1, _, 2] => {}
         ref other => return Err(wrong(format!("coords have the shape {other:?}; tiles × 2 is wanted"))),
+    }
+    for claimed in [shape(&features)?, shape(&coords)?] {
+        let numbers = claimed.iter().try_fold(1_u64, |numbers, extent| numbers.checked_mul(*extent));
+        if numbers.and_then(|numbers| numbers.checked_mul(4)).is_none_or(|bytes| bytes > most) {
+            return Err(wrong(format!("a shape of {claimed:?} is far more than such a file can hold")));
+        }
     }
     let values = floats(&features).map_err(|error| wrong(format!("features: {error}")))?;
     let attributes = coords.attrs().map_err(|error| wrong(error.to_string()))?;

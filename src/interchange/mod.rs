@@ -9,6 +9,8 @@ mod read;
 
 use std::path::{Path, PathBuf};
 
+use crate::geometry::MicronsPerPixel;
+
 pub use h5::{Layout, write_h5};
 pub(crate) use import::spacing;
 pub use import::{Imported, PlacedFeatures, encoder_of, place};
@@ -56,6 +58,28 @@ impl Places {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What tiles of no slide have.
+    fn problem(&self) -> Option<&'static str> {
+        /// Pixels and µm beyond this lie on no slide.
+        const FARTHEST: f64 = 1e9;
+        let is_near = |place: f64| place.abs() <= FARTHEST;
+        match self {
+            Self::CentersUm(centers) => (!centers.iter().flatten().all(|place| is_near(*place)))
+                .then_some("a tile lies farther away than any slide reaches"),
+            Self::Corners { corners, tile_level0, mpp } => {
+                if !corners.iter().flatten().all(|place| is_near(*place as f64)) {
+                    Some("a tile lies farther away than any slide reaches")
+                } else if tile_level0.is_some_and(|edge| !(1..=1 << 20).contains(&edge)) {
+                    Some("its tiles have no possible size")
+                } else if mpp.is_some_and(|mpp| !MicronsPerPixel::square(mpp).is_plausible()) {
+                    Some("its pixels have no possible size")
+                } else {
+                    None
+                }
+            }
+        }
     }
 }
 

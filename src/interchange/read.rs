@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{InterchangeError, Places, TileFeatures, h5};
+use crate::intake;
+
+/// The most that a file may hold, in bytes.
+pub(super) const MOST_BYTES: u64 = 16 << 30;
 
 /// Read the descriptors of one slide from `.safetensors` or HDF5 (`.h5`, `.hdf5`; TRIDENT's and CLAM's
 /// layouts): `features` (tiles × width) and `coords` (tiles × 2). Whole numbers are level-0 pixels of the
@@ -20,6 +24,9 @@ pub fn read_features(path: &Path) -> Result<TileFeatures, InterchangeError> {
     };
     if features.width == 0 || features.values.len() != features.places.len() * features.width {
         let reason = format!("{} numbers for {} tiles", features.values.len(), features.places.len());
+        return Err(InterchangeError::malformed(path, reason));
+    }
+    if let Some(reason) = features.places.problem() {
         return Err(InterchangeError::malformed(path, reason));
     }
     match features.values.iter().position(|value| !value.is_finite()) {
@@ -61,8 +68,8 @@ fn ending(path: &Path) -> String {
 }
 
 fn read_safetensors(path: &Path) -> Result<TileFeatures, InterchangeError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
+    let bytes = intake::read(path, MOST_BYTES)
+        .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
     let wrong = |reason: String| InterchangeError::malformed(path, reason);
     let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
     let tensor = |name: &str| file.tensor(name).map_err(|error| wrong(error.to_string()));

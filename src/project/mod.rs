@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use crate::annotation::{AnnotationClass, AnnotationStore};
 use crate::archive::ArchiveUrl;
 use crate::descriptors::{DescriptorStore, Recipe};
-use crate::durable;
 use crate::encoder::{self, EncoderSpec};
 use crate::geometry::MicronsPerPixel;
 use crate::index::IndexCache;
 use crate::slide::{SlideId, SlideInfo};
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
+use crate::{durable, intake};
 use format::FORMAT;
 use lock::LockError;
 
@@ -40,6 +40,9 @@ pub const ANNOTATIONS_FOLDER: &str = "annotations";
 
 /// Folder of a project that may hold labels of its slides, in any of the files that are understood.
 pub const LABELS_FOLDER: &str = "labels";
+
+/// The most that the file may hold, in bytes: a million slides.
+const MOST_BYTES: u64 = 1 << 28;
 
 /// An open project. Changes are made in memory and kept by [`Project::save`].
 #[derive(Debug, Clone)]
@@ -137,6 +140,20 @@ impl ProjectFile {
             }
         }
     }
+
+    /// What no project of this program holds.
+    fn problem(&self) -> Option<String> {
+        let tiles = self.settings.tiles;
+        if !tiles.is_plausible() {
+            return Some(format!("tiles of {} px at {} µm per pixel cannot be", tiles.tile_px, tiles.mpp));
+        }
+        if let Some(entry) = self.slides.iter().find(|entry| !entry.id.is_plain()) {
+            return Some(format!("{:?} is no identity of a slide", entry.id.0));
+        }
+        let absurd = |entry: &&SlideEntry| entry.user_mpp.is_some_and(|mpp| !mpp.is_plausible());
+        let entry = self.slides.iter().find(absurd)?;
+        Some(format!("the pixel size given for the slide {} is none of a microscope", entry.id))
+    }
 }
 
 /// How this project's slides are embedded.
@@ -195,7 +212,7 @@ impl Project {
     /// written stays read-only; one of an older program is brought up to date in memory.
     pub fn open(root: &Path) -> Result<Self, ProjectError> {
         let path = root.join(PROJECT_FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match intake::read_text(&path, MOST_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(ProjectError::Missing { root: root.to_owned() });
@@ -203,6 +220,9 @@ impl Project {
             Err(source) => return Err(ProjectError::Io { path, source }),
         };
         let (file, found) = ProjectFile::parse(&path, &text)?;
+        if let Some(reason) = file.problem() {
+            return Err(ProjectError::Damaged { path, reason });
+        }
         let access = match found > FORMAT {
             true => Access::ReadOnly(ReadOnly::Newer { found, written_by: file.written_by.clone() }),
             false => Access::Unclaimed,

@@ -9,13 +9,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Example, Match, QuerySettings, TilePlace};
-use crate::durable;
 use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
+use crate::{durable, intake};
 
 /// Name of the file of judgements in a project's folder.
 pub const JUDGEMENTS_FILE: &str = "judgements.csv";
 const HISTORY_FILE: &str = "queries.json";
+
+/// The most that either file may hold, in bytes.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// Questions that are kept.
 const MOST_KEPT: usize = 50;
@@ -110,7 +113,7 @@ impl QueryBook {
         };
         let read = |name: &str| {
             let path = root.join(name);
-            match std::fs::read(&path) {
+            match intake::read(&path, MOST_BYTES) {
                 Ok(bytes) => Ok((path, Some(bytes))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path, None)),
                 Err(error) => Err(naming(&path, error.to_string())),

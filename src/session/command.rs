@@ -44,6 +44,8 @@ pub enum Command {
     MeasureColours(SlideId),
     /// Draw, change, import or export annotations.
     Annotate(Annotate),
+    /// Let the encoder run, a TorchScript module that has not run here before, or not.
+    TrustEncoder(bool),
     PauseEmbedding,
     ResumeEmbedding,
     /// Embed a slide after that has failed; it goes on from where it was.

@@ -90,6 +90,10 @@ pub enum Event {
     EncoderFailed {
         reason: String,
     },
+    /// The encoder is a TorchScript module, a program, that the user has not allowed to run.
+    EncoderUntrusted {
+        path: PathBuf,
+    },
     /// No earlier run has embedded this slide.
     NoDescriptors {
         slide: SlideId,

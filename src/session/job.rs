@@ -109,6 +109,11 @@ pub enum Job {
     },
     /// Learn what the encoder is, without loading libtorch.
     LearnEncoder(String),
+    /// Remember that the user lets a TorchScript module run, and learn what it is.
+    TrustEncoder {
+        module: PathBuf,
+        encoder: String,
+    },
     /// Finished descriptors of an earlier run, if the store has them.
     LoadDescriptors {
         store: DescriptorStore,

@@ -122,6 +122,8 @@ pub enum EncoderState {
     /// Not looked at yet.
     Unknown,
     Known(Box<EncoderSpec>),
+    /// The TorchScript module in this file, a program that the user has not allowed to run yet.
+    Untrusted(PathBuf),
     /// It cannot be used; slides can be viewed all the same.
     Failed(String),
 }

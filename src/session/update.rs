@@ -30,6 +30,7 @@ impl Session {
             Command::ReadProfile(slide) => self.read_profile(&slide),
             Command::MeasureColours(slide) => self.measure_colours(&slide),
             Command::Annotate(wish) => self.annotate(wish),
+            Command::TrustEncoder(trusted) => self.trust_encoder(trusted),
             Command::PauseEmbedding => {
                 self.embedding.paused = true;
                 self.embed_plan()
@@ -148,6 +149,10 @@ impl Session {
                 self.embedding.device = Some(device);
                 Vec::new()
             }
+            Event::EncoderUntrusted { path } => {
+                self.encoder = EncoderState::Untrusted(path);
+                Vec::new()
+            }
             Event::EncoderFailed { reason } => {
                 self.encoder = EncoderState::Failed(reason.clone());
                 self.tell(Severity::Error, reason, None);
@@ -254,6 +259,21 @@ impl Session {
         jobs.extend(self.check_descriptors(&id));
         jobs.extend(self.arrive(&id));
         jobs
+    }
+
+    /// Let the encoder run, or use none.
+    fn trust_encoder(&mut self, trusted: bool) -> Vec<Job> {
+        let EncoderState::Untrusted(module) = &self.encoder else { return Vec::new() };
+        let module = module.clone();
+        if trusted {
+            self.encoder = EncoderState::Unknown;
+            return vec![Job::TrustEncoder { module, encoder: self.project.encoder_name() }];
+        }
+        let reason =
+            format!("{}: was not allowed to run; slides can be viewed, not embedded", module.display());
+        self.encoder = EncoderState::Failed(reason.clone());
+        self.tell(Severity::Note, reason, None);
+        Vec::new()
     }
 
     fn read_profile(&mut self, slide: &SlideId) -> Vec<Job> {

@@ -14,7 +14,6 @@ mod steady;
 pub(crate) mod test_slide;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
+use crate::intake;
 use isolated::trust::{self, InUse};
 use isolated::{IsolatedSource, Order};
 use raw_tiles::RawTileSource;
@@ -71,6 +71,13 @@ impl SlideId {
     /// The first 12 characters: enough for file names and for people.
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
+    }
+
+    /// Whether files can be named after it: letters, digits, `-` and `_` alone. What a project from elsewhere
+    /// calls its slides must not lead out of the project's folder.
+    pub fn is_plain(&self) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=128).contains(&self.0.len()) && self.0.bytes().all(is_plain)
     }
 }
 
@@ -229,6 +236,11 @@ pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn Sl
     open_with(path, user_mpp, true)
 }
 
+/// Version of OpenSlide, for people.
+pub fn openslide_version() -> String {
+    openslide::version()
+}
+
 /// Like [`open`], but all pixels come through OpenSlide, which is slower: to compare with.
 ///
 /// # Errors
@@ -257,10 +269,14 @@ fn open_with(
         let reason = "it is a folder; name a file in it".to_owned();
         return Err(SlideError::Unsupported { path: path.to_owned(), reason });
     }
+    if !metadata.is_file() {
+        let reason = "it is a pipe or a device; name a file".to_owned();
+        return Err(SlideError::Unsupported { path: path.to_owned(), reason });
+    }
     if metadata.len() == 0 {
         return Err(failed("the file is empty; copy it again from where it came".to_owned()));
     }
-    File::open(path).map_err(|error| failed(error.to_string()))?;
+    intake::open(path).map_err(|error| failed(error.to_string()))?;
     let owned = path.to_owned();
     if let Some((program, limits)) = trust::decoder_for(path) {
         let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };
@@ -291,6 +307,20 @@ fn open_reader(
     }
 }
 
+/// Most pixels of level 0: 512 Gpx. The glass of a double slide, 76 × 52 mm at 0.1 µm, has 395 Gpx; more are
+/// claimed by damaged files, and would be looked through for hours.
+const MOST_PIXELS: u64 = 1 << 39;
+
+/// Why a slide of this size is not believed.
+fn implausible_size(width: u32, height: u32) -> Option<String> {
+    (u64::from(width) * u64::from(height) > MOST_PIXELS).then(|| {
+        format!("it claims {width} × {height} px, more than a whole slide has; it is damaged or no slide")
+    })
+}
+
+#[cfg(fuzzing)]
+pub(crate) use raw_tiles::{fuzz_jpeg_tile, fuzz_tiff_directories};
+
 /// The coarsest pixel size that is believed when a file states it. Slide scanners write 0.1 to 10 µm;
 /// picture editors write the resolution of screens and printers (72 dpi is 353 µm, 1200 dpi is 21 µm).
 const COARSEST_STORED_MPP: f64 = 20.0;
@@ -315,7 +345,7 @@ fn choose_mpp(
 /// its first and its last MiB.
 fn content_id(path: &Path) -> io::Result<SlideId> {
     const PART: u64 = 1 << 20;
-    let mut file = File::open(path)?;
+    let mut file = intake::open(path)?;
     let size = file.metadata()?.len();
     let mut hash = Sha256::new();
     hash.update(size.to_le_bytes());

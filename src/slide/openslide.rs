@@ -13,7 +13,7 @@ use openslide_rs::errors::OpenSlideError;
 use openslide_rs::{Address, OpenSlide, Region, Size};
 
 use super::{Level, Reader, SlideError, SlideId, SlideInfo, SlideSource};
-use super::{choose_mpp, clip, content_id, one_line, transparent};
+use super::{choose_mpp, clip, content_id, implausible_size, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, Shelf};
 
@@ -134,6 +134,11 @@ impl OpenSlideSource {
     }
 }
 
+/// Version of the library, for people.
+pub(super) fn version() -> String {
+    OpenSlide::version().unwrap_or_else(|_| "of unknown version".to_owned())
+}
+
 fn open_handle(path: &Path) -> Result<OpenSlide, OpenSlideError> {
     OpenSlide::new_with_cache(path, CACHE_BYTES)
 }
@@ -174,12 +179,16 @@ fn read_info(
         .into_iter()
         .filter_map(|name| handle.property_value(&name).ok().map(|value| (name, value)))
         .collect();
+    if let Some(reason) = implausible_levels(&levels, &properties) {
+        return Err(reason);
+    }
     // The binding's own `mpp` is f32 and its objective power an integer; the text has every digit.
     let number = |name: &str| properties.get(name).and_then(|text| text.trim().parse::<f64>().ok());
     let stated = number("openslide.mpp-x").zip(number("openslide.mpp-y"));
     let (mpp, mpp_source) = choose_mpp(user_mpp, stated.map(|(x, y)| MicronsPerPixel { x, y }));
-    let id = match properties.get("openslide.quickhash-1") {
-        Some(hash) => SlideId(hash.clone()),
+    let fingerprint = properties.get("openslide.quickhash-1").map(|hash| SlideId(hash.clone()));
+    let id = match fingerprint.filter(SlideId::is_plain) {
+        Some(id) => id,
         None => content_id(path).map_err(|error| error.to_string())?,
     };
     Ok(SlideInfo {
@@ -195,6 +204,42 @@ fn read_info(
         associated: handle.associated_image_names().map_err(text)?,
         properties,
     })
+}
+
+/// Pixels of the largest tile that is believed: 1 GiB. OpenSlide takes memory for whole tiles, and ends the process
+/// where there is not enough.
+const LARGEST_TILE: u64 = 1 << 28;
+
+/// How much longer in relation to its width a level may be than level 0, or less long.
+const MOST_STRETCHED: f64 = 1.5;
+
+/// Shorter sides say nothing of a level's shape, as scanners round them.
+const SHORTEST_SIDE: u32 = 16;
+
+/// What no scanner writes, and whoever believes it waits or runs out of memory.
+fn implausible_levels(levels: &[Level], properties: &BTreeMap<String, String>) -> Option<String> {
+    let whole = levels.first()?;
+    if let Some(reason) = implausible_size(whole.width, whole.height) {
+        return Some(reason);
+    }
+    let shape = |level: &Level| f64::from(level.width) / f64::from(level.height);
+    for (number, level) in levels.iter().enumerate() {
+        let edge = |axis: &str| -> Option<u64> {
+            properties.get(&format!("openslide.level[{number}].tile-{axis}"))?.parse().ok()
+        };
+        if let (Some(width), Some(height)) = (edge("width"), edge("height"))
+            && width.saturating_mul(height) > LARGEST_TILE
+        {
+            return Some(format!("its level {number} claims tiles of {width} × {height} px; it is damaged"));
+        }
+        let stretched = shape(level) / shape(whole);
+        if level.width.min(level.height) >= SHORTEST_SIDE
+            && !(1.0 / MOST_STRETCHED..=MOST_STRETCHED).contains(&stretched)
+        {
+            return Some(format!("its levels 0 and {number} are of different shapes; it is damaged"));
+        }
+    }
+    None
 }
 
 /// Turn OpenSlide's pixels (one native-endian 32-bit ARGB word each, premultiplied) into straight RGBA.

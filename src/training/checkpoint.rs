@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::config::TrainingConfig;
 use super::run::History;
 use super::{TrainingError, optimiser::LossScale};
-use crate::durable;
 use crate::encoder::weights::{self, Tensors};
+use crate::{durable, intake};
 
 /// Key of the header under which a checkpoint describes itself.
 const HEADER: &str = "histokin-checkpoint";
@@ -98,8 +98,8 @@ impl Checkpoint {
     /// [`TrainingError::File`] when it is missing, damaged, or written by a newer version of the program.
     pub fn read(path: &Path) -> Result<Self, TrainingError> {
         let failed = |reason: String| TrainingError::File { path: path.to_owned(), reason };
-        let bytes =
-            std::fs::read(path).map_err(|error| failed(format!("no checkpoint to go on from ({error})")))?;
+        let bytes = intake::read(path, weights::MOST_BYTES)
+            .map_err(|error| failed(format!("no checkpoint to go on from ({error})")))?;
         let header = weights::header_of(path, &bytes)?;
         let text = header.metadata().as_ref().and_then(|texts| texts.get(HEADER)).ok_or_else(|| {
             failed("it holds weights but no checkpoint; start a new run from it (--init)".into())

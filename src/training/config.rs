@@ -351,7 +351,7 @@ impl TrainingConfig {
     /// [`TrainingError::File`] when it cannot be read or holds something unknown or impossible.
     pub fn read(path: &std::path::Path) -> Result<Self, TrainingError> {
         let failed = |reason: String| TrainingError::File { path: path.to_owned(), reason };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let text = crate::intake::read_text(path, 1 << 20).map_err(|error| failed(error.to_string()))?;
         let config: Self = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
         config.check()?;
         Ok(config)

@@ -2,6 +2,7 @@
 
 mod actions;
 mod app;
+mod diagnostics;
 mod export;
 mod file_dialog;
 mod heat_map;

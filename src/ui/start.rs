@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eframe::egui_wgpu::{WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew};
+use eframe::egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew};
 use eframe::wgpu;
 
 /// Which drivers may draw the window.
@@ -54,6 +54,12 @@ pub(super) fn no_driver(reasons: &[String]) -> String {
          `pacman -S vulkan-swrast mesa`. The subcommands (`histokin --help`) need no graphics",
         reasons.join("; ")
     )
+}
+
+/// Card and driver that draw the window, for people.
+pub(super) fn graphics(gpu: &RenderState) -> String {
+    let info = gpu.adapter.get_info();
+    format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info)
 }
 
 /// Tells in the log how long the process took to its first painted frame.

@@ -23,7 +23,7 @@ use image::RgbaImage;
 
 use crate::crash;
 use crate::descriptors::DescriptorSet;
-use crate::encoder::{self, DeviceChoice};
+use crate::encoder::{self, DeviceChoice, EncoderError};
 use crate::geometry::Level0Rect;
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::{self, Slides, find_slides};
@@ -243,9 +243,11 @@ impl Workers {
     pub fn dispatch(&self, job: Job) {
         let boxes = &self.boxes;
         match job {
-            Job::FindPaths(_) | Job::OpenSlide { .. } | Job::FindMoved { .. } | Job::LearnEncoder(_) => {
-                boxes.opener.push(job)
-            }
+            Job::FindPaths(_)
+            | Job::OpenSlide { .. }
+            | Job::FindMoved { .. }
+            | Job::LearnEncoder(_)
+            | Job::TrustEncoder { .. } => boxes.opener.push(job),
             Job::ReadProfile(_)
             | Job::MeasureColours { .. }
             | Job::MakeThumbnail(_)
@@ -449,12 +451,25 @@ fn open(job: Job, post: &Post) {
                 }
             }
         }
-        Job::LearnEncoder(which) => match encoder::spec(&which) {
-            Ok(spec) => post.send(Event::EncoderKnown(Box::new(spec))),
-            Err(error) => post.send(Event::EncoderFailed { reason: error.to_string() }),
-        },
+        Job::LearnEncoder(which) => learn_encoder(&which, post),
+        Job::TrustEncoder { module, encoder } => {
+            if let Err(error) = encoder::trust::allow(&module) {
+                post.send(Event::Trouble(format!(
+                    "it will be asked again whether this module may run: {error}"
+                )));
+            }
+            learn_encoder(&encoder, post);
+        }
         _ => {}
     }
+}
+
+fn learn_encoder(which: &str, post: &Post) {
+    post.send(match encoder::spec(which) {
+        Ok(spec) => Event::EncoderKnown(Box::new(spec)),
+        Err(EncoderError::Untrusted { path }) => Event::EncoderUntrusted { path },
+        Err(error) => Event::EncoderFailed { reason: error.to_string() },
+    });
 }
 
 fn find(paths: Vec<PathBuf>, post: &Post) {

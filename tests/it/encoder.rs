@@ -136,6 +136,7 @@ fn tiny_module(settings: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tiny.pt");
     std::fs::copy(fixture("tiny.pt"), &path).unwrap();
+    encoder::trust::allow_for_now(&path).unwrap();
     if !settings.is_empty() {
         std::fs::write(folder.path().join("tiny.pt.toml"), settings).unwrap();
     }
@@ -166,6 +167,7 @@ fn files_that_are_no_encoder_are_refused_by_name() {
     let refusal = |name: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, b"neither a module nor weights").unwrap();
+        encoder::trust::allow_for_now(&path).unwrap();
         let error = encoder::load(path.to_str().unwrap(), DeviceChoice::Cpu).err().unwrap();
         assert!(error.to_string().contains(name), "{error}");
         error

@@ -12,6 +12,8 @@ mod archive_cli;
 mod archive_faults;
 #[cfg(feature = "archive")]
 mod archive_session;
+mod broken_files;
+mod broken_slides;
 mod cli;
 mod descriptors;
 mod encoder;
@@ -22,6 +24,7 @@ mod faults;
 mod index;
 mod interchange;
 mod pipeline;
+mod privacy;
 mod query;
 mod raw_tiles;
 mod session;
@@ -31,11 +34,14 @@ mod stain;
 mod tissue;
 #[cfg(unix)]
 mod torture;
+mod trust;
 mod training;
 mod training_looks;
 mod training_trouble;
 #[cfg(feature = "gui")]
 mod ui;
+#[cfg(feature = "gui")]
+mod ui_help;
 #[cfg(feature = "gui")]
 mod ui_report;
 #[cfg(feature = "gui")]

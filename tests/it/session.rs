@@ -8,7 +8,7 @@ use histokin::index::Snapshot;
 use histokin::pipeline;
 use histokin::project::Project;
 use histokin::query;
-use histokin::session::{Command, Event, Job, Session, SlideProgress, SlideStatus};
+use histokin::session::{Command, EncoderState, Event, Job, Session, SlideProgress, SlideStatus};
 use histokin::slide::{self, SlideId, SlideSource};
 use image::{Rgb, RgbImage};
 
@@ -293,4 +293,17 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
     });
     let Job::Search(request) = &jobs[0] else { panic!("and looked for") };
     assert_eq!(query::ask(&request.index, &request.query).unwrap().matches[0].distance, 0.0);
+}
+
+#[test]
+fn a_module_of_others_waits_for_permission() {
+    let mut desk = Desk::with_slides(1);
+    let untrusted = || Event::EncoderUntrusted { path: "module.pt".into() };
+    assert!(desk.session.absorb(untrusted()).is_empty());
+    let jobs = desk.session.handle(Command::TrustEncoder(true));
+    assert!(matches!(&jobs[..], [Job::TrustEncoder { module, .. }] if module.ends_with("module.pt")));
+    assert!(desk.session.handle(Command::TrustEncoder(true)).is_empty(), "it was answered");
+    desk.session.absorb(untrusted());
+    assert!(desk.session.handle(Command::TrustEncoder(false)).is_empty());
+    assert!(matches!(desk.session.encoder(), EncoderState::Failed(reason) if reason.contains("module.pt")));
 }

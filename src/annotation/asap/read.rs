@@ -9,7 +9,7 @@ use super::{
     AsapOrigin, HOLE_ATTRIBUTE, ID_ATTRIBUTE, NO_GROUP, PART_ATTRIBUTE, SHAPE_ATTRIBUTE, color_from_text,
     text_from_color,
 };
-use crate::annotation::file::{FormatError, id_from_text};
+use crate::annotation::file::{FormatError, id_from_text, is_believable};
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Group, Polygon, Ring, Shape};
 use crate::geometry::Level0Point;
 
@@ -163,7 +163,12 @@ impl Reader<'_, '_> {
                 Some(_) => number("Order")?,
                 None => places.len() as f64,
             };
-            places.push((order, Level0Point::new(number("X")?, number("Y")?), coordinate));
+            let point = Level0Point::new(number("X")?, number("Y")?);
+            if !is_believable(point) {
+                let reason = format!("the position {}, {} lies on no slide", point.x, point.y);
+                return Err(self.wrong(coordinate, reason));
+            }
+            places.push((order, point, coordinate));
         }
         places.sort_by(|a, b| a.0.total_cmp(&b.0));
         if let Some(pair) = places.windows(2).find(|pair| pair[0].0 == pair[1].0) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{ASAP_PROPERTY, FEATURE_MEMBERS, GROUPS_MEMBER};
 use crate::annotation::asap::AsapOrigin;
-use crate::annotation::file::{FormatError, id_from_text};
+use crate::annotation::file::{FormatError, id_from_text, is_believable};
 use crate::annotation::json::{Foreign, Members, RawJson};
 use crate::annotation::shape::{Geometry, Written};
 use crate::annotation::{
@@ -442,7 +442,11 @@ impl<'de> Deserialize<'de> for Position {
                 while numbers.next_element::<IgnoredAny>()?.is_some() {
                     is_plain = false;
                 }
-                Ok(Position { point: Level0Point::new(x, y), is_plain })
+                let point = Level0Point::new(x, y);
+                if !is_believable(point) {
+                    return Err(serde::de::Error::custom(format!("the position {x}, {y} lies on no slide")));
+                }
+                Ok(Position { point, is_plain })
             }
         }
         deserializer.deserialize_seq(Numbers)

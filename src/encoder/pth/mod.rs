@@ -29,7 +29,7 @@ const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 
 ///
 /// # Errors
 /// [`EncoderError::Unpickled`] with what was found instead of plain tensors, and how to convert the file.
-pub(super) fn to_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, EncoderError> {
+pub(crate) fn to_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, EncoderError> {
     read(bytes).map_err(|reason| EncoderError::Unpickled { path: path.to_owned(), reason })
 }
 
@@ -141,9 +141,12 @@ fn collect(
         let (Value::Text(name), Value::Tensor(tensor)) = (pickle.value(*name), pickle.value(*value)) else {
             continue;
         };
+        let Value::Storage(lies_in) = pickle.value(tensor.storage) else {
+            return Err(format!("{name} lies in no storage"));
+        };
         let storage =
-            storages.get(&tensor.storage.key).ok_or_else(|| format!("the numbers of {name} are missing"))?;
-        let plain = gather(tensor, storage).map_err(|reason| format!("{name}: {reason}"))?;
+            storages.get(&lies_in.key).ok_or_else(|| format!("the numbers of {name} are missing"))?;
+        let plain = gather(tensor, lies_in.dtype, storage).map_err(|reason| format!("{name}: {reason}"))?;
         budget = budget
             .checked_sub(plain.data.len())
             .ok_or("its tensors claim more numbers than the file holds")?;
@@ -153,8 +156,8 @@ fn collect(
 }
 
 /// A tensor's numbers in row order, in place of offset and strides.
-fn gather(tensor: &TensorRef, storage: &[u8]) -> Result<Plain, String> {
-    let item = tensor.storage.dtype.bitsize() / 8;
+fn gather(tensor: &TensorRef, dtype: Dtype, storage: &[u8]) -> Result<Plain, String> {
+    let item = dtype.bitsize() / 8;
     let beyond = || "its numbers lie outside their storage".to_owned();
     let shape = &tensor.size;
     if shape.len() != tensor.stride.len() || shape.len() > 16 {
@@ -184,7 +187,7 @@ fn gather(tensor: &TensorRef, storage: &[u8]) -> Result<Plain, String> {
             *place = 0;
         }
     }
-    Ok(Plain { dtype: tensor.storage.dtype, shape: shape.clone(), data })
+    Ok(Plain { dtype, shape: shape.clone(), data })
 }
 
 /// A tensor as safetensors wants it.
@@ -345,6 +348,39 @@ mod tests {
         let hostile = Script::default().raw(b"\x80\x02cposix\nsystem\n").text("touch owned").raw(b"\x85R.").0;
         let text = refusal(&archive(&hostile, &[]));
         assert!(text.contains("posix.system") && text.contains("plain tensors"), "{text}");
+    }
+
+    /// What is small to write may not become large by being asked for often.
+    #[test]
+    fn nothing_grows_by_repetition() {
+        let parameter = b"ctorch._utils\n_rebuild_parameter\nh\x00\x85R";
+        let long = "x".repeat(1 << 20);
+        let mut copies = Script::default().raw(b"\x80\x02").text(&long).raw(b"q\x00");
+        for _ in 0..10_000 {
+            copies = copies.raw(parameter);
+        }
+        assert!(refusal(&archive(&copies.raw(b".").0, &[])).contains("damaged"));
+        let values = Script::default().raw(b"\x80\x02").raw(&vec![b'N'; 2 << 20]).raw(b".").0;
+        assert!(refusal(&archive(&values, &[])).contains("more values"));
+        let instructions = Script::default().raw(b"\x80\x02N").raw(&vec![0x94; 17 << 20]).raw(b".").0;
+        assert!(refusal(&archive(&instructions, &[])).contains("longer"));
+        let key = "k".repeat(65);
+        let pickle = Script::default().dict().text("w").tensor("FloatStorage", &key, 0, &[1], &[1]).end();
+        assert!(refusal(&archive(&pickle, &[])).contains("no storage"));
+    }
+
+    #[test]
+    fn a_parameter_is_its_tensor() {
+        let tensor = Script::default().tensor("FloatStorage", "0", 0, &[1], &[1]).0;
+        let pickle = Script::default()
+            .dict()
+            .text("w")
+            .raw(b"ctorch._utils\n_rebuild_parameter\n(")
+            .raw(&tensor)
+            .raw(b"\x89ccollections\nOrderedDict\n)RtR")
+            .end();
+        let tensors = found(&archive(&pickle, &[("0", numbers(&[5.0]))]));
+        assert_eq!(tensors, BTreeMap::from([("w".to_owned(), (vec![1], vec![5.0]))]));
     }
 
     #[test]

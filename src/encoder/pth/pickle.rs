@@ -48,7 +48,8 @@ pub struct StorageRef {
 
 #[derive(Debug, Clone)]
 pub struct TensorRef {
-    pub storage: StorageRef,
+    /// The [`Value::Storage`] that its numbers lie in.
+    pub storage: Id,
     pub offset: usize,
     pub size: Vec<usize>,
     pub stride: Vec<usize>,
@@ -105,11 +106,21 @@ struct Machine<'a> {
     memo: HashMap<u32, Id>,
 }
 
+/// Values of one pickle. One instruction of a byte makes a value of eighty; a network has some thousand
+/// tensors of thirty values each.
+const MOST_VALUES: usize = 1 << 20;
+
+/// Bytes of the name of a storage; torch gives them numbers.
+const LONGEST_KEY: usize = 64;
+
+/// Instructions of one pickle, some of which make no value but a note of one.
+const MOST_INSTRUCTIONS: usize = 1 << 24;
+
 const EARLY: &str = "its pickle ends too early or is damaged";
 
 impl<'a> Machine<'a> {
     fn run(&mut self) -> Result<Id, String> {
-        loop {
+        for _ in 0..MOST_INSTRUCTIONS {
             let code = self.take(1)?[0];
             match code {
                 0x80 => _ = self.take(1)?, // PROTO
@@ -226,6 +237,7 @@ impl<'a> Machine<'a> {
                 }
             }
         }
+        Err("its pickle is longer than that of any network".to_owned())
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
@@ -253,6 +265,9 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, value: Value) -> Result<(), String> {
+        if self.values.len() >= MOST_VALUES {
+            return Err("its pickle holds more values than those of any network".to_owned());
+        }
         let id = u32::try_from(self.values.len()).map_err(|_| EARLY)?;
         self.values.push(value);
         self.stack.push(Id(id));
@@ -315,6 +330,7 @@ impl<'a> Machine<'a> {
             && let (Value::Text(kind), Value::Global(Global::StorageOf(dtype)), Value::Text(key)) =
                 (self.value(kind), self.value(of), self.value(key))
             && kind == "storage"
+            && key.len() <= LONGEST_KEY
         {
             return Ok(StorageRef { dtype: *dtype, key: key.clone() });
         }
@@ -331,16 +347,21 @@ impl<'a> Machine<'a> {
         };
         let value = match (function, &arguments[..]) {
             (Global::OrderedDict, []) => Value::Dict(Vec::new()),
-            (Global::RebuildTensor, [storage, offset, size, stride, ..]) => {
-                let Value::Storage(storage) = self.value(*storage) else { return Err(EARLY.into()) };
+            (Global::RebuildTensor, [storage, offset, size, stride, ..])
+                if matches!(self.value(*storage), Value::Storage(_)) =>
+            {
                 Value::Tensor(TensorRef {
-                    storage: storage.clone(),
+                    storage: *storage,
                     offset: self.count(*offset)?,
                     size: self.counts(*size)?,
                     stride: self.counts(*stride)?,
                 })
             }
-            (Global::RebuildParameter, [tensor, ..]) => self.value(*tensor).clone(),
+            // A parameter is its tensor. Nothing of any size is ever copied: that could be asked for often.
+            (Global::RebuildParameter, [tensor, ..]) if matches!(self.value(*tensor), Value::Tensor(_)) => {
+                self.stack.push(*tensor);
+                return Ok(());
+            }
             _ => return Err(EARLY.into()),
         };
         self.push(value)

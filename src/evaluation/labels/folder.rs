@@ -74,6 +74,9 @@ fn read_file(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
     }
 }
 
+/// Areas that one mask is cut into at most, of some 200 bytes each.
+const MOST_AREAS: usize = 1 << 22;
+
 /// A picture of the whole slide, at any scale: 0 is unknown, 255 tumour, any other value `n` the class
 /// `class n`.
 fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
@@ -104,6 +107,7 @@ fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
         ));
     }
     let mut labels = Labels::default();
+    let mut areas_left = MOST_AREAS;
     let areas = &mut labels.slides.entry(stem).or_default().areas;
     for (row, values) in (0..mask.height()).zip(mask.rows()) {
         let values: Vec<u8> = values.map(|pixel| pixel.0[0]).collect();
@@ -116,6 +120,9 @@ fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
                 other => Some(format!("class {other}")),
             };
             if let Some(class) = class {
+                areas_left = areas_left.checked_sub(1).ok_or_else(|| {
+                    LabelError::file(path, "its classes lie in more pieces than a mask has; make it coarser")
+                })?;
                 let edge = |place: u32, axis: usize| (f64::from(place) * scale[axis]).round();
                 let (left, top) = (edge(start, 0), edge(row, 1));
                 let rect = Level0Rect::new(

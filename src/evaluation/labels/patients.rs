@@ -25,7 +25,7 @@ impl Patients {
         let wrong =
             |error: csv::Error| at(error.position().map_or(1, csv::Position::line), error.to_string());
         let file =
-            std::fs::File::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
+            crate::intake::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let header = reader.headers().map_err(wrong)?;
         let find = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));

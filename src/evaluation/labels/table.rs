@@ -12,7 +12,7 @@ use crate::geometry::Level0Rect;
 /// [`LabelError`] with the line of the first row that cannot be understood; never half a table.
 pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
     let file =
-        std::fs::File::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
+        crate::intake::open(path).map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let columns = Columns::of(reader.headers().map_err(|error| malformed(path, &error))?, path)?;
     let mut labels = Labels::default();

@@ -261,6 +261,26 @@ impl TiledImage {
     }
 }
 
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_tiff_directories(file: impl Read + Seek) {
+    for image in tiled_jpegs(file).unwrap_or_default() {
+        let _ = TileJpegs::of(&image);
+    }
+}
+
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_jpeg_tile(tile: &[u8]) {
+    let (width, height, edge) = (256, 256, 256);
+    for colors in [directory::TileColors::Rgb, directory::TileColors::YCbCr] {
+        let (tables, tiles) = (Vec::new(), Vec::new());
+        let image = TiledImage { width, height, tile_width: edge, tile_height: edge, colors, tables, tiles };
+        let mut pixels = vec![0; (edge * edge * 4) as usize];
+        if let Ok(jpegs) = TileJpegs::of(&image) {
+            let _ = jpegs.decode(tile, &mut pixels, edge as usize * 4);
+        }
+    }
+}
+
 impl RawTileSource {
     pub(super) fn new(openslide: OpenSlideSource, levels: RawLevels) -> Self {
         let info = SlideInfo { reader: Reader::RawTiles, ..openslide.info().clone() };

@@ -110,6 +110,8 @@ pub enum Action {
     TextUsual,
     Palette,
     Help,
+    About,
+    CopyDiagnostics,
 }
 
 /// Where an action stands in menu and help sheet.

@@ -3,7 +3,7 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, ctrl, ctrl_shift, plain};
+use super::{Action, Entry, ctrl, ctrl_shift, plain, shift};
 
 pub(super) static ENTRIES: &[Entry] = &[
     entry!(
@@ -77,4 +77,18 @@ pub(super) static ENTRIES: &[Entry] = &[
         [ctrl(Key::K), ctrl(Key::L)]
     ),
     entry!(Action::Help, ICON_HELP, "Help", "All actions and their keys", [plain(Key::F1)]),
+    entry!(
+        Action::About,
+        ICON_INFO,
+        "About histokin",
+        "Version, and the licences of the works that it contains",
+        [shift(Key::F1)]
+    ),
+    entry!(
+        Action::CopyDiagnostics,
+        ICON_CONTENT_COPY,
+        "Copy diagnostics",
+        "Versions, graphics, device and counts as text for whoever helps you; no paths and no names",
+        [ctrl(Key::F1)]
+    ),
 ];

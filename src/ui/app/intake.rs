@@ -29,6 +29,9 @@ impl App {
     pub(super) fn absorb_events(&mut self, context: &Context) {
         let started = Instant::now();
         while let Ok(event) = self.workers.events().try_recv() {
+            if let Event::EncoderUntrusted { path } = &event {
+                self.chrome.dialog = Some(Dialog::TrustEncoder { module: path.clone() });
+            }
             self.absorb(event);
             if started.elapsed() > EVENTS_BUDGET {
                 context.request_repaint();

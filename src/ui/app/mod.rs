@@ -33,7 +33,7 @@ use super::region_tool::RegionTool;
 use super::remembered::{Keeper, Remembered};
 use super::shown_slides::ShownSlides;
 use super::slide_view::{Annotator, Appearance, Lacks, SlideRenderer};
-use super::start::StartClock;
+use super::start::{self, StartClock};
 use super::theme::{self, Palette};
 use super::trails::Trails;
 use super::{WindowOptions, waker};
@@ -62,6 +62,8 @@ pub struct App {
     annotation_panel: AnnotationsPanel,
     report: ReportView,
     map_renderer: MapRenderer,
+    /// What draws the window, for people.
+    graphics: String,
     /// Where the reader has looked.
     trails: Trails,
     exporter: Exporter,
@@ -127,6 +129,7 @@ impl App {
             annotation_panel: AnnotationsPanel::default(),
             report: ReportView::default(),
             map_renderer: MapRenderer::new(gpu),
+            graphics: start::graphics(gpu),
             trails: Trails::start(trail_folder, waker(context))?,
             exporter: Exporter::default(),
             file_dialog: FileDialog::default(),

@@ -8,6 +8,7 @@ use crate::query::{Verdict, pair};
 use crate::session::{Annotate, Command};
 use crate::slide::SlideId;
 use crate::ui::actions::Action;
+use crate::ui::diagnostics;
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::save_view::SaveWish;
@@ -171,6 +172,17 @@ impl App {
             Action::Palette => {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Palette { .. }));
                 self.chrome.dialog = (!open).then(Dialog::palette);
+            }
+            Action::About => {
+                let open = matches!(self.chrome.dialog, Some(Dialog::About));
+                self.chrome.dialog = (!open).then_some(Dialog::About);
+            }
+            Action::CopyDiagnostics => {
+                context.copy_text(diagnostics::text(&self.session, &self.graphics));
+                self.notice(
+                    context,
+                    "The diagnostics are in the clipboard. No path and no name is among them.",
+                );
             }
             Action::Help => {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Help));

@@ -9,7 +9,7 @@ use egui::{
 
 use super::archive::{self, ArchiveForm};
 use super::save_view::{self, SaveForm};
-use super::{properties, row_ui, unsaved};
+use super::{about, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
 use crate::project::Project;
 use crate::session::{Annotate, Command, Session};
@@ -44,6 +44,12 @@ pub enum Dialog {
     },
     /// Say where the department's archive is.
     Archive(ArchiveForm),
+    /// Whether the project's encoder may run, a TorchScript module that has not run here before.
+    TrustEncoder {
+        module: PathBuf,
+    },
+    /// What this program is, and whose work it contains.
+    About,
     /// Save the view as a picture.
     SaveView(SaveForm),
     /// Type a path: what was typed.
@@ -72,6 +78,8 @@ impl Dialog {
             Self::Properties { .. } => "properties dialog",
             Self::Calibrate { .. } => "pixel size dialog",
             Self::Archive(_) => "archive dialog",
+            Self::TrustEncoder { .. } => "trust dialog",
+            Self::About => "about dialog",
             Self::SaveView(_) => "save dialog",
             Self::OpenPath { .. } => "path dialog",
             Self::ExportAnnotations { .. } => "export dialog",
@@ -138,7 +146,7 @@ pub fn dialog_ui(
     }
     let shown = modal.show(context, |ui| match dialog {
         Dialog::Palette { search, chosen } => palette_ui(ui, search, chosen, palette, asked),
-        Dialog::Help => help_ui(ui, palette),
+        Dialog::Help => help_ui(ui, palette, asked),
         Dialog::Properties { slide, label_shown } => {
             properties::properties_ui(ui, slide, label_shown, (session, shown), palette, asked)
         }
@@ -147,10 +155,17 @@ pub fn dialog_ui(
         Dialog::ExportAnnotations { slide, typed } => export_ui(ui, slide, typed, palette, asked),
         Dialog::Archive(form) => archive::archive_ui(ui, form, palette, asked),
         Dialog::Unsaved { leave } => unsaved::unsaved_ui(ui, session, leave, palette, asked),
+        Dialog::TrustEncoder { module } => about::trust_ui(ui, module, palette, asked),
+        Dialog::About => about::about_ui(ui, palette, asked),
         Dialog::SaveView(form) => save_view::save_view_ui(ui, form, palette, asked),
         Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
     });
-    shown.inner || shown.should_close()
+    let dismissed = shown.should_close();
+    // No answer is no permission.
+    if dismissed && !shown.inner && matches!(dialog, Dialog::TrustEncoder { .. }) {
+        asked.command(Command::TrustEncoder(false));
+    }
+    shown.inner || dismissed
 }
 
 pub(super) fn title_ui(ui: &mut Ui, text: &str, palette: &Palette) {
@@ -226,7 +241,7 @@ fn palette_ui(
     done
 }
 
-fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
+fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     ui.set_width(760.0_f32.min(ui.ctx().content_rect().width() - 60.0));
     title_ui(ui, "Help", palette);
     let gestures = [
@@ -262,7 +277,19 @@ fn help_ui(ui: &mut Ui, palette: &Palette) -> bool {
         });
     });
     ui.add_space(8.0);
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+    let (closed, further) = ui
+        .with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let closed = ui.button("Close").clicked();
+            let of_help = [Action::CopyDiagnostics, Action::About].map(actions::entry);
+            let clicked =
+                |entry: &&actions::Entry| ui.button(entry.name).on_hover_text(entry.hint(ui.ctx())).clicked();
+            (closed, of_help.into_iter().find(clicked))
+        })
+        .inner;
+    if let Some(entry) = further {
+        asked.action(entry.action);
+    }
+    closed
 }
 
 fn section_ui(

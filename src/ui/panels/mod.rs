@@ -1,5 +1,6 @@
 //! The parts of the window around the canvas.
 
+pub mod about;
 pub mod appearance;
 pub mod annotation_tools;
 mod archive;

@@ -134,7 +134,9 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         return "cannot be read at present".to_owned();
     }
     match &state.status {
-        SlideStatus::Checking if matches!(session.encoder(), EncoderState::Failed(_)) => {
+        SlideStatus::Checking
+            if matches!(session.encoder(), EncoderState::Failed(_) | EncoderState::Untrusted(_)) =>
+        {
             "view only".to_owned()
         }
         SlideStatus::Checking => "looking for descriptors".to_owned(),

@@ -53,7 +53,7 @@ pub fn status_ui(
             let encoder = match session.encoder() {
                 EncoderState::Unknown => None,
                 EncoderState::Known(spec) => Some(spec.name.clone()),
-                EncoderState::Failed(_) => Some("no encoder".to_owned()),
+                EncoderState::Failed(_) | EncoderState::Untrusted(_) => Some("no encoder".to_owned()),
             };
             let device = session.embedding().device.clone();
             let runs = [encoder, device].into_iter().flatten().collect::<Vec<_>>().join(" on ");

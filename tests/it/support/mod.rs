@@ -4,6 +4,7 @@
 pub mod postgres;
 #[cfg(feature = "archive")]
 pub mod proxy;
+pub mod tiff_bones;
 
 use std::fs::File;
 use std::io::BufWriter;

@@ -268,6 +268,7 @@ fn as_nobody() -> Vec<String> {
     ["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"].map(str::to_owned).to_vec()
 }
 
+#[expect(unsafe_code, reason = "the system is asked by a C call")]
 fn is_root() -> bool {
     // SAFETY: asks the system for a number.
     unsafe { libc::geteuid() == 0 }

@@ -1,0 +1,15 @@
+//! Descriptors made elsewhere: HDF5 and safetensors.
+
+#![no_main]
+
+use histokin::interchange::read_features;
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| {
+    for name in ["a.h5", "a.safetensors"] {
+        histokin_fuzz::as_file(name, file, |path| {
+            if let Ok(read) = read_features(path) {
+                assert_eq!(read.values.len(), read.places.len() * read.width);
+            }
+        });
+    }
+});

@@ -1,0 +1,5 @@
+//! A part of the index on the disk.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::index_segment(file));

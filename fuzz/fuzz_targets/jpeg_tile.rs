@@ -1,0 +1,5 @@
+//! A JPEG tile of a slide, put together with shared tables and decoded.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::jpeg_tile(file));

@@ -1,0 +1,5 @@
+//! Weights as Python's torch saves them, in both of its containers.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::pickled_weights(file));

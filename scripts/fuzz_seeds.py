@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Write good files for fuzzing to begin from into FOLDER/TARGET/: small ones, of every kind that is read."""
+
+import gzip
+import io
+import json
+import struct
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "tests/fixtures"
+
+GEOJSON = json.dumps({"type": "FeatureCollection", "features": [
+    {"type": "Feature", "id": "6a9d1ad4-7a5c-4d7c-9f0e-0a2f4a3f7a11",
+     "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [100.5, 0], [100, 100], [0, 0]]]},
+     "properties": {"objectType": "annotation", "name": "a", "classification": {"name": "Tumor", "color": [200, 0, 0]},
+                    "measurements": {"Area": 12.5}, "isLocked": True}},
+    {"type": "Feature", "geometry": {"type": "MultiPoint", "coordinates": [[1, 2], [3, 4]]}, "properties": {}},
+    {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[1, 2], [3, 4]]},
+     "properties": {"classification": "x", "colorRGB": -3670016}}]}).encode()
+
+ASAP = b"""<?xml version="1.0"?>
+<ASAP_Annotations><Annotations>
+<Annotation Name="a" Type="Polygon" PartOfGroup="_0" Color="#F4FA58"><Coordinates>
+<Coordinate Order="0" X="1.5" Y="2" /><Coordinate Order="1" X="100" Y="2" /><Coordinate Order="2" X="50" Y="90" />
+</Coordinates></Annotation></Annotations>
+<AnnotationGroups><Group Name="_0" PartOfGroup="None" Color="#64FE2E"><Attributes /></Group></AnnotationGroups>
+</ASAP_Annotations>"""
+
+LABELS = b"slide,x,y,width,height,label,is_tumour,patient\na.svs,0,0,224,224,tumour,1,P1\n"
+
+PROJECT = b"""format = 1
+
+[settings]
+stain = "lab"
+
+[settings.tiles]
+tile_px = 224
+mpp = 1.0
+
+[[class]]
+name = "Tumor"
+color = [200, 0, 0]
+
+[[slide]]
+id = "0123456789abcdef"
+path = "../a.svs"
+"""
+
+QUERIES = b'[{"like":[{"example":{"tile":{"slide":"a","at":{"x":1.0,"y":2.0}}},"place":null}],"unlike":[],"settings":{}}]'
+
+JUDGEMENTS = (b"query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n"
+              b"a,0,0,224,224,b,224,0,224,224,same,0.125,e\n")
+
+
+def zipped(entries, method=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def state_dict():
+    text = lambda word: b"X" + struct.pack("<I", len(word)) + word
+    number = lambda value: b"J" + struct.pack("<i", value)
+    storage = b"(" + text(b"storage") + b"ctorch\nFloatStorage\n" + text(b"0") + text(b"cpu") + number(4) + b"tQ"
+    tensor = (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(0) + b"(" + number(2) + number(2) + b"t("
+              + number(2) + number(1) + b"t\x89ccollections\nOrderedDict\n)RtR")
+    return b"\x80\x02ccollections\nOrderedDict\n)R(" + text(b"a.weight") + tensor + b"u."
+
+
+def legacy():
+    magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+    system = b"\x80\x02}X\x0d\x00\x00\x00little_endian\x88s."
+    return (magic + b"\x80\x02M\xe9\x03." + system + state_dict() + b"\x80\x02](X\x01\x00\x00\x000e."
+            + struct.pack("<Q", 4) + bytes(16))
+
+
+def safetensors(tensors, metadata=None):
+    header, data = {}, b""
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, dtype, shape, numbers in tensors:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(numbers)]}
+        data += numbers
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def descriptors():
+    header = {"slide_id": "a" * 8, "recipe": {"encoder_id": "test", "encoder_name": "test",
+              "tiles": {"tile_px": 224, "mpp": 1.0}, "stain": "none"}, "width": 3, "tile_level0": 224,
+              "grid": [100, 1], "effective_mpp": 1.0, "tiles_tissue": 2, "program_version": "0.1.0"}
+    tensors = [("features", "F32", [2, 3], struct.pack("<6f", *range(6))),
+               ("coords", "I64", [2, 2], struct.pack("<4q", 0, 0, 224, 0))]
+    return safetensors(tensors, {"header": json.dumps(header), "tiles_failed": "0", "sha256": "0"})
+
+
+def index():
+    head = json.dumps({"width": 2, "sets": [{"checksum": "0", "rows": 1}], "reach": 1.0, "basis": 48, "codes": 40,
+                       "points": 52}).encode()
+    file = b"HKINDEX1" + struct.pack("<Q", len(head)) + head
+    for part in (48, 40, 52):
+        file += b"\0" * (-len(file) % 64) + bytes(part)
+    return file + struct.pack("<I", zlib.crc32(file))
+
+
+def tiff():
+    tags = [(256, 4, 48), (257, 4, 48), (259, 3, 7), (262, 3, 6), (277, 3, 3), (322, 4, 48), (323, 4, 48), (324, 4, 8),
+            (325, 4, 8)]
+    directory = struct.pack("<H", len(tags) + 1)
+    behind = 16 + 2 + 12 * (len(tags) + 1) + 4
+    directory += struct.pack("<HHII", 258, 3, 3, behind)
+    directory += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<I", 16) + bytes(8) + directory + struct.pack("<I", 0) + struct.pack("<3H", 8, 8, 8)
+
+
+def first_tile():
+    """A tile of the slide that ships, with the tables that its directory has for all tiles."""
+    file = (ROOT / "assets/slides/CMU-1-Small-Region-rotated-cut.tif").read_bytes()
+    start, = struct.unpack_from("<I", file, 4)
+    count, = struct.unpack_from("<H", file, start)
+    entries = (struct.unpack_from("<HHII", file, start + 2 + 12 * entry) for entry in range(count))
+    places = {tag: (value, length) for tag, _, length, value in entries}
+    tables = file[places[347][0]:sum(places[347])]
+    offset, = struct.unpack_from("<I", file, places[324][0])
+    length, = struct.unpack_from("<I", file, places[325][0])
+    return tables[:-2] + file[offset + 2:offset + length]
+
+
+def main(folder):
+    fixture = lambda name: (FIXTURES / name).read_bytes()
+    deflated = zipfile.ZIP_DEFLATED
+    seeds = {
+        "annotations": [GEOJSON, ASAP, gzip.compress(GEOJSON), zipped([("a.json", GEOJSON), ("b.xml", ASAP)], deflated)],
+        "descriptors": [descriptors()],
+        "features": [fixture("evaluation/trident.h5"), fixture("evaluation/clam.h5"), fixture("evaluation/trident_half.h5"),
+                     safetensors([("features", "F32", [1, 2], bytes(8)), ("coords", "I64", [1, 2], bytes(16))])],
+        "index_segment": [index()],
+        "jpeg_tile": [first_tile()],
+        "labels": [LABELS, GEOJSON, ASAP],
+        "pickled_weights": [zipped([("a/data.pkl", state_dict()), ("a/data/0", bytes(16))]), legacy()],
+        "project": [PROJECT, QUERIES, JUDGEMENTS, b"method = \"siamese\"\nbackbone = \"resnet18\"\n"],
+        "tiff_directories": [tiff()],
+    }
+    for target, files in seeds.items():
+        place = Path(folder) / target
+        place.mkdir(parents=True, exist_ok=True)
+        for number, file in enumerate(files):
+            (place / f"seed-{number}").write_bytes(file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

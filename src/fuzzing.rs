@@ -1,0 +1,26 @@
+//! Doors for `fuzz/` to parsers that nobody else outside calls. Built by `cargo fuzz` only.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use crate::{encoder, index, slide};
+
+/// The directories of a TIFF file.
+pub fn tiff_directories(file: &[u8]) {
+    slide::fuzz_tiff_directories(Cursor::new(file));
+}
+
+/// One JPEG tile of 256 × 256 pixels.
+pub fn jpeg_tile(tile: &[u8]) {
+    slide::fuzz_jpeg_tile(tile);
+}
+
+/// Weights as Python's torch saves them.
+pub fn pickled_weights(file: &[u8]) {
+    let _ = encoder::weights::from_torch(Path::new("weights.pth"), file);
+}
+
+/// A part of an index.
+pub fn index_segment(file: &[u8]) {
+    index::fuzz_layout(file);
+}

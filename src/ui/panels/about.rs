@@ -1,0 +1,115 @@
+//! What this program is, whose work it contains, and whether a program that somebody else wrote may run in it.
+
+use std::path::Path;
+
+use egui::{Align, Button, Layout, RichText, ScrollArea, Ui, Vec2};
+
+use super::dialogs::title_ui;
+use crate::session::Command;
+use crate::slide;
+use crate::ui::actions::{self, Action};
+use crate::ui::app::Asked;
+use crate::ui::theme::{self, Palette};
+
+/// The works of others that the program consists of for the most part, with their licences.
+const WORKS: [(&str, &str); 13] = [
+    ("OpenSlide", "LGPL 2.1"),
+    ("libtorch (PyTorch)", "BSD 3-Clause"),
+    ("libjpeg-turbo", "IJG, BSD 3-Clause, zlib"),
+    ("egui, eframe", "MIT or Apache 2.0"),
+    ("wgpu, naga", "MIT or Apache 2.0"),
+    ("tch", "MIT or Apache 2.0"),
+    ("kiddo", "MIT or Apache 2.0"),
+    ("nalgebra", "Apache 2.0"),
+    ("i_overlay", "MIT or Apache 2.0"),
+    ("image, png, tiff", "MIT or Apache 2.0"),
+    ("IBM Plex Sans", "SIL Open Font License 1.1"),
+    ("Material Symbols", "Apache 2.0"),
+    ("ImageNet weights of MobileNetV2", "BSD 3-Clause (torchvision)"),
+];
+
+/// The dialog about the program; whether it is to be closed.
+pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
+    ui.set_width(480.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    title_ui(ui, "histokin", palette);
+    let versions =
+        format!("Version {}, with OpenSlide {}", env!("CARGO_PKG_VERSION"), slide::openslide_version());
+    ui.label(RichText::new(versions).color(palette.text));
+    ui.label(RichText::new(env!("CARGO_PKG_DESCRIPTION")).color(palette.weak));
+    ui.add_space(6.0);
+    ui.label(RichText::new("For research, not for diagnosis.").color(palette.strong));
+    ui.add_space(10.0);
+    ui.label(RichText::new("Licences").family(theme::bold()).color(palette.accent));
+    ui.label(
+        RichText::new("histokin itself is under the MIT licence. It contains the work of others:")
+            .color(palette.text),
+    );
+    ui.add_space(4.0);
+    ScrollArea::vertical().max_height(230.0).auto_shrink([false, true]).show(ui, |ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        for (work, licence) in WORKS {
+            ui.horizontal(|ui| {
+                ui.allocate_ui_with_layout(
+                    Vec2::new(230.0, 18.0),
+                    Layout::left_to_right(Align::Center),
+                    |ui| {
+                        ui.set_min_width(230.0);
+                        ui.label(RichText::new(work).color(palette.text));
+                    },
+                );
+                ui.label(RichText::new(licence).small().color(palette.weak));
+            });
+        }
+    });
+    ui.add_space(4.0);
+    let all = "All of them, with the texts of their licences, stand in the folder “licences” of the package.";
+    ui.label(RichText::new(all).small().color(palette.weak));
+    ui.add_space(12.0);
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let closed = ui.button("Close").clicked();
+        let diagnostics = actions::entry(Action::CopyDiagnostics);
+        if ui.button(diagnostics.name).on_hover_text(diagnostics.tooltip).clicked() {
+            asked.action(Action::CopyDiagnostics);
+        }
+        closed
+    })
+    .inner
+}
+
+/// Ask whether the project's TorchScript module may run; whether it was answered. Enter answers nothing: this is to
+/// be read first.
+pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, asked: &mut Asked) -> bool {
+    ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    title_ui(ui, "Run this encoder?", palette);
+    ui.label(RichText::new(module.display().to_string()).color(palette.strong));
+    ui.add_space(6.0);
+    ui.label(
+        RichText::new(
+            "The project's encoder is a TorchScript module. Such a module is a program: whoever made it decides \
+             what it does on this computer, with your slides and your files. It has not run here before.",
+        )
+        .color(palette.text),
+    );
+    ui.add_space(4.0);
+    ui.label(
+        RichText::new(
+            "Run it only if you trust where it comes from. The answer is remembered for this very module; a \
+             changed one is asked about again.",
+        )
+        .color(palette.weak),
+    );
+    ui.add_space(12.0);
+    let answer = ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let refused =
+            ui.add(Button::new(RichText::new("Do not run it").color(palette.on_accent)).fill(palette.accent));
+        match (refused.clicked(), ui.button("Run it").clicked()) {
+            (true, _) => Some(false),
+            (_, true) => Some(true),
+            _ => None,
+        }
+    });
+    if let Some(trusted) = answer.inner {
+        asked.command(Command::TrustEncoder(trusted));
+    }
+    answer.inner.is_some()
+}
