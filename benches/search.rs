@@ -1,13 +1,16 @@
-//! How quick the exact search is, as ratios to brute force and to FAISS `IndexFlatL2` in the same run, and that
-//! all three find the same.
+//! How quick the exact search is, as ratios to brute force, to FAISS `IndexFlatL2` and to usearch's HNSW in the same
+//! run, and that all but HNSW find the same; how large the index is, and how soon it is there.
 //!
-//!     cargo bench --bench search [-- KIND…]      (KIND: clustered own gaussian; all by default)
+//!     cargo bench --bench search [-- KIND…]      (KIND: clustered own gaussian start heat; all by default)
 //!     HISTOKIN_BENCH_TILES=100000,1000000        how many tiles
-//!     HISTOKIN_BENCH_PYTHON=…/venv/bin/python    an interpreter with numpy and faiss-cpu, for the comparison
+//!     HISTOKIN_BENCH_PYTHON=…/venv/bin/python    an interpreter with numpy, faiss-cpu and usearch, for the comparison
+//!     HISTOKIN_BENCH_HNSW=100000                 up to how many tiles usearch builds its graph, which takes long
+//!     HISTOKIN_BENCH_FAISS=1000000               up to how many FAISS, which copies the descriptors, is asked
 //!
 //! `own` are the descriptors beside the project (`../shared/data/descriptors`), tiled up: points between two of
 //! them, and a little noise. `clustered` is synthetic, 2,000 clusters whose spread decays from axis to axis, and
-//! `gaussian` is noise, which no index can do anything about.
+//! `gaussian` is noise, which no index can do anything about. Descriptors lie in files, as in a project, and are
+//! mapped: ten million of them take 5 GB of disk below `target/`, for the time of the run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,10 +18,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use histokin::descriptors::{DescriptorHeader, DescriptorSet, Recipe, Row};
+use histokin::descriptors::{DescriptorHeader, DescriptorSet, DescriptorStore, Recipe, Row};
 use histokin::encoder::EncoderId;
 use histokin::index::segment::Segment;
-use histokin::index::{Snapshot, TileFilter, TileRef, brute_force};
+use histokin::index::{IndexCache, Snapshot, TileFilter, TileRef, brute_force};
 use histokin::slide::SlideId;
 use histokin::stain::StainSetting;
 use histokin::tiling::{TileGrid, TileIndex, TileSettings};
@@ -34,33 +37,51 @@ const SLIDE: usize = 50_000;
 
 fn main() {
     let kinds: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let tiles = std::env::var("HISTOKIN_BENCH_TILES").unwrap_or_else(|_| "100000,1000000".to_owned());
-    let tiles: Vec<usize> =
-        tiles.split(',').map(|count| count.trim().parse().expect("a number of tiles")).collect();
+    let is_wanted = |kind: &str| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
+    let tiles = numbers("HISTOKIN_BENCH_TILES", "100000,1000000");
     println!("k = {K}, {WIDTH} numbers a tile, {QUERIES} queries, {} threads, ms", rayon_threads());
     println!(
-        "{:10} {:>9} | {:>8} {:>8} {:>8} | {:>8} {:>8} | {:>7} {:>7} | {:>8} {:>8}",
-        "data", "tiles", "median", "95 %", "most", "brute", "FAISS", "×brute", "×FAISS", "build s", "B/tile"
+        "{:10} {:>9} | {:>8} {:>8} {:>8} | {:>8} {:>8} {:>8} {:>6} | {:>7} {:>7} {:>7} | {:>7} {:>6}",
+        "data",
+        "tiles",
+        "median",
+        "95 %",
+        "most",
+        "brute",
+        "FAISS",
+        "HNSW",
+        "recall",
+        "×brute",
+        "×FAISS",
+        "×HNSW",
+        "build s",
+        "B/tile"
     );
-    for kind in ["clustered", "own", "gaussian"] {
-        if !kinds.is_empty() && !kinds.iter().any(|wanted| wanted == kind) {
-            continue;
-        }
+    for kind in ["clustered", "own", "gaussian"].into_iter().filter(|kind| is_wanted(kind)) {
         let Some(source) = Source::new(kind) else {
             println!("{kind:10} left out: there is no ../shared/data/descriptors");
             continue;
         };
         tiles.iter().for_each(|count| measure(kind, &source, *count));
     }
-    heat_map();
+    if is_wanted("start") {
+        tiles.iter().for_each(|count| start(*count));
+    }
+    if is_wanted("heat") {
+        heat_map();
+    }
+}
+
+fn numbers(variable: &str, usual: &str) -> Vec<usize> {
+    let text = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+    text.split(',').map(|count| count.trim().parse().expect("a number of tiles")).collect()
 }
 
 /// The heat map under the cursor: one tile against all tiles of the slides in view.
 fn heat_map() {
     let source = Source::new("clustered").expect("made up");
-    let mut random = ChaCha8Rng::seed_from_u64(9);
-    let sets: Vec<_> = (0..2).map(|slide| made_set(slide, &source, SLIDE, &mut random)).collect();
-    let index = Arc::new(Snapshot::build(sets, None, None));
+    let archive = Archive::new(2 * SLIDE, &source, &mut ChaCha8Rng::seed_from_u64(9));
+    let index = Arc::new(Snapshot::with_segments(archive.open(), &[]));
     let scale = heat::typical_distance(&index);
     let mut times: Vec<f64> = (0..200)
         .map(|row| {
@@ -77,21 +98,53 @@ fn heat_map() {
     );
 }
 
+/// From files that lie there to the first answer.
+fn start(count: usize) {
+    let source = Source::new("clustered").expect("made up");
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let archive = Archive::new(count, &source, &mut random);
+    let cache = IndexCache::new(archive.folder.path().join("index"));
+    drop(Snapshot::build(archive.open(), None, Some(&cache)));
+    let query = source.draw(&mut random);
+    let started = Instant::now();
+    let sets = archive.open();
+    let opened = started.elapsed().as_secs_f64() * 1e3;
+    let index = Snapshot::build(sets, None, Some(&cache));
+    let ready = started.elapsed().as_secs_f64() * 1e3;
+    assert!(index.segments().all(Segment::is_mapped), "nothing is built again");
+    let found = index.nearest(&query, &TileFilter::default(), K);
+    let answered = started.elapsed().as_secs_f64() * 1e3;
+    index.grow_trees();
+    let grown = started.elapsed().as_secs_f64() * 1e3;
+    assert_eq!(found.len(), K);
+    println!(
+        "start with {count} tiles: {opened:.0} ms to open and check the descriptors, ready after {ready:.0} ms, first \
+         answer after {answered:.0} ms, trees grown after {grown:.0} ms"
+    );
+}
+
 fn rayon_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn measure(kind: &str, source: &Source, count: usize) {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let sets: Vec<Arc<DescriptorSet>> = (0..count.div_ceil(SLIDE))
-        .map(|slide| made_set(slide, source, SLIDE.min(count - slide * SLIDE), &mut random))
-        .collect();
+    let archive = Archive::new(count, source, &mut random);
+    let sets = archive.open();
     let queries: Vec<Vec<f32>> = (0..QUERIES).map(|_| source.draw(&mut random)).collect();
+    // Read once, as whoever embeds has just written them.
+    let read: f32 = sets.iter().flat_map(|set| set.features().iter().step_by(1024)).sum();
+    assert!(read.is_finite());
+    let before = anonymous_bytes();
     let started = Instant::now();
-    let segment = Arc::new(Segment::build(&sets).expect("finite numbers can be indexed"));
+    let segment = Segment::build(&sets).expect("finite numbers can be indexed");
     segment.grow_tree();
     let build = started.elapsed().as_secs_f64();
-    let bytes = segment.index_bytes() / count;
+    // As a project holds it: codes mapped from a file, the points of the tree never looked at again.
+    let cache = IndexCache::new(archive.folder.path().join("index"));
+    let segment = Arc::new(cache.keep(segment));
+    assert!(segment.is_mapped());
+    let bytes = (anonymous_bytes().saturating_sub(before) + segment.code_bytes()) / count;
     let index = Snapshot::with_segments(sets.clone(), &[segment]);
     let filter = TileFilter::default();
     let places: Vec<u32> = (0..sets.len() as u32).collect();
@@ -110,15 +163,59 @@ fn measure(kind: &str, source: &Source, count: usize) {
         }
         answers.push(found);
     }
-    let faiss = faiss(&sets, &queries, &answers);
+    let peers = peers(&sets, &queries, &answers);
     let (median, ninety_five, most) = (share(&mut own, 0.5), share(&mut own, 0.95), share(&mut own, 1.0));
     let brute = share(&mut brute, 0.5);
+    let told = |name: &str| peers.as_ref().and_then(|peers| peers.get(name)).and_then(|value| value.as_f64());
+    let number =
+        |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+    let ratio = |peer: Option<f64>| number(peer.map(|peer| peer / median), 1);
     println!(
-        "{kind:10} {count:>9} | {median:>8.3} {ninety_five:>8.3} {most:>8.3} | {brute:>8.2} {:>8} | {:>7.1} {:>7} | {build:>8.2} {bytes:>8}",
-        faiss.map_or("-".to_owned(), |faiss| format!("{faiss:.2}")),
+        "{kind:10} {count:>9} | {median:>8.3} {ninety_five:>8.3} {most:>8.3} | {brute:>8.2} {:>8} {:>8} {:>6} | {:>7.1} \
+         {:>7} {:>7} | {build:>7.2} {bytes:>6}",
+        number(told("flat"), 2),
+        number(told("hnsw"), 3),
+        number(told("hnsw_recall"), 3),
         brute / median,
-        faiss.map_or("-".to_owned(), |faiss| format!("{:.1}", faiss / median)),
+        ratio(told("flat")),
+        ratio(told("hnsw")),
     );
+    if let Some(build) = told("hnsw_build") {
+        println!("{:10} {count:>9} | usearch built its graph in {:.1} s", "", build / 1e3);
+    }
+}
+
+/// Bytes of memory that this process alone holds and that are in no file; 0 where the system does not tell.
+fn anonymous_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0) * 1024
+}
+
+/// Descriptors in files, in a folder that goes when this is dropped.
+struct Archive {
+    folder: tempfile::TempDir,
+    headers: Vec<DescriptorHeader>,
+}
+
+impl Archive {
+    fn new(count: usize, source: &Source, random: &mut ChaCha8Rng) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("target/ can be written to");
+        let store = DescriptorStore::new(folder.path());
+        let keep = |slide: usize| {
+            let set = made_set(slide, source, SLIDE.min(count - slide * SLIDE), random);
+            store.save(&set).expect("there is room for the descriptors");
+            set.header.clone()
+        };
+        let headers = (0..count.div_ceil(SLIDE)).map(keep).collect();
+        Self { folder, headers }
+    }
+
+    fn open(&self) -> Vec<Arc<DescriptorSet>> {
+        let store = DescriptorStore::new(self.folder.path());
+        let open = |header: &DescriptorHeader| store.open(&header.slide_id, &header.recipe);
+        self.headers.iter().map(|header| Arc::new(open(header).expect("whole").expect("there"))).collect()
+    }
 }
 
 /// The value below which `share` of all lie.
@@ -127,7 +224,7 @@ fn share(values: &mut [f64], share: f64) -> f64 {
     values[((values.len() - 1) as f64 * share).round() as usize]
 }
 
-fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng) -> Arc<DescriptorSet> {
+fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng) -> DescriptorSet {
     let tiles = TileSettings { tile_px: 224, mpp: 1.0 };
     let columns = 250;
     let grid = TileGrid {
@@ -146,7 +243,7 @@ fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng
     let header = DescriptorHeader::new(SlideId(format!("{slide:016x}")), recipe, WIDTH, &grid, count as u32);
     let rows: Vec<Vec<f32>> = (0..count).map(|_| source.draw(random)).collect();
     let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
-    Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+    DescriptorSet::from_rows(header, &rows, 0)
 }
 
 /// Where descriptors come from.
@@ -215,14 +312,20 @@ fn own_descriptors() -> Option<Vec<Vec<f32>>> {
     Some(rows).filter(|rows| !rows.is_empty())
 }
 
-/// Median ms of FAISS's exact search, one query at a time, after checking that it finds the same distances.
-fn faiss(
+/// What FAISS's exact search and usearch take, one query at a time, after checking that FAISS finds the same
+/// distances.
+fn peers(
     sets: &[Arc<DescriptorSet>],
     queries: &[Vec<f32>],
     answers: &[Vec<histokin::index::Neighbour>],
-) -> Option<f64> {
+) -> Option<serde_json::Value> {
     let python = std::env::var("HISTOKIN_BENCH_PYTHON").ok()?;
-    let folder = tempfile::tempdir().ok()?;
+    let tiles: usize = sets.iter().map(|set| set.len()).sum();
+    if tiles > numbers("HISTOKIN_BENCH_FAISS", "1000000")[0] {
+        return None;
+    }
+    let hnsw = u8::from(tiles <= numbers("HISTOKIN_BENCH_HNSW", "100000")[0]).to_string();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).ok()?;
     let write = |name: &str, parts: Vec<&[f32]>| {
         let mut file = std::io::BufWriter::new(std::fs::File::create(folder.path().join(name)).ok()?);
         parts.iter().try_for_each(|part| file.write_all(bytemuck::cast_slice(part))).ok()
@@ -231,16 +334,16 @@ fn faiss(
     write("data.f32", sets.iter().map(|set| set.features()).collect())?;
     write("queries.f32", queries.iter().map(Vec::as_slice).collect())?;
     write("distances.f32", vec![distances.as_slice()])?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/faiss_flat.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/peers.py");
     let output = Command::new(python)
         .arg(script)
         .arg(folder.path())
-        .args([WIDTH.to_string(), K.to_string()])
+        .args([WIDTH.to_string(), K.to_string(), hnsw])
         .output()
         .ok()?;
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         return None;
     }
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    serde_json::from_slice(&output.stdout).ok()
 }

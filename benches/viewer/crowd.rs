@@ -44,7 +44,7 @@ pub fn highlight(window: &mut Window) {
     };
     // Only the one to the question in hand is taken.
     for generation in 1..=64 {
-        window.app.absorb(Event::Answered { generation, answer: Ok(answer.clone()) });
+        window.app.absorb(Event::Answered { generation, answer: Ok(answer.clone()), beside: None });
     }
     let (cpu, _) = window.step(Drawn::Recorded);
     let answer = window.app.session().query().and_then(|query| query.answer.as_ref());

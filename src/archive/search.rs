@@ -59,6 +59,8 @@ pub struct SearchSettings {
     pub own_patient: Option<String>,
     /// Only tiles of this class of annotations.
     pub class: Option<String>,
+    /// Annotations of the project's slides, of which the query's settings may speak.
+    pub marks: Marks,
     /// A search that takes longer is given up.
     pub timeout: Option<Duration>,
 }
@@ -123,7 +125,7 @@ pub fn ask(
             mode = Mode::Exact;
             continue;
         }
-        let answer = archive.rank(index, &encoder, query, &found, accepted)?;
+        let answer = archive.rank(index, &encoder, (query, &settings.marks), &found, accepted)?;
         let is_short = answer.matches.len() < query.settings.count && fewest >= count;
         if is_short && query.settings.apart_um > 0.0 && count < MOST_CANDIDATES {
             count = (count * 4).min(MOST_CANDIDATES);
@@ -262,7 +264,7 @@ impl Archive {
         &mut self,
         index: &Snapshot,
         encoder: &KnownEncoder,
-        query: &Query,
+        (query, marks): (&Query, &Marks),
         found: &[Candidate],
         accepted: u64,
     ) -> Result<Answer, ArchiveError> {
@@ -293,7 +295,7 @@ impl Archive {
         if let Some(among) = &mut query.settings.among {
             among.extend(numbers.keys().cloned());
         }
-        let mut answer = query::ask(&index.with_more(sets), &query)?;
+        let mut answer = query::ask(&index.with_more(sets), &query, marks)?;
         answer.searched = answer.searched.saturating_sub(fetched) + accepted as usize;
         for ranked in &mut answer.slides {
             if let Some(number) = numbers.get(&ranked.slide) {

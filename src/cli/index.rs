@@ -53,6 +53,13 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     for (path, reason) in &damaged {
         eprintln!("{}: {reason}; it is built again", path.display());
     }
+    if args.verify {
+        let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);
+        for entry in project.slides() {
+            // A damaged one is set aside and named.
+            project.descriptors().verify(&entry.id, &recipe)?;
+        }
+    }
     let (index, seconds) = load_index(&project)?;
     index.grow_trees();
     let differing = if args.verify { differing(&index) } else { 0 };

@@ -1,19 +1,22 @@
 //! `histokin query`: the tiles, or the slides, most like what is named.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::index::load_index;
+use crate::annotation::Annotation;
 use crate::archive::ArchiveUrl;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
-use crate::pipeline::{Slides, answer_sheet, describe_picture, describe_tiles, write_matches};
-use crate::project::Project;
+use crate::index::Snapshot;
+use crate::pipeline::{Slides, describe_picture, describe_tiles, write_matches, write_sheet};
+use crate::project::{Project, ProjectSettings};
 use crate::query::{
-    self, Answer, Example, PatientNames, Patients, Query, QueryError, QuerySettings, Region, Scope,
-    TilePlace, USUAL_PATTERN, export,
+    self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QueryBook, QueryError,
+    QuerySettings, Region, Scope, TilePlace, USUAL_PATTERN, export,
 };
 use crate::slide::{self, SlideId};
 use crate::tiling::TileGrid;
@@ -37,6 +40,9 @@ pub struct QueryArgs {
     /// The whole slide: its tiles, evenly.
     #[arg(long, requires = "slide")]
     whole: bool,
+    /// All that has an annotation of this class, on every slide of the project.
+    #[arg(long, value_name = "CLASS")]
+    like_class: Option<String>,
     /// A picture that is described on the spot: its tissue tiles where its pixel size is known, else its middle
     /// as one tile.
     #[arg(long)]
@@ -53,9 +59,19 @@ pub struct QueryArgs {
     /// Only these slides: id, path, file name or file stem; may be given several times.
     #[arg(long = "slides", value_name = "SLIDE", num_args = 1..)]
     among: Vec<String>,
+    /// Only tiles within an annotation, or within none.
+    #[arg(long, default_value = "anywhere")]
+    marked: MarkedArg,
+    /// Only tiles within an annotation of this class.
+    #[arg(long, conflicts_with = "marked")]
+    class: Option<String>,
     /// Which patients' slides may hold matches.
     #[arg(long, default_value = "any", requires = "slide")]
     patients: Patients,
+    /// Whose slides they are: a CSV file with the columns slide (or file) and patient [default: what the project
+    /// knows, else file names].
+    #[arg(long, value_name = "CSV")]
+    patient_list: Option<PathBuf>,
     /// How file names tell patients apart: a regular expression, its first group if it has one.
     #[arg(long, default_value = USUAL_PATTERN, hide_default_value = true)]
     patient_pattern: String,
@@ -80,10 +96,10 @@ pub struct QueryArgs {
     /// Compare all tiles of the archive, however long that takes.
     #[arg(long)]
     exact: bool,
-    /// Only tiles of the archive in annotations of this class.
+    /// Answer by another encoder that has described the slides [default: the project's].
     #[arg(long)]
-    class: Option<String>,
-    /// Write the query tile and its matches as one picture (PNG or JPEG), the query first.
+    encoder: Option<String>,
+    /// Write the query tile and its matches as one picture (PNG or JPEG), or as pages with captions (PDF).
     #[arg(long, alias = "contact-sheet")]
     sheet: Option<PathBuf>,
     /// Folder for the matches as annotations: for each slide with matches a file for QuPath (.geojson) and one for
@@ -108,43 +124,52 @@ enum Rank {
     Slides,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MarkedArg {
+    Anywhere,
+    Annotated,
+    Unannotated,
+}
+
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
+    let project = with_encoder(project, args.encoder.as_deref());
     let (index, _) = load_index(&project)?;
-    let mut query = question(args, &project)?;
-    let mut answer = match query::ask(&index, &query) {
+    let marks = marks(&project)?;
+    let mut query = question(args, &project, &index, &marks)?;
+    let mut answer = match query::ask(&index, &query, &marks) {
         // A place that is not embedded is described on the spot.
         Err(QueryError::NotEmbedded(slide) | QueryError::NoTileThere { slide, .. }) => {
             describe_missing(args, &project, &index, &slide, &mut query)?;
-            query::ask(&index, &query)?
+            query::ask(&index, &query, &marks)?
         }
         other => other?,
     };
     let own = project.archive().filter(|_| args.scope == Scope::Archive);
     let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
     match url {
-        Some(url) => answer = ask_archive(args, url, &project, &index, &query)?,
+        Some(url) => answer = ask_archive(args, url, &project, &index, (&query, &marks))?,
         None if args.scope == Scope::Archive => {
             bail!("this project has no archive: name one with --archive postgresql://USER@HOST/DATABASE")
         }
         None => {}
     }
+    let book = QueryBook::load(project.root())?;
     if let Some(path) = &args.sheet {
-        let sheet = answer_sheet(&answer, &slides_of(&project, &answer)?)?;
-        crate::pipeline::write_picture(&sheet, path)
+        write_sheet(&answer, &slides_of(&project, &answer)?, path)
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     if let Some(folder) = &args.annotations {
         std::fs::create_dir_all(folder).with_context(|| format!("{} was not made", folder.display()))?;
-        write_matches(&answer, &slides_of(&project, &answer)?, folder)?;
+        write_matches(&answer, &book, &slides_of(&project, &answer)?, folder)?;
     }
     if let Some(path) = &args.csv {
-        let csv = export::to_csv(&answer, |slide| name(&project, &answer, slide))?;
+        let csv = export::to_csv(&answer, &book, |slide| name(&project, &answer, slide))?;
         crate::durable::write(path, csv.as_ref())
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     match (args.json, args.rank) {
-        (true, _) => super::print_json(&export::to_json(&answer))?,
+        (true, _) => super::print_json(&export::to_json(&answer, &book))?,
         (false, Rank::Tiles) => tell_tiles(&project, &answer),
         (false, Rank::Slides) => tell_slides(&project, &answer),
     }
@@ -157,8 +182,8 @@ fn ask_archive(
     args: &QueryArgs,
     url: &str,
     project: &Project,
-    index: &crate::index::Snapshot,
-    query: &Query,
+    index: &Snapshot,
+    (query, marks): (&Query, &Marks),
 ) -> anyhow::Result<Answer> {
     use crate::archive::search::{SearchSettings, ask};
     let mut settings = SearchSettings {
@@ -166,6 +191,7 @@ fn ask_archive(
         class: args.class.clone(),
         patients: args.patients,
         among: named(args, project)?,
+        marks: marks.clone(),
         ..SearchSettings::default()
     };
     if let Some(own) = &args.slide {
@@ -181,13 +207,56 @@ fn ask_archive(
     _: &QueryArgs,
     _: &str,
     _: &Project,
-    _: &crate::index::Snapshot,
-    _: &Query,
+    _: &Snapshot,
+    _: (&Query, &Marks),
 ) -> anyhow::Result<Answer> {
     bail!("this build of histokin was made without archives")
 }
 
-fn question(args: &QueryArgs, project: &Project) -> anyhow::Result<Query> {
+/// The project as if its slides were described by another encoder.
+fn with_encoder(mut project: Project, encoder: Option<&str>) -> Project {
+    if let Some(encoder) = encoder {
+        let settings = ProjectSettings { encoder: Some(encoder.to_owned()), ..project.settings().clone() };
+        project.set_settings(settings);
+    }
+    project
+}
+
+/// The annotations of all slides.
+fn marks(project: &Project) -> anyhow::Result<Marks> {
+    let store = project.annotations();
+    let mut marks = Marks::new();
+    for entry in project.slides() {
+        let loaded = store.load(&entry.id)?;
+        if let Some(trouble) = loaded.trouble {
+            eprintln!("{trouble}");
+        }
+        marks.insert(entry.id.clone(), Arc::new(loaded.set));
+    }
+    Ok(marks)
+}
+
+/// All that has an annotation of a class, a region for each slide.
+fn of_class(name: &str, index: &Snapshot, marks: &Marks) -> anyhow::Result<Vec<Example>> {
+    let mut examples = Vec::new();
+    for set in index.sets() {
+        let slide = &set.header.slide_id;
+        let is_meant = |one: &&Arc<Annotation>| one.class.as_ref().is_some_and(|class| class.name == name);
+        let meant = || marks.get(slide).into_iter().flat_map(|marks| marks.iter()).filter(is_meant);
+        let region = Region::of_annotations(meant().map(|one| &**one));
+        if let Some(region) = region.filter(|region| !region.rows(set).is_empty()) {
+            examples.push(Example::Region { slide: slide.clone(), region });
+        }
+        let points = query::points_of(meant().map(|one| &**one)).filter(|at| set.row_at(*at).is_some());
+        examples.extend(points.map(|at| Example::Tile { slide: slide.clone(), at }));
+    }
+    if examples.is_empty() {
+        bail!("no embedded tile lies within an annotation of the class {name:?}");
+    }
+    Ok(examples)
+}
+
+fn question(args: &QueryArgs, project: &Project, index: &Snapshot, marks: &Marks) -> anyhow::Result<Query> {
     let mut like = Vec::new();
     let mut unlike = Vec::new();
     let mut among = None;
@@ -206,6 +275,10 @@ fn question(args: &QueryArgs, project: &Project) -> anyhow::Result<Query> {
         if args.patients != Patients::Any {
             let names = PatientNames::new(&args.patient_pattern)
                 .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
+            let names = match &args.patient_list {
+                Some(path) => names.with_list(query::read_patients(path).map_err(anyhow::Error::msg)?),
+                None => names.with_list(project.patients()),
+            };
             let own = project.slide_path(entry);
             let accepted = project
                 .slides()
@@ -219,15 +292,24 @@ fn question(args: &QueryArgs, project: &Project) -> anyhow::Result<Query> {
         let both = |slide: &SlideId| of_patients.as_ref().is_none_or(|accepted| accepted.contains(slide));
         among = Some(named.into_iter().filter(both).collect());
     }
+    if let Some(class) = &args.like_class {
+        like.extend(of_class(class, index, marks)?);
+    }
     if let Some(path) = &args.image {
         like.push(describe_image(args, project, path)?);
     }
     if like.is_empty() {
-        bail!("say what to look for: --slide with --at, --rect or --whole, or --image");
+        bail!("say what to look for: --slide with --at, --rect or --whole, --like-class, or --image");
     }
     let settings = QuerySettings {
         scope: args.scope,
         among,
+        marked: match (&args.class, args.marked) {
+            (Some(class), _) => Marked::Class(class.clone()),
+            (None, MarkedArg::Anywhere) => Marked::Anywhere,
+            (None, MarkedArg::Annotated) => Marked::Annotated,
+            (None, MarkedArg::Unannotated) => Marked::Unannotated,
+        },
         count: args.k,
         exclude_um: args.exclude_um,
         max_distance: args.max_distance,
@@ -251,14 +333,14 @@ fn describe_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::R
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let recipe = project.recipe(encoder.spec());
     let descriptors = describe_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
-    Ok(Example::Described { name: picture.info().name(), place: None, descriptors })
+    Ok(Example::Described { name: picture.info().name(), place: None, descriptors, file: None })
 }
 
 /// Describe the named tiles of a slide that are not among the embedded ones.
 fn describe_missing(
     args: &QueryArgs,
     project: &Project,
-    index: &crate::index::Snapshot,
+    index: &Snapshot,
     slide: &SlideId,
     query: &mut Query,
 ) -> anyhow::Result<()> {
@@ -281,7 +363,7 @@ fn describe_missing(
         };
         let descriptors = describe_tiles(source.as_ref(), Some(&tissue), &[rect], encoder.as_mut(), &recipe)?;
         let place = Some(TilePlace { slide: slide.clone(), rect });
-        *example = Example::Described { name: source.info().name(), place, descriptors };
+        *example = Example::Described { name: source.info().name(), place, descriptors, file: None };
     }
     Ok(())
 }
@@ -321,16 +403,32 @@ fn certainty(answer: &Answer) -> String {
 }
 
 fn tell_slides(project: &Project, answer: &Answer) {
-    println!("rank  median of the nearest  matches  tiles  slide");
+    println!(
+        "rank  median of the nearest  matches  tiles  distances from 0 to {:.2}  slide",
+        farthest(answer)
+    );
     for (rank, slide) in (1..).zip(&answer.slides) {
         println!(
-            "{rank:>4}  {:>21.4}  {:>7}  {:>5}  {}",
+            "{rank:>4}  {:>21.4}  {:>7}  {:>5}  {:<24}  {}",
             slide.median_distance,
             slide.matches,
             slide.tiles,
+            bars(&slide.histogram),
             name(project, answer, &slide.slide)
         );
     }
+}
+
+/// Where the histograms of an answer end.
+fn farthest(answer: &Answer) -> f32 {
+    answer.slides.first().map_or(0.0, |slide| slide.farthest)
+}
+
+/// A histogram as a line of bars.
+fn bars(histogram: &[u32]) -> String {
+    const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = histogram.iter().copied().max().unwrap_or(0).max(1);
+    histogram.iter().map(|count| BARS[(*count * 8).div_ceil(most) as usize]).collect()
 }
 
 /// The slides that an answer speaks of.

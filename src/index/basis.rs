@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, DVectorView, SymmetricEigen};
+use rayon::prelude::*;
 
-use super::distance::CODE_AXES;
+use super::distance::{CODE_AXES, centre};
 use crate::descriptors::DescriptorSet;
 
-/// Numbers in the sample from which the axes are found: 50,000 descriptors of 128 numbers.
-const FIT_NUMBERS: usize = 50_000 * 128;
+/// Numbers in the sample from which the axes are found: 20,000 descriptors of 128 numbers, whose covariance is
+/// known to one in a hundred.
+const FIT_NUMBERS: usize = 20_000 * 128;
 
 /// Descriptors projected at once, so that a matrix product does the work.
 pub const BLOCK: usize = 1024;
@@ -41,34 +43,33 @@ pub struct Projected {
 }
 
 impl Basis {
-    /// The axes of a sample of all rows of `sets`, which are of equal `width` and hold at least one row.
-    pub fn fit(sets: &[Arc<DescriptorSet>], width: usize) -> Self {
+    /// The axes of a sample of all rows of `sets`, which are of equal `width` and hold at least one row. `None` when
+    /// the sample holds numbers that are not finite.
+    pub fn fit(sets: &[Arc<DescriptorSet>], width: usize) -> Option<Self> {
         let len: usize = sets.iter().map(|set| set.len()).sum();
         let step = (len * width).div_ceil(FIT_NUMBERS).max(1);
-        let rows = || sets.iter().flat_map(|set| set.features().chunks_exact(width)).step_by(step);
-        let count = rows().count().max(1) as f64;
+        let rows = sets.iter().flat_map(|set| set.features().chunks_exact(width)).step_by(step);
+        let sample: Vec<f32> = rows.flatten().copied().collect();
+        let count = (sample.len() / width).max(1) as f64;
         let mut mean = DVector::<f64>::zeros(width);
-        for row in rows() {
+        for row in sample.chunks_exact(width) {
             for (sum, value) in mean.iter_mut().zip(row) {
                 *sum += f64::from(*value) / count;
             }
         }
-        let mut covariance = DMatrix::<f64>::zeros(width, width);
-        let mut block = Vec::with_capacity(BLOCK * width);
-        let mut add = |block: &mut Vec<f64>| {
-            let centred = DMatrix::from_column_slice(width, block.len() / width, block);
-            covariance.gemm(1.0 / count, &centred, &centred.transpose(), 1.0);
-            block.clear();
-        };
-        for row in rows() {
-            block.extend(row.iter().zip(mean.iter()).map(|(value, mean)| f64::from(*value) - mean));
-            if block.len() == BLOCK * width {
-                add(&mut block);
-            }
+        if !mean.iter().all(|value| value.is_finite()) {
+            return None;
         }
-        add(&mut block);
+        let of_block = |rows: &[f32]| {
+            let mut centred = DMatrix::zeros(width, rows.len() / width);
+            centre(rows, mean.as_slice(), centred.as_mut_slice());
+            &centred * centred.transpose()
+        };
+        // Summed in the order of the blocks, so that the same descriptors give the same axes.
+        let parts: Vec<DMatrix<f64>> = sample.par_chunks(BLOCK * width).map(of_block).collect();
+        let covariance = parts.iter().fold(DMatrix::zeros(width, width), |sum, part| sum + part) / count;
         let (axes, spread) = first_axes(&covariance, CODE_AXES.min(width));
-        Self { mean, axes, spread }
+        Some(Self { mean, axes, spread })
     }
 
     /// Take a basis from the numbers that [`Basis::numbers`] gave; `None` where they are none.
@@ -104,11 +105,8 @@ impl Basis {
     /// Project all of `descriptors` (`n × width`, at most [`BLOCK`] of them), in order.
     pub fn project_block(&self, descriptors: &[f32], mut take: impl FnMut(Projected)) {
         let width = self.width();
-        let count = descriptors.len() / width;
-        let values = descriptors
-            .chunks_exact(width)
-            .flat_map(|row| row.iter().zip(self.mean.iter()).map(|(value, mean)| f64::from(*value) - mean));
-        let centred = DMatrix::from_iterator(width, count, values);
+        let mut centred = DMatrix::zeros(width, descriptors.len() / width);
+        centre(descriptors, self.mean.as_slice(), centred.as_mut_slice());
         let along = &self.axes * &centred;
         for (column, row) in along.column_iter().zip(centred.column_iter()) {
             take(Projected::new(column, row.norm_squared()));
@@ -120,7 +118,9 @@ impl Projected {
     fn new(along: DVectorView<'_, f64>, norm_squared: f64) -> Self {
         let mut coordinates = [0.0; CODE_AXES];
         coordinates[..along.len()].copy_from_slice(along.as_slice());
-        Self { along: coordinates, residual: (norm_squared - along.norm_squared()).max(0.0).sqrt() }
+        let outside = norm_squared - along.norm_squared();
+        // Rounding may take it below 0; what is no number stays none.
+        Self { along: coordinates, residual: if outside < 0.0 { 0.0 } else { outside.sqrt() } }
     }
 
     /// Norm of all but the first `axes` coordinates.

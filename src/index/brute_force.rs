@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::best::Best;
-use super::distance::squared_distances;
+use super::distance::{squared_distance, squared_distances};
 use super::{Neighbour, TileFilter, TileRef};
 use crate::descriptors::{DescriptorSet, Row};
 
@@ -81,6 +81,17 @@ pub(super) fn compare(
     best: &mut Best,
 ) {
     const AT_ONCE: usize = 64;
+    if let Some(mask) = filter.mask(place) {
+        // Few rows count, perhaps: each by itself.
+        for row in rows.map(Row).filter(|row| mask.contains(*row)) {
+            let distance = squared_distance(query, set.descriptor(row)).sqrt();
+            let tile = TileRef { set: place, row };
+            if best.takes(tile, distance) && filter.accepts(set, tile, distance) {
+                best.offer(Neighbour { tile, distance });
+            }
+        }
+        return;
+    }
     let mut squared = [0.0f32; AT_ONCE];
     let width = set.width();
     let descriptors = &set.features()[rows.start as usize * width..rows.end as usize * width];

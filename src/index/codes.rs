@@ -5,7 +5,7 @@
 //! the axes: `‖x − y‖² ≥ max(0, ‖s·c_x − P y‖ − e_x)² + (r_x − r_y)²`.
 
 use super::basis::{Basis, Projected};
-use super::distance::{CODE_AXES, Code, code_distances};
+use super::distance::{CODE_AXES, Code, code_distances, whole_steps};
 
 /// Steps on either side of zero.
 const STEPS: f64 = 127.0;
@@ -21,15 +21,9 @@ pub fn step(basis: &Basis) -> f64 {
 
 /// The code of a descriptor.
 pub fn encode(projected: &Projected, step: f64) -> Code {
-    let steps = projected.along.map(|value| (value / step).round().clamp(-STEPS, STEPS) as i8);
-    let lost = projected.along.iter().zip(&steps).map(|(value, code)| value - f64::from(*code) * step);
-    let error = lost.map(|lost| lost * lost).sum::<f64>().sqrt();
-    Code {
-        steps,
-        residual: projected.residual as f32,
-        // Rounded up, so that the bound holds.
-        error: (error as f32).next_up(),
-    }
+    let (steps, lost) = whole_steps(&projected.along, 1.0 / step, STEPS);
+    // Rounded up, so that the bound holds.
+    Code { steps, residual: projected.residual as f32, error: ((lost * step) as f32).next_up() }
 }
 
 /// A query as codes are compared with it.

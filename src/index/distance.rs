@@ -48,6 +48,17 @@ vectorised! {
     pub fn code_distances(query: &[f32; CODE_AXES], codes: &[Code], out: &mut [f32]) -> () = many_codes
 }
 
+vectorised! {
+    /// Each of `rows` (`n × mean.len()`) less `mean`, into `out`.
+    pub fn centre(rows: &[f32], mean: &[f64], out: &mut [f64]) -> () = centre_rows
+}
+
+vectorised! {
+    /// The nearest whole steps to `along`, in which lengths are measured by `per_unit` steps, cut off at `most`;
+    /// and the norm, in steps, of what that leaves out.
+    pub fn whole_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i8; CODE_AXES], f64) = round_steps
+}
+
 /// The first principal coordinates of a descriptor in whole steps, and what that leaves out. Made by
 /// [`super::codes`].
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -96,6 +107,29 @@ fn many_codes(query: &[f32; CODE_AXES], codes: &[Code], out: &mut [f32]) {
         }
         *out = total(sums);
     }
+}
+
+#[inline(always)]
+fn centre_rows(rows: &[f32], mean: &[f64], out: &mut [f64]) {
+    for (row, out) in rows.chunks_exact(mean.len()).zip(out.chunks_exact_mut(mean.len())) {
+        for ((out, value), mean) in out.iter_mut().zip(row).zip(mean) {
+            *out = f64::from(*value) - mean;
+        }
+    }
+}
+
+#[inline(always)]
+fn round_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i8; CODE_AXES], f64) {
+    let mut steps = [0; CODE_AXES];
+    let mut lost = [0.0f64; CODE_AXES];
+    for axis in 0..CODE_AXES {
+        let exact = along[axis] * per_unit;
+        // Ties to even: the one way of rounding that processors have an instruction for.
+        let whole = exact.round_ties_even().clamp(-most, most);
+        steps[axis] = whole as i8;
+        lost[axis] = (exact - whole) * (exact - whole);
+    }
+    (steps, lost.iter().sum::<f64>().sqrt())
 }
 
 /// The sum over all lanes, pair by pair.

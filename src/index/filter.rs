@@ -1,8 +1,10 @@
 //! Which tiles may be in an answer. Filters act inside the search: as many matches as are asked for are
 //! found whenever so many exist.
 
+use std::sync::Arc;
+
 use super::{TileRef, distance::squared_distance};
-use crate::descriptors::DescriptorSet;
+use crate::descriptors::{DescriptorSet, Row};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 
 /// Which tiles may be in an answer.
@@ -10,6 +12,8 @@ use crate::geometry::{Level0Point, MicronsPerPixel};
 pub struct TileFilter {
     /// For each set of the snapshot whether its tiles count; sets beyond the end count.
     pub sets: Vec<bool>,
+    /// For each set of the snapshot the rows that count, where not all of them do; of sets beyond the end all count.
+    pub rows: Vec<Option<Arc<RowMask>>>,
     /// Discs on slides whose tiles do not.
     pub excluded: Vec<Exclusion>,
     /// Tiles farther than this from the query do not.
@@ -21,7 +25,37 @@ pub struct TileFilter {
 impl Default for TileFilter {
     /// Every tile counts.
     fn default() -> Self {
-        Self { sets: Vec::new(), excluded: Vec::new(), max_distance: f32::INFINITY, unlike: Vec::new() }
+        Self {
+            sets: Vec::new(),
+            rows: Vec::new(),
+            excluded: Vec::new(),
+            max_distance: f32::INFINITY,
+            unlike: Vec::new(),
+        }
+    }
+}
+
+/// Some rows of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowMask {
+    is_in: Vec<bool>,
+    count: usize,
+}
+
+impl RowMask {
+    /// The rows for which `is_in` holds.
+    pub fn new(is_in: Vec<bool>) -> Self {
+        let count = is_in.iter().filter(|is_in| **is_in).count();
+        Self { is_in, count }
+    }
+
+    pub fn contains(&self, row: Row) -> bool {
+        self.is_in.get(row.0 as usize).copied().unwrap_or(false)
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 
@@ -38,7 +72,7 @@ pub struct Exclusion {
 impl TileFilter {
     /// Whether a tile at `distance` from the query counts.
     pub fn accepts(&self, set: &DescriptorSet, tile: TileRef, distance: f32) -> bool {
-        if !self.accepts_set(tile.set) || distance > self.max_distance {
+        if !self.accepts_row(tile) || distance > self.max_distance {
             return false;
         }
         let center = || set.rect(tile.row).center();
@@ -53,5 +87,25 @@ impl TileFilter {
     /// Whether any tile of a set counts.
     pub fn accepts_set(&self, set: u32) -> bool {
         self.sets.get(set as usize).copied().unwrap_or(true)
+            && self.mask(set).is_none_or(|mask| mask.count() > 0)
+    }
+
+    /// Whether a tile counts, wherever it lies and however far it is.
+    pub fn accepts_row(&self, tile: TileRef) -> bool {
+        self.accepts_set(tile.set) && self.mask(tile.set).is_none_or(|mask| mask.contains(tile.row))
+    }
+
+    /// The rows of a set that count, where not all of them do.
+    pub fn mask(&self, set: u32) -> Option<&RowMask> {
+        self.rows.get(set as usize)?.as_deref()
+    }
+
+    /// How many tiles of a set of `len` count, wherever they lie and however far they are.
+    pub fn count_within(&self, set: u32, len: usize) -> usize {
+        match (self.accepts_set(set), self.mask(set)) {
+            (false, _) => 0,
+            (true, None) => len,
+            (true, Some(mask)) => mask.count(),
+        }
     }
 }

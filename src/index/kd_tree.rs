@@ -27,6 +27,11 @@ impl TreePoint {
         point[AXES] = projected.residual_after(AXES) as f32;
         Self(point)
     }
+
+    /// Lower bound of the squared distance to another descriptor.
+    pub fn bound(&self, other: &Self) -> f32 {
+        self.0.iter().zip(&other.0).map(|(a, b)| (a - b) * (a - b)).sum()
+    }
 }
 
 /// A candidate of the tree.

@@ -1,4 +1,4 @@
-//! How a segment lies on the disk, little-endian: eight bytes `HKINDEX1`, the length of the head
+//! How a segment lies on the disk, little-endian: eight bytes `HKINDEX2`, the length of the head
 //! as `u64`, the head as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`), the codes (40
 //! bytes a tile) and the points of the tree (13 × `f32` a tile), and at the very end the CRC-32 of all before it.
 //! The tree itself is grown from its points: its layout belongs to kiddo, and changes with it.
@@ -15,7 +15,7 @@ use super::distance::Code;
 use super::kd_tree::TreePoint;
 use crate::descriptors::DescriptorSet;
 
-const MAGIC: &[u8; 8] = b"HKINDEX1";
+const MAGIC: &[u8; 8] = b"HKINDEX2";
 
 /// Parts begin at multiples of this many bytes.
 const ALIGNMENT: usize = 64;
@@ -29,6 +29,8 @@ pub struct Head {
     pub sets: Vec<HeadSet>,
     /// Largest coordinate in size.
     pub reach: f32,
+    /// Whether a tree would rule out too little to be grown.
+    pub is_flat: bool,
     /// Lengths in bytes of what follows.
     basis: usize,
     codes: usize,
@@ -59,11 +61,11 @@ pub struct Parts<'a> {
     pub points_at: Range<usize>,
 }
 
-/// Lay out a segment.
+/// Lay out a segment: its reach and whether it is flat, as [`Head`] has them, and its parts.
 pub fn write(
     sets: &[Arc<DescriptorSet>],
     basis: &Basis,
-    reach: f32,
+    (reach, is_flat): (f32, bool),
     codes: &[Code],
     points: &[TreePoint],
 ) -> Vec<u8> {
@@ -74,6 +76,7 @@ pub fn write(
         width: basis.width(),
         sets: sets.iter().map(|set| HeadSet::of(set)).collect(),
         reach,
+        is_flat,
         basis: basis_bytes.len(),
         codes: codes.len(),
         points: points.len(),

@@ -30,7 +30,7 @@ use crate::descriptors::Row;
 pub(crate) use basis::first_axes;
 pub use cache::IndexCache;
 pub use distance::{squared_distance, squared_distances};
-pub use filter::{Exclusion, TileFilter};
+pub use filter::{Exclusion, RowMask, TileFilter};
 pub use snapshot::Snapshot;
 
 /// A tile in a snapshot: the place of its slide's set, and its row there.

@@ -2,8 +2,10 @@
 //! changes; what is embedded later becomes another segment.
 //!
 //! Candidates come from the tree (`kd_tree`) or, where the data is so flat that the tree rules out too
-//! little, from a scan over all codes (`codes`). Either way only a descriptor whose lower bound lies
+//! little (`flatness`, or the walk itself finds it out), from a scan over all codes (`codes`). Either way only a descriptor whose lower bound lies
 //! within reach is compared itself, and none within reach is left out: the answer is exact.
+
+mod flatness;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -72,6 +74,8 @@ pub struct Segment {
     /// Largest coordinate in size.
     reach: f32,
     storage: Storage,
+    /// Whether no tree is grown, since it would rule out too little.
+    is_flat: bool,
     /// Grown from the points; until then, and where it cannot be, the codes are scanned.
     tree: OnceLock<Option<PointTree>>,
 }
@@ -106,10 +110,7 @@ impl Segment {
         if len == 0 || !(1..=WIDEST).contains(&width) {
             return None;
         }
-        if !sets.par_iter().all(|set| set.features().iter().all(|value| value.is_finite())) {
-            return None;
-        }
-        let basis = Basis::fit(sets, width);
+        let basis = Basis::fit(sets, width)?;
         let step = codes::step(&basis);
         let mut points = vec![TreePoint::default(); len];
         let mut codes = vec![<Code as bytemuck::Zeroable>::zeroed(); len];
@@ -122,20 +123,25 @@ impl Segment {
             parts.push((rows, points, codes));
         }
         let project = |(rows, points, codes): (&[f32], &mut [TreePoint], &mut [Code])| {
-            let mut reach = 0.0f64;
+            let (mut reach, mut is_finite) = (0.0f64, true);
             let mut places = points.iter_mut().zip(codes);
             basis.project_block(rows, |projected| {
                 let (point, code) = places.next().expect("a part has a place for each of its rows");
                 *point = TreePoint::new(&projected);
                 *code = codes::encode(&projected, step);
                 reach = reach.max(projected.reach());
+                // One number that is not finite makes the norm, and with it the residual, no number either.
+                is_finite &= projected.residual.is_finite();
             });
-            reach
+            is_finite.then_some(reach)
         };
-        let reach = parts.into_par_iter().map(project).reduce(|| 0.0, f64::max);
+        let furthest = |a: Option<f64>, b: Option<f64>| Some(a?.max(b?));
+        let reach = parts.into_par_iter().map(project).reduce(|| Some(0.0), furthest)? as f32;
         let storage = Storage::Built { codes, points };
-        let (sets, reach) = (sets.to_vec(), reach as f32);
-        Some(Self { sets, starts, basis, reach, storage, tree: OnceLock::new() })
+        let sets = sets.to_vec();
+        let mut built = Self { sets, starts, basis, reach, storage, is_flat: false, tree: OnceLock::new() };
+        built.is_flat = flatness::is_flat(&built, built.storage.points());
+        Some(built)
     }
 
     /// The segment in a mapped file, over the sets that it names, in their order.
@@ -156,9 +162,10 @@ impl Segment {
         if parts.codes.len() != len || parts.points.len() != len {
             return Err("it is of other tiles");
         }
-        let (reach, codes, points) = (parts.head.reach, parts.codes_at, parts.points_at);
+        let (reach, is_flat) = (parts.head.reach, parts.head.is_flat);
+        let (codes, points) = (parts.codes_at, parts.points_at);
         let storage = Storage::Mapped { map, codes, points };
-        Ok(Self { sets, starts, basis, reach, storage, tree: OnceLock::new() })
+        Ok(Self { sets, starts, basis, reach, storage, is_flat, tree: OnceLock::new() })
     }
 
     /// The same segment, but mapped from the file that it was written to.
@@ -168,12 +175,13 @@ impl Segment {
 
     /// The segment as it is kept in a file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        layout::write(&self.sets, &self.basis, self.reach, self.storage.codes(), self.storage.points())
+        let numbers = (self.reach, self.is_flat);
+        layout::write(&self.sets, &self.basis, numbers, self.storage.codes(), self.storage.points())
     }
 
-    /// Grow the tree unless it is there; searches that run meanwhile scan the codes.
+    /// Grow the tree unless it is there or of no use; searches that run meanwhile scan the codes.
     pub fn grow_tree(&self) {
-        self.tree.get_or_init(|| PointTree::build(self.storage.points()));
+        self.tree.get_or_init(|| if self.is_flat { None } else { PointTree::build(self.storage.points()) });
     }
 
     /// The sets of the segment.
@@ -190,10 +198,16 @@ impl Segment {
         self.len() == 0
     }
 
-    /// Bytes that searching touches: tree and codes. Descriptors, and the points that the tree was grown from,
-    /// are not among them.
+    /// Bytes of the codes.
+    pub fn code_bytes(&self) -> usize {
+        self.len() * size_of::<Code>()
+    }
+
+    /// Bytes that searching touches: codes, and the tree where there is one. Descriptors, and the points that the
+    /// tree was grown from, are not among them.
     pub fn index_bytes(&self) -> usize {
-        self.len() * (size_of::<Code>() + kd_tree::BYTES_PER_ITEM)
+        let tree = if self.is_flat { 0 } else { self.len() * kd_tree::BYTES_PER_ITEM };
+        self.code_bytes() + tree
     }
 
     /// Whether the codes are mapped from a file.
@@ -213,7 +227,8 @@ impl Segment {
         let wanted = |local: usize| places[local].filter(|place| filter.accepts_set(*place));
         let accepted: Vec<(usize, u32)> =
             (0..self.sets.len()).filter_map(|local| Some((local, wanted(local)?))).collect();
-        let rows: usize = accepted.iter().map(|(local, _)| self.sets[*local].len()).sum();
+        let count = |(local, place): &(usize, u32)| filter.count_within(*place, self.sets[*local].len());
+        let rows: usize = accepted.iter().map(count).sum();
         if rows == 0 {
             return best;
         }
@@ -269,7 +284,8 @@ impl Segment {
                 }
                 let (local, row) = self.tile(candidate.item);
                 let Some(place) = places[local] else { return true };
-                if self.offer(probe, local, TileRef { set: place, row }, filter, &mut best) {
+                let tile = TileRef { set: place, row };
+                if filter.accepts_row(tile) && self.offer(probe, local, tile, filter, &mut best) {
                     within_reach = probe.radius_squared(best.worst_distance());
                 }
                 true
@@ -306,6 +322,16 @@ impl Segment {
         best: &mut Best,
     ) {
         let start = self.starts[local] as usize;
+        if let Some(mask) = filter.mask(place) {
+            let codes = &self.storage.codes()[start..];
+            for row in rows.map(Row).filter(|row| mask.contains(*row)) {
+                let within_reach = probe.radius_squared(best.worst_distance());
+                if probe.codes.bound(&codes[row.0 as usize]) <= within_reach {
+                    self.offer(probe, local, TileRef { set: place, row }, filter, best);
+                }
+            }
+            return;
+        }
         let codes = &self.storage.codes()[start + rows.start as usize..start + rows.end as usize];
         let mut bounds = [0.0f32; CODES_AT_ONCE];
         for (block, first) in codes.chunks(CODES_AT_ONCE).zip(rows.clone().step_by(CODES_AT_ONCE)) {

@@ -128,7 +128,12 @@ impl Snapshot {
 
     /// The same without one slide, at once.
     pub fn without(&self, slide: &SlideId) -> Self {
-        let sets = self.sets.iter().filter(|set| set.header.slide_id != *slide).cloned().collect();
+        self.only(|set| set.header.slide_id != *slide)
+    }
+
+    /// The same with nothing but the sets that `stays` keeps, at once.
+    pub fn only(&self, stays: impl Fn(&Arc<DescriptorSet>) -> bool) -> Self {
+        let sets = self.sets.iter().filter(|set| stays(set)).cloned().collect();
         let segments: Vec<_> = self.segments.iter().map(|held| held.segment.clone()).collect();
         Self::with_segments(sets, &segments)
     }
@@ -171,8 +176,7 @@ impl Snapshot {
 
     /// Number of tiles that `filter` lets a search look at, whatever their distance.
     pub fn len_within(&self, filter: &TileFilter) -> usize {
-        let accepted = (0u32..).zip(&self.sets).filter(|(place, _)| filter.accepts_set(*place));
-        accepted.map(|(_, set)| set.len()).sum()
+        (0u32..).zip(&self.sets).map(|(place, set)| filter.count_within(place, set.len())).sum()
     }
 
     /// The `count` tiles nearest to `query` that `filter` accepts, nearest first; equal distances by slide and

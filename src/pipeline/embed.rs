@@ -112,8 +112,11 @@ pub fn embed_slide(
     let info = slide.info();
     let grid = TileGrid::new(info, recipe.tiles)?;
     match store.open(&info.id, recipe) {
-        Ok(Some(set)) => return Ok(finished(Arc::new(set), &grid, store)),
-        Ok(None) => {}
+        Ok(Some(set)) if set.header.tile_grid() == grid => {
+            return Ok(finished(Arc::new(set), &grid, store));
+        }
+        // None, or of other tiles, which an earlier calibration of the slide had.
+        Ok(_) => {}
         Err(damaged @ DescriptorError::Damaged { .. }) => tell(EmbedProgress::Notice(damaged.to_string())),
         Err(other) => return Err(other.into()),
     }

@@ -8,6 +8,7 @@ mod format;
 mod lock;
 mod noted;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,6 +118,9 @@ struct ProjectFile {
     classes: Vec<AnnotationClass>,
     #[serde(default, rename = "slide")]
     slides: Vec<SlideEntry>,
+    /// Patients by the file name or stem of their slides, where a list told them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    patients: BTreeMap<String, String>,
 }
 
 impl ProjectFile {
@@ -441,6 +445,16 @@ impl Project {
             self.set_classes(all);
         }
         has_new
+    }
+
+    /// Slides, by file name or stem, and their patients, where a list told them.
+    pub fn patients(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.file.patients.iter().map(|(slide, patient)| (slide.clone(), patient.clone()))
+    }
+
+    /// Keep what a list tells of slides and their patients, in the place of an earlier one.
+    pub fn set_patients(&mut self, list: impl IntoIterator<Item = (String, String)>) {
+        self.file.patients = list.into_iter().collect();
     }
 
     /// The absolute path of a slide's file, without detours through the project's folder.

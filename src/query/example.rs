@@ -1,6 +1,7 @@
 //! What a question names: tiles, regions, and what was described on the spot.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,15 @@ pub enum Example {
     Region { slide: SlideId, region: Region },
     /// Tiles that are not among the embedded ones, described on the spot: those of an image file, or of a slide
     /// that is not embedded.
-    Described { name: String, place: Option<TilePlace>, descriptors: Vec<Vec<f32>> },
+    Described {
+        name: String,
+        /// Where it is; a picture is a slide of its own, with no other tile.
+        place: Option<TilePlace>,
+        descriptors: Vec<Vec<f32>>,
+        /// The picture's file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<PathBuf>,
+    },
 }
 
 /// A part of a slide, in level-0 pixels.
@@ -33,20 +42,16 @@ pub enum Region {
     Rect(Level0Rect),
     /// The corners of a closed outline, as a lasso draws it; where it crosses itself, the even-odd rule holds.
     Outline(Vec<Level0Point>),
+    /// Several areas, each its outline and those of its holes.
+    Areas(Vec<Vec<Vec<Level0Point>>>),
 }
 
 impl Region {
     pub fn contains(&self, point: Level0Point) -> bool {
         match self {
             Self::Rect(rect) => rect.contains(point),
-            Self::Outline(corners) => {
-                let edges = corners.iter().zip(corners.iter().cycle().skip(1));
-                let crossed = edges.filter(|(a, b)| {
-                    (a.y > point.y) != (b.y > point.y)
-                        && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
-                });
-                crossed.count() % 2 == 1
-            }
+            Self::Outline(corners) => crossings(corners, point) % 2 == 1,
+            Self::Areas(areas) => areas.iter().any(|rings| is_within(rings, point)),
         }
     }
 
@@ -54,18 +59,53 @@ impl Region {
     pub fn bounds(&self) -> Level0Rect {
         match self {
             Self::Rect(rect) => *rect,
-            Self::Outline(corners) => {
-                let least =
-                    |of: fn(&Level0Point) -> f64| corners.iter().map(of).fold(f64::INFINITY, f64::min);
-                let most =
-                    |of: fn(&Level0Point) -> f64| corners.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
-                let (left, top) = (least(|at| at.x).floor(), least(|at| at.y).floor());
-                let extent = |from: f64, to: f64| (to.ceil() - from).clamp(1.0, u32::MAX.into()) as u32;
-                let (width, height) = (extent(left, most(|at| at.x)), extent(top, most(|at| at.y)));
-                Level0Rect::new(left as i64, top as i64, width, height)
-            }
+            Self::Outline(corners) => bounds(corners.iter()),
+            Self::Areas(areas) => bounds(areas.iter().flatten().flatten()),
         }
     }
+
+    /// The rows of a set whose tiles have their centre in it, in order.
+    pub fn rows(&self, set: &DescriptorSet) -> Vec<Row> {
+        let among = |bounds: Level0Rect, is_in: &dyn Fn(Level0Point) -> bool| -> Vec<Row> {
+            // Rows are ordered by y first: only a band of them needs to be looked at.
+            let half = i64::from(set.header.tile_level0) / 2;
+            let band = |y: i64| set.coords().partition_point(|[_, top]| top + half < y);
+            let rows = band(bounds.y - 1)..band(bounds.bottom() + 2);
+            rows.map(|row| Row(row as u32)).filter(|row| is_in(set.rect(*row).center())).collect()
+        };
+        let Self::Areas(areas) = self else { return among(self.bounds(), &|point| self.contains(point)) };
+        let of_area = |rings: &Vec<Vec<Level0Point>>| {
+            among(bounds(rings.iter().flatten()), &|point| is_within(rings, point))
+        };
+        let mut rows: Vec<Row> = areas.iter().flat_map(of_area).collect();
+        rows.sort();
+        rows.dedup();
+        rows
+    }
+}
+
+/// How often a ray from `point` crosses a closed outline.
+fn crossings(corners: &[Level0Point], point: Level0Point) -> usize {
+    let edges = corners.iter().zip(corners.iter().cycle().skip(1));
+    let crossed = edges.filter(|(a, b)| {
+        (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
+    });
+    crossed.count()
+}
+
+/// Whether `point` lies within an outline and in none of its holes.
+fn is_within(rings: &[Vec<Level0Point>], point: Level0Point) -> bool {
+    rings.iter().map(|ring| crossings(ring, point)).sum::<usize>() % 2 == 1
+}
+
+/// The smallest rectangle around all corners.
+fn bounds<'a>(corners: impl Iterator<Item = &'a Level0Point> + Clone) -> Level0Rect {
+    let least = |of: fn(&Level0Point) -> f64| corners.clone().map(of).fold(f64::INFINITY, f64::min);
+    let most = |of: fn(&Level0Point) -> f64| corners.clone().map(of).fold(f64::NEG_INFINITY, f64::max);
+    let (left, top) = (least(|at| at.x).floor(), least(|at| at.y).floor());
+    let extent = |from: f64, to: f64| (to.ceil() - from).clamp(1.0, u32::MAX.into()) as u32;
+    let (width, height) = (extent(left, most(|at| at.x)), extent(top, most(|at| at.y)));
+    Level0Rect::new(left as i64, top as i64, width, height)
 }
 
 impl Example {
@@ -105,17 +145,14 @@ pub(super) fn tiles<'a>(
             }
             Example::Region { slide, region } => {
                 let (place, set) = set_of(index, slide)?;
-                let inside: Vec<Row> = (0..set.len() as u32)
-                    .map(Row)
-                    .filter(|row| region.contains(set.rect(*row).center()))
-                    .collect();
+                let inside = region.rows(set);
                 if inside.is_empty() {
                     return Err(QueryError::EmptyRegion(slide.clone()));
                 }
                 let step = inside.len().div_ceil(MOST_TILES);
                 inside.into_iter().step_by(step).map(|row| embedded(place, set, row)).collect()
             }
-            Example::Described { name, place, descriptors } => {
+            Example::Described { name, place, descriptors, .. } => {
                 let wanted = index.sets().first().map(|set| set.width());
                 let other = |row: &&Vec<f32>| wanted.is_some_and(|wanted| row.len() != wanted);
                 if let Some(found) = descriptors.iter().find(other) {
@@ -168,5 +205,18 @@ mod tests {
         assert!(!lasso.contains(Level0Point::new(5.0, 8.0)), "in the notch");
         assert!(!lasso.contains(Level0Point::new(12.0, 5.0)));
         assert_eq!(lasso.bounds(), Level0Rect::new(0, 0, 10, 10));
+    }
+
+    #[test]
+    fn areas_leave_out_their_holes_and_do_not_cancel_each_other() {
+        let ring = |from: f64, to: f64| {
+            [(from, from), (to, from), (to, to), (from, to)].map(|(x, y)| Level0Point::new(x, y)).to_vec()
+        };
+        let areas = Region::Areas(vec![vec![ring(0.0, 100.0), ring(20.0, 40.0)], vec![ring(80.0, 200.0)]]);
+        let at = |place: f64| areas.contains(Level0Point::new(place, place));
+        assert!(at(10.0) && !at(30.0), "the hole");
+        assert!(at(90.0), "both areas");
+        assert!(at(150.0) && !at(210.0));
+        assert_eq!(areas.bounds(), Level0Rect::new(0, 0, 200, 200));
     }
 }

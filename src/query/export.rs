@@ -2,17 +2,34 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, FromArchive, TilePlace};
-use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Shape};
+use super::{Answer, FromArchive, Match, QueryBook, TilePlace, Verdict, pair};
+use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, RawJson, Shape};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::SlideId;
 
-/// An answer as JSON: `query` is the first tile that was asked for, `tiles` are all of them.
-pub fn to_json(answer: &Answer) -> Value {
+/// What the reader said of a match.
+fn verdict(answer: &Answer, found: &Match, book: &QueryBook) -> Option<Verdict> {
+    let (query, found) = pair(answer, found)?;
+    book.verdict(&query, &found)
+}
+
+/// A verdict as files have it.
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Same => "same",
+        Verdict::Different => "different",
+        Verdict::Unsure => "unsure",
+    }
+}
+
+/// An answer as JSON, with what the reader said of it: `query` is the first tile that was asked for, `tiles` are all
+/// of them.
+pub fn to_json(answer: &Answer, book: &QueryBook) -> Value {
     let place = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
     let tile = |tile: &Option<TilePlace>| tile.as_ref().map(|tile| place(&tile.slide, &tile.rect));
-    let found = |found: &super::Match| {
+    let found = |found: &Match| {
         let mut document = place(&found.slide, &found.rect);
+        document["verdict"] = json!(verdict(answer, found, book));
         document["rank"] = json!(found.rank);
         document["distance"] = json!(found.distance);
         document["like"] = json!(found.like);
@@ -28,17 +45,26 @@ pub fn to_json(answer: &Answer) -> Value {
             "median_distance": slide.median_distance,
             "matches": slide.matches,
             "tiles": slide.tiles,
+            "histogram": slide.histogram,
+            "histogram_to": slide.farthest,
         })
     };
     let archive = answer.archive.as_ref().map(
         |archive| json!({"exact": archive.exact, "recall": archive.recall, "searched": archive.searched}),
     );
+    let judged = book.precision(answer);
     json!({
         "query": answer.tiles.first().and_then(tile),
         "tiles": answer.tiles.iter().map(tile).collect::<Vec<_>>(),
         "exact": answer.exact,
         "searched": answer.searched,
         "elapsed_ms": answer.elapsed.as_secs_f64() * 1000.0,
+        "judged": {
+            "same": judged.same,
+            "different": judged.different,
+            "unsure": judged.unsure,
+            "precision": judged.share(),
+        },
         "matches": answer.matches.iter().map(found).collect::<Vec<_>>(),
         "slides": (1..).zip(&answer.slides).map(slide).collect::<Vec<_>>(),
         "archive": archive,
@@ -58,10 +84,13 @@ fn describe(document: &mut Value, archive: &FromArchive, tile: &TilePlace) {
     }
 }
 
-/// An answer as CSV, one match a row; `name` tells people which slide is meant.
-pub fn to_csv(answer: &Answer, name: impl Fn(&SlideId) -> String) -> csv::Result<Vec<u8>> {
+/// An answer as CSV, one match a row, with what the reader said of it; `name` tells people which slide is meant.
+///
+/// # Errors
+/// None in memory; the writer of the format has them.
+pub fn to_csv(answer: &Answer, book: &QueryBook, name: impl Fn(&SlideId) -> String) -> csv::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["rank", "distance", "slide", "slide_id", "x", "y", "width", "height"])?;
+    writer.write_record(["rank", "distance", "slide", "slide_id", "x", "y", "width", "height", "verdict"])?;
     for found in &answer.matches {
         let rect = found.rect;
         writer.write_record([
@@ -73,13 +102,15 @@ pub fn to_csv(answer: &Answer, name: impl Fn(&SlideId) -> String) -> csv::Result
             rect.y.to_string(),
             rect.width.to_string(),
             rect.height.to_string(),
+            verdict(answer, found, book).map(word).unwrap_or_default().to_owned(),
         ])?;
     }
     writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
 }
 
-/// The matches on one slide as annotations of the class "Similar tissue", with rank and distance as measurements.
-pub fn to_annotations(answer: &Answer, slide: &SlideId) -> AnnotationSet {
+/// The matches on one slide as annotations of the class "Similar tissue", with rank and distance as measurements
+/// and what the reader said as metadata.
+pub fn to_annotations(answer: &Answer, book: &QueryBook, slide: &SlideId) -> AnnotationSet {
     let class = AnnotationClass::new("Similar tissue", [0, 200, 107]);
     let of_slide = answer.matches.iter().filter(|found| found.slide == *slide);
     let annotations = of_slide.map(|found| {
@@ -90,6 +121,9 @@ pub fn to_annotations(answer: &Answer, slide: &SlideId) -> AnnotationSet {
         annotation.name = Some(format!("Match {}", found.rank));
         annotation.measurements =
             vec![("Rank".to_owned(), found.rank as f64), ("Distance".to_owned(), found.distance.into())];
+        if let Some(verdict) = verdict(answer, found, book) {
+            annotation.metadata.push(("Verdict".to_owned(), RawJson::from(word(verdict))));
+        }
         annotation
     });
     AnnotationSet::new(annotations)

@@ -9,6 +9,7 @@ mod choice;
 mod elsewhere;
 mod example;
 pub mod export;
+mod marked;
 mod patients;
 mod slides;
 
@@ -27,8 +28,9 @@ use crate::slide::SlideId;
 pub use book::{JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryBook, ShownExample, Verdict, pair};
 pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};
-pub use patients::{PatientNames, Patients, USUAL_PATTERN};
-pub use slides::SlideRank;
+pub use marked::{Marked, Marks, points_of};
+pub use patients::{PatientNames, Patients, USUAL_PATTERN, read_patients};
+pub use slides::{HISTOGRAM_BINS, SlideRank};
 
 use example::ExampleTile;
 
@@ -64,6 +66,8 @@ pub struct QuerySettings {
     pub scope: Scope,
     /// Only these slides, where they are named.
     pub among: Option<Vec<SlideId>>,
+    /// Where on the slides matches may lie, as annotations tell.
+    pub marked: Marked,
     /// How many matches are wanted.
     pub count: usize,
     /// Tiles whose centre is this near to that of an example on the same slide, in µm, are left out; the
@@ -84,6 +88,7 @@ impl Default for QuerySettings {
         Self {
             scope: Scope::All,
             among: None,
+            marked: Marked::Anywhere,
             count: 20,
             exclude_um: 0.0,
             max_distance: None,
@@ -172,8 +177,11 @@ pub enum QueryError {
     Crashed(String),
 }
 
-/// Find the tiles most like the examples of `query`.
-pub fn ask(index: &Snapshot, query: &Query) -> Result<Answer, QueryError> {
+/// Find the tiles most like the examples of `query`. `marks` are the annotations that settings may speak of.
+///
+/// # Errors
+/// Why the question cannot be answered.
+pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, QueryError> {
     let started = Instant::now();
     let like = example::tiles(index, &query.like)?;
     let unlike = example::tiles(index, &query.unlike)?;
@@ -181,7 +189,7 @@ pub fn ask(index: &Snapshot, query: &Query) -> Result<Answer, QueryError> {
         return Err(QueryError::Nothing);
     }
     let settings = &query.settings;
-    let filter = filter(index, &like, &unlike, settings);
+    let filter = filter(index, &like, &unlike, settings, marks);
     let found = choice::choose(index, settings, |count| nearest(index, &like, &filter, count));
     let matches: Vec<Match> = (1..)
         .zip(&found)
@@ -257,6 +265,7 @@ fn filter(
     like: &[ExampleTile<'_>],
     unlike: &[ExampleTile<'_>],
     settings: &QuerySettings,
+    marks: &Marks,
 ) -> TileFilter {
     let own: Vec<u32> = like.iter().filter_map(|tile| Some(tile.tile?.set)).collect();
     let in_scope = |(place, slide): (u32, &SlideId)| {
@@ -282,6 +291,7 @@ fn filter(
     };
     TileFilter {
         sets: slides.map(in_scope).collect(),
+        rows: settings.marked.rows(index, marks),
         excluded: like.iter().filter_map(excluded).collect(),
         max_distance: settings.max_distance.unwrap_or(f32::INFINITY),
         unlike: unlike.iter().map(|tile| tile.descriptor.to_vec()).collect(),

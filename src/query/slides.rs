@@ -4,11 +4,19 @@ use rayon::prelude::*;
 
 use super::Match;
 use super::example::ExampleTile;
-use crate::index::{Snapshot, TileFilter};
+use crate::descriptors::{DescriptorSet, Row};
+use crate::index::{Snapshot, TileFilter, squared_distance};
 use crate::slide::SlideId;
 
 /// Tiles of the query that slides are compared with at most.
-const MOST_COMPARED: usize = 32;
+const MOST_COMPARED: usize = 64;
+
+/// Bars of a histogram.
+pub const HISTOGRAM_BINS: usize = 24;
+
+/// Of the tiles of a slide, and of those of the query, so many make its histogram at most, evenly.
+const MOST_COUNTED: usize = 4096;
+const MOST_ASKING: usize = 8;
 
 /// How like the query a slide is.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +29,10 @@ pub struct SlideRank {
     pub matches: usize,
     /// Its tiles.
     pub tiles: usize,
+    /// Its tiles (of a large slide every so many), by the distance to the query's: the first bar begins at 0, the
+    /// last one ends at `farthest`, which is the same for all slides of an answer.
+    pub histogram: [u32; HISTOGRAM_BINS],
+    pub farthest: f32,
 }
 
 /// Rank all slides that `filter` accepts: the most similar first.
@@ -34,6 +46,8 @@ pub fn rank(
     let compared: Vec<&ExampleTile<'_>> = like.iter().step_by(step).collect();
     let places: Vec<u32> =
         (0..index.sets().len() as u32).filter(|place| filter.accepts_set(*place)).collect();
+    let step = like.len().div_ceil(MOST_ASKING).max(1);
+    let asking: Vec<&[f32]> = like.iter().step_by(step).map(|tile| &*tile.descriptor).collect();
     let rank = |place: &u32| {
         let set = &index.sets()[*place as usize];
         let only = (0..index.sets().len() as u32).map(|other| other == *place).collect();
@@ -45,9 +59,27 @@ pub fn rank(
         nearest.sort_by(f32::total_cmp);
         let slide = set.header.slide_id.clone();
         let matches = matches.iter().filter(|found| found.slide == slide).count();
-        Some(SlideRank { median_distance: median(&nearest)?, matches, tiles: set.len(), slide })
+        let rank = SlideRank {
+            median_distance: median(&nearest)?,
+            matches,
+            tiles: set.len(),
+            slide,
+            histogram: [0; HISTOGRAM_BINS],
+            farthest: 0.0,
+        };
+        Some((rank, distances(set, &asking)))
     };
-    let mut ranked: Vec<SlideRank> = places.par_iter().filter_map(rank).collect();
+    let mut ranked: Vec<(SlideRank, Vec<f32>)> = places.par_iter().filter_map(rank).collect();
+    let all = ranked.iter().flat_map(|(_, distances)| distances);
+    let farthest = all.copied().fold(f32::MIN_POSITIVE, f32::max);
+    for (rank, distances) in &mut ranked {
+        rank.farthest = farthest;
+        for distance in distances {
+            let bin = (*distance / farthest * HISTOGRAM_BINS as f32) as usize;
+            rank.histogram[bin.min(HISTOGRAM_BINS - 1)] += 1;
+        }
+    }
+    let mut ranked: Vec<SlideRank> = ranked.into_iter().map(|(rank, _)| rank).collect();
     ranked.sort_by(|a, b| {
         a.median_distance
             .total_cmp(&b.median_distance)
@@ -55,6 +87,16 @@ pub fn rank(
             .then(a.slide.cmp(&b.slide))
     });
     ranked
+}
+
+/// Distance of tiles of a slide, evenly taken, to the nearest of those that ask.
+fn distances(set: &DescriptorSet, asking: &[&[f32]]) -> Vec<f32> {
+    let rows = (0..set.len() as u32).map(Row).step_by(set.len().div_ceil(MOST_COUNTED).max(1));
+    let nearest = |row: Row| {
+        let squared = asking.iter().map(|asking| squared_distance(asking, set.descriptor(row)));
+        squared.fold(f32::INFINITY, f32::min).sqrt()
+    };
+    rows.map(nearest).filter(|distance| distance.is_finite()).collect()
 }
 
 /// The middle of sorted values, or between the two middle ones.

@@ -361,7 +361,7 @@ impl Session {
     }
 
     /// Change the annotations of a slide and have them kept.
-    fn edit_annotations(
+    pub(super) fn edit_annotations(
         &mut self,
         slide: &SlideId,
         change: impl FnOnce(&mut History, &mut AnnotationSet, &mut Vec<Uuid>) -> bool,
@@ -385,7 +385,9 @@ impl Session {
         }
         let set = marks.set.clone();
         marks.selection.retain(|id| set.get(*id).is_some());
-        self.save_annotations(slide.clone())
+        let mut jobs = self.save_annotations(slide.clone());
+        jobs.extend(self.search_if_marked());
+        jobs
     }
 
     fn imported(&mut self, slide: SlideId, path: &std::path::Path, file: AnnotationFile) -> Vec<Job> {

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::Annotate;
-use super::TrainingCommand;
+use uuid::Uuid;
+
+use super::{Annotate, PictureQuery, TrainingCommand};
 use crate::annotation::AnnotationClass;
 use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
+use crate::descriptors::Recipe;
 use crate::evaluation::comparison::ComparisonSettings;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
@@ -76,6 +78,17 @@ pub enum Command {
     },
     /// Compute how far every tile of the last evaluation is from the question in hand.
     MeasureDistances,
+    /// Look for tissue like that of annotations of a slide.
+    QueryAnnotations {
+        slide: SlideId,
+        ids: Vec<Uuid>,
+    },
+    /// Look for tissue like all that has this class, on all slides.
+    QueryClass(String),
+    /// Rank the other slides by how much of their tissue is like that of this one.
+    QuerySlide(SlideId),
+    /// Look for tissue like that of a picture.
+    QueryPicture(PictureQuery),
     /// Add the tile under `point` to the question: as one more example of what is looked for, or of what is
     /// not. A tile that is one already is taken away again.
     AddExample {
@@ -97,6 +110,12 @@ pub enum Command {
     },
     /// Which patients' slides may hold matches.
     SetPatients(Patients),
+    /// Read which patient each slide is of from a CSV file with the columns `slide` (or `file`) and `patient`.
+    ReadPatients(PathBuf),
+    /// Look which encoders have described slides of this project.
+    ListRecipes,
+    /// Have another encoder answer beside the project's own, or no longer.
+    CompareWith(Option<Recipe>),
     /// Ask a question of the history again, 0 being the newest.
     Recall(usize),
     /// Say of a match, by its place in the ranking, whether it is the same tissue; `None` takes that back.
@@ -105,6 +124,14 @@ pub enum Command {
         verdict: Option<Verdict>,
     },
     UndoJudgement,
+    /// Choose a match, by its place in the ranking, to be given a class, or leave it out again.
+    ChooseMatch(usize),
+    /// Choose these matches and no others.
+    ChooseMatches(Vec<usize>),
+    /// Make the chosen matches annotations of a class.
+    ClassifyMatches(Option<AnnotationClass>),
+    /// Take back the last time that matches were given a class.
+    UndoClassification,
     /// Write the matches into the project's reports.
     ExportMatches,
     /// Go to an example of the question. `from` is where the view is now.

@@ -9,13 +9,13 @@ use super::AnnotationEvent;
 use super::ArchiveAnswer;
 use super::TrainingEvent;
 use crate::crash::Crash;
-use crate::descriptors::DescriptorSet;
+use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
 use crate::evaluation::study::Study;
 use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
 use crate::project::Project;
-use crate::query::{Answer, QueryBook, QueryError};
+use crate::query::{Answer, QueryBook, QueryError, ShownExample};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{SlideId, SlideSource};
 use crate::stain::LabStatistics;
@@ -127,6 +127,22 @@ pub enum Event {
     Answered {
         generation: u64,
         answer: Result<Answer, QueryError>,
+        /// What the second encoder answers, where there is one.
+        beside: Option<Result<Answer, QueryError>>,
+    },
+    /// A picture has been described, to be asked with.
+    PictureDescribed(Result<Box<ShownExample>, String>),
+    /// Slides and their patients, as a list has them.
+    PatientsRead {
+        path: PathBuf,
+        patients: Result<Vec<(String, String)>, String>,
+    },
+    /// The recipes by which slides of the project have been described.
+    RecipesFound(Vec<Recipe>),
+    /// A second encoder's descriptors can be searched.
+    BesideOpened {
+        recipe: Recipe,
+        index: Arc<Snapshot>,
     },
     /// The archive and the project have been asked together.
     ArchiveAnswered {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::AnnotationJob;
 use super::EvaluateRequest;
+use super::PictureQuery;
 use super::TrainingJob;
 use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
@@ -14,7 +15,7 @@ use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::Slides;
 use crate::project::{Claim, Project};
-use crate::query::{Answer, Example, Patients, Query, QueryBook};
+use crate::query::{Answer, Example, Marks, Patients, Query, QueryBook, TilePlace};
 use crate::slide::{SlideId, SlideSource};
 use crate::tissue::TissueMask;
 
@@ -49,6 +50,21 @@ pub struct SearchRequest {
     pub generation: u64,
     pub index: Arc<Snapshot>,
     pub query: Query,
+    /// The annotations that the query's settings speak of.
+    pub marks: Marks,
+    /// What a second encoder knows, which answers, too.
+    pub beside: Option<Arc<Snapshot>>,
+}
+
+/// A picture to describe, so that it can be asked with.
+#[derive(Clone)]
+pub struct PictureRequest {
+    pub picture: PictureQuery,
+    /// Where pictures that are in no file are kept.
+    pub folder: PathBuf,
+    pub recipe: Recipe,
+    /// Name or path of the encoder.
+    pub encoder: String,
 }
 
 /// A question to the archive and the index together.
@@ -130,9 +146,27 @@ pub enum Job {
     Search(SearchRequest),
     SearchArchive(Box<ArchiveRequest>),
     Describe(DescribeRequest),
-    /// Write an answer into a new folder below `reports`.
+    DescribePicture(PictureRequest),
+    /// Read the picture of a question, small.
+    ReadQueryPicture {
+        place: TilePlace,
+        file: PathBuf,
+    },
+    /// Read which patient each slide is of.
+    ReadPatients(PathBuf),
+    /// Look by which recipes slides have been described.
+    ListRecipes(DescriptorStore),
+    /// Open all that a second encoder has described.
+    OpenBeside {
+        store: DescriptorStore,
+        slides: Vec<SlideId>,
+        recipe: Recipe,
+        cache: IndexCache,
+    },
+    /// Write an answer, and what was said of it, into a new folder below `reports`.
     ExportAnswer {
         answer: Box<Answer>,
+        book: Box<QueryBook>,
         slides: Slides,
         reports: PathBuf,
     },

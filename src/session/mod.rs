@@ -22,8 +22,8 @@ pub use archive::{ArchiveAnswer, ArchiveProgress};
 pub use command::Command;
 pub use evaluation::{EvaluateRequest, EvaluationState};
 pub use event::{Event, SlideProgress};
-pub use job::{ArchiveRequest, DescribeRequest, EmbedPlan, EmbedTarget, Job, SearchRequest};
-pub use query::QueryState;
+pub use job::{ArchiveRequest, DescribeRequest, EmbedPlan, EmbedTarget, Job, PictureRequest, SearchRequest};
+pub use query::{Beside, PictureQuery, QueryState};
 pub use state::{
     Colours, EmbeddingState, EncoderState, Message, Place, Profile, Remedy, Session, Severity, SlideState,
     SlideStatus, TilePicture,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
-use super::query::{Judged, QueryState, default_settings};
+use super::query::{Beside, Classified, Judged, QueryState, default_settings};
 use super::{Annotations, ArchiveProgress, EvaluationState, SlideProgress, TrainingState};
 use crate::archive::password::Password;
 use crate::descriptors::{DescriptorSet, Recipe};
@@ -53,6 +53,12 @@ pub struct Session {
     pub(super) book_known: bool,
     /// What judgements have changed, the newest last.
     pub(super) judged: Vec<Judged>,
+    /// Matches that were given classes, the newest last.
+    pub(super) classified: Vec<Vec<Classified>>,
+    /// The recipes by which slides have been described.
+    pub(super) recipes: Vec<Recipe>,
+    /// A second encoder that answers, too.
+    pub(super) beside: Option<Beside>,
     pub(super) generation: u64,
     pub(super) tile_pictures: HashMap<(SlideId, Level0Rect), TilePicture>,
     /// Pictures stored beside slides, by the slide and the picture's name, as far as they were asked for.
@@ -222,6 +228,9 @@ impl Session {
             book: QueryBook::default(),
             book_known: false,
             judged: Vec::new(),
+            classified: Vec::new(),
+            recipes: Vec::new(),
+            beside: None,
             generation: 0,
             tile_pictures: HashMap::new(),
             associated: HashMap::new(),

@@ -6,7 +6,9 @@ use super::state::{Colours, Place, Profile, Remedy, Severity, SlideState, SlideS
 use super::{Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, Session, SlideProgress};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
-use crate::slide::{SlideId, SlideSource};
+use crate::index::Snapshot;
+use crate::slide::{SlideId, SlideInfo, SlideSource};
+use crate::tiling::TileGrid;
 
 impl Session {
     pub(super) fn obey(&mut self, command: Command) -> Vec<Job> {
@@ -55,6 +57,13 @@ impl Session {
             Command::MarkTiles { tiles, class } => self.mark_tiles(tiles, &class),
             Command::ReadTilePicture { slide, rect } => self.read_tile_picture(slide, rect),
             Command::MeasureDistances => self.measure_distances(),
+            Command::QueryAnnotations { slide, ids } => self.query_annotations(&slide, &ids),
+            Command::QueryClass(name) => self.query_class(&name),
+            Command::QuerySlide(slide) => self.query_slide(slide),
+            Command::QueryPicture(picture) => self.query_picture(picture),
+            Command::ReadPatients(path) => vec![Job::ReadPatients(path)],
+            Command::ListRecipes => self.list_recipes(),
+            Command::CompareWith(recipe) => self.compare_with(recipe),
             Command::AddExample { slide, point, like } => self.add_example(slide, point, like),
             Command::RemoveExample { like, place } => self.remove_example(like, place),
             Command::SetQuery(settings) => self.set_query_settings(settings),
@@ -64,6 +73,10 @@ impl Session {
             Command::Recall(place) => self.recall(place),
             Command::Judge { rank, verdict } => self.judge(rank, verdict),
             Command::UndoJudgement => self.undo_judgement(),
+            Command::ChooseMatch(rank) => self.choose_match(rank),
+            Command::ChooseMatches(ranks) => self.choose_matches(ranks),
+            Command::ClassifyMatches(class) => self.classify_matches(class),
+            Command::UndoClassification => self.undo_classification(),
             Command::ExportMatches => self.export_matches(),
             Command::GoToExample { place, from } => self.go_to_example(place, from),
             Command::GoToMatch { rank, from } => self.go_to_match(rank, from),
@@ -177,7 +190,7 @@ impl Session {
             }
             Event::NoDescriptors { slide } => self.no_descriptors(&slide),
             Event::IndexBuilt(index) => {
-                self.index = index;
+                self.index = self.without_outdated(index);
                 self.index_building = false;
                 let mut jobs = self.search();
                 jobs.extend(self.index_if_stale());
@@ -187,8 +200,12 @@ impl Session {
                 self.index_building = false;
                 Vec::new()
             }
-            Event::Answered { generation, answer } => self.answered(generation, answer),
             Event::ArchiveAnswered { generation, answer } => self.archive_answered(generation, answer),
+            Event::Answered { generation, answer, beside } => self.answered(generation, answer, beside),
+            Event::PictureDescribed(described) => self.picture_described(described.map(|shown| *shown)),
+            Event::PatientsRead { path, patients } => self.patients_read(&path, patients),
+            Event::RecipesFound(recipes) => self.recipes_found(recipes),
+            Event::BesideOpened { recipe, index } => self.beside_opened(&recipe, index),
             Event::Described { slide, rects, descriptors } => self.described(&slide, &rects, descriptors),
             Event::BookLoaded(book) => self.book_loaded(*book),
             Event::TilePictureRead { slide, rect, picture } => {
@@ -245,6 +262,7 @@ impl Session {
             status: SlideStatus::Checking,
             away: None,
         };
+        self.drop_other_tiles(&source);
         match self.slides.iter_mut().find(|slide| *slide.id() == id) {
             // Opened again: the pixels are the same, but path or calibration may have changed.
             Some(known) => *known = SlideState { thumbnail: known.thumbnail.take(), ..fresh },
@@ -274,6 +292,30 @@ impl Session {
         self.encoder = EncoderState::Failed(reason.clone());
         self.tell(Severity::Note, reason, None);
         Vec::new()
+    }
+
+    /// Descriptors of other tiles than the slide has now, since its calibration has changed, answer no more.
+    fn drop_other_tiles(&mut self, source: &Arc<dyn SlideSource>) {
+        let slide = &source.info().id;
+        if self.sets.get(slide).is_some_and(|set| !self.has_tiles_of(set, source.info())) {
+            self.sets.remove(slide);
+            self.index = Arc::new(self.index.without(slide));
+            self.index_stale = true;
+        }
+    }
+
+    /// Whether a set is of the tiles into which the slide is cut now.
+    fn has_tiles_of(&self, set: &DescriptorSet, info: &SlideInfo) -> bool {
+        TileGrid::new(info, set.header.recipe.tiles).is_ok_and(|grid| grid == set.header.tile_grid())
+    }
+
+    /// The index without sets that were taken off, or made anew otherwise, while it was being built.
+    fn without_outdated(&self, index: Arc<Snapshot>) -> Arc<Snapshot> {
+        let is_current = |set: &Arc<DescriptorSet>| {
+            let now = self.sets.get(&set.header.slide_id);
+            now.is_some_and(|now| now.header.same_work(&set.header))
+        };
+        if index.sets().iter().all(is_current) { index } else { Arc::new(index.only(is_current)) }
     }
 
     fn read_profile(&mut self, slide: &SlideId) -> Vec<Job> {
@@ -345,9 +387,13 @@ impl Session {
         self.forget_slide_in_query(slide);
         // Its tiles are found no more from now on, even while a build is running.
         self.index = Arc::new(self.index.without(slide));
+        if let Some(index) = self.beside.as_mut().and_then(|beside| beside.index.as_mut()) {
+            *index = Arc::new(index.without(slide));
+        }
         self.index_stale = true;
         let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
         jobs.extend(self.embed_plan());
+        jobs.extend(self.search());
         jobs.extend(self.index_if_stale());
         jobs
     }
@@ -414,8 +460,13 @@ impl Session {
 
     fn descriptors_ready(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
         let slide = set.header.slide_id.clone();
-        if self.slide(&slide).is_none() || self.recipe().as_ref() != Some(&set.header.recipe) {
+        let Some(state) = self.slide(&slide) else { return Vec::new() };
+        if self.recipe().as_ref() != Some(&set.header.recipe) {
             return Vec::new();
+        }
+        if !self.has_tiles_of(&set, state.source.info()) {
+            // Of an earlier calibration: the slide is described anew.
+            return if finished { self.no_descriptors(&slide) } else { Vec::new() };
         }
         if finished {
             let done = set.len() as u32 + set.tiles_failed;

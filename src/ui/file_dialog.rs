@@ -25,6 +25,10 @@ pub enum Choose {
     /// A TOML file of training settings to read, and where to write one.
     TrainingSettings,
     SaveTrainingSettings,
+    /// A picture to ask with.
+    QueryPicture,
+    /// A list of slides and patients.
+    Patients,
 }
 
 impl FileDialog {
@@ -46,6 +50,15 @@ impl FileDialog {
                     let dialog = rfd::FileDialog::new().set_title("Save the view");
                     let formats = ["png", "jpg", "tif"];
                     dialog.add_filter("Pictures", &formats).save_file().into_iter().collect()
+                }
+                Choose::QueryPicture => {
+                    let dialog = rfd::FileDialog::new().set_title("Find tissue like a picture's");
+                    let formats = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"];
+                    dialog.add_filter("Pictures", &formats).pick_file().into_iter().collect()
+                }
+                Choose::Patients => {
+                    let dialog = rfd::FileDialog::new().set_title("Choose a list of slides and patients");
+                    dialog.add_filter("Tables", &["csv"]).pick_file().into_iter().collect()
                 }
                 Choose::Folder => {
                     let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();

@@ -3,7 +3,7 @@
 use egui::{Pos2, Rect, Vec2};
 use serde::{Deserialize, Serialize};
 
-use super::slide_view::{SlideRenderer, SlideView};
+use super::slide_view::{Framing, SlideRenderer, SlideView};
 use crate::geometry::Level0Rect;
 use crate::session::Session;
 use crate::slide::SlideId;
@@ -103,6 +103,8 @@ pub struct Panes {
     just_activated: bool,
     /// Whether what is done to one view is done to all.
     pub linked: bool,
+    /// The pane that keeps its slide and place wherever one goes: the query's, beside its matches.
+    held: Option<usize>,
     keys_given: u32,
     /// The session's active slide when it was looked at last.
     followed: Option<SlideId>,
@@ -116,6 +118,7 @@ impl Panes {
             active: 0,
             just_activated: false,
             linked: false,
+            held: None,
             keys_given: 0,
             followed: None,
         };
@@ -169,6 +172,7 @@ impl Panes {
             self.add(next, renderer);
         }
         self.split = split;
+        self.held = None;
         if split == Split::ONE {
             self.linked = false;
         }
@@ -224,6 +228,32 @@ impl Panes {
         self.panes.iter().any(Pane::awaits)
     }
 
+    /// Whether the query is shown beside its matches.
+    pub fn is_comparing(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Of two panes keep `query` in the first, and go on in the second; both move together.
+    pub fn compare_with(&mut self, query: &SlideId, tile: Level0Rect) {
+        let [first, second] = &mut self.panes[..] else { return };
+        first.slide = Some(query.clone());
+        first.view.go_to(tile, Framing::Tile);
+        // The same tissue at the same size: whatever magnification either had before.
+        first.view.forget_scale();
+        second.view.forget_scale();
+        self.held = Some(0);
+        self.active = 1;
+        self.linked = true;
+    }
+
+    /// Before something else is gone to: the pane that is held stays as it is.
+    pub fn leave_held(&mut self, to: &SlideId) {
+        if let Some(held) = self.held {
+            self.active = (held + 1) % self.panes.len();
+            self.panes[self.active].slide = Some(to.clone());
+        }
+    }
+
     /// The pointer was pressed on a pane: work goes on there. Whether it was another one before.
     pub fn press(&mut self, place: usize) -> bool {
         self.just_activated = place != self.active;
@@ -273,8 +303,8 @@ impl Panes {
             return;
         }
         match self.panes.iter().position(|pane| active.is_some() && pane.slide == active) {
-            Some(place) => self.active = place,
-            None => self.panes[self.active].slide = active,
+            Some(place) if self.held != Some(place) => self.active = place,
+            _ => self.panes[self.active].slide = active,
         }
     }
 

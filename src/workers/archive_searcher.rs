@@ -78,6 +78,7 @@ mod with_archive {
             patients: request.patients,
             own_patient: request.own_patient.clone(),
             timeout: Some(TIMEOUT),
+            marks: request.search.marks.clone(),
             ..SearchSettings::default()
         };
         let search = &request.search;

@@ -1,15 +1,20 @@
 //! The thread that embeds: it owns the encoder and follows the newest plan.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Post;
 use crate::crash;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError};
 use crate::pipeline::{
-    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, describe_tiles, embed_slide,
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, describe_picture, describe_tiles,
+    embed_slide, write_picture,
 };
-use crate::session::{DescribeRequest, EmbedPlan, EmbedTarget, Event, SlideProgress};
-use crate::slide::SlideId;
+use crate::query::{Example, ShownExample, TilePlace};
+use crate::session::{
+    DescribeRequest, EmbedPlan, EmbedTarget, Event, PictureQuery, PictureRequest, SlideProgress,
+};
+use crate::slide::{self, SlideId};
 
 /// Where plans are left for the embedder, and what it is doing meanwhile.
 #[derive(Default)]
@@ -22,16 +27,22 @@ pub struct Desk {
 struct DeskState {
     plan: Option<EmbedPlan>,
     running: Option<(SlideId, String, Arc<EmbedControl>)>,
-    /// Tiles that someone waits for.
-    describe: Option<DescribeRequest>,
+    /// Tiles or a picture that someone waits for.
+    describe: Option<Described>,
     /// The slide that was being embedded when they were asked for goes on afterwards.
     goes_on: bool,
     closed: bool,
 }
 
+/// What is described before all else.
+enum Described {
+    Tiles(DescribeRequest),
+    Picture(PictureRequest),
+}
+
 /// What the embedder does next.
 enum Work {
-    Describe(DescribeRequest),
+    Describe(Described),
     Embed(Box<EmbedPlan>, EmbedTarget, Arc<EmbedControl>),
 }
 
@@ -57,6 +68,15 @@ impl Desk {
 
     /// Have tiles described before anything else; the slide that is being embedded makes room meanwhile.
     pub fn describe(&self, request: DescribeRequest) {
+        self.interpose(Described::Tiles(request));
+    }
+
+    /// The same for a picture to ask with.
+    pub fn describe_picture(&self, request: PictureRequest) {
+        self.interpose(Described::Picture(request));
+    }
+
+    fn interpose(&self, request: Described) {
         let mut state = self.lock();
         if let Some((_, _, control)) = &state.running {
             control.stop();
@@ -149,7 +169,20 @@ pub fn run(desk: &Desk, device: DeviceChoice, post: &Post) {
     let mut loaded = Loaded::default();
     while let Some(work) = desk.next() {
         match work {
-            Work::Describe(request) => {
+            Work::Describe(Described::Picture(request)) => {
+                let described = crash::catch("Describing a picture", || {
+                    let encoder =
+                        loaded.get(&request.encoder, device, post).map_err(|error| error.to_string())?;
+                    picture_example(&request, encoder)
+                });
+                let described = described.unwrap_or_else(|crash| {
+                    loaded = Loaded::default();
+                    post.send(Event::Crashed(crash.clone()));
+                    Err(crash.summary)
+                });
+                post.send(Event::PictureDescribed(described.map(Box::new)));
+            }
+            Work::Describe(Described::Tiles(request)) => {
                 let described = crash::catch("Describing tiles", || {
                     let encoder =
                         loaded.get(&request.encoder, device, post).map_err(|error| error.to_string())?;
@@ -192,6 +225,39 @@ fn describe(request: &DescribeRequest, encoder: &mut dyn Encoder) -> Result<Vec<
     let DescribeRequest { slide, tissue, rects, recipe, .. } = request;
     describe_tiles(slide.as_ref(), tissue.as_deref(), rects, encoder, recipe)
         .map_err(|error| error.to_string())
+}
+
+/// A picture as an example of what is looked for. One that is in no file is kept in one first, so that the question
+/// can be shown and asked again.
+fn picture_example(request: &PictureRequest, encoder: &mut dyn Encoder) -> Result<ShownExample, String> {
+    let file = match &request.picture {
+        PictureQuery::File(path) => path.clone(),
+        PictureQuery::Pixels(pixels) => keep_picture(pixels, &request.folder)?,
+    };
+    let told = |error: &dyn std::fmt::Display| error.to_string();
+    let picture = slide::open(&file, None).map_err(|error| told(&error))?;
+    let descriptors =
+        describe_picture(picture.as_ref(), encoder, &request.recipe).map_err(|error| told(&error))?;
+    let info = picture.info();
+    let place = Some(TilePlace { slide: info.id.clone(), rect: info.extent() });
+    let name = match &request.picture {
+        PictureQuery::File(_) => info.name(),
+        PictureQuery::Pixels(_) => "Picture from the clipboard".to_owned(),
+    };
+    let example = Example::Described { name, place: place.clone(), descriptors, file: Some(file) };
+    Ok(ShownExample { example, place })
+}
+
+/// Keep a picture under a name made from its content.
+fn keep_picture(pixels: &image::RgbImage, folder: &Path) -> Result<PathBuf, String> {
+    let path = folder.join(format!("clipboard-{:08x}.png", crc32fast::hash(pixels.as_raw())));
+    let written = std::fs::create_dir_all(folder)
+        .map_err(image::ImageError::from)
+        .and_then(|()| write_picture(pixels, &path));
+    match written {
+        Ok(()) => Ok(path),
+        Err(error) => Err(format!("{}: the picture was not kept: {error}", path.display())),
+    }
 }
 
 /// Embed one slide; true when it was interrupted.

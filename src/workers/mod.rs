@@ -28,7 +28,7 @@ use crate::geometry::Level0Rect;
 use crate::index::{IndexCache, Snapshot};
 use crate::pipeline::{self, Slides, find_slides};
 use crate::project::Project;
-use crate::query::{self, Answer, QueryBook, QueryError};
+use crate::query::{self, Answer, QueryBook, QueryError, TilePlace};
 use crate::session::{ArchiveRequest, Event, Job, SearchRequest, TrainingEvent};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{self, SlideError, SlideSource};
@@ -113,7 +113,7 @@ pub struct Workers {
 struct Boxes {
     opener: Mailbox<Job>,
     scanner: Mailbox<Job>,
-    pictures: Mailbox<(Arc<dyn SlideSource>, Level0Rect)>,
+    pictures: Mailbox<Wanted>,
     away: Mailbox<Arc<dyn SlideSource>>,
     searches: Mailbox<SearchRequest>,
     archive_searches: Mailbox<ArchiveRequest>,
@@ -129,11 +129,29 @@ struct Boxes {
     trainer: TrainerDesk,
 }
 
+/// A small picture for a list.
+enum Wanted {
+    Tile(Arc<dyn SlideSource>, Level0Rect),
+    /// Of a question that was asked with a picture.
+    Picture(TilePlace, PathBuf),
+}
+
+impl Wanted {
+    /// What is told when it cannot be read, for a reason yet to come.
+    fn failure(&self) -> impl FnOnce(String) -> Event + Send + 'static {
+        let (slide, rect) = match self {
+            Self::Tile(slide, rect) => (slide.info().id.clone(), *rect),
+            Self::Picture(place, _) => (place.slide.clone(), place.rect),
+        };
+        move |reason| Event::TilePictureRead { slide, rect, picture: Err(reason) }
+    }
+}
+
 /// What is to be done with what a project keeps of its queries.
 enum BookWork {
     Load(PathBuf),
     Save(PathBuf, Box<QueryBook>),
-    Export(Box<Answer>, Slides, PathBuf),
+    Export(Box<Answer>, Box<QueryBook>, Slides, PathBuf),
 }
 
 impl Workers {
@@ -166,12 +184,16 @@ impl Workers {
             }
         })?;
         workers.spawn("tile-pictures", &post, |boxes, post| {
-            while let Some((slide, rect)) = boxes.pictures.take() {
-                let id = slide.info().id.clone();
-                let failed = move |reason| Event::TilePictureRead { slide: id, rect, picture: Err(reason) };
+            while let Some(wanted) = boxes.pictures.take() {
+                let failed = wanted.failure();
                 let post = post.clone();
                 let work = move || {
-                    let read = || post.send(tile_picture(slide.as_ref(), rect));
+                    let read = || {
+                        post.send(match &wanted {
+                            Wanted::Tile(slide, rect) => tile_picture(slide.as_ref(), *rect),
+                            Wanted::Picture(place, file) => query_picture(place.clone(), file),
+                        });
+                    };
                     post.attempt("Reading a tile", read, |reason| Some(failed(reason)));
                 };
                 patience::wait_for("tile-picture", OPENING, work);
@@ -179,13 +201,17 @@ impl Workers {
         })?;
         workers.spawn("searcher", &post, |boxes, post| {
             while let Some(request) = boxes.searches.take() {
-                let generation = request.generation;
+                let SearchRequest { generation, index, query, marks, beside } = request;
                 let search = || {
-                    let answer = query::ask(&request.index, &request.query);
-                    post.send(Event::Answered { generation, answer });
+                    let answer = query::ask(&index, &query, &marks);
+                    let beside = beside.map(|index| query::ask(&index, &query, &marks));
+                    post.send(Event::Answered { generation, answer, beside });
                 };
-                let failed =
-                    |reason| Event::Answered { generation, answer: Err(QueryError::Crashed(reason)) };
+                let failed = |reason| Event::Answered {
+                    generation,
+                    answer: Err(QueryError::Crashed(reason)),
+                    beside: None,
+                };
                 post.attempt("The search", search, |reason| Some(failed(reason)));
             }
         })?;
@@ -255,15 +281,20 @@ impl Workers {
             | Job::FindTissue(_) => boxes.scanner.push(job),
             Job::AwaitSlide(slide) => boxes.away.push(slide),
             Job::LoadDescriptors { .. } => boxes.descriptors.push(job),
-            Job::ReadTilePicture { slide, rect } => boxes.pictures.push((slide, rect)),
+            Job::ReadTilePicture { slide, rect } => boxes.pictures.push(Wanted::Tile(slide, rect)),
+            Job::ReadQueryPicture { place, file } => boxes.pictures.push(Wanted::Picture(place, file)),
+            Job::ReadPatients(_) | Job::ListRecipes(_) | Job::OpenBeside { .. } => {
+                boxes.descriptors.push(job)
+            }
+            Job::DescribePicture(request) => boxes.desk.describe_picture(request),
             Job::SearchArchive(request) => boxes.archive_searches.replace(*request),
             Job::Search(request) => boxes.searches.replace(request),
             Job::BuildIndex { sets, cache, settled } => boxes.indexer.replace((sets, cache, settled)),
             Job::Describe(request) => boxes.desk.describe(request),
             Job::LoadBook(root) => boxes.books.push(BookWork::Load(root)),
             Job::SaveBook { root, book } => boxes.books.push(BookWork::Save(root, book)),
-            Job::ExportAnswer { answer, slides, reports } => {
-                boxes.books.push(BookWork::Export(answer, slides, reports))
+            Job::ExportAnswer { answer, book, slides, reports } => {
+                boxes.books.push(BookWork::Export(answer, book, slides, reports))
             }
             Job::SaveProject(project) => boxes.keeper.replace(*project),
             Job::Annotations(job) => boxes.annotations.push(job),
@@ -405,7 +436,9 @@ fn keep_book(work: BookWork, post: &Post) {
             QueryBook::load(&root).map(|book| post.send(Event::BookLoaded(Box::new(book))))
         }
         BookWork::Save(root, book) => book.save(&root),
-        BookWork::Export(answer, slides, reports) => return export(&answer, &slides, &reports, post),
+        BookWork::Export(answer, book, slides, reports) => {
+            return export(&answer, &book, &slides, &reports, post);
+        }
     };
     if let Err(error) = done {
         let text =
@@ -415,10 +448,10 @@ fn keep_book(work: BookWork, post: &Post) {
 }
 
 /// Write an answer into the first folder `matches-N` that is not there yet.
-fn export(answer: &Answer, slides: &Slides, reports: &Path, post: &Post) {
+fn export(answer: &Answer, book: &QueryBook, slides: &Slides, reports: &Path, post: &Post) {
     let folders = (1..).map(|number| reports.join(format!("matches-{number}")));
     let Some(folder) = folders.into_iter().find(|folder| !folder.exists()) else { return };
-    match pipeline::write_answer(answer, slides, &folder) {
+    match pipeline::write_answer(answer, book, slides, &folder) {
         Ok(()) => post.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
         Err(error) => post.send(Event::Trouble(error.to_string())),
     }
@@ -531,6 +564,23 @@ fn scan(job: Job, post: &Post) {
             });
             post.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
         }
+        Job::ReadPatients(path) => {
+            let patients = query::read_patients(&path);
+            post.send(Event::PatientsRead { path, patients });
+        }
+        Job::ListRecipes(store) => post.send(Event::RecipesFound(store.recipes())),
+        Job::OpenBeside { store, slides, recipe, cache } => {
+            let mut sets = Vec::new();
+            for slide in &slides {
+                match store.open(slide, &recipe) {
+                    Ok(set) => sets.extend(set.map(Arc::new)),
+                    Err(error) => post.send(Event::Trouble(error.to_string())),
+                }
+            }
+            let index = Arc::new(Snapshot::build(sets, None, Some(&cache)));
+            post.send(Event::BesideOpened { recipe, index: index.clone() });
+            index.grow_trees();
+        }
         Job::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
             Ok(Some(set)) => post.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
             Ok(None) => post.send(Event::NoDescriptors { slide }),
@@ -551,6 +601,14 @@ fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
     image::DynamicImage::ImageRgba8(picture)
         .resize(edge, edge, image::imageops::FilterType::Triangle)
         .into_rgba8()
+}
+
+fn query_picture(place: TilePlace, file: &Path) -> Event {
+    let TilePlace { slide, rect } = place;
+    let picture = slide::open(file, None)
+        .and_then(|picture| pipeline::thumbnail(picture.as_ref(), TILE_PICTURE_PX))
+        .map_err(|error| error.to_string());
+    Event::TilePictureRead { slide, rect, picture }
 }
 
 fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {

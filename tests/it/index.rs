@@ -5,7 +5,9 @@ use std::sync::Arc;
 use histokin::descriptors::{DescriptorSet, DescriptorStore, Row};
 use histokin::geometry::MicronsPerPixel;
 use histokin::index::segment::Segment;
-use histokin::index::{Exclusion, IndexCache, Neighbour, Snapshot, TileFilter, TileRef, brute_force};
+use histokin::index::{
+    Exclusion, IndexCache, Neighbour, RowMask, Snapshot, TileFilter, TileRef, brute_force,
+};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -61,6 +63,7 @@ fn expected(
                 .any(|disc| disc.set == place && disc.mpp.distance_um(disc.center, center) <= disc.radius_um);
             let unlike = filter.unlike.iter().any(|other| distance(other, set.descriptor(row)) <= far);
             let listed = filter.sets.get(place as usize).copied().unwrap_or(true);
+            let listed = listed && filter.mask(place).is_none_or(|mask| mask.contains(row));
             if listed && !excluded && !unlike && far <= filter.max_distance {
                 all.push((TileRef { set: place, row }, far));
             }
@@ -99,12 +102,20 @@ proptest! {
         only_set in prop::option::of(0u32..3),
         max_distance in prop::sample::select(vec![f32::INFINITY, 2.0, 0.0]),
         unlike in prop::collection::vec(0u32..10, 0..3),
+        masked in prop::option::of(prop::sample::select(vec![2u32, 9, 500])),
         of_index in any::<bool>(),
     ) {
         let rows = descriptors(seed, count, width, flatness);
         let sets = split(&rows, width);
         let filter = TileFilter {
             sets: (0..3).map(|set| only_set.is_none_or(|only| only == set)).collect(),
+            rows: sets
+                .iter()
+                .map(|set| {
+                    let every = masked?;
+                    Some(Arc::new(RowMask::new((0..set.len() as u32).map(|row| row % every == 1).collect())))
+                })
+                .collect(),
             excluded: vec![Exclusion {
                 set: 0,
                 center: sets[0].rect(Row(3)).center(),
@@ -125,6 +136,70 @@ proptest! {
         prop_assert_eq!(&plain(mixed.nearest(&query, &filter, k)), &expected, "before its tree has grown");
         mixed.grow_trees();
         prop_assert_eq!(&plain(mixed.nearest(&query, &filter, k)), &expected);
+    }
+}
+
+/// What happens to an archive.
+#[derive(Debug, Clone)]
+enum Change {
+    Insert(u64, usize),
+    /// By its place, however many there are.
+    Remove(usize),
+    EmbedAnew(usize, u64),
+    /// Seal all slides whose bit is set that no segment holds.
+    Seal(u8),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        (any::<u64>(), 20usize..600).prop_map(|(seed, count)| Change::Insert(seed, count)),
+        any::<usize>().prop_map(Change::Remove),
+        (any::<usize>(), any::<u64>()).prop_map(|(place, seed)| Change::EmbedAnew(place, seed)),
+        any::<u8>().prop_map(Change::Seal),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn whatever_happens_to_an_archive_answers_are_those_of_what_is_left(
+        changes in prop::collection::vec(change(), 1..16),
+        k in 1usize..30,
+    ) {
+        const WIDTH: usize = 14;
+        const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let mut sets = vec![made::set("x", WIDTH, &descriptors(1, 300, WIDTH, 0.6))];
+        let mut segments: Vec<Arc<Segment>> = Vec::new();
+        let filter = TileFilter::default();
+        for (step, change) in changes.into_iter().enumerate() {
+            match change {
+                Change::Insert(seed, count) => {
+                    let rows = descriptors(seed, count, WIDTH, 0.6);
+                    sets.insert(seed as usize % (sets.len() + 1), made::set(NAMES[step % 8], WIDTH, &rows));
+                }
+                Change::Remove(place) if sets.len() > 1 => _ = sets.remove(place % sets.len()),
+                Change::Remove(_) => {}
+                Change::EmbedAnew(place, seed) => {
+                    let place = place % sets.len();
+                    sets[place] = made::set("x", WIDTH, &descriptors(seed, sets[place].len(), WIDTH, 0.6));
+                }
+                Change::Seal(bits) => {
+                    let is_free = |set: &Arc<DescriptorSet>| {
+                        !segments.iter().any(|held| held.sets().iter().any(|one| Arc::ptr_eq(one, set)))
+                    };
+                    let chosen = sets.iter().enumerate().filter(|(place, _)| bits >> (place % 8) & 1 == 1);
+                    let free: Vec<_> = chosen.map(|(_, set)| set.clone()).filter(is_free).collect();
+                    segments.extend(Segment::build(&free).map(Arc::new));
+                }
+            }
+            let index = Snapshot::with_segments(sets.clone(), &segments);
+            if step % 2 == 0 {
+                index.grow_trees();
+            }
+            let query = sets[step % sets.len()].descriptor(Row(step as u32 % 15)).to_vec();
+            prop_assert_eq!(plain(index.nearest(&query, &filter, k)), expected(&sets, &query, &filter, k));
+        }
     }
 }
 

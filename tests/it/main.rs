@@ -29,6 +29,7 @@ mod query;
 mod raw_tiles;
 mod session;
 mod shards;
+mod session_query;
 mod slides;
 mod stain;
 mod tissue;

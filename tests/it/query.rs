@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use histokin::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Shape};
 use histokin::descriptors::{DescriptorSet, Row};
 use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::index::{Snapshot, squared_distance};
-use histokin::query::{self, Answer, Example, Query, QueryError, QuerySettings, Region, Scope, export};
+use histokin::query::{
+    self, Answer, Example, Judgement, Marked, Marks, Query, QueryBook, QueryError, QuerySettings, Region,
+    Scope, Verdict, export,
+};
 use histokin::slide::SlideId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +49,7 @@ fn descriptor<'a>(sets: &'a [Arc<DescriptorSet>], slide: &SlideId, rect: &Level0
 }
 
 fn ask(sets: &[Arc<DescriptorSet>], query: &Query) -> Result<Answer, QueryError> {
-    query::ask(&Snapshot::build(sets.to_vec(), None, None), query)
+    query::ask(&Snapshot::build(sets.to_vec(), None, None), query, &Marks::new())
 }
 
 /// Distance to the nearest of the query's tiles, of every tile of the slides but the query's own, sorted.
@@ -173,6 +177,9 @@ fn slides_are_ranked_by_the_median_of_nearest_distances() {
             .collect();
         nearest.sort_by(f32::total_cmp);
         assert_eq!(ranked.median_distance, nearest[2]);
+        let tiles: u32 = ranked.histogram.iter().sum();
+        assert_eq!(tiles as usize, set.len());
+        assert!(ranked.farthest >= ranked.median_distance);
     }
 }
 
@@ -190,6 +197,7 @@ fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
         name: "photo.png".to_owned(),
         place: None,
         descriptors: vec![sets[1].descriptor(Row(7))[..width].to_vec()],
+        file: None,
     };
     assert!(matches!(asked(vec![picture(12)]), Err(QueryError::OtherEncoder { found: 12, wanted: 16, .. })));
     let answer = asked(vec![picture(16)]).unwrap();
@@ -201,17 +209,90 @@ fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
 fn answers_are_written_for_other_programs() {
     let sets = slides();
     let answer = ask(&sets, &Query { like: vec![tile("a", 20, 0)], ..Query::default() }).unwrap();
-    let json = export::to_json(&answer);
+    let mut book = QueryBook::default();
+    for (rank, verdict) in
+        [(0, Verdict::Same), (1, Verdict::Same), (2, Verdict::Different), (3, Verdict::Unsure)]
+    {
+        let (query, found) = query::pair(&answer, &answer.matches[rank]).unwrap();
+        book.judge(Judgement { query, found, verdict, distance: 0.5, encoder: "e".to_owned() });
+    }
+    let json = export::to_json(&answer, &book);
     assert_eq!(json["matches"].as_array().unwrap().len(), 20);
+    assert_eq!(
+        (&json["matches"][2]["verdict"], &json["matches"][9]["verdict"]),
+        (&"different".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(json["judged"]["precision"], 2.0 / 3.0);
     assert_eq!(json["query"]["slide"], id("a").0);
-    let csv = export::to_csv(&answer, |slide| slide.0[..1].to_owned()).unwrap();
-    assert_eq!(String::from_utf8(csv).unwrap().lines().count(), 21);
+    let csv = export::to_csv(&answer, &book, |slide| slide.0[..1].to_owned()).unwrap();
+    let csv = String::from_utf8(csv).unwrap();
+    assert_eq!(csv.lines().count(), 21);
+    assert!(csv.lines().nth(1).unwrap().ends_with(",same") && csv.lines().nth(20).unwrap().ends_with(','));
     let slide = export::slides_of(&answer)[0].clone();
-    let set = export::to_annotations(&answer, &slide);
+    let set = export::to_annotations(&answer, &book, &slide);
     let first = answer.matches.iter().find(|found| found.slide == slide).unwrap();
     let annotation = set.iter().next().unwrap();
     let bounds = annotation.bounds().unwrap();
     assert_eq!((bounds.min.x, bounds.min.y), (first.rect.x as f64, first.rect.y as f64));
     assert_eq!((bounds.width(), bounds.height()), (first.rect.width.into(), first.rect.height.into()));
     assert_eq!(annotation.measurements[0], ("Rank".to_owned(), first.rank as f64));
+}
+
+#[test]
+fn annotations_say_what_is_looked_for_and_where() {
+    let sets = slides();
+    let square = |column: f64, row: f64, side: f64, class: &str| {
+        let at = |column: f64, row: f64| Level0Point::new(column * 224.0, row * 224.0);
+        let bounds = Bounds::between(at(column, row), at(column + side, row + side));
+        Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named(class)))
+    };
+    let point = Annotation::new(
+        Shape::Points(vec![Level0Point::new(70.5 * 224.0, 100.0)]),
+        Some(AnnotationClass::named("Stroma")),
+    );
+    let marks = [
+        ("a", vec![square(0.0, 0.0, 3.0, "Tumour")]),
+        ("b", vec![square(10.0, 0.0, 2.0, "Tumour"), square(40.0, 0.0, 3.0, "Stroma"), point]),
+        ("c", vec![]),
+    ];
+    let marks: Marks =
+        marks.into_iter().map(|(name, marks)| (id(name), Arc::new(AnnotationSet::new(marks)))).collect();
+    let index = Snapshot::build(sets.clone(), None, None);
+    let asked = |marked: Marked| {
+        let settings = QuerySettings { count: 900, marked, ..QuerySettings::default() };
+        query::ask(&index, &Query { like: vec![tile("c", 20, 0)], settings, ..Query::default() }, &marks)
+            .unwrap()
+    };
+    let places = |answer: &Answer| {
+        let mut places: Vec<(String, i64, i64)> = answer
+            .matches
+            .iter()
+            .map(|found| (found.slide.0[..1].to_owned(), found.rect.x / 224, found.rect.y / 224))
+            .collect();
+        places.sort();
+        places
+    };
+    let grid = |name: &str, column: i64, side: i64| -> Vec<(String, i64, i64)> {
+        (0..side)
+            .flat_map(|x| (0..side).map(move |y| (column + x, y)))
+            .map(|(x, y)| (name.to_owned(), x, y))
+            .collect()
+    };
+    let tumour = [grid("a", 0, 3), grid("b", 10, 2)].concat();
+    let stroma = [grid("b", 40, 3), vec![("b".to_owned(), 70, 0)]].concat();
+    let answer = asked(Marked::Class("Tumour".to_owned()));
+    assert_eq!((places(&answer), answer.searched), (tumour.clone(), 13));
+    assert_eq!(places(&asked(Marked::Class("Stroma".to_owned()))), stroma);
+    let mut both = [tumour, stroma].concat();
+    both.sort();
+    assert_eq!(places(&asked(Marked::Annotated)), both);
+    let rest = asked(Marked::Unannotated);
+    assert_eq!((rest.matches.len(), rest.searched), (900 - 23 - 1, 900 - 23));
+    assert!(asked(Marked::Class("Fat".to_owned())).matches.is_empty());
+
+    let region = Region::of_annotations(marks[&id("b")].iter().map(|one| &**one)).unwrap();
+    let rows = region.rows(&sets[1]);
+    assert_eq!(rows.len(), 4 + 9, "a point has no area");
+    let like = vec![Example::Region { slide: id("b"), region }];
+    assert_eq!(ask(&sets, &Query { like, ..Query::default() }).unwrap().tiles.len(), 13);
 }

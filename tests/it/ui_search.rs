@@ -186,3 +186,118 @@ fn the_heat_map_follows_the_cursor() {
     harness.run_steps(3);
     assert!(harness.state().likeness().is_none());
 }
+
+#[test]
+fn a_match_stands_beside_the_query_and_becomes_an_annotation() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let place = on_screen(&harness, 5);
+    click(&mut harness, place, Modifiers::NONE);
+    answered(&mut harness);
+    harness.key_press_modifiers(Modifiers::SHIFT, Key::V);
+    wait(&mut harness, "query and match stand side by side", |app| {
+        let centers: Vec<_> = app.fields().into_iter().flatten().map(|field| field.center()).collect();
+        let query = app.session().query().unwrap();
+        let found = &query.answer.as_ref().unwrap().matches[0];
+        let is_at = |place: usize, rect: &histokin::geometry::Level0Rect| {
+            centers.get(place).is_some_and(|center| rect.center().distance_px(*center) < 3.0)
+        };
+        is_at(0, &query.target().unwrap().rect) && is_at(1, &found.rect)
+    });
+    let fields =
+        |harness: &Harness<'_, App>| harness.state().fields().into_iter().flatten().collect::<Vec<_>>();
+    let before = fields(&harness);
+    assert!(before[0].width.abs_diff(before[1].width) <= 2, "at the same magnification");
+    // The query stays where it is while one walks, …
+    harness.key_press(Key::N);
+    harness.key_press(Key::N);
+    harness.run_steps(40);
+    let walked = fields(&harness);
+    assert_eq!(walked[0], before[0]);
+    assert_ne!(walked[1], before[1]);
+    // … and moves with the match.
+    harness.key_press(Key::Minus);
+    harness.run_steps(60);
+    let zoomed = fields(&harness);
+    assert!(zoomed[0].width > walked[0].width && zoomed[0].width.abs_diff(zoomed[1].width) <= 2);
+    harness.key_press_modifiers(Modifiers::SHIFT, Key::V);
+    harness.run_steps(5);
+    assert_eq!(harness.state().fields().len(), 1);
+
+    harness.key_press_modifiers(Modifiers::SHIFT, Key::Y);
+    harness.run_steps(3);
+    assert_eq!(query(&harness).chosen.len(), 1);
+    harness.get_by_label("All").click();
+    harness.run_steps(3);
+    let all = query(&harness).answer.as_ref().unwrap().matches.len();
+    assert_eq!(query(&harness).chosen.len(), all);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::G);
+    harness.run_steps(3);
+    let drawn = |harness: &Harness<'_, App>| {
+        let session = harness.state().session();
+        session.annotations(session.active().unwrap().id()).unwrap().set().len()
+    };
+    assert_eq!(drawn(&harness), all);
+    harness.get_by_label("take the last classes back").click();
+    harness.run_steps(3);
+    assert_eq!(drawn(&harness), 0);
+}
+
+#[test]
+fn filters_act_and_are_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let place = on_screen(&harness, 5);
+    click(&mut harness, place, Modifiers::NONE);
+    answered(&mut harness);
+    let found = |harness: &Harness<'_, App>| query(harness).answer.as_ref().unwrap().matches.len();
+    let all = found(&harness);
+    assert!(all > 0);
+    harness.get_by_label_contains("Filters").click();
+    harness.run_steps(3);
+    harness.get_by_label("Other").click();
+    harness.run_steps(3);
+    answered(&mut harness);
+    assert_eq!(found(&harness), 0, "there is but one slide");
+    assert!(harness.query_by_label_contains("No tile is left by these filters").is_some());
+    harness.get_by_label("No filters").click();
+    harness.run_steps(3);
+    answered(&mut harness);
+    assert_eq!(found(&harness), all);
+    harness.get_by_label("Slides").click();
+    wait(&mut harness, "slides are ranked", |app| {
+        let answer = app.session().query().and_then(|query| query.answer.as_ref());
+        answer.is_some_and(|answer| answer.slides.len() == 1)
+    });
+    harness.run_steps(2);
+    assert!(harness.query_by_label_contains("similar slide 1").is_some());
+}
+
+#[test]
+fn a_pasted_picture_is_the_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = embedded(folder.path());
+    let tile = {
+        let session = harness.state().session();
+        let set = &session.index().sets()[0];
+        let rect = set.rect(histokin::descriptors::Row(7));
+        histokin::tiling::read_tile(session.active().unwrap().source.as_ref(), &rect, 224).unwrap()
+    };
+    let size = [tile.width() as usize, tile.height() as usize];
+    let image = egui::ColorImage::from_rgb(size, tile.as_raw());
+    harness.event(Event::PasteImage(std::sync::Arc::new(image)));
+    harness.run_steps(2);
+    wait(&mut harness, "the picture has been described and asked with", |app| {
+        app.session().query().is_some_and(|query| query.answer.is_some() && !query.waiting)
+    });
+    let asked = query(&harness);
+    let Example::Described { file: Some(file), .. } = &asked.like[0].example else {
+        panic!("a picture, kept in a file")
+    };
+    assert!(
+        file.starts_with(std::fs::canonicalize(folder.path()).unwrap().join("queries")) && file.is_file()
+    );
+    assert!(!asked.answer.as_ref().unwrap().matches.is_empty());
+    harness.run_steps(3);
+    assert!(harness.query_by_label_contains("Picture from the clipboard").is_some());
+}

@@ -88,6 +88,22 @@ pub enum Action {
     /// Say whether the match that was gone to is the same tissue.
     Judge(Verdict),
     UndoJudgement,
+    /// Ask with the selected annotations.
+    QueryAnnotations,
+    /// Ask with the whole slide.
+    QuerySlide,
+    /// Choose a picture's file to ask with.
+    ChooseQueryPicture,
+    /// Ask with the picture on the clipboard.
+    PasteQuery,
+    /// Choose a list that tells whose slides they are.
+    ChoosePatients,
+    CompareWithQuery,
+    /// Choose the match that was gone to, or leave it out again.
+    ChooseMatch,
+    /// Give the chosen matches the class that is drawn with.
+    ClassifyMatches,
+    UndoClassification,
     ExportMatches,
     SetUpArchive,
     ToggleHistory,

@@ -51,6 +51,69 @@ pub(super) static ENTRIES: &[Entry] = &[
         [shift(Key::Q)]
     ),
     entry!(
+        Action::QueryAnnotations,
+        ICON_FRAME_INSPECT,
+        "Find tissue like the annotation's",
+        "Look for tiles like those within the selected annotations",
+        [shift(Key::S)]
+    ),
+    entry!(
+        Action::QuerySlide,
+        ICON_LEADERBOARD,
+        "Rank slides by likeness to this one",
+        "Which slides hold the most tissue like that of this whole slide",
+        [ctrl_shift(Key::S)]
+    ),
+    entry!(
+        Action::ChooseQueryPicture,
+        ICON_IMAGE_SEARCH,
+        "Find tissue like a picture's…",
+        "Choose a picture; matches are like the tissue in it",
+        [ctrl_shift(Key::F)]
+    ),
+    entry!(
+        Action::PasteQuery,
+        ICON_CONTENT_PASTE_SEARCH,
+        "Find tissue like the clipboard's picture",
+        "Paste a picture as the question, such as a part of a screen",
+        [ctrl(Key::V)]
+    ),
+    entry!(
+        Action::ChoosePatients,
+        ICON_CONTACT_PAGE,
+        "Patients from a list…",
+        "Choose a CSV file with the columns slide and patient; otherwise file names tell",
+        []
+    ),
+    entry!(
+        Action::CompareWithQuery,
+        ICON_COMPARE,
+        "Side by side with the query",
+        "Show query and match next to each other, locked in position and zoom; N goes on to the next match",
+        [shift(Key::V)]
+    ),
+    entry!(
+        Action::ChooseMatch,
+        ICON_CHECK_BOX,
+        "Choose this match",
+        "Choose the match that was gone to, to be given a class; again leaves it out",
+        [shift(Key::Y)]
+    ),
+    entry!(
+        Action::ClassifyMatches,
+        ICON_LABEL,
+        "Chosen matches become annotations",
+        "Each chosen match becomes a rectangle of the class that is drawn with now",
+        [ctrl(Key::G)]
+    ),
+    entry!(
+        Action::UndoClassification,
+        ICON_LABEL_OFF,
+        "Take the last classes back",
+        "Take back the last classes that matches were given, on all slides",
+        []
+    ),
+    entry!(
         Action::Judge(Verdict::Same),
         ICON_CHECK_CIRCLE,
         "Same tissue",
@@ -82,7 +145,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::ExportMatches,
         ICON_DOWNLOAD,
         "Export matches",
-        "Write matches as CSV, JSON, GeoJSON and a sheet of pictures into the project's reports",
+        "Write matches as CSV, JSON, GeoJSON and sheets of pictures (PNG, PDF) into the project's reports",
         [ctrl(Key::E)]
     ),
     entry!(

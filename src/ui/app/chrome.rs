@@ -46,6 +46,8 @@ pub struct Asked {
     pub commands: Vec<Command>,
     pub actions: Vec<Action>,
     pub saves: Vec<SaveWish>,
+    /// Whether the query is shown beside its matches.
+    pub is_comparing: bool,
 }
 
 impl Asked {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use egui::Context;
 
 use super::App;
-use crate::session::{Annotate, Command, Event, Place, TrainingCommand};
+use crate::session::{Annotate, Command, Event, PictureQuery, Place, TrainingCommand};
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::slide_view::Framing;
@@ -38,8 +38,12 @@ impl App {
                 break;
             }
         }
+        let destination = self.session.take_destination();
+        if let Some(Place { slide, .. }) = &destination {
+            self.panes.leave_held(slide);
+        }
         self.panes.follow(&self.session);
-        if let Some(Place { slide, field }) = self.session.take_destination() {
+        if let Some(Place { slide, field }) = destination {
             let is_tile = self.session.query().is_some_and(|query| {
                 let matches = query.answer.iter().flat_map(|answer| &answer.matches);
                 let mut examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
@@ -85,6 +89,11 @@ impl App {
             } else if let (Choose::SaveAnnotations(_), [path]) = (&choose, paths.as_slice()) {
                 let path = path.clone();
                 self.annotate(|slide| Annotate::Export { slide, path });
+            } else if let (Choose::QueryPicture, [path]) = (&choose, paths.as_slice()) {
+                self.chrome.matches_open = true;
+                self.command(Command::QueryPicture(PictureQuery::File(path.clone())));
+            } else if let (Choose::Patients, [path]) = (&choose, paths.as_slice()) {
+                self.command(Command::ReadPatients(path.clone()));
             } else if choose == Choose::Annotations && !paths.is_empty() {
                 for path in paths {
                     self.annotate(|slide| Annotate::Import { slide, path });

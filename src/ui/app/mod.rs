@@ -2,6 +2,7 @@
 //! wishes into commands.
 
 mod annotating;
+mod asking;
 mod between_starts;
 mod canvas;
 mod chrome;
@@ -123,7 +124,7 @@ impl App {
             panes,
             slides: ShownSlides::default(),
             appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
-            heat_map: HeatMap::start(waker(context))?,
+            heat_map: HeatMap::start(waker(context), gpu)?,
             region_tool: RegionTool::default(),
             annotator,
             annotation_panel: AnnotationsPanel::default(),
@@ -241,8 +242,13 @@ impl eframe::App for App {
             typing: context.egui_wants_keyboard_input(),
             dialog: self.chrome.dialog.as_ref().map(Dialog::opened_by),
         };
-        let mut asked =
-            Asked { actions: actions::pressed(&context, busy), commands: Vec::new(), saves: Vec::new() };
+        let mut asked = Asked {
+            actions: actions::pressed(&context, busy),
+            commands: Vec::new(),
+            saves: Vec::new(),
+            is_comparing: self.panes.is_comparing(),
+        };
+        self.take_over_paste(&context);
         self.panels_ui(ui, &palette, &mut asked);
         if self.chrome.training_open {
             let panel = &mut self.chrome.training;

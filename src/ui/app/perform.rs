@@ -3,8 +3,7 @@
 use egui::Context;
 
 use super::{App, Asked};
-use crate::geometry::{Level0Point, Level0Rect};
-use crate::query::{Verdict, pair};
+use crate::geometry::Level0Rect;
 use crate::session::{Annotate, Command};
 use crate::slide::SlideId;
 use crate::ui::actions::Action;
@@ -49,6 +48,9 @@ impl App {
 
     /// Do one action of the table.
     pub(super) fn perform(&mut self, context: &Context, action: Action) {
+        if self.perform_asking(context, action) {
+            return;
+        }
         match action {
             Action::OpenFiles => self.choose_file(context, Choose::Files),
             Action::OpenFolder => self.choose_file(context, Choose::Folder),
@@ -116,23 +118,13 @@ impl App {
                     self.export(context, SaveWish::copy_of(self.area_in_view()));
                 }
             }
-            Action::FindSimilar => match self.hovered.clone() {
-                Some((slide, point)) => self.query_at(slide, point),
-                None => self.notice(context, "Move the pointer over the slide, then press S."),
-            },
-            Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
             Action::Back => {
                 if !self.annotator.take_back_point() {
                     self.command(Command::Back);
                 }
             }
-            Action::Judge(verdict) => self.judge(context, verdict),
-            Action::UndoJudgement => self.command(Command::UndoJudgement),
             Action::SetUpArchive => self.chrome.dialog = Some(Dialog::archive(self.session.project())),
-            Action::ExportMatches => self.command(Command::ExportMatches),
             Action::ToggleHeatMap => self.heat_map.is_on ^= true,
-            Action::SelectRegion(shape) => self.take_region_tool(context, shape, RegionUse::Question),
-            Action::ToggleHistory => self.chrome.matches.history_open ^= true,
             Action::ClearQuery => {
                 if self.chrome.dialog.take().is_none()
                     && !self.region_tool.put_down()
@@ -169,6 +161,23 @@ impl App {
             Action::TextLarger => egui::gui_zoom::zoom_in(context),
             Action::TextSmaller => egui::gui_zoom::zoom_out(context),
             Action::TextUsual => context.set_zoom_factor(1.0),
+            Action::FindSimilar
+            | Action::SelectRegion(_)
+            | Action::QueryAnnotations
+            | Action::QuerySlide
+            | Action::ChooseQueryPicture
+            | Action::PasteQuery
+            | Action::ChoosePatients
+            | Action::NextMatch
+            | Action::PreviousMatch
+            | Action::CompareWithQuery
+            | Action::Judge(_)
+            | Action::UndoJudgement
+            | Action::ChooseMatch
+            | Action::ClassifyMatches
+            | Action::UndoClassification
+            | Action::ExportMatches
+            | Action::ToggleHistory => {}
             Action::Palette => {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Palette { .. }));
                 self.chrome.dialog = (!open).then(Dialog::palette);
@@ -200,28 +209,8 @@ impl App {
         self.command(Command::Show(id));
     }
 
-    fn query_at(&mut self, slide: SlideId, point: Level0Point) {
-        let Some(state) = self.session.slide(&slide) else { return };
-        if state.source.info().mpp.is_none() {
-            self.chrome.dialog = Some(Dialog::calibrate(slide));
-            return;
-        }
-        self.chrome.matches_open = true;
-        self.command(Command::QueryAt { slide, point });
-    }
-
-    /// A click asks for what is like the tile; with Shift it adds one to the question, with Ctrl one that
-    /// matches are to be less like.
-    pub(super) fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
-        if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
-            self.command(Command::AddExample { slide, point, like: !modifiers.command });
-        } else {
-            self.query_at(slide, point);
-        }
-    }
-
     /// Take up the tool that draws a region, or put it down.
-    fn take_region_tool(&mut self, context: &Context, shape: RegionShape, purpose: RegionUse) {
+    pub(super) fn take_region_tool(&mut self, context: &Context, shape: RegionShape, purpose: RegionUse) {
         if self.session.active().is_none() {
             return;
         }
@@ -236,34 +225,7 @@ impl App {
         }
     }
 
-    /// Say of the match that was gone to whether it is the same tissue; the same verdict again takes it back.
-    fn judge(&mut self, context: &Context, verdict: Verdict) {
-        let query = self.session.query();
-        let visited = query.and_then(|query| Some((query.answer.as_ref()?, query.visited?)));
-        let Some((answer, rank)) = visited else {
-            self.notice(context, "Go to a match first (N), then say what it is.");
-            return;
-        };
-        let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
-        let known = pair.and_then(|(query, found)| self.session.book().verdict(&query, &found));
-        let verdict = (known != Some(verdict)).then_some(verdict);
-        self.command(Command::Judge { rank, verdict });
-    }
-
-    fn step_match(&mut self, forward: bool) {
-        let Some(query) = self.session.query() else { return };
-        let count = query.answer.as_ref().map_or(0, |answer| answer.matches.len());
-        let next = match (query.visited, forward) {
-            (None, _) => 0,
-            (Some(rank), true) => rank + 1,
-            (Some(rank), false) => rank.saturating_sub(1),
-        };
-        if next < count {
-            self.go_to_match(next);
-        }
-    }
-
-    fn choose_file(&mut self, context: &Context, choose: Choose) {
+    pub(super) fn choose_file(&mut self, context: &Context, choose: Choose) {
         if let Err(error) = self.file_dialog.open(choose, waker(context)) {
             self.command(Command::Report(format!("the dialog could not be opened: {error}")));
         }
@@ -277,10 +239,5 @@ impl App {
     /// Where the view is now, to come back to.
     pub(super) fn place(&self) -> Option<(SlideId, Level0Rect)> {
         Some((self.session.active()?.id().clone(), self.panes.view().field()?))
-    }
-
-    pub(super) fn go_to_match(&mut self, rank: usize) {
-        let from = self.place();
-        self.command(Command::GoToMatch { rank, from });
     }
 }

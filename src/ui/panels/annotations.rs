@@ -114,7 +114,7 @@ impl AnnotationsPanel {
             let label = class.map_or("No class", |class| class.name.as_str());
             egui::ComboBox::from_id_salt("class of the selection")
                 .selected_text(RichText::new(label))
-                .width(ui.available_width() - 78.0)
+                .width(ui.available_width() - 116.0)
                 .show_ui(ui, |ui| {
                     if let Some(chosen) = class_choice_ui(ui, session, class) {
                         edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
@@ -130,6 +130,7 @@ impl AnnotationsPanel {
                 edits.push(Edit::Lock { ids: ids.clone(), locked: !locked });
             }
             action_icon_ui(ui, Action::DeleteAnnotations, icons::ICON_DELETE, None, palette, asked);
+            action_icon_ui(ui, Action::QueryAnnotations, icons::ICON_IMAGE_SEARCH, None, palette, asked);
         });
         for edit in edits {
             asked.command(Command::Annotate(Annotate::Edit { slide: slide.clone(), edit }));
@@ -144,6 +145,7 @@ impl AnnotationsPanel {
     }
 
     fn class_list_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+        let mut queried = None;
         let mut wish = |wish: Annotate| asked.command(Command::Annotate(wish));
         ScrollArea::vertical().id_salt("classes").max_height(190.0).show(ui, |ui| {
             for class in session.project().classes() {
@@ -151,8 +153,15 @@ impl AnnotationsPanel {
                     let pending = self.class.as_ref().filter(|(name, _)| *name == class.name);
                     let mut changed = pending.map_or_else(|| class.clone(), |(_, to)| to.clone());
                     let color = ui.color_edit_button_srgb(&mut changed.color);
-                    let width = ui.available_width() - 40.0;
+                    let width = ui.available_width() - 78.0;
                     let field = ui.add(TextEdit::singleline(&mut changed.name).desired_width(width));
+                    let find = format!("Find tissue like {}", class.name);
+                    if icon_button(ui, icons::ICON_IMAGE_SEARCH, &find, palette.weak)
+                        .on_hover_text("Find tissue like all that has this class, on all slides")
+                        .clicked()
+                    {
+                        queried = Some(class.name.clone());
+                    }
                     if icon_button(ui, icons::ICON_DELETE, &format!("Remove {}", class.name), palette.weak)
                         .clicked()
                     {
@@ -184,6 +193,7 @@ impl AnnotationsPanel {
                 self.new_class.clear();
             }
         });
+        asked.commands.extend(queried.map(Command::QueryClass));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ui::slide_view::{Appearance, Colouring};
 use crate::ui::theme::{self, Palette};
 
 /// Width of the card, in points.
-const WIDTH: f32 = 292.0;
+pub const WIDTH: f32 = 292.0;
 
 /// The card with its upper right corner at `corner`; the place that it takes.
 pub fn appearance_ui(

@@ -78,6 +78,7 @@ fn slide_ui(
         let items = [
             ("Slide properties", Some(Action::SlideProperties)),
             ("Set pixel size…", Some(Action::Calibrate)),
+            ("Rank the others by likeness to it", Some(Action::QuerySlide)),
             ("Remove from the list", None),
         ];
         for (label, action) in items {

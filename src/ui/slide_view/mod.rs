@@ -131,6 +131,8 @@ pub struct SlideView {
     /// Where the view was at the end of the frame before; nowhere after a change of slide or size.
     before: Option<Camera>,
     movement: Option<ViewMovement>,
+    /// Whether the view is on its way to a place of its own slide, which others do not follow.
+    is_travelling: bool,
     /// What [`Self::settled_field`] told last.
     settled: Option<Level0Rect>,
     /// What the tile loader was told last.
@@ -160,6 +162,7 @@ impl SlideView {
             is_moving: false,
             before: None,
             movement: None,
+            is_travelling: false,
             settled: None,
             asked: Vec::new(),
             lacks: Lacks::default(),
@@ -222,6 +225,11 @@ impl SlideView {
     /// How the slide stands on the screen.
     pub fn stance(&self) -> Stance {
         self.camera.stance()
+    }
+
+    /// Bring the next tile into view at a magnification that suits it, not at that of before.
+    pub fn forget_scale(&mut self) {
+        self.um_per_pixel = None;
     }
 
     /// Show the whole slide.
@@ -369,7 +377,9 @@ impl SlideView {
 
         let movement = self.before.and_then(|before| self.camera.movement_since(&before));
         let (zoom, mpp) = (self.before.unwrap_or(self.camera).zoom, self.mpp);
-        self.movement = movement.map(|movement| ViewMovement { movement, zoom, mpp });
+        self.movement =
+            movement.filter(|_| !self.is_travelling).map(|movement| ViewMovement { movement, zoom, mpp });
+        self.is_travelling &= self.is_moving;
         self.before = Some(self.camera);
 
         let camera = self.camera.aligned(self.viewport);
@@ -441,6 +451,7 @@ impl SlideView {
                 (self.camera.center, self.camera.zoom) = (place.center(), zoom);
             } else {
                 self.motion.fly(&self.camera, place.center(), zoom);
+                self.is_travelling = true;
             }
         }
         self.um_per_pixel = scene.mpp.map(|mpp| mpp.mean() / self.camera.zoom);

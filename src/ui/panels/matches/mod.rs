@@ -1,13 +1,20 @@
-//! The question, how it is answered, and the ranked matches: a list or a gallery, and slides by likeness.
+//! The question, how it is answered, and the ranked matches: a list or a gallery, slides by likeness, or two
+//! encoders side by side.
 
+mod chosen;
+mod encoders;
+mod filters;
+mod gallery;
 mod list;
 mod question;
 mod settings;
+mod slides;
 
-use egui::{Frame, Margin, RichText, Ui};
-use egui_material_icons::icons;
+use egui::{Color32, Frame, Margin, RichText, Ui};
+use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, grouped, header_ui};
+use crate::query::{Answer, Match, Verdict, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::Action;
 use crate::ui::app::{Asked, slide_name};
@@ -21,6 +28,8 @@ pub enum Listing {
     List,
     Gallery,
     Slides,
+    /// The answers of two encoders side by side.
+    Encoders,
 }
 
 /// What the panel remembers between frames.
@@ -33,21 +42,52 @@ pub struct MatchesPanel {
     pub filters_open: bool,
     /// The match that was scrolled to last, so that the list follows the walk but not the hand's scrolling.
     scrolled_to: Option<usize>,
+    /// Whether slides were ranked in the frame before: a whole slide as the question turns to the list of slides.
+    ranked: bool,
+}
+
+/// An answer that is being shown, and whom to tell what the user does with it.
+struct Shown<'a> {
+    session: &'a Session,
+    query: &'a QueryState,
+    answer: &'a Answer,
+    pictures: &'a mut ShownSlides,
+    palette: &'a Palette,
+    asked: &'a mut Asked,
+}
+
+impl Shown<'_> {
+    /// What the reader said of a match.
+    fn verdict(&self, found: &Match) -> Option<Verdict> {
+        let (query, found) = pair(self.answer, found)?;
+        self.session.book().verdict(&query, &found)
+    }
+
+    /// Colour of the frame of a match.
+    fn frame_color(&self, rank: usize) -> Color32 {
+        match self.query.visited == Some(rank) {
+            true => self.palette.visited,
+            false => theme::rank_color(rank + 1, self.answer.matches.len()),
+        }
+    }
 }
 
 pub fn matches_ui(
     ui: &mut Ui,
     panel: &mut MatchesPanel,
     session: &Session,
-    shown: &mut ShownSlides,
+    pictures: &mut ShownSlides,
     palette: &Palette,
     asked: &mut Asked,
 ) {
     let query = session.query();
     header_ui(ui, palette, "Similar tissue", |ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
         if query.is_some() {
             action_icon_ui(ui, Action::ClearQuery, icons::ICON_CLOSE, None, palette, asked);
             action_icon_ui(ui, Action::ExportMatches, icons::ICON_DOWNLOAD, None, palette, asked);
+            let compared = Some(asked.is_comparing);
+            action_icon_ui(ui, Action::CompareWithQuery, icons::ICON_COMPARE, compared, palette, asked);
         }
         if !session.book().history().is_empty() {
             let open = Some(panel.history_open);
@@ -55,22 +95,39 @@ pub fn matches_ui(
         }
     });
     if panel.history_open {
-        question::history_ui(ui, session, shown, palette, asked);
+        question::history_ui(ui, session, pictures, palette, asked);
     }
     let Some(query) = query else {
         hint_ui(ui, session, palette);
         return;
     };
+    let ranks = session.query_settings().rank_slides;
+    if ranks && !panel.ranked {
+        panel.listing = Listing::Slides;
+    }
+    panel.ranked = ranks;
+    if let Some(answer) = &query.answer {
+        chosen::chosen_ui(ui, session, query, answer, palette, asked);
+    }
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
-        question::question_ui(ui, session, query, shown, palette, asked);
-        ui.add_space(10.0);
+        question::question_ui(ui, session, query, pictures, palette, asked);
+        ui.add_space(8.0);
         settings::settings_ui(ui, panel, session, palette, asked);
-        ui.add_space(4.0);
+        ui.add_space(2.0);
         summary_ui(ui, session, query, palette, asked);
     });
     let Some(answer) = &query.answer else { return };
     ui.add_space(2.0);
-    list::answer_ui(ui, panel, session, query, answer, shown, palette, asked);
+    // Walking brings the match into the list's view, too.
+    let to = query.visited.filter(|_| panel.scrolled_to != query.visited);
+    panel.scrolled_to = query.visited;
+    let shown = Shown { session, query, answer, pictures, palette, asked };
+    match panel.listing {
+        Listing::List => list::list_ui(ui, shown, to),
+        Listing::Gallery => gallery::gallery_ui(ui, shown, to),
+        Listing::Slides => slides::slides_ui(ui, shown),
+        Listing::Encoders => encoders::encoders_ui(ui, shown),
+    }
 }
 
 fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
@@ -89,6 +146,9 @@ fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
                 tiles => format!("{} tiles can be searched so far.", grouped(tiles as u64)),
             };
             ui.label(RichText::new(text).small().color(palette.weak));
+            ui.add_space(8.0);
+            let more = "Or draw around a region (Q), paste a picture (Ctrl+V), or ask with an annotation (Shift+S).";
+            ui.label(RichText::new(more).small().color(palette.weak));
         });
     });
 }
@@ -144,6 +204,9 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
     );
     ui.label(RichText::new(text).small().color(palette.weak));
     archive_ui(ui, session, palette, asked);
+    if answer.matches.is_empty() {
+        ui.label(RichText::new("No tile is left by these filters.").small().color(palette.query));
+    }
     let precision = session.book().precision(answer);
     if let Some(share) = precision.share() {
         let judged = precision.same + precision.different;
@@ -151,5 +214,14 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
             format!("{} of {judged} judged are the same tissue ({:.0} %)", precision.same, share * 100.0);
         ui.label(RichText::new(text).small().color(palette.accent))
             .on_hover_text("Of the matches that you marked the same or different; unsure ones are left out");
+    }
+}
+
+/// Sign and colour of a verdict.
+fn verdict_icon(verdict: Verdict, palette: &Palette) -> (MaterialIcon, Color32) {
+    match verdict {
+        Verdict::Same => (icons::ICON_CHECK_CIRCLE, palette.good),
+        Verdict::Different => (icons::ICON_CANCEL, palette.error),
+        Verdict::Unsure => (icons::ICON_HELP, palette.weak),
     }
 }

@@ -3,7 +3,7 @@
 use egui::{Color32, Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2};
 
 use super::super::{line_ui, picture_ui, text_over_ui};
-use crate::query::{Example, ShownExample};
+use crate::query::{Example, Region, ShownExample};
 use crate::session::{Command, QueryState, Session};
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
@@ -33,7 +33,10 @@ pub fn question_ui(
         ui.spacing_mut().item_spacing.y = 2.0;
         let title = match (&first.example, query.like.len()) {
             (_, 2..) => format!("Query of {} examples", query.like.len()),
+            (Example::Region { region: Region::Areas(_), .. }, _) => "Query: annotations".to_owned(),
+            (Example::Region { region: Region::Rect(_), .. }, _) => "Query: the whole slide".to_owned(),
             (Example::Region { .. }, _) => "Query: a region".to_owned(),
+            (Example::Described { file: Some(_), .. }, _) => "Query: a picture".to_owned(),
             _ => "Query".to_owned(),
         };
         line_ui(ui, RichText::new(title).family(theme::bold()).color(palette.query));
@@ -43,8 +46,10 @@ pub fn question_ui(
     if query.like.len() > 1 || !query.unlike.is_empty() {
         further_ui(ui, session, query, shown, palette, asked);
     }
-    let hint = "Shift-click adds an example, Ctrl-click one that matches are to be less like";
-    ui.label(RichText::new(hint).small().color(palette.weak));
+    if query.like.len() + query.unlike.len() == 1 {
+        let hint = "Shift-click adds a tile, Ctrl-click rules one out";
+        ui.label(RichText::new(hint).small().color(palette.weak));
+    }
 }
 
 /// All examples but the first.
@@ -102,14 +107,22 @@ fn example_ui(
 
 fn example_name(session: &Session, shown: &ShownExample) -> String {
     match (&shown.example, shown.example.slide()) {
+        (Example::Described { name, file: Some(_), .. }, _) | (Example::Described { name, .. }, None) => {
+            name.clone()
+        }
         (_, Some(slide)) => slide_name(session, slide),
-        (Example::Described { name, .. }, None) => name.clone(),
         _ => String::new(),
     }
 }
 
 fn whereabouts(session: &Session, shown: &ShownExample) -> String {
     let Some(place) = &shown.place else { return "an image file".to_owned() };
+    if let Example::Described { file: Some(_), descriptors, .. } = &shown.example {
+        return match descriptors.len() {
+            1 => "a picture, as one tile".to_owned(),
+            count => format!("a picture of {count} tiles"),
+        };
+    }
     let center = place.rect.center();
     match session.slide(&place.slide).and_then(|slide| slide.source.info().mpp) {
         Some(mpp) => format!("x {}  y {}", length_label(center.x * mpp.x), length_label(center.y * mpp.y)),

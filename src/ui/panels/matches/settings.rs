@@ -1,16 +1,14 @@
-//! How a question is answered: where, how many, and what is left out.
+//! How a question is answered: where, how many, and how the answer is shown.
 
-use egui::{Align, Button, DragValue, Layout, RichText, Slider, Ui, Vec2};
+use egui::{Align, Button, DragValue, Layout, RichText, Ui, Vec2};
+use egui_material_icons::icons;
 
-use super::{Listing, MatchesPanel};
-use crate::query::{Patients, QuerySettings, Scope};
+use super::{Listing, MatchesPanel, filters};
+use crate::query::Scope;
 use crate::session::{Command, Session};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
-
-/// Maximum distance that is offered when the user first asks for one: the farthest match of the answer, or this.
-const SOME_DISTANCE: f32 = 1.0;
 
 pub fn settings_ui(
     ui: &mut Ui,
@@ -23,7 +21,7 @@ pub fn settings_ui(
     let mut settings = before.clone();
     let scopes = [
         (Scope::All, "All", "Search every slide"),
-        (Scope::Same, "This one", "Search the query's slides only"),
+        (Scope::Same, "This slide", "Search the query's slides only"),
         (Scope::Others, "Others", "Search every slide but the query's"),
         (Scope::Archive, "Archive", "Search every slide here, and the department's archive"),
     ];
@@ -33,90 +31,62 @@ pub fn settings_ui(
         settings.scope = before.scope;
         asked.action(Action::SetUpArchive);
     }
-    setting_ui(ui, "Matches", "How many of the most similar tiles are shown", palette, |ui| {
-        ui.add(DragValue::new(&mut settings.count).range(1..=1000).speed(0.3));
+    ui.horizontal(|ui| {
+        let in_force = filters::in_force(session);
+        let label = match in_force {
+            0 => "Filters".to_owned(),
+            1 => "1 filter".to_owned(),
+            count => format!("{count} filters"),
+        };
+        let color = if in_force > 0 { palette.accent } else { palette.text };
+        let arrow =
+            if panel.filters_open { icons::ICON_KEYBOARD_ARROW_UP } else { icons::ICON_KEYBOARD_ARROW_DOWN };
+        let text = (
+            icons::ICON_FILTER_ALT.rich_text().size(16.0).color(color),
+            RichText::new(label).color(color),
+            arrow.rich_text().size(16.0).color(palette.weak),
+        );
+        let button = Button::new(text).frame_when_inactive(panel.filters_open);
+        if ui.add(button).on_hover_text("Which tiles may be matches, and how matches are chosen").clicked() {
+            panel.filters_open ^= true;
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let count = DragValue::new(&mut settings.count).range(1..=1000).speed(0.3).suffix(" matches");
+            ui.add(count).on_hover_text("How many of the most similar tiles are shown");
+        });
     });
-    let hint = "Neighbours of the query tile within this distance are left out: they show the same spot";
-    setting_ui(ui, "Leave out neighbours within", hint, palette, |ui| {
-        ui.add(um(&mut settings.exclude_um));
-    });
-    let arrow = if panel.filters_open { "Fewer filters" } else { "More filters" };
-    let text = RichText::new(arrow).small().color(palette.accent);
-    if ui.add(Button::new(text).frame(false)).clicked() {
-        panel.filters_open ^= true;
-    }
     if panel.filters_open {
-        filters_ui(ui, session, &mut settings, palette, asked);
+        filters::filters_ui(ui, session, &mut settings, palette, asked);
     }
     let listings = [
         (Listing::List, "List", "One match a row"),
         (Listing::Gallery, "Gallery", "Pictures only"),
         (Listing::Slides, "Slides", "Which slides hold the most similar tissue"),
+        (Listing::Encoders, "Encoders", "What another encoder answers, side by side"),
     ];
-    ui.add_space(2.0);
+    let listed = panel.listing;
     choice_ui(ui, &mut panel.listing, &listings, palette);
+    if panel.listing == Listing::Encoders && listed != Listing::Encoders {
+        asked.command(Command::ListRecipes);
+    }
     settings.rank_slides = panel.listing == Listing::Slides;
     if settings != *before {
         asked.command(Command::SetQuery(settings));
     }
 }
 
-fn filters_ui(
-    ui: &mut Ui,
-    session: &Session,
-    settings: &mut QuerySettings,
-    palette: &Palette,
-    asked: &mut Asked,
-) {
-    let patients = [
-        (Patients::Any, "Any patient", "Whoever the slide is of"),
-        (Patients::Same, "Same", "Slides of the query's patient only, as file names tell"),
-        (Patients::Others, "Others", "Slides of other patients only, as file names tell"),
-    ];
-    let mut chosen = session.patients();
-    choice_ui(ui, &mut chosen, &patients, palette);
-    if chosen != session.patients() {
-        asked.command(Command::SetPatients(chosen));
-    }
-    let hint = "Of matches on a slide that are nearer to each other than this, only the best is shown";
-    setting_ui(ui, "One match within", hint, palette, |ui| {
-        ui.add(um(&mut settings.apart_um));
-    });
-    let mut limited = settings.max_distance.is_some();
-    let answer = session.query().and_then(|query| query.answer.as_ref());
-    let farthest =
-        answer.and_then(|answer| answer.matches.last()).map_or(SOME_DISTANCE, |last| last.distance);
-    let mut most = settings.max_distance.unwrap_or(farthest);
-    setting_ui(ui, "Distance at most", "Tiles that are less alike are no matches", palette, |ui| {
-        if limited {
-            ui.add(DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3));
-        }
-        ui.checkbox(&mut limited, "");
-    });
-    settings.max_distance = limited.then_some(most);
-    let hint = "Choose matches that differ from each other, too: to the left the nearest ones only";
-    setting_ui(ui, "Variety", hint, palette, |ui| {
-        ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
-    });
-}
-
-fn um(value: &mut f64) -> DragValue<'_> {
-    DragValue::new(value).range(0.0..=100_000.0).speed(10.0).suffix(" µm").max_decimals(0)
-}
-
 /// Buttons of which one is chosen.
-fn choice_ui<T: Copy + PartialEq>(
+pub fn choice_ui<T: Copy + PartialEq>(
     ui: &mut Ui,
     chosen: &mut T,
     choices: &[(T, &str, &str)],
     palette: &Palette,
 ) {
     ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        // Four of them fit the panel without widening it.
+        ui.spacing_mut().item_spacing.x = 3.0;
         ui.spacing_mut().button_padding.x = 3.0;
         let count = choices.len() as f32;
-        let width = (ui.available_width() - 4.0 * (count - 1.0)) / count;
+        let width = (ui.available_width() - 3.0 * (count - 1.0)) / count;
         for (choice, name, hint) in choices {
             let is_chosen = *chosen == *choice;
             let color = if is_chosen { palette.accent } else { palette.text };
@@ -127,12 +97,5 @@ fn choice_ui<T: Copy + PartialEq>(
                 *chosen = *choice;
             }
         }
-    });
-}
-
-fn setting_ui(ui: &mut Ui, name: &str, hint: &str, palette: &Palette, add: impl FnOnce(&mut Ui)) {
-    ui.horizontal(|ui| {
-        ui.label(RichText::new(name).color(palette.weak)).on_hover_text(hint);
-        ui.with_layout(Layout::right_to_left(Align::Center), add);
     });
 }

@@ -1,0 +1,168 @@
+//! Asking for similar tissue, walking through what was found, and saying what it is.
+
+use egui::{Context, Event, ViewportCommand};
+
+use super::App;
+use crate::geometry::Level0Point;
+use crate::query::{Verdict, pair};
+use crate::session::{Command, PictureQuery};
+use crate::slide::SlideId;
+use crate::ui::actions::Action;
+use crate::ui::file_dialog::Choose;
+use crate::ui::panels::dialogs::Dialog;
+use crate::ui::panes::Split;
+use crate::ui::region_tool::RegionUse;
+
+impl App {
+    /// Do an action that asks, or that concerns matches; `false` for any other.
+    pub(super) fn perform_asking(&mut self, context: &Context, action: Action) -> bool {
+        match action {
+            Action::FindSimilar => match self.hovered.clone() {
+                Some((slide, point)) => self.query_at(slide, point),
+                None => self.notice(context, "Move the pointer over the slide, then press S."),
+            },
+            Action::SelectRegion(shape) => self.take_region_tool(context, shape, RegionUse::Question),
+            Action::QueryAnnotations => self.query_annotations(context),
+            Action::QuerySlide => {
+                if let Some(slide) = self.session.active().map(|slide| slide.id().clone()) {
+                    self.chrome.matches_open = true;
+                    self.command(Command::QuerySlide(slide));
+                }
+            }
+            Action::ChooseQueryPicture => self.choose_file(context, Choose::QueryPicture),
+            // What is on the clipboard arrives as an event of one of the next frames.
+            Action::PasteQuery => context.send_viewport_cmd(ViewportCommand::RequestPaste),
+            Action::ChoosePatients => self.choose_file(context, Choose::Patients),
+            Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
+            Action::CompareWithQuery => self.compare_with_query(context),
+            Action::Judge(verdict) => self.judge(context, verdict),
+            Action::UndoJudgement => self.command(Command::UndoJudgement),
+            Action::ChooseMatch => match self.session.query().and_then(|query| query.visited) {
+                Some(rank) => self.command(Command::ChooseMatch(rank)),
+                None => self.notice(context, "Go to a match first (N), then choose it."),
+            },
+            Action::ClassifyMatches => {
+                if self.session.query().is_some_and(|query| !query.chosen.is_empty()) {
+                    let class = self.session.annotation_class().cloned();
+                    self.command(Command::ClassifyMatches(class));
+                } else {
+                    self.notice(context, "Choose matches first: by their boxes, or with Shift+Y.");
+                }
+            }
+            Action::UndoClassification => self.command(Command::UndoClassification),
+            Action::ExportMatches => self.command(Command::ExportMatches),
+            Action::ToggleHistory => self.chrome.matches.history_open ^= true,
+            _ => return false,
+        }
+        true
+    }
+
+    fn query_at(&mut self, slide: SlideId, point: Level0Point) {
+        let Some(state) = self.session.slide(&slide) else { return };
+        if state.source.info().mpp.is_none() {
+            self.chrome.dialog = Some(Dialog::calibrate(slide));
+            return;
+        }
+        self.chrome.matches_open = true;
+        self.command(Command::QueryAt { slide, point });
+    }
+
+    /// Ask with the selected annotations.
+    fn query_annotations(&mut self, context: &Context) {
+        let ids = self.selection().map(|annotations| annotations.selection().to_vec());
+        let slide = self.session.active().map(|slide| slide.id().clone());
+        match (slide, ids) {
+            (Some(slide), Some(ids)) => {
+                self.chrome.matches_open = true;
+                self.command(Command::QueryAnnotations { slide, ids });
+            }
+            _ => self.notice(context, "Select an annotation first (V), then look for tissue like its."),
+        }
+    }
+
+    /// A picture that was pasted is the question.
+    pub(super) fn take_over_paste(&mut self, context: &Context) {
+        let picture = context.input(|input| {
+            input.events.iter().find_map(|event| match event {
+                Event::PasteImage(image) => Some(image.clone()),
+                _ => None,
+            })
+        });
+        let Some(image) = picture.filter(|_| self.chrome.dialog.is_none()) else { return };
+        let [width, height] = image.size.map(|side| side as u32);
+        let pixels = image.pixels.iter().flat_map(|pixel| {
+            // What is transparent is the white of empty glass.
+            let [r, g, b, a] = pixel.to_array();
+            [r, g, b].map(|channel| channel.saturating_add(255 - a))
+        });
+        if let Some(pixels) = image::RgbImage::from_raw(width, height, pixels.collect()) {
+            self.chrome.matches_open = true;
+            self.notice(context, "The pasted picture is being described.");
+            self.command(Command::QueryPicture(PictureQuery::Pixels(pixels)));
+        }
+    }
+
+    /// A click asks for what is like the tile; with Shift it adds one to the question, with Ctrl one that
+    /// matches are to be less like.
+    pub(super) fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
+        if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
+            self.command(Command::AddExample { slide, point, like: !modifiers.command });
+        } else {
+            self.query_at(slide, point);
+        }
+    }
+
+    /// Say of the match that was gone to whether it is the same tissue; the same verdict again takes it back.
+    fn judge(&mut self, context: &Context, verdict: Verdict) {
+        let query = self.session.query();
+        let visited = query.and_then(|query| Some((query.answer.as_ref()?, query.visited?)));
+        let Some((answer, rank)) = visited else {
+            self.notice(context, "Go to a match first (N), then say what it is.");
+            return;
+        };
+        let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
+        let known = pair.and_then(|(query, found)| self.session.book().verdict(&query, &found));
+        let verdict = (known != Some(verdict)).then_some(verdict);
+        self.command(Command::Judge { rank, verdict });
+    }
+
+    fn step_match(&mut self, forward: bool) {
+        let Some(query) = self.session.query() else { return };
+        let count = query.answer.as_ref().map_or(0, |answer| answer.matches.len());
+        let next = match (query.visited, forward) {
+            (None, _) => 0,
+            (Some(rank), true) => rank + 1,
+            (Some(rank), false) => rank.saturating_sub(1),
+        };
+        if next < count {
+            self.go_to_match(next);
+        }
+    }
+
+    pub(super) fn go_to_match(&mut self, rank: usize) {
+        let from = self.place();
+        self.command(Command::GoToMatch { rank, from });
+    }
+
+    /// Show the query and the match that was gone to, or the best one, side by side and locked; or one pane again.
+    fn compare_with_query(&mut self, context: &Context) {
+        if self.panes.is_comparing() {
+            let shown = self.panes.slides().nth(1).cloned();
+            self.panes.divide(Split::ONE, &self.session, &self.renderer, &self.loader);
+            if let Some(slide) = shown {
+                self.panes.show(&slide);
+                self.command(Command::Show(slide));
+            }
+            return;
+        }
+        let Some(query) = self.session.query() else { return };
+        let (target, rank) = (query.target().cloned(), query.visited.unwrap_or(0));
+        let Some(target) = target.filter(|target| self.session.slide(&target.slide).is_some()) else {
+            self.notice(context, "The query lies on no slide that is open.");
+            return;
+        };
+        self.panes.divide(Split::ALL[1], &self.session, &self.renderer, &self.loader);
+        self.panes.compare_with(&target.slide, target.rect);
+        self.go_to_match(rank);
+    }
+}

@@ -1,0 +1,75 @@
+//! What can be done with the matches that were chosen.
+
+use egui::{Button, Frame, Margin, Panel, RichText, Ui};
+use egui_material_icons::icons;
+
+use super::super::annotations::class_choice_ui;
+use super::super::icon_button;
+use crate::query::{Answer, Verdict, pair};
+use crate::session::{Command, QueryState, Session};
+use crate::ui::app::Asked;
+use crate::ui::theme::{self, PANEL_MARGIN, Palette};
+
+/// A bar at the foot of the panel, while matches are chosen or were given a class just now.
+pub fn chosen_ui(
+    ui: &mut Ui,
+    session: &Session,
+    query: &QueryState,
+    answer: &Answer,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    let count = query.chosen.len();
+    if count == 0 && !session.can_undo_classification() {
+        return;
+    }
+    let frame = Frame::new().fill(palette.raised).inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
+    Panel::bottom("chosen matches").frame(frame).resizable(false).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(format!("{count} chosen")).family(theme::bold()).color(palette.strong));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.spacing_mut().item_spacing.x = 2.0;
+                let mut choice = |ui: &mut Ui, name: &str, hint: &str, ranks: &dyn Fn() -> Vec<usize>| {
+                    let button = Button::new(RichText::new(name).small().color(palette.accent)).frame(false);
+                    if ui.add(button).on_hover_text(hint).clicked() {
+                        asked.command(Command::ChooseMatches(ranks()));
+                    }
+                };
+                let is_same = |rank: &usize| {
+                    let judged = pair(answer, &answer.matches[*rank]);
+                    judged.and_then(|(query, found)| session.book().verdict(&query, &found))
+                        == Some(Verdict::Same)
+                };
+                choice(ui, "None", "Choose no match", &Vec::new);
+                ui.add_space(6.0);
+                choice(ui, "Judged same", "Choose the matches that you marked the same tissue", &|| {
+                    (0..answer.matches.len()).filter(is_same).collect()
+                });
+                ui.add_space(6.0);
+                choice(ui, "All", "Choose all matches", &|| (0..answer.matches.len()).collect());
+            });
+        });
+        ui.horizontal(|ui| {
+            ui.add_enabled_ui(count > 0, |ui| {
+                let room = ui.available_width() - if session.can_undo_classification() { 44.0 } else { 0.0 };
+                egui::ComboBox::from_id_salt("class of the chosen matches")
+                    .selected_text(RichText::new("Give a class…"))
+                    .width(room)
+                    .show_ui(ui, |ui| {
+                        if let Some(class) = class_choice_ui(ui, session, None) {
+                            asked.command(Command::ClassifyMatches(class));
+                        }
+                    })
+                    .response
+                    .on_hover_text("Each chosen match becomes an annotation of this class on its slide");
+            });
+            if session.can_undo_classification()
+                && icon_button(ui, icons::ICON_UNDO, "take the last classes back", palette.text)
+                    .on_hover_text("Take back the last classes that matches were given, on all slides")
+                    .clicked()
+            {
+                asked.command(Command::UndoClassification);
+            }
+        });
+    });
+}

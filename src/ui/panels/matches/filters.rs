@@ -1,0 +1,202 @@
+//! Which tiles may be matches, and how matches are chosen among them.
+
+use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea, Slider, Stroke, Ui, Vec2};
+
+use super::super::{action_icon_ui, line_ui};
+use super::settings::choice_ui;
+use crate::query::{Marked, Patients, QuerySettings};
+use crate::session::{Command, Session};
+use crate::slide::SlideId;
+use crate::ui::actions::Action;
+use crate::ui::app::{Asked, slide_name};
+use crate::ui::theme::{self, Palette};
+
+/// Maximum distance that is offered when there is no answer to take one from.
+const SOME_DISTANCE: f32 = 1.0;
+/// Width of the fields on the right, in points.
+const FIELD: f32 = 132.0;
+
+/// How many filters leave tiles out, the usual neighbourhood not counted.
+pub fn in_force(session: &Session) -> usize {
+    let settings = session.query_settings();
+    let filters = [
+        settings.among.is_some(),
+        session.patients() != Patients::Any,
+        settings.marked != Marked::Anywhere,
+        settings.apart_um > 0.0,
+        settings.max_distance.is_some(),
+        settings.diversity > 0.0,
+    ];
+    filters.into_iter().filter(|in_force| *in_force).count()
+}
+
+pub fn filters_ui(
+    ui: &mut Ui,
+    session: &Session,
+    settings: &mut QuerySettings,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    // On the panel's own ground, which rails and boxes stand apart from.
+    let frame = Frame::new().stroke(Stroke::new(1.0, palette.line)).corner_radius(theme::RADIUS);
+    frame.inner_margin(Margin::symmetric(10, 8)).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 4.0;
+        title_ui(ui, "Where", palette);
+        slides_ui(ui, session, settings, palette);
+        patients_ui(ui, session, palette, asked);
+        marked_ui(ui, session, settings, palette);
+        ui.add_space(4.0);
+        title_ui(ui, "Which", palette);
+        let hint = "Neighbours of the query on its own slide show the same spot, and are left out up to here";
+        setting_ui(ui, "From the query", hint, palette, |ui| {
+            ui.add_sized([FIELD, 28.0], um(&mut settings.exclude_um, "at least "));
+        });
+        let hint = "Of matches on a slide that are nearer to each other than this, only the best is shown";
+        setting_ui(ui, "From each other", hint, palette, |ui| {
+            ui.add_sized([FIELD, 28.0], um(&mut settings.apart_um, "at least "));
+        });
+        distance_ui(ui, session, settings, palette);
+        let hint = "Choose matches that differ from each other, too: to the left the nearest ones only";
+        setting_ui(ui, "Variety", hint, palette, |ui| {
+            ui.spacing_mut().slider_width = FIELD;
+            ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
+        });
+        let button = Button::new(RichText::new("No filters").small().color(palette.accent)).frame(false);
+        if in_force(session) > 0 && ui.add(button).on_hover_text("Let every tile be a match again").clicked()
+        {
+            *settings = QuerySettings {
+                scope: settings.scope,
+                count: settings.count,
+                exclude_um: settings.exclude_um,
+                ..QuerySettings::default()
+            };
+            asked.command(Command::SetPatients(Patients::Any));
+        }
+    });
+}
+
+fn title_ui(ui: &mut Ui, title: &str, palette: &Palette) {
+    ui.label(RichText::new(title).small().family(theme::bold()).color(palette.weak));
+}
+
+/// The slides that may hold matches, one by one.
+fn slides_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palette: &Palette) {
+    let all: Vec<&SlideId> = session.slides().iter().map(|state| state.id()).collect();
+    let label = match &settings.among {
+        None => "all".to_owned(),
+        Some(chosen) => format!("{} of {}", chosen.len(), all.len()),
+    };
+    setting_ui(ui, "Slides", "Only these slides may hold matches", palette, |ui| {
+        let combo = egui::ComboBox::from_id_salt("slides of the query").selected_text(label).width(FIELD);
+        let combo = combo.close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside);
+        combo.show_ui(ui, |ui| {
+            ui.set_min_width(240.0);
+            let mut chosen: Vec<SlideId> =
+                settings.among.clone().unwrap_or_else(|| all.iter().map(|id| (*id).clone()).collect());
+            ui.horizontal(|ui| {
+                if ui.button("All").clicked() {
+                    chosen = all.iter().map(|id| (*id).clone()).collect();
+                }
+                if ui.button("None").clicked() {
+                    chosen.clear();
+                }
+            });
+            ScrollArea::vertical().max_height(260.0).show(ui, |ui| {
+                for id in &all {
+                    let mut is_in = chosen.contains(id);
+                    if ui.checkbox(&mut is_in, slide_name(session, id)).changed() {
+                        match is_in {
+                            true => chosen.push((*id).clone()),
+                            false => chosen.retain(|one| one != *id),
+                        }
+                    }
+                }
+            });
+            let is_all = all.iter().all(|id| chosen.contains(id));
+            settings.among = (!is_all).then_some(chosen);
+        });
+    });
+}
+
+fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+    let patients = [
+        (Patients::Any, "Any patient", "Whoever the slide is of"),
+        (
+            Patients::Same,
+            "Same",
+            "Slides of the query's patient only, as a list of slides or file names tell",
+        ),
+        (Patients::Others, "Other", "Slides of other patients only, as a list of slides or file names tell"),
+    ];
+    let mut chosen = session.patients();
+    ui.horizontal(|ui| {
+        let room = ui.available_width() - 34.0;
+        ui.allocate_ui(Vec2::new(room, 28.0), |ui| choice_ui(ui, &mut chosen, &patients, palette));
+        let icon = egui_material_icons::icons::ICON_CONTACT_PAGE;
+        action_icon_ui(ui, Action::ChoosePatients, icon, None, palette, asked);
+    });
+    if chosen != session.patients() {
+        asked.command(Command::SetPatients(chosen));
+    }
+}
+
+/// Where on the slides matches may lie, as annotations tell.
+fn marked_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palette: &Palette) {
+    let label = match &settings.marked {
+        Marked::Anywhere => "anywhere".to_owned(),
+        Marked::Annotated => "annotated".to_owned(),
+        Marked::Unannotated => "not annotated".to_owned(),
+        Marked::Class(name) => name.clone(),
+    };
+    setting_ui(ui, "Tissue", "Only tiles within annotations, or outside of all", palette, |ui| {
+        let combo = egui::ComboBox::from_id_salt("marked tissue").selected_text(label).width(FIELD);
+        combo.show_ui(ui, |ui| {
+            let plain = [
+                (Marked::Anywhere, "anywhere"),
+                (Marked::Annotated, "within an annotation"),
+                (Marked::Unannotated, "not annotated"),
+            ];
+            for (marked, name) in plain {
+                ui.selectable_value(&mut settings.marked, marked, name);
+            }
+            ui.separator();
+            for class in session.project().classes() {
+                let name = class.name.clone();
+                ui.selectable_value(&mut settings.marked, Marked::Class(class.name), name);
+            }
+        });
+    });
+}
+
+fn distance_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palette: &Palette) {
+    let mut limited = settings.max_distance.is_some();
+    let answer = session.query().and_then(|query| query.answer.as_ref());
+    let farthest =
+        answer.and_then(|answer| answer.matches.last()).map_or(SOME_DISTANCE, |last| last.distance);
+    let mut most = settings.max_distance.unwrap_or(farthest);
+    setting_ui(ui, "Distance", "Tiles that are less alike than this are no matches", palette, |ui| {
+        let field =
+            DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("at most ");
+        ui.checkbox(&mut limited, "");
+        ui.add_enabled_ui(limited, |ui| ui.add_sized([ui.available_width(), 28.0], field));
+    });
+    settings.max_distance = limited.then_some(most);
+}
+
+fn um<'a>(value: &'a mut f64, prefix: &str) -> DragValue<'a> {
+    DragValue::new(value).range(0.0..=100_000.0).speed(10.0).prefix(prefix).suffix(" µm").max_decimals(0)
+}
+
+/// A name, and a field of [`FIELD`] points at the right edge.
+fn setting_ui(ui: &mut Ui, name: &str, hint: &str, palette: &Palette, add: impl FnOnce(&mut Ui)) {
+    ui.horizontal(|ui| {
+        let room = Vec2::new(ui.available_width() - FIELD - ui.spacing().item_spacing.x, 28.0);
+        let left = Layout::left_to_right(Align::Center);
+        let named = ui.allocate_ui_with_layout(room, left, |ui| {
+            ui.set_min_width(room.x);
+            line_ui(ui, RichText::new(name).color(palette.text));
+        });
+        named.response.on_hover_text(hint);
+        ui.allocate_ui_with_layout(Vec2::new(FIELD, 28.0), left, add);
+    });
+}

@@ -1,0 +1,88 @@
+//! Slides by likeness, each with its matches and a histogram of its tiles' distances.
+
+use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
+
+use super::super::{grouped, line_ui, picture_ui, row_ui, text_over_ui};
+use super::Shown;
+use crate::query::{HISTOGRAM_BINS, SlideRank};
+use crate::session::Command;
+use crate::ui::app::slide_name;
+use crate::ui::theme::{self, Palette};
+
+/// Height of one slide, in points.
+const ROW_HEIGHT: f32 = 70.0;
+const PICTURE: f32 = 54.0;
+const HISTOGRAM: Vec2 = Vec2::new(84.0, 26.0);
+
+pub fn slides_ui(ui: &mut Ui, mut shown: Shown<'_>) {
+    ScrollArea::vertical().auto_shrink(false).show_rows(
+        ui,
+        ROW_HEIGHT,
+        shown.answer.slides.len(),
+        |ui, rows| {
+            Frame::new().inner_margin(Margin::symmetric(8, 0)).show(ui, |ui| {
+                rows.for_each(|rank| slide_ui(ui, &mut shown, rank));
+            });
+        },
+    );
+}
+
+fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
+    let slide = &shown.answer.slides[rank];
+    let (session, palette) = (shown.session, shown.palette);
+    let name = slide_name(session, &slide.slide);
+    let is_active = session.active().is_some_and(|active| *active.id() == slide.slide);
+    let label = format!("similar slide {}: {name}", rank + 1);
+    let (rect, response) = row_ui(ui, ROW_HEIGHT, is_active, &label, palette);
+    let frame = Rect::from_min_size(rect.min + Vec2::splat(8.0), Vec2::splat(PICTURE));
+    let thumbnail = shown.pictures.get(&slide.slide).and_then(|shown| shown.thumbnail.as_ref());
+    picture_ui(ui, frame, thumbnail, palette);
+    let text = Rect::from_min_max(
+        Pos2::new(frame.right() + 10.0, rect.top() + 8.0),
+        rect.max - Vec2::new(10.0, 8.0),
+    );
+    text_over_ui(ui, text, |ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        ui.horizontal(|ui| {
+            ui.label(RichText::new((rank + 1).to_string()).family(theme::bold()).color(palette.strong));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let median = RichText::new(format!("{:.3}", slide.median_distance));
+                ui.label(median.family(theme::bold()).color(palette.text));
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    line_ui(ui, RichText::new(&name).color(palette.text));
+                });
+            });
+        });
+        let matches =
+            if slide.matches == 1 { "1 match".to_owned() } else { format!("{} matches", slide.matches) };
+        ui.label(RichText::new(matches).small().color(palette.text));
+        let tiles = format!("of {} tiles", grouped(slide.tiles as u64));
+        ui.label(RichText::new(tiles).small().color(palette.weak));
+    });
+    let place = Rect::from_min_size(rect.right_bottom() - HISTOGRAM - Vec2::new(10.0, 8.0), HISTOGRAM);
+    histogram_ui(ui, place, slide, palette);
+    let hint = format!(
+        "Median, over the query's tiles, of the distance to the most similar tile of this slide: {:.4}\nBars: its \
+         tiles by their distance to the query, from 0 to {:.2}",
+        slide.median_distance, slide.farthest
+    );
+    if response.on_hover_text(hint).clicked() {
+        shown.asked.command(Command::Show(slide.slide.clone()));
+    }
+}
+
+/// The tiles of a slide by distance, the nearest to the left.
+fn histogram_ui(ui: &Ui, place: Rect, slide: &SlideRank, palette: &Palette) {
+    let most = slide.histogram.iter().copied().max().unwrap_or(0).max(1) as f32;
+    let width = place.width() / HISTOGRAM_BINS as f32;
+    for (bin, count) in slide.histogram.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let height = (place.height() * *count as f32 / most).max(1.0);
+        let left = place.left() + bin as f32 * width;
+        let bar = Rect::from_min_max(
+            Pos2::new(left, place.bottom() - height),
+            Pos2::new(left + width - 1.0, place.bottom()),
+        );
+        ui.painter().rect_filled(bar, 0.0, theme::rank_color(bin + 1, HISTOGRAM_BINS));
+    }
+    ui.painter().hline(place.x_range(), place.bottom() + 0.5, egui::Stroke::new(1.0, palette.line));
+}

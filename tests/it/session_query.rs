@@ -1,0 +1,386 @@
+//! Asking in the session: what becomes of questions, answers and matches.
+
+use std::sync::Arc;
+
+use histokin::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Edit, Shape};
+use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use histokin::index::Snapshot;
+use histokin::query::{self, Example, Marked, Patients, Region, Scope, ShownExample, TilePlace, Verdict};
+use histokin::session::{
+    Annotate, AnnotationEvent, Command, Event, Job, PictureQuery, SearchRequest, SlideStatus,
+};
+use histokin::slide::{self, SlideId};
+
+use crate::session::Desk;
+
+fn search(jobs: &[Job]) -> SearchRequest {
+    let search = |job: &Job| match job {
+        Job::Search(request) => Some(request.clone()),
+        _ => None,
+    };
+    jobs.iter().find_map(search).expect("something is looked for")
+}
+
+/// Answer the question as the workers would.
+fn answer(desk: &mut Desk, jobs: &[Job]) -> Vec<Job> {
+    let SearchRequest { generation, index, query, marks, beside } = search(jobs);
+    let answer = query::ask(&index, &query, &marks);
+    let beside = beside.map(|index| query::ask(&index, &query, &marks));
+    desk.session.absorb(Event::Answered { generation, answer, beside })
+}
+
+/// Tiles whose descriptors are so many times `factor`, on a slide.
+fn rows(count: usize, factor: f32) -> Vec<Vec<f32>> {
+    (0..count).map(|tile| vec![tile as f32 * factor; 12]).collect()
+}
+
+fn matches(desk: &Desk) -> Vec<(SlideId, i64)> {
+    let answer = desk.session.query().unwrap().answer.as_ref().unwrap();
+    answer
+        .matches
+        .iter()
+        .map(|found| (found.slide.clone(), found.rect.x / 224 + found.rect.y / 224 * 4))
+        .collect()
+}
+
+/// Two slides of five tiles, annotations read, and the first tile of the first slide asked for.
+fn asked() -> Desk {
+    let mut desk = Desk::with_slides(2);
+    desk.index(vec![desk.set(0, &rows(5, 1.0)), desk.set(1, &rows(5, 1.1))]);
+    for number in 0..2 {
+        let loaded = Ok(AnnotationSet::default());
+        desk.session.absorb(Event::Annotations(AnnotationEvent::Loaded { slide: desk.id(number), loaded }));
+    }
+    let mut settings = desk.session.query_settings().clone();
+    settings.exclude_um = 0.0;
+    desk.session.handle(Command::SetQuery(settings));
+    let jobs =
+        desk.session.handle(Command::QueryAt { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+    answer(&mut desk, &jobs);
+    desk
+}
+
+fn add_rectangle(desk: &mut Desk, number: usize, (left, right): (f64, f64), class: &str) -> uuid::Uuid {
+    let bounds = Bounds::between(Level0Point::new(left, 0.0), Level0Point::new(right, 224.0));
+    let annotation = Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named(class)));
+    let id = annotation.id;
+    let edit = Edit::Add(vec![annotation]);
+    desk.session.handle(Command::Annotate(Annotate::Edit { slide: desk.id(number), edit }));
+    id
+}
+
+#[test]
+fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
+    let mut desk = Desk::with_slides(2);
+    let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
+    desk.index((0..2).map(|number| desk.set(number, &rows)).collect());
+
+    let point = Level0Point::new(230.0, 10.0);
+    let jobs = desk.session.handle(Command::QueryAt { slide: desk.id(0), point });
+    let request = search(&jobs);
+    let answer = query::ask(&request.index, &request.query, &request.marks).unwrap();
+    let stale = request.generation - 1;
+    assert!(
+        desk.session
+            .absorb(Event::Answered { generation: stale, answer: Ok(answer.clone()), beside: None })
+            .is_empty()
+    );
+    assert!(desk.session.query().unwrap().answer.is_none(), "answers to older questions are dropped");
+    desk.session.absorb(Event::Answered { generation: stale + 1, answer: Ok(answer), beside: None });
+
+    let best = desk.session.query().unwrap().answer.as_ref().unwrap().matches[0].clone();
+    assert_eq!(best.slide, desk.id(1), "the same descriptor stands on the other slide");
+    assert_eq!(best.distance, 0.0);
+    let from = Level0Rect::new(0, 0, 300, 200);
+    desk.session.handle(Command::GoToMatch { rank: 0, from: Some((desk.id(0), from)) });
+    assert_eq!(*desk.session.active().unwrap().id(), desk.id(1));
+    assert_eq!(desk.session.take_destination().unwrap().field, best.rect);
+    assert!(desk.session.query().is_some(), "the query is kept");
+    desk.session.handle(Command::Back);
+    assert_eq!(*desk.session.active().unwrap().id(), desk.id(0));
+    assert_eq!(desk.session.take_destination().unwrap().field, from);
+    assert!(!desk.session.can_go_back());
+}
+
+#[test]
+fn examples_come_and_go_and_questions_are_kept() {
+    let mut desk = Desk::with_slides(2);
+    let (slide, point) = (desk.id(0), Level0Point::new(230.0, 10.0));
+    desk.session.absorb(Event::BookLoaded(Box::default()));
+    let add = |like: bool, x: f64| Command::AddExample {
+        slide: slide.clone(),
+        point: Level0Point::new(x, 10.0),
+        like,
+    };
+    desk.session.handle(Command::QueryAt { slide: slide.clone(), point });
+    desk.session.handle(add(true, 10.0));
+    let jobs = desk.session.handle(add(false, 500.0));
+    let [Job::Search(request), Job::SaveBook { book, .. }] = &jobs[..] else {
+        panic!("a search, and the book")
+    };
+    assert_eq!((request.query.like.len(), request.query.unlike.len()), (2, 1));
+    assert_eq!(book.history().len(), 1, "one question, as it is now");
+    desk.session.handle(add(true, 10.0));
+    assert_eq!(desk.session.query().unwrap().like.len(), 1, "a second click takes it away");
+    desk.session.handle(add(true, 500.0));
+    let query = desk.session.query().unwrap();
+    assert_eq!((query.like.len(), query.unlike.len()), (2, 0), "a tile is like the others, or not");
+    desk.session.handle(Command::QueryAt { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
+    desk.session.handle(Command::Recall(1));
+    assert_eq!(desk.session.query().unwrap().like.len(), 2);
+    desk.session.handle(Command::RemoveExample { like: true, place: 0 });
+    desk.session.handle(Command::RemoveExample { like: true, place: 0 });
+    assert!(desk.session.query().is_none(), "nothing is left to look for");
+}
+
+#[test]
+fn matches_are_judged_and_judgements_taken_back() {
+    let mut desk = Desk::with_slides(1);
+    let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
+    desk.index(vec![desk.set(0, &rows)]);
+    desk.session.absorb(Event::BookLoaded(Box::default()));
+    let mut settings = desk.session.query_settings().clone();
+    settings.exclude_um = 0.0;
+    desk.session.handle(Command::SetQuery(settings));
+    let jobs =
+        desk.session.handle(Command::QueryAt { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+    let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
+    let answer = query::ask(&request.index, &request.query, &request.marks);
+    desk.session.absorb(Event::Answered {
+        generation: request.generation,
+        answer: answer.clone(),
+        beside: None,
+    });
+    let answer = answer.unwrap();
+    let precision = |desk: &Desk| desk.session.book().precision(&answer);
+    let judge = |rank, verdict| Command::Judge { rank, verdict: Some(verdict) };
+    desk.session.handle(judge(0, Verdict::Same));
+    let jobs = desk.session.handle(judge(1, Verdict::Different));
+    assert!(matches!(&jobs[..], [Job::SaveBook { book, .. }] if book.judgements().len() == 2));
+    desk.session.handle(judge(0, Verdict::Unsure));
+    assert_eq!(precision(&desk).share(), Some(0.0));
+    desk.session.handle(Command::UndoJudgement);
+    assert_eq!(precision(&desk).share(), Some(0.5));
+    desk.session.handle(Command::UndoJudgement);
+    desk.session.handle(Command::UndoJudgement);
+    assert!(desk.session.book().judgements().is_empty() && !desk.session.can_undo_judgement());
+}
+
+#[test]
+fn tissue_that_is_not_embedded_is_described_on_the_spot() {
+    let mut desk = Desk::with_slides(2);
+    desk.index(vec![desk.set(1, &[vec![0.5; 12]])]);
+    let jobs =
+        desk.session.handle(Command::QueryAt { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+    let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
+    let (generation, answer) =
+        (request.generation, query::ask(&request.index, &request.query, &request.marks));
+    let jobs = desk.session.absorb(Event::Answered { generation, answer, beside: None });
+    let Some(Job::Describe(request)) = jobs.iter().find(|job| matches!(job, Job::Describe(_))) else {
+        panic!("the tile is described")
+    };
+    let descriptors = Ok(vec![vec![0.5; 12]]);
+    let jobs = desk.session.absorb(Event::Described {
+        slide: desk.id(0),
+        rects: request.rects.clone(),
+        descriptors,
+    });
+    let Job::Search(request) = &jobs[0] else { panic!("and looked for") };
+    assert_eq!(query::ask(&request.index, &request.query, &request.marks).unwrap().matches[0].distance, 0.0);
+}
+
+#[test]
+fn chosen_matches_become_annotations_on_their_slides_and_back() {
+    let mut desk = asked();
+    let class = AnnotationClass::named("Tumour");
+    desk.session.handle(Command::ChooseMatches(vec![0, 1, 2, 99]));
+    desk.session.handle(Command::ChooseMatch(2));
+    desk.session.handle(Command::ChooseMatch(3));
+    assert_eq!(desk.session.query().unwrap().chosen.iter().copied().collect::<Vec<_>>(), [0, 1, 3]);
+    let found = desk.session.query().unwrap().answer.as_ref().unwrap().matches.clone();
+    desk.session.handle(Command::ClassifyMatches(Some(class.clone())));
+    assert!(desk.session.query().unwrap().chosen.is_empty());
+    let drawn = |desk: &Desk| -> Vec<(SlideId, Level0Rect, String)> {
+        let of_slide = |number: usize| {
+            let id = desk.id(number);
+            let set = desk.session.annotations(&id).unwrap().set().clone();
+            set.iter()
+                .map(|one| {
+                    let bounds = one.bounds().unwrap();
+                    let (x, y) = (bounds.min.x as i64, bounds.min.y as i64);
+                    let rect = Level0Rect::new(x, y, bounds.width() as u32, bounds.height() as u32);
+                    (id.clone(), rect, one.class.as_ref().unwrap().name.clone())
+                })
+                .collect::<Vec<_>>()
+        };
+        (0..2).flat_map(of_slide).collect()
+    };
+    let mut wanted: Vec<_> =
+        [0, 1, 3].map(|rank| (found[rank].slide.clone(), found[rank].rect, "Tumour".to_owned())).to_vec();
+    let first = desk.id(0);
+    let order = |one: &(SlideId, Level0Rect, String)| (one.0 != first, one.1.x);
+    wanted.sort_by_key(order);
+    let mut now = drawn(&desk);
+    now.sort_by_key(order);
+    assert_eq!(now, wanted);
+    // The same match with another class stays one annotation.
+    desk.session.handle(Command::ChooseMatches(vec![1]));
+    desk.session.handle(Command::ClassifyMatches(Some(AnnotationClass::named("Stroma"))));
+    assert_eq!(drawn(&desk).len(), 3);
+    assert_eq!(drawn(&desk).iter().filter(|one| one.2 == "Stroma").count(), 1);
+    desk.session.handle(Command::UndoClassification);
+    let mut now = drawn(&desk);
+    now.sort_by_key(order);
+    assert_eq!(now, wanted);
+    desk.session.handle(Command::UndoClassification);
+    assert!(drawn(&desk).is_empty() && !desk.session.can_undo_classification());
+}
+
+#[test]
+fn annotations_and_classes_are_asked_for_and_decide_where() {
+    let mut desk = asked();
+    let drawn = add_rectangle(&mut desk, 0, (0.0, 448.0), "Tumour");
+    // Smaller than a tile: the tile that it lies on.
+    add_rectangle(&mut desk, 1, (460.0, 480.0), "Tumour");
+    let jobs = desk.session.handle(Command::QueryAnnotations { slide: desk.id(0), ids: vec![drawn] });
+    let [Example::Region { region: Region::Areas(_), .. }] = &search(&jobs).query.like[..] else {
+        panic!("the areas of the annotations")
+    };
+    answer(&mut desk, &jobs);
+    assert_eq!(desk.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 2);
+    let jobs = desk.session.handle(Command::QueryClass("Tumour".to_owned()));
+    answer(&mut desk, &jobs);
+    assert_eq!(desk.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 3);
+    assert!(desk.session.handle(Command::QueryClass("Fat".to_owned())).is_empty());
+    assert!(desk.session.messages().last().unwrap().text.contains("Fat"));
+
+    let mut settings = desk.session.query_settings().clone();
+    settings.marked = Marked::Class("Stroma".to_owned());
+    let jobs = desk.session.handle(Command::SetQuery(settings));
+    answer(&mut desk, &jobs);
+    assert!(matches(&desk).is_empty());
+    // What is drawn counts at once.
+    let bounds = Bounds::between(Level0Point::new(600.0, 0.0), Level0Point::new(900.0, 224.0));
+    let stroma = Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named("Stroma")));
+    let edit = Edit::Add(vec![stroma]);
+    let jobs = desk.session.handle(Command::Annotate(Annotate::Edit { slide: desk.id(1), edit }));
+    answer(&mut desk, &jobs);
+    assert_eq!(matches(&desk), [(desk.id(1), 3)]);
+}
+
+#[test]
+fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
+    let mut desk = asked();
+    let jobs = desk.session.handle(Command::QuerySlide(desk.id(0)));
+    let request = search(&jobs);
+    assert!(request.query.settings.rank_slides);
+    assert!(matches!(&request.query.like[..], [Example::Region { region: Region::Rect(_), .. }]));
+    answer(&mut desk, &jobs);
+    let ranked = &desk.session.query().unwrap().answer.as_ref().unwrap().slides;
+    assert!(ranked.iter().any(|slide| slide.slide == desk.id(1)));
+
+    let path = desk.folder.path().join("picture.png");
+    desk.picture(7, None);
+    std::fs::rename(desk.folder.path().join("slide-7.png"), &path).unwrap();
+    let picture = PictureQuery::File(path.clone());
+    let jobs = desk.session.handle(Command::QueryPicture(picture));
+    assert!(matches!(&jobs[..], [Job::DescribePicture(_)]));
+    let info = slide::open(&path, None).unwrap().info().clone();
+    let place = TilePlace { slide: info.id.clone(), rect: info.extent() };
+    let example = Example::Described {
+        name: "picture.png".to_owned(),
+        place: Some(place.clone()),
+        descriptors: vec![vec![3.0; 12]],
+        file: Some(path),
+    };
+    let example = ShownExample { example, place: Some(place.clone()) };
+    let jobs = desk.session.absorb(Event::PictureDescribed(Ok(Box::new(example))));
+    let jobs = answer(&mut desk, &jobs);
+    assert_eq!(matches(&desk)[0], (desk.id(0), 3));
+    assert!(jobs.iter().any(|job| matches!(job, Job::ReadQueryPicture { .. })), "it is shown");
+    assert!(desk.session.handle(Command::GoToExample { place, from: None }).is_empty());
+    assert!(desk.session.take_destination().is_none(), "a picture lies on no slide");
+    desk.session.absorb(Event::PictureDescribed(Err("photo.png: no picture".to_owned())));
+    assert_eq!(desk.session.messages().last().unwrap().text, "photo.png: no picture");
+}
+
+#[test]
+fn a_slide_that_is_taken_off_or_cut_anew_is_found_no_more_at_once() {
+    let mut desk = asked();
+    let late = Arc::new(Snapshot::build(desk.session.index().sets().to_vec(), None, None));
+    assert!(matches(&desk).iter().any(|(slide, _)| *slide == desk.id(1)));
+    let gone = desk.id(1);
+    let jobs = desk.session.handle(Command::Remove(gone.clone()));
+    assert!(matches(&desk).iter().all(|(slide, _)| *slide != gone), "gone from the answer in hand");
+    assert!(search(&jobs).index.place(&gone).is_none());
+    // A build that was under way knows it still.
+    desk.session.absorb(Event::IndexBuilt(late));
+    assert!(desk.session.index().place(&gone).is_none());
+    assert_eq!(desk.session.index().len(), 5);
+
+    let path = desk.slides[0].info().path.clone();
+    let late = Arc::new(Snapshot::build(desk.session.index().sets().to_vec(), None, None));
+    let stale = desk.session.index().sets()[0].clone();
+    let mpp = MicronsPerPixel::square(0.5);
+    desk.session.handle(Command::SetMpp { slide: desk.id(0), mpp });
+    desk.session.absorb(Event::SlideOpened(slide::open(&path, Some(mpp)).unwrap()));
+    assert_eq!(desk.session.index().len(), 0, "its tiles are others now");
+    desk.session.absorb(Event::IndexBuilt(late));
+    assert_eq!(desk.session.index().len(), 0);
+    // Neither does the file of before come back.
+    let jobs = desk.session.absorb(Event::DescriptorsReady { set: stale, finished: true });
+    assert!(matches!(desk.session.slide(&desk.id(0)).unwrap().status, SlideStatus::Waiting(_)));
+    assert!(jobs.iter().any(|job| matches!(job, Job::Embed(plan) if plan.targets.len() == 1)));
+}
+
+#[test]
+fn two_encoders_answer_the_same_question() {
+    let mut desk = asked();
+    let other = desk.set(1, &rows(5, -2.0));
+    let mut header = other.header.clone();
+    header.recipe.encoder_name = "other".to_owned();
+    let recipe = header.recipe.clone();
+    desk.session.absorb(Event::RecipesFound(vec![recipe.clone()]));
+    assert_eq!(desk.session.recipes(), [recipe.clone()]);
+    let jobs = desk.session.handle(Command::CompareWith(Some(recipe.clone())));
+    assert!(matches!(&jobs[..], [Job::OpenBeside { slides, .. }] if slides.len() == 2));
+    let sets = vec![desk.set(0, &rows(5, 7.0)), other];
+    let index = Arc::new(Snapshot::build(sets, None, None));
+    let jobs = desk.session.absorb(Event::BesideOpened { recipe: recipe.clone(), index });
+    answer(&mut desk, &jobs);
+    let query = desk.session.query().unwrap();
+    let distances =
+        |answer: &query::Answer| answer.matches.iter().map(|found| found.distance).collect::<Vec<_>>();
+    let beside = query.beside.as_ref().unwrap().as_ref().unwrap();
+    assert_eq!(beside.matches.len(), query.answer.as_ref().unwrap().matches.len());
+    assert_ne!(distances(beside), distances(query.answer.as_ref().unwrap()));
+    desk.session.handle(Command::CompareWith(None));
+    assert!(desk.session.query().unwrap().beside.is_none() && desk.session.beside().is_none());
+    // Nothing was described by it.
+    desk.session.handle(Command::CompareWith(Some(recipe.clone())));
+    desk.session.absorb(Event::BesideOpened { recipe, index: Arc::new(Snapshot::empty()) });
+    assert!(desk.session.beside().is_none());
+    assert!(desk.session.messages().last().unwrap().text.contains("other"));
+}
+
+#[test]
+fn a_list_of_slides_tells_whose_they_are() {
+    let mut desk = asked();
+    desk.session.handle(Command::SetPatients(Patients::Same));
+    let mut settings = desk.session.query_settings().clone();
+    settings.scope = Scope::All;
+    let jobs = desk.session.handle(Command::SetQuery(settings.clone()));
+    answer(&mut desk, &jobs);
+    assert!(!matches(&desk).is_empty(), "all are called slide-N: of one patient");
+    let patients =
+        Ok(vec![("slide-0".to_owned(), "A".to_owned()), ("slide-1.png".to_owned(), "B".to_owned())]);
+    let jobs = desk.session.absorb(Event::PatientsRead { path: "list.csv".into(), patients });
+    assert!(jobs.iter().any(|job| matches!(job, Job::SaveProject(_))), "the project keeps it");
+    answer(&mut desk, &jobs);
+    assert!(matches(&desk).iter().all(|(slide, _)| *slide == desk.id(0)));
+    // Chosen slides and patients narrow each other.
+    settings.among = Some(vec![desk.id(1)]);
+    let jobs = desk.session.handle(Command::SetQuery(settings));
+    answer(&mut desk, &jobs);
+    assert!(matches(&desk).is_empty());
+}
