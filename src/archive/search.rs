@@ -17,6 +17,7 @@ use super::{Archive, ArchiveError};
 use crate::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::Snapshot;
+use crate::query::Marks;
 use crate::query::{
     self, Answer, ArchiveSlide, ArchiveTile, FromArchive, Patients, Query, QueryError, Scope, TilePlace,
 };
@@ -68,6 +69,7 @@ pub struct SearchSettings {
 impl Default for SearchSettings {
     fn default() -> Self {
         Self {
+            marks: Marks::new(),
             exact: false,
             least_recall: LEAST_RECALL,
             among: None,
