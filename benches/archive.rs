@@ -208,6 +208,7 @@ fn clients_ask(
                         name: "query".to_owned(),
                         place: None,
                         descriptors: vec![query.clone()],
+                        file: None,
                     }];
                     let wanted = QuerySettings { count: K, ..QuerySettings::default() };
                     let query = Query { like, settings: wanted, ..Query::default() };
