@@ -159,11 +159,12 @@ fn local_and_archived_tiles_make_one_ranking() {
     for settings in cases {
         let mut query = like(&sets[0], 17, settings);
         query.unlike = vec![Example::Described {
+            file: None,
             name: "x".to_owned(),
             place: None,
             descriptors: vec![sets[1].descriptor(Row(3)).to_vec()],
         }];
-        let expected = query::ask(&all, &query).unwrap();
+        let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
         let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
         assert_eq!(answer.matches, expected.matches, "{:?}", query.settings);
         assert_eq!((answer.exact, answer.searched), (true, expected.searched));
@@ -180,13 +181,14 @@ fn local_and_archived_tiles_make_one_ranking() {
     }
     // Several tiles at once, and one that no index here holds.
     let region = Example::Described {
+        file: None,
         name: "elsewhere".to_owned(),
         place: None,
         descriptors: (40..50).map(|row| sets[2].descriptor(Row(row)).to_vec()).collect(),
     };
     let query = Query { like: vec![region], settings: usual.clone(), ..Query::default() };
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
-    assert_eq!(answer.matches, query::ask(&all, &query).unwrap().matches);
+    assert_eq!(answer.matches, query::ask(&all, &query, &query::Marks::new()).unwrap().matches);
     let patients = SearchSettings { patients: Patients::Same, ..SearchSettings::default() };
     let query = like(&sets[0], 17, usual);
     let same = ask(&mut reader, &local, &made::recipe(), &query, &patients).unwrap();
@@ -210,6 +212,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     let empty = Snapshot::empty();
     let all = Snapshot::build(sets.clone(), None, None);
     let described = Example::Described {
+        file: None,
         name: "q".to_owned(),
         place: None,
         descriptors: vec![sets[0].descriptor(Row(5000)).to_vec()],
@@ -223,7 +226,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     assert_eq!((unmeasured.exact, part.exact, part.recall), (false, false, None));
     assert!(part.certainty().contains("not measured"));
     let exact = asked(SearchSettings { exact: true, ..SearchSettings::default() });
-    let expected = query::ask(&all, &query).unwrap();
+    let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
     assert_eq!((exact.exact, &exact.matches), (true, &expected.matches));
 
     let verified =
@@ -235,7 +238,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     let measured = ask(&mut writer, &empty, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!(measured.archive.as_ref().unwrap().recall, Some(last.recall));
     assert!(!measured.exact);
-    let json = query::export::to_json(&measured);
+    let json = query::export::to_json(&measured, &query::QueryBook::default());
     assert_eq!((&json["exact"], json["archive"]["recall"].as_f64().is_some()), (&false.into(), true));
     // A filter that lets few through: as many matches as were asked for all the same.
     database.sql(
@@ -261,7 +264,7 @@ fn halves_take_less_room_and_keep_the_order_but_for_rounding() {
     let settings = QuerySettings { count: 40, ..QuerySettings::default() };
     let query = like(&sets[0], 250, settings);
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
-    let expected = query::ask(&Snapshot::build(sets, None, None), &query).unwrap();
+    let expected = query::ask(&Snapshot::build(sets, None, None), &query, &query::Marks::new()).unwrap();
     let distances =
         |answer: &query::Answer| -> Vec<f32> { answer.matches.iter().map(|found| found.distance).collect() };
     assert_eq!(answer.matches.len(), 40);

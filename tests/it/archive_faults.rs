@@ -175,7 +175,7 @@ fn a_search_that_takes_too_long_is_given_up() {
     push_all(&mut database.open(WRITER), &project, &settings());
     let mut reader = database.open(READER);
     let descriptors = (0..200).map(|row| sets[0].descriptor(Row(row)).to_vec()).collect();
-    let like = vec![Example::Described { name: "many".to_owned(), place: None, descriptors }];
+    let like = vec![Example::Described { file: None, name: "many".to_owned(), place: None, descriptors }];
     let query = Query { like, settings: QuerySettings::default(), ..Query::default() };
     let hasty = SearchSettings { timeout: Some(Duration::from_millis(20)), ..SearchSettings::default() };
     let error = ask(&mut reader, &Snapshot::empty(), &made::recipe(), &query, &hasty).unwrap_err();
