@@ -8,7 +8,10 @@ use histokin::{encoder, logging};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(reason) = logging::start(cli.log.as_deref()) {
+    // One that decodes may write no file; it tells what goes wrong to the process that started it.
+    if !cli.is_decoder()
+        && let Err(reason) = logging::start(cli.log.as_deref())
+    {
         eprintln!("histokin: {reason}");
         return ExitCode::FAILURE;
     }

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use super::ArchiveError;
 pub use super::password::Password;
 
+/// Asks a person for the password of the named login; `None` when nobody answers.
+pub type AskPassword = dyn Fn(&str) -> Option<Password>;
+
 /// Where the password comes from, tried in this order: what a person has typed already, `PGPASSWORD`, the file that
 /// `PGPASSFILE` names or `~/.pgpass`, and, where the server asks for one that none of them has, `ask`.
 #[derive(Default)]
 pub struct Credentials<'a> {
     pub typed: Option<Password>,
-    /// Asks a person for the password of the named login; `None` when nobody answers.
-    pub ask: Option<&'a dyn Fn(&str) -> Option<Password>>,
+    pub ask: Option<&'a AskPassword>,
 }
 
 /// Which login a password is for.

@@ -119,9 +119,14 @@ pub enum Command {
 }
 
 impl Cli {
+    /// Whether this process only decodes a slide for another one.
+    pub fn is_decoder(&self) -> bool {
+        matches!(self.command, Some(Command::Decode(_)))
+    }
+
     /// Have slides decoded as the user wants it, from here on.
     pub fn isolate_slides(&self) {
-        if matches!(self.command, Some(Command::Decode(_))) {
+        if self.is_decoder() {
             return;
         }
         match std::env::current_exe() {

@@ -481,7 +481,12 @@ mod tests {
             queries.chunks(64).flat_map(|queries| pool.nearest_of_block(queries, 20)).collect();
         assert_eq!(bounded, all);
 
-        let noise: Vec<f32> = (0..tiles * width).map(|place| ((place * 7919) % 1009) as f32).collect();
+        let mut state = 1_u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32
+        };
+        let noise: Vec<f32> = (0..tiles * width).map(|_| noise()).collect();
         let flat = Descriptors::new(&noise, width).unwrap();
         let pool = Pool::new(flat, &groups, (0..tiles as u32).collect());
         assert!(pool.bounds.is_none(), "bounds of flat descriptors would rule nothing out");

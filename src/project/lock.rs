@@ -184,6 +184,7 @@ fn show_alive(file: File) -> io::Result<Sender<()>> {
 }
 
 #[cfg(unix)]
+#[expect(unsafe_code, reason = "only the C library knows the name of the host")]
 fn host_name() -> String {
     let mut name = [0_u8; 256];
     // SAFETY: the buffer is ours and its length is passed; one byte of it stays zero and ends the name.

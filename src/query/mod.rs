@@ -218,14 +218,14 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
     })
 }
 
+/// A tile of a question: its place, if it has one, and its descriptor.
+pub type AskedTile = (Option<TilePlace>, Vec<f32>);
+
 /// The tiles that examples stand for, each with its place, if it has one, and its descriptor.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn tiles_of(
-    index: &Snapshot,
-    examples: &[Example],
-) -> Result<Vec<(Option<TilePlace>, Vec<f32>)>, QueryError> {
+pub fn tiles_of(index: &Snapshot, examples: &[Example]) -> Result<Vec<AskedTile>, QueryError> {
     let tiles = example::tiles(index, examples)?;
     Ok(tiles.into_iter().map(|tile| (tile.place, tile.descriptor.into_owned())).collect())
 }

@@ -76,7 +76,8 @@ mod slides_by_pane {
 
     pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Vec<Option<SlideId>>, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;
-        Ok(names.into_iter().map(|name| (!name.is_empty()).then(|| SlideId(name))).collect())
+        let id = |name: String| if name.is_empty() { None } else { Some(SlideId(name)) };
+        Ok(names.into_iter().map(id).collect())
     }
 }
 

@@ -341,7 +341,7 @@ fn two_encoders_answer_the_same_question() {
     header.recipe.encoder_name = "other".to_owned();
     let recipe = header.recipe.clone();
     desk.session.absorb(Event::RecipesFound(vec![recipe.clone()]));
-    assert_eq!(desk.session.recipes(), [recipe.clone()]);
+    assert_eq!(desk.session.recipes(), std::slice::from_ref(&recipe));
     let jobs = desk.session.handle(Command::CompareWith(Some(recipe.clone())));
     assert!(matches!(&jobs[..], [Job::OpenBeside { slides, .. }] if slides.len() == 2));
     let sets = vec![desk.set(0, &rows(5, 7.0)), other];

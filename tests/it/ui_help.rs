@@ -1,6 +1,6 @@
 //! What the window tells of itself, and what it asks before it lets somebody else's program run.
 
-use egui::{Key, Modifiers};
+use egui::{Event, Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use histokin::project::{Project, ProjectSettings};
@@ -12,7 +12,8 @@ use crate::ui::{SLIDE, wait, window};
 
 /// Press a key, and what was copied then.
 fn copied(harness: &mut Harness<'_, App>, modifiers: Modifiers, key: Key) -> Option<String> {
-    harness.key_press_modifiers(modifiers, key);
+    // One event, so that the first step is the frame that has it: later frames' output lacks what was copied.
+    harness.event(Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers });
     let mut copied = None;
     for _ in 0..4 {
         harness.step();

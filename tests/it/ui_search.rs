@@ -227,7 +227,7 @@ fn a_match_stands_beside_the_query_and_becomes_an_annotation() {
     harness.key_press_modifiers(Modifiers::SHIFT, Key::Y);
     harness.run_steps(3);
     assert_eq!(query(&harness).chosen.len(), 1);
-    harness.get_by_label("All").click();
+    harness.get_by_label("All matches").click();
     harness.run_steps(3);
     let all = query(&harness).answer.as_ref().unwrap().matches.len();
     assert_eq!(query(&harness).chosen.len(), all);
@@ -264,7 +264,7 @@ fn filters_act_and_are_taken_away() {
     harness.run_steps(3);
     answered(&mut harness);
     assert_eq!(found(&harness), all);
-    harness.get_by_label("Slides").click();
+    harness.get_by_role_and_label(egui::accesskit::Role::Button, "Slides").click();
     wait(&mut harness, "slides are ranked", |app| {
         let answer = app.session().query().and_then(|query| query.answer.as_ref());
         answer.is_some_and(|answer| answer.slides.len() == 1)
@@ -299,5 +299,5 @@ fn a_pasted_picture_is_the_question() {
     );
     assert!(!asked.answer.as_ref().unwrap().matches.is_empty());
     harness.run_steps(3);
-    assert!(harness.query_by_label_contains("Picture from the clipboard").is_some());
+    assert!(harness.query_all_by_label_contains("Picture from the clipboard").next().is_some());
 }

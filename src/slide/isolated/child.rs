@@ -13,6 +13,10 @@ use crate::memory::Budget;
 /// Bytes of decoded pixels that one such process keeps.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// How often it is asked whether the process that started this one is still there.
+#[cfg(unix)]
+const PARENT_WATCHED: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Decode what standard input asks for, until it ends.
 ///
 /// # Errors
@@ -24,6 +28,7 @@ pub fn serve(
     memory: u64,
 ) -> io::Result<()> {
     confine(memory)?;
+    end_with_parent()?;
     Budget::of_process().set_limit(CACHE_BYTES);
     let mut out = io::BufWriter::new(io::stdout().lock());
     let slide = match open_reader(path, user_mpp, raw_tiles_allowed) {
@@ -85,8 +90,9 @@ const MEMORY: libc::__rlimit_resource_t = libc::RLIMIT_DATA;
 const MEMORY: libc::c_int = libc::RLIMIT_AS;
 
 /// Take from this process what decoding does not need: more than `memory` bytes of memory, growing files, memory
-/// dumps, and outliving the one that started it.
+/// dumps, and more rights.
 #[cfg(unix)]
+#[expect(unsafe_code, reason = "limits of a process are set by the C library")]
 fn confine(memory: u64) -> io::Result<()> {
     for (what, most) in [(MEMORY, memory), (libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)] {
         let limit = libc::rlimit { rlim_cur: most as libc::rlim_t, rlim_max: most as libc::rlim_t };
@@ -95,12 +101,32 @@ fn confine(memory: u64) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
+    // SAFETY: to ignore a signal needs no handler; what is written to a full file then fails, and ends nothing.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     #[cfg(target_os = "linux")]
-    // SAFETY: both options take plain numbers.
+    // SAFETY: the option takes plain numbers.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    }
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    };
+    Ok(())
+}
+
+/// End when the process that started this one does, even in the midst of decoding. The system's own signal for that
+/// would come already at the end of the thread that asked for the slide.
+#[cfg(unix)]
+fn end_with_parent() -> io::Result<()> {
+    let parent = std::os::unix::process::parent_id();
+    let watch = move || {
+        while std::os::unix::process::parent_id() == parent {
+            std::thread::sleep(PARENT_WATCHED);
+        }
+        std::process::exit(0)
+    };
+    std::thread::Builder::new().name("parent-watch".to_owned()).spawn(watch).map(drop)
+}
+
+#[cfg(not(unix))]
+fn end_with_parent() -> io::Result<()> {
     Ok(())
 }
 

@@ -184,6 +184,7 @@ impl Watched {
 
 impl Read for Watched {
     #[cfg(unix)]
+    #[expect(unsafe_code, reason = "only the C library waits for a pipe within a time")]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         use std::os::fd::AsRawFd;
         loop {

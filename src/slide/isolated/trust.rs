@@ -230,6 +230,7 @@ fn key(path: &Path) -> Option<String> {
 }
 
 #[cfg(unix)]
+#[expect(unsafe_code, reason = "only the C library asks whether a process lives")]
 fn is_alive(pid: u32) -> bool {
     // SAFETY: signal 0 asks only whether there is such a process.
     let asked = unsafe { libc::kill(pid.cast_signed(), 0) };

@@ -62,7 +62,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         ICON_LEADERBOARD,
         "Rank slides by likeness to this one",
         "Which slides hold the most tissue like that of this whole slide",
-        [ctrl_shift(Key::S)]
+        [ctrl_shift(Key::L)]
     ),
     entry!(
         Action::ChooseQueryPicture,

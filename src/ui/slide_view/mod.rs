@@ -134,7 +134,7 @@ pub struct SlideView {
     /// Whether the view is on its way to a place of its own slide, which others do not follow.
     is_travelling: bool,
     /// What [`Self::settled_field`] told last.
-    settled: Option<Level0Rect>,
+    settled: Option<(Level0Rect, Stance)>,
     /// What the tile loader was told last.
     asked: Vec<TileKey>,
     lacks: Lacks,
@@ -192,13 +192,14 @@ impl SlideView {
         Some(Level0Rect::new(x as i64, y as i64, extent(x, high.x), extent(y, high.y)))
     }
 
-    /// The part of the slide in view, once each time the view has come to rest somewhere else.
+    /// The part of the slide in view, once each time the view has come to rest somewhere else, or otherwise turned or mirrored.
     pub fn settled_field(&mut self) -> Option<Level0Rect> {
         let field = self.field()?;
-        if self.is_moving || self.settled == Some(field) {
+        let rest = Some((field, self.stance()));
+        if self.is_moving || self.settled == rest {
             return None;
         }
-        self.settled = Some(field);
+        self.settled = rest;
         Some(field)
     }
 

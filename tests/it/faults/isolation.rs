@@ -46,6 +46,7 @@ fn words(outcome: Result<image::RgbaImage, slide::SlideError>) -> String {
     outcome.map(|_| "it was read").unwrap_err().to_string()
 }
 
+#[expect(unsafe_code, reason = "signals are sent by the C library")]
 fn signal(pid: i32, signal: i32) {
     // SAFETY: a child of this process that it has not waited for.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0);

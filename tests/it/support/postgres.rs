@@ -242,6 +242,10 @@ fn fresh_cluster() -> &'static Path {
         run(&mut initdb);
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "keeper"]).arg(&folder).stdin(Stdio::piped());
+        #[expect(
+            clippy::zombie_processes,
+            reason = "it outlives this process, to remove what this one leaves"
+        )]
         let mut keeper = keeper.spawn().unwrap();
         (folder, keeper.stdin.take().unwrap())
     });

@@ -53,7 +53,7 @@ impl Work for Embedding {
         let (project, slide) = (self.project(), asset("slides/CMU-1-Small-Region.svs"));
         let arguments = ["embed", text(&project), text(&slide), "--encoder", text(&self.encoder)];
         let mut command = histokin(self.folder.path(), &arguments);
-        command.args(["--device", "cpu", "--batch", "4", "--isolate=never"]).spawn().unwrap()
+        command.args(["--trust-torchscript", "--device", "cpu", "--batch", "4", "--isolate=never"]).spawn().unwrap()
     }
 
     fn before_kill(&mut self) {

@@ -67,6 +67,7 @@ fn torture(work: &mut dyn Work, share: f64) {
     println!("{}: {killed} of {killed} kills survived", work.name());
 }
 
+#[expect(unsafe_code, reason = "signals are sent by the C library")]
 fn signal(process: &Child, signal: i32) {
     // SAFETY: it is our own child, which has not been waited for, so that its number is still its own.
     unsafe { libc::kill(process.id().cast_signed(), signal) };

@@ -210,7 +210,7 @@ impl Drawn<'_> {
             }
             Ink::Dot { center: [x, y], radius: r, color, opacity } => {
                 /// Four cubic arcs make a circle (4/3 · tan(π/8)).
-                const ARC: f32 = 0.552_284_75;
+                const ARC: f32 = 0.552_284_8;
                 let (y, a) = (PAGE[1] - y, ARC * r);
                 self.fill(color, opacity);
                 self.content

@@ -46,7 +46,7 @@ pub fn chosen_ui(
                     (0..answer.matches.len()).filter(is_same).collect()
                 });
                 ui.add_space(6.0);
-                choice(ui, "All", "Choose all matches", &|| (0..answer.matches.len()).collect());
+                choice(ui, "All matches", "Choose all matches", &|| (0..answer.matches.len()).collect());
             });
         });
         ui.horizontal(|ui| {

@@ -84,7 +84,6 @@ impl ReportView {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "what is shown, on what, and what is asked for")]
 pub fn report_ui(
     ui: &mut Ui,
     session: &Session,
