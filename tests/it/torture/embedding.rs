@@ -25,6 +25,7 @@ impl Embedding {
         let folder = tempfile::tempdir().unwrap();
         let encoder = folder.path().join("tiny.pt");
         fs::copy(fixture("tiny.pt"), &encoder).unwrap();
+        histokin::encoder::trust::allow_for_now(&encoder).unwrap();
         fs::write(folder.path().join("tiny.pt.toml"), "tile_px = 64\nmpp = 0.5\n").unwrap();
         Self { folder, encoder, reference: None, kept: 0 }
     }
@@ -53,7 +54,10 @@ impl Work for Embedding {
         let (project, slide) = (self.project(), asset("slides/CMU-1-Small-Region.svs"));
         let arguments = ["embed", text(&project), text(&slide), "--encoder", text(&self.encoder)];
         let mut command = histokin(self.folder.path(), &arguments);
-        command.args(["--trust-torchscript", "--device", "cpu", "--batch", "4", "--isolate=never"]).spawn().unwrap()
+        command
+            .args(["--trust-torchscript", "--device", "cpu", "--batch", "4", "--isolate=never"])
+            .spawn()
+            .unwrap()
     }
 
     fn before_kill(&mut self) {
