@@ -26,9 +26,8 @@ use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
 use crate::{durable, intake};
 use format::FORMAT;
-use lock::LockError;
 
-pub use lock::{Holder, LOCK_FILE, ProjectLock};
+pub use lock::{Holder, LOCK_FILE, LockError, ProjectLock};
 
 /// The right to write in a project: others wait until the last copy of it is gone. Nothing where it was not claimed.
 pub type Claim = Option<Arc<ProjectLock>>;

@@ -64,7 +64,7 @@ pub(super) fn shown_pairs(batch: &Batch, distances: &[f32], slides: &[TrainingSl
 /// Some pairs as the first steps of a run would see them, to look at before it is begun.
 ///
 /// # Errors
-/// As [`train`], when nothing can be drawn or read.
+/// As [`super::train`], when nothing can be drawn or read.
 pub fn preview(
     slides: &[TrainingSlide],
     config: &TrainingConfig,
