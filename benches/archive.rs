@@ -175,7 +175,8 @@ fn measure(database: &Database<'_>, storage: Storage, tiles: usize) {
 /// Rows a second that the server copies into a table of the same columns from bytes at hand: a dump of its own.
 fn plain_copy(database: &Database<'_>, storage: Storage, rows: usize) -> f64 {
     let kind = storage.sql();
-    let file = format!("/tmp/histokin-bench-{}.copy", std::process::id());
+    let name = format!("histokin-bench-{}.copy", std::process::id());
+    let file = std::env::temp_dir().join(name).display().to_string();
     let columns = "slide, x, y, encoder, class, descriptor";
     database.sql(&format!(
         "CREATE TABLE plain (slide int4, x int4, y int4, encoder int2, class int2, descriptor {kind}); \
