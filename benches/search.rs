@@ -240,7 +240,8 @@ fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng
         tiles,
         stain: StainSetting::None,
     };
-    let header = DescriptorHeader::new(SlideId(format!("{slide:016x}")), recipe, WIDTH, &grid, count as u32);
+    let header =
+        DescriptorHeader::new(SlideId(format!("{slide:08x}{slide:08x}")), recipe, WIDTH, &grid, count as u32);
     let rows: Vec<Vec<f32>> = (0..count).map(|_| source.draw(random)).collect();
     let rows: Vec<(TileIndex, &[f32])> = (0..).map(TileIndex).zip(rows.iter().map(Vec::as_slice)).collect();
     DescriptorSet::from_rows(header, &rows, 0)

@@ -220,8 +220,6 @@ impl Window {
 
     /// A point of the overview by its share across and down.
     pub fn overview_at(&self, across: f32, down: f32) -> Pos2 {
-        let overview = self.context.read_response(egui::Id::unique("slide overview"));
-        let rect = overview.expect("a slide is shown").rect;
-        rect.lerp_inside(Vec2::new(across, down))
+        self.app.overview_rect().lerp_inside(Vec2::new(across, down))
     }
 }

@@ -3,6 +3,7 @@
 //! `judgements.csv` has one row for each pair of tiles that was judged, both named by slide and level-0 rectangle,
 //! so that other programs, and training, can use the pairs. `queries.json` is the history.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -174,10 +175,26 @@ impl QueryBook {
     }
 
     /// What was said of the matches of an answer.
+    ///
+    /// Asked in every frame, it costs next to nothing while none of the answer's tiles was judged.
     pub fn precision(&self, answer: &Answer) -> Precision {
         let mut precision = Precision::default();
+        let asked: HashSet<&TilePlace> = answer.tiles.iter().flatten().collect();
+        let said: HashMap<_, Verdict> = self
+            .judgements
+            .iter()
+            .filter(|judgement| asked.contains(&judgement.query))
+            .map(|judgement| {
+                ((&judgement.query, &judgement.found.slide, judgement.found.rect), judgement.verdict)
+            })
+            .collect();
+        if said.is_empty() {
+            return precision;
+        }
         for found in &answer.matches {
-            match pair(answer, found).and_then(|(query, found)| self.verdict(&query, &found)) {
+            let verdict =
+                answer.most_like(found).and_then(|query| said.get(&(query, &found.slide, found.rect)));
+            match verdict {
                 Some(Verdict::Same) => precision.same += 1,
                 Some(Verdict::Different) => precision.different += 1,
                 Some(Verdict::Unsure) => precision.unsure += 1,

@@ -201,6 +201,11 @@ impl App {
         self.panes.view().lacks()
     }
 
+    /// Where the overview of the view at work lies, in points.
+    pub fn overview_rect(&self) -> egui::Rect {
+        self.panes.view().overview_rect()
+    }
+
     /// What the threads that load tiles have done so far.
     pub fn loader_counts(&self) -> LoaderCounts {
         self.loader.counts()

@@ -1,7 +1,9 @@
 //! Save or copy the view or a region as a picture: where to, how large, with a scale bar or without.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use egui::{Align, Button, DragValue, Layout, Margin, RichText, TextEdit, Ui, Vec2};
 
 use super::{chip_ui, grouped};
@@ -27,10 +29,18 @@ enum Scale {
     Width(u32),
 }
 
+/// How soon an answer of the file system is looked for again.
+const SOON: Duration = Duration::from_millis(30);
+
 /// What is typed and chosen.
 #[derive(Debug, Clone)]
 pub struct SaveForm {
     pub path: String,
+    /// A name that is free, in the place of the first one, which was offered unasked.
+    free: Option<(String, Receiver<PathBuf>)>,
+    /// The path about which the file system was asked last, and whether it is taken.
+    taken: Option<(String, Receiver<bool>)>,
+    is_taken: bool,
     scale: Scale,
     scale_bar: bool,
     area: PictureArea,
@@ -68,16 +78,50 @@ impl SaveForm {
     pub fn new(name: &str, area: PictureArea, magnification: Magnification, folder: Option<&Path>) -> Self {
         let folders = directories::UserDirs::new();
         let usual = folders.as_ref().map(|dirs| dirs.picture_dir().unwrap_or(dirs.home_dir()));
-        let folder = folder.filter(|folder| folder.is_dir()).or(usual);
-        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        // The first name that is free: a picture never takes the place of another unasked.
-        let names = (1..1000).map(|number| match number {
-            1 => format!("{stem}.png"),
-            number => format!("{stem} {number}.png"),
-        });
-        let path = folder.and_then(|folder| names.map(|name| folder.join(name)).find(|path| !path.exists()));
-        let path = path.unwrap_or_default().display().to_string();
-        Self { path, scale: Scale::Screen, scale_bar: true, area, magnification }
+        let usual = usual.map(Path::to_owned);
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+        let last = folder.map(Path::to_owned);
+        let offered = last.as_ref().or(usual.as_ref()).map(|folder| folder.join(format!("{stem}.png")));
+        let path = offered.unwrap_or_default().display().to_string();
+        let free = ask(move || free_name(last, usual, &stem)).map(|answer| (path.clone(), answer));
+        Self {
+            path,
+            free,
+            taken: None,
+            is_taken: false,
+            scale: Scale::Screen,
+            scale_bar: true,
+            area,
+            magnification,
+        }
+    }
+
+    /// Take what the file system has answered; whether an answer is still to come.
+    fn listen(&mut self) -> bool {
+        if let Some((offered, answer)) = &self.free {
+            match answer.try_recv() {
+                Ok(free) if self.path == *offered => {
+                    self.path = free.display().to_string();
+                    self.free = None;
+                }
+                Err(TryRecvError::Empty) => {}
+                Ok(_) | Err(TryRecvError::Disconnected) => self.free = None,
+            }
+        }
+        if self.taken.as_ref().is_none_or(|(path, _)| *path != self.path) {
+            let path = PathBuf::from(self.path.trim());
+            self.is_taken = false;
+            self.taken = ask(move || path.exists()).map(|answer| (self.path.clone(), answer));
+        }
+        let mut waits = self.free.is_some();
+        if let Some((_, answer)) = &self.taken {
+            match answer.try_recv() {
+                Ok(is_taken) => self.is_taken = is_taken,
+                Err(TryRecvError::Empty) => waits = true,
+                Err(TryRecvError::Disconnected) => {}
+            }
+        }
+        waits
     }
 
     /// Pixels of the picture to a level-0 pixel.
@@ -105,8 +149,32 @@ impl SaveForm {
     }
 }
 
+/// Ask the file system on a thread of its own: a drive may take its time, or never answer.
+fn ask<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Option<Receiver<T>> {
+    let (tell, told) = bounded(1);
+    let thread = std::thread::Builder::new().name("picture-name".to_owned()).spawn(move || {
+        // Nobody listens any more when the dialog is closed.
+        tell.send(question()).ok();
+    });
+    thread.inspect_err(|error| tracing::warn!("the system gives no thread: {error}")).ok().map(|_| told)
+}
+
+/// The first name that is free in the folder used last, else in the usual one: a picture never takes the place of
+/// another unasked.
+fn free_name(last: Option<PathBuf>, usual: Option<PathBuf>, stem: &str) -> PathBuf {
+    let Some(folder) = last.filter(|folder| folder.is_dir()).or(usual) else { return PathBuf::new() };
+    let names = (1..1000).map(|number| match number {
+        1 => format!("{stem}.png"),
+        number => format!("{stem} {number}.png"),
+    });
+    names.map(|name| folder.join(name)).find(|path| !path.exists()).unwrap_or_default()
+}
+
 /// The dialog; whether it is done.
 pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: &mut Asked) -> bool {
+    if form.listen() {
+        ui.ctx().request_repaint_after(SOON);
+    }
     ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
     ui.label(RichText::new("Save as a picture").family(theme::bold()).size(18.0).color(palette.strong));
     ui.add_space(6.0);
@@ -145,7 +213,7 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     let objection = too_large.clone().or_else(|| objection(&path));
     let (hint, color) = match &objection {
         Some(objection) => (objection.clone(), palette.query),
-        None if path.exists() => {
+        None if form.is_taken => {
             ("There is such a file already; saving replaces it.".to_owned(), palette.query)
         }
         None => ("The picture holds neither the slide's label nor its properties.".to_owned(), palette.weak),
@@ -244,7 +312,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("slide.png"), "").unwrap();
         let SaveForm { area, magnification, .. } = form();
-        let form = SaveForm::new("slide.svs", area, magnification, Some(folder.path()));
+        let mut form = SaveForm::new("slide.svs", area, magnification, Some(folder.path()));
+        while form.listen() {
+            std::thread::sleep(SOON);
+        }
+        assert!(!form.is_taken);
         assert_eq!(form.path, folder.path().join("slide 2.png").display().to_string());
+        form.path = folder.path().join("slide.png").display().to_string();
+        while form.listen() {
+            std::thread::sleep(SOON);
+        }
+        assert!(form.is_taken, "what is typed is looked for, too");
     }
 }

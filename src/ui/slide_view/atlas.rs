@@ -13,8 +13,8 @@ use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayTile, Gap, SlideKey, TileKey
 
 /// Most layers that are used, at 1 MiB each; every graphics card has as many.
 pub const LAYERS: u32 = 256;
-/// Uploads take about 0.15 ms each: this many keep a frame short.
-const UPLOADS_PER_FRAME: usize = 10;
+/// Uploads take about 0.15 ms each: this many keep a frame short, and are a whole view of a usual screen.
+const UPLOADS_PER_FRAME: usize = 16;
 /// Seconds over which a tile fades in over what is coarser.
 const FADE_SECONDS: f64 = 0.14;
 

@@ -140,6 +140,7 @@ pub struct SlideView {
     lacks: Lacks,
     buffers: CanvasBuffers,
     overview: Overview,
+    overview_rect: Rect,
     extent: (f64, f64),
     magnification: Magnification,
 }
@@ -168,6 +169,7 @@ impl SlideView {
             lacks: Lacks::default(),
             buffers: renderer.canvas_buffers(),
             overview: Overview::new(renderer),
+            overview_rect: Rect::NOTHING,
             extent: (1.0, 1.0),
             magnification: Magnification::default(),
         }
@@ -181,6 +183,11 @@ impl SlideView {
     /// What the last frame lacked of being sharp.
     pub fn lacks(&self) -> Lacks {
         self.lacks
+    }
+
+    /// Where its overview lay in the last frame, in points.
+    pub fn overview_rect(&self) -> Rect {
+        self.overview_rect
     }
 
     /// The part of the slide in view; may reach beyond its edges.
@@ -352,6 +359,7 @@ impl SlideView {
         self.look_at(scene, rect, scale);
 
         let overview = self.overview.rect(rect, self.extent);
+        self.overview_rect = overview;
         let mut outcome = CanvasOutcome::default();
         let before = self.camera.aligned(self.viewport);
         let taken =

@@ -67,6 +67,7 @@ pub fn plots_ui(
         let chart = Chart::new("Right answers (P@5, %)", hint, "step");
         let chart = match base {
             Some(found) => chart.level("guessing", 100.0 * found.base_rate),
+            None if own.history.validations.is_empty() => chart,
             None => chart.empty("no class is labelled on two validation slides"),
         };
         chart.ui(&mut columns[2], each(&precision, Trace::Dotted), height, palette);
