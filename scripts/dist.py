@@ -90,8 +90,9 @@ def assemble(folder):
         # libtorch_cuda and what it needs make the package ten times as large; without them the CPU does the work.
         if library.name.startswith(("libc10.", "libgomp", "libtorch_cpu", "libcudart", "libcupti")):
             shutil.copy(library, folder / "lib")
-    shutil.copytree(ROOT / "models/imagenet-mobilenet-v2", folder / "models/imagenet-mobilenet-v2")
-    (folder / "models/weights").mkdir()
+    (folder / "models/weights").mkdir(parents=True)
+    for model in sorted((ROOT / "models").glob("*/model.toml")):
+        shutil.copytree(model.parent, folder / "models" / model.parent.name)
     shutil.copy(ROOT / "models/weights/mobilenet_v2.safetensors", folder / "models/weights")
     gather_licences(folder / "licences")
     (folder / "share").mkdir()

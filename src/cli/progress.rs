@@ -35,6 +35,10 @@ impl EmbedBar {
                 }
             }
             EmbedProgress::Tiles { done, .. } => self.bar.set_position(done.into()),
+            EmbedProgress::Coarser { mpp, asked_mpp } => self.say(&format!(
+                "{}: the slide is coarser ({mpp:.3} µm/px) than the {asked_mpp} µm/px asked for; its own resolution is used",
+                self.name
+            )),
             EmbedProgress::Notice(text) => self.say(&text),
             EmbedProgress::Searchable(_) => {}
         }

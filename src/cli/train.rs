@@ -23,7 +23,8 @@ use crate::training::{Control, Outcome, Setup, TrainingError, labels, marks, tra
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The project's folder, made when it is not there; the run is kept in it.
-    project: PathBuf,
+    #[arg(required_unless_present = "print_config")]
+    project: Option<PathBuf>,
     /// Slides or folders of slides to learn from; none means those of the project.
     slides: Vec<PathBuf>,
     /// All settings as a TOML file; flags given beside it win. See --print-config.
@@ -93,6 +94,9 @@ struct SettingsArgs {
     slides_per_batch: Option<usize>,
     #[arg(long)]
     margin: Option<f64>,
+    /// How strongly descriptors are kept spread over many dimensions; 0 as in the paper.
+    #[arg(long)]
+    spread: Option<f64>,
     #[arg(long)]
     temperature: Option<f64>,
     #[arg(long)]
@@ -146,6 +150,7 @@ impl SettingsArgs {
         set(&mut config.without_far, &self.without_far);
         set(&mut config.slides_per_batch, &self.slides_per_batch);
         set(&mut config.margin, &self.margin);
+        set(&mut config.spread, &self.spread);
         set(&mut config.temperature, &self.temperature);
         set(&mut config.steps, &self.steps);
         set(&mut config.batch, &self.batch);
@@ -166,7 +171,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         print!("{}", config(args)?.to_toml());
         return Ok(());
     }
-    let mut project = Project::open_to_write(&args.project)?;
+    let root = args.project.as_deref().context("name the project's folder")?;
+    let mut project = Project::open_to_write(root)?;
     let (run, slides, mut validation) = match &args.resume {
         Some(which) => resumed(&project, which)?,
         None => begun(args, &mut project)?,
@@ -215,7 +221,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&report(&run_id, &model, &outcome))?;
     } else {
-        tell(args, &run_id, &model, &outcome);
+        tell(root, &run_id, &model, &outcome);
     }
     Ok(())
 }
@@ -370,7 +376,7 @@ fn report(run_id: &str, model: &Path, outcome: &Outcome) -> Value {
     report
 }
 
-fn tell(args: &TrainArgs, run_id: &str, model: &Path, outcome: &Outcome) {
+fn tell(root: &Path, run_id: &str, model: &Path, outcome: &Outcome) {
     match &outcome.encoder {
         Some((id, step)) => eprintln!(
             "{run_id}: encoder {} of step {step} in {} ({:.0} s, {:.1} pairs/s)",
@@ -382,7 +388,7 @@ fn tell(args: &TrainArgs, run_id: &str, model: &Path, outcome: &Outcome) {
         None => eprintln!(
             "{run_id}: stopped at step {}; go on with `histokin train {} --resume {run_id}`",
             outcome.steps,
-            args.project.display()
+            root.display()
         ),
     }
 }

@@ -37,7 +37,7 @@ pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available};
 
 /// Name of the model that is used where none is asked for.
-pub const DEFAULT: &str = "imagenet-mobilenet-v2";
+pub const DEFAULT: &str = "tissue-prototypes";
 
 /// Identity of an encoder: a hash of its weights and of all that happens to a tile before them, so that
 /// descriptors of different encoders are never compared.

@@ -57,6 +57,12 @@ pub enum EmbedProgress {
     },
     /// Everything embedded so far.
     Searchable(Arc<DescriptorSet>),
+    /// The slide has fewer pixels than were asked for: its own resolution is used.
+    Coarser {
+        /// µm/px of the slide.
+        mpp: f64,
+        asked_mpp: f64,
+    },
     /// Something that the user should know, although the work goes on.
     Notice(String),
 }
@@ -121,12 +127,7 @@ pub fn embed_slide(
         Err(other) => return Err(other.into()),
     }
     if grid.is_coarser_than(recipe.tiles) {
-        tell(EmbedProgress::Notice(format!(
-            "{}: the slide is coarser ({:.3} µm/px) than the {} µm/px asked for; its own resolution is used",
-            info.name(),
-            grid.effective_mpp,
-            recipe.tiles.mpp
-        )));
+        tell(EmbedProgress::Coarser { mpp: grid.effective_mpp, asked_mpp: recipe.tiles.mpp });
     }
     let found;
     let tissue = match tissue {

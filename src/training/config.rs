@@ -115,6 +115,7 @@ pub struct TrainingConfig {
     pub method: Method,
     pub loss: LossKind,
     pub margin: f64,
+    pub spread: f64,
     pub temperature: f64,
     pub npid_noise: usize,
     pub npid_momentum: f64,
@@ -186,6 +187,7 @@ impl Preset {
             method: Method::Siamese,
             loss: LossKind::Contrastive,
             margin: 10.0,
+            spread: 1.0,
             temperature: 0.07,
             npid_noise: 0,
             npid_momentum: 0.5,
@@ -232,6 +234,7 @@ impl Preset {
                 validation_tiles: 500,
                 checkpoint_every: 500,
                 npid_noise: 4096,
+                spread: 0.0,
                 ..light
             },
         }
@@ -258,6 +261,10 @@ pub const FIELDS: &[FieldHelp] = &[
     help(
         "margin",
         "Distance beyond which far pairs count as apart; for triplets, by how much the far tile has to be further away. The paper's descriptors are not scaled, and 10 suits them.",
+    ),
+    help(
+        "spread",
+        "Of the siamese method: how strongly descriptors are kept spread over many dimensions. With 0, as in the paper, they may end on one line: near and far pairs are told apart, kinds of tissue no more.",
     ),
     help(
         "temperature",
@@ -418,7 +425,9 @@ impl TrainingConfig {
                 return refuse(name, value.to_string(), "a number from 0 to 1");
             }
         }
-        for (name, value) in [("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm)] {
+        for (name, value) in
+            [("spread", self.spread), ("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm)]
+        {
             if !value.is_finite() || value < 0.0 {
                 return refuse(name, value.to_string(), "0 or a positive number");
             }

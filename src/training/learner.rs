@@ -245,7 +245,7 @@ fn siamese_loss(
     config: &TrainingConfig,
     slides: &[TrainingSlide],
 ) -> Result<Tensor, TchError> {
-    match config.loss {
+    let loss = match config.loss {
         LossKind::Contrastive | LossKind::ContrastiveSquared => {
             let is_far =
                 |group: &super::pairs::Group| group.pairs.iter().any(|pair| pair.relation == Relation::Far);
@@ -263,7 +263,11 @@ fn siamese_loss(
                 .f_to_device(descriptors.device())?;
             losses::nt_xent(descriptors, &ignored, config.temperature)
         }
+    }?;
+    if config.spread == 0.0 {
+        return Ok(loss);
     }
+    loss.f_add(&losses::concentration(descriptors)?.f_mul_scalar(config.spread)?)
 }
 
 /// Which tiles of a batch lie near each other without being drawn together (1) and which do not (0), row by row.

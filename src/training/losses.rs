@@ -51,6 +51,19 @@ pub fn nt_xent(descriptors: &Tensor, ignored: &Tensor, temperature: f64) -> Resu
     logged.f_gather(1, &partner.f_unsqueeze(1)?, false)?.f_neg()?.f_mean(None::<Kind>)
 }
 
+/// How near `T` descriptors `[T, D]` are to lying on one line: `ln(tr(C²) / tr(C)²)` of their covariance `C`, 0 on a
+/// line and `−ln(min(T − 1, D))` where they spread over all dimensions alike. Its negative is the logarithm of the
+/// effective dimension (the participation ratio); sizes do not matter. Telling near from far pairs alone is easiest along
+/// one line, on which all that tells tissues apart is lost.
+pub fn concentration(descriptors: &Tensor) -> Result<Tensor, TchError> {
+    let centred = descriptors.f_sub(&descriptors.f_mean_dim([0i64].as_slice(), true, None)?)?;
+    // Products of tiles instead of dimensions have the same traces and are fewer.
+    let products = centred.f_matmul(&centred.f_transpose(0, 1)?)?;
+    let squares = products.f_square()?.f_sum(None::<Kind>)?.f_add_scalar(EPSILON)?;
+    let trace = products.f_trace()?.f_square()?.f_add_scalar(EPSILON)?;
+    squares.f_div(&trace)?.f_log()
+}
+
 /// Distances of `N` pairs `[N]`, as [`contrastive`] sees them; between descriptors of length 1 if `unit`.
 /// For watching only: no gradients.
 pub fn distances(first: &Tensor, second: &Tensor, unit: bool) -> Result<Tensor, TchError> {
@@ -115,6 +128,7 @@ pub(super) mod tests {
             check_gradient(&pairs, |x| contrastive(x, &far(), 3.5, squared).unwrap());
         }
         check_gradient(&random(9, 2), |x| triplet(x, 1.5).unwrap());
+        check_gradient(&pairs, |x| concentration(x).unwrap());
         let mut ignored = Tensor::zeros([8, 8], (Kind::Bool, Device::Cpu));
         let _ = ignored.get(0).get(4).fill_(1);
         check_gradient(&pairs, |x| nt_xent(x, &ignored, 0.5).unwrap());
@@ -132,6 +146,19 @@ pub(super) mod tests {
             (contrastive(&x, &far, 10.0, true).unwrap().double_value(&[]) - (25.0 + 64.0) / 2.0).abs() < 1e-4
         );
         assert!((contrastive(&x, &far, 1.0, false).unwrap().double_value(&[]) - 2.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn concentration_counts_the_dimensions_that_are_used() {
+        let of = |x: &Tensor| concentration(x).unwrap().double_value(&[]);
+        let line = Tensor::arange(6, (Kind::Double, Device::Cpu)).reshape([6, 1]).expand([6, 5], false);
+        assert!(of(&line).abs() < 1e-6);
+        // Corners of an octahedron spread over three dimensions alike, wherever and however large it is.
+        let corners = Tensor::eye(3, (Kind::Double, Device::Cpu));
+        let corners = Tensor::cat(&[&corners, &(-&corners)], 0);
+        assert!((of(&corners) + 3f64.ln()).abs() < 1e-6);
+        assert!((of(&(corners * 70.0 + 9.0)) + 3f64.ln()).abs() < 1e-6);
+        assert!(of(&Tensor::ones([4, 5], (Kind::Double, Device::Cpu))).is_finite());
     }
 
     #[test]

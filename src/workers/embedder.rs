@@ -269,7 +269,7 @@ fn embed(
     post: &Post,
 ) -> bool {
     let slide = &target.slide.info().id;
-    let mut tell = |progress| post.send(event(slide, progress));
+    let mut tell = |progress| _ = event(slide, progress).map(|event| post.send(event));
     let outcome = embed_slide(
         target.slide.as_ref(),
         target.tissue.as_deref(),
@@ -294,9 +294,9 @@ fn embed(
     false
 }
 
-fn event(slide: &SlideId, progress: EmbedProgress) -> Event {
+fn event(slide: &SlideId, progress: EmbedProgress) -> Option<Event> {
     let slide = slide.clone();
-    match progress {
+    Some(match progress {
         EmbedProgress::Started { done, total, failed } => {
             Event::EmbeddingStarted { slide, progress: SlideProgress { done, total, failed } }
         }
@@ -306,6 +306,8 @@ fn event(slide: &SlideId, progress: EmbedProgress) -> Event {
             tiles_per_second,
         },
         EmbedProgress::Searchable(set) => Event::DescriptorsReady { set, finished: false },
+        // The list of slides says so.
+        EmbedProgress::Coarser { .. } => return None,
         EmbedProgress::Notice(text) => Event::Notice(text),
-    }
+    })
 }

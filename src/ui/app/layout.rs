@@ -1,6 +1,7 @@
 //! Where the panels of the window stand.
 
-use egui::{Frame, Panel, Ui, Vec2};
+use egui::scroll_area::ScrollBarVisibility;
+use egui::{Frame, Panel, ScrollArea, Ui, Vec2};
 
 use super::{App, Asked};
 use crate::ui::panels::{self, annotation_tools};
@@ -39,7 +40,11 @@ impl App {
             let strip = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(4, 8));
             Panel::left("annotation tools").frame(strip).exact_size(annotation_tools::WIDTH).show(ui, |ui| {
                 let (tool, open) = (self.annotator.tool(), self.chrome.annotations_open);
-                annotation_tools::annotation_tools_ui(ui, &self.session, tool, open, palette, asked);
+                // In a low window they are scrolled with the wheel.
+                let hidden = ScrollBarVisibility::AlwaysHidden;
+                ScrollArea::vertical().scroll_bar_visibility(hidden).show(ui, |ui| {
+                    annotation_tools::annotation_tools_ui(ui, &self.session, tool, open, palette, asked);
+                });
             });
         }
         if self.chrome.matches_open {

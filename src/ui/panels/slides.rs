@@ -71,8 +71,9 @@ fn slide_ui(
     if response.clicked() {
         asked.command(Command::Show(state.id().clone()));
     }
-    let response =
-        response.on_hover_text(format!("{}\n{}", info.path.display(), status_text(session, state)));
+    let about = [info.path.display().to_string(), status_text(session, state)];
+    let about: Vec<String> = about.into_iter().chain(coarser_text(session, state)).collect();
+    let response = response.on_hover_text(about.join("\n"));
     response.context_menu(|ui| {
         ui.set_min_width(200.0);
         let items = [
@@ -152,6 +153,15 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         }
         SlideStatus::Failed(reason) => reason.clone(),
     }
+}
+
+/// What is said of a slide that has fewer pixels than its tiles were asked to have.
+fn coarser_text(session: &Session, state: &SlideState) -> Option<String> {
+    let (mpp, asked) = (state.source.info().mpp?.mean(), session.recipe()?.tiles.mpp);
+    let text = format!(
+        "Coarser than the {asked} µm/px asked for: its tiles are {mpp:.3} µm/px and show a wider field"
+    );
+    (mpp > asked * 1.01).then_some(text)
 }
 
 fn share(progress: SlideProgress) -> f32 {

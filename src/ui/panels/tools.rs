@@ -12,6 +12,11 @@ use crate::ui::region_tool::RegionShape;
 use crate::ui::slide_view::SlideView;
 use crate::ui::theme::{self, Palette};
 
+/// Widths of the bar, in points, below which the search is its icon alone, and magnifications, which have keys, have
+/// no buttons.
+const ROOM_FOR_SEARCH: f32 = 1210.0;
+const ROOM_FOR_POWERS: f32 = 1050.0;
+
 /// Magnifications with a button of their own.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
 
@@ -23,6 +28,7 @@ pub fn tools_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) {
+    let room = ui.available_width();
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         menu_ui(ui, palette, asked);
@@ -34,7 +40,7 @@ pub fn tools_ui(
         });
         if session.active().is_some() {
             gap_ui(ui);
-            magnification_ui(ui, panes.view(), palette, asked);
+            magnification_ui(ui, panes.view(), room >= ROOM_FOR_POWERS, palette, asked);
             gap_ui(ui);
             action_icon_ui(
                 ui,
@@ -89,7 +95,11 @@ pub fn tools_ui(
             action_icon_ui(ui, Action::ToggleTheme, icons::ICON_CONTRAST, None, palette, asked);
             action_icon_ui(ui, Action::Help, icons::ICON_HELP, None, palette, asked);
             ui.add_space(6.0);
-            search_ui(ui, palette, asked);
+            if room >= ROOM_FOR_SEARCH {
+                search_ui(ui, palette, asked);
+            } else {
+                action_icon_ui(ui, Action::Palette, icons::ICON_SEARCH, None, palette, asked);
+            }
         });
     });
 }
@@ -123,7 +133,7 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
     });
 }
 
-fn magnification_ui(ui: &mut Ui, view: &SlideView, palette: &Palette, asked: &mut Asked) {
+fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &Palette, asked: &mut Asked) {
     action_icon_ui(ui, Action::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
     action_icon_ui(ui, Action::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
     let current = view.magnification();
@@ -134,7 +144,7 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, palette: &Palette, asked: &mu
     ui.add_sized([64.0, 30.0], egui::Label::new(text)).on_hover_text(hint);
     action_icon_ui(ui, Action::ZoomIn, icons::ICON_ADD, None, palette, asked);
     // The buttons stay where they are while a slide comes.
-    if current.is_known() && !current.is_calibrated() {
+    if !has_powers || current.is_known() && !current.is_calibrated() {
         return;
     }
     ui.add_space(4.0);

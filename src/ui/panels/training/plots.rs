@@ -125,7 +125,7 @@ fn histograms_ui(ui: &mut Ui, history: &History, chosen: &mut Option<usize>, hei
     }
     let hint = "Share of pairs in % by the distance of their descriptors on the validation slides; lines: at the first \
                 look. Near and far should drift apart.";
-    let chart = Chart::new("Near and far distances (%)", hint, "distance").base(0.0);
+    let chart = Chart::new("Pair distances (%)", hint, "distance").base(0.0);
     chart.ui_with(ui, series, height, palette, |ui| {
         if looks.len() > 1 {
             let mut place = shown;
@@ -346,6 +346,7 @@ impl<'a> Chart<'a> {
             .set_margin_fraction(Vec2::new(0.02, 0.08))
             .grid_color(palette.line)
             .grid_spacing(26.0..=90.0)
+            .y_grid_spacer(egui_plot::uniform_grid_spacer(round_steps))
             .cursor_color(palette.weak)
             .custom_x_axes(vec![axis(AxisHints::new_x())])
             .custom_y_axes(vec![axis(AxisHints::new_y()).min_thickness(AXIS_WIDTH)])
@@ -364,6 +365,15 @@ impl<'a> Chart<'a> {
             series.into_iter().for_each(|series| series.show(plot));
         });
     }
+}
+
+/// Lines 1, 2 or 5 times a power of ten apart: powers of ten alone leave a low plot with one number at its side.
+fn round_steps(grid: egui_plot::GridInput) -> [f64; 3] {
+    let power = 10f64.powf(grid.base_step_size.log10().floor());
+    let step =
+        [1.0, 2.0, 5.0].map(|times| times * power).into_iter().find(|step| *step >= grid.base_step_size);
+    let step = step.unwrap_or(10.0 * power);
+    [step, 10.0 * step, 100.0 * step]
 }
 
 fn number(value: f64) -> String {
@@ -404,6 +414,15 @@ mod tests {
         let steps = vec![step(1, Some(2.0), None), step(2, None, Some(3.0)), step(3, Some(2.0), Some(23.0))];
         let history = History { steps, validations: Vec::new() };
         assert_eq!(live_addr(&history), [[2.0, 1.5], [3.0, 2.0]]);
+    }
+
+    #[test]
+    fn lines_are_round_numbers_apart() {
+        let steps =
+            |base_step_size| round_steps(egui_plot::GridInput { bounds: (0.0, 1.0), base_step_size })[0];
+        for (base, step) in [(1.0, 1.0), (1.2, 2.0), (0.3, 0.5), (60.0, 100.0)] {
+            assert!((steps(base) / step - 1.0).abs() < 1e-9, "{base}: {}", steps(base));
+        }
     }
 
     #[test]

@@ -304,6 +304,9 @@ fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             ];
             choice_ui(ui, "loss", &mut config.loss, &losses);
         });
+        field_ui(ui, "Spread", "spread", |ui| {
+            ui.add(DragValue::new(&mut config.spread).range(0.0..=100.0).speed(0.05));
+        });
     }
     if config.compares_angles() {
         field_ui(ui, "Temperature", "temperature", |ui| {
