@@ -97,6 +97,9 @@ struct SettingsArgs {
     /// How strongly descriptors are kept spread over many dimensions; 0 as in the paper.
     #[arg(long)]
     spread: Option<f64>,
+    /// How strongly distances are kept like those of the encoder that ships; 0 as in the paper.
+    #[arg(long)]
+    keep: Option<f64>,
     #[arg(long)]
     temperature: Option<f64>,
     #[arg(long)]
@@ -151,6 +154,7 @@ impl SettingsArgs {
         set(&mut config.slides_per_batch, &self.slides_per_batch);
         set(&mut config.margin, &self.margin);
         set(&mut config.spread, &self.spread);
+        set(&mut config.keep, &self.keep);
         set(&mut config.temperature, &self.temperature);
         set(&mut config.steps, &self.steps);
         set(&mut config.batch, &self.batch);

@@ -116,6 +116,7 @@ pub struct TrainingConfig {
     pub loss: LossKind,
     pub margin: f64,
     pub spread: f64,
+    pub keep: f64,
     pub temperature: f64,
     pub npid_noise: usize,
     pub npid_momentum: f64,
@@ -188,6 +189,7 @@ impl Preset {
             loss: LossKind::Contrastive,
             margin: 10.0,
             spread: 1.0,
+            keep: 5.0,
             temperature: 0.07,
             npid_noise: 0,
             npid_momentum: 0.5,
@@ -235,6 +237,7 @@ impl Preset {
                 checkpoint_every: 500,
                 npid_noise: 4096,
                 spread: 0.0,
+                keep: 0.0,
                 ..light
             },
         }
@@ -265,6 +268,10 @@ pub const FIELDS: &[FieldHelp] = &[
     help(
         "spread",
         "Of the siamese method: how strongly descriptors are kept spread over many dimensions. With 0, as in the paper, they may end on one line: near and far pairs are told apart, kinds of tissue no more.",
+    ),
+    help(
+        "keep",
+        "Of the siamese method: how strongly distances are kept like those of the encoder that ships, so that what it tells apart is not forgotten. 0, as in the paper, is quicker and follows the slides alone.",
     ),
     help(
         "temperature",
@@ -425,9 +432,12 @@ impl TrainingConfig {
                 return refuse(name, value.to_string(), "a number from 0 to 1");
             }
         }
-        for (name, value) in
-            [("spread", self.spread), ("weight_decay", self.weight_decay), ("clip_norm", self.clip_norm)]
-        {
+        for (name, value) in [
+            ("spread", self.spread),
+            ("keep", self.keep),
+            ("weight_decay", self.weight_decay),
+            ("clip_norm", self.clip_norm),
+        ] {
             if !value.is_finite() || value < 0.0 {
                 return refuse(name, value.to_string(), "0 or a positive number");
             }

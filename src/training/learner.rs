@@ -15,7 +15,7 @@ use super::pairs::{PairSampler, Relation};
 use super::run::StepRecord;
 use super::slides::TrainingSlide;
 use crate::encoder::trainable::{NetworkPlan, Start, TrainableNetwork};
-use crate::encoder::{DeviceChoice, is_out_of_memory};
+use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, is_out_of_memory};
 
 /// Fewer groups than this are no batch: its statistics and comparisons would mean nothing.
 const LEAST_GROUPS: usize = 2;
@@ -23,6 +23,8 @@ const LEAST_GROUPS: usize = 2;
 /// All that changes while learning.
 pub(super) struct Learner {
     pub network: TrainableNetwork,
+    /// Whose distances are to be kept.
+    known: Option<Box<dyn Encoder>>,
     optimiser: AdamW,
     bank: Option<MemoryBank>,
     scale: LossScale,
@@ -42,6 +44,14 @@ pub(super) enum StepError {
     /// The device had no room for the batch; nothing was learned from it.
     TooLarge(TchError),
     Torch(TchError),
+    /// The encoder whose distances are to be kept.
+    Known(EncoderError),
+}
+
+impl From<EncoderError> for StepError {
+    fn from(error: EncoderError) -> Self {
+        Self::Known(error)
+    }
 }
 
 impl From<TchError> for StepError {
@@ -69,6 +79,9 @@ impl Learner {
             device,
         })?;
         let torch = |error: TchError| TrainingError::torch("preparing to learn", &error);
+        let known = (config.method == Method::Siamese && config.keep > 0.0)
+            .then(|| encoder::load(encoder::DEFAULT, device))
+            .transpose()?;
         let optimiser = AdamW::new(network.learning(), config.weight_decay).map_err(torch)?;
         let bank = match config.method {
             Method::Siamese => None,
@@ -85,7 +98,7 @@ impl Learner {
             ),
         };
         let scale = if network.mixed_precision() { LossScale::HALF } else { LossScale::NONE };
-        Ok(Self { network, optimiser, bank, scale })
+        Ok(Self { network, known, optimiser, bank, scale })
     }
 
     /// Learn from one batch, or from its first half, quarter, … where the device has no room for more; `halved` hears
@@ -166,7 +179,19 @@ impl Learner {
         let instances: Vec<i64> = batch.groups.iter().map(|group| group.instance as i64).collect();
         let instances = Tensor::f_from_slice(&instances)?.f_to_device(device)?;
         let loss = match &mut self.bank {
-            None => siamese_loss(&descriptors, batch, config, slides)?,
+            None => {
+                let loss = siamese_loss(&descriptors, batch, config, slides)?;
+                match &mut self.known {
+                    None => loss,
+                    Some(known) => {
+                        let known = known.encode(&batch.tiles)?;
+                        let rows =
+                            Tensor::f_from_slice(&known.values)?.f_reshape([-1, known.width as i64])?;
+                        let lost = losses::disagreement(&descriptors, &rows.f_to_device(device)?)?;
+                        loss.f_add(&lost.f_mul_scalar(config.keep)?)?
+                    }
+                }
+            }
             Some(bank) if config.npid_noise == 0 => bank.full_softmax(&descriptors, &instances)?,
             Some(bank) => {
                 let rows = batch.groups.len();

@@ -64,6 +64,31 @@ pub fn concentration(descriptors: &Tensor) -> Result<Tensor, TchError> {
     squares.f_div(&trace)?.f_log()
 }
 
+/// How far the distances between `T` descriptors `[T, D]` are from going with those between what another encoder says of
+/// the same tiles, `known` `[T, E]`: 1 less Pearson's correlation over all pairs of tiles, from 0 (they rise and fall
+/// together, whatever their sizes) to 2. What the other encoder tells apart is then not forgotten (Park et al. 2019,
+/// "Relational knowledge distillation", with correlation in the place of scaled differences).
+pub fn disagreement(descriptors: &Tensor, known: &Tensor) -> Result<Tensor, TchError> {
+    let rows = descriptors.size()[0];
+    let mask = Tensor::f_ones([rows, rows], (Kind::Bool, descriptors.device()))?.f_triu(1)?;
+    let centred = |x: &Tensor| {
+        let distances = distances_between_all(x)?.f_masked_select(&mask)?;
+        distances.f_sub(&distances.f_mean(None::<Kind>)?)
+    };
+    let (own, theirs) = (centred(descriptors)?, centred(known)?);
+    let spread = |x: &Tensor| x.f_square()?.f_sum(None::<Kind>)?.f_add_scalar(EPSILON)?.f_sqrt();
+    let together = own.f_mul(&theirs)?.f_sum(None::<Kind>)?;
+    together.f_div(&spread(&own)?.f_mul(&spread(&theirs)?)?)?.f_neg()?.f_add_scalar(1.0)
+}
+
+/// Distances `[T, T]` between all of `T` descriptors.
+fn distances_between_all(x: &Tensor) -> Result<Tensor, TchError> {
+    let squares = x.f_square()?.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
+    let products = x.f_matmul(&x.f_transpose(0, 1)?)?.f_mul_scalar(-2.0)?;
+    let squared = squares.f_add(&squares.f_transpose(0, 1)?)?.f_add(&products)?;
+    squared.f_clamp_min(0.0)?.f_add_scalar(EPSILON)?.f_sqrt()
+}
+
 /// Distances of `N` pairs `[N]`, as [`contrastive`] sees them; between descriptors of length 1 if `unit`.
 /// For watching only: no gradients.
 pub fn distances(first: &Tensor, second: &Tensor, unit: bool) -> Result<Tensor, TchError> {
@@ -129,6 +154,7 @@ pub(super) mod tests {
         }
         check_gradient(&random(9, 2), |x| triplet(x, 1.5).unwrap());
         check_gradient(&pairs, |x| concentration(x).unwrap());
+        check_gradient(&pairs, |x| disagreement(x, &random(8, 7)).unwrap());
         let mut ignored = Tensor::zeros([8, 8], (Kind::Bool, Device::Cpu));
         let _ = ignored.get(0).get(4).fill_(1);
         check_gradient(&pairs, |x| nt_xent(x, &ignored, 0.5).unwrap());
@@ -159,6 +185,19 @@ pub(super) mod tests {
         assert!((of(&corners) + 3f64.ln()).abs() < 1e-6);
         assert!((of(&(corners * 70.0 + 9.0)) + 3f64.ln()).abs() < 1e-6);
         assert!(of(&Tensor::ones([4, 5], (Kind::Double, Device::Cpu))).is_finite());
+    }
+
+    #[test]
+    fn distances_that_rise_and_fall_together_agree() {
+        let of = |x: &Tensor, y: &Tensor| disagreement(x, y).unwrap().double_value(&[]);
+        let x = random(7, 5);
+        assert!(of(&x, &x).abs() < 1e-9);
+        assert!(of(&x, &(&x * 12.0 + 3.0)).abs() < 1e-9, "neither size nor place matters");
+        assert!(of(&x, &random(7, 9)) > 0.2);
+        // Three on a line, one against the other: 1, 1, 2 against 1, 2, 1.
+        let line = |at: [f64; 3]| Tensor::from_slice(&at).reshape([3, 1]);
+        let direct = 1.0 - (-1.0 / 3.0) / (2.0 / 3.0);
+        assert!((of(&line([0.0, 1.0, 2.0]), &line([1.0, 0.0, 2.0])) - direct).abs() < 1e-6);
     }
 
     #[test]

@@ -323,6 +323,7 @@ impl Course<'_> {
             StepError::Torch(error) | StepError::TooLarge(error) => {
                 TrainingError::torch("a learning step", &error)
             }
+            StepError::Known(error) => TrainingError::Encoder(error),
         })
     }
 

@@ -73,6 +73,9 @@ pub fn config() -> TrainingConfig {
         depth: Depth::All,
         width: 16,
         margin: 2.0,
+        // The paper's loss alone.
+        spread: 0.0,
+        keep: 0.0,
         tile_px: 32,
         mpp: UM,
         near_mm: 1.5,
@@ -136,6 +139,19 @@ fn two_textures_are_told_apart() {
     let which = place.folder.path().join("runs/run-001/model.safetensors");
     let spec = encoder::spec(which.to_str().unwrap()).unwrap();
     assert_eq!((&spec.id, spec.width, spec.tiles.tile_px, spec.tiles.mpp), (&id, 16, 32, UM));
+}
+
+#[test]
+fn what_the_encoder_that_ships_tells_apart_is_kept_when_asked_for() {
+    let place = Place::new();
+    let path = place.slide("many-colours.tif", &many_colours(), Some(UM));
+    let config = TrainingConfig { keep: 20.0, spread: 0.5, steps: 80, ..config() };
+    let outcome = run(setup(&place, &config, &[&path], &[])).unwrap();
+    let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&losses[..5]), mean(&losses[losses.len() - 10..]));
+    // With a margin of 2, pairs alone account for no more than 2 of it, spreading for less.
+    assert!(last < first - 4.0, "{first} to {last}");
 }
 
 #[test]

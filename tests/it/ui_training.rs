@@ -31,6 +31,9 @@ fn config() -> TrainingConfig {
         depth: Depth::All,
         loss: LossKind::Contrastive,
         margin: 2.0,
+        // The paper's loss alone.
+        spread: 0.0,
+        keep: 0.0,
         tile_px: 32,
         mpp: 8.0,
         near_mm: 1.5,

@@ -77,6 +77,8 @@ impl Work for Training {
                 "32",
                 "--mpp",
                 "8",
+                "--keep",
+                "0",
             ]);
             command.args([
                 "--near-mm",

@@ -307,6 +307,9 @@ fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
         field_ui(ui, "Spread", "spread", |ui| {
             ui.add(DragValue::new(&mut config.spread).range(0.0..=100.0).speed(0.05));
         });
+        field_ui(ui, "Keep", "keep", |ui| {
+            ui.add(DragValue::new(&mut config.keep).range(0.0..=1000.0).speed(0.1));
+        });
     }
     if config.compares_angles() {
         field_ui(ui, "Temperature", "temperature", |ui| {
