@@ -19,7 +19,7 @@ if [ "${ROOT_OF:-pieces}" = debootstrap ]; then
 else
     mkdir -p "$root/lib64" "$root/lib/x86_64-linux-gnu" "$root/bin" "$root/etc"
     cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
-    for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libgcc_s.so.1 libstdc++.so.6; do
+    for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 libgcc_s.so.1 libstdc++.so.6; do
         cp -L "/lib/x86_64-linux-gnu/$library" "$root/lib/x86_64-linux-gnu/" 2>/dev/null ||
             cp -L "/usr/lib/x86_64-linux-gnu/$library" "$root/lib/x86_64-linux-gnu/"
     done
@@ -35,10 +35,11 @@ inside() {
     # shellcheck disable=SC2016
     unshare -rmpnf sh -c '
         root=$1; shift
+        chroot=$(PATH=$PATH:/usr/sbin:/sbin; command -v chroot)
         mount -t proc proc "$root/proc" 2>/dev/null || mount --rbind /proc "$root/proc"
         mount --bind /dev/null "$root/dev/null"
         mount --bind /dev/urandom "$root/dev/urandom"
-        exec env -i HOME=/home PATH=/bin LC_ALL=C.UTF-8 chroot "$root" "$@"
+        exec env -i HOME=/home PATH=/bin LC_ALL=C.UTF-8 "$chroot" "$root" "$@"
     ' sh "$root" "$@"
 }
 
