@@ -1,10 +1,12 @@
 //! The window. It draws the session, turns what the user does into commands, and owns the canvas.
 
 mod actions;
+mod again;
 mod app;
 mod diagnostics;
 mod export;
 mod file_dialog;
+mod graphics;
 mod heat_map;
 mod panels;
 mod panes;
@@ -15,6 +17,7 @@ mod slide_view;
 mod start;
 mod theme;
 mod trails;
+mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ pub use app::App;
 use remembered::Remembered;
 pub use slide_view::camera::Camera;
 pub use slide_view::{Appearance, Colouring, Lacks, Still, StillError, StillPainter};
+pub use window::{Handover, Window};
 
 /// What the window opens with.
 #[derive(Debug, Clone, Default)]
@@ -61,30 +65,12 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let state_file = options.state_file.or_else(|| Some(folders?.data_dir().join("window.toml")));
     let options = WindowOptions { state_file, ..options };
     let project = open_project(&options)?;
-    let mut reasons = Vec::new();
-    for &drivers in start::Drivers::to_try(options.safe_gpu) {
-        let (project, options) = (project.clone(), options.clone());
-        let outcome = eframe::run_native(
-            "histokin",
-            start::native_options(drivers),
-            Box::new(|context| {
-                App::new(context, project, options)
-                    .map(|app| Box::new(app) as Box<dyn eframe::App>)
-                    .map_err(Into::into)
-            }),
-        );
-        match outcome {
-            Ok(()) => return Ok(()),
-            Err(eframe::Error::Wgpu(error)) => {
-                tracing::warn!(?drivers, %error, "this driver does not draw the window");
-                reasons.push(error.to_string());
-            }
-            Err(error) => {
-                return Err(anyhow::anyhow!("{error}")).context("the window could not be opened");
-            }
-        }
-    }
-    anyhow::bail!(start::no_driver(&reasons))
+    start::draw(project, &options)
+}
+
+/// The name of every action with its keys, in the order of the help sheet.
+pub fn actions() -> impl Iterator<Item = (&'static str, &'static [egui::KeyboardShortcut])> {
+    actions::table().map(|entry| (entry.name, entry.shortcuts))
 }
 
 /// The project that was named, else the one among the paths, else the one that was open last, else the

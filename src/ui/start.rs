@@ -1,9 +1,21 @@
-//! How the window gets onto the screen: which graphics driver draws it, and how long that took.
+//! How the window gets onto the screen, and back onto it when the graphics device is lost: which driver draws it, and
+//! how long that took.
 
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 
 use eframe::egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew};
 use eframe::wgpu;
+
+use super::window::{Handover, Window};
+use super::{WindowOptions, again};
+use crate::crash;
+use crate::project::Project;
+
+/// A device that lasted for less than this is not asked for again: the next driver draws the window.
+const LASTING: Duration = Duration::from_secs(60);
 
 /// Which drivers may draw the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +55,92 @@ pub(super) fn native_options(drivers: Drivers) -> eframe::NativeOptions {
         wgpu_options: drivers.configuration(),
         ..Default::default()
     }
+}
+
+/// How a window ended.
+enum Ended {
+    Closed,
+    /// There is no device of these drivers, in the driver's words.
+    NoDevice(String),
+    /// The device drew, and was lost.
+    Lost(String),
+    /// It was lost in the middle of a frame, where egui knows no way out: all of the window is gone.
+    LostInFrame(String),
+}
+
+/// Draw the window until the user closes it: with the best driver that has a device, and with a new device, in a new
+/// window, when that is lost.
+pub(super) fn draw(project: Project, options: &WindowOptions) -> anyhow::Result<()> {
+    let handover = Rc::default();
+    let mut reasons = Vec::new();
+    let mut drivers = Drivers::to_try(options.safe_gpu).iter();
+    let mut next = drivers.next();
+    while let Some(&with) = next {
+        let opened = Instant::now();
+        match show(with, &project, options, &handover)? {
+            Ended::Closed => return Ok(()),
+            Ended::LostInFrame(reason) => {
+                // Given back, so that the next start need not take it for one that a crash has left.
+                drop(project);
+                return Err(again::start_again(&reason));
+            }
+            Ended::Lost(_) if opened.elapsed() >= LASTING => {}
+            Ended::Lost(reason) | Ended::NoDevice(reason) => {
+                tracing::warn!(drivers = ?with, %reason, "this driver does not draw the window");
+                reasons.push(reason);
+                next = drivers.next();
+            }
+        }
+    }
+    if handover.reason().is_none() {
+        anyhow::bail!(no_driver(&reasons));
+    }
+    handover.finish();
+    anyhow::bail!(lost_for_good(&reasons))
+}
+
+/// One window, from its opening to its end.
+fn show(
+    drivers: Drivers,
+    project: &Project,
+    options: &WindowOptions,
+    handover: &Rc<Handover>,
+) -> anyhow::Result<Ended> {
+    let mut native = native_options(drivers);
+    native.viewport = handover.place(native.viewport);
+    let outcome = crash::catch("Drawing the window", || {
+        let (project, options, handover) = (project.clone(), options.clone(), handover.clone());
+        eframe::run_native(
+            "histokin",
+            native,
+            Box::new(|context| {
+                Window::open(context, project, options, handover)
+                    .map(|window| Box::new(window) as Box<dyn eframe::App>)
+                    .map_err(Into::into)
+            }),
+        )
+    });
+    match outcome {
+        Ok(Ok(())) => Ok(handover.reason().map_or(Ended::Closed, Ended::Lost)),
+        Ok(Err(eframe::Error::Wgpu(error))) => Ok(Ended::NoDevice(error.to_string())),
+        Ok(Err(error)) => Err(anyhow::anyhow!("{error}")).context("the window could not be opened"),
+        Err(crash) => {
+            tracing::error!("{}", crash.report);
+            let lost = handover.lost().map(Ended::LostInFrame);
+            lost.ok_or_else(|| anyhow::anyhow!("{}", crash.summary))
+        }
+    }
+}
+
+/// What to tell when every device was lost soon after the window was opened.
+fn lost_for_good(reasons: &[String]) -> String {
+    format!(
+        "the graphics card stops drawing again and again ({}), so the window was closed. All that could be saved is \
+         saved, and embedding and training go on at the next start. Restart the computer or update the card's driver; \
+         until then `histokin --safe-gpu`, or a driver that draws without a card (on Debian and Ubuntu `apt install \
+         mesa-vulkan-drivers`), may draw the window",
+        reasons.join("; ")
+    )
 }
 
 /// What to tell when no driver draws the window; `reasons` in the drivers' own words.

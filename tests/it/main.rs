@@ -47,9 +47,14 @@ mod ui_help;
 mod ui_report;
 #[cfg(feature = "gui")]
 mod ui_training;
+#[cfg(feature = "gui")]
 mod ui_window;
 #[cfg(feature = "gui")]
 mod ui_annotate;
+#[cfg(feature = "gui")]
+mod ui_graphics;
+#[cfg(feature = "gui")]
+mod ui_warnings;
 #[cfg(feature = "gui")]
 mod ui_canvas;
 #[cfg(feature = "gui")]

@@ -34,7 +34,7 @@ pub fn window_with(project: &Path, options: WindowOptions) -> Harness<'static, A
 }
 
 /// Let the window run until `done`.
-pub fn wait(harness: &mut Harness<'_, App>, what: &str, done: impl Fn(&App) -> bool) {
+pub fn wait<State>(harness: &mut Harness<'_, State>, what: &str, done: impl Fn(&State) -> bool) {
     let started = Instant::now();
     while !done(harness.state()) {
         assert!(started.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
@@ -50,7 +50,7 @@ pub fn wait_until_sharp(harness: &mut Harness<'_, App>) {
     wait(harness, "all tiles in view are there", |app| app.field().is_some() && app.is_sharp());
 }
 
-pub fn canvas(harness: &mut Harness<'_, App>) -> RgbaImage {
+pub fn canvas<State>(harness: &mut Harness<'_, State>) -> RgbaImage {
     let rect = harness.get_by_label("slide canvas").rect();
     let window = harness.render().expect("a picture");
     let px = |points: f32| points.round() as u32;
@@ -161,7 +161,7 @@ fn what_cannot_be_opened_is_said_until_it_is_dismissed() {
 
 /// A file as the system hands it over when it is dropped.
 #[derive(Debug)]
-struct Dropped(PathBuf);
+pub struct Dropped(pub PathBuf);
 
 impl egui::DroppedFile for Dropped {
     fn path(&self) -> &Path {

@@ -74,7 +74,6 @@ impl App {
     /// Have the window's state kept for the next start.
     pub fn remember(&mut self) {
         self.trails.keep();
-        let Some(keeper) = &self.keeper else { return };
         self.remembered.slides_open = self.chrome.slides_open;
         self.remembered.matches_open = self.chrome.matches_open;
         self.remembered.marks_shown = self.chrome.marks_shown;
@@ -86,6 +85,8 @@ impl App {
         self.remembered.trail_shown = self.chrome.trail_shown;
         self.remembered.layout = self.panes.layout();
         self.remembered.project = Some(self.session.project().root().to_owned());
-        keeper.keep(self.remembered.clone());
+        if let Some(keeper) = &self.keeper {
+            keeper.keep(self.remembered.clone());
+        }
     }
 }

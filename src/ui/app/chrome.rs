@@ -6,12 +6,14 @@ use std::time::Duration;
 use egui::Context;
 
 use super::App;
+use crate::encoder::DeviceChoice;
 use crate::session::{Command, Severity};
 use crate::ui::actions::Action;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::matches::MatchesPanel;
 use crate::ui::panels::save_view::SaveWish;
 use crate::ui::panels::training::TrainingPanel;
+use crate::ui::remembered::Remembered;
 
 /// Seconds for which a short notice stays.
 const NOTICE_SECONDS: f64 = 3.5;
@@ -57,6 +59,30 @@ impl Asked {
 
     pub fn action(&mut self, action: Action) {
         self.actions.push(action);
+    }
+}
+
+impl Chrome {
+    /// As the last start left it.
+    pub(super) fn new(remembered: &Remembered, device: DeviceChoice) -> Self {
+        Self {
+            slides_open: remembered.slides_open,
+            matches_open: remembered.matches_open,
+            marks_shown: remembered.marks_shown,
+            annotations_open: remembered.annotations_open,
+            tissue_shown: remembered.tissue_shown,
+            appearance_open: false,
+            trail_shown: remembered.trail_shown,
+            matches: MatchesPanel::default(),
+            heat_shown: false,
+            region_drawn: false,
+            report_open: false,
+            dialog: None,
+            training: TrainingPanel::new(device),
+            training_open: false,
+            notice: None,
+            notes: HashMap::new(),
+        }
     }
 }
 

@@ -6,18 +6,21 @@ mod asking;
 mod between_starts;
 mod canvas;
 mod chrome;
+mod handing_over;
 mod intake;
 mod layout;
 mod leaving;
 mod perform;
 mod pictures;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use egui::{Context, Ui};
+use handing_over::Bell;
 
 pub use chrome::{Asked, Chrome};
+pub use handing_over::Kept;
 
 use super::actions::{self, Action, Busy};
 use super::export::Exporter;
@@ -26,9 +29,7 @@ use super::heat_map::HeatMap;
 use super::panels;
 use super::panels::annotations::AnnotationsPanel;
 use super::panels::dialogs::Dialog;
-use super::panels::matches::MatchesPanel;
 use super::panels::report::{MapRenderer, ReportView};
-use super::panels::training::TrainingPanel;
 use super::panes::Panes;
 use super::region_tool::RegionTool;
 use super::remembered::{Keeper, Remembered};
@@ -51,6 +52,8 @@ use crate::workers::tile_loader::{LoaderCounts, TileLoader};
 pub struct App {
     session: Session,
     workers: Workers,
+    /// Wakes this window for the workers.
+    bell: Bell,
     loader: TileLoader,
     start_clock: StartClock,
     renderer: SlideRenderer,
@@ -93,11 +96,39 @@ impl App {
         project: Project,
         options: WindowOptions,
     ) -> anyhow::Result<Self> {
+        let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
+        let bell = Bell::of(&creation.egui_ctx);
+        let begin = Kept {
+            session: Session::new(project),
+            workers: Workers::start(options.device, bell.waker())?,
+            bell,
+            appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
+            chrome: Chrome::new(&remembered, options.device),
+            remembered,
+        };
+        let mut app = Self::with(creation, &options, begin)?;
+        app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
+        // The session's own project needs no second opening.
+        let root = app.session.project().root().to_owned();
+        let is_own = |path: &PathBuf| std::path::absolute(path).is_ok_and(|path| path == root);
+        let paths: Vec<_> = options.paths.into_iter().filter(|path| !is_own(path)).collect();
+        if !paths.is_empty() {
+            app.command(Command::Open(paths));
+        }
+        Ok(app)
+    }
+
+    /// A window around what there is already.
+    fn with(
+        creation: &eframe::CreationContext<'_>,
+        options: &WindowOptions,
+        kept: Kept,
+    ) -> anyhow::Result<Self> {
+        let Kept { session, workers, bell, remembered, appearance, chrome } = kept;
         let context = &creation.egui_ctx;
         theme::install(context);
         // The table of actions has it.
         context.options_mut(|options| options.zoom_with_keyboard = false);
-        let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
         let trail_folder = options.state_file.as_deref().and_then(|file| Some(file.parent()?.join("trails")));
         let keeper = options.state_file.clone().map(Keeper::start).transpose()?;
         context.set_theme(if remembered.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
@@ -107,23 +138,23 @@ impl App {
         let renderer = SlideRenderer::new(gpu);
         let mut panes = Panes::new(&renderer);
         // What another project showed is not waited for.
-        if remembered.project.as_deref() == Some(project.root()) {
+        if remembered.project.as_deref() == Some(session.project().root()) {
             panes.come_back_to(&remembered.layout, &renderer);
         }
         let annotator = Annotator::new(gpu, waker(context));
         // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let loader = TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?;
-        let workers = Workers::start(options.device, waker(context))?;
-        let mut app = Self {
-            session: Session::new(project),
+        Ok(Self {
+            session,
             workers,
+            bell,
             loader,
             start_clock: StartClock::default(),
             renderer,
             panes,
             slides: ShownSlides::default(),
-            appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
+            appearance,
             heat_map: HeatMap::start(waker(context), gpu)?,
             region_tool: RegionTool::default(),
             annotator,
@@ -134,24 +165,7 @@ impl App {
             trails: Trails::start(trail_folder, waker(context))?,
             exporter: Exporter::default(),
             file_dialog: FileDialog::default(),
-            chrome: Chrome {
-                slides_open: remembered.slides_open,
-                matches_open: remembered.matches_open,
-                marks_shown: remembered.marks_shown,
-                annotations_open: remembered.annotations_open,
-                tissue_shown: remembered.tissue_shown,
-                appearance_open: false,
-                trail_shown: remembered.trail_shown,
-                matches: MatchesPanel::default(),
-                heat_shown: false,
-                region_drawn: false,
-                report_open: false,
-                dialog: None,
-                training: TrainingPanel::new(options.device),
-                training_open: false,
-                notice: None,
-                notes: HashMap::new(),
-            },
+            chrome,
             hovered: None,
             context: context.clone(),
             remembered,
@@ -159,16 +173,7 @@ impl App {
             opening: Vec::new(),
             restored: HashSet::new(),
             to_show: None,
-        };
-        app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
-        // The session's own project needs no second opening.
-        let root = app.session.project().root().to_owned();
-        let is_own = |path: &PathBuf| std::path::absolute(path).is_ok_and(|path| path == root);
-        let paths: Vec<_> = options.paths.into_iter().filter(|path| !is_own(path)).collect();
-        if !paths.is_empty() {
-            app.command(Command::Open(paths));
-        }
-        Ok(app)
+        })
     }
 
     /// The session, for looking at.

@@ -1,0 +1,75 @@
+//! What goes on when a window cannot: the session, its workers, and how the window stood, for the next one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egui::Context;
+
+use super::{App, Chrome};
+use crate::session::{Event, Session};
+use crate::ui::WindowOptions;
+use crate::ui::panels::training::TrainingPanel;
+use crate::ui::remembered::Remembered;
+use crate::ui::slide_view::Appearance;
+use crate::workers::{Waker, Workers};
+
+/// What the next window goes on with. Dropping it ends the workers; all that can be saved is saved then.
+pub struct Kept {
+    pub(super) session: Session,
+    pub(super) workers: Workers,
+    pub(super) bell: Bell,
+    pub(super) remembered: Remembered,
+    pub(super) appearance: Appearance,
+    pub(super) chrome: Chrome,
+}
+
+/// Wakes whichever window there is, for workers that outlive one.
+#[derive(Clone)]
+pub(super) struct Bell(Arc<Mutex<Context>>);
+
+impl Bell {
+    pub(super) fn of(context: &Context) -> Self {
+        Self(Arc::new(Mutex::new(context.clone())))
+    }
+
+    fn ring_in(&self, context: &Context) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = context.clone();
+    }
+
+    pub(super) fn waker(&self) -> Waker {
+        let bell = self.clone();
+        Arc::new(move || bell.0.lock().unwrap_or_else(PoisonError::into_inner).request_repaint())
+    }
+}
+
+impl App {
+    /// Give up this window, and all that belongs to its graphics device.
+    pub fn hand_over(mut self) -> Kept {
+        self.remember();
+        let Self { session, workers, bell, remembered, appearance, chrome, .. } = self;
+        Kept { session, workers, bell, remembered, appearance, chrome }
+    }
+
+    /// Go on in a new window after the graphics device of the one before was lost; `reason` in the driver's words.
+    ///
+    /// # Errors
+    /// As [`App::new`].
+    pub fn resume(
+        creation: &eframe::CreationContext<'_>,
+        mut kept: Kept,
+        options: &WindowOptions,
+        reason: &str,
+    ) -> anyhow::Result<Self> {
+        kept.bell.ring_in(&creation.egui_ctx);
+        // Its pictures were on the card, and the clock of the new window begins anew.
+        kept.chrome.training = TrainingPanel::new(options.device);
+        kept.chrome.notice = None;
+        kept.chrome.notes.clear();
+        let mut app = Self::with(creation, options, kept)?;
+        app.absorb(Event::Trouble(format!(
+            "The graphics card stopped drawing ({reason}), and the window was opened anew. Nothing is lost: what was \
+             going on in the background goes on. If this happens again, update the card's driver, or start with \
+             `histokin --safe-gpu`"
+        )));
+        Ok(app)
+    }
+}

@@ -1,0 +1,126 @@
+//! What the window says before something is lost: a project that another window has, annotations that cannot be saved.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use egui::{Vec2, ViewportCommand, ViewportEvent, ViewportId};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use histokin::annotation::{Annotation, Bounds, Edit, Shape};
+use histokin::encoder::DeviceChoice;
+use histokin::geometry::Level0Point;
+use histokin::project::{LOCK_FILE, Project};
+use histokin::session::{Annotate, Command};
+use histokin::ui::{App, WindowOptions};
+
+use crate::support::asset;
+use crate::ui::{SLIDE, wait, window};
+
+#[test]
+fn a_second_window_on_a_project_says_who_has_it_until_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Project::open_or_create(folder.path()).unwrap());
+    // As it stands there while a program on another computer works in the project.
+    let lock = folder.path().join(LOCK_FILE);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 300;
+    let held = format!("user = \"amina\"\nhost = \"reading-room\"\npid = 4711\nsince = {since}\n");
+    fs::write(&lock, held).unwrap();
+    let project = Project::open(folder.path()).unwrap().claim().unwrap();
+    let options = WindowOptions { device: DeviceChoice::Cpu, ..WindowOptions::default() };
+    let mut harness = Harness::builder()
+        .with_size(Vec2::new(1300.0, 860.0))
+        .wgpu()
+        .build_eframe(|context| App::new(context, project, options).expect("a window"));
+    harness.run_steps(3);
+    let banner = "This project is open for reading only";
+    harness.get_by_label_contains(banner);
+    harness.get_by_label_contains("in use by amina on reading-room (process 4711), for 5 minutes");
+
+    // As long as the other one is there, trying again brings the same.
+    harness.get_by_label("Try again").click();
+    harness.run_steps(3);
+    std::thread::sleep(Duration::from_millis(300));
+    harness.run_steps(3);
+    harness.get_by_label_contains(banner);
+
+    fs::write(&lock, "").unwrap();
+    harness.get_by_label("Try again").click();
+    wait(&mut harness, "the project can be written", |app| app.session().project().read_only().is_none());
+    assert!(harness.query_by_label_contains(banner).is_none());
+}
+
+/// The user asks for the window to be closed; whether it would close now.
+fn closes(harness: &mut Harness<'_, App>) -> bool {
+    let root = harness.input_mut().viewports.entry(ViewportId::ROOT).or_default();
+    root.events.push(ViewportEvent::Close);
+    harness.step();
+    let kept_open = commands(harness).contains(&ViewportCommand::CancelClose);
+    harness.run_steps(3);
+    !kept_open
+}
+
+fn commands<'a>(harness: &'a Harness<'_, App>) -> &'a [ViewportCommand] {
+    &harness.output().viewport_output[&ViewportId::ROOT].commands
+}
+
+/// A window with an annotation that cannot be saved: a file lies where the project keeps annotations.
+fn with_unsaved(root: &Path) -> Harness<'static, App> {
+    let mut harness = window(root, vec![asset(SLIDE)]);
+    wait(&mut harness, "the slide and its annotations are read", |app| {
+        let slide = app.session().active();
+        slide.is_some_and(|slide| app.session().annotations(slide.id()).is_some())
+    });
+    fs::remove_dir(root.join("annotations")).unwrap();
+    fs::write(root.join("annotations"), "in the way").unwrap();
+    let slide = harness.state().session().active().unwrap().id().clone();
+    let bounds = Bounds::between(Level0Point::new(10.0, 10.0), Level0Point::new(90.0, 90.0));
+    let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
+    harness.state_mut().command(Command::Annotate(Annotate::Edit { slide, edit }));
+    wait(&mut harness, "saving has failed", |app| {
+        let mut unsaved = app.session().unsaved_annotations();
+        let reason = unsaved.next().and_then(|slide| app.session().annotations(slide)?.unsaved());
+        reason.is_some_and(|reason| reason.contains("annotations"))
+    });
+    harness
+}
+
+const DIALOG: &str = "Annotations are not saved";
+
+#[test]
+fn the_window_does_not_close_over_unsaved_annotations_until_they_are_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("project");
+    let mut harness = with_unsaved(&root);
+    assert!(!closes(&mut harness));
+    harness.get_by_label(DIALOG);
+    assert!(harness.query_all_by_label_contains("CMU-1-Small-Region").count() >= 1);
+    // It stays open when the user would rather go on.
+    harness.get_by_label("Stay").click();
+    harness.run_steps(3);
+    assert!(harness.query_by_label(DIALOG).is_none());
+    assert!(!closes(&mut harness));
+
+    fs::remove_file(root.join("annotations")).unwrap();
+    // Of two buttons of this name the dialog's is drawn last; the other is the message's behind it.
+    harness.query_all_by_label("Try again").last().unwrap().click();
+    wait(&mut harness, "they are saved", |app| app.session().unsaved_annotations().next().is_none());
+    assert_eq!(fs::read_dir(root.join("annotations")).unwrap().count(), 1);
+    assert!(closes(&mut harness));
+}
+
+#[test]
+fn unsaved_annotations_are_given_up_only_when_the_user_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("project");
+    let mut harness = with_unsaved(&root);
+    assert!(!closes(&mut harness));
+    harness.get_by_label("Close without saving").click();
+    let mut asked_to_close = false;
+    for _ in 0..3 {
+        harness.step();
+        asked_to_close |= commands(&harness).contains(&ViewportCommand::Close);
+    }
+    assert!(asked_to_close);
+    assert!(closes(&mut harness));
+}
