@@ -1,6 +1,7 @@
 //! `histokin heat-map`: how like one tile all tiles of slides are, as pictures with their place on the slide.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -11,6 +12,7 @@ use super::index::load_index;
 use crate::durable;
 use crate::geometry::Level0Point;
 use crate::index::TileRef;
+use crate::interchange::{GridValues, write_map_tiff};
 use crate::project::Project;
 use crate::workers::heat::{HeatRequest, LikenessMap, likeness_maps, typical_distance};
 
@@ -27,8 +29,9 @@ pub struct HeatMapArgs {
     /// Slides to draw [default: that of the tile].
     #[arg(long)]
     on: Vec<String>,
-    /// Folder for <slide>.png, one pixel a tile: bright is alike, transparent is not embedded; and for <slide>.pgw,
-    /// the world file that places it in level-0 pixels.
+    /// Folder for <slide>.png, one pixel a tile: bright is alike, transparent is not embedded; for <slide>.pgw, the
+    /// world file that places it in level-0 pixels; and for <slide>.tif, the same as a pyramid that slide viewers open
+    /// in its true size.
     #[arg(long)]
     to: PathBuf,
     /// Write one JSON document.
@@ -38,7 +41,7 @@ pub struct HeatMapArgs {
 
 pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
-    let (index, _) = load_index(&project)?;
+    let index = Arc::new(load_index(&project)?.0);
     let place = |name: &str| -> anyhow::Result<u32> {
         let entry = project.find_slide(name)?;
         index.place(&entry.id).with_context(|| format!("{name} is not embedded; embed it first"))
@@ -54,16 +57,21 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.to)
         .with_context(|| format!("{}: the folder cannot be made", args.to.display()))?;
     let scale = typical_distance(&index);
-    let request = HeatRequest { index: index.into(), tile: TileRef { set, row }, shown };
+    let request = HeatRequest { index: index.clone(), tile: TileRef { set, row }, shown };
     let mut written = Vec::new();
     for map in likeness_maps(&request, scale).maps {
         let path = project.slide_path(project.find_slide(&map.slide.0)?);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let file = format!("{stem}.png");
+        let (file, pyramid) = (format!("{stem}.png"), format!("{stem}.tif"));
         write(&args.to.join(&file), &map)?;
+        let header = &index.sets()[place(&map.slide.0)? as usize].header;
+        let tile_um = header.level0_mpp().x * f64::from(map.tile_level0);
+        let values = GridValues { grid: map.grid, values: &map.likeness, tile_um };
+        write_map_tiff(&args.to.join(&pyramid), values)?;
         written.push(json!({
             "slide_id": map.slide,
             "file": file,
+            "pyramid": pyramid,
             "origin_level0": [0, 0],
             "pixel_level0": map.tile_level0,
         }));

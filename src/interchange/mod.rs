@@ -1,8 +1,9 @@
 //! Descriptors in the formats of other programs: TRIDENT's and CLAM's HDF5, NPY, Parquet,
-//! safetensors.
+//! safetensors; maps of slides as a TIFF pyramid.
 
 mod h5;
 mod import;
+mod map_tiff;
 mod npy;
 mod parquet;
 mod read;
@@ -14,6 +15,7 @@ use crate::geometry::MicronsPerPixel;
 pub use h5::{Layout, write_h5};
 pub(crate) use import::spacing;
 pub use import::{Imported, PlacedFeatures, encoder_of, place};
+pub use map_tiff::{GridValues, write_map_tiff};
 pub use npy::write_npy;
 pub use parquet::write_parquet;
 pub use read::{feature_files, read_features};

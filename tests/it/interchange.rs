@@ -5,6 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use histokin::geometry::LevelRect;
+
 use crate::evaluate::Study;
 
 /// A study whose slides are embedded with the colour histogram.
@@ -126,6 +128,19 @@ fn imported_features_are_searched_and_measured_like_our_own() {
     assert!(picture.pixels().any(|pixel| pixel.0[1] == 255) && picture.get_pixel(16, 0).0[1] == 0);
     let world = std::fs::read_to_string(folder.join("beta.pgw")).unwrap();
     assert_eq!(world.lines().collect::<Vec<_>>(), ["100", "0", "0", "100", "50", "50"]);
+    // The same as a slide of its own, each tile a square of pixels in its true size.
+    let pyramid = histokin::slide::open(&folder.join("beta.tif"), None).unwrap();
+    let info = pyramid.info();
+    assert_eq!((info.vendor.as_str(), info.width() % 17, info.height() % 12), ("generic-tiff", 0, 0));
+    let edge = info.width() / 17;
+    let slide = histokin::slide::open(&study.path("beta.tif"), None).unwrap();
+    let tile_um = 100.0 * slide.info().mpp.unwrap().x;
+    assert!((info.mpp.unwrap().x * f64::from(edge) - tile_um).abs() < 1e-3 * tile_um);
+    let whole = LevelRect { level: 0, x: 0, y: 0, width: info.width(), height: info.height() };
+    for (x, y, pixel) in pyramid.read(&whole).unwrap().enumerate_pixels() {
+        let [grey, alpha] = picture.get_pixel(x / edge, y / edge).0;
+        assert_eq!(pixel.0, if alpha == 0 { [0; 4] } else { [grey, grey, grey, 255] }, "at {x}, {y}");
+    }
 }
 
 /// Features of 1500 numbers whose tiles lie on no grid of ours, one of them twice.
