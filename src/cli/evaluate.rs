@@ -149,7 +149,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let document = report::json::document(&sample, &comparison);
     if let Some(folder) = &args.report {
         let pictures = study.project.as_ref().map(report::Pictures::of_project);
-        let map = report::map_of(&described, &comparison, &mut |_| true);
+        let maps = study.project.as_ref().map(Project::maps);
+        let map = report::map_of(maps.as_ref(), &described, &comparison, &mut |_| true);
         report::write(folder, &sample, &comparison, &document, map.as_ref(), pictures.as_ref())
             .with_context(|| format!("the report was not written to {}", folder.display()))?;
         eprintln!("report: {}", folder.join("report.html").display());

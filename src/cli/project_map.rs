@@ -60,7 +60,7 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
                 laid_out: args.laid_out.max(100),
                 seed: args.seed,
             };
-            let points = map::umap(descriptors, &settings, &mut |share| {
+            let points = project.maps().umap(&spec.id.0, descriptors, &settings, &mut |share| {
                 bar.set_position((1000.0 * share) as u64);
                 true
             });

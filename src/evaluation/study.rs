@@ -125,7 +125,7 @@ pub fn of_project(
             Err(error) => comparison.notes.push(format!("No stain robustness of {name}: {error}.")),
         }
     }
-    let umap = report::map_of(&described, &comparison, &mut |share| {
+    let umap = report::map_of(Some(&project.maps()), &described, &comparison, &mut |share| {
         tell(STAIN_DONE + (1.0 - STAIN_DONE) * share, "laying out the map")
     });
     let maps = umap.into_iter().chain(report::pca_of(&described, &comparison)).collect();

@@ -19,6 +19,7 @@ use crate::annotation::{AnnotationClass, AnnotationStore};
 use crate::archive::ArchiveUrl;
 use crate::descriptors::{DescriptorStore, Recipe};
 use crate::encoder::{self, EncoderSpec};
+use crate::evaluation::map::MapStore;
 use crate::geometry::MicronsPerPixel;
 use crate::index::IndexCache;
 use crate::slide::{SlideId, SlideInfo};
@@ -413,6 +414,12 @@ impl Project {
     pub fn index_cache(&self) -> IndexCache {
         let cache = IndexCache::new(self.root.join("index"));
         if self.read_only().is_some() { cache.read_only() } else { cache }
+    }
+
+    /// Maps of the descriptors, which can be made again from them, too.
+    pub fn maps(&self) -> MapStore {
+        let store = MapStore::new(self.root.join("maps"));
+        if self.read_only().is_some() { store.read_only() } else { store }
     }
 
     /// The annotations of this project's slides.

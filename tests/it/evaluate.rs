@@ -129,6 +129,8 @@ fn figures_report_and_tables_come_from_one_command() {
     assert_eq!(found["data"]["patients"], 3);
     assert_eq!(found["data"]["slides"][0]["patient"], "patient 1");
 
+    let maps = std::fs::read_dir(study.project().join("maps")).unwrap();
+    assert_eq!(maps.count(), 1, "the map is kept for the next report");
     let page = std::fs::read_to_string(study.path("out/report.html")).unwrap();
     let machine = study.folder.path().to_str().unwrap();
     assert!(!page.contains(machine) && !page.contains("P1<"), "neither paths nor names of patients");

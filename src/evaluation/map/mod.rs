@@ -1,6 +1,7 @@
 //! Descriptors on a plane: principal components at once, UMAP (McInnes, Healy and Melville 2018) with some
 //! patience.
 
+mod kept;
 mod layout;
 
 use nalgebra::DMatrix;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::Descriptors;
 use super::health::{mean, sample};
 use super::neighbours::Pool;
+
+pub use kept::MapStore;
 
 /// How the plane is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]

@@ -21,7 +21,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::comparison::Comparison;
-use super::map::{self, MapKind};
+use super::map::{self, MapKind, MapStore};
 use super::sample::{Described, Sample};
 use crate::durable;
 
@@ -42,8 +42,10 @@ pub struct Map {
 /// Tiles of which a map for the report is laid out by UMAP; more would make it wait.
 const MAPPED: usize = 5000;
 
-/// The map of the first encoder; none when `tell`, which hears the share that is done, says to stop.
+/// The map of the first encoder, kept in or read from `store` where there is one; none when `tell`, which hears the
+/// share that is done, says to stop.
 pub fn map_of(
+    store: Option<&MapStore>,
     described: &[Described],
     comparison: &Comparison,
     tell: &mut dyn FnMut(f64) -> bool,
@@ -54,7 +56,11 @@ pub fn map_of(
         seed: comparison.settings.retrieval.seed,
         ..map::UmapSettings::default()
     };
-    let points = map::umap(first.descriptors().ok()?, &settings, tell)?;
+    let descriptors = first.descriptors().ok()?;
+    let points = match store {
+        Some(store) => store.umap(&first.id, descriptors, &settings, tell)?,
+        None => map::umap(descriptors, &settings, tell)?,
+    };
     Some(Map { kind: MapKind::Umap, encoder: first.name.clone(), points })
 }
 
