@@ -109,6 +109,13 @@ pub struct DistanceHistogram {
     pub far: Vec<f64>,
 }
 
+impl DistanceHistogram {
+    /// Distances at which a bin begins and ends.
+    pub fn range(&self, bin: usize) -> [f64; 2] {
+        [self.bin * bin as f64, self.bin * (bin + 1) as f64]
+    }
+}
+
 /// ADDR of one encoder on some tiles.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Addr {

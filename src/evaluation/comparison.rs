@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::addr::{self, Addr, AddrSettings};
 use super::classes::{self, ClassRetrieval};
+use super::examples::PairExamples;
 use super::health::{self, Health};
 use super::intervals::Resampling;
 use super::probe::{self, Probe};
@@ -32,6 +33,8 @@ pub struct EncoderResult {
     pub tiles: usize,
     /// None where no slide has both near and far pairs.
     pub addr: Option<Addr>,
+    /// Pairs to look at for every bin of the histogram; empty without ADDR.
+    pub pairs: PairExamples,
     /// Retrieval of the asked class; none without labels.
     pub target: Option<Target>,
     /// Retrieval of each class of tissue.
@@ -165,6 +168,8 @@ fn measure(
         }
         Err(other) => return Err(other.into()),
     };
+    let of_addr = |addr| PairExamples::of(descriptors, &sample.tiles, &settings.addr, addr);
+    let pairs = addr.as_ref().map(of_addr).unwrap_or_default();
     step(0.3, "retrieval")?;
     let mut target = None;
     if let Some(tiles) = binary {
@@ -211,6 +216,7 @@ fn measure(
         width: one.width,
         tiles: sample.tiles.len(),
         addr,
+        pairs,
         target,
         classes: of_classes,
         probe,

@@ -12,6 +12,7 @@ pub mod addr;
 pub mod camelyon;
 pub mod classes;
 pub mod comparison;
+pub mod examples;
 pub mod floor;
 pub mod gather;
 pub mod health;

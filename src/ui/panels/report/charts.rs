@@ -74,8 +74,8 @@ impl Axes {
     }
 }
 
-/// How the distances of near and of far pairs are spread.
-pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, palette: &Palette) {
+/// How the distances of near and of far pairs are spread; a click on a bin chooses it.
+pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>, palette: &Palette) {
     let title = "Descriptor distance of near and far pairs, share of the pairs";
     ui.label(RichText::new(title).small().color(palette.weak));
     let Some(addr) = &one.addr else {
@@ -86,10 +86,28 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, palette: &Palette) {
     let bins = histogram.near.len();
     let highest = histogram.near.iter().chain(&histogram.far).copied().fold(1e-6, f64::max);
     let axes = Axes::ui(ui, histogram.bin * bins as f64, 1.05 * highest, palette);
+    for bin in 0..bins {
+        let [from, to] = histogram.range(bin);
+        let column = Rect::from_two_pos(axes.at(from, 0.0), axes.at(to, axes.y_end));
+        let response = ui.interact(column, ui.scope_id().with(("distances", bin)), Sense::click());
+        let name = format!("pairs at a distance of {from:.3} to {to:.3}");
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
+        if response.clicked() {
+            *chosen = (*chosen != Some(bin)).then_some(bin);
+        }
+        if *chosen == Some(bin) || response.hovered() {
+            ui.painter().rect_filled(column, 0.0, palette.pressed);
+        }
+        let shares = [histogram.near[bin], histogram.far[bin]].map(|share| 100.0 * share);
+        response.on_hover_text(format!(
+            "{from:.3} to {to:.3}: {:.1} % of the near pairs, {:.1} % of the far ones. Click to look at some.",
+            shares[0], shares[1]
+        ));
+    }
     let series = [(palette.query, "far", &histogram.far), (palette.accent, "near", &histogram.near)];
     for (color, _, shares) in series {
         for (bin, share) in shares.iter().enumerate() {
-            let (left, right) = (histogram.bin * bin as f64, histogram.bin * (bin + 1) as f64);
+            let [left, right] = histogram.range(bin);
             let bar = Rect::from_two_pos(axes.at(left, 0.0), axes.at(right, *share));
             ui.painter().rect_filled(bar, 0.0, color.gamma_multiply(0.55));
         }

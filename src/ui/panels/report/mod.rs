@@ -41,6 +41,8 @@ pub struct ReportView {
     map: map::MapView,
     /// The cell of the confusion matrix whose queries are shown: row and column.
     cell: Option<[usize; 2]>,
+    /// The bin of the distances' histogram whose pairs are shown.
+    bin: Option<usize>,
     /// Pictures of tiles on the graphics card.
     pictures: HashMap<u32, TextureHandle>,
     /// The study that was shown in the frame before.
@@ -57,6 +59,7 @@ impl Default for ReportView {
             encoder: 0,
             map: map::MapView::default(),
             cell: None,
+            bin: None,
             pictures: HashMap::new(),
             shown: Weak::new(),
         }
@@ -68,7 +71,7 @@ impl ReportView {
     fn follow(&mut self, study: &Arc<Study>) {
         if !std::ptr::eq(self.shown.as_ptr(), Arc::as_ptr(study)) {
             self.pictures.clear();
-            self.cell = None;
+            (self.cell, self.bin) = (None, None);
             self.map.forget();
             self.shown = Arc::downgrade(study);
         }
@@ -197,22 +200,43 @@ fn study_ui(
     ui.horizontal_wrapped(|ui| {
         for (place, one) in encoders.iter().enumerate() {
             if ui.selectable_value(&mut view.encoder, place, &one.name).changed() {
-                view.cell = None;
+                (view.cell, view.bin) = (None, None);
             }
         }
     });
     let Some(one) = encoders.get(view.encoder) else { return };
     ui.columns(2, |columns| {
-        charts::distances_ui(&mut columns[0], one, palette);
+        charts::distances_ui(&mut columns[0], one, &mut view.bin, palette);
         charts::precision_ui(&mut columns[1], study, palette);
     });
+    if let (Some(bin), Some(addr)) = (view.bin, &one.addr) {
+        let [from, to] = addr.histogram.range(bin);
+        for (kind, pairs, color) in
+            [("Near", &one.pairs.near, palette.accent), ("Far", &one.pairs.far, palette.query)]
+        {
+            let pairs = pairs.get(bin).map_or(&[][..], Vec::as_slice);
+            let what = match pairs {
+                [] => format!(
+                    "No {} pair at a distance of {from:.3} to {to:.3} was drawn.",
+                    kind.to_lowercase()
+                ),
+                _ => format!("{kind} pairs of one slide each, at a distance of {from:.3} to {to:.3}."),
+            };
+            let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
+            queries::pairs_ui(ui, pairs, [color; 2], &what, &mut tiles, asked);
+        }
+    }
     if let Some(classes) = &one.classes {
         heading_ui(ui, palette, "Which class is taken for which");
         tables::confusion_ui(ui, &classes.confusion, &study.sample, &mut view.cell, palette);
         if let Some([row, column]) = view.cell {
             let pairs = &classes.confusion.examples[row][column];
             let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
-            queries::pairs_ui(ui, pairs, &mut tiles, asked);
+            let what = match pairs.as_slice() {
+                [] => "No query of this kind.",
+                _ => "Queries of this cell, each with its nearest tile.",
+            };
+            queries::pairs_ui(ui, pairs, [palette.query, palette.line], what, &mut tiles, asked);
         }
     }
     if let Some(target) = &one.target {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use egui::{ColorImage, Rect, RichText, Sense, Stroke, StrokeKind, TextureHandle, TextureOptions, Ui, Vec2};
+use egui::{
+    Color32, ColorImage, Rect, RichText, Sense, Stroke, StrokeKind, TextureHandle, TextureOptions, Ui, Vec2,
+};
 
 use super::super::picture_ui;
 use super::{caption_of, heading_ui, place_of};
@@ -58,26 +60,28 @@ pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, asked: &m
     }
 }
 
-/// Queries, each with its nearest tile.
-pub fn pairs_ui(ui: &mut Ui, pairs: &[[u32; 2]], tiles: &mut Tiles<'_>, asked: &mut Asked) {
-    let palette = tiles.palette;
+/// Pairs of tiles, with the colours of their frames, and what they are in a line.
+pub fn pairs_ui(
+    ui: &mut Ui,
+    pairs: &[[u32; 2]],
+    frames: [Color32; 2],
+    what: &str,
+    tiles: &mut Tiles<'_>,
+    asked: &mut Asked,
+) {
     ui.add_space(8.0);
     ui.horizontal_wrapped(|ui| {
-        for [query, nearest] in pairs {
-            tile_ui(ui, tiles, *query, palette.query, asked);
-            tile_ui(ui, tiles, *nearest, palette.line, asked);
+        for pair in pairs {
+            for (tile, frame) in pair.iter().zip(frames) {
+                tile_ui(ui, tiles, *tile, frame, asked);
+            }
             ui.add_space(14.0);
         }
     });
-    let text = if pairs.is_empty() {
-        "No query of this kind."
-    } else {
-        "Queries of this cell, each with its nearest tile."
-    };
-    ui.label(RichText::new(text).small().color(palette.weak));
+    ui.label(RichText::new(what).small().color(tiles.palette.weak));
 }
 
-fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: egui::Color32, asked: &mut Asked) {
+fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked: &mut Asked) {
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(EDGE), Sense::click());
     let name = caption_of(&tiles.study.sample, tile);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
