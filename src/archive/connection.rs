@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postgres::config::{Host, SslMode};
-use postgres::{Client, Config, GenericClient, NoTls, Statement};
+use postgres::{CancelToken, Client, Config, GenericClient, NoTls, Statement};
 
 use super::credentials::{Credentials, Login, Password};
 use super::error::{During, OLDEST_PGVECTOR, of_connecting, wants_password};
@@ -32,6 +32,38 @@ pub struct Archive {
     /// How searches are done at present.
     pub(super) mode: Option<Mode>,
     url: ArchiveUrl,
+    encryption: Encryption,
+}
+
+/// Whether and how the line is encrypted.
+#[derive(Debug, Clone)]
+enum Encryption {
+    Off,
+    /// With the certificates in a file to trust, or else the system's.
+    Verified(Option<PathBuf>),
+}
+
+/// Ends what an [`Archive`] is being asked, from another thread.
+#[derive(Clone)]
+pub struct Canceller {
+    token: CancelToken,
+    encryption: Encryption,
+    url: ArchiveUrl,
+}
+
+impl Canceller {
+    /// Have the server give up the statement that it is at work on, over a connection of its own; whoever waits for it
+    /// gets [`ArchiveError::TooLong`]. Without effect where it is at work on none.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn cancel(&self) -> Result<(), ArchiveError> {
+        let cancelled = match &self.encryption {
+            Encryption::Off => self.token.cancel_query(NoTls),
+            Encryption::Verified(roots) => self.token.cancel_query(tls::connector(roots.as_deref())?),
+        };
+        cancelled.during(&self.url, "cancelling a question")
+    }
 }
 
 impl Archive {
@@ -56,13 +88,19 @@ impl Archive {
         config.user(&login.user);
         let known = credentials.known(&login)?;
         let is_known = known.is_some();
+        let encryption = match config.get_ssl_mode() {
+            SslMode::Disable => Encryption::Off,
+            _ => Encryption::Verified(roots),
+        };
         let connect = |password: Option<Password>, config: &mut Config| {
             if let Some(password) = password {
                 config.password(password.as_str());
             }
-            match config.get_ssl_mode() {
-                SslMode::Disable => Ok(config.connect(NoTls)),
-                _ => Ok::<_, ArchiveError>(config.connect(tls::connector(roots.as_deref())?)),
+            match &encryption {
+                Encryption::Off => Ok(config.connect(NoTls)),
+                Encryption::Verified(roots) => {
+                    Ok::<_, ArchiveError>(config.connect(tls::connector(roots.as_deref())?))
+                }
             }
         };
         let mut client = connect(known, &mut config)?;
@@ -77,7 +115,16 @@ impl Archive {
         let sql = "SELECT set_config('lock_timeout', $1, false), set_config('jit', 'off', false), \
                    set_config('plan_cache_mode', 'force_custom_plan', false)";
         client.execute(sql, &[&LOCK_TIMEOUT]).during(url, "connecting")?;
-        Ok(Self { client, statements: HashMap::new(), mode: None, url: url.clone() })
+        Ok(Self { client, statements: HashMap::new(), mode: None, url: url.clone(), encryption })
+    }
+
+    /// What ends a question to this archive while it is asked.
+    pub fn canceller(&self) -> Canceller {
+        Canceller {
+            token: self.client.cancel_token(),
+            encryption: self.encryption.clone(),
+            url: self.url.clone(),
+        }
     }
 
     /// Where the archive is.

@@ -46,7 +46,7 @@ pub mod verify;
 pub use url::{ArchiveUrl, UrlError};
 #[cfg(feature = "archive")]
 pub use {
-    connection::Archive,
+    connection::{Archive, Canceller},
     error::ArchiveError,
     patients::{KEY_VARIABLE, NamedSlide, PatientCodes, PseudonymKey},
     tiles::{KnownEncoder, Storage},

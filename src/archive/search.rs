@@ -2,6 +2,7 @@
 //! them together with the project's tiles. So one ranking holds both, by exact distances, under the same filters.
 
 mod candidates;
+mod slides;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::Snapshot;
 use crate::query::Marks;
 use crate::query::{
-    self, Answer, ArchiveSlide, ArchiveTile, FromArchive, Patients, Query, QueryError, Scope, TilePlace,
+    self, Answer, ArchiveSlide, ArchiveTile, FromArchive, Patients, Query, QueryError, Scope, SlideElsewhere,
+    TilePlace,
 };
 use crate::slide::SlideId;
 use crate::tiling::TileIndex;
@@ -133,6 +135,12 @@ pub fn ask(
             count = (count * 4).min(MOST_CANDIDATES);
             continue;
         }
+        let answer = match query.settings.rank_slides {
+            true => {
+                archive.with_slides(answer, index, &encoder, (query, &settings.marks), (&probe, &found))?
+            }
+            false => answer,
+        };
         let exact = mode == Mode::Exact;
         return Ok(finish(answer, exact, recall.filter(|_| !exact), accepted, started));
     }
@@ -270,7 +278,7 @@ impl Archive {
         found: &[Candidate],
         accepted: u64,
     ) -> Result<Answer, ArchiveError> {
-        let slides = self.slides_of(encoder, found)?;
+        let slides = self.slides_of(encoder, found.iter().map(|candidate| candidate.slide))?;
         let mut by_slide: BTreeMap<i32, BTreeMap<TileIndex, &Candidate>> = BTreeMap::new();
         for candidate in found {
             let Some(slide) = slides.get(&candidate.slide) else { continue };
@@ -293,17 +301,14 @@ impl Archive {
             .collect();
         let fetched: usize = sets.iter().map(|set| set.len()).sum();
         let mut query = query.clone();
+        // Candidates say too little of whole slides.
+        query.settings.rank_slides = false;
         // The archive has chosen its slides by itself.
         if let Some(among) = &mut query.settings.among {
             among.extend(numbers.keys().cloned());
         }
         let mut answer = query::ask(&index.with_more(sets), &query, marks)?;
         answer.searched = answer.searched.saturating_sub(fetched) + accepted as usize;
-        for ranked in &mut answer.slides {
-            if let Some(number) = numbers.get(&ranked.slide) {
-                ranked.tiles = slides[number].slide.tiles;
-            }
-        }
         let classes: HashMap<(i32, i64, i64), Option<i16>> =
             found.iter().map(|one| ((one.slide, i64::from(one.x), i64::from(one.y)), one.class)).collect();
         let mut part = FromArchive::default();
@@ -313,24 +318,49 @@ impl Archive {
             part.slides.insert(found.slide.clone(), slides[number].slide.clone());
             wanted.push((*number, found.rect, found.slide.clone()));
         }
-        for ranked in &answer.slides {
-            if let Some(number) = numbers.get(&ranked.slide) {
-                part.slides.insert(ranked.slide.clone(), slides[number].slide.clone());
-            }
-        }
         part.tiles = self.details(encoder, &wanted, &classes)?;
         answer.archive = Some(Arc::new(part));
         Ok(answer)
     }
 
-    /// What is known of the candidates' slides, by the archive's numbers.
+    /// An answer with the slides of the project and of the archive in one ranking.
+    fn with_slides(
+        &mut self,
+        answer: Answer,
+        index: &Snapshot,
+        encoder: &KnownEncoder,
+        (query, marks): (&Query, &Marks),
+        (probe, found): (&Probe<'_>, &[Candidate]),
+    ) -> Result<Answer, ArchiveError> {
+        let (compared, allowed) = self.compare_slides(encoder, probe, found)?;
+        let slides = self.slides_of(encoder, compared.keys().copied())?;
+        let farthest = query.settings.max_distance.unwrap_or(f32::INFINITY);
+        let elsewhere = compared.into_iter().filter_map(|(number, mut compared)| {
+            let slide = slides.get(&number)?;
+            compared.nearest.retain(|distance| *distance <= farthest);
+            Some(SlideElsewhere {
+                slide: slide.header.slide_id.clone(),
+                tiles: slide.slide.tiles,
+                nearest: compared.nearest,
+                distances: compared.distances,
+            })
+        });
+        let elsewhere: Vec<SlideElsewhere> = elsewhere.collect();
+        let mut part = answer.archive.as_deref().cloned().unwrap_or_default();
+        part.ranked = Some([elsewhere.len(), allowed]);
+        part.slides.extend(slides.into_values().map(|found| (found.header.slide_id, found.slide)));
+        let slides = query::rank_slides(index, query, marks, &answer.matches, elsewhere)?;
+        Ok(Answer { slides, archive: Some(Arc::new(part)), ..answer })
+    }
+
+    /// What is known of slides, by the archive's numbers.
     fn slides_of(
         &mut self,
         encoder: &KnownEncoder,
-        found: &[Candidate],
+        slides: impl Iterator<Item = i32>,
     ) -> Result<HashMap<i32, FoundSlide>, ArchiveError> {
         let (url, doing) = (self.url().clone(), "looking for slides");
-        let numbers: HashSet<i32> = found.iter().map(|candidate| candidate.slide).collect();
+        let numbers: HashSet<i32> = slides.collect();
         let numbers: Vec<i32> = numbers.into_iter().collect();
         let sql = "SELECT s.slide, s.name, s.location, p.code, d.tiles, d.header::text FROM histokin.descriptions d \
                    JOIN histokin.slides s USING (slide) LEFT JOIN histokin.patients p USING (patient) \

@@ -417,6 +417,9 @@ fn tell_slides(project: &Project, answer: &Answer) {
             name(project, answer, &slide.slide)
         );
     }
+    if let Some(unranked) = answer.archive.as_ref().and_then(|archive| archive.left_unranked()) {
+        println!("{unranked}.");
+    }
 }
 
 /// Where the histograms of an answer end.

@@ -17,7 +17,10 @@ pub struct FromArchive {
     pub recall: Option<f32>,
     /// Tiles of the archive that the question allows.
     pub searched: u64,
-    /// The archive's slides that hold matches.
+    /// How many slides of the archive the ranking of slides holds, and how many the question allows; nothing where
+    /// slides were not ranked.
+    pub ranked: Option<[usize; 2]>,
+    /// The archive's slides that hold matches, or are ranked.
     pub slides: HashMap<SlideId, ArchiveSlide>,
     /// What more is known of matches in the archive.
     pub tiles: HashMap<TilePlace, ArchiveTile>,
@@ -59,6 +62,14 @@ impl ArchiveSlide {
 }
 
 impl FromArchive {
+    /// Which of the archive's slides are ranked, for people, where it is not all of them.
+    pub fn left_unranked(&self) -> Option<String> {
+        let [ranked, all] = self.ranked.filter(|[ranked, all]| ranked < all)?;
+        Some(format!(
+            "Of {all} slides in the archive, the {ranked} that hold the most similar tiles are ranked"
+        ))
+    }
+
     /// How sure an answer is, for people.
     pub fn certainty(&self) -> String {
         match (self.exact, self.recall) {

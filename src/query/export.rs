@@ -50,7 +50,7 @@ pub fn to_json(answer: &Answer, book: &QueryBook) -> Value {
         })
     };
     let archive = answer.archive.as_ref().map(
-        |archive| json!({"exact": archive.exact, "recall": archive.recall, "searched": archive.searched}),
+        |archive| json!({"exact": archive.exact, "recall": archive.recall, "searched": archive.searched, "slides_ranked": archive.ranked.map(|[ranked, _]| ranked), "slides": archive.ranked.map(|[_, all]| all)}),
     );
     let judged = book.precision(answer);
     json!({

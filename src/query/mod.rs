@@ -30,7 +30,7 @@ pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};
 pub use marked::{Marked, Marks, points_of};
 pub use patients::{PatientNames, Patients, USUAL_PATTERN, read_patients};
-pub use slides::{HISTOGRAM_BINS, SlideRank};
+pub use slides::{HISTOGRAM_BINS, SlideElsewhere, SlideRank, asking, compared};
 
 use example::ExampleTile;
 
@@ -204,8 +204,11 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
             }
         })
         .collect();
-    let slides =
-        if settings.rank_slides { slides::rank(index, &like, &filter, &matches) } else { Vec::new() };
+    let slides = if settings.rank_slides {
+        slides::rank(index, &like, &filter, &matches, Vec::new())
+    } else {
+        Vec::new()
+    };
     Ok(Answer {
         tiles: like.into_iter().map(|tile| tile.place).collect(),
         matches,
@@ -216,6 +219,23 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
         elapsed: started.elapsed(),
         archive: None,
     })
+}
+
+/// Rank the slides of `index` that a query allows together with slides `elsewhere`, for its `matches`.
+///
+/// # Errors
+/// As [`ask`].
+pub fn rank_slides(
+    index: &Snapshot,
+    query: &Query,
+    marks: &Marks,
+    matches: &[Match],
+    elsewhere: Vec<SlideElsewhere>,
+) -> Result<Vec<SlideRank>, QueryError> {
+    let like = example::tiles(index, &query.like)?;
+    let unlike = example::tiles(index, &query.unlike)?;
+    let filter = filter(index, &like, &unlike, &query.settings, marks);
+    Ok(slides::rank(index, &like, &filter, matches, elsewhere))
 }
 
 /// A tile of a question: its place, if it has one, and its descriptor.

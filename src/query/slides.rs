@@ -35,41 +35,54 @@ pub struct SlideRank {
     pub farthest: f32,
 }
 
-/// Rank all slides that `filter` accepts: the most similar first.
+/// A slide that no index here holds, compared where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlideElsewhere {
+    pub slide: SlideId,
+    /// Its tiles.
+    pub tiles: usize,
+    /// Distance of each of the query's [`compared`] tiles to the most similar one of the slide that counts; tiles
+    /// that have none are left out.
+    pub nearest: Vec<f32>,
+    /// Distance of its tiles, or evenly of some, to the nearest of the query's [`asking`] tiles.
+    pub distances: Vec<f32>,
+}
+
+/// Which of so many tiles of a query slides are compared with: evenly some of them.
+pub fn compared(tiles: usize) -> impl Iterator<Item = usize> {
+    (0..tiles).step_by(tiles.div_ceil(MOST_COMPARED).max(1))
+}
+
+/// Which of them make the histograms.
+pub fn asking(tiles: usize) -> impl Iterator<Item = usize> {
+    (0..tiles).step_by(tiles.div_ceil(MOST_ASKING).max(1))
+}
+
+/// Rank all slides that `filter` accepts, and those `elsewhere`: the most similar first.
 pub fn rank(
     index: &Snapshot,
     like: &[ExampleTile<'_>],
     filter: &TileFilter,
     matches: &[Match],
+    elsewhere: Vec<SlideElsewhere>,
 ) -> Vec<SlideRank> {
-    let step = like.len().div_ceil(MOST_COMPARED).max(1);
-    let compared: Vec<&ExampleTile<'_>> = like.iter().step_by(step).collect();
+    let compared: Vec<&ExampleTile<'_>> = compared(like.len()).map(|place| &like[place]).collect();
     let places: Vec<u32> =
         (0..index.sets().len() as u32).filter(|place| filter.accepts_set(*place)).collect();
-    let step = like.len().div_ceil(MOST_ASKING).max(1);
-    let asking: Vec<&[f32]> = like.iter().step_by(step).map(|tile| &*tile.descriptor).collect();
+    let asking: Vec<&[f32]> = asking(like.len()).map(|place| &*like[place].descriptor).collect();
     let rank = |place: &u32| {
         let set = &index.sets()[*place as usize];
         let only = (0..index.sets().len() as u32).map(|other| other == *place).collect();
         let filter = TileFilter { sets: only, ..filter.clone() };
-        let mut nearest: Vec<f32> = compared
+        let nearest = compared
             .iter()
             .filter_map(|tile| Some(index.nearest(&tile.descriptor, &filter, 1).first()?.distance))
             .collect();
-        nearest.sort_by(f32::total_cmp);
-        let slide = set.header.slide_id.clone();
-        let matches = matches.iter().filter(|found| found.slide == slide).count();
-        let rank = SlideRank {
-            median_distance: median(&nearest)?,
-            matches,
-            tiles: set.len(),
-            slide,
-            histogram: [0; HISTOGRAM_BINS],
-            farthest: 0.0,
-        };
-        Some((rank, distances(set, &asking)))
+        let (slide, distances) = (set.header.slide_id.clone(), distances(set, &asking));
+        unbinned(SlideElsewhere { slide, tiles: set.len(), nearest, distances }, matches)
     };
     let mut ranked: Vec<(SlideRank, Vec<f32>)> = places.par_iter().filter_map(rank).collect();
+    ranked.extend(elsewhere.into_iter().filter_map(|slide| unbinned(slide, matches)));
     let all = ranked.iter().flat_map(|(_, distances)| distances);
     let farthest = all.copied().fold(f32::MIN_POSITIVE, f32::max);
     for (rank, distances) in &mut ranked {
@@ -87,6 +100,21 @@ pub fn rank(
             .then(a.slide.cmp(&b.slide))
     });
     ranked
+}
+
+/// The rank of a slide without its histogram, and the distances that make it; none where no tile of it counts.
+fn unbinned(compared: SlideElsewhere, matches: &[Match]) -> Option<(SlideRank, Vec<f32>)> {
+    let SlideElsewhere { slide, tiles, mut nearest, distances } = compared;
+    nearest.sort_by(f32::total_cmp);
+    let rank = SlideRank {
+        median_distance: median(&nearest)?,
+        matches: matches.iter().filter(|found| found.slide == slide).count(),
+        tiles,
+        slide,
+        histogram: [0; HISTOGRAM_BINS],
+        farthest: 0.0,
+    };
+    Some((rank, distances))
 }
 
 /// Distance of tiles of a slide, evenly taken, to the nearest of those that ask.

@@ -9,6 +9,7 @@ use super::state::{Place, Severity, TilePicture, held};
 use super::{ArchiveRequest, Job, SearchRequest, Session};
 use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
+use crate::geometry::Level0Rect;
 use crate::query::{Answer, PatientNames, Scope, TilePlace, USUAL_PATTERN};
 use crate::slide::SlideId;
 
@@ -108,14 +109,28 @@ impl Session {
 
     /// Go to a match on a slide that is not open: opened where it can be reached, else it is told where it lies.
     pub(super) fn go_to_archived(&mut self, place: Place) -> Vec<Job> {
+        self.open_archived(place.slide, Some(place.field))
+    }
+
+    /// Show a slide of the archive: its best match, or all of it.
+    pub(super) fn show_archived(&mut self, slide: SlideId) -> Vec<Job> {
         let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
-        let Some(slide) = answer.and_then(|answer| answer.from_archive(&place.slide)) else {
+        let best = answer.and_then(|answer| answer.matches.iter().position(|found| found.slide == slide));
+        match best {
+            Some(rank) => self.go_to_match(rank, None),
+            None => self.open_archived(slide, None),
+        }
+    }
+
+    fn open_archived(&mut self, id: SlideId, field: Option<Level0Rect>) -> Vec<Job> {
+        let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
+        let Some(slide) = answer.and_then(|answer| answer.from_archive(&id)) else {
             return Vec::new();
         };
         match (&slide.location, slide.is_reachable) {
             (Some(path), true) => {
                 let path = path.clone();
-                self.awaited = Some(place);
+                self.awaited = Some((id, field));
                 vec![Job::OpenSlide { path, user_mpp: None }]
             }
             _ => {
@@ -128,8 +143,9 @@ impl Session {
 
     /// A slide has been opened: go to the match that it was opened for.
     pub(super) fn arrive(&mut self, slide: &SlideId) -> Vec<Job> {
-        match self.awaited.take_if(|place| place.slide == *slide) {
-            Some(place) => self.travel(place),
+        match self.awaited.take_if(|(awaited, _)| awaited == slide) {
+            Some((slide, Some(field))) => self.travel(Place { slide, field }),
+            Some((slide, None)) => self.show(slide),
             None => Vec::new(),
         }
     }

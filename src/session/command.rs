@@ -145,6 +145,9 @@ pub enum Command {
         rank: usize,
         from: Option<(SlideId, Level0Rect)>,
     },
+    /// Show a slide of the ranking that is not open: it is opened if the archive knows where it lies and that can be
+    /// reached, else it is told where it lies.
+    ShowArchived(SlideId),
     /// Go to a tile of an open slide. `from` is where the view is now.
     GoToTile {
         slide: SlideId,

@@ -46,8 +46,8 @@ pub struct Session {
     pub(super) archive_progress: ArchiveProgress,
     /// What was typed in this run.
     pub(super) archive_password: Option<Password>,
-    /// Where the view goes once its slide has been opened.
-    pub(super) awaited: Option<Place>,
+    /// What is shown of a slide once it has been opened: a field, or all of it.
+    pub(super) awaited: Option<(SlideId, Option<Level0Rect>)>,
     pub(super) book: QueryBook,
     /// Whether what the project has kept is in the book.
     pub(super) book_known: bool,

@@ -80,6 +80,7 @@ impl Session {
             Command::ExportMatches => self.export_matches(),
             Command::GoToExample { place, from } => self.go_to_example(place, from),
             Command::GoToMatch { rank, from } => self.go_to_match(rank, from),
+            Command::ShowArchived(slide) => self.show_archived(slide),
             Command::GoToTile { slide, rect, from } => self.go_to_tile(slide, rect, from),
             Command::Evaluate(settings) => self.evaluate(*settings),
             Command::StopEvaluation => {
@@ -366,7 +367,7 @@ impl Session {
         self.embed_plan()
     }
 
-    fn show(&mut self, slide: SlideId) -> Vec<Job> {
+    pub(super) fn show(&mut self, slide: SlideId) -> Vec<Job> {
         if self.slide(&slide).is_none() || self.active.as_ref() == Some(&slide) {
             return Vec::new();
         }

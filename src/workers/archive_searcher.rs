@@ -1,5 +1,5 @@
 //! The thread that asks the department's archive. It keeps the connection between questions, and takes a fresh one
-//! when that was lost.
+//! when that was lost. A question that a newer one has taken the place of is cancelled on the server.
 
 use super::Post;
 use super::mailbox::Mailbox;
@@ -19,18 +19,22 @@ pub use with_archive::run;
 
 #[cfg(feature = "archive")]
 mod with_archive {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use super::{ArchiveRequest, Mailbox, Post};
     use crate::archive::credentials::Credentials;
     use crate::archive::password::Password;
     use crate::archive::search::{SearchSettings, ask};
-    use crate::archive::{Archive, ArchiveError, ArchiveUrl};
+    use crate::archive::{Archive, ArchiveError, ArchiveUrl, Canceller};
     use crate::query::Answer;
     use crate::session::{ArchiveAnswer, Event};
 
     /// A question that takes longer is given up.
     const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// Between two tries to cancel the same question.
+    const CANCEL_EVERY: Duration = Duration::from_millis(50);
 
     /// The connection, and what it was made with.
     struct Held {
@@ -42,29 +46,51 @@ mod with_archive {
     pub fn run(requests: &Mailbox<ArchiveRequest>, post: &Post) {
         let mut held = None;
         while let Some(request) = requests.take() {
-            let answer = match answer(&mut held, &request) {
+            let answer = match answer(&mut held, &request, requests) {
+                // A newer question waits, or the program ends.
+                Err(Unanswered::Cancelled) => continue,
                 Ok(answer) => Ok(Box::new(with_pictures(answer))),
                 // What is wrong with the question itself the project's own search says.
-                Err(ArchiveError::Query(_)) => continue,
-                Err(error) => Err(error.to_string()),
+                Err(Unanswered::Failed(ArchiveError::Query(_))) => continue,
+                Err(Unanswered::Failed(error)) => Err(error.to_string()),
             };
             post.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
         }
     }
 
-    fn answer(held: &mut Option<Held>, request: &ArchiveRequest) -> Result<Answer, ArchiveError> {
+    /// Why there is no answer.
+    enum Unanswered {
+        Cancelled,
+        Failed(ArchiveError),
+    }
+
+    impl From<ArchiveError> for Unanswered {
+        fn from(error: ArchiveError) -> Self {
+            Self::Failed(error)
+        }
+    }
+
+    fn answer(
+        held: &mut Option<Held>,
+        request: &ArchiveRequest,
+        requests: &Mailbox<ArchiveRequest>,
+    ) -> Result<Answer, Unanswered> {
         let was_held = held.is_some();
-        match ask_once(held, request) {
+        match ask_once(held, request, requests) {
             // The server may have been restarted since the last question.
-            Err(error) if error.is_lost() && was_held => {
+            Err(Unanswered::Failed(error)) if error.is_lost() && was_held => {
                 *held = None;
-                ask_once(held, request)
+                ask_once(held, request, requests)
             }
             other => other,
         }
     }
 
-    fn ask_once(held: &mut Option<Held>, request: &ArchiveRequest) -> Result<Answer, ArchiveError> {
+    fn ask_once(
+        held: &mut Option<Held>,
+        request: &ArchiveRequest,
+        requests: &Mailbox<ArchiveRequest>,
+    ) -> Result<Answer, Unanswered> {
         let (url, password) = (&request.url, &request.password);
         let mut open = match held.take() {
             Some(held) if held.url == *url && held.password == *password && !held.archive.is_closed() => held,
@@ -82,9 +108,62 @@ mod with_archive {
             ..SearchSettings::default()
         };
         let search = &request.search;
-        let answer = ask(&mut open.archive, &search.index, &request.recipe, &search.query, &settings);
+        let canceller = open.archive.canceller();
+        let asked = || ask(&mut open.archive, &search.index, &request.recipe, &search.query, &settings);
+        let (answer, is_cancelled) = unless_superseded(&canceller, requests, asked);
+        if is_cancelled {
+            // The server may still be about to cancel: that must not meet the next question on this connection.
+            return Err(Unanswered::Cancelled);
+        }
         *held = Some(open);
-        answer
+        Ok(answer?)
+    }
+
+    /// What `asked` answers, and whether it was cancelled, since newer work arrived meanwhile.
+    fn unless_superseded<A>(
+        canceller: &Canceller,
+        requests: &Mailbox<ArchiveRequest>,
+        asked: impl FnOnce() -> A,
+    ) -> (A, bool) {
+        let is_over = AtomicBool::new(false);
+        let is_cancelled = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = || {
+                while !is_over.load(Ordering::Relaxed) {
+                    if !requests.await_more(TIMEOUT, &is_over) {
+                        continue;
+                    }
+                    is_cancelled.store(true, Ordering::Relaxed);
+                    if let Err(error) = canceller.cancel() {
+                        tracing::debug!(%error, "a question was not cancelled");
+                    }
+                    // A question is several statements, and one that began just now is not cancelled.
+                    std::thread::sleep(CANCEL_EVERY);
+                }
+            };
+            // Without the thread the question is answered all the same, if later than it might be.
+            let watching =
+                std::thread::Builder::new().name("archive-canceller".into()).spawn_scoped(scope, watch);
+            let over = Over { requests, is_over: &is_over };
+            let answer = asked();
+            drop(over);
+            if watching.is_ok_and(|watching| watching.join().is_err()) {
+                tracing::error!("the archive-canceller thread had panicked");
+            }
+            (answer, is_cancelled.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Ends the watch over a question when it is dropped, however the question ended.
+    struct Over<'a> {
+        requests: &'a Mailbox<ArchiveRequest>,
+        is_over: &'a AtomicBool,
+    }
+
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.requests.wake(self.is_over);
+        }
     }
 
     fn with_pictures(answer: Answer) -> ArchiveAnswer {

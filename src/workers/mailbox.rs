@@ -4,6 +4,7 @@
 //! only the newest of counts (a search, a plan, a project to save) replaces what waits.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,24 @@ impl<T> Mailbox<T> {
         let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
         let waited = self.filled.wait_timeout_while(self.lock(), longest, idle);
         waited.unwrap_or_else(PoisonError::into_inner).0.waiting.pop_front()
+    }
+
+    /// Wait until there is something to do besides the work in hand: `true` when work waits or the mailbox is closed,
+    /// `false` when nothing came for so long, or as soon as [`Mailbox::wake`] says that `is_over`.
+    pub fn await_more(&self, longest: Duration, is_over: &AtomicBool) -> bool {
+        let over = || is_over.load(Ordering::Relaxed);
+        let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed && !over();
+        let waited = self.filled.wait_timeout_while(self.lock(), longest, idle);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !over() && (!state.waiting.is_empty() || state.closed)
+    }
+
+    /// Have everyone who waits here look again, once `is_over` is set.
+    pub fn wake(&self, is_over: &AtomicBool) {
+        let state = self.lock();
+        is_over.store(true, Ordering::Relaxed);
+        drop(state);
+        self.filled.notify_all();
     }
 
     pub fn is_closed(&self) -> bool {

@@ -174,10 +174,37 @@ fn local_and_archived_tiles_make_one_ranking() {
             assert_eq!(slide.location.as_deref().unwrap().parent().unwrap(), Path::new("/slides"));
             assert!(!slide.is_reachable && slide.whereabouts().contains("not reachable"));
         }
-        let ranked = |answer: &query::Answer| -> Vec<_> {
-            answer.slides.iter().map(|slide| (slide.slide.clone(), slide.tiles)).collect()
-        };
-        assert_eq!(ranked(&answer), ranked(&expected));
+        assert_eq!(answer.slides.len(), expected.slides.len());
+        for (ranked, expected) in answer.slides.iter().zip(&expected.slides) {
+            // Sums are taken in another order there.
+            assert!((ranked.median_distance - expected.median_distance).abs() < 1e-5);
+            assert!((ranked.farthest - expected.farthest).abs() < 1e-5);
+            let rounded = query::SlideRank {
+                median_distance: expected.median_distance,
+                farthest: expected.farthest,
+                histogram: expected.histogram,
+                ..ranked.clone()
+            };
+            assert_eq!(rounded, *expected);
+            let moved =
+                ranked.histogram.iter().zip(&expected.histogram).map(|(a, b)| a.abs_diff(*b)).sum::<u32>();
+            assert!(moved <= 2, "{:?} {:?}", ranked.histogram, expected.histogram);
+        }
+        let all = query.settings.rank_slides.then_some([3, 3]);
+        assert_eq!((archive.ranked, archive.left_unranked()), (all, None));
+    }
+    // A set of tiles asks: the median over all of them, slides without a match among them.
+    let many =
+        QuerySettings { rank_slides: true, count: 1, scope: Scope::Archive, ..QuerySettings::default() };
+    let descriptors = (0..150).map(|row| sets[3].descriptor(Row(row)).to_vec()).collect();
+    let like = vec![Example::Described { file: None, name: "many".to_owned(), place: None, descriptors }];
+    let query = Query { like, settings: many, ..Query::default() };
+    let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
+    let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
+    assert_eq!((answer.slides.len(), answer.matches.len()), (4, 1));
+    for (ranked, expected) in answer.slides.iter().zip(&expected.slides) {
+        assert_eq!((&ranked.slide, ranked.matches, ranked.tiles), (&expected.slide, expected.matches, 400));
+        assert!((ranked.median_distance - expected.median_distance).abs() < 1e-5);
     }
     // Several tiles at once, and one that no index here holds.
     let region = Example::Described {
@@ -190,12 +217,12 @@ fn local_and_archived_tiles_make_one_ranking() {
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!(answer.matches, query::ask(&all, &query, &query::Marks::new()).unwrap().matches);
     let patients = SearchSettings { patients: Patients::Same, ..SearchSettings::default() };
-    let query = like(&sets[0], 17, usual);
+    let query = self::like(&sets[0], 17, usual);
     let same = ask(&mut reader, &local, &made::recipe(), &query, &patients).unwrap();
     assert!(same.matches.iter().all(|found| found.slide == sets[0].header.slide_id), "a is its own patient");
     let unknown = made::set("z", 12, &[vec![0.0; 12]]);
     let index = Snapshot::build(vec![unknown.clone()], None, None);
-    let query = like(&unknown, 0, QuerySettings::default());
+    let query = self::like(&unknown, 0, QuerySettings::default());
     let error = ask(&mut reader, &index, &made::recipe(), &query, &SearchSettings::default()).unwrap_err();
     assert!(error.to_string().contains("12 numbers instead of 16"), "{error}");
 }

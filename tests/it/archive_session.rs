@@ -25,7 +25,7 @@ use image::{Rgb, RgbImage};
 
 use crate::archive::rows;
 use crate::made::{self, QuarterColours};
-use crate::support::postgres::{READER, Server, WRITER, password};
+use crate::support::postgres::{Database, OWNER, READER, Server, WRITER, password};
 
 /// Twelve tiles of a picture, described by twelve numbers each.
 fn described(source: &dyn SlideSource, seed: u64) -> DescriptorSet {
@@ -56,45 +56,55 @@ fn run(session: &mut Session, workers: &Workers, jobs: Vec<Job>, is_done: impl F
     }
 }
 
-#[test]
-fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
-    let database = Server::shared().database().with_archive();
-    let folder = tempfile::tempdir().unwrap();
-    let sources: Vec<_> = (0..3).map(|number| picture(folder.path(), number)).collect();
-    let mut writer = database.open(WRITER);
-    let encoder = writer.add_encoder(&made::recipe(), 12, Storage::Vector, 1).unwrap();
-    let mut jpeg = Vec::new();
-    JpegEncoder::new(&mut jpeg).encode_image(&RgbImage::from_pixel(64, 64, Rgb([200, 10, 10]))).unwrap();
-    // One slide that can be reached, and one that lies in another house.
-    let places = [sources[1].info().path.display().to_string(), "/elsewhere/slide-2.svs".to_owned()];
-    for (number, location) in (1..).zip(places) {
-        let set = described(sources[number].as_ref(), number as u64);
-        let named = NamedSlide { name: format!("slide-{number}"), location: Some(location), patient: None };
-        let thumbnails = vec![jpeg.clone(); set.len()];
-        let content = SlideToPush::content(&set, &[], true);
-        let slide = SlideToPush {
-            set: &set,
-            named,
-            is_pseudonymous: false,
-            classes: Vec::new(),
-            thumbnails,
-            content,
-        };
-        push_slide(&mut writer, &encoder, &slide, &mut |_| ()).unwrap();
-    }
-
-    let root = folder.path().join("project");
-    let mut project = Project::open_or_create(&root).unwrap();
+/// A session in which the first of the pictures is open and described.
+fn session(root: &Path, sources: &[Arc<dyn SlideSource>]) -> Session {
+    let mut project = Project::open_or_create(root).unwrap();
     let mut settings = project.settings().clone();
     settings.stain = StainSetting::None;
     project.set_settings(settings);
-    project.set_user_mpp(&sources[1].info().id, MicronsPerPixel::square(1.0));
+    for source in &sources[1..] {
+        project.set_user_mpp(&source.info().id, MicronsPerPixel::square(1.0));
+    }
     let mut session = Session::new(project);
     session.absorb(Event::EncoderKnown(Box::new(QuarterColours::new().spec().clone())));
     session.absorb(Event::SlideOpened(sources[0].clone()));
     let own = Arc::new(described(sources[0].as_ref(), 10));
     session.absorb(Event::DescriptorsReady { set: own.clone(), finished: true });
     session.absorb(Event::IndexBuilt(Arc::new(Snapshot::build(vec![own], None, None))));
+    session
+}
+
+/// Push a slide, each tile with a red picture of it.
+fn push(database: &Database<'_>, set: &DescriptorSet, name: &str, location: &str) {
+    let mut writer = database.open(WRITER);
+    let encoder = writer.add_encoder(&made::recipe(), 12, Storage::Vector, 1).unwrap();
+    let mut jpeg = Vec::new();
+    JpegEncoder::new(&mut jpeg).encode_image(&RgbImage::from_pixel(64, 64, Rgb([200, 10, 10]))).unwrap();
+    let slide = SlideToPush {
+        set,
+        named: NamedSlide { name: name.to_owned(), location: Some(location.to_owned()), patient: None },
+        is_pseudonymous: false,
+        classes: Vec::new(),
+        thumbnails: vec![jpeg; set.len()],
+        content: SlideToPush::content(set, &[], true),
+    };
+    push_slide(&mut writer, &encoder, &slide, &mut |_| ()).unwrap();
+}
+
+#[test]
+fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
+    let database = Server::shared().database().with_archive();
+    let folder = tempfile::tempdir().unwrap();
+    let sources: Vec<_> = (0..3).map(|number| picture(folder.path(), number)).collect();
+    // One slide that can be reached, and one that lies in another house.
+    let places = [sources[1].info().path.display().to_string(), "/elsewhere/slide-2.svs".to_owned()];
+    for (number, location) in (1..).zip(places) {
+        let set = described(sources[number].as_ref(), number as u64);
+        push(&database, &set, &format!("slide-{number}"), &location);
+    }
+
+    let root = folder.path().join("project");
+    let mut session = session(&root, &sources);
     let workers = Workers::start("cpu".parse().unwrap(), Arc::new(|| ())).unwrap();
 
     // No archive is set up: the project answers alone, and it is said why.
@@ -147,6 +157,23 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     let place = session.take_destination().unwrap();
     assert_eq!((&place.slide, place.field), (&sources[1].info().id, answer.matches[near].rect));
 
+    // Slides in one ranking; one that has no match is shown as a whole, or it is told where it lies.
+    let mut ranked = session.query_settings().clone();
+    (ranked.rank_slides, ranked.count) = (true, 1);
+    let jobs = session.handle(Command::SetQuery(ranked));
+    run(&mut session, &workers, jobs, |session| {
+        answered(session) && *session.archive_progress() == ArchiveProgress::Answered
+    });
+    let answer = session.query().unwrap().answer.clone().unwrap();
+    let mut slides: Vec<_> = answer.slides.iter().map(|slide| (slide.slide.clone(), slide.tiles)).collect();
+    slides.sort();
+    let mut expected: Vec<_> = sources.iter().map(|source| (source.info().id.clone(), 12)).collect();
+    expected.sort();
+    assert_eq!(slides, expected);
+    let told = session.messages().len();
+    assert!(session.handle(Command::ShowArchived(sources[2].info().id.clone())).is_empty());
+    assert!(session.messages()[told..].iter().all(|message| message.text.contains("not reachable")));
+
     session.project().save().unwrap();
     let kept = std::fs::read_to_string(root.join("project.toml")).unwrap();
     assert!(
@@ -155,4 +182,68 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     );
     session.handle(Command::SetArchive { url: None, password: None });
     assert_eq!((session.query_settings().scope, session.project().archive()), (Scope::All, None));
+}
+
+#[test]
+fn a_newer_question_ends_the_one_before_on_the_server() {
+    let database = Server::shared().database().with_archive();
+    let folder = tempfile::tempdir().unwrap();
+    let sources: Vec<_> = (0..2).map(|number| picture(folder.path(), number)).collect();
+    push(&database, &described(sources[1].as_ref(), 1), "slide-1", "/elsewhere/slide-1.svs");
+    let mut session = session(&folder.path().join("project"), &sources);
+    session.handle(Command::SetArchive {
+        url: Some(database.url(READER)),
+        password: Some(Password::new(password(READER))),
+    });
+    let workers = Workers::start("cpu".parse().unwrap(), Arc::new(|| ())).unwrap();
+
+    // Nobody is answered while this is locked, and the server waits a minute for it.
+    let mut owner: postgres::Config = database.url(OWNER).as_str().parse().unwrap();
+    let mut owner = owner.password(password(OWNER)).connect(postgres::NoTls).unwrap();
+    let mut locked = owner.transaction().unwrap();
+    locked.execute("LOCK TABLE histokin.descriptions IN ACCESS EXCLUSIVE MODE", &[]).unwrap();
+    let waiting = |before: &str| -> String {
+        let started = Instant::now();
+        loop {
+            assert!(started.elapsed() < Duration::from_secs(40), "no other statement waits than {before:?}");
+            let sql = "SELECT string_agg(pid || ' ' || query_start, ', ') FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let now = database.sql(sql);
+            if !now.is_empty() && now != before {
+                return now;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let mut ask = |x: f64| {
+        let point = Level0Point::new(x, 300.0);
+        let jobs = session.handle(Command::QueryAt { slide: sources[0].info().id.clone(), point });
+        let mut asked = jobs.into_iter().filter_map(|job| match job {
+            Job::SearchArchive(request) => Some(request),
+            _ => None,
+        });
+        let request = asked.next().unwrap();
+        let generation = request.search.generation;
+        workers.dispatch(Job::SearchArchive(request));
+        generation
+    };
+    ask(100.0);
+    let first = waiting("");
+    let newest = ask(500.0);
+    // The first statement has ended, though nothing has been unlocked: only the newest question waits now.
+    let second = waiting(&first);
+    assert!(!second.contains(&first) && !second.contains(','), "{first} and then {second}");
+    locked.rollback().unwrap();
+
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        if let Ok(Event::ArchiveAnswered { generation, answer }) =
+            workers.events().recv_timeout(Duration::from_millis(100))
+        {
+            assert_eq!(generation, newest, "the question before is not answered");
+            assert_eq!(answer.map(|found| found.answer.searched).ok(), Some(24));
+            break;
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use postgres::types::ToSql;
 
 use crate::archive::error::During;
-use crate::archive::tiles::{KnownEncoder, Numbers};
+use crate::archive::tiles::{KnownEncoder, Numbers, Storage};
 use crate::archive::{Archive, ArchiveError};
 
 /// How the archive looks for tiles.
@@ -66,14 +66,62 @@ pub struct Candidate {
 
 /// The parameters of a statement, in the order of their numbers.
 #[derive(Default)]
-struct Parameters<'a>(Vec<Box<dyn ToSql + Sync + 'a>>);
+pub(super) struct Parameters<'a>(Vec<Box<dyn ToSql + Sync + 'a>>);
 
 impl<'a> Parameters<'a> {
     /// Add a parameter; its number as SQL has it.
-    fn add(&mut self, value: impl ToSql + Sync + 'a) -> String {
+    pub fn add(&mut self, value: impl ToSql + Sync + 'a) -> String {
         self.0.push(Box::new(value));
         format!("${}", self.0.len())
     }
+
+    pub fn as_slice(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+/// Descriptors as the archive stores them.
+pub(super) fn numbers<'r>(rows: impl IntoIterator<Item = &'r Vec<f32>>, storage: Storage) -> Vec<Numbers> {
+    rows.into_iter().map(|row| Numbers::new(row, storage)).collect()
+}
+
+/// What has to be true of a tile `t` to count for the descriptor `query`, both as SQL has them.
+pub(super) fn conditions<'a>(
+    probe: &'a Probe<'_>,
+    storage: Storage,
+    query: &str,
+    parameters: &mut Parameters<'a>,
+) -> String {
+    let Filter { only, without, class, spots } = &probe.filter;
+    let mut conditions = vec!["true".to_owned()];
+    if let Some(only) = only {
+        conditions.push(format!("t.slide = ANY({}::int4[])", parameters.add(only)));
+    }
+    if !without.is_empty() {
+        conditions.push(format!("t.slide <> ALL({}::int4[])", parameters.add(without)));
+    }
+    if let Some(class) = class {
+        conditions.push(format!("t.class = {}::int2", parameters.add(class)));
+    }
+    if !spots.is_empty() {
+        let slides: Vec<i32> = spots.iter().map(|spot| spot.slide).collect();
+        let mut column = |of: fn(&Spot) -> f64| parameters.add(spots.iter().map(of).collect::<Vec<f64>>());
+        let (x, y, radius) = (column(|spot| spot.x), column(|spot| spot.y), column(|spot| spot.radius));
+        let slides = parameters.add(slides);
+        conditions.push(format!(
+            "NOT EXISTS (SELECT FROM unnest({slides}::int4[], {x}::float8[], {y}::float8[], {radius}::float8[]) \
+             AS s(slide, x, y, radius) WHERE s.slide = t.slide \
+             AND (t.x - s.x) * (t.x - s.x) + (t.y - s.y) * (t.y - s.y) <= s.radius * s.radius)"
+        ));
+    }
+    if !probe.unlike.is_empty() {
+        let (unlike, kind) = (parameters.add(numbers(probe.unlike, storage)), storage.sql());
+        conditions.push(format!(
+            "NOT EXISTS (SELECT FROM unnest({unlike}::{kind}[]) AS u(numbers) \
+             WHERE u.numbers <-> t.descriptor <= {query} <-> t.descriptor)"
+        ));
+    }
+    conditions.join(" AND ")
 }
 
 impl Archive {
@@ -86,12 +134,9 @@ impl Archive {
     ) -> Result<Vec<Candidate>, ArchiveError> {
         let (url, doing) = (self.url().clone(), "searching");
         self.search_in(mode)?;
-        let numbers = |rows: &[Vec<f32>]| -> Vec<Numbers> {
-            rows.iter().map(|row| Numbers::new(row, encoder.storage)).collect()
-        };
         let kind = encoder.storage.sql();
         let mut parameters = Parameters::default();
-        let mut like = numbers(probe.like);
+        let mut like = numbers(probe.like, encoder.storage);
         // One question is asked as such: then the server may share it among its processes.
         let (from, query) = match (like.len(), like.pop()) {
             (1, Some(only)) => {
@@ -107,47 +152,16 @@ impl Archive {
                 )
             }
         };
-        let Filter { only, without, class, spots } = &probe.filter;
-        let mut conditions = vec!["true".to_owned()];
-        if let Some(only) = only {
-            conditions.push(format!("t.slide = ANY({}::int4[])", parameters.add(only)));
-        }
-        if !without.is_empty() {
-            conditions.push(format!("t.slide <> ALL({}::int4[])", parameters.add(without)));
-        }
-        if let Some(class) = class {
-            conditions.push(format!("t.class = {}::int2", parameters.add(class)));
-        }
-        if !spots.is_empty() {
-            let slides: Vec<i32> = spots.iter().map(|spot| spot.slide).collect();
-            let mut column =
-                |of: fn(&Spot) -> f64| parameters.add(spots.iter().map(of).collect::<Vec<f64>>());
-            let (x, y, radius) = (column(|spot| spot.x), column(|spot| spot.y), column(|spot| spot.radius));
-            let slides = parameters.add(slides);
-            conditions.push(format!(
-                "NOT EXISTS (SELECT FROM unnest({slides}::int4[], {x}::float8[], {y}::float8[], {radius}::float8[]) \
-                 AS s(slide, x, y, radius) WHERE s.slide = t.slide \
-                 AND (t.x - s.x) * (t.x - s.x) + (t.y - s.y) * (t.y - s.y) <= s.radius * s.radius)"
-            ));
-        }
-        if !probe.unlike.is_empty() {
-            let unlike = parameters.add(numbers(probe.unlike));
-            conditions.push(format!(
-                "NOT EXISTS (SELECT FROM unnest({unlike}::{kind}[]) AS u(numbers) \
-                 WHERE u.numbers <-> t.descriptor <= {query} <-> t.descriptor)"
-            ));
-        }
+        let conditions = conditions(probe, encoder.storage, &query, &mut parameters);
         let count = parameters.add(i64::try_from(probe.count).unwrap_or(i64::MAX));
         let sql = format!(
             "SELECT q.place, t.slide, t.x, t.y, t.class, t.descriptor FROM {from} CROSS JOIN LATERAL (\
              SELECT * FROM {table} AS t WHERE {conditions} ORDER BY {indexed} <-> {query} LIMIT {count}) AS t",
             table = encoder.table(),
             indexed = encoder.indexed_descriptor(),
-            conditions = conditions.join(" AND "),
         );
         let statement = self.statement(&sql, doing)?;
-        let parameters: Vec<&(dyn ToSql + Sync)> = parameters.0.iter().map(|value| &**value).collect();
-        let rows = self.client.query(&statement, &parameters).during(&url, doing)?;
+        let rows = self.client.query(&statement, &parameters.as_slice()).during(&url, doing)?;
         let candidate = |row: &postgres::Row| Candidate {
             like: row.get::<_, i64>(0) as usize - 1,
             slide: row.get(1),
@@ -160,7 +174,7 @@ impl Archive {
     }
 
     /// Have searches done in this way from now on.
-    fn search_in(&mut self, mode: Mode) -> Result<(), ArchiveError> {
+    pub(super) fn search_in(&mut self, mode: Mode) -> Result<(), ArchiveError> {
         if self.mode == Some(mode) {
             return Ok(());
         }

@@ -203,6 +203,9 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
         answer.elapsed.as_secs_f64() * 1000.0
     );
     ui.label(RichText::new(text).small().color(palette.weak));
+    if let Some(unranked) = answer.archive.as_ref().and_then(|archive| archive.left_unranked()) {
+        ui.label(RichText::new(unranked).small().color(palette.weak));
+    }
     archive_ui(ui, session, palette, asked);
     if answer.matches.is_empty() {
         ui.label(RichText::new("No tile is left by these filters.").small().color(palette.query));

@@ -35,8 +35,16 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     let label = format!("similar slide {}: {name}", rank + 1);
     let (rect, response) = row_ui(ui, ROW_HEIGHT, is_active, &label, palette);
     let frame = Rect::from_min_size(rect.min + Vec2::splat(8.0), Vec2::splat(PICTURE));
-    let thumbnail = shown.pictures.get(&slide.slide).and_then(|shown| shown.thumbnail.as_ref());
-    picture_ui(ui, frame, thumbnail, palette);
+    let is_open = session.slide(&slide.slide).is_some();
+    let archived = shown.answer.from_archive(&slide.slide).filter(|_| !is_open);
+    let thumbnail = shown.pictures.get(&slide.slide).and_then(|shown| shown.thumbnail.clone());
+    // Of a slide in the archive there is the picture of its best match at most.
+    let best = shown.answer.matches.iter().find(|found| archived.is_some() && found.slide == slide.slide);
+    let picture = thumbnail.or_else(|| {
+        let best = best?;
+        shown.pictures.picture(session, ui.ctx(), &best.slide, best.rect)
+    });
+    picture_ui(ui, frame, picture.as_ref(), palette);
     let text = Rect::from_min_max(
         Pos2::new(frame.right() + 10.0, rect.top() + 8.0),
         rect.max - Vec2::new(10.0, 8.0),
@@ -56,18 +64,23 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         let matches =
             if slide.matches == 1 { "1 match".to_owned() } else { format!("{} matches", slide.matches) };
         ui.label(RichText::new(matches).small().color(palette.text));
-        let tiles = format!("of {} tiles", grouped(slide.tiles as u64));
+        let place = if archived.is_some() { " in the archive" } else { "" };
+        let tiles = format!("of {} tiles{place}", grouped(slide.tiles as u64));
         ui.label(RichText::new(tiles).small().color(palette.weak));
     });
     let place = Rect::from_min_size(rect.right_bottom() - HISTOGRAM - Vec2::new(10.0, 8.0), HISTOGRAM);
     histogram_ui(ui, place, slide, palette);
-    let hint = format!(
+    let mut hint = format!(
         "Median, over the query's tiles, of the distance to the most similar tile of this slide: {:.4}\nBars: its \
          tiles by their distance to the query, from 0 to {:.2}",
         slide.median_distance, slide.farthest
     );
+    if let Some(archived) = archived {
+        hint = format!("{hint}\nIn the archive: {}", archived.whereabouts());
+    }
     if response.on_hover_text(hint).clicked() {
-        shown.asked.command(Command::Show(slide.slide.clone()));
+        let id = slide.slide.clone();
+        shown.asked.command(if is_open { Command::Show(id) } else { Command::ShowArchived(id) });
     }
 }
 
