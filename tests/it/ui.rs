@@ -37,7 +37,7 @@ pub fn window_with(project: &Path, options: WindowOptions) -> Harness<'static, A
 pub fn wait<State>(harness: &mut Harness<'_, State>, what: &str, done: impl Fn(&State) -> bool) {
     let started = Instant::now();
     while !done(harness.state()) {
-        assert!(started.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_secs(300), "waited in vain until {what}");
         harness.step();
         std::thread::sleep(Duration::from_millis(5));
     }
