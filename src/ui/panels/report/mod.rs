@@ -149,6 +149,17 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
     Frame::new().inner_margin(Margin::symmetric(24, 4)).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             let weak = |text: &str| RichText::new(text).color(palette.weak);
+            if matches!(session.evaluation(), EvaluationState::Running { .. }) {
+                if ui.button("Stop").clicked() {
+                    asked.command(Command::StopEvaluation);
+                }
+            } else {
+                let text = RichText::new("Measure").color(palette.on_accent);
+                if ui.add(egui::Button::new(text).fill(palette.accent)).clicked() {
+                    asked.command(Command::Evaluate(Box::new(view.settings())));
+                }
+            }
+            ui.add_space(8.0);
             ui.label(weak("near, up to"));
             ui.add(
                 egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05).suffix(" mm"),
@@ -166,13 +177,6 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
             ui.checkbox(&mut view.pseudonymise, "codes for patients")
                 .on_hover_text("Write reports with codes in place of patients' names");
-            if matches!(session.evaluation(), EvaluationState::Running { .. }) {
-                if ui.button("Stop").clicked() {
-                    asked.command(Command::StopEvaluation);
-                }
-            } else if ui.button("Measure").clicked() {
-                asked.command(Command::Evaluate(Box::new(view.settings())));
-            }
         });
     });
 }

@@ -15,6 +15,9 @@ use crate::slide::SlideId;
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
+/// A cell of the table of which class is taken for which, in points.
+const CELL: Vec2 = Vec2::new(104.0, 30.0);
+
 /// The paper's table, from the user's slides.
 pub fn results_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let sample = &study.sample;
@@ -194,7 +197,8 @@ pub fn confusion_ui(
         Grid::new("confusion").spacing([3.0, 3.0]).show(ui, |ui| {
             ui.label(RichText::new("query \\ nearest").small().color(palette.weak));
             for class in &confusion.answers {
-                ui.label(RichText::new(name(*class)).small().color(palette.weak));
+                let text = RichText::new(name(*class)).small().color(palette.weak);
+                ui.add_sized([CELL.x, 18.0], egui::Label::new(text).truncate());
             }
             ui.end_row();
             for (row, (class, counts)) in confusion.queries.iter().zip(&confusion.counts).enumerate() {
@@ -204,7 +208,7 @@ pub fn confusion_ui(
                     let share = f64::from(*count) / f64::from(total.max(1));
                     let own = *answer == Some(*class);
                     let base = if own { palette.good } else { palette.accent };
-                    let (rect, response) = ui.allocate_exact_size(Vec2::new(72.0, 30.0), Sense::click());
+                    let (rect, response) = ui.allocate_exact_size(CELL, Sense::click());
                     ui.painter().rect_filled(rect, 3.0, palette.raised);
                     let [r, g, b, _] = base.to_array();
                     let fill = Color32::from_rgba_unmultiplied(r, g, b, (200.0 * share) as u8);
