@@ -188,8 +188,8 @@ impl Preset {
             method: Method::Siamese,
             loss: LossKind::Contrastive,
             margin: 10.0,
-            spread: 1.0,
-            keep: 5.0,
+            spread: 0.0,
+            keep: 50.0,
             temperature: 0.07,
             npid_noise: 0,
             npid_momentum: 0.5,
@@ -236,7 +236,6 @@ impl Preset {
                 validation_tiles: 500,
                 checkpoint_every: 500,
                 npid_noise: 4096,
-                spread: 0.0,
                 keep: 0.0,
                 ..light
             },
