@@ -107,6 +107,8 @@ fn learning(python: Option<&Path>, threads: usize) {
         near_mm: if is_large { 2.0 } else { 0.2 },
         far_mm: if is_large { 10.0 } else { 0.6 },
         init: "random".into(),
+        // Python has the paper's loss alone.
+        keep: 0.0,
         batch: BATCH,
         steps: WARM + STEPS,
         checkpoint_every: 1000,
