@@ -55,9 +55,9 @@ fn what_is_measured_is_shown_and_written() {
     let one = &study.comparison.encoders[0];
     let bin = one.pairs.near.iter().position(|pairs| !pairs.is_empty()).unwrap();
     let [from, to] = addr.histogram.range(bin);
-    harness.get_by_label(&format!("pairs at a distance of {from:.3} to {to:.3}")).click();
+    harness.get_by_label(&format!("pairs whose descriptors are {from:.3} to {to:.3} apart")).click();
     harness.run_steps(3);
-    assert!(harness.query_by_label_contains("Near pairs of one slide").is_some());
+    assert!(harness.query_by_label_contains("Near pairs, each on one slide").is_some());
     let [x, y] = study.sample.tiles.positions_um[one.pairs.near[bin][0][0] as usize].map(|um| um / 1000.0);
     let tile = format!("x {x:.2} mm  y {y:.2} mm");
     harness.get_all_by_label_contains(&tile).next().unwrap().click_accesskit();
@@ -65,7 +65,7 @@ fn what_is_measured_is_shown_and_written() {
     assert!(harness.query_by_label("slide canvas").is_some(), "at the tile");
     harness.key_press(Key::F7);
     harness.run_steps(3);
-    assert!(harness.query_by_label_contains("Near pairs of one slide").is_some(), "back at the pairs");
+    assert!(harness.query_by_label_contains("Near pairs, each on one slide").is_some(), "back at the pairs");
 
     // What a lasso chooses on the map becomes a question, and an annotation.
     let place = |tile: usize| TilePlace {

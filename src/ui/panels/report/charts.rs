@@ -41,7 +41,8 @@ impl Axes {
             let share = step as f64 / STEPS as f64;
             let left = axes.at(0.0, share * y_end);
             ui.painter().hline(inner.x_range(), left.y, Stroke::new(1.0, palette.line));
-            let label = format!("{:.0} %", 100.0 * share * y_end);
+            let digits = usize::from(y_end < 0.2);
+            let label = format!("{:.digits$} %", 100.0 * share * y_end);
             ui.painter().text(
                 left - Vec2::new(6.0, 0.0),
                 Align2::RIGHT_CENTER,
@@ -63,10 +64,11 @@ impl Axes {
         Pos2::new(self.inner.left() + across, self.inner.bottom() - up)
     }
 
-    /// Names of the series, in the upper right corner.
-    fn legend(&self, ui: &Ui, names: &[(Color32, &str)], palette: &Palette) {
+    /// Names of the series, on the right from a height on that is given as a share of the frame's.
+    fn legend(&self, ui: &Ui, from: f32, names: &[(Color32, &str)], palette: &Palette) {
+        let top = self.inner.right_top() + Vec2::new(-4.0, 4.0 + from * self.inner.height());
         for (place, (color, name)) in names.iter().enumerate() {
-            let at = self.inner.right_top() + Vec2::new(-4.0, 4.0 + 15.0 * place as f32);
+            let at = top + Vec2::new(0.0, 15.0 * place as f32);
             let font = FontId::proportional(11.0);
             let text = ui.painter().text(at, Align2::RIGHT_TOP, *name, font, palette.text);
             ui.painter().circle_filled(text.left_center() - Vec2::new(8.0, 0.0), 4.0, *color);
@@ -90,7 +92,7 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>
         let [from, to] = histogram.range(bin);
         let column = Rect::from_two_pos(axes.at(from, 0.0), axes.at(to, axes.y_end));
         let response = ui.interact(column, ui.scope_id().with(("distances", bin)), Sense::click());
-        let name = format!("pairs at a distance of {from:.3} to {to:.3}");
+        let name = format!("pairs whose descriptors are {from:.3} to {to:.3} apart");
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
         if response.clicked() {
             *chosen = (*chosen != Some(bin)).then_some(bin);
@@ -112,7 +114,7 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>
             ui.painter().rect_filled(bar, 0.0, color.gamma_multiply(0.55));
         }
     }
-    axes.legend(ui, &series.map(|(color, name, _)| (color, name)), palette);
+    axes.legend(ui, 0.0, &series.map(|(color, name, _)| (color, name)), palette);
 }
 
 /// Precision over the number of answers, for every encoder, above what guessing scores.
@@ -149,5 +151,6 @@ pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let mut names: Vec<(Color32, &str)> =
         targets.iter().map(|(one, _, color)| (*color, one.name.as_str())).collect();
     names.push((palette.weak, "guessing"));
-    axes.legend(ui, &names, palette);
+    // Curves are high, if all is well.
+    axes.legend(ui, 0.5, &names, palette);
 }

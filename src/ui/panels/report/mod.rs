@@ -221,10 +221,12 @@ fn study_ui(
             let pairs = pairs.get(bin).map_or(&[][..], Vec::as_slice);
             let what = match pairs {
                 [] => format!(
-                    "No {} pair at a distance of {from:.3} to {to:.3} was drawn.",
+                    "No {} pair whose descriptors are {from:.3} to {to:.3} apart was drawn.",
                     kind.to_lowercase()
                 ),
-                _ => format!("{kind} pairs of one slide each, at a distance of {from:.3} to {to:.3}."),
+                _ => format!(
+                    "{kind} pairs, each on one slide, whose descriptors are {from:.3} to {to:.3} apart."
+                ),
             };
             let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
             queries::pairs_ui(ui, pairs, [color; 2], &what, &mut tiles, asked);

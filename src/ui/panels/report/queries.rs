@@ -71,10 +71,16 @@ pub fn pairs_ui(
 ) {
     ui.add_space(8.0);
     ui.horizontal_wrapped(|ui| {
+        let both = Vec2::new(2.0 * EDGE + ui.spacing().item_spacing.x, EDGE);
         for pair in pairs {
-            for (tile, frame) in pair.iter().zip(frames) {
-                tile_ui(ui, tiles, *tile, frame, asked);
-            }
+            // Two that belong together stay in one line.
+            ui.allocate_ui(both, |ui| {
+                ui.horizontal(|ui| {
+                    for (tile, frame) in pair.iter().zip(frames) {
+                        tile_ui(ui, tiles, *tile, frame, asked);
+                    }
+                });
+            });
             ui.add_space(14.0);
         }
     });
