@@ -63,9 +63,9 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         });
         let matches =
             if slide.matches == 1 { "1 match".to_owned() } else { format!("{} matches", slide.matches) };
-        ui.label(RichText::new(matches).small().color(palette.text));
-        let place = if archived.is_some() { " in the archive" } else { "" };
-        let tiles = format!("of {} tiles{place}", grouped(slide.tiles as u64));
+        let place = if archived.is_some() { " · archive" } else { "" };
+        ui.label(RichText::new(format!("{matches}{place}")).small().color(palette.text));
+        let tiles = format!("of {} tiles", grouped(slide.tiles as u64));
         ui.label(RichText::new(tiles).small().color(palette.weak));
     });
     let place = Rect::from_min_size(rect.right_bottom() - HISTOGRAM - Vec2::new(10.0, 8.0), HISTOGRAM);
