@@ -54,7 +54,7 @@ impl GridValues<'_> {
         let there = || (row..(row + cells).min(rows)).flat_map(line).filter(|value| **value > 0);
         let (sum, count) =
             there().fold((0u64, 0u64), |(sum, count), value| (sum + u64::from(*value), count + 1));
-        if count == 0 { 0 } else { ((sum + count / 2) / count) as u8 }
+        (sum + count / 2).checked_div(count).unwrap_or(0) as u8
     }
 }
 
