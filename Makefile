@@ -25,10 +25,15 @@ interop: setup
 
 # Kill the program at random moments of its work, KILLS times in all, looking at all it keeps after each; then hand
 # it broken files by the thousand. The figures stand at the end of each part.
+# Then a monkey plays with the window, and slides are opened and taken away: nothing may end it, or make it grow.
 KILLS := 240
+ACTIONS := 100000
+OPENED := 1000
 torture: setup
 	HISTOKIN_TORTURE_KILLS=$(KILLS) cargo test --test it torture:: -- --nocapture --test-threads 1
 	scripts/torture_input.sh
+	HISTOKIN_TORTURE_ACTIONS=$(ACTIONS) HISTOKIN_TORTURE_SLIDES=$(OPENED) \
+		cargo test --test it monkey:: -- --nocapture --test-threads 1
 
 # The main job without a screen: embed the demonstration slides, ask, keep pictures and the answer.
 demo: setup

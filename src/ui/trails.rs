@@ -82,6 +82,20 @@ impl Trails {
         }
     }
 
+    /// Let go of the trails of slides that are not open: they are written, and read when they are needed again.
+    pub fn put_away(&mut self, is_open: impl Fn(&SlideId) -> bool) {
+        self.take_read();
+        let archive = self.archive.as_ref();
+        self.trails.retain(|slide, kept| {
+            if is_open(slide) {
+                return true;
+            }
+            kept.trail.forget_picture();
+            let Some(archive) = archive else { return true };
+            kept.changed && !archive.wish(Wish::Write(slide.clone(), kept.trail.to_picture()))
+        });
+    }
+
     /// Have all that has changed written.
     pub fn keep(&mut self) {
         let Some(archive) = &self.archive else { return };
@@ -184,6 +198,25 @@ mod tests {
         let (woken, wakes) = bounded(8);
         let wake = Arc::new(move || woken.send(()).unwrap_or(()));
         (Trails::start(Some(folder.to_owned()), wake).unwrap(), wakes)
+    }
+
+    #[test]
+    fn the_trail_of_a_closed_slide_is_on_the_disk_and_no_longer_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, closed) = (SlideId("a".to_owned()), SlideId("b".to_owned()));
+        let (mut trails, wakes) = start(folder.path());
+        let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
+        for slide in [&open, &closed] {
+            trails.of(slide, EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+            trails.note_change(slide);
+        }
+        let left = trails.of(&closed, EXTENT).to_picture();
+        trails.put_away(|slide| *slide == open);
+        assert!(trails.get_mut(&open).is_some() && trails.get_mut(&closed).is_none());
+        trails.of(&closed, EXTENT);
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        trails.take_read();
+        assert_eq!(trails.of(&closed, EXTENT).to_picture(), left);
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod evaluation;
 mod faults;
 mod index;
 mod interchange;
+#[cfg(all(feature = "gui", target_os = "linux"))]
+mod monkey;
 mod pipeline;
 mod privacy;
 mod query;

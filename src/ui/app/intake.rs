@@ -68,6 +68,9 @@ impl App {
             context.request_repaint();
         }
         let closed = self.slides.follow(&self.session, context, &self.loader, &mut self.renderer);
+        if !closed.is_empty() {
+            self.trails.put_away(|slide| self.session.slide(slide).is_some());
+        }
         closed.into_iter().for_each(|slide| self.panes.forget(slide));
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use egui::{Align, Button, Layout, RichText, ScrollArea, Ui, Vec2};
 
+use super::dialog_width;
 use super::dialogs::title_ui;
 use crate::session::Command;
 use crate::slide;
@@ -30,7 +31,7 @@ const WORKS: [(&str, &str); 13] = [
 
 /// The dialog about the program; whether it is to be closed.
 pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
-    ui.set_width(480.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 480.0);
     title_ui(ui, "histokin", palette);
     let versions =
         format!("Version {}, with OpenSlide {}", env!("CARGO_PKG_VERSION"), slide::openslide_version());
@@ -79,7 +80,7 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
 /// Ask whether the project's TorchScript module may run; whether it was answered. Enter answers nothing: this is to
 /// be read first.
 pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, asked: &mut Asked) -> bool {
-    ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 520.0);
     title_ui(ui, "Run this encoder?", palette);
     ui.label(RichText::new(module.display().to_string()).color(palette.strong));
     ui.add_space(6.0);

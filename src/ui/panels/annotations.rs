@@ -114,7 +114,7 @@ impl AnnotationsPanel {
             let label = class.map_or("No class", |class| class.name.as_str());
             egui::ComboBox::from_id_salt("class of the selection")
                 .selected_text(RichText::new(label))
-                .width(ui.available_width() - 116.0)
+                .width((ui.available_width() - 116.0).max(0.0))
                 .show_ui(ui, |ui| {
                     if let Some(chosen) = class_choice_ui(ui, session, class) {
                         edits.push(Edit::Classify { ids: ids.clone(), class: chosen });
@@ -153,7 +153,7 @@ impl AnnotationsPanel {
                     let pending = self.class.as_ref().filter(|(name, _)| *name == class.name);
                     let mut changed = pending.map_or_else(|| class.clone(), |(_, to)| to.clone());
                     let color = ui.color_edit_button_srgb(&mut changed.color);
-                    let width = ui.available_width() - 78.0;
+                    let width = (ui.available_width() - 78.0).max(0.0);
                     let field = ui.add(TextEdit::singleline(&mut changed.name).desired_width(width));
                     let find = format!("Find tissue like {}", class.name);
                     if icon_button(ui, icons::ICON_IMAGE_SEARCH, &find, palette.weak)
@@ -183,7 +183,7 @@ impl AnnotationsPanel {
             }
         });
         ui.horizontal(|ui| {
-            let width = ui.available_width() - 40.0;
+            let width = (ui.available_width() - 40.0).max(0.0);
             let field =
                 ui.add(TextEdit::singleline(&mut self.new_class).hint_text("New class").desired_width(width));
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));

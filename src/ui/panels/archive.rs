@@ -2,6 +2,7 @@
 
 use egui::{Margin, RichText, TextEdit, Ui};
 
+use super::dialog_width;
 use super::dialogs::{confirm_ui, title_ui};
 use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
@@ -27,7 +28,7 @@ impl ArchiveForm {
 
 /// Draw the dialog; whether it is to be closed.
 pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked: &mut Asked) -> bool {
-    ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 560.0);
     title_ui(ui, "Department's archive", palette);
     let text = "Questions with the scope \u{201c}Archive\u{201d} are put to this PostgreSQL server, too. It is the only place \
                 that this program connects to.";

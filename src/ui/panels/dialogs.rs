@@ -9,7 +9,7 @@ use egui::{
 
 use super::archive::{self, ArchiveForm};
 use super::save_view::{self, SaveForm};
-use super::{about, properties, row_ui, unsaved};
+use super::{about, dialog_width, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
 use crate::project::Project;
 use crate::session::{Annotate, Command, Session};
@@ -180,7 +180,7 @@ fn palette_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) -> bool {
-    ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 520.0);
     let (up, down, enter) = ui.input(|input| {
         (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown), input.key_pressed(Key::Enter))
     });
@@ -242,7 +242,7 @@ fn palette_ui(
 }
 
 fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
-    ui.set_width(760.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 760.0);
     title_ui(ui, "Help", palette);
     let gestures = [
         ("Drag", "move the slide; let go in motion and it glides"),
@@ -254,7 +254,7 @@ fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
         ("Double-click", "zoom in"),
         ("Overview", "click or drag in the lower right corner to jump"),
     ];
-    let room = ui.ctx().content_rect().height() - 180.0;
+    let room = (ui.ctx().content_rect().height() - 180.0).max(0.0);
     ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
         ui.spacing_mut().interact_size.y = 0.0;
         ui.spacing_mut().item_spacing.y = 5.0;
@@ -321,7 +321,7 @@ fn calibrate_ui(
     asked: &mut Asked,
 ) -> bool {
     let name = session.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
-    ui.set_width(420.0);
+    dialog_width(ui, 420.0);
     title_ui(ui, "Pixel size", palette);
     ui.label(
         RichText::new(format!("How many µm does one pixel of {name} span at full resolution?"))
@@ -370,7 +370,7 @@ fn calibrate_ui(
 }
 
 fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut Asked) -> bool {
-    ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 560.0);
     title_ui(ui, "Open path", palette);
     ui.label(RichText::new("A slide, an image, a folder of them, or a project's folder").color(palette.weak));
     ui.add_space(6.0);
@@ -386,7 +386,7 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut 
 }
 
 fn export_ui(ui: &mut Ui, slide: &SlideId, typed: &mut String, palette: &Palette, asked: &mut Asked) -> bool {
-    ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 560.0);
     title_ui(ui, "Export annotations", palette);
     ui.label(RichText::new("A .geojson file for QuPath, or an .xml file for ASAP").color(palette.weak));
     ui.add_space(6.0);
@@ -406,7 +406,7 @@ fn recent_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) -> bool {
-    ui.set_width(620.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 620.0);
     title_ui(ui, "Open recent", palette);
     if paths.is_empty() {
         ui.label(RichText::new("Nothing has been opened yet.").color(palette.weak));

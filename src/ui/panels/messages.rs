@@ -28,7 +28,7 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
     if session.messages().is_empty() && !needs_mpp && read_only.is_none() {
         return;
     }
-    let width = WIDTH.min(canvas.width() - 32.0);
+    let width = WIDTH.min((canvas.width() - 32.0).max(0.0));
     let top = Rect::from_min_size(
         egui::Pos2::new(canvas.center().x - width / 2.0, canvas.top() + 12.0),
         Vec2::new(width, canvas.height() * 0.5),
@@ -66,7 +66,7 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Ask
     card(palette, color.gamma_multiply(0.6)).show(ui, |ui| {
         ui.horizontal_top(|ui| {
             ui.label(icon.rich_text().size(18.0).color(color));
-            let room = ui.available_width() - 36.0;
+            let room = (ui.available_width() - 36.0).max(0.0);
             ui.vertical(|ui| {
                 ui.set_width(room);
                 ui.add(
@@ -127,7 +127,7 @@ fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, ask
     card(palette, palette.accent.gamma_multiply(0.6)).show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.label(icons::ICON_LOCK.rich_text().size(18.0).color(palette.accent));
-            let room = ui.available_width() - 90.0;
+            let room = (ui.available_width() - 90.0).max(0.0);
             ui.vertical(|ui| {
                 ui.set_width(room);
                 let text = format!("This project is open for reading only: {why}. You can look and search.");
@@ -148,7 +148,7 @@ fn calibration_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
     card(palette, palette.query.gamma_multiply(0.6)).show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.label(icons::ICON_STRAIGHTEN.rich_text().size(18.0).color(palette.query));
-            let room = ui.available_width() - 130.0;
+            let room = (ui.available_width() - 130.0).max(0.0);
             ui.vertical(|ui| {
                 ui.set_width(room);
                 ui.label(

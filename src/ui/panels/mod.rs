@@ -62,6 +62,12 @@ fn action_icon_ui(
     }
 }
 
+/// Make a dialog as wide as it is meant to be, or as the window has room for.
+fn dialog_width(ui: &mut Ui, wanted: f32) {
+    let room = ui.ctx().content_rect().width() - 60.0;
+    ui.set_width(wanted.min(room.max(0.0)));
+}
+
 /// A quiet square button with an icon.
 fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> Response {
     let text = icon.rich_text().size(19.0).color(color);

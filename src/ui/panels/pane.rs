@@ -29,7 +29,7 @@ pub fn empty_ui(ui: &mut Ui, awaits: bool, palette: &Palette) -> bool {
     let response = ui.allocate_rect(rect, Sense::click());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "empty pane"));
     ui.painter().rect_filled(rect, 0.0, palette.canvas);
-    let place = Rect::from_center_size(rect.center(), Vec2::new(rect.width() - 24.0, 40.0));
+    let place = Rect::from_center_size(rect.center(), Vec2::new((rect.width() - 24.0).max(0.0), 40.0));
     let text = if awaits { "Opening…" } else { "Click here, then a slide of the list" };
     let text = RichText::new(text).color(palette.weak);
     ui.put(place, egui::Label::new(text).selectable(false));

@@ -4,7 +4,7 @@ use egui::{Align, Button, Grid, Layout, RichText, ScrollArea, Ui, Vec2};
 use egui_material_icons::icons;
 
 use super::dialogs::title_ui;
-use super::{grouped, picture_ui};
+use super::{dialog_width, grouped, picture_ui};
 use crate::session::{Command, Session, TilePicture};
 use crate::slide::{MppSource, SlideId, SlideInfo};
 use crate::ui::app::Asked;
@@ -28,7 +28,7 @@ pub fn properties_ui(
 ) -> bool {
     let Some(state) = session.slide(slide) else { return true };
     let info = state.source.info();
-    ui.set_width(640.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 640.0);
     ui.horizontal_top(|ui| {
         let (rect, _) = ui.allocate_exact_size(Vec2::splat(96.0), egui::Sense::hover());
         picture_ui(ui, rect, shown.get(slide).and_then(|shown| shown.thumbnail.as_ref()), palette);
@@ -41,7 +41,7 @@ pub fn properties_ui(
     });
     ui.add_space(10.0);
     ScrollArea::vertical()
-        .max_height(ui.ctx().content_rect().height() - 320.0)
+        .max_height((ui.ctx().content_rect().height() - 320.0).max(0.0))
         .auto_shrink([false, true])
         .show(ui, |ui| {
             facts_ui(ui, "facts", &facts(info), palette);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use egui::{Align, Button, DragValue, Layout, Margin, RichText, TextEdit, Ui, Vec2};
 
-use super::{chip_ui, grouped};
+use super::{chip_ui, dialog_width, grouped};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
@@ -175,7 +175,7 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     if form.listen() {
         ui.ctx().request_repaint_after(SOON);
     }
-    ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 60.0));
+    dialog_width(ui, 560.0);
     ui.label(RichText::new("Save as a picture").family(theme::bold()).size(18.0).color(palette.strong));
     ui.add_space(6.0);
     ui.horizontal(|ui| {

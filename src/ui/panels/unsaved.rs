@@ -2,6 +2,7 @@
 
 use egui::{Button, RichText, Ui};
 
+use super::dialog_width;
 use super::dialogs::title_ui;
 use crate::session::{Annotate, Command, Session};
 use crate::slide::SlideId;
@@ -18,7 +19,7 @@ pub fn unsaved_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) -> bool {
-    ui.set_width(440.0);
+    dialog_width(ui, 440.0);
     title_ui(ui, "Annotations are not saved", palette);
     let slides: Vec<SlideId> = session.unsaved_annotations().cloned().collect();
     if slides.is_empty() {

@@ -60,6 +60,11 @@ impl Trail {
         true
     }
 
+    /// Have its picture made anew when it is drawn again.
+    pub fn forget_picture(&mut self) {
+        self.texture = None;
+    }
+
     /// Forget all of it.
     pub fn clear(&mut self) {
         self.zooms.fill(0.0);

@@ -51,7 +51,8 @@ pub fn chosen_ui(
         });
         ui.horizontal(|ui| {
             ui.add_enabled_ui(count > 0, |ui| {
-                let room = ui.available_width() - if session.can_undo_classification() { 44.0 } else { 0.0 };
+                let undo = if session.can_undo_classification() { 44.0 } else { 0.0 };
+                let room = (ui.available_width() - undo).max(0.0);
                 egui::ComboBox::from_id_salt("class of the chosen matches")
                     .selected_text(RichText::new("Give a class…"))
                     .width(room)

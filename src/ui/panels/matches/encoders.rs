@@ -78,7 +78,7 @@ fn answers_ui(ui: &mut Ui, shown: &mut Shown<'_>, other: &Answer) {
     let text = format!("{in_both} of {} places are found by both", shown.answer.matches.len());
     ui.label(RichText::new(text).small().color(palette.accent))
         .on_hover_text("A place is found by both where of two matches one lies on the centre of the other");
-    let column = (ui.available_width() - GAP) / 2.0;
+    let column = ((ui.available_width() - GAP) / 2.0).max(0.0);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = GAP;
         for name in [&own, &beside] {

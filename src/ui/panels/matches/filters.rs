@@ -130,7 +130,7 @@ fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
     ];
     let mut chosen = session.patients();
     ui.horizontal(|ui| {
-        let room = ui.available_width() - 34.0;
+        let room = (ui.available_width() - 34.0).max(0.0);
         ui.allocate_ui(Vec2::new(room, 28.0), |ui| choice_ui(ui, &mut chosen, &patients, palette));
         let icon = egui_material_icons::icons::ICON_CONTACT_PAGE;
         action_icon_ui(ui, Action::ChoosePatients, icon, None, palette, asked);
@@ -190,7 +190,7 @@ fn um<'a>(value: &'a mut f64, prefix: &str) -> DragValue<'a> {
 /// A name, and a field of [`FIELD`] points at the right edge.
 fn setting_ui(ui: &mut Ui, name: &str, hint: &str, palette: &Palette, add: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {
-        let room = Vec2::new(ui.available_width() - FIELD - ui.spacing().item_spacing.x, 28.0);
+        let room = Vec2::new((ui.available_width() - FIELD - ui.spacing().item_spacing.x).max(0.0), 28.0);
         let left = Layout::left_to_right(Align::Center);
         let named = ui.allocate_ui_with_layout(room, left, |ui| {
             ui.set_min_width(room.x);

@@ -15,7 +15,7 @@ const GAP: f32 = 6.0;
 
 pub fn gallery_ui(ui: &mut Ui, mut shown: Shown<'_>, to: Option<usize>) {
     let margin = f32::from(PANEL_MARGIN);
-    let width = ui.available_width() - 2.0 * margin;
+    let width = (ui.available_width() - 2.0 * margin).max(PICTURE);
     let columns = (((width + GAP) / (PICTURE + GAP)) as usize).max(1);
     let side = (width + GAP) / columns as f32 - GAP;
     let count = shown.answer.matches.len();

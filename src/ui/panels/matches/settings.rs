@@ -86,7 +86,7 @@ pub fn choice_ui<T: Copy + PartialEq>(
         ui.spacing_mut().item_spacing.x = 3.0;
         ui.spacing_mut().button_padding.x = 3.0;
         let count = choices.len() as f32;
-        let width = (ui.available_width() - 3.0 * (count - 1.0)) / count;
+        let width = ((ui.available_width() - 3.0 * (count - 1.0)) / count).max(0.0);
         for (choice, name, hint) in choices {
             let is_chosen = *chosen == *choice;
             let color = if is_chosen { palette.accent } else { palette.text };
