@@ -303,8 +303,21 @@ fn open_reader(
             }
         },
         Some(slide) => Ok(Arc::new(slide)),
-        None => Ok(Arc::new(flat_image::open(path, user_mpp)?)),
+        None => match missing_companion(path) {
+            Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
+            None => Ok(Arc::new(flat_image::open(path, user_mpp)?)),
+        },
     }
+}
+
+/// What has to lie beside a file for it to be a slide, where the file itself could be taken for a small picture.
+fn missing_companion(path: &Path) -> Option<String> {
+    // The first file of a MIRAX slide is a JPEG for people to look at.
+    let is_mirax = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("mrxs"));
+    let folder = path.file_stem()?.to_string_lossy();
+    is_mirax.then(|| {
+        format!("the folder “{folder}” with the slide itself (Slidedat.ini and more) has to lie beside it; copy it there")
+    })
 }
 
 /// Most pixels of level 0: 512 Gpx. The glass of a double slide, 76 × 52 mm at 0.1 µm, has 395 Gpx; more are

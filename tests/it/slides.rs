@@ -76,6 +76,15 @@ fn check(path: &Path, expected: &Outcome) {
 }
 
 #[test]
+fn a_mirax_file_without_its_folder_is_not_taken_for_a_small_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case 7.mrxs");
+    image::RgbImage::new(90, 70).save_with_format(&path, image::ImageFormat::Jpeg).unwrap();
+    let message = slide::open(&path, None).err().expect("it is refused").to_string();
+    assert!(message.contains("folder “case 7”") && message.contains("case 7.mrxs"), "{message}");
+}
+
+#[test]
 fn every_shared_format_opens_or_says_why_not() {
     let Some(folder) = shared_data("formats") else { return };
     let expected = [
