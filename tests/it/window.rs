@@ -91,3 +91,66 @@ fn without_a_graphics_driver_the_window_says_what_to_install() {
         assert!(message.contains("apt install mesa-vulkan-drivers"), "{message}");
     }
 }
+
+/// Opens the window on `$2…`, pans and zooms once it is up, and has all calls that touch files traced into `$TRACE`.
+/// Ends with 77 where the machine does not let it.
+const PAN_UNDER_STRACE: &str = r#"
+for tool in strace xdotool; do command -v $tool > "$TRACE" || exit 77; done
+"$1" --project "$2" "$3" > /dev/null 2>&1 &
+app=$!
+trap 'kill $app' EXIT
+tries=0
+until xdotool search --name histokin > "$TRACE" 2> /dev/null; do
+    tries=$((tries + 1)); [ $tries -lt 300 ] || exit 77
+    kill -0 $app || exit 1
+    sleep 0.2
+done
+sleep 8
+strace -f -y -e trace=%file,read,pread64,readv,preadv -o "$TRACE" -p $app 2> /dev/null &
+strace=$!
+sleep 2
+kill -0 $strace || exit 77
+for turn in 1 2 3; do
+    xdotool mousemove 600 420; sleep 0.3; xdotool mousedown 1; sleep 0.3
+    xdotool mousemove 460 330; sleep 0.3; xdotool mousemove 560 480; sleep 0.3; xdotool mouseup 1
+    xdotool key plus; sleep 0.3; xdotool key Left; sleep 0.3
+done
+xdotool key 7; sleep 3
+kill $strace; wait $strace
+echo $app
+"#;
+
+#[test]
+fn the_thread_that_draws_touches_no_file_of_slide_or_project_while_the_view_pans() {
+    let (home, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let slide = data.path().join("slide.svs");
+    std::fs::copy(asset("slides/CMU-1-Small-Region.svs"), &slide).unwrap();
+    let trace = home.path().join("trace");
+    let output = Command::new("xvfb-run")
+        .args(["-a", "-s", "-screen 0 1280x800x24", "sh", "-c", PAN_UNDER_STRACE, "sh"])
+        .arg(env!("CARGO_BIN_EXE_histokin"))
+        .arg(data.path().join("project"))
+        .arg(&slide)
+        .env("HOME", home.path())
+        .env("TRACE", &trace)
+        .output();
+    let Ok(output) = output else {
+        println!("skipped: there is no xvfb-run here");
+        return;
+    };
+    if output.status.code() == Some(77) {
+        println!("skipped: the window cannot be traced here");
+        return;
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let window = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let folder = data.path().to_str().unwrap();
+    // Each line begins with the number of its thread; the first thread has that of the process, and draws.
+    let (drawing, others): (Vec<&str>, Vec<&str>) = trace
+        .lines()
+        .filter(|line| line.contains(folder))
+        .partition(|line| line.split_whitespace().next() == Some(window.as_str()));
+    assert_eq!(drawing, Vec::<&str>::new());
+    assert!(!others.is_empty(), "the threads that read tiles were seen to do so");
+}
