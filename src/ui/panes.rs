@@ -277,6 +277,11 @@ impl Panes {
         self.panes.iter().filter_map(|pane| pane.slide.as_ref())
     }
 
+    /// Whether one of the panes is the view with this key.
+    pub fn has_view(&self, key: ViewKey) -> bool {
+        self.panes.iter().any(|pane| pane.view.key() == key)
+    }
+
     /// The part of its slide that each pane shows.
     pub fn fields(&self) -> Vec<Option<Level0Rect>> {
         self.panes.iter().map(|pane| pane.view.field()).collect()

@@ -39,6 +39,7 @@ impl App {
                 self.draw_region(ui, rect, place, palette, asked);
             }
         }
+        self.annotator.keep_canvases(|key| self.panes.has_view(key));
         let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
         let under = self.hovered.as_ref().map(|(slide, at)| (slide, *at));
         self.heat_map.follow(ui.ctx(), &self.session, under, &in_view.iter().collect::<Vec<_>>());

@@ -319,6 +319,11 @@ impl Annotator {
         }
     }
 
+    /// Let go of what is drawn on canvases that are no longer there, with the thread of each.
+    pub fn keep_canvases(&mut self, is_there: impl Fn(ViewKey) -> bool) {
+        self.canvases.retain(|key, _| is_there(*key));
+    }
+
     /// What a canvas draws; made when it is first needed. `None` while the system refuses a thread.
     fn canvas(&mut self, key: ViewKey) -> Option<&mut Canvas> {
         match self.canvases.entry(key) {

@@ -146,6 +146,11 @@ pub struct SlideView {
 }
 
 impl SlideView {
+    /// What tells it from all other views of the window.
+    pub fn key(&self) -> ViewKey {
+        self.key
+    }
+
     pub fn new(key: ViewKey, renderer: &SlideRenderer) -> Self {
         let viewport = Viewport::new(1.0, 1.0);
         Self {
