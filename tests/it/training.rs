@@ -145,7 +145,7 @@ fn two_textures_are_told_apart() {
 fn what_the_encoder_that_ships_tells_apart_is_kept_when_asked_for() {
     let place = Place::new();
     let path = place.slide("many-colours.tif", &many_colours(), Some(UM));
-    let config = TrainingConfig { keep: 20.0, spread: 0.5, steps: 80, ..config() };
+    let config = TrainingConfig { keep: 20.0, spread: 0.5, far_mm: 5.0, steps: 80, ..config() };
     let outcome = run(setup(&place, &config, &[&path], &[])).unwrap();
     let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
