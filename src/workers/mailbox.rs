@@ -4,6 +4,7 @@
 //! only the newest of counts (a search, a plan, a project to save) replaces what waits.
 
 use std::collections::VecDeque;
+#[cfg(feature = "archive")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,6 +80,7 @@ impl<T> Mailbox<T> {
 
     /// Wait until there is something to do besides the work in hand: `true` when work waits or the mailbox is closed,
     /// `false` when nothing came for so long, or as soon as [`Mailbox::wake`] says that `is_over`.
+    #[cfg(feature = "archive")]
     pub fn await_more(&self, longest: Duration, is_over: &AtomicBool) -> bool {
         let over = || is_over.load(Ordering::Relaxed);
         let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed && !over();
@@ -88,6 +90,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Have everyone who waits here look again, once `is_over` is set.
+    #[cfg(feature = "archive")]
     pub fn wake(&self, is_over: &AtomicBool) {
         let state = self.lock();
         is_over.store(true, Ordering::Relaxed);

@@ -49,7 +49,8 @@ pub fn plots_ui(
         let mut loss = vec![Series::new("every step", palette.accent, steps(own.history, |step| Some(step.loss)), Trace::Faint)];
         loss.extend(each(&smoothed, Trace::Line));
         loss.push(Series::new("validation", palette.query, looks(own.history, |look| look.loss), Trace::Dotted));
-        let hint = "What is made small, averaged over 20 steps; dots: contrastive loss on the validation slides";
+        let hint = "What is made small, averaged over 20 steps, with what Keep and Spread add to it; dots: contrastive loss alone on \
+                    the validation slides";
         Chart::new("Loss", hint, "step").base(0.0).ui(&mut columns[0], loss, height, palette);
         let hint = "Mean descriptor distance of far tiles over that of near ones: dots on the validation slides, faint on \
                     the last batches. 1 is chance. It says nothing of whether like tissue is found.";
