@@ -9,7 +9,7 @@
 
 mod support;
 #[path = "../tests/it/support/postgres.rs"]
-#[allow(dead_code, reason = "tests need more of it")]
+#[expect(dead_code, reason = "tests need more of it")]
 mod postgres;
 
 use std::sync::Mutex;

@@ -338,12 +338,17 @@ impl Bins {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::evaluation::Class;
 
-    /// Descriptors equal to the place in mm along a line, so that distances are known.
+    /// Descriptors equal to the place in mm along a line, times the slide's number from 1 on, so that distances are known.
     fn line(tiles: usize, slides: u32) -> (Vec<f32>, Tiles) {
+        stretched_line(tiles, slides, |slide| (slide + 1) as f32)
+    }
+
+    /// On each slide a line of tiles a millimetre apart, described by their place in mm times the slide's stretch.
+    pub fn stretched_line(tiles: usize, slides: u32, stretch: fn(u32) -> f32) -> (Vec<f32>, Tiles) {
         let mut known = Tiles::default();
         let mut values = Vec::new();
         for slide in 0..slides {
@@ -352,7 +357,7 @@ mod tests {
                 known.slides.push(slide);
                 known.patients.push(slide);
                 known.classes.push(Some(Class(0)));
-                values.push(tile as f32 * (slide + 1) as f32);
+                values.push(tile as f32 * stretch(slide));
             }
         }
         (values, known)

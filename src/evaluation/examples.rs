@@ -89,29 +89,14 @@ fn looked_at(tiles: usize, most: usize, random: &mut ChaCha8Rng) -> Vec<[usize; 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::addr::tests::stretched_line;
     use crate::evaluation::addr::{self, Limits};
     use crate::evaluation::intervals::Resampling;
-
-    /// `slides` rows of tiles a millimetre apart, whose descriptors are their places in mm.
-    fn rows(tiles: usize, slides: u32) -> (Vec<f32>, Tiles) {
-        let mut known = Tiles::default();
-        let mut values = Vec::new();
-        for slide in 0..slides {
-            for tile in 0..tiles {
-                known.positions_um.push([1000.0 * tile as f64, 0.0]);
-                known.slides.push(slide);
-                known.patients.push(slide);
-                known.classes.push(None);
-                values.push(tile as f32);
-            }
-        }
-        (values, known)
-    }
 
     fn examples(tiles: usize, slides: u32) -> (Vec<f32>, Tiles, Addr, PairExamples) {
         let settings =
             AddrSettings { limits: Limits { near_mm: 2.5, far_mm: 5.5 }, seed: 3, ..AddrSettings::default() };
-        let (values, known) = rows(tiles, slides);
+        let (values, known) = stretched_line(tiles, slides, |_| 1.0);
         let descriptors = Descriptors::new(&values, 1).unwrap();
         let addr = addr::measure(descriptors, &known, &settings, &Resampling::default()).unwrap();
         let found = PairExamples::of(descriptors, &known, &settings, &addr);

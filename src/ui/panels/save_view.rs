@@ -76,14 +76,11 @@ impl SaveForm {
     /// For a part of the slide `name`, whose `magnification` is that at 1:1; `folder` is where a picture was saved
     /// last.
     pub fn new(name: &str, area: PictureArea, magnification: Magnification, folder: Option<&Path>) -> Self {
-        let folders = directories::UserDirs::new();
-        let usual = folders.as_ref().map(|dirs| dirs.picture_dir().unwrap_or(dirs.home_dir()));
-        let usual = usual.map(Path::to_owned);
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
         let last = folder.map(Path::to_owned);
-        let offered = last.as_ref().or(usual.as_ref()).map(|folder| folder.join(format!("{stem}.png")));
-        let path = offered.unwrap_or_default().display().to_string();
-        let free = ask(move || free_name(last, usual, &stem)).map(|answer| (path.clone(), answer));
+        let offered = last.clone().unwrap_or_default().join(format!("{stem}.png"));
+        let path = offered.display().to_string();
+        let free = ask(move || free_name(last, &stem)).map(|answer| (path.clone(), answer));
         Self {
             path,
             free,
@@ -161,8 +158,12 @@ fn ask<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Opti
 
 /// The first name that is free in the folder used last, else in the usual one: a picture never takes the place of
 /// another unasked.
-fn free_name(last: Option<PathBuf>, usual: Option<PathBuf>, stem: &str) -> PathBuf {
-    let Some(folder) = last.filter(|folder| folder.is_dir()).or(usual) else { return PathBuf::new() };
+fn free_name(last: Option<PathBuf>, stem: &str) -> PathBuf {
+    let usual = || {
+        let folders = directories::UserDirs::new()?;
+        Some(folders.picture_dir().unwrap_or(folders.home_dir()).to_owned())
+    };
+    let Some(folder) = last.filter(|folder| folder.is_dir()).or_else(usual) else { return PathBuf::new() };
     let names = (1..1000).map(|number| match number {
         1 => format!("{stem}.png"),
         number => format!("{stem} {number}.png"),

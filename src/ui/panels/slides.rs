@@ -7,6 +7,7 @@ use super::{
     action_icon_ui, grouped, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
 };
 use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
+use crate::tiling::TileGrid;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
@@ -71,9 +72,12 @@ fn slide_ui(
     if response.clicked() {
         asked.command(Command::Show(state.id().clone()));
     }
-    let about = [info.path.display().to_string(), status_text(session, state)];
-    let about: Vec<String> = about.into_iter().chain(coarser_text(session, state)).collect();
-    let response = response.on_hover_text(about.join("\n"));
+    let response = response.on_hover_ui(|ui| {
+        let about = [info.path.display().to_string(), status_text(session, state)];
+        for line in about.into_iter().chain(coarser_text(session, state)) {
+            ui.label(line);
+        }
+    });
     response.context_menu(|ui| {
         ui.set_min_width(200.0);
         let items = [
@@ -157,11 +161,14 @@ fn status_text(session: &Session, state: &SlideState) -> String {
 
 /// What is said of a slide that has fewer pixels than its tiles were asked to have.
 fn coarser_text(session: &Session, state: &SlideState) -> Option<String> {
-    let (mpp, asked) = (state.source.info().mpp?.mean(), session.recipe()?.tiles.mpp);
-    let text = format!(
-        "Coarser than the {asked} µm/px asked for: its tiles are {mpp:.3} µm/px and show a wider field"
-    );
-    (mpp > asked * 1.01).then_some(text)
+    let tiles = session.recipe()?.tiles;
+    let grid = TileGrid::new(state.source.info(), tiles).ok()?;
+    grid.is_coarser_than(tiles).then(|| {
+        format!(
+            "Coarser than the {} µm/px asked for: its tiles are {:.3} µm/px and show a wider field",
+            tiles.mpp, grid.effective_mpp
+        )
+    })
 }
 
 fn share(progress: SlideProgress) -> f32 {
