@@ -16,7 +16,7 @@ use crate::support;
 use crate::window::{Drawn, SIZE, Window};
 
 const NEW_VIEWS: usize = 40;
-const SEEN_AGAIN: usize = 8;
+const SEEN_AGAIN: usize = 30;
 
 /// What came of a jump to a place.
 struct Jump {

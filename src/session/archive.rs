@@ -51,16 +51,22 @@ impl Session {
         jobs
     }
 
+    /// What the archive is searching is not wanted any more.
+    pub(super) fn leave_archive(&mut self) -> Option<Job> {
+        let before = std::mem::take(&mut self.archive_progress);
+        (before == ArchiveProgress::Searching).then_some(Job::LeaveArchive)
+    }
+
     /// Put a question to the archive, too, if that is wanted.
     pub(super) fn search_archive(&mut self, search: &SearchRequest) -> Option<Job> {
-        self.archive_progress = ArchiveProgress::NotAsked;
+        let leave = self.leave_archive();
         if self.query_settings.scope != Scope::Archive {
-            return None;
+            return leave;
         }
         let Some(url) = self.project.archive().cloned() else {
             let text = "No archive is set up for this project".to_owned();
             self.archive_progress = ArchiveProgress::Failed(text);
-            return None;
+            return leave;
         };
         let recipe = self.recipe()?;
         let slide = self.query.as_ref()?.like.first()?.example.slide();

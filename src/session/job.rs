@@ -145,6 +145,8 @@ pub enum Job {
     },
     Search(SearchRequest),
     SearchArchive(Box<ArchiveRequest>),
+    /// Nobody waits for what the archive was asked any more.
+    LeaveArchive,
     Describe(DescribeRequest),
     DescribePicture(PictureRequest),
     /// Read the picture of a question, small.

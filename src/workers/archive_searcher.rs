@@ -1,14 +1,19 @@
 //! The thread that asks the department's archive. It keeps the connection between questions, and takes a fresh one
-//! when that was lost. A question that a newer one has taken the place of is cancelled on the server.
+//! when that was lost. A question that a newer one has taken the place of, or that nobody
+//! waits for, is cancelled on the server.
 
 use super::Post;
 use super::mailbox::Mailbox;
 use crate::session::ArchiveRequest;
 
+/// The newest question; `None` when nobody waits for the one before any more.
+type Requests = Mailbox<Option<ArchiveRequest>>;
+
 #[cfg(not(feature = "archive"))]
-pub fn run(requests: &Mailbox<ArchiveRequest>, post: &Post) {
+pub fn run(requests: &Requests, post: &Post) {
     use crate::session::Event;
     while let Some(request) = requests.take() {
+        let Some(request) = request else { continue };
         let answer = Err("this build of histokin was made without archives".to_owned());
         post.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
     }
@@ -22,7 +27,7 @@ mod with_archive {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use super::{ArchiveRequest, Mailbox, Post};
+    use super::{ArchiveRequest, Post, Requests};
     use crate::archive::credentials::Credentials;
     use crate::archive::password::Password;
     use crate::archive::search::{SearchSettings, ask};
@@ -43,11 +48,12 @@ mod with_archive {
         password: Option<Password>,
     }
 
-    pub fn run(requests: &Mailbox<ArchiveRequest>, post: &Post) {
+    pub fn run(requests: &Requests, post: &Post) {
         let mut held = None;
         while let Some(request) = requests.take() {
+            let Some(request) = request else { continue };
             let answer = match answer(&mut held, &request, requests) {
-                // A newer question waits, or the program ends.
+                // A newer question waits, or none is left, or the program ends.
                 Err(Unanswered::Cancelled) => continue,
                 Ok(answer) => Ok(Box::new(with_pictures(answer))),
                 // What is wrong with the question itself the project's own search says.
@@ -73,7 +79,7 @@ mod with_archive {
     fn answer(
         held: &mut Option<Held>,
         request: &ArchiveRequest,
-        requests: &Mailbox<ArchiveRequest>,
+        requests: &Requests,
     ) -> Result<Answer, Unanswered> {
         let was_held = held.is_some();
         match ask_once(held, request, requests) {
@@ -89,7 +95,7 @@ mod with_archive {
     fn ask_once(
         held: &mut Option<Held>,
         request: &ArchiveRequest,
-        requests: &Mailbox<ArchiveRequest>,
+        requests: &Requests,
     ) -> Result<Answer, Unanswered> {
         let (url, password) = (&request.url, &request.password);
         let mut open = match held.take() {
@@ -122,7 +128,7 @@ mod with_archive {
     /// What `asked` answers, and whether it was cancelled, since newer work arrived meanwhile.
     fn unless_superseded<A>(
         canceller: &Canceller,
-        requests: &Mailbox<ArchiveRequest>,
+        requests: &Requests,
         asked: impl FnOnce() -> A,
     ) -> (A, bool) {
         let is_over = AtomicBool::new(false);
@@ -156,7 +162,7 @@ mod with_archive {
 
     /// Ends the watch over a question when it is dropped, however the question ended.
     struct Over<'a> {
-        requests: &'a Mailbox<ArchiveRequest>,
+        requests: &'a Requests,
         is_over: &'a AtomicBool,
     }
 

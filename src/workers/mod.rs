@@ -116,7 +116,8 @@ struct Boxes {
     pictures: Mailbox<Wanted>,
     away: Mailbox<Arc<dyn SlideSource>>,
     searches: Mailbox<SearchRequest>,
-    archive_searches: Mailbox<ArchiveRequest>,
+    /// `None` when what was asked is not wanted any more.
+    archive_searches: Mailbox<Option<ArchiveRequest>>,
     indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
     descriptors: Mailbox<Job>,
     keeper: Mailbox<Project>,
@@ -287,7 +288,8 @@ impl Workers {
                 boxes.descriptors.push(job)
             }
             Job::DescribePicture(request) => boxes.desk.describe_picture(request),
-            Job::SearchArchive(request) => boxes.archive_searches.replace(*request),
+            Job::SearchArchive(request) => boxes.archive_searches.replace(Some(*request)),
+            Job::LeaveArchive => boxes.archive_searches.replace(None),
             Job::Search(request) => boxes.searches.replace(request),
             Job::BuildIndex { sets, cache, settled } => boxes.indexer.replace((sets, cache, settled)),
             Job::Describe(request) => boxes.desk.describe(request),

@@ -156,6 +156,20 @@ impl TileLoader {
         self.shared.changed.notify_all();
     }
 
+    /// What is still in memory of `wishes`, at most `limit` tiles: they are there at once, without a thread and
+    /// without another frame. What a thread has in hand comes from that thread.
+    pub fn take_kept(&self, wishes: &[TileKey], limit: usize) -> Vec<Loaded> {
+        let board = self.shared.board();
+        let kept = |key: &TileKey| {
+            let slide = board.slides.get(&key.slide).filter(|_| board.waits(key))?;
+            let tile = slide.kept.get(place_on_shelf(*key))?;
+            Some(Loaded { key: *key, tile, is_preview: false })
+        };
+        let taken: Vec<Loaded> = wishes.iter().filter_map(kept).take(limit).collect();
+        self.shared.counts.from_memory.fetch_add(taken.len() as u64, Ordering::Relaxed);
+        taken
+    }
+
     /// What has been decoded since the last call, at most `limit` of it.
     pub fn take_loaded(&self, limit: usize) -> Vec<Loaded> {
         let loaded: Vec<Loaded> =
@@ -528,6 +542,22 @@ mod tests {
         fn associated(&self, name: &str) -> Result<image::RgbaImage, SlideError> {
             self.slide.associated(name)
         }
+    }
+
+    #[test]
+    fn what_is_still_in_memory_is_handed_over_at_once() {
+        let (loader, wakes) = loader(1, TestSlide::new(2000, 600));
+        let seen = vec![tile(0, 0, 0), tile(0, 1, 0), tile(0, 2, 0)];
+        assert!(loader.take_kept(&seen, 10).is_empty());
+        loader.want(ViewKey(0), seen.clone());
+        let first = collect(&loader, &wakes, 3);
+        let wishes = [tile(0, 3, 0), seen[2], seen[1], seen[0]];
+        let again = loader.take_kept(&wishes, 2);
+        assert_eq!(again.iter().map(|loaded| loaded.key).collect::<Vec<_>>(), [seen[2], seen[1]]);
+        assert!(Arc::ptr_eq(&again[0].tile, &first[2].tile), "no pixel is copied or decoded");
+        assert_eq!(loader.counts(), LoaderCounts { decoded: 3, from_memory: 2, ..LoaderCounts::default() });
+        loader.remove_slide(SLIDE);
+        assert!(loader.take_kept(&wishes, 10).is_empty());
     }
 
     /// A fling: while one tile is decoded, the view asks for ever other places. Only the last place is read.

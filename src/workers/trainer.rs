@@ -8,6 +8,7 @@ use super::mailbox::Mailbox;
 use crate::crash;
 use crate::durable;
 use crate::encoder::model::Preprocessing;
+use crate::memory;
 use crate::session::{
     Event, Pace, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan, TrainingTarget,
 };
@@ -66,6 +67,7 @@ pub fn run(desk: &TrainerDesk, post: &Post) {
                 Err(crash.summary)
             }
         };
+        memory::return_freed();
         post.training(TrainingEvent::Ended(end));
         list(&project, post);
     }

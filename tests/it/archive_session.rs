@@ -202,20 +202,23 @@ fn a_newer_question_ends_the_one_before_on_the_server() {
     let mut owner = owner.password(password(OWNER)).connect(postgres::NoTls).unwrap();
     let mut locked = owner.transaction().unwrap();
     locked.execute("LOCK TABLE histokin.descriptions IN ACCESS EXCLUSIVE MODE", &[]).unwrap();
+    let waits = || {
+        let sql = "SELECT string_agg(pid || ' ' || query_start, ', ') FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        database.sql(sql)
+    };
     let waiting = |before: &str| -> String {
         let started = Instant::now();
         loop {
             assert!(started.elapsed() < Duration::from_secs(40), "no other statement waits than {before:?}");
-            let sql = "SELECT string_agg(pid || ' ' || query_start, ', ') FROM pg_stat_activity \
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            let now = database.sql(sql);
+            let now = waits();
             if !now.is_empty() && now != before {
                 return now;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    let mut ask = |x: f64| {
+    let ask = |session: &mut Session, x: f64| {
         let point = Level0Point::new(x, 300.0);
         let jobs = session.handle(Command::QueryAt { slide: sources[0].info().id.clone(), point });
         let mut asked = jobs.into_iter().filter_map(|job| match job {
@@ -227,9 +230,21 @@ fn a_newer_question_ends_the_one_before_on_the_server() {
         workers.dispatch(Job::SearchArchive(request));
         generation
     };
-    ask(100.0);
+    ask(&mut session, 100.0);
+    waiting("");
+    // Nobody waits for the answer any more, and the server is told to stop.
+    session.handle(Command::ClearQuery).into_iter().for_each(|job| workers.dispatch(job));
+    let started = Instant::now();
+    while !waits().is_empty() {
+        assert!(
+            started.elapsed() < Duration::from_secs(40),
+            "the question that was left is still being answered"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ask(&mut session, 300.0);
     let first = waiting("");
-    let newest = ask(500.0);
+    let newest = ask(&mut session, 500.0);
     // The first statement has ended, though nothing has been unlocked: only the newest question waits now.
     let second = waiting(&first);
     assert!(!second.contains(&first) && !second.contains(','), "{first} and then {second}");

@@ -132,9 +132,8 @@ impl Session {
 
     pub(super) fn clear_query(&mut self) -> Vec<Job> {
         self.query = None;
-        self.archive_progress = ArchiveProgress::NotAsked;
         self.generation += 1;
-        Vec::new()
+        self.leave_archive().into_iter().collect()
     }
 
     /// Ask a question of before again.

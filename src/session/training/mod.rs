@@ -271,8 +271,9 @@ impl Session {
         }
         self.sets = std::mem::take(&mut self.training.incoming).into_iter().collect();
         // An answer of the old encoder means nothing beside answers of the new one.
-        self.query = None;
+        let mut jobs = self.clear_query();
         self.index_stale = true;
-        self.index_if_stale()
+        jobs.extend(self.index_if_stale());
+        jobs
     }
 }

@@ -139,7 +139,13 @@ impl TileAtlas {
         {
             self.free.extend(self.slots.remove(&gone).map(|slot| slot.layer));
         }
-        self.upload(&Waiting { key, tile, lasting: false });
+        self.put_back(key, tile, false);
+    }
+
+    /// Put a tile that was seen before on the graphics card at once, to be drawn in full. A `lasting` one makes
+    /// room last of all.
+    pub fn put_back(&mut self, key: TileKey, tile: Arc<DisplayTile>, lasting: bool) {
+        self.upload(&Waiting { key, tile, lasting });
         if let Some(slot) = self.slots.get_mut(&key) {
             slot.since = f64::NEG_INFINITY;
         }
@@ -156,13 +162,14 @@ impl TileAtlas {
         match self.slots.get(&key) {
             Some(slot) if self.now - slot.since >= FADE_SECONDS => TileState::Shown,
             Some(_) => TileState::Fading,
-            None if self.gaps.contains_key(&key) && !self.is_waiting(key) => TileState::Failed,
+            None if self.is_waiting(key) => TileState::Waiting,
+            None if self.gaps.contains_key(&key) => TileState::Failed,
             None => TileState::Missing,
         }
     }
 
     /// Whether the tile is decoded and only has to be uploaded.
-    pub fn is_waiting(&self, key: TileKey) -> bool {
+    fn is_waiting(&self, key: TileKey) -> bool {
         self.waiting.iter().any(|waiting| waiting.key == key)
     }
 

@@ -24,15 +24,16 @@ use egui::{Color32, Pos2, Rect, Role, Sense, Ui, WidgetInfo};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::ui::theme::Palette;
-use crate::workers::tile_loader::{TileLoader, ViewKey};
+use crate::workers::tile_loader::{Loaded, TileLoader, ViewKey};
 use annotate::Taken;
+use atlas::TileAtlas;
 pub use camera::Stance;
 use camera::{Camera, Movement, ScreenPoint, Viewport};
 use input::FreeTurn;
 use motion::Motion;
 use overview::Overview;
 use renderer::{CanvasBuffers, Picture};
-use tile_plan::plan_tiles;
+use tile_plan::{TileState, plan_tiles};
 
 pub use annotate::{AnnotationScene, Annotator, Tool};
 pub use appearance::{Appearance, Colouring, Shading};
@@ -45,6 +46,8 @@ pub use trail::Trail;
 
 /// Share of the canvas that one press of an arrow key moves.
 const ARROW_STEP: f64 = 0.18;
+/// Tiles that come back from memory in one frame: a whole view of a usual screen, in 6 ms at most.
+const KEPT_PER_FRAME: usize = 40;
 
 /// What a canvas shows in this frame.
 pub struct Scene<'a> {
@@ -497,15 +500,31 @@ impl SlideView {
         palette: &Palette,
     ) {
         ui.painter().rect_filled(rect, 0.0, palette.canvas);
+        let viewport = self.viewport;
+        let plan_with =
+            |atlas: &TileAtlas| plan_tiles(scene.pyramid, camera, viewport, |tile| atlas.state(tile));
+        let mut plan = plan_with(&renderer.atlas);
+        // What was seen before is sharp in this very frame.
+        if plan.lacks.sharp > 0 && plan.want != self.asked {
+            let kept = loader.take_kept(&plan.want[..plan.in_view], KEPT_PER_FRAME);
+            if !kept.is_empty() {
+                // What this view has on the card already must not make room for the rest of it.
+                for tile in &plan.draw {
+                    renderer.atlas.draw(*tile);
+                }
+                for Loaded { key, tile, .. } in kept {
+                    renderer.atlas.put_back(key, tile, key == scene.pyramid.root());
+                }
+                plan = plan_with(&renderer.atlas);
+            }
+        }
         let atlas = &renderer.atlas;
-        let mut plan = plan_tiles(scene.pyramid, camera, self.viewport, |tile| atlas.state(tile));
-        plan.want.retain(|tile| !atlas.is_waiting(*tile));
         self.lacks = plan.lacks;
         if plan.want != self.asked {
             loader.want(self.key, plan.want.clone());
             self.asked = plan.want;
         }
-        if plan.draw.iter().any(|tile| atlas.state(*tile) == tile_plan::TileState::Fading) {
+        if plan.draw.iter().any(|tile| atlas.state(*tile) == TileState::Fading) {
             ui.ctx().request_repaint();
         }
         let picture = Picture {

@@ -17,6 +17,8 @@ pub enum TileState {
     /// On the graphics card, still fading in over what is coarser.
     Fading,
     Missing,
+    /// Decoded, and only has to be uploaded; not asked for again.
+    Waiting,
     /// Could not be read; not asked for again.
     Failed,
 }
@@ -28,6 +30,8 @@ pub struct TilePlan {
     pub draw: Vec<TileKey>,
     /// Missing ones, most urgent first.
     pub want: Vec<TileKey>,
+    /// How many of these, from the first, are in view; the others are around it.
+    pub in_view: usize,
     pub lacks: Lacks,
 }
 
@@ -65,7 +69,7 @@ pub fn plan_tiles(
         if known == TileState::Shown {
             continue;
         }
-        let is_missing = known == TileState::Missing;
+        let is_missing = matches!(known, TileState::Missing | TileState::Waiting);
         lacks.sharp += usize::from(is_missing);
         let mut stands_in = false;
         let rect = pyramid.tile_rect(tile);
@@ -91,18 +95,20 @@ pub fn plan_tiles(
 
     let mut draw: Vec<TileKey> = coarser.into_iter().map(|(_, tile)| tile).collect();
     draw.extend(exact);
-    TilePlan { draw, want: wishes(pyramid, camera, viewport, target, state), lacks }
+    let (want, in_view) = wishes(pyramid, camera, viewport, target, state);
+    TilePlan { draw, want, in_view, lacks }
 }
 
 /// Missing tiles in the order in which they help most: the whole slide, then one coarse layer under the
-/// view, then the view from its centre outwards, then a ring around it for the next movement.
+/// view, then the view from its centre outwards, then a ring around it for the next movement. How many are not
+/// of the ring comes with them.
 fn wishes(
     pyramid: &DisplayPyramid,
     camera: &Camera,
     viewport: Viewport,
     target: u32,
     state: impl Fn(TileKey) -> TileState,
-) -> Vec<TileKey> {
+) -> (Vec<TileKey>, usize) {
     let root = pyramid.root();
     let bounds = camera.bounds(viewport);
     let in_view = |tile: &TileKey| is_in_view(pyramid, camera, viewport, *tile);
@@ -126,11 +132,11 @@ fn wishes(
     let cheap = |tile: &TileKey| pyramid.tiles_decoded_for(tile.level) <= CHEAP_STAND_IN;
     let (first, last): (Vec<TileKey>, Vec<TileKey>) = coarse.into_iter().partition(cheap);
     let mut seen = BTreeSet::new();
-    [first, view, last, ring]
-        .into_iter()
-        .flatten()
-        .filter(|tile| state(*tile) == TileState::Missing && seen.insert(*tile))
-        .collect()
+    let mut is_new = |tile: &TileKey| state(*tile) == TileState::Missing && seen.insert(*tile);
+    let mut want: Vec<TileKey> = [first, view, last].into_iter().flatten().filter(&mut is_new).collect();
+    let in_view = want.len();
+    want.extend(ring.into_iter().filter(is_new));
+    (want, in_view)
 }
 
 /// Tiles of `level` that share ground with the rectangle between two level-0 corners.
