@@ -134,6 +134,11 @@ pub enum Command {
     UndoClassification,
     /// Write the matches into the project's reports.
     ExportMatches,
+    /// Write into the project's reports how like a tile all tiles of slides are.
+    ExportHeatMap {
+        tile: TilePlace,
+        on: Vec<SlideId>,
+    },
     /// Go to an example of the question. `from` is where the view is now.
     GoToExample {
         place: TilePlace,

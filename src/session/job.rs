@@ -1,5 +1,6 @@
 //! What the workers have to do.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::archive::password::Password;
 use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use crate::evaluation::study::Study;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
-use crate::index::{IndexCache, Snapshot};
+use crate::index::{IndexCache, Snapshot, TileRef};
 use crate::pipeline::Slides;
 use crate::project::{Claim, Project};
 use crate::query::{Answer, Example, Marks, Patients, Query, QueryBook, TilePlace};
@@ -170,6 +171,15 @@ pub enum Job {
         answer: Box<Answer>,
         book: Box<QueryBook>,
         slides: Slides,
+        reports: PathBuf,
+    },
+    /// Write how like a tile all tiles of the slides at places `shown` are into a new folder below `reports`.
+    ExportHeatMap {
+        index: Arc<Snapshot>,
+        tile: TileRef,
+        shown: Vec<u32>,
+        /// What the slides are called.
+        names: HashMap<SlideId, String>,
         reports: PathBuf,
     },
     /// Read what the project in a folder has kept of its queries.

@@ -9,7 +9,9 @@ impl Session {
     pub(super) fn refuses(&mut self, command: &Command) -> bool {
         let refused = match command {
             Command::Judge { .. } | Command::UndoJudgement => "judgements cannot be kept",
-            Command::ExportMatches | Command::WriteReport { .. } => "no report can be written into it",
+            Command::ExportMatches | Command::ExportHeatMap { .. } | Command::WriteReport { .. } => {
+                "no report can be written into it"
+            }
             Command::ResumeEmbedding | Command::EmbedAgain(_) => "no slides can be embedded",
             Command::Train(
                 TrainingCommand::Start { .. }
@@ -47,6 +49,7 @@ fn writes_into_project(job: &Job) -> bool {
         Job::SaveProject(_)
             | Job::SaveBook { .. }
             | Job::ExportAnswer { .. }
+            | Job::ExportHeatMap { .. }
             | Job::WriteReport { .. }
             | Job::Annotations(AnnotationJob::Save { .. })
             | Job::Train(TrainingJob::Train(_) | TrainingJob::Export { .. } | TrainingJob::Delete { .. })

@@ -78,6 +78,7 @@ impl Session {
             Command::ClassifyMatches(class) => self.classify_matches(class),
             Command::UndoClassification => self.undo_classification(),
             Command::ExportMatches => self.export_matches(),
+            Command::ExportHeatMap { tile, on } => self.export_heat_map(&tile, &on),
             Command::GoToExample { place, from } => self.go_to_example(place, from),
             Command::GoToMatch { rank, from } => self.go_to_match(rank, from),
             Command::ShowArchived(slide) => self.show_archived(slide),

@@ -1,6 +1,8 @@
 //! The likeness of every tile of the slides in view to the tile under the cursor, on a thread of its own: only
 //! the newest wish counts, so that the map follows the cursor.
 
+mod files;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use crate::crash;
 use crate::descriptors::{DescriptorSet, Row};
 use crate::index::{Snapshot, TileRef, squared_distance, squared_distances};
 use crate::slide::SlideId;
+
+pub use files::{WrittenMap, write_maps};
 
 /// Pairs of tiles whose median distance is the scale of likeness.
 const PAIRS: usize = 400;

@@ -12,6 +12,7 @@ mod patience;
 pub mod trainer;
 mod watcher;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,11 +32,12 @@ use crate::project::Project;
 use crate::query::{self, Answer, QueryBook, QueryError, TilePlace};
 use crate::session::{ArchiveRequest, Event, Job, SearchRequest, TrainingEvent};
 use crate::slide::colour_profile::ProfileTable;
-use crate::slide::{self, SlideError, SlideSource};
+use crate::slide::{self, SlideError, SlideId, SlideSource};
 use crate::stain::LabStatistics;
 use crate::tiling::read_tile;
 use crate::tissue::TissueMask;
 use embedder::Desk;
+use heat::HeatRequest;
 use mailbox::Mailbox;
 use trainer::TrainerDesk;
 
@@ -153,6 +155,7 @@ enum BookWork {
     Load(PathBuf),
     Save(PathBuf, Box<QueryBook>),
     Export(Box<Answer>, Box<QueryBook>, Slides, PathBuf),
+    HeatMap(HeatRequest, HashMap<SlideId, String>, PathBuf),
 }
 
 impl Workers {
@@ -298,6 +301,9 @@ impl Workers {
             Job::ExportAnswer { answer, book, slides, reports } => {
                 boxes.books.push(BookWork::Export(answer, book, slides, reports))
             }
+            Job::ExportHeatMap { index, tile, shown, names, reports } => {
+                boxes.books.push(BookWork::HeatMap(HeatRequest { index, tile, shown }, names, reports))
+            }
             Job::SaveProject(project) => boxes.keeper.replace(*project),
             Job::Annotations(job) => boxes.annotations.push(job),
             Job::Evaluate(request) => {
@@ -441,6 +447,9 @@ fn keep_book(work: BookWork, post: &Post) {
         BookWork::Export(answer, book, slides, reports) => {
             return export(&answer, &book, &slides, &reports, post);
         }
+        BookWork::HeatMap(request, names, reports) => {
+            return export_heat_map(&request, &names, &reports, post);
+        }
     };
     if let Err(error) = done {
         let text =
@@ -449,10 +458,24 @@ fn keep_book(work: BookWork, post: &Post) {
     }
 }
 
-/// Write an answer into the first folder `matches-N` that is not there yet.
+/// The first folder `NAME-N` that is not there yet.
+fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
+    (1..).map(|number| reports.join(format!("{name}-{number}"))).find(|folder| !folder.exists())
+}
+
+/// Write a heat map into a new folder of its own.
+fn export_heat_map(request: &HeatRequest, names: &HashMap<SlideId, String>, reports: &Path, post: &Post) {
+    let Some(folder) = new_folder(reports, "heat-map") else { return };
+    let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
+    match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
+        Ok(_) => post.send(Event::Notice(format!("{}: the heat map was written here", folder.display()))),
+        Err(error) => post.send(Event::Trouble(error.to_string())),
+    }
+}
+
+/// Write an answer into a new folder of its own.
 fn export(answer: &Answer, book: &QueryBook, slides: &Slides, reports: &Path, post: &Post) {
-    let folders = (1..).map(|number| reports.join(format!("matches-{number}")));
-    let Some(folder) = folders.into_iter().find(|folder| !folder.exists()) else { return };
+    let Some(folder) = new_folder(reports, "matches") else { return };
     match pipeline::write_answer(answer, book, slides, &folder) {
         Ok(()) => post.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
         Err(error) => post.send(Event::Trouble(error.to_string())),

@@ -182,9 +182,27 @@ fn the_heat_map_follows_the_cursor() {
     let painted = canvas(&mut harness);
     let changed = plain.pixels().zip(painted.pixels()).filter(|(before, after)| before != after).count();
     assert!(changed > 20_000, "{changed} pixels changed");
+
+    // What is seen becomes files: each tile of the slide a pixel, as like as it is shown.
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::D);
+    wait(&mut harness, "the heat map is written", |app| {
+        app.session().messages().iter().any(|message| message.text.contains("the heat map was written"))
+    });
+    let written = folder.path().join("reports/heat-map-1/CMU-1-Small-Region");
+    let picture = image::open(written.with_extension("png")).unwrap().into_luma_alpha8();
+    let map = &harness.state().likeness().unwrap().maps[0];
+    assert_eq!([picture.width() as usize, picture.height() as usize], map.grid);
+    assert!(picture.pixels().map(|pixel| pixel.0[0]).eq(map.likeness.iter().copied()));
+    assert!(written.with_extension("pgw").is_file());
+    let pyramid = histokin::slide::open(&written.with_extension("tif"), None).unwrap();
+    assert!(pyramid.info().mpp.is_some());
+
     harness.key_press(Key::D);
     harness.run_steps(3);
     assert!(harness.state().likeness().is_none());
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::D);
+    harness.run_steps(3);
+    assert!(harness.query_by_label_contains("Switch the heat map on").is_some());
 }
 
 #[test]

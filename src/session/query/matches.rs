@@ -8,6 +8,7 @@ use super::super::state::{Place, Severity};
 use super::super::{Job, Session};
 use crate::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use crate::geometry::{Level0Point, Level0Rect};
+use crate::index::TileRef;
 use crate::query::{self, Answer, Judgement, Match, TilePlace, Verdict};
 use crate::slide::SlideId;
 
@@ -196,6 +197,23 @@ impl Session {
         let (answer, book) = (Box::new(Answer::clone(&answer)), Box::new(self.book.clone()));
         let reports = self.project.root().join("reports");
         vec![Job::ExportAnswer { answer, book, slides, reports }]
+    }
+
+    pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePlace, on: &[SlideId]) -> Vec<Job> {
+        let index = self.index.clone();
+        let tile = index.place(&tile.slide).and_then(|set| {
+            let row = index.sets()[set as usize].row_at(tile.rect.center())?;
+            Some(TileRef { set, row })
+        });
+        // What was taken off the list meanwhile.
+        let Some(tile) = tile else { return Vec::new() };
+        let shown = on.iter().filter_map(|slide| index.place(slide)).collect();
+        let names = self.slides.iter().map(|state| {
+            let path = &state.source.info().path;
+            (state.id().clone(), path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
+        });
+        let (names, reports) = (names.collect(), self.project.root().join("reports"));
+        vec![Job::ExportHeatMap { index, tile, shown, names, reports }]
     }
 }
 

@@ -83,6 +83,8 @@ pub enum Action {
     NextMatch,
     PreviousMatch,
     ToggleHeatMap,
+    /// Write the heat map as files.
+    ExportHeatMap,
     /// Draw the region of a question.
     SelectRegion(RegionShape),
     /// Say whether the match that was gone to is the same tissue.

@@ -37,6 +37,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         [plain(Key::D)]
     ),
     entry!(
+        Action::ExportHeatMap,
+        ICON_FILE_EXPORT,
+        "Export the heat map",
+        "Write the heat map of the slides in view into the project's reports: as PNG with its place on the slide, and as \
+         TIFF pyramid",
+        [ctrl(Key::D)]
+    ),
+    entry!(
         Action::SelectRegion(RegionShape::Rect),
         ICON_SELECT,
         "Find tissue like a rectangle's",

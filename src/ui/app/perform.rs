@@ -125,6 +125,12 @@ impl App {
             }
             Action::SetUpArchive => self.chrome.dialog = Some(Dialog::archive(self.session.project())),
             Action::ToggleHeatMap => self.heat_map.is_on ^= true,
+            Action::ExportHeatMap => match self.heat_map.shown() {
+                Some((tile, on)) => self.command(Command::ExportHeatMap { tile, on }),
+                None => {
+                    self.notice(context, "Switch the heat map on (D) and move over embedded tissue first.")
+                }
+            },
             Action::ClearQuery => {
                 if self.chrome.dialog.take().is_none()
                     && !self.region_tool.put_down()

@@ -13,9 +13,11 @@ use egui::{
 
 use card::Card;
 
+use super::actions::{self, Action};
 use super::theme::{self, Palette};
 use crate::geometry::Level0Point;
 use crate::index::{Snapshot, TileRef};
+use crate::query::TilePlace;
 use crate::session::Session;
 use crate::slide::SlideId;
 use crate::workers::Waker;
@@ -98,6 +100,14 @@ impl HeatMap {
     /// The maps that are shown now.
     pub fn maps(&self) -> Option<&LikenessMaps> {
         self.maps.as_ref()
+    }
+
+    /// The tile that is compared with now, and the slides that are coloured.
+    pub fn shown(&self) -> Option<(TilePlace, Vec<SlideId>)> {
+        let (asked, maps) = (self.asked.as_ref()?, self.maps.as_ref().filter(|_| self.is_on)?);
+        let set = &asked.index.sets()[asked.tile.set as usize];
+        let tile = TilePlace { slide: set.header.slide_id.clone(), rect: set.rect(asked.tile.row) };
+        Some((tile, maps.maps.iter().map(|map| map.slide.clone()).collect()))
     }
 
     /// Follow the cursor: `under` is the slide and position under it. Between tiles, and where there is no
@@ -222,6 +232,10 @@ impl HeatMap {
                         }
                     };
                     ui.label(text(told));
+                    let export = actions::entry(Action::ExportHeatMap);
+                    if let Some(keys) = export.shortcut_label(ui.ctx()) {
+                        ui.label(text(format!("{keys} writes it to files")));
+                    }
                 });
             },
         );
