@@ -4,6 +4,7 @@ mod actions;
 mod again;
 mod app;
 mod diagnostics;
+mod ending;
 mod export;
 mod file_dialog;
 mod graphics;
@@ -28,6 +29,7 @@ use crate::encoder::DeviceChoice;
 use crate::project::Project;
 
 pub use app::App;
+pub use ending::Ending;
 use remembered::Remembered;
 pub use slide_view::camera::Camera;
 pub use slide_view::{Appearance, Colouring, Lacks, Still, StillError, StillPainter};
@@ -64,8 +66,13 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let folders = directories::ProjectDirs::from("", "", "histokin");
     let state_file = options.state_file.or_else(|| Some(folders?.data_dir().join("window.toml")));
     let options = WindowOptions { state_file, ..options };
+    let ending = Ending::default();
+    // Without it, the project would seem to have been left by a crash.
+    if let Err(error) = ending.listen() {
+        tracing::warn!("the system's wish to end the program will not be heard: {error}");
+    }
     let project = open_project(&options)?;
-    start::draw(project, &options)
+    start::draw(project, &options, ending)
 }
 
 /// The name of every action with its keys, in the order of the help sheet.

@@ -10,7 +10,7 @@ use eframe::egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCrea
 use eframe::wgpu;
 
 use super::window::{Handover, Window};
-use super::{WindowOptions, again};
+use super::{Ending, WindowOptions, again};
 use crate::crash;
 use crate::project::Project;
 
@@ -70,8 +70,8 @@ enum Ended {
 
 /// Draw the window until the user closes it: with the best driver that has a device, and with a new device, in a new
 /// window, when that is lost.
-pub(super) fn draw(project: Project, options: &WindowOptions) -> anyhow::Result<()> {
-    let handover = Rc::default();
+pub(super) fn draw(project: Project, options: &WindowOptions, ending: Ending) -> anyhow::Result<()> {
+    let handover = Rc::new(Handover::of(ending));
     let mut reasons = Vec::new();
     let mut drivers = Drivers::to_try(options.safe_gpu).iter();
     let mut next = drivers.next();

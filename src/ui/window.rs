@@ -8,7 +8,7 @@ use egui::{Context, Pos2, Ui, Vec2, ViewportBuilder, ViewportCommand};
 
 use super::app::{App, Kept};
 use super::graphics::DeviceWatch;
-use super::{WindowOptions, waker};
+use super::{Ending, WindowOptions, waker};
 use crate::project::Project;
 
 /// What one window leaves to the next.
@@ -57,9 +57,15 @@ impl Place {
 pub struct Handover {
     legacy: RefCell<Option<Legacy>>,
     watch: RefCell<DeviceWatch>,
+    ending: Ending,
 }
 
 impl Handover {
+    /// For a program that ends when `ending` says so.
+    pub fn of(ending: Ending) -> Self {
+        Self { ending, ..Self::default() }
+    }
+
     /// Why the window has ended, unless the user closed it.
     pub fn reason(&self) -> Option<String> {
         self.legacy.borrow().as_ref().map(|legacy| legacy.reason.clone())
@@ -107,6 +113,7 @@ impl Window {
             watch.observe(&gpu.device, waker(&creation.egui_ctx));
         }
         handover.watch.replace(watch.clone());
+        handover.ending.concerns(&creation.egui_ctx);
         let legacy = handover.legacy.take();
         let app = match legacy {
             Some(Legacy { kept, reason, .. }) => App::resume(creation, kept, &options, &reason)?,
@@ -143,6 +150,10 @@ impl eframe::App for Window {
         let Some(app) = &mut self.app else { return };
         if let Some(fault) = self.watch.take_fault() {
             app.absorb(crate::session::Event::Crashed(fault));
+        }
+        // As by the button: what cannot be saved is told, and the window stays.
+        if self.handover.ending.take() {
+            context.send_viewport_cmd(ViewportCommand::Close);
         }
         app.logic(context, frame);
     }

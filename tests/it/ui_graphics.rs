@@ -13,8 +13,9 @@ use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{Annotate, Command, SlideStatus};
-use histokin::ui::{App, Handover, Window, WindowOptions};
+use histokin::session::{Annotate, Command, SlideStatus, TrainingCommand};
+use histokin::training::config::TrainingConfig;
+use histokin::ui::{App, Ending, Handover, Window, WindowOptions};
 
 use crate::support::asset;
 use crate::ui::{SLIDE, canvas, wait};
@@ -82,6 +83,20 @@ fn after_the_device_is_lost_a_new_window_goes_on_where_the_old_one_was() {
     let (field, picture) = (app(&harness).field().unwrap(), canvas(&mut harness));
     let drawn = |app: &App| app.session().annotations(&id).map_or(0, |marks| marks.set().len());
     assert_eq!(drawn(app(&harness)), 1);
+    // Settings of a training that has not begun yet.
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, TrainingConfig { steps: 4321, ..TrainingConfig::default() }.to_toml()).unwrap();
+    let read = Command::Train(TrainingCommand::ReadSettings(settings));
+    harness.state_mut().app_mut().unwrap().command(read);
+    wait(&mut harness, "the settings are read", |window| {
+        window.app().is_some_and(|app| app.session().training().settings_read().is_some())
+    });
+    harness.key_press(Key::F6);
+    harness.run_steps(4);
+    assert!(harness.query_by_value("4321").is_some());
+    harness.key_press(Key::F6);
+    harness.run_steps(4);
+    assert!(harness.query_by_value("4321").is_none());
 
     device.destroy();
     // The driver's word reaches the program with its next call.
@@ -109,6 +124,12 @@ fn after_the_device_is_lost_a_new_window_goes_on_where_the_old_one_was() {
     let apart = picture.as_raw().iter().zip(picture_again.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
     let apart = apart.sum::<f64>() / picture.as_raw().len() as f64;
     assert!(apart < 8.0, "{apart} levels apart: the tiles are on the new device");
+
+    harness.key_press(Key::F6);
+    harness.run_steps(4);
+    assert!(harness.query_by_value("4321").is_some(), "what was set for a training is still there");
+    harness.key_press(Key::F6);
+    harness.run_steps(4);
 
     // It is the same session: what was done can be undone, and what was going on goes on.
     assert_eq!(drawn(app(&harness)), 1);
@@ -147,4 +168,21 @@ fn what_the_driver_refuses_to_draw_is_told_once_and_the_window_lives_on() {
     harness.get_by_label("dismiss").click();
     harness.run_steps(3);
     assert!(harness.query_by_label_contains(told).is_none());
+}
+
+/// The system wants the program to end: the window closes as by its button.
+#[test]
+fn the_wish_to_end_closes_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let ending = Ending::default();
+    let handover = Rc::new(Handover::of(ending.clone()));
+    let (mut harness, _) = open(folder.path(), WindowOptions::default(), &handover);
+    harness.run_steps(2);
+    let closes = |harness: &Harness<'_, Window>| {
+        harness.output().viewport_output[&ViewportId::ROOT].commands.contains(&ViewportCommand::Close)
+    };
+    assert!(!closes(&harness));
+    ending.wish();
+    harness.step();
+    assert!(closes(&harness));
 }

@@ -55,6 +55,44 @@ fn the_window_opens_and_embeds_both_demonstration_slides() {
     }
 }
 
+/// Who is noted to work in a project: the process, once it does.
+fn holder(project: &Path) -> Option<String> {
+    let noted = std::fs::read_to_string(project.join("project.lock")).ok()?;
+    Some(noted.lines().find_map(|line| line.strip_prefix("pid = "))?.to_owned())
+}
+
+#[test]
+fn at_the_systems_wish_the_window_ends_properly() {
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(mut window) = Window::open(folder.path()) else {
+            println!("skipped: there is no xvfb-run here");
+            return;
+        };
+        let patience = Instant::now();
+        let wait = |what: &str| {
+            assert!(patience.elapsed() < Duration::from_secs(240), "{what}");
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        let pid = loop {
+            match holder(folder.path()) {
+                Some(pid) => break pid,
+                None => wait("the project was not opened"),
+            }
+        };
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let ended = loop {
+            match window.0.try_wait().unwrap() {
+                Some(ended) => break ended,
+                None => wait("the window stayed open"),
+            }
+        };
+        assert!(ended.success(), "{signal}: {ended}");
+        // Given back: the next start does not take it for one that a crash has left.
+        assert_eq!(std::fs::read(folder.path().join("project.lock")).unwrap(), b"", "{signal}");
+    }
+}
+
 #[test]
 fn without_a_display_the_window_says_what_it_needs() {
     let folder = tempfile::tempdir().unwrap();

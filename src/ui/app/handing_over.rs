@@ -7,7 +7,6 @@ use egui::Context;
 use super::{App, Chrome};
 use crate::session::{Event, Session};
 use crate::ui::WindowOptions;
-use crate::ui::panels::training::TrainingPanel;
 use crate::ui::remembered::Remembered;
 use crate::ui::slide_view::Appearance;
 use crate::workers::{Waker, Workers};
@@ -60,8 +59,8 @@ impl App {
         reason: &str,
     ) -> anyhow::Result<Self> {
         kept.bell.ring_in(&creation.egui_ctx);
-        // Its pictures were on the card, and the clock of the new window begins anew.
-        kept.chrome.training = TrainingPanel::new(options.device);
+        // Pictures were on the card, and the clock of the new window begins anew.
+        kept.chrome.training.drop_pictures();
         kept.chrome.notice = None;
         kept.chrome.notes.clear();
         let mut app = Self::with(creation, options, kept)?;

@@ -72,6 +72,12 @@ impl TrainingPanel {
         }
     }
 
+    /// Let go of pictures on a graphics card; they are brought onto it again when they are shown.
+    pub fn drop_pictures(&mut self) {
+        self.pictures = PairPictures::default();
+        self.previewed = PairPictures::default();
+    }
+
     /// The settings as they stand in the panel.
     pub fn config(&self) -> &TrainingConfig {
         &self.config
