@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use histokin::geometry::LevelRect;
+use histokin::slide::isolated::{self, Limits};
 use histokin::slide::{self, Reader, SlideSource};
 use openslide_rs::{Address, OpenSlide, Region, Size};
 use rand::SeedableRng;
@@ -73,6 +74,34 @@ fn main() {
         );
     }
     println!("opening: {}", opening(&path));
+    isolation(&path, &*raw);
+}
+
+/// What it costs to have tiles decoded by a process of their own, as those of files that are not trusted are.
+fn isolation(path: &Path, here: &dyn SlideSource) {
+    let program = Path::new(env!("CARGO_BIN_EXE_histokin"));
+    let begun = Instant::now();
+    let apart = isolated::open(program, path, Limits::default()).expect("a slide");
+    println!("isolation: opening takes {:.0} ms", begun.elapsed().as_secs_f64() * 1000.0);
+    let edge = 512;
+    let tiles = random_tiles(here.info().width(), here.info().height(), edge);
+    for threads in [1, 2] {
+        let mut totals = [Effort::default(); 2];
+        // The first turn starts as many processes as are asked at once.
+        for (number, turn) in tiles.chunks(TILES).take(TURNS).enumerate() {
+            let of_here = effort(threads, turn, |x, y| our_tile(here, x, y, edge));
+            let of_apart = effort(threads, turn, |x, y| our_tile(&*apart, x, y, edge));
+            if number > 0 {
+                totals[0] += of_here;
+                totals[1] += of_apart;
+            }
+        }
+        let [here, apart] = totals.map(Effort::per_second);
+        println!(
+            "  tiles of {edge} px, {threads} threads: {apart:.0} tiles per second, {here:.0} in this process, × {:.2}",
+            apart / here
+        );
+    }
 }
 
 /// What a number of tiles took.

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("histokin: {error:#}");
+            eprintln!("histokin: {}", cli::in_words(&error));
             ExitCode::FAILURE
         }
     }

@@ -129,7 +129,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
                 slides.push(done);
             }
             Err(error) => {
-                eprintln!("{error:#}");
+                eprintln!("{}", super::in_words(&error));
                 troubles += 1;
             }
         }

@@ -228,6 +228,8 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
         if gathered.slides.is_empty() {
             bail!("the project has no slides; embed some first");
         }
+        // What is wrong with the labels is told before slides are embedded, which may take a night.
+        read_labels(args, Some(project), &mut labels)?;
         for asked in encoders(args, project)? {
             let spec = match asked {
                 Asked::Imported(spec) => spec,
@@ -244,15 +246,26 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     for path in &args.features {
         gather::add_features(&mut gathered, path, args.slide_mpp, project.is_some())?;
     }
-    if let Some(path) = &args.labels {
-        let infos = project.as_ref().map(gather::infos).transpose()?.unwrap_or_default();
-        let read = labels::read_labels(path, &|stem| infos.get(stem).cloned())?;
-        labels.get_or_insert_default().join(read);
+    if project.is_none() {
+        read_labels(args, None, &mut labels)?;
     }
     if let (None, Some(project)) = (&labels, &project) {
         labels = labels_of(project)?;
     }
     Ok(Study { gathered, labels, project, encoders: loaded })
+}
+
+/// Add the labels that are asked for to those there are.
+fn read_labels(
+    args: &EvaluateArgs,
+    project: Option<&Project>,
+    labels: &mut Option<labels::Labels>,
+) -> anyhow::Result<()> {
+    let Some(path) = &args.labels else { return Ok(()) };
+    let infos = project.map(gather::infos).transpose()?.unwrap_or_default();
+    let read = labels::read_labels(path, &|stem| infos.get(stem).cloned())?;
+    labels.get_or_insert_default().join(read);
+    Ok(())
 }
 
 /// Make or open the project that keeps a Camelyon16 folder's descriptors, with its slides in it.

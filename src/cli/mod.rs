@@ -118,6 +118,18 @@ pub enum Command {
     Decode(decode::DecodeArgs),
 }
 
+/// An error with its causes, each said once: many tell their cause themselves.
+pub fn in_words(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.contains(&cause) {
+            let between = if said.is_empty() { "" } else { ": " };
+            said = said + between + &cause;
+        }
+    }
+    said
+}
+
 impl Cli {
     /// Whether this process only decodes a slide for another one.
     pub fn is_decoder(&self) -> bool {

@@ -2,9 +2,10 @@
 //! nothing that was learned.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use histokin::geometry::LevelRect;
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
@@ -170,6 +171,44 @@ fn a_damaged_checkpoint_is_named_and_left_as_it_is() {
     let said = failure(&resumed.output().unwrap());
     assert!(said.contains("last.safetensors"), "{said}");
     assert_eq!(std::fs::read(&path).unwrap(), whole[..whole.len() / 2]);
+}
+
+/// Wait for something that another process does.
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let patience = Instant::now();
+    while !is_so() {
+        assert!(patience.elapsed() < Duration::from_secs(120), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What becomes of a slide in the middle of a run.
+type Mishap = fn(&Path);
+
+#[test]
+fn a_slide_that_is_cut_short_or_replaced_while_it_is_learned_from_ends_the_program_with_a_checkpoint() {
+    let mishaps: [Mishap; 2] = [
+        |slide| std::fs::File::options().write(true).open(slide).unwrap().set_len(5000).unwrap(),
+        |slide| {
+            let other = slide.with_extension("other.tif");
+            crate::support::write_pyramid(&other, &two_textures(900), 2, Some(UM));
+            std::fs::rename(other, slide).unwrap();
+        },
+    ];
+    for mishap in mishaps {
+        let place = Place::new();
+        let (project, slide) = (place.folder.path().join("project"), place.textures());
+        // Tiles are read anew, and there are more steps than anybody waits for.
+        let config = TrainingConfig { steps: 1_000_000, checkpoint_every: 5, tile_cache_mb: 0, ..config() };
+        let mut command = command(&place, &config, &project, &slide, &[]);
+        let training = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let checkpoint = project.join(RUNS_FOLDER).join("run-001/last.safetensors");
+        wait_for("the first checkpoint", || checkpoint.is_file());
+        mishap(&slide);
+        let said = failure(&training.wait_with_output().unwrap());
+        assert!(said.contains("textures.tif") && said.contains("resume"), "{said}");
+        assert!(Run::find(&project, "run-001").unwrap().last_checkpoint().is_file());
+    }
 }
 
 /// A file system of so many bytes, where the test is allowed to make one.

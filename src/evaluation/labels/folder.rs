@@ -93,7 +93,7 @@ fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
         .with_guessed_format()
         .map_err(|source| LabelError::Io { path: path.to_owned(), source })?
         .decode()
-        .map_err(|error| LabelError::file(path, error))?
+        .map_err(|error| LabelError::file(path, format!("it cannot be read as a mask: {error}")))?
         .into_luma8();
     let scale = [f64::from(width) / f64::from(mask.width()), f64::from(height) / f64::from(mask.height())];
     if (scale[0] / scale[1] - 1.0).abs() > 0.02 {

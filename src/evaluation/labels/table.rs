@@ -33,7 +33,14 @@ pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
 
 fn malformed(path: &Path, error: &csv::Error) -> LabelError {
     let line = error.position().map_or(1, csv::Position::line);
-    LabelError::Line { path: path.to_owned(), line, reason: error.to_string() }
+    let reason = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("it has {len} fields, and the first line {expected_len}")
+        }
+        csv::ErrorKind::Utf8 { .. } => "it is no text in UTF-8".to_owned(),
+        _ => error.to_string(),
+    };
+    LabelError::Line { path: path.to_owned(), line, reason }
 }
 
 /// Where each column stands.
