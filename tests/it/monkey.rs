@@ -222,7 +222,13 @@ impl Monkey {
             WindowOptions { state_file: Some(folder.join("window.toml")), ..WindowOptions::default() };
         let broken = folder.join("broken.svs");
         std::fs::write(&broken, "this is no slide").unwrap();
-        let paths = vec![asset(SLIDE), asset("slides/CMU-1-Small-Region-rotated-cut.tif"), broken];
+        // Copies: it writes annotations beside slides, too.
+        let copy = |slide: &str| {
+            let to = folder.join(Path::new(slide).file_name().unwrap());
+            std::fs::copy(asset(slide), &to).unwrap();
+            to
+        };
+        let paths = vec![copy(SLIDE), copy("slides/CMU-1-Small-Region-rotated-cut.tif"), broken];
         Self {
             random: random(),
             harness: open_window(&folder.join("project"), options),
@@ -454,7 +460,7 @@ impl Monkey {
 
     /// Use once what is loaded when it is first needed: the encoder, the index, all of a slide's tiles.
     fn warm_up(&mut self) {
-        self.harness.state_mut().command(Command::Open(vec![asset(SLIDE)]));
+        self.harness.state_mut().command(Command::Open(vec![self.paths[0].clone()]));
         wait(&mut self.harness, "a slide is embedded and can be searched", |app| {
             let slide = app.session().active();
             slide.is_some_and(|slide| matches!(slide.status, SlideStatus::Embedded(_)))
