@@ -81,10 +81,14 @@ impl App {
                     panels::appearance::appearance_ui(ui, corner, appearance, &self.session, palette, asked);
                 corner.y = card.bottom() + 8.0;
             }
-            if !self.chrome.report_open && !self.session.slides().is_empty() {
-                self.heat_map.legend_ui(ui, corner, palette);
+            let mut free = rect;
+            if !self.chrome.report_open
+                && !self.session.slides().is_empty()
+                && let Some(legend) = self.heat_map.legend_ui(ui, corner, palette)
+            {
+                free.max.x = legend.left();
             }
-            panels::messages::messages_ui(ui, rect, &self.session, palette, asked);
+            panels::messages::messages_ui(ui, free, &self.session, palette, asked);
             let now = ui.input(|input| input.time);
             if let Some((notice, _)) = self.chrome.notice.as_ref().filter(|(_, until)| now < *until) {
                 panels::messages::notice_ui(ui, rect, notice, palette);

@@ -180,15 +180,17 @@ impl HeatMap {
         })
     }
 
-    /// The legend, with opacity and threshold, with its upper right corner at `corner`.
-    pub fn legend_ui(&mut self, ui: &Ui, corner: Pos2, palette: &Palette) {
+    /// The legend, with opacity and threshold, with its upper right corner at `corner`; where it lies, while there is
+    /// one.
+    pub fn legend_ui(&mut self, ui: &Ui, corner: Pos2, palette: &Palette) -> Option<Rect> {
         if !self.is_on {
-            return;
+            return None;
         }
         let mut threshold = self.threshold;
-        Area::new(Id::unique("heat map legend")).pivot(Align2::RIGHT_TOP).fixed_pos(corner).show(
-            ui.ctx(),
-            |ui| {
+        let legend = Area::new(Id::unique("heat map legend"))
+            .pivot(Align2::RIGHT_TOP)
+            .fixed_pos(corner)
+            .show(ui.ctx(), |ui| {
                 let frame = Frame::new().fill(palette.chip).corner_radius(theme::RADIUS);
                 frame.inner_margin(Margin::symmetric(12, 10)).show(ui, |ui| {
                     ui.set_width(LEGEND);
@@ -237,12 +239,12 @@ impl HeatMap {
                         ui.label(text(format!("{keys} writes it to files")));
                     }
                 });
-            },
-        );
+            });
         if threshold != self.threshold {
             self.threshold = threshold;
             self.paint(ui.ctx());
         }
+        Some(legend.response.rect)
     }
 }
 
