@@ -58,6 +58,7 @@ pub(super) fn native_options(drivers: Drivers) -> eframe::NativeOptions {
 }
 
 /// How a window ended.
+#[derive(Debug)]
 enum Ended {
     Closed,
     /// There is no device of these drivers, in the driver's words.
@@ -72,31 +73,56 @@ enum Ended {
 /// window, when that is lost.
 pub(super) fn draw(project: Project, options: &WindowOptions, ending: Ending) -> anyhow::Result<()> {
     let handover = Rc::new(Handover::of(ending));
-    let mut reasons = Vec::new();
-    let mut drivers = Drivers::to_try(options.safe_gpu).iter();
-    let mut next = drivers.next();
-    while let Some(&with) = next {
+    let drawn = by_turns(Drivers::to_try(options.safe_gpu), |drivers| {
         let opened = Instant::now();
-        match show(with, &project, options, &handover)? {
-            Ended::Closed => return Ok(()),
-            Ended::LostInFrame(reason) => {
-                // Given back, so that the next start need not take it for one that a crash has left.
-                drop(project);
-                return Err(again::start_again(&reason));
-            }
-            Ended::Lost(_) if opened.elapsed() >= LASTING => {}
-            Ended::Lost(reason) | Ended::NoDevice(reason) => {
-                tracing::warn!(drivers = ?with, %reason, "this driver does not draw the window");
-                reasons.push(reason);
-                next = drivers.next();
-            }
+        let ended = show(drivers, &project, options, &handover)?;
+        Ok((ended, opened.elapsed()))
+    });
+    match drawn? {
+        Drawn::UntilClosed => Ok(()),
+        Drawn::UntilLostInFrame(reason) => {
+            // Given back, so that the next start need not take it for one that a crash has left.
+            drop(project);
+            Err(again::start_again(&reason))
+        }
+        Drawn::ByNone(reasons) if handover.reason().is_none() => anyhow::bail!(no_driver(&reasons)),
+        Drawn::ByNone(reasons) => {
+            handover.finish();
+            anyhow::bail!(lost_for_good(&reasons))
         }
     }
-    if handover.reason().is_none() {
-        anyhow::bail!(no_driver(&reasons));
+}
+
+/// How drawing has ended.
+#[derive(Debug, PartialEq)]
+enum Drawn {
+    UntilClosed,
+    UntilLostInFrame(String),
+    /// Every driver has failed, for these reasons.
+    ByNone(Vec<String>),
+}
+
+/// Have each of `drivers` draw as long as it does: `show` opens a window and tells how it ended and how long that took.
+/// One that draws for long is asked again; one that has no device, or loses it soon, is followed by the next.
+fn by_turns(
+    drivers: &[Drivers],
+    mut show: impl FnMut(Drivers) -> anyhow::Result<(Ended, Duration)>,
+) -> anyhow::Result<Drawn> {
+    let mut reasons = Vec::new();
+    for &with in drivers {
+        reasons.push(loop {
+            match show(with)? {
+                (Ended::Closed, _) => return Ok(Drawn::UntilClosed),
+                (Ended::LostInFrame(reason), _) => return Ok(Drawn::UntilLostInFrame(reason)),
+                (Ended::Lost(_), lasted) if lasted >= LASTING => {}
+                (Ended::Lost(reason) | Ended::NoDevice(reason), _) => {
+                    tracing::warn!(drivers = ?with, %reason, "this driver does not draw the window");
+                    break reason;
+                }
+            }
+        });
     }
-    handover.finish();
-    anyhow::bail!(lost_for_good(&reasons))
+    Ok(Drawn::ByNone(reasons))
 }
 
 /// One window, from its opening to its end.
@@ -201,6 +227,46 @@ mod tests {
             panic!("a new instance is made");
         };
         assert_eq!(setup.instance_descriptor.backends, wgpu::Backends::GL);
+    }
+
+    /// What becomes of windows that end like this, one after the other, and by which drivers they were drawn.
+    fn drawn(ends: Vec<(Ended, u64)>) -> (Drawn, Vec<Drivers>) {
+        let (mut ends, mut asked) = (ends.into_iter(), Vec::new());
+        let drawn = by_turns(Drivers::to_try(false), |drivers| {
+            asked.push(drivers);
+            let (ended, seconds) = ends.next().expect("no more windows are opened");
+            Ok((ended, Duration::from_secs(seconds)))
+        });
+        assert_eq!(ends.len(), 0, "all of these windows were opened");
+        (drawn.unwrap(), asked)
+    }
+
+    #[test]
+    fn a_driver_that_fails_is_followed_by_the_next_and_one_that_lasted_is_asked_again() {
+        use Drivers::{Any, OpenGl};
+        let lost = || Ended::Lost("reset".to_owned());
+        let none = || Ended::NoDevice("no device".to_owned());
+        assert_eq!(drawn(vec![(Ended::Closed, 9)]), (Drawn::UntilClosed, vec![Any]));
+        assert_eq!(drawn(vec![(none(), 0), (Ended::Closed, 9)]), (Drawn::UntilClosed, vec![Any, OpenGl]));
+        let hours = vec![(lost(), 7200), (lost(), 3600), (Ended::Closed, 9)];
+        assert_eq!(drawn(hours), (Drawn::UntilClosed, vec![Any; 3]));
+        let soon = vec![(lost(), 3), (lost(), 120), (Ended::Closed, 9)];
+        assert_eq!(drawn(soon), (Drawn::UntilClosed, vec![Any, OpenGl, OpenGl]));
+        let in_frame = vec![(Ended::LostInFrame("torn".to_owned()), 1)];
+        assert_eq!(drawn(in_frame), (Drawn::UntilLostInFrame("torn".to_owned()), vec![Any]));
+    }
+
+    #[test]
+    fn when_every_driver_is_gone_all_reasons_are_told() {
+        let gone = vec![
+            (Ended::Lost("reset".to_owned()), 100),
+            (Ended::Lost("reset twice".to_owned()), 2),
+            (Ended::NoDevice("no device".to_owned()), 0),
+        ];
+        let (Drawn::ByNone(reasons), _) = drawn(gone) else { panic!("no driver is left") };
+        assert_eq!(reasons, ["reset twice", "no device"]);
+        let told = lost_for_good(&reasons);
+        assert!(told.contains("reset twice; no device") && told.contains("--safe-gpu"), "{told}");
     }
 
     #[cfg(target_os = "linux")]
