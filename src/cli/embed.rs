@@ -1,12 +1,14 @@
 //! `histokin embed`: embed the tissue of slides into a project.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::interrupt;
 use super::progress::EmbedBar;
 use crate::descriptors::Recipe;
 use crate::encoder::{self, DeviceChoice, Encoder};
@@ -120,10 +122,20 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         Some(shard) => shard.take(paths),
         None => paths,
     };
+    let control = Arc::new(EmbedControl::default());
+    let stopped = control.clone();
+    interrupt::watch(move || stopped.flag_stop()).context("Ctrl-C cannot be watched")?;
     let mut slides = Vec::new();
     let mut troubles = 0;
     for path in &paths {
-        match embed(path, args, &mut project, &recipe, encoder.as_mut()) {
+        let outcome = embed(path, args, &mut project, &recipe, encoder.as_mut(), &control);
+        if control.is_stopped() && outcome.is_err() {
+            bail!(
+                "{}: stopped; what is done is kept, and the same command goes on from there",
+                path.display()
+            );
+        }
+        match outcome {
             Ok(done) => {
                 troubles += usize::from(done["tiles_failed"] != 0);
                 slides.push(done);
@@ -175,6 +187,7 @@ fn embed(
     project: &mut Project,
     recipe: &Recipe,
     encoder: &mut dyn Encoder,
+    control: &EmbedControl,
 ) -> anyhow::Result<Value> {
     let mut source = slide::open(path, args.slide_mpp)?;
     if args.slide_mpp.is_none()
@@ -204,7 +217,7 @@ fn embed(
         recipe,
         &project.descriptors(),
         settings,
-        &EmbedControl::default(),
+        control,
         &mut |progress| bar.show(progress),
     );
     bar.finish();

@@ -13,6 +13,7 @@ mod heat_map;
 mod import;
 mod index;
 mod info;
+mod interrupt;
 mod progress;
 mod project_map;
 mod query;

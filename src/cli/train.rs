@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::interrupt;
 use super::progress::TrainingBar;
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
@@ -214,7 +215,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         run,
     };
     let control = Arc::new(Control::default());
-    stop_on_interrupt(&control).context("Ctrl-C cannot be watched")?;
+    let stopped = control.clone();
+    interrupt::watch(move || stopped.stop()).context("Ctrl-C cannot be watched")?;
     let bar = TrainingBar::new(run_id.clone());
     let outcome = train(setup, &control, &mut |progress| bar.show(progress));
     bar.finish();
@@ -236,23 +238,6 @@ fn without_trace(run: Run, error: TrainingError) -> TrainingError {
         Ok(()) => error,
         Err(left) => left,
     }
-}
-
-/// Let Ctrl-C, and the system when it wants the program to end, stop the training at its next step.
-#[cfg(unix)]
-#[expect(unsafe_code, reason = "what runs when a signal arrives has to be allowed to")]
-fn stop_on_interrupt(control: &Arc<Control>) -> std::io::Result<()> {
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        let control = control.clone();
-        // SAFETY: the handler sets an atomic flag and does nothing else, which is allowed at any moment.
-        unsafe { signal_hook_registry::register(signal, move || control.stop())? };
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn stop_on_interrupt(_: &Arc<Control>) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// Decoding and augmenting a pair costs a fraction of a learning step; two threads already keep a CPU busy.

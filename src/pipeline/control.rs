@@ -23,6 +23,11 @@ impl EmbedControl {
         self.changed.notify_all();
     }
 
+    /// The same as a signal's handler may do it: an embedding that is paused stays so.
+    pub fn flag_stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }

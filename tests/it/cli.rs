@@ -1,11 +1,13 @@
 //! The command line as scripts use it: one JSON document on standard output, exit 0 only when all was done.
 
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::support::asset;
+use crate::support::{asset, fixture};
 
 fn histokin(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_histokin"));
@@ -264,4 +266,47 @@ fn what_cannot_be_done_is_said_with_the_file_and_a_way_out() {
     std::fs::write(folder.path().join("project.toml"), "format = 99\n").unwrap();
     let newer = refused(&["embed", text(folder.path()), text(&asset("slides"))]);
     assert!(newer.contains("newer version") && newer.contains("reading only"), "{newer}");
+}
+
+#[cfg(unix)]
+#[test]
+fn embedding_that_is_asked_to_end_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (project, slide) = (folder.path().join("project"), asset("slides/CMU-1-Small-Region.svs"));
+    let encoder = folder.path().join("tiny.pt");
+    std::fs::copy(fixture("tiny.pt"), &encoder).unwrap();
+    histokin::encoder::trust::allow_for_now(&encoder).unwrap();
+    // Many tiles, one by one.
+    std::fs::write(folder.path().join("tiny.pt.toml"), "tile_px = 64\nmpp = 0.5\n").unwrap();
+    let embed = || {
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_histokin"));
+        process.args(["embed", text(&project), text(&slide), "--encoder", text(&encoder), "--batch", "1"]);
+        process.args(["--device", "cpu", "--trust-torchscript"]).env("HOME", folder.path());
+        process.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for signal in ["-TERM", "-INT"] {
+        let process = embed();
+        let journal = || {
+            let entries = std::fs::read_dir(project.join("descriptors")).into_iter().flatten().flatten();
+            let mut journals =
+                entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "partial"));
+            journals.next().map_or(0, |journal| journal.metadata().map_or(0, |data| data.len()))
+        };
+        let (patience, before) = (Instant::now(), journal());
+        while journal() <= before {
+            assert!(patience.elapsed() < Duration::from_secs(120), "no tile was embedded");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let pid = process.id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let ended = process.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("CMU-1-Small-Region.svs") && said.contains("the same command goes on"),
+            "{said}"
+        );
+        assert!(journal() > before, "what is done is kept");
+        assert_eq!(std::fs::read(project.join("project.lock")).unwrap(), b"", "the project is given back");
+    }
 }

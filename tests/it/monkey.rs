@@ -11,6 +11,8 @@ use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use eframe::egui_wgpu::WgpuSetup;
+use eframe::wgpu;
 use egui::{
     Event, Key, KeyboardShortcut, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2,
     TouchPhase, Vec2, ViewportEvent, ViewportId,
@@ -180,6 +182,20 @@ impl Drop for Diary {
     }
 }
 
+/// A device whose driver holds little more than is used. The usual one holds blocks of hundreds of MiB, which come into
+/// use by and by: in software that looks as if the program grew.
+fn frugal() -> WgpuSetup {
+    let mut setup = egui_kittest::wgpu::default_wgpu_setup();
+    if let WgpuSetup::CreateNew(new) = &mut setup {
+        let usual = new.device_descriptor.clone();
+        new.device_descriptor = Arc::new(move |adapter| wgpu::DeviceDescriptor {
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..usual(adapter)
+        });
+    }
+    setup
+}
+
 /// A window that shows a box for what its fonts do not have, as the program does.
 fn open_window(project: &Path, options: WindowOptions) -> Harness<'static, App> {
     let project = Project::open_or_create(project).expect("a project");
@@ -188,7 +204,7 @@ fn open_window(project: &Path, options: WindowOptions) -> Harness<'static, App> 
         .with_size(Vec2::new(1300.0, 860.0))
         .with_render_cursor(false)
         .allow_missing_glyphs()
-        .wgpu()
+        .wgpu_setup(frugal())
         .build_eframe(|context| App::new(context, project, options).expect("a window"))
 }
 
