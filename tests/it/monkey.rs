@@ -105,6 +105,8 @@ struct Held {
     /// Pages of files in RAM, in MiB: code of libraries that has run by now, descriptors that are mapped. The system
     /// takes them back when it likes.
     mapped_mib: f64,
+    /// What has been asked of the allocator and not been given back, in MiB: the rest of its memory lies between that.
+    asked_mib: f64,
     files: usize,
     threads: usize,
 }
@@ -114,9 +116,13 @@ impl Held {
     fn now() -> Self {
         // SAFETY: it may be called at any time, from any thread.
         #[cfg(target_env = "gnu")]
-        unsafe {
+        let asked = unsafe {
             libc::malloc_trim(0);
-        }
+            let known = libc::mallinfo2();
+            known.uordblks + known.hblkhd
+        };
+        #[cfg(not(target_env = "gnu"))]
+        let asked = 0;
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let number = |name: &str| -> f64 {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -125,6 +131,7 @@ impl Held {
         Self {
             own_mib: (number("RssAnon:") + number("RssShmem:")) / 1024.0,
             mapped_mib: number("RssFile:") / 1024.0,
+            asked_mib: asked as f64 / f64::from(1 << 20),
             files: std::fs::read_dir("/proc/self/fd").unwrap().count(),
             threads: number("Threads:") as usize,
         }
@@ -133,8 +140,9 @@ impl Held {
 
 impl std::fmt::Display for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { own_mib, mapped_mib, files, threads } = self;
-        write!(f, "{own_mib:.0} MiB, {mapped_mib:.0} MiB of files, {files} files open, {threads} threads")
+        let Self { own_mib, mapped_mib, asked_mib, files, threads } = self;
+        write!(f, "{own_mib:.0} MiB ({asked_mib:.0} in use), {mapped_mib:.0} MiB of files, ")?;
+        write!(f, "{files} files open, {threads} threads")
     }
 }
 
