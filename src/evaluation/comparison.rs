@@ -176,6 +176,12 @@ fn measure(
         let only = RetrievalSettings { only: Some(TARGET), ..settings.retrieval };
         let retrieval = retrieval::ask(descriptors, tiles, &only)?;
         let score = retrieval.score(TARGET, &settings.resampling);
+        if score.as_ref().is_some_and(is_like_guessing) {
+            notes.push(format!(
+                "{}: as far as these slides tell, {} is not found better than by guessing.",
+                one.name, settings.class
+            ));
+        }
         target =
             score.map(|score| Target { score, slides: slide_retrieval(one, tiles, settings), retrieval });
     }
@@ -223,6 +229,12 @@ fn measure(
         health,
         stain: None,
     })
+}
+
+/// Whether the first answer may be right no more often than one drawn at random would be.
+fn is_like_guessing(score: &Score) -> bool {
+    let found = score.figure(Measure::P1);
+    found.is_some_and(|found| found.ci95.map_or(found.value, |[low, _]| low) <= score.base_rate)
 }
 
 /// The tiles with the asked classes as one and all others as another.

@@ -113,6 +113,7 @@ impl Study {
 fn figures_report_and_tables_come_from_one_command() {
     let study = Study::new();
     let found = study.json(&["--labels", "labels.csv", "--report", "out", "--pseudonymise"]);
+    assert!(!is_guessed(&found));
     let one = &found["encoders"][0];
     assert_eq!((&one["name"], &one["descriptor_len"]), (&"hsv-histogram".into(), &128.into()));
     assert!(one["addr"]["global"].as_f64().unwrap() > 1.0);
@@ -151,6 +152,25 @@ fn figures_report_and_tables_come_from_one_command() {
     }
     let again = study.json(&["--labels", "labels.csv", "--pseudonymise"]);
     assert_eq!(again, found, "the same command gives the same figures");
+}
+
+/// Whether the report says that the class is found as well by guessing.
+fn is_guessed(found: &Value) -> bool {
+    let notes = found["notes"].as_array().unwrap();
+    notes.iter().any(|note| note.as_str().unwrap().contains("tumour is not found better than by guessing"))
+}
+
+#[test]
+fn a_class_that_is_found_as_by_guessing_is_named() {
+    let study = Study::new();
+    // What is called tumour on one slide looks like what is none on the other.
+    study.write(
+        "crossed.csv",
+        "slide,x,y,width,height,label\n\
+         alpha,50,50,520,1100,tumour\nalpha,600,50,1000,1100,stroma\n\
+         beta,50,50,520,1100,stroma\nbeta,600,50,1000,1100,tumour\n",
+    );
+    assert!(is_guessed(&study.json(&["--labels", "crossed.csv"])));
 }
 
 #[test]
