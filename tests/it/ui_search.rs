@@ -43,6 +43,10 @@ fn on_screen(harness: &Harness<'_, App>, row: u32) -> Pos2 {
     canvas.min + share * canvas.size()
 }
 
+fn canvas_width(harness: &Harness<'_, App>) -> f32 {
+    harness.get_by_label("slide canvas").rect().width()
+}
+
 fn button(harness: &mut Harness<'_, App>, at: Pos2, pressed: bool, modifiers: Modifiers) {
     harness.event(Event::PointerMoved(at));
     harness.event(Event::PointerButton { pos: at, button: PointerButton::Primary, pressed, modifiers });
@@ -271,8 +275,10 @@ fn filters_act_and_are_taken_away() {
     let found = |harness: &Harness<'_, App>| query(harness).answer.as_ref().unwrap().matches.len();
     let all = found(&harness);
     assert!(all > 0);
+    let slide_room = canvas_width(&harness);
     harness.get_by_label_contains("Filters").click();
-    harness.run_steps(3);
+    harness.run_steps(20);
+    assert_eq!(canvas_width(&harness), slide_room, "a panel too narrow for its filters pushes the slide away");
     harness.get_by_label("Other").click();
     harness.run_steps(3);
     answered(&mut harness);

@@ -134,10 +134,10 @@ impl Session {
         if let Some(query) = &mut self.query {
             query.chosen.clear();
         }
-        let class = class.map_or_else(|| "no class".to_owned(), |class| class.name);
+        let class = class.map_or_else(|| " without a class".to_owned(), |class| format!(": {}", class.name));
         let s = |count: usize| if count == 1 { "" } else { "s" };
         let text = format!(
-            "{count} match{} on {slides} slide{} became annotations: {class}.",
+            "{count} match{} on {slides} slide{} became annotations{class}.",
             if count == 1 { "" } else { "es" },
             s(slides)
         );

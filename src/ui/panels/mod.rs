@@ -68,10 +68,13 @@ fn dialog_width(ui: &mut Ui, wanted: f32) {
     ui.set_width(wanted.min(room.max(0.0)));
 }
 
+/// Side of [`icon_button`], in points.
+const ICON_BUTTON: f32 = 30.0;
+
 /// A quiet square button with an icon.
 fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> Response {
     let text = icon.rich_text().size(19.0).color(color);
-    let button = Button::new(text).frame_when_inactive(false).min_size(Vec2::splat(30.0));
+    let button = Button::new(text).frame_when_inactive(false).min_size(Vec2::splat(ICON_BUTTON));
     ui.scope(|ui| {
         ui.spacing_mut().button_padding = Vec2::new(5.0, 4.0);
         let response = ui.add(button);

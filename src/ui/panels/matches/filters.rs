@@ -2,7 +2,7 @@
 
 use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea, Slider, Stroke, Ui, Vec2};
 
-use super::super::{action_icon_ui, line_ui};
+use super::super::{ICON_BUTTON, action_icon_ui, line_ui};
 use super::settings::choice_ui;
 use crate::query::{Marked, Patients, QuerySettings};
 use crate::session::{Command, Session};
@@ -130,7 +130,7 @@ fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
     ];
     let mut chosen = session.patients();
     ui.horizontal(|ui| {
-        let room = (ui.available_width() - 34.0).max(0.0);
+        let room = (ui.available_width() - ICON_BUTTON - ui.spacing().item_spacing.x).max(0.0);
         ui.allocate_ui(Vec2::new(room, 28.0), |ui| choice_ui(ui, &mut chosen, &patients, palette));
         let icon = egui_material_icons::icons::ICON_CONTACT_PAGE;
         action_icon_ui(ui, Action::ChoosePatients, icon, None, palette, asked);
@@ -176,7 +176,7 @@ fn distance_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, pal
     let mut most = settings.max_distance.unwrap_or(farthest);
     setting_ui(ui, "Distance", "Tiles that are less alike than this are no matches", palette, |ui| {
         let field =
-            DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("at most ");
+            DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("≤ ");
         ui.checkbox(&mut limited, "");
         ui.add_enabled_ui(limited, |ui| ui.add_sized([ui.available_width(), 28.0], field));
     });

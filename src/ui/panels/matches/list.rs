@@ -190,7 +190,8 @@ fn whereabouts(shown: &Shown<'_>, found: &Match) -> String {
     match shown.session.slide(&found.slide).and_then(|slide| slide.source.info().mpp) {
         Some(mpp) => {
             let away = mpp.distance_um(found.rect.center(), query.rect.center());
-            format!("same slide, {} away", length_label(away))
+            // Short, for the verdicts stand beside it.
+            format!("same slide, {}", length_label(away))
         }
         None => "same slide".to_owned(),
     }

@@ -1,6 +1,6 @@
 //! How a question is answered: where, how many, and how the answer is shown.
 
-use egui::{Align, Button, DragValue, Layout, RichText, Ui, Vec2};
+use egui::{Align, Button, DragValue, Layout, RichText, TextStyle, Ui, Vec2};
 use egui_material_icons::icons;
 
 use super::{Listing, MatchesPanel, filters};
@@ -75,7 +75,7 @@ pub fn settings_ui(
     }
 }
 
-/// Buttons of which one is chosen.
+/// Buttons of which one is chosen, as wide together as there is room: what their names leave is shared evenly.
 pub fn choice_ui<T: Copy + PartialEq>(
     ui: &mut Ui,
     chosen: &mut T,
@@ -84,15 +84,21 @@ pub fn choice_ui<T: Copy + PartialEq>(
 ) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 3.0;
-        ui.spacing_mut().button_padding.x = 3.0;
+        ui.spacing_mut().button_padding.x = 0.0;
+        let font = TextStyle::Button.resolve(ui.style());
+        let width_of = |name: &str| {
+            ui.painter().layout_no_wrap(name.to_owned(), font.clone(), palette.text).size().x.ceil()
+        };
+        let names: Vec<f32> = choices.iter().map(|(_, name, _)| width_of(name)).collect();
         let count = choices.len() as f32;
-        let width = ((ui.available_width() - 3.0 * (count - 1.0)) / count).max(0.0);
-        for (choice, name, hint) in choices {
+        let room = ui.available_width() - 3.0 * (count - 1.0);
+        let spare = ((room - names.iter().sum::<f32>()) / count).max(0.0);
+        for ((choice, name, hint), width) in choices.iter().zip(names) {
             let is_chosen = *chosen == *choice;
             let color = if is_chosen { palette.accent } else { palette.text };
             let fill = if is_chosen { palette.selected } else { palette.raised };
-            let button =
-                Button::new(RichText::new(*name).color(color)).fill(fill).min_size(Vec2::new(width, 28.0));
+            let size = Vec2::new((width + spare).floor(), 28.0);
+            let button = Button::new(RichText::new(*name).color(color)).fill(fill).min_size(size);
             if ui.add(button).on_hover_text(*hint).clicked() {
                 *chosen = *choice;
             }
