@@ -359,7 +359,8 @@ fn describe_missing(
         let tile = grid.tile_at(*at).map(|tile| grid.rect(tile));
         let tile = tile.filter(|rect| tissue.fraction(rect) >= crate::tissue::TISSUE_FRACTION);
         let Some(rect) = tile else {
-            bail!(QueryError::NoTileThere { slide: slide.clone(), x: at.x, y: at.y });
+            let (Level0Point { x, y }, name) = (at, source.info().name());
+            bail!("there is no embedded tile at x {x}, y {y} of {name}: the place is not tissue");
         };
         let descriptors = describe_tiles(source.as_ref(), Some(&tissue), &[rect], encoder.as_mut(), &recipe)?;
         let place = Some(TilePlace { slide: slide.clone(), rect });

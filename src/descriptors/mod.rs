@@ -94,11 +94,13 @@ impl DescriptorHeader {
     /// What no run of this program writes, and whoever believes it is led astray by.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let level0_mpp = self.level0_mpp().x;
+        // A slide smaller than one tile has a grid of none.
+        let lacks_grid = self.grid.contains(&0) && self.tiles_tissue > 0;
         if !self.slide_id.is_plain() {
             Some("its slide has no possible identity")
         } else if self.width == 0 || self.width > MOST_NUMBERS {
             Some("its descriptors have no possible width")
-        } else if self.tile_level0 == 0 || self.grid.contains(&0) || !self.recipe.tiles.is_plausible() {
+        } else if self.tile_level0 == 0 || lacks_grid || !self.recipe.tiles.is_plausible() {
             Some("its tiles have no possible size")
         } else if !(self.effective_mpp.is_finite() && level0_mpp.is_finite() && level0_mpp > 0.0) {
             Some("its pixels have no possible size")

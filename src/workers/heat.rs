@@ -233,8 +233,10 @@ impl Race {
 }
 
 impl HeatRequest {
+    /// The slides with something to paint: one without tissue, or smaller than a tile, has no map.
     fn sets(&self) -> impl Iterator<Item = &Arc<DescriptorSet>> {
-        self.shown.iter().map(|place| &self.index.sets()[*place as usize])
+        let sets = self.shown.iter().map(|place| &self.index.sets()[*place as usize]);
+        sets.filter(|set| !set.is_empty())
     }
 
     fn query(&self) -> &[f32] {

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use histokin::descriptors::{DescriptorError, DescriptorStore, JournalRecord, Row};
+use histokin::descriptors::{
+    DescriptorError, DescriptorHeader, DescriptorSet, DescriptorStore, JournalRecord, Row,
+};
 use histokin::tiling::TileIndex;
 
 use crate::made;
@@ -29,6 +31,17 @@ fn an_empty_slide_is_a_set_too() {
     let set = made::set("a", 3, &[]);
     store.save(&set).unwrap();
     assert!(store.open(&set.header.slide_id, &set.header.recipe).unwrap().unwrap().is_empty());
+}
+
+#[test]
+fn a_slide_smaller_than_a_tile_is_a_set_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path());
+    let header = DescriptorHeader { grid: [0, 0], ..made::set("a", 3, &[]).header.clone() };
+    let set = DescriptorSet::from_rows(header, &[], 0);
+    store.save(&set).unwrap();
+    let back = store.open(&set.header.slide_id, &set.header.recipe).unwrap().unwrap();
+    assert!(back.is_empty() && back.header == set.header);
 }
 
 #[test]

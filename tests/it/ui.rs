@@ -59,6 +59,37 @@ pub fn canvas<State>(harness: &mut Harness<'_, State>) -> RgbaImage {
 }
 
 #[test]
+fn the_list_shows_the_row_of_the_slide_that_the_keys_went_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let section = |number: u8| {
+        let path = folder.path().join(format!("section {number:02}.png"));
+        image::RgbImage::from_pixel(64, 48, image::Rgb([20 * number, 90, 140])).save(&path).unwrap();
+        path
+    };
+    let mut harness = window(&folder.path().join("project"), (0..12).map(section).collect());
+    wait(&mut harness, "the slides are open", |app| app.session().slides().len() == 12);
+    let names: Vec<String> =
+        harness.state().session().slides().iter().map(|slide| slide.source.info().name()).collect();
+    let (first, last) = (names.first().unwrap(), names.last().unwrap());
+    let row_is_seen = |harness: &Harness<'_, App>, name: &str| {
+        let row = harness.get_by_role_and_label(egui::accesskit::Role::Button, name).rect();
+        row.top() > 0.0 && row.bottom() < 860.0
+    };
+    for (key, there, elsewhere) in [(Key::PageUp, first, last), (Key::PageDown, last, first)] {
+        for _ in &names {
+            let shown = harness.state().session().active().map(|slide| slide.source.info().name());
+            if shown.as_ref() != Some(there) {
+                harness.key_press(key);
+                harness.run_steps(4);
+            }
+        }
+        // The list glides there.
+        harness.run_steps(40);
+        assert!(row_is_seen(&harness, there) && !row_is_seen(&harness, elsewhere), "{there}");
+    }
+}
+
+#[test]
 fn at_one_to_one_the_canvas_shows_the_slides_pixels_bit_by_bit() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path(), vec![asset(SLIDE)]);

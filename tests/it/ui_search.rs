@@ -278,7 +278,11 @@ fn filters_act_and_are_taken_away() {
     let slide_room = canvas_width(&harness);
     harness.get_by_label_contains("Filters").click();
     harness.run_steps(20);
-    assert_eq!(canvas_width(&harness), slide_room, "a panel too narrow for its filters pushes the slide away");
+    assert_eq!(
+        canvas_width(&harness),
+        slide_room,
+        "a panel too narrow for its filters pushes the slide away"
+    );
     harness.get_by_label("Other").click();
     harness.run_steps(3);
     answered(&mut harness);

@@ -1,12 +1,13 @@
 //! The list of slides, with what is known of each and how far its embedding has come.
 
-use egui::{Align, Frame, Layout, Margin, Rect, RichText, ScrollArea, Stroke, Ui, Vec2};
+use egui::{Align, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, Ui, Vec2};
 use egui_material_icons::icons;
 
 use super::{
     action_icon_ui, grouped, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
 };
 use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
+use crate::slide::SlideId;
 use crate::tiling::TileGrid;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
@@ -32,9 +33,16 @@ pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &
         Frame::new().inner_margin(Margin::symmetric(8, 2)).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 6.0;
             let active = session.active().map(SlideState::id);
+            // Whichever way a slide came into view, its row is to be seen.
+            let seen = ui.scope_id().with("the slide whose row was brought into view");
+            let has_changed = ui.data(|data| data.get_temp::<SlideId>(seen)).as_ref() != active;
             for state in session.slides() {
                 let is_active = active == Some(state.id());
-                slide_ui(ui, session, state, is_active, shown, palette, asked);
+                let row = slide_ui(ui, session, state, is_active, shown, palette, asked);
+                if is_active && has_changed {
+                    row.scroll_to_me(None);
+                    ui.data_mut(|data| data.insert_temp(seen, state.id().clone()));
+                }
             }
         });
     });
@@ -48,12 +56,12 @@ fn slide_ui(
     shown: &ShownSlides,
     palette: &Palette,
     asked: &mut Asked,
-) {
+) -> Response {
     let info = state.source.info();
     let name = info.name();
     let (rect, response) = row_ui(ui, ROW_HEIGHT, is_active, &name, palette);
     if !ui.is_rect_visible(rect) {
-        return;
+        return response;
     }
     if is_active {
         let bar = Rect::from_min_size(rect.min + Vec2::new(0.0, 8.0), Vec2::new(3.0, rect.height() - 16.0));
@@ -99,6 +107,7 @@ fn slide_ui(
             }
         }
     });
+    response
 }
 
 /// Physical size where the slide is calibrated, else its pixels.
@@ -106,13 +115,12 @@ fn size_label(state: &SlideState) -> String {
     let info = state.source.info();
     match info.mpp {
         Some(mpp) => {
-            let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
-            format!(
-                "{:.1} × {:.1} mm · {:.3} µm/px",
-                mm(info.width(), mpp.x),
-                mm(info.height(), mpp.y),
-                mpp.mean()
-            )
+            let (width, height) = (f64::from(info.width()) * mpp.x, f64::from(info.height()) * mpp.y);
+            let size = match width.min(height) >= 1000.0 {
+                true => format!("{:.1} × {:.1} mm", width / 1000.0, height / 1000.0),
+                false => format!("{width:.0} × {height:.0} µm"),
+            };
+            format!("{size} · {:.3} µm/px", mpp.mean())
         }
         None => format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into())),
     }

@@ -175,8 +175,7 @@ fn distance_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, pal
         answer.and_then(|answer| answer.matches.last()).map_or(SOME_DISTANCE, |last| last.distance);
     let mut most = settings.max_distance.unwrap_or(farthest);
     setting_ui(ui, "Distance", "Tiles that are less alike than this are no matches", palette, |ui| {
-        let field =
-            DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("≤ ");
+        let field = DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("≤ ");
         ui.checkbox(&mut limited, "");
         ui.add_enabled_ui(limited, |ui| ui.add_sized([ui.available_width(), 28.0], field));
     });
