@@ -123,8 +123,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         None => paths,
     };
     let control = Arc::new(EmbedControl::default());
-    let stopped = control.clone();
-    interrupt::watch(move || stopped.flag_stop()).context("Ctrl-C cannot be watched")?;
+    interrupt::watch(&control).context("Ctrl-C cannot be watched")?;
     let mut slides = Vec::new();
     let mut troubles = 0;
     for path in &paths {

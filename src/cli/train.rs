@@ -215,8 +215,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         run,
     };
     let control = Arc::new(Control::default());
-    let stopped = control.clone();
-    interrupt::watch(move || stopped.stop()).context("Ctrl-C cannot be watched")?;
+    interrupt::watch(&control).context("Ctrl-C cannot be watched")?;
     let bar = TrainingBar::new(run_id.clone());
     let outcome = train(setup, &control, &mut |progress| bar.show(progress));
     bar.finish();
