@@ -41,11 +41,17 @@ fn temporary(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
         // The system takes off what the user's umask denies.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let temporary = builder.tempfile_in(folder)?;
+    let temporary = builder.tempfile_in(folder).map_err(nameless)?;
     if let Ok(replaced) = fs::metadata(path) {
         temporary.as_file().set_permissions(replaced.permissions())?;
     }
     Ok(temporary)
+}
+
+/// The system's own error of making a temporary file, without that file's name, which says nothing to users.
+fn nameless(error: io::Error) -> io::Error {
+    let source = error.get_ref().and_then(|named| named.source()?.downcast_ref::<io::Error>());
+    source.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// Make sure that the names in `folder` survive a power cut.
@@ -72,6 +78,14 @@ pub fn advised(error: io::Error) -> io::Error {
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{error}; {advice}"))
+}
+
+/// What to look at after an error of reading or writing, for messages; nothing where the error says so itself.
+pub fn hint(error: &io::Error) -> &'static str {
+    match error.get_ref() {
+        Some(_) => "",
+        None => "; check the path, the access rights and the space",
+    }
 }
 
 /// The error of a write that is refused because its project is open for reading only.

@@ -20,6 +20,7 @@ pub mod logging;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod memory;
+mod words;
 pub mod slide;
 pub mod tiling;
 pub mod tissue;

@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use histokin::cli::{self, Cli};
 use histokin::{encoder, logging};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     // One that decodes may write no file; it tells what goes wrong to the process that started it.
     if !cli.is_decoder()
         && let Err(reason) = logging::start(cli.log.as_deref())

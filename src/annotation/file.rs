@@ -100,7 +100,7 @@ pub fn bounds_origin(info: &SlideInfo) -> Option<Level0Point> {
 /// What can go wrong with a file of annotations. Every message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AnnotationError {
-    #[error("{}: {source}; check the path, the access rights and the space", path.display())]
+    #[error("{}: {source}{}", path.display(), durable::hint(source))]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be read as annotations{}: {reason}", path.display(), at_line(*line))]
     Malformed { path: PathBuf, line: Option<usize>, reason: String },

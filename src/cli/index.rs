@@ -13,6 +13,7 @@ use crate::encoder;
 use crate::index::segment::Segment;
 use crate::index::{Snapshot, TileFilter, brute_force};
 use crate::project::{Project, SlideEntry};
+use crate::words::counted;
 
 /// Tiles that are asked for when the index is checked.
 const SAMPLE: usize = 50;
@@ -84,21 +85,27 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
         }))?;
     } else {
         println!(
-            "{tiles} tiles of {} slides, {} sealed segments, {} bytes of index a tile, ready in {seconds:.3} s",
-            index.sets().len(),
-            index.segments().count(),
+            "{} of {}, {}, {} bytes of index a tile, ready in {seconds:.3} s",
+            counted(tiles as u64, "tile"),
+            counted(index.sets().len() as u64, "slide"),
+            counted(index.segments().count() as u64, "sealed segment"),
             bytes / tiles.max(1),
         );
         if args.verify {
             println!("{differing} of {} answers differ from brute force", SAMPLE.min(tiles));
-            println!("{} of {} slides have no descriptors", missing.len(), project.slides().len());
+            println!(
+                "{} of {} without descriptors",
+                missing.len(),
+                counted(project.slides().len() as u64, "slide")
+            );
         }
     }
     if differing > 0 || !damaged.is_empty() || !missing.is_empty() {
         bail!(
-            "{} index files were damaged, {differing} answers differed, {} slides have no descriptors",
-            damaged.len(),
-            missing.len()
+            "{} damaged, {} differing, {} without descriptors",
+            counted(damaged.len() as u64, "index file"),
+            counted(differing as u64, "answer"),
+            counted(missing.len() as u64, "slide")
         );
     }
     Ok(())

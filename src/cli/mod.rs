@@ -23,7 +23,7 @@ mod train;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
 use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
@@ -35,7 +35,7 @@ use crate::slide::isolated::trust::{self, Isolate};
 ///
 /// Without a subcommand the window opens on the slides, folders or project that are named.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, subcommand_precedence_over_arg = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -132,6 +132,25 @@ pub fn in_words(error: &anyhow::Error) -> String {
 }
 
 impl Cli {
+    /// Read what the process was started with; on a mistake say what it is, and end.
+    pub fn of_process() -> Self {
+        let matches = Self::command().get_matches();
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        // Options for all of the program may stand before a subcommand; those of the window would be lost there.
+        let window = WindowArgs::augment_args(clap::Command::new("window"));
+        let is_given = |arg: &&clap::Arg| {
+            matches.value_source(arg.get_id().as_str()) == Some(clap::parser::ValueSource::CommandLine)
+        };
+        if let (Some((subcommand, _)), Some(arg)) =
+            (matches.subcommand(), window.get_arguments().find(is_given))
+        {
+            let text =
+                format!("'{arg}' is for the window and stands before '{subcommand}', where it means nothing");
+            Self::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
+        }
+        cli
+    }
+
     /// Whether this process only decodes a slide for another one.
     pub fn is_decoder(&self) -> bool {
         matches!(self.command, Some(Command::Decode(_)))

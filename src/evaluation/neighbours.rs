@@ -12,10 +12,9 @@ use std::collections::BinaryHeap;
 
 use nalgebra::DMatrix;
 use rayon::prelude::*;
-use serde::Serialize;
 
 use super::Descriptors;
-use crate::index::first_axes;
+use crate::index::{self, Ranked, first_axes};
 
 /// Queries and pool tiles in one matrix product: what fits into a core's cache.
 const QUERY_BLOCK: usize = 256;
@@ -38,13 +37,8 @@ const BOUND_SAMPLE: usize = 6000;
 /// Rounding may lift a bound above the squared distance by this part of the largest squared norms.
 const BOUND_SLACK: f32 = 2e-5;
 
-/// A tile of the pool and the Euclidean distance of its descriptor to the query's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Neighbour {
-    /// Row of the tile.
-    pub tile: u32,
-    pub distance: f32,
-}
+/// A tile of the pool, by its row.
+pub type Neighbour = index::Neighbour<u32>;
 
 /// Tiles that can be answers, prepared for searching.
 pub struct Pool<'a> {
@@ -123,12 +117,12 @@ impl<'a> Pool<'a> {
         let centred = self.centred(queries);
         let own = squared_norms(&centred, width);
         let asked = project(&centred, &bounds.axes, width);
-        let mut best: Vec<BinaryHeap<Ranked>> = queries.iter().map(|_| BinaryHeap::new()).collect();
+        let mut best: Vec<BinaryHeap<Ranked<u32>>> = queries.iter().map(|_| BinaryHeap::new()).collect();
         products(&bounds.values, &asked, BOUND_NUMBERS, |query, first, products| {
             let group = self.groups[queries[query] as usize];
             let slack = BOUND_SLACK * (own[query] + self.largest_norm);
             let best = &mut best[query];
-            let reach = |best: &BinaryHeap<Ranked>| match best.peek() {
+            let reach = |best: &BinaryHeap<Ranked<u32>>| match best.peek() {
                 Some(worst) if best.len() == count => worst.0.distance.powi(2) - own[query] + slack,
                 _ => f32::INFINITY,
             };
@@ -198,7 +192,7 @@ impl<'a> Pool<'a> {
             .map(|place| self.neighbour(query, place))
             .collect();
         if found.len() > count {
-            found.select_nth_unstable_by(count - 1, rank);
+            found.select_nth_unstable_by(count - 1, Neighbour::rank);
             found.truncate(count);
         }
         sort(&mut found);
@@ -328,32 +322,8 @@ fn squared_norms(values: &[f32], width: usize) -> Vec<f32> {
     values.chunks_exact(width).map(|row| row.iter().map(|value| value * value).sum()).collect()
 }
 
-fn rank(a: &Neighbour, b: &Neighbour) -> std::cmp::Ordering {
-    a.distance.total_cmp(&b.distance).then(a.tile.cmp(&b.tile))
-}
-
 fn sort(found: &mut [Neighbour]) {
-    found.sort_unstable_by(rank);
-}
-
-/// A neighbour by its rank: the farthest is the greatest.
-struct Ranked(Neighbour);
-
-impl PartialEq for Ranked {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Ranked {}
-impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Ranked {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        rank(&self.0, &other.0)
-    }
+    found.sort_unstable_by(Neighbour::rank);
 }
 
 /// The nearest places of the pool so far, by squared distance less the query's own norm.
@@ -446,7 +416,7 @@ mod tests {
                         distance: descriptors.distance(*query as usize, *row as usize),
                     })
                     .collect();
-                all.sort_by(rank);
+                all.sort_by(Neighbour::rank);
                 all.truncate(count);
                 prop_assert_eq!(found, &all);
             }

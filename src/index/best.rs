@@ -13,21 +13,22 @@ pub struct Best {
     heap: BinaryHeap<Ranked>,
 }
 
+/// A neighbour by its rank: the farthest is the greatest.
 #[derive(Clone)]
-struct Ranked(Neighbour);
+pub(crate) struct Ranked<Tile = TileRef>(pub Neighbour<Tile>);
 
-impl PartialEq for Ranked {
+impl<Tile: Ord> PartialEq for Ranked<Tile> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
-impl Eq for Ranked {}
-impl PartialOrd for Ranked {
+impl<Tile: Ord> Eq for Ranked<Tile> {}
+impl<Tile: Ord> PartialOrd for Ranked<Tile> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Ranked {
+impl<Tile: Ord> Ord for Ranked<Tile> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.rank(&other.0)
     }

@@ -25,9 +25,12 @@ mod snapshot;
 
 use std::cmp::Ordering;
 
+use serde::Serialize;
+
 use crate::descriptors::Row;
 
 pub(crate) use basis::first_axes;
+pub(crate) use best::Ranked;
 pub use cache::IndexCache;
 pub use distance::{squared_distance, squared_distances};
 pub use filter::{Exclusion, RowMask, TileFilter};
@@ -40,10 +43,10 @@ pub struct TileRef {
     pub row: Row,
 }
 
-/// A tile and its Euclidean distance to the query, in descriptor units.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Neighbour {
-    pub tile: TileRef,
+/// A tile, named as suits whoever asks, and its Euclidean distance to the query, in descriptor units.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Neighbour<Tile = TileRef> {
+    pub tile: Tile,
     pub distance: f32,
 }
 
@@ -56,10 +59,10 @@ pub(crate) fn fuzz_layout(file: &[u8]) {
     let _ = layout::read(bytes);
 }
 
-impl Neighbour {
+impl<Tile: Ord> Neighbour<Tile> {
     /// The order of every answer: nearest first, and equal distances by slide and position, so that
     /// answers repeat.
-    fn rank(&self, other: &Self) -> Ordering {
+    pub(crate) fn rank(&self, other: &Self) -> Ordering {
         self.distance.total_cmp(&other.distance).then(self.tile.cmp(&other.tile))
     }
 }

@@ -10,6 +10,7 @@ mod read;
 
 use std::path::{Path, PathBuf};
 
+use crate::durable;
 use crate::geometry::MicronsPerPixel;
 
 pub use h5::{Layout, write_h5};
@@ -88,7 +89,7 @@ impl Places {
 /// What can go wrong with a file of descriptors. Every message names the file and the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum InterchangeError {
-    #[error("{}: {source}; check the path, the access rights and the space", path.display())]
+    #[error("{}: {source}{}", path.display(), durable::hint(source))]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be read as descriptors: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },

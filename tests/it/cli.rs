@@ -310,3 +310,15 @@ fn embedding_that_is_asked_to_end_says_how_to_go_on() {
         assert_eq!(std::fs::read(project.join("project.lock")).unwrap(), b"", "the project is given back");
     }
 }
+
+#[test]
+fn options_may_stand_before_the_subcommand_but_not_those_of_the_window() {
+    let slide = asset("slides/CMU-1-Small-Region.svs");
+    let info = json(&["--isolate=never", "--log", "error", "info", text(&slide), "--json"]);
+    assert_eq!(info["width"], 2220);
+    for window in [["--project", "somewhere"], ["--cache-mb", "100"], ["--device", "cpu"]] {
+        let said = refused(&[&window[..], &["info", text(&slide)]].concat());
+        assert!(said.contains(window[0]) && said.contains("before 'info'"), "{said}");
+    }
+    assert!(refused(&["elsewhere.svs", "info", text(&slide)]).contains("before 'info'"));
+}

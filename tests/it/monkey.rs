@@ -41,6 +41,8 @@ const FEW_SLIDES: usize = 4;
 /// From here on memory is expected to be flat: caches have been filled by the first tenth.
 const MANY_ACTIONS: usize = 5_000;
 const MANY_SLIDES: usize = 100;
+/// The window's usual size, in points.
+const WINDOW: Vec2 = Vec2::new(1300.0, 860.0);
 /// Growth of the memory in use that is let pass.
 const GROWTH: f64 = 1.10;
 
@@ -209,7 +211,7 @@ fn open_window(project: &Path, options: WindowOptions) -> Harness<'static, App> 
     let project = Project::open_or_create(project).expect("a project");
     let options = WindowOptions { device: DeviceChoice::Cpu, ..options };
     Harness::builder()
-        .with_size(Vec2::new(1300.0, 860.0))
+        .with_size(WINDOW)
         .with_render_cursor(false)
         .allow_missing_glyphs()
         .wgpu_setup(frugal())
@@ -430,7 +432,7 @@ impl Monkey {
                 format!("{scale} pixels a point")
             }
             2 => {
-                self.harness.set_size(Vec2::new(1300.0, 860.0));
+                self.harness.set_size(WINDOW);
                 self.harness.ctx.set_zoom_factor(1.0);
                 "usual size".to_owned()
             }
@@ -465,6 +467,10 @@ impl Monkey {
     /// Have everything closed, as the window was at its start, and wait until workers rest.
     fn come_to_rest(&mut self) -> Held {
         self.harness.set_size(Vec2::new(1300.0, 860.0));
+        self.harness.set_pixels_per_point(1.0);
+        self.harness.ctx.set_zoom_factor(1.0);
+        // Pictures of the window's size, and glyphs of its scale, are held in memory.
+        self.harness.set_size(WINDOW);
         self.harness.set_pixels_per_point(1.0);
         self.harness.ctx.set_zoom_factor(1.0);
         for _ in 0..6 {

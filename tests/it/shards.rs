@@ -60,7 +60,7 @@ fn shares_become_one_project_by_copying() {
     copy_over(&root("2-2/slides"), &whole.join("slides"));
     let half = histokin(&["index", text, "--verify"]).assert().failure().get_output().stderr.clone();
     let half = String::from_utf8(half).unwrap();
-    assert!(half.contains("has no descriptors") && half.contains("1 slides have no descriptors"), "{half}");
+    assert!(half.contains("has no descriptors") && half.contains("1 slide without descriptors"), "{half}");
     copy_over(&root("2-2"), &whole);
     let verified =
         histokin(&["index", text, "--verify", "--json"]).assert().success().get_output().stdout.clone();

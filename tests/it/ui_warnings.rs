@@ -124,3 +124,30 @@ fn unsaved_annotations_are_given_up_only_when_the_user_says_so() {
     assert!(asked_to_close);
     assert!(closes(&mut harness));
 }
+
+#[test]
+fn many_errors_leave_the_slide_its_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken: Vec<_> = (1..=4)
+        .map(|number| {
+            let path = folder.path().join(format!("broken-{number}.svs"));
+            fs::write(&path, format!("no slide {number}")).unwrap();
+            path
+        })
+        .collect();
+    let mut harness = window(&folder.path().join("project"), broken);
+    wait(&mut harness, "all four are told of", |app| app.session().messages().len() == 4);
+    let seen = |harness: &Harness<'_, App>| harness.query_all_by_label("Try again").count();
+    harness.run_steps(3);
+    assert_eq!(seen(&harness), 2);
+    harness.get_by_label("Show 2 more").click();
+    harness.run_steps(3);
+    assert_eq!(seen(&harness), 4);
+    harness.get_by_label("Show fewer").click();
+    harness.run_steps(3);
+    assert_eq!(seen(&harness), 2);
+    harness.get_by_label("Dismiss all").click();
+    wait(&mut harness, "nothing more is told", |app| app.session().messages().is_empty());
+    harness.run_steps(3);
+    assert_eq!(seen(&harness), 0);
+}

@@ -9,6 +9,7 @@ use super::drawing::Drawing;
 use super::gallery::{Pictures, SHOWN_ANSWERS, extremes};
 use super::text::{difference, is_certain, measure_label, percent, percent_interval, ratio_interval};
 use super::{Map, plots};
+use crate::words::{counted, grouped};
 
 /// A report before it is a page or a PDF.
 pub struct Content {
@@ -142,10 +143,10 @@ impl Content {
 
 fn lead(sample: &Sample, comparison: &Comparison) -> String {
     let mut text = format!(
-        "{} tiles of {} slides of {} patients",
-        sample.tiles.len(),
-        sample.slides.len(),
-        sample.patient_count()
+        "{} of {} of {}",
+        counted(sample.tiles.len() as u64, "tile"),
+        counted(sample.slides.len() as u64, "slide"),
+        counted(sample.patient_count() as u64, "patient")
     );
     if !sample.classes.is_empty() {
         let class = &comparison.settings.class;
@@ -253,9 +254,9 @@ fn spreads(comparison: &Comparison) -> Vec<Block> {
             caption: format!(
                 "{}: {} near pairs, mean {:.3}; {} far pairs, mean {:.3}",
                 one.name,
-                addr.near.pairs,
+                grouped(addr.near.pairs),
                 addr.near.mean(),
-                addr.far.pairs,
+                grouped(addr.far.pairs),
                 addr.far.mean()
             ),
         })
@@ -296,7 +297,7 @@ fn score_header(first: &str) -> Vec<String> {
 
 fn score_row(name: String, score: &Score) -> Vec<Cell> {
     let mut row: Vec<Cell> =
-        [name, score.queries.to_string(), percent(score.base_rate)].map(Cell::from).to_vec();
+        [name, grouped(score.queries as u64), percent(score.base_rate)].map(Cell::from).to_vec();
     row.extend(Measure::ALL.map(|measure| Cell::from(score.figure(measure))));
     row
 }
@@ -419,15 +420,18 @@ fn data(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
         let rows: &[u32] = counts.get(place).map_or(&[], Vec::as_slice);
         let labelled = rows.iter().filter(|row| sample.tiles.classes[**row as usize].is_some()).count();
         let patient = slide.patient.clone().unwrap_or_default();
-        [slide.name.clone(), patient, rows.len().to_string(), labelled.to_string()].map(Cell::from).to_vec()
+        [slide.name.clone(), patient, grouped(rows.len() as u64), grouped(labelled as u64)]
+            .map(Cell::from)
+            .to_vec()
     };
     let rows = sample.slides.iter().enumerate().map(row).collect();
     let pairs = match settings.addr.pairs {
         PairCount::Auto => {
-            "all, or 1,000,000 of each kind where a slide has more than 10,000 tiles".to_owned()
+            "all, or 1\u{202F}000\u{202F}000 of each kind where a slide has more than 10\u{202F}000 tiles"
+                .to_owned()
         }
         PairCount::All => "all".to_owned(),
-        PairCount::PerSlide(count) => format!("{count} of each kind and slide"),
+        PairCount::PerSlide(count) => format!("{} of each kind and slide", grouped(count as u64)),
     };
     let exclude = match settings.retrieval.exclude {
         Exclude::Slide => "tiles of the query's slide are no answers",
@@ -444,12 +448,17 @@ fn data(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
         ("pairs", pairs),
         ("retrieval", exclude.to_owned()),
         ("pool", pool.to_owned()),
-        ("queries", format!("at most {} of each class", settings.retrieval.queries_per_class)),
+        (
+            "queries",
+            format!("at most {} of each class", grouped(settings.retrieval.queries_per_class as u64)),
+        ),
         (
             "labels",
             format!(
-                "{} tiles labelled, {} in two classes, {} in none",
-                counts.labelled, counts.conflicting, counts.uncovered
+                "{} labelled, {} in two classes, {} in none",
+                counted(counts.labelled as u64, "tile"),
+                grouped(counts.conflicting as u64),
+                grouped(counts.uncovered as u64)
             ),
         ),
         ("intervals", format!("{} draws of slides", settings.resampling.draws)),

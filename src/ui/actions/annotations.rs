@@ -80,6 +80,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         [ctrl_shift(Key::Z), ctrl(Key::Y)]
     ),
     entry!(
+        Action::SelectAnnotations,
+        ICON_SELECT_ALL,
+        "Select all annotations",
+        "Select all annotations of this slide that are shown",
+        [ctrl(Key::A)]
+    ),
+    entry!(
         Action::DeleteAnnotations,
         ICON_DELETE,
         "Delete annotations",

@@ -64,6 +64,7 @@ pub enum Action {
     Tool(Tool),
     Undo,
     Redo,
+    SelectAnnotations,
     DeleteAnnotations,
     /// Larger or smaller.
     ResizeBrush(bool),

@@ -29,6 +29,16 @@ impl App {
         any
     }
 
+    /// Select all of the slide in view that is not hidden.
+    pub(super) fn select_annotations(&mut self) {
+        let Some(slide) = self.session.active() else { return };
+        let Some(annotations) = self.session.annotations(slide.id()) else { return };
+        let shown =
+            annotations.set().iter().map(|one| one.id).filter(|id| !annotations.hidden().contains(id));
+        let ids = shown.collect();
+        self.annotate(|slide| Annotate::Select { slide, ids });
+    }
+
     pub(super) fn delete_annotations(&mut self) {
         let Some(annotations) = self.selection() else { return };
         let ids: Vec<_> = annotations.selected().filter(|one| !one.locked).map(|one| one.id).collect();

@@ -88,6 +88,7 @@ impl App {
             Action::ResizeBrush(larger) => self.annotator.resize_brush(if larger { 1.25 } else { 0.8 }),
             Action::Undo => self.annotate(Annotate::Undo),
             Action::Redo => self.annotate(Annotate::Redo),
+            Action::SelectAnnotations => self.select_annotations(),
             Action::DeleteAnnotations => self.delete_annotations(),
             Action::ImportAnnotations => self.choose_file(context, Choose::Annotations),
             Action::ExportAnnotations => {
@@ -96,7 +97,11 @@ impl App {
             }
             Action::ExportAnnotationsPath => {
                 let typed = self.export_path().display().to_string();
-                self.toggle_dialog_for_slide(|slide| Dialog::ExportAnnotations { slide, typed });
+                self.toggle_dialog_for_slide(|slide| Dialog::ExportAnnotations {
+                    slide,
+                    typed,
+                    is_new: true,
+                });
             }
             Action::ToggleAnnotations => self.chrome.annotations_open ^= true,
             Action::ToggleTrail => self.chrome.trail_shown ^= true,

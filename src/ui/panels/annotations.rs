@@ -6,7 +6,7 @@ use egui::{Align2, Color32, FontId, Frame, Margin, Rect, RichText, ScrollArea, S
 use egui_material_icons::{MaterialIcon, icons};
 use uuid::Uuid;
 
-use super::{action_icon_ui, grouped, header_ui, icon_button, row_ui};
+use super::{action_icon_ui, header_ui, icon_button, row_ui};
 use crate::annotation::{Annotation, AnnotationClass, Edit, area_label, length_label};
 use crate::geometry::MicronsPerPixel;
 use crate::session::{Annotate, Command, Session, SlideAnnotations};
@@ -14,6 +14,7 @@ use crate::slide::SlideId;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::{PANEL_MARGIN, Palette};
+use crate::words::grouped;
 
 /// Height of one annotation of the list, in points.
 const ROW_HEIGHT: f32 = 40.0;

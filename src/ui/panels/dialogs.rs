@@ -9,7 +9,7 @@ use egui::{
 
 use super::archive::{self, ArchiveForm};
 use super::save_view::{self, SaveForm};
-use super::{about, dialog_width, properties, row_ui, unsaved};
+use super::{about, dialog_width, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
 use crate::project::Project;
 use crate::session::{Annotate, Command, Session};
@@ -60,6 +60,8 @@ pub enum Dialog {
     ExportAnnotations {
         slide: SlideId,
         typed: String,
+        /// Whether it has opened just now.
+        is_new: bool,
     },
     /// The window is to be closed, and annotations are not saved.
     Unsaved {
@@ -152,7 +154,9 @@ pub fn dialog_ui(
         }
         Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, asked),
         Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
-        Dialog::ExportAnnotations { slide, typed } => export_ui(ui, slide, typed, palette, asked),
+        Dialog::ExportAnnotations { slide, typed, is_new } => {
+            export_ui(ui, slide, (typed, is_new), palette, asked)
+        }
         Dialog::Archive(form) => archive::archive_ui(ui, form, palette, asked),
         Dialog::Unsaved { leave } => unsaved::unsaved_ui(ui, session, leave, palette, asked),
         Dialog::TrustEncoder { module } => about::trust_ui(ui, module, palette, asked),
@@ -385,13 +389,18 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut 
     })
 }
 
-fn export_ui(ui: &mut Ui, slide: &SlideId, typed: &mut String, palette: &Palette, asked: &mut Asked) -> bool {
+fn export_ui(
+    ui: &mut Ui,
+    slide: &SlideId,
+    (typed, is_new): (&mut String, &mut bool),
+    palette: &Palette,
+    asked: &mut Asked,
+) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Export annotations", palette);
     ui.label(RichText::new("A .geojson file for QuPath, or an .xml file for ASAP").color(palette.weak));
     ui.add_space(6.0);
-    let edit = TextEdit::singleline(typed).desired_width(f32::INFINITY).margin(Margin::symmetric(10, 8));
-    ui.add(edit).request_focus();
+    path_edit_ui(ui, typed, std::mem::take(is_new));
     let path = typed.trim().trim_matches('"').to_owned();
     confirm_ui(ui, "Export", !path.is_empty(), palette, || {
         let wish = Annotate::Export { slide: slide.clone(), path: PathBuf::from(&path) };

@@ -1,4 +1,5 @@
-//! What the user is told: errors stay until they are dismissed, notices go by themselves.
+//! What the user is told: errors stay until they are dismissed, notices go by themselves. The slide keeps its space:
+//! where there are many, the newest are shown and the others counted.
 
 use std::path::Path;
 
@@ -17,6 +18,9 @@ use crate::ui::theme::Palette;
 
 /// What scale bar and overview take in the lower corners of the canvas, in points.
 const CORNERS: Vec2 = Vec2::new(244.0, 200.0);
+
+/// Messages that stand on the canvas at a time, until all are asked for.
+const SHOWN: usize = 2;
 
 /// Width of the column of messages, in points.
 const WIDTH: f32 = 460.0;
@@ -41,11 +45,29 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
         if needs_mpp {
             calibration_ui(ui, palette, asked);
         }
+        let messages = session.messages();
+        let unfolded = ui.scope_id().with("all messages");
+        let all = ui.data(|data| data.get_temp(unfolded)).unwrap_or(false);
+        let shown = if all { messages.len() } else { messages.len().min(SHOWN) };
         ScrollArea::vertical().max_height(canvas.height() * 0.4).show(ui, |ui| {
-            for message in session.messages().iter().rev() {
+            for message in messages.iter().rev().take(shown) {
                 message_ui(ui, message, palette, asked);
             }
         });
+        if messages.len() > SHOWN {
+            ui.horizontal(|ui| {
+                let fold = match all {
+                    true => "Show fewer".to_owned(),
+                    false => format!("Show {} more", messages.len() - shown),
+                };
+                if ui.add(Button::new(fold).small()).clicked() {
+                    ui.data_mut(|data| data.insert_temp(unfolded, !all));
+                }
+                if ui.add(Button::new("Dismiss all").small()).clicked() {
+                    messages.iter().for_each(|message| asked.command(Command::DismissMessage(message.id)));
+                }
+            });
+        }
     });
 }
 

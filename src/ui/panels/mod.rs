@@ -19,8 +19,9 @@ pub mod training;
 mod unsaved;
 pub mod welcome;
 
+use egui::text::{CCursor, CCursorRange};
 use egui::{
-    Align2, Button, Color32, CornerRadius, Frame, Margin, Rect, Response, RichText, Sense, Stroke,
+    Align2, Button, Color32, CornerRadius, Frame, Margin, Rect, Response, RichText, Sense, Stroke, TextEdit,
     TextureHandle, Ui, Vec2,
 };
 use egui_material_icons::MaterialIcon;
@@ -142,17 +143,25 @@ fn line_ui(ui: &mut Ui, text: RichText) {
     ui.add(egui::Label::new(text).truncate());
 }
 
-/// A whole number with thin spaces between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202F}');
-        }
-        text.push(digit);
+/// A line for the path of a file to write, with the keys in it. Once `is_new`, the file's name is selected but for its
+/// ending, so that typing gives it another one.
+fn path_edit_ui(ui: &mut Ui, path: &mut String, is_new: bool) -> Response {
+    let edit = TextEdit::singleline(path).hint_text("/home/you/name").desired_width(f32::INFINITY);
+    let mut output = edit.margin(Margin::symmetric(10, 8)).show(ui);
+    if is_new {
+        let [from, to] = name_of(path).map(CCursor::new);
+        output.state.cursor.set_char_range(Some(CCursorRange::two(from, to)));
+        output.state.store(ui.ctx(), output.response.id);
+        output.response.request_focus();
     }
-    text
+    output.response.response
+}
+
+/// Where in a path the file's name begins, and where its ending, in letters.
+fn name_of(path: &str) -> [usize; 2] {
+    let begin = path.rfind('/').map_or(0, |at| at + 1);
+    let end = path[begin..].rfind('.').map_or(path.len(), |at| begin + at);
+    [begin, end].map(|at| path[..at].chars().count())
 }
 
 /// A duration for people who wait: "40 s", "3 min", "2 h 5 min".
@@ -169,9 +178,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_are_written_for_people() {
-        assert_eq!(grouped(7), "7");
-        assert_eq!(grouped(1_234_567), "1\u{202F}234\u{202F}567");
+    fn the_name_of_a_file_stands_between_its_folder_and_its_ending() {
+        let name = |path: &str| {
+            let [from, to] = name_of(path);
+            path.chars().skip(from).take(to - from).collect::<String>()
+        };
+        assert_eq!(name("/home/ä/a slide.2.geojson"), "a slide.2");
+        assert_eq!(name("no folder"), "no folder");
+        assert_eq!(name("/a.b/"), "");
+        assert_eq!(name(""), "");
+    }
+
+    #[test]
+    fn times_are_written_for_people() {
         assert_eq!(waiting_time(0.2), "1 s");
         assert_eq!(waiting_time(200.0), "3 min");
         assert_eq!(waiting_time(7500.0), "2 h 5 min");

@@ -4,12 +4,13 @@ use egui::{Align, Button, Grid, Layout, RichText, ScrollArea, Ui, Vec2};
 use egui_material_icons::icons;
 
 use super::dialogs::title_ui;
-use super::{dialog_width, grouped, picture_ui};
+use super::{dialog_width, picture_ui};
 use crate::session::{Command, Session, TilePicture};
 use crate::slide::{MppSource, SlideId, SlideInfo};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
+use crate::words::grouped;
 
 /// Height of the pictures beside the slide, in points.
 const PICTURE_HEIGHT: f32 = 120.0;

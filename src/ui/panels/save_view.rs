@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
-use egui::{Align, Button, DragValue, Layout, Margin, RichText, TextEdit, Ui, Vec2};
+use egui::{Align, Button, DragValue, Key, Layout, RichText, Ui, Vec2};
 
-use super::{chip_ui, dialog_width, grouped};
+use super::{chip_ui, dialog_width, path_edit_ui};
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
 use crate::ui::slide_view::Magnification;
 use crate::ui::theme::{self, Palette};
+use crate::words::grouped;
 
 /// Magnifications that are offered for a picture.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
@@ -41,6 +42,8 @@ pub struct SaveForm {
     /// The path about which the file system was asked last, and whether it is taken.
     taken: Option<(String, Receiver<bool>)>,
     is_taken: bool,
+    /// Whether the name has been offered just now.
+    is_named_anew: bool,
     scale: Scale,
     scale_bar: bool,
     area: PictureArea,
@@ -86,6 +89,7 @@ impl SaveForm {
             free,
             taken: None,
             is_taken: false,
+            is_named_anew: true,
             scale: Scale::Screen,
             scale_bar: true,
             area,
@@ -100,6 +104,7 @@ impl SaveForm {
                 Ok(free) if self.path == *offered => {
                     self.path = free.display().to_string();
                     self.free = None;
+                    self.is_named_anew = true;
                 }
                 Err(TryRecvError::Empty) => {}
                 Ok(_) | Err(TryRecvError::Disconnected) => self.free = None,
@@ -179,16 +184,15 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     dialog_width(ui, 560.0);
     ui.label(RichText::new("Save as a picture").family(theme::bold()).size(18.0).color(palette.strong));
     ui.add_space(6.0);
+    let mut entered = false;
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.button("Browse…").clicked() {
                 asked.action(Action::ChoosePicture);
             }
-            let edit = TextEdit::singleline(&mut form.path).desired_width(f32::INFINITY);
-            let path = ui.add(edit.hint_text("/home/you/view.png").margin(Margin::symmetric(10, 8)));
-            if ui.memory(|memory| memory.focused().is_none()) {
-                path.request_focus();
-            }
+            let is_new = std::mem::take(&mut form.is_named_anew);
+            let path = path_edit_ui(ui, &mut form.path, is_new);
+            entered = path.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         });
     });
     ui.add_space(8.0);
@@ -223,7 +227,9 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     ui.add_space(10.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let text = RichText::new("Save").color(palette.on_accent);
-        let save = ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent)).clicked();
+        let is_clicked =
+            ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent)).clicked();
+        let save = is_clicked || entered && objection.is_none();
         if save {
             asked.saves.push(form.wish(Destination::File(path)));
         }

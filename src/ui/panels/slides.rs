@@ -4,7 +4,7 @@ use egui::{Align, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, S
 use egui_material_icons::icons;
 
 use super::{
-    action_icon_ui, grouped, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
+    action_icon_ui, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
 };
 use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
 use crate::slide::SlideId;
@@ -13,6 +13,7 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
+use crate::words::grouped;
 
 /// Height of one slide of the list, in points.
 const ROW_HEIGHT: f32 = 84.0;
@@ -163,7 +164,11 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         SlideStatus::Embedded(progress) => {
             format!("{} tiles embedded", grouped((progress.done - progress.failed).into()))
         }
-        SlideStatus::Failed(reason) => reason.clone(),
+        SlideStatus::Failed(reason) => {
+            // The row names the file already.
+            let path = format!("{}: ", state.source.info().path.display());
+            reason.strip_prefix(&path).unwrap_or(reason).to_owned()
+        }
     }
 }
 

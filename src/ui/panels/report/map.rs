@@ -3,7 +3,7 @@
 
 use egui::{Color32, Key, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, Ui, Vec2};
 
-use super::super::{grouped, picture_ui};
+use super::super::picture_ui;
 use super::charts::COLORS;
 use super::points::{MapPoint, MapRenderer, PointSet, PointView};
 use super::{caption_of, place_of};
@@ -16,6 +16,7 @@ use crate::session::{Command, Session};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
+use crate::words::grouped;
 
 /// What the colours of the points mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -14,6 +14,7 @@ use crate::session::{Command, Session};
 use crate::slide::SlideId;
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
+use crate::words::{counted, grouped};
 
 /// A cell of the table of which class is taken for which, in points.
 const CELL: Vec2 = Vec2::new(104.0, 30.0);
@@ -22,11 +23,11 @@ const CELL: Vec2 = Vec2::new(104.0, 30.0);
 pub fn results_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let sample = &study.sample;
     let summary = format!(
-        "{} tiles of {} slides of {} patients, {} of them labelled",
-        sample.tiles.len(),
-        sample.slides.len(),
-        sample.patient_count(),
-        sample.label_counts.labelled
+        "{} of {} of {}, {} of them labelled",
+        counted(sample.tiles.len() as u64, "tile"),
+        counted(sample.slides.len() as u64, "slide"),
+        counted(sample.patient_count() as u64, "patient"),
+        grouped(sample.label_counts.labelled as u64)
     );
     ui.label(RichText::new(summary).color(palette.weak));
     ui.add_space(6.0);
@@ -163,17 +164,17 @@ pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette,
             ui.label(slide.patient.as_deref().unwrap_or("–"));
             ui.label(rows.len().to_string());
             let labelled = rows.iter().filter(|row| sample.tiles.classes[**row as usize].is_some());
-            ui.label(labelled.count().to_string());
+            ui.label(grouped(labelled.count() as u64));
             ui.end_row();
         }
     });
     let settings = &study.comparison.settings;
     let counts = sample.label_counts;
     let text = format!(
-        "{} tiles lie in two classes and count as unknown. At most {} queries of each class; intervals from {} draws of \
+        "{} in two classes: they count as unknown. At most {} queries of each class; intervals from {} draws of \
          slides; seed {}; histokin {}.",
-        counts.conflicting,
-        settings.retrieval.queries_per_class,
+        counted(counts.conflicting as u64, "tile"),
+        grouped(settings.retrieval.queries_per_class as u64),
         settings.resampling.draws,
         settings.retrieval.seed,
         env!("CARGO_PKG_VERSION")

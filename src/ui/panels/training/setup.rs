@@ -17,8 +17,9 @@ use crate::training::config::{
 };
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
-use crate::ui::panels::{grouped, line_ui};
+use crate::ui::panels::line_ui;
 use crate::ui::theme::Palette;
+use crate::words::grouped;
 
 /// Width of the list of slides, in points.
 const SLIDES_WIDTH: f32 = 380.0;
