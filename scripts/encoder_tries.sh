@@ -11,12 +11,13 @@
 # table goes on where it was. Models, runs and the full reports stay in the folder RESULTS.csv.d.
 #
 # HISTOKIN names the program (target/release/histokin), DEVICE the device (cpu), BASELINE an encoder that each try is
-# compared with, at the same tiles (models/weights/mobilenet_v2.safetensors). One at a time and at low priority.
+# compared with, at the same tiles (models/weights/mobilenet_v2.safetensors), CLASS the class whose retrieval is measured
+# (tumour); slides that are held out must have it. One at a time and at low priority.
 set -euo pipefail
 if [[ $# -ne 4 ]]; then sed -n '2,15p' "$0"; exit 2; fi
 table=$1 results=$2 data=$3 labels=$4
 histokin=${HISTOKIN:-target/release/histokin} device=${DEVICE:-cpu}
-baseline=${BASELINE:-models/weights/mobilenet_v2.safetensors}
+baseline=${BASELINE:-models/weights/mobilenet_v2.safetensors} class=${CLASS:-tumour}
 work=$results.d
 mkdir -p "$work"
 [[ -e $results ]] || echo "name,flags,steps,seconds,pairs_per_second,encoder_id,encoder_step,addr_start,addr_best,report" >"$results"
@@ -48,7 +49,7 @@ tail -n +2 "$table" | while IFS=, read -r name learn held flags <&3 || [[ -n ${n
     # The slides that are held out make a project of their own, in which encoders are compared.
     project=$work/held-${held//[^A-Za-z0-9]/_}
     if ! { nice -n 15 "$histokin" embed "$project" "${validation[@]}" --encoder "$model" --device "$device" >&2 &&
-        nice -n 15 "$histokin" evaluate "$project" --encoder "$model" --encoder "$baseline" --labels "$labels" --some-slides \
+        nice -n 15 "$histokin" evaluate "$project" --encoder "$model" --encoder "$baseline" --labels "$labels" --class "$class" --some-slides \
             --device "$device" --json; } >"$work/$name.evaluate.json" 2>>"$work/$name.log"; then
         echo "$name: trained, but could not be evaluated, see $work/$name.log" >&2
     fi

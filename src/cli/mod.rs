@@ -23,6 +23,8 @@ mod train;
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
@@ -137,16 +139,18 @@ impl Cli {
         let matches = Self::command().get_matches();
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         // Options for all of the program may stand before a subcommand; those of the window would be lost there.
-        let window = WindowArgs::augment_args(clap::Command::new("window"));
+        let mut window = WindowArgs::augment_args(clap::Command::new("window"));
+        window.build();
         let is_given = |arg: &&clap::Arg| {
-            matches.value_source(arg.get_id().as_str()) == Some(clap::parser::ValueSource::CommandLine)
+            let id = arg.get_id().as_str();
+            matches.ids().any(|known| known == id)
+                && matches.value_source(id) == Some(ValueSource::CommandLine)
         };
-        if let (Some((subcommand, _)), Some(arg)) =
-            (matches.subcommand(), window.get_arguments().find(is_given))
-        {
+        let given = window.get_arguments().find(is_given);
+        if let (Some(subcommand), Some(arg)) = (matches.subcommand_name(), given) {
             let text =
                 format!("'{arg}' is for the window and stands before '{subcommand}', where it means nothing");
-            Self::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
+            Self::command().error(ErrorKind::ArgumentConflict, text).exit();
         }
         cli
     }

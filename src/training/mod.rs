@@ -14,6 +14,7 @@ pub mod card;
 pub mod checkpoint;
 pub mod config;
 mod control;
+pub mod fields;
 pub mod labels;
 mod learner;
 pub mod loader;

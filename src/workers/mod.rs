@@ -3,7 +3,9 @@
 
 pub mod annotation_keeper;
 mod archive_searcher;
+mod books;
 pub mod embedder;
+mod errands;
 pub mod heat;
 mod evaluator;
 pub mod tile_loader;
@@ -12,30 +14,24 @@ mod patience;
 pub mod trainer;
 mod watcher;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use image::RgbaImage;
 
 use crate::crash;
 use crate::descriptors::DescriptorSet;
-use crate::encoder::{self, DeviceChoice, EncoderError};
+use crate::encoder::DeviceChoice;
 use crate::geometry::Level0Rect;
 use crate::index::{IndexCache, Snapshot};
-use crate::pipeline::{self, Slides, find_slides};
 use crate::project::Project;
-use crate::query::{self, Answer, QueryBook, QueryError, TilePlace};
+use crate::query::{self, QueryError, TilePlace};
 use crate::session::{ArchiveRequest, Event, Job, SearchRequest, TrainingEvent};
-use crate::slide::colour_profile::ProfileTable;
-use crate::slide::{self, SlideError, SlideId, SlideSource};
-use crate::stain::LabStatistics;
-use crate::tiling::read_tile;
-use crate::tissue::TissueMask;
+use crate::slide::SlideSource;
+use books::BookWork;
 use embedder::Desk;
 use heat::HeatRequest;
 use mailbox::Mailbox;
@@ -59,15 +55,6 @@ const SAVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Events that may wait for the session; workers wait when there are more.
 const EVENTS_WAITING: usize = 256;
-
-/// Longer side of the thumbnails in the list of slides, in pixels.
-const THUMBNAIL_PX: u32 = 256;
-
-/// Side of the tile pictures in the list of matches, in pixels.
-const TILE_PICTURE_PX: u32 = 128;
-
-/// Longer side of the pictures stored beside a slide, as they are shown, in pixels.
-const ASSOCIATED_PX: u32 = 1024;
 
 /// Called after each event, from any thread: the window repaints.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -150,14 +137,6 @@ impl Wanted {
     }
 }
 
-/// What is to be done with what a project keeps of its queries.
-enum BookWork {
-    Load(PathBuf),
-    Save(PathBuf, Box<QueryBook>),
-    Export(Box<Answer>, Box<QueryBook>, Slides, PathBuf),
-    HeatMap(HeatRequest, HashMap<SlideId, String>, PathBuf),
-}
-
 impl Workers {
     /// Start all threads.
     ///
@@ -172,7 +151,8 @@ impl Workers {
             while let Some(job) = boxes.opener.take() {
                 let (failed, to_session) = (on_crash(&job), post.clone());
                 let named = named(&job);
-                let open = move || to_session.attempt("Opening files", || open(job, &to_session), failed);
+                let open =
+                    move || to_session.attempt("Opening files", || errands::open(job, &to_session), failed);
                 if !patience::wait_for("slide-opening", OPENING, open) {
                     post.send(Event::Notice(format!(
                         "{named}: its drive does not answer. Others are opened meanwhile, this when it does"
@@ -183,7 +163,7 @@ impl Workers {
         workers.spawn("slide-scanner", &post, |boxes, post| {
             while let Some(job) = boxes.scanner.take() {
                 let (failed, post) = (on_crash(&job), post.clone());
-                let scan = move || post.attempt("Reading a slide", || scan(job, &post), failed);
+                let scan = move || post.attempt("Reading a slide", || errands::scan(job, &post), failed);
                 patience::wait_for("slide-scanning", SCANNING, scan);
             }
         })?;
@@ -194,8 +174,8 @@ impl Workers {
                 let work = move || {
                     let read = || {
                         post.send(match &wanted {
-                            Wanted::Tile(slide, rect) => tile_picture(slide.as_ref(), *rect),
-                            Wanted::Picture(place, file) => query_picture(place.clone(), file),
+                            Wanted::Tile(slide, rect) => errands::tile_picture(slide.as_ref(), *rect),
+                            Wanted::Picture(place, file) => errands::query_picture(place.clone(), file),
                         });
                     };
                     post.attempt("Reading a tile", read, |reason| Some(failed(reason)));
@@ -228,7 +208,7 @@ impl Workers {
         workers.spawn("descriptor-loader", &post, |boxes, post| {
             while let Some(job) = boxes.descriptors.take() {
                 let failed = on_crash(&job);
-                post.attempt("Reading descriptors", || scan(job, post), failed);
+                post.attempt("Reading descriptors", || errands::scan(job, post), failed);
             }
         })?;
         workers.spawn("indexer", &post, |boxes, post| {
@@ -250,7 +230,7 @@ impl Workers {
         })?;
         workers.spawn("book-keeper", &post, |boxes, post| {
             while let Some(work) = boxes.books.take_to_the_end() {
-                post.attempt("Keeping questions and judgements", || keep_book(work, post), |_| None);
+                post.attempt("Keeping questions and judgements", || books::keep_book(work, post), |_| None);
             }
         })?;
         workers.spawn("annotation-keeper", &post, |boxes, post| {
@@ -436,209 +416,4 @@ fn on_crash(job: &Job) -> impl FnOnce(String) -> Option<Event> + Send + use<> {
         _ => Box::new(|_| None),
     };
     answer
-}
-
-fn keep_book(work: BookWork, post: &Post) {
-    let done = match work {
-        BookWork::Load(root) => {
-            QueryBook::load(&root).map(|book| post.send(Event::BookLoaded(Box::new(book))))
-        }
-        BookWork::Save(root, book) => book.save(&root),
-        BookWork::Export(answer, book, slides, reports) => {
-            return export(&answer, &book, &slides, &reports, post);
-        }
-        BookWork::HeatMap(request, names, reports) => {
-            return export_heat_map(&request, &names, &reports, post);
-        }
-    };
-    if let Err(error) = done {
-        let text =
-            format!("{error}; questions and judgements are not kept in this project until it is mended");
-        post.send(Event::Trouble(text));
-    }
-}
-
-/// The first folder `NAME-N` that is not there yet.
-fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
-    (1..).map(|number| reports.join(format!("{name}-{number}"))).find(|folder| !folder.exists())
-}
-
-/// Write a heat map into a new folder of its own.
-fn export_heat_map(request: &HeatRequest, names: &HashMap<SlideId, String>, reports: &Path, post: &Post) {
-    let Some(folder) = new_folder(reports, "heat-map") else { return };
-    let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
-    match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
-        Ok(_) => post.send(Event::Notice(format!("{}: the heat map was written here", folder.display()))),
-        Err(error) => post.send(Event::Trouble(error.to_string())),
-    }
-}
-
-/// Write an answer into a new folder of its own.
-fn export(answer: &Answer, book: &QueryBook, slides: &Slides, reports: &Path, post: &Post) {
-    let Some(folder) = new_folder(reports, "matches") else { return };
-    match pipeline::write_answer(answer, book, slides, &folder) {
-        Ok(()) => post.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
-        Err(error) => post.send(Event::Trouble(error.to_string())),
-    }
-}
-
-fn open(job: Job, post: &Post) {
-    match job {
-        Job::FindPaths(paths) => find(paths, post),
-        Job::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
-            Ok(source) => post.send(Event::SlideOpened(source)),
-            Err(error @ SlideError::Missing { .. }) => {
-                post.send(Event::SlideMissing { path, reason: error.to_string() })
-            }
-            Err(error) => post.send(Event::SlideFailed { path, reason: error.to_string() }),
-        },
-        Job::FindMoved { slide, path, user_mpp, folders } => {
-            match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
-                Some(source) => {
-                    let now = source.info().path.display();
-                    post.send(Event::Notice(format!("{}: has moved; found again at {now}", path.display())));
-                    post.send(Event::SlideOpened(source));
-                }
-                None => {
-                    let reason = format!(
-                        "{}: the slide is not there any more. If it was moved, open it where it lies now: it is \
-                         known by its content and keeps its descriptors",
-                        path.display()
-                    );
-                    post.send(Event::SlideFailed { path, reason });
-                }
-            }
-        }
-        Job::LearnEncoder(which) => learn_encoder(&which, post),
-        Job::TrustEncoder { module, encoder } => {
-            if let Err(error) = encoder::trust::allow(&module) {
-                post.send(Event::Trouble(format!(
-                    "it will be asked again whether this module may run: {error}"
-                )));
-            }
-            learn_encoder(&encoder, post);
-        }
-        _ => {}
-    }
-}
-
-fn learn_encoder(which: &str, post: &Post) {
-    post.send(match encoder::spec(which) {
-        Ok(spec) => Event::EncoderKnown(Box::new(spec)),
-        Err(EncoderError::Untrusted { path }) => Event::EncoderUntrusted { path },
-        Err(error) => Event::EncoderFailed { reason: error.to_string() },
-    });
-}
-
-fn find(paths: Vec<PathBuf>, post: &Post) {
-    let (projects, others): (Vec<PathBuf>, Vec<PathBuf>) =
-        paths.into_iter().partition(|path| Project::is_project(path));
-    // Paths are shown and remembered, and mean something in this folder only when they are relative.
-    let others: Vec<PathBuf> =
-        others.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
-    // A window shows one project: the last one that was named.
-    if let Some(root) = projects.last() {
-        match Project::open(root).and_then(Project::claim) {
-            Ok(project) => post.send(Event::ProjectOpened(Box::new(project))),
-            Err(error) => post.send(Event::Trouble(error.to_string())),
-        }
-    }
-    if others.is_empty() {
-        return;
-    }
-    let found = find_slides(&others);
-    if found.is_empty() {
-        let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-        post.send(Event::Trouble(format!("{}: no slides or images in there", named.join(", "))));
-    }
-    post.send(Event::PathsFound(found));
-}
-
-fn scan(job: Job, post: &Post) {
-    match job {
-        Job::MakeThumbnail(source) => {
-            let slide = source.info().id.clone();
-            match pipeline::thumbnail(source.as_ref(), THUMBNAIL_PX) {
-                Ok(thumbnail) => post.send(Event::ThumbnailMade { slide, thumbnail }),
-                Err(error) => post.send(Event::Trouble(error.to_string())),
-            }
-        }
-        Job::ReadAssociated { slide, name } => {
-            let picture = slide.associated(&name).map(|picture| within(picture, ASSOCIATED_PX));
-            let picture = picture.map_err(|error| error.to_string());
-            post.send(Event::AssociatedRead { slide: slide.info().id.clone(), name, picture });
-        }
-        Job::FindTissue(source) => {
-            let slide = source.info().id.clone();
-            match TissueMask::of(source.as_ref()) {
-                Ok(tissue) => post.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
-                Err(error) => post.send(Event::Trouble(error.to_string())),
-            }
-        }
-        Job::ReadProfile(source) => {
-            let profile = ProfileTable::of(source.as_ref()).unwrap_or_else(|error| {
-                post.send(Event::Trouble(error.to_string()));
-                None
-            });
-            post.send(Event::ProfileRead { slide: source.info().id.clone(), profile: profile.map(Arc::new) });
-        }
-        Job::MeasureColours { slide, tissue } => {
-            let colours = LabStatistics::of_slide(slide.as_ref(), &tissue).unwrap_or_else(|error| {
-                post.send(Event::Trouble(error.to_string()));
-                None
-            });
-            post.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
-        }
-        Job::ReadPatients(path) => {
-            let patients = query::read_patients(&path);
-            post.send(Event::PatientsRead { path, patients });
-        }
-        Job::ListRecipes(store) => post.send(Event::RecipesFound(store.recipes())),
-        Job::OpenBeside { store, slides, recipe, cache } => {
-            let mut sets = Vec::new();
-            for slide in &slides {
-                match store.open(slide, &recipe) {
-                    Ok(set) => sets.extend(set.map(Arc::new)),
-                    Err(error) => post.send(Event::Trouble(error.to_string())),
-                }
-            }
-            let index = Arc::new(Snapshot::build(sets, None, Some(&cache)));
-            post.send(Event::BesideOpened { recipe, index: index.clone() });
-            index.grow_trees();
-        }
-        Job::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
-            Ok(Some(set)) => post.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
-            Ok(None) => post.send(Event::NoDescriptors { slide }),
-            Err(error) => {
-                post.send(Event::Trouble(error.to_string()));
-                post.send(Event::NoDescriptors { slide });
-            }
-        },
-        _ => {}
-    }
-}
-
-/// `picture`, made smaller if a side of it is longer than `edge` pixels.
-fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
-    if picture.width().max(picture.height()) <= edge {
-        return picture;
-    }
-    image::DynamicImage::ImageRgba8(picture)
-        .resize(edge, edge, image::imageops::FilterType::Triangle)
-        .into_rgba8()
-}
-
-fn query_picture(place: TilePlace, file: &Path) -> Event {
-    let TilePlace { slide, rect } = place;
-    let picture = slide::open(file, None)
-        .and_then(|picture| pipeline::thumbnail(picture.as_ref(), TILE_PICTURE_PX))
-        .map_err(|error| error.to_string());
-    Event::TilePictureRead { slide, rect, picture }
-}
-
-fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {
-    let picture = read_tile(slide, &rect, TILE_PICTURE_PX)
-        .map(|tile| image::DynamicImage::ImageRgb8(tile).into_rgba8())
-        .map_err(|error| error.to_string());
-    Event::TilePictureRead { slide: slide.info().id.clone(), rect, picture }
 }

@@ -13,8 +13,9 @@ use crate::session::{Command, PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::training::config::{
-    JudgedBy, LossKind, Method, Preset, SlideWeighting, TrainingConfig, WithoutFar, help_of,
+    JudgedBy, LossKind, Method, Preset, SlideWeighting, TrainingConfig, WithoutFar,
 };
+use crate::training::fields::help_of;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::panels::line_ui;

@@ -1,0 +1,63 @@
+//! What a project keeps of its queries: loaded, saved, and written out for other programs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::Post;
+use super::heat::{self, HeatRequest};
+use crate::pipeline::{self, Slides};
+use crate::query::{Answer, QueryBook};
+use crate::session::Event;
+use crate::slide::SlideId;
+
+/// What is to be done with what a project keeps of its queries.
+pub(super) enum BookWork {
+    Load(PathBuf),
+    Save(PathBuf, Box<QueryBook>),
+    Export(Box<Answer>, Box<QueryBook>, Slides, PathBuf),
+    HeatMap(HeatRequest, HashMap<SlideId, String>, PathBuf),
+}
+
+pub(super) fn keep_book(work: BookWork, post: &Post) {
+    let done = match work {
+        BookWork::Load(root) => {
+            QueryBook::load(&root).map(|book| post.send(Event::BookLoaded(Box::new(book))))
+        }
+        BookWork::Save(root, book) => book.save(&root),
+        BookWork::Export(answer, book, slides, reports) => {
+            return export(&answer, &book, &slides, &reports, post);
+        }
+        BookWork::HeatMap(request, names, reports) => {
+            return export_heat_map(&request, &names, &reports, post);
+        }
+    };
+    if let Err(error) = done {
+        let text =
+            format!("{error}; questions and judgements are not kept in this project until it is mended");
+        post.send(Event::Trouble(text));
+    }
+}
+
+/// The first folder `NAME-N` that is not there yet.
+fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
+    (1..).map(|number| reports.join(format!("{name}-{number}"))).find(|folder| !folder.exists())
+}
+
+/// Write a heat map into a new folder of its own.
+fn export_heat_map(request: &HeatRequest, names: &HashMap<SlideId, String>, reports: &Path, post: &Post) {
+    let Some(folder) = new_folder(reports, "heat-map") else { return };
+    let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
+    match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
+        Ok(_) => post.send(Event::Notice(format!("{}: the heat map was written here", folder.display()))),
+        Err(error) => post.send(Event::Trouble(error.to_string())),
+    }
+}
+
+/// Write an answer into a new folder of its own.
+fn export(answer: &Answer, book: &QueryBook, slides: &Slides, reports: &Path, post: &Post) {
+    let Some(folder) = new_folder(reports, "matches") else { return };
+    match pipeline::write_answer(answer, book, slides, &folder) {
+        Ok(()) => post.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
+        Err(error) => post.send(Event::Trouble(error.to_string())),
+    }
+}
