@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 DEMO := target/demo
 SLIDES := assets/slides
 
-.PHONY: run test interop demo bench setup lint deny fuzz torture dist dist-test
+.PHONY: run test interop demo bench setup lint deny fuzz sanitize torture dist dist-test
 
 run: setup
 	cargo build --release --bin histokin
@@ -49,6 +49,10 @@ setup:
 # A minute for each parser; SECONDS_EACH=… for longer.
 fuzz: setup
 	scripts/fuzz.sh
+
+# The core's unit tests, watched for memory that is read or written wrongly.
+sanitize: setup
+	scripts/sanitize.sh
 
 # A folder, and a tar.gz of it, that run on a bare Debian 12 or Ubuntu 24.04.
 dist: setup

@@ -295,6 +295,7 @@ impl PairSampler {
 
 #[cfg(test)]
 mod tests {
+    use super::slide_pairs::{convex_hull, distance};
     use super::*;
     use proptest::prelude::*;
 
