@@ -275,6 +275,8 @@ impl Session {
         }
         jobs.extend(self.load_annotations(&id));
         jobs.push(Job::MakeThumbnail(source.clone()));
+        // Questions of earlier days may stand on this slide.
+        jobs.extend(self.read_pictures());
         jobs.push(Job::FindTissue(source));
         jobs.extend(self.check_descriptors(&id));
         jobs.extend(self.arrive(&id));

@@ -134,6 +134,20 @@ fn examples_come_and_go_and_questions_are_kept() {
 }
 
 #[test]
+fn questions_of_earlier_days_get_their_pictures_when_their_slide_is_opened() {
+    let mut before = Desk::with_slides(1);
+    before.session.absorb(Event::BookLoaded(Box::default()));
+    before.session.handle(Command::QueryAt { slide: before.id(0), point: Level0Point::new(10.0, 10.0) });
+    let book = before.session.book().clone();
+
+    let mut desk = Desk::with_slides(0);
+    let reads = |jobs: &[Job]| jobs.iter().any(|job| matches!(job, Job::ReadTilePicture { .. }));
+    assert!(!reads(&desk.session.absorb(Event::BookLoaded(Box::new(book)))), "the slide is not there yet");
+    let slide = desk.picture(0, Some(MicronsPerPixel::square(1.0)));
+    assert!(reads(&desk.session.absorb(Event::SlideOpened(slide))));
+}
+
+#[test]
 fn matches_are_judged_and_judgements_taken_back() {
     let mut desk = Desk::with_slides(1);
     let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();

@@ -7,7 +7,7 @@ use egui::{
     Align, Align2, Button, Frame, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, Ui, UiBuilder,
     Vec2,
 };
-use egui_material_icons::icons;
+use egui_material_icons::{MaterialIcon, icons};
 
 use super::icon_button;
 use crate::project::ReadOnly;
@@ -146,41 +146,43 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
 
 /// Says why a project is open for reading only, for as long as it is.
 fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, asked: &mut Asked) {
-    card(palette, palette.accent.gamma_multiply(0.6)).show(ui, |ui| {
-        ui.horizontal(|ui| {
-            ui.label(icons::ICON_LOCK.rich_text().size(18.0).color(palette.accent));
-            let room = (ui.available_width() - 90.0).max(0.0);
-            ui.vertical(|ui| {
-                ui.set_width(room);
-                let text = format!("This project is open for reading only: {why}. You can look and search.");
-                ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
-            });
-            if ui
-                .add(Button::new("Try again"))
-                .on_hover_text("Open the project again, for working in it")
-                .clicked()
-            {
-                asked.command(Command::Open(vec![root.to_owned()]));
-            }
-        });
+    let text = format!("This project is open for reading only: {why}. You can look and search.");
+    standing_ui(ui, (icons::ICON_LOCK, palette.accent), &text, palette, |ui| {
+        let again = ui
+            .add(Button::new("Try again").small())
+            .on_hover_text("Open the project again, for working in it");
+        if again.clicked() {
+            asked.command(Command::Open(vec![root.to_owned()]));
+        }
     });
 }
 
 fn calibration_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
-    card(palette, palette.query.gamma_multiply(0.6)).show(ui, |ui| {
-        ui.horizontal(|ui| {
-            ui.label(icons::ICON_STRAIGHTEN.rich_text().size(18.0).color(palette.query));
-            let room = (ui.available_width() - 130.0).max(0.0);
+    let text = "This slide does not say how large its pixels are. Until you do, it cannot be measured, embedded or \
+                searched.";
+    standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), text, palette, |ui| {
+        if ui.add(Button::new("Set pixel size…").small()).clicked() {
+            asked.action(Action::Calibrate);
+        }
+    });
+}
+
+/// What is said for as long as it holds, with what can be done about it below.
+fn standing_ui(
+    ui: &mut Ui,
+    (icon, color): (MaterialIcon, egui::Color32),
+    text: &str,
+    palette: &Palette,
+    remedy: impl FnOnce(&mut Ui),
+) {
+    card(palette, color.gamma_multiply(0.6)).show(ui, |ui| {
+        ui.horizontal_top(|ui| {
+            ui.label(icon.rich_text().size(18.0).color(color));
             ui.vertical(|ui| {
-                ui.set_width(room);
-                ui.label(
-                    RichText::new("This slide does not say how large its pixels are. Until you do, it cannot be measured, embedded or searched.")
-                        .color(palette.text),
-                );
+                ui.set_width(ui.available_width());
+                ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
+                remedy(ui);
             });
-            if ui.add(Button::new("Set pixel size…")).clicked() {
-                asked.action(Action::Calibrate);
-            }
         });
     });
 }
