@@ -4,16 +4,15 @@
 //! Whoever writes in it claims it first ([`Project::claim`]): one program at a time, and none that is older than
 //! the project. Others read. Only jobs that share the work claim nothing: no two of them write the same file.
 
+mod access;
+mod file;
 mod format;
 mod lock;
 mod noted;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use crate::annotation::{AnnotationClass, AnnotationStore};
 use crate::archive::ArchiveUrl;
@@ -24,14 +23,14 @@ use crate::geometry::MicronsPerPixel;
 use crate::index::IndexCache;
 use crate::slide::{SlideId, SlideInfo};
 use crate::stain::StainSetting;
-use crate::tiling::TileSettings;
 use crate::{durable, intake};
+use access::Access;
+use file::ProjectFile;
 use format::FORMAT;
 
+pub use access::{Claim, ReadOnly};
+pub use file::{ProjectSettings, SlideEntry};
 pub use lock::{Holder, LOCK_FILE, LockError, ProjectLock};
-
-/// The right to write in a project: others wait until the last copy of it is gone. Nothing where it was not claimed.
-pub type Claim = Option<Arc<ProjectLock>>;
 
 /// Name of the file that makes a folder a project.
 pub const PROJECT_FILE: &str = "project.toml";
@@ -55,137 +54,6 @@ pub struct Project {
     access: Access,
     /// The version and the text of the file that was found, when an older program wrote it.
     older: Option<(u32, Arc<str>)>,
-}
-
-/// Whether this program may write in a project.
-#[derive(Debug, Clone)]
-enum Access {
-    /// Nobody has asked yet.
-    Unclaimed,
-    Claimed(Arc<ProjectLock>),
-    ReadOnly(ReadOnly),
-}
-
-/// Why nothing is written in a project.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ReadOnly {
-    /// It is open in another window or program.
-    InUse(Option<Holder>),
-    /// A newer version of the program has written it.
-    Newer { found: u32, written_by: Option<String> },
-    /// The folder takes no files, in the system's words.
-    NotWritable(String),
-}
-
-impl std::fmt::Display for ReadOnly {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::InUse(Some(holder)) => {
-                write!(f, "it is in use {holder}. Close it there, then open it here again")
-            }
-            Self::InUse(None) => {
-                f.write_str("another program is writing in it. Close that, then open it here again")
-            }
-            Self::Newer { found, written_by } => {
-                let by =
-                    written_by.as_deref().map_or("a newer version".to_owned(), |by| format!("version {by}"));
-                write!(
-                    f,
-                    "it was written by {by} of histokin (format {found}, this one knows {FORMAT}). \
-                     Update histokin to work in it"
-                )
-            }
-            Self::NotWritable(reason) => {
-                write!(f, "its folder cannot be written to ({reason}). Copy it to where you may write")
-            }
-        }
-    }
-}
-
-/// What `project.toml` holds.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct ProjectFile {
-    format: u32,
-    /// Address of the department's archive, which never holds a password.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    archive: Option<ArchiveUrl>,
-    /// Version of the program that wrote it last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    written_by: Option<String>,
-    #[serde(default)]
-    settings: ProjectSettings,
-    #[serde(default, rename = "class")]
-    classes: Vec<AnnotationClass>,
-    #[serde(default, rename = "slide")]
-    slides: Vec<SlideEntry>,
-    /// Patients by the file name or stem of their slides, where a list told them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    patients: BTreeMap<String, String>,
-}
-
-impl ProjectFile {
-    /// What `text` says, brought up to this program's format, and the format that it has.
-    fn parse(path: &Path, text: &str) -> Result<(Self, u32), ProjectError> {
-        let damaged =
-            |reason: String| ProjectError::Damaged { path: path.to_owned(), reason: one_line(&reason) };
-        let mut table: toml::Table = toml::from_str(text).map_err(|error| damaged(error.to_string()))?;
-        let found = format::of(&table).ok_or_else(|| damaged("it does not tell its format".to_owned()))?;
-        format::migrate(&mut table, found).map_err(damaged)?;
-        match table.try_into() {
-            Ok(file) => Ok((file, found)),
-            Err(error) if found > FORMAT => {
-                let reason = one_line(&error.to_string());
-                Err(ProjectError::Newer { path: path.to_owned(), found, reason })
-            }
-            // Read once more as it stands: then the message names the line.
-            Err(error) => {
-                let reason = toml::from_str::<Self>(text).err().unwrap_or(error);
-                Err(damaged(reason.to_string()))
-            }
-        }
-    }
-
-    /// What no project of this program holds.
-    fn problem(&self) -> Option<String> {
-        let tiles = self.settings.tiles;
-        if !tiles.is_plausible() {
-            return Some(format!("tiles of {} px at {} µm per pixel cannot be", tiles.tile_px, tiles.mpp));
-        }
-        if let Some(entry) = self.slides.iter().find(|entry| !entry.id.is_plain()) {
-            return Some(format!("{:?} is no identity of a slide", entry.id.0));
-        }
-        let absurd = |entry: &&SlideEntry| entry.user_mpp.is_some_and(|mpp| !mpp.is_plausible());
-        let entry = self.slides.iter().find(absurd)?;
-        Some(format!("the pixel size given for the slide {} is none of a microscope", entry.id))
-    }
-}
-
-/// How this project's slides are embedded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ProjectSettings {
-    /// Name or path of the encoder; the default one when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoder: Option<String>,
-    pub tiles: TileSettings,
-    pub stain: StainSetting,
-}
-
-impl Default for ProjectSettings {
-    fn default() -> Self {
-        Self { encoder: None, tiles: TileSettings::default(), stain: StainSetting::Lab }
-    }
-}
-
-/// One slide of the project.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SlideEntry {
-    pub id: SlideId,
-    /// Relative to the project's folder where the slide lies on the same drive, else absolute.
-    path: PathBuf,
-    /// Pixel size given by the user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_mpp: Option<MicronsPerPixel>,
 }
 
 /// What can go wrong with a project. Every message names the file and what to do.
@@ -253,80 +121,6 @@ impl Project {
         let project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older: None };
         project.save()?;
         Ok(project)
-    }
-
-    /// Claim the project for writing; where that is not possible it stays read-only and says why
-    /// ([`Self::read_only`]). What an earlier crash has left half-written is removed, and a file of an older
-    /// program is replaced by one of this, with a copy of the old one beside it.
-    ///
-    /// # Errors
-    /// When the new file cannot be written.
-    pub fn claim(mut self) -> Result<Self, ProjectError> {
-        if !matches!(self.access, Access::Unclaimed) {
-            return Ok(self);
-        }
-        self.access = match ProjectLock::acquire(&self.root) {
-            Ok(lock) => Access::Claimed(lock),
-            Err(LockError::Held(holder)) => Access::ReadOnly(ReadOnly::InUse(holder)),
-            Err(LockError::Io(error)) => Access::ReadOnly(ReadOnly::NotWritable(error.to_string())),
-        };
-        if self.read_only().is_none() {
-            // Parts of the index are written by those, too, who only search.
-            for folder in [".", "descriptors", "annotations", "models", "reports"] {
-                durable::sweep(&self.root.join(folder));
-            }
-            for run in fs::read_dir(self.root.join("runs")).into_iter().flatten().flatten() {
-                durable::sweep(&run.path());
-            }
-            if self.older.is_some() {
-                self.save()?;
-                self.older = None;
-            }
-        }
-        Ok(self)
-    }
-
-    /// Open the project in `root` for writing, or make an empty one there.
-    ///
-    /// # Errors
-    /// [`ProjectError::ReadOnly`] where this program must not write; otherwise as [`Self::open`].
-    pub fn open_to_write(root: &Path) -> Result<Self, ProjectError> {
-        let project = Self::open_or_create(root)?.claim()?;
-        project.require_writable()?;
-        Ok(project)
-    }
-
-    /// Why nothing is written in this project; `None` when it can be written.
-    pub fn read_only(&self) -> Option<&ReadOnly> {
-        match &self.access {
-            Access::ReadOnly(why) => Some(why),
-            Access::Unclaimed | Access::Claimed(_) => None,
-        }
-    }
-
-    /// # Errors
-    /// [`ProjectError::ReadOnly`] with the reason, where this program must not write.
-    pub fn require_writable(&self) -> Result<(), ProjectError> {
-        match self.read_only() {
-            Some(why) => Err(ProjectError::ReadOnly { root: self.root.clone(), why: why.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    /// The right to write in this project, to be kept as long as something may be written.
-    pub fn claim_held(&self) -> Claim {
-        match &self.access {
-            Access::Claimed(lock) => Some(lock.clone()),
-            Access::Unclaimed | Access::ReadOnly(_) => None,
-        }
-    }
-
-    /// The program that claimed the project last, if it crashed before it could give it back.
-    pub fn left_by(&self) -> Option<&Holder> {
-        match &self.access {
-            Access::Claimed(lock) => lock.left_by.as_ref(),
-            Access::Unclaimed | Access::ReadOnly(_) => None,
-        }
     }
 
     /// Whether `folder` is a project.
@@ -554,9 +348,4 @@ impl Project {
 
 fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
     fs::canonicalize(path).map_err(|source| ProjectError::Io { path: path.to_owned(), source })
-}
-
-/// A parser's message on a single line.
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

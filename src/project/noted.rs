@@ -5,7 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{PROJECT_FILE, Project, ProjectError, ProjectFile, SlideEntry, one_line};
+use super::file::{ProjectFile, one_line};
+use super::{PROJECT_FILE, Project, ProjectError, SlideEntry};
 use crate::durable;
 use crate::geometry::MicronsPerPixel;
 use crate::slide::SlideInfo;

@@ -466,9 +466,6 @@ impl Monkey {
 
     /// Have everything closed, as the window was at its start, and wait until workers rest.
     fn come_to_rest(&mut self) -> Held {
-        self.harness.set_size(Vec2::new(1300.0, 860.0));
-        self.harness.set_pixels_per_point(1.0);
-        self.harness.ctx.set_zoom_factor(1.0);
         // Pictures of the window's size, and glyphs of its scale, are held in memory.
         self.harness.set_size(WINDOW);
         self.harness.set_pixels_per_point(1.0);

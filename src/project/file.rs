@@ -1,0 +1,106 @@
+//! What `project.toml` holds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::ProjectError;
+use super::format::{self, FORMAT};
+use crate::annotation::AnnotationClass;
+use crate::archive::ArchiveUrl;
+use crate::geometry::MicronsPerPixel;
+use crate::slide::SlideId;
+use crate::stain::StainSetting;
+use crate::tiling::TileSettings;
+
+/// The file as it is written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct ProjectFile {
+    pub(super) format: u32,
+    /// Address of the department's archive, which never holds a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) archive: Option<ArchiveUrl>,
+    /// Version of the program that wrote it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) written_by: Option<String>,
+    #[serde(default)]
+    pub(super) settings: ProjectSettings,
+    #[serde(default, rename = "class")]
+    pub(super) classes: Vec<AnnotationClass>,
+    #[serde(default, rename = "slide")]
+    pub(super) slides: Vec<SlideEntry>,
+    /// Patients by the file name or stem of their slides, where a list told them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) patients: BTreeMap<String, String>,
+}
+
+impl ProjectFile {
+    /// What `text` says, brought up to this program's format, and the format that it has.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<(Self, u32), ProjectError> {
+        let damaged =
+            |reason: String| ProjectError::Damaged { path: path.to_owned(), reason: one_line(&reason) };
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        let found = format::of(&table).ok_or_else(|| damaged("it does not tell its format".to_owned()))?;
+        format::migrate(&mut table, found).map_err(damaged)?;
+        match table.try_into() {
+            Ok(file) => Ok((file, found)),
+            Err(error) if found > FORMAT => {
+                let reason = one_line(&error.to_string());
+                Err(ProjectError::Newer { path: path.to_owned(), found, reason })
+            }
+            // Read once more as it stands: then the message names the line.
+            Err(error) => {
+                let reason = toml::from_str::<Self>(text).err().unwrap_or(error);
+                Err(damaged(reason.to_string()))
+            }
+        }
+    }
+
+    /// What no project of this program holds.
+    pub(super) fn problem(&self) -> Option<String> {
+        let tiles = self.settings.tiles;
+        if !tiles.is_plausible() {
+            return Some(format!("tiles of {} px at {} µm per pixel cannot be", tiles.tile_px, tiles.mpp));
+        }
+        if let Some(entry) = self.slides.iter().find(|entry| !entry.id.is_plain()) {
+            return Some(format!("{:?} is no identity of a slide", entry.id.0));
+        }
+        let absurd = |entry: &&SlideEntry| entry.user_mpp.is_some_and(|mpp| !mpp.is_plausible());
+        let entry = self.slides.iter().find(absurd)?;
+        Some(format!("the pixel size given for the slide {} is none of a microscope", entry.id))
+    }
+}
+
+/// How this project's slides are embedded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProjectSettings {
+    /// Name or path of the encoder; the default one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
+    pub tiles: TileSettings,
+    pub stain: StainSetting,
+}
+
+impl Default for ProjectSettings {
+    fn default() -> Self {
+        Self { encoder: None, tiles: TileSettings::default(), stain: StainSetting::Lab }
+    }
+}
+
+/// One slide of the project.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlideEntry {
+    pub id: SlideId,
+    /// Relative to the project's folder where the slide lies on the same drive, else absolute.
+    pub(super) path: PathBuf,
+    /// Pixel size given by the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_mpp: Option<MicronsPerPixel>,
+}
+
+/// A parser's message on a single line.
+pub(super) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
