@@ -474,6 +474,11 @@ impl Monkey {
             self.harness.key_press(Key::Escape);
             self.harness.step();
         }
+        // One pane, and letters of the usual size: tiles of further panes and further glyphs are held, too.
+        for key in [Key::Num1, Key::Num0] {
+            self.harness.key_press_modifiers(Modifiers::COMMAND, key);
+            self.harness.step();
+        }
         let app = self.harness.state_mut();
         let ids: Vec<_> = app.session().slides().iter().map(|slide| slide.id().clone()).collect();
         ids.into_iter().for_each(|id| app.command(Command::Remove(id)));
