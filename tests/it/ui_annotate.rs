@@ -263,4 +263,12 @@ fn files_are_imported_when_opened_and_exported_by_path_and_ten_thousand_are_draw
     harness.key_press(Key::Enter);
     wait(&mut harness, "they are exported", |_| out.exists());
     assert_eq!(read_file(&out).unwrap().set.len(), 10_000);
+
+    harness.run_steps(3);
+    press(&mut harness, Modifiers::COMMAND, Key::A);
+    press(&mut harness, Modifiers::NONE, Key::Delete);
+    wait(&mut harness, "all are gone", |app| {
+        let id = app.session().active().unwrap().id();
+        app.session().annotations(id).unwrap().set().is_empty()
+    });
 }

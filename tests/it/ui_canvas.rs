@@ -241,8 +241,10 @@ fn the_view_is_saved_as_it_is_with_a_scale_bar_or_without() {
         if !with_bar {
             harness.get_by_label("With scale bar").click();
             harness.run_steps(2);
+            harness.get_by_label("Save").click();
+        } else {
+            harness.key_press(Key::Enter);
         }
-        harness.get_by_label("Save").click();
         wait(&mut harness, "the picture is there", |_| path.exists());
         image::open(&path).unwrap().into_rgba8()
     };
