@@ -47,8 +47,8 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
         }
         let messages = session.messages();
         let unfolded = ui.scope_id().with("all messages");
-        let all = ui.data(|data| data.get_temp(unfolded)).unwrap_or(false);
-        let shown = if all { messages.len() } else { messages.len().min(SHOWN) };
+        let shows_all = ui.data(|data| data.get_temp(unfolded)).unwrap_or(false);
+        let shown = if shows_all { messages.len() } else { messages.len().min(SHOWN) };
         ScrollArea::vertical().max_height(canvas.height() * 0.4).show(ui, |ui| {
             for message in messages.iter().rev().take(shown) {
                 message_ui(ui, message, palette, asked);
@@ -56,14 +56,19 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
         });
         if messages.len() > SHOWN {
             ui.horizontal(|ui| {
-                let fold = match all {
+                let fold = match shows_all {
                     true => "Show fewer".to_owned(),
                     false => format!("Show {} more", messages.len() - shown),
                 };
-                if ui.add(Button::new(fold).small()).clicked() {
-                    ui.data_mut(|data| data.insert_temp(unfolded, !all));
+                if ui
+                    .add(Button::new(fold).small())
+                    .on_hover_text("Show all messages, or the newest")
+                    .clicked()
+                {
+                    ui.data_mut(|data| data.insert_temp(unfolded, !shows_all));
                 }
-                if ui.add(Button::new("Dismiss all").small()).clicked() {
+                let all = ui.add(Button::new("Dismiss all").small());
+                if all.on_hover_text("Take all messages off the slide").clicked() {
                     messages.iter().for_each(|message| asked.command(Command::DismissMessage(message.id)));
                 }
             });
