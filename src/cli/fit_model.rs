@@ -10,7 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 
 use crate::encoder::backbones::BackboneKind;
-use crate::encoder::fitting::{Fitted, fit_pca_head, write_model};
+use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model};
 use crate::encoder::model::{FeatureScaling, HeadOutput, ModelFile, Preprocessing};
 use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
@@ -33,9 +33,13 @@ pub struct FitModelArgs {
     /// The network
     #[arg(long, value_enum, default_value = "mobilenet_v2")]
     pub backbone: BackboneKind,
-    /// The network's published weights (safetensors)
+    /// The network's weights (safetensors): published ones, or those of an encoder that was trained, whose head is left
+    /// aside; given several times, their mean
     #[arg(long, default_value = "models/weights/mobilenet_v2.safetensors")]
-    pub weights: PathBuf,
+    pub weights: Vec<PathBuf>,
+    /// Put the weights into the model's folder, as 16-bit numbers, so that it is whole by itself; of several they always are
+    #[arg(long)]
+    pub copy_weights: bool,
     /// Folder of models that the new one is put into
     #[arg(long, default_value = "models")]
     pub models: PathBuf,
@@ -107,10 +111,16 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         .collect::<anyhow::Result<Vec<_>>>()?;
 
     let (input_mean, input_std) = args.backbone.input_statistics();
+    // Paths are relative to the model's folder, which need not be there yet.
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let weights = match &args.weights[..] {
+        [one] if !args.copy_weights => relative_weights(one, &args.models)?,
+        all => gather_weights(all, &folder)?,
+    };
     let mut file = ModelFile {
         name: args.name.clone(),
         backbone: args.backbone,
-        weights: relative_weights(&args.weights, &args.models)?,
+        weights,
         blocks: args.blocks.clone(),
         // Earlier blocks have negative outputs, and prototypes scale the features in their own way.
         feature_scaling: match args.plain_features || args.prototypes || !args.blocks.is_empty() {
@@ -128,8 +138,6 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             stain_reference: average(sources.iter().map(|source| source.statistics)),
         },
     };
-    // The weights' path is relative to the model's folder, which need not be there yet.
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let mut pooled = encoder::load_described(file.clone(), &folder, args.device)?;
     let mut features = DescriptorBatch { values: Vec::new(), width: pooled.spec().width };
     for source in &sources {
@@ -260,7 +268,7 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
          Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
          stain-normalised, at most {} a slide, seed {}, of:\n",
         file.backbone,
-        args.weights.display(),
+        args.weights.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
         100.0 * fitted.explained,
         sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         file.preprocessing.tile_px,

@@ -17,6 +17,7 @@ use crate::pipeline::find_slides;
 use crate::project::Project;
 use crate::slide::{self, SlideSource};
 use crate::training::config::{JudgedBy, LossKind, Method, Preset, TrainingConfig, WithoutFar};
+use crate::training::fields::help_of;
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
 use crate::training::{Control, Outcome, Setup, TrainingError, labels, marks, train};
@@ -65,72 +66,61 @@ pub struct TrainArgs {
 /// Single settings. Each stands for the field of the same name in the file.
 #[derive(Debug, Default, Args)]
 struct SettingsArgs {
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help = help_of("method"))]
     method: Option<Method>,
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help = help_of("loss"))]
     loss: Option<LossKind>,
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help = help_of("backbone"))]
     backbone: Option<BackboneKind>,
-    /// imagenet, random, or the name or file of a model.
-    #[arg(long)]
+    #[arg(long, help = help_of("init"))]
     init: Option<String>,
-    /// Numbers in a descriptor.
-    #[arg(long)]
+    #[arg(long, help = help_of("width"))]
     width: Option<usize>,
-    /// What learns: head, last-N (blocks), or all.
-    #[arg(long)]
+    #[arg(long, help = help_of("depth"))]
     depth: Option<Depth>,
-    #[arg(long)]
+    #[arg(long, help = help_of("batch_statistics"))]
+    batch_statistics: Option<bool>,
+    #[arg(long, help = help_of("tile_px"))]
     tile_px: Option<u32>,
-    #[arg(long)]
+    #[arg(long, help = help_of("mpp"))]
     mpp: Option<f64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("near_mm"))]
     near_mm: Option<f64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("far_mm"))]
     far_mm: Option<f64>,
-    /// What becomes of slides without far pairs.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help = help_of("without_far"))]
     without_far: Option<WithoutFar>,
-    #[arg(long)]
+    #[arg(long, help = help_of("slides_per_batch"))]
     slides_per_batch: Option<usize>,
-    #[arg(long)]
+    #[arg(long, help = help_of("margin"))]
     margin: Option<f64>,
-    /// How strongly descriptors are kept spread over many dimensions; 0 as in the paper.
-    #[arg(long)]
+    #[arg(long, help = help_of("spread"))]
     spread: Option<f64>,
-    /// How strongly distances are kept like those of the encoder that ships; 0 as in the paper.
-    #[arg(long)]
+    #[arg(long, help = help_of("keep"))]
     keep: Option<f64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("temperature"))]
     temperature: Option<f64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("steps"))]
     steps: Option<u64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("batch"))]
     batch: Option<usize>,
-    /// Highest learning rate.
-    #[arg(long)]
+    #[arg(long, help = help_of("lr"))]
     lr: Option<f64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("seed"))]
     seed: Option<u64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("validate_every"))]
     validate_every: Option<u64>,
-    #[arg(long)]
+    #[arg(long, help = help_of("validation_tiles"))]
     validation_tiles: Option<usize>,
-    /// Labels of the validation slides, to measure retrieval while learning: a file or folder
-    /// [default: the project's folder labels and its annotations].
-    #[arg(long)]
+    #[arg(long, help = help_of("labels"))]
     labels: Option<String>,
-    /// Which figure tells the best step.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help = help_of("judged_by"))]
     judged_by: Option<JudgedBy>,
-    /// Stop after so many looks without a better figure.
-    #[arg(long)]
+    #[arg(long, help = help_of("patience"))]
     patience: Option<usize>,
-    /// Steps between checkpoints.
-    #[arg(long)]
+    #[arg(long, help = help_of("checkpoint_every"))]
     checkpoint_every: Option<u64>,
-    /// Room on the disk for tiles that were read before, in MB; 0 keeps none.
-    #[arg(long)]
+    #[arg(long, help = help_of("tile_cache_mb"))]
     tile_cache_mb: Option<u64>,
 }
 
@@ -147,6 +137,7 @@ impl SettingsArgs {
         set(&mut config.init, &self.init);
         set(&mut config.width, &self.width);
         set(&mut config.depth, &self.depth);
+        set(&mut config.batch_statistics, &self.batch_statistics);
         set(&mut config.tile_px, &self.tile_px);
         set(&mut config.mpp, &self.mpp);
         set(&mut config.near_mm, &self.near_mm);

@@ -1,6 +1,6 @@
 //! Making a model without training: a principal component analysis of a backbone's features on tissue.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tch::{Kind, TchError, Tensor};
 
@@ -79,6 +79,38 @@ fn decompose(
     Ok(Fitted { head, explained })
 }
 
+/// Put a network's weights into a model's folder as 16-bit numbers, without a head; the name of the file, relative to the
+/// folder, is returned. Of several files the mean is taken: networks that learned from one start, each by another seed,
+/// have in their mean what they agree in (Wortsman et al. 2022, "Model soups").
+///
+/// # Errors
+/// [`EncoderError`] when the weights cannot be read, are of different networks, or the file cannot be written.
+pub fn gather_weights(files: &[PathBuf], folder: &Path) -> Result<PathBuf, EncoderError> {
+    const NAME: &str = "backbone.safetensors";
+    let torch = |error: TchError| EncoderError::torch("taking the mean of networks", &error);
+    let share = 1.0 / files.len() as f64;
+    let mut mean = weights::Tensors::new();
+    for (index, file) in files.iter().enumerate() {
+        let tensors = weights::parse(file, &weights::read_bytes(file)?)?;
+        let is_kept = |name: &str, tensor: &Tensor| tensor.is_floating_point() && !name.starts_with("head.");
+        for (name, tensor) in tensors.into_iter().filter(|(name, tensor)| is_kept(name, tensor)) {
+            let part = tensor.f_mul_scalar(share).map_err(torch)?;
+            let sum = match mean.get(&name) {
+                None if index == 0 => part,
+                Some(sum) if sum.size() == part.size() => sum.f_add(&part).map_err(torch)?,
+                _ => {
+                    let differences = format!("{name} is not what it is in {}", files[0].display());
+                    return Err(EncoderError::Mismatch { path: file.clone(), differences });
+                }
+            };
+            mean.insert(name, sum);
+        }
+    }
+    let path = folder.join(NAME);
+    weights::write_whole(&path, &weights::halved(&mean, &path)?)?;
+    Ok(NAME.into())
+}
+
 pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     let tensor = tensor.f_to_kind(Kind::Float)?.f_contiguous()?;
     let mut values = vec![0.0; tensor.numel()];
@@ -151,6 +183,26 @@ mod tests {
             let variance = rows.iter().map(|row| (row[axis] - mean).powi(2)).sum::<f64>() / 399.0;
             assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-3, "{mean} {variance}");
         }
+    }
+
+    #[test]
+    fn gathered_weights_are_the_mean_without_heads() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, values: &[f32]| {
+            let path = folder.path().join(name);
+            let array = |name| Array { name, shape: vec![values.len()], values };
+            weights::write(&path, vec![array("kernel"), array("head.bias")]).unwrap();
+            path
+        };
+        let [a, b, longer] =
+            [file("a", &[1.0, 2.0]), file("b", &[3.0, -2.0]), file("longer", &[1.0, 1.0, 1.0])];
+        let name = gather_weights(&[a.clone(), b], folder.path()).unwrap();
+        let path = folder.path().join(name);
+        let mean = weights::parse(&path, &weights::read_bytes(&path).unwrap()).unwrap();
+        assert_eq!(mean.keys().collect::<Vec<_>>(), ["kernel"]);
+        assert_eq!(Vec::<f32>::try_from(&mean["kernel"]).unwrap(), [2.0, 0.0]);
+        let error = gather_weights(&[a, longer], folder.path()).unwrap_err().to_string();
+        assert!(error.contains("longer") && error.contains("kernel is not what it is in"), "{error}");
     }
 
     #[test]

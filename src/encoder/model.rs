@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::Metadata;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tch::{Kind, TchError, Tensor};
 
 use super::backbones::BackboneKind;
 use super::{EncoderError, EncoderId, EncoderSpec, weights};
@@ -50,14 +51,10 @@ pub struct ModelFile {
 impl ModelFile {
     /// How many numbers the features have that come before the head.
     pub fn feature_width(&self) -> usize {
-        let widths = self.backbone.block_widths();
-        match &self.blocks[..] {
-            [] => self.backbone.feature_width(),
-            blocks => blocks.iter().filter_map(|block| widths.get(*block)).sum(),
-        }
+        self.backbone.width_of(&self.blocks)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, has_head: bool) -> Result<(), String> {
         let count = self.backbone.block_widths().len();
         if !self.blocks.iter().all(|block| *block < count) || !self.blocks.is_sorted_by(|a, b| a < b) {
             return Err(format!(
@@ -73,7 +70,7 @@ impl ModelFile {
                     .into(),
             );
         }
-        if self.output == HeadOutput::Memberships && self.head.is_none() {
+        if self.output == HeadOutput::Memberships && !has_head {
             return Err("memberships need a head that tells the prototypes".into());
         }
         self.preprocessing.check()
@@ -96,6 +93,15 @@ pub enum HeadOutput {
 impl HeadOutput {
     fn is_linear(&self) -> bool {
         *self == Self::Linear
+    }
+
+    /// Descriptors of the head's answer `[N, D]`. Roots of small memberships are taken as logarithms, so that the slope
+    /// stays finite for learning.
+    pub(super) fn of(self, answer: Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::Linear => Ok(answer),
+            Self::Memberships => answer.f_log_softmax(1, Kind::Float)?.f_mul_scalar(0.5)?.f_exp(),
+        }
     }
 }
 
@@ -217,8 +223,12 @@ const SELF_DESCRIPTION: &str = "histokin";
 pub struct SelfDescription {
     pub name: String,
     pub backbone: BackboneKind,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<usize>,
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
+    #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
+    pub output: HeadOutput,
     #[serde(default)]
     pub preprocessing: Preprocessing,
 }
@@ -241,7 +251,9 @@ impl SelfDescription {
         Ok(Self {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             backbone,
+            blocks: Vec::new(),
             feature_scaling: FeatureScaling::None,
+            output: HeadOutput::Linear,
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         })
     }
@@ -298,23 +310,23 @@ impl Model {
         let own = header.metadata().as_ref().and_then(|texts| texts.get(SELF_DESCRIPTION));
         let description = match own {
             Some(text) => serde_json::from_str(text)
-                .map_err(|error| error.to_string())
-                .and_then(|own: SelfDescription| own.preprocessing.check().map(|()| own))
-                .map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?,
+                .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?,
             None => SelfDescription::recognised(path, &header)?,
         };
         let head = if header.info("head.weight").is_some() { Head::Inside } else { Head::None };
-        let SelfDescription { name, backbone, feature_scaling, preprocessing } = description;
+        let SelfDescription { name, backbone, blocks, feature_scaling, output, preprocessing } = description;
         let file = ModelFile {
             name,
             backbone,
             weights: path.to_owned(),
-            blocks: Vec::new(),
+            blocks,
             feature_scaling,
             head: None,
-            output: HeadOutput::Linear,
+            output,
             preprocessing,
         };
+        let has_head = matches!(head, Head::Inside);
+        file.check(has_head).map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
         Self::of_parts(file, path.to_owned(), bytes, head)
     }
 
@@ -334,16 +346,11 @@ impl Model {
     }
 
     /// Whether a weights file may hold `name` although the backbone has no such parameter: the ImageNet
-    /// classifier, torch's counters, and a head inside.
+    /// classifier, torch's counters, and a head, which a model's folder may have another one for.
     pub fn is_beside_backbone(&self, name: &str) -> bool {
         name.starts_with(self.file.backbone.classifier())
             || name.ends_with("num_batches_tracked")
-            || (matches!(self.head, Head::Inside) && name.starts_with("head."))
-    }
-
-    /// Whether its features or its output are none that a learning network has.
-    pub fn is_fitted_beyond_learning(&self) -> bool {
-        !self.file.blocks.is_empty() || !self.file.output.is_linear()
+            || name.starts_with("head.")
     }
 
     fn of_parts(
@@ -382,7 +389,7 @@ impl Model {
 fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
     let path = folder.join(MODEL_FILE);
     let file: ModelFile = read_toml(&path)?;
-    file.check().map_err(|reason| EncoderError::File { path, reason })?;
+    file.check(file.head.is_some()).map_err(|reason| EncoderError::File { path, reason })?;
     Ok(file)
 }
 

@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::Backbone;
 use super::device::{Compute, in_parts};
-use super::model::{FeatureScaling, Head, HeadOutput, Model, ModelFile, Preprocessing};
+use super::model::{FeatureScaling, Head, HeadOutput, Model, ModelFile, Preprocessing, SelfDescription};
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
 /// Tiles that go through the network at once unless memory says otherwise. On the CPU larger batches
@@ -32,9 +32,11 @@ pub(super) struct Branch {
 }
 
 impl Branch {
-    /// The last block's features and a linear head.
-    pub fn new(backbone: Backbone, feature_scaling: FeatureScaling, head: Option<(Tensor, Tensor)>) -> Self {
-        Self { backbone, blocks: Vec::new(), feature_scaling, head, output: HeadOutput::Linear }
+    /// A folded backbone and its head, as `description` has them.
+    pub fn new(backbone: Backbone, description: &SelfDescription, head: (Tensor, Tensor)) -> Self {
+        let SelfDescription { blocks, feature_scaling, output, .. } = description;
+        let (blocks, head) = (blocks.clone(), Some(head));
+        Self { backbone, blocks, feature_scaling: *feature_scaling, head, output: *output }
     }
 
     /// Build a model's network for inference on a device.
@@ -97,16 +99,13 @@ pub(super) fn scale_features(features: Tensor, scaling: FeatureScaling) -> Resul
 impl Network for Branch {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         // In full precision from here on: what follows costs next to nothing.
-        let features = self.backbone.features_of(images, &self.blocks)?.f_to_kind(Kind::Float)?;
+        let features = self.backbone.features(images, &self.blocks)?.f_to_kind(Kind::Float)?;
         let features = scale_features(features, self.feature_scaling)?;
         let answer = match &self.head {
             None => features,
             Some((weight, bias)) => features.f_linear(weight, Some(bias))?,
         };
-        match self.output {
-            HeadOutput::Linear => Ok(answer),
-            HeadOutput::Memberships => answer.f_softmax(1, Kind::Float)?.f_sqrt(),
-        }
+        self.output.of(answer)
     }
 }
 

@@ -13,7 +13,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::{Backbone, BackboneKind};
 use super::device::Compute;
-use super::model::{FeatureScaling, Head, Model, Preprocessing, SelfDescription, model_folders};
+use super::model::{FeatureScaling, Head, HeadOutput, Model, Preprocessing, SelfDescription, model_folders};
 use super::network::{Branch, NetworkEncoder, scale_features, to_tensor};
 use super::weights::{self, Tensors};
 use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
@@ -26,7 +26,8 @@ pub enum Start {
     /// The backbone's published ImageNet weights, and a random head.
     ImageNet,
     Random,
-    /// A model by name or path, or a file of weights. Its head is taken over where it has the right width.
+    /// A model by name or path, or a file of weights. Its features are those of the same blocks, and its head is taken
+    /// over where it has the right width.
     From(String),
 }
 
@@ -144,30 +145,24 @@ impl TrainableNetwork {
                 differences: format!("they are those of {}, not of {}", model.file.backbone, plan.backbone),
             });
         }
-        if let Some(model) = given.as_ref().filter(|model| model.is_fitted_beyond_learning()) {
-            return Err(EncoderError::Mismatch {
-                path: model.weights_path.clone(),
-                differences: format!(
-                    "{} was fitted on features of earlier blocks or to prototypes, from which learning cannot go on; \
-                     start from imagenet, or from an encoder that training made",
-                    model.spec.name
-                ),
-            });
-        }
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
         let store = nn::VarStore::new(compute.device);
         let backbone = plan.backbone.build(&store.root()).map_err(torch)?;
         let root = store.root() / "head";
-        let shape = [plan.width as i64, plan.backbone.feature_width() as i64];
+        let description = describe(plan, given.as_ref());
+        let shape = [plan.width as i64, plan.backbone.width_of(&description.blocks) as i64];
         let weight = root.f_zeros("weight", &shape).map_err(torch)?;
         let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
         let network = Self {
-            frozen: match plan.depth {
-                Depth::Head => backbone.block_count(),
-                Depth::Last(count) => backbone.block_count().saturating_sub(count),
-                Depth::All => 0,
+            frozen: {
+                let used = backbone.blocks_used(&description.blocks);
+                match plan.depth {
+                    Depth::Head => used,
+                    Depth::Last(count) => used.saturating_sub(count),
+                    Depth::All => 0,
+                }
             },
-            description: describe(plan, given.as_ref()),
+            description,
             store,
             backbone,
             head: (weight, bias),
@@ -221,8 +216,9 @@ impl TrainableNetwork {
 
     fn freeze(&self) {
         let _no_grad = tch::no_grad_guard();
-        let learning = self.backbone.parameters(self.frozen);
-        for variable in self.backbone.parameters(0) {
+        let learning =
+            self.backbone.parameters(self.frozen..self.backbone.blocks_used(&self.description.blocks));
+        for variable in self.backbone.parameters(0..usize::MAX) {
             let learns = learning.iter().any(|other| other.data_ptr() == variable.data_ptr());
             let _ = variable.set_requires_grad(learns);
         }
@@ -255,7 +251,8 @@ impl TrainableNetwork {
     /// scaled to length 1.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let features = tch::autocast(self.mixed_precision, || {
-            self.backbone.learning_features(images, self.frozen, self.batch_statistics)
+            let blocks = &self.description.blocks;
+            self.backbone.learning_features(images, blocks, self.frozen, self.batch_statistics)
         })?;
         let features = features.f_to_kind(Kind::Float)?;
         let features = match self.description.feature_scaling {
@@ -265,7 +262,7 @@ impl TrainableNetwork {
                 scale_features(features.f_add_scalar(1e-6)?, FeatureScaling::Hellinger)?
             }
         };
-        features.f_linear(&self.head.0, Some(&self.head.1))
+        self.description.output.of(features.f_linear(&self.head.0, Some(&self.head.1))?)
     }
 
     pub fn device(&self) -> Device {
@@ -295,7 +292,7 @@ impl TrainableNetwork {
         let _no_grad = tch::no_grad_guard();
         let backbone = self.backbone.folded().map_err(torch)?;
         let head = (self.head.0.copy().detach(), self.head.1.copy().detach());
-        let branch = Branch::new(backbone, self.description.feature_scaling, Some(head));
+        let branch = Branch::new(backbone, &self.description, head);
         let preprocessing = self.description.preprocessing.clone();
         let spec = EncoderSpec {
             id: EncoderId("still learning".into()),
@@ -322,14 +319,20 @@ impl TrainableNetwork {
 fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
     let (input_mean, input_std) = plan.backbone.input_statistics();
     let fresh = Preprocessing { input_mean, input_std, ..Preprocessing::default() };
-    let (before, feature_scaling) = match given {
-        Some(model) => (model.file.preprocessing.clone(), model.file.feature_scaling),
-        None => (fresh, FeatureScaling::None),
+    let (before, blocks, feature_scaling) = match given.map(|model| &model.file) {
+        Some(file) => (file.preprocessing.clone(), file.blocks.clone(), file.feature_scaling),
+        None => (fresh, Vec::new(), FeatureScaling::None),
     };
     SelfDescription {
         name: String::new(),
         backbone: plan.backbone,
+        blocks,
         feature_scaling,
+        // A random head knows no prototypes.
+        output: match given {
+            Some(model) if model.spec.width == plan.width => model.file.output,
+            _ => HeadOutput::Linear,
+        },
         preprocessing: Preprocessing {
             tile_px: plan.tiles.tile_px,
             mpp: plan.tiles.mpp,

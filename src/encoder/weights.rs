@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor, nn};
 
 use super::{EncoderError, first_line, pth};
@@ -170,6 +170,32 @@ pub(crate) fn serialise(
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
 }
 
+/// Tensors as the bytes of a safetensors file, as 16-bit numbers: half as large, good to three digits. `path` is named in the error.
+pub(crate) fn halved(tensors: &Tensors, path: &Path) -> Result<Vec<u8>, EncoderError> {
+    let halves = |(name, tensor): (&String, &Tensor)| {
+        let half =
+            tensor.f_to_kind(Kind::Half)?.f_contiguous()?.f_reshape([-1])?.f_view_dtype(Kind::Uint8)?;
+        let mut bytes = vec![0_u8; half.numel()];
+        let count = bytes.len();
+        half.f_copy_data(&mut bytes, count)?;
+        let shape: Vec<usize> = tensor.size().iter().map(|&extent| extent as usize).collect();
+        Ok((name.clone(), shape, bytes))
+    };
+    let copies: Vec<_> = tensors
+        .iter()
+        .map(halves)
+        .collect::<Result<_, tch::TchError>>()
+        .map_err(|error| EncoderError::torch("halving parameters", &error))?;
+    let failed =
+        |error: SafeTensorError| EncoderError::File { path: path.to_owned(), reason: error.to_string() };
+    let views = copies
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F16, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    safetensors::serialize(views, None).map_err(failed)
+}
+
 /// Write arrays as a safetensors file, which appears under its name only when it is whole.
 pub(crate) fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError> {
     let named = arrays.into_iter().map(|array| (array.name, array));
@@ -211,6 +237,21 @@ mod tests {
         assert_eq!(tensors["weight"].kind(), Kind::Float);
         fill(&store, &tensors, folder.path(), |_| false).unwrap();
         assert_eq!(store.variables()["weight"].kind(), Kind::Float);
+    }
+
+    #[test]
+    fn halved_parameters_read_back_to_three_digits() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let wide = store.root().var("wide", &[4, 3], nn::Init::Randn { mean: 0.0, stdev: 1.0 });
+        let scalar = Tensor::from(0.3_f32);
+        let mut tensors: Tensors = store.variables().into_iter().collect();
+        tensors.insert("scalar".into(), scalar);
+        let bytes = halved(&tensors, Path::new("half.safetensors")).unwrap();
+        let back = parse(Path::new("half.safetensors"), &bytes).unwrap();
+        assert_eq!(back.keys().collect::<Vec<_>>(), ["scalar", "wide"]);
+        assert_eq!((back["wide"].size(), back["scalar"].dim()), (vec![4, 3], 0));
+        let error = (&back["wide"] - &wide).abs().max().double_value(&[]);
+        assert!(error > 0.0 && error < 1e-3 * wide.abs().max().double_value(&[]), "{error}");
     }
 
     #[test]

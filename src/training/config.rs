@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainingError;
 use super::fields::{FIELDS, help_of};
-use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::Depth;
+use crate::encoder::{self, backbones::BackboneKind};
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
 
@@ -171,15 +171,18 @@ pub enum Preset {
     Paper,
     /// The light backbone, in an evening on a CPU.
     ThisComputer,
+    /// From the encoder that ships, in the way that its network was trained: by near pairs alone.
+    NearPairs,
 }
 
 impl Preset {
-    pub const ALL: [Self; 2] = [Self::Paper, Self::ThisComputer];
+    pub const ALL: [Self; 3] = [Self::ThisComputer, Self::NearPairs, Self::Paper];
 
     pub fn label(self) -> &'static str {
         match self {
             Self::Paper => "Paper (ResNet-50, CUDA)",
             Self::ThisComputer => "This computer (light backbone, CPU)",
+            Self::NearPairs => "Go on from the shipped encoder (near pairs, CPU)",
         }
     }
 
@@ -226,6 +229,21 @@ impl Preset {
         };
         match self {
             Self::ThisComputer => light,
+            // Tiles of one slide alone are told apart, so that stains and scanners teach nothing; few tiles are too little
+            // for batch statistics; and near pairs need no help to keep kinds of tissue apart.
+            Self::NearPairs => TrainingConfig {
+                loss: LossKind::NtXent,
+                temperature: 0.2,
+                keep: 0.0,
+                init: encoder::DEFAULT.into(),
+                depth: Depth::Last(10),
+                batch_statistics: false,
+                slides_per_batch: 1,
+                steps: 300,
+                batch: 24,
+                lr: 4e-4,
+                ..light
+            },
             Self::Paper => TrainingConfig {
                 backbone: BackboneKind::Resnet50,
                 depth: Depth::All,

@@ -42,9 +42,15 @@ pub const FIELDS: &[FieldHelp] = &[
         "backbone",
         "The network: mobilenet_v2 and efficientnet_lite0 learn on a CPU, resnet50 wants a CUDA device.",
     ),
-    help("init", "Starting weights: imagenet, random, or the name or file of a model to go on from."),
+    help(
+        "init",
+        "Starting weights: imagenet, random, or the name or file of a model to go on from, with its head and the blocks that make up its features. One of prototypes gives descriptors of length 1: with contrastive losses a margin of 1 suits it.",
+    ),
     help("width", "Numbers in a descriptor; 128 in the paper."),
-    help("depth", "What learns: head (the last layer alone), last-N (also the last N blocks), or all."),
+    help(
+        "depth",
+        "What learns: head (the last layer alone), last-N (also the last N of the blocks that are used), or all.",
+    ),
     help(
         "batch_statistics",
         "Whether learning blocks normalise by the batch at hand; off, they keep the statistics that they came with, which is steadier with small batches.",

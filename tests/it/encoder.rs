@@ -190,7 +190,8 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         slides: vec![support::asset("slides/CMU-1-Small-Region.svs")],
         name: "fitted".into(),
         backbone: BackboneKind::MobilenetV2,
-        weights: root().join("models/weights/mobilenet_v2.safetensors"),
+        weights: vec![root().join("models/weights/mobilenet_v2.safetensors")],
+        copy_weights: false,
         models: folder.path().to_owned(),
         width: 8,
         blocks: Vec::new(),
@@ -216,7 +217,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     assert_eq!(made["encoder_id"], encoder.spec().id.to_string());
     assert_eq!(encoder.encode(&[tissue()]).unwrap().values.len(), 8);
 
-    // Prototypes from blocks in the middle: memberships, of length 1, and nothing that learning can go on from.
+    // Prototypes from blocks in the middle: memberships, of length 1.
     let args = FitModelArgs {
         name: "prototypes".into(),
         blocks: vec![13, 16],
@@ -231,19 +232,49 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let found = encoder.encode(&[tissue()]).unwrap().values;
     assert!(found.iter().all(|root| (0.0..=1.0).contains(root)));
     assert!((found.iter().map(|root| root * root).sum::<f32>() - 1.0).abs() < 1e-5);
+
+    // Learning goes on from them, with the same blocks, head and output …
     let plan = NetworkPlan {
         backbone: BackboneKind::MobilenetV2,
         start: Start::From(path),
         width: 8,
-        depth: Depth::Head,
+        depth: Depth::Last(1),
         batch_statistics: false,
         l2_normalise: false,
         tiles: TileSettings::default(),
         seed: 0,
         device: DeviceChoice::Cpu,
     };
-    let text = TrainableNetwork::new(&plan).err().unwrap().to_string();
-    assert!(text.contains("imagenet"), "{text}");
+    let network = TrainableNetwork::new(&plan).unwrap();
+    // … of which block 16 is the last, not the network's block 18.
+    assert!(
+        network.learning().keys().all(|name| name.starts_with("features.16.") || name.starts_with("head."))
+    );
+    assert_eq!(network.learning().len(), 2 + 3 * 3);
+    let images = network.images(&[tissue(), tissue()]).unwrap();
+    network.forward(&images).unwrap().select(1, 0).sum(Kind::Float).backward();
+    let slopes = network.learning();
+    assert!(slopes.values().all(|learned| bool::try_from(learned.grad().isfinite().all()).unwrap()));
+    assert!(slopes["features.16.conv.2.weight"].grad().abs().max().double_value(&[]) > 0.0);
+    let close = |values: &[f32]| values.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-4);
+    let trained = folder.path().join("trained.safetensors");
+    network.write(&trained, "trained").unwrap();
+    let mut again = encoder::load(trained.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
+    assert!(close(&again.encode(&[tissue()]).unwrap().values));
+    // A head of another width is a new one, which knows no prototypes.
+    let wider = TrainableNetwork::new(&NetworkPlan { width: 9, ..plan }).unwrap();
+    let values = wider.encoder().unwrap().encode(&[tissue()]).unwrap().values;
+    assert!(values.len() == 9 && values.iter().any(|value| *value < 0.0), "{values:?}");
+
+    // The trained network's weights without its head make a model of their own, whole by itself.
+    let whole =
+        FitModelArgs { name: "whole".into(), weights: vec![trained], copy_weights: true, ..args.clone() };
+    fit_model::run(&whole).unwrap();
+    let whole = folder.path().join("whole");
+    assert!(whole.join("backbone.safetensors").metadata().unwrap().len() < 8_000_000);
+    let mut halved = encoder::load(whole.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
+    let values = halved.encode(&[tissue()]).unwrap().values;
+    assert!(values.iter().zip(&found).all(|(a, b)| (a - b).abs() < 0.05), "{values:?} {found:?}");
 
     let descending = FitModelArgs { name: "descending".into(), blocks: vec![16, 13], ..args.clone() };
     assert!(fit_model::run(&descending).unwrap_err().to_string().contains("0 to 18"));

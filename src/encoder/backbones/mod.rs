@@ -56,6 +56,15 @@ impl BackboneKind {
         }
     }
 
+    /// How many numbers the pooled features of `blocks` have, or those of the last block where none are named.
+    pub fn width_of(self, blocks: &[usize]) -> usize {
+        let widths = self.block_widths();
+        match blocks {
+            [] => self.feature_width(),
+            blocks => blocks.iter().filter_map(|block| widths.get(*block)).sum(),
+        }
+    }
+
     /// Channels that each block puts out, in the blocks' order.
     pub fn block_widths(self) -> Vec<usize> {
         match self {
@@ -138,62 +147,52 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Features of `images` (`[N, 3, H, W]`, normalised as the weights ask for), averaged over the field:
-    /// `[N, feature_width]`. With `train`, batch statistics are used and the running ones brought along.
-    pub fn features(&self, images: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        let mut x = images.shallow_clone();
-        for block in &self.blocks {
-            x = block.forward(&x, train)?;
-        }
-        x.f_mean_dim([2i64, 3].as_slice(), false, None)
+    /// Features of `images` (`[N, 3, H, W]`, normalised as the weights ask for), for use: what the `blocks`
+    /// (ascending, counted from 0) put out, each averaged over the field, one after the other. Blocks behind the last
+    /// of them are not run. None means the network's last one: `[N, feature_width]`.
+    pub fn features(&self, images: &Tensor, blocks: &[usize]) -> Result<Tensor, TchError> {
+        self.learning_features(images, blocks, 0, false)
     }
 
-    /// Like [`Backbone::features`] for use: what the `blocks` (ascending, counted from 0) put out, each averaged
-    /// over the field, one after the other. Blocks behind the last of them are not run. None means the last one.
-    pub fn features_of(&self, images: &Tensor, blocks: &[usize]) -> Result<Tensor, TchError> {
-        let Some(last) = blocks.last() else { return self.features(images, false) };
+    /// How many blocks the network has.
+    #[cfg(test)]
+    fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Like [`Backbone::features`], for learning: the first `frozen` blocks neither learn nor bring their
+    /// batch statistics along, and cost no memory for the way back. `batch_statistics` tells whether the
+    /// others normalise with those of the batch, bringing the running ones along, or, like the frozen ones, with the
+    /// running ones.
+    pub fn learning_features(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+        frozen: usize,
+        batch_statistics: bool,
+    ) -> Result<Tensor, TchError> {
+        let used = self.blocks_used(blocks);
         let mut x = images.shallow_clone();
-        let mut pooled = Vec::with_capacity(blocks.len());
-        for (index, block) in self.blocks.iter().enumerate().take(last + 1) {
-            x = block.forward(&x, false)?;
-            if blocks.contains(&index) {
+        let mut pooled = Vec::with_capacity(blocks.len().max(1));
+        for (index, block) in self.blocks.iter().enumerate().take(used) {
+            let is_frozen = index < frozen;
+            let _no_grad = is_frozen.then(tch::no_grad_guard);
+            x = block.forward(&x, batch_statistics && !is_frozen)?;
+            if blocks.contains(&index) || index + 1 == used {
                 pooled.push(x.f_mean_dim([2i64, 3].as_slice(), false, None)?);
             }
         }
         Tensor::f_cat(&pooled, 1)
     }
 
-    /// How many blocks the network has; learning may leave the first of them as they are.
-    pub fn block_count(&self) -> usize {
-        self.blocks.len()
+    /// How many blocks run for the features of `blocks`: those up to the last of them, or all.
+    pub fn blocks_used(&self, blocks: &[usize]) -> usize {
+        blocks.last().map_or(self.blocks.len(), |last| last + 1).min(self.blocks.len())
     }
 
-    /// Like [`Backbone::features`], for learning: the first `frozen` blocks neither learn nor bring their
-    /// batch statistics along, and cost no memory for the way back. `batch_statistics` tells whether the
-    /// others normalise with those of the batch or, like the frozen ones, with the running ones.
-    pub fn learning_features(
-        &self,
-        images: &Tensor,
-        frozen: usize,
-        batch_statistics: bool,
-    ) -> Result<Tensor, TchError> {
-        let mut x = images.shallow_clone();
-        let (fixed, learning) = self.blocks.split_at(frozen.min(self.blocks.len()));
-        {
-            let _no_grad = tch::no_grad_guard();
-            for block in fixed {
-                x = block.forward(&x, false)?;
-            }
-        }
-        for block in learning {
-            x = block.forward(&x, batch_statistics)?;
-        }
-        x.f_mean_dim([2i64, 3].as_slice(), false, None)
-    }
-
-    /// The learned parameters of the blocks from `first` on: kernels, and scale and shift of batch-norms.
-    pub fn parameters(&self, first: usize) -> Vec<&Tensor> {
-        self.blocks.iter().skip(first).flat_map(Block::parameters).collect()
+    /// The learned parameters of some blocks: kernels, and scale and shift of batch-norms.
+    pub fn parameters(&self, blocks: std::ops::Range<usize>) -> Vec<&Tensor> {
+        self.blocks.get(blocks).into_iter().flatten().flat_map(Block::parameters).collect()
     }
 
     /// The same network for inference: every batch-norm folded into its convolution and the kernels laid
@@ -241,8 +240,8 @@ mod tests {
         let images = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
         for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
             let (_store, backbone) = shuffled(kind);
-            let eager = backbone.features(&images, false).unwrap();
-            let folded = backbone.folded().unwrap().features(&images, false).unwrap();
+            let eager = backbone.features(&images, &[]).unwrap();
+            let folded = backbone.folded().unwrap().features(&images, &[]).unwrap();
             assert_eq!(eager.size(), [2, kind.feature_width() as i64], "{kind}");
             let scale = eager.abs().max().double_value(&[]);
             let difference = (&eager - &folded).abs().max().double_value(&[]);
@@ -260,10 +259,10 @@ mod tests {
             assert_eq!(widths.len(), backbone.block_count(), "{kind}");
             assert_eq!(widths.last(), Some(&kind.feature_width()), "{kind}");
             let all: Vec<usize> = (0..widths.len()).collect();
-            let found = backbone.features_of(&images, &all).unwrap();
+            let found = backbone.features(&images, &all).unwrap();
             assert_eq!(found.size(), [1, widths.iter().sum::<usize>() as i64], "{kind}");
             let last = found.narrow(1, -(kind.feature_width() as i64), kind.feature_width() as i64);
-            assert_eq!(last, backbone.features_of(&images, &[]).unwrap(), "{kind}");
+            assert_eq!(last, backbone.features(&images, &[]).unwrap(), "{kind}");
         }
     }
 
@@ -274,7 +273,7 @@ mod tests {
         for kind in [BackboneKind::Resnet18, BackboneKind::MobilenetV2, BackboneKind::EfficientnetLite0] {
             let (store, backbone) = shuffled(kind);
             let before = store.variables()[first_running_mean(&store).as_str()].copy();
-            backbone.features(&images, true).unwrap().square().sum(Kind::Float).backward();
+            backbone.learning_features(&images, &[], 0, true).unwrap().square().sum(Kind::Float).backward();
             for parameter in store.trainable_variables() {
                 let gradient = parameter.grad();
                 assert!(gradient.defined() && bool::try_from(gradient.isfinite().all()).unwrap(), "{kind}");
