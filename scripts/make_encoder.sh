@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make an encoder as the one that ships was made: networks learn from neighbouring tiles, and prototypes are found among what
-# their mean answers.
+# Make an encoder as tissue-neighbours was made: networks learn from neighbouring tiles, and prototypes are found among
+# what their mean answers.
 #
 #   scripts/make_encoder.sh NAME OUT SLIDE…
 #
@@ -29,8 +29,8 @@ start=$out/models/start
 [[ -e $start/model.toml ]] || "$histokin" fit-model --name start "${fit[@]}" --whiten "$@" >&2
 
 # A tile's neighbours within 2 mm are to be more like it than the other tiles of its slide, so that a slide's own colours
-# tell nothing.
-weights=()
+# tell nothing. ImageNet's own weights are part of the mean, so that less is forgotten.
+weights=(--weights models/weights/mobilenet_v2.safetensors)
 for seed in "${seeds[@]}"; do
     learned=$out/$name-$seed.safetensors
     [[ -e $learned ]] || "$histokin" train "$out/project" "$@" --preset near_pairs --init "$start" \

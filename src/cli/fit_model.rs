@@ -115,7 +115,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let weights = match &args.weights[..] {
         [one] if !args.copy_weights => relative_weights(one, &args.models)?,
-        all => gather_weights(all, &folder)?,
+        all => gather_weights(args.backbone, all, &folder)?,
     };
     let mut file = ModelFile {
         name: args.name.clone(),

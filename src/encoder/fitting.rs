@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, TchError, Tensor};
 
+use super::backbones::BackboneKind;
 use super::model::{MODEL_FILE, ModelFile};
 use super::weights::{self, Array};
 use super::{DescriptorBatch, EncoderError};
@@ -79,29 +80,40 @@ fn decompose(
     Ok(Fitted { head, explained })
 }
 
-/// Put a network's weights into a model's folder as 16-bit numbers, without a head; the name of the file, relative to the
-/// folder, is returned. Of several files the mean is taken: networks that learned from one start, each by another seed,
-/// have in their mean what they agree in (Wortsman et al. 2022, "Model soups").
+/// Put the weights of a `backbone` into a model's folder as 16-bit numbers, without head and classifier; the name of the
+/// file, relative to the folder, is returned. Of several files the mean is taken: networks that learned from one start,
+/// each by another seed, have in their mean what they agree in, and with the start among them less is forgotten
+/// (Wortsman et al. 2022, "Model soups" and "Robust fine-tuning of zero-shot models").
 ///
 /// # Errors
 /// [`EncoderError`] when the weights cannot be read, are of different networks, or the file cannot be written.
-pub fn gather_weights(files: &[PathBuf], folder: &Path) -> Result<PathBuf, EncoderError> {
+pub fn gather_weights(
+    backbone: BackboneKind,
+    files: &[PathBuf],
+    folder: &Path,
+) -> Result<PathBuf, EncoderError> {
     const NAME: &str = "backbone.safetensors";
     let torch = |error: TchError| EncoderError::torch("taking the mean of networks", &error);
     let share = 1.0 / files.len() as f64;
     let mut mean = weights::Tensors::new();
     for (index, file) in files.iter().enumerate() {
-        let tensors = weights::parse(file, &weights::read_bytes(file)?)?;
-        let is_kept = |name: &str, tensor: &Tensor| tensor.is_floating_point() && !name.starts_with("head.");
-        for (name, tensor) in tensors.into_iter().filter(|(name, tensor)| is_kept(name, tensor)) {
+        let mut tensors = weights::parse(file, &weights::read_bytes(file)?)?;
+        tensors.retain(|name, tensor| {
+            let is_beside = name.starts_with("head.") || name.starts_with(backbone.classifier());
+            tensor.is_floating_point() && !is_beside
+        });
+        let shapes = |tensors: &weights::Tensors| -> Vec<_> {
+            tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect()
+        };
+        if index > 0 && shapes(&tensors) != shapes(&mean) {
+            let differences = format!("its parameters are not those of {}", files[0].display());
+            return Err(EncoderError::Mismatch { path: file.clone(), differences });
+        }
+        for (name, tensor) in tensors {
             let part = tensor.f_mul_scalar(share).map_err(torch)?;
             let sum = match mean.get(&name) {
-                None if index == 0 => part,
-                Some(sum) if sum.size() == part.size() => sum.f_add(&part).map_err(torch)?,
-                _ => {
-                    let differences = format!("{name} is not what it is in {}", files[0].display());
-                    return Err(EncoderError::Mismatch { path: file.clone(), differences });
-                }
+                Some(sum) => sum.f_add(&part).map_err(torch)?,
+                None => part,
             };
             mean.insert(name, sum);
         }
@@ -191,18 +203,20 @@ mod tests {
         let file = |name: &str, values: &[f32]| {
             let path = folder.path().join(name);
             let array = |name| Array { name, shape: vec![values.len()], values };
-            weights::write(&path, vec![array("kernel"), array("head.bias")]).unwrap();
+            weights::write(&path, vec![array("kernel"), array("head.bias"), array("classifier.bias")])
+                .unwrap();
             path
         };
         let [a, b, longer] =
             [file("a", &[1.0, 2.0]), file("b", &[3.0, -2.0]), file("longer", &[1.0, 1.0, 1.0])];
-        let name = gather_weights(&[a.clone(), b], folder.path()).unwrap();
+        let gather = |files: &[PathBuf]| gather_weights(BackboneKind::Tiny, files, folder.path());
+        let name = gather(&[a.clone(), b]).unwrap();
         let path = folder.path().join(name);
         let mean = weights::parse(&path, &weights::read_bytes(&path).unwrap()).unwrap();
         assert_eq!(mean.keys().collect::<Vec<_>>(), ["kernel"]);
         assert_eq!(Vec::<f32>::try_from(&mean["kernel"]).unwrap(), [2.0, 0.0]);
-        let error = gather_weights(&[a, longer], folder.path()).unwrap_err().to_string();
-        assert!(error.contains("longer") && error.contains("kernel is not what it is in"), "{error}");
+        let error = gather(&[a, longer]).unwrap_err().to_string();
+        assert!(error.contains("longer") && error.contains("its parameters are not those of"), "{error}");
     }
 
     #[test]

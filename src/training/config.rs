@@ -182,7 +182,7 @@ impl Preset {
         match self {
             Self::Paper => "Paper (ResNet-50, CUDA)",
             Self::ThisComputer => "This computer (light backbone, CPU)",
-            Self::NearPairs => "Go on from the shipped encoder (near pairs, CPU)",
+            Self::NearPairs => "Go on from the encoder that ships (near pairs, CPU)",
         }
     }
 

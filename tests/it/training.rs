@@ -12,7 +12,7 @@ use histokin::encoder::{self, DeviceChoice};
 use histokin::geometry::Level0Rect;
 use histokin::slide;
 use histokin::tissue::TissueMask;
-use histokin::training::config::{LossKind, Method, TrainingConfig, WithoutFar};
+use histokin::training::config::{LossKind, Method, Preset, TrainingConfig, WithoutFar};
 use histokin::training::marks;
 use histokin::training::pairs::{MarkedPair, PairSampler, TileRef, count_pairs};
 use histokin::training::run::{Run, RunStatus, StepRecord};
@@ -152,6 +152,29 @@ fn what_the_encoder_that_ships_tells_apart_is_kept_when_asked_for() {
     let (first, last) = (mean(&losses[..5]), mean(&losses[losses.len() - 10..]));
     // With a margin of 2, pairs alone account for no more than 2 of it, spreading for less.
     assert!(last < first - 4.0, "{first} to {last}");
+}
+
+#[test]
+fn learning_goes_on_from_the_encoder_that_ships() {
+    let place = Place::new();
+    let path = place.textures();
+    let small = TrainingConfig { tile_px: 32, mpp: UM, near_mm: 1.5, ..Preset::NearPairs.config() };
+    let config = TrainingConfig { steps: 24, batch: 8, warmup_steps: 3, validate_every: 24, ..small };
+    let outcome = run(setup(&place, &config, &[&path], &[&path])).unwrap();
+    let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    assert!(mean(&losses[18..]) < mean(&losses[..6]), "{losses:?}");
+
+    // What comes of it describes tiles by prototypes, too, but is another encoder.
+    let which = place.folder.path().join("runs/run-001/model.safetensors");
+    let mut learned = encoder::load(which.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
+    let before = encoder::spec(encoder::DEFAULT).unwrap();
+    assert_eq!(learned.spec().width, before.width);
+    assert_ne!(learned.spec().id, before.id);
+    let tile = RgbImage::from_fn(32, 32, |x, y| Rgb([(x * 7) as u8, (y * 5) as u8, 150]));
+    let roots = learned.encode(&[tile]).unwrap().values;
+    assert!(roots.iter().all(|root| (0.0..=1.0).contains(root)));
+    assert!((roots.iter().map(|root| root * root).sum::<f32>() - 1.0).abs() < 1e-4);
 }
 
 #[test]
