@@ -216,8 +216,8 @@ impl TrainableNetwork {
 
     fn freeze(&self) {
         let _no_grad = tch::no_grad_guard();
-        let learning =
-            self.backbone.parameters(self.frozen..self.backbone.blocks_used(&self.description.blocks));
+        let used = self.backbone.blocks_used(&self.description.blocks);
+        let learning = self.backbone.parameters(self.frozen..used);
         for variable in self.backbone.parameters(0..usize::MAX) {
             let learns = learning.iter().any(|other| other.data_ptr() == variable.data_ptr());
             let _ = variable.set_requires_grad(learns);

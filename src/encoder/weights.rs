@@ -170,7 +170,8 @@ pub(crate) fn serialise(
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Tensors as the bytes of a safetensors file, as 16-bit numbers: half as large, good to three digits. `path` is named in the error.
+/// Tensors as the bytes of a safetensors file, as 16-bit numbers: half as large, good to three digits; `path` is named in
+/// the error.
 pub(crate) fn halved(tensors: &Tensors, path: &Path) -> Result<Vec<u8>, EncoderError> {
     let halves = |(name, tensor): (&String, &Tensor)| {
         let half =

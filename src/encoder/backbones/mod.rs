@@ -10,6 +10,8 @@ mod mobilenet;
 mod resnet;
 mod tiny;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor, nn};
 
@@ -191,8 +193,8 @@ impl Backbone {
     }
 
     /// The learned parameters of some blocks: kernels, and scale and shift of batch-norms.
-    pub fn parameters(&self, blocks: std::ops::Range<usize>) -> Vec<&Tensor> {
-        self.blocks.get(blocks).into_iter().flatten().flat_map(Block::parameters).collect()
+    pub fn parameters(&self, blocks: Range<usize>) -> Vec<&Tensor> {
+        self.blocks.iter().take(blocks.end).skip(blocks.start).flat_map(Block::parameters).collect()
     }
 
     /// The same network for inference: every batch-norm folded into its convolution and the kernels laid
