@@ -50,8 +50,8 @@ fn speed() {
             let store = nn::VarStore::new(Device::Cpu);
             let eager = kind.build(&store.root()).expect("memory for one network");
             let folded = eager.folded().expect("memory for its copy");
-            let plain = rate(|| drop(eager.features(&images, false).expect("a forward pass")));
-            let quick = rate(|| drop(folded.features(&images_last, false).expect("a forward pass")));
+            let plain = rate(|| drop(eager.features(&images, &[]).expect("a forward pass")));
+            let quick = rate(|| drop(folded.features(&images_last, &[]).expect("a forward pass")));
             println!("{kind:36} {threads:13} {plain:7.1} {quick:8.1}");
         }
     }

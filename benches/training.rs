@@ -82,7 +82,7 @@ fn encoder_alone(python: Option<&Path>, threads: usize) {
         let store = nn::VarStore::new(Device::Cpu);
         let folded =
             kind.build(&store.root()).and_then(|eager| eager.folded()).expect("memory for a network");
-        let once = || rate(BATCH, || drop(folded.features(&images, false).expect("a forward pass")));
+        let once = || rate(BATCH, || drop(folded.features(&images, &[]).expect("a forward pass")));
         once();
         let (mut ours, mut theirs) = (0.0_f64, 0.0_f64);
         for _ in 0..ROUNDS {
