@@ -261,14 +261,16 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
             args.components.min(fitted.head.inputs)
         ),
     };
+    let paths: Vec<String> = args.weights.iter().map(|path| path.display().to_string()).collect();
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{features} of {} with the weights {}{scaled}, {reduced} {:.1} % of their variance.\n\n\
+        "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance.\n\n\
          Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
          stain-normalised, at most {} a slide, seed {}, of:\n",
         file.backbone,
-        args.weights.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+        if paths.len() > 1 { "the mean of " } else { "" },
+        paths.join(", "),
         100.0 * fitted.explained,
         sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         file.preprocessing.tile_px,
