@@ -11,8 +11,10 @@ use serde_json::json;
 
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model};
-use crate::encoder::model::{FeatureScaling, HeadOutput, ModelFile, Preprocessing};
+use crate::encoder::model::{ModelFile, Preprocessing};
 use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
+use crate::encoder::readout::{FeatureScaling, HeadOutput};
+use crate::encoder::switches::{self, add_switches};
 use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
 use crate::slide::{self, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
@@ -62,6 +64,9 @@ pub struct FitModelArgs {
     /// Of prototypes: how strongly the nearest outweigh the others
     #[arg(long, default_value_t = 1.0)]
     pub sharpness: f64,
+    /// With prototypes: let the last two numbers of a descriptor tell on which side of two thresholds the tile's stain is
+    #[arg(long, requires = "prototypes")]
+    pub switches: bool,
     /// Use features as they are instead of the square roots of their shares
     #[arg(long)]
     pub plain_features: bool,
@@ -100,6 +105,9 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         args.backbone,
         count - 1
     );
+    let prototypes = args.width.checked_sub(if args.switches { switches::COUNT } else { 0 });
+    let prototypes = prototypes.filter(|count| *count > 0);
+    let prototypes = prototypes.context("--width has to be larger than the number of switches")?;
     ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness has to be a number above 0");
     let folder = args.models.join(&args.name);
     let settings = TileSettings::default();
@@ -127,8 +135,10 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             true => FeatureScaling::None,
             false => FeatureScaling::Hellinger,
         },
+        stain_features: args.switches,
         head: None,
         output: HeadOutput::Linear,
+        switches: Vec::new(),
         preprocessing: Preprocessing {
             tile_px: settings.tile_px,
             mpp: settings.mpp,
@@ -147,9 +157,16 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
 
     let fitted = if args.prototypes {
         file.output = HeadOutput::Memberships;
-        let (count, components) = (args.width, args.components.min(features.width));
+        let of_network = args.backbone.width_of(&args.blocks);
+        let (count, components) = (prototypes, args.components.min(of_network));
         let settings = PrototypeSettings { count, components, sharpness: args.sharpness, seed: args.seed };
-        fit_prototype_head(&features, &settings)?
+        let fitted = fit_prototype_head(&features.first(of_network), &settings)?;
+        if args.switches {
+            file.switches = switches::heights();
+            add_switches(fitted, &features)?
+        } else {
+            fitted
+        }
     } else {
         fit_pca_head(&features, args.width, args.whiten)?
     };
@@ -247,6 +264,11 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         [] => "Pooled features".to_owned(),
         blocks => format!("Pooled features after the blocks {blocks:?}"),
     };
+    let of_network = args.backbone.width_of(&args.blocks);
+    let switched = match file.switches.len() {
+        0 => String::new(),
+        count => format!(", beside {count} switches by the tile's stain (heights {:?}),", file.switches),
+    };
     let reduced = match file.output {
         HeadOutput::Linear => format!(
             "reduced from {} to {} numbers by a principal component analysis{whitened} that keeps",
@@ -254,11 +276,11 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         ),
         HeadOutput::Memberships => format!(
             "{} numbers, each brought to unit variance, and from them the membership in {} prototypes (sharpness {}) \
-             in {} principal components that keep",
-            fitted.head.inputs,
-            fitted.head.outputs,
+             in {} principal components{switched} that keep",
+            of_network,
+            fitted.head.outputs - file.switches.len(),
             args.sharpness,
-            args.components.min(fitted.head.inputs)
+            args.components.min(of_network)
         ),
     };
     let paths: Vec<String> = args.weights.iter().map(|path| path.display().to_string()).collect();

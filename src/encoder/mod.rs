@@ -13,6 +13,9 @@ pub mod model;
 mod network;
 pub mod prototypes;
 mod pth;
+pub mod readout;
+mod stain_features;
+pub mod switches;
 mod torch_library;
 mod torchscript;
 pub mod trainable;
@@ -38,6 +41,10 @@ pub use model::{ModelSummary, available};
 
 /// Name of the model that is used where none is asked for.
 pub const DEFAULT: &str = "tissue-prototypes";
+
+/// Name of the model that learning is held to, and goes on from: its descriptors are memberships alone, whose fine
+/// differences the default's switches would drown in a loss.
+pub const LEARNING_REFERENCE: &str = "tissue-prototypes";
 
 /// Identity of an encoder: a hash of its weights and of all that happens to a tile before them, so that
 /// descriptors of different encoders are never compared.
@@ -88,6 +95,11 @@ pub struct DescriptorBatch {
 impl DescriptorBatch {
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.width)
+    }
+
+    /// The first `width` numbers of every row.
+    pub fn first(&self, width: usize) -> Self {
+        Self { values: self.rows().flat_map(|row| &row[..width]).copied().collect(), width }
     }
 }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::Metadata;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tch::{Kind, TchError, Tensor};
 
 use super::backbones::BackboneKind;
-use super::{EncoderError, EncoderId, EncoderSpec, weights};
+use super::readout::{FeatureScaling, HeadOutput};
+use super::{EncoderError, EncoderId, EncoderSpec, stain_features, weights};
 use crate::intake;
 use crate::stain::LabStatistics;
 use crate::tiling::TileSettings;
@@ -37,6 +37,9 @@ pub struct ModelFile {
     /// What happens to the backbone's pooled features before the head.
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
+    /// Whether three numbers about the tile's stain, read from its pixels, stand after the pooled features.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stain_features: bool,
     /// Safetensors with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a head
     /// the pooled features are the descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +47,11 @@ pub struct ModelFile {
     /// What becomes of the head's answer.
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
+    /// The descriptor's last numbers are as many switches: tanh of the head's answer times this height. Where a
+    /// switch's rows in the head are steep, a tile stands on one side or on the other, and tiles of the same side
+    /// are told apart by the other numbers alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<f32>,
     #[serde(default)]
     pub preprocessing: Preprocessing,
 }
@@ -51,7 +59,24 @@ pub struct ModelFile {
 impl ModelFile {
     /// How many numbers the features have that come before the head.
     pub fn feature_width(&self) -> usize {
-        self.backbone.width_of(&self.blocks)
+        self.described().feature_width()
+    }
+
+    /// The same, as a single file of weights would say it.
+    pub(super) fn described(&self) -> SelfDescription {
+        let Self { name, backbone, blocks, feature_scaling, stain_features, output, switches, .. } =
+            self.clone();
+        let preprocessing = self.preprocessing.clone();
+        SelfDescription {
+            name,
+            backbone,
+            blocks,
+            feature_scaling,
+            stain_features,
+            output,
+            switches,
+            preprocessing,
+        }
     }
 
     fn check(&self, has_head: bool) -> Result<(), String> {
@@ -73,49 +98,14 @@ impl ModelFile {
         if self.output == HeadOutput::Memberships && !has_head {
             return Err("memberships need a head that tells the prototypes".into());
         }
+        if !self.switches.is_empty() && !has_head {
+            return Err("switches need a head that tells their sides".into());
+        }
+        if !self.switches.iter().all(|height| height.is_finite() && *height > 0.0) {
+            return Err(format!("switches are {:?}; their heights have to be above 0", self.switches));
+        }
         self.preprocessing.check()
     }
-}
-
-/// What becomes of the head's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadOutput {
-    /// It is the descriptor.
-    #[default]
-    Linear,
-    /// The answer tells, as logarithms, how much a tile is like each of a set of prototypes; the descriptor is the
-    /// square root of its membership (softmax) in each: descriptors have length 1, and their distance is √2 times
-    /// the Hellinger distance of the memberships.
-    Memberships,
-}
-
-impl HeadOutput {
-    fn is_linear(&self) -> bool {
-        *self == Self::Linear
-    }
-
-    /// Descriptors of the head's answer `[N, D]`. Roots of small memberships are taken as logarithms, so that the slope
-    /// stays finite for learning.
-    pub(super) fn of(self, answer: Tensor) -> Result<Tensor, TchError> {
-        match self {
-            Self::Linear => Ok(answer),
-            Self::Memberships => answer.f_log_softmax(1, Kind::Float)?.f_mul_scalar(0.5)?.f_exp(),
-        }
-    }
-}
-
-/// How pooled features are scaled before the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FeatureScaling {
-    #[default]
-    None,
-    /// The square root of each feature's share in their sum: Euclidean distances then are Hellinger
-    /// distances, which weigh rare features up (Arandjelović and Zisserman 2012, "Three things everyone
-    /// should know to improve object retrieval", section 3). Every backbone ends in a ReLU, so that no
-    /// feature is negative.
-    Hellinger,
 }
 
 /// What happens to a tile before the network, and to its answer after.
@@ -227,13 +217,37 @@ pub struct SelfDescription {
     pub blocks: Vec<usize>,
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stain_features: bool,
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<f32>,
     #[serde(default)]
     pub preprocessing: Preprocessing,
 }
 
 impl SelfDescription {
+    /// A network's own pooled features, prepared as its published weights want it.
+    pub(super) fn plain(name: String, backbone: BackboneKind) -> Self {
+        let (input_mean, input_std) = backbone.input_statistics();
+        Self {
+            name,
+            backbone,
+            blocks: Vec::new(),
+            feature_scaling: FeatureScaling::None,
+            stain_features: false,
+            output: HeadOutput::Linear,
+            switches: Vec::new(),
+            preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
+        }
+    }
+
+    /// How many numbers the features have that come before the head.
+    pub(super) fn feature_width(&self) -> usize {
+        self.backbone.width_of(&self.blocks) + if self.stain_features { stain_features::COUNT } else { 0 }
+    }
+
     /// As the header's text of a safetensors file.
     pub(super) fn to_header(&self) -> HashMap<String, String> {
         let text = serde_json::to_string(self).expect("names, numbers and arrays of them become JSON");
@@ -247,15 +261,8 @@ impl SelfDescription {
             let known = BackboneKind::PUBLISHED.map(|kind| kind.name()).join(", ");
             EncoderError::UnknownNetwork { path: path.to_owned(), known }
         })?;
-        let (input_mean, input_std) = backbone.input_statistics();
-        Ok(Self {
-            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            backbone,
-            blocks: Vec::new(),
-            feature_scaling: FeatureScaling::None,
-            output: HeadOutput::Linear,
-            preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
-        })
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self::plain(name, backbone))
     }
 }
 
@@ -314,15 +321,26 @@ impl Model {
             None => SelfDescription::recognised(path, &header)?,
         };
         let head = if header.info("head.weight").is_some() { Head::Inside } else { Head::None };
-        let SelfDescription { name, backbone, blocks, feature_scaling, output, preprocessing } = description;
+        let SelfDescription {
+            name,
+            backbone,
+            blocks,
+            feature_scaling,
+            stain_features,
+            output,
+            switches,
+            preprocessing,
+        } = description;
         let file = ModelFile {
             name,
             backbone,
             weights: path.to_owned(),
             blocks,
             feature_scaling,
+            stain_features,
             head: None,
             output,
+            switches,
             preprocessing,
         };
         let has_head = matches!(head, Head::Inside);
@@ -372,8 +390,14 @@ impl Model {
         if !file.blocks.is_empty() {
             network += &format!(" blocks {:?}", file.blocks);
         }
+        if file.stain_features {
+            network += " stain features";
+        }
         if !file.output.is_linear() {
             network += &format!(" {:?}", file.output);
+        }
+        if !file.switches.is_empty() {
+            network += &format!(" switches {:?}", file.switches);
         }
         let spec = EncoderSpec {
             id: file.preprocessing.encoder_id(&network, &parts),
@@ -396,12 +420,13 @@ fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
 fn head_width(path: &Path, bytes: &[u8], file: &ModelFile) -> Result<usize, EncoderError> {
     let shape = weights::shape_of(path, bytes, "head.weight")?;
     match shape[..] {
-        [width, features] if width > 0 && features == file.feature_width() => Ok(width),
+        [width, features] if width > file.switches.len() && features == file.feature_width() => Ok(width),
         _ => Err(EncoderError::File {
             path: path.to_owned(),
             reason: format!(
-                "head.weight is {shape:?}; these features of {} need [any number, {}]",
+                "head.weight is {shape:?}; these features of {} need [{} or more, {}]",
                 file.backbone,
+                file.switches.len() + 1,
                 file.feature_width()
             ),
         }),
@@ -511,18 +536,26 @@ mod tests {
             feature_scaling: FeatureScaling::Hellinger,
             weights: "../weights/efficientnet_lite0.safetensors".into(),
             blocks: Vec::new(),
+            stain_features: false,
             head: Some("head.safetensors".into()),
             output: HeadOutput::Linear,
+            switches: Vec::new(),
             preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
         };
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
-            !text.contains("blocks") && !text.contains("output"),
+            ["blocks", "output", "stain_features", "switches"].iter().all(|key| !text.contains(key)),
             "what is as ever is not written: {text}"
         );
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
-        let fitted = ModelFile { blocks: vec![3, 5], output: HeadOutput::Memberships, ..file };
+        let fitted = ModelFile {
+            blocks: vec![3, 5],
+            stain_features: true,
+            output: HeadOutput::Memberships,
+            switches: vec![0.5],
+            ..file
+        };
         assert_eq!(toml::from_str::<ModelFile>(&toml::to_string(&fitted).unwrap()).unwrap(), fitted);
     }
 
@@ -546,6 +579,9 @@ mod tests {
         assert!(described(&format!("{base}blocks = [4, 3]\n")).contains("ascending"));
         assert!(described(&format!("{base}blocks = [10]\n")).contains("0 to 9"));
         assert!(described(&format!("{base}output = \"memberships\"\n")).contains("head"));
+        assert!(described(&format!("{base}switches = [1.0]\n")).contains("head"));
+        let headed = format!("{base}head = \"h.safetensors\"\n");
+        assert!(described(&format!("{headed}switches = [1.0, 0.0]\n")).contains("above 0"));
         let scaled = format!("{base}blocks = [3]\nfeature_scaling = \"hellinger\"\n");
         assert!(described(&scaled).contains("last block"));
         assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));

@@ -7,7 +7,8 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::Backbone;
 use super::device::{Compute, in_parts};
-use super::model::{FeatureScaling, Head, HeadOutput, Model, ModelFile, Preprocessing, SelfDescription};
+use super::model::{Head, Model, Preprocessing};
+use super::readout::Readout;
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
 /// Tiles that go through the network at once unless memory says otherwise. On the CPU larger batches
@@ -20,23 +21,17 @@ pub(super) trait Network: Send {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError>;
 }
 
-/// A folded backbone and its linear head.
+/// A folded backbone and what makes descriptors of its features.
 pub(super) struct Branch {
     backbone: Backbone,
     /// Blocks whose pooled output are the features; none for the last one.
     blocks: Vec<usize>,
-    feature_scaling: FeatureScaling,
-    /// Weight `[D, F]` and bias `[D]`.
-    head: Option<(Tensor, Tensor)>,
-    output: HeadOutput,
+    readout: Readout,
 }
 
 impl Branch {
-    /// A folded backbone and its head, as `description` has them.
-    pub fn new(backbone: Backbone, description: &SelfDescription, head: (Tensor, Tensor)) -> Self {
-        let SelfDescription { blocks, feature_scaling, output, .. } = description;
-        let (blocks, head) = (blocks.clone(), Some(head));
-        Self { backbone, blocks, feature_scaling: *feature_scaling, head, output: *output }
+    pub fn new(backbone: Backbone, blocks: Vec<usize>, readout: Readout) -> Self {
+        Self { backbone, blocks, readout }
     }
 
     /// Build a model's network for inference on a device.
@@ -61,9 +56,8 @@ impl Branch {
                 Some(load_head(model, path, &weights::parse(path, bytes)?, compute)?)
             }
         };
-        let ModelFile { blocks, feature_scaling, output, .. } = &model.file;
-        let (feature_scaling, output) = (*feature_scaling, *output);
-        Ok(Self { backbone, blocks: blocks.clone(), feature_scaling, head, output })
+        let readout = Readout::new(&model.file.described(), head, compute.device).map_err(torch)?;
+        Ok(Self { backbone, blocks: model.file.blocks.clone(), readout })
     }
 }
 
@@ -84,28 +78,9 @@ fn load_head(
     Ok((weight, bias))
 }
 
-/// Pooled features as the head wants them.
-pub(super) fn scale_features(features: Tensor, scaling: FeatureScaling) -> Result<Tensor, TchError> {
-    match scaling {
-        FeatureScaling::None => Ok(features),
-        FeatureScaling::Hellinger => {
-            let sum = features.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
-            // A tile without any feature keeps its row of zeros.
-            features.f_div(&sum.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?.f_sqrt()
-        }
-    }
-}
-
 impl Network for Branch {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        // In full precision from here on: what follows costs next to nothing.
-        let features = self.backbone.features(images, &self.blocks)?.f_to_kind(Kind::Float)?;
-        let features = scale_features(features, self.feature_scaling)?;
-        let answer = match &self.head {
-            None => features,
-            Some((weight, bias)) => features.f_linear(weight, Some(bias))?,
-        };
-        self.output.of(answer)
+        self.readout.of(self.backbone.features(images, &self.blocks)?, images)
     }
 }
 

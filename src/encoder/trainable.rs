@@ -13,8 +13,9 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::{Backbone, BackboneKind};
 use super::device::Compute;
-use super::model::{FeatureScaling, Head, HeadOutput, Model, Preprocessing, SelfDescription, model_folders};
-use super::network::{Branch, NetworkEncoder, scale_features, to_tensor};
+use super::model::{Head, Model, Preprocessing, SelfDescription, model_folders};
+use super::network::{Branch, NetworkEncoder, to_tensor};
+use super::readout::{FeatureScaling, HeadOutput, Readout};
 use super::weights::{self, Tensors};
 use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
 use crate::stain::LabStatistics;
@@ -115,8 +116,9 @@ pub struct NetworkPlan {
 pub struct TrainableNetwork {
     store: nn::VarStore,
     backbone: Backbone,
-    /// Weight `[D, F]` and bias `[D]`.
+    /// Weight `[D, F]` and bias `[D]`, which the readout shares.
     head: (Tensor, Tensor),
+    readout: Readout,
     frozen: usize,
     batch_statistics: bool,
     description: SelfDescription,
@@ -150,9 +152,11 @@ impl TrainableNetwork {
         let backbone = plan.backbone.build(&store.root()).map_err(torch)?;
         let root = store.root() / "head";
         let description = describe(plan, given.as_ref());
-        let shape = [plan.width as i64, plan.backbone.width_of(&description.blocks) as i64];
+        let shape = [plan.width as i64, description.feature_width() as i64];
         let weight = root.f_zeros("weight", &shape).map_err(torch)?;
         let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
+        let shared = (weight.shallow_clone(), bias.shallow_clone());
+        let readout = Readout::new(&description, Some(shared), compute.device).map_err(torch)?;
         let network = Self {
             frozen: {
                 let used = backbone.blocks_used(&description.blocks);
@@ -166,6 +170,7 @@ impl TrainableNetwork {
             store,
             backbone,
             head: (weight, bias),
+            readout,
             batch_statistics: plan.batch_statistics,
             compute,
             mixed_precision: chosen.kind == Kind::Half,
@@ -254,15 +259,12 @@ impl TrainableNetwork {
             let blocks = &self.description.blocks;
             self.backbone.learning_features(images, blocks, self.frozen, self.batch_statistics)
         })?;
-        let features = features.f_to_kind(Kind::Float)?;
         let features = match self.description.feature_scaling {
             FeatureScaling::None => features,
             // The root's slope at zero is infinite; features are about 1, and a millionth bounds it.
-            FeatureScaling::Hellinger => {
-                scale_features(features.f_add_scalar(1e-6)?, FeatureScaling::Hellinger)?
-            }
+            FeatureScaling::Hellinger => features.f_to_kind(Kind::Float)?.f_add_scalar(1e-6)?,
         };
-        self.description.output.of(features.f_linear(&self.head.0, Some(&self.head.1))?)
+        self.readout.of(features, images)
     }
 
     pub fn device(&self) -> Device {
@@ -291,8 +293,8 @@ impl TrainableNetwork {
         let torch = |error: TchError| EncoderError::torch("copying the network", &error);
         let _no_grad = tch::no_grad_guard();
         let backbone = self.backbone.folded().map_err(torch)?;
-        let head = (self.head.0.copy().detach(), self.head.1.copy().detach());
-        let branch = Branch::new(backbone, &self.description, head);
+        let readout = self.readout.detached(&self.description, self.compute.device).map_err(torch)?;
+        let branch = Branch::new(backbone, self.description.blocks.clone(), readout);
         let preprocessing = self.description.preprocessing.clone();
         let spec = EncoderSpec {
             id: EncoderId("still learning".into()),
@@ -317,28 +319,23 @@ impl TrainableNetwork {
 }
 
 fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
-    let (input_mean, input_std) = plan.backbone.input_statistics();
-    let fresh = Preprocessing { input_mean, input_std, ..Preprocessing::default() };
-    let (before, blocks, feature_scaling) = match given.map(|model| &model.file) {
-        Some(file) => (file.preprocessing.clone(), file.blocks.clone(), file.feature_scaling),
-        None => (fresh, Vec::new(), FeatureScaling::None),
+    let start = match given {
+        Some(model) => model.file.described(),
+        None => SelfDescription::plain(String::new(), plan.backbone),
     };
+    // A random head knows neither prototypes nor switches.
+    let keeps_head = given.is_some_and(|model| model.spec.width == plan.width);
     SelfDescription {
         name: String::new(),
-        backbone: plan.backbone,
-        blocks,
-        feature_scaling,
-        // A random head knows no prototypes.
-        output: match given {
-            Some(model) if model.spec.width == plan.width => model.file.output,
-            _ => HeadOutput::Linear,
-        },
+        output: if keeps_head { start.output } else { HeadOutput::Linear },
+        switches: if keeps_head { start.switches } else { Vec::new() },
         preprocessing: Preprocessing {
             tile_px: plan.tiles.tile_px,
             mpp: plan.tiles.mpp,
             l2_normalise: plan.l2_normalise,
-            ..before
+            ..start.preprocessing
         },
+        ..start
     }
 }
 

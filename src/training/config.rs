@@ -235,7 +235,7 @@ impl Preset {
                 loss: LossKind::NtXent,
                 temperature: 0.2,
                 keep: 0.0,
-                init: encoder::DEFAULT.into(),
+                init: encoder::LEARNING_REFERENCE.into(),
                 depth: Depth::Last(10),
                 batch_statistics: false,
                 slides_per_batch: 1,

@@ -80,7 +80,7 @@ impl Learner {
         })?;
         let torch = |error: TchError| TrainingError::torch("preparing to learn", &error);
         let known = (config.method == Method::Siamese && config.keep > 0.0)
-            .then(|| encoder::load(encoder::DEFAULT, device))
+            .then(|| encoder::load(encoder::LEARNING_REFERENCE, device))
             .transpose()?;
         let optimiser = AdamW::new(network.learning(), config.weight_decay).map_err(torch)?;
         let bank = match config.method {

@@ -168,7 +168,7 @@ fn learning_goes_on_from_the_encoder_that_ships() {
     // What comes of it describes tiles by prototypes, too, but is another encoder.
     let which = place.folder.path().join("runs/run-001/model.safetensors");
     let mut learned = encoder::load(which.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
-    let before = encoder::spec(encoder::DEFAULT).unwrap();
+    let before = encoder::spec(encoder::LEARNING_REFERENCE).unwrap();
     assert_eq!(learned.spec().width, before.width);
     assert_ne!(learned.spec().id, before.id);
     let tile = RgbImage::from_fn(32, 32, |x, y| Rgb([(x * 7) as u8, (y * 5) as u8, 150]));

@@ -1,36 +1,88 @@
 //! The real window, in a process of its own.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::asset;
 
-/// The window under a virtual display; the whole group of processes ends with this.
-struct Window(Child);
+/// A virtual display of one's own; the server ends with this. It picks a free number by itself, so that tests side by
+/// side never meet on one.
+struct Display {
+    server: Child,
+    name: String,
+}
+
+impl Display {
+    /// `None`, and a line that says so, where there is no Xvfb.
+    fn open() -> Option<Self> {
+        let server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut server) = server else {
+            println!("skipped: there is no Xvfb here");
+            return None;
+        };
+        let mut number = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
+        let name = format!(":{}", number.trim());
+        assert!(name.len() > 1, "Xvfb found no free display");
+        Some(Self { server, name })
+    }
+
+    /// A program that draws on this display, without the settings of a Wayland session.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY");
+        command
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // Asked to end, it takes its lock and socket with it.
+        let _ = Command::new("kill").arg(self.server.id().to_string()).status();
+        let _ = self.server.wait();
+    }
+}
+
+/// The window on a display of its own; both end with this.
+struct Window {
+    program: Child,
+    said: PathBuf,
+    _display: Display,
+}
 
 impl Window {
     fn open(project: &Path) -> Option<Self> {
-        use std::os::unix::process::CommandExt;
-        let child = Command::new("xvfb-run")
-            .args(["-a", "-s", "-screen 0 1280x800x24", env!("CARGO_BIN_EXE_histokin")])
+        let display = Display::open()?;
+        let said = project.join("said.txt");
+        let program = display
+            .command(env!("CARGO_BIN_EXE_histokin"))
             .arg("--project")
             .arg(project)
             .arg(asset("slides"))
             .env("HOME", project)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn();
-        child.ok().map(Self)
+            .stderr(File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        Some(Self { program, said, _display: display })
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap_or_default()
     }
 }
 
 impl Drop for Window {
     fn drop(&mut self) {
-        let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-        let _ = self.0.wait();
+        let _ = self.program.kill();
+        let _ = self.program.wait();
     }
 }
 
@@ -42,14 +94,15 @@ fn finished(project: &Path) -> usize {
 #[test]
 fn the_window_opens_and_embeds_both_demonstration_slides() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut window) = Window::open(folder.path()) else {
-        println!("skipped: there is no xvfb-run here");
-        return;
-    };
+    let Some(mut window) = Window::open(folder.path()) else { return };
     // No bound on speed: only an end to waiting for something that will never come.
     let patience = Instant::now();
     while finished(folder.path()) < 2 {
-        assert!(window.0.try_wait().unwrap().is_none(), "the window closed by itself");
+        assert!(
+            window.program.try_wait().unwrap().is_none(),
+            "the window closed by itself: {}",
+            window.said()
+        );
         assert!(patience.elapsed() < Duration::from_secs(240), "nothing was embedded");
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -65,10 +118,7 @@ fn holder(project: &Path) -> Option<String> {
 fn at_the_systems_wish_the_window_ends_properly() {
     for signal in ["-TERM", "-INT", "-HUP"] {
         let folder = tempfile::tempdir().unwrap();
-        let Some(mut window) = Window::open(folder.path()) else {
-            println!("skipped: there is no xvfb-run here");
-            return;
-        };
+        let Some(mut window) = Window::open(folder.path()) else { return };
         let patience = Instant::now();
         let wait = |what: &str| {
             assert!(patience.elapsed() < Duration::from_secs(240), "{what}");
@@ -82,12 +132,12 @@ fn at_the_systems_wish_the_window_ends_properly() {
         };
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let ended = loop {
-            match window.0.try_wait().unwrap() {
+            match window.program.try_wait().unwrap() {
                 Some(ended) => break ended,
                 None => wait("the window stayed open"),
             }
         };
-        assert!(ended.success(), "{signal}: {ended}");
+        assert!(ended.success(), "{signal}: {ended}, {}", window.said());
         // Given back: the next start does not take it for one that a crash has left.
         assert_eq!(std::fs::read(folder.path().join("project.lock")).unwrap(), b"", "{signal}");
     }
@@ -108,9 +158,10 @@ fn without_a_display_the_window_says_what_it_needs() {
 fn without_a_graphics_driver_the_window_says_what_to_install() {
     let folder = tempfile::tempdir().unwrap();
     let hidden = folder.path().join("no-driver");
+    let Some(display) = Display::open() else { return };
     for arguments in [&[][..], &["--safe-gpu"]] {
-        let output = Command::new("xvfb-run")
-            .args(["-a", env!("CARGO_BIN_EXE_histokin")])
+        let output = display
+            .command(env!("CARGO_BIN_EXE_histokin"))
             .args(arguments)
             .arg("--project")
             .arg(folder.path())
@@ -119,11 +170,8 @@ fn without_a_graphics_driver_the_window_says_what_to_install() {
                 ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "__EGL_VENDOR_LIBRARY_FILENAMES"]
                     .map(|name| (name, &hidden)),
             )
-            .output();
-        let Ok(output) = output else {
-            println!("skipped: there is no xvfb-run here");
-            return;
-        };
+            .output()
+            .unwrap();
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{message}");
         assert!(message.contains("apt install mesa-vulkan-drivers"), "{message}");
@@ -134,13 +182,13 @@ fn without_a_graphics_driver_the_window_says_what_to_install() {
 /// Ends with 77 where the machine does not let it.
 const PAN_UNDER_STRACE: &str = r#"
 for tool in strace xdotool; do command -v $tool > "$TRACE" || exit 77; done
-"$1" --project "$2" "$3" > /dev/null 2>&1 &
+"$1" --project "$2" "$3" > /dev/null &
 app=$!
-trap 'kill $app' EXIT
+trap 'kill $app 2> /dev/null' EXIT
 tries=0
 until xdotool search --name histokin > "$TRACE" 2> /dev/null; do
     tries=$((tries + 1)); [ $tries -lt 300 ] || exit 77
-    kill -0 $app || exit 1
+    kill -0 $app 2> /dev/null || { wait $app; echo "the window closed by itself: $?" >&2; exit 1; }
     sleep 0.2
 done
 sleep 8
@@ -164,18 +212,17 @@ fn the_thread_that_draws_touches_no_file_of_slide_or_project_while_the_view_pans
     let slide = data.path().join("slide.svs");
     std::fs::copy(asset("slides/CMU-1-Small-Region.svs"), &slide).unwrap();
     let trace = home.path().join("trace");
-    let output = Command::new("xvfb-run")
-        .args(["-a", "-s", "-screen 0 1280x800x24", "sh", "-c", PAN_UNDER_STRACE, "sh"])
+    let Some(display) = Display::open() else { return };
+    let output = display
+        .command("sh")
+        .args(["-c", PAN_UNDER_STRACE, "sh"])
         .arg(env!("CARGO_BIN_EXE_histokin"))
         .arg(data.path().join("project"))
         .arg(&slide)
         .env("HOME", home.path())
         .env("TRACE", &trace)
-        .output();
-    let Ok(output) = output else {
-        println!("skipped: there is no xvfb-run here");
-        return;
-    };
+        .output()
+        .unwrap();
     if output.status.code() == Some(77) {
         println!("skipped: the window cannot be traced here");
         return;
