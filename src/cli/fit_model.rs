@@ -14,7 +14,7 @@ use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model}
 use crate::encoder::model::{ModelFile, Preprocessing};
 use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::readout::{FeatureScaling, HeadOutput};
-use crate::encoder::switches::{self, add_switches};
+use crate::encoder::stain_switch::{self, add_switch};
 use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
 use crate::slide::{self, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
@@ -64,9 +64,9 @@ pub struct FitModelArgs {
     /// Of prototypes: how strongly the nearest outweigh the others
     #[arg(long, default_value_t = 1.0)]
     pub sharpness: f64,
-    /// With prototypes: let the last two numbers of a descriptor tell on which side of two thresholds the tile's stain is
+    /// With prototypes: let the last number of a descriptor tell whether the tile is dense with nuclei
     #[arg(long, requires = "prototypes")]
-    pub switches: bool,
+    pub stain_switch: bool,
     /// Use features as they are instead of the square roots of their shares
     #[arg(long)]
     pub plain_features: bool,
@@ -105,9 +105,10 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         args.backbone,
         count - 1
     );
-    let prototypes = args.width.checked_sub(if args.switches { switches::COUNT } else { 0 });
-    let prototypes = prototypes.filter(|count| *count > 0);
-    let prototypes = prototypes.context("--width has to be larger than the number of switches")?;
+    ensure!(
+        args.width > usize::from(args.stain_switch),
+        "--width has to be larger, so that there are prototypes"
+    );
     ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness has to be a number above 0");
     let folder = args.models.join(&args.name);
     let settings = TileSettings::default();
@@ -135,10 +136,9 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             true => FeatureScaling::None,
             false => FeatureScaling::Hellinger,
         },
-        stain_features: args.switches,
         head: None,
         output: HeadOutput::Linear,
-        switches: Vec::new(),
+        stain_switch: args.stain_switch.then_some(stain_switch::HEIGHT),
         preprocessing: Preprocessing {
             tile_px: settings.tile_px,
             mpp: settings.mpp,
@@ -158,15 +158,11 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     let fitted = if args.prototypes {
         file.output = HeadOutput::Memberships;
         let of_network = args.backbone.width_of(&args.blocks);
-        let (count, components) = (prototypes, args.components.min(of_network));
+        let count = args.width - usize::from(args.stain_switch);
+        let components = args.components.min(of_network);
         let settings = PrototypeSettings { count, components, sharpness: args.sharpness, seed: args.seed };
         let fitted = fit_prototype_head(&features.first(of_network), &settings)?;
-        if args.switches {
-            file.switches = switches::heights();
-            add_switches(fitted, &features)?
-        } else {
-            fitted
-        }
+        if args.stain_switch { add_switch(fitted, &features)? } else { fitted }
     } else {
         fit_pca_head(&features, args.width, args.whiten)?
     };
@@ -265,9 +261,9 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         blocks => format!("Pooled features after the blocks {blocks:?}"),
     };
     let of_network = args.backbone.width_of(&args.blocks);
-    let switched = match file.switches.len() {
-        0 => String::new(),
-        count => format!(", beside {count} switches by the tile's stain (heights {:?}),", file.switches),
+    let switched = match file.stain_switch {
+        None => String::new(),
+        Some(height) => format!(" and, as the last number, a stain switch (height {height})"),
     };
     let reduced = match file.output {
         HeadOutput::Linear => format!(
@@ -276,9 +272,9 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         ),
         HeadOutput::Memberships => format!(
             "{} numbers, each brought to unit variance, and from them the membership in {} prototypes (sharpness {}) \
-             in {} principal components{switched} that keep",
+             in {} principal components that keep",
             of_network,
-            fitted.head.outputs - file.switches.len(),
+            fitted.head.outputs - usize::from(args.stain_switch),
             args.sharpness,
             args.components.min(of_network)
         ),
@@ -287,7 +283,7 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance.\n\n\
+        "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance{switched}.\n\n\
          Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
          stain-normalised, at most {} a slide, seed {}, of:\n",
         file.backbone,

@@ -11,11 +11,11 @@ pub mod fitting;
 mod imported;
 pub mod model;
 mod network;
+mod nuclear_stain;
 pub mod prototypes;
 mod pth;
 pub mod readout;
-mod stain_features;
-pub mod switches;
+pub mod stain_switch;
 mod torch_library;
 mod torchscript;
 pub mod trainable;
@@ -40,10 +40,10 @@ pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available};
 
 /// Name of the model that is used where none is asked for.
-pub const DEFAULT: &str = "tissue-prototypes";
+pub const DEFAULT: &str = "tissue-and-nuclei";
 
 /// Name of the model that learning is held to, and goes on from: its descriptors are memberships alone, whose fine
-/// differences the default's switches would drown in a loss.
+/// differences the default's switch would drown in a loss.
 pub const LEARNING_REFERENCE: &str = "tissue-prototypes";
 
 /// Identity of an encoder: a hash of its weights and of all that happens to a tile before them, so that

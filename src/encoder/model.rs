@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::backbones::BackboneKind;
 use super::readout::{FeatureScaling, HeadOutput};
-use super::{EncoderError, EncoderId, EncoderSpec, stain_features, weights};
+use super::{EncoderError, EncoderId, EncoderSpec, weights};
 use crate::intake;
 use crate::stain::LabStatistics;
 use crate::tiling::TileSettings;
@@ -37,9 +37,6 @@ pub struct ModelFile {
     /// What happens to the backbone's pooled features before the head.
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
-    /// Whether three numbers about the tile's stain, read from its pixels, stand after the pooled features.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stain_features: bool,
     /// Safetensors with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a head
     /// the pooled features are the descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,11 +44,10 @@ pub struct ModelFile {
     /// What becomes of the head's answer.
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
-    /// The descriptor's last numbers are as many switches: tanh of the head's answer times this height. Where a
-    /// switch's rows in the head are steep, a tile stands on one side or on the other, and tiles of the same side
-    /// are told apart by the other numbers alone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub switches: Vec<f32>,
+    /// Height of the stain switch, where there is one. How dark the tile's nuclei are then stands after the pooled
+    /// features as one number more, and the descriptor's last number is this height times tanh of the head's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stain_switch: Option<f32>,
     #[serde(default)]
     pub preprocessing: Preprocessing,
 }
@@ -64,19 +60,9 @@ impl ModelFile {
 
     /// The same, as a single file of weights would say it.
     pub(super) fn described(&self) -> SelfDescription {
-        let Self { name, backbone, blocks, feature_scaling, stain_features, output, switches, .. } =
-            self.clone();
+        let Self { name, backbone, blocks, feature_scaling, output, stain_switch, .. } = self.clone();
         let preprocessing = self.preprocessing.clone();
-        SelfDescription {
-            name,
-            backbone,
-            blocks,
-            feature_scaling,
-            stain_features,
-            output,
-            switches,
-            preprocessing,
-        }
+        SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing }
     }
 
     fn check(&self, has_head: bool) -> Result<(), String> {
@@ -98,11 +84,13 @@ impl ModelFile {
         if self.output == HeadOutput::Memberships && !has_head {
             return Err("memberships need a head that tells the prototypes".into());
         }
-        if !self.switches.is_empty() && !has_head {
-            return Err("switches need a head that tells their sides".into());
-        }
-        if !self.switches.iter().all(|height| height.is_finite() && *height > 0.0) {
-            return Err(format!("switches are {:?}; their heights have to be above 0", self.switches));
+        if let Some(height) = self.stain_switch {
+            if !has_head {
+                return Err("a stain switch needs a head that tells its sides".into());
+            }
+            if !(height.is_finite() && height > 0.0) {
+                return Err(format!("stain_switch is {height}; its height has to be above 0"));
+            }
         }
         self.preprocessing.check()
     }
@@ -217,12 +205,10 @@ pub struct SelfDescription {
     pub blocks: Vec<usize>,
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stain_features: bool,
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub switches: Vec<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stain_switch: Option<f32>,
     #[serde(default)]
     pub preprocessing: Preprocessing,
 }
@@ -236,16 +222,15 @@ impl SelfDescription {
             backbone,
             blocks: Vec::new(),
             feature_scaling: FeatureScaling::None,
-            stain_features: false,
             output: HeadOutput::Linear,
-            switches: Vec::new(),
+            stain_switch: None,
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         }
     }
 
     /// How many numbers the features have that come before the head.
     pub(super) fn feature_width(&self) -> usize {
-        self.backbone.width_of(&self.blocks) + if self.stain_features { stain_features::COUNT } else { 0 }
+        self.backbone.width_of(&self.blocks) + usize::from(self.stain_switch.is_some())
     }
 
     /// As the header's text of a safetensors file.
@@ -321,26 +306,17 @@ impl Model {
             None => SelfDescription::recognised(path, &header)?,
         };
         let head = if header.info("head.weight").is_some() { Head::Inside } else { Head::None };
-        let SelfDescription {
-            name,
-            backbone,
-            blocks,
-            feature_scaling,
-            stain_features,
-            output,
-            switches,
-            preprocessing,
-        } = description;
+        let SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing } =
+            description;
         let file = ModelFile {
             name,
             backbone,
             weights: path.to_owned(),
             blocks,
             feature_scaling,
-            stain_features,
             head: None,
             output,
-            switches,
+            stain_switch,
             preprocessing,
         };
         let has_head = matches!(head, Head::Inside);
@@ -390,14 +366,11 @@ impl Model {
         if !file.blocks.is_empty() {
             network += &format!(" blocks {:?}", file.blocks);
         }
-        if file.stain_features {
-            network += " stain features";
-        }
         if !file.output.is_linear() {
             network += &format!(" {:?}", file.output);
         }
-        if !file.switches.is_empty() {
-            network += &format!(" switches {:?}", file.switches);
+        if let Some(height) = file.stain_switch {
+            network += &format!(" stain switch {height:?}");
         }
         let spec = EncoderSpec {
             id: file.preprocessing.encoder_id(&network, &parts),
@@ -419,14 +392,14 @@ fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
 
 fn head_width(path: &Path, bytes: &[u8], file: &ModelFile) -> Result<usize, EncoderError> {
     let shape = weights::shape_of(path, bytes, "head.weight")?;
+    let least = usize::from(file.stain_switch.is_some());
     match shape[..] {
-        [width, features] if width > file.switches.len() && features == file.feature_width() => Ok(width),
+        [width, features] if width > least && features == file.feature_width() => Ok(width),
         _ => Err(EncoderError::File {
             path: path.to_owned(),
             reason: format!(
-                "head.weight is {shape:?}; these features of {} need [{} or more, {}]",
+                "head.weight is {shape:?}; these features of {} need [more than {least}, {}]",
                 file.backbone,
-                file.switches.len() + 1,
                 file.feature_width()
             ),
         }),
@@ -536,24 +509,22 @@ mod tests {
             feature_scaling: FeatureScaling::Hellinger,
             weights: "../weights/efficientnet_lite0.safetensors".into(),
             blocks: Vec::new(),
-            stain_features: false,
             head: Some("head.safetensors".into()),
             output: HeadOutput::Linear,
-            switches: Vec::new(),
+            stain_switch: None,
             preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
         };
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
-            ["blocks", "output", "stain_features", "switches"].iter().all(|key| !text.contains(key)),
+            ["blocks", "output", "stain_switch"].iter().all(|key| !text.contains(key)),
             "what is as ever is not written: {text}"
         );
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
         let fitted = ModelFile {
             blocks: vec![3, 5],
-            stain_features: true,
             output: HeadOutput::Memberships,
-            switches: vec![0.5],
+            stain_switch: Some(0.5),
             ..file
         };
         assert_eq!(toml::from_str::<ModelFile>(&toml::to_string(&fitted).unwrap()).unwrap(), fitted);
@@ -579,9 +550,9 @@ mod tests {
         assert!(described(&format!("{base}blocks = [4, 3]\n")).contains("ascending"));
         assert!(described(&format!("{base}blocks = [10]\n")).contains("0 to 9"));
         assert!(described(&format!("{base}output = \"memberships\"\n")).contains("head"));
-        assert!(described(&format!("{base}switches = [1.0]\n")).contains("head"));
+        assert!(described(&format!("{base}stain_switch = 1.0\n")).contains("head"));
         let headed = format!("{base}head = \"h.safetensors\"\n");
-        assert!(described(&format!("{headed}switches = [1.0, 0.0]\n")).contains("above 0"));
+        assert!(described(&format!("{headed}stain_switch = 0.0\n")).contains("above 0"));
         let scaled = format!("{base}blocks = [3]\nfeature_scaling = \"hellinger\"\n");
         assert!(described(&scaled).contains("last block"));
         assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));

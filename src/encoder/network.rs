@@ -56,7 +56,7 @@ impl Branch {
                 Some(load_head(model, path, &weights::parse(path, bytes)?, compute)?)
             }
         };
-        let readout = Readout::new(&model.file.described(), head, compute.device).map_err(torch)?;
+        let readout = Readout::new(&model.file.described(), head);
         Ok(Self { backbone, blocks: model.file.blocks.clone(), readout })
     }
 }

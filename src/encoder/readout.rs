@@ -1,10 +1,10 @@
-//! From a network's pooled features to descriptors: scaling, stain features, head, and what becomes of its answer.
+//! From a network's pooled features to descriptors: scaling, nuclear stain, head, and what becomes of its answer.
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::model::SelfDescription;
-use super::stain_features::StainFeatures;
+use super::nuclear_stain::NuclearStain;
 
 /// What becomes of the head's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -64,56 +64,42 @@ impl FeatureScaling {
 #[derive(Debug)]
 pub(super) struct Readout {
     scaling: FeatureScaling,
-    /// Read from the images where the description wants them.
-    stain: Option<StainFeatures>,
     /// Weight `[D, F]` and bias `[D]`.
     head: Option<(Tensor, Tensor)>,
     output: HeadOutput,
-    /// Heights `[S]` of the switches, which are the descriptor's last numbers.
-    switches: Option<Tensor>,
+    /// What the stain switch looks at, and its height.
+    stain_switch: Option<(NuclearStain, f32)>,
 }
 
 impl Readout {
-    /// As `description` has it, on a device.
-    pub fn new(
-        description: &SelfDescription,
-        head: Option<(Tensor, Tensor)>,
-        device: Device,
-    ) -> Result<Self, TchError> {
-        let SelfDescription { feature_scaling, output, switches, preprocessing, .. } = description;
-        let stain = match description.stain_features {
-            true => Some(StainFeatures::new(preprocessing.input_mean, preprocessing.input_std, device)?),
-            false => None,
-        };
-        let switches = match &switches[..] {
-            [] => None,
-            heights => Some(Tensor::f_from_slice(heights)?.f_to_device(device)?),
-        };
-        Ok(Self { scaling: *feature_scaling, stain, head, output: *output, switches })
+    /// As `description` has it.
+    pub fn new(description: &SelfDescription, head: Option<(Tensor, Tensor)>) -> Self {
+        let SelfDescription { feature_scaling, output, stain_switch, preprocessing, .. } = description;
+        let (mean, std) = (preprocessing.input_mean[0], preprocessing.input_std[0]);
+        let stain_switch = stain_switch.map(|height| (NuclearStain::new(mean, std), height));
+        Self { scaling: *feature_scaling, head, output: *output, stain_switch }
     }
 
-    /// Descriptors `[N, D]` of images `[N, 3, H, W]`, given their pooled features.
+    /// Descriptors `[N, D]` of images `[N, 3, H, W]`, given their pooled features. Without a head the features, the
+    /// nuclear stain behind them, are the descriptor.
     pub fn of(&self, pooled: Tensor, images: &Tensor) -> Result<Tensor, TchError> {
         // In full precision from here on: what follows costs next to nothing.
         let mut features = self.scaling.of(pooled.f_to_kind(Kind::Float)?)?;
-        if let Some(stain) = &self.stain {
+        if let Some((stain, _)) = &self.stain_switch {
             features = Tensor::f_cat(&[features, stain.of(images)?], 1)?;
         }
-        let answer = match &self.head {
-            None => features,
-            Some((weight, bias)) => features.f_linear(weight, Some(bias))?,
-        };
-        let Some(heights) = &self.switches else { return self.output.of(answer) };
-        let count = heights.size()[0];
-        let width = answer.size()[1] - count;
-        let switched = answer.f_narrow(1, width, count)?.f_tanh()?.f_mul(heights)?;
-        Tensor::f_cat(&[self.output.of(answer.f_narrow(1, 0, width)?)?, switched], 1)
+        let Some((weight, bias)) = &self.head else { return Ok(features) };
+        let answer = features.f_linear(weight, Some(bias))?;
+        let Some((_, height)) = self.stain_switch else { return self.output.of(answer) };
+        let others = answer.size()[1] - 1;
+        let switched = answer.f_narrow(1, others, 1)?.f_tanh()?.f_mul_scalar(f64::from(height))?;
+        Tensor::f_cat(&[self.output.of(answer.f_narrow(1, 0, others)?)?, switched], 1)
     }
 
     /// The same with parameters of its own, which later learning does not change.
-    pub fn detached(&self, description: &SelfDescription, device: Device) -> Result<Self, TchError> {
+    pub fn detached(&self, description: &SelfDescription) -> Self {
         let head = self.head.as_ref().map(|(weight, bias)| (weight.copy().detach(), bias.copy().detach()));
-        Self::new(description, head, device)
+        Self::new(description, head)
     }
 }
 
@@ -121,43 +107,37 @@ impl Readout {
 mod tests {
     use super::*;
     use crate::encoder::backbones::BackboneKind;
+    use tch::Device;
 
-    fn description() -> SelfDescription {
+    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn plain() -> SelfDescription {
         SelfDescription::plain(String::new(), BackboneKind::Tiny)
     }
 
     fn described(description: &SelfDescription, head: Option<(Tensor, Tensor)>, pooled: &[f32]) -> Vec<f32> {
-        let readout = Readout::new(description, head, Device::Cpu).unwrap();
         let pooled = Tensor::from_slice(pooled).reshape([1, -1]);
-        let images = Tensor::zeros([1, 3, 8, 8], (Kind::Float, Device::Cpu));
-        Vec::try_from(readout.of(pooled, &images).unwrap().flatten(0, 1)).unwrap()
-    }
-
-    fn identity(width: i64) -> (Tensor, Tensor) {
-        let float = (Kind::Float, Device::Cpu);
-        (Tensor::eye(width, float), Tensor::zeros([width], float))
+        let grey = Tensor::zeros([1, 3, 8, 8], FLOAT);
+        let descriptors = Readout::new(description, head).of(pooled, &grey).unwrap();
+        Vec::try_from(descriptors.flatten(0, 1)).unwrap()
     }
 
     #[test]
-    fn the_last_numbers_are_switches_and_the_others_memberships() {
+    fn the_last_number_is_the_switch_and_the_others_are_memberships() {
         let description =
-            SelfDescription { output: HeadOutput::Memberships, switches: vec![0.5, 2.0], ..description() };
-        let found = described(&description, Some(identity(4)), &[0.0, 3.0_f32.ln(), 20.0, -20.0]);
-        let expected = [0.5, 0.75_f32.sqrt(), 0.5, -2.0];
+            SelfDescription { output: HeadOutput::Memberships, stain_switch: Some(0.5), ..plain() };
+        let stain = described(&description, None, &[7.0])[1];
+        assert!(stain > 0.5, "grey absorbs: {stain}");
+        // Two prototypes told by two features, and a switch that looks at the stain alone.
+        let head = (Tensor::eye(3, FLOAT), Tensor::zeros([3], FLOAT));
+        let found = described(&description, Some(head), &[0.0, 3.0_f32.ln()]);
+        let expected = [0.5, 0.75_f32.sqrt(), 0.5 * stain.tanh()];
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
     }
 
     #[test]
-    fn stain_features_stand_after_the_networks() {
-        let description = SelfDescription { stain_features: true, ..description() };
-        let found = described(&description, None, &[7.0, 8.0]);
-        assert_eq!((found.len(), &found[..2]), (5, &[7.0, 8.0][..]));
-        assert!(found[2] > 0.0 && found[3] > 0.0 && found[4] > 0.0, "grey absorbs: {found:?}");
-    }
-
-    #[test]
     fn hellinger_takes_roots_of_shares() {
-        let description = SelfDescription { feature_scaling: FeatureScaling::Hellinger, ..description() };
+        let description = SelfDescription { feature_scaling: FeatureScaling::Hellinger, ..plain() };
         assert_eq!(described(&description, None, &[1.0, 3.0]), [0.5, 0.75_f32.sqrt()]);
         assert_eq!(described(&description, None, &[0.0, 0.0]), [0.0, 0.0]);
     }

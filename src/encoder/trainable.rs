@@ -156,7 +156,7 @@ impl TrainableNetwork {
         let weight = root.f_zeros("weight", &shape).map_err(torch)?;
         let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
         let shared = (weight.shallow_clone(), bias.shallow_clone());
-        let readout = Readout::new(&description, Some(shared), compute.device).map_err(torch)?;
+        let readout = Readout::new(&description, Some(shared));
         let network = Self {
             frozen: {
                 let used = backbone.blocks_used(&description.blocks);
@@ -293,7 +293,7 @@ impl TrainableNetwork {
         let torch = |error: TchError| EncoderError::torch("copying the network", &error);
         let _no_grad = tch::no_grad_guard();
         let backbone = self.backbone.folded().map_err(torch)?;
-        let readout = self.readout.detached(&self.description, self.compute.device).map_err(torch)?;
+        let readout = self.readout.detached(&self.description);
         let branch = Branch::new(backbone, self.description.blocks.clone(), readout);
         let preprocessing = self.description.preprocessing.clone();
         let spec = EncoderSpec {
@@ -323,12 +323,12 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
         Some(model) => model.file.described(),
         None => SelfDescription::plain(String::new(), plan.backbone),
     };
-    // A random head knows neither prototypes nor switches.
+    // A random head knows neither prototypes nor a switch.
     let keeps_head = given.is_some_and(|model| model.spec.width == plan.width);
     SelfDescription {
         name: String::new(),
         output: if keeps_head { start.output } else { HeadOutput::Linear },
-        switches: if keeps_head { start.switches } else { Vec::new() },
+        stain_switch: start.stain_switch.filter(|_| keeps_head),
         preprocessing: Preprocessing {
             tile_px: plan.tiles.tile_px,
             mpp: plan.tiles.mpp,

@@ -68,6 +68,12 @@ pub enum TrainingError {
     )]
     NoFarPairs { far_mm: f64, loss: &'static str, widest: String, reach_mm: f64 },
     #[error(
+        "there is nothing to tell near pairs from: the tissue of every slide lies closer together than the near limit of \
+         {near_mm} mm ({widest} reaches furthest, over {reach_mm:.1} mm). Lower the near limit (--near-mm), or let a batch \
+         be of several slides (--slides-per-batch 0)"
+    )]
+    AllNear { near_mm: f64, widest: String, reach_mm: f64 },
+    #[error(
         "{}: {reason}; training stopped at step {step}. The checkpoint of step {kept} is kept: bring the slide back and \
          resume the run",
         path.display()

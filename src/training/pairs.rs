@@ -74,8 +74,8 @@ impl PairSampler {
     /// The sampler, and what the user should know: the slides that give no far pairs.
     ///
     /// # Errors
-    /// [`TrainingError::NoNearPairs`] or [`TrainingError::NoFarPairs`] when what the loss needs cannot be
-    /// drawn from any slide.
+    /// [`TrainingError::NoNearPairs`], [`TrainingError::NoFarPairs`] or [`TrainingError::AllNear`] when what the loss needs
+    /// cannot be drawn from any slide.
     pub fn new(
         slides: &[TrainingSlide],
         marks: Vec<MarkedPair>,
@@ -96,6 +96,23 @@ impl PairSampler {
             return Err(TrainingError::NoFarPairs {
                 far_mm: config.far_mm,
                 loss: config.loss.name(),
+                widest: slides[widest].name(),
+                reach_mm: prepared[widest].reach_mm,
+            });
+        }
+        // The tiles that NT-Xent tells a pair from are those of its batch that are no neighbours of it. Where a batch is of
+        // one slide, that slide has to have some.
+        let slides_together = match config.slides_per_batch {
+            0 => slides.len(),
+            count => count.min(slides.len()),
+        };
+        let needs_strangers = config.method == Method::Siamese && !config.needs_far() && slides_together == 1;
+        if needs_strangers
+            && let Some(widest) = widest
+            && prepared[widest].reach_mm < config.near_mm
+        {
+            return Err(TrainingError::AllNear {
+                near_mm: config.near_mm,
                 widest: slides[widest].name(),
                 reach_mm: prepared[widest].reach_mm,
             });
@@ -122,6 +139,16 @@ impl PairSampler {
                     slide.name(),
                     config.far_mm,
                     pairs.reach_mm
+                ));
+            }
+            if needs_strangers && pairs.reach_mm < config.near_mm {
+                weight = 0.0;
+                notices.push(format!(
+                    "{}: all its tissue lies within {:.1} mm, nearer than {} mm, so there is nothing to tell a near pair \
+                     from and it is left out",
+                    slide.name(),
+                    pairs.reach_mm,
+                    config.near_mm
                 ));
             }
             weights.push(weight);

@@ -101,10 +101,9 @@ fn backbones_answer_what_python_torch_answers() {
             weights,
             blocks: Vec::new(),
             feature_scaling: FeatureScaling::None,
-            stain_features: false,
             head: None,
             output: HeadOutput::Linear,
-            switches: Vec::new(),
+            stain_switch: None,
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         };
         let mut encoder = encoder::load_described(file, folder.path(), DeviceChoice::Cpu).unwrap();
@@ -200,7 +199,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         blocks: Vec::new(),
         whiten: false,
         prototypes: false,
-        switches: false,
+        stain_switch: false,
         components: 64,
         sharpness: 1.0,
         plain_features: false,
@@ -270,15 +269,15 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let values = wider.encoder().unwrap().encode(&[tissue()]).unwrap().values;
     assert!(values.len() == 9 && values.iter().any(|value| *value < 0.0), "{values:?}");
 
-    // Switches by the stain stand behind the memberships; they learn, are kept, and are given up, as prototypes are.
-    let switched = FitModelArgs { name: "switched".into(), switches: true, ..args.clone() };
+    // The stain switch stands behind the memberships; it learns and is kept, as they do.
+    let switched = FitModelArgs { name: "switched".into(), stain_switch: true, ..args.clone() };
     fit_model::run(&switched).unwrap();
     let path = folder.path().join("switched").to_str().unwrap().to_owned();
     let mut encoder = encoder::load(&path, DeviceChoice::Cpu).unwrap();
     let white = image::RgbImage::from_pixel(224, 224, image::Rgb([250, 248, 250]));
     let batch = encoder.encode(&[tissue(), white.clone()]).unwrap();
     let rows: Vec<&[f32]> = batch.rows().collect();
-    assert!((rows[0][..6].iter().map(|root| root * root).sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!((rows[0][..7].iter().map(|root| root * root).sum::<f32>() - 1.0).abs() < 1e-5);
     assert!(
         rows[0][6] > rows[1][6] && rows[0][7] > rows[1][7],
         "nuclei absorb more red than glass: {rows:?}"
@@ -289,12 +288,12 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     network.forward(&images).unwrap().select(1, 7).sum(Kind::Float).backward();
     let slope = network.learning()["head.weight"].grad();
     assert!(bool::try_from(slope.isfinite().all()).unwrap() && slope.abs().max().double_value(&[]) > 0.0);
-    let trained_switches = folder.path().join("switches.safetensors");
-    network.write(&trained_switches, "trained").unwrap();
-    let mut again = encoder::load(trained_switches.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
+    let trained_switch = folder.path().join("switch.safetensors");
+    network.write(&trained_switch, "trained").unwrap();
+    let mut again = encoder::load(trained_switch.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
     let values = again.encode(&[tissue(), white]).unwrap().values;
     assert!(values.iter().zip(&batch.values).all(|(a, b)| (a - b).abs() < 1e-4), "{values:?}");
-    let narrow = FitModelArgs { name: "narrow".into(), width: 2, ..switched };
+    let narrow = FitModelArgs { name: "narrow".into(), width: 1, ..switched };
     assert!(fit_model::run(&narrow).unwrap_err().to_string().contains("--width"));
 
     // The trained network's weights without its head make a model of their own, whole by itself.

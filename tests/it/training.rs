@@ -300,7 +300,12 @@ fn sections_that_are_too_small_are_named() {
         drawn.dedup();
         assert_eq!(drawn.len(), slides_drawn);
     }
-    // Near pairs alone are enough for this loss.
+    // Near pairs alone are enough for this loss, where there are others to tell them from.
+    let one = TrainingConfig { loss: LossKind::NtXent, near_mm: 7.0, slides_per_batch: 1, ..config() };
+    let slides = [prepare(&small, &one), prepare(&large, &one)];
+    let (sampler, notices) = PairSampler::new(&slides, Vec::new(), &one).unwrap();
+    assert!(notices.len() == 1 && notices[0].contains("small.tif"), "{notices:?}");
+    assert!((0..50).all(|step| sampler.group(step, 0, 0).tiles[0].slide == 1));
     let config = TrainingConfig { loss: LossKind::NtXent, ..config() };
     assert!(PairSampler::new(&[prepare(&small, &config)], Vec::new(), &config).unwrap().1.is_empty());
     let count = count_pairs(&prepare(&small, &config), 1.5, 7.0);

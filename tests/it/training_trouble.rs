@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use histokin::geometry::LevelRect;
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
-use histokin::training::config::TrainingConfig;
+use histokin::training::config::{LossKind, TrainingConfig};
 use histokin::training::run::{RUNS_FOLDER, Run};
 use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Progress, TrainingError, train};
@@ -139,10 +139,12 @@ fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
     let weights = place.folder.path().join("damaged.safetensors");
     std::fs::write(&weights, b"\x40\0\0\0\0\0\0\0{\"head.weight\":").unwrap();
     let of_damaged = TrainingConfig { init: weights.to_string_lossy().into_owned(), ..config() };
-    let cases: [(&Path, TrainingConfig, &[&str], &[&str]); 6] = [
+    let near_only = TrainingConfig { loss: LossKind::NtXent, near_mm: 20.0, ..config() };
+    let cases: [(&Path, TrainingConfig, &[&str], &[&str]); 7] = [
         (&unknown, config(), &[], &["unknown.tif", "--slide-mpp"]),
         (&blank, config(), &[], &["blank.tif", "no tissue"]),
         (&small, config(), &[], &["small.tif", "7 mm", "--far-mm", "nt_xent"]),
+        (&small, near_only, &[], &["small.tif", "20 mm", "--near-mm", "--slides-per-batch"]),
         (&textures, of_damaged, &[], &["damaged.safetensors"]),
         (&textures, config(), &["--validate", textures.to_str().unwrap()], &["no slides to learn from"]),
         (&textures, config(), &["--labels", "no-labels.csv"], &["no-labels.csv"]),

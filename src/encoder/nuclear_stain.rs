@@ -1,0 +1,81 @@
+//! How dark a tile's nuclei are, read from its pixels: what pooled features of a network hardly tell.
+
+use tch::{Kind, TchError, Tensor};
+
+/// Which part of a tile's pixels absorb less red than its nuclei are said to.
+const BELOW_NUCLEI: f64 = 0.9;
+
+/// The way back from a network's input to the light that its red channel was made from.
+#[derive(Debug)]
+pub(super) struct NuclearStain {
+    /// Light (0 to 1) is `input · scale + shift`.
+    scale: f64,
+    shift: f64,
+}
+
+impl NuclearStain {
+    /// Of tiles whose red (0 to 1) was normalised with this mean and standard deviation.
+    pub fn new(red_mean: f32, red_std: f32) -> Self {
+        // Light is counted from 1 of 256, so that black absorbs a finite amount.
+        let [scale, shift] = [255.0 * f64::from(red_std), 255.0 * f64::from(red_mean) + 1.0];
+        Self { scale: scale / 256.0, shift: shift / 256.0 }
+    }
+
+    /// The absorbance of red that a tenth of the pixels exceed, `[N, 1]`, of images `[N, 3, H, W]`, from every second
+    /// pixel of every second row.
+    ///
+    /// Absorbance is the negative natural logarithm of light (Beer and Lambert). Haematoxylin, which stains nuclei,
+    /// absorbs red strongly, eosin hardly (Ruifrok and Johnston 2001, "Quantification of histochemical staining by color
+    /// deconvolution", table 1). So the number is high where nuclei are dark and take more than a tenth of the tile.
+    pub fn of(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let red = images.f_select(1, 0)?.f_slice(1, None, None, 2)?.f_slice(2, None, None, 2)?;
+        let light = red.f_to_kind(Kind::Float)?.f_mul_scalar(self.scale)?.f_add_scalar(self.shift)?;
+        let pixels = light.f_flatten(1, 2)?;
+        // Dark is little light: the tenth that absorbs most is the tenth with the least light.
+        let rank = ((1.0 - BELOW_NUCLEI) * pixels.size()[1] as f64).floor() as i64 + 1;
+        let (dark, _) = pixels.f_kthvalue(rank, 1, true)?;
+        dark.f_clamp(1.0 / 256.0, 1.0)?.f_log()?.f_neg()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    const MEAN: [f32; 3] = [0.4, 0.5, 0.6];
+    const STD: [f32; 3] = [0.2, 0.3, 0.1];
+
+    /// A tile of 20 × 20 pixels, as a network would be given it.
+    fn tile(colour: impl Fn(usize) -> [u8; 3]) -> Tensor {
+        let of_channel = |channel: usize| {
+            let scaled = |value: u8| (f32::from(value) / 255.0 - MEAN[channel]) / STD[channel];
+            (0..400).map(|pixel| scaled(colour(pixel)[channel])).collect::<Vec<f32>>()
+        };
+        let values: Vec<f32> = (0..3).flat_map(of_channel).collect();
+        Tensor::from_slice(&values).reshape([1, 3, 20, 20])
+    }
+
+    fn found(tile: &Tensor) -> f64 {
+        let stain = NuclearStain::new(MEAN[0], STD[0]).of(tile).unwrap();
+        assert_eq!((stain.size(), stain.device()), (vec![1, 1], Device::Cpu));
+        stain.double_value(&[0, 0])
+    }
+
+    #[test]
+    fn one_colour_absorbs_the_logarithm_of_its_red() {
+        let expected = -(91.0_f64 / 256.0).ln();
+        assert!((found(&tile(|_| [90, 60, 140])) - expected).abs() < 1e-4);
+        assert!(found(&tile(|_| [255, 0, 0])).abs() < 1e-5, "green and blue do not count");
+        assert!((found(&tile(|_| [0; 3])) - 256.0_f64.ln()).abs() < 1e-3, "black is finite");
+    }
+
+    #[test]
+    fn nuclei_count_once_they_take_a_tenth() {
+        let (blue, pink) = ([90, 80, 160], [230, 150, 190]);
+        let rows_of_nuclei = |rows: usize| found(&tile(|pixel| if pixel / 20 < rows { blue } else { pink }));
+        assert_eq!(rows_of_nuclei(2), rows_of_nuclei(0));
+        assert!(rows_of_nuclei(4) > rows_of_nuclei(2) + 0.5);
+        assert_eq!(rows_of_nuclei(4), rows_of_nuclei(20));
+    }
+}
