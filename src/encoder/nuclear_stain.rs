@@ -2,8 +2,8 @@
 
 use tch::{Kind, TchError, Tensor};
 
-/// Which part of a tile's pixels absorb less red than its nuclei are said to.
-const BELOW_NUCLEI: f64 = 0.9;
+/// One pixel in so many absorbs more red than the nuclear stain tells.
+const ONE_IN: i64 = 10;
 
 /// The way back from a network's input to the light that its red channel was made from.
 #[derive(Debug)]
@@ -32,8 +32,7 @@ impl NuclearStain {
         let light = red.f_to_kind(Kind::Float)?.f_mul_scalar(self.scale)?.f_add_scalar(self.shift)?;
         let pixels = light.f_flatten(1, 2)?;
         // Dark is little light: the tenth that absorbs most is the tenth with the least light.
-        let rank = ((1.0 - BELOW_NUCLEI) * pixels.size()[1] as f64).floor() as i64 + 1;
-        let (dark, _) = pixels.f_kthvalue(rank, 1, true)?;
+        let (dark, _) = pixels.f_kthvalue(pixels.size()[1] / ONE_IN + 1, 1, true)?;
         dark.f_clamp(1.0 / 256.0, 1.0)?.f_log()?.f_neg()
     }
 }

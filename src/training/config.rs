@@ -171,7 +171,7 @@ pub enum Preset {
     Paper,
     /// The light backbone, in an evening on a CPU.
     ThisComputer,
-    /// From the encoder that ships, in the way that its network was trained: by near pairs alone.
+    /// From `tissue-prototypes`, in the way that `tissue-neighbours` learned: by near pairs alone.
     NearPairs,
 }
 
@@ -182,7 +182,7 @@ impl Preset {
         match self {
             Self::Paper => "Paper (ResNet-50, CUDA)",
             Self::ThisComputer => "This computer (light backbone, CPU)",
-            Self::NearPairs => "Go on from the encoder that ships (near pairs, CPU)",
+            Self::NearPairs => "Go on from tissue-prototypes (near pairs, CPU)",
         }
     }
 

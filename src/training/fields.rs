@@ -27,7 +27,7 @@ pub const FIELDS: &[FieldHelp] = &[
     ),
     help(
         "keep",
-        "Of the siamese method: how strongly distances are kept like those of the encoder that ships, so that what it tells apart is not forgotten. 0, as in the paper, is quicker and follows the slides alone.",
+        "Of the siamese method: how strongly distances are kept like those of the encoder tissue-prototypes, so that what it tells apart is not forgotten. 0, as in the paper, is quicker and follows the slides alone.",
     ),
     help(
         "temperature",

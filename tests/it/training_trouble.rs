@@ -139,7 +139,7 @@ fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
     let weights = place.folder.path().join("damaged.safetensors");
     std::fs::write(&weights, b"\x40\0\0\0\0\0\0\0{\"head.weight\":").unwrap();
     let of_damaged = TrainingConfig { init: weights.to_string_lossy().into_owned(), ..config() };
-    let near_only = TrainingConfig { loss: LossKind::NtXent, near_mm: 20.0, ..config() };
+    let near_only = TrainingConfig { loss: LossKind::NtXent, near_mm: 20.0, far_mm: 30.0, ..config() };
     let cases: [(&Path, TrainingConfig, &[&str], &[&str]); 7] = [
         (&unknown, config(), &[], &["unknown.tif", "--slide-mpp"]),
         (&blank, config(), &[], &["blank.tif", "no tissue"]),
