@@ -21,6 +21,7 @@ pub mod logging;
 pub mod fuzzing;
 pub mod memory;
 mod words;
+mod two_means;
 pub mod slide;
 pub mod tiling;
 pub mod tissue;

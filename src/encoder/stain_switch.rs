@@ -7,6 +7,7 @@
 
 use super::fitting::{Fitted, LinearHead};
 use super::{DescriptorBatch, EncoderError};
+use crate::two_means::TwoMeans;
 
 /// Half the distance between the two sides. Descriptors by prototypes are at most √2 apart, and most less than 0.4.
 pub const HEIGHT: f32 = 0.7;
@@ -22,15 +23,12 @@ const SOFTNESS: f64 = 0.15;
 /// # Errors
 /// [`EncoderError::TooFewTiles`] when there are fewer than two tiles.
 pub fn add_switch(fitted: Fitted, features: &DescriptorBatch) -> Result<Fitted, EncoderError> {
-    let mut stain: Vec<f64> =
+    let stain: Vec<f64> =
         features.rows().filter_map(|row| row.last()).map(|value| f64::from(*value)).collect();
-    if stain.len() < 2 {
-        return Err(EncoderError::TooFewTiles { tiles: stain.len(), outputs: 1 });
-    }
-    stain.sort_unstable_by(f64::total_cmp);
     // Stain that never changes tells nothing; its switch stays between the sides.
     let slope = 1.0 / (SOFTNESS * deviation(&stain)).max(1e-6);
-    let threshold = two_means(&stain);
+    let tiles = stain.len();
+    let threshold = TwoMeans::of(stain).ok_or(EncoderError::TooFewTiles { tiles, outputs: 1 })?.middle;
 
     let LinearHead { weight, mut bias, inputs, outputs } = fitted.head;
     let mut rows = Vec::with_capacity((outputs + 1) * (inputs + 1));
@@ -49,24 +47,6 @@ fn deviation(values: &[f64]) -> f64 {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
-}
-
-/// Half way between the two centres of ascending `values`, of which there are two or more, whose squared distances from
-/// the nearer one have the least sum: of all splits the one whose centres explain most (Otsu 1979, "A threshold
-/// selection method from gray-level histograms", equation 14).
-fn two_means(values: &[f64]) -> f64 {
-    let (count, total) = (values.len() as f64, values.iter().sum::<f64>());
-    let (mut sum, mut best) = (0.0, (f64::MIN, values[0]));
-    for (index, value) in values[..values.len() - 1].iter().enumerate() {
-        sum += value;
-        let below = (index + 1) as f64;
-        let (low, high) = (sum / below, (total - sum) / (count - below));
-        let between = below * (count - below) * (high - low).powi(2);
-        if between > best.0 {
-            best = (between, (low + high) / 2.0);
-        }
-    }
-    best.1
 }
 
 #[cfg(test)]
@@ -99,12 +79,6 @@ mod tests {
             let side = if index % 4 == 0 { 1.0 } else { -1.0 };
             assert!((answer.tanh() - side).abs() < 1e-3, "tile {index}: {answer}");
         }
-    }
-
-    #[test]
-    fn the_threshold_lies_between_the_best_two_centres() {
-        assert_eq!(two_means(&[0.0, 1.0, 10.0, 11.0, 12.0]), (0.5 + 11.0) / 2.0);
-        assert_eq!(two_means(&[3.0, 3.0]), 3.0);
     }
 
     #[test]

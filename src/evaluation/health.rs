@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Descriptors;
 use super::intervals::median;
 use super::neighbours::Pool;
+use crate::two_means::TwoMeans;
 
 /// At most so many tiles are looked at, drawn at random.
 const SAMPLE: usize = 5000;
@@ -19,6 +20,9 @@ const WIDEST_COVARIANCE: usize = 512;
 /// Two tiles are near-duplicates when nearer than this part of the median distance of tiles.
 const DUPLICATE_SHARE: f64 = 0.02;
 
+/// An axis is a switch when two places account for more than this share of its variance.
+const SWITCH: f64 = 0.85;
+
 /// The state of one encoder's descriptors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Health {
@@ -27,6 +31,8 @@ pub struct Health {
     /// (Σλ)² / Σλ² of the variances λ, the participation ratio: 1 when one axis has all, the width when all
     /// have the same.
     pub effective_dimension: f64,
+    /// Share of the first axis' variance that the centres of two heaps of tiles account for.
+    pub first_axis_split: f64,
     /// Share of tiles whose nearest other tile is nearer than 2 % of the median distance of two tiles.
     pub near_duplicates: f64,
     /// Median Euclidean distance of two tiles.
@@ -38,23 +44,39 @@ pub struct Health {
 impl Health {
     /// What is wrong, in words; nothing when the descriptors are sound.
     pub fn warning(&self) -> Option<String> {
+        let dimension = self.telling_dimension();
         if self.median_distance <= 0.0 {
             Some("collapsed: all tiles have the same descriptor".to_owned())
-        } else if self.near_duplicates <= 0.5 {
-            // One axis may have nearly all variance, as a stain switch has, and the others still tell tiles apart.
-            None
-        } else if self.effective_dimension < 2.0 {
+        } else if dimension < 2.0 {
             Some(format!(
-                "collapsed to {:.1} effective dimensions: the descriptors tell little apart",
-                self.effective_dimension
+                "collapsed to {dimension:.1} effective dimensions: the descriptors tell little apart"
             ))
-        } else {
+        } else if self.near_duplicates > 0.5 {
             Some(format!(
                 "{:.0} % of the tiles have a near-duplicate: the descriptors tell little apart",
                 100.0 * self.near_duplicates
             ))
+        } else {
+            None
         }
     }
+
+    /// The effective dimension, without the first axis where that is a switch: an axis on which tiles stand at one of two
+    /// places may have nearly all variance, while the others tell the tiles of each place apart.
+    fn telling_dimension(&self) -> f64 {
+        match self.spectrum.split_first() {
+            Some((_, others)) if self.first_axis_split > SWITCH => participation(others),
+            _ => self.effective_dimension,
+        }
+    }
+}
+
+/// (Σλ)² / Σλ²
+fn participation(variances: &[f64]) -> f64 {
+    let (total, squares) = variances
+        .iter()
+        .fold((0.0, 0.0), |(total, squares), variance| (total + variance, squares + variance * variance));
+    if squares > 0.0 { total * total / squares } else { 0.0 }
 }
 
 /// Look at up to 5000 of `descriptors`, drawn with `seed`. None of fewer than two tiles.
@@ -63,9 +85,8 @@ pub fn examine(descriptors: Descriptors<'_>, seed: u64) -> Option<Health> {
         return None;
     }
     let rows = sample(descriptors.len(), SAMPLE, seed);
-    let axes = variances(descriptors, &rows, seed);
-    let total: f64 = axes.iter().sum();
-    let squares: f64 = axes.iter().map(|variance| variance * variance).sum();
+    let Axes { variances, first } = axes(descriptors, &rows, seed);
+    let total: f64 = variances.iter().sum();
     let pairs = rows.iter().zip(rows.iter().cycle().skip(rows.len() / 2));
     let typical =
         median(pairs.map(|(a, b)| f64::from(descriptors.distance(*a as usize, *b as usize))).collect())?;
@@ -78,8 +99,9 @@ pub fn examine(descriptors: Descriptors<'_>, seed: u64) -> Option<Health> {
         })
         .count();
     Some(Health {
-        spectrum: axes.iter().map(|variance| if total > 0.0 { variance / total } else { 0.0 }).collect(),
-        effective_dimension: if squares > 0.0 { total * total / squares } else { 0.0 },
+        spectrum: variances.iter().map(|variance| if total > 0.0 { variance / total } else { 0.0 }).collect(),
+        effective_dimension: participation(&variances),
+        first_axis_split: TwoMeans::of(first).map_or(0.0, |heaps| heaps.share),
         near_duplicates: duplicates as f64 / rows.len() as f64,
         median_distance: typical,
         sample: rows.len(),
@@ -120,9 +142,17 @@ pub fn sample(count: usize, most: usize, seed: u64) -> Vec<u32> {
     rows
 }
 
-/// Variances along the principal axes, descending: eigenvalues of the covariance, or of the products of
-/// tiles with each other, which are the same but for zeros.
-fn variances(descriptors: Descriptors<'_>, rows: &[u32], seed: u64) -> Vec<f64> {
+/// The principal axes.
+struct Axes {
+    /// Variances along them, descending.
+    variances: Vec<f64>,
+    /// Where tiles stand on the first, up to a factor.
+    first: Vec<f64>,
+}
+
+/// Eigenvalues of the covariance, or of the products of tiles with each other, which are the same but for zeros; and the
+/// first axis.
+fn axes(descriptors: Descriptors<'_>, rows: &[u32], seed: u64) -> Axes {
     let width = descriptors.width();
     let fewer: Vec<u32>;
     let rows = if width > WIDEST_COVARIANCE {
@@ -139,15 +169,15 @@ fn variances(descriptors: Descriptors<'_>, rows: &[u32], seed: u64) -> Vec<f64> 
         let mean = column.mean();
         column.add_scalar_mut(-mean);
     }
-    let products =
-        if rows.len() < width { &matrix * matrix.transpose() } else { matrix.transpose() * &matrix };
-    let mut values: Vec<f64> = (products / (rows.len() - 1).max(1) as f64)
-        .symmetric_eigenvalues()
-        .iter()
-        .map(|value| value.max(0.0))
-        .collect();
-    values.sort_by(|a, b| b.total_cmp(a));
-    values
+    let few = rows.len() < width;
+    let products = if few { &matrix * matrix.transpose() } else { matrix.transpose() * &matrix };
+    let eigen = (products / (rows.len() - 1).max(1) as f64).symmetric_eigen();
+    let (largest, _) = eigen.eigenvalues.argmax();
+    let vector = eigen.eigenvectors.column(largest);
+    let first = if few { vector.into_owned() } else { &matrix * vector };
+    let mut variances: Vec<f64> = eigen.eigenvalues.iter().map(|value| value.max(0.0)).collect();
+    variances.sort_by(|a, b| b.total_cmp(a));
+    Axes { variances, first: first.iter().copied().collect() }
 }
 
 #[cfg(test)]
@@ -173,17 +203,19 @@ mod tests {
         assert!(health.effective_dimension < 1.01);
         assert!(health.warning().unwrap().contains("collapsed"));
 
-        // A switch has most of the variance, too, but what it leaves tells tiles apart.
-        let switched: Vec<f32> = (0..900)
-            .flat_map(|index| {
-                [if index % 2 == 0 { 9.0 } else { 0.0 }]
-                    .into_iter()
-                    .chain([1.1, 2.3, 3.7].map(|speed| wave(index, speed)))
-            })
-            .collect();
-        let health = examine(Descriptors::new(&switched, 4).unwrap(), 0).unwrap();
-        assert!(health.effective_dimension < 1.5, "{health:?}");
-        assert_eq!(health.warning(), None);
+        // A switch has most of the variance, too, but what it leaves tells tiles apart; unless that is a line again.
+        let switched = |others: [f64; 3]| -> Vec<f32> {
+            let row = |index: usize| {
+                let side = if index % 2 == 0 { 9.0 } else { 0.0 };
+                [side].into_iter().chain(others.map(|speed| wave(index, speed)))
+            };
+            (0..900).flat_map(row).collect()
+        };
+        let sound = examine(Descriptors::new(&switched([1.1, 2.3, 3.7]), 4).unwrap(), 0).unwrap();
+        assert!(sound.effective_dimension < 1.5 && sound.first_axis_split > 0.99, "{sound:?}");
+        assert_eq!(sound.warning(), None);
+        let line = examine(Descriptors::new(&switched([1.1, 1.1, 1.1]), 4).unwrap(), 0).unwrap();
+        assert!(line.warning().unwrap().contains("collapsed to 1.0"), "{line:?}");
     }
 
     #[test]
@@ -200,7 +232,7 @@ mod tests {
         let wide: Vec<f32> = (0..600 * 40).map(|index| wave(index, 0.77) * (1 + index % 40) as f32).collect();
         let descriptors = Descriptors::new(&wide, 40).unwrap();
         let rows: Vec<u32> = (0..30).collect();
-        let few = variances(descriptors, &rows, 0);
+        let few = axes(descriptors, &rows, 0).variances;
         assert_eq!(few.len(), 30, "of fewer tiles than numbers, by products");
         let total: f64 = (0..40)
             .map(|column| {
