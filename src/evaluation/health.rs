@@ -206,7 +206,7 @@ mod tests {
         // A switch has most of the variance, too, but what it leaves tells tiles apart; unless that is a line again.
         let switched = |others: [f64; 3]| -> Vec<f32> {
             let row = |index: usize| {
-                let side = if index % 2 == 0 { 9.0 } else { 0.0 };
+                let side = if index.is_multiple_of(2) { 9.0 } else { 0.0 };
                 [side].into_iter().chain(others.map(|speed| wave(index, speed)))
             };
             (0..900).flat_map(row).collect()
