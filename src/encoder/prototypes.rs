@@ -26,7 +26,7 @@ pub struct PrototypeSettings {
 const ROUNDS: usize = 20;
 
 /// Fit the head whose answer to pooled `features` (one row a tile) are logarithms, up to a summand that all
-/// prototypes share, of a tile's likeness to each prototype; [`super::model::HeadOutput::Memberships`] makes
+/// prototypes share, of a tile's likeness to each prototype; [`super::readout::HeadOutput::Memberships`] makes
 /// memberships of it.
 ///
 /// Features are centred and scaled to unit variance, reduced to their first components, each of which is divided by
