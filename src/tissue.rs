@@ -12,6 +12,7 @@ use image::{GrayImage, RgbImage};
 use crate::geometry::{Downsample, Level0Rect, MicronsPerPixel};
 use crate::slide::{SlideError, SlideInfo, SlideSource};
 use crate::tiling::read_rect;
+use crate::two_means::TwoMeans;
 use morphology::Bitmap;
 
 /// Counts the ways in which tissue has been found so far. It is part of what decides descriptors: raise it
@@ -344,31 +345,15 @@ fn smoothed(values: &[u8], width: usize) -> Vec<u8> {
     (0..values.len()).map(mean).collect()
 }
 
-/// The threshold that separates the values best (Otsu 1979): it maximises the variance between the two
-/// classes, `ω₀ ω₁ (μ₁ − μ₀)²`. Values above it belong to the upper class.
+/// The threshold that separates the values best (Otsu 1979). Values above it belong to the upper class; 0 where all are the
+/// same.
 fn otsu_threshold(values: &[u8]) -> u8 {
     let mut histogram = [0_u64; 256];
     for value in values {
         histogram[usize::from(*value)] += 1;
     }
-    let total = values.len() as f64;
-    let sum: f64 = histogram.iter().enumerate().map(|(value, count)| value as f64 * *count as f64).sum();
-    let (mut below, mut sum_below) = (0.0, 0.0);
-    let (mut best, mut best_variance) = (0, 0.0);
-    for (value, count) in histogram.iter().enumerate() {
-        below += *count as f64;
-        sum_below += value as f64 * *count as f64;
-        let above = total - below;
-        if below == 0.0 || above == 0.0 {
-            continue;
-        }
-        let difference = (sum - sum_below) / above - sum_below / below;
-        let variance = below * above * difference * difference;
-        if variance > best_variance {
-            (best, best_variance) = (value as u8, variance);
-        }
-    }
-    best
+    let counts = histogram.iter().enumerate().map(|(value, count)| (value as f64, *count as f64));
+    TwoMeans::of_counts(counts).map_or(0, |heaps| heaps.last_below as u8)
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! The two heaps into which numbers on a line fall.
 
-/// Two heaps, found exactly.
+/// Two heaps, found exactly: of all splits the one whose two centres account for most variance, which is also the one with
+/// the least sum of squared distances from the nearer centre (Otsu 1979, "A threshold selection method from gray-level
+/// histograms", equations 12 to 15).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TwoMeans {
+    /// The largest number of the lower heap.
+    pub last_below: f64,
     /// Half way between the heaps' centres.
     pub middle: f64,
     /// Share (0 to 1) of the numbers' variance that their heaps' centres account for: 1 when there are but two values,
@@ -11,29 +15,39 @@ pub struct TwoMeans {
 }
 
 impl TwoMeans {
-    /// Of the numbers' splits the one whose two centres account for most variance, which is also the one with the least
-    /// sum of squared distances from the nearer centre (Otsu 1979, "A threshold selection method from gray-level
-    /// histograms", equations 12 to 15). `None` of fewer than two numbers.
+    /// Of single numbers. `None` where there are no two different ones.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
-        if values.len() < 2 {
-            return None;
-        }
         values.sort_unstable_by(f64::total_cmp);
-        let (count, total) = (values.len() as f64, values.iter().sum::<f64>());
-        let (mut sum, mut best) = (0.0, (f64::MIN, values[0]));
-        for (index, value) in values[..values.len() - 1].iter().enumerate() {
-            sum += value;
-            let below = (index + 1) as f64;
-            let (low, high) = (sum / below, (total - sum) / (count - below));
-            let between = below * (count - below) * (high - low).powi(2);
-            if between > best.0 {
-                best = (between, (low + high) / 2.0);
+        Self::of_counts(values.iter().map(|value| (*value, 1.0)))
+    }
+
+    /// Of ascending values, each with how often it occurs. `None` where no two different ones do.
+    pub fn of_counts(ascending: impl Iterator<Item = (f64, f64)> + Clone) -> Option<Self> {
+        let (mut count, mut total) = (0.0, 0.0);
+        for (value, times) in ascending.clone() {
+            count += times;
+            total += value * times;
+        }
+        let squares: f64 =
+            ascending.clone().map(|(value, times)| times * (value - total / count).powi(2)).sum();
+        let (mut below, mut sum) = (0.0, 0.0);
+        let (mut found, mut most) = (None, 0.0);
+        for (value, times) in ascending {
+            below += times;
+            sum += value * times;
+            let above = count - below;
+            if below == 0.0 || above == 0.0 {
+                continue;
+            }
+            let (low, high) = (sum / below, (total - sum) / above);
+            let between = below * above * (high - low).powi(2);
+            if between > most {
+                most = between;
+                let share = between / count / squares;
+                found = Some(Self { last_below: value, middle: (low + high) / 2.0, share });
             }
         }
-        let mean = total / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let share = if squares > 0.0 { best.0 / count / squares } else { 0.0 };
-        Some(Self { middle: best.1, share })
+        found
     }
 }
 
@@ -57,8 +71,16 @@ mod tests {
     }
 
     #[test]
-    fn one_value_has_no_share_and_one_number_no_heaps() {
-        assert_eq!(TwoMeans::of(vec![3.0, 3.0]), Some(TwoMeans { middle: 3.0, share: 0.0 }));
-        assert_eq!(TwoMeans::of(vec![3.0]), None);
+    fn one_value_has_no_heaps_however_often_it_occurs() {
+        assert_eq!(TwoMeans::of(vec![3.0, 3.0]), None);
+        assert_eq!(TwoMeans::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn counts_are_numbers_that_occur_often() {
+        let counted =
+            TwoMeans::of_counts([(0.0, 2.0), (1.0, 0.0), (2.0, 1.0), (9.0, 3.0)].into_iter()).unwrap();
+        assert_eq!(counted, TwoMeans::of(vec![0.0, 0.0, 2.0, 9.0, 9.0, 9.0]).unwrap());
+        assert_eq!(counted.last_below, 2.0);
     }
 }

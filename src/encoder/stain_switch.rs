@@ -25,10 +25,12 @@ const SOFTNESS: f64 = 0.15;
 pub fn add_switch(fitted: Fitted, features: &DescriptorBatch) -> Result<Fitted, EncoderError> {
     let stain: Vec<f64> =
         features.rows().filter_map(|row| row.last()).map(|value| f64::from(*value)).collect();
+    let [first, _, ..] = stain[..] else {
+        return Err(EncoderError::TooFewTiles { tiles: stain.len(), outputs: 1 });
+    };
     // Stain that never changes tells nothing; its switch stays between the sides.
     let slope = 1.0 / (SOFTNESS * deviation(&stain)).max(1e-6);
-    let tiles = stain.len();
-    let threshold = TwoMeans::of(stain).ok_or(EncoderError::TooFewTiles { tiles, outputs: 1 })?.middle;
+    let threshold = TwoMeans::of(stain).map_or(first, |heaps| heaps.middle);
 
     let LinearHead { weight, mut bias, inputs, outputs } = fitted.head;
     let mut rows = Vec::with_capacity((outputs + 1) * (inputs + 1));

@@ -155,7 +155,7 @@ fn what_the_encoder_that_ships_tells_apart_is_kept_when_asked_for() {
 }
 
 #[test]
-fn learning_goes_on_from_the_encoder_that_ships() {
+fn learning_goes_on_from_an_encoder_that_ships() {
     let place = Place::new();
     let path = place.textures();
     let small = TrainingConfig { tile_px: 32, mpp: UM, near_mm: 1.5, ..Preset::NearPairs.config() };
