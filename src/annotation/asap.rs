@@ -10,6 +10,8 @@ mod camelyon;
 
 use serde::{Deserialize, Serialize};
 
+use super::color::{self, AlphaPlace};
+
 pub(super) use camelyon::cut_camelyon16_holes;
 pub(super) use read::read;
 pub(super) use write::write;
@@ -50,11 +52,9 @@ pub(super) struct AsapOrigin {
     pub holes: Vec<(String, String)>,
 }
 
-/// `#RRGGBB`.
+/// A colour as Qt reads it.
 fn color_from_text(text: &str) -> Option<[u8; 3]> {
-    let digits = text.trim().strip_prefix('#')?;
-    let packed = u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 6)?;
-    Some([16, 8, 0].map(|shift| (packed >> shift) as u8))
+    color::parse(text, AlphaPlace::First)
 }
 
 fn text_from_color([r, g, b]: [u8; 3]) -> String {

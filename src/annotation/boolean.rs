@@ -26,6 +26,17 @@ impl Shape {
         self.combined(other, OverlayRule::Difference)
     }
 
+    /// What is left of this area without any of the others, which may overlap each other.
+    pub fn without_all<'a>(&self, others: impl IntoIterator<Item = &'a Shape>) -> Shape {
+        let others: Vec<Contours> = others.into_iter().flat_map(contours).map(oriented).collect();
+        if others.is_empty() {
+            return self.clone();
+        }
+        let own = contours(self).simplify_shape_as::<i64>(FillRule::EvenOdd);
+        let own: Vec<Contours> = own.into_iter().map(oriented).collect();
+        shape_from(own.overlay_as::<i64>(&others, OverlayRule::Difference, FillRule::NonZero))
+    }
+
     fn combined(&self, other: &Shape, rule: OverlayRule) -> Shape {
         // The 64-bit grid is far finer than f64 in slide coordinates: untouched corners stay where they are.
         shape_from(contours(self).overlay_as::<i64>(&contours(other), rule, FillRule::EvenOdd))
@@ -64,9 +75,40 @@ pub fn stroke(path: &[Level0Point], radius_px: f64) -> Shape {
     shape_from(pieces.simplify_shape_as::<i64>(FillRule::NonZero))
 }
 
-fn contours(shape: &Shape) -> Vec<Contours> {
+/// Area in square level-0 pixels of what an odd number of a polygon's outlines encloses; of one that is drawn
+/// twice, of what it encloses at all.
+pub(super) fn even_odd_area(polygon: &Polygon) -> f64 {
+    let area = |contours: &Contours| -> f64 {
+        let ring = |contour: &Vec<[f64; 2]>| {
+            ring_area(&contour.iter().map(|[x, y]| Level0Point::new(*x, *y)).collect::<Ring>())
+        };
+        contours.first().map_or(0.0, ring) - contours.iter().skip(1).map(ring).sum::<f64>()
+    };
+    let contours = contours_of(polygon);
+    let enclosed = |rule| contours.simplify_shape_as::<i64>(rule).iter().map(area).sum::<f64>();
+    let even_odd = enclosed(FillRule::EvenOdd);
+    if even_odd > 0.0 { even_odd } else { enclosed(FillRule::NonZero) }
+}
+
+/// The same contours, the outline running one way round and its holes the other.
+fn oriented(mut contours: Contours) -> Contours {
+    for (place, contour) in contours.iter_mut().enumerate() {
+        let next = contour.iter().cycle().skip(1);
+        let doubled: f64 = contour.iter().zip(next).map(|([ax, ay], [bx, by])| (bx - ax) * (ay + by)).sum();
+        if (doubled < 0.0) != (place == 0) {
+            contour.reverse();
+        }
+    }
+    contours
+}
+
+fn contours_of(polygon: &Polygon) -> Contours {
     let contour = |ring: &Ring| ring.iter().map(|point| [point.x, point.y]).collect();
-    shape.polygons().iter().map(|polygon| polygon.rings().map(contour).collect()).collect()
+    polygon.rings().map(contour).collect()
+}
+
+fn contours(shape: &Shape) -> Vec<Contours> {
+    shape.polygons().iter().map(contours_of).collect()
 }
 
 fn shape_from(areas: Vec<Contours>) -> Shape {
@@ -94,6 +136,19 @@ mod tests {
 
     fn area(shape: &Shape) -> f64 {
         shape.area_px2().unwrap()
+    }
+
+    #[test]
+    fn areas_that_overlap_are_taken_off_together() {
+        let square = rectangle(0.0, 0.0, 100.0, 100.0);
+        let mut holed = rectangle(60.0, 60.0, 30.0, 30.0).difference(&rectangle(70.0, 70.0, 10.0, 10.0));
+        if let Shape::Polygons(polygons) = &mut holed {
+            polygons[0].exterior.reverse();
+        }
+        let others = [rectangle(0.0, 0.0, 20.0, 20.0), rectangle(10.0, 10.0, 20.0, 20.0), holed];
+        let rest = area(&square.without_all(&others));
+        assert!((rest - (10_000.0 - 700.0 - 800.0)).abs() < 1e-6, "{rest}");
+        assert_eq!(square.without_all(&[]), square);
     }
 
     #[test]

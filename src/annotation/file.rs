@@ -1,19 +1,25 @@
 //! Files of annotations, whatever their format and packing.
 
-use std::io::{Cursor, Read};
+use std::collections::HashMap;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::geojson::Purpose;
 use super::json::RawJson;
-use super::{AnnotationSet, asap, geojson};
+use super::{AnnotationSet, Edit, Omissions, asap, geojson, identity, text, xml};
 use crate::geometry::Level0Point;
 use crate::slide::SlideInfo;
 use crate::{durable, intake};
 
 /// The most that a file may hold, in bytes.
 pub(super) const MOST_BYTES: u64 = 2 << 30;
+
+/// What can be read, for messages that refuse something else.
+pub(super) const READ_KINDS: &str =
+    "read are GeoJSON as QuPath writes it, the XML of ASAP and Camelyon, and that of Aperio ImageScope";
 
 /// Member of a GeoJSON collection that tells where its coordinates count from, in level-0 pixels.
 const ORIGIN_MEMBER: &str = "coordinateOrigin";
@@ -25,6 +31,8 @@ pub enum Format {
     GeoJson,
     /// The XML of ASAP, in which the Camelyon challenges' annotations are.
     Asap,
+    /// The XML of Aperio ImageScope; it is read, and never written.
+    ImageScope,
 }
 
 impl Format {
@@ -45,6 +53,7 @@ impl Format {
         match self {
             Self::GeoJson => "QuPath GeoJSON",
             Self::Asap => "ASAP XML",
+            Self::ImageScope => "Aperio ImageScope XML",
         }
     }
 }
@@ -55,7 +64,11 @@ pub struct AnnotationFile {
     pub format: Format,
     /// In level-0 pixels, as far as the file tells; see [`AnnotationFile::place_on`].
     pub set: AnnotationSet,
-    /// What the reader of the file should know, as sentences.
+    /// Objects of the file that could not be understood; all others are in the set.
+    pub left_out: Omissions,
+    /// Parts of objects that could not be understood; the rest of these objects is in the set.
+    pub parts_left_out: Omissions,
+    /// What the reader of the file should know, as sentences; what was left out is among it.
     pub notes: Vec<String>,
     /// Where the file says that its coordinates count from.
     origin: Option<Level0Point>,
@@ -67,7 +80,7 @@ impl AnnotationFile {
     pub fn place_on(&mut self, info: &SlideInfo, origin: Option<Level0Point>) {
         let usual = match self.format {
             Format::GeoJson => bounds_origin(info),
-            Format::Asap => None,
+            Format::Asap | Format::ImageScope => None,
         };
         let Some(origin) = origin.or(self.origin).or(usual) else { return };
         self.set.translate(origin.x, origin.y);
@@ -77,6 +90,19 @@ impl AnnotationFile {
                 origin.x, origin.y
             ));
         }
+    }
+
+    /// The edit that brings its annotations into a set. Annotations that are there already, by their UUID, their
+    /// file's id or their text, are replaced; see the rule for ids that are no UUIDs in `docs/annotations.md`.
+    pub fn edit_for(&mut self, set: &AnnotationSet) -> Edit {
+        let others = self.set.recognise(set);
+        if others > 0 {
+            self.notes.push(format!(
+                "{others} of its ids are in use for other annotations, which came from a file of another name; both \
+                 are kept."
+            ));
+        }
+        Edit::Add(self.set.iter().map(|one| one.as_ref().clone()).collect())
     }
 
     /// Of annotations drawn by Camelyon16's rule, those of group `_2` are cut out of the tumours in which
@@ -141,36 +167,53 @@ impl FormatError {
     }
 }
 
-/// Read a file of annotations: GeoJSON (a collection, an array, a feature or a geometry) or ASAP XML, plain
-/// or packed (`.gz`, `.zip`). The content decides, not the name.
+/// What a document held.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub set: AnnotationSet,
+    /// Objects that were not read.
+    pub left_out: Omissions,
+    /// Parts that objects were read without.
+    pub parts: Omissions,
+    pub notes: Vec<String>,
+}
+
+/// Read a file of annotations: GeoJSON (collections, arrays, features, one a line as well, or a geometry), the
+/// XML of ASAP or that of Aperio ImageScope, plain or packed (`.gz`, `.zip`). The content decides, not the name.
+/// Objects that cannot be understood are left out and counted.
 ///
 /// # Errors
-/// [`AnnotationError::Io`], or [`AnnotationError::Malformed`] with line and reason; never half a file.
+/// [`AnnotationError::Io`], or [`AnnotationError::Malformed`] with line and reason when it is of another kind or
+/// damaged, or when nothing in it can be understood.
 pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
     let bytes = intake::read(path, MOST_BYTES)
         .map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
     read_bytes(&bytes, path)
 }
 
-/// Like [`read_file`], from memory. `path` is for messages.
+/// Like [`read_file`], from memory. `path` is for messages, and its name for ids that are unique within a file.
 pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, AnnotationError> {
-    read_packed(bytes).map_err(|FormatError { line, reason }| AnnotationError::Malformed {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    read_packed(bytes, &name).map_err(|FormatError { line, reason }| AnnotationError::Malformed {
         path: path.to_owned(),
         line,
         reason,
     })
 }
 
-fn read_packed(bytes: &[u8]) -> Result<AnnotationFile, FormatError> {
+fn read_packed(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
     let mut left = intake::most_unpacked(bytes.len() as u64);
     match bytes {
-        [0x1f, 0x8b, ..] => read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?),
+        [0x1f, 0x8b, ..] => {
+            let name = name.strip_suffix(".gz").unwrap_or(name);
+            read_text(&unpacked(flate2::read::MultiGzDecoder::new(bytes), &mut left)?, name)
+        }
         [b'P', b'K', 3, 4, ..] => read_zip(bytes, &mut left),
-        _ => read_text(bytes),
+        _ => read_text(bytes, name),
     }
 }
 
-fn unpacked(packed: impl Read, left: &mut u64) -> Result<Vec<u8>, FormatError> {
+fn unpacked(packed: impl io::Read, left: &mut u64) -> Result<Vec<u8>, FormatError> {
     intake::unpack(packed, left)
         .map_err(|error| FormatError::nowhere(format!("it cannot be unpacked ({error})")))
 }
@@ -179,51 +222,74 @@ fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError>
     let damaged =
         |error: zip::result::ZipError| FormatError::nowhere(format!("it cannot be unpacked ({error})"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    let mut whole: Option<AnnotationFile> = None;
+    let (mut whole, mut unread): (Option<AnnotationFile>, Option<FormatError>) = (None, None);
+    let mut notes = Vec::new();
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(damaged)?;
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
-        let ending = Path::new(&name).extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        if !entry.is_file() || !matches!(ending.as_deref(), Some("json" | "geojson" | "xml")) {
+        let path = Path::new(&name);
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // macOS packs what it knows of files beside them.
+        let is_shadow = file.starts_with("._");
+        if !entry.is_file() || is_shadow || !matches!(ending.as_deref(), Some("json" | "geojson" | "xml")) {
             continue;
         }
-        let part =
-            unpacked(entry, left).and_then(|bytes| read_text(&bytes)).map_err(|error| error.within(&name))?;
-        match &mut whole {
-            None => whole = Some(part),
-            Some(whole) => whole.append(part),
+        let bytes = unpacked(entry, left).map_err(|error| error.within(&name))?;
+        match (read_text(&bytes, &file).map_err(|error| error.within(&name)), &mut whole) {
+            (Ok(part), None) => whole = Some(part),
+            (Ok(part), Some(whole)) => whole.append(part, &file),
+            (Err(error), _) => {
+                let at = at_line(error.line);
+                notes.push(format!("A file in it was left out{at}: {}.", error.reason));
+                unread.get_or_insert(error);
+            }
         }
     }
-    whole.ok_or_else(|| FormatError::nowhere("it holds no .geojson, .json or .xml file"))
+    match (whole, unread) {
+        (Some(mut whole), _) => {
+            whole.notes.extend(notes);
+            Ok(whole)
+        }
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(FormatError::nowhere("it holds no .geojson, .json or .xml file")),
+    }
 }
 
 impl AnnotationFile {
-    fn append(&mut self, other: Self) {
-        other.set.iter().for_each(|annotation| self.set.push(annotation.as_ref().clone()));
-        self.set.declare_groups(other.set.groups);
+    fn append(&mut self, other: Self, source: &str) {
+        let places: HashMap<Uuid, usize> = other.set.iter().map(|one| one.id).zip(0..).collect();
+        let annotations = other.set.iter().map(|one| {
+            let parent = one.parent.and_then(|parent| places.get(&parent).copied());
+            (one.as_ref().clone(), parent)
+        });
+        identity::settle(annotations.collect(), source, &mut self.set);
+        self.set.take_over(&other.set);
+        self.left_out.append(other.left_out);
+        self.parts_left_out.append(other.parts_left_out);
         self.notes.extend(other.notes);
     }
 }
 
-fn read_text(bytes: &[u8]) -> Result<AnnotationFile, FormatError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        FormatError::at_offset(&before, before.len(), "it is no text in UTF-8")
-    })?;
-    match text.trim_start().chars().next() {
-        Some('{' | '[') => {
-            let mut set = geojson::read(text)?;
-            let origin = take_origin(&mut set);
-            Ok(AnnotationFile { format: Format::GeoJson, set, notes: Vec::new(), origin })
+fn read_text(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
+    let (text, note) = text::decode(bytes)?;
+    let mut origin = None;
+    let (format, read) = match text.trim_start().chars().next() {
+        // A record separator (RFC 8142) may stand before each feature.
+        Some('{' | '[' | '\u{1e}') => {
+            let mut read = geojson::read(&text, name)?;
+            origin = take_origin(&mut read.set);
+            (Format::GeoJson, read)
         }
-        Some('<') => {
-            let (set, notes) = asap::read(text)?;
-            Ok(AnnotationFile { format: Format::Asap, set, notes, origin: None })
-        }
-        Some(_) => Err(FormatError::at(1, "it is neither GeoJSON nor XML")),
-        None => Err(FormatError::at(1, "it is empty")),
-    }
+        Some('<') => xml::read(&text, name)?,
+        Some(_) => return Err(FormatError::at(1, format!("it is neither GeoJSON nor XML; {READ_KINDS}"))),
+        None => return Err(FormatError::at(1, "it is empty")),
+    };
+    let Read { set, left_out, parts, mut notes } = read;
+    notes.extend(note);
+    notes.extend(left_out.sentence("objects were left out"));
+    notes.extend(parts.sentence("parts of objects were left out"));
+    Ok(AnnotationFile { format, set, left_out, parts_left_out: parts, notes, origin })
 }
 
 fn take_origin(set: &mut AnnotationSet) -> Option<Level0Point> {
@@ -236,13 +302,18 @@ fn take_origin(set: &mut AnnotationSet) -> Option<Level0Point> {
 /// The set as GeoJSON that QuPath opens. `origin` is the level-0 position from which coordinates are to
 /// count: [`bounds_origin`] for QuPath, none for everybody else.
 pub fn write_geojson(set: &AnnotationSet, origin: Option<Level0Point>) -> String {
-    let Some(origin) = origin else { return geojson::write(set) };
+    let Some(origin) = origin else { return geojson::write(set, Purpose::Exchange) };
     let mut moved = set.clone();
     moved.translate(-origin.x, -origin.y);
     if let Ok(stated) = serde_json::value::to_raw_value(&(origin.x, origin.y)) {
         moved.members.push((ORIGIN_MEMBER.to_owned(), RawJson::from(stated.as_ref())));
     }
-    geojson::write(&moved)
+    geojson::write(&moved, Purpose::Exchange)
+}
+
+/// The set as the project keeps it: GeoJSON in level-0 pixels in which every annotation has its own identity.
+pub(super) fn write_for_store(set: &AnnotationSet) -> String {
+    geojson::write(set, Purpose::Store)
 }
 
 /// The set as XML that ASAP opens, and sentences on what this format cannot hold.
@@ -271,7 +342,7 @@ pub fn write_file(
             });
             (write_geojson(set, origin), note.into_iter().collect())
         }
-        Format::Asap => write_asap(set),
+        Format::Asap | Format::ImageScope => write_asap(set),
     };
     let io = |source| AnnotationError::Io { path: path.to_owned(), source };
     durable::write(path, text.as_bytes()).map_err(io)?;

@@ -1,5 +1,6 @@
 //! JSON that is passed on as it was written.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
@@ -60,7 +61,7 @@ pub struct Foreign {
 }
 
 /// The members of a JSON object in their order; keys may be repeated, as QuPath does.
-pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
+pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     /// The last value of a key, which is what JSON readers go by.
@@ -68,18 +69,27 @@ impl<'a> Members<'a> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
+    /// Like [`Self::get`], but a `null` is as good as none.
+    pub fn stated(&self, key: &str) -> Option<&'a RawValue> {
+        self.get(key).filter(|value| value.get() != "null")
+    }
+
     /// All members but those of the given keys, as they were written.
     pub fn except(&self, known: &[&str]) -> Vec<(String, RawJson)> {
-        let unknown = self.0.iter().filter(|(name, _)| !known.contains(&name.as_str()));
-        unknown.map(|(name, value)| (name.clone(), RawJson::from(*value))).collect()
+        let unknown = self.0.iter().filter(|(name, _)| !known.contains(&name.as_ref()));
+        unknown.map(|(name, value)| (name.clone().into_owned(), RawJson::from(*value))).collect()
     }
 }
+
+/// A key, borrowed from the text where nothing in it is escaped.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Vec<(String, &'de RawValue)>;
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -87,14 +97,76 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    members.push((key, value));
                 }
                 Ok(members)
             }
         }
         deserializer.deserialize_map(InOrder).map(Self)
     }
+}
+
+/// The text as JSON proper, where it is JSON but for what Python's `json.dump` and QuPath before 0.4.4 write:
+/// numbers that are not finite become the strings `"NaN"`, `"Infinity"` and `"-Infinity"`. Record separators
+/// (RFC 8142) become spaces. `None` when there is none of this; lines stay where they are.
+pub fn repaired(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut copied = 0;
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = match bytes[at] {
+            b'"' => {
+                at = end_of_string(bytes, at);
+                continue;
+            }
+            b'-' | b'+' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
+                at + bytes[at..].iter().take_while(|byte| is_word(byte)).count()
+            }
+            _ => at + 1,
+        };
+        let word = &text.as_bytes()[at..end];
+        let instead = match word {
+            b"\x1e" => Some(" "),
+            _ => not_finite(word),
+        };
+        if let Some(instead) = instead {
+            plain += &text[copied..at];
+            plain += instead;
+            copied = end;
+        }
+        at = end;
+    }
+    if copied == 0 {
+        return None;
+    }
+    plain += &text[copied..];
+    Some(plain)
+}
+
+fn not_finite(word: &[u8]) -> Option<&'static str> {
+    let is = |names: [&[u8]; 2]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
+    match word {
+        _ if word.eq_ignore_ascii_case(b"nan") => Some("\"NaN\""),
+        _ if is([b"infinity", b"inf"]) => Some("\"Infinity\""),
+        _ if is([b"-infinity", b"-inf"]) => Some("\"-Infinity\""),
+        _ => None,
+    }
+}
+
+/// The place after a string that begins at `start`.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 #[cfg(test)]
@@ -104,11 +176,24 @@ mod tests {
     #[test]
     fn repeated_keys_order_and_precision_are_kept() {
         let members: Members<'_> =
-            serde_json::from_str(r#"{"b": 1.00000000000000000001, "a": {"x":1, "x":2}, "b": 3}"#).unwrap();
+            serde_json::from_str(r#"{"b": 1.00000000000000000001, "\u0061": {"x":1, "x":2}, "b": 3}"#)
+                .unwrap();
         assert_eq!(members.get("b").unwrap().get(), "3");
         let kept = members.except(&["a"]);
         assert_eq!(kept[0].1.get(), "1.00000000000000000001");
         assert_eq!(kept.len(), 2);
         assert_eq!(RawJson::from("a \"quoted\" word").as_string().unwrap(), "a \"quoted\" word");
+    }
+
+    #[test]
+    fn bare_numbers_that_are_not_finite_become_strings() {
+        let text = r#"{"NaN":[NaN,-Infinity, Infinity,nan,1e5,-2],"a\"NaN":"NaN, \\","é":NaN}"#;
+        let plain = r#"{"NaN":["NaN","-Infinity", "Infinity","NaN",1e5,-2],"a\"NaN":"NaN, \\","é":"NaN"}"#;
+        assert_eq!(repaired(text).unwrap(), plain);
+        assert_eq!(repaired(plain), None);
+        assert_eq!(repaired("\u{1e}{}\n\u{1e}{}").unwrap(), " {}\n {}");
+        assert_eq!(repaired("\"\\"), None);
+        assert_eq!(repaired("\"a\\\"NaN"), None);
+        assert_eq!(repaired("NaNa, infinit, NULL"), None);
     }
 }

@@ -1,10 +1,12 @@
 //! Annotations: what a person has marked on a slide, in level-0 pixels, and the files of other programs
 //! that hold such marks.
 //!
-//! [`read_file`] reads QuPath's GeoJSON and the XML of ASAP and Camelyon, [`write_file`] writes both.
+//! [`read_file`] reads QuPath's GeoJSON, the XML of ASAP and Camelyon, and that of Aperio ImageScope; [`write_file`]
+//! writes the first two.
 //! Members of those files that mean nothing here are kept, so that a file comes back unchanged.
 
 mod shape;
+mod crossing;
 mod measure;
 mod hit;
 mod vertices;
@@ -12,8 +14,14 @@ mod boolean;
 mod set;
 mod history;
 mod json;
+mod text;
+mod color;
+mod left_out;
+mod identity;
 mod geojson;
+mod xml;
 mod asap;
+mod imagescope;
 mod file;
 mod store;
 
@@ -26,6 +34,7 @@ pub use file::{read_bytes, read_file, write_asap, write_file, write_geojson};
 pub use history::History;
 pub use hit::Hit;
 pub use json::RawJson;
+pub use left_out::{LeftOut, Omissions};
 pub use measure::{area_label, length_label};
 pub use set::{AnnotationSet, Change, Edit, Group};
 pub use shape::{Bounds, Polygon, Ring, Shape};
@@ -61,17 +70,37 @@ pub struct Annotation {
     foreign: Foreign,
     /// What only ASAP's files say.
     asap: Option<AsapOrigin>,
+    /// What its file said in another form than it is written in here.
+    as_written: Option<Box<AsWritten>>,
+}
+
+/// Values in the words of a GeoJSON file. They go back as they came for as long as they mean what they meant.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct AsWritten {
+    /// A class with further members, and what it was read as.
+    class: Option<(AnnotationClass, RawJson)>,
+    /// A colour of its own, and what it was read as.
+    color: Option<([u8; 3], RawJson)>,
+    /// Measurements that are no plain numbers, by their place.
+    measurements: Vec<(usize, RawJson)>,
+    /// Name of the file within which its id is unique.
+    source: Option<String>,
 }
 
 impl Annotation {
     /// A new mark of this shape, with an identity of its own.
     pub fn new(shape: Shape, class: Option<AnnotationClass>) -> Self {
+        Self { class, ..Self::read(new_id(), Geometry::new(shape)) }
+    }
+
+    /// One from a file, of which nothing but its place is known yet.
+    fn read(id: Uuid, geometry: Geometry) -> Self {
         Self {
-            id: new_id(),
+            id,
             kind: ObjectKind::Annotation,
-            geometry: Geometry::new(shape),
+            geometry,
             nucleus: None,
-            class,
+            class: None,
             name: None,
             color: None,
             locked: false,
@@ -80,7 +109,12 @@ impl Annotation {
             parent: None,
             foreign: Foreign::default(),
             asap: None,
+            as_written: None,
         }
+    }
+
+    fn as_written_mut(&mut self) -> &mut AsWritten {
+        self.as_written.get_or_insert_default()
     }
 
     /// Where it lies, in level-0 pixels.
@@ -116,7 +150,14 @@ impl Annotation {
 
     /// Give it another shape.
     pub fn set_shape(&mut self, shape: Shape) {
-        self.geometry.reshape(shape);
+        if self.geometry.reshape(shape) {
+            self.forget_bounds_of_file();
+        }
+    }
+
+    /// GeoJSON's `bbox` holds for the shape of the file only.
+    fn forget_bounds_of_file(&mut self) {
+        self.foreign.own.retain(|(key, _)| key != "bbox");
     }
 
     /// The outline of its nucleus, if it is a cell with one.
@@ -129,6 +170,7 @@ impl Annotation {
         for geometry in std::iter::once(&mut self.geometry).chain(&mut self.nucleus) {
             geometry.reshape(geometry.shape.translated(dx, dy));
         }
+        self.forget_bounds_of_file();
     }
 
     /// The sRGB colour in which it is drawn: its own, else its class's, else [`UNCLASSIFIED`].

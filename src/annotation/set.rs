@@ -1,5 +1,6 @@
 //! All annotations of one slide, and the typed edits that change them.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -116,6 +117,21 @@ impl Change {
         self.steps.iter().filter_map(|step| step.after.as_ref()).map(|(_, annotation)| annotation.id)
     }
 
+    /// How many annotations it kept that lay below a removed one.
+    pub fn kept_below_removed(&self) -> usize {
+        let removed: HashSet<Uuid> = self
+            .steps
+            .iter()
+            .filter(|step| step.after.is_none())
+            .filter_map(|step| step.before.as_ref().map(|(_, before)| before.id))
+            .collect();
+        let is_kept = |step: &&Step| match (&step.before, &step.after) {
+            (Some((_, before)), Some(_)) => before.parent.is_some_and(|parent| removed.contains(&parent)),
+            _ => false,
+        };
+        self.steps.iter().filter(is_kept).count()
+    }
+
     /// The annotations that are there after the change has been taken back.
     pub fn restored(&self) -> impl Iterator<Item = Uuid> + '_ {
         self.steps.iter().filter_map(|step| step.before.as_ref()).map(|(_, annotation)| annotation.id)
@@ -149,6 +165,35 @@ impl AnnotationSet {
             if !self.groups.iter().any(|known| known.name == group.name) {
                 self.groups.push(group);
             }
+        }
+    }
+
+    /// Add members of a collection that are not there yet.
+    pub(super) fn take_members(&mut self, members: impl IntoIterator<Item = (String, RawJson)>) {
+        for (key, value) in members {
+            if !self.members.iter().any(|(known, _)| *known == key) {
+                self.members.push((key, value));
+            }
+        }
+    }
+
+    /// Take over what a file says beside its annotations.
+    pub fn take_over(&mut self, file: &Self) {
+        self.declare_groups(file.groups.iter().cloned());
+        self.take_members(file.members.iter().cloned());
+    }
+
+    /// Give annotations other ids, which no others have.
+    pub(super) fn rename(&mut self, ids: &HashMap<Uuid, Uuid>) {
+        if ids.is_empty() {
+            return;
+        }
+        let renamed = |id: Uuid| ids.get(&id).copied().unwrap_or(id);
+        for mut one in std::mem::take(&mut self.annotations).into_values() {
+            let annotation = Arc::make_mut(&mut one);
+            annotation.id = renamed(annotation.id);
+            annotation.parent = annotation.parent.map(renamed);
+            self.annotations.insert(annotation.id, one);
         }
     }
 
@@ -248,9 +293,53 @@ impl AnnotationSet {
                 self.steps(&ids, |annotation| Some(Annotation { locked, ..annotation.clone() }))
             }
         };
-        let change = Change { title, steps };
+        let mut change = Change { title, steps };
+        self.adopt(&mut change.steps);
         self.redo(&change);
         (!change.steps.is_empty()).then_some(change)
+    }
+
+    /// Annotations below those that go for good move up to the nearest one above that stays, as QuPath does when
+    /// it is asked to keep them.
+    fn adopt(&self, steps: &mut Vec<Step>) {
+        let gone = |step: &Step| {
+            let (_, before) = step.before.as_ref().filter(|_| step.after.is_none())?;
+            Some((before.id, before.parent))
+        };
+        let gone: HashMap<Uuid, Option<Uuid>> = steps.iter().filter_map(gone).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let above = |mut parent: Option<Uuid>| {
+            // No longer than there are removed annotations, should they lie in each other in a circle.
+            for _ in 0..=gone.len() {
+                match parent.and_then(|id| gone.get(&id)) {
+                    Some(next) => parent = *next,
+                    None => return parent,
+                }
+            }
+            None
+        };
+        let mut changed: HashMap<Uuid, usize> = HashMap::new();
+        for (place, step) in steps.iter().enumerate() {
+            changed.extend(step.before.as_ref().map(|(_, before)| (before.id, place)));
+        }
+        for (index, one) in self.annotations.values().enumerate() {
+            if gone.contains_key(&one.id) || !one.parent.is_some_and(|parent| gone.contains_key(&parent)) {
+                continue;
+            }
+            match changed.get(&one.id).and_then(|place| steps[*place].after.as_mut()) {
+                Some((_, after)) => {
+                    let parent = above(after.parent);
+                    Arc::make_mut(after).parent = parent;
+                }
+                None => {
+                    let moved = Annotation { parent: above(one.parent), ..one.as_ref().clone() };
+                    let (before, after) = ((index, one.clone()), (index, Arc::new(moved)));
+                    steps.push(Step { before: Some(before), after: Some(after) });
+                }
+            }
+        }
     }
 
     /// Take a change back. Changes are taken back in the opposite order in which they were made.

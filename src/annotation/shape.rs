@@ -1,5 +1,6 @@
 //! Shapes in level-0 pixels, and what can be computed of them without knowing how large a pixel is.
 
+use super::crossing;
 use super::json::{Foreign, RawJson};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 
@@ -42,6 +43,18 @@ impl Polygon {
 
     fn rings_mut(&mut self) -> impl Iterator<Item = &mut Ring> {
         std::iter::once(&mut self.exterior).chain(&mut self.holes)
+    }
+
+    /// Area in square level-0 pixels: by the shoelace formula, holes taken off; where its outlines cross themselves
+    /// or each other, of what an odd number of them encloses (even-odd rule), as `make_valid` of GEOS has it.
+    pub fn area_px2(&self) -> f64 {
+        let simple = ring_area(&self.exterior) - self.holes.iter().map(|hole| ring_area(hole)).sum::<f64>();
+        if !crossing::outlines_meet(self) {
+            return simple;
+        }
+        let even_odd = super::boolean::even_odd_area(self);
+        // Outlines that merely touch keep the number that is exact.
+        if (even_odd - simple).abs() <= 1e-9 * simple.abs() { simple } else { even_odd }
     }
 
     /// Whether `point` lies inside and in no hole.
@@ -146,6 +159,7 @@ impl Shape {
     /// What a person calls such a shape.
     pub fn noun(&self) -> &'static str {
         match self {
+            Self::Points(points) if points.is_empty() => "No place",
             Self::Points(points) if points.len() == 1 => "Point",
             Self::Points(_) => "Points",
             Self::Lines(_) => "Line",
@@ -215,18 +229,14 @@ impl Shape {
         }
     }
 
-    /// Area in square level-0 pixels (shoelace formula, holes taken off); `None` for points and lines.
+    /// Area in square level-0 pixels; `None` for points and lines. Of outlines that cross themselves or each
+    /// other, what an odd number of them encloses, as [`Polygon::area_px2`] says.
     pub fn area_px2(&self) -> Option<f64> {
         match self {
             Self::Points(_) | Self::Lines(_) => None,
             Self::Rectangle(bounds) => Some(bounds.width() * bounds.height()),
             Self::Ellipse(bounds) => Some(std::f64::consts::FRAC_PI_4 * bounds.width() * bounds.height()),
-            Self::Polygons(polygons) => {
-                let area = |one: &Polygon| {
-                    ring_area(&one.exterior) - one.holes.iter().map(|hole| ring_area(hole)).sum::<f64>()
-                };
-                Some(polygons.iter().map(area).sum())
-            }
+            Self::Polygons(polygons) => Some(polygons.iter().map(Polygon::area_px2).sum()),
         }
     }
 
@@ -296,8 +306,8 @@ pub(super) struct Geometry {
 /// Type and coordinates of a geometry in the words of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Written {
-    /// A feature that lies nowhere.
-    Null,
+    /// The whole geometry of a feature that lies nowhere.
+    Nowhere(RawJson),
     As {
         kind: String,
         coordinates: RawJson,
@@ -318,13 +328,15 @@ impl Geometry {
         self.bounds
     }
 
-    /// Change the shape; what the file had written no longer holds.
-    pub fn reshape(&mut self, shape: Shape) {
-        if self.shape != shape {
+    /// Change the shape; what the file had written no longer holds. Whether it is another shape.
+    pub fn reshape(&mut self, shape: Shape) -> bool {
+        let changes = self.shape != shape;
+        if changes {
             self.bounds = shape.bounds();
             self.shape = shape;
             self.written = None;
         }
+        changes
     }
 }
 
@@ -356,6 +368,38 @@ mod tests {
         let line = Shape::Lines(vec![vec![at(0.0, 0.0), at(6.0, 16.0), at(6.0, 20.0)]]);
         assert_eq!(line.length_um(MicronsPerPixel { x: 0.5, y: 0.25 }), Some(6.0));
         assert_eq!(line.area_px2(), None);
+    }
+
+    #[test]
+    fn outlines_that_cross_enclose_what_an_odd_number_of_them_does() {
+        let area = |corners: &[(f64, f64)]| {
+            Polygon::new(corners.iter().map(|&(x, y)| at(x, y)).collect()).area_px2()
+        };
+        let near =
+            |area: f64, expected: f64| assert!((area - expected).abs() < 1e-6, "{area} is not {expected}");
+        near(area(&[(0.0, 0.0), (10.0, 10.0), (10.0, 0.0), (0.0, 10.0)]), 50.0);
+        // The same with a corner where it crosses itself.
+        near(area(&[(0.0, 0.0), (5.0, 5.0), (10.0, 10.0), (10.0, 0.0), (5.0, 5.0), (0.0, 10.0)]), 50.0);
+        // Two squares that touch in a corner, and a corner stated twice.
+        let touching = [
+            (0.0, 0.0),
+            (5.0, 0.0),
+            (5.0, 5.0),
+            (10.0, 5.0),
+            (10.0, 10.0),
+            (5.0, 10.0),
+            (5.0, 5.0),
+            (0.0, 5.0),
+        ];
+        assert_eq!(area(&touching), 50.0);
+        assert_eq!(area(&[(0.0, 0.0), (4.0, 0.0), (4.0, 0.0), (4.0, 4.0), (0.0, 4.0)]), 16.0);
+        // An outline drawn twice is not empty.
+        let ring = square(0.0, 10.0);
+        assert_eq!(Polygon::new([ring.clone(), ring.clone()].concat()).area_px2(), 100.0);
+        // A hole that reaches out of its outline, and two holes that overlap.
+        let holed = |holes| Polygon { exterior: square(0.0, 10.0), holes }.area_px2();
+        near(holed(vec![square(5.0, 10.0)]), 75.0 + 75.0);
+        near(holed(vec![square(1.0, 4.0), square(3.0, 4.0)]), 100.0 - 28.0 + 4.0);
     }
 
     proptest! {

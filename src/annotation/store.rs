@@ -4,8 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::file::MOST_BYTES;
-use super::{AnnotationError, AnnotationSet, read_bytes, write_geojson};
+use super::file::{MOST_BYTES, write_for_store};
+use super::{AnnotationError, AnnotationSet, read_bytes};
 use crate::slide::SlideId;
 use crate::{durable, intake};
 
@@ -39,7 +39,8 @@ impl AnnotationStore {
         self.folder.join(format!("{slide}.geojson"))
     }
 
-    /// The annotations of a slide; none when it has no file. A file that cannot be understood is set aside.
+    /// The annotations of a slide; none when it has no file. A file that cannot be understood is set aside; of one
+    /// that can be understood in part, the rest takes its place.
     ///
     /// # Errors
     /// When there is a file, but it cannot be read or set aside: then nothing must be written in its place.
@@ -52,7 +53,18 @@ impl AnnotationStore {
             Err(source) => return Err(io(&path, source)),
         };
         match read_bytes(&bytes, &path) {
-            Ok(file) => Ok(Loaded { set: file.set, trouble: None }),
+            Ok(file) if file.left_out.count == 0 => Ok(Loaded { set: file.set, trouble: None }),
+            // The next change would be saved without what was left out: the whole file is kept aside.
+            Ok(file) => {
+                let left_out = format!("{}: {}", path.display(), file.notes.join(" "));
+                if self.read_only {
+                    return Ok(Loaded { set: file.set, trouble: Some(left_out) });
+                }
+                let aside = durable::set_aside(&path).map_err(|source| io(&path, source))?;
+                self.save(slide, &file.set)?;
+                let trouble = format!("{left_out} The whole file was kept as {}", aside.display());
+                Ok(Loaded { set: file.set, trouble: Some(trouble) })
+            }
             Err(error) if self.read_only => {
                 let trouble =
                     format!("{error}; it was left as it is, since the project is open for reading only");
@@ -77,7 +89,7 @@ impl AnnotationStore {
             return Err(io(durable::refused()));
         }
         fs::create_dir_all(&self.folder).map_err(|source| io(durable::advised(source)))?;
-        durable::write(&path, write_geojson(set, None).as_bytes()).map_err(io)
+        durable::write(&path, write_for_store(set).as_bytes()).map_err(io)
     }
 }
 
@@ -106,5 +118,34 @@ mod tests {
         assert!(loaded.set.is_empty() && !store.path(&slide).exists());
         let kept = fs::read_to_string(store.path(&slide).with_extension("geojson.damaged-1")).unwrap();
         assert!(kept.contains("[{]"));
+
+        // Of a file with one object that is none, the others stay, and the whole file is kept.
+        store.save(&slide, &set).unwrap();
+        let text = fs::read_to_string(store.path(&slide)).unwrap();
+        fs::write(store.path(&slide), text.replace("\n]}", ",\n{\"type\":\"Feature\",\"geometry\":7}\n]}"))
+            .unwrap();
+        let trouble = store.load(&slide).unwrap().trouble.unwrap();
+        assert!(
+            trouble.contains("1 objects were left out: object 2") && trouble.contains("damaged-2"),
+            "{trouble}"
+        );
+        let loaded = store.load(&slide).unwrap();
+        assert_eq!((loaded.set, loaded.trouble), (set, None));
+        let kept = fs::read_to_string(store.path(&slide).with_extension("geojson.damaged-2")).unwrap();
+        assert!(kept.contains("\"geometry\":7"));
+    }
+
+    #[test]
+    fn annotations_keep_their_identity_whatever_id_their_file_gave_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = AnnotationStore::new(folder.path().join("annotations"));
+        let slide = SlideId("abc".to_owned());
+        let text = r#"[{"type":"Feature","id":17,"geometry":{"type":"Point","coordinates":[1,2]}},
+            {"type":"Feature","id":17,"geometry":{"type":"Point","coordinates":[3,4]}},
+            {"type":"Feature","id":"00000000-0000-4000-8000-00000000000A","geometry":{"type":"Point","coordinates":[5,6]}},
+            {"type":"Feature","geometry":{"type":"Point","coordinates":[7,8]}}]"#;
+        let set = read_bytes(text.as_bytes(), Path::new("cells.geojson")).unwrap().set;
+        store.save(&slide, &set).unwrap();
+        assert_eq!(store.load(&slide).unwrap().set, set);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::annotation::{AnnotationSet, Edit, area_label, length_label, read_file, write_file};
+use crate::annotation::{AnnotationSet, area_label, length_label, read_file, write_file};
 use crate::geometry::Level0Point;
 use crate::project::Project;
 use crate::slide::{self, SlideInfo};
@@ -19,8 +19,9 @@ pub struct AnnotationsArgs {
 
 #[derive(Debug, Subcommand)]
 enum AnnotationsCommand {
-    /// Add the annotations of a QuPath GeoJSON (.geojson, .json, .gz, .zip) or an ASAP XML file to a slide.
-    /// Annotations with ids that the slide has already are replaced.
+    /// Add the annotations of a QuPath GeoJSON (.geojson, .json, .gz, .zip), an ASAP or an Aperio ImageScope XML
+    /// file to a slide. Annotations that the slide has already are replaced: those with the same UUID, or with the
+    /// same other id in a file of the same name. Objects that cannot be understood are left out and listed.
     Import(ImportArgs),
     /// Write the annotations of a slide for QuPath (.geojson) or ASAP (.xml).
     Export(ExportArgs),
@@ -102,8 +103,9 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
     }
     let count = file.set.len();
     let known = set.len();
-    set.declare_groups(file.set.groups.clone());
-    set.apply(Edit::Add(file.set.iter().map(|one| one.as_ref().clone()).collect()));
+    let edit = file.edit_for(&set);
+    set.take_over(&file.set);
+    set.apply(edit);
     project.annotations().save(&info.id, &set)?;
     if project.add_classes(file.set.iter().filter_map(|one| one.class.as_ref())) {
         project.save()?;
@@ -117,10 +119,18 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
             "read": count,
             "added": added,
             "annotations": set.len(),
+            "left_out": file.left_out.count,
+            "left_out_objects": file.left_out.first,
+            "parts_left_out": file.parts_left_out.count,
+            "parts_left_out_objects": file.parts_left_out.first,
             "notes": file.notes,
         }));
     }
     println!("{}: {count} annotations read, {added} of them new; {} in all", info.name(), set.len());
+    let nowhere = file.set.iter().filter(|one| one.shape().is_empty()).count();
+    if nowhere > 0 {
+        println!("{nowhere} of them have no place on the slide; they are kept and exported again.");
+    }
     file.notes.iter().for_each(|note| println!("{note}"));
     Ok(())
 }
@@ -152,6 +162,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
                 let bounds = shape.bounds();
                 json!({
                     "id": one.id.to_string(),
+                    "parent": one.parent.map(|parent| parent.to_string()),
                     "shape": shape.noun().to_lowercase(),
                     "class": one.class.as_ref().map(|class| &class.name),
                     "name": one.name,

@@ -103,7 +103,7 @@ pub enum Command {
     HeatMap(heat_map::HeatMapArgs),
     /// Build a project's index, or check it.
     Index(index::IndexArgs),
-    /// Bring annotations of QuPath and ASAP into a project, and take them out.
+    /// Bring annotations of QuPath, ASAP and ImageScope into a project, and take them out.
     Annotations(annotations::AnnotationsArgs),
     /// Share descriptors with a department's archive on PostgreSQL.
     #[cfg(feature = "archive")]

@@ -52,7 +52,11 @@ pub fn find(folder: &Path) -> Result<Option<Camelyon>, LabelError> {
         let is_normal =
             name.starts_with("normal_") || reference.get(&name).is_some_and(|kind| kind == "normal");
         let mut own = match annotations.get(&name) {
-            Some(path) => read_annotations(path, None)?,
+            Some(path) => {
+                let (own, notes) = read_annotations(path, None)?;
+                labels.notes.extend(notes);
+                own
+            }
             None if is_normal => SlideLabels::default(),
             None => {
                 labels

@@ -211,14 +211,25 @@ impl Session {
 
     pub(super) fn annotate(&mut self, wish: Annotate) -> Vec<Job> {
         match wish {
-            Annotate::Edit { slide, edit } => self.edit_annotations(&slide, |history, set, selection| {
-                let selects = matches!(edit, Edit::Add(_));
-                let Some(change) = history.apply(set, edit) else { return false };
-                if selects {
-                    *selection = change.touched().collect();
+            Annotate::Edit { slide, edit } => {
+                let mut kept = 0;
+                let jobs = self.edit_annotations(&slide, |history, set, selection| {
+                    let selects = matches!(edit, Edit::Add(_));
+                    let Some(change) = history.apply(set, edit) else { return false };
+                    if selects {
+                        *selection = change.touched().collect();
+                    }
+                    kept = change.kept_below_removed();
+                    true
+                });
+                if kept > 0 {
+                    let text = format!(
+                        "{kept} annotations below what was deleted are kept. Undo brings back what they lay below."
+                    );
+                    self.tell(Severity::Note, text, None);
                 }
-                true
-            }),
+                jobs
+            }
             Annotate::Undo(slide) => self.edit_annotations(&slide, |history, set, selection| {
                 history.undo(set).is_some_and(|change| {
                     *selection = change.restored().collect();
@@ -390,15 +401,14 @@ impl Session {
         jobs
     }
 
-    fn imported(&mut self, slide: SlideId, path: &std::path::Path, file: AnnotationFile) -> Vec<Job> {
+    fn imported(&mut self, slide: SlideId, path: &std::path::Path, mut file: AnnotationFile) -> Vec<Job> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let annotations: Vec<Annotation> = file.set.iter().map(|one| one.as_ref().clone()).collect();
-        let count = annotations.len();
+        let count = file.set.len();
         let mut jobs = self.take_over_classes(&file.set);
-        let groups = file.set.groups.clone();
         jobs.extend(self.edit_annotations(&slide, |history, set, selection| {
-            set.declare_groups(groups);
-            let changed = history.apply(set, Edit::Add(annotations)).is_some();
+            let edit = file.edit_for(set);
+            set.take_over(&file.set);
+            let changed = history.apply(set, edit).is_some();
             // A whole file selected would hide the tissue.
             selection.clear();
             changed
@@ -485,7 +495,9 @@ impl Session {
 fn is_annotation_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
-    [".geojson", ".json", ".xml", ".geojson.zip", ".json.zip"].iter().any(|ending| name.ends_with(ending))
+    [".geojson", ".json", ".xml", ".annotations", ".geojson.zip", ".json.zip"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
 }
 
 fn with_notes(done: String, notes: &[String]) -> String {

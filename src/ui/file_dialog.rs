@@ -75,7 +75,10 @@ impl FileDialog {
                 }
                 Choose::Annotations => rfd::FileDialog::new()
                     .set_title("Import annotations")
-                    .add_filter("QuPath and ASAP", &["geojson", "json", "xml", "gz", "zip"])
+                    .add_filter(
+                        "QuPath, ASAP, ImageScope",
+                        &["geojson", "json", "xml", "annotations", "gz", "zip"],
+                    )
                     .pick_files()
                     .unwrap_or_default(),
                 Choose::SaveAnnotations(name) => {

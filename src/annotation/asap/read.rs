@@ -9,51 +9,51 @@ use super::{
     AsapOrigin, HOLE_ATTRIBUTE, ID_ATTRIBUTE, NO_GROUP, PART_ATTRIBUTE, SHAPE_ATTRIBUTE, color_from_text,
     text_from_color,
 };
-use crate::annotation::file::{FormatError, id_from_text, is_believable};
-use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Group, Polygon, Ring, Shape};
-use crate::geometry::Level0Point;
+use crate::annotation::file::{FormatError, Read, id_from_text};
+use crate::annotation::left_out::LeftOut;
+use crate::annotation::{Annotation, AnnotationClass, Bounds, Group, Polygon, Ring, Shape, identity, xml};
 
-/// Read the annotations of an ASAP document, with sentences on what the reader should know.
+/// Read the annotations of an ASAP document. Those that cannot be understood are left out.
 ///
 /// # Errors
-/// With the line that cannot be understood. Nothing is read by halves.
-pub fn read(text: &str) -> Result<(AnnotationSet, Vec<String>), FormatError> {
-    let document = Document::parse(text).map_err(|error| match error {
-        // A file that was cut short: its end is where something is missing.
-        roxmltree::Error::UnclosedRootNode => {
-            FormatError::at_offset(text, text.trim_end().len(), reason_of(&error))
-        }
-        _ => FormatError::at(error.pos().row as usize, reason_of(&error)),
-    })?;
-    let reader = Reader { document: &document };
+/// When none of them can be understood; with the line of the first.
+pub fn read(document: &Document<'_>) -> Result<Read, FormatError> {
+    let reader = Reader { document };
     let root = document.root_element();
     let holder = |name: &str| root.children().find(|node| node.has_tag_name(name));
-    let list = match root.tag_name().name() {
-        "ASAP_Annotations" => holder("Annotations"),
-        "Annotations" if root.attribute("MicronsPerPixel").is_some() => {
-            let reason =
-                "these are Aperio ImageScope's annotations; save them from QuPath or ASAP to read them";
-            return Err(reader.wrong(root, reason));
-        }
-        other => {
-            return Err(
-                reader.wrong(root, format!("<{other}> is not the <ASAP_Annotations> of ASAP or Camelyon"))
-            );
-        }
-    };
-    let mut set = AnnotationSet::default();
+    let list = if root.has_tag_name("Annotations") { Some(root) } else { holder("Annotations") };
+    let mut read = Read::default();
+    let set = &mut read.set;
     if let Some(groups) = holder("AnnotationGroups") {
         set.groups = groups.children().filter(Node::is_element).map(|group| reader.group(group)).collect();
     }
     let mut outlines = Vec::new();
+    let mut first = None;
     for (number, node) in list.iter().flat_map(Node::children).filter(Node::is_element).enumerate() {
-        let outline = reader.outline(node, &set.groups);
-        outlines.push(outline.map_err(|error| error.within(format!("annotation {}", number + 1)))?);
+        match reader.outline(node, &set.groups) {
+            Ok(outline) => outlines.push(outline),
+            Err(error) => read.left_out.add(|| {
+                let (object, id) =
+                    (format!("annotation {}", number + 1), node.attribute("Name").map(str::to_owned));
+                let (line, reason) = (error.line, error.reason.clone());
+                first.get_or_insert_with(|| error.within(&object));
+                LeftOut { object, id, line, reason }
+            }),
+        }
     }
-    let mut notes = Vec::new();
+    if let Some(error) = first.filter(|_| outlines.is_empty()) {
+        return Err(error);
+    }
+    let notes = &mut read.notes;
     let splines = outlines.iter().filter(|one| one.kind == "Spline").count();
     if splines > 0 {
         notes.push(format!("{splines} splines are drawn and measured along their control points."));
+    }
+    let unordered = outlines.iter().filter(|one| !one.is_ordered).count();
+    if unordered > 0 {
+        notes.push(format!(
+            "The coordinates of {unordered} annotations repeat an Order or state none: they are read as they stand."
+        ));
     }
     let is_declared = |name: &str| set.groups.iter().any(|group| group.name == name);
     let undeclared =
@@ -64,8 +64,9 @@ pub fn read(text: &str) -> Result<(AnnotationSet, Vec<String>), FormatError> {
             class.name
         ));
     }
-    joined(outlines).into_iter().for_each(|annotation| set.push(annotation));
-    Ok((set, notes))
+    let annotations = joined(outlines).into_iter().map(|annotation| (annotation, None)).collect();
+    identity::settle(annotations, "", set);
+    Ok(read)
 }
 
 /// One `Annotation` of the file: a single outline, perhaps a part or a hole of something larger.
@@ -74,6 +75,8 @@ struct Outline {
     name: String,
     class: Option<AnnotationClass>,
     points: Ring,
+    /// Whether each of its coordinates states a place of its own.
+    is_ordered: bool,
     origin: AsapOrigin,
     is_ellipse: bool,
     /// The annotation, its part, and the hole of that.
@@ -87,10 +90,6 @@ struct Reader<'a, 'input> {
 }
 
 impl Reader<'_, '_> {
-    fn wrong(&self, node: Node<'_, '_>, reason: impl Into<String>) -> FormatError {
-        FormatError::at_offset(self.document.input_text(), node.range().start, reason)
-    }
-
     fn group(&self, node: Node<'_, '_>) -> Group {
         let text = |name: &str| node.attribute(name).unwrap_or_default().to_owned();
         let attributes = node.children().filter(|child| child.has_tag_name("Attributes"));
@@ -129,11 +128,13 @@ impl Reader<'_, '_> {
         let elements =
             node.children().filter(|child| child.is_element() && !child.has_tag_name("Coordinates"));
         let text = self.document.input_text();
+        let (points, is_ordered) = self.coordinates(node)?;
         Ok(Outline {
             kind: attribute("Type").unwrap_or(NO_GROUP).to_owned(),
             name: attribute("Name").unwrap_or_default().to_owned(),
             class,
-            points: self.coordinates(node)?,
+            points,
+            is_ordered,
             origin: AsapOrigin {
                 kind: None,
                 color: attribute("Color").map(str::to_owned),
@@ -147,34 +148,21 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// The coordinates by their `Order`, or as they stand where they have none.
-    fn coordinates(&self, node: Node<'_, '_>) -> Result<Ring, FormatError> {
+    /// The coordinates by their `Order`, and whether each states one of its own; else as they stand.
+    fn coordinates(&self, node: Node<'_, '_>) -> Result<(Ring, bool), FormatError> {
         let lists = node.children().filter(|child| child.has_tag_name("Coordinates"));
         let mut places = Vec::new();
         for coordinate in lists.flat_map(|list| list.children()).filter(Node::is_element) {
-            let number = |name: &str| {
-                let text = coordinate
-                    .attribute(name)
-                    .ok_or_else(|| self.wrong(coordinate, format!("a coordinate without {name}")))?;
-                let parsed = text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
-                parsed.ok_or_else(|| self.wrong(coordinate, format!("{name} {text:?} is no number")))
-            };
-            let order = match coordinate.attribute("Order") {
-                Some(_) => number("Order")?,
-                None => places.len() as f64,
-            };
-            let point = Level0Point::new(number("X")?, number("Y")?);
-            if !is_believable(point) {
-                let reason = format!("the position {}, {} lies on no slide", point.x, point.y);
-                return Err(self.wrong(coordinate, reason));
-            }
-            places.push((order, point, coordinate));
+            let order = coordinate.attribute("Order").and_then(xml::decimal);
+            places.push((order, xml::point(self.document, coordinate, "a coordinate")?));
         }
-        places.sort_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some(pair) = places.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(self.wrong(pair[1].2, format!("the order {} stands twice", pair[1].0)));
+        let mut orders: Vec<f64> = places.iter().filter_map(|(order, _)| *order).collect();
+        orders.sort_by(f64::total_cmp);
+        let states_all = orders.len() == places.len() && orders.windows(2).all(|pair| pair[0] != pair[1]);
+        if states_all {
+            places.sort_by(|a, b| a.0.unwrap_or(0.0).total_cmp(&b.0.unwrap_or(0.0)));
         }
-        Ok(places.into_iter().map(|(_, point, _)| point).collect())
+        Ok((places.into_iter().map(|(_, point)| point).collect(), states_all))
     }
 }
 
@@ -242,10 +230,4 @@ fn shape(kind: &str, points: Ring, is_ellipse: bool) -> (Shape, bool) {
         (_, 2) => (Shape::Lines(vec![points]), false),
         _ => (Shape::Points(points), false),
     }
-}
-
-/// A parser's message without its place.
-fn reason_of(error: &roxmltree::Error) -> String {
-    let message = error.to_string();
-    message.split(" at ").next().unwrap_or(&message).to_owned()
 }

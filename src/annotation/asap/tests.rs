@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
-use super::{cut_camelyon16_holes, read, write};
-use crate::annotation::geojson;
+use super::{cut_camelyon16_holes, write};
+use crate::annotation::file::{FormatError, Read};
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Polygon, Shape};
+use crate::annotation::{geojson, xml};
 use crate::geometry::Level0Point;
 
 /// In ASAP's own form, with every type.
@@ -69,6 +70,14 @@ const FILE: &str = r##"<?xml version="1.0"?>
 </ASAP_Annotations>
 "##;
 
+fn whole(text: &str) -> Result<Read, FormatError> {
+    xml::read(text, "a.xml").map(|(_, read)| read)
+}
+
+fn read(text: &str) -> Result<(AnnotationSet, Vec<String>), FormatError> {
+    whole(text).map(|read| (read.set, read.notes))
+}
+
 #[test]
 fn asap_files_come_back_byte_by_byte_even_by_way_of_geojson() {
     let (set, notes) = read(FILE).unwrap();
@@ -78,7 +87,7 @@ fn asap_files_come_back_byte_by_byte_even_by_way_of_geojson() {
     assert_eq!(set.at(1).unwrap().drawn_color(), [255, 0, 0]);
     assert_eq!(set.at(4).unwrap().shape().length_px(), Some(5.0));
     assert_eq!(write(&set).0, FILE);
-    let by_way_of_geojson = geojson::read(&geojson::write(&set)).unwrap();
+    let by_way_of_geojson = geojson::tests::read(&geojson::tests::write(&set)).unwrap();
     assert_eq!(write(&by_way_of_geojson).0, FILE);
     let (again, _) = read(FILE).unwrap();
     assert_eq!(again.at(2).unwrap().id, set.at(2).unwrap().id, "the same file has the same ids");
@@ -164,16 +173,13 @@ fn camelyon16_cut_outs_are_holes_and_go_back_where_they_came_from() {
 #[test]
 fn what_is_malformed_is_told_by_line_and_reason() {
     let cases = [
-        (FILE.replace("X=\"1.5\"", "X=\"1,5\""), 6, "annotation 1: X \"1,5\" is no number"),
-        (
-            FILE.replace("Order=\"1\" X=\"20\" Y=\"10\"", "Order=\"0\" X=\"20\" Y=\"10\""),
-            19,
-            "the order 0 stands twice",
-        ),
-        (FILE.replace("Order=\"0\" X=\"7\" ", "Order=\"0\" "), 13, "a coordinate without X"),
         (FILE.replace("</Annotations>\n", ""), 60, "expected 'Annotations' tag, not 'ASAP_Annotations'"),
-        ("<Annotations MicronsPerPixel=\"0.5\" />".to_owned(), 1, "ImageScope"),
-        ("<kml/>".to_owned(), 1, "<kml> is not the <ASAP_Annotations>"),
+        ("<kml/>".to_owned(), 1, "this is KML, which is not read; read are"),
+        (
+            "<Annotations>\n<Annotation><Coordinates><Coordinate X=\"1\"/></Coordinates></Annotation></Annotations>".to_owned(),
+            2,
+            "annotation 1: a coordinate without Y",
+        ),
     ];
     for (text, line, reason) in cases {
         let error = read(&text).unwrap_err();
@@ -182,6 +188,95 @@ fn what_is_malformed_is_told_by_line_and_reason() {
     }
     let (_, notes) = read(&FILE.replace("<Group Name=\"Vessel\"", "<Group Name=\"Vessels\"")).unwrap();
     assert!(notes.iter().any(|note| note.contains("\"Vessel\" without declaring it")), "{notes:?}");
+}
+
+/// What ASAP's `XmlRepository` passes over, and what locales and editors do to its files.
+#[test]
+fn variants_of_asaps_files_are_read() {
+    let points = |text: &str| -> Vec<(f64, f64)> {
+        let set = read(text).unwrap().0;
+        let polygons = set.at(0).unwrap().shape().polygons().into_owned();
+        polygons[0].exterior.iter().map(|point| (point.x, point.y)).collect()
+    };
+    let expected = points(FILE);
+    assert_eq!(expected[0], (1.5, 2.5));
+    assert_eq!(points(&FILE.replace("\"1.5\"", "\"1,5\"").replace("\"200.125\"", "\" 200,125 \"")), expected);
+    // Orders that are all the same or missing leave the coordinates as they stand.
+    assert_eq!(
+        points(&FILE.replace("Order=\"1\"", "Order=\"0\"").replace("Order=\"2\"", "Order=\"0\"")),
+        expected
+    );
+    assert_eq!(points(&FILE.replace("Order=", "Place=")), expected);
+    assert!(
+        read(&FILE.replace("Order=", "Place=")).unwrap().1.iter().any(|note| note.contains("as they stand"))
+    );
+    let turned = FILE.replacen("Order=\"0\"", "Order=\"7\"", 1);
+    assert_eq!(points(&turned)[2], (1.5, 2.5));
+
+    let class =
+        |from: &str, to: &str| read(&FILE.replace(from, to)).unwrap().0.at(0).unwrap().class.clone().unwrap();
+    let group = "PartOfGroup=\"Tissue\" Color=\"#64FE2E\"";
+    assert_eq!(class(group, "PartOfGroup=\"Tissue\" Color=\"#8001FE2E\"").color, [1, 0xfe, 0x2e]);
+    assert_eq!(class(group, "PartOfGroup=\"Tissue\" Color=\"red\"").color, [255, 0, 0]);
+    assert_eq!(class(group, "PartOfGroup=\"Tissue\""), AnnotationClass::named("Tumor"));
+    let argb = FILE.replace("#64FE2E", "#8064FE2E");
+    assert_eq!(write(&read(&argb).unwrap().0).0, argb, "opacities are kept");
+    // Without the element around its lists.
+    let bare = FILE.replace("<ASAP_Annotations>\n", "").replace("</ASAP_Annotations>\n", "");
+    let bare = bare.split_inclusive("</Annotations>").next().unwrap();
+    assert_eq!(points(bare), expected);
+}
+
+#[test]
+fn an_odd_annotation_is_left_out_by_name() {
+    let odd = FILE.replace("X=\"1.5\"", "X=\"oops\"").replace("Order=\"0\" X=\"7\" ", "Order=\"0\" ");
+    let read = whole(&odd).unwrap();
+    assert_eq!((read.set.len(), read.left_out.count), (5, 2));
+    let [first, second] = &read.left_out.first[..] else { panic!("{:?}", read.left_out) };
+    assert_eq!(
+        (first.object.as_str(), first.line, first.id.as_deref()),
+        ("annotation 1", Some(6), Some("Annotation 0"))
+    );
+    assert!(first.reason.contains("X \"oops\" is no number"), "{first:?}");
+    assert!(second.reason.contains("a coordinate without X"), "{second:?}");
+}
+
+/// A GeoJSON file may claim to hold elements and attributes of an ASAP file.
+#[test]
+fn markup_from_elsewhere_cannot_break_the_xml() {
+    let cases = [
+        (r#""elements":["<Note><b>kept</b></Note>"]"#, true),
+        (r#""elements":["<Note>"]"#, false),
+        (r#""elements":["</Annotation><Annotation Name='injected'/>"]"#, false),
+        (r#""elements":["<a/><a/>"]"#, false),
+        (r#""elements":["text"]"#, false),
+        (r#""elements":["<?xml version='1.0'?><a/>"]"#, false),
+        (r#""elements":["<!DOCTYPE a><a/>"]"#, false),
+        (r#""elements":["<a>&unknown;</a>"]"#, false),
+        (r#""elements":["<x:a/>"]"#, false),
+        (r#""elements":["<Coordinates><Coordinate X='1' Y='2'/></Coordinates>"]"#, false),
+        (r#""attributes":[["Reviewer","<\"&"]]"#, true),
+        (r#""attributes":[["Größe","1"]]"#, true),
+        (r#""attributes":[["a b","1"]]"#, false),
+        (r#""attributes":[["a='1' b","1"]]"#, false),
+        (r#""attributes":[["Name","1"]]"#, false),
+        (r#""attributes":[["x:a","1"]]"#, false),
+        (r#""attributes":[["",""]]"#, false),
+        (r#""attributes":[["a","1"],["a","2"]]"#, false),
+        (r#""kind":"\"><Annotation","color":"<","holes":[["<","&"]]"#, true),
+    ];
+    for (origin, is_plain) in cases {
+        let text = format!(
+            r#"{{"type":"FeatureCollection","asapGroups":[{{"name":"<&","color":"\"","attributes":[["b c","1"],["d","<"]]}}],
+            "features":[{{"type":"Feature","geometry":{{"type":"Point","coordinates":[1,2]}},"properties":{{"asap":{{{origin}}}}}}}]}}"#
+        );
+        let set = geojson::tests::read(&text).unwrap();
+        let (xml, notes) = write(&set);
+        let (back, _) = read(&xml).unwrap();
+        assert_eq!(back.len(), 1, "{xml}");
+        assert_eq!(*back.at(0).unwrap().shape(), Shape::Points(vec![Level0Point::new(1.0, 2.0)]), "{xml}");
+        assert_eq!(notes.is_empty(), is_plain, "{origin}: {notes:?}");
+    }
 }
 
 proptest! {

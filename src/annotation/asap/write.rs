@@ -16,8 +16,13 @@ const HOLE_COLOR: &str = "#000000";
 pub fn write(set: &AnnotationSet) -> (String, Vec<String>) {
     let mut groups = set.groups.clone();
     let mut body = String::new();
+    let mut odd_markup = 0;
     for (place, annotation) in set.iter().enumerate() {
         write_annotation(&mut body, annotation, place, &mut groups);
+        if let Some(origin) = &annotation.asap {
+            odd_markup += origin.attributes.len() - plain_attributes(&origin.attributes).len();
+            odd_markup += origin.elements.iter().filter(|element| !is_element(element)).count();
+        }
     }
     let known: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
     let mut text = String::from("<?xml version=\"1.0\"?>\n<ASAP_Annotations>\n\t<Annotations>\n");
@@ -38,17 +43,63 @@ pub fn write(set: &AnnotationSet) -> (String, Vec<String>) {
             text += "\t\t\t<Attributes />\n";
         } else {
             text += "\t\t\t<Attributes>\n";
-            for (name, value) in &group.attributes {
-                text += "\t\t\t\t<Attribute";
-                push_attribute(&mut text, name, value);
-                text += " />\n";
+            for pair in &group.attributes {
+                // One element each: names may be repeated.
+                for (name, value) in plain_attributes(std::slice::from_ref(pair)) {
+                    text += "\t\t\t\t<Attribute";
+                    push_attribute(&mut text, name, value);
+                    text += " />\n";
+                }
             }
             text += "\t\t\t</Attributes>\n";
         }
         text += "\t\t</Group>\n";
     }
     text += "\t</AnnotationGroups>\n</ASAP_Annotations>\n";
-    (text, left_out(set))
+    let mut notes = left_out(set);
+    if odd_markup > 0 {
+        notes.push(format!(
+            "{odd_markup} elements or attributes of other programs are no XML, and were left out."
+        ));
+    }
+    (text, notes)
+}
+
+/// Whether a text of unknown origin is one whole XML element that means nothing to ASAP, and nothing beside it.
+fn is_element(text: &str) -> bool {
+    roxmltree::Document::parse(text).is_ok_and(|document| {
+        let root = document.root_element();
+        root.range() == (0..text.len()) && !root.has_tag_name("Coordinates")
+    })
+}
+
+/// Attributes whose names XML allows, each name once, and none that is written from the annotation itself.
+fn plain_attributes(attributes: &[(String, String)]) -> Vec<(&str, &str)> {
+    let taken = [
+        "Name",
+        "Type",
+        "PartOfGroup",
+        "Color",
+        ID_ATTRIBUTE,
+        PART_ATTRIBUTE,
+        HOLE_ATTRIBUTE,
+        SHAPE_ATTRIBUTE,
+    ];
+    // A name is one when a parser finds it as it was written.
+    let is_name = |name: &str| {
+        let element = format!("<a {name}=\"\"/>");
+        let read = roxmltree::Document::parse(&element);
+        read.is_ok_and(|read| read.root_element().attributes().map(|one| one.name()).eq([name]))
+    };
+    let mut seen: Vec<&str> = Vec::new();
+    let mut plain = Vec::new();
+    for (name, value) in attributes {
+        if is_name(name) && !taken.contains(&name.as_str()) && !seen.contains(&name.as_str()) {
+            seen.push(name);
+            plain.push((name.as_str(), value.as_str()));
+        }
+    }
+    plain
 }
 
 /// Sentences on what the format has no place for.
@@ -174,7 +225,8 @@ impl Head<'_> {
         let own =
             [("Name", self.name), ("Type", self.kind), ("PartOfGroup", self.group), ("Color", self.color)];
         own.iter().for_each(|(name, value)| push_attribute(text, name, value));
-        self.origin.attributes.iter().for_each(|(name, value)| push_attribute(text, name, value));
+        let further = plain_attributes(&self.origin.attributes);
+        further.into_iter().for_each(|(name, value)| push_attribute(text, name, value));
         self.belongs.iter().for_each(|(name, value)| push_attribute(text, name, value));
         *text += ">\n\t\t\t<Coordinates>\n";
         for (order, point) in points.iter().enumerate() {
@@ -186,7 +238,7 @@ impl Head<'_> {
             );
         }
         *text += "\t\t\t</Coordinates>\n";
-        for element in &self.origin.elements {
+        for element in self.origin.elements.iter().filter(|element| is_element(element)) {
             *text += "\t\t\t";
             *text += element;
             *text += "\n";

@@ -1,15 +1,33 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{read, write};
+use super::Purpose;
+use crate::annotation::file::{FormatError, Read};
 use crate::annotation::json::RawJson;
 use crate::annotation::{
-    Annotation, AnnotationClass, AnnotationSet, Bounds, ObjectKind, Polygon, Ring, Shape,
+    Annotation, AnnotationClass, AnnotationSet, Bounds, Edit, History, ObjectKind, Polygon, Ring, Shape,
 };
 use crate::geometry::Level0Point;
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
+}
+
+fn whole(text: &str) -> Read {
+    super::read(text, "a.geojson").unwrap()
+}
+
+pub(in crate::annotation) fn read(text: &str) -> Result<AnnotationSet, FormatError> {
+    super::read(text, "a.geojson").map(|read| read.set)
+}
+
+pub(in crate::annotation) fn write(set: &AnnotationSet) -> String {
+    super::write(set, Purpose::Exchange)
+}
+
+/// What is written of a document, as a value.
+fn back(text: &str) -> Value {
+    parsed(&write(&read(text).unwrap()))
 }
 
 fn only(text: &str) -> Annotation {
@@ -36,9 +54,9 @@ fn qupath_files_come_back_unchanged() {
         {"type":"Feature","id":"43df8f44-1b57-4e0e-9f0a-3a3b7a2b4c5d",
          "geometry":{"type":"Polygon","coordinates":[[[1,1],[9,1],[9,9],[1,1]],[[3,2],[5,2],[5,4],[3,2]]]},
          "nucleusGeometry":{"type":"Polygon","coordinates":[[[3,2],[5,2],[5,4],[3,2]]]},
-         "properties":{"objectType":"cell","isMissing":false},
+         "properties":{"objectType":"cell","isMissing":false,
          "childObjects":[{"type":"Feature","id":"53df8f44-1b57-4e0e-9f0a-3a3b7a2b4c5d",
-            "geometry":{"type":"Point","coordinates":[7,8.125]},"properties":{"objectType":"detection"}}]},
+            "geometry":{"type":"Point","coordinates":[7,8.125]},"properties":{"objectType":"detection"}}]}},
         {"type":"Feature","id":"no-uuid-17","geometry":{"type":"MultiPolygon","coordinates":[
             [[[0,0],[4,0],[4,4],[0,0]]],[[[10,10],[14,10],[14,14],[10,10]]]]},
          "properties":{"objectType":"annotation","other":{"deep":[1,null,{"x":1e-7}]}},"bbox":[0,0,14,14]},
@@ -47,10 +65,12 @@ fn qupath_files_come_back_unchanged() {
         {"type":"Feature","id":"73df8f44-1b57-4e0e-9f0a-3a3b7a2b4c5d",
          "geometry":{"type":"LineString","coordinates":[[1,2,5],[3,4,5]]},"properties":{"objectType":"annotation"}},
         {"type":"Feature","id":"83df8f44-1b57-4e0e-9f0a-3a3b7a2b4c5d",
-         "geometry":null,"properties":{"objectType":"root"}}
+         "geometry":null,"properties":{"objectType":"root"}},
+        {"type":"Feature","id":"93df8f44-1b57-4e0e-9f0a-3a3b7a2b4c5d",
+         "geometry":{},"properties":{"objectType":"root"}}
     ],"crs":{"name":"pixels"}});
     let set = read(&file.to_string()).unwrap();
-    assert_eq!(set.len(), 9);
+    assert_eq!(set.len(), 10);
     assert_eq!(parsed(&write(&set)), file);
 }
 
@@ -112,23 +132,17 @@ fn what_is_malformed_is_told_by_line_and_reason() {
             5,
             "object 1: geometry: a ring of 2 different points",
         ),
-        (
-            "[\n{\"type\":\"Point\",\"coordinates\":[1,2]},\n{\"type\":\"Point\",\"coordinates\":[1]}]",
-            3,
-            "object 2: a position needs x and y",
-        ),
-        (
-            "{\"type\":\"Feature\",\"geometry\":{\"type\":\"Point\",\"coordinates\":[1,2]},\n\"properties\":{\n\"color\":[1,2]}}",
-            3,
-            "properties: color: a colour is three numbers",
-        ),
         ("{\"type\":\"Topology\"}", 1, "\"Topology\" is neither"),
         (
             "{\"type\":\"Feature\",\n\"geometry\":{\"type\":\"Circle\",\"coordinates\":[1,2]}}",
             2,
             "\"Circle\" is no type of geometry",
         ),
-        ("[1, 2]", 1, "expected an object"),
+        (
+            "[1, 2]",
+            1,
+            "none of its 2 objects can be read: object 1: invalid type: integer `1`, expected an object",
+        ),
         ("{\"type\":\"Point\",\"coordinates\":[1e999,2]}", 1, "number out of range"),
     ];
     for (text, line, reason) in cases {
@@ -136,12 +150,6 @@ fn what_is_malformed_is_told_by_line_and_reason() {
         assert_eq!(error.line, Some(line), "{text}: {error:?}");
         assert!(error.reason.contains(reason), "{text}: {error:?}");
     }
-    let mut deep = String::new();
-    for _ in 0..300 {
-        deep += r#"{"type":"Feature","childObjects":["#;
-    }
-    deep += &"]}".repeat(300);
-    assert!(read(&deep).is_err(), "depth is bounded");
 }
 
 fn points(least: usize) -> impl Strategy<Value = Vec<Level0Point>> {
@@ -215,5 +223,365 @@ proptest! {
         let _ = read(&text);
         let whole = r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,2],[3,2],[3,4],[1,2]]]},"properties":{"measurements":{"a":1},"classification":{"name":"x","color":[1,2,3]}}}"#;
         let _ = read(&whole[..cut.min(whole.len())]);
+    }
+}
+
+const SQUARE: &str = r#"{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,8],[0,0]]]}"#;
+
+/// A feature in the form that QuPath's `PathObjectTypeAdapter` writes, with such members and such properties.
+fn feature(number: u32, geometry: &str, properties: &str) -> String {
+    let comma = if properties.is_empty() { "" } else { "," };
+    format!(
+        r#"{{"type":"Feature","id":"00000000-0000-4000-8000-0000000000{number:02x}","geometry":{geometry},"properties":{{"objectType":"annotation"{comma}{properties}}}}}"#
+    )
+}
+
+fn nested(number: u32, children: &[String]) -> String {
+    feature(number, SQUARE, &format!(r#""childObjects":[{}]"#, children.join(",")))
+}
+
+fn id(number: u32) -> uuid::Uuid {
+    uuid::Uuid::parse_str(&format!("00000000-0000-4000-8000-0000000000{number:02x}")).unwrap()
+}
+
+/// QuPath writes a root without a place as `{}`, and the objects below an object into its properties.
+#[test]
+fn nested_objects_are_read_where_qupath_writes_them_and_written_where_it_reads_them() {
+    let tree =
+        nested(1, &[nested(2, &[feature(3, SQUARE, ""), feature(4, SQUARE, "")]), feature(5, SQUARE, "")]);
+    let text = format!(r#"{{"type":"FeatureCollection","features":[{tree},{}]}}"#, feature(6, "{}", ""));
+    let set = read(&text).unwrap();
+    let parents: Vec<_> = set.iter().map(|one| (one.id, one.parent)).collect();
+    let expected = [(1, None), (2, Some(1)), (3, Some(2)), (4, Some(2)), (5, Some(1)), (6, None)];
+    assert_eq!(parents, expected.map(|(one, parent)| (id(one), parent.map(id))));
+    assert_eq!(back(&text), parsed(&text));
+
+    // Earlier versions of this program wrote them beside the properties; QuPath also reads `children`.
+    let earlier = text.replace(r#""childObjects""#, r#""children""#);
+    assert_eq!(back(&earlier), parsed(&text));
+    let child = feature(2, SQUARE, "");
+    let beside = feature(1, SQUARE, "")
+        .replace(r#""properties""#, &format!(r#""childObjects":[{child}],"properties""#));
+    assert_eq!(back(&beside)["features"][0], parsed(&nested(1, &[child])));
+    // What is called so and holds no objects stays what it is.
+    let other = feature(1, SQUARE, r#""children":["a",2],"childObjects":[]"#);
+    assert_eq!(back(&other)["features"][0], parsed(&other));
+}
+
+#[test]
+fn nesting_has_no_depth_at_which_objects_get_lost() {
+    const DEEP: usize = 2000;
+    let mut text = String::new();
+    for _ in 0..DEEP {
+        text += r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"childObjects":["#;
+    }
+    text += &"]}}".repeat(DEEP);
+    let set = read(&text).unwrap();
+    assert_eq!(set.len(), DEEP);
+    let written = write(&set);
+    let again = read(&written).unwrap();
+    assert!(again.iter().map(|one| (one.id, one.parent)).eq(set.iter().map(|one| (one.id, one.parent))));
+}
+
+#[test]
+fn parents_and_children_stay_together() {
+    let text = nested(1, &[nested(2, &[feature(3, SQUARE, "")])]);
+    let (mut set, mut history) = (read(&text).unwrap(), History::default());
+    let before = set.clone();
+    // What lies below a removed object moves up to the one above it, as QuPath has it on request.
+    let change = history.apply(&mut set, Edit::Remove(vec![id(2)])).unwrap();
+    assert_eq!(change.kept_below_removed(), 1);
+    assert_eq!(set.get(id(3)).unwrap().parent, Some(id(1)));
+    assert_eq!(parsed(&write(&set))["features"][0], parsed(&nested(1, &[feature(3, SQUARE, "")])));
+    let after = set.clone();
+    history.undo(&mut set);
+    assert_eq!(set, before);
+    history.redo(&mut set);
+    assert_eq!(set, after);
+    history.undo(&mut set);
+
+    let change = history.apply(&mut set, Edit::Remove(vec![id(1), id(2)])).unwrap();
+    assert_eq!(change.kept_below_removed(), 1);
+    assert_eq!(set.get(id(3)).unwrap().parent, None);
+    history.undo(&mut set);
+    assert_eq!(set, before);
+    let erased = Edit::Erase { ids: vec![id(1), id(2)], area: set.get(id(1)).unwrap().shape().clone() };
+    history.apply(&mut set, erased);
+    assert_eq!(set.get(id(3)).unwrap().parent, None, "erased whole");
+    history.undo(&mut set);
+    assert_eq!(set, before);
+    history.apply(&mut set, Edit::Remove(vec![id(1), id(2), id(3)]));
+    assert!(set.is_empty());
+    history.undo(&mut set);
+    set.translate(100.0, 50.0);
+    set.translate(-100.0, -50.0);
+    assert_eq!(parsed(&write(&set))["features"][0], parsed(&text));
+}
+
+/// Annotations that lie in each other in a circle are made by no file alone.
+#[test]
+fn objects_in_a_circle_are_written_all_the_same() {
+    let [mut a, mut b] =
+        [1.0, 2.0].map(|x| Annotation::new(Shape::Points(vec![Level0Point::new(x, 0.0)]), None));
+    (a.parent, b.parent) = (Some(b.id), Some(a.id));
+    let written = write(&AnnotationSet::new([a, b]));
+    assert_eq!(read(&written).unwrap().len(), 2);
+}
+
+/// One object that cannot be understood costs no other one.
+#[test]
+fn odd_objects_are_left_out_by_name() {
+    let odd = [
+        (
+            r#"{"type":"Polygon","coordinates":[[[0,0],[9,9],[0,0]]]}"#,
+            "geometry: a ring of 2 different points",
+        ),
+        (r#"{"type":"Polygon","coordinates":[[[0,0],[9,9]]]}"#, "geometry: a ring of 2 different points"),
+        (r#"{"type":"Polygon","coordinates":[[0,0],[9,9],[0,9]]}"#, "geometry: invalid type"),
+        (r#"{"type":"Polygon","coordinates":[[["0","0"],[9,9],[0,9]]]}"#, "geometry: invalid type: string"),
+        (
+            r#"{"type":"Polygon","coordinates":[[[NaN,0],[9,9],[0,9]]]}"#,
+            "geometry: invalid type: string \"NaN\"",
+        ),
+        (r#"{"type":"Polygon"}"#, "geometry: it has no coordinates"),
+        (r#"{"type":"Point","coordinates":[1]}"#, "geometry: a position needs x and y"),
+        (r#"{"type":"Point","coordinates":[1,2e12]}"#, "lies on no slide"),
+        (r#"{"type":"Point","coordinates":[1,1e400]}"#, "number out of range"),
+        (r#"{"type":"Circle","coordinates":[1,2]}"#, "\"Circle\" is no type of geometry"),
+        (r#"{"coordinates":[1,2]}"#, "geometry: it does not say its type"),
+        (r#"{"type":"GeometryCollection"}"#, "geometry: it has no geometries"),
+        ("7", "geometry: invalid type"),
+        ("[]", "geometry: invalid type"),
+    ];
+    for (geometry, reason) in odd {
+        let text = format!(
+            "[{},\n{},\n{}]",
+            feature(1, SQUARE, ""),
+            feature(2, geometry, ""),
+            feature(3, SQUARE, "")
+        );
+        let Read { set, left_out, .. } = whole(&text);
+        assert_eq!((set.len(), left_out.count), (2, 1), "{geometry}");
+        let first = &left_out.first[0];
+        assert_eq!(
+            (first.object.as_str(), first.line, &first.id),
+            ("object 2", Some(2), &Some(id(2).to_string()))
+        );
+        assert!(first.reason.contains(reason), "{first:?}");
+        // On its own it is an error.
+        assert!(read(&feature(2, geometry, "")).unwrap_err().reason.contains(reason));
+    }
+    for item in ["7", "null", "[7]", "{}", r#"{"type":"Feature "}"#, r#""a""#] {
+        let read = whole(&format!("[{item},{}]", feature(1, SQUARE, "")));
+        assert_eq!((read.set.len(), read.left_out.count), (1, 1), "{item}");
+    }
+    // Nested ones are named by their place, and what lies below an odd one is not lost.
+    let bad = r#"{"type":"Point","coordinates":[1]}"#;
+    let inner = feature(2, bad, &format!(r#""childObjects":[{}]"#, feature(3, SQUARE, "")));
+    let read = whole(&format!("[{},3]", nested(1, &[feature(4, SQUARE, ""), inner])));
+    assert_eq!((read.set.len(), read.left_out.count), (3, 2));
+    assert_eq!(read.left_out.first[0].object, "object 1, child 2");
+    assert_eq!(read.set.get(id(3)).unwrap().parent, Some(id(1)));
+}
+
+#[test]
+fn of_an_area_the_parts_that_enclose_something_are_read() {
+    let multi =
+        r#"{"type":"MultiPolygon","coordinates":[[[[0,0],[9,0],[9,9],[0,0]]],[[[5,5],[6,6],[5,5]]]]}"#;
+    let read = whole(&format!("[{}]", feature(1, multi, "")));
+    assert_eq!((read.set.at(0).unwrap().shape().area_px2(), read.left_out.count), (Some(40.5), 0));
+    assert_eq!((read.parts.count, read.parts.first[0].object.as_str()), (1, "object 1"));
+    assert_eq!(back(&feature(1, multi, ""))["features"][0], parsed(&feature(1, multi, "")));
+    let holed = r#"{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,0]],[[5,5]]]}"#;
+    let read = whole(&feature(1, holed, ""));
+    assert_eq!((read.set.at(0).unwrap().shape().area_px2(), read.parts.count), (Some(40.5), 1));
+}
+
+#[test]
+fn objects_without_a_place_are_kept() {
+    for geometry in [
+        "{}",
+        "null",
+        r#"{"type":"Polygon","coordinates":[]}"#,
+        r#"{"type":"Polygon","coordinates":[[]]}"#,
+        r#"{"type":"Point","coordinates":[]}"#,
+        r#"{"type":"MultiPolygon","coordinates":null}"#,
+    ] {
+        let text = feature(1, geometry, "");
+        let set = read(&text).unwrap();
+        assert_eq!((set.len(), set.at(0).unwrap().bounds()), (1, None), "{geometry}");
+        assert_eq!(back(&text)["features"][0], parsed(&text));
+    }
+    let missing = r#"{"type":"Feature","properties":{"objectType":"annotation"}}"#;
+    assert_eq!(back(missing)["features"][0]["geometry"], json!({}));
+}
+
+/// QuPath takes a collection apart into one object of each kind; it cannot read one in a feature.
+#[test]
+fn collections_of_geometries_become_an_object_of_each_kind() {
+    let collection = r#"{"type":"GeometryCollection","geometries":[{"type":"Point","coordinates":[1,2]},
+        {"type":"GeometryCollection","geometries":[{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,0]]]}]},
+        {"type":"LineString","coordinates":[[0,0],[3,4]]},{"type":"Polygon","coordinates":[[[1,1]]]}]}"#;
+    let read = whole(&feature(1, collection, r#""name":"a""#));
+    let nouns: Vec<_> = read.set.iter().map(|one| (one.shape().noun(), one.name.as_deref())).collect();
+    assert_eq!(nouns, [("Polygon", Some("a")), ("Line", Some("a")), ("Point", Some("a"))]);
+    assert_eq!((read.set.at(0).unwrap().id, read.parts.count), (id(1), 1));
+    assert!(!write(&read.set).contains("GeometryCollection"));
+    let deep =
+        format!("{}{}", r#"{"type":"GeometryCollection","geometries":["#.repeat(3000), "]}".repeat(3000));
+    assert!(super::read(&feature(1, &deep, ""), "a").is_err());
+}
+
+/// Python's `json.dump` and QuPath before 0.4.4 write numbers that are not finite without quotes.
+#[test]
+fn bare_numbers_that_are_not_finite_are_read() {
+    let text = feature(1, SQUARE, r#""measurements":{"A":NaN,"B":2.0,"C":Infinity,"D":-Infinity,"NaN":1}"#);
+    let values = only(&text).measurements;
+    assert!(values[0].1.is_nan());
+    assert_eq!(
+        values[1..].iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+        [2.0, f64::INFINITY, f64::NEG_INFINITY, 1.0]
+    );
+    let error = read("{\"a\":NaN,\n\"b\":oops}").unwrap_err();
+    assert_eq!(error.line, Some(2));
+}
+
+#[test]
+fn measurements_of_every_form_keep_their_values() {
+    let text = feature(
+        1,
+        SQUARE,
+        r#""measurements":{"z":1.5,"a":2,"text":"1.5","nan":"nan","inf":"-inf","yes":true,"list":[1,2],"none":null,"word":"much","whole":12345678901234567890,"z":3}"#,
+    );
+    let values = only(&text).measurements;
+    let number = |name: &str| values.iter().find(|(known, _)| known == name).unwrap().1;
+    assert_eq!(
+        (number("text"), number("inf"), number("whole")),
+        (1.5, f64::NEG_INFINITY, 12345678901234567890.0)
+    );
+    for name in ["nan", "yes", "list", "none", "word"] {
+        assert!(number(name).is_nan(), "{name}");
+    }
+    let written = write(&read(&text).unwrap());
+    assert!(
+        written.contains(text.split_once(r#""measurements":"#).unwrap().1.split_once('}').unwrap().0),
+        "{written}"
+    );
+    assert_eq!(back(&text)["features"][0], parsed(&text));
+}
+
+#[test]
+fn colours_of_every_form_are_read_and_what_else_a_class_says_is_kept() {
+    for (class, color) in [
+        (r#"{"name":"A","color":[200,0,0]}"#, [200, 0, 0]),
+        (r#"{"name":"A","colorRGB":-16746241}"#, [0, 120, 255]),
+        (r##"{"name":"A","color":"#112233"}"##, [17, 34, 51]),
+        (r#"{"name":"A","color":[1,2,3,128]}"#, [1, 2, 3]),
+        (r#"{"name":"A","color":-16116706}"#, [10, 20, 30]),
+        (r#"{"name":"A","color":"cornflowerblue"}"#, [100, 149, 237]),
+        (r#"{"name":"A","color":[1.0,0.5,0.0]}"#, [255, 128, 0]),
+    ] {
+        let text = feature(1, SQUARE, &format!(r#""classification":{class}"#));
+        assert_eq!(only(&text).class, Some(AnnotationClass::new("A", color)), "{class}");
+        let written = &back(&text)["features"][0]["properties"]["classification"];
+        assert_eq!(only(&back(&text).to_string()).class, Some(AnnotationClass::new("A", color)));
+        // QuPath needs a list.
+        assert!(written["color"].is_array() && written.get("colorRGB").is_none(), "{written}");
+    }
+    for class in [
+        r#"{"name":"G","color":[7,8,9],"note":"kept?","id":17}"#,
+        r#"{"name":"G","color":[7,8,9,255]}"#,
+        r#"{"names":["Fé","阳性"],"color":[4,5,6]}"#,
+        r#"{"names":["Fé"],"color":[4,5,6]}"#,
+        r#"{"name":"Tumor: Positive","color":[4,5,6]}"#,
+        "null",
+        "{}",
+        r#"{"name":null,"color":[3,3,3]}"#,
+    ] {
+        let text = feature(1, SQUARE, &format!(r#""classification":{class}"#));
+        assert_eq!(back(&text)["features"][0], parsed(&text));
+        // Another class replaces all of it.
+        let mut changed = only(&text);
+        changed.set_class(Some(AnnotationClass::new("B", [1, 1, 1])));
+        let written = parsed(&write(&AnnotationSet::new([changed])));
+        assert_eq!(
+            written["features"][0]["properties"]["classification"],
+            json!({"name":"B","color":[1,1,1]})
+        );
+    }
+    let own = only(&feature(1, SQUARE, r##""color":"#ff8800""##));
+    assert_eq!(own.color, Some([255, 136, 0]));
+    let odd = feature(1, SQUARE, r#""color":"no colour""#);
+    assert_eq!((whole(&odd).parts.count, &back(&odd)["features"][0]), (1, &parsed(&odd)));
+}
+
+#[test]
+fn nulls_aliases_and_foreign_members_come_back() {
+    for text in [
+        r#"{"type":"Feature","id":17,"geometry":{"type":"Point","coordinates":[1,2]},"properties":{"objectType":null,"isLocked":null,"name":null,"color":null,"measurements":null,"metadata":null}}"#.to_owned(),
+        feature(1, SQUARE, r#""type":"detection","prob":0.25"#),
+        feature(1, r#"{"type":"Polygon","coordinates":[[[0,0,7],[9,0,7],[9,9,7],[0,0,7]]]}"#, ""),
+        feature(1, r#"{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9]]],"isEllipse":false,"plane":{"c":-1,"z":3,"t":2}}"#, ""),
+    ] {
+        assert_eq!(back(&text)["features"][0], parsed(&text));
+    }
+    let alias = r#"[{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"type":"detection"}}]"#;
+    assert_eq!(only(alias).kind, ObjectKind::Detection);
+}
+
+#[test]
+fn ids_of_every_kind_come_back_and_repeated_ones_are_told() {
+    let point = |id: &str, x: u32| {
+        format!(
+            r#"{{"type":"Feature","id":{id},"geometry":{{"type":"Point","coordinates":[{x},0]}},"properties":{{"objectType":"annotation"}}}}"#
+        )
+    };
+    let uuid = "\"00000000-0000-4000-8000-000000000001\"";
+    let features = [
+        point("17", 1),
+        point("\"17\"", 2),
+        point("\"cell-0012\"", 3),
+        point("17", 4),
+        point(uuid, 5),
+        point(uuid, 6),
+        point("\"Pathology\"", 7),
+    ];
+    let text = format!("[{}]", features.join(","));
+    let read = whole(&text);
+    assert_eq!(read.set.len(), features.len());
+    assert!(read.notes[0].starts_with("2 objects have the id of another"), "{:?}", read.notes);
+    assert_eq!(back(&text)["features"], parsed(&text));
+    assert!(read.set.iter().map(|one| one.id).eq(whole(&text).set.iter().map(|one| one.id)));
+    assert_eq!(read.set.at(6).unwrap().kind, ObjectKind::Annotation);
+}
+
+#[test]
+fn features_stand_one_a_line_and_collections_in_lists() {
+    let lines = format!("{}\n\u{1e}{}\n", feature(1, SQUARE, ""), feature(2, SQUARE, ""));
+    assert_eq!(read(&lines).unwrap().len(), 2);
+    let list = format!(
+        r#"[{{"type":"FeatureCollection","name":"x","features":[{}]}},[{}]]"#,
+        feature(1, SQUARE, ""),
+        feature(2, SQUARE, "")
+    );
+    assert_eq!((read(&list).unwrap().len(), &back(&list)["name"]), (2, &json!("x")));
+    let deep = format!("{}{}{}", "[".repeat(100_000), feature(1, SQUARE, ""), "]".repeat(100_000));
+    assert!(read(&deep).unwrap_err().reason.contains("too deep"));
+}
+
+#[test]
+fn json_of_other_programs_is_refused_by_name() {
+    for (text, name) in [
+        (r#"{"images":[],"annotations":[{"bbox":[1,2,3,4]}],"categories":[]}"#, "COCO"),
+        (r#"{"version":"5.0","shapes":[],"imagePath":"a.png","imageData":null}"#, "labelme"),
+        (r#"{"_via_settings":{},"_via_img_metadata":{}}"#, "VGG"),
+        (r#"{"a.png123":{"filename":"a.png","regions":[]}}"#, "VGG"),
+        (r#"{"name":"a","elements":[{"type":"polyline"}]}"#, "Digital Slide Archive"),
+        (r#"{"type":"Topology","arcs":[],"objects":{}}"#, "TopoJSON"),
+        (r#"[{"id":1,"data":{},"annotations":[]}]"#, "Label Studio"),
+        (r#"{"mag":40,"nuc":{"1":{}}}"#, "HoVer-Net"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.reason.contains(name) && error.reason.contains("read are GeoJSON"), "{error:?}");
     }
 }

@@ -1,27 +1,29 @@
-//! Writing, in the form of present QuPath; one feature a line, so that errors and differences have lines.
+//! Writing, in the form of present QuPath; one outermost feature a line, so that errors and differences have
+//! lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{ASAP_PROPERTY, GROUPS_MEMBER};
-use crate::annotation::json::RawJson;
-use crate::annotation::shape::{Geometry, Written};
-use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Polygon, Ring, Shape};
-use crate::geometry::Level0Point;
+use super::write_geometry::GeometryOut;
+use super::{ASAP_PROPERTY, CHILDREN, GROUPS_MEMBER, OWN_ID, SOURCE};
+use crate::annotation::json::{Members, RawJson};
+use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, AsWritten};
 
-/// The set as a GeoJSON feature collection.
-pub fn write(set: &AnnotationSet) -> String {
-    let mut children: HashMap<Uuid, Vec<&Annotation>> = HashMap::new();
-    let mut features = Vec::new();
-    for annotation in set.iter() {
-        // A parent that was deleted leaves its children behind.
-        match annotation.parent.filter(|parent| set.get(*parent).is_some()) {
-            Some(parent) => children.entry(parent).or_default().push(annotation),
-            None => features.push(annotation.as_ref()),
-        }
-    }
+/// For whom a document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Other programs.
+    Exchange,
+    /// The project, in which annotations keep their identity whatever id their file gave them.
+    Store,
+}
+
+/// The set as a GeoJSON feature collection. Objects below another one are written where QuPath writes and reads
+/// them: in the properties of that, as `childObjects`.
+pub fn write(set: &AnnotationSet, purpose: Purpose) -> String {
     let mut text = String::from("{\"type\":\"FeatureCollection\"");
     for (key, value) in &set.members {
         text += &format!(",\n{}:{}", json(key), value.get());
@@ -30,10 +32,7 @@ pub fn write(set: &AnnotationSet) -> String {
         text += &format!(",\n{}:{}", json(GROUPS_MEMBER), json(&set.groups));
     }
     text += ",\n\"features\":[";
-    for (place, annotation) in features.into_iter().enumerate() {
-        text += if place == 0 { "\n" } else { ",\n" };
-        text += &json(&Feature { annotation, children: &children });
-    }
+    Tree::of(set).write(&mut text, purpose);
     text += "\n]}\n";
     text
 }
@@ -43,60 +42,175 @@ fn json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-struct Feature<'a> {
-    annotation: &'a Annotation,
-    children: &'a HashMap<Uuid, Vec<&'a Annotation>>,
+/// The annotations of a set as they lie in each other.
+struct Tree<'a> {
+    outermost: Vec<&'a Annotation>,
+    children: HashMap<Uuid, Vec<&'a Annotation>>,
 }
 
-impl Serialize for Feature<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let annotation = self.annotation;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", "Feature")?;
-        let own = &annotation.foreign.own;
-        if !own.iter().any(|(key, _)| key == "id") {
-            map.serialize_entry("id", &annotation.id.hyphenated().to_string())?;
+impl<'a> Tree<'a> {
+    fn of(set: &'a AnnotationSet) -> Self {
+        let mut tree = Self { outermost: Vec::new(), children: HashMap::new() };
+        for annotation in set.iter() {
+            match annotation.parent.filter(|parent| set.get(*parent).is_some()) {
+                Some(parent) => tree.children.entry(parent).or_default().push(annotation),
+                None => tree.outermost.push(annotation),
+            }
         }
-        map.serialize_entry("geometry", &GeometryOut(&annotation.geometry))?;
-        if let Some(nucleus) = &annotation.nucleus {
-            map.serialize_entry("nucleusGeometry", &GeometryOut(nucleus))?;
+        tree.break_circles(set);
+        tree
+    }
+
+    /// Annotations that lie in each other in a circle would be written nowhere.
+    fn break_circles(&mut self, set: &'a AnnotationSet) {
+        if self.children.is_empty() {
+            return;
         }
-        map.serialize_entry("properties", &Properties(annotation))?;
-        entries(&mut map, own)?;
-        if let Some(children) = self.children.get(&annotation.id) {
-            let children: Vec<Feature<'_>> =
-                children.iter().map(|child| Feature { annotation: child, children: self.children }).collect();
-            map.serialize_entry("childObjects", &children)?;
+        let mut reached: HashSet<Uuid> = HashSet::new();
+        let mut waiting: Vec<Uuid> = self.outermost.iter().map(|one| one.id).collect();
+        while let Some(id) = waiting.pop() {
+            reached.insert(id);
+            waiting.extend(self.children.get(&id).into_iter().flatten().map(|one| one.id));
         }
-        map.end()
+        let lost: Vec<&Annotation> =
+            set.iter().map(AsRef::as_ref).filter(|one| !reached.contains(&one.id)).collect();
+        for one in &lost {
+            self.children.remove(&one.id);
+        }
+        self.outermost.extend(lost);
+    }
+
+    /// Write all of it, without recursion: objects may lie in each other as deep as a file likes.
+    fn write(&self, text: &mut String, purpose: Purpose) {
+        enum Step<'a> {
+            Begin(&'a Annotation, &'static str),
+            End,
+        }
+        let mut steps: Vec<Step<'_>> = Vec::new();
+        for (place, annotation) in self.outermost.iter().enumerate() {
+            steps.push(Step::Begin(annotation, if place == 0 { "\n" } else { ",\n" }));
+            while let Some(step) = steps.pop() {
+                let Step::Begin(annotation, before) = step else {
+                    *text += "]}}";
+                    continue;
+                };
+                *text += before;
+                begin_feature(text, annotation, purpose);
+                let Some(children) = self.children.get(&annotation.id) else {
+                    write_properties(text, annotation, false);
+                    *text += "}";
+                    continue;
+                };
+                write_properties(text, annotation, true);
+                steps.push(Step::End);
+                for (place, child) in children.iter().enumerate().rev() {
+                    steps.push(Step::Begin(child, if place == 0 { "" } else { "," }));
+                }
+            }
+        }
     }
 }
 
-fn entries<M: SerializeMap>(map: &mut M, members: &[(String, RawJson)]) -> Result<(), M::Error> {
+/// All of a feature up to its properties, which come last.
+fn begin_feature(text: &mut String, annotation: &Annotation, purpose: Purpose) {
+    *text += "{\"type\":\"Feature\"";
+    let mut member = |key: &str, value: &str| {
+        *text += ",";
+        *text += &json(key);
+        *text += ":";
+        *text += value;
+    };
+    let own = &annotation.foreign.own;
+    let id = json(&annotation.id.hyphenated().to_string());
+    let states_id = own.iter().any(|(key, _)| key == "id");
+    if !states_id {
+        member("id", &id);
+    }
+    own.iter().filter(|(key, _)| key == "id").for_each(|(key, value)| member(key, value.get()));
+    if states_id && purpose == Purpose::Store {
+        member(OWN_ID, &id);
+        if let Some(source) = annotation.as_written.as_ref().and_then(|written| written.source.as_ref()) {
+            member(SOURCE, &json(source));
+        }
+    }
+    member("geometry", &json(&GeometryOut(&annotation.geometry)));
+    if let Some(nucleus) = &annotation.nucleus {
+        member("nucleusGeometry", &json(&GeometryOut(nucleus)));
+    }
+    own.iter().filter(|(key, _)| key != "id").for_each(|(key, value)| member(key, value.get()));
+    *text += ",\"properties\":";
+}
+
+/// The properties; with children, up to the list of these, which is left open.
+fn write_properties(text: &mut String, annotation: &Annotation, has_children: bool) {
+    let properties = json(&Properties { annotation, has_children });
+    if !has_children {
+        *text += &properties;
+        return;
+    }
+    *text += properties.strip_suffix('}').unwrap_or("{\"objectType\":\"annotation\"");
+    *text += ",\"";
+    *text += CHILDREN;
+    *text += "\":[";
+}
+
+pub fn entries<M: SerializeMap>(map: &mut M, members: &[(String, RawJson)]) -> Result<(), M::Error> {
     members.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))
 }
 
-struct Properties<'a>(&'a Annotation);
+struct Properties<'a> {
+    annotation: &'a Annotation,
+    has_children: bool,
+}
+
+impl Properties<'_> {
+    /// Whether a property of the file no longer holds, since the annotation was given a value.
+    fn is_stale(&self, key: &str) -> bool {
+        let annotation = self.annotation;
+        match key {
+            "isLocked" => annotation.locked,
+            "name" => annotation.name.is_some(),
+            "color" => annotation.color.is_some(),
+            "classification" => annotation.class.is_some(),
+            "measurements" => !annotation.measurements.is_empty(),
+            "metadata" => !annotation.metadata.is_empty(),
+            ASAP_PROPERTY => annotation.asap.is_some(),
+            CHILDREN => self.has_children,
+            _ => false,
+        }
+    }
+}
 
 impl Serialize for Properties<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let annotation = self.0;
+        let annotation = self.annotation;
+        let plain = AsWritten::default();
+        let written = annotation.as_written.as_deref().unwrap_or(&plain);
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("objectType", annotation.kind.word())?;
+        if !annotation.foreign.properties.iter().any(|(key, _)| key == "objectType") {
+            map.serialize_entry("objectType", annotation.kind.word())?;
+        }
         if let Some(name) = &annotation.name {
             map.serialize_entry("name", name)?;
         }
         if let Some(color) = annotation.color {
-            map.serialize_entry("color", &color)?;
+            match &written.color {
+                Some((known, raw)) if *known == color => map.serialize_entry("color", raw)?,
+                _ => map.serialize_entry("color", &color)?,
+            }
         }
         if let Some(class) = &annotation.class {
-            map.serialize_entry("classification", &Class(class))?;
+            let raw = written.class.as_ref().filter(|(known, _)| known == class).map(|(_, raw)| raw);
+            map.serialize_entry("classification", &Class { class, raw })?;
         }
         if annotation.locked {
             map.serialize_entry("isLocked", &true)?;
         }
         if !annotation.measurements.is_empty() {
-            map.serialize_entry("measurements", &Measurements(&annotation.measurements))?;
+            map.serialize_entry(
+                "measurements",
+                &Measurements(&annotation.measurements, &written.measurements),
+            )?;
         }
         if !annotation.metadata.is_empty() {
             map.serialize_entry("metadata", &Object(&annotation.metadata))?;
@@ -104,9 +218,7 @@ impl Serialize for Properties<'_> {
         if let Some(origin) = &annotation.asap {
             map.serialize_entry(ASAP_PROPERTY, origin)?;
         }
-        let is_stale =
-            |key: &str| key == "isLocked" && annotation.locked || key == "name" && annotation.name.is_some();
-        for (key, value) in annotation.foreign.properties.iter().filter(|(key, _)| !is_stale(key)) {
+        for (key, value) in annotation.foreign.properties.iter().filter(|(key, _)| !self.is_stale(key)) {
             map.serialize_entry(key, value)?;
         }
         map.end()
@@ -123,33 +235,62 @@ impl Serialize for Object<'_> {
     }
 }
 
-/// Always with its colour, without which QuPath throws.
-struct Class<'a>(&'a AnnotationClass);
+/// A class, with the further members that its file gave it; always with its colour as a list, without which
+/// QuPath throws.
+struct Class<'a> {
+    class: &'a AnnotationClass,
+    raw: Option<&'a RawJson>,
+}
 
 impl Serialize for Class<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let AnnotationClass { name, color } = self.0;
-        let mut map = serializer.serialize_map(Some(2))?;
-        if name.contains(": ") {
-            map.serialize_entry("names", &name.split(": ").collect::<Vec<_>>())?;
-        } else {
-            map.serialize_entry("name", name)?;
+        let AnnotationClass { name, color } = self.class;
+        let raw: Option<Members<'_>> = self.raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let Some(Members(members)) = raw else {
+            let mut map = serializer.serialize_map(Some(2))?;
+            if name.contains(": ") {
+                map.serialize_entry("names", &name.split(": ").collect::<Vec<_>>())?;
+            } else {
+                map.serialize_entry("name", name)?;
+            }
+            map.serialize_entry("color", color)?;
+            return map.end();
+        };
+        let is_list = |value: &RawValue| value.get().starts_with('[');
+        let mut map = serializer.serialize_map(None)?;
+        let has_list = members.iter().any(|(key, value)| key == "color" && is_list(value));
+        for (key, value) in &members {
+            let is_color = matches!(key.as_ref(), "color" | "colorRGB");
+            if !is_color || (key == "color" && is_list(value)) {
+                map.serialize_entry(key, value)?;
+            }
         }
-        map.serialize_entry("color", color)?;
+        if !has_list {
+            map.serialize_entry("color", color)?;
+        }
         map.end()
     }
 }
 
-struct Measurements<'a>(&'a [(String, f64)]);
+/// Measurements, and those at the given places in the words of their file.
+struct Measurements<'a>(&'a [(String, f64)], &'a [(usize, RawJson)]);
 
 impl Serialize for Measurements<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Number(*value))))
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        let mut written = self.1.iter().peekable();
+        for (place, (name, value)) in self.0.iter().enumerate() {
+            match written.next_if(|(at, _)| *at == place) {
+                Some((_, raw)) => map.serialize_entry(name, raw)?,
+                None => map.serialize_entry(name, &Number(*value))?,
+            }
+        }
+        map.end()
     }
 }
 
 /// A number as QuPath writes it: whole ones without a fraction, what is not finite as a string.
-struct Number(f64);
+pub struct Number(pub f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -162,96 +303,5 @@ impl Serialize for Number {
             whole if whole.fract() == 0.0 && whole.abs() < EXACT => serializer.serialize_i64(whole as i64),
             other => serializer.serialize_f64(other),
         }
-    }
-}
-
-struct GeometryOut<'a>(&'a Geometry);
-
-impl Serialize for GeometryOut<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Geometry { shape, written, members, .. } = self.0;
-        let written = match written {
-            Some(Written::As { kind, coordinates }) => Some((kind, coordinates)),
-            // A feature without a place.
-            Some(Written::Null) => return serializer.serialize_none(),
-            None if shape.is_empty() => return serializer.serialize_none(),
-            None => None,
-        };
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", written.map_or(type_of(shape), |(kind, _)| kind))?;
-        match (written, shape) {
-            (Some((_, coordinates)), _) => map.serialize_entry("coordinates", coordinates)?,
-            (None, Shape::Points(points)) if points.len() == 1 => {
-                map.serialize_entry("coordinates", &Position(points[0]))?;
-            }
-            (None, Shape::Points(points)) => map.serialize_entry("coordinates", &Line(points))?,
-            (None, Shape::Lines(lines)) if lines.len() == 1 => {
-                map.serialize_entry("coordinates", &Line(&lines[0]))?;
-            }
-            (None, Shape::Lines(lines)) => {
-                let lines: Vec<Line<'_>> = lines.iter().map(|line| Line(line)).collect();
-                map.serialize_entry("coordinates", &lines)?;
-            }
-            (None, area) => match area.polygons().as_ref() {
-                [polygon] => map.serialize_entry("coordinates", &Area(polygon))?,
-                several => {
-                    let areas: Vec<Area<'_>> = several.iter().map(Area).collect();
-                    map.serialize_entry("coordinates", &areas)?;
-                }
-            },
-        }
-        if matches!(shape, Shape::Ellipse(_)) {
-            map.serialize_entry("isEllipse", &true)?;
-        }
-        entries(&mut map, &members.own)?;
-        map.end()
-    }
-}
-
-fn type_of(shape: &Shape) -> &'static str {
-    match shape {
-        Shape::Points(points) if points.len() == 1 => "Point",
-        Shape::Points(_) => "MultiPoint",
-        Shape::Lines(lines) if lines.len() == 1 => "LineString",
-        Shape::Lines(_) => "MultiLineString",
-        Shape::Polygons(polygons) if polygons.len() > 1 => "MultiPolygon",
-        _ => "Polygon",
-    }
-}
-
-struct Position(Level0Point);
-
-impl Serialize for Position {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (Number(self.0.x), Number(self.0.y)).serialize(serializer)
-    }
-}
-
-struct Line<'a>(&'a [Level0Point]);
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|point| Position(*point)))
-    }
-}
-
-/// A ring, whose first position is repeated at its end.
-struct Closed<'a>(&'a Ring);
-
-impl Serialize for Closed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().chain(self.0.first()).map(|point| Position(*point)))
-    }
-}
-
-struct Area<'a>(&'a Polygon);
-
-impl Serialize for Area<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut rings = serializer.serialize_seq(Some(1 + self.0.holes.len()))?;
-        for ring in self.0.rings() {
-            rings.serialize_element(&Closed(ring))?;
-        }
-        rings.end()
     }
 }

@@ -1,18 +1,35 @@
 //! Labels from drawn annotations: those of the program, and files of QuPath, ASAP and the Camelyon challenges.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use uuid::Uuid;
+
 use super::{Area, LabelError, SlideLabels};
-use crate::annotation::{self, AnnotationSet, HOLE_GROUP};
+use crate::annotation::{self, Annotation, AnnotationSet, HOLE_GROUP};
 use crate::slide::SlideInfo;
 
-/// The areas that have a class; points, lines and areas without one say nothing of tiles.
+/// The areas that have a class; points, lines and areas without one say nothing of tiles. Where an annotation
+/// lies below another one of the file, as QuPath nests them, the innermost class counts.
 pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
     let mut labels = SlideLabels::default();
+    let mut below: HashMap<Uuid, Vec<&Annotation>> = HashMap::new();
+    for one in set.iter() {
+        if let Some(parent) = one.parent {
+            below.entry(parent).or_default().push(one);
+        }
+    }
     for one in set.iter() {
         // What Camelyon16 cuts out of tumours is of no class of its own.
         let Some(class) = one.class.as_ref().filter(|class| class.name != HOLE_GROUP) else { continue };
-        let areas = one.shape().polygons();
+        let others = other_classes_below(one, &below);
+        let shape = if others.is_empty() {
+            Cow::Borrowed(one.shape())
+        } else {
+            Cow::Owned(one.shape().without_all(others.into_iter().map(Annotation::shape)))
+        };
+        let areas = shape.polygons();
         let areas = areas.iter().map(|polygon| Area { outlines: polygon.rings().cloned().collect() });
         let mut areas = areas.peekable();
         if areas.peek().is_some() {
@@ -22,19 +39,47 @@ pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
     labels
 }
 
-/// Read the areas of each class from a file of one slide: GeoJSON or ASAP's XML, plain or packed. Camelyon16's
-/// areas `_2` are cut out of the tumours in which they lie. QuPath counts from the corner of the scanned part,
-/// which `info` tells.
+/// The nearest areas of other classes below an annotation.
+fn other_classes_below<'a>(
+    one: &Annotation,
+    below: &HashMap<Uuid, Vec<&'a Annotation>>,
+) -> Vec<&'a Annotation> {
+    let mut others = Vec::new();
+    let mut seen = HashSet::from([one.id]);
+    let mut waiting = vec![one.id];
+    while let Some(id) = waiting.pop() {
+        for child in below.get(&id).into_iter().flatten().filter(|child| seen.insert(child.id)) {
+            let class = child.class.as_ref().map(|class| &class.name);
+            let is_other = class.is_some() && class != one.class.as_ref().map(|class| &class.name);
+            match is_other && child.shape().is_area() {
+                true => others.push(*child),
+                false => waiting.push(child.id),
+            }
+        }
+    }
+    others
+}
+
+/// Read the areas of each class from a file of one slide: GeoJSON, ASAP's or ImageScope's XML, plain or packed.
+/// Camelyon16's areas `_2` are cut out of the tumours in which they lie. QuPath counts from the corner of the
+/// scanned part, which `info` tells. Sentences on objects that could not be understood come with them.
 ///
 /// # Errors
-/// [`LabelError::Annotations`] with the file, the line and the reason; never half a file.
-pub fn read_annotations(path: &Path, info: Option<&SlideInfo>) -> Result<SlideLabels, LabelError> {
+/// [`LabelError::Annotations`] with the file, the line and the reason.
+pub fn read_annotations(
+    path: &Path,
+    info: Option<&SlideInfo>,
+) -> Result<(SlideLabels, Vec<String>), LabelError> {
     let mut file = annotation::read_file(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_whole = file.left_out.count == 0 && file.parts_left_out.count == 0;
+    let notes =
+        if is_whole { Vec::new() } else { file.notes.iter().map(|note| format!("{name}: {note}")).collect() };
     if let Some(info) = info {
         file.place_on(info, None);
     }
     file.cut_camelyon16_holes();
-    Ok(of_annotations(&file.set))
+    Ok((of_annotations(&file.set), notes))
 }
 
 #[cfg(test)]
@@ -46,7 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        read_annotations(&path, None).unwrap()
+        read_annotations(&path, None).unwrap().0
     }
 
     #[test]
@@ -63,6 +108,36 @@ mod tests {
         assert_eq!(labels.areas.len(), 1);
         let tiles = [Level0Rect::new(0, 0, 100, 100), Level0Rect::new(50, 0, 50, 100)];
         assert_eq!(super::super::covered(&labels.areas["Tumor"], &tiles), [0.5, 1.0]);
+    }
+
+    #[test]
+    fn of_nested_areas_the_innermost_class_counts_and_odd_objects_are_told() {
+        let square = |low: i32, high: i32| {
+            format!(
+                r#"{{"type":"Polygon","coordinates":[[[{low},{low}],[{high},{low}],[{high},{high}],[{low},{high}],[{low},{low}]]]}}"#
+            )
+        };
+        let feature = |geometry: String, class: &str, children: &str| {
+            format!(
+                r#"{{"type":"Feature","geometry":{geometry},"properties":{{"classification":"{class}","childObjects":[{children}]}}}}"#
+            )
+        };
+        let inner = feature(square(40, 60), "Stroma", "");
+        let middle = feature(square(20, 80), "Tumor", &inner);
+        let text = format!(
+            "[{},{{\"type\":\"Feature\",\"geometry\":3}}]",
+            feature(square(0, 100), "Stroma", &middle)
+        );
+        let labels = read("a.geojson", &text);
+        let tiles =
+            [Level0Rect::new(0, 0, 20, 20), Level0Rect::new(20, 20, 20, 20), Level0Rect::new(40, 40, 20, 20)];
+        assert_eq!(labels.classes_of(&tiles, 0.5).0, [Some("Stroma"), Some("Tumor"), Some("Stroma")]);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.geojson");
+        std::fs::write(&path, text).unwrap();
+        let notes = read_annotations(&path, None).unwrap().1;
+        assert!(notes[0].starts_with("a.geojson: 1 objects were left out"), "{notes:?}");
     }
 
     #[test]

@@ -64,8 +64,8 @@ fn read_file(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
         "png" | "tif" | "tiff" => read_mask(path, find),
         "geojson" | "json" | "xml" => {
             let stem = slide_stem(path);
-            let drawn = read_annotations(path, find(&stem).as_ref())?;
-            Ok(Labels { slides: [(stem, drawn)].into(), ..Labels::default() })
+            let (drawn, notes) = read_annotations(path, find(&stem).as_ref())?;
+            Ok(Labels { slides: [(stem, drawn)].into(), notes, ..Labels::default() })
         }
         _ => Err(LabelError::file(
             path,

@@ -111,7 +111,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::ImportAnnotations,
         ICON_DOWNLOAD,
         "Import annotations…",
-        "Add the annotations of a QuPath GeoJSON or an ASAP XML file; files can also be dropped on the slide",
+        "Add the annotations of a QuPath GeoJSON, an ASAP or an ImageScope XML file; files can also be dropped on the slide",
         [ctrl(Key::I)]
     ),
     entry!(

@@ -1,0 +1,257 @@
+//! Reading a document: a feature collection, an array, features one after another, or a geometry.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::feature::Object;
+use super::{GROUPS_MEMBER, other_kinds};
+use crate::annotation::file::{FormatError, Read};
+use crate::annotation::json::{Members, RawJson, repaired};
+use crate::annotation::left_out::LeftOut;
+use crate::annotation::{Annotation, Group, identity};
+
+/// How deep collections and arrays may lie in each other.
+const DEEPEST_COLLECTION: usize = 8;
+
+/// Read the annotations of a GeoJSON document. `source` is the name of its file, within which ids are unique.
+///
+/// Objects that cannot be understood are left out and counted; what lies in them goes with them.
+///
+/// # Errors
+/// When the text is no JSON, when it is of another kind, and when none of its objects can be understood; with
+/// the line.
+pub fn read(text: &str, source: &str) -> Result<Read, FormatError> {
+    match values(text) {
+        Ok(values) => Reader::new(text, source).document(values),
+        // Numbers that are not finite, written bare, are no JSON.
+        Err(error) => match repaired(text) {
+            Some(text) => Reader::new(&text, source).document(values(&text)?),
+            None => Err(error),
+        },
+    }
+}
+
+/// The values that a text consists of: one, or a feature a line.
+fn values(text: &str) -> Result<Vec<&RawValue>, FormatError> {
+    let stream = serde_json::Deserializer::from_str(text).into_iter();
+    stream.collect::<Result<_, _>>().map_err(|error| FormatError::at(error.line(), one_line(&error)))
+}
+
+/// Why a part of the document cannot be understood, and where it stands.
+#[derive(Debug)]
+pub struct Odd {
+    pub offset: usize,
+    pub reason: String,
+}
+
+impl Odd {
+    /// Tell the part in which it happened.
+    pub fn within(self, part: &str) -> Self {
+        Self { reason: format!("{part}: {}", self.reason), ..self }
+    }
+}
+
+/// What became of one value of the document.
+enum Parsed<'a> {
+    Objects(Object),
+    Collection(Members<'a>, Vec<&'a RawValue>),
+    Array(Vec<&'a RawValue>),
+}
+
+pub struct Reader<'a> {
+    text: &'a str,
+    source: &'a str,
+    /// Bytes of nested objects that may still be looked at: each is looked at once for every object around it.
+    nested_left: AtomicU64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, source: &'a str) -> Self {
+        /// Files of people nest objects three or four deep; this is for a few objects deep in each other.
+        const ALWAYS_ALLOWED: u64 = 512 << 20;
+        let most = (text.len() as u64).saturating_mul(8).saturating_add(ALWAYS_ALLOWED);
+        Self { text, source, nested_left: AtomicU64::new(most) }
+    }
+
+    pub fn source(&self) -> &str {
+        self.source
+    }
+
+    /// Complain about a part of the document.
+    pub fn wrong(&self, part: &RawValue, reason: impl Into<String>) -> Odd {
+        // Every part is a slice of the text.
+        let offset = (part.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        Odd { offset, reason: reason.into() }
+    }
+
+    pub fn value<T: Deserialize<'a>>(&self, part: &'a RawValue) -> Result<T, Odd> {
+        serde_json::from_str(part.get()).map_err(|error| self.wrong(part, one_line(&error)))
+    }
+
+    pub fn list(&self, part: &'a RawValue) -> Result<Vec<&'a RawValue>, Odd> {
+        self.value(part)
+    }
+
+    pub fn members(&self, part: &'a RawValue) -> Result<Members<'a>, Odd> {
+        self.value(part)
+    }
+
+    pub fn text_of(&self, part: &'a RawValue) -> Result<String, Odd> {
+        self.value(part)
+    }
+
+    /// Whether a list of nested objects may still be looked at.
+    pub fn may_descend(&self, list: &RawValue) -> bool {
+        let bytes = list.get().len() as u64;
+        self.nested_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+            .is_ok()
+    }
+
+    fn error(&self, odd: Odd) -> FormatError {
+        FormatError::at_offset(self.text, odd.offset, odd.reason)
+    }
+
+    fn document(&self, values: Vec<&'a RawValue>) -> Result<Read, FormatError> {
+        let mut gathered =
+            Gathered { reader: self, read: Read::default(), objects: Vec::new(), number: 0, worst: None };
+        let [whole] = values[..] else {
+            gathered.level(&values, 0);
+            return gathered.finish();
+        };
+        // A single object that cannot be understood has no others to be read in its place.
+        let read = self.parse(whole).map_err(|odd| self.error(odd)).and_then(|parsed| {
+            gathered.take(parsed, 0);
+            gathered.finish()
+        });
+        read.map_err(|error| other_kinds::of(whole).map_or(error, |kind| FormatError::at(1, kind)))
+    }
+
+    fn parse(&self, value: &'a RawValue) -> Result<Parsed<'a>, Odd> {
+        if value.get().starts_with('[') {
+            return self.list(value).map(Parsed::Array);
+        }
+        let members = self.members(value)?;
+        match members.get("features") {
+            Some(features) => Ok(Parsed::Collection(members, self.list(features)?)),
+            None => self.object(&members, value).map(Parsed::Objects),
+        }
+    }
+}
+
+/// What has been read so far, in the order of the document.
+struct Gathered<'r, 'a> {
+    reader: &'r Reader<'a>,
+    read: Read,
+    objects: Vec<(Annotation, Option<usize>)>,
+    /// Objects so far, children not counted.
+    number: usize,
+    /// The first object that was left out.
+    worst: Option<FormatError>,
+}
+
+impl<'a> Gathered<'_, 'a> {
+    fn level(&mut self, values: &[&'a RawValue], depth: usize) {
+        /// Objects that are taken apart together; what they become is in memory twice for a moment.
+        const BATCH: usize = 4096;
+        for batch in values.chunks(BATCH) {
+            let parsed: Vec<_> = batch.par_iter().map(|value| self.reader.parse(value)).collect();
+            for parsed in parsed {
+                match parsed {
+                    Ok(parsed) => self.take(parsed, depth),
+                    Err(odd) => {
+                        self.number += 1;
+                        self.leave_out(odd, format!("object {}", self.number), None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, parsed: Parsed<'a>, depth: usize) {
+        match parsed {
+            Parsed::Objects(object) => self.take_object(object),
+            Parsed::Array(values) | Parsed::Collection(_, values) if depth >= DEEPEST_COLLECTION => {
+                self.number += 1;
+                let reason = "collections lie too deep in each other".to_owned();
+                let offset = values.first().map_or(0, |value| self.reader.wrong(value, "").offset);
+                self.leave_out(Odd { offset, reason }, format!("object {}", self.number), None);
+            }
+            Parsed::Array(values) => self.level(&values, depth + 1),
+            Parsed::Collection(members, values) => {
+                self.take_members(&members);
+                self.level(&values, depth + 1);
+            }
+        }
+    }
+
+    fn take_members(&mut self, members: &Members<'a>) {
+        let set = &mut self.read.set;
+        let mut known = vec!["type", "features"];
+        let groups = members.get(GROUPS_MEMBER);
+        if let Some(groups) = groups.and_then(|groups| serde_json::from_str::<Vec<Group>>(groups.get()).ok())
+        {
+            set.declare_groups(groups);
+            known.push(GROUPS_MEMBER);
+        }
+        let further: Vec<(String, RawJson)> = members.except(&known);
+        set.take_members(further);
+    }
+
+    fn take_object(&mut self, object: Object) {
+        self.number += 1;
+        let offset = self.objects.len();
+        let number = self.number;
+        let parents = object.annotations.into_iter();
+        self.objects
+            .extend(parents.map(|(annotation, parent)| (annotation, parent.map(|parent| parent + offset))));
+        let objects = object.left_out;
+        for (odd, path, id) in objects.first {
+            self.leave_out(odd, format!("object {number}{path}"), id);
+        }
+        self.read.left_out.count += objects.more;
+        let reader = self.reader;
+        for (odd, path, id) in object.parts.first {
+            self.read.parts.add(|| {
+                let FormatError { line, reason } = reader.error(odd);
+                LeftOut { object: format!("object {number}{path}"), id, line, reason }
+            });
+        }
+        self.read.parts.count += object.parts.more;
+    }
+
+    fn leave_out(&mut self, odd: Odd, object: String, id: Option<String>) {
+        let (reader, worst) = (self.reader, &mut self.worst);
+        self.read.left_out.add(|| {
+            let error = reader.error(odd);
+            let (line, reason) = (error.line, error.reason.clone());
+            worst.get_or_insert_with(|| error.within(&object));
+            LeftOut { object, id, line, reason }
+        });
+    }
+
+    fn finish(mut self) -> Result<Read, FormatError> {
+        if let Some(error) = self.worst.filter(|_| self.objects.is_empty()) {
+            return Err(match self.read.left_out.count {
+                1 => error,
+                count => error.within(format!("none of its {count} objects can be read")),
+            });
+        }
+        let repeated = identity::settle(self.objects, self.reader.source, &mut self.read.set);
+        if repeated > 0 {
+            self.read.notes.push(format!(
+                "{repeated} objects have the id of another object of the file; all of them are kept."
+            ));
+        }
+        Ok(self.read)
+    }
+}
+
+/// A parser's message without the place within the part that it looked at.
+pub(super) fn one_line(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message.split(" at line ").next().unwrap_or(&message).to_owned()
+}

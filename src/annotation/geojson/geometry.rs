@@ -1,0 +1,247 @@
+//! Geometries: where an object lies.
+
+use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::document::{Odd, Reader};
+use super::feature::nowhere;
+use crate::annotation::file::is_believable;
+use crate::annotation::json::{Foreign, Members, RawJson};
+use crate::annotation::shape::{Geometry, Written};
+use crate::annotation::{Bounds, Polygon, Ring, Shape};
+use crate::geometry::Level0Point;
+
+/// How deep collections of geometries may lie in each other.
+const DEEPEST_COLLECTION: usize = 8;
+
+impl<'a> Reader<'a> {
+    /// A geometry: one, or several where a collection mixes areas, lines and points; never none. Parts without
+    /// which it was read go to `part`.
+    ///
+    /// # Errors
+    /// When it cannot be understood, or nothing of it encloses anything.
+    pub fn geometries(&self, value: &'a RawValue, part: &mut impl FnMut(Odd)) -> Result<Vec<Geometry>, Odd> {
+        if value.get() == "null" {
+            return Ok(vec![nowhere(Some(value))]);
+        }
+        let members = self.members(value)?;
+        // QuPath writes `{}` for an object without a place.
+        if members.0.is_empty() {
+            return Ok(vec![nowhere(Some(value))]);
+        }
+        let kind = members.stated("type").ok_or_else(|| self.wrong(value, "it does not say its type"))?;
+        let kind = self.text_of(kind)?;
+        if kind == "GeometryCollection" {
+            return self.collection(&members, value, part);
+        }
+        let coordinates =
+            members.get("coordinates").ok_or_else(|| self.wrong(value, "it has no coordinates"))?;
+        if coordinates.get() == "null" || is_list_of_nothing(coordinates) {
+            return Ok(vec![nowhere(Some(value))]);
+        }
+        let (mut shape, mut is_plain) = self.shape(&kind, coordinates, part)?;
+        let is_ellipse = members.get("isEllipse").is_some_and(|flag| flag.get() == "true");
+        if is_ellipse && let Some(bounds) = shape.bounds() {
+            (shape, is_plain) = (Shape::Ellipse(bounds), false);
+        }
+        let mut own = members.except(&["type", "coordinates"]);
+        own.retain(|(key, value)| key != "isEllipse" || value.get() != "true");
+        let written = (!is_plain).then(|| Written::As { kind, coordinates: RawJson::from(coordinates) });
+        Ok(vec![Geometry::read(shape, written, Foreign { own, properties: Vec::new() })])
+    }
+
+    /// The shape that coordinates make, and whether it is written in no other way than these.
+    fn shape(
+        &self,
+        kind: &str,
+        coordinates: &'a RawValue,
+        part: &mut impl FnMut(Odd),
+    ) -> Result<(Shape, bool), Odd> {
+        let mut is_plain = true;
+        let mut line = |positions: Vec<Position>| -> Vec<Level0Point> {
+            is_plain &= positions.iter().all(|position| position.is_plain);
+            positions.into_iter().map(|position| position.point).collect()
+        };
+        let shape = match kind {
+            "Point" => Shape::Points(line(vec![self.value(coordinates)?])),
+            "MultiPoint" => {
+                let points = line(self.value(coordinates)?);
+                is_plain &= points.len() != 1;
+                Shape::Points(points)
+            }
+            "LineString" => Shape::Lines(vec![line(self.value(coordinates)?)]),
+            "MultiLineString" => {
+                let lines: Vec<Vec<Position>> = self.value(coordinates)?;
+                let lines: Vec<_> = lines.into_iter().map(line).collect();
+                is_plain &= lines.len() != 1;
+                Shape::Lines(lines)
+            }
+            "Polygon" => {
+                let (polygon, plain) = self.polygon(self.value(coordinates)?, coordinates, part)?;
+                is_plain = plain;
+                rectangle(&polygon).map_or_else(|| Shape::Polygons(vec![polygon]), Shape::Rectangle)
+            }
+            "MultiPolygon" => {
+                let (polygons, plain) = self.polygons(coordinates, part)?;
+                is_plain = plain && polygons.len() != 1;
+                Shape::Polygons(polygons)
+            }
+            other => return Err(self.wrong(coordinates, format!("{other:?} is no type of geometry"))),
+        };
+        Ok((shape, is_plain))
+    }
+
+    /// The areas of a `MultiPolygon`: those that enclose anything.
+    fn polygons(
+        &self,
+        coordinates: &'a RawValue,
+        part: &mut impl FnMut(Odd),
+    ) -> Result<(Vec<Polygon>, bool), Odd> {
+        let (mut polygons, mut odd, mut is_plain) = (Vec::new(), Vec::new(), true);
+        for rings in self.value::<Vec<Vec<Vec<Position>>>>(coordinates)? {
+            match self.polygon(rings, coordinates, part) {
+                Ok((polygon, plain)) => {
+                    is_plain &= plain;
+                    polygons.push(polygon);
+                }
+                Err(reason) => odd.push(reason),
+            }
+        }
+        is_plain &= odd.is_empty();
+        if polygons.is_empty() && !odd.is_empty() {
+            return Err(odd.swap_remove(0));
+        }
+        odd.into_iter().for_each(part);
+        Ok((polygons, is_plain))
+    }
+
+    fn polygon(
+        &self,
+        rings: Vec<Vec<Position>>,
+        coordinates: &'a RawValue,
+        part: &mut impl FnMut(Odd),
+    ) -> Result<(Polygon, bool), Odd> {
+        let mut is_plain = true;
+        let mut closed: Vec<Ring> = Vec::new();
+        for (number, positions) in rings.into_iter().enumerate() {
+            is_plain &= positions.iter().all(|position| position.is_plain);
+            let mut ring: Ring = positions.into_iter().map(|position| position.point).collect();
+            match ring.as_slice() {
+                [first, .., last] if first == last => _ = ring.pop(),
+                _ => is_plain = false,
+            }
+            if ring.len() >= 3 {
+                closed.push(ring);
+                continue;
+            }
+            let reason = format!("a ring of {} different points encloses nothing", ring.len());
+            if number == 0 {
+                return Err(self.wrong(coordinates, reason));
+            }
+            is_plain = false;
+            part(self.wrong(coordinates, reason));
+        }
+        let mut rings = closed.into_iter();
+        let exterior = rings.next().ok_or_else(|| self.wrong(coordinates, "a polygon without a ring"))?;
+        Ok((Polygon { exterior, holes: rings.collect() }, is_plain))
+    }
+
+    /// Several geometries as one of their areas, one of their lines, one of their points.
+    fn collection(
+        &self,
+        members: &Members<'a>,
+        value: &'a RawValue,
+        part: &mut impl FnMut(Odd),
+    ) -> Result<Vec<Geometry>, Odd> {
+        let parts = members.stated("geometries").ok_or_else(|| self.wrong(value, "it has no geometries"))?;
+        let (mut polygons, mut lines, mut points) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut waiting, mut odd) = (self.list(parts)?, Vec::new());
+        for depth in 0.. {
+            let mut nested = Vec::new();
+            for one in waiting {
+                if let Ok(inner) = self.members(one)
+                    && inner.get("type").is_some_and(|kind| kind.get() == "\"GeometryCollection\"")
+                {
+                    match inner.stated("geometries").map(|list| self.list(list)) {
+                        Some(Ok(list)) if depth < DEEPEST_COLLECTION => nested.extend(list),
+                        _ => odd
+                            .push(self.wrong(one, "a collection without geometries, or too deep in others")),
+                    }
+                    continue;
+                }
+                match self.geometries(one, part).map(|mut geometries| geometries.remove(0).shape) {
+                    Ok(Shape::Lines(some)) => lines.extend(some),
+                    Ok(Shape::Points(some)) => points.extend(some),
+                    Ok(area) => polygons.extend(area.polygons().iter().cloned()),
+                    Err(reason) => odd.push(reason),
+                }
+            }
+            if nested.is_empty() {
+                break;
+            }
+            waiting = nested;
+        }
+        let shapes = [Shape::Polygons(polygons), Shape::Lines(lines), Shape::Points(points)];
+        let own = members.except(&["type", "geometries"]);
+        let geometry =
+            |shape| Geometry::read(shape, None, Foreign { own: own.clone(), properties: Vec::new() });
+        let geometries: Vec<Geometry> =
+            shapes.into_iter().filter(|shape| !shape.is_empty()).map(geometry).collect();
+        if geometries.is_empty() {
+            // QuPath cannot read a collection: it goes back as an object without a place.
+            return match odd.into_iter().next() {
+                Some(odd) => Err(odd),
+                None => Ok(vec![nowhere(None)]),
+            };
+        }
+        odd.into_iter().for_each(part);
+        Ok(geometries)
+    }
+}
+
+/// Whether coordinates are lists in lists without a number.
+fn is_list_of_nothing(coordinates: &RawValue) -> bool {
+    coordinates.get().bytes().all(|byte| matches!(byte, b'[' | b']' | b',') || byte.is_ascii_whitespace())
+}
+
+/// The rectangle that a polygon is, if it is written as QuPath writes rectangles.
+fn rectangle(polygon: &Polygon) -> Option<Bounds> {
+    let bounds = Bounds::around(&polygon.exterior)?;
+    (polygon.holes.is_empty() && polygon.exterior[..] == bounds.corners()[..]).then_some(bounds)
+}
+
+/// A position: x and y, perhaps followed by numbers that mean nothing here.
+struct Position {
+    point: Level0Point,
+    is_plain: bool,
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Numbers;
+        impl<'de> Visitor<'de> for Numbers {
+            type Value = Position;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a position [x, y]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Position, A::Error> {
+                let (Some(x), Some(y)) = (numbers.next_element()?, numbers.next_element()?) else {
+                    return Err(serde::de::Error::custom("a position needs x and y"));
+                };
+                let mut is_plain = true;
+                while numbers.next_element::<IgnoredAny>()?.is_some() {
+                    is_plain = false;
+                }
+                let point = Level0Point::new(x, y);
+                if !is_believable(point) {
+                    return Err(serde::de::Error::custom(format!("the position {x}, {y} lies on no slide")));
+                }
+                Ok(Position { point, is_plain })
+            }
+        }
+        deserializer.deserialize_seq(Numbers)
+    }
+}

@@ -1,0 +1,67 @@
+//! JSON of other programs, which is refused by its name.
+
+use serde_json::value::RawValue;
+
+use crate::annotation::file::READ_KINDS;
+use crate::annotation::json::Members;
+
+/// Why a document is not read, if it is of a kind that is known and is no GeoJSON.
+pub fn of(whole: &RawValue) -> Option<String> {
+    let first;
+    let object = if whole.get().starts_with('[') {
+        let list: Vec<&RawValue> = serde_json::from_str(whole.get()).ok()?;
+        first = list.first()?.get();
+        first
+    } else {
+        whole.get()
+    };
+    let members: Members<'_> = serde_json::from_str(object).ok()?;
+    let kind = kind_of(&members, whole.get().starts_with('['))?;
+    Some(format!("this is {kind}, which is not read; {READ_KINDS}"))
+}
+
+/// Files by the members that their programs write, as documented by these.
+fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
+    let has = |keys: &[&str]| keys.iter().all(|key| members.get(key).is_some());
+    if has(&["geometry"]) || has(&["coordinates"]) || has(&["features"]) || has(&["geometries"]) {
+        return None;
+    }
+    let kinds: [(&[&str], &str); 13] = [
+        (&["images", "annotations", "categories"], "a COCO file"),
+        (&["images", "annotations"], "a COCO file"),
+        (&["image_id", "category_id"], "a list of COCO results"),
+        (&["shapes", "imagePath"], "a labelme file"),
+        (&["shapes", "imageData"], "a labelme file"),
+        (&["_via_settings"], "a project of the VGG Image Annotator"),
+        (&["_via_img_metadata"], "a project of the VGG Image Annotator"),
+        (&["annotation", "_modelType"], "an annotation of the Digital Slide Archive"),
+        (&["elements"], "an annotation of the Digital Slide Archive"),
+        (&["arcs", "objects"], "TopoJSON"),
+        (&["mag", "nuc"], "an output of HoVer-Net"),
+        (&["nuc"], "an output of HoVer-Net"),
+        (&["data", "annotations"], "an export of Label Studio"),
+    ];
+    if let Some((_, kind)) = kinds.iter().find(|(keys, _)| has(keys)) {
+        return Some(kind);
+    }
+    if in_list {
+        return None;
+    }
+    if has(&["objects", "size"]) {
+        return Some("an annotation of Supervisely");
+    }
+    if has(&["createTimestamp", "images"]) {
+        return Some("a QuPath project; export the annotations from QuPath as GeoJSON instead");
+    }
+    let inner: Option<Members<'_>> =
+        members.0.first().and_then(|(_, value)| serde_json::from_str(value.get()).ok());
+    match inner {
+        Some(inner) if inner.get("filename").is_some() && inner.get("regions").is_some() => {
+            Some("an export of the VGG Image Annotator")
+        }
+        Some(inner) if has(&["annotation"]) && inner.get("elements").is_some() => {
+            Some("an annotation of the Digital Slide Archive")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,145 @@
+//! XML of annotations: which program's it is, and what all of them have in common.
+
+use roxmltree::{Document, Node};
+
+use super::file::{Format, FormatError, READ_KINDS, Read, is_believable};
+use super::{asap, imagescope};
+use crate::geometry::Level0Point;
+
+/// Read the annotations of an XML document. `source` is the name of its file, within which ids are unique.
+///
+/// # Errors
+/// When it is no XML, or of a kind that is not read; with the line.
+pub fn read(text: &str, source: &str) -> Result<(Format, Read), FormatError> {
+    let document = Document::parse(text).map_err(|error| match error {
+        // A file that was cut short: its end is where something is missing.
+        roxmltree::Error::UnclosedRootNode => {
+            FormatError::at_offset(text, text.trim_end().len(), reason_of(&error))
+        }
+        _ => FormatError::at(error.pos().row as usize, reason_of(&error)),
+    })?;
+    let root = document.root_element();
+    let holds = |list: &str| {
+        root.children()
+            .filter(Node::is_element)
+            .any(|one| one.children().any(|child| child.has_tag_name(list)))
+    };
+    match root.tag_name().name() {
+        "ASAP_Annotations" => Ok((Format::Asap, asap::read(&document)?)),
+        // ASAP reads its lists without the element around them, too.
+        "Annotations" if holds("Coordinates") => Ok((Format::Asap, asap::read(&document)?)),
+        "Annotations" => Ok((Format::ImageScope, imagescope::read(&document, source)?)),
+        other => {
+            let kind = kind_of(root).unwrap_or_else(|| format!("<{other}>"));
+            Err(wrong(&document, root, format!("this is {kind}, which is not read; {READ_KINDS}")))
+        }
+    }
+}
+
+/// Files by the elements that their programs write.
+fn kind_of(root: Node<'_, '_>) -> Option<String> {
+    let has = |name: &str| root.descendants().take(10_000).any(|node| node.has_tag_name(name));
+    let kind = match root.tag_name().name() {
+        "annotations" if has("ndpviewstate") => {
+            "the annotations of Hamamatsu's NDP.view (NDPA); open them in QuPath or ASAP and save them from there"
+        }
+        "annotations" if has("meta") || has("image") => "an export of CVAT",
+        "annotation" if has("object") || has("filename") => "Pascal VOC",
+        "OME" => "OME-XML",
+        "svg" => "SVG",
+        "kml" => "KML",
+        "PathologyAnnotations" | "DataObject" => "an export of Philips IntelliSite",
+        "html" => "a web page",
+        _ => return None,
+    };
+    Some(kind.to_owned())
+}
+
+/// Complain about a part of the document.
+pub fn wrong(document: &Document<'_>, node: Node<'_, '_>, reason: impl Into<String>) -> FormatError {
+    FormatError::at_offset(document.input_text(), node.range().start, reason)
+}
+
+/// The point that two attributes of an element state.
+pub fn point(document: &Document<'_>, node: Node<'_, '_>, of: &str) -> Result<Level0Point, FormatError> {
+    let number = |name: &str| {
+        let text =
+            node.attribute(name).ok_or_else(|| wrong(document, node, format!("{of} without {name}")))?;
+        decimal(text).ok_or_else(|| wrong(document, node, format!("{name} {text:?} is no number")))
+    };
+    let point = Level0Point::new(number("X")?, number("Y")?);
+    match is_believable(point) {
+        true => Ok(point),
+        false => {
+            Err(wrong(document, node, format!("the position {}, {} lies on no slide", point.x, point.y)))
+        }
+    }
+}
+
+/// A finite number, with a point or, as programs write it in many countries, a comma before its decimals.
+pub fn decimal(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let number = match text.split_once(',') {
+        Some((whole, decimals))
+            if !whole.contains('.') && decimals.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            format!("{whole}.{decimals}").parse()
+        }
+        _ => text.parse(),
+    };
+    number.ok().filter(|number: &f64| number.is_finite())
+}
+
+/// A parser's message without its place.
+fn reason_of(error: &roxmltree::Error) -> String {
+    let message = error.to_string();
+    message.split(" at ").next().unwrap_or(&message).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_follow_a_point_or_a_comma() {
+        for (text, number) in [
+            ("10,500", Some(10.5)),
+            (" -1.5 ", Some(-1.5)),
+            ("1,234.5", None),
+            ("1.234,5", None),
+            ("1,2,3", None),
+            (",5", Some(0.5)),
+            ("1e3", Some(1000.0)),
+            ("inf", None),
+            ("", None),
+            ("1,-2", None),
+        ] {
+            assert_eq!(decimal(text), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_of_other_programs_are_refused_by_name() {
+        for (text, name) in [
+            ("<annotations><ndpviewstate id=\"1\"/></annotations>", "NDP.view"),
+            ("<annotation><filename>a</filename><object/></annotation>", "Pascal VOC"),
+            ("<annotations><version>1.1</version><meta/></annotations>", "CVAT"),
+            ("<OME/>", "OME-XML"),
+            ("<other/>", "<other>"),
+        ] {
+            let error = read(text, "a.xml").unwrap_err();
+            assert!(error.reason.contains(name) && error.reason.contains("ImageScope"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn deep_documents_are_no_danger() {
+        let deep = format!(
+            "<ASAP_Annotations>{}{}</ASAP_Annotations>",
+            "<a>".repeat(200_000),
+            "</a>".repeat(200_000)
+        );
+        assert!(read(&deep, "a.xml").unwrap().1.set.is_empty());
+        assert!(read(&"<a>".repeat(200_000), "a.xml").is_err());
+    }
+}
