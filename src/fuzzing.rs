@@ -15,6 +15,11 @@ pub fn jpeg_tile(tile: &[u8]) {
     slide::fuzz_jpeg_tile(tile);
 }
 
+/// The elements of a DICOM file that identify its series.
+pub fn dicom(file: &[u8]) {
+    slide::fuzz_dicom(file);
+}
+
 /// Weights as Python's torch saves them.
 pub fn pickled_weights(file: &[u8]) {
     let _ = encoder::weights::from_torch(Path::new("weights.pth"), file);

@@ -283,6 +283,7 @@ mod tests {
             objective_power: None,
             associated: Vec::new(),
             properties: BTreeMap::new(),
+            warnings: Vec::new(),
         }
     }
 

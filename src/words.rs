@@ -19,6 +19,14 @@ pub fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{end}", grouped(number))
 }
 
+/// A clause as a sentence: with a capital letter and a full stop.
+pub fn sentence(clause: &str) -> String {
+    let mut rest = clause.chars();
+    let first: String = rest.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let end = if clause.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", rest.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +36,8 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1\u{202F}234\u{202F}567");
+        assert_eq!(sentence("élan vital"), "Élan vital.");
+        assert_eq!((sentence("Done."), sentence("")), ("Done.".to_owned(), ".".to_owned()));
         assert_eq!(counted(1, "slide"), "1 slide");
         assert_eq!(counted(0, "slide"), "0 slides");
         assert_eq!(counted(1000, "tile"), "1\u{202F}000 tiles");

@@ -16,6 +16,7 @@ use crate::geometry::MicronsPerPixel;
 use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, embed_slide, find_slides};
 use crate::project::{Project, ProjectSettings};
 use crate::slide;
+use crate::slide::calibration::SlideWarning;
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
 
@@ -206,6 +207,9 @@ fn embed(
         project.save()?;
     }
 
+    for line in super::warning_lines(info) {
+        eprintln!("{}: {line}", info.name());
+    }
     let started = Instant::now();
     let bar = EmbedBar::new(info.name());
     let settings = EmbedSettings { batch: args.batch.clamp(1, 1024), ..EmbedSettings::default() };
@@ -248,6 +252,7 @@ fn embed(
         "tiles_failed": summary.tiles_failed,
         "seconds": seconds,
         "descriptors": descriptors,
+        "warnings": info.warnings.iter().map(SlideWarning::text).collect::<Vec<_>>(),
     }))
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use crate::slide::calibration::SlideWarning;
 use crate::slide::{self, MppSource, SlideInfo};
 
 #[derive(Debug, Args)]
@@ -46,11 +47,23 @@ fn document(info: &SlideInfo, path: Option<&Path>) -> serde_json::Value {
         "mpp_source": info.mpp_source,
         "objective_power": info.objective_power,
         "associated": info.associated,
+        "warnings": warnings(info),
+        "suggested_mpp": info.suggested_mpp().map(|mpp| mpp.mean()),
     });
     if let Some(path) = path {
         document["path"] = json!(path);
     }
     document
+}
+
+/// The warnings with their text beside their fields.
+fn warnings(info: &SlideInfo) -> Vec<serde_json::Value> {
+    let one = |warning: &SlideWarning| {
+        let mut fields = json!(warning);
+        fields["text"] = json!(warning.text());
+        fields
+    };
+    info.warnings.iter().map(one).collect()
 }
 
 fn tell(info: &SlideInfo, path: Option<&Path>) -> anyhow::Result<()> {
@@ -78,6 +91,9 @@ fn tell(info: &SlideInfo, path: Option<&Path>) -> anyhow::Result<()> {
     }
     if !info.associated.is_empty() {
         println!("  pictures       {}", info.associated.join(", "));
+    }
+    for line in super::warning_lines(info) {
+        println!("  warning        {line}");
     }
     Ok(())
 }

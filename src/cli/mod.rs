@@ -31,6 +31,7 @@ use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
 use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
+use crate::slide::SlideInfo;
 use crate::slide::isolated::trust::{self, Isolate};
 
 /// Show a whole-slide image, and where else in the archive the same tissue stands.
@@ -131,6 +132,18 @@ pub fn in_words(error: &anyhow::Error) -> String {
         }
     }
     said
+}
+
+/// What is to be known of a slide before its results are used, a line each, with what to do about it.
+fn warning_lines(info: &SlideInfo) -> impl Iterator<Item = String> {
+    info.warnings.iter().map(|warning| {
+        let remedy = match warning.suggested_mpp() {
+            Some(mpp) => format!(" (to set it: --slide-mpp {})", mpp.x),
+            None if warning.concerns_pixel_size() => " (to set it: --slide-mpp M)".to_owned(),
+            None => String::new(),
+        };
+        format!("{}{remedy}", warning.text())
+    })
 }
 
 impl Cli {

@@ -1,21 +1,31 @@
 //! Finding slides in what the user names.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::geometry::MicronsPerPixel;
+use crate::slide::dicom::{self, Instance};
 use crate::slide::{self, SlideId, SlideSource};
 
-/// File names that are taken for slides when a folder is searched. A file named by itself is always tried.
-pub const SLIDE_EXTENSIONS: [&str; 19] = [
-    "svs", "tif", "tiff", "ndpi", "scn", "mrxs", "bif", "vms", "vmu", "czi", "dcm", "svslide", "zvi", "lif",
-    "png", "jpg", "jpeg", "bmp", "webp",
+/// Endings of files that are taken for slides when a folder is searched, in any case of letters. A file named by
+/// itself is always tried.
+pub const SLIDE_EXTENSIONS: [&str; 27] = [
+    "svs", "tif", "tiff", "btf", "tf2", "tf8", "qptiff", "ndpi", "scn", "mrxs", "bif", "vms", "vmu", "czi",
+    "dcm", "dicom", "svslide", "zvi", "lif", "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "webp",
 ];
 
-/// All slide files among `paths`, folders searched to any depth, in the order of their names. Folders that
-/// cannot be read and links that lead back to themselves are passed over.
+/// Endings of files that list the pictures lying beside them, which are parts of one slide.
+const INDEX_EXTENSIONS: [&str; 2] = ["vms", "vmu"];
+
+/// Folders of operating systems and file servers, with copies and previews of other files.
+const SYSTEM_FOLDERS: [&str; 6] =
+    ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"];
+
+/// All slides among `paths`, each once: folders searched to any depth, in the order of their names, and the files of
+/// one DICOM slide represented by the first of them. Folders that cannot be read and links that lead back to
+/// themselves are passed over.
 pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in paths {
@@ -25,9 +35,11 @@ pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
             inside.sort();
             found.extend(inside);
         } else {
-            found.push(path.clone());
+            found.push(dicom::first_file_of_slide(path));
         }
     }
+    let mut seen = HashSet::new();
+    found.retain(|path| seen.insert(path.clone()));
     found
 }
 
@@ -81,16 +93,67 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
         return;
     }
     let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            search(&path, depth + 1, found);
-        } else if has_slide_extension(&path) {
-            found.push(path);
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        entries.flatten().map(|entry| entry.path()).partition(|path| path.is_dir());
+    for inner in folders.iter().filter(|inner| !is_system_folder(inner)) {
+        search(inner, depth + 1, found);
+    }
+    let files: Vec<PathBuf> = files.into_iter().filter(|file| !is_hidden(file)).collect();
+    let indices: Vec<String> =
+        files.iter().filter(|file| has_extension(file, &INDEX_EXTENSIONS)).map(|file| stem(file)).collect();
+    // Such as `slide(1,0).jpg` and `slide_macro.jpg` of `slide.vms`.
+    let is_part = |file: &Path| {
+        let stem = stem(file);
+        let mut rests = indices.iter().filter_map(|index| stem.strip_prefix(index.as_str()));
+        has_extension(file, &["jpg", "jpeg"]) && rests.any(|rest| rest.starts_with(['(', '_']))
+    };
+    let mut series = HashSet::new();
+    let mut files = files;
+    files.sort();
+    for file in files.into_iter().filter(|file| !is_part(file)) {
+        match may_be_dicom(&file).then(|| dicom::instance(&file)).flatten() {
+            Some(Instance::Slide { series: uid }) => {
+                if series.insert(uid) {
+                    found.push(file);
+                }
+            }
+            Some(Instance::Other) => {}
+            Some(Instance::Unknown) | None => {
+                if has_extension(&file, &SLIDE_EXTENSIONS) {
+                    found.push(file);
+                }
+            }
         }
     }
 }
 
-fn has_slide_extension(path: &Path) -> bool {
+/// macOS keeps what other file systems have no place for in files named `._…` beside the real ones.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn is_system_folder(path: &Path) -> bool {
+    is_hidden(path)
+        || path.file_name().is_some_and(|name| SYSTEM_FOLDERS.iter().any(|system| name == *system))
+}
+
+/// Whether the content of a file is worth looking at: DICOM files have any name, but not the endings of other
+/// formats. Identifiers (`1.2.840.…`) end in digits.
+fn may_be_dicom(path: &Path) -> bool {
+    match path.extension() {
+        None => true,
+        Some(ending) => {
+            let is_number = ending.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+            is_number || has_extension(path, &["dcm", "dicom", "dic", "ima"])
+        }
+    }
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    SLIDE_EXTENSIONS.contains(&extension.as_str())
+    extensions.contains(&extension.as_str())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

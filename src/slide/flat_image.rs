@@ -7,11 +7,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbaImage};
-use tiff::decoder::ifd::Value;
-use tiff::tags::Tag;
 
+use super::calibration::calibrate;
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
-use super::{choose_mpp, clip, content_id, one_line, transparent};
+use super::{clip, content_id, one_line, picture_resolution, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, Shelf};
 
@@ -48,8 +47,9 @@ pub(super) fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Fla
             });
         }
     };
-    let (width, height) =
-        reader.into_dimensions().map_err(|error| failed(format!("its header is damaged: {error}")))?;
+    let mut decoder =
+        reader.into_decoder().map_err(|error| failed(format!("its header is damaged: {error}")))?;
+    let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(failed("it holds no pixels".to_owned()));
     }
@@ -60,7 +60,8 @@ pub(super) fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Fla
         )));
     }
     let id = content_id(path).map_err(|error| failed(error.to_string()))?;
-    let (mpp, mpp_source) = choose_mpp(user_mpp, stated_mpp(path, format));
+    let (stated, objective_power) = picture_resolution::stated(path, format, Some(&mut decoder));
+    let calibration = calibrate(user_mpp, &stated, objective_power);
     let format_name = format.extensions_str().first().copied().unwrap_or("image");
     Ok(FlatImage {
         info: SlideInfo {
@@ -69,11 +70,12 @@ pub(super) fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Fla
             vendor: "image".to_owned(),
             reader: Reader::Picture,
             levels: vec![Level { width, height, downsample: Downsample(1.0) }],
-            mpp,
-            mpp_source,
-            objective_power: None,
+            mpp: calibration.mpp,
+            mpp_source: calibration.source,
+            objective_power,
             associated: Vec::new(),
             properties: BTreeMap::from([("image.format".to_owned(), format_name.to_owned())]),
+            warnings: calibration.warnings,
         },
         shelf: Shelf::new(Budget::of_process(), Kind::Shown),
         problem: Mutex::new(None),
@@ -159,37 +161,4 @@ fn decode(path: &Path) -> Result<RgbaImage, String> {
         pixel.0 = [0; 4];
     }
     Ok(pixels)
-}
-
-/// The pixel size that the header states, if it has one with a unit of length.
-fn stated_mpp(path: &Path, format: ImageFormat) -> Option<MicronsPerPixel> {
-    match format {
-        ImageFormat::Png => png_mpp(path),
-        ImageFormat::Tiff => tiff_mpp(path),
-        _ => None,
-    }
-}
-
-/// From PNG's pHYs chunk: pixels per metre.
-fn png_mpp(path: &Path) -> Option<MicronsPerPixel> {
-    let reader = png::Decoder::new(BufReader::new(File::open(path).ok()?)).read_info().ok()?;
-    let stated = reader.info().pixel_dims.filter(|stated| stated.unit == png::Unit::Meter)?;
-    Some(MicronsPerPixel { x: 1e6 / f64::from(stated.xppu), y: 1e6 / f64::from(stated.yppu) })
-}
-
-/// From TIFF's XResolution and YResolution: pixels per ResolutionUnit, 2 being inches and 3 centimetres.
-fn tiff_mpp(path: &Path) -> Option<MicronsPerPixel> {
-    let mut decoder = tiff::decoder::Decoder::new(BufReader::new(File::open(path).ok()?)).ok()?;
-    // Inches are TIFF's default unit, but only writers that mean it write it down.
-    let um_per_unit = match decoder.get_tag_u32(Tag::ResolutionUnit).ok()? {
-        2 => 25_400.0,
-        3 => 10_000.0,
-        _ => return None,
-    };
-    let mut per_unit = |tag| match decoder.get_tag(tag).ok()? {
-        Value::Rational(numerator, denominator) => Some(f64::from(numerator) / f64::from(denominator)),
-        _ => None,
-    };
-    let (x, y) = (per_unit(Tag::XResolution)?, per_unit(Tag::YResolution)?);
-    Some(MicronsPerPixel { x: um_per_unit / x, y: um_per_unit / y })
 }

@@ -3,10 +3,14 @@
 //! [`open`] chooses the reader: OpenSlide for everything it recognises, with a shorter way to the pixels of
 //! tiled JPEGs where that gives the same, else a plain image.
 
+pub mod calibration;
 pub mod colour_profile;
+pub mod dicom;
 mod flat_image;
 pub mod isolated;
+mod mirax;
 mod openslide;
+mod picture_resolution;
 pub mod pyramid;
 mod raw_tiles;
 mod steady;
@@ -24,6 +28,7 @@ use sha2::{Digest, Sha256};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
 use crate::intake;
+use calibration::SlideWarning;
 use isolated::trust::{self, InUse};
 use isolated::{IsolatedSource, Order};
 use raw_tiles::RawTileSource;
@@ -136,6 +141,9 @@ pub struct SlideInfo {
     pub associated: Vec<String>,
     /// Every property of the file, as it states them.
     pub properties: BTreeMap<String, String>,
+    /// What the user should know of the slide and may have to correct.
+    #[serde(default)]
+    pub warnings: Vec<SlideWarning>,
 }
 
 impl SlideInfo {
@@ -183,6 +191,15 @@ impl SlideInfo {
     pub fn set_user_mpp(&mut self, mpp: MicronsPerPixel) {
         self.mpp = Some(mpp);
         self.mpp_source = MppSource::User;
+        self.warnings.retain(|warning| !warning.concerns_pixel_size());
+    }
+
+    /// A pixel size to offer to the user where the file states none or a doubtful one: what the file probably means,
+    /// else the one that the objective usually gives.
+    pub fn suggested_mpp(&self) -> Option<MicronsPerPixel> {
+        let meant = self.warnings.iter().find_map(SlideWarning::suggested_mpp);
+        let usual = self.objective_power.filter(|_| self.mpp.is_none());
+        meant.or_else(|| usual.map(|power| MicronsPerPixel::square(10.0 / power)))
     }
 }
 
@@ -266,8 +283,18 @@ fn open_with(
         _ => failed(error.to_string()),
     })?;
     if metadata.is_dir() {
-        let reason = "it is a folder; name a file in it".to_owned();
-        return Err(SlideError::Unsupported { path: path.to_owned(), reason });
+        return match dicom::slides_in(path).as_slice() {
+            [slide] => open_with(&slide[0], user_mpp, raw_tiles_allowed),
+            [] => Err(SlideError::Unsupported {
+                path: path.to_owned(),
+                reason: "it is a folder; name a file in it".to_owned(),
+            }),
+            several => Err(failed(format!(
+                "it is a folder with {} DICOM slides; name one of them, such as {}",
+                several.len(),
+                several[0][0].display()
+            ))),
+        };
     }
     if !metadata.is_file() {
         let reason = "it is a pipe or a device; name a file".to_owned();
@@ -303,21 +330,11 @@ fn open_reader(
             }
         },
         Some(slide) => Ok(Arc::new(slide)),
-        None => match missing_companion(path) {
+        None => match mirax::why_unrecognised(path) {
             Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
             None => Ok(Arc::new(flat_image::open(path, user_mpp)?)),
         },
     }
-}
-
-/// What has to lie beside a file for it to be a slide, where the file itself could be taken for a small picture.
-fn missing_companion(path: &Path) -> Option<String> {
-    // The first file of a MIRAX slide is a JPEG for people to look at.
-    let is_mirax = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("mrxs"));
-    let folder = path.file_stem()?.to_string_lossy();
-    is_mirax.then(|| {
-        format!("the folder “{folder}” with the slide itself (Slidedat.ini and more) has to lie beside it; copy it there")
-    })
 }
 
 /// Most pixels of level 0: 512 Gpx. The glass of a double slide, 76 × 52 mm at 0.1 µm, has 395 Gpx; more are
@@ -332,27 +349,9 @@ fn implausible_size(width: u32, height: u32) -> Option<String> {
 }
 
 #[cfg(fuzzing)]
+pub(crate) use dicom::fuzz_dicom;
+#[cfg(fuzzing)]
 pub(crate) use raw_tiles::{fuzz_jpeg_tile, fuzz_tiff_directories};
-
-/// The coarsest pixel size that is believed when a file states it. Slide scanners write 0.1 to 10 µm;
-/// picture editors write the resolution of screens and printers (72 dpi is 353 µm, 1200 dpi is 21 µm).
-const COARSEST_STORED_MPP: f64 = 20.0;
-
-/// The finest pixel size that is believed, far below what light resolves.
-const FINEST_STORED_MPP: f64 = 0.01;
-
-/// The pixel size to go by: the user's, else the one that the file states if it can be that of a slide.
-fn choose_mpp(
-    user: Option<MicronsPerPixel>,
-    stated: Option<MicronsPerPixel>,
-) -> (Option<MicronsPerPixel>, MppSource) {
-    let believed = |um: f64| (FINEST_STORED_MPP..=COARSEST_STORED_MPP).contains(&um);
-    match (user, stated.filter(|stated| believed(stated.x) && believed(stated.y))) {
-        (Some(user), _) => (Some(user), MppSource::User),
-        (None, Some(stated)) => (Some(stated), MppSource::Slide),
-        (None, None) => (None, MppSource::Unknown),
-    }
-}
 
 /// Identity of a file without a fingerprint of its own: SHA-256 of its size (8 bytes, little-endian),
 /// its first and its last MiB.

@@ -12,8 +12,9 @@ use image::RgbaImage;
 use openslide_rs::errors::OpenSlideError;
 use openslide_rs::{Address, OpenSlide, Region, Size};
 
+use super::calibration::{self, Stated, calibrate};
 use super::{Level, Reader, SlideError, SlideId, SlideInfo, SlideSource};
-use super::{choose_mpp, clip, content_id, implausible_size, one_line, transparent};
+use super::{clip, content_id, implausible_size, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, Shelf};
 
@@ -182,10 +183,8 @@ fn read_info(
     if let Some(reason) = implausible_levels(&levels, &properties) {
         return Err(reason);
     }
-    // The binding's own `mpp` is f32 and its objective power an integer; the text has every digit.
-    let number = |name: &str| properties.get(name).and_then(|text| text.trim().parse::<f64>().ok());
-    let stated = number("openslide.mpp-x").zip(number("openslide.mpp-y"));
-    let (mpp, mpp_source) = choose_mpp(user_mpp, stated.map(|(x, y)| MicronsPerPixel { x, y }));
+    let (stated, objective_power) = stated(&properties);
+    let calibration = calibrate(user_mpp, &stated, objective_power);
     let fingerprint = properties.get("openslide.quickhash-1").map(|hash| SlideId(hash.clone()));
     let id = match fingerprint.filter(SlideId::is_plain) {
         Some(id) => id,
@@ -197,13 +196,39 @@ fn read_info(
         vendor: properties.get("openslide.vendor").cloned().unwrap_or_else(|| "unknown".to_owned()),
         reader: Reader::OpenSlide,
         levels,
-        mpp,
-        mpp_source,
-        objective_power: number("openslide.objective-power")
-            .filter(|power| power.is_finite() && *power > 0.0),
+        mpp: calibration.mpp,
+        mpp_source: calibration.source,
+        objective_power,
         associated: handle.associated_image_names().map_err(text)?,
         properties,
+        warnings: calibration.warnings,
     })
+}
+
+/// What the properties state of the pixel size, most trusted first, and the power of the objective.
+///
+/// The binding's own `mpp` is f32 and its objective power an integer; the properties' text has every digit.
+fn stated(properties: &BTreeMap<String, String>) -> (Vec<Stated>, Option<f64>) {
+    let text = |name: &str| properties.get(name).map(String::as_str);
+    let both =
+        |x: &str, y: &str, read: fn(&str) -> Option<f64>| text(x).and_then(read).zip(text(y).and_then(read));
+    // For generic TIFF, OpenSlide computes `openslide.mpp-x` from the resolution tags.
+    let is_plain_tiff = text("openslide.vendor") == Some("generic-tiff");
+    let unit = match text("tiff.ResolutionUnit") {
+        Some("inch") => Some(2),
+        Some("centimeter") => Some(3),
+        _ => None,
+    };
+    let per_unit = both("tiff.XResolution", "tiff.YResolution", calibration::decimal);
+    let description = text("tiff.ImageDescription").or(text("openslide.comment"));
+    let (mut of_tiff, aperio_power) =
+        calibration::tiff(description, per_unit, unit.filter(|_| is_plain_tiff));
+    let own = both("openslide.mpp-x", "openslide.mpp-y", calibration::length_in_um);
+    let own = own.filter(|_| !is_plain_tiff).map(|(x, y)| Stated::pixel_size(x, y));
+    let mut stated: Vec<Stated> = own.into_iter().collect();
+    stated.append(&mut of_tiff);
+    let power = text("openslide.objective-power").and_then(calibration::objective_power);
+    (stated, power.or(aperio_power))
 }
 
 /// Pixels of the largest tile that is believed: 1 GiB. OpenSlide takes memory for whole tiles, and ends the process

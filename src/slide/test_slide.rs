@@ -27,6 +27,7 @@ impl TestSlide {
             objective_power: None,
             associated: Vec::new(),
             properties: BTreeMap::new(),
+            warnings: Vec::new(),
         };
         Self { info, unreadable: None }
     }

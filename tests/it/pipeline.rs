@@ -173,4 +173,28 @@ fn folders_are_searched_for_slides_to_any_depth() {
     }
     let found = find_slides(&[folder.path().to_owned()]);
     assert_eq!(found, [folder.path().join("a/b/two.tiff"), folder.path().join("a/one.SVS")]);
+    assert_eq!(find_slides(&[found[0].clone(), found[0].clone()]), [found[0].clone()], "each slide once");
+}
+
+#[test]
+fn every_kind_of_slide_file_is_found_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let slides =
+        ["A.TIFF", "B.JPG", "big.btf", "c.ome.tif", "d.ome.tiff", "e.qptiff", "f.tf8", "g.tf2", "slide.vms"];
+    let others = [
+        "._A.TIFF",
+        ".DS_Store",
+        "slide(1,0).jpg",
+        "slide_macro.jpg",
+        "@eaDir/A.TIFF",
+        "noending",
+        "1.2.840",
+    ];
+    for name in slides.iter().chain(&others) {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"").unwrap();
+    }
+    let expected: Vec<PathBuf> = slides.iter().map(|name| folder.path().join(name)).collect();
+    assert_eq!(find_slides(&[folder.path().to_owned()]), expected);
 }

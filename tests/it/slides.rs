@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use histokin::geometry::{Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
+use histokin::pipeline::find_slides;
 use histokin::slide::{self, MppSource, SlideError, SlideSource};
 use histokin::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
 use image::{Rgb, RgbImage, RgbaImage};
@@ -82,6 +83,32 @@ fn a_mirax_file_without_its_folder_is_not_taken_for_a_small_picture() {
     image::RgbImage::new(90, 70).save_with_format(&path, image::ImageFormat::Jpeg).unwrap();
     let message = slide::open(&path, None).err().expect("it is refused").to_string();
     assert!(message.contains("folder “case 7”") && message.contains("case 7.mrxs"), "{message}");
+}
+
+#[test]
+fn a_mirax_file_with_an_ending_in_capitals_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case 7.MRXS");
+    image::RgbImage::new(90, 70).save_with_format(&path, image::ImageFormat::Jpeg).unwrap();
+    std::fs::create_dir(folder.path().join("case 7")).unwrap();
+    std::fs::write(folder.path().join("case 7/Slidedat.ini"), "[GENERAL]\r\n").unwrap();
+    check(&path, &Fails("rename the file to “case 7.mrxs”"));
+}
+
+#[test]
+fn a_folder_of_dicom_files_is_one_slide() {
+    let Some(formats) = shared_data("formats/openslide-python") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to) in [("boxes_0.dcm", "IM000001"), ("boxes_1.dcm", "IM000002")] {
+        std::fs::copy(formats.join(from), folder.path().join(to)).unwrap();
+    }
+    let first = folder.path().join("IM000001");
+    let second = folder.path().join("IM000002");
+    assert_eq!(find_slides(&[folder.path().to_owned()]), [first.clone()]);
+    assert_eq!(find_slides(&[second.clone(), first.clone()]), [first.clone()]);
+    let whole = open(folder.path());
+    assert_eq!(whole.info().vendor, "dicom");
+    assert_eq!(whole.info().id, open(&second).info().id);
 }
 
 #[test]
@@ -215,6 +242,31 @@ fn pictures_state_their_pixel_size_in_their_own_ways() {
             assert_eq!(found.is_some(), believed);
         }
     }
+}
+
+/// A tiled TIFF that OpenSlide reads, and a striped one that it does not.
+#[test]
+fn doubtful_pixel_sizes_are_told_and_imagejs_unit_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slide.tif");
+    write_pyramid(&path, &RgbImage::from_fn(300, 300, at), 1, Some(0.025));
+    let slide = open(&path);
+    let [warning] = &slide.info().warnings[..] else { panic!("{:?}", slide.info().warnings) };
+    assert_eq!(warning.suggested_mpp(), Some(MicronsPerPixel::square(0.25)));
+    let wire = serde_json::to_string(slide.info()).unwrap();
+    let back: histokin::slide::SlideInfo = serde_json::from_str(&wire).unwrap();
+    assert_eq!(back.warnings, slide.info().warnings);
+    let given = slide::open(&path, Some(MicronsPerPixel::square(0.025))).unwrap();
+    assert_eq!(given.info().warnings, []);
+
+    let mut encoder = tiff::encoder::TiffEncoder::new(std::fs::File::create(&path).unwrap()).unwrap();
+    let mut image = encoder.new_image::<tiff::encoder::colortype::RGB8>(2, 2).unwrap();
+    let per_nm = tiff::encoder::Rational { n: 1, d: 250 };
+    image.resolution(tiff::tags::ResolutionUnit::None, per_nm);
+    let description = "ImageJ=1.54f\nimages=1\nunit=nm\n";
+    image.encoder().write_tag(tiff::tags::Tag::ImageDescription, description).unwrap();
+    image.write_data(&[100; 12]).unwrap();
+    assert_eq!(open(&path).info().mpp, Some(MicronsPerPixel::square(0.25)));
 }
 
 #[test]

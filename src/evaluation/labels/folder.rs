@@ -155,6 +155,7 @@ mod tests {
             objective_power: None,
             associated: Vec::new(),
             properties: std::collections::BTreeMap::new(),
+            warnings: Vec::new(),
         }
     }
 

@@ -60,7 +60,7 @@ impl App {
     fn query_at(&mut self, slide: SlideId, point: Level0Point) {
         let Some(state) = self.session.slide(&slide) else { return };
         if state.source.info().mpp.is_none() {
-            self.chrome.dialog = Some(Dialog::calibrate(slide));
+            self.chrome.dialog = Some(Dialog::calibrate(state.source.info()));
             return;
         }
         self.chrome.matches_open = true;

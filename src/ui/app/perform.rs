@@ -60,7 +60,11 @@ impl App {
             Action::NextSlide => self.show_neighbour(1),
             Action::PreviousSlide => self.show_neighbour(-1),
             Action::SlideProperties => self.toggle_dialog_for_slide(Dialog::properties),
-            Action::Calibrate => self.toggle_dialog_for_slide(Dialog::calibrate),
+            Action::Calibrate => {
+                let is_open = matches!(self.chrome.dialog, Some(Dialog::Calibrate { .. }));
+                let slide = self.session.active().filter(|_| !is_open);
+                self.chrome.dialog = slide.map(|slide| Dialog::calibrate(slide.source.info()));
+            }
             Action::Quit => context.send_viewport_cmd(egui::ViewportCommand::Close),
             Action::Fit => self.panes.view_mut().fit(),
             Action::ZoomIn => self.panes.view_mut().zoom_by(2.0),

@@ -13,11 +13,12 @@ use super::{about, dialog_width, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
 use crate::project::Project;
 use crate::session::{Annotate, Command, Session};
-use crate::slide::SlideId;
+use crate::slide::{SlideId, SlideInfo};
 use crate::ui::actions::{self, Action, Group};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
+use crate::words::sentence;
 
 /// What is open over the window.
 pub enum Dialog {
@@ -109,8 +110,10 @@ impl Dialog {
         Self::Recent { paths: paths.to_vec(), search: String::new() }
     }
 
-    pub fn calibrate(slide: SlideId) -> Self {
-        Self::Calibrate { slide, typed: String::new() }
+    /// The pixel size of a slide, filled in with the one that it probably has.
+    pub fn calibrate(slide: &SlideInfo) -> Self {
+        let typed = slide.suggested_mpp().map(|mpp| mpp.mean().to_string()).unwrap_or_default();
+        Self::Calibrate { slide: slide.id.clone(), typed }
     }
 
     pub fn archive(project: &Project) -> Self {
@@ -324,9 +327,14 @@ fn calibrate_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) -> bool {
-    let name = session.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
+    let info = session.slide(slide).map(|state| state.source.info());
+    let name = info.map(SlideInfo::name).unwrap_or_default();
     dialog_width(ui, 420.0);
     title_ui(ui, "Pixel size", palette);
+    for warning in info.into_iter().flat_map(|info| &info.warnings) {
+        ui.label(RichText::new(sentence(&warning.text())).color(palette.query));
+        ui.add_space(4.0);
+    }
     ui.label(
         RichText::new(format!("How many µm does one pixel of {name} span at full resolution?"))
             .color(palette.text),

@@ -12,9 +12,11 @@ use egui_material_icons::{MaterialIcon, icons};
 use super::icon_button;
 use crate::project::ReadOnly;
 use crate::session::{Annotate, Command, Message, Remedy, Session, Severity};
+use crate::slide::calibration::SlideWarning;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
+use crate::words::sentence;
 
 /// What scale bar and overview take in the lower corners of the canvas, in points.
 const CORNERS: Vec2 = Vec2::new(244.0, 200.0);
@@ -27,9 +29,11 @@ const WIDTH: f32 = 460.0;
 
 /// Messages in a column at the top of the canvas, newest first.
 pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, asked: &mut Asked) {
-    let needs_mpp = session.active().is_some_and(|slide| slide.source.info().mpp.is_none());
+    let info = session.active().map(|slide| slide.source.info());
+    let needs_mpp = info.is_some_and(|info| info.mpp.is_none());
+    let warnings = info.map_or(&[][..], |info| &info.warnings);
     let read_only = session.project().read_only();
-    if session.messages().is_empty() && !needs_mpp && read_only.is_none() {
+    if session.messages().is_empty() && !needs_mpp && warnings.is_empty() && read_only.is_none() {
         return;
     }
     let width = WIDTH.min((canvas.width() - 32.0).max(0.0));
@@ -42,8 +46,11 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
         if let Some(why) = read_only {
             read_only_ui(ui, why, session.project().root(), palette, asked);
         }
-        if needs_mpp {
+        if needs_mpp && warnings.is_empty() {
             calibration_ui(ui, palette, asked);
+        }
+        for warning in warnings {
+            warning_ui(ui, warning, needs_mpp, palette, asked);
         }
         let messages = session.messages();
         let unfolded = ui.scope_id().with("all messages");
@@ -158,6 +165,19 @@ fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, ask
             .on_hover_text("Open the project again, for working in it");
         if again.clicked() {
             asked.command(Command::Open(vec![root.to_owned()]));
+        }
+    });
+}
+
+/// Something doubtful about the slide in view, and how to settle it.
+fn warning_ui(ui: &mut Ui, warning: &SlideWarning, needs_mpp: bool, palette: &Palette, asked: &mut Asked) {
+    let mut text = sentence(&warning.text());
+    if needs_mpp {
+        text += " Until you set the pixel size, the slide cannot be measured, embedded or searched.";
+    }
+    standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), &text, palette, |ui| {
+        if warning.concerns_pixel_size() && ui.add(Button::new("Set pixel size…").small()).clicked() {
+            asked.action(Action::Calibrate);
         }
     });
 }

@@ -6,11 +6,13 @@ use egui_material_icons::icons;
 use super::dialogs::title_ui;
 use super::{dialog_width, picture_ui};
 use crate::session::{Command, Session, TilePicture};
+use crate::slide::calibration::SlideWarning;
 use crate::slide::{MppSource, SlideId, SlideInfo};
+use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
-use crate::words::grouped;
+use crate::words::{grouped, sentence};
 
 /// Height of the pictures beside the slide, in points.
 const PICTURE_HEIGHT: f32 = 120.0;
@@ -46,6 +48,7 @@ pub fn properties_ui(
         .auto_shrink([false, true])
         .show(ui, |ui| {
             facts_ui(ui, "facts", &facts(info), palette);
+            warnings_ui(ui, info, palette, asked);
             if !info.associated.is_empty() {
                 heading_ui(ui, "Pictures beside the slide", palette);
                 associated_ui(ui, info, label_shown, (session, shown), palette, asked);
@@ -59,6 +62,19 @@ pub fn properties_ui(
         });
     ui.add_space(8.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
+}
+
+/// What is doubtful about the slide, with a button to state its pixel size.
+fn warnings_ui(ui: &mut Ui, info: &SlideInfo, palette: &Palette, asked: &mut Asked) {
+    for warning in &info.warnings {
+        ui.add_space(6.0);
+        let text = RichText::new(sentence(&warning.text())).color(palette.query);
+        ui.add(egui::Label::new(text).wrap().selectable(true));
+    }
+    let offers = info.mpp.is_none() || info.warnings.iter().any(SlideWarning::concerns_pixel_size);
+    if offers && ui.add(Button::new("Set pixel size…").small()).clicked() {
+        asked.action(Action::Calibrate);
+    }
 }
 
 fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {

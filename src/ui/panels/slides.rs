@@ -13,7 +13,7 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
-use crate::words::grouped;
+use crate::words::{grouped, sentence};
 
 /// Height of one slide of the list, in points.
 const ROW_HEIGHT: f32 = 84.0;
@@ -83,7 +83,8 @@ fn slide_ui(
     }
     let response = response.on_hover_ui(|ui| {
         let about = [info.path.display().to_string(), status_text(session, state)];
-        for line in about.into_iter().chain(coarser_text(session, state)) {
+        let warnings = info.warnings.iter().map(|warning| sentence(&warning.text()));
+        for line in about.into_iter().chain(coarser_text(session, state)).chain(warnings) {
             ui.label(line);
         }
     });

@@ -1,0 +1,5 @@
+//! The elements of a DICOM file that identify its series.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::dicom(file));
