@@ -5,7 +5,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Downsample, Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
-use crate::slide::{SlideError, SlideInfo, SlideSource};
+use crate::slide::{Level, SlideError, SlideInfo, SlideSource};
 
 /// How slides are cut into tiles: the encoder's input size and the resolution it wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,52 @@ pub fn read_rect(
     read_rect_in_parts(slide, rect, width, height, PIXELS_AT_ONCE)
 }
 
+/// Like [`read_rect`], but also from the levels that are computed where the file lacks some: for looking and for the
+/// tissue mask. What is embedded comes from [`read_tile`].
+///
+/// # Errors
+/// As [`read_rect`].
+pub fn read_rect_for_view(
+    slide: &dyn SlideSource,
+    rect: &Level0Rect,
+    width: u32,
+    height: u32,
+) -> Result<RgbImage, SlideError> {
+    let wanted = reduction(rect, width, height);
+    match best_computed_level(slide, wanted) {
+        Some((index, level)) => read_from_level(
+            &|part| slide.read_computed(part),
+            (index, level),
+            rect,
+            (width, height),
+            PIXELS_AT_ONCE,
+        ),
+        None => read_rect(slide, rect, width, height),
+    }
+}
+
+/// The coarsest computed level that is fine enough, if it is coarser than the stored one that is.
+fn best_computed_level(slide: &dyn SlideSource, wanted: Downsample) -> Option<(u32, Level)> {
+    let info = slide.info();
+    let stored = info.levels[info.best_level_for(wanted) as usize].downsample.0;
+    let fits = |level: &Level| level.downsample.0 <= wanted.0 * 1.01 && level.downsample.0 > stored;
+    let index = slide.computed_levels().iter().rposition(fits)?;
+    Some((index as u32, slide.computed_levels()[index]))
+}
+
+/// Level-0 pixels for one pixel of the result that [`read_rect_for_view`] decodes at most: the downsample of the level
+/// that it reads for `wanted`.
+pub fn level_read_for_view(slide: &dyn SlideSource, wanted: Downsample) -> Downsample {
+    let info = slide.info();
+    let stored = info.levels[info.best_level_for(wanted) as usize].downsample;
+    best_computed_level(slide, wanted).map_or(stored, |(_, level)| level.downsample)
+}
+
+fn reduction(rect: &Level0Rect, width: u32, height: u32) -> Downsample {
+    let along = |level0: u32, out: u32| f64::from(level0) / f64::from(out);
+    Downsample(along(rect.width, width).min(along(rect.height, height)))
+}
+
 /// Pixels of a level that are read as one region, 256 MiB of RGBA. A slide of one level only is larger than
 /// memory, and is reduced part by part.
 const PIXELS_AT_ONCE: u64 = 1 << 26;
@@ -146,11 +192,22 @@ fn read_rect_in_parts(
     height: u32,
     pixels_at_once: u64,
 ) -> Result<RgbImage, SlideError> {
-    let info = slide.info();
-    let reduction = |level0: u32, out: u32| f64::from(level0) / f64::from(out);
-    let wanted = reduction(rect.width, width).min(reduction(rect.height, height));
-    let level = info.best_level_for(Downsample(wanted));
-    let stored = info.levels[level as usize];
+    let index = slide.info().best_level_for(reduction(rect, width, height));
+    let level = slide.info().levels[index as usize];
+    read_from_level(&|part| slide.read(part), (index, level), rect, (width, height), pixels_at_once)
+}
+
+type ReadRegion<'a> = &'a dyn Fn(&LevelRect) -> Result<image::RgbaImage, SlideError>;
+
+/// Read the pixels under `rect` from the level of this index, resampled to `width` × `height`.
+fn read_from_level(
+    read: ReadRegion<'_>,
+    (level, stored): (u32, Level),
+    rect: &Level0Rect,
+    (width, height): (u32, u32),
+    pixels_at_once: u64,
+) -> Result<RgbImage, SlideError> {
+    let Downsample(wanted) = reduction(rect, width, height);
     let across = Span::new(rect.x, rect.width, stored.downsample, stored.width, width);
     let down = Span::new(rect.y, rect.height, stored.downsample, stored.height, height);
     let region =
@@ -160,9 +217,9 @@ fn read_rect_in_parts(
     let factor = (wanted / stored.downsample.0 / 2.0).floor().max(1.0);
     let is_in_parts = u64::from(region.width) * u64::from(region.height) > pixels_at_once && factor > 1.0;
     let (opaque, factor) = if is_in_parts && !is_exact {
-        (read_reduced(slide, &region, factor as u32)?, factor)
+        (read_reduced(read, &region, factor as u32)?, factor)
     } else {
-        (over_white(&slide.read(&region)?), 1.0)
+        (over_white(&read(&region)?), 1.0)
     };
     if is_exact {
         return Ok(opaque);
@@ -172,7 +229,7 @@ fn read_rect_in_parts(
 }
 
 /// Read `region` part by part, each pixel of the result being the mean of `factor` × `factor`.
-fn read_reduced(slide: &dyn SlideSource, region: &LevelRect, factor: u32) -> Result<RgbImage, SlideError> {
+fn read_reduced(read: ReadRegion<'_>, region: &LevelRect, factor: u32) -> Result<RgbImage, SlideError> {
     let edge = factor * (1024 / factor).max(1);
     let mut reduced = RgbImage::new(region.width.div_ceil(factor), region.height.div_ceil(factor));
     for top in (0..region.height).step_by(edge as usize) {
@@ -184,7 +241,7 @@ fn read_reduced(slide: &dyn SlideSource, region: &LevelRect, factor: u32) -> Res
                 width: edge.min(region.width - left),
                 height: edge.min(region.height - top),
             };
-            let picture = over_white(&slide.read(&part)?);
+            let picture = over_white(&read(&part)?);
             for y in 0..part.height.div_ceil(factor) {
                 for x in 0..part.width.div_ceil(factor) {
                     let (wide, high) =

@@ -11,7 +11,7 @@ use image::{GrayImage, RgbImage};
 
 use crate::geometry::{Downsample, Level0Rect, MicronsPerPixel};
 use crate::slide::{SlideError, SlideInfo, SlideSource};
-use crate::tiling::read_rect;
+use crate::tiling::{level_read_for_view, read_rect_for_view};
 use crate::two_means::TwoMeans;
 use morphology::Bitmap;
 
@@ -153,8 +153,8 @@ impl LowPower {
         let info = slide.info();
         let scale = low_power_scale(info);
         let (width, height) = (info.width().div_ceil(scale), info.height().div_ceil(scale));
-        let level = info.best_level_for(Downsample(f64::from(scale)));
-        let decoded_per_px = f64::from(scale) / info.levels[level as usize].downsample.0;
+        let level = level_read_for_view(slide, Downsample(f64::from(scale)));
+        let decoded_per_px = f64::from(scale) / level.0;
         let piece = (PIECE_PX / decoded_per_px).max(1.0) as u32;
         let mut picture = RgbImage::new(width, height);
         for top in (0..height).step_by(piece as usize) {
@@ -166,7 +166,7 @@ impl LowPower {
                     columns * scale,
                     rows * scale,
                 );
-                let part = read_rect(slide, &rect, columns, rows)?;
+                let part = read_rect_for_view(slide, &rect, columns, rows)?;
                 image::imageops::replace(&mut picture, &part, i64::from(left), i64::from(top));
             }
         }

@@ -96,6 +96,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         None => Project::open_to_write(&args.project)?,
     };
     project.require_writable()?;
+    project.keep_computed_levels();
     let settings = settings(args, project.settings())?;
     project.set_settings(settings.clone());
     if args.shard.is_some() {

@@ -31,8 +31,8 @@ use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
 use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
-use crate::slide::SlideInfo;
 use crate::slide::isolated::trust::{self, Isolate};
+use crate::slide::{SlideInfo, computed};
 
 /// Show a whole-slide image, and where else in the archive the same tissue stands.
 ///
@@ -173,14 +173,15 @@ impl Cli {
         matches!(self.command, Some(Command::Decode(_)))
     }
 
-    /// Have slides decoded as the user wants it, from here on.
+    /// Have slides decoded as the user wants it, from here on, and what is computed for them kept in the user's cache.
     pub fn isolate_slides(&self) {
         if self.is_decoder() {
             return;
         }
+        let folders = directories::ProjectDirs::from("", "", "histokin");
+        computed::keep_in(folders.as_ref().map(|folders| folders.cache_dir().join("levels")));
         match std::env::current_exe() {
             Ok(program) => {
-                let folders = directories::ProjectDirs::from("", "", "histokin");
                 let ledger = folders.map(|folders| {
                     folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).join("slides-read")
                 });

@@ -169,6 +169,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     }
     let root = args.project.as_deref().context("name the project's folder")?;
     let mut project = Project::open_to_write(root)?;
+    project.keep_computed_levels();
     let (run, slides, mut validation) = match &args.resume {
         Some(which) => resumed(&project, which)?,
         None => begun(args, &mut project)?,

@@ -9,7 +9,7 @@ use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage, RgbaImage, ima
 use crate::durable;
 use crate::geometry::Level0Rect;
 use crate::slide::{SlideError, SlideSource};
-use crate::tiling::read_rect;
+use crate::tiling::read_rect_for_view;
 
 /// What the viewer shows of `rect` in `width` × `height` pixels: at 1:1 the slide's own pixels, else the
 /// nearest finer level resampled. Empty glass and what lies outside the slide is white.
@@ -19,7 +19,7 @@ pub fn render(
     width: u32,
     height: u32,
 ) -> Result<RgbImage, SlideError> {
-    read_rect(slide, rect, width, height)
+    read_rect_for_view(slide, rect, width, height)
 }
 
 /// The whole slide, at most `edge` pixels on its longer side.

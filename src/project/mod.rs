@@ -21,7 +21,7 @@ use crate::encoder::{self, EncoderSpec};
 use crate::evaluation::map::MapStore;
 use crate::geometry::MicronsPerPixel;
 use crate::index::IndexCache;
-use crate::slide::{SlideId, SlideInfo};
+use crate::slide::{SlideId, SlideInfo, computed};
 use crate::stain::StainSetting;
 use crate::{durable, intake};
 use access::Access;
@@ -214,6 +214,13 @@ impl Project {
     pub fn maps(&self) -> MapStore {
         let store = MapStore::new(self.root.join("maps"));
         if self.read_only().is_some() { store.read_only() } else { store }
+    }
+
+    /// From now on, keep the levels that are computed for slides in this project's folder, if it may be written.
+    pub fn keep_computed_levels(&self) {
+        if self.read_only().is_none() {
+            computed::keep_in(Some(self.root.join("levels")));
+        }
     }
 
     /// The annotations of this project's slides.

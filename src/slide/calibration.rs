@@ -245,7 +245,7 @@ pub(super) fn um_per_unit(unit: &str) -> Option<f64> {
         "mm" | "millimeter" | "millimeters" | "millimetre" | "millimetres" => 1e3,
         "cm" | "centimeter" | "centimeters" | "centimetre" | "centimetres" => UM_PER_CM,
         "m" | "meter" | "meters" | "metre" | "metres" => 1e6,
-        "inch" | "inches" | "in" | "\"" => UM_PER_INCH,
+        "inch" | "inches" | "in" => UM_PER_INCH,
         "pt" => UM_PER_INCH / 72.0,
         _ => return None,
     })
@@ -256,7 +256,7 @@ pub(super) fn um_per_unit(unit: &str) -> Option<f64> {
 pub(super) fn length_in_um(text: &str) -> Option<f64> {
     let text = text.trim();
     let is_numeric = |character: char| character.is_ascii_digit() || "+-.,".contains(character);
-    let end = exponent_end(text, text.find(|character| !is_numeric(character)).unwrap_or(text.len()));
+    let end = exponent_end(text, text.find(|character: char| !is_numeric(character)).unwrap_or(text.len()));
     let (number, unit) = text.split_at(end);
     let number = decimal(number)?;
     match unit.trim() {

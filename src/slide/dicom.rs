@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::intake;
@@ -196,7 +196,7 @@ impl<R: Read + Seek> Elements<'_, R> {
 #[cfg(fuzzing)]
 pub(crate) fn fuzz_dicom(file: &[u8]) {
     let mut source = io::Cursor::new(file);
-    if source.seek(SeekFrom::Start(132)).is_ok() {
+    if source.seek(io::SeekFrom::Start(132)).is_ok() {
         let _ = identify(&mut source);
     }
 }
@@ -277,7 +277,7 @@ mod tests {
             }
             bytes.truncate(length.index(bytes.len() + 1));
             let mut source = io::Cursor::new(bytes);
-            source.seek(SeekFrom::Start(132)).unwrap();
+            source.seek(io::SeekFrom::Start(132)).unwrap();
             // Nothing but an answer or an error.
             let _ = identify(&mut source);
         }

@@ -5,6 +5,7 @@
 
 pub mod calibration;
 pub mod colour_profile;
+pub mod computed;
 pub mod dicom;
 mod flat_image;
 pub mod isolated;
@@ -13,9 +14,12 @@ mod openslide;
 mod picture_resolution;
 pub mod pyramid;
 mod raw_tiles;
+mod reduced;
 mod steady;
+mod strips;
 #[cfg(test)]
 pub(crate) mod test_slide;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -33,6 +37,7 @@ use isolated::trust::{self, InUse};
 use isolated::{IsolatedSource, Order};
 use raw_tiles::RawTileSource;
 use steady::{Stamp, SteadySource};
+use strips::StripCache;
 
 /// Pixels of one slide. Implementations may be read from many threads at once.
 pub trait SlideSource: Send + Sync {
@@ -45,6 +50,37 @@ pub trait SlideSource: Send + Sync {
     /// # Errors
     /// [`SlideError::Read`] when the file cannot deliver these pixels; other regions stay readable.
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError>;
+
+    /// Decode `region`, in pixels of its stored level, at 1/`factor` of its resolution: each pixel is about the mean of
+    /// `factor` × `factor` (at the right and bottom edges of the region, of those that are in it). Readers may round
+    /// otherwise than [`read`](Self::read) and averaging would, but the same way every time.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
+        reduced::read_in_parts(&|part| self.read(part), region, factor)
+    }
+
+    /// Levels computed where the file stores none over a wide range of resolutions, finest first. They are for looking
+    /// and for the tissue mask; what is embedded is read from stored levels.
+    fn computed_levels(&self) -> &[Level] {
+        &[]
+    }
+
+    /// Like [`read`](Self::read), but `region.level` counts the computed levels. It may have to read 64 times as many
+    /// pixels of a stored level, once.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_computed(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        let reason = "the slide has no computed levels".to_owned();
+        Err(SlideError::Read { path: self.info().path.clone(), region: *region, reason })
+    }
+
+    /// Whether all of the computed levels has been computed already, so that reading it is quick.
+    fn computed_is_kept(&self) -> bool {
+        false
+    }
 
     /// Look whether the file is there and still holds this slide.
     ///
@@ -121,6 +157,8 @@ pub enum Reader {
     OpenSlide,
     /// A plain picture, held in memory as a whole.
     Picture,
+    /// A large plain picture, decoded some rows at a time.
+    Strips,
 }
 
 /// What is known of a slide without reading its pixels.
@@ -308,11 +346,22 @@ fn open_with(
     if let Some((program, limits)) = trust::decoder_for(path) {
         let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };
         let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
-        return Ok(Arc::new(SteadySource::new(Box::new(open), Stamp::of(&metadata), None)?));
+        let steady = SteadySource::new(Box::new(open), Stamp::of(&metadata), None)?;
+        return Ok(with_caches(steady, metadata.len()));
     }
     let in_use = InUse::new(path);
     let open = move || open_reader(&owned, user_mpp, raw_tiles_allowed);
-    Ok(Arc::new(SteadySource::new(Box::new(open), Stamp::of(&metadata), Some(in_use))?))
+    let steady = SteadySource::new(Box::new(open), Stamp::of(&metadata), Some(in_use))?;
+    Ok(with_caches(steady, metadata.len()))
+}
+
+/// What has to be kept to read the slide quickly, in the process that asks for its pixels.
+fn with_caches(slide: SteadySource, file_size: u64) -> Arc<dyn SlideSource> {
+    let mut slide: Arc<dyn SlideSource> = Arc::new(slide);
+    if slide.info().reader == Reader::Strips {
+        slide = Arc::new(StripCache::new(slide));
+    }
+    computed::complete(slide, file_size)
 }
 
 /// The reader for a file, without regard to what may become of the file.
@@ -332,7 +381,7 @@ fn open_reader(
         Some(slide) => Ok(Arc::new(slide)),
         None => match mirax::why_unrecognised(path) {
             Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
-            None => Ok(Arc::new(flat_image::open(path, user_mpp)?)),
+            None => flat_image::open(path, user_mpp),
         },
     }
 }

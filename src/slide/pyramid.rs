@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use image::{Rgba, RgbaImage};
 
-use super::{SlideInfo, SlideSource};
+use super::{Level, SlideError, SlideInfo, SlideSource};
 use crate::geometry::{Level0Rect, LevelRect};
 
 /// Edge of a display tile in pixels of its level; those at the right and bottom edge keep their true extent.
@@ -20,6 +20,9 @@ pub const DISPLAY_TILE_PX: u32 = 512;
 const PREVIEW_CELL_PX: u32 = 16;
 /// Edge of a sample: small, so that hardly any lies on more than one of the file's own tiles.
 const PREVIEW_SAMPLE_PX: u32 = 8;
+
+/// Stored tiles that one tile of a computed level is made of.
+const COMPUTED_FROM_TILES: u64 = 64;
 
 /// Number of an open slide, given by whoever opened it and never used twice while the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +43,8 @@ pub struct TileKey {
 enum LevelOrigin {
     /// Stored in the file as this level.
     Stored(u32),
+    /// Computed by the source as this level, see [`SlideSource::computed_levels`].
+    Computed(u32),
     /// The next finer display level, halved.
     Halved,
 }
@@ -98,7 +103,7 @@ pub struct DisplayPyramid {
 
 impl DisplayPyramid {
     pub fn new(key: SlideKey, source: Arc<dyn SlideSource>) -> Self {
-        let levels = display_levels(source.info());
+        let levels = display_levels(source.info(), source.computed_levels());
         Self { key, source, levels }
     }
 
@@ -131,7 +136,12 @@ impl DisplayPyramid {
     pub fn tiles_decoded_for(&self, level: u32) -> u64 {
         let finer = self.levels[..=level as usize].iter().rev();
         let halvings = finer.take_while(|level| level.origin == LevelOrigin::Halved).count();
-        4u64.saturating_pow(halvings as u32)
+        let halved_from = &self.levels[level as usize - halvings];
+        let each = match halved_from.origin {
+            LevelOrigin::Computed(_) if !self.source.computed_is_kept() => COMPUTED_FROM_TILES,
+            _ => 1,
+        };
+        4u64.saturating_pow(halvings as u32).saturating_mul(each)
     }
 
     /// Extent of a tile in pixels of its level.
@@ -171,7 +181,12 @@ impl DisplayPyramid {
         finer: &mut dyn FnMut(TileKey) -> Option<Arc<DisplayTile>>,
     ) -> Option<DisplayTile> {
         match self.levels[tile.level as usize].origin {
-            LevelOrigin::Stored(stored) => Some(self.read_stored(tile, stored)),
+            LevelOrigin::Stored(stored) => {
+                Some(self.read_level(tile, stored, &|region| self.source.read(region)))
+            }
+            LevelOrigin::Computed(computed) => {
+                Some(self.read_level(tile, computed, &|region| self.source.read_computed(region)))
+            }
             LevelOrigin::Halved => self.halve(tile, finer),
         }
     }
@@ -183,7 +198,7 @@ impl DisplayPyramid {
         let (columns, rows) = (width.div_ceil(PREVIEW_CELL_PX), height.div_ceil(PREVIEW_CELL_PX));
         let (stored, level) = self.levels.iter().rev().find_map(|level| match level.origin {
             LevelOrigin::Stored(index) => Some((level, index)),
-            LevelOrigin::Halved => None,
+            LevelOrigin::Computed(_) | LevelOrigin::Halved => None,
         })?;
         let mut cells = RgbaImage::new(columns, rows);
         for row in 0..rows {
@@ -211,11 +226,16 @@ impl DisplayPyramid {
         Some(DisplayTile { pixels, gaps: Vec::new() })
     }
 
-    fn read_stored(&self, tile: TileKey, stored: u32) -> DisplayTile {
+    fn read_level(
+        &self,
+        tile: TileKey,
+        level: u32,
+        read: &dyn Fn(&LevelRect) -> Result<RgbaImage, SlideError>,
+    ) -> DisplayTile {
         let (width, height) = self.tile_extent(tile);
         let start = |index: u32| i64::from(index * DISPLAY_TILE_PX);
-        let region = LevelRect { level: stored, x: start(tile.column), y: start(tile.row), width, height };
-        match self.source.read(&region) {
+        let region = LevelRect { level, x: start(tile.column), y: start(tile.row), width, height };
+        match read(&region) {
             Ok(pixels) => DisplayTile { pixels, gaps: Vec::new() },
             Err(error) => DisplayTile {
                 pixels: RgbaImage::new(0, 0),
@@ -270,23 +290,25 @@ fn mean(picture: &RgbaImage) -> [u8; 4] {
     [channel(sums[0]), channel(sums[1]), channel(sums[2]), (sums[3] / count) as u8]
 }
 
-/// The stored levels, with halved ones put in where a step is wider than about 3, and after the last one
-/// until everything fits one tile.
-fn display_levels(info: &SlideInfo) -> Vec<DisplayLevel> {
+/// The stored and the `computed` levels, with halved ones put in where a step is wider than about 3, and after the
+/// last one until everything fits one tile.
+fn display_levels(info: &SlideInfo, computed: &[Level]) -> Vec<DisplayLevel> {
+    let numbered = |levels: &[Level], origin: fn(u32) -> LevelOrigin| -> Vec<(Level, LevelOrigin)> {
+        levels.iter().zip(0..).map(|(level, index)| (*level, origin(index))).collect()
+    };
+    let mut known = numbered(&info.levels, LevelOrigin::Stored);
+    known.extend(numbered(computed, LevelOrigin::Computed));
+    known.sort_by(|(a, _), (b, _)| a.downsample.0.total_cmp(&b.downsample.0));
     let mut levels: Vec<DisplayLevel> = Vec::new();
-    for (index, stored) in info.levels.iter().enumerate() {
+    for (level, origin) in known {
         while let Some(last) = levels.last()
-            && last.downsample * 2.0 < stored.downsample.0 * 0.6
+            && last.downsample * 2.0 < level.downsample.0 * 0.6
         {
             levels.push(halved(last));
         }
-        levels.push(DisplayLevel {
-            width: stored.width,
-            height: stored.height,
-            downsample: stored.downsample.0,
-            origin: LevelOrigin::Stored(index as u32),
-        });
-        if stored.width.max(stored.height) <= DISPLAY_TILE_PX {
+        let (width, height) = (level.width, level.height);
+        levels.push(DisplayLevel { width, height, downsample: level.downsample.0, origin });
+        if width.max(height) <= DISPLAY_TILE_PX {
             break;
         }
     }

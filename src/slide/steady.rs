@@ -126,6 +126,10 @@ impl SlideSource for SteadySource {
         self.with(|reader| reader.read(region))
     }
 
+    fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
+        self.with(|reader| reader.read_reduced(region, factor))
+    }
+
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
         self.with(|reader| reader.associated(name))
     }

@@ -72,6 +72,7 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
         tracing::warn!("the system's wish to end the program will not be heard: {error}");
     }
     let project = open_project(&options)?;
+    project.keep_computed_levels();
     start::draw(project, &options, ending)
 }
 

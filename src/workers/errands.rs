@@ -85,7 +85,10 @@ fn find(paths: Vec<PathBuf>, post: &Post) {
     // A window shows one project: the last one that was named.
     if let Some(root) = projects.last() {
         match Project::open(root).and_then(Project::claim) {
-            Ok(project) => post.send(Event::ProjectOpened(Box::new(project))),
+            Ok(project) => {
+                project.keep_computed_levels();
+                post.send(Event::ProjectOpened(Box::new(project)));
+            }
             Err(error) => post.send(Event::Trouble(error.to_string())),
         }
     }

@@ -51,6 +51,7 @@ pub fn serve(
 fn answer(slide: &dyn SlideSource, request: &Request, out: &mut impl Write) -> io::Result<()> {
     match request {
         Request::Read(region) => picture(slide.read(region), out),
+        Request::Reduced { region, factor } => picture(slide.read_reduced(region, *factor), out),
         Request::Associated(name) => picture(slide.associated(name), out),
         Request::Profile => match slide.icc_profile() {
             Ok(Some(profile)) => {

@@ -176,6 +176,20 @@ impl SlideSource for IsolatedSource {
         self.ask(&Request::Read(*region), take).map_err(failed)
     }
 
+    fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
+        let failed =
+            |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
+        if factor == 0 {
+            return Err(failed("nothing is reduced to 1/0".to_owned()));
+        }
+        let (width, height) = (region.width.div_ceil(factor), region.height.div_ceil(factor));
+        if u64::from(width) * u64::from(height) > MAX_REGION_PIXELS {
+            return Err(failed("the region is too large to be read at once; read it in parts".to_owned()));
+        }
+        let take = |helper: &mut Helper| helper.picture(Some((width, height)));
+        self.ask(&Request::Reduced { region: *region, factor }, take).map_err(failed)
+    }
+
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
         if !self.info.associated.iter().any(|known| known == name) {
             return Err(self.info.no_such_associated(name));

@@ -17,6 +17,11 @@ pub const LARGEST_PROFILE: u64 = 64 << 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     Read(LevelRect),
+    /// A region at 1/`factor` of its resolution.
+    Reduced {
+        region: LevelRect,
+        factor: u32,
+    },
     Associated(String),
     Profile,
 }

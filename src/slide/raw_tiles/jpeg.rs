@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 
-use turbojpeg::{Decompressor, PixelFormat};
+use turbojpeg::{Decompressor, PixelFormat, ScalingFactor};
 
 use super::directory::{TileColors, TiledImage};
 
@@ -51,11 +51,27 @@ impl TileJpegs {
     /// # Errors
     /// When the stream is not a sound JPEG of this image's tile size; some pixels may be written by then.
     pub(super) fn decode(&self, tile: &[u8], pixels: &mut [u8], pitch: usize) -> Result<(), String> {
+        self.decode_at(ScalingFactor::ONE, tile, pixels, pitch)
+    }
+
+    /// Like [`decode`](Self::decode), at 1/8 of the tile's width and height, both multiples of 8.
+    pub(super) fn decode_eighth(&self, tile: &[u8], pixels: &mut [u8], pitch: usize) -> Result<(), String> {
+        self.decode_at(ScalingFactor::ONE_EIGHTH, tile, pixels, pitch)
+    }
+
+    fn decode_at(
+        &self,
+        scale: ScalingFactor,
+        tile: &[u8],
+        pixels: &mut [u8],
+        pitch: usize,
+    ) -> Result<(), String> {
         let stream = self.whole_stream(tile)?;
-        let (width, height) = (self.width as usize, self.height as usize);
+        let (width, height) = (scale.scale(self.width as usize), scale.scale(self.height as usize));
         DECODER.with_borrow_mut(|kept| {
             let said = |error: turbojpeg::Error| error.to_string();
             let mut decoder = kept.take().map_or_else(Decompressor::new, Ok).map_err(said)?;
+            decoder.set_scaling_factor(scale).map_err(said)?;
             let image = turbojpeg::Image { pixels, width, pitch, height, format: PixelFormat::RGBA };
             // Warnings count as errors here, as they do with OpenSlide. A decoder that failed is not kept.
             decoder.decompress(&stream, image).map_err(said)?;

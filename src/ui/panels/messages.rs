@@ -31,7 +31,7 @@ const WIDTH: f32 = 460.0;
 pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, asked: &mut Asked) {
     let info = session.active().map(|slide| slide.source.info());
     let needs_mpp = info.is_some_and(|info| info.mpp.is_none());
-    let warnings = info.map_or(&[][..], |info| &info.warnings);
+    let warnings = info.map_or(&[][..], |info| &info.warnings[..]);
     let read_only = session.project().read_only();
     if session.messages().is_empty() && !needs_mpp && warnings.is_empty() && read_only.is_none() {
         return;
