@@ -85,8 +85,26 @@ pub struct LevelRect {
 }
 
 /// How many level-0 pixels one pixel spans along each axis; at least 1 for stored levels.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-pub struct Downsample(pub f64);
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Downsample {
+    pub x: f64,
+    pub y: f64,
+}
+
+impl Downsample {
+    /// That of level 0.
+    pub const ONE: Self = Self { x: 1.0, y: 1.0 };
+
+    /// The same along both axes.
+    pub fn square(factor: f64) -> Self {
+        Self { x: factor, y: factor }
+    }
+
+    /// One number for both axes, for choosing and naming levels: their geometric mean.
+    pub fn mean(&self) -> f64 {
+        if self.x == self.y { self.x } else { (self.x * self.y).sqrt() }
+    }
+}
 
 /// Physical size of one pixel, in micrometres, along each axis.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -101,20 +119,87 @@ impl MicronsPerPixel {
         Self { x: um, y: um }
     }
 
-    /// The edge of the square pixel of the same area; tiles are square in pixels, and scanners'
-    /// pixels differ from squares by a fraction of a per cent.
+    /// The edge of the square pixel of the same area: one number for both axes, for naming and for ratios of areas.
     pub fn mean(&self) -> f64 {
         (self.x * self.y).sqrt()
     }
 
-    /// Whether both values are finite, positive and within what a microscope can give (1 nm to 1 mm).
+    /// Whether both values are finite, positive and within what a microscope can give (1 nm to 1 mm), and neither is
+    /// more than [`LONGEST_PIXEL`] times the other.
     pub fn is_plausible(&self) -> bool {
         [self.x, self.y].iter().all(|um| (1e-3..=1e3).contains(um))
+            && self.x.max(self.y) <= self.x.min(self.y) * LONGEST_PIXEL
+    }
+
+    /// Whether pixels are square to 1 %. What scanners write differs by less from one axis to the other, and their
+    /// pixels are treated as squares: drawn 1:1, and cut into tiles that are square in pixels.
+    pub fn is_square(&self) -> bool {
+        self.x.max(self.y) <= self.x.min(self.y) * SQUARE_TO
+    }
+
+    /// Edge in µm of the square pixels in which a slide is drawn: the mean for square pixels, else the shorter edge.
+    pub fn drawn_um(&self) -> f64 {
+        if self.is_square() { self.mean() } else { self.x.min(self.y) }
+    }
+
+    /// How a slide's pixels are drawn so that the same distance is as long in every direction.
+    pub fn stretch(&self) -> Stretch {
+        if self.is_square() {
+            return Stretch::NONE;
+        }
+        let um = self.drawn_um();
+        Stretch { x: self.x / um, y: self.y / um }
+    }
+
+    /// The pixel size for people: one number for square pixels, else both.
+    pub fn label(&self, decimals: usize) -> String {
+        if self.is_square() {
+            return format!("{:.decimals$} µm/px", self.mean());
+        }
+        format!("{:.decimals$} × {:.decimals$} µm/px", self.x, self.y)
     }
 
     /// Physical distance in µm between two level-0 points of a slide with these pixels.
     pub fn distance_um(&self, a: Level0Point, b: Level0Point) -> f64 {
         ((a.x - b.x) * self.x).hypot((a.y - b.y) * self.y)
+    }
+}
+
+/// How many times longer than wide a pixel may be to be believed, or wider than long. Anisotropic scans have 2 to 4.
+const LONGEST_PIXEL: f64 = 16.0;
+
+/// Ratio of a pixel's edges up to which it counts as square.
+const SQUARE_TO: f64 = 1.01;
+
+/// Drawn pixels along each edge of a level-0 pixel at zoom 1: at least 1, and 1 along one axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stretch {
+    pub x: f64,
+    pub y: f64,
+}
+
+impl Stretch {
+    /// Level-0 pixels are drawn as squares.
+    pub const NONE: Self = Self { x: 1.0, y: 1.0 };
+
+    /// Of a slide with pixels of `mpp`; none where their size is unknown.
+    pub fn of(mpp: Option<MicronsPerPixel>) -> Self {
+        mpp.map_or(Self::NONE, |mpp| mpp.stretch())
+    }
+
+    /// The drawn extent of `width` × `height` level-0 pixels.
+    pub fn extent(&self, (width, height): (f64, f64)) -> (f64, f64) {
+        (width * self.x, height * self.y)
+    }
+
+    /// A level-0 position in drawn pixels.
+    pub fn drawn(&self, point: Level0Point) -> Level0Point {
+        Level0Point::new(point.x * self.x, point.y * self.y)
+    }
+
+    /// The level-0 position of one in drawn pixels.
+    pub fn level0(&self, drawn: Level0Point) -> Level0Point {
+        Level0Point::new(drawn.x / self.x, drawn.y / self.y)
     }
 }
 
@@ -146,6 +231,18 @@ mod tests {
         assert_eq!((far.right(), far.bottom()), (i64::MAX, i64::MIN + i64::from(u32::MAX)));
         assert_eq!(far.intersection(&Level0Rect::new(0, 0, 10, 10)), None);
         assert!(!far.contains(Level0Point::default()));
+    }
+
+    #[test]
+    fn nearly_square_pixels_are_not_stretched_and_others_are_drawn_in_square_microns() {
+        let nearly = MicronsPerPixel { x: 0.242534722, y: 0.242647059 };
+        assert!(nearly.is_square());
+        assert_eq!((nearly.stretch(), nearly.drawn_um()), (Stretch::NONE, nearly.mean()));
+        let flat = MicronsPerPixel { x: 0.5, y: 0.25 };
+        assert!(!flat.is_square() && flat.is_plausible());
+        assert_eq!((flat.stretch(), flat.drawn_um()), (Stretch { x: 2.0, y: 1.0 }, 0.25));
+        assert!(!MicronsPerPixel { x: 17.0, y: 1.0 }.is_plausible());
+        assert_eq!(flat.label(2), "0.50 × 0.25 µm/px");
     }
 
     #[test]

@@ -27,14 +27,16 @@ impl Default for TileSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TileIndex(pub u32);
 
-/// A regular grid of square, non-overlapping tiles from the slide's top-left corner. Only tiles that lie
+/// A regular grid of non-overlapping tiles from the slide's top-left corner, square in µm. Only tiles that lie
 /// wholly on the slide belong to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TileGrid {
     /// Edge of a tile in the pixels that the encoder sees.
     pub tile_px: u32,
-    /// Edge of a tile in level-0 pixels.
+    /// Width of a tile in level-0 pixels.
     pub tile_level0: u32,
+    /// Height of a tile in level-0 pixels: its width, unless the slide's pixels are not square.
+    pub tile_level0_y: u32,
     /// Resolution at which tiles are really read, µm per pixel: the wanted one, or the slide's own where
     /// the slide is coarser.
     pub effective_mpp: f64,
@@ -56,15 +58,21 @@ impl TileGrid {
     /// [`SlideError::NotCalibrated`] when the slide's pixel size is unknown.
     pub fn new(slide: &SlideInfo, settings: TileSettings) -> Result<Self, SlideError> {
         let slide_mpp: MicronsPerPixel = slide.require_mpp()?;
-        let effective_mpp = settings.mpp.max(slide_mpp.mean());
-        let tile_level0 =
-            (f64::from(settings.tile_px) * effective_mpp / slide_mpp.mean()).round().max(1.0) as u32;
+        // Pixels that differ from squares by a fraction of a per cent are taken for squares of the same area.
+        let (across, down) = match slide_mpp.is_square() {
+            true => (slide_mpp.mean(), slide_mpp.mean()),
+            false => (slide_mpp.x, slide_mpp.y),
+        };
+        let effective_mpp = settings.mpp.max(across).max(down);
+        let edge = |um: f64| (f64::from(settings.tile_px) * effective_mpp / um).round().max(1.0) as u32;
+        let (tile_level0, tile_level0_y) = (edge(across), edge(down));
         Ok(Self {
             tile_px: settings.tile_px,
             tile_level0,
+            tile_level0_y,
             effective_mpp,
             columns: slide.width() / tile_level0,
-            rows: slide.height() / tile_level0,
+            rows: slide.height() / tile_level0_y,
         })
     }
 
@@ -87,9 +95,9 @@ impl TileGrid {
         let (row, column) = (tile.0 / self.columns, tile.0 % self.columns);
         Level0Rect::new(
             i64::from(column) * i64::from(self.tile_level0),
-            i64::from(row) * i64::from(self.tile_level0),
+            i64::from(row) * i64::from(self.tile_level0_y),
             self.tile_level0,
-            self.tile_level0,
+            self.tile_level0_y,
         )
     }
 
@@ -99,7 +107,7 @@ impl TileGrid {
             return None;
         }
         let column = (point.x / f64::from(self.tile_level0)) as u32;
-        let row = (point.y / f64::from(self.tile_level0)) as u32;
+        let row = (point.y / f64::from(self.tile_level0_y)) as u32;
         (column < self.columns && row < self.rows).then(|| TileIndex(row * self.columns + column))
     }
 
@@ -162,8 +170,10 @@ pub fn read_rect_for_view(
 /// The coarsest computed level that is fine enough, if it is coarser than the stored one that is.
 fn best_computed_level(slide: &dyn SlideSource, wanted: Downsample) -> Option<(u32, Level)> {
     let info = slide.info();
-    let stored = info.levels[info.best_level_for(wanted) as usize].downsample.0;
-    let fits = |level: &Level| level.downsample.0 <= wanted.0 * 1.01 && level.downsample.0 > stored;
+    let stored = info.levels[info.best_level_for(wanted) as usize].downsample;
+    let fits = |level: &Level| {
+        level.is_fine_enough(wanted) && level.downsample.x > stored.x && level.downsample.y > stored.y
+    };
     let index = slide.computed_levels().iter().rposition(fits)?;
     Some((index as u32, slide.computed_levels()[index]))
 }
@@ -178,7 +188,7 @@ pub fn level_read_for_view(slide: &dyn SlideSource, wanted: Downsample) -> Downs
 
 fn reduction(rect: &Level0Rect, width: u32, height: u32) -> Downsample {
     let along = |level0: u32, out: u32| f64::from(level0) / f64::from(out);
-    Downsample(along(rect.width, width).min(along(rect.height, height)))
+    Downsample { x: along(rect.width, width), y: along(rect.height, height) }
 }
 
 /// Pixels of a level that are read as one region, 256 MiB of RGBA. A slide of one level only is larger than
@@ -207,14 +217,15 @@ fn read_from_level(
     (width, height): (u32, u32),
     pixels_at_once: u64,
 ) -> Result<RgbImage, SlideError> {
-    let Downsample(wanted) = reduction(rect, width, height);
-    let across = Span::new(rect.x, rect.width, stored.downsample, stored.width, width);
-    let down = Span::new(rect.y, rect.height, stored.downsample, stored.height, height);
+    let wanted = reduction(rect, width, height);
+    let across = Span::new(rect.x, rect.width, stored.downsample.x, stored.width, width);
+    let down = Span::new(rect.y, rect.height, stored.downsample.y, stored.height, height);
     let region =
         LevelRect { level, x: across.start, y: down.start, width: across.length, height: down.length };
     let is_exact = across.is_exact && down.is_exact;
     // At least two pixels are left for each one wanted, for the filter to choose from.
-    let factor = (wanted / stored.downsample.0 / 2.0).floor().max(1.0);
+    let kept = (wanted.x / stored.downsample.x).min(wanted.y / stored.downsample.y);
+    let factor = (kept / 2.0).floor().max(1.0);
     let is_in_parts = u64::from(region.width) * u64::from(region.height) > pixels_at_once && factor > 1.0;
     let (opaque, factor) = if is_in_parts && !is_exact {
         (read_reduced(read, &region, factor as u32)?, factor)
@@ -274,9 +285,9 @@ struct Span {
 
 impl Span {
     /// `stored` is the level's extent along this axis, `out` the wanted number of pixels.
-    fn new(level0_start: i64, level0_length: u32, downsample: Downsample, stored: u32, out: u32) -> Self {
-        let start = level0_start as f64 / downsample.0;
-        let size = f64::from(level0_length) / downsample.0;
+    fn new(level0_start: i64, level0_length: u32, downsample: f64, stored: u32, out: u32) -> Self {
+        let start = level0_start as f64 / downsample;
+        let size = f64::from(level0_length) / downsample;
         let end = start + size;
         let off_grid = (start - start.round()).abs().max((size - f64::from(out)).abs());
         if off_grid <= NEGLIGIBLE_PX {
@@ -334,7 +345,7 @@ mod tests {
             path: "slide.svs".into(),
             vendor: "none".to_owned(),
             reader: crate::slide::Reader::OpenSlide,
-            levels: vec![Level { width, height, downsample: Downsample(1.0) }],
+            levels: vec![Level::finest(width, height)],
             mpp: um_per_px.map(MicronsPerPixel::square),
             mpp_source: MppSource::Unknown,
             objective_power: None,
@@ -382,6 +393,24 @@ mod tests {
         let coarse = TileGrid::new(&slide(10_000, 10_000, Some(2.0)), settings).unwrap();
         assert_eq!((coarse.tile_level0, coarse.effective_mpp), (224, 2.0));
         assert!(coarse.is_coarser_than(settings));
+    }
+
+    #[test]
+    fn tiles_of_pixels_that_are_not_square_are_square_in_microns() {
+        let mut info = slide(2048, 3072, None);
+        info.mpp = Some(MicronsPerPixel { x: 0.5, y: 0.25 });
+        let grid = TileGrid::new(&info, TileSettings::default()).unwrap();
+        assert_eq!((grid.tile_level0, grid.tile_level0_y, grid.effective_mpp), (448, 896, 1.0));
+        assert_eq!((grid.columns, grid.rows), (4, 3));
+        let last = grid.rect(TileIndex(11));
+        assert_eq!(last, Level0Rect::new(3 * 448, 2 * 896, 448, 896));
+        assert_eq!(grid.tile_at(last.center()), Some(TileIndex(11)));
+        // Never finer than the coarser axis.
+        let finest = TileGrid::new(&info, TileSettings { tile_px: 224, mpp: 0.25 }).unwrap();
+        assert_eq!((finest.tile_level0, finest.tile_level0_y, finest.effective_mpp), (224, 448, 0.5));
+        info.mpp = Some(MicronsPerPixel { x: 0.242534722, y: 0.242647059 });
+        let nearly = TileGrid::new(&info, TileSettings::default()).unwrap();
+        assert_eq!(nearly.tile_level0, nearly.tile_level0_y);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod morphology;
 
 use image::{GrayImage, RgbImage};
 
-use crate::geometry::{Downsample, Level0Rect, MicronsPerPixel};
+use crate::geometry::{Downsample, Level0Rect};
 use crate::slide::{SlideError, SlideInfo, SlideSource};
 use crate::tiling::{level_read_for_view, read_rect_for_view};
 use crate::two_means::TwoMeans;
@@ -79,12 +79,12 @@ impl TissueMask {
     pub fn of(slide: &dyn SlideSource) -> Result<Self, SlideError> {
         let low_power = LowPower::of(slide)?;
         let um_per_px = match slide.info().mpp {
-            Some(mpp) => mpp.mean() * f64::from(low_power.scale),
+            Some(mpp) => mpp.mean() * low_power.mean_scale(),
             None => MASK_UM,
         };
         let tissue = tissue_of(&low_power.picture, um_per_px);
-        let scale = f64::from(low_power.scale);
-        Ok(Self { mask: tissue.into_image(), scale: (scale, scale) })
+        let (across, down) = low_power.scale;
+        Ok(Self { mask: tissue.into_image(), scale: (f64::from(across), f64::from(down)) })
     }
 
     /// Share (0 to 1) of `rect` that is tissue; what lies outside the slide is not.
@@ -140,11 +140,18 @@ impl Coverage {
 /// A whole slide at low power.
 pub(crate) struct LowPower {
     pub(crate) picture: RgbImage,
-    /// Level-0 pixels along one side of a pixel: a whole number, so that pixels lie exactly on the slide.
-    pub(crate) scale: u32,
+    /// Level-0 pixels along the width and the height of a pixel: whole numbers, so that pixels lie exactly on the
+    /// slide. They differ where the slide's own pixels are not square.
+    pub(crate) scale: (u32, u32),
 }
 
 impl LowPower {
+    /// Level-0 pixels along the edge of a square pixel of the same area.
+    pub(crate) fn mean_scale(&self) -> f64 {
+        let (across, down) = self.scale;
+        if across == down { across.into() } else { (f64::from(across) * f64::from(down)).sqrt() }
+    }
+
     /// Read the picture that the mask is made from, in pieces, as there may be only one huge level.
     pub(crate) fn of(slide: &dyn SlideSource) -> Result<Self, SlideError> {
         /// Longer side of a piece in the pixels that are decoded for it: 64 MiB of them.
@@ -152,19 +159,20 @@ impl LowPower {
 
         let info = slide.info();
         let scale = low_power_scale(info);
-        let (width, height) = (info.width().div_ceil(scale), info.height().div_ceil(scale));
-        let level = level_read_for_view(slide, Downsample(f64::from(scale)));
-        let decoded_per_px = f64::from(scale) / level.0;
+        let (width, height) = (info.width().div_ceil(scale.0), info.height().div_ceil(scale.1));
+        let wanted = Downsample { x: scale.0.into(), y: scale.1.into() };
+        let level = level_read_for_view(slide, wanted);
+        let decoded_per_px = (wanted.x / level.x).max(wanted.y / level.y);
         let piece = (PIECE_PX / decoded_per_px).max(1.0) as u32;
         let mut picture = RgbImage::new(width, height);
         for top in (0..height).step_by(piece as usize) {
             for left in (0..width).step_by(piece as usize) {
                 let (columns, rows) = (piece.min(width - left), piece.min(height - top));
                 let rect = Level0Rect::new(
-                    i64::from(left) * i64::from(scale),
-                    i64::from(top) * i64::from(scale),
-                    columns * scale,
-                    rows * scale,
+                    i64::from(left) * i64::from(scale.0),
+                    i64::from(top) * i64::from(scale.1),
+                    columns * scale.0,
+                    rows * scale.1,
                 );
                 let part = read_rect_for_view(slide, &rect, columns, rows)?;
                 image::imageops::replace(&mut picture, &part, i64::from(left), i64::from(top));
@@ -174,12 +182,16 @@ impl LowPower {
     }
 }
 
-fn low_power_scale(info: &SlideInfo) -> u32 {
-    let wanted = match info.mpp.as_ref().map(MicronsPerPixel::mean) {
-        Some(um) => MASK_UM / um,
-        None => f64::from(info.width().max(info.height())) / MASK_PX,
-    };
-    wanted.round().max(1.0) as u32
+fn low_power_scale(info: &SlideInfo) -> (u32, u32) {
+    let whole = |wanted: f64| wanted.round().max(1.0) as u32;
+    match info.mpp {
+        Some(mpp) if !mpp.is_square() => (whole(MASK_UM / mpp.x), whole(MASK_UM / mpp.y)),
+        Some(mpp) => (whole(MASK_UM / mpp.mean()), whole(MASK_UM / mpp.mean())),
+        None => {
+            let scale = whole(f64::from(info.width().max(info.height())) / MASK_PX);
+            (scale, scale)
+        }
+    }
 }
 
 /// The tissue in a low-power picture whose pixels are `um_per_px` wide.

@@ -214,6 +214,13 @@ impl Shape {
         moved
     }
 
+    /// The same shape with each of its points where `place` puts it.
+    pub fn mapped(&self, place: impl Fn(Level0Point) -> Level0Point) -> Self {
+        let mut mapped = self.clone();
+        mapped.each_point_mut(|point| *point = place(*point));
+        mapped
+    }
+
     /// Change every point that defines the shape.
     pub(super) fn each_point_mut(&mut self, mut change: impl FnMut(&mut Level0Point)) {
         match self {

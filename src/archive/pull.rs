@@ -155,13 +155,13 @@ impl Archive {
         let header = self.header(row.get(0))?;
         let (tiles, failed, checksum): (i32, i32, String) = (row.get(1), row.get(2), row.get(3));
         let grid = header.tile_grid();
-        let half = f64::from(header.tile_level0) / 2.0;
         let mut read: Vec<(TileIndex, Vec<f32>)> = Vec::with_capacity(tiles.max(0) as usize);
         let sql = format!("SELECT x, y, descriptor FROM {} WHERE slide = $1 ORDER BY y, x", encoder.table());
         let mut rows = self.client.query_raw(&sql, [slide]).during(&url, doing)?;
         while let Some(row) = rows.next().during(&url, doing)? {
             let (x, y): (i32, i32) = (row.get(0), row.get(1));
-            let tile = grid.tile_at(Level0Point::new(f64::from(x) + half, f64::from(y) + half));
+            let corner = Level0Point::new(f64::from(x), f64::from(y));
+            let tile = grid.tile_at(header.tile_center(corner));
             let tile =
                 tile.ok_or_else(|| damaged(format!("a tile at x {x}, y {y} lies outside its slide")))?;
             read.push((tile, row.get::<_, Numbers>(2).into_f32()));

@@ -282,8 +282,8 @@ impl Archive {
         let mut by_slide: BTreeMap<i32, BTreeMap<TileIndex, &Candidate>> = BTreeMap::new();
         for candidate in found {
             let Some(slide) = slides.get(&candidate.slide) else { continue };
-            let center = f64::from(slide.header.tile_level0) / 2.0;
-            let at = Level0Point::new(f64::from(candidate.x) + center, f64::from(candidate.y) + center);
+            let corner = Level0Point::new(f64::from(candidate.x), f64::from(candidate.y));
+            let at = slide.header.tile_center(corner);
             if let Some(tile) = slide.header.tile_grid().tile_at(at) {
                 by_slide.entry(candidate.slide).or_default().insert(tile, candidate);
             }
@@ -447,13 +447,13 @@ fn spots(
     exclude_um: f64,
 ) -> Vec<Spot> {
     let radius = exclude_um.max(0.0) / header.level0_mpp().mean();
-    let half = f64::from(header.tile_level0) / 2.0;
+    let middle = header.tile_center(Level0Point::default());
     let places = like.iter().filter_map(|(place, _)| place.as_ref()).filter(|place| place.slide == *slide);
     places
         .map(|place| {
             let center = place.rect.center();
             // Half a pixel takes care of halves that were rounded.
-            Spot { slide: number, x: center.x - half, y: center.y - half, radius: radius.max(0.5) }
+            Spot { slide: number, x: center.x - middle.x, y: center.y - middle.y, radius: radius.max(0.5) }
         })
         .collect()
 }

@@ -66,7 +66,10 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
                 "file": map.picture,
                 "pyramid": map.pyramid,
                 "origin_level0": [0, 0],
-                "pixel_level0": map.tile_level0,
+                "pixel_level0": match map.tile_level0 {
+                    [width, height] if width == height => json!(width),
+                    both => json!(both),
+                },
             })
         })
         .collect();

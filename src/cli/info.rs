@@ -33,7 +33,15 @@ fn document(info: &SlideInfo, path: Option<&Path>) -> serde_json::Value {
     let levels: Vec<_> = info
         .levels
         .iter()
-        .map(|level| json!({"width": level.width, "height": level.height, "downsample": level.downsample}))
+        .map(|level| {
+            json!({
+                "width": level.width,
+                "height": level.height,
+                "downsample": level.downsample.mean(),
+                "downsample_x": level.downsample.x,
+                "downsample_y": level.downsample.y,
+            })
+        })
         .collect();
     let mut document = json!({
         "slide_id": info.id,
@@ -84,10 +92,11 @@ fn tell(info: &SlideInfo, path: Option<&Path>) -> anyhow::Result<()> {
         println!("  objective      {power}×");
     }
     for (number, level) in info.levels.iter().enumerate() {
-        println!(
-            "  level {number}        {} × {} px, 1 : {:.4}",
-            level.width, level.height, level.downsample.0
-        );
+        let scale = match level.downsample {
+            both if both.x == both.y => format!("{:.4}", both.x),
+            each => format!("{:.4} × {:.4}", each.x, each.y),
+        };
+        println!("  level {number}        {} × {} px, 1 : {scale}", level.width, level.height);
     }
     if !info.associated.is_empty() {
         println!("  pictures       {}", info.associated.join(", "));

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use image::RgbImage;
 
-use crate::geometry::{Level0Rect, MicronsPerPixel};
+use crate::geometry::{Level0Rect, MicronsPerPixel, Stretch};
 use crate::slide::{self, SlideSource};
 
 #[derive(Debug, Args)]
@@ -53,9 +53,27 @@ enum View {
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.rotate.is_finite(), "--rotate takes a number of degrees");
     let source = slide::open(&args.slide, args.slide_mpp)?;
+    if let Some(note) = distortion(args, Stretch::of(source.info().mpp)) {
+        eprintln!("{}: {note}", args.slide.display());
+    }
     let picture = if args.cpu { on_processor(args, source.as_ref())? } else { draw(args, source)? };
     crate::pipeline::write_picture(&picture, &args.output)
         .with_context(|| format!("{} was not written", args.output.display()))
+}
+
+/// What to say of a picture that is to have another shape than the region has in µm, where the slide's pixels are
+/// not square.
+fn distortion(args: &RenderArgs, stretch: Stretch) -> Option<String> {
+    let (wide, high) = stretch.extent((args.rect.width.into(), args.rect.height.into()));
+    let (width, height) = (f64::from(args.size.0), f64::from(args.size.1));
+    let right_height = (width * high / wide).round().max(1.0);
+    let is_right = (right_height - height).abs() <= (right_height * 0.01).max(1.0);
+    (stretch != Stretch::NONE && !is_right).then(|| {
+        format!(
+            "its pixels are not square, and a picture of {width} × {height} px shows this region distorted; \
+             --size {width}x{right_height} shows it as it is"
+        )
+    })
 }
 
 fn on_processor(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<RgbImage> {
@@ -109,12 +127,13 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
         profile.is_none() || args.view == View::Normal,
         "stains are separated from the slide's own numbers: give either --view or --icc"
     );
-    let mut camera = Camera::upright(args.rect.center());
-    camera.rotation = args.rotate.to_radians();
+    let stretch = Stretch::of(source.info().mpp);
+    let rotation = args.rotate.to_radians();
+    let camera = Camera { rotation, stretch, ..Camera::upright(args.rect.center()) };
     let still = Still {
         pyramid: &DisplayPyramid::new(SlideKey(0), source),
         camera,
-        span: (args.rect.width.into(), args.rect.height.into()),
+        span: stretch.extent((args.rect.width.into(), args.rect.height.into())),
         size: args.size,
         shading: appearance.shading(normaliser.as_ref()),
         profile: profile.as_ref(),

@@ -49,8 +49,12 @@ pub struct DescriptorHeader {
     pub recipe: Recipe,
     /// Numbers in a descriptor.
     pub width: usize,
-    /// Edge of a tile in level-0 pixels.
+    /// Width of a tile in level-0 pixels.
     pub tile_level0: u32,
+    /// Height of a tile in level-0 pixels where it is another than the width, for a slide whose pixels are not square;
+    /// see [`Self::tile_height_level0`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tile_level0_y: Option<u32>,
     /// Columns and rows of the tile grid, whose origin is the slide's top-left corner.
     pub grid: [u32; 2],
     /// Resolution at which the tiles were read, µm per pixel.
@@ -67,6 +71,7 @@ impl DescriptorHeader {
             recipe,
             width,
             tile_level0: grid.tile_level0,
+            tile_level0_y: (grid.tile_level0_y != grid.tile_level0).then_some(grid.tile_level0_y),
             grid: [grid.columns, grid.rows],
             effective_mpp: grid.effective_mpp,
             tiles_tissue,
@@ -79,16 +84,33 @@ impl DescriptorHeader {
         TileGrid {
             tile_px: self.recipe.tiles.tile_px,
             tile_level0: self.tile_level0,
+            tile_level0_y: self.tile_height_level0(),
             effective_mpp: self.effective_mpp,
             columns: self.grid[0],
             rows: self.grid[1],
         }
     }
 
-    /// Pixel size of the slide, as the tiles were laid: exact to the rounding of a tile's edge to whole pixels.
+    /// Height of a tile in level-0 pixels.
+    pub fn tile_height_level0(&self) -> u32 {
+        self.tile_level0_y.unwrap_or(self.tile_level0)
+    }
+
+    /// The middle of the tile whose top-left corner lies at `corner`.
+    pub fn tile_center(&self, corner: Level0Point) -> Level0Point {
+        Level0Point::new(
+            corner.x + f64::from(self.tile_level0) / 2.0,
+            corner.y + f64::from(self.tile_height_level0()) / 2.0,
+        )
+    }
+
+    /// Pixel size of the slide, as the tiles were laid: exact to the rounding of a tile's edges to whole pixels.
     pub fn level0_mpp(&self) -> MicronsPerPixel {
         let tile_um = f64::from(self.recipe.tiles.tile_px) * self.effective_mpp;
-        MicronsPerPixel::square(tile_um / f64::from(self.tile_level0))
+        MicronsPerPixel {
+            x: tile_um / f64::from(self.tile_level0),
+            y: tile_um / f64::from(self.tile_height_level0()),
+        }
     }
 
     /// What no run of this program writes, and whoever believes it is led astray by.
@@ -100,7 +122,11 @@ impl DescriptorHeader {
             Some("its slide has no possible identity")
         } else if self.width == 0 || self.width > MOST_NUMBERS {
             Some("its descriptors have no possible width")
-        } else if self.tile_level0 == 0 || lacks_grid || !self.recipe.tiles.is_plausible() {
+        } else if self.tile_level0 == 0
+            || self.tile_height_level0() == 0
+            || lacks_grid
+            || !self.recipe.tiles.is_plausible()
+        {
             Some("its tiles have no possible size")
         } else if !(self.effective_mpp.is_finite() && level0_mpp.is_finite() && level0_mpp > 0.0) {
             Some("its pixels have no possible size")
@@ -227,26 +253,30 @@ impl DescriptorSet {
     /// Level-0 pixels that the tile covers.
     pub fn rect(&self, row: Row) -> Level0Rect {
         let [x, y] = self.coords[row.0 as usize];
-        Level0Rect::new(x, y, self.header.tile_level0, self.header.tile_level0)
+        Level0Rect::new(x, y, self.header.tile_level0, self.header.tile_height_level0())
     }
 
     /// The embedded tile under a level-0 position; of several that overlap there the one whose centre is
     /// nearest.
     pub fn row_at(&self, point: Level0Point) -> Option<Row> {
-        let edge = i64::from(self.header.tile_level0);
+        let (width, height) =
+            (i64::from(self.header.tile_level0), i64::from(self.header.tile_height_level0()));
         let (x, y) = (point.x.floor() as i64, point.y.floor() as i64);
         // Rows are ordered by y, then by x: those whose tile reaches this height stand together.
-        let first = self.coords.partition_point(|corner| corner[1] <= y - edge);
+        let first = self.coords.partition_point(|corner| corner[1] <= y - height);
         let last = self.coords.partition_point(|corner| corner[1] <= y);
         let under = (first..last).filter(|row| {
             let left = self.coords[*row][0];
-            left <= x && x < left + edge
+            left <= x && x < left + width
         });
         let middle = |row: &usize| {
             let [left, top] = self.coords[*row];
-            (2 * (x - left) - edge).pow(2) + (2 * (y - top) - edge).pow(2)
+            // Tiles are square in µm: distances are compared in units of their edges.
+            let across = (2 * (x - left) - width) as f64 * height as f64;
+            let down = (2 * (y - top) - height) as f64 * width as f64;
+            across * across + down * down
         };
-        under.min_by_key(middle).map(|row| Row(row as u32))
+        under.min_by(|a, b| middle(a).total_cmp(&middle(b))).map(|row| Row(row as u32))
     }
 }
 

@@ -158,13 +158,12 @@ impl DescriptorStore {
 /// Flat text metadata: what other programs look for by name, and the whole header as JSON.
 fn metadata(set: &DescriptorSet, coords: &[u8], features: &[u8]) -> HashMap<String, String> {
     let header = &set.header;
-    let entries = [
+    let mut entries = vec![
         ("slide_id", header.slide_id.0.clone()),
         ("encoder_id", header.recipe.encoder_id.0.clone()),
         ("encoder_name", header.recipe.encoder_name.clone()),
         ("tile_px", header.recipe.tiles.tile_px.to_string()),
         ("mpp", header.effective_mpp.to_string()),
-        ("patch_size_level0", header.tile_level0.to_string()),
         ("grid_origin", "0,0".to_owned()),
         ("stain", format!("{:?}", header.recipe.stain).to_lowercase()),
         ("program_version", header.program_version.clone()),
@@ -173,7 +172,15 @@ fn metadata(set: &DescriptorSet, coords: &[u8], features: &[u8]) -> HashMap<Stri
         ("crc32", crc(coords, features)),
         ("header", serde_json::to_string(header).expect("a header is plain numbers and text")),
     ];
-    entries.map(|(key, value)| (key.to_owned(), value)).into()
+    match header.tile_level0_y {
+        None => entries.push(("patch_size_level0", header.tile_level0.to_string())),
+        // Whoever knows one size for both axes is not to take the width for it.
+        Some(height) => {
+            entries.push(("patch_width_level0", header.tile_level0.to_string()));
+            entries.push(("patch_height_level0", height.to_string()));
+        }
+    }
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 pub(super) fn checksum(coords: &[u8], features: &[u8]) -> String {
@@ -251,8 +258,9 @@ fn read(path: &Path, check: Check) -> Result<DescriptorSet, ReadFailure> {
         return Err(damaged("its checksum does not fit its content"));
     }
     let coords: Vec<[i64; 2]> = bytemuck::pod_collect_to_vec(coords.data());
-    let edge = i64::from(header.tile_level0);
-    let whole = header.grid.map(|tiles| i64::from(tiles).saturating_mul(edge));
+    let edges = [header.tile_level0, header.tile_height_level0()];
+    let along = |axis: usize| i64::from(header.grid[axis]).saturating_mul(i64::from(edges[axis]));
+    let whole = [along(0), along(1)];
     let on_grid = |[x, y]: &[i64; 2]| (0..whole[0]).contains(x) && (0..whole[1]).contains(y);
     if !coords.iter().all(on_grid) {
         return Err(damaged("a tile of it lies beside the slide"));

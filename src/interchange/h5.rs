@@ -23,7 +23,8 @@ pub enum Layout {
 /// height of level 0. No path of this machine goes into the file.
 ///
 /// # Errors
-/// [`InterchangeError`]; a file that was there before stays as it was.
+/// [`InterchangeError`], also for tiles that are not square in level-0 pixels, for which these formats have no
+/// place; a file that was there before stays as it was.
 pub fn write_h5(
     path: &Path,
     layout: Layout,
@@ -36,6 +37,16 @@ pub fn write_h5(
         path: path.to_owned(),
         reason: error.to_string(),
     };
+    if let Some(height) = set.header.tile_level0_y {
+        return Err(InterchangeError::Unwritable {
+            path: path.to_owned(),
+            reason: format!(
+                "the slide's pixels are not square, so its tiles are {} × {height} level-0 pixels large, and HDF5 of \
+                 TRIDENT and CLAM knows one patch size for both axes; export it as npy, parquet or safetensors",
+                set.header.tile_level0
+            ),
+        });
+    }
     let shape = |columns: usize| [set.len() as u64, columns as u64];
     let mut file = FileBuilder::new();
     let features = file.create_dataset("features");

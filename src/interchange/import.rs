@@ -112,6 +112,7 @@ impl PlacedFeatures {
         let grid = TileGrid {
             tile_px,
             tile_level0: self.tile_level0,
+            tile_level0_y: self.tile_level0,
             effective_mpp: self.mpp.mean() * f64::from(self.tile_level0) / f64::from(tile_px),
             columns: info.width().div_ceil(self.tile_level0),
             rows: info.height().div_ceil(self.tile_level0),

@@ -6,7 +6,7 @@ use super::EmbedError;
 use super::embed::normaliser;
 use crate::descriptors::Recipe;
 use crate::encoder::Encoder;
-use crate::geometry::Level0Rect;
+use crate::geometry::{Level0Rect, Stretch};
 use crate::slide::SlideSource;
 use crate::tiling::{TileGrid, read_tile};
 use crate::tissue::{TISSUE_FRACTION, TissueMask};
@@ -71,9 +71,14 @@ pub fn describe_picture(
     };
     rects.retain(|rect| tissue.fraction(rect) >= TISSUE_FRACTION);
     if rects.is_empty() {
-        let edge = info.width().min(info.height());
-        let (left, top) = ((info.width() - edge) / 2, (info.height() - edge) / 2);
-        rects.push(Level0Rect::new(left.into(), top.into(), edge, edge));
+        // The square is one of µm, where those are known.
+        let stretch = Stretch::of(info.mpp);
+        let (across, down) = stretch.extent((info.width().into(), info.height().into()));
+        let edge =
+            |stretch: f64, whole: u32| ((across.min(down) / stretch).round() as u32).clamp(1, whole.max(1));
+        let (width, height) = (edge(stretch.x, info.width()), edge(stretch.y, info.height()));
+        let (left, top) = ((info.width() - width) / 2, (info.height() - height) / 2);
+        rects.push(Level0Rect::new(left.into(), top.into(), width, height));
     }
     describe_tiles(picture, Some(&tissue), &rects, encoder, recipe)
 }

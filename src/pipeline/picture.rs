@@ -7,7 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageError, ImageFormat, Rgb, RgbImage, RgbaImage, imageops};
 
 use crate::durable;
-use crate::geometry::Level0Rect;
+use crate::geometry::{Level0Rect, Stretch};
 use crate::slide::{SlideError, SlideSource};
 use crate::tiling::read_rect_for_view;
 
@@ -22,12 +22,13 @@ pub fn render(
     read_rect_for_view(slide, rect, width, height)
 }
 
-/// The whole slide, at most `edge` pixels on its longer side.
+/// The whole slide in square microns, at most `edge` pixels on its longer side.
 pub fn thumbnail(slide: &dyn SlideSource, edge: u32) -> Result<RgbaImage, SlideError> {
     let info = slide.info();
-    let scale = f64::from(edge) / f64::from(info.width().max(info.height()));
-    let side = |px: u32| (f64::from(px) * scale.min(1.0)).round().max(1.0) as u32;
-    let picture = render(slide, &info.extent(), side(info.width()), side(info.height()))?;
+    let (width, height) = Stretch::of(info.mpp).extent((info.width().into(), info.height().into()));
+    let scale = f64::from(edge) / width.max(height);
+    let side = |px: f64| (px * scale.min(1.0)).round().max(1.0) as u32;
+    let picture = render(slide, &info.extent(), side(width), side(height))?;
     Ok(image::DynamicImage::ImageRgb8(picture).into_rgba8())
 }
 

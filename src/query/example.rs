@@ -68,7 +68,7 @@ impl Region {
     pub fn rows(&self, set: &DescriptorSet) -> Vec<Row> {
         let among = |bounds: Level0Rect, is_in: &dyn Fn(Level0Point) -> bool| -> Vec<Row> {
             // Rows are ordered by y first: only a band of them needs to be looked at.
-            let half = i64::from(set.header.tile_level0) / 2;
+            let half = i64::from(set.header.tile_height_level0()) / 2;
             let band = |y: i64| set.coords().partition_point(|[_, top]| top + half < y);
             let rows = band(bounds.y - 1)..band(bounds.bottom() + 2);
             rows.map(|row| Row(row as u32)).filter(|row| is_in(set.rect(*row).center())).collect()

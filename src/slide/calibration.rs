@@ -157,8 +157,9 @@ pub(super) fn calibrate(
     if let Some(user) = user {
         return Calibration { mpp: Some(user), source: MppSource::User, warnings: Vec::new() };
     }
-    let is_used = |um: f64| (FINEST_USED..=COARSEST_USED).contains(&um);
-    if let Some(used) = stated.iter().find(|stated| is_used(stated.mpp.x) && is_used(stated.mpp.y)) {
+    let in_range = |um: f64| (FINEST_USED..=COARSEST_USED).contains(&um);
+    let is_used = |mpp: MicronsPerPixel| in_range(mpp.x) && in_range(mpp.y) && mpp.is_plausible();
+    if let Some(used) = stated.iter().find(|stated| is_used(stated.mpp)) {
         let warning = doubt(used, objective).map(|doubt| SlideWarning::DoubtfulPixelSize {
             stated: used.mpp,
             doubt,

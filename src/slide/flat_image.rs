@@ -12,7 +12,7 @@ use super::calibration::calibrate;
 use super::strips::{self, StripPicture};
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
 use super::{clip, content_id, one_line, picture_resolution, transparent, unread};
-use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
+use crate::geometry::{LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, Shelf};
 
 /// Pixels that a plain picture may have, as it is held in memory as a whole: 16,384 squared, 1 GiB.
@@ -82,7 +82,7 @@ pub(super) fn open(
         path: path.to_owned(),
         vendor: "image".to_owned(),
         reader: if is_in_strips { Reader::Strips } else { Reader::Picture },
-        levels: vec![Level { width, height, downsample: Downsample(1.0) }],
+        levels: vec![Level::finest(width, height)],
         mpp: calibration.mpp,
         mpp_source: calibration.source,
         objective_power,

@@ -9,6 +9,7 @@ pub mod computed;
 pub mod dicom;
 mod flat_image;
 pub mod isolated;
+mod levels;
 mod mirax;
 mod openslide;
 mod picture_resolution;
@@ -38,6 +39,8 @@ use isolated::{IsolatedSource, Order};
 use raw_tiles::RawTileSource;
 use steady::{Stamp, SteadySource};
 use strips::StripCache;
+
+pub use levels::{Level, levels_of_sizes};
 
 /// Pixels of one slide. Implementations may be read from many threads at once.
 pub trait SlideSource: Send + Sync {
@@ -140,14 +143,6 @@ pub enum MppSource {
     Unknown,
 }
 
-/// One stored level of the pyramid.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Level {
-    pub width: u32,
-    pub height: u32,
-    pub downsample: Downsample,
-}
-
 /// What gives a slide's pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -200,11 +195,10 @@ impl SlideInfo {
         Level0Rect::new(0, 0, self.width(), self.height())
     }
 
-    /// The coarsest level that is still at least as fine as `wanted`, with a tolerance of 1 % since
-    /// scanners round their level sizes.
+    /// The coarsest level that is still at least as fine as `wanted` along both axes, with a tolerance of 1 %
+    /// since scanners round their level sizes.
     pub fn best_level_for(&self, wanted: Downsample) -> u32 {
-        let fine_enough = |level: &Level| level.downsample.0 <= wanted.0 * 1.01;
-        self.levels.iter().rposition(fine_enough).unwrap_or(0) as u32
+        self.levels.iter().rposition(|level| level.is_fine_enough(wanted)).unwrap_or(0) as u32
     }
 
     /// File name without its folder, for people.

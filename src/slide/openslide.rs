@@ -14,7 +14,7 @@ use openslide_rs::{Address, OpenSlide, Region, Size};
 
 use super::calibration::{self, Stated, calibrate};
 use super::{Level, Reader, SlideError, SlideId, SlideInfo, SlideSource};
-use super::{clip, content_id, implausible_size, one_line, transparent};
+use super::{clip, content_id, implausible_size, levels_of_sizes, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, Shelf};
 
@@ -28,6 +28,8 @@ const HANDLE_BYTES: usize = CACHE_BYTES + (2 << 20);
 
 pub(super) struct OpenSlideSource {
     info: SlideInfo,
+    /// By level, the downsample with which OpenSlide itself turns level-0 positions into positions on the level.
+    own_downsamples: Vec<f64>,
     /// The handle that readers share lies here, at [`HANDLE`], unless memory was needed for others.
     shared: Shelf,
 }
@@ -48,10 +50,11 @@ pub(super) fn open(
         Err(OpenSlideError::UnsupportedFile(_)) => return Ok(None),
         Err(error) => return Err(failed(reason_of(&error))),
     };
+    let own_downsamples: Vec<f64> = handle.all_level_downsamples().to_vec();
     let info = read_info(path, user_mpp, &handle).map_err(failed)?;
     let shared = Shelf::new(Budget::of_process(), Kind::Handle);
     shared.keep(HANDLE, HANDLE_BYTES, Arc::new(handle));
-    Ok(Some(OpenSlideSource { info, shared }))
+    Ok(Some(OpenSlideSource { info, own_downsamples, shared }))
 }
 
 impl SlideSource for OpenSlideSource {
@@ -59,22 +62,24 @@ impl SlideSource for OpenSlideSource {
         &self.info
     }
 
-    /// Where a level's downsample is not an integer, its pixels do not start on level-0 pixels. The
-    /// region then lies up to half a level-0 pixel beside the one asked for, as OpenSlide takes
-    /// whole level-0 origins, and OpenSlide interpolates.
+    /// OpenSlide divides level-0 origins by its own downsample of the level, the mean of both axes, whatever the
+    /// pixels are worth: here that is undone. Where it is not an integer, the region lies up to half a level-0
+    /// pixel beside the one asked for, as OpenSlide takes whole level-0 origins, and OpenSlide interpolates.
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
         let failed =
             |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
         let mut canvas = transparent(region).map_err(failed)?;
-        let Some(level) = self.info.levels.get(region.level as usize) else {
-            return Err(failed(format!("the slide has {} levels only", self.info.levels.len())));
+        let levels = &self.info.levels;
+        let level = levels.get(region.level as usize).zip(self.own_downsample(region.level as usize));
+        let Some((level, own_downsample)) = level else {
+            return Err(failed(format!("the slide has {} levels only", levels.len())));
         };
         // OpenSlide's binding knows no negative origins, so only what lies on the level is read.
         let Some(part) = clip(region, level.width, level.height) else {
             return Ok(canvas);
         };
-        // A position on the level lies on level 0 too, hence within u32.
-        let level0 = |px: i64| (px as f64 * level.downsample.0).round() as u32;
+        // A position on the level lies on level 0 too, or not far beyond; else the cast saturates.
+        let level0 = |px: i64| (px as f64 * own_downsample).round() as u32;
         let wanted = Region {
             level: part.level,
             address: Address { x: level0(part.x), y: level0(part.y) },
@@ -111,6 +116,11 @@ impl SlideSource for OpenSlideSource {
 }
 
 impl OpenSlideSource {
+    /// The downsample with which OpenSlide places regions on a level.
+    pub(super) fn own_downsample(&self, level: usize) -> Option<f64> {
+        self.own_downsamples.get(level).copied()
+    }
+
     /// Run `read` on the shared handle and, if that fails, once more on a fresh one.
     ///
     /// A handle may fail here because of what another thread read through it. The second attempt
@@ -161,17 +171,8 @@ fn read_info(
     handle: &OpenSlide,
 ) -> Result<SlideInfo, String> {
     let text = |error: OpenSlideError| reason_of(&error);
-    let levels: Vec<Level> = handle
-        .all_level_dimensions()
-        .iter()
-        .zip(handle.all_level_downsamples())
-        .map(|(size, &downsample)| Level {
-            width: size.w,
-            height: size.h,
-            downsample: Downsample(downsample),
-        })
-        .collect();
-    if levels.is_empty() || levels.iter().any(|level| level.width == 0 || level.height == 0) {
+    let sizes: Vec<(u32, u32)> = handle.all_level_dimensions().iter().map(|size| (size.w, size.h)).collect();
+    if sizes.is_empty() || sizes.iter().any(|(width, height)| *width == 0 || *height == 0) {
         return Err("it holds no pixels".to_owned());
     }
     let properties: BTreeMap<String, String> = handle
@@ -180,6 +181,7 @@ fn read_info(
         .into_iter()
         .filter_map(|name| handle.property_value(&name).ok().map(|value| (name, value)))
         .collect();
+    let levels = levels_of(&sizes, handle.all_level_downsamples(), &properties);
     if let Some(reason) = implausible_levels(&levels, &properties) {
         return Err(reason);
     }
@@ -203,6 +205,37 @@ fn read_info(
         properties,
         warnings: calibration.warnings,
     })
+}
+
+/// The levels of these sizes; `stated` are OpenSlide's downsamples.
+///
+/// For some formats OpenSlide knows the scale (MIRAX, Philips, Sakura, Ventana, Zeiss), and then it holds for both
+/// axes. For all others it gives the mean of both axes' quotients of sizes (`openslide_open` in `openslide.c`), which
+/// is the scale of neither.
+fn levels_of(sizes: &[(u32, u32)], stated: &[f64], properties: &BTreeMap<String, String>) -> Vec<Level> {
+    let tile = |level: usize| {
+        Some((tile_edge(properties, level, "width")?, tile_edge(properties, level, "height")?))
+    };
+    let derived = levels_of_sizes(sizes, |level| {
+        let (width, height) = tile(level)?;
+        Some((u32::try_from(width).ok()?, u32::try_from(height).ok()?))
+    });
+    let (width, height) = sizes[0];
+    let choose = |(level, &stated): (Level, &f64)| {
+        let quotient = |finest: u32, size: u32| f64::from(finest) / f64::from(size);
+        let mean = (quotient(height, level.height) + quotient(width, level.width)) / 2.0;
+        let is_derived = (stated / mean - 1.0).abs() < 1e-9;
+        if is_derived || !(stated.is_finite() && stated >= 1.0) {
+            return level;
+        }
+        Level::with_downsample(level.width, level.height, Downsample::square(stated))
+    };
+    derived.into_iter().zip(stated).map(choose).collect()
+}
+
+/// Width or height of a level's tiles, as OpenSlide gives it.
+fn tile_edge(properties: &BTreeMap<String, String>, level: usize, axis: &str) -> Option<u64> {
+    properties.get(&format!("openslide.level[{level}].tile-{axis}"))?.parse().ok()
 }
 
 /// What the properties state of the pixel size, most trusted first, and the power of the objective.
@@ -249,13 +282,14 @@ fn implausible_levels(levels: &[Level], properties: &BTreeMap<String, String>) -
     }
     let shape = |level: &Level| f64::from(level.width) / f64::from(level.height);
     for (number, level) in levels.iter().enumerate() {
-        let edge = |axis: &str| -> Option<u64> {
-            properties.get(&format!("openslide.level[{number}].tile-{axis}"))?.parse().ok()
-        };
+        let edge = |axis: &str| tile_edge(properties, number, axis);
         if let (Some(width), Some(height)) = (edge("width"), edge("height"))
             && width.saturating_mul(height) > LARGEST_TILE
         {
             return Some(format!("its level {number} claims tiles of {width} × {height} px; it is damaged"));
+        }
+        if is_padded(level, whole, (edge("width"), edge("height"))) {
+            continue;
         }
         let stretched = shape(level) / shape(whole);
         if level.width.min(level.height) >= SHORTEST_SIDE
@@ -265,6 +299,16 @@ fn implausible_levels(levels: &[Level], properties: &BTreeMap<String, String>) -
         }
     }
     None
+}
+
+/// Whether a level has the shape of level 0 but for less than a tile by which each side was padded.
+fn is_padded(level: &Level, whole: &Level, tile: (Option<u64>, Option<u64>)) -> bool {
+    let Downsample { x, y } = level.downsample;
+    let is_side = |size: u32, tile: Option<u64>, whole: u32| {
+        let reaches = |px: f64| px * x >= f64::from(whole);
+        reaches(size.into()) && tile.is_some_and(|tile| !reaches(f64::from(size) - tile as f64))
+    };
+    x == y && is_side(level.width, tile.0, whole.width) && is_side(level.height, tile.1, whole.height)
 }
 
 /// Turn OpenSlide's pixels (one native-endian 32-bit ARGB word each, premultiplied) into straight RGBA.

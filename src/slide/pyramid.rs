@@ -11,7 +11,7 @@ use std::sync::Arc;
 use image::{Rgba, RgbaImage};
 
 use super::{Level, SlideError, SlideInfo, SlideSource};
-use crate::geometry::{Level0Rect, LevelRect};
+use crate::geometry::{Downsample, Level0Rect, LevelRect};
 
 /// Edge of a display tile in pixels of its level; those at the right and bottom edge keep their true extent.
 pub const DISPLAY_TILE_PX: u32 = 512;
@@ -55,7 +55,7 @@ pub struct DisplayLevel {
     pub width: u32,
     pub height: u32,
     /// Level-0 pixels that one pixel of this level spans along each axis.
-    pub downsample: f64,
+    pub downsample: Downsample,
     origin: LevelOrigin,
 }
 
@@ -125,10 +125,14 @@ impl DisplayPyramid {
         TileKey { slide: self.key, level: self.levels.len() as u32 - 1, column: 0, row: 0 }
     }
 
-    /// The coarsest level that still has a pixel for each screen pixel at `zoom` screen pixels per level-0
-    /// pixel, with a tolerance of 1 % for levels whose sizes were rounded.
-    pub fn level_for_zoom(&self, zoom: f64) -> u32 {
-        let fine_enough = |level: &DisplayLevel| level.downsample * zoom <= 1.01;
+    /// The coarsest level that still has as many pixels as the screen at `zooms` screen pixels per level-0
+    /// pixel across and down, with a tolerance of 1 % for levels whose sizes were rounded.
+    pub fn level_for_zooms(&self, zooms: (f64, f64)) -> u32 {
+        // Of stretched pixels the mean of both axes decides, so that views never need more tiles than others.
+        let fine_enough = |level: &DisplayLevel| {
+            let (across, down) = (level.downsample.x * zooms.0, level.downsample.y * zooms.1);
+            (if zooms.0 == zooms.1 { across.max(down) } else { (across * down).sqrt() }) <= 1.01
+        };
         self.levels.iter().rposition(fine_enough).unwrap_or(0) as u32
     }
 
@@ -153,16 +157,25 @@ impl DisplayPyramid {
     }
 
     /// Where a tile begins and ends on level 0, across and down. Levels whose sizes were rounded reach a
-    /// little less far than the slide, or further: their last tiles are taken to end where it ends.
+    /// little less far than the slide, or further: their last tiles are taken to end where it ends. What a level
+    /// lacks of more than a pixel of its own is left out.
     pub fn tile_span(&self, tile: TileKey) -> ((f64, f64), (f64, f64)) {
         let level = &self.levels[tile.level as usize];
-        let span = |index: u32, count: u32, whole: u32| {
-            let edge = f64::from(DISPLAY_TILE_PX) * level.downsample;
-            let start = f64::from(index) * edge;
-            (start, if index + 1 == count { f64::from(whole) } else { start + edge })
+        let span = |index: u32, count: u32, size: u32, downsample: f64, whole: u32| {
+            let edge = f64::from(DISPLAY_TILE_PX) * downsample;
+            let (start, whole) = (f64::from(index) * edge, f64::from(whole));
+            if index + 1 < count {
+                return (start, start + edge);
+            }
+            let reached = f64::from(size) * downsample;
+            (start, if reached + downsample > whole { whole } else { reached })
         };
         let whole = &self.levels[0];
-        (span(tile.column, level.columns(), whole.width), span(tile.row, level.rows(), whole.height))
+        let Downsample { x, y } = level.downsample;
+        (
+            span(tile.column, level.columns(), level.width, x, whole.width),
+            span(tile.row, level.rows(), level.height, y, whole.height),
+        )
     }
 
     /// The level-0 pixels that a tile shows, rounded outwards.
@@ -298,16 +311,21 @@ fn display_levels(info: &SlideInfo, computed: &[Level]) -> Vec<DisplayLevel> {
     };
     let mut known = numbered(&info.levels, LevelOrigin::Stored);
     known.extend(numbered(computed, LevelOrigin::Computed));
-    known.sort_by(|(a, _), (b, _)| a.downsample.0.total_cmp(&b.downsample.0));
+    known.sort_by(|(a, _), (b, _)| a.downsample.mean().total_cmp(&b.downsample.mean()));
     let mut levels: Vec<DisplayLevel> = Vec::new();
     for (level, origin) in known {
         while let Some(last) = levels.last()
-            && last.downsample * 2.0 < level.downsample.0 * 0.6
+            && last.downsample.mean() * 2.0 < level.downsample.mean() * 0.6
         {
             levels.push(halved(last));
         }
-        let (width, height) = (level.width, level.height);
-        levels.push(DisplayLevel { width, height, downsample: level.downsample.0, origin });
+        // What a level that was padded has beyond the slide's edge is no part of the slide.
+        let on_slide = |size: u32, whole: u32, downsample: f64| {
+            size.min((f64::from(whole) / downsample).ceil().max(1.0) as u32)
+        };
+        let width = on_slide(level.width, info.width(), level.downsample.x);
+        let height = on_slide(level.height, info.height(), level.downsample.y);
+        levels.push(DisplayLevel { width, height, downsample: level.downsample, origin });
         if width.max(height) <= DISPLAY_TILE_PX {
             break;
         }
@@ -324,7 +342,7 @@ fn halved(finer: &DisplayLevel) -> DisplayLevel {
     DisplayLevel {
         width: finer.width.div_ceil(2),
         height: finer.height.div_ceil(2),
-        downsample: finer.downsample * 2.0,
+        downsample: Downsample { x: finer.downsample.x * 2.0, y: finer.downsample.y * 2.0 },
         origin: LevelOrigin::Halved,
     }
 }
@@ -410,12 +428,12 @@ mod tests {
     #[test]
     fn wide_steps_are_filled_and_stored_levels_kept() {
         let pyramid = pyramid(TestSlide::new(8192, 8192).with_levels(&[1.0, 4.0, 16.0]));
-        let downsamples: Vec<_> = pyramid.levels().iter().map(|level| level.downsample).collect();
+        let downsamples: Vec<_> = pyramid.levels().iter().map(|level| level.downsample.mean()).collect();
         assert_eq!(downsamples, [1.0, 2.0, 4.0, 8.0, 16.0]);
         assert_eq!(pyramid.tiles_decoded_for(3), 4);
         assert_eq!(pyramid.tiles_decoded_for(4), 1);
         for (zoom, level) in [(7.0, 0), (1.0, 0), (0.6, 0), (0.5, 1), (0.26, 1), (0.2, 2), (0.001, 4)] {
-            assert_eq!(pyramid.level_for_zoom(zoom), level, "at zoom {zoom}");
+            assert_eq!(pyramid.level_for_zooms((zoom, zoom)), level, "at zoom {zoom}");
         }
     }
 

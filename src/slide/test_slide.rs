@@ -21,7 +21,7 @@ impl TestSlide {
             path: PathBuf::from(format!("test-{width}x{height}.svs")),
             vendor: "test".into(),
             reader: Reader::OpenSlide,
-            levels: vec![Level { width, height, downsample: Downsample(1.0) }],
+            levels: vec![Level::finest(width, height)],
             mpp: Some(MicronsPerPixel::square(0.5)),
             mpp_source: MppSource::Slide,
             objective_power: None,
@@ -38,7 +38,7 @@ impl TestSlide {
         let level = |&downsample: &f64| Level {
             width: size(width, downsample),
             height: size(height, downsample),
-            downsample: Downsample(downsample),
+            downsample: Downsample::square(downsample),
         };
         self.info.levels = downsamples.iter().map(level).collect();
         self
@@ -67,13 +67,13 @@ impl SlideSource for TestSlide {
 
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
         let level = self.info.levels[region.level as usize];
-        let step = level.downsample.0;
-        let to_level0 = |px: i64| (px as f64 * step) as i64;
+        let step = level.downsample;
+        let (across, down) = (|px: i64| (px as f64 * step.x) as i64, |px: i64| (px as f64 * step.y) as i64);
         let asked = Level0Rect::new(
-            to_level0(region.x),
-            to_level0(region.y),
-            to_level0(region.width.into()) as u32,
-            to_level0(region.height.into()) as u32,
+            across(region.x),
+            down(region.y),
+            across(region.width.into()) as u32,
+            down(region.height.into()) as u32,
         );
         if self.unreadable.is_some_and(|point| asked.contains(point)) {
             let (path, reason) = (self.info.path.clone(), "test damage".to_owned());
@@ -82,7 +82,7 @@ impl SlideSource for TestSlide {
         Ok(RgbaImage::from_fn(region.width, region.height, |x, y| {
             let (x, y) = (region.x + i64::from(x), region.y + i64::from(y));
             let inside = x >= 0 && y >= 0 && x < i64::from(level.width) && y < i64::from(level.height);
-            if inside { colour(to_level0(x), to_level0(y)) } else { Rgba([0; 4]) }
+            if inside { colour(across(x), down(y)) } else { Rgba([0; 4]) }
         }))
     }
 

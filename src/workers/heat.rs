@@ -65,7 +65,7 @@ pub struct LikenessMap {
     /// Columns and rows of the slide's tile grid.
     pub grid: [usize; 2],
     /// Edge of a tile in level-0 pixels.
-    pub tile_level0: u32,
+    pub tile_level0: [u32; 2],
     /// For each tile of the grid 0 where there is no descriptor, else from 1, as far apart as the scale or farther,
     /// to 255, the same.
     pub likeness: Vec<u8>,
@@ -273,15 +273,16 @@ pub fn likeness(squared: f32, scale: f32) -> u8 {
 fn map_of(set: &DescriptorSet, squared: &[f32], scale: f32) -> LikenessMap {
     let [columns, rows] = set.header.grid.map(|count| count as usize);
     let mut cells = vec![0u8; columns * rows];
-    let edge = i64::from(set.header.tile_level0);
+    let size = [set.header.tile_level0, set.header.tile_height_level0()];
+    let [width, height] = size.map(i64::from);
     for ([x, y], squared) in set.coords().iter().zip(squared) {
-        let place = (y / edge) as usize * columns + (x / edge) as usize;
+        let place = (y / height) as usize * columns + (x / width) as usize;
         if let Some(cell) = cells.get_mut(place) {
             *cell = likeness(*squared, scale);
         }
     }
-    let (slide, tile_level0) = (set.header.slide_id.clone(), set.header.tile_level0);
-    LikenessMap { slide, grid: [columns, rows], tile_level0, likeness: cells }
+    let slide = set.header.slide_id.clone();
+    LikenessMap { slide, grid: [columns, rows], tile_level0: size, likeness: cells }
 }
 
 /// 1.3 times the lower quartile of the distances between tiles picked evenly from all slides; 1 where there are too few.

@@ -55,7 +55,14 @@ fn project(root: &Path, slides: &[&str]) {
     let spec = encoder::spec(encoder::DEFAULT).unwrap();
     let recipe = project.recipe(&spec);
     for name in slides {
-        let grid = TileGrid { tile_px: 224, tile_level0: 448, effective_mpp: 1.0, columns: 20, rows: 10 };
+        let grid = TileGrid {
+            tile_px: 224,
+            tile_level0: 448,
+            tile_level0_y: 448,
+            effective_mpp: 1.0,
+            columns: 20,
+            rows: 10,
+        };
         let id = SlideId(name.repeat(8));
         let header = DescriptorHeader::new(id.clone(), recipe.clone(), spec.width, &grid, 200);
         let few = rows(name.bytes().map(u64::from).sum(), 200);

@@ -5,7 +5,9 @@ use std::fs;
 use histokin::descriptors::{
     DescriptorError, DescriptorHeader, DescriptorSet, DescriptorStore, JournalRecord, Row,
 };
-use histokin::tiling::TileIndex;
+use histokin::geometry::Level0Point;
+use histokin::interchange::{Layout, write_h5};
+use histokin::tiling::{TileGrid, TileIndex};
 
 use crate::made;
 
@@ -22,6 +24,44 @@ fn a_set_comes_back_as_it_was_saved() {
     assert_eq!(back.coords(), set.coords());
     let rect = back.rect(Row(137));
     assert_eq!(back.row_at(rect.center()), Some(Row(137)));
+}
+
+#[test]
+fn tiles_of_pixels_that_are_not_square_keep_both_edges() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let square = made::set("a", 1, &[]).header.clone();
+    assert!(!serde_json::to_string(&square).unwrap().contains("tile_level0_y"), "as files were before");
+    let grid = TileGrid {
+        tile_px: 224,
+        tile_level0: 448,
+        tile_level0_y: 896,
+        effective_mpp: 1.0,
+        columns: 3,
+        rows: 2,
+    };
+    let header = DescriptorHeader::new(square.slide_id, square.recipe, 1, &grid, 6);
+    let rows: Vec<(TileIndex, &[f32])> = (0..6).map(|tile| (TileIndex(tile), &[1.0_f32][..])).collect();
+    let path = store.save(&DescriptorSet::from_rows(header.clone(), &rows, 0)).unwrap();
+    let back = store.open(&header.slide_id, &header.recipe).unwrap().unwrap();
+    assert_eq!((back.header.tile_grid(), &back.header), (grid, &header));
+    let mpp = back.header.level0_mpp();
+    assert_eq!((mpp.x, mpp.y), (0.5, 0.25));
+    for row in (0..6).map(Row) {
+        let rect = back.rect(row);
+        assert_eq!((rect.width, rect.height), (448, 896));
+        assert_eq!(back.row_at(rect.center()), Some(row));
+    }
+    assert_eq!(back.row_at(Level0Point::new(447.0, 895.0)), Some(Row(0)));
+    assert_eq!(back.row_at(Level0Point::new(448.0, 896.0)), Some(Row(4)));
+    // Other programs are not told one edge for both.
+    let bytes = fs::read(path).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("patch_height_level0") && !text.contains("patch_size_level0"));
+    let refused = write_h5(&folder.path().join("a.h5"), Layout::Trident, &back, "a", mpp, [1344, 1792]);
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("448 × 896") && message.contains("parquet"), "{message}");
+    assert!(!folder.path().join("a.h5").exists());
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub fn set(slide: &str, width: usize, rows: &[Vec<f32>]) -> Arc<DescriptorSet> {
     let grid = TileGrid {
         tile_px: 224,
         tile_level0: 224,
+        tile_level0_y: 224,
         effective_mpp: 1.0,
         columns: 100,
         rows: (rows.len() as u32).div_ceil(100).max(1),

@@ -22,6 +22,7 @@ mod evaluation;
 #[cfg(unix)]
 mod faults;
 mod index;
+mod levels;
 mod interchange;
 #[cfg(all(feature = "gui", target_os = "linux"))]
 mod monkey;

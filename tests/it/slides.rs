@@ -396,10 +396,10 @@ fn lower_levels_show_the_same_place() {
     assert_eq!(slide.info().levels.len(), 3);
     for level in 1..3 {
         let pixels = slide.read(&region(level, 40, 30, 64, 64)).unwrap();
-        let downsample = slide.info().levels[level as usize].downsample.0;
+        let downsample = slide.info().levels[level as usize].downsample;
         for (x, y, pixel) in pixels.enumerate_pixels() {
-            let red = (f64::from(40 + x) + 0.5) * downsample / 5.0;
-            let green = (f64::from(30 + y) + 0.5) * downsample / 4.0;
+            let red = (f64::from(40 + x) + 0.5) * downsample.x / 5.0;
+            let green = (f64::from(30 + y) + 0.5) * downsample.y / 4.0;
             assert!((f64::from(pixel.0[0]) - red).abs() < 1.5, "level {level}: {} at {x}", pixel.0[0]);
             assert!((f64::from(pixel.0[1]) - green).abs() < 1.5, "level {level}: {} at {y}", pixel.0[1]);
         }

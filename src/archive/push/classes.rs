@@ -37,20 +37,20 @@ pub fn classes_of<'a>(
     annotations: &'a AnnotationSet,
 ) -> Vec<Option<&'a AnnotationClass>> {
     let mut classes = vec![None; set.len()];
-    let edge = f64::from(set.header.tile_level0);
+    let (width, height) = (f64::from(set.header.tile_level0), f64::from(set.header.tile_height_level0()));
     let [columns, rows] = set.header.grid.map(f64::from);
     for annotation in annotations.iter() {
         let (Some(class), Some(bounds)) = (&annotation.class, annotation.bounds()) else { continue };
         let polygons = annotation.shape().polygons();
         // Only cells of the grid that the annotation's bounds touch.
-        let cells = |from: f64, to: f64, most: f64| {
+        let cells = |from: f64, to: f64, edge: f64, most: f64| {
             let first = (from / edge).floor().clamp(0.0, most) as u32;
             first..((to / edge).floor() + 1.0).clamp(0.0, most) as u32
         };
-        for row in cells(bounds.min.y, bounds.max.y, rows) {
-            for column in cells(bounds.min.x, bounds.max.x, columns) {
+        for row in cells(bounds.min.y, bounds.max.y, height, rows) {
+            for column in cells(bounds.min.x, bounds.max.x, width, columns) {
                 let center =
-                    Level0Point::new((f64::from(column) + 0.5) * edge, (f64::from(row) + 0.5) * edge);
+                    Level0Point::new((f64::from(column) + 0.5) * width, (f64::from(row) + 0.5) * height);
                 if let Some(tile) = set.row_at(center)
                     && polygons.iter().any(|polygon| polygon.contains(center))
                 {

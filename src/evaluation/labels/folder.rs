@@ -149,7 +149,7 @@ mod tests {
             path: "slide.tif".into(),
             vendor: "none".to_owned(),
             reader: crate::slide::Reader::OpenSlide,
-            levels: vec![crate::slide::Level { width, height, downsample: crate::geometry::Downsample(1.0) }],
+            levels: vec![crate::slide::Level::finest(width, height)],
             mpp: None,
             mpp_source: crate::slide::MppSource::Unknown,
             objective_power: None,

@@ -9,7 +9,7 @@ use super::super::state::Severity;
 use super::super::{DescribeRequest, Job, PictureRequest, Session};
 use super::QueryState;
 use crate::annotation::Annotation;
-use crate::geometry::{Level0Point, Level0Rect};
+use crate::geometry::{Level0Point, Level0Rect, Stretch};
 use crate::query::{self, Example, PastQuery, QueryError, Region, Scope, ShownExample, TilePlace};
 use crate::slide::SlideId;
 use crate::tiling::{TileGrid, TileSettings};
@@ -55,7 +55,8 @@ impl Session {
 
     /// Look for tiles like those of a region.
     pub(in crate::session) fn query_region(&mut self, slide: SlideId, region: Region) -> Vec<Job> {
-        self.ask(vec![region_example(slide, region)], Vec::new())
+        let stretch = self.stretch_of(&slide);
+        self.ask(vec![region_example(slide, region, stretch)], Vec::new())
     }
 
     /// Look for tissue like that of annotations of a slide.
@@ -134,7 +135,9 @@ impl Session {
         // Areas smaller than a tile have no tile's centre in them: the tile that they lie on stands for them.
         let mut points: Vec<Level0Point> = query::points_of(meant.iter().copied()).collect();
         match region {
-            Some(region) if holds_tiles(&region) => examples.push(region_example(slide.clone(), region)),
+            Some(region) if holds_tiles(&region) => {
+                examples.push(region_example(slide.clone(), region, self.stretch_of(slide)));
+            }
             _ => {
                 let areas = meant.iter().filter(|one| one.shape().is_area());
                 points.extend(areas.filter_map(|one| Some(one.bounds()?.center())));
@@ -305,13 +308,21 @@ impl Session {
     }
 }
 
-/// A region as an example, shown by the square around it, as the pictures of tiles are square.
-fn region_example(slide: SlideId, region: Region) -> ShownExample {
+impl Session {
+    fn stretch_of(&self, slide: &SlideId) -> Stretch {
+        Stretch::of(self.slide(slide).and_then(|state| state.source.info().mpp))
+    }
+}
+
+/// A region as an example, shown by the square of µm around it, as the pictures of tiles are square.
+fn region_example(slide: SlideId, region: Region, stretch: Stretch) -> ShownExample {
     let bounds = region.bounds();
-    let edge = bounds.width.max(bounds.height);
+    let (across, down) = stretch.extent((bounds.width.into(), bounds.height.into()));
+    let edge = |stretch: f64| (across.max(down) / stretch).round().clamp(1.0, f64::from(u32::MAX)) as u32;
+    let (width, height) = (edge(stretch.x), edge(stretch.y));
     let center = bounds.center();
-    let (x, y) = (center.x - f64::from(edge) / 2.0, center.y - f64::from(edge) / 2.0);
-    let rect = Level0Rect::new(x as i64, y as i64, edge, edge);
+    let (x, y) = (center.x - f64::from(width) / 2.0, center.y - f64::from(height) / 2.0);
+    let rect = Level0Rect::new(x as i64, y as i64, width, height);
     let place = Some(TilePlace { slide: slide.clone(), rect });
     ShownExample { example: Example::Region { slide, region }, place }
 }

@@ -48,16 +48,19 @@ enum Origin {
 fn missing_levels(stored: &[Level]) -> Vec<(Level, Origin)> {
     let mut missing: Vec<(Level, Origin)> = Vec::new();
     for (index, level) in stored.iter().enumerate() {
-        let next = stored.get(index + 1).map_or(f64::INFINITY, |next| next.downsample.0);
+        let next = stored.get(index + 1).map_or(f64::INFINITY, |next| next.downsample.mean());
         let (mut finer, mut origin) = (*level, Origin::Stored(index as u32));
         while u64::from(finer.width) * u64::from(finer.height) > LARGE
-            && next / finer.downsample.0 > WIDEST_STEP
+            && next / finer.downsample.mean() > WIDEST_STEP
         {
             // Without the last columns that do not fill a pixel: tiles have margins behind the picture's edge.
             let coarser = Level {
                 width: (finer.width / FACTOR).max(1),
                 height: (finer.height / FACTOR).max(1),
-                downsample: Downsample(finer.downsample.0 * f64::from(FACTOR)),
+                downsample: Downsample {
+                    x: finer.downsample.x * f64::from(FACTOR),
+                    y: finer.downsample.y * f64::from(FACTOR),
+                },
             };
             missing.push((coarser, origin));
             (finer, origin) = (coarser, Origin::Computed(missing.len() as u32 - 1));
@@ -227,7 +230,7 @@ mod tests {
         let level = |&(width, height, downsample): &(u32, u32, f64)| Level {
             width,
             height,
-            downsample: Downsample(downsample),
+            downsample: Downsample::square(downsample),
         };
         sizes.iter().map(level).collect()
     }

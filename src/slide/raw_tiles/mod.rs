@@ -111,7 +111,8 @@ impl RawLevels {
         let mut equal = 0;
         // The other levels were written by the same hand.
         let most = if level == 0 { DETAILED_TILES_COMPARED } else { 1 };
-        for tile in tiles_to_compare(&raw.image, info.levels[level].downsample.0, most) {
+        let openslides = slide.own_downsample(level).ok_or("OpenSlide has no such level")?;
+        for tile in tiles_to_compare(&raw.image, openslides, most) {
             let region = raw.image.region(level as u32, tile);
             match (slide.read(&region), self.read(info, &region)) {
                 (Ok(theirs), Ok(ours)) if theirs == ours => equal += 1,
@@ -251,7 +252,8 @@ impl RawLevels {
 
 /// Of the tiles that OpenSlide reads unresampled, those `most` with the most bytes, and the last one.
 ///
-/// OpenSlide takes positions in whole level-0 pixels, and resamples where they do not fall on the level's.
+/// OpenSlide takes positions in whole level-0 pixels, divides them by its own `downsample` of the level, and
+/// resamples where they do not fall on the level's.
 fn tiles_to_compare(image: &TiledImage, downsample: f64, most: usize) -> Vec<usize> {
     let is_exact = |tile: &usize| {
         let region = image.region(0, *tile);

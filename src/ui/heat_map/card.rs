@@ -219,7 +219,14 @@ mod tests {
     }
 
     fn set(tiles: u32, width: usize) -> Arc<DescriptorSet> {
-        let grid = TileGrid { tile_px: 224, tile_level0: 224, effective_mpp: 1.0, columns: 50, rows: 50 };
+        let grid = TileGrid {
+            tile_px: 224,
+            tile_level0: 224,
+            tile_level0_y: 224,
+            effective_mpp: 1.0,
+            columns: 50,
+            rows: 50,
+        };
         let recipe = Recipe {
             encoder_id: EncoderId("test".to_owned()),
             encoder_name: "test".to_owned(),

@@ -253,8 +253,8 @@ fn picture(map: &LikenessMap, colours: &[Color32; 256]) -> (ColorImage, (f64, f6
     let pixels = map.likeness.iter().map(|likeness| colours[usize::from(*likeness)]).collect();
     let size = [columns.max(1), rows.max(1)];
     let source_size = Vec2::new(size[0] as f32, size[1] as f32);
-    let edge = f64::from(map.tile_level0);
-    (ColorImage { size, source_size, pixels }, (columns as f64 * edge, rows as f64 * edge))
+    let [width, height] = map.tile_level0.map(f64::from);
+    (ColorImage { size, source_size, pixels }, (columns as f64 * width, rows as f64 * height))
 }
 
 /// Viridis at 0 (dark violet) to 1 (yellow).

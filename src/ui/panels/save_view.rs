@@ -69,7 +69,7 @@ impl SaveWish {
     }
 }
 
-/// Extent of a picture of `area` with `zoom` pixels to a level-0 pixel.
+/// Extent of a picture of `area` with `zoom` pixels to a drawn pixel.
 fn size(area: &PictureArea, zoom: f64) -> (u32, u32) {
     let px = |span: f64| (span * zoom).round().clamp(1.0, f64::from(u32::MAX)) as u32;
     (px(area.span.0), px(area.span.1))
@@ -126,7 +126,7 @@ impl SaveForm {
         waits
     }
 
-    /// Pixels of the picture to a level-0 pixel.
+    /// Pixels of the picture to a drawn pixel.
     fn zoom(&self, scale: Scale) -> f64 {
         match scale {
             Scale::Screen => self.area.camera.zoom,

@@ -122,7 +122,7 @@ fn size_label(state: &SlideState) -> String {
                 true => format!("{:.1} × {:.1} mm", width / 1000.0, height / 1000.0),
                 false => format!("{width:.0} × {height:.0} µm"),
             };
-            format!("{size} · {:.3} µm/px", mpp.mean())
+            format!("{size} · {}", mpp.label(3))
         }
         None => format!("{} × {} px", grouped(info.width().into()), grouped(info.height().into())),
     }

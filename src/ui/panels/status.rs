@@ -32,8 +32,8 @@ pub fn status_ui(
                 );
             }
             let resolution = match (info.mpp, info.mpp_source) {
-                (Some(mpp), MppSource::User) => format!("{:.4} µm/px (given by you)", mpp.mean()),
-                (Some(mpp), _) => format!("{:.4} µm/px (from the slide)", mpp.mean()),
+                (Some(mpp), MppSource::User) => format!("{} (given by you)", mpp.label(4)),
+                (Some(mpp), _) => format!("{} (from the slide)", mpp.label(4)),
                 (None, _) => "pixel size unknown".to_owned(),
             };
             part(ui, resolution, "Size of a slide pixel, and who says so");

@@ -159,7 +159,8 @@ impl Annotator {
         let at = |position: Option<Pos2>| position.map(|position| on_screen.level0_at(position));
         let pressed = at(ui.input(|input| input.pointer.press_origin()));
         let pointer = at(response.interact_pointer_pos().or(response.hover_pos()));
-        let reach = on_screen.level0_from_points(REACH);
+        // Along the longer edge of stretched pixels it reaches further on the screen.
+        let reach = on_screen.drawn_from_points(REACH);
         match self.tool {
             Tool::Hand => self.with_hand(response, pointer, reach, scene),
             Tool::Select => self.with_selection(ui, response, (pressed, pointer), reach, scene),

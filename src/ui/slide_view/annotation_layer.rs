@@ -52,9 +52,9 @@ struct View {
     orientation: [f32; 4],
     viewport: [f32; 2],
     center: [i32; 2],
-    zoom: f32,
+    zoom: [f32; 2],
     scale: f32,
-    unused: [f32; 2],
+    unused: f32,
 }
 
 impl Drawn {
@@ -146,13 +146,14 @@ impl AnnotationPipelines {
     /// What draws `drawn` as `camera` sees it, with `scale` physical pixels to a point.
     fn prepare(&self, drawn: Drawn, camera: &Camera, viewport: Viewport, scale: f32) -> AnnotationPaint {
         let [[a, b], [c, d]] = camera.orientation();
+        let zooms = camera.zooms();
         let view = View {
             orientation: [a as f32, b as f32, c as f32, d as f32],
             viewport: [viewport.width as f32, viewport.height as f32],
             center: units(camera.center),
-            zoom: (camera.zoom / UNITS_PER_PIXEL) as f32,
+            zoom: [(zooms.0 / UNITS_PER_PIXEL) as f32, (zooms.1 / UNITS_PER_PIXEL) as f32],
             scale,
-            unused: [0.0; 2],
+            unused: 0.0,
         };
         self.queue.write_buffer(&self.view, 0, bytemuck::bytes_of(&view));
         AnnotationPaint {

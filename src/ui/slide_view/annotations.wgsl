@@ -8,8 +8,8 @@ struct View {
     viewport: vec2<f32>,
     // Position of the canvas centre in the unit of the positions.
     center: vec2<i32>,
-    // Screen pixels per unit of the positions.
-    zoom: f32,
+    // Screen pixels per unit of the positions, across and down the slide.
+    zoom: vec2<f32>,
     // Physical pixels per point.
     scale: f32,
 };

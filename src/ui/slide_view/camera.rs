@@ -1,12 +1,14 @@
 //! Where on the slide a canvas looks, and the way between screen and slide.
 //!
-//! **Screen** here means physical pixels from the top-left corner of the canvas, y downwards.
+//! **Screen** here means physical pixels from the top-left corner of the canvas, y downwards. **Drawn pixels** are
+//! level-0 pixels stretched so that the same distance is as long along both axes; they are level-0 pixels where those
+//! are square.
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
 use serde::{Deserialize, Serialize};
 
-use crate::geometry::Level0Point;
+use crate::geometry::{Level0Point, Stretch};
 
 /// Largest magnification: screen pixels per level-0 pixel.
 pub const MAX_ZOOM: f64 = 32.0;
@@ -44,8 +46,10 @@ pub struct ScreenPoint {
 pub struct Camera {
     /// The level-0 position at the centre of the canvas.
     pub center: Level0Point,
-    /// Screen pixels per level-0 pixel.
+    /// Screen pixels per drawn pixel.
     pub zoom: f64,
+    /// Drawn pixels per level-0 pixel.
+    pub stretch: Stretch,
     /// Clockwise turn of the slide on the screen, in radians.
     pub rotation: f64,
     /// Mirrored left to right, before the turn.
@@ -84,12 +88,29 @@ impl Camera {
 
     /// Upright at 1:1 with `center` in the middle.
     pub fn upright(center: Level0Point) -> Self {
-        Self { center, zoom: 1.0, rotation: 0.0, flip_horizontal: false, flip_vertical: false }
+        Self {
+            center,
+            zoom: 1.0,
+            stretch: Stretch::NONE,
+            rotation: 0.0,
+            flip_horizontal: false,
+            flip_vertical: false,
+        }
     }
 
-    /// The whole of a slide of `width` × `height` level-0 pixels, upright, with a little air around it.
+    /// The whole of a slide of `width` × `height` square level-0 pixels, upright, with a little air around it.
     pub fn fit(width: f64, height: f64, viewport: Viewport) -> Self {
-        Self::upright(Level0Point::default()).fitted(width, height, viewport)
+        Self::fit_stretched(width, height, Stretch::NONE, viewport)
+    }
+
+    /// The whole of a slide of `width` × `height` level-0 pixels that are drawn with `stretch`.
+    pub fn fit_stretched(width: f64, height: f64, stretch: Stretch, viewport: Viewport) -> Self {
+        Self { stretch, ..Self::upright(Level0Point::default()) }.fitted(width, height, viewport)
+    }
+
+    /// Screen pixels per level-0 pixel, across and down the slide.
+    pub fn zooms(&self) -> (f64, f64) {
+        (self.zoom * self.stretch.x, self.zoom * self.stretch.y)
     }
 
     /// The whole of a slide of `width` × `height` level-0 pixels, turned and flipped as this view is.
@@ -110,12 +131,14 @@ impl Camera {
     /// turned as this view is.
     pub fn zoom_to_hold(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
         let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
+        let (width, height) = self.stretch.extent((width, height));
         (viewport.width / (a * width + b * height)).min(viewport.height / (c * width + d * height))
     }
 
     /// The zoom at which [`Self::bounds`] is `width` × `height` level-0 pixels large, or fits into that.
     pub fn zoom_to_span(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
         let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
+        let (width, height) = self.stretch.extent((width, height));
         let across = (a * viewport.width + c * viewport.height) / width;
         across.min((b * viewport.width + d * viewport.height) / height)
     }
@@ -137,7 +160,7 @@ impl Camera {
         self.quarter_turns() == Some(0) && !self.flip_horizontal && !self.flip_vertical
     }
 
-    /// The linear part of the way from level 0 to the screen without the zoom: rows of a 2 × 2 matrix.
+    /// The turn and the flips, from drawn pixels to the screen: rows of a 2 × 2 matrix, which is orthogonal.
     pub fn orientation(&self) -> [[f64; 2]; 2] {
         // Quarter turns are exact, so that they keep slide pixels on screen pixels.
         let (sin, cos) = match self.quarter_turns() {
@@ -154,7 +177,8 @@ impl Camera {
 
     pub fn screen_from_level0(&self, point: Level0Point, viewport: Viewport) -> ScreenPoint {
         let [[a, b], [c, d]] = self.orientation();
-        let (x, y) = ((point.x - self.center.x) * self.zoom, (point.y - self.center.y) * self.zoom);
+        let zoom = self.zooms();
+        let (x, y) = ((point.x - self.center.x) * zoom.0, (point.y - self.center.y) * zoom.1);
         let middle = viewport.center();
         ScreenPoint { x: middle.x + a * x + b * y, y: middle.y + c * x + d * y }
     }
@@ -164,7 +188,8 @@ impl Camera {
         let middle = viewport.center();
         let (x, y) = ((point.x - middle.x) / self.zoom, (point.y - middle.y) / self.zoom);
         // The orientation is orthogonal: its transpose leads back.
-        Level0Point::new(self.center.x + a * x + c * y, self.center.y + b * x + d * y)
+        let Stretch { x: across, y: down } = self.stretch;
+        Level0Point::new(self.center.x + (a * x + c * y) / across, self.center.y + (b * x + d * y) / down)
     }
 
     /// Corners of the canvas on the slide: top-left, top-right, bottom-right, bottom-left of the screen.
@@ -186,20 +211,28 @@ impl Camera {
     }
 
     /// The smallest picture with this view's turn and mirrors that holds all of `points`: a camera on its middle, and
-    /// the level-0 pixels that it spans along its own axes. Upright or turned by quarters, its edges lie between
+    /// the drawn pixels that it spans along its own axes. Upright or turned by quarters, its edges lie between
     /// slide pixels. `None` of nothing.
     pub fn around(&self, points: &[Level0Point]) -> Option<(Self, (f64, f64))> {
         let [[a, b], [c, d]] = self.orientation();
-        let extent = |along: &dyn Fn(&Level0Point) -> f64| {
-            let low = points.iter().map(along).reduce(f64::min)?;
-            let high = points.iter().map(along).reduce(f64::max)?;
+        let extent = |along: &dyn Fn(Level0Point) -> f64, pixel: f64| {
+            let drawn = || points.iter().map(|point| along(self.stretch.drawn(*point)));
+            let (low, high) = (drawn().reduce(f64::min)?, drawn().reduce(f64::max)?);
+            let between = |edge: f64| (edge / pixel).round() * pixel;
             let edges =
-                if self.quarter_turns().is_some() { (low.round(), high.round()) } else { (low, high) };
+                if self.quarter_turns().is_some() { (between(low), between(high)) } else { (low, high) };
             Some(((edges.0 + edges.1) / 2.0, (edges.1 - edges.0).max(1.0)))
         };
-        let (x, across) = extent(&|point| a * point.x + b * point.y)?;
-        let (y, down) = extent(&|point| c * point.x + d * point.y)?;
-        let center = Level0Point::new(a * x + c * y, b * x + d * y);
+        // Drawn length of a slide pixel's edge along each axis of the screen.
+        let Stretch { x: wide, y: high } = self.stretch;
+        let pixel = if self.quarter_turns().is_some_and(|turns| turns % 2 == 1) {
+            (high, wide)
+        } else {
+            (wide, high)
+        };
+        let (x, across) = extent(&|point| a * point.x + b * point.y, pixel.0)?;
+        let (y, down) = extent(&|point| c * point.x + d * point.y, pixel.1)?;
+        let center = self.stretch.level0(Level0Point::new(a * x + c * y, b * x + d * y));
         Some((Self { center, ..*self }, (across, down)))
     }
 
@@ -238,8 +271,9 @@ impl Camera {
     /// Move the slide by so many screen pixels.
     pub fn pan(&mut self, dx: f64, dy: f64) {
         let [[a, b], [c, d]] = self.orientation();
-        self.center.x -= (a * dx + c * dy) / self.zoom;
-        self.center.y -= (b * dx + d * dy) / self.zoom;
+        let zoom = self.zooms();
+        self.center.x -= (a * dx + c * dy) / zoom.0;
+        self.center.y -= (b * dx + d * dy) / zoom.1;
     }
 
     /// Keep the zoom between half of the whole slide and `MAX_ZOOM`, and the centre on the slide.
@@ -266,7 +300,7 @@ impl Camera {
 /// What has happened to a view between two moments, for others to do the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Movement {
-    /// How far the centre went along the axes of the screen, in level-0 pixels of the view that moved.
+    /// How far the centre went along the axes of the screen, in drawn pixels of the view that moved.
     along: (f64, f64),
     zoom: f64,
     /// Radians, clockwise, after the mirrors.
@@ -286,7 +320,7 @@ impl Camera {
         let mut mirrored = *before;
         mirrored.mirror(left_right, top_bottom);
         let [[a, b], [c, d]] = self.orientation();
-        let (x, y) = (self.center.x - before.center.x, self.center.y - before.center.y);
+        let (x, y) = self.stretch.extent((self.center.x - before.center.x, self.center.y - before.center.y));
         Some(Movement {
             along: (a * x + b * y, c * x + d * y),
             zoom: self.zoom / before.zoom,
@@ -296,14 +330,14 @@ impl Camera {
         })
     }
 
-    /// Do as another view did; `scale` is how many level-0 pixels here span one there.
+    /// Do as another view did; `scale` is how many drawn pixels here span one there.
     pub fn move_along(&mut self, movement: &Movement, scale: f64) {
         self.mirror(movement.left_right, movement.top_bottom);
         self.rotation = canonical(self.rotation + movement.turn);
         let [[a, b], [c, d]] = self.orientation();
         let (x, y) = (movement.along.0 * scale, movement.along.1 * scale);
-        self.center.x += a * x + c * y;
-        self.center.y += b * x + d * y;
+        self.center.x += (a * x + c * y) / self.stretch.x;
+        self.center.y += (b * x + d * y) / self.stretch.y;
         self.zoom *= movement.zoom;
     }
 
@@ -337,10 +371,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn cameras() -> impl Strategy<Value = Camera> {
-        (0.0..200_000.0, 0.0..200_000.0, -9.0f64..3.4, -7.0..7.0, any::<(bool, bool)>()).prop_map(
-            |(x, y, log_zoom, rotation, (flip_horizontal, flip_vertical))| Camera {
+        let stretches = prop_oneof![
+            Just(Stretch::NONE),
+            (1.0..8.0).prop_map(|x| Stretch { x, y: 1.0 }),
+            (1.0..8.0).prop_map(|y| Stretch { x: 1.0, y }),
+        ];
+        let places = (0.0..200_000.0, 0.0..200_000.0);
+        (places, -9.0f64..3.4, -7.0..7.0, any::<(bool, bool)>(), stretches).prop_map(
+            |((x, y), log_zoom, rotation, (flip_horizontal, flip_vertical), stretch)| Camera {
                 center: Level0Point::new(x, y),
                 zoom: log_zoom.exp(),
+                stretch,
                 rotation,
                 flip_horizontal,
                 flip_vertical,
@@ -447,7 +488,8 @@ mod tests {
         fn the_picture_around_a_views_own_corners_is_the_view(camera in cameras()) {
             let (around, span) = camera.around(&camera.corners(VIEWPORT)).expect("four corners");
             // Upright views are brought onto whole slide pixels.
-            let slack = if camera.quarter_turns().is_some() { 1.0 } else { 1e-6 };
+            let pixel = camera.stretch.x.max(camera.stretch.y);
+            let slack = if camera.quarter_turns().is_some() { pixel } else { 1e-6 };
             prop_assert!((span.0 - VIEWPORT.width / camera.zoom).abs() <= slack + 1e-6);
             prop_assert!((span.1 - VIEWPORT.height / camera.zoom).abs() <= slack + 1e-6);
             prop_assert!(around.center.distance_px(camera.center) <= slack + 1e-3);
@@ -473,6 +515,28 @@ mod tests {
             assert_eq!(around.center, Level0Point::new(225.5, 150.0));
         }
         assert_eq!(Camera::upright(Level0Point::default()).around(&[]), None);
+    }
+
+    #[test]
+    fn stretched_pixels_lie_in_square_microns_however_the_view_is_turned() {
+        // 0.5 × 0.25 µm: 100 µm are 200 pixels across and 400 down, and 400 drawn pixels both ways.
+        let stretch = Stretch { x: 2.0, y: 1.0 };
+        for turn in [0.0, 0.4, FRAC_PI_2, 2.0] {
+            let mut camera =
+                Camera { stretch, zoom: 0.5, ..Camera::upright(Level0Point::new(1000.0, 1000.0)) };
+            camera.turn_about(turn, VIEWPORT.center(), VIEWPORT);
+            let middle = VIEWPORT.center();
+            for (dx, dy) in [(200.0, 0.0), (0.0, 400.0), (-120.0, 320.0)] {
+                let at = camera.screen_from_level0(Level0Point::new(1000.0 + dx, 1000.0 + dy), VIEWPORT);
+                assert!(((at.x - middle.x).hypot(at.y - middle.y) - 200.0).abs() < 1e-9, "{turn}: {at:?}");
+            }
+        }
+        let fit = Camera::fit_stretched(2048.0, 3072.0, stretch, VIEWPORT);
+        assert_eq!(fit.zoom, 800.0 * FIT_SHARE / 3072.0);
+        let turned = Camera { rotation: FRAC_PI_2, ..fit }.fitted(2048.0, 3072.0, VIEWPORT);
+        assert_eq!(turned.zoom, 800.0 * FIT_SHARE / 4096.0);
+        let corners = [Level0Point::new(100.3, 50.2), Level0Point::new(350.9, 249.6)];
+        assert_eq!(fit.around(&corners).expect("two corners").1, (502.0, 200.0));
     }
 
     #[test]

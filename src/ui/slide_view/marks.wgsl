@@ -9,9 +9,8 @@ struct View {
     // a position keeps its full precision on slides of any size.
     center: vec2<i32>,
     center_fraction: vec2<f32>,
-    // Screen pixels per level-0 pixel.
-    zoom: f32,
-    unused: f32,
+    // Screen pixels per level-0 pixel, across and down the slide.
+    zoom: vec2<f32>,
 };
 
 override target_is_linear: bool = false;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use egui::{Color32, Pos2, Rect, Role, Sense, Ui, WidgetInfo};
 
-use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel, Stretch};
 use crate::slide::pyramid::{DisplayPyramid, SlideKey, TileKey};
 use crate::ui::theme::Palette;
 use crate::workers::tile_loader::{Loaded, TileLoader, ViewKey};
@@ -98,7 +98,7 @@ pub struct CanvasOutcome {
 #[derive(Debug, Clone, Copy)]
 pub struct ViewMovement {
     movement: Movement,
-    /// Screen pixels per level-0 pixel before.
+    /// Screen pixels per drawn pixel before.
     zoom: f64,
     mpp: Option<MicronsPerPixel>,
 }
@@ -319,7 +319,7 @@ impl SlideView {
             return;
         }
         let scale = match (lead.mpp, self.mpp) {
-            (Some(theirs), Some(own)) => theirs.mean() / own.mean(),
+            (Some(theirs), Some(own)) => theirs.drawn_um() / own.drawn_um(),
             _ => lead.zoom / self.camera.zoom,
         };
         self.motion.stop();
@@ -366,7 +366,7 @@ impl SlideView {
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "slide canvas"));
         self.look_at(scene, rect, scale);
 
-        let overview = self.overview.rect(rect, self.extent);
+        let overview = self.overview.rect(rect, self.camera.stretch.extent(self.extent));
         self.overview_rect = overview;
         let mut outcome = CanvasOutcome::default();
         let before = self.camera.aligned(self.viewport);
@@ -440,7 +440,9 @@ impl SlideView {
         let px = |points: f32| f64::from((points * scale).round());
         self.viewport = Viewport::new(px(rect.width()), px(rect.height()));
         let is_new = self.slide != Some(scene.pyramid.key());
-        if is_new || before != self.viewport {
+        let stretch = Stretch::of(scene.mpp);
+        let is_of_other_shape = before != self.viewport || self.camera.stretch != stretch;
+        if is_new || is_of_other_shape {
             self.before = None;
         }
         self.mpp = scene.mpp;
@@ -450,13 +452,17 @@ impl SlideView {
             }
             self.motion.stop();
             self.settled = None;
-            let known = self.remembered.get(&scene.pyramid.key()).copied();
-            self.camera = known.unwrap_or_else(|| Camera::fit(self.extent.0, self.extent.1, self.viewport));
-        } else if before != self.viewport
-            && self.camera == self.camera.fitted(self.extent.0, self.extent.1, before)
-        {
-            // A view of the whole slide stays one when panels open and windows grow.
-            self.camera = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
+            let known = self.remembered.get(&scene.pyramid.key()).map(|known| Camera { stretch, ..*known });
+            self.camera = known.unwrap_or_else(|| {
+                Camera::fit_stretched(self.extent.0, self.extent.1, stretch, self.viewport)
+            });
+        } else if is_of_other_shape {
+            let was_fitted = self.camera == self.camera.fitted(self.extent.0, self.extent.1, before);
+            self.camera.stretch = stretch;
+            if was_fitted {
+                // A view of the whole slide stays one when panels open, windows grow and pixels get their size.
+                self.camera = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
+            }
         }
         if let Some((place, framing, stance)) = self.destination.take() {
             if let Some(stance) = stance {
@@ -471,7 +477,7 @@ impl SlideView {
                 self.is_travelling = true;
             }
         }
-        self.um_per_pixel = scene.mpp.map(|mpp| mpp.mean() / self.camera.zoom);
+        self.um_per_pixel = scene.mpp.map(|mpp| mpp.drawn_um() / self.camera.zoom);
         self.magnification = Magnification::of(self.camera.zoom, scene.mpp, scene.objective_power);
     }
 
@@ -481,7 +487,7 @@ impl SlideView {
             Framing::Field => self.camera.zoom_to_span(width, height, self.viewport),
             Framing::Tile => {
                 let room = self.camera.zoom_to_hold(width, height, self.viewport);
-                let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.mean() / um);
+                let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.drawn_um() / um);
                 same.filter(|zoom| (0.2..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
             }
         };

@@ -42,13 +42,13 @@ impl OnScreen<'_> {
         self.camera.level0_from_screen(ScreenPoint { x, y }, self.viewport)
     }
 
-    /// How many level-0 pixels a length in egui's points spans.
-    pub fn level0_from_points(&self, points: f32) -> f64 {
+    /// How many drawn pixels a length in egui's points spans; level-0 pixels, where those are square.
+    pub fn drawn_from_points(&self, points: f32) -> f64 {
         f64::from(points * self.scale) / self.camera.zoom
     }
 
-    /// How many of egui's points a length in level-0 pixels spans.
-    pub fn points_from_level0(&self, px: f64) -> f32 {
+    /// How many of egui's points a length in drawn pixels spans.
+    pub fn points_from_drawn(&self, px: f64) -> f32 {
         (px * self.camera.zoom) as f32 / self.scale
     }
 

@@ -26,7 +26,7 @@ impl Overview {
         Self { buffers: renderer.canvas_buffers() }
     }
 
-    /// Where it lies: in the lower right corner, of the slide's shape.
+    /// Where it lies: in the lower right corner, of the shape of `extent`, the slide's in drawn pixels.
     pub fn rect(&self, canvas: Rect, extent: (f64, f64)) -> Rect {
         let most = LARGEST.min(canvas.size() * 0.3);
         let scale = (most.x / extent.0 as f32).min(most.y / extent.1 as f32);
@@ -35,7 +35,7 @@ impl Overview {
         Rect::from_min_max(corner - size, corner)
     }
 
-    /// The place to jump to, when the user clicks or drags on it.
+    /// The place to jump to, when the user clicks or drags on it; `extent` is the slide's in level-0 pixels.
     /// `hint` says something of the place under the pointer.
     pub fn interact(
         &self,
@@ -76,7 +76,8 @@ impl Overview {
         let level = scene.pyramid.levels()[0];
         let own_viewport =
             Viewport::new(f64::from(rect.width() * scale).round(), f64::from(rect.height() * scale).round());
-        let mut own = Camera::fit(level.width.into(), level.height.into(), own_viewport);
+        let (width, height) = (level.width.into(), level.height.into());
+        let mut own = Camera::fit_stretched(width, height, camera.stretch, own_viewport);
         own.zoom /= 0.96;
         let frame = rect.expand(4.0);
         let painter = ui.painter();

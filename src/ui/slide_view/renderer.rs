@@ -84,8 +84,7 @@ struct MarkView {
     viewport: [f32; 2],
     center: [i32; 2],
     center_fraction: [f32; 2],
-    zoom: f32,
-    unused: f32,
+    zoom: [f32; 2],
 }
 
 /// What one canvas draws in one frame.
@@ -352,8 +351,7 @@ impl SlideRenderer {
             viewport: screen,
             center: [x as i32, y as i32],
             center_fraction: [(camera.center.x - x) as f32, (camera.center.y - y) as f32],
-            zoom: camera.zoom as f32,
-            unused: 0.0,
+            zoom: [camera.zooms().0 as f32, camera.zooms().1 as f32],
         };
         let mut instances = vec![glass_instance(pyramid, camera)];
         instances.extend(tiles.iter().take(MOST_INSTANCES - 1).filter_map(|tile| {
@@ -381,8 +379,9 @@ impl SlideRenderer {
 /// Edges in screen pixels from the canvas centre. Neighbours compute their common edge from the same
 /// numbers, so that no seam opens between them.
 fn corners(camera: &Camera, x: (f64, f64), y: (f64, f64)) -> [f32; 4] {
-    let across = |x: f64| ((x - camera.center.x) * camera.zoom) as f32;
-    let down = |y: f64| ((y - camera.center.y) * camera.zoom) as f32;
+    let zooms = camera.zooms();
+    let across = |x: f64| ((x - camera.center.x) * zooms.0) as f32;
+    let down = |y: f64| ((y - camera.center.y) * zooms.1) as f32;
     [across(x.0), down(y.0), across(x.1), down(y.1)]
 }
 
@@ -408,10 +407,12 @@ fn tile_instance(
     let downsample = pyramid.levels()[tile.level as usize].downsample;
     let (x, y) = pyramid.tile_span(tile);
     // Of a level whose size was rounded up, only what lies on the slide is shown.
-    let texels = |(start, end): (f64, f64), px: u32| f64::from(px).min((end - start) / downsample) as f32;
+    let texels = |(start, end): (f64, f64), px: u32, downsample: f64| {
+        f64::from(px).min((end - start) / downsample) as f32
+    };
     TileInstance {
         corners: corners(camera, x, y),
-        extent: [texels(x, slot.extent.0), texels(y, slot.extent.1)],
+        extent: [texels(x, slot.extent.0, downsample.x), texels(y, slot.extent.1, downsample.y)],
         layer: slot.layer,
         filtering: filtering as u32,
         opacity,
@@ -423,13 +424,15 @@ fn filtering(pyramid: &DisplayPyramid, camera: &Camera, tile: TileKey, smooth: b
     /// Pixels that lie askew are seen as squares from this size on.
     const SQUARES_SEEN: f64 = 2.5;
 
-    let pixels_per_texel = pyramid.levels()[tile.level as usize].downsample * camera.zoom;
+    let downsample = pyramid.levels()[tile.level as usize].downsample;
+    let zooms = camera.zooms();
+    let (across, down) = (downsample.x * zooms.0, downsample.y * zooms.1);
     let aligned = camera.quarter_turns().is_some();
-    match pixels_per_texel {
+    match across.min(down) {
         size if size < 1.0 / 1.02 => Filtering::Averaged,
         // Stand-ins are always smoothed.
         _ if tile.level > 0 => Filtering::Linear,
-        size if aligned && (size - 1.0).abs() < 1e-9 => Filtering::Exact,
+        size if aligned && (size - 1.0).abs() < 1e-9 && across == down => Filtering::Exact,
         size if !smooth && (aligned || size > SQUARES_SEEN) => Filtering::Exact,
         _ => Filtering::Linear,
     }

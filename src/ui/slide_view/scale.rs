@@ -20,10 +20,10 @@ pub struct Magnification {
 impl Magnification {
     /// From the slide's pixel size, else from its nominal objective power, else unknown.
     pub fn of(zoom: f64, mpp: Option<MicronsPerPixel>, objective_power: Option<f64>) -> Self {
-        Self { zoom, native: mpp.map(|mpp| 10.0 / mpp.mean()).or(objective_power) }
+        Self { zoom, native: mpp.map(|mpp| 10.0 / mpp.drawn_um()).or(objective_power) }
     }
 
-    /// The zoom (screen pixels per level-0 pixel) that gives `power`.
+    /// The zoom (screen pixels per drawn pixel) that gives `power`.
     pub fn zoom_for(&self, power: f64) -> Option<f64> {
         Some(power / self.native?)
     }
@@ -103,7 +103,7 @@ pub fn bar_ui(
     let Some(mpp) = mpp else {
         return chip_ui(painter, corner, "Not calibrated", palette);
     };
-    let um_per_point = mpp.mean() / camera.zoom * f64::from(pixels_per_point);
+    let um_per_point = mpp.drawn_um() / camera.zoom * f64::from(pixels_per_point);
     let length = round_length(f64::from(LONGEST_BAR) * um_per_point);
     let width = (length / um_per_point) as f32;
     let chip = Rect::from_min_size(Pos2::new(corner.x, corner.y - 36.0), Vec2::new(width + 24.0, 36.0));
@@ -178,6 +178,12 @@ mod tests {
         assert_eq!(at(0.25, 0.25), "10×");
         assert_eq!(at(1.0, 0.499), "20×");
         assert_eq!(at(0.3125, 0.25), "12.5×");
+    }
+
+    #[test]
+    fn of_stretched_pixels_the_finer_edge_counts() {
+        let mpp = MicronsPerPixel { x: 0.5, y: 0.25 };
+        assert_eq!(Magnification::of(1.0, Some(mpp), None).label(), "40×");
     }
 
     #[test]

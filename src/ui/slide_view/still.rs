@@ -37,7 +37,7 @@ pub struct Still<'a> {
     pub pyramid: &'a DisplayPyramid,
     /// Centre, turn and flips; its zoom does not count.
     pub camera: Camera,
-    /// Level-0 pixels that the picture spans along its own axes.
+    /// Drawn pixels that the picture spans along its own axes.
     pub span: (f64, f64),
     /// Extent of the picture in pixels.
     pub size: (u32, u32),
@@ -147,7 +147,9 @@ impl StillPainter {
         });
         let extras = Extras { profile: profile.as_ref(), annotations: annotations.as_ref() };
         let mut picture = RgbImage::new(width, height);
-        let edge = |stretch: f64| (f64::from(BLOCK_PX) / stretch).max(1.0) as u32;
+        // Long pixels need more tiles along one axis.
+        let block_px = f64::from(BLOCK_PX) / camera.stretch.x.max(camera.stretch.y).sqrt();
+        let edge = |stretch: f64| (block_px / stretch).max(1.0) as u32;
         let block = (edge(stretch.0), edge(stretch.1));
         for top in (0..height).step_by(block.1 as usize) {
             for left in (0..width).step_by(block.0 as usize) {
@@ -215,7 +217,7 @@ impl StillPainter {
         self.read_back(encoder, &target, size)
     }
 
-    /// Draw a scale bar into `picture`, of which a level-0 pixel takes `zoom` pixels.
+    /// Draw a scale bar into `picture`, of which a drawn pixel takes `zoom` pixels.
     ///
     /// # Errors
     /// [`StillError::Device`] when the device is lost.

@@ -52,7 +52,7 @@ pub fn plan_tiles(
     viewport: Viewport,
     state: impl Fn(TileKey) -> TileState,
 ) -> TilePlan {
-    let target = pyramid.level_for_zoom(camera.zoom);
+    let target = pyramid.level_for_zooms(camera.zooms());
     let bounds = camera.bounds(viewport);
     let top = pyramid.root().level;
 
@@ -112,7 +112,9 @@ fn wishes(
     let root = pyramid.root();
     let bounds = camera.bounds(viewport);
     let in_view = |tile: &TileKey| is_in_view(pyramid, camera, viewport, *tile);
-    let distance = |tile: &TileKey| pyramid.tile_rect(*tile).center().distance_px(camera.center);
+    let center = camera.stretch.drawn(camera.center);
+    let distance =
+        |tile: &TileKey| camera.stretch.drawn(pyramid.tile_rect(*tile).center()).distance_px(center);
     let nearest_first = |tiles: &mut Vec<TileKey>| tiles.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
 
     let stand_in = (target + 2).min(root.level);
@@ -121,10 +123,12 @@ fn wishes(
     let mut view: Vec<TileKey> = tiles_within(pyramid, target, bounds).filter(in_view).collect();
     nearest_first(&mut view);
 
-    let margin = f64::from(DISPLAY_TILE_PX) * pyramid.levels()[target as usize].downsample;
+    let downsample = pyramid.levels()[target as usize].downsample;
+    let (across, down) =
+        (f64::from(DISPLAY_TILE_PX) * downsample.x, f64::from(DISPLAY_TILE_PX) * downsample.y);
     let wider = (
-        Level0Point::new(bounds.0.x - margin, bounds.0.y - margin),
-        Level0Point::new(bounds.1.x + margin, bounds.1.y + margin),
+        Level0Point::new(bounds.0.x - across, bounds.0.y - down),
+        Level0Point::new(bounds.1.x + across, bounds.1.y + down),
     );
     let mut ring: Vec<TileKey> = tiles_within(pyramid, target, wider).collect();
     nearest_first(&mut ring);
@@ -146,8 +150,8 @@ fn tiles_within(
     (low, high): (Level0Point, Level0Point),
 ) -> impl Iterator<Item = TileKey> + use<> {
     let shape = pyramid.levels()[level as usize];
-    let edge = f64::from(DISPLAY_TILE_PX) * shape.downsample;
-    let range = |from: f64, to: f64, count: u32| {
+    let range = |from: f64, to: f64, downsample: f64, count: u32| {
+        let edge = f64::from(DISPLAY_TILE_PX) * downsample;
         if to <= 0.0 {
             return 0..0;
         }
@@ -156,9 +160,9 @@ fn tiles_within(
         let end = (to / edge).ceil().clamp(1.0, f64::from(count)) as u32;
         start..end
     };
-    let columns = range(low.x, high.x, shape.columns());
+    let columns = range(low.x, high.x, shape.downsample.x, shape.columns());
     let slide = pyramid.key();
-    range(low.y, high.y, shape.rows())
+    range(low.y, high.y, shape.downsample.y, shape.rows())
         .flat_map(move |row| columns.clone().map(move |column| TileKey { slide, level, column, row }))
 }
 
@@ -171,7 +175,8 @@ fn is_in_view(pyramid: &DisplayPyramid, camera: &Camera, viewport: Viewport, til
     let middle = Level0Point::new(f64::midpoint(x.0, x.1), f64::midpoint(y.0, y.1));
     let at = camera.screen_from_level0(middle, viewport);
     let [[a, b], [c, d]] = camera.orientation().map(|row| row.map(f64::abs));
-    let (width, height) = ((x.1 - x.0) * camera.zoom, (y.1 - y.0) * camera.zoom);
+    let zooms = camera.zooms();
+    let (width, height) = ((x.1 - x.0) * zooms.0, (y.1 - y.0) * zooms.1);
     let center = viewport.center();
     (at.x - center.x).abs() < (viewport.width + a * width + b * height) / 2.0
         && (at.y - center.y).abs() < (viewport.height + c * width + d * height) / 2.0
@@ -245,9 +250,11 @@ mod tests {
         #[test]
         fn no_holes_once_the_root_is_there(
             x in 0.0..20_000.0, y in 0.0..15_000.0, log_zoom in -3.2f64..2.0, turn in 0.0..6.3, salt in any::<u32>(),
+            stretch in prop_oneof![Just(1.0), 1.0..8.0],
         ) {
             let pyramid = pyramid();
             let mut camera = at(x, y, log_zoom.exp());
+            camera.stretch.y = stretch;
             camera.rotation = turn;
             let state = |tile: TileKey| {
                 let hash = (tile.column * 31 + tile.row * 17 + tile.level * 7).wrapping_mul(salt | 1) >> 7;

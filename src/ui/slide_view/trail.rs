@@ -26,7 +26,7 @@ pub struct Trail {
     rows: usize,
     /// Level-0 pixels that a cell spans.
     cell: f64,
-    /// The highest zoom (screen pixels per level-0 pixel) that was used on each cell, 0 for none.
+    /// The highest zoom (screen pixels per drawn pixel) that was used on each cell, 0 for none.
     zooms: Vec<f32>,
     /// The picture of `zooms`, made anew when that has changed.
     texture: Option<TextureHandle>,

@@ -18,8 +18,8 @@ pub struct WrittenMap {
     /// Names within the folder.
     pub picture: String,
     pub pyramid: String,
-    /// Edge of a pixel of the picture, in level-0 pixels.
-    pub tile_level0: u32,
+    /// Width and height of a pixel of the picture, in level-0 pixels.
+    pub tile_level0: [u32; 2],
 }
 
 /// Compare, and write into `folder`, which is made, for each slide of the request: `NAME.png`, one pixel a tile, bright
@@ -46,7 +46,9 @@ pub fn write_maps(
         }
         let (picture, pyramid) = (format!("{stem}.png"), format!("{stem}.tif"));
         write_picture(&folder.join(&picture), &map)?;
-        let tile_um = set.header.level0_mpp().x * f64::from(map.tile_level0);
+        // Of tiles that were imported for a slide whose pixels are not square, both edges count.
+        let (mpp, [width, height]) = (set.header.level0_mpp(), map.tile_level0.map(f64::from));
+        let tile_um = (mpp.x * width * mpp.y * height).sqrt();
         let values = GridValues { grid: map.grid, values: &map.likeness, tile_um };
         write_map_tiff(&folder.join(&pyramid), values)?;
         written.push(WrittenMap { slide: map.slide, picture, pyramid, tile_level0: map.tile_level0 });
@@ -65,8 +67,8 @@ fn write_picture(path: &Path, map: &LikenessMap) -> Result<(), InterchangeError>
     picture
         .write_to(&mut png, ImageFormat::Png)
         .map_err(|error| InterchangeError::Unwritable { path: path.to_owned(), reason: error.to_string() })?;
-    let edge = f64::from(map.tile_level0);
-    let world = format!("{edge}\n0\n0\n{edge}\n{}\n{}\n", edge / 2.0, edge / 2.0);
+    let [width, height] = map.tile_level0.map(f64::from);
+    let world = format!("{width}\n0\n0\n{height}\n{}\n{}\n", width / 2.0, height / 2.0);
     for (path, bytes) in
         [(path.to_owned(), png.get_ref().as_slice()), (path.with_extension("pgw"), world.as_bytes())]
     {

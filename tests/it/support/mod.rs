@@ -38,34 +38,67 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
 /// Write `picture` as a pyramidal TIFF of uncompressed 256 px tiles that OpenSlide opens (generic TIFF):
 /// each further level averages 2 × 2 pixels. `um_per_px` goes into the resolution tags, if there is one.
 pub fn write_pyramid(path: &Path, picture: &RgbImage, levels: u32, um_per_px: Option<f64>) {
+    let mut pyramid = vec![picture.clone()];
+    while pyramid.len() < levels as usize {
+        pyramid.push(halved(pyramid.last().unwrap()));
+    }
+    write_levels(path, &pyramid, um_per_px.map(|um| [um, um]), Tiles::Uncompressed);
+}
+
+/// How the tiles of [`write_levels`] are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tiles {
+    Uncompressed,
+    /// At a quality of 95, without subsampling.
+    Jpeg,
+}
+
+/// Write the levels of a pyramid, finest first, as OpenSlide's generic TIFF. `um_per_px` are the pixel's width and
+/// height.
+pub fn write_levels(path: &Path, levels: &[RgbImage], um_per_px: Option<[f64; 2]>, kind: Tiles) {
     let mut file = TiffEncoder::new(BufWriter::new(File::create(path).unwrap())).unwrap();
-    let mut level = picture.clone();
-    for index in 0..levels {
+    for (index, level) in levels.iter().enumerate() {
         let mut directory = file.image_directory().unwrap();
-        let tiles = tiles_of(&level);
-        let bytes = vec![tiles[0].len() as u32; tiles.len()];
+        let tiles: Vec<Vec<u8>> = match kind {
+            Tiles::Uncompressed => tiles_of(level),
+            Tiles::Jpeg => tiles_of(level).into_iter().map(jpeg).collect(),
+        };
+        let bytes: Vec<u32> = tiles.iter().map(|tile| tile.len() as u32).collect();
         let offsets: Vec<u32> =
             tiles.iter().map(|tile| directory.write_data(tile.as_slice()).unwrap() as u32).collect();
         directory.write_tag(Tag::NewSubfileType, u32::from(index > 0)).unwrap();
         directory.write_tag(Tag::ImageWidth, level.width()).unwrap();
         directory.write_tag(Tag::ImageLength, level.height()).unwrap();
         directory.write_tag(Tag::BitsPerSample, [8_u16, 8, 8]).unwrap();
-        directory.write_tag(Tag::Compression, CompressionMethod::None).unwrap();
-        directory.write_tag(Tag::PhotometricInterpretation, PhotometricInterpretation::RGB).unwrap();
+        let (compression, colours) = match kind {
+            Tiles::Uncompressed => (CompressionMethod::None, PhotometricInterpretation::RGB),
+            Tiles::Jpeg => (CompressionMethod::ModernJPEG, PhotometricInterpretation::YCbCr),
+        };
+        directory.write_tag(Tag::Compression, compression).unwrap();
+        directory.write_tag(Tag::PhotometricInterpretation, colours).unwrap();
+        if kind == Tiles::Jpeg {
+            directory.write_tag(Tag::ChromaSubsampling, [1_u16, 1]).unwrap();
+        }
         directory.write_tag(Tag::SamplesPerPixel, 3_u16).unwrap();
         directory.write_tag(Tag::TileWidth, TILE).unwrap();
         directory.write_tag(Tag::TileLength, TILE).unwrap();
         directory.write_tag(Tag::TileOffsets, offsets.as_slice()).unwrap();
         directory.write_tag(Tag::TileByteCounts, bytes.as_slice()).unwrap();
         if let Some(um) = um_per_px.filter(|_| index == 0) {
-            let per_cm = Rational { n: (10_000.0 / um * 1000.0).round() as u32, d: 1000 };
+            let per_cm = |um: f64| Rational { n: (10_000.0 / um * 1000.0).round() as u32, d: 1000 };
             directory.write_tag(Tag::ResolutionUnit, ResolutionUnit::Centimeter).unwrap();
-            directory.write_tag(Tag::XResolution, Rational { n: per_cm.n, d: per_cm.d }).unwrap();
-            directory.write_tag(Tag::YResolution, per_cm).unwrap();
+            directory.write_tag(Tag::XResolution, per_cm(um[0])).unwrap();
+            directory.write_tag(Tag::YResolution, per_cm(um[1])).unwrap();
         }
         directory.finish().unwrap();
-        level = halved(&level);
     }
+}
+
+fn jpeg(tile: Vec<u8>) -> Vec<u8> {
+    let picture = RgbImage::from_raw(TILE, TILE, tile).unwrap();
+    let mut stream = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut stream, 95).encode_image(&picture).unwrap();
+    stream
 }
 
 /// Edge of a tile in [`write_pyramid`]'s files.
@@ -83,7 +116,8 @@ fn tiles_of(level: &RgbImage) -> Vec<Vec<u8>> {
     tiles
 }
 
-fn halved(level: &RgbImage) -> RgbImage {
+/// Half of `level` both ways; what is left over at the right and at the bottom is cut off.
+pub fn halved(level: &RgbImage) -> RgbImage {
     RgbImage::from_fn(level.width() / 2, level.height() / 2, |x, y| {
         let near = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(i, j)| level.get_pixel(2 * x + i, 2 * y + j).0);
         image::Rgb(std::array::from_fn(|c| (near.iter().map(|p| u32::from(p[c])).sum::<u32>() / 4) as u8))

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{AnnotationScene, Annotator, Tool};
 use crate::annotation::{Annotation, Bounds, Edit, Shape, Vertex, stroke};
-use crate::geometry::Level0Point;
+use crate::geometry::{Level0Point, Stretch};
 use crate::session::Annotate;
 use crate::ui::slide_view::overlay::OnScreen;
 
@@ -22,7 +22,7 @@ pub(super) enum Draft {
         from: Level0Point,
         to: Level0Point,
     },
-    /// The path of brush or eraser, and its radius in level-0 pixels.
+    /// The path of brush or eraser, and its radius in drawn pixels.
     Stroke {
         path: Vec<Level0Point>,
         radius_px: f64,
@@ -81,7 +81,7 @@ impl Annotator {
         match self.tool {
             Tool::Rectangle | Tool::Ellipse => self.draft = Some(Draft::Box { from, to: from }),
             Tool::Brush | Tool::Eraser => {
-                let radius_px = on_screen.level0_from_points(self.brush_radius);
+                let radius_px = on_screen.drawn_from_points(self.brush_radius);
                 self.draft = Some(Draft::Stroke { path: vec![from], radius_px });
             }
             Tool::Distance if self.draft.is_none() => {
@@ -117,22 +117,24 @@ impl Annotator {
                 }
             }
             Some(Draft::Path { points, freely: true }) => {
-                extend(points, &passed, on_screen.level0_from_points(FREE_STEP));
+                let step = on_screen.drawn_from_points(FREE_STEP);
+                extend(points, &passed, step, on_screen.camera.stretch);
             }
             Some(Draft::Stroke { path, radius_px }) => {
                 let step = *radius_px / 4.0;
-                extend(path, &passed, step);
+                extend(path, &passed, step, on_screen.camera.stretch);
             }
             _ => {}
         }
     }
 
     fn end_drag(&mut self, on_screen: &OnScreen<'_>, scene: &AnnotationScene<'_>) {
-        let least = on_screen.level0_from_points(LEAST_SIZE);
+        let least = on_screen.drawn_from_points(LEAST_SIZE);
         match self.draft.take() {
             Some(Draft::Box { from, to }) => {
                 let bounds = Bounds::between(from, to);
-                if bounds.width() >= least && bounds.height() >= least {
+                let (width, height) = on_screen.camera.stretch.extent((bounds.width(), bounds.height()));
+                if width >= least && height >= least {
                     let is_ellipse = self.tool == Tool::Ellipse;
                     let shape = if is_ellipse { Shape::Ellipse(bounds) } else { Shape::Rectangle(bounds) };
                     self.add(scene, shape);
@@ -154,11 +156,11 @@ impl Annotator {
         on_screen: &OnScreen<'_>,
         scene: &AnnotationScene<'_>,
     ) {
-        let near = on_screen.level0_from_points(super::REACH);
+        let near = on_screen.drawn_from_points(super::REACH);
         match self.tool {
             Tool::Point => self.add(scene, Shape::Points(vec![at])),
             Tool::Brush | Tool::Eraser => {
-                self.apply_stroke(&[at], on_screen.level0_from_points(self.brush_radius), scene);
+                self.apply_stroke(&[at], on_screen.drawn_from_points(self.brush_radius), scene);
             }
             Tool::Polygon | Tool::Area | Tool::Distance => {
                 let closes = self.tool != Tool::Distance;
@@ -166,7 +168,9 @@ impl Annotator {
                     // The second click of a double click falls where the first one was.
                     Some(Draft::Path { .. }) if is_double => self.finish_path(scene),
                     Some(Draft::Path { points, .. })
-                        if closes && points.len() > 2 && points[0].distance_px(at) <= near =>
+                        if closes
+                            && points.len() > 2
+                            && drawn_distance(points[0], at, on_screen.camera.stretch) <= near =>
                     {
                         self.finish_path(scene);
                     }
@@ -203,9 +207,11 @@ impl Annotator {
     }
 
     /// The brush adds to the selected area that it touches, or makes a new one; the eraser takes off the
-    /// selected areas, or off all that it touches.
+    /// selected areas, or off all that it touches. `radius_px` is in drawn pixels: the brush is round in µm.
     fn apply_stroke(&mut self, path: &[Level0Point], radius_px: f64, scene: &AnnotationScene<'_>) {
-        let area = stroke(path, radius_px);
+        let stretch = Stretch::of(scene.mpp);
+        let drawn: Vec<Level0Point> = path.iter().map(|at| stretch.drawn(*at)).collect();
+        let area = stroke(&drawn, radius_px).mapped(|at| stretch.level0(at));
         let Some(bounds) = area.bounds() else { return };
         let is_open = |one: &Annotation| {
             one.shape().is_area()
@@ -257,10 +263,15 @@ impl Annotator {
     }
 }
 
-/// Add the places passed that are at least `step` from the one before.
-fn extend(path: &mut Vec<Level0Point>, passed: &[Level0Point], step: f64) {
+/// Distance in drawn pixels between two level-0 positions.
+fn drawn_distance(a: Level0Point, b: Level0Point, stretch: Stretch) -> f64 {
+    stretch.drawn(a).distance_px(stretch.drawn(b))
+}
+
+/// Add the places passed that are at least `step` drawn pixels from the one before.
+fn extend(path: &mut Vec<Level0Point>, passed: &[Level0Point], step: f64, stretch: Stretch) {
     for place in passed {
-        if path.last().is_none_or(|last| last.distance_px(*place) >= step) {
+        if path.last().is_none_or(|last| drawn_distance(*last, *place, stretch) >= step) {
             path.push(*place);
         }
     }

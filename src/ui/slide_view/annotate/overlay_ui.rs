@@ -156,7 +156,7 @@ impl Annotator {
             _ => palette.accent,
         };
         if let Some(Draft::Stroke { path, radius_px }) = &self.draft {
-            let width = 2.0 * on_screen.points_from_level0(*radius_px);
+            let width = 2.0 * on_screen.points_from_drawn(*radius_px);
             let points: Vec<Pos2> = path.iter().map(|at| on_screen.point_at(*at)).collect();
             let tint = color.gamma_multiply(0.45);
             if let [only] = points[..] {
