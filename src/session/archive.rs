@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::state::{Place, Severity, TilePicture, held};
-use super::{ArchiveRequest, Job, SearchRequest, Session};
+use super::{ArchiveRequest, Job, OpenJob, SearchRequest, Session};
 use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
 use crate::geometry::Level0Rect;
@@ -137,7 +137,7 @@ impl Session {
             (Some(path), true) => {
                 let path = path.clone();
                 self.awaited = Some((id, field));
-                vec![Job::OpenSlide { path, user_mpp: None }]
+                vec![Job::Open(OpenJob::OpenSlide { path, user_mpp: None })]
             }
             _ => {
                 let text = format!("{}: {}", slide.name, slide.whereabouts());

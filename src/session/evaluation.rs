@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::state::Place;
-use super::{Annotate, EncoderState, Event, Job, Session, Severity};
+use super::{Annotate, EncoderState, EvaluatorJob, Event, Job, Session, Severity};
 use crate::annotation::{Annotation, AnnotationClass, Edit, Polygon, Shape};
 use crate::encoder::EncoderSpec;
 use crate::evaluation::comparison::ComparisonSettings;
@@ -66,7 +66,7 @@ impl Session {
             stop: stop.clone(),
         };
         self.evaluation = EvaluationState::Running { share: 0.0, doing: "waiting".to_owned(), stop };
-        vec![Job::Evaluate(Box::new(request))]
+        vec![Job::Evaluate(EvaluatorJob::Evaluate(Box::new(request)))]
     }
 
     pub(super) fn stop_evaluation(&mut self) {
@@ -80,7 +80,7 @@ impl Session {
         match &self.evaluation {
             EvaluationState::Done(study) => {
                 let (study, project) = (study.clone(), Box::new(self.project.clone()));
-                vec![Job::WriteReport { study, project, pseudonymise }]
+                vec![Job::Evaluate(EvaluatorJob::WriteReport { study, project, pseudonymise })]
             }
             _ => Vec::new(),
         }
@@ -125,7 +125,7 @@ impl Session {
         };
         let like = query.like.iter().map(|shown| shown.example.clone()).collect();
         let (generation, index) = (self.generation, self.index.clone());
-        vec![Job::MeasureDistances { generation, study: study.clone(), index, like }]
+        vec![Job::Evaluate(EvaluatorJob::MeasureDistances { generation, study: study.clone(), index, like })]
     }
 
     pub(super) fn distances_measured(&mut self, generation: u64, distances: Arc<[f32]>) {

@@ -14,18 +14,20 @@ use crate::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use crate::evaluation::study::Study;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot, TileRef};
-use crate::pipeline::Slides;
+use crate::pipeline::{Slides, TileSelection};
 use crate::project::{Claim, Project};
 use crate::query::{Answer, Example, Marks, Patients, Query, QueryBook, TilePlace};
 use crate::slide::{SlideId, SlideSource};
-use crate::tissue::TissueMask;
+use crate::tissue::{TissueMask, TissueSettings};
 
 /// One slide to embed.
 #[derive(Clone)]
 pub struct EmbedTarget {
     pub slide: Arc<dyn SlideSource>,
-    /// Its tissue, when it is known already.
+    /// Its tissue by the settings of the selection, when it is known already.
     pub tissue: Option<Arc<TissueMask>>,
+    /// Which of its tiles are embedded.
+    pub selection: TileSelection,
 }
 
 /// What the embedder is to work on from now on; replaces the plan before.
@@ -85,16 +87,43 @@ pub struct ArchiveRequest {
 #[derive(Clone)]
 pub struct DescribeRequest {
     pub slide: Arc<dyn SlideSource>,
-    /// Its tissue, when it is known already.
-    pub tissue: Option<Arc<TissueMask>>,
     pub rects: Vec<Level0Rect>,
     pub recipe: Recipe,
     /// Name or path of the encoder.
     pub encoder: String,
 }
 
-/// One piece of work for the workers.
+/// One piece of work for the workers. Each worker has a type of its own, so that work for one cannot be handed to
+/// another.
 pub enum Job {
+    Open(OpenJob),
+    Scan(ScanJob),
+    Load(LoadJob),
+    Picture(PictureJob),
+    Book(BookJob),
+    Evaluate(EvaluatorJob),
+    /// Look for a slide that has gone until it is back.
+    AwaitSlide(Arc<dyn SlideSource>),
+    Embed(EmbedPlan),
+    Describe(DescribeRequest),
+    DescribePicture(PictureRequest),
+    BuildIndex {
+        sets: Vec<Arc<DescriptorSet>>,
+        cache: IndexCache,
+        /// Whether these are all there will be for now; else only what was kept is used.
+        settled: bool,
+    },
+    Search(SearchRequest),
+    SearchArchive(Box<ArchiveRequest>),
+    /// Nobody waits for what the archive was asked any more.
+    LeaveArchive,
+    Annotations(AnnotationJob),
+    SaveProject(Box<Project>),
+    Train(TrainingJob),
+}
+
+/// Work for the thread that opens slides and encoders.
+pub enum OpenJob {
     /// Find slides in files and folders.
     FindPaths(Vec<PathBuf>),
     OpenSlide {
@@ -108,22 +137,6 @@ pub enum Job {
         user_mpp: Option<MicronsPerPixel>,
         folders: Vec<PathBuf>,
     },
-    /// Look for a slide that has gone until it is back.
-    AwaitSlide(Arc<dyn SlideSource>),
-    MakeThumbnail(Arc<dyn SlideSource>),
-    /// Read a picture that is stored beside the slide's pyramid.
-    ReadAssociated {
-        slide: Arc<dyn SlideSource>,
-        name: String,
-    },
-    FindTissue(Arc<dyn SlideSource>),
-    /// The colour profile that the slide embeds, if it does.
-    ReadProfile(Arc<dyn SlideSource>),
-    /// Statistics of the colours of a slide's tissue.
-    MeasureColours {
-        slide: Arc<dyn SlideSource>,
-        tissue: Arc<TissueMask>,
-    },
     /// Learn what the encoder is, without loading libtorch.
     LearnEncoder(String),
     /// Remember that the user lets a TorchScript module run, and learn what it is.
@@ -131,40 +144,58 @@ pub enum Job {
         module: PathBuf,
         encoder: String,
     },
+}
+
+/// Work for the thread that reads whole slides at low power.
+pub enum ScanJob {
+    MakeThumbnail(Arc<dyn SlideSource>),
+    /// Read a picture that is stored beside the slide's pyramid.
+    ReadAssociated {
+        slide: Arc<dyn SlideSource>,
+        name: String,
+    },
+    FindTissue {
+        slide: Arc<dyn SlideSource>,
+        settings: TissueSettings,
+    },
+    /// The colour profile that the slide embeds, if it does.
+    ReadProfile(Arc<dyn SlideSource>),
+    /// Statistics of the colours of a slide's tissue.
+    MeasureColours(Arc<dyn SlideSource>),
+}
+
+/// Work for the thread that loads descriptors and lists.
+pub enum LoadJob {
     /// Finished descriptors of an earlier run, if the store has them.
-    LoadDescriptors {
-        store: DescriptorStore,
-        slide: SlideId,
-        recipe: Recipe,
-    },
-    Embed(EmbedPlan),
-    BuildIndex {
-        sets: Vec<Arc<DescriptorSet>>,
-        cache: IndexCache,
-        /// Whether these are all there will be for now; else only what was kept is used.
-        settled: bool,
-    },
-    Search(SearchRequest),
-    SearchArchive(Box<ArchiveRequest>),
-    /// Nobody waits for what the archive was asked any more.
-    LeaveArchive,
-    Describe(DescribeRequest),
-    DescribePicture(PictureRequest),
-    /// Read the picture of a question, small.
-    ReadQueryPicture {
-        place: TilePlace,
-        file: PathBuf,
-    },
+    LoadDescriptors { store: DescriptorStore, slide: SlideId, recipe: Recipe },
     /// Read which patient each slide is of.
     ReadPatients(PathBuf),
     /// Look by which recipes slides have been described.
     ListRecipes(DescriptorStore),
     /// Open all that a second encoder has described.
-    OpenBeside {
-        store: DescriptorStore,
-        slides: Vec<SlideId>,
-        recipe: Recipe,
-        cache: IndexCache,
+    OpenBeside { store: DescriptorStore, slides: Vec<SlideId>, recipe: Recipe, cache: IndexCache },
+}
+
+/// Work for the thread that reads the small pictures of lists.
+pub enum PictureJob {
+    ReadTilePicture {
+        slide: Arc<dyn SlideSource>,
+        rect: Level0Rect,
+    },
+    /// Read the picture of a question, small.
+    ReadQueryPicture {
+        place: TilePlace,
+        file: PathBuf,
+    },
+}
+
+/// Work for the thread that keeps questions, judgements and what is exported of them.
+pub enum BookJob {
+    /// Read what the project in a folder has kept of its queries.
+    LoadBook(PathBuf),
+    SaveBook {
+        root: PathBuf,
+        book: Box<QueryBook>,
     },
     /// Write an answer, and what was said of it, into a new folder below `reports`.
     ExportAnswer {
@@ -182,18 +213,10 @@ pub enum Job {
         names: HashMap<SlideId, String>,
         reports: PathBuf,
     },
-    /// Read what the project in a folder has kept of its queries.
-    LoadBook(PathBuf),
-    SaveBook {
-        root: PathBuf,
-        book: Box<QueryBook>,
-    },
-    ReadTilePicture {
-        slide: Arc<dyn SlideSource>,
-        rect: Level0Rect,
-    },
-    Annotations(AnnotationJob),
-    SaveProject(Box<Project>),
+}
+
+/// Work for the thread that measures encoders.
+pub enum EvaluatorJob {
     Evaluate(Box<EvaluateRequest>),
     /// Compute how far every tile of a study is from the question's examples; NaN for those that are not in the
     /// index.
@@ -208,5 +231,4 @@ pub enum Job {
         project: Box<Project>,
         pseudonymise: bool,
     },
-    Train(TrainingJob),
 }

@@ -13,6 +13,7 @@ mod job;
 mod query;
 mod read_only;
 mod state;
+mod tissue;
 mod training;
 mod update;
 mod work;
@@ -22,7 +23,10 @@ pub use archive::{ArchiveAnswer, ArchiveProgress};
 pub use command::Command;
 pub use evaluation::{EvaluateRequest, EvaluationState};
 pub use event::{Event, SlideProgress};
-pub use job::{ArchiveRequest, DescribeRequest, EmbedPlan, EmbedTarget, Job, PictureRequest, SearchRequest};
+pub use job::{
+    ArchiveRequest, BookJob, DescribeRequest, EmbedPlan, EmbedTarget, EvaluatorJob, Job, LoadJob, OpenJob,
+    PictureJob, PictureRequest, ScanJob, SearchRequest,
+};
 pub use query::{Beside, PictureQuery, QueryState};
 pub use state::{
     Colours, EmbeddingState, EncoderState, Message, Place, Profile, Remedy, Session, Severity, SlideState,

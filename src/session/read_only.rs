@@ -1,7 +1,7 @@
 //! A project that is open for reading only: what the user may not do there, and what is not done.
 
 use super::state::Severity;
-use super::{AnnotationJob, Command, Job, Session, TrainingCommand, TrainingJob};
+use super::{AnnotationJob, BookJob, Command, EvaluatorJob, Job, Session, TrainingCommand, TrainingJob};
 
 impl Session {
     /// Whether the user asks for something that would be written into a project that is read-only; the user is
@@ -12,7 +12,9 @@ impl Session {
             Command::ExportMatches | Command::ExportHeatMap { .. } | Command::WriteReport { .. } => {
                 "no report can be written into it"
             }
-            Command::ResumeEmbedding | Command::EmbedAgain(_) => "no slides can be embedded",
+            Command::ResumeEmbedding | Command::EmbedAgain(_) | Command::SetTissue(_) => {
+                "no slides can be embedded"
+            }
             Command::Train(
                 TrainingCommand::Start { .. }
                 | TrainingCommand::Continue { .. }
@@ -47,10 +49,10 @@ fn writes_into_project(job: &Job) -> bool {
     matches!(
         job,
         Job::SaveProject(_)
-            | Job::SaveBook { .. }
-            | Job::ExportAnswer { .. }
-            | Job::ExportHeatMap { .. }
-            | Job::WriteReport { .. }
+            | Job::Book(BookJob::SaveBook { .. })
+            | Job::Book(BookJob::ExportAnswer { .. })
+            | Job::Book(BookJob::ExportHeatMap { .. })
+            | Job::Evaluate(EvaluatorJob::WriteReport { .. })
             | Job::Annotations(AnnotationJob::Save { .. })
             | Job::Train(TrainingJob::Train(_) | TrainingJob::Export { .. } | TrainingJob::Delete { .. })
     )

@@ -1,7 +1,7 @@
 //! The session's doors, and when the index is built.
 
 use super::state::{Severity, SlideStatus};
-use super::{Command, Event, Job, Session};
+use super::{BookJob, Command, Event, Job, OpenJob, Session};
 
 impl Session {
     /// The jobs with which a session begins: know the encoder and what was asked before, open the project's slides.
@@ -49,19 +49,21 @@ impl Session {
             self.tell(Severity::Note, text, None);
         }
         let which = self.project.encoder_name();
-        let mut jobs = vec![Job::LearnEncoder(which), Job::LoadBook(self.project.root().to_owned())];
-        jobs.extend(
-            self.project.slides().iter().map(|entry| Job::OpenSlide {
-                path: self.project.slide_path(entry),
-                user_mpp: entry.user_mpp,
-            }),
-        );
+        let mut jobs = vec![
+            Job::Open(OpenJob::LearnEncoder(which)),
+            Job::Book(BookJob::LoadBook(self.project.root().to_owned())),
+        ];
+        jobs.extend(self.project.slides().iter().map(|entry| {
+            Job::Open(OpenJob::OpenSlide { path: self.project.slide_path(entry), user_mpp: entry.user_mpp })
+        }));
         jobs
     }
 
     /// Every one of these jobs ends in an event of its slide.
     fn count_opening(&mut self, jobs: &[Job]) {
-        let opens = |job: &&Job| matches!(job, Job::OpenSlide { .. } | Job::FindMoved { .. });
+        let opens = |job: &&Job| {
+            matches!(job, Job::Open(OpenJob::OpenSlide { .. }) | Job::Open(OpenJob::FindMoved { .. }))
+        };
         self.opening += jobs.iter().filter(opens).count();
     }
 

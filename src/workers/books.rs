@@ -7,28 +7,20 @@ use super::Post;
 use super::heat::{self, HeatRequest};
 use crate::pipeline::{self, Slides};
 use crate::query::{Answer, QueryBook};
-use crate::session::Event;
+use crate::session::{BookJob, Event};
 use crate::slide::SlideId;
 
-/// What is to be done with what a project keeps of its queries.
-pub(super) enum BookWork {
-    Load(PathBuf),
-    Save(PathBuf, Box<QueryBook>),
-    Export(Box<Answer>, Box<QueryBook>, Slides, PathBuf),
-    HeatMap(HeatRequest, HashMap<SlideId, String>, PathBuf),
-}
-
-pub(super) fn keep_book(work: BookWork, post: &Post) {
-    let done = match work {
-        BookWork::Load(root) => {
+pub(super) fn keep_book(job: BookJob, post: &Post) {
+    let done = match job {
+        BookJob::LoadBook(root) => {
             QueryBook::load(&root).map(|book| post.send(Event::BookLoaded(Box::new(book))))
         }
-        BookWork::Save(root, book) => book.save(&root),
-        BookWork::Export(answer, book, slides, reports) => {
+        BookJob::SaveBook { root, book } => book.save(&root),
+        BookJob::ExportAnswer { answer, book, slides, reports } => {
             return export(&answer, &book, &slides, &reports, post);
         }
-        BookWork::HeatMap(request, names, reports) => {
-            return export_heat_map(&request, &names, &reports, post);
+        BookJob::ExportHeatMap { index, tile, shown, names, reports } => {
+            return export_heat_map(&HeatRequest { index, tile, shown }, &names, &reports, post);
         }
     };
     if let Err(error) = done {

@@ -8,7 +8,7 @@ use crate::crash;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError};
 use crate::pipeline::{
     EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, describe_picture, describe_tiles,
-    embed_slide, write_picture,
+    embed_selected, write_picture,
 };
 use crate::query::{Example, ShownExample, TilePlace};
 use crate::session::{
@@ -26,7 +26,8 @@ pub struct Desk {
 #[derive(Default)]
 struct DeskState {
     plan: Option<EmbedPlan>,
-    running: Option<(SlideId, String, Arc<EmbedControl>)>,
+    /// What is being embedded: slide, recipe and selection of tiles.
+    running: Option<(SlideId, (String, Option<String>), Arc<EmbedControl>)>,
     /// Tiles or a picture that someone waits for.
     describe: Option<Described>,
     /// The slide that was being embedded when they were asked for goes on afterwards.
@@ -51,9 +52,11 @@ impl Desk {
     /// other work makes room.
     pub fn submit(&self, plan: EmbedPlan) {
         let mut state = self.lock();
-        if let Some((slide, recipe, control)) = &state.running {
-            let first = plan.targets.first().map(|target| &target.slide.info().id);
-            if first == Some(slide) && plan.recipe.short_id() == *recipe {
+        if let Some((slide, work, control)) = &state.running {
+            let is_wanted = plan.targets.first().is_some_and(|target| {
+                target.slide.info().id == *slide && (plan.recipe.short_id(), target.selection.id()) == *work
+            });
+            if is_wanted {
                 control.set_focus(plan.focus);
                 control.set_paused(plan.paused);
             } else {
@@ -113,7 +116,7 @@ impl Desk {
                 control.set_focus(plan.focus.take());
                 let id = target.slide.info().id.clone();
                 let taken = plan.clone();
-                state.running = Some((id, taken.recipe.short_id(), control.clone()));
+                state.running = Some((id, (taken.recipe.short_id(), target.selection.id()), control.clone()));
                 return Some(Work::Embed(Box::new(taken), target, control));
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -222,9 +225,8 @@ pub fn run(desk: &Desk, device: DeviceChoice, post: &Post) {
 }
 
 fn describe(request: &DescribeRequest, encoder: &mut dyn Encoder) -> Result<Vec<Vec<f32>>, String> {
-    let DescribeRequest { slide, tissue, rects, recipe, .. } = request;
-    describe_tiles(slide.as_ref(), tissue.as_deref(), rects, encoder, recipe)
-        .map_err(|error| error.to_string())
+    let DescribeRequest { slide, rects, recipe, .. } = request;
+    describe_tiles(slide.as_ref(), None, rects, encoder, recipe).map_err(|error| error.to_string())
 }
 
 /// A picture as an example of what is looked for. One that is in no file is kept in one first, so that the question
@@ -270,9 +272,9 @@ fn embed(
 ) -> bool {
     let slide = &target.slide.info().id;
     let mut tell = |progress| _ = event(slide, progress).map(|event| post.send(event));
-    let outcome = embed_slide(
+    let outcome = embed_selected(
         target.slide.as_ref(),
-        target.tissue.as_deref(),
+        (&target.selection, target.tissue.as_deref()),
         encoder,
         &plan.recipe,
         &plan.store,
@@ -281,7 +283,12 @@ fn embed(
         &mut tell,
     );
     match outcome {
-        Ok(EmbedOutcome::Finished { set, .. }) => post.send(Event::DescriptorsReady { set, finished: true }),
+        Ok(EmbedOutcome::Finished { set, summary }) => {
+            post.send(Event::DescriptorsReady { set, finished: true });
+            if let Some(no_tiles) = summary.no_tiles {
+                post.send(Event::NoTiles { slide: slide.clone(), why: no_tiles });
+            }
+        }
         Ok(EmbedOutcome::Interrupted) => {
             post.send(Event::EmbeddingInterrupted { slide: slide.clone() });
             return true;

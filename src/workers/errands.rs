@@ -12,7 +12,7 @@ use crate::index::Snapshot;
 use crate::pipeline::{self, find_slides};
 use crate::project::Project;
 use crate::query::{self, TilePlace};
-use crate::session::{Event, Job};
+use crate::session::{Event, LoadJob, OpenJob, PictureJob, ScanJob};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{self, SlideError, SlideSource};
 use crate::stain::LabStatistics;
@@ -28,17 +28,17 @@ const TILE_PICTURE_PX: u32 = 128;
 /// Longer side of the pictures stored beside a slide, as they are shown, in pixels.
 const ASSOCIATED_PX: u32 = 1024;
 
-pub(super) fn open(job: Job, post: &Post) {
+pub(super) fn open(job: OpenJob, post: &Post) {
     match job {
-        Job::FindPaths(paths) => find(paths, post),
-        Job::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
+        OpenJob::FindPaths(paths) => find(paths, post),
+        OpenJob::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
             Ok(source) => post.send(Event::SlideOpened(source)),
             Err(error @ SlideError::Missing { .. }) => {
                 post.send(Event::SlideMissing { path, reason: error.to_string() })
             }
             Err(error) => post.send(Event::SlideFailed { path, reason: error.to_string() }),
         },
-        Job::FindMoved { slide, path, user_mpp, folders } => {
+        OpenJob::FindMoved { slide, path, user_mpp, folders } => {
             match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
                 Some(source) => {
                     let now = source.info().path.display();
@@ -55,8 +55,8 @@ pub(super) fn open(job: Job, post: &Post) {
                 }
             }
         }
-        Job::LearnEncoder(which) => learn_encoder(&which, post),
-        Job::TrustEncoder { module, encoder } => {
+        OpenJob::LearnEncoder(which) => learn_encoder(&which, post),
+        OpenJob::TrustEncoder { module, encoder } => {
             if let Err(error) = encoder::trust::allow(&module) {
                 post.send(Event::Trouble(format!(
                     "it will be asked again whether this module may run: {error}"
@@ -64,7 +64,6 @@ pub(super) fn open(job: Job, post: &Post) {
             }
             learn_encoder(&encoder, post);
         }
-        _ => {}
     }
 }
 
@@ -103,47 +102,52 @@ fn find(paths: Vec<PathBuf>, post: &Post) {
     post.send(Event::PathsFound(found));
 }
 
-pub(super) fn scan(job: Job, post: &Post) {
+pub(super) fn scan(job: ScanJob, post: &Post) {
     match job {
-        Job::MakeThumbnail(source) => {
+        ScanJob::MakeThumbnail(source) => {
             let slide = source.info().id.clone();
             match pipeline::thumbnail(source.as_ref(), THUMBNAIL_PX) {
                 Ok(thumbnail) => post.send(Event::ThumbnailMade { slide, thumbnail }),
                 Err(error) => post.send(Event::Trouble(error.to_string())),
             }
         }
-        Job::ReadAssociated { slide, name } => {
+        ScanJob::ReadAssociated { slide, name } => {
             let picture = slide.associated(&name).map(|picture| within(picture, ASSOCIATED_PX));
             let picture = picture.map_err(|error| error.to_string());
             post.send(Event::AssociatedRead { slide: slide.info().id.clone(), name, picture });
         }
-        Job::FindTissue(source) => {
+        ScanJob::FindTissue { slide: source, settings } => {
             let slide = source.info().id.clone();
-            match TissueMask::of(source.as_ref()) {
+            match TissueMask::find(source.as_ref(), &settings) {
                 Ok(tissue) => post.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
                 Err(error) => post.send(Event::Trouble(error.to_string())),
             }
         }
-        Job::ReadProfile(source) => {
+        ScanJob::ReadProfile(source) => {
             let profile = ProfileTable::of(source.as_ref()).unwrap_or_else(|error| {
                 post.send(Event::Trouble(error.to_string()));
                 None
             });
             post.send(Event::ProfileRead { slide: source.info().id.clone(), profile: profile.map(Arc::new) });
         }
-        Job::MeasureColours { slide, tissue } => {
-            let colours = LabStatistics::of_slide(slide.as_ref(), &tissue).unwrap_or_else(|error| {
+        ScanJob::MeasureColours(slide) => {
+            let colours = LabStatistics::of_slide(slide.as_ref()).unwrap_or_else(|error| {
                 post.send(Event::Trouble(error.to_string()));
                 None
             });
             post.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
         }
-        Job::ReadPatients(path) => {
+    }
+}
+
+pub(super) fn load(job: LoadJob, post: &Post) {
+    match job {
+        LoadJob::ReadPatients(path) => {
             let patients = query::read_patients(&path);
             post.send(Event::PatientsRead { path, patients });
         }
-        Job::ListRecipes(store) => post.send(Event::RecipesFound(store.recipes())),
-        Job::OpenBeside { store, slides, recipe, cache } => {
+        LoadJob::ListRecipes(store) => post.send(Event::RecipesFound(store.recipes())),
+        LoadJob::OpenBeside { store, slides, recipe, cache } => {
             let mut sets = Vec::new();
             for slide in &slides {
                 match store.open(slide, &recipe) {
@@ -155,7 +159,7 @@ pub(super) fn scan(job: Job, post: &Post) {
             post.send(Event::BesideOpened { recipe, index: index.clone() });
             index.grow_trees();
         }
-        Job::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
+        LoadJob::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
             Ok(Some(set)) => post.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
             Ok(None) => post.send(Event::NoDescriptors { slide }),
             Err(error) => {
@@ -163,7 +167,6 @@ pub(super) fn scan(job: Job, post: &Post) {
                 post.send(Event::NoDescriptors { slide });
             }
         },
-        _ => {}
     }
 }
 
@@ -177,7 +180,14 @@ fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
         .into_rgba8()
 }
 
-pub(super) fn query_picture(place: TilePlace, file: &Path) -> Event {
+pub(super) fn picture(job: PictureJob, post: &Post) {
+    post.send(match job {
+        PictureJob::ReadTilePicture { slide, rect } => tile_picture(slide.as_ref(), rect),
+        PictureJob::ReadQueryPicture { place, file } => query_picture(place, &file),
+    });
+}
+
+fn query_picture(place: TilePlace, file: &Path) -> Event {
     let TilePlace { slide, rect } = place;
     let picture = slide::open(file, None)
         .and_then(|picture| pipeline::thumbnail(picture.as_ref(), TILE_PICTURE_PX))
@@ -185,7 +195,7 @@ pub(super) fn query_picture(place: TilePlace, file: &Path) -> Event {
     Event::TilePictureRead { slide, rect, picture }
 }
 
-pub(super) fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {
+fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {
     let picture = read_tile(slide, &rect, TILE_PICTURE_PX)
         .map(|tile| image::DynamicImage::ImageRgb8(tile).into_rgba8())
         .map_err(|error| error.to_string());

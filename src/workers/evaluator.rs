@@ -6,32 +6,31 @@ use std::time::{Duration, Instant};
 
 use super::Post;
 use crate::evaluation::study;
-use crate::session::{EvaluateRequest, Event, Job};
+use crate::session::{EvaluateRequest, EvaluatorJob, Event};
 
 /// Progress is told this often at most.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// Do one job of the evaluator.
-pub fn work(job: Job, post: &Post) {
+pub fn work(job: EvaluatorJob, post: &Post) {
     match job {
-        Job::Evaluate(request) => evaluate(&request, post),
-        Job::MeasureDistances { generation, study, index, like } => {
+        EvaluatorJob::Evaluate(request) => evaluate(&request, post),
+        EvaluatorJob::MeasureDistances { generation, study, index, like } => {
             // Without an answer there is nothing to show; the search tells why.
             if let Ok(distances) = study.distances(&index, &like) {
                 post.send(Event::DistancesMeasured { generation, distances });
             }
         }
-        Job::WriteReport { study, project, pseudonymise } => {
+        EvaluatorJob::WriteReport { study, project, pseudonymise } => {
             let result = study.write_report(&project, pseudonymise).map_err(|error| error.to_string());
             post.send(Event::ReportWritten(result));
         }
-        _ => {}
     }
 }
 
 /// What a job answers when it crashes.
-pub fn on_crash(job: &Job) -> impl FnOnce(String) -> Option<Event> + use<> {
-    let is_report = matches!(job, Job::WriteReport { .. });
+pub fn on_crash(job: &EvaluatorJob) -> impl FnOnce(String) -> Option<Event> + use<> {
+    let is_report = matches!(job, EvaluatorJob::WriteReport { .. });
     move |reason| {
         Some(if is_report { Event::ReportWritten(Err(reason)) } else { Event::Evaluated(Err(reason)) })
     }

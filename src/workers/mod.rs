@@ -10,11 +10,11 @@ pub mod heat;
 mod evaluator;
 pub mod tile_loader;
 pub(crate) mod mailbox;
+mod on_crash;
 mod patience;
 pub mod trainer;
 mod watcher;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,15 +25,15 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::crash;
 use crate::descriptors::DescriptorSet;
 use crate::encoder::DeviceChoice;
-use crate::geometry::Level0Rect;
 use crate::index::{IndexCache, Snapshot};
 use crate::project::Project;
-use crate::query::{self, QueryError, TilePlace};
-use crate::session::{ArchiveRequest, Event, Job, SearchRequest, TrainingEvent};
+use crate::query::{self, QueryError};
+use crate::session::{
+    ArchiveRequest, BookJob, EvaluatorJob, Event, Job, LoadJob, OpenJob, PictureJob, ScanJob, SearchRequest,
+    TrainingEvent,
+};
 use crate::slide::SlideSource;
-use books::BookWork;
 use embedder::Desk;
-use heat::HeatRequest;
 use mailbox::Mailbox;
 use trainer::TrainerDesk;
 
@@ -100,41 +100,23 @@ pub struct Workers {
 /// What waits for each worker.
 #[derive(Default)]
 struct Boxes {
-    opener: Mailbox<Job>,
-    scanner: Mailbox<Job>,
-    pictures: Mailbox<Wanted>,
+    opener: Mailbox<OpenJob>,
+    scanner: Mailbox<ScanJob>,
+    pictures: Mailbox<PictureJob>,
     away: Mailbox<Arc<dyn SlideSource>>,
     searches: Mailbox<SearchRequest>,
     /// `None` when what was asked is not wanted any more.
     archive_searches: Mailbox<Option<ArchiveRequest>>,
     indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
-    descriptors: Mailbox<Job>,
+    descriptors: Mailbox<LoadJob>,
     keeper: Mailbox<Project>,
-    books: Mailbox<BookWork>,
+    books: Mailbox<BookJob>,
     annotations: annotation_keeper::Tray,
-    evaluator: Mailbox<Job>,
+    evaluator: Mailbox<EvaluatorJob>,
     /// Ends the evaluation that was asked for last.
     evaluation_stop: Mutex<Option<Arc<AtomicBool>>>,
     desk: Desk,
     trainer: TrainerDesk,
-}
-
-/// A small picture for a list.
-enum Wanted {
-    Tile(Arc<dyn SlideSource>, Level0Rect),
-    /// Of a question that was asked with a picture.
-    Picture(TilePlace, PathBuf),
-}
-
-impl Wanted {
-    /// What is told when it cannot be read, for a reason yet to come.
-    fn failure(&self) -> impl FnOnce(String) -> Event + Send + 'static {
-        let (slide, rect) = match self {
-            Self::Tile(slide, rect) => (slide.info().id.clone(), *rect),
-            Self::Picture(place, _) => (place.slide.clone(), place.rect),
-        };
-        move |reason| Event::TilePictureRead { slide, rect, picture: Err(reason) }
-    }
 }
 
 impl Workers {
@@ -149,7 +131,7 @@ impl Workers {
         let mut workers = Self { events, boxes, threads: Vec::new() };
         workers.spawn("slide-opener", &post, |boxes, post| {
             while let Some(job) = boxes.opener.take() {
-                let (failed, to_session) = (on_crash(&job), post.clone());
+                let (failed, to_session) = (on_crash::open(&job), post.clone());
                 let named = named(&job);
                 let open =
                     move || to_session.attempt("Opening files", || errands::open(job, &to_session), failed);
@@ -162,25 +144,16 @@ impl Workers {
         })?;
         workers.spawn("slide-scanner", &post, |boxes, post| {
             while let Some(job) = boxes.scanner.take() {
-                let (failed, post) = (on_crash(&job), post.clone());
+                let (failed, post) = (on_crash::scan(&job), post.clone());
                 let scan = move || post.attempt("Reading a slide", || errands::scan(job, &post), failed);
                 patience::wait_for("slide-scanning", SCANNING, scan);
             }
         })?;
         workers.spawn("tile-pictures", &post, |boxes, post| {
-            while let Some(wanted) = boxes.pictures.take() {
-                let failed = wanted.failure();
-                let post = post.clone();
-                let work = move || {
-                    let read = || {
-                        post.send(match &wanted {
-                            Wanted::Tile(slide, rect) => errands::tile_picture(slide.as_ref(), *rect),
-                            Wanted::Picture(place, file) => errands::query_picture(place.clone(), file),
-                        });
-                    };
-                    post.attempt("Reading a tile", read, |reason| Some(failed(reason)));
-                };
-                patience::wait_for("tile-picture", OPENING, work);
+            while let Some(job) = boxes.pictures.take() {
+                let (failed, post) = (on_crash::picture(&job), post.clone());
+                let read = move || post.attempt("Reading a tile", || errands::picture(job, &post), failed);
+                patience::wait_for("tile-picture", OPENING, read);
             }
         })?;
         workers.spawn("searcher", &post, |boxes, post| {
@@ -207,8 +180,8 @@ impl Workers {
         // Apart from the scanner: an archive can be searched before its tissue has been found again.
         workers.spawn("descriptor-loader", &post, |boxes, post| {
             while let Some(job) = boxes.descriptors.take() {
-                let failed = on_crash(&job);
-                post.attempt("Reading descriptors", || errands::scan(job, post), failed);
+                let failed = on_crash::load(&job);
+                post.attempt("Reading descriptors", || errands::load(job, post), failed);
             }
         })?;
         workers.spawn("indexer", &post, |boxes, post| {
@@ -253,46 +226,28 @@ impl Workers {
     pub fn dispatch(&self, job: Job) {
         let boxes = &self.boxes;
         match job {
-            Job::FindPaths(_)
-            | Job::OpenSlide { .. }
-            | Job::FindMoved { .. }
-            | Job::LearnEncoder(_)
-            | Job::TrustEncoder { .. } => boxes.opener.push(job),
-            Job::ReadProfile(_)
-            | Job::MeasureColours { .. }
-            | Job::MakeThumbnail(_)
-            | Job::ReadAssociated { .. }
-            | Job::FindTissue(_) => boxes.scanner.push(job),
-            Job::AwaitSlide(slide) => boxes.away.push(slide),
-            Job::LoadDescriptors { .. } => boxes.descriptors.push(job),
-            Job::ReadTilePicture { slide, rect } => boxes.pictures.push(Wanted::Tile(slide, rect)),
-            Job::ReadQueryPicture { place, file } => boxes.pictures.push(Wanted::Picture(place, file)),
-            Job::ReadPatients(_) | Job::ListRecipes(_) | Job::OpenBeside { .. } => {
-                boxes.descriptors.push(job)
+            Job::Open(job) => boxes.opener.push(job),
+            Job::Scan(job) => boxes.scanner.push(job),
+            Job::Load(job) => boxes.descriptors.push(job),
+            Job::Picture(job) => boxes.pictures.push(job),
+            Job::Book(job) => boxes.books.push(job),
+            Job::Evaluate(job) => {
+                if let EvaluatorJob::Evaluate(request) = &job {
+                    *boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(request.stop.clone());
+                }
+                boxes.evaluator.push(job);
             }
+            Job::AwaitSlide(slide) => boxes.away.push(slide),
+            Job::Embed(plan) => boxes.desk.submit(plan),
+            Job::Describe(request) => boxes.desk.describe(request),
             Job::DescribePicture(request) => boxes.desk.describe_picture(request),
+            Job::BuildIndex { sets, cache, settled } => boxes.indexer.replace((sets, cache, settled)),
+            Job::Search(request) => boxes.searches.replace(request),
             Job::SearchArchive(request) => boxes.archive_searches.replace(Some(*request)),
             Job::LeaveArchive => boxes.archive_searches.replace(None),
-            Job::Search(request) => boxes.searches.replace(request),
-            Job::BuildIndex { sets, cache, settled } => boxes.indexer.replace((sets, cache, settled)),
-            Job::Describe(request) => boxes.desk.describe(request),
-            Job::LoadBook(root) => boxes.books.push(BookWork::Load(root)),
-            Job::SaveBook { root, book } => boxes.books.push(BookWork::Save(root, book)),
-            Job::ExportAnswer { answer, book, slides, reports } => {
-                boxes.books.push(BookWork::Export(answer, book, slides, reports))
-            }
-            Job::ExportHeatMap { index, tile, shown, names, reports } => {
-                boxes.books.push(BookWork::HeatMap(HeatRequest { index, tile, shown }, names, reports))
-            }
-            Job::SaveProject(project) => boxes.keeper.replace(*project),
             Job::Annotations(job) => boxes.annotations.push(job),
-            Job::Evaluate(request) => {
-                *boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(request.stop.clone());
-                boxes.evaluator.push(Job::Evaluate(request));
-            }
-            Job::WriteReport { .. } | Job::MeasureDistances { .. } => boxes.evaluator.push(job),
-            Job::Embed(plan) => boxes.desk.submit(plan),
+            Job::SaveProject(project) => boxes.keeper.replace(*project),
             Job::Train(job) => boxes.trainer.submit(job),
         }
     }
@@ -379,41 +334,12 @@ fn keep_project(keeper: &Mailbox<Project>, post: &Post) {
 }
 
 /// What a job of the opener works on, for people.
-fn named(job: &Job) -> String {
+fn named(job: &OpenJob) -> String {
     match job {
-        Job::OpenSlide { path, .. } | Job::FindMoved { path, .. } => path.display().to_string(),
-        Job::FindPaths(paths) => {
+        OpenJob::OpenSlide { path, .. } | OpenJob::FindMoved { path, .. } => path.display().to_string(),
+        OpenJob::FindPaths(paths) => {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         }
-        _ => "The encoder".to_owned(),
+        OpenJob::LearnEncoder(encoder) | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
     }
-}
-
-/// What a job of the opener or the scanner answers when it crashes.
-fn on_crash(job: &Job) -> impl FnOnce(String) -> Option<Event> + Send + use<> {
-    let answer: Box<dyn FnOnce(String) -> Option<Event> + Send> = match job {
-        Job::OpenSlide { path, .. } | Job::FindMoved { path, .. } => {
-            let path = path.clone();
-            Box::new(|reason| Some(Event::SlideFailed { path, reason }))
-        }
-        Job::LearnEncoder(_) => Box::new(|reason| Some(Event::EncoderFailed { reason })),
-        Job::ReadAssociated { slide, name } => {
-            let (slide, name) = (slide.info().id.clone(), name.clone());
-            Box::new(|reason| Some(Event::AssociatedRead { slide, name, picture: Err(reason) }))
-        }
-        Job::ReadProfile(slide) => {
-            let slide = slide.info().id.clone();
-            Box::new(|_| Some(Event::ProfileRead { slide, profile: None }))
-        }
-        Job::MeasureColours { slide, .. } => {
-            let slide = slide.info().id.clone();
-            Box::new(|_| Some(Event::ColoursMeasured { slide, colours: None }))
-        }
-        Job::LoadDescriptors { slide, .. } => {
-            let slide = slide.clone();
-            Box::new(|_| Some(Event::NoDescriptors { slide }))
-        }
-        _ => Box::new(|_| None),
-    };
-    answer
 }

@@ -15,7 +15,7 @@ use histokin::geometry::{Level0Point, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::project::Project;
 use histokin::query::Scope;
-use histokin::session::{ArchiveProgress, Command, Event, Job, Session, TilePicture};
+use histokin::session::{ArchiveProgress, Command, Event, Job, OpenJob, Session, TilePicture};
 use histokin::slide::{self, SlideSource};
 use histokin::stain::StainSetting;
 use histokin::tiling::{TileGrid, TileIndex};
@@ -45,7 +45,9 @@ fn picture(folder: &Path, number: u8) -> Arc<dyn SlideSource> {
 
 /// Hand searches and openings to the workers, and their events to the session, until it is content.
 fn run(session: &mut Session, workers: &Workers, jobs: Vec<Job>, is_done: impl Fn(&Session) -> bool) {
-    let wanted = |job: &Job| matches!(job, Job::Search(_) | Job::SearchArchive(_) | Job::OpenSlide { .. });
+    let wanted = |job: &Job| {
+        matches!(job, Job::Search(_) | Job::SearchArchive(_) | Job::Open(OpenJob::OpenSlide { .. }))
+    };
     jobs.into_iter().filter(wanted).for_each(|job| workers.dispatch(job));
     let started = Instant::now();
     while !is_done(session) {

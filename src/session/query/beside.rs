@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::state::Severity;
-use super::super::{Job, Session};
+use super::super::{Job, LoadJob, Session};
 use crate::descriptors::Recipe;
 use crate::index::Snapshot;
 
@@ -27,7 +27,7 @@ impl Session {
 
     /// Look which encoders have described slides of this project.
     pub(in crate::session) fn list_recipes(&self) -> Vec<Job> {
-        vec![Job::ListRecipes(self.project.descriptors())]
+        vec![Job::Load(LoadJob::ListRecipes(self.project.descriptors()))]
     }
 
     pub(in crate::session) fn recipes_found(&mut self, recipes: Vec<Recipe>) -> Vec<Job> {
@@ -47,7 +47,7 @@ impl Session {
         self.beside = Some(Beside { recipe: recipe.clone(), index: None });
         let slides = self.slides.iter().map(|slide| slide.id().clone()).collect();
         let (store, cache) = (self.project.descriptors(), self.project.index_cache());
-        vec![Job::OpenBeside { store, slides, recipe, cache }]
+        vec![Job::Load(LoadJob::OpenBeside { store, slides, recipe, cache })]
     }
 
     /// The second encoder's descriptors can be searched.

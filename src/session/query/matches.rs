@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::super::state::{Place, Severity};
-use super::super::{Job, Session};
+use super::super::{BookJob, Job, Session};
 use crate::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::TileRef;
@@ -196,7 +196,7 @@ impl Session {
         let slides = self.slides.iter().map(|state| (state.id().clone(), state.source.clone())).collect();
         let (answer, book) = (Box::new(Answer::clone(&answer)), Box::new(self.book.clone()));
         let reports = self.project.root().join("reports");
-        vec![Job::ExportAnswer { answer, book, slides, reports }]
+        vec![Job::Book(BookJob::ExportAnswer { answer, book, slides, reports })]
     }
 
     pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePlace, on: &[SlideId]) -> Vec<Job> {
@@ -213,7 +213,7 @@ impl Session {
             (state.id().clone(), path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
         });
         let (names, reports) = (names.collect(), self.project.root().join("reports"));
-        vec![Job::ExportHeatMap { index, tile, shown, names, reports }]
+        vec![Job::Book(BookJob::ExportHeatMap { index, tile, shown, names, reports })]
     }
 }
 

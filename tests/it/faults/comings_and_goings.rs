@@ -11,7 +11,7 @@ use histokin::encoder::{DeviceChoice, Encoder};
 use histokin::geometry::LevelRect;
 use histokin::pipeline::{EmbedControl, EmbedError, EmbedOutcome, EmbedSettings, embed_slide};
 use histokin::project::Project;
-use histokin::session::{Event, Job, Remedy, Session};
+use histokin::session::{Event, Job, Remedy, ScanJob, Session};
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::tissue::TissueMask;
 use histokin::workers::Workers;
@@ -190,7 +190,7 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     assert!(matches!(&back, Event::SlideBack { slide } if *slide == id));
     let jobs = session.absorb(back);
     assert_eq!(planned(&jobs), Some(1));
-    assert!(jobs.iter().any(|job| matches!(job, Job::FindTissue(_))));
+    assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::FindTissue { .. }))));
     assert!(session.slide(&id).unwrap().away.is_none());
     assert!(!session.messages().iter().any(|message| message.remedy.is_some()), "the error is taken back");
 }

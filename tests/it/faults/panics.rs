@@ -6,8 +6,9 @@ use std::time::Duration;
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::LevelRect;
 use histokin::project::Project;
-use histokin::session::{Event, Job, Remedy, Session, Severity};
+use histokin::session::{Event, Job, PictureJob, Remedy, ScanJob, Session, Severity};
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
+use histokin::tissue::TissueSettings;
 use histokin::workers::Workers;
 use image::RgbaImage;
 
@@ -47,8 +48,11 @@ fn a_panic_becomes_a_report_and_the_worker_goes_on() {
     let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
     let mut session = Session::new(Project::open_or_create(folder.path()).unwrap());
 
-    workers.dispatch(Job::FindTissue(bad.clone()));
-    workers.dispatch(Job::FindTissue(sound.clone()));
+    let find = |slide: &Arc<dyn SlideSource>| {
+        Job::Scan(ScanJob::FindTissue { slide: slide.clone(), settings: TissueSettings::default() })
+    };
+    workers.dispatch(find(&bad));
+    workers.dispatch(find(&sound));
     let Event::Crashed(crash) = wait(&workers, |event| matches!(event, Event::Crashed(_))) else { panic!() };
     assert!(crash.report.contains("a decoder lost its way at level"), "{}", crash.report);
     assert!(crash.report.contains(env!("CARGO_PKG_VERSION")) && crash.report.contains("panics.rs"));
@@ -60,14 +64,14 @@ fn a_panic_becomes_a_report_and_the_worker_goes_on() {
 
     // What the session waits for is answered, too.
     let name = "label".to_owned();
-    workers.dispatch(Job::ReadAssociated { slide: bad.clone(), name });
+    workers.dispatch(Job::Scan(ScanJob::ReadAssociated { slide: bad.clone(), name }));
     let answered = wait(&workers, |event| matches!(event, Event::AssociatedRead { .. }));
     assert!(matches!(answered, Event::AssociatedRead { picture: Err(_), .. }));
     let rect = sound.info().extent();
-    workers.dispatch(Job::ReadTilePicture { slide: bad, rect });
+    workers.dispatch(Job::Picture(PictureJob::ReadTilePicture { slide: bad, rect }));
     let answered = wait(&workers, |event| matches!(event, Event::TilePictureRead { .. }));
     assert!(matches!(answered, Event::TilePictureRead { picture: Err(_), .. }));
-    workers.dispatch(Job::ReadTilePicture { slide: sound, rect });
+    workers.dispatch(Job::Picture(PictureJob::ReadTilePicture { slide: sound, rect }));
     let answered = wait(&workers, |event| matches!(event, Event::TilePictureRead { .. }));
     assert!(matches!(answered, Event::TilePictureRead { picture: Ok(_), .. }));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use histokin::project::{LOCK_FILE, Project, ReadOnly};
-use histokin::session::{Command as Wish, Job, Session};
+use histokin::session::{Command as Wish, Job, OpenJob, Session};
 
 use crate::torture::{annotating::start_drawing, until};
 
@@ -70,6 +70,6 @@ fn a_project_that_is_left_is_free_and_one_that_crashed_is_told_of() {
     fs::write(folder.path().join(LOCK_FILE), text.replace("pid = ", "pid = 9")).unwrap();
     let mut session = Session::new(Project::open(folder.path()).unwrap().claim().unwrap());
     let jobs = session.start();
-    assert!(jobs.iter().any(|job| matches!(job, Job::LearnEncoder(_))));
+    assert!(jobs.iter().any(|job| matches!(job, Job::Open(OpenJob::LearnEncoder(_)))));
     assert!(session.messages()[0].text.contains("did not end properly"), "{}", session.messages()[0].text);
 }
