@@ -1,25 +1,29 @@
 //! `histokin query`: the tiles, or the slides, most like what is named.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use uuid::Uuid;
 
 use super::index::load_index;
-use crate::annotation::Annotation;
 use crate::archive::ArchiveUrl;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
 use crate::pipeline::{Slides, describe_picture, describe_tiles, write_matches, write_sheet};
 use crate::project::{Project, ProjectSettings};
+use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
-    self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QueryBook, QueryError,
-    QuerySettings, Region, Scope, TilePlace, USUAL_PATTERN, export,
+    self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QueryBook, QuerySettings, Region,
+    Scope, ShownExample, TilePlace, USUAL_PATTERN, export,
 };
-use crate::slide::{self, SlideId};
-use crate::tiling::TileGrid;
+use crate::slide::{self, SlideId, SlideSource};
+use crate::tiling::{TileGrid, TileSettings};
+use crate::tissue::TissueMask;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
@@ -40,6 +44,9 @@ pub struct QueryArgs {
     /// The whole slide: its tiles, evenly.
     #[arg(long, requires = "slide")]
     whole: bool,
+    /// An annotation of the slide, by its id; may be given several times.
+    #[arg(long, value_name = "ID", requires = "slide")]
+    annotation: Vec<Uuid>,
     /// All that has an annotation of this class, on every slide of the project.
     #[arg(long, value_name = "CLASS")]
     like_class: Option<String>,
@@ -136,14 +143,21 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let project = with_encoder(project, args.encoder.as_deref());
     let (index, _) = load_index(&project)?;
     let marks = marks(&project)?;
-    let mut query = question(args, &project, &index, &marks)?;
-    let mut answer = match query::ask(&index, &query, &marks) {
+    let opened = OpenedSlides::new(&project)?;
+    let mut question = question(args, &project, &index, &marks, &opened)?;
+    let mut query = question.query();
+    let mut answer = loop {
+        let problem = match query::ask(&index, &query, &marks) {
+            Ok(answer) => break answer,
+            Err(problem) => problem,
+        };
         // A place that is not embedded is described on the spot.
-        Err(QueryError::NotEmbedded(slide) | QueryError::NoTileThere { slide, .. }) => {
-            describe_missing(args, &project, &index, &slide, &mut query)?;
-            query::ask(&index, &query, &marks)?
+        let examples = question.like.iter().chain(&question.unlike);
+        match builder::missing_tile(&index, examples, &problem) {
+            Some(place) => describe_missing(args, &project, &opened, &place, &mut question)?,
+            None => bail!(problem),
         }
-        other => other?,
+        query = question.query();
     };
     let own = project.archive().filter(|_| args.scope == Scope::Archive);
     let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
@@ -236,72 +250,108 @@ fn marks(project: &Project) -> anyhow::Result<Marks> {
     Ok(marks)
 }
 
-/// All that has an annotation of a class, a region for each slide.
-fn of_class(name: &str, index: &Snapshot, marks: &Marks) -> anyhow::Result<Vec<Example>> {
-    let mut examples = Vec::new();
-    for set in index.sets() {
-        let slide = &set.header.slide_id;
-        let is_meant = |one: &&Arc<Annotation>| one.class.as_ref().is_some_and(|class| class.name == name);
-        let meant = || marks.get(slide).into_iter().flat_map(|marks| marks.iter()).filter(is_meant);
-        let region = Region::of_annotations(meant().map(|one| &**one));
-        if let Some(region) = region.filter(|region| !region.rows(set).is_empty()) {
-            examples.push(Example::Region { slide: slide.clone(), region });
-        }
-        let points = query::points_of(meant().map(|one| &**one)).filter(|at| set.row_at(*at).is_some());
-        examples.extend(points.map(|at| Example::Tile { slide: slide.clone(), at }));
-    }
-    if examples.is_empty() {
-        bail!("no embedded tile lies within an annotation of the class {name:?}");
-    }
-    Ok(examples)
+/// A question with what its examples stand for.
+struct Question {
+    like: Vec<ShownExample>,
+    unlike: Vec<ShownExample>,
+    settings: QuerySettings,
 }
 
-fn question(args: &QueryArgs, project: &Project, index: &Snapshot, marks: &Marks) -> anyhow::Result<Query> {
-    let mut like = Vec::new();
-    let mut unlike = Vec::new();
-    let mut among = None;
+impl Question {
+    fn query(&self) -> Query {
+        let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
+        Query { like: examples(&self.like), unlike: examples(&self.unlike), settings: self.settings.clone() }
+    }
+}
+
+/// The project's slides, opened when something about them has to be known.
+struct OpenedSlides<'a> {
+    project: &'a Project,
+    tiles: TileSettings,
+    opened: RefCell<HashMap<SlideId, Arc<dyn SlideSource>>>,
+}
+
+impl<'a> OpenedSlides<'a> {
+    fn new(project: &'a Project) -> anyhow::Result<Self> {
+        let tiles = project.recipe(&encoder::spec(&project.encoder_name())?).tiles;
+        Ok(Self { project, tiles, opened: RefCell::default() })
+    }
+
+    fn get(&self, slide: &SlideId) -> anyhow::Result<Arc<dyn SlideSource>> {
+        if let Some(known) = self.opened.borrow().get(slide) {
+            return Ok(known.clone());
+        }
+        let entry = self.project.find_slide(&slide.0)?;
+        let source = slide::open(&self.project.slide_path(entry), entry.user_mpp)?;
+        self.opened.borrow_mut().insert(slide.clone(), source.clone());
+        Ok(source)
+    }
+}
+
+impl SlideGeometry for OpenedSlides<'_> {
+    fn grid(&self, slide: &SlideId) -> Result<TileGrid, String> {
+        let source = self.get(slide).map_err(|error| super::in_words(&error))?;
+        TileGrid::new(source.info(), self.tiles).map_err(|error| error.to_string())
+    }
+
+    fn extent(&self, slide: &SlideId) -> Result<Level0Rect, String> {
+        Ok(self.get(slide).map_err(|error| super::in_words(&error))?.info().extent())
+    }
+}
+
+fn question(
+    args: &QueryArgs,
+    project: &Project,
+    index: &Snapshot,
+    marks: &Marks,
+    opened: &OpenedSlides<'_>,
+) -> anyhow::Result<Question> {
+    let build = QueryBuilder { index, marks, slides: opened };
+    let (mut like, mut unlike) = (Vec::new(), Vec::new());
+    let mut own = None;
     if let Some(name) = &args.slide {
         let entry = project.find_slide(name)?;
         let slide = &entry.id;
-        let tile = |at: &Level0Point| Example::Tile { slide: slide.clone(), at: *at };
-        like.extend(args.at.iter().map(tile));
-        unlike.extend(args.not_at.iter().map(tile));
-        let region =
-            |rect: &Level0Rect| Example::Region { slide: slide.clone(), region: Region::Rect(*rect) };
-        like.extend(args.rect.iter().map(region));
+        for at in &args.at {
+            builder::put_example(&mut like, &mut unlike, build.tile(slide, *at)?);
+        }
+        for rect in &args.rect {
+            like.push(build.region(slide, Region::Rect(*rect)));
+        }
+        if !args.annotation.is_empty() {
+            like.extend(build.annotations(slide, &args.annotation)?);
+        }
         if args.whole {
-            like.push(region(&slide::open(&project.slide_path(entry), entry.user_mpp)?.info().extent()));
+            like.push(build.whole_slide(slide)?);
         }
-        if args.patients != Patients::Any {
-            let names = PatientNames::new(&args.patient_pattern)
-                .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
-            let names = match &args.patient_list {
-                Some(path) => names.with_list(query::read_patients(path).map_err(anyhow::Error::msg)?),
-                None => names.with_list(project.patients()),
-            };
-            let own = project.slide_path(entry);
-            let accepted = project
-                .slides()
-                .iter()
-                .filter(|other| args.patients.accept(&names, &own, &project.slide_path(other)));
-            among = Some(accepted.map(|other| other.id.clone()).collect());
+        for at in &args.not_at {
+            builder::put_example(&mut unlike, &mut like, build.tile(slide, *at)?);
         }
-    }
-    if let Some(named) = named(args, project)? {
-        let of_patients: Option<Vec<SlideId>> = among.take();
-        let both = |slide: &SlideId| of_patients.as_ref().is_none_or(|accepted| accepted.contains(slide));
-        among = Some(named.into_iter().filter(both).collect());
+        own = Some(project.slide_path(entry));
     }
     if let Some(class) = &args.like_class {
-        like.extend(of_class(class, index, marks)?);
+        like.extend(build.class(class)?);
     }
     if let Some(path) = &args.image {
         like.push(describe_image(args, project, path)?);
     }
     if like.is_empty() {
-        bail!("say what to look for: --slide with --at, --rect or --whole, --like-class, or --image");
+        bail!(
+            "say what to look for: --slide with --at, --rect, --annotation or --whole, --like-class, or --image"
+        );
     }
-    let settings = QuerySettings {
+    let names = PatientNames::new(&args.patient_pattern)
+        .with_context(|| format!("--patient-pattern {:?}", args.patient_pattern))?;
+    let names = match &args.patient_list {
+        Some(path) => names.with_list(query::read_patients(path).map_err(anyhow::Error::msg)?),
+        None => names.with_list(project.patients()),
+    };
+    let paths: Vec<(&SlideId, PathBuf)> =
+        project.slides().iter().map(|entry| (&entry.id, project.slide_path(entry))).collect();
+    let slides = paths.iter().map(|(slide, path)| (*slide, path.as_path()));
+    let listed = named(args, project)?;
+    let among = builder::slides_among((args.patients, &names), own.as_deref(), slides, listed.as_deref());
+    let mut settings = QuerySettings {
         scope: args.scope,
         among,
         marked: match (&args.class, args.marked) {
@@ -317,7 +367,10 @@ fn question(args: &QueryArgs, project: &Project, index: &Snapshot, marks: &Marks
         diversity: args.diverse,
         rank_slides: args.rank == Rank::Slides,
     };
-    Ok(Query { like, unlike, settings })
+    if args.whole {
+        builder::rank_whole_slides(&mut settings);
+    }
+    Ok(Question { like, unlike, settings })
 }
 
 /// The slides that `--slides` names, if there are any.
@@ -328,44 +381,38 @@ fn named(args: &QueryArgs, project: &Project) -> anyhow::Result<Option<Vec<Slide
     args.among.iter().map(|name| Ok(Some(project.find_slide(name)?.id.clone()))).collect()
 }
 
-fn describe_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<Example> {
+fn describe_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<ShownExample> {
     let picture = slide::open(path, args.image_mpp)?;
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let recipe = project.recipe(encoder.spec());
     let descriptors = describe_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
-    Ok(Example::Described { name: picture.info().name(), place: None, descriptors, file: None })
+    let info = picture.info();
+    // A picture that is a slide of the project is not to find itself; any other lies on no slide.
+    let is_ours = project.slides().iter().any(|entry| entry.id == info.id);
+    let place = is_ours.then(|| TilePlace { slide: info.id.clone(), rect: info.extent() });
+    let example = Example::Described { name: info.name(), place: place.clone(), descriptors, file: None };
+    Ok(ShownExample { example, place })
 }
 
-/// Describe the named tiles of a slide that are not among the embedded ones.
+/// Describe a tile that is not among the embedded ones.
 fn describe_missing(
     args: &QueryArgs,
     project: &Project,
-    index: &Snapshot,
-    slide: &SlideId,
-    query: &mut Query,
+    opened: &OpenedSlides<'_>,
+    place: &TilePlace,
+    question: &mut Question,
 ) -> anyhow::Result<()> {
-    let entry = project.find_slide(&slide.0)?;
-    let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+    let source = opened.get(&place.slide)?;
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
-    let recipe = project.recipe(encoder.spec());
-    let grid = TileGrid::new(source.info(), recipe.tiles)?;
-    let tissue = crate::tissue::TissueMask::of(source.as_ref())?;
-    let set = index.place(slide).map(|place| &index.sets()[place as usize]);
-    for example in query.like.iter_mut().chain(&mut query.unlike) {
-        let Example::Tile { slide: own, at } = &*example else { continue };
-        if own != slide || set.is_some_and(|set| set.row_at(*at).is_some()) {
-            continue;
-        }
-        let tile = grid.tile_at(*at).map(|tile| grid.rect(tile));
-        let tile = tile.filter(|rect| tissue.fraction(rect) >= crate::tissue::TISSUE_FRACTION);
-        let Some(rect) = tile else {
-            let (Level0Point { x, y }, name) = (at, source.info().name());
-            bail!("there is no embedded tile at x {x}, y {y} of {name}: the place is not tissue");
-        };
-        let descriptors = describe_tiles(source.as_ref(), Some(&tissue), &[rect], encoder.as_mut(), &recipe)?;
-        let place = Some(TilePlace { slide: slide.clone(), rect });
-        *example = Example::Described { name: source.info().name(), place, descriptors, file: None };
+    let tissue = TissueMask::find(source.as_ref(), &project.settings().tissue)?;
+    if !tissue.has_tissue(&place.rect) {
+        let (Level0Point { x, y }, name) = (place.rect.center(), source.info().name());
+        bail!("there is no embedded tile at x {x:.0}, y {y:.0} of {name}: the place is not tissue");
     }
+    let recipe = project.recipe(encoder.spec());
+    let descriptors = describe_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
+    let examples = question.like.iter_mut().chain(&mut question.unlike);
+    builder::describe_tile(examples, place, &source.info().name(), &descriptors[0]);
     Ok(())
 }
 

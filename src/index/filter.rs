@@ -14,6 +14,8 @@ pub struct TileFilter {
     pub sets: Vec<bool>,
     /// For each set of the snapshot the rows that count, where not all of them do; of sets beyond the end all count.
     pub rows: Vec<Option<Arc<RowMask>>>,
+    /// Rows of sets that never count, such as the query's own tiles.
+    pub without: Vec<(u32, Arc<RowMask>)>,
     /// Discs on slides whose tiles do not.
     pub excluded: Vec<Exclusion>,
     /// Tiles farther than this from the query do not.
@@ -28,6 +30,7 @@ impl Default for TileFilter {
         Self {
             sets: Vec::new(),
             rows: Vec::new(),
+            without: Vec::new(),
             excluded: Vec::new(),
             max_distance: f32::INFINITY,
             unlike: Vec::new(),
@@ -92,7 +95,9 @@ impl TileFilter {
 
     /// Whether a tile counts, wherever it lies and however far it is.
     pub fn accepts_row(&self, tile: TileRef) -> bool {
-        self.accepts_set(tile.set) && self.mask(tile.set).is_none_or(|mask| mask.contains(tile.row))
+        self.accepts_set(tile.set)
+            && self.mask(tile.set).is_none_or(|mask| mask.contains(tile.row))
+            && !self.without.iter().any(|(set, rows)| *set == tile.set && rows.contains(tile.row))
     }
 
     /// The rows of a set that count, where not all of them do.

@@ -5,11 +5,13 @@
 //! long as was asked for whenever so many tiles exist.
 
 mod book;
+pub mod builder;
 mod choice;
 mod elsewhere;
 mod example;
 pub mod export;
 mod marked;
+mod own;
 mod patients;
 mod slides;
 
@@ -70,8 +72,9 @@ pub struct QuerySettings {
     pub marked: Marked,
     /// How many matches are wanted.
     pub count: usize,
-    /// Tiles whose centre is this near to that of an example on the same slide, in µm, are left out; the
-    /// examples themselves always are.
+    /// Tiles whose centre is this near to that of an example on the same slide, in µm, are left out. The query's own
+    /// tiles always are: tiles that share more than half of the smaller rectangle with an example, and all tiles
+    /// whose centre lies in a region that asks.
     pub exclude_um: f64,
     /// Farther tiles are no matches, in descriptor units.
     pub max_distance: Option<f32>,
@@ -189,7 +192,7 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
         return Err(QueryError::Nothing);
     }
     let settings = &query.settings;
-    let filter = filter(index, &like, &unlike, settings, marks);
+    let filter = filter(index, query, (&like[..], &unlike[..]), marks);
     let found = choice::choose(index, settings, |count| nearest(index, &like, &filter, count));
     let matches: Vec<Match> = (1..)
         .zip(&found)
@@ -234,7 +237,7 @@ pub fn rank_slides(
 ) -> Result<Vec<SlideRank>, QueryError> {
     let like = example::tiles(index, &query.like)?;
     let unlike = example::tiles(index, &query.unlike)?;
-    let filter = filter(index, &like, &unlike, &query.settings, marks);
+    let filter = filter(index, query, (&like[..], &unlike[..]), marks);
     Ok(slides::rank(index, &like, &filter, matches, elsewhere))
 }
 
@@ -282,12 +285,13 @@ struct Found {
 
 fn filter(
     index: &Snapshot,
-    like: &[ExampleTile<'_>],
-    unlike: &[ExampleTile<'_>],
-    settings: &QuerySettings,
+    query: &Query,
+    (like, unlike): (&[ExampleTile<'_>], &[ExampleTile<'_>]),
     marks: &Marks,
 ) -> TileFilter {
-    let own: Vec<u32> = like.iter().filter_map(|tile| Some(tile.tile?.set)).collect();
+    let settings = &query.settings;
+    // By slide, not by tile of the index: an example may have been described before its slide was embedded.
+    let own: Vec<u32> = like.iter().filter_map(|tile| index.place(&tile.place.as_ref()?.slide)).collect();
     let in_scope = |(place, slide): (u32, &SlideId)| {
         let is_own = own.contains(&place);
         let listed = settings.among.as_ref().is_none_or(|among| among.contains(slide));
@@ -300,18 +304,15 @@ fn filter(
     };
     let slides = (0u32..).zip(index.sets().iter().map(|set| &set.header.slide_id));
     let excluded = |tile: &ExampleTile<'_>| {
-        let TileRef { set, row } = tile.tile?;
-        let held = &index.sets()[set as usize];
-        Some(Exclusion {
-            set,
-            center: held.rect(row).center(),
-            radius_um: settings.exclude_um.max(0.0),
-            mpp: held.header.level0_mpp(),
-        })
+        let place = tile.place.as_ref().filter(|_| settings.exclude_um > 0.0)?;
+        let set = index.place(&place.slide)?;
+        let mpp = index.sets()[set as usize].header.level0_mpp();
+        Some(Exclusion { set, center: place.rect.center(), radius_um: settings.exclude_um, mpp })
     };
     TileFilter {
         sets: slides.map(in_scope).collect(),
         rows: settings.marked.rows(index, marks),
+        without: own::rows(index, &query.like),
         excluded: like.iter().filter_map(excluded).collect(),
         max_distance: settings.max_distance.unwrap_or(f32::INFINITY),
         unlike: unlike.iter().map(|tile| tile.descriptor.to_vec()).collect(),

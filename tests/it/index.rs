@@ -62,9 +62,10 @@ fn expected(
                 .iter()
                 .any(|disc| disc.set == place && disc.mpp.distance_um(disc.center, center) <= disc.radius_um);
             let unlike = filter.unlike.iter().any(|other| distance(other, set.descriptor(row)) <= far);
+            let own = filter.without.iter().any(|(own, rows)| *own == place && rows.contains(row));
             let listed = filter.sets.get(place as usize).copied().unwrap_or(true);
             let listed = listed && filter.mask(place).is_none_or(|mask| mask.contains(row));
-            if listed && !excluded && !unlike && far <= filter.max_distance {
+            if listed && !excluded && !own && !unlike && far <= filter.max_distance {
                 all.push((TileRef { set: place, row }, far));
             }
         }
@@ -103,6 +104,7 @@ proptest! {
         max_distance in prop::sample::select(vec![f32::INFINITY, 2.0, 0.0]),
         unlike in prop::collection::vec(0u32..10, 0..3),
         masked in prop::option::of(prop::sample::select(vec![2u32, 9, 500])),
+        without in prop::option::of(1u32..4),
         of_index in any::<bool>(),
     ) {
         let rows = descriptors(seed, count, width, flatness);
@@ -115,6 +117,11 @@ proptest! {
                     let every = masked?;
                     Some(Arc::new(RowMask::new((0..set.len() as u32).map(|row| row % every == 1).collect())))
                 })
+                .collect(),
+            without: without
+                .map(|every| (1, (0..sets[1].len() as u32).map(|row| row % every == 0).collect()))
+                .map(|(set, rows)| (set, Arc::new(RowMask::new(rows))))
+                .into_iter()
                 .collect(),
             excluded: vec![Exclusion {
                 set: 0,

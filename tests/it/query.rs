@@ -296,3 +296,91 @@ fn annotations_say_what_is_looked_for_and_where() {
     let like = vec![Example::Region { slide: id("b"), region }];
     assert_eq!(ask(&sets, &Query { like, ..Query::default() }).unwrap().tiles.len(), 13);
 }
+
+/// A set whose tiles overlap by half, as another program may cut slides.
+fn overlapping(name: &str, rows: &[Vec<f32>]) -> Arc<DescriptorSet> {
+    let corners: Vec<[i64; 2]> = (0..rows.len() as i64).map(|tile| [tile * 112, 0]).collect();
+    let header = made::set(name, rows[0].len(), rows).header.clone();
+    Arc::new(DescriptorSet::from_places(header, &corners, &rows.concat()))
+}
+
+#[test]
+fn a_querys_own_tile_is_never_its_answer_whatever_came_first() {
+    let sets = slides();
+    let own = tile("a", 20, 0);
+    let Example::Tile { slide, at } = own.clone() else { unreachable!() };
+    let rect = sets[0].rect(sets[0].row_at(at).unwrap());
+    let described = |slide: &SlideId, rect: Level0Rect, row: u32| Example::Described {
+        name: "a.svs".to_owned(),
+        place: Some(query::TilePlace { slide: slide.clone(), rect }),
+        descriptors: vec![sets[0].descriptor(Row(row)).to_vec()],
+        file: None,
+    };
+    let asked = |like: Vec<Example>, settings: QuerySettings| {
+        ask(&sets, &Query { like, settings, ..Query::default() }).unwrap()
+    };
+    // Described before its slide was embedded, and now it is: the same answer as for the embedded tile.
+    let before = asked(vec![described(&slide, rect, 20)], QuerySettings::default());
+    let after = asked(vec![own.clone()], QuerySettings::default());
+    assert_eq!(before.matches, after.matches);
+    assert!(before.matches.iter().all(|found| (&found.slide, found.rect) != (&slide, rect)));
+    for scope in [Scope::Same, Scope::Others] {
+        for exclude_um in [0.0, 1000.0] {
+            let settings = QuerySettings { scope, exclude_um, ..QuerySettings::default() };
+            let before = asked(vec![described(&slide, rect, 20)], settings.clone());
+            let after = asked(vec![own.clone()], settings);
+            assert_eq!(before.matches, after.matches, "{scope:?} {exclude_um}");
+        }
+    }
+    // Cut a few pixels aside, as by another calibration; of another slide only the place is the same.
+    let aside = Level0Rect::new(rect.x + 60, rect.y + 40, 230, 230);
+    let moved = asked(vec![described(&slide, aside, 20)], QuerySettings::default());
+    assert!(moved.matches.iter().all(|found| (&found.slide, found.rect) != (&slide, rect)));
+    let elsewhere = asked(vec![described(&id("b"), rect, 20)], QuerySettings::default());
+    assert_eq!((&elsewhere.matches[0].slide, elsewhere.matches[0].rect), (&slide, rect));
+    // A picture that is a slide of the project finds no tile of that slide.
+    let whole = Level0Rect::new(0, 0, 100 * 224, 3 * 224);
+    let picture = asked(vec![described(&slide, whole, 20)], QuerySettings::default());
+    assert!(picture.matches.iter().all(|found| found.slide != slide));
+}
+
+#[test]
+fn no_tile_of_a_region_is_found_however_many_ask() {
+    let rows: Vec<Vec<f32>> = (0..3000).map(|tile| vec![(tile % 7) as f32; 12]).collect();
+    let sets = [made::set("a", 12, &rows), made::set("b", 12, &rows[..300])];
+    // More tiles than ask: every so many of them does.
+    let rect = Level0Rect::new(0, 0, 40 * 224, 20 * 224);
+    let region = Example::Region { slide: id("a"), region: Region::Rect(rect) };
+    let settings = QuerySettings { count: 2400, ..QuerySettings::default() };
+    let answer = ask(&sets, &Query { like: vec![region], settings, ..Query::default() }).unwrap();
+    let inside = |found: &&query::Match| found.slide == id("a") && rect.contains(found.rect.center());
+    assert_eq!((answer.matches.iter().filter(inside).count(), answer.matches.len()), (0, 2400));
+    assert!(answer.tiles.len() < 800);
+}
+
+#[test]
+fn of_overlapping_tiles_only_the_same_spot_is_the_querys_own() {
+    let rows: Vec<Vec<f32>> = (0..40).map(|tile| vec![tile as f32; 12]).collect();
+    let set = overlapping("a", &rows);
+    let rect = set.rect(Row(10));
+    let query = |place: Level0Rect| Query {
+        like: vec![Example::Described {
+            name: "a.svs".to_owned(),
+            place: Some(query::TilePlace { slide: id("a"), rect: place }),
+            descriptors: vec![rows[10].clone()],
+            file: None,
+        }],
+        settings: QuerySettings { count: 39, ..QuerySettings::default() },
+        ..Query::default()
+    };
+    let found = |place| -> Vec<i64> {
+        let answer = ask(std::slice::from_ref(&set), &query(place)).unwrap();
+        answer.matches.iter().map(|found| found.rect.x / 112).collect()
+    };
+    let tiles = found(rect);
+    assert!(!tiles.contains(&10) && tiles.contains(&9) && tiles.contains(&11), "{tiles:?}");
+    // Between two tiles that share more than half of it: both are its own.
+    let between = Level0Rect::new(rect.x + 56, rect.y, 224, 224);
+    let tiles = found(between);
+    assert!(!tiles.contains(&10) && !tiles.contains(&11) && tiles.contains(&9), "{tiles:?}");
+}

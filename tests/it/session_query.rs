@@ -7,7 +7,8 @@ use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::query::{self, Example, Marked, Patients, Region, Scope, ShownExample, TilePlace, Verdict};
 use histokin::session::{
-    Annotate, AnnotationEvent, Command, Event, Job, PictureQuery, SearchRequest, SlideStatus,
+    Annotate, AnnotationEvent, BookJob, Command, Event, Job, LoadJob, PictureJob, PictureQuery,
+    SearchRequest, SlideStatus,
 };
 use histokin::slide::{self, SlideId};
 
@@ -115,7 +116,7 @@ fn examples_come_and_go_and_questions_are_kept() {
     desk.session.handle(Command::QueryAt { slide: slide.clone(), point });
     desk.session.handle(add(true, 10.0));
     let jobs = desk.session.handle(add(false, 500.0));
-    let [Job::Search(request), Job::SaveBook { book, .. }] = &jobs[..] else {
+    let [Job::Search(request), Job::Book(BookJob::SaveBook { book, .. })] = &jobs[..] else {
         panic!("a search, and the book")
     };
     assert_eq!((request.query.like.len(), request.query.unlike.len()), (2, 1));
@@ -141,7 +142,8 @@ fn questions_of_earlier_days_get_their_pictures_when_their_slide_is_opened() {
     let book = before.session.book().clone();
 
     let mut desk = Desk::with_slides(0);
-    let reads = |jobs: &[Job]| jobs.iter().any(|job| matches!(job, Job::ReadTilePicture { .. }));
+    let reads =
+        |jobs: &[Job]| jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadTilePicture { .. })));
     assert!(!reads(&desk.session.absorb(Event::BookLoaded(Box::new(book)))), "the slide is not there yet");
     let slide = desk.picture(0, Some(MicronsPerPixel::square(1.0)));
     assert!(reads(&desk.session.absorb(Event::SlideOpened(slide))));
@@ -170,7 +172,7 @@ fn matches_are_judged_and_judgements_taken_back() {
     let judge = |rank, verdict| Command::Judge { rank, verdict: Some(verdict) };
     desk.session.handle(judge(0, Verdict::Same));
     let jobs = desk.session.handle(judge(1, Verdict::Different));
-    assert!(matches!(&jobs[..], [Job::SaveBook { book, .. }] if book.judgements().len() == 2));
+    assert!(matches!(&jobs[..], [Job::Book(BookJob::SaveBook { book, .. })] if book.judgements().len() == 2));
     desk.session.handle(judge(0, Verdict::Unsure));
     assert_eq!(precision(&desk).share(), Some(0.0));
     desk.session.handle(Command::UndoJudgement);
@@ -311,7 +313,10 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     let jobs = desk.session.absorb(Event::PictureDescribed(Ok(Box::new(example))));
     let jobs = answer(&mut desk, &jobs);
     assert_eq!(matches(&desk)[0], (desk.id(0), 3));
-    assert!(jobs.iter().any(|job| matches!(job, Job::ReadQueryPicture { .. })), "it is shown");
+    assert!(
+        jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadQueryPicture { .. }))),
+        "it is shown"
+    );
     assert!(desk.session.handle(Command::GoToExample { place, from: None }).is_empty());
     assert!(desk.session.take_destination().is_none(), "a picture lies on no slide");
     desk.session.absorb(Event::PictureDescribed(Err("photo.png: no picture".to_owned())));
@@ -357,7 +362,7 @@ fn two_encoders_answer_the_same_question() {
     desk.session.absorb(Event::RecipesFound(vec![recipe.clone()]));
     assert_eq!(desk.session.recipes(), std::slice::from_ref(&recipe));
     let jobs = desk.session.handle(Command::CompareWith(Some(recipe.clone())));
-    assert!(matches!(&jobs[..], [Job::OpenBeside { slides, .. }] if slides.len() == 2));
+    assert!(matches!(&jobs[..], [Job::Load(LoadJob::OpenBeside { slides, .. })] if slides.len() == 2));
     let sets = vec![desk.set(0, &rows(5, 7.0)), other];
     let index = Arc::new(Snapshot::build(sets, None, None));
     let jobs = desk.session.absorb(Event::BesideOpened { recipe: recipe.clone(), index });

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use super::state::TilePicture;
-use super::{ArchiveProgress, Job, SearchRequest, Session};
+use super::{ArchiveProgress, BookJob, Job, PictureJob, SearchRequest, Session};
 use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
 use crate::query::{
     Answer, Example, Judgement, Marked, Marks, PastQuery, PatientNames, Patients, Query, QueryBook,
-    QueryError, QuerySettings, ShownExample, TilePlace,
+    QueryError, QuerySettings, ShownExample, TilePlace, builder,
 };
 use crate::slide::SlideId;
 
@@ -162,7 +162,7 @@ impl Session {
     /// Keep the book, once it is known what it held.
     pub(super) fn save_book(&self) -> Option<Job> {
         let (root, book) = (self.project.root().to_owned(), Box::new(self.book.clone()));
-        self.book_known.then_some(Job::SaveBook { root, book })
+        self.book_known.then_some(Job::Book(BookJob::SaveBook { root, book }))
     }
 
     /// Patients by the names of slides, where a list told them, else by the names of their files.
@@ -170,17 +170,13 @@ impl Session {
         PatientNames::usual().with_list(self.project.patients())
     }
 
-    /// Slides that may hold matches, where patients decide.
-    fn of_patients(&self) -> Option<Vec<SlideId>> {
-        let slide = self.query.as_ref()?.like.first()?.example.slide()?;
-        let own = &self.slide(slide)?.source.info().path;
-        if self.patients == Patients::Any {
-            return None;
-        }
-        let names = self.patient_names();
-        let accepted =
-            self.slides.iter().filter(|state| self.patients.accept(&names, own, &state.source.info().path));
-        Some(accepted.map(|state| state.id().clone()).collect())
+    /// Slides that may hold matches, where patients decide or slides are chosen.
+    fn slides_among(&self) -> Option<Vec<SlideId>> {
+        let asked = self.query.as_ref().and_then(|query| query.like.first()?.example.slide());
+        let own = asked.and_then(|slide| self.slide(slide)).map(|state| state.source.info().path.as_path());
+        let slides = self.slides.iter().map(|state| (state.id(), state.source.info().path.as_path()));
+        let listed = self.query_settings.among.as_deref();
+        builder::slides_among((self.patients, &self.patient_names()), own, slides, listed)
     }
 
     /// Take over which patient each slide is of.
@@ -215,9 +211,11 @@ impl Session {
 
     /// The annotations that settings speak of.
     fn marks(&self) -> Marks {
-        if self.query_settings.marked == Marked::Anywhere {
-            return Marks::new();
-        }
+        if self.query_settings.marked == Marked::Anywhere { Marks::new() } else { self.all_marks() }
+    }
+
+    /// The annotations of all open slides.
+    fn all_marks(&self) -> Marks {
         let of_slide = |id: &SlideId| Some((id.clone(), self.annotations(id)?.set().clone()));
         self.slides.iter().filter_map(|state| of_slide(state.id())).collect()
     }
@@ -229,13 +227,7 @@ impl Session {
 
     /// Put the question in hand to the newest index.
     pub(super) fn search(&mut self) -> Vec<Job> {
-        let of_patients = self.of_patients();
-        let among = match (of_patients, &self.query_settings.among) {
-            (Some(of_patients), Some(chosen)) => {
-                Some(of_patients.into_iter().filter(|slide| chosen.contains(slide)).collect())
-            }
-            (of_patients, chosen) => of_patients.or_else(|| chosen.clone()),
-        };
+        let among = self.slides_among();
         let settings = QuerySettings { among, ..self.query_settings.clone() };
         let marks = self.marks();
         let beside = self.beside.as_ref().and_then(|beside| beside.index.clone());
@@ -317,14 +309,14 @@ impl Session {
         for (slide, rect) in wanted {
             let source = self.slide(&slide).map(|state| state.source.clone());
             if let Some(source) = source.filter(|_| self.tile_picture(&slide, &rect).is_none()) {
-                jobs.push(Job::ReadTilePicture { slide: source, rect });
+                jobs.push(Job::Picture(PictureJob::ReadTilePicture { slide: source, rect }));
                 self.tile_pictures.insert((slide, rect), TilePicture::Reading);
             }
         }
         for (place, file) in files {
             if self.tile_picture(&place.slide, &place.rect).is_none() {
                 self.tile_pictures.insert((place.slide.clone(), place.rect), TilePicture::Reading);
-                jobs.push(Job::ReadQueryPicture { place, file });
+                jobs.push(Job::Picture(PictureJob::ReadQueryPicture { place, file }));
             }
         }
         jobs
@@ -337,7 +329,7 @@ impl Session {
         }
         let Some(source) = self.slide(&slide).map(|state| state.source.clone()) else { return Vec::new() };
         self.tile_pictures.insert((slide, rect), TilePicture::Reading);
-        vec![Job::ReadTilePicture { slide: source, rect }]
+        vec![Job::Picture(PictureJob::ReadTilePicture { slide: source, rect })]
     }
 
     /// What the project has kept of its queries.
