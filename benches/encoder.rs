@@ -141,8 +141,7 @@ fn encode<'a>(
     for tile in tiles {
         let (slide, normaliser) = opened.entry(&tile.slide).or_insert_with(|| {
             let slide = slide::open(&slides.join(file(&tile.slide)), None).expect("a development slide");
-            let tissue = TissueMask::of(slide.as_ref()).expect("its tissue");
-            let statistics = LabStatistics::of_slide(slide.as_ref(), &tissue).expect("its colours");
+            let statistics = LabStatistics::of_slide(slide.as_ref()).expect("its colours");
             (slide, LabNormaliser::new(statistics.expect("tissue"), reference))
         });
         let s = i64::from(scale);

@@ -10,7 +10,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::slide::{SlideError, SlideSource};
-use crate::tissue::{LowPower, TissueMask, is_stained};
+use crate::tissue::{ColouredTissue, LowPower, is_stained};
 
 /// Mean and standard deviation of tissue pixels in CIELAB (D65): L* 0–100, a* and b* about ±128.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,9 +29,6 @@ pub enum StainSetting {
     /// The slide's own colours.
     None,
 }
-
-/// Fewer tissue pixels than these say nothing of a slide's colours: a tenth of a tile at low power.
-const FEWEST_PIXELS: u64 = 100;
 
 impl LabStatistics {
     /// Statistics of the pixels of `picture` for which `is_tissue` (pixel index, row by row) holds;
@@ -52,7 +49,7 @@ impl LabStatistics {
                 sum_of_squares[channel] += value * value;
             }
         }
-        if count < FEWEST_PIXELS {
+        if count < ColouredTissue::FEWEST_PIXELS as u64 {
             return None;
         }
         let mean = sum.map(|sum| sum / count as f64);
@@ -63,8 +60,9 @@ impl LabStatistics {
         Some(Self { mean: mean.map(|mean| mean as f32), std: [deviation(0), deviation(1), deviation(2)] })
     }
 
-    /// Statistics of a slide's stained tissue, from its low-power picture under its mask; `None` without
-    /// tissue. The empty insides of fat cells are tissue, but show the glass: they are left out, unless
+    /// Statistics of a slide's stained tissue, from its low-power picture; `None` without tissue. What counts as tissue
+    /// here is decided by the slide alone, not by the settings that choose which tiles are embedded, so that a tile has
+    /// the same descriptor under all of those. The empty insides of fat cells are tissue, but show the glass: they are left out, unless
     /// the whole slide is as pale, or the share of fat would decide how a slide is normalised.
     ///
     /// At low power neighbouring structures are averaged, so deviations are smaller than in a tile:
@@ -72,20 +70,33 @@ impl LabStatistics {
     ///
     /// # Errors
     /// [`SlideError::Read`] when the low-power picture cannot be read.
-    pub fn of_slide(slide: &dyn SlideSource, tissue: &TissueMask) -> Result<Option<Self>, SlideError> {
+    pub fn of_slide(slide: &dyn SlideSource) -> Result<Option<Self>, SlideError> {
+        let low_power = LowPower::of(slide)?;
+        let tissue = ColouredTissue::in_picture(&low_power, slide.info());
+        Ok(Self::of_low_power(&low_power.picture, &tissue))
+    }
+
+    /// The same under tissue that is known, such as that of the same slide in other colours.
+    ///
+    /// # Errors
+    /// [`SlideError::Read`] when the low-power picture cannot be read.
+    pub fn of_tissue(slide: &dyn SlideSource, tissue: &ColouredTissue) -> Result<Option<Self>, SlideError> {
+        Ok(Self::of_low_power(&LowPower::of(slide)?.picture, tissue))
+    }
+
+    fn of_low_power(picture: &RgbImage, tissue: &ColouredTissue) -> Option<Self> {
         /// Share of the tissue that has to be stained for the rest to be left out.
         const STAINED_SHARE: f64 = 0.1;
 
-        let picture = LowPower::of(slide)?.picture;
-        let is_tissue: Vec<bool> = tissue.mask.as_raw().iter().map(|value| *value > 0).collect();
+        let is_tissue = &tissue.pixels;
         let is_stained: Vec<bool> =
             is_tissue.iter().zip(picture.pixels()).map(|(is, pixel)| *is && is_stained(pixel.0)).collect();
         let count = |pixels: &[bool]| pixels.iter().filter(|is| **is).count() as f64;
-        let chosen = match count(&is_stained) >= STAINED_SHARE * count(&is_tissue) {
-            true => is_stained,
+        let chosen = match count(&is_stained) >= STAINED_SHARE * count(is_tissue) {
+            true => &is_stained,
             false => is_tissue,
         };
-        Ok(Self::of_pixels(&picture, |index| chosen.get(index).is_some_and(|is| *is)))
+        Self::of_pixels(picture, |index| chosen.get(index).is_some_and(|is| *is))
     }
 }
 
@@ -100,11 +111,15 @@ pub struct LabNormaliser {
 /// A deviation below this (in CIELAB units) is that of a flat picture: it has no contrast to be matched.
 const FLAT: f32 = 0.01;
 
+/// Contrast is raised by this factor at most: what little a nearly flat picture has is noise. Stained tissue differs
+/// from references by less than half of it.
+const MOST_RAISED: f32 = 4.0;
+
 impl LabNormaliser {
     pub fn new(from: LabStatistics, to: LabStatistics) -> Self {
         let scale = std::array::from_fn(|channel| match from.std[channel] {
             flat if flat < FLAT => 1.0,
-            std => to.std[channel] / std,
+            std => (to.std[channel] / std).min(MOST_RAISED),
         });
         let offset = std::array::from_fn(|channel| to.mean[channel] - from.mean[channel] * scale[channel]);
         Self { scale, offset }
@@ -113,6 +128,19 @@ impl LabNormaliser {
     /// Factor and summand of each CIELAB channel (L*, a*, b*).
     pub fn mapping(&self) -> ([f32; 3], [f32; 3]) {
         (self.scale, self.offset)
+    }
+
+    /// A pixel as the viewer shows it normalised: as [`Self::apply`] maps it for encoders, but glass and black, which are
+    /// no tissue, as they are.
+    pub fn shown(&self, rgb: [u8; 3]) -> [u8; 3] {
+        let mut mapped = RgbImage::from_pixel(1, 1, image::Rgb(rgb));
+        self.apply(&mut mapped);
+        let unit = rgb.map(|value| f32::from(value) / 255.0);
+        let kept = separation::glassiness(unit).max(separation::blackness(unit));
+        let mapped = mapped.get_pixel(0, 0).0.map(f32::from);
+        std::array::from_fn(|channel| {
+            (mapped[channel] + (f32::from(rgb[channel]) - mapped[channel]) * kept).round() as u8
+        })
     }
 
     /// Map every pixel of `tile`; values that leave sRGB are clipped.
@@ -265,6 +293,27 @@ mod tests {
         let got = LabStatistics::of_pixels(&picture, |_| true).unwrap();
         for (got, wanted) in got.mean.into_iter().zip(to.mean) {
             assert!((got - wanted).abs() < 0.5, "{got} instead of {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_nearly_flat_picture_is_not_made_noisy_and_glass_stays_glass() {
+        let reference = LabStatistics { mean: [75.5, 15.8, -9.8], std: [10.5, 5.5, 4.1] };
+        for std in [[0.0; 3], [0.02; 3], [0.5, 0.2, 0.1], [25.0, 12.0, 9.0]] {
+            for mean in [[95.0, 1.0, -1.0], [66.0, 30.0, -15.0], [20.0, 0.0, 0.0]] {
+                let normaliser = LabNormaliser::new(LabStatistics { mean, std }, reference);
+                let (scale, offset) = normaliser.mapping();
+                assert!(scale.iter().chain(&offset).all(|value| value.is_finite()));
+                assert!(scale.iter().all(|scale| *scale <= 4.0), "{scale:?}");
+                for glass in [[255; 3], [244, 243, 246], [246, 246, 240]] {
+                    let shown = normaliser.shown(glass);
+                    assert!(shown.iter().all(|value| *value >= 235), "{glass:?} becomes {shown:?}");
+                }
+                for black in [[0; 3], [9, 7, 11], [24; 3]] {
+                    let shown = normaliser.shown(black);
+                    assert!(shown.iter().all(|value| *value <= 30), "{black:?} becomes {shown:?}");
+                }
+            }
         }
     }
 

@@ -10,15 +10,19 @@ use serde_json::{Value, json};
 
 use super::interrupt;
 use super::progress::EmbedBar;
+use super::tissue_options::TissueOptions;
 use crate::descriptors::Recipe;
 use crate::encoder::{self, DeviceChoice, Encoder};
 use crate::geometry::MicronsPerPixel;
-use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, embed_slide, find_slides};
+use crate::pipeline::{
+    EmbedControl, EmbedOutcome, EmbedSettings, TileSelection, embed_selected, find_slides,
+};
 use crate::project::{Project, ProjectSettings};
 use crate::slide;
 use crate::slide::calibration::SlideWarning;
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
+use crate::tissue::selection::Surface;
 
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
@@ -41,6 +45,8 @@ pub struct EmbedArgs {
     /// Stain normalisation [default: the project's, else lab].
     #[arg(long)]
     stain: Option<StainArg>,
+    #[command(flatten)]
+    tissue: TissueOptions,
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -179,7 +185,8 @@ fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectS
         Some(StainArg::None) => StainSetting::None,
         None => kept.stain,
     };
-    Ok(ProjectSettings { encoder: args.encoder.clone().or_else(|| kept.encoder.clone()), tiles, stain })
+    let encoder = args.encoder.clone().or_else(|| kept.encoder.clone());
+    Ok(ProjectSettings { encoder, tiles, stain, tissue: args.tissue.apply(&kept.tissue) })
 }
 
 fn embed(
@@ -214,9 +221,10 @@ fn embed(
     let started = Instant::now();
     let bar = EmbedBar::new(info.name());
     let settings = EmbedSettings { batch: args.batch.clamp(1, 1024), ..EmbedSettings::default() };
-    let outcome = embed_slide(
+    let selection = TileSelection::of_slide(project, &info.id)?;
+    let outcome = embed_selected(
         source.as_ref(),
-        None,
+        (&selection, None),
         encoder,
         recipe,
         &project.descriptors(),
@@ -230,16 +238,24 @@ fn embed(
     };
     let seconds = started.elapsed().as_secs_f64();
     eprintln!(
-        "{}: {} tissue tiles of {} in {seconds:.1} s{}",
+        "{}: {} tissue tiles of {} in {seconds:.1} s{}{}",
         info.name(),
         summary.tiles_tissue,
         summary.tiles_grid,
+        match summary.tiles_kept {
+            0 => String::new(),
+            kept => format!(", {kept} of them embedded before"),
+        },
         if summary.tiles_failed > 0 {
             format!(", {} could not be read", summary.tiles_failed)
         } else {
             String::new()
         }
     );
+    let no_tiles = summary.no_tiles.as_ref().map(|why| why.advice(Surface::CommandLine));
+    if let Some(why) = &no_tiles {
+        eprintln!("{}: warning: no tile to embed: {why}", info.name());
+    }
     let descriptors = summary
         .descriptors
         .strip_prefix(project.root())
@@ -251,6 +267,8 @@ fn embed(
         "tiles_grid": summary.tiles_grid,
         "tiles_tissue": summary.tiles_tissue,
         "tiles_failed": summary.tiles_failed,
+        "tiles_kept": summary.tiles_kept,
+        "no_tiles": no_tiles,
         "seconds": seconds,
         "descriptors": descriptors,
         "warnings": info.warnings.iter().map(SlideWarning::text).collect::<Vec<_>>(),

@@ -21,7 +21,7 @@ use crate::evaluation::sample::{Described, Sample};
 use crate::evaluation::stain_change::{self, StainSettings};
 use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
-use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, embed_slide};
+use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, TileSelection, embed_selected};
 use crate::project::Project;
 use crate::slide;
 
@@ -324,9 +324,10 @@ fn embed_missing(project: &Project, encoder: &mut dyn Encoder, gathered: &Gather
         }
         let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
         let bar = EmbedBar::new(format!("{} with {}", slide.name, recipe.encoder_name));
-        let outcome = embed_slide(
+        let selection = TileSelection::of_slide(project, &entry.id)?;
+        let outcome = embed_selected(
             source.as_ref(),
-            None,
+            (&selection, None),
             encoder,
             &recipe,
             &store,

@@ -19,7 +19,7 @@ use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
 use crate::slide::{self, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
 use crate::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
-use crate::tissue::{TISSUE_FRACTION, TissueMask};
+use crate::tissue::{TissueMask, selection};
 
 /// Tiles read before each call of the encoder.
 const BATCH: usize = 16;
@@ -195,10 +195,9 @@ fn choose_tiles(
     let slide = slide::open(path, None)?;
     let grid = TileGrid::new(slide.info(), settings)?;
     let tissue = TissueMask::of(slide.as_ref())?;
-    let statistics = LabStatistics::of_slide(slide.as_ref(), &tissue)?
+    let statistics = LabStatistics::of_slide(slide.as_ref())?
         .with_context(|| format!("{}: there is no tissue to fit on", path.display()))?;
-    let of_tissue: Vec<TileIndex> =
-        grid.tiles().filter(|tile| tissue.fraction(&grid.rect(*tile)) >= TISSUE_FRACTION).collect();
+    let of_tissue: Vec<TileIndex> = selection::tiles(&tissue, &grid, &tissue.settings);
     let mut tiles: Vec<TileIndex> =
         rand::seq::index::sample(random, of_tissue.len(), most.min(of_tissue.len()))
             .into_iter()

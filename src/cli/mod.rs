@@ -19,6 +19,7 @@ mod project_map;
 mod query;
 mod render;
 mod tissue;
+mod tissue_options;
 mod train;
 
 use std::path::PathBuf;

@@ -97,7 +97,6 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
     use crate::slide::pyramid::{DisplayPyramid, SlideKey};
     use crate::stain::separation::Stain;
     use crate::stain::{LabNormaliser, LabStatistics};
-    use crate::tissue::TissueMask;
     use crate::ui::{Appearance, Camera, Colouring, Still, StillPainter};
 
     let mut painter = StillPainter::headless().context("with --cpu a plain region is drawn without one")?;
@@ -109,10 +108,15 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
     };
     let normaliser = match args.view {
         View::Normalised => {
-            let tissue = TissueMask::of(source.as_ref())?;
-            let own = LabStatistics::of_slide(source.as_ref(), &tissue)?
-                .with_context(|| format!("{}: too little tissue to be normalised", args.slide.display()))?;
-            Some(LabNormaliser::new(own, crate::encoder::spec(&args.encoder)?.stain_reference))
+            let own = LabStatistics::of_slide(source.as_ref())?;
+            if own.is_none() {
+                let slide = args.slide.display();
+                eprintln!(
+                    "{slide}: warning: too little tissue to be normalised: drawn in the slide's own colours"
+                );
+            }
+            let reference = crate::encoder::spec(&args.encoder)?.stain_reference;
+            own.map(|own| LabNormaliser::new(own, reference))
         }
         _ => None,
     };

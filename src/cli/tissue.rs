@@ -1,4 +1,4 @@
-//! `histokin tissue`: the tissue mask of a slide.
+//! `histokin tissue`: the tissue mask of a slide, and how many tiles it gives.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,13 @@ use clap::Args;
 use image::DynamicImage;
 use serde_json::json;
 
+use super::tissue_options::TissueOptions;
+use crate::pipeline::TileSelection;
+use crate::project::{Project, ProjectSettings};
 use crate::slide;
+use crate::tiling::TileGrid;
 use crate::tissue::TissueMask;
+use crate::tissue::selection::Surface;
 
 #[derive(Debug, Args)]
 pub struct TissueArgs {
@@ -16,6 +21,11 @@ pub struct TissueArgs {
     /// The mask: tissue white, the rest black.
     #[arg(short)]
     output: PathBuf,
+    /// Take the settings and annotations of this project, and keep in it the options that are given here.
+    #[arg(long, value_name = "FOLDER")]
+    project: Option<PathBuf>,
+    #[command(flatten)]
+    tissue: TissueOptions,
     /// Pixel size of the slide in µm, in place of its own: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
@@ -25,8 +35,24 @@ pub struct TissueArgs {
 }
 
 pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
-    let source = slide::open(&args.slide, args.slide_mpp)?;
-    let tissue = TissueMask::of(source.as_ref())?;
+    let mut source = slide::open(&args.slide, args.slide_mpp)?;
+    let (settings, selection) = match &args.project {
+        Some(root) => {
+            let project = with_options(args, root)?;
+            if args.slide_mpp.is_none()
+                && let Some(mpp) = project.user_mpp(&source.info().id)
+            {
+                source = slide::open(&args.slide, Some(mpp))?;
+            }
+            (project.settings().clone(), TileSelection::of_slide(&project, &source.info().id)?)
+        }
+        None => {
+            let settings = ProjectSettings::default();
+            let tissue = args.tissue.apply(&settings.tissue);
+            (settings, TileSelection::new(tissue, None))
+        }
+    };
+    let tissue = TissueMask::find(source.as_ref(), selection.settings())?;
     let mask = DynamicImage::ImageLuma8(tissue.mask.clone()).into_rgb8();
     crate::pipeline::write_picture(&mask, &args.output)
         .with_context(|| format!("{} was not written", args.output.display()))?;
@@ -36,6 +62,12 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
         let slide_mm2 = f64::from(info.width()) * mpp.x * f64::from(info.height()) * mpp.y * 1e-6;
         slide_mm2 * tissue.coverage()
     });
+    // A slide whose pixel size is not known has no tiles to count.
+    let grid = TileGrid::new(info, settings.tiles).ok();
+    let tiles = grid.map(|grid| selection.tiles(&tissue, &grid).len());
+    let no_tiles = grid
+        .filter(|_| tiles == Some(0))
+        .map(|grid| selection.why_none(&tissue, &grid, info).advice(Surface::CommandLine));
     if args.json {
         return super::print_json(&json!({
             "slide_id": info.id,
@@ -46,9 +78,30 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
             "level0_per_pixel": [tissue.scale.0, tissue.scale.1],
             "tissue_fraction": tissue.coverage(),
             "tissue_mm2": area_mm2,
+            "tiles": tiles,
+            "no_tiles": no_tiles,
+            "settings": selection.settings(),
         }));
     }
-    let area = area_mm2.map_or(String::new(), |mm2| format!(", {mm2:.1} mm²"));
-    println!("{}: {:.1} % tissue{area}", info.name(), 100.0 * tissue.coverage());
+    let area = area_mm2.map_or(String::new(), |mm2| format!(", {mm2:.3} mm²"));
+    let count = tiles.map_or(String::new(), |tiles| format!(", {tiles} tiles to embed"));
+    println!("{}: {:.1} % tissue{area}{count}", info.name(), 100.0 * tissue.coverage());
+    if let Some(why) = no_tiles {
+        eprintln!("{}: warning: no tile to embed: {why}", info.name());
+    }
     Ok(())
+}
+
+/// The project with the options that were given, which are kept where they change it.
+fn with_options(args: &TissueArgs, root: &std::path::Path) -> anyhow::Result<Project> {
+    let project = Project::open(root)?;
+    let tissue = args.tissue.apply(&project.settings().tissue);
+    if tissue == project.settings().tissue {
+        return Ok(project);
+    }
+    let mut project = Project::open_to_write(root)?;
+    project.require_writable()?;
+    project.settings_mut().tissue = tissue;
+    project.save()?;
+    Ok(project)
 }

@@ -59,7 +59,7 @@ impl Journal {
         let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
         let found: DescriptorHeader =
             serde_json::from_slice(&line).map_err(|_| invalid("the header of this journal is damaged"))?;
-        if !found.same_work(header) {
+        if !found.same_descriptors(header) {
             return Err(invalid("this journal belongs to other settings"));
         }
         let mut earlier = Vec::new();

@@ -61,6 +61,9 @@ pub struct DescriptorHeader {
     pub effective_mpp: f64,
     /// Tiles of the grid that are tissue.
     pub tiles_tissue: u32,
+    /// Which settings selected these tiles of the grid; nothing for the usual ones. It decides no descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<String>,
     pub program_version: String,
 }
 
@@ -75,6 +78,7 @@ impl DescriptorHeader {
             grid: [grid.columns, grid.rows],
             effective_mpp: grid.effective_mpp,
             tiles_tissue,
+            selection: None,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -135,10 +139,16 @@ impl DescriptorHeader {
         }
     }
 
-    /// Whether two headers describe the same work, whatever version of the program did it.
+    /// Whether two headers describe the same tiles of the same work, whatever version of the program did it.
     pub fn same_work(&self, other: &Self) -> bool {
         let blank = |header: &Self| Self { program_version: String::new(), ..header.clone() };
         blank(self) == blank(other)
+    }
+
+    /// Whether a tile has the same descriptor in both, whichever tiles were selected.
+    pub fn same_descriptors(&self, other: &Self) -> bool {
+        let blank = |header: &Self| Self { tiles_tissue: 0, selection: None, ..header.clone() };
+        blank(self).same_work(&blank(other))
     }
 }
 

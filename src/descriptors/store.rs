@@ -50,6 +50,44 @@ impl DescriptorStore {
         self.path(slide, recipe).with_extension("partial")
     }
 
+    /// Where descriptors of tiles lie that were embedded and are not selected any more.
+    fn unselected_path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
+        self.path(slide, recipe).with_extension("unselected")
+    }
+
+    /// Descriptors of tiles that were embedded and are not selected any more. They spare embedding those tiles again:
+    /// a file that cannot be read counts as none, and is set aside where it is damaged.
+    pub fn open_unselected(&self, slide: &SlideId, recipe: &Recipe) -> Option<DescriptorSet> {
+        let path = self.unselected_path(slide, recipe);
+        if !path.exists() {
+            return None;
+        }
+        let failure = match read(&path, Check::Quick).and_then(|set| belongs(set, slide, recipe)) {
+            Ok(set) => return Some(set),
+            Err(failure) => failure,
+        };
+        tracing::warn!("{}: {failure:?}; its tiles are embedded again", path.display());
+        if matches!(failure, ReadFailure::Damaged(_)) && !self.read_only {
+            durable::set_aside(&path).ok();
+        }
+        None
+    }
+
+    /// Keep the descriptors of tiles that are not selected any more, in the place of those kept before.
+    pub fn save_unselected(&self, set: &DescriptorSet) -> Result<(), DescriptorError> {
+        let path = self.unselected_path(&set.header.slide_id, &set.header.recipe);
+        if !set.is_empty() {
+            return self.save_at(set, &path);
+        }
+        self.require_writable(&path)?;
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(DescriptorError::Io { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The finished descriptors of a slide, if there are any.
     ///
     /// # Errors
@@ -112,8 +150,13 @@ impl DescriptorStore {
     /// Write a finished set: to a temporary file, synced, then renamed into place.
     pub fn save(&self, set: &DescriptorSet) -> Result<PathBuf, DescriptorError> {
         let path = self.path(&set.header.slide_id, &set.header.recipe);
-        let io = |source| DescriptorError::Io { path: path.clone(), source };
-        self.require_writable(&path)?;
+        self.save_at(set, &path)?;
+        Ok(path)
+    }
+
+    fn save_at(&self, set: &DescriptorSet, path: &Path) -> Result<(), DescriptorError> {
+        let io = |source| DescriptorError::Io { path: path.to_owned(), source };
+        self.require_writable(path)?;
         if set.features().iter().any(|value| !value.is_finite()) {
             return Err(DescriptorError::NotFinite);
         }
@@ -128,8 +171,7 @@ impl DescriptorStore {
             [("features", view(Dtype::F32, set.width(), features)), ("coords", view(Dtype::I64, 2, coords))];
         let bytes = safetensors::serialize(tensors, Some(metadata(set, coords, features)))
             .map_err(|error| io(std::io::Error::other(error)))?;
-        durable::write(&path, &bytes).map_err(io)?;
-        Ok(path)
+        durable::write(path, &bytes).map_err(io)
     }
 
     /// Open the journal of a slide that is being embedded, taking up what an earlier run left there.
@@ -210,6 +252,7 @@ enum Check {
     Thorough,
 }
 
+#[derive(Debug)]
 enum ReadFailure {
     Io(std::io::Error),
     Damaged(String),

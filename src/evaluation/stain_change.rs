@@ -21,7 +21,7 @@ use crate::pipeline::{EmbedError, describe_tiles};
 use crate::project::{Project, ProjectError};
 use crate::slide::{self, SlideError, SlideInfo, SlideSource};
 use crate::stain::separation::{Separation, Stain};
-use crate::tissue::TissueMask;
+use crate::tissue::ColouredTissue;
 
 /// Factors of haematoxylin and eosin: each alone a quarter stronger and a fifth weaker, about what batches of one
 /// laboratory differ by.
@@ -91,7 +91,7 @@ pub fn measure(
     for rows in slides {
         let entry = project.find_slide(&sample.slides[slide_of(sample, rows[0]) as usize].id)?;
         let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
-        let tissue = TissueMask::of(source.as_ref())?;
+        let tissue = ColouredTissue::of(source.as_ref())?;
         let rects: Vec<_> = rows.iter().map(|row| sample.rects[*row as usize]).collect();
         let (mut stays, mut itself) = (0.0, 0.0);
         for [haematoxylin, eosin] in CHANGES {

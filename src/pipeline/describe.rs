@@ -2,38 +2,30 @@
 
 use image::RgbImage;
 
-use super::EmbedError;
 use super::embed::normaliser;
+use super::{EmbedError, TileSelection};
 use crate::descriptors::Recipe;
 use crate::encoder::Encoder;
 use crate::geometry::{Level0Rect, Stretch};
 use crate::slide::SlideSource;
 use crate::tiling::{TileGrid, read_tile};
-use crate::tissue::{TISSUE_FRACTION, TissueMask};
+use crate::tissue::{ColouredTissue, TissueMask};
 
 /// Tiles that the encoder is given at once.
 const BATCH: usize = 16;
 
-/// The descriptors of `rects` of a slide, as embedding the slide by `recipe` would make them, in order. `tissue`
-/// saves finding the tissue again where it is known.
+/// The descriptors of `rects` of a slide, as embedding the slide by `recipe` would make them, in order. `tissue` is
+/// the tissue whose colours the slide is normalised by, where that is not to be found on the slide itself.
 ///
 /// # Errors
 /// When a tile cannot be read, or the encoder fails.
 pub fn describe_tiles(
     slide: &dyn SlideSource,
-    tissue: Option<&TissueMask>,
+    tissue: Option<&ColouredTissue>,
     rects: &[Level0Rect],
     encoder: &mut dyn Encoder,
     recipe: &Recipe,
 ) -> Result<Vec<Vec<f32>>, EmbedError> {
-    let found;
-    let tissue = match tissue {
-        Some(tissue) => tissue,
-        None => {
-            found = TissueMask::of(slide)?;
-            &found
-        }
-    };
     let normaliser = normaliser(slide, tissue, recipe.stain, encoder.spec().stain_reference)?;
     let mut descriptors = Vec::with_capacity(rects.len());
     for part in rects.chunks(BATCH) {
@@ -66,10 +58,11 @@ pub fn describe_picture(
     let info = picture.info();
     let tissue = TissueMask::of(picture)?;
     let mut rects: Vec<Level0Rect> = match TileGrid::new(info, recipe.tiles) {
-        Ok(grid) => grid.tiles().map(|tile| grid.rect(tile)).collect(),
+        Ok(grid) => {
+            TileSelection::default().tiles(&tissue, &grid).iter().map(|tile| grid.rect(*tile)).collect()
+        }
         Err(_) => Vec::new(),
     };
-    rects.retain(|rect| tissue.fraction(rect) >= TISSUE_FRACTION);
     if rects.is_empty() {
         // The square is one of µm, where those are known.
         let stretch = Stretch::of(info.mpp);
@@ -80,5 +73,5 @@ pub fn describe_picture(
         let (left, top) = ((info.width() - width) / 2, (info.height() - height) / 2);
         rects.push(Level0Rect::new(left.into(), top.into(), width, height));
     }
-    describe_tiles(picture, Some(&tissue), &rects, encoder, recipe)
+    describe_tiles(picture, None, &rects, encoder, recipe)
 }

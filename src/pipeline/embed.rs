@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use image::RgbImage;
 
-use super::EmbedControl;
+use super::{EmbedControl, TileSelection};
 use crate::descriptors::{
-    DescriptorError, DescriptorHeader, DescriptorSet, DescriptorStore, Journal, JournalRecord, Recipe,
+    DescriptorError, DescriptorHeader, DescriptorSet, DescriptorStore, Journal, JournalRecord, Recipe, Row,
 };
 use crate::encoder::{Encoder, EncoderError};
 use crate::slide::{SlideError, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics, StainSetting};
 use crate::tiling::{TileGrid, TileIndex, read_tile};
-use crate::tissue::{TISSUE_FRACTION, TissueMask};
+use crate::tissue::selection::NoTiles;
+use crate::tissue::{ColouredTissue, TissueMask};
 
 /// Work is safe on the disk at least this often.
 const SYNC_EVERY: Duration = Duration::from_secs(2);
@@ -72,9 +73,14 @@ pub enum EmbedProgress {
 pub struct EmbedSummary {
     /// Tiles in the grid.
     pub tiles_grid: u32,
+    /// Tiles that are selected.
     pub tiles_tissue: u32,
     /// Of these, those that could not be read.
     pub tiles_failed: u32,
+    /// Of these, those that had been embedded before, by whatever selection.
+    pub tiles_kept: u32,
+    /// Why there are none, where there are none.
+    pub no_tiles: Option<NoTiles>,
     /// The descriptor file.
     pub descriptors: PathBuf,
 }
@@ -102,8 +108,7 @@ pub enum EmbedError {
     Thread(std::io::Error),
 }
 
-/// Embed all tissue tiles of `slide`, or take up an earlier run where it stopped. Blocks until done;
-/// `tissue` saves finding the tissue again where it is known.
+/// Embed the tissue tiles of `slide` by the usual selection, as [`embed_selected`] does.
 #[expect(clippy::too_many_arguments, reason = "what is embedded, with what, into what, and who watches")]
 pub fn embed_slide(
     slide: &dyn SlideSource,
@@ -115,76 +120,140 @@ pub fn embed_slide(
     control: &EmbedControl,
     tell: &mut dyn FnMut(EmbedProgress),
 ) -> Result<EmbedOutcome, EmbedError> {
+    let selection = TileSelection::default();
+    embed_selected(slide, (&selection, tissue), encoder, recipe, store, settings, control, tell)
+}
+
+/// Embed the tiles of `slide` that `selection` selects, or take up an earlier run where it stopped. Tiles that were
+/// embedded before, by whatever selection, are not embedded again; those that are not selected any more are left out
+/// of the set and kept beside it. Blocks until done; the mask saves finding the tissue again where it is known.
+#[expect(clippy::too_many_arguments, reason = "what is embedded, with what, into what, and who watches")]
+pub fn embed_selected(
+    slide: &dyn SlideSource,
+    (selection, tissue): (&TileSelection, Option<&TissueMask>),
+    encoder: &mut dyn Encoder,
+    recipe: &Recipe,
+    store: &DescriptorStore,
+    settings: EmbedSettings,
+    control: &EmbedControl,
+    tell: &mut dyn FnMut(EmbedProgress),
+) -> Result<EmbedOutcome, EmbedError> {
     let info = slide.info();
     let grid = TileGrid::new(info, recipe.tiles)?;
-    match store.open(&info.id, recipe) {
-        Ok(Some(set)) if set.header.tile_grid() == grid => {
-            return Ok(finished(Arc::new(set), &grid, store));
-        }
+    let selected_by = selection.id();
+    let earlier = match store.open(&info.id, recipe) {
         // None, or of other tiles, which an earlier calibration of the slide had.
-        Ok(_) => {}
-        Err(damaged @ DescriptorError::Damaged { .. }) => tell(EmbedProgress::Notice(damaged.to_string())),
+        Ok(set) => set.filter(|set| set.header.tile_grid() == grid),
+        Err(damaged @ DescriptorError::Damaged { .. }) => {
+            tell(EmbedProgress::Notice(damaged.to_string()));
+            None
+        }
         Err(other) => return Err(other.into()),
-    }
+    };
+    let earlier = match earlier {
+        // A slide without a tile is looked at again: what counts as tissue may have changed since.
+        Some(set) if set.header.selection == selected_by && set.header.tiles_tissue > 0 => {
+            let kept = set.len() as u32;
+            return Ok(finished(Arc::new(set), &grid, store, (kept, None)));
+        }
+        other => other,
+    };
     if grid.is_coarser_than(recipe.tiles) {
         tell(EmbedProgress::Coarser { mpp: grid.effective_mpp, asked_mpp: recipe.tiles.mpp });
     }
     let found;
-    let tissue = match tissue {
+    let tissue = match tissue.filter(|mask| mask.settings.same_mask(selection.settings())) {
         Some(tissue) => tissue,
         None => {
-            found = TissueMask::of(slide)?;
+            found = TissueMask::find(slide, selection.settings())?;
             &found
         }
     };
-    let wanted: Vec<TileIndex> =
-        grid.tiles().filter(|tile| tissue.fraction(&grid.rect(*tile)) >= TISSUE_FRACTION).collect();
-    let normaliser = normaliser(slide, tissue, recipe.stain, encoder.spec().stain_reference)?;
-    let header = DescriptorHeader::new(
-        info.id.clone(),
-        recipe.clone(),
-        encoder.spec().width,
-        &grid,
-        wanted.len() as u32,
-    );
+    let wanted = selection.tiles(tissue, &grid);
+    let no_tiles = wanted.is_empty().then(|| selection.why_none(tissue, &grid, info));
+    let normaliser = normaliser(slide, None, recipe.stain, encoder.spec().stain_reference)?;
+    let width = encoder.spec().width;
+    let header = DescriptorHeader {
+        selection: selected_by,
+        ..DescriptorHeader::new(info.id.clone(), recipe.clone(), width, &grid, wanted.len() as u32)
+    };
+    let mut pool: Vec<JournalRecord> = earlier.iter().flat_map(|set| records(set, &grid)).collect();
+    let unselected = store.open_unselected(&info.id, recipe);
+    let unselected = unselected.filter(|set| set.header.tile_grid() == grid && set.width() == width);
+    pool.extend(unselected.iter().flat_map(|set| records(set, &grid)));
     let mut journal = store.journal(&header)?;
-    let mut outcomes = Outcomes::new(header.clone(), std::mem::take(&mut journal.earlier), &wanted);
-    tell(EmbedProgress::Started { done: outcomes.done(), total: outcomes.total, failed: 0 });
+    pool.append(&mut journal.earlier);
+    let mut outcomes = Outcomes::new(header.clone(), &pool, &wanted);
+    let kept = outcomes.done();
+    tell(EmbedProgress::Started { done: kept, total: outcomes.total, failed: 0 });
 
-    let left: Vec<TileIndex> = wanted.into_iter().filter(|tile| !outcomes.rows.contains_key(tile)).collect();
+    let left: Vec<TileIndex> =
+        wanted.iter().copied().filter(|tile| !outcomes.rows.contains_key(tile)).collect();
     let source = TileSource { slide, grid, normaliser: normaliser.as_ref() };
     run(&source, left, encoder, journal, settings, control, &mut outcomes, tell)?;
     if outcomes.done() < outcomes.total {
         return Ok(EmbedOutcome::Interrupted);
     }
+    // Kept first: whatever happens in between, no descriptor is lost.
+    store.save_unselected(&unselected_of(&header, pool, &wanted))?;
     store.save(&outcomes.to_set())?;
     store.remove_journal(&header)?;
-    match store.open(&info.id, recipe)? {
-        Some(set) => Ok(finished(Arc::new(set), &grid, store)),
-        None => Ok(finished(Arc::new(outcomes.to_set()), &grid, store)),
-    }
+    let set = store.open(&info.id, recipe)?.unwrap_or_else(|| outcomes.to_set());
+    Ok(finished(Arc::new(set), &grid, store, (kept, no_tiles)))
+}
+
+/// The tiles of a set as records of a journal.
+fn records<'a>(set: &'a DescriptorSet, grid: &'a TileGrid) -> impl Iterator<Item = JournalRecord> + 'a {
+    (0..set.len() as u32).map(Row).filter_map(move |row| {
+        let tile = grid.tile_at(set.rect(row).center())?;
+        Some(JournalRecord { tile, descriptor: Some(set.descriptor(row).to_vec()) })
+    })
+}
+
+/// What was embedded and is not among `wanted`.
+fn unselected_of(header: &DescriptorHeader, pool: Vec<JournalRecord>, wanted: &[TileIndex]) -> DescriptorSet {
+    let rows: BTreeMap<TileIndex, Vec<f32>> = pool
+        .into_iter()
+        .filter(|record| wanted.binary_search(&record.tile).is_err())
+        .filter_map(|record| Some((record.tile, record.descriptor?)))
+        .collect();
+    let rows: Vec<(TileIndex, &[f32])> = rows.iter().map(|(tile, row)| (*tile, row.as_slice())).collect();
+    let header = DescriptorHeader { tiles_tissue: rows.len() as u32, ..header.clone() };
+    DescriptorSet::from_rows(header, &rows, 0)
 }
 
 /// What turns a slide's colours into those that the encoder was made on; nothing where none is asked for or the
 /// slide has too little tissue to tell.
 pub(super) fn normaliser(
     slide: &dyn SlideSource,
-    tissue: &TissueMask,
+    tissue: Option<&ColouredTissue>,
     stain: StainSetting,
     reference: LabStatistics,
 ) -> Result<Option<LabNormaliser>, SlideError> {
     Ok(match stain {
-        StainSetting::Lab => LabStatistics::of_slide(slide, tissue)?
-            .map(|statistics| LabNormaliser::new(statistics, reference)),
+        StainSetting::Lab => {
+            let statistics = match tissue {
+                Some(tissue) => LabStatistics::of_tissue(slide, tissue)?,
+                None => LabStatistics::of_slide(slide)?,
+            };
+            statistics.map(|statistics| LabNormaliser::new(statistics, reference))
+        }
         StainSetting::None => None,
     })
 }
 
-fn finished(set: Arc<DescriptorSet>, grid: &TileGrid, store: &DescriptorStore) -> EmbedOutcome {
+fn finished(
+    set: Arc<DescriptorSet>,
+    grid: &TileGrid,
+    store: &DescriptorStore,
+    (tiles_kept, no_tiles): (u32, Option<NoTiles>),
+) -> EmbedOutcome {
     let summary = EmbedSummary {
         tiles_grid: grid.len(),
         tiles_tissue: set.header.tiles_tissue,
         tiles_failed: set.tiles_failed,
+        tiles_kept,
+        no_tiles,
         descriptors: store.path(&set.header.slide_id, &set.header.recipe),
     };
     EmbedOutcome::Finished { set, summary }
@@ -200,11 +269,11 @@ struct Outcomes {
 
 impl Outcomes {
     /// Start from an earlier run's records; tiles that failed then are tried again.
-    fn new(header: DescriptorHeader, earlier: Vec<JournalRecord>, wanted: &[TileIndex]) -> Self {
+    fn new(header: DescriptorHeader, earlier: &[JournalRecord], wanted: &[TileIndex]) -> Self {
         let rows = earlier
-            .into_iter()
+            .iter()
             .filter(|record| wanted.binary_search(&record.tile).is_ok())
-            .filter_map(|record| Some((record.tile, record.descriptor?)))
+            .filter_map(|record| Some((record.tile, record.descriptor.clone()?)))
             .collect();
         Self { header, rows, failed: 0, total: wanted.len() as u32 }
     }

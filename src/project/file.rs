@@ -13,6 +13,7 @@ use crate::geometry::MicronsPerPixel;
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
+use crate::tissue::TissueSettings;
 
 /// The file as it is written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -63,6 +64,9 @@ impl ProjectFile {
         if !tiles.is_plausible() {
             return Some(format!("tiles of {} px at {} µm per pixel cannot be", tiles.tile_px, tiles.mpp));
         }
+        if let Some(problem) = self.settings.tissue.problem() {
+            return Some(problem);
+        }
         if let Some(entry) = self.slides.iter().find(|entry| !entry.id.is_plain()) {
             return Some(format!("{:?} is no identity of a slide", entry.id.0));
         }
@@ -81,11 +85,19 @@ pub struct ProjectSettings {
     pub encoder: Option<String>,
     pub tiles: TileSettings,
     pub stain: StainSetting,
+    /// What counts as tissue, and which tiles are embedded.
+    #[serde(skip_serializing_if = "TissueSettings::is_default")]
+    pub tissue: TissueSettings,
 }
 
 impl Default for ProjectSettings {
     fn default() -> Self {
-        Self { encoder: None, tiles: TileSettings::default(), stain: StainSetting::Lab }
+        Self {
+            encoder: None,
+            tiles: TileSettings::default(),
+            stain: StainSetting::Lab,
+            tissue: TissueSettings::default(),
+        }
     }
 }
 

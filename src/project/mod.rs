@@ -162,6 +162,10 @@ impl Project {
         &self.file.settings
     }
 
+    pub fn settings_mut(&mut self) -> &mut ProjectSettings {
+        &mut self.file.settings
+    }
+
     pub fn set_settings(&mut self, settings: ProjectSettings) {
         self.file.settings = settings;
     }

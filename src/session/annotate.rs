@@ -152,6 +152,11 @@ impl SlideAnnotations {
         &self.set
     }
 
+    /// Whether what the project holds is known.
+    pub fn is_loaded(&self) -> bool {
+        matches!(self.state, Loading::Done)
+    }
+
     pub fn selection(&self) -> &[Uuid] {
         &self.selection
     }
@@ -341,7 +346,7 @@ impl Session {
                         self.tell(Severity::Error, reason, None);
                     }
                 }
-                Vec::new()
+                self.select_by_annotations(&slide)
             }
             AnnotationEvent::Saved { slide } => {
                 self.annotations_saved(&slide, None);

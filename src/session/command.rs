@@ -13,6 +13,7 @@ use crate::evaluation::comparison::ComparisonSettings;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
 use crate::slide::SlideId;
+use crate::tissue::TissueSettings;
 
 /// One wish of the user.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,9 @@ pub enum Command {
     TrustEncoder(bool),
     PauseEmbedding,
     ResumeEmbedding,
+    /// Change what counts as tissue and which tiles are embedded. Tiles are added and taken away; those that stay are
+    /// not embedded again.
+    SetTissue(TissueSettings),
     /// Embed a slide after that has failed; it goes on from where it was.
     EmbedAgain(SlideId),
     /// Stop embedding; what is done is kept, and resuming goes on from there.

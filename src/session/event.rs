@@ -20,6 +20,7 @@ use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{SlideId, SlideSource};
 use crate::stain::LabStatistics;
 use crate::tissue::TissueMask;
+use crate::tissue::selection::NoTiles;
 
 /// How far the embedding of one slide has come.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -111,6 +112,11 @@ pub enum Event {
     DescriptorsReady {
         set: Arc<DescriptorSet>,
         finished: bool,
+    },
+    /// A slide was embedded and has no tile.
+    NoTiles {
+        slide: SlideId,
+        why: NoTiles,
     },
     /// A slide made room for another or was stopped; it goes on later where it was.
     EmbeddingInterrupted {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::state::{Remedy, Severity, SlideStatus, TilePicture};
-use super::{Job, Session};
+use super::{Job, OpenJob, ScanJob, Session};
 use crate::slide::SlideId;
 
 impl Session {
@@ -26,7 +26,7 @@ impl Session {
                 folders.push(folder.to_owned());
             }
         }
-        vec![Job::FindMoved { slide, path, user_mpp, folders }]
+        vec![Job::Open(OpenJob::FindMoved { slide, path, user_mpp, folders })]
     }
 
     /// A slide has been opened: what was said of its file at the place of before no longer holds.
@@ -62,10 +62,10 @@ impl Session {
         let source = state.source.clone();
         let mut jobs = Vec::new();
         if state.thumbnail.is_none() {
-            jobs.push(Job::MakeThumbnail(source.clone()));
+            jobs.push(Job::Scan(ScanJob::MakeThumbnail(source.clone())));
         }
         if state.tissue.is_none() {
-            jobs.push(Job::FindTissue(source.clone()));
+            jobs.push(self.find_tissue(source.clone()));
         }
         self.withdraw(&Remedy::OpenAgain(source.info().path.clone()));
         let text = format!("{} can be read again.", source.info().name());
@@ -80,7 +80,7 @@ impl Session {
         if self.associated.contains_key(&key) {
             return Vec::new();
         }
-        let job = Job::ReadAssociated { slide: state.source.clone(), name: key.1.clone() };
+        let job = Job::Scan(ScanJob::ReadAssociated { slide: state.source.clone(), name: key.1.clone() });
         self.associated.insert(key, TilePicture::Reading);
         vec![job]
     }

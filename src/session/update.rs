@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::state::{Colours, Place, Profile, Remedy, Severity, SlideState, SlideStatus, TilePicture, held};
-use super::{Command, EmbedPlan, EmbedTarget, EncoderState, Event, Job, Session, SlideProgress};
+use super::{
+    Command, EmbedPlan, EncoderState, Event, Job, LoadJob, OpenJob, ScanJob, Session, SlideProgress,
+};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
@@ -16,13 +18,13 @@ impl Session {
             Command::Open(paths) => {
                 let (others, mut jobs) = self.import_dropped(paths);
                 if !others.is_empty() {
-                    jobs.push(Job::FindPaths(others));
+                    jobs.push(Job::Open(OpenJob::FindPaths(others)));
                 }
                 jobs
             }
             Command::Retry(path) => {
                 self.withdraw(&Remedy::OpenAgain(path.clone()));
-                vec![Job::FindPaths(vec![path])]
+                vec![Job::Open(OpenJob::FindPaths(vec![path]))]
             }
             Command::Show(slide) => self.show(slide),
             Command::ReadAssociated { slide, name } => self.read_associated(&slide, name),
@@ -42,6 +44,7 @@ impl Session {
                 self.embedding.cancelled = false;
                 self.embed_plan()
             }
+            Command::SetTissue(settings) => self.set_tissue(settings),
             Command::EmbedAgain(slide) => {
                 self.withdraw(&Remedy::EmbedAgain(slide.clone()));
                 self.set_status(&slide, SlideStatus::Checking);
@@ -52,16 +55,16 @@ impl Session {
                 self.embed_plan()
             }
             Command::QueryAt { slide, point } => self.query_at(slide, point),
-            Command::QueryRegion { slide, region } => self.query_region(slide, region),
+            Command::QueryRegion { slide, region } => self.query_region(&slide, region),
             Command::QueryTiles(tiles) => self.query_tiles(tiles),
             Command::MarkTiles { tiles, class } => self.mark_tiles(tiles, &class),
             Command::ReadTilePicture { slide, rect } => self.read_tile_picture(slide, rect),
             Command::MeasureDistances => self.measure_distances(),
             Command::QueryAnnotations { slide, ids } => self.query_annotations(&slide, &ids),
             Command::QueryClass(name) => self.query_class(&name),
-            Command::QuerySlide(slide) => self.query_slide(slide),
+            Command::QuerySlide(slide) => self.query_slide(&slide),
             Command::QueryPicture(picture) => self.query_picture(picture),
-            Command::ReadPatients(path) => vec![Job::ReadPatients(path)],
+            Command::ReadPatients(path) => vec![Job::Load(LoadJob::ReadPatients(path))],
             Command::ListRecipes => self.list_recipes(),
             Command::CompareWith(recipe) => self.compare_with(recipe),
             Command::AddExample { slide, point, like } => self.add_example(slide, point, like),
@@ -117,7 +120,7 @@ impl Session {
                 jobs
             }
             Event::PathsFound(paths) => {
-                paths.into_iter().map(|path| Job::OpenSlide { path, user_mpp: None }).collect()
+                paths.into_iter().map(|path| Job::Open(OpenJob::OpenSlide { path, user_mpp: None })).collect()
             }
             Event::SlideOpened(source) => self.slide_opened(source),
             Event::SlideFailed { path, reason } => {
@@ -138,6 +141,10 @@ impl Session {
                 Vec::new()
             }
             Event::TissueFound { slide, tissue } => {
+                // Found by settings that have changed since.
+                if !tissue.settings.same_mask(&self.project.settings().tissue) {
+                    return Vec::new();
+                }
                 if let Some(state) = self.slide_mut(&slide) {
                     state.tissue = Some(tissue);
                 }
@@ -181,6 +188,7 @@ impl Session {
                 self.set_status(&slide, SlideStatus::Embedding(progress))
             }
             Event::DescriptorsReady { set, finished } => self.descriptors_ready(set, finished),
+            Event::NoTiles { slide, why } => self.tell_no_tiles(&slide, &why),
             Event::EmbeddingInterrupted { slide } => {
                 let progress = self.slide(&slide).and_then(|state| state.status.progress());
                 self.set_status(&slide, SlideStatus::Waiting(progress.unwrap_or_default()))
@@ -250,7 +258,7 @@ impl Session {
         if let Some(mpp) = self.project.user_mpp(&id)
             && info.mpp != Some(mpp)
         {
-            return vec![Job::OpenSlide { path: info.path.clone(), user_mpp: Some(mpp) }];
+            return vec![Job::Open(OpenJob::OpenSlide { path: info.path.clone(), user_mpp: Some(mpp) })];
         }
         self.no_longer_missing(&id);
         self.project.add_slide(info);
@@ -274,10 +282,10 @@ impl Session {
             self.active = Some(id.clone());
         }
         jobs.extend(self.load_annotations(&id));
-        jobs.push(Job::MakeThumbnail(source.clone()));
+        jobs.push(Job::Scan(ScanJob::MakeThumbnail(source.clone())));
         // Questions of earlier days may stand on this slide.
         jobs.extend(self.read_pictures());
-        jobs.push(Job::FindTissue(source));
+        jobs.push(self.find_tissue(source));
         jobs.extend(self.check_descriptors(&id));
         jobs.extend(self.arrive(&id));
         jobs
@@ -289,7 +297,7 @@ impl Session {
         let module = module.clone();
         if trusted {
             self.encoder = EncoderState::Unknown;
-            return vec![Job::TrustEncoder { module, encoder: self.project.encoder_name() }];
+            return vec![Job::Open(OpenJob::TrustEncoder { module, encoder: self.project.encoder_name() })];
         }
         let reason =
             format!("{}: was not allowed to run; slides can be viewed, not embedded", module.display());
@@ -328,15 +336,15 @@ impl Session {
             return Vec::new();
         }
         state.profile = Profile::Reading;
-        vec![Job::ReadProfile(state.source.clone())]
+        vec![Job::Scan(ScanJob::ReadProfile(state.source.clone()))]
     }
 
     fn measure_colours(&mut self, slide: &SlideId) -> Vec<Job> {
         let Some(state) = self.slide_mut(slide) else { return Vec::new() };
-        match (&state.tissue, state.colours) {
-            (Some(tissue), Colours::Unknown) => {
+        match state.colours {
+            Colours::Unknown => {
                 state.colours = Colours::Measuring;
-                vec![Job::MeasureColours { slide: state.source.clone(), tissue: tissue.clone() }]
+                vec![Job::Scan(ScanJob::MeasureColours(state.source.clone()))]
             }
             _ => Vec::new(),
         }
@@ -351,7 +359,7 @@ impl Session {
                 state.status = SlideStatus::NeedsMpp;
                 Vec::new()
             }
-            Some(_) => vec![Job::LoadDescriptors { store, slide: slide.clone(), recipe }],
+            Some(_) => vec![Job::Load(LoadJob::LoadDescriptors { store, slide: slide.clone(), recipe })],
             None => Vec::new(),
         }
     }
@@ -415,7 +423,7 @@ impl Session {
             return Vec::new();
         }
         self.project.set_user_mpp(slide, mpp);
-        vec![Job::OpenSlide { path, user_mpp: Some(mpp) }]
+        vec![Job::Open(OpenJob::OpenSlide { path, user_mpp: Some(mpp) })]
     }
 
     fn look_at(&mut self, slide: &SlideId, field: Level0Rect) -> Vec<Job> {
@@ -452,10 +460,7 @@ impl Session {
             targets: if self.embedding.cancelled || self.project.read_only().is_some() {
                 Vec::new()
             } else {
-                targets
-                    .into_iter()
-                    .map(|state| EmbedTarget { slide: state.source.clone(), tissue: state.tissue.clone() })
-                    .collect()
+                targets.into_iter().filter_map(|state| self.embed_target(state)).collect()
             },
             focus: self.field.filter(|_| in_view),
             paused: self.embedding.paused,
@@ -472,6 +477,11 @@ impl Session {
             // Of an earlier calibration: the slide is described anew.
             return if finished { self.no_descriptors(&slide) } else { Vec::new() };
         }
+        if finished && self.is_selected_otherwise(&set) {
+            // Found meanwhile, until the tiles that are selected now are embedded.
+            let jobs = self.take_set(set, false);
+            return jobs.into_iter().chain(self.no_descriptors(&slide)).collect();
+        }
         if finished {
             let done = set.len() as u32 + set.tiles_failed;
             let progress = SlideProgress { done, total: done, failed: set.tiles_failed };
@@ -485,10 +495,15 @@ impl Session {
                 self.tell(Severity::Error, text, None);
             }
         }
+        self.take_set(set, finished)
+    }
+
+    /// Have a set searched from now on.
+    fn take_set(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
         if self.is_of_another_encoder(&set) {
             return self.keep_apart(set, finished);
         }
-        self.sets.insert(slide, set);
+        self.sets.insert(set.header.slide_id.clone(), set);
         self.index_stale = true;
         self.index_if_stale()
     }

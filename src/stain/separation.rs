@@ -41,12 +41,32 @@ impl Separation {
         Self { amount: row.map(|value| value / determinant), colour }
     }
 
-    /// A pixel (sRGB, 0 to 1) as this stain alone shows it.
+    /// A pixel (sRGB, 0 to 1) as this stain alone shows it. Black, which is no stain, stays dark ([`blackness`]).
     pub fn apply(&self, rgb: [f32; 3]) -> [f32; 3] {
         let density = rgb.map(|value| -value.max(DARKEST).ln());
         let amount = dot(self.amount, density).max(0.0);
-        self.colour.map(|colour| (-amount * colour).exp())
+        let alone = self.colour.map(|colour| (-amount * colour).exp());
+        let kept = blackness(rgb);
+        std::array::from_fn(|channel| alone[channel] + (rgb[channel] - alone[channel]) * kept)
     }
+}
+
+/// How much a pixel (sRGB, 0 to 1) is black rather than stained, 0 to 1: its lightest channel is darker than those of
+/// stained tissue.
+pub fn blackness(rgb: [f32; 3]) -> f32 {
+    1.0 - smoothstep(0.10, 0.22, rgb[0].max(rgb[1]).max(rgb[2]))
+}
+
+/// How much a pixel (sRGB, 0 to 1) is glass rather than stained, 0 to 1: its darkest channel is lighter than those of
+/// all but the palest tissue.
+pub fn glassiness(rgb: [f32; 3]) -> f32 {
+    smoothstep(0.86, 0.94, rgb[0].min(rgb[1]).min(rgb[2]))
+}
+
+/// 0 below `from`, 1 above `to`, and a smooth change between (Hermite), as WGSL's function of this name.
+fn smoothstep(from: f32, to: f32, value: f32) -> f32 {
+    let t = ((value - from) / (to - from)).clamp(0.0, 1.0);
+    t * t * (3.0 - 2.0 * t)
 }
 
 fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
@@ -84,10 +104,21 @@ mod tests {
     }
 
     #[test]
-    fn white_stays_white_and_black_stays_a_colour() {
+    fn glass_stays_light_and_black_stays_dark() {
         for stain in [Stain::Haematoxylin, Stain::Eosin] {
-            assert_eq!(Separation::new(stain).apply([1.0; 3]), [1.0; 3]);
-            assert!(Separation::new(stain).apply([0.0; 3]).iter().all(|value| value.is_finite()));
+            let separation = Separation::new(stain);
+            assert_eq!(separation.apply([1.0; 3]), [1.0; 3]);
+            assert_eq!(separation.apply([0.0; 3]), [0.0; 3]);
+            assert!(separation.apply([0.07, 0.05, 0.09]).iter().all(|value| *value < 0.1));
+            let glass = separation.apply([244.0, 243.0, 246.0].map(|value| value / 255.0));
+            assert!(glass.iter().all(|value| *value > 235.0 / 255.0), "{stain:?}: {glass:?}");
+            for grey in 0..=255 {
+                let shown = separation.apply([grey as f32 / 255.0; 3]);
+                assert!(
+                    shown.iter().all(|value| (0.0..=1.0).contains(value)),
+                    "{stain:?} of {grey}: {shown:?}"
+                );
+            }
         }
     }
 }

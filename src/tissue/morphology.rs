@@ -17,14 +17,31 @@ impl Bitmap {
         Self { width, height, bits: (0..width * height).map(is_set).collect() }
     }
 
+    /// Width and height.
+    pub(super) fn dimensions(&self) -> (u32, u32) {
+        (self.width as u32, self.height as u32)
+    }
+
     pub(super) fn get(&self, index: usize) -> bool {
         self.bits[index]
+    }
+
+    /// Whether each pixel is set, row by row.
+    pub(super) fn into_bits(self) -> Vec<bool> {
+        self.bits
     }
 
     pub(super) fn into_image(self) -> GrayImage {
         let (width, height) = (self.width as u32, self.height as u32);
         let values = self.bits.into_iter().map(|bit| if bit { 255 } else { 0 }).collect();
         GrayImage::from_vec(width, height, values).expect("there is one bit for each pixel")
+    }
+
+    /// Set what is set in `other`.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (bit, added) in self.bits.iter_mut().zip(&other.bits) {
+            *bit |= added;
+        }
     }
 
     /// Clear what is set in `other`.
@@ -60,9 +77,49 @@ impl Bitmap {
         self.dilate(radius);
     }
 
-    /// Clear connected pieces of fewer than `pixels` pixels.
-    pub(super) fn remove_pieces_below(&mut self, pixels: usize) {
-        self.flip_pieces(true, |piece, _| piece.len() < pixels);
+    /// Clear connected pieces of fewer than `pixels` pixels; gives the size of the largest of them.
+    pub(super) fn remove_pieces_below(&mut self, pixels: usize) -> usize {
+        let mut largest = 0;
+        self.flip_pieces(true, |piece, _| {
+            let is_small = piece.len() < pixels;
+            largest = largest.max(if is_small { piece.len() } else { 0 });
+            is_small
+        });
+        largest
+    }
+
+    /// Of pieces of fewer than `pixels` pixels of which less than `share` is set in `core`, leave what is set there.
+    pub(super) fn thin_loose_pieces(&mut self, core: &Self, pixels: usize, share: f64) {
+        let mut solid = self.clone();
+        solid.flip_pieces(true, |piece, _| {
+            let inside = || piece.iter().filter(|index| core.bits[**index]).count() as f64;
+            piece.len() < pixels && inside() < share * piece.len() as f64
+        });
+        for ((bit, solid), core) in self.bits.iter_mut().zip(&solid.bits).zip(&core.bits) {
+            *bit &= *solid || *core;
+        }
+    }
+
+    /// Clear the pieces that reach over less than `pixels` pixels along both axes.
+    pub(super) fn keep_long_pieces(&mut self, pixels: usize) {
+        let width = self.width;
+        let extent = |piece: &[usize], of: &dyn Fn(usize) -> usize| {
+            let least = piece.iter().map(|index| of(*index)).min().unwrap_or(0);
+            piece.iter().map(|index| of(*index)).max().unwrap_or(0) - least
+        };
+        self.flip_pieces(true, |piece, _| {
+            extent(piece, &|index| index % width) < pixels && extent(piece, &|index| index / width) < pixels
+        });
+    }
+
+    /// The pieces that hold a pixel of `seeds` and of which at least `share` is set in `of`.
+    pub(super) fn pieces_mostly(&self, of: &Self, seeds: &Self, share: f64) -> Self {
+        let mut pieces = self.clone();
+        pieces.flip_pieces(true, |piece, _| {
+            let inside = piece.iter().filter(|index| of.bits[**index]).count() as f64;
+            inside < share * piece.len() as f64 || !piece.iter().any(|index| seeds.bits[*index])
+        });
+        pieces
     }
 
     /// Set enclosed holes of at most `pixels` pixels. What reaches the picture's edge is no hole.
@@ -75,6 +132,16 @@ impl Bitmap {
         self.flip_pieces(true, |piece, _| !piece.iter().any(|index| seeds.bits[*index]));
     }
 
+    /// The pixels of each connected piece.
+    pub(super) fn pieces(&self) -> Vec<Vec<usize>> {
+        let mut pieces = Vec::new();
+        self.clone().flip_pieces(true, |piece, _| {
+            pieces.push(piece.to_vec());
+            false
+        });
+        pieces
+    }
+
     fn invert(&mut self) {
         for bit in &mut self.bits {
             *bit = !*bit;
@@ -83,7 +150,7 @@ impl Bitmap {
 
     /// Flip each 4-connected piece of pixels equal to `value` for which `wanted` holds; it is told the
     /// piece's pixels and whether one of them lies at the picture's edge.
-    fn flip_pieces(&mut self, value: bool, wanted: impl Fn(&[usize], bool) -> bool) {
+    fn flip_pieces(&mut self, value: bool, mut wanted: impl FnMut(&[usize], bool) -> bool) {
         let mut seen = vec![false; self.bits.len()];
         let mut piece = Vec::new();
         for start in 0..self.bits.len() {
@@ -206,6 +273,20 @@ mod tests {
         let mut pieces = bitmap(&["##..#", "#...."]);
         pieces.remove_pieces_below(2);
         assert_eq!(pieces, bitmap(&["##...", "#...."]));
+    }
+
+    #[test]
+    fn pieces_go_by_their_length_and_by_what_they_hold() {
+        let mut pieces = bitmap(&["####.#", ".....#", "##...."]);
+        pieces.keep_long_pieces(2);
+        assert_eq!(pieces, bitmap(&["####..", "......", "......"]));
+        let all = bitmap(&["##.###", "##.#.#"]);
+        let core = bitmap(&["##....", "##.#.."]);
+        let mut thinned = all.clone();
+        thinned.thin_loose_pieces(&core, 6, 0.5);
+        assert_eq!(thinned, bitmap(&["##....", "##.#.."]));
+        assert_eq!(all.pieces_mostly(&core, &core, 0.9), bitmap(&["##....", "##...."]));
+        assert_eq!(thinned.remove_pieces_below(4), 1);
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use crate::geometry::Level0Rect;
 use crate::slide::{SlideError, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
 use crate::tiling::{TileGrid, TileSettings, read_tile};
-use crate::tissue::{TISSUE_FRACTION, TissueMask};
+use crate::tissue::{TissueMask, selection};
 
 /// A slide with what training has to know of it.
 pub struct TrainingSlide {
@@ -46,11 +46,8 @@ impl TrainingSlide {
                 &found
             }
         };
-        let tiles: Vec<Level0Rect> = grid
-            .tiles()
-            .map(|tile| grid.rect(tile))
-            .filter(|rect| tissue.fraction(rect) >= TISSUE_FRACTION)
-            .collect();
+        let tiles: Vec<Level0Rect> =
+            selection::tiles(tissue, &grid, &tissue.settings).iter().map(|tile| grid.rect(*tile)).collect();
         if tiles.is_empty() {
             return Err(TrainingError::NoTissue { path: info.path.clone() });
         }
@@ -59,7 +56,7 @@ impl TrainingSlide {
             .map(Level0Rect::center)
             .map(|centre| [centre.x * mpp.x / 1000.0, centre.y * mpp.y / 1000.0])
             .collect();
-        let statistics = LabStatistics::of_slide(source.as_ref(), tissue)?;
+        let statistics = LabStatistics::of_slide(source.as_ref())?;
         Ok(Self { grid, tiles, centres_mm, classes: Vec::new(), statistics, source })
     }
 

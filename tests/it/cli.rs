@@ -322,3 +322,63 @@ fn options_may_stand_before_the_subcommand_but_not_those_of_the_window() {
     }
     assert!(refused(&["elsewhere.svs", "info", text(&slide)]).contains("before 'info'"));
 }
+
+/// A biopsy of 140 × 120 µm on a slide of 2 µm/px.
+fn biopsy(path: &Path) {
+    let picture = image::RgbImage::from_fn(600, 500, |x, y| {
+        let (across, down) = ((f64::from(x) - 300.0) / 35.0, (f64::from(y) - 250.0) / 30.0);
+        match across * across + down * down < 1.0 {
+            true if x % 9 == 0 || y % 7 == 0 => image::Rgb([140, 95, 165]),
+            true => image::Rgb([215, 145, 190]),
+            false => image::Rgb([243, 242, 244]),
+        }
+    });
+    crate::support::write_pyramid(path, &picture, 1, Some(2.0));
+}
+
+#[test]
+fn tissue_settings_are_kept_in_the_project_and_a_slide_without_tiles_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (project, slide) = (folder.path().join("project"), folder.path().join("biopsy.tif"));
+    biopsy(&slide);
+    let embed = |options: &[&str]| {
+        let usual = ["embed", text(&project), text(&slide), "--device", "cpu", "--json"];
+        let tiles = ["--tile-px", "112", "--mpp", "2"];
+        let arguments = [&usual[..], &tiles[..], options].concat();
+        let output = histokin(&arguments).assert().success().get_output().clone();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (told["slides"][0].clone(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (usual, warned) = embed(&[]);
+    assert!(usual["tiles_tissue"].as_u64().unwrap() >= 1 && usual["no_tiles"].is_null(), "{usual}");
+    assert!(!warned.contains("warning"), "{warned}");
+
+    let (none, warned) = embed(&["--tile-share", "95%"]);
+    assert_eq!((&none["tiles_tissue"], &none["tiles_failed"]), (&0.into(), &0.into()));
+    assert!(warned.contains("biopsy.tif: warning: no tile to embed: 0.01"), "{warned}");
+    assert!(warned.contains("mm² of tissue found") && warned.contains("--tile-share"), "{warned}");
+    // Kept in the project: the next run is told the same.
+    assert_eq!(embed(&[]).0["tiles_tissue"], 0);
+    let (small, warned) = embed(&["--tile-share", "auto", "--smallest-piece", "0.02mm2"]);
+    assert_eq!(small["tiles_tissue"], 0);
+    assert!(warned.contains("--smallest-piece"), "{warned}");
+    let (beside, warned) = embed(&["--smallest-piece", "default", "--within", "Tumour"]);
+    assert_eq!(beside["tiles_tissue"], 0);
+    assert!(warned.contains("\"Tumour\"") && warned.contains("--within everywhere"), "{warned}");
+    let (again, _) = embed(&["--within", "everywhere"]);
+    assert_eq!(
+        (&again["tiles_tissue"], &again["tiles_kept"]),
+        (&usual["tiles_tissue"], &usual["tiles_tissue"])
+    );
+    let kept = std::fs::read_to_string(project.join("project.toml")).unwrap();
+    assert!(!kept.contains("smallest_piece"), "the usual settings leave no trace: {kept}");
+
+    let mask = folder.path().join("mask.png");
+    let tissue = ["tissue", text(&slide), "-o", text(&mask), "--project", text(&project), "--json"];
+    let told = json(&[&tissue[..], &["--tissue", "off"]].concat());
+    assert_eq!(told["settings"]["detection"], "off");
+    assert!(std::fs::read_to_string(project.join("project.toml")).unwrap().contains("off"));
+    assert_eq!(json(&tissue)["settings"]["detection"], "off", "kept for the next time");
+    let wrong = refused(&["embed", text(&project), text(&slide), "--smallest-piece", "8000"]);
+    assert!(wrong.contains("unit"), "{wrong}");
+}

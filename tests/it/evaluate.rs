@@ -41,6 +41,7 @@ impl Study {
             encoder: None,
             tiles: TileSettings { tile_px: 100, mpp: MPP },
             stain: StainSetting::None,
+            ..ProjectSettings::default()
         });
         for (seed, name) in (1..).zip(["alpha", "beta", "gamma"]) {
             let path = study.path(&format!("{name}.tif"));
@@ -371,6 +372,7 @@ fn camelyon16_is_evaluated_by_one_command() {
         encoder: None,
         tiles: TileSettings { tile_px: 100, mpp: MPP },
         stain: StainSetting::None,
+        ..ProjectSettings::default()
     });
     project.save().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_histokin"))

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use histokin::annotation::{Annotation, AnnotationSet, Bounds, Shape};
 use histokin::descriptors::{DescriptorSet, DescriptorStore, Row};
 use histokin::geometry::{LevelRect, MicronsPerPixel};
 use histokin::pipeline::{
-    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, embed_slide, find_slides,
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, TileSelection,
+    embed_selected, embed_slide, find_slides,
 };
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::tiling::TileSettings;
+use histokin::tissue::selection::Cause;
+use histokin::tissue::{TissueSettings, Within};
 use image::{Rgb, RgbImage, RgbaImage};
 
 use crate::made::{self, QuarterColours};
@@ -197,4 +201,80 @@ fn every_kind_of_slide_file_is_found_and_nothing_else() {
     }
     let expected: Vec<PathBuf> = slides.iter().map(|name| folder.path().join(name)).collect();
     assert_eq!(find_slides(&[folder.path().to_owned()]), expected);
+}
+
+/// Tiles within a rectangle of the slide.
+fn within(x: f64, y: f64, width: f64, height: f64) -> TileSelection {
+    let corner = |x, y| histokin::geometry::Level0Point::new(x, y);
+    let bounds = Bounds::between(corner(x, y), corner(x + width, y + height));
+    let marks = AnnotationSet::new(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
+    let settings = TissueSettings { within: Some(Within::Annotated), ..TissueSettings::default() };
+    TileSelection::new(settings, Some(&marks))
+}
+
+fn selected(
+    slide: &dyn SlideSource,
+    selection: &TileSelection,
+    store: &DescriptorStore,
+    encoder: &mut QuarterColours,
+) -> (Arc<DescriptorSet>, EmbedSummary) {
+    let control = EmbedControl::default();
+    let selection = (selection, None);
+    match embed_selected(slide, selection, encoder, &recipe(), store, SETTINGS, &control, &mut |_| {})
+        .unwrap()
+    {
+        EmbedOutcome::Finished { set, summary } => (set, summary),
+        EmbedOutcome::Interrupted => panic!("nobody interrupted"),
+    }
+}
+
+#[test]
+fn another_selection_adds_and_takes_away_tiles_and_embeds_none_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let whole = embedded(source.as_ref(), &DescriptorStore::new(folder.path().join("whole")));
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let mut encoder = QuarterColours::new();
+
+    let (left, everywhere) = (within(0.0, 0.0, 256.0, 512.0), TileSelection::default());
+    let (half, _) = selected(source.as_ref(), &left, &store, &mut encoder);
+    assert_eq!((half.len(), encoder.encoded), (32, 32));
+    assert!(half.coords().iter().all(|[x, _]| *x < 256));
+    let (all, summary) = selected(source.as_ref(), &everywhere, &store, &mut encoder);
+    assert_eq!((summary.tiles_kept, encoder.encoded), (32, whole.len()), "only the others are embedded");
+    assert_eq!((all.coords(), all.features()), (whole.coords(), whole.features()));
+    assert_eq!(all.header, whole.header, "as if there had never been another selection");
+    let (again, _) = selected(source.as_ref(), &left, &store, &mut encoder);
+    assert_eq!((again.coords(), again.features()), (half.coords(), half.features()));
+    let small = within(70.0, 70.0, 10.0, 10.0);
+    let (one, _) = selected(source.as_ref(), &small, &store, &mut encoder);
+    assert_eq!(one.coords(), [[64, 64]], "an area that holds no tile's centre counts for the tile under it");
+    let (all, summary) = selected(source.as_ref(), &everywhere, &store, &mut encoder);
+    assert_eq!((all.coords(), all.features()), (whole.coords(), whole.features()));
+    assert_eq!((encoder.encoded, summary.tiles_kept), (whole.len(), whole.len() as u32), "none again");
+    let left = std::fs::read_dir(folder.path().join("descriptors")).unwrap().count();
+    assert_eq!(left, 1, "nothing is kept beside once every tile is selected");
+}
+
+#[test]
+fn a_slide_without_a_tile_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let mut encoder = QuarterColours::new();
+    let mut why = |selection: TileSelection| {
+        let (set, summary) = selected(source.as_ref(), &selection, &store, &mut encoder);
+        assert!(set.is_empty());
+        summary.no_tiles.expect("there is no tile")
+    };
+    let beside = why(within(600.0, 0.0, 30.0, 30.0));
+    assert!(matches!(beside.cause, Cause::OutsideAnnotations(_)), "{beside:?}");
+    // 1 × 1 mm of tissue.
+    assert!((0.9e6..1.2e6).contains(&beside.tissue_um2.unwrap()), "{beside:?}");
+    let none = TissueSettings { smallest_piece_um2: 9e6, ..TissueSettings::default() };
+    let small = why(TileSelection::new(none, None));
+    assert!(
+        matches!(small.cause, Cause::SmallPieces { largest_um2, .. } if (0.9e6..1.2e6).contains(&largest_um2)),
+        "{small:?}"
+    );
 }

@@ -8,9 +8,13 @@ use histokin::geometry::MicronsPerPixel;
 use histokin::index::Snapshot;
 use histokin::pipeline;
 use histokin::project::Project;
-use histokin::session::{Command, EncoderState, Event, Job, Session, SlideProgress, SlideStatus};
+use histokin::session::{
+    Command, EncoderState, Event, Job, OpenJob, ScanJob, Session, SlideProgress, SlideStatus,
+};
 use histokin::slide::{self, SlideId, SlideSource};
 use histokin::tiling::TileIndex;
+use histokin::tissue::selection::{Cause, NoTiles};
+use histokin::tissue::{TissueMask, TissueSettings};
 use image::{Rgb, RgbImage};
 
 use crate::made::{self, QuarterColours};
@@ -110,10 +114,14 @@ fn a_slide_without_pixel_size_waits_for_the_user_and_keeps_what_was_given() {
     assert_eq!(desk.session.slide(&id).unwrap().status, SlideStatus::NeedsMpp);
     let mpp = MicronsPerPixel::square(0.5);
     let jobs = desk.session.handle(Command::SetMpp { slide: id.clone(), mpp });
-    assert!(matches!(&jobs[..], [Job::OpenSlide { user_mpp: Some(given), .. }] if *given == mpp));
+    assert!(
+        matches!(&jobs[..], [Job::Open(OpenJob::OpenSlide { user_mpp: Some(given), .. })] if *given == mpp)
+    );
     // From now on, wherever the slide is opened from, it has that pixel size.
     let jobs = desk.session.absorb(Event::SlideOpened(source));
-    assert!(matches!(&jobs[..], [Job::OpenSlide { user_mpp: Some(given), .. }] if *given == mpp));
+    assert!(
+        matches!(&jobs[..], [Job::Open(OpenJob::OpenSlide { user_mpp: Some(given), .. })] if *given == mpp)
+    );
     let absurd = MicronsPerPixel::square(-1.0);
     assert!(desk.session.handle(Command::SetMpp { slide: id, mpp: absurd }).is_empty());
     assert!(desk.session.messages()[0].text.contains("µm per pixel"));
@@ -154,7 +162,9 @@ fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
     let (id, before) = (desk.id(0), desk.slides[0].info().path.clone());
     let reason = "slide-0.png: there is no such file".to_owned();
     let jobs = desk.session.absorb(Event::SlideMissing { path: before.clone(), reason: reason.clone() });
-    let [Job::FindMoved { slide, path, folders, .. }] = &jobs[..] else { panic!("it is looked for") };
+    let [Job::Open(OpenJob::FindMoved { slide, path, folders, .. })] = &jobs[..] else {
+        panic!("it is looked for")
+    };
     assert_eq!((slide, path), (&id, &before));
     assert!(desk.session.messages().is_empty(), "nothing is said before it was looked for");
 
@@ -182,9 +192,75 @@ fn a_module_of_others_waits_for_permission() {
     let untrusted = || Event::EncoderUntrusted { path: "module.pt".into() };
     assert!(desk.session.absorb(untrusted()).is_empty());
     let jobs = desk.session.handle(Command::TrustEncoder(true));
-    assert!(matches!(&jobs[..], [Job::TrustEncoder { module, .. }] if module.ends_with("module.pt")));
+    assert!(
+        matches!(&jobs[..], [Job::Open(OpenJob::TrustEncoder { module, .. })] if module.ends_with("module.pt"))
+    );
     assert!(desk.session.handle(Command::TrustEncoder(true)).is_empty(), "it was answered");
     desk.session.absorb(untrusted());
     assert!(desk.session.handle(Command::TrustEncoder(false)).is_empty());
     assert!(matches!(desk.session.encoder(), EncoderState::Failed(reason) if reason.contains("module.pt")));
+}
+
+/// A set as it is after embedding by the selection that is planned for its slide.
+fn selected(set: &DescriptorSet, jobs: &[Job]) -> Arc<DescriptorSet> {
+    let selection = jobs.iter().find_map(|job| match job {
+        Job::Embed(plan) => {
+            let of_slide =
+                |target: &&histokin::session::EmbedTarget| target.slide.info().id == set.header.slide_id;
+            Some(plan.targets.iter().find(of_slide)?.selection.id())
+        }
+        _ => None,
+    });
+    let mut header = set.header.clone();
+    header.selection = selection.expect("the slide is embedded by a selection");
+    let rows: Vec<(TileIndex, &[f32])> = vec![(TileIndex(0), set.descriptor(histokin::descriptors::Row(0)))];
+    header.tiles_tissue = 1;
+    Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+}
+
+#[test]
+fn other_tissue_settings_have_tiles_selected_again_and_are_kept() {
+    let mut desk = Desk::with_slides(2);
+    let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
+    let sets: Vec<Arc<DescriptorSet>> = (0..2).map(|number| desk.set(number, &rows)).collect();
+    desk.index(sets.clone());
+    assert!(matches!(desk.status(0), SlideStatus::Embedded(_)));
+
+    let share = TissueSettings { tile_share: Some(0.3), ..TissueSettings::default() };
+    let jobs = desk.session.handle(Command::SetTissue(share.clone()));
+    assert!(matches!(&jobs[0], Job::SaveProject(project) if project.settings().tissue == share));
+    assert_eq!(plan(&jobs).unwrap().0, [desk.id(0), desk.id(1)]);
+    assert!(!jobs.iter().any(|job| matches!(job, Job::Scan(_))), "the mask is the same");
+    // What an earlier plan has finished is searched, and gone through again.
+    let late = desk.session.absorb(Event::DescriptorsReady { set: sets[0].clone(), finished: true });
+    assert!(plan(&late).is_some() && matches!(desk.status(0), SlideStatus::Waiting(_)));
+    let done = selected(&sets[0], &jobs);
+    desk.session.absorb(Event::DescriptorsReady { set: done, finished: true });
+    assert!(matches!(desk.status(0), SlideStatus::Embedded(SlideProgress { done: 1, .. })));
+
+    let piece = TissueSettings { smallest_piece_um2: 500.0, ..share };
+    let jobs = desk.session.handle(Command::SetTissue(piece.clone()));
+    let scans = jobs
+        .iter()
+        .filter(|job| matches!(job, Job::Scan(ScanJob::FindTissue { settings, .. }) if *settings == piece));
+    assert_eq!(scans.count(), 2);
+    let old = Arc::new(TissueMask::of(desk.slides[0].as_ref()).unwrap());
+    desk.session.absorb(Event::TissueFound { slide: desk.id(0), tissue: old });
+    assert!(desk.session.slide(&desk.id(0)).unwrap().tissue.is_none(), "found by settings of before");
+
+    let before = desk.session.messages().len();
+    let wrong = TissueSettings { tile_share: Some(2.0), ..TissueSettings::default() };
+    assert!(desk.session.handle(Command::SetTissue(wrong)).is_empty());
+    assert_eq!((desk.session.messages().len(), desk.session.tissue_settings()), (before + 1, &piece));
+}
+
+#[test]
+fn a_slide_without_a_tile_is_named_with_what_would_help() {
+    let mut desk = Desk::with_slides(1);
+    let why =
+        NoTiles { tissue_um2: Some(13_000.0), cause: Cause::TooLittleOfATile { fullest: 0.26, asked: 0.5 } };
+    desk.session.absorb(Event::NoTiles { slide: desk.id(0), why });
+    let told = &desk.session.messages().last().unwrap().text;
+    assert!(told.starts_with("slide-0.png: no tile to embed: 0.013 mm²"), "{told}");
+    assert!(told.contains("embedding settings") && !told.contains("--"), "{told}");
 }

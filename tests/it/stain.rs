@@ -103,7 +103,7 @@ fn fat_does_not_lighten_a_slides_stain() {
         write_pyramid(&path, &slide, 1, Some(8.0));
         let slide = slide::open(&path, None).unwrap();
         let tissue = TissueMask::of(&*slide).unwrap();
-        (tissue.coverage(), LabStatistics::of_slide(&*slide, &tissue).unwrap().unwrap())
+        (tissue.coverage(), LabStatistics::of_slide(&*slide).unwrap().unwrap())
     });
     let [(lean_coverage, lean), (fat_coverage, fat)] = statistics;
     assert!(fat_coverage > 3.0 * lean_coverage, "{lean_coverage} {fat_coverage}");

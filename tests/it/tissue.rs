@@ -1,9 +1,11 @@
 //! What counts as tissue, on slides made up so that it is known, and on the one that ships.
 
 use histokin::geometry::Level0Rect;
+use histokin::pipeline::TileSelection;
 use histokin::slide;
 use histokin::stain::LabStatistics;
-use histokin::tissue::TissueMask;
+use histokin::tiling::{TileGrid, TileSettings};
+use histokin::tissue::{Detection, TissueMask, TissueSettings};
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -52,6 +54,26 @@ fn mask_of(picture: &RgbImage, um_per_px: Option<f64>) -> TissueMask {
     let path = folder.path().join("slide.tif");
     write_pyramid(&path, picture, 1, um_per_px);
     TissueMask::of(&*slide::open(&path, None).unwrap()).unwrap()
+}
+
+/// How many tiles of 224 µm are embedded of a picture.
+fn tiles(picture: &RgbImage, settings: &TissueSettings) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slide.tif");
+    write_pyramid(&path, picture, 1, Some(UM_PER_PX));
+    let slide = slide::open(&path, None).unwrap();
+    let found = TissueMask::find(&*slide, settings).unwrap();
+    let grid = TileGrid::new(slide.info(), TileSettings { tile_px: 28, mpp: UM_PER_PX }).unwrap();
+    TileSelection::new(settings.clone(), None).tiles(&found, &grid).len()
+}
+
+/// Paint where `is_in` holds, with nuclei.
+fn shape(picture: &mut RgbImage, colour: Rgb<u8>, is_in: impl Fn(f64, f64) -> bool) {
+    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        if is_in(x.into(), y.into()) {
+            *pixel = if x % 5 == 0 && y % 4 == 0 { Rgb([130, 90, 160]) } else { colour };
+        }
+    }
 }
 
 fn mask(picture: &RgbImage) -> TissueMask {
@@ -142,6 +164,8 @@ fn pens_of_every_colour_are_no_tissue() {
         ("red", [200, 35, 45]),
         ("black", [25, 25, 30]),
         ("worn black", [90, 92, 96]),
+        ("violet", [90, 40, 150]),
+        ("orange", [235, 120, 30]),
     ] {
         // A line across the glass, and one over the tissue's corner.
         let strokes = [(100, 60, 700, 40), (560, 250, 90, 90)];
@@ -212,7 +236,85 @@ fn the_slide_that_ships_has_its_tissue_and_its_colours() {
     // Skin in the middle, glass to the left, below the thread of tissue there.
     assert!(share(&found, (700, 2000, 800, 800)) > 0.99);
     assert!(share(&found, (0, 1400, 450, 1500)) < 0.05);
-    let colours = LabStatistics::of_slide(&*slide, &found).unwrap().unwrap();
+    let colours = LabStatistics::of_slide(&*slide).unwrap().unwrap();
     assert!((40.0..75.0).contains(&colours.mean[0]), "{colours:?}");
     assert!(colours.mean[1] > 10.0 && colours.mean[2] < 5.0, "purple: {colours:?}");
+}
+
+/// A biopsy of 140 × 120 µm, and cores 100 µm wide.
+#[test]
+fn small_biopsies_and_needle_cores_give_tiles() {
+    let usual = TissueSettings::default();
+    let biopsy = glass(|picture| {
+        shape(picture, STROMA, |x, y| ((x - 512.0) / 8.75).powi(2) + ((y - 373.0) / 7.5).powi(2) < 1.0);
+    });
+    assert!((1..=4).contains(&tiles(&biopsy, &usual)), "{}", tiles(&biopsy, &usual));
+    let asked = TissueSettings { tile_share: Some(0.5), ..usual.clone() };
+    assert_eq!(tiles(&biopsy, &asked), 0, "half of a tile is more than there is");
+    let larger = TissueSettings { smallest_piece_um2: 20_000.0, ..usual.clone() };
+    assert_eq!(tiles(&biopsy, &larger), 0);
+    let core = glass(|picture| {
+        shape(picture, STROMA, |x, y| (100.0..900.0).contains(&x) && (y - 0.2 * x - 200.0).abs() < 6.25);
+    });
+    // 6.5 mm long: a tile is 224 µm.
+    assert!((24..=50).contains(&tiles(&core, &usual)), "{}", tiles(&core, &usual));
+}
+
+#[test]
+fn large_tissue_gives_the_same_tiles_as_ever() {
+    let picture = glass(|picture| tissue(picture, (112, 112, 28 * 6, 28 * 4)));
+    assert_eq!(tiles(&picture, &TissueSettings::default()), 24);
+}
+
+#[test]
+fn pale_and_small_immunohistochemistry_is_tissue() {
+    let (blue, brown, strong) = (Rgb([220, 225, 237]), Rgb([150, 110, 80]), (600, 300, 200, 200));
+    let picture = glass(|picture| {
+        fill(picture, strong, Rgb([110, 65, 40]));
+        fill(picture, (100, 100, 18, 18), blue);
+        fill(picture, (300, 100, 18, 18), brown);
+        fill(picture, (100, 300, 250, 250), Rgb([226, 230, 240]));
+    });
+    let found = mask(&picture);
+    for rect in [strong, (100, 100, 18, 18), (300, 100, 18, 18), (100, 300, 250, 250)] {
+        assert!(share(&found, rect) > 0.7, "{rect:?}: {}", share(&found, rect));
+    }
+}
+
+/// The edge of a cover slip with coloured fringes, and the dark rim of an air bubble.
+#[test]
+fn lines_and_their_fringes_are_no_tissue() {
+    let flesh = (100, 200, 250, 250);
+    let found = mask(&glass(|picture| {
+        tissue(picture, flesh);
+        fill(picture, (597, 0, 4, 750), Rgb([255, 226, 190]));
+        fill(picture, (601, 0, 4, 750), Rgb([70, 70, 75]));
+        fill(picture, (605, 0, 4, 750), Rgb([200, 216, 250]));
+        for (x, y, pixel) in picture.enumerate_pixels_mut() {
+            let away = ((f64::from(x) - 800.0).powi(2) + (f64::from(y) - 400.0).powi(2)).sqrt() - 120.0;
+            let shade = 1.0 - 0.75 * (-(away / 1.5).powi(2)).exp();
+            let [r, g, b] = pixel.0.map(|value| f64::from(value) * shade);
+            pixel.0 = [r as u8, g as u8, (b * 0.5 * (1.0 + shade)).max(b * 0.9) as u8];
+        }
+    }));
+    assert!(share(&found, flesh) > 0.99);
+    assert!(share(&found, (500, 0, 500, 750)) < 0.001, "{}", share(&found, (500, 0, 500, 750)));
+}
+
+#[test]
+fn without_detection_everything_on_the_glass_is_embedded_and_nothing_else() {
+    let off = TissueSettings { detection: Detection::Off, ..TissueSettings::default() };
+    let smear = glass(|picture| {
+        // One cell a tile, in 6 × 5 tiles.
+        for y in (0..5).map(|row| row * 28 + 150) {
+            for x in (0..6).map(|column| column * 28 + 300) {
+                fill(picture, (x, y, 2, 2), Rgb([120, 90, 170]));
+            }
+        }
+        fill(picture, (0, 0, 140, 750), Rgb([0; 3]));
+        fill(picture, (860, 0, 140, 750), Rgb([255; 3]));
+    });
+    assert_eq!(tiles(&smear, &off), 30);
+    assert_eq!(tiles(&smear, &TissueSettings::default()), 0);
+    assert_eq!(tiles(&glass(|_| ()), &off), 0, "plain glass");
 }

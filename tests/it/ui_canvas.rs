@@ -144,11 +144,7 @@ fn stains_and_tone_are_shown_live_and_the_slides_own_pixels_return() {
     harness.run_steps(4);
     let id = harness.state().session().active().unwrap().id().clone();
     let normaliser = harness.state().session().normaliser(&id).expect("the encoder is known");
-    let normalised = |rgb| {
-        let mut pixel = image::RgbImage::from_pixel(1, 1, image::Rgb(rgb));
-        normaliser.apply(&mut pixel);
-        pixel.get_pixel(0, 0).0
-    };
+    let normalised = |rgb| normaliser.shown(rgb);
     let difference = largest_difference(&canvas(&mut harness), normalised, field);
     assert!(difference <= 1, "normalised: off by {difference}");
 

@@ -12,7 +12,7 @@ pub use messages::{
 pub use state::{Preview, RunView, RunningState, TrainingState};
 
 use super::state::Severity;
-use super::{EncoderState, Job, Session, SlideState, SlideStatus};
+use super::{EncoderState, Job, OpenJob, Session, SlideState, SlideStatus};
 use crate::descriptors::DescriptorSet;
 use crate::encoder::DeviceChoice;
 use crate::project::ProjectSettings;
@@ -232,6 +232,7 @@ impl Session {
             encoder: Some(which.clone()),
             tiles: view.config.tiles(),
             stain: view.config.stain,
+            tissue: self.project.settings().tissue.clone(),
         };
         self.project.set_settings(settings);
         self.encoder = EncoderState::Unknown;
@@ -245,7 +246,7 @@ impl Session {
             "{run}: its encoder describes the slides anew; until that is done the old descriptors answer"
         );
         self.tell(Severity::Note, text, None);
-        vec![Job::SaveProject(Box::new(self.project.clone())), Job::LearnEncoder(which)]
+        vec![Job::SaveProject(Box::new(self.project.clone())), Job::Open(OpenJob::LearnEncoder(which))]
     }
 
     /// Whether the sets that answer now were made otherwise than `set`.

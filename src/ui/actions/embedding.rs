@@ -21,6 +21,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         []
     ),
     entry!(
+        Action::EmbeddingSettings,
+        ICON_SETTINGS,
+        "Embedding settings…",
+        "What counts as tissue, and which tiles are embedded",
+        []
+    ),
+    entry!(
         Action::ToggleTraining,
         ICON_MODEL_TRAINING,
         "Training",

@@ -114,6 +114,7 @@ pub enum Action {
     ClearQuery,
     PauseOrResume,
     StopEmbedding,
+    EmbeddingSettings,
     ToggleTraining,
     LoadTrainingSettings,
     SaveTrainingSettings,

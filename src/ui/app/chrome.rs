@@ -12,6 +12,7 @@ use crate::ui::actions::Action;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::matches::MatchesPanel;
 use crate::ui::panels::save_view::SaveWish;
+use crate::ui::panels::tissue::TissueCard;
 use crate::ui::panels::training::TrainingPanel;
 use crate::ui::remembered::Remembered;
 
@@ -28,6 +29,8 @@ pub struct Chrome {
     pub annotations_open: bool,
     pub tissue_shown: bool,
     pub appearance_open: bool,
+    pub tissue_settings_open: bool,
+    pub tissue_card: TissueCard,
     pub trail_shown: bool,
     pub matches: MatchesPanel,
     pub heat_shown: bool,
@@ -72,6 +75,8 @@ impl Chrome {
             annotations_open: remembered.annotations_open,
             tissue_shown: remembered.tissue_shown,
             appearance_open: false,
+            tissue_settings_open: false,
+            tissue_card: TissueCard::default(),
             trail_shown: remembered.trail_shown,
             matches: MatchesPanel::default(),
             heat_shown: false,

@@ -81,6 +81,11 @@ impl App {
                     panels::appearance::appearance_ui(ui, corner, appearance, &self.session, palette, asked);
                 corner.y = card.bottom() + 8.0;
             }
+            if self.chrome.tissue_settings_open {
+                let shown = (&mut self.chrome.tissue_card, self.chrome.tissue_shown);
+                let card = panels::tissue::tissue_ui(ui, corner, shown, &self.session, palette, asked);
+                corner.y = card.bottom() + 8.0;
+            }
             let mut free = rect;
             if !self.chrome.report_open
                 && !self.session.slides().is_empty()

@@ -154,6 +154,7 @@ impl App {
                 let resume = embedding.paused || embedding.cancelled;
                 self.command(if resume { Command::ResumeEmbedding } else { Command::PauseEmbedding });
             }
+            Action::EmbeddingSettings => self.chrome.tissue_settings_open ^= true,
             Action::StopEmbedding => self.command(Command::CancelEmbedding),
             Action::ToggleSlides => self.chrome.slides_open ^= true,
             Action::ToggleMatches => self.chrome.matches_open ^= true,

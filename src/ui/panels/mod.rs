@@ -14,6 +14,7 @@ pub mod report;
 pub mod save_view;
 pub mod slides;
 pub mod status;
+pub mod tissue;
 pub mod tools;
 pub mod training;
 mod unsaved;

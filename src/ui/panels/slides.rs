@@ -22,6 +22,7 @@ pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &
     header_ui(ui, palette, "Slides", |ui| {
         action_icon_ui(ui, Action::OpenFiles, icons::ICON_ADD, None, palette, asked);
         if !session.slides().is_empty() {
+            action_icon_ui(ui, Action::EmbeddingSettings, icons::ICON_SETTINGS, None, palette, asked);
             ui.label(RichText::new(session.slides().len().to_string()).color(palette.weak));
         }
     });
@@ -161,7 +162,7 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         SlideStatus::Waiting(progress) | SlideStatus::Embedding(progress) => {
             format!("{} of {} tiles", grouped(progress.done.into()), grouped(progress.total.into()))
         }
-        SlideStatus::Embedded(progress) if progress.total == 0 => "no tissue found".to_owned(),
+        SlideStatus::Embedded(progress) if progress.total == 0 => "no tile to embed".to_owned(),
         SlideStatus::Embedded(progress) => {
             format!("{} tiles embedded", grouped((progress.done - progress.failed).into()))
         }

@@ -87,14 +87,23 @@ fn srgb_from_linear(color: vec3<f32>) -> vec3<f32> {
     return select(high, low, inside <= vec3<f32>(0.0031308));
 }
 
+// As `stain::separation::blackness` and `glassiness`.
+fn blackness(color: vec3<f32>) -> f32 {
+    return 1.0 - smoothstep(0.10, 0.22, max(color.r, max(color.g, color.b)));
+}
+
+fn glassiness(color: vec3<f32>) -> f32 {
+    return smoothstep(0.86, 0.94, min(color.r, min(color.g, color.b)));
+}
+
 // As `stain::separation::Separation::apply`.
 fn one_stain(color: vec3<f32>) -> vec3<f32> {
     let density = -log(max(color, vec3<f32>(1.0 / 255.0)));
     let amount = max(dot(view.first.xyz, density), 0.0);
-    return exp(-amount * view.second.xyz);
+    return mix(exp(-amount * view.second.xyz), color, blackness(color));
 }
 
-// As `stain::LabNormaliser::apply`. Linear sRGB to XYZ over the D65 white point, and back; by columns.
+// As `stain::LabNormaliser::shown`. Linear sRGB to XYZ over the D65 white point, and back; by columns.
 const XYZ_FROM_RGB = mat3x3<f32>(
     0.412453 / 0.95047, 0.212671, 0.019334 / 1.08883,
     0.357580 / 0.95047, 0.715160, 0.119193 / 1.08883,
@@ -114,7 +123,7 @@ fn normalized(color: vec3<f32>) -> vec3<f32> {
     let y = (mapped.x + 16.0) / 116.0;
     let g = vec3<f32>(y + mapped.y / 500.0, y, y - mapped.z / 200.0);
     let back = select((116.0 * g - 16.0) / 903.3, g * g * g, g > vec3<f32>(0.206893));
-    return srgb_from_linear(RGB_FROM_XYZ * back);
+    return mix(srgb_from_linear(RGB_FROM_XYZ * back), color, max(glassiness(color), blackness(color)));
 }
 
 @fragment

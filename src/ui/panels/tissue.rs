@@ -1,0 +1,174 @@
+//! What counts as tissue and which tiles are embedded: a card over the canvas, so that the mask is seen to follow.
+
+use egui::{
+    Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Pos2, Rect, RichText, Slider, Stroke, Ui,
+};
+use egui_material_icons::icons;
+
+use super::{chip_ui, icon_button};
+use crate::annotation::AnnotationClass;
+use crate::session::{Command, Session};
+use crate::tissue::{Detection, TISSUE_FRACTION, TissueSettings, Within};
+use crate::ui::actions::Action;
+use crate::ui::app::Asked;
+use crate::ui::theme::{self, Palette};
+
+/// Width of the card, in points.
+const WIDTH: f32 = 316.0;
+
+/// The settings as they are being changed; nothing while they are those of the project.
+#[derive(Debug, Default)]
+pub struct TissueCard {
+    draft: Option<TissueSettings>,
+}
+
+/// The card with its upper right corner at `corner`; the place that it takes.
+pub fn tissue_ui(
+    ui: &mut Ui,
+    corner: Pos2,
+    (card, mask_shown): (&mut TissueCard, bool),
+    session: &Session,
+    palette: &Palette,
+    asked: &mut Asked,
+) -> Rect {
+    let area = egui::Area::new(egui::Id::unique("embedding settings")).pivot(egui::Align2::RIGHT_TOP);
+    let shown = area.fixed_pos(corner).movable(false).show(ui.ctx(), |ui| {
+        let frame = Frame::new()
+            .fill(palette.panel)
+            .stroke(Stroke::new(1.0, palette.line))
+            .corner_radius(10)
+            .inner_margin(Margin { left: 14, right: 14, top: 8, bottom: 14 })
+            .shadow(palette.shadow);
+        frame.show(ui, |ui| {
+            ui.set_width(WIDTH - 28.0);
+            title_ui(ui, palette, asked);
+            let kept = session.tissue_settings();
+            let mut settings = card.draft.take().unwrap_or_else(|| kept.clone());
+            settings_ui(ui, &mut settings, session, palette);
+            ui.add_space(6.0);
+            let mut is_shown = mask_shown;
+            let shade = ui.checkbox(&mut is_shown, "Shade what is not tissue");
+            if shade.on_hover_text("The mask by the settings that are in use, over the slide").changed() {
+                asked.action(Action::ToggleTissue);
+            }
+            ui.add_space(8.0);
+            buttons_ui(ui, &mut settings, kept, palette, asked);
+            card.draft = (settings != *kept).then_some(settings);
+        });
+    });
+    shown.response.rect
+}
+
+fn title_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Embedding settings").family(theme::bold()).size(15.0).color(palette.strong));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if icon_button(ui, icons::ICON_CLOSE, "close embedding settings", palette.weak).clicked() {
+                asked.action(Action::EmbeddingSettings);
+            }
+        });
+    });
+}
+
+fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, palette: &Palette) {
+    let mut finds = settings.detection == Detection::Auto;
+    let find = ui.checkbox(&mut finds, "Find tissue").on_hover_text(
+        "Embed only tiles that hold tissue. Off, for smears and other cytology: every tile is embedded that is neither \
+         plain glass nor outside the scan. Usually on",
+    );
+    if find.changed() {
+        settings.detection = if finds { Detection::Auto } else { Detection::Off };
+    }
+    ui.add_enabled_ui(finds, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("Smallest piece").color(palette.weak));
+            let mut mm2 = settings.smallest_piece_um2 * 1e-6;
+            let number =
+                DragValue::new(&mut mm2).range(0.0..=100.0).speed(0.0005).max_decimals(5).suffix(" mm²");
+            let usual = TissueSettings::default().smallest_piece_um2 * 1e-6;
+            let hint = format!("Smaller pieces of tissue do not count. Usually {usual} mm²: 100 µm across");
+            if ui.add(number).on_hover_text(hint).changed() {
+                // To 1 µm², so that the same number is the same setting.
+                settings.smallest_piece_um2 = (mm2 * 1e6).round();
+            }
+        });
+    });
+    share_ui(ui, settings, palette);
+    within_ui(ui, settings, session, palette);
+}
+
+fn share_ui(ui: &mut Ui, settings: &mut TissueSettings, palette: &Palette) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Tissue in a tile").color(palette.weak)).on_hover_text(
+            "Share of a tile that has to be tissue. Automatic: half, and less on slides whose tissue is narrower than \
+             a tile, such as needle cores and small biopsies. Usually automatic",
+        );
+        if chip_ui(ui, "Automatic", settings.tile_share.is_none(), palette).clicked() {
+            settings.tile_share = None;
+        }
+        if chip_ui(ui, "At least", settings.tile_share.is_some(), palette).clicked() {
+            settings.tile_share.get_or_insert(TISSUE_FRACTION);
+        }
+    });
+    if let Some(share) = &mut settings.tile_share {
+        let mut percent = (*share * 100.0).round();
+        let slider = Slider::new(&mut percent, 1.0..=100.0).integer().suffix(" %");
+        if ui.add(slider).on_hover_text("Share of a tile that has to be tissue").changed() {
+            *share = percent / 100.0;
+        }
+    }
+}
+
+fn within_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, palette: &Palette) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Only within").color(palette.weak));
+        let text = match &settings.within {
+            None => "everywhere".to_owned(),
+            Some(Within::Annotated) => "any annotation".to_owned(),
+            Some(Within::Class(name)) => name.clone(),
+            Some(Within::Annotation(_)) => "one annotation".to_owned(),
+        };
+        let choices = ComboBox::from_id_salt("embedded within").selected_text(text).show_ui(ui, |ui| {
+            ui.selectable_value(&mut settings.within, None, "everywhere");
+            ui.selectable_value(&mut settings.within, Some(Within::Annotated), "any annotation");
+            for AnnotationClass { name, .. } in session.project().classes() {
+                ui.selectable_value(&mut settings.within, Some(Within::Class(name.clone())), name.as_str());
+            }
+        });
+        choices.response.on_hover_text(
+            "Embed only tiles whose centre lies within annotations: any, or those of a class. A slide without such \
+             annotations gives no tile. Usually everywhere",
+        );
+    });
+}
+
+fn buttons_ui(
+    ui: &mut Ui,
+    settings: &mut TissueSettings,
+    kept: &TissueSettings,
+    palette: &Palette,
+    asked: &mut Asked,
+) {
+    ui.horizontal(|ui| {
+        let apply = ui.add_enabled(settings != kept, Button::new("Apply"));
+        let hint = "Keep these settings in the project. Tiles are added and taken away; those that stay are not \
+                    embedded again";
+        if apply.on_hover_text(hint).clicked() {
+            asked.command(Command::SetTissue(settings.clone()));
+        }
+        let reset = ui.add_enabled(!settings.is_default(), Button::new("Reset"));
+        if reset.on_hover_text("Take the usual settings; they count once they are applied").clicked() {
+            *settings = TissueSettings::default();
+        }
+        if kept.within.is_some() && settings == kept {
+            let again = ui.button("Select again");
+            let hint = "Annotations may have changed since: add and take away tiles accordingly";
+            if again.on_hover_text(hint).clicked() {
+                asked.command(Command::SetTissue(settings.clone()));
+            }
+        }
+    });
+    if settings != kept {
+        ui.label(RichText::new("Changed, not applied yet").small().color(palette.query));
+    }
+}
