@@ -120,6 +120,22 @@ def tiff():
     return b"II*\0" + struct.pack("<I", 16) + bytes(8) + directory + struct.pack("<I", 0) + struct.pack("<3H", 8, 8, 8)
 
 
+def tiff_of(compression, chunk, bits=(8, 8, 8), photometric=2, predictor=1):
+    """A TIFF file of one tile of 16 x 16 pixels, stored as `chunk`."""
+    tags = [(256, 4, 16), (257, 4, 16), (258, 3, bits), (259, 3, compression), (262, 3, photometric), (277, 3, len(bits)),
+            (317, 3, predictor), (322, 4, 16), (323, 4, 16), (324, 4, 8), (325, 4, len(chunk))]
+    start = 8 + len(chunk) + len(chunk) % 2
+    behind = start + 2 + 12 * len(tags) + 4
+    entries = b""
+    for tag, kind, value in tags:
+        values = value if isinstance(value, tuple) else (value,)
+        inline = struct.pack("<" + "HI"[kind - 3] * len(values), *values)
+        field = inline.ljust(4, b"\0") if len(inline) <= 4 else struct.pack("<I", behind)
+        entries += struct.pack("<HHI", tag, kind, len(values)) + field
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + struct.pack(f"<{len(bits)}H", *bits)
+    return b"II*\0" + struct.pack("<I", start) + chunk + bytes(len(chunk) % 2) + directory
+
+
 def first_tile():
     """A tile of the slide that ships, with the tables that its directory has for all tiles."""
     file = (ROOT / "assets/slides/CMU-1-Small-Region-rotated-cut.tif").read_bytes()
@@ -146,7 +162,10 @@ def main(folder):
         "labels": [LABELS, GEOJSON, ASAP],
         "pickled_weights": [zipped([("a/data.pkl", state_dict()), ("a/data/0", bytes(16))]), legacy()],
         "project": [PROJECT, QUERIES, JUDGEMENTS, b"method = \"siamese\"\nbackbone = \"resnet18\"\n"],
-        "tiff_directories": [tiff()],
+        "tiff_directories": [tiff(), tiff_of(1, bytes(768))],
+        "tiff_tile": [tiff_of(1, bytes(range(256)) * 3), tiff_of(8, zlib.compress(bytes(768)), predictor=2),
+                      tiff_of(5, b"\x80\x00\x40\x40"), tiff_of(32773, b"\x81\x00" * 6), tiff_of(1, bytes(512), (16,), 1),
+                      tiff_of(7, first_tile(), photometric=6)],
     }
     for target, files in seeds.items():
         place = Path(folder) / target

@@ -20,6 +20,11 @@ pub fn dicom(file: &[u8]) {
     slide::fuzz_dicom(file);
 }
 
+/// Tiles and strips of a TIFF file, of whatever compression and samples it says.
+pub fn tiff_tile(file: &[u8]) {
+    slide::fuzz_tiff_tile(file);
+}
+
 /// Weights as Python's torch saves them.
 pub fn pickled_weights(file: &[u8]) {
     let _ = encoder::weights::from_torch(Path::new("weights.pth"), file);

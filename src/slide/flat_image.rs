@@ -97,6 +97,12 @@ pub(super) fn open(
     Ok(Arc::new(FlatImage { info, shelf, problem: Mutex::new(None) }))
 }
 
+/// EXIF's orientation of the picture at `path`, from 1 to 8; 1 if it states none.
+pub(super) fn orientation(path: &Path) -> u8 {
+    let decoder = reader(path).ok().and_then(|reader| reader.into_decoder().ok());
+    decoder.and_then(|mut decoder| decoder.orientation().ok()).map_or(1, |orientation| orientation.to_exif())
+}
+
 impl SlideSource for FlatImage {
     fn info(&self) -> &SlideInfo {
         &self.info

@@ -1,7 +1,8 @@
 //! Slides: what they are, and the one door through which their pixels come.
 //!
-//! [`open`] chooses the reader: OpenSlide for everything it recognises, with a shorter way to the pixels of
-//! tiled JPEGs where that gives the same, else a plain image.
+//! [`open`] chooses the reader: OpenSlide for the formats of scanners, with a shorter way to the pixels of tiled JPEGs
+//! where that gives the same; `tiff` for all other TIFF files, whose layouts and samples OpenSlide does not know; else
+//! a plain image.
 
 pub mod calibration;
 pub mod colour_profile;
@@ -12,6 +13,7 @@ pub mod isolated;
 mod levels;
 mod mirax;
 mod openslide;
+mod orientation;
 mod picture_resolution;
 pub mod pyramid;
 mod raw_tiles;
@@ -20,6 +22,7 @@ mod steady;
 mod strips;
 #[cfg(test)]
 pub(crate) mod test_slide;
+mod tiff;
 mod unread;
 
 use std::collections::BTreeMap;
@@ -36,9 +39,11 @@ use crate::intake;
 use calibration::SlideWarning;
 use isolated::trust::{self, InUse};
 use isolated::{IsolatedSource, Order};
+use openslide::OpenSlideSource;
+use orientation::Orientation;
 use raw_tiles::RawTileSource;
 use steady::{Stamp, SteadySource};
-use strips::StripCache;
+use tiff::{TiffFile, TiffSource};
 
 pub use levels::{Level, levels_of_sizes};
 
@@ -150,6 +155,8 @@ pub enum Reader {
     /// The file's own JPEG tiles, decoded here; what OpenSlide is needed for goes to it.
     RawTiles,
     OpenSlide,
+    /// The tiles or strips of a TIFF file, of any layout and compression, decoded here.
+    Tiff,
     /// A plain picture, held in memory as a whole.
     Picture,
     /// A large plain picture, decoded some rows at a time.
@@ -364,20 +371,99 @@ fn open_reader(
     user_mpp: Option<MicronsPerPixel>,
     raw_tiles_allowed: bool,
 ) -> Result<Arc<dyn SlideSource>, SlideError> {
-    match openslide::open(path, user_mpp)? {
-        Some(slide) if raw_tiles_allowed => match raw_tiles::prove(&slide) {
-            Ok(levels) => Ok(Arc::new(RawTileSource::new(slide, levels))),
-            Err(reason) => {
-                tracing::debug!(path = %path.display(), reason, "read through OpenSlide");
-                Ok(Arc::new(slide))
-            }
-        },
-        Some(slide) => Ok(Arc::new(slide)),
-        None => match mirax::why_unrecognised(path) {
+    let tiff = TiffFile::read(path).unwrap_or_else(|reason| {
+        tracing::debug!(path = %path.display(), reason, "its directories are not read");
+        None
+    });
+    match (openslide::open(path, user_mpp), tiff) {
+        (Ok(Some(slide)), Some(tiff)) => open_tiff_slide(slide, tiff, user_mpp, raw_tiles_allowed),
+        (Ok(Some(slide)), None) => Ok(through_openslide(slide, raw_tiles_allowed)),
+        // OpenSlide has its say of files that only it recognises.
+        (Err(error), Some(tiff)) if !tiff.has_own_layout() => Err(error),
+        (Err(error), None) => Err(error),
+        (_, Some(tiff)) => open_tiff(path, tiff, user_mpp),
+        (Ok(None), None) => match mirax::why_unrecognised(path) {
             Some(reason) => Err(SlideError::Open { path: path.to_owned(), reason }),
-            None => flat_image::open(path, user_mpp),
+            None => open_picture(path, user_mpp),
         },
     }
+}
+
+/// A slide that OpenSlide recognises, by OpenSlide or by what is quicker and gives the same.
+fn through_openslide(slide: OpenSlideSource, raw_tiles_allowed: bool) -> Arc<dyn SlideSource> {
+    if !raw_tiles_allowed {
+        return Arc::new(slide);
+    }
+    match raw_tiles::prove(&slide) {
+        Ok(levels) => Arc::new(RawTileSource::new(slide, levels)),
+        Err(reason) => {
+            tracing::debug!(path = %slide.info().path.display(), reason, "read through OpenSlide");
+            Arc::new(slide)
+        }
+    }
+}
+
+/// A TIFF file that OpenSlide recognises. The formats of scanners are OpenSlide's; what it calls generic, it reads as
+/// one pyramid of upright 8-bit pictures, whatever the file says.
+fn open_tiff_slide(
+    slide: OpenSlideSource,
+    mut tiff: TiffFile,
+    user_mpp: Option<MicronsPerPixel>,
+    raw_tiles_allowed: bool,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let info = slide.info().clone();
+    let orientation = Orientation::turned(tiff.orientation());
+    let is_generic = info.vendor == GENERIC_TIFF;
+    let sizes: Vec<(u32, u32)> = info.levels.iter().map(|level| (level.width, level.height)).collect();
+    // OpenSlide turns every tile by itself.
+    let is_turned = orientation.is_some() && [GENERIC_TIFF, "aperio"].contains(&info.vendor.as_str());
+    let is_openslides = !is_generic || (tiff.suits_openslide(&sizes) && !tiff.misses_tiles());
+    // Asked to compare with it, OpenSlide reads what it can read at all.
+    let is_to_compare = !raw_tiles_allowed && !tiff.has_own_layout();
+    if !is_turned && (is_openslides || is_to_compare) {
+        return Ok(through_openslide(slide, raw_tiles_allowed));
+    }
+    let has_own_layout = tiff.has_own_layout();
+    match TiffSource::open(&info.path, tiff, Some(&info), user_mpp) {
+        Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
+        Err(refusal) if is_turned || has_own_layout => {
+            Err(SlideError::Open { path: info.path, reason: one_line(&refusal.text()) })
+        }
+        Err(refusal) => {
+            tracing::debug!(path = %info.path.display(), reason = refusal.text(), "read through OpenSlide");
+            Ok(through_openslide(slide, raw_tiles_allowed))
+        }
+    }
+}
+
+/// OpenSlide's name for tiled TIFF files of no scanner's format.
+const GENERIC_TIFF: &str = "generic-tiff";
+
+/// A TIFF file that OpenSlide does not recognise.
+fn open_tiff(
+    path: &Path,
+    tiff: TiffFile,
+    user_mpp: Option<MicronsPerPixel>,
+) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let orientation = Orientation::turned(tiff.orientation());
+    let is_fax = FAX.contains(&tiff.compression());
+    match TiffSource::open(path, tiff, None, user_mpp) {
+        Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
+        // `image` decodes bilevel pictures of this kind as a whole.
+        Err(_) if is_fax => {
+            Ok(orientation::upright(flat_image::open(path, user_mpp)?, orientation))
+        }
+        Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),
+    }
+}
+
+/// TIFF's compressions of fax machines.
+const FAX: [u64; 2] = [3, 4];
+
+/// A plain picture, upright.
+fn open_picture(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
+    let picture = flat_image::open(path, user_mpp)?;
+    Ok(orientation::upright(picture, Orientation::turned(flat_image::orientation(path).into())))
 }
 
 /// Most pixels of level 0: 512 Gpx. The glass of a double slide, 76 × 52 mm at 0.1 µm, has 395 Gpx; more are
@@ -394,7 +480,7 @@ fn implausible_size(width: u32, height: u32) -> Option<String> {
 #[cfg(fuzzing)]
 pub(crate) use dicom::fuzz_dicom;
 #[cfg(fuzzing)]
-pub(crate) use raw_tiles::{fuzz_jpeg_tile, fuzz_tiff_directories};
+pub(crate) use tiff::fuzzed::{fuzz_jpeg_tile, fuzz_tiff_directories, fuzz_tiff_tile};
 
 /// Identity of a file without a fingerprint of its own: SHA-256 of its size (8 bytes, little-endian),
 /// its first and its last MiB.

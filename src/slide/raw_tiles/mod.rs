@@ -5,13 +5,8 @@
 //! reads whatever this way cannot. A file is read this way only after [`prove`] has found that its level 0
 //! comes out equal to OpenSlide's pixels, bit by bit.
 
-mod directory;
-mod jpeg;
-#[cfg(test)]
-mod made;
-
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,11 +15,13 @@ use image::RgbaImage;
 use super::openslide::OpenSlideSource;
 use super::reduced::read_in_parts;
 use super::steady::Stamp;
+use super::tiff::directory::Tiff;
+use super::tiff::jpeg::TileJpegs;
+use super::tiff::page::{self, Page};
+use super::tiff::raster::{Raster, most_chunks};
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, Shelf};
-use directory::{TiledImage, tiled_jpegs};
-use jpeg::TileJpegs;
 
 /// Vendors, by OpenSlide's names, whose files lay their tiles out plainly: without overlaps, margins or
 /// pictures put together from parts.
@@ -55,8 +52,29 @@ pub(super) struct RawLevels {
 }
 
 struct RawLevel {
-    image: TiledImage,
+    image: Arc<Raster>,
     jpegs: TileJpegs,
+}
+
+/// Longest edge of a tile in pixels; slides have 240 to 2048.
+const MAX_TILE_EDGE: u64 = 4096;
+
+/// The images of `source` whose tiles are baseline JPEGs of three 8-bit components, in the file's order.
+///
+/// # Errors
+/// In words, when the file is no TIFF or its directories are damaged.
+fn tiled_jpegs(source: impl Read + Seek) -> Result<Vec<Arc<Raster>>, String> {
+    let (mut tiff, first) = Tiff::begin(source)?;
+    let pages = page::pages(&mut tiff, first)?;
+    let mut left = most_chunks(tiff.size);
+    let is_tiled_jpeg = |page: &&Page| {
+        let is_of_size = page.tile.is_some_and(|(width, height)| width.max(height) <= MAX_TILE_EDGE);
+        let has_colors =
+            page.samples == 3 && page.bits == [8, 8, 8] && matches!(page.photometric, Some(2 | 6));
+        is_of_size && has_colors && page.compression == 7 && !page.is_planar && page.orientation == 1
+    };
+    let rasters = pages.iter().filter(is_tiled_jpeg).map(|page| Raster::of(page, &mut tiff, &mut left));
+    rasters.map(|raster| raster.map(Arc::new).map_err(|refusal| refusal.text())).collect()
 }
 
 /// Find the levels of `slide` that can be read as raw tiles, level 0 among them.
@@ -72,7 +90,7 @@ pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
     let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
     let images = tiled_jpegs(BufReader::new(file))?;
     // Where a tile is missing, Aperio's readers draw that place, on all coarser levels too, from others.
-    let misses_tiles = images.iter().any(|image| image.tiles.iter().any(|place| place.length == 0));
+    let misses_tiles = images.iter().any(|image| (0..image.chunks()).any(|tile| image.is_missing(tile)));
     if info.vendor == "aperio" && misses_tiles {
         return Err("some of its tiles are missing".to_owned());
     }
@@ -92,11 +110,11 @@ pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
 }
 
 /// The one image of `images` that is of the level's size.
-fn raw_level(level: &Level, images: &[TiledImage]) -> Option<RawLevel> {
+fn raw_level(level: &Level, images: &[Arc<Raster>]) -> Option<RawLevel> {
     let mut of_size =
         images.iter().filter(|image| (image.width, image.height) == (level.width, level.height));
     let image = of_size.next().filter(|_| of_size.next().is_none())?.clone();
-    let jpegs = TileJpegs::of(&image).ok()?;
+    let jpegs = image.jpegs()?.clone();
     Some(RawLevel { image, jpegs })
 }
 
@@ -134,7 +152,7 @@ impl RawLevels {
         let mut canvas = transparent(region)?;
         let Some(part) = clip(region, raw.image.width, raw.image.height) else { return Ok(canvas) };
         let mut file = self.open(&info.path)?;
-        for tile in raw.image.tiles_under(&part) {
+        for tile in raw.image.chunks_under(&part) {
             self.draw(raw, tile, &mut file, &part, &mut canvas, region)?;
         }
         Ok(canvas)
@@ -148,7 +166,7 @@ impl RawLevels {
         let raw = self.levels.get(region.level as usize).and_then(Option::as_ref);
         let raw = raw.ok_or("it is not stored as plain JPEG tiles")?;
         let image = &raw.image;
-        let (tile_width, tile_height) = (image.tile_width, image.tile_height);
+        let (tile_width, tile_height) = (image.chunk_width, image.chunk_height);
         let is_whole = |start: i64, length: u32, tile: u32, whole: u32| {
             let end = start.saturating_add(length.into());
             start >= 0
@@ -170,10 +188,10 @@ impl RawLevels {
         let mut tile_pixels = RgbaImage::new(tile_width / EIGHTH, tile_height / EIGHTH);
         let pitch = tile_pixels.width() as usize * 4;
         let mut file = self.open(&info.path)?;
-        for tile in image.tiles_under(region) {
-            let stream = image.stream(&mut file, self.stamp.size, tile)?;
+        for tile in image.chunks_under(region) {
+            let stream = image.stream(&mut file, tile)?;
             let samples = tile_pixels.as_flat_samples_mut().samples;
-            raw.jpegs.decode_eighth(&stream, samples, pitch)?;
+            raw.jpegs.decode_eighth(&stream, (tile_width, tile_height), samples, pitch)?;
             let place = image.region(region.level, tile);
             let to = |at: i64, start: i64| (at - start) / i64::from(EIGHTH);
             image::imageops::replace(&mut canvas, &tile_pixels, to(place.x, region.x), to(place.y, region.y));
@@ -201,14 +219,19 @@ impl RawLevels {
         let (x, y) = ((left - region.x) as usize, (top - region.y) as usize);
         let canvas_pitch = canvas.width() as usize * 4;
         let canvas = canvas.as_flat_samples_mut().samples;
-        if (width, height) == (raw.image.tile_width, raw.image.tile_height) {
-            let stream = raw.image.stream(file, self.stamp.size, tile)?;
-            return raw.jpegs.decode(&stream, &mut canvas[y * canvas_pitch + x * 4..], canvas_pitch);
+        if (width, height) == (raw.image.chunk_width, raw.image.chunk_height) {
+            let stream = raw.image.stream(file, tile)?;
+            return raw.jpegs.decode(
+                &stream,
+                (width, height),
+                &mut canvas[y * canvas_pitch + x * 4..],
+                canvas_pitch,
+            );
         }
         let is_shared = (width, height) != (visible.width, visible.height);
         let pixels = self.tile(raw, tile, file, region.level, is_shared)?;
         let (skipped, length) = ((left - visible.x) as usize * 4, width as usize * 4);
-        let lines = pixels.chunks_exact(raw.image.tile_width as usize * 4).skip((top - visible.y) as usize);
+        let lines = pixels.chunks_exact(raw.image.chunk_width as usize * 4).skip((top - visible.y) as usize);
         for (line, row) in lines.zip(y..y + height as usize) {
             let start = row * canvas_pitch + x * 4;
             canvas[start..start + length].copy_from_slice(&line[skipped..skipped + length]);
@@ -229,10 +252,10 @@ impl RawLevels {
         if let Some(pixels) = self.shelf.get(place) {
             return Ok(pixels);
         }
-        let stream = raw.image.stream(file, self.stamp.size, tile)?;
-        let pitch = raw.image.tile_width as usize * 4;
-        let mut pixels = vec![0; pitch * raw.image.tile_height as usize];
-        raw.jpegs.decode(&stream, &mut pixels, pitch)?;
+        let stream = raw.image.stream(file, tile)?;
+        let pitch = raw.image.chunk_width as usize * 4;
+        let mut pixels = vec![0; pitch * raw.image.chunk_height as usize];
+        raw.jpegs.decode(&stream, (raw.image.chunk_width, raw.image.chunk_height), &mut pixels, pitch)?;
         let pixels = Arc::new(pixels);
         if is_shared {
             self.shelf.keep(place, pixels.len(), pixels.clone());
@@ -254,14 +277,14 @@ impl RawLevels {
 ///
 /// OpenSlide takes positions in whole level-0 pixels, divides them by its own `downsample` of the level, and
 /// resamples where they do not fall on the level's.
-fn tiles_to_compare(image: &TiledImage, downsample: f64, most: usize) -> Vec<usize> {
+fn tiles_to_compare(image: &Raster, downsample: f64, most: usize) -> Vec<usize> {
     let is_exact = |tile: &usize| {
         let region = image.region(0, *tile);
         [region.x, region.y].iter().all(|px| (*px as f64 * downsample).fract() == 0.0)
     };
-    let mut tiles: Vec<usize> = (0..image.tiles.len()).filter(is_exact).collect();
+    let mut tiles: Vec<usize> = (0..image.chunks()).filter(is_exact).collect();
     let last = tiles.last().copied();
-    let bytes = |tile: &usize| std::cmp::Reverse(image.tiles[*tile].length);
+    let bytes = |tile: &usize| std::cmp::Reverse(image.stored_bytes(*tile));
     let most = most.min(tiles.len());
     if most < tiles.len() {
         tiles.select_nth_unstable_by_key(most, bytes);
@@ -269,63 +292,6 @@ fn tiles_to_compare(image: &TiledImage, downsample: f64, most: usize) -> Vec<usi
         tiles.extend(last.filter(|last| !tiles.contains(last)));
     }
     tiles
-}
-
-impl TiledImage {
-    /// What a tile shows, without the margin of the last ones.
-    fn region(&self, level: u32, tile: usize) -> LevelRect {
-        let (column, row) = (tile as u32 % self.columns(), tile as u32 / self.columns());
-        let (x, y) = (column * self.tile_width, row * self.tile_height);
-        let (width, height) = (self.tile_width.min(self.width - x), self.tile_height.min(self.height - y));
-        LevelRect { level, x: x.into(), y: y.into(), width, height }
-    }
-
-    /// The tiles that share pixels with `part`, which lies on the image.
-    fn tiles_under(&self, part: &LevelRect) -> impl Iterator<Item = usize> + use<> {
-        let range = |start: i64, length: u32, tile: u32| {
-            let (start, end) = (start as usize, start as usize + length as usize);
-            start / tile as usize..end.div_ceil(tile as usize)
-        };
-        let across = range(part.x, part.width, self.tile_width);
-        let columns = self.columns() as usize;
-        range(part.y, part.height, self.tile_height)
-            .flat_map(move |row| across.clone().map(move |column| row * columns + column))
-    }
-
-    /// The bytes of a tile.
-    fn stream(&self, file: &mut File, file_size: u64, tile: usize) -> Result<Vec<u8>, String> {
-        let place = self.tiles[tile];
-        // Hardly compressed at all, and as much again.
-        let most = u64::from(self.tile_width) * u64::from(self.tile_height) * 6 + (1 << 16);
-        let length = u64::from(place.length);
-        if length == 0 || length > most || place.offset.saturating_add(length) > file_size {
-            return Err("a tile is missing".to_owned());
-        }
-        let mut stream = vec![0; length as usize];
-        let read = file.seek(SeekFrom::Start(place.offset)).and_then(|_| file.read_exact(&mut stream));
-        read.map_err(|error| error.to_string())?;
-        Ok(stream)
-    }
-}
-
-#[cfg(fuzzing)]
-pub(crate) fn fuzz_tiff_directories(file: impl Read + Seek) {
-    for image in tiled_jpegs(file).unwrap_or_default() {
-        let _ = TileJpegs::of(&image);
-    }
-}
-
-#[cfg(fuzzing)]
-pub(crate) fn fuzz_jpeg_tile(tile: &[u8]) {
-    let (width, height, edge) = (256, 256, 256);
-    for colors in [directory::TileColors::Rgb, directory::TileColors::YCbCr] {
-        let (tables, tiles) = (Vec::new(), Vec::new());
-        let image = TiledImage { width, height, tile_width: edge, tile_height: edge, colors, tables, tiles };
-        let mut pixels = vec![0; (edge * edge * 4) as usize];
-        if let Ok(jpegs) = TileJpegs::of(&image) {
-            let _ = jpegs.decode(tile, &mut pixels, edge as usize * 4);
-        }
-    }
 }
 
 impl RawTileSource {
@@ -368,8 +334,8 @@ impl SlideSource for RawTileSource {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tiff::made::{MadeTiff, tiff_bytes};
     use super::super::{open, open_with_openslide};
-    use super::made::{MadeTiff, tiff_bytes};
     use super::*;
     use proptest::prelude::*;
     use std::path::PathBuf;

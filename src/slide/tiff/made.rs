@@ -1,4 +1,4 @@
-//! Tiled JPEG TIFFs made in memory, for tests.
+//! TIFF files made in memory, for tests.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage, imageops};
@@ -70,8 +70,8 @@ struct Writer {
     is_big: bool,
 }
 
-/// Tag, type (3 SHORT, 4 LONG, 16 LONG8) and values.
-type Tag = (u16, u16, Vec<u64>);
+/// Tag, type (2 ASCII, 3 SHORT, 4 LONG, 5 RATIONAL as two numbers, 16 LONG8) and values.
+pub(crate) type Tag = (u16, u16, Vec<u64>);
 
 impl Writer {
     fn word(&self) -> usize {
@@ -161,14 +161,16 @@ impl Writer {
         self.number(tags.len() as u64, count_bytes);
         for (tag, kind, numbers) in tags {
             let each = match kind {
+                1 | 2 | 7 => 1,
                 3 => 2,
-                4 => 4,
+                4 | 5 | 13 => 4,
                 _ => 8,
             };
             let encoded: Vec<u8> = numbers.iter().flat_map(|number| self.encoded(*number, each)).collect();
             self.number((*tag).into(), 2);
             self.number((*kind).into(), 2);
-            self.number(numbers.len() as u64, word);
+            let values_each = if *kind == 5 { 2 } else { 1 };
+            self.number(numbers.len() as u64 / values_each, word);
             if encoded.len() <= word {
                 self.bytes.extend_from_slice(&encoded);
                 self.bytes.resize(self.bytes.len() + word - encoded.len(), 0);
@@ -182,5 +184,88 @@ impl Writer {
         self.number(0, word);
         self.bytes.extend_from_slice(&values);
         pointer
+    }
+}
+
+/// One image of a file of any kind.
+#[derive(Default)]
+pub(crate) struct MadePage {
+    /// All tags but those of the places of tiles or strips.
+    pub tags: Vec<Tag>,
+    /// Stored bytes of the tiles or strips; empty for one that is left out.
+    pub chunks: Vec<Vec<u8>>,
+    /// The images of its SubIFDs.
+    pub children: Vec<MadePage>,
+}
+
+impl MadePage {
+    /// An image of `size` in tiles of `tile`, or in one strip.
+    pub fn new(size: (u32, u32), tile: Option<u32>, chunks: Vec<Vec<u8>>) -> Self {
+        let mut page = Self { chunks, ..Self::default() };
+        page = page.with(256, 4, &[size.0.into()]).with(257, 4, &[size.1.into()]);
+        match tile {
+            Some(edge) => page.with(322, 3, &[edge.into()]).with(323, 3, &[edge.into()]),
+            None => page.with(278, 4, &[size.1.into()]),
+        }
+    }
+
+    /// With one more tag, or another value of it.
+    pub fn with(mut self, tag: u16, kind: u16, values: &[u64]) -> Self {
+        self.tags.retain(|(other, _, _)| *other != tag);
+        self.tags.push((tag, kind, values.to_vec()));
+        self
+    }
+
+    /// With samples of so many bits each, and their photometric interpretation.
+    pub fn of_samples(self, bits: &[u64], photometric: u64) -> Self {
+        self.with(258, 3, bits).with(277, 3, &[bits.len() as u64]).with(262, 3, &[photometric])
+    }
+
+    pub fn described(self, text: &str) -> Self {
+        let bytes: Vec<u64> = text.bytes().chain([0]).map(u64::from).collect();
+        self.with(270, 2, &bytes)
+    }
+}
+
+/// The bytes of a file of `pages`.
+pub(crate) fn file_of(pages: &[MadePage], is_big_endian: bool, is_big: bool) -> Vec<u8> {
+    let mut writer = Writer { bytes: Vec::new(), is_big_endian, is_big };
+    writer.bytes.extend_from_slice(if is_big_endian { b"MM" } else { b"II" });
+    if is_big {
+        [43, 8, 0].iter().for_each(|number| writer.number(*number, 2));
+    } else {
+        writer.number(42, 2);
+    }
+    let mut pointer = writer.bytes.len();
+    writer.number(0, writer.word());
+    for page in pages {
+        let (start, next) = writer.page(page);
+        writer.patch(pointer, start);
+        pointer = next;
+    }
+    writer.bytes
+}
+
+impl Writer {
+    /// Write an image; where its directory begins and where its pointer to the next one stands is answered.
+    fn page(&mut self, page: &MadePage) -> (u64, usize) {
+        let children: Vec<u64> = page.children.iter().map(|child| self.page(child).0).collect();
+        let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
+        for chunk in &page.chunks {
+            offsets.push(if chunk.is_empty() { 0 } else { self.bytes.len() as u64 });
+            lengths.push(chunk.len() as u64);
+            self.bytes.extend_from_slice(chunk);
+        }
+        let is_tiled = page.tags.iter().any(|(tag, _, _)| *tag == 322);
+        let (places, sizes) = if is_tiled { (324, 325) } else { (273, 279) };
+        let mut tags = page.tags.clone();
+        tags.push((places, if self.is_big { 16 } else { 4 }, offsets));
+        tags.push((sizes, 4, lengths));
+        if !children.is_empty() {
+            tags.push((330, if self.is_big { 18 } else { 13 }, children));
+        }
+        tags.sort_by_key(|(tag, _, _)| *tag);
+        let start = self.bytes.len() as u64;
+        (start, self.tags(&tags))
     }
 }

@@ -1,0 +1,5 @@
+//! Tiles and strips of a TIFF file, decoded.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::tiff_tile(file));

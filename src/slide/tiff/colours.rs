@@ -1,0 +1,274 @@
+//! From a pixel's samples to 8-bit RGBA.
+
+use super::Refusal;
+use super::page::{Page, SampleFormat};
+use super::samples::{Packing, Samples};
+
+/// What a pixel's samples stand for.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::slide) enum Model {
+    Grey {
+        is_inverted: bool,
+    },
+    Rgb,
+    /// Colours of each index.
+    Palette(Vec<[u8; 3]>),
+    /// Cyan, magenta, yellow, black, as amounts of ink.
+    Cmyk,
+}
+
+/// What the sample after the colours means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::slide) enum Alpha {
+    None,
+    /// Colours are as they are without it.
+    Straight,
+    /// Colours were multiplied by it.
+    Premultiplied,
+}
+
+/// How numbers become shades from 0 to 255.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::slide) enum Range {
+    /// Whole numbers of so many bits, cut to their highest eight.
+    Bits(u32),
+    /// From the first number, which is black, to the second.
+    Window(f32, f32),
+}
+
+/// How the pixels of a slide become colours.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::slide) struct Rendering {
+    pub model: Model,
+    pub alpha: Alpha,
+    pub range: Range,
+    /// Samples of a pixel in all, those that mean nothing here included.
+    pub samples: usize,
+}
+
+impl Rendering {
+    /// What `page` says of its colours. `is_rgb_already` for codecs that turn YCbCr into RGB.
+    ///
+    /// # Errors
+    /// In words, the kind of picture that cannot be shown.
+    pub fn of(
+        page: &Page,
+        packing: Packing,
+        is_rgb_already: bool,
+        map: Option<&[u64]>,
+    ) -> Result<Self, Refusal> {
+        let samples = page.samples as usize;
+        let model = match (page.photometric, samples) {
+            (Some(0), _) => Model::Grey { is_inverted: true },
+            (Some(1) | None, _) => Model::Grey { is_inverted: false },
+            (Some(2), 3..) => Model::Rgb,
+            (Some(6), 3..) if is_rgb_already => Model::Rgb,
+            (Some(3), 1..) => palette(map, packing)?,
+            (Some(5), 4..) if page.ink_set == 1 => Model::Cmyk,
+            (photometric, _) => return Err(Refusal::Unsupported(kind(photometric, page))),
+        };
+        let colours = match model {
+            Model::Grey { .. } | Model::Palette(_) => 1,
+            Model::Rgb => 3,
+            Model::Cmyk => 4,
+        };
+        let alpha = match page.extra_samples.first() {
+            Some(1) if samples > colours => Alpha::Premultiplied,
+            Some(2) if samples > colours => Alpha::Straight,
+            _ => Alpha::None,
+        };
+        let range = match (packing.format, packing.bits) {
+            (SampleFormat::Unsigned, bits @ 1..=16) => Range::Bits(bits),
+            _ => Range::Window(0.0, 1.0),
+        };
+        Ok(Self { model, alpha, range, samples })
+    }
+
+    /// Samples of a pixel that are colours.
+    pub fn colours(&self) -> usize {
+        match self.model {
+            Model::Grey { .. } | Model::Palette(_) => 1,
+            Model::Rgb => 3,
+            Model::Cmyk => 4,
+        }
+    }
+
+    /// RGBA with straight alpha of all pixels in `samples`.
+    pub fn rgba(&self, samples: &Samples) -> Vec<u8> {
+        if let (Samples::U8(all), Model::Rgb, Alpha::None, Range::Bits(8)) =
+            (samples, &self.model, self.alpha, self.range)
+        {
+            return opaque(all, self.samples);
+        }
+        match samples {
+            Samples::U8(all) => {
+                let table = self.range.table::<256>();
+                self.pixels(all, |sample| table[usize::from(sample)], usize::from)
+            }
+            Samples::U16(all) => {
+                let table = self.range.table::<65_536>();
+                self.pixels(all, |sample| table[usize::from(sample)], usize::from)
+            }
+            Samples::F32(all) => self.pixels(all, |sample| self.range.shade(sample), |index| index as usize),
+        }
+    }
+
+    fn pixels<T: Copy>(&self, all: &[T], shade: impl Fn(T) -> u8, index: impl Fn(T) -> usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(all.len() / self.samples * 4);
+        for pixel in all.chunks_exact(self.samples) {
+            let rgb = match &self.model {
+                Model::Grey { is_inverted: false } => [shade(pixel[0]); 3],
+                Model::Grey { is_inverted: true } => [255 - shade(pixel[0]); 3],
+                Model::Rgb => [shade(pixel[0]), shade(pixel[1]), shade(pixel[2])],
+                Model::Palette(colours) => colours.get(index(pixel[0])).copied().unwrap_or_default(),
+                Model::Cmyk => rgb_of_cmyk([0, 1, 2, 3].map(|ink| shade(pixel[ink]))),
+            };
+            let alpha = match self.alpha {
+                Alpha::None => 255,
+                _ => shade(pixel[self.colours()]),
+            };
+            out.extend_from_slice(&match (alpha, self.alpha) {
+                (255, _) => [rgb[0], rgb[1], rgb[2], 255],
+                (0, _) => [0; 4],
+                (_, Alpha::Premultiplied) => {
+                    let [r, g, b] = rgb.map(|channel| straight(channel, alpha));
+                    [r, g, b, alpha]
+                }
+                _ => [rgb[0], rgb[1], rgb[2], alpha],
+            });
+        }
+        out
+    }
+}
+
+impl Range {
+    pub fn shade(self, number: f32) -> u8 {
+        match self {
+            Self::Bits(bits) => {
+                let whole = number as u32;
+                match bits {
+                    8.. => (whole >> (bits - 8)).min(255) as u8,
+                    _ => (whole * 255 / ((1 << bits) - 1)).min(255) as u8,
+                }
+            }
+            // NaN becomes 0.
+            Self::Window(low, high) => ((number - low) / (high - low) * 255.0).round() as u8,
+        }
+    }
+
+    /// The shade of each whole number.
+    fn table<const LENGTH: usize>(self) -> Vec<u8> {
+        (0..LENGTH).map(|number| self.shade(number as f32)).collect()
+    }
+}
+
+fn opaque(all: &[u8], samples: usize) -> Vec<u8> {
+    let mut out = vec![255; all.len() / samples * 4];
+    if samples == 3 {
+        for (to, from) in out.as_chunks_mut::<4>().0.iter_mut().zip(all.as_chunks::<3>().0) {
+            *to = [from[0], from[1], from[2], 255];
+        }
+    } else {
+        for (to, from) in out.as_chunks_mut::<4>().0.iter_mut().zip(all.chunks_exact(samples)) {
+            *to = [from[0], from[1], from[2], 255];
+        }
+    }
+    out
+}
+
+/// A channel without the alpha that it was multiplied by.
+fn straight(channel: u8, alpha: u8) -> u8 {
+    let rounded = (u32::from(channel) * 255 + u32::from(alpha) / 2) / u32::from(alpha.max(1));
+    rounded.min(255) as u8
+}
+
+/// Inks without a profile: each takes its share of the paper's light, black of all.
+fn rgb_of_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    let paper = 255 - u32::from(k);
+    [c, m, y].map(|ink| ((paper * (255 - u32::from(ink)) + 127) / 255) as u8)
+}
+
+fn palette(map: Option<&[u64]>, packing: Packing) -> Result<Model, String> {
+    let map = map.ok_or("it has indices into a palette, but no palette")?;
+    if packing.format != SampleFormat::Unsigned || packing.bits > 16 {
+        return Err("it has indices into a palette that are no whole numbers".to_owned());
+    }
+    let entries = map.len() / 3;
+    // Some writers use 8 bits of the 16.
+    let shift = if map.iter().all(|value| *value < 256) { 0 } else { 8 };
+    let channel = |at: usize| (map[at] >> shift).min(255) as u8;
+    Ok(Model::Palette((0..entries).map(|at| [at, at + entries, at + 2 * entries].map(channel)).collect()))
+}
+
+/// The kind of picture that a page is and that is not shown, for people.
+fn kind(photometric: Option<u64>, page: &Page) -> String {
+    let what = match photometric {
+        Some(2) => format!("RGB with {} samples a pixel", page.samples),
+        Some(4) => "a transparency mask".to_owned(),
+        Some(5) => "inks other than CMYK".to_owned(),
+        Some(6) => format!("YCbCr colours that are compressed with {}", super::codec::name(page.compression)),
+        Some(8..=10) => "CIE L*a*b* colours".to_owned(),
+        Some(32803 | 34892) => "a camera's raw sensor data".to_owned(),
+        Some(32844 | 32845) => "LogL or LogLuv colours".to_owned(),
+        Some(51177) => "a depth map".to_owned(),
+        other => format!("photometric interpretation {}", other.unwrap_or_default()),
+    };
+    format!("this kind of picture cannot be shown: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendering(model: Model, alpha: Alpha, range: Range, samples: usize) -> Rendering {
+        Rendering { model, alpha, range, samples }
+    }
+
+    #[test]
+    fn whole_numbers_are_cut_to_eight_bits() {
+        for (bits, number, shade) in [
+            (8, 200, 200),
+            (12, 4080, 255),
+            (12, 16 * 77, 77),
+            (16, 257 * 9, 9),
+            (1, 1, 255),
+            (4, 15, 255),
+            (2, 1, 85),
+        ] {
+            assert_eq!(Range::Bits(bits).shade(number as f32), shade, "{number} of {bits} bits");
+        }
+        assert_eq!(Range::Bits(12).shade(60_000.0), 255);
+    }
+
+    #[test]
+    fn numbers_without_bounds_are_put_into_their_window() {
+        let window = Range::Window(-1.0, 1.0);
+        assert_eq!([-7.0, -1.0, 0.0, 1.0, 9.0, f32::NAN].map(|n| window.shade(n)), [0, 0, 128, 255, 255, 0]);
+    }
+
+    #[test]
+    fn alpha_is_straight_in_the_end() {
+        let samples = Samples::U8(vec![100, 50, 0, 128, 9, 9, 9, 0]);
+        let of = |alpha| rendering(Model::Rgb, alpha, Range::Bits(8), 4).rgba(&samples);
+        assert_eq!(of(Alpha::Straight), [100, 50, 0, 128, 0, 0, 0, 0]);
+        assert_eq!(of(Alpha::Premultiplied), [199, 100, 0, 128, 0, 0, 0, 0]);
+        assert_eq!(of(Alpha::None), [100, 50, 0, 255, 9, 9, 9, 255]);
+    }
+
+    #[test]
+    fn inks_and_palettes_become_colours() {
+        let inks = rendering(Model::Cmyk, Alpha::None, Range::Bits(8), 4);
+        assert_eq!(
+            inks.rgba(&Samples::U8(vec![0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 255])),
+            [255, 255, 255, 255, 0, 255, 255, 255, 0, 0, 0, 255]
+        );
+        let map = [[0, 65_535], [0, 256], [512, 0]].concat();
+        let packing = Packing::of(8, SampleFormat::Unsigned).unwrap();
+        let model = palette(Some(&map), packing).unwrap();
+        assert_eq!(model, Model::Palette(vec![[0, 0, 2], [255, 1, 0]]));
+        let indexed = rendering(model, Alpha::None, Range::Bits(8), 1);
+        assert_eq!(indexed.rgba(&Samples::U8(vec![1, 7])), [255, 1, 0, 255, 0, 0, 0, 255]);
+        let white = rendering(Model::Grey { is_inverted: true }, Alpha::None, Range::Bits(1), 1);
+        assert_eq!(white.rgba(&Samples::U8(vec![1, 0])), [0, 0, 0, 255, 255, 255, 255, 255]);
+    }
+}
