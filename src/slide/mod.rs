@@ -378,8 +378,7 @@ fn open_reader(
     match (openslide::open(path, user_mpp), tiff) {
         (Ok(Some(slide)), Some(tiff)) => open_tiff_slide(slide, tiff, user_mpp, raw_tiles_allowed),
         (Ok(Some(slide)), None) => Ok(through_openslide(slide, raw_tiles_allowed)),
-        // OpenSlide has its say of files that only it recognises.
-        (Err(error), Some(tiff)) if !tiff.has_own_layout() => Err(error),
+        (Err(error), Some(tiff)) if tiff.is_scanners() => Err(error),
         (Err(error), None) => Err(error),
         (_, Some(tiff)) => open_tiff(path, tiff, user_mpp),
         (Ok(None), None) => match mirax::why_unrecognised(path) {

@@ -95,10 +95,10 @@ fn what_is_not_plain_jpeg_tiles_stays_with_openslide() {
         ("cmu-1-small-region.svs", Reader::RawTiles),
         ("tcga-cr-7395-01a-01-ts1.svs", Reader::OpenSlide),
         ("highdicom_sm_image.dcm", Reader::OpenSlide),
-        ("openslide-python/boxes.tiff", Reader::OpenSlide),
+        ("openslide-python/boxes.tiff", Reader::Tiff),
         ("openslide-python/small.svs", Reader::RawTiles),
         ("openslide-python/unreadable.svs", Reader::OpenSlide),
-        ("kidney-48-5.tif", Reader::Picture),
+        ("kidney-48-5.tif", Reader::Tiff),
     ] {
         assert_eq!(slide::open(&folder.join(name), None).unwrap().info().reader, reader, "{name}");
     }

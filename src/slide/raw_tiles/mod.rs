@@ -376,20 +376,6 @@ mod tests {
     }
 
     #[test]
-    fn missing_tiles_are_left_to_openslide() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = written(&folder, &tiff_bytes(&MadeTiff { missing: Some(4), ..MadeTiff::default() }));
-        let (slide, openslide) = (open(&path, None).unwrap(), open_with_openslide(&path).unwrap());
-        assert_eq!(slide.info().reader, Reader::RawTiles);
-        let all = region(0, 0, 0, 130, 90);
-        match (slide.read(&all), openslide.read(&all)) {
-            (Ok(ours), Ok(theirs)) => assert!(ours == theirs),
-            (Err(ours), Err(theirs)) => assert_eq!(ours.to_string(), theirs.to_string()),
-            (ours, theirs) => panic!("{:?}, but OpenSlide {:?}", ours.is_ok(), theirs.is_ok()),
-        }
-    }
-
-    #[test]
     fn a_file_that_was_replaced_is_not_read_with_the_old_offsets() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(&folder, &tiff_bytes(&MadeTiff::default()));

@@ -126,6 +126,20 @@ impl TiffFile {
         description.is_some_and(|text| ome::is_ome(text) || qptiff::is_qptiff(text))
     }
 
+    /// Whether a scanner's format says how the file is to be read, which OpenSlide alone knows.
+    pub fn is_scanners(&self) -> bool {
+        let Some(first) = self.pages.first() else { return false };
+        let described = first.description.as_deref().is_some_and(|text| {
+            text.starts_with("Aperio") || text.contains("<scn") || text.contains("<DataObject ObjectType=")
+        });
+        let written = first
+            .software
+            .as_deref()
+            .is_some_and(|text| ["Philips", "MedScan"].iter().any(|name| text.starts_with(name)));
+        let made = first.texts.iter().any(|(name, text)| *name == "Make" && text.contains("Hamamatsu"));
+        described || written || made
+    }
+
     /// Compression of the first image, by TIFF's number.
     pub fn compression(&self) -> u64 {
         self.pages.first().map_or(1, |page| page.compression)

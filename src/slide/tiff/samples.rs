@@ -262,7 +262,10 @@ pub(in crate::slide) fn unpredict(
             rows.for_each(|row| unpredict_floats(row, samples, width, is_big_endian));
         }
         _ => {
-            return Err(format!("its predictor {predictor} for samples of {} bits is not read", packing.bits));
+            return Err(format!(
+                "its predictor {predictor} for samples of {} bits is not read",
+                packing.bits
+            ));
         }
     }
     Ok(())

@@ -344,7 +344,7 @@ fn info(
     let vendor = match layout.kind {
         Kind::Ome => "ome-tiff",
         Kind::Qptiff => "qptiff",
-        Kind::Plain => base.map_or("tiff", |base| base.vendor.as_str()),
+        Kind::Plain => base.map_or("image", |base| base.vendor.as_str()),
     };
     let (width, height) = (levels[0].width(), levels[0].height());
     let downsample = |whole: u32, level: u32| f64::from(whole) / f64::from(level);

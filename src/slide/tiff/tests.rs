@@ -268,6 +268,19 @@ fn missing_tiles_are_blank_and_the_others_are_as_stored() {
 }
 
 #[test]
+fn a_missing_tile_of_a_pyramid_leaves_its_other_tiles_as_openslide_reads_them() {
+    let made = |missing| tiff_bytes(&MadeTiff { missing, ..MadeTiff::default() });
+    let (without, with) = (opened(&made(Some(4))), opened(&made(None)));
+    assert_eq!(slide(&without).info().reader, Reader::Tiff);
+    let through_openslide = super::super::open_with_openslide(&with.path).unwrap();
+    let (found, wanted) = (whole(slide(&without), 0), whole(through_openslide.as_ref(), 0));
+    for ((x, y, found), wanted) in found.enumerate_pixels().zip(wanted.pixels()) {
+        let is_missing = (48..96).contains(&x) && y >= 48;
+        assert_eq!(found.0, if is_missing { [0; 4] } else { wanted.0 }, "{x}, {y}");
+    }
+}
+
+#[test]
 fn levels_lie_in_sub_ifds_or_follow_without_a_flag() {
     let fine = picture((128, 96));
     let chunks = |edge: u32| tiles(&picture((128 / edge, 96 / edge)), rgb);
