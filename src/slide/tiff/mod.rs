@@ -100,7 +100,7 @@ impl TiffFile {
     /// OpenSlide's reader of generic TIFF knows neither SubIFDs nor OME-XML nor Orientation, and fails at missing
     /// tiles. All else it reads, and plain JPEG tiles as quickly as can be.
     pub fn suits_openslide(&self, levels: &[(u32, u32)]) -> bool {
-        let Ok(layout) = layout::layout(&self.pages) else { return true };
+        let Ok(layout) = layout::layout(&self.pages) else { return !self.has_own_layout() };
         let sizes = layout.levels.iter().map(|planes| planes[0].page.size());
         let is_same = sizes.eq(levels.iter().map(|(width, height)| (u64::from(*width), u64::from(*height))));
         let main = layout.levels[0][0].page;

@@ -334,6 +334,22 @@ fn channels_of_ome_are_added_up_in_their_colours() {
 }
 
 #[test]
+fn an_ome_tiff_of_several_files_is_refused_in_words() {
+    let plane = |t: u32, file: &str| {
+        format!(r#"<TiffData IFD="0" FirstT="{t}"><UUID FileName="{file}">urn:uuid:{t}</UUID></TiffData>"#)
+    };
+    let description = format!(
+        r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels SizeX="50" SizeY="40" SizeT="2">
+        <Channel SamplesPerPixel="3"/>{}{}</Pixels></Image></OME>"#,
+        plane(0, "a.ome.tif"),
+        plane(1, "b.ome.tif")
+    );
+    let opened = opened(&file_of(&[page(tiles(&picture(SIZE), rgb)).described(&description)], false, false));
+    let message = opened.slide.as_ref().err().expect("it is refused").to_string();
+    assert!(message.contains("several files (a.ome.tif, b.ome.tif") && !message.contains('\n'), "{message}");
+}
+
+#[test]
 fn turned_images_are_upright_whatever_stores_them() {
     let upright = picture(SIZE);
     for orientation in 1..=8_u8 {
