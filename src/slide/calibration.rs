@@ -79,6 +79,8 @@ pub enum SlideWarning {
     DoubtfulPixelSize { stated: MicronsPerPixel, doubt: Doubt, guess: Option<MicronsPerPixel> },
     /// The stated pixel size is impossible and not used: the slide is not calibrated.
     ImpossiblePixelSize { stated: MicronsPerPixel, guess: Option<MicronsPerPixel> },
+    /// How the pixels are shown where the file leaves that open, or what of the file is not shown; one sentence.
+    Shown { text: String },
 }
 
 /// Why a pixel size is doubtful.
@@ -123,6 +125,7 @@ impl SlideWarning {
                 in_um(stated),
                 or(guess)
             ),
+            Self::Shown { text } => text.clone(),
         }
     }
 
@@ -130,6 +133,7 @@ impl SlideWarning {
     pub fn suggested_mpp(&self) -> Option<MicronsPerPixel> {
         match self {
             Self::DoubtfulPixelSize { guess, .. } | Self::ImpossiblePixelSize { guess, .. } => *guess,
+            Self::Shown { .. } => None,
         }
     }
 

@@ -449,9 +449,7 @@ fn open_tiff(
     match TiffSource::open(path, tiff, None, user_mpp) {
         Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
         // `image` decodes bilevel pictures of this kind as a whole.
-        Err(_) if is_fax => {
-            Ok(orientation::upright(flat_image::open(path, user_mpp)?, orientation))
-        }
+        Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, user_mpp)?, orientation)),
         Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::{RgbaImage, imageops};
 
+use super::reduced::read_in_parts;
 use super::{SlideError, SlideInfo, SlideSource};
 use crate::geometry::{LevelRect, MicronsPerPixel};
 
@@ -116,6 +117,22 @@ impl SlideSource for Upright {
         let level = self.source.info().levels.get(region.level as usize);
         let size = level.map_or((0, 0), |level| (level.width, level.height));
         match self.source.read(&self.orientation.stored(region, size)) {
+            Ok(pixels) => Ok(self.orientation.upright(pixels)),
+            Err(SlideError::Read { path, reason, .. }) => {
+                Err(SlideError::Read { path, region: *region, reason })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
+        let level = self.source.info().levels.get(region.level as usize);
+        let size = level.map_or((0, 0), |level| (level.width, level.height));
+        // Blocks are counted from the region's left and top, which must lie there in both orders of rows and columns.
+        if region.width % factor != 0 || region.height % factor != 0 {
+            return read_in_parts(&|part| self.read(part), region, factor);
+        }
+        match self.source.read_reduced(&self.orientation.stored(region, size), factor) {
             Ok(pixels) => Ok(self.orientation.upright(pixels)),
             Err(SlideError::Read { path, reason, .. }) => {
                 Err(SlideError::Read { path, region: *region, reason })

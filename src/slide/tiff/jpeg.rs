@@ -127,7 +127,10 @@ impl TileJpegs {
         let pitch = width as usize * usize::from(self.components.count());
         let mut pixels = vec![0; pitch * rows as usize];
         let (width, rows) = (width as usize, rows as usize);
-        decompress(&stream, ScalingFactor::ONE, turbojpeg::Image { pixels: &mut pixels[..], width, pitch, height: rows, format },
+        decompress(
+            &stream,
+            ScalingFactor::ONE,
+            turbojpeg::Image { pixels: &mut pixels[..], width, pitch, height: rows, format },
         )?;
         pixels.truncate(pitch * height as usize);
         Ok(pixels)

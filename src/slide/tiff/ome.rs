@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
+use super::super::calibration::um_per_unit;
+
 /// Elements and attributes of a description that are read. Files with 10,000 planes have a hundred thousand.
 const MOST_NODES: u32 = 4_000_000;
 
@@ -205,25 +207,6 @@ fn colour(text: &str) -> Option<[u8; 3]> {
     let number: i64 = text.trim().parse().ok()?;
     let [red, green, blue, _] = (number as u32).to_be_bytes();
     Some([red, green, blue])
-}
-
-/// Micrometres in a unit of OME's; `None` for what is no length.
-fn um_per_unit(unit: &str) -> Option<f64> {
-    Some(match unit.trim() {
-        "\u{b5}m" | "\u{3bc}m" | "um" | "micron" | "microns" => 1.0,
-        "nm" => 1e-3,
-        "pm" => 1e-6,
-        "\u{c5}" | "\u{212b}" => 1e-4,
-        "mm" => 1e3,
-        "cm" => 1e4,
-        "dm" => 1e5,
-        "m" => 1e6,
-        "in" | "inch" => 25_400.0,
-        "thou" | "mil" => 25.4,
-        "ft" => 304_800.0,
-        "pt" => 25_400.0 / 72.0,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use image::RgbaImage;
 
+use super::super::calibration::{self, SlideWarning, Stated, calibrate};
 use super::super::steady::Stamp;
-use super::super::{Level, MppSource, Reader, SlideError, SlideInfo, SlideSource};
-use super::super::{choose_mpp, clip, content_id, implausible_size, one_line, transparent};
+use super::super::{Level, Reader, SlideError, SlideInfo, SlideSource};
+use super::super::{clip, content_id, implausible_size, one_line, transparent};
 use super::channels::{self, Shown, Sum};
 use super::colours::Rendering;
 use super::layout::{Kind, Layout, Plane, channel_name};
@@ -336,11 +337,13 @@ fn info(
         Some(base) => base.id.clone(),
         None => content_id(path).map_err(|error| error.to_string())?,
     };
-    let stated = layout.pixel_size.map(|(x, y)| MicronsPerPixel { x, y });
-    let (mpp, mpp_source) = match (base, stated) {
-        (Some(base), None) if base.mpp_source != MppSource::Unknown => (base.mpp, base.mpp_source),
-        _ => choose_mpp(user_mpp, stated.or_else(|| resolution(page))),
-    };
+    let per_unit = page.resolution;
+    let unit = page.resolution_unit.and_then(|unit| u16::try_from(unit).ok());
+    let (by_tags, power) = calibration::tiff(page.description.as_deref(), per_unit, unit);
+    let own = layout.pixel_size.map(|(x, y)| Stated::pixel_size(x, y));
+    let stated: Vec<Stated> = own.into_iter().chain(by_tags).collect();
+    let objective_power = layout.objective.or(power).or(base.and_then(|base| base.objective_power));
+    let calibration = calibrate(user_mpp, &stated, objective_power);
     let vendor = match layout.kind {
         Kind::Ome => "ome-tiff",
         Kind::Qptiff => "qptiff",
@@ -359,22 +362,13 @@ fn info(
         vendor: vendor.to_owned(),
         reader: Reader::Tiff,
         levels: levels.collect(),
-        mpp,
-        mpp_source,
-        objective_power: layout.objective.or(base.and_then(|base| base.objective_power)),
+        mpp: calibration.mpp,
+        mpp_source: calibration.source,
+        objective_power,
         associated: Vec::new(),
         properties: base.map_or_else(|| properties(page, file), |base| base.properties.clone()),
+        warnings: calibration.warnings,
     })
-}
-
-/// The size of a pixel by TIFF's tags.
-fn resolution(page: &Page) -> Option<MicronsPerPixel> {
-    let um_per_unit = match page.resolution_unit? {
-        2 => 25_400.0,
-        3 => 10_000.0,
-        _ => return None,
-    };
-    page.resolution.map(|(x, y)| MicronsPerPixel { x: um_per_unit / x, y: um_per_unit / y })
 }
 
 /// What the file says of itself, under OpenSlide's names.
@@ -400,7 +394,7 @@ fn properties(page: &Page, file: &TiffFile) -> BTreeMap<String, String> {
     properties
 }
 
-/// Put into the properties how the pixels are shown.
+/// Put into properties and warnings how the pixels are shown.
 fn tell(info: &mut SlideInfo, pixels: &Pixels, notes: &[String]) {
     if let Pixels::Channels(shown) = pixels {
         for (index, channel) in shown.iter().enumerate() {
@@ -413,7 +407,5 @@ fn tell(info: &mut SlideInfo, pixels: &Pixels, notes: &[String]) {
             put("window", format!("{} to {}", channel.window.0, channel.window.1));
         }
     }
-    for (index, note) in notes.iter().enumerate() {
-        info.properties.insert(format!("histokin.note[{index}]"), note.clone());
-    }
+    info.warnings.extend(notes.iter().map(|note| SlideWarning::Shown { text: note.clone() }));
 }

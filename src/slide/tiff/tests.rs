@@ -330,7 +330,7 @@ fn channels_of_ome_are_added_up_in_their_colours() {
     assert_eq!(info.vendor, "ome-tiff");
     assert_eq!(info.mpp.map(|mpp| (mpp.x, mpp.y)), Some((0.5, 0.5)));
     assert_eq!(info.properties["histokin.channel[1].name"], "FITC");
-    assert!(info.properties["histokin.note[0]"].contains("2 channels (DAPI, FITC)"));
+    assert!(info.warnings[0].text().contains("2 channels (DAPI, FITC)"), "{:?}", info.warnings);
 }
 
 #[test]
