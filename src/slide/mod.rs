@@ -43,6 +43,7 @@ use openslide::OpenSlideSource;
 use orientation::Orientation;
 use raw_tiles::RawTileSource;
 use steady::{Stamp, SteadySource};
+use strips::StripCache;
 use tiff::{TiffFile, TiffSource};
 
 pub use levels::{Level, levels_of_sizes};
