@@ -98,6 +98,7 @@ impl Upright {
         if orientation.swaps_axes() {
             for level in &mut info.levels {
                 std::mem::swap(&mut level.width, &mut level.height);
+                std::mem::swap(&mut level.downsample.x, &mut level.downsample.y);
             }
             // The user states the size of the pixels that are seen.
             if info.mpp_source == super::MppSource::Slide {

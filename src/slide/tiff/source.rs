@@ -9,15 +9,15 @@ use image::RgbaImage;
 
 use super::super::calibration::{self, SlideWarning, Stated, calibrate};
 use super::super::steady::Stamp;
-use super::super::{Level, Reader, SlideError, SlideInfo, SlideSource};
-use super::super::{clip, content_id, implausible_size, one_line, transparent};
+use super::super::{Reader, SlideError, SlideInfo, SlideSource};
+use super::super::{clip, content_id, implausible_size, levels_of_sizes, one_line, transparent};
 use super::channels::{self, Shown, Sum};
 use super::colours::Rendering;
 use super::layout::{Kind, Layout, Plane, channel_name};
 use super::page::Page;
 use super::raster::{Raster, most_chunks};
 use super::{Refusal, TiffFile, survey};
-use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
+use crate::geometry::{LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind as Kept, Shelf};
 
 /// Bytes of a colour profile.
@@ -349,19 +349,17 @@ fn info(
         Kind::Qptiff => "qptiff",
         Kind::Plain => base.map_or("image", |base| base.vendor.as_str()),
     };
-    let (width, height) = (levels[0].width(), levels[0].height());
-    let downsample = |whole: u32, level: u32| f64::from(whole) / f64::from(level);
-    let levels = levels.iter().map(|level| Level {
-        width: level.width(),
-        height: level.height(),
-        downsample: Downsample((downsample(width, level.width()) + downsample(height, level.height())) / 2.0),
-    });
+    let sizes: Vec<(u32, u32)> = levels.iter().map(|level| (level.width(), level.height())).collect();
+    let tile = |index: usize| {
+        let raster: &Raster = levels.get(index)?.rasters.first()?;
+        raster.is_tiled.then_some((raster.chunk_width, raster.chunk_height))
+    };
     Ok(SlideInfo {
         id,
         path: path.to_owned(),
         vendor: vendor.to_owned(),
         reader: Reader::Tiff,
-        levels: levels.collect(),
+        levels: levels_of_sizes(&sizes, tile),
         mpp: calibration.mpp,
         mpp_source: calibration.source,
         objective_power,
