@@ -30,6 +30,24 @@ pub enum StainSetting {
     None,
 }
 
+impl StainSetting {
+    /// What stands for it in a recipe's identity; never to be changed.
+    pub fn identity(self) -> &'static str {
+        match self {
+            Self::Lab => "Lab",
+            Self::None => "None",
+        }
+    }
+
+    /// The name in settings and in headers of descriptor files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lab => "lab",
+            Self::None => "none",
+        }
+    }
+}
+
 impl LabStatistics {
     /// Statistics of the pixels of `picture` for which `is_tissue` (pixel index, row by row) holds;
     /// `None` when there are fewer than 100. Per channel, mean `μ = Σx / n` and population standard

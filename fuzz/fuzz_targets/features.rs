@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use histokin::geometry::MicronsPerPixel;
 use histokin::interchange::read_features;
 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
@@ -9,6 +10,11 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
         histokin_fuzz::as_file(name, file, |path| {
             if let Ok(read) = read_features(path) {
                 assert_eq!(read.values.len(), read.places.len() * read.width);
+                assert!(read.values.iter().all(|value| value.is_finite()));
+                for mpp in [None, Some(MicronsPerPixel::square(0.25))] {
+                    let _ = read.stated.tile_level0(None, mpp);
+                }
+                let _ = read.stated.size_problem([2220, 2967], 256);
             }
         });
     }

@@ -1,13 +1,13 @@
 //! `histokin import`: features that other programs made become descriptors of a project.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
 use crate::encoder::{EncoderSpec, ImportedEncoder};
-use crate::interchange::{encoder_of, feature_files, place, read_features};
+use crate::interchange::{Imported, encoder_of, feature_files, place, read_features};
 use crate::project::{Project, ProjectSettings, SlideEntry};
 use crate::slide;
 
@@ -15,7 +15,7 @@ use crate::slide;
 pub struct ImportArgs {
     /// The project's folder; its slides are known by the names of the files.
     project: PathBuf,
-    /// Features of TRIDENT or CLAM (.h5) or of this program (.safetensors), or a folder of them.
+    /// Features of TRIDENT, CLAM or STAMP (.h5) or of this program (.safetensors), or a folder of them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// What to call the encoder that made them [default: as the file says, else the folder's name].
@@ -24,7 +24,8 @@ pub struct ImportArgs {
     /// Slide of the project that a single file belongs to, where its name does not tell.
     #[arg(long)]
     slide: Option<String>,
-    /// Edge of a tile in level-0 pixels [default: as the file says, else the step between tiles].
+    /// Edge of a tile in level-0 pixels [default: as the file says, else the most frequent step
+    /// between tiles].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     tile_level0: Option<u32>,
     /// Pass over files whose slides are not in the project.
@@ -46,7 +47,13 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let mut written = Vec::new();
     for (path, entry) in &files {
         let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
-        let placed = place(read_features(path)?, source.info(), args.tile_level0, path)?;
+        let features = read_features(path)?;
+        if features.places.is_empty() {
+            eprintln!("{}: it holds no tile and is passed over", path.display());
+            continue;
+        }
+        let mut placed = place(features, source.info(), args.tile_level0, path)?;
+        let notes = std::mem::take(&mut placed.notes);
         let (encoder, spec) = match &known {
             Some(known) => known,
             None => {
@@ -67,17 +74,21 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
                 if written.is_empty() { "" } else { " (the files before are imported)" }
             );
         }
+        let imported = placed.into_set(source.info(), project.recipe(spec), path)?;
         if written.is_empty() {
             let file = project.root().join(ImportedEncoder::file(&encoder.name));
             encoder.write(&file).with_context(|| format!("{}: cannot be written", file.display()))?;
         }
-        let imported = placed.into_set(source.info(), project.recipe(spec));
         store.save(&imported.set)?;
+        told(path, &imported, &notes);
         written.push(json!({
             "slide_id": entry.id,
             "slide": source.info().name(),
             "tiles": imported.set.len(),
             "doubled": imported.doubled,
+            "beside": imported.beside,
+            "not_finite": imported.not_finite,
+            "notes": notes,
         }));
     }
     let Some((encoder, spec)) = known else { bail!("none of the files belongs to a slide of the project") };
@@ -102,6 +113,20 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
         println!("to search by them, run this again with --use; `--encoder {}` names them", encoder.name);
     }
     Ok(())
+}
+
+/// Say what fell away of a file.
+fn told(path: &Path, imported: &Imported, notes: &[String]) {
+    let left_out = [
+        (imported.not_finite, "hold NaN or an infinity"),
+        (imported.beside, "begin left of the slide or above it"),
+        (imported.doubled, "lie at the place of another tile"),
+    ];
+    let left_out = left_out.iter().filter(|(tiles, _)| *tiles > 0);
+    let left_out = left_out.map(|(tiles, why)| format!("{tiles} tiles left out that {why}"));
+    for line in left_out.chain(notes.iter().cloned()) {
+        eprintln!("{}: {line}", path.display());
+    }
 }
 
 /// The files with the slides that they belong to. Nothing is imported while one is unknown.

@@ -5,6 +5,7 @@ mod store;
 
 use std::path::PathBuf;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,7 +20,7 @@ pub use journal::{Journal, JournalRecord};
 pub use store::DescriptorStore;
 
 /// Widest descriptor that is believed; the widest published networks give a few thousand numbers.
-const MOST_NUMBERS: usize = 1 << 20;
+pub(crate) const MOST_NUMBERS: usize = 1 << 20;
 
 /// All that decides a descriptor besides the slide: descriptors of different recipes are never compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,8 +36,11 @@ impl Recipe {
     /// Twelve characters that stand for this recipe in file names.
     pub fn short_id(&self) -> String {
         let text = format!(
-            "{}|{}|{}|{:?}|{TISSUE_VERSION}",
-            self.encoder_id.0, self.tiles.tile_px, self.tiles.mpp, self.stain
+            "{}|{}|{}|{}|{TISSUE_VERSION}",
+            self.encoder_id.0,
+            self.tiles.tile_px,
+            self.tiles.mpp,
+            self.stain.identity()
         );
         hex(&Sha256::digest(text))[..12].to_owned()
     }
@@ -139,6 +143,13 @@ impl DescriptorHeader {
         }
     }
 
+    /// Whether a tile whose top-left corner is `corner` (level-0 pixels) begins within the grid.
+    pub(crate) fn covers(&self, corner: [i64; 2]) -> bool {
+        let edges = [self.tile_level0, self.tile_height_level0()];
+        let along = |axis: usize| i64::from(self.grid[axis]).saturating_mul(i64::from(edges[axis]));
+        (0..2).all(|axis| (0..along(axis)).contains(&corner[axis]))
+    }
+
     /// Whether two headers describe the same tiles of the same work, whatever version of the program did it.
     pub fn same_work(&self, other: &Self) -> bool {
         let blank = |header: &Self| Self { program_version: String::new(), ..header.clone() };
@@ -207,6 +218,12 @@ impl DescriptorSet {
         let coords: Vec<[i64; 2]> = order.iter().map(|place| corners[*place]).collect();
         let header = DescriptorHeader { tiles_tissue: coords.len() as u32, ..header };
         Self { header, coords, features: Features::Owned(features), tiles_failed: 0, checksum: None }
+    }
+
+    /// Why a file of this set would be taken for damaged when it is opened. The one rule for what may be written and
+    /// for what is believed.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        self.header.problem().or_else(|| content_problem(&self.header, &self.coords, self.features()))
     }
 
     /// SHA-256 of coordinates and features, as the file of this set has it; `None` for one that was never
@@ -290,6 +307,19 @@ impl DescriptorSet {
     }
 }
 
+/// What of coordinates and features does not fit the header of their file.
+fn content_problem(header: &DescriptorHeader, coords: &[[i64; 2]], features: &[f32]) -> Option<&'static str> {
+    if coords.len().checked_mul(header.width) != Some(features.len()) {
+        Some("its descriptors do not belong to its tiles")
+    } else if !coords.iter().all(|corner| header.covers(*corner)) {
+        Some("a tile of it lies beside the slide")
+    } else if features.par_iter().any(|value| !value.is_finite()) {
+        Some("it holds numbers that are not finite")
+    } else {
+        None
+    }
+}
+
 /// What can go wrong with stored descriptors. Every message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
@@ -307,6 +337,8 @@ pub enum DescriptorError {
     LeftDamaged { path: PathBuf, reason: String },
     #[error("the descriptor of a tile holds NaN or an infinity; it was not stored")]
     NotFinite,
+    #[error("{}: these descriptors cannot be stored: {reason}", path.display())]
+    Unstorable { path: PathBuf, reason: &'static str },
 }
 
 /// Lower-case hexadecimal digits of `bytes`.

@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
-use super::{DescriptorError, DescriptorHeader, DescriptorSet, Features, Journal, Recipe, hex};
+use super::{
+    DescriptorError, DescriptorHeader, DescriptorSet, Features, Journal, Recipe, content_problem, hex,
+};
 use crate::slide::SlideId;
 use crate::{durable, mapped};
 
@@ -155,11 +157,11 @@ impl DescriptorStore {
     }
 
     fn save_at(&self, set: &DescriptorSet, path: &Path) -> Result<(), DescriptorError> {
-        let io = |source| DescriptorError::Io { path: path.to_owned(), source };
         self.require_writable(path)?;
-        if set.features().iter().any(|value| !value.is_finite()) {
-            return Err(DescriptorError::NotFinite);
+        if let Some(reason) = set.problem() {
+            return Err(DescriptorError::Unstorable { path: path.to_owned(), reason });
         }
+        let io = |source| DescriptorError::Io { path: path.to_owned(), source };
         fs::create_dir_all(&self.folder).map_err(|source| io(durable::advised(source)))?;
         let coords: &[u8] = bytemuck::cast_slice(set.coords());
         let features: &[u8] = bytemuck::cast_slice(set.features());
@@ -207,7 +209,7 @@ fn metadata(set: &DescriptorSet, coords: &[u8], features: &[u8]) -> HashMap<Stri
         ("tile_px", header.recipe.tiles.tile_px.to_string()),
         ("mpp", header.effective_mpp.to_string()),
         ("grid_origin", "0,0".to_owned()),
-        ("stain", format!("{:?}", header.recipe.stain).to_lowercase()),
+        ("stain", header.recipe.stain.name().to_owned()),
         ("program_version", header.program_version.clone()),
         ("tiles_failed", set.tiles_failed.to_string()),
         ("sha256", checksum(coords, features)),
@@ -301,18 +303,11 @@ fn read(path: &Path, check: Check) -> Result<DescriptorSet, ReadFailure> {
         return Err(damaged("its checksum does not fit its content"));
     }
     let coords: Vec<[i64; 2]> = bytemuck::pod_collect_to_vec(coords.data());
-    let edges = [header.tile_level0, header.tile_height_level0()];
-    let along = |axis: usize| i64::from(header.grid[axis]).saturating_mul(i64::from(edges[axis]));
-    let whole = [along(0), along(1)];
-    let on_grid = |[x, y]: &[i64; 2]| (0..whole[0]).contains(x) && (0..whole[1]).contains(y);
-    if !coords.iter().all(on_grid) {
-        return Err(damaged("a tile of it lies beside the slide"));
-    }
     let start = features.data().as_ptr() as usize - map.as_ptr() as usize;
     let end = start + features.data().len();
     let values: &[f32] = bytemuck::try_cast_slice(&map[start..end]).map_err(damaged)?;
-    if values.par_iter().any(|value| !value.is_finite()) {
-        return Err(damaged("it holds numbers that are not finite"));
+    if let Some(reason) = content_problem(&header, &coords, values) {
+        return Err(damaged(reason));
     }
     let features = Features::Mapped { map, start, end };
     Ok(DescriptorSet { header, coords, features, tiles_failed, checksum: Some(checksum) })

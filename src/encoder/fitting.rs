@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 use super::backbones::BackboneKind;
 use super::model::{MODEL_FILE, ModelFile};
 use super::weights::{self, Array};
-use super::{DescriptorBatch, EncoderError};
+use super::{DescriptorBatch, EncoderError, state_dict};
 
 /// A linear map from pooled features to descriptors: `weight · features + bias`.
 #[derive(Debug, Clone)]
@@ -97,11 +97,10 @@ pub fn gather_weights(
     let share = 1.0 / files.len() as f64;
     let mut mean = weights::Tensors::new();
     for (index, file) in files.iter().enumerate() {
-        let mut tensors = weights::parse(file, &weights::read_bytes(file)?)?;
-        tensors.retain(|name, tensor| {
-            let is_beside = name.starts_with("head.") || name.starts_with(backbone.classifier());
-            tensor.is_floating_point() && !is_beside
-        });
+        let bytes = weights::read_bytes(file)?;
+        let prefix = state_dict::prefix_in_file(file, &bytes)?;
+        let mut tensors = weights::parse_network(file, &bytes, backbone, &prefix)?;
+        tensors.retain(|name, tensor| tensor.is_floating_point() && backbone.is_own(name));
         let shapes = |tensors: &weights::Tensors| -> Vec<_> {
             tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect()
         };
@@ -203,7 +202,7 @@ mod tests {
         let file = |name: &str, values: &[f32]| {
             let path = folder.path().join(name);
             let array = |name| Array { name, shape: vec![values.len()], values };
-            weights::write(&path, vec![array("kernel"), array("head.bias"), array("classifier.bias")])
+            weights::write(&path, vec![array("tiny.kernel"), array("head.bias"), array("classifier.bias")])
                 .unwrap();
             path
         };
@@ -213,8 +212,8 @@ mod tests {
         let name = gather(&[a.clone(), b]).unwrap();
         let path = folder.path().join(name);
         let mean = weights::parse(&path, &weights::read_bytes(&path).unwrap()).unwrap();
-        assert_eq!(mean.keys().collect::<Vec<_>>(), ["kernel"]);
-        assert_eq!(Vec::<f32>::try_from(&mean["kernel"]).unwrap(), [2.0, 0.0]);
+        assert_eq!(mean.keys().collect::<Vec<_>>(), ["tiny.kernel"]);
+        assert_eq!(Vec::<f32>::try_from(&mean["tiny.kernel"]).unwrap(), [2.0, 0.0]);
         let error = gather(&[a, longer]).unwrap_err().to_string();
         assert!(error.contains("longer") && error.contains("its parameters are not those of"), "{error}");
     }

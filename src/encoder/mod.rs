@@ -10,12 +10,14 @@ mod device;
 pub mod fitting;
 mod imported;
 pub mod model;
+mod module_output;
 mod network;
 mod nuclear_stain;
 pub mod prototypes;
 mod pth;
 pub mod readout;
 pub mod stain_switch;
+mod state_dict;
 mod torch_library;
 mod torchscript;
 pub mod trainable;
@@ -152,18 +154,22 @@ pub enum EncoderError {
     )]
     Unpickled { path: PathBuf, reason: String },
     #[error(
-        "{}: no network that histokin knows has these weights; it knows those of {known}, as torchvision names them",
+        "{}: these are the weights of {kind}; weights alone can be used of {known}, as torchvision names them. Use any other \
+         network as a TorchScript module (torch.jit.save(torch.jit.trace(model.eval(), example), \"model.pt\")), or import \
+         the features that it made elsewhere (`histokin import`)",
         path.display()
     )]
-    UnknownNetwork { path: PathBuf, known: String },
+    UnknownNetwork { path: PathBuf, kind: &'static str, known: String },
     #[error("{}: these are not the weights of this network: {differences}", path.display())]
     Mismatch { path: PathBuf, differences: String },
+    #[error("{}: this TorchScript module cannot be used: {reason}", path.display())]
+    TorchScript { path: PathBuf, reason: String },
     #[error(
-        "{}: not a TorchScript module that can be used ({reason}); save one with \
+        "{}: not a TorchScript module ({reason}); save one with \
          torch.jit.save(torch.jit.trace(model, example), path)",
         path.display()
     )]
-    TorchScript { path: PathBuf, reason: String },
+    NotTorchScript { path: PathBuf, reason: String },
     #[error(
         "{}: a TorchScript module is a program, and this one has not run here before. If you trust where it comes \
          from, allow it: with --trust-torchscript, or in the window; weights (.safetensors, .pth) need no trust",

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::Metadata;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::backbones::BackboneKind;
+use super::module_output::ModuleOutput;
 use super::readout::{FeatureScaling, HeadOutput};
-use super::{EncoderError, EncoderId, EncoderSpec, weights};
+use super::state_dict::{FoundNetwork, prefix_in_file};
+use super::{EncoderError, EncoderId, EncoderSpec, pth, weights};
 use crate::intake;
 use crate::stain::LabStatistics;
 use crate::tiling::TileSettings;
@@ -179,16 +180,20 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EncoderEr
 
 /// The settings of a TorchScript module: those of the file beside it, named `<module>.toml`, or the
 /// defaults where there is none.
-pub(super) fn sidecar(module: &Path) -> Result<Preprocessing, EncoderError> {
+pub(super) fn sidecar(module: &Path) -> Result<(Preprocessing, ModuleOutput), EncoderError> {
     let mut path = module.as_os_str().to_owned();
     path.push(".toml");
     let path = PathBuf::from(path);
     if !path.exists() {
-        return Ok(Preprocessing::default());
+        return Ok(Default::default());
     }
-    let settings: Preprocessing = read_toml(&path)?;
-    settings.check().map_err(|reason| EncoderError::File { path, reason })?;
-    Ok(settings)
+    let mut settings: toml::Table = read_toml(&path)?;
+    let own = ModuleOutput::KEYS.into_iter().filter_map(|key| settings.remove_entry(key)).collect();
+    let wrong = |error: toml::de::Error| EncoderError::File { path: path.clone(), reason: error.to_string() };
+    let output: ModuleOutput = toml::Table::try_into(own).map_err(wrong)?;
+    let settings: Preprocessing = settings.try_into().map_err(wrong)?;
+    settings.check().map_err(|reason| EncoderError::File { path: path.clone(), reason })?;
+    Ok((settings, output))
 }
 
 /// Key of the header of a weights file under which it describes itself.
@@ -239,15 +244,11 @@ impl SelfDescription {
         HashMap::from([(SELF_DESCRIPTION.to_owned(), text)])
     }
 
-    /// That of a file as torchvision publishes it, recognised by the names of its parameters: pooled
-    /// features, prepared as the weights want it.
-    fn recognised(path: &Path, header: &Metadata) -> Result<Self, EncoderError> {
-        let backbone = BackboneKind::recognise(|name| header.info(name).is_some()).ok_or_else(|| {
-            let known = BackboneKind::PUBLISHED.map(|kind| kind.name()).join(", ");
-            EncoderError::UnknownNetwork { path: path.to_owned(), known }
-        })?;
+    /// That of a file as torchvision publishes it or another trainer wrote it: pooled features, prepared as the
+    /// published weights want it.
+    fn of_network(path: &Path, kind: BackboneKind) -> Self {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self::plain(name, backbone))
+        Self::plain(name, kind)
     }
 }
 
@@ -270,6 +271,8 @@ pub(super) struct Model {
     pub file: ModelFile,
     pub weights_path: PathBuf,
     pub weights: Vec<u8>,
+    /// What the weights file has before the backbone's own parameter names.
+    pub prefix: String,
     pub head: Head,
     pub spec: EncoderSpec,
 }
@@ -299,13 +302,20 @@ impl Model {
     pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
         let bytes = weights::read_bytes(path)?;
         let header = weights::header_of(path, &bytes)?;
+        let mut prefix = String::new();
         let own = header.metadata().as_ref().and_then(|texts| texts.get(SELF_DESCRIPTION));
         let description = match own {
             Some(text) => serde_json::from_str(text)
                 .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?,
-            None => SelfDescription::recognised(path, &header)?,
+            None => {
+                let names = weights::names(&header);
+                let found = FoundNetwork::in_file(path, names.iter().map(String::as_str))?;
+                prefix = found.prefix;
+                SelfDescription::of_network(path, found.kind)
+            }
         };
-        let head = if header.info("head.weight").is_some() { Head::Inside } else { Head::None };
+        let has_head = prefix.is_empty() && header.info("head.weight").is_some();
+        let head = if has_head { Head::Inside } else { Head::None };
         let SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing } =
             description;
         let file = ModelFile {
@@ -319,9 +329,8 @@ impl Model {
             stain_switch,
             preprocessing,
         };
-        let has_head = matches!(head, Head::Inside);
         file.check(has_head).map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
-        Self::of_parts(file, path.to_owned(), bytes, head)
+        Ok(Self { prefix, ..Self::of_parts(file, path.to_owned(), bytes, head)? })
     }
 
     /// Read the files that `file` names, relative to `folder`.
@@ -336,15 +345,19 @@ impl Model {
                 Head::Beside { path, bytes }
             }
         };
-        Self::of_parts(file, weights_path, weights, head)
+        let prefix = prefix_in_file(&weights_path, &weights)?;
+        Ok(Self { prefix, ..Self::of_parts(file, weights_path, weights, head)? })
     }
 
-    /// Whether a weights file may hold `name` although the backbone has no such parameter: the ImageNet
-    /// classifier, torch's counters, and a head, which a model's folder may have another one for.
+    /// The tensors of the weights file, the backbone's under its own names.
+    pub fn tensors(&self) -> Result<weights::Tensors, EncoderError> {
+        weights::parse_network(&self.weights_path, &self.weights, self.file.backbone, &self.prefix)
+    }
+
+    /// Whether a weights file may hold `name` although the backbone has no such parameter: torch's counters, and all
+    /// that stands beside the backbone, such as the ImageNet classifier, projectors and heads.
     pub fn is_beside_backbone(&self, name: &str) -> bool {
-        name.starts_with(self.file.backbone.classifier())
-            || name.ends_with("num_batches_tracked")
-            || name.starts_with("head.")
+        !self.file.backbone.is_own(name) || name.ends_with("num_batches_tracked")
     }
 
     fn of_parts(
@@ -362,15 +375,16 @@ impl Model {
         if let Head::Beside { bytes, .. } = &head {
             parts.push(bytes);
         }
-        let mut network = format!("{} {:?}", file.backbone, file.feature_scaling);
+        let mut network = format!("{} {}", file.backbone, file.feature_scaling.identity());
         if !file.blocks.is_empty() {
-            network += &format!(" blocks {:?}", file.blocks);
+            let blocks: Vec<String> = file.blocks.iter().map(usize::to_string).collect();
+            network += &format!(" blocks [{}]", blocks.join(", "));
         }
         if !file.output.is_linear() {
-            network += &format!(" {:?}", file.output);
+            network += &format!(" {}", file.output.identity());
         }
         if let Some(height) = file.stain_switch {
-            network += &format!(" stain switch {height:?}");
+            network += &format!(" stain switch {}", shortest_decimal(height));
         }
         let spec = EncoderSpec {
             id: file.preprocessing.encoder_id(&network, &parts),
@@ -379,8 +393,14 @@ impl Model {
             tiles: file.preprocessing.tiles(),
             stain_reference: file.preprocessing.stain_reference,
         };
-        Ok(Self { file, weights_path, weights, head, spec })
+        Ok(Self { file, weights_path, weights, prefix: String::new(), head, spec })
     }
+}
+
+/// The shortest decimal number that reads back as `number`, with a fraction: `1.0`, `0.5`. Part of encoders' identities.
+fn shortest_decimal(number: f32) -> String {
+    let text = number.to_string();
+    if text.contains('.') { text } else { format!("{text}.0") }
 }
 
 fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
@@ -434,8 +454,10 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
             return Ok(Location::Imported(path.to_owned()));
         }
         return match extension.to_str() {
+            Some("pt" | "ts") if pth::is_state_dict(path) => Ok(Location::Weights(path.to_owned())),
             Some("pt" | "ts") => Ok(Location::TorchScript(path.to_owned())),
-            Some("safetensors" | "pth" | "bin" | "ckpt") => Ok(Location::Weights(path.to_owned())),
+            // MoCo and torchvision's training scripts name checkpoints `.pth.tar`.
+            Some("safetensors" | "pth" | "bin" | "ckpt" | "tar") => Ok(Location::Weights(path.to_owned())),
             _ => Err(EncoderError::NotAModel { path: path.to_owned() }),
         };
     }

@@ -41,7 +41,7 @@ impl Branch {
         let store = nn::VarStore::new(compute.device);
         let kind = model.file.backbone;
         let backbone = kind.build(&store.root()).map_err(torch)?;
-        let tensors = weights::parse(&model.weights_path, &model.weights)?;
+        let tensors = model.tensors()?;
         weights::fill(&store, &tensors, &model.weights_path, |name| model.is_beside_backbone(name))?;
         let backbone = backbone.folded().map_err(torch)?;
         let backbone = if compute.kind == Kind::Float {

@@ -20,6 +20,14 @@ pub enum HeadOutput {
 }
 
 impl HeadOutput {
+    /// What stands for it in an encoder's identity; never to be changed.
+    pub(super) fn identity(self) -> &'static str {
+        match self {
+            Self::Linear => "Linear",
+            Self::Memberships => "Memberships",
+        }
+    }
+
     pub(super) fn is_linear(&self) -> bool {
         *self == Self::Linear
     }
@@ -48,6 +56,14 @@ pub enum FeatureScaling {
 }
 
 impl FeatureScaling {
+    /// What stands for it in an encoder's identity; never to be changed.
+    pub(super) fn identity(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Hellinger => "Hellinger",
+        }
+    }
+
     fn of(self, features: Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::None => Ok(features),

@@ -204,7 +204,7 @@ impl TrainableNetwork {
     }
 
     fn take_over(&self, model: &Model) -> Result<(), EncoderError> {
-        let mut tensors = weights::parse(&model.weights_path, &model.weights)?;
+        let mut tensors = model.tensors()?;
         if let Head::Beside { path, bytes } = &model.head {
             tensors.extend(weights::parse(path, bytes)?);
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor, nn};
 
+use super::backbones::BackboneKind;
 use super::{EncoderError, first_line, pth};
 use crate::{durable, intake};
 
@@ -64,6 +65,35 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> 
         Ok((name.to_owned(), tensor))
     };
     file.iter().map(tensor).collect()
+}
+
+/// The parameters of the network `kind` among the tensors in the bytes of a safetensors file, under the network's own
+/// names, and what stands beside them under the same prefix. `prefix` is what the file has before those names.
+pub(crate) fn parse_network(
+    path: &Path,
+    bytes: &[u8],
+    kind: BackboneKind,
+    prefix: &str,
+) -> Result<Tensors, EncoderError> {
+    let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| damaged(format!("it is not a whole safetensors file ({error})")))?;
+    let mut tensors = Tensors::new();
+    for (name, view) in file.iter() {
+        let Some(own) = name.strip_prefix(prefix) else { continue };
+        match to_tensor(&view) {
+            Ok(tensor) => _ = tensors.insert(own.to_owned(), tensor),
+            Err(reason) if kind.is_own(own) => return Err(damaged(format!("tensor {name:?}: {reason}"))),
+            // Masks and counters beside the network.
+            Err(_) => {}
+        }
+    }
+    Ok(tensors)
+}
+
+/// The names in the header of a safetensors file.
+pub(crate) fn names(header: &Metadata) -> Vec<String> {
+    header.tensors().into_keys().collect()
 }
 
 fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
@@ -214,7 +244,6 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::backbones::BackboneKind;
 
     fn saved(
         store: &nn::VarStore,

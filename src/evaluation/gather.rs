@@ -148,7 +148,7 @@ pub fn add_features(
         };
         let own = candidate.get_or_insert_with(|| Candidate {
             id: format!("file:{}", stem(path)),
-            name: features.encoder.clone().unwrap_or_else(|| stem(path)),
+            name: features.stated.encoder.clone().unwrap_or_else(|| stem(path)),
             width: features.width,
             slides: Vec::new(),
         });
@@ -182,13 +182,22 @@ fn placed(
     mpp: Option<MicronsPerPixel>,
     path: &str,
 ) -> Result<SlideFeatures, GatherError> {
+    let wrong = |reason: String| InterchangeError::Malformed { path: path.into(), reason };
+    let of_file = features.stated.level0_mpp().map(MicronsPerPixel::square);
+    let mpp = mpp.or(of_file);
+    let edge = features.stated.tile_level0(None, mpp).map_err(wrong)?;
+    let no_pixel_size = || GatherError::NoPixelSize { path: path.to_owned() };
     let (rects, centers_um) = match features.places {
         Places::CentersUm(centers) => (Vec::new(), centers),
-        Places::Corners { corners, tile_level0, mpp: of_file } => {
-            let mpp = mpp
-                .or(of_file.map(MicronsPerPixel::square))
-                .ok_or_else(|| GatherError::NoPixelSize { path: path.to_owned() })?;
-            let edge = tile_level0.or_else(|| interchange::spacing(&corners)).unwrap_or(224);
+        Places::CornersUm(corners) => {
+            let mpp = mpp.ok_or_else(no_pixel_size)?;
+            let half = f64::from(edge.unwrap_or(0)) / 2.0;
+            let center = |[x, y]: [f64; 2]| [x + half * mpp.x, y + half * mpp.y];
+            (Vec::new(), corners.into_iter().map(center).collect())
+        }
+        Places::Corners(corners) => {
+            let mpp = mpp.ok_or_else(no_pixel_size)?;
+            let edge = edge.or_else(|| interchange::most_frequent_step(&corners)).unwrap_or(224);
             let rects: Vec<Level0Rect> =
                 corners.iter().map(|[x, y]| Level0Rect::new(*x, *y, edge, edge)).collect();
             let centers = rects.iter().map(|rect| center_um(rect, mpp)).collect();

@@ -1,14 +1,13 @@
-//! HDF5 as TRIDENT and CLAM write and read it.
+//! Writing HDF5 as TRIDENT and CLAM do.
 
 use std::path::Path;
 
-use hdf5_pure::{AttrValue, DType, Dataset, File, FileBuilder};
+use hdf5_pure::{AttrValue, FileBuilder};
 
-use super::read::{MOST_BYTES, from_half};
-use super::{InterchangeError, Places, TileFeatures};
+use super::InterchangeError;
 use crate::descriptors::DescriptorSet;
+use crate::durable;
 use crate::geometry::MicronsPerPixel;
-use crate::{durable, intake};
 
 /// Whose names are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,66 +81,4 @@ pub fn write_h5(
     }
     let bytes = file.finish().map_err(unwritable)?;
     durable::write(path, &bytes).map_err(|source| InterchangeError::Io { path: path.to_owned(), source })
-}
-
-/// Read a file of features of TRIDENT or CLAM.
-pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
-    let wrong = |reason: String| InterchangeError::malformed(path, reason);
-    let bytes = intake::read(path, MOST_BYTES)
-        .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
-    // Gzip may be at work within; and a dataset may claim any size without a byte behind it.
-    let most = intake::most_unpacked(bytes.len() as u64).max(bytes.len() as u64);
-    let file = File::from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
-    let dataset = |name: &str| file.dataset(name).map_err(|error| wrong(format!("dataset {name}: {error}")));
-    let (features, coords) = (dataset("features")?, dataset("coords")?);
-    let shape = |dataset: &Dataset| dataset.shape().map_err(|error| wrong(error.to_string()));
-    // TRIDENT's slide encoders and some writers of CLAM put one more axis in front.
-    let width = match *shape(&features)? {
-        [_, width] | [1, _, width] => width as usize,
-        ref other => {
-            return Err(wrong(format!("features have the shape {other:?}; tiles × width is wanted")));
-        }
-    };
-    match *shape(&coords)? {
-        [_, 2] | [1, _, 2] => {}
-        ref other => return Err(wrong(format!("coords have the shape {other:?}; tiles × 2 is wanted"))),
-    }
-    for claimed in [shape(&features)?, shape(&coords)?] {
-        let numbers = claimed.iter().try_fold(1_u64, |numbers, extent| numbers.checked_mul(*extent));
-        if numbers.and_then(|numbers| numbers.checked_mul(4)).is_none_or(|bytes| bytes > most) {
-            return Err(wrong(format!("a shape of {claimed:?} is far more than such a file can hold")));
-        }
-    }
-    let values = floats(&features).map_err(|error| wrong(format!("features: {error}")))?;
-    let attributes = coords.attrs().map_err(|error| wrong(error.to_string()))?;
-    let number = |name: &str| attributes.get(name)?.as_i64().and_then(|number| u32::try_from(number).ok());
-    let tile_px = number("patch_size").filter(|edge| *edge > 0);
-    let edge = number("patch_size_level0").or(tile_px).filter(|edge| *edge > 0);
-    let encoder =
-        features.attrs().ok().and_then(|attributes| Some(attributes.get("encoder")?.as_str()?.to_owned()));
-    let is_whole =
-        !matches!(coords.dtype().map_err(|error| wrong(error.to_string()))?, DType::F32 | DType::F64);
-    let places = if is_whole {
-        let numbers = coords.read_i64().map_err(|error| wrong(format!("coords: {error}")))?;
-        Places::Corners {
-            corners: numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect(),
-            tile_level0: edge,
-            mpp: None,
-        }
-    } else {
-        let numbers = coords.read_f64().map_err(|error| wrong(format!("coords: {error}")))?;
-        Places::CentersUm(numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect())
-    };
-    Ok(TileFeatures { width, values, places, encoder, tile_px })
-}
-
-fn floats(dataset: &Dataset) -> Result<Vec<f32>, hdf5_pure::Error> {
-    match dataset.dtype()? {
-        // Half precision is a type of its own; its numbers are two bytes each.
-        DType::Other(_) => {
-            let bytes = dataset.read_raw()?;
-            Ok(bytes.chunks_exact(2).map(|pair| from_half(u16::from_le_bytes([pair[0], pair[1]]))).collect())
-        }
-        _ => dataset.read_f32(),
-    }
 }

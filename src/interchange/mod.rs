@@ -1,25 +1,28 @@
-//! Descriptors in the formats of other programs: TRIDENT's and CLAM's HDF5, NPY, Parquet,
+//! Descriptors in the formats of other programs: HDF5 of TRIDENT, CLAM and STAMP, NPY, Parquet,
 //! safetensors; maps of slides as a TIFF pyramid.
 
 mod h5;
+mod h5_read;
 mod import;
 mod map_tiff;
 mod npy;
 mod parquet;
+mod raw;
 mod read;
+mod stated;
+mod steps;
 
 use std::path::{Path, PathBuf};
 
 use crate::durable;
-use crate::geometry::MicronsPerPixel;
-
 pub use h5::{Layout, write_h5};
-pub(crate) use import::spacing;
 pub use import::{Imported, PlacedFeatures, encoder_of, place};
 pub use map_tiff::{GridValues, write_map_tiff};
 pub use npy::write_npy;
 pub use parquet::write_parquet;
 pub use read::{feature_files, read_features};
+pub use stated::Stated;
+pub(crate) use steps::most_frequent_step;
 
 /// Descriptors of one slide, wherever they were made.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,10 +32,19 @@ pub struct TileFeatures {
     /// `places.len() × width`, all finite.
     pub values: Vec<f32>,
     pub places: Places,
-    /// What the file says that made them.
-    pub encoder: Option<String>,
-    /// Edge of a tile in the pixels that the encoder saw, where the file tells it.
-    pub tile_px: Option<u32>,
+    /// What the file states about its tiles.
+    pub stated: Stated,
+    /// Tiles of the file that are not among these.
+    pub left_out: LeftOut,
+}
+
+/// Tiles of a file that cannot be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Those whose descriptor holds NaN or an infinity.
+    pub not_finite: usize,
+    /// Those whose place is NaN or infinite.
+    pub no_place: usize,
 }
 
 /// Where the tiles lie, as their file tells it.
@@ -40,49 +52,23 @@ pub struct TileFeatures {
 pub enum Places {
     /// Centres in µm from the slide's top-left corner.
     CentersUm(Vec<[f64; 2]>),
+    /// Top-left corners in µm from the slide's top-left corner.
+    CornersUm(Vec<[f64; 2]>),
     /// Top-left corners in level-0 pixels.
-    Corners {
-        corners: Vec<[i64; 2]>,
-        /// Edge of a tile in level-0 pixels.
-        tile_level0: Option<u32>,
-        /// µm per level-0 pixel.
-        mpp: Option<f64>,
-    },
+    Corners(Vec<[i64; 2]>),
 }
 
 impl Places {
     /// Number of tiles.
     pub fn len(&self) -> usize {
         match self {
-            Self::CentersUm(centers) => centers.len(),
-            Self::Corners { corners, .. } => corners.len(),
+            Self::CentersUm(places) | Self::CornersUm(places) => places.len(),
+            Self::Corners(corners) => corners.len(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// What tiles of no slide have.
-    fn problem(&self) -> Option<&'static str> {
-        /// Pixels and µm beyond this lie on no slide.
-        const FARTHEST: f64 = 1e9;
-        let is_near = |place: f64| place.abs() <= FARTHEST;
-        match self {
-            Self::CentersUm(centers) => (!centers.iter().flatten().all(|place| is_near(*place)))
-                .then_some("a tile lies farther away than any slide reaches"),
-            Self::Corners { corners, tile_level0, mpp } => {
-                if !corners.iter().flatten().all(|place| is_near(*place as f64)) {
-                    Some("a tile lies farther away than any slide reaches")
-                } else if tile_level0.is_some_and(|edge| !(1..=1 << 20).contains(&edge)) {
-                    Some("its tiles have no possible size")
-                } else if mpp.is_some_and(|mpp| !MicronsPerPixel::square(mpp).is_plausible()) {
-                    Some("its pixels have no possible size")
-                } else {
-                    None
-                }
-            }
-        }
     }
 }
 

@@ -4,40 +4,26 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::{InterchangeError, Places, TileFeatures, h5};
+use super::raw::{RawFeatures, RawPlaces};
+use super::stated::{Attribute, Space, Stated};
+use super::{InterchangeError, TileFeatures, h5_read};
 use crate::intake;
 
 /// The most that a file may hold, in bytes.
 pub(super) const MOST_BYTES: u64 = 16 << 30;
 
-/// Read the descriptors of one slide from `.safetensors` or HDF5 (`.h5`, `.hdf5`; TRIDENT's and CLAM's
-/// layouts): `features` (tiles × width) and `coords` (tiles × 2). Whole numbers are level-0 pixels of the
-/// tile's top-left corner, others µm of its centre.
+/// Read the descriptors of one slide from `.safetensors` or HDF5 (`.h5`, `.hdf5`; layouts of TRIDENT, CLAM and STAMP):
+/// `features` (tiles × width) and `coords` (tiles × 2). What attributes or header entries state decides the space of the
+/// coordinates; without a statement whole numbers are level-0 pixels of the tile's top-left corner, and fractional ones
+/// in `.safetensors` µm of its centre. Tiles that hold NaN or an infinity are left out and counted.
 ///
 /// # Errors
 /// [`InterchangeError`] with the file and what is wrong with it.
 pub fn read_features(path: &Path) -> Result<TileFeatures, InterchangeError> {
-    let features = match ending(path).as_str() {
-        "safetensors" => read_safetensors(path)?,
-        "h5" | "hdf5" => h5::read(path)?,
-        _ => return Err(InterchangeError::malformed(path, "name a .safetensors or an .h5 file")),
-    };
-    if features.width == 0 || features.values.len() != features.places.len() * features.width {
-        let reason = format!("{} numbers for {} tiles", features.values.len(), features.places.len());
-        return Err(InterchangeError::malformed(path, reason));
-    }
-    if let Some(reason) = features.places.problem() {
-        return Err(InterchangeError::malformed(path, reason));
-    }
-    match features.values.iter().position(|value| !value.is_finite()) {
-        Some(place) => {
-            let tile = place / features.width;
-            Err(InterchangeError::malformed(
-                path,
-                format!("the descriptor of tile {tile} holds NaN or an infinity"),
-            ))
-        }
-        None => Ok(features),
+    match ending(path).as_str() {
+        "safetensors" => read_safetensors(path),
+        "h5" | "hdf5" => h5_read::read(path),
+        _ => Err(InterchangeError::malformed(path, "name a .safetensors or an .h5 file")),
     }
 }
 
@@ -87,35 +73,32 @@ fn read_safetensors(path: &Path) -> Result<TileFeatures, InterchangeError> {
         .ok()
         .and_then(|(_, metadata)| metadata.metadata().clone())
         .unwrap_or_default();
-    let number = |name: &str| entries.get(name).and_then(|text| text.parse::<f64>().ok());
-    let places = match coords.dtype() {
-        Dtype::I64 | Dtype::I32 => {
-            let numbers: Vec<i64> = if coords.dtype() == Dtype::I64 {
-                bytemuck::pod_collect_to_vec(coords.data())
-            } else {
-                bytemuck::pod_collect_to_vec::<u8, i32>(coords.data()).into_iter().map(i64::from).collect()
-            };
-            let tile_level0 = number("patch_size_level0");
-            let mpp = match (number("mpp"), number("tile_px"), tile_level0) {
-                (Some(mpp), Some(px), Some(level0)) => Some(mpp * px / level0),
-                _ => None,
-            };
-            Places::Corners {
-                corners: numbers.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect(),
-                tile_level0: tile_level0.map(|edge| edge as u32),
-                mpp,
-            }
+    let attributes = entries.into_iter().map(|(name, text)| (name, Attribute::Text(text))).collect();
+    let stated = Stated::of(&[("the header", attributes)]).map_err(wrong)?;
+    let (at, is_whole): (Vec<[f64; 2]>, _) = match coords.dtype() {
+        Dtype::I64 => {
+            let numbers: Vec<i64> = bytemuck::pod_collect_to_vec(coords.data());
+            (numbers.chunks_exact(2).map(|pair| [pair[0] as f64, pair[1] as f64]).collect(), true)
+        }
+        Dtype::I32 => {
+            let numbers: Vec<i32> = bytemuck::pod_collect_to_vec(coords.data());
+            (numbers.chunks_exact(2).map(|pair| [pair[0].into(), pair[1].into()]).collect(), true)
         }
         _ => {
             let numbers =
                 floats(&coords).ok_or_else(|| wrong(format!("coords are of type {:?}", coords.dtype())))?;
-            Places::CentersUm(numbers.chunks_exact(2).map(|pair| [pair[0].into(), pair[1].into()]).collect())
+            (numbers.chunks_exact(2).map(|pair| [pair[0].into(), pair[1].into()]).collect(), false)
         }
+    };
+    let places = match stated.space().map_err(wrong)? {
+        Some(Space::Microns) => RawPlaces::CornersUm(at),
+        Some(Space::Pixels) => RawPlaces::Corners(at),
+        None if is_whole => RawPlaces::Corners(at),
+        None => RawPlaces::CentersUm(at),
     };
     let values =
         floats(&features).ok_or_else(|| wrong(format!("features are of type {:?}", features.dtype())))?;
-    let tile_px = entries.get("tile_px").and_then(|text| text.parse().ok());
-    Ok(TileFeatures { width, values, places, encoder: entries.get("encoder_name").cloned(), tile_px })
+    RawFeatures { width, values, places, stated }.checked().map_err(wrong)
 }
 
 fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {

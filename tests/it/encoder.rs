@@ -175,7 +175,7 @@ fn files_that_are_no_encoder_are_refused_by_name() {
         error
     };
     let error = refusal("broken.pt");
-    assert!(matches!(error, EncoderError::TorchScript { .. }));
+    assert!(matches!(error, EncoderError::NotTorchScript { .. }));
     assert_eq!(error.to_string().lines().count(), 1, "no backtrace of libtorch's: {error}");
     assert!(matches!(refusal("weights.pth"), EncoderError::Unpickled { .. }));
     assert!(matches!(refusal("weights.txt"), EncoderError::NotAModel { .. }));

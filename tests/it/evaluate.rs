@@ -299,10 +299,10 @@ fn feature_files_of_the_neighbours_are_understood() {
         assert_eq!((found.width, found.values.len()), (5, 60), "{name}");
         let expected = (0..60).map(|number| number as f32 / 4.0);
         assert!(found.values.iter().zip(expected).all(|(value, expected)| *value == expected), "{name}");
-        let Places::Corners { corners, tile_level0, .. } = found.places else { panic!("{name}") };
+        let Places::Corners(corners) = found.places else { panic!("{name}") };
         assert_eq!((corners[5], corners.len()), ([512, 512], 12), "{name}");
-        assert_eq!(tile_level0, (name != "clam.h5").then_some(512));
-        assert_eq!(found.encoder.as_deref(), (name != "clam.h5").then_some("uni_v1"));
+        assert_eq!(found.stated.tile_level0(None, None), Ok((name != "clam.h5").then_some(512)));
+        assert_eq!(found.stated.encoder.as_deref(), (name != "clam.h5").then_some("uni_v1"));
     }
 }
 

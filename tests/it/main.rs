@@ -19,6 +19,8 @@ mod evaluate;
 mod evaluation;
 #[cfg(unix)]
 mod faults;
+mod feature_files;
+mod foreign_weights;
 mod index;
 mod levels;
 mod interchange;

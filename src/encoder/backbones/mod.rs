@@ -91,15 +91,21 @@ impl BackboneKind {
         }
     }
 
-    /// What the names of the ImageNet classifier begin with: published weights hold it, and an encoder
-    /// has no use for it.
-    pub(super) fn classifier(self) -> &'static str {
-        match self {
-            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 => "fc.",
-            Self::MobilenetV2 => "classifier.",
-            Self::EfficientnetLite0 => "_fc.",
-            Self::Tiny => "classifier.",
-        }
+    /// Names that every network of a family has, and no other family.
+    pub(super) const ANCHORS: [&str; 4] =
+        ["layer1.0.conv1.weight", "features.18.0.weight", "_conv_head.weight", "tiny.0.conv.weight"];
+
+    /// Whether `name` lies where the network keeps its own parameters, be there such a parameter or not.
+    pub(super) fn is_own(self, name: &str) -> bool {
+        let own: &[&str] = match self {
+            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 => {
+                &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
+            }
+            Self::MobilenetV2 => &["features"],
+            Self::EfficientnetLite0 => &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"],
+            Self::Tiny => &["tiny"],
+        };
+        own.contains(&name.split('.').next().unwrap_or_default())
     }
 
     /// The network whose parameters a file holds, told by the names that only it has.
@@ -111,10 +117,10 @@ impl BackboneKind {
             (false, _) => Some(Self::Resnet18),
         };
         match () {
-            () if has("layer1.0.conv1.weight") => resnet(),
-            () if has("features.18.0.weight") => Some(Self::MobilenetV2),
-            () if has("_conv_head.weight") => Some(Self::EfficientnetLite0),
-            () if has("tiny.0.conv.weight") => Some(Self::Tiny),
+            () if has(Self::ANCHORS[0]) => resnet(),
+            () if has(Self::ANCHORS[1]) => Some(Self::MobilenetV2),
+            () if has(Self::ANCHORS[2]) => Some(Self::EfficientnetLite0),
+            () if has(Self::ANCHORS[3]) => Some(Self::Tiny),
             () => None,
         }
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, View};
 
 use super::EncoderError;
+use super::state_dict::find_network;
 use pickle::{Id, Pickle, TensorRef, Value};
 
 /// A pickle of names and shapes; that of the largest published networks is below 1 MiB.
@@ -23,9 +24,13 @@ const LARGEST_PICKLE: u64 = 64 << 20;
 /// What the older container begins with.
 const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
+/// Dictionaries inside each other that are looked into.
+const DEEPEST: usize = 6;
+
 /// The tensors in a `.pth` file, written as the bytes of a safetensors file, so that all that follows knows
 /// one format. A training checkpoint's `state_dict` or `model` is looked into, and the prefix `module.` of
-/// networks that were trained on several devices is taken off.
+/// networks that were trained on several devices is taken off; where these hold no known network, all dictionaries of
+/// the file are looked into, and a tensor is named by the way to it.
 ///
 /// # Errors
 /// [`EncoderError::Unpickled`] with what was found instead of plain tensors, and how to convert the file.
@@ -39,6 +44,21 @@ fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
         return Err("it holds no tensors".into());
     }
     safetensors::serialize(tensors, None).map_err(|error| error.to_string())
+}
+
+/// Whether the file at `path` is a state dict or a checkpoint of torch and not a TorchScript module. Only the
+/// directory of its archive is read.
+pub(super) fn is_state_dict(path: &Path) -> bool {
+    let Ok(mut file) = std::fs::File::open(path) else { return false };
+    let mut start = [0; 14];
+    if file.read_exact(&mut start).is_ok() && start[..4] == [0x80, 0x02, 0x8a, 0x0a] {
+        return start[4..] == LEGACY_MAGIC;
+    }
+    let Ok(archive) = zip::ZipArchive::new(file) else { return false };
+    let mut names = archive.file_names();
+    let is_pickled = |name: &str| name == "data.pkl" || name.ends_with("/data.pkl");
+    let is_module = |name: &str| name.ends_with("/constants.pkl") || name.contains("/code/");
+    names.any(is_pickled) && !archive.file_names().any(is_module)
 }
 
 fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Plain>, String> {
@@ -131,16 +151,31 @@ fn collect(
         .filter_map(|name| pickle.entry(root, name))
         .find(|inner| matches!(pickle.value(*inner), Value::Dict(_)))
         .unwrap_or(root);
-    let Value::Dict(entries) = pickle.value(state) else {
-        return Err("it holds no dictionary of tensors".into());
+    let holds_network = |found: &BTreeMap<String, &TensorRef>| {
+        !matches!(find_network(found.keys().map(String::as_str)), Ok(None))
     };
+    let mut found: BTreeMap<String, &TensorRef> = Listing::of(pickle, state, 1)
+        .into_iter()
+        .map(|(name, tensor)| (name.trim_start_matches("module.").to_owned(), tensor))
+        .collect();
+    if !holds_network(&found) {
+        let all = Listing::of(pickle, root, DEEPEST);
+        if found.is_empty() || holds_network(&all) {
+            found = all;
+        }
+    }
+    if found.is_empty()
+        && let Some(stranger) = pickle.stranger()
+    {
+        return Err(format!("it holds the Python object {stranger}, where only plain tensors are read"));
+    }
+    if found.is_empty() && !matches!(pickle.value(root), Value::Dict(_)) {
+        return Err("it holds no dictionary of tensors".into());
+    }
     let mut tensors = BTreeMap::new();
     // A hostile file could name one storage many times over; an honest one has few shared tensors.
     let mut budget = file_length.saturating_mul(2);
-    for (name, value) in entries {
-        let (Value::Text(name), Value::Tensor(tensor)) = (pickle.value(*name), pickle.value(*value)) else {
-            continue;
-        };
+    for (name, tensor) in found {
         let Value::Storage(lies_in) = pickle.value(tensor.storage) else {
             return Err(format!("{name} lies in no storage"));
         };
@@ -150,9 +185,52 @@ fn collect(
         budget = budget
             .checked_sub(plain.data.len())
             .ok_or("its tensors claim more numbers than the file holds")?;
-        tensors.insert(name.trim_start_matches("module.").to_owned(), plain);
+        tensors.insert(name, plain);
     }
     Ok(tensors)
+}
+
+/// Entries of dictionaries that are looked at; a dictionary may stand in many others, and in itself.
+const MOST_ENTRIES: usize = 1 << 18;
+
+/// Characters of a name and of the way to it.
+const LONGEST_NAME: usize = 512;
+
+/// The tensors in dictionaries inside each other, by the way to them.
+struct Listing<'a> {
+    pickle: &'a Pickle,
+    found: BTreeMap<String, &'a TensorRef>,
+    entries: usize,
+}
+
+impl<'a> Listing<'a> {
+    fn of(pickle: &'a Pickle, dict: Id, depth: usize) -> BTreeMap<String, &'a TensorRef> {
+        let mut listing = Self { pickle, found: BTreeMap::new(), entries: 0 };
+        listing.add(dict, "", depth);
+        listing.found
+    }
+
+    fn add(&mut self, dict: Id, way: &str, depth: usize) {
+        let Value::Dict(entries) = self.pickle.value(dict) else { return };
+        for (name, value) in entries {
+            self.entries += 1;
+            if self.entries > MOST_ENTRIES {
+                return;
+            }
+            let Value::Text(name) = self.pickle.value(*name) else { continue };
+            if way.len() + name.len() > LONGEST_NAME {
+                continue;
+            }
+            match self.pickle.value(*value) {
+                Value::Tensor(tensor) => _ = self.found.insert(format!("{way}{name}"), tensor),
+                // What learning needs besides the network is no network.
+                Value::Dict(_) if depth > 1 && !name.contains("optim") => {
+                    self.add(*value, &format!("{way}{name}."), depth - 1);
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// A tensor's numbers in row order, in place of offset and strides.
@@ -341,6 +419,64 @@ mod tests {
             Script::default().raw(b"\x80\x02}(").text("epoch").int(3).text("state_dict").raw(&inner).end();
         let tensors = found(&archive(&outer, &[("0", numbers(&[5.0]))]));
         assert_eq!(tensors, BTreeMap::from([("w".to_owned(), (vec![1], vec![5.0]))]));
+    }
+
+    #[test]
+    fn a_network_is_found_in_dictionaries_of_any_name() {
+        let anchor = "layer1.0.conv1.weight";
+        let tensor =
+            |script: Script, name: &str| script.text(name).tensor("FloatStorage", "0", 0, &[1], &[1]);
+        let inner = tensor(Script::default().raw(b"}("), anchor).raw(b"u").0;
+        let teacher = Script::default().raw(b"}(").text("module.backbone").raw(&inner).raw(b"u").0;
+        let moment = tensor(Script::default().raw(b"}("), anchor).raw(b"u").0;
+        // A tensor of its own beside the network, and moments of the optimiser.
+        let pickle = tensor(Script::default().raw(b"\x80\x02}("), "loss")
+            .text("optimizer")
+            .raw(&moment)
+            .text("teacher")
+            .raw(&teacher)
+            .end();
+        let tensors = found(&archive(&pickle, &[("0", numbers(&[5.0]))]));
+        let name = format!("teacher.module.backbone.{anchor}");
+        assert_eq!(tensors.into_keys().collect::<Vec<_>>(), ["loss".to_owned(), name]);
+    }
+
+    #[test]
+    fn objects_beside_the_tensors_are_passed_over() {
+        let pickle = Script::default()
+            .raw(b"\x80\x02}(")
+            .text("args")
+            .raw(b"cargparse\nNamespace\n)\x81}(")
+            .text("lr")
+            .raw(b"G\x00\x00\x00\x00\x00\x00\x00\x00ub")
+            .text("best")
+            .raw(b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n")
+            .raw(b"U\x02f8\x85RU\x08\x00\x00\x00\x00\x00\x00\x00\x00tR")
+            .text("w")
+            .tensor("FloatStorage", "0", 0, &[1], &[1])
+            .end();
+        let tensors = found(&archive(&pickle, &[("0", numbers(&[5.0]))]));
+        assert_eq!(tensors, BTreeMap::from([("w".to_owned(), (vec![1], vec![5.0]))]));
+    }
+
+    #[test]
+    fn a_dictionary_within_itself_ends() {
+        let itself = (0..100).fold(Script::default().raw(b"\x80\x02}q\x00("), |script, index| {
+            script.text(&format!("d{index}")).raw(b"h\x00")
+        });
+        assert!(refusal(&archive(&itself.end(), &[])).contains("no tensors"));
+    }
+
+    #[test]
+    fn modules_and_state_dicts_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.pt");
+        std::fs::write(&path, archive(&two_tensors(), &[])).unwrap();
+        assert!(is_state_dict(&path));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(!is_state_dict(&root.join("tests/fixtures/encoder/tiny.pt")));
+        std::fs::write(&path, b"neither").unwrap();
+        assert!(!is_state_dict(&path));
     }
 
     #[test]

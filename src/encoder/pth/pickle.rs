@@ -1,5 +1,6 @@
 //! An unpickler (Python's `pickletools.py` describes the machine) for dictionaries of tensors. Of all that a
-//! pickle can ask to be called it knows ordered dictionaries, tensors and parameters, and builds those itself.
+//! pickle can ask to be called it knows ordered dictionaries, tensors and parameters, and builds those itself; anything
+//! else becomes an opaque value, of which nothing is called.
 //!
 //! Values lie in one arena and point at each other by number, so that neither depth nor repetition in a
 //! hostile pickle costs more than its length.
@@ -29,6 +30,8 @@ pub enum Value {
     Global(Global),
     Storage(StorageRef),
     Tensor(TensorRef),
+    /// What an unknown function would make. Nothing is known of it, and nothing is called.
+    Opaque,
 }
 
 /// What a state dict refers to.
@@ -38,6 +41,8 @@ pub enum Global {
     RebuildTensor,
     RebuildParameter,
     StorageOf(Dtype),
+    /// Anything else.
+    Unknown,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +63,7 @@ pub struct TensorRef {
 /// The values of one pickle.
 pub struct Pickle {
     values: Vec<Value>,
+    stranger: Option<String>,
 }
 
 impl Pickle {
@@ -69,11 +75,17 @@ impl Pickle {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            stranger: None,
         };
         let root = machine.run()?;
-        let (rest, values) = (machine.rest, machine.values);
+        let (rest, values, stranger) = (machine.rest, machine.values, machine.stranger);
         *bytes = rest;
-        Ok((Self { values }, root))
+        Ok((Self { values, stranger }, root))
+    }
+
+    /// The first Python object that is not understood.
+    pub fn stranger(&self) -> Option<&str> {
+        self.stranger.as_deref()
     }
 
     pub fn value(&self, id: Id) -> &Value {
@@ -104,6 +116,8 @@ struct Machine<'a> {
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Name of the first object that is not understood.
+    stranger: Option<String>,
 }
 
 /// Values of one pickle. One instruction of a byte makes a value of eighty; a network has some thousand
@@ -164,7 +178,7 @@ impl<'a> Machine<'a> {
                     self.take(length.into())?;
                     self.push(Value::Bytes)?;
                 }
-                b'B' => {
+                b'B' | b'T' => {
                     let length = u32::from_le_bytes(self.chunk()?);
                     self.take(length as usize)?;
                     self.push(Value::Bytes)?;
@@ -217,7 +231,25 @@ impl<'a> Machine<'a> {
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.push(Value::Global(global(module, name)?))?;
+                    self.global(module, name)?;
+                }
+                0x93 => {
+                    let (name, module) = (self.pop()?, self.pop()?);
+                    let (Value::Text(module), Value::Text(name)) = (self.value(module), self.value(name))
+                    else {
+                        return Err(EARLY.to_owned());
+                    };
+                    if module.len() + name.len() > LONGEST_KEY {
+                        return Err("its pickle names an object at length".to_owned());
+                    }
+                    let (module, name) = (module.clone(), name.clone());
+                    self.global(&module, &name)?;
+                }
+                // NEWOBJ
+                0x81 => {
+                    self.pop()?;
+                    self.pop()?;
+                    self.push(Value::Opaque)?;
                 }
                 b'Q' => {
                     let reference = self.pop()?;
@@ -307,6 +339,7 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         match &mut self.values[top.0 as usize] {
             Value::List(list) => list.extend(items),
+            Value::Opaque => {}
             _ => return Err(EARLY.into()),
         }
         Ok(())
@@ -318,6 +351,7 @@ impl<'a> Machine<'a> {
             Value::Dict(entries) => {
                 entries.extend(items.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value)))
             }
+            Value::Opaque => {}
             _ => return Err(EARLY.into()),
         }
         Ok(())
@@ -337,9 +371,22 @@ impl<'a> Machine<'a> {
         Err("its pickle refers to something that is no storage of numbers".into())
     }
 
+    /// Push what a Python name stands for; one that is not understood is noted.
+    fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
+        let global = global(module, name);
+        if global == Global::Unknown && self.stranger.is_none() {
+            let shown = |part: &str| part.chars().take(LONGEST_KEY).collect::<String>();
+            self.stranger = Some(format!("{}.{}", shown(module), shown(name)));
+        }
+        self.push(Value::Global(global))
+    }
+
     /// Build what one of the known functions would return.
     fn reduce(&mut self) -> Result<(), String> {
         let (arguments, function) = (self.pop()?, self.pop()?);
+        if matches!(self.value(function), Value::Global(Global::Unknown) | Value::Opaque) {
+            return self.push(Value::Opaque);
+        }
         let (Value::Tuple(arguments), Value::Global(function)) =
             (self.value(arguments), self.value(function))
         else {
@@ -392,25 +439,24 @@ fn long(digits: &[u8]) -> Value {
     Value::Int(i64::from_le_bytes(bytes))
 }
 
-fn global(module: &str, name: &str) -> Result<Global, String> {
-    Ok(match (module, name) {
+fn global(module: &str, name: &str) -> Global {
+    match (module, name) {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-        ("torch" | "torch.storage", storage) => Global::StorageOf(match storage {
-            "FloatStorage" => Dtype::F32,
-            "DoubleStorage" => Dtype::F64,
-            "HalfStorage" => Dtype::F16,
-            "BFloat16Storage" => Dtype::BF16,
-            "LongStorage" => Dtype::I64,
-            "IntStorage" => Dtype::I32,
-            "ByteStorage" => Dtype::U8,
-            _ => return Err(stranger(module, name)),
-        }),
-        _ => return Err(stranger(module, name)),
-    })
-}
-
-fn stranger(module: &str, name: &str) -> String {
-    format!("it holds the Python object {module}.{name}, where only plain tensors are read")
+        ("torch" | "torch.storage", storage) => match storage {
+            "FloatStorage" => Global::StorageOf(Dtype::F32),
+            "DoubleStorage" => Global::StorageOf(Dtype::F64),
+            "HalfStorage" => Global::StorageOf(Dtype::F16),
+            "BFloat16Storage" => Global::StorageOf(Dtype::BF16),
+            "LongStorage" => Global::StorageOf(Dtype::I64),
+            "IntStorage" => Global::StorageOf(Dtype::I32),
+            "ShortStorage" => Global::StorageOf(Dtype::I16),
+            "CharStorage" => Global::StorageOf(Dtype::I8),
+            "ByteStorage" => Global::StorageOf(Dtype::U8),
+            "BoolStorage" => Global::StorageOf(Dtype::BOOL),
+            _ => Global::Unknown,
+        },
+        _ => Global::Unknown,
+    }
 }

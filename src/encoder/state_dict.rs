@@ -1,0 +1,175 @@
+//! Finding a network among the names in a file of weights, whatever wrapped its state dict.
+//!
+//! Trainers put a prefix before a network's own parameter names: `module.` (several devices), `model.` or `net.`
+//! (Lightning), `backbone.` or `encoder.` (a network beside its heads), `student.` and `teacher.` (DINO), `encoder_q.` and
+//! `encoder_k.` (MoCo), and any of them inside each other. What makes the names match a network is the prefix.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::backbones::BackboneKind;
+use super::{EncoderError, weights};
+
+/// A network whose parameters a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FoundNetwork {
+    pub kind: BackboneKind,
+    /// What stands before the network's own parameter names; empty or ending in a dot.
+    pub prefix: String,
+}
+
+/// Parts of a prefix that mark a network as the less preferred of two: DINO's evaluation uses the teacher, MoCo's
+/// `encoder_q`, BYOL's the online network; a running mean comes after the network that it is a mean of.
+const LESS_PREFERRED: [&str; 8] = [
+    "student",
+    "encoder_k",
+    "encoder_momentum",
+    "momentum_encoder",
+    "target_network",
+    "target_encoder",
+    "model_ema",
+    "state_dict_ema",
+];
+
+/// Find the network that `names` are the parameters of. `None` where no known network is among them.
+///
+/// # Errors
+/// When there are several of which none is preferred, with their prefixes.
+pub(super) fn find_network<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<Option<FoundNetwork>, String> {
+    let mut prefixes: Vec<&str> = names
+        .clone()
+        .flat_map(|name| BackboneKind::ANCHORS.iter().filter_map(move |anchor| name.strip_suffix(anchor)))
+        .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+        .collect();
+    let rank = |prefix: &&str| {
+        let is_second = prefix.split('.').any(|part| LESS_PREFERRED.contains(&part));
+        (!prefix.is_empty(), is_second)
+    };
+    prefixes.sort_by_key(|prefix| (rank(prefix), prefix.len(), *prefix));
+    prefixes.dedup();
+    let Some(prefix) = prefixes.first().copied() else { return Ok(None) };
+    if let Some(other) = prefixes.get(1).filter(|other| rank(other) == rank(&prefix)) {
+        return Err(format!(
+            "it holds several networks, named {prefix:?} and {other:?}, of which none is preferred; keep one of them \
+             in the file"
+        ));
+    }
+    let own: HashSet<&str> = names.filter_map(|name| name.strip_prefix(prefix)).collect();
+    let kind = BackboneKind::recognise(|name| own.contains(name));
+    Ok(kind.map(|kind| FoundNetwork { kind, prefix: prefix.to_owned() }))
+}
+
+/// What the file at `path`, whose bytes as safetensors are given, has before its network's own parameter names; nothing
+/// where it holds no network that is known.
+///
+/// # Errors
+/// [`EncoderError::File`] when the bytes are damaged, [`EncoderError::Mismatch`] when there are several networks.
+pub(super) fn prefix_in_file(path: &Path, bytes: &[u8]) -> Result<String, EncoderError> {
+    let names = weights::names(&weights::header_of(path, bytes)?);
+    let found = find_network(names.iter().map(String::as_str))
+        .map_err(|differences| EncoderError::Mismatch { path: path.to_owned(), differences })?;
+    Ok(found.map(|found| found.prefix).unwrap_or_default())
+}
+
+/// The kind of a network that does not run here, told by the names of its parameters.
+pub(super) fn foreign_kind<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
+    let has = |part: &str| names.clone().any(|name| name.contains(part));
+    let kinds: [(&str, &[&str]); 11] = [
+        ("a Swin transformer", &["relative_position_bias_table"]),
+        ("a vision transformer (ViT, as timm names it)", &["blocks.0.attn.qkv.", "patch_embed.proj."]),
+        ("a vision transformer (ViT, as timm names it)", &["blocks.0.attn.qkv."]),
+        (
+            "a vision transformer (ViT, as Hugging Face names it)",
+            &["encoder.layer.0.attention.attention.query."],
+        ),
+        ("a vision transformer (ViT, as Hugging Face names it)", &["layer.0.attention.q_proj."]),
+        ("a vision transformer (ViT, as torchvision names it)", &["encoder_layer_0.self_attention."]),
+        ("a vision transformer (ViT, as CLIP names it)", &["resblocks.0.attn."]),
+        ("a ConvNeXt", &["stages.0.blocks.0.conv_dw."]),
+        ("a DenseNet", &["denseblock1.denselayer1."]),
+        ("an EfficientNet", &["blocks.0.0.conv_dw."]),
+        ("a ResNet of another depth or kind", &["layer1.0.conv1.weight"]),
+    ];
+    kinds.iter().find(|(_, parts)| parts.iter().all(|part| has(part))).map(|(kind, _)| *kind)
+}
+
+impl FoundNetwork {
+    /// Find the network in the file at `path`.
+    ///
+    /// # Errors
+    /// [`EncoderError::UnknownNetwork`] with the kind of network that it is instead, or
+    /// [`EncoderError::Mismatch`] when there are several.
+    pub fn in_file<'a>(
+        path: &Path,
+        names: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<Self, EncoderError> {
+        let found = find_network(names.clone())
+            .map_err(|differences| EncoderError::Mismatch { path: path.to_owned(), differences })?;
+        found.ok_or_else(|| EncoderError::UnknownNetwork {
+            path: path.to_owned(),
+            kind: foreign_kind(names).unwrap_or("a network that histokin does not know"),
+            known: BackboneKind::PUBLISHED.map(|kind| kind.name()).join(", "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(names: &[&str]) -> Result<Option<String>, String> {
+        Ok(find_network(names.iter().copied())?.map(|found| format!("{}{}", found.prefix, found.kind)))
+    }
+
+    #[test]
+    fn whatever_makes_the_names_match_is_the_prefix() {
+        let anchor = "layer1.0.conv1.weight";
+        for prefix in [
+            "",
+            "module.",
+            "backbone.",
+            "model.",
+            "encoder.",
+            "module.encoder_q.",
+            "teacher.backbone.",
+            "state_dict.model.module.encoder.",
+            "anything.at.all.",
+        ] {
+            let name = format!("{prefix}{anchor}");
+            let names = [name.as_str(), "projector.0.weight", "fc.weight", "queue"];
+            assert_eq!(found(&names), Ok(Some(format!("{prefix}resnet18"))), "{prefix}");
+        }
+        assert_eq!(found(&["xlayer1.0.conv1.weight", "fc.weight"]), Ok(None));
+        assert_eq!(found(&["model.features.18.0.weight"]), Ok(Some("model.mobilenet_v2".into())));
+    }
+
+    #[test]
+    fn one_of_two_networks_is_preferred() {
+        let pair = |a: &str, b: &str| {
+            let names = [a, b].map(|prefix| format!("{prefix}layer1.0.conv1.weight"));
+            found(&[&names[0], &names[1]])
+        };
+        let preferred = |prefix: &str| Ok(Some(format!("{prefix}resnet18")));
+        assert_eq!(pair("student.backbone.", "teacher.backbone."), preferred("teacher.backbone."));
+        assert_eq!(pair("module.encoder_q.", "module.encoder_k."), preferred("module.encoder_q."));
+        assert_eq!(pair("model_ema.", "model."), preferred("model."));
+        assert_eq!(pair("backbone.", ""), preferred(""));
+        let text = pair("left.", "right.").unwrap_err();
+        assert!(text.contains("\"left.\"") && text.contains("\"right.\""), "{text}");
+    }
+
+    #[test]
+    fn other_networks_are_called_by_their_kind() {
+        let kind = |names: &[&str]| foreign_kind(names.iter().copied()).unwrap_or("unknown").to_owned();
+        assert!(kind(&["cls_token", "blocks.0.attn.qkv.weight", "patch_embed.proj.weight"]).contains("timm"));
+        let name = "encoder.layer.0.attention.attention.query.weight";
+        assert!(kind(&["embeddings.cls_token", name]).contains("Hugging Face"));
+        assert!(kind(&["visual.transformer.resblocks.0.attn.in_proj_weight"]).contains("CLIP"));
+        let swin =
+            ["layers.0.blocks.0.attn.qkv.weight", "layers.0.blocks.0.attn.relative_position_bias_table"];
+        assert!(kind(&swin).contains("Swin"));
+        assert_eq!(kind(&["weight"]), "unknown");
+    }
+}
