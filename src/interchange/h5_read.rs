@@ -1,6 +1,6 @@
 //! Reading features of tiles from HDF5, as CLAM, TRIDENT and STAMP write it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use hdf5_pure::{AttrValue, DType, Dataset, Datatype, DatatypeByteOrder, Error, File, Group};
@@ -47,15 +47,18 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
     }
     let (tiles, width) = tiles_and_width(&found)?;
     let values = descriptors(&found.features)?;
-    let mut attributes = vec![
-        (found.coords.name.as_str(), attributes(found.coords.dataset.attrs())),
-        (found.features.name.as_str(), attributes(found.features.dataset.attrs())),
+    let read =
+        |name: &str, found| attributes(found).map_err(|error| format!("attributes of {name}: {error}"));
+    let (coords, features) = (&found.coords, &found.features);
+    let mut places = vec![
+        (coords.name.as_str(), read(&coords.name, coords.dataset.attrs())?),
+        (features.name.as_str(), read(&features.name, features.dataset.attrs())?),
     ];
     if let Some(group) = &found.group {
-        attributes.push((found.group_name.as_str(), self::attributes(group.attrs())));
+        places.push((found.group_name.as_str(), read(&found.group_name, group.attrs())?));
     }
-    attributes.push(("the root", self::attributes(file.root().attrs())));
-    let mut stated = Stated::of(&attributes)?;
+    places.push(("the root", read("the root", file.root().attrs())?));
+    let mut stated = Stated::of(&places)?;
     if stated.encoder.is_none() && !found.group_name.is_empty() {
         stated.encoder = Some(found.group_name.clone());
     }
@@ -389,10 +392,9 @@ fn decode(bytes: &[u8], stride: usize, offset: usize, datatype: &Datatype) -> Op
 }
 
 /// Those attributes that are numbers or text; others say nothing of tiles.
-fn attributes<I>(found: Result<I, Error>) -> BTreeMap<String, Attribute>
-where
-    I: IntoIterator<Item = (String, AttrValue)>,
-{
+fn attributes(
+    found: Result<HashMap<String, AttrValue>, Error>,
+) -> Result<BTreeMap<String, Attribute>, Error> {
     let attribute = |(name, value): (String, AttrValue)| {
         let attribute = if let Some(text) = value.as_str() {
             Attribute::Text(text.to_owned())
@@ -403,7 +405,7 @@ where
         };
         Some((name, attribute))
     };
-    found.map(|found| found.into_iter().filter_map(attribute).collect()).unwrap_or_default()
+    Ok(found?.into_iter().filter_map(attribute).collect())
 }
 
 #[cfg(test)]
