@@ -56,7 +56,10 @@ impl ModuleOutput {
                 tensor.f_kind()?
             )));
         }
-        if shape.first() != Some(&tiles) {
+        if shape.is_empty() {
+            return Err(unfit("it answers one number, not one row of numbers a tile".to_owned()));
+        }
+        if shape[0] != tiles {
             return Err(unfit(format!(
                 "it answers the shape {shape:?} for {tiles} tiles, {NOT_A_ROW_A_TILE}; export it with a batch size \
                  that may vary"
@@ -209,7 +212,8 @@ mod tests {
         assert!(refusal(&plain, answer(&[2, 197, 8])).contains("\"cls\""));
         assert!(refusal(&plain, answer(&[2, 8, 7, 7])).contains("\"average-pool\""));
         assert!(refusal(&plain, answer(&[1, 10])).contains("batch size"));
-        assert!(refusal(&plain, answer(&[])).contains("for 2 tiles"));
+        assert!(refusal(&plain, answer(&[])).contains("one number"));
+        assert!(refusal(&plain, answer(&[10])).contains("for 2 tiles"));
         assert!(
             refusal(&plain, IValue::Tensor(tensor(&[2, 5]).to_kind(Kind::Int64))).contains("whole numbers")
         );

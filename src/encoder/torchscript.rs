@@ -116,6 +116,9 @@ fn takes(error: &TchError, network: &Script, edge: u32, compute: Compute) -> Opt
 
 /// What the module or libtorch says, without the traceback around it.
 fn reason_of(error: &TchError) -> String {
+    if let TchError::Convert(reason) = error {
+        return reason.clone();
+    }
     let text = error.to_string();
     let said = text.lines().find_map(|line| line.trim().strip_prefix("RuntimeError: "));
     match said {

@@ -86,7 +86,13 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
 }
 
 fn words(error: Error) -> String {
-    error.to_string()
+    let text = error.to_string();
+    match text.contains("layout version") {
+        true => format!(
+            "{text}; it was written by a newer HDF5 than is read here: write it anew with h5repack --high=2"
+        ),
+        false => text,
+    }
 }
 
 /// A dataset with what a message says of it.
@@ -238,7 +244,7 @@ fn tiles_and_width(found: &Found) -> Result<(usize, usize), String> {
 
 /// All numbers of the descriptors.
 fn descriptors(features: &Named) -> Result<Vec<f32>, String> {
-    let failed = |error: Error| format!("{}: {error}", features.name);
+    let failed = |error: Error| format!("{}: {}", features.name, words(error));
     let dataset = &features.dataset;
     match dataset.dtype().map_err(failed)? {
         DType::F32 => dataset.read_f32().map_err(failed),
@@ -287,7 +293,7 @@ impl Coordinates {
     }
 
     fn read(coords: &Named, tiles: usize) -> Result<Self, String> {
-        let failed = |error: Error| format!("{}: {error}", coords.name);
+        let failed = |error: Error| format!("{}: {}", coords.name, words(error));
         let unknown = || format!("expected places as numbers; found {}", coords.shown());
         let bytes = coords.dataset.read_raw().map_err(failed)?;
         let datatype = coords.dataset.datatype().map_err(failed)?;
