@@ -1,5 +1,7 @@
 //! Unpacking the bytes of a tile or strip, by TIFF's tag Compression.
 
+use std::io::Read;
+
 use flate2::{Decompress, FlushDecompress};
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 use image_webp::WebPDecoder;
@@ -146,8 +148,7 @@ impl Codec {
                 }
                 written
             }
-            Self::Zstd => zstd::bulk::decompress_to_buffer(&bytes, &mut out)
-                .map_err(|error| format!("a tile of it is damaged: {error}"))?,
+            Self::Zstd => unpack_zstd(&bytes, &mut out)?,
             _ => unpack_bits(&bytes, &mut out),
         };
         if written < length { Err(short()) } else { Ok(out) }
@@ -173,6 +174,20 @@ fn unpack_lzw(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
             Ok(LzwStatus::Ok) if step.consumed_in + step.consumed_out > 0 => {}
             Ok(_) => break,
             Err(error) => return Err(format!("a tile of it is damaged: {error}")),
+        }
+    }
+    Ok(written)
+}
+
+/// Fill `out`; what the stream holds beyond that, such as the margin of a last strip, is left.
+fn unpack_zstd(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
+    let damaged = |error: std::io::Error| format!("a tile of it is damaged: {error}");
+    let mut stream = zstd::stream::read::Decoder::with_buffer(bytes).map_err(damaged)?;
+    let mut written = 0;
+    while written < out.len() {
+        match stream.read(&mut out[written..]).map_err(damaged)? {
+            0 => break,
+            read => written += read,
         }
     }
     Ok(written)

@@ -151,6 +151,32 @@ fn regions_of_tiles_and_of_strips_are_parts_of_the_whole() {
 }
 
 #[test]
+fn a_last_strip_may_be_stored_with_all_its_rows() {
+    let picture = picture(SIZE);
+    let row = 50 * 3;
+    let mut padded = picture.as_raw().clone();
+    padded.resize(row * 42, 9);
+    let lzw = |strip: &[u8]| {
+        weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8).encode(strip).unwrap()
+    };
+    type Pack = fn(&[u8]) -> Vec<u8>;
+    let all: [(u64, Pack); 4] = [
+        (1, |strip| strip.to_vec()),
+        (5, lzw),
+        (8, zlib),
+        (50000, |strip| zstd::bulk::compress(strip, 1).unwrap()),
+    ];
+    for (compression, pack) in all {
+        let made = MadePage::new(SIZE, None, padded.chunks(row * 7).map(pack).collect())
+            .of_samples(&[8, 8, 8], 2)
+            .with(278, 3, &[7])
+            .with(259, 3, &[compression]);
+        let opened = opened(&file_of(&[made], false, false));
+        assert!(whole(slide(&opened), 0) == as_rgba(&picture), "{compression}");
+    }
+}
+
+#[test]
 fn long_uncompressed_strips_are_read_in_parts() {
     let size = (1500, 1000);
     let picture = picture(size);
