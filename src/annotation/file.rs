@@ -287,8 +287,8 @@ fn read_text(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
     };
     let Read { set, left_out, parts, mut notes } = read;
     notes.extend(note);
-    notes.extend(left_out.sentence("objects were left out"));
-    notes.extend(parts.sentence("parts of objects were left out"));
+    notes.extend(left_out.sentence("object was left out", "objects were left out"));
+    notes.extend(parts.sentence("part of an object was left out", "parts of objects were left out"));
     Ok(AnnotationFile { format, set, left_out, parts_left_out: parts, notes, origin })
 }
 

@@ -48,7 +48,9 @@ pub fn read(document: &Document<'_>, source: &str) -> Result<Read, FormatError> 
         return Err(error);
     }
     if cut > 0 {
-        read.notes.push(format!("{cut} negative regions were cut out of the regions of their layer."));
+        let regions = annotations.len() + cut;
+        read.notes
+            .push(format!("Of {regions} regions, {cut} negative were cut out of the others of their layer."));
     }
     if kept > 0 {
         read.notes

@@ -45,11 +45,13 @@ impl Omissions {
         self.first.extend(other.first.into_iter().take(room));
     }
 
-    /// A sentence that counts them as `what` and names the first; `None` when there are none.
-    pub(super) fn sentence(&self, what: &str) -> Option<String> {
-        if self.count == 0 {
-            return None;
-        }
+    /// A sentence that counts them, as `one` or `many`, and names the first; `None` when there are none.
+    pub(super) fn sentence(&self, one: &str, many: &str) -> Option<String> {
+        let what = match self.count {
+            0 => return None,
+            1 => one,
+            _ => many,
+        };
         let named = self.first.iter().take(NAMED).map(|one| {
             let id = one.id.as_ref().map(|id| format!(" (id {})", shortened(id))).unwrap_or_default();
             let line = one.line.map(|line| format!(", line {line}")).unwrap_or_default();
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn all_are_counted_and_the_first_are_named() {
         let mut omissions = Omissions::default();
-        assert_eq!(omissions.sentence("objects were left out"), None);
+        assert_eq!(omissions.sentence("object was left out", "objects were left out"), None);
         for number in 1..=1000 {
             omissions.add(|| LeftOut {
                 object: format!("object {number}"),
@@ -91,7 +93,7 @@ mod tests {
         }
         assert_eq!((omissions.count, omissions.first.len()), (1000, DESCRIBED));
         assert_eq!(
-            omissions.sentence("objects were left out").unwrap(),
+            omissions.sentence("object was left out", "objects were left out").unwrap(),
             "1000 objects were left out: object 1 (id a), line 7: no number; object 2, line 7: no number; \
              object 3, line 7: no number; and 997 more."
         );

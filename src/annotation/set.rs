@@ -406,7 +406,8 @@ impl AnnotationSet {
             if !annotation.locked {
                 reshaped.set_shape(change(annotation.shape()));
             }
-            (!reshaped.shape().is_empty()).then_some(reshaped)
+            // What had no place before has none to lose.
+            (!reshaped.shape().is_empty() || annotation.shape().is_empty()).then_some(reshaped)
         })
     }
 }

@@ -126,7 +126,7 @@ mod tests {
             .unwrap();
         let trouble = store.load(&slide).unwrap().trouble.unwrap();
         assert!(
-            trouble.contains("1 objects were left out: object 2") && trouble.contains("damaged-2"),
+            trouble.contains("1 object was left out: object 2") && trouble.contains("damaged-2"),
             "{trouble}"
         );
         let loaded = store.load(&slide).unwrap();

@@ -41,7 +41,7 @@ fn kind_of(root: Node<'_, '_>) -> Option<String> {
     let has = |name: &str| root.descendants().take(10_000).any(|node| node.has_tag_name(name));
     let kind = match root.tag_name().name() {
         "annotations" if has("ndpviewstate") => {
-            "the annotations of Hamamatsu's NDP.view (NDPA); open them in QuPath or ASAP and save them from there"
+            "a file of Hamamatsu's NDP.view (NDPA; QuPath and ASAP can read and save it)"
         }
         "annotations" if has("meta") || has("image") => "an export of CVAT",
         "annotation" if has("object") || has("filename") => "Pascal VOC",

@@ -279,6 +279,46 @@ fn the_command_line_imports_lists_and_exports() {
     assert!(message.contains("bad.xml") && message.contains("line 2"), "{message}");
 }
 
+/// Nested objects, ids that are numbers and an object that is none, as a file of another program may have them.
+#[test]
+fn a_file_with_odd_objects_is_read_and_told_and_brings_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("project");
+    let mut project = Project::open_or_create(&root).unwrap();
+    project.add_slide(slide::open(&asset(SLIDE), None).unwrap().info());
+    project.save().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let root = root.display().to_string();
+    let json = |arguments: &[&str]| -> Value {
+        let all = [&["annotations"][..], arguments, &["--slide", "CMU-1-Small-Region", "--json"]].concat();
+        serde_json::from_slice(&histokin(&all).success().get_output().stdout).unwrap()
+    };
+    let text = r#"{"type":"FeatureCollection","crs":"pixels","features":[
+      {"type":"Feature","id":17,"geometry":{"type":"Point","coordinates":[10,20]},"properties":{"objectType":"annotation","childObjects":[
+        {"type":"Feature","id":"b","geometry":{"type":"Point","coordinates":[30,40]},"properties":{"objectType":"detection","measurements":{"p":NaN}}}]}},
+      {"type":"Feature","id":18,"geometry":{"type":"Polygon","coordinates":[[[1,1],[2,2],[1,1]]]},"properties":{}}]}"#;
+    std::fs::write(path("in.geojson"), text).unwrap();
+    for added in [2, 0] {
+        let read = json(&["import", &root, &path("in.geojson"), "--origin", "100,0"]);
+        assert_eq!((&read["read"], &read["added"], &read["left_out"]), (&2.into(), &added.into(), &1.into()));
+        assert_eq!(
+            (&read["left_out_objects"][0]["object"], &read["left_out_objects"][0]["id"]),
+            (&"object 2".into(), &"18".into())
+        );
+        assert_eq!(read["left_out_objects"][0]["line"], 4);
+    }
+    json(&["export", &root, "-o", &path("out.geojson")]);
+    let out: Value = serde_json::from_str(&std::fs::read_to_string(path("out.geojson")).unwrap()).unwrap();
+    assert_eq!((&out["crs"], &out["features"][0]["id"]), (&"pixels".into(), &17.into()));
+    let child = &out["features"][0]["properties"]["childObjects"][0];
+    assert_eq!((&child["id"], &child["geometry"]["coordinates"][0]), (&"b".into(), &130.into()));
+    assert_eq!(child["properties"]["measurements"]["p"], "NaN");
+    assert_eq!(json(&["import", &root, &path("out.geojson")])["added"], 0, "what was exported is known");
+    // The same ids in a file of another name are others.
+    std::fs::write(path("other.geojson"), text.replace("[10,20]", "[11,20]")).unwrap();
+    assert_eq!(json(&["import", &root, &path("other.geojson")])["added"], 2);
+}
+
 /// The expert's rectangles of the shared slides, as QuPath would hold them.
 #[test]
 fn real_regions_go_through_both_formats() {

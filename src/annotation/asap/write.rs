@@ -108,7 +108,9 @@ fn left_out(set: &AnnotationSet) -> Vec<String> {
     let measured = count(&|one| !one.measurements.is_empty() || !one.metadata.is_empty());
     let locked = count(&|one| one.locked);
     let cells = count(&|one| one.nucleus().is_some() || one.kind != ObjectKind::Annotation);
+    let nested = count(&|one| one.parent.is_some());
     [
+        (nested, "no longer lie below another one"),
         (measured, "lose their measurements and metadata"),
         (locked, "lose their lock"),
         (cells, "lose their type of object and their nuclei"),

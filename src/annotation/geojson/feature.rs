@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
             }
         }
         let mut children = Vec::new();
-        for list in [members.stated(CHILDREN), take_children(&mut properties)].into_iter().flatten() {
+        for list in members.stated(CHILDREN).into_iter().chain(take_children(&mut properties)) {
             let read = match self.may_descend(list) {
                 true => self.list(list),
                 false => Err(self.wrong(list, "objects lie too deep in each other")),
@@ -272,19 +272,21 @@ fn is_feature(members: &Members<'_>) -> bool {
     members.get("geometry").is_some() || members.get("type").is_some_and(|kind| kind.get() == "\"Feature\"")
 }
 
-/// Take the list of nested features out of a feature's properties; QuPath reads `children`, too.
-fn take_children<'a>(properties: &mut Members<'a>) -> Option<&'a RawValue> {
-    if let Some(children) = properties.get(CHILDREN).filter(|list| list.get().starts_with('[')) {
-        properties.0.retain(|(key, _)| key != CHILDREN);
-        return Some(children);
+/// Take the lists of nested features out of a feature's properties; QuPath reads `children`, too.
+fn take_children<'a>(properties: &mut Members<'a>) -> Vec<&'a RawValue> {
+    let mut taken = Vec::new();
+    for key in [CHILDREN, "children"] {
+        let Some(list) = properties.get(key).filter(|list| list.get().starts_with('[')) else { continue };
+        let holds_features = || {
+            let list: Result<Vec<Members<'_>>, _> = serde_json::from_str(list.get());
+            list.is_ok_and(|list| !list.is_empty() && list.iter().all(is_feature))
+        };
+        if key == CHILDREN || holds_features() {
+            properties.0.retain(|(known, _)| known != key);
+            taken.push(list);
+        }
     }
-    let children = properties.get("children").filter(|list| list.get().starts_with('['))?;
-    let list: Vec<Members<'_>> = serde_json::from_str(children.get()).ok()?;
-    if list.is_empty() || !list.iter().all(is_feature) {
-        return None;
-    }
-    properties.0.retain(|(key, _)| key != "children");
-    Some(children)
+    taken
 }
 
 /// An empty list of nested features, which a file may state.

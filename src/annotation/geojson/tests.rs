@@ -263,6 +263,9 @@ fn nested_objects_are_read_where_qupath_writes_them_and_written_where_it_reads_t
     let beside = feature(1, SQUARE, "")
         .replace(r#""properties""#, &format!(r#""childObjects":[{child}],"properties""#));
     assert_eq!(back(&beside)["features"][0], parsed(&nested(1, &[child])));
+    let both = feature(1, SQUARE, &format!(r#""childObjects":[7],"children":[{}]"#, feature(2, SQUARE, "")));
+    let read_both = whole(&both);
+    assert_eq!((read_both.set.len(), read_both.left_out.count), (2, 1));
     // What is called so and holds no objects stays what it is.
     let other = feature(1, SQUARE, r#""children":["a",2],"childObjects":[]"#);
     assert_eq!(back(&other)["features"][0], parsed(&other));
@@ -316,6 +319,14 @@ fn parents_and_children_stay_together() {
     set.translate(100.0, 50.0);
     set.translate(-100.0, -50.0);
     assert_eq!(parsed(&write(&set))["features"][0], parsed(&text));
+}
+
+#[test]
+fn the_eraser_leaves_objects_without_a_place_alone() {
+    let mut set = read(&format!("[{},{}]", feature(1, "{}", ""), feature(2, SQUARE, ""))).unwrap();
+    let area = set.get(id(2)).unwrap().shape().clone();
+    set.apply(Edit::Erase { ids: vec![id(1), id(2)], area });
+    assert!(set.len() == 1 && set.get(id(1)).is_some());
 }
 
 /// Annotations that lie in each other in a circle are made by no file alone.

@@ -137,7 +137,7 @@ mod tests {
         let path = folder.path().join("a.geojson");
         std::fs::write(&path, text).unwrap();
         let notes = read_annotations(&path, None).unwrap().1;
-        assert!(notes[0].starts_with("a.geojson: 1 objects were left out"), "{notes:?}");
+        assert!(notes[0].starts_with("a.geojson: 1 object was left out"), "{notes:?}");
     }
 
     #[test]
