@@ -33,13 +33,15 @@ pub fn start(level: Option<&str>) -> Result<(), String> {
         let text = asked.as_deref().unwrap_or(usual);
         EnvFilter::try_new(text).map_err(|error| format!("--log {text:?}: {error}"))
     };
-    let told = fmt::layer().with_writer(io::stderr).with_filter(filter(USUALLY_TOLD)?);
+    // A reader of standard error that has gone is no reason to panic, as telling of it there would be.
+    let told =
+        fmt::layer().log_internal_errors(false).with_writer(io::stderr).with_filter(filter(USUALLY_TOLD)?);
     let opened = file().map(|path| RotatingFile::open(&path, LONGEST)).transpose();
     let (kept, problem) = match opened {
         Ok(file) => (file, None),
         Err(error) => (None, Some(error)),
     };
-    let kept = kept.map(|file| fmt::layer().with_ansi(false).with_writer(file));
+    let kept = kept.map(|file| fmt::layer().log_internal_errors(false).with_ansi(false).with_writer(file));
     let kept = kept.map(|layer| Ok::<_, String>(layer.with_filter(filter(USUALLY_KEPT)?))).transpose()?;
     tracing_subscriber::registry().with(told).with(kept).init();
     if let Some(error) = problem {

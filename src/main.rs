@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use histokin::cli::{self, Cli};
+use anyhow::Context;
+
+use histokin::cli::{self, Cli, output};
 use histokin::{encoder, logging};
 
 fn main() -> ExitCode {
@@ -11,7 +13,7 @@ fn main() -> ExitCode {
     if !cli.is_decoder()
         && let Err(reason) = logging::start(cli.log.as_deref())
     {
-        eprintln!("histokin: {reason}");
+        output::note(format_args!("histokin: {reason}"));
         return ExitCode::FAILURE;
     }
     if cli.trust_torchscript {
@@ -22,10 +24,10 @@ fn main() -> ExitCode {
         Some(command) => cli::run(command),
         None => open_window(cli.window),
     };
-    match result {
+    match result.and_then(|()| output::finish().context("standard output")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("histokin: {}", cli::in_words(&error));
+            output::note(format_args!("histokin: {}", cli::in_words(&error)));
             ExitCode::FAILURE
         }
     }

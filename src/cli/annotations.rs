@@ -126,12 +126,12 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
             "notes": file.notes,
         }));
     }
-    println!("{}: {count} annotations read, {added} of them new; {} in all", info.name(), set.len());
+    outln!("{}: {count} annotations read, {added} of them new; {} in all", info.name(), set.len());
     let nowhere = file.set.iter().filter(|one| one.shape().is_empty()).count();
     if nowhere > 0 {
-        println!("{nowhere} of them have no place on the slide; they are kept and exported again.");
+        outln!("{nowhere} of them have no place on the slide; they are kept and exported again.");
     }
-    file.notes.iter().for_each(|note| println!("{note}"));
+    file.notes.iter().for_each(|note| outln!("{note}"));
     Ok(())
 }
 
@@ -147,8 +147,8 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
             "notes": notes,
         }));
     }
-    println!("{}: {} annotations written to {}", info.name(), set.len(), args.output.display());
-    notes.iter().for_each(|note| println!("{note}"));
+    outln!("{}: {} annotations written to {}", info.name(), set.len(), args.output.display());
+    notes.iter().for_each(|note| outln!("{note}"));
     Ok(())
 }
 
@@ -180,7 +180,7 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     for one in set.iter() {
         let size = area_label(one.shape(), info.mpp).or_else(|| length_label(one.shape(), info.mpp));
         let class = one.class.as_ref().map_or("no class", |class| class.name.as_str());
-        println!("{}\t{}\t{class}\t{}", one.title(), one.shape().noun(), size.unwrap_or_default());
+        outln!("{}\t{}\t{class}\t{}", one.title(), one.shape().noun(), size.unwrap_or_default());
     }
     Ok(())
 }

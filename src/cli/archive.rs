@@ -187,7 +187,7 @@ pub fn run(args: &ArchiveArgs) -> anyhow::Result<()> {
             let mut archive = open(&args.url)?;
             let slide = archive.find_slide(&args.slide)?;
             let tiles = remove::remove(&mut archive, &slide)?;
-            println!("{slide}: removed, with {tiles} tiles");
+            outln!("{slide}: removed, with {tiles} tiles");
             Ok(())
         }
         ArchiveCommand::Verify(args) => run_verify(args),
@@ -197,18 +197,18 @@ pub fn run(args: &ArchiveArgs) -> anyhow::Result<()> {
 
 fn run_init(args: &InitArgs) -> anyhow::Result<()> {
     let Some(url) = args.url.as_ref().filter(|_| !args.print) else {
-        print!("{}", schema::script());
+        out!("{}", schema::script());
         return Ok(());
     };
     let url: &ArchiveUrl = &url.parse()?;
     let mut archive = Archive::connect(url, &Credentials { typed: None, ask: Some(&ask) })?;
     let done = schema::init(&mut archive)?;
     match done.before {
-        Some(before) if before == done.version => println!("{url}: the archive is up to date"),
-        Some(before) => println!("{url}: the archive was brought from version {before} to {}", done.version),
+        Some(before) if before == done.version => outln!("{url}: the archive is up to date"),
+        Some(before) => outln!("{url}: the archive was brought from version {before} to {}", done.version),
         None => {
-            println!("{url}: the archive has been set up. Let logins read or write it with");
-            println!("    GRANT histokin_reader TO login;  or  GRANT histokin_writer TO login;");
+            outln!("{url}: the archive has been set up. Let logins read or write it with");
+            outln!("    GRANT histokin_reader TO login;  or  GRANT histokin_writer TO login;");
         }
     }
     Ok(())
@@ -253,7 +253,7 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{msg:30!} {wide_bar} {pos}/{len} tiles  {per_sec}");
     // The template is a constant; should it ever be wrong, the plain bar serves.
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let say = |text: String| bar.suspend(|| eprintln!("{text}"));
+    let say = |text: String| bar.suspend(|| noteln!("{text}"));
     let summary = push(&mut archive, &project, &recipe, &settings, &mut |progress| match progress {
         PushProgress::Slide { name, place, of } => {
             bar.reset();
@@ -284,7 +284,7 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
             "indexed": summary.indexed,
         }))?;
     } else {
-        println!(
+        outln!(
             "{} slides pushed ({} tiles), {} were there already, {} are not embedded yet",
             summary.pushed, summary.tiles, summary.unchanged, summary.not_embedded
         );
@@ -304,11 +304,11 @@ fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
     let mut archive = open(&args.url)?;
     let outcomes =
         pull::pull(&mut archive, &mut project, &recipe, &wanted, &mut |name, outcome| match outcome {
-            PullOutcome::Pulled { tiles } => eprintln!("{name}: {tiles} tiles pulled"),
-            PullOutcome::Had => eprintln!("{name}: is in the project already"),
-            PullOutcome::NotThere => eprintln!("{name}: the archive does not have it"),
+            PullOutcome::Pulled { tiles } => noteln!("{name}: {tiles} tiles pulled"),
+            PullOutcome::Had => noteln!("{name}: is in the project already"),
+            PullOutcome::NotThere => noteln!("{name}: the archive does not have it"),
             PullOutcome::NoPlace => {
-                eprintln!("{name}: the archive does not say where its file lies; open the slide first")
+                noteln!("{name}: the archive does not say where its file lies; open the slide first")
             }
         })?;
     let count = |is: fn(&PullOutcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count();
@@ -318,7 +318,7 @@ fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&json!({"pulled": pulled, "had": had, "left_out": left_out}))?;
     } else {
-        println!("{pulled} slides pulled, {had} were in the project already, {left_out} left out");
+        outln!("{pulled} slides pulled, {had} were in the project already, {left_out} left out");
     }
     Ok(())
 }
@@ -329,8 +329,8 @@ fn run_status(args: &UrlArgs) -> anyhow::Result<()> {
         return super::print_json(&serde_json::to_value(&status)?);
     }
     let may = if status.can_write { "may read and write" } else { "may read" };
-    println!("PostgreSQL {}, pgvector {}; {} {may}", status.server, status.pgvector, status.login);
-    println!(
+    outln!("PostgreSQL {}, pgvector {}; {} {may}", status.server, status.pgvector, status.login);
+    outln!(
         "{} slides of {} patients ({} by pseudonym), {} thumbnails, {:.1} MiB",
         status.slides,
         status.patients,
@@ -339,7 +339,7 @@ fn run_status(args: &UrlArgs) -> anyhow::Result<()> {
         mib(status.bytes)
     );
     for encoder in &status.encoders {
-        println!(
+        outln!(
             "{} ({}, {} numbers as {}): {} tiles of {} slides, {:.1} MiB",
             encoder.name,
             encoder.recipe,
@@ -350,9 +350,9 @@ fn run_status(args: &UrlArgs) -> anyhow::Result<()> {
             mib(encoder.bytes)
         );
         match (encoder.index_bytes, encoder.recalls.last()) {
-            (None, _) => println!("    no index: every answer is exact"),
-            (Some(bytes), None) => println!("    index of {:.1} MiB; recall not measured yet", mib(bytes)),
-            (Some(bytes), Some(last)) => println!(
+            (None, _) => outln!("    no index: every answer is exact"),
+            (Some(bytes), None) => outln!("    index of {:.1} MiB; recall not measured yet", mib(bytes)),
+            (Some(bytes), Some(last)) => outln!(
                 "    index of {:.1} MiB; recall {:.2} % with {} candidates in hand, at {} tiles",
                 mib(bytes),
                 100.0 * last.recall,
@@ -375,7 +375,7 @@ fn run_verify(args: &VerifyArgs) -> anyhow::Result<()> {
         least_recall: args.recall,
         checksums: args.checksums,
     };
-    let verified = verify(&mut open(&args.url)?, &settings, &mut |text| eprintln!("{text}"))?;
+    let verified = verify(&mut open(&args.url)?, &settings, &mut |text| noteln!("{text}"))?;
     if args.json {
         super::print_json(&json!({"encoders": verified}))?;
     } else {
@@ -389,15 +389,15 @@ fn run_verify(args: &VerifyArgs) -> anyhow::Result<()> {
 }
 
 fn tell_verified(one: &Verified) {
-    println!("{}: {} tiles, {} slides compared with their checksum", one.name, one.tiles, one.checked);
-    one.faults.iter().for_each(|fault| println!("    {fault}"));
+    outln!("{}: {} tiles, {} slides compared with their checksum", one.name, one.tiles, one.checked);
+    one.faults.iter().for_each(|fault| outln!("    {fault}"));
     if one.recalls.is_empty() {
-        println!("    no index: every answer is exact");
+        outln!("    no index: every answer is exact");
         return;
     }
-    println!("    comparing with all: {:.1} ms", one.exact_ms);
+    outln!("    comparing with all: {:.1} ms", one.exact_ms);
     for tried in &one.recalls {
-        println!(
+        outln!(
             "    {:>4} candidates in hand: recall {:.2} %, {:.1} ms",
             tried.ef_search,
             100.0 * tried.recall,
@@ -405,7 +405,7 @@ fn tell_verified(one: &Verified) {
         );
     }
     if !one.noted {
-        println!("    not noted in the archive: this login may only read it");
+        outln!("    not noted in the archive: this login may only read it");
     }
 }
 
@@ -417,17 +417,17 @@ fn run_index(args: &IndexArgs) -> anyhow::Result<()> {
     for (encoder, status) in archive.encoders()? {
         if args.drop {
             archive.drop_index(&encoder)?;
-            println!("{}: no index any more", status.name);
+            outln!("{}: no index any more", status.name);
             continue;
         }
         if encoder.indexed {
-            println!("{}: has an index already", status.name);
+            outln!("{}: has an index already", status.name);
             continue;
         }
-        eprintln!("{}: building the index of {} tiles", status.name, status.tiles);
+        noteln!("{}: building the index of {} tiles", status.name, status.tiles);
         let started = std::time::Instant::now();
         archive.build_index(&encoder, args.links, args.candidates, &args.memory)?;
-        println!("{}: index built in {:.1} s", status.name, started.elapsed().as_secs_f64());
+        outln!("{}: index built in {:.1} s", status.name, started.elapsed().as_secs_f64());
     }
     Ok(())
 }

@@ -148,7 +148,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
                 slides.push(done);
             }
             Err(error) => {
-                eprintln!("{}", super::in_words(&error));
+                noteln!("{}", super::in_words(&error));
                 troubles += 1;
             }
         }
@@ -216,7 +216,7 @@ fn embed(
     }
 
     for line in super::warning_lines(info) {
-        eprintln!("{}: {line}", info.name());
+        noteln!("{}: {line}", info.name());
     }
     let started = Instant::now();
     let bar = EmbedBar::new(info.name());
@@ -237,7 +237,7 @@ fn embed(
         bail!("{}: stopped before all tiles were done", path.display());
     };
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!(
+    noteln!(
         "{}: {} tissue tiles of {} in {seconds:.1} s{}{}",
         info.name(),
         summary.tiles_tissue,
@@ -254,7 +254,7 @@ fn embed(
     );
     let no_tiles = summary.no_tiles.as_ref().map(|why| why.advice(Surface::CommandLine));
     if let Some(why) = &no_tiles {
-        eprintln!("{}: warning: no tile to embed: {why}", info.name());
+        noteln!("{}: warning: no tile to embed: {why}", info.name());
     }
     let descriptors = summary
         .descriptors

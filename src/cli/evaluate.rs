@@ -153,12 +153,12 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         let map = report::map_of(maps.as_ref(), &described, &comparison, &mut |_| true);
         report::write(folder, &sample, &comparison, &document, map.as_ref(), pictures.as_ref())
             .with_context(|| format!("the report was not written to {}", folder.display()))?;
-        eprintln!("report: {}", folder.join("report.html").display());
+        noteln!("report: {}", folder.join("report.html").display());
     }
     if args.json {
         super::print_json(&document)
     } else {
-        print!("{}", report::text::table(&sample, &comparison));
+        out!("{}", report::text::table(&sample, &comparison));
         Ok(())
     }
 }

@@ -91,7 +91,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&json!({"encoder_id": spec.id, "files": written}))
     } else {
-        println!("{} files in {}", written.len(), args.to.display());
+        outln!("{} files in {}", written.len(), args.to.display());
         Ok(())
     }
 }

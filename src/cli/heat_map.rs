@@ -76,7 +76,7 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&json!({"scale_distance": scale, "maps": written}))
     } else {
-        println!("{} heat maps in {}", written.len(), args.to.display());
+        outln!("{} heat maps in {}", written.len(), args.to.display());
         Ok(())
     }
 }

@@ -108,9 +108,9 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
             "slides": written,
         }));
     }
-    println!("{}: descriptors of {} numbers for {} slides", encoder.name, encoder.width, written.len());
+    outln!("{}: descriptors of {} numbers for {} slides", encoder.name, encoder.width, written.len());
     if !args.use_them {
-        println!("to search by them, run this again with --use; `--encoder {}` names them", encoder.name);
+        outln!("to search by them, run this again with --use; `--encoder {}` names them", encoder.name);
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     // Damaged files are named here; opening them would already have thrown them away.
     let damaged = if args.verify { project.index_cache().check() } else { Vec::new() };
     for (path, reason) in &damaged {
-        eprintln!("{}: {reason}; it is built again", path.display());
+        noteln!("{}: {reason}; it is built again", path.display());
     }
     if args.verify {
         let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);
@@ -66,7 +66,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     let differing = if args.verify { differing(&index) } else { 0 };
     let missing = if args.verify { missing(&project, &index) } else { Vec::new() };
     for path in &missing {
-        eprintln!("{}: has no descriptors; embed it", path.display());
+        noteln!("{}: has no descriptors; embed it", path.display());
     }
     let bytes: usize = index.segments().map(Segment::index_bytes).sum();
     let tiles = index.len();
@@ -84,7 +84,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
             "slides_missing": missing.len(),
         }))?;
     } else {
-        println!(
+        outln!(
             "{} of {}, {}, {} bytes of index a tile, ready in {seconds:.3} s",
             counted(tiles as u64, "tile"),
             counted(index.sets().len() as u64, "slide"),
@@ -92,8 +92,8 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
             bytes / tiles.max(1),
         );
         if args.verify {
-            println!("{differing} of {} answers differ from brute force", SAMPLE.min(tiles));
-            println!(
+            outln!("{differing} of {} answers differ from brute force", SAMPLE.min(tiles));
+            outln!(
                 "{} of {} without descriptors",
                 missing.len(),
                 counted(project.slides().len() as u64, "slide")

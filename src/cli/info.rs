@@ -75,34 +75,34 @@ fn warnings(info: &SlideInfo) -> Vec<serde_json::Value> {
 }
 
 fn tell(info: &SlideInfo, path: Option<&Path>) -> anyhow::Result<()> {
-    println!("{}", path.unwrap_or(Path::new("slide")).display());
-    println!("  identity       {}", info.id);
-    println!("  format         {}", info.vendor);
-    println!("  size           {} × {} px", info.width(), info.height());
+    outln!("{}", path.unwrap_or(Path::new("slide")).display());
+    outln!("  identity       {}", info.id);
+    outln!("  format         {}", info.vendor);
+    outln!("  size           {} × {} px", info.width(), info.height());
     match (info.mpp, info.mpp_source) {
         (Some(mpp), source) => {
             let of = if source == MppSource::User { "given by you" } else { "from the slide" };
-            println!("  pixel size     {} × {} µm ({of})", mpp.x, mpp.y);
+            outln!("  pixel size     {} × {} µm ({of})", mpp.x, mpp.y);
             let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
-            println!("  extent         {:.2} × {:.2} mm", mm(info.width(), mpp.x), mm(info.height(), mpp.y));
+            outln!("  extent         {:.2} × {:.2} mm", mm(info.width(), mpp.x), mm(info.height(), mpp.y));
         }
-        _ => println!("  pixel size     unknown (give it with --slide-mpp)"),
+        _ => outln!("  pixel size     unknown (give it with --slide-mpp)"),
     }
     if let Some(power) = info.objective_power {
-        println!("  objective      {power}×");
+        outln!("  objective      {power}×");
     }
     for (number, level) in info.levels.iter().enumerate() {
         let scale = match level.downsample {
             both if both.x == both.y => format!("{:.4}", both.x),
             each => format!("{:.4} × {:.4}", each.x, each.y),
         };
-        println!("  level {number}        {} × {} px, 1 : {scale}", level.width, level.height);
+        outln!("  level {number}        {} × {} px, 1 : {scale}", level.width, level.height);
     }
     if !info.associated.is_empty() {
-        println!("  pictures       {}", info.associated.join(", "));
+        outln!("  pictures       {}", info.associated.join(", "));
     }
     for line in super::warning_lines(info) {
-        println!("  warning        {line}");
+        outln!("  warning        {line}");
     }
     Ok(())
 }

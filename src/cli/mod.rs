@@ -1,6 +1,9 @@
 //! The command line: the same core without a screen. Results go to standard output, progress and
 //! messages to standard error.
 
+#[macro_use]
+pub mod output;
+
 mod annotations;
 #[cfg(feature = "archive")]
 mod archive;
@@ -282,9 +285,6 @@ fn parse_mpp(text: &str) -> Result<crate::geometry::MicronsPerPixel, String> {
 
 /// Write one JSON document to standard output.
 fn print_json(document: &serde_json::Value) -> anyhow::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, document)?;
-    writeln!(out)?;
+    outln!("{}", serde_json::to_string_pretty(document)?);
     Ok(())
 }

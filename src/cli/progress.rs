@@ -50,7 +50,7 @@ impl EmbedBar {
 
     /// Write a line without disturbing the bar.
     pub fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| noteln!("{text}"));
     }
 }
 
@@ -93,7 +93,7 @@ impl TrainingBar {
                 let is_due = self.line_written.get().is_none_or(|then| then.elapsed() >= LINE_EVERY);
                 if self.bar.is_hidden() && is_due {
                     self.line_written.set(Some(Instant::now()));
-                    eprintln!("{}: step {}  {text}", self.name, record.step);
+                    noteln!("{}: step {}  {text}", self.name, record.step);
                 }
             }
             Progress::Validated(look) => self.say(&format!("{}: {}", self.name, words(&look))),
@@ -108,7 +108,7 @@ impl TrainingBar {
 
     /// Write a line without disturbing the bar.
     fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| noteln!("{text}"));
     }
 }
 

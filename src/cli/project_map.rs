@@ -86,7 +86,7 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
             "file": path,
         }))
     } else {
-        println!("{} tiles: {}", points.len(), path.display());
+        outln!("{} tiles: {}", points.len(), path.display());
         Ok(())
     }
 }

@@ -243,7 +243,7 @@ fn marks(project: &Project) -> anyhow::Result<Marks> {
     for entry in project.slides() {
         let loaded = store.load(&entry.id)?;
         if let Some(trouble) = loaded.trouble {
-            eprintln!("{trouble}");
+            noteln!("{trouble}");
         }
         marks.insert(entry.id.clone(), Arc::new(loaded.set));
     }
@@ -427,7 +427,7 @@ fn name(project: &Project, answer: &Answer, slide: &SlideId) -> String {
 }
 
 fn tell_tiles(project: &Project, answer: &Answer) {
-    println!(
+    outln!(
         "{} nearest of {} tiles, {}, in {:.2} ms",
         answer.matches.len(),
         answer.searched,
@@ -438,7 +438,7 @@ fn tell_tiles(project: &Project, answer: &Answer) {
         let name = name(project, answer, &found.slide);
         let place = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.whereabouts()));
         let (rank, at, place) = (found.rank, found.rect, place.unwrap_or_default());
-        println!("{rank:>4}  {:.4}  {name}  x {}, y {}{place}", found.distance, at.x, at.y);
+        outln!("{rank:>4}  {:.4}  {name}  x {}, y {}{place}", found.distance, at.x, at.y);
     }
 }
 
@@ -451,12 +451,12 @@ fn certainty(answer: &Answer) -> String {
 }
 
 fn tell_slides(project: &Project, answer: &Answer) {
-    println!(
+    outln!(
         "rank  median of the nearest  matches  tiles  distances from 0 to {:.2}  slide",
         farthest(answer)
     );
     for (rank, slide) in (1..).zip(&answer.slides) {
-        println!(
+        outln!(
             "{rank:>4}  {:>21.4}  {:>7}  {:>5}  {:<24}  {}",
             slide.median_distance,
             slide.matches,
@@ -466,7 +466,7 @@ fn tell_slides(project: &Project, answer: &Answer) {
         );
     }
     if let Some(unranked) = answer.archive.as_ref().and_then(|archive| archive.left_unranked()) {
-        println!("{unranked}.");
+        outln!("{unranked}.");
     }
 }
 

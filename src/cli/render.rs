@@ -54,7 +54,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.rotate.is_finite(), "--rotate takes a number of degrees");
     let source = slide::open(&args.slide, args.slide_mpp)?;
     if let Some(note) = distortion(args, Stretch::of(source.info().mpp)) {
-        eprintln!("{}: {note}", args.slide.display());
+        noteln!("{}: {note}", args.slide.display());
     }
     let picture = if args.cpu { on_processor(args, source.as_ref())? } else { draw(args, source)? };
     crate::pipeline::write_picture(&picture, &args.output)
@@ -111,7 +111,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
             let own = LabStatistics::of_slide(source.as_ref())?;
             if own.is_none() {
                 let slide = args.slide.display();
-                eprintln!(
+                noteln!(
                     "{slide}: warning: too little tissue to be normalised: drawn in the slide's own colours"
                 );
             }

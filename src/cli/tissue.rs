@@ -85,9 +85,9 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
     }
     let area = area_mm2.map_or(String::new(), |mm2| format!(", {mm2:.3} mm²"));
     let count = tiles.map_or(String::new(), |tiles| format!(", {tiles} tiles to embed"));
-    println!("{}: {:.1} % tissue{area}{count}", info.name(), 100.0 * tissue.coverage());
+    outln!("{}: {:.1} % tissue{area}{count}", info.name(), 100.0 * tissue.coverage());
     if let Some(why) = no_tiles {
-        eprintln!("{}: warning: no tile to embed: {why}", info.name());
+        noteln!("{}: warning: no tile to embed: {why}", info.name());
     }
     Ok(())
 }

@@ -164,7 +164,7 @@ impl SettingsArgs {
 
 pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     if args.print_config {
-        print!("{}", config(args)?.to_toml());
+        out!("{}", config(args)?.to_toml());
         return Ok(());
     }
     let root = args.project.as_deref().context("name the project's folder")?;
@@ -189,11 +189,11 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         other => other?,
     };
     if labelled > 0 {
-        eprintln!("{run_id}: {labelled} tiles of the validation slides are labelled: retrieval is measured");
+        noteln!("{run_id}: {labelled} tiles of the validation slides are labelled: retrieval is measured");
     }
     let marks = marks::read(run.folder(), &slides)?;
     if !marks.is_empty() {
-        eprintln!("{run_id}: {} pairs that you judged are learned from too", marks.len());
+        noteln!("{run_id}: {} pairs that you judged are learned from too", marks.len());
     }
     let setup = Setup {
         slides,
@@ -358,14 +358,14 @@ fn report(run_id: &str, model: &Path, outcome: &Outcome) -> Value {
 
 fn tell(root: &Path, run_id: &str, model: &Path, outcome: &Outcome) {
     match &outcome.encoder {
-        Some((id, step)) => eprintln!(
+        Some((id, step)) => noteln!(
             "{run_id}: encoder {} of step {step} in {} ({:.0} s, {:.1} pairs/s)",
             id.short(),
             model.display(),
             outcome.seconds,
             outcome.pairs_per_second
         ),
-        None => eprintln!(
+        None => noteln!(
             "{run_id}: stopped at step {}; go on with `histokin train {} --resume {run_id}`",
             outcome.steps,
             root.display()
