@@ -6,7 +6,7 @@ use std::path::Path;
 use image::RgbaImage;
 
 use super::super::{SlideError, SlideSource, open_reader};
-use super::wire::{Answer, LONGEST_LINE, Refusal, Request, reason_of};
+use super::wire::{Answer, LONGEST_LINE, Refusal, RefusalKind, Request, reason_of};
 use crate::geometry::MicronsPerPixel;
 use crate::memory::Budget;
 
@@ -20,22 +20,28 @@ const PARENT_WATCHED: std::time::Duration = std::time::Duration::from_secs(1);
 /// Decode what standard input asks for, until it ends.
 ///
 /// # Errors
-/// When the limits cannot be set, or the other side has gone.
+/// When the other side has gone. Whatever else is wrong is answered as a refusal.
 pub fn serve(
     path: &Path,
     user_mpp: Option<MicronsPerPixel>,
     raw_tiles_allowed: bool,
     memory: u64,
 ) -> io::Result<()> {
-    confine(memory)?;
-    end_with_parent()?;
-    Budget::of_process().set_limit(CACHE_BYTES);
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if let Err(error) = confine(memory).and_then(|()| end_with_parent()) {
+        let reason = format!("the process that was to decode it could not be confined: {error}");
+        return say(&mut out, &Answer::Refused(Refusal { kind: RefusalKind::Open, reason }));
+    }
+    Budget::of_process().set_limit(CACHE_BYTES);
     let slide = match open_reader(path, user_mpp, raw_tiles_allowed) {
         Ok(slide) => slide,
         Err(error) => return say(&mut out, &Answer::Refused(Refusal::of(error))),
     };
-    say(&mut out, &Answer::Open(Box::new(slide.info().clone())))?;
+    if let Err(error) = say(&mut out, &Answer::Open(Box::new(slide.info().clone()))) {
+        // Where the pipe itself is broken, this fails too.
+        let reason = format!("what it says of itself cannot be passed on: {error}");
+        return say(&mut out, &Answer::Refused(Refusal { kind: RefusalKind::Open, reason }));
+    }
     let mut requests = io::stdin().lock();
     loop {
         let mut line = Vec::new();
@@ -78,8 +84,10 @@ fn picture(read: Result<RgbaImage, SlideError>, out: &mut impl Write) -> io::Res
 }
 
 fn say(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, answer)?;
-    out.write_all(b"\n")?;
+    // Nothing is written of an answer that cannot be put into words.
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
     out.flush()
 }
 
@@ -104,6 +112,8 @@ fn confine(memory: u64) -> io::Result<()> {
     }
     // SAFETY: to ignore a signal needs no handler; what is written to a full file then fails, and ends nothing.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    // SAFETY: as above. Ctrl-C in a terminal is meant for the process that started this one, which may still read.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
     #[cfg(target_os = "linux")]
     // SAFETY: the option takes plain numbers.
     unsafe {

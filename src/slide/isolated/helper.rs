@@ -31,7 +31,11 @@ pub(super) enum Ended {
 impl Ended {
     /// Whether the file may be to blame.
     pub fn is_crash(&self) -> bool {
-        !matches!(self, Self::NotStarted(_))
+        match self {
+            Self::NotStarted(_) => false,
+            Self::Crashed(Some(status)) => !is_orderly(*status),
+            Self::TooLate(_) | Self::Crashed(None) | Self::Nonsense(_) => true,
+        }
     }
 }
 
@@ -43,6 +47,9 @@ impl std::fmt::Display for Ended {
             }
             Self::TooLate(limit) => {
                 write!(f, "its decoder did not answer within {} s and was ended", limit.as_secs_f32())
+            }
+            Self::Crashed(Some(status)) if is_orderly(*status) => {
+                write!(f, "the process that was to decode it has ended ({status}); open it again")
             }
             Self::Crashed(status) => {
                 f.write_str("its decoder crashed, in a process of its own")?;
@@ -56,18 +63,32 @@ impl std::fmt::Display for Ended {
     }
 }
 
+/// Code with which a process ends that panicked.
+const PANICKED: i32 = 101;
+
+/// Whether a process has ended by its own decision, or was told to from outside, and not by a fault.
+fn is_orderly(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE].contains(&signal);
+    }
+    status.code().is_some_and(|code| code != PANICKED)
+}
+
 impl Helper {
     /// Start a process on the slide and hear whether it opens.
     pub fn start(order: &Order) -> Result<(Self, Result<Box<SlideInfo>, Refusal>), Ended> {
         let Limits { memory, opening, .. } = order.limits;
         let mut command = Command::new(&order.program);
-        command.arg("decode").arg(&order.path).arg("--memory").arg(memory.to_string());
+        command.arg("decode").arg("--memory").arg(memory.to_string());
         if let Some(mpp) = order.user_mpp {
             command.arg("--slide-mpp").arg(format!("{},{}", mpp.x, mpp.y));
         }
         if !order.raw_tiles_allowed {
             command.arg("--no-raw-tiles");
         }
+        // A file's name may begin with a dash.
+        command.arg("--").arg(&order.path);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(Ended::NotStarted)?;
         let pipes = process.stdin.take().zip(process.stdout.take());

@@ -84,7 +84,8 @@ impl IsolatedSource {
             Ok((helper, Ok(info))) => {
                 let waiting = Shelf::new(Budget::of_process(), Kind::Handle);
                 waiting.keep(0, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
-                Ok(Self { order, info: *info, waiting, outcome: Mutex::default() })
+                let info = SlideInfo { path, ..*info };
+                Ok(Self { order, info, waiting, outcome: Mutex::default() })
             }
             Ok((_, Err(refusal))) => Err(refusal.into_error(path)),
             Err(ended) => {
