@@ -16,6 +16,7 @@ mod durable;
 pub mod crash;
 mod intake;
 mod mapped;
+mod paths;
 pub mod logging;
 #[cfg(fuzzing)]
 pub mod fuzzing;

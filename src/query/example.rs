@@ -30,7 +30,7 @@ pub enum Example {
         place: Option<TilePlace>,
         descriptors: Vec<Vec<f32>>,
         /// The picture's file.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
         file: Option<PathBuf>,
     },
 }
@@ -114,6 +114,13 @@ impl Example {
         match self {
             Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
             Self::Described { place, .. } => place.as_ref().map(|place| &place.slide),
+        }
+    }
+
+    pub(super) fn slide_mut(&mut self) -> Option<&mut SlideId> {
+        match self {
+            Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
+            Self::Described { place, .. } => place.as_mut().map(|place| &mut place.slide),
         }
     }
 }

@@ -62,6 +62,7 @@ pub enum RunStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSlide {
     pub id: SlideId,
+    #[serde(with = "crate::paths::whole")]
     pub path: PathBuf,
     pub validation: bool,
 }

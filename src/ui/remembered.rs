@@ -35,10 +35,13 @@ pub struct Remembered {
     /// Size of text and controls; 1 is the system's own.
     pub text_scale: f32,
     /// The project that was open last.
+    #[serde(with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
     pub project: Option<PathBuf>,
     /// Where a picture was saved last.
+    #[serde(with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
     pub picture_folder: Option<PathBuf>,
     /// Slides, folders and projects, the newest first.
+    #[serde(with = "crate::paths::whole_list")]
     pub recent: Vec<PathBuf>,
     /// How the canvas was divided, and which slides it showed.
     pub layout: Layout,

@@ -1,0 +1,175 @@
+//! Paths in files of text, where they need not be Unicode.
+//!
+//! On Unix a file name is a string of bytes. One that is no UTF-8 is written as text with U+FFFD in the place of what
+//! cannot be shown, and beside that its bytes in hexadecimal.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+/// A path that is written as its bytes in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HexPath(PathBuf);
+
+impl HexPath {
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Serialize for HexPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for HexPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = text.as_bytes().as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let read =
+            bytes.1.is_empty().then(|| bytes.0.iter().map(byte).collect::<Option<Vec<u8>>>()).flatten();
+        let path = read.filter(|bytes| !bytes.contains(&0)).and_then(of_bytes);
+        path.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no path in hexadecimal")))
+    }
+}
+
+/// A path as text, and as bytes where the text does not say it all.
+pub fn in_text(path: PathBuf) -> (String, Option<HexPath>) {
+    match path.into_os_string().into_string() {
+        Ok(text) => (text, None),
+        Err(path) => (path.to_string_lossy().into_owned(), Some(HexPath(path.into()))),
+    }
+}
+
+/// A path for JSON documents: with U+FFFD where it is no UTF-8.
+pub fn shown(path: &Path) -> Value {
+    json!(path.to_string_lossy())
+}
+
+/// Put a path into a JSON object as `key`, and its bytes in hexadecimal as `key_bytes` where it is no UTF-8.
+pub fn put(object: &mut Value, key: &str, path: &Path) {
+    object[key] = shown(path);
+    if path.to_str().is_none() {
+        object[format!("{key}_bytes")] = json!(hex(path));
+    }
+}
+
+/// For `#[serde(with)]`: a string, or an object with the bytes of a path that is no UTF-8.
+pub mod whole {
+    use super::{Deserialize, Deserializer, HexPath, Path, PathBuf, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(PathBuf),
+        Bytes { bytes: HexPath },
+    }
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        let path = path.to_owned();
+        let written = match path.to_str() {
+            Some(_) => Written::Text(path),
+            None => Written::Bytes { bytes: HexPath(path) },
+        };
+        written.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Text(path) | Written::Bytes { bytes: HexPath(path) } => path,
+        })
+    }
+}
+
+/// [`whole`] for lists.
+pub mod whole_list {
+    use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct One(#[serde(with = "super::whole")] PathBuf);
+
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(paths.iter().cloned().map(One))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+        let paths = Vec::<One>::deserialize(deserializer)?;
+        Ok(paths.into_iter().map(|One(path)| path).collect())
+    }
+}
+
+/// [`whole`] for what may be absent; with `#[serde(default, skip_serializing_if = "Option::is_none")]`.
+pub mod whole_option {
+    use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct One(#[serde(with = "super::whole")] PathBuf);
+
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        path.clone().map(One).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+        Ok(Option::<One>::deserialize(deserializer)?.map(|One(path)| path))
+    }
+}
+
+fn hex(path: &Path) -> String {
+    path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(unix)]
+fn of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    Some(OsString::from_vec(bytes).into())
+}
+
+/// Elsewhere bytes of another machine's path mean nothing.
+#[cfg(not(unix))]
+fn of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
+    String::from_utf8(bytes).ok().map(|text| OsString::from(text).into())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Paths {
+        #[serde(with = "whole")]
+        one: PathBuf,
+        #[serde(with = "whole_list")]
+        many: Vec<PathBuf>,
+        #[serde(default, with = "whole_option", skip_serializing_if = "Option::is_none")]
+        none: Option<PathBuf>,
+    }
+
+    #[test]
+    fn paths_of_any_bytes_come_back_from_json_and_toml() {
+        let latin = of_bytes(b"/slides/caf\xe9.svs".to_vec()).unwrap();
+        for path in [PathBuf::from("/slides/café \u{fffd}.svs"), latin.clone()] {
+            let paths = Paths { one: path.clone(), many: vec![path.clone(), "b".into()], none: None };
+            let some = Paths { none: Some(path), one: "a".into(), many: Vec::new() };
+            for paths in [paths, some] {
+                let text = serde_json::to_string(&paths).unwrap();
+                assert_eq!(serde_json::from_str::<Paths>(&text).unwrap(), paths);
+                let text = toml::to_string(&paths).unwrap();
+                assert_eq!(toml::from_str::<Paths>(&text).unwrap(), paths);
+            }
+        }
+        let mut object = json!({});
+        put(&mut object, "path", &latin);
+        put(&mut object, "other", Path::new("a"));
+        let expected = json!({
+            "path": "/slides/caf\u{fffd}.svs", "path_bytes": "2f736c696465732f636166e92e737673", "other": "a"
+        });
+        assert_eq!(object, expected);
+        for nonsense in ["\"zz\"", "\"6\"", "\"00\"", "7"] {
+            assert!(serde_json::from_str::<HexPath>(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}
