@@ -110,6 +110,18 @@ def index():
     return file + struct.pack("<I", zlib.crc32(file))
 
 
+def dicom():
+    """An instance with a series, within it a sequence of undefined length, and the size of a level."""
+    def element(tag, kind, value):
+        return tag + kind + len(value).to_bytes(2, "little") + value
+    sequence = b"\x08\0\x40\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\0\xe0" + b"\xff" * 4
+    closed = b"\xfe\xff\x0d\xe0" + bytes(4) + b"\xfe\xff\xdd\xe0" + bytes(4)
+    return (bytes(128) + b"DICM" + element(b"\x02\0\x10\0", b"UI", b"1.2.840.10008.1.2.1\0")
+            + element(b"\x08\0\x08\0", b"CS", b"DERIVED\\VOLUME ") + element(b"\x08\0\x18\0", b"UI", b"1.2.3\0")
+            + sequence + element(b"\x08\0\x55\x11", b"UI", b"9.9\0") + closed
+            + element(b"\x20\0\x0e\0", b"UI", b"1.2\0") + element(b"\x48\0\x06\0", b"UL", bytes(4)))
+
+
 def tiff():
     tags = [(256, 4, 48), (257, 4, 48), (259, 3, 7), (262, 3, 6), (277, 3, 3), (322, 4, 48), (323, 4, 48), (324, 4, 8),
             (325, 4, 8)]
@@ -162,6 +174,7 @@ def main(folder):
         "labels": [LABELS, GEOJSON, ASAP],
         "pickled_weights": [zipped([("a/data.pkl", state_dict()), ("a/data/0", bytes(16))]), legacy()],
         "project": [PROJECT, QUERIES, JUDGEMENTS, b"method = \"siamese\"\nbackbone = \"resnet18\"\n"],
+        "slide_identity": [tiff(), dicom()],
         "tiff_directories": [tiff(), tiff_of(1, bytes(768))],
         "tiff_tile": [tiff_of(1, bytes(range(256)) * 3), tiff_of(8, zlib.compress(bytes(768)), predictor=2),
                       tiff_of(5, b"\x80\x00\x40\x40"), tiff_of(32773, b"\x81\x00" * 6), tiff_of(1, bytes(512), (16,), 1),

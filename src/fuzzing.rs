@@ -10,6 +10,11 @@ pub fn tiff_directories(file: &[u8]) {
     slide::fuzz_tiff_directories(Cursor::new(file));
 }
 
+/// What tells a slide from others: the structure of a TIFF file, the elements of a DICOM file.
+pub fn slide_identity(file: &[u8]) {
+    slide::fuzz_identity(file);
+}
+
 /// One JPEG tile of 256 × 256 pixels.
 pub fn jpeg_tile(tile: &[u8]) {
     slide::fuzz_jpeg_tile(tile);

@@ -342,6 +342,7 @@ mod tests {
     fn slide(width: u32, height: u32, um_per_px: Option<f64>) -> SlideInfo {
         SlideInfo {
             id: SlideId("of no file".to_owned()),
+            former_ids: Vec::new(),
             path: "slide.svs".into(),
             vendor: "none".to_owned(),
             reader: crate::slide::Reader::OpenSlide,

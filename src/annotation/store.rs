@@ -1,8 +1,10 @@
 //! The annotations of a project's slides: one GeoJSON file each.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::file::{MOST_BYTES, write_for_store};
 use super::{AnnotationError, AnnotationSet, read_bytes};
@@ -14,6 +16,8 @@ use crate::{durable, intake};
 pub struct AnnotationStore {
     folder: PathBuf,
     read_only: bool,
+    /// Ids under which earlier versions of the program wrote annotations of a slide.
+    former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>,
 }
 
 /// What was found for a slide.
@@ -26,7 +30,7 @@ pub struct Loaded {
 
 impl AnnotationStore {
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, read_only: false }
+        Self { folder, read_only: false, former_ids: Arc::default() }
     }
 
     /// The same store, in which nothing is written or moved.
@@ -34,9 +38,21 @@ impl AnnotationStore {
         Self { read_only: true, ..self }
     }
 
+    /// The same store, in which annotations of a slide are looked for under its former ids, too, as long as it has
+    /// none under its own. What is written goes by its own.
+    pub fn with_former_ids(self, former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>) -> Self {
+        Self { former_ids, ..self }
+    }
+
     /// The file of a slide.
     pub fn path(&self, slide: &SlideId) -> PathBuf {
         self.folder.join(format!("{slide}.geojson"))
+    }
+
+    /// The file that holds the annotations of a slide: its own, else that of a former id, else its own to be.
+    fn path_to_read(&self, slide: &SlideId) -> PathBuf {
+        let mut ids = std::iter::once(slide).chain(self.former_ids.get(slide).into_iter().flatten());
+        ids.find(|id| self.path(id).exists()).map_or_else(|| self.path(slide), |id| self.path(id))
     }
 
     /// The annotations of a slide; none when it has no file. A file that cannot be understood is set aside; of one
@@ -45,7 +61,7 @@ impl AnnotationStore {
     /// # Errors
     /// When there is a file, but it cannot be read or set aside: then nothing must be written in its place.
     pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
-        let path = self.path(slide);
+        let path = self.path_to_read(slide);
         let io = |path: &Path, source| AnnotationError::Io { path: path.to_owned(), source };
         let bytes = match intake::read(&path, MOST_BYTES) {
             Ok(bytes) => bytes,

@@ -79,26 +79,32 @@ pub fn pull(
                     missing.push(entry.id.clone());
                 }
             }
-            let held = archive.held(&encoder, Some(&missing))?;
-            for id in missing.iter().filter(|id| held.iter().all(|slide| slide.id != **id)) {
+            let former = project.former_ids();
+            let former = missing.iter().filter_map(|id| former.get(id)).flatten().cloned();
+            let any: Vec<SlideId> = missing.iter().cloned().chain(former).collect();
+            let held = archive.held(&encoder, Some(&any))?;
+            let is_held = |id: &SlideId| held.iter().any(|slide| project.current_id(&slide.id) == *id);
+            for id in missing.iter().filter(|id| !is_held(id)) {
                 done(id.short(), PullOutcome::NotThere);
             }
             held
         }
     };
     for slide in held {
-        let is_known = project.slides().iter().any(|entry| entry.id == slide.id);
-        let outcome = if store.open(&slide.id, recipe)?.is_some() {
+        let id = project.current_id(&slide.id);
+        let is_known = project.slides().iter().any(|entry| entry.id == id);
+        let outcome = if store.open(&id, recipe)?.is_some() {
             PullOutcome::Had
         } else if !is_known && slide.location.is_none() {
             PullOutcome::NoPlace
         } else {
-            let set = archive.read_set(&encoder, slide.number)?;
+            let mut set = archive.read_set(&encoder, slide.number)?;
+            set.header.slide_id = id.clone();
             store.save(&set)?;
             PullOutcome::Pulled { tiles: set.len() }
         };
         if let Some(location) = slide.location.filter(|_| !is_known) {
-            project.list_slide(&slide.id, &location);
+            project.list_slide(&id, &location);
             project.save()?;
         }
         done(&slide.name, outcome);

@@ -135,6 +135,7 @@ pub fn push(
     let store = project.descriptors();
     let is_wanted = |slide: &SlideId| settings.only.as_ref().is_none_or(|only| only.contains(slide));
     let entries: Vec<_> = project.slides().iter().filter(|entry| is_wanted(&entry.id)).collect();
+    let former = project.former_ids();
     let mut summary = PushSummary::default();
     let mut encoder = None;
     for (place, entry) in (1..).zip(&entries) {
@@ -150,6 +151,14 @@ pub fn push(
                     None => add_encoder(archive, recipe, set.width(), settings, tell)?,
                 };
                 encoder = Some(known);
+                for id in former.get(&entry.id).into_iter().flatten() {
+                    if !archive.rename_slide(id, &set)? {
+                        continue;
+                    }
+                    tell(PushProgress::Notice(format!(
+                        "{name}: the archive knows it by its new id from now on"
+                    )));
+                }
                 let classes = classes::of_project(archive, project, &set, tell)?;
                 let pictures = settings.thumbnails.then(|| thumbnails::Source::new(project, entry));
                 let pictures = pictures
@@ -226,6 +235,33 @@ impl Archive {
             )
             .during(&url, doing)?;
         self.require_encoder(recipe)
+    }
+}
+
+impl Archive {
+    /// Have a slide that earlier versions of the program pushed under `former` go by the id of `set`, if it is that
+    /// slide: if the archive has these very descriptors of it, and does not know the new id yet. Whether it was so.
+    ///
+    /// # Errors
+    /// When the archive fails; then nothing has changed.
+    fn rename_slide(&mut self, former: &SlideId, set: &DescriptorSet) -> Result<bool, ArchiveError> {
+        let (url, doing) = (self.url().clone(), "renaming a slide");
+        let id = &set.header.slide_id;
+        let mut work = self.client.transaction().during(&url, doing)?;
+        lock(&mut work, former, &url)?;
+        lock(&mut work, id, &url)?;
+        let sql = "UPDATE histokin.slides s SET slide_id = $2 WHERE s.slide_id = $1 \
+                   AND NOT EXISTS (SELECT FROM histokin.slides WHERE slide_id = $2) \
+                   AND EXISTS (SELECT FROM histokin.descriptions d WHERE d.slide = s.slide AND d.checksum = $3) \
+                   RETURNING s.slide";
+        let row = work.query_opt(sql, &[&former.0, &id.0, &set.content_checksum()]).during(&url, doing)?;
+        if let Some(row) = &row {
+            let sql = "UPDATE histokin.descriptions SET header = \
+                       jsonb_set(header::jsonb, '{slide_id}', to_jsonb($2::text))::json WHERE slide = $1";
+            work.execute(sql, &[&row.get::<_, i32>(0), &id.0]).during(&url, doing)?;
+        }
+        work.commit().during(&url, doing)?;
+        Ok(row.is_some())
     }
 }
 

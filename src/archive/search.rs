@@ -18,6 +18,7 @@ use super::{Archive, ArchiveError};
 use crate::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::Snapshot;
+use crate::project::FormerIds;
 use crate::query::Marks;
 use crate::query::{
     self, Answer, ArchiveSlide, ArchiveTile, FromArchive, Patients, Query, QueryError, Scope, SlideElsewhere,
@@ -64,6 +65,8 @@ pub struct SearchSettings {
     pub class: Option<String>,
     /// Annotations of the project's slides, of which the query's settings may speak.
     pub marks: Marks,
+    /// Former ids of the project's slides, by which the archive may know them.
+    pub former_ids: FormerIds,
     /// A search that takes longer is given up.
     pub timeout: Option<Duration>,
 }
@@ -78,6 +81,7 @@ impl Default for SearchSettings {
             patients: Patients::Any,
             own_patient: None,
             class: None,
+            former_ids: FormerIds::default(),
             timeout: None,
         }
     }
@@ -179,7 +183,13 @@ impl Archive {
         let own: HashSet<&SlideId> =
             like.iter().filter_map(|(place, _)| Some(&place.as_ref()?.slide)).collect();
         let held = index.sets().iter().map(|set| &set.header.slide_id);
-        let known: Vec<&str> = held.chain(own.iter().copied()).map(|slide| slide.0.as_str()).collect();
+        let mut known: Vec<&str> = Vec::new();
+        let mut now: HashMap<&SlideId, &SlideId> = HashMap::new();
+        for slide in held.chain(own.iter().copied()) {
+            let former = settings.former_ids.get(slide).map(Vec::as_slice).unwrap_or_default();
+            known.extend(std::iter::once(slide).chain(former).map(|id| id.0.as_str()));
+            now.extend(former.iter().map(|id| (id, slide)));
+        }
         let sql = "SELECT s.slide_id, s.slide, s.patient, d.header::text FROM histokin.slides s \
                    JOIN histokin.descriptions d USING (slide) WHERE d.encoder = $1 AND s.slide_id = ANY($2)";
         let statement = self.statement(sql, doing)?;
@@ -189,6 +199,7 @@ impl Archive {
         let mut patients: Vec<i32> = Vec::new();
         for row in &rows {
             let (id, number): (SlideId, i32) = (SlideId(row.get(0)), row.get(1));
+            let id = now.get(&id).copied().cloned().unwrap_or(id);
             if index.place(&id).is_some() {
                 filter.without.push(number);
             }

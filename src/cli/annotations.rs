@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::annotation::{AnnotationSet, area_label, length_label, read_file, write_file};
 use crate::geometry::Level0Point;
+use crate::paths;
 use crate::project::Project;
-use crate::slide::{self, SlideInfo};
+use crate::slide::SlideInfo;
 
 #[derive(Debug, Args)]
 pub struct AnnotationsArgs {
@@ -33,7 +34,7 @@ enum AnnotationsCommand {
 struct ImportArgs {
     project: PathBuf,
     /// Slide of the project: its id, path, file name or stem.
-    #[arg(long)]
+    #[arg(long, value_parser = super::shown_name())]
     slide: String,
     file: PathBuf,
     /// Level-0 position from which the file's coordinates count [default: as QuPath and ASAP count].
@@ -51,7 +52,7 @@ struct ImportArgs {
 struct ExportArgs {
     project: PathBuf,
     /// Slide of the project: its id, path, file name or stem.
-    #[arg(long)]
+    #[arg(long, value_parser = super::shown_name())]
     slide: String,
     /// A .geojson or an .xml file.
     #[arg(short)]
@@ -65,7 +66,7 @@ struct ExportArgs {
 struct ListArgs {
     project: PathBuf,
     /// Slide of the project: its id, path, file name or stem.
-    #[arg(long)]
+    #[arg(long, value_parser = super::shown_name())]
     slide: String,
     /// Write one JSON document.
     #[arg(long)]
@@ -83,7 +84,7 @@ pub fn run(args: &AnnotationsArgs) -> anyhow::Result<()> {
 /// The project, what its slide says of itself, and the annotations that it has.
 fn open(project: Project, slide: &str) -> anyhow::Result<(Project, SlideInfo, AnnotationSet)> {
     let entry = project.find_slide(slide)?;
-    let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+    let source = project.open_slide(entry)?;
     let loaded = project.annotations().load(&entry.id)?;
     if let Some(trouble) = loaded.trouble {
         bail!("{trouble}; run the command again to go on without it");
@@ -114,7 +115,7 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
     if args.json {
         return super::print_json(&json!({
             "slide_id": info.id,
-            "file": args.file,
+            "file": paths::shown(&args.file),
             "format": file.format.name(),
             "read": count,
             "added": added,
@@ -142,7 +143,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
     if args.json {
         return super::print_json(&json!({
             "slide_id": info.id,
-            "file": args.output,
+            "file": paths::shown(&args.output),
             "annotations": set.len(),
             "notes": notes,
         }));

@@ -286,7 +286,10 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
     } else {
         outln!(
             "{} slides pushed ({} tiles), {} were there already, {} are not embedded yet",
-            summary.pushed, summary.tiles, summary.unchanged, summary.not_embedded
+            summary.pushed,
+            summary.tiles,
+            summary.unchanged,
+            summary.not_embedded
         );
     }
     Ok(())

@@ -14,6 +14,7 @@ use super::tissue_options::TissueOptions;
 use crate::descriptors::Recipe;
 use crate::encoder::{self, DeviceChoice, Encoder};
 use crate::geometry::MicronsPerPixel;
+use crate::paths;
 use crate::pipeline::{
     EmbedControl, EmbedOutcome, EmbedSettings, TileSelection, embed_selected, find_slides,
 };
@@ -198,6 +199,8 @@ fn embed(
     control: &EmbedControl,
 ) -> anyhow::Result<Value> {
     let mut source = slide::open(path, args.slide_mpp)?;
+    let notes = project.take_in(source.info());
+    notes.iter().for_each(|note| noteln!("{note}"));
     if args.slide_mpp.is_none()
         && let Some(mpp) = project.user_mpp(&source.info().id)
     {
@@ -208,7 +211,6 @@ fn embed(
         // The list of slides is not ours alone.
         project.note_slide(info, args.slide_mpp.or(project.user_mpp(&info.id)))?;
     } else {
-        project.add_slide(info);
         if let Some(mpp) = args.slide_mpp {
             project.set_user_mpp(&info.id, mpp);
         }
@@ -261,18 +263,20 @@ fn embed(
         .strip_prefix(project.root())
         .context("descriptors lie in the project's folder")?
         .to_owned();
-    Ok(json!({
+    let mut done = json!({
         "slide_id": info.id,
-        "path": info.path,
         "tiles_grid": summary.tiles_grid,
         "tiles_tissue": summary.tiles_tissue,
         "tiles_failed": summary.tiles_failed,
         "tiles_kept": summary.tiles_kept,
         "no_tiles": no_tiles,
         "seconds": seconds,
-        "descriptors": descriptors,
+        "descriptors": paths::shown(&descriptors),
         "warnings": info.warnings.iter().map(SlideWarning::text).collect::<Vec<_>>(),
-    }))
+        "notes": notes,
+    });
+    paths::put(&mut done, "path", &info.path);
+    Ok(done)
 }
 
 #[cfg(test)]

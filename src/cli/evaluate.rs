@@ -17,7 +17,7 @@ use crate::evaluation::intervals::Resampling;
 use crate::evaluation::labels::{self, Patients};
 use crate::evaluation::report;
 use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
-use crate::evaluation::sample::{Described, Sample};
+use crate::evaluation::sample::{Described, Sample, SampleSlide};
 use crate::evaluation::stain_change::{self, StainSettings};
 use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
@@ -156,11 +156,14 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         noteln!("report: {}", folder.join("report.html").display());
     }
     if args.json {
-        super::print_json(&document)
+        super::print_json(&document)?;
     } else {
         out!("{}", report::text::table(&sample, &comparison));
-        Ok(())
     }
+    if study.left_out > 0 {
+        bail!("{} of the slides cannot be read and were left out", study.left_out);
+    }
+    Ok(())
 }
 
 /// What is evaluated.
@@ -170,6 +173,8 @@ struct Study {
     project: Option<Project>,
     /// Those that are here to describe tiles, by place among the candidates.
     encoders: Vec<Box<dyn Encoder>>,
+    /// Slides that cannot be read.
+    left_out: usize,
 }
 
 /// Measure for every encoder that is here what changes of the stain do.
@@ -211,11 +216,14 @@ fn change_stain(
 fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     let mut labels: Option<labels::Labels> = None;
     let mut project = None;
+    let mut left_out = 0;
     if let Some(folder) = &args.project {
         let found = if Project::is_project(folder) { None } else { camelyon::find(folder)? };
         match found {
             Some(found) => {
-                project = Some(take_up(&found, args)?);
+                let (taken, bad) = take_up(&found, args)?;
+                left_out += bad;
+                project = Some(taken);
                 labels = Some(found.labels);
             }
             None => project = Some(Project::open(folder)?),
@@ -224,23 +232,29 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     let mut gathered = Gathered::default();
     let mut loaded: Vec<Box<dyn Encoder>> = Vec::new();
     if let Some(project) = &project {
-        gathered.slides = gather::slides_of(project)?;
+        let (slides, problems) = gather::usable_slides_of(project);
+        problems.iter().for_each(|problem| noteln!("{problem}; it is left out"));
+        left_out += problems.len();
+        gathered.slides = slides;
         if gathered.slides.is_empty() {
-            bail!("the project has no slides; embed some first");
+            bail!("the project has no slides that can be read; embed some first");
         }
         // What is wrong with the labels is told before slides are embedded, which may take a night.
         read_labels(args, Some(project), &mut labels)?;
+        let mut specs = Vec::new();
         for asked in encoders(args, project)? {
-            let spec = match asked {
+            specs.push(match asked {
                 Asked::Imported(spec) => spec,
                 Asked::Here(mut encoder) => {
-                    embed_missing(project, encoder.as_mut(), &gathered)?;
+                    left_out += embed_missing(project, encoder.as_mut(), &mut gathered)?;
                     let spec = encoder.spec().clone();
                     loaded.push(encoder);
                     spec
                 }
-            };
-            gathered.candidates.push(gather::of_project(project, &spec, &gathered.slides)?);
+            });
+        }
+        for spec in &specs {
+            gathered.candidates.push(gather::of_project(project, spec, &gathered.slides)?);
         }
     }
     for path in &args.features {
@@ -252,7 +266,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     if let (None, Some(project)) = (&labels, &project) {
         labels = labels_of(project)?;
     }
-    Ok(Study { gathered, labels, project, encoders: loaded })
+    Ok(Study { gathered, labels, project, encoders: loaded, left_out })
 }
 
 /// Add the labels that are asked for to those there are.
@@ -262,24 +276,33 @@ fn read_labels(
     labels: &mut Option<labels::Labels>,
 ) -> anyhow::Result<()> {
     let Some(path) = &args.labels else { return Ok(()) };
-    let infos = project.map(gather::infos).transpose()?.unwrap_or_default();
+    let infos = project.map(gather::infos).unwrap_or_default();
     let read = labels::read_labels(path, &|stem| infos.get(stem).cloned())?;
     labels.get_or_insert_default().join(read);
     Ok(())
 }
 
-/// Make or open the project that keeps a Camelyon16 folder's descriptors, with its slides in it.
-fn take_up(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<Project> {
+/// Make or open the project that keeps a Camelyon16 folder's descriptors, with its slides in it, and how many of them
+/// cannot be read.
+fn take_up(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<(Project, usize)> {
     let mut project = Project::open_to_write(&args.into)?;
+    let mut bad = 0;
     for path in &found.slides {
-        let source = slide::open(path, args.slide_mpp)?;
-        project.add_slide(source.info());
+        let source = match slide::open(path, args.slide_mpp) {
+            Ok(source) => source,
+            Err(error) => {
+                noteln!("{error}; it is left out");
+                bad += 1;
+                continue;
+            }
+        };
+        project.take_in(source.info()).iter().for_each(|note| noteln!("{note}"));
         if let Some(mpp) = args.slide_mpp {
             project.set_user_mpp(&source.info().id, mpp);
         }
     }
     project.save()?;
-    Ok(project)
+    Ok((project, bad))
 }
 
 /// An encoder that is asked for.
@@ -313,16 +336,34 @@ fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Asked>
     Ok(asked)
 }
 
-/// Embed the slides of which the encoder has no descriptors yet.
-fn embed_missing(project: &Project, encoder: &mut dyn Encoder, gathered: &Gathered) -> anyhow::Result<()> {
+/// Embed the slides of which the encoder has no descriptors yet. Those that cannot be are named and left out; how
+/// many there are.
+fn embed_missing(
+    project: &Project,
+    encoder: &mut dyn Encoder,
+    gathered: &mut Gathered,
+) -> anyhow::Result<usize> {
+    let before = gathered.slides.len();
+    let mut usable = Vec::new();
+    for slide in std::mem::take(&mut gathered.slides) {
+        match embed_if_missing(project, encoder, &slide) {
+            Ok(()) => usable.push(slide),
+            Err(error) => noteln!("{}; it is left out", super::in_words(&error)),
+        }
+    }
+    gathered.slides = usable;
+    if gathered.slides.is_empty() {
+        bail!("none of the slides can be embedded");
+    }
+    Ok(before - gathered.slides.len())
+}
+
+fn embed_if_missing(project: &Project, encoder: &mut dyn Encoder, slide: &SampleSlide) -> anyhow::Result<()> {
     let recipe = project.recipe(encoder.spec());
     let store = project.descriptors();
-    for slide in &gathered.slides {
-        let entry = project.find_slide(&slide.id)?;
-        if store.open(&entry.id, &recipe)?.is_some() {
-            continue;
-        }
-        let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+    let entry = project.find_slide(&slide.id)?;
+    if store.open(&entry.id, &recipe)?.is_none() {
+        let source = project.open_slide(entry)?;
         let bar = EmbedBar::new(format!("{} with {}", slide.name, recipe.encoder_name));
         let selection = TileSelection::of_slide(project, &entry.id)?;
         let outcome = embed_selected(

@@ -9,7 +9,6 @@ use serde_json::json;
 use crate::durable;
 use crate::interchange::{Layout, write_h5, write_npy, write_parquet};
 use crate::project::Project;
-use crate::slide;
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
@@ -67,7 +66,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
             Format::Trident | Format::Clam => {
                 let layout = if args.format == Format::Trident { Layout::Trident } else { Layout::Clam };
                 let file = format!("{name}.h5");
-                let source = slide::open(&path, entry.user_mpp)?;
+                let source = project.open_slide(entry)?;
                 let info = source.info();
                 let size = [info.width(), info.height()];
                 write_h5(&args.to.join(&file), layout, &set, &name, info.require_mpp()?, size)?;

@@ -16,6 +16,7 @@ use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::readout::{FeatureScaling, HeadOutput};
 use crate::encoder::stain_switch::{self, add_switch};
 use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
+use crate::paths;
 use crate::slide::{self, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics};
 use crate::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
@@ -171,7 +172,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     let spec = encoder::spec(&folder.to_string_lossy())?;
     Ok(json!({
         "name": file.name,
-        "folder": folder,
+        "folder": paths::shown(&folder),
         "encoder_id": spec.id,
         "width": spec.width,
         "features": features.width,
@@ -179,7 +180,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         "device": pooled.device(),
         "tiles": features.rows().len(),
         "slides": sources.iter().map(|source| json!({
-            "path": source.slide.info().path,
+            "path": paths::shown(&source.slide.info().path),
             "slide_id": source.slide.info().id,
             "tiles": source.tiles.len(),
         })).collect::<Vec<_>>(),

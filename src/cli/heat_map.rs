@@ -19,7 +19,7 @@ pub struct HeatMapArgs {
     /// The project's folder.
     project: PathBuf,
     /// Slide of the tile that is compared with: its id, path, file name or stem.
-    #[arg(long)]
+    #[arg(long, value_parser = super::shown_name())]
     slide: String,
     /// Place of that tile, in level-0 pixels.
     #[arg(long, value_parser = super::parse_point)]

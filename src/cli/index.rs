@@ -13,6 +13,7 @@ use crate::encoder;
 use crate::index::segment::Segment;
 use crate::index::{Snapshot, TileFilter, brute_force};
 use crate::project::{Project, SlideEntry};
+use crate::slide::SlideError;
 use crate::words::counted;
 
 /// Tiles that are asked for when the index is checked.
@@ -61,6 +62,8 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
             project.descriptors().verify(&entry.id, &recipe)?;
         }
     }
+    let replaced = if args.verify { replaced(&project) } else { Vec::new() };
+    replaced.iter().for_each(|error| noteln!("{error}"));
     let (index, seconds) = load_index(&project)?;
     index.grow_trees();
     let differing = if args.verify { differing(&index) } else { 0 };
@@ -82,6 +85,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
             "damaged_files": damaged.len(),
             "differing_answers": differing,
             "slides_missing": missing.len(),
+            "slides_replaced": replaced.len(),
         }))?;
     } else {
         outln!(
@@ -100,15 +104,22 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
             );
         }
     }
-    if differing > 0 || !damaged.is_empty() || !missing.is_empty() {
+    if differing > 0 || !damaged.is_empty() || !missing.is_empty() || !replaced.is_empty() {
         bail!(
-            "{} damaged, {} differing, {} without descriptors",
+            "{} damaged, {} differing, {} without descriptors, {} replaced by another one",
             counted(damaged.len() as u64, "index file"),
             counted(differing as u64, "answer"),
-            counted(missing.len() as u64, "slide")
+            counted(missing.len() as u64, "slide"),
+            counted(replaced.len() as u64, "slide")
         );
     }
     Ok(())
+}
+
+/// Slides at whose place lies another one now, in words. Files that cannot be read say nothing of that.
+fn replaced(project: &Project) -> Vec<SlideError> {
+    let is_replaced = |error: &SlideError| matches!(error, SlideError::Replaced { .. });
+    project.slides().iter().filter_map(|entry| project.open_slide(entry).err()).filter(is_replaced).collect()
 }
 
 /// Slides of the project that the index does not hold.

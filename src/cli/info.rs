@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
+use crate::paths;
 use crate::slide::calibration::SlideWarning;
 use crate::slide::{self, MppSource, SlideInfo};
 
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    slide: PathBuf,
+    #[arg(required = true, value_name = "SLIDE")]
+    slides: Vec<PathBuf>,
     /// Pixel size in µm, in place of the slide's own: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
@@ -18,15 +21,41 @@ pub struct InfoArgs {
     /// slide: its identity comes from its pixels.
     #[arg(long)]
     deidentified: bool,
-    /// Write one JSON document.
+    /// Write one JSON document: an object for one slide, a list of them for several.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
-    let source = slide::open(&args.slide, args.slide_mpp)?;
-    let path = (!args.deidentified).then_some(args.slide.as_path());
-    if args.json { super::print_json(&document(source.info(), path)) } else { tell(source.info(), path) }
+    if let [slide] = args.slides.as_slice() {
+        let document = one(slide, args)?;
+        return if args.json { super::print_json(&document) } else { Ok(()) };
+    }
+    let mut documents = Vec::new();
+    for slide in &args.slides {
+        match one(slide, args) {
+            Ok(document) => documents.push(document),
+            Err(error) => noteln!("{}", super::in_words(&error)),
+        }
+    }
+    let failed = args.slides.len() - documents.len();
+    if args.json {
+        super::print_json(&json!(documents))?;
+    }
+    if failed > 0 {
+        bail!("{failed} of {} slides cannot be read", args.slides.len());
+    }
+    Ok(())
+}
+
+/// What is known of a slide, which is written as text unless JSON is wanted.
+fn one(slide: &Path, args: &InfoArgs) -> anyhow::Result<serde_json::Value> {
+    let source = slide::open(slide, args.slide_mpp)?;
+    let path = (!args.deidentified).then_some(slide);
+    if !args.json {
+        tell(source.info(), path);
+    }
+    Ok(document(source.info(), path))
 }
 
 fn document(info: &SlideInfo, path: Option<&Path>) -> serde_json::Value {
@@ -59,7 +88,7 @@ fn document(info: &SlideInfo, path: Option<&Path>) -> serde_json::Value {
         "suggested_mpp": info.suggested_mpp().map(|mpp| mpp.mean()),
     });
     if let Some(path) = path {
-        document["path"] = json!(path);
+        paths::put(&mut document, "path", path);
     }
     document
 }
@@ -74,7 +103,7 @@ fn warnings(info: &SlideInfo) -> Vec<serde_json::Value> {
     info.warnings.iter().map(one).collect()
 }
 
-fn tell(info: &SlideInfo, path: Option<&Path>) -> anyhow::Result<()> {
+fn tell(info: &SlideInfo, path: Option<&Path>) {
     outln!("{}", path.unwrap_or(Path::new("slide")).display());
     outln!("  identity       {}", info.id);
     outln!("  format         {}", info.vendor);
@@ -104,5 +133,4 @@ fn tell(info: &SlideInfo, path: Option<&Path>) -> anyhow::Result<()> {
     for line in super::warning_lines(info) {
         outln!("  warning        {line}");
     }
-    Ok(())
 }

@@ -27,6 +27,7 @@ mod train;
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -236,6 +237,11 @@ fn encoder_in(project: &Project, asked: Option<&str>) -> String {
     let Some(asked) = asked else { return project.encoder_name() };
     let imported = project.root().join(ImportedEncoder::file(asked));
     if imported.is_file() { imported.to_string_lossy().into_owned() } else { asked.to_owned() }
+}
+
+/// The name or path of a slide, which need not be UTF-8: as it is shown.
+fn shown_name() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|name| name.to_string_lossy().into_owned())
 }
 
 /// `X,Y` in level-0 pixels.

@@ -10,6 +10,7 @@ use crate::durable;
 use crate::evaluation::gather;
 use crate::evaluation::map::{self, MapKind, UmapSettings};
 use crate::evaluation::sample::Sample;
+use crate::paths;
 use crate::project::Project;
 
 #[derive(Debug, Args)]
@@ -83,7 +84,7 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
             "encoder_id": spec.id,
             "kind": args.kind,
             "tiles": points.len(),
-            "file": path,
+            "file": paths::shown(&path),
         }))
     } else {
         outln!("{} tiles: {}", points.len(), path.display());

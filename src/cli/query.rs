@@ -18,8 +18,8 @@ use crate::pipeline::{Slides, describe_picture, describe_tiles, write_matches, w
 use crate::project::{Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
-    self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QueryBook, QuerySettings, Region,
-    Scope, ShownExample, TilePlace, USUAL_PATTERN, export,
+    self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QuerySettings, Region, Scope,
+    ShownExample, TilePlace, USUAL_PATTERN, export,
 };
 use crate::slide::{self, SlideId, SlideSource};
 use crate::tiling::{TileGrid, TileSettings};
@@ -30,7 +30,7 @@ pub struct QueryArgs {
     /// The project's folder.
     project: PathBuf,
     /// The query's slide: id, path, file name or file stem.
-    #[arg(long)]
+    #[arg(long, value_parser = super::shown_name())]
     slide: Option<String>,
     /// Position of a tile in level-0 pixels: X,Y. Several are looked for together: a match is like any of them.
     #[arg(long, value_parser = super::parse_point, requires = "slide")]
@@ -168,7 +168,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         }
         None => {}
     }
-    let book = QueryBook::load(project.root())?;
+    let book = project.query_book()?;
     if let Some(path) = &args.sheet {
         write_sheet(&answer, &slides_of(&project, &answer)?, path)
             .with_context(|| format!("{} was not written", path.display()))?;
@@ -206,6 +206,7 @@ fn ask_archive(
         patients: args.patients,
         among: named(args, project)?,
         marks: marks.clone(),
+        former_ids: project.former_ids(),
         ..SearchSettings::default()
     };
     if let Some(own) = &args.slide {
@@ -282,7 +283,7 @@ impl<'a> OpenedSlides<'a> {
             return Ok(known.clone());
         }
         let entry = self.project.find_slide(&slide.0)?;
-        let source = slide::open(&self.project.slide_path(entry), entry.user_mpp)?;
+        let source = self.project.open_slide(entry)?;
         self.opened.borrow_mut().insert(slide.clone(), source.clone());
         Ok(source)
     }
@@ -451,10 +452,7 @@ fn certainty(answer: &Answer) -> String {
 }
 
 fn tell_slides(project: &Project, answer: &Answer) {
-    outln!(
-        "rank  median of the nearest  matches  tiles  distances from 0 to {:.2}  slide",
-        farthest(answer)
-    );
+    outln!("rank  median of the nearest  matches  tiles  distances from 0 to {:.2}  slide", farthest(answer));
     for (rank, slide) in (1..).zip(&answer.slides) {
         outln!(
             "{rank:>4}  {:>21.4}  {:>7}  {:>5}  {:<24}  {}",
@@ -490,7 +488,7 @@ fn slides_of(project: &Project, answer: &Answer) -> anyhow::Result<Slides> {
     ids.extend(answer.first().map(|tile| tile.slide.clone()));
     let open = |id: SlideId| {
         let entry = project.find_slide(&id.0)?;
-        Ok((id, slide::open(&project.slide_path(entry), entry.user_mpp)?))
+        Ok((id, project.open_slide(entry)?))
     };
     ids.into_iter().map(open).collect()
 }

@@ -8,6 +8,7 @@ use image::DynamicImage;
 use serde_json::json;
 
 use super::tissue_options::TissueOptions;
+use crate::paths;
 use crate::pipeline::TileSelection;
 use crate::project::{Project, ProjectSettings};
 use crate::slide;
@@ -71,8 +72,8 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
     if args.json {
         return super::print_json(&json!({
             "slide_id": info.id,
-            "path": info.path,
-            "mask": args.output,
+            "path": paths::shown(&info.path),
+            "mask": paths::shown(&args.output),
             "width": width,
             "height": height,
             "level0_per_pixel": [tissue.scale.0, tissue.scale.1],

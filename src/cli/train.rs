@@ -266,7 +266,7 @@ fn begun(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
             }
             let slide = TrainingSlide::prepare(source, config.tiles(), None)?;
             let info = slide.source.info();
-            project.add_slide(info);
+            project.take_in(info).iter().for_each(|note| noteln!("{note}"));
             if let Some(mpp) = args.slide_mpp {
                 project.set_user_mpp(&info.id, mpp);
             }
@@ -292,7 +292,7 @@ fn resumed(project: &Project, which: &str) -> anyhow::Result<Prepared> {
     let (mut slides, mut validation) = (Vec::new(), Vec::new());
     for known in &run.card.slides {
         let source = open(&known.path, None, project)?;
-        if source.info().id != known.id {
+        if !source.info().goes_by(&known.id) {
             bail!("{}: not the slide that the run has learned from; bring that back", known.path.display());
         }
         let slide = TrainingSlide::prepare(source, run.config.tiles(), None)?;
@@ -324,7 +324,7 @@ fn open(
     project: &Project,
 ) -> Result<Arc<dyn SlideSource>, slide::SlideError> {
     let source = slide::open(path, given)?;
-    match project.user_mpp(&source.info().id).filter(|_| given.is_none()) {
+    match project.user_mpp_of(source.info()).filter(|_| given.is_none()) {
         Some(mpp) => slide::open(path, Some(mpp)),
         None => Ok(source),
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DescriptorError, DescriptorHeader};
 use crate::durable;
+use crate::slide::SlideId;
 use crate::tiling::TileIndex;
 
 /// What became of one tile.
@@ -49,6 +50,33 @@ impl Journal {
         durable::write(path, &line).map_err(io)?;
         let file = OpenOptions::new().append(true).open(path).map_err(io)?;
         Ok(Self { path: path.to_owned(), file, width: header.width, earlier: Vec::new() })
+    }
+
+    /// Make the journal at `former`, of the same work under a former id of the slide, the one at `path`, unless there
+    /// is one already. A crash leaves one of the two, or both, whole.
+    pub(super) fn take_over(
+        former: &Path,
+        former_id: &SlideId,
+        path: &Path,
+        header: &DescriptorHeader,
+    ) -> Result<(), DescriptorError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DescriptorError::Io { path, source }
+        };
+        if !path.exists() {
+            let bytes = std::fs::read(former).map_err(io(former))?;
+            let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Ok(()) };
+            let found: Option<DescriptorHeader> = serde_json::from_slice(&bytes[..end]).ok();
+            let expected = DescriptorHeader { slide_id: former_id.clone(), ..header.clone() };
+            if !found.is_some_and(|found| found.same_work(&expected)) {
+                return Ok(());
+            }
+            let mut renewed = serde_json::to_vec(header).expect("a header is plain numbers and text");
+            renewed.extend(&bytes[end..]);
+            durable::write(path, &renewed).map_err(io(path))?;
+        }
+        std::fs::remove_file(former).map_err(io(former))
     }
 
     fn take_up(path: &Path, header: &DescriptorHeader) -> io::Result<Self> {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -20,17 +21,30 @@ use crate::{durable, mapped};
 pub struct DescriptorStore {
     folder: PathBuf,
     read_only: bool,
+    /// Ids under which earlier versions of the program wrote descriptors of a slide.
+    former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>,
 }
 
 impl DescriptorStore {
     /// The store in `folder`, which is made when something is first written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), read_only: false }
+        Self { folder: folder.into(), read_only: false, former_ids: Arc::default() }
     }
 
     /// The same store, in which nothing is written, moved or removed.
     pub fn read_only(self) -> Self {
         Self { read_only: true, ..self }
+    }
+
+    /// The same store, in which descriptors of a slide are looked for under its former ids, too. What is written goes
+    /// by its own.
+    pub fn with_former_ids(self, former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>) -> Self {
+        Self { former_ids, ..self }
+    }
+
+    /// The ids under which there may be something of a slide, its own first.
+    fn ids<'a>(&'a self, slide: &'a SlideId) -> impl Iterator<Item = &'a SlideId> {
+        std::iter::once(slide).chain(self.former_ids.get(slide).into_iter().flatten())
     }
 
     /// # Errors
@@ -44,12 +58,18 @@ impl DescriptorStore {
 
     /// Where the finished descriptors of a slide lie, or would lie.
     pub fn path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
-        self.folder.join(format!("{}-{}.safetensors", slide.short(), recipe.short_id()))
+        let id = self.ids(slide).find(|id| self.path_of(id, recipe).exists());
+        self.path_of(id.unwrap_or(slide), recipe)
+    }
+
+    /// Where the descriptors lie that were written under this very id.
+    fn path_of(&self, id: &SlideId, recipe: &Recipe) -> PathBuf {
+        self.folder.join(format!("{}-{}.safetensors", id.short(), recipe.short_id()))
     }
 
     /// Where descriptors are gathered while the slide is being embedded.
     fn journal_path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
-        self.path(slide, recipe).with_extension("partial")
+        self.path_of(slide, recipe).with_extension("partial")
     }
 
     /// Where descriptors of tiles lie that were embedded and are not selected any more.
@@ -113,12 +133,13 @@ impl DescriptorStore {
         recipe: &Recipe,
         check: Check,
     ) -> Result<Option<DescriptorSet>, DescriptorError> {
-        let path = self.path(slide, recipe);
-        if !path.exists() {
-            return Ok(None);
-        }
-        match read(&path, check).and_then(|set| belongs(set, slide, recipe)) {
-            Ok(set) => Ok(Some(set)),
+        let Some(id) = self.ids(slide).find(|id| self.path_of(id, recipe).exists()) else { return Ok(None) };
+        let path = self.path_of(id, recipe);
+        match read(&path, check).and_then(|set| belongs(set, id, recipe)) {
+            Ok(mut set) => {
+                set.header.slide_id = slide.clone();
+                Ok(Some(set))
+            }
             Err(ReadFailure::Io(source)) => Err(DescriptorError::Io { path, source }),
             Err(ReadFailure::Damaged(reason)) if self.read_only => {
                 Err(DescriptorError::LeftDamaged { path, reason })
@@ -151,7 +172,7 @@ impl DescriptorStore {
 
     /// Write a finished set: to a temporary file, synced, then renamed into place.
     pub fn save(&self, set: &DescriptorSet) -> Result<PathBuf, DescriptorError> {
-        let path = self.path(&set.header.slide_id, &set.header.recipe);
+        let path = self.path_of(&set.header.slide_id, &set.header.recipe);
         self.save_at(set, &path)?;
         Ok(path)
     }
@@ -184,6 +205,10 @@ impl DescriptorStore {
             path: self.folder.clone(),
             source: durable::advised(source),
         })?;
+        let former = self.ids(&header.slide_id).skip(1).map(|id| (id, self.journal_path(id, &header.recipe)));
+        for (id, former) in former.filter(|(_, former)| former.exists()) {
+            Journal::take_over(&former, id, &path, header)?;
+        }
         Journal::open(&path, header)
     }
 

@@ -8,8 +8,8 @@ use crate::descriptors::{DescriptorError, Row};
 use crate::encoder::EncoderSpec;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::interchange::{self, InterchangeError, Places, TileFeatures};
-use crate::project::{Project, ProjectError};
-use crate::slide::{self, SlideError, SlideInfo};
+use crate::project::{Project, ProjectError, SlideEntry};
+use crate::slide::{SlideError, SlideInfo};
 
 /// Slides and what encoders say of them.
 #[derive(Debug, Clone, Default)]
@@ -47,33 +47,40 @@ pub enum GatherError {
 /// # Errors
 /// [`GatherError::Slide`] for a slide that cannot be opened or has no pixel size.
 pub fn slides_of(project: &Project) -> Result<Vec<SampleSlide>, GatherError> {
-    let mut slides = Vec::new();
-    for entry in project.slides() {
-        let path = project.slide_path(entry);
-        let source = slide::open(&path, entry.user_mpp)?;
-        slides.push(SampleSlide {
-            id: entry.id.0.clone(),
-            name: stem(&path),
-            also: path.file_name().map(|name| name.to_string_lossy().into_owned()).into_iter().collect(),
-            patient: None,
-            mpp: Some(source.info().require_mpp()?),
-        });
-    }
-    Ok(slides)
+    project.slides().iter().map(|entry| sample_slide(project, entry)).collect()
 }
 
-/// What is known of every slide, by file stem.
-///
-/// # Errors
-/// [`GatherError::Slide`] for a slide that cannot be opened.
-pub fn infos(project: &Project) -> Result<HashMap<String, SlideInfo>, GatherError> {
-    let mut infos = HashMap::new();
+/// The same, without the slides that cannot be opened or have no pixel size, and what is wrong with each of those.
+pub fn usable_slides_of(project: &Project) -> (Vec<SampleSlide>, Vec<GatherError>) {
+    let (mut usable, mut problems) = (Vec::new(), Vec::new());
     for entry in project.slides() {
-        let path = project.slide_path(entry);
-        let source = slide::open(&path, entry.user_mpp)?;
-        infos.insert(stem(&path), source.info().clone());
+        match sample_slide(project, entry) {
+            Ok(slide) => usable.push(slide),
+            Err(error) => problems.push(error),
+        }
     }
-    Ok(infos)
+    (usable, problems)
+}
+
+fn sample_slide(project: &Project, entry: &SlideEntry) -> Result<SampleSlide, GatherError> {
+    let path = project.slide_path(entry);
+    let source = project.open_slide(entry)?;
+    Ok(SampleSlide {
+        id: entry.id.0.clone(),
+        name: stem(&path),
+        also: path.file_name().map(|name| name.to_string_lossy().into_owned()).into_iter().collect(),
+        patient: None,
+        mpp: Some(source.info().require_mpp()?),
+    })
+}
+
+/// What is known of every slide that can be opened, by file stem.
+pub fn infos(project: &Project) -> HashMap<String, SlideInfo> {
+    let of_entry = |entry: &SlideEntry| {
+        let source = project.open_slide(entry).ok()?;
+        Some((stem(&project.slide_path(entry)), source.info().clone()))
+    };
+    project.slides().iter().filter_map(of_entry).collect()
 }
 
 fn stem(path: &Path) -> String {

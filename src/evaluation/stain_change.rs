@@ -19,7 +19,7 @@ use crate::geometry::LevelRect;
 use crate::index::squared_distance;
 use crate::pipeline::{EmbedError, describe_tiles};
 use crate::project::{Project, ProjectError};
-use crate::slide::{self, SlideError, SlideInfo, SlideSource};
+use crate::slide::{SlideError, SlideInfo, SlideSource};
 use crate::stain::separation::{Separation, Stain};
 use crate::tissue::ColouredTissue;
 
@@ -90,7 +90,7 @@ pub fn measure(
     let mut done = 0;
     for rows in slides {
         let entry = project.find_slide(&sample.slides[slide_of(sample, rows[0]) as usize].id)?;
-        let source = slide::open(&project.slide_path(entry), entry.user_mpp)?;
+        let source = project.open_slide(entry)?;
         let tissue = ColouredTissue::of(source.as_ref())?;
         let rects: Vec<_> = rows.iter().map(|row| sample.rects[*row as usize]).collect();
         let (mut stays, mut itself) = (0.0, 0.0);

@@ -21,7 +21,7 @@ use crate::index::Snapshot;
 use crate::pipeline::{EmbedControl, EmbedError, EmbedProgress, EmbedSettings, embed_slide};
 use crate::project::Project;
 use crate::query::{self, Example, QueryError};
-use crate::slide::{self, SlideId};
+use crate::slide::SlideId;
 
 /// What was measured, with all that is needed to look at it.
 pub struct Study {
@@ -145,7 +145,7 @@ fn floor(project: &Project, slides: &[SampleSlide], tell: Tell<'_>) -> Result<Op
     let control = EmbedControl::default();
     for (place, slide) in slides.iter().enumerate() {
         let Ok(entry) = project.find_slide(&slide.id) else { continue };
-        let source = slide::open(&project.slide_path(entry), entry.user_mpp).map_err(GatherError::Slide)?;
+        let source = project.open_slide(entry).map_err(GatherError::Slide)?;
         let (store, settings) = (project.descriptors(), EmbedSettings::default());
         let doing = format!("colours of {}", slide.name);
         let at = |share: f64| FLOOR_DONE * (place as f64 + share) / slides.len() as f64;
@@ -224,7 +224,7 @@ pub fn labels_of(project: &Project) -> Result<Option<Labels>, LabelError> {
     }
     let folder = project.root().join("labels");
     if folder.is_dir() {
-        let infos = gather::infos(project).unwrap_or_default();
+        let infos = gather::infos(project);
         labels.join(labels::read_labels(&folder, &|stem| infos.get(stem).cloned())?);
     }
     Ok((!labels.slides.is_empty()).then_some(labels))

@@ -53,7 +53,8 @@ pub fn find_moved(
     folders: &[PathBuf],
 ) -> Option<Arc<dyn SlideSource>> {
     let name = before.file_name()?;
-    let is_wanted = |path: &Path| slide::open(path, user_mpp).ok().filter(|slide| slide.info().id == *wanted);
+    let is_wanted =
+        |path: &Path| slide::open(path, user_mpp).ok().filter(|slide| slide.info().goes_by(wanted));
     folders.iter().find_map(|folder| find_named(name, folder, is_wanted))
 }
 

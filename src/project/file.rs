@@ -10,6 +10,7 @@ use super::format::{self, FORMAT};
 use crate::annotation::AnnotationClass;
 use crate::archive::ArchiveUrl;
 use crate::geometry::MicronsPerPixel;
+use crate::paths::{self, HexPath};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
@@ -31,6 +32,12 @@ pub(super) struct ProjectFile {
     pub(super) classes: Vec<AnnotationClass>,
     #[serde(default, rename = "slide")]
     pub(super) slides: Vec<SlideEntry>,
+    /// Slides that are not listed any more and of which something is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unlisted: Vec<SlideEntry>,
+    /// Former ids that turned out to stand for several slides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) shared_ids: Vec<SlideId>,
     /// Patients by the file name or stem of their slides, where a list told them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) patients: BTreeMap<String, String>,
@@ -67,11 +74,13 @@ impl ProjectFile {
         if let Some(problem) = self.settings.tissue.problem() {
             return Some(problem);
         }
-        if let Some(entry) = self.slides.iter().find(|entry| !entry.id.is_plain()) {
-            return Some(format!("{:?} is no identity of a slide", entry.id.0));
+        let entries = || self.slides.iter().chain(&self.unlisted);
+        let mut ids = entries().flat_map(|entry| std::iter::once(&entry.id).chain(&entry.former_ids));
+        if let Some(id) = ids.find(|id| !id.is_plain()) {
+            return Some(format!("{:?} is no identity of a slide", id.0));
         }
         let absurd = |entry: &&SlideEntry| entry.user_mpp.is_some_and(|mpp| !mpp.is_plausible());
-        let entry = self.slides.iter().find(absurd)?;
+        let entry = entries().find(absurd)?;
         Some(format!("the pixel size given for the slide {} is none of a microscope", entry.id))
     }
 }
@@ -105,11 +114,34 @@ impl Default for ProjectSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlideEntry {
     pub id: SlideId,
-    /// Relative to the project's folder where the slide lies on the same drive, else absolute.
-    pub(super) path: PathBuf,
+    /// Relative to the project's folder where the slide lies on the same drive, else absolute. What is no UTF-8 in
+    /// it is replaced here; `path_bytes` has it whole.
+    path: String,
+    /// The bytes of a path that is no UTF-8, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<HexPath>,
     /// Pixel size given by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_mpp: Option<MicronsPerPixel>,
+    /// What earlier versions of the program called this slide: files may be named after these ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) former_ids: Vec<SlideId>,
+}
+
+impl SlideEntry {
+    pub(super) fn new(id: SlideId, path: PathBuf) -> Self {
+        let (path, path_bytes) = paths::in_text(path);
+        Self { id, path, path_bytes, user_mpp: None, former_ids: Vec::new() }
+    }
+
+    /// The path as it is kept.
+    pub(super) fn path(&self) -> &Path {
+        self.path_bytes.as_ref().map_or(Path::new(&self.path), HexPath::as_path)
+    }
+
+    pub(super) fn set_path(&mut self, path: PathBuf) {
+        (self.path, self.path_bytes) = paths::in_text(path);
+    }
 }
 
 /// A parser's message on a single line.

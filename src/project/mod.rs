@@ -7,9 +7,11 @@
 mod access;
 mod file;
 mod format;
+mod listing;
 mod lock;
 mod noted;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +21,8 @@ use crate::archive::ArchiveUrl;
 use crate::descriptors::{DescriptorStore, Recipe};
 use crate::encoder::{self, EncoderSpec};
 use crate::evaluation::map::MapStore;
-use crate::geometry::MicronsPerPixel;
 use crate::index::IndexCache;
-use crate::slide::{SlideId, SlideInfo, computed};
+use crate::slide::computed;
 use crate::stain::StainSetting;
 use crate::{durable, intake};
 use access::Access;
@@ -30,6 +31,7 @@ use format::FORMAT;
 
 pub use access::{Claim, ReadOnly};
 pub use file::{ProjectSettings, SlideEntry};
+pub use listing::FormerIds;
 pub use lock::{Holder, LOCK_FILE, LockError, ProjectLock};
 
 /// Name of the file that makes a folder a project.
@@ -198,13 +200,10 @@ impl Project {
         Recipe { encoder_id: encoder.id.clone(), encoder_name: encoder.name.clone(), tiles, stain }
     }
 
-    pub fn slides(&self) -> &[SlideEntry] {
-        &self.file.slides
-    }
-
     /// The descriptors of this project's slides.
     pub fn descriptors(&self) -> DescriptorStore {
         let store = DescriptorStore::new(self.root.join("descriptors"));
+        let store = store.with_former_ids(self.former_ids_of_descriptors());
         if self.read_only().is_some() { store.read_only() } else { store }
     }
 
@@ -229,7 +228,8 @@ impl Project {
 
     /// The annotations of this project's slides.
     pub fn annotations(&self) -> AnnotationStore {
-        let store = AnnotationStore::new(self.root.join(ANNOTATIONS_FOLDER));
+        let store =
+            AnnotationStore::new(self.root.join(ANNOTATIONS_FOLDER)).with_former_ids(self.former_ids());
         if self.read_only().is_some() { store.read_only() } else { store }
     }
 
@@ -271,7 +271,7 @@ impl Project {
     /// The absolute path of a slide's file, without detours through the project's folder.
     pub fn slide_path(&self, entry: &SlideEntry) -> PathBuf {
         let mut path = PathBuf::new();
-        for part in self.root.join(&entry.path).components() {
+        for part in self.root.join(entry.path()).components() {
             // The root is canonical, so that leaving a folder of it is the same as never entering it.
             match part {
                 std::path::Component::ParentDir => _ = path.pop(),
@@ -281,53 +281,21 @@ impl Project {
         path
     }
 
-    /// Add a slide, or note its new place when a slide of the same content is here already.
-    pub fn add_slide(&mut self, info: &SlideInfo) {
-        let path = self.stored_path(&info.path);
-        match self.file.slides.iter_mut().find(|entry| entry.id == info.id) {
-            Some(entry) => entry.path = path,
-            None => self.file.slides.push(SlideEntry { id: info.id.clone(), path, user_mpp: None }),
-        }
-    }
-
-    /// List a slide whose file may not be at hand: `path` is where it lies, or is said to. One that is listed already
-    /// stays as it is.
-    pub fn list_slide(&mut self, id: &SlideId, path: &Path) {
-        if !self.file.slides.iter().any(|entry| entry.id == *id) {
-            let path = self.stored_path(path);
-            self.file.slides.push(SlideEntry { id: id.clone(), path, user_mpp: None });
-        }
-    }
-
-    /// Take a slide off the project's list; its descriptors stay.
-    pub fn remove_slide(&mut self, id: &SlideId) {
-        self.file.slides.retain(|entry| entry.id != *id);
-    }
-
-    /// Keep the pixel size that the user gave for a slide.
-    pub fn set_user_mpp(&mut self, id: &SlideId, mpp: MicronsPerPixel) {
-        if let Some(entry) = self.file.slides.iter_mut().find(|entry| entry.id == *id) {
-            entry.user_mpp = Some(mpp);
-        }
-    }
-
-    /// The pixel size that the user gave for a slide.
-    pub fn user_mpp(&self, id: &SlideId) -> Option<MicronsPerPixel> {
-        self.file.slides.iter().find(|entry| entry.id == *id)?.user_mpp
-    }
-
     /// Find a slide by id (or its first characters), path, file name or file stem.
     pub fn find_slide(&self, name: &str) -> Result<&SlideEntry, ProjectError> {
         let wanted = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        let ranked: [&dyn Fn(&SlideEntry) -> bool; 5] = [
+        // Names that are no UTF-8 go by what is shown of them.
+        let is = |part: Option<&OsStr>| part.is_some_and(|part| part.to_string_lossy() == name);
+        let ranked: [&dyn Fn(&SlideEntry) -> bool; 6] = [
             &|entry| entry.id.0 == name,
-            &|entry| self.slide_path(entry) == wanted,
-            &|entry| entry.path.file_name().is_some_and(|file| file == name),
-            &|entry| entry.path.file_stem().is_some_and(|stem| stem == name),
+            &|entry| self.slide_path(entry).to_string_lossy() == wanted.to_string_lossy(),
+            &|entry| is(entry.path().file_name()),
+            &|entry| is(entry.path().file_stem()),
             &|entry| name.len() >= 6 && entry.id.0.starts_with(name),
+            &|entry| name.len() >= 6 && entry.former_ids.iter().any(|id| id.0.starts_with(name)),
         ];
         let names = |entries: &[&SlideEntry]| {
-            entries.iter().map(|entry| entry.path.display().to_string()).collect::<Vec<_>>().join(", ")
+            entries.iter().map(|entry| entry.path().display().to_string()).collect::<Vec<_>>().join(", ")
         };
         for is_meant in ranked {
             let found: Vec<&SlideEntry> = self.slides().iter().filter(|entry| is_meant(entry)).collect();

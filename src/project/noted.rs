@@ -28,7 +28,11 @@ impl Project {
         let path = folder.join(format!("{}.toml", info.id));
         let io = |source| ProjectError::Io { path: path.clone(), source };
         let slide = std::path::absolute(&info.path).unwrap_or_else(|_| info.path.clone());
-        let entry = SlideEntry { id: info.id.clone(), path: slide, user_mpp };
+        let mut entry = SlideEntry::new(info.id.clone(), slide);
+        entry.user_mpp = user_mpp;
+        if let Some(known) = self.slides().iter().find(|known| known.id == info.id) {
+            entry.former_ids.clone_from(&known.former_ids);
+        }
         let text = toml::to_string_pretty(&entry)
             .map_err(|error| ProjectError::Damaged { path: path.clone(), reason: error.to_string() })?;
         fs::create_dir_all(&folder).map_err(io)?;
@@ -65,9 +69,7 @@ impl Project {
                 path: path.clone(),
                 reason: one_line(&error.to_string()),
             })?;
-            if !self.file.slides.iter().any(|known| known.id == entry.id) {
-                self.file.slides.push(entry);
-            }
+            self.list_noted(entry);
             self.noted.push(path);
         }
         Ok(())

@@ -149,6 +149,34 @@ impl QueryBook {
         writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
     }
 
+    /// Have slides go by their ids now, where earlier versions of the program wrote former ones.
+    pub fn rename_slides(&mut self, former_ids: &HashMap<SlideId, Vec<SlideId>>) {
+        let now: HashMap<&SlideId, &SlideId> = former_ids
+            .iter()
+            .flat_map(|(id, former)| former.iter().map(move |former| (former, id)))
+            .collect();
+        if now.is_empty() {
+            return;
+        }
+        let rename = |slide: &mut SlideId| {
+            if let Some(id) = now.get(slide) {
+                slide.clone_from(id);
+            }
+        };
+        for judgement in &mut self.judgements {
+            rename(&mut judgement.query.slide);
+            rename(&mut judgement.found.slide);
+        }
+        for shown in self.history.iter_mut().flat_map(|past| past.like.iter_mut().chain(&mut past.unlike)) {
+            if let Some(slide) = shown.example.slide_mut() {
+                rename(slide);
+            }
+            if let Some(place) = &mut shown.place {
+                rename(&mut place.slide);
+            }
+        }
+    }
+
     /// Every pair that was judged.
     pub fn judgements(&self) -> &[Judgement] {
         &self.judgements

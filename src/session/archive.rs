@@ -11,7 +11,7 @@ use crate::archive::ArchiveUrl;
 use crate::archive::password::Password;
 use crate::geometry::Level0Rect;
 use crate::query::{Answer, PatientNames, Scope, TilePlace, USUAL_PATTERN};
-use crate::slide::SlideId;
+use crate::slide::{SlideId, SlideInfo};
 
 /// What has become of the question that was put to the archive.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -81,6 +81,7 @@ impl Session {
             recipe,
             patients: self.patients,
             own_patient,
+            former_ids: self.project.former_ids(),
         })))
     }
 
@@ -148,10 +149,11 @@ impl Session {
     }
 
     /// A slide has been opened: go to the match that it was opened for.
-    pub(super) fn arrive(&mut self, slide: &SlideId) -> Vec<Job> {
-        match self.awaited.take_if(|(awaited, _)| awaited == slide) {
-            Some((slide, Some(field))) => self.travel(Place { slide, field }),
-            Some((slide, None)) => self.show(slide),
+    pub(super) fn arrive(&mut self, info: &SlideInfo) -> Vec<Job> {
+        let slide = info.id.clone();
+        match self.awaited.take_if(|(awaited, _)| info.goes_by(awaited)) {
+            Some((_, Some(field))) => self.travel(Place { slide, field }),
+            Some((_, None)) => self.show(slide),
             None => Vec::new(),
         }
     }

@@ -17,7 +17,7 @@ use crate::index::Snapshot;
 use crate::project::Project;
 use crate::query::{Answer, QueryBook, QueryError, ShownExample};
 use crate::slide::colour_profile::ProfileTable;
-use crate::slide::{SlideId, SlideSource};
+use crate::slide::{SlideId, SlideInfo, SlideSource};
 use crate::stain::LabStatistics;
 use crate::tissue::TissueMask;
 use crate::tissue::selection::NoTiles;
@@ -40,6 +40,11 @@ pub enum Event {
     /// Files were found in the paths that the user gave.
     PathsFound(Vec<PathBuf>),
     SlideOpened(Arc<dyn SlideSource>),
+    /// What lies at the place where the project has listed a slide that was opened elsewhere.
+    ListedPlaceSeen {
+        source: Arc<dyn SlideSource>,
+        there: Option<Box<SlideInfo>>,
+    },
     SlideFailed {
         path: PathBuf,
         reason: String,

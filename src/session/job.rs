@@ -15,7 +15,7 @@ use crate::evaluation::study::Study;
 use crate::geometry::{Level0Rect, MicronsPerPixel};
 use crate::index::{IndexCache, Snapshot, TileRef};
 use crate::pipeline::{Slides, TileSelection};
-use crate::project::{Claim, Project};
+use crate::project::{Claim, FormerIds, Project};
 use crate::query::{Answer, Example, Marks, Patients, Query, QueryBook, TilePlace};
 use crate::slide::{SlideId, SlideSource};
 use crate::tissue::{TissueMask, TissueSettings};
@@ -81,6 +81,8 @@ pub struct ArchiveRequest {
     pub patients: Patients,
     /// Code of the patient of the query's slide.
     pub own_patient: Option<String>,
+    /// Former ids of the project's slides, by which the archive may know them.
+    pub former_ids: FormerIds,
 }
 
 /// Tiles to describe on the spot.
@@ -129,6 +131,11 @@ pub enum OpenJob {
     OpenSlide {
         path: PathBuf,
         user_mpp: Option<MicronsPerPixel>,
+    },
+    /// Look at the place where the project has listed a slide that was opened elsewhere.
+    LookWhereListed {
+        source: Arc<dyn SlideSource>,
+        path: PathBuf,
     },
     /// Look for a slide of the project whose file has gone: by file name in `folders`, then by content.
     FindMoved {

@@ -122,7 +122,11 @@ impl Session {
             Event::PathsFound(paths) => {
                 paths.into_iter().map(|path| Job::Open(OpenJob::OpenSlide { path, user_mpp: None })).collect()
             }
-            Event::SlideOpened(source) => self.slide_opened(source),
+            Event::SlideOpened(source) => match self.project.listed_elsewhere(source.info()) {
+                Some(path) => vec![Job::Open(OpenJob::LookWhereListed { source, path })],
+                None => self.slide_opened(source, None),
+            },
+            Event::ListedPlaceSeen { source, there } => self.slide_opened(source, there.as_deref()),
             Event::SlideFailed { path, reason } => {
                 self.tell(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
                 Vec::new()
@@ -251,18 +255,20 @@ impl Session {
         }
     }
 
-    fn slide_opened(&mut self, source: Arc<dyn SlideSource>) -> Vec<Job> {
+    /// Take a slide in; `there` is the slide at the other place where the project has listed it, if any.
+    fn slide_opened(&mut self, source: Arc<dyn SlideSource>, there: Option<&SlideInfo>) -> Vec<Job> {
         let info = source.info();
         let id = info.id.clone();
         // A slide that was calibrated before keeps the user's pixel size, wherever it is opened from.
-        if let Some(mpp) = self.project.user_mpp(&id)
+        if let Some(mpp) = self.project.user_mpp_of(info)
             && info.mpp != Some(mpp)
+            && there.is_none_or(|there| there.id == id)
         {
             return vec![Job::Open(OpenJob::OpenSlide { path: info.path.clone(), user_mpp: Some(mpp) })];
         }
         self.no_longer_missing(&id);
-        self.project.add_slide(info);
-        let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
+        let mut jobs = self.list(info, there);
+        jobs.push(Job::SaveProject(Box::new(self.project.clone())));
         let fresh = SlideState {
             source: source.clone(),
             thumbnail: None,
@@ -285,9 +291,36 @@ impl Session {
         jobs.push(Job::Scan(ScanJob::MakeThumbnail(source.clone())));
         // Questions of earlier days may stand on this slide.
         jobs.extend(self.read_pictures());
-        jobs.push(self.find_tissue(source));
+        jobs.push(self.find_tissue(source.clone()));
         jobs.extend(self.check_descriptors(&id));
-        jobs.extend(self.arrive(&id));
+        jobs.extend(self.arrive(source.info()));
+        jobs
+    }
+
+    /// Put a slide on the project's list, and have all that is known go by its id.
+    fn list(&mut self, info: &SlideInfo, there: Option<&SlideInfo>) -> Vec<Job> {
+        let shared_before = self.project.shared_ids().len();
+        for note in self.project.add_slide(info, there) {
+            self.tell(Severity::Note, note, None);
+        }
+        self.book.rename_slides(&self.project.former_ids());
+        // Descriptors that may be of either of two slides are used for neither.
+        let shared = self.project.shared_ids().get(shared_before..).unwrap_or_default().to_vec();
+        let owners: Vec<SlideId> = shared.iter().map(|id| self.project.current_id(id)).collect();
+        let mut jobs = Vec::new();
+        for owner in owners {
+            if self.sets.remove(&owner).is_some() {
+                self.index = Arc::new(self.index.without(&owner));
+                self.index_stale = true;
+            }
+            self.set_status(&owner, SlideStatus::Checking);
+            jobs.extend(self.check_descriptors(&owner));
+        }
+        // One whose file was replaced by this one is listed no more.
+        let is_listed = |id: &SlideId| self.project.slides().iter().any(|entry| entry.id == *id);
+        let gone: Vec<SlideId> =
+            self.slides.iter().map(|state| state.id().clone()).filter(|id| !is_listed(id)).collect();
+        jobs.extend(gone.iter().flat_map(|id| self.remove(id)));
         jobs
     }
 

@@ -21,7 +21,14 @@ impl Session {
 
     /// Take in what a worker has found out.
     pub fn absorb(&mut self, event: Event) -> Vec<Job> {
-        if matches!(event, Event::SlideOpened(_) | Event::SlideFailed { .. } | Event::SlideMissing { .. }) {
+        let ends_opening = matches!(
+            event,
+            Event::SlideOpened(_)
+                | Event::ListedPlaceSeen { .. }
+                | Event::SlideFailed { .. }
+                | Event::SlideMissing { .. }
+        );
+        if ends_opening {
             self.opening = self.opening.saturating_sub(1);
         }
         let jobs = self.take_in(event);
@@ -62,7 +69,12 @@ impl Session {
     /// Every one of these jobs ends in an event of its slide.
     fn count_opening(&mut self, jobs: &[Job]) {
         let opens = |job: &&Job| {
-            matches!(job, Job::Open(OpenJob::OpenSlide { .. }) | Job::Open(OpenJob::FindMoved { .. }))
+            matches!(
+                job,
+                Job::Open(
+                    OpenJob::OpenSlide { .. } | OpenJob::LookWhereListed { .. } | OpenJob::FindMoved { .. }
+                )
+            )
         };
         self.opening += jobs.iter().filter(opens).count();
     }

@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader, RgbaImage};
 use super::calibration::calibrate;
 use super::strips::{self, StripPicture};
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
-use super::{clip, content_id, one_line, picture_resolution, transparent, unread};
+use super::{clip, identity, one_line, picture_resolution, transparent, unread};
 use crate::geometry::{LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, Shelf};
 
@@ -73,12 +73,13 @@ pub(super) fn open(
         )));
     }
     let is_in_strips = pixels > STRIPS_FROM && obstacle.is_none();
-    let id = content_id(path).map_err(|error| failed(error.to_string()))?;
     let (stated, objective_power) = picture_resolution::stated(path, format, Some(&mut decoder));
     let calibration = calibrate(user_mpp, &stated, objective_power);
     let format_name = format.extensions_str().first().copied().unwrap_or("image");
+    let properties = BTreeMap::from([("image.format".to_owned(), format_name.to_owned())]);
     let info = SlideInfo {
-        id,
+        id: identity::of(path).map_err(|error| failed(error.to_string()))?,
+        former_ids: identity::former(path, &properties).map_err(|error| failed(error.to_string()))?,
         path: path.to_owned(),
         vendor: "image".to_owned(),
         reader: if is_in_strips { Reader::Strips } else { Reader::Picture },
@@ -87,7 +88,7 @@ pub(super) fn open(
         mpp_source: calibration.source,
         objective_power,
         associated: Vec::new(),
-        properties: BTreeMap::from([("image.format".to_owned(), format_name.to_owned())]),
+        properties,
         warnings: calibration.warnings,
     };
     if is_in_strips {

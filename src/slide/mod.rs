@@ -9,6 +9,7 @@ pub mod colour_profile;
 pub mod computed;
 pub mod dicom;
 mod flat_image;
+mod identity;
 pub mod isolated;
 mod levels;
 mod mirax;
@@ -26,13 +27,12 @@ mod tiff;
 mod unread;
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbaImage;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
 use crate::intake;
@@ -112,7 +112,8 @@ pub trait SlideSource: Send + Sync {
     }
 }
 
-/// A slide's identity: derived from its content, so that it survives moving and renaming.
+/// A slide's identity: derived from its content, so that it survives moving and renaming. `slide/identity.rs` has
+/// the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SlideId(pub String);
@@ -168,6 +169,10 @@ pub enum Reader {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlideInfo {
     pub id: SlideId,
+    /// What earlier versions of the program called this slide, and perhaps others too.
+    #[serde(default)]
+    pub former_ids: Vec<SlideId>,
+    #[serde(with = "crate::paths::whole")]
     pub path: PathBuf,
     /// OpenSlide's vendor name, or `image` for plain images.
     pub vendor: String,
@@ -188,6 +193,11 @@ pub struct SlideInfo {
 }
 
 impl SlideInfo {
+    /// Whether `id` is the slide's, or one that earlier versions of the program gave it.
+    pub fn goes_by(&self, id: &SlideId) -> bool {
+        self.id == *id || self.former_ids.contains(id)
+    }
+
     /// Width of level 0 in pixels.
     pub fn width(&self) -> u32 {
         self.levels[0].width
@@ -264,6 +274,12 @@ pub enum SlideError {
     /// The file has gone or changed since it was opened; it may come back.
     #[error("{}: {reason}", path.display())]
     Away { path: PathBuf, reason: String },
+    #[error(
+        "{}: another slide than the one that the project knows by this path ({}…); open it in the project, or embed \
+         it, to take it in as a new one, or put the former file back",
+        path.display(), id.short()
+    )]
+    Replaced { path: PathBuf, id: SlideId },
     #[error("{}: the picture {name:?} beside the slide cannot be read: {reason}", path.display())]
     ReadAssociated { path: PathBuf, name: String, reason: String },
     #[error("{}: its colour profile cannot be used: {reason}", path.display())]
@@ -282,6 +298,58 @@ impl SlideError {
     /// Whether the slide may be read again later, without anything being done.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Away { .. })
+    }
+}
+
+/// The same slide under another id: the one that a project knows it by.
+pub fn known_as(source: Arc<dyn SlideSource>, id: &SlideId) -> Arc<dyn SlideSource> {
+    if source.info().id == *id {
+        return source;
+    }
+    let info = SlideInfo { id: id.clone(), ..source.info().clone() };
+    Arc::new(KnownAs { source, info })
+}
+
+struct KnownAs {
+    source: Arc<dyn SlideSource>,
+    info: SlideInfo,
+}
+
+impl SlideSource for KnownAs {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        self.source.read(region)
+    }
+
+    fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
+        self.source.read_reduced(region, factor)
+    }
+
+    fn computed_levels(&self) -> &[Level] {
+        self.source.computed_levels()
+    }
+
+    fn read_computed(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        self.source.read_computed(region)
+    }
+
+    fn computed_is_kept(&self) -> bool {
+        self.source.computed_is_kept()
+    }
+
+    fn check(&self) -> Result<(), SlideError> {
+        self.source.check()
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        self.source.associated(name)
+    }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
+        self.source.icc_profile()
     }
 }
 
@@ -478,24 +546,9 @@ fn implausible_size(width: u32, height: u32) -> Option<String> {
 #[cfg(fuzzing)]
 pub(crate) use dicom::fuzz_dicom;
 #[cfg(fuzzing)]
+pub(crate) use identity::fuzz as fuzz_identity;
+#[cfg(fuzzing)]
 pub(crate) use tiff::fuzzed::{fuzz_jpeg_tile, fuzz_tiff_directories, fuzz_tiff_tile};
-
-/// Identity of a file without a fingerprint of its own: SHA-256 of its size (8 bytes, little-endian),
-/// its first and its last MiB.
-fn content_id(path: &Path) -> io::Result<SlideId> {
-    const PART: u64 = 1 << 20;
-    let mut file = intake::open(path)?;
-    let size = file.metadata()?.len();
-    let mut hash = Sha256::new();
-    hash.update(size.to_le_bytes());
-    for start in [0, size.saturating_sub(PART)] {
-        let mut part = Vec::new();
-        file.seek(SeekFrom::Start(start))?;
-        file.by_ref().take(PART).read_to_end(&mut part)?;
-        hash.update(&part);
-    }
-    Ok(SlideId(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
-}
 
 /// Pixels that one read may ask for: 1 GiB of RGBA.
 const MAX_REGION_PIXELS: u64 = 1 << 28;

@@ -13,8 +13,8 @@ use openslide_rs::errors::OpenSlideError;
 use openslide_rs::{Address, OpenSlide, Region, Size};
 
 use super::calibration::{self, Stated, calibrate};
-use super::{Level, Reader, SlideError, SlideId, SlideInfo, SlideSource};
-use super::{clip, content_id, implausible_size, levels_of_sizes, one_line, transparent};
+use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
+use super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, Shelf};
 
@@ -150,6 +150,14 @@ pub(super) fn version() -> String {
     OpenSlide::version().unwrap_or_else(|_| "of unknown version".to_owned())
 }
 
+/// The library's own fingerprint of a file that it reads.
+pub(super) fn quickhash(path: &Path) -> Option<String> {
+    open_handle(path).ok()?.property_value(QUICKHASH).ok()
+}
+
+/// Name of the property that holds it.
+pub(super) const QUICKHASH: &str = "openslide.quickhash-1";
+
 fn open_handle(path: &Path) -> Result<OpenSlide, OpenSlideError> {
     OpenSlide::new_with_cache(path, CACHE_BYTES)
 }
@@ -187,13 +195,11 @@ fn read_info(
     }
     let (stated, objective_power) = stated(&properties);
     let calibration = calibrate(user_mpp, &stated, objective_power);
-    let fingerprint = properties.get("openslide.quickhash-1").map(|hash| SlideId(hash.clone()));
-    let id = match fingerprint.filter(SlideId::is_plain) {
-        Some(id) => id,
-        None => content_id(path).map_err(|error| error.to_string())?,
-    };
+    let id = identity::of(path).map_err(|error| error.to_string())?;
+    let former_ids = identity::former(path, &properties).map_err(|error| error.to_string())?;
     Ok(SlideInfo {
         id,
+        former_ids,
         path: path.to_owned(),
         vendor: properties.get("openslide.vendor").cloned().unwrap_or_else(|| "unknown".to_owned()),
         reader: Reader::OpenSlide,

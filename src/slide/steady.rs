@@ -40,11 +40,23 @@ struct State {
 pub(super) struct Stamp {
     pub size: u64,
     modified: Option<SystemTime>,
+    /// When content, name or access rights changed last, in seconds and nanoseconds: unlike `modified` it cannot be
+    /// set, as copying with the time of the original does.
+    changed: (i64, i64),
+    /// A file that was renamed into its place is another one.
+    file: (u64, u64),
 }
 
 impl Stamp {
     pub fn of(metadata: &Metadata) -> Self {
-        Self { size: metadata.len(), modified: metadata.modified().ok() }
+        #[cfg(unix)]
+        let (changed, file) = {
+            use std::os::unix::fs::MetadataExt;
+            ((metadata.ctime(), metadata.ctime_nsec()), (metadata.dev(), metadata.ino()))
+        };
+        #[cfg(not(unix))]
+        let (changed, file) = Default::default();
+        Self { size: metadata.len(), modified: metadata.modified().ok(), changed, file }
     }
 
     fn at(path: &Path) -> std::io::Result<Self> {

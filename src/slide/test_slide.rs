@@ -18,6 +18,7 @@ impl TestSlide {
     pub(crate) fn new(width: u32, height: u32) -> Self {
         let info = SlideInfo {
             id: SlideId(format!("test-{width}-{height}")),
+            former_ids: Vec::new(),
             path: PathBuf::from(format!("test-{width}x{height}.svs")),
             vendor: "test".into(),
             reader: Reader::OpenSlide,

@@ -6,7 +6,7 @@ use super::TrainingError;
 use super::slides::TrainingSlide;
 use crate::annotation::AnnotationStore;
 use crate::evaluation::labels::{self, COVERAGE, LabelError, Labels};
-use crate::project::{ANNOTATIONS_FOLDER, LABELS_FOLDER};
+use crate::project::{ANNOTATIONS_FOLDER, LABELS_FOLDER, Project};
 use crate::slide::SlideInfo;
 
 /// Give the tiles of `slides` their classes: from the file or folder `which`, or, where that is empty, from what the
@@ -24,7 +24,10 @@ pub fn apply(project: &Path, which: &str, slides: &mut [TrainingSlide]) -> Resul
         path => labels::read_labels(Path::new(path), &find)?,
     };
     if which.is_empty() {
-        let annotations = AnnotationStore::new(project.join(ANNOTATIONS_FOLDER));
+        let annotations = match Project::open(project) {
+            Ok(project) => project.annotations(),
+            Err(_) => AnnotationStore::new(project.join(ANNOTATIONS_FOLDER)),
+        };
         for info in &infos {
             let loaded = annotations.load(&info.id).map_err(LabelError::from)?;
             if let Some(reason) = loaded.trouble {

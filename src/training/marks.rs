@@ -18,7 +18,9 @@ pub fn read(folder: &Path, slides: &[TrainingSlide]) -> Result<Vec<MarkedPair>, 
     let book = QueryBook::load(folder)
         .map_err(|error| TrainingError::File { path: folder.join(FILE), reason: error.to_string() })?;
     let tile = |place: &TilePlace| {
-        let slide = slides.iter().position(|slide| slide.source.info().id == place.slide)?;
+        let by_id = slides.iter().position(|slide| slide.source.info().id == place.slide);
+        let slide =
+            by_id.or_else(|| slides.iter().position(|slide| slide.source.info().goes_by(&place.slide)))?;
         Some(TileRef { slide, rect: place.rect })
     };
     let pair = |judgement: &Judgement| {

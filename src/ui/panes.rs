@@ -205,7 +205,9 @@ impl Panes {
     pub fn take_awaited(&mut self, session: &Session) -> Option<SlideId> {
         let mut to_show = None;
         for (place, pane) in self.panes.iter_mut().enumerate() {
-            let Some(id) = pane.awaited.take_if(|id| session.slide(id).is_some()) else { continue };
+            let now = |id: &SlideId| session.project().current_id(id);
+            let Some(id) = pane.awaited.take_if(|id| session.slide(&now(id)).is_some()) else { continue };
+            let id = now(&id);
             pane.slide = Some(id.clone());
             if place == self.active {
                 to_show = Some(id);

@@ -109,6 +109,7 @@ mod with_archive {
         let settings = SearchSettings {
             patients: request.patients,
             own_patient: request.own_patient.clone(),
+            former_ids: request.former_ids.clone(),
             timeout: Some(TIMEOUT),
             marks: request.search.marks.clone(),
             ..SearchSettings::default()

@@ -38,6 +38,10 @@ pub(super) fn open(job: OpenJob, post: &Post) {
             }
             Err(error) => post.send(Event::SlideFailed { path, reason: error.to_string() }),
         },
+        OpenJob::LookWhereListed { source, path } => {
+            let there = slide::open(&path, None).ok().map(|there| Box::new(there.info().clone()));
+            post.send(Event::ListedPlaceSeen { source, there });
+        }
         OpenJob::FindMoved { slide, path, user_mpp, folders } => {
             match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
                 Some(source) => {

@@ -336,7 +336,9 @@ fn keep_project(keeper: &Mailbox<Project>, post: &Post) {
 /// What a job of the opener works on, for people.
 fn named(job: &OpenJob) -> String {
     match job {
-        OpenJob::OpenSlide { path, .. } | OpenJob::FindMoved { path, .. } => path.display().to_string(),
+        OpenJob::OpenSlide { path, .. }
+        | OpenJob::LookWhereListed { path, .. }
+        | OpenJob::FindMoved { path, .. } => path.display().to_string(),
         OpenJob::FindPaths(paths) => {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         }

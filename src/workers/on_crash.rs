@@ -11,6 +11,10 @@ pub(super) fn open(job: &OpenJob) -> Answer {
             let path = path.clone();
             Box::new(|reason| Some(Event::SlideFailed { path, reason }))
         }
+        OpenJob::LookWhereListed { source, .. } => {
+            let source = source.clone();
+            Box::new(|_| Some(Event::ListedPlaceSeen { source, there: None }))
+        }
         OpenJob::LearnEncoder(_) | OpenJob::TrustEncoder { .. } => {
             Box::new(|reason| Some(Event::EncoderFailed { reason }))
         }

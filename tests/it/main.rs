@@ -17,6 +17,9 @@ mod descriptors;
 mod encoder;
 mod evaluate;
 mod evaluation;
+mod identity;
+#[cfg(unix)]
+mod odd_paths;
 #[cfg(unix)]
 mod faults;
 mod feature_files;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::PushProgress;
 use crate::descriptors::{DescriptorSet, Row};
 use crate::project::{Project, SlideEntry};
-use crate::slide::{self, SlideSource};
+use crate::slide::SlideSource;
 use crate::tiling::read_tile;
 
 /// Side of a tile's picture, in pixels.
@@ -24,7 +24,7 @@ impl Source {
     /// # Errors
     /// Why the slide cannot be read; its tiles go without pictures.
     pub fn new(project: &Project, entry: &SlideEntry) -> Result<Self, String> {
-        let opened = slide::open(&project.slide_path(entry), entry.user_mpp);
+        let opened = project.open_slide(entry);
         opened.map(Self).map_err(|error| format!("{error}; its tiles are pushed without pictures"))
     }
 

@@ -146,6 +146,7 @@ mod tests {
     fn info(width: u32, height: u32) -> SlideInfo {
         SlideInfo {
             id: crate::slide::SlideId("made".to_owned()),
+            former_ids: Vec::new(),
             path: "slide.tif".into(),
             vendor: "none".to_owned(),
             reader: crate::slide::Reader::OpenSlide,

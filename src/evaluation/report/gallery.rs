@@ -11,7 +11,7 @@ use super::super::comparison::Target;
 use super::super::retrieval::{Measure, QueryOutcome};
 use super::super::sample::Sample;
 use crate::project::Project;
-use crate::slide::{self, SlideSource};
+use crate::slide::SlideSource;
 use crate::tiling::read_tile;
 
 /// Rows of each gallery, and answers in a row.
@@ -51,7 +51,7 @@ impl<'a> Pictures<'a> {
 
     fn open_slide(&self, sample: &Sample, place: u32) -> Option<Arc<dyn SlideSource>> {
         let entry = self.project.find_slide(&sample.slides[place as usize].id).ok()?;
-        slide::open(&self.project.slide_path(entry), entry.user_mpp).ok()
+        self.project.open_slide(entry).ok()
     }
 }
 

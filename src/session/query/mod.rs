@@ -338,6 +338,7 @@ impl Session {
         let asked: Vec<PastQuery> = self.book.history().to_vec();
         let judged: Vec<Judgement> = self.book.judgements().to_vec();
         self.book = book;
+        self.book.rename_slides(&self.project.former_ids());
         self.book_known = true;
         let is_new = !asked.is_empty() || !judged.is_empty();
         asked.into_iter().rev().for_each(|past| self.book.note(past));

@@ -65,7 +65,10 @@ impl App {
             if !self.restored.insert(slide.clone()) {
                 continue;
             }
-            if let Some((field, stance)) = self.remembered.view_of(&slide) {
+            let former_ids = self.session.project().former_ids();
+            let former = former_ids.get(&slide).into_iter().flatten();
+            let mut ids = std::iter::once(&slide).chain(former);
+            if let Some((field, stance)) = ids.find_map(|id| self.remembered.view_of(id)) {
                 self.panes.pane_mut(place).view.come_back_to(field, stance);
             }
         }
