@@ -74,7 +74,7 @@ impl DescriptorStore {
 
     /// Where descriptors of tiles lie that were embedded and are not selected any more.
     fn unselected_path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
-        self.path(slide, recipe).with_extension("unselected")
+        self.path_of(slide, recipe).with_extension("unselected")
     }
 
     /// Descriptors of tiles that were embedded and are not selected any more. They spare embedding those tiles again:
