@@ -65,7 +65,8 @@ impl Place {
             "\n[[slide]]\nid = \"{former}\"\npath = \"../{}\"\n",
             slide.file_name().unwrap().display()
         );
-        fs::write(&file, fs::read_to_string(&file).unwrap() + &entry).unwrap();
+        let empty = fs::read_to_string(&file).unwrap();
+        fs::write(&file, empty.replace("slide = []\n", "") + &entry).unwrap();
         let project = Project::open(&root).unwrap();
         project.descriptors().save(&set(slide, &former)).unwrap();
         project.annotations().save(&former, &rectangle()).unwrap();
@@ -300,7 +301,9 @@ fn the_window_looks_where_a_slide_is_listed_before_it_takes_another_for_it() {
     let slides = [place.core("listed.bmp", 1), place.core("other.bmp", 2)];
     let mut session = Session::new(place.old_project(&slides[0]));
     let jobs = session.absorb(Event::SlideOpened(opened(&slides[1])));
-    let [Job::Open(OpenJob::LookWhereListed { source, path })] = &jobs[..] else { panic!("it is looked for") };
+    let [Job::Open(OpenJob::LookWhereListed { source, path })] = &jobs[..] else {
+        panic!("it is looked for")
+    };
     assert_eq!(path, &fs::canonicalize(&slides[0]).unwrap());
     let there = Some(Box::new(info(&slides[0])));
     session.absorb(Event::ListedPlaceSeen { source: source.clone(), there });

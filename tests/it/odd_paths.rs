@@ -46,7 +46,7 @@ fn a_slide_whose_name_is_no_text_is_read_embedded_and_asked() {
         assert!(bytes.ends_with("636166e92e737673"), "{bytes}");
     }
     let embed = |slides: &[&OsStr]| {
-        let options = ["--mpp", "4", "--device", "cpu", "--json"].map(OsStr::new);
+        let options = ["--mpp", "0.5", "--device", "cpu", "--json"].map(OsStr::new);
         json(&run(&[&["embed".as_ref(), project.as_ref()], slides, &options].concat()))
     };
     let embedded = embed(&[slide.as_ref()]);
@@ -107,7 +107,7 @@ fn a_reader_that_goes_away_ends_no_command_with_a_word() {
     let slide = slide.to_str().unwrap();
     let project = folder.path().join("project");
     let project = project.to_str().unwrap();
-    let embed = ["embed", project, slide, "--mpp", "4", "--device", "cpu", "--json"];
+    let embed = ["embed", project, slide, "--mpp", "0.5", "--device", "cpu", "--json"];
     let mask = folder.path().join("mask.png");
     let commands: [&[&str]; 10] = [
         &embed,
