@@ -97,12 +97,15 @@ impl Project {
 
     /// Add a slide whose former id belongs to another one.
     fn add_beside(&mut self, info: &SlideInfo, shared: &SlideId) -> Option<String> {
-        self.file.slides.push(SlideEntry::new(info.id.clone(), self.stored_path(&info.path)));
-        if self.file.shared_ids.contains(shared) {
+        let path = self.stored_path(&info.path);
+        self.file.slides.push(SlideEntry::new(info.id.clone(), path.clone()));
+        let owner = self.owner_of(shared)?;
+        // One that was replaced by this one is told as that.
+        if owner.path() == path || self.file.shared_ids.contains(shared) {
             return None;
         }
+        let owner = self.slide_path(owner);
         self.file.shared_ids.push(shared.clone());
-        let owner = self.owner_of(shared).map(|entry| self.slide_path(entry))?;
         Some(format!(
             "{} and {}: an earlier version of histokin took these two slides for one. Annotations and judgements \
              stay with {}, whose file the project has listed, and {} begins without any; please look whether they \
