@@ -10,7 +10,7 @@ use image::RgbaImage;
 use super::super::calibration::{self, SlideWarning, Stated, calibrate};
 use super::super::steady::Stamp;
 use super::super::{Reader, SlideError, SlideInfo, SlideSource};
-use super::super::{clip, content_id, implausible_size, levels_of_sizes, one_line, transparent};
+use super::super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use super::channels::{self, Shown, Sum};
 use super::colours::Rendering;
 use super::layout::{Kind, Layout, Plane, channel_name};
@@ -333,9 +333,12 @@ fn info(
     user_mpp: Option<MicronsPerPixel>,
 ) -> Result<SlideInfo, Refusal> {
     let page = layout.levels[0][0].page;
-    let id = match base {
-        Some(base) => base.id.clone(),
-        None => content_id(path).map_err(|error| error.to_string())?,
+    let (id, former_ids) = match base {
+        Some(base) => (base.id.clone(), base.former_ids.clone()),
+        None => {
+            let unread = |error: std::io::Error| error.to_string();
+            (identity::of(path).map_err(unread)?, identity::former(path, &BTreeMap::new()).map_err(unread)?)
+        }
     };
     let per_unit = page.resolution;
     let unit = page.resolution_unit.and_then(|unit| u16::try_from(unit).ok());
@@ -356,6 +359,7 @@ fn info(
     };
     Ok(SlideInfo {
         id,
+        former_ids,
         path: path.to_owned(),
         vendor: vendor.to_owned(),
         reader: Reader::Tiff,
