@@ -46,8 +46,6 @@ pub struct EmbedArgs {
     /// Stain normalisation [default: the project's, else lab].
     #[arg(long)]
     stain: Option<StainArg>,
-    #[command(flatten)]
-    tissue: TissueOptions,
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -62,6 +60,8 @@ pub struct EmbedArgs {
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    tissue: TissueOptions,
 }
 
 /// One of several equal shares.

@@ -25,14 +25,14 @@ pub struct TissueArgs {
     /// Take the settings and annotations of this project, and keep in it the options that are given here.
     #[arg(long, value_name = "FOLDER")]
     project: Option<PathBuf>,
-    #[command(flatten)]
-    tissue: TissueOptions,
     /// Pixel size of the slide in µm, in place of its own: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    tissue: TissueOptions,
 }
 
 pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
