@@ -532,9 +532,9 @@ mod tests {
             }
         }
         let fit = Camera::fit_stretched(2048.0, 3072.0, stretch, VIEWPORT);
-        assert_eq!(fit.zoom, 800.0 * FIT_SHARE / 3072.0);
+        assert_eq!(fit.zoom, 800.0 / 3072.0 * FIT_SHARE);
         let turned = Camera { rotation: FRAC_PI_2, ..fit }.fitted(2048.0, 3072.0, VIEWPORT);
-        assert_eq!(turned.zoom, 800.0 * FIT_SHARE / 4096.0);
+        assert_eq!(turned.zoom, 800.0 / 4096.0 * FIT_SHARE);
         let corners = [Level0Point::new(100.3, 50.2), Level0Point::new(350.9, 249.6)];
         assert_eq!(fit.around(&corners).expect("two corners").1, (502.0, 200.0));
     }
