@@ -376,6 +376,27 @@ mod tests {
     }
 
     #[test]
+    fn an_eighth_is_about_the_mean_of_the_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(&folder, &tiff_bytes(&MadeTiff::default()));
+        let slide = super::super::openslide::open(&path, None).unwrap().expect("OpenSlide reads it");
+        let levels = prove(&slide).unwrap();
+        // Whole tiles, and up to the slide's edge but for what does not fill a pixel.
+        for (width, height) in [(96, 48), (128, 88)] {
+            let region = region(0, 0, 0, width, height);
+            let fast = levels.read_reduced(slide.info(), &region, EIGHTH).unwrap();
+            let slow = read_in_parts(&|part| slide.read(part), &region, EIGHTH).unwrap();
+            assert_eq!(fast.dimensions(), slow.dimensions());
+            let apart = fast.as_raw().iter().zip(slow.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
+            let mean = apart.sum::<f64>() / fast.as_raw().len() as f64;
+            assert!(mean < 4.0, "{mean} grey levels apart");
+        }
+        // Parts of tiles are read in full.
+        assert!(levels.read_reduced(slide.info(), &region(0, 8, 0, 88, 48), EIGHTH).is_err());
+        assert!(levels.read_reduced(slide.info(), &region(0, 0, 0, 96, 48), 4).is_err());
+    }
+
+    #[test]
     fn a_file_that_was_replaced_is_not_read_with_the_old_offsets() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(&folder, &tiff_bytes(&MadeTiff::default()));
