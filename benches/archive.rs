@@ -84,7 +84,14 @@ impl Source {
 
     fn set(&self, slide: usize, random: &mut ChaCha8Rng) -> DescriptorSet {
         let rows: Vec<Vec<f32>> = (0..SLIDE).map(|_| self.row(random)).collect();
-        let grid = TileGrid { tile_px: 224, tile_level0: 224, effective_mpp: 1.0, columns: 100, rows: 50 };
+        let grid = TileGrid {
+            tile_px: 224,
+            tile_level0: 224,
+            tile_level0_y: 224,
+            effective_mpp: 1.0,
+            columns: 100,
+            rows: 50,
+        };
         let id = SlideId(format!("{slide:016x}"));
         let header = DescriptorHeader::new(id, recipe(), WIDTH, &grid, SLIDE as u32);
         let rows: Vec<(TileIndex, &[f32])> =

@@ -130,7 +130,7 @@ impl SlideSource for Upright {
         let level = self.source.info().levels.get(region.level as usize);
         let size = level.map_or((0, 0), |level| (level.width, level.height));
         // Blocks are counted from the region's left and top, which must lie there in both orders of rows and columns.
-        if region.width % factor != 0 || region.height % factor != 0 {
+        if !region.width.is_multiple_of(factor) || !region.height.is_multiple_of(factor) {
             return read_in_parts(&|part| self.read(part), region, factor);
         }
         match self.source.read_reduced(&self.orientation.stored(region, size), factor) {

@@ -26,14 +26,16 @@ pub struct Desk {
 #[derive(Default)]
 struct DeskState {
     plan: Option<EmbedPlan>,
-    /// What is being embedded: slide, recipe and selection of tiles.
-    running: Option<(SlideId, (String, Option<String>), Arc<EmbedControl>)>,
+    running: Option<Running>,
     /// Tiles or a picture that someone waits for.
     describe: Option<Described>,
     /// The slide that was being embedded when they were asked for goes on afterwards.
     goes_on: bool,
     closed: bool,
 }
+
+/// What is being embedded: slide, recipe and selection of tiles, and the means to stop it.
+type Running = (SlideId, (String, Option<String>), Arc<EmbedControl>);
 
 /// What is described before all else.
 enum Described {

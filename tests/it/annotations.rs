@@ -285,7 +285,7 @@ fn a_file_with_odd_objects_is_read_and_told_and_brings_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("project");
     let mut project = Project::open_or_create(&root).unwrap();
-    project.add_slide(slide::open(&asset(SLIDE), None).unwrap().info());
+    project.add_slide(slide::open(&asset(SLIDE), None).unwrap().info(), None);
     project.save().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let root = root.display().to_string();

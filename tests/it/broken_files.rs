@@ -339,32 +339,33 @@ fn projects_that_lead_astray_are_refused() {
     }
 }
 
-/// With its own checksum right, a file of descriptors may still say what cannot be.
+/// What a store would refuse to read, it does not write.
 #[test]
-fn descriptors_that_lead_astray_are_refused() {
+fn descriptors_that_lead_astray_are_not_stored() {
     let folder = tempfile::tempdir().unwrap();
     let store = DescriptorStore::new(folder.path());
     let good = made::set("a", 3, &[vec![1.0, 2.0, 3.0], vec![4.0, 5.0, 6.0]]);
     let (slide, recipe) = (good.header.slide_id.clone(), good.header.recipe.clone());
+    let refused: [fn(&mut DescriptorHeader); 3] = [
+        |header| header.tile_level0 = 0,
+        |header| header.effective_mpp = f64::MAX,
+        |header| header.grid = [100, 0],
+    ];
     let with = |change: &dyn Fn(&mut DescriptorHeader)| {
         let mut header = good.header.clone();
         change(&mut header);
         let rows: Vec<_> =
             (0..2).map(|row| (histokin::tiling::TileIndex(row), good.descriptor(Row(row)))).collect();
         let set = DescriptorSet::from_rows(header, &rows, 0);
-        store.save(&set).unwrap();
+        store.save(&set).map_err(|error| error.to_string())?;
         store.open(&slide, &recipe).map(|set| set.map(|set| set.len())).map_err(|error| error.to_string())
     };
-    assert_eq!(with(&|_| {}), Ok(Some(2)));
-    let refused: [fn(&mut DescriptorHeader); 3] = [
-        |header| header.tile_level0 = 0,
-        |header| header.effective_mpp = f64::MAX,
-        |header| header.grid = [100, 0],
-    ];
     for change in refused {
         let message = with(&change).unwrap_err();
-        assert!(message.contains("no possible size") && message.contains("set aside"), "{message}");
+        assert!(message.contains("no possible size") && message.contains("cannot be stored"), "{message}");
     }
+    assert!(matches!(store.open(&slide, &recipe), Ok(None)), "nothing was written");
+    assert_eq!(with(&|_| {}), Ok(Some(2)));
 }
 
 #[test]

@@ -479,7 +479,7 @@ fn claims_that_no_slide_makes_are_refused() {
     let (_, good) = good_tiffs(folder.path()).swap_remove(0);
     let fields = directories(&good);
     for (tag, wrong, words) in [
-        (tag::TILE_WIDTH, i32::MAX as u64, "claims tiles of 2147483647 × 256 px"),
+        (tag::TILE_WIDTH, i32::MAX as u64, "tiles of 2147483647 × 256 px"),
         (tag::IMAGE_WIDTH, 1_573_276, "of different shapes"),
     ] {
         let mut broken = good.clone();

@@ -112,7 +112,7 @@ fn numbers_that_are_not_finite_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = DescriptorStore::new(folder.path());
     let set = made::set("a", 2, &[vec![1.0, f32::NAN]]);
-    assert!(matches!(store.save(&set), Err(DescriptorError::NotFinite)));
+    assert!(matches!(store.save(&set), Err(DescriptorError::Unstorable { .. })));
     assert!(!store.path(&set.header.slide_id, &set.header.recipe).exists());
 }
 

@@ -213,5 +213,5 @@ fn features_that_do_not_fit_are_refused_with_words() {
     project.take_in(histokin::slide::open(&study.path("small.tif"), None).unwrap().info());
     project.save().unwrap();
     let outside = import("small.safetensors");
-    assert!(outside.contains("lies outside") && outside.contains("another slide"), "{outside}");
+    assert!(outside.contains("lie outside") && outside.contains("another slide"), "{outside}");
 }

@@ -169,7 +169,7 @@ impl<'a> Decoder<'a> {
                 self.stream.len() as _,
                 pixels.as_mut_ptr(),
                 pitch,
-                raw::TJPF_TJPF_RGBA as i32,
+                raw::TJPF_TJPF_RGBA,
             )
         };
         if said == 0 {

@@ -189,11 +189,24 @@ fn is_level(main: &Page, page: &Page, is_reduced: bool) -> bool {
         let shape = |page: &Page| page.width as f64 / page.height as f64;
         let stretched = shape(page) / shape(main);
         return page.width.min(page.height) < SHORTEST_SIDE
-            || (1.0 / MOST_STRETCHED..=MOST_STRETCHED).contains(&stretched);
+            || (1.0 / MOST_STRETCHED..=MOST_STRETCHED).contains(&stretched)
+            || is_padded_reduction(main, page);
     }
     // Thumbnails are of any size; levels are reduced by whole numbers, and stored like their slide.
     let is_stored_alike = page.tile.is_some() == main.tile.is_some();
-    is_stored_alike && is_whole_reduction(main.size(), page.size())
+    is_stored_alike && (is_whole_reduction(main.size(), page.size()) || is_padded_reduction(main, page))
+}
+
+/// Whether a power of two reduces both sides, which then were padded to whole tiles, as Philips does.
+fn is_padded_reduction(main: &Page, page: &Page) -> bool {
+    let Some(tile) = page.tile else { return false };
+    let fits = |main: u64, level: u64, edge: u64, factor: u64| {
+        let reduced = main.div_ceil(factor);
+        edge > 0 && level.is_multiple_of(edge) && level + 1 >= reduced && level < reduced + edge
+    };
+    (1..32).map(|power| 1_u64 << power).any(|factor| {
+        fits(main.width, page.width, tile.0, factor) && fits(main.height, page.height, tile.1, factor)
+    })
 }
 
 /// Whether a whole number reduces both sides, however they are rounded.

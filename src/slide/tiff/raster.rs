@@ -130,7 +130,7 @@ impl Raster {
         let wanted = (STRIP_PART / row_bytes.max(1)).clamp(1, u64::from(u32::MAX)) as u32;
         let is_one = self.places.len() == 1;
         // Parts of several strips make one grid only if they divide the strips evenly.
-        let rows = match (1..=wanted).rev().find(|rows| is_one || self.chunk_height % rows == 0) {
+        let rows = match (1..=wanted).rev().find(|rows| is_one || self.chunk_height.is_multiple_of(*rows)) {
             Some(rows) if rows < self.chunk_height => rows,
             _ => return,
         };
