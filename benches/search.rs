@@ -230,6 +230,7 @@ fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng
     let grid = TileGrid {
         tile_px: 224,
         tile_level0: 224,
+        tile_level0_y: 224,
         effective_mpp: 1.0,
         columns,
         rows: (count as u32).div_ceil(columns),

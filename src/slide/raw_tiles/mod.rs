@@ -417,7 +417,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         /// A damaged slide never shows other pixels than OpenSlide's, and whatever OpenSlide reads is read.
-        /// Some tiles that OpenSlide refuses, for what stands elsewhere in the file, come out sound.
+        /// Some tiles that OpenSlide refuses, for what stands elsewhere in the file, come out sound. Files whose tags
+        /// state a layout that OpenSlide does not honour are the TIFF reader's, which follows the tags.
         #[test]
         fn damage_never_shows_other_pixels_than_openslides(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
@@ -429,7 +430,9 @@ mod tests {
                 bytes[at] = byte;
             }
             let path = written(&folder, &bytes);
-            if let (Ok(ours), Ok(theirs)) = (open(&path, None), open_with_openslide(&path)) {
+            if let (Ok(ours), Ok(theirs)) = (open(&path, None), open_with_openslide(&path))
+                && ours.info().reader != Reader::Tiff
+            {
                 for (x, y) in [(0, 0), (48, 0), (96, 0), (0, 48), (48, 48), (96, 48)] {
                     let tile = region(0, x, y, 48, 48);
                     match (ours.read(&tile), theirs.read(&tile)) {
