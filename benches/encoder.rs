@@ -16,7 +16,6 @@ use histokin::geometry::Level0Rect;
 use histokin::slide::{self, SlideSource};
 use histokin::stain::{LabNormaliser, LabStatistics, StainSetting};
 use histokin::tiling::read_tile;
-use histokin::tissue::TissueMask;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor, nn};
 

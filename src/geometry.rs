@@ -125,7 +125,7 @@ impl MicronsPerPixel {
     }
 
     /// Whether both values are finite, positive and within what a microscope can give (1 nm to 1 mm), and neither is
-    /// more than [`LONGEST_PIXEL`] times the other.
+    /// more than `LONGEST_PIXEL` times the other.
     pub fn is_plausible(&self) -> bool {
         [self.x, self.y].iter().all(|um| (1e-3..=1e3).contains(um))
             && self.x.max(self.y) <= self.x.min(self.y) * LONGEST_PIXEL

@@ -1,6 +1,6 @@
 //! Which of the pixel sizes that a file states is used, and what is said of one that is doubtful.
 //!
-//! Readers collect what their format states as [`Stated`] values, in order of trust; [`calibrate`] applies the
+//! Readers collect what their format states as `Stated` values, in order of trust; `calibrate` applies the
 //! rules. Nothing here reads files.
 //!
 //! Orders of magnitude: brightfield scanners write 0.1 to 1 µm per pixel, an objective of power `p` about

@@ -1,8 +1,8 @@
 //! Levels for slides whose file lacks them: one level of gigapixels only, or a step from 1:1 to 1:64.
 //!
-//! Which levels are computed follows from the stored ones alone ([`missing_levels`]). They serve viewing, thumbnails
+//! Which levels are computed follows from the stored ones alone (`missing_levels`). They serve viewing, thumbnails
 //! and the tissue mask; tiles to be embedded are always read from the levels that the file stores. Their pixels are
-//! computed tile by tile when they are asked for, and kept in memory and in a folder ([`cache`]): whether they were
+//! computed tile by tile when they are asked for, and kept in memory and in a folder (`cache`): whether they were
 //! kept changes the time that reading takes and nothing else.
 
 mod cache;
