@@ -104,8 +104,8 @@ fn a_folder_of_dicom_files_is_one_slide() {
     }
     let first = folder.path().join("IM000001");
     let second = folder.path().join("IM000002");
-    assert_eq!(find_slides(&[folder.path().to_owned()]), [first.clone()]);
-    assert_eq!(find_slides(&[second.clone(), first.clone()]), [first.clone()]);
+    assert_eq!(find_slides(&[folder.path().to_owned()]), std::slice::from_ref(&first));
+    assert_eq!(find_slides(&[second.clone(), first.clone()]), std::slice::from_ref(&first));
     let whole = open(folder.path());
     assert_eq!(whole.info().vendor, "dicom");
     assert_eq!(whole.info().id, open(&second).info().id);
