@@ -104,6 +104,11 @@ impl DescriptorHeader {
         self.tile_level0_y.unwrap_or(self.tile_level0)
     }
 
+    /// Area of a tile in square level-0 pixels.
+    pub fn tile_area_px2(&self) -> f64 {
+        f64::from(self.tile_level0) * f64::from(self.tile_height_level0())
+    }
+
     /// The middle of the tile whose top-left corner lies at `corner`.
     pub fn tile_center(&self, corner: Level0Point) -> Level0Point {
         Level0Point::new(

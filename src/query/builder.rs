@@ -5,9 +5,11 @@
 //! - a place stands for the embedded tile under it, else for the tile of the slide's grid there;
 //! - an area (region or annotation) stands for the embedded tiles whose centre lies in it; an area that holds no
 //!   tile centre stands for the embedded tile under its middle;
+//! - a class stands for its annotations without what other classes cover below them;
 //! - a point annotation stands for the embedded tile under it; lines stand for nothing;
 //! - a tile is either an example or a counterexample: what was said last counts.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use super::{
     Example, Marks, PatientNames, Patients, QueryError, QuerySettings, Region, Scope, ShownExample,
     TilePlace, points_of,
 };
-use crate::annotation::Annotation;
+use crate::annotation::{Annotation, Nesting, Shape};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::{Level0Point, Level0Rect, Stretch};
 use crate::index::Snapshot;
@@ -101,36 +103,47 @@ impl QueryBuilder<'_> {
     /// # Errors
     /// When they hold no embedded tile.
     pub fn annotations(&self, slide: &SlideId, ids: &[Uuid]) -> Result<Vec<ShownExample>, BuildError> {
-        let examples = self.annotated(slide, |one| ids.contains(&one.id));
+        let examples = match (self.marks.get(slide), self.set(slide)) {
+            (Some(marks), Some(set)) => {
+                let meant = marks.iter().filter(|one| ids.contains(&one.id));
+                let meant: Vec<_> = meant.map(|one| (&**one, Cow::Borrowed(one.shape()))).collect();
+                self.annotated(set, &meant)
+            }
+            _ => Vec::new(),
+        };
         if examples.is_empty() { Err(BuildError::EmptyAnnotations) } else { Ok(examples) }
     }
 
-    /// All annotations of a class, on every slide of the index.
+    /// All annotations of a class, on every slide of the index. Of nested annotations the innermost class counts:
+    /// what other classes cover below an annotation is none of its class.
     ///
     /// # Errors
     /// When they hold no embedded tile.
     pub fn class(&self, name: &str) -> Result<Vec<ShownExample>, BuildError> {
-        let is_meant = |one: &Annotation| one.class.as_ref().is_some_and(|class| class.name == name);
-        let slides = self.index.sets().iter().map(|set| &set.header.slide_id);
-        let examples: Vec<ShownExample> = slides.flat_map(|slide| self.annotated(slide, is_meant)).collect();
+        let of_slide = |set: &DescriptorSet| {
+            let Some(marks) = self.marks.get(&set.header.slide_id) else { return Vec::new() };
+            let (nesting, least) = (Nesting::of(marks), set.header.tile_area_px2());
+            let is_meant = |one: &Annotation| one.class.as_ref().is_some_and(|class| class.name == name);
+            let meant = marks.iter().map(|one| &**one).filter(|one| is_meant(one));
+            let meant: Vec<_> = meant.map(|one| (one, nesting.own_area(one, least))).collect();
+            self.annotated(set, &meant)
+        };
+        let examples: Vec<ShownExample> = self.index.sets().iter().flat_map(|set| of_slide(set)).collect();
         if examples.is_empty() { Err(BuildError::EmptyClass(name.to_owned())) } else { Ok(examples) }
     }
 
-    /// The annotations of a slide for which `is_meant` holds: the areas that hold tile centres as one region, every
-    /// other area and each point as the tile there.
-    fn annotated(&self, slide: &SlideId, is_meant: impl Fn(&Annotation) -> bool) -> Vec<ShownExample> {
-        let (Some(marks), Some(set)) = (self.marks.get(slide), self.set(slide)) else { return Vec::new() };
-        let meant: Vec<&Annotation> = marks.iter().map(|one| &**one).filter(|one| is_meant(one)).collect();
-        let (areas, small): (Vec<&Annotation>, Vec<&Annotation>) =
-            meant.iter().copied().filter(|one| one.shape().is_area()).partition(|one| {
-                Region::of_annotations([*one]).is_some_and(|region| !region.rows(set).is_empty())
-            });
-        let region = Region::of_annotations(areas);
+    /// Annotations of a slide, each with the area that it stands for: the areas that hold tile centres as one region,
+    /// every other area and each point as the tile there.
+    fn annotated(&self, set: &DescriptorSet, meant: &[(&Annotation, Cow<Shape>)]) -> Vec<ShownExample> {
+        let slide = &set.header.slide_id;
+        let areas: Vec<Region> = meant.iter().filter_map(|(_, area)| Region::of_shapes([&**area])).collect();
+        let (large, small): (Vec<&Region>, Vec<&Region>) =
+            areas.iter().partition(|region| !region.rows(set).is_empty());
+        let region = Region::of_regions(large);
         let mut examples: Vec<ShownExample> =
             region.into_iter().map(|region| self.region_example(slide, region)).collect();
-        let points = points_of(meant.iter().copied());
-        let middles = small.iter().filter_map(|one| Some(middle_of(&Region::of_annotations([*one])?)));
-        for point in points.chain(middles).take(MOST_POINTS) {
+        let points = points_of(meant.iter().map(|(one, _)| *one));
+        for point in points.chain(small.into_iter().map(middle_of)).take(MOST_POINTS) {
             let tile = self.embedded_tile(slide, point);
             let is_new = |example: &ShownExample| !examples.contains(example);
             examples.extend(tile.filter(is_new));

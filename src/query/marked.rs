@@ -1,12 +1,13 @@
 //! Annotations in questions: as what is looked for, and as where matches may lie.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Region;
-use crate::annotation::{Annotation, AnnotationSet, Shape};
+use crate::annotation::{Annotation, AnnotationSet, Nesting, Shape};
 use crate::descriptors::DescriptorSet;
 use crate::geometry::Level0Point;
 use crate::index::{RowMask, Snapshot};
@@ -32,7 +33,22 @@ pub enum Marked {
 impl Region {
     /// The areas of annotations; `None` when none of them has one.
     pub fn of_annotations<'a>(annotations: impl IntoIterator<Item = &'a Annotation>) -> Option<Self> {
-        let polygons = annotations.into_iter().flat_map(|one| one.shape().polygons().into_owned());
+        Self::of_shapes(annotations.into_iter().map(Annotation::shape))
+    }
+
+    /// All areas of several regions of areas; nothing where there is none.
+    pub fn of_regions<'a>(regions: impl IntoIterator<Item = &'a Region>) -> Option<Self> {
+        let areas = regions.into_iter().flat_map(|region| match region {
+            Self::Areas(areas) => areas.clone(),
+            Self::Rect(_) | Self::Outline(_) => Vec::new(),
+        });
+        let areas: Vec<Vec<Vec<Level0Point>>> = areas.collect();
+        (!areas.is_empty()).then_some(Self::Areas(areas))
+    }
+
+    /// What areas cover together; nothing where there is no area among the shapes.
+    pub fn of_shapes<'a>(shapes: impl IntoIterator<Item = &'a Shape>) -> Option<Self> {
+        let polygons = shapes.into_iter().flat_map(|shape| shape.polygons().into_owned());
         let areas: Vec<Vec<Vec<Level0Point>>> =
             polygons.map(|polygon| polygon.rings().cloned().collect()).collect();
         (!areas.is_empty()).then_some(Self::Areas(areas))
@@ -68,7 +84,16 @@ impl Marked {
         };
         let meant = || marks.iter().filter(is_meant).map(|one| &**one);
         let mut is_in = vec![false; set.len()];
-        if let Some(region) = Region::of_annotations(meant()) {
+        let region = match self {
+            // Of nested annotations the innermost class counts.
+            Self::Class(_) => {
+                let (nesting, least) = (Nesting::of(marks), set.header.tile_area_px2());
+                let shapes: Vec<Cow<Shape>> = meant().map(|one| nesting.own_area(one, least)).collect();
+                Region::of_shapes(shapes.iter().map(|shape| &**shape))
+            }
+            _ => Region::of_annotations(meant()),
+        };
+        if let Some(region) = region {
             region.rows(set).into_iter().for_each(|row| is_in[row.0 as usize] = true);
         }
         // A point marks the tile that it lies in.

@@ -6,11 +6,13 @@ use histokin::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, S
 use histokin::descriptors::{DescriptorSet, Row};
 use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::index::{Snapshot, squared_distance};
+use histokin::query::builder::{QueryBuilder, SlideGeometry};
 use histokin::query::{
     self, Answer, Example, Judgement, Marked, Marks, Query, QueryBook, QueryError, QuerySettings, Region,
     Scope, Verdict, export,
 };
 use histokin::slide::SlideId;
+use histokin::tiling::TileGrid;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -295,6 +297,61 @@ fn annotations_say_what_is_looked_for_and_where() {
     assert_eq!(rows.len(), 4 + 9, "a point has no area");
     let like = vec![Example::Region { slide: id("b"), region }];
     assert_eq!(ask(&sets, &Query { like, ..Query::default() }).unwrap().tiles.len(), 13);
+}
+
+#[test]
+fn of_nested_annotations_the_innermost_class_counts() {
+    let sets = slides();
+    let square = |column: f64, row: f64, side: f64, class: &str| {
+        let at = |column: f64, row: f64| Level0Point::new(column * 224.0, row * 224.0);
+        let bounds = Bounds::between(at(column, row), at(column + side, row + side));
+        Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named(class)))
+    };
+    let below = |parent: &Annotation, mut child: Annotation| {
+        child.parent = Some(parent.id);
+        child
+    };
+    let tumour = square(0.0, 0.0, 3.0, "Tumour");
+    let stroma = below(&tumour, square(0.9, 0.9, 1.2, "Stroma"));
+    // A cell on the middle of a tile is no reason to leave the tile out.
+    let cell = below(&tumour, square(0.48, 0.48, 0.04, "Lymphocyte"));
+    let marks = [("a", vec![tumour, stroma, cell]), ("b", vec![]), ("c", vec![])];
+    let marks: Marks =
+        marks.into_iter().map(|(name, marks)| (id(name), Arc::new(AnnotationSet::new(marks)))).collect();
+    let index = Snapshot::build(sets.clone(), None, None);
+    let rows = |tiles: &[(i64, i64)]| -> Vec<Row> {
+        let center =
+            |&(x, y): &(i64, i64)| Level0Point::new(x as f64 * 224.0 + 112.0, y as f64 * 224.0 + 112.0);
+        let mut rows: Vec<Row> = tiles.iter().filter_map(|tile| sets[0].row_at(center(tile))).collect();
+        rows.sort();
+        rows
+    };
+    let ring = [(0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (0, 2), (1, 2), (2, 2)];
+
+    let settings =
+        QuerySettings { count: 900, marked: Marked::Class("Tumour".to_owned()), ..QuerySettings::default() };
+    let asked = Query { like: vec![tile("c", 20, 0)], settings, ..Query::default() };
+    let answer = query::ask(&index, &asked, &marks).unwrap();
+    let mut found: Vec<Row> =
+        answer.matches.iter().filter_map(|found| sets[0].row_at(found.rect.center())).collect();
+    found.sort();
+    assert_eq!(found, rows(&ring));
+
+    struct NoSlides;
+    impl SlideGeometry for NoSlides {
+        fn grid(&self, _: &SlideId) -> Result<TileGrid, String> {
+            Err("not asked for".to_owned())
+        }
+        fn extent(&self, _: &SlideId) -> Result<Level0Rect, String> {
+            Err("not asked for".to_owned())
+        }
+    }
+    let build = QueryBuilder { index: &index, marks: &marks, slides: &NoSlides };
+    let example = |class: &str| build.class(class).unwrap().into_iter().map(|shown| shown.example);
+    let Some(Example::Region { region, .. }) = example("Tumour").next() else { panic!("no region") };
+    assert_eq!(region.rows(&sets[0]), rows(&ring));
+    let Some(Example::Region { region, .. }) = example("Stroma").next() else { panic!("no region") };
+    assert_eq!(region.rows(&sets[0]), rows(&[(1, 1)]));
 }
 
 /// A set whose tiles overlap by half, as another program may cut slides.

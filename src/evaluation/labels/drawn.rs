@@ -1,34 +1,20 @@
 //! Labels from drawn annotations: those of the program, and files of QuPath, ASAP and the Camelyon challenges.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use uuid::Uuid;
-
 use super::{Area, LabelError, SlideLabels};
-use crate::annotation::{self, Annotation, AnnotationSet, HOLE_GROUP};
+use crate::annotation::{self, AnnotationSet, HOLE_GROUP, Nesting};
 use crate::slide::SlideInfo;
 
 /// The areas that have a class; points, lines and areas without one say nothing of tiles. Where an annotation
 /// lies below another one of the file, as QuPath nests them, the innermost class counts.
 pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
     let mut labels = SlideLabels::default();
-    let mut below: HashMap<Uuid, Vec<&Annotation>> = HashMap::new();
-    for one in set.iter() {
-        if let Some(parent) = one.parent {
-            below.entry(parent).or_default().push(one);
-        }
-    }
+    let nesting = Nesting::of(set);
     for one in set.iter() {
         // What Camelyon16 cuts out of tumours is of no class of its own.
         let Some(class) = one.class.as_ref().filter(|class| class.name != HOLE_GROUP) else { continue };
-        let others = other_classes_below(one, &below);
-        let shape = if others.is_empty() {
-            Cow::Borrowed(one.shape())
-        } else {
-            Cow::Owned(one.shape().without_all(others.into_iter().map(Annotation::shape)))
-        };
+        let shape = nesting.own_area(one, 0.0);
         let areas = shape.polygons();
         let areas = areas.iter().map(|polygon| Area { outlines: polygon.rings().cloned().collect() });
         let mut areas = areas.peekable();
@@ -37,27 +23,6 @@ pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
         }
     }
     labels
-}
-
-/// The nearest areas of other classes below an annotation.
-fn other_classes_below<'a>(
-    one: &Annotation,
-    below: &HashMap<Uuid, Vec<&'a Annotation>>,
-) -> Vec<&'a Annotation> {
-    let mut others = Vec::new();
-    let mut seen = HashSet::from([one.id]);
-    let mut waiting = vec![one.id];
-    while let Some(id) = waiting.pop() {
-        for child in below.get(&id).into_iter().flatten().filter(|child| seen.insert(child.id)) {
-            let class = child.class.as_ref().map(|class| &class.name);
-            let is_other = class.is_some() && class != one.class.as_ref().map(|class| &class.name);
-            match is_other && child.shape().is_area() {
-                true => others.push(*child),
-                false => waiting.push(child.id),
-            }
-        }
-    }
-    others
 }
 
 /// Read the areas of each class from a file of one slide: GeoJSON, ASAP's or ImageScope's XML, plain or packed.
