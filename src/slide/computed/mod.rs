@@ -35,6 +35,9 @@ const LARGE: u64 = 1 << 26;
 /// Edge of the tiles in which levels are computed and kept, in pixels of the computed level.
 const TILE_PX: u32 = 512;
 
+/// Edge of the parts in which a tile is computed where the file is damaged, in pixels of the computed level.
+const PART_PX: u32 = 64;
+
 /// What a computed level is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -192,8 +195,8 @@ impl ComputedLevels {
         let tile = match self.cache.get(&name, extent) {
             Some(tile) => tile,
             None => {
-                let tile = self.compute(level, (x, y), extent)?;
-                if self.cache.put(&name, &tile) {
+                let (tile, is_whole) = self.compute(level, (x, y), extent)?;
+                if is_whole && self.cache.put(&name, &tile) {
                     self.kept.fetch_add(1, Ordering::Relaxed);
                 }
                 tile
@@ -204,20 +207,55 @@ impl ComputedLevels {
         Ok(tile)
     }
 
-    fn compute(&self, level: u32, (x, y): (u32, u32), extent: (u32, u32)) -> Result<RgbaImage, SlideError> {
-        let (width, height) = (extent.0 * FACTOR, extent.1 * FACTOR);
-        let finer = |index: u32| {
-            let (x, y) = (i64::from(x * FACTOR), i64::from(y * FACTOR));
-            LevelRect { level: index, x, y, width, height }
+    /// A tile, and whether all of it could be read.
+    fn compute(
+        &self,
+        level: u32,
+        (x, y): (u32, u32),
+        extent: (u32, u32),
+    ) -> Result<(RgbaImage, bool), SlideError> {
+        let finer = |index: u32| LevelRect {
+            level: index,
+            x: i64::from(x * FACTOR),
+            y: i64::from(y * FACTOR),
+            width: extent.0 * FACTOR,
+            height: extent.1 * FACTOR,
         };
         match self.origins[level as usize] {
-            Origin::Stored(index) => self.inner.read_reduced(&finer(index), FACTOR),
+            Origin::Stored(index) => match self.inner.read_reduced(&finer(index), FACTOR) {
+                Ok(pixels) => Ok((pixels, true)),
+                Err(error) if error.is_away() => Err(error),
+                Err(error) => self.readable_parts(&finer(index)).map(|pixels| (pixels, false)).ok_or(error),
+            },
             Origin::Computed(index) => {
                 let mut reduced = RgbaImage::new(extent.0, extent.1);
                 shrink_into(&self.read_computed(&finer(index))?, FACTOR, &mut reduced, (0, 0));
-                Ok(reduced)
+                let is_whole = reduced.pixels().all(|pixel| pixel.0[3] == u8::MAX);
+                Ok((reduced, is_whole))
             }
         }
+    }
+
+    /// What can be read of a region of a stored level, reduced; the rest is transparent. Nothing if no part can be.
+    fn readable_parts(&self, region: &LevelRect) -> Option<RgbaImage> {
+        let mut reduced = RgbaImage::new(region.width / FACTOR, region.height / FACTOR);
+        let mut is_readable = false;
+        for y in (0..reduced.height()).step_by(PART_PX as usize) {
+            for x in (0..reduced.width()).step_by(PART_PX as usize) {
+                let part = LevelRect {
+                    level: region.level,
+                    x: region.x + i64::from(x * FACTOR),
+                    y: region.y + i64::from(y * FACTOR),
+                    width: PART_PX.min(reduced.width() - x) * FACTOR,
+                    height: PART_PX.min(reduced.height() - y) * FACTOR,
+                };
+                if let Ok(pixels) = self.inner.read_reduced(&part, FACTOR) {
+                    image::imageops::replace(&mut reduced, &pixels, x.into(), y.into());
+                    is_readable = true;
+                }
+            }
+        }
+        is_readable.then_some(reduced)
     }
 }
 
@@ -284,12 +322,24 @@ mod tests {
         let second = computed(slide().with_unreadable(10, 10), folder.path());
         assert!(second.computed_is_kept());
         assert!(second.read_computed(&all).unwrap() == pixels);
-        // Another slide's are not taken, and failures are not kept.
+        // Another slide's are not taken. What cannot be read is transparent, and not kept.
         let other = computed(TestSlide::new(8 * 700, 8 * 600).with_unreadable(10, 10), folder.path());
         for _ in 0..2 {
-            let message = other.read_computed(&all).unwrap_err().to_string();
-            assert!(message.contains("test damage"), "{message}");
+            let part = other.read_computed(&all).unwrap();
+            for (x, y, pixel) in part.enumerate_pixels() {
+                let is_damaged = x < PART_PX && y < PART_PX;
+                assert!(
+                    if is_damaged { pixel.0[3] == 0 } else { pixel == pixels.get_pixel(x, y) },
+                    "{x}, {y}"
+                );
+            }
+            assert!(!other.computed_is_kept());
         }
+        // A tile of which no part can be read is an error.
+        let small = computed(TestSlide::new(8 * 60, 8 * 60).with_unreadable(10, 10), folder.path());
+        let message =
+            small.read_computed(&LevelRect { width: 60, height: 60, ..all }).unwrap_err().to_string();
+        assert!(message.contains("test damage"), "{message}");
         // Over the edges it is transparent.
         let edge = LevelRect { level: 0, x: -10, y: 590, width: 40, height: 40 };
         let part = second.read_computed(&edge).unwrap();
