@@ -44,13 +44,14 @@ impl Trails {
         self.trails.get_mut(slide).map(|kept| &mut kept.trail)
     }
 
-    /// The trail on a slide of `extent` level-0 pixels; what was kept of it joins it once it has been read.
-    pub fn of(&mut self, slide: &SlideId, extent: (f64, f64)) -> &mut Trail {
+    /// The trail on a slide of `extent` level-0 pixels; what was kept of it, possibly under an id that earlier versions
+    /// gave the slide, joins it once it has been read.
+    pub fn of(&mut self, slide: &SlideId, former_ids: &[SlideId], extent: (f64, f64)) -> &mut Trail {
         match self.trails.entry(slide.clone()) {
             Entry::Occupied(known) => &mut known.into_mut().trail,
             Entry::Vacant(place) => {
                 if let Some(archive) = &self.archive {
-                    archive.wish(Wish::Read(slide.clone()));
+                    archive.wish(Wish::Read(slide.clone(), former_ids.to_vec()));
                 }
                 &mut place.insert(Kept { trail: Trail::new(extent), changed: false }).trail
             }
@@ -106,7 +107,8 @@ impl Trails {
 }
 
 enum Wish {
-    Read(SlideId),
+    /// The trail of a slide, kept under its id or else under one of its former ones.
+    Read(SlideId, Vec<SlideId>),
     Write(SlideId, GrayImage),
 }
 
@@ -125,8 +127,9 @@ impl Archive {
         let thread = std::thread::Builder::new().name("trail-keeper".into()).spawn(move || {
             for wish in to_do {
                 match wish {
-                    Wish::Read(slide) => {
-                        let Some(picture) = load(&path(&folder, &slide)) else { continue };
+                    Wish::Read(slide, former) => {
+                        let mut ids = std::iter::once(&slide).chain(&former);
+                        let Some(picture) = ids.find_map(|id| load(&path(&folder, id))) else { continue };
                         if answers.try_send((slide, picture)).is_ok() {
                             wake();
                         }
@@ -207,16 +210,32 @@ mod tests {
         let (mut trails, wakes) = start(folder.path());
         let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
         for slide in [&open, &closed] {
-            trails.of(slide, EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+            trails.of(slide, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
             trails.note_change(slide);
         }
-        let left = trails.of(&closed, EXTENT).to_picture();
+        let left = trails.of(&closed, &[], EXTENT).to_picture();
         trails.put_away(|slide| *slide == open);
         assert!(trails.get_mut(&open).is_some() && trails.get_mut(&closed).is_none());
-        trails.of(&closed, EXTENT);
+        trails.of(&closed, &[], EXTENT);
         wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
         trails.take_read();
-        assert_eq!(trails.of(&closed, EXTENT).to_picture(), left);
+        assert_eq!(trails.of(&closed, &[], EXTENT).to_picture(), left);
+    }
+
+    #[test]
+    fn a_trail_kept_under_a_former_id_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (former, slide) = (SlideId("former".to_owned()), SlideId("a".to_owned()));
+        let (mut trails, wakes) = start(folder.path());
+        let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
+        trails.of(&former, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+        trails.note_change(&former);
+        let left = trails.of(&former, &[], EXTENT).to_picture();
+        trails.put_away(|_| false);
+        trails.of(&slide, std::slice::from_ref(&former), EXTENT);
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        trails.take_read();
+        assert_eq!(trails.of(&slide, &[], EXTENT).to_picture(), left);
     }
 
     #[test]
@@ -225,25 +244,25 @@ mod tests {
         let slide = SlideId("a".to_owned());
         let (mut trails, _) = start(folder.path());
         let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
-        trails.of(&slide, EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+        trails.of(&slide, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
         trails.note_change(&slide);
-        let left = trails.of(&slide, EXTENT).to_picture();
+        let left = trails.of(&slide, &[], EXTENT).to_picture();
         trails.keep();
         drop(trails);
 
         let (mut trails, wakes) = start(folder.path());
-        assert!(trails.of(&slide, EXTENT).to_picture().iter().all(|shade| *shade == 0));
+        assert!(trails.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
         wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
         trails.take_read();
-        assert_eq!(trails.of(&slide, EXTENT).to_picture(), left);
+        assert_eq!(trails.of(&slide, &[], EXTENT).to_picture(), left);
         trails.clear(&slide);
         trails.keep();
         drop(trails);
 
         let (mut trails, wakes) = start(folder.path());
-        trails.of(&slide, EXTENT);
+        trails.of(&slide, &[], EXTENT);
         wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
         trails.take_read();
-        assert!(trails.of(&slide, EXTENT).to_picture().iter().all(|shade| *shade == 0));
+        assert!(trails.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
     }
 }

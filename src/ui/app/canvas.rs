@@ -167,7 +167,8 @@ impl App {
         let Some(state) = self.session.slide(slide) else { return };
         let info = state.source.info();
         let extent = (f64::from(info.width()), f64::from(info.height()));
-        self.panes.pane(place).view.leave_trail(self.trails.of(slide, extent));
+        let trail = self.trails.of(slide, &info.former_ids, extent);
+        self.panes.pane(place).view.leave_trail(trail);
         self.trails.note_change(slide);
     }
 }
