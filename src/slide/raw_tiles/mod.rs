@@ -414,11 +414,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
 
         /// A damaged slide never shows other pixels than OpenSlide's, and whatever OpenSlide reads is read.
-        /// Some tiles that OpenSlide refuses, for what stands elsewhere in the file, come out sound. Files whose tags
-        /// state a layout that OpenSlide does not honour are the TIFF reader's, which follows the tags.
+        /// Some tiles that OpenSlide refuses, for what stands elsewhere in the file, come out sound; and the TIFF reader
+        /// refuses damaged JPEG streams of which libtiff shows what it can make.
         #[test]
         fn damage_never_shows_other_pixels_than_openslides(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
@@ -431,13 +431,15 @@ mod tests {
             }
             let path = written(&folder, &bytes);
             if let (Ok(ours), Ok(theirs)) = (open(&path, None), open_with_openslide(&path))
-                && ours.info().reader != Reader::Tiff
             {
                 for (x, y) in [(0, 0), (48, 0), (96, 0), (0, 48), (48, 48), (96, 48)] {
                     let tile = region(0, x, y, 48, 48);
                     match (ours.read(&tile), theirs.read(&tile)) {
-                        (Ok(ours), Ok(theirs)) => prop_assert!(ours == theirs, "{tile:?}"),
-                        (Err(error), Ok(_)) => prop_assert!(false, "{tile:?}: {error}"),
+                        (Ok(a), Ok(b)) => prop_assert!(a == b, "{tile:?}, {:?}", ours.info().reader),
+                        (Err(error), Ok(_)) => {
+                            let is_damaged = ours.info().reader == Reader::Tiff && error.to_string().contains("JPEG");
+                            prop_assert!(is_damaged, "{tile:?}: {error}");
+                        }
                         (_, Err(_)) => {}
                     }
                 }

@@ -202,14 +202,15 @@ impl<R: Read + Seek> Tiff<R> {
         Ok(bytes.chunks_exact(entry.bytes_each() as usize).map(|bytes| self.number(bytes)).collect())
     }
 
-    /// The first value of the tag `tag` as an unsigned whole number, or `default` where the tag is missing.
+    /// The value of the tag `tag` as an unsigned whole number, or `default` where the tag is missing. As libtiff does it,
+    /// a tag that has several values where there can be one counts as missing, but for the compression.
     ///
     /// # Errors
     /// As [`Self::numbers`].
     pub fn one(&mut self, directory: &Directory, tag: u16, default: u64) -> Result<u64, String> {
         match directory.find(tag) {
-            Some(entry) => Ok(self.numbers(entry, 1)?[0]),
-            None => Ok(default),
+            Some(entry) if entry.count == 1 || tag == tag::COMPRESSION => Ok(self.numbers(entry, 1)?[0]),
+            _ => Ok(default),
         }
     }
 

@@ -13,6 +13,9 @@ const START: [u8; 2] = [0xff, 0xd8];
 const END: [u8; 2] = [0xff, 0xd9];
 const START_OF_SCAN: u8 = 0xda;
 
+/// How libjpeg-turbo's warning ends when all pixels were decoded before the marker that ends the picture was met.
+const BYTES_BEFORE_THE_END: &str = "extraneous bytes before marker 0xd9";
+
 /// What a tile's components stand for (TIFF's photometric interpretation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::slide) enum Components {
@@ -184,9 +187,13 @@ fn decompress(stream: &[u8], scale: ScalingFactor, image: turbojpeg::Image<&mut 
         let said = |error: turbojpeg::Error| error.to_string();
         let mut decoder = kept.take().map_or_else(Decompressor::new, Ok).map_err(said)?;
         decoder.set_scaling_factor(scale).map_err(said)?;
-        // Warnings count as errors here, as they do with OpenSlide. A decoder that failed is not kept.
-        decoder.decompress(stream, image).map_err(said)?;
-        *kept = Some(decoder);
+        // Warnings count as errors, since pixels may be wrong: all but that of bytes between the last pixel and the end
+        // of the picture, as some scanners leave them. A decoder that failed is not kept.
+        match decoder.decompress(stream, image) {
+            Ok(()) => *kept = Some(decoder),
+            Err(turbojpeg::Error::TurboJpegError(words)) if words.ends_with(BYTES_BEFORE_THE_END) => {}
+            Err(error) => return Err(said(error)),
+        }
         Ok(())
     })
 }
@@ -204,6 +211,16 @@ mod tests {
         let jpegs = TileJpegs::new(components, &[]).unwrap();
         jpegs.decode(stream, (EDGE, EDGE), &mut pixels, EDGE as usize * 4)?;
         Ok(pixels)
+    }
+
+    #[test]
+    fn bytes_left_between_the_last_pixel_and_the_end_do_no_harm() {
+        let stream = jpeg(&picture(EDGE, EDGE));
+        let whole = decode(Components::YCbCr, &stream).unwrap();
+        let padded = [stream.strip_suffix(&END).unwrap(), &[0; 7], &END].concat();
+        assert!(decode(Components::YCbCr, &padded).unwrap() == whole);
+        let cut = [&stream[..stream.len() * 3 / 4], &END].concat();
+        assert!(decode(Components::YCbCr, &cut).unwrap_err().contains("JPEG"));
     }
 
     #[test]

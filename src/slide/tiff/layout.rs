@@ -112,10 +112,12 @@ impl<'a> Layout<'a> {
 }
 
 fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String> {
-    let is_picture = |page: &&Page| !page.is_mask() && !page.is_reduced();
-    let largest = |best: &'a Page, page: &'a Page| if page.area() > best.area() { page } else { best };
-    let main =
-        pages.iter().filter(is_picture).reduce(largest).or(pages.first()).ok_or("it holds no image")?;
+    // The largest one, even where it is called a reduced version: nothing larger is there. Pictures beside a slide are
+    // stored in strips.
+    let rank = |page: &Page| (page.tile.is_some(), page.area(), !page.is_reduced());
+    let larger = |best: &'a Page, page: &'a Page| if rank(page) > rank(best) { page } else { best };
+    let pictures = pages.iter().filter(|page| !page.is_mask());
+    let main = pictures.reduce(larger).or(pages.first()).ok_or("it holds no image")?;
     let alike: Vec<&Page> =
         pages.iter().filter(|page| page.size() == main.size() && page.is_like(main)).collect();
     let (channels, mut planes) = imagej_channels(description, &alike)

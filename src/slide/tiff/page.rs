@@ -79,7 +79,8 @@ impl Page {
     }
 
     pub fn is_mask(&self) -> bool {
-        self.subfile & 4 != 0 || self.photometric == Some(4)
+        // TIFF 6.0 demands both of one bit a pixel.
+        self.photometric == Some(4) || (self.subfile & 4 != 0 && self.bits.first() == Some(&1))
     }
 
     /// Whether the samples of both mean the same, so that one may be a level of the other.
@@ -177,9 +178,10 @@ impl Walk {
             Some(entry) => tiff.numbers(entry, entry.count.clamp(1, 16))?,
             None => Vec::new(),
         };
-        let optional = |tiff: &mut Tiff<R>, tag| match directory.find(tag) {
-            Some(entry) => tiff.numbers(entry, 1).ok().map(|numbers| numbers[0]),
-            None => None,
+        let first = |tiff: &mut Tiff<R>, entry: &Entry| tiff.numbers(entry, 1).ok().map(|numbers| numbers[0]);
+        // As libtiff does it, a tag that has several values where there can be one counts as missing.
+        let optional = |tiff: &mut Tiff<R>, tag| {
+            directory.find(tag).filter(|entry| entry.count == 1).and_then(|entry| first(tiff, entry))
         };
         let mut fraction = |tag| directory.find(tag).and_then(|entry| tiff.fraction(entry));
         let resolution = fraction(tag::X_RESOLUTION).zip(fraction(tag::Y_RESOLUTION));
@@ -223,7 +225,7 @@ impl Walk {
             color_map: directory.find(tag::COLOR_MAP).cloned(),
             tables: directory.find(tag::JPEG_TABLES).cloned(),
             icc: directory.find(tag::ICC_PROFILE).cloned(),
-            max_sample: optional(tiff, tag::MAX_SAMPLE_VALUE),
+            max_sample: directory.find(tag::MAX_SAMPLE_VALUE).and_then(|entry| first(tiff, entry)),
             ink_set: optional(tiff, tag::INK_SET).unwrap_or(1),
             depth: tiff.one(directory, tag::IMAGE_DEPTH, 1)?,
             resolution,
