@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::Refusal;
 use super::codec::{self, Codec};
-use super::directory::Tiff;
+use super::directory::{Entry, Tiff};
 use super::jpeg::TileJpegs;
 use super::page::{Page, SampleFormat};
 use super::samples::{self, Packing, Samples};
@@ -352,15 +352,23 @@ fn places<R: Read + Seek>(
     rows: u32,
 ) -> Result<Vec<Place>, String> {
     let offsets = page.offsets.as_ref().ok_or("it does not say where its pixels lie")?;
-    let offsets = tiff.numbers(offsets, count)?;
+    let chunks = if page.tile.is_some() { "tiles" } else { "strips" };
+    let numbers = |tiff: &mut Tiff<R>, entry: &Entry| match entry.count {
+        listed if listed < count => Err(format!(
+            "its size of {} × {} px takes {count} {chunks}, but it lists {listed}; it is damaged or was cut short",
+            page.width, page.height
+        )),
+        _ => tiff.numbers(entry, count),
+    };
+    let offsets = numbers(tiff, offsets)?;
     let lengths = match &page.lengths {
-        Some(lengths) => tiff.numbers(lengths, count)?,
+        Some(lengths) => numbers(tiff, lengths)?,
         // Old writers leave them out where the size is known anyway.
         None if page.compression == 1 => {
             let whole = row_bytes.saturating_mul(u64::from(rows));
             offsets.iter().map(|offset| whole.min(tiff.size.saturating_sub(*offset))).collect()
         }
-        None => return Err("it does not say how long its tiles are".to_owned()),
+        None => return Err(format!("it does not say how long its {chunks} are")),
     };
     let place = |(offset, length)| Place { offset, length: if offset == 0 { 0 } else { length } };
     Ok(offsets.into_iter().zip(lengths).map(place).collect())
