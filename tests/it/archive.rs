@@ -119,6 +119,40 @@ fn what_is_pushed_comes_back_to_the_last_bit() {
 }
 
 #[test]
+fn a_slide_that_goes_by_a_new_id_keeps_its_row() {
+    let database = Server::shared().database().with_archive();
+    let (folder, project, sets) = project(&[("a", 300), ("b", 200)]);
+    let mut writer = database.open(WRITER);
+    push_all(&mut writer, &project, &settings());
+    let row = || database.sql("SELECT slide FROM histokin.slides WHERE slide_id IN ('aaaaaaaa', 'new-name')");
+    let before = row();
+
+    let file = folder.path().join("project.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let renamed = text.replace("id = \"aaaaaaaa\"", "id = \"new-name\"\nformer_ids = [\"aaaaaaaa\"]");
+    assert_ne!(text, renamed);
+    std::fs::write(&file, renamed).unwrap();
+    let project = Project::open(folder.path()).unwrap();
+    let again = push_all(&mut writer, &project, &settings());
+    assert_eq!((again.pushed, again.unchanged), (0, 2), "its tiles are not sent again");
+    assert_eq!((sets_of(&database), row()), ("bbbbbbbb:200 new-name:300".to_owned(), before));
+
+    // Another slide that went by the same former id is not taken for it.
+    let changed = made::set("a", 16, &rows(99, 120));
+    project.descriptors().save(&changed).unwrap();
+    std::fs::write(
+        &file,
+        text.replace("id = \"aaaaaaaa\"", "id = \"other\"\nformer_ids = [\"new-name\", \"aaaaaaaa\"]"),
+    )
+    .unwrap();
+    let project = Project::open(folder.path()).unwrap();
+    let again = push_all(&mut writer, &project, &settings());
+    assert_eq!((again.pushed, again.unchanged), (1, 1));
+    assert_eq!(sets_of(&database), "bbbbbbbb:200 new-name:300 other:120");
+    assert_eq!(sets[0].len(), 300);
+}
+
+#[test]
 fn a_slide_that_was_embedded_anew_is_replaced() {
     let database = Server::shared().database().with_archive();
     let (_folder, project, _) = project(&[("a", 300)]);
