@@ -1,5 +1,6 @@
 //! Descriptors: what an encoder says of each tissue tile of a slide, kept one file per slide and recipe.
 
+mod encoder_id;
 mod journal;
 mod store;
 
@@ -9,13 +10,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::encoder::EncoderId;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::tiling::{TileGrid, TileIndex, TileSettings};
 use crate::tissue::TISSUE_VERSION;
 
+pub use encoder_id::EncoderId;
 pub use journal::{Journal, JournalRecord};
 pub use store::DescriptorStore;
 

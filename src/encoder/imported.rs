@@ -13,9 +13,6 @@ use crate::tiling::TileSettings;
 /// End of the name of a file that describes such an encoder.
 pub const ENDING: &str = ".imported.toml";
 
-/// Start of the ids of such encoders.
-pub(super) const PREFIX: &str = "imported-";
-
 /// What is known of an encoder that ran elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImportedEncoder {
@@ -62,7 +59,7 @@ impl ImportedEncoder {
         let text = format!("{}|{}|{tile_px}|{mpp}", self.name, self.width);
         let hash = crate::descriptors::hex(&Sha256::digest(text));
         Ok(EncoderSpec {
-            id: EncoderId(format!("{PREFIX}{}", &hash[..16])),
+            id: EncoderId(format!("{}{}", EncoderId::IMPORTED_PREFIX, &hash[..16])),
             name: self.name.clone(),
             width: self.width,
             tiles: self.tiles,

@@ -27,7 +27,6 @@ pub(crate) mod weights;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 
 use crate::stain::LabStatistics;
 use crate::tiling::TileSettings;
@@ -36,6 +35,7 @@ use device::Compute;
 use model::{Location, Model, locate};
 use network::{Branch, NetworkEncoder};
 
+pub use crate::descriptors::EncoderId;
 pub(crate) use device::is_out_of_memory;
 pub use device::{DeviceChoice, device_name};
 pub use imported::ImportedEncoder;
@@ -47,30 +47,6 @@ pub const DEFAULT: &str = "tissue-and-nuclei";
 /// Name of the model that learning is held to, and goes on from: its descriptors are memberships alone, whose fine
 /// differences the default's switch would drown in a loss.
 pub const LEARNING_REFERENCE: &str = "tissue-prototypes";
-
-/// Identity of an encoder: a hash of its weights and of all that happens to a tile before them, so that
-/// descriptors of different encoders are never compared.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EncoderId(pub String);
-
-impl EncoderId {
-    /// The first 12 characters: enough for file names and for people.
-    pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
-    }
-
-    /// Whether descriptors of this encoder come from another program, with tiles of their own.
-    pub fn is_imported(&self) -> bool {
-        self.0.starts_with(imported::PREFIX)
-    }
-}
-
-impl std::fmt::Display for EncoderId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What has to be known of an encoder to feed it and to store what it says.
 #[derive(Debug, Clone)]
