@@ -35,6 +35,7 @@ pub mod query;
 pub mod interchange;
 pub mod evaluation;
 pub mod project;
+#[cfg(feature = "archive")]
 pub mod archive;
 pub mod pipeline;
 pub mod training;

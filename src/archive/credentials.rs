@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::ArchiveError;
-pub use super::password::Password;
+pub use crate::project::Password;
 
 /// Asks a person for the password of the named login; `None` when nobody answers.
 pub type AskPassword = dyn Fn(&str) -> Option<Password>;

@@ -11,40 +11,23 @@
 //! project's tiles. SQL is given values as parameters only; what cannot be one, such as the width of a vector, is
 //! made of numbers.
 //!
-//! [`url`] and [`password`] need no network, and are there without the feature `archive`, too.
+//! Its address and a password for it are the project's: [`ArchiveUrl`], [`credentials::Password`].
 
-pub mod password;
-pub mod url;
-
-#[cfg(feature = "archive")]
 mod connection;
-#[cfg(feature = "archive")]
 pub mod credentials;
-#[cfg(feature = "archive")]
 mod error;
-#[cfg(feature = "archive")]
 mod patients;
-#[cfg(feature = "archive")]
 pub mod pull;
-#[cfg(feature = "archive")]
 pub mod push;
-#[cfg(feature = "archive")]
 pub mod remove;
-#[cfg(feature = "archive")]
 pub mod schema;
-#[cfg(feature = "archive")]
 pub mod search;
-#[cfg(feature = "archive")]
 pub mod status;
-#[cfg(feature = "archive")]
 mod tiles;
-#[cfg(feature = "archive")]
 mod tls;
-#[cfg(feature = "archive")]
 pub mod verify;
 
-pub use url::{ArchiveUrl, UrlError};
-#[cfg(feature = "archive")]
+pub use crate::project::{ArchiveUrl, UrlError};
 pub use {
     connection::{Archive, Canceller},
     error::ArchiveError,

@@ -10,12 +10,11 @@ use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
 use super::index::load_index;
-use crate::archive::ArchiveUrl;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
 use crate::pipeline::{Slides, describe_picture, describe_tiles, write_matches, write_sheet};
-use crate::project::{Project, ProjectSettings};
+use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
     self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QuerySettings, Region, Scope,

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::ProjectError;
 use super::format::{self, FORMAT};
+use super::{ArchiveUrl, ProjectError};
 use crate::annotation::AnnotationClass;
-use crate::archive::ArchiveUrl;
 use crate::geometry::MicronsPerPixel;
 use crate::paths::{self, HexPath};
 use crate::slide::SlideId;

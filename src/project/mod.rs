@@ -5,11 +5,13 @@
 //! the project. Others read. Only jobs that share the work claim nothing: no two of them write the same file.
 
 mod access;
+mod archive_url;
 mod file;
 mod format;
 mod listing;
 mod lock;
 mod noted;
+mod password;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::annotation::{AnnotationClass, AnnotationStore};
-use crate::archive::ArchiveUrl;
 use crate::descriptors::{DescriptorStore, Recipe};
 use crate::encoder::{self, EncoderSpec};
 use crate::evaluation::map::MapStore;
@@ -30,9 +31,11 @@ use file::ProjectFile;
 use format::FORMAT;
 
 pub use access::{Claim, ReadOnly};
+pub use archive_url::{ArchiveUrl, UrlError};
 pub use file::{ProjectSettings, SlideEntry};
 pub use listing::FormerIds;
 pub use lock::{Holder, LOCK_FILE, LockError, ProjectLock};
+pub use password::Password;
 
 /// Name of the file that makes a folder a project.
 pub const PROJECT_FILE: &str = "project.toml";

@@ -7,9 +7,8 @@ use image::RgbaImage;
 
 use super::state::{Place, Severity, TilePicture, held};
 use super::{ArchiveRequest, Job, OpenJob, SearchRequest, Session};
-use crate::archive::ArchiveUrl;
-use crate::archive::password::Password;
 use crate::geometry::Level0Rect;
+use crate::project::{ArchiveUrl, Password};
 use crate::query::{Answer, PatientNames, Scope, TilePlace, USUAL_PATTERN};
 use crate::slide::{SlideId, SlideInfo};
 

@@ -6,11 +6,10 @@ use uuid::Uuid;
 
 use super::{Annotate, PictureQuery, TrainingCommand};
 use crate::annotation::AnnotationClass;
-use crate::archive::ArchiveUrl;
-use crate::archive::password::Password;
 use crate::descriptors::Recipe;
 use crate::evaluation::comparison::ComparisonSettings;
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
+use crate::project::{ArchiveUrl, Password};
 use crate::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
 use crate::slide::SlideId;
 use crate::tissue::TissueSettings;

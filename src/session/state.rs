@@ -8,13 +8,12 @@ use image::RgbaImage;
 
 use super::query::{Beside, Classified, Judged, QueryState, default_settings};
 use super::{Annotations, ArchiveProgress, EvaluationState, SlideProgress, TrainingState};
-use crate::archive::password::Password;
 use crate::descriptors::{DescriptorSet, Recipe};
 use crate::encoder::EncoderSpec;
 use crate::geometry::Level0Rect;
 use crate::index::Snapshot;
 use crate::memory::{Budget, Held};
-use crate::project::Project;
+use crate::project::{Password, Project};
 use crate::query::{Patients, QueryBook, QuerySettings};
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::{SlideId, SlideSource};

@@ -29,9 +29,9 @@ mod with_archive {
 
     use super::{ArchiveRequest, Post, Requests};
     use crate::archive::credentials::Credentials;
-    use crate::archive::password::Password;
     use crate::archive::search::{SearchSettings, ask};
-    use crate::archive::{Archive, ArchiveError, ArchiveUrl, Canceller};
+    use crate::archive::{Archive, ArchiveError, Canceller};
+    use crate::project::{ArchiveUrl, Password};
     use crate::query::Answer;
     use crate::session::{ArchiveAnswer, Event};
 

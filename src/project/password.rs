@@ -11,8 +11,8 @@ impl Password {
         Self(text)
     }
 
-    #[cfg(feature = "archive")]
-    pub(super) fn as_str(&self) -> &str {
+    /// The password itself, for the server that asks for it.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
