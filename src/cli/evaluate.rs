@@ -15,6 +15,7 @@ use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::gather::{self, Gathered};
 use crate::evaluation::intervals::Resampling;
 use crate::evaluation::labels::{self, Patients};
+use crate::evaluation::map::MapStore;
 use crate::evaluation::report;
 use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
 use crate::evaluation::sample::{Described, Sample, SampleSlide};
@@ -149,7 +150,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let document = report::json::document(&sample, &comparison);
     if let Some(folder) = &args.report {
         let pictures = study.project.as_ref().map(report::Pictures::of_project);
-        let maps = study.project.as_ref().map(Project::maps);
+        let maps = study.project.as_ref().map(MapStore::of_project);
         let map = report::map_of(maps.as_ref(), &described, &comparison, &mut |_| true);
         report::write(folder, &sample, &comparison, &document, map.as_ref(), pictures.as_ref())
             .with_context(|| format!("the report was not written to {}", folder.display()))?;

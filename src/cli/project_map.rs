@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::durable;
 use crate::evaluation::gather;
-use crate::evaluation::map::{self, MapKind, UmapSettings};
+use crate::evaluation::map::{self, MapKind, MapStore, UmapSettings};
 use crate::evaluation::sample::Sample;
 use crate::paths;
 use crate::project::Project;
@@ -61,10 +61,11 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
                 laid_out: args.laid_out.max(100),
                 seed: args.seed,
             };
-            let points = project.maps().umap(&spec.id.0, descriptors, &settings, &mut |share| {
-                bar.set_position((1000.0 * share) as u64);
-                true
-            });
+            let points =
+                MapStore::of_project(&project).umap(&spec.id.0, descriptors, &settings, &mut |share| {
+                    bar.set_position((1000.0 * share) as u64);
+                    true
+                });
             bar.finish_and_clear();
             points.context("the layout was stopped")?
         }

@@ -12,6 +12,7 @@ use super::comparison::{Comparison, ComparisonError, ComparisonSettings, compare
 use super::floor::HsvHistogram;
 use super::gather::{self, GatherError};
 use super::labels::{self, LabelError, Labels};
+use super::map::MapStore;
 use super::report::{self, Map, Pictures, SHOWN_ANSWERS, extremes};
 use super::sample::{Candidate, Sample, SampleError, SampleSlide};
 use super::stain_change::{self, StainSettings};
@@ -125,7 +126,7 @@ pub fn of_project(
             Err(error) => comparison.notes.push(format!("No stain robustness of {name}: {error}.")),
         }
     }
-    let umap = report::map_of(Some(&project.maps()), &described, &comparison, &mut |share| {
+    let umap = report::map_of(Some(&MapStore::of_project(project)), &described, &comparison, &mut |share| {
         tell(STAIN_DONE + (1.0 - STAIN_DONE) * share, "laying out the map")
     });
     let maps = umap.into_iter().chain(report::pca_of(&described, &comparison)).collect();

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use crate::annotation::{AnnotationClass, AnnotationStore};
 use crate::descriptors::{DescriptorStore, Recipe};
 use crate::encoder::{self, EncoderSpec};
-use crate::evaluation::map::MapStore;
 use crate::index::IndexCache;
 use crate::slide::computed;
 use crate::stain::StainSetting;
@@ -214,12 +213,6 @@ impl Project {
     pub fn index_cache(&self) -> IndexCache {
         let cache = IndexCache::new(self.root.join("index"));
         if self.read_only().is_some() { cache.read_only() } else { cache }
-    }
-
-    /// Maps of the descriptors, which can be made again from them, too.
-    pub fn maps(&self) -> MapStore {
-        let store = MapStore::new(self.root.join("maps"));
-        if self.read_only().is_some() { store.read_only() } else { store }
     }
 
     /// From now on, keep the levels that are computed for slides in this project's folder, if it may be written.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{UmapSettings, umap};
 use crate::descriptors::hex;
 use crate::evaluation::Descriptors;
+use crate::project::Project;
 use crate::{durable, mapped};
 
 /// Raised whenever the same descriptors and settings come to lie elsewhere.
@@ -26,6 +27,12 @@ impl MapStore {
     /// The store in `folder`, which is made when something is first written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), read_only: false }
+    }
+
+    /// Maps of that project's descriptors.
+    pub fn of_project(project: &Project) -> Self {
+        let store = Self::new(project.root().join("maps"));
+        if project.read_only().is_some() { store.read_only() } else { store }
     }
 
     /// The same store, in which nothing is written.
