@@ -5,14 +5,16 @@ use pgvector::{HalfVector, Vector};
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Row, Statement};
 use serde::Serialize;
+use strum::{EnumIter, EnumMessage, EnumString};
 
 use super::error::During;
 use super::{Archive, ArchiveError};
 use crate::descriptors::Recipe;
 
 /// The type that descriptors are kept as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, EnumIter, EnumMessage, EnumString)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Storage {
     /// 32-bit numbers: the project's own, to the last bit.
     #[default]

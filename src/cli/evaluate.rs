@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::choice::choice;
 use super::progress::EmbedBar;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::evaluation::Exclude;
@@ -72,10 +73,10 @@ pub struct EvaluateArgs {
     #[arg(long, default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     draws: u32,
     /// Tiles of the query's slide, or of its patient, are no answers.
-    #[arg(long, default_value = "slide")]
+    #[arg(long, value_parser = choice::<Exclude>(), default_value = "slide")]
     exclude: Exclude,
     /// Which tiles can be answers: the labelled ones, or all, unlabelled ones counting as wrong.
-    #[arg(long, default_value = "labelled")]
+    #[arg(long, value_parser = choice::<PoolKind>(), default_value = "labelled")]
     pool: PoolKind,
     /// At most so many queries of each class, drawn at random.
     #[arg(long, default_value_t = RetrievalSettings::default().queries_per_class)]

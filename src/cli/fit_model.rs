@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 
+use super::choice::choice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model};
 use crate::encoder::model::{ModelFile, Preprocessing};
@@ -34,7 +35,7 @@ pub struct FitModelArgs {
     #[arg(long)]
     pub name: String,
     /// The network
-    #[arg(long, value_enum, default_value = "mobilenet_v2")]
+    #[arg(long, value_parser = choice::<BackboneKind>(), default_value = "mobilenet_v2")]
     pub backbone: BackboneKind,
     /// The network's weights (safetensors): published ones, or those of an encoder that was trained, whose head is left
     /// aside; given several times, their mean

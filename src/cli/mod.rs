@@ -7,6 +7,7 @@ pub mod output;
 mod annotations;
 #[cfg(feature = "archive")]
 mod archive;
+mod choice;
 mod decode;
 mod embed;
 mod evaluate;

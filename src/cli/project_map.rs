@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::choice::choice;
 use crate::durable;
 use crate::evaluation::gather;
 use crate::evaluation::map::{self, MapKind, MapStore, UmapSettings};
@@ -21,7 +22,7 @@ pub struct ProjectMapArgs {
     #[arg(long)]
     encoder: Option<String>,
     /// How the plane is found.
-    #[arg(long, default_value = "umap")]
+    #[arg(long, value_parser = choice::<MapKind>(), default_value = "umap")]
     kind: MapKind,
     /// Tiles that make up a neighbourhood (UMAP).
     #[arg(long, default_value_t = UmapSettings::default().neighbours)]

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
+use super::choice::choice;
 use super::index::load_index;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
@@ -60,7 +61,7 @@ pub struct QueryArgs {
     #[arg(short, default_value_t = 20)]
     k: usize,
     /// Which slides may hold matches.
-    #[arg(long, default_value = "all")]
+    #[arg(long, value_parser = choice::<Scope>(), default_value = "all")]
     scope: Scope,
     /// Only these slides: id, path, file name or file stem; may be given several times.
     #[arg(long = "slides", value_name = "SLIDE", num_args = 1..)]
@@ -72,7 +73,7 @@ pub struct QueryArgs {
     #[arg(long, conflicts_with = "marked")]
     class: Option<String>,
     /// Which patients' slides may hold matches.
-    #[arg(long, default_value = "any", requires = "slide")]
+    #[arg(long, value_parser = choice::<Patients>(), default_value = "any", requires = "slide")]
     patients: Patients,
     /// Whose slides they are: a CSV file with the columns slide (or file) and patient [default: what the project
     /// knows, else file names].

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::choice::choice;
 use super::interrupt;
 use super::progress::TrainingBar;
 use crate::encoder::DeviceChoice;
@@ -33,7 +34,7 @@ pub struct TrainArgs {
     #[arg(long)]
     config: Option<PathBuf>,
     /// Settings to begin from, where no file is given [default: this_computer].
-    #[arg(long, value_enum, conflicts_with = "config")]
+    #[arg(long, value_parser = choice::<Preset>(), conflicts_with = "config")]
     preset: Option<Preset>,
     #[command(flatten)]
     settings: SettingsArgs,
@@ -66,11 +67,11 @@ pub struct TrainArgs {
 /// Single settings. Each stands for the field of the same name in the file.
 #[derive(Debug, Default, Args)]
 struct SettingsArgs {
-    #[arg(long, value_enum, help = help_of("method"))]
+    #[arg(long, value_parser = choice::<Method>(), help = help_of("method"))]
     method: Option<Method>,
-    #[arg(long, value_enum, help = help_of("loss"))]
+    #[arg(long, value_parser = choice::<LossKind>(), help = help_of("loss"))]
     loss: Option<LossKind>,
-    #[arg(long, value_enum, help = help_of("backbone"))]
+    #[arg(long, value_parser = choice::<BackboneKind>(), help = help_of("backbone"))]
     backbone: Option<BackboneKind>,
     #[arg(long, help = help_of("init"))]
     init: Option<String>,
@@ -88,7 +89,7 @@ struct SettingsArgs {
     near_mm: Option<f64>,
     #[arg(long, help = help_of("far_mm"))]
     far_mm: Option<f64>,
-    #[arg(long, value_enum, help = help_of("without_far"))]
+    #[arg(long, value_parser = choice::<WithoutFar>(), help = help_of("without_far"))]
     without_far: Option<WithoutFar>,
     #[arg(long, help = help_of("slides_per_batch"))]
     slides_per_batch: Option<usize>,
@@ -114,7 +115,7 @@ struct SettingsArgs {
     validation_tiles: Option<usize>,
     #[arg(long, help = help_of("labels"))]
     labels: Option<String>,
-    #[arg(long, value_enum, help = help_of("judged_by"))]
+    #[arg(long, value_parser = choice::<JudgedBy>(), help = help_of("judged_by"))]
     judged_by: Option<JudgedBy>,
     #[arg(long, help = help_of("patience"))]
     patience: Option<usize>,

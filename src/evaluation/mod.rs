@@ -29,6 +29,7 @@ pub mod stain_change;
 pub mod study;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, EnumString};
 
 /// Descriptors of `len()` tiles, one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -153,8 +154,22 @@ impl Tiles {
 }
 
 /// Which tiles may not answer a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumMessage,
+    EnumString,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Exclude {
     /// Those of the query's slide.
     #[default]

@@ -4,6 +4,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, EnumString};
 
 use super::intervals::Resampling;
 use super::neighbours::{Neighbour, Pool};
@@ -17,8 +18,11 @@ pub const ANSWERS: usize = 20;
 const RANKED_DISTANCES: usize = 1_000_000_000;
 
 /// Which tiles can be answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum PoolKind {
     /// Tiles whose class is known.
     #[default]

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, EnumString};
 
 use crate::descriptors::DescriptorSet;
 use crate::geometry::Level0Rect;
@@ -37,8 +38,11 @@ pub use slides::{HISTOGRAM_BINS, SlideElsewhere, SlideRank, asking, compared};
 use example::ExampleTile;
 
 /// Which slides may hold matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Scope {
     #[default]
     All,

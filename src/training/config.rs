@@ -1,6 +1,7 @@
 //! Every choice of a training run in one struct: a TOML file, command-line flags and the panel all fill it.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, EnumString};
 
 use super::TrainingError;
 use super::fields::{FIELDS, help_of};
@@ -10,8 +11,11 @@ use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
 
 /// What is learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Method {
     /// Tiles near each other are alike, tiles far apart are not (Gildenblat and Klaiman 2019).
     #[default]
@@ -21,9 +25,11 @@ pub enum Method {
 }
 
 /// How near and far pairs are weighed; of the siamese method only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum LossKind {
     /// The paper's: distances of near pairs, and what far pairs lack to the margin.
     #[default]
@@ -56,9 +62,11 @@ impl LossKind {
 }
 
 /// What becomes of slides on which no two tiles are far apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum WithoutFar {
     #[default]
     LeaveOut,
@@ -67,9 +75,11 @@ pub enum WithoutFar {
 }
 
 /// How often a slide is drawn from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SlideWeighting {
     /// All alike.
     Equal,
@@ -81,9 +91,11 @@ pub enum SlideWeighting {
 }
 
 /// Which figure on the validation slides decides what is kept and when there is no getting better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum JudgedBy {
     /// Precision of the first five answers, in the mean over classes; ADDR where nothing is labelled.
     #[default]
@@ -164,8 +176,8 @@ impl Default for TrainingConfig {
 }
 
 /// A set of choices to begin from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumMessage, EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Preset {
     /// ResNet-50 and contrastive learning as published; needs a CUDA device.
     Paper,

@@ -13,14 +13,15 @@ mod tiny;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, EnumString};
 use tch::{TchError, Tensor, nn};
 
 use layers::Block;
 
 /// Which network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumIter, EnumMessage, EnumString)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum BackboneKind {
     Resnet18,
     Resnet34,
