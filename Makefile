@@ -15,7 +15,7 @@ run: setup
 	target/release/histokin --project $(DEMO)/project $(SLIDES)
 
 test: setup
-	cargo test --no-fail-fast
+	cargo test --workspace --no-fail-fast
 
 # What h5py, numpy and pyarrow say of the files that are exported: they are fetched into target/, where the test finds them.
 interop: setup
@@ -41,7 +41,7 @@ demo: setup
 	scripts/demo.sh target/release/histokin $(SLIDES) $(DEMO)
 
 bench: setup
-	cargo bench
+	cargo bench --package histokin
 
 setup:
 	@scripts/setup.sh
@@ -67,7 +67,7 @@ deny:
 	cargo deny --all-features check
 
 lint:
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	cargo check --no-default-features
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo check --package histokin --no-default-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace

@@ -1,0 +1,55 @@
+//! What a project keeps of its queries: loaded, saved, and written out for other programs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::Post;
+use super::heat::{self, HeatRequest};
+use crate::session::{BookJob, Event};
+use histokin_core::query::{Answer, QueryBook};
+use histokin_core::slide::SlideId;
+use histokin_project::pipeline::{self, Slides};
+
+pub(super) fn keep_book(job: BookJob, post: &Post) {
+    let done = match job {
+        BookJob::LoadBook(root) => {
+            QueryBook::load(&root).map(|book| post.send(Event::BookLoaded(Box::new(book))))
+        }
+        BookJob::SaveBook { root, book } => book.save(&root),
+        BookJob::ExportAnswer { answer, book, slides, reports } => {
+            return export(&answer, &book, &slides, &reports, post);
+        }
+        BookJob::ExportHeatMap { index, tile, shown, names, reports } => {
+            return export_heat_map(&HeatRequest { index, tile, shown }, &names, &reports, post);
+        }
+    };
+    if let Err(error) = done {
+        let text =
+            format!("{error}; questions and judgements are not kept in this project until it is mended");
+        post.send(Event::Trouble(text));
+    }
+}
+
+/// The first folder `NAME-N` that is not there yet.
+fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
+    (1..).map(|number| reports.join(format!("{name}-{number}"))).find(|folder| !folder.exists())
+}
+
+/// Write a heat map into a new folder of its own.
+fn export_heat_map(request: &HeatRequest, names: &HashMap<SlideId, String>, reports: &Path, post: &Post) {
+    let Some(folder) = new_folder(reports, "heat-map") else { return };
+    let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
+    match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
+        Ok(_) => post.send(Event::Notice(format!("{}: the heat map was written here", folder.display()))),
+        Err(error) => post.send(Event::Trouble(error.to_string())),
+    }
+}
+
+/// Write an answer into a new folder of its own.
+fn export(answer: &Answer, book: &QueryBook, slides: &Slides, reports: &Path, post: &Post) {
+    let Some(folder) = new_folder(reports, "matches") else { return };
+    match pipeline::write_answer(answer, book, slides, &folder) {
+        Ok(()) => post.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
+        Err(error) => post.send(Event::Trouble(error.to_string())),
+    }
+}
