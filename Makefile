@@ -71,3 +71,4 @@ lint:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo check --package histokin --no-default-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+	scripts/walls.sh
