@@ -18,7 +18,7 @@ pub use histokin_archive as archive;
 pub use histokin_core::{
     annotation, descriptors, geometry, index, memory, query, slide, stain, tiling, tissue,
 };
-use histokin_core::{durable, paths, words};
+use histokin_core::{durable, number_format, paths};
 pub use histokin_encoder as encoder;
 pub use histokin_evaluation as evaluation;
 pub use histokin_project::{interchange, pipeline, project};

@@ -10,12 +10,12 @@
 
 pub mod geometry;
 pub mod durable;
-pub mod intake;
+pub mod untrusted;
 pub mod mapped;
 pub mod paths;
 pub mod memory;
-pub mod words;
-pub mod two_means;
+pub mod number_format;
+pub mod two_class_threshold;
 pub mod slide;
 pub mod tiling;
 pub mod tissue;

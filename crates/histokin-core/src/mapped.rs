@@ -7,7 +7,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use crate::intake;
+use crate::untrusted;
 
 /// The bytes of a file that this program wrote. Its files are only ever replaced by renaming or removed
 /// ([`crate::durable`]), never written in place.
@@ -15,7 +15,7 @@ use crate::intake;
 /// # Errors
 /// Those of the system, and when it is no ordinary file.
 pub fn map(path: &Path) -> io::Result<Mmap> {
-    let file = intake::open(path)?;
+    let file = untrusted::open(path)?;
     // SAFETY: such files are replaced and removed as whole ones, so that the mapped bytes stay what they are.
     unsafe { Mmap::map(&file) }
 }

@@ -11,9 +11,9 @@ use super::module_output::ModuleOutput;
 use super::readout::{FeatureScaling, HeadOutput};
 use super::state_dict::{FoundNetwork, prefix_in_file};
 use super::{EncoderError, EncoderId, EncoderSpec, pth, weights};
-use histokin_core::intake;
 use histokin_core::stain::LabStatistics;
 use histokin_core::tiling::TileSettings;
+use histokin_core::untrusted;
 
 /// The file that makes a folder a model.
 pub const MODEL_FILE: &str = "model.toml";
@@ -174,7 +174,7 @@ const MOST_SETTINGS: u64 = 1 << 20;
 /// Read a TOML file of settings and check them.
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EncoderError> {
     let file = |reason: String| EncoderError::File { path: path.to_owned(), reason };
-    let text = intake::read_text(path, MOST_SETTINGS).map_err(|error| file(error.to_string()))?;
+    let text = untrusted::read_text(path, MOST_SETTINGS).map_err(|error| file(error.to_string()))?;
     toml::from_str(&text).map_err(|error| file(error.to_string()))
 }
 

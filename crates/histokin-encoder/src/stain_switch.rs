@@ -7,7 +7,7 @@
 
 use super::fitting::{Fitted, LinearHead};
 use super::{DescriptorBatch, EncoderError};
-use histokin_core::two_means::TwoMeans;
+use histokin_core::two_class_threshold::TwoClassThreshold;
 
 /// Half the distance between the two sides. Descriptors by prototypes are at most √2 apart, and most less than 0.4.
 pub const HEIGHT: f32 = 0.7;
@@ -30,7 +30,7 @@ pub fn add_switch(fitted: Fitted, features: &DescriptorBatch) -> Result<Fitted, 
     };
     // Stain that never changes tells nothing; its switch stays between the sides.
     let slope = 1.0 / (SOFTNESS * deviation(&stain)).max(1e-6);
-    let threshold = TwoMeans::of(stain).map_or(first, |heaps| heaps.middle);
+    let threshold = TwoClassThreshold::of(stain).map_or(first, |heaps| heaps.middle);
 
     let LinearHead { weight, mut bias, inputs, outputs } = fitted.head;
     let mut rows = Vec::with_capacity((outputs + 1) * (inputs + 1));

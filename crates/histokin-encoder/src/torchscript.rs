@@ -11,7 +11,7 @@ use super::network::{Network, NetworkEncoder};
 use super::weights::MOST_BYTES;
 use super::{EncoderError, EncoderSpec, first_line, trust};
 use histokin_core::descriptors::MOST_NUMBERS;
-use histokin_core::intake;
+use histokin_core::untrusted;
 
 /// A module from images `[N, 3, H, W]` to descriptors `[N, width]`.
 struct Script {
@@ -37,7 +37,7 @@ pub(super) fn load(
     // Brought modules run in the precision that they were saved in.
     let compute = Compute { kind: Kind::Float, ..compute };
     let (preprocessing, output) = model::sidecar(path)?;
-    let bytes = intake::read(path, MOST_BYTES)
+    let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
     trust::check(path, &bytes)?;
     let _no_grad = tch::no_grad_guard();

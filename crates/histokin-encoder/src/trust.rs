@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::EncoderError;
 use super::weights::MOST_BYTES;
 use histokin_core::descriptors::hex;
-use histokin_core::{durable, intake};
+use histokin_core::{durable, untrusted};
 
 /// The most that the list of modules may hold, in bytes.
 const LONGEST_LIST: u64 = 1 << 20;
@@ -44,7 +44,7 @@ pub fn allow(path: &Path) -> io::Result<()> {
 /// # Errors
 /// When the module cannot be read.
 pub fn allow_for_now(path: &Path) -> io::Result<String> {
-    let identity = identity(&intake::read(path, MOST_BYTES)?);
+    let identity = identity(&untrusted::read(path, MOST_BYTES)?);
     ALLOWED.lock().unwrap_or_else(PoisonError::into_inner).insert(identity.clone());
     Ok(identity)
 }
@@ -84,7 +84,7 @@ fn list() -> io::Result<PathBuf> {
 }
 
 fn read(list: &Path) -> io::Result<String> {
-    match intake::read_text(list, LONGEST_LIST) {
+    match untrusted::read_text(list, LONGEST_LIST) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         other => other,
     }

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::backbones::BackboneKind;
 use super::{EncoderError, first_line, pth};
-use histokin_core::{durable, intake};
+use histokin_core::{durable, untrusted};
 
 /// The most that a file of weights may hold, in bytes: some billions of parameters.
 pub const MOST_BYTES: u64 = 16 << 30;
@@ -22,7 +22,7 @@ pub type Tensors = BTreeMap<String, Tensor>;
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
     /// A zip archive, and the pickled magic number of the format before that.
     const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
-    let bytes = intake::read(path, MOST_BYTES).map_err(|error| match error.kind() {
+    let bytes = untrusted::read(path, MOST_BYTES).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
         _ => EncoderError::File { path: path.to_owned(), reason: error.to_string() },
     })?;

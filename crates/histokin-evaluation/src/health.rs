@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Descriptors;
 use super::intervals::median;
 use super::neighbours::Pool;
-use histokin_core::two_means::TwoMeans;
+use histokin_core::two_class_threshold::TwoClassThreshold;
 
 /// At most so many tiles are looked at, drawn at random.
 const SAMPLE: usize = 5000;
@@ -101,7 +101,7 @@ pub fn examine(descriptors: Descriptors<'_>, seed: u64) -> Option<Health> {
     Some(Health {
         spectrum: variances.iter().map(|variance| if total > 0.0 { variance / total } else { 0.0 }).collect(),
         effective_dimension: participation(&variances),
-        first_axis_split: TwoMeans::of(first).map_or(0.0, |heaps| heaps.share),
+        first_axis_split: TwoClassThreshold::of(first).map_or(0.0, |heaps| heaps.share),
         near_duplicates: duplicates as f64 / rows.len() as f64,
         median_distance: typical,
         sample: rows.len(),

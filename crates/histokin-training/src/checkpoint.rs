@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::config::TrainingConfig;
 use super::run::History;
 use super::{TrainingError, optimiser::LossScale};
-use histokin_core::{durable, intake};
+use histokin_core::{durable, untrusted};
 use histokin_encoder::weights::{self, Tensors};
 
 /// Key of the header under which a checkpoint describes itself.
@@ -98,7 +98,7 @@ impl Checkpoint {
     /// [`TrainingError::File`] when it is missing, damaged, or written by a newer version of the program.
     pub fn read(path: &Path) -> Result<Self, TrainingError> {
         let failed = |reason: String| TrainingError::File { path: path.to_owned(), reason };
-        let bytes = intake::read(path, weights::MOST_BYTES)
+        let bytes = untrusted::read(path, weights::MOST_BYTES)
             .map_err(|error| failed(format!("no checkpoint to go on from ({error})")))?;
         let header = weights::header_of(path, &bytes)?;
         let text = header.metadata().as_ref().and_then(|texts| texts.get(HEADER)).ok_or_else(|| {

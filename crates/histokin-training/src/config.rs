@@ -282,7 +282,7 @@ impl TrainingConfig {
     pub fn read(path: &std::path::Path) -> Result<Self, TrainingError> {
         let failed = |reason: String| TrainingError::File { path: path.to_owned(), reason };
         let text =
-            histokin_core::intake::read_text(path, 1 << 20).map_err(|error| failed(error.to_string()))?;
+            histokin_core::untrusted::read_text(path, 1 << 20).map_err(|error| failed(error.to_string()))?;
         let config: Self = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
         config.check()?;
         Ok(config)

@@ -7,7 +7,7 @@ mod between_starts;
 mod canvas;
 mod chrome;
 mod handing_over;
-mod intake;
+mod incoming;
 mod layout;
 mod leaving;
 mod perform;

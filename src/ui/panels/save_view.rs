@@ -7,12 +7,12 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use egui::{Align, Button, DragValue, Key, Layout, RichText, Ui, Vec2};
 
 use super::{chip_ui, dialog_width, path_edit_ui};
+use crate::number_format::grouped;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
 use crate::ui::slide_view::Magnification;
 use crate::ui::theme::{self, Palette};
-use crate::words::grouped;
 
 /// Magnifications that are offered for a picture.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];

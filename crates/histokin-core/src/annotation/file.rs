@@ -12,7 +12,7 @@ use super::json::RawJson;
 use super::{AnnotationSet, Edit, Omissions, asap, geojson, identity, text, xml};
 use crate::geometry::Level0Point;
 use crate::slide::SlideInfo;
-use crate::{durable, intake};
+use crate::{durable, untrusted};
 
 /// The most that a file may hold, in bytes.
 pub(super) const MOST_BYTES: u64 = 2 << 30;
@@ -186,7 +186,7 @@ pub(super) struct Read {
 /// [`AnnotationError::Io`], or [`AnnotationError::Malformed`] with line and reason when it is of another kind or
 /// damaged, or when nothing in it can be understood.
 pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
-    let bytes = intake::read(path, MOST_BYTES)
+    let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
     read_bytes(&bytes, path)
 }
@@ -202,7 +202,7 @@ pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, Annotatio
 }
 
 fn read_packed(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
-    let mut left = intake::most_unpacked(bytes.len() as u64);
+    let mut left = untrusted::most_unpacked(bytes.len() as u64);
     match bytes {
         [0x1f, 0x8b, ..] => {
             let name = name.strip_suffix(".gz").unwrap_or(name);
@@ -214,7 +214,7 @@ fn read_packed(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> 
 }
 
 fn unpacked(packed: impl io::Read, left: &mut u64) -> Result<Vec<u8>, FormatError> {
-    intake::unpack(packed, left)
+    untrusted::unpack(packed, left)
         .map_err(|error| FormatError::nowhere(format!("it cannot be unpacked ({error})")))
 }
 

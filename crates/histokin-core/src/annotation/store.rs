@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::file::{MOST_BYTES, write_for_store};
 use super::{AnnotationError, AnnotationSet, read_bytes};
 use crate::slide::SlideId;
-use crate::{durable, intake};
+use crate::{durable, untrusted};
 
 /// The folder in which a project keeps its annotations, in level-0 pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl AnnotationStore {
     pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
         let path = self.path_to_read(slide);
         let io = |path: &Path, source| AnnotationError::Io { path: path.to_owned(), source };
-        let bytes = match intake::read(&path, MOST_BYTES) {
+        let bytes = match untrusted::read(&path, MOST_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Loaded::default()),
             Err(source) => return Err(io(&path, source)),

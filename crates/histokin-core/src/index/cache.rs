@@ -12,7 +12,7 @@ use super::layout::{self, Head, HeadSet};
 use super::segment::Segment;
 use crate::descriptors::{DescriptorSet, hex};
 use crate::mapped::map;
-use crate::{durable, intake};
+use crate::{durable, untrusted};
 
 /// Longest head that is read: room for the checksums of a hundred thousand slides.
 const LONGEST_HEAD: u64 = 16 << 20;
@@ -107,7 +107,7 @@ fn name(sets: &[HeadSet]) -> String {
 /// What a file says of itself.
 fn head(path: &Path) -> Option<Head> {
     let mut start = [0; 16];
-    let mut file = intake::open(path).ok()?;
+    let mut file = untrusted::open(path).ok()?;
     file.read_exact(&mut start).ok()?;
     let length = u64::from_le_bytes(start[8..].try_into().ok()?);
     let mut bytes = start.to_vec();

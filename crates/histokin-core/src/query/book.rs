@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, Example, Match, QuerySettings, TilePlace};
 use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
-use crate::{durable, intake};
+use crate::{durable, untrusted};
 
 /// Name of the file of judgements in a project's folder.
 pub const JUDGEMENTS_FILE: &str = "judgements.csv";
@@ -114,7 +114,7 @@ impl QueryBook {
         };
         let read = |name: &str| {
             let path = root.join(name);
-            match intake::read(&path, MOST_BYTES) {
+            match untrusted::read(&path, MOST_BYTES) {
                 Ok(bytes) => Ok((path, Some(bytes))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path, None)),
                 Err(error) => Err(naming(&path, error.to_string())),

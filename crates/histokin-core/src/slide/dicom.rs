@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use crate::intake;
+use crate::untrusted;
 
 /// SOP class of whole slide images (VL Whole Slide Microscopy Image Storage).
 const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
@@ -43,7 +43,7 @@ pub enum Instance {
 
 /// What the file at `path` is; `None` if it is no DICOM file.
 pub fn instance(path: &Path) -> Option<Instance> {
-    let mut file = BufReader::new(intake::open(path).ok()?);
+    let mut file = BufReader::new(untrusted::open(path).ok()?);
     is_dicom(&mut file).then(|| identify(&mut file).unwrap_or(Instance::Unknown))
 }
 

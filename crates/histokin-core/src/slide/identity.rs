@@ -37,7 +37,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::SlideId;
-use crate::intake;
+use crate::untrusted;
 
 /// Names the definition above.
 const VERSION: &[u8] = b"histokin slide identity 2\n";
@@ -104,7 +104,7 @@ pub(super) fn former(path: &Path, properties: &BTreeMap<String, String>) -> io::
 
 fn first_and_last_mib(path: &Path) -> io::Result<SlideId> {
     const PART: u64 = 1 << 20;
-    let mut file = intake::open(path)?;
+    let mut file = untrusted::open(path)?;
     let size = file.metadata()?.len();
     let mut hash = Sha256::new();
     hash.update(size.to_le_bytes());
@@ -116,7 +116,7 @@ fn first_and_last_mib(path: &Path) -> io::Result<SlideId> {
 
 /// The digest of one file.
 fn digest(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = intake::open(path)?;
+    let mut file = untrusted::open(path)?;
     let size = file.metadata()?.len();
     let mut hash = Sha256::new();
     hash.update(size.to_le_bytes());

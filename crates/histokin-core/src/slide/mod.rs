@@ -35,7 +35,7 @@ use image::RgbaImage;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Downsample, Level0Rect, LevelRect, MicronsPerPixel};
-use crate::intake;
+use crate::untrusted;
 use calibration::SlideWarning;
 use isolated::trust::{self, InUse};
 use isolated::{IsolatedSource, Order};
@@ -411,7 +411,7 @@ fn open_with(
     if metadata.len() == 0 {
         return Err(failed("the file is empty; copy it again from where it came".to_owned()));
     }
-    intake::open(path).map_err(|error| failed(error.to_string()))?;
+    untrusted::open(path).map_err(|error| failed(error.to_string()))?;
     let owned = path.to_owned();
     if let Some((program, limits)) = trust::decoder_for(path) {
         let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::intake;
+use crate::untrusted;
 
 /// Bytes that are looked at.
 const HEAD: u64 = 64;
@@ -11,7 +11,7 @@ const HEAD: u64 = 64;
 /// What the file is, where it is something known that is not read, with what to do about it.
 pub(super) fn named(path: &Path) -> Option<String> {
     let mut head = Vec::new();
-    intake::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+    untrusted::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
     let (kind, remedy) = kind(&head)?;
     Some(format!("it is {kind}, which histokin does not read; {remedy}"))
 }

@@ -4,7 +4,7 @@ use image::RgbImage;
 
 use super::ink;
 use super::morphology::Bitmap;
-use crate::two_means::TwoMeans;
+use crate::two_class_threshold::TwoClassThreshold;
 
 /// Gaps up to twice this wide are closed, in µm: a fat cell is a gap between its walls.
 const CLOSING_UM: f64 = 60.0;
@@ -328,7 +328,7 @@ fn otsu_threshold(values: &[u8]) -> u8 {
         histogram[usize::from(*value)] += 1;
     }
     let counts = histogram.iter().enumerate().map(|(value, count)| (value as f64, *count as f64));
-    TwoMeans::of_counts(counts).map_or(0, |heaps| heaps.last_below as u8)
+    TwoClassThreshold::of_counts(counts).map_or(0, |heaps| heaps.last_below as u8)
 }
 
 #[cfg(test)]

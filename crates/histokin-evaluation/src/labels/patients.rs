@@ -24,7 +24,7 @@ impl Patients {
         let at = |line: u64, reason: String| LabelError::Line { path: path.to_owned(), line, reason };
         let wrong =
             |error: csv::Error| at(error.position().map_or(1, csv::Position::line), error.to_string());
-        let file = histokin_core::intake::open(path)
+        let file = histokin_core::untrusted::open(path)
             .map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let header = reader.headers().map_err(wrong)?;

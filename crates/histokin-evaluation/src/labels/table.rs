@@ -11,7 +11,7 @@ use histokin_core::geometry::Level0Rect;
 /// # Errors
 /// [`LabelError`] with the line of the first row that cannot be understood; never half a table.
 pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
-    let file = histokin_core::intake::open(path)
+    let file = histokin_core::untrusted::open(path)
         .map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let columns = Columns::of(reader.headers().map_err(|error| malformed(path, &error))?, path)?;

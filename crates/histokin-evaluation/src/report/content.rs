@@ -9,7 +9,7 @@ use super::drawing::Drawing;
 use super::gallery::{Pictures, SHOWN_ANSWERS, extremes};
 use super::text::{difference, is_certain, measure_label, percent, percent_interval, ratio_interval};
 use super::{Map, plots};
-use histokin_core::words::{counted, grouped};
+use histokin_core::number_format::{counted, grouped};
 
 /// A report before it is a page or a PDF.
 pub struct Content {

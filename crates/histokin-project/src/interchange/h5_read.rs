@@ -9,7 +9,7 @@ use super::raw::{RawFeatures, RawPlaces};
 use super::read::{MOST_BYTES, from_half};
 use super::stated::{Attribute, Space, Stated};
 use super::{InterchangeError, TileFeatures};
-use histokin_core::intake;
+use histokin_core::untrusted;
 
 /// Names under which writers keep the descriptors of tiles, the most usual first.
 const FEATURES: [&str; 5] = ["features", "feats", "embeddings", "embedding", "patch_embeddings"];
@@ -26,7 +26,7 @@ const MOST_LISTED: usize = 8;
 
 /// Read a file of features.
 pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
-    let bytes = intake::read(path, MOST_BYTES)
+    let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
     let raw = read_bytes(bytes).map_err(|reason| InterchangeError::malformed(path, reason))?;
     raw.checked().map_err(|reason| InterchangeError::malformed(path, reason))
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
 
 fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
     // Compression may be at work within; and a dataset may claim any size without a byte behind it.
-    let most = intake::most_unpacked(bytes.len() as u64).max(bytes.len() as u64);
+    let most = untrusted::most_unpacked(bytes.len() as u64).max(bytes.len() as u64);
     let file = File::from_bytes(bytes).map_err(words)?;
     let found = Found::within(&file)?;
     for named in [&found.features, &found.coords] {

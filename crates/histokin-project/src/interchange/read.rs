@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::raw::{RawFeatures, RawPlaces};
 use super::stated::{Attribute, Space, Stated};
 use super::{InterchangeError, TileFeatures, h5_read};
-use histokin_core::intake;
+use histokin_core::untrusted;
 
 /// The most that a file may hold, in bytes.
 pub(super) const MOST_BYTES: u64 = 16 << 30;
@@ -54,7 +54,7 @@ fn ending(path: &Path) -> String {
 }
 
 fn read_safetensors(path: &Path) -> Result<TileFeatures, InterchangeError> {
-    let bytes = intake::read(path, MOST_BYTES)
+    let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
     let wrong = |reason: String| InterchangeError::malformed(path, reason);
     let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;

@@ -26,7 +26,7 @@ use histokin_core::descriptors::{DescriptorStore, Recipe};
 use histokin_core::index::IndexCache;
 use histokin_core::slide::computed;
 use histokin_core::stain::StainSetting;
-use histokin_core::{durable, intake};
+use histokin_core::{durable, untrusted};
 use histokin_encoder::{self as encoder, EncoderSpec};
 
 pub use access::{Claim, ReadOnly};
@@ -88,7 +88,7 @@ impl Project {
     /// written stays read-only; one of an older program is brought up to date in memory.
     pub fn open(root: &Path) -> Result<Self, ProjectError> {
         let path = root.join(PROJECT_FILE);
-        let text = match intake::read_text(&path, MOST_BYTES) {
+        let text = match untrusted::read_text(&path, MOST_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(ProjectError::Missing { root: root.to_owned() });

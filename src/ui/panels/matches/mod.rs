@@ -14,13 +14,13 @@ use egui::{Color32, Frame, Margin, RichText, Ui};
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
+use crate::number_format::grouped;
 use crate::query::{Answer, Match, Verdict, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::Action;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
-use crate::words::grouped;
 
 /// How the panel shows an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

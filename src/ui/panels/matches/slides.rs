@@ -4,11 +4,11 @@ use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Ui, V
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::Shown;
+use crate::number_format::grouped;
 use crate::query::{HISTOGRAM_BINS, SlideRank};
 use crate::session::Command;
 use crate::ui::app::slide_name;
 use crate::ui::theme::{self, Palette};
-use crate::words::grouped;
 
 /// Height of one slide, in points.
 const ROW_HEIGHT: f32 = 70.0;

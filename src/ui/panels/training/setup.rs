@@ -9,6 +9,7 @@ use super::{Role, Tab, TrainingPanel, heading_ui};
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::Depth;
+use crate::number_format::grouped;
 use crate::session::{Command, PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
@@ -20,7 +21,6 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::panels::line_ui;
 use crate::ui::theme::Palette;
-use crate::words::grouped;
 
 /// Width of the list of slides, in points.
 const SLIDES_WIDTH: f32 = 380.0;

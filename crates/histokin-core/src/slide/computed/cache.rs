@@ -15,7 +15,7 @@ use image::{DynamicImage, ImageFormat, RgbaImage};
 use sha2::{Digest, Sha256};
 
 use super::super::SlideInfo;
-use crate::intake;
+use crate::untrusted;
 
 /// Raised when tiles are computed or written otherwise.
 const VERSION: u32 = 1;
@@ -97,7 +97,7 @@ impl TileCache {
         if !path.exists() {
             return None;
         }
-        let tile = intake::read(&path, LARGEST).ok().and_then(|bytes| decode(&bytes, width, height));
+        let tile = untrusted::read(&path, LARGEST).ok().and_then(|bytes| decode(&bytes, width, height));
         if tile.is_none() {
             tracing::warn!("{}: damaged, and computed anew", path.display());
             // If it cannot be removed, it is replaced or found damaged again.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::intake;
+use crate::untrusted;
 
 /// Bytes at the start of a file in which the elements are looked for.
 const HEADER_BYTES: u64 = 1 << 20;
@@ -59,7 +59,7 @@ struct Instance {
 
 impl Instance {
     fn read(path: &Path) -> Option<Self> {
-        let mut file = intake::open(path).ok()?;
+        let mut file = untrusted::open(path).ok()?;
         // A folder may hold much else.
         if !is_dicom(&super::read(&mut file, 0, 132).ok()?) {
             return None;

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::dicom;
-use crate::intake;
+use crate::untrusted;
 
 /// Bytes of a text file that names others.
 const MOST_TEXT: u64 = 4 << 20;
@@ -19,7 +19,7 @@ const MOST_PARTS: usize = 4096;
 /// # Errors
 /// When the file itself cannot be read.
 pub(super) fn of(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut file = intake::open(path)?;
+    let mut file = untrusted::open(path)?;
     let start = super::read(&mut file, 0, 132)?;
     if dicom::is_dicom(&start) {
         return Ok(dicom::level_0(path));
@@ -50,7 +50,7 @@ fn mirax(path: &Path) -> Vec<PathBuf> {
 
 /// The files in `folder` that the values of a text of `key = value` lines name, in their order, each once.
 fn named_in(text: &Path, folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let Ok(bytes) = intake::read(text, MOST_TEXT) else { return Vec::new() };
+    let Ok(bytes) = untrusted::read(text, MOST_TEXT) else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
     for line in bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
         let Some(equals) = line.iter().position(|byte| *byte == b'=') else { continue };

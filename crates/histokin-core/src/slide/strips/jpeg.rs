@@ -7,7 +7,7 @@ use image::RgbaImage;
 use turbojpeg::raw;
 
 use super::super::{SlideInfo, one_line};
-use crate::intake;
+use crate::untrusted;
 
 /// Largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 2 << 30;
@@ -49,7 +49,7 @@ pub(super) fn eighth(info: &SlideInfo) -> Result<RgbaImage, String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    intake::read(path, LARGEST_FILE).map_err(|error| error.to_string())
+    untrusted::read(path, LARGEST_FILE).map_err(|error| error.to_string())
 }
 
 fn opened<'a>(stream: &'a [u8], info: &SlideInfo) -> Result<Decoder<'a>, String> {

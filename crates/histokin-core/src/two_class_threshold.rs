@@ -4,7 +4,7 @@
 /// the least sum of squared distances from the nearer centre (Otsu 1979, "A threshold selection method from gray-level
 /// histograms", equations 12 to 15).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TwoMeans {
+pub struct TwoClassThreshold {
     /// The largest number of the lower heap.
     pub last_below: f64,
     /// Half way between the heaps' centres.
@@ -14,7 +14,7 @@ pub struct TwoMeans {
     pub share: f64,
 }
 
-impl TwoMeans {
+impl TwoClassThreshold {
     /// Of single numbers. `None` where there are no two different ones.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_unstable_by(f64::total_cmp);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_middle_lies_between_the_best_two_centres() {
-        let found = TwoMeans::of(vec![10.0, 1.0, 12.0, 0.0, 11.0]).unwrap();
+        let found = TwoClassThreshold::of(vec![10.0, 1.0, 12.0, 0.0, 11.0]).unwrap();
         assert_eq!(found.middle, (0.5 + 11.0) / 2.0);
         // Squares about the mean: 134.8; about the two centres: 0.5 + 2.
         assert!((found.share - (1.0 - 2.5 / 134.8)).abs() < 1e-12, "{found:?}");
@@ -65,22 +65,23 @@ mod tests {
 
     #[test]
     fn two_values_account_for_all_and_an_even_spread_for_three_quarters() {
-        assert_eq!(TwoMeans::of(vec![3.0, 7.0, 7.0]).unwrap().share, 1.0);
-        let even = TwoMeans::of((0..1000).map(f64::from).collect()).unwrap();
+        assert_eq!(TwoClassThreshold::of(vec![3.0, 7.0, 7.0]).unwrap().share, 1.0);
+        let even = TwoClassThreshold::of((0..1000).map(f64::from).collect()).unwrap();
         assert!((even.share - 0.75).abs() < 1e-3 && (even.middle - 499.5).abs() < 1.0, "{even:?}");
     }
 
     #[test]
     fn one_value_has_no_heaps_however_often_it_occurs() {
-        assert_eq!(TwoMeans::of(vec![3.0, 3.0]), None);
-        assert_eq!(TwoMeans::of(Vec::new()), None);
+        assert_eq!(TwoClassThreshold::of(vec![3.0, 3.0]), None);
+        assert_eq!(TwoClassThreshold::of(Vec::new()), None);
     }
 
     #[test]
     fn counts_are_numbers_that_occur_often() {
         let counted =
-            TwoMeans::of_counts([(0.0, 2.0), (1.0, 0.0), (2.0, 1.0), (9.0, 3.0)].into_iter()).unwrap();
-        assert_eq!(counted, TwoMeans::of(vec![0.0, 0.0, 2.0, 9.0, 9.0, 9.0]).unwrap());
+            TwoClassThreshold::of_counts([(0.0, 2.0), (1.0, 0.0), (2.0, 1.0), (9.0, 3.0)].into_iter())
+                .unwrap();
+        assert_eq!(counted, TwoClassThreshold::of(vec![0.0, 0.0, 2.0, 9.0, 9.0, 9.0]).unwrap());
         assert_eq!(counted.last_below, 2.0);
     }
 }
