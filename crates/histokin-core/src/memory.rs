@@ -2,7 +2,7 @@
 //!
 //! Decoded tiles, whole pictures and OpenSlide's handles (with the tiles that each of them keeps) lie on
 //! shelves. However many slides are open, what lies on all shelves together stays within the budget: what was
-//! used least recently goes first. What cannot be let go, such as thumbnails on the screen, is [`Held`] and
+//! used least recently goes first. What cannot be let go, such as thumbnails on the screen, is [`Reserved`] and
 //! takes its bytes from the same budget. Textures on the graphics card have a budget of their own.
 
 use std::any::Any;
@@ -46,10 +46,10 @@ pub struct Budget {
 
 struct State {
     limit: usize,
-    held: usize,
+    reserved: usize,
     /// Counts uses, to tell what was used least recently.
     clock: u64,
-    shelves_made: u64,
+    caches_made: u64,
     kept: HashMap<Place, Kept>,
     kinds: [Usage; Kind::ALL.len()],
 }
@@ -76,7 +76,7 @@ struct Usage {
 impl Budget {
     pub fn new(limit: usize) -> Arc<Self> {
         let kinds = Default::default();
-        let state = State { limit, held: 0, clock: 0, shelves_made: 0, kept: HashMap::new(), kinds };
+        let state = State { limit, reserved: 0, clock: 0, caches_made: 0, kept: HashMap::new(), kinds };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -115,7 +115,7 @@ impl Budget {
 
 impl State {
     fn used(&self) -> usize {
-        self.held + self.kinds.iter().map(|usage| usage.bytes).sum::<usize>()
+        self.reserved + self.kinds.iter().map(|usage| usage.bytes).sum::<usize>()
     }
 
     fn usage(&mut self, kind: Kind) -> &mut Usage {
@@ -179,17 +179,17 @@ impl State {
 }
 
 /// Where one owner keeps things by number. What lies on it goes with it.
-pub struct Shelf {
+pub struct MemoryCache {
     budget: Arc<Budget>,
     kind: Kind,
     number: u64,
 }
 
-impl Shelf {
+impl MemoryCache {
     pub fn new(budget: &Arc<Budget>, kind: Kind) -> Self {
         let mut state = budget.state();
-        state.shelves_made += 1;
-        Self { budget: budget.clone(), kind, number: state.shelves_made }
+        state.caches_made += 1;
+        Self { budget: budget.clone(), kind, number: state.caches_made }
     }
 
     /// What lies at `place`, if it is still there; it counts as used by that.
@@ -215,7 +215,7 @@ impl Shelf {
     }
 }
 
-impl Drop for Shelf {
+impl Drop for MemoryCache {
     fn drop(&mut self) {
         let mut state = self.budget.state();
         let own: Vec<Place> = state.kept.keys().filter(|place| place.0 == self.number).copied().collect();
@@ -226,17 +226,17 @@ impl Drop for Shelf {
 }
 
 /// Something that has to stay in memory, with its bytes taken from a budget while it does.
-pub struct Held<T> {
+pub struct Reserved<T> {
     thing: T,
     bytes: usize,
     budget: Arc<Budget>,
 }
 
-impl<T> Held<T> {
+impl<T> Reserved<T> {
     /// Take `bytes` from the budget for `thing`.
     pub fn new(budget: &Arc<Budget>, bytes: usize, thing: T) -> Self {
         let mut state = budget.state();
-        state.held += bytes;
+        state.reserved += bytes;
         let gone = state.make_room(None);
         drop(state);
         drop(gone);
@@ -244,7 +244,7 @@ impl<T> Held<T> {
     }
 }
 
-impl<T> Deref for Held<T> {
+impl<T> Deref for Reserved<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -252,9 +252,9 @@ impl<T> Deref for Held<T> {
     }
 }
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for Reserved<T> {
     fn drop(&mut self) {
-        self.budget.state().held -= self.bytes;
+        self.budget.state().reserved -= self.bytes;
     }
 }
 
@@ -298,7 +298,8 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes_first_whatever_its_kind() {
         let budget = Budget::new(100);
-        let (tiles, handles) = (Shelf::new(&budget, Kind::Shown), Shelf::new(&budget, Kind::Handle));
+        let (tiles, handles) =
+            (MemoryCache::new(&budget, Kind::Shown), MemoryCache::new(&budget, Kind::Handle));
         tiles.keep(0, 40, Arc::new("a"));
         handles.keep(0, 20, Arc::new("handle"));
         tiles.keep(1, 40, Arc::new("b"));
@@ -314,7 +315,7 @@ mod tests {
     #[test]
     fn no_kind_takes_more_than_its_share() {
         let budget = Budget::new(1600);
-        let shared = Shelf::new(&budget, Kind::Shared);
+        let shared = MemoryCache::new(&budget, Kind::Shared);
         (0..10).for_each(|place| shared.keep(place, 30, Arc::new(place)));
         assert_eq!(budget.used(), 90);
         assert_eq!(shared.get::<u64>(9).as_deref(), Some(&9));
@@ -324,15 +325,15 @@ mod tests {
     #[test]
     fn what_is_held_leaves_less_for_what_is_kept() {
         let budget = Budget::new(100);
-        let shelf = Shelf::new(&budget, Kind::Shown);
-        shelf.keep(0, 60, Arc::new(0_u8));
-        let held = Held::new(&budget, 50, "thumbnail");
-        assert_eq!((*held, budget.used()), ("thumbnail", 50));
-        shelf.keep(1, 70, Arc::new(1_u8));
-        assert!(shelf.get::<u8>(1).is_some(), "what has just come stays");
-        shelf.keep(2, 30, Arc::new(2_u8));
-        assert_eq!((shelf.get::<u8>(1), budget.used()), (None, 80));
-        drop(held);
+        let memory_cache = MemoryCache::new(&budget, Kind::Shown);
+        memory_cache.keep(0, 60, Arc::new(0_u8));
+        let reserved = Reserved::new(&budget, 50, "thumbnail");
+        assert_eq!((*reserved, budget.used()), ("thumbnail", 50));
+        memory_cache.keep(1, 70, Arc::new(1_u8));
+        assert!(memory_cache.get::<u8>(1).is_some(), "what has just come stays");
+        memory_cache.keep(2, 30, Arc::new(2_u8));
+        assert_eq!((memory_cache.get::<u8>(1), budget.used()), (None, 80));
+        drop(reserved);
         assert_eq!(budget.used(), 30);
         budget.set_limit(10);
         assert_eq!(budget.used(), 0);
@@ -341,13 +342,13 @@ mod tests {
     #[test]
     fn a_hundred_slides_stay_within_the_budget() {
         let budget = Budget::new(1 << 20);
-        let slides: Vec<[Shelf; 3]> =
-            (0..100).map(|_| Kind::ALL.map(|kind| Shelf::new(&budget, kind))).collect();
-        let thumbnails: Vec<_> = (0..100).map(|_| Held::new(&budget, 1000, ())).collect();
+        let slides: Vec<[MemoryCache; 3]> =
+            (0..100).map(|_| Kind::ALL.map(|kind| MemoryCache::new(&budget, kind))).collect();
+        let thumbnails: Vec<_> = (0..100).map(|_| Reserved::new(&budget, 1000, ())).collect();
         for round in 0..50 {
             for slide in &slides {
-                for (shelf, bytes) in slide.iter().zip([20_000, 4_000, 80_000]) {
-                    shelf.keep(round, bytes, Arc::new(()));
+                for (memory_cache, bytes) in slide.iter().zip([20_000, 4_000, 80_000]) {
+                    memory_cache.keep(round, bytes, Arc::new(()));
                     assert!(budget.used() <= budget.limit());
                 }
             }

@@ -13,7 +13,7 @@ use super::strips::{self, StripPicture};
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
 use super::{clip, identity, one_line, picture_resolution, transparent, unread};
 use crate::geometry::{LevelRect, MicronsPerPixel};
-use crate::memory::{Budget, Kind, Shelf};
+use crate::memory::{Budget, Kind, MemoryCache};
 
 /// Pixels that a plain picture may have, as it is held in memory as a whole: 16,384 squared, 1 GiB.
 const MAX_PIXELS: u64 = 1 << 28;
@@ -27,7 +27,7 @@ const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8;
 pub(super) struct FlatImage {
     info: SlideInfo,
     /// Where the decoded picture lies, at [`WHOLE`], until memory is needed for others.
-    shelf: Shelf,
+    memory_cache: MemoryCache,
     /// Why it cannot be decoded, once that was tried. Locked while decoding, so that it is done once.
     problem: Mutex<Option<String>>,
 }
@@ -94,8 +94,8 @@ pub(super) fn open(
     if is_in_strips {
         return Ok(Arc::new(StripPicture::new(info, format)));
     }
-    let shelf = Shelf::new(Budget::of_process(), Kind::Shown);
-    Ok(Arc::new(FlatImage { info, shelf, problem: Mutex::new(None) }))
+    let memory_cache = MemoryCache::new(Budget::of_process(), Kind::Shown);
+    Ok(Arc::new(FlatImage { info, memory_cache, problem: Mutex::new(None) }))
 }
 
 /// EXIF's orientation of the picture at `path`, from 1 to 8; 1 if it states none.
@@ -151,7 +151,7 @@ pub(super) fn embedded_profile(path: &Path) -> Result<Option<Vec<u8>>, SlideErro
 impl FlatImage {
     /// The whole picture, decoded unless it still lies on the shelf.
     fn pixels(&self) -> Result<Arc<RgbaImage>, String> {
-        if let Some(pixels) = self.shelf.get(WHOLE) {
+        if let Some(pixels) = self.memory_cache.get(WHOLE) {
             return Ok(pixels);
         }
         // Nothing panics in between that would leave a wrong reason.
@@ -159,11 +159,11 @@ impl FlatImage {
         if let Some(reason) = &*problem {
             return Err(reason.clone());
         }
-        if let Some(pixels) = self.shelf.get(WHOLE) {
+        if let Some(pixels) = self.memory_cache.get(WHOLE) {
             return Ok(pixels);
         }
         let pixels = Arc::new(decode(&self.info.path).inspect_err(|reason| *problem = Some(reason.clone()))?);
-        self.shelf.keep(WHOLE, pixels.as_raw().len(), pixels.clone());
+        self.memory_cache.keep(WHOLE, pixels.as_raw().len(), pixels.clone());
         Ok(pixels)
     }
 }

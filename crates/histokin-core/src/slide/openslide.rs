@@ -16,7 +16,7 @@ use super::calibration::{self, Stated, calibrate};
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
 use super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
-use crate::memory::{Budget, Kind, Shelf};
+use crate::memory::{Budget, Kind, MemoryCache};
 
 /// Bytes of decoded tiles that OpenSlide keeps for one handle. Its cache is there so that neighbouring
 /// regions do not decode the tiles they share twice; what was seen is cached by those who ask. Four rows
@@ -31,7 +31,7 @@ pub(super) struct OpenSlideSource {
     /// By level, the downsample with which OpenSlide itself turns level-0 positions into positions on the level.
     own_downsamples: Vec<f64>,
     /// The handle that readers share lies here, at [`HANDLE`], unless memory was needed for others.
-    shared: Shelf,
+    shared: MemoryCache,
 }
 
 const HANDLE: u64 = 0;
@@ -52,7 +52,7 @@ pub(super) fn open(
     };
     let own_downsamples: Vec<f64> = handle.all_level_downsamples().to_vec();
     let info = read_info(path, user_mpp, &handle).map_err(failed)?;
-    let shared = Shelf::new(Budget::of_process(), Kind::Handle);
+    let shared = MemoryCache::new(Budget::of_process(), Kind::Handle);
     shared.keep(HANDLE, HANDLE_BYTES, Arc::new(handle));
     Ok(Some(OpenSlideSource { info, own_downsamples, shared }))
 }

@@ -11,7 +11,7 @@ use super::{Annotations, ArchiveProgress, EvaluationState, SlideProgress, Traini
 use histokin_core::descriptors::{DescriptorSet, Recipe};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
-use histokin_core::memory::{Budget, Held};
+use histokin_core::memory::{Budget, Reserved};
 use histokin_core::query::{Patients, QueryBook, QuerySettings};
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{SlideId, SlideSource};
@@ -79,7 +79,7 @@ pub struct Session {
 /// One slide on the list.
 pub struct SlideState {
     pub source: Arc<dyn SlideSource>,
-    pub thumbnail: Option<Arc<Held<RgbaImage>>>,
+    pub thumbnail: Option<Arc<Reserved<RgbaImage>>>,
     pub tissue: Option<Arc<TissueMask>>,
     pub colours: Colours,
     pub profile: Profile,
@@ -148,13 +148,13 @@ pub struct EmbeddingState {
 /// The pixels of one tile, or of a picture beside the slide, for lists and panels.
 pub enum TilePicture {
     Reading,
-    Read(Arc<Held<RgbaImage>>),
+    Read(Arc<Reserved<RgbaImage>>),
     Failed(String),
 }
 
 /// A picture with its bytes taken from the memory budget.
-pub(super) fn held(picture: RgbaImage) -> Held<RgbaImage> {
-    Held::new(Budget::of_process(), picture.as_raw().len(), picture)
+pub(super) fn held(picture: RgbaImage) -> Reserved<RgbaImage> {
+    Reserved::new(Budget::of_process(), picture.as_raw().len(), picture)
 }
 
 impl From<Result<RgbaImage, String>> for TilePicture {

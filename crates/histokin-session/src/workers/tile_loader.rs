@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::patience;
-use histokin_core::memory::{Budget, Kind, Shelf};
+use histokin_core::memory::{Budget, Kind, MemoryCache};
 use histokin_core::slide::pyramid::{DisplayPyramid, DisplayTile, Gap, SlideKey, TileKey};
 
 /// A whole slide that is made of more stored tiles than this is first shown as a preview.
@@ -127,7 +127,7 @@ impl TileLoader {
 
     /// Make a slide's pixels available under its key.
     pub fn add_slide(&self, pyramid: Arc<DisplayPyramid>) {
-        let kept = Arc::new(Shelf::new(&self.shared.budget, Kind::Shown));
+        let kept = Arc::new(MemoryCache::new(&self.shared.budget, Kind::Shown));
         let mut board = self.shared.board();
         let before = board.slides.insert(pyramid.key(), LoadedFrom { pyramid, kept });
         board.leaving.extend(before);
@@ -162,7 +162,7 @@ impl TileLoader {
         let board = self.shared.board();
         let kept = |key: &TileKey| {
             let slide = board.slides.get(&key.slide).filter(|_| board.waits(key))?;
-            let tile = slide.kept.get(place_on_shelf(*key))?;
+            let tile = slide.kept.get(put_in_cache(*key))?;
             Some(Loaded { key: *key, tile, is_preview: false })
         };
         let taken: Vec<Loaded> = wishes.iter().filter_map(kept).take(limit).collect();
@@ -243,7 +243,7 @@ struct Board {
 #[derive(Clone)]
 struct LoadedFrom {
     pyramid: Arc<DisplayPyramid>,
-    kept: Arc<Shelf>,
+    kept: Arc<MemoryCache>,
 }
 
 impl Board {
@@ -371,7 +371,7 @@ impl Shared {
         if !is_due {
             return None;
         }
-        if slide.kept.get::<DisplayTile>(place_on_shelf(tile)).is_some() {
+        if slide.kept.get::<DisplayTile>(put_in_cache(tile)).is_some() {
             return None;
         }
         let attempt = || slide.pyramid.preview(&|| self.board().still_wanted(tile));
@@ -423,7 +423,7 @@ impl Shared {
         tile: TileKey,
         wanted: &dyn Fn() -> bool,
     ) -> Option<Arc<DisplayTile>> {
-        let place = place_on_shelf(tile);
+        let place = put_in_cache(tile);
         if let Some(kept) = slide.kept.get(place) {
             self.counts.from_memory.fetch_add(1, Ordering::Relaxed);
             return Some(kept);
@@ -449,7 +449,7 @@ impl Shared {
 
 /// Where a tile is kept among those of its slide. A side of a slide is 32 bits of pixels, hence fewer than
 /// 2²⁸ tiles, and its levels are fewer than 2⁸.
-fn place_on_shelf(tile: TileKey) -> u64 {
+fn put_in_cache(tile: TileKey) -> u64 {
     u64::from(tile.level) << 56 | u64::from(tile.row) << 28 | u64::from(tile.column)
 }
 

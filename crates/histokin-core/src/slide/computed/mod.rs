@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::reduced::shrink_into;
 use super::{Level, SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::{Downsample, LevelRect};
-use crate::memory::{Budget, Kind, Shelf};
+use crate::memory::{Budget, Kind, MemoryCache};
 use cache::TileCache;
 pub use cache::keep_in;
 
@@ -78,7 +78,7 @@ pub(super) struct ComputedLevels {
     levels: Vec<Level>,
     origins: Vec<Origin>,
     /// Decoded tiles.
-    shelf: Shelf,
+    memory_cache: MemoryCache,
     cache: TileCache,
     /// Tiles in the cache.
     kept: AtomicUsize,
@@ -94,10 +94,10 @@ pub(super) fn complete(source: Arc<dyn SlideSource>, file_size: u64) -> Arc<dyn 
         return source;
     }
     let cache = TileCache::of(source.info(), file_size);
-    let shelf = Shelf::new(Budget::of_process(), Kind::Shared);
+    let memory_cache = MemoryCache::new(Budget::of_process(), Kind::Shared);
     let at_work = std::array::from_fn(|_| Mutex::default());
     let kept = AtomicUsize::new(cache.count());
-    Arc::new(ComputedLevels { inner: source, levels, origins, shelf, cache, kept, at_work })
+    Arc::new(ComputedLevels { inner: source, levels, origins, memory_cache, cache, kept, at_work })
 }
 
 impl SlideSource for ComputedLevels {
@@ -178,14 +178,14 @@ impl ComputedLevels {
     /// A tile of a computed level, which lies on it: from memory, from the cache, or computed.
     fn tile(&self, level: u32, (column, row): (u32, u32)) -> Result<Arc<RgbaImage>, SlideError> {
         let place = u64::from(level) << 56 | u64::from(row) << 28 | u64::from(column);
-        if let Some(tile) = self.shelf.get(place) {
+        if let Some(tile) = self.memory_cache.get(place) {
             return Ok(tile);
         }
         let mut hash = DefaultHasher::new();
         place.hash(&mut hash);
         let lock = &self.at_work[(hash.finish() % self.at_work.len() as u64) as usize];
         let _working = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tile) = self.shelf.get(place) {
+        if let Some(tile) = self.memory_cache.get(place) {
             return Ok(tile);
         }
         let Level { width, height, .. } = self.levels[level as usize];
@@ -203,7 +203,7 @@ impl ComputedLevels {
             }
         };
         let tile = Arc::new(tile);
-        self.shelf.keep(place, tile.as_raw().len(), tile.clone());
+        self.memory_cache.keep(place, tile.as_raw().len(), tile.clone());
         Ok(tile)
     }
 
@@ -300,7 +300,7 @@ mod tests {
             levels: levels(&[(width, height, 8.0)]),
             origins: vec![Origin::Stored(0)],
             inner: Arc::new(slide),
-            shelf: Shelf::new(&Budget::new(1 << 30), Kind::Shared),
+            memory_cache: MemoryCache::new(&Budget::new(1 << 30), Kind::Shared),
             kept: AtomicUsize::new(cache.count()),
             cache,
             at_work: std::array::from_fn(|_| Mutex::default()),

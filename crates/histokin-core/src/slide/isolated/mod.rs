@@ -18,7 +18,7 @@ use image::RgbaImage;
 
 use super::{MAX_REGION_PIXELS, SlideError, SlideInfo, SlideSource};
 use crate::geometry::{LevelRect, MicronsPerPixel};
-use crate::memory::{Budget, Kind, Shelf};
+use crate::memory::{Budget, Kind, MemoryCache};
 use helper::{Ended, Helper};
 use wire::Request;
 
@@ -62,7 +62,7 @@ pub(super) struct IsolatedSource {
     order: Order,
     info: SlideInfo,
     /// Processes that wait for work, unless memory was needed for others.
-    waiting: Shelf,
+    waiting: MemoryCache,
     outcome: Mutex<Outcome>,
 }
 
@@ -82,7 +82,7 @@ impl IsolatedSource {
         let path = order.path.clone();
         match Helper::start(&order) {
             Ok((helper, Ok(info))) => {
-                let waiting = Shelf::new(Budget::of_process(), Kind::Handle);
+                let waiting = MemoryCache::new(Budget::of_process(), Kind::Handle);
                 waiting.keep(0, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
                 let info = SlideInfo { path, ..*info };
                 Ok(Self { order, info, waiting, outcome: Mutex::default() })

@@ -21,7 +21,7 @@ use super::tiff::page::{self, Page};
 use super::tiff::raster::{Raster, most_chunks};
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
-use crate::memory::{Budget, Kind, Shelf};
+use crate::memory::{Budget, Kind, MemoryCache};
 
 /// Vendors, by OpenSlide's names, whose files lay their tiles out plainly: without overlaps, margins or
 /// pictures put together from parts.
@@ -48,7 +48,7 @@ pub(super) struct RawLevels {
     /// By index of the level; `None` for those that OpenSlide has to read.
     levels: Vec<Option<RawLevel>>,
     /// Decoded tiles of which a region took a part, for the region that takes the rest.
-    shelf: Shelf,
+    memory_cache: MemoryCache,
 }
 
 struct RawLevel {
@@ -95,7 +95,8 @@ pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
         return Err("some of its tiles are missing".to_owned());
     }
     let levels = info.levels.iter().map(|level| raw_level(level, &images)).collect();
-    let mut raw = RawLevels { stamp, levels, shelf: Shelf::new(Budget::of_process(), Kind::Shared) };
+    let mut raw =
+        RawLevels { stamp, levels, memory_cache: MemoryCache::new(Budget::of_process(), Kind::Shared) };
     for level in 0..info.levels.len() {
         match raw.compare(slide, level) {
             Err(reason) if level == 0 => return Err(reason),
@@ -249,7 +250,7 @@ impl RawLevels {
         is_shared: bool,
     ) -> Result<Arc<Vec<u8>>, String> {
         let place = u64::from(level) << 48 | tile as u64;
-        if let Some(pixels) = self.shelf.get(place) {
+        if let Some(pixels) = self.memory_cache.get(place) {
             return Ok(pixels);
         }
         let stream = raw.image.stream(file, tile)?;
@@ -258,7 +259,7 @@ impl RawLevels {
         raw.jpegs.decode(&stream, (raw.image.chunk_width, raw.image.chunk_height), &mut pixels, pitch)?;
         let pixels = Arc::new(pixels);
         if is_shared {
-            self.shelf.keep(place, pixels.len(), pixels.clone());
+            self.memory_cache.keep(place, pixels.len(), pixels.clone());
         }
         Ok(pixels)
     }

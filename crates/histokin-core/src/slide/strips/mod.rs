@@ -16,7 +16,7 @@ use super::flat_image::embedded_profile;
 use super::reduced::read_in_parts;
 use super::{SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
-use crate::memory::{Budget, Kind, Shelf};
+use crate::memory::{Budget, Kind, MemoryCache};
 
 /// Most pixels of a picture that is read in strips: at 1/8 it still fits into memory.
 const MAX_PIXELS: u64 = 1 << 32;
@@ -114,7 +114,7 @@ pub(super) struct StripCache {
     /// Rows of a strip.
     rows: u32,
     /// Strips by their number, and the picture at 1/8 at [`REDUCED`].
-    shelf: Shelf,
+    memory_cache: MemoryCache,
     /// Why it cannot be decoded, once that was found: each attempt takes seconds. Locked while decoding.
     problem: Mutex<Option<String>>,
 }
@@ -125,8 +125,8 @@ impl StripCache {
     pub fn new(inner: Arc<dyn SlideSource>) -> Self {
         // A multiple of 16: libjpeg-turbo decodes blocks of up to 16 rows.
         let rows = (STRIP_PIXELS / inner.info().width().max(1)).max(16) / 16 * 16;
-        let shelf = Shelf::new(Budget::of_process(), Kind::Shown);
-        Self { inner, rows, shelf, problem: Mutex::new(None) }
+        let memory_cache = MemoryCache::new(Budget::of_process(), Kind::Shown);
+        Self { inner, rows, memory_cache, problem: Mutex::new(None) }
     }
 
     /// What lies at `place`, or is decoded by `decode`.
@@ -136,14 +136,14 @@ impl StripCache {
         region: &LevelRect,
         decode: impl Fn() -> Result<RgbaImage, SlideError>,
     ) -> Result<Arc<RgbaImage>, SlideError> {
-        if let Some(pixels) = self.shelf.get(place) {
+        if let Some(pixels) = self.memory_cache.get(place) {
             return Ok(pixels);
         }
         let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = problem.clone() {
             return Err(SlideError::Read { path: self.info().path.clone(), region: *region, reason });
         }
-        if let Some(pixels) = self.shelf.get(place) {
+        if let Some(pixels) = self.memory_cache.get(place) {
             return Ok(pixels);
         }
         let pixels = decode().inspect_err(|error| {
@@ -152,7 +152,7 @@ impl StripCache {
             }
         })?;
         let pixels = Arc::new(pixels);
-        self.shelf.keep(place, pixels.as_raw().len(), pixels.clone());
+        self.memory_cache.keep(place, pixels.as_raw().len(), pixels.clone());
         Ok(pixels)
     }
 }

@@ -18,7 +18,7 @@ use super::page::Page;
 use super::raster::{Raster, most_chunks};
 use super::{Refusal, TiffFile, survey};
 use crate::geometry::{LevelRect, MicronsPerPixel};
-use crate::memory::{Budget, Kind as Kept, Shelf};
+use crate::memory::{Budget, Kind as Kept, MemoryCache};
 
 /// Bytes of a colour profile.
 const LARGEST_PROFILE: u64 = 16 << 20;
@@ -39,7 +39,7 @@ pub(in crate::slide) struct TiffSource {
     associated: BTreeMap<String, (Raster, Rendering)>,
     profile: Option<Vec<u8>>,
     /// Decoded tiles and strips of which a region took a part, for the region that takes the rest.
-    shelf: Shelf,
+    memory_cache: MemoryCache,
     large: Mutex<()>,
 }
 
@@ -103,7 +103,7 @@ impl TiffSource {
             pixels,
             associated,
             profile,
-            shelf: Shelf::new(Budget::of_process(), kept),
+            memory_cache: MemoryCache::new(Budget::of_process(), kept),
             large: Mutex::new(()),
         })
     }
@@ -151,12 +151,12 @@ impl TiffSource {
         let right = end(visible.x, visible.width).min(end(part.x, part.width));
         let bottom = end(visible.y, visible.height).min(end(part.y, part.height));
         let place = u64::from(region.level) << 48 | chunk as u64;
-        let pixels = match self.shelf.get::<Vec<u8>>(place) {
+        let pixels = match self.memory_cache.get::<Vec<u8>>(place) {
             Some(pixels) => pixels,
             None => {
                 let pixels = std::sync::Arc::new(self.chunk(level, chunk, file)?);
                 if (right - left, bottom - top) != (visible.width.into(), visible.height.into()) {
-                    self.shelf.keep(place, pixels.len(), pixels.clone());
+                    self.memory_cache.keep(place, pixels.len(), pixels.clone());
                 }
                 pixels
             }
