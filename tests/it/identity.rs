@@ -290,7 +290,7 @@ fn an_open_slide_whose_file_is_replaced_with_its_time_and_size_gives_no_pixels_o
     fs::File::options().write(true).open(&slide).unwrap().set_modified(times).unwrap();
     assert_eq!(fs::metadata(&slide).unwrap().len(), size);
     let error = source.check().unwrap_err();
-    assert!(error.is_away() && error.to_string().contains("another slide"), "{error}");
+    assert!(error.is_unavailable() && error.to_string().contains("another slide"), "{error}");
     core(&slide, 1);
     source.check().unwrap();
 }

@@ -58,7 +58,7 @@ impl App {
         let loaded = self.loader.take_loaded(TILES_PER_FRAME);
         let more = loaded.len() == TILES_PER_FRAME;
         for tile in loaded {
-            self.note_away(&tile);
+            self.note_unavailable(&tile);
             // A tile that shows its whole slide stands in for all others, and goes last.
             let lasting = self.slides.is_root(tile.key);
             self.renderer.atlas.add(tile.key, tile.tile, lasting);
@@ -75,10 +75,10 @@ impl App {
     }
 
     /// The session is told of a slide that cannot be read any more.
-    fn note_away(&mut self, loaded: &Loaded) {
-        let Some(gap) = loaded.tile.gaps.iter().find(|gap| gap.is_away) else { return };
+    fn note_unavailable(&mut self, loaded: &Loaded) {
+        let Some(gap) = loaded.tile.gaps.iter().find(|gap| gap.is_unavailable) else { return };
         let Some(slide) = self.slides.id_of(loaded.key.slide).cloned() else { return };
-        let event = Event::SlideAway { slide, reason: gap.reason.clone() };
+        let event = Event::SlideUnavailable { slide, reason: gap.reason.clone() };
         self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
     }
 

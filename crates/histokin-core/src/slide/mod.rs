@@ -19,7 +19,7 @@ mod picture_resolution;
 pub mod pyramid;
 mod raw_tiles;
 mod reduced;
-mod steady;
+mod reconnecting;
 mod strips;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_slide;
@@ -42,7 +42,7 @@ use isolated::{IsolatedSource, Order};
 use openslide::OpenSlideSource;
 use orientation::Orientation;
 use raw_tiles::RawTileSource;
-use steady::{Stamp, SteadySource};
+use reconnecting::{ReconnectingSource, Stamp};
 use strips::StripCache;
 use tiff::{TiffFile, TiffSource};
 
@@ -94,7 +94,7 @@ pub trait SlideSource: Send + Sync {
     /// Look whether the file is there and still holds this slide.
     ///
     /// # Errors
-    /// [`SlideError::Away`] with the reason if not.
+    /// [`SlideError::Unavailable`] with the reason if not.
     fn check(&self) -> Result<(), SlideError> {
         Ok(())
     }
@@ -273,7 +273,7 @@ pub enum SlideError {
     Read { path: PathBuf, region: LevelRect, reason: String },
     /// The file has gone or changed since it was opened; it may come back.
     #[error("{}: {reason}", path.display())]
-    Away { path: PathBuf, reason: String },
+    Unavailable { path: PathBuf, reason: String },
     #[error(
         "{}: another slide than the one that the project knows by this path ({}…); open it in the project, or embed \
          it, to take it in as a new one, or put the former file back",
@@ -296,8 +296,8 @@ pub enum SlideError {
 
 impl SlideError {
     /// Whether the slide may be read again later, without anything being done.
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away { .. })
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
     }
 }
 
@@ -416,17 +416,17 @@ fn open_with(
     if let Some((program, limits)) = trust::decoder_for(path) {
         let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };
         let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
-        let steady = SteadySource::new(Box::new(open), Stamp::of(&metadata), None)?;
+        let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), None)?;
         return Ok(with_caches(steady, metadata.len()));
     }
     let in_use = InUse::new(path);
     let open = move || open_reader(&owned, user_mpp, raw_tiles_allowed);
-    let steady = SteadySource::new(Box::new(open), Stamp::of(&metadata), Some(in_use))?;
+    let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), Some(in_use))?;
     Ok(with_caches(steady, metadata.len()))
 }
 
 /// What has to be kept to read the slide quickly, in the process that asks for its pixels.
-fn with_caches(slide: SteadySource, file_size: u64) -> Arc<dyn SlideSource> {
+fn with_caches(slide: ReconnectingSource, file_size: u64) -> Arc<dyn SlideSource> {
     let mut slide: Arc<dyn SlideSource> = Arc::new(slide);
     if slide.info().reader == Reader::Strips {
         slide = Arc::new(StripCache::new(slide));

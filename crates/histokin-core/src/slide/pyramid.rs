@@ -75,7 +75,7 @@ pub struct Gap {
     pub rect: Level0Rect,
     pub reason: String,
     /// The whole slide cannot be read at present, and may be back later.
-    pub is_away: bool,
+    pub is_unavailable: bool,
 }
 
 /// Pixels of one display tile: 8-bit sRGB with straight alpha, transparent where nothing was scanned.
@@ -255,7 +255,7 @@ impl DisplayPyramid {
                 gaps: vec![Gap {
                     rect: self.tile_rect(tile),
                     reason: error.to_string(),
-                    is_away: error.is_away(),
+                    is_unavailable: error.is_unavailable(),
                 }],
             },
         }

@@ -393,7 +393,7 @@ fn encode(
                     pictures.push(pixels);
                 }
                 // The slide has gone, not this tile alone: what is left of it is embedded when it is back.
-                Err(error) if error.is_away() => {
+                Err(error) if error.is_unavailable() => {
                     gone = Some(error);
                     break;
                 }

@@ -55,7 +55,7 @@ pub enum Event {
         reason: String,
     },
     /// An open slide cannot be read any more: its file has gone or changed.
-    SlideAway {
+    SlideUnavailable {
         slide: SlideId,
         reason: String,
     },

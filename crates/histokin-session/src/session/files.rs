@@ -37,11 +37,11 @@ impl Session {
     }
 
     /// A slide cannot be read any more: it is looked for, and others are embedded meanwhile.
-    pub(super) fn slide_away(&mut self, slide: &SlideId, reason: String) -> Vec<Job> {
-        let Some(state) = self.slide_mut(slide).filter(|state| state.away.is_none()) else {
+    pub(super) fn slide_unavailable(&mut self, slide: &SlideId, reason: String) -> Vec<Job> {
+        let Some(state) = self.slide_mut(slide).filter(|state| state.unavailable.is_none()) else {
             return Vec::new();
         };
-        state.away = Some(reason.clone());
+        state.unavailable = Some(reason.clone());
         if let SlideStatus::Embedding(progress) = state.status {
             state.status = SlideStatus::Waiting(progress);
         }
@@ -55,10 +55,10 @@ impl Session {
 
     /// A slide can be read again: what could not be done meanwhile is done now.
     pub(super) fn slide_back(&mut self, slide: &SlideId) -> Vec<Job> {
-        let Some(state) = self.slide_mut(slide).filter(|state| state.away.is_some()) else {
+        let Some(state) = self.slide_mut(slide).filter(|state| state.unavailable.is_some()) else {
             return Vec::new();
         };
-        state.away = None;
+        state.unavailable = None;
         let source = state.source.clone();
         let mut jobs = Vec::new();
         if state.thumbnail.is_none() {

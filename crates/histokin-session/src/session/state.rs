@@ -85,7 +85,7 @@ pub struct SlideState {
     pub profile: Profile,
     pub status: SlideStatus,
     /// Why it cannot be read at present; it is looked for, and goes on by itself when it is back.
-    pub away: Option<String>,
+    pub unavailable: Option<String>,
 }
 
 /// The colour profile that a slide embeds, which is read when it is asked for.

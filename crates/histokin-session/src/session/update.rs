@@ -132,7 +132,7 @@ impl Session {
                 Vec::new()
             }
             Event::SlideMissing { path, reason } => self.slide_missing(path, reason),
-            Event::SlideAway { slide, reason } => self.slide_away(&slide, reason),
+            Event::SlideUnavailable { slide, reason } => self.slide_unavailable(&slide, reason),
             Event::SlideBack { slide } => self.slide_back(&slide),
             Event::AssociatedRead { slide, name, picture } => {
                 self.associated.insert((slide, name), TilePicture::from(picture));
@@ -276,7 +276,7 @@ impl Session {
             colours: Colours::Unknown,
             profile: Profile::Unknown,
             status: SlideStatus::Checking,
-            away: None,
+            unavailable: None,
         };
         self.drop_other_tiles(&source);
         match self.slides.iter_mut().find(|slide| *slide.id() == id) {
@@ -479,7 +479,7 @@ impl Session {
         let Some(recipe) = self.recipe() else { return Vec::new() };
         let waiting = |state: &&SlideState| {
             let is_left = matches!(state.status, SlideStatus::Waiting(_) | SlideStatus::Embedding(_));
-            is_left && state.away.is_none()
+            is_left && state.unavailable.is_none()
         };
         let mut targets: Vec<&SlideState> = self.slides.iter().filter(waiting).collect();
         targets.sort_by_key(|state| self.active.as_ref() != Some(state.id()));

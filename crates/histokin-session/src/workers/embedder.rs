@@ -295,8 +295,8 @@ fn embed(
             post.send(Event::EmbeddingInterrupted { slide: slide.clone() });
             return true;
         }
-        Err(EmbedError::Slide(error)) if error.is_away() => {
-            post.send(Event::SlideAway { slide: slide.clone(), reason: error.to_string() });
+        Err(EmbedError::Slide(error)) if error.is_unavailable() => {
+            post.send(Event::SlideUnavailable { slide: slide.clone(), reason: error.to_string() });
         }
         Err(error) => post.send(Event::EmbeddingFailed { slide: slide.clone(), reason: error.to_string() }),
     }

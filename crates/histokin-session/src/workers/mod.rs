@@ -103,7 +103,7 @@ struct Boxes {
     opener: Mailbox<OpenJob>,
     scanner: Mailbox<ScanJob>,
     pictures: Mailbox<PictureJob>,
-    away: Mailbox<Arc<dyn SlideSource>>,
+    unavailable: Mailbox<Arc<dyn SlideSource>>,
     searches: Mailbox<SearchRequest>,
     /// `None` when what was asked is not wanted any more.
     archive_searches: Mailbox<Option<ArchiveRequest>>,
@@ -215,7 +215,7 @@ impl Workers {
                 post.attempt("Measuring the encoder", || evaluator::work(job, post), failed);
             }
         })?;
-        workers.spawn("slide-watcher", &post, |boxes, post| watcher::run(&boxes.away, post))?;
+        workers.spawn("slide-watcher", &post, |boxes, post| watcher::run(&boxes.unavailable, post))?;
         workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
         workers.spawn("trainer", &post, |boxes, post| trainer::run(&boxes.trainer, post))?;
         workers.spawn("training-errands", &post, |boxes, post| trainer::run_errands(&boxes.trainer, post))?;
@@ -238,7 +238,7 @@ impl Workers {
                 }
                 boxes.evaluator.push(job);
             }
-            Job::AwaitSlide(slide) => boxes.away.push(slide),
+            Job::AwaitSlide(slide) => boxes.unavailable.push(slide),
             Job::Embed(plan) => boxes.desk.submit(plan),
             Job::Describe(request) => boxes.desk.describe(request),
             Job::DescribePicture(request) => boxes.desk.describe_picture(request),
@@ -276,7 +276,7 @@ impl Drop for Workers {
         boxes.opener.close();
         boxes.scanner.close();
         boxes.pictures.close();
-        boxes.away.close();
+        boxes.unavailable.close();
         boxes.searches.close();
         boxes.archive_searches.close();
         boxes.indexer.close();

@@ -404,7 +404,7 @@ impl Shared {
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
             self.board().reading.retain(|reading, _| reading.slide != tile.slide);
             let reason = "its decoder stopped unexpectedly".to_owned();
-            let gaps = vec![Gap { rect: slide.pyramid.tile_rect(tile), reason, is_away: false }];
+            let gaps = vec![Gap { rect: slide.pyramid.tile_rect(tile), reason, is_unavailable: false }];
             Some(Arc::new(DisplayTile { pixels: image::RgbaImage::new(0, 0), gaps }))
         })
     }

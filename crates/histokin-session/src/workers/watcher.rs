@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// A slide that is looked for. Once nobody else has it, it is not looked for any more.
-struct Away {
+struct Unavailable {
     slide: Weak<dyn SlideSource>,
     due: Instant,
     wait: Duration,
@@ -25,19 +25,20 @@ struct Away {
 
 /// Look for the slides that are handed in until the mailbox is closed.
 pub fn run(slides: &Mailbox<Arc<dyn SlideSource>>, post: &Post) {
-    let mut away: Vec<Away> = Vec::new();
+    let mut unavailable: Vec<Unavailable> = Vec::new();
     while !slides.is_closed() {
         let now = Instant::now();
-        let wait = away.iter().map(|slide| slide.due.saturating_duration_since(now)).min().unwrap_or(IDLE);
+        let wait =
+            unavailable.iter().map(|slide| slide.due.saturating_duration_since(now)).min().unwrap_or(IDLE);
         if let Some(slide) = slides.take_within(wait) {
-            away.push(Away {
+            unavailable.push(Unavailable {
                 slide: Arc::downgrade(&slide),
                 due: Instant::now() + FIRST_LOOK,
                 wait: FIRST_LOOK,
             });
             continue;
         }
-        away.retain_mut(|one| {
+        unavailable.retain_mut(|one| {
             let Some(slide) = one.slide.upgrade() else { return false };
             if one.due > Instant::now() {
                 return true;

@@ -224,7 +224,7 @@ impl ComputedLevels {
         match self.origins[level as usize] {
             Origin::Stored(index) => match self.inner.read_reduced(&finer(index), FACTOR) {
                 Ok(pixels) => Ok((pixels, true)),
-                Err(error) if error.is_away() => Err(error),
+                Err(error) if error.is_unavailable() => Err(error),
                 Err(error) => self.readable_parts(&finer(index)).map(|pixels| (pixels, false)).ok_or(error),
             },
             Origin::Computed(index) => {

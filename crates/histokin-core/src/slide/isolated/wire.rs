@@ -83,7 +83,7 @@ pub fn reason_of(error: SlideError) -> String {
         SlideError::Read { reason, .. }
         | SlideError::ReadAssociated { reason, .. }
         | SlideError::Profile { reason, .. }
-        | SlideError::Away { reason, .. } => reason,
+        | SlideError::Unavailable { reason, .. } => reason,
         other => other.to_string(),
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::openslide::OpenSlideSource;
+use super::reconnecting::Stamp;
 use super::reduced::read_in_parts;
-use super::steady::Stamp;
 use super::tiff::directory::Tiff;
 use super::tiff::jpeg::TileJpegs;
 use super::tiff::page::{self, Page};
@@ -408,7 +408,7 @@ mod tests {
         other.extend_from_slice(b"more");
         std::fs::write(&path, &other).unwrap();
         // A file of another content is another slide, even if the pixels happen to be the same.
-        assert!(slide.read(&all).is_err_and(|error| error.is_away()));
+        assert!(slide.read(&all).is_err_and(|error| error.is_unavailable()));
         std::fs::write(&path, b"something else").unwrap();
         // What OpenSlide still has in its cache is what the slide was.
         assert!(slide.read(&all).is_err() || slide.read(&all).unwrap() == before);

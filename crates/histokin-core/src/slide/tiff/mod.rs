@@ -30,7 +30,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use super::steady::Stamp;
+use super::reconnecting::Stamp;
 use directory::Tiff;
 use page::Page;
 

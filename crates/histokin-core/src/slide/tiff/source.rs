@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use image::RgbaImage;
 
 use super::super::calibration::{self, SlideWarning, Stated, calibrate};
-use super::super::steady::Stamp;
+use super::super::reconnecting::Stamp;
 use super::super::{Reader, SlideError, SlideInfo, SlideSource};
 use super::super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
 use super::channels::{self, Shown, Sum};

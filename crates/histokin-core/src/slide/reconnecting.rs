@@ -18,7 +18,7 @@ use crate::geometry::LevelRect;
 /// Opens the file anew: the same way in which it was opened first.
 type Open = Box<dyn Fn() -> Result<Arc<dyn SlideSource>, SlideError> + Send + Sync>;
 
-pub(super) struct SteadySource {
+pub(super) struct ReconnectingSource {
     info: SlideInfo,
     open: Open,
     state: RwLock<State>,
@@ -64,7 +64,7 @@ impl Stamp {
     }
 }
 
-impl SteadySource {
+impl ReconnectingSource {
     /// Open a file that looks like `stamp`.
     pub fn new(open: Open, stamp: Stamp, in_use: Option<InUse>) -> Result<Self, SlideError> {
         let reader = open()?;
@@ -73,8 +73,8 @@ impl SteadySource {
         Ok(Self { info, open, state, _in_use: in_use })
     }
 
-    fn away(&self, reason: impl Into<String>) -> SlideError {
-        SlideError::Away { path: self.info.path.clone(), reason: reason.into() }
+    fn unavailable(&self, reason: impl Into<String>) -> SlideError {
+        SlideError::Unavailable { path: self.info.path.clone(), reason: reason.into() }
     }
 
     fn state(&self) -> State {
@@ -102,7 +102,7 @@ impl SteadySource {
         if let Some((known, reason)) = &state.foreign
             && *known == stamp
         {
-            return Err(self.away(reason.clone()));
+            return Err(self.unavailable(reason.clone()));
         }
         let problem = match (self.open)() {
             Ok(reader) if reader.info().id == self.info.id && reader.info().levels == self.info.levels => {
@@ -117,19 +117,19 @@ impl SteadySource {
             Err(error) => format!("the file has changed and cannot be read any more ({error})"),
         };
         state.foreign = Some((stamp, problem.clone()));
-        Err(self.away(problem))
+        Err(self.unavailable(problem))
     }
 
     /// Do something with the reader; what fails because the file has gone is told as that.
     fn with<T>(&self, work: impl Fn(&dyn SlideSource) -> Result<T, SlideError>) -> Result<T, SlideError> {
         work(self.reader()?.as_ref()).map_err(|error| match self.check() {
-            Err(away) => away,
+            Err(unavailable) => unavailable,
             Ok(()) => error,
         })
     }
 }
 
-impl SlideSource for SteadySource {
+impl SlideSource for ReconnectingSource {
     fn info(&self) -> &SlideInfo {
         &self.info
     }
@@ -154,7 +154,7 @@ impl SlideSource for SteadySource {
         match Stamp::at(&self.info.path) {
             Ok(stamp) if stamp == self.state().stamp => Ok(()),
             Ok(stamp) => self.recognise(stamp).map(|_| ()),
-            Err(error) => Err(self.away(format!(
+            Err(error) => Err(self.unavailable(format!(
                 "the file is not there any more, or its drive is gone ({error}). It is read again by itself when it \
                  is back"
             ))),
