@@ -31,7 +31,7 @@ pub fn highlight(window: &mut Window) {
         let (x, y) =
             ((place % COLUMNS) as i64 * i64::from(across), (place / COLUMNS) as i64 * i64::from(down));
         let rect = Level0Rect::new(field.x + x, field.y + y, across.max(1), down.max(1));
-        Match { rank: place + 1, slide: slide.clone(), rect, distance: place as f32, like: 0 }
+        Match { rank: place + 1, slide: slide.clone(), rect, distance: place as f32, positives: 0 }
     });
     let answer = Answer {
         tiles: vec![None],

@@ -152,7 +152,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
             Err(problem) => problem,
         };
         // A place that is not embedded is described on the spot.
-        let examples = question.like.iter().chain(&question.unlike);
+        let examples = question.positives.iter().chain(&question.negatives);
         match builder::missing_tile(&index, examples, &problem) {
             Some(place) => describe_missing(args, &project, &opened, &place, &mut question)?,
             None => bail!(problem),
@@ -168,22 +168,22 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         }
         None => {}
     }
-    let book = project.query_book()?;
+    let query_history = project.query_history()?;
     if let Some(path) = &args.sheet {
         write_sheet(&answer, &slides_of(&project, &answer)?, path)
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     if let Some(folder) = &args.annotations {
         std::fs::create_dir_all(folder).with_context(|| format!("{} was not made", folder.display()))?;
-        write_matches(&answer, &book, &slides_of(&project, &answer)?, folder)?;
+        write_matches(&answer, &query_history, &slides_of(&project, &answer)?, folder)?;
     }
     if let Some(path) = &args.csv {
-        let csv = export::to_csv(&answer, &book, |slide| name(&project, &answer, slide))?;
+        let csv = export::to_csv(&answer, &query_history, |slide| name(&project, &answer, slide))?;
         crate::durable::write(path, csv.as_ref())
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     match (args.json, args.rank) {
-        (true, _) => super::print_json(&export::to_json(&answer, &book))?,
+        (true, _) => super::print_json(&export::to_json(&answer, &query_history))?,
         (false, Rank::Tiles) => tell_tiles(&project, &answer),
         (false, Rank::Slides) => tell_slides(&project, &answer),
     }
@@ -253,15 +253,19 @@ fn marks(project: &Project) -> anyhow::Result<Marks> {
 
 /// A question with what its examples stand for.
 struct Question {
-    like: Vec<ShownExample>,
-    unlike: Vec<ShownExample>,
+    positives: Vec<ShownExample>,
+    negatives: Vec<ShownExample>,
     settings: QuerySettings,
 }
 
 impl Question {
     fn query(&self) -> Query {
         let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
-        Query { like: examples(&self.like), unlike: examples(&self.unlike), settings: self.settings.clone() }
+        Query {
+            positives: examples(&self.positives),
+            negatives: examples(&self.negatives),
+            settings: self.settings.clone(),
+        }
     }
 }
 
@@ -308,35 +312,35 @@ fn question(
     opened: &OpenedSlides<'_>,
 ) -> anyhow::Result<Question> {
     let build = QueryBuilder { index, marks, slides: opened };
-    let (mut like, mut unlike) = (Vec::new(), Vec::new());
+    let (mut positives, mut negatives) = (Vec::new(), Vec::new());
     let mut own = None;
     if let Some(name) = &args.slide {
         let entry = project.find_slide(name)?;
         let slide = &entry.id;
         for at in &args.at {
-            builder::put_example(&mut like, &mut unlike, build.tile(slide, *at)?);
+            builder::put_example(&mut positives, &mut negatives, build.tile(slide, *at)?);
         }
         for rect in &args.rect {
-            like.push(build.region(slide, Region::Rect(*rect)));
+            positives.push(build.region(slide, Region::Rect(*rect)));
         }
         if !args.annotation.is_empty() {
-            like.extend(build.annotations(slide, &args.annotation)?);
+            positives.extend(build.annotations(slide, &args.annotation)?);
         }
         if args.whole {
-            like.push(build.whole_slide(slide)?);
+            positives.push(build.whole_slide(slide)?);
         }
         for at in &args.not_at {
-            builder::put_example(&mut unlike, &mut like, build.tile(slide, *at)?);
+            builder::put_example(&mut negatives, &mut positives, build.tile(slide, *at)?);
         }
         own = Some(project.slide_path(entry));
     }
     if let Some(class) = &args.like_class {
-        like.extend(build.class(class)?);
+        positives.extend(build.class(class)?);
     }
     if let Some(path) = &args.image {
-        like.push(describe_image(args, project, path)?);
+        positives.push(describe_image(args, project, path)?);
     }
-    if like.is_empty() {
+    if positives.is_empty() {
         bail!(
             "say what to look for: --slide with --at, --rect, --annotation or --whole, --like-class, or --image"
         );
@@ -371,7 +375,7 @@ fn question(
     if args.whole {
         builder::rank_whole_slides(&mut settings);
     }
-    Ok(Question { like, unlike, settings })
+    Ok(Question { positives, negatives, settings })
 }
 
 /// The slides that `--slides` names, if there are any.
@@ -412,7 +416,7 @@ fn describe_missing(
     }
     let recipe = project.recipe(encoder.spec());
     let descriptors = describe_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
-    let examples = question.like.iter_mut().chain(&mut question.unlike);
+    let examples = question.positives.iter_mut().chain(&mut question.negatives);
     builder::describe_tile(examples, place, &source.info().name(), &descriptors[0]);
     Ok(())
 }
@@ -437,7 +441,7 @@ fn tell_tiles(project: &Project, answer: &Answer) {
     );
     for found in &answer.matches {
         let name = name(project, answer, &found.slide);
-        let place = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.whereabouts()));
+        let place = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.location()));
         let (rank, at, place) = (found.rank, found.rect, place.unwrap_or_default());
         outln!("{rank:>4}  {:.4}  {name}  x {}, y {}{place}", found.distance, at.x, at.y);
     }

@@ -69,10 +69,10 @@ pub fn push_all(archive: &mut Archive, project: &Project, settings: &PushSetting
     push(archive, project, &made::recipe(), settings, &mut |_| ()).unwrap()
 }
 
-fn like(set: &DescriptorSet, row: u32, settings: QuerySettings) -> Query {
+fn positives(set: &DescriptorSet, row: u32, settings: QuerySettings) -> Query {
     let at = set.rect(Row(row)).center();
     let example = Example::Tile { slide: set.header.slide_id.clone(), at };
-    Query { like: vec![example], settings, ..Query::default() }
+    Query { positives: vec![example], settings, ..Query::default() }
 }
 
 fn sets_of(database: &Database<'_>) -> String {
@@ -191,8 +191,8 @@ fn local_and_archived_tiles_make_one_ranking() {
         QuerySettings { rank_slides: true, count: 60, ..usual.clone() },
     ];
     for settings in cases {
-        let mut query = like(&sets[0], 17, settings);
-        query.unlike = vec![Example::Described {
+        let mut query = positives(&sets[0], 17, settings);
+        query.negatives = vec![Example::Described {
             file: None,
             name: "x".to_owned(),
             place: None,
@@ -206,7 +206,7 @@ fn local_and_archived_tiles_make_one_ranking() {
         for found in answer.matches.iter().filter(|found| found.slide != sets[0].header.slide_id) {
             let slide = &archive.slides[&found.slide];
             assert_eq!(slide.location.as_deref().unwrap().parent().unwrap(), Path::new("/slides"));
-            assert!(!slide.is_reachable && slide.whereabouts().contains("not reachable"));
+            assert!(!slide.is_reachable && slide.location().contains("not reachable"));
         }
         assert_eq!(answer.slides.len(), expected.slides.len());
         for (ranked, expected) in answer.slides.iter().zip(&expected.slides) {
@@ -231,8 +231,9 @@ fn local_and_archived_tiles_make_one_ranking() {
     let many =
         QuerySettings { rank_slides: true, count: 1, scope: Scope::Archive, ..QuerySettings::default() };
     let descriptors = (0..150).map(|row| sets[3].descriptor(Row(row)).to_vec()).collect();
-    let like = vec![Example::Described { file: None, name: "many".to_owned(), place: None, descriptors }];
-    let query = Query { like, settings: many, ..Query::default() };
+    let positives =
+        vec![Example::Described { file: None, name: "many".to_owned(), place: None, descriptors }];
+    let query = Query { positives, settings: many, ..Query::default() };
     let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!((answer.slides.len(), answer.matches.len()), (4, 1));
@@ -247,16 +248,16 @@ fn local_and_archived_tiles_make_one_ranking() {
         place: None,
         descriptors: (40..50).map(|row| sets[2].descriptor(Row(row)).to_vec()).collect(),
     };
-    let query = Query { like: vec![region], settings: usual.clone(), ..Query::default() };
+    let query = Query { positives: vec![region], settings: usual.clone(), ..Query::default() };
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!(answer.matches, query::ask(&all, &query, &query::Marks::new()).unwrap().matches);
     let patients = SearchSettings { patients: Patients::Same, ..SearchSettings::default() };
-    let query = self::like(&sets[0], 17, usual);
+    let query = self::positives(&sets[0], 17, usual);
     let same = ask(&mut reader, &local, &made::recipe(), &query, &patients).unwrap();
     assert!(same.matches.iter().all(|found| found.slide == sets[0].header.slide_id), "a is its own patient");
     let unknown = made::set("z", 12, &[vec![0.0; 12]]);
     let index = Snapshot::build(vec![unknown.clone()], None, None);
-    let query = self::like(&unknown, 0, QuerySettings::default());
+    let query = self::positives(&unknown, 0, QuerySettings::default());
     let error = ask(&mut reader, &index, &made::recipe(), &query, &SearchSettings::default()).unwrap_err();
     assert!(error.to_string().contains("12 numbers instead of 16"), "{error}");
 }
@@ -279,7 +280,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
         descriptors: vec![sets[0].descriptor(Row(5000)).to_vec()],
     };
     let settings = QuerySettings { count: 20, ..QuerySettings::default() };
-    let query = Query { like: vec![described], settings, ..Query::default() };
+    let query = Query { positives: vec![described], settings, ..Query::default() };
     let mut asked =
         |settings: SearchSettings| ask(&mut writer, &empty, &made::recipe(), &query, &settings).unwrap();
     let unmeasured = asked(SearchSettings::default());
@@ -299,7 +300,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     let measured = ask(&mut writer, &empty, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!(measured.archive.as_ref().unwrap().recall, Some(last.recall));
     assert!(!measured.exact);
-    let json = query::export::to_json(&measured, &query::QueryBook::default());
+    let json = query::export::to_json(&measured, &query::QueryHistory::default());
     assert_eq!((&json["exact"], json["archive"]["recall"].as_f64().is_some()), (&false.into(), true));
     // A filter that lets few through: as many matches as were asked for all the same.
     database.sql(
@@ -323,7 +324,7 @@ fn halves_take_less_room_and_keep_the_order_but_for_rounding() {
     let mut reader = database.open(READER);
     let local = Snapshot::build(vec![sets[0].clone()], None, None);
     let settings = QuerySettings { count: 40, ..QuerySettings::default() };
-    let query = like(&sets[0], 250, settings);
+    let query = positives(&sets[0], 250, settings);
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     let expected = query::ask(&Snapshot::build(sets, None, None), &query, &query::Marks::new()).unwrap();
     let distances =
@@ -395,9 +396,9 @@ fn pseudonyms_leave_no_trace_of_names() {
     assert_eq!(database.sql("SELECT count(*) FROM histokin.patients WHERE code ~ 'miller|smith'"), "0");
     // The slide is known by its content still.
     let local = Snapshot::build(vec![sets[0].clone()], None, None);
-    let query = like(&sets[0], 3, QuerySettings { scope: Scope::Others, ..QuerySettings::default() });
+    let query = positives(&sets[0], 3, QuerySettings { scope: Scope::Others, ..QuerySettings::default() });
     let answer = ask(&mut writer, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
-    assert_eq!(answer.from_archive(&sets[1].header.slide_id).unwrap().whereabouts(), "archive only");
+    assert_eq!(answer.from_archive(&sets[1].header.slide_id).unwrap().location(), "archive only");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use histokin::evaluation::labels;
 use histokin::index::{IndexCache, Snapshot};
 use histokin::interchange;
 use histokin::project::Project;
-use histokin::query::QueryBook;
+use histokin::query::QueryHistory;
 use histokin::slide::{self, SlideInfo};
 use histokin::training::TrainingConfig;
 use histokin::training::checkpoint::Checkpoint;
@@ -133,13 +133,13 @@ fn kinds() -> Vec<Kind> {
             "judgements.csv",
             "query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n\
              a,0,0,224,224,b,224,0,224,224,same,0.125,e\n",
-            move |path: &Path| QueryBook::load(&in_folder(path)),
+            move |path: &Path| QueryHistory::load(&in_folder(path)),
         ),
         kind(
             "queries.json",
-            r#"[{"like":[{"example":{"tile":{"slide":"a","at":{"x":1.0,"y":2.0}}},"place":null}],"unlike":[],
+            r#"[{"positives":[{"example":{"tile":{"slide":"a","at":{"x":1.0,"y":2.0}}},"place":null}],"negatives":[],
                 "settings":{}}]"#,
-            move |path: &Path| QueryBook::load(&in_folder(path)),
+            move |path: &Path| QueryHistory::load(&in_folder(path)),
         ),
         kind("model.toml", MODEL, move |path: &Path| encoder::spec(in_folder(path).to_str().unwrap())),
         kind("weights.safetensors", tiny_weights("{}"), |path: &Path| encoder::spec(path.to_str().unwrap())),

@@ -100,31 +100,31 @@ pub fn ask(
     settings: &SearchSettings,
 ) -> Result<Answer, ArchiveError> {
     let started = Instant::now();
-    let like = query::tiles_of(index, &query.like)?;
-    let unlike = query::tiles_of(index, &query.unlike)?;
-    if like.is_empty() {
+    let positives = query::tiles_of(index, &query.positives)?;
+    let negatives = query::tiles_of(index, &query.negatives)?;
+    if positives.is_empty() {
         return Err(QueryError::Nothing.into());
     }
     let encoder = archive.require_encoder(recipe)?;
-    if let Some((_, found)) = like.iter().chain(&unlike).find(|(_, row)| row.len() != encoder.width) {
+    if let Some((_, found)) = positives.iter().chain(&negatives).find(|(_, row)| row.len() != encoder.width) {
         let name = "the query".to_owned();
         return Err(QueryError::OtherEncoder { name, found: found.len(), wanted: encoder.width }.into());
     }
     archive.give_up_after(settings.timeout)?;
-    let filter = archive.filter(&encoder, index, &like, query, settings)?;
+    let filter = archive.filter(&encoder, index, &positives, query, settings)?;
     let accepted = archive.accepted(&encoder, &filter)?;
     let (mode, recall) = archive.mode_for(&encoder, accepted, settings)?;
     let rows = |tiles: &[(Option<TilePlace>, Vec<f32>)]| tiles.iter().map(|(_, row)| row.clone()).collect();
-    let (like, unlike): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (rows(&like), rows(&unlike));
+    let (positives, negatives): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (rows(&positives), rows(&negatives));
     let chooses =
         query.settings.diversity > 0.0 || query.settings.apart_um > 0.0 || query.settings.rank_slides;
     let mut count = query.settings.count * if chooses { FOR_CHOICE } else { 1 } + SPARE;
     let mut mode = mode;
     loop {
-        let probe = Probe { like: &like, unlike: &unlike, count, filter: filter.clone() };
+        let probe = Probe { positives: &positives, negatives: &negatives, count, filter: filter.clone() };
         let found = if accepted == 0 { Vec::new() } else { archive.candidates(&encoder, &probe, mode)? };
-        let fewest = (0..like.len())
-            .map(|like| found.iter().filter(|candidate| candidate.like == like).count())
+        let fewest = (0..positives.len())
+            .map(|positives| found.iter().filter(|candidate| candidate.example == positives).count())
             .min()
             .unwrap_or(0);
         // The index gave up before the filter had let enough through.
@@ -175,13 +175,13 @@ impl Archive {
         &mut self,
         encoder: &KnownEncoder,
         index: &Snapshot,
-        like: &[(Option<TilePlace>, Vec<f32>)],
+        positives: &[(Option<TilePlace>, Vec<f32>)],
         query: &Query,
         settings: &SearchSettings,
     ) -> Result<Filter, ArchiveError> {
         let (url, doing) = (self.url().clone(), "looking for slides");
         let own: HashSet<&SlideId> =
-            like.iter().filter_map(|(place, _)| Some(&place.as_ref()?.slide)).collect();
+            positives.iter().filter_map(|(place, _)| Some(&place.as_ref()?.slide)).collect();
         let held = index.sets().iter().map(|set| &set.header.slide_id);
         let mut known: Vec<&str> = Vec::new();
         let mut now: HashMap<&SlideId, &SlideId> = HashMap::new();
@@ -208,7 +208,7 @@ impl Archive {
                 patients.extend(row.get::<_, Option<i32>>(2));
                 if index.place(&id).is_none() {
                     let header = self.header(row.get(3))?;
-                    filter.spots.extend(spots(&id, number, &header, like, query.settings.exclude_um));
+                    filter.spots.extend(spots(&id, number, &header, positives, query.settings.exclude_um));
                 }
             }
         }
@@ -454,12 +454,13 @@ fn spots(
     slide: &SlideId,
     number: i32,
     header: &DescriptorHeader,
-    like: &[(Option<TilePlace>, Vec<f32>)],
+    positives: &[(Option<TilePlace>, Vec<f32>)],
     exclude_um: f64,
 ) -> Vec<Spot> {
     let radius = exclude_um.max(0.0) / header.level0_mpp().mean();
     let middle = header.tile_center(Level0Point::default());
-    let places = like.iter().filter_map(|(place, _)| place.as_ref()).filter(|place| place.slide == *slide);
+    let places =
+        positives.iter().filter_map(|(place, _)| place.as_ref()).filter(|place| place.slide == *slide);
     places
         .map(|place| {
             let center = place.rect.center();

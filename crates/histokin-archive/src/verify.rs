@@ -221,9 +221,9 @@ impl Archive {
         count: usize,
         mode: Mode,
     ) -> Result<Vec<f32>, ArchiveError> {
-        let like = std::slice::from_ref(&sample.descriptor);
+        let positives = std::slice::from_ref(&sample.descriptor);
         let filter = Filter { spots: vec![sample.spot], ..Filter::default() };
-        let found = self.candidates(encoder, &Probe { like, unlike: &[], count, filter }, mode)?;
+        let found = self.candidates(encoder, &Probe { positives, negatives: &[], count, filter }, mode)?;
         let distance = |one: &Candidate| squared_distance(&sample.descriptor, &one.descriptor).sqrt();
         let mut distances: Vec<f32> = found.iter().map(distance).collect();
         distances.sort_by(f32::total_cmp);

@@ -252,12 +252,12 @@ impl Study {
 }
 
 impl Study {
-    /// How far each tile of the sample is from the nearest of the examples `like`; NaN where it is not in `index`.
+    /// How far each tile of the sample is from the nearest of the examples `positives`; NaN where it is not in `index`.
     ///
     /// # Errors
     /// When an example is not in the index.
-    pub fn distances(&self, index: &Snapshot, like: &[Example]) -> Result<Arc<[f32]>, QueryError> {
-        let of_sets = query::distances(index, like)?;
+    pub fn distances(&self, index: &Snapshot, positives: &[Example]) -> Result<Arc<[f32]>, QueryError> {
+        let of_sets = query::distances(index, positives)?;
         let ids: Vec<SlideId> = self.sample.slides.iter().map(|slide| SlideId(slide.id.clone())).collect();
         let sets: Vec<Option<usize>> =
             ids.iter().map(|slide| index.place(slide).map(|place| place as usize)).collect();

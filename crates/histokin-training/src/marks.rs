@@ -5,7 +5,7 @@ use std::path::Path;
 use super::TrainingError;
 use super::pairs::{MarkedPair, TileRef};
 use super::slides::TrainingSlide;
-use histokin_core::query::{JUDGEMENTS_FILE, Judgement, QueryBook, TilePlace, Verdict};
+use histokin_core::query::{JUDGEMENTS_FILE, Judgement, QueryHistory, TilePlace, Verdict};
 
 /// Name of the file, in a project's folder and, as it was when a run began, in the run's.
 pub const FILE: &str = JUDGEMENTS_FILE;
@@ -15,7 +15,7 @@ pub const FILE: &str = JUDGEMENTS_FILE;
 /// # Errors
 /// [`TrainingError::File`] when the file is there and cannot be read; it is left as it is.
 pub fn read(folder: &Path, slides: &[TrainingSlide]) -> Result<Vec<MarkedPair>, TrainingError> {
-    let book = QueryBook::load(folder)
+    let query_history = QueryHistory::load(folder)
         .map_err(|error| TrainingError::File { path: folder.join(FILE), reason: error.to_string() })?;
     let tile = |place: &TilePlace| {
         let by_id = slides.iter().position(|slide| slide.source.info().id == place.slide);
@@ -31,5 +31,5 @@ pub fn read(folder: &Path, slides: &[TrainingSlide]) -> Result<Vec<MarkedPair>, 
         };
         Some(MarkedPair { tiles: [tile(&judgement.query)?, tile(&judgement.found)?], same })
     };
-    Ok(book.judgements().iter().filter_map(pair).collect())
+    Ok(query_history.judgements().iter().filter_map(pair).collect())
 }

@@ -91,7 +91,7 @@ impl App {
             tissue: tissue.as_ref().map(|(texture, span)| (texture, *span)),
             heat: heat.map(|(heat, opacity)| (&heat.texture, heat.span, opacity)),
             query: query
-                .filter(|query| !matches!(query.like[0].example, Example::Region { .. }))
+                .filter(|query| !matches!(query.positives[0].example, Example::Region { .. }))
                 .and_then(QueryState::target)
                 .filter(|target| target.slide == id)
                 .map(|target| target.rect),

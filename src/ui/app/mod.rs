@@ -45,7 +45,7 @@ use crate::project::Project;
 use crate::session::{Command, Session};
 use crate::slide::SlideId;
 use crate::workers::Workers;
-use crate::workers::heat::LikenessMaps;
+use crate::workers::heat::SimilarityMaps;
 use crate::workers::tile_loader::{LoaderCounts, TileLoader};
 
 /// The window.
@@ -192,7 +192,7 @@ impl App {
     }
 
     /// How like the tile under the cursor the slides in view are, as the heat map shows it now.
-    pub fn likeness(&self) -> Option<&LikenessMaps> {
+    pub fn similarity(&self) -> Option<&SimilarityMaps> {
         self.heat_map.maps().filter(|_| self.heat_map.is_on)
     }
 

@@ -164,8 +164,8 @@ mod tests {
         assert!(again.merge(&kept));
         assert_eq!(again.zoom_at(Level0Point::new(5000.0, 5000.0)), Some(1.0));
         assert_eq!(again.zoom_at(Level0Point::new(15_000.0, 5000.0)), Some(8.0));
-        let beside = again.zoom_at(Level0Point::new(14_000.0, 5000.0)).expect("looked at before");
-        assert!((beside / 0.3 - 1.0).abs() < 0.03, "{beside}");
+        let second_encoder = again.zoom_at(Level0Point::new(14_000.0, 5000.0)).expect("looked at before");
+        assert!((second_encoder / 0.3 - 1.0).abs() < 0.03, "{second_encoder}");
         assert_eq!(again.zoom_at(Level0Point::new(1000.0, 1000.0)), None);
         assert!(!Trail::new((10_000.0, 20_000.0)).merge(&kept), "another slide's");
     }

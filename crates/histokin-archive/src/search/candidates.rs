@@ -22,10 +22,10 @@ const MOST_SCANNED: u32 = 200_000;
 #[derive(Default)]
 pub struct Probe<'a> {
     /// Descriptors that are looked for; not empty.
-    pub like: &'a [Vec<f32>],
+    pub positives: &'a [Vec<f32>],
     /// Tiles at least as near to one of these do not count.
-    pub unlike: &'a [Vec<f32>],
-    /// How many of the nearest to each of `like`.
+    pub negatives: &'a [Vec<f32>],
+    /// How many of the nearest to each of `positives`.
     pub count: usize,
     pub filter: Filter,
 }
@@ -56,7 +56,7 @@ pub struct Spot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// Which of the probe's descriptors it is near to.
-    pub like: usize,
+    pub example: usize,
     pub slide: i32,
     pub x: i32,
     pub y: i32,
@@ -114,10 +114,10 @@ pub(super) fn conditions<'a>(
              AND (t.x - s.x) * (t.x - s.x) + (t.y - s.y) * (t.y - s.y) <= s.radius * s.radius)"
         ));
     }
-    if !probe.unlike.is_empty() {
-        let (unlike, kind) = (parameters.add(numbers(probe.unlike, storage)), storage.sql());
+    if !probe.negatives.is_empty() {
+        let (negatives, kind) = (parameters.add(numbers(probe.negatives, storage)), storage.sql());
         conditions.push(format!(
-            "NOT EXISTS (SELECT FROM unnest({unlike}::{kind}[]) AS u(numbers) \
+            "NOT EXISTS (SELECT FROM unnest({negatives}::{kind}[]) AS u(numbers) \
              WHERE u.numbers <-> t.descriptor <= {query} <-> t.descriptor)"
         ));
     }
@@ -125,7 +125,7 @@ pub(super) fn conditions<'a>(
 }
 
 impl Archive {
-    /// The tiles nearest to each of `probe.like`, in no certain order; those of several may be the same.
+    /// The tiles nearest to each of `probe.positives`, in no certain order; those of several may be the same.
     pub(crate) fn candidates(
         &mut self,
         encoder: &KnownEncoder,
@@ -136,16 +136,16 @@ impl Archive {
         self.search_in(mode)?;
         let kind = encoder.storage.sql();
         let mut parameters = Parameters::default();
-        let mut like = numbers(probe.like, encoder.storage);
+        let mut positives = numbers(probe.positives, encoder.storage);
         // One question is asked as such: then the server may share it among its processes.
-        let (from, query) = match (like.len(), like.pop()) {
+        let (from, query) = match (positives.len(), positives.pop()) {
             (1, Some(only)) => {
                 let query = format!("{}::{kind}", parameters.add(only));
                 (format!("(SELECT 1::int8 AS place, {query} AS numbers) AS q"), query)
             }
             (_, last) => {
-                like.extend(last);
-                let array = parameters.add(like);
+                positives.extend(last);
+                let array = parameters.add(positives);
                 (
                     format!("unnest({array}::{kind}[]) WITH ORDINALITY AS q(numbers, place)"),
                     "q.numbers".to_owned(),
@@ -163,7 +163,7 @@ impl Archive {
         let statement = self.statement(&sql, doing)?;
         let rows = self.client.query(&statement, &parameters.as_slice()).during(&url, doing)?;
         let candidate = |row: &postgres::Row| Candidate {
-            like: row.get::<_, i64>(0) as usize - 1,
+            positives: row.get::<_, i64>(0) as usize - 1,
             slide: row.get(1),
             x: row.get(2),
             y: row.get(3),

@@ -38,9 +38,9 @@ impl Archive {
     ) -> Result<(HashMap<i32, Compared>, usize), ArchiveError> {
         let (url, doing) = (self.url().clone(), "comparing slides");
         let compared: Vec<&Vec<f32>> =
-            query::compared(probe.like.len()).map(|place| &probe.like[place]).collect();
+            query::compared(probe.positives.len()).map(|place| &probe.positives[place]).collect();
         let asking: Vec<&Vec<f32>> =
-            query::asking(probe.like.len()).map(|place| &probe.like[place]).collect();
+            query::asking(probe.positives.len()).map(|place| &probe.positives[place]).collect();
         let sql = "SELECT slide, tiles FROM histokin.descriptions WHERE encoder = $1 AND slide <> ALL($2) \
                    AND ($3::int4[] IS NULL OR slide = ANY($3)) AND tiles > 0 ORDER BY slide";
         let statement = self.statement(sql, doing)?;
@@ -51,7 +51,7 @@ impl Archive {
         let allowed: Vec<(i32, u64)> =
             rows.iter().map(|row| (row.get(0), u64::try_from(row.get::<_, i32>(1)).unwrap_or(0))).collect();
         let room = MOST_TILES.min(MOST_COMPARISONS / compared.len().max(1) as u64);
-        let slides = within(room, &allowed, || nearest_first(probe.like, found));
+        let slides = within(room, &allowed, || nearest_first(probe.positives, found));
         if slides.is_empty() {
             return Ok((HashMap::new(), allowed.len()));
         }
@@ -62,12 +62,12 @@ impl Archive {
         let mut known: HashMap<i32, Compared> = HashMap::new();
 
         let mut parameters = Parameters::default();
-        let like = parameters.add(numbers(compared, encoder.storage));
+        let positives = parameters.add(numbers(compared, encoder.storage));
         let these = parameters.add(&slides);
         let conditions = conditions(probe, encoder.storage, "q.numbers", &mut parameters);
         let sql = format!(
             "SELECT t.slide, min(t.descriptor <-> q.numbers)::float4 FROM {table} AS t \
-             CROSS JOIN unnest({like}::{kind}[]) WITH ORDINALITY AS q(numbers, place) \
+             CROSS JOIN unnest({positives}::{kind}[]) WITH ORDINALITY AS q(numbers, place) \
              WHERE t.slide = ANY({these}::int4[]) AND {conditions} GROUP BY t.slide, q.place"
         );
         let statement = self.statement(&sql, doing)?;
@@ -113,10 +113,10 @@ fn within(room: u64, allowed: &[(i32, u64)], preferred: impl Fn() -> Vec<i32>) -
 }
 
 /// The slides of candidates, that of the nearest one first.
-fn nearest_first(like: &[Vec<f32>], found: &[Candidate]) -> Vec<i32> {
+fn nearest_first(positives: &[Vec<f32>], found: &[Candidate]) -> Vec<i32> {
     let mut nearest: HashMap<i32, f32> = HashMap::new();
     for candidate in found {
-        let squared = squared_distance(&like[candidate.like], &candidate.descriptor);
+        let squared = squared_distance(&positives[candidate.example], &candidate.descriptor);
         let known = nearest.entry(candidate.slide).or_insert(squared);
         *known = known.min(squared);
     }
@@ -139,8 +139,14 @@ mod tests {
 
     #[test]
     fn the_slide_of_the_nearest_candidate_comes_first() {
-        let candidate =
-            |like, slide, value| Candidate { like, slide, x: 0, y: 0, class: None, descriptor: vec![value] };
+        let candidate = |positives, slide, value| Candidate {
+            positives,
+            slide,
+            x: 0,
+            y: 0,
+            class: None,
+            descriptor: vec![value],
+        };
         let found = [candidate(0, 7, 0.5), candidate(1, 5, 9.9), candidate(0, 7, 3.0), candidate(1, 6, 7.0)];
         assert_eq!(nearest_first(&[vec![0.0], vec![10.0]], &found), [5, 7, 6]);
     }

@@ -21,7 +21,7 @@ pub struct TileFilter {
     /// Tiles farther than this from the query do not.
     pub max_distance: f32,
     /// Descriptors of negative examples: tiles at least as near to one of them as to the query do not.
-    pub unlike: Vec<Vec<f32>>,
+    pub negatives: Vec<Vec<f32>>,
 }
 
 impl Default for TileFilter {
@@ -33,7 +33,7 @@ impl Default for TileFilter {
             without: Vec::new(),
             excluded: Vec::new(),
             max_distance: f32::INFINITY,
-            unlike: Vec::new(),
+            negatives: Vec::new(),
         }
     }
 }
@@ -82,9 +82,9 @@ impl TileFilter {
         let is_excluded = self.excluded.iter().any(|disc| {
             disc.set == tile.set && disc.mpp.distance_um(disc.center, center()) <= disc.radius_um
         });
-        let is_unlike =
+        let is_negative =
             |other: &Vec<f32>| squared_distance(other, set.descriptor(tile.row)).sqrt() <= distance;
-        !is_excluded && !self.unlike.iter().any(is_unlike)
+        !is_excluded && !self.negatives.iter().any(is_negative)
     }
 
     /// Whether any tile of a set counts.

@@ -52,7 +52,7 @@ pub struct ArchiveTile {
 
 impl ArchiveSlide {
     /// Where the slide is, for people.
-    pub fn whereabouts(&self) -> String {
+    pub fn location(&self) -> String {
         match (&self.location, self.is_reachable) {
             (Some(path), true) => path.display().to_string(),
             (Some(path), false) => format!("{}, not reachable from here", path.display()),

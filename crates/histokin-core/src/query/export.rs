@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, FromArchive, Match, QueryBook, TilePlace, Verdict, pair};
+use super::{Answer, FromArchive, Match, QueryHistory, TilePlace, Verdict, pair};
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, RawJson, Shape};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::SlideId;
 
 /// What the reader said of a match.
-fn verdict(answer: &Answer, found: &Match, book: &QueryBook) -> Option<Verdict> {
+fn verdict(answer: &Answer, found: &Match, query_history: &QueryHistory) -> Option<Verdict> {
     let (query, found) = pair(answer, found)?;
-    book.verdict(&query, &found)
+    query_history.verdict(&query, &found)
 }
 
 /// A verdict as files have it.
@@ -24,15 +24,15 @@ fn word(verdict: Verdict) -> &'static str {
 
 /// An answer as JSON, with what the reader said of it: `query` is the first tile that was asked for, `tiles` are all
 /// of them.
-pub fn to_json(answer: &Answer, book: &QueryBook) -> Value {
+pub fn to_json(answer: &Answer, query_history: &QueryHistory) -> Value {
     let place = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
     let tile = |tile: &Option<TilePlace>| tile.as_ref().map(|tile| place(&tile.slide, &tile.rect));
     let found = |found: &Match| {
         let mut document = place(&found.slide, &found.rect);
-        document["verdict"] = json!(verdict(answer, found, book));
+        document["verdict"] = json!(verdict(answer, found, query_history));
         document["rank"] = json!(found.rank);
         document["distance"] = json!(found.distance);
-        document["like"] = json!(found.like);
+        document["like"] = json!(found.example);
         if let Some(archive) = &answer.archive {
             describe(&mut document, archive, &TilePlace { slide: found.slide.clone(), rect: found.rect });
         }
@@ -52,7 +52,7 @@ pub fn to_json(answer: &Answer, book: &QueryBook) -> Value {
     let archive = answer.archive.as_ref().map(
         |archive| json!({"exact": archive.exact, "recall": archive.recall, "searched": archive.searched, "slides_ranked": archive.ranked.map(|[ranked, _]| ranked), "slides": archive.ranked.map(|[_, all]| all)}),
     );
-    let judged = book.precision(answer);
+    let judged = query_history.precision(answer);
     json!({
         "query": answer.tiles.first().and_then(tile),
         "tiles": answer.tiles.iter().map(tile).collect::<Vec<_>>(),
@@ -88,7 +88,11 @@ fn describe(document: &mut Value, archive: &FromArchive, tile: &TilePlace) {
 ///
 /// # Errors
 /// None in memory; the writer of the format has them.
-pub fn to_csv(answer: &Answer, book: &QueryBook, name: impl Fn(&SlideId) -> String) -> csv::Result<Vec<u8>> {
+pub fn to_csv(
+    answer: &Answer,
+    query_history: &QueryHistory,
+    name: impl Fn(&SlideId) -> String,
+) -> csv::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["rank", "distance", "slide", "slide_id", "x", "y", "width", "height", "verdict"])?;
     for found in &answer.matches {
@@ -102,7 +106,7 @@ pub fn to_csv(answer: &Answer, book: &QueryBook, name: impl Fn(&SlideId) -> Stri
             rect.y.to_string(),
             rect.width.to_string(),
             rect.height.to_string(),
-            verdict(answer, found, book).map(word).unwrap_or_default().to_owned(),
+            verdict(answer, found, query_history).map(word).unwrap_or_default().to_owned(),
         ])?;
     }
     writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
@@ -110,7 +114,7 @@ pub fn to_csv(answer: &Answer, book: &QueryBook, name: impl Fn(&SlideId) -> Stri
 
 /// The matches on one slide as annotations of the class "Similar tissue", with rank and distance as measurements
 /// and what the reader said as metadata.
-pub fn to_annotations(answer: &Answer, book: &QueryBook, slide: &SlideId) -> AnnotationSet {
+pub fn to_annotations(answer: &Answer, query_history: &QueryHistory, slide: &SlideId) -> AnnotationSet {
     let class = AnnotationClass::new("Similar tissue", [0, 200, 107]);
     let of_slide = answer.matches.iter().filter(|found| found.slide == *slide);
     let annotations = of_slide.map(|found| {
@@ -121,7 +125,7 @@ pub fn to_annotations(answer: &Answer, book: &QueryBook, slide: &SlideId) -> Ann
         annotation.name = Some(format!("Match {}", found.rank));
         annotation.measurements =
             vec![("Rank".to_owned(), found.rank as f64), ("Distance".to_owned(), found.distance.into())];
-        if let Some(verdict) = verdict(answer, found, book) {
+        if let Some(verdict) = verdict(answer, found, query_history) {
             annotation.metadata.push(("Verdict".to_owned(), RawJson::from(word(verdict))));
         }
         annotation

@@ -4,7 +4,7 @@
 //! least as near to one of them. Whatever is left out, is left out inside the search, so that an answer is as
 //! long as was asked for whenever so many tiles exist.
 
-mod book;
+mod history;
 pub mod builder;
 mod choice;
 mod elsewhere;
@@ -28,9 +28,11 @@ use crate::geometry::Level0Rect;
 use crate::index::{Exclusion, Neighbour, Snapshot, TileFilter, TileRef, squared_distances};
 use crate::slide::SlideId;
 
-pub use book::{JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryBook, ShownExample, Verdict, pair};
 pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};
+pub use history::{
+    JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryHistory, ShownExample, Verdict, pair,
+};
 pub use marked::{Marked, Marks, points_of};
 pub use patients::{PatientNames, Patients, USUAL_PATTERN, read_patients};
 pub use slides::{HISTOGRAM_BINS, SlideElsewhere, SlideRank, asking, compared};
@@ -58,10 +60,10 @@ pub enum Scope {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Query {
     /// What is looked for; the first one names the query's slide.
-    pub like: Vec<Example>,
+    pub positives: Vec<Example>,
     /// What is not.
     #[serde(default)]
-    pub unlike: Vec<Example>,
+    pub negatives: Vec<Example>,
     pub settings: QuerySettings,
 }
 
@@ -125,7 +127,7 @@ pub struct Match {
     /// Euclidean distance of the descriptors; 0 is the same.
     pub distance: f32,
     /// Which tile of the query it is most like, as a place in [`Answer::tiles`].
-    pub like: usize,
+    pub example: usize,
 }
 
 /// What the index says.
@@ -159,8 +161,8 @@ impl Answer {
     }
 
     /// The tile of the query that a match is most like.
-    pub fn most_like(&self, found: &Match) -> Option<&TilePlace> {
-        self.tiles.get(found.like)?.as_ref()
+    pub fn nearest_example(&self, found: &Match) -> Option<&TilePlace> {
+        self.tiles.get(found.example)?.as_ref()
     }
 }
 
@@ -190,14 +192,14 @@ pub enum QueryError {
 /// Why the question cannot be answered.
 pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, QueryError> {
     let started = Instant::now();
-    let like = example::tiles(index, &query.like)?;
-    let unlike = example::tiles(index, &query.unlike)?;
-    if like.is_empty() {
+    let positives = example::tiles(index, &query.positives)?;
+    let negatives = example::tiles(index, &query.negatives)?;
+    if positives.is_empty() {
         return Err(QueryError::Nothing);
     }
     let settings = &query.settings;
-    let filter = filter(index, query, (&like[..], &unlike[..]), marks);
-    let found = choice::choose(index, settings, |count| nearest(index, &like, &filter, count));
+    let filter = filter(index, query, (&positives[..], &negatives[..]), marks);
+    let found = choice::choose(index, settings, |count| nearest(index, &positives, &filter, count));
     let matches: Vec<Match> = (1..)
         .zip(&found)
         .map(|(rank, found)| {
@@ -207,17 +209,17 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
                 slide: set.header.slide_id.clone(),
                 rect: set.rect(found.tile.row),
                 distance: found.distance,
-                like: found.like,
+                example: found.example,
             }
         })
         .collect();
     let slides = if settings.rank_slides {
-        slides::rank(index, &like, &filter, &matches, Vec::new())
+        slides::rank(index, &positives, &filter, &matches, Vec::new())
     } else {
         Vec::new()
     };
     Ok(Answer {
-        tiles: like.into_iter().map(|tile| tile.place).collect(),
+        tiles: positives.into_iter().map(|tile| tile.place).collect(),
         matches,
         slides,
         // Every way of searching certifies what it returns; an approximate one would have to say so here.
@@ -239,10 +241,10 @@ pub fn rank_slides(
     matches: &[Match],
     elsewhere: Vec<SlideElsewhere>,
 ) -> Result<Vec<SlideRank>, QueryError> {
-    let like = example::tiles(index, &query.like)?;
-    let unlike = example::tiles(index, &query.unlike)?;
-    let filter = filter(index, query, (&like[..], &unlike[..]), marks);
-    Ok(slides::rank(index, &like, &filter, matches, elsewhere))
+    let positives = example::tiles(index, &query.positives)?;
+    let negatives = example::tiles(index, &query.negatives)?;
+    let filter = filter(index, query, (&positives[..], &negatives[..]), marks);
+    Ok(slides::rank(index, &positives, &filter, matches, elsewhere))
 }
 
 /// A tile of a question: its place, if it has one, and its descriptor.
@@ -257,20 +259,20 @@ pub fn tiles_of(index: &Snapshot, examples: &[Example]) -> Result<Vec<AskedTile>
     Ok(tiles.into_iter().map(|tile| (tile.place, tile.descriptor.into_owned())).collect())
 }
 
-/// Distance of every embedded tile to the nearest of the tiles that `like` stands for: a list for each set of the
+/// Distance of every embedded tile to the nearest of the tiles that `positives` stands for: a list for each set of the
 /// index, in the order of its rows.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn distances(index: &Snapshot, like: &[Example]) -> Result<Vec<Vec<f32>>, QueryError> {
-    let like = example::tiles(index, like)?;
-    if like.is_empty() {
+pub fn distances(index: &Snapshot, positives: &[Example]) -> Result<Vec<Vec<f32>>, QueryError> {
+    let positives = example::tiles(index, positives)?;
+    if positives.is_empty() {
         return Err(QueryError::Nothing);
     }
     let of_set = |set: &Arc<DescriptorSet>| {
         let mut nearest = vec![f32::INFINITY; set.len()];
         let mut squared = vec![0.0; set.len()];
-        for tile in &like {
+        for tile in &positives {
             squared_distances(&tile.descriptor, set.features(), &mut squared);
             nearest.iter_mut().zip(&squared).for_each(|(nearest, squared)| *nearest = nearest.min(*squared));
         }
@@ -284,18 +286,19 @@ pub fn distances(index: &Snapshot, like: &[Example]) -> Result<Vec<Vec<f32>>, Qu
 struct Found {
     tile: TileRef,
     distance: f32,
-    like: usize,
+    example: usize,
 }
 
 fn filter(
     index: &Snapshot,
     query: &Query,
-    (like, unlike): (&[ExampleTile<'_>], &[ExampleTile<'_>]),
+    (positives, negatives): (&[ExampleTile<'_>], &[ExampleTile<'_>]),
     marks: &Marks,
 ) -> TileFilter {
     let settings = &query.settings;
     // By slide, not by tile of the index: an example may have been described before its slide was embedded.
-    let own: Vec<u32> = like.iter().filter_map(|tile| index.place(&tile.place.as_ref()?.slide)).collect();
+    let own: Vec<u32> =
+        positives.iter().filter_map(|tile| index.place(&tile.place.as_ref()?.slide)).collect();
     let in_scope = |(place, slide): (u32, &SlideId)| {
         let is_own = own.contains(&place);
         let listed = settings.among.as_ref().is_none_or(|among| among.contains(slide));
@@ -316,21 +319,21 @@ fn filter(
     TileFilter {
         sets: slides.map(in_scope).collect(),
         rows: settings.marked.rows(index, marks),
-        without: own::rows(index, &query.like),
-        excluded: like.iter().filter_map(excluded).collect(),
+        without: own::rows(index, &query.positives),
+        excluded: positives.iter().filter_map(excluded).collect(),
         max_distance: settings.max_distance.unwrap_or(f32::INFINITY),
-        unlike: unlike.iter().map(|tile| tile.descriptor.to_vec()).collect(),
+        negatives: negatives.iter().map(|tile| tile.descriptor.to_vec()).collect(),
     }
 }
 
 /// The `count` tiles nearest to any of the query's, nearest first. What is nearest to any of several is among
 /// what is nearest to each.
-fn nearest(index: &Snapshot, like: &[ExampleTile<'_>], filter: &TileFilter, count: usize) -> Vec<Found> {
-    let of_one = |(like, tile): (usize, &ExampleTile<'_>)| {
+fn nearest(index: &Snapshot, positives: &[ExampleTile<'_>], filter: &TileFilter, count: usize) -> Vec<Found> {
+    let of_one = |(example, tile): (usize, &ExampleTile<'_>)| {
         let found = index.nearest(&tile.descriptor, filter, count).into_iter();
-        found.map(|Neighbour { tile, distance }| Found { tile, distance, like }).collect::<Vec<_>>()
+        found.map(|Neighbour { tile, distance }| Found { tile, distance, example }).collect::<Vec<_>>()
     };
-    let all: Vec<Vec<Found>> = like.par_iter().enumerate().map(of_one).collect();
+    let all: Vec<Vec<Found>> = positives.par_iter().enumerate().map(of_one).collect();
     let mut best: HashMap<TileRef, Found> = HashMap::new();
     for found in all.into_iter().flatten() {
         let known = best.entry(found.tile).or_insert(found);

@@ -61,15 +61,15 @@ pub fn asking(tiles: usize) -> impl Iterator<Item = usize> {
 /// Rank all slides that `filter` accepts, and those `elsewhere`: the most similar first.
 pub fn rank(
     index: &Snapshot,
-    like: &[ExampleTile<'_>],
+    positives: &[ExampleTile<'_>],
     filter: &TileFilter,
     matches: &[Match],
     elsewhere: Vec<SlideElsewhere>,
 ) -> Vec<SlideRank> {
-    let compared: Vec<&ExampleTile<'_>> = compared(like.len()).map(|place| &like[place]).collect();
+    let compared: Vec<&ExampleTile<'_>> = compared(positives.len()).map(|place| &positives[place]).collect();
     let places: Vec<u32> =
         (0..index.sets().len() as u32).filter(|place| filter.accepts_set(*place)).collect();
-    let asking: Vec<&[f32]> = asking(like.len()).map(|place| &*like[place].descriptor).collect();
+    let asking: Vec<&[f32]> = asking(positives.len()).map(|place| &*positives[place].descriptor).collect();
     let rank = |place: &u32| {
         let set = &index.sets()[*place as usize];
         let only = (0..index.sets().len() as u32).map(|other| other == *place).collect();

@@ -13,7 +13,7 @@ use super::pdf::{self, Captioned};
 use histokin_core::annotation::{self, AnnotationError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
-use histokin_core::query::{Answer, QueryBook, TilePlace, export};
+use histokin_core::query::{Answer, QueryHistory, TilePlace, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
 use histokin_core::tiling::read_tile;
 
@@ -121,13 +121,13 @@ pub fn write_sheet(answer: &Answer, slides: &Slides, path: &Path) -> Result<(), 
 }
 
 /// Write `matches.csv`, `matches.json`, `matches.png`, `matches.pdf` and for each slide with matches a file for
-/// QuPath and one for ASAP into `folder`, which is made. `book` tells what the reader said of them.
+/// QuPath and one for ASAP into `folder`, which is made. `query_history` tells what the reader said of them.
 ///
 /// # Errors
 /// When a tile cannot be read, or a file not be written.
 pub fn write_answer(
     answer: &Answer,
-    book: &QueryBook,
+    query_history: &QueryHistory,
     slides: &Slides,
     folder: &Path,
 ) -> Result<(), ExportError> {
@@ -136,12 +136,13 @@ pub fn write_answer(
         durable::write(&path, bytes).map_err(|source| ExportError::Io { path, source })
     };
     std::fs::create_dir_all(folder).map_err(|source| ExportError::Io { path: folder.to_owned(), source })?;
-    let csv =
-        export::to_csv(answer, book, |slide| name(answer, slides, slide)).map_err(ExportError::format)?;
+    let csv = export::to_csv(answer, query_history, |slide| name(answer, slides, slide))
+        .map_err(ExportError::format)?;
     put("matches.csv", &csv)?;
-    let json = serde_json::to_vec_pretty(&export::to_json(answer, book)).map_err(ExportError::format)?;
+    let json =
+        serde_json::to_vec_pretty(&export::to_json(answer, query_history)).map_err(ExportError::format)?;
     put("matches.json", &json)?;
-    write_matches(answer, book, slides, folder)?;
+    write_matches(answer, query_history, slides, folder)?;
     let mut png = Vec::new();
     answer_sheet(answer, slides)?
         .write_to(&mut Cursor::new(&mut png), ImageFormat::Png)
@@ -154,12 +155,12 @@ pub fn write_answer(
 /// counts from where that program does.
 pub fn write_matches(
     answer: &Answer,
-    book: &QueryBook,
+    query_history: &QueryHistory,
     slides: &Slides,
     folder: &Path,
 ) -> Result<(), ExportError> {
     for slide in export::slides_of(answer) {
-        let set = export::to_annotations(answer, book, &slide);
+        let set = export::to_annotations(answer, query_history, &slide);
         let Some(source) = slides.get(&slide) else {
             // A slide that is not here: its file counts from the corner of level 0.
             let path = folder.join(format!("{}.geojson", file_name(answer, &slide)));
@@ -230,7 +231,7 @@ mod tests {
             let thumbnail = (number < 2).then(|| Arc::from(jpeg.as_slice()));
             let place = TilePlace { slide: slide.clone(), rect };
             archive.tiles.insert(place, ArchiveTile { class: None, thumbnail });
-            matches.push(Match { rank: matches.len() + 1, slide, rect, distance: 0.5, like: 0 });
+            matches.push(Match { rank: matches.len() + 1, slide, rect, distance: 0.5, positives: 0 });
         }
         Answer {
             tiles: vec![None],
@@ -256,7 +257,8 @@ mod tests {
     #[test]
     fn files_of_the_archives_slides_stay_in_their_folder_and_apart() {
         let folder = tempfile::tempdir().unwrap();
-        write_answer(&answer(), &QueryBook::default(), &Slides::new(), &folder.path().join("out")).unwrap();
+        write_answer(&answer(), &QueryHistory::default(), &Slides::new(), &folder.path().join("out"))
+            .unwrap();
         let mut names: Vec<String> = std::fs::read_dir(folder.path().join("out"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Project, SlideEntry};
 use histokin_core::geometry::MicronsPerPixel;
-use histokin_core::query::QueryBook;
+use histokin_core::query::QueryHistory;
 use histokin_core::slide::{self, SlideError, SlideId, SlideInfo, SlideSource};
 
 /// Former ids of slides, by their id: what is kept of a slide may lie under any of them.
@@ -246,10 +246,10 @@ impl Project {
     ///
     /// # Errors
     /// What is wrong with which file; it is left as it is.
-    pub fn query_book(&self) -> std::io::Result<QueryBook> {
-        let mut book = QueryBook::load(self.root())?;
-        book.rename_slides(&self.former_ids());
-        Ok(book)
+    pub fn query_history(&self) -> std::io::Result<QueryHistory> {
+        let mut query_history = QueryHistory::load(self.root())?;
+        query_history.rename_slides(&self.former_ids());
+        Ok(query_history)
     }
 
     /// Former ids that turned out to stand for several slides.

@@ -68,7 +68,7 @@ impl Session {
             return leave;
         };
         let recipe = self.recipe()?;
-        let slide = self.query.as_ref()?.like.first()?.example.slide();
+        let slide = self.query.as_ref()?.positives.first()?.example.slide();
         let names = PatientNames::new(USUAL_PATTERN).ok();
         let own_patient =
             slide.and_then(|slide| self.slide(slide)).and_then(|state| names?.of(&state.source.info().path));
@@ -140,7 +140,7 @@ impl Session {
                 vec![Job::Open(OpenJob::OpenSlide { path, user_mpp: None })]
             }
             _ => {
-                let text = format!("{}: {}", slide.name, slide.whereabouts());
+                let text = format!("{}: {}", slide.name, slide.location());
                 self.tell(Severity::Note, text, None);
                 Vec::new()
             }

@@ -97,11 +97,11 @@ pub enum Command {
     AddExample {
         slide: SlideId,
         point: Level0Point,
-        like: bool,
+        is_positive: bool,
     },
     /// Take an example away, by its place in its list.
     RemoveExample {
-        like: bool,
+        is_positive: bool,
         place: usize,
     },
     /// How questions are answered from now on.

@@ -123,9 +123,14 @@ impl Session {
         let (EvaluationState::Done(study), Some(query)) = (&self.evaluation, &self.query) else {
             return Vec::new();
         };
-        let like = query.like.iter().map(|shown| shown.example.clone()).collect();
+        let positives = query.positives.iter().map(|shown| shown.example.clone()).collect();
         let (generation, index) = (self.generation, self.index.clone());
-        vec![Job::Evaluate(EvaluatorJob::MeasureDistances { generation, study: study.clone(), index, like })]
+        vec![Job::Evaluate(EvaluatorJob::MeasureDistances {
+            generation,
+            study: study.clone(),
+            index,
+            positives,
+        })]
     }
 
     pub(super) fn distances_measured(&mut self, generation: u64, distances: Arc<[f32]>) {

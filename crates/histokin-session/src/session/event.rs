@@ -12,7 +12,7 @@ use crate::crash::Crash;
 use histokin_core::descriptors::{DescriptorSet, Recipe};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
-use histokin_core::query::{Answer, QueryBook, QueryError, ShownExample};
+use histokin_core::query::{Answer, QueryError, QueryHistory, ShownExample};
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{SlideId, SlideInfo, SlideSource};
 use histokin_core::stain::LabStatistics;
@@ -139,7 +139,7 @@ pub enum Event {
         generation: u64,
         answer: Result<Answer, QueryError>,
         /// What the second encoder answers, where there is one.
-        beside: Option<Result<Answer, QueryError>>,
+        second_encoder: Option<Result<Answer, QueryError>>,
     },
     /// A picture has been described, to be asked with.
     PictureDescribed(Result<Box<ShownExample>, String>),
@@ -151,7 +151,7 @@ pub enum Event {
     /// The recipes by which slides of the project have been described.
     RecipesFound(Vec<Recipe>),
     /// A second encoder's descriptors can be searched.
-    BesideOpened {
+    SecondEncoderOpened {
         recipe: Recipe,
         index: Arc<Snapshot>,
     },
@@ -167,7 +167,7 @@ pub enum Event {
         descriptors: Result<Vec<Vec<f32>>, String>,
     },
     /// What the project has kept of its queries.
-    BookLoaded(Box<QueryBook>),
+    HistoryLoaded(Box<QueryHistory>),
     TilePictureRead {
         slide: SlideId,
         rect: Level0Rect,

@@ -11,7 +11,7 @@ use super::TrainingJob;
 use histokin_core::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::index::{IndexCache, Snapshot, TileRef};
-use histokin_core::query::{Answer, Example, Marks, Patients, Query, QueryBook, TilePlace};
+use histokin_core::query::{Answer, Example, Marks, Patients, Query, QueryHistory, TilePlace};
 use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::tissue::{TissueMask, TissueSettings};
 use histokin_evaluation::study::Study;
@@ -54,7 +54,7 @@ pub struct SearchRequest {
     /// The annotations that the query's settings speak of.
     pub marks: Marks,
     /// What a second encoder knows, which answers, too.
-    pub beside: Option<Arc<Snapshot>>,
+    pub second_encoder: Option<Arc<Snapshot>>,
 }
 
 /// A picture to describe, so that it can be asked with.
@@ -100,7 +100,7 @@ pub enum Job {
     Scan(ScanJob),
     Load(LoadJob),
     Picture(PictureJob),
-    Book(BookJob),
+    History(HistoryJob),
     Evaluate(EvaluatorJob),
     /// Look for a slide that has gone until it is back.
     AwaitSlide(Arc<dyn SlideSource>),
@@ -178,7 +178,7 @@ pub enum LoadJob {
     /// Look by which recipes slides have been described.
     ListRecipes(DescriptorStore),
     /// Open all that a second encoder has described.
-    OpenBeside { store: DescriptorStore, slides: Vec<SlideId>, recipe: Recipe, cache: IndexCache },
+    OpenSecondEncoder { store: DescriptorStore, slides: Vec<SlideId>, recipe: Recipe, cache: IndexCache },
 }
 
 /// Work for the thread that reads the small pictures of lists.
@@ -195,17 +195,17 @@ pub enum PictureJob {
 }
 
 /// Work for the thread that keeps questions, judgements and what is exported of them.
-pub enum BookJob {
+pub enum HistoryJob {
     /// Read what the project in a folder has kept of its queries.
-    LoadBook(PathBuf),
-    SaveBook {
+    LoadHistory(PathBuf),
+    SaveHistory {
         root: PathBuf,
-        book: Box<QueryBook>,
+        query_history: Box<QueryHistory>,
     },
     /// Write an answer, and what was said of it, into a new folder below `reports`.
     ExportAnswer {
         answer: Box<Answer>,
-        book: Box<QueryBook>,
+        query_history: Box<QueryHistory>,
         slides: Slides,
         reports: PathBuf,
     },
@@ -229,7 +229,7 @@ pub enum EvaluatorJob {
         generation: u64,
         study: Arc<Study>,
         index: Arc<Snapshot>,
-        like: Vec<Example>,
+        positives: Vec<Example>,
     },
     WriteReport {
         study: Arc<Study>,

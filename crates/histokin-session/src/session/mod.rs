@@ -24,10 +24,10 @@ pub use command::Command;
 pub use evaluation::{EvaluateRequest, EvaluationState};
 pub use event::{Event, SlideProgress};
 pub use job::{
-    ArchiveRequest, BookJob, DescribeRequest, EmbedPlan, EmbedTarget, EvaluatorJob, Job, LoadJob, OpenJob,
+    ArchiveRequest, DescribeRequest, EmbedPlan, EmbedTarget, EvaluatorJob, HistoryJob, Job, LoadJob, OpenJob,
     PictureJob, PictureRequest, ScanJob, SearchRequest,
 };
-pub use query::{Beside, PictureQuery, QueryState};
+pub use query::{PictureQuery, QueryState, SecondEncoder};
 pub use state::{
     Colours, EmbeddingState, EncoderState, Message, Place, Profile, Remedy, Session, Severity, SlideState,
     SlideStatus, TilePicture,

@@ -1,7 +1,7 @@
 //! A project that is open for reading only: what the user may not do there, and what is not done.
 
 use super::state::Severity;
-use super::{AnnotationJob, BookJob, Command, EvaluatorJob, Job, Session, TrainingCommand, TrainingJob};
+use super::{AnnotationJob, Command, EvaluatorJob, HistoryJob, Job, Session, TrainingCommand, TrainingJob};
 
 impl Session {
     /// Whether the user asks for something that would be written into a project that is read-only; the user is
@@ -49,9 +49,9 @@ fn writes_into_project(job: &Job) -> bool {
     matches!(
         job,
         Job::SaveProject(_)
-            | Job::Book(BookJob::SaveBook { .. })
-            | Job::Book(BookJob::ExportAnswer { .. })
-            | Job::Book(BookJob::ExportHeatMap { .. })
+            | Job::History(HistoryJob::SaveHistory { .. })
+            | Job::History(HistoryJob::ExportAnswer { .. })
+            | Job::History(HistoryJob::ExportHeatMap { .. })
             | Job::Evaluate(EvaluatorJob::WriteReport { .. })
             | Job::Annotations(AnnotationJob::Save { .. })
             | Job::Train(TrainingJob::Train(_) | TrainingJob::Export { .. } | TrainingJob::Delete { .. })

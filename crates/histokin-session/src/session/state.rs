@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
-use super::query::{Beside, Classified, Judged, QueryState, default_settings};
+use super::query::{Classified, Judged, QueryState, SecondEncoder, default_settings};
 use super::{Annotations, ArchiveProgress, EvaluationState, SlideProgress, TrainingState};
 use histokin_core::descriptors::{DescriptorSet, Recipe};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::memory::{Budget, Reserved};
-use histokin_core::query::{Patients, QueryBook, QuerySettings};
+use histokin_core::query::{Patients, QueryHistory, QuerySettings};
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::stain::{LabNormaliser, LabStatistics};
@@ -47,9 +47,9 @@ pub struct Session {
     pub(super) archive_password: Option<Password>,
     /// What is shown of a slide once it has been opened: a field, or all of it.
     pub(super) awaited: Option<(SlideId, Option<Level0Rect>)>,
-    pub(super) book: QueryBook,
+    pub(super) query_history: QueryHistory,
     /// Whether what the project has kept is in the book.
-    pub(super) book_known: bool,
+    pub(super) history_known: bool,
     /// What judgements have changed, the newest last.
     pub(super) judged: Vec<Judged>,
     /// Matches that were given classes, the newest last.
@@ -57,7 +57,7 @@ pub struct Session {
     /// The recipes by which slides have been described.
     pub(super) recipes: Vec<Recipe>,
     /// A second encoder that answers, too.
-    pub(super) beside: Option<Beside>,
+    pub(super) second_encoder: Option<SecondEncoder>,
     pub(super) generation: u64,
     pub(super) tile_pictures: HashMap<(SlideId, Level0Rect), TilePicture>,
     /// Pictures stored beside slides, by the slide and the picture's name, as far as they were asked for.
@@ -224,12 +224,12 @@ impl Session {
             archive_progress: ArchiveProgress::NotAsked,
             archive_password: None,
             awaited: None,
-            book: QueryBook::default(),
-            book_known: false,
+            query_history: QueryHistory::default(),
+            history_known: false,
             judged: Vec::new(),
             classified: Vec::new(),
             recipes: Vec::new(),
-            beside: None,
+            second_encoder: None,
             generation: 0,
             tile_pictures: HashMap::new(),
             associated: HashMap::new(),

@@ -67,8 +67,8 @@ impl Session {
             Command::ReadPatients(path) => vec![Job::Load(LoadJob::ReadPatients(path))],
             Command::ListRecipes => self.list_recipes(),
             Command::CompareWith(recipe) => self.compare_with(recipe),
-            Command::AddExample { slide, point, like } => self.add_example(slide, point, like),
-            Command::RemoveExample { like, place } => self.remove_example(like, place),
+            Command::AddExample { slide, point, is_positive } => self.add_example(slide, point, is_positive),
+            Command::RemoveExample { is_positive, place } => self.remove_example(is_positive, place),
             Command::SetQuery(settings) => self.set_query_settings(settings),
             Command::SetPatients(patients) => self.set_patients(patients),
             Command::SetArchive { url, password } => self.set_archive(url, password),
@@ -215,13 +215,15 @@ impl Session {
                 Vec::new()
             }
             Event::ArchiveAnswered { generation, answer } => self.archive_answered(generation, answer),
-            Event::Answered { generation, answer, beside } => self.answered(generation, answer, beside),
+            Event::Answered { generation, answer, second_encoder } => {
+                self.answered(generation, answer, second_encoder)
+            }
             Event::PictureDescribed(described) => self.picture_described(described.map(|shown| *shown)),
             Event::PatientsRead { path, patients } => self.patients_read(&path, patients),
             Event::RecipesFound(recipes) => self.recipes_found(recipes),
-            Event::BesideOpened { recipe, index } => self.beside_opened(&recipe, index),
+            Event::SecondEncoderOpened { recipe, index } => self.second_encoder_opened(&recipe, index),
             Event::Described { slide, rects, descriptors } => self.described(&slide, &rects, descriptors),
-            Event::BookLoaded(book) => self.book_loaded(*book),
+            Event::HistoryLoaded(query_history) => self.history_loaded(*query_history),
             Event::TilePictureRead { slide, rect, picture } => {
                 self.tile_pictures.insert((slide, rect), TilePicture::from(picture));
                 Vec::new()
@@ -303,7 +305,7 @@ impl Session {
         for note in self.project.add_slide(info, there) {
             self.tell(Severity::Note, note, None);
         }
-        self.book.rename_slides(&self.project.former_ids());
+        self.query_history.rename_slides(&self.project.former_ids());
         // Descriptors that may be of either of two slides are used for neither.
         let shared = self.project.shared_ids().get(shared_before..).unwrap_or_default().to_vec();
         let owners: Vec<SlideId> = shared.iter().map(|id| self.project.current_id(id)).collect();
@@ -432,7 +434,9 @@ impl Session {
         self.forget_slide_in_query(slide);
         // Its tiles are found no more from now on, even while a build is running.
         self.index = Arc::new(self.index.without(slide));
-        if let Some(index) = self.beside.as_mut().and_then(|beside| beside.index.as_mut()) {
+        if let Some(index) =
+            self.second_encoder.as_mut().and_then(|second_encoder| second_encoder.index.as_mut())
+        {
             *index = Arc::new(index.without(slide));
         }
         self.index_stale = true;

@@ -1,7 +1,7 @@
 //! The session's doors, and when the index is built.
 
 use super::state::{Severity, SlideStatus};
-use super::{BookJob, Command, Event, Job, OpenJob, Session};
+use super::{Command, Event, HistoryJob, Job, OpenJob, Session};
 
 impl Session {
     /// The jobs with which a session begins: know the encoder and what was asked before, open the project's slides.
@@ -58,7 +58,7 @@ impl Session {
         let which = self.project.encoder_name();
         let mut jobs = vec![
             Job::Open(OpenJob::LearnEncoder(which)),
-            Job::Book(BookJob::LoadBook(self.project.root().to_owned())),
+            Job::History(HistoryJob::LoadHistory(self.project.root().to_owned())),
         ];
         jobs.extend(self.project.slides().iter().map(|entry| {
             Job::Open(OpenJob::OpenSlide { path: self.project.slide_path(entry), user_mpp: entry.user_mpp })

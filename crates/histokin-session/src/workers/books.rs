@@ -5,21 +5,20 @@ use std::path::{Path, PathBuf};
 
 use super::Post;
 use super::heat::{self, HeatRequest};
-use crate::session::{BookJob, Event};
-use histokin_core::query::{Answer, QueryBook};
+use crate::session::{Event, HistoryJob};
+use histokin_core::query::{Answer, QueryHistory};
 use histokin_core::slide::SlideId;
 use histokin_project::pipeline::{self, Slides};
 
-pub(super) fn keep_book(job: BookJob, post: &Post) {
+pub(super) fn keep_history(job: HistoryJob, post: &Post) {
     let done = match job {
-        BookJob::LoadBook(root) => {
-            QueryBook::load(&root).map(|book| post.send(Event::BookLoaded(Box::new(book))))
+        HistoryJob::LoadHistory(root) => QueryHistory::load(&root)
+            .map(|query_history| post.send(Event::HistoryLoaded(Box::new(query_history)))),
+        HistoryJob::SaveHistory { root, query_history } => query_history.save(&root),
+        HistoryJob::ExportAnswer { answer, query_history, slides, reports } => {
+            return export(&answer, &query_history, &slides, &reports, post);
         }
-        BookJob::SaveBook { root, book } => book.save(&root),
-        BookJob::ExportAnswer { answer, book, slides, reports } => {
-            return export(&answer, &book, &slides, &reports, post);
-        }
-        BookJob::ExportHeatMap { index, tile, shown, names, reports } => {
+        HistoryJob::ExportHeatMap { index, tile, shown, names, reports } => {
             return export_heat_map(&HeatRequest { index, tile, shown }, &names, &reports, post);
         }
     };
@@ -46,9 +45,9 @@ fn export_heat_map(request: &HeatRequest, names: &HashMap<SlideId, String>, repo
 }
 
 /// Write an answer into a new folder of its own.
-fn export(answer: &Answer, book: &QueryBook, slides: &Slides, reports: &Path, post: &Post) {
+fn export(answer: &Answer, query_history: &QueryHistory, slides: &Slides, reports: &Path, post: &Post) {
     let Some(folder) = new_folder(reports, "matches") else { return };
-    match pipeline::write_answer(answer, book, slides, &folder) {
+    match pipeline::write_answer(answer, query_history, slides, &folder) {
         Ok(()) => post.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
         Err(error) => post.send(Event::Trouble(error.to_string())),
     }

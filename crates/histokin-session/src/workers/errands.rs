@@ -151,7 +151,7 @@ pub(super) fn load(job: LoadJob, post: &Post) {
             post.send(Event::PatientsRead { path, patients });
         }
         LoadJob::ListRecipes(store) => post.send(Event::RecipesFound(store.recipes())),
-        LoadJob::OpenBeside { store, slides, recipe, cache } => {
+        LoadJob::OpenSecondEncoder { store, slides, recipe, cache } => {
             let mut sets = Vec::new();
             for slide in &slides {
                 match store.open(slide, &recipe) {
@@ -160,7 +160,7 @@ pub(super) fn load(job: LoadJob, post: &Post) {
                 }
             }
             let index = Arc::new(Snapshot::build(sets, None, Some(&cache)));
-            post.send(Event::BesideOpened { recipe, index: index.clone() });
+            post.send(Event::SecondEncoderOpened { recipe, index: index.clone() });
             index.grow_trees();
         }
         LoadJob::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {

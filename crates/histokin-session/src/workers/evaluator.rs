@@ -15,9 +15,9 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 pub fn work(job: EvaluatorJob, post: &Post) {
     match job {
         EvaluatorJob::Evaluate(request) => evaluate(&request, post),
-        EvaluatorJob::MeasureDistances { generation, study, index, like } => {
+        EvaluatorJob::MeasureDistances { generation, study, index, positives } => {
             // Without an answer there is nothing to show; the search tells why.
-            if let Ok(distances) = study.distances(&index, &like) {
+            if let Ok(distances) = study.distances(&index, &positives) {
                 post.send(Event::DistancesMeasured { generation, distances });
             }
         }

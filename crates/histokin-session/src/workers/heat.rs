@@ -60,7 +60,7 @@ pub enum Engine {
 
 /// How like one tile all tiles of a slide are.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LikenessMap {
+pub struct SimilarityMap {
     pub slide: SlideId,
     /// Columns and rows of the slide's tile grid.
     pub grid: [usize; 2],
@@ -68,21 +68,21 @@ pub struct LikenessMap {
     pub tile_level0: [u32; 2],
     /// For each tile of the grid 0 where there is no descriptor, else from 1, as far apart as the scale or farther,
     /// to 255, the same.
-    pub likeness: Vec<u8>,
+    pub similarity: Vec<u8>,
 }
 
-impl LikenessMap {
+impl SimilarityMap {
     /// Number of tiles that were compared.
     pub fn tiles(&self) -> usize {
-        self.likeness.iter().filter(|likeness| **likeness > 0).count()
+        self.similarity.iter().filter(|similarity| **similarity > 0).count()
     }
 }
 
 /// The maps of one request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LikenessMaps {
+pub struct SimilarityMaps {
     pub tile: TileRef,
-    pub maps: Vec<LikenessMap>,
+    pub maps: Vec<SimilarityMap>,
     /// Distance of the descriptors at which likeness ends, as [`typical_distance`] finds it.
     pub scale: f32,
     pub engine: Engine,
@@ -92,7 +92,7 @@ pub struct LikenessMaps {
 /// The thread. Dropping this ends it.
 pub struct HeatWorker {
     wishes: Arc<Mailbox<HeatRequest>>,
-    maps: Receiver<LikenessMaps>,
+    maps: Receiver<SimilarityMaps>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -124,7 +124,7 @@ impl HeatWorker {
     }
 
     /// The newest maps that have come since the last look.
-    pub fn newest(&self) -> Option<LikenessMaps> {
+    pub fn newest(&self) -> Option<SimilarityMaps> {
         self.maps.try_iter().last()
     }
 }
@@ -144,7 +144,7 @@ impl Drop for HeatWorker {
 
 fn run(
     wishes: &Mailbox<HeatRequest>,
-    maps: &Sender<LikenessMaps>,
+    maps: &Sender<SimilarityMaps>,
     pool: &rayon::ThreadPool,
     race: &mut Race,
     waker: &Waker,
@@ -157,7 +157,7 @@ fn run(
                 _ => typical_distance(&request.index),
             };
             known = Some((request.index.clone(), scale));
-            pool.install(|| race.likeness_maps(&request, scale))
+            pool.install(|| race.similarity_maps(&request, scale))
         });
         let made = match made {
             Ok(made) => made,
@@ -203,9 +203,9 @@ impl Race {
         }
     }
 
-    fn likeness_maps(&mut self, request: &HeatRequest, scale: f32) -> LikenessMaps {
+    fn similarity_maps(&mut self, request: &HeatRequest, scale: f32) -> SimilarityMaps {
         let tiles: usize = request.sets().map(|set| set.len()).sum();
-        let pace = |made: &LikenessMaps| made.elapsed.as_secs_f64() / tiles.max(1) as f64;
+        let pace = |made: &SimilarityMaps| made.elapsed.as_secs_f64() / tiles.max(1) as f64;
         if self.card.is_some() && self.next() == Engine::GraphicsCard {
             match self.by_card(request, scale) {
                 Some(made) => {
@@ -216,12 +216,12 @@ impl Race {
                 None => self.card_pace = Some(f64::INFINITY),
             }
         }
-        let made = likeness_maps(request, scale);
+        let made = similarity_maps(request, scale);
         self.processor_pace = Some(pace(&made));
         made
     }
 
-    fn by_card(&mut self, request: &HeatRequest, scale: f32) -> Option<LikenessMaps> {
+    fn by_card(&mut self, request: &HeatRequest, scale: f32) -> Option<SimilarityMaps> {
         let card = self.card.as_mut()?;
         let sets: Vec<&Arc<DescriptorSet>> = request.sets().collect();
         // Bringing slides onto the card is done once; it says nothing of how quick the card is.
@@ -232,7 +232,7 @@ impl Race {
         let squared = card.squared_distances(request.query(), &sets)?;
         let maps = sets.iter().zip(&squared).map(|(set, squared)| map_of(set, squared, scale)).collect();
         let (tile, engine, elapsed) = (request.tile, Engine::GraphicsCard, started.elapsed());
-        Some(LikenessMaps { tile, maps, scale, engine, elapsed })
+        Some(SimilarityMaps { tile, maps, scale, engine, elapsed })
     }
 }
 
@@ -249,7 +249,7 @@ impl HeatRequest {
 }
 
 /// Compare with all tiles of the slides in view, by the processor.
-pub fn likeness_maps(request: &HeatRequest, scale: f32) -> LikenessMaps {
+pub fn similarity_maps(request: &HeatRequest, scale: f32) -> SimilarityMaps {
     let started = Instant::now();
     let query = request.query();
     let map = |set: &Arc<DescriptorSet>| {
@@ -262,15 +262,15 @@ pub fn likeness_maps(request: &HeatRequest, scale: f32) -> LikenessMaps {
     };
     let maps = request.sets().map(map).collect();
     let (tile, engine, elapsed) = (request.tile, Engine::Processor, started.elapsed());
-    LikenessMaps { tile, maps, scale, engine, elapsed }
+    SimilarityMaps { tile, maps, scale, engine, elapsed }
 }
 
 /// How like a tile at a squared distance is: it falls evenly from 255 at distance 0 to 1 at `scale` and beyond.
-pub fn likeness(squared: f32, scale: f32) -> u8 {
+pub fn similarity(squared: f32, scale: f32) -> u8 {
     1 + ((1.0 - squared.sqrt() / scale).clamp(0.0, 1.0) * 254.0).round() as u8
 }
 
-fn map_of(set: &DescriptorSet, squared: &[f32], scale: f32) -> LikenessMap {
+fn map_of(set: &DescriptorSet, squared: &[f32], scale: f32) -> SimilarityMap {
     let [columns, rows] = set.header.grid.map(|count| count as usize);
     let mut cells = vec![0u8; columns * rows];
     let size = [set.header.tile_level0, set.header.tile_height_level0()];
@@ -278,11 +278,11 @@ fn map_of(set: &DescriptorSet, squared: &[f32], scale: f32) -> LikenessMap {
     for ([x, y], squared) in set.coords().iter().zip(squared) {
         let place = (y / height) as usize * columns + (x / width) as usize;
         if let Some(cell) = cells.get_mut(place) {
-            *cell = likeness(*squared, scale);
+            *cell = similarity(*squared, scale);
         }
     }
     let slide = set.header.slide_id.clone();
-    LikenessMap { slide, grid: [columns, rows], tile_level0: size, likeness: cells }
+    SimilarityMap { slide, grid: [columns, rows], tile_level0: size, similarity: cells }
 }
 
 /// 1.3 times the lower quartile of the distances between tiles picked evenly from all slides; 1 where there are too few.
@@ -318,6 +318,9 @@ mod tests {
 
     #[test]
     fn likeness_falls_evenly_to_the_scale() {
-        assert_eq!([0.0, 1.0, 4.0, 16.0, 100.0].map(|squared| likeness(squared, 4.0)), [255, 192, 128, 1, 1]);
+        assert_eq!(
+            [0.0, 1.0, 4.0, 16.0, 100.0].map(|squared| similarity(squared, 4.0)),
+            [255, 192, 128, 1, 1]
+        );
     }
 }

@@ -24,8 +24,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::crash;
 use crate::session::{
-    ArchiveRequest, BookJob, EvaluatorJob, Event, Job, LoadJob, OpenJob, PictureJob, ScanJob, SearchRequest,
-    TrainingEvent,
+    ArchiveRequest, EvaluatorJob, Event, HistoryJob, Job, LoadJob, OpenJob, PictureJob, ScanJob,
+    SearchRequest, TrainingEvent,
 };
 use embedder::Desk;
 use histokin_core::descriptors::DescriptorSet;
@@ -110,7 +110,7 @@ struct Boxes {
     indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
     descriptors: Mailbox<LoadJob>,
     keeper: Mailbox<Project>,
-    books: Mailbox<BookJob>,
+    books: Mailbox<HistoryJob>,
     annotations: annotation_keeper::Tray,
     evaluator: Mailbox<EvaluatorJob>,
     /// Ends the evaluation that was asked for last.
@@ -158,16 +158,16 @@ impl Workers {
         })?;
         workers.spawn("searcher", &post, |boxes, post| {
             while let Some(request) = boxes.searches.take() {
-                let SearchRequest { generation, index, query, marks, beside } = request;
+                let SearchRequest { generation, index, query, marks, second_encoder } = request;
                 let search = || {
                     let answer = query::ask(&index, &query, &marks);
-                    let beside = beside.map(|index| query::ask(&index, &query, &marks));
-                    post.send(Event::Answered { generation, answer, beside });
+                    let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
+                    post.send(Event::Answered { generation, answer, second_encoder });
                 };
                 let failed = |reason| Event::Answered {
                     generation,
                     answer: Err(QueryError::Crashed(reason)),
-                    beside: None,
+                    second_encoder: None,
                 };
                 post.attempt("The search", search, |reason| Some(failed(reason)));
             }
@@ -203,7 +203,11 @@ impl Workers {
         })?;
         workers.spawn("book-keeper", &post, |boxes, post| {
             while let Some(work) = boxes.books.take_to_the_end() {
-                post.attempt("Keeping questions and judgements", || books::keep_book(work, post), |_| None);
+                post.attempt(
+                    "Keeping questions and judgements",
+                    || books::keep_history(work, post),
+                    |_| None,
+                );
             }
         })?;
         workers.spawn("annotation-keeper", &post, |boxes, post| {
@@ -230,7 +234,7 @@ impl Workers {
             Job::Scan(job) => boxes.scanner.push(job),
             Job::Load(job) => boxes.descriptors.push(job),
             Job::Picture(job) => boxes.pictures.push(job),
-            Job::Book(job) => boxes.books.push(job),
+            Job::History(job) => boxes.books.push(job),
             Job::Evaluate(job) => {
                 if let EvaluatorJob::Evaluate(request) = &job {
                     *boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =

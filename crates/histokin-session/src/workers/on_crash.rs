@@ -50,7 +50,7 @@ pub(super) fn load(job: &LoadJob) -> Answer {
             let path = path.clone();
             Box::new(|reason| Some(Event::PatientsRead { path, patients: Err(reason) }))
         }
-        LoadJob::ListRecipes(_) | LoadJob::OpenBeside { .. } => Box::new(|_| None),
+        LoadJob::ListRecipes(_) | LoadJob::OpenSecondEncoder { .. } => Box::new(|_| None),
     }
 }
 

@@ -77,7 +77,7 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         slide.median_distance, slide.farthest
     );
     if let Some(archived) = archived {
-        hint = format!("{hint}\nIn the archive: {}", archived.whereabouts());
+        hint = format!("{hint}\nIn the archive: {}", archived.location());
     }
     if response.on_hover_text(hint).clicked() {
         let id = slide.slide.clone();

@@ -121,16 +121,16 @@ impl Session {
         &mut self,
         slide: SlideId,
         point: Level0Point,
-        like: bool,
+        is_positive: bool,
     ) -> Vec<Job> {
         if self.query.is_none() {
-            return if like { self.query_at(slide, point) } else { Vec::new() };
+            return if positives { self.query_at(slide, point) } else { Vec::new() };
         }
         let Some(example) = self.tile_example(&slide, point) else { return Vec::new() };
         if let Some(query) = &mut self.query {
-            let (to, off) = match like {
-                true => (&mut query.like, &mut query.unlike),
-                false => (&mut query.unlike, &mut query.like),
+            let (to, off) = match positives {
+                true => (&mut query.positives, &mut query.negatives),
+                false => (&mut query.negatives, &mut query.positives),
             };
             // A second click takes a tile away again.
             if to.iter().any(|known| known.place == example.place) {
@@ -142,24 +142,24 @@ impl Session {
         self.question_changed()
     }
 
-    pub(in crate::session) fn remove_example(&mut self, like: bool, place: usize) -> Vec<Job> {
+    pub(in crate::session) fn remove_example(&mut self, is_positive: bool, place: usize) -> Vec<Job> {
         if let Some(query) = &mut self.query
-            && place < query.list(like).len()
+            && place < query.list(positives).len()
         {
-            query.list(like).remove(place);
+            query.list(positives).remove(place);
         }
         self.question_changed()
     }
 
     fn question_changed(&mut self) -> Vec<Job> {
-        if self.query.as_ref().is_some_and(|query| query.like.is_empty()) {
+        if self.query.as_ref().is_some_and(|query| query.positives.is_empty()) {
             return self.clear_query();
         }
         if let Some(past) = self.past_query() {
-            self.book.renew(past);
+            self.query_history.renew(past);
         }
         let mut jobs = self.search();
-        jobs.extend(self.save_book());
+        jobs.extend(self.save_history());
         jobs
     }
 
@@ -183,21 +183,21 @@ impl Session {
     }
 
     /// Ask a new question.
-    pub(super) fn ask(&mut self, like: Vec<ShownExample>, unlike: Vec<ShownExample>) -> Vec<Job> {
-        self.query = Some(QueryState::new(like, unlike));
+    pub(super) fn ask(&mut self, positives: Vec<ShownExample>, negatives: Vec<ShownExample>) -> Vec<Job> {
+        self.query = Some(QueryState::new(positives, negatives));
         if let Some(past) = self.past_query() {
-            self.book.note(past);
+            self.query_history.note(past);
         }
         let mut jobs = self.search();
-        jobs.extend(self.save_book());
+        jobs.extend(self.save_history());
         jobs
     }
 
     /// The question in hand as the history has it.
     fn past_query(&self) -> Option<PastQuery> {
         let query = self.query.as_ref()?;
-        let (like, unlike) = (query.like.clone(), query.unlike.clone());
-        Some(PastQuery { like, unlike, settings: self.query_settings.clone() })
+        let (positives, negatives) = (query.positives.clone(), query.negatives.clone());
+        Some(PastQuery { positives, negatives, settings: self.query_settings.clone() })
     }
 
     /// A tile that is not among the embedded ones is described on the spot, where it is tissue.
@@ -237,7 +237,7 @@ impl Session {
         };
         for (rect, descriptor) in rects.iter().zip(descriptors) {
             let place = TilePlace { slide: slide.clone(), rect: *rect };
-            let examples = query.like.iter_mut().chain(&mut query.unlike);
+            let examples = query.positives.iter_mut().chain(&mut query.negatives);
             builder::describe_tile(examples, &place, slide.short(), &descriptor);
         }
         self.search()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::super::state::{Place, Severity};
-use super::super::{BookJob, Job, Session};
+use super::super::{HistoryJob, Job, Session};
 use histokin_core::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::index::TileRef;
@@ -172,21 +172,21 @@ impl Session {
         let before = match verdict {
             Some(verdict) => {
                 let (query, found) = (query.clone(), place.clone());
-                self.book.judge(Judgement { query, found, verdict, distance, encoder })
+                self.query_history.judge(Judgement { query, found, verdict, distance, encoder })
             }
-            None => self.book.forget(&query, &place),
+            None => self.query_history.forget(&query, &place),
         };
         self.judged.push(Judged { query, found: place, before });
-        self.save_book().into_iter().collect()
+        self.save_history().into_iter().collect()
     }
 
     pub(in crate::session) fn undo_judgement(&mut self) -> Vec<Job> {
         let Some(Judged { query, found, before }) = self.judged.pop() else { return Vec::new() };
         match before {
-            Some(before) => _ = self.book.judge(before),
-            None => _ = self.book.forget(&query, &found),
+            Some(before) => _ = self.query_history.judge(before),
+            None => _ = self.query_history.forget(&query, &found),
         }
-        self.save_book().into_iter().collect()
+        self.save_history().into_iter().collect()
     }
 
     pub(in crate::session) fn export_matches(&mut self) -> Vec<Job> {
@@ -194,9 +194,10 @@ impl Session {
             return Vec::new();
         };
         let slides = self.slides.iter().map(|state| (state.id().clone(), state.source.clone())).collect();
-        let (answer, book) = (Box::new(Answer::clone(&answer)), Box::new(self.book.clone()));
+        let (answer, query_history) =
+            (Box::new(Answer::clone(&answer)), Box::new(self.query_history.clone()));
         let reports = self.project.root().join("reports");
-        vec![Job::Book(BookJob::ExportAnswer { answer, book, slides, reports })]
+        vec![Job::History(HistoryJob::ExportAnswer { answer, query_history, slides, reports })]
     }
 
     pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePlace, on: &[SlideId]) -> Vec<Job> {
@@ -213,7 +214,7 @@ impl Session {
             (state.id().clone(), path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
         });
         let (names, reports) = (names.collect(), self.project.root().join("reports"));
-        vec![Job::Book(BookJob::ExportHeatMap { index, tile, shown, names, reports })]
+        vec![Job::History(HistoryJob::ExportHeatMap { index, tile, shown, names, reports })]
     }
 }
 

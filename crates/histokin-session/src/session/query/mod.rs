@@ -1,7 +1,7 @@
 //! The question in hand: examples come and go, settings change, answers arrive, matches are judged.
 
 mod asking;
-mod beside;
+mod second_encoder;
 mod matches;
 
 use std::collections::BTreeSet;
@@ -11,18 +11,18 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use super::state::TilePicture;
-use super::{ArchiveProgress, BookJob, Job, PictureJob, SearchRequest, Session};
+use super::{ArchiveProgress, HistoryJob, Job, PictureJob, SearchRequest, Session};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{
-    Answer, Example, Judgement, Marked, Marks, PastQuery, PatientNames, Patients, Query, QueryBook,
-    QueryError, QuerySettings, ShownExample, TilePlace, builder,
+    Answer, Example, Judgement, Marked, Marks, PastQuery, PatientNames, Patients, Query, QueryError,
+    QueryHistory, QuerySettings, ShownExample, TilePlace, builder,
 };
 use histokin_core::slide::SlideId;
 
 pub use asking::PictureQuery;
-pub use beside::Beside;
 pub(super) use matches::{Classified, Judged};
+pub use second_encoder::SecondEncoder;
 
 /// How many matches are shown unless the user chooses otherwise.
 const DEFAULT_MATCHES: usize = 24;
@@ -37,9 +37,9 @@ const MOST_MATCHES: usize = 1000;
 /// The question in hand and what is known of its answer.
 pub struct QueryState {
     /// What is looked for; never empty.
-    pub like: Vec<ShownExample>,
+    pub positives: Vec<ShownExample>,
     /// What is not.
-    pub unlike: Vec<ShownExample>,
+    pub negatives: Vec<ShownExample>,
     /// The newest answer, perhaps to this question with other settings, or while more is being embedded.
     pub answer: Option<Arc<Answer>>,
     /// Why there is no answer.
@@ -51,36 +51,36 @@ pub struct QueryState {
     /// Places in the ranking of the matches that were chosen, to be given a class.
     pub chosen: BTreeSet<usize>,
     /// What the second encoder answers, where there is one.
-    pub beside: Option<Result<Answer, String>>,
+    pub second_encoder: Option<Result<Answer, String>>,
 }
 
 impl QueryState {
-    fn new(like: Vec<ShownExample>, unlike: Vec<ShownExample>) -> Self {
+    fn new(positives: Vec<ShownExample>, negatives: Vec<ShownExample>) -> Self {
         Self {
-            like,
-            unlike,
+            positives,
+            negatives,
             answer: None,
             problem: None,
             waiting: false,
             visited: None,
             chosen: BTreeSet::new(),
-            beside: None,
+            second_encoder: None,
         }
     }
 
     /// The part of a slide that stands for the question: its first example.
     pub fn target(&self) -> Option<&TilePlace> {
-        self.like.first()?.place.as_ref()
+        self.positives.first()?.place.as_ref()
     }
 
     /// All examples, and whether each is of what is looked for.
     pub fn examples(&self) -> impl Iterator<Item = (bool, &ShownExample)> {
-        let like = self.like.iter().map(|example| (true, example));
-        like.chain(self.unlike.iter().map(|example| (false, example)))
+        let positives = self.positives.iter().map(|example| (true, example));
+        positives.chain(self.negatives.iter().map(|example| (false, example)))
     }
 
-    fn list(&mut self, like: bool) -> &mut Vec<ShownExample> {
-        if like { &mut self.like } else { &mut self.unlike }
+    fn list(&mut self, is_positive: bool) -> &mut Vec<ShownExample> {
+        if positives { &mut self.positives } else { &mut self.negatives }
     }
 }
 
@@ -106,8 +106,8 @@ impl Session {
     }
 
     /// What was said of matches, and the questions asked before.
-    pub fn book(&self) -> &QueryBook {
-        &self.book
+    pub fn query_history(&self) -> &QueryHistory {
+        &self.query_history
     }
 
     /// Whether the classes that matches were given can be taken back.
@@ -138,9 +138,9 @@ impl Session {
 
     /// Ask a question of before again.
     pub(super) fn recall(&mut self, place: usize) -> Vec<Job> {
-        let Some(past) = self.book.history().get(place).cloned() else { return Vec::new() };
+        let Some(past) = self.query_history.history().get(place).cloned() else { return Vec::new() };
         self.query_settings = past.settings;
-        self.ask(past.like, past.unlike)
+        self.ask(past.positives, past.negatives)
     }
 
     pub(super) fn set_query_settings(&mut self, settings: QuerySettings) -> Vec<Job> {
@@ -160,9 +160,9 @@ impl Session {
     }
 
     /// Keep the book, once it is known what it held.
-    pub(super) fn save_book(&self) -> Option<Job> {
-        let (root, book) = (self.project.root().to_owned(), Box::new(self.book.clone()));
-        self.book_known.then_some(Job::Book(BookJob::SaveBook { root, book }))
+    pub(super) fn save_history(&self) -> Option<Job> {
+        let (root, query_history) = (self.project.root().to_owned(), Box::new(self.query_history.clone()));
+        self.history_known.then_some(Job::History(HistoryJob::SaveHistory { root, query_history }))
     }
 
     /// Patients by the names of slides, where a list told them, else by the names of their files.
@@ -172,7 +172,7 @@ impl Session {
 
     /// Slides that may hold matches, where patients decide or slides are chosen.
     fn slides_among(&self) -> Option<Vec<SlideId>> {
-        let asked = self.query.as_ref().and_then(|query| query.like.first()?.example.slide());
+        let asked = self.query.as_ref().and_then(|query| query.positives.first()?.example.slide());
         let own = asked.and_then(|slide| self.slide(slide)).map(|state| state.source.info().path.as_path());
         let slides = self.slides.iter().map(|state| (state.id(), state.source.info().path.as_path()));
         let listed = self.query_settings.among.as_deref();
@@ -230,14 +230,16 @@ impl Session {
         let among = self.slides_among();
         let settings = QuerySettings { among, ..self.query_settings.clone() };
         let marks = self.marks();
-        let beside = self.beside.as_ref().and_then(|beside| beside.index.clone());
+        let second_encoder =
+            self.second_encoder.as_ref().and_then(|second_encoder| second_encoder.index.clone());
         let Some(query) = &mut self.query else { return Vec::new() };
         self.generation += 1;
         query.waiting = true;
         let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
-        let query = Query { like: examples(&query.like), unlike: examples(&query.unlike), settings };
+        let query =
+            Query { positives: examples(&query.positives), negatives: examples(&query.negatives), settings };
         let (generation, index) = (self.generation, self.index.clone());
-        let search = SearchRequest { generation, index, query, marks, beside };
+        let search = SearchRequest { generation, index, query, marks, second_encoder };
         let mut jobs: Vec<Job> = self.search_archive(&search).into_iter().collect();
         jobs.push(Job::Search(search));
         jobs
@@ -247,14 +249,14 @@ impl Session {
         &mut self,
         generation: u64,
         answer: Result<Answer, QueryError>,
-        beside: Option<Result<Answer, QueryError>>,
+        second_encoder: Option<Result<Answer, QueryError>>,
     ) -> Vec<Job> {
         if generation != self.generation {
             return Vec::new();
         }
         let Some(query) = &mut self.query else { return Vec::new() };
         query.waiting = false;
-        query.beside = beside.map(|answer| answer.map_err(|problem| problem.to_string()));
+        query.second_encoder = second_encoder.map(|answer| answer.map_err(|problem| problem.to_string()));
         let mut jobs = Vec::new();
         match answer {
             // The archive was quicker, and its answer holds these matches, too.
@@ -287,12 +289,12 @@ impl Session {
         if let Some(query) = &self.query {
             let examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
             wanted.extend(examples.map(|place| (place.slide.clone(), place.rect)));
-            let beside = query.beside.iter().flatten();
-            let answers = query.answer.as_deref().into_iter().chain(beside);
+            let second_encoder = query.second_encoder.iter().flatten();
+            let answers = query.answer.as_deref().into_iter().chain(second_encoder);
             let matches = answers.flat_map(|answer| answer.matches.iter().take(MOST_MATCHES));
             wanted.extend(matches.map(|found| (found.slide.clone(), found.rect)));
         }
-        let past = || self.book.history().iter().filter_map(|past| past.like.first());
+        let past = || self.query_history.history().iter().filter_map(|past| past.positives.first());
         let places = past().filter_map(|shown| shown.place.as_ref());
         wanted.extend(places.map(|place| (place.slide.clone(), place.rect)));
         // Pictures lie on no slide, but in a file of their own.
@@ -333,18 +335,18 @@ impl Session {
     }
 
     /// What the project has kept of its queries.
-    pub(super) fn book_loaded(&mut self, book: QueryBook) -> Vec<Job> {
+    pub(super) fn history_loaded(&mut self, query_history: QueryHistory) -> Vec<Job> {
         // Questions that were asked while it was being read stay on top.
-        let asked: Vec<PastQuery> = self.book.history().to_vec();
-        let judged: Vec<Judgement> = self.book.judgements().to_vec();
-        self.book = book;
-        self.book.rename_slides(&self.project.former_ids());
-        self.book_known = true;
+        let asked: Vec<PastQuery> = self.query_history.history().to_vec();
+        let judged: Vec<Judgement> = self.query_history.judgements().to_vec();
+        self.query_history = query_history;
+        self.query_history.rename_slides(&self.project.former_ids());
+        self.history_known = true;
         let is_new = !asked.is_empty() || !judged.is_empty();
-        asked.into_iter().rev().for_each(|past| self.book.note(past));
-        judged.into_iter().for_each(|judgement| _ = self.book.judge(judgement));
+        asked.into_iter().rev().for_each(|past| self.query_history.note(past));
+        judged.into_iter().for_each(|judgement| _ = self.query_history.judge(judgement));
         let mut jobs = self.read_pictures();
-        jobs.extend(self.save_book().filter(|_| is_new));
+        jobs.extend(self.save_history().filter(|_| is_new));
         jobs
     }
 
@@ -352,17 +354,17 @@ impl Session {
     pub(super) fn forget_slide_in_query(&mut self, slide: &SlideId) {
         if let Some(query) = &mut self.query {
             let stays = |shown: &ShownExample| shown.example.slide() != Some(slide);
-            query.like.retain(stays);
-            query.unlike.retain(stays);
+            query.positives.retain(stays);
+            query.negatives.retain(stays);
             let answer = query.answer.as_mut().map(Arc::make_mut);
-            for answer in answer.into_iter().chain(query.beside.iter_mut().flatten()) {
+            for answer in answer.into_iter().chain(query.second_encoder.iter_mut().flatten()) {
                 answer.matches.retain(|found| found.slide != *slide);
                 answer.slides.retain(|rank| rank.slide != *slide);
             }
             query.chosen.clear();
             query.visited = None;
         }
-        if self.query.as_ref().is_some_and(|query| query.like.is_empty()) {
+        if self.query.as_ref().is_some_and(|query| query.positives.is_empty()) {
             self.clear_query();
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::{GrayAlphaImage, ImageFormat, LumaA};
 
-use super::{HeatRequest, LikenessMap, likeness_maps};
+use super::{HeatRequest, SimilarityMap, similarity_maps};
 use histokin_core::durable;
 use histokin_core::slide::SlideId;
 use histokin_project::interchange::{GridValues, InterchangeError, write_map_tiff};
@@ -38,7 +38,7 @@ pub fn write_maps(
     std::fs::create_dir_all(folder)
         .map_err(|source| InterchangeError::Io { path: folder.to_owned(), source })?;
     let mut written: Vec<WrittenMap> = Vec::new();
-    for (map, set) in likeness_maps(request, scale).maps.into_iter().zip(request.sets()) {
+    for (map, set) in similarity_maps(request, scale).maps.into_iter().zip(request.sets()) {
         let mut stem = name(&map.slide);
         // Files of two folders may have the same name.
         if written.iter().any(|other| other.picture == format!("{stem}.png")) {
@@ -49,7 +49,7 @@ pub fn write_maps(
         // Of tiles that were imported for a slide whose pixels are not square, both edges count.
         let (mpp, [width, height]) = (set.header.level0_mpp(), map.tile_level0.map(f64::from));
         let tile_um = (mpp.x * width * mpp.y * height).sqrt();
-        let values = GridValues { grid: map.grid, values: &map.likeness, tile_um };
+        let values = GridValues { grid: map.grid, values: &map.similarity, tile_um };
         write_map_tiff(&folder.join(&pyramid), values)?;
         written.push(WrittenMap { slide: map.slide, picture, pyramid, tile_level0: map.tile_level0 });
     }
@@ -57,11 +57,11 @@ pub fn write_maps(
 }
 
 /// A picture, one pixel a tile, and its world file (six lines: size and turn of a pixel, centre of the first one).
-fn write_picture(path: &Path, map: &LikenessMap) -> Result<(), InterchangeError> {
+fn write_picture(path: &Path, map: &SimilarityMap) -> Result<(), InterchangeError> {
     let [columns, rows] = map.grid.map(|count| count as u32);
     let picture = GrayAlphaImage::from_fn(columns, rows, |x, y| {
-        let likeness = map.likeness[(y * columns + x) as usize];
-        LumaA([likeness, if likeness == 0 { 0 } else { 255 }])
+        let similarity = map.similarity[(y * columns + x) as usize];
+        LumaA([similarity, if similarity == 0 { 0 } else { 255 }])
     });
     let mut png = Cursor::new(Vec::new());
     picture

@@ -8,7 +8,7 @@ use histokin_core::descriptors::Recipe;
 use histokin_core::index::Snapshot;
 
 /// The second encoder, and all that its descriptors can find.
-pub struct Beside {
+pub struct SecondEncoder {
     pub recipe: Recipe,
     /// Nothing while the descriptors are being opened.
     pub index: Option<Arc<Snapshot>>,
@@ -21,8 +21,8 @@ impl Session {
     }
 
     /// The encoder whose answers are shown beside those of the project's own.
-    pub fn beside(&self) -> Option<&Beside> {
-        self.beside.as_ref()
+    pub fn second_encoder(&self) -> Option<&SecondEncoder> {
+        self.second_encoder.as_ref()
     }
 
     /// Look which encoders have described slides of this project.
@@ -38,30 +38,36 @@ impl Session {
     /// Have another encoder answer, too, or no longer.
     pub(in crate::session) fn compare_with(&mut self, recipe: Option<Recipe>) -> Vec<Job> {
         if let Some(query) = &mut self.query {
-            query.beside = None;
+            query.second_encoder = None;
         }
         let Some(recipe) = recipe else {
-            self.beside = None;
+            self.second_encoder = None;
             return Vec::new();
         };
-        self.beside = Some(Beside { recipe: recipe.clone(), index: None });
+        self.second_encoder = Some(SecondEncoder { recipe: recipe.clone(), index: None });
         let slides = self.slides.iter().map(|slide| slide.id().clone()).collect();
         let (store, cache) = (self.project.descriptors(), self.project.index_cache());
-        vec![Job::Load(LoadJob::OpenBeside { store, slides, recipe, cache })]
+        vec![Job::Load(LoadJob::OpenSecondEncoder { store, slides, recipe, cache })]
     }
 
     /// The second encoder's descriptors can be searched.
-    pub(in crate::session) fn beside_opened(&mut self, recipe: &Recipe, index: Arc<Snapshot>) -> Vec<Job> {
-        let Some(beside) = self.beside.as_mut().filter(|beside| beside.recipe == *recipe) else {
+    pub(in crate::session) fn second_encoder_opened(
+        &mut self,
+        recipe: &Recipe,
+        index: Arc<Snapshot>,
+    ) -> Vec<Job> {
+        let Some(second_encoder) =
+            self.second_encoder.as_mut().filter(|second_encoder| second_encoder.recipe == *recipe)
+        else {
             return Vec::new();
         };
         if index.is_empty() {
-            self.beside = None;
+            self.second_encoder = None;
             let text = format!("No slide that is open was described by {}.", recipe.encoder_name);
             self.tell(Severity::Error, text, None);
             return Vec::new();
         }
-        beside.index = Some(index);
+        second_encoder.index = Some(index);
         self.search()
     }
 }

@@ -56,14 +56,14 @@ pub struct ShownExample {
 /// A question that was asked before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastQuery {
-    pub like: Vec<ShownExample>,
-    pub unlike: Vec<ShownExample>,
+    pub positives: Vec<ShownExample>,
+    pub negatives: Vec<ShownExample>,
     pub settings: QuerySettings,
 }
 
 /// All that a project keeps of its queries.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct QueryBook {
+pub struct QueryHistory {
     judgements: Vec<Judgement>,
     /// The newest first.
     history: Vec<PastQuery>,
@@ -103,7 +103,7 @@ struct Row {
     encoder: String,
 }
 
-impl QueryBook {
+impl QueryHistory {
     /// What the project in `root` has kept; an empty book where there is none.
     ///
     /// # Errors
@@ -167,7 +167,9 @@ impl QueryBook {
             rename(&mut judgement.query.slide);
             rename(&mut judgement.found.slide);
         }
-        for shown in self.history.iter_mut().flat_map(|past| past.like.iter_mut().chain(&mut past.unlike)) {
+        for shown in
+            self.history.iter_mut().flat_map(|past| past.positives.iter_mut().chain(&mut past.negatives))
+        {
             if let Some(slide) = shown.example.slide_mut() {
                 rename(slide);
             }
@@ -221,7 +223,7 @@ impl QueryBook {
         }
         for found in &answer.matches {
             let verdict =
-                answer.most_like(found).and_then(|query| said.get(&(query, &found.slide, found.rect)));
+                answer.nearest_example(found).and_then(|query| said.get(&(query, &found.slide, found.rect)));
             match verdict {
                 Some(Verdict::Same) => precision.same += 1,
                 Some(Verdict::Different) => precision.different += 1,
@@ -239,7 +241,7 @@ impl QueryBook {
 
     /// Note a question; the same one asked again moves to the top.
     pub fn note(&mut self, query: PastQuery) {
-        self.history.retain(|past| past.like != query.like || past.unlike != query.unlike);
+        self.history.retain(|past| past.positives != query.positives || past.negatives != query.negatives);
         self.history.insert(0, query);
         self.history.truncate(MOST_KEPT);
     }
@@ -256,7 +258,7 @@ impl QueryBook {
 /// The two tiles that a judgement of a match is about.
 pub fn pair(answer: &Answer, found: &Match) -> Option<(TilePlace, TilePlace)> {
     let found_place = TilePlace { slide: found.slide.clone(), rect: found.rect };
-    Some((answer.most_like(found)?.clone(), found_place))
+    Some((answer.nearest_example(found)?.clone(), found_place))
 }
 
 impl From<&Judgement> for Row {
@@ -310,37 +312,41 @@ mod tests {
     #[test]
     fn a_book_is_kept_and_a_pair_is_judged_once() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(QueryBook::load(folder.path()).unwrap(), QueryBook::default());
-        let mut book = QueryBook::default();
-        book.judge(judgement(224, Verdict::Same));
-        book.judge(judgement(448, Verdict::Unsure));
-        assert_eq!(book.judge(judgement(224, Verdict::Different)).unwrap().verdict, Verdict::Same);
+        assert_eq!(QueryHistory::load(folder.path()).unwrap(), QueryHistory::default());
+        let mut query_history = QueryHistory::default();
+        query_history.judge(judgement(224, Verdict::Same));
+        query_history.judge(judgement(448, Verdict::Unsure));
+        assert_eq!(query_history.judge(judgement(224, Verdict::Different)).unwrap().verdict, Verdict::Same);
         for number in 0..60 {
             let example = Example::Tile {
                 slide: SlideId("a".to_owned()),
                 at: crate::geometry::Level0Point::new(f64::from(number % 55), 0.0),
             };
-            let like = vec![ShownExample { example, place: Some(place("a", 0)) }];
-            book.note(PastQuery { like, unlike: Vec::new(), settings: QuerySettings::default() });
+            let positives = vec![ShownExample { example, place: Some(place("a", 0)) }];
+            query_history.note(PastQuery {
+                positives,
+                negatives: Vec::new(),
+                settings: QuerySettings::default(),
+            });
         }
-        assert_eq!(book.history().len(), 50);
-        book.save(folder.path()).unwrap();
-        assert_eq!(QueryBook::load(folder.path()).unwrap(), book);
-        assert_eq!(book.verdict(&place("a", 0), &place("b", 224)), Some(Verdict::Different));
+        assert_eq!(query_history.history().len(), 50);
+        query_history.save(folder.path()).unwrap();
+        assert_eq!(QueryHistory::load(folder.path()).unwrap(), query_history);
+        assert_eq!(query_history.verdict(&place("a", 0), &place("b", 224)), Some(Verdict::Different));
         std::fs::write(folder.path().join(HISTORY_FILE), "{").unwrap();
-        let error = QueryBook::load(folder.path()).unwrap_err().to_string();
+        let error = QueryHistory::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains(HISTORY_FILE), "{error}");
     }
 
     #[test]
     fn precision_leaves_out_what_the_reader_is_not_sure_of() {
-        let mut book = QueryBook::default();
-        book.judge(judgement(224, Verdict::Same));
-        book.judge(judgement(448, Verdict::Different));
-        book.judge(judgement(672, Verdict::Unsure));
+        let mut query_history = QueryHistory::default();
+        query_history.judge(judgement(224, Verdict::Same));
+        query_history.judge(judgement(448, Verdict::Different));
+        query_history.judge(judgement(672, Verdict::Unsure));
         let found = |(rank, x): (usize, i64)| {
             let TilePlace { slide, rect } = place("b", x);
-            Match { rank, slide, rect, distance: 0.1, like: 0 }
+            Match { rank, slide, rect, distance: 0.1, example: 0 }
         };
         let answer = Answer {
             tiles: vec![Some(place("a", 0))],
@@ -351,7 +357,7 @@ mod tests {
             elapsed: std::time::Duration::ZERO,
             archive: None,
         };
-        let precision = book.precision(&answer);
+        let precision = query_history.precision(&answer);
         assert_eq!((precision.same, precision.different, precision.unsure), (1, 1, 1));
         assert_eq!(precision.share(), Some(0.5));
         assert_eq!(Precision::default().share(), None);
