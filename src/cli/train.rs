@@ -118,7 +118,7 @@ struct SettingsArgs {
     #[arg(long, value_parser = choice::<JudgedBy>(), help = help_of("judged_by"))]
     judged_by: Option<JudgedBy>,
     #[arg(long, help = help_of("patience"))]
-    patience: Option<usize>,
+    timeout: Option<usize>,
     #[arg(long, help = help_of("checkpoint_every"))]
     checkpoint_every: Option<u64>,
     #[arg(long, help = help_of("tile_cache_mb"))]
@@ -157,7 +157,7 @@ impl SettingsArgs {
         set(&mut config.validation_tiles, &self.validation_tiles);
         set(&mut config.labels, &self.labels);
         set(&mut config.judged_by, &self.judged_by);
-        set(&mut config.patience, &self.patience);
+        set(&mut config.timeout, &self.timeout);
         set(&mut config.checkpoint_every, &self.checkpoint_every);
         set(&mut config.tile_cache_mb, &self.tile_cache_mb);
     }

@@ -292,9 +292,9 @@ fn embedding_that_is_asked_to_end_says_how_to_go_on() {
                 entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "partial"));
             journals.next().map_or(0, |journal| journal.metadata().map_or(0, |data| data.len()))
         };
-        let (patience, before) = (Instant::now(), journal());
+        let (timeout, before) = (Instant::now(), journal());
         while journal() <= before {
-            assert!(patience.elapsed() < Duration::from_secs(120), "no tile was embedded");
+            assert!(timeout.elapsed() < Duration::from_secs(120), "no tile was embedded");
             std::thread::sleep(Duration::from_millis(5));
         }
         let pid = process.id().to_string();

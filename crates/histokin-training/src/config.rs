@@ -162,7 +162,7 @@ pub struct TrainingConfig {
     pub validation_tiles: usize,
     pub labels: String,
     pub judged_by: JudgedBy,
-    pub patience: usize,
+    pub timeout: usize,
     pub checkpoint_every: u64,
     pub tile_cache_mb: u64,
 
@@ -234,7 +234,7 @@ impl Preset {
             validation_tiles: 150,
             labels: String::new(),
             judged_by: JudgedBy::Retrieval,
-            patience: 0,
+            timeout: 0,
             checkpoint_every: 50,
             tile_cache_mb: 2048,
             augmentation: Augmentation::default(),

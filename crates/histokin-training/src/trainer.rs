@@ -383,7 +383,7 @@ impl Course<'_> {
     }
 
     fn has_stopped_improving(&self) -> bool {
-        self.config.patience > 0 && self.header.looks_without_better >= self.config.patience
+        self.config.timeout > 0 && self.header.looks_without_better >= self.config.timeout
     }
 
     fn save(&mut self) -> Result<(), TrainingError> {

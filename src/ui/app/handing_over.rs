@@ -15,7 +15,7 @@ use crate::workers::{Waker, Workers};
 pub struct Kept {
     pub(super) session: Session,
     pub(super) workers: Workers,
-    pub(super) bell: Bell,
+    pub(super) waker: WindowWaker,
     pub(super) remembered: Remembered,
     pub(super) appearance: Appearance,
     pub(super) chrome: Chrome,
@@ -23,20 +23,20 @@ pub struct Kept {
 
 /// Wakes whichever window there is, for workers that outlive one.
 #[derive(Clone)]
-pub(super) struct Bell(Arc<Mutex<Context>>);
+pub(super) struct WindowWaker(Arc<Mutex<Context>>);
 
-impl Bell {
+impl WindowWaker {
     pub(super) fn of(context: &Context) -> Self {
         Self(Arc::new(Mutex::new(context.clone())))
     }
 
-    fn ring_in(&self, context: &Context) {
+    fn wake_from_now(&self, context: &Context) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = context.clone();
     }
 
     pub(super) fn waker(&self) -> Waker {
-        let bell = self.clone();
-        Arc::new(move || bell.0.lock().unwrap_or_else(PoisonError::into_inner).request_repaint())
+        let waker = self.clone();
+        Arc::new(move || waker.0.lock().unwrap_or_else(PoisonError::into_inner).request_repaint())
     }
 }
 
@@ -44,8 +44,8 @@ impl App {
     /// Give up this window, and all that belongs to its graphics device.
     pub fn hand_over(mut self) -> Kept {
         self.remember();
-        let Self { session, workers, bell, remembered, appearance, chrome, .. } = self;
-        Kept { session, workers, bell, remembered, appearance, chrome }
+        let Self { session, workers, waker, remembered, appearance, chrome, .. } = self;
+        Kept { session, workers, waker, remembered, appearance, chrome }
     }
 
     /// Go on in a new window after the graphics device of the one before was lost; `reason` in the driver's words.
@@ -58,7 +58,7 @@ impl App {
         options: &WindowOptions,
         reason: &str,
     ) -> anyhow::Result<Self> {
-        kept.bell.ring_in(&creation.egui_ctx);
+        kept.waker.wake_from_now(&creation.egui_ctx);
         // Pictures were on the card, and the clock of the new window begins anew.
         kept.chrome.training.drop_pictures();
         kept.chrome.notice = None;

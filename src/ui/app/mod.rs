@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use egui::{Context, Ui};
-use handing_over::Bell;
+use handing_over::WindowWaker;
 
 pub use chrome::{Asked, Chrome};
 pub use handing_over::Kept;
@@ -53,7 +53,7 @@ pub struct App {
     session: Session,
     workers: Workers,
     /// Wakes this window for the workers.
-    bell: Bell,
+    waker: WindowWaker,
     loader: TileLoader,
     start_clock: StartClock,
     renderer: SlideRenderer,
@@ -97,11 +97,11 @@ impl App {
         options: WindowOptions,
     ) -> anyhow::Result<Self> {
         let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
-        let bell = Bell::of(&creation.egui_ctx);
+        let waker = WindowWaker::of(&creation.egui_ctx);
         let begin = Kept {
             session: Session::new(project),
-            workers: Workers::start(options.device, bell.waker())?,
-            bell,
+            workers: Workers::start(options.device, waker.waker())?,
+            waker,
             appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
             chrome: Chrome::new(&remembered, options.device),
             remembered,
@@ -124,7 +124,7 @@ impl App {
         options: &WindowOptions,
         kept: Kept,
     ) -> anyhow::Result<Self> {
-        let Kept { session, workers, bell, remembered, appearance, chrome } = kept;
+        let Kept { session, workers, waker, remembered, appearance, chrome } = kept;
         let context = &creation.egui_ctx;
         theme::install(context);
         // The table of actions has it.
@@ -148,7 +148,7 @@ impl App {
         Ok(Self {
             session,
             workers,
-            bell,
+            waker,
             loader,
             start_clock: StartClock::default(),
             renderer,

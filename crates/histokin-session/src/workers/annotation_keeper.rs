@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Post;
+use super::EventSender;
 use crate::session::{AnnotationEvent, AnnotationJob, Event};
 use histokin_core::annotation::{AnnotationError, AnnotationFile, read_file, write_file};
 use histokin_core::slide::SlideInfo;
@@ -19,7 +19,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// What waits to be done. It never fills up: of the sets of one slide, only the newest waits.
 #[derive(Default)]
-pub struct Tray {
+pub struct AnnotationQueue {
     state: Mutex<State>,
     filled: Condvar,
 }
@@ -42,7 +42,7 @@ impl State {
     }
 }
 
-impl Tray {
+impl AnnotationQueue {
     /// Add work. Never waits.
     pub fn push(&self, job: AnnotationJob) {
         let mut state = self.lock();
@@ -105,15 +105,15 @@ impl Tray {
 }
 
 /// Do what comes until the tray is closed.
-pub fn run(tray: &Tray, post: &Post) {
-    while let Some(work) = tray.take() {
-        work.into_iter().for_each(|job| perform(job, tray, post));
+pub fn run(queue: &AnnotationQueue, events: &EventSender) {
+    while let Some(work) = queue.take() {
+        work.into_iter().for_each(|job| perform(job, queue, events));
     }
 }
 
-fn perform(job: AnnotationJob, tray: &Tray, post: &Post) {
+fn perform(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
     let failed = on_crash(&job);
-    post.attempt(failed.0, || work_on(job, tray, post), failed.1);
+    events.attempt(failed.0, || work_on(job, queue, events), failed.1);
 }
 
 /// What the job is called, and what it answers when it crashes.
@@ -141,13 +141,13 @@ fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option
     (doing, |reason| Some(Event::Annotations(failed(reason))))
 }
 
-fn work_on(job: AnnotationJob, tray: &Tray, post: &Post) {
+fn work_on(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
     let event = match job {
         AnnotationJob::Save { store, slide, set, claim } => match store.save(&slide, &set) {
             Ok(()) => Event::Annotations(AnnotationEvent::Saved { slide }),
             Err(error) => {
                 let (reason, again) = (error.to_string(), slide.clone());
-                tray.put_back(AnnotationJob::Save { store, slide: again, set, claim });
+                queue.put_back(AnnotationJob::Save { store, slide: again, set, claim });
                 Event::Annotations(AnnotationEvent::NotSaved { slide, reason })
             }
         },
@@ -155,7 +155,7 @@ fn work_on(job: AnnotationJob, tray: &Tray, post: &Post) {
             let loaded = store.load(&slide).map_err(|error| error.to_string());
             let loaded = loaded.map(|loaded| {
                 if let Some(trouble) = loaded.trouble {
-                    post.send(Event::Trouble(trouble));
+                    events.send(Event::Trouble(trouble));
                 }
                 loaded.set
             });
@@ -171,7 +171,7 @@ fn work_on(job: AnnotationJob, tray: &Tray, post: &Post) {
             Event::Annotations(AnnotationEvent::Exported { path, written })
         }
     };
-    post.send(event);
+    events.send(event);
 }
 
 /// Read a file and put its annotations where they belong on a slide.

@@ -2,20 +2,20 @@
 //! when that was lost. A question that a newer one has taken the place of, or that nobody
 //! waits for, is cancelled on the server.
 
-use super::Post;
-use super::mailbox::Mailbox;
+use super::EventSender;
+use super::job_queue::JobQueue;
 use crate::session::ArchiveRequest;
 
 /// The newest question; `None` when nobody waits for the one before any more.
-type Requests = Mailbox<Option<ArchiveRequest>>;
+type Requests = JobQueue<Option<ArchiveRequest>>;
 
 #[cfg(not(feature = "archive"))]
-pub fn run(requests: &Requests, post: &Post) {
+pub fn run(requests: &Requests, events: &EventSender) {
     use crate::session::Event;
     while let Some(request) = requests.take() {
         let Some(request) = request else { continue };
         let answer = Err("this build of histokin was made without archives".to_owned());
-        post.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
+        events.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
     }
 }
 
@@ -27,7 +27,7 @@ mod with_archive {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use super::{ArchiveRequest, Post, Requests};
+    use super::{ArchiveRequest, EventSender, Requests};
     use crate::session::{ArchiveAnswer, Event};
     use histokin_archive::credentials::Credentials;
     use histokin_archive::search::{SearchSettings, ask};
@@ -48,7 +48,7 @@ mod with_archive {
         password: Option<Password>,
     }
 
-    pub fn run(requests: &Requests, post: &Post) {
+    pub fn run(requests: &Requests, events: &EventSender) {
         let mut held = None;
         while let Some(request) = requests.take() {
             let Some(request) = request else { continue };
@@ -60,7 +60,7 @@ mod with_archive {
                 Err(Unanswered::Failed(ArchiveError::Query(_))) => continue,
                 Err(Unanswered::Failed(error)) => Err(error.to_string()),
             };
-            post.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
+            events.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::Post;
+use super::EventSender;
 use crate::crash;
 use crate::session::{
     DescribeRequest, EmbedPlan, EmbedTarget, Event, PictureQuery, PictureRequest, SlideProgress,
@@ -18,13 +18,13 @@ use histokin_project::pipeline::{
 
 /// Where plans are left for the embedder, and what it is doing meanwhile.
 #[derive(Default)]
-pub struct Desk {
-    state: Mutex<DeskState>,
+pub struct EmbedderQueue {
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct DeskState {
+struct QueueState {
     plan: Option<EmbedPlan>,
     running: Option<Running>,
     /// Tiles or a picture that someone waits for.
@@ -49,7 +49,7 @@ enum Work {
     Embed(Box<EmbedPlan>, EmbedTarget, Arc<EmbedControl>),
 }
 
-impl Desk {
+impl EmbedderQueue {
     /// Leave a new plan. Work on a slide that the plan still wants first goes on, with the plan's focus;
     /// other work makes room.
     pub fn submit(&self, plan: EmbedPlan) {
@@ -142,7 +142,7 @@ impl Desk {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, DeskState> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,11 +157,11 @@ impl Loaded {
         &mut self,
         name: &str,
         device: DeviceChoice,
-        post: &Post,
+        events: &EventSender,
     ) -> Result<&mut dyn Encoder, EncoderError> {
         if self.0.as_ref().is_none_or(|(loaded, _)| loaded != name) {
             let encoder = encoder::load(name, device)?;
-            post.send(Event::EncoderRuns { device: encoder.device() });
+            events.send(Event::EncoderRuns { device: encoder.device() });
             self.0 = Some((name.to_owned(), encoder));
         }
         let (_, encoder) = self.0.as_mut().expect("it was put there above");
@@ -170,55 +170,55 @@ impl Loaded {
 }
 
 /// Work through plans until the desk is closed.
-pub fn run(desk: &Desk, device: DeviceChoice, post: &Post) {
+pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
     let mut loaded = Loaded::default();
-    while let Some(work) = desk.next() {
+    while let Some(work) = queue.next() {
         match work {
             Work::Describe(Described::Picture(request)) => {
                 let described = crash::catch("Describing a picture", || {
                     let encoder =
-                        loaded.get(&request.encoder, device, post).map_err(|error| error.to_string())?;
+                        loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
                     picture_example(&request, encoder)
                 });
                 let described = described.unwrap_or_else(|crash| {
                     loaded = Loaded::default();
-                    post.send(Event::Crashed(crash.clone()));
+                    events.send(Event::Crashed(crash.clone()));
                     Err(crash.summary)
                 });
-                post.send(Event::PictureDescribed(described.map(Box::new)));
+                events.send(Event::PictureDescribed(described.map(Box::new)));
             }
             Work::Describe(Described::Tiles(request)) => {
                 let described = crash::catch("Describing tiles", || {
                     let encoder =
-                        loaded.get(&request.encoder, device, post).map_err(|error| error.to_string())?;
+                        loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
                     describe(&request, encoder)
                 });
                 let descriptors = described.unwrap_or_else(|crash| {
                     loaded = Loaded::default();
-                    post.send(Event::Crashed(crash.clone()));
+                    events.send(Event::Crashed(crash.clone()));
                     Err(crash.summary)
                 });
                 let (slide, rects) = (request.slide.info().id.clone(), request.rects);
-                post.send(Event::Described { slide, rects, descriptors });
+                events.send(Event::Described { slide, rects, descriptors });
             }
             Work::Embed(plan, target, control) => {
                 let embedded = crash::catch("Embedding a slide", || {
-                    let encoder = loaded.get(&plan.encoder, device, post)?;
-                    Ok::<bool, EncoderError>(embed(&plan, &target, encoder, &control, post))
+                    let encoder = loaded.get(&plan.encoder, device, events)?;
+                    Ok::<bool, EncoderError>(embed(&plan, &target, encoder, &control, events))
                 });
                 match embedded {
-                    Ok(Ok(interrupted)) => desk.done(&target, interrupted),
+                    Ok(Ok(interrupted)) => queue.done(&target, interrupted),
                     Ok(Err(error)) => {
-                        desk.done(&target, false);
-                        post.send(Event::EncoderFailed { reason: error.to_string() });
+                        queue.done(&target, false);
+                        events.send(Event::EncoderFailed { reason: error.to_string() });
                     }
                     Err(crash) => {
                         // An encoder that was left in the middle of something is not used again.
                         loaded = Loaded::default();
-                        desk.done(&target, false);
+                        queue.done(&target, false);
                         let (slide, reason) = (target.slide.info().id.clone(), crash.summary.clone());
-                        post.send(Event::EmbeddingFailed { slide, reason });
-                        post.send(Event::Crashed(crash));
+                        events.send(Event::EmbeddingFailed { slide, reason });
+                        events.send(Event::Crashed(crash));
                     }
                 }
             }
@@ -270,10 +270,10 @@ fn embed(
     target: &EmbedTarget,
     encoder: &mut dyn Encoder,
     control: &EmbedControl,
-    post: &Post,
+    events: &EventSender,
 ) -> bool {
     let slide = &target.slide.info().id;
-    let mut tell = |progress| _ = event(slide, progress).map(|event| post.send(event));
+    let mut tell = |progress| _ = event(slide, progress).map(|event| events.send(event));
     let outcome = embed_selected(
         target.slide.as_ref(),
         (&target.selection, target.tissue.as_deref()),
@@ -286,19 +286,19 @@ fn embed(
     );
     match outcome {
         Ok(EmbedOutcome::Finished { set, summary }) => {
-            post.send(Event::DescriptorsReady { set, finished: true });
+            events.send(Event::DescriptorsReady { set, finished: true });
             if let Some(no_tiles) = summary.no_tiles {
-                post.send(Event::NoTiles { slide: slide.clone(), why: no_tiles });
+                events.send(Event::NoTiles { slide: slide.clone(), why: no_tiles });
             }
         }
         Ok(EmbedOutcome::Interrupted) => {
-            post.send(Event::EmbeddingInterrupted { slide: slide.clone() });
+            events.send(Event::EmbeddingInterrupted { slide: slide.clone() });
             return true;
         }
         Err(EmbedError::Slide(error)) if error.is_unavailable() => {
-            post.send(Event::SlideUnavailable { slide: slide.clone(), reason: error.to_string() });
+            events.send(Event::SlideUnavailable { slide: slide.clone(), reason: error.to_string() });
         }
-        Err(error) => post.send(Event::EmbeddingFailed { slide: slide.clone(), reason: error.to_string() }),
+        Err(error) => events.send(Event::EmbeddingFailed { slide: slide.clone(), reason: error.to_string() }),
     }
     false
 }

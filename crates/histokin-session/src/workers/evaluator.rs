@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Post;
+use super::EventSender;
 use crate::session::{EvaluateRequest, EvaluatorJob, Event};
 use histokin_evaluation::study;
 
@@ -12,18 +12,18 @@ use histokin_evaluation::study;
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// Do one job of the evaluator.
-pub fn work(job: EvaluatorJob, post: &Post) {
+pub fn work(job: EvaluatorJob, events: &EventSender) {
     match job {
-        EvaluatorJob::Evaluate(request) => evaluate(&request, post),
+        EvaluatorJob::Evaluate(request) => evaluate(&request, events),
         EvaluatorJob::MeasureDistances { generation, study, index, positives } => {
             // Without an answer there is nothing to show; the search tells why.
             if let Ok(distances) = study.distances(&index, &positives) {
-                post.send(Event::DistancesMeasured { generation, distances });
+                events.send(Event::DistancesMeasured { generation, distances });
             }
         }
         EvaluatorJob::WriteReport { study, project, pseudonymise } => {
             let result = study.write_report(&project, pseudonymise).map_err(|error| error.to_string());
-            post.send(Event::ReportWritten(result));
+            events.send(Event::ReportWritten(result));
         }
     }
 }
@@ -36,18 +36,18 @@ pub fn on_crash(job: &EvaluatorJob) -> impl FnOnce(String) -> Option<Event> + us
     }
 }
 
-fn evaluate(request: &EvaluateRequest, post: &Post) {
+fn evaluate(request: &EvaluateRequest, events: &EventSender) {
     let mut told: Option<Instant> = None;
     let mut tell = |share: f64, doing: &str| {
         if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             told = Some(Instant::now());
-            post.send(Event::EvaluationProgress { share, doing: doing.to_owned() });
+            events.send(Event::EvaluationProgress { share, doing: doing.to_owned() });
         }
         !request.stop.load(Ordering::Relaxed)
     };
     let EvaluateRequest { project, encoder, which, settings, .. } = request;
     let result = study::of_project(project, encoder, which, settings, &mut tell);
     if !request.stop.load(Ordering::Relaxed) {
-        post.send(Event::Evaluated(result.map(Arc::new).map_err(|error| error.to_string())));
+        events.send(Event::Evaluated(result.map(Arc::new).map_err(|error| error.to_string())));
     }
 }

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::prelude::*;
 
 use super::Waker;
-use super::mailbox::Mailbox;
+use super::job_queue::JobQueue;
 use crate::crash;
 use histokin_core::descriptors::{DescriptorSet, Row};
 use histokin_core::index::{Snapshot, TileRef, squared_distance, squared_distances};
@@ -91,7 +91,7 @@ pub struct SimilarityMaps {
 
 /// The thread. Dropping this ends it.
 pub struct HeatWorker {
-    wishes: Arc<Mailbox<HeatRequest>>,
+    wishes: Arc<JobQueue<HeatRequest>>,
     maps: Receiver<SimilarityMaps>,
     thread: Option<JoinHandle<()>>,
 }
@@ -102,7 +102,7 @@ impl HeatWorker {
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(waker: Waker, card: Option<Box<dyn Comparer>>) -> std::io::Result<Self> {
-        let wishes: Arc<Mailbox<HeatRequest>> = Arc::default();
+        let wishes: Arc<JobQueue<HeatRequest>> = Arc::default();
         let (sender, maps) = bounded(4);
         let taken = wishes.clone();
         // Threads of its own: those that build the index would make the cursor wait.
@@ -143,7 +143,7 @@ impl Drop for HeatWorker {
 }
 
 fn run(
-    wishes: &Mailbox<HeatRequest>,
+    wishes: &JobQueue<HeatRequest>,
     maps: &Sender<SimilarityMaps>,
     pool: &rayon::ThreadPool,
     race: &mut Race,

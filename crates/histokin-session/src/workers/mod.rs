@@ -3,15 +3,15 @@
 
 pub mod annotation_keeper;
 mod archive_searcher;
-mod books;
+mod query_files;
 pub mod embedder;
-mod errands;
+mod io_jobs;
 pub mod heat;
 mod evaluator;
 pub mod tile_loader;
-pub mod mailbox;
+pub mod job_queue;
 mod on_crash;
-mod patience;
+mod timeout;
 pub mod trainer;
 mod watcher;
 
@@ -27,15 +27,15 @@ use crate::session::{
     ArchiveRequest, EvaluatorJob, Event, HistoryJob, Job, LoadJob, OpenJob, PictureJob, ScanJob,
     SearchRequest, TrainingEvent,
 };
-use embedder::Desk;
+use embedder::EmbedderQueue;
 use histokin_core::descriptors::DescriptorSet;
 use histokin_core::index::{IndexCache, Snapshot};
 use histokin_core::query::{self, QueryError};
 use histokin_core::slide::SlideSource;
 use histokin_encoder::DeviceChoice;
 use histokin_project::project::Project;
-use mailbox::Mailbox;
-use trainer::TrainerDesk;
+use job_queue::JobQueue;
+use trainer::TrainerQueue;
 
 /// How long a slide may take to open, or a tile to be read, before others are not kept waiting any more.
 const OPENING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(15) };
@@ -61,12 +61,12 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// Where workers leave their events.
 #[derive(Clone)]
-pub struct Post {
+pub struct EventSender {
     events: Sender<Event>,
     waker: Waker,
 }
 
-impl Post {
+impl EventSender {
     fn training(&self, event: TrainingEvent) {
         self.send(Event::Training(event));
     }
@@ -93,30 +93,30 @@ impl Post {
 /// The running workers. Dropping this ends them; what is embedded so far is kept.
 pub struct Workers {
     events: Receiver<Event>,
-    boxes: Arc<Boxes>,
+    queues: Arc<Queues>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What waits for each worker.
 #[derive(Default)]
-struct Boxes {
-    opener: Mailbox<OpenJob>,
-    scanner: Mailbox<ScanJob>,
-    pictures: Mailbox<PictureJob>,
-    unavailable: Mailbox<Arc<dyn SlideSource>>,
-    searches: Mailbox<SearchRequest>,
+struct Queues {
+    opener: JobQueue<OpenJob>,
+    scanner: JobQueue<ScanJob>,
+    pictures: JobQueue<PictureJob>,
+    unavailable: JobQueue<Arc<dyn SlideSource>>,
+    searches: JobQueue<SearchRequest>,
     /// `None` when what was asked is not wanted any more.
-    archive_searches: Mailbox<Option<ArchiveRequest>>,
-    indexer: Mailbox<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
-    descriptors: Mailbox<LoadJob>,
-    keeper: Mailbox<Project>,
-    books: Mailbox<HistoryJob>,
-    annotations: annotation_keeper::Tray,
-    evaluator: Mailbox<EvaluatorJob>,
+    archive_searches: JobQueue<Option<ArchiveRequest>>,
+    indexer: JobQueue<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
+    descriptors: JobQueue<LoadJob>,
+    keeper: JobQueue<Project>,
+    history: JobQueue<HistoryJob>,
+    annotations: annotation_keeper::AnnotationQueue,
+    evaluator: JobQueue<EvaluatorJob>,
     /// Ends the evaluation that was asked for last.
     evaluation_stop: Mutex<Option<Arc<AtomicBool>>>,
-    desk: Desk,
-    trainer: TrainerDesk,
+    embedder: EmbedderQueue,
+    trainer: TrainerQueue,
 }
 
 impl Workers {
@@ -126,133 +126,139 @@ impl Workers {
     /// When the system refuses a thread.
     pub fn start(device: DeviceChoice, waker: Waker) -> std::io::Result<Self> {
         let (to_session, events) = bounded(EVENTS_WAITING);
-        let post = Post { events: to_session, waker };
-        let boxes = Arc::new(Boxes::default());
-        let mut workers = Self { events, boxes, threads: Vec::new() };
-        workers.spawn("slide-opener", &post, |boxes, post| {
-            while let Some(job) = boxes.opener.take() {
-                let (failed, to_session) = (on_crash::open(&job), post.clone());
+        let events = EventSender { events: to_session, waker };
+        let queues = Arc::new(Queues::default());
+        let mut workers = Self { events, queues, threads: Vec::new() };
+        workers.spawn("slide-opener", &events, |queues, events| {
+            while let Some(job) = queues.opener.take() {
+                let (failed, to_session) = (on_crash::open(&job), events.clone());
                 let named = named(&job);
                 let open =
-                    move || to_session.attempt("Opening files", || errands::open(job, &to_session), failed);
-                if !patience::wait_for("slide-opening", OPENING, open) {
-                    post.send(Event::Notice(format!(
+                    move || to_session.attempt("Opening files", || io_jobs::open(job, &to_session), failed);
+                if !timeout::wait_for("slide-opening", OPENING, open) {
+                    events.send(Event::Notice(format!(
                         "{named}: its drive does not answer. Others are opened meanwhile, this when it does"
                     )));
                 }
             }
         })?;
-        workers.spawn("slide-scanner", &post, |boxes, post| {
-            while let Some(job) = boxes.scanner.take() {
-                let (failed, post) = (on_crash::scan(&job), post.clone());
-                let scan = move || post.attempt("Reading a slide", || errands::scan(job, &post), failed);
-                patience::wait_for("slide-scanning", SCANNING, scan);
+        workers.spawn("slide-scanner", &events, |queues, events| {
+            while let Some(job) = queues.scanner.take() {
+                let (failed, events) = (on_crash::scan(&job), events.clone());
+                let scan = move || events.attempt("Reading a slide", || io_jobs::scan(job, &events), failed);
+                timeout::wait_for("slide-scanning", SCANNING, scan);
             }
         })?;
-        workers.spawn("tile-pictures", &post, |boxes, post| {
-            while let Some(job) = boxes.pictures.take() {
-                let (failed, post) = (on_crash::picture(&job), post.clone());
-                let read = move || post.attempt("Reading a tile", || errands::picture(job, &post), failed);
-                patience::wait_for("tile-picture", OPENING, read);
+        workers.spawn("tile-pictures", &events, |queues, events| {
+            while let Some(job) = queues.pictures.take() {
+                let (failed, events) = (on_crash::picture(&job), events.clone());
+                let read =
+                    move || events.attempt("Reading a tile", || io_jobs::picture(job, &events), failed);
+                timeout::wait_for("tile-picture", OPENING, read);
             }
         })?;
-        workers.spawn("searcher", &post, |boxes, post| {
-            while let Some(request) = boxes.searches.take() {
+        workers.spawn("searcher", &events, |queues, events| {
+            while let Some(request) = queues.searches.take() {
                 let SearchRequest { generation, index, query, marks, second_encoder } = request;
                 let search = || {
                     let answer = query::ask(&index, &query, &marks);
                     let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
-                    post.send(Event::Answered { generation, answer, second_encoder });
+                    events.send(Event::Answered { generation, answer, second_encoder });
                 };
                 let failed = |reason| Event::Answered {
                     generation,
                     answer: Err(QueryError::Crashed(reason)),
                     second_encoder: None,
                 };
-                post.attempt("The search", search, |reason| Some(failed(reason)));
+                events.attempt("The search", search, |reason| Some(failed(reason)));
             }
         })?;
-        workers.spawn("archive-searcher", &post, |boxes, post| {
-            archive_searcher::run(&boxes.archive_searches, post);
+        workers.spawn("archive-searcher", &events, |queues, events| {
+            archive_searcher::run(&queues.archive_searches, events);
         })?;
         // Nobody waits for its end: it may hang on a dead line, and holds nothing that has to be kept.
         drop(workers.threads.pop());
         // Apart from the scanner: an archive can be searched before its tissue has been found again.
-        workers.spawn("descriptor-loader", &post, |boxes, post| {
-            while let Some(job) = boxes.descriptors.take() {
+        workers.spawn("descriptor-loader", &events, |queues, events| {
+            while let Some(job) = queues.descriptors.take() {
                 let failed = on_crash::load(&job);
-                post.attempt("Reading descriptors", || errands::load(job, post), failed);
+                events.attempt("Reading descriptors", || io_jobs::load(job, events), failed);
             }
         })?;
-        workers.spawn("indexer", &post, |boxes, post| {
+        workers.spawn("indexer", &events, |queues, events| {
             let mut previous: Option<Arc<Snapshot>> = None;
-            while let Some((sets, cache, settled)) = boxes.indexer.take() {
+            while let Some((sets, cache, settled)) = queues.indexer.take() {
                 let index = || {
                     let build = if settled { Snapshot::build } else { Snapshot::provisional };
                     let index = Arc::new(build(sets, previous.as_deref(), Some(&cache)));
                     previous = Some(index.clone());
-                    post.send(Event::IndexBuilt(index.clone()));
+                    events.send(Event::IndexBuilt(index.clone()));
                     // Searched already, and quicker when this is done.
                     index.grow_trees();
                 };
-                post.attempt("Building the index", index, |_| Some(Event::IndexFailed));
+                events.attempt("Building the index", index, |_| Some(Event::IndexFailed));
             }
         })?;
-        workers.spawn("project-keeper", &post, |boxes, post| {
-            keep_project(&boxes.keeper, post);
+        workers.spawn("project-keeper", &events, |queues, events| {
+            keep_project(&queues.keeper, events);
         })?;
-        workers.spawn("book-keeper", &post, |boxes, post| {
-            while let Some(work) = boxes.books.take_to_the_end() {
-                post.attempt(
+        workers.spawn("book-keeper", &events, |queues, events| {
+            while let Some(work) = queues.history.take_to_the_end() {
+                events.attempt(
                     "Keeping questions and judgements",
-                    || books::keep_history(work, post),
+                    || query_files::keep_history(work, events),
                     |_| None,
                 );
             }
         })?;
-        workers.spawn("annotation-keeper", &post, |boxes, post| {
-            annotation_keeper::run(&boxes.annotations, post);
+        workers.spawn("annotation-keeper", &events, |queues, events| {
+            annotation_keeper::run(&queues.annotations, events);
         })?;
-        workers.spawn("evaluator", &post, |boxes, post| {
-            while let Some(job) = boxes.evaluator.take() {
+        workers.spawn("evaluator", &events, |queues, events| {
+            while let Some(job) = queues.evaluator.take() {
                 let failed = evaluator::on_crash(&job);
-                post.attempt("Measuring the encoder", || evaluator::work(job, post), failed);
+                events.attempt("Measuring the encoder", || evaluator::work(job, events), failed);
             }
         })?;
-        workers.spawn("slide-watcher", &post, |boxes, post| watcher::run(&boxes.unavailable, post))?;
-        workers.spawn("embedder", &post, move |boxes, post| embedder::run(&boxes.desk, device, post))?;
-        workers.spawn("trainer", &post, |boxes, post| trainer::run(&boxes.trainer, post))?;
-        workers.spawn("training-errands", &post, |boxes, post| trainer::run_errands(&boxes.trainer, post))?;
+        workers
+            .spawn("slide-watcher", &events, |queues, events| watcher::run(&queues.unavailable, events))?;
+        workers.spawn("embedder", &events, move |queues, events| {
+            embedder::run(&queues.embedder, device, events)
+        })?;
+        workers.spawn("trainer", &events, |queues, events| trainer::run(&queues.trainer, events))?;
+        workers.spawn("training-errands", &events, |queues, events| {
+            trainer::run_io_jobs(&queues.trainer, events)
+        })?;
         Ok(workers)
     }
 
     /// Hand a job to the worker that does it. Never waits.
     pub fn dispatch(&self, job: Job) {
-        let boxes = &self.boxes;
+        let queues = &self.queues;
         match job {
-            Job::Open(job) => boxes.opener.push(job),
-            Job::Scan(job) => boxes.scanner.push(job),
-            Job::Load(job) => boxes.descriptors.push(job),
-            Job::Picture(job) => boxes.pictures.push(job),
-            Job::History(job) => boxes.books.push(job),
+            Job::Open(job) => queues.opener.push(job),
+            Job::Scan(job) => queues.scanner.push(job),
+            Job::Load(job) => queues.descriptors.push(job),
+            Job::Picture(job) => queues.pictures.push(job),
+            Job::History(job) => queues.history.push(job),
             Job::Evaluate(job) => {
                 if let EvaluatorJob::Evaluate(request) = &job {
-                    *boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
+                    *queues.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
                         Some(request.stop.clone());
                 }
-                boxes.evaluator.push(job);
+                queues.evaluator.push(job);
             }
-            Job::AwaitSlide(slide) => boxes.unavailable.push(slide),
-            Job::Embed(plan) => boxes.desk.submit(plan),
-            Job::Describe(request) => boxes.desk.describe(request),
-            Job::DescribePicture(request) => boxes.desk.describe_picture(request),
-            Job::BuildIndex { sets, cache, settled } => boxes.indexer.replace((sets, cache, settled)),
-            Job::Search(request) => boxes.searches.replace(request),
-            Job::SearchArchive(request) => boxes.archive_searches.replace(Some(*request)),
-            Job::LeaveArchive => boxes.archive_searches.replace(None),
-            Job::Annotations(job) => boxes.annotations.push(job),
-            Job::SaveProject(project) => boxes.keeper.replace(*project),
-            Job::Train(job) => boxes.trainer.submit(job),
+            Job::AwaitSlide(slide) => queues.unavailable.push(slide),
+            Job::Embed(plan) => queues.embedder.submit(plan),
+            Job::Describe(request) => queues.embedder.describe(request),
+            Job::DescribePicture(request) => queues.embedder.describe_picture(request),
+            Job::BuildIndex { sets, cache, settled } => queues.indexer.replace((sets, cache, settled)),
+            Job::Search(request) => queues.searches.replace(request),
+            Job::SearchArchive(request) => queues.archive_searches.replace(Some(*request)),
+            Job::LeaveArchive => queues.archive_searches.replace(None),
+            Job::Annotations(job) => queues.annotations.push(job),
+            Job::SaveProject(project) => queues.keeper.replace(*project),
+            Job::Train(job) => queues.trainer.submit(job),
         }
     }
 
@@ -264,11 +270,12 @@ impl Workers {
     fn spawn(
         &mut self,
         name: &str,
-        post: &Post,
-        work: impl Fn(&Boxes, &Post) + Send + 'static,
+        events: &EventSender,
+        work: impl Fn(&Queues, &EventSender) + Send + 'static,
     ) -> std::io::Result<()> {
-        let (boxes, post) = (self.boxes.clone(), post.clone());
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&boxes, &post))?;
+        let (queues, events) = (self.queues.clone(), events.clone());
+        let thread =
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&queues, &events))?;
         self.threads.push(thread);
         Ok(())
     }
@@ -276,24 +283,24 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        let boxes = &self.boxes;
-        boxes.opener.close();
-        boxes.scanner.close();
-        boxes.pictures.close();
-        boxes.unavailable.close();
-        boxes.searches.close();
-        boxes.archive_searches.close();
-        boxes.indexer.close();
-        boxes.descriptors.close();
-        boxes.keeper.close();
-        boxes.books.close();
-        boxes.annotations.close();
-        boxes.evaluator.close();
-        if let Some(stop) = boxes.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        let queues = &self.queues;
+        queues.opener.close();
+        queues.scanner.close();
+        queues.pictures.close();
+        queues.unavailable.close();
+        queues.searches.close();
+        queues.archive_searches.close();
+        queues.indexer.close();
+        queues.descriptors.close();
+        queues.keeper.close();
+        queues.history.close();
+        queues.annotations.close();
+        queues.evaluator.close();
+        if let Some(stop) = queues.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             stop.store(true, Ordering::Relaxed);
         }
-        boxes.desk.close();
-        boxes.trainer.close();
+        queues.embedder.close();
+        queues.trainer.close();
         // Workers that wait to leave an event must not wait for ever.
         self.events = crossbeam_channel::never();
         // Those that only read may wait for a drive that does not answer. Those that write finish what they have.
@@ -301,13 +308,13 @@ impl Drop for Workers {
             thread.thread().name().is_some_and(|name| name.ends_with("keeper") || WRITERS.contains(&name))
         };
         let (writers, readers): (Vec<_>, Vec<_>) = self.threads.drain(..).partition(writes);
-        patience::join(writers, LAST_WRITES);
-        patience::join(readers, LAST_READS);
+        timeout::join(writers, LAST_WRITES);
+        timeout::join(readers, LAST_READS);
     }
 }
 
 /// Keep the newest state of the project. While that fails it is tried again, and once more at the end.
-fn keep_project(keeper: &Mailbox<Project>, post: &Post) {
+fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
     let mut unsaved: Option<Project> = None;
     loop {
         let next = match &unsaved {
@@ -319,14 +326,14 @@ fn keep_project(keeper: &Mailbox<Project>, post: &Post) {
         if let Some(project) = next.or_else(|| unsaved.take()) {
             unsaved = None;
             match project.save() {
-                Ok(()) if before => post.send(Event::Notice("The project is saved.".to_owned())),
+                Ok(()) if before => events.send(Event::Notice("The project is saved.".to_owned())),
                 Ok(()) => {}
                 Err(error) => {
                     let text = format!(
                         "{error}. The list of slides and the settings are kept in memory, and saving is tried again \
                          every few seconds"
                     );
-                    post.send(Event::Trouble(text));
+                    events.send(Event::Trouble(text));
                     unsaved = Some(project);
                 }
             }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use super::patience;
+use super::timeout;
 use histokin_core::memory::{Budget, Kind, MemoryCache};
 use histokin_core::slide::pyramid::{DisplayPyramid, DisplayTile, Gap, SlideKey, TileKey};
 
@@ -214,7 +214,7 @@ impl Drop for TileLoader {
         self.shared.board().closing = true;
         self.shared.changed.notify_all();
         self.results = None; // A thread that waits for room in the channel is set free by this.
-        patience::join(
+        timeout::join(
             self.threads
                 .drain(..)
                 .chain(std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner))),

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Post;
-use super::mailbox::Mailbox;
+use super::EventSender;
+use super::job_queue::JobQueue;
 use crate::crash;
 use crate::session::{
     Event, Pace, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan, TrainingTarget,
@@ -22,14 +22,14 @@ use histokin_training::{
 
 /// Where training is asked for.
 #[derive(Default)]
-pub struct TrainerDesk {
-    plans: Mailbox<TrainingPlan>,
-    errands: Mailbox<TrainingJob>,
+pub struct TrainerQueue {
+    plans: JobQueue<TrainingPlan>,
+    io_jobs: JobQueue<TrainingJob>,
     /// Steers the training that is under way or about to begin.
     control: Mutex<Arc<Control>>,
 }
 
-impl TrainerDesk {
+impl TrainerQueue {
     /// Leave work; pause and stop reach a running training at once.
     pub fn submit(&self, job: TrainingJob) {
         match job {
@@ -39,13 +39,13 @@ impl TrainerDesk {
             }
             TrainingJob::Pause(paused) => self.lock().set_paused(paused),
             TrainingJob::Stop => self.lock().stop(),
-            errand => self.errands.push(errand),
+            io_job => self.io_jobs.push(io_job),
         }
     }
 
     pub fn close(&self) {
         self.plans.close();
-        self.errands.close();
+        self.io_jobs.close();
         self.lock().stop();
     }
 
@@ -55,36 +55,36 @@ impl TrainerDesk {
 }
 
 /// Train what is asked for until the desk is closed.
-pub fn run(desk: &TrainerDesk, post: &Post) {
-    while let Some(plan) = desk.plans.take() {
-        let control = desk.lock().clone();
+pub fn run(queue: &TrainerQueue, events: &EventSender) {
+    while let Some(plan) = queue.plans.take() {
+        let control = queue.lock().clone();
         let project = plan.project.clone();
-        let trained = crash::catch("Training", || carry_out(plan, &control, post));
+        let trained = crash::catch("Training", || carry_out(plan, &control, events));
         let end = match trained {
             Ok(Ok(outcome)) => Ok(TrainingEnd { step: outcome.steps, stopped: outcome.stopped }),
             Ok(Err(error)) => Err(error.to_string()),
             Err(crash) => {
-                post.send(Event::Crashed(crash.clone()));
+                events.send(Event::Crashed(crash.clone()));
                 Err(crash.summary)
             }
         };
         memory::return_freed();
-        post.training(TrainingEvent::Ended(end));
-        list(&project, post);
+        events.training(TrainingEvent::Ended(end));
+        list(&project, events);
     }
 }
 
 /// Count, list, export and delete until the desk is closed.
-pub fn run_errands(desk: &TrainerDesk, post: &Post) {
-    while let Some(errand) = desk.errands.take() {
-        let is_preview = matches!(errand, TrainingJob::Preview { .. });
+pub fn run_io_jobs(queue: &TrainerQueue, events: &EventSender) {
+    while let Some(io_job) = queue.io_jobs.take() {
+        let is_preview = matches!(io_job, TrainingJob::Preview { .. });
         let failed = move |reason| is_preview.then(|| Event::Training(TrainingEvent::Previewed(Err(reason))));
-        post.attempt("Looking after training runs", || run_errand(errand, post), failed);
+        events.attempt("Looking after training runs", || run_io_job(io_job, events), failed);
     }
 }
 
-fn run_errand(errand: TrainingJob, post: &Post) {
-    match errand {
+fn run_io_job(io_job: TrainingJob, events: &EventSender) {
+    match io_job {
         TrainingJob::Count { targets, limits } => {
             for target in targets {
                 let slide = target.slide.info().id.clone();
@@ -92,32 +92,32 @@ fn run_errand(errand: TrainingJob, post: &Post) {
                 let count = prepared
                     .map(|slide| pairs::count_pairs(&slide, limits.near_mm, limits.far_mm))
                     .map_err(|error| error.to_string());
-                post.training(TrainingEvent::Counted { slide, limits, count });
+                events.training(TrainingEvent::Counted { slide, limits, count });
             }
         }
         TrainingJob::Preview { targets, config } => {
             let drawn = preview(targets, &config).map_err(|error| error.to_string());
-            post.training(TrainingEvent::Previewed(drawn));
+            events.training(TrainingEvent::Previewed(drawn));
         }
-        TrainingJob::List { project } => list(&project, post),
+        TrainingJob::List { project } => list(&project, events),
         TrainingJob::Export { project, run } => match export(&project, &run) {
-            Ok(path) => post.training(TrainingEvent::Exported { run, path }),
-            Err(error) => post.send(Event::Trouble(error.to_string())),
+            Ok(path) => events.training(TrainingEvent::Exported { run, path }),
+            Err(error) => events.send(Event::Trouble(error.to_string())),
         },
         TrainingJob::Delete { project, run } => {
             if let Err(error) = Run::find(&project, &run).and_then(Run::delete) {
-                post.send(Event::Trouble(error.to_string()));
+                events.send(Event::Trouble(error.to_string()));
             }
-            list(&project, post);
+            list(&project, events);
         }
         TrainingJob::ReadSettings(path) => {
             let read = TrainingConfig::read(&path).map(Box::new).map_err(|error| error.to_string());
-            post.training(TrainingEvent::SettingsRead(read));
+            events.training(TrainingEvent::SettingsRead(read));
         }
         TrainingJob::WriteSettings { path, config } => {
             match durable::write(&path, config.to_toml().as_bytes()) {
-                Ok(()) => post.training(TrainingEvent::SettingsWritten(path)),
-                Err(error) => post.send(Event::Trouble(format!(
+                Ok(()) => events.training(TrainingEvent::SettingsWritten(path)),
+                Err(error) => events.send(Event::Trouble(format!(
                     "{}: the settings were not written ({error})",
                     path.display()
                 ))),
@@ -127,8 +127,8 @@ fn run_errand(errand: TrainingJob, post: &Post) {
     }
 }
 
-fn list(project: &Path, post: &Post) {
-    post.training(TrainingEvent::Listed(Run::all(project).iter().map(RunView::of).collect()));
+fn list(project: &Path, events: &EventSender) {
+    events.training(TrainingEvent::Listed(Run::all(project).iter().map(RunView::of).collect()));
 }
 
 fn preview(targets: Vec<TrainingTarget>, config: &TrainingConfig) -> Result<Vec<ShownPair>, TrainingError> {
@@ -147,7 +147,7 @@ fn export(project: &Path, run: &str) -> Result<std::path::PathBuf, TrainingError
     Ok(path)
 }
 
-fn carry_out(plan: TrainingPlan, control: &Control, post: &Post) -> Result<Outcome, TrainingError> {
+fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Result<Outcome, TrainingError> {
     let (run, targets, resume) = match plan.what {
         PlannedRun::New { targets, config } => {
             config.check()?;
@@ -163,7 +163,7 @@ fn carry_out(plan: TrainingPlan, control: &Control, post: &Post) -> Result<Outco
     let (mut slides, mut validation) = (Vec::new(), Vec::new());
     for target in targets {
         let name = target.slide.info().name();
-        post.training(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
+        events.training(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
         let slide = TrainingSlide::prepare(target.slide, run.config.tiles(), target.tissue.as_deref());
         // A run that could not even begin leaves no folder behind.
         let slide = match slide {
@@ -185,14 +185,14 @@ fn carry_out(plan: TrainingPlan, control: &Control, post: &Post) -> Result<Outco
     };
     if labelled > 0 {
         let text = format!("{labelled} tiles of the validation slides are labelled: retrieval is measured");
-        post.training(TrainingEvent::Notice(text));
+        events.training(TrainingEvent::Notice(text));
     }
     let id = run.card.id.clone();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let marks = marks::read(run.folder(), &slides)?;
     if !marks.is_empty() {
         let text = format!("{} pairs that you judged are learned from too", marks.len());
-        post.training(TrainingEvent::Notice(text));
+        events.training(TrainingEvent::Notice(text));
     }
     let setup = Setup {
         slides,
@@ -206,7 +206,7 @@ fn carry_out(plan: TrainingPlan, control: &Control, post: &Post) -> Result<Outco
         model_name: id.clone(),
         run,
     };
-    train(setup, control, &mut |progress| post.training(event(&id, progress)))
+    train(setup, control, &mut |progress| events.training(event(&id, progress)))
 }
 
 fn used(target: &TrainingTarget) -> RunSlide {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::Post;
-use super::mailbox::Mailbox;
+use super::EventSender;
+use super::job_queue::JobQueue;
 use crate::crash;
 use crate::session::Event;
 use histokin_core::slide::SlideSource;
@@ -24,7 +24,7 @@ struct Unavailable {
 }
 
 /// Look for the slides that are handed in until the mailbox is closed.
-pub fn run(slides: &Mailbox<Arc<dyn SlideSource>>, post: &Post) {
+pub fn run(slides: &JobQueue<Arc<dyn SlideSource>>, events: &EventSender) {
     let mut unavailable: Vec<Unavailable> = Vec::new();
     while !slides.is_closed() {
         let now = Instant::now();
@@ -44,7 +44,7 @@ pub fn run(slides: &Mailbox<Arc<dyn SlideSource>>, post: &Post) {
                 return true;
             }
             if let Ok(Ok(())) = crash::catch("Looking for a slide", || slide.check()) {
-                post.send(Event::SlideBack { slide: slide.info().id.clone() });
+                events.send(Event::SlideBack { slide: slide.info().id.clone() });
                 return false;
             }
             one.wait = (one.wait * 2).min(LONGEST_WAIT);

@@ -417,7 +417,7 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             choice_ui(ui, "judged by", &mut config.judged_by, &choices);
         });
         field_ui(ui, "Patience", "patience", |ui| {
-            ui.add(DragValue::new(&mut config.patience).range(0..=1000).suffix(" looks"));
+            ui.add(DragValue::new(&mut config.timeout).range(0..=1000).suffix(" looks"));
         });
         field_ui(ui, "Checkpoint every", "checkpoint_every", |ui| {
             ui.add(DragValue::new(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"));

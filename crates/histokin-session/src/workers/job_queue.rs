@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Work for one or several threads.
-pub struct Mailbox<T> {
+pub struct JobQueue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
 }
@@ -20,14 +20,14 @@ struct State<T> {
     closed: bool,
 }
 
-impl<T> Default for Mailbox<T> {
+impl<T> Default for JobQueue<T> {
     fn default() -> Self {
         let state = State { waiting: VecDeque::new(), closed: false };
         Self { state: Mutex::new(state), filled: Condvar::new() }
     }
 }
 
-impl<T> Mailbox<T> {
+impl<T> JobQueue<T> {
     /// Add work behind what waits.
     pub fn push(&self, work: T) {
         self.lock().waiting.push_back(work);
@@ -57,7 +57,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Like [`Mailbox::take`], but finishes what waits before it ends.
+    /// Like [`JobQueue::take`], but finishes what waits before it ends.
     pub fn take_to_the_end(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -79,7 +79,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Wait until there is something to do besides the work in hand: `true` when work waits or the mailbox is closed,
-    /// `false` when nothing came for so long, or as soon as [`Mailbox::wake`] says that `is_over`.
+    /// `false` when nothing came for so long, or as soon as [`JobQueue::wake`] says that `is_over`.
     #[cfg(feature = "archive")]
     pub fn await_more(&self, longest: Duration, is_over: &AtomicBool) -> bool {
         let over = || is_over.load(Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
-use super::Post;
+use super::EventSender;
 use crate::session::{Event, LoadJob, OpenJob, PictureJob, ScanJob};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
@@ -28,26 +28,27 @@ const TILE_PICTURE_PX: u32 = 128;
 /// Longer side of the pictures stored beside a slide, as they are shown, in pixels.
 const ASSOCIATED_PX: u32 = 1024;
 
-pub(super) fn open(job: OpenJob, post: &Post) {
+pub(super) fn open(job: OpenJob, events: &EventSender) {
     match job {
-        OpenJob::FindPaths(paths) => find(paths, post),
+        OpenJob::FindPaths(paths) => find(paths, events),
         OpenJob::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
-            Ok(source) => post.send(Event::SlideOpened(source)),
+            Ok(source) => events.send(Event::SlideOpened(source)),
             Err(error @ SlideError::Missing { .. }) => {
-                post.send(Event::SlideMissing { path, reason: error.to_string() })
+                events.send(Event::SlideMissing { path, reason: error.to_string() })
             }
-            Err(error) => post.send(Event::SlideFailed { path, reason: error.to_string() }),
+            Err(error) => events.send(Event::SlideFailed { path, reason: error.to_string() }),
         },
         OpenJob::LookWhereListed { source, path } => {
             let there = slide::open(&path, None).ok().map(|there| Box::new(there.info().clone()));
-            post.send(Event::ListedPlaceSeen { source, there });
+            events.send(Event::ListedPlaceSeen { source, there });
         }
         OpenJob::FindMoved { slide, path, user_mpp, folders } => {
             match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
                 Some(source) => {
                     let now = source.info().path.display();
-                    post.send(Event::Notice(format!("{}: has moved; found again at {now}", path.display())));
-                    post.send(Event::SlideOpened(source));
+                    events
+                        .send(Event::Notice(format!("{}: has moved; found again at {now}", path.display())));
+                    events.send(Event::SlideOpened(source));
                 }
                 None => {
                     let reason = format!(
@@ -55,31 +56,31 @@ pub(super) fn open(job: OpenJob, post: &Post) {
                          known by its content and keeps its descriptors",
                         path.display()
                     );
-                    post.send(Event::SlideFailed { path, reason });
+                    events.send(Event::SlideFailed { path, reason });
                 }
             }
         }
-        OpenJob::LearnEncoder(which) => learn_encoder(&which, post),
+        OpenJob::LearnEncoder(which) => learn_encoder(&which, events),
         OpenJob::TrustEncoder { module, encoder } => {
             if let Err(error) = encoder::trust::allow(&module) {
-                post.send(Event::Trouble(format!(
+                events.send(Event::Trouble(format!(
                     "it will be asked again whether this module may run: {error}"
                 )));
             }
-            learn_encoder(&encoder, post);
+            learn_encoder(&encoder, events);
         }
     }
 }
 
-fn learn_encoder(which: &str, post: &Post) {
-    post.send(match encoder::spec(which) {
+fn learn_encoder(which: &str, events: &EventSender) {
+    events.send(match encoder::spec(which) {
         Ok(spec) => Event::EncoderKnown(Box::new(spec)),
         Err(EncoderError::Untrusted { path }) => Event::EncoderUntrusted { path },
         Err(error) => Event::EncoderFailed { reason: error.to_string() },
     });
 }
 
-fn find(paths: Vec<PathBuf>, post: &Post) {
+fn find(paths: Vec<PathBuf>, events: &EventSender) {
     let (projects, others): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| Project::is_project(path));
     // Paths are shown and remembered, and mean something in this folder only when they are relative.
@@ -90,9 +91,9 @@ fn find(paths: Vec<PathBuf>, post: &Post) {
         match Project::open(root).and_then(Project::claim) {
             Ok(project) => {
                 project.keep_computed_levels();
-                post.send(Event::ProjectOpened(Box::new(project)));
+                events.send(Event::ProjectOpened(Box::new(project)));
             }
-            Err(error) => post.send(Event::Trouble(error.to_string())),
+            Err(error) => events.send(Event::Trouble(error.to_string())),
         }
     }
     if others.is_empty() {
@@ -101,74 +102,75 @@ fn find(paths: Vec<PathBuf>, post: &Post) {
     let found = find_slides(&others);
     if found.is_empty() {
         let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-        post.send(Event::Trouble(format!("{}: no slides or images in there", named.join(", "))));
+        events.send(Event::Trouble(format!("{}: no slides or images in there", named.join(", "))));
     }
-    post.send(Event::PathsFound(found));
+    events.send(Event::PathsFound(found));
 }
 
-pub(super) fn scan(job: ScanJob, post: &Post) {
+pub(super) fn scan(job: ScanJob, events: &EventSender) {
     match job {
         ScanJob::MakeThumbnail(source) => {
             let slide = source.info().id.clone();
             match pipeline::thumbnail(source.as_ref(), THUMBNAIL_PX) {
-                Ok(thumbnail) => post.send(Event::ThumbnailMade { slide, thumbnail }),
-                Err(error) => post.send(Event::Trouble(error.to_string())),
+                Ok(thumbnail) => events.send(Event::ThumbnailMade { slide, thumbnail }),
+                Err(error) => events.send(Event::Trouble(error.to_string())),
             }
         }
         ScanJob::ReadAssociated { slide, name } => {
             let picture = slide.associated(&name).map(|picture| within(picture, ASSOCIATED_PX));
             let picture = picture.map_err(|error| error.to_string());
-            post.send(Event::AssociatedRead { slide: slide.info().id.clone(), name, picture });
+            events.send(Event::AssociatedRead { slide: slide.info().id.clone(), name, picture });
         }
         ScanJob::FindTissue { slide: source, settings } => {
             let slide = source.info().id.clone();
             match TissueMask::find(source.as_ref(), &settings) {
-                Ok(tissue) => post.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
-                Err(error) => post.send(Event::Trouble(error.to_string())),
+                Ok(tissue) => events.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
+                Err(error) => events.send(Event::Trouble(error.to_string())),
             }
         }
         ScanJob::ReadProfile(source) => {
             let profile = ProfileTable::of(source.as_ref()).unwrap_or_else(|error| {
-                post.send(Event::Trouble(error.to_string()));
+                events.send(Event::Trouble(error.to_string()));
                 None
             });
-            post.send(Event::ProfileRead { slide: source.info().id.clone(), profile: profile.map(Arc::new) });
+            events
+                .send(Event::ProfileRead { slide: source.info().id.clone(), profile: profile.map(Arc::new) });
         }
         ScanJob::MeasureColours(slide) => {
             let colours = LabStatistics::of_slide(slide.as_ref()).unwrap_or_else(|error| {
-                post.send(Event::Trouble(error.to_string()));
+                events.send(Event::Trouble(error.to_string()));
                 None
             });
-            post.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
+            events.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
         }
     }
 }
 
-pub(super) fn load(job: LoadJob, post: &Post) {
+pub(super) fn load(job: LoadJob, events: &EventSender) {
     match job {
         LoadJob::ReadPatients(path) => {
             let patients = query::read_patients(&path);
-            post.send(Event::PatientsRead { path, patients });
+            events.send(Event::PatientsRead { path, patients });
         }
-        LoadJob::ListRecipes(store) => post.send(Event::RecipesFound(store.recipes())),
+        LoadJob::ListRecipes(store) => events.send(Event::RecipesFound(store.recipes())),
         LoadJob::OpenSecondEncoder { store, slides, recipe, cache } => {
             let mut sets = Vec::new();
             for slide in &slides {
                 match store.open(slide, &recipe) {
                     Ok(set) => sets.extend(set.map(Arc::new)),
-                    Err(error) => post.send(Event::Trouble(error.to_string())),
+                    Err(error) => events.send(Event::Trouble(error.to_string())),
                 }
             }
             let index = Arc::new(Snapshot::build(sets, None, Some(&cache)));
-            post.send(Event::SecondEncoderOpened { recipe, index: index.clone() });
+            events.send(Event::SecondEncoderOpened { recipe, index: index.clone() });
             index.grow_trees();
         }
         LoadJob::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
-            Ok(Some(set)) => post.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
-            Ok(None) => post.send(Event::NoDescriptors { slide }),
+            Ok(Some(set)) => events.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
+            Ok(None) => events.send(Event::NoDescriptors { slide }),
             Err(error) => {
-                post.send(Event::Trouble(error.to_string()));
-                post.send(Event::NoDescriptors { slide });
+                events.send(Event::Trouble(error.to_string()));
+                events.send(Event::NoDescriptors { slide });
             }
         },
     }
@@ -184,8 +186,8 @@ fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
         .into_rgba8()
 }
 
-pub(super) fn picture(job: PictureJob, post: &Post) {
-    post.send(match job {
+pub(super) fn picture(job: PictureJob, events: &EventSender) {
+    events.send(match job {
         PictureJob::ReadTilePicture { slide, rect } => tile_picture(slide.as_ref(), rect),
         PictureJob::ReadQueryPicture { place, file } => query_picture(place, &file),
     });
