@@ -212,7 +212,7 @@ fn clients_ask(
             let times = &times;
             scope.spawn(move || {
                 for query in queries.iter().skip(client).step_by(clients) {
-                    let positives = vec![Example::Described {
+                    let positives = vec![Example::Descriptors {
                         name: "query".to_owned(),
                         place: None,
                         descriptors: vec![query.clone()],

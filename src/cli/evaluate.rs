@@ -10,9 +10,9 @@ use super::progress::EmbedBar;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
+use crate::evaluation::baseline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::camelyon::{self, Camelyon};
 use crate::evaluation::comparison::{Comparison, ComparisonSettings, compare};
-use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::gather::{self, Gathered};
 use crate::evaluation::intervals::Resampling;
 use crate::evaluation::labels::{self, Patients};
@@ -83,7 +83,7 @@ pub struct EvaluateArgs {
     queries: usize,
     /// Leave the colour histogram out.
     #[arg(long)]
-    no_floor: bool,
+    no_baseline: bool,
     /// Pixel size of slides whose descriptors do not tell it, in µm: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
@@ -328,10 +328,10 @@ fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Asked>
             other => Asked::Here(other?),
         });
     }
-    let floor_asked = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
+    let baseline_asked = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
     // Tiles that were cut elsewhere are not those of the project.
     let has_own = asked.iter().any(|one| matches!(one, Asked::Here(_)));
-    if floor_asked || (!args.no_floor && has_own) {
+    if baseline_asked || (!args.no_baseline && has_own) {
         let spec = HsvHistogram::of_project(project)?;
         asked.push(Asked::Here(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference))));
     }

@@ -57,7 +57,7 @@ pub struct FitModelArgs {
     /// Let every component weigh the same in a distance
     #[arg(long, conflicts_with = "prototypes")]
     pub whiten: bool,
-    /// Describe a tile by its membership in as many prototypes as a descriptor has numbers
+    /// EmbedTiles a tile by its membership in as many prototypes as a descriptor has numbers
     #[arg(long)]
     pub prototypes: bool,
     /// Of prototypes: principal components in which tiles are compared with them
@@ -150,7 +150,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             stain_reference: average(sources.iter().map(|source| source.statistics)),
         },
     };
-    let mut pooled = encoder::load_described(file.clone(), &folder, args.device)?;
+    let mut pooled = encoder::load_embedded(file.clone(), &folder, args.device)?;
     let mut features = DescriptorBatch { values: Vec::new(), width: pooled.spec().width };
     for source in &sources {
         tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());

@@ -14,7 +14,7 @@ use super::index::load_index;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
-use crate::pipeline::{Slides, describe_picture, describe_tiles, write_matches, write_sheet};
+use crate::pipeline::{Slides, embed_picture, embed_tiles, write_matches, write_sheet};
 use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
@@ -154,7 +154,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         // A place that is not embedded is described on the spot.
         let examples = question.positives.iter().chain(&question.negatives);
         match builder::missing_tile(&index, examples, &problem) {
-            Some(place) => describe_missing(args, &project, &opened, &place, &mut question)?,
+            Some(place) => embed_missing_tile(args, &project, &opened, &place, &mut question)?,
             None => bail!(problem),
         }
         query = question.query();
@@ -338,7 +338,7 @@ fn question(
         positives.extend(build.class(class)?);
     }
     if let Some(path) = &args.image {
-        positives.push(describe_image(args, project, path)?);
+        positives.push(embed_image(args, project, path)?);
     }
     if positives.is_empty() {
         bail!(
@@ -386,21 +386,21 @@ fn named(args: &QueryArgs, project: &Project) -> anyhow::Result<Option<Vec<Slide
     args.among.iter().map(|name| Ok(Some(project.find_slide(name)?.id.clone()))).collect()
 }
 
-fn describe_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<ShownExample> {
+fn embed_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<ShownExample> {
     let picture = slide::open(path, args.image_mpp)?;
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let recipe = project.recipe(encoder.spec());
-    let descriptors = describe_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
+    let descriptors = embed_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
     let info = picture.info();
     // A picture that is a slide of the project is not to find itself; any other lies on no slide.
     let is_ours = project.slides().iter().any(|entry| entry.id == info.id);
     let place = is_ours.then(|| TilePlace { slide: info.id.clone(), rect: info.extent() });
-    let example = Example::Described { name: info.name(), place: place.clone(), descriptors, file: None };
+    let example = Example::Descriptors { name: info.name(), place: place.clone(), descriptors, file: None };
     Ok(ShownExample { example, place })
 }
 
-/// Describe a tile that is not among the embedded ones.
-fn describe_missing(
+/// EmbedTiles a tile that is not among the embedded ones.
+fn embed_missing_tile(
     args: &QueryArgs,
     project: &Project,
     opened: &OpenedSlides<'_>,
@@ -415,9 +415,9 @@ fn describe_missing(
         bail!("there is no embedded tile at x {x:.0}, y {y:.0} of {name}: the place is not tissue");
     }
     let recipe = project.recipe(encoder.spec());
-    let descriptors = describe_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
+    let descriptors = embed_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
     let examples = question.positives.iter_mut().chain(&mut question.negatives);
-    builder::describe_tile(examples, place, &source.info().name(), &descriptors[0]);
+    builder::use_descriptor(examples, place, &source.info().name(), &descriptors[0]);
     Ok(())
 }
 

@@ -95,10 +95,10 @@ struct SettingsArgs {
     slides_per_batch: Option<usize>,
     #[arg(long, help = help_of("margin"))]
     margin: Option<f64>,
-    #[arg(long, help = help_of("spread"))]
-    spread: Option<f64>,
-    #[arg(long, help = help_of("keep"))]
-    keep: Option<f64>,
+    #[arg(long, alias = "spread", help = help_of("anti_collapse"))]
+    anti_collapse: Option<f64>,
+    #[arg(long, alias = "keep", help = help_of("anchor"))]
+    anchor: Option<f64>,
     #[arg(long, help = help_of("temperature"))]
     temperature: Option<f64>,
     #[arg(long, help = help_of("steps"))]
@@ -117,8 +117,8 @@ struct SettingsArgs {
     labels: Option<String>,
     #[arg(long, value_parser = choice::<JudgedBy>(), help = help_of("judged_by"))]
     judged_by: Option<JudgedBy>,
-    #[arg(long, help = help_of("patience"))]
-    timeout: Option<usize>,
+    #[arg(long, alias = "patience", help = help_of("early_stopping"))]
+    early_stopping: Option<usize>,
     #[arg(long, help = help_of("checkpoint_every"))]
     checkpoint_every: Option<u64>,
     #[arg(long, help = help_of("tile_cache_mb"))]
@@ -146,8 +146,8 @@ impl SettingsArgs {
         set(&mut config.without_far, &self.without_far);
         set(&mut config.slides_per_batch, &self.slides_per_batch);
         set(&mut config.margin, &self.margin);
-        set(&mut config.spread, &self.spread);
-        set(&mut config.keep, &self.keep);
+        set(&mut config.anti_collapse, &self.anti_collapse);
+        set(&mut config.anchor, &self.anchor);
         set(&mut config.temperature, &self.temperature);
         set(&mut config.steps, &self.steps);
         set(&mut config.batch, &self.batch);
@@ -157,7 +157,7 @@ impl SettingsArgs {
         set(&mut config.validation_tiles, &self.validation_tiles);
         set(&mut config.labels, &self.labels);
         set(&mut config.judged_by, &self.judged_by);
-        set(&mut config.timeout, &self.timeout);
+        set(&mut config.early_stopping, &self.early_stopping);
         set(&mut config.checkpoint_every, &self.checkpoint_every);
         set(&mut config.tile_cache_mb, &self.tile_cache_mb);
     }

@@ -28,7 +28,8 @@ pub struct Remembered {
     pub marks_shown: bool,
     pub annotations_open: bool,
     pub tissue_shown: bool,
-    pub trail_shown: bool,
+    #[serde(alias = "trail_shown")]
+    pub view_history_shown: bool,
     /// Pixels are blended into each other beyond 1:1.
     pub smooth: bool,
     pub light_theme: bool,
@@ -66,7 +67,7 @@ impl Default for Remembered {
             marks_shown: true,
             annotations_open: false,
             tissue_shown: false,
-            trail_shown: true,
+            view_history_shown: true,
             smooth: false,
             light_theme: false,
             text_scale: 1.0,

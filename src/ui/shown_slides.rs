@@ -41,7 +41,7 @@ pub struct Shown {
     pub marks: Option<MarkSet>,
     profile: Option<ProfileTexture>,
     /// The slide cannot be read at present.
-    away: bool,
+    unavailable: bool,
 }
 
 impl Shown {
@@ -99,11 +99,11 @@ impl ShownSlides {
                         tissue: None,
                         marks: None,
                         profile: None,
-                        away: false,
+                        unavailable: false,
                     })
                 }
             };
-            if std::mem::replace(&mut shown.away, state.away.is_some()) && !shown.away {
+            if std::mem::replace(&mut shown.unavailable, state.unavailable.is_some()) && !shown.unavailable {
                 renderer.atlas.forget_gaps(shown.pyramid.key());
             }
             if shown.thumbnail.is_none()
@@ -248,7 +248,7 @@ fn example_marks(
     if shown.example.slide() != Some(id) {
         return Vec::new();
     }
-    let color = if positives { theme::EXAMPLE } else { theme::NEGATIVE_EXAMPLE };
+    let color = if is_positive { theme::EXAMPLE } else { theme::NEGATIVE_EXAMPLE };
     let mark = |rect: Level0Rect, fill: f32| {
         Mark::new(rect, mark_color(color, fill), mark_color(color, 1.0), OUTLINE_PX)
     };

@@ -192,7 +192,7 @@ fn local_and_archived_tiles_make_one_ranking() {
     ];
     for settings in cases {
         let mut query = positives(&sets[0], 17, settings);
-        query.negatives = vec![Example::Described {
+        query.negatives = vec![Example::Descriptors {
             file: None,
             name: "x".to_owned(),
             place: None,
@@ -232,7 +232,7 @@ fn local_and_archived_tiles_make_one_ranking() {
         QuerySettings { rank_slides: true, count: 1, scope: Scope::Archive, ..QuerySettings::default() };
     let descriptors = (0..150).map(|row| sets[3].descriptor(Row(row)).to_vec()).collect();
     let positives =
-        vec![Example::Described { file: None, name: "many".to_owned(), place: None, descriptors }];
+        vec![Example::Descriptors { file: None, name: "many".to_owned(), place: None, descriptors }];
     let query = Query { positives, settings: many, ..Query::default() };
     let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
@@ -242,7 +242,7 @@ fn local_and_archived_tiles_make_one_ranking() {
         assert!((ranked.median_distance - expected.median_distance).abs() < 1e-5);
     }
     // Several tiles at once, and one that no index here holds.
-    let region = Example::Described {
+    let region = Example::Descriptors {
         file: None,
         name: "elsewhere".to_owned(),
         place: None,
@@ -273,7 +273,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     assert!(status(&mut writer).unwrap().encoders[0].index_bytes.unwrap() > 24_000 * 16 * 4);
     let empty = Snapshot::empty();
     let all = Snapshot::build(sets.clone(), None, None);
-    let described = Example::Described {
+    let described = Example::Descriptors {
         file: None,
         name: "q".to_owned(),
         place: None,

@@ -196,7 +196,7 @@ fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
     let nowhere = Region::Rect(Level0Rect::new(-500, -500, 20, 20));
     let region = Example::Region { slide: id("a"), region: nowhere };
     assert_eq!(asked(vec![region]), Err(QueryError::EmptyRegion(id("a"))));
-    let picture = |width: usize| Example::Described {
+    let picture = |width: usize| Example::Descriptors {
         name: "photo.png".to_owned(),
         place: None,
         descriptors: vec![sets[1].descriptor(Row(7))[..width].to_vec()],
@@ -368,7 +368,7 @@ fn a_querys_own_tile_is_never_its_answer_whatever_came_first() {
     let own = tile("a", 20, 0);
     let Example::Tile { slide, at } = own.clone() else { unreachable!() };
     let rect = sets[0].rect(sets[0].row_at(at).unwrap());
-    let described = |slide: &SlideId, rect: Level0Rect, row: u32| Example::Described {
+    let described = |slide: &SlideId, rect: Level0Rect, row: u32| Example::Descriptors {
         name: "a.svs".to_owned(),
         place: Some(query::TilePlace { slide: slide.clone(), rect }),
         descriptors: vec![sets[0].descriptor(Row(row)).to_vec()],
@@ -422,7 +422,7 @@ fn of_overlapping_tiles_only_the_same_spot_is_the_querys_own() {
     let set = overlapping("a", &rows);
     let rect = set.rect(Row(10));
     let query = |place: Level0Rect| Query {
-        positives: vec![Example::Described {
+        positives: vec![Example::Descriptors {
             name: "a.svs".to_owned(),
             place: Some(query::TilePlace { slide: id("a"), rect: place }),
             descriptors: vec![rows[10].clone()],

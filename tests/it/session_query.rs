@@ -111,7 +111,7 @@ fn examples_come_and_go_and_questions_are_kept() {
     let add = |is_positive: bool, x: f64| Command::AddExample {
         slide: slide.clone(),
         point: Level0Point::new(x, 10.0),
-        positives,
+        is_positive,
     };
     desk.session.handle(Command::QueryAt { slide: slide.clone(), point });
     desk.session.handle(add(true, 10.0));
@@ -130,8 +130,8 @@ fn examples_come_and_go_and_questions_are_kept() {
     desk.session.handle(Command::QueryAt { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
     desk.session.handle(Command::Recall(1));
     assert_eq!(desk.session.query().unwrap().positives.len(), 2);
-    desk.session.handle(Command::RemoveExample { positives: true, place: 0 });
-    desk.session.handle(Command::RemoveExample { positives: true, place: 0 });
+    desk.session.handle(Command::RemoveExample { is_positive: true, place: 0 });
+    desk.session.handle(Command::RemoveExample { is_positive: true, place: 0 });
     assert!(desk.session.query().is_none(), "nothing is left to look for");
 }
 
@@ -198,11 +198,11 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
     let (generation, answer) =
         (request.generation, query::ask(&request.index, &request.query, &request.marks));
     let jobs = desk.session.absorb(Event::Answered { generation, answer, second_encoder: None });
-    let Some(Job::Describe(request)) = jobs.iter().find(|job| matches!(job, Job::Describe(_))) else {
+    let Some(Job::EmbedTiles(request)) = jobs.iter().find(|job| matches!(job, Job::EmbedTiles(_))) else {
         panic!("the tile is described")
     };
     let descriptors = Ok(vec![vec![0.5; 12]]);
-    let jobs = desk.session.absorb(Event::Described {
+    let jobs = desk.session.absorb(Event::TilesEmbedded {
         slide: desk.id(0),
         rects: request.rects.clone(),
         descriptors,
@@ -306,17 +306,17 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     std::fs::rename(desk.folder.path().join("slide-7.png"), &path).unwrap();
     let picture = PictureQuery::File(path.clone());
     let jobs = desk.session.handle(Command::QueryPicture(picture));
-    assert!(matches!(&jobs[..], [Job::DescribePicture(_)]));
+    assert!(matches!(&jobs[..], [Job::EmbedPicture(_)]));
     let info = slide::open(&path, None).unwrap().info().clone();
     let place = TilePlace { slide: info.id.clone(), rect: info.extent() };
-    let example = Example::Described {
+    let example = Example::Descriptors {
         name: "picture.png".to_owned(),
         place: Some(place.clone()),
         descriptors: vec![vec![3.0; 12]],
         file: Some(path),
     };
     let example = ShownExample { example, place: Some(place.clone()) };
-    let jobs = desk.session.absorb(Event::PictureDescribed(Ok(Box::new(example))));
+    let jobs = desk.session.absorb(Event::PictureEmbedded(Ok(Box::new(example))));
     let jobs = answer(&mut desk, &jobs);
     assert_eq!(matches(&desk)[0], (desk.id(0), 3));
     assert!(
@@ -325,7 +325,7 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     );
     assert!(desk.session.handle(Command::GoToExample { place, from: None }).is_empty());
     assert!(desk.session.take_destination().is_none(), "a picture lies on no slide");
-    desk.session.absorb(Event::PictureDescribed(Err("photo.png: no picture".to_owned())));
+    desk.session.absorb(Event::PictureEmbedded(Err("photo.png: no picture".to_owned())));
     assert_eq!(desk.session.messages().last().unwrap().text, "photo.png: no picture");
 }
 

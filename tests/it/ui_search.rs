@@ -319,7 +319,7 @@ fn a_pasted_picture_is_the_question() {
         app.session().query().is_some_and(|query| query.answer.is_some() && !query.waiting)
     });
     let asked = query(&harness);
-    let Example::Described { file: Some(file), .. } = &asked.positives[0].example else {
+    let Example::Descriptors { file: Some(file), .. } = &asked.positives[0].example else {
         panic!("a picture, kept in a file")
     };
     assert!(

@@ -192,7 +192,7 @@ pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, Encod
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_described(
+pub fn load_embedded(
     file: model::ModelFile,
     folder: &Path,
     device: DeviceChoice,

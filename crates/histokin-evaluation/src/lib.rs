@@ -13,7 +13,7 @@ pub mod camelyon;
 pub mod classes;
 pub mod comparison;
 pub mod examples;
-pub mod floor;
+pub mod baseline;
 pub mod gather;
 pub mod health;
 pub mod intervals;

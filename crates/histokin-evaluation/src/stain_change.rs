@@ -20,7 +20,7 @@ use histokin_core::slide::{SlideError, SlideInfo, SlideSource};
 use histokin_core::stain::separation::{Separation, Stain};
 use histokin_core::tissue::ColouredTissue;
 use histokin_encoder::Encoder;
-use histokin_project::pipeline::{EmbedError, describe_tiles};
+use histokin_project::pipeline::{EmbedError, embed_tiles};
 use histokin_project::project::{Project, ProjectError};
 
 /// Factors of haematoxylin and eosin: each alone a quarter stronger and a fifth weaker, about what batches of one
@@ -61,7 +61,7 @@ pub struct StainSettings {
     pub seed: u64,
 }
 
-/// Describe some tiles of `sample` anew with `encoder` by `recipe`, under each change of the stain, and look among
+/// EmbedTiles some tiles of `sample` anew with `encoder` by `recipe`, under each change of the stain, and look among
 /// `described` for their nearest. `tell` hears the share (0 to 1) that is done, and answers whether to go on. None
 /// when it was stopped, or when the sample has no slides to read.
 ///
@@ -99,7 +99,7 @@ pub fn measure(
                 return Ok(None);
             }
             let changed = Restained::new(source.as_ref(), haematoxylin, eosin);
-            let anew = describe_tiles(&changed, Some(&tissue), &rects, encoder, recipe)?;
+            let anew = embed_tiles(&changed, Some(&tissue), &rects, encoder, recipe)?;
             let held: Vec<[bool; 2]> =
                 rows.par_iter().zip(&anew).map(|(row, descriptor)| found.held(*row, descriptor)).collect();
             stays += held.iter().filter(|held| held[0]).count() as f64;

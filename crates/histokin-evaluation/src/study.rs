@@ -8,8 +8,8 @@ use std::sync::Arc;
 use image::RgbImage;
 use serde_json::Value;
 
+use super::baseline::HsvHistogram;
 use super::comparison::{Comparison, ComparisonError, ComparisonSettings, compare};
-use super::floor::HsvHistogram;
 use super::gather::{self, GatherError};
 use super::labels::{self, LabelError, Labels};
 use super::map::MapStore;
@@ -53,7 +53,7 @@ pub enum StudyError {
 
 /// Share of the work that is done when the colour histogram has described the slides, when the measures are
 /// taken, and when the stain has been changed; the map takes the rest.
-const FLOOR_DONE: f64 = 0.15;
+const BASELINE_DONE: f64 = 0.15;
 const MEASURED: f64 = 0.6;
 const STAIN_DONE: f64 = 0.8;
 
@@ -93,9 +93,9 @@ pub fn of_project(
         }
     }
     if !spec.id.is_imported()
-        && let Some(floor) = floor(project, &slides, tell)?
+        && let Some(baseline) = baseline(project, &slides, tell)?
     {
-        candidates.push(floor);
+        candidates.push(baseline);
     }
     let (mut sample, described) = Sample::gather(slides, candidates)?;
     let mut target = Vec::new();
@@ -104,7 +104,7 @@ pub fn of_project(
         target = sample.target(&settings.class)?;
     }
     let mut comparison = compare(&sample, &described, &target, settings, &mut |share, doing| {
-        tell(FLOOR_DONE + (MEASURED - FLOOR_DONE) * share, doing)
+        tell(BASELINE_DONE + (MEASURED - BASELINE_DONE) * share, doing)
     })?;
     let changes = StainSettings {
         tiles: STAIN_TILES,
@@ -139,7 +139,11 @@ pub fn of_project(
 }
 
 /// What the histogram of their colours says of the slides; none where it cannot be had.
-fn floor(project: &Project, slides: &[SampleSlide], tell: Tell<'_>) -> Result<Option<Candidate>, StudyError> {
+fn baseline(
+    project: &Project,
+    slides: &[SampleSlide],
+    tell: Tell<'_>,
+) -> Result<Option<Candidate>, StudyError> {
     let Ok(spec) = HsvHistogram::of_project(project) else { return Ok(None) };
     let mut histogram = HsvHistogram::new(spec.tiles, spec.stain_reference);
     let recipe = project.recipe(&spec);
@@ -149,7 +153,7 @@ fn floor(project: &Project, slides: &[SampleSlide], tell: Tell<'_>) -> Result<Op
         let source = project.open_slide(entry).map_err(GatherError::Slide)?;
         let (store, settings) = (project.descriptors(), EmbedSettings::default());
         let doing = format!("colours of {}", slide.name);
-        let at = |share: f64| FLOOR_DONE * (place as f64 + share) / slides.len() as f64;
+        let at = |share: f64| BASELINE_DONE * (place as f64 + share) / slides.len() as f64;
         let mut told = |progress: EmbedProgress| {
             let (EmbedProgress::Started { done, total, .. } | EmbedProgress::Tiles { done, total, .. }) =
                 progress

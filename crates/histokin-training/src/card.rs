@@ -45,18 +45,18 @@ pub fn card(run: &Run) -> String {
             text,
             "## Validation\n\n| step | ADDR | median over slides | P@1 | P@5 | base rate | tiles |\n|---|---|---|---|---|---|---|"
         );
-        for look in &history.validations {
+        for validation in &history.validations {
             let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {} | {} | {} |",
-                look.step,
-                number(look.addr_global),
-                number(look.addr_median),
-                number(look.retrieval.map(|found| found.p_at_1)),
-                number(look.retrieval.map(|found| found.p_at_5)),
-                number(look.retrieval.map(|found| found.base_rate)),
-                look.tiles
+                validation.step,
+                number(validation.addr_global),
+                number(validation.addr_median),
+                number(validation.retrieval.map(|found| found.p_at_1)),
+                number(validation.retrieval.map(|found| found.p_at_5)),
+                number(validation.retrieval.map(|found| found.base_rate)),
+                validation.tiles
             );
         }
         text.push_str(

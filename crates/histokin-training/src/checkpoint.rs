@@ -36,7 +36,8 @@ pub struct CheckpointHeader {
     #[serde(default)]
     pub batch_limit: Option<usize>,
     /// Looks since then.
-    pub looks_without_better: usize,
+    #[serde(alias = "looks_without_better")]
+    pub validations_without_better: usize,
     /// Seconds spent on these steps.
     pub seconds: f64,
     pub history: History,
@@ -54,7 +55,7 @@ impl CheckpointHeader {
             bank_normaliser: None,
             best: None,
             batch_limit: None,
-            looks_without_better: 0,
+            validations_without_better: 0,
             seconds: 0.0,
             history: History::default(),
         }

@@ -128,8 +128,10 @@ pub struct TrainingConfig {
     pub method: Method,
     pub loss: LossKind,
     pub margin: f64,
-    pub spread: f64,
-    pub keep: f64,
+    #[serde(alias = "spread")]
+    pub anti_collapse: f64,
+    #[serde(alias = "keep")]
+    pub anchor: f64,
     pub temperature: f64,
     pub npid_noise: usize,
     pub npid_momentum: f64,
@@ -162,7 +164,8 @@ pub struct TrainingConfig {
     pub validation_tiles: usize,
     pub labels: String,
     pub judged_by: JudgedBy,
-    pub timeout: usize,
+    #[serde(alias = "patience")]
+    pub early_stopping: usize,
     pub checkpoint_every: u64,
     pub tile_cache_mb: u64,
 
@@ -204,8 +207,8 @@ impl Preset {
             method: Method::Siamese,
             loss: LossKind::Contrastive,
             margin: 10.0,
-            spread: 0.0,
-            keep: 50.0,
+            anti_collapse: 0.0,
+            anchor: 50.0,
             temperature: 0.07,
             npid_noise: 0,
             npid_momentum: 0.5,
@@ -234,7 +237,7 @@ impl Preset {
             validation_tiles: 150,
             labels: String::new(),
             judged_by: JudgedBy::Retrieval,
-            timeout: 0,
+            early_stopping: 0,
             checkpoint_every: 50,
             tile_cache_mb: 2048,
             augmentation: Augmentation::default(),
@@ -246,7 +249,7 @@ impl Preset {
             Self::NearPairs => TrainingConfig {
                 loss: LossKind::NtXent,
                 temperature: 0.2,
-                keep: 0.0,
+                anchor: 0.0,
                 init: encoder::LEARNING_REFERENCE.into(),
                 depth: Depth::Last(10),
                 batch_statistics: false,
@@ -267,7 +270,7 @@ impl Preset {
                 validation_tiles: 500,
                 checkpoint_every: 500,
                 npid_noise: 4096,
-                keep: 0.0,
+                anchor: 0.0,
                 ..light
             },
         }
@@ -350,8 +353,8 @@ impl TrainingConfig {
             }
         }
         for (name, value) in [
-            ("spread", self.spread),
-            ("keep", self.keep),
+            ("anti_collapse", self.anti_collapse),
+            ("anchor", self.anchor),
             ("weight_decay", self.weight_decay),
             ("clip_norm", self.clip_norm),
         ] {
@@ -409,6 +412,12 @@ mod tests {
         helped.sort();
         assert_eq!(fields, helped);
         assert_eq!(TrainingConfig::default().to_toml().matches("# ").count(), FIELDS.len());
+    }
+
+    #[test]
+    fn names_of_earlier_versions_are_read() {
+        let config: TrainingConfig = toml::from_str("spread = 0.25\nkeep = 3.0\npatience = 7\n").unwrap();
+        assert_eq!((config.anti_collapse, config.anchor, config.early_stopping), (0.25, 3.0, 7));
     }
 
     #[test]

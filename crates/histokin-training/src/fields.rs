@@ -22,11 +22,11 @@ pub const FIELDS: &[FieldHelp] = &[
         "Distance beyond which far pairs count as apart; for triplets, by how much the far tile has to be further away. The paper's descriptors are not scaled, and 10 suits them.",
     ),
     help(
-        "spread",
+        "anti_collapse",
         "Of the siamese method: how strongly descriptors are kept spread over many dimensions. With 0, as in the paper, they may end on one line: near and far pairs are told apart, kinds of tissue no more.",
     ),
     help(
-        "keep",
+        "anchor",
         "Of the siamese method: how strongly distances are kept like those of the encoder tissue-prototypes, so that what it tells apart is not forgotten. 0, as in the paper, is quicker and follows the slides alone.",
     ),
     help(
@@ -89,7 +89,7 @@ pub const FIELDS: &[FieldHelp] = &[
         "Longest gradient that is followed as it is; longer ones are shortened. 0 for no limit.",
     ),
     help("seed", "Decides all that is random: the same seed on the same data gives the same encoder."),
-    help("validate_every", "Steps between looks at the validation slides."),
+    help("validate_every", "Steps between validations on the validation slides."),
     help("validation_tiles", "Tiles of each validation slide that are looked at."),
     help(
         "labels",
@@ -99,7 +99,7 @@ pub const FIELDS: &[FieldHelp] = &[
         "judged_by",
         "Which step's encoder is the best: retrieval (of labelled tiles on other validation slides; ADDR where there are no labels) or addr.",
     ),
-    help("patience", "Stop after so many looks without a better figure; 0 goes on to the end."),
+    help("early_stopping", "Stop after so many validations without a better figure; 0 goes on to the end."),
     help("checkpoint_every", "Steps between checkpoints, from which a stopped run goes on."),
     help(
         "tile_cache_mb",

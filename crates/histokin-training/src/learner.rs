@@ -79,7 +79,7 @@ impl Learner {
             device,
         })?;
         let torch = |error: TchError| TrainingError::torch("preparing to learn", &error);
-        let known = (config.method == Method::Siamese && config.keep > 0.0)
+        let known = (config.method == Method::Siamese && config.anchor > 0.0)
             .then(|| encoder::load(encoder::LEARNING_REFERENCE, device))
             .transpose()?;
         let optimiser = AdamW::new(network.learning(), config.weight_decay).map_err(torch)?;
@@ -188,7 +188,7 @@ impl Learner {
                         let rows =
                             Tensor::f_from_slice(&known.values)?.f_reshape([-1, known.width as i64])?;
                         let lost = losses::disagreement(&descriptors, &rows.f_to_device(device)?)?;
-                        loss.f_add(&lost.f_mul_scalar(config.keep)?)?
+                        loss.f_add(&lost.f_mul_scalar(config.anchor)?)?
                     }
                 }
             }
@@ -289,10 +289,10 @@ fn siamese_loss(
             losses::nt_xent(descriptors, &ignored, config.temperature)
         }
     }?;
-    if config.spread == 0.0 {
+    if config.anti_collapse == 0.0 {
         return Ok(loss);
     }
-    loss.f_add(&losses::concentration(descriptors)?.f_mul_scalar(config.spread)?)
+    loss.f_add(&losses::concentration(descriptors)?.f_mul_scalar(config.anti_collapse)?)
 }
 
 /// Which tiles of a batch lie near each other without being drawn together (1) and which do not (0), row by row.

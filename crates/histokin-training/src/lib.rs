@@ -40,7 +40,7 @@ pub use config::TrainingConfig;
 pub use control::Control;
 pub use shown::{ShownPair, preview};
 pub use trainer::{Outcome, Progress, Setup, train};
-pub use validation::{RetrievalLook, Validation};
+pub use validation::{RetrievalValidation, Validation};
 
 /// What can go wrong with training. Every message says what to do.
 #[derive(Debug, thiserror::Error)]

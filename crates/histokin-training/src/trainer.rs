@@ -16,7 +16,7 @@ use super::run::{History, Run, RunStatus, StepRecord};
 use super::shown::{ShownPair, shown_pairs};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
-use super::validation::{Held, Validation};
+use super::validation::{Validation, ValidationTiles};
 use histokin_core::memory;
 use histokin_core::stain::StainSetting;
 use histokin_encoder::{DeviceChoice, EncoderId};
@@ -182,15 +182,15 @@ fn run(
         limit: &limit,
     };
     let (first, end) = (header.step, config.steps);
-    let held = Held::choose(&setup.validation, &config);
-    let mut course = Course {
+    let validation_tiles = ValidationTiles::choose(&setup.validation, &config);
+    let mut training_loop = TrainingLoop {
         kept: header.step,
         header,
         learner: &mut learner,
         sampler: &sampler,
         config: &config,
         setup,
-        held,
+        validation_tiles,
         reader: &reader,
         limit: &limit,
         control,
@@ -200,7 +200,7 @@ fn run(
         speed: Speed::default(),
         shown: None,
     };
-    with_batches(&source, first, end, setup.threads, |batches| course.follow(batches))?
+    with_batches(&source, first, end, setup.threads, |batches| training_loop.follow(batches))?
 }
 
 /// Whether any tile can be looked for on another validation slide.
@@ -214,7 +214,7 @@ fn has_labels_on_two_slides(slides: &[TrainingSlide]) -> bool {
 }
 
 /// A run under way.
-struct Course<'a> {
+struct TrainingLoop<'a> {
     header: CheckpointHeader,
     /// Step of the checkpoint on the disk.
     kept: u64,
@@ -222,7 +222,7 @@ struct Course<'a> {
     sampler: &'a PairSampler,
     config: &'a TrainingConfig,
     setup: &'a Setup,
-    held: Held<'a>,
+    validation_tiles: ValidationTiles<'a>,
     reader: &'a TileReader,
     /// Groups that the device has room for.
     limit: &'a AtomicUsize,
@@ -235,13 +235,13 @@ struct Course<'a> {
     shown: Option<Instant>,
 }
 
-impl Course<'_> {
+impl TrainingLoop<'_> {
     fn follow(&mut self, batches: &mut Batches<'_>) -> Result<Outcome, TrainingError> {
         if self.header.step == 0 {
             // An early word on a full disk, and something to go back to.
             self.save()?;
             if self.header.history.validations.is_empty() {
-                self.look()?;
+                self.validate()?;
             }
         }
         while self.header.step < self.config.steps {
@@ -259,14 +259,15 @@ impl Course<'_> {
             self.report(&batch, &learned);
             let step = self.header.step;
             let is_last = step == self.config.steps;
-            let looked = (step.is_multiple_of(self.config.validate_every) || is_last) && self.look()?;
-            if step.is_multiple_of(self.config.checkpoint_every) || is_last || looked {
+            let validated =
+                (step.is_multiple_of(self.config.validate_every) || is_last) && self.validate()?;
+            if step.is_multiple_of(self.config.checkpoint_every) || is_last || validated {
                 self.save()?;
             }
-            if looked && self.has_stopped_improving() {
+            if validated && self.has_stopped_improving() {
                 (self.tell)(Progress::Notice(format!(
                     "stopped at step {step}: {} looks without a better {}",
-                    self.header.looks_without_better,
+                    self.header.validations_without_better,
                     match self.config.judged_by {
                         JudgedBy::Retrieval => "figure",
                         JudgedBy::Addr => "ADDR",
@@ -352,7 +353,7 @@ impl Course<'_> {
     }
 
     /// Look at the validation slides; false where there are none, or the user stopped meanwhile.
-    fn look(&mut self) -> Result<bool, TrainingError> {
+    fn validate(&mut self) -> Result<bool, TrainingError> {
         if self.setup.validation.is_empty() {
             return Ok(false);
         }
@@ -360,10 +361,16 @@ impl Course<'_> {
         let began = Instant::now();
         let mut encoder = self.learner.network.encoder()?;
         let control = self.control;
-        let found = self.held.look(encoder.as_mut(), self.reader, self.config, self.header.step, || {
-            control.wait_while_paused();
-            !control.is_stopped()
-        })?;
+        let found = self.validation_tiles.validate(
+            encoder.as_mut(),
+            self.reader,
+            self.config,
+            self.header.step,
+            || {
+                control.wait_while_paused();
+                !control.is_stopped()
+            },
+        )?;
         self.header.seconds += began.elapsed().as_secs_f64();
         let Some(found) = found else { return Ok(false) };
         self.header.history.validations.push(found.clone());
@@ -371,11 +378,11 @@ impl Course<'_> {
         if let Some(figure) = found.figure(self.config.judged_by).filter(|_| self.header.step > 0) {
             if self.header.best.is_none_or(|(_, best)| figure > best) {
                 self.header.best = Some((self.header.step, figure));
-                self.header.looks_without_better = 0;
+                self.header.validations_without_better = 0;
                 let best = self.setup.run.best_checkpoint();
                 self.write(&best)?;
             } else {
-                self.header.looks_without_better += 1;
+                self.header.validations_without_better += 1;
             }
         }
         (self.tell)(Progress::Validated(Box::new(found)));
@@ -383,7 +390,7 @@ impl Course<'_> {
     }
 
     fn has_stopped_improving(&self) -> bool {
-        self.config.timeout > 0 && self.header.looks_without_better >= self.config.timeout
+        self.config.early_stopping > 0 && self.header.validations_without_better >= self.config.early_stopping
     }
 
     fn save(&mut self) -> Result<(), TrainingError> {

@@ -39,7 +39,7 @@ pub struct Validation {
     pub far: Vec<f64>,
     /// Retrieval of labelled tiles; none where no class is on two validation slides.
     #[serde(default)]
-    pub retrieval: Option<RetrievalLook>,
+    pub retrieval: Option<RetrievalValidation>,
     pub tiles: usize,
     pub seconds: f64,
 }
@@ -47,7 +47,7 @@ pub struct Validation {
 /// Labelled tiles that asked for tiles like them among the labelled tiles of the other validation slides. Every
 /// figure is the mean over classes of the mean over queries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct RetrievalLook {
+pub struct RetrievalValidation {
     pub p_at_1: f64,
     pub p_at_5: f64,
     /// What guessing would score.
@@ -67,7 +67,7 @@ impl Validation {
 }
 
 /// The tiles of the validation slides that every look is taken at.
-pub(super) struct Held<'a> {
+pub(super) struct ValidationTiles<'a> {
     slides: &'a [TrainingSlide],
     chosen: Vec<Vec<Chosen>>,
     /// Names of the classes, by number.
@@ -83,7 +83,7 @@ struct Chosen {
     is_any: bool,
 }
 
-impl<'a> Held<'a> {
+impl<'a> ValidationTiles<'a> {
     /// Of each slide `validation_tiles` of all tiles, and as many of the labelled ones.
     pub fn choose(slides: &'a [TrainingSlide], config: &TrainingConfig) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
@@ -111,7 +111,7 @@ impl<'a> Held<'a> {
     }
 
     /// Encode the tiles and measure. `go_on` is asked now and then; when it says no, there is no result.
-    pub fn look(
+    pub fn validate(
         &self,
         encoder: &mut dyn Encoder,
         reader: &TileReader,
@@ -207,7 +207,7 @@ impl Read {
 }
 
 /// Labelled tiles ask for tiles of other slides.
-fn retrieval(read: &Read, width: usize) -> Result<Option<RetrievalLook>, EvaluationError> {
+fn retrieval(read: &Read, width: usize) -> Result<Option<RetrievalValidation>, EvaluationError> {
     if read.tiles.classes.iter().all(Option::is_none) {
         return Ok(None);
     }
@@ -220,7 +220,7 @@ fn retrieval(read: &Read, width: usize) -> Result<Option<RetrievalLook>, Evaluat
     }
     let mean = |of: &dyn Fn(&Score) -> f64| scores.iter().map(of).sum::<f64>() / scores.len() as f64;
     let figure = |score: &Score, measure| score.figure(measure).map_or(0.0, |figure| figure.value);
-    Ok(Some(RetrievalLook {
+    Ok(Some(RetrievalValidation {
         p_at_1: mean(&|score| figure(score, Measure::P1)),
         p_at_5: mean(&|score| figure(score, Measure::P5)),
         base_rate: mean(&|score| score.base_rate),

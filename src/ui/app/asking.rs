@@ -106,7 +106,7 @@ impl App {
     /// matches are to be less like.
     pub(super) fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
         if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
-            self.command(Command::AddExample { slide, point, positives: !modifiers.command });
+            self.command(Command::AddExample { slide, point, is_positive: !modifiers.command });
         } else {
             self.query_at(slide, point);
         }

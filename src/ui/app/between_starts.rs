@@ -76,7 +76,7 @@ impl App {
 
     /// Have the window's state kept for the next start.
     pub fn remember(&mut self) {
-        self.trails.keep();
+        self.view_histories.keep();
         self.remembered.slides_open = self.chrome.slides_open;
         self.remembered.matches_open = self.chrome.matches_open;
         self.remembered.marks_shown = self.chrome.marks_shown;
@@ -85,7 +85,7 @@ impl App {
         self.remembered.smooth = self.appearance.smooth;
         self.remembered.light_theme = self.context.theme() == egui::Theme::Light;
         self.remembered.text_scale = self.context.zoom_factor();
-        self.remembered.trail_shown = self.chrome.trail_shown;
+        self.remembered.view_history_shown = self.chrome.view_history_shown;
         self.remembered.layout = self.panes.layout();
         self.remembered.project = Some(self.session.project().root().to_owned());
         if let Some(keeper) = &self.keeper {

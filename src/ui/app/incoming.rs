@@ -69,7 +69,7 @@ impl App {
         }
         let closed = self.slides.follow(&self.session, context, &self.loader, &mut self.renderer);
         if !closed.is_empty() {
-            self.trails.put_away(|slide| self.session.slide(slide).is_some());
+            self.view_histories.put_away(|slide| self.session.slide(slide).is_some());
         }
         closed.into_iter().for_each(|slide| self.panes.forget(slide));
     }

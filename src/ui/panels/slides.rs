@@ -147,7 +147,7 @@ fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palet
 }
 
 fn status_text(session: &Session, state: &SlideState) -> String {
-    if state.away.is_some() {
+    if state.unavailable.is_some() {
         return "cannot be read at present".to_owned();
     }
     match &state.status {

@@ -177,7 +177,7 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
         })
     };
     assert_eq!(planned(&jobs), Some(0));
-    assert_eq!(session.slide(&id).unwrap().away.as_deref(), Some(reason.as_str()));
+    assert_eq!(session.slide(&id).unwrap().unavailable.as_deref(), Some(reason.as_str()));
     assert!(matches!(session.messages()[0].remedy, Some(Remedy::OpenAgain(_))));
     assert!(session.absorb(Event::SlideUnavailable { slide: id.clone(), reason }).is_empty(), "told once");
 
@@ -191,6 +191,6 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     let jobs = session.absorb(back);
     assert_eq!(planned(&jobs), Some(1));
     assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::FindTissue { .. }))));
-    assert!(session.slide(&id).unwrap().away.is_none());
+    assert!(session.slide(&id).unwrap().unavailable.is_none());
     assert!(!session.messages().iter().any(|message| message.remedy.is_some()), "the error is taken back");
 }

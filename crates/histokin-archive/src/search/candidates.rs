@@ -163,7 +163,7 @@ impl Archive {
         let statement = self.statement(&sql, doing)?;
         let rows = self.client.query(&statement, &parameters.as_slice()).during(&url, doing)?;
         let candidate = |row: &postgres::Row| Candidate {
-            positives: row.get::<_, i64>(0) as usize - 1,
+            example: row.get::<_, i64>(0) as usize - 1,
             slide: row.get(1),
             x: row.get(2),
             y: row.get(3),

@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn the_slide_of_the_nearest_candidate_comes_first() {
-        let candidate = |positives, slide, value| Candidate {
-            positives,
+        let candidate = |example, slide, value| Candidate {
+            example,
             slide,
             x: 0,
             y: 0,

@@ -250,7 +250,7 @@ pub fn missing_tile<'a>(
 }
 
 /// Replace the examples that are the tile at `place` by its descriptor.
-pub fn describe_tile<'a>(
+pub fn use_descriptor<'a>(
     examples: impl IntoIterator<Item = &'a mut ShownExample>,
     place: &TilePlace,
     name: &str,
@@ -258,7 +258,7 @@ pub fn describe_tile<'a>(
 ) {
     for shown in examples {
         if shown.place.as_ref() == Some(place) && matches!(shown.example, Example::Tile { .. }) {
-            shown.example = Example::Described {
+            shown.example = Example::Descriptors {
                 name: name.to_owned(),
                 place: Some(place.clone()),
                 descriptors: vec![descriptor.to_vec()],

@@ -24,7 +24,8 @@ pub enum Example {
     Region { slide: SlideId, region: Region },
     /// Tiles that are not among the embedded ones, described on the spot: those of an image file, or of a slide
     /// that is not embedded.
-    Described {
+    #[serde(alias = "Described", alias = "described")]
+    Descriptors {
         name: String,
         /// Where it is; a picture is a slide of its own, with no other tile.
         place: Option<TilePlace>,
@@ -113,14 +114,14 @@ impl Example {
     pub fn slide(&self) -> Option<&SlideId> {
         match self {
             Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
-            Self::Described { place, .. } => place.as_ref().map(|place| &place.slide),
+            Self::Descriptors { place, .. } => place.as_ref().map(|place| &place.slide),
         }
     }
 
     pub(super) fn slide_mut(&mut self) -> Option<&mut SlideId> {
         match self {
             Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
-            Self::Described { place, .. } => place.as_mut().map(|place| &mut place.slide),
+            Self::Descriptors { place, .. } => place.as_mut().map(|place| &mut place.slide),
         }
     }
 }
@@ -159,7 +160,7 @@ pub(super) fn tiles<'a>(
                 let step = inside.len().div_ceil(MOST_TILES);
                 inside.into_iter().step_by(step).map(|row| embedded(place, set, row)).collect()
             }
-            Example::Described { name, place, descriptors, .. } => {
+            Example::Descriptors { name, place, descriptors, .. } => {
                 let wanted = index.sets().first().map(|set| set.width());
                 let other = |row: &&Vec<f32>| wanted.is_some_and(|wanted| row.len() != wanted);
                 if let Some(found) = descriptors.iter().find(other) {

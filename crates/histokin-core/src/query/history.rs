@@ -56,7 +56,9 @@ pub struct ShownExample {
 /// A question that was asked before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastQuery {
+    #[serde(alias = "like")]
     pub positives: Vec<ShownExample>,
+    #[serde(alias = "unlike")]
     pub negatives: Vec<ShownExample>,
     pub settings: QuerySettings,
 }
@@ -336,6 +338,20 @@ mod tests {
         std::fs::write(folder.path().join(HISTORY_FILE), "{").unwrap();
         let error = QueryHistory::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains(HISTORY_FILE), "{error}");
+    }
+
+    #[test]
+    fn queries_of_earlier_versions_are_read() {
+        let place = r#"{"slide":"a","rect":{"x":0,"y":0,"width":224,"height":224}}"#;
+        let described = format!(
+            r#"{{"example":{{"described":{{"name":"a.png","place":{place},"descriptors":[[1.0]]}}}},"place":{place}}}"#
+        );
+        let tile =
+            format!(r#"{{"example":{{"tile":{{"slide":"a","at":{{"x":1.0,"y":2.0}}}}}},"place":{place}}}"#);
+        let text = format!(r#"{{"like":[{described}],"unlike":[{tile}],"settings":{{}}}}"#);
+        let past: PastQuery = serde_json::from_str(&text).unwrap();
+        assert!(matches!(past.positives[0].example, Example::Descriptors { .. }));
+        assert!(matches!(past.negatives[0].example, Example::Tile { .. }));
     }
 
     #[test]

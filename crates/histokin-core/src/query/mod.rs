@@ -60,9 +60,10 @@ pub enum Scope {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Query {
     /// What is looked for; the first one names the query's slide.
+    #[serde(alias = "like")]
     pub positives: Vec<Example>,
     /// What is not.
-    #[serde(default)]
+    #[serde(default, alias = "unlike")]
     pub negatives: Vec<Example>,
     pub settings: QuerySettings,
 }

@@ -26,7 +26,7 @@ pub(super) fn rows(index: &Snapshot, examples: &[Example]) -> Vec<(u32, Arc<RowM
                 None => Vec::new(),
             },
             Example::Region { region, .. } => region.rows(set),
-            Example::Described { place, .. } => match place {
+            Example::Descriptors { place, .. } => match place {
                 Some(place) => overlapping(set, &place.rect),
                 None => Vec::new(),
             },

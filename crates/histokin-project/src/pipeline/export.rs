@@ -231,7 +231,7 @@ mod tests {
             let thumbnail = (number < 2).then(|| Arc::from(jpeg.as_slice()));
             let place = TilePlace { slide: slide.clone(), rect };
             archive.tiles.insert(place, ArchiveTile { class: None, thumbnail });
-            matches.push(Match { rank: matches.len() + 1, slide, rect, distance: 0.5, positives: 0 });
+            matches.push(Match { rank: matches.len() + 1, slide, rect, distance: 0.5, example: 0 });
         }
         Answer {
             tiles: vec![None],

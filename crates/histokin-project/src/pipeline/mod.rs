@@ -1,7 +1,7 @@
 //! The steps composed: what the command line, the workers and the tests all call.
 
 mod control;
-mod describe;
+mod tiles;
 mod embed;
 mod export;
 mod paths;
@@ -10,7 +10,6 @@ mod picture;
 mod selection;
 
 pub use control::EmbedControl;
-pub use describe::{describe_picture, describe_tiles};
 pub use embed::{
     EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, embed_selected, embed_slide,
 };
@@ -18,3 +17,4 @@ pub use export::{ExportError, Slides, answer_pages, answer_sheet, write_answer, 
 pub use paths::{SLIDE_EXTENSIONS, find_moved, find_slides};
 pub use picture::{contact_sheet, render, thumbnail, write_picture};
 pub use selection::TileSelection;
+pub use tiles::{embed_picture, embed_tiles};

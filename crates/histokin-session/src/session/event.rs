@@ -142,7 +142,7 @@ pub enum Event {
         second_encoder: Option<Result<Answer, QueryError>>,
     },
     /// A picture has been described, to be asked with.
-    PictureDescribed(Result<Box<ShownExample>, String>),
+    PictureEmbedded(Result<Box<ShownExample>, String>),
     /// Slides and their patients, as a list has them.
     PatientsRead {
         path: PathBuf,
@@ -161,7 +161,7 @@ pub enum Event {
         answer: Result<Box<ArchiveAnswer>, String>,
     },
     /// Tiles have been described on the spot.
-    Described {
+    TilesEmbedded {
         slide: SlideId,
         rects: Vec<Level0Rect>,
         descriptors: Result<Vec<Vec<f32>>, String>,

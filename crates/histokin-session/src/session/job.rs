@@ -85,7 +85,7 @@ pub struct ArchiveRequest {
 
 /// Tiles to describe on the spot.
 #[derive(Clone)]
-pub struct DescribeRequest {
+pub struct TileRequest {
     pub slide: Arc<dyn SlideSource>,
     pub rects: Vec<Level0Rect>,
     pub recipe: Recipe,
@@ -105,8 +105,8 @@ pub enum Job {
     /// Look for a slide that has gone until it is back.
     AwaitSlide(Arc<dyn SlideSource>),
     Embed(EmbedPlan),
-    Describe(DescribeRequest),
-    DescribePicture(PictureRequest),
+    EmbedTiles(TileRequest),
+    EmbedPicture(PictureRequest),
     BuildIndex {
         sets: Vec<Arc<DescriptorSet>>,
         cache: IndexCache,

@@ -24,8 +24,8 @@ pub use command::Command;
 pub use evaluation::{EvaluateRequest, EvaluationState};
 pub use event::{Event, SlideProgress};
 pub use job::{
-    ArchiveRequest, DescribeRequest, EmbedPlan, EmbedTarget, EvaluatorJob, HistoryJob, Job, LoadJob, OpenJob,
-    PictureJob, PictureRequest, ScanJob, SearchRequest,
+    ArchiveRequest, EmbedPlan, EmbedTarget, EvaluatorJob, HistoryJob, Job, LoadJob, OpenJob, PictureJob,
+    PictureRequest, ScanJob, SearchRequest, TileRequest,
 };
 pub use query::{PictureQuery, QueryState, SecondEncoder};
 pub use state::{

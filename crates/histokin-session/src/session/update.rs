@@ -13,7 +13,7 @@ use histokin_core::slide::{SlideId, SlideInfo, SlideSource};
 use histokin_core::tiling::TileGrid;
 
 impl Session {
-    pub(super) fn obey(&mut self, command: Command) -> Vec<Job> {
+    pub(super) fn apply_command(&mut self, command: Command) -> Vec<Job> {
         match command {
             Command::Open(paths) => {
                 let (others, mut jobs) = self.import_dropped(paths);
@@ -105,7 +105,7 @@ impl Session {
         }
     }
 
-    pub(super) fn take_in(&mut self, event: Event) -> Vec<Job> {
+    pub(super) fn apply_event(&mut self, event: Event) -> Vec<Job> {
         match event {
             Event::ProjectOpened(project) => {
                 let left = self.leave_training();
@@ -218,11 +218,11 @@ impl Session {
             Event::Answered { generation, answer, second_encoder } => {
                 self.answered(generation, answer, second_encoder)
             }
-            Event::PictureDescribed(described) => self.picture_described(described.map(|shown| *shown)),
+            Event::PictureEmbedded(described) => self.picture_embedded(described.map(|shown| *shown)),
             Event::PatientsRead { path, patients } => self.patients_read(&path, patients),
             Event::RecipesFound(recipes) => self.recipes_found(recipes),
             Event::SecondEncoderOpened { recipe, index } => self.second_encoder_opened(&recipe, index),
-            Event::Described { slide, rects, descriptors } => self.described(&slide, &rects, descriptors),
+            Event::TilesEmbedded { slide, rects, descriptors } => self.described(&slide, &rects, descriptors),
             Event::HistoryLoaded(query_history) => self.history_loaded(*query_history),
             Event::TilePictureRead { slide, rect, picture } => {
                 self.tile_pictures.insert((slide, rect), TilePicture::from(picture));

@@ -15,7 +15,7 @@ impl Session {
         if self.refuses(&command) {
             return Vec::new();
         }
-        let jobs = self.obey(command);
+        let jobs = self.apply_command(command);
         self.issue(jobs)
     }
 
@@ -31,7 +31,7 @@ impl Session {
         if ends_opening {
             self.opening = self.opening.saturating_sub(1);
         }
-        let jobs = self.take_in(event);
+        let jobs = self.apply_event(event);
         let mut jobs = self.issue(jobs);
         if self.is_settled() && !self.index_settled && !self.sets.is_empty() {
             self.index_stale = true;

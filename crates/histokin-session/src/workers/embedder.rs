@@ -6,14 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::EventSender;
 use crate::crash;
 use crate::session::{
-    DescribeRequest, EmbedPlan, EmbedTarget, Event, PictureQuery, PictureRequest, SlideProgress,
+    EmbedPlan, EmbedTarget, Event, PictureQuery, PictureRequest, SlideProgress, TileRequest,
 };
 use histokin_core::query::{Example, ShownExample, TilePlace};
 use histokin_core::slide::{self, SlideId};
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError};
 use histokin_project::pipeline::{
-    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, describe_picture, describe_tiles,
-    embed_selected, write_picture,
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, embed_picture, embed_selected,
+    embed_tiles, write_picture,
 };
 
 /// Where plans are left for the embedder, and what it is doing meanwhile.
@@ -28,7 +28,7 @@ struct QueueState {
     plan: Option<EmbedPlan>,
     running: Option<Running>,
     /// Tiles or a picture that someone waits for.
-    describe: Option<Described>,
+    describe: Option<Urgent>,
     /// The slide that was being embedded when they were asked for goes on afterwards.
     goes_on: bool,
     closed: bool,
@@ -38,14 +38,14 @@ struct QueueState {
 type Running = (SlideId, (String, Option<String>), Arc<EmbedControl>);
 
 /// What is described before all else.
-enum Described {
-    Tiles(DescribeRequest),
+enum Urgent {
+    Tiles(TileRequest),
     Picture(PictureRequest),
 }
 
 /// What the embedder does next.
 enum Work {
-    Describe(Described),
+    EmbedTiles(Urgent),
     Embed(Box<EmbedPlan>, EmbedTarget, Arc<EmbedControl>),
 }
 
@@ -72,16 +72,16 @@ impl EmbedderQueue {
     }
 
     /// Have tiles described before anything else; the slide that is being embedded makes room meanwhile.
-    pub fn describe(&self, request: DescribeRequest) {
-        self.interpose(Described::Tiles(request));
+    pub fn describe(&self, request: TileRequest) {
+        self.interpose(Urgent::Tiles(request));
     }
 
     /// The same for a picture to ask with.
-    pub fn describe_picture(&self, request: PictureRequest) {
-        self.interpose(Described::Picture(request));
+    pub fn embed_picture(&self, request: PictureRequest) {
+        self.interpose(Urgent::Picture(request));
     }
 
-    fn interpose(&self, request: Described) {
+    fn interpose(&self, request: Urgent) {
         let mut state = self.lock();
         if let Some((_, _, control)) = &state.running {
             control.stop();
@@ -110,7 +110,7 @@ impl EmbedderQueue {
                 return None;
             }
             if let Some(request) = state.describe.take() {
-                return Some(Work::Describe(request));
+                return Some(Work::EmbedTiles(request));
             }
             if let Some(plan) = state.plan.as_mut().filter(|plan| !plan.paused && !plan.targets.is_empty()) {
                 let target = plan.targets.remove(0);
@@ -174,7 +174,7 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
     let mut loaded = Loaded::default();
     while let Some(work) = queue.next() {
         match work {
-            Work::Describe(Described::Picture(request)) => {
+            Work::EmbedTiles(Urgent::Picture(request)) => {
                 let described = crash::catch("Describing a picture", || {
                     let encoder =
                         loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
@@ -185,9 +185,9 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
                     events.send(Event::Crashed(crash.clone()));
                     Err(crash.summary)
                 });
-                events.send(Event::PictureDescribed(described.map(Box::new)));
+                events.send(Event::PictureEmbedded(described.map(Box::new)));
             }
-            Work::Describe(Described::Tiles(request)) => {
+            Work::EmbedTiles(Urgent::Tiles(request)) => {
                 let described = crash::catch("Describing tiles", || {
                     let encoder =
                         loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
@@ -199,7 +199,7 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
                     Err(crash.summary)
                 });
                 let (slide, rects) = (request.slide.info().id.clone(), request.rects);
-                events.send(Event::Described { slide, rects, descriptors });
+                events.send(Event::TilesEmbedded { slide, rects, descriptors });
             }
             Work::Embed(plan, target, control) => {
                 let embedded = crash::catch("Embedding a slide", || {
@@ -226,9 +226,9 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
     }
 }
 
-fn describe(request: &DescribeRequest, encoder: &mut dyn Encoder) -> Result<Vec<Vec<f32>>, String> {
-    let DescribeRequest { slide, rects, recipe, .. } = request;
-    describe_tiles(slide.as_ref(), None, rects, encoder, recipe).map_err(|error| error.to_string())
+fn describe(request: &TileRequest, encoder: &mut dyn Encoder) -> Result<Vec<Vec<f32>>, String> {
+    let TileRequest { slide, rects, recipe, .. } = request;
+    embed_tiles(slide.as_ref(), None, rects, encoder, recipe).map_err(|error| error.to_string())
 }
 
 /// A picture as an example of what is looked for. One that is in no file is kept in one first, so that the question
@@ -241,14 +241,14 @@ fn picture_example(request: &PictureRequest, encoder: &mut dyn Encoder) -> Resul
     let told = |error: &dyn std::fmt::Display| error.to_string();
     let picture = slide::open(&file, None).map_err(|error| told(&error))?;
     let descriptors =
-        describe_picture(picture.as_ref(), encoder, &request.recipe).map_err(|error| told(&error))?;
+        embed_picture(picture.as_ref(), encoder, &request.recipe).map_err(|error| told(&error))?;
     let info = picture.info();
     let place = Some(TilePlace { slide: info.id.clone(), rect: info.extent() });
     let name = match &request.picture {
         PictureQuery::File(_) => info.name(),
         PictureQuery::Pixels(_) => "Picture from the clipboard".to_owned(),
     };
-    let example = Example::Described { name, place: place.clone(), descriptors, file: Some(file) };
+    let example = Example::Descriptors { name, place: place.clone(), descriptors, file: Some(file) };
     Ok(ShownExample { example, place })
 }
 

@@ -125,10 +125,10 @@ impl Workers {
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(device: DeviceChoice, waker: Waker) -> std::io::Result<Self> {
-        let (to_session, events) = bounded(EVENTS_WAITING);
+        let (to_session, received) = bounded(EVENTS_WAITING);
         let events = EventSender { events: to_session, waker };
         let queues = Arc::new(Queues::default());
-        let mut workers = Self { events, queues, threads: Vec::new() };
+        let mut workers = Self { events: received, queues, threads: Vec::new() };
         workers.spawn("slide-opener", &events, |queues, events| {
             while let Some(job) = queues.opener.take() {
                 let (failed, to_session) = (on_crash::open(&job), events.clone());
@@ -250,8 +250,8 @@ impl Workers {
             }
             Job::AwaitSlide(slide) => queues.unavailable.push(slide),
             Job::Embed(plan) => queues.embedder.submit(plan),
-            Job::Describe(request) => queues.embedder.describe(request),
-            Job::DescribePicture(request) => queues.embedder.describe_picture(request),
+            Job::EmbedTiles(request) => queues.embedder.describe(request),
+            Job::EmbedPicture(request) => queues.embedder.embed_picture(request),
             Job::BuildIndex { sets, cache, settled } => queues.indexer.replace((sets, cache, settled)),
             Job::Search(request) => queues.searches.replace(request),
             Job::SearchArchive(request) => queues.archive_searches.replace(Some(*request)),

@@ -189,9 +189,9 @@ fn location(shown: &Shown<'_>, found: &Match) -> String {
     };
     match shown.session.slide(&found.slide).and_then(|slide| slide.source.info().mpp) {
         Some(mpp) => {
-            let away = mpp.distance_um(found.rect.center(), query.rect.center());
+            let unavailable = mpp.distance_um(found.rect.center(), query.rect.center());
             // Short, for the verdicts stand beside it.
-            format!("same slide, {}", length_label(away))
+            format!("same slide, {}", length_label(unavailable))
         }
         None => "same slide".to_owned(),
     }

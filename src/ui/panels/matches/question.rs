@@ -36,7 +36,7 @@ pub fn question_ui(
             (Example::Region { region: Region::Areas(_), .. }, _) => "Query: annotations".to_owned(),
             (Example::Region { region: Region::Rect(_), .. }, _) => "Query: the whole slide".to_owned(),
             (Example::Region { .. }, _) => "Query: a region".to_owned(),
-            (Example::Described { file: Some(_), .. }, _) => "Query: a picture".to_owned(),
+            (Example::Descriptors { file: Some(_), .. }, _) => "Query: a picture".to_owned(),
             _ => "Query".to_owned(),
         };
         line_ui(ui, RichText::new(title).family(theme::bold()).color(palette.query));
@@ -97,7 +97,7 @@ fn example_ui(
     let response =
         response.on_hover_text(format!("{what}\n{name}\nClick: go there. Right click: take it away"));
     if response.secondary_clicked() {
-        asked.command(Command::RemoveExample { positives, place: number });
+        asked.command(Command::RemoveExample { is_positive: positives, place: number });
     } else if response.clicked()
         && let Some(place) = &example.place
     {
@@ -107,7 +107,7 @@ fn example_ui(
 
 fn example_name(session: &Session, shown: &ShownExample) -> String {
     match (&shown.example, shown.example.slide()) {
-        (Example::Described { name, file: Some(_), .. }, _) | (Example::Described { name, .. }, None) => {
+        (Example::Descriptors { name, file: Some(_), .. }, _) | (Example::Descriptors { name, .. }, None) => {
             name.clone()
         }
         (_, Some(slide)) => slide_name(session, slide),
@@ -117,7 +117,7 @@ fn example_name(session: &Session, shown: &ShownExample) -> String {
 
 fn location(session: &Session, shown: &ShownExample) -> String {
     let Some(place) = &shown.place else { return "an image file".to_owned() };
-    if let Example::Described { file: Some(_), descriptors, .. } = &shown.example {
+    if let Example::Descriptors { file: Some(_), descriptors, .. } = &shown.example {
         return match descriptors.len() {
             1 => "a picture, as one tile".to_owned(),
             count => format!("a picture of {count} tiles"),

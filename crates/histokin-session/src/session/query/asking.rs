@@ -6,7 +6,7 @@ use image::RgbImage;
 use uuid::Uuid;
 
 use super::super::state::Severity;
-use super::super::{DescribeRequest, Job, PictureRequest, Session};
+use super::super::{Job, PictureRequest, Session, TileRequest};
 use super::QueryState;
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::builder::{self, BuildError, QueryBuilder, SlideGeometry};
@@ -99,11 +99,11 @@ impl Session {
         };
         let folder = self.project.root().join("queries");
         let encoder = self.project.encoder_name();
-        vec![Job::DescribePicture(PictureRequest { picture, folder, recipe, encoder })]
+        vec![Job::EmbedPicture(PictureRequest { picture, folder, recipe, encoder })]
     }
 
     /// A picture has been described, or could not be.
-    pub(in crate::session) fn picture_described(
+    pub(in crate::session) fn picture_embedded(
         &mut self,
         described: Result<ShownExample, String>,
     ) -> Vec<Job> {
@@ -124,11 +124,11 @@ impl Session {
         is_positive: bool,
     ) -> Vec<Job> {
         if self.query.is_none() {
-            return if positives { self.query_at(slide, point) } else { Vec::new() };
+            return if is_positive { self.query_at(slide, point) } else { Vec::new() };
         }
         let Some(example) = self.tile_example(&slide, point) else { return Vec::new() };
         if let Some(query) = &mut self.query {
-            let (to, off) = match positives {
+            let (to, off) = match is_positive {
                 true => (&mut query.positives, &mut query.negatives),
                 false => (&mut query.negatives, &mut query.positives),
             };
@@ -144,9 +144,9 @@ impl Session {
 
     pub(in crate::session) fn remove_example(&mut self, is_positive: bool, place: usize) -> Vec<Job> {
         if let Some(query) = &mut self.query
-            && place < query.list(positives).len()
+            && place < query.list(is_positive).len()
         {
-            query.list(positives).remove(place);
+            query.list(is_positive).remove(place);
         }
         self.question_changed()
     }
@@ -201,7 +201,7 @@ impl Session {
     }
 
     /// A tile that is not among the embedded ones is described on the spot, where it is tissue.
-    pub(super) fn describe_missing(&mut self, problem: &QueryError) -> Option<Job> {
+    pub(super) fn embed_missing_tile(&mut self, problem: &QueryError) -> Option<Job> {
         let recipe = self.recipe()?;
         let examples = self.query.as_ref()?.examples().map(|(_, shown)| shown);
         let place = builder::missing_tile(&self.index, examples, problem)?;
@@ -216,7 +216,7 @@ impl Session {
         query.waiting = true;
         query.problem = Some("This tile is not embedded yet: it is being described on the spot.".to_owned());
         let encoder = self.project.encoder_name();
-        Some(Job::Describe(DescribeRequest { slide, rects: vec![place.rect], recipe, encoder }))
+        Some(Job::EmbedTiles(TileRequest { slide, rects: vec![place.rect], recipe, encoder }))
     }
 
     /// Descriptors that were asked for have come.
@@ -238,7 +238,7 @@ impl Session {
         for (rect, descriptor) in rects.iter().zip(descriptors) {
             let place = TilePlace { slide: slide.clone(), rect: *rect };
             let examples = query.positives.iter_mut().chain(&mut query.negatives);
-            builder::describe_tile(examples, &place, slide.short(), &descriptor);
+            builder::use_descriptor(examples, &place, slide.short(), &descriptor);
         }
         self.search()
     }

@@ -80,7 +80,7 @@ impl QueryState {
     }
 
     fn list(&mut self, is_positive: bool) -> &mut Vec<ShownExample> {
-        if positives { &mut self.positives } else { &mut self.negatives }
+        if is_positive { &mut self.positives } else { &mut self.negatives }
     }
 }
 
@@ -274,7 +274,7 @@ impl Session {
                 query.answer = None;
                 query.chosen.clear();
                 query.problem = Some(problem.to_string());
-                jobs.extend(self.describe_missing(&problem));
+                jobs.extend(self.embed_missing_tile(&problem));
             }
         }
         jobs.extend(self.read_pictures());
@@ -302,7 +302,7 @@ impl Session {
         let files: Vec<(TilePlace, PathBuf)> = asked
             .chain(past())
             .filter_map(|shown| match &shown.example {
-                Example::Described { file: Some(file), .. } => Some((shown.place.clone()?, file.clone())),
+                Example::Descriptors { file: Some(file), .. } => Some((shown.place.clone()?, file.clone())),
                 _ => None,
             })
             .collect();

@@ -42,7 +42,7 @@ pub enum TrainingCommand {
     },
     /// Find out which runs there are.
     ListRuns,
-    /// Describe tiles by the run's encoder from now on.
+    /// EmbedTiles tiles by the run's encoder from now on.
     UseEncoder(String),
     /// Copy the run's encoder, with a card, into the project's folder of models.
     Export(String),

@@ -36,7 +36,7 @@ impl RunView {
     }
 
     /// The look at the validation slides that its encoder was chosen by.
-    pub fn best_look(&self) -> Option<&Validation> {
+    pub fn best_validation(&self) -> Option<&Validation> {
         let figure = |look: &Validation| look.figure(self.config.judged_by);
         let looks = self.history.validations.iter().filter(|look| look.step > 0 && figure(look).is_some());
         // Of equals the first counts.

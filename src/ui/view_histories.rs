@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use image::{GrayImage, ImageFormat};
 
-use super::slide_view::Trail;
+use super::slide_view::ViewHistory;
 use crate::durable;
 use crate::slide::SlideId;
 
@@ -17,58 +17,60 @@ use crate::slide::SlideId;
 const WISHES_WAITING: usize = 256;
 
 /// Where the reader has looked, on every slide.
-pub struct Trails {
-    trails: HashMap<SlideId, Kept>,
+pub struct ViewHistories {
+    view_histories: HashMap<SlideId, Kept>,
     archive: Option<Archive>,
 }
 
 struct Kept {
-    trail: Trail,
+    view_history: ViewHistory,
     /// Whether it has to be written.
     changed: bool,
 }
 
-impl Trails {
-    /// Trails that are kept in `folder`, as one small picture a slide; `wake` is called when one has been read.
+impl ViewHistories {
+    /// ViewHistories that are kept in `folder`, as one small picture a slide; `wake` is called when one has been read.
     /// Without a folder they last as long as the window.
     ///
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(folder: Option<PathBuf>, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Self> {
         let archive = folder.map(|folder| Archive::start(folder, wake)).transpose()?;
-        Ok(Self { trails: HashMap::new(), archive })
+        Ok(Self { view_histories: HashMap::new(), archive })
     }
 
     /// The trail on a slide, if it has one already.
-    pub fn get_mut(&mut self, slide: &SlideId) -> Option<&mut Trail> {
-        self.trails.get_mut(slide).map(|kept| &mut kept.trail)
+    pub fn get_mut(&mut self, slide: &SlideId) -> Option<&mut ViewHistory> {
+        self.view_histories.get_mut(slide).map(|kept| &mut kept.view_history)
     }
 
     /// The trail on a slide of `extent` level-0 pixels; what was kept of it, possibly under an id that earlier versions
     /// gave the slide, joins it once it has been read.
-    pub fn of(&mut self, slide: &SlideId, former_ids: &[SlideId], extent: (f64, f64)) -> &mut Trail {
-        match self.trails.entry(slide.clone()) {
-            Entry::Occupied(known) => &mut known.into_mut().trail,
+    pub fn of(&mut self, slide: &SlideId, former_ids: &[SlideId], extent: (f64, f64)) -> &mut ViewHistory {
+        match self.view_histories.entry(slide.clone()) {
+            Entry::Occupied(known) => &mut known.into_mut().view_history,
             Entry::Vacant(place) => {
                 if let Some(archive) = &self.archive {
                     archive.wish(Wish::Read(slide.clone(), former_ids.to_vec()));
                 }
-                &mut place.insert(Kept { trail: Trail::new(extent), changed: false }).trail
+                &mut place
+                    .insert(Kept { view_history: ViewHistory::new(extent), changed: false })
+                    .view_history
             }
         }
     }
 
     /// The trail of `slide` has grown.
     pub fn note_change(&mut self, slide: &SlideId) {
-        if let Some(kept) = self.trails.get_mut(slide) {
+        if let Some(kept) = self.view_histories.get_mut(slide) {
             kept.changed = true;
         }
     }
 
     /// Forget where the reader has looked on a slide.
     pub fn clear(&mut self, slide: &SlideId) {
-        if let Some(kept) = self.trails.get_mut(slide) {
-            kept.trail.clear();
+        if let Some(kept) = self.view_histories.get_mut(slide) {
+            kept.view_history.clear();
             kept.changed = true;
         }
     }
@@ -77,8 +79,8 @@ impl Trails {
     pub fn take_read(&mut self) {
         let Some(archive) = &self.archive else { return };
         for (slide, picture) in archive.read.try_iter() {
-            if let Some(kept) = self.trails.get_mut(&slide) {
-                kept.trail.merge(&picture);
+            if let Some(kept) = self.view_histories.get_mut(&slide) {
+                kept.view_history.merge(&picture);
             }
         }
     }
@@ -87,21 +89,21 @@ impl Trails {
     pub fn put_away(&mut self, is_open: impl Fn(&SlideId) -> bool) {
         self.take_read();
         let archive = self.archive.as_ref();
-        self.trails.retain(|slide, kept| {
+        self.view_histories.retain(|slide, kept| {
             if is_open(slide) {
                 return true;
             }
-            kept.trail.forget_picture();
+            kept.view_history.forget_picture();
             let Some(archive) = archive else { return true };
-            kept.changed && !archive.wish(Wish::Write(slide.clone(), kept.trail.to_picture()))
+            kept.changed && !archive.wish(Wish::Write(slide.clone(), kept.view_history.to_picture()))
         });
     }
 
     /// Have all that has changed written.
     pub fn keep(&mut self) {
         let Some(archive) = &self.archive else { return };
-        for (slide, kept) in self.trails.iter_mut().filter(|(_, kept)| kept.changed) {
-            kept.changed = !archive.wish(Wish::Write(slide.clone(), kept.trail.to_picture()));
+        for (slide, kept) in self.view_histories.iter_mut().filter(|(_, kept)| kept.changed) {
+            kept.changed = !archive.wish(Wish::Write(slide.clone(), kept.view_history.to_picture()));
         }
     }
 }
@@ -197,72 +199,72 @@ mod tests {
 
     const EXTENT: (f64, f64) = (20_000.0, 10_000.0);
 
-    fn start(folder: &Path) -> (Trails, Receiver<()>) {
+    fn start(folder: &Path) -> (ViewHistories, Receiver<()>) {
         let (woken, wakes) = bounded(8);
         let wake = Arc::new(move || woken.send(()).unwrap_or(()));
-        (Trails::start(Some(folder.to_owned()), wake).unwrap(), wakes)
+        (ViewHistories::start(Some(folder.to_owned()), wake).unwrap(), wakes)
     }
 
     #[test]
     fn the_trail_of_a_closed_slide_is_on_the_disk_and_no_longer_in_memory() {
         let folder = tempfile::tempdir().unwrap();
         let (open, closed) = (SlideId("a".to_owned()), SlideId("b".to_owned()));
-        let (mut trails, wakes) = start(folder.path());
+        let (mut view_histories, wakes) = start(folder.path());
         let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
         for slide in [&open, &closed] {
-            trails.of(slide, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
-            trails.note_change(slide);
+            view_histories.of(slide, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+            view_histories.note_change(slide);
         }
-        let left = trails.of(&closed, &[], EXTENT).to_picture();
-        trails.put_away(|slide| *slide == open);
-        assert!(trails.get_mut(&open).is_some() && trails.get_mut(&closed).is_none());
-        trails.of(&closed, &[], EXTENT);
+        let left = view_histories.of(&closed, &[], EXTENT).to_picture();
+        view_histories.put_away(|slide| *slide == open);
+        assert!(view_histories.get_mut(&open).is_some() && view_histories.get_mut(&closed).is_none());
+        view_histories.of(&closed, &[], EXTENT);
         wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
-        trails.take_read();
-        assert_eq!(trails.of(&closed, &[], EXTENT).to_picture(), left);
+        view_histories.take_read();
+        assert_eq!(view_histories.of(&closed, &[], EXTENT).to_picture(), left);
     }
 
     #[test]
     fn a_trail_kept_under_a_former_id_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let (former, slide) = (SlideId("former".to_owned()), SlideId("a".to_owned()));
-        let (mut trails, wakes) = start(folder.path());
+        let (mut view_histories, wakes) = start(folder.path());
         let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
-        trails.of(&former, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
-        trails.note_change(&former);
-        let left = trails.of(&former, &[], EXTENT).to_picture();
-        trails.put_away(|_| false);
-        trails.of(&slide, std::slice::from_ref(&former), EXTENT);
+        view_histories.of(&former, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+        view_histories.note_change(&former);
+        let left = view_histories.of(&former, &[], EXTENT).to_picture();
+        view_histories.put_away(|_| false);
+        view_histories.of(&slide, std::slice::from_ref(&former), EXTENT);
         wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
-        trails.take_read();
-        assert_eq!(trails.of(&slide, &[], EXTENT).to_picture(), left);
+        view_histories.take_read();
+        assert_eq!(view_histories.of(&slide, &[], EXTENT).to_picture(), left);
     }
 
     #[test]
     fn a_trail_comes_back_at_the_next_start_until_it_is_cleared() {
         let folder = tempfile::tempdir().unwrap();
         let slide = SlideId("a".to_owned());
-        let (mut trails, _) = start(folder.path());
+        let (mut view_histories, _) = start(folder.path());
         let camera = Camera::upright(Level0Point::new(5000.0, 5000.0));
-        trails.of(&slide, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
-        trails.note_change(&slide);
-        let left = trails.of(&slide, &[], EXTENT).to_picture();
-        trails.keep();
-        drop(trails);
+        view_histories.of(&slide, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
+        view_histories.note_change(&slide);
+        let left = view_histories.of(&slide, &[], EXTENT).to_picture();
+        view_histories.keep();
+        drop(view_histories);
 
-        let (mut trails, wakes) = start(folder.path());
-        assert!(trails.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
+        let (mut view_histories, wakes) = start(folder.path());
+        assert!(view_histories.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
         wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
-        trails.take_read();
-        assert_eq!(trails.of(&slide, &[], EXTENT).to_picture(), left);
-        trails.clear(&slide);
-        trails.keep();
-        drop(trails);
+        view_histories.take_read();
+        assert_eq!(view_histories.of(&slide, &[], EXTENT).to_picture(), left);
+        view_histories.clear(&slide);
+        view_histories.keep();
+        drop(view_histories);
 
-        let (mut trails, wakes) = start(folder.path());
-        trails.of(&slide, &[], EXTENT);
+        let (mut view_histories, wakes) = start(folder.path());
+        view_histories.of(&slide, &[], EXTENT);
         wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
-        trails.take_read();
-        assert!(trails.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
+        view_histories.take_read();
+        assert!(view_histories.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
     }
 }

@@ -19,7 +19,7 @@ const BATCH: usize = 16;
 ///
 /// # Errors
 /// When a tile cannot be read, or the encoder fails.
-pub fn describe_tiles(
+pub fn embed_tiles(
     slide: &dyn SlideSource,
     tissue: Option<&ColouredTissue>,
     rects: &[Level0Rect],
@@ -49,8 +49,8 @@ pub fn describe_tiles(
 /// the largest square in its middle, as one tile.
 ///
 /// # Errors
-/// As [`describe_tiles`].
-pub fn describe_picture(
+/// As [`embed_tiles`].
+pub fn embed_picture(
     picture: &dyn SlideSource,
     encoder: &mut dyn Encoder,
     recipe: &Recipe,
@@ -73,5 +73,5 @@ pub fn describe_picture(
         let (left, top) = ((info.width() - width) / 2, (info.height() - height) / 2);
         rects.push(Level0Rect::new(left.into(), top.into(), width, height));
     }
-    describe_tiles(picture, None, &rects, encoder, recipe)
+    embed_tiles(picture, None, &rects, encoder, recipe)
 }

@@ -33,7 +33,7 @@ const LAYERS: u32 = 64;
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
 /// What a picture shows.
-pub struct Still<'a> {
+pub struct OffscreenPicture<'a> {
     pub pyramid: &'a DisplayPyramid,
     /// Centre, turn and flips; its zoom does not count.
     pub camera: Camera,
@@ -45,12 +45,12 @@ pub struct Still<'a> {
     /// The slide's colour profile, if colours are to be seen through it.
     pub profile: Option<&'a ProfileTable>,
     pub marks: &'a [MarkSet],
-    pub annotations: Option<StillAnnotations<'a>>,
+    pub annotations: Option<OffscreenAnnotations<'a>>,
 }
 
 /// The annotations on a picture.
 #[derive(Clone, Copy)]
-pub struct StillAnnotations<'a> {
+pub struct OffscreenAnnotations<'a> {
     pub set: &'a AnnotationSet,
     pub hidden: &'a HashSet<Uuid>,
     /// How wide their lines are: pixels of the picture to a point.
@@ -71,7 +71,7 @@ const BAR_ROOM: egui::Vec2 = egui::Vec2::new(224.0, 72.0);
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
-pub enum StillError {
+pub enum OffscreenError {
     #[error(
         "no graphics device can draw pictures ({0}). It needs a Vulkan or OpenGL driver; without a graphics \
          card install a software one (on Debian and Ubuntu: mesa-vulkan-drivers)"
@@ -91,7 +91,7 @@ struct Extras<'a> {
 }
 
 /// Draws pictures off the screen.
-pub struct StillPainter {
+pub struct OffscreenRenderer {
     device: wgpu::Device,
     queue: wgpu::Queue,
     renderer: SlideRenderer,
@@ -99,13 +99,13 @@ pub struct StillPainter {
     annotation_pipelines: AnnotationPipelines,
 }
 
-impl StillPainter {
+impl OffscreenRenderer {
     /// On a device of its own, a software one where there is no other; no window is needed.
     ///
     /// # Errors
-    /// [`StillError::NoDevice`] when no adapter works.
-    pub fn headless() -> Result<Self, StillError> {
-        let no_device = |error: &dyn std::fmt::Display| StillError::NoDevice(error.to_string());
+    /// [`OffscreenError::NoDevice`] when no adapter works.
+    pub fn headless() -> Result<Self, OffscreenError> {
+        let no_device = |error: &dyn std::fmt::Display| OffscreenError::NoDevice(error.to_string());
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
             .map_err(|error| no_device(&error))?;
@@ -131,9 +131,9 @@ impl StillPainter {
     /// Draw `still`. What lies outside the slide or was never scanned is white.
     ///
     /// # Errors
-    /// [`StillError::Unreadable`] when a part of it cannot be read, [`StillError::Device`] when the device
+    /// [`OffscreenError::Unreadable`] when a part of it cannot be read, [`OffscreenError::Device`] when the device
     /// is lost.
-    pub fn draw(&mut self, still: &Still<'_>) -> Result<RgbImage, StillError> {
+    pub fn draw(&mut self, still: &OffscreenPicture<'_>) -> Result<RgbImage, OffscreenError> {
         let (width, height) = still.size;
         // Where the proportions of picture and span differ, the view is as fine as the finer axis needs,
         // and drawn into the picture by stretching.
@@ -142,7 +142,7 @@ impl StillPainter {
         let camera = Camera { zoom, ..still.camera };
         let stretch = (whole.width / f64::from(width), whole.height / f64::from(height));
         let profile = still.profile.map(|table| self.renderer.profile(table));
-        let annotations = still.annotations.map(|StillAnnotations { set, hidden, pixels_per_point }| {
+        let annotations = still.annotations.map(|OffscreenAnnotations { set, hidden, pixels_per_point }| {
             FixedAnnotations::new(&self.device, set, hidden, pixels_per_point)
         });
         let extras = Extras { profile: profile.as_ref(), annotations: annotations.as_ref() };
@@ -172,12 +172,12 @@ impl StillPainter {
 
     fn draw_block(
         &mut self,
-        still: &Still<'_>,
+        still: &OffscreenPicture<'_>,
         camera: &Camera,
         viewport: Viewport,
         size: (u32, u32),
         extras: Extras<'_>,
-    ) -> Result<RgbaImage, StillError> {
+    ) -> Result<RgbaImage, OffscreenError> {
         // A plan to which everything is there names the tiles of the level that fits, and no others.
         let tiles = plan_tiles(still.pyramid, camera, viewport, |_| TileState::Shown).draw;
         let missing: Vec<TileKey> = tiles
@@ -189,7 +189,7 @@ impl StillPainter {
             missing.into_par_iter().map(|tile| (tile, decode(still.pyramid, tile))).collect();
         for (key, tile) in decoded {
             if let Some(gap) = tile.gaps.first() {
-                return Err(StillError::Unreadable(gap.reason.clone()));
+                return Err(OffscreenError::Unreadable(gap.reason.clone()));
             }
             self.renderer.atlas.place(key, std::sync::Arc::new(tile), &tiles);
         }
@@ -220,8 +220,8 @@ impl StillPainter {
     /// Draw a scale bar into `picture`, of which a drawn pixel takes `zoom` pixels.
     ///
     /// # Errors
-    /// [`StillError::Device`] when the device is lost.
-    pub fn stamp(&self, bar: &ScaleBar, zoom: f64, picture: &mut RgbImage) -> Result<(), StillError> {
+    /// [`OffscreenError::Device`] when the device is lost.
+    pub fn stamp(&self, bar: &ScaleBar, zoom: f64, picture: &mut RgbImage) -> Result<(), OffscreenError> {
         // The canvas's own bar, painted by an egui without a window.
         let points = bar.pixels_per_point.clamp(0.25, 30.0);
         let context = egui::Context::default();
@@ -263,7 +263,7 @@ impl StillPainter {
         textures: &egui::TexturesDelta,
         size: [u32; 2],
         pixels_per_point: f32,
-    ) -> Result<RgbaImage, StillError> {
+    ) -> Result<RgbaImage, OffscreenError> {
         let options = egui_wgpu::RendererOptions { dithering: false, ..Default::default() };
         let mut renderer = egui_wgpu::Renderer::new(&self.device, FORMAT, options);
         for (id, deltas) in &textures.set {
@@ -303,8 +303,8 @@ impl StillPainter {
         mut encoder: wgpu::CommandEncoder,
         target: &wgpu::Texture,
         (width, height): (u32, u32),
-    ) -> Result<RgbaImage, StillError> {
-        let failed = |error: &dyn std::fmt::Display| StillError::Device(error.to_string());
+    ) -> Result<RgbaImage, OffscreenError> {
+        let failed = |error: &dyn std::fmt::Display| OffscreenError::Device(error.to_string());
         let row = (width * 4).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("slide still"),
@@ -336,7 +336,7 @@ impl StillPainter {
         let pixels: Vec<u8> =
             bytes.chunks(row as usize).flat_map(|line| &line[..width as usize * 4]).copied().collect();
         RgbaImage::from_raw(width, height, pixels)
-            .ok_or_else(|| StillError::Device("it gave fewer pixels than were drawn".to_owned()))
+            .ok_or_else(|| OffscreenError::Device("it gave fewer pixels than were drawn".to_owned()))
     }
 }
 

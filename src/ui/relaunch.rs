@@ -9,7 +9,7 @@ const SAFE_GPU: &str = "--safe-gpu";
 /// Start the program again with what it was started with, drawing with OpenGL; only when that cannot be done does it
 /// come back, with what to tell. `reason` is why the device that drew the window is lost.
 #[cfg(unix)]
-pub fn start_again(reason: &str) -> anyhow::Error {
+pub fn relaunch(reason: &str) -> anyhow::Error {
     use std::os::unix::process::CommandExt as _;
 
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -28,7 +28,7 @@ pub fn start_again(reason: &str) -> anyhow::Error {
 
 /// What to tell: here the user starts it again.
 #[cfg(not(unix))]
-pub fn start_again(reason: &str) -> anyhow::Error {
+pub fn relaunch(reason: &str) -> anyhow::Error {
     anyhow::anyhow!(
         "the graphics card stopped drawing ({reason}). All that could be saved is saved; start histokin again with \
          {SAFE_GPU}"

@@ -8,16 +8,16 @@ use egui::Context;
 
 /// Whether the program is to end; shared by all that ask.
 #[derive(Clone, Default)]
-pub struct Ending(Arc<Wish>);
+pub struct ShutdownRequest(Arc<State>);
 
 #[derive(Default)]
-struct Wish {
-    is_wished: AtomicBool,
+struct State {
+    is_requested: AtomicBool,
     /// The window that is open.
     window: Mutex<Option<Context>>,
 }
 
-impl Ending {
+impl ShutdownRequest {
     /// Hear the system from now on, in the place of being ended by it.
     ///
     /// # Errors
@@ -31,11 +31,11 @@ impl Ending {
         let (mut hears, tells) = UnixStream::pair()?;
         // A handler must never wait.
         tells.set_nonblocking(true)?;
-        let ending = self.clone();
+        let shutdown = self.clone();
         std::thread::Builder::new().name("end-signal".to_owned()).spawn(move || {
             let mut byte = [0];
             while hears.read(&mut byte).is_ok_and(|count| count > 0) {
-                ending.wish();
+                shutdown.wish();
             }
         })?;
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
@@ -53,9 +53,9 @@ impl Ending {
         Ok(())
     }
 
-    /// Wish that the program ends, from any thread.
+    /// State that the program ends, from any thread.
     pub fn wish(&self) {
-        self.0.is_wished.store(true, Ordering::Release);
+        self.0.is_requested.store(true, Ordering::Release);
         if let Some(window) = &*self.0.window.lock().unwrap_or_else(PoisonError::into_inner) {
             window.request_repaint();
         }
@@ -68,6 +68,6 @@ impl Ending {
 
     /// Whether it has been wished since the last look.
     pub(super) fn take(&self) -> bool {
-        self.0.is_wished.swap(false, Ordering::AcqRel)
+        self.0.is_requested.swap(false, Ordering::AcqRel)
     }
 }

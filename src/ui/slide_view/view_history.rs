@@ -21,7 +21,7 @@ const SHADES_A_DOUBLING: f32 = 16.0;
 const SHADE_AT_ONE: f32 = 160.0;
 
 /// The trail over one slide.
-pub struct Trail {
+pub struct ViewHistory {
     columns: usize,
     rows: usize,
     /// Level-0 pixels that a cell spans.
@@ -32,7 +32,7 @@ pub struct Trail {
     texture: Option<TextureHandle>,
 }
 
-impl Trail {
+impl ViewHistory {
     /// No trail yet over a slide of `extent` level-0 pixels.
     pub fn new(extent: (f64, f64)) -> Self {
         let cell = extent.0.max(extent.1) / CELLS;
@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn a_kept_trail_comes_back_and_joins_the_new_one() {
-        let mut trail = Trail::new((20_000.0, 10_000.0));
-        trail.looked(&looking_at(5000.0, 5000.0, 1.0), VIEWPORT);
-        trail.looked(&looking_at(15_000.0, 5000.0, 0.3), VIEWPORT);
-        let kept = trail.to_picture();
-        let mut again = Trail::new((20_000.0, 10_000.0));
+        let mut view_history = ViewHistory::new((20_000.0, 10_000.0));
+        view_history.looked(&looking_at(5000.0, 5000.0, 1.0), VIEWPORT);
+        view_history.looked(&looking_at(15_000.0, 5000.0, 0.3), VIEWPORT);
+        let kept = view_history.to_picture();
+        let mut again = ViewHistory::new((20_000.0, 10_000.0));
         again.looked(&looking_at(15_000.0, 5000.0, 8.0), VIEWPORT);
         assert!(again.merge(&kept));
         assert_eq!(again.zoom_at(Level0Point::new(5000.0, 5000.0)), Some(1.0));
@@ -167,7 +167,7 @@ mod tests {
         let second_encoder = again.zoom_at(Level0Point::new(14_000.0, 5000.0)).expect("looked at before");
         assert!((second_encoder / 0.3 - 1.0).abs() < 0.03, "{second_encoder}");
         assert_eq!(again.zoom_at(Level0Point::new(1000.0, 1000.0)), None);
-        assert!(!Trail::new((10_000.0, 20_000.0)).merge(&kept), "another slide's");
+        assert!(!ViewHistory::new((10_000.0, 20_000.0)).merge(&kept), "another slide's");
     }
 
     const VIEWPORT: Viewport = Viewport { width: 1000.0, height: 500.0 };
@@ -178,30 +178,33 @@ mod tests {
 
     #[test]
     fn a_place_keeps_the_highest_magnification_that_it_was_seen_at() {
-        let mut trail = Trail::new((20_000.0, 10_000.0));
+        let mut view_history = ViewHistory::new((20_000.0, 10_000.0));
         let place = Level0Point::new(5000.0, 5000.0);
-        assert_eq!(trail.zoom_at(place), None);
-        trail.looked(&looking_at(5000.0, 5000.0, 1.0), VIEWPORT);
-        trail.looked(&looking_at(10_000.0, 5000.0, 0.0625), VIEWPORT);
-        assert_eq!(trail.zoom_at(place), Some(1.0));
-        assert_eq!(trail.zoom_at(Level0Point::new(5000.0, 8000.0)), Some(0.0625));
-        assert_eq!(trail.zoom_at(Level0Point::new(5000.0, 9999.0)), None);
+        assert_eq!(view_history.zoom_at(place), None);
+        view_history.looked(&looking_at(5000.0, 5000.0, 1.0), VIEWPORT);
+        view_history.looked(&looking_at(10_000.0, 5000.0, 0.0625), VIEWPORT);
+        assert_eq!(view_history.zoom_at(place), Some(1.0));
+        assert_eq!(view_history.zoom_at(Level0Point::new(5000.0, 8000.0)), Some(0.0625));
+        assert_eq!(view_history.zoom_at(Level0Point::new(5000.0, 9999.0)), None);
     }
 
     #[test]
     fn a_turned_view_leaves_a_turned_trail() {
-        let mut trail = Trail::new((20_000.0, 20_000.0));
+        let mut view_history = ViewHistory::new((20_000.0, 20_000.0));
         let mut camera = looking_at(10_000.0, 10_000.0, 0.125);
         camera.rotation = std::f64::consts::FRAC_PI_2;
-        trail.looked(&camera, VIEWPORT);
-        assert!(trail.zoom_at(Level0Point::new(10_000.0, 13_500.0)).is_some(), "the long side lies upright");
-        assert!(trail.zoom_at(Level0Point::new(13_500.0, 10_000.0)).is_none());
+        view_history.looked(&camera, VIEWPORT);
+        assert!(
+            view_history.zoom_at(Level0Point::new(10_000.0, 13_500.0)).is_some(),
+            "the long side lies upright"
+        );
+        assert!(view_history.zoom_at(Level0Point::new(13_500.0, 10_000.0)).is_none());
     }
 
     #[test]
     fn a_speck_of_a_view_is_not_lost_between_cells() {
-        let mut trail = Trail::new((200_000.0, 100_000.0));
-        trail.looked(&looking_at(150_010.0, 20_010.0, 32.0), VIEWPORT);
-        assert_eq!(trail.zoom_at(Level0Point::new(150_010.0, 20_010.0)), Some(32.0));
+        let mut view_history = ViewHistory::new((200_000.0, 100_000.0));
+        view_history.looked(&looking_at(150_010.0, 20_010.0, 32.0), VIEWPORT);
+        assert_eq!(view_history.zoom_at(Level0Point::new(150_010.0, 20_010.0)), Some(32.0));
     }
 }

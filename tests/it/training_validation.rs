@@ -48,7 +48,7 @@ fn like_tissue_is_looked_for_on_labelled_slides_and_decides_when_it_is_enough() 
     let config = TrainingConfig {
         steps: 200,
         validate_every: 10,
-        timeout: 2,
+        early_stopping: 2,
         judged_by: JudgedBy::Retrieval,
         ..config()
     };
