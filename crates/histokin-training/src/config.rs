@@ -55,6 +55,14 @@ impl LossKind {
         }
     }
 
+    /// Number of tiles that it compares at once, which are drawn and read together.
+    pub fn group_size(self) -> usize {
+        match self {
+            Self::Contrastive | Self::ContrastiveSquared | Self::NtXent => 2,
+            Self::Triplet => 3,
+        }
+    }
+
     /// Whether it learns from far pairs too.
     pub fn needs_far(self) -> bool {
         self != Self::NtXent

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::TrainingError;
 use super::augment::augment;
-use super::config::{LossKind, Method, TrainingConfig};
+use super::config::{Method, TrainingConfig};
 use super::pairs::{Group, PairSampler};
 use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
@@ -193,10 +193,9 @@ pub fn with_batches<R>(
 
 /// Bytes of the pictures of one batch.
 fn batch_bytes(config: &TrainingConfig) -> usize {
-    let tiles = match (config.method, config.loss) {
-        (Method::Npid, _) => 1,
-        (_, LossKind::Triplet) => 3,
-        _ => 2,
+    let tiles = match config.method {
+        Method::Npid => 1,
+        Method::Siamese => config.loss.group_size(),
     };
     config.batch * tiles * 3 * (config.tile_px as usize).pow(2)
 }
