@@ -537,3 +537,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn contradictory_tags_are_read_as_libtiff_reads_them() {
+    let picture = picture(SIZE);
+    let main = || page(tiles(&picture, rgb));
+    // A picture in strips, beside the slide and of a larger area.
+    let macro_picture = || MadePage::new((3000, 1), None, vec![vec![0; 9000]]).of_samples(&[8, 8, 8], 2);
+    for (what, odd) in [
+        ("no contradiction", main()),
+        ("NewSubfileType has two values", main().with(254, 4, &[1, 1])),
+        ("the main picture is called a reduced version", main().with(254, 4, &[1])),
+        ("the main picture is called a mask", main().with(254, 4, &[4])),
+        ("Orientation has two values", main().with(274, 3, &[3, 3])),
+    ] {
+        let opened = opened(&file_of(&[odd, macro_picture()], false, false));
+        assert!(whole(slide(&opened), 0) == as_rgba(&picture), "{what}");
+    }
+}
