@@ -15,7 +15,8 @@ run: setup
 	target/release/histokin --project $(DEMO)/project $(SLIDES)
 
 test: setup
-	cargo test --workspace --no-fail-fast
+	@rm -f target/skipped-tests.txt
+	cargo test --workspace --no-fail-fast; status=$$?; scripts/skipped_tests.sh; exit $$status
 
 # What h5py, numpy and pyarrow say of the files that are exported: they are fetched into target/, where the test finds them.
 interop: setup
