@@ -1,12 +1,12 @@
-//! Slides, their tissue and tiles, descriptors of them, and the search among these.
+//! Slides, tissue detection, tiling, stain normalisation, descriptors, and the search among them.
 //!
-//! The modules stand in the order in which data passes through the program:
+//! The modules are listed in the order in which data passes through the program:
 //!
 //! ```text
 //! slide → tile grid → tissue → stain → descriptors → index → query
 //! ```
 //!
-//! It knows no screen, no network of layers, no database and no command line.
+//! This crate contains no user interface, neural network, database or command-line code.
 
 pub mod geometry;
 pub mod durable;

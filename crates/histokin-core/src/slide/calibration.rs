@@ -1,67 +1,70 @@
-//! Which of the pixel sizes that a file states is used, and what is said of one that is doubtful.
+//! Chooses among the pixel sizes stated in a file, and generates the warning about a doubtful one.
 //!
-//! Readers collect what their format states as `Stated` values, in order of trust; `calibrate` applies the
-//! rules. Nothing here reads files.
+//! Readers collect the statements of their format as `Stated` values, in order of trust; `calibrate` applies
+//! the rules. Nothing here reads files.
 //!
-//! Orders of magnitude: brightfield scanners write 0.1 to 1 µm per pixel, an objective of power `p` about
-//! `10 / p` µm (40×: 0.25, 20×: 0.5). Picture editors write the resolution of screens and printers instead
-//! (72 dpi is 353 µm, 1200 dpi is 21 µm).
+//! Orders of magnitude: brightfield scanners write 0.1 to 1 µm per pixel, and an objective of power `p` gives
+//! about `10 / p` µm (40×: 0.25, 20×: 0.5). Image editors write the resolution of screens and printers
+//! instead (72 dpi is 353 µm, 1200 dpi is 21 µm).
 
 use serde::{Deserialize, Serialize};
 
 use super::MppSource;
 use crate::geometry::MicronsPerPixel;
 
-/// Micrometres per inch and per centimetre.
+/// Micrometres per inch.
 pub(super) const UM_PER_INCH: f64 = 25_400.0;
+/// Micrometres per centimetre.
 pub(super) const UM_PER_CM: f64 = 10_000.0;
 
 /// Range in which a stated pixel size is used at all, in µm.
 const FINEST_USED: f64 = 0.01;
 const COARSEST_USED: f64 = 20.0;
 
-/// Range that needs no comment where the objective is unknown, in µm: light resolves 0.2 µm, which 0.05 µm
-/// samples fourfold; 1× objectives give 10 µm.
+/// Range that is accepted without a warning if the objective is unknown, in µm. Light microscopes resolve 0.2
+/// µm, which 0.05 µm samples fourfold; 1× objectives give 10 µm.
 const FINEST_USUAL: f64 = 0.05;
 const COARSEST_USUAL: f64 = 10.0;
 
-/// Largest factor between a pixel size and the `10 / power` µm of its objective. Camera adapters and doublers
-/// account for 2 to 2.5.
+/// Largest factor between a pixel size and the `10 / power` µm of its objective. Camera adapters and
+/// magnification changers account for 2 to 2.5.
 const OBJECTIVE_TOLERANCE: f64 = 3.0;
 
 /// Largest ratio of a pixel's sides.
-const MOST_OBLONG: f64 = 4.0;
+const MAX_SIDE_RATIO: f64 = 4.0;
 
-/// Where a format states a pixel size.
+/// The kind of field in which a format states a pixel size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A field that exists to state the physical pixel size: a scanner's property, ImageJ's unit, OME's
-    /// `PhysicalSizeX`.
+    /// A field for the physical pixel size: a scanner's property, ImageJ's unit, OME's `PhysicalSizeX`.
     PixelSize,
-    /// A resolution in dots per length, which picture editors fill in without knowing it.
+    /// A resolution in dots per unit of length, which image editors fill in without knowing it.
     Resolution,
 }
 
-/// One statement of a pixel size, as found; may be nonsense (zero, negative, not a number).
+/// One statement of a pixel size, as found; may be invalid (zero, negative, not a number).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Stated {
+    /// Size of a pixel in µm, as stated.
     pub mpp: MicronsPerPixel,
+    /// The kind of field it comes from.
     pub origin: Origin,
 }
 
 impl Stated {
+    /// A physical pixel size in µm.
     pub fn pixel_size(x: f64, y: f64) -> Self {
         Self { mpp: MicronsPerPixel { x, y }, origin: Origin::PixelSize }
     }
 
-    /// From a resolution of `x` and `y` pixels per unit of `um_per_unit` µm.
+    /// Converts a resolution of `x` and `y` pixels per unit of `um_per_unit` µm.
     pub fn resolution((x, y): (f64, f64), um_per_unit: f64) -> Self {
         let mpp = MicronsPerPixel { x: um_per_unit / x, y: um_per_unit / y };
         Self { mpp, origin: Origin::Resolution }
     }
 
-    /// From TIFF's XResolution and YResolution: pixels per ResolutionUnit, 2 being inches and 3 centimetres; 1 and
-    /// a missing unit state no length. (EXIF uses the same tags.)
+    /// Converts TIFF's XResolution and YResolution, which are pixels per ResolutionUnit: 2 for inches, 3 for
+    /// centimetres. Unit 1 and a missing unit state no length. EXIF uses the same tags.
     pub fn tiff_resolution(per_unit: (f64, f64), unit: Option<u16>) -> Option<Self> {
         match unit? {
             2 => Some(Self::resolution(per_unit, UM_PER_INCH)),
@@ -71,38 +74,56 @@ impl Stated {
     }
 }
 
-/// Something about a slide that the user should know and may have to correct.
+/// A warning about a slide that the user should see and may have to act on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SlideWarning {
     /// The stated pixel size is used although it is doubtful.
-    DoubtfulPixelSize { stated: MicronsPerPixel, doubt: Doubt, guess: Option<MicronsPerPixel> },
-    /// The stated pixel size is impossible and not used: the slide is not calibrated.
-    ImpossiblePixelSize { stated: MicronsPerPixel, guess: Option<MicronsPerPixel> },
-    /// How the pixels are shown where the file leaves that open, or what of the file is not shown; one sentence.
-    Shown { text: String },
+    DoubtfulPixelSize {
+        /// Pixel size stated in the file, in µm.
+        stated: MicronsPerPixel,
+        /// Why it is doubtful.
+        doubt: Doubt,
+        /// The pixel size that the file probably means, in µm, if there is a guess.
+        guess: Option<MicronsPerPixel>,
+    },
+    /// The stated pixel size is impossible and is not used: the slide is not calibrated.
+    ImpossiblePixelSize {
+        /// Pixel size stated in the file, in µm.
+        stated: MicronsPerPixel,
+        /// The pixel size that the file probably means, in µm, if there is a guess.
+        guess: Option<MicronsPerPixel>,
+    },
+    /// How pixels are rendered where the file leaves it open, or which parts of the file are not shown.
+    Shown {
+        /// One sentence, in lower case and without a full stop.
+        text: String,
+    },
 }
 
 /// Why a pixel size is doubtful.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Doubt {
-    /// It does not go with the objective of this power.
-    Objective { power: f64 },
-    /// Finer than light microscopes resolve.
+    /// It does not fit the objective.
+    Objective {
+        /// Nominal power of the objective.
+        power: f64,
+    },
+    /// It is finer than light microscopes resolve.
     TooFine,
-    /// Coarser than slide scanners write.
+    /// It is coarser than slide scanners write.
     TooCoarse,
-    /// The sides of a pixel differ by more than scanners' do.
+    /// The sides of a pixel differ by more than those of any scanner.
     Oblong,
 }
 
 impl SlideWarning {
-    /// One sentence: what is stated, why it is doubtful, what else it could be.
+    /// Returns one sentence: what is stated, why it is doubtful, what it may be instead.
     pub fn text(&self) -> String {
         let or = |guess: &Option<MicronsPerPixel>| match guess {
             Some(guess) => format!("; it may be {} µm", in_um(guess)),
-            None => "; please check it".to_owned(),
+            None => "; check it".to_owned(),
         };
         match self {
             Self::DoubtfulPixelSize { stated, doubt, guess } => {
@@ -111,17 +132,17 @@ impl SlideWarning {
                     Doubt::Objective { power } => {
                         format!("but its {power}× objective usually gives about {} µm", digits(10.0 / power))
                     }
-                    Doubt::TooFine => "finer than a light microscope resolves".to_owned(),
+                    Doubt::TooFine => "which is finer than a light microscope resolves".to_owned(),
                     Doubt::TooCoarse => {
-                        "coarser than slide scanners write; it looks like a resolution for printing"
+                        "which is coarser than slide scanners write and looks like a print resolution"
                             .to_owned()
                     }
-                    Doubt::Oblong => "with sides of very different length".to_owned(),
+                    Doubt::Oblong => "which differs too much between the two axes".to_owned(),
                 };
                 format!("the file states a pixel size of {stated} µm, {why}{}", or(guess))
             }
             Self::ImpossiblePixelSize { stated, guess } => format!(
-                "the file states a pixel size of {} µm, which no slide has and which is not used{}",
+                "the file states a pixel size of {} µm, which is impossible and is not used{}",
                 in_um(stated),
                 or(guess)
             ),
@@ -137,22 +158,25 @@ impl SlideWarning {
         }
     }
 
-    /// Whether it is settled once the user states the pixel size.
+    /// Whether the warning no longer applies once the user sets the pixel size.
     pub fn concerns_pixel_size(&self) -> bool {
         matches!(self, Self::DoubtfulPixelSize { .. } | Self::ImpossiblePixelSize { .. })
     }
 }
 
-/// The pixel size to use, its source, and what is to be said of it.
+/// The chosen pixel size, its source and the warnings about it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Calibration {
+    /// Size of a level-0 pixel in µm; `None` if none can be used.
     pub mpp: Option<MicronsPerPixel>,
+    /// Where `mpp` comes from.
     pub source: MppSource,
+    /// Warnings about the stated pixel size.
     pub warnings: Vec<SlideWarning>,
 }
 
-/// Choose the pixel size: the user's, else the first of `stated` that is possible. `objective` is the nominal power
-/// of the objective.
+/// Chooses the pixel size: the user's, otherwise the first possible one of `stated`. `objective` is the
+/// nominal power of the objective.
 pub(super) fn calibrate(
     user: Option<MicronsPerPixel>,
     stated: &[Stated],
@@ -172,12 +196,13 @@ pub(super) fn calibrate(
         let warnings = warning.into_iter().collect();
         return Calibration { mpp: Some(used.mpp), source: MppSource::Slide, warnings };
     }
-    // An impossible resolution is the rule in pictures; an impossible pixel size is a mistake worth a word.
+    // Plain pictures usually state an impossible resolution; an impossible pixel size is an error worth a
+    // warning.
     let is_number = |um: f64| um.is_finite() && um > 0.0;
-    let said = |stated: &&Stated| {
+    let is_reported = |stated: &&Stated| {
         stated.origin == Origin::PixelSize && is_number(stated.mpp.x) && is_number(stated.mpp.y)
     };
-    let warning = stated.iter().find(said).map(|stated| SlideWarning::ImpossiblePixelSize {
+    let warning = stated.iter().find(is_reported).map(|stated| SlideWarning::ImpossiblePixelSize {
         stated: stated.mpp,
         guess: guess(stated, objective),
     });
@@ -185,9 +210,9 @@ pub(super) fn calibrate(
 }
 
 fn doubt(stated: &Stated, objective: Option<f64>) -> Option<Doubt> {
-    let within = |ratio: f64, most: f64| (1.0 / most..=most).contains(&ratio);
+    let within = |ratio: f64, max: f64| (1.0 / max..=max).contains(&ratio);
     let um = stated.mpp.mean();
-    if !within(stated.mpp.x / stated.mpp.y, MOST_OBLONG) {
+    if !within(stated.mpp.x / stated.mpp.y, MAX_SIDE_RATIO) {
         return Some(Doubt::Oblong);
     }
     if let Some(power) = objective {
@@ -200,8 +225,8 @@ fn doubt(stated: &Stated, objective: Option<f64>) -> Option<Doubt> {
     }
 }
 
-/// What a wrong statement may mean: the same digits at another power of ten (another unit, a slipped decimal point),
-/// else what the objective usually gives.
+/// Guesses what a wrong statement means: the same digits at another power of ten (another unit, a misplaced
+/// decimal point), otherwise the pixel size that is usual for the objective.
 fn guess(stated: &Stated, objective: Option<f64>) -> Option<MicronsPerPixel> {
     let um = stated.mpp.mean();
     let (low, high) = match objective {
@@ -222,24 +247,24 @@ fn guess(stated: &Stated, objective: Option<f64>) -> Option<MicronsPerPixel> {
     shifted.map(|um| MicronsPerPixel::square(digits(um))).or_else(by_objective)
 }
 
-/// Rounded to six significant digits.
+/// Rounds to six significant digits.
 fn digits(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
 
-/// One number where both sides are the same to six digits.
+/// Formats a pixel size in µm: as one number if both sides are equal to six digits.
 fn in_um(mpp: &MicronsPerPixel) -> String {
     let (x, y) = (digits(mpp.x), digits(mpp.y));
     if x == y { format!("{x}") } else { format!("{x} × {y}") }
 }
 
-/// Micrometres in one unit of length, by its name or symbol in ImageJ's, OME's and scanners' spelling; `None` for
-/// what is no length, such as `pixel`.
+/// Micrometres in one unit of length, by its name or symbol as ImageJ, OME and scanners write it; `None` for
+/// anything that is not a length, such as `pixel`.
 pub(super) fn um_per_unit(unit: &str) -> Option<f64> {
     // ImageJ writes characters beyond ASCII as `\u00B5`.
     let plain =
         unit.trim().trim_matches('"').replace("\\u00B5", "µ").replace("\\u00b5", "µ").replace('μ', "µ");
-    // Case tells mm from Mm and nm from Nm only in OME, where nobody means the latter.
+    // Case distinguishes mm from Mm and nm from Nm in OME only, where the latter are never used.
     Some(match plain.to_lowercase().as_str() {
         "µm" | "um" | "micron" | "microns" | "micrometer" | "micrometers" | "micrometre" | "micrometres" => {
             1.0
@@ -256,8 +281,8 @@ pub(super) fn um_per_unit(unit: &str) -> Option<f64> {
     })
 }
 
-/// A length in µm from a number with or without a unit (`0.25`, `0,25`, `250 nm`); without one it is in µm.
-/// `None` when it is neither.
+/// Parses a length in µm from a number with or without a unit (`0.25`, `0,25`, `250 nm`); without a unit it
+/// is in µm. `None` if the text is not a length.
 pub(super) fn length_in_um(text: &str) -> Option<f64> {
     let text = text.trim();
     let is_numeric = |character: char| character.is_ascii_digit() || "+-.,".contains(character);
@@ -270,7 +295,7 @@ pub(super) fn length_in_um(text: &str) -> Option<f64> {
     }
 }
 
-/// Where the exponent ends that begins at `start`, or `start` if there is none.
+/// Returns the end of the exponent that begins at `start`, or `start` if there is none.
 fn exponent_end(text: &str, start: usize) -> usize {
     let rest = &text[start..];
     let Some(exponent) = rest.strip_prefix(['e', 'E']) else { return start };
@@ -279,7 +304,7 @@ fn exponent_end(text: &str, start: usize) -> usize {
     if length == 0 { start } else { text.len() - digits.len() + length }
 }
 
-/// A number with a decimal point or a decimal comma.
+/// Parses a number with a decimal point or a decimal comma.
 pub(super) fn decimal(text: &str) -> Option<f64> {
     let text = text.trim();
     let has_comma_only = text.matches(',').count() == 1 && !text.contains('.');
@@ -288,8 +313,9 @@ pub(super) fn decimal(text: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// What ImageJ writes into ImageDescription: its `unit`, in which XResolution and YResolution are pixels per unit
-/// whatever ResolutionUnit says (`ij.io.TiffEncoder`). `None` when the description is not ImageJ's or names no length.
+/// Reads ImageJ's ImageDescription. Its `unit` is the one in which XResolution and YResolution are pixels per
+/// unit, regardless of ResolutionUnit (`ij.io.TiffEncoder`). `None` if the description is not ImageJ's or its
+/// unit is not a length.
 pub(super) fn imagej(description: &str, per_unit: (f64, f64)) -> Option<Stated> {
     if !description.trim_start().starts_with("ImageJ=") {
         return None;
@@ -299,7 +325,7 @@ pub(super) fn imagej(description: &str, per_unit: (f64, f64)) -> Option<Stated> 
     Some(Stated::pixel_size(um / per_unit.0, um / per_unit.1))
 }
 
-/// What Aperio writes into ImageDescription: pixel size and objective, as `|MPP = 0.25|AppMag = 40`.
+/// Reads pixel size and objective from Aperio's ImageDescription, such as `|MPP = 0.25|AppMag = 40`.
 pub(super) fn aperio(description: &str) -> (Option<Stated>, Option<f64>) {
     let field = |name: &str| {
         description.split('|').skip(1).find_map(|field| {
@@ -314,12 +340,13 @@ pub(super) fn aperio(description: &str) -> (Option<Stated>, Option<f64>) {
     (stated, field("AppMag").and_then(objective_power))
 }
 
-/// The power of an objective, such as `40`, `40x` or `20,0`; `None` when it is none.
+/// Parses the power of an objective, such as `40`, `40x` or `20,0`; `None` if the text is not one.
 pub(super) fn objective_power(text: &str) -> Option<f64> {
     decimal(text.trim().trim_end_matches(['x', 'X', '×'])).filter(|power| (0.1..=1000.0).contains(power))
 }
 
-/// Everything that the tags of a TIFF state, most trusted first, and the objective.
+/// Collects the pixel sizes stated in the tags of a TIFF file, most trusted first, and the power of the
+/// objective.
 pub(super) fn tiff(
     description: Option<&str>,
     per_unit: Option<(f64, f64)>,
@@ -336,7 +363,7 @@ pub(super) fn tiff(
 mod tests {
     use super::*;
 
-    /// What becomes of a statement.
+    /// The result of a statement.
     #[derive(Debug, PartialEq)]
     enum Becomes {
         Used(f64),
@@ -393,7 +420,7 @@ mod tests {
             (vec![], Some(40.0), Not(None)),
             (size(15.0), None, Doubtful(None)),
             (vec![Stated::pixel_size(0.25, 2.5)], None, Doubtful(None)),
-            // The first possible one counts.
+            // The first possible one is used.
             ([per_inch(72.0), size(0.5)].concat(), None, Used(0.5)),
         ];
         for (stated, objective, expected) in table {

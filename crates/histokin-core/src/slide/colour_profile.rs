@@ -1,17 +1,17 @@
-//! The colour profile that a scanner embeds in a slide, as a table from the slide's numbers to sRGB.
+//! Colour profiles embedded in slides, converted to a lookup table from the slide's colours to sRGB.
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformOptions};
 
 use super::{SlideError, SlideSource};
 
-/// Entries of the table along each axis; 33 is what device link profiles usually have.
+/// Entries of the table along each axis; 33 is the usual number in device link profiles.
 const EDGE: usize = 33;
 
-/// What an ICC profile makes of a slide's numbers: sRGB for each of [`ProfileTable::EDGE`]³ colours in equal
-/// steps, to be interpolated between.
+/// Lookup table of an ICC profile: the sRGB colours of [`ProfileTable::EDGE`]³ equally spaced colours of the
+/// slide, between which to interpolate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileTable {
-    /// Red, green and blue from 0 to 1; red changes fastest, then green, then blue.
+    /// Red, green and blue from 0 to 1; red varies fastest, then green, then blue.
     entries: Vec<[f32; 3]>,
 }
 
@@ -19,22 +19,22 @@ impl ProfileTable {
     /// Entries along each axis.
     pub const EDGE: usize = EDGE;
 
-    /// The profile that `slide` holds, or `None` if it holds none.
+    /// Returns the table for the profile embedded in `slide`, or `None` if there is none.
     ///
     /// # Errors
-    /// [`SlideError::Profile`] when it cannot be read or is not one for RGB.
+    /// [`SlideError::Profile`] when the profile cannot be read or is not an RGB profile.
     pub fn of(slide: &dyn SlideSource) -> Result<Option<Self>, SlideError> {
         let failed = |reason: String| SlideError::Profile { path: slide.info().path.clone(), reason };
         slide.icc_profile()?.map(|bytes| Self::from_icc(&bytes).map_err(failed)).transpose()
     }
 
-    /// From the bytes of an ICC profile, with the relative colorimetric intent: the scanner's white becomes
-    /// the screen's.
+    /// Builds the table from the bytes of an ICC profile with the relative colorimetric intent: the scanner's
+    /// white becomes the screen's.
     fn from_icc(bytes: &[u8]) -> Result<Self, String> {
-        let words = |error: moxcms::CmsError| error.to_string();
-        let profile = ColorProfile::new_from_slice(bytes).map_err(words)?;
+        let message = |error: moxcms::CmsError| error.to_string();
+        let profile = ColorProfile::new_from_slice(bytes).map_err(message)?;
         if profile.color_space != DataColorSpace::Rgb {
-            return Err("it is not one for RGB".to_owned());
+            return Err("it is not an RGB profile".to_owned());
         }
         let options = TransformOptions {
             rendering_intent: RenderingIntent::RelativeColorimetric,
@@ -42,23 +42,23 @@ impl ProfileTable {
         };
         let to_srgb = profile
             .create_transform_f32(Layout::Rgb, &ColorProfile::new_srgb(), Layout::Rgb, options)
-            .map_err(words)?;
+            .map_err(message)?;
         let step = |index: usize| index as f32 / (EDGE - 1) as f32;
-        let numbers: Vec<f32> = (0..EDGE * EDGE * EDGE)
+        let grid: Vec<f32> = (0..EDGE * EDGE * EDGE)
             .flat_map(|entry| [entry % EDGE, entry / EDGE % EDGE, entry / EDGE / EDGE].map(step))
             .collect();
-        let mut colours = vec![0.0; numbers.len()];
-        to_srgb.transform(&numbers, &mut colours).map_err(words)?;
+        let mut colours = vec![0.0; grid.len()];
+        to_srgb.transform(&grid, &mut colours).map_err(message)?;
         let entries = colours.as_chunks::<3>().0.iter().map(|rgb| rgb.map(|value| value.clamp(0.0, 1.0)));
         Ok(Self { entries: entries.collect() })
     }
 
-    /// All entries; red changes fastest, then green, then blue.
+    /// All entries; red varies fastest, then green, then blue.
     pub fn entries(&self) -> &[[f32; 3]] {
         &self.entries
     }
 
-    /// The sRGB of a slide's 8-bit colour, interpolated along each axis.
+    /// Returns the sRGB values (0 to 1) of a slide's 8-bit colour, interpolated along each axis.
     pub fn apply(&self, rgb: [u8; 3]) -> [f32; 3] {
         let at = rgb.map(|value| f32::from(value) / 255.0 * (EDGE - 1) as f32);
         let low = at.map(|position| (position as usize).min(EDGE - 2));

@@ -1,5 +1,6 @@
-//! Which files of a folder are one DICOM slide. A slide is a series of instances, one file each for its levels, label
-//! and overview; OpenSlide opens all of it from any of them. File names say nothing: archives export `IM000001`.
+//! Determines which files of a folder form one DICOM slide. A slide is a series of instances, with one file
+//! for each level, the label and the overview; OpenSlide opens all of it from any of these files. File names
+//! carry no information: archives export names such as `IM000001`.
 //!
 //! Only the few elements that identify the series are read (DICOM PS3.5 and PS3.10).
 
@@ -10,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::untrusted;
 
-/// SOP class of whole slide images (VL Whole Slide Microscopy Image Storage).
+/// SOP class of whole-slide images (VL Whole Slide Microscopy Image Storage).
 const WHOLE_SLIDE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
-/// Transfer syntaxes whose elements are not written as explicit, little-endian ones.
+/// Transfer syntaxes whose elements are not explicit little-endian.
 const IMPLICIT: &str = "1.2.840.10008.1.2";
 const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -24,30 +25,34 @@ const ITEM: u16 = 0xfffe;
 const END_OF_SEQUENCE: (u16, u16) = (ITEM, 0xe0dd);
 const END_OF_ITEM: (u16, u16) = (ITEM, 0xe00d);
 
-/// Elements that are looked at, and nesting of sequences: ends for damaged files.
-const MOST_ELEMENTS: usize = 10_000;
-const DEEPEST: usize = 16;
-/// Longest value that is kept; identifiers have at most 64 bytes.
-const LONGEST_VALUE: u32 = 128;
+/// Maximum number of elements that are read; bounds the work on damaged files.
+const MAX_ELEMENTS: usize = 10_000;
+/// Maximum nesting of sequences.
+const MAX_DEPTH: usize = 16;
+/// Longest value that is read, in bytes; identifiers have at most 64.
+const MAX_VALUE_BYTES: u32 = 128;
 
 /// What a DICOM file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Instance {
-    /// Part of the whole slide image with this SeriesInstanceUID.
-    Slide { series: String },
+    /// Part of a whole-slide image.
+    Slide {
+        /// SeriesInstanceUID of the slide.
+        series: String,
+    },
     /// Something else: a report, an annotation, another kind of image.
     Other,
-    /// It could not be told.
+    /// It could not be determined.
     Unknown,
 }
 
-/// What the file at `path` is; `None` if it is no DICOM file.
+/// Determines what the file at `path` is; `None` if it is not a DICOM file.
 pub fn instance(path: &Path) -> Option<Instance> {
     let mut file = BufReader::new(untrusted::open(path).ok()?);
     is_dicom(&mut file).then(|| identify(&mut file).unwrap_or(Instance::Unknown))
 }
 
-/// The DICOM slides among the files of `folder`: for each series its files, sorted by name.
+/// Returns the DICOM slides among the files of `folder`: the files of each series, sorted by name.
 pub fn slides_in(folder: &Path) -> Vec<Vec<PathBuf>> {
     let mut series: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -62,8 +67,8 @@ pub fn slides_in(folder: &Path) -> Vec<Vec<PathBuf>> {
     slides
 }
 
-/// The first file of the DICOM slide that `path` is part of, which stands for the slide in lists; `path` itself if
-/// it is no such file.
+/// Returns the first file of the DICOM slide that `path` belongs to, which represents the slide in lists;
+/// `path` itself if it does not belong to one.
 pub fn first_file_of_slide(path: &Path) -> PathBuf {
     let Some(Instance::Slide { .. }) = instance(path) else { return path.to_owned() };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -79,14 +84,14 @@ fn is_dicom(file: &mut BufReader<File>) -> bool {
     file.read_exact(&mut head).is_ok() && head.ends_with(b"DICM")
 }
 
-/// Read the elements behind the prefix until the series is known.
+/// Reads the elements after the prefix until the series is known.
 fn identify(source: &mut (impl Read + Seek)) -> io::Result<Instance> {
-    let mut elements = Elements { source, is_implicit: false, left: MOST_ELEMENTS };
+    let mut elements = Elements { source, is_implicit: false, left: MAX_ELEMENTS };
     let mut in_header = true;
     let (mut syntax, mut class) = (String::new(), String::new());
     loop {
         let element = elements.next()?;
-        // The header, always explicit and little-endian, ends where its group does.
+        // The header is always explicit little-endian and ends with its group.
         if in_header && element.tag.0 != 0x0002 {
             in_header = false;
             match syntax.as_str() {
@@ -112,14 +117,14 @@ fn identify(source: &mut (impl Read + Seek)) -> io::Result<Instance> {
                 let is_slide = class == WHOLE_SLIDE && !series.is_empty();
                 return Ok(if is_slide { Instance::Slide { series } } else { Instance::Unknown });
             }
-            // Elements come in the order of their tags.
+            // Elements are sorted by tag.
             tag if tag > SERIES && !in_header => return Ok(Instance::Unknown),
             _ => elements.skip(&element, 0)?,
         }
     }
 }
 
-/// The elements of a data set, one after the other.
+/// Reads the elements of a data set one after the other.
 struct Elements<'a, R> {
     source: &'a mut R,
     is_implicit: bool,
@@ -170,7 +175,7 @@ impl<R: Read + Seek> Elements<'_, R> {
     }
 
     fn text(&mut self, element: &Element) -> io::Result<String> {
-        let length = element.length.filter(|length| *length <= LONGEST_VALUE);
+        let length = element.length.filter(|length| *length <= MAX_VALUE_BYTES);
         let mut value = vec![0; length.ok_or(io::ErrorKind::InvalidData)? as usize];
         self.source.read_exact(&mut value)?;
         Ok(String::from_utf8_lossy(&value).trim_matches(['\0', ' ']).to_owned())
@@ -180,7 +185,7 @@ impl<R: Read + Seek> Elements<'_, R> {
         if let Some(length) = element.length {
             return self.source.seek_relative(length.into());
         }
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(io::ErrorKind::InvalidData.into());
         }
         loop {
@@ -193,6 +198,7 @@ impl<R: Read + Seek> Elements<'_, R> {
     }
 }
 
+/// Runs the parser on the bytes of a file, for fuzzing.
 #[cfg(fuzzing)]
 pub fn fuzz_dicom(file: &[u8]) {
     let mut source = io::Cursor::new(file);
@@ -228,7 +234,7 @@ mod tests {
         bytes.extend_from_slice(b"DICM");
         bytes.extend(element(false, TRANSFER_SYNTAX, b"UI", syntax.as_bytes()));
         bytes.extend(element(is_implicit, SOP_CLASS, b"UI", class.as_bytes()));
-        // A sequence of unknown length with one item of unknown length in it.
+        // A sequence of unknown length that contains one item of unknown length.
         let mut sequence = element(is_implicit, (0x0008, 0x1115), b"SQ", b"");
         let at = sequence.len() - 4;
         sequence[at..].copy_from_slice(&[0xff; 4]);
@@ -271,14 +277,14 @@ mod tests {
             is_implicit in any::<bool>(),
         ) {
             let mut bytes = file(if is_implicit { IMPLICIT } else { "1" }, WHOLE_SLIDE, "1.2.3");
-            for (place, byte) in changes {
-                let at = place.index(bytes.len());
+            for (position, byte) in changes {
+                let at = position.index(bytes.len());
                 bytes[at] = byte;
             }
             bytes.truncate(length.index(bytes.len() + 1));
             let mut source = io::Cursor::new(bytes);
             source.seek(io::SeekFrom::Start(132)).unwrap();
-            // Nothing but an answer or an error.
+            // It must return a result or an error, not panic.
             let _ = identify(&mut source);
         }
     }

@@ -1,4 +1,4 @@
-//! Plain pictures (PNG, JPEG, TIFF, BMP, WebP) as slides of one level.
+//! Plain pictures (PNG, JPEG, TIFF, BMP, WebP) as slides with one level.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,29 +15,32 @@ use super::{clip, identity, one_line, picture_resolution, transparent, unread};
 use crate::geometry::{LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, MemoryCache};
 
-/// Pixels that a plain picture may have, as it is held in memory as a whole: 16,384 squared, 1 GiB.
+/// Maximum number of pixels of a plain picture that is held in memory as a whole: 16,384 squared, 1 GiB.
 const MAX_PIXELS: u64 = 1 << 28;
 
-/// Pixels from which a picture is read in strips where its format allows it: 256 MiB.
+/// Number of pixels (256 MiB) above which a picture is read in strips if its format allows it.
 const STRIPS_FROM: u64 = 1 << 26;
 
-/// Bytes that the decoder may use on the way: 8 a pixel, as 16-bit RGBA takes them.
+/// Bytes that the decoder may allocate: 8 per pixel, as needed for 16-bit RGBA.
 const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8;
 
+/// A plain picture, decoded as a whole on the first read.
 pub(super) struct FlatImage {
     info: SlideInfo,
-    /// Where the decoded picture lies, at [`WHOLE`], until memory is needed for others.
+    /// The decoded picture, under the key [`WHOLE`], until its memory is needed for other data.
     memory_cache: MemoryCache,
-    /// Why it cannot be decoded, once that was tried. Locked while decoding, so that it is done once.
+    /// Why the picture cannot be decoded, once that was tried. Locked while decoding, so that it is decoded
+    /// only once.
     problem: Mutex<Option<String>>,
 }
 
+/// Key of the whole picture in the cache.
 const WHOLE: u64 = 0;
 
-/// Open the picture at `path`; its header is read, its pixels are not.
+/// Opens the picture at `path`, reading its header but not its pixels.
 ///
 /// # Errors
-/// [`SlideError::Unsupported`] when the file is none of these pictures, [`SlideError::Open`] when its
+/// [`SlideError::Unsupported`] when the file is in none of these formats, [`SlideError::Open`] when its
 /// header is damaged or it is too large to be held in memory.
 pub(super) fn open(
     path: &Path,
@@ -60,7 +63,7 @@ pub(super) fn open(
         reader.into_decoder().map_err(|error| failed(format!("its header is damaged: {error}")))?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
-        return Err(failed("it holds no pixels".to_owned()));
+        return Err(failed("it contains no pixels".to_owned()));
     }
     let pixels = u64::from(width) * u64::from(height);
     let obstacle = if pixels > STRIPS_FROM { strips::obstacle(path, format, width, height) } else { None };
@@ -68,8 +71,9 @@ pub(super) fn open(
         && let Some(reason) = &obstacle
     {
         return Err(failed(format!(
-            "{width} × {height} px are too many for this plain picture, as {reason}; convert it to a pyramidal tiled \
-             TIFF, for example with “vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg --bigtiff”"
+            "this plain picture of {width} × {height} px is too large, because {reason}; convert it to a \
+             pyramidal tiled TIFF, for example with “vips tiffsave IN OUT.tif --tile --pyramid --compression \
+             jpeg --bigtiff”"
         )));
     }
     let is_in_strips = pixels > STRIPS_FROM && obstacle.is_none();
@@ -98,7 +102,7 @@ pub(super) fn open(
     Ok(Arc::new(FlatImage { info, memory_cache, problem: Mutex::new(None) }))
 }
 
-/// EXIF's orientation of the picture at `path`, from 1 to 8; 1 if it states none.
+/// Returns the EXIF orientation of the picture at `path`, from 1 to 8; 1 if it states none.
 pub(super) fn orientation(path: &Path) -> u8 {
     let decoder = reader(path).ok().and_then(|reader| reader.into_decoder().ok());
     decoder.and_then(|mut decoder| decoder.orientation().ok()).map_or(1, |orientation| orientation.to_exif())
@@ -114,11 +118,11 @@ impl SlideSource for FlatImage {
             |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
         let mut canvas = transparent(region).map_err(failed)?;
         if region.level > 0 {
-            return Err(failed("a plain picture has one level only".to_owned()));
+            return Err(failed("a plain picture has only one level".to_owned()));
         }
         let pixels = self.pixels().map_err(failed)?;
         if pixels.dimensions() != (self.info.width(), self.info.height()) {
-            return Err(failed("the file was replaced since it was opened".to_owned()));
+            return Err(failed("the file was replaced after it was opened".to_owned()));
         }
         if let Some(part) = clip(region, pixels.width(), pixels.height()) {
             let found =
@@ -137,7 +141,7 @@ impl SlideSource for FlatImage {
     }
 }
 
-/// The ICC profile in a picture's header.
+/// Returns the ICC profile embedded in a picture, if there is one.
 ///
 /// # Errors
 /// [`SlideError::Profile`] when the header cannot be read.
@@ -149,12 +153,12 @@ pub(super) fn embedded_profile(path: &Path) -> Result<Option<Vec<u8>>, SlideErro
 }
 
 impl FlatImage {
-    /// The whole picture, decoded unless it still lies on the shelf.
+    /// Returns the whole picture from the cache, or decodes it.
     fn pixels(&self) -> Result<Arc<RgbaImage>, String> {
         if let Some(pixels) = self.memory_cache.get(WHOLE) {
             return Ok(pixels);
         }
-        // Nothing panics in between that would leave a wrong reason.
+        // A poisoned lock is harmless: no code that can panic leaves a wrong reason in it.
         let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &*problem {
             return Err(reason.clone());
@@ -169,7 +173,7 @@ impl FlatImage {
 }
 
 fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
-    // By content alone: `ImageReader::open` would believe the name's ending.
+    // The format is recognised by content only; `ImageReader::open` would trust the file extension.
     let open = || ImageReader::new(BufReader::new(File::open(path)?)).with_guessed_format();
     let mut reader = open().map_err(|error: std::io::Error| error.to_string())?;
     let mut limits = image::Limits::default();
@@ -181,27 +185,27 @@ fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {
 fn decode(path: &Path) -> Result<RgbaImage, String> {
     let decoded = reader(path)?.decode().map_err(|error| one_line(&error.to_string()))?;
     let mut pixels = stretched(decoded).into_rgba8();
-    // What is wholly transparent has no colour here, as with every other slide.
+    // Fully transparent pixels have no colour, as in all other slides.
     for pixel in pixels.pixels_mut().filter(|pixel| pixel.0[3] == 0) {
         pixel.0 = [0; 4];
     }
     Ok(pixels)
 }
 
-/// A picture of 16 bits of which only the lower 10, 12 or 14 are used, as cameras write them, with those made use of;
-/// others as they are.
+/// Scales up 16-bit pictures that use only the lower 10, 12 or 14 bits, as cameras write them; returns others
+/// unchanged.
 fn stretched(mut picture: DynamicImage) -> DynamicImage {
     let samples: &mut [u16] = match &mut picture {
         DynamicImage::ImageLuma16(picture) => picture,
         DynamicImage::ImageRgb16(picture) => picture,
-        // Alpha uses all bits or says nothing of the colours.
+        // Alpha uses the full range, or its range says nothing about that of the colours.
         _ => return picture,
     };
     let largest = samples.iter().copied().max().unwrap_or(0);
     let Some(bits) = [10, 12, 14].into_iter().find(|bits| u32::from(largest) < 1 << bits) else {
         return picture;
     };
-    // The upper bits are repeated below, so that white becomes white.
+    // The upper bits are repeated in the lower ones, so that the maximum becomes white.
     samples.iter_mut().for_each(|sample| *sample = *sample << (16 - bits) | *sample >> (2 * bits - 16));
     picture
 }
@@ -216,7 +220,7 @@ mod tests {
             let values = vec![0, white / 2, white, 700];
             let picture = image::ImageBuffer::from_vec(4, 1, values).unwrap();
             let DynamicImage::ImageLuma16(found) = stretched(DynamicImage::ImageLuma16(picture)) else {
-                panic!("16 bits stay 16 bits");
+                panic!("the result must have 16 bits");
             };
             assert_eq!((found.as_raw()[0], found.as_raw()[2]), (0, u16::MAX), "{bits} bits");
             assert!(found.as_raw()[1].abs_diff(u16::MAX / 2) < 64, "{bits} bits");

@@ -1,30 +1,31 @@
-//! The identity of a slide: a hash of its content.
+//! Slide IDs: hashes of the content of slides.
 //!
-//! Two files have the same [`SlideId`] if they are copies of each other, wherever they lie and whatever they are
-//! called. It depends on bytes alone: not on paths, times, the reader that decodes the slide, or the process that
-//! does so. The definition is versioned by [`VERSION`]; a change to it needs a new version, and the ids of the old
-//! one in [`former`].
+//! Two files have the same [`SlideId`] if they are copies of each other, wherever they are stored and
+//! whatever their names. The ID depends on bytes only: not on paths, times, the reader that decodes the slide
+//! or the process in which that happens. [`VERSION`] identifies the definition; changing the definition
+//! requires a new version, and the IDs of the old one have to be added to [`former`].
 //!
 //! # Definition
 //!
 //! `id = hex(SHA-256(VERSION ‖ number of parts ‖ digest of each part))`. Numbers are 64 bits, little-endian.
 //!
-//! The parts of a slide are its file, or for formats of several files:
+//! The parts of a slide are its file, or for formats with several files:
 //! - MIRAX: the `.mrxs` file, then `Slidedat.ini`, the index and the data files it names, in that order;
 //! - Hamamatsu VMS and VMU: the text file, then the files it names, in that order;
-//! - DICOM: the instances of the same series in the same folder with the most pixels, by `SOPInstanceUID`, so that
-//!   every instance of a series stands for the same slide.
+//! - DICOM: the instances of the same series in the same folder with the most pixels, by `SOPInstanceUID`, so
+//!   that every instance of a series gives the same slide ID.
 //!
 //! The digest of a part is the SHA-256 of its size and of
 //! - all bytes, for files of up to [`ALWAYS_WHOLE`];
-//! - the TIFF structure (every directory and every value outside of it, hence offset and length of every tile or
-//!   strip of all levels, and all metadata) and [`FEW`] samples, for larger TIFF files whose tiles have different
-//!   lengths, as compressed ones have;
-//! - all bytes, for other files of up to [`MOST_WHOLE`];
-//! - the TIFF structure, if there is one, and [`SPREAD`] samples, or [`DENSE`] where pixels are not compressed.
+//! - the TIFF structure (every directory and every value outside of it, hence offset and length of every tile
+//!   or strip of all levels, and all metadata) and [`FEW`] samples, for larger TIFF files whose tiles differ
+//!   in length, as compressed ones do;
+//! - all bytes, for other files of up to [`MAX_WHOLE`];
+//! - the TIFF structure, if there is one, and [`SPREAD`] samples, or [`DENSE`] where pixels are not
+//!   compressed.
 //!
-//! A word for the rule that was applied is hashed in. Samples lie evenly between the first and the last byte, both
-//! included. At most some 64 MiB are read, in a bounded number of reads.
+//! A keyword for the applied rule is included in the hash. Samples are evenly spaced from the first to the
+//! last byte, both included. About 64 MiB are read at most, in a bounded number of reads.
 
 mod dicom;
 mod parts;
@@ -39,61 +40,66 @@ use sha2::{Digest, Sha256};
 use super::SlideId;
 use crate::untrusted;
 
-/// Names the definition above.
+/// Identifies the definition above.
 const VERSION: &[u8] = b"histokin slide identity 2\n";
 
-/// Bytes up to which a file is hashed as a whole, whatever it is.
+/// Size in bytes up to which every file is hashed as a whole.
 const ALWAYS_WHOLE: u64 = 16 << 20;
 
-/// Bytes up to which a file is hashed as a whole if its structure does not tell it from others.
-const MOST_WHOLE: u64 = 64 << 20;
+/// Size in bytes up to which a file is hashed as a whole if its structure does not distinguish it from
+/// others.
+const MAX_WHOLE: u64 = 64 << 20;
 
-/// Where, and how much, a large file is read.
+/// The samples that are read of a large file.
 #[derive(Debug, Clone, Copy)]
 struct Sampling {
+    /// Keyword that is included in the hash.
     word: &'static [u8],
+    /// Number of samples.
     samples: u64,
+    /// Bytes per sample.
     bytes: u64,
 }
 
-/// Of files whose structure tells them from others.
+/// For files whose structure distinguishes them from others.
 const FEW: Sampling = Sampling { word: b"few", samples: 64, bytes: 16 << 10 };
 
-/// Of files whose content is compressed, so that any difference changes most of what follows.
+/// For files with compressed content, where any difference changes most of what follows.
 const SPREAD: Sampling = Sampling { word: b"spread", samples: 256, bytes: 16 << 10 };
 
-/// Of files whose pixels lie there as they are.
+/// For files with uncompressed pixels.
 const DENSE: Sampling = Sampling { word: b"dense", samples: 1024, bytes: 4 << 10 };
 
-/// The identity of the slide at `path`.
+/// Computes the ID of the slide at `path`.
 ///
 /// # Errors
-/// Those of reading the file itself. A companion file that cannot be read counts as missing, which is another slide.
+/// Errors in reading the file itself. A companion file that cannot be read counts as missing, which gives a
+/// different ID.
 pub fn of(path: &Path) -> io::Result<SlideId> {
     let parts = parts::of(path)?;
     let mut hash = Sha256::new();
     hash.update(VERSION);
     hash.update((parts.len() as u64).to_le_bytes());
-    for (place, part) in parts.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
         match digest(part) {
             Ok(digest) => hash.update(digest),
-            Err(error) if place == 0 => return Err(error),
+            Err(error) if index == 0 => return Err(error),
             Err(_) => hash.update(b"missing"),
         }
     }
     Ok(SlideId(hex(&hash.finalize())))
 }
 
-/// The ids that earlier versions of the program gave the slide at `path`: OpenSlide's `quickhash-1` where OpenSlide
-/// reads it, which covers the smallest level and a few properties, else the SHA-256 of the size, the first and the
-/// last MiB of the file. Different slides may share one.
+/// Returns the IDs that earlier versions of the program gave the slide at `path`: OpenSlide's `quickhash-1`,
+/// which covers the smallest level and a few properties, where OpenSlide can read the file; otherwise the
+/// SHA-256 of the size and of the first and last MiB of the file. Different slides may share one.
 ///
 /// # Errors
-/// Those of reading the file.
+/// Errors in reading the file.
 pub(super) fn former(path: &Path, properties: &BTreeMap<String, String>) -> io::Result<Vec<SlideId>> {
     let quickhash = match properties.get(super::openslide::QUICKHASH) {
         Some(hash) => Some(SlideId(hash.clone())),
-        // Another reader may be the first to know it now.
+        // The slide may now be opened by another reader, although OpenSlide recognises it.
         None => super::openslide::quickhash(path).map(SlideId),
     };
     match quickhash.filter(SlideId::is_plain) {
@@ -114,7 +120,7 @@ fn first_and_last_mib(path: &Path) -> io::Result<SlideId> {
     Ok(SlideId(hex(&hash.finalize())))
 }
 
-/// The digest of one file.
+/// Computes the digest of one file.
 fn digest(path: &Path) -> io::Result<[u8; 32]> {
     let mut file = untrusted::open(path)?;
     let size = file.metadata()?.len();
@@ -122,7 +128,7 @@ fn digest(path: &Path) -> io::Result<[u8; 32]> {
     hash.update(size.to_le_bytes());
     let structure = if size <= ALWAYS_WHOLE { None } else { tiff::structure(&mut file, size) };
     let tells_apart = structure.as_ref().is_some_and(|structure| structure.tells_apart);
-    if size <= ALWAYS_WHOLE || (size <= MOST_WHOLE && !tells_apart) {
+    if size <= ALWAYS_WHOLE || (size <= MAX_WHOLE && !tells_apart) {
         hash.update(b"whole");
         file.seek(SeekFrom::Start(0))?;
         io::copy(&mut file.take(size), &mut Hashing(&mut hash))?;
@@ -145,14 +151,15 @@ fn digest(path: &Path) -> io::Result<[u8; 32]> {
     Ok(hash.finalize().into())
 }
 
-/// Where the samples of a file of `size` bytes begin: the first at its start, the last one ends at its end.
+/// Returns the starts of the samples in a file of `size` bytes: the first sample begins at the start of the
+/// file, the last one ends at its end.
 fn starts(size: u64, sampling: Sampling) -> impl Iterator<Item = u64> {
     let last = u128::from(size.saturating_sub(sampling.bytes));
     let steps = sampling.samples.max(2) - 1;
     (0..=steps).map(move |step| (last * u128::from(step) / u128::from(steps)) as u64)
 }
 
-/// Up to `length` bytes from `start` on; fewer at the end of the file.
+/// Reads up to `length` bytes from `start`; fewer at the end of the file.
 fn read(file: &mut (impl Read + Seek), start: u64, length: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::with_capacity(length.min(1 << 20) as usize);
@@ -173,7 +180,7 @@ impl io::Write for Hashing<'_> {
     }
 }
 
-/// The parsers of files from elsewhere.
+/// Runs the parsers of untrusted files on `bytes`, for fuzzing.
 #[cfg(fuzzing)]
 pub fn fuzz(bytes: &[u8]) {
     let _ = tiff::structure(&mut io::Cursor::new(bytes), bytes.len() as u64);

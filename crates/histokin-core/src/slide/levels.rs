@@ -1,11 +1,11 @@
-//! Levels of a slide's pyramid, and what their sizes say of their scale.
+//! Levels of a slide's pyramid, and the derivation of their downsamples from their sizes.
 //!
-//! Most formats store the size of each level and nothing of its scale. Writers reduce by whole factors and then cut
-//! the last, incomplete pixel off (Aperio, libvips), round, or pad (up to a whole pixel, or up to whole tiles); others
-//! resample the whole picture to the size (Pillow, scikit-image). The quotient of the sizes is the scale in the last
-//! case only: of a slide 700 px wide that was halved six times 10 px are left, each of 64 and not of 70 level-0 pixels.
-//! OpenSlide takes the mean of both axes' quotients, which on a long, thin slide displaces the long axis by many pixels
-//! of the level.
+//! Most formats store the size of each level but not its downsample. Writers reduce by whole factors and then
+//! drop the last, incomplete pixel (Aperio, libvips), round it, or pad it (up to a whole pixel, or up to
+//! whole tiles); others resample the whole image to the size (Pillow, scikit-image). The quotient of the
+//! sizes is the downsample in the last case only. For example, a slide 700 px wide that was halved six times
+//! has 10 px left, each of 64 level-0 pixels and not of 70. OpenSlide uses the mean of both axes' quotients,
+//! which on a long, thin slide shifts positions along the long axis by many pixels of the level.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,34 +14,37 @@ use crate::geometry::Downsample;
 /// One stored level of the pyramid.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Level {
+    /// Width in pixels of this level.
     pub width: u32,
+    /// Height in pixels of this level.
     pub height: u32,
-    /// Level-0 pixels per pixel of this level. Both levels have their top-left corner in common.
+    /// Level-0 pixels per pixel of this level, along each axis. The top-left corners of both levels coincide.
     pub downsample: Downsample,
 }
 
 impl Level {
-    /// Level 0 of `width` × `height` pixels.
+    /// Level 0, of `width` × `height` pixels.
     pub fn finest(width: u32, height: u32) -> Self {
         Self { width, height, downsample: Downsample::ONE }
     }
 
-    /// A level of `width` × `height` pixels whose scale is known.
+    /// A level of `width` × `height` pixels with a known downsample.
     pub fn with_downsample(width: u32, height: u32, downsample: Downsample) -> Self {
         Self { width, height, downsample }
     }
 
-    /// Whether it is at least as fine as `wanted` along both axes, with a tolerance of 1 % since scanners round their
-    /// level sizes.
+    /// Whether the level is at least as fine as `wanted` along both axes, with a tolerance of 1 % because
+    /// scanners round level sizes.
     pub fn is_fine_enough(&self, wanted: Downsample) -> bool {
         self.downsample.x <= wanted.x * 1.01 && self.downsample.y <= wanted.y * 1.01
     }
 
-    /// A level of `width` × `height` pixels of a slide of `finest` pixels whose scale is not stated.
+    /// A level of `width` × `height` pixels whose downsample is not stated. `finest` is the size of level 0.
     ///
-    /// The downsample is the whole number by which both axes were reduced, if there is one that explains both sizes
-    /// to less than a pixel (a power of two before others, else the one nearest to the longer axis' quotient); else
-    /// each axis' own quotient. Where both explanations are possible they differ by less than a pixel of the level.
+    /// The downsample is the whole number by which both axes were reduced, if one explains both sizes to less
+    /// than a pixel: preferably a power of two, otherwise the number nearest to the quotient of the longer
+    /// axis. If there is none, it is the quotient of each axis. Where both explanations are possible, they
+    /// differ by less than a pixel of the level.
     pub fn of_size(finest: (u32, u32), width: u32, height: u32) -> Self {
         let quotient = Downsample {
             x: f64::from(finest.0) / f64::from(width.max(1)),
@@ -58,10 +61,10 @@ impl Level {
     }
 }
 
-/// Levels from their sizes, finest first. `tile` gives the size of a level's tiles, if it has any.
+/// Derives levels from their sizes, finest first. `tile` returns the size of a level's tiles, if it has any.
 ///
-/// As [`Level::of_size`]; in addition levels are recognised whose sizes are those of their whole tiles, edge tiles
-/// included, as Philips writes them. Their scale doubles from level to level.
+/// Works as [`Level::of_size`], and also recognises levels whose sizes are padded to whole tiles, as Philips
+/// writes them. Their downsample doubles from level to level.
 pub fn levels_of_sizes(sizes: &[(u32, u32)], tile: impl Fn(usize) -> Option<(u32, u32)>) -> Vec<Level> {
     let Some(&finest) = sizes.first() else { return Vec::new() };
     let mut levels = vec![Level::finest(finest.0, finest.1)];
@@ -81,7 +84,8 @@ pub fn levels_of_sizes(sizes: &[(u32, u32)], tile: impl Fn(usize) -> Option<(u32
                 && padded(finest.1, tile_height) == f64::from(height)
         };
         let is_explained = derived.downsample == Downsample::square(derived.downsample.x.round());
-        // Sizes of whole tiles may happen to be a whole part of level 0; where one level is padded, all are.
+        // A size padded to whole tiles may by chance be a whole fraction of level 0. Where one level is
+        // padded, all are.
         padded_before = tile(index).is_some_and(|tile| (padded_before || !is_explained) && explains(tile));
         levels.push(match padded_before {
             true => Level::with_downsample(width, height, Downsample::square(doubled)),
@@ -129,19 +133,19 @@ mod tests {
         let scales: Vec<f64> = levels.iter().map(|level| level.downsample.x).collect();
         assert_eq!(scales, [1.0, 2.0, 4.0, 8.0, 16.0]);
         assert!(levels.iter().all(|level| level.downsample.x == level.downsample.y));
-        // Without tiles nothing but the quotients is known.
+        // Without tiles, only the quotients are known.
         assert_eq!(levels_of_sizes(&sizes, |_| None)[1].downsample.x, 1.8);
         assert_eq!(levels_of_sizes(&[], |_| None), []);
     }
 
     proptest! {
-        /// However a writer rounds while it halves, pixels are found to less than two pixels of the level, which
-        /// only levels of one or two pixels need.
+        /// However a writer rounds while it halves, the position error is less than two pixels of the level,
+        /// and less than one except on levels of a few pixels.
         #[test]
         fn repeated_halving_is_recognised(
-            width in 1_u32..60_000, height in 1_u32..60_000, levels in 1_u32..9, way in 0..3_u8,
+            width in 1_u32..60_000, height in 1_u32..60_000, levels in 1_u32..9, rounding in 0..3_u8,
         ) {
-            let halve = |size: u32| match way {
+            let halve = |size: u32| match rounding {
                 0 => (size / 2).max(1),
                 1 => size.div_ceil(2),
                 _ => ((f64::from(size) / 2.0).round() as u32).max(1),

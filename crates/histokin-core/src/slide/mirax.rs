@@ -1,40 +1,41 @@
-//! Why OpenSlide does not recognise a MIRAX slide. Its first file is a small JPEG for people to look at; the slide
-//! itself lies in a folder of the same name beside it, and OpenSlide compares names letter by letter.
+//! Explains why OpenSlide does not recognise a MIRAX slide. The `.mrxs` file is only a small preview JPEG;
+//! the slide itself is in a folder of the same name next to it, and OpenSlide compares names
+//! case-sensitively.
 
 use std::path::Path;
 
-/// The ending that OpenSlide looks for.
-const ENDING: &str = "mrxs";
-/// The file in the folder that OpenSlide looks for.
+/// The file extension that OpenSlide expects.
+const EXTENSION: &str = "mrxs";
+/// The file that OpenSlide expects in the folder.
 const INDEX: &str = "Slidedat.ini";
 
-/// Why `path` is not recognised, with a remedy, where its name says that it is a MIRAX slide; else `None`.
+/// Returns why `path` is not recognised, with a remedy, if its extension is that of a MIRAX slide.
 pub(super) fn why_unrecognised(path: &Path) -> Option<String> {
-    let ending = path.extension()?.to_str()?;
-    if !ending.eq_ignore_ascii_case(ENDING) {
+    let extension = path.extension()?.to_str()?;
+    if !extension.eq_ignore_ascii_case(EXTENSION) {
         return None;
     }
     let stem = path.file_stem()?.to_string_lossy().into_owned();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut remedies = Vec::new();
     let mut reasons = Vec::new();
-    if ending != ENDING {
-        reasons.push(format!("its name ends in “.{ending}” instead of “.{ENDING}”"));
-        remedies.push(format!("rename the file to “{stem}.{ENDING}”"));
+    if extension != EXTENSION {
+        reasons.push(format!("its name ends in “.{extension}” instead of “.{EXTENSION}”"));
+        remedies.push(format!("rename the file to “{stem}.{EXTENSION}”"));
     }
     let Some(folder) = entry_named(parent, &stem) else {
         return Some(format!(
-            "the folder “{stem}” with the slide itself ({INDEX} and more) has to lie beside it; copy it there"
+            "the folder “{stem}” with the slide data ({INDEX} and more) has to be next to it; copy it there"
         ));
     };
     if folder != stem {
-        reasons.push(format!("the folder beside it is spelt “{folder}” instead of “{stem}”"));
+        reasons.push(format!("the folder next to it is spelt “{folder}” instead of “{stem}”"));
         remedies.push(format!("rename the folder to “{stem}”"));
     }
     match entry_named(&parent.join(&folder), INDEX) {
         None => {
             return Some(format!(
-                "{INDEX} is missing in the folder “{folder}” beside it; copy the whole folder again"
+                "{INDEX} is missing from the folder “{folder}” next to it; copy the whole folder again"
             ));
         }
         Some(index) if index != INDEX => {
@@ -49,8 +50,7 @@ pub(super) fn why_unrecognised(path: &Path) -> Option<String> {
     Some(format!("{}; {}", reasons.join(", and "), remedies.join(", and ")))
 }
 
-/// The name of the entry of `folder` that is spelt like `name` but for the case of its letters; the same spelling
-/// first.
+/// Returns the name of the entry of `folder` that equals `name` except for case; an exact match is preferred.
 fn entry_named(folder: &Path, name: &str) -> Option<String> {
     let names = std::fs::read_dir(folder).ok()?.flatten();
     let mut alike: Vec<String> = names
@@ -75,12 +75,12 @@ mod tests {
             ("a.mrxs", Some("a"), "other", &["Slidedat.ini is missing"]),
             ("a.mrxs", None, "", &["folder “a”", "copy it there"]),
         ] {
-            let place = tempfile::tempdir().unwrap();
+            let parent = tempfile::tempdir().unwrap();
             if let Some(folder) = folder {
-                std::fs::create_dir(place.path().join(folder)).unwrap();
-                std::fs::write(place.path().join(folder).join(index), "").unwrap();
+                std::fs::create_dir(parent.path().join(folder)).unwrap();
+                std::fs::write(parent.path().join(folder).join(index), "").unwrap();
             }
-            let reason = why_unrecognised(&place.path().join(file)).expect("it is a MIRAX slide");
+            let reason = why_unrecognised(&parent.path().join(file)).expect("it is a MIRAX slide");
             for part in expected {
                 assert!(reason.contains(part), "{file}: {reason}");
             }

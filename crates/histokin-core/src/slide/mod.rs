@@ -1,8 +1,8 @@
-//! Slides: what they are, and the one door through which their pixels come.
+//! Slides, and the interface through which their pixels are read.
 //!
-//! [`open`] chooses the reader: OpenSlide for the formats of scanners, with a shorter way to the pixels of tiled JPEGs
-//! where that gives the same; `tiff` for all other TIFF files, whose layouts and samples OpenSlide does not know; else
-//! a plain image.
+//! [`open`] chooses the reader: OpenSlide for scanner formats, with direct decoding of tiled JPEGs where the
+//! result is identical; `tiff` for all other TIFF files, whose layouts and sample types OpenSlide does not
+//! support; otherwise the plain-picture reader.
 
 pub mod calibration;
 pub mod colour_profile;
@@ -48,21 +48,23 @@ use tiff::{TiffFile, TiffSource};
 
 pub use levels::{Level, levels_of_sizes};
 
-/// Pixels of one slide. Implementations may be read from many threads at once.
+/// Source of one slide's pixels. Implementations allow reads from many threads at once.
 pub trait SlideSource: Send + Sync {
+    /// Returns the slide's metadata.
     fn info(&self) -> &SlideInfo;
 
-    /// Decode `region`, in pixels of its level. The result has exactly the region's extent, 8-bit sRGB
-    /// as stored in the file, with straight alpha; what lies outside the slide or was never scanned is
+    /// Decodes `region`, given in pixels of its level. The result has exactly the region's extent and is
+    /// 8-bit sRGB as stored in the file, with straight alpha; pixels outside the slide or never scanned are
     /// transparent (0, 0, 0, 0).
     ///
     /// # Errors
     /// [`SlideError::Read`] when the file cannot deliver these pixels; other regions stay readable.
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError>;
 
-    /// Decode `region`, in pixels of its stored level, at 1/`factor` of its resolution: each pixel is about the mean of
-    /// `factor` × `factor` (at the right and bottom edges of the region, of those that are in it). Readers may round
-    /// otherwise than [`read`](Self::read) and averaging would, but the same way every time.
+    /// Decodes `region`, given in pixels of its stored level, at 1/`factor` of its resolution. Each output
+    /// pixel is approximately the mean of `factor` × `factor` pixels (of fewer at the right and bottom edges
+    /// of the region). Readers may round differently from averaging the result of [`read`](Self::read), but
+    /// always do so in the same way.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -70,14 +72,14 @@ pub trait SlideSource: Send + Sync {
         reduced::read_in_parts(&|part| self.read(part), region, factor)
     }
 
-    /// Levels computed where the file stores none over a wide range of resolutions, finest first. They are for looking
-    /// and for the tissue mask; what is embedded is read from stored levels.
+    /// Levels computed where the file stores none over a wide range of resolutions, finest first. They are
+    /// used for viewing and for the tissue mask; tiles to be embedded are read from stored levels.
     fn computed_levels(&self) -> &[Level] {
         &[]
     }
 
-    /// Like [`read`](Self::read), but `region.level` counts the computed levels. It may have to read 64 times as many
-    /// pixels of a stored level, once.
+    /// Like [`read`](Self::read), but `region.level` is an index into the computed levels. The first read of
+    /// a region may have to decode 64 times as many pixels of a stored level.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -86,24 +88,28 @@ pub trait SlideSource: Send + Sync {
         Err(SlideError::Read { path: self.info().path.clone(), region: *region, reason })
     }
 
-    /// Whether all of the computed levels has been computed already, so that reading it is quick.
+    /// Whether all computed levels have already been computed, so that reading them is fast.
     fn computed_is_kept(&self) -> bool {
         false
     }
 
-    /// Look whether the file is there and still holds this slide.
+    /// Checks that the file is present and still holds this slide.
     ///
     /// # Errors
-    /// [`SlideError::Unavailable`] with the reason if not.
+    /// [`SlideError::Unavailable`] with the reason if it does not.
     fn check(&self) -> Result<(), SlideError> {
         Ok(())
     }
 
-    /// Decode a picture stored beside the pyramid (`label`, `macro`, `thumbnail`, …).
+    /// Decodes an associated image (`label`, `macro`, `thumbnail`, …).
+    ///
+    /// # Errors
+    /// [`SlideError::NoSuchAssociated`] if the slide has no image of this name,
+    /// [`SlideError::ReadAssociated`] if it cannot be decoded.
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError>;
 
-    /// The ICC profile that the file embeds for its pixels, as stored, or `None` if it embeds none. Pixels
-    /// are read without it.
+    /// Returns the ICC profile embedded in the file, as stored, or `None` if there is none.
+    /// [`read`](Self::read) does not apply it.
     ///
     /// # Errors
     /// [`SlideError::Profile`] when there is one and it cannot be read.
@@ -112,20 +118,20 @@ pub trait SlideSource: Send + Sync {
     }
 }
 
-/// A slide's identity: derived from its content, so that it survives moving and renaming. `slide/identity.rs` has
-/// the definition.
+/// Slide ID: derived from the slide's content, so that it does not change when the file is moved or renamed.
+/// See `slide/identity.rs` for the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SlideId(pub String);
 
 impl SlideId {
-    /// The first 12 characters: enough for file names and for people.
+    /// Returns the first 12 characters, for file names and messages.
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
     }
 
-    /// Whether files can be named after it: letters, digits, `-` and `_` alone. What a project from elsewhere
-    /// calls its slides must not lead out of the project's folder.
+    /// Whether the ID is safe to use as a file name: 1 to 128 letters, digits, `-` and `_` only. An ID read
+    /// from a foreign project must not point outside the project's folder.
     pub fn is_plain(&self) -> bool {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (1..=128).contains(&self.0.len()) && self.0.bytes().all(is_plain)
@@ -142,22 +148,23 @@ impl std::fmt::Display for SlideId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MppSource {
-    /// Written in the slide file.
+    /// Stated in the slide file.
     Slide,
     /// Given by the user.
     User,
-    /// Known to nobody; nothing physical can be computed.
+    /// Unknown; no physical size can be computed.
     Unknown,
 }
 
-/// What gives a slide's pixels.
+/// What decodes a slide's pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reader {
-    /// The file's own JPEG tiles, decoded here; what OpenSlide is needed for goes to it.
+    /// The JPEG tiles of the file, decoded directly; falls back to OpenSlide where that is not possible.
     RawTiles,
+    /// OpenSlide.
     OpenSlide,
-    /// The tiles or strips of a TIFF file, of any layout and compression, decoded here.
+    /// The tiles or strips of a TIFF file, of any layout and compression, decoded directly.
     Tiff,
     /// A plain picture, held in memory as a whole.
     Picture,
@@ -165,35 +172,40 @@ pub enum Reader {
     Strips,
 }
 
-/// What is known of a slide without reading its pixels.
+/// Metadata of a slide, available without reading its pixels.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlideInfo {
+    /// Slide ID.
     pub id: SlideId,
-    /// What earlier versions of the program called this slide, and perhaps others too.
+    /// IDs that earlier versions of the program gave this slide; several slides may share one.
     #[serde(default)]
     pub former_ids: Vec<SlideId>,
+    /// Path of the slide's file.
     #[serde(with = "crate::paths::whole")]
     pub path: PathBuf,
-    /// OpenSlide's vendor name, or `image` for plain images.
+    /// OpenSlide's vendor name, `ome-tiff` or `qptiff`, or `image` for plain images.
     pub vendor: String,
+    /// What decodes the slide.
     pub reader: Reader,
-    /// Finest first; never empty.
+    /// Stored levels, finest first; never empty.
     pub levels: Vec<Level>,
+    /// Size of a level-0 pixel in µm; `None` if the slide is not calibrated.
     pub mpp: Option<MicronsPerPixel>,
+    /// Where `mpp` comes from.
     pub mpp_source: MppSource,
     /// Nominal magnification of the objective, such as 20 or 40.
     pub objective_power: Option<f64>,
-    /// Names of the pictures stored beside the pyramid.
+    /// Names of the associated images.
     pub associated: Vec<String>,
-    /// Every property of the file, as it states them.
+    /// Every property of the file, as stated in it.
     pub properties: BTreeMap<String, String>,
-    /// What the user should know of the slide and may have to correct.
+    /// Warnings about the slide that the user should see and may have to act on.
     #[serde(default)]
     pub warnings: Vec<SlideWarning>,
 }
 
 impl SlideInfo {
-    /// Whether `id` is the slide's, or one that earlier versions of the program gave it.
+    /// Whether `id` is the slide's ID or one that earlier versions of the program gave it.
     pub fn goes_by(&self, id: &SlideId) -> bool {
         self.id == *id || self.former_ids.contains(id)
     }
@@ -208,23 +220,26 @@ impl SlideInfo {
         self.levels[0].height
     }
 
-    /// The whole of level 0.
+    /// Returns the rectangle that covers all of level 0.
     pub fn extent(&self) -> Level0Rect {
         Level0Rect::new(0, 0, self.width(), self.height())
     }
 
-    /// The coarsest level that is still at least as fine as `wanted` along both axes, with a tolerance of 1 %
-    /// since scanners round their level sizes.
+    /// Returns the index of the coarsest level that is at least as fine as `wanted` along both axes, with a
+    /// tolerance of 1 % because scanners round level sizes.
     pub fn best_level_for(&self, wanted: Downsample) -> u32 {
         self.levels.iter().rposition(|level| level.is_fine_enough(wanted)).unwrap_or(0) as u32
     }
 
-    /// File name without its folder, for people.
+    /// File name without its folder, for display.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
     }
 
-    /// The pixel size, or an error that says how to give one.
+    /// Returns the size of a level-0 pixel in µm.
+    ///
+    /// # Errors
+    /// [`SlideError::NotCalibrated`] if it is unknown.
     pub fn require_mpp(&self) -> Result<MicronsPerPixel, SlideError> {
         self.mpp.ok_or_else(|| SlideError::NotCalibrated { path: self.path.clone() })
     }
@@ -237,71 +252,133 @@ impl SlideInfo {
         SlideError::NoSuchAssociated { path: self.path.clone(), name: name.to_owned(), available }
     }
 
-    /// Put the user's pixel size in place of the slide's own or of none.
+    /// Sets the pixel size given by the user, replacing the one from the file if there is one, and drops the
+    /// warnings about it.
     pub fn set_user_mpp(&mut self, mpp: MicronsPerPixel) {
         self.mpp = Some(mpp);
         self.mpp_source = MppSource::User;
         self.warnings.retain(|warning| !warning.concerns_pixel_size());
     }
 
-    /// A pixel size to offer to the user where the file states none or a doubtful one: what the file probably means,
-    /// else the one that the objective usually gives.
+    /// A pixel size to suggest to the user where the file states none or a doubtful one: the value that the
+    /// file probably means, otherwise 10 / magnification µm.
     pub fn suggested_mpp(&self) -> Option<MicronsPerPixel> {
-        let meant = self.warnings.iter().find_map(SlideWarning::suggested_mpp);
+        let intended = self.warnings.iter().find_map(SlideWarning::suggested_mpp);
         let usual = self.objective_power.filter(|_| self.mpp.is_none());
-        meant.or_else(|| usual.map(|power| MicronsPerPixel::square(10.0 / power)))
+        intended.or_else(|| usual.map(|power| MicronsPerPixel::square(10.0 / power)))
     }
 }
 
-/// What can go wrong with a slide. Every message names the file and what to do.
+/// An error in opening or reading a slide. Every message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum SlideError {
+    /// The file does not exist.
     #[error("{}: there is no such file; check the path or whether its drive is connected", path.display())]
-    Missing { path: PathBuf },
+    Missing {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// The file was recognised but cannot be opened, for example because it is damaged.
     #[error("{}: cannot be opened: {reason}", path.display())]
-    Open { path: PathBuf, reason: String },
+    Open {
+        /// Path of the file.
+        path: PathBuf,
+        /// Cause, in one line.
+        reason: String,
+    },
+    /// No reader recognises the file.
     #[error(
         "{}: not a slide or image that histokin can read ({reason}); \
          formats: those of OpenSlide (SVS, NDPI, SCN, MRXS, BIF, VMS, CZI, DICOM, tiled TIFF) and PNG, JPEG, TIFF, BMP, WebP",
         path.display()
     )]
-    Unsupported { path: PathBuf, reason: String },
+    Unsupported {
+        /// Path of the file.
+        path: PathBuf,
+        /// Cause, in one line.
+        reason: String,
+    },
+    /// A region cannot be read.
     #[error(
         "{}: level {} at x {}, y {} ({} × {} px) cannot be read: {reason}",
         path.display(), region.level, region.x, region.y, region.width, region.height
     )]
-    Read { path: PathBuf, region: LevelRect, reason: String },
-    /// The file has gone or changed since it was opened; it may come back.
+    Read {
+        /// Path of the file.
+        path: PathBuf,
+        /// The region that was to be read.
+        region: LevelRect,
+        /// Cause, in one line.
+        reason: String,
+    },
+    /// The file was removed or changed after it was opened; it may become readable again.
     #[error("{}: {reason}", path.display())]
-    Unavailable { path: PathBuf, reason: String },
+    Unavailable {
+        /// Path of the file.
+        path: PathBuf,
+        /// Cause, in one line.
+        reason: String,
+    },
+    /// The file holds a different slide from the one in the project.
     #[error(
-        "{}: another slide than the one that the project knows by this path ({}…); open it in the project, or embed \
-         it, to take it in as a new one, or put the former file back",
+        "{}: this is not the slide that the project lists under this path ({}…); open it in the project or \
+         embed it to add it as a new slide, or restore the original file",
         path.display(), id.short()
     )]
-    Replaced { path: PathBuf, id: SlideId },
-    #[error("{}: the picture {name:?} beside the slide cannot be read: {reason}", path.display())]
-    ReadAssociated { path: PathBuf, name: String, reason: String },
+    Replaced {
+        /// Path of the file.
+        path: PathBuf,
+        /// ID of the slide in the project.
+        id: SlideId,
+    },
+    /// An associated image cannot be read.
+    #[error("{}: the associated image {name:?} cannot be read: {reason}", path.display())]
+    ReadAssociated {
+        /// Path of the file.
+        path: PathBuf,
+        /// Name of the associated image.
+        name: String,
+        /// Cause, in one line.
+        reason: String,
+    },
+    /// The embedded colour profile cannot be used.
     #[error("{}: its colour profile cannot be used: {reason}", path.display())]
-    Profile { path: PathBuf, reason: String },
-    #[error("{}: has no picture named {name:?}; it has: {available}", path.display())]
-    NoSuchAssociated { path: PathBuf, name: String, available: String },
+    Profile {
+        /// Path of the file.
+        path: PathBuf,
+        /// Cause, in one line.
+        reason: String,
+    },
+    /// The slide has no associated image of this name.
+    #[error("{}: has no associated image {name:?}; it has: {available}", path.display())]
+    NoSuchAssociated {
+        /// Path of the file.
+        path: PathBuf,
+        /// Name that was requested.
+        name: String,
+        /// Names that exist, separated by commas, or `none`.
+        available: String,
+    },
+    /// The pixel size is unknown, and the operation needs it.
     #[error(
-        "{}: the slide does not say how large its pixels are; give it with --slide-mpp (µm per pixel), \
+        "{}: the slide does not state its pixel size; give it with --slide-mpp (µm per pixel) \
          or in the slide's panel",
         path.display()
     )]
-    NotCalibrated { path: PathBuf },
+    NotCalibrated {
+        /// Path of the file.
+        path: PathBuf,
+    },
 }
 
 impl SlideError {
-    /// Whether the slide may be read again later, without anything being done.
+    /// Whether the slide may become readable again later, for example when its drive is reconnected.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 }
 
-/// The same slide under another id: the one that a project knows it by.
+/// Returns the same slide under `id`, the ID by which a project lists it.
 pub fn known_as(source: Arc<dyn SlideSource>, id: &SlideId) -> Arc<dyn SlideSource> {
     if source.info().id == *id {
         return source;
@@ -353,7 +430,7 @@ impl SlideSource for KnownAs {
     }
 }
 
-/// Open the slide or plain image at `path`. `user_mpp` overrides what the file says of its pixel size.
+/// Opens the slide or plain image at `path`. `user_mpp` overrides the pixel size stated in the file.
 ///
 /// # Errors
 /// [`SlideError::Missing`], [`SlideError::Open`] (recognised, but damaged) or [`SlideError::Unsupported`].
@@ -361,12 +438,12 @@ pub fn open(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn Sl
     open_with(path, user_mpp, true)
 }
 
-/// Version of OpenSlide, for people.
+/// Version of the OpenSlide library, for display.
 pub fn openslide_version() -> String {
     openslide::version()
 }
 
-/// Like [`open`], but all pixels come through OpenSlide, which is slower: to compare with.
+/// Like [`open`], but reads all pixels through OpenSlide, which is slower. For comparisons.
 ///
 /// # Errors
 /// As [`open`].
@@ -382,7 +459,7 @@ fn open_with(
     let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
     if let Some(mpp) = user_mpp.filter(|mpp| !mpp.is_plausible()) {
         return Err(failed(format!(
-            "{} × {} µm is no pixel size of a microscope; give one between 0.001 and 1000 µm",
+            "{} × {} µm is not a plausible pixel size; give one between 0.001 and 1000 µm",
             mpp.x, mpp.y
         )));
     }
@@ -409,7 +486,7 @@ fn open_with(
         return Err(SlideError::Unsupported { path: path.to_owned(), reason });
     }
     if metadata.len() == 0 {
-        return Err(failed("the file is empty; copy it again from where it came".to_owned()));
+        return Err(failed("the file is empty; copy it again from its source".to_owned()));
     }
     untrusted::open(path).map_err(|error| failed(error.to_string()))?;
     let owned = path.to_owned();
@@ -425,7 +502,8 @@ fn open_with(
     Ok(with_caches(steady, metadata.len()))
 }
 
-/// What has to be kept to read the slide quickly, in the process that asks for its pixels.
+/// Adds the caches of strips and computed levels. They belong to the process that requests pixels, not to the
+/// one that decodes them.
 fn with_caches(slide: ReconnectingSource, file_size: u64) -> Arc<dyn SlideSource> {
     let mut slide: Arc<dyn SlideSource> = Arc::new(slide);
     if slide.info().reader == Reader::Strips {
@@ -434,7 +512,7 @@ fn with_caches(slide: ReconnectingSource, file_size: u64) -> Arc<dyn SlideSource
     computed::complete(slide, file_size)
 }
 
-/// The reader for a file, without regard to what may become of the file.
+/// Opens the reader for a file, without the handling of files that change later.
 fn open_reader(
     path: &Path,
     user_mpp: Option<MicronsPerPixel>,
@@ -457,7 +535,8 @@ fn open_reader(
     }
 }
 
-/// A slide that OpenSlide recognises, by OpenSlide or by what is quicker and gives the same.
+/// A slide that OpenSlide recognises, read through OpenSlide or directly where that is faster and gives the
+/// same pixels.
 fn through_openslide(slide: OpenSlideSource, raw_tiles_allowed: bool) -> Arc<dyn SlideSource> {
     if !raw_tiles_allowed {
         return Arc::new(slide);
@@ -471,8 +550,8 @@ fn through_openslide(slide: OpenSlideSource, raw_tiles_allowed: bool) -> Arc<dyn
     }
 }
 
-/// A TIFF file that OpenSlide recognises. The formats of scanners are OpenSlide's; what it calls generic, it reads as
-/// one pyramid of upright 8-bit pictures, whatever the file says.
+/// Opens a TIFF file that OpenSlide recognises. Scanner formats are left to OpenSlide; files that it calls
+/// generic, it reads as one pyramid of upright 8-bit images, whatever the file states.
 fn open_tiff_slide(
     slide: OpenSlideSource,
     mut tiff: TiffFile,
@@ -483,12 +562,12 @@ fn open_tiff_slide(
     let orientation = Orientation::turned(tiff.orientation());
     let is_generic = info.vendor == GENERIC_TIFF;
     let sizes: Vec<(u32, u32)> = info.levels.iter().map(|level| (level.width, level.height)).collect();
-    // OpenSlide turns every tile by itself.
+    // OpenSlide applies the orientation to each tile separately, which is wrong.
     let is_turned = orientation.is_some() && [GENERIC_TIFF, "aperio"].contains(&info.vendor.as_str());
-    let is_openslides = !is_generic || (tiff.suits_openslide(&sizes) && !tiff.misses_tiles());
-    // Asked to compare with it, OpenSlide reads what it can read at all.
+    let is_for_openslide = !is_generic || (tiff.suits_openslide(&sizes) && !tiff.misses_tiles());
+    // For comparison with OpenSlide, everything that it can read is read through it.
     let is_to_compare = !raw_tiles_allowed && !tiff.has_own_layout();
-    if !is_turned && (is_openslides || is_to_compare) {
+    if !is_turned && (is_for_openslide || is_to_compare) {
         return Ok(through_openslide(slide, raw_tiles_allowed));
     }
     let has_own_layout = tiff.has_own_layout();
@@ -504,10 +583,10 @@ fn open_tiff_slide(
     }
 }
 
-/// OpenSlide's name for tiled TIFF files of no scanner's format.
+/// OpenSlide's vendor name for tiled TIFF files in no scanner format.
 const GENERIC_TIFF: &str = "generic-tiff";
 
-/// A TIFF file that OpenSlide does not recognise.
+/// Opens a TIFF file that OpenSlide does not recognise.
 fn open_tiff(
     path: &Path,
     tiff: TiffFile,
@@ -517,30 +596,29 @@ fn open_tiff(
     let is_fax = FAX.contains(&tiff.compression());
     match TiffSource::open(path, tiff, None, user_mpp) {
         Ok(source) => Ok(orientation::upright(Arc::new(source), orientation)),
-        // `image` decodes bilevel pictures of this kind as a whole.
+        // The `image` crate decodes bilevel images with these compressions as a whole.
         Err(_) if is_fax => Ok(orientation::upright(flat_image::open(path, user_mpp)?, orientation)),
         Err(refusal) => Err(SlideError::Open { path: path.to_owned(), reason: one_line(&refusal.text()) }),
     }
 }
 
-/// TIFF's compressions of fax machines.
+/// Values of TIFF's Compression tag for the fax compressions.
 const FAX: [u64; 2] = [3, 4];
 
-/// A plain picture, upright.
+/// Opens a plain picture, turned upright.
 fn open_picture(path: &Path, user_mpp: Option<MicronsPerPixel>) -> Result<Arc<dyn SlideSource>, SlideError> {
     let picture = flat_image::open(path, user_mpp)?;
     Ok(orientation::upright(picture, Orientation::turned(flat_image::orientation(path).into())))
 }
 
-/// Most pixels of level 0: 512 Gpx. The glass of a double slide, 76 × 52 mm at 0.1 µm, has 395 Gpx; more are
-/// claimed by damaged files, and would be looked through for hours.
-const MOST_PIXELS: u64 = 1 << 39;
+/// Maximum number of pixels of level 0: 512 Gpx. A double slide of 76 × 52 mm at 0.1 µm has 395 Gpx. Only
+/// damaged files claim more, and scanning one would take hours.
+const MAX_PIXELS: u64 = 1 << 39;
 
-/// Why a slide of this size is not believed.
+/// Returns the reason why a slide of this size is rejected, if it is.
 fn implausible_size(width: u32, height: u32) -> Option<String> {
-    (u64::from(width) * u64::from(height) > MOST_PIXELS).then(|| {
-        format!("it claims {width} × {height} px, more than a whole slide has; it is damaged or no slide")
-    })
+    (u64::from(width) * u64::from(height) > MAX_PIXELS)
+        .then(|| format!("its stated {width} × {height} px exceed any slide; it is damaged or not a slide"))
 }
 
 #[cfg(fuzzing)]
@@ -550,10 +628,10 @@ pub use identity::fuzz as fuzz_identity;
 #[cfg(fuzzing)]
 pub use tiff::fuzzed::{fuzz_jpeg_tile, fuzz_tiff_directories, fuzz_tiff_tile};
 
-/// Pixels that one read may ask for: 1 GiB of RGBA.
+/// Maximum number of pixels of one read: 1 GiB of RGBA.
 const MAX_REGION_PIXELS: u64 = 1 << 28;
 
-/// An empty canvas for `region`, or why there cannot be one.
+/// Returns a transparent canvas for `region`, or the reason why it cannot be created.
 fn transparent(region: &LevelRect) -> Result<RgbaImage, String> {
     if u64::from(region.width) * u64::from(region.height) > MAX_REGION_PIXELS {
         return Err("the region is too large to be read at once; read it in parts".to_owned());
@@ -561,7 +639,7 @@ fn transparent(region: &LevelRect) -> Result<RgbaImage, String> {
     Ok(RgbaImage::new(region.width, region.height))
 }
 
-/// The part of `region` that lies on its level, which is `width` × `height` pixels large.
+/// Returns the part of `region` that lies on its level, which has `width` × `height` pixels.
 fn clip(region: &LevelRect, width: u32, height: u32) -> Option<LevelRect> {
     let (width, height) = (i64::from(width), i64::from(height));
     let left = region.x.clamp(0, width);
@@ -577,7 +655,7 @@ fn clip(region: &LevelRect, width: u32, height: u32) -> Option<LevelRect> {
     })
 }
 
-/// A foreign library's message as one line that does not end in a full stop.
+/// Turns a library's message into one line without a final full stop.
 fn one_line(message: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().collect();
     words.join(" ").trim_end_matches('.').to_owned()

@@ -1,8 +1,7 @@
 //! Slides read through OpenSlide.
 //!
-//! A failed read puts an OpenSlide handle into an error state from which it never comes back: every later
-//! call on it fails too, wherever it reads. The handle is therefore replaceable, see
-//! [`OpenSlideSource::with_handle`].
+//! A failed read puts an OpenSlide handle into an error state that cannot be cleared: every later call on it
+//! fails too, whatever it reads. Handles are therefore replaceable, see [`OpenSlideSource::with_handle`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,25 +17,29 @@ use super::{clip, identity, implausible_size, levels_of_sizes, one_line, transpa
 use crate::geometry::{Downsample, LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind, MemoryCache};
 
-/// Bytes of decoded tiles that OpenSlide keeps for one handle. Its cache is there so that neighbouring
-/// regions do not decode the tiles they share twice; what was seen is cached by those who ask. Four rows
-/// of 256 px tiles under a screen's width are enough for that, for any number of open slides.
+/// Size in bytes of OpenSlide's own cache of decoded tiles, per handle. It only has to keep neighbouring
+/// regions from decoding shared tiles twice, since callers cache what they have read. Four rows of 256 px
+/// tiles across the width of a screen are enough for that, however many slides are open.
 const CACHE_BYTES: usize = 8 << 20;
 
-/// Bytes that a handle is taken to need: its cache, and the lists of tiles of its levels.
+/// Estimated memory of a handle in bytes: its cache, and the tile lists of its levels.
 const HANDLE_BYTES: usize = CACHE_BYTES + (2 << 20);
 
+/// A slide read through OpenSlide.
 pub(super) struct OpenSlideSource {
     info: SlideInfo,
-    /// By level, the downsample with which OpenSlide itself turns level-0 positions into positions on the level.
+    /// The downsample of each level with which OpenSlide converts level-0 positions into positions on the
+    /// level.
     own_downsamples: Vec<f64>,
-    /// The handle that readers share lies here, at [`HANDLE`], unless memory was needed for others.
+    /// The handle that all reads share, under the key [`HANDLE`], unless its memory was needed for other
+    /// data.
     shared: MemoryCache,
 }
 
+/// Key of the shared handle in the cache.
 const HANDLE: u64 = 0;
 
-/// Open `path` if OpenSlide recognises the file; `None` if it does not.
+/// Opens `path` if OpenSlide recognises the file; returns `None` if it does not.
 ///
 /// # Errors
 /// [`SlideError::Open`] when the file is recognised but damaged.
@@ -62,9 +65,9 @@ impl SlideSource for OpenSlideSource {
         &self.info
     }
 
-    /// OpenSlide divides level-0 origins by its own downsample of the level, the mean of both axes, whatever the
-    /// pixels are worth: here that is undone. Where it is not an integer, the region lies up to half a level-0
-    /// pixel beside the one asked for, as OpenSlide takes whole level-0 origins, and OpenSlide interpolates.
+    /// OpenSlide divides level-0 origins by its own downsample of the level, the mean of both axes; this is
+    /// undone here. Where that downsample is not an integer, the returned region is off by up to half a
+    /// level-0 pixel, because OpenSlide takes integer level-0 origins, and OpenSlide interpolates.
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
         let failed =
             |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
@@ -72,13 +75,13 @@ impl SlideSource for OpenSlideSource {
         let levels = &self.info.levels;
         let level = levels.get(region.level as usize).zip(self.own_downsample(region.level as usize));
         let Some((level, own_downsample)) = level else {
-            return Err(failed(format!("the slide has {} levels only", levels.len())));
+            return Err(failed(format!("the slide has no level {}", region.level)));
         };
-        // OpenSlide's binding knows no negative origins, so only what lies on the level is read.
+        // The OpenSlide binding does not accept negative origins, so only the part on the level is read.
         let Some(part) = clip(region, level.width, level.height) else {
             return Ok(canvas);
         };
-        // A position on the level lies on level 0 too, or not far beyond; else the cast saturates.
+        // A position on the level is also on level 0 or slightly beyond it; otherwise the cast saturates.
         let level0 = |px: i64| (px as f64 * own_downsample).round() as u32;
         let wanted = Region {
             level: part.level,
@@ -87,7 +90,7 @@ impl SlideSource for OpenSlideSource {
         };
         let pixels = self.with_handle(|handle| handle.read_region(&wanted)).map_err(failed)?;
         let pixels = straight_rgba(wanted.size, pixels)
-            .ok_or_else(|| failed("OpenSlide gave fewer pixels than were asked for".to_owned()))?;
+            .ok_or_else(|| failed("OpenSlide returned fewer pixels than requested".to_owned()))?;
         if part == *region {
             return Ok(pixels);
         }
@@ -116,16 +119,16 @@ impl SlideSource for OpenSlideSource {
 }
 
 impl OpenSlideSource {
-    /// The downsample with which OpenSlide places regions on a level.
+    /// The downsample with which OpenSlide positions regions on a level.
     pub(super) fn own_downsample(&self, level: usize) -> Option<f64> {
         self.own_downsamples.get(level).copied()
     }
 
-    /// Run `read` on the shared handle and, if that fails, once more on a fresh one.
+    /// Runs `read` on the shared handle and, if that fails, once more on a new one.
     ///
-    /// A handle may fail here because of what another thread read through it. The second attempt
-    /// therefore has a handle of its own, which becomes the shared one only after it has proved good: a
-    /// region that is truly damaged can spoil nobody else's second attempt, and leaves no dead handle.
+    /// A handle may fail because of a read in another thread. The second attempt therefore uses a separate
+    /// handle, which becomes the shared one only if it succeeds. A region that is really damaged thus cannot
+    /// disturb the second attempts of other threads, and does not leave a broken handle behind.
     fn with_handle<T>(&self, read: impl Fn(&OpenSlide) -> Result<T, OpenSlideError>) -> Result<T, String> {
         if let Some(handle) = self.shared.get::<OpenSlide>(HANDLE) {
             match read(&handle) {
@@ -145,29 +148,29 @@ impl OpenSlideSource {
     }
 }
 
-/// Version of the library, for people.
+/// Version of the OpenSlide library, for display.
 pub(super) fn version() -> String {
-    OpenSlide::version().unwrap_or_else(|_| "of unknown version".to_owned())
+    OpenSlide::version().unwrap_or_else(|_| "(unknown version)".to_owned())
 }
 
-/// The library's own fingerprint of a file that it reads.
+/// Returns OpenSlide's `quickhash-1` of the file, if OpenSlide can read it.
 pub(super) fn quickhash(path: &Path) -> Option<String> {
     open_handle(path).ok()?.property_value(QUICKHASH).ok()
 }
 
-/// Name of the property that holds it.
+/// Name of the property with the `quickhash-1`.
 pub(super) const QUICKHASH: &str = "openslide.quickhash-1";
 
 fn open_handle(path: &Path) -> Result<OpenSlide, OpenSlideError> {
     OpenSlide::new_with_cache(path, CACHE_BYTES)
 }
 
-/// The library's own words, in one line.
+/// Returns the message of an error, in one line.
 fn reason_of(error: &OpenSlideError) -> String {
     match error {
         OpenSlideError::LibraryError(message) => one_line(message),
         OpenSlideError::UnsupportedFile(_) | OpenSlideError::MissingFile(_) => {
-            "the file has gone or was replaced since it was opened".to_owned()
+            "the file was removed or replaced after it was opened".to_owned()
         }
         other => one_line(&other.to_string()),
     }
@@ -181,7 +184,7 @@ fn read_info(
     let text = |error: OpenSlideError| reason_of(&error);
     let sizes: Vec<(u32, u32)> = handle.all_level_dimensions().iter().map(|size| (size.w, size.h)).collect();
     if sizes.is_empty() || sizes.iter().any(|(width, height)| *width == 0 || *height == 0) {
-        return Err("it holds no pixels".to_owned());
+        return Err("it contains no pixels".to_owned());
     }
     let properties: BTreeMap<String, String> = handle
         .property_names()
@@ -213,11 +216,11 @@ fn read_info(
     })
 }
 
-/// The levels of these sizes; `stated` are OpenSlide's downsamples.
+/// Returns the levels of these sizes; `stated` are OpenSlide's downsamples.
 ///
-/// For some formats OpenSlide knows the scale (MIRAX, Philips, Sakura, Ventana, Zeiss), and then it holds for both
-/// axes. For all others it gives the mean of both axes' quotients of sizes (`openslide_open` in `openslide.c`), which
-/// is the scale of neither.
+/// For some formats OpenSlide knows the downsample (MIRAX, Philips, Sakura, Ventana, Zeiss), and it applies
+/// to both axes. For all others it returns the mean of both axes' quotients of sizes (`openslide_open` in
+/// `openslide.c`), which is correct for neither axis.
 fn levels_of(sizes: &[(u32, u32)], stated: &[f64], properties: &BTreeMap<String, String>) -> Vec<Level> {
     let tile = |level: usize| {
         Some((tile_edge(properties, level, "width")?, tile_edge(properties, level, "height")?))
@@ -239,14 +242,15 @@ fn levels_of(sizes: &[(u32, u32)], stated: &[f64], properties: &BTreeMap<String,
     derived.into_iter().zip(stated).map(choose).collect()
 }
 
-/// Width or height of a level's tiles, as OpenSlide gives it.
+/// Width or height of a level's tiles, as reported by OpenSlide.
 fn tile_edge(properties: &BTreeMap<String, String>, level: usize, axis: &str) -> Option<u64> {
     properties.get(&format!("openslide.level[{level}].tile-{axis}"))?.parse().ok()
 }
 
-/// What the properties state of the pixel size, most trusted first, and the power of the objective.
+/// Returns the pixel sizes stated in the properties, most trusted first, and the power of the objective.
 ///
-/// The binding's own `mpp` is f32 and its objective power an integer; the properties' text has every digit.
+/// The binding returns `mpp` as f32 and the objective power as an integer; the text of the properties has all
+/// digits.
 fn stated(properties: &BTreeMap<String, String>) -> (Vec<Stated>, Option<f64>) {
     let text = |name: &str| properties.get(name).map(String::as_str);
     let both =
@@ -270,17 +274,19 @@ fn stated(properties: &BTreeMap<String, String>) -> (Vec<Stated>, Option<f64>) {
     (stated, power.or(aperio_power))
 }
 
-/// Pixels of the largest tile that is believed: 1 GiB. OpenSlide takes memory for whole tiles, and ends the process
-/// where there is not enough.
-const LARGEST_TILE: u64 = 1 << 28;
+/// Maximum number of pixels of a tile: 1 GiB. OpenSlide allocates whole tiles, and aborts the process if it
+/// cannot.
+const MAX_TILE_PIXELS: u64 = 1 << 28;
 
-/// How much longer in relation to its width a level may be than level 0, or less long.
-const MOST_STRETCHED: f64 = 1.5;
+/// Largest ratio between the aspect ratios of a level and of level 0, in either direction.
+const MAX_DISTORTION: f64 = 1.5;
 
-/// Shorter sides say nothing of a level's shape, as scanners round them.
-const SHORTEST_SIDE: u32 = 16;
+/// Shortest side in pixels for which the aspect ratio is checked; on shorter sides, rounding distorts it too
+/// much.
+const MIN_SIDE: u32 = 16;
 
-/// What no scanner writes, and whoever believes it waits or runs out of memory.
+/// Returns the reason why the levels are rejected, if they are: values that no scanner writes and that would
+/// lead to long waits or exhausted memory.
 fn implausible_levels(levels: &[Level], properties: &BTreeMap<String, String>) -> Option<String> {
     let whole = levels.first()?;
     if let Some(reason) = implausible_size(whole.width, whole.height) {
@@ -290,24 +296,24 @@ fn implausible_levels(levels: &[Level], properties: &BTreeMap<String, String>) -
     for (number, level) in levels.iter().enumerate() {
         let edge = |axis: &str| tile_edge(properties, number, axis);
         if let (Some(width), Some(height)) = (edge("width"), edge("height"))
-            && width.saturating_mul(height) > LARGEST_TILE
+            && width.saturating_mul(height) > MAX_TILE_PIXELS
         {
-            return Some(format!("its level {number} claims tiles of {width} × {height} px; it is damaged"));
+            return Some(format!("its level {number} states tiles of {width} × {height} px; it is damaged"));
         }
         if is_padded(level, whole, (edge("width"), edge("height"))) {
             continue;
         }
-        let stretched = shape(level) / shape(whole);
-        if level.width.min(level.height) >= SHORTEST_SIDE
-            && !(1.0 / MOST_STRETCHED..=MOST_STRETCHED).contains(&stretched)
+        let distortion = shape(level) / shape(whole);
+        if level.width.min(level.height) >= MIN_SIDE
+            && !(1.0 / MAX_DISTORTION..=MAX_DISTORTION).contains(&distortion)
         {
-            return Some(format!("its levels 0 and {number} are of different shapes; it is damaged"));
+            return Some(format!("its levels 0 and {number} differ in aspect ratio; it is damaged"));
         }
     }
     None
 }
 
-/// Whether a level has the shape of level 0 but for less than a tile by which each side was padded.
+/// Whether a level has the aspect ratio of level 0 except for padding of less than a tile on each side.
 fn is_padded(level: &Level, whole: &Level, tile: (Option<u64>, Option<u64>)) -> bool {
     let Downsample { x, y } = level.downsample;
     let is_side = |size: u32, tile: Option<u64>, whole: u32| {
@@ -317,10 +323,10 @@ fn is_padded(level: &Level, whole: &Level, tile: (Option<u64>, Option<u64>)) -> 
     x == y && is_side(level.width, tile.0, whole.width) && is_side(level.height, tile.1, whole.height)
 }
 
-/// Turn OpenSlide's pixels (one native-endian 32-bit ARGB word each, premultiplied) into straight RGBA.
+/// Converts OpenSlide's pixels (one native-endian 32-bit ARGB word each, premultiplied) into straight RGBA.
 fn straight_rgba(size: Size, mut pixels: Vec<u8>) -> Option<RgbaImage> {
     for run in pixels.as_chunks_mut::<4>().0.chunks_mut(256) {
-        // Nearly all of a slide is opaque, and then the bytes are only put into order.
+        // Most pixels of a slide are opaque, and then only the byte order has to be changed.
         let all_alpha = run.iter().fold(u32::MAX, |all, pixel| all & u32::from_ne_bytes(*pixel));
         if all_alpha >> 24 == 255 {
             run.iter_mut().for_each(|pixel| *pixel = u32::from_ne_bytes(*pixel).rotate_left(8).to_be_bytes());

@@ -1,5 +1,5 @@
-//! Slides whose rows and columns are stored in another order than they are looked at (TIFF's tag Orientation, EXIF's
-//! of the same number).
+//! Slides whose rows and columns are stored in a different order from the displayed one (TIFF tag
+//! Orientation, with the same values in EXIF).
 
 use std::sync::Arc;
 
@@ -9,26 +9,26 @@ use super::reduced::read_in_parts;
 use super::{SlideError, SlideInfo, SlideSource};
 use crate::geometry::{LevelRect, MicronsPerPixel};
 
-/// Property under which the stored orientation is told.
+/// Name of the property that holds the stored orientation.
 pub(super) const PROPERTY: &str = "histokin.orientation";
 
-/// How stored rows and columns lie in the upright picture, by TIFF's number from 1 to 8.
+/// How stored rows and columns map to the upright image, as TIFF's value from 1 to 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Orientation(u8);
 
 impl Orientation {
-    /// `None` for upright pictures, and for numbers that mean nothing.
+    /// Returns the orientation for a value from 2 to 8; `None` for upright images and invalid values.
     pub fn turned(number: u64) -> Option<Self> {
         (2..=8).contains(&number).then_some(Self(number as u8))
     }
 
-    /// Whether stored rows are the upright picture's columns.
+    /// Whether stored rows are columns of the upright image.
     fn swaps_axes(self) -> bool {
         self.0 >= 5
     }
 
-    /// The stored region that holds the pixels of `region` of the upright picture, of a level that is stored as
-    /// `width` × `height` pixels.
+    /// Returns the stored region that holds the pixels of `region` of the upright image, on a level that is
+    /// stored as `width` × `height` pixels.
     fn stored(self, region: &LevelRect, (width, height): (u32, u32)) -> LevelRect {
         let (x, y) = (region.x, region.y);
         let (w, h) =
@@ -52,7 +52,7 @@ impl Orientation {
         LevelRect { level: region.level, x, y, width: w, height: h }
     }
 
-    /// Stored pixels as they are looked at.
+    /// Turns stored pixels upright.
     fn upright(self, mut pixels: RgbaImage) -> RgbaImage {
         match self.0 {
             2 => imageops::flip_horizontal_in_place(&mut pixels),
@@ -74,7 +74,7 @@ impl Orientation {
     }
 }
 
-/// `source` upright, whose pixels are stored in `orientation`.
+/// Returns `source`, whose pixels are stored in `orientation`, turned upright.
 pub(super) fn upright(
     source: Arc<dyn SlideSource>,
     orientation: Option<Orientation>,
@@ -100,7 +100,7 @@ impl Upright {
                 std::mem::swap(&mut level.width, &mut level.height);
                 std::mem::swap(&mut level.downsample.x, &mut level.downsample.y);
             }
-            // The user states the size of the pixels that are seen.
+            // A pixel size given by the user already refers to the displayed axes.
             if info.mpp_source == super::MppSource::Slide {
                 info.mpp = info.mpp.map(|mpp| MicronsPerPixel { x: mpp.y, y: mpp.x });
             }
@@ -129,7 +129,8 @@ impl SlideSource for Upright {
     fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
         let level = self.source.info().levels.get(region.level as usize);
         let size = level.map_or((0, 0), |level| (level.width, level.height));
-        // Blocks are counted from the region's left and top, which must lie there in both orders of rows and columns.
+        // Blocks are counted from the left and top of the region; partial blocks would be on a different side
+        // in stored order.
         if !region.width.is_multiple_of(factor) || !region.height.is_multiple_of(factor) {
             return read_in_parts(&|part| self.read(part), region, factor);
         }
@@ -161,7 +162,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// EXIF 2.3, table 6, in words of `image`, which is not what [`Orientation::stored`] is made of.
+    /// Turns an image by the `image` crate's implementation of EXIF 2.3, table 6, which is independent of
+    /// [`Orientation::stored`].
     fn whole(number: u8, stored: RgbaImage) -> RgbaImage {
         let mut picture = image::DynamicImage::from(stored);
         picture.apply_orientation(image::metadata::Orientation::from_exif(number).expect("1 to 8"));

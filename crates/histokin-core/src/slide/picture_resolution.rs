@@ -1,4 +1,4 @@
-//! What plain pictures (JPEG, PNG, WebP, BMP, TIFF) state of the size of their pixels.
+//! Reads the resolution that plain pictures (JPEG, PNG, WebP, BMP, TIFF) state in their headers.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,45 +11,46 @@ use tiff::tags::Tag as TiffTag;
 
 use super::calibration::{self, Stated, UM_PER_CM, UM_PER_INCH};
 
-/// JFIF counts dots in 16 bits: writers put this where there are more.
-const MOST_JFIF_DOTS: u16 = u16::MAX;
+/// Largest JFIF density, which has 16 bits: writers store it where the true value is larger.
+const MAX_JFIF_DENSITY: u16 = u16::MAX;
 
-/// All statements of the file's header, most trusted first, and the power of the objective where it is stated.
-/// Damaged statements are left out.
+/// Returns all pixel sizes stated in the file's header, most trusted first, and the power of the objective if
+/// it is stated. Damaged fields are skipped.
 pub(super) fn stated(
     path: &Path,
     format: ImageFormat,
     decoder: Option<&mut dyn ImageDecoder>,
 ) -> (Vec<Stated>, Option<f64>) {
-    let own = match format {
+    let from_header = match format {
         ImageFormat::Tiff => return tiff(path).unwrap_or_default(),
         ImageFormat::Png => png(path),
         ImageFormat::Bmp => head(path, 46).and_then(|head| bmp(&head)),
-        ImageFormat::Jpeg => head(path, LONGEST_HEAD).and_then(|head| jfif(&head)),
+        ImageFormat::Jpeg => head(path, MAX_HEAD_BYTES).and_then(|head| jfif(&head)),
         _ => None,
     };
     let exif = decoder.and_then(|decoder| decoder.exif_metadata().ok().flatten()).and_then(exif_resolution);
-    (own.into_iter().chain(exif).collect(), None)
+    (from_header.into_iter().chain(exif).collect(), None)
 }
 
-/// JFIF's segment comes first by its specification; some writers put EXIF's before it.
-const LONGEST_HEAD: u64 = 1 << 17;
+/// Bytes of a JPEG that are searched for the JFIF segment. By its specification it comes first, but some
+/// writers put the EXIF segment before it.
+const MAX_HEAD_BYTES: u64 = 1 << 17;
 
-/// The first bytes of a file, at most `most`.
-fn head(path: &Path, most: u64) -> Option<Vec<u8>> {
+/// Reads the first bytes of a file, at most `limit`.
+fn head(path: &Path, limit: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+    File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
-/// From PNG's pHYs chunk: pixels per metre.
+/// Reads PNG's pHYs chunk: pixels per metre.
 fn png(path: &Path) -> Option<Stated> {
     let reader = png::Decoder::new(BufReader::new(File::open(path).ok()?)).read_info().ok()?;
     let stated = reader.info().pixel_dims.filter(|stated| stated.unit == png::Unit::Meter)?;
     Some(Stated::resolution((stated.xppu.into(), stated.yppu.into()), 1e6))
 }
 
-/// From a BMP's information header (of 40 bytes or more, 14 bytes into the file): pixels per metre.
+/// Reads a BMP's information header (40 bytes or more, from byte 14 of the file): pixels per metre.
 fn bmp(head: &[u8]) -> Option<Stated> {
     let number = |at: usize| Some(i32::from_le_bytes(*head.get(at..)?.first_chunk()?));
     if !head.starts_with(b"BM") || number(14)? < 40 {
@@ -58,7 +59,8 @@ fn bmp(head: &[u8]) -> Option<Stated> {
     Some(Stated::resolution((number(38)?.into(), number(42)?.into()), 1e6))
 }
 
-/// From a JPEG's JFIF segment: its unit (1 inch, 2 centimetre; 0 states an aspect ratio only) and density.
+/// Reads unit and density of a JPEG's JFIF segment. Unit 1 is inch, 2 centimetre; 0 states an aspect ratio
+/// only.
 fn jfif(stream: &[u8]) -> Option<Stated> {
     let mut rest = stream.strip_prefix(&[0xff, 0xd8])?;
     loop {
@@ -74,14 +76,14 @@ fn jfif(stream: &[u8]) -> Option<Stated> {
                 2 => UM_PER_CM,
                 _ => return None,
             };
-            let is_clipped = x == MOST_JFIF_DOTS || y == MOST_JFIF_DOTS;
+            let is_clipped = x == MAX_JFIF_DENSITY || y == MAX_JFIF_DENSITY;
             return (!is_clipped).then(|| Stated::resolution((x.into(), y.into()), um_per_unit));
         }
         rest = rest.get(length..)?;
     }
 }
 
-/// From EXIF's XResolution, YResolution and ResolutionUnit, the bytes beginning with its TIFF header.
+/// Reads EXIF's XResolution, YResolution and ResolutionUnit from bytes that begin with its TIFF header.
 fn exif_resolution(bytes: Vec<u8>) -> Option<Stated> {
     let exif = exif::Reader::new().read_raw(bytes).ok()?;
     let number = |tag: Tag| match &exif.get_field(tag, In::PRIMARY)?.value {
@@ -150,14 +152,14 @@ mod tests {
         head[42..46].copy_from_slice(&2_000_000_i32.to_le_bytes());
         assert_eq!(um(bmp(&head)), Some(0.5));
         assert_eq!(bmp(&head[..44]), None);
-        // The oldest header has no such fields.
+        // The oldest header version has no such fields.
         head[14] = 12;
         assert_eq!(bmp(&head), None);
     }
 
     #[test]
     fn exif_states_pixels_per_unit() {
-        // Big-endian TIFF header, one directory of three tags, two rationals behind it.
+        // A big-endian TIFF header, one directory of three tags, followed by two rationals.
         let tag = |tag: u16, kind: u16, value: u32| {
             let value = if kind == 3 { value << 16 } else { value };
             [&tag.to_be_bytes()[..], &kind.to_be_bytes(), &1_u32.to_be_bytes(), &value.to_be_bytes()].concat()
@@ -170,8 +172,8 @@ mod tests {
         assert_eq!(um(exif_resolution(file(2, 50_800, 1))), Some(0.5));
         assert_eq!(um(exif_resolution(file(3, 80_000, 2))), Some(0.25));
         assert_eq!(um(exif_resolution(file(1, 72, 1))), None);
-        // A denominator of zero is no resolution, and is not used further on.
-        let zero = exif_resolution(file(2, 7, 0)).expect("stated all the same");
+        // A zero denominator gives an invalid value, which is rejected later.
+        let zero = exif_resolution(file(2, 7, 0)).expect("a value is returned");
         assert_eq!(zero.mpp.x, 0.0);
         assert_eq!(um(exif_resolution(b"no EXIF".to_vec())), None);
     }

@@ -1,10 +1,10 @@
 //! The pyramid as it is drawn: a slide's stored levels, with halved ones where steps are missing, cut into
-//! tiles of [`DISPLAY_TILE_PX`] pixels.
+//! display tiles of [`DISPLAY_TILE_PX`] pixels.
 //!
-//! Slides come with one level or with twelve, in steps of 2, 3 or 4. For drawing, each level should be
-//! about half as fine as the one before, down to a last one that is a single tile. What the file lacks is
-//! made from the next finer display level by averaging 2 × 2 pixels. Level 0 is always the slide's own
-//! pixels, untouched. Nothing here knows of a screen or of threads.
+//! Slides have between one and about twelve levels, in steps of 2, 3 or 4. For drawing, each level should be
+//! about half as fine as the previous one, down to a last level that is a single tile. Missing levels are
+//! made from the next finer display level by averaging 2 × 2 pixels. Level 0 always consists of the slide's
+//! unmodified pixels. This module is independent of the screen and of threads.
 
 use std::sync::Arc;
 
@@ -13,28 +13,32 @@ use image::{Rgba, RgbaImage};
 use super::{Level, SlideError, SlideInfo, SlideSource};
 use crate::geometry::{Downsample, Level0Rect, LevelRect};
 
-/// Edge of a display tile in pixels of its level; those at the right and bottom edge keep their true extent.
+/// Edge of a display tile in pixels of its level; tiles at the right and bottom edges keep their true extent.
 pub const DISPLAY_TILE_PX: u32 = 512;
 
-/// Edge of what one sample stands for in a [preview](DisplayPyramid::preview), in pixels of the root.
+/// Edge of the cell that one sample represents in a [preview](DisplayPyramid::preview), in pixels of the root
+/// tile.
 const PREVIEW_CELL_PX: u32 = 16;
-/// Edge of a sample: small, so that hardly any lies on more than one of the file's own tiles.
+/// Edge of a sample in pixels: small, so that few samples lie on more than one stored tile.
 const PREVIEW_SAMPLE_PX: u32 = 8;
 
-/// Stored tiles that one tile of a computed level is made of.
+/// Number of stored tiles from which one tile of a computed level is made.
 const COMPUTED_FROM_TILES: u64 = 64;
 
-/// Number of an open slide, given by whoever opened it and never used twice while the program runs.
+/// Number of an open slide, assigned when it is opened and unique while the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlideKey(pub u32);
 
-/// One display tile of one open slide.
+/// Identifies one display tile of one open slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TileKey {
+    /// The slide.
     pub slide: SlideKey,
-    /// Index of the display level, 0 being the slide's own finest pixels.
+    /// Index of the display level; 0 holds the slide's own finest pixels.
     pub level: u32,
+    /// Column of the tile on its level, from 0 at the left.
     pub column: u32,
+    /// Row of the tile on its level, from 0 at the top.
     pub row: u32,
 }
 
@@ -52,49 +56,55 @@ enum LevelOrigin {
 /// One level of a [`DisplayPyramid`].
 #[derive(Debug, Clone, Copy)]
 pub struct DisplayLevel {
+    /// Width in pixels of this level.
     pub width: u32,
+    /// Height in pixels of this level.
     pub height: u32,
-    /// Level-0 pixels that one pixel of this level spans along each axis.
+    /// Level-0 pixels that one pixel of this level spans, along each axis.
     pub downsample: Downsample,
     origin: LevelOrigin,
 }
 
 impl DisplayLevel {
+    /// Number of columns of display tiles.
     pub fn columns(&self) -> u32 {
         self.width.div_ceil(DISPLAY_TILE_PX)
     }
 
+    /// Number of rows of display tiles.
     pub fn rows(&self) -> u32 {
         self.height.div_ceil(DISPLAY_TILE_PX)
     }
 }
 
-/// A part of a tile that the file could not deliver.
+/// A part of a display tile that could not be read from the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
+    /// The level-0 pixels that are missing.
     pub rect: Level0Rect,
+    /// Error message, for display.
     pub reason: String,
-    /// The whole slide cannot be read at present, and may be back later.
+    /// Whether the whole slide is unavailable at present and may become readable later.
     pub is_unavailable: bool,
 }
 
 /// Pixels of one display tile: 8-bit sRGB with straight alpha, transparent where nothing was scanned.
 #[derive(Debug, Clone)]
 pub struct DisplayTile {
-    /// Empty (0 × 0) when nothing of the tile could be read.
+    /// Empty (0 × 0) if no part of the tile could be read.
     pub pixels: RgbaImage,
-    /// What could not be read; empty for a sound tile.
+    /// Parts that could not be read; empty for a complete tile.
     pub gaps: Vec<Gap>,
 }
 
 impl DisplayTile {
-    /// Memory that the pixels take.
+    /// Memory used by the pixels, in bytes.
     pub fn bytes(&self) -> usize {
         self.pixels.as_raw().len()
     }
 }
 
-/// A slide, cut for drawing.
+/// A slide divided into display levels and display tiles.
 pub struct DisplayPyramid {
     key: SlideKey,
     source: Arc<dyn SlideSource>,
@@ -102,20 +112,24 @@ pub struct DisplayPyramid {
 }
 
 impl DisplayPyramid {
+    /// Builds the display levels of `source`, which is identified by `key` in the keys of tiles.
     pub fn new(key: SlideKey, source: Arc<dyn SlideSource>) -> Self {
         let levels = display_levels(source.info(), source.computed_levels());
         Self { key, source, levels }
     }
 
+    /// Number of the slide.
     pub fn key(&self) -> SlideKey {
         self.key
     }
 
+    /// Source of the slide's pixels.
     pub fn source(&self) -> &Arc<dyn SlideSource> {
         &self.source
     }
 
-    /// Finest first, each about half as fine as the one before; the last one is a single tile.
+    /// Display levels, finest first, each about half as fine as the previous one; the last one is a single
+    /// tile.
     pub fn levels(&self) -> &[DisplayLevel] {
         &self.levels
     }
@@ -125,10 +139,11 @@ impl DisplayPyramid {
         TileKey { slide: self.key, level: self.levels.len() as u32 - 1, column: 0, row: 0 }
     }
 
-    /// The coarsest level that still has as many pixels as the screen at `zooms` screen pixels per level-0
-    /// pixel across and down, with a tolerance of 1 % for levels whose sizes were rounded.
+    /// Returns the coarsest level that still has at least as many pixels as the screen, at `zooms` screen
+    /// pixels per level-0 pixel across and down. A tolerance of 1 % allows for rounded level sizes.
     pub fn level_for_zooms(&self, zooms: (f64, f64)) -> u32 {
-        // Of stretched pixels the mean of both axes decides, so that views never need more tiles than others.
+        // For pixels that are not square on the screen, the mean of both axes counts, so that no more tiles
+        // are needed than for square ones.
         let fine_enough = |level: &DisplayLevel| {
             let (across, down) = (level.downsample.x * zooms.0, level.downsample.y * zooms.1);
             (if zooms.0 == zooms.1 { across.max(down) } else { (across * down).sqrt() }) <= 1.01
@@ -136,7 +151,7 @@ impl DisplayPyramid {
         self.levels.iter().rposition(fine_enough).unwrap_or(0) as u32
     }
 
-    /// How many stored tiles have to be decoded for one tile of `level`.
+    /// Number of stored tiles that have to be decoded for one tile of `level`.
     pub fn tiles_decoded_for(&self, level: u32) -> u64 {
         let finer = self.levels[..=level as usize].iter().rev();
         let halvings = finer.take_while(|level| level.origin == LevelOrigin::Halved).count();
@@ -148,7 +163,7 @@ impl DisplayPyramid {
         4u64.saturating_pow(halvings as u32).saturating_mul(each)
     }
 
-    /// Extent of a tile in pixels of its level.
+    /// Extent (width, height) of a tile in pixels of its level.
     pub fn tile_extent(&self, tile: TileKey) -> (u32, u32) {
         let level = &self.levels[tile.level as usize];
         let extent =
@@ -156,9 +171,9 @@ impl DisplayPyramid {
         (extent(tile.column, level.width), extent(tile.row, level.height))
     }
 
-    /// Where a tile begins and ends on level 0, across and down. Levels whose sizes were rounded reach a
-    /// little less far than the slide, or further: their last tiles are taken to end where it ends. What a level
-    /// lacks of more than a pixel of its own is left out.
+    /// Start and end of a tile on level 0, across and down, in level-0 pixels. Levels with rounded sizes end
+    /// slightly before or beyond the edge of the slide: their last tiles are taken to end exactly at the
+    /// edge. A level that is short by more than one of its pixels is not stretched.
     pub fn tile_span(&self, tile: TileKey) -> ((f64, f64), (f64, f64)) {
         let level = &self.levels[tile.level as usize];
         let span = |index: u32, count: u32, size: u32, downsample: f64, whole: u32| {
@@ -186,8 +201,9 @@ impl DisplayPyramid {
         Level0Rect::new(x as i64, y as i64, width, height)
     }
 
-    /// Decode one tile. The finer tiles that a halved one is made of are asked from `finer`, so that the
-    /// caller can keep them; `None` from it abandons the work, and then the answer is `None`.
+    /// Decodes one tile. The finer tiles of which a halved tile is made are requested through `finer`, so
+    /// that the caller can cache them. If `finer` returns `None`, decoding is abandoned and `None` is
+    /// returned.
     pub fn decode(
         &self,
         tile: TileKey,
@@ -204,8 +220,9 @@ impl DisplayPyramid {
         }
     }
 
-    /// A coarse idea of the whole slide, made of small samples, for when its root takes long; `None` when
-    /// `is_wanted` denies it. It has the root's extent; what could not be read is transparent.
+    /// Returns a coarse preview of the whole slide, made from small samples, for when its root tile takes
+    /// long to decode. It has the extent of the root tile; parts that could not be read are transparent.
+    /// Returns `None` as soon as `is_wanted` returns false.
     pub fn preview(&self, is_wanted: &dyn Fn() -> bool) -> Option<DisplayTile> {
         let (width, height) = self.tile_extent(self.root());
         let (columns, rows) = (width.div_ceil(PREVIEW_CELL_PX), height.div_ceil(PREVIEW_CELL_PX));
@@ -290,7 +307,7 @@ impl DisplayPyramid {
     }
 }
 
-/// The mean colour of a picture; what is transparent lends none.
+/// Returns the mean colour of an image, weighted by alpha.
 fn mean(picture: &RgbaImage) -> [u8; 4] {
     let mut sums = [0_u64; 4];
     for pixel in picture.pixels() {
@@ -303,8 +320,8 @@ fn mean(picture: &RgbaImage) -> [u8; 4] {
     [channel(sums[0]), channel(sums[1]), channel(sums[2]), (sums[3] / count) as u8]
 }
 
-/// The stored and the `computed` levels, with halved ones put in where a step is wider than about 3, and after the
-/// last one until everything fits one tile.
+/// Combines stored and `computed` levels, inserting halved ones where a step is wider than about 3, and after
+/// the last one until everything fits into one tile.
 fn display_levels(info: &SlideInfo, computed: &[Level]) -> Vec<DisplayLevel> {
     let numbered = |levels: &[Level], origin: fn(u32) -> LevelOrigin| -> Vec<(Level, LevelOrigin)> {
         levels.iter().zip(0..).map(|(level, index)| (*level, origin(index))).collect()
@@ -319,7 +336,7 @@ fn display_levels(info: &SlideInfo, computed: &[Level]) -> Vec<DisplayLevel> {
         {
             levels.push(halved(last));
         }
-        // What a level that was padded has beyond the slide's edge is no part of the slide.
+        // The part of a padded level beyond the slide's edge does not belong to the slide.
         let on_slide = |size: u32, whole: u32, downsample: f64| {
             size.min((f64::from(whole) / downsample).ceil().max(1.0) as u32)
         };
@@ -347,8 +364,8 @@ fn halved(finer: &DisplayLevel) -> DisplayLevel {
     }
 }
 
-/// Average 2 × 2 pixels of `fine` into `coarse` from (`left`, `top`) on. At an odd right or bottom edge
-/// only the pixels that exist are averaged.
+/// Averages 2 × 2 pixels of `fine` into `coarse`, starting at (`left`, `top`). At an odd right or bottom edge
+/// only the existing pixels are averaged.
 fn halve_into(fine: &RgbaImage, coarse: &mut RgbaImage, left: u32, top: u32) {
     let (width, height) = fine.dimensions();
     let stride = width as usize * 4;
@@ -366,7 +383,7 @@ fn halve_into(fine: &RgbaImage, coarse: &mut RgbaImage, left: u32, top: u32) {
     }
 }
 
-/// Mean of four pixels with straight alpha: colours weigh as much as they are opaque.
+/// Returns the mean of four pixels with straight alpha; colours are weighted by alpha.
 fn average(four: [[u8; 4]; 4]) -> [u8; 4] {
     let sum_alpha: u32 = four.iter().map(|pixel| u32::from(pixel[3])).sum();
     if sum_alpha == 0 {
@@ -384,7 +401,7 @@ mod tests {
     use super::*;
     use crate::slide::test_slide::TestSlide;
 
-    /// Red grows to the right and green downwards.
+    /// Red increases to the right and green downwards.
     struct SmoothSlide(TestSlide);
 
     impl SlideSource for SmoothSlide {
@@ -492,7 +509,7 @@ mod tests {
         let preview = pyramid.preview(&|| true).expect("it is wanted").pixels;
         let root = decode_all(&pyramid, pyramid.root()).pixels;
         assert_eq!(preview.dimensions(), root.dimensions());
-        // A cell spans 16 of 282 pixels and as many of 250 grey levels.
+        // A cell spans 16 of 282 pixels and the same fraction of 250 grey levels.
         for (preview, root) in preview.pixels().zip(root.pixels()) {
             assert!((0..4).all(|channel| preview.0[channel].abs_diff(root.0[channel]) <= 20));
         }

@@ -1,8 +1,8 @@
-//! A slide whose file may be taken away, replaced or cut short while it is open, and may come back.
+//! A slide whose file may be removed, replaced or truncated while it is open, and may become available again.
 //!
-//! The file is looked at before each read, as an archive on a network drive is not ours alone. While it is the one
-//! that was opened, its reader goes on; a file that has changed is opened anew and believed only if it holds the
-//! same slide. Pixels of another slide never come under this one's name.
+//! The file is checked before each read, because others may change files on a network drive. While it is the
+//! file that was opened, its reader stays in use. A file that has changed is reopened and accepted only if it
+//! holds the same slide, so that pixels of another slide are never returned for this one.
 
 use std::fs::Metadata;
 use std::path::Path;
@@ -15,39 +15,42 @@ use super::isolated::trust::InUse;
 use super::{SlideError, SlideInfo, SlideSource};
 use crate::geometry::LevelRect;
 
-/// Opens the file anew: the same way in which it was opened first.
+/// Opens the file again, in the same way as the first time.
 type Open = Box<dyn Fn() -> Result<Arc<dyn SlideSource>, SlideError> + Send + Sync>;
 
+/// A slide that is reopened when its file changes.
 pub(super) struct ReconnectingSource {
     info: SlideInfo,
     open: Open,
     state: RwLock<State>,
-    /// Lets it be known when the file is no longer read in this process.
+    /// Records on drop that this process no longer reads the file.
     _in_use: Option<InUse>,
 }
 
 #[derive(Clone)]
 struct State {
     reader: Arc<dyn SlideSource>,
-    /// How the file looked when the reader was opened.
+    /// Stamp of the file when the reader was opened.
     stamp: Stamp,
-    /// How the file looked that is not this slide, and in what way.
+    /// Stamp of a file that is not this slide, and the reason.
     foreign: Option<(Stamp, String)>,
 }
 
-/// By this a file is known again without reading it.
+/// Identifies an unchanged file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
+    /// Size of the file in bytes.
     pub size: u64,
     modified: Option<SystemTime>,
-    /// When content, name or access rights changed last, in seconds and nanoseconds: unlike `modified` it cannot be
-    /// set, as copying with the time of the original does.
+    /// Time in seconds and nanoseconds when content, name or access rights last changed. Unlike `modified` it
+    /// cannot be set, as copying with preserved times does.
     changed: (i64, i64),
-    /// A file that was renamed into its place is another one.
+    /// Device and inode: a file that was moved to this path is a different one.
     file: (u64, u64),
 }
 
 impl Stamp {
+    /// Takes the stamp from a file's metadata.
     pub fn of(metadata: &Metadata) -> Self {
         #[cfg(unix)]
         let (changed, file) = {
@@ -65,7 +68,10 @@ impl Stamp {
 }
 
 impl ReconnectingSource {
-    /// Open a file that looks like `stamp`.
+    /// Opens the slide with `open`; `stamp` is that of its file.
+    ///
+    /// # Errors
+    /// Those of `open`.
     pub fn new(open: Open, stamp: Stamp, in_use: Option<InUse>) -> Result<Self, SlideError> {
         let reader = open()?;
         let info = reader.info().clone();
@@ -81,21 +87,21 @@ impl ReconnectingSource {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What reads this slide now.
+    /// Returns the reader for the file in its current state.
     fn reader(&self) -> Result<Arc<dyn SlideSource>, SlideError> {
         let state = self.state();
         match Stamp::at(&self.info.path) {
-            // A file that was deleted can be read for as long as it is open.
+            // A deleted file can be read for as long as it is open.
             Err(_) => Ok(state.reader),
             Ok(stamp) if stamp == state.stamp => Ok(state.reader),
             Ok(stamp) => self.recognise(stamp),
         }
     }
 
-    /// Open the file that looks like `stamp` now; an error if it is not this slide.
+    /// Reopens the file, whose current stamp is `stamp`; an error if it is not this slide.
     fn recognise(&self, stamp: Stamp) -> Result<Arc<dyn SlideSource>, SlideError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have been quicker.
+        // Another thread may have reopened it in the meantime.
         if stamp == state.stamp {
             return Ok(state.reader.clone());
         }
@@ -109,18 +115,18 @@ impl ReconnectingSource {
                 *state = State { reader: reader.clone(), stamp, foreign: None };
                 return Ok(reader);
             }
-            Ok(_) => "the file holds another slide now; close this one and open it again".to_owned(),
+            Ok(_) => "the file now holds another slide; close this one and open it again".to_owned(),
             Err(_) if stamp.size < state.stamp.size => format!(
-                "the file has been cut short, to {} of {} bytes; it is read again when it is whole",
+                "the file has been cut short to {} of {} bytes; it is read again when it is complete",
                 stamp.size, state.stamp.size
             ),
-            Err(error) => format!("the file has changed and cannot be read any more ({error})"),
+            Err(error) => format!("the file has changed and can no longer be read ({error})"),
         };
         state.foreign = Some((stamp, problem.clone()));
         Err(self.unavailable(problem))
     }
 
-    /// Do something with the reader; what fails because the file has gone is told as that.
+    /// Runs `work` on the reader; if that fails because the file is unavailable, returns that error instead.
     fn with<T>(&self, work: impl Fn(&dyn SlideSource) -> Result<T, SlideError>) -> Result<T, SlideError> {
         work(self.reader()?.as_ref()).map_err(|error| match self.check() {
             Err(unavailable) => unavailable,
@@ -155,8 +161,8 @@ impl SlideSource for ReconnectingSource {
             Ok(stamp) if stamp == self.state().stamp => Ok(()),
             Ok(stamp) => self.recognise(stamp).map(|_| ()),
             Err(error) => Err(self.unavailable(format!(
-                "the file is not there any more, or its drive is gone ({error}). It is read again by itself when it \
-                 is back"
+                "the file is not there any more, or its drive is disconnected ({error}). It is read again \
+                 automatically when it is back"
             ))),
         }
     }

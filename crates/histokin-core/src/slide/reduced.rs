@@ -1,15 +1,15 @@
-//! Regions at a fraction of their level's resolution: each pixel the mean of a square of pixels.
+//! Regions at a fraction of their level's resolution: each pixel is the mean of a square of pixels.
 
 use image::{Rgba, RgbaImage};
 
 use super::SlideError;
 use crate::geometry::LevelRect;
 
-/// Edge of the parts in which a region is read, about, in pixels of the level.
+/// Approximate edge of the parts in which a region is read, in pixels of the level.
 const PART_PX: u32 = 1024;
 
-/// Read `region` part by part with `read`, each pixel of the result being the mean of `factor` × `factor` (fewer at the right and
-/// bottom edges).
+/// Reads `region` part by part with `read`. Each pixel of the result is the mean of `factor` × `factor`
+/// pixels (fewer at the right and bottom edges).
 ///
 /// # Errors
 /// Those of `read`.
@@ -35,8 +35,8 @@ pub(super) fn read_in_parts(
     Ok(reduced)
 }
 
-/// The mean of each `factor` × `factor` pixels of `picture`, put into `reduced` from (`left`, `top`) on. Colours weigh
-/// as much as they are opaque.
+/// Writes the mean of each `factor` × `factor` pixels of `picture` into `reduced`, starting at (`left`,
+/// `top`). Colours are weighted by alpha.
 pub(super) fn shrink_into(
     picture: &RgbaImage,
     factor: u32,
@@ -69,7 +69,8 @@ pub(super) fn shrink_into(
     }
 }
 
-/// From the sums of red, green and blue, weighted by alpha, of alpha, and of pixels.
+/// Returns the mean pixel. Arguments: the sums of red, green and blue, weighted by alpha; the sum of alpha;
+/// the number of pixels.
 fn mean([r, g, b, alpha, pixels]: [u64; 5]) -> [u8; 4] {
     if alpha == 0 {
         return [0; 4];

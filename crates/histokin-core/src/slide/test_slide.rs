@@ -1,4 +1,5 @@
-//! A slide made in memory, for tests: every pixel tells its position, so that a wrong offset shows.
+//! A synthetic slide in memory, for tests: the colour of each pixel depends on its position, so that a wrong
+//! offset is detected.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,14 +9,14 @@ use image::{Rgba, RgbaImage};
 use super::{Level, MppSource, Reader, SlideError, SlideId, SlideInfo, SlideSource};
 use crate::geometry::{Downsample, Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
 
-/// A slide of one stored level, or of more by [`Self::with_levels`].
+/// A slide with one stored level, or with more through [`Self::with_levels`].
 pub struct TestSlide {
     info: SlideInfo,
     unreadable: Option<Level0Point>,
 }
 
 impl TestSlide {
-    /// One stored level at 0.5 µm/px.
+    /// A slide with one stored level at 0.5 µm/px.
     pub fn new(width: u32, height: u32) -> Self {
         let info = SlideInfo {
             id: SlideId(format!("test-{width}-{height}")),
@@ -34,7 +35,7 @@ impl TestSlide {
         Self { info, unreadable: None }
     }
 
-    /// The same picture in these levels, by their downsamples.
+    /// Returns the same image with levels of these downsamples.
     pub fn with_levels(mut self, downsamples: &[f64]) -> Self {
         let size = |whole: u32, downsample: f64| (f64::from(whole) / downsample) as u32;
         let (width, height) = (self.info.width(), self.info.height());
@@ -47,13 +48,13 @@ impl TestSlide {
         self
     }
 
-    /// Every read that touches this level-0 pixel fails.
+    /// Makes every read that includes this level-0 pixel fail.
     pub fn with_unreadable(mut self, x: u32, y: u32) -> Self {
         self.unreadable = Some(Level0Point::new(f64::from(x), f64::from(y)));
         self
     }
 
-    /// All of level 0.
+    /// All pixels of level 0.
     pub fn pixels(&self) -> RgbaImage {
         RgbaImage::from_fn(self.info.width(), self.info.height(), |x, y| colour(x.into(), y.into()))
     }
@@ -72,13 +73,13 @@ impl SlideSource for TestSlide {
         let level = self.info.levels[region.level as usize];
         let step = level.downsample;
         let (across, down) = (|px: i64| (px as f64 * step.x) as i64, |px: i64| (px as f64 * step.y) as i64);
-        let asked = Level0Rect::new(
+        let rect = Level0Rect::new(
             across(region.x),
             down(region.y),
             across(region.width.into()) as u32,
             down(region.height.into()) as u32,
         );
-        if self.unreadable.is_some_and(|point| asked.contains(point)) {
+        if self.unreadable.is_some_and(|point| rect.contains(point)) {
             let (path, reason) = (self.info.path.clone(), "test damage".to_owned());
             return Err(SlideError::Read { path, region: *region, reason });
         }

@@ -1,7 +1,7 @@
-//! Tiles of computed levels in a folder: one folder a slide, one file a tile.
+//! Disk cache of tiles of computed levels: one folder per slide, one file per tile.
 //!
-//! The folder may be removed at any time. A file that is cut short or changed is recognised by its checksum, removed
-//! and computed anew. Together the files take no more than a limit; the slides that were not used for longest go
+//! The folder may be deleted at any time. A truncated or modified file is detected by its checksum, deleted
+//! and computed again. The total size of all files is limited; the least recently used slides are deleted
 //! first.
 
 use std::fs::{self, File};
@@ -17,51 +17,53 @@ use sha2::{Digest, Sha256};
 use super::super::SlideInfo;
 use crate::untrusted;
 
-/// Raised when tiles are computed or written otherwise.
+/// Has to be increased when tiles are computed or written differently.
 const VERSION: u32 = 1;
 
-/// What a file begins with; the CRC-32 of the rest follows, then a PNG.
+/// The first bytes of a file; the CRC-32 of the rest follows, then a PNG.
 const MAGIC: &[u8; 8] = b"HKTILE1\n";
 
-/// Bytes that all files take together.
+/// Maximum size in bytes of all files together.
 const LIMIT: u64 = 2 << 30;
 
-/// Bytes written after which the limit is looked at again.
+/// Bytes written after which the limit is checked again.
 const CHECKED_EVERY: u64 = 256 << 20;
 
-/// Largest file that is read: a tile of noise.
+/// Largest file in bytes that is read: a tile of noise.
 const LARGEST: u64 = 4 << 20;
 
-/// Its time of change says when the slide was used last.
+/// File whose modification time is the time at which the slide was last used.
 const USED: &str = "used";
 
-/// Where tiles are kept; nowhere until [`keep_in`] is called.
+/// Where tiles are stored; nowhere until [`keep_in`] is called.
 static FOLDER: RwLock<Option<PathBuf>> = RwLock::new(None);
 
-/// Keep computed levels in `folder` from now on, or in memory only. Slides that are open already stay as they are.
+/// Stores computed levels in `folder` from now on, or in memory only if it is `None`. Does not affect slides
+/// that are already open.
 pub fn keep_in(folder: Option<PathBuf>) {
     *FOLDER.write().unwrap_or_else(PoisonError::into_inner) = folder;
 }
 
-/// The kept tiles of one slide.
+/// The stored tiles of one slide.
 pub(super) struct TileCache {
-    /// The folder of all slides; absent where nothing is kept.
+    /// The folder of all slides; `None` if tiles are not stored.
     root: Option<PathBuf>,
     /// Name of the slide's folder.
     name: String,
-    /// Bytes since the limit was looked at; the first write looks.
+    /// Bytes written since the limit was last checked; initialised so that the first write checks it.
     written: AtomicU64,
-    /// This slide alone takes all that is allowed.
+    /// Whether this slide alone takes up the whole limit.
     is_full: AtomicBool,
 }
 
 impl TileCache {
-    /// For a slide whose file has `file_size` bytes.
+    /// The cache of a slide whose file has `file_size` bytes, in the folder set by [`keep_in`].
     pub fn of(info: &SlideInfo, file_size: u64) -> Self {
         let root = FOLDER.read().unwrap_or_else(PoisonError::into_inner).clone();
         Self::in_folder(info, file_size, root)
     }
 
+    /// Like [`of`](Self::of), with `root` as the folder of all slides.
     pub fn in_folder(info: &SlideInfo, file_size: u64, root: Option<PathBuf>) -> Self {
         let mut hash = Sha256::new();
         hash.update(VERSION.to_le_bytes());
@@ -84,14 +86,14 @@ impl TileCache {
         self.root.as_ref().map(|root| root.join(&self.name))
     }
 
-    /// How many tiles are kept.
+    /// Number of stored tiles.
     pub fn count(&self) -> usize {
         let entries = self.folder().and_then(|folder| fs::read_dir(folder).ok());
         let is_tile = |path: &Path| path.extension().is_some_and(|ending| ending == "tile");
         entries.into_iter().flatten().flatten().filter(|entry| is_tile(&entry.path())).count()
     }
 
-    /// The tile of this name if it is kept, sound and of this size.
+    /// Returns the tile of this name if it is stored, intact and of this size.
     pub fn get(&self, name: &str, (width, height): (u32, u32)) -> Option<RgbaImage> {
         let path = self.folder()?.join(format!("{name}.tile"));
         if !path.exists() {
@@ -99,14 +101,15 @@ impl TileCache {
         }
         let tile = untrusted::read(&path, LARGEST).ok().and_then(|bytes| decode(&bytes, width, height));
         if tile.is_none() {
-            tracing::warn!("{}: damaged, and computed anew", path.display());
-            // If it cannot be removed, it is replaced or found damaged again.
+            tracing::warn!("{}: damaged; computing it again", path.display());
+            // If it cannot be deleted, it is replaced or found damaged again.
             let _ = fs::remove_file(&path);
         }
         tile
     }
 
-    /// Keep a tile, and say whether it is kept. What cannot be written is computed again when it is needed.
+    /// Stores a tile and returns whether it was stored. A tile that cannot be written is computed again when
+    /// it is needed.
     pub fn put(&self, name: &str, tile: &RgbaImage) -> bool {
         let (Some(root), Some(folder)) = (&self.root, self.folder()) else { return false };
         let written = encode(tile).and_then(|bytes| {
@@ -126,13 +129,13 @@ impl TileCache {
             Ok(true)
         });
         written.unwrap_or_else(|error| {
-            tracing::debug!("{}: a computed tile is not kept: {error}", folder.display());
+            tracing::debug!("{}: a computed tile was not stored: {error}", folder.display());
             false
         })
     }
 }
 
-/// Write the time of use.
+/// Records the current time as the time of use.
 fn note_use(folder: &Path) {
     let touched = File::create(folder.join(USED)).and_then(|file| file.set_modified(SystemTime::now()));
     if let Err(error) = touched {
@@ -167,8 +170,9 @@ fn decode(bytes: &[u8], width: u32, height: u32) -> Option<RgbaImage> {
     (tile.dimensions() == (width, height)).then_some(tile)
 }
 
-/// Remove folders of slides under `root`, those not used for longest first, until at most `limit` bytes are left.
-/// `kept` is in use and stays. Nothing but folders named as ours are is touched. Returns the bytes that are left.
+/// Deletes folders of slides under `root`, least recently used first, until at most `limit` bytes are left.
+/// `kept` is in use and is not deleted, nor is anything with a name of a different form. Returns the number
+/// of bytes left.
 fn prune(root: &Path, kept: &str, limit: u64) -> u64 {
     let is_ours = |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut folders: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
@@ -229,7 +233,7 @@ mod tests {
             }
             fs::write(&file, &sound[..sound.len() - 1]).unwrap();
             assert!(cache.get("a", (30, 20)).is_none());
-            // Of another size than it should be.
+            // A size different from the expected one.
             fs::write(&file, &sound).unwrap();
             assert!(cache.get("a", (20, 30)).is_none());
         }
@@ -250,7 +254,7 @@ mod tests {
             sizes = fs::metadata(folder.join("0-0-0.tile")).unwrap().len();
         }
         fs::create_dir(root.path().join("somebody's")).unwrap();
-        // The third one is the oldest but one, and in use.
+        // The third one is the second oldest and in use.
         prune(root.path(), &caches[2].name, sizes * 2);
         let left: Vec<usize> = caches.iter().map(TileCache::count).collect();
         assert_eq!(left, [1, 0, 1, 0]);

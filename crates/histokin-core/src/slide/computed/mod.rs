@@ -1,9 +1,10 @@
-//! Levels for slides whose file lacks them: one level of gigapixels only, or a step from 1:1 to 1:64.
+//! Computed levels for slides whose file lacks them, such as a single level of gigapixels or a step from 1:1
+//! to 1:64.
 //!
-//! Which levels are computed follows from the stored ones alone (`missing_levels`). They serve viewing, thumbnails
-//! and the tissue mask; tiles to be embedded are always read from the levels that the file stores. Their pixels are
-//! computed tile by tile when they are asked for, and kept in memory and in a folder (`cache`): whether they were
-//! kept changes the time that reading takes and nothing else.
+//! The choice of levels depends on the stored levels only (`missing_levels`). Computed levels serve viewing,
+//! thumbnails and the tissue mask; tiles to be embedded are always read from stored levels. Their pixels are
+//! computed tile by tile on request and cached in memory and in a folder (`cache`); caching affects the speed
+//! of reads only.
 
 mod cache;
 
@@ -22,23 +23,24 @@ use crate::memory::{Budget, Kind, MemoryCache};
 use cache::TileCache;
 pub use cache::keep_in;
 
-/// How many times coarser a computed level is than the one that it is computed from: the largest step at which
-/// libjpeg-turbo decodes a reduced picture from a fraction of the JPEG's numbers.
+/// Downsample of a computed level relative to the level from which it is computed: the largest factor at
+/// which libjpeg-turbo decodes a reduced image from a fraction of the JPEG coefficients.
 const FACTOR: u32 = 8;
 
-/// A step between stored levels beyond which one is computed. Smaller ones are bridged while drawing.
+/// Step between stored levels above which a level is computed. Smaller steps are bridged while drawing.
 const WIDEST_STEP: f64 = 12.0;
 
-/// Pixels of a level from which a coarser one is missed: what is read at once elsewhere, and takes a second.
+/// Number of pixels of a level above which a coarser level is needed. A level of this size can be read at
+/// once and takes about a second.
 const LARGE: u64 = 1 << 26;
 
-/// Edge of the tiles in which levels are computed and kept, in pixels of the computed level.
+/// Edge of the tiles in which levels are computed and cached, in pixels of the computed level.
 const TILE_PX: u32 = 512;
 
-/// Edge of the parts in which a tile is computed where the file is damaged, in pixels of the computed level.
+/// Edge of the parts in which a tile is computed if the file is damaged, in pixels of the computed level.
 const PART_PX: u32 = 64;
 
-/// What a computed level is computed from.
+/// The level from which a computed level is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     /// The stored level of this index.
@@ -47,7 +49,7 @@ enum Origin {
     Computed(u32),
 }
 
-/// The levels that a slide with these `stored` ones lacks, finest first.
+/// Returns the levels missing between and after the `stored` ones, finest first.
 fn missing_levels(stored: &[Level]) -> Vec<(Level, Origin)> {
     let mut missing: Vec<(Level, Origin)> = Vec::new();
     for (index, level) in stored.iter().enumerate() {
@@ -56,7 +58,8 @@ fn missing_levels(stored: &[Level]) -> Vec<(Level, Origin)> {
         while u64::from(finer.width) * u64::from(finer.height) > LARGE
             && next / finer.downsample.mean() > WIDEST_STEP
         {
-            // Without the last columns that do not fill a pixel: tiles have margins behind the picture's edge.
+            // The last columns and rows that do not fill a pixel are dropped, because edge tiles have margins
+            // beyond the edge of the image.
             let coarser = Level {
                 width: (finer.width / FACTOR).max(1),
                 height: (finer.height / FACTOR).max(1),
@@ -77,16 +80,17 @@ pub(super) struct ComputedLevels {
     inner: Arc<dyn SlideSource>,
     levels: Vec<Level>,
     origins: Vec<Origin>,
-    /// Decoded tiles.
+    /// Decoded tiles, in memory.
     memory_cache: MemoryCache,
     cache: TileCache,
-    /// Tiles in the cache.
+    /// Number of tiles in `cache`.
     kept: AtomicUsize,
-    /// Held while a tile is computed, so that two threads that want the same do it once.
-    at_work: [Mutex<()>; 32],
+    /// Locked while a tile is computed, so that two threads that need the same tile compute it only once.
+    locks: [Mutex<()>; 32],
 }
 
-/// `source` with the levels that it lacks, or as it is if it lacks none. `file_size` is that of the slide's file.
+/// Returns `source` with its missing levels, or unchanged if none are missing. `file_size` is the size of the
+/// slide's file in bytes.
 pub(super) fn complete(source: Arc<dyn SlideSource>, file_size: u64) -> Arc<dyn SlideSource> {
     let (levels, origins): (Vec<Level>, Vec<Origin>) =
         missing_levels(&source.info().levels).into_iter().unzip();
@@ -95,9 +99,9 @@ pub(super) fn complete(source: Arc<dyn SlideSource>, file_size: u64) -> Arc<dyn 
     }
     let cache = TileCache::of(source.info(), file_size);
     let memory_cache = MemoryCache::new(Budget::of_process(), Kind::Shared);
-    let at_work = std::array::from_fn(|_| Mutex::default());
+    let locks = std::array::from_fn(|_| Mutex::default());
     let kept = AtomicUsize::new(cache.count());
-    Arc::new(ComputedLevels { inner: source, levels, origins, memory_cache, cache, kept, at_work })
+    Arc::new(ComputedLevels { inner: source, levels, origins, memory_cache, cache, kept, locks })
 }
 
 impl SlideSource for ComputedLevels {
@@ -121,26 +125,26 @@ impl SlideSource for ComputedLevels {
         let failed = |reason: String| self.failed(region, reason);
         let mut canvas = transparent(region).map_err(failed)?;
         let Some(level) = self.levels.get(region.level as usize) else {
-            return Err(failed(format!("the slide has {} computed levels only", self.levels.len())));
+            return Err(failed(format!("the slide has no computed level {}", region.level)));
         };
         let Some(part) = clip(region, level.width, level.height) else { return Ok(canvas) };
         let range =
             |start: i64, length: u32| start as u32 / TILE_PX..(start as u32 + length).div_ceil(TILE_PX);
         let columns = range(part.x, part.width);
-        let places: Vec<(u32, u32)> = range(part.y, part.height)
+        let tiles: Vec<(u32, u32)> = range(part.y, part.height)
             .flat_map(|row| columns.clone().map(move |column| (column, row)))
             .collect();
         let draw = |canvas: &mut RgbaImage, (column, row): (u32, u32), tile: &RgbaImage| {
             let (left, top) = (i64::from(column * TILE_PX), i64::from(row * TILE_PX));
             image::imageops::replace(canvas, tile, left - region.x, top - region.y);
         };
-        match places.as_slice() {
-            [place] => draw(&mut canvas, *place, &*self.tile(region.level, *place)?),
-            places => {
+        match tiles.as_slice() {
+            [position] => draw(&mut canvas, *position, &*self.tile(region.level, *position)?),
+            tiles => {
                 let canvas = Mutex::new(&mut canvas);
-                places.par_iter().try_for_each(|place| -> Result<(), SlideError> {
-                    let tile = self.tile(region.level, *place)?;
-                    draw(&mut canvas.lock().unwrap_or_else(PoisonError::into_inner), *place, &tile);
+                tiles.par_iter().try_for_each(|position| -> Result<(), SlideError> {
+                    let tile = self.tile(region.level, *position)?;
+                    draw(&mut canvas.lock().unwrap_or_else(PoisonError::into_inner), *position, &tile);
                     Ok(())
                 })?;
             }
@@ -165,7 +169,7 @@ impl SlideSource for ComputedLevels {
     }
 }
 
-/// Tiles that a level is kept in.
+/// Number of tiles of a level.
 fn tiles_of(level: &Level) -> usize {
     level.width.div_ceil(TILE_PX) as usize * level.height.div_ceil(TILE_PX) as usize
 }
@@ -175,17 +179,18 @@ impl ComputedLevels {
         SlideError::Read { path: self.info().path.clone(), region: *region, reason }
     }
 
-    /// A tile of a computed level, which lies on it: from memory, from the cache, or computed.
+    /// Returns a tile of a computed level from memory, from the disk cache, or by computing it. The tile must
+    /// lie on the level.
     fn tile(&self, level: u32, (column, row): (u32, u32)) -> Result<Arc<RgbaImage>, SlideError> {
-        let place = u64::from(level) << 56 | u64::from(row) << 28 | u64::from(column);
-        if let Some(tile) = self.memory_cache.get(place) {
+        let key = u64::from(level) << 56 | u64::from(row) << 28 | u64::from(column);
+        if let Some(tile) = self.memory_cache.get(key) {
             return Ok(tile);
         }
         let mut hash = DefaultHasher::new();
-        place.hash(&mut hash);
-        let lock = &self.at_work[(hash.finish() % self.at_work.len() as u64) as usize];
-        let _working = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tile) = self.memory_cache.get(place) {
+        key.hash(&mut hash);
+        let lock = &self.locks[(hash.finish() % self.locks.len() as u64) as usize];
+        let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tile) = self.memory_cache.get(key) {
             return Ok(tile);
         }
         let Level { width, height, .. } = self.levels[level as usize];
@@ -203,11 +208,11 @@ impl ComputedLevels {
             }
         };
         let tile = Arc::new(tile);
-        self.memory_cache.keep(place, tile.as_raw().len(), tile.clone());
+        self.memory_cache.keep(key, tile.as_raw().len(), tile.clone());
         Ok(tile)
     }
 
-    /// A tile, and whether all of it could be read.
+    /// Computes a tile; also returns whether all of it could be read.
     fn compute(
         &self,
         level: u32,
@@ -236,7 +241,8 @@ impl ComputedLevels {
         }
     }
 
-    /// What can be read of a region of a stored level, reduced; the rest is transparent. Nothing if no part can be.
+    /// Returns the readable parts of a region of a stored level, reduced; the rest is transparent. `None` if
+    /// no part can be read.
     fn readable_parts(&self, region: &LevelRect) -> Option<RgbaImage> {
         let mut reduced = RgbaImage::new(region.width / FACTOR, region.height / FACTOR);
         let mut is_readable = false;
@@ -280,14 +286,14 @@ mod tests {
             missing.iter().map(|(level, origin)| (level.width, level.height, *origin)).collect()
         };
         assert_eq!(sizes(&[(60_000, 45_000, 1.0)]), [(7500, 5625, Origin::Stored(0))]);
-        // One step is not enough for the glass of a double slide.
+        // One step is not enough for a whole double slide.
         let huge = sizes(&[(600_000, 400_003, 1.0)]);
         assert_eq!(huge, [(75_000, 50_000, Origin::Stored(0)), (9375, 6250, Origin::Computed(0))]);
-        // A thumbnail far away, and a gap further down.
+        // A much coarser thumbnail; a gap between coarser levels.
         assert_eq!(sizes(&[(60_000, 45_000, 1.0), (937, 703, 64.0)]), [(7500, 5625, Origin::Stored(0))]);
         let gap = [(200_000, 200_000, 1.0), (100_000, 100_000, 2.0), (1562, 1562, 128.0)];
         assert_eq!(sizes(&gap)[0], (12_500, 12_500, Origin::Stored(1)));
-        // What scanners write, and small pictures.
+        // Levels as scanners write them; a small picture.
         assert_eq!(sizes(&[(100_000, 80_000, 1.0), (25_000, 20_000, 4.0), (6250, 5000, 16.0)]), []);
         assert_eq!(sizes(&[(8000, 8000, 1.0)]), []);
     }
@@ -303,7 +309,7 @@ mod tests {
             memory_cache: MemoryCache::new(&Budget::new(1 << 30), Kind::Shared),
             kept: AtomicUsize::new(cache.count()),
             cache,
-            at_work: std::array::from_fn(|_| Mutex::default()),
+            locks: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
@@ -318,11 +324,12 @@ mod tests {
         let mut expected = RgbaImage::new(701, 601);
         shrink_into(&slide().pixels(), 8, &mut expected, (0, 0));
         assert!(pixels == image::imageops::crop_imm(&expected, 0, 0, 700, 600).to_image());
-        // The second one finds the tiles; level 0 would fail.
+        // The second slide finds the stored tiles; reading level 0 would fail.
         let second = computed(slide().with_unreadable(10, 10), folder.path());
         assert!(second.computed_is_kept());
         assert!(second.read_computed(&all).unwrap() == pixels);
-        // Another slide's are not taken. What cannot be read is transparent, and not kept.
+        // Tiles of another slide are not used. Parts that cannot be read are transparent, and the tile is not
+        // stored.
         let other = computed(TestSlide::new(8 * 700, 8 * 600).with_unreadable(10, 10), folder.path());
         for _ in 0..2 {
             let part = other.read_computed(&all).unwrap();
@@ -340,7 +347,7 @@ mod tests {
         let message =
             small.read_computed(&LevelRect { width: 60, height: 60, ..all }).unwrap_err().to_string();
         assert!(message.contains("test damage"), "{message}");
-        // Over the edges it is transparent.
+        // Pixels beyond the edges are transparent.
         let edge = LevelRect { level: 0, x: -10, y: 590, width: 40, height: 40 };
         let part = second.read_computed(&edge).unwrap();
         assert_eq!(part.get_pixel(9, 0).0, [0; 4]);

@@ -1,20 +1,21 @@
-//! Which instances of a DICOM series hold level 0 of a slide.
+//! Determines which instances of a DICOM series hold level 0 of a slide.
 //!
-//! Elements are read as PS3.5 describes them, explicit or implicit, little-endian, up to those that matter here.
+//! Elements are read according to PS3.5, explicit or implicit, little-endian, up to the last one that is
+//! needed here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::untrusted;
 
-/// Bytes at the start of a file in which the elements are looked for.
+/// Bytes at the start of a file in which the elements are searched.
 const HEADER_BYTES: u64 = 1 << 20;
 
-/// Files of a folder that are looked at.
-const MOST_FILES: usize = 4096;
+/// Maximum number of files of a folder that are inspected.
+const MAX_FILES: usize = 4096;
 
-/// Sequences within sequences.
-const DEEPEST: usize = 16;
+/// Maximum nesting of sequences.
+const MAX_DEPTH: usize = 16;
 
 const UNDEFINED: u32 = u32::MAX;
 
@@ -23,8 +24,8 @@ pub(super) fn is_dicom(start: &[u8]) -> bool {
     start.get(128..132) == Some(b"DICM")
 }
 
-/// The instances in the folder of `path` of the same series with the most pixels, by their UID; `path` alone if its
-/// series is not known.
+/// Returns the instances of the same series with the most pixels in the folder of `path`, sorted by UID;
+/// `path` alone if its series is not known.
 pub(super) fn level_0(path: &Path) -> Vec<PathBuf> {
     let alone = vec![path.to_owned()];
     let Some(named) = Instance::read(path) else { return alone };
@@ -32,7 +33,7 @@ pub(super) fn level_0(path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
-    files.truncate(MOST_FILES);
+    files.truncate(MAX_FILES);
     let mut series: Vec<(Instance, PathBuf)> = files
         .into_iter()
         .filter(|file| file.as_path() != path)
@@ -42,25 +43,25 @@ pub(super) fn level_0(path: &Path) -> Vec<PathBuf> {
     series.push((named, path.to_owned()));
     let most = series.iter().map(|(instance, _)| instance.pixels).max().unwrap_or(0);
     series.retain(|(instance, _)| instance.pixels == most);
-    // The same instance may lie there twice.
+    // The folder may contain several copies of an instance.
     series.sort_by(|(a, _), (b, _)| a.uid.cmp(&b.uid));
     series.dedup_by(|(a, _), (b, _)| a.uid == b.uid);
     series.into_iter().map(|(_, file)| file).collect()
 }
 
-/// What a file says of itself.
+/// The elements of an instance that are needed here.
 #[derive(Debug, Default, PartialEq)]
 struct Instance {
     series: Vec<u8>,
     uid: Vec<u8>,
-    /// Of the whole level; 0 for label and overview pictures, and where it is not told.
+    /// Pixels of the whole level; 0 for labels and overview images, and if not stated.
     pixels: u64,
 }
 
 impl Instance {
     fn read(path: &Path) -> Option<Self> {
         let mut file = untrusted::open(path).ok()?;
-        // A folder may hold much else.
+        // A folder may contain many other files.
         if !is_dicom(&super::read(&mut file, 0, 132).ok()?) {
             return None;
         }
@@ -83,7 +84,7 @@ impl Instance {
                 (0x0020, 0x000e) => instance.series = text(),
                 (0x0048, 0x0006) => size[0] = number(),
                 (0x0048, 0x0007) => size[1] = number(),
-                // Elements are sorted.
+                // Elements are sorted by tag.
                 _ if tag > (0x0048, 0x0007) => break,
                 _ => {}
             }
@@ -109,20 +110,21 @@ struct Elements<'a> {
 type Tag = (u16, u16);
 
 impl<'a> Elements<'a> {
-    /// The next element of the data set; `None` at the end of what was read, or where it is not understood.
+    /// Returns the next element of the data set; `None` at the end of the bytes or at an element that cannot
+    /// be parsed.
     fn next(&mut self, in_meta: &mut bool, syntax: &[u8]) -> Option<(Tag, &'a [u8])> {
         if *in_meta && self.word(self.at)? != 2 {
             *in_meta = false;
             match syntax {
                 b"1.2.840.10008.1.2" => self.explicit = false,
-                // Big-endian, and deflated.
+                // Big-endian and deflated.
                 b"1.2.840.10008.1.2.2" | b"1.2.840.10008.1.2.1.99" => return None,
                 _ => {}
             }
         }
         let (tag, length) = self.header()?;
         if length == UNDEFINED {
-            // Pixels lie behind everything that matters.
+            // Pixel data come after all elements that are needed.
             (tag != (0x7fe0, 0x0010)).then_some(())?;
             self.skip_sequence(0)?;
             return Some((tag, &[]));
@@ -133,7 +135,7 @@ impl<'a> Elements<'a> {
         Some((tag, value))
     }
 
-    /// The tag and the length of the element at the place, which moves to its value.
+    /// Reads tag and length of the element at `at`, and advances to its value.
     fn header(&mut self) -> Option<(Tag, u32)> {
         let tag = (self.word(self.at)?, self.word(self.at + 2)?);
         let kind = self.bytes.get(self.at + 4..self.at + 6)?;
@@ -152,9 +154,9 @@ impl<'a> Elements<'a> {
         Some((tag, length))
     }
 
-    /// Move behind a sequence of undefined length.
+    /// Advances past a sequence of undefined length.
     fn skip_sequence(&mut self, depth: usize) -> Option<()> {
-        (depth < DEEPEST).then_some(())?;
+        (depth < MAX_DEPTH).then_some(())?;
         loop {
             let (tag, length) = self.header()?;
             match (tag, length) {
@@ -165,7 +167,7 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// Move behind an item of undefined length.
+    /// Advances past an item of undefined length.
     fn skip_item(&mut self, depth: usize) -> Option<()> {
         loop {
             match self.header()? {

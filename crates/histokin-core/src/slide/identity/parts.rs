@@ -1,4 +1,4 @@
-//! Which files a slide consists of.
+//! Determines the files that make up a slide.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::dicom;
 use crate::untrusted;
 
-/// Bytes of a text file that names others.
-const MOST_TEXT: u64 = 4 << 20;
+/// Maximum size in bytes of a text file that lists others.
+const MAX_TEXT_BYTES: u64 = 4 << 20;
 
-/// Files that one slide consists of.
-const MOST_PARTS: usize = 4096;
+/// Maximum number of files of one slide.
+const MAX_PARTS: usize = 4096;
 
-/// The files of the slide at `path`, in an order that does not depend on their folder.
+/// Returns the files of the slide at `path`, in an order that does not depend on their folder.
 ///
 /// # Errors
 /// When the file itself cannot be read.
@@ -24,19 +24,20 @@ pub(super) fn of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if dicom::is_dicom(&start) {
         return Ok(dicom::level_0(path));
     }
-    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let companions = match ending.to_str() {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let companions = match extension.to_str() {
         Some("mrxs") => mirax(path),
         Some("vms" | "vmu") => named_in(path, path.parent().unwrap_or(Path::new("")), |_| true),
         _ => Vec::new(),
     };
     let mut parts = vec![path.to_owned()];
     parts.extend(companions);
-    parts.truncate(MOST_PARTS);
+    parts.truncate(MAX_PARTS);
     Ok(parts)
 }
 
-/// The files in the folder of a MIRAX slide: `Slidedat.ini`, and the index and data files that it names.
+/// Returns the files in the folder of a MIRAX slide: `Slidedat.ini`, and the index and data files that it
+/// lists.
 fn mirax(path: &Path) -> Vec<PathBuf> {
     let folder = path.with_extension("");
     let slidedat = folder.join("Slidedat.ini");
@@ -48,15 +49,16 @@ fn mirax(path: &Path) -> Vec<PathBuf> {
     std::iter::once(slidedat).chain(named).collect()
 }
 
-/// The files in `folder` that the values of a text of `key = value` lines name, in their order, each once.
+/// Returns the files in `folder` that are named by the values of the `key = value` lines of a text file, in
+/// order of appearance, without duplicates.
 fn named_in(text: &Path, folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let Ok(bytes) = untrusted::read(text, MOST_TEXT) else { return Vec::new() };
+    let Ok(bytes) = untrusted::read(text, MAX_TEXT_BYTES) else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
     for line in bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
         let Some(equals) = line.iter().position(|byte| *byte == b'=') else { continue };
         let key = String::from_utf8_lossy(&line[..equals]);
         let name = line[equals + 1..].trim_ascii();
-        // Of this folder alone.
+        // Only files directly in this folder count.
         if name.is_empty() || name == b"." || name == b".." || name.iter().any(|byte| b"/\\\0".contains(byte))
         {
             continue;
@@ -67,7 +69,7 @@ fn named_in(text: &Path, folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Vec
             && fs::metadata(&path).is_ok_and(|data| data.is_file())
         {
             found.push(path);
-            if found.len() >= MOST_PARTS {
+            if found.len() >= MAX_PARTS {
                 break;
             }
         }

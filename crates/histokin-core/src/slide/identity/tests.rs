@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// Bytes that look like compressed ones.
+/// Bytes that resemble compressed data.
 fn noise(seed: u32, length: usize) -> Vec<u8> {
     let mut state = seed;
     let step = move || {
@@ -16,7 +16,7 @@ fn noise(seed: u32, length: usize) -> Vec<u8> {
     std::iter::repeat_with(step).take(length).collect()
 }
 
-/// A file of `size` bytes of which only these parts are written.
+/// Creates a file of `size` bytes in which only these parts are written.
 fn sparse(folder: &TempDir, name: &str, size: u64, parts: &[(u64, &[u8])]) -> PathBuf {
     let path = folder.path().join(name);
     let mut file = File::create(&path).unwrap();
@@ -28,7 +28,7 @@ fn sparse(folder: &TempDir, name: &str, size: u64, parts: &[(u64, &[u8])]) -> Pa
     path
 }
 
-/// A little-endian directory of LONG entries (tag, values); values outside of it follow it.
+/// A little-endian directory of LONG entries (tag, values), followed by the values that do not fit into it.
 fn directory(at: u64, is_big: bool, entries: &[(u16, &[u64])], next: u64) -> Vec<u8> {
     let (count_bytes, each, room) = if is_big { (8, 20, 8) } else { (2, 12, 4) };
     let number = |value: u64, bytes: usize| value.to_le_bytes()[..bytes].to_vec();
@@ -54,7 +54,8 @@ fn directory(at: u64, is_big: bool, entries: &[(u16, &[u64])], next: u64) -> Vec
     bytes
 }
 
-/// A TIFF file of `size` bytes with one image whose tiles are so long, and a second one in a sub-directory.
+/// Creates a TIFF file of `size` bytes with one image, and a second one in a sub-directory whose tiles have
+/// these lengths.
 fn tiff(folder: &TempDir, name: &str, size: u64, is_big: bool, lengths: &[u64], compression: u64) -> PathBuf {
     let (first, second) = (1000, 500_000);
     let header = match is_big {
@@ -86,7 +87,7 @@ fn ids_of_made_files_are_pinned() {
     assert_eq!(found, GOLDEN);
 }
 
-/// Of the definition at the head of `identity.rs`, computed by a second implementation of it.
+/// IDs by the definition in `identity.rs`, computed with an independent implementation.
 const GOLDEN: [&str; 7] = [
     "2cda2b3c21fe71a4906a6848bcb52ed3da5e985689f833a90f094b914a158e4e",
     "5d1ad97009462d2cfefac48923e674c3bb3c9339f543e5bdcdc6461be30cae7c",
@@ -132,7 +133,7 @@ fn uncompressed_pixels_between_equal_margins_make_another_slide() {
 #[test]
 fn hostile_directories_are_read_in_bounds() {
     let folder = TempDir::new().unwrap();
-    // One that leads to itself, and one that claims more values than the file has bytes.
+    // A directory that refers to itself, and one that claims more values than the file has bytes.
     let loops = directory(8, false, &[(330, &[8, 8, 8])], 8);
     let claims =
         [b"\x01\0".as_slice(), &[0x45, 1, 4, 0, 0xff, 0xff, 0xff, 0xff, 8, 0, 0, 0], &[0; 4]].concat();
@@ -145,7 +146,7 @@ fn hostile_directories_are_read_in_bounds() {
     assert!(of(&sparse(&folder, "empty", 0, &[])).unwrap().is_plain());
 }
 
-/// A MIRAX slide called `name`, with a thing of the operating system in its folder.
+/// Creates a MIRAX slide called `name`, with an unrelated file of the operating system in its folder.
 fn mirax(folder: &TempDir, name: &str, data: u32) -> PathBuf {
     let inside = folder.path().join(name);
     fs::create_dir_all(&inside).unwrap();
@@ -180,7 +181,8 @@ fn companions_of_mirax_and_vms_count_and_their_folder_does_not() {
     assert_ne!(vms(&folder, "a.vms", 1), vms(&folder, "a.vms", 2));
 }
 
-/// A DICOM instance, explicit little-endian, with a sequence of undefined length before what matters.
+/// A DICOM instance, explicit little-endian, with a sequence of undefined length before the elements that are
+/// read.
 fn dicom(series: &str, uid: &str, kind: &str, columns: u32, pixels: u32) -> Vec<u8> {
     let mut bytes = vec![0; 128];
     bytes.extend(b"DICM");
@@ -230,7 +232,7 @@ fn every_instance_of_a_dicom_series_is_the_same_slide() {
     assert_eq!(id, of(&level_1).unwrap());
     assert_eq!(id, of(&label).unwrap());
     assert_ne!(id, of(&other).unwrap());
-    // A copy of the whole file beside it, or alone elsewhere, is the same slide.
+    // A copy of a file in the same folder, or alone in another one, gives the same ID.
     put("copy of a.dcm", fs::read(&level_0).unwrap());
     assert_eq!(id, of(&level_1).unwrap());
     let elsewhere = TempDir::new().unwrap();
@@ -239,7 +241,7 @@ fn every_instance_of_a_dicom_series_is_the_same_slide() {
     put("a.dcm", dicom("1.2.3", "1.2.3.1", r"DERIVED\PRIMARY\VOLUME\NONE", 4000, 9));
     fs::remove_file(folder.path().join("copy of a.dcm")).unwrap();
     assert_ne!(id, of(&level_1).unwrap());
-    // Cut short anywhere, it is still some file.
+    // A truncated file still has some ID.
     let whole = dicom("1.2.3", "1.2.3.1", r"DERIVED\PRIMARY\VOLUME\NONE", 4000, 1);
     for length in (132..whole.len()).step_by(3) {
         let cut = put("cut.dcm", whole[..length].to_vec());

@@ -1,22 +1,22 @@
-//! The structure of a TIFF file, classic or BigTIFF, in either byte order: all of its directories with the values
-//! they hold and refer to.
+//! The structure of a TIFF file, classic or BigTIFF, in either byte order: all directories, with the values
+//! that they contain and refer to.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek};
 
 use sha2::{Digest, Sha256};
 
-/// Directories that are read, sub-directories included.
-const MOST_DIRECTORIES: usize = 512;
+/// Maximum number of directories that are read, including sub-directories.
+const MAX_DIRECTORIES: usize = 512;
 
-/// Bytes of values outside of directories that are read, all together.
-const MOST_VALUE_BYTES: u64 = 64 << 20;
+/// Maximum number of bytes of values outside of directories that are read in total.
+const MAX_VALUE_BYTES: u64 = 64 << 20;
 
-/// Different lengths of tiles or strips from which on they tell a file from others: uncompressed ones have one, or
-/// two with a shorter strip at the end.
+/// Number of different lengths of tiles or strips above which they distinguish a file from others.
+/// Uncompressed tiles and strips have one length, or two with a shorter strip at the end.
 const DIFFERENT_LENGTHS: usize = 8;
 
-/// Largest file with offsets of 32 bits.
+/// Largest file with 32-bit offsets.
 const CLASSIC_LIMIT: u64 = u32::MAX as u64;
 
 const COMPRESSION: u16 = 259;
@@ -24,18 +24,18 @@ const STRIP_BYTE_COUNTS: u16 = 279;
 const TILE_BYTE_COUNTS: u16 = 325;
 const SUB_DIRECTORIES: u16 = 330;
 
-/// What distinguishes a TIFF file.
+/// The properties that distinguish a TIFF file from others.
 pub(super) struct Structure {
-    /// SHA-256 of all directories and values, with their places.
+    /// SHA-256 of all directories and values, with their offsets.
     pub digest: [u8; 32],
-    /// Whether tiles or strips have lengths of their own.
+    /// Whether tiles or strips differ in length.
     pub tells_apart: bool,
-    /// Whether some directory states a compression.
+    /// Whether any directory states a compression.
     pub is_compressed: bool,
 }
 
-/// The structure of `file`, which has `size` bytes; `None` if it is no TIFF file, or one of more than 4 GiB with
-/// offsets of 32 bits, as NDPI files are, whose offsets do not mean what they say.
+/// Reads the structure of `file`, which has `size` bytes. `None` if it is not a TIFF file, or if it has more
+/// than 4 GiB with 32-bit offsets, which are then not valid as written (NDPI).
 pub(super) fn structure<F: Read + Seek>(file: &mut F, size: u64) -> Option<Structure> {
     let layout = Layout::of(&super::read(file, 0, 16).ok()?)?;
     if !layout.is_big && size > CLASSIC_LIMIT {
@@ -46,26 +46,26 @@ pub(super) fn structure<F: Read + Seek>(file: &mut F, size: u64) -> Option<Struc
         size,
         layout,
         hash: Sha256::new(),
-        value_bytes_left: MOST_VALUE_BYTES,
-        most_lengths: 0,
+        value_bytes_left: MAX_VALUE_BYTES,
+        max_lengths: 0,
         is_compressed: false,
     };
     let mut waiting = vec![layout.first];
     let mut seen = HashSet::new();
     while let Some(offset) = waiting.pop() {
-        if offset == 0 || offset >= size || seen.len() >= MOST_DIRECTORIES || !seen.insert(offset) {
+        if offset == 0 || offset >= size || seen.len() >= MAX_DIRECTORIES || !seen.insert(offset) {
             continue;
         }
-        // What cannot be read ends this branch: the rest of the file is sampled all the same.
+        // A directory that cannot be read ends this branch; the rest of the file is sampled regardless.
         if let Some(next) = walk.directory(offset) {
             waiting.extend(next.into_iter().rev());
         }
     }
-    let tells_apart = walk.most_lengths >= DIFFERENT_LENGTHS;
+    let tells_apart = walk.max_lengths >= DIFFERENT_LENGTHS;
     Some(Structure { digest: walk.hash.finalize().into(), tells_apart, is_compressed: walk.is_compressed })
 }
 
-/// How numbers are written, and where the first directory lies.
+/// How numbers are written, and the offset of the first directory.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     is_little: bool,
@@ -88,13 +88,13 @@ impl Layout {
         }
     }
 
-    /// The unsigned number that up to eight bytes hold.
+    /// Decodes an unsigned number of up to eight bytes.
     fn number(self, bytes: &[u8]) -> u64 {
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         if self.is_little { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) }
     }
 
-    /// Bytes of: the number of entries, an entry, the value in an entry.
+    /// Sizes in bytes of: the number of entries, an entry, the value in an entry.
     fn sizes(self) -> (u64, u64, usize) {
         if self.is_big { (8, 20, 8) } else { (2, 12, 4) }
     }
@@ -106,13 +106,13 @@ struct Walk<'a, F> {
     layout: Layout,
     hash: Sha256,
     value_bytes_left: u64,
-    /// The most different lengths of tiles or strips in one directory.
-    most_lengths: usize,
+    /// The largest number of different lengths of tiles or strips in one directory.
+    max_lengths: usize,
     is_compressed: bool,
 }
 
 impl<F: Read + Seek> Walk<'_, F> {
-    /// Take in the directory at `offset`; the directories it leads to, in their order.
+    /// Hashes the directory at `offset`; returns the offsets of the directories that it refers to, in order.
     fn directory(&mut self, offset: u64) -> Option<Vec<u64>> {
         let (count_bytes, entry_bytes, value_bytes) = self.layout.sizes();
         let count = self.layout.number(&self.bytes(offset, count_bytes)?);
@@ -130,7 +130,7 @@ impl<F: Read + Seek> Walk<'_, F> {
         Some(following)
     }
 
-    /// Take in what an entry refers to; the directories among that.
+    /// Hashes the values that an entry refers to; returns the offsets of directories among them.
     fn entry(&mut self, entry: &[u8], value_bytes: usize) -> Vec<u64> {
         let layout = self.layout;
         let (tag, kind) = (layout.number(&entry[..2]) as u16, layout.number(&entry[2..4]));
@@ -164,15 +164,15 @@ impl<F: Read + Seek> Walk<'_, F> {
                 numbers()
                     .take_while(|length| lengths.insert(*length) || lengths.len() < 2 * DIFFERENT_LENGTHS)
                     .count();
-                self.most_lengths = self.most_lengths.max(lengths.len());
+                self.max_lengths = self.max_lengths.max(lengths.len());
             }
-            SUB_DIRECTORIES => return numbers().take(MOST_DIRECTORIES).collect(),
+            SUB_DIRECTORIES => return numbers().take(MAX_DIRECTORIES).collect(),
             _ => {}
         }
         Vec::new()
     }
 
-    /// Exactly these bytes of the file.
+    /// Reads exactly these bytes of the file.
     fn bytes(&mut self, offset: u64, length: u64) -> Option<Vec<u8>> {
         if offset.checked_add(length)? > self.size {
             return None;

@@ -1,4 +1,4 @@
-//! The process that decodes.
+//! The decoder process.
 
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
@@ -10,17 +10,17 @@ use super::wire::{Answer, LONGEST_LINE, Refusal, RefusalKind, Request, reason_of
 use crate::geometry::MicronsPerPixel;
 use crate::memory::Budget;
 
-/// Bytes of decoded pixels that one such process keeps.
+/// Bytes of decoded pixels that a decoder process caches.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// How often it is asked whether the process that started this one is still there.
+/// Interval at which a decoder process checks whether its parent still exists.
 #[cfg(unix)]
 const PARENT_WATCHED: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Decode what standard input asks for, until it ends.
+/// Answers the requests on standard input until it ends.
 ///
 /// # Errors
-/// When the other side has gone. Whatever else is wrong is answered as a refusal.
+/// When the pipe to the parent is broken. All other errors are sent as refusals.
 pub fn serve(
     path: &Path,
     user_mpp: Option<MicronsPerPixel>,
@@ -29,18 +29,18 @@ pub fn serve(
 ) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     if let Err(error) = confine(memory).and_then(|()| end_with_parent()) {
-        let reason = format!("the process that was to decode it could not be confined: {error}");
-        return say(&mut out, &Answer::Refused(Refusal { kind: RefusalKind::Open, reason }));
+        let reason = format!("its decoder process could not be restricted: {error}");
+        return send(&mut out, &Answer::Refused(Refusal { kind: RefusalKind::Open, reason }));
     }
     Budget::of_process().set_limit(CACHE_BYTES);
     let slide = match open_reader(path, user_mpp, raw_tiles_allowed) {
         Ok(slide) => slide,
-        Err(error) => return say(&mut out, &Answer::Refused(Refusal::of(error))),
+        Err(error) => return send(&mut out, &Answer::Refused(Refusal::of(error))),
     };
-    if let Err(error) = say(&mut out, &Answer::Open(Box::new(slide.info().clone()))) {
-        // Where the pipe itself is broken, this fails too.
-        let reason = format!("what it says of itself cannot be passed on: {error}");
-        return say(&mut out, &Answer::Refused(Refusal { kind: RefusalKind::Open, reason }));
+    if let Err(error) = send(&mut out, &Answer::Open(Box::new(slide.info().clone()))) {
+        // If the pipe itself is broken, this fails too.
+        let reason = format!("its metadata cannot be sent to the main process: {error}");
+        return send(&mut out, &Answer::Refused(Refusal { kind: RefusalKind::Open, reason }));
     }
     let mut requests = io::stdin().lock();
     loop {
@@ -61,12 +61,12 @@ fn answer(slide: &dyn SlideSource, request: &Request, out: &mut impl Write) -> i
         Request::Associated(name) => picture(slide.associated(name), out),
         Request::Profile => match slide.icc_profile() {
             Ok(Some(profile)) => {
-                say(out, &Answer::Profile(Some(profile.len() as u64)))?;
+                send(out, &Answer::Profile(Some(profile.len() as u64)))?;
                 out.write_all(&profile)?;
                 out.flush()
             }
-            Ok(None) => say(out, &Answer::Profile(None)),
-            Err(error) => say(out, &Answer::Failed(reason_of(error))),
+            Ok(None) => send(out, &Answer::Profile(None)),
+            Err(error) => send(out, &Answer::Failed(reason_of(error))),
         },
     }
 }
@@ -75,44 +75,46 @@ fn picture(read: Result<RgbaImage, SlideError>, out: &mut impl Write) -> io::Res
     match read {
         Ok(pixels) => {
             let (width, height) = pixels.dimensions();
-            say(out, &Answer::Picture { width, height })?;
+            send(out, &Answer::Picture { width, height })?;
             out.write_all(pixels.as_raw())?;
             out.flush()
         }
-        Err(error) => say(out, &Answer::Failed(reason_of(error))),
+        Err(error) => send(out, &Answer::Failed(reason_of(error))),
     }
 }
 
-fn say(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
-    // Nothing is written of an answer that cannot be put into words.
+fn send(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    // Serialised before anything is written, so that an error leaves no partial answer.
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     out.write_all(&line)?;
     out.flush()
 }
 
-/// What limits the memory that a process may take for itself; files that it maps are not counted where that can be
-/// told apart.
+/// The resource limit for the private memory of a process. File mappings are not counted on systems that can
+/// tell them apart.
 #[cfg(target_os = "linux")]
 const MEMORY: libc::__rlimit_resource_t = libc::RLIMIT_DATA;
+/// The resource limit for the address space of a process.
 #[cfg(all(unix, not(target_os = "linux")))]
 const MEMORY: libc::c_int = libc::RLIMIT_AS;
 
-/// Take from this process what decoding does not need: more than `memory` bytes of memory, growing files, memory
-/// dumps, and more rights.
+/// Restricts this process to what decoding needs: at most `memory` bytes of memory, no growing files, no core
+/// dumps and no new privileges.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "limits of a process are set by the C library")]
 fn confine(memory: u64) -> io::Result<()> {
-    for (what, most) in [(MEMORY, memory), (libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)] {
-        let limit = libc::rlimit { rlim_cur: most as libc::rlim_t, rlim_max: most as libc::rlim_t };
+    for (resource, max) in [(MEMORY, memory), (libc::RLIMIT_FSIZE, 0), (libc::RLIMIT_CORE, 0)] {
+        let limit = libc::rlimit { rlim_cur: max as libc::rlim_t, rlim_max: max as libc::rlim_t };
         // SAFETY: the limit is a valid structure that lives during the call.
-        if unsafe { libc::setrlimit(what, &raw const limit) } != 0 {
+        if unsafe { libc::setrlimit(resource, &raw const limit) } != 0 {
             return Err(io::Error::last_os_error());
         }
     }
-    // SAFETY: to ignore a signal needs no handler; what is written to a full file then fails, and ends nothing.
+    // SAFETY: ignoring a signal needs no handler; a write beyond the limit then fails instead of ending the
+    // process.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-    // SAFETY: as above. Ctrl-C in a terminal is meant for the process that started this one, which may still read.
+    // SAFETY: as above. Ctrl-C in a terminal is meant for the parent process, which may still be reading.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
     #[cfg(target_os = "linux")]
     // SAFETY: the option takes plain numbers.
@@ -122,8 +124,8 @@ fn confine(memory: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// End when the process that started this one does, even in the midst of decoding. The system's own signal for that
-/// would come already at the end of the thread that asked for the slide.
+/// Ends this process when its parent ends, even while it is decoding. The system's own signal for that would
+/// already arrive when the thread that opened the slide ends.
 #[cfg(unix)]
 fn end_with_parent() -> io::Result<()> {
     let parent = std::os::unix::process::parent_id();
@@ -143,5 +145,5 @@ fn end_with_parent() -> io::Result<()> {
 
 #[cfg(not(unix))]
 fn confine(_: u64) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system knows no limits for a process"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not support limits for a process"))
 }

@@ -1,4 +1,4 @@
-//! A process that decodes, as the one that started it sees it.
+//! A decoder process, as seen by its parent.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -10,31 +10,33 @@ use super::super::{MAX_REGION_PIXELS, SlideInfo};
 use super::wire::{Answer, LARGEST_PROFILE, LONGEST_LINE, Refusal, Request};
 use super::{Limits, Order};
 
+/// A running decoder process and the pipes to it.
 pub(super) struct Helper {
     process: Child,
     requests: ChildStdin,
-    answers: BufReader<Watched>,
+    answers: BufReader<TimedPipe>,
 }
 
 /// Why a process does not answer any more.
 #[derive(Debug)]
 pub(super) enum Ended {
+    /// It could not be started.
     NotStarted(io::Error),
     /// It did not answer in time and was ended.
     TooLate(Duration),
     /// It ended by itself.
     Crashed(Option<ExitStatus>),
-    /// What it said makes no sense.
-    Nonsense(String),
+    /// Its answer was invalid.
+    Invalid(String),
 }
 
 impl Ended {
-    /// Whether the file may be to blame.
+    /// Whether the file may be the cause.
     pub fn is_crash(&self) -> bool {
         match self {
             Self::NotStarted(_) => false,
             Self::Crashed(Some(status)) => !is_orderly(*status),
-            Self::TooLate(_) | Self::Crashed(None) | Self::Nonsense(_) => true,
+            Self::TooLate(_) | Self::Crashed(None) | Self::Invalid(_) => true,
         }
     }
 }
@@ -42,31 +44,29 @@ impl Ended {
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotStarted(error) => {
-                write!(f, "the process that was to decode it could not be started: {error}")
-            }
+            Self::NotStarted(error) => write!(f, "its decoder process could not be started: {error}"),
             Self::TooLate(limit) => {
                 write!(f, "its decoder did not answer within {} s and was ended", limit.as_secs_f32())
             }
             Self::Crashed(Some(status)) if is_orderly(*status) => {
-                write!(f, "the process that was to decode it has ended ({status}); open it again")
+                write!(f, "its decoder process has ended ({status}); open it again")
             }
             Self::Crashed(status) => {
-                f.write_str("its decoder crashed, in a process of its own")?;
+                f.write_str("its decoder crashed in a separate process")?;
                 match status {
-                    Some(status) => write!(f, " ({status}); the file is probably damaged or made to do harm"),
+                    Some(status) => write!(f, " ({status}); the file is probably damaged or malicious"),
                     None => Ok(()),
                 }
             }
-            Self::Nonsense(what) => write!(f, "its decoder answered nonsense and was ended ({what})"),
+            Self::Invalid(what) => write!(f, "its decoder sent an invalid answer and was ended ({what})"),
         }
     }
 }
 
-/// Code with which a process ends that panicked.
+/// Exit code of a process that panicked.
 const PANICKED: i32 = 101;
 
-/// Whether a process has ended by its own decision, or was told to from outside, and not by a fault.
+/// Whether a process ended regularly or by a signal from outside, rather than by a fault.
 fn is_orderly(status: ExitStatus) -> bool {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
@@ -76,7 +76,10 @@ fn is_orderly(status: ExitStatus) -> bool {
 }
 
 impl Helper {
-    /// Start a process on the slide and hear whether it opens.
+    /// Starts a process for the slide and waits until the slide is open or refused.
+    ///
+    /// # Errors
+    /// [`Ended`] when the process does not give a valid answer.
     pub fn start(order: &Order) -> Result<(Self, Result<Box<SlideInfo>, Refusal>), Ended> {
         let Limits { memory, opening, .. } = order.limits;
         let mut command = Command::new(&order.program);
@@ -87,50 +90,59 @@ impl Helper {
         if !order.raw_tiles_allowed {
             command.arg("--no-raw-tiles");
         }
-        // A file's name may begin with a dash.
+        // A file name may begin with a dash.
         command.arg("--").arg(&order.path);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(Ended::NotStarted)?;
         let pipes = process.stdin.take().zip(process.stdout.take());
-        let (requests, answers) = pipes.expect("both were asked for above");
+        let (requests, answers) = pipes.expect("both pipes were requested above");
         let answers =
-            BufReader::new(Watched { pipe: answers, limit: opening, until: Instant::now() + opening });
+            BufReader::new(TimedPipe { pipe: answers, limit: opening, deadline: Instant::now() + opening });
         let mut helper = Self { process, requests, answers };
         match helper.answer() {
             Ok(Answer::Open(info)) => Ok((helper, Ok(info))),
             Ok(Answer::Refused(refusal)) => Ok((helper, Err(refusal))),
-            Ok(other) => Err(Ended::Nonsense(format!("{other:?} at first"))),
+            Ok(other) => Err(Ended::Invalid(format!("{other:?} at the start"))),
             Err(Ended::Crashed(_)) => Err(helper.end()),
             Err(other) => Err(other),
         }
     }
 
-    /// Ask for something, to be answered within `limit`.
+    /// Sends a request that has to be answered within `limit`.
+    ///
+    /// # Errors
+    /// [`Ended`] when the process has ended.
     pub fn send(&mut self, request: &Request, limit: Duration) -> Result<(), Ended> {
-        let watched = self.answers.get_mut();
-        (watched.limit, watched.until) = (limit, Instant::now() + limit);
-        let mut line = serde_json::to_vec(request).map_err(|error| Ended::Nonsense(error.to_string()))?;
+        let pipe = self.answers.get_mut();
+        (pipe.limit, pipe.deadline) = (limit, Instant::now() + limit);
+        let mut line = serde_json::to_vec(request).map_err(|error| Ended::Invalid(error.to_string()))?;
         line.push(b'\n');
         self.requests.write_all(&line).map_err(|_| Ended::Crashed(None))
     }
 
-    /// The picture that was asked for, of this extent where that is known.
+    /// Reads the requested image, which must have this extent if it is known.
+    ///
+    /// # Errors
+    /// [`Ended`] when the process does not give a valid answer.
     pub fn picture(&mut self, extent: Option<(u32, u32)>) -> Result<Result<RgbaImage, String>, Ended> {
         let (width, height) = match self.answer()? {
             Answer::Picture { width, height } => (width, height),
             Answer::Failed(reason) => return Ok(Err(reason)),
-            other => return Err(Ended::Nonsense(format!("{other:?} for a picture"))),
+            other => return Err(Ended::Invalid(format!("{other:?} instead of an image"))),
         };
         let pixels = u64::from(width) * u64::from(height);
-        if extent.is_some_and(|asked| asked != (width, height)) || pixels > MAX_REGION_PIXELS {
-            return Err(Ended::Nonsense(format!("a picture of {width} × {height} px")));
+        if extent.is_some_and(|expected| expected != (width, height)) || pixels > MAX_REGION_PIXELS {
+            return Err(Ended::Invalid(format!("an image of {width} × {height} px")));
         }
         let mut picture = RgbaImage::new(width, height);
         self.fill(picture.as_flat_samples_mut().samples)?;
         Ok(Ok(picture))
     }
 
-    /// The colour profile.
+    /// Reads the colour profile.
+    ///
+    /// # Errors
+    /// [`Ended`] when the process does not give a valid answer.
     pub fn profile(&mut self) -> Result<Result<Option<Vec<u8>>, String>, Ended> {
         match self.answer()? {
             Answer::Profile(None) => Ok(Ok(None)),
@@ -140,34 +152,34 @@ impl Helper {
                 Ok(Ok(Some(profile)))
             }
             Answer::Failed(reason) => Ok(Err(reason)),
-            other => Err(Ended::Nonsense(format!("{other:?} for a profile"))),
+            other => Err(Ended::Invalid(format!("{other:?} instead of a profile"))),
         }
     }
 
     fn answer(&mut self) -> Result<Answer, Ended> {
         let mut line = Vec::new();
         let read = self.answers.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
-        read.map_err(|error| self.why(&error))?;
+        read.map_err(|error| self.cause(&error))?;
         if line.last() != Some(&b'\n') {
             return Err(Ended::Crashed(None));
         }
-        serde_json::from_slice(&line).map_err(|error| Ended::Nonsense(error.to_string()))
+        serde_json::from_slice(&line).map_err(|error| Ended::Invalid(error.to_string()))
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Ended> {
-        self.answers.read_exact(bytes).map_err(|error| self.why(&error))
+        self.answers.read_exact(bytes).map_err(|error| self.cause(&error))
     }
 
-    fn why(&self, error: &io::Error) -> Ended {
+    fn cause(&self, error: &io::Error) -> Ended {
         match error.kind() {
             io::ErrorKind::TimedOut => Ended::TooLate(self.answers.get_ref().limit),
             _ => Ended::Crashed(None),
         }
     }
 
-    /// End the process and tell how it had ended, if it had.
+    /// Ends the process and returns how it ended, if it already had.
     pub fn end(mut self) -> Ended {
-        // Gone by itself, it is there to be asked in a moment.
+        // A process that has just ended may take a moment until its status is available.
         for _ in 0..50 {
             match self.process.try_wait() {
                 Ok(Some(status)) => return Ended::Crashed(Some(status)),
@@ -190,26 +202,26 @@ impl Drop for Helper {
     }
 }
 
-/// A pipe from which nothing is awaited after a certain time.
-struct Watched {
+/// A pipe whose reads fail with `TimedOut` after a deadline.
+struct TimedPipe {
     pipe: ChildStdout,
     limit: Duration,
-    until: Instant,
+    deadline: Instant,
 }
 
-impl Watched {
+impl TimedPipe {
     fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        Instant::now() >= self.deadline
     }
 }
 
-impl Read for Watched {
+impl Read for TimedPipe {
     #[cfg(unix)]
-    #[expect(unsafe_code, reason = "only the C library waits for a pipe within a time")]
+    #[expect(unsafe_code, reason = "waiting for a pipe with a timeout needs the C library")]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         use std::os::fd::AsRawFd;
         loop {
-            let left = self.until.saturating_duration_since(Instant::now());
+            let left = self.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }

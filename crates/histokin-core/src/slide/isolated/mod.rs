@@ -1,9 +1,9 @@
-//! Slides decoded by a process of their own, for files that are not trusted: a slide from outside that crashes a
-//! decoder, hangs it or eats memory, does so there. Only pixels come back, through a pipe.
+//! Decoding of untrusted slides in separate processes. If a file crashes a decoder, makes it hang or exhausts
+//! memory, only that process is affected. It returns nothing but pixels and metadata, through a pipe.
 //!
-//! The other process is this program again, as `histokin decode FILE` ([`serve`]); each decodes one region at a
-//! time, and as many of them run as are asked at once. It takes no more memory than [`Limits`] allow, cannot write
-//! files, and is ended when it does not answer in time.
+//! The decoder process is this program itself, run as `histokin decode FILE` ([`serve`]). Each process
+//! decodes one region at a time; there are as many as there are simultaneous reads. A process is limited to
+//! the memory in [`Limits`], cannot write files, and is ended if it does not answer in time.
 
 mod child;
 mod helper;
@@ -24,13 +24,14 @@ use wire::Request;
 
 pub use child::serve;
 
-/// What another process may take.
+/// Limits of a decoder process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Bytes: a plain picture of the largest size that is opened takes 3 GiB while it is decoded.
+    /// Memory in bytes. Decoding a plain picture of the largest supported size takes 3 GiB.
     pub memory: u64,
-    /// From the start of the process until the slide is open.
+    /// Maximum time from the start of the process until the slide is open.
     pub opening: Duration,
+    /// Maximum time for answering one request.
     pub reading: Duration,
 }
 
@@ -40,33 +41,37 @@ impl Default for Limits {
     }
 }
 
-/// How a slide is opened in another process.
+/// How a slide is opened in a decoder process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// This program's file.
+    /// Path of this program.
     pub program: PathBuf,
+    /// Path of the slide's file.
     pub path: PathBuf,
+    /// Pixel size given by the user, in µm; overrides the one in the file.
     pub user_mpp: Option<MicronsPerPixel>,
+    /// Whether raw JPEG tiles may be decoded without OpenSlide.
     pub raw_tiles_allowed: bool,
+    /// Limits of the process.
     pub limits: Limits,
 }
 
-/// Bytes that a process is taken to need: its code, and a handle of OpenSlide.
+/// Estimated memory of a decoder process in bytes: its code, and an OpenSlide handle.
 const HELPER_BYTES: usize = 24 << 20;
 
-/// Processes of one slide that wait for work; more are ended when they are done.
-const MOST_WAITING: u64 = 16;
+/// Maximum number of idle processes of one slide; further ones are ended after their request.
+const MAX_IDLE: u64 = 16;
 
-/// A slide that other processes decode.
+/// A slide that is decoded in other processes.
 pub(super) struct IsolatedSource {
     order: Order,
     info: SlideInfo,
-    /// Processes that wait for work, unless memory was needed for others.
-    waiting: MemoryCache,
+    /// Idle processes, unless their memory was needed for other data.
+    idle: MemoryCache,
     outcome: Mutex<Outcome>,
 }
 
-/// How it went so far.
+/// The result of decoding so far.
 #[derive(Debug, Default)]
 struct Outcome {
     reads: u64,
@@ -74,18 +79,18 @@ struct Outcome {
 }
 
 impl IsolatedSource {
-    /// Start a process on the slide.
+    /// Starts a decoder process for the slide.
     ///
     /// # Errors
-    /// The process's own, or [`SlideError::Open`] when it crashed or could not be started.
+    /// The error of the process, or [`SlideError::Open`] when it crashed or could not be started.
     pub fn open(order: Order) -> Result<Self, SlideError> {
         let path = order.path.clone();
         match Helper::start(&order) {
             Ok((helper, Ok(info))) => {
-                let waiting = MemoryCache::new(Budget::of_process(), Kind::Handle);
-                waiting.keep(0, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
+                let idle = MemoryCache::new(Budget::of_process(), Kind::Handle);
+                idle.keep(0, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
                 let info = SlideInfo { path, ..*info };
-                Ok(Self { order, info, waiting, outcome: Mutex::default() })
+                Ok(Self { order, info, idle, outcome: Mutex::default() })
             }
             Ok((_, Err(refusal))) => Err(refusal.into_error(path)),
             Err(ended) => {
@@ -97,26 +102,26 @@ impl IsolatedSource {
         }
     }
 
-    /// Have a process do something; what it answers, or why it does not.
+    /// Sends a request to a process and returns its answer, or the reason why there is none.
     fn ask<T>(
         &self,
         request: &Request,
         take: impl Fn(&mut Helper) -> Result<Result<T, String>, Ended>,
     ) -> Result<T, String> {
-        let (place, helper) = self.take_helper();
+        let (slot, helper) = self.take_helper();
         let mut helper = match helper {
             Some(helper) => helper,
             None => match Helper::start(&self.order).map_err(|ended| self.crashed(&ended))? {
                 (helper, Ok(info)) if info.id == self.info.id => helper,
-                (_, Ok(_)) => return Err("the file was replaced since it was opened".to_owned()),
+                (_, Ok(_)) => return Err("the file was replaced after it was opened".to_owned()),
                 (_, Err(refusal)) => return Err(refusal.reason),
             },
         };
         let answer = helper.send(request, self.order.limits.reading).and_then(|()| take(&mut helper));
         match answer {
             Ok(answer) => {
-                if place < MOST_WAITING {
-                    self.waiting.keep(place, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
+                if slot < MAX_IDLE {
+                    self.idle.keep(slot, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
                 }
                 self.outcome.lock().unwrap_or_else(PoisonError::into_inner).reads += 1;
                 answer
@@ -125,19 +130,19 @@ impl IsolatedSource {
         }
     }
 
-    /// A process that waits, or else the first place where one may wait later.
+    /// Takes an idle process, if there is one; also returns its slot, or the first free slot.
     fn take_helper(&self) -> (u64, Option<Helper>) {
-        let mut free = MOST_WAITING;
-        for place in 0..MOST_WAITING {
-            let Some(waiting) = self.waiting.get::<Mutex<Option<Helper>>>(place) else {
-                free = free.min(place);
+        let mut free = MAX_IDLE;
+        for slot in 0..MAX_IDLE {
+            let Some(idle) = self.idle.get::<Mutex<Option<Helper>>>(slot) else {
+                free = free.min(slot);
                 continue;
             };
-            let taken = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).take();
             if taken.is_some() {
-                return (place, taken);
+                return (slot, taken);
             }
-            free = free.min(place);
+            free = free.min(slot);
         }
         (free, None)
     }
@@ -152,7 +157,7 @@ impl IsolatedSource {
 }
 
 impl Drop for IsolatedSource {
-    /// A file that was read without a crash is trusted from the next time on.
+    /// A file that was read without a crash is trusted from now on.
     fn drop(&mut self) {
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         if outcome.reads > 0 && !outcome.crashed {
@@ -181,7 +186,7 @@ impl SlideSource for IsolatedSource {
         let failed =
             |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
         if factor == 0 {
-            return Err(failed("nothing is reduced to 1/0".to_owned()));
+            return Err(failed("the reduction factor is 0".to_owned()));
         }
         let (width, height) = (region.width.div_ceil(factor), region.height.div_ceil(factor));
         if u64::from(width) * u64::from(height) > MAX_REGION_PIXELS {
@@ -210,7 +215,8 @@ impl SlideSource for IsolatedSource {
     }
 }
 
-/// Open the slide at `path` in another process, whatever is known of the file: `program` is this program's file.
+/// Opens the slide at `path` in a decoder process, even if the file is trusted. `program` is the path of this
+/// program.
 ///
 /// # Errors
 /// As [`super::open`].

@@ -1,9 +1,9 @@
-//! Which files are decoded in another process, and what is known of files.
+//! Decides which files are decoded in another process, based on a record of what happened to each file.
 //!
-//! Unless the program was told otherwise, a file is not trusted that was never read to the end of a session, and
-//! one is never trusted again that has crashed a decoder. What is known lies in the user's state folder: one line
-//! for each thing that happened, with a hash in the place of the file's path. A line that says that a file is being
-//! read without its counterpart was left by a process that died: perhaps of that file.
+//! By default, a file is not trusted until it has been read for a whole session without a crash, and it is
+//! never trusted again after crashing a decoder. The record is stored in the user's state folder, with one
+//! line per event and a hash in place of the file's path. A line for the start of reading without a matching
+//! line for its end was left by a process that died, possibly because of that file.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -21,10 +21,12 @@ use crate::durable;
 /// When slides are decoded in another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolate {
-    /// Files that were not read before, and such as have crashed a decoder.
+    /// For files that have not been read before or have crashed a decoder.
     #[default]
     Auto,
+    /// For all files.
     Always,
+    /// For no file.
     Never,
 }
 
@@ -36,19 +38,19 @@ impl FromStr for Isolate {
             "auto" => Ok(Self::Auto),
             "always" => Ok(Self::Always),
             "never" => Ok(Self::Never),
-            _ => Err(format!("{text:?} is no such choice; there are auto, always and never")),
+            _ => Err(format!("{text:?} is not one of auto, always and never")),
         }
     }
 }
 
-/// What happened to a file.
+/// An event in reading a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// It was read in another process without a crash.
     Sound,
-    /// It is being read in this process.
+    /// Reading in this process has begun.
     Begun,
-    /// It is no longer read in this process.
+    /// Reading in this process has ended.
     Ended,
     /// It has crashed a decoder.
     Crashed,
@@ -67,7 +69,7 @@ impl What {
     }
 }
 
-/// How this process opens slides; absent in tests and in programs that use the library.
+/// How this process opens slides; not set in tests and in programs that use the library.
 static RULE: OnceLock<Rule> = OnceLock::new();
 
 struct Rule {
@@ -76,37 +78,39 @@ struct Rule {
     ledger: Mutex<Ledger>,
 }
 
-/// From now on, decode slides in another process when `when` says so. `program` is this program's file, `ledger`
-/// where it is kept what is known of files; nowhere if absent.
+/// Sets when slides are decoded in another process from now on. `program` is the path of this program,
+/// `ledger` the file with the record of events; if it is `None`, the record is kept in memory only.
 pub fn isolate(when: Isolate, program: PathBuf, ledger: Option<PathBuf>) {
     let rule = Rule { when, program, ledger: Mutex::new(Ledger::read(ledger)) };
     if RULE.set(rule).is_err() {
-        tracing::error!("slides were to be isolated in two ways; the first one holds");
+        tracing::error!("slide isolation was configured twice; the first setting applies");
     }
 }
 
-/// The program that is to decode the file at `path`, if that is not this process.
+/// Returns the program that has to decode the file at `path`, and its limits; `None` if this process decodes
+/// it.
 pub fn decoder_for(path: &Path) -> Option<(PathBuf, Limits)> {
     let rule = RULE.get()?;
-    let apart = match rule.when {
+    let is_isolated = match rule.when {
         Isolate::Always => true,
         Isolate::Never => false,
         Isolate::Auto => !rule.ledger.lock().unwrap_or_else(PoisonError::into_inner).trusts(path),
     };
-    apart.then(|| (rule.program.clone(), Limits::default()))
+    is_isolated.then(|| (rule.program.clone(), Limits::default()))
 }
 
-/// Keep in mind what happened to a file.
+/// Records an event of a file.
 pub(super) fn note(path: &Path, what: What) {
     if let Some(rule) = RULE.get() {
         rule.ledger.lock().unwrap_or_else(PoisonError::into_inner).note(path, what);
     }
 }
 
-/// Says of a file that it is being read in this process, for as long as this lives.
+/// Marks a file as being read in this process, until it is dropped.
 pub struct InUse(PathBuf);
 
 impl InUse {
+    /// Records that reading of the file has begun.
     pub fn new(path: &Path) -> Self {
         note(path, What::Begun);
         Self(path.to_owned())
@@ -119,12 +123,12 @@ impl Drop for InUse {
     }
 }
 
-/// What is known of one file as it looks now.
+/// The record of one file in its current version.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Record {
     sound: bool,
     crashed: bool,
-    /// Processes that read it.
+    /// IDs of the processes that are reading it.
     readers: Vec<u32>,
 }
 
@@ -137,15 +141,15 @@ impl Record {
             }
             What::Begun => self.readers.push(pid),
             What::Ended => {
-                if let Some(place) = self.readers.iter().position(|reader| *reader == pid) {
-                    self.readers.remove(place);
+                if let Some(index) = self.readers.iter().position(|reader| *reader == pid) {
+                    self.readers.remove(index);
                 }
             }
             What::Crashed => self.crashed = true,
         }
     }
 
-    /// A reader that died has left its line behind.
+    /// Whether the file is trusted: it was sound, has not crashed, and no reader died while reading it.
     fn is_trusted(&self) -> bool {
         self.sound && !self.crashed && self.readers.iter().all(|reader| is_alive(*reader))
     }
@@ -156,15 +160,15 @@ struct Ledger {
     known: HashMap<String, Record>,
 }
 
-/// Lines after which the file is written anew with what still matters.
-const MOST_LINES: usize = 20_000;
+/// Number of lines above which the file is rewritten with only the information that is still needed.
+const MAX_LINES: usize = 20_000;
 
 impl Ledger {
     fn read(file: Option<PathBuf>) -> Self {
         let text = file.as_deref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
         let mut known: HashMap<String, Record> = HashMap::new();
         let mut lines = 0;
-        // A torn line at the end says nothing.
+        // An incomplete line at the end is ignored.
         for line in text.lines() {
             lines += 1;
             let mut words = line.split(' ');
@@ -175,7 +179,7 @@ impl Ledger {
             }
         }
         let ledger = Self { file, known };
-        if lines > MOST_LINES {
+        if lines > MAX_LINES {
             ledger.rewrite();
         }
         ledger
@@ -217,24 +221,25 @@ impl Ledger {
     }
 }
 
-/// A hash of a file's path, size and time of change: a file that changes is another one. `None` where there is none.
+/// Hash of a file's path, size and modification time, so that a modified file counts as a different one.
+/// `None` if the file does not exist.
 fn key(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
-    let whole = std::path::absolute(path).ok()?;
+    let absolute = std::path::absolute(path).ok()?;
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let mut hash = Sha256::new();
-    hash.update(whole.as_os_str().as_encoded_bytes());
+    hash.update(absolute.as_os_str().as_encoded_bytes());
     hash.update(metadata.len().to_le_bytes());
     hash.update(modified.map_or(0, |age| age.as_nanos()).to_le_bytes());
     Some(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "only the C library asks whether a process lives")]
+#[expect(unsafe_code, reason = "testing whether a process exists needs the C library")]
 fn is_alive(pid: u32) -> bool {
-    // SAFETY: signal 0 asks only whether there is such a process.
-    let asked = unsafe { libc::kill(pid.cast_signed(), 0) };
-    asked == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+    // SAFETY: signal 0 only tests whether the process exists.
+    let result = unsafe { libc::kill(pid.cast_signed(), 0) };
+    result == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 #[cfg(not(unix))]
@@ -256,7 +261,7 @@ mod tests {
         assert!(!ledger.trusts(&slide));
         ledger.note(&slide, What::Sound);
         assert!(ledger.trusts(&slide) && again().trusts(&slide));
-        // Somebody else's process read it in place and died: process 1 lives, and 4,000,000 is no process.
+        // Other processes began to read the file: process 1 exists, 4,000,000 does not.
         for (pid, trusted) in [(1, true), (4_000_000, false)] {
             let line = format!("{} {pid} begun\ntorn", key(&slide).unwrap());
             let before = std::fs::read_to_string(&file).unwrap();
@@ -272,7 +277,7 @@ mod tests {
         assert!(!ledger.trusts(&slide) && !again().trusts(&slide));
         again().rewrite();
         assert!(!again().trusts(&slide));
-        // Another file under the same name is another file.
+        // Another file under the same name has a record of its own.
         std::fs::write(&slide, "other pixels").unwrap();
         assert_eq!(again().known.get(&key(&slide).unwrap()), None);
         assert!(!std::fs::read_to_string(&file).unwrap().contains("a.svs"));

@@ -1,9 +1,10 @@
-//! Tiled JPEGs read without OpenSlide's compositing, which costs several times what their decoding does.
+//! Decoding of tiled JPEGs without OpenSlide's compositing, which takes several times as long as the decoding
+//! itself.
 //!
-//! The bytes of a tile, completed with the tables that all tiles share, go straight to libjpeg-turbo and from
-//! there into the region that was asked for. OpenSlide stays beside it: it says what the slide is, and it
-//! reads whatever this way cannot. A file is read this way only after [`prove`] has found that its level 0
-//! comes out equal to OpenSlide's pixels, bit by bit.
+//! The bytes of a tile, completed with the tables that all tiles share, are decoded with libjpeg-turbo
+//! directly into the requested region. OpenSlide still provides the metadata, and reads whatever cannot be
+//! read directly. A file is read directly only after [`prove`] has found its level 0 to be bit-identical to
+//! OpenSlide's pixels.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -23,34 +24,36 @@ use super::{Level, Reader, SlideError, SlideInfo, SlideSource, clip, transparent
 use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, MemoryCache};
 
-/// Vendors, by OpenSlide's names, whose files lay their tiles out plainly: without overlaps, margins or
-/// pictures put together from parts.
+/// Vendors, by OpenSlide's names, whose files have simple tile grids: without overlaps, margins or composed
+/// images.
 const PLAIN_VENDORS: [&str; 2] = ["aperio", "generic-tiff"];
 
-/// Tiles of level 0 that are compared with OpenSlide's, beside the last one: those with the most bytes.
+/// Number of tiles of level 0 that are compared with OpenSlide's, besides the last one: those with the most
+/// bytes.
 const DETAILED_TILES_COMPARED: usize = 3;
 
-/// The reduction that libjpeg-turbo takes from the mean of each block of 8 × 8, without computing its pixels.
+/// The reduction that libjpeg-turbo computes from the mean of each 8 × 8 block, without computing its pixels.
 const EIGHTH: u32 = 8;
 
-/// A slide of which some levels are read without OpenSlide.
+/// A slide with some levels that are read without OpenSlide.
 pub(super) struct RawTileSource {
     info: SlideInfo,
     openslide: OpenSlideSource,
     levels: RawLevels,
 }
 
-/// The levels of a slide that may be read without OpenSlide.
+/// The levels of a slide that can be read without OpenSlide.
 pub(super) struct RawLevels {
-    /// The file is opened anew for each read: an archive has more slides than a process may have open files, and a
-    /// file that was replaced meanwhile must not be read with the old offsets.
+    /// Stamp of the file, which is reopened for each read: an archive has more slides than a process may have
+    /// open files, and a file that was replaced in the meantime must not be read with the old offsets.
     stamp: Stamp,
-    /// By index of the level; `None` for those that OpenSlide has to read.
+    /// By index of the level; `None` for levels that OpenSlide has to read.
     levels: Vec<Option<RawLevel>>,
-    /// Decoded tiles of which a region took a part, for the region that takes the rest.
+    /// Decoded tiles that were only partly used, for the neighbouring regions.
     memory_cache: MemoryCache,
 }
 
+/// A level and the decoder of its tiles.
 struct RawLevel {
     image: Arc<Raster>,
     jpegs: TileJpegs,
@@ -59,10 +62,11 @@ struct RawLevel {
 /// Longest edge of a tile in pixels; slides have 240 to 2048.
 const MAX_TILE_EDGE: u64 = 4096;
 
-/// The images of `source` whose tiles are baseline JPEGs of three 8-bit components, in the file's order.
+/// Returns the images of `source` whose tiles are baseline JPEGs of three 8-bit components, in the order of
+/// the file.
 ///
 /// # Errors
-/// In words, when the file is no TIFF or its directories are damaged.
+/// A message, when the file is not a TIFF file or its directories are damaged.
 fn tiled_jpegs(source: impl Read + Seek) -> Result<Vec<Arc<Raster>>, String> {
     let (mut tiff, first) = Tiff::begin(source)?;
     let pages = page::pages(&mut tiff, first)?;
@@ -77,19 +81,19 @@ fn tiled_jpegs(source: impl Read + Seek) -> Result<Vec<Arc<Raster>>, String> {
     rasters.map(|raster| raster.map(Arc::new).map_err(|refusal| refusal.text())).collect()
 }
 
-/// Find the levels of `slide` that can be read as raw tiles, level 0 among them.
+/// Finds the levels of `slide` that can be read as raw tiles, which must include level 0.
 ///
 /// # Errors
-/// In words, why the slide has to be read through OpenSlide.
+/// A message, why the slide has to be read through OpenSlide.
 pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
     let info = slide.info();
     if !PLAIN_VENDORS.contains(&info.vendor.as_str()) {
-        return Err(format!("files of {} are not laid out plainly", info.vendor));
+        return Err(format!("files of {} have no simple tile grid", info.vendor));
     }
     let file = File::open(&info.path).map_err(|error| error.to_string())?;
     let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
     let images = tiled_jpegs(BufReader::new(file))?;
-    // Where a tile is missing, Aperio's readers draw that place, on all coarser levels too, from others.
+    // Aperio's readers fill missing tiles from other levels, and so also on all coarser levels.
     let misses_tiles = images.iter().any(|image| (0..image.chunks()).any(|tile| image.is_missing(tile)));
     if info.vendor == "aperio" && misses_tiles {
         return Err("some of its tiles are missing".to_owned());
@@ -110,7 +114,7 @@ pub(super) fn prove(slide: &OpenSlideSource) -> Result<RawLevels, String> {
     Ok(raw)
 }
 
-/// The one image of `images` that is of the level's size.
+/// Returns the image with the size of the level, if there is exactly one.
 fn raw_level(level: &Level, images: &[Arc<Raster>]) -> Option<RawLevel> {
     let mut of_size =
         images.iter().filter(|image| (image.width, image.height) == (level.width, level.height));
@@ -120,22 +124,22 @@ fn raw_level(level: &Level, images: &[Arc<Raster>]) -> Option<RawLevel> {
 }
 
 impl RawLevels {
-    /// Compare some tiles of a level with OpenSlide's, which must not be found different; and on level 0 not
-    /// all unreadable either.
+    /// Compares some tiles of a level with OpenSlide's. Fails if any of them differs or if none of them can
+    /// be compared.
     fn compare(&self, slide: &OpenSlideSource, level: usize) -> Result<(), String> {
         let Some(raw) = &self.levels[level] else {
             return Err("it is not stored as plain JPEG tiles".to_owned());
         };
         let info = slide.info();
         let mut equal = 0;
-        // The other levels were written by the same hand.
-        let most = if level == 0 { DETAILED_TILES_COMPARED } else { 1 };
-        let openslides = slide.own_downsample(level).ok_or("OpenSlide has no such level")?;
-        for tile in tiles_to_compare(&raw.image, openslides, most) {
+        // The other levels were written by the same program, so one tile is enough.
+        let count = if level == 0 { DETAILED_TILES_COMPARED } else { 1 };
+        let downsample = slide.own_downsample(level).ok_or("OpenSlide has no such level")?;
+        for tile in tiles_to_compare(&raw.image, downsample, count) {
             let region = raw.image.region(level as u32, tile);
             match (slide.read(&region), self.read(info, &region)) {
                 (Ok(theirs), Ok(ours)) if theirs == ours => equal += 1,
-                // Left to OpenSlide when it comes to it.
+                // Such a tile is later read through OpenSlide.
                 (_, Err(_)) => {}
                 _ => return Err(format!("tile {tile} differs from OpenSlide's")),
             }
@@ -143,10 +147,10 @@ impl RawLevels {
         if equal == 0 { Err("none of its tiles could be compared".to_owned()) } else { Ok(()) }
     }
 
-    /// Decode `region`.
+    /// Decodes `region`.
     ///
     /// # Errors
-    /// In words, when OpenSlide has to be asked.
+    /// A message, when the region has to be read through OpenSlide.
     fn read(&self, info: &SlideInfo, region: &LevelRect) -> Result<RgbaImage, String> {
         let raw = self.levels.get(region.level as usize).and_then(Option::as_ref);
         let raw = raw.ok_or("it is not stored as plain JPEG tiles")?;
@@ -159,10 +163,10 @@ impl RawLevels {
         Ok(canvas)
     }
 
-    /// Decode `region` at 1/8 of its resolution, where it consists of whole tiles.
+    /// Decodes `region` at 1/8 of its resolution, if it consists of whole tiles.
     ///
     /// # Errors
-    /// In words, when it has to be read in full.
+    /// A message, when it has to be read at full resolution.
     fn read_reduced(&self, info: &SlideInfo, region: &LevelRect, factor: u32) -> Result<RgbaImage, String> {
         let raw = self.levels.get(region.level as usize).and_then(Option::as_ref);
         let raw = raw.ok_or("it is not stored as plain JPEG tiles")?;
@@ -193,14 +197,14 @@ impl RawLevels {
             let stream = image.stream(&mut file, tile)?;
             let samples = tile_pixels.as_flat_samples_mut().samples;
             raw.jpegs.decode_eighth(&stream, (tile_width, tile_height), samples, pitch)?;
-            let place = image.region(region.level, tile);
+            let shown = image.region(region.level, tile);
             let to = |at: i64, start: i64| (at - start) / i64::from(EIGHTH);
-            image::imageops::replace(&mut canvas, &tile_pixels, to(place.x, region.x), to(place.y, region.y));
+            image::imageops::replace(&mut canvas, &tile_pixels, to(shown.x, region.x), to(shown.y, region.y));
         }
         Ok(canvas)
     }
 
-    /// Decode a tile and put what `part` shows of it onto the canvas of `region`.
+    /// Decodes a tile and draws the part of it inside `part` onto the canvas of `region`.
     fn draw(
         &self,
         raw: &RawLevel,
@@ -211,7 +215,7 @@ impl RawLevels {
         region: &LevelRect,
     ) -> Result<(), String> {
         let visible = raw.image.region(region.level, tile);
-        // All lie on the level: no sum overflows.
+        // All positions lie on the level, so no sum overflows.
         let end = |start: i64, length: u32| start + i64::from(length);
         let (left, top) = (visible.x.max(part.x), visible.y.max(part.y));
         let right = end(visible.x, visible.width).min(end(part.x, part.width));
@@ -240,7 +244,8 @@ impl RawLevels {
         Ok(())
     }
 
-    /// The RGBA pixels of a whole tile with its margins, kept if other regions will want their share of it.
+    /// Returns the RGBA pixels of a whole tile including its margins; caches them if other regions need parts
+    /// of it.
     fn tile(
         &self,
         raw: &RawLevel,
@@ -249,8 +254,8 @@ impl RawLevels {
         level: u32,
         is_shared: bool,
     ) -> Result<Arc<Vec<u8>>, String> {
-        let place = u64::from(level) << 48 | tile as u64;
-        if let Some(pixels) = self.memory_cache.get(place) {
+        let key = u64::from(level) << 48 | tile as u64;
+        if let Some(pixels) = self.memory_cache.get(key) {
             return Ok(pixels);
         }
         let stream = raw.image.stream(file, tile)?;
@@ -259,7 +264,7 @@ impl RawLevels {
         raw.jpegs.decode(&stream, (raw.image.chunk_width, raw.image.chunk_height), &mut pixels, pitch)?;
         let pixels = Arc::new(pixels);
         if is_shared {
-            self.memory_cache.keep(place, pixels.len(), pixels.clone());
+            self.memory_cache.keep(key, pixels.len(), pixels.clone());
         }
         Ok(pixels)
     }
@@ -268,17 +273,18 @@ impl RawLevels {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
         if Stamp::of(&metadata) != self.stamp {
-            return Err("the file was replaced since it was opened".to_owned());
+            return Err("the file was replaced after it was opened".to_owned());
         }
         Ok(file)
     }
 }
 
-/// Of the tiles that OpenSlide reads unresampled, those `most` with the most bytes, and the last one.
+/// Selects the `count` tiles with the most bytes, and the last one, among those that OpenSlide reads without
+/// resampling.
 ///
-/// OpenSlide takes positions in whole level-0 pixels, divides them by its own `downsample` of the level, and
-/// resamples where they do not fall on the level's.
-fn tiles_to_compare(image: &Raster, downsample: f64, most: usize) -> Vec<usize> {
+/// OpenSlide takes positions in integer level-0 pixels, divides them by its own `downsample` of the level,
+/// and resamples if the result is not an integer position on the level.
+fn tiles_to_compare(image: &Raster, downsample: f64, count: usize) -> Vec<usize> {
     let is_exact = |tile: &usize| {
         let region = image.region(0, *tile);
         [region.x, region.y].iter().all(|px| (*px as f64 * downsample).fract() == 0.0)
@@ -286,10 +292,10 @@ fn tiles_to_compare(image: &Raster, downsample: f64, most: usize) -> Vec<usize> 
     let mut tiles: Vec<usize> = (0..image.chunks()).filter(is_exact).collect();
     let last = tiles.last().copied();
     let bytes = |tile: &usize| std::cmp::Reverse(image.stored_bytes(*tile));
-    let most = most.min(tiles.len());
-    if most < tiles.len() {
-        tiles.select_nth_unstable_by_key(most, bytes);
-        tiles.truncate(most);
+    let count = count.min(tiles.len());
+    if count < tiles.len() {
+        tiles.select_nth_unstable_by_key(count, bytes);
+        tiles.truncate(count);
         tiles.extend(last.filter(|last| !tiles.contains(last)));
     }
     tiles
@@ -307,19 +313,19 @@ impl SlideSource for RawTileSource {
         &self.info
     }
 
-    /// The level's own pixels wherever it begins: unlike OpenSlide, which interpolates where a level's
-    /// downsample is not an integer. What cannot be read this way is OpenSlide's to read or to refuse.
+    /// Returns the level's own pixels at any position, unlike OpenSlide, which interpolates if a level's
+    /// downsample is not an integer. Falls back to OpenSlide.
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
         self.levels.read(&self.info, region).or_else(|reason| {
-            tracing::debug!(path = %self.info.path.display(), ?region, reason, "left to OpenSlide");
+            tracing::debug!(path = %self.info.path.display(), ?region, reason, "read through OpenSlide");
             self.openslide.read(region)
         })
     }
 
-    /// Whole tiles are decoded at 1/8 by libjpeg-turbo, which takes a fraction of the time.
+    /// Whole tiles are decoded at 1/8 by libjpeg-turbo, in a fraction of the time.
     fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
         self.levels.read_reduced(&self.info, region, factor).or_else(|reason| {
-            tracing::debug!(path = %self.info.path.display(), ?region, reason, "reduced in full");
+            tracing::debug!(path = %self.info.path.display(), ?region, reason, "read at full scale");
             read_in_parts(&|part| self.read(part), region, factor)
         })
     }
@@ -382,7 +388,7 @@ mod tests {
         let path = written(&folder, &tiff_bytes(&MadeTiff::default()));
         let slide = super::super::openslide::open(&path, None).unwrap().expect("OpenSlide reads it");
         let levels = prove(&slide).unwrap();
-        // Whole tiles, and up to the slide's edge but for what does not fill a pixel.
+        // Whole tiles, up to the slide's edge except for incomplete pixels.
         for (width, height) in [(96, 48), (128, 88)] {
             let region = region(0, 0, 0, width, height);
             let fast = levels.read_reduced(slide.info(), &region, EIGHTH).unwrap();
@@ -392,7 +398,7 @@ mod tests {
             let mean = apart.sum::<f64>() / fast.as_raw().len() as f64;
             assert!(mean < 4.0, "{mean} grey levels apart");
         }
-        // Parts of tiles are read in full.
+        // Parts of tiles are read at full resolution.
         assert!(levels.read_reduced(slide.info(), &region(0, 8, 0, 88, 48), EIGHTH).is_err());
         assert!(levels.read_reduced(slide.info(), &region(0, 0, 0, 96, 48), 4).is_err());
     }
@@ -407,27 +413,27 @@ mod tests {
         let mut other = tiff_bytes(&MadeTiff::default());
         other.extend_from_slice(b"more");
         std::fs::write(&path, &other).unwrap();
-        // A file of another content is another slide, even if the pixels happen to be the same.
+        // A file with different content is a different slide, even if the pixels happen to be equal.
         assert!(slide.read(&all).is_err_and(|error| error.is_unavailable()));
         std::fs::write(&path, b"something else").unwrap();
-        // What OpenSlide still has in its cache is what the slide was.
+        // OpenSlide may still return the old pixels from its cache.
         assert!(slide.read(&all).is_err() || slide.read(&all).unwrap() == before);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
-        /// A damaged slide never shows other pixels than OpenSlide's, and whatever OpenSlide reads is read.
-        /// Some tiles that OpenSlide refuses, for what stands elsewhere in the file, come out sound; and the TIFF reader
-        /// refuses damaged JPEG streams of which libtiff shows what it can make.
+        /// A damaged slide never shows different pixels from OpenSlide's, and whatever OpenSlide can read can
+        /// be read. Some tiles that OpenSlide refuses because of damage elsewhere in the file can be decoded;
+        /// and the TIFF reader refuses damaged JPEG streams that libtiff decodes in part.
         #[test]
         fn damage_never_shows_other_pixels_than_openslides(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
         ) {
             let folder = tempfile::tempdir().unwrap();
             let mut bytes = tiff_bytes(&MadeTiff::default());
-            for (place, byte) in changes {
-                let at = place.index(bytes.len());
+            for (position, byte) in changes {
+                let at = position.index(bytes.len());
                 bytes[at] = byte;
             }
             let path = written(&folder, &bytes);

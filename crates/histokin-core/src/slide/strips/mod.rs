@@ -1,8 +1,8 @@
 //! Plain pictures that are too large to be held in memory: JPEG and PNG, decoded some rows at a time.
 //!
-//! Neither format can be entered in the middle: to get at some rows, all rows above them are decompressed. Therefore
-//! [`StripPicture`], which decodes, stands behind [`StripCache`], which asks it for strips as wide as the picture and
-//! keeps them in memory, and for the whole picture at 1/8 in one pass.
+//! Neither format allows random access: decoding some rows requires decompressing all rows above them.
+//! [`StripPicture`] does the decoding. [`StripCache`] wraps it; it requests strips as wide as the picture and
+//! caches them in memory, and requests the whole picture at 1/8 in one pass.
 
 mod jpeg;
 mod png;
@@ -18,38 +18,38 @@ use super::{SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
 use crate::memory::{Budget, Kind, MemoryCache};
 
-/// Most pixels of a picture that is read in strips: at 1/8 it still fits into memory.
+/// Maximum number of pixels of a picture that is read in strips: at 1/8 it still fits into memory.
 const MAX_PIXELS: u64 = 1 << 32;
 
-/// Most pixels in a row.
+/// Maximum number of pixels in a row.
 const MAX_WIDTH: u32 = 1 << 20;
 
-/// Pixels of a strip, about: 128 MiB.
+/// Approximate number of pixels of a strip: 128 MiB.
 const STRIP_PIXELS: u32 = 1 << 25;
 
-/// The reduction at which the whole picture is kept.
+/// The reduction at which the whole picture is cached.
 const EIGHTH: u32 = 8;
 
-/// Why a picture of this size cannot be read in strips; `None` if it can.
+/// Returns the reason why a picture of this size cannot be read in strips; `None` if it can.
 pub(super) fn obstacle(path: &Path, format: ImageFormat, width: u32, height: u32) -> Option<String> {
     if u64::from(width) * u64::from(height) > MAX_PIXELS || width > MAX_WIDTH {
-        return Some("it is larger than any section".to_owned());
+        return Some("it exceeds 4 Gpx or a width of 1,048,576 px".to_owned());
     }
     match format {
         ImageFormat::Jpeg => jpeg::obstacle(path),
         ImageFormat::Png => png::obstacle(path),
-        _ => Some("pictures of this kind are held in memory as a whole".to_owned()),
+        _ => Some("pictures of this format are held in memory as a whole".to_owned()),
     }
 }
 
-/// A picture of which any rows can be decoded, at the cost of all rows above them.
+/// A picture of which any rows can be decoded, at the cost of decoding all rows above them.
 pub(super) struct StripPicture {
     info: SlideInfo,
     format: ImageFormat,
 }
 
 impl StripPicture {
-    /// For a picture without an [`obstacle`].
+    /// Requires that [`obstacle`] is `None` for the picture.
     pub fn new(info: SlideInfo, format: ImageFormat) -> Self {
         Self { info, format }
     }
@@ -72,7 +72,7 @@ impl SlideSource for StripPicture {
             |reason: String| SlideError::Read { path: self.info.path.clone(), region: *region, reason };
         let mut canvas = transparent(region).map_err(failed)?;
         if region.level > 0 {
-            return Err(failed("a plain picture has one level only".to_owned()));
+            return Err(failed("a plain picture has only one level".to_owned()));
         }
         if let Some(part) = clip(region, self.info.width(), self.info.height()) {
             let rows = self.rows(part.y as u32, part.height).map_err(failed)?;
@@ -103,25 +103,28 @@ impl SlideSource for StripPicture {
     }
 }
 
-/// All of level 0.
+/// The rectangle that covers all of level 0.
 fn whole(info: &SlideInfo) -> LevelRect {
     LevelRect { level: 0, x: 0, y: 0, width: info.width(), height: info.height() }
 }
 
-/// Keeps the strips of a [`StripPicture`], whichever process decodes it.
+/// Caches the strips of a [`StripPicture`], which may be decoded in another process.
 pub(super) struct StripCache {
     inner: Arc<dyn SlideSource>,
-    /// Rows of a strip.
+    /// Number of rows of a strip.
     rows: u32,
-    /// Strips by their number, and the picture at 1/8 at [`REDUCED`].
+    /// Strips by their number, and the picture at 1/8 under the key [`REDUCED`].
     memory_cache: MemoryCache,
-    /// Why it cannot be decoded, once that was found: each attempt takes seconds. Locked while decoding.
+    /// Why the picture cannot be decoded, once that is known, since each attempt takes seconds. Locked while
+    /// decoding.
     problem: Mutex<Option<String>>,
 }
 
+/// Key of the picture at 1/8 in the cache.
 const REDUCED: u64 = u64::MAX;
 
 impl StripCache {
+    /// Wraps `inner`, a picture that is decoded in strips.
     pub fn new(inner: Arc<dyn SlideSource>) -> Self {
         // A multiple of 16: libjpeg-turbo decodes blocks of up to 16 rows.
         let rows = (STRIP_PIXELS / inner.info().width().max(1)).max(16) / 16 * 16;
@@ -129,21 +132,21 @@ impl StripCache {
         Self { inner, rows, memory_cache, problem: Mutex::new(None) }
     }
 
-    /// What lies at `place`, or is decoded by `decode`.
-    fn kept(
+    /// Returns the pixels cached under `key`, or decodes and caches them.
+    fn cached(
         &self,
-        place: u64,
+        key: u64,
         region: &LevelRect,
         decode: impl Fn() -> Result<RgbaImage, SlideError>,
     ) -> Result<Arc<RgbaImage>, SlideError> {
-        if let Some(pixels) = self.memory_cache.get(place) {
+        if let Some(pixels) = self.memory_cache.get(key) {
             return Ok(pixels);
         }
         let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = problem.clone() {
             return Err(SlideError::Read { path: self.info().path.clone(), region: *region, reason });
         }
-        if let Some(pixels) = self.memory_cache.get(place) {
+        if let Some(pixels) = self.memory_cache.get(key) {
             return Ok(pixels);
         }
         let pixels = decode().inspect_err(|error| {
@@ -152,7 +155,7 @@ impl StripCache {
             }
         })?;
         let pixels = Arc::new(pixels);
-        self.memory_cache.keep(place, pixels.as_raw().len(), pixels.clone());
+        self.memory_cache.keep(key, pixels.as_raw().len(), pixels.clone());
         Ok(pixels)
     }
 }
@@ -166,7 +169,7 @@ impl SlideSource for StripCache {
         let failed =
             |reason: String| SlideError::Read { path: self.info().path.clone(), region: *region, reason };
         if region.level > 0 {
-            return Err(failed("a plain picture has one level only".to_owned()));
+            return Err(failed("a plain picture has only one level".to_owned()));
         }
         let mut canvas = transparent(region).map_err(failed)?;
         let (width, height) = (self.info().width(), self.info().height());
@@ -176,7 +179,7 @@ impl SlideSource for StripCache {
             let y = number * self.rows;
             let rows = self.rows.min(height - y);
             let strip = LevelRect { level: 0, x: 0, y: y.into(), width, height: rows };
-            let pixels = self.kept(number.into(), region, || self.inner.read(&strip))?;
+            let pixels = self.cached(number.into(), region, || self.inner.read(&strip))?;
             let (first, last) = (top.max(y), bottom.min(y + rows));
             let found =
                 image::imageops::crop_imm(&*pixels, part.x as u32, first - y, part.width, last - first);
@@ -193,7 +196,7 @@ impl SlideSource for StripCache {
         if factor != EIGHTH || !is_aligned || !is_inside {
             return read_in_parts(&|part| self.read(part), region, factor);
         }
-        let reduced = self.kept(REDUCED, region, || self.inner.read_reduced(&whole, EIGHTH))?;
+        let reduced = self.cached(REDUCED, region, || self.inner.read_reduced(&whole, EIGHTH))?;
         let (x, y) = (region.x as u32 / EIGHTH, region.y as u32 / EIGHTH);
         let (width, height) = (region.width.div_ceil(EIGHTH), region.height.div_ceil(EIGHTH));
         Ok(image::imageops::crop_imm(&*reduced, x, y, width, height).to_image())
@@ -223,7 +226,7 @@ mod tests {
         })
     }
 
-    /// The picture of this file in strips of 16 rows, and held as a whole.
+    /// The picture in this file in strips of 16 rows, and held as a whole.
     fn both(path: &Path, format: ImageFormat) -> (StripCache, Arc<dyn SlideSource>) {
         let flat = flat_image::open(path, None).unwrap();
         assert_eq!(obstacle(path, format, 203, 131), None);
@@ -232,18 +235,18 @@ mod tests {
         (strips, flat)
     }
 
-    fn assert_near(found: &RgbaImage, expected: &RgbaImage, most: u8) {
+    fn assert_near(found: &RgbaImage, expected: &RgbaImage, tolerance: u8) {
         assert_eq!(found.dimensions(), expected.dimensions());
         let apart = found.as_raw().iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b));
         let worst = apart.max().unwrap_or(0);
-        assert!(worst <= most, "{worst} grey levels apart");
+        assert!(worst <= tolerance, "{worst} grey levels apart");
     }
 
     #[test]
     fn strips_show_what_the_whole_picture_shows() {
         let folder = tempfile::tempdir().unwrap();
         // Two JPEG decoders round differently at sharp edges.
-        for (name, format, most) in [("a.png", ImageFormat::Png, 0), ("a.jpg", ImageFormat::Jpeg, 12)] {
+        for (name, format, tolerance) in [("a.png", ImageFormat::Png, 0), ("a.jpg", ImageFormat::Jpeg, 12)] {
             let path = folder.path().join(name);
             picture().save(&path).unwrap();
             let (strips, flat) = both(&path, format);
@@ -251,12 +254,12 @@ mod tests {
                 [(0, 0, 203, 131), (10, 10, 40, 3), (190, 100, 40, 60), (-5, -5, 300, 20), (0, 200, 5, 5)]
             {
                 let region = LevelRect { level: 0, x, y, width, height };
-                assert_near(&strips.read(&region).unwrap(), &flat.read(&region).unwrap(), most);
+                assert_near(&strips.read(&region).unwrap(), &flat.read(&region).unwrap(), tolerance);
             }
-            // The blocks of 8 × 8 at the right and bottom edges are filled up in a JPEG.
+            // Incomplete blocks of 8 × 8 at the right and bottom edges are padded in a JPEG.
             let region = LevelRect { level: 0, x: 16, y: 8, width: 184, height: 120 };
             let reduced = strips.read_reduced(&region, 8).unwrap();
-            assert_near(&reduced, &flat.read_reduced(&region, 8).unwrap(), most);
+            assert_near(&reduced, &flat.read_reduced(&region, 8).unwrap(), tolerance);
         }
     }
 

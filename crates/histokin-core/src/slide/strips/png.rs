@@ -1,4 +1,4 @@
-//! Rows of a PNG, decompressed from its first one on.
+//! Rows of a PNG, which is decompressed from its first row.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -10,13 +10,13 @@ use png::{BitDepth, ColorType, Decoder, Reader, Transformations};
 use super::super::reduced::shrink_into;
 use super::super::{SlideInfo, one_line};
 
-/// Why the rows of this PNG cannot be decoded one after the other.
+/// Returns the reason why the rows of this PNG cannot be decoded one after the other, if there is one.
 pub(super) fn obstacle(path: &Path) -> Option<String> {
     match open(path) {
         Err(reason) => Some(reason),
         Ok(reader) if reader.info().interlaced => Some("it is interlaced".to_owned()),
         Ok(reader) if reader.info().bit_depth == BitDepth::Sixteen => {
-            Some("it has 16 bits for each colour".to_owned())
+            Some("it has 16 bits per channel".to_owned())
         }
         Ok(_) => None,
     }
@@ -29,24 +29,24 @@ fn open(path: &Path) -> Result<Reader<BufReader<File>>, String> {
     decoder.read_info().map_err(|error| one_line(&error.to_string()))
 }
 
-/// Calls `take` with each row from the first one on, as RGBA, for `count` rows.
+/// Calls `take` with the number and the RGBA pixels of each of the first `count` rows.
 fn each_row(info: &SlideInfo, count: u32, mut take: impl FnMut(u32, &[u8])) -> Result<(), String> {
     let mut reader = open(&info.path)?;
     let header = reader.info();
     if (header.width, header.height, header.interlaced) != (info.width(), info.height(), false) {
-        return Err("the file was replaced since it was opened".to_owned());
+        return Err("the file was replaced after it was opened".to_owned());
     }
     let channels = match reader.output_color_type() {
         (ColorType::Grayscale, BitDepth::Eight) => 1,
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => 2,
         (ColorType::Rgb, BitDepth::Eight) => 3,
         (ColorType::Rgba, BitDepth::Eight) => 4,
-        _ => return Err("its colours are of a rare kind".to_owned()),
+        _ => return Err("its colour type is not supported".to_owned()),
     };
     let mut rgba = vec![0; info.width() as usize * 4];
     for number in 0..count {
         let row = reader.next_row().map_err(|error| one_line(&error.to_string()))?;
-        let row = row.ok_or("the file is cut short; copy it again")?;
+        let row = row.ok_or("the file is truncated; copy it again")?;
         for (pixel, from) in rgba.chunks_exact_mut(4).zip(row.data().chunks_exact(channels)) {
             let straight = match *from {
                 [grey] => [grey, grey, grey, 255],
@@ -55,7 +55,7 @@ fn each_row(info: &SlideInfo, count: u32, mut take: impl FnMut(u32, &[u8])) -> R
                 [r, g, b, alpha] => [r, g, b, alpha],
                 _ => [0; 4],
             };
-            // What is wholly transparent has no colour here, as with every other slide.
+            // Fully transparent pixels have no colour, as in all other slides.
             pixel.copy_from_slice(if straight[3] == 0 { &[0; 4] } else { &straight });
         }
         take(number, &rgba);
@@ -63,20 +63,20 @@ fn each_row(info: &SlideInfo, count: u32, mut take: impl FnMut(u32, &[u8])) -> R
     Ok(())
 }
 
-/// `count` rows from `first` on.
+/// Decodes `count` rows from row `first`.
 pub(super) fn rows(info: &SlideInfo, first: u32, count: u32) -> Result<RgbaImage, String> {
     let mut rows = RgbaImage::new(info.width(), count);
     let row_bytes = info.width() as usize * 4;
     let samples = rows.as_flat_samples_mut().samples;
     each_row(info, first + count, |number, row| {
-        if let Some(place) = number.checked_sub(first) {
-            samples[place as usize * row_bytes..][..row_bytes].copy_from_slice(row);
+        if let Some(index) = number.checked_sub(first) {
+            samples[index as usize * row_bytes..][..row_bytes].copy_from_slice(row);
         }
     })?;
     Ok(rows)
 }
 
-/// The whole picture, each pixel the mean of `factor` × `factor`.
+/// Decodes the whole picture; each pixel is the mean of `factor` × `factor` pixels.
 pub(super) fn reduced(info: &SlideInfo, factor: u32) -> Result<RgbaImage, String> {
     let (width, height) = (info.width(), info.height());
     let mut reduced = RgbaImage::new(width.div_ceil(factor), height.div_ceil(factor));

@@ -1,10 +1,10 @@
-//! Fluorescence channels as one picture: each in its colour, all added up.
+//! Rendering of fluorescence channels as the sum of one colour per channel.
 
 use super::colours::Range;
 use super::ome::Channel;
 use super::samples::Samples;
 
-/// Colours of channels that the file gives none, in this order.
+/// Colours for channels without a colour in the file, in this order.
 const COLOURS: [[u8; 3]; 8] = [
     [0, 0, 255],
     [0, 255, 0],
@@ -16,10 +16,10 @@ const COLOURS: [[u8; 3]; 8] = [
     [255, 255, 255],
 ];
 
-/// The same for samples of one image, which usually are red, green and blue.
+/// Colours for channels that are the samples of one image, which usually are red, green and blue.
 const SAMPLE_COLOURS: [[u8; 3]; 3] = [[255, 0, 0], [0, 255, 0], [0, 0, 255]];
 
-/// Stains by parts of their names, and the colours in which they are usually shown.
+/// Stains by parts of their names, with their usual colours.
 const STAINS: [(&[&str], [u8; 3]); 4] = [
     (&["dapi", "hoechst", "nuclei"], [0, 0, 255]),
     (&["fitc", "gfp", "488", "opal 520", "cy2"], [0, 255, 0]),
@@ -27,28 +27,31 @@ const STAINS: [(&[&str], [u8; 3]); 4] = [
     (&["cy5", "647", "690"], [255, 0, 255]),
 ];
 
-/// Shares of the numbers that lie below black and below full brightness.
+/// Quantiles of the values that are shown as black and as full brightness.
 const BLACK_BELOW: f64 = 0.01;
 const FULL_BELOW: f64 = 0.998;
 
-/// How one channel is shown.
+/// How one channel is rendered.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::slide) struct Shown {
+    /// Name of the channel.
     pub name: String,
+    /// Red, green and blue at full brightness.
     pub colour: [u8; 3],
-    /// Numbers that are black and full.
+    /// Values that are shown as black and as full brightness.
     pub window: (f32, f32),
 }
 
-/// A colour for each of `channels`: the file's own where it tells them apart, else by their names.
+/// Returns a colour for each of `channels`: the stated ones if they differ, otherwise by stain names.
 pub(in crate::slide) fn colours(channels: &[Channel], are_samples: bool) -> Vec<[u8; 3]> {
-    let own: Vec<Option<[u8; 3]>> =
-        channels.iter().map(|channel| channel.colour.filter(|own| *own != [0; 3])).collect();
-    // Writers that know no colours make all channels white.
-    let is_told = own.iter().any(|colour| colour.is_some_and(|colour| colour != own[0].unwrap_or_default()))
-        || (channels.len() == 1 && own[0].is_some());
-    if is_told {
-        return own.iter().map(|colour| colour.unwrap_or([255; 3])).collect();
+    let stated: Vec<Option<[u8; 3]>> =
+        channels.iter().map(|channel| channel.colour.filter(|stated| *stated != [0; 3])).collect();
+    // Writers that do not support colours make all channels white.
+    let is_distinct =
+        stated.iter().any(|colour| colour.is_some_and(|colour| colour != stated[0].unwrap_or_default()))
+            || (channels.len() == 1 && stated[0].is_some());
+    if is_distinct {
+        return stated.iter().map(|colour| colour.unwrap_or([255; 3])).collect();
     }
     if are_samples
         && channels.len() == SAMPLE_COLOURS.len()
@@ -72,7 +75,8 @@ pub(in crate::slide) fn colours(channels: &[Channel], are_samples: bool) -> Vec<
     chosen.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// The numbers between which a channel is shown: from the background to the brightest but a few.
+/// Returns the values between which a channel is shown: from the background to just below the brightest
+/// pixels.
 pub(in crate::slide) fn window(numbers: &mut Vec<f32>) -> (f32, f32) {
     numbers.retain(|number| number.is_finite());
     if numbers.is_empty() {
@@ -91,15 +95,16 @@ pub(in crate::slide) fn window(numbers: &mut Vec<f32>) -> (f32, f32) {
     }
 }
 
-/// Adds channels up.
+/// The sum of channels.
 pub(in crate::slide) struct Sum(Vec<[u16; 3]>);
 
 impl Sum {
+    /// A black image of `pixels` pixels.
     pub fn new(pixels: usize) -> Self {
         Self(vec![[0; 3]; pixels])
     }
 
-    /// Add one channel's numbers.
+    /// Adds the values of one channel.
     pub fn add(&mut self, numbers: &Samples, shown: &Shown) {
         let range = Range::Window(shown.window.0, shown.window.1);
         let light = |shade: u8| shown.colour.map(|part| u16::from(part) * u16::from(shade) / 255);
@@ -119,6 +124,7 @@ impl Sum {
         }
     }
 
+    /// Returns the sum as opaque RGBA, clipped at 255.
     pub fn rgba(self) -> Vec<u8> {
         let channel = |sum: u16| sum.min(255) as u8;
         self.0.into_iter().flat_map(|[r, g, b]| [channel(r), channel(g), channel(b), 255]).collect()

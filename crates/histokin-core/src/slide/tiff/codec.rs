@@ -1,4 +1,4 @@
-//! Unpacking the bytes of a tile or strip, by TIFF's tag Compression.
+//! Decompression of tiles and strips, by TIFF's tag Compression.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use super::jpeg::{Components, TileJpegs};
 use super::page::{Page, SampleFormat};
 use super::samples::{Packing, Samples};
 
-/// How tiles or strips are compressed.
+/// Compression of tiles or strips.
 pub(in crate::slide) enum Codec {
     None,
     Lzw,
@@ -22,27 +22,29 @@ pub(in crate::slide) enum Codec {
     Jpeg(TileJpegs),
     WebP,
     Jpeg2000 {
-        /// The components are YCbCr, which the stream itself does not say.
+        /// The components are YCbCr, which is not stated in the stream itself.
         is_ycbcr: bool,
     },
 }
 
-/// What a tile or strip holds.
+/// The contents of a tile or strip.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::slide) struct Shape {
+    /// Width in pixels.
     pub width: u32,
+    /// Number of rows.
     pub height: u32,
-    /// Rows of all tiles or strips but the last.
+    /// Number of rows of all tiles or strips except the last.
     pub most_rows: u32,
-    /// Samples of a pixel.
+    /// Samples per pixel.
     pub samples: usize,
 }
 
 impl Codec {
-    /// The codec of `page`. `tables` reads the tag of shared JPEG tables.
+    /// Returns the codec of `page`. `tables` reads the tag with the shared JPEG tables.
     ///
     /// # Errors
-    /// In words, when it is none of those that are read.
+    /// [`Refusal`] when the compression is not supported for this type of samples.
     pub fn of(
         page: &Page,
         packing: &Packing,
@@ -53,7 +55,7 @@ impl Codec {
         let only = |what: bool, codec: Self| match what {
             true => Ok(codec),
             false => Err(Refusal::Unsupported(format!(
-                "its pixels are compressed with {} as {} samples of {} bits, which is not read",
+                "its pixels are compressed with {} as {} samples of {} bits, which is not supported",
                 name(page.compression),
                 page.samples,
                 packing.bits
@@ -83,35 +85,36 @@ impl Codec {
                 only(is_read && (!is_ycbcr || is_8_bit && samples == 3), Self::Jpeg2000 { is_ycbcr })
             }
             other => Err(Refusal::Unsupported(format!(
-                "its pixels are compressed with {}, which is not read",
+                "its pixels are compressed with {}, which is not supported",
                 name(other)
             ))),
         }
     }
 
+    /// Whether the bytes are not compressed.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    /// Whether the stored bytes are in the order of bits that the tag FillOrder says.
+    /// Whether the order of bits in the stored bytes is given by the tag FillOrder.
     pub fn is_of_bits(&self) -> bool {
         !matches!(self, Self::Jpeg(_) | Self::WebP | Self::Jpeg2000 { .. })
     }
 
-    /// Whether a predictor may have been at work.
+    /// Whether a predictor can be combined with the compression.
     pub fn has_predictor(&self) -> bool {
         matches!(self, Self::Lzw | Self::Deflate | Self::Zstd)
     }
 
-    /// Whether three components come out as RGB, whatever they are stored as.
+    /// Whether three components are decoded to RGB, however they are stored.
     pub fn gives_rgb(&self) -> bool {
         !self.is_of_bits()
     }
 
-    /// The samples of a stream that knows its own size; `None` for codecs of plain bytes.
+    /// Decodes a stream that states its own size; `None` for codecs of plain bytes.
     ///
     /// # Errors
-    /// When the stream is damaged or of another size.
+    /// A message, when the stream is damaged or has a different size.
     pub fn picture(&self, bytes: &[u8], shape: Shape) -> Result<Option<Samples>, String> {
         match self {
             Self::Jpeg(jpegs) => jpegs
@@ -123,12 +126,12 @@ impl Codec {
         }
     }
 
-    /// The plain bytes of a stream, exactly `length`.
+    /// Decompresses a stream to exactly `length` plain bytes.
     ///
     /// # Errors
-    /// When the stream is damaged or gives fewer.
+    /// A message, when the stream is damaged or too short.
     pub fn unpack(&self, mut bytes: Vec<u8>, length: usize) -> Result<Vec<u8>, String> {
-        let short = || "a tile of it is damaged: its bytes end too early".to_owned();
+        let short = || "one of its tiles is damaged: its bytes end too early".to_owned();
         if self.is_none() {
             if bytes.len() < length {
                 return Err(short());
@@ -144,7 +147,7 @@ impl Codec {
                 let result = stream.decompress(&bytes, &mut out, FlushDecompress::Finish);
                 let written = stream.total_out() as usize;
                 if written < length {
-                    result.map_err(|error| format!("a tile of it is damaged: {error}"))?;
+                    result.map_err(|error| format!("one of its tiles is damaged: {error}"))?;
                 }
                 written
             }
@@ -157,7 +160,8 @@ impl Codec {
 
 fn unpack_lzw(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
     use weezl::{BitOrder, LzwStatus, decode::Configuration};
-    // Before TIFF 6.0, codes began with their lowest bit; such streams begin with the clear code in that order.
+    // Before TIFF 6.0, codes began with their lowest bit; such streams begin with the clear code in that
+    // order.
     let is_old = bytes.first() == Some(&0) && bytes.get(1).is_some_and(|byte| byte & 1 == 1);
     let order = if is_old { BitOrder::Lsb } else { BitOrder::Msb };
     let configuration = match order {
@@ -173,15 +177,15 @@ fn unpack_lzw(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
         match step.status {
             Ok(LzwStatus::Ok) if step.consumed_in + step.consumed_out > 0 => {}
             Ok(_) => break,
-            Err(error) => return Err(format!("a tile of it is damaged: {error}")),
+            Err(error) => return Err(format!("one of its tiles is damaged: {error}")),
         }
     }
     Ok(written)
 }
 
-/// Fill `out`; what the stream holds beyond that, such as the margin of a last strip, is left.
+/// Fills `out`; ignores the rest of the stream, such as the padding of a last strip.
 fn unpack_zstd(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
-    let damaged = |error: std::io::Error| format!("a tile of it is damaged: {error}");
+    let damaged = |error: std::io::Error| format!("one of its tiles is damaged: {error}");
     let mut stream = zstd::stream::read::Decoder::with_buffer(bytes).map_err(damaged)?;
     let mut written = 0;
     while written < out.len() {
@@ -193,7 +197,7 @@ fn unpack_zstd(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
     Ok(written)
 }
 
-/// Runs of bytes: TIFF 6.0, section 9.
+/// Run-length decoding: TIFF 6.0, section 9.
 fn unpack_bits(mut bytes: &[u8], out: &mut [u8]) -> usize {
     let mut written = 0;
     while let [head, rest @ ..] = bytes {
@@ -226,7 +230,7 @@ fn webp(bytes: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
     let damaged = |error: image_webp::DecodingError| format!("a tile's WebP is damaged: {error}");
     let mut decoder = WebPDecoder::new(std::io::Cursor::new(bytes)).map_err(damaged)?;
     if decoder.dimensions() != (shape.width, shape.height) || decoder.is_animated() {
-        return Err("a tile's WebP is of another size than the tile".to_owned());
+        return Err("a tile's WebP has a different size from the tile".to_owned());
     }
     let given = if decoder.has_alpha() { 4 } else { 3 };
     let mut pixels = vec![0; shape.width as usize * shape.height as usize * given];
@@ -246,7 +250,7 @@ fn jpeg2000(bytes: &[u8], shape: Shape, is_ycbcr: bool) -> Result<Samples, Strin
     let settings = DecodeSettings { resolve_palette_indices: false, ..DecodeSettings::default() };
     let image = Image::new(bytes, &settings).map_err(damaged)?;
     if (image.width(), image.height()) != (shape.width, shape.height) {
-        return Err("a tile's JPEG 2000 is of another size than the tile".to_owned());
+        return Err("a tile's JPEG 2000 has a different size from the tile".to_owned());
     }
     let mut context = DecoderContext::default();
     let decoded = image.decode(&mut context).map_err(damaged)?;
@@ -255,31 +259,31 @@ fn jpeg2000(bytes: &[u8], shape: Shape, is_ycbcr: bool) -> Result<Samples, Strin
     let is_whole =
         components.len() >= shape.samples && components.iter().all(|one| one.samples().len() == pixels);
     if !is_whole {
-        return Err("a tile's JPEG 2000 has other components than the tile".to_owned());
+        return Err("a tile's JPEG 2000 has different components from the tile".to_owned());
     }
     let planes = components.iter().take(shape.samples).map(|one| one.samples());
     if components.iter().all(|one| one.bit_depth() <= 8) {
         let plane = |plane: &[f32]| Samples::U8(plane.iter().map(|number| number.round() as u8).collect());
-        let woven = Samples::interleaved(planes.map(plane).collect())?;
-        return Ok(match woven {
+        let samples = Samples::interleaved(planes.map(plane).collect())?;
+        return Ok(match samples {
             Samples::U8(mut all) if is_ycbcr => {
                 all.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = rgb_of_ycbcr(*pixel));
                 Samples::U8(all)
             }
-            woven => woven,
+            samples => samples,
         });
     }
     let plane = |plane: &[f32]| Samples::U16(plane.iter().map(|number| number.round() as u16).collect());
     Samples::interleaved(planes.map(plane).collect())
 }
 
-/// ITU-R BT.601 at full range, as JFIF has it.
+/// Converts by ITU-R BT.601 at full range, as in JFIF.
 fn rgb_of_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let (y, cb, cr) = (f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0);
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|value| value.round() as u8)
 }
 
-/// A compression's name for people.
+/// Returns the name of a compression, for display.
 pub(in crate::slide) fn name(compression: u64) -> String {
     let known = match compression {
         0 | 1 => "no compression",
@@ -316,7 +320,7 @@ mod tests {
 
     #[test]
     fn runs_are_unpacked_as_apples_example_says() {
-        // The example of TIFF 6.0's section on PackBits.
+        // The example in the section on PackBits of TIFF 6.0.
         let packed =
             [0xfe, 0xaa, 0x02, 0x80, 0x00, 0x2a, 0xfd, 0xaa, 0x03, 0x80, 0x00, 0x2a, 0x22, 0xf7, 0xaa];
         let mut whole =

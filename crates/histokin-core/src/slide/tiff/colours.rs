@@ -1,56 +1,61 @@
-//! From a pixel's samples to 8-bit RGBA.
+//! Conversion of a pixel's samples to 8-bit RGBA.
 
 use super::Refusal;
 use super::page::{Page, SampleFormat};
 use super::samples::{Packing, Samples};
 
-/// What a pixel's samples stand for.
+/// Meaning of a pixel's samples.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::slide) enum Model {
     Grey {
         is_inverted: bool,
     },
     Rgb,
-    /// Colours of each index.
+    /// Indices into a table of colours.
     Palette(Vec<[u8; 3]>),
-    /// Cyan, magenta, yellow, black, as amounts of ink.
+    /// Cyan, magenta, yellow and black, as amounts of ink.
     Cmyk,
 }
 
-/// What the sample after the colours means.
+/// Meaning of the sample after the colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::slide) enum Alpha {
+    /// There is no alpha.
     None,
-    /// Colours are as they are without it.
+    /// Colours are not multiplied by alpha.
     Straight,
-    /// Colours were multiplied by it.
+    /// Colours are multiplied by alpha.
     Premultiplied,
 }
 
-/// How numbers become shades from 0 to 255.
+/// Mapping of sample values to shades from 0 to 255.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::slide) enum Range {
-    /// Whole numbers of so many bits, cut to their highest eight.
+    /// Integers with this number of bits, reduced to the highest eight.
     Bits(u32),
-    /// From the first number, which is black, to the second.
+    /// From the first value, which is black, to the second, which is white.
     Window(f32, f32),
 }
 
-/// How the pixels of a slide become colours.
+/// How the pixels of a slide are converted to colours.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::slide) struct Rendering {
+    /// Meaning of the samples.
     pub model: Model,
+    /// Meaning of the sample after the colours.
     pub alpha: Alpha,
+    /// Mapping of sample values to shades.
     pub range: Range,
-    /// Samples of a pixel in all, those that mean nothing here included.
+    /// Samples per pixel in total, including unused ones.
     pub samples: usize,
 }
 
 impl Rendering {
-    /// What `page` says of its colours. `is_rgb_already` for codecs that turn YCbCr into RGB.
+    /// Derives the rendering from the tags of `page`. `is_rgb_already` is set for codecs that convert YCbCr
+    /// to RGB; `map` is the colour map.
     ///
     /// # Errors
-    /// In words, the kind of picture that cannot be shown.
+    /// [`Refusal`] with the kind of image, when it cannot be shown.
     pub fn of(
         page: &Page,
         packing: Packing,
@@ -84,7 +89,7 @@ impl Rendering {
         Ok(Self { model, alpha, range, samples })
     }
 
-    /// Samples of a pixel that are colours.
+    /// Number of samples per pixel that are colours.
     pub fn colours(&self) -> usize {
         match self.model {
             Model::Grey { .. } | Model::Palette(_) => 1,
@@ -93,7 +98,7 @@ impl Rendering {
         }
     }
 
-    /// RGBA with straight alpha of all pixels in `samples`.
+    /// Converts all pixels in `samples` to RGBA with straight alpha.
     pub fn rgba(&self, samples: &Samples) -> Vec<u8> {
         if let (Samples::U8(all), Model::Rgb, Alpha::None, Range::Bits(8)) =
             (samples, &self.model, self.alpha, self.range)
@@ -142,6 +147,7 @@ impl Rendering {
 }
 
 impl Range {
+    /// Returns the shade (0 to 255) of a sample value.
     pub fn shade(self, number: f32) -> u8 {
         match self {
             Self::Bits(bits) => {
@@ -156,7 +162,7 @@ impl Range {
         }
     }
 
-    /// The shade of each whole number.
+    /// Returns the shades of all integers below `LENGTH`.
     fn table<const LENGTH: usize>(self) -> Vec<u8> {
         (0..LENGTH).map(|number| self.shade(number as f32)).collect()
     }
@@ -176,13 +182,13 @@ fn opaque(all: &[u8], samples: usize) -> Vec<u8> {
     out
 }
 
-/// A channel without the alpha that it was multiplied by.
+/// Divides a channel by the alpha with which it was multiplied.
 fn straight(channel: u8, alpha: u8) -> u8 {
     let rounded = (u32::from(channel) * 255 + u32::from(alpha) / 2) / u32::from(alpha.max(1));
     rounded.min(255) as u8
 }
 
-/// Inks without a profile: each takes its share of the paper's light, black of all.
+/// Converts inks without a profile: each ink absorbs its share of light, and black absorbs all colours.
 fn rgb_of_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     let paper = 255 - u32::from(k);
     [c, m, y].map(|ink| ((paper * (255 - u32::from(ink)) + 127) / 255) as u8)
@@ -191,19 +197,19 @@ fn rgb_of_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
 fn palette(map: Option<&[u64]>, packing: Packing) -> Result<Model, String> {
     let map = map.ok_or("it has indices into a palette, but no palette")?;
     if packing.format != SampleFormat::Unsigned || packing.bits > 16 {
-        return Err("it has indices into a palette that are no whole numbers".to_owned());
+        return Err("it has indices into a palette that are not integers".to_owned());
     }
     let entries = map.len() / 3;
-    // Some writers use 8 bits of the 16.
+    // Some writers use only 8 of the 16 bits.
     let shift = if map.iter().all(|value| *value < 256) { 0 } else { 8 };
     let channel = |at: usize| (map[at] >> shift).min(255) as u8;
     Ok(Model::Palette((0..entries).map(|at| [at, at + entries, at + 2 * entries].map(channel)).collect()))
 }
 
-/// The kind of picture that a page is and that is not shown, for people.
+/// Describes the kind of image that cannot be shown, for display.
 fn kind(photometric: Option<u64>, page: &Page) -> String {
-    let what = match photometric {
-        Some(2) => format!("RGB with {} samples a pixel", page.samples),
+    let name = match photometric {
+        Some(2) => format!("RGB with {} samples per pixel", page.samples),
         Some(4) => "a transparency mask".to_owned(),
         Some(5) => "inks other than CMYK".to_owned(),
         Some(6) => format!("YCbCr colours that are compressed with {}", super::codec::name(page.compression)),
@@ -213,7 +219,7 @@ fn kind(photometric: Option<u64>, page: &Page) -> String {
         Some(51177) => "a depth map".to_owned(),
         other => format!("photometric interpretation {}", other.unwrap_or_default()),
     };
-    format!("this kind of picture cannot be shown: {what}")
+    format!("this kind of image cannot be shown: {name}")
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! Reading the directories of TIFF and BigTIFF files.
+//! Reading of the directories of TIFF and BigTIFF files.
 //!
-//! Only tags are read here, never pixels. Nothing is believed: an offset must lie in the file, and what it points
-//! at must fit into the file, before memory is taken for it.
+//! Only tags are read here, no pixels. File contents are untrusted: before memory is allocated for a value,
+//! its offset and length are checked against the size of the file.
 //!
 //! TIFF 6.0: <https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf>; BigTIFF:
 //! <https://libtiff.gitlab.io/libtiff/specification/bigtiff.html>.
 
 use std::io::{Read, Seek, SeekFrom};
 
-/// Tags of one directory; slides have thirty.
+/// Maximum number of tags of one directory; slides have about thirty.
 const MAX_TAGS: u64 = 4096;
 
-/// Longest text that is read: the OME-XML of a file with thousands of planes has a few MiB.
-const LONGEST_TEXT: u64 = 16 << 20;
+/// Longest text in bytes that is read; the OME-XML of a file with thousands of planes has a few MiB.
+const MAX_TEXT_BYTES: u64 = 16 << 20;
 
 /// Numbers of the tags that are read.
 pub(in crate::slide) mod tag {
@@ -54,42 +54,48 @@ pub(in crate::slide) mod tag {
     pub const ICC_PROFILE: u16 = 34675;
 }
 
-/// A file, and how its numbers are written.
+/// A TIFF file, and how its numbers are written.
 pub(in crate::slide) struct Tiff<R> {
     source: R,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
+    /// Whether numbers begin with their highest byte.
     pub is_big_endian: bool,
-    /// BigTIFF: offsets and counts are of 8 bytes.
+    /// Whether it is a BigTIFF, with 8-byte offsets and counts.
     is_big: bool,
 }
 
-/// One directory: the tags of one image.
+/// A directory: the tags of one image.
 #[derive(Debug, Default)]
 pub(in crate::slide) struct Directory {
+    /// The tags, in the order of the file.
     pub entries: Vec<Entry>,
-    /// Offset of the directory after this one; 0 after the last.
+    /// Offset of the next directory; 0 after the last.
     pub next: u64,
 }
 
-/// One tag. Its value stands in the entry itself if it fits, else where the entry points to.
+/// A tag. Its value is in the entry itself if it fits, otherwise at the offset in the entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::slide) struct Entry {
+    /// Number of the tag, see [`tag`].
     pub tag: u16,
+    /// TIFF's number for the type of the values.
     pub kind: u16,
+    /// Number of values.
     pub count: u64,
     /// 4 bytes, or 8 in BigTIFF.
     value: Vec<u8>,
 }
 
 impl Directory {
+    /// Returns the entry of a tag, if the directory has it.
     pub fn find(&self, tag: u16) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.tag == tag)
     }
 }
 
 impl Entry {
-    /// Bytes of one value; 0 for types that no one defines.
+    /// Bytes per value; 0 for undefined types.
     fn bytes_each(&self) -> u64 {
         match self.kind {
             1 | 2 | 6 | 7 => 1,
@@ -102,10 +108,10 @@ impl Entry {
 }
 
 impl<R: Read + Seek> Tiff<R> {
-    /// Read the header; the offset of the first directory is answered.
+    /// Reads the header; also returns the offset of the first directory.
     ///
     /// # Errors
-    /// In words, when the file is no TIFF.
+    /// A message, when the file is not a TIFF file.
     pub fn begin(mut source: R) -> Result<(Self, u64), String> {
         let size = source.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
         let mut tiff = Self { source, size, is_big_endian: false, is_big: false };
@@ -113,12 +119,12 @@ impl<R: Read + Seek> Tiff<R> {
         tiff.is_big_endian = match &magic[..2] {
             b"II" => false,
             b"MM" => true,
-            _ => return Err("it is no TIFF file".to_owned()),
+            _ => return Err("it is not a TIFF file".to_owned()),
         };
         match tiff.number(&magic[2..]) {
             42 => {}
             43 => tiff.is_big = true,
-            _ => return Err("it is no TIFF file".to_owned()),
+            _ => return Err("it is not a TIFF file".to_owned()),
         }
         if !tiff.is_big {
             let first = tiff.bytes(4, 4)?;
@@ -133,10 +139,10 @@ impl<R: Read + Seek> Tiff<R> {
         Ok((tiff, first))
     }
 
-    /// The bytes from `offset` on, taking memory only for what the file holds.
+    /// Reads `count` bytes at `offset`; allocates memory only if they are within the file.
     fn bytes(&mut self, offset: u64, count: u64) -> Result<Vec<u8>, String> {
         if offset.checked_add(count).is_none_or(|end| end > self.size) {
-            return Err("it points beyond its own end".to_owned());
+            return Err("it contains an offset beyond its end".to_owned());
         }
         let mut bytes = vec![0; count as usize];
         let read = self.source.seek(SeekFrom::Start(offset)).and_then(|_| self.source.read_exact(&mut bytes));
@@ -144,16 +150,16 @@ impl<R: Read + Seek> Tiff<R> {
         Ok(bytes)
     }
 
-    /// An unsigned number of at most 8 bytes.
+    /// Decodes an unsigned number of at most 8 bytes.
     fn number(&self, bytes: &[u8]) -> u64 {
         let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         if self.is_big_endian { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) }
     }
 
-    /// The directory at `offset`.
+    /// Reads the directory at `offset`.
     ///
     /// # Errors
-    /// In words, when it does not lie in the file.
+    /// A message, when it is not within the file.
     pub fn directory(&mut self, offset: u64) -> Result<Directory, String> {
         let (count_bytes, entry_bytes, word) = if self.is_big { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.bytes(offset, count_bytes)?;
@@ -161,7 +167,7 @@ impl<R: Read + Seek> Tiff<R> {
         if count > MAX_TAGS {
             return Err("one of its directories is damaged".to_owned());
         }
-        // `bytes` has seen that these offsets lie in the file.
+        // `bytes` has checked that these offsets are within the file.
         let bytes = self.bytes(offset + count_bytes, count * entry_bytes + word)?;
         let (entries, next) = bytes.split_at((count * entry_bytes) as usize);
         let entry = |bytes: &[u8]| Entry {
@@ -174,7 +180,7 @@ impl<R: Read + Seek> Tiff<R> {
         Ok(Directory { entries, next: self.number(next) })
     }
 
-    /// The bytes of a tag's first `count` values.
+    /// Reads the bytes of a tag's first `count` values.
     fn values(&mut self, entry: &Entry, count: u64) -> Result<Vec<u8>, String> {
         let damaged = || format!("its tag {} is damaged", entry.tag);
         let bytes_each = entry.bytes_each();
@@ -190,10 +196,10 @@ impl<R: Read + Seek> Tiff<R> {
         self.bytes(offset, wanted)
     }
 
-    /// The first `count` values of a tag of unsigned whole numbers.
+    /// Reads the first `count` values of a tag with unsigned integers.
     ///
     /// # Errors
-    /// In words, when it has fewer, others, or points beyond the file's end.
+    /// A message, when it has fewer values, values of another type, or an offset beyond the end of the file.
     pub fn numbers(&mut self, entry: &Entry, count: u64) -> Result<Vec<u64>, String> {
         if !matches!(entry.kind, 1 | 3 | 4 | 7 | 13 | 16 | 18) {
             return Err(format!("its tag {} is damaged", entry.tag));
@@ -202,8 +208,9 @@ impl<R: Read + Seek> Tiff<R> {
         Ok(bytes.chunks_exact(entry.bytes_each() as usize).map(|bytes| self.number(bytes)).collect())
     }
 
-    /// The value of the tag `tag` as an unsigned whole number, or `default` where the tag is missing. As libtiff does it,
-    /// a tag that has several values where there can be one counts as missing, but for the compression.
+    /// Reads the value of the tag `tag` as an unsigned integer, or returns `default` if the tag is missing.
+    /// As in libtiff, a tag with several values where one is expected counts as missing, except for the
+    /// compression.
     ///
     /// # Errors
     /// As [`Self::numbers`].
@@ -214,17 +221,17 @@ impl<R: Read + Seek> Tiff<R> {
         }
     }
 
-    /// The first value of a tag of fractions (RATIONAL); may be nonsense.
+    /// Reads the first value of a tag with fractions (RATIONAL); may be invalid (not finite).
     pub fn fraction(&mut self, entry: &Entry) -> Option<f64> {
         let bytes = self.values(entry, 1).ok().filter(|_| entry.kind == 5)?;
         let (numerator, denominator) = bytes.split_at(4);
         Some(self.number(numerator) as f64 / self.number(denominator) as f64)
     }
 
-    /// The text of a tag up to its first zero byte. Bytes that are no UTF-8 are taken for Latin-1. `None` for what
-    /// is no text, lies elsewhere or is longer than any text has a reason to be.
+    /// Reads the text of a tag up to its first zero byte. Bytes that are not valid UTF-8 are read as Latin-1.
+    /// `None` if it is not a text, is not within the file or is longer than [`MAX_TEXT_BYTES`].
     pub fn text(&mut self, entry: &Entry) -> Option<String> {
-        if !matches!(entry.kind, 1 | 2 | 7) || entry.count > LONGEST_TEXT {
+        if !matches!(entry.kind, 1 | 2 | 7) || entry.count > MAX_TEXT_BYTES {
             return None;
         }
         let mut bytes = self.values(entry, entry.count).ok()?;
@@ -235,12 +242,12 @@ impl<R: Read + Seek> Tiff<R> {
         )
     }
 
-    /// All bytes of a tag that has at most `most`.
+    /// Reads all bytes of a tag that has at most `limit`.
     ///
     /// # Errors
-    /// In words, when it has more or does not lie in the file.
-    pub fn blob(&mut self, entry: &Entry, most: u64) -> Result<Vec<u8>, String> {
-        if entry.count > most || entry.bytes_each() != 1 {
+    /// A message, when it has more bytes or is not within the file.
+    pub fn blob(&mut self, entry: &Entry, limit: u64) -> Result<Vec<u8>, String> {
+        if entry.count > limit || entry.bytes_each() != 1 {
             return Err(format!("its tag {} is damaged", entry.tag));
         }
         self.values(entry, entry.count)

@@ -1,4 +1,4 @@
-//! Doors for fuzzing.
+//! Entry points for fuzzing.
 
 use std::io::{Cursor, Read, Seek};
 
@@ -8,7 +8,7 @@ use super::jpeg::{Components, TileJpegs};
 use super::raster::{Raster, most_chunks};
 use super::{layout, page};
 
-/// Read the directories of a file and find the slide among them.
+/// Reads the directories of a file and determines the layout of the slide.
 pub fn fuzz_tiff_directories(file: impl Read + Seek) {
     let Ok((mut tiff, first)) = Tiff::begin(file) else { return };
     let Ok(pages) = page::pages(&mut tiff, first) else { return };
@@ -19,16 +19,16 @@ pub fn fuzz_tiff_directories(file: impl Read + Seek) {
     }
 }
 
-/// Decode the first tiles or strips of every image of a file.
+/// Decodes the first tiles or strips of each image of a file.
 pub fn fuzz_tiff_tile(file: &[u8]) {
-    const MOST_TILES: usize = 4;
+    const MAX_TILES: usize = 4;
     let Ok((mut tiff, first)) = Tiff::begin(Cursor::new(file)) else { return };
     let Ok(pages) = page::pages(&mut tiff, first) else { return };
     let mut left = most_chunks(tiff.size);
     for page in pages.iter().filter(|page| page.area() < 1 << 22) {
         let Ok(raster) = Raster::of(page, &mut tiff, &mut left) else { continue };
         let rendering = Rendering::of(page, raster.packing(), raster.gives_rgb(), None);
-        for chunk in 0..raster.chunks().min(MOST_TILES) {
+        for chunk in 0..raster.chunks().min(MAX_TILES) {
             if let (Ok(Some(samples)), Ok(rendering)) =
                 (raster.read(&mut Cursor::new(file), chunk), &rendering)
             {
@@ -39,7 +39,7 @@ pub fn fuzz_tiff_tile(file: &[u8]) {
     }
 }
 
-/// One JPEG tile of 256 × 256 pixels.
+/// Decodes one JPEG tile of 256 × 256 pixels.
 pub fn fuzz_jpeg_tile(tile: &[u8]) {
     const EDGE: u32 = 256;
     for components in [Components::Rgb, Components::YCbCr, Components::Grey] {

@@ -1,9 +1,9 @@
-//! Decoding one JPEG tile of a TIFF file with libjpeg-turbo, the way OpenSlide does.
+//! Decoding of a JPEG tile of a TIFF file with libjpeg-turbo, in the same way as OpenSlide.
 //!
-//! A tile in a TIFF is an abbreviated JPEG: tables that all tiles share stand in a tag of their own, and what
-//! the components stand for says a TIFF tag, whatever the stream itself claims. libjpeg-turbo takes whole
-//! streams, so one is put together here: the shared tables and an Adobe marker that names the colours, then
-//! the tile without application markers of its own.
+//! A tile in a TIFF file is an abbreviated JPEG: the tables that all tiles share are in a separate tag, and
+//! the meaning of the components is given by a TIFF tag, whatever the stream itself states. libjpeg-turbo
+//! requires complete streams, so one is assembled here: the shared tables and an Adobe marker with the colour
+//! model, then the tile without its own application markers.
 
 use std::cell::RefCell;
 
@@ -13,10 +13,10 @@ const START: [u8; 2] = [0xff, 0xd8];
 const END: [u8; 2] = [0xff, 0xd9];
 const START_OF_SCAN: u8 = 0xda;
 
-/// How libjpeg-turbo's warning ends when all pixels were decoded before the marker that ends the picture was met.
+/// End of libjpeg-turbo's warning when all pixels were decoded before the end-of-image marker was found.
 const BYTES_BEFORE_THE_END: &str = "extraneous bytes before marker 0xd9";
 
-/// What a tile's components stand for (TIFF's photometric interpretation).
+/// Meaning of a tile's components (TIFF's photometric interpretation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::slide) enum Components {
     Grey,
@@ -25,30 +25,30 @@ pub(in crate::slide) enum Components {
 }
 
 impl Components {
-    /// Samples of a decoded pixel.
+    /// Samples per decoded pixel.
     fn count(self) -> u8 {
         if self == Self::Grey { 1 } else { 3 }
     }
 }
 
-/// What all tiles of an image have in common.
+/// The properties that all tiles of an image share.
 #[derive(Debug, Clone)]
 pub(in crate::slide) struct TileJpegs {
-    /// How every stream begins: start, colours, shared tables.
+    /// Beginning of every stream: start marker, colour model, shared tables.
     head: Vec<u8>,
     components: Components,
 }
 
 thread_local! {
-    /// A decoder holds tables and buffers of libjpeg-turbo, which are worth keeping between tiles.
+    /// The decoder of this thread, reused for its tables and buffers.
     static DECODER: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
 }
 
 impl TileJpegs {
-    /// `tables` is the JPEG stream of tables that all tiles share; empty when each has its own.
+    /// `tables` is the JPEG stream of tables that all tiles share; empty when each tile has its own.
     ///
     /// # Errors
-    /// When the shared tables are no JPEG stream of tables.
+    /// When the shared tables are not a JPEG stream of tables.
     pub fn new(components: Components, tables: &[u8]) -> Result<Self, String> {
         let mut head = START.to_vec();
         if components != Components::Grey {
@@ -65,11 +65,10 @@ impl TileJpegs {
         Ok(Self { head, components })
     }
 
-    /// Decode a stream of exactly `width` × `height` pixels into RGBA rows of which each begins `pitch` bytes after
-    /// the one before.
+    /// Decodes a stream of exactly `width` × `height` pixels into RGBA rows that begin `pitch` bytes apart.
     ///
     /// # Errors
-    /// When the stream is not a sound JPEG of this size; some pixels may be written by then.
+    /// When the stream is not a valid JPEG of this size; some pixels may have been written by then.
     pub fn decode(
         &self,
         tile: &[u8],
@@ -80,7 +79,7 @@ impl TileJpegs {
         self.decode_at(ScalingFactor::ONE, tile, size, pixels, pitch)
     }
 
-    /// Like [`decode`](Self::decode), at 1/8 of the tile's width and height, both multiples of 8.
+    /// Like [`decode`](Self::decode), at 1/8 of the tile's width and height, which must be multiples of 8.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -104,18 +103,18 @@ impl TileJpegs {
     ) -> Result<(), String> {
         let (stream, rows) = self.whole_stream(tile, width)?;
         if rows != height {
-            return Err("a tile's JPEG is of another size than the tile".to_owned());
+            return Err("a tile's JPEG has a different size from the tile".to_owned());
         }
         let (width, height) = (scale.scale(width as usize), scale.scale(height as usize));
         let image = turbojpeg::Image { pixels, width, pitch, height, format: PixelFormat::RGBA };
         decompress(&stream, scale, image)
     }
 
-    /// The samples of a stream of `width` pixels and `height` rows, or up to `most_rows`: strips of some writers are all
-    /// of the same height, the last one too.
+    /// Decodes the samples of a stream of `width` pixels and `height` rows, or up to `most_rows`: some
+    /// writers give all strips the same height, including the last one.
     ///
     /// # Errors
-    /// When the stream is not a sound JPEG of this size.
+    /// When the stream is not a valid JPEG of this size.
     pub fn samples(
         &self,
         tile: &[u8],
@@ -124,7 +123,7 @@ impl TileJpegs {
     ) -> Result<Vec<u8>, String> {
         let (stream, rows) = self.whole_stream(tile, width)?;
         if !(height..=most_rows).contains(&rows) {
-            return Err("a tile's JPEG is of another size than the tile".to_owned());
+            return Err("a tile's JPEG has a different size from the tile".to_owned());
         }
         let format = if self.components == Components::Grey { PixelFormat::GRAY } else { PixelFormat::RGB };
         let pitch = width as usize * usize::from(self.components.count());
@@ -139,9 +138,10 @@ impl TileJpegs {
         Ok(pixels)
     }
 
-    /// The stream that libjpeg-turbo decodes and its rows, once the tile's header has said that it is one of ours.
+    /// Returns the complete stream for libjpeg-turbo and its number of rows, after checking the tile's
+    /// header.
     fn whole_stream(&self, tile: &[u8], width: u32) -> Result<(Vec<u8>, u32), String> {
-        let mut rest = tile.strip_prefix(&START).ok_or("a tile is no JPEG")?;
+        let mut rest = tile.strip_prefix(&START).ok_or("a tile is not a JPEG")?;
         let mut stream = Vec::with_capacity(self.head.len() + tile.len());
         stream.extend_from_slice(&self.head);
         let mut rows = None;
@@ -155,24 +155,24 @@ impl TileJpegs {
                 START_OF_SCAN => break,
                 // Application markers and comments.
                 0xe0..=0xef | 0xfe => {}
-                // Tables and the like.
+                // Huffman tables, quantisation tables and restart intervals.
                 0xc4 | 0xdb | 0xdd => stream.extend_from_slice(segment),
                 // The frame: precision, height, width, components.
                 0xc0..=0xc2 if rows.is_none() => {
                     let [_, _, _, _, 8, h1, h0, w1, w0, components, ..] = *segment else {
-                        return Err("a tile is not of 8-bit components".to_owned());
+                        return Err("a tile does not have 8-bit components".to_owned());
                     };
                     if components != self.components.count() {
-                        return Err("a tile has another number of components than the image".to_owned());
+                        return Err("a tile has a different number of components from the image".to_owned());
                     }
                     let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
                     if side(w1, w0) != width {
-                        return Err("a tile's JPEG is of another size than the tile".to_owned());
+                        return Err("a tile's JPEG has a different size from the tile".to_owned());
                     }
                     rows = Some(side(h1, h0));
                     stream.extend_from_slice(segment);
                 }
-                _ => return Err("a tile's JPEG is of a rare kind".to_owned()),
+                _ => return Err("a tile's JPEG variant is not supported".to_owned()),
             }
             rest = &rest[length..];
         }
@@ -183,16 +183,17 @@ impl TileJpegs {
 }
 
 fn decompress(stream: &[u8], scale: ScalingFactor, image: turbojpeg::Image<&mut [u8]>) -> Result<(), String> {
-    DECODER.with_borrow_mut(|kept| {
-        let said = |error: turbojpeg::Error| error.to_string();
-        let mut decoder = kept.take().map_or_else(Decompressor::new, Ok).map_err(said)?;
-        decoder.set_scaling_factor(scale).map_err(said)?;
-        // Warnings count as errors, since pixels may be wrong: all but that of bytes between the last pixel and the end
-        // of the picture, as some scanners leave them. A decoder that failed is not kept.
+    DECODER.with_borrow_mut(|cached| {
+        let message = |error: turbojpeg::Error| error.to_string();
+        let mut decoder = cached.take().map_or_else(Decompressor::new, Ok).map_err(message)?;
+        decoder.set_scaling_factor(scale).map_err(message)?;
+        // Warnings count as errors, since pixels may be wrong. The exception is extraneous bytes between the
+        // last pixel and the end of the image, which some scanners write. A decoder that failed is not
+        // reused.
         match decoder.decompress(stream, image) {
-            Ok(()) => *kept = Some(decoder),
-            Err(turbojpeg::Error::TurboJpegError(words)) if words.ends_with(BYTES_BEFORE_THE_END) => {}
-            Err(error) => return Err(said(error)),
+            Ok(()) => *cached = Some(decoder),
+            Err(turbojpeg::Error::TurboJpegError(text)) if text.ends_with(BYTES_BEFORE_THE_END) => {}
+            Err(error) => return Err(message(error)),
         }
         Ok(())
     })
@@ -234,7 +235,7 @@ mod tests {
         {
             let off = (0..3).map(|c| pixel[c].abs_diff(decoded[c])).max().unwrap_or(0);
             assert!(off < 24, "{pixel:?} became {decoded:?}");
-            // Taken as RGB, the first component is the luminance.
+            // Interpreted as RGB, the first component is the luminance.
             let luminance = [0.299, 0.587, 0.114].iter().zip(pixel.0).map(|(w, c)| w * f64::from(c));
             assert!((luminance.sum::<f64>() - f64::from(raw[0])).abs() < 16.0, "{pixel:?} became {raw:?}");
             assert_eq!((decoded[3], raw[3]), (255, 255));
@@ -249,7 +250,7 @@ mod tests {
         for cut in [0, 1, 2, 3, 20, 200, stream.len() / 2, stream.len() - 40] {
             assert!(decode(Components::YCbCr, &stream[..cut]).is_err(), "cut to {cut}");
         }
-        // The failures leave a good decoder for what follows.
+        // After the failures, decoding works again.
         assert!(decode(Components::YCbCr, &stream).is_ok());
     }
 
@@ -260,8 +261,8 @@ mod tests {
             cut in any::<prop::sample::Index>(),
         ) {
             let mut stream = jpeg(&picture(EDGE, EDGE));
-            for (place, byte) in changes {
-                let at = place.index(stream.len());
+            for (position, byte) in changes {
+                let at = position.index(stream.len());
                 stream[at] = byte;
             }
             stream.truncate(cut.index(stream.len() * 2).max(1).min(stream.len()));

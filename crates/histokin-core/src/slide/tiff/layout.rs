@@ -1,32 +1,37 @@
-//! Which images of a TIFF file are the levels of its slide, which are channels, and which lie beside it.
+//! Determines which images of a TIFF file are the levels of its slide, its channels and its associated
+//! images.
 
 use super::ome::{self, Channel};
 use super::page::Page;
 use super::qptiff;
 
-/// Channels that are shown together; more would take seconds for every tile.
-const MOST_CHANNELS: usize = 8;
+/// Maximum number of channels that are shown together; more would take seconds for each tile.
+const MAX_CHANNELS: usize = 8;
 
-/// How much longer in relation to its width a level may be than level 0, or less long.
-const MOST_STRETCHED: f64 = 1.5;
+/// Largest ratio between the aspect ratios of a level and of level 0, in either direction.
+const MAX_DISTORTION: f64 = 1.5;
 
-/// Shorter sides say nothing of a level's shape, as writers round them.
-const SHORTEST_SIDE: u64 = 16;
+/// Shortest side in pixels for which the aspect ratio is checked; on shorter sides, rounding distorts it too
+/// much.
+const MIN_SIDE: u64 = 16;
 
-/// What a file follows in laying out its images.
+/// The convention that the images of a file follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::slide) enum Kind {
-    /// TIFF alone.
+    /// TIFF only.
     Plain,
+    /// OME-TIFF.
     Ome,
-    /// Akoya's and PerkinElmer's.
+    /// QPTIFF by Akoya and PerkinElmer.
     Qptiff,
 }
 
-/// Where a channel's numbers lie: an image of the file, and the sample in it.
+/// Where the values of a channel are stored: an image of the file, and the sample in it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::slide) struct Plane<'a> {
+    /// The image.
     pub page: &'a Page,
+    /// Index of the sample.
     pub sample: usize,
 }
 
@@ -39,54 +44,57 @@ impl<'a> Plane<'a> {
 /// The images of a slide.
 #[derive(Debug)]
 pub(in crate::slide) struct Layout<'a> {
+    /// The convention that the file follows.
     pub kind: Kind,
-    /// Finest first. Of each level one image of colours, or the planes of all channels.
+    /// Levels, finest first. Each consists of one colour image, or of the planes of all channels.
     pub levels: Vec<Vec<Plane<'a>>>,
-    /// Empty where one image holds the colours.
+    /// Channels; empty if one image holds the colours.
     pub channels: Vec<Channel>,
-    /// Pictures beside the slide by their names.
+    /// Associated images by name.
     pub associated: Vec<(String, &'a Page)>,
-    /// Micrometres a pixel, as stated by what is not TIFF's tags.
+    /// Micrometres per pixel along each axis, if stated outside of TIFF's own tags.
     pub pixel_size: Option<(f64, f64)>,
+    /// Magnification of the objective, if stated.
     pub objective: Option<f64>,
+    /// Number of significant bits of a sample, if stated.
     pub significant_bits: Option<u32>,
-    /// What is left out, for people.
+    /// What is not shown, for display.
     pub notes: Vec<String>,
 }
 
-/// Find the slide among the images of a file.
+/// Finds the slide among the images of a file.
 ///
 /// # Errors
-/// In words, when there is none that can be shown.
+/// A message, when there is none that can be shown.
 pub(in crate::slide) fn layout(pages: &[Page]) -> Result<Layout<'_>, String> {
-    let first = pages.first().ok_or("it holds no image")?;
+    let first = pages.first().ok_or("it contains no image")?;
     let mut layout = match first.description.as_deref() {
         Some(text) if ome::is_ome(text) => of_ome(text, pages)?,
         Some(text) if qptiff::is_qptiff(text) => qptiff::layout(pages)?,
         text => of_tiff(text.unwrap_or_default(), pages)?,
     };
-    if layout.channels.len() > MOST_CHANNELS {
+    if layout.channels.len() > MAX_CHANNELS {
         let names: Vec<String> =
-            (0..MOST_CHANNELS).map(|index| channel_name(&layout.channels, index)).collect();
+            (0..MAX_CHANNELS).map(|index| channel_name(&layout.channels, index)).collect();
         layout.notes.push(format!(
             "{} of its {} channels are shown: {}",
-            MOST_CHANNELS,
+            MAX_CHANNELS,
             layout.channels.len(),
             names.join(", ")
         ));
-        layout.channels.truncate(MOST_CHANNELS);
-        layout.levels.iter_mut().for_each(|level| level.truncate(MOST_CHANNELS));
+        layout.channels.truncate(MAX_CHANNELS);
+        layout.levels.iter_mut().for_each(|level| level.truncate(MAX_CHANNELS));
     }
     Ok(layout)
 }
 
-/// A channel's name, or its number.
+/// Returns a channel's name, or its number.
 pub(in crate::slide) fn channel_name(channels: &[Channel], index: usize) -> String {
     channels[index].name.clone().unwrap_or_else(|| format!("channel {}", index + 1))
 }
 
 impl<'a> Layout<'a> {
-    /// A layout with the levels that `candidates` hold for `planes`.
+    /// Builds a layout with the levels that `candidates` provide for `planes`.
     pub fn new(
         kind: Kind,
         planes: Vec<Plane<'a>>,
@@ -95,7 +103,7 @@ impl<'a> Layout<'a> {
     ) -> Self {
         let mut levels = vec![planes];
         levels.extend(candidates);
-        // The finest level stays first: no level is larger.
+        // The finest level stays first: no other level is larger.
         levels[1..].sort_by_key(|level| std::cmp::Reverse(level[0].page.area()));
         levels.dedup_by_key(|level| level[0].page.size());
         Self {
@@ -112,12 +120,12 @@ impl<'a> Layout<'a> {
 }
 
 fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String> {
-    // The largest one, even where it is called a reduced version: nothing larger is there. Pictures beside a slide are
-    // stored in strips.
+    // The largest image, even if it is flagged as a reduced version, since there is none larger. Tiled images
+    // are preferred, because associated images are stored in strips.
     let rank = |page: &Page| (page.tile.is_some(), page.area(), !page.is_reduced());
     let larger = |best: &'a Page, page: &'a Page| if rank(page) > rank(best) { page } else { best };
     let pictures = pages.iter().filter(|page| !page.is_mask());
-    let main = pictures.reduce(larger).or(pages.first()).ok_or("it holds no image")?;
+    let main = pictures.reduce(larger).or(pages.first()).ok_or("it contains no image")?;
     let alike: Vec<&Page> =
         pages.iter().filter(|page| page.size() == main.size() && page.is_like(main)).collect();
     let (channels, mut planes) = imagej_channels(description, &alike)
@@ -135,15 +143,15 @@ fn of_tiff<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, Strin
     let shown = if channels.is_empty() { 1 } else { channels.len() };
     let mut layout = Layout::new(Kind::Plain, planes, channels, candidates);
     if alike.len() > shown {
-        let what = if shown == 1 { "the first one is".to_owned() } else { format!("{shown} are") };
+        let what = if shown == 1 { "only the first is".to_owned() } else { format!("{shown} are") };
         layout
             .notes
-            .push(format!("it holds {} pictures of the same size, of which {what} shown", alike.len()));
+            .push(format!("it contains {} images of the same size, of which {what} shown", alike.len()));
     }
     Ok(layout)
 }
 
-/// The channels of ImageJ's hyperstacks: the middle slice of the first frame.
+/// Finds the channels of ImageJ hyperstacks, in the middle slice of the first frame.
 fn imagej_channels<'a>(description: &str, alike: &[&'a Page]) -> Option<(Vec<Channel>, Vec<Plane<'a>>)> {
     let rest = description.strip_prefix("ImageJ=")?;
     let number = |name: &str| -> Option<usize> {
@@ -156,7 +164,7 @@ fn imagej_channels<'a>(description: &str, alike: &[&'a Page]) -> Option<(Vec<Cha
         .then(|| (vec![Channel::default(); count], pages.iter().map(|page| Plane::whole(page)).collect()))
 }
 
-/// The channels of an image whose samples are several greys.
+/// Finds the channels of an image with several grey samples.
 fn sample_channels(page: &Page) -> Option<(Vec<Channel>, Vec<Plane<'_>>)> {
     let is_grey = matches!(page.photometric, Some(0 | 1) | None);
     let has_alpha = page.extra_samples.iter().any(|kind| matches!(kind, 1 | 2));
@@ -167,7 +175,7 @@ fn sample_channels(page: &Page) -> Option<(Vec<Channel>, Vec<Plane<'_>>)> {
     Some((vec![Channel::default(); page.samples as usize], planes.collect()))
 }
 
-/// The levels in the SubIFDs of `planes`.
+/// Finds the levels in the SubIFDs of `planes`.
 fn child_levels<'a>(planes: &[Plane<'a>]) -> Vec<Vec<Plane<'a>>> {
     let main = planes[0].page;
     let level = |index: usize| -> Option<Vec<Plane<'a>>> {
@@ -181,7 +189,8 @@ fn child_levels<'a>(planes: &[Plane<'a>]) -> Vec<Vec<Plane<'a>>> {
     (0..main.children.len()).filter_map(level).collect()
 }
 
-/// Whether `page` is a level of `main`: `is_reduced` if the file says that it is a reduced version of something.
+/// Whether `page` is a level of `main`. `is_reduced` states whether the file flags it as a reduced version of
+/// another image.
 fn is_level(main: &Page, page: &Page, is_reduced: bool) -> bool {
     let is_smaller = page.width <= main.width && page.height <= main.height && page.area() < main.area();
     if !is_smaller || page.width == 0 || page.height == 0 || page.is_mask() || !page.is_like(main) {
@@ -189,17 +198,18 @@ fn is_level(main: &Page, page: &Page, is_reduced: bool) -> bool {
     }
     if is_reduced {
         let shape = |page: &Page| page.width as f64 / page.height as f64;
-        let stretched = shape(page) / shape(main);
-        return page.width.min(page.height) < SHORTEST_SIDE
-            || (1.0 / MOST_STRETCHED..=MOST_STRETCHED).contains(&stretched)
+        let distortion = shape(page) / shape(main);
+        return page.width.min(page.height) < MIN_SIDE
+            || (1.0 / MAX_DISTORTION..=MAX_DISTORTION).contains(&distortion)
             || is_padded_reduction(main, page);
     }
-    // Thumbnails are of any size; levels are reduced by whole numbers, and stored like their slide.
+    // Thumbnails have arbitrary sizes; levels are reduced by whole numbers and stored in the same way as
+    // level 0.
     let is_stored_alike = page.tile.is_some() == main.tile.is_some();
     is_stored_alike && (is_whole_reduction(main.size(), page.size()) || is_padded_reduction(main, page))
 }
 
-/// Whether a power of two reduces both sides, which then were padded to whole tiles, as Philips does.
+/// Whether both sides are reduced by a power of two and then padded to whole tiles, as Philips does.
 fn is_padded_reduction(main: &Page, page: &Page) -> bool {
     let Some(tile) = page.tile else { return false };
     let fits = |main: u64, level: u64, edge: u64, factor: u64| {
@@ -211,7 +221,7 @@ fn is_padded_reduction(main: &Page, page: &Page) -> bool {
     })
 }
 
-/// Whether a whole number reduces both sides, however they are rounded.
+/// Whether both sides are reduced by a whole number, with any rounding.
 fn is_whole_reduction(main: (u64, u64), level: (u64, u64)) -> bool {
     let quotient = |main: u64, level: u64| main as f64 / level as f64;
     let across = quotient(main.0, level.0);
@@ -223,18 +233,18 @@ fn is_whole_reduction(main: (u64, u64), level: (u64, u64)) -> bool {
 fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String> {
     let images = ome::images(description, pages.len() as u64)?;
     let planes_of = |image: &ome::Image| -> Vec<(Channel, Plane<'a>)> {
-        let places = image.channels.iter().zip(&image.directories);
-        let found = places.filter_map(|(channel, place)| {
-            Some((channel.clone(), Plane::whole(pages.get((*place)? as usize)?)))
+        let pairs = image.channels.iter().zip(&image.directories);
+        let found = pairs.filter_map(|(channel, directory)| {
+            Some((channel.clone(), Plane::whole(pages.get((*directory)? as usize)?)))
         });
         found.collect()
     };
     let area = |image: &&ome::Image| planes_of(image).first().map_or(0, |(_, plane)| plane.page.area());
-    // The first of several of the same size.
+    // The first one, if several have the same size.
     let main = images.iter().rev().max_by_key(area).ok_or("its OME-XML describes no image")?;
     let found = planes_of(main);
     let Some((_, first)) = found.first() else {
-        return Err("its OME-XML names directories that the file does not have".to_owned());
+        return Err("its OME-XML refers to directories that the file does not have".to_owned());
     };
     let first = *first;
     let mut notes = Vec::new();
@@ -252,7 +262,7 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
         first.page.samples >= 3 && main.channels.len() == 1 && sample_channels(first.page).is_none();
     let (channels, planes): (Vec<Channel>, Vec<Plane>) = match sample_channels(first.page) {
         _ if is_colour || first.page.samples == 1 && found.len() == 1 => (Vec::new(), vec![first]),
-        // All channels lie in one image as its samples.
+        // All channels are samples of one image.
         Some((unnamed, planes)) => {
             let names = main.channels.iter().filter(|_| main.channels.len() == unnamed.len());
             let named: Vec<Channel> = names.cloned().collect();
@@ -263,7 +273,7 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
     };
     let mut candidates = child_levels(&planes);
     if candidates.is_empty() {
-        // Before SubIFDs, levels were images of their own.
+        // Before SubIFDs were used, levels were separate images.
         for image in images.iter().filter(|image| !std::ptr::eq(*image, main)) {
             let other: Vec<Plane> = planes_of(image).into_iter().map(|(_, plane)| plane).collect();
             let fits = |plane: &Plane| is_level(first.page, plane.page, plane.page.is_reduced());
@@ -282,7 +292,7 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
         notes.push(format!("it has {} focal planes, of which the middle one is shown", main.focal_planes));
     }
     if main.times > 1 {
-        notes.push(format!("it has {} points in time, of which the first one is shown", main.times));
+        notes.push(format!("it has {} time points, of which the first one is shown", main.times));
     }
     layout.notes = notes;
     layout.pixel_size = main.pixel_size;
@@ -291,7 +301,7 @@ fn of_ome<'a>(description: &str, pages: &'a [Page]) -> Result<Layout<'a>, String
     Ok(layout)
 }
 
-/// What a picture beside a slide is called here, by its name in the file.
+/// Maps the name of an image in the file to the name of an associated image.
 fn picture_name(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
     ["label", "macro", "thumbnail"]

@@ -1,16 +1,21 @@
-//! TIFF files made in memory, for tests.
+//! Builds TIFF files in memory, for tests.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage, imageops};
 
-/// A slide of two levels, with an image in strips between them as Aperio's files have it.
+/// A slide with two levels and an image in strips between them, as in Aperio files.
 pub(crate) struct MadeTiff {
+    /// Width of level 0 in pixels.
     pub width: u32,
+    /// Height of level 0 in pixels.
     pub height: u32,
+    /// Edge of a tile in pixels.
     pub tile: u32,
+    /// Whether numbers begin with their highest byte.
     pub is_big_endian: bool,
+    /// Whether it is a BigTIFF.
     pub is_big: bool,
-    /// A tile of level 0 that is left out.
+    /// Index of a tile of level 0 that is omitted.
     pub missing: Option<usize>,
 }
 
@@ -20,7 +25,7 @@ impl Default for MadeTiff {
     }
 }
 
-/// Colours in which a wrong offset shows, soft enough for JPEG.
+/// An image in which a wrong offset is detected, smooth enough for JPEG.
 pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let wave = |at: u32, period: f64| 128.0 + 100.0 * (f64::from(at) / period).sin();
@@ -28,14 +33,14 @@ pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// A whole JPEG stream with JFIF header and tables of its own.
+/// A complete JPEG stream with JFIF header and its own tables.
 pub(crate) fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let mut stream = Vec::new();
     JpegEncoder::new_with_quality(&mut stream, 90).encode_image(picture).expect("memory");
     stream
 }
 
-/// The file's bytes: header, tiles, then the directories.
+/// The bytes of the file: header, tiles, then the directories.
 pub(crate) fn tiff_bytes(made: &MadeTiff) -> Vec<u8> {
     let mut writer = Writer { bytes: Vec::new(), is_big_endian: made.is_big_endian, is_big: made.is_big };
     writer.bytes.extend_from_slice(if made.is_big_endian { b"MM" } else { b"II" });
@@ -96,26 +101,26 @@ impl Writer {
         self.bytes[at..at + encoded.len()].copy_from_slice(&encoded);
     }
 
-    /// Offset and length of each tile.
+    /// Writes the tiles; returns offset and length of each.
     fn tiles(&mut self, level: &RgbImage, edge: u32, missing: Option<usize>) -> Vec<(u64, u64)> {
-        let mut places = Vec::new();
+        let mut locations = Vec::new();
         for top in (0..level.height()).step_by(edge as usize) {
             for left in (0..level.width()).step_by(edge as usize) {
-                if missing == Some(places.len()) {
-                    places.push((0, 0));
+                if missing == Some(locations.len()) {
+                    locations.push((0, 0));
                     continue;
                 }
                 let mut tile = RgbImage::new(edge, edge);
                 imageops::replace(&mut tile, level, -i64::from(left), -i64::from(top));
                 let stream = jpeg(&tile);
-                places.push((self.bytes.len() as u64, stream.len() as u64));
+                locations.push((self.bytes.len() as u64, stream.len() as u64));
                 self.bytes.extend_from_slice(&stream);
             }
         }
-        places
+        locations
     }
 
-    /// Write a level's directory; where its pointer to the next one stands is answered.
+    /// Writes the directory of a level; returns the position of its pointer to the next directory.
     fn level(&mut self, level: &RgbImage, reduced: u64, tile: u32, tiles: &[(u64, u64)]) -> usize {
         let offset_type = if self.is_big { 16 } else { 4 };
         let tags: Vec<Tag> = vec![
@@ -135,7 +140,7 @@ impl Writer {
         self.tags(&tags)
     }
 
-    /// Write the directory of a picture of one white pixel that is not tiled.
+    /// Writes the directory of an image of one white pixel that is not tiled.
     fn one_pixel_strip(&mut self, at: u64) -> usize {
         let short = |tag, value| (tag, 3, vec![value]);
         let tags: Vec<Tag> = vec![
@@ -156,7 +161,7 @@ impl Writer {
         let start = self.bytes.len();
         let (count_bytes, word) = if self.is_big { (8, 8) } else { (2, 4) };
         let entry_bytes = 4 + 2 * word;
-        let mut behind = start + count_bytes + tags.len() * entry_bytes + word;
+        let mut value_offset = start + count_bytes + tags.len() * entry_bytes + word;
         let mut values = Vec::new();
         self.number(tags.len() as u64, count_bytes);
         for (tag, kind, numbers) in tags {
@@ -175,8 +180,8 @@ impl Writer {
                 self.bytes.extend_from_slice(&encoded);
                 self.bytes.resize(self.bytes.len() + word - encoded.len(), 0);
             } else {
-                self.number(behind as u64, word);
-                behind += encoded.len();
+                self.number(value_offset as u64, word);
+                value_offset += encoded.len();
                 values.extend_from_slice(&encoded);
             }
         }
@@ -187,19 +192,19 @@ impl Writer {
     }
 }
 
-/// One image of a file of any kind.
+/// One image of a file, of any kind.
 #[derive(Default)]
 pub(crate) struct MadePage {
-    /// All tags but those of the places of tiles or strips.
+    /// All tags except offsets and lengths of tiles or strips.
     pub tags: Vec<Tag>,
-    /// Stored bytes of the tiles or strips; empty for one that is left out.
+    /// Stored bytes of the tiles or strips; empty for an omitted one.
     pub chunks: Vec<Vec<u8>>,
     /// The images of its SubIFDs.
     pub children: Vec<MadePage>,
 }
 
 impl MadePage {
-    /// An image of `size` in tiles of `tile`, or in one strip.
+    /// An image of `size` in tiles of edge `tile`, or in one strip.
     pub fn new(size: (u32, u32), tile: Option<u32>, chunks: Vec<Vec<u8>>) -> Self {
         let mut page = Self { chunks, ..Self::default() };
         page = page.with(256, 4, &[size.0.into()]).with(257, 4, &[size.1.into()]);
@@ -209,25 +214,26 @@ impl MadePage {
         }
     }
 
-    /// With one more tag, or another value of it.
+    /// Adds a tag, or replaces its value.
     pub fn with(mut self, tag: u16, kind: u16, values: &[u64]) -> Self {
         self.tags.retain(|(other, _, _)| *other != tag);
         self.tags.push((tag, kind, values.to_vec()));
         self
     }
 
-    /// With samples of so many bits each, and their photometric interpretation.
+    /// Sets the bits of each sample and the photometric interpretation.
     pub fn of_samples(self, bits: &[u64], photometric: u64) -> Self {
         self.with(258, 3, bits).with(277, 3, &[bits.len() as u64]).with(262, 3, &[photometric])
     }
 
+    /// Sets the ImageDescription.
     pub fn described(self, text: &str) -> Self {
         let bytes: Vec<u64> = text.bytes().chain([0]).map(u64::from).collect();
         self.with(270, 2, &bytes)
     }
 }
 
-/// The bytes of a file of `pages`.
+/// The bytes of a file with the images `pages`.
 pub(crate) fn file_of(pages: &[MadePage], is_big_endian: bool, is_big: bool) -> Vec<u8> {
     let mut writer = Writer { bytes: Vec::new(), is_big_endian, is_big };
     writer.bytes.extend_from_slice(if is_big_endian { b"MM" } else { b"II" });
@@ -247,7 +253,7 @@ pub(crate) fn file_of(pages: &[MadePage], is_big_endian: bool, is_big: bool) -> 
 }
 
 impl Writer {
-    /// Write an image; where its directory begins and where its pointer to the next one stands is answered.
+    /// Writes an image; returns the offset of its directory and the position of its pointer to the next one.
     fn page(&mut self, page: &MadePage) -> (u64, usize) {
         let children: Vec<u64> = page.children.iter().map(|child| self.page(child).0).collect();
         let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
@@ -257,10 +263,10 @@ impl Writer {
             self.bytes.extend_from_slice(chunk);
         }
         let is_tiled = page.tags.iter().any(|(tag, _, _)| *tag == 322);
-        let (places, sizes) = if is_tiled { (324, 325) } else { (273, 279) };
+        let (offsets_tag, lengths_tag) = if is_tiled { (324, 325) } else { (273, 279) };
         let mut tags = page.tags.clone();
-        tags.push((places, if self.is_big { 16 } else { 4 }, offsets));
-        tags.push((sizes, 4, lengths));
+        tags.push((offsets_tag, if self.is_big { 16 } else { 4 }, offsets));
+        tags.push((lengths_tag, 4, lengths));
         if !children.is_empty() {
             tags.push((330, if self.is_big { 18 } else { 13 }, children));
         }

@@ -1,10 +1,11 @@
-//! TIFF and BigTIFF files read without OpenSlide: generic pyramids, OME-TIFF, QPTIFF and pictures in strips, of all
-//! common compressions and kinds of samples.
+//! Reading of TIFF and BigTIFF files without OpenSlide: generic pyramids, OME-TIFF, QPTIFF and images in
+//! strips, with all common compressions and sample types.
 //!
-//! `directory` reads tags, `page` what a directory says of its image, `layout` (with `ome` and `qptiff`) which images
-//! are the levels and channels of the slide; `raster` finds and decodes tiles and strips with `codec` and `jpeg`,
-//! `samples` unpacks their numbers, `colours` and `channels` make RGBA of them. Nothing that a file says is believed:
-//! counts, offsets and unpacked sizes are bounded before memory is taken.
+//! `directory` reads tags; `page` extracts the description of an image from a directory; `layout` (with `ome`
+//! and `qptiff`) determines which images are the levels and channels of the slide; `raster` finds and decodes
+//! tiles and strips with `codec` and `jpeg`; `samples` unpacks their values; `colours` and `channels` convert
+//! these to RGBA. File contents are untrusted: counts, offsets and unpacked sizes are checked before memory
+//! is allocated.
 
 mod channels;
 mod codec;
@@ -36,22 +37,22 @@ use page::Page;
 
 pub(super) use source::TiffSource;
 
-/// Why a TIFF file is not read.
+/// Why a TIFF file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It is of a kind that this program does not read.
+    /// It is of a kind that this program does not support.
     Unsupported(String),
-    /// It contradicts itself, or parts of it are missing.
+    /// It is inconsistent or incomplete.
     Damaged(String),
 }
 
 impl Refusal {
-    /// The reason, and what to do.
+    /// Returns the reason, and what to do about it.
     pub fn text(&self) -> String {
         match self {
             Self::Unsupported(reason) => {
                 format!(
-                    "{reason}; convert it, with: vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg"
+                    "{reason}; convert it with: vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg"
                 )
             }
             Self::Damaged(reason) => reason.clone(),
@@ -73,32 +74,35 @@ impl From<&str> for Refusal {
 
 /// The directories of a TIFF file.
 pub(super) struct TiffFile {
+    /// Stamp of the file when it was read.
     pub stamp: Stamp,
     tiff: Tiff<BufReader<File>>,
-    /// A handle of its own for pixels.
+    /// A separate handle for reading pixels.
     file: File,
     pages: Vec<Page>,
 }
 
 impl TiffFile {
-    /// Read the directories of the file at `path`; `None` if it is no TIFF.
+    /// Reads the directories of the file at `path`; `None` if it is not a TIFF file.
     ///
     /// # Errors
-    /// In words, when its directories are damaged.
+    /// A message, when its directories are damaged.
     pub fn read(path: &Path) -> Result<Option<Self>, String> {
         let open = || File::open(path).map_err(|error| error.to_string());
         let file = open()?;
         let stamp = Stamp::of(&file.metadata().map_err(|error| error.to_string())?);
-        // Not a TIFF at all is no error here.
+        // A file in another format is not an error here.
         let Ok((mut tiff, first)) = Tiff::begin(BufReader::new(open()?)) else { return Ok(None) };
         let pages = page::pages(&mut tiff, first)?;
         Ok(Some(Self { stamp, tiff, file, pages }))
     }
 
-    /// Whether OpenSlide reads the file as it is meant: `width` × `height` of each level as OpenSlide has them.
+    /// Whether OpenSlide reads the file as intended; `levels` are the sizes (width, height) of OpenSlide's
+    /// levels.
     ///
-    /// OpenSlide's reader of generic TIFF knows neither SubIFDs nor OME-XML nor Orientation, and fails at missing
-    /// tiles. All else it reads, and plain JPEG tiles as quickly as can be.
+    /// OpenSlide's reader of generic TIFF supports neither SubIFDs nor OME-XML nor Orientation, and fails on
+    /// missing tiles. It reads everything else, and plain JPEG tiles can be read as fast as possible through
+    /// it.
     pub fn suits_openslide(&self, levels: &[(u32, u32)]) -> bool {
         let Ok(layout) = layout::layout(&self.pages) else { return !self.has_own_layout() };
         let sizes = layout.levels.iter().map(|planes| planes[0].page.size());
@@ -112,7 +116,7 @@ impl TiffFile {
             && layout.notes.is_empty()
     }
 
-    /// Orientation of the slide's image.
+    /// Value of the Orientation tag of the slide's image.
     pub fn orientation(&self) -> u64 {
         match layout::layout(&self.pages) {
             Ok(layout) => layout.levels[0][0].page.orientation,
@@ -120,13 +124,13 @@ impl TiffFile {
         }
     }
 
-    /// Whether another program's layout says how the file is to be read.
+    /// Whether the file follows the OME-TIFF or QPTIFF layout.
     pub fn has_own_layout(&self) -> bool {
         let description = self.pages.first().and_then(|page| page.description.as_deref());
         description.is_some_and(|text| ome::is_ome(text) || qptiff::is_qptiff(text))
     }
 
-    /// Whether a scanner's format says how the file is to be read, which OpenSlide alone knows.
+    /// Whether the file is in a scanner format, whose layout only OpenSlide supports.
     pub fn is_scanners(&self) -> bool {
         let Some(first) = self.pages.first() else { return false };
         let described = first.description.as_deref().is_some_and(|text| {
@@ -140,12 +144,12 @@ impl TiffFile {
         described || written || made
     }
 
-    /// Compression of the first image, by TIFF's number.
+    /// Value of the Compression tag of the first image.
     pub fn compression(&self) -> u64 {
         self.pages.first().map_or(1, |page| page.compression)
     }
 
-    /// Whether some tiles of the slide's levels are missing.
+    /// Whether any tiles of the slide's levels are missing.
     pub fn misses_tiles(&mut self) -> bool {
         let pages = std::mem::take(&mut self.pages);
         let is_missing = |raster: &raster::Raster| (0..raster.chunks()).any(|chunk| raster.is_missing(chunk));

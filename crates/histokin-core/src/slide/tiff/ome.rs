@@ -1,8 +1,8 @@
-//! OME-XML: what an OME-TIFF file says of its images.
+//! OME-XML: the description of the images of an OME-TIFF file.
 //!
-//! The model: <https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html>. One file may hold
-//! several images, each of planes for focus, channel and time; a plane is one directory of the file's chain, and its
-//! SubIFDs are the reduced levels of that plane.
+//! The model: <https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html>. One file may
+//! contain several images, each with planes for focus, channel and time. A plane is one directory of the
+//! file's chain, and its SubIFDs are the reduced levels of that plane.
 
 use std::collections::BTreeSet;
 
@@ -10,35 +10,42 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::super::calibration::um_per_unit;
 
-/// Elements and attributes of a description that are read. Files with 10,000 planes have a hundred thousand.
+/// Maximum number of elements and attributes that are read; files with 10,000 planes have about 100,000.
 const MOST_NODES: u32 = 4_000_000;
 
 /// One image of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::slide) struct Image {
+    /// Name of the image.
     pub name: String,
+    /// Width in pixels.
     pub width: u64,
+    /// Height in pixels.
     pub height: u64,
-    /// Focal planes, and points in time.
+    /// Number of focal planes.
     pub focal_planes: u64,
+    /// Number of time points.
     pub times: u64,
-    /// Bits of a sample that carry anything.
+    /// Number of significant bits of a sample.
     pub significant_bits: Option<u32>,
-    /// Micrometres a pixel, as stated.
+    /// Micrometres per pixel along each axis, as stated.
     pub pixel_size: Option<(f64, f64)>,
+    /// Magnification of the objective.
     pub objective: Option<f64>,
+    /// The channels, in the order of the file.
     pub channels: Vec<Channel>,
-    /// Directories by channel, of the middle focal plane at the first point in time.
+    /// Index of the directory of each channel, for the middle focal plane at the first time point.
     pub directories: Vec<Option<u64>>,
 }
 
 /// One channel of an image.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::slide) struct Channel {
+    /// Name of the channel, if it has one.
     pub name: Option<String>,
-    /// Red, green and blue, where the file gives the channel a colour.
+    /// Red, green and blue, if the file states a colour.
     pub colour: Option<[u8; 3]>,
-    /// Samples of a pixel: 3 for RGB.
+    /// Samples per pixel: 3 for RGB.
     pub samples: u64,
 }
 
@@ -50,10 +57,10 @@ pub(in crate::slide) fn is_ome(description: &str) -> bool {
         && head.contains("openmicroscopy")
 }
 
-/// The images of a description, of a file with `directories` directories.
+/// Reads the images of a description; the file has `directories` directories.
 ///
 /// # Errors
-/// In words, when it is no OME-XML, or describes planes in other files.
+/// A message, when it is not valid OME-XML, or describes planes in other files.
 pub(in crate::slide) fn images(description: &str, directories: u64) -> Result<Vec<Image>, String> {
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let text = description.trim_start_matches('\u{feff}').trim_start();
@@ -62,8 +69,8 @@ pub(in crate::slide) fn images(description: &str, directories: u64) -> Result<Ve
     let root = document.root_element();
     if let Some(companion) = children(root, "BinaryOnly").next() {
         return Err(format!(
-            "its OME-XML lies in another file ({}): an OME-TIFF of several files is not read; convert it to one file, \
-             with bfconvert or QuPath",
+            "its OME-XML is in another file ({}): OME-TIFFs of several files are not \
+             supported; convert it to one file with bfconvert or QuPath",
             companion.attribute("MetadataFile").unwrap_or("unnamed")
         ));
     }
@@ -75,8 +82,8 @@ pub(in crate::slide) fn images(description: &str, directories: u64) -> Result<Ve
     if files.len() > 1 {
         let names: Vec<&str> = files.into_iter().take(3).collect();
         return Err(format!(
-            "its planes lie in several files ({}, …): an OME-TIFF of several files is not read; convert it to one \
-             file, with bfconvert or QuPath",
+            "its planes are in several files ({}, …): OME-TIFFs of several files are not \
+             supported; convert it to one file with bfconvert or QuPath",
             names.join(", ")
         ));
     }
@@ -90,7 +97,7 @@ pub(in crate::slide) fn images(description: &str, directories: u64) -> Result<Ve
     if images.is_empty() { Err("its OME-XML describes no image".to_owned()) } else { Ok(images) }
 }
 
-/// Children of that name, whatever their namespace: writers differ in prefixes and versions.
+/// Returns the children of that name in any namespace, since prefixes and versions vary between writers.
 fn children<'a, 'i: 'a>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
     node.children().filter(move |child| child.tag_name().name() == name)
 }
@@ -99,7 +106,7 @@ fn number(node: Node, name: &str) -> Option<u64> {
     node.attribute(name)?.trim().parse().ok()
 }
 
-/// An image; `next` is the directory after those of the images before it.
+/// Reads an image; `next` is the index of the directory after those of the previous images.
 fn image(node: Node, root: Node, directories: u64, next: &mut u64) -> Option<Image> {
     let pixels = children(node, "Pixels").next()?;
     let size = |name| number(pixels, name).filter(|size| *size > 0).unwrap_or(1);
@@ -119,12 +126,12 @@ fn image(node: Node, root: Node, directories: u64, next: &mut u64) -> Option<Ima
     let planes = Planes { order, z: focal_planes, c: channels.len() as u64, t: times };
     let wanted: Vec<u64> =
         (0..channels.len() as u64).map(|channel| planes.index(focal_planes / 2, channel, 0)).collect();
-    let mut places = vec![None; channels.len()];
+    let mut assigned = vec![None; channels.len()];
     let blocks: Vec<Node> = children(pixels, "TiffData").collect();
     let mut put = |first_plane: u64, first_directory: u64, count: u64| {
-        for (place, wanted) in places.iter_mut().zip(&wanted) {
+        for (slot, wanted) in assigned.iter_mut().zip(&wanted) {
             if let Some(offset) = wanted.checked_sub(first_plane).filter(|offset| *offset < count) {
-                *place = first_directory.checked_add(offset).filter(|directory| *directory < directories);
+                *slot = first_directory.checked_add(offset).filter(|directory| *directory < directories);
             }
         }
     };
@@ -157,13 +164,13 @@ fn image(node: Node, root: Node, directories: u64, next: &mut u64) -> Option<Ima
         pixel_size: length("X").zip(length("Y")),
         objective: objective(node, root),
         channels,
-        directories: places,
+        directories: assigned,
     })
 }
 
-/// How planes are counted.
+/// Numbering of planes.
 struct Planes<'a> {
-    /// Such as `XYZCT`: what changes fastest comes first.
+    /// Such as `XYZCT`: the axis that varies fastest comes first.
     order: &'a str,
     z: u64,
     c: u64,
@@ -191,7 +198,7 @@ impl Planes<'_> {
     }
 }
 
-/// Magnification of the objective that the image was taken with.
+/// Magnification of the objective used for the image.
 fn objective(image: Node, root: Node) -> Option<f64> {
     let id = children(image, "ObjectiveSettings").next()?.attribute("ID")?;
     let objective = root
@@ -202,7 +209,7 @@ fn objective(image: Node, root: Node) -> Option<f64> {
     stated.trim().parse().ok().filter(|power: &f64| power.is_finite() && *power > 0.0)
 }
 
-/// A colour as OME writes it: red, green, blue and alpha as the bytes of a signed number.
+/// Parses OME's colours: red, green, blue and alpha as the bytes of a signed number.
 fn colour(text: &str) -> Option<[u8; 3]> {
     let number: i64 = text.trim().parse().ok()?;
     let [red, green, blue, _] = (number as u32).to_be_bytes();
@@ -239,7 +246,7 @@ mod tests {
             Channel { name: Some("DAPI".into()), colour: Some([0, 0, 255]), samples: 1 }
         );
         assert_eq!(image.channels[1].colour, Some([255, 0, 0]));
-        // The middle plane of three, channels fastest.
+        // The middle one of three planes; channels vary fastest.
         assert_eq!(image.directories, [Some(6), Some(7)]);
     }
 

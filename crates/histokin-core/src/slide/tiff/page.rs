@@ -1,89 +1,113 @@
-//! What one directory of a TIFF file says of its image, without its pixels.
+//! The description of an image in one directory of a TIFF file, without its pixels.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek};
 
 use super::directory::{Directory, Entry, Tiff, tag};
 
-/// Directories of one file that are followed, those of the levels included. A stack of 30 planes in 40 channels with
-/// 6 levels has 7,200.
+/// Maximum number of directories of one file, including those of the levels. A stack of 30 planes in 40
+/// channels with 6 levels has 7,200.
 const MAX_DIRECTORIES: usize = 16_384;
 
-/// Bytes of all texts of a file together that are kept.
-const MOST_TEXT: usize = 64 << 20;
+/// Maximum number of bytes of all texts of a file together.
+const MAX_TEXT_BYTES: usize = 64 << 20;
 
-/// How numbers are stored.
+/// Type of sample values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::slide) enum SampleFormat {
     Unsigned,
     Signed,
     Float,
-    /// Complex numbers, and what is not defined.
+    /// Complex numbers and undefined types.
     Other,
 }
 
-/// An image of a file, as its directory describes it. Its numbers are as they are written, plausible or not.
+/// An image of a file, as described by its directory. Values are as stored in the file, plausible or not.
 #[derive(Debug, Clone)]
 pub(in crate::slide) struct Page {
+    /// Width in pixels.
     pub width: u64,
+    /// Height in pixels.
     pub height: u64,
-    /// Of every sample; empty where the tag is missing.
+    /// Bits of each sample; empty if the tag is missing.
     pub bits: Vec<u64>,
+    /// Type of the sample values.
     pub format: SampleFormat,
+    /// Samples per pixel.
     pub samples: u64,
+    /// Value of PhotometricInterpretation.
     pub photometric: Option<u64>,
+    /// Value of Compression; 1 is none.
     pub compression: u64,
+    /// Value of Predictor; 1 is none.
     pub predictor: u64,
-    /// Each sample's pixels lie in tiles or strips of their own.
+    /// Whether each sample has separate tiles or strips.
     pub is_planar: bool,
-    /// Bits of a byte begin with the lowest.
+    /// Whether the bits of a byte begin with the lowest.
     pub is_lsb_first: bool,
+    /// Value of Orientation, from 1 to 8; 1 is upright.
     pub orientation: u64,
+    /// Meaning of the samples after the colours: 1 premultiplied alpha, 2 straight alpha.
     pub extra_samples: Vec<u64>,
     /// Flags of NewSubfileType: 1 a reduced version of another image, 2 one page of several, 4 a mask.
     pub subfile: u64,
     /// Width and height of a tile; `None` for strips.
     pub tile: Option<(u64, u64)>,
+    /// Rows of each strip except the last.
     pub rows_per_strip: u64,
+    /// Offsets of the tiles or strips.
     pub offsets: Option<Entry>,
+    /// Lengths in bytes of the tiles or strips.
     pub lengths: Option<Entry>,
+    /// Table of colours, for images of indices.
     pub color_map: Option<Entry>,
+    /// JPEG tables that all tiles or strips share.
     pub tables: Option<Entry>,
+    /// ICC profile.
     pub icc: Option<Entry>,
     /// Largest value of a sample, if the file states it.
     pub max_sample: Option<u64>,
+    /// Value of InkSet; 1 is CMYK.
     pub ink_set: u64,
+    /// Number of planes of a volume; 1 for images.
     pub depth: u64,
     /// Pixels per unit along both axes.
     pub resolution: Option<(f64, f64)>,
+    /// Value of ResolutionUnit: 1 none, 2 inch, 3 centimetre.
     pub resolution_unit: Option<u64>,
+    /// Text of ImageDescription.
     pub description: Option<String>,
+    /// Name of the program that wrote the file.
     pub software: Option<String>,
-    /// Other texts by their names.
+    /// Other texts by the names of their tags.
     pub texts: Vec<(&'static str, String)>,
     /// The images of its SubIFDs: by convention its levels, finest first.
     pub children: Vec<Page>,
 }
 
 impl Page {
+    /// Width and height in pixels.
     pub fn size(&self) -> (u64, u64) {
         (self.width, self.height)
     }
 
+    /// Number of pixels.
     pub fn area(&self) -> u64 {
         self.width.saturating_mul(self.height)
     }
 
+    /// Whether the file flags it as a reduced version of another image.
     pub fn is_reduced(&self) -> bool {
         self.subfile & 1 != 0
     }
 
+    /// Whether it is a transparency mask.
     pub fn is_mask(&self) -> bool {
-        // TIFF 6.0 demands both of one bit a pixel.
+        // TIFF 6.0 requires both and one bit per pixel.
         self.photometric == Some(4) || (self.subfile & 4 != 0 && self.bits.first() == Some(&1))
     }
 
-    /// Whether the samples of both mean the same, so that one may be a level of the other.
+    /// Whether the samples of both have the same meaning, so that one can be a level of the other.
     pub fn is_like(&self, other: &Self) -> bool {
         let is_rgb = |page: &Self| matches!(page.photometric, Some(2 | 6));
         let same_colors = self.photometric == other.photometric || (is_rgb(self) && is_rgb(other));
@@ -94,10 +118,10 @@ impl Page {
     }
 }
 
-/// The images of a TIFF file in the order of its directories, each with those of its SubIFDs.
+/// Reads the images of a TIFF file in the order of its directories, each with those of its SubIFDs.
 ///
 /// # Errors
-/// In words, when the file is no TIFF or its directories are damaged.
+/// A message, when the directories are damaged.
 pub(in crate::slide) fn pages<R: Read + Seek>(tiff: &mut Tiff<R>, first: u64) -> Result<Vec<Page>, String> {
     let mut walk = Walk { seen: HashSet::new(), text: 0 };
     let mut pages = Vec::new();
@@ -107,7 +131,7 @@ pub(in crate::slide) fn pages<R: Read + Seek>(tiff: &mut Tiff<R>, first: u64) ->
         let mut page = walk.page(tiff, &directory)?;
         if let Some(entry) = directory.find(tag::SUB_IFDS) {
             if entry.count > MAX_DIRECTORIES as u64 {
-                return Err("it has more SubIFDs than any slide".to_owned());
+                return Err("it has too many SubIFDs".to_owned());
             }
             for offset in tiff.numbers(entry, entry.count)? {
                 walk.children(tiff, offset, &mut page.children)?;
@@ -127,12 +151,12 @@ struct Walk {
 impl Walk {
     fn directory<R: Read + Seek>(&mut self, tiff: &mut Tiff<R>, offset: u64) -> Result<Directory, String> {
         if !self.seen.insert(offset) || self.seen.len() > MAX_DIRECTORIES {
-            return Err("its directories have no end".to_owned());
+            return Err("its chain of directories does not end".to_owned());
         }
         tiff.directory(offset)
     }
 
-    /// The image at `offset` of a SubIFD, and those that follow it where levels are chained.
+    /// Reads the image at `offset` of a SubIFD, and those that follow it if levels are chained.
     fn children<R: Read + Seek>(
         &mut self,
         tiff: &mut Tiff<R>,
@@ -140,7 +164,7 @@ impl Walk {
         children: &mut Vec<Page>,
     ) -> Result<(), String> {
         let mut next = offset;
-        // Where the list names every level, the chain leads to levels that were seen.
+        // If the list contains all levels, the chain leads to levels that have already been read.
         while next != 0 && !self.seen.contains(&next) {
             let directory = self.directory(tiff, next)?;
             children.push(self.page(tiff, &directory)?);
@@ -153,7 +177,7 @@ impl Walk {
         let mut text = |tag| {
             let text = directory.find(tag).and_then(|entry| tiff.text(entry))?;
             self.text += text.len();
-            (self.text <= MOST_TEXT).then_some(text)
+            (self.text <= MAX_TEXT_BYTES).then_some(text)
         };
         let description = text(tag::IMAGE_DESCRIPTION);
         let software = text(tag::SOFTWARE);
@@ -179,7 +203,7 @@ impl Walk {
             None => Vec::new(),
         };
         let first = |tiff: &mut Tiff<R>, entry: &Entry| tiff.numbers(entry, 1).ok().map(|numbers| numbers[0]);
-        // As libtiff does it, a tag that has several values where there can be one counts as missing.
+        // As in libtiff, a tag with several values where one is expected counts as missing.
         let optional = |tiff: &mut Tiff<R>, tag| {
             directory.find(tag).filter(|entry| entry.count == 1).and_then(|entry| first(tiff, entry))
         };
@@ -197,8 +221,8 @@ impl Walk {
             Some(_) => (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS),
             None => (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS),
         };
-        // libtiff writes the lists of tiles under the strips' tags for some old writers.
-        let place = |tag, other| directory.find(tag).or(directory.find(other)).cloned();
+        // As in libtiff, the tile lists of some old writers are found under the tags for strips.
+        let either = |tag, other| directory.find(tag).or(directory.find(other)).cloned();
         let old_subfile = match optional(tiff, tag::SUBFILE_TYPE) {
             Some(2) => 1,
             Some(3) => 2,
@@ -220,8 +244,8 @@ impl Walk {
             subfile: optional(tiff, tag::NEW_SUBFILE_TYPE).unwrap_or(old_subfile),
             tile,
             rows_per_strip: tiff.one(directory, tag::ROWS_PER_STRIP, u64::from(u32::MAX))?,
-            offsets: place(offsets, tag::STRIP_OFFSETS),
-            lengths: place(lengths, tag::STRIP_BYTE_COUNTS),
+            offsets: either(offsets, tag::STRIP_OFFSETS),
+            lengths: either(lengths, tag::STRIP_BYTE_COUNTS),
             color_map: directory.find(tag::COLOR_MAP).cloned(),
             tables: directory.find(tag::JPEG_TABLES).cloned(),
             icc: directory.find(tag::ICC_PROFILE).cloned(),

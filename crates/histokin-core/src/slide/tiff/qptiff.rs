@@ -1,5 +1,5 @@
-//! The layout of Akoya's and PerkinElmer's QPTIFF: every channel of every level is a directory of its own, and each
-//! directory's description says what it is.
+//! The layout of QPTIFF by Akoya and PerkinElmer: each channel of each level is a separate directory whose
+//! description states what it is.
 
 use roxmltree::Document;
 
@@ -7,7 +7,7 @@ use super::layout::{Kind, Layout, Plane};
 use super::ome::Channel;
 use super::page::Page;
 
-/// What the description of a directory says.
+/// The contents of a directory's description.
 #[derive(Debug, Default, PartialEq)]
 struct Description {
     /// `FullResolution`, `ReducedResolution`, `Thumbnail`, `Overview` or `Label`.
@@ -16,21 +16,22 @@ struct Description {
     objective: Option<f64>,
 }
 
+/// Whether the description of the first directory is that of a QPTIFF.
 pub(super) fn is_qptiff(description: &str) -> bool {
     description.contains("<PerkinElmer-QPI-ImageDescription")
 }
 
-/// Find the slide among the images of a file.
+/// Finds the slide among the images of a file.
 ///
 /// # Errors
-/// In words, when there is none.
+/// A message, when there is none.
 pub(super) fn layout(pages: &[Page]) -> Result<Layout<'_>, String> {
     let described: Vec<(Description, &Page)> = pages
         .iter()
         .map(|page| (page.description.as_deref().map(describe).unwrap_or_default(), page))
         .collect();
-    let of_type = |wanted: &'static str| described.iter().filter(move |(said, _)| said.image_type == wanted);
-    let (first_said, first) = of_type("FullResolution").next().ok_or("it has no image of full resolution")?;
+    let of_type = |wanted: &'static str| described.iter().filter(move |(info, _)| info.image_type == wanted);
+    let (first_info, first) = of_type("FullResolution").next().ok_or("it has no full-resolution image")?;
     let fits = |page: &Page| page.size() == first.size() && page.is_like(first);
     let full: Vec<&(Description, &Page)> = of_type("FullResolution").filter(|(_, page)| fits(page)).collect();
     let is_colour = first.samples >= 3 || full.len() == 1;
@@ -39,7 +40,7 @@ pub(super) fn layout(pages: &[Page]) -> Result<Layout<'_>, String> {
         full.iter().map(|(_, page)| plane(*page)).take(if is_colour { 1 } else { usize::MAX }).collect();
     let channels: Vec<Channel> = match is_colour {
         true => Vec::new(),
-        false => full.iter().map(|(said, _)| said.channel.clone()).collect(),
+        false => full.iter().map(|(info, _)| info.channel.clone()).collect(),
     };
     let mut candidates: Vec<Vec<Plane>> = Vec::new();
     for (_, page) in of_type("ReducedResolution").filter(|(_, page)| page.is_like(first)) {
@@ -52,7 +53,7 @@ pub(super) fn layout(pages: &[Page]) -> Result<Layout<'_>, String> {
     }
     candidates.retain(|level| level.len() == planes.len() && level[0].page.area() < first.area());
     let mut layout = Layout::new(Kind::Qptiff, planes, channels, candidates);
-    layout.objective = first_said.objective;
+    layout.objective = first_info.objective;
     for (name, wanted) in [("thumbnail", "Thumbnail"), ("macro", "Overview"), ("label", "Label")] {
         if let Some((_, page)) = of_type(wanted).next() {
             layout.associated.push((name.to_owned(), *page));
@@ -92,15 +93,15 @@ mod tests {
 
     #[test]
     fn a_directory_says_what_it_is() {
-        let said = describe(
+        let info = describe(
             r#"<?xml version="1.0" encoding="utf-16"?>
             <PerkinElmer-QPI-ImageDescription><DescriptionVersion>2</DescriptionVersion>
             <ImageType>FullResolution</ImageType><Name>DAPI</Name><Color>0,0,255</Color><Objective>20x</Objective>
             </PerkinElmer-QPI-ImageDescription>"#,
         );
-        assert_eq!((said.image_type.as_str(), said.objective), ("FullResolution", Some(20.0)));
+        assert_eq!((info.image_type.as_str(), info.objective), ("FullResolution", Some(20.0)));
         assert_eq!(
-            said.channel,
+            info.channel,
             Channel { name: Some("DAPI".into()), colour: Some([0, 0, 255]), samples: 1 }
         );
         assert_eq!(describe("no XML"), Description::default());

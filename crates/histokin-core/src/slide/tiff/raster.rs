@@ -1,4 +1,4 @@
-//! The pixels of one image of a TIFF file: where its tiles or strips lie, and what they hold.
+//! Reads and decodes the tiles or strips of one image of a TIFF file.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -10,50 +10,56 @@ use super::page::{Page, SampleFormat};
 use super::samples::{self, Packing, Samples};
 use crate::geometry::LevelRect;
 
-/// Pixels of one tile or compressed strip: 16,384 squared. It is unpacked as a whole.
-const MOST_CHUNK_PIXELS: u64 = 1 << 28;
+/// Maximum number of pixels of a tile or compressed strip, which is decoded as a whole: 16,384 squared.
+const MAX_CHUNK_PIXELS: u64 = 1 << 28;
 
-/// Bytes that one tile or strip is unpacked into.
-const MOST_CHUNK_BYTES: u64 = 1 << 30;
+/// Maximum number of bytes into which a tile or strip is unpacked.
+const MAX_CHUNK_BYTES: u64 = 1 << 30;
 
-/// Tiles and strips that are unpacked although their bytes are fewer than such a size makes believable.
-const BELIEVED_CHUNK_BYTES: u64 = 256 << 20;
+/// Unpacked size in bytes up to which the ratio to the compressed size is not checked.
+const UNCHECKED_CHUNK_BYTES: u64 = 256 << 20;
 
-/// Bytes that a byte of a larger one may become: Deflate and LZW reach 1,400.
-const MOST_FOLD: u64 = 1_500;
+/// Largest ratio of unpacked to compressed bytes of larger tiles: Deflate and LZW reach 1,400.
+const MAX_EXPANSION: u64 = 1_500;
 
-/// Bytes of an uncompressed strip that are read at once: longer ones are read in parts.
+/// Bytes of an uncompressed strip that are read at once; longer strips are read in parts.
 const STRIP_PART: u64 = 1 << 20;
 
-/// Bytes that a tile or strip takes in its directory at least: an offset and a length of two bytes each.
+/// Minimum number of bytes that a tile or strip takes in its directory: offset and length of two bytes each.
 const MIN_ENTRY: u64 = 4;
 
-/// Samples of a pixel that are believed.
-const MOST_SAMPLES: u64 = 256;
+/// Maximum number of samples per pixel.
+const MAX_SAMPLES: u64 = 256;
 
-/// Bytes of shared JPEG tables; four of each kind are below 4 KiB.
-const MOST_TABLES: u64 = 1 << 16;
+/// Maximum number of bytes of shared JPEG tables; four of each kind have less than 4 KiB.
+const MAX_TABLE_BYTES: u64 = 1 << 16;
 
-/// Where the bytes of a tile or strip lie. They may reach beyond the file's end: reading tells.
+/// Where the bytes of a tile or strip are stored. They may extend beyond the end of the file, which is
+/// checked when they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::slide) struct Place {
+pub(in crate::slide) struct Location {
+    /// Offset in the file in bytes.
     pub offset: u64,
-    /// 0 for one that was left out.
+    /// Number of bytes; 0 for a missing tile or strip.
     pub length: u64,
 }
 
 /// One image whose pixels can be read.
 pub(in crate::slide) struct Raster {
+    /// Width of the image in pixels.
     pub width: u32,
+    /// Height of the image in pixels.
     pub height: u32,
-    /// Pixels of a tile, or of a strip: the last one of an image in strips has fewer rows.
+    /// Width of a tile or strip in pixels.
     pub chunk_width: u32,
+    /// Height of a tile or strip in pixels; the last strip of an image may have fewer rows.
     pub chunk_height: u32,
+    /// Whether the image is stored in tiles rather than strips.
     pub is_tiled: bool,
-    /// Samples of a pixel.
+    /// Samples per pixel.
     pub samples: usize,
-    /// Row by row; where each sample has tiles of its own, those of the first sample come first.
-    places: Vec<Place>,
+    /// Row by row; if each sample has separate tiles, those of the first sample come first.
+    locations: Vec<Location>,
     is_planar: bool,
     is_lsb_first: bool,
     is_big_endian: bool,
@@ -64,20 +70,21 @@ pub(in crate::slide) struct Raster {
 }
 
 impl Raster {
-    /// Find the tiles or strips of `page`, of which the whole file has at most `left` more.
+    /// Finds the tiles or strips of `page`. `left` is the number of tiles and strips that the whole file may
+    /// still have; it is reduced.
     ///
     /// # Errors
-    /// In words, when its pixels are stored in a way that is not read, or it is damaged.
+    /// [`Refusal`] when the way in which the pixels are stored is not supported, or when the file is damaged.
     pub fn of<R: Read + Seek>(page: &Page, tiff: &mut Tiff<R>, left: &mut u64) -> Result<Self, Refusal> {
         let side = |pixels: u64| u32::try_from(pixels).ok().filter(|pixels| *pixels > 0);
         let (Some(width), Some(height)) = (side(page.width), side(page.height)) else {
-            return Err("it holds no pixels".into());
+            return Err("it contains no pixels".into());
         };
         if page.depth != 1 {
             return Err(Refusal::Unsupported("it is a volume of several planes in one directory".to_owned()));
         }
         let packing = packing(page)?;
-        let codec = Codec::of(page, &packing, |entry| tiff.blob(entry, MOST_TABLES))?;
+        let codec = Codec::of(page, &packing, |entry| tiff.blob(entry, MAX_TABLE_BYTES))?;
         let (chunk_width, rows) = match page.tile {
             Some((width, height)) => (side(width).ok_or("its tiles have no size")?, height),
             None => (width, page.rows_per_strip.min(page.height)),
@@ -88,9 +95,9 @@ impl Raster {
         let whole = u64::from(height.div_ceil(rows)) * u64::from(width.div_ceil(chunk_width));
         let planes = if page.is_planar { page.samples } else { 1 };
         let count = whole.checked_mul(planes).filter(|count| *count <= *left);
-        let count = count.ok_or("it names more tiles than it can hold")?;
+        let count = count.ok_or("it lists more tiles than it can contain")?;
         *left -= count;
-        let places = places(page, tiff, count, row_bytes, rows)?;
+        let locations = locations(page, tiff, count, row_bytes, rows)?;
         let mut raster = Self {
             width,
             height,
@@ -98,7 +105,7 @@ impl Raster {
             chunk_height: rows,
             is_tiled: page.tile.is_some(),
             samples: page.samples as usize,
-            places,
+            locations,
             is_planar: page.is_planar,
             is_lsb_first: page.is_lsb_first,
             is_big_endian: tiff.is_big_endian,
@@ -110,9 +117,9 @@ impl Raster {
         raster.divide_strips(row_bytes);
         let pixels = u64::from(raster.chunk_width) * u64::from(raster.chunk_height);
         let bytes = pixels.saturating_mul(page.samples).saturating_mul(packing.unpacked_bytes());
-        if pixels > MOST_CHUNK_PIXELS || bytes > MOST_CHUNK_BYTES {
+        if pixels > MAX_CHUNK_PIXELS || bytes > MAX_CHUNK_BYTES {
             return Err(Refusal::Unsupported(format!(
-                "it is stored in {} of {} × {} px, which are too large to be unpacked",
+                "it is stored in {} of {} × {} px, which are too large to be decoded",
                 if raster.is_tiled { "tiles" } else { "compressed strips" },
                 raster.chunk_width,
                 raster.chunk_height
@@ -121,43 +128,44 @@ impl Raster {
         Ok(raster)
     }
 
-    /// Divide long uncompressed strips, so that a region does not need all of one.
+    /// Divides long uncompressed strips, so that small regions do not require reading a whole strip.
     fn divide_strips(&mut self, row_bytes: u64) {
         let whole = row_bytes * u64::from(self.chunk_height);
         if self.is_tiled || self.is_planar || !self.codec.is_none() || whole <= 2 * STRIP_PART {
             return;
         }
         let wanted = (STRIP_PART / row_bytes.max(1)).clamp(1, u64::from(u32::MAX)) as u32;
-        let is_one = self.places.len() == 1;
-        // Parts of several strips make one grid only if they divide the strips evenly.
+        let is_one = self.locations.len() == 1;
+        // Parts of several strips form one grid only if they divide the strips evenly.
         let rows = match (1..=wanted).rev().find(|rows| is_one || self.chunk_height.is_multiple_of(*rows)) {
             Some(rows) if rows < self.chunk_height => rows,
             _ => return,
         };
         let parts = u64::from(self.chunk_height.div_ceil(rows));
         let part = u64::from(rows) * row_bytes;
-        let split = |place: &Place| {
-            let place = *place;
-            (0..parts).map(move |index| Place {
-                offset: place.offset.saturating_add(index * part),
-                length: place.length.saturating_sub(index * part).min(part),
+        let split = |location: &Location| {
+            let location = *location;
+            (0..parts).map(move |index| Location {
+                offset: location.offset.saturating_add(index * part),
+                length: location.length.saturating_sub(index * part).min(part),
             })
         };
         let chunks = self.height.div_ceil(rows) as usize;
-        self.places = self.places.iter().flat_map(split).take(chunks).collect();
+        self.locations = self.locations.iter().flat_map(split).take(chunks).collect();
         self.chunk_height = rows;
     }
 
+    /// Number of columns of tiles; 1 for strips.
     pub fn columns(&self) -> u32 {
         self.width.div_ceil(self.chunk_width)
     }
 
-    /// Tiles or strips of one sample, or of all where they lie together.
+    /// Number of tiles or strips of one sample, or of all samples if they are stored together.
     pub fn chunks(&self) -> usize {
         self.columns() as usize * self.height.div_ceil(self.chunk_height) as usize
     }
 
-    /// Rows that a tile or strip stores: the last strip has fewer.
+    /// Number of rows stored in a tile or strip; the last strip may have fewer.
     pub fn rows_of(&self, chunk: usize) -> u32 {
         let row = chunk as u32 / self.columns();
         if self.is_tiled {
@@ -167,16 +175,17 @@ impl Raster {
         }
     }
 
+    /// How samples are stored.
     pub fn packing(&self) -> Packing {
         self.packing
     }
 
-    /// Whether three components come out as RGB, whatever they are stored as.
+    /// Whether three components are decoded to RGB, however they are stored.
     pub fn gives_rgb(&self) -> bool {
         self.codec.gives_rgb()
     }
 
-    /// How its tiles are decoded where they are JPEGs.
+    /// The decoder of the tiles, if they are JPEGs.
     pub fn jpegs(&self) -> Option<&TileJpegs> {
         match &self.codec {
             Codec::Jpeg(jpegs) => Some(jpegs),
@@ -184,12 +193,12 @@ impl Raster {
         }
     }
 
-    /// Stored bytes of a tile or strip; 0 for one that was left out.
+    /// Stored bytes of a tile or strip; 0 if it is missing.
     pub fn stored_bytes(&self, chunk: usize) -> u64 {
-        self.places[chunk].length
+        self.locations[chunk].length
     }
 
-    /// What a tile or strip shows, without the margin of the last ones.
+    /// The region that a tile or strip shows, without the padding of edge tiles.
     pub fn region(&self, level: u32, chunk: usize) -> LevelRect {
         let (column, row) = (chunk as u32 % self.columns(), chunk as u32 / self.columns());
         let (x, y) = (column * self.chunk_width, row * self.chunk_height);
@@ -197,7 +206,7 @@ impl Raster {
         LevelRect { level, x: x.into(), y: y.into(), width, height }
     }
 
-    /// The tiles or strips that share pixels with `part`, which lies on the image.
+    /// The tiles or strips that share pixels with `part`, which must lie on the image.
     pub fn chunks_under(&self, part: &LevelRect) -> impl Iterator<Item = usize> + use<> {
         let range = |start: i64, length: u32, chunk: u32| {
             let (start, end) = (start as usize, start as usize + length as usize);
@@ -209,30 +218,30 @@ impl Raster {
             .flat_map(move |row| across.clone().map(move |column| row * columns + column))
     }
 
-    /// The stored bytes of a tile or strip.
+    /// Reads the stored bytes of a tile or strip.
     ///
     /// # Errors
-    /// In words, when they are not there.
+    /// A message, when it is missing or cannot be read.
     pub fn stream(&self, file: &mut (impl Read + Seek), chunk: usize) -> Result<Vec<u8>, String> {
-        if self.places[chunk].length == 0 {
+        if self.locations[chunk].length == 0 {
             return Err("a tile is missing".to_owned());
         }
-        self.bytes(file, self.places[chunk], self.rows_of(chunk))
+        self.bytes(file, self.locations[chunk], self.rows_of(chunk))
     }
 
-    /// Whether the tile or strip was left out by whoever wrote the file.
+    /// Whether the file contains no data for the tile or strip.
     pub fn is_missing(&self, chunk: usize) -> bool {
-        self.planes().all(|plane| self.places[plane * self.chunks() + chunk].length == 0)
+        self.planes().all(|plane| self.locations[plane * self.chunks() + chunk].length == 0)
     }
 
     fn planes(&self) -> std::ops::Range<usize> {
         0..if self.is_planar { self.samples } else { 1 }
     }
 
-    /// The samples of a tile or strip, those of a pixel beside each other; `None` where it was left out.
+    /// Reads the samples of a tile or strip, interleaved by pixel; `None` if it is missing.
     ///
     /// # Errors
-    /// In words, when its bytes are damaged or not there.
+    /// A message, when its bytes are damaged or cannot be read.
     pub fn read(&self, file: &mut (impl Read + Seek), chunk: usize) -> Result<Option<Samples>, String> {
         if self.is_missing(chunk) {
             return Ok(None);
@@ -245,7 +254,7 @@ impl Raster {
         Ok(Some(Samples::interleaved(planes?)?))
     }
 
-    /// One sample of every pixel of a tile or strip; `None` where it was left out.
+    /// Reads one sample of each pixel of a tile or strip; `None` if it is missing.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -256,19 +265,19 @@ impl Raster {
         sample: usize,
     ) -> Result<Option<Samples>, String> {
         match self.is_planar {
-            true if self.places[sample * self.chunks() + chunk].length == 0 => Ok(None),
+            true if self.locations[sample * self.chunks() + chunk].length == 0 => Ok(None),
             true => self.sample(file, chunk, sample).map(Some),
             false => Ok(self.read(file, chunk)?.map(|all| all.one_of(sample, self.samples))),
         }
     }
 
     fn sample(&self, file: &mut (impl Read + Seek), chunk: usize, sample: usize) -> Result<Samples, String> {
-        let place = sample * self.chunks() + chunk;
-        if self.places[place].length == 0 {
+        let index = sample * self.chunks() + chunk;
+        if self.locations[index].length == 0 {
             let pixels = self.chunk_width as usize * self.rows_of(chunk) as usize;
             return Ok(self.packing.zeros(pixels));
         }
-        self.decode(file, place, self.rows_of(chunk), 1)
+        self.decode(file, index, self.rows_of(chunk), 1)
     }
 
     fn plane(&self, file: &mut (impl Read + Seek), chunk: usize, samples: usize) -> Result<Samples, String> {
@@ -278,11 +287,11 @@ impl Raster {
     fn decode(
         &self,
         file: &mut (impl Read + Seek),
-        place: usize,
+        index: usize,
         rows: u32,
         samples: usize,
     ) -> Result<Samples, String> {
-        let mut bytes = self.bytes(file, self.places[place], rows)?;
+        let mut bytes = self.bytes(file, self.locations[index], rows)?;
         if self.is_lsb_first && self.codec.is_of_bits() {
             bytes.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
         }
@@ -297,65 +306,65 @@ impl Raster {
         Ok(self.packing.samples(&raw, row_bytes, self.chunk_width as usize * samples, self.is_big_endian))
     }
 
-    /// The stored bytes of a tile or strip.
-    fn bytes(&self, file: &mut (impl Read + Seek), place: Place, rows: u32) -> Result<Vec<u8>, String> {
-        if place.offset.checked_add(place.length).is_none_or(|end| end > self.file_size) {
-            return Err("a tile of it lies beyond the file's end: the file was cut short".to_owned());
+    /// Reads the stored bytes of a tile or strip.
+    fn bytes(&self, file: &mut (impl Read + Seek), location: Location, rows: u32) -> Result<Vec<u8>, String> {
+        if location.offset.checked_add(location.length).is_none_or(|end| end > self.file_size) {
+            return Err("one of its tiles is beyond the end of the file: the file is truncated".to_owned());
         }
         let pixels = u64::from(self.chunk_width) * u64::from(rows);
         let unpacked = pixels * self.samples as u64 * self.packing.unpacked_bytes();
-        if unpacked > BELIEVED_CHUNK_BYTES && unpacked / MOST_FOLD > place.length {
-            return Err("a tile of it claims to unfold into more than its bytes can hold".to_owned());
+        if unpacked > UNCHECKED_CHUNK_BYTES && unpacked / MAX_EXPANSION > location.length {
+            return Err("one of its tiles states more pixels than its bytes can hold".to_owned());
         }
-        // Hardly compressed at all, and as much again.
-        if place.length > 2 * unpacked.max(pixels) + (1 << 16) {
-            return Err("a tile of it is longer than its pixels".to_owned());
+        // Allows for compression that doubles the size.
+        if location.length > 2 * unpacked.max(pixels) + (1 << 16) {
+            return Err("one of its tiles has more bytes than its pixels need".to_owned());
         }
-        let mut bytes = vec![0; place.length as usize];
-        let read = file.seek(SeekFrom::Start(place.offset)).and_then(|_| file.read_exact(&mut bytes));
+        let mut bytes = vec![0; location.length as usize];
+        let read = file.seek(SeekFrom::Start(location.offset)).and_then(|_| file.read_exact(&mut bytes));
         read.map_err(|error| error.to_string())?;
         Ok(bytes)
     }
 }
 
-/// How many tiles and strips a file of `size` bytes can name.
+/// Maximum number of tiles and strips that a file of `size` bytes can list.
 pub(in crate::slide) fn most_chunks(size: u64) -> u64 {
     (size / MIN_ENTRY).max(1)
 }
 
-/// How the samples of a page are stored.
+/// Determines how the samples of a page are stored.
 fn packing(page: &Page) -> Result<Packing, Refusal> {
-    if !(1..=MOST_SAMPLES).contains(&page.samples) {
-        return Err(Refusal::Damaged(format!("it has {} samples a pixel", page.samples)));
+    if !(1..=MAX_SAMPLES).contains(&page.samples) {
+        return Err(Refusal::Damaged(format!("it has {} samples per pixel", page.samples)));
     }
     let bits = page.bits.first().copied().unwrap_or(1);
     if page.bits.iter().any(|other| *other != bits) {
-        return Err(Refusal::Unsupported("its samples are of different depths".to_owned()));
+        return Err(Refusal::Unsupported("its samples have different bit depths".to_owned()));
     }
     Packing::of(bits, page.format).ok_or_else(|| {
         let kind = match page.format {
-            SampleFormat::Unsigned => "whole numbers",
-            SampleFormat::Signed => "signed numbers",
+            SampleFormat::Unsigned => "unsigned integers",
+            SampleFormat::Signed => "signed integers",
             SampleFormat::Float => "floating-point numbers",
             SampleFormat::Other => "complex or mixed numbers",
         };
-        Refusal::Unsupported(format!("its samples are {kind} of {bits} bits, which are not read"))
+        Refusal::Unsupported(format!("its samples are {kind} of {bits} bits, which are not supported"))
     })
 }
 
-/// Where the `count` tiles or strips of a page lie.
-fn places<R: Read + Seek>(
+/// Reads the locations of the `count` tiles or strips of a page.
+fn locations<R: Read + Seek>(
     page: &Page,
     tiff: &mut Tiff<R>,
     count: u64,
     row_bytes: u64,
     rows: u32,
-) -> Result<Vec<Place>, String> {
-    let offsets = page.offsets.as_ref().ok_or("it does not say where its pixels lie")?;
+) -> Result<Vec<Location>, String> {
+    let offsets = page.offsets.as_ref().ok_or("it does not state the offsets of its pixels")?;
     let chunks = if page.tile.is_some() { "tiles" } else { "strips" };
     let numbers = |tiff: &mut Tiff<R>, entry: &Entry| match entry.count {
         listed if listed < count => Err(format!(
-            "its size of {} × {} px takes {count} {chunks}, but it lists {listed}; it is damaged or was cut short",
+            "its {} × {} px need {count} {chunks}, but it lists {listed}; it is damaged or truncated",
             page.width, page.height
         )),
         _ => tiff.numbers(entry, count),
@@ -363,13 +372,13 @@ fn places<R: Read + Seek>(
     let offsets = numbers(tiff, offsets)?;
     let lengths = match &page.lengths {
         Some(lengths) => numbers(tiff, lengths)?,
-        // Old writers leave them out where the size is known anyway.
+        // Old writers omit the lengths where the size is known anyway.
         None if page.compression == 1 => {
             let whole = row_bytes.saturating_mul(u64::from(rows));
             offsets.iter().map(|offset| whole.min(tiff.size.saturating_sub(*offset))).collect()
         }
-        None => return Err(format!("it does not say how long its {chunks} are")),
+        None => return Err(format!("it does not state the lengths of its {chunks}")),
     };
-    let place = |(offset, length)| Place { offset, length: if offset == 0 { 0 } else { length } };
-    Ok(offsets.into_iter().zip(lengths).map(place).collect())
+    let location = |(offset, length)| Location { offset, length: if offset == 0 { 0 } else { length } };
+    Ok(offsets.into_iter().zip(lengths).map(location).collect())
 }

@@ -1,19 +1,20 @@
-//! Numbers of pixels: unpacking them from their bits, undoing the predictor.
+//! Sample values: unpacking them from their bits and undoing the predictor.
 
 use super::page::SampleFormat;
 
-/// Samples as numbers, row by row, those of a pixel beside each other.
+/// Sample values, row by row, interleaved by pixel.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::slide) enum Samples {
-    /// Whole numbers of up to 8 bits.
+    /// Integers of up to 8 bits.
     U8(Vec<u8>),
-    /// Whole numbers of 9 to 16 bits.
+    /// Integers of 9 to 16 bits.
     U16(Vec<u16>),
-    /// All others.
+    /// All other values.
     F32(Vec<f32>),
 }
 
 impl Samples {
+    /// Number of samples.
     pub fn len(&self) -> usize {
         match self {
             Self::U8(samples) => samples.len(),
@@ -31,7 +32,7 @@ impl Samples {
         }
     }
 
-    /// Every `of`-th sample, beginning with `first`.
+    /// Returns every `of`-th sample, beginning with `first`.
     pub fn one_of(&self, first: usize, of: usize) -> Self {
         fn every<T: Copy>(samples: &[T], first: usize, of: usize) -> Vec<T> {
             samples.iter().skip(first).step_by(of.max(1)).copied().collect()
@@ -43,23 +44,23 @@ impl Samples {
         }
     }
 
-    /// Planes of one sample each, put together.
+    /// Interleaves planes of one sample each.
     ///
     /// # Errors
-    /// When they are of different kinds or lengths.
+    /// A message, when they differ in type or length.
     pub fn interleaved(planes: Vec<Self>) -> Result<Self, String> {
-        fn weave<T: Copy + Default>(planes: &[&[T]]) -> Option<Vec<T>> {
+        fn interleave<T: Copy + Default>(planes: &[&[T]]) -> Option<Vec<T>> {
             let length = planes.first()?.len();
             if planes.iter().any(|plane| plane.len() != length) {
                 return None;
             }
-            let mut woven = vec![T::default(); length * planes.len()];
+            let mut interleaved = vec![T::default(); length * planes.len()];
             for (index, plane) in planes.iter().enumerate() {
-                for (to, from) in woven.iter_mut().skip(index).step_by(planes.len()).zip(plane.iter()) {
+                for (to, from) in interleaved.iter_mut().skip(index).step_by(planes.len()).zip(plane.iter()) {
                     *to = *from;
                 }
             }
-            Some(woven)
+            Some(interleaved)
         }
         let bytes: Option<Vec<&[u8]>> = planes
             .iter()
@@ -82,22 +83,24 @@ impl Samples {
                 _ => None,
             })
             .collect();
-        let woven = (bytes.and_then(|planes| weave(&planes)).map(Self::U8))
-            .or_else(|| words.and_then(|planes| weave(&planes)).map(Self::U16))
-            .or_else(|| floats.and_then(|planes| weave(&planes)).map(Self::F32));
-        woven.ok_or_else(|| "its planes do not fit together".to_owned())
+        let interleaved = (bytes.and_then(|planes| interleave(&planes)).map(Self::U8))
+            .or_else(|| words.and_then(|planes| interleave(&planes)).map(Self::U16))
+            .or_else(|| floats.and_then(|planes| interleave(&planes)).map(Self::F32));
+        interleaved.ok_or_else(|| "its planes differ in type or size".to_owned())
     }
 }
 
 /// How samples are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::slide) struct Packing {
+    /// Bits of a sample.
     pub bits: u32,
+    /// Type of the values.
     pub format: SampleFormat,
 }
 
 impl Packing {
-    /// `None` for what is not read.
+    /// Returns `None` if samples of this kind are not supported.
     pub fn of(bits: u64, format: SampleFormat) -> Option<Self> {
         let is_read = match format {
             SampleFormat::Unsigned => (1..=16).contains(&bits) || bits == 24 || bits == 32,
@@ -108,17 +111,17 @@ impl Packing {
         is_read.then_some(Self { bits: bits as u32, format })
     }
 
-    /// Bytes of a row of `samples` samples: rows begin on whole bytes.
+    /// Number of bytes of a row of `samples` samples; rows begin on whole bytes.
     pub fn row_bytes(self, samples: u64) -> u64 {
         samples.saturating_mul(u64::from(self.bits)).div_ceil(8)
     }
 
-    /// Bytes of a sample, stored or unpacked, whichever is more.
+    /// Number of bytes of a sample, stored or unpacked, whichever is larger.
     pub fn unpacked_bytes(self) -> u64 {
         u64::from(self.bits.div_ceil(8).max(self.zeros(1).bytes_each()))
     }
 
-    /// As many samples of value 0.
+    /// Returns `count` samples of value 0.
     pub fn zeros(self, count: usize) -> Samples {
         match (self.format, self.bits) {
             (SampleFormat::Unsigned, 1..=8) => Samples::U8(vec![0; count]),
@@ -127,7 +130,7 @@ impl Packing {
         }
     }
 
-    /// The numbers in `raw`, whose rows of `row_bytes` bytes hold `per_row` samples each.
+    /// Unpacks the values in `raw`, whose rows of `row_bytes` bytes contain `per_row` samples each.
     pub fn samples(self, raw: &[u8], row_bytes: usize, per_row: usize, is_big_endian: bool) -> Samples {
         let whole = |bytes: &[u8]| -> u64 {
             let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
@@ -179,17 +182,17 @@ fn words(raw: &[u8], is_big_endian: bool) -> Vec<u16> {
     }
 }
 
-/// Numbers of fewer than 16 bits each, the highest bit first.
+/// Iterator over numbers of fewer than 16 bits each, highest bit first.
 struct Bits<'a> {
     bytes: std::slice::Iter<'a, u8>,
     bits: u32,
-    held: u32,
+    buffer: u32,
     count: u32,
 }
 
 impl<'a> Bits<'a> {
     fn of(bytes: &'a [u8], bits: u32) -> Self {
-        Self { bytes: bytes.iter(), bits, held: 0, count: 0 }
+        Self { bytes: bytes.iter(), bits, buffer: 0, count: 0 }
     }
 }
 
@@ -198,15 +201,15 @@ impl Iterator for Bits<'_> {
 
     fn next(&mut self) -> Option<u32> {
         while self.count < self.bits {
-            self.held = self.held << 8 | u32::from(*self.bytes.next()?);
+            self.buffer = self.buffer << 8 | u32::from(*self.bytes.next()?);
             self.count += 8;
         }
         self.count -= self.bits;
-        Some(self.held >> self.count & ((1 << self.bits) - 1))
+        Some(self.buffer >> self.count & ((1 << self.bits) - 1))
     }
 }
 
-/// IEEE 754's binary16 as a number.
+/// Converts IEEE 754 binary16 to a number.
 fn half(bits: u16) -> f32 {
     let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
@@ -218,10 +221,10 @@ fn half(bits: u16) -> f32 {
     }
 }
 
-/// Undo what a predictor did to make rows compress better (TIFF 6.0, section 14, and its supplement 3).
+/// Undoes the predictor, which makes rows easier to compress (TIFF 6.0, section 14, and its supplement 3).
 ///
 /// # Errors
-/// When the predictor is none that is known.
+/// A message, when the predictor is not supported.
 pub(in crate::slide) fn unpredict(
     raw: &mut [u8],
     row_bytes: usize,
@@ -263,7 +266,7 @@ pub(in crate::slide) fn unpredict(
         }
         _ => {
             return Err(format!(
-                "its predictor {predictor} for samples of {} bits is not read",
+                "its predictor {predictor} for samples of {} bits is not supported",
                 packing.bits
             ));
         }
@@ -272,16 +275,17 @@ pub(in crate::slide) fn unpredict(
 }
 
 fn sum_bytes<const SAMPLES: usize>(row: &mut [u8]) {
-    let mut before = [0_u8; SAMPLES];
+    let mut previous = [0_u8; SAMPLES];
     for pixel in row.as_chunks_mut::<SAMPLES>().0 {
-        for (sample, before) in pixel.iter_mut().zip(&mut before) {
-            *sample = sample.wrapping_add(*before);
-            *before = *sample;
+        for (sample, previous) in pixel.iter_mut().zip(&mut previous) {
+            *sample = sample.wrapping_add(*previous);
+            *previous = *sample;
         }
     }
 }
 
-/// The bytes of a row's numbers, those of highest value first, in differences.
+/// Undoes the floating-point predictor: rows hold differences of bytes, with the most significant bytes of
+/// all numbers first.
 fn unpredict_floats(row: &mut [u8], samples: usize, width: usize, is_big_endian: bool) {
     for at in samples..row.len() {
         row[at] = row[at].wrapping_add(row[at - samples]);
@@ -289,8 +293,8 @@ fn unpredict_floats(row: &mut [u8], samples: usize, width: usize, is_big_endian:
     let bytes = row.to_vec();
     let count = row.len() / width;
     for (index, number) in row.chunks_exact_mut(width).enumerate() {
-        for (place, byte) in number.iter_mut().enumerate() {
-            let significance = if is_big_endian { place } else { width - 1 - place };
+        for (position, byte) in number.iter_mut().enumerate() {
+            let significance = if is_big_endian { position } else { width - 1 - position };
             *byte = bytes[significance * count + index];
         }
     }

@@ -1,4 +1,4 @@
-//! A slide that is read from a TIFF file without OpenSlide.
+//! Slides that are read from TIFF files without OpenSlide.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,44 +20,46 @@ use super::{Refusal, TiffFile, survey};
 use crate::geometry::{LevelRect, MicronsPerPixel};
 use crate::memory::{Budget, Kind as Kept, MemoryCache};
 
-/// Bytes of a colour profile.
-const LARGEST_PROFILE: u64 = 16 << 20;
+/// Maximum size of a colour profile in bytes.
+const MAX_PROFILE_BYTES: u64 = 16 << 20;
 
-/// Pixels of a picture beside the slide: 8,192 squared.
-const MOST_ASSOCIATED_PIXELS: u64 = 1 << 26;
+/// Maximum number of pixels of an associated image: 8,192 squared.
+const MAX_ASSOCIATED_PIXELS: u64 = 1 << 26;
 
-/// Tiles and strips of more pixels are decoded one at a time, as each takes a lot of memory.
+/// Number of pixels above which tiles and strips are decoded one at a time, because each needs much memory.
 const LARGE_CHUNK: u64 = 1 << 22;
 
+/// A slide that is read from a TIFF file.
 pub(in crate::slide) struct TiffSource {
     info: SlideInfo,
-    /// The file is opened anew for each read: an archive has more slides than a process may have open files, and a
-    /// file that was replaced meanwhile must not be read with the old offsets.
+    /// Stamp of the file, which is reopened for each read: an archive has more slides than a process may have
+    /// open files, and a file that was replaced in the meantime must not be read with the old offsets.
     stamp: Stamp,
     levels: Vec<TiffLevel>,
     pixels: Pixels,
     associated: BTreeMap<String, (Raster, Rendering)>,
     profile: Option<Vec<u8>>,
-    /// Decoded tiles and strips of which a region took a part, for the region that takes the rest.
+    /// Decoded tiles and strips that were only partly used, for the neighbouring regions.
     memory_cache: MemoryCache,
     large: Mutex<()>,
 }
 
 /// The images that make up a level.
 pub(super) struct TiffLevel {
+    /// The images, each listed once.
     pub rasters: Vec<Raster>,
-    /// Of each channel its image and the sample in it; one of the first image where that holds the colours.
+    /// Image and sample of each channel; a single entry for the first image if it holds the colours.
     pub planes: Vec<(usize, usize)>,
 }
 
-/// How numbers become colours.
+/// How sample values are converted to colours.
 enum Pixels {
     Colours(Rendering),
     Channels(Vec<Shown>),
 }
 
 impl TiffSource {
-    /// Open the slide in `file`, of which OpenSlide has said `base` if it recognises the file.
+    /// Opens the slide in `file`. `base` is the metadata from OpenSlide, if OpenSlide recognises the file.
     ///
     /// # Errors
     /// [`Refusal`] when its pixels cannot be shown or it is damaged.
@@ -82,18 +84,18 @@ impl TiffSource {
         let pixels = pixels(&layout, &levels, &mut file, &mut notes)?;
         let mut associated = BTreeMap::new();
         for (name, page) in &layout.associated {
-            // A picture beside the slide that cannot be read is left out.
+            // An associated image that cannot be read is omitted.
             if let Ok(picture) = picture(page, &mut file, &mut left) {
                 associated.insert(name.clone(), picture);
             }
         }
         let profile = match &main.icc {
-            Some(entry) => file.tiff.blob(entry, LARGEST_PROFILE).ok(),
+            Some(entry) => file.tiff.blob(entry, MAX_PROFILE_BYTES).ok(),
             None => None,
         };
         let mut info = info(path, &file, &layout, &levels, base, user_mpp)?;
         info.associated = associated.keys().cloned().collect();
-        tell(&mut info, &pixels, &notes);
+        record_rendering(&mut info, &pixels, &notes);
         let in_strips = levels.iter().any(|level| level.rasters.iter().any(|raster| !raster.is_tiled));
         let kept = if in_strips { Kept::Shown } else { Kept::Shared };
         Ok(Self {
@@ -108,7 +110,7 @@ impl TiffSource {
         })
     }
 
-    /// The RGBA pixels of a whole tile or strip; transparent where it was left out.
+    /// Returns the RGBA pixels of a whole tile or strip; transparent if it is missing.
     fn chunk(&self, level: &TiffLevel, chunk: usize, file: &mut File) -> Result<Vec<u8>, String> {
         let first = &level.rasters[0];
         let pixels = u64::from(first.chunk_width) * u64::from(first.rows_of(chunk));
@@ -134,7 +136,7 @@ impl TiffSource {
         }
     }
 
-    /// Put what `part` shows of a tile or strip onto the canvas of `region`.
+    /// Draws the part of a tile or strip inside `part` onto the canvas of `region`.
     fn draw(
         &self,
         level: &TiffLevel,
@@ -145,18 +147,18 @@ impl TiffSource {
         region: &LevelRect,
     ) -> Result<(), String> {
         let visible = level.rasters[0].region(region.level, chunk);
-        // All lie on the level: no sum overflows.
+        // All positions lie on the level, so no sum overflows.
         let end = |start: i64, length: u32| start + i64::from(length);
         let (left, top) = (visible.x.max(part.x), visible.y.max(part.y));
         let right = end(visible.x, visible.width).min(end(part.x, part.width));
         let bottom = end(visible.y, visible.height).min(end(part.y, part.height));
-        let place = u64::from(region.level) << 48 | chunk as u64;
-        let pixels = match self.memory_cache.get::<Vec<u8>>(place) {
+        let key = u64::from(region.level) << 48 | chunk as u64;
+        let pixels = match self.memory_cache.get::<Vec<u8>>(key) {
             Some(pixels) => pixels,
             None => {
                 let pixels = std::sync::Arc::new(self.chunk(level, chunk, file)?);
                 if (right - left, bottom - top) != (visible.width.into(), visible.height.into()) {
-                    self.memory_cache.keep(place, pixels.len(), pixels.clone());
+                    self.memory_cache.keep(key, pixels.len(), pixels.clone());
                 }
                 pixels
             }
@@ -177,7 +179,7 @@ impl TiffSource {
     fn read_region(&self, region: &LevelRect) -> Result<RgbaImage, String> {
         let mut canvas = transparent(region)?;
         let level = self.levels.get(region.level as usize);
-        let level = level.ok_or_else(|| format!("the slide has {} levels only", self.levels.len()))?;
+        let level = level.ok_or_else(|| format!("the slide has no level {}", region.level))?;
         let Some(part) = clip(region, level.width(), level.height()) else { return Ok(canvas) };
         let mut file = self.file()?;
         for chunk in level.rasters[0].chunks_under(&part) {
@@ -190,7 +192,7 @@ impl TiffSource {
         let file = File::open(&self.info.path).map_err(|error| error.to_string())?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
         if Stamp::of(&metadata) != self.stamp {
-            return Err("the file was replaced since it was opened".to_owned());
+            return Err("the file was replaced after it was opened".to_owned());
         }
         Ok(file)
     }
@@ -220,8 +222,8 @@ impl SlideSource for TiffSource {
                 let (width, height) = (raster.chunk_width, raster.rows_of(chunk));
                 let pixels = RgbaImage::from_vec(width, height, rendering.rgba(&samples))
                     .ok_or("its pixels are incomplete")?;
-                let place = raster.region(0, chunk);
-                image::imageops::replace(&mut picture, &pixels, place.x, place.y);
+                let shown = raster.region(0, chunk);
+                image::imageops::replace(&mut picture, &pixels, shown.x, shown.y);
             }
             Ok(picture)
         };
@@ -268,7 +270,8 @@ fn level(planes: &[Plane], file: &mut TiffFile, left: &mut u64) -> Result<TiffLe
     Ok(level)
 }
 
-/// How the pixels of all levels are shown; what has to be guessed from them is noted.
+/// Determines how the pixels of all levels are shown; adds a note about anything that has to be guessed from
+/// them.
 fn pixels(
     layout: &Layout,
     levels: &[TiffLevel],
@@ -276,7 +279,7 @@ fn pixels(
     notes: &mut Vec<String>,
 ) -> Result<Pixels, Refusal> {
     let page = layout.levels[0][0].page;
-    // The coarsest level shows all of the slide in the fewest pixels.
+    // The coarsest level shows the whole slide with the fewest pixels.
     let coarsest = levels.last().unwrap_or(&levels[0]);
     if layout.channels.is_empty() {
         let mut rendering = rendering(page, &levels[0].rasters[0], file)?;
@@ -296,7 +299,7 @@ fn pixels(
     }
     let names: Vec<&str> = shown.iter().map(|channel| channel.name.as_str()).collect();
     notes.push(format!(
-        "its {} channels ({}) are shown in colours that are added up, each between its own darkest and brightest values",
+        "its {} channels ({}) are shown as a sum of colours, each scaled to its own range of values",
         names.len(),
         names.join(", ")
     ));
@@ -313,11 +316,11 @@ fn rendering(page: &Page, raster: &Raster, file: &mut TiffFile) -> Result<Render
     Rendering::of(page, raster.packing(), raster.gives_rgb(), map.as_deref())
 }
 
-/// A picture beside the slide.
+/// Prepares an associated image.
 fn picture(page: &Page, file: &mut TiffFile, left: &mut u64) -> Result<(Raster, Rendering), Refusal> {
     let raster = Raster::of(page, &mut file.tiff, left)?;
-    if page.area() > MOST_ASSOCIATED_PIXELS {
-        return Err(Refusal::Damaged("it is too large for a picture beside a slide".to_owned()));
+    if page.area() > MAX_ASSOCIATED_PIXELS {
+        return Err(Refusal::Damaged("it is too large for an associated image".to_owned()));
     }
     let mut rendering = rendering(page, &raster, file)?;
     survey::range(&mut rendering, &raster, &mut file.file, page.max_sample.and_then(survey::bits_of));
@@ -336,15 +339,15 @@ fn info(
     let (id, former_ids) = match base {
         Some(base) => (base.id.clone(), base.former_ids.clone()),
         None => {
-            let unread = |error: std::io::Error| error.to_string();
-            (identity::of(path).map_err(unread)?, identity::former(path, &BTreeMap::new()).map_err(unread)?)
+            let message = |error: std::io::Error| error.to_string();
+            (identity::of(path).map_err(message)?, identity::former(path, &BTreeMap::new()).map_err(message)?)
         }
     };
     let per_unit = page.resolution;
     let unit = page.resolution_unit.and_then(|unit| u16::try_from(unit).ok());
     let (by_tags, power) = calibration::tiff(page.description.as_deref(), per_unit, unit);
-    let own = layout.pixel_size.map(|(x, y)| Stated::pixel_size(x, y));
-    let stated: Vec<Stated> = own.into_iter().chain(by_tags).collect();
+    let from_layout = layout.pixel_size.map(|(x, y)| Stated::pixel_size(x, y));
+    let stated: Vec<Stated> = from_layout.into_iter().chain(by_tags).collect();
     let objective_power = layout.objective.or(power).or(base.and_then(|base| base.objective_power));
     let calibration = calibrate(user_mpp, &stated, objective_power);
     let vendor = match layout.kind {
@@ -373,7 +376,7 @@ fn info(
     })
 }
 
-/// What the file says of itself, under OpenSlide's names.
+/// Collects the properties stated in the file, under OpenSlide's names.
 fn properties(page: &Page, file: &TiffFile) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::new();
     let mut put = |name: &str, text: String| properties.insert(format!("tiff.{name}"), text);
@@ -396,8 +399,8 @@ fn properties(page: &Page, file: &TiffFile) -> BTreeMap<String, String> {
     properties
 }
 
-/// Put into properties and warnings how the pixels are shown.
-fn tell(info: &mut SlideInfo, pixels: &Pixels, notes: &[String]) {
+/// Adds properties and warnings that describe how the pixels are shown.
+fn record_rendering(info: &mut SlideInfo, pixels: &Pixels, notes: &[String]) {
     if let Pixels::Channels(shown) = pixels {
         for (index, channel) in shown.iter().enumerate() {
             let mut put = |what: &str, text: String| {

@@ -1,42 +1,42 @@
-//! Which numbers the pixels of an image hold, where its tags do not say.
+//! Determines the range of the values in an image if its tags do not state it.
 
 use std::fs::File;
 
 use super::colours::{Range, Rendering};
 use super::raster::Raster;
 
-/// Pixels of one image that are looked at.
-const MOST_PIXELS: usize = 1 << 21;
+/// Maximum number of pixels of one image that are sampled.
+const MAX_PIXELS: usize = 1 << 21;
 
-/// Tiles or strips that are looked at.
-const MOST_CHUNKS: usize = 32;
+/// Maximum number of tiles or strips that are sampled.
+const MAX_CHUNKS: usize = 32;
 
-/// Shares of unbounded numbers that are black and white.
+/// Quantiles of the values that are shown as black and white, for types without a fixed range.
 const BLACK_BELOW: f64 = 0.001;
 const WHITE_BELOW: f64 = 0.999;
 
-/// Bits that hold the numbers up to `most`; `None` for limits that say nothing.
-pub(super) fn bits_of(most: u64) -> Option<u32> {
-    (most > 0).then(|| u64::BITS - most.leading_zeros())
+/// Returns the number of bits for values up to `max`; `None` if it is 0.
+pub(super) fn bits_of(max: u64) -> Option<u32> {
+    (max > 0).then(|| u64::BITS - max.leading_zeros())
 }
 
-/// Numbers of `raster` from all over it: of one sample, or of all.
+/// Returns values sampled evenly from `raster`, of one sample or of all.
 pub(super) fn numbers(raster: &Raster, sample: Option<usize>, file: &mut File) -> Vec<f32> {
     let mut numbers = Vec::new();
     let chunks = raster.chunks();
     let each = (raster.chunk_width as usize).saturating_mul(raster.chunk_height as usize).max(1);
-    let wanted = (MOST_PIXELS / each).clamp(1, MOST_CHUNKS.max(1));
+    let wanted = (MAX_PIXELS / each).clamp(1, MAX_CHUNKS.max(1));
     let step = chunks.div_ceil(wanted).max(1);
-    // Half a step in: the first tiles of a slide are glass.
+    // Start half a step in, because the first tiles of a slide are empty glass.
     let mut chunk = if chunks > wanted { step / 2 } else { 0 };
-    while chunk < chunks && numbers.len() < 4 * MOST_PIXELS {
+    while chunk < chunks && numbers.len() < 4 * MAX_PIXELS {
         let read = match sample {
             Some(sample) => raster.read_sample(file, chunk, sample),
             None => raster.read(file, chunk),
         };
-        // What cannot be read says nothing.
+        // Tiles that cannot be read are skipped.
         if let Ok(Some(samples)) = read {
-            let stride = (samples.len() / MOST_PIXELS).max(1);
+            let stride = (samples.len() / MAX_PIXELS).max(1);
             numbers.extend((0..samples.len()).step_by(stride).map(|index| samples.at(index)));
         }
         chunk += step;
@@ -44,8 +44,9 @@ pub(super) fn numbers(raster: &Raster, sample: Option<usize>, file: &mut File) -
     numbers
 }
 
-/// Find the range of numbers that `rendering` needs, where their type says too little: 12 bits are often stored in 16,
-/// and floating-point numbers have no white. `stated` bits come from the file. What was guessed is answered in words.
+/// Determines the range of values for `rendering` if their type does not: 12 bits are often stored in 16, and
+/// floating-point numbers have no fixed white. `stated` is the number of bits stated in the file. Returns a
+/// note if the range had to be guessed.
 pub(super) fn range(
     rendering: &mut Rendering,
     raster: &Raster,
@@ -61,10 +62,10 @@ pub(super) fn range(
             if bits < 16 {
                 return None;
             }
-            let most = largest(raster, file);
-            let used = [8, 10, 12, 14].into_iter().find(|used| most < 1 << used).filter(|_| most > 0)?;
+            let max = largest(raster, file);
+            let used = [8, 10, 12, 14].into_iter().find(|used| max < 1 << used).filter(|_| max > 0)?;
             rendering.range = Range::Bits(used);
-            Some(format!("its 16-bit numbers reach {used} bits only, and are shown as such"))
+            Some(format!("its 16-bit values use only {used} bits and are shown with that range"))
         }
         Range::Bits(_) => None,
         Range::Window(..) => {
@@ -82,7 +83,7 @@ pub(super) fn range(
             let (low, high) = (at(BLACK_BELOW), at(WHITE_BELOW));
             let (low, high) = if high > low { (low, high) } else { (low, low + 1.0) };
             rendering.range = Range::Window(low, high);
-            Some(format!("its numbers from {low} to {high} are shown as black to white"))
+            Some(format!("its values from {low} to {high} are shown as black to white"))
         }
     }
 }

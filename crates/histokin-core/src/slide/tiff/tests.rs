@@ -1,4 +1,4 @@
-//! Whole files through [`TiffSource`], against pixels that are known.
+//! Reads whole files through [`TiffSource`] and compares the pixels with known ones.
 
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
@@ -17,19 +17,19 @@ use crate::geometry::LevelRect;
 const SIZE: (u32, u32) = (50, 40);
 const TILE: u32 = 32;
 
-/// A colour that tells where it stands.
+/// An image in which every colour depends on its position.
 fn picture((width, height): (u32, u32)) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([(x * 5) as u8, (y * 6) as u8, (x * y) as u8]))
 }
 
-/// The bytes of each tile of `picture`, of the samples that `samples` makes of a pixel.
+/// The bytes of each tile of `picture`, with the samples that `samples` returns for a pixel.
 fn tiles(picture: &RgbImage, samples: impl Fn(Rgb<u8>) -> Vec<u8>) -> Vec<Vec<u8>> {
     let mut tiles = Vec::new();
     for top in (0..picture.height()).step_by(TILE as usize) {
         for left in (0..picture.width()).step_by(TILE as usize) {
-            let places = (0..TILE * TILE).map(|at| (left + at % TILE, top + at / TILE));
+            let positions = (0..TILE * TILE).map(|at| (left + at % TILE, top + at / TILE));
             let pixel = |(x, y)| picture.get_pixel_checked(x, y).copied().unwrap_or(Rgb([0; 3]));
-            tiles.push(places.flat_map(|place| samples(pixel(place))).collect());
+            tiles.push(positions.flat_map(|position| samples(pixel(position))).collect());
         }
     }
     tiles
@@ -322,7 +322,7 @@ fn levels_lie_in_sub_ifds_or_follow_without_a_flag() {
         assert_eq!(sizes, [(128, 96), (64, 48), (32, 24)]);
         assert!(whole(slide, 0) == as_rgba(&fine) && whole(slide, 2) == as_rgba(&picture((32, 24))));
     }
-    // A thumbnail is no level.
+    // A thumbnail is not a level.
     let opened = opened(&file_of(
         &[level(1), MadePage::new((50, 38), None, vec![vec![0; 50 * 38 * 3]]).of_samples(&[8, 8, 8], 2)],
         false,
@@ -379,7 +379,7 @@ fn an_ome_tiff_of_several_files_is_refused_in_words() {
 fn turned_images_are_upright_whatever_stores_them() {
     let upright = picture(SIZE);
     for orientation in 1..=8_u8 {
-        // The orientation that undoes another one stores the picture so that the tag restores it.
+        // The image is stored with the orientation that is the inverse of the one in the tag.
         let undo = match orientation {
             6 => 8,
             8 => 6,
@@ -416,10 +416,10 @@ fn what_is_not_read_is_refused_by_name_with_what_to_do() {
         (made().with(259, 3, &[50002]), "compressed with JPEG XL"),
         (made().with(259, 3, &[65_000]), "a method of number 65000"),
         (made().with(262, 3, &[32803]), "a camera's raw sensor data"),
-        (made().with(258, 3, &[8, 16, 8]), "of different depths"),
+        (made().with(258, 3, &[8, 16, 8]), "different bit depths"),
         (made().with(339, 3, &[6, 6, 6]), "complex or mixed numbers"),
     ] {
-        // In strips, so that OpenSlide leaves the file alone.
+        // In strips, so that OpenSlide does not recognise the file.
         let mut made = made;
         made.tags.retain(|(tag, _, _)| !matches!(tag, 322 | 323));
         let opened = opened(&file_of(&[made.with(278, 3, &[10])], false, false));
@@ -470,7 +470,7 @@ fn counts_that_no_file_can_hold_take_no_memory() {
     let tags = u16::from_le_bytes(file[first as usize..][..2].try_into().unwrap());
     let next = first as usize + 2 + 12 * usize::from(tags);
     file[next..next + 4].copy_from_slice(&first.to_le_bytes());
-    assert_eq!(walk(&file), Err("its directories have no end".to_owned()));
+    assert_eq!(walk(&file), Err("its chain of directories does not end".to_owned()));
 }
 
 #[test]
@@ -495,7 +495,8 @@ fn tiles_that_claim_too_much_are_refused_before_memory_is_taken() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Whatever is done to a file, it is read or refused in one line, and so is every region of it.
+    /// However a file is modified, it is either read or refused with a message of one line, and so is every
+    /// region of it.
     #[test]
     fn mutated_files_are_read_or_refused(
         kind in 0..6_usize,
@@ -515,10 +516,10 @@ proptest! {
             _ => page(packed(|tile| weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8).encode(tile).unwrap_or_default())).with(259, 3, &[5]),
         };
         let mut file = file_of(&[made], kind % 2 == 0, kind == 3);
-        // Directories come last: changes are to hit them, and some of the pixels.
+        // Directories come last: changes mostly affect them, and some of the pixels.
         let tail = file.len().saturating_sub(400);
-        for (place, byte) in changes {
-            let at = if byte % 4 == 0 { place.index(file.len()) } else { tail + place.index(file.len() - tail) };
+        for (position, byte) in changes {
+            let at = if byte % 4 == 0 { position.index(file.len()) } else { tail + position.index(file.len() - tail) };
             file[at] = byte;
         }
         if cuts {
