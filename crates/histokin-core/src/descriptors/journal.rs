@@ -1,8 +1,8 @@
-//! Descriptors on their way: an append-only file that survives a crash at any moment.
+//! Journal of a slide that is being embedded: an append-only file that survives a crash at any time.
 //!
 //! Layout, little-endian: the header as one line of JSON, then records of equal length: tile index `u32`,
-//! outcome `u32` (0 embedded, 1 failed), `width` × `f32` (zeros when failed), CRC-32 of all these bytes.
-//! A torn record at the end is cut off when the journal is opened again.
+//! outcome `u32` (0 embedded, 1 failed), `width` × `f32` (zeros when failed), CRC-32 of the preceding bytes
+//! of the record. An incomplete record at the end is removed when the journal is reopened.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -13,11 +13,12 @@ use crate::durable;
 use crate::slide::SlideId;
 use crate::tiling::TileIndex;
 
-/// What became of one tile.
+/// Result of embedding one tile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalRecord {
+    /// Position of the tile in the tile grid.
     pub tile: TileIndex,
-    /// The descriptor, or nothing when the tile could not be read.
+    /// The descriptor; `None` if the tile could not be read.
     pub descriptor: Option<Vec<f32>>,
 }
 
@@ -26,17 +27,20 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     width: usize,
-    /// What earlier runs left, in the order in which it was written.
+    /// Records of earlier runs, in the order in which they were written.
     pub earlier: Vec<JournalRecord>,
 }
 
 impl Journal {
-    /// Open or start the journal at `path`. One that belongs to other work or whose header is damaged is
-    /// set aside.
+    /// Opens or creates the journal at `path`. An existing one that belongs to other settings or has a
+    /// damaged header is renamed and kept.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`].
     pub(super) fn open(path: &Path, header: &DescriptorHeader) -> Result<Self, DescriptorError> {
         let io = |source| DescriptorError::Io { path: path.to_owned(), source };
         if path.exists() {
-            match Self::take_up(path, header) {
+            match Self::reopen(path, header) {
                 Ok(journal) => return Ok(journal),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     let aside = durable::set_aside(path).map_err(io)?;
@@ -52,8 +56,11 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file, width: header.width, earlier: Vec::new() })
     }
 
-    /// Make the journal at `former`, of the same work under a former id of the slide, the one at `path`, unless there
-    /// is one already. A crash leaves one of the two, or both, whole.
+    /// Moves the journal at `former`, written for the same work under a former ID of the slide, to `path`,
+    /// unless that exists already. After a crash at least one of the two is complete.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`].
     pub(super) fn take_over(
         former: &Path,
         former_id: &SlideId,
@@ -79,7 +86,7 @@ impl Journal {
         std::fs::remove_file(former).map_err(io(former))
     }
 
-    fn take_up(path: &Path, header: &DescriptorHeader) -> io::Result<Self> {
+    fn reopen(path: &Path, header: &DescriptorHeader) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
         let mut reader = BufReader::new(&file);
         let mut line = Vec::new();
@@ -103,7 +110,11 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file, width: header.width, earlier })
     }
 
-    /// Append records; they are safe once [`Journal::sync`] has returned.
+    /// Appends records; they are on disk once [`Journal::sync`] has returned.
+    ///
+    /// # Errors
+    /// [`DescriptorError::NotFinite`] when a descriptor has the wrong width or contains NaN or an infinity;
+    /// [`DescriptorError::Io`] when writing fails.
     pub fn append(&mut self, records: &[JournalRecord]) -> Result<(), DescriptorError> {
         let mut bytes = Vec::with_capacity(records.len() * record_len(self.width));
         for record in records {
@@ -112,7 +123,10 @@ impl Journal {
         self.file.write_all(&bytes).map_err(|source| self.failed(source))
     }
 
-    /// Wait until everything appended is on the disk.
+    /// Waits until all appended records are on disk.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`].
     pub fn sync(&mut self) -> Result<(), DescriptorError> {
         self.file.sync_data().map_err(|source| self.failed(source))
     }
@@ -122,7 +136,7 @@ impl Journal {
     }
 }
 
-/// Bytes of one record.
+/// Returns the size of one record in bytes.
 fn record_len(width: usize) -> usize {
     4 + 4 + 4 * width + 4
 }

@@ -1,4 +1,4 @@
-//! Descriptors: what an encoder says of each tissue tile of a slide, kept one file per slide and recipe.
+//! Descriptors of the tissue tiles of slides, stored in one file per slide and recipe.
 
 mod encoder_id;
 mod journal;
@@ -20,21 +20,25 @@ pub use encoder_id::EncoderId;
 pub use journal::{Journal, JournalRecord};
 pub use store::DescriptorStore;
 
-/// Widest descriptor that is believed; the widest published networks give a few thousand numbers.
+/// Maximum plausible width of a descriptor; the widest published networks give a few thousand numbers.
 pub const MOST_NUMBERS: usize = 1 << 20;
 
-/// All that decides a descriptor besides the slide: descriptors of different recipes are never compared.
+/// Everything that decides a descriptor besides the slide. Descriptors of different recipes are never
+/// compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
+    /// Identity of the encoder.
     pub encoder_id: EncoderId,
-    /// Name of the encoder for people.
+    /// Display name of the encoder.
     pub encoder_name: String,
+    /// Size and spacing of tiles.
     pub tiles: TileSettings,
+    /// Stain normalisation of tiles.
     pub stain: StainSetting,
 }
 
 impl Recipe {
-    /// Twelve characters that stand for this recipe in file names.
+    /// Returns twelve characters that identify this recipe in file names.
     pub fn short_id(&self) -> String {
         let text = format!(
             "{}|{}|{}|{}|{TISSUE_VERSION}",
@@ -47,32 +51,37 @@ impl Recipe {
     }
 }
 
-/// What a descriptor file says of itself.
+/// Header of a descriptor file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DescriptorHeader {
+    /// Slide that the descriptors belong to.
     pub slide_id: SlideId,
+    /// Recipe of the descriptors.
     pub recipe: Recipe,
-    /// Numbers in a descriptor.
+    /// Number of values in a descriptor.
     pub width: usize,
     /// Width of a tile in level-0 pixels.
     pub tile_level0: u32,
-    /// Height of a tile in level-0 pixels where it is another than the width, for a slide whose pixels are not square;
-    /// see [`Self::tile_height_level0`].
+    /// Height of a tile in level-0 pixels if it differs from the width, for slides whose pixels are not
+    /// square; see [`Self::tile_height_level0`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tile_level0_y: Option<u32>,
     /// Columns and rows of the tile grid, whose origin is the slide's top-left corner.
     pub grid: [u32; 2],
-    /// Resolution at which the tiles were read, µm per pixel.
+    /// Spacing at which the tiles were read, in µm per pixel.
     pub effective_mpp: f64,
-    /// Tiles of the grid that are tissue.
+    /// Number of tiles of the grid that are tissue.
     pub tiles_tissue: u32,
-    /// Which settings selected these tiles of the grid; nothing for the usual ones. It decides no descriptor.
+    /// Identifies the settings that selected these tiles of the grid; `None` for the defaults. Descriptors do
+    /// not depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<String>,
+    /// Version of the program that computed the descriptors.
     pub program_version: String,
 }
 
 impl DescriptorHeader {
+    /// Creates the header for `tiles_tissue` tiles of `grid`, with descriptors of `width` numbers.
     pub fn new(slide_id: SlideId, recipe: Recipe, width: usize, grid: &TileGrid, tiles_tissue: u32) -> Self {
         Self {
             slide_id,
@@ -88,7 +97,7 @@ impl DescriptorHeader {
         }
     }
 
-    /// The grid that these descriptors were made on.
+    /// Returns the tile grid of these descriptors.
     pub fn tile_grid(&self) -> TileGrid {
         TileGrid {
             tile_px: self.recipe.tiles.tile_px,
@@ -100,17 +109,17 @@ impl DescriptorHeader {
         }
     }
 
-    /// Height of a tile in level-0 pixels.
+    /// Returns the height of a tile in level-0 pixels.
     pub fn tile_height_level0(&self) -> u32 {
         self.tile_level0_y.unwrap_or(self.tile_level0)
     }
 
-    /// Area of a tile in square level-0 pixels.
+    /// Returns the area of a tile in square level-0 pixels.
     pub fn tile_area_px2(&self) -> f64 {
         f64::from(self.tile_level0) * f64::from(self.tile_height_level0())
     }
 
-    /// The middle of the tile whose top-left corner lies at `corner`.
+    /// Returns the centre of the tile whose top-left corner is `corner`.
     pub fn tile_center(&self, corner: Level0Point) -> Level0Point {
         Level0Point::new(
             corner.x + f64::from(self.tile_level0) / 2.0,
@@ -118,7 +127,8 @@ impl DescriptorHeader {
         )
     }
 
-    /// Pixel size of the slide, as the tiles were laid: exact to the rounding of a tile's edges to whole pixels.
+    /// Returns the size of a level-0 pixel, derived from the tile size: exact except that the edges of a tile
+    /// are rounded to whole pixels.
     pub fn level0_mpp(&self) -> MicronsPerPixel {
         let tile_um = f64::from(self.recipe.tiles.tile_px) * self.effective_mpp;
         MicronsPerPixel {
@@ -127,13 +137,14 @@ impl DescriptorHeader {
         }
     }
 
-    /// What no run of this program writes, and whoever believes it is led astray by.
+    /// Returns the reason why the header is invalid, if it is: values that this program never writes and that
+    /// would lead to wrong results.
     pub fn problem(&self) -> Option<&'static str> {
         let level0_mpp = self.level0_mpp().x;
-        // A slide smaller than one tile has a grid of none.
+        // The grid of a slide smaller than one tile is empty.
         let lacks_grid = self.grid.contains(&0) && self.tiles_tissue > 0;
         if !self.slide_id.is_plain() {
-            Some("its slide has no possible identity")
+            Some("its slide ID is invalid")
         } else if self.width == 0 || self.width > MOST_NUMBERS {
             Some("its descriptors have no possible width")
         } else if self.tile_level0 == 0
@@ -149,20 +160,21 @@ impl DescriptorHeader {
         }
     }
 
-    /// Whether a tile whose top-left corner is `corner` (level-0 pixels) begins within the grid.
+    /// Returns whether the top-left corner of a tile (level-0 pixels) lies within the grid.
     pub fn covers(&self, corner: [i64; 2]) -> bool {
         let edges = [self.tile_level0, self.tile_height_level0()];
         let along = |axis: usize| i64::from(self.grid[axis]).saturating_mul(i64::from(edges[axis]));
         (0..2).all(|axis| (0..along(axis)).contains(&corner[axis]))
     }
 
-    /// Whether two headers describe the same tiles of the same work, whatever version of the program did it.
+    /// Returns whether two headers are equal apart from the program version.
     pub fn same_work(&self, other: &Self) -> bool {
         let blank = |header: &Self| Self { program_version: String::new(), ..header.clone() };
         blank(self) == blank(other)
     }
 
-    /// Whether a tile has the same descriptor in both, whichever tiles were selected.
+    /// Returns whether a tile has the same descriptor under both headers, even if different tiles were
+    /// selected.
     pub fn same_descriptors(&self, other: &Self) -> bool {
         let blank = |header: &Self| Self { tiles_tissue: 0, selection: None, ..header.clone() };
         blank(self).same_work(&blank(other))
@@ -173,16 +185,17 @@ impl DescriptorHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Row(pub u32);
 
-/// The descriptors of one slide, ordered by tile. Immutable; what is still being embedded is published as
-/// a growing series of such sets.
+/// The descriptors of one slide, ordered by tile. Immutable; during embedding a new, larger set is published
+/// at intervals.
 pub struct DescriptorSet {
+    /// Slide, recipe and tile grid of the descriptors.
     pub header: DescriptorHeader,
     /// Top-left corner of each tile in level-0 pixels; `len() × 2`.
     coords: Vec<[i64; 2]>,
     features: Features,
-    /// Tiles that could not be read.
+    /// Number of tiles that could not be read.
     pub tiles_failed: u32,
-    /// What its file says of its content; nothing while it is not in one.
+    /// SHA-256 as stated by the set's file; `None` if it was not read from a file.
     checksum: Option<String>,
 }
 
@@ -202,7 +215,7 @@ impl Features {
 }
 
 impl DescriptorSet {
-    /// Build a set from tiles in any order and their descriptors (`tiles.len() × width`).
+    /// Builds a set from tiles, in any order, with their descriptors of `header.width` numbers each.
     pub fn from_rows(header: DescriptorHeader, rows: &[(TileIndex, &[f32])], tiles_failed: u32) -> Self {
         let mut order: Vec<&(TileIndex, &[f32])> = rows.iter().collect();
         order.sort_by_key(|(tile, _)| *tile);
@@ -212,33 +225,34 @@ impl DescriptorSet {
         Self { header, coords, features: Features::Owned(features), tiles_failed, checksum: None }
     }
 
-    /// Build a set from top-left corners in level-0 pixels, in any order, and their descriptors
-    /// (`corners.len() × width`). Tiles need not lie on a grid; of several at one place the first counts.
+    /// Builds a set from top-left corners in level-0 pixels, in any order, and their descriptors
+    /// (`corners.len() × width`). Tiles do not have to lie on a grid; of several with the same corner only
+    /// the first is kept.
     pub fn from_places(header: DescriptorHeader, corners: &[[i64; 2]], values: &[f32]) -> Self {
         let mut order: Vec<usize> = (0..corners.len()).collect();
-        order.sort_by_key(|place| (corners[*place][1], corners[*place][0]));
-        order.dedup_by_key(|place| corners[*place]);
+        order.sort_by_key(|index| (corners[*index][1], corners[*index][0]));
+        order.dedup_by_key(|index| corners[*index]);
         let width = header.width;
-        let row = |place: &usize| &values[place * width..(place + 1) * width];
+        let row = |index: &usize| &values[index * width..(index + 1) * width];
         let features = order.iter().flat_map(row).copied().collect();
-        let coords: Vec<[i64; 2]> = order.iter().map(|place| corners[*place]).collect();
+        let coords: Vec<[i64; 2]> = order.iter().map(|index| corners[*index]).collect();
         let header = DescriptorHeader { tiles_tissue: coords.len() as u32, ..header };
         Self { header, coords, features: Features::Owned(features), tiles_failed: 0, checksum: None }
     }
 
-    /// Why a file of this set would be taken for damaged when it is opened. The one rule for what may be written and
-    /// for what is believed.
+    /// Returns the reason why a file of this set would be rejected as damaged, if it would. Writing and
+    /// reading use the same check.
     pub fn problem(&self) -> Option<&'static str> {
         self.header.problem().or_else(|| content_problem(&self.header, &self.coords, self.features()))
     }
 
-    /// SHA-256 of coordinates and features, as the file of this set has it; `None` for one that was never
+    /// Returns the SHA-256 of coordinates and features as stated by the set's file; `None` if the set was not
     /// read from a file.
     pub fn checksum(&self) -> Option<&str> {
         self.checksum.as_deref()
     }
 
-    /// The same, computed where no file has told it.
+    /// Returns the SHA-256 of coordinates and features, computed if no file states it.
     pub fn content_checksum(&self) -> String {
         match &self.checksum {
             Some(known) => known.clone(),
@@ -248,106 +262,134 @@ impl DescriptorSet {
         }
     }
 
-    /// Whether every tissue tile of the slide has been dealt with.
+    /// Returns whether every tissue tile of the slide has been embedded or has failed.
     pub fn is_complete(&self) -> bool {
         self.len() as u64 + u64::from(self.tiles_failed) >= u64::from(self.header.tiles_tissue)
     }
 
-    /// Number of tiles.
+    /// Returns the number of tiles.
     pub fn len(&self) -> usize {
         self.coords.len()
     }
 
+    /// Returns whether the set has no tiles.
     pub fn is_empty(&self) -> bool {
         self.coords.is_empty()
     }
 
-    /// Numbers in a descriptor.
+    /// Returns the number of values in a descriptor.
     pub fn width(&self) -> usize {
         self.header.width
     }
 
-    /// All descriptors, one after the other: `len() × width()`.
+    /// Returns all descriptors as one slice, `len() × width()`.
     pub fn features(&self) -> &[f32] {
         self.features.as_slice()
     }
 
-    /// Top-left corners, in level-0 pixels.
+    /// Returns the top-left corners of all tiles, in level-0 pixels.
     pub fn coords(&self) -> &[[i64; 2]] {
         &self.coords
     }
 
-    /// The descriptor of one tile.
+    /// Returns the descriptor of one tile.
     pub fn descriptor(&self, row: Row) -> &[f32] {
         let start = row.0 as usize * self.width();
         &self.features()[start..start + self.width()]
     }
 
-    /// Level-0 pixels that the tile covers.
+    /// Returns the rectangle of a tile in level-0 pixels.
     pub fn rect(&self, row: Row) -> Level0Rect {
         let [x, y] = self.coords[row.0 as usize];
         Level0Rect::new(x, y, self.header.tile_level0, self.header.tile_height_level0())
     }
 
-    /// The embedded tile under a level-0 position; of several that overlap there the one whose centre is
-    /// nearest.
+    /// Returns the embedded tile under a level-0 position; of several overlapping tiles the one with the
+    /// nearest centre.
     pub fn row_at(&self, point: Level0Point) -> Option<Row> {
         let (width, height) =
             (i64::from(self.header.tile_level0), i64::from(self.header.tile_height_level0()));
         let (x, y) = (point.x.floor() as i64, point.y.floor() as i64);
-        // Rows are ordered by y, then by x: those whose tile reaches this height stand together.
+        // Rows are ordered by y, then by x, so the rows whose tiles cover this y are consecutive.
         let first = self.coords.partition_point(|corner| corner[1] <= y - height);
         let last = self.coords.partition_point(|corner| corner[1] <= y);
         let under = (first..last).filter(|row| {
             let left = self.coords[*row][0];
             left <= x && x < left + width
         });
-        let middle = |row: &usize| {
+        let to_center = |row: &usize| {
             let [left, top] = self.coords[*row];
-            // Tiles are square in µm: distances are compared in units of their edges.
+            // Tiles are square in µm, so distances are compared in units of their edges.
             let across = (2 * (x - left) - width) as f64 * height as f64;
             let down = (2 * (y - top) - height) as f64 * width as f64;
             across * across + down * down
         };
-        under.min_by(|a, b| middle(a).total_cmp(&middle(b))).map(|row| Row(row as u32))
+        under.min_by(|a, b| to_center(a).total_cmp(&to_center(b))).map(|row| Row(row as u32))
     }
 }
 
-/// What of coordinates and features does not fit the header of their file.
+/// Returns the reason why coordinates and features contradict the header of their file, if they do.
 fn content_problem(header: &DescriptorHeader, coords: &[[i64; 2]], features: &[f32]) -> Option<&'static str> {
     if coords.len().checked_mul(header.width) != Some(features.len()) {
-        Some("its descriptors do not belong to its tiles")
+        Some("it has more or fewer descriptors than tiles")
     } else if !coords.iter().all(|corner| header.covers(*corner)) {
-        Some("a tile of it lies beside the slide")
+        Some("one of its tiles lies outside the slide")
     } else if features.par_iter().any(|value| !value.is_finite()) {
-        Some("it holds numbers that are not finite")
+        Some("it contains NaN or an infinity")
     } else {
         None
     }
 }
 
-/// What can go wrong with stored descriptors. Every message names the file and what to do.
+/// Error of reading or writing descriptors. Messages name the file and, if there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
+    /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        /// File or folder that the operation failed on.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
+    /// A file is damaged; it was renamed and kept.
     #[error(
         "{}: damaged descriptor file ({reason}); it was set aside as {}, embed the slide again",
         path.display(), aside.display()
     )]
-    Damaged { path: PathBuf, reason: String, aside: PathBuf },
+    Damaged {
+        /// Original path of the file.
+        path: PathBuf,
+        /// Description of the damage.
+        reason: String,
+        /// Path of the file after renaming.
+        aside: PathBuf,
+    },
+    /// A file is damaged, and was left unchanged because the project is read-only.
     #[error(
         "{}: damaged descriptor file ({reason}); it was left as it is, since the project is open for reading only",
         path.display()
     )]
-    LeftDamaged { path: PathBuf, reason: String },
-    #[error("the descriptor of a tile holds NaN or an infinity; it was not stored")]
+    LeftDamaged {
+        /// Path of the file.
+        path: PathBuf,
+        /// Description of the damage.
+        reason: String,
+    },
+    /// A descriptor has the wrong width or contains NaN or an infinity.
+    #[error("the descriptor of a tile contains NaN or an infinity; it was not stored")]
     NotFinite,
+    /// A set is invalid, so its file could not be read back.
     #[error("{}: these descriptors cannot be stored: {reason}", path.display())]
-    Unstorable { path: PathBuf, reason: &'static str },
+    Unstorable {
+        /// Path that the set would have been written to.
+        path: PathBuf,
+        /// Description of the problem, as [`DescriptorSet::problem`] returns it.
+        reason: &'static str,
+    },
 }
 
-/// Lower-case hexadecimal digits of `bytes`.
+/// Returns `bytes` as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,5 @@
-//! The folder of descriptor files: `<slide>-<recipe>.safetensors`, each with `features` f32 `[N, width]`
-//! and `coords` i64 `[N, 2]`, and all of its [`DescriptorHeader`] in the metadata.
+//! The folder of descriptor files: `<slide>-<recipe>.safetensors`, each with `features` f32 `[N, width]`,
+//! `coords` i64 `[N, 2]`, and its complete [`DescriptorHeader`] in the metadata.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,39 +16,41 @@ use super::{
 use crate::slide::SlideId;
 use crate::{durable, mapped};
 
-/// A folder in which descriptors are kept.
+/// A folder of descriptor files.
 #[derive(Debug, Clone)]
 pub struct DescriptorStore {
     folder: PathBuf,
     read_only: bool,
-    /// Ids under which earlier versions of the program wrote descriptors of a slide.
+    /// IDs under which earlier versions of the program stored descriptors of a slide.
     former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>,
 }
 
 impl DescriptorStore {
-    /// The store in `folder`, which is made when something is first written.
+    /// Opens the store in `folder`, which is created on the first write.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), read_only: false, former_ids: Arc::default() }
     }
 
-    /// The same store, in which nothing is written, moved or removed.
+    /// Makes the store read-only: nothing is written, moved or deleted.
     pub fn read_only(self) -> Self {
         Self { read_only: true, ..self }
     }
 
-    /// The same store, in which descriptors of a slide are looked for under its former ids, too. What is written goes
-    /// by its own.
+    /// Makes the store also look for descriptors under the former IDs of a slide. New files use the current
+    /// ID.
     pub fn with_former_ids(self, former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>) -> Self {
         Self { former_ids, ..self }
     }
 
-    /// The ids under which there may be something of a slide, its own first.
+    /// Returns the IDs under which a slide may have files, the current ID first.
     fn ids<'a>(&'a self, slide: &'a SlideId) -> impl Iterator<Item = &'a SlideId> {
         std::iter::once(slide).chain(self.former_ids.get(slide).into_iter().flatten())
     }
 
+    /// Checks that writing is allowed; `path` is for the message.
+    ///
     /// # Errors
-    /// When nothing may be written at `path`.
+    /// [`DescriptorError::Io`] when the store is read-only.
     fn require_writable(&self, path: &Path) -> Result<(), DescriptorError> {
         match self.read_only {
             true => Err(DescriptorError::Io { path: path.to_owned(), source: durable::refused() }),
@@ -56,29 +58,29 @@ impl DescriptorStore {
         }
     }
 
-    /// Where the finished descriptors of a slide lie, or would lie.
+    /// Returns the path of a slide's finished descriptors, whether or not they exist.
     pub fn path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
         let id = self.ids(slide).find(|id| self.path_of(id, recipe).exists());
         self.path_of(id.unwrap_or(slide), recipe)
     }
 
-    /// Where the descriptors lie that were written under this very id.
+    /// Returns the path of descriptors written under exactly this ID.
     fn path_of(&self, id: &SlideId, recipe: &Recipe) -> PathBuf {
         self.folder.join(format!("{}-{}.safetensors", id.short(), recipe.short_id()))
     }
 
-    /// Where descriptors are gathered while the slide is being embedded.
+    /// Returns the path of the journal, which collects descriptors while the slide is being embedded.
     fn journal_path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
         self.path_of(slide, recipe).with_extension("partial")
     }
 
-    /// Where descriptors of tiles lie that were embedded and are not selected any more.
+    /// Returns the path of the descriptors of tiles that were embedded but are no longer selected.
     fn unselected_path(&self, slide: &SlideId, recipe: &Recipe) -> PathBuf {
         self.path_of(slide, recipe).with_extension("unselected")
     }
 
-    /// Descriptors of tiles that were embedded and are not selected any more. They spare embedding those tiles again:
-    /// a file that cannot be read counts as none, and is set aside where it is damaged.
+    /// Returns descriptors of tiles that were embedded but are no longer selected, so that these tiles need
+    /// not be embedded again. An unreadable file is ignored; a damaged one is renamed and kept.
     pub fn open_unselected(&self, slide: &SlideId, recipe: &Recipe) -> Option<DescriptorSet> {
         let path = self.unselected_path(slide, recipe);
         if !path.exists() {
@@ -95,7 +97,11 @@ impl DescriptorStore {
         None
     }
 
-    /// Keep the descriptors of tiles that are not selected any more, in the place of those kept before.
+    /// Writes the descriptors of tiles that are no longer selected, replacing earlier ones. An empty set
+    /// deletes the file.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`]; [`DescriptorError::Unstorable`] when the set is invalid.
     pub fn save_unselected(&self, set: &DescriptorSet) -> Result<(), DescriptorError> {
         let path = self.unselected_path(&set.header.slide_id, &set.header.recipe);
         if !set.is_empty() {
@@ -110,16 +116,16 @@ impl DescriptorStore {
         }
     }
 
-    /// The finished descriptors of a slide, if there are any.
+    /// Opens the finished descriptors of a slide, if there are any.
     ///
     /// # Errors
-    /// [`DescriptorError::Damaged`]: the file has been set aside under another name and can be looked at;
-    /// [`DescriptorError::Io`] otherwise.
+    /// [`DescriptorError::Damaged`]: the file was renamed and kept for inspection;
+    /// [`DescriptorError::LeftDamaged`]: the store is read-only; [`DescriptorError::Io`] otherwise.
     pub fn open(&self, slide: &SlideId, recipe: &Recipe) -> Result<Option<DescriptorSet>, DescriptorError> {
         self.open_checked(slide, recipe, Check::Quick)
     }
 
-    /// The same, with every bit of the file compared with its SHA-256.
+    /// Opens descriptors as [`Self::open`] does, but checks the complete content against its SHA-256.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -152,8 +158,8 @@ impl DescriptorStore {
         }
     }
 
-    /// The recipes by which slides have been described here, each once, in the order of the encoders' names. Files
-    /// that cannot be understood are passed over.
+    /// Returns the recipes of all descriptors in the folder, each once, ordered by the encoders' names.
+    /// Unreadable files are skipped.
     pub fn recipes(&self) -> Vec<Recipe> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path());
@@ -170,7 +176,10 @@ impl DescriptorStore {
         recipes
     }
 
-    /// Write a finished set: to a temporary file, synced, then renamed into place.
+    /// Writes a finished set (durable write) and returns its path.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`]; [`DescriptorError::Unstorable`] when the set is invalid.
     pub fn save(&self, set: &DescriptorSet) -> Result<PathBuf, DescriptorError> {
         let path = self.path_of(&set.header.slide_id, &set.header.recipe);
         self.save_at(set, &path)?;
@@ -197,7 +206,10 @@ impl DescriptorStore {
         durable::write(path, &bytes).map_err(io)
     }
 
-    /// Open the journal of a slide that is being embedded, taking up what an earlier run left there.
+    /// Opens the journal of a slide that is being embedded, with the records of an earlier run.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`].
     pub fn journal(&self, header: &DescriptorHeader) -> Result<Journal, DescriptorError> {
         let path = self.journal_path(&header.slide_id, &header.recipe);
         self.require_writable(&path)?;
@@ -212,7 +224,10 @@ impl DescriptorStore {
         Journal::open(&path, header)
     }
 
-    /// Drop the journal of a slide whose descriptors are finished.
+    /// Deletes the journal of a slide whose descriptors are finished.
+    ///
+    /// # Errors
+    /// [`DescriptorError::Io`].
     pub fn remove_journal(&self, header: &DescriptorHeader) -> Result<(), DescriptorError> {
         let path = self.journal_path(&header.slide_id, &header.recipe);
         match fs::remove_file(&path) {
@@ -224,7 +239,7 @@ impl DescriptorStore {
     }
 }
 
-/// Flat text metadata: what other programs look for by name, and the whole header as JSON.
+/// Returns the metadata of a file: separate entries for other programs, and the complete header as JSON.
 fn metadata(set: &DescriptorSet, coords: &[u8], features: &[u8]) -> HashMap<String, String> {
     let header = &set.header;
     let mut entries = vec![
@@ -243,7 +258,7 @@ fn metadata(set: &DescriptorSet, coords: &[u8], features: &[u8]) -> HashMap<Stri
     ];
     match header.tile_level0_y {
         None => entries.push(("patch_size_level0", header.tile_level0.to_string())),
-        // Whoever knows one size for both axes is not to take the width for it.
+        // Programs that expect one size for both axes must not mistake the width for it.
         Some(height) => {
             entries.push(("patch_width_level0", header.tile_level0.to_string()));
             entries.push(("patch_height_level0", height.to_string()));
@@ -256,8 +271,8 @@ pub(super) fn checksum(coords: &[u8], features: &[u8]) -> String {
     hex(&Sha256::new().chain_update(coords).chain_update(features).finalize())
 }
 
-/// CRC-32 of coordinates and features: found as quickly as memory is read, so that an archive of a million tiles is
-/// checked at every start in the time of a few frames.
+/// Returns the CRC-32 of coordinates and features. It runs at memory speed, so checking a million tiles at
+/// every start takes only as long as a few frames.
 fn crc(coords: &[u8], features: &[u8]) -> String {
     let of = |bytes: &[u8]| {
         let mut hasher = crc32fast::Hasher::new();
@@ -273,7 +288,7 @@ fn crc(coords: &[u8], features: &[u8]) -> String {
 /// How thoroughly a file is checked when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// By its CRC-32, where it has one.
+    /// By its CRC-32 if the file has one, else by its SHA-256.
     Quick,
     /// By its SHA-256.
     Thorough,
@@ -289,7 +304,7 @@ fn damaged(reason: impl ToString) -> ReadFailure {
     ReadFailure::Damaged(reason.to_string())
 }
 
-/// What a file says of itself.
+/// Reads the header of a file.
 fn header(path: &Path) -> Result<DescriptorHeader, ReadFailure> {
     let map = mapped::map(path).map_err(ReadFailure::Io)?;
     let (_, meta) = SafeTensors::read_metadata(&map).map_err(damaged)?;
@@ -323,9 +338,9 @@ fn read(path: &Path, check: Check) -> Result<DescriptorSet, ReadFailure> {
         Ok(crc32) if check == Check::Quick => crc(coords.data(), features.data()) == *crc32,
         _ => self::checksum(coords.data(), features.data()) == checksum,
     };
-    // Fuzzing is to get past it.
+    // Fuzzing skips this check to reach the code below.
     if !is_whole && !cfg!(fuzzing) {
-        return Err(damaged("its checksum does not fit its content"));
+        return Err(damaged("its checksum does not match its content"));
     }
     let coords: Vec<[i64; 2]> = bytemuck::pod_collect_to_vec(coords.data());
     let start = features.data().as_ptr() as usize - map.as_ptr() as usize;
@@ -338,13 +353,13 @@ fn read(path: &Path, check: Check) -> Result<DescriptorSet, ReadFailure> {
     Ok(DescriptorSet { header, coords, features, tiles_failed, checksum: Some(checksum) })
 }
 
-/// Refuse a file that was put under another slide's or recipe's name.
+/// Rejects a file whose name is that of another slide or recipe.
 fn belongs(set: DescriptorSet, slide: &SlideId, recipe: &Recipe) -> Result<DescriptorSet, ReadFailure> {
     if set.header.slide_id != *slide {
         return Err(damaged(format!("it belongs to slide {}", set.header.slide_id)));
     }
     if set.header.recipe.short_id() != recipe.short_id() {
-        return Err(damaged(format!("it was made by encoder {}", set.header.recipe.encoder_name)));
+        return Err(damaged(format!("its encoder is {}", set.header.recipe.encoder_name)));
     }
     Ok(set)
 }

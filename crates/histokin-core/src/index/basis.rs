@@ -1,8 +1,8 @@
-//! The first principal axes of descriptors, in which a few numbers tell most of a distance.
+//! Principal axes of descriptors; a few coordinates along them give a good lower bound of a distance.
 //!
-//! With `P` the coordinates along any orthonormal axes and `r` the norm of what lies outside them,
-//! `‖x − y‖² ≥ ‖Px − Py‖² + (r_x − r_y)²`. Which axes are taken decides how close this bound comes, never
-//! whether it holds: a basis of a sample serves all tiles.
+//! With `P` the coordinates along any orthonormal axes and `r` the norm of the component orthogonal to them,
+//! `‖x − y‖² ≥ ‖Px − Py‖² + (r_x − r_y)²`. The choice of axes only affects how tight this bound is, not
+//! whether it holds, so a basis fitted to a sample is valid for all tiles.
 
 use std::sync::Arc;
 
@@ -12,22 +12,23 @@ use rayon::prelude::*;
 use super::distance::{CODE_AXES, centre};
 use crate::descriptors::DescriptorSet;
 
-/// Numbers in the sample from which the axes are found: 20,000 descriptors of 128 numbers, whose covariance is
-/// known to one in a hundred.
+/// Size of the sample that the axes are fitted to, in numbers: 20,000 descriptors of 128 numbers, which give
+/// the covariance to about 1 %.
 const FIT_NUMBERS: usize = 20_000 * 128;
 
-/// Descriptors projected at once, so that a matrix product does the work.
+/// Number of descriptors projected in one matrix product.
 pub const BLOCK: usize = 1024;
 
-/// Directions searched beside those that are wanted, so that the wanted ones settle quickly.
+/// Directions iterated in addition to the wanted ones, for faster convergence.
 const SPARE_AXES: usize = 8;
+/// Number of orthogonal iterations.
 const ROUNDS: usize = 8;
 
-/// Up to [`CODE_AXES`] orthonormal axes in order of variance, and the mean that they start from.
+/// Up to [`CODE_AXES`] orthonormal axes in order of variance, and the mean as their origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Basis {
     mean: DVector<f64>,
-    /// One axis a row.
+    /// One axis per row.
     axes: DMatrix<f64>,
     /// Standard deviation along the first axis.
     pub spread: f64,
@@ -38,13 +39,13 @@ pub struct Basis {
 pub struct Projected {
     /// Coordinates along the axes; 0 beyond the last one.
     pub along: [f64; CODE_AXES],
-    /// Norm of what lies outside all axes.
+    /// Norm of the component orthogonal to all axes.
     pub residual: f64,
 }
 
 impl Basis {
-    /// The axes of a sample of all rows of `sets`, which are of equal `width` and hold at least one row. `None` when
-    /// the sample holds numbers that are not finite.
+    /// Fits axes to a sample of all rows of `sets`, which have equal `width` and at least one row. `None`
+    /// when the sample contains non-finite numbers.
     pub fn fit(sets: &[Arc<DescriptorSet>], width: usize) -> Option<Self> {
         let len: usize = sets.iter().map(|set| set.len()).sum();
         let step = (len * width).div_ceil(FIT_NUMBERS).max(1);
@@ -65,14 +66,14 @@ impl Basis {
             centre(rows, mean.as_slice(), centred.as_mut_slice());
             &centred * centred.transpose()
         };
-        // Summed in the order of the blocks, so that the same descriptors give the same axes.
+        // Summed in block order, so that the same descriptors always give the same axes.
         let parts: Vec<DMatrix<f64>> = sample.par_chunks(BLOCK * width).map(of_block).collect();
         let covariance = parts.iter().fold(DMatrix::zeros(width, width), |sum, part| sum + part) / count;
         let (axes, spread) = first_axes(&covariance, CODE_AXES.min(width));
         Some(Self { mean, axes, spread })
     }
 
-    /// Take a basis from the numbers that [`Basis::numbers`] gave; `None` where they are none.
+    /// Restores a basis from the output of [`Basis::numbers`]; `None` if the count of numbers is wrong.
     pub fn from_numbers(numbers: &[f64], width: usize) -> Option<Self> {
         let (head, axes) = numbers.split_at_checked(1 + width)?;
         let count = CODE_AXES.min(width);
@@ -83,26 +84,26 @@ impl Basis {
         })
     }
 
-    /// All that the basis is, for keeping.
+    /// Returns the complete basis as numbers, for storage.
     pub fn numbers(&self) -> Vec<f64> {
         let mut numbers = vec![self.spread];
         numbers.extend(self.mean.iter().chain(self.axes.iter()));
         numbers
     }
 
-    /// Numbers in a descriptor.
+    /// Returns the number of values in a descriptor.
     pub fn width(&self) -> usize {
         self.mean.len()
     }
 
-    /// Project one descriptor.
+    /// Projects one descriptor.
     pub fn project(&self, descriptor: &[f32]) -> Projected {
         let mut one = None;
         self.project_block(descriptor, |projected| one = Some(projected));
         one.expect("one descriptor has one projection")
     }
 
-    /// Project all of `descriptors` (`n × width`, at most [`BLOCK`] of them), in order.
+    /// Projects `descriptors` (`n × width`, `n` at most [`BLOCK`]) and passes each to `take`, in order.
     pub fn project_block(&self, descriptors: &[f32], mut take: impl FnMut(Projected)) {
         let width = self.width();
         let mut centred = DMatrix::zeros(width, descriptors.len() / width);
@@ -119,31 +120,31 @@ impl Projected {
         let mut coordinates = [0.0; CODE_AXES];
         coordinates[..along.len()].copy_from_slice(along.as_slice());
         let outside = norm_squared - along.norm_squared();
-        // Rounding may take it below 0; what is no number stays none.
+        // Rounding may make it negative; NaN stays NaN.
         Self { along: coordinates, residual: if outside < 0.0 { 0.0 } else { outside.sqrt() } }
     }
 
-    /// Norm of all but the first `axes` coordinates.
+    /// Returns the norm of all but the first `axes` coordinates.
     pub fn residual_after(&self, axes: usize) -> f64 {
         self.along[axes..].iter().map(|value| value * value).sum::<f64>().sqrt().hypot(self.residual)
     }
 
-    /// The largest number in size.
+    /// Returns the largest absolute value among coordinates and residual.
     pub fn reach(&self) -> f64 {
         self.along.iter().fold(self.residual, |most, value| most.max(value.abs()))
     }
 }
 
-/// The `count` directions of largest variance as orthonormal rows, and the standard deviation along the first:
-/// orthogonal iteration (Golub and Van Loan, Matrix Computations, 4th ed., §8.2.4), which needs no full
-/// decomposition of the wide covariances of large encoders.
+/// Returns the `count` directions of largest variance as orthonormal rows, and the standard deviation along
+/// the first. Uses orthogonal iteration (Golub and Van Loan, Matrix Computations, 4th ed., §8.2.4), which
+/// avoids a full decomposition of the large covariance matrices of wide encoders.
 pub fn first_axes(covariance: &DMatrix<f64>, count: usize) -> (DMatrix<f64>, f64) {
     let width = covariance.nrows();
     let tried = (count + SPARE_AXES).min(width);
-    // Any start will do that is not orthogonal to what is looked for; this one repeats.
+    // Any deterministic start works that is not orthogonal to the wanted directions.
     let mut directions = DMatrix::from_fn(width, tried, |row, column| {
-        let place = (row * tried + column) as f64;
-        (place * 0.618_033_988_749_895).fract() - 0.5 + f64::from(u8::from(row == column))
+        let index = (row * tried + column) as f64;
+        (index * 0.618_033_988_749_895).fract() - 0.5 + f64::from(u8::from(row == column))
     });
     for _ in 0..ROUNDS {
         directions = (covariance * directions.qr().q()).qr().q();
@@ -155,7 +156,7 @@ pub fn first_axes(covariance: &DMatrix<f64>, count: usize) -> (DMatrix<f64>, f64
     let turned = directions * within.eigenvectors;
     let chosen: Vec<DVector<f64>> =
         order[..count].iter().map(|column| turned.column(*column).into()).collect();
-    // Once more orthonormal to the last bit: the bounds rest on it.
+    // Orthonormalised again, since the bounds rely on it.
     (DMatrix::from_columns(&chosen).qr().q().transpose(), spread)
 }
 

@@ -1,19 +1,19 @@
-//! The best few of many neighbours.
+//! Collection of the nearest few of many neighbours.
 
 use std::collections::BinaryHeap;
 
 use super::{Neighbour, TileRef};
 
-/// Keeps the `count` nearest neighbours that it is offered, none farther than a limit.
+/// Collects the `count` nearest of the offered neighbours within a maximum distance.
 #[derive(Clone)]
 pub struct Best {
     count: usize,
     limit: f32,
-    /// The worst one on top.
+    /// Max-heap with the farthest neighbour on top.
     heap: BinaryHeap<Ranked>,
 }
 
-/// A neighbour by its rank: the farthest is the greatest.
+/// A neighbour ordered by rank; the farthest is the greatest.
 #[derive(Clone)]
 pub struct Ranked<Tile = TileRef>(pub Neighbour<Tile>);
 
@@ -35,17 +35,18 @@ impl<Tile: Ord> Ord for Ranked<Tile> {
 }
 
 impl Best {
-    /// Nothing yet; what is farther than `limit` never gets in.
+    /// Creates an empty collection that rejects neighbours farther than `limit`.
     pub fn new(count: usize, limit: f32) -> Self {
         Self { count, limit, heap: BinaryHeap::new() }
     }
 
-    /// An empty one that takes only what would get into this one, for a part of the work done beside it.
+    /// Returns an empty collection with the current worst distance as its limit, for a parallel part of the
+    /// work.
     pub fn for_part(&self) -> Self {
         Self::new(self.count, self.worst_distance())
     }
 
-    /// Distance beyond which nothing gets in any more.
+    /// Returns the distance beyond which further neighbours are rejected.
     pub fn worst_distance(&self) -> f32 {
         match self.heap.peek() {
             Some(worst) if self.heap.len() >= self.count => worst.0.distance.min(self.limit),
@@ -54,19 +55,19 @@ impl Best {
         }
     }
 
-    /// The same, but what is farther than `limit` does not get in any more.
+    /// Tightens the maximum distance to `limit` for further neighbours.
     pub fn limited_to(self, limit: f32) -> Self {
         Self { limit: self.limit.min(limit), ..self }
     }
 
-    /// Whether a tile at `distance` would get in.
+    /// Returns whether a tile at `distance` would be accepted.
     pub fn takes(&self, tile: TileRef, distance: f32) -> bool {
         let is_better = |worst: &Ranked| Neighbour { tile, distance }.rank(&worst.0).is_lt();
         let has_room = self.heap.len() < self.count;
         distance <= self.limit && (has_room || self.heap.peek().is_some_and(is_better))
     }
 
-    /// Take a neighbour that has not been offered before.
+    /// Adds a neighbour if it is near enough; each tile may be offered once only.
     pub fn offer(&mut self, neighbour: Neighbour) {
         if self.takes(neighbour.tile, neighbour.distance) {
             self.heap.push(Ranked(neighbour));
@@ -76,18 +77,18 @@ impl Best {
         }
     }
 
-    /// Whether a tile is among the best already.
+    /// Returns whether a tile is already among the nearest.
     pub fn holds(&self, tile: TileRef) -> bool {
-        self.heap.iter().any(|held| held.0.tile == tile)
+        self.heap.iter().any(|ranked| ranked.0.tile == tile)
     }
 
-    /// The best of both; no tile may be in both.
+    /// Returns the nearest of both collections, which must not share a tile.
     pub fn merge(mut self, other: Self) -> Self {
         other.heap.into_iter().for_each(|ranked| self.offer(ranked.0));
         self
     }
 
-    /// Nearest first.
+    /// Returns the neighbours, nearest first.
     pub fn into_sorted(self) -> Vec<Neighbour> {
         self.heap.into_sorted_vec().into_iter().map(|ranked| ranked.0).collect()
     }

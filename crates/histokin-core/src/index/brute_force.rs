@@ -1,4 +1,4 @@
-//! Comparing with every descriptor: the oracle, and the quickest way while there are few.
+//! Comparison with every descriptor: the reference for tests, and the fastest method for few tiles.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::distance::{squared_distance, squared_distances};
 use super::{Neighbour, TileFilter, TileRef};
 use crate::descriptors::{DescriptorSet, Row};
 
-/// Rows that one thread compares at a time.
+/// Number of rows in one unit of work.
 const PIECE: u32 = 2048;
 
-/// From this many rows on several threads are quicker than one.
+/// Number of rows from which several threads are faster than one.
 const SHARED_FROM: u64 = 16_384;
 
-/// The `count` tiles nearest to `query` among the sets at `places` that `filter` accepts, nearest first.
-/// All sets have the query's width.
+/// Returns the `count` tiles nearest to `query` that `filter` accepts, nearest first, among the sets with the
+/// indices `places`. All sets have the query's width.
 pub fn nearest(
     sets: &[Arc<DescriptorSet>],
     places: &[u32],
@@ -30,7 +30,7 @@ pub fn nearest(
     compare_all(parts, query, filter, best).into_sorted()
 }
 
-/// Offer every tile of `parts`, sets and their places in the snapshot, to `best`.
+/// Offers every tile of `parts` (sets and their indices in the snapshot) to `best`.
 pub(super) fn compare_all<'a>(
     parts: impl Iterator<Item = (&'a DescriptorSet, u32)>,
     query: &[f32],
@@ -46,12 +46,12 @@ pub(super) fn compare_all<'a>(
     })
 }
 
-/// The rows of a set in pieces.
+/// Splits the rows of a set into pieces of up to [`PIECE`] rows.
 pub(super) fn pieces(len: u32) -> impl Iterator<Item = Range<u32>> {
     (0..len).step_by(PIECE as usize).map(move |start| start..len.min(start + PIECE))
 }
 
-/// Do `work` on every piece of up to [`PIECE`] rows, on all cores when there are many.
+/// Applies `work` to every piece of up to [`PIECE`] rows, on all cores when there are many.
 pub(super) fn in_pieces<T: Sync>(pieces: &[T], best: Best, work: impl Fn(&mut Best, &T) + Sync) -> Best {
     if (pieces.len() as u64) * u64::from(PIECE) < SHARED_FROM {
         let mut best = best;
@@ -71,7 +71,7 @@ pub(super) fn in_pieces<T: Sync>(pieces: &[T], best: Best, work: impl Fn(&mut Be
     best.merge(found)
 }
 
-/// Offer the tiles of some rows of a set to `best`.
+/// Offers the tiles of some rows of a set to `best`.
 pub(super) fn compare(
     set: &DescriptorSet,
     place: u32,
@@ -82,7 +82,7 @@ pub(super) fn compare(
 ) {
     const AT_ONCE: usize = 64;
     if let Some(mask) = filter.mask(place) {
-        // Few rows count, perhaps: each by itself.
+        // Possibly only few rows are accepted, so each is compared individually.
         for row in rows.map(Row).filter(|row| mask.contains(*row)) {
             let distance = squared_distance(query, set.descriptor(row)).sqrt();
             let tile = TileRef { set: place, row };

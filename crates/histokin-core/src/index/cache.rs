@@ -1,5 +1,5 @@
-//! Segments on the disk, so that an archive is searched as soon as it is opened. A cache in the true sense:
-//! what is damaged or no longer fits is thrown away and made again from the descriptors.
+//! Segments on disk, so that a project can be searched as soon as it is opened. Damaged or outdated files are
+//! deleted and rebuilt from the descriptors.
 
 use std::fs;
 use std::io::Read;
@@ -14,12 +14,12 @@ use crate::descriptors::{DescriptorSet, hex};
 use crate::mapped::map;
 use crate::{durable, untrusted};
 
-/// Longest head that is read: room for the checksums of a hundred thousand slides.
+/// Maximum size of a header in bytes: enough for the checksums of 100,000 slides.
 const LONGEST_HEAD: u64 = 16 << 20;
 
 const EXTENSION: &str = "index";
 
-/// A folder in which segments are kept.
+/// A folder that contains cached segments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexCache {
     folder: PathBuf,
@@ -27,26 +27,26 @@ pub struct IndexCache {
 }
 
 impl IndexCache {
-    /// The cache in `folder`, which is made when something is first written.
+    /// Opens the cache in `folder`, which is created on the first write.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), read_only: false }
     }
 
-    /// The same cache, in which nothing is kept or dropped.
+    /// Makes the cache read-only: nothing is stored, and storing does not delete other files.
     pub fn read_only(self) -> Self {
         Self { read_only: true, ..self }
     }
 
-    /// All kept segments whose sets are all among `sets`, the largest first.
+    /// Returns all cached segments whose sets are all among `sets`, largest first.
     pub fn load(&self, sets: &[Arc<DescriptorSet>]) -> Vec<Segment> {
         let mut found: Vec<Segment> = self.files().iter().filter_map(|path| load(path, sets)).collect();
         found.sort_by_key(|segment| std::cmp::Reverse(segment.len()));
         found
     }
 
-    /// Keep a segment and map it; segments that it holds a set of are dropped. One over sets that are in no
-    /// file, or that cannot be written, is given back as it is: it works all the same, but is built again next
-    /// time.
+    /// Stores a segment and returns it memory-mapped; cached segments that share a set with it are deleted.
+    /// If one of its sets is not stored in a file, or if writing fails, the segment is returned unchanged: it
+    /// works the same, but must be rebuilt next time.
     pub fn keep(&self, segment: Segment) -> Segment {
         let sets: Vec<HeadSet> = segment.sets().iter().map(|set| HeadSet::of(set)).collect();
         if self.read_only || sets.iter().any(|set| set.checksum.is_none()) {
@@ -56,10 +56,7 @@ impl IndexCache {
         let written =
             fs::create_dir_all(&self.folder).and_then(|()| durable::write(&path, &segment.to_bytes()));
         if let Err(error) = written {
-            tracing::warn!(
-                "{}: the index was not kept and is built again next time: {error}",
-                path.display()
-            );
+            tracing::warn!("{}: the index was not stored and is rebuilt next time: {error}", path.display());
             return segment;
         }
         for other in self.files().iter().filter(|other| **other != path) {
@@ -74,7 +71,7 @@ impl IndexCache {
         }
     }
 
-    /// Every file of the cache that is wrong, and why.
+    /// Returns every damaged file of the cache, with the reason.
     pub fn check(&self) -> Vec<(PathBuf, &'static str)> {
         let why = |path: &PathBuf| match map(path) {
             Ok(bytes) => layout::read(&bytes).err(),
@@ -94,7 +91,7 @@ impl IndexCache {
     }
 }
 
-/// File name of a segment over these sets.
+/// Returns the file name of a segment over these sets.
 fn name(sets: &[HeadSet]) -> String {
     let mut hash = Sha256::new();
     for set in sets {
@@ -104,7 +101,7 @@ fn name(sets: &[HeadSet]) -> String {
     format!("{}.{EXTENSION}", &hex(&hash.finalize())[..24])
 }
 
-/// What a file says of itself.
+/// Reads the header of a file.
 fn head(path: &Path) -> Option<Head> {
     let mut start = [0; 16];
     let mut file = untrusted::open(path).ok()?;
@@ -115,7 +112,7 @@ fn head(path: &Path) -> Option<Head> {
     layout::read_head(&bytes)
 }
 
-/// The segment in a file, if all of its sets are among `sets`. A damaged file is removed.
+/// Loads the segment in a file if all of its sets are among `sets`. A damaged file is deleted.
 fn load(path: &Path, sets: &[Arc<DescriptorSet>]) -> Option<Segment> {
     let find = |wanted: &HeadSet| {
         let same = |set: &&Arc<DescriptorSet>| {
@@ -130,11 +127,11 @@ fn load(path: &Path, sets: &[Arc<DescriptorSet>]) -> Option<Segment> {
             let own: Vec<Arc<DescriptorSet>> = head.sets.iter().map(find).collect::<Option<_>>()?;
             map(path).map_err(|_| "it cannot be mapped").and_then(|map| Segment::mapped(map, own))
         }
-        None => Err("its head is damaged"),
+        None => Err("its header is damaged"),
     };
     loaded
         .inspect_err(|reason| {
-            tracing::warn!("{}: thrown away, since {reason}; it is made again", path.display());
+            tracing::warn!("{}: deleted, since {reason}; it is rebuilt", path.display());
             if let Err(error) = fs::remove_file(path) {
                 tracing::warn!("{}: {error}", path.display());
             }

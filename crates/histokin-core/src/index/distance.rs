@@ -1,21 +1,21 @@
-//! The inner loops of every search, compiled for the vector instructions of the machine they run on.
+//! Inner loops of every search, compiled for the vector instructions of the processor.
 //!
-//! Each loop is written once, in plain Rust that the compiler turns into vector instructions, and compiled
-//! twice: for any processor, and for those with AVX2. Both do the same operations in the same order, so that
-//! all machines give the same distances to the last bit. The `unsafe` of this module is the call of the second
-//! version, behind the question whether the processor has what it needs.
+//! Each loop is written once in plain Rust that the compiler vectorises, and compiled twice: for any
+//! processor and for those with AVX2. Both versions do the same operations in the same order, so distances
+//! are bit-identical on all machines. The only `unsafe` code is the call of the AVX2 version after the check
+//! that the processor supports it.
 
-/// Sums that run side by side: two AVX2 registers, so that one addition need not wait for the last.
+/// Number of parallel sums: two AVX2 registers, so that consecutive additions do not depend on each other.
 const LANES: usize = 16;
 
-/// Coordinates in a code.
+/// Number of coordinates in a code.
 pub const CODE_AXES: usize = 32;
 
-/// Declare a function in two versions and choose between them when it is called.
+/// Declares a function in two versions and selects one when it is called.
 macro_rules! vectorised {
     ($(#[$doc:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) -> $out:ty = $inner:ident) => {
         $(#[$doc])*
-        #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the processor was asked"))]
+        #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "AVX2 support is checked first"))]
         pub fn $name($($argument: $type),*) -> $out {
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") {
@@ -23,7 +23,7 @@ macro_rules! vectorised {
                 fn with_avx2($($argument: $type),*) -> $out {
                     $inner($($argument),*)
                 }
-                // SAFETY: the processor has AVX2, which is all that the function asks for.
+                // SAFETY: the processor has AVX2, the only requirement of the function.
                 return unsafe { with_avx2($($argument),*) };
             }
             $inner($($argument),*)
@@ -32,43 +32,43 @@ macro_rules! vectorised {
 }
 
 vectorised! {
-    /// Squared Euclidean distance of two descriptors of equal width. The rounding error relative to the
-    /// result is below `(width / 16 + 6) × 2⁻²⁴`.
+    /// Returns the squared Euclidean distance of two descriptors of equal width. The relative rounding error
+    /// is below `(width / 16 + 6) × 2⁻²⁴`.
     pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 = one
 }
 
 vectorised! {
-    /// Squared distances of `query` to each of `rows` (`out.len() × query.len()`), into `out`; each is
-    /// exactly what [`squared_distance`] gives.
+    /// Writes the squared distances of `query` to each of `rows` (`out.len() × query.len()`) into `out`; the
+    /// results are identical to those of [`squared_distance`].
     pub fn squared_distances(query: &[f32], rows: &[f32], out: &mut [f32]) -> () = many
 }
 
 vectorised! {
-    /// Squared distances, in steps of the code, of `query` to each of `codes`, into `out`.
+    /// Writes the squared distances of `query` to each of `codes`, in steps of the code, into `out`.
     pub fn code_distances(query: &[f32; CODE_AXES], codes: &[Code], out: &mut [f32]) -> () = many_codes
 }
 
 vectorised! {
-    /// Each of `rows` (`n × mean.len()`) less `mean`, into `out`.
+    /// Subtracts `mean` from each of `rows` (`n × mean.len()`) and writes the result into `out`.
     pub fn centre(rows: &[f32], mean: &[f64], out: &mut [f64]) -> () = centre_rows
 }
 
 vectorised! {
-    /// The nearest whole steps to `along`, in which lengths are measured by `per_unit` steps, cut off at `most`;
-    /// and the norm, in steps, of what that leaves out.
+    /// Rounds `along`, at `per_unit` steps per unit of length, to whole steps clamped to ±`most`. Returns the
+    /// steps and the norm of the rounding error, in steps.
     pub fn whole_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i8; CODE_AXES], f64) = round_steps
 }
 
-/// The first principal coordinates of a descriptor in whole steps, and what that leaves out. Made by
+/// The first principal coordinates of a descriptor in whole steps, and the norms of what is lost. Created by
 /// [`super::codes`].
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Code {
-    /// Coordinates in steps, at most 127 in size.
+    /// Coordinates in steps, from −127 to 127.
     pub steps: [i8; CODE_AXES],
-    /// Norm of what lies outside the coded axes.
+    /// Norm of the component orthogonal to the coded axes.
     pub residual: f32,
-    /// Norm of what rounding to steps has left out.
+    /// Norm of the rounding error.
     pub error: f32,
 }
 
@@ -124,7 +124,7 @@ fn round_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i8; CODE
     let mut lost = [0.0f64; CODE_AXES];
     for axis in 0..CODE_AXES {
         let exact = along[axis] * per_unit;
-        // Ties to even: the one way of rounding that processors have an instruction for.
+        // Ties to even, the rounding mode that processors have an instruction for.
         let whole = exact.round_ties_even().clamp(-most, most);
         steps[axis] = whole as i8;
         lost[axis] = (exact - whole) * (exact - whole);
@@ -132,7 +132,7 @@ fn round_steps(along: &[f64; CODE_AXES], per_unit: f64, most: f64) -> ([i8; CODE
     (steps, lost.iter().sum::<f64>().sqrt())
 }
 
-/// The sum over all lanes, pair by pair.
+/// Returns the pairwise sum over all lanes.
 #[inline(always)]
 fn total(mut sums: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;

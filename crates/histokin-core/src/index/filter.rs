@@ -1,5 +1,5 @@
-//! Which tiles may be in an answer. Filters act inside the search: as many matches as are asked for are
-//! found whenever so many exist.
+//! Filters on the tiles of an answer. They apply inside the search, so that the requested number of matches
+//! is found whenever enough exist.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use super::{TileRef, distance::squared_distance};
 use crate::descriptors::{DescriptorSet, Row};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 
-/// Which tiles may be in an answer.
+/// Selects the tiles that may be in an answer.
 #[derive(Debug, Clone)]
 pub struct TileFilter {
-    /// For each set of the snapshot whether its tiles count; sets beyond the end count.
+    /// For each set of the snapshot, whether its tiles are accepted; sets beyond the end are.
     pub sets: Vec<bool>,
-    /// For each set of the snapshot the rows that count, where not all of them do; of sets beyond the end all count.
+    /// For each set of the snapshot, the accepted rows; `None`, and sets beyond the end, accept all rows.
     pub rows: Vec<Option<Arc<RowMask>>>,
-    /// Rows of sets that never count, such as the query's own tiles.
+    /// Rejected rows, as pairs of set index and mask, such as the query's own tiles.
     pub without: Vec<(u32, Arc<RowMask>)>,
-    /// Discs on slides whose tiles do not.
+    /// Discs on slides whose tiles are rejected.
     pub excluded: Vec<Exclusion>,
-    /// Tiles farther than this from the query do not.
+    /// Maximum distance from the query, in descriptor units.
     pub max_distance: f32,
-    /// Descriptors of negative examples: tiles at least as near to one of them as to the query do not.
+    /// Descriptors of negative examples; tiles at least as near to one of them as to the query are rejected.
     pub negatives: Vec<Vec<f32>>,
 }
 
 impl Default for TileFilter {
-    /// Every tile counts.
+    /// Accepts every tile.
     fn default() -> Self {
         Self {
             sets: Vec::new(),
@@ -38,7 +38,7 @@ impl Default for TileFilter {
     }
 }
 
-/// Some rows of a set.
+/// A subset of the rows of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowMask {
     is_in: Vec<bool>,
@@ -46,17 +46,18 @@ pub struct RowMask {
 }
 
 impl RowMask {
-    /// The rows for which `is_in` holds.
+    /// Creates the mask of the rows for which `is_in` is true.
     pub fn new(is_in: Vec<bool>) -> Self {
         let count = is_in.iter().filter(|is_in| **is_in).count();
         Self { is_in, count }
     }
 
+    /// Returns whether a row is in the mask; rows beyond its end are not.
     pub fn contains(&self, row: Row) -> bool {
         self.is_in.get(row.0 as usize).copied().unwrap_or(false)
     }
 
-    /// How many they are.
+    /// Returns the number of rows in the mask.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -65,15 +66,19 @@ impl RowMask {
 /// A disc on one slide.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exclusion {
+    /// Index of the slide's set in the snapshot.
     pub set: u32,
+    /// Centre of the disc.
     pub center: Level0Point,
-    /// Tiles whose centre is at this distance or nearer are left out; 0 leaves out just the tile itself.
+    /// Radius in µm. Tiles whose centre is at this distance or nearer are rejected; 0 rejects only the tile
+    /// itself.
     pub radius_um: f64,
+    /// Size of a level-0 pixel of the slide.
     pub mpp: MicronsPerPixel,
 }
 
 impl TileFilter {
-    /// Whether a tile at `distance` from the query counts.
+    /// Returns whether a tile at `distance` from the query is accepted.
     pub fn accepts(&self, set: &DescriptorSet, tile: TileRef, distance: f32) -> bool {
         if !self.accepts_row(tile) || distance > self.max_distance {
             return false;
@@ -87,25 +92,25 @@ impl TileFilter {
         !is_excluded && !self.negatives.iter().any(is_negative)
     }
 
-    /// Whether any tile of a set counts.
+    /// Returns whether the filter may accept any tile of a set.
     pub fn accepts_set(&self, set: u32) -> bool {
         self.sets.get(set as usize).copied().unwrap_or(true)
             && self.mask(set).is_none_or(|mask| mask.count() > 0)
     }
 
-    /// Whether a tile counts, wherever it lies and however far it is.
+    /// Returns whether a tile is accepted, apart from its position and distance.
     pub fn accepts_row(&self, tile: TileRef) -> bool {
         self.accepts_set(tile.set)
             && self.mask(tile.set).is_none_or(|mask| mask.contains(tile.row))
             && !self.without.iter().any(|(set, rows)| *set == tile.set && rows.contains(tile.row))
     }
 
-    /// The rows of a set that count, where not all of them do.
+    /// Returns the accepted rows of a set; `None` if all are.
     pub fn mask(&self, set: u32) -> Option<&RowMask> {
         self.rows.get(set as usize)?.as_deref()
     }
 
-    /// How many tiles of a set of `len` count, wherever they lie and however far they are.
+    /// Returns how many tiles of a set of `len` tiles are accepted, apart from their positions and distances.
     pub fn count_within(&self, set: u32, len: usize) -> usize {
         match (self.accepts_set(set), self.mask(set)) {
             (false, _) => 0,

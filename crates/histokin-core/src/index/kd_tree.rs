@@ -1,24 +1,25 @@
-//! The k-d tree over the first principal coordinates and the norm of what is left.
+//! The k-d tree over the first principal coordinates and the norm of the remainder.
 
 use kiddo::{ImmutableKdTree, SquaredEuclidean};
 
 use super::basis::Projected;
 
-/// Principal coordinates in the tree: few enough for a k-d tree to prune, and most of the variance of encoders'
-/// descriptors.
+/// Number of principal coordinates in the tree: few enough for a k-d tree to prune, yet enough for most of
+/// the variance of descriptors.
 const AXES: usize = 12;
 const TREE_AXES: usize = AXES + 1;
 
-/// What a tree holds for each item, in bytes: its coordinates, its number, and its share of a branch.
+/// Size of a tree in bytes per item: coordinates, item number, and share of a branch.
 pub const BYTES_PER_ITEM: usize = 4 * TREE_AXES + 4 + 1;
 
-/// A descriptor as the tree sees it: its first coordinates in order of variance, since the tree splits the axes
-/// in turn, then the norm of the rest.
+/// A descriptor as a point in the tree: its first coordinates in order of variance, since the tree splits the
+/// axes in turn, then the norm of the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct TreePoint([f32; TREE_AXES]);
 
 impl TreePoint {
+    /// Creates the point of a projected descriptor.
     pub fn new(projected: &Projected) -> Self {
         let mut point = [0.0; TREE_AXES];
         for (coordinate, along) in point.iter_mut().zip(&projected.along[..AXES]) {
@@ -28,32 +29,33 @@ impl TreePoint {
         Self(point)
     }
 
-    /// Lower bound of the squared distance to another descriptor.
+    /// Returns a lower bound of the squared distance to another descriptor.
     pub fn bound(&self, other: &Self) -> f32 {
         self.0.iter().zip(&other.0).map(|(a, b)| (a - b) * (a - b)).sum()
     }
 }
 
-/// A candidate of the tree.
+/// A candidate found in the tree.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
+    /// Item number.
     pub item: u32,
-    /// Lower bound of the squared distance.
+    /// Lower bound of the squared distance to the query.
     pub bound: f32,
 }
 
-/// A tree over points.
+/// A k-d tree over points.
 pub struct PointTree(ImmutableKdTree<f32, TREE_AXES>);
 
 impl PointTree {
-    /// Build a tree over `points`, whose numbers are finite. Items are numbered as the points are. `None` where
-    /// kiddo refuses them.
+    /// Builds a tree over `points`, whose coordinates are finite. Item numbers are indices into `points`.
+    /// `None` when kiddo cannot build it.
     pub fn build(points: &[TreePoint]) -> Option<Self> {
         ImmutableKdTree::new_from_slice_parallel(bytemuck::cast_slice(points)).ok().map(Self)
     }
 
-    /// Call `take` with every item whose bound is at most `radius_squared`, beginning in the leaf where `point`
-    /// belongs and going outwards, until it answers `false`.
+    /// Calls `take` for every item whose bound is at most `radius_squared`, starting at the leaf that
+    /// contains `point` and going outwards, until it returns `false`.
     pub fn candidates(
         &self,
         point: &TreePoint,

@@ -1,9 +1,9 @@
-//! How a segment lies on the disk, little-endian: eight bytes `HKINDEX2`, the length of the head
-//! as `u64`, the head as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`), the codes (40
-//! bytes a tile) and the points of the tree (13 × `f32` a tile), and at the very end the CRC-32 of all before it.
-//! The tree itself is grown from its points: its layout belongs to kiddo, and changes with it.
+//! File format of a segment, little-endian: eight bytes `HKINDEX2`, the length of the header as `u64`, the
+//! header as JSON, then at multiples of 64 bytes the numbers of the basis (`f64`), the codes (40 bytes per
+//! tile) and the points of the tree (13 × `f32` per tile), and at the end the CRC-32 of everything before it.
+//! The tree itself is not stored but built from its points, since its layout depends on the version of kiddo.
 //!
-//! A segment can always be made again from the descriptors: whatever does not fit is thrown away.
+//! A segment can always be rebuilt from the descriptors, so files that do not fit are deleted.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use crate::descriptors::DescriptorSet;
 
 const MAGIC: &[u8; 8] = b"HKINDEX2";
 
-/// Parts begin at multiples of this many bytes.
+/// Alignment of the parts, in bytes.
 const ALIGNMENT: usize = 64;
 
-/// What a segment says of itself.
+/// Header of a segment file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
-    /// Numbers in a descriptor.
+    /// Number of values in a descriptor.
     pub width: usize,
     /// The sets, in the order in which their tiles are numbered.
     pub sets: Vec<HeadSet>,
-    /// Largest coordinate in size.
+    /// Largest absolute coordinate.
     pub reach: f32,
-    /// Whether a tree would rule out too little to be grown.
+    /// Whether no tree is built because it would prune too little.
     pub is_flat: bool,
-    /// Lengths in bytes of what follows.
+    /// Length of the basis in bytes; the next two are those of codes and points.
     basis: usize,
     codes: usize,
     points: usize,
@@ -40,28 +40,36 @@ pub struct Head {
 /// One set of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HeadSet {
-    /// Checksum of the descriptor file; nothing for a set that is in none.
+    /// Checksum of the descriptor file; `None` for a set that is not stored in a file.
     pub checksum: Option<String>,
+    /// Number of tiles.
     pub rows: u32,
 }
 
 impl HeadSet {
+    /// Returns the header entry of a set.
     pub fn of(set: &DescriptorSet) -> Self {
         Self { checksum: set.checksum().map(str::to_owned), rows: set.len() as u32 }
     }
 }
 
-/// The parts of a segment within its bytes.
+/// The parts of a segment within the bytes of its file.
 pub struct Parts<'a> {
+    /// The header.
     pub head: Head,
+    /// Numbers of the basis, as [`Basis::numbers`] returns them.
     pub basis: &'a [f64],
+    /// One code per tile.
     pub codes: &'a [Code],
+    /// Byte range of the codes.
     pub codes_at: Range<usize>,
+    /// One point per tile.
     pub points: &'a [TreePoint],
+    /// Byte range of the points.
     pub points_at: Range<usize>,
 }
 
-/// Lay out a segment: its reach and whether it is flat, as [`Head`] has them, and its parts.
+/// Serialises a segment from its parts; `reach` and `is_flat` are as in [`Head`].
 pub fn write(
     sets: &[Arc<DescriptorSet>],
     basis: &Basis,
@@ -81,7 +89,7 @@ pub fn write(
         codes: codes.len(),
         points: points.len(),
     };
-    let head = serde_json::to_vec(&head).expect("a head is plain numbers and text");
+    let head = serde_json::to_vec(&head).expect("a header is plain numbers and text");
     let room = 16 + head.len() + basis_bytes.len() + codes.len() + points.len() + 4 * ALIGNMENT + 4;
     let mut bytes = Vec::with_capacity(room);
     bytes.extend_from_slice(MAGIC);
@@ -96,7 +104,7 @@ pub fn write(
     bytes
 }
 
-/// The head alone, from the first bytes of a file; `None` where it is none.
+/// Reads only the header, from the first bytes of a file; `None` if they are not a valid header.
 pub fn read_head(bytes: &[u8]) -> Option<Head> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (length, rest) = rest.split_first_chunk::<8>()?;
@@ -104,32 +112,32 @@ pub fn read_head(bytes: &[u8]) -> Option<Head> {
     serde_json::from_slice(rest.get(..length)?).ok()
 }
 
-/// Find the parts of a segment.
+/// Finds the parts of a segment in the bytes of its file.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// A description of the damage when the bytes are not a valid segment.
 pub fn read(bytes: &[u8]) -> Result<Parts<'_>, &'static str> {
-    let (body, crc) = bytes.split_last_chunk::<4>().ok_or("it is cut off")?;
-    // Fuzzing is to get past it.
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or("it is truncated")?;
+    // Fuzzing skips this check to reach the code below.
     if crc32fast::hash(body).to_le_bytes() != *crc && !cfg!(fuzzing) {
-        return Err("its checksum does not fit its content");
+        return Err("its checksum does not match its content");
     }
-    let head = read_head(body).ok_or("its head is damaged")?;
-    let length = body[8..16].try_into().map(u64::from_le_bytes).map_err(|_| "its head is damaged")?;
+    let head = read_head(body).ok_or("its header is damaged")?;
+    let length = body[8..16].try_into().map(u64::from_le_bytes).map_err(|_| "its header is damaged")?;
     let mut end = 16 + length as usize;
     let mut part = |length: usize| {
         let start = aligned(end);
-        end = start.checked_add(length).filter(|end| *end <= body.len()).ok_or("it is cut off")?;
+        end = start.checked_add(length).filter(|end| *end <= body.len()).ok_or("it is truncated")?;
         Ok::<_, &'static str>(start..end)
     };
     let (basis, codes_at, points_at) = (part(head.basis)?, part(head.codes)?, part(head.points)?);
-    let odd = |_| "its parts are of odd lengths";
+    let odd = |_| "the lengths of its parts are invalid";
     let basis = bytemuck::try_cast_slice(&body[basis]).map_err(odd)?;
     let codes = bytemuck::try_cast_slice(&body[codes_at.clone()]).map_err(odd)?;
     let points = bytemuck::try_cast_slice(&body[points_at.clone()]).map_err(odd)?;
     Ok(Parts { head, basis, codes, codes_at, points, points_at })
 }
 
-fn aligned(place: usize) -> usize {
-    place.next_multiple_of(ALIGNMENT)
+fn aligned(offset: usize) -> usize {
+    offset.next_multiple_of(ALIGNMENT)
 }

@@ -1,15 +1,15 @@
 //! The similarity index: exact nearest neighbours of a descriptor among all embedded tiles.
 //!
-//! A [`Snapshot`] is immutable and shared as an `Arc`; while embedding goes on it is replaced as a whole. It
-//! consists of sealed segments of finished slides and a tail of the others:
+//! A [`Snapshot`] is immutable and shared as an `Arc`; during embedding it is replaced as a whole. It
+//! consists of sealed segments of finished slides and a tail of the remaining slides:
 //!
 //! ```text
 //! descriptors → basis → codes and k-d tree → segment → snapshot
 //! ```
 //!
-//! The tail is compared with completely ([`brute_force`], which is also the oracle in the tests). In a
-//! [`segment`] lower bounds from few numbers rule out nearly all tiles before their descriptors are read. Every
-//! answer is exact, and the same whichever way it was found.
+//! The tail is searched completely ([`brute_force`], which is also the reference in tests). In a [`segment`],
+//! lower bounds from a few numbers rule out nearly all tiles before their descriptors are read. Every answer
+//! is exact and does not depend on the method.
 
 mod basis;
 mod best;
@@ -36,21 +36,25 @@ pub use distance::{squared_distance, squared_distances};
 pub use filter::{Exclusion, RowMask, TileFilter};
 pub use snapshot::Snapshot;
 
-/// A tile in a snapshot: the place of its slide's set, and its row there.
+/// Reference to a tile in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TileRef {
+    /// Index of the slide's set in the snapshot.
     pub set: u32,
+    /// Row of the tile in the set.
     pub row: Row,
 }
 
-/// A tile, named as suits whoever asks, and its Euclidean distance to the query, in descriptor units.
+/// A tile and its distance to the query. The type of the tile's identifier is up to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Neighbour<Tile = TileRef> {
+    /// The tile.
     pub tile: Tile,
+    /// Euclidean distance to the query, in descriptor units.
     pub distance: f32,
 }
 
-/// The parts of a segment in the bytes of a file, which lie as they would in a mapped one.
+/// Parses the bytes of a segment file, aligned as in a mapped file; for fuzzing.
 #[cfg(fuzzing)]
 pub fn fuzz_layout(file: &[u8]) {
     let mut aligned = vec![0_u64; file.len().div_ceil(8)];
@@ -60,8 +64,8 @@ pub fn fuzz_layout(file: &[u8]) {
 }
 
 impl<Tile: Ord> Neighbour<Tile> {
-    /// The order of every answer: nearest first, and equal distances by slide and position, so that
-    /// answers repeat.
+    /// Compares two neighbours in the order of answers: nearest first, equal distances by slide and position,
+    /// so that answers are reproducible.
     pub fn rank(&self, other: &Self) -> Ordering {
         self.distance.total_cmp(&other.distance).then(self.tile.cmp(&other.tile))
     }

@@ -1,9 +1,10 @@
-//! A sealed part of the index: the tiles of some finished slides, with a tree and codes over them. It never
-//! changes; what is embedded later becomes another segment.
+//! A sealed part of the index: the tiles of some finished slides, with a tree and codes over them. It is
+//! immutable; tiles embedded later go into another segment.
 //!
-//! Candidates come from the tree (`kd_tree`) or, where the data is so flat that the tree rules out too
-//! little (`flatness`, or the walk itself finds it out), from a scan over all codes (`codes`). Either way only a descriptor whose lower bound lies
-//! within reach is compared itself, and none within reach is left out: the answer is exact.
+//! Candidates come from the tree (`kd_tree`) or, where the data is so flat that the tree prunes too little
+//! (detected by `flatness` or during the search), from a scan over all codes (`codes`). In both cases a
+//! descriptor is compared if and only if its lower bound is within the current search radius, so the answer
+//! is exact.
 
 mod flatness;
 
@@ -21,26 +22,31 @@ use super::kd_tree::{self, PointTree, TreePoint};
 use super::{Neighbour, TileFilter, TileRef, layout};
 use crate::descriptors::{DescriptorSet, Row};
 
-/// Widest descriptor that is indexed.
+/// Maximum width of descriptors that are indexed.
 const WIDEST: usize = 4096;
 
-/// The tree gives up after one candidate in so many tiles; by then a scan over all codes is quicker.
+/// The tree search is abandoned after one candidate per this many tiles; beyond that a scan over all codes is
+/// faster.
 const TILES_PER_CANDIDATE: usize = 32;
+/// Minimum number of candidates before the tree search is abandoned.
 const FEWEST_CANDIDATES: usize = 4096;
 
-/// Where a filter leaves less than one tile in so many, those are scanned rather than looked for in the tree.
+/// If a filter accepts less than one in this many tiles, the accepted tiles are scanned instead of using the
+/// tree.
 const SELECTIVE: usize = 4;
 
-/// Candidates after which the walk begins anew where a far smaller radius has turned out to do.
+/// Interval, in candidates, at which the tree search checks whether restarting with a smaller radius pays
+/// off.
 const LOOK_AFTER: usize = 128;
+/// The tree search restarts when the squared radius has shrunk below this share of the one it started with.
 const WORTH_A_RESTART: f32 = 0.5;
 
-/// Rounding may lift a bound above the true distance by this much of the distance, …
+/// Rounding may raise a bound above the true distance by this share of the distance …
 const RELATIVE_SLACK: f32 = 2e-5;
-/// … and by this much of the largest coordinate, which was rounded to 24 bits when it was stored.
+/// … plus this share of the largest coordinate, which is stored with 24 bits.
 const ABSOLUTE_SLACK: f32 = 4e-6;
 
-/// Codes compared at once.
+/// Number of codes compared at once.
 const CODES_AT_ONCE: usize = 64;
 
 /// Codes and points of a segment.
@@ -71,38 +77,38 @@ pub struct Segment {
     /// Item number of the first row of each set, and one past the last item.
     starts: Vec<u32>,
     basis: Basis,
-    /// Largest coordinate in size.
+    /// Largest absolute coordinate.
     reach: f32,
     storage: Storage,
-    /// Whether no tree is grown, since it would rule out too little.
+    /// Whether no tree is built because it would prune too little.
     is_flat: bool,
-    /// Grown from the points; until then, and where it cannot be, the codes are scanned.
+    /// Built from the points; until then, or if that is not possible, the codes are scanned.
     tree: OnceLock<Option<PointTree>>,
 }
 
-/// A query as a segment sees it.
+/// A query prepared for the search in a segment.
 struct Probe<'a> {
     query: &'a [f32],
     point: TreePoint,
     codes: CodeProbe,
-    /// What rounding may cost, in units of distance.
+    /// Allowance for rounding, in descriptor units.
     slack: f32,
 }
 
 impl Probe<'_> {
-    /// Squared bound beyond which no tile can be at `distance` or nearer.
+    /// Returns the squared bound beyond which no tile can be at `distance` or nearer.
     fn radius_squared(&self, distance: f32) -> f32 {
         let radius = distance * (1.0 + RELATIVE_SLACK) + self.slack;
         radius * radius
     }
 }
 
-/// The tree ruled out too little; what it has found shows that nothing farther than this gets in.
+/// The tree pruned too little; the matches found so far limit further ones to this distance.
 struct TooMany(f32);
 
 impl Segment {
-    /// Index all rows of `sets`, which are of equal width. `None` where that cannot be done: no tiles, more
-    /// than can be numbered, numbers that are not finite, or too many of them in a descriptor.
+    /// Indexes all rows of `sets`, which have equal width. `None` if that is not possible: no tiles, more
+    /// than 2³² − 1 tiles, non-finite numbers, or descriptors wider than 4096.
     pub fn build(sets: &[Arc<DescriptorSet>]) -> Option<Self> {
         let width = sets.first()?.width();
         let starts = starts(sets)?;
@@ -124,13 +130,13 @@ impl Segment {
         }
         let project = |(rows, points, codes): (&[f32], &mut [TreePoint], &mut [Code])| {
             let (mut reach, mut is_finite) = (0.0f64, true);
-            let mut places = points.iter_mut().zip(codes);
+            let mut outputs = points.iter_mut().zip(codes);
             basis.project_block(rows, |projected| {
-                let (point, code) = places.next().expect("a part has a place for each of its rows");
+                let (point, code) = outputs.next().expect("a part has one output per row");
                 *point = TreePoint::new(&projected);
                 *code = codes::encode(&projected, step);
                 reach = reach.max(projected.reach());
-                // One number that is not finite makes the norm, and with it the residual, no number either.
+                // A single non-finite number makes the norm, and thus the residual, non-finite.
                 is_finite &= projected.residual.is_finite();
             });
             is_finite.then_some(reach)
@@ -144,23 +150,23 @@ impl Segment {
         Some(built)
     }
 
-    /// The segment in a mapped file, over the sets that it names, in their order.
+    /// Opens the segment in a mapped file; `sets` are the sets in its header, in the same order.
     ///
     /// # Errors
-    /// Why the file holds no segment over these sets.
+    /// A description of the problem when the file is damaged or belongs to other sets.
     pub(super) fn mapped(map: memmap2::Mmap, sets: Vec<Arc<DescriptorSet>>) -> Result<Self, &'static str> {
         let starts = starts(&sets).ok_or("it has too many tiles")?;
         let len = starts.last().copied().unwrap_or(0) as usize;
         let parts = layout::read(&map)?;
         let fits = parts.head.sets.len() == sets.len()
-            && parts.head.sets.iter().zip(&sets).all(|(told, set)| told.rows as usize == set.len())
+            && parts.head.sets.iter().zip(&sets).all(|(stored, set)| stored.rows as usize == set.len())
             && sets.iter().all(|set| set.width() == parts.head.width);
         if !fits {
-            return Err("it is of other slides");
+            return Err("it belongs to other slides");
         }
-        let basis = Basis::from_numbers(parts.basis, parts.head.width).ok_or("its axes are not whole")?;
+        let basis = Basis::from_numbers(parts.basis, parts.head.width).ok_or("its axes are incomplete")?;
         if parts.codes.len() != len || parts.points.len() != len {
-            return Err("it is of other tiles");
+            return Err("it belongs to other tiles");
         }
         let (reach, is_flat) = (parts.head.reach, parts.head.is_flat);
         let (codes, points) = (parts.codes_at, parts.points_at);
@@ -168,55 +174,56 @@ impl Segment {
         Ok(Self { sets, starts, basis, reach, storage, is_flat, tree: OnceLock::new() })
     }
 
-    /// The same segment, but mapped from the file that it was written to.
+    /// Replaces the segment with `mapped`, the same segment mapped from its file, but keeps the tree.
     pub(super) fn moved_to(self, mapped: Self) -> Self {
         Self { tree: self.tree, ..mapped }
     }
 
-    /// The segment as it is kept in a file.
+    /// Returns the content of the segment's file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let numbers = (self.reach, self.is_flat);
         layout::write(&self.sets, &self.basis, numbers, self.storage.codes(), self.storage.points())
     }
 
-    /// Grow the tree unless it is there or of no use; searches that run meanwhile scan the codes.
+    /// Builds the tree unless it exists or the data is flat; concurrent searches scan the codes meanwhile.
     pub fn grow_tree(&self) {
         self.tree.get_or_init(|| if self.is_flat { None } else { PointTree::build(self.storage.points()) });
     }
 
-    /// The sets of the segment.
+    /// Returns the sets of the segment.
     pub fn sets(&self) -> &[Arc<DescriptorSet>] {
         &self.sets
     }
 
-    /// Number of tiles, those of slides that have been taken off since included.
+    /// Returns the number of tiles, including those of slides that have been removed since.
     pub fn len(&self) -> usize {
         self.starts.last().copied().unwrap_or(0) as usize
     }
 
+    /// Returns whether the segment has no tiles.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of the codes.
+    /// Returns the size of the codes in bytes.
     pub fn code_bytes(&self) -> usize {
         self.len() * size_of::<Code>()
     }
 
-    /// Bytes that searching touches: codes, and the tree where there is one. Descriptors, and the points that the
-    /// tree was grown from, are not among them.
+    /// Returns the bytes that a search accesses: codes and, if there is one, the tree. Descriptors and the
+    /// points that the tree is built from are not included.
     pub fn index_bytes(&self) -> usize {
         let tree = if self.is_flat { 0 } else { self.len() * kd_tree::BYTES_PER_ITEM };
         self.code_bytes() + tree
     }
 
-    /// Whether the codes are mapped from a file.
+    /// Returns whether the codes are mapped from a file.
     pub fn is_mapped(&self) -> bool {
         matches!(self.storage, Storage::Mapped { .. })
     }
 
-    /// Offer the tiles nearest to `query` to `best`. `places` are the places of the segment's sets in the
-    /// snapshot, in which filter and answer speak; a set without a place is gone.
+    /// Offers the tiles nearest to `query` to `best`. `places` are the indices of the segment's sets in the
+    /// snapshot, as used by filter and answer; `None` for a set that has been removed.
     pub(super) fn search(
         &self,
         query: &[f32],
@@ -252,7 +259,7 @@ impl Segment {
         self.scan(&probe, &accepted, filter, best)
     }
 
-    /// Go through the candidates of the tree, nearest leaf first.
+    /// Searches the tree, nearest leaf first.
     fn walk(
         &self,
         tree: &PointTree,
@@ -299,8 +306,8 @@ impl Segment {
         }
     }
 
-    /// Compare the codes of all tiles of the `accepted` sets (and their places), and the descriptors of those
-    /// within reach.
+    /// Scans the codes of all tiles of the `accepted` sets (given with their indices in the snapshot), and
+    /// compares the descriptors of those whose bound is within the search radius.
     fn scan(&self, probe: &Probe<'_>, accepted: &[(usize, u32)], filter: &TileFilter, best: Best) -> Best {
         let pieces: Vec<(usize, u32, Range<u32>)> = accepted
             .iter()
@@ -340,7 +347,7 @@ impl Segment {
             let mut within_reach = probe.radius_squared(best.worst_distance());
             let reached = bounds.iter().filter(|bound| **bound <= within_reach).count();
             if reached * 2 > block.len() {
-                // Codes rule out little here; what follows in this piece is likely no better.
+                // Codes rule out few tiles here; the rest of this piece is likely no better.
                 compare(&self.sets[local], place, first..rows.end, probe.query, filter, best);
                 return;
             }
@@ -357,7 +364,7 @@ impl Segment {
         }
     }
 
-    /// Compare one descriptor itself; whether it got in.
+    /// Compares one descriptor and offers the tile to `best`; returns whether it was accepted.
     fn offer(
         &self,
         probe: &Probe<'_>,
@@ -366,7 +373,7 @@ impl Segment {
         filter: &TileFilter,
         best: &mut Best,
     ) -> bool {
-        // Nothing is nearer than 0, so that of many equal tiles only the first ones are compared.
+        // With many identical tiles at distance 0, only the first ones need to be compared.
         if !best.takes(tile, 0.0) {
             return false;
         }
@@ -379,14 +386,15 @@ impl Segment {
         true
     }
 
-    /// Set and row of an item.
+    /// Returns the set and row of an item.
     fn tile(&self, item: u32) -> (usize, Row) {
         let local = self.starts.partition_point(|start| *start <= item) - 1;
         (local, Row(item - self.starts[local]))
     }
 }
 
-/// Number of the first item of each set, and one past the last; `None` when there are more than numbers.
+/// Returns the first item number of each set, and one past the last item; `None` when `u32` cannot number
+/// them.
 fn starts(sets: &[Arc<DescriptorSet>]) -> Option<Vec<u32>> {
     let mut starts = vec![0u32];
     for set in sets {

@@ -1,4 +1,4 @@
-//! The whole index at one moment.
+//! Immutable state of the whole index.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use super::{Neighbour, TileFilter};
 use crate::descriptors::DescriptorSet;
 use crate::slide::SlideId;
 
-/// From this many tiles of finished slides on a segment is worth building; below, comparing with all takes
-/// under 1 ms.
+/// Minimum number of tiles of finished slides for a new segment; with fewer, comparing with all takes under 1
+/// ms.
 const SEAL_FROM: usize = 20_000;
 
-/// A segment is built anew together with what has come since when it is smaller than this many times that, so
-/// that every tile is indexed only a few times while an archive grows.
+/// A segment smaller than this many times the new tiles is merged with them into a new one, so that every
+/// tile is indexed only a few times while a project grows.
 const GROWTH: usize = 2;
 
-/// All descriptors that can be searched at one moment, one set a slide, all of one recipe. Immutable: a change
-/// makes another snapshot, which shares all that stays.
+/// All searchable descriptors, one set per slide, all of one recipe. Immutable: a change creates another
+/// snapshot, which shares all unchanged parts.
 pub struct Snapshot {
     sets: Vec<Arc<DescriptorSet>>,
     segments: Vec<Held>,
-    /// Places of the sets that no segment holds.
+    /// Indices of the sets that are in no segment.
     tail: Vec<u32>,
 }
 
-/// A segment, and where its sets stand in the snapshot; a set that stands nowhere is gone.
+/// A segment, and the indices of its sets in the snapshot; `None` for a set that has been removed.
 #[derive(Clone)]
 struct Held {
     segment: Arc<Segment>,
@@ -35,35 +35,36 @@ struct Held {
 }
 
 impl Snapshot {
-    /// An index that holds nothing.
+    /// Returns an empty index.
     pub fn empty() -> Self {
         Self::with_segments(Vec::new(), &[])
     }
 
-    /// Index `sets`, which are of equal width. Segments of `previous`, and then those that `cache` has kept, are
-    /// used as far as they go.
+    /// Indexes `sets`, which have equal width. Segments of `previous` and then of `cache` are reused where
+    /// possible.
     pub fn build(
         sets: Vec<Arc<DescriptorSet>>,
         previous: Option<&Snapshot>,
         cache: Option<&IndexCache>,
     ) -> Self {
-        let mut segments = Self::at_hand(&sets, previous, cache);
+        let mut segments = Self::reusable(&sets, previous, cache);
         Self::seal_fresh(&sets, &mut segments, cache);
         Self::with_segments(sets, &segments)
     }
 
-    /// The same, but nothing new is sealed: for a moment when more sets are about to come.
+    /// Indexes `sets` as [`Self::build`] does but seals no new segment, for use while more sets are about to
+    /// be added.
     pub fn provisional(
         sets: Vec<Arc<DescriptorSet>>,
         previous: Option<&Snapshot>,
         cache: Option<&IndexCache>,
     ) -> Self {
-        let segments = Self::at_hand(&sets, previous, cache);
+        let segments = Self::reusable(&sets, previous, cache);
         Self::with_segments(sets, &segments)
     }
 
-    /// Segments over some of `sets` that are there already.
-    fn at_hand(
+    /// Returns existing segments over some of `sets`.
+    fn reusable(
         sets: &[Arc<DescriptorSet>],
         previous: Option<&Snapshot>,
         cache: Option<&IndexCache>,
@@ -72,7 +73,7 @@ impl Snapshot {
         let earlier =
             previous.iter().flat_map(|snapshot| &snapshot.segments).map(|held| held.segment.clone());
         segments.extend(earlier.filter(|segment| {
-            // One that is mostly of slides that are gone costs more than it saves.
+            // A segment that mostly consists of removed slides costs more than it saves.
             let alive: usize = sets.iter().filter(|set| holds(segment, set)).map(|set| set.len()).sum();
             alive * 2 > segment.len()
         }));
@@ -87,7 +88,7 @@ impl Snapshot {
         segments
     }
 
-    /// Seal the finished sets that no segment holds, where they are many enough.
+    /// Seals the finished sets that are in no segment, if they have enough tiles.
     fn seal_fresh(sets: &[Arc<DescriptorSet>], segments: &mut Vec<Arc<Segment>>, cache: Option<&IndexCache>) {
         let mut fresh: Vec<Arc<DescriptorSet>> =
             sets.iter().filter(|set| set.is_complete() && !is_held(segments, set)).cloned().collect();
@@ -98,7 +99,7 @@ impl Snapshot {
                 let absorbed = segments.remove(0);
                 fresh.extend(sets.iter().filter(|set| holds(&absorbed, set)).cloned());
             }
-            // In the order of the list, so that the same archive gives the same files.
+            // In list order, so that the same slides always give the same files.
             let fresh: Vec<_> =
                 sets.iter().filter(|set| fresh.iter().any(|one| Arc::ptr_eq(one, set))).cloned().collect();
             let built = Segment::build(&fresh).map(|segment| match cache {
@@ -109,7 +110,7 @@ impl Snapshot {
         }
     }
 
-    /// A snapshot of `sets` with segments that there are already.
+    /// Creates a snapshot of `sets` with existing segments.
     pub fn with_segments(sets: Vec<Arc<DescriptorSet>>, segments: &[Arc<Segment>]) -> Self {
         let place = |set: &Arc<DescriptorSet>| {
             (0u32..).zip(&sets).find(|(_, other)| Arc::ptr_eq(set, other)).map(|(place, _)| place)
@@ -126,62 +127,65 @@ impl Snapshot {
         Self { sets, segments: held, tail }
     }
 
-    /// The same without one slide, at once.
+    /// Returns a snapshot without one slide, without reindexing.
     pub fn without(&self, slide: &SlideId) -> Self {
         self.only(|set| set.header.slide_id != *slide)
     }
 
-    /// The same with nothing but the sets that `stays` keeps, at once.
+    /// Returns a snapshot with only the sets for which `stays` is true, without reindexing.
     pub fn only(&self, stays: impl Fn(&Arc<DescriptorSet>) -> bool) -> Self {
         let sets = self.sets.iter().filter(|set| stays(set)).cloned().collect();
         let segments: Vec<_> = self.segments.iter().map(|held| held.segment.clone()).collect();
         Self::with_segments(sets, &segments)
     }
 
-    /// The same with further sets, which are compared completely: a few candidates from elsewhere.
+    /// Returns a snapshot with additional sets, which are searched completely; for a few candidates from
+    /// elsewhere.
     pub fn with_more(&self, more: impl IntoIterator<Item = Arc<DescriptorSet>>) -> Self {
         let sets = self.sets.iter().cloned().chain(more).collect();
         let segments: Vec<_> = self.segments.iter().map(|held| held.segment.clone()).collect();
         Self::with_segments(sets, &segments)
     }
 
+    /// Returns the descriptor sets, one per slide.
     pub fn sets(&self) -> &[Arc<DescriptorSet>] {
         &self.sets
     }
 
-    /// Place of a slide's set.
+    /// Returns the index of a slide's set.
     pub fn place(&self, slide: &SlideId) -> Option<u32> {
         (0..).zip(&self.sets).find(|(_, set)| set.header.slide_id == *slide).map(|(place, _)| place)
     }
 
-    /// Grow the trees that are not there yet: those of segments that were just built or mapped. Searches need not
-    /// wait for it; they are quicker afterwards.
+    /// Builds the missing trees, which are those of segments that were just built or mapped. Searches do not
+    /// have to wait for this; they are faster afterwards.
     pub fn grow_trees(&self) {
         self.segments().for_each(Segment::grow_tree);
     }
 
-    /// The sealed segments.
+    /// Returns the sealed segments.
     pub fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.segments.iter().map(|held| &*held.segment)
     }
 
-    /// Number of tiles that can be found.
+    /// Returns the number of searchable tiles.
     pub fn len(&self) -> usize {
         self.sets.iter().map(|set| set.len()).sum()
     }
 
+    /// Returns whether there are no tiles to search.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Number of tiles that `filter` lets a search look at, whatever their distance.
+    /// Returns the number of tiles that `filter` accepts, apart from their positions and distances.
     pub fn len_within(&self, filter: &TileFilter) -> usize {
         (0u32..).zip(&self.sets).map(|(place, set)| filter.count_within(place, set.len())).sum()
     }
 
-    /// The `count` tiles nearest to `query` that `filter` accepts, nearest first; equal distances by slide and
-    /// position. Always exact. Empty when the query has another width than the descriptors, or numbers that are
-    /// not finite.
+    /// Returns the `count` tiles nearest to `query` that `filter` accepts, nearest first; equal distances by
+    /// slide and position. Always exact. Empty when the width of the query differs from that of the
+    /// descriptors, or when the query contains non-finite numbers.
     pub fn nearest(&self, query: &[f32], filter: &TileFilter, count: usize) -> Vec<Neighbour> {
         let fits = self.sets.iter().all(|set| set.width() == query.len());
         if count == 0 || !fits || !query.iter().all(|value| value.is_finite()) {

@@ -1,13 +1,13 @@
-//! Builds the examples of a query from what a person names: a place, a region, annotations, a class, a whole slide.
-//! The window and the command line both call this code, so that the same question has the same answer.
+//! Builds the examples of a query from a position, a region, annotations, a class or a whole slide.
+//! The window and the command line both use this module, so the same query gives the same answer in both.
 //!
 //! Rules:
-//! - a place stands for the embedded tile under it, else for the tile of the slide's grid there;
-//! - an area (region or annotation) stands for the embedded tiles whose centre lies in it; an area that holds no
-//!   tile centre stands for the embedded tile under its middle;
-//! - a class stands for its annotations without what other classes cover below them;
-//! - a point annotation stands for the embedded tile under it; lines stand for nothing;
-//! - a tile is either an example or a counterexample: what was said last counts.
+//! - a position selects the embedded tile under it, or else the tile of the slide's grid there;
+//! - an area (region or annotation) selects the embedded tiles whose centre lies in it; an area that contains
+//!   no tile centre selects the embedded tile under its middle;
+//! - a class selects its annotations, minus what nested annotations of other classes cover;
+//! - a point annotation selects the embedded tile under it; lines select nothing;
+//! - a tile is either a positive or a negative example; the last assignment counts.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -25,48 +25,58 @@ use crate::index::Snapshot;
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
 
-/// The most tiles that stand for points and small areas of the annotations of one slide.
+/// Maximum number of tiles taken for the points and small areas of one slide's annotations.
 const MOST_POINTS: usize = 200;
 
-/// Where the slides' geometry comes from; a slide may have to be opened for it.
+/// Source of the slides' geometry; implementations may have to open the slide.
 pub trait SlideGeometry {
-    /// The tile grid of a slide.
+    /// Returns the tile grid of a slide.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// A message for the user when the grid is not available.
     fn grid(&self, slide: &SlideId) -> Result<TileGrid, String>;
 
-    /// The extent of level 0.
+    /// Returns the extent of level 0.
     ///
     /// # Errors
-    /// Why it is not known, in words.
+    /// A message for the user when the extent is not known.
     fn extent(&self, slide: &SlideId) -> Result<Level0Rect, String>;
 }
 
-/// Why examples cannot be made of what was named.
+/// Reason why examples could not be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BuildError {
+    /// Grid or extent of the slide is not available; carries the message of [`SlideGeometry`].
     #[error("{0}")]
     NoGeometry(String),
-    #[error("there is no tile at x {x:.0}, y {y:.0}: the place is outside the slide's tile grid")]
-    OffGrid { x: f64, y: f64 },
-    #[error(
-        "these annotations hold no embedded tile to look for: draw them over embedded tissue; lines have no inside"
-    )]
+    /// The position lies outside the slide's tile grid.
+    #[error("there is no tile at x {x:.0}, y {y:.0}: the position is outside the slide's tile grid")]
+    OffGrid {
+        /// Level-0 x of the position.
+        x: f64,
+        /// Level-0 y of the position.
+        y: f64,
+    },
+    /// None of the annotations contains an embedded tile.
+    #[error("these annotations contain no embedded tile: draw them over embedded tissue; lines have no area")]
     EmptyAnnotations,
+    /// No annotation of the class with this name contains an embedded tile.
     #[error("no embedded tile lies within an annotation of the class {0:?}")]
     EmptyClass(String),
 }
 
-/// Builds examples against an index.
+/// Builds examples from the embedded tiles of an index.
 pub struct QueryBuilder<'a> {
+    /// Embedded tiles to choose from.
     pub index: &'a Snapshot,
+    /// Annotations of the slides.
     pub marks: &'a Marks,
+    /// Grids and extents of slides, for tiles that are not embedded.
     pub slides: &'a dyn SlideGeometry,
 }
 
 impl QueryBuilder<'_> {
-    /// The tile under `at`.
+    /// Returns the tile under `at` as an example.
     ///
     /// # Errors
     /// When neither an embedded tile nor a tile of the grid lies there.
@@ -79,7 +89,7 @@ impl QueryBuilder<'_> {
         Ok(tile_example(slide, grid.rect(tile)))
     }
 
-    /// The tiles of a region.
+    /// Returns the tiles of a region as an example.
     pub fn region(&self, slide: &SlideId, region: Region) -> ShownExample {
         let is_empty = self.set(slide).is_some_and(|set| region.rows(set).is_empty());
         let middle = || self.embedded_tile(slide, middle_of(&region));
@@ -89,7 +99,7 @@ impl QueryBuilder<'_> {
         }
     }
 
-    /// The tiles of a whole slide.
+    /// Returns the tiles of a whole slide as an example.
     ///
     /// # Errors
     /// When the slide's extent is not known.
@@ -98,51 +108,51 @@ impl QueryBuilder<'_> {
         Ok(self.region_example(slide, Region::Rect(extent)))
     }
 
-    /// The annotations of a slide with these ids.
+    /// Returns the annotations of a slide with these ids as examples.
     ///
     /// # Errors
-    /// When they hold no embedded tile.
+    /// When they contain no embedded tile.
     pub fn annotations(&self, slide: &SlideId, ids: &[Uuid]) -> Result<Vec<ShownExample>, BuildError> {
         let examples = match (self.marks.get(slide), self.set(slide)) {
             (Some(marks), Some(set)) => {
-                let meant = marks.iter().filter(|one| ids.contains(&one.id));
-                let meant: Vec<_> = meant.map(|one| (&**one, Cow::Borrowed(one.shape()))).collect();
-                self.annotated(set, &meant)
+                let chosen = marks.iter().filter(|one| ids.contains(&one.id));
+                let chosen: Vec<_> = chosen.map(|one| (&**one, Cow::Borrowed(one.shape()))).collect();
+                self.annotated(set, &chosen)
             }
             _ => Vec::new(),
         };
         if examples.is_empty() { Err(BuildError::EmptyAnnotations) } else { Ok(examples) }
     }
 
-    /// All annotations of a class, on every slide of the index. Of nested annotations the innermost class counts:
-    /// what other classes cover below an annotation is none of its class.
+    /// Returns all annotations of a class as examples, on every slide of the index. The innermost of nested
+    /// annotations decides the class, so areas covered by nested annotations of other classes are subtracted.
     ///
     /// # Errors
-    /// When they hold no embedded tile.
+    /// When they contain no embedded tile.
     pub fn class(&self, name: &str) -> Result<Vec<ShownExample>, BuildError> {
         let of_slide = |set: &DescriptorSet| {
             let Some(marks) = self.marks.get(&set.header.slide_id) else { return Vec::new() };
             let (nesting, least) = (Nesting::of(marks), set.header.tile_area_px2());
-            let is_meant = |one: &Annotation| one.class.as_ref().is_some_and(|class| class.name == name);
-            let meant = marks.iter().map(|one| &**one).filter(|one| is_meant(one));
-            let meant: Vec<_> = meant.map(|one| (one, nesting.own_area(one, least))).collect();
-            self.annotated(set, &meant)
+            let has_class = |one: &Annotation| one.class.as_ref().is_some_and(|class| class.name == name);
+            let chosen = marks.iter().map(|one| &**one).filter(|one| has_class(one));
+            let chosen: Vec<_> = chosen.map(|one| (one, nesting.own_area(one, least))).collect();
+            self.annotated(set, &chosen)
         };
         let examples: Vec<ShownExample> = self.index.sets().iter().flat_map(|set| of_slide(set)).collect();
         if examples.is_empty() { Err(BuildError::EmptyClass(name.to_owned())) } else { Ok(examples) }
     }
 
-    /// Annotations of a slide, each with the area that it stands for: the areas that hold tile centres as one region,
-    /// every other area and each point as the tile there.
-    fn annotated(&self, set: &DescriptorSet, meant: &[(&Annotation, Cow<Shape>)]) -> Vec<ShownExample> {
+    /// Turns annotations of a slide, each given with its effective area, into examples: the areas that
+    /// contain tile centres become one region; every other area and each point becomes the tile there.
+    fn annotated(&self, set: &DescriptorSet, chosen: &[(&Annotation, Cow<Shape>)]) -> Vec<ShownExample> {
         let slide = &set.header.slide_id;
-        let areas: Vec<Region> = meant.iter().filter_map(|(_, area)| Region::of_shapes([&**area])).collect();
+        let areas: Vec<Region> = chosen.iter().filter_map(|(_, area)| Region::of_shapes([&**area])).collect();
         let (large, small): (Vec<&Region>, Vec<&Region>) =
             areas.iter().partition(|region| !region.rows(set).is_empty());
         let region = Region::of_regions(large);
         let mut examples: Vec<ShownExample> =
             region.into_iter().map(|region| self.region_example(slide, region)).collect();
-        let points = points_of(meant.iter().map(|(one, _)| *one));
+        let points = points_of(chosen.iter().map(|(one, _)| *one));
         for point in points.chain(small.into_iter().map(middle_of)).take(MOST_POINTS) {
             let tile = self.embedded_tile(slide, point);
             let is_new = |example: &ShownExample| !examples.contains(example);
@@ -156,7 +166,8 @@ impl QueryBuilder<'_> {
         Some(tile_example(slide, set.rect(set.row_at(at)?)))
     }
 
-    /// A region as an example, shown by the square of µm around it, as the pictures of tiles are square.
+    /// Returns a region as an example. Its thumbnail shows the square (in µm) around it, as thumbnails are
+    /// square.
     fn region_example(&self, slide: &SlideId, region: Region) -> ShownExample {
         let stretch = Stretch::of(self.set(slide).map(|set| set.header.level0_mpp()));
         let bounds = region.bounds();
@@ -175,7 +186,7 @@ impl QueryBuilder<'_> {
     }
 }
 
-/// The middle of a region's bounds, or, where that lies outside of the region, the corner next to it.
+/// Returns the centre of a region's bounds or, if that lies outside the region, the corner nearest to it.
 pub fn middle_of(region: &Region) -> Level0Point {
     let middle = region.bounds().center();
     let corners: Vec<Level0Point> = match region {
@@ -187,13 +198,14 @@ pub fn middle_of(region: &Region) -> Level0Point {
     nearest.filter(|_| !region.contains(middle)).unwrap_or(middle)
 }
 
-/// A tile as an example.
+/// Returns a tile as an example.
 pub fn tile_example(slide: &SlideId, rect: Level0Rect) -> ShownExample {
     let example = Example::Tile { slide: slide.clone(), at: rect.center() };
     ShownExample { example, place: Some(TilePlace { slide: slide.clone(), rect }) }
 }
 
-/// Add `example` to one of two lists, and take it off the other: a tile is either like the matches or not.
+/// Adds `example` to the list `to` and removes it from the list `off`, since a tile is either a positive or a
+/// negative example.
 pub fn put_example(to: &mut Vec<ShownExample>, off: &mut Vec<ShownExample>, example: ShownExample) {
     off.retain(|known| known.place != example.place);
     if !to.iter().any(|known| known.place == example.place && known.example == example.example) {
@@ -201,8 +213,8 @@ pub fn put_example(to: &mut Vec<ShownExample>, off: &mut Vec<ShownExample>, exam
     }
 }
 
-/// Change settings as a query by a whole slide needs them: the slides are ranked, and the query's own slide, all of
-/// whose tiles ask, cannot be the only one searched.
+/// Adapts settings to a query by a whole slide: slides are ranked, and a scope of only the query's slide is
+/// widened to all other slides, since all tiles of the query's slide are examples and therefore excluded.
 pub fn rank_whole_slides(settings: &mut QuerySettings) {
     settings.rank_slides = true;
     if settings.scope == Scope::Same {
@@ -210,8 +222,9 @@ pub fn rank_whole_slides(settings: &mut QuerySettings) {
     }
 }
 
-/// The slides that may hold matches where patients decide and slides are listed: those that both allow. `own` is the
-/// file of the query's slide, `slides` are the project's slides and their files.
+/// Returns the slides that both the patient restriction and the list of slides allow, or `None` when neither
+/// restricts the search. `own` is the file of the query's slide; `slides` are the project's slides and their
+/// files.
 pub fn slides_among<'a>(
     (patients, names): (Patients, &PatientNames),
     own: Option<&Path>,
@@ -230,8 +243,8 @@ pub fn slides_among<'a>(
     }
 }
 
-/// The first tile among `examples` that has to be described before `problem` is solved: a tile of that slide that
-/// is not embedded.
+/// Returns the first tile among `examples` that must be embedded to resolve `problem`: a tile of the slide
+/// that the problem names and that is not embedded.
 pub fn missing_tile<'a>(
     index: &Snapshot,
     examples: impl IntoIterator<Item = &'a ShownExample>,
@@ -249,7 +262,7 @@ pub fn missing_tile<'a>(
     })
 }
 
-/// Replace the examples that are the tile at `place` by its descriptor.
+/// Replaces the examples that are the tile at `place` with its descriptor.
 pub fn use_descriptor<'a>(
     examples: impl IntoIterator<Item = &'a mut ShownExample>,
     place: &TilePlace,

@@ -1,12 +1,12 @@
-//! Choosing matches that do not all say the same: one for each spot, and ones that differ.
+//! Selection of matches that are spatially apart and diverse, instead of near duplicates.
 
 use super::{Found, QuerySettings};
 use crate::index::{Snapshot, squared_distance};
 
-/// Candidates looked at for each match that is chosen to differ.
+/// Number of candidates considered per match when diversity is requested.
 const CANDIDATES: usize = 8;
 
-/// The matches that `settings` ask for, from what `nearest(n)` gives: the `n` nearest tiles, nearest first.
+/// Returns the matches that satisfy `settings`. `nearest(n)` returns the `n` nearest tiles, nearest first.
 pub fn choose(
     index: &Snapshot,
     settings: &QuerySettings,
@@ -30,8 +30,8 @@ pub fn choose(
     }
 }
 
-/// The first `wanted` of `found` of which no two of a slide are within `apart_um` of each other: a tile that has
-/// a better one so near is left out.
+/// Returns the first `wanted` of `found` such that no two on one slide are within `apart_um` of each other: a
+/// tile with a better match that near is left out.
 fn apart(index: &Snapshot, found: Vec<Found>, apart_um: f64, wanted: usize) -> Vec<Found> {
     let mut kept: Vec<Found> = Vec::new();
     for one in found {
@@ -51,8 +51,8 @@ fn apart(index: &Snapshot, found: Vec<Found>, apart_um: f64, wanted: usize) -> V
     kept
 }
 
-/// `count` of `found`, each time the one that is near to the query and far from those chosen before: maximal
-/// marginal relevance (Carbonell and Goldstein 1998) with distances in the place of similarities,
+/// Chooses `count` of `found` one after another, near to the query and far from those chosen before: maximal
+/// marginal relevance (Carbonell and Goldstein 1998) with distances instead of similarities,
 /// `argmin (1 − λ) d(q, x) − λ min d(s, x)` over the chosen `s`.
 fn differing(index: &Snapshot, mut found: Vec<Found>, count: usize, diversity: f32) -> Vec<Found> {
     if diversity <= 0.0 || found.is_empty() {
@@ -67,7 +67,7 @@ fn differing(index: &Snapshot, mut found: Vec<Found>, count: usize, diversity: f
         for (nearest, one) in from_chosen.iter_mut().zip(&found) {
             *nearest = nearest.min(squared_distance(last, descriptor(one)).sqrt());
         }
-        let score = |place: usize| (1.0 - diversity) * found[place].distance - diversity * from_chosen[place];
+        let score = |index: usize| (1.0 - diversity) * found[index].distance - diversity * from_chosen[index];
         let best = (0..found.len()).min_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap_or(0);
         from_chosen.remove(best);
         chosen.push(found.remove(best));

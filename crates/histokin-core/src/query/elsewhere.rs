@@ -1,4 +1,4 @@
-//! What an answer has from the department's archive, beside the project's own tiles.
+//! The part of an answer that comes from the department's archive rather than from the project's own tiles.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use super::TilePlace;
 use crate::slide::SlideId;
 
-/// The archive's share of an answer.
+/// The archive's part of an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FromArchive {
-    /// Whether the archive compared every tile that the question allows.
+    /// Whether the archive compared every tile that the query allows.
     pub exact: bool,
-    /// Share (0 to 1) of the truly nearest tiles that searches of this kind have found when it was measured; nothing
-    /// where it never was.
+    /// Measured recall of this kind of search: the share (0 to 1) of the truly nearest tiles that it finds.
+    /// `None` if it was never measured.
     pub recall: Option<f32>,
-    /// Tiles of the archive that the question allows.
+    /// Number of archive tiles that the query allows.
     pub searched: u64,
-    /// How many slides of the archive the ranking of slides holds, and how many the question allows; nothing where
-    /// slides were not ranked.
+    /// Number of archive slides in the slide ranking, and number that the query allows. `None` if slides were
+    /// not ranked.
     pub ranked: Option<[usize; 2]>,
-    /// The archive's slides that hold matches, or are ranked.
+    /// Archive slides that contain matches or are ranked.
     pub slides: HashMap<SlideId, ArchiveSlide>,
-    /// What more is known of matches in the archive.
+    /// Additional data on matches in the archive.
     pub tiles: HashMap<TilePlace, ArchiveTile>,
 }
 
@@ -31,13 +31,13 @@ pub struct FromArchive {
 pub struct ArchiveSlide {
     /// File name, or a pseudonym.
     pub name: String,
-    /// Where the file lay when it was pushed; nothing behind a pseudonym.
+    /// Path of the file when it was pushed; `None` for a pseudonymised slide.
     pub location: Option<PathBuf>,
-    /// Whether there is a file at that place here and now.
+    /// Whether a file currently exists at `location`.
     pub is_reachable: bool,
     /// Code of the patient, or a pseudonym.
     pub patient: Option<String>,
-    /// Tiles that the archive holds of it.
+    /// Number of the slide's tiles in the archive.
     pub tiles: usize,
 }
 
@@ -46,12 +46,12 @@ pub struct ArchiveSlide {
 pub struct ArchiveTile {
     /// Class of the annotation in which its centre lies.
     pub class: Option<String>,
-    /// A small picture of it, as JPEG.
+    /// Thumbnail of the tile, as JPEG.
     pub thumbnail: Option<Arc<[u8]>>,
 }
 
 impl ArchiveSlide {
-    /// Where the slide is, for people.
+    /// Returns the slide's location as text for the user.
     pub fn location(&self) -> String {
         match (&self.location, self.is_reachable) {
             (Some(path), true) => path.display().to_string(),
@@ -62,15 +62,13 @@ impl ArchiveSlide {
 }
 
 impl FromArchive {
-    /// Which of the archive's slides are ranked, for people, where it is not all of them.
+    /// Returns a sentence on how many of the archive's slides are ranked, unless all of them are.
     pub fn left_unranked(&self) -> Option<String> {
         let [ranked, all] = self.ranked.filter(|[ranked, all]| ranked < all)?;
-        Some(format!(
-            "Of {all} slides in the archive, the {ranked} that hold the most similar tiles are ranked"
-        ))
+        Some(format!("Of {all} slides in the archive, the {ranked} with the most similar tiles are ranked"))
     }
 
-    /// How sure an answer is, for people.
+    /// Returns how exact the answer is, as text for the user.
     pub fn certainty(&self) -> String {
         match (self.exact, self.recall) {
             (true, _) => "exact".to_owned(),

@@ -1,4 +1,4 @@
-//! What a question names: tiles, regions, and what was described on the spot.
+//! Examples of a query: tiles, regions, and descriptors that are not in the index.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -11,26 +11,38 @@ use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::{Snapshot, TileRef};
 use crate::slide::SlideId;
 
-/// Tiles that one example stands for at most; of a larger region as many are taken, evenly.
+/// Maximum number of tiles taken from one example; larger regions are sampled evenly.
 pub const MOST_TILES: usize = 256;
 
-/// Something to look for, or to keep away from.
+/// An example of a query, positive or negative.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Example {
     /// The tile under a level-0 position.
-    Tile { slide: SlideId, at: Level0Point },
+    Tile {
+        /// Slide that contains the tile.
+        slide: SlideId,
+        /// Position within the tile.
+        at: Level0Point,
+    },
     /// All tiles whose centre lies in a region.
-    Region { slide: SlideId, region: Region },
-    /// Tiles that are not among the embedded ones, described on the spot: those of an image file, or of a slide
-    /// that is not embedded.
+    Region {
+        /// Slide that contains the region.
+        slide: SlideId,
+        /// Outline of the region.
+        region: Region,
+    },
+    /// Tiles that are not in the index and were embedded for this query: those of an image file, or of a
+    /// slide that is not embedded.
     #[serde(alias = "Described", alias = "described")]
     Descriptors {
+        /// Name shown to the user, such as that of the image file.
         name: String,
-        /// Where it is; a picture is a slide of its own, with no other tile.
+        /// Position on its slide, if it has one; an image file counts as a slide with a single tile.
         place: Option<TilePlace>,
+        /// One descriptor per tile.
         descriptors: Vec<Vec<f32>>,
-        /// The picture's file.
+        /// The image file, if the tiles come from one.
         #[serde(default, with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
         file: Option<PathBuf>,
     },
@@ -40,14 +52,17 @@ pub enum Example {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Region {
+    /// A rectangle.
     Rect(Level0Rect),
-    /// The corners of a closed outline, as a lasso draws it; where it crosses itself, the even-odd rule holds.
+    /// The corners of a closed outline, as drawn with a lasso; the even-odd rule applies to
+    /// self-intersections.
     Outline(Vec<Level0Point>),
-    /// Several areas, each its outline and those of its holes.
+    /// Several areas, each as its outline followed by the outlines of its holes.
     Areas(Vec<Vec<Vec<Level0Point>>>),
 }
 
 impl Region {
+    /// Returns whether `point` lies inside the region.
     pub fn contains(&self, point: Level0Point) -> bool {
         match self {
             Self::Rect(rect) => rect.contains(point),
@@ -56,7 +71,7 @@ impl Region {
         }
     }
 
-    /// The smallest rectangle around it.
+    /// Returns the smallest rectangle that contains the region.
     pub fn bounds(&self) -> Level0Rect {
         match self {
             Self::Rect(rect) => *rect,
@@ -65,10 +80,10 @@ impl Region {
         }
     }
 
-    /// The rows of a set whose tiles have their centre in it, in order.
+    /// Returns the rows of a set whose tile centres lie in the region, in order.
     pub fn rows(&self, set: &DescriptorSet) -> Vec<Row> {
         let among = |bounds: Level0Rect, is_in: &dyn Fn(Level0Point) -> bool| -> Vec<Row> {
-            // Rows are ordered by y first: only a band of them needs to be looked at.
+            // Rows are ordered by y first, so only a band of them needs to be checked.
             let half = i64::from(set.header.tile_height_level0()) / 2;
             let band = |y: i64| set.coords().partition_point(|[_, top]| top + half < y);
             let rows = band(bounds.y - 1)..band(bounds.bottom() + 2);
@@ -85,7 +100,7 @@ impl Region {
     }
 }
 
-/// How often a ray from `point` crosses a closed outline.
+/// Counts how often a horizontal ray from `point` crosses a closed outline.
 fn crossings(corners: &[Level0Point], point: Level0Point) -> usize {
     let edges = corners.iter().zip(corners.iter().cycle().skip(1));
     let crossed = edges.filter(|(a, b)| {
@@ -94,12 +109,12 @@ fn crossings(corners: &[Level0Point], point: Level0Point) -> usize {
     crossed.count()
 }
 
-/// Whether `point` lies within an outline and in none of its holes.
+/// Returns whether `point` lies within an outline and in none of its holes.
 fn is_within(rings: &[Vec<Level0Point>], point: Level0Point) -> bool {
     rings.iter().map(|ring| crossings(ring, point)).sum::<usize>() % 2 == 1
 }
 
-/// The smallest rectangle around all corners.
+/// Returns the smallest rectangle around all corners.
 fn bounds<'a>(corners: impl Iterator<Item = &'a Level0Point> + Clone) -> Level0Rect {
     let least = |of: fn(&Level0Point) -> f64| corners.clone().map(of).fold(f64::INFINITY, f64::min);
     let most = |of: fn(&Level0Point) -> f64| corners.clone().map(of).fold(f64::NEG_INFINITY, f64::max);
@@ -110,7 +125,7 @@ fn bounds<'a>(corners: impl Iterator<Item = &'a Level0Point> + Clone) -> Level0R
 }
 
 impl Example {
-    /// The slide that it lies on.
+    /// Returns the slide that the example lies on, if any.
     pub fn slide(&self) -> Option<&SlideId> {
         match self {
             Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
@@ -126,15 +141,15 @@ impl Example {
     }
 }
 
-/// One tile that an example stands for.
+/// One tile of an example.
 pub(super) struct ExampleTile<'a> {
-    /// Where it is in the index, if it is.
+    /// Reference into the index, if the tile is embedded.
     pub tile: Option<TileRef>,
     pub place: Option<TilePlace>,
     pub descriptor: Cow<'a, [f32]>,
 }
 
-/// All tiles of `examples`, each once.
+/// Returns all tiles of `examples`, without duplicates.
 pub(super) fn tiles<'a>(
     index: &'a Snapshot,
     examples: &'a [Example],
@@ -170,12 +185,12 @@ pub(super) fn tiles<'a>(
                         wanted: wanted.unwrap_or(0),
                     });
                 }
-                let described = |row: &'a Vec<f32>| ExampleTile {
+                let as_tile = |row: &'a Vec<f32>| ExampleTile {
                     tile: None,
                     place: place.clone(),
                     descriptor: Cow::Borrowed(row.as_slice()),
                 };
-                descriptors.iter().take(MOST_TILES).map(described).collect()
+                descriptors.iter().take(MOST_TILES).map(as_tile).collect()
             }
         };
         for tile in fresh {
@@ -221,7 +236,7 @@ mod tests {
             [(from, from), (to, from), (to, to), (from, to)].map(|(x, y)| Level0Point::new(x, y)).to_vec()
         };
         let areas = Region::Areas(vec![vec![ring(0.0, 100.0), ring(20.0, 40.0)], vec![ring(80.0, 200.0)]]);
-        let at = |place: f64| areas.contains(Level0Point::new(place, place));
+        let at = |position: f64| areas.contains(Level0Point::new(position, position));
         assert!(at(10.0) && !at(30.0), "the hole");
         assert!(at(90.0), "both areas");
         assert!(at(150.0) && !at(210.0));

@@ -1,4 +1,4 @@
-//! Answers for other programs.
+//! Export of answers as JSON, CSV and annotations.
 
 use serde_json::{Value, json};
 
@@ -7,13 +7,13 @@ use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, RawJ
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::SlideId;
 
-/// What the reader said of a match.
+/// Returns the relevance judgement of a match.
 fn verdict(answer: &Answer, found: &Match, query_history: &QueryHistory) -> Option<Verdict> {
     let (query, found) = pair(answer, found)?;
     query_history.verdict(&query, &found)
 }
 
-/// A verdict as files have it.
+/// Returns a judgement's name in files.
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Same => "same",
@@ -22,8 +22,8 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// An answer as JSON, with what the reader said of it: `query` is the first tile that was asked for, `tiles` are all
-/// of them.
+/// Returns an answer as JSON, with the relevance judgements: `query` is the first tile of the query, `tiles`
+/// are all of them.
 pub fn to_json(answer: &Answer, query_history: &QueryHistory) -> Value {
     let place = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
     let tile = |tile: &Option<TilePlace>| tile.as_ref().map(|tile| place(&tile.slide, &tile.rect));
@@ -71,7 +71,7 @@ pub fn to_json(answer: &Answer, query_history: &QueryHistory) -> Value {
     })
 }
 
-/// Say of a match in the archive what its slide is and where it lies.
+/// Adds slide name, location, patient and class of a match in the archive.
 fn describe(document: &mut Value, archive: &FromArchive, tile: &TilePlace) {
     if let Some(slide) = archive.slides.get(&tile.slide) {
         document["archive"] = json!({
@@ -84,10 +84,11 @@ fn describe(document: &mut Value, archive: &FromArchive, tile: &TilePlace) {
     }
 }
 
-/// An answer as CSV, one match a row, with what the reader said of it; `name` tells people which slide is meant.
+/// Returns an answer as CSV, one match per row, with its relevance judgement; `name` gives a slide's display
+/// name.
 ///
 /// # Errors
-/// None in memory; the writer of the format has them.
+/// When the CSV writer fails, which does not happen in memory.
 pub fn to_csv(
     answer: &Answer,
     query_history: &QueryHistory,
@@ -112,8 +113,8 @@ pub fn to_csv(
     writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
 }
 
-/// The matches on one slide as annotations of the class "Similar tissue", with rank and distance as measurements
-/// and what the reader said as metadata.
+/// Returns the matches on one slide as annotations of the class "Similar tissue", with rank and distance as
+/// measurements and the relevance judgement as metadata.
 pub fn to_annotations(answer: &Answer, query_history: &QueryHistory, slide: &SlideId) -> AnnotationSet {
     let class = AnnotationClass::new("Similar tissue", [0, 200, 107]);
     let of_slide = answer.matches.iter().filter(|found| found.slide == *slide);
@@ -133,7 +134,7 @@ pub fn to_annotations(answer: &Answer, query_history: &QueryHistory, slide: &Sli
     AnnotationSet::new(annotations)
 }
 
-/// The slides that an answer's matches lie on, each once, the one with the best match first.
+/// Returns the slides of an answer's matches, each once, the one with the best match first.
 pub fn slides_of(answer: &Answer) -> Vec<SlideId> {
     let mut slides: Vec<SlideId> = Vec::new();
     for found in &answer.matches {

@@ -1,7 +1,8 @@
-//! What a project keeps of its queries: what the reader said of matches, and the questions asked before.
+//! Stored queries of a project: relevance judgements and earlier queries.
 //!
-//! `judgements.csv` has one row for each pair of tiles that was judged, both named by slide and level-0 rectangle,
-//! so that other programs, and training, can use the pairs. `queries.json` is the history.
+//! `judgements.csv` has one row for each judged pair of tiles, both identified by slide and level-0
+//! rectangle, so that other programs and training can use the pairs. `queries.json` holds the earlier
+//! queries.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -18,69 +19,82 @@ use crate::{durable, untrusted};
 pub const JUDGEMENTS_FILE: &str = "judgements.csv";
 const HISTORY_FILE: &str = "queries.json";
 
-/// The most that either file may hold, in bytes.
+/// Maximum size of either file, in bytes.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Questions that are kept.
+/// Maximum number of queries kept.
 const MOST_KEPT: usize = 50;
 
-/// What the reader says of a match.
+/// A relevance judgement: the user's assessment of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The same tissue as the query's.
     Same,
+    /// Different tissue from the query's.
     Different,
+    /// The user could not decide; left out of the precision.
     Unsure,
 }
 
-/// What the reader said of one pair of tiles.
+/// The relevance judgement of one pair of tiles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
+    /// Tile of the query that the match was compared with.
     pub query: TilePlace,
+    /// The match.
     pub found: TilePlace,
+    /// The user's judgement of the pair.
     pub verdict: Verdict,
-    /// Distance of the descriptors when it was judged, and by which encoder.
+    /// Distance of the two descriptors at the time of the judgement.
     pub distance: f32,
+    /// Name of the encoder that computed the descriptors.
     pub encoder: String,
 }
 
-/// An example as it is shown: what it is, and which part of a slide stands for it.
+/// An example together with the part of a slide that is displayed for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShownExample {
+    /// The example.
     pub example: Example,
-    /// Nothing for an image file.
+    /// Part of a slide that is displayed; `None` for an image file.
     pub place: Option<TilePlace>,
 }
 
-/// A question that was asked before.
+/// An earlier query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PastQuery {
+    /// Positive examples.
     #[serde(alias = "like")]
     pub positives: Vec<ShownExample>,
+    /// Negative examples.
     #[serde(alias = "unlike")]
     pub negatives: Vec<ShownExample>,
+    /// Settings of the query.
     pub settings: QuerySettings,
 }
 
-/// All that a project keeps of its queries.
+/// Relevance judgements and earlier queries of a project.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryHistory {
     judgements: Vec<Judgement>,
-    /// The newest first.
+    /// Newest first.
     history: Vec<PastQuery>,
 }
 
-/// Of an answer's matches that were judged, how many are right.
+/// Numbers of an answer's matches by relevance judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Precision {
+    /// Matches judged the same.
     pub same: usize,
+    /// Matches judged different.
     pub different: usize,
+    /// Matches judged unsure.
     pub unsure: usize,
 }
 
 impl Precision {
-    /// Share of the same among those judged the same or different.
+    /// Returns the share (0 to 1) of "same" among the matches judged same or different; `None` without any.
     pub fn share(&self) -> Option<f64> {
         let judged = self.same + self.different;
         (judged > 0).then(|| self.same as f64 / judged as f64)
@@ -106,10 +120,10 @@ struct Row {
 }
 
 impl QueryHistory {
-    /// What the project in `root` has kept; an empty book where there is none.
+    /// Reads the query history of the project in `root`; empty if there is none.
     ///
     /// # Errors
-    /// What is wrong with which file; it is left as it is.
+    /// When a file cannot be read or is damaged; the file is left unchanged.
     pub fn load(root: &Path) -> io::Result<Self> {
         let naming = |path: &Path, error: String| {
             io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
@@ -134,7 +148,7 @@ impl QueryHistory {
         Ok(Self { judgements, history })
     }
 
-    /// Keep the book in the project in `root`.
+    /// Writes the query history to the project in `root`.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -151,7 +165,7 @@ impl QueryHistory {
         writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
     }
 
-    /// Have slides go by their ids now, where earlier versions of the program wrote former ones.
+    /// Replaces former slide IDs, written by earlier versions of the program, with the current ones.
     pub fn rename_slides(&mut self, former_ids: &HashMap<SlideId, Vec<SlideId>>) {
         let now: HashMap<&SlideId, &SlideId> = former_ids
             .iter()
@@ -181,38 +195,38 @@ impl QueryHistory {
         }
     }
 
-    /// Every pair that was judged.
+    /// Returns all judged pairs.
     pub fn judgements(&self) -> &[Judgement] {
         &self.judgements
     }
 
-    /// What was said of a pair of tiles.
+    /// Returns the judgement of a pair of tiles.
     pub fn verdict(&self, query: &TilePlace, found: &TilePlace) -> Option<Verdict> {
         let of_pair = |judgement: &&Judgement| judgement.query == *query && judgement.found == *found;
         self.judgements.iter().find(of_pair).map(|judgement| judgement.verdict)
     }
 
-    /// Put a judgement in the place of what was said of the same pair; what that was.
+    /// Adds a judgement, replacing the previous one of the same pair. Returns the previous one.
     pub fn judge(&mut self, judgement: Judgement) -> Option<Judgement> {
         let before = self.forget(&judgement.query, &judgement.found);
         self.judgements.push(judgement);
         before
     }
 
-    /// Take back what was said of a pair of tiles; what that was.
+    /// Removes and returns the judgement of a pair of tiles.
     pub fn forget(&mut self, query: &TilePlace, found: &TilePlace) -> Option<Judgement> {
         let of_pair = |judgement: &Judgement| judgement.query == *query && judgement.found == *found;
-        let place = self.judgements.iter().position(of_pair)?;
-        Some(self.judgements.remove(place))
+        let index = self.judgements.iter().position(of_pair)?;
+        Some(self.judgements.remove(index))
     }
 
-    /// What was said of the matches of an answer.
+    /// Counts the relevance judgements of an answer's matches.
     ///
-    /// Asked in every frame, it costs next to nothing while none of the answer's tiles was judged.
+    /// Called in every frame; it is cheap while none of the query's tiles has judgements.
     pub fn precision(&self, answer: &Answer) -> Precision {
         let mut precision = Precision::default();
         let asked: HashSet<&TilePlace> = answer.tiles.iter().flatten().collect();
-        let said: HashMap<_, Verdict> = self
+        let judged: HashMap<_, Verdict> = self
             .judgements
             .iter()
             .filter(|judgement| asked.contains(&judgement.query))
@@ -220,12 +234,13 @@ impl QueryHistory {
                 ((&judgement.query, &judgement.found.slide, judgement.found.rect), judgement.verdict)
             })
             .collect();
-        if said.is_empty() {
+        if judged.is_empty() {
             return precision;
         }
         for found in &answer.matches {
-            let verdict =
-                answer.nearest_example(found).and_then(|query| said.get(&(query, &found.slide, found.rect)));
+            let verdict = answer
+                .nearest_example(found)
+                .and_then(|query| judged.get(&(query, &found.slide, found.rect)));
             match verdict {
                 Some(Verdict::Same) => precision.same += 1,
                 Some(Verdict::Different) => precision.different += 1,
@@ -236,19 +251,19 @@ impl QueryHistory {
         precision
     }
 
-    /// Questions asked before, the newest first.
+    /// Returns the earlier queries, newest first.
     pub fn history(&self) -> &[PastQuery] {
         &self.history
     }
 
-    /// Note a question; the same one asked again moves to the top.
+    /// Adds a query as the newest; a repeated query moves to the top.
     pub fn note(&mut self, query: PastQuery) {
         self.history.retain(|past| past.positives != query.positives || past.negatives != query.negatives);
         self.history.insert(0, query);
         self.history.truncate(MOST_KEPT);
     }
 
-    /// Put a question that was changed in the place of the one before the change, the newest.
+    /// Replaces the newest query with a changed version of it.
     pub fn renew(&mut self, query: PastQuery) {
         if !self.history.is_empty() {
             self.history.remove(0);
@@ -257,7 +272,7 @@ impl QueryHistory {
     }
 }
 
-/// The two tiles that a judgement of a match is about.
+/// Returns the two tiles that a judgement of a match refers to: the query's and the match.
 pub fn pair(answer: &Answer, found: &Match) -> Option<(TilePlace, TilePlace)> {
     let found_place = TilePlace { slide: found.slide.clone(), rect: found.rect };
     Some((answer.nearest_example(found)?.clone(), found_place))

@@ -1,4 +1,4 @@
-//! Annotations in questions: as what is looked for, and as where matches may lie.
+//! Annotations in queries: as examples, and as a restriction on where matches may lie.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,30 +13,31 @@ use crate::geometry::Level0Point;
 use crate::index::{RowMask, Snapshot};
 use crate::slide::SlideId;
 
-/// The annotations of slides, as far as they are known.
+/// Annotations by slide, for the slides whose annotations are loaded.
 pub type Marks = HashMap<SlideId, Arc<AnnotationSet>>;
 
-/// Where matches may lie, as annotations tell. A tile lies where its centre does.
+/// Restriction of matches by annotations. The position of a tile is that of its centre.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Marked {
+    /// No restriction.
     #[default]
     Anywhere,
     /// Within an annotation.
     Annotated,
-    /// Within none.
+    /// Outside all annotations.
     Unannotated,
     /// Within an annotation of this class.
     Class(String),
 }
 
 impl Region {
-    /// The areas of annotations; `None` when none of them has one.
+    /// Returns the areas of annotations; `None` when none of them encloses an area.
     pub fn of_annotations<'a>(annotations: impl IntoIterator<Item = &'a Annotation>) -> Option<Self> {
         Self::of_shapes(annotations.into_iter().map(Annotation::shape))
     }
 
-    /// All areas of several regions of areas; nothing where there is none.
+    /// Returns the areas of several [`Region::Areas`] as one region; `None` when there are none.
     pub fn of_regions<'a>(regions: impl IntoIterator<Item = &'a Region>) -> Option<Self> {
         let areas = regions.into_iter().flat_map(|region| match region {
             Self::Areas(areas) => areas.clone(),
@@ -46,7 +47,7 @@ impl Region {
         (!areas.is_empty()).then_some(Self::Areas(areas))
     }
 
-    /// What areas cover together; nothing where there is no area among the shapes.
+    /// Returns the areas of several shapes as one region; `None` when no shape encloses an area.
     pub fn of_shapes<'a>(shapes: impl IntoIterator<Item = &'a Shape>) -> Option<Self> {
         let polygons = shapes.into_iter().flat_map(|shape| shape.polygons().into_owned());
         let areas: Vec<Vec<Vec<Level0Point>>> =
@@ -55,7 +56,7 @@ impl Region {
     }
 }
 
-/// The places that annotations mark as points.
+/// Returns the positions of all point annotations.
 pub fn points_of<'a>(
     annotations: impl IntoIterator<Item = &'a Annotation>,
 ) -> impl Iterator<Item = Level0Point> {
@@ -66,38 +67,39 @@ pub fn points_of<'a>(
 }
 
 impl Marked {
-    /// For each set of the index the rows that may be matches, where not all of them may.
+    /// Returns, for each set of the index, the rows that may be matches; `None` where all of them may.
     pub(super) fn rows(&self, index: &Snapshot, marks: &Marks) -> Vec<Option<Arc<RowMask>>> {
         if *self == Self::Anywhere {
             return Vec::new();
         }
-        // Slides whose annotations are not known here are a department archive's, which has chosen by itself.
+        // Slides without loaded annotations come from the department's archive, which has already filtered
+        // them.
         let mask =
             |set: &Arc<DescriptorSet>| Some(Arc::new(self.mask(set, marks.get(&set.header.slide_id)?)));
         index.sets().iter().map(mask).collect()
     }
 
     fn mask(&self, set: &DescriptorSet, marks: &AnnotationSet) -> RowMask {
-        let is_meant = |one: &&Arc<Annotation>| match self {
+        let is_chosen = |one: &&Arc<Annotation>| match self {
             Self::Class(name) => one.class.as_ref().is_some_and(|class| class.name == *name),
             _ => true,
         };
-        let meant = || marks.iter().filter(is_meant).map(|one| &**one);
+        let chosen = || marks.iter().filter(is_chosen).map(|one| &**one);
         let mut is_in = vec![false; set.len()];
         let region = match self {
-            // Of nested annotations the innermost class counts.
+            // The innermost of nested annotations decides the class.
             Self::Class(_) => {
                 let (nesting, least) = (Nesting::of(marks), set.header.tile_area_px2());
-                let shapes: Vec<Cow<Shape>> = meant().map(|one| nesting.own_area(one, least)).collect();
+                let shapes: Vec<Cow<Shape>> = chosen().map(|one| nesting.own_area(one, least)).collect();
                 Region::of_shapes(shapes.iter().map(|shape| &**shape))
             }
-            _ => Region::of_annotations(meant()),
+            _ => Region::of_annotations(chosen()),
         };
         if let Some(region) = region {
             region.rows(set).into_iter().for_each(|row| is_in[row.0 as usize] = true);
         }
-        // A point marks the tile that it lies in.
-        for row in points_of(meant()).filter_map(|point| set.row_at(point)) {
+        // A point selects the tile that contains it.
+        for row in points_of(chosen()).filter_map(|point| set.row_at(point)) {
             is_in[row.0 as usize] = true;
         }
         if *self == Self::Unannotated {

@@ -1,8 +1,8 @@
-//! Asking the index: examples as the question, ranked matches and ranked slides as the answer.
+//! Queries on the index: examples in, ranked matches and ranked slides out.
 //!
-//! A match is as far from the query as from the nearest of its examples. Negative examples leave out what is at
-//! least as near to one of them. Whatever is left out, is left out inside the search, so that an answer is as
-//! long as was asked for whenever so many tiles exist.
+//! The distance of a match is that to the nearest positive example. Tiles that are at least as near to a
+//! negative example are left out. All filters apply inside the search, so that an answer has the requested
+//! length whenever enough tiles exist.
 
 mod history;
 pub mod builder;
@@ -46,50 +46,54 @@ use example::ExampleTile;
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Scope {
+    /// All slides of the project.
     #[default]
     All,
-    /// The query's slides.
+    /// Only the query's slides.
     Same,
-    /// Every slide but the query's.
+    /// All slides except the query's.
     Others,
-    /// Every slide of the project, and those of the department's archive.
+    /// All slides of the project and of the department's archive.
     Archive,
 }
 
-/// A question: which tiles are like these?
+/// A search for tiles similar to given examples.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Query {
-    /// What is looked for; the first one names the query's slide.
+    /// Positive examples; the first one determines the query's slide.
     #[serde(alias = "like")]
     pub positives: Vec<Example>,
-    /// What is not.
+    /// Negative examples.
     #[serde(default, alias = "unlike")]
     pub negatives: Vec<Example>,
+    /// Scope, filters and size of the answer.
     pub settings: QuerySettings,
 }
 
-/// How a question is answered.
+/// Settings of a query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QuerySettings {
+    /// Slides that are searched.
     pub scope: Scope,
-    /// Only these slides, where they are named.
+    /// Restricts the search to these slides, if given.
     pub among: Option<Vec<SlideId>>,
-    /// Where on the slides matches may lie, as annotations tell.
+    /// Restricts matches by annotations.
     pub marked: Marked,
-    /// How many matches are wanted.
+    /// Number of matches wanted.
     pub count: usize,
-    /// Tiles whose centre is this near to that of an example on the same slide, in µm, are left out. The query's own
-    /// tiles always are: tiles that share more than half of the smaller rectangle with an example, and all tiles
-    /// whose centre lies in a region that asks.
+    /// Tiles whose centre is within this distance (µm) of that of an example on the same slide are left out.
+    /// The query's own tiles always are: tiles that share more than half of the smaller rectangle with an
+    /// example, and all tiles whose centre lies in a region of the query.
     pub exclude_um: f64,
-    /// Farther tiles are no matches, in descriptor units.
+    /// Maximum distance of a match, in descriptor units.
     pub max_distance: Option<f32>,
-    /// No two matches of a slide are nearer to each other than this, in µm: the best of each spot stands for it.
+    /// Minimum distance between two matches on a slide, in µm; of tiles nearer to each other only the best is
+    /// kept.
     pub apart_um: f64,
-    /// How much matches should differ from each other, 0 (not asked for) to 1.
+    /// How much matches should differ from each other, from 0 (off) to 1.
     pub diversity: f32,
-    /// Whether slides are ranked, too.
+    /// Whether slides are ranked as well.
     pub rank_slides: bool,
 }
 
@@ -109,88 +113,112 @@ impl Default for QuerySettings {
     }
 }
 
-/// A tile, by slide and place.
+/// Position of a tile: its slide and rectangle.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TilePlace {
+    /// Slide that contains the tile.
     pub slide: SlideId,
-    /// Level-0 pixels of that slide.
+    /// Rectangle in level-0 pixels of that slide.
     pub rect: Level0Rect,
 }
 
-/// One similar tile.
+/// A tile in the answer to a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Match {
-    /// 1 is the most similar.
+    /// Position in the answer; 1 is the most similar.
     pub rank: usize,
+    /// Slide that contains the tile.
     pub slide: SlideId,
-    /// Level-0 pixels of its own slide.
+    /// Rectangle in level-0 pixels of `slide`.
     pub rect: Level0Rect,
-    /// Euclidean distance of the descriptors; 0 is the same.
+    /// Euclidean distance of the descriptors; 0 for identical ones.
     pub distance: f32,
-    /// Which tile of the query it is most like, as a place in [`Answer::tiles`].
+    /// The nearest tile of the query, as an index into [`Answer::tiles`].
     pub example: usize,
 }
 
-/// What the index says.
+/// The result of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The tiles that were asked for; a region stands for all of its tiles. One that lies on no slide, such as
-    /// that of an image file, has no place.
+    /// Tiles of the query's positive examples, with all tiles of a region. `None` for a tile that lies on no
+    /// slide, such as that of an image file.
     pub tiles: Vec<Option<TilePlace>>,
-    /// Nearest first, or in the order in which they were chosen to differ.
+    /// Matches, nearest first or, with diversity, in the order in which they were chosen.
     pub matches: Vec<Match>,
-    /// Slides by likeness, if that was asked for.
+    /// Slides by similarity, if ranking was requested.
     pub slides: Vec<SlideRank>,
-    /// Whether these are certainly the nearest ones of all that were searched.
+    /// Whether the matches are guaranteed to be the nearest of all searched tiles.
     pub exact: bool,
-    /// Tiles that were searched.
+    /// Number of tiles searched.
     pub searched: usize,
+    /// Time that the search took.
     pub elapsed: Duration,
-    /// What comes from the department's archive, where that was searched.
+    /// The part that comes from the department's archive, if it was searched.
     pub archive: Option<Arc<FromArchive>>,
 }
 
 impl Answer {
-    /// The place of the first tile that was asked for.
+    /// Returns the position of the query's first tile.
     pub fn first(&self) -> Option<&TilePlace> {
         self.tiles.first()?.as_ref()
     }
 
-    /// The slide as the archive has it, if that is where its matches come from.
+    /// Returns the archive's record of a slide, if the slide's matches come from there.
     pub fn from_archive(&self, slide: &SlideId) -> Option<&ArchiveSlide> {
         self.archive.as_ref()?.slides.get(slide)
     }
 
-    /// The tile of the query that a match is most like.
+    /// Returns the tile of the query that is nearest to a match.
     pub fn nearest_example(&self, found: &Match) -> Option<&TilePlace> {
         self.tiles.get(found.example)?.as_ref()
     }
 }
 
-/// Why a question cannot be answered.
+/// Reason why a query cannot be answered.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum QueryError {
+    /// An example lies on a slide that is not in the index.
     #[error("slide {0} is not embedded yet; embed it first, or wait until its tissue is done")]
     NotEmbedded(SlideId),
+    /// No embedded tile lies at the position of an example.
     #[error(
         "there is no embedded tile at x {x:.0}, y {y:.0} of slide {slide}; \
-         the place is not tissue, or has not been embedded yet"
+         the position is not tissue, or has not been embedded yet"
     )]
-    NoTileThere { slide: SlideId, x: f64, y: f64 },
+    NoTileThere {
+        /// Slide of the example.
+        slide: SlideId,
+        /// Level-0 x of the position.
+        x: f64,
+        /// Level-0 y of the position.
+        y: f64,
+    },
+    /// A region contains no tile centre.
     #[error("no embedded tile has its centre in that region of slide {0}; draw it over tissue, or larger")]
     EmptyRegion(SlideId),
-    #[error("{name} was described by another encoder than the slides: {found} numbers instead of {wanted}")]
-    OtherEncoder { name: String, found: usize, wanted: usize },
-    #[error("nothing was given to look for; name a tile, a region or an image")]
+    /// The width of an example's descriptors differs from that of the index.
+    #[error("{name} was embedded by another encoder than the slides: {found} numbers instead of {wanted}")]
+    OtherEncoder {
+        /// Name of the example.
+        name: String,
+        /// Width of its descriptors.
+        found: usize,
+        /// Width of the descriptors in the index.
+        wanted: usize,
+    },
+    /// The query has no positive example.
+    #[error("the query is empty; name a tile, a region or an image")]
     Nothing,
+    /// The search panicked; carries the message.
     #[error("{0}")]
     Crashed(String),
 }
 
-/// Find the tiles most like the examples of `query`. `marks` are the annotations that settings may speak of.
+/// Finds the tiles most similar to the examples of `query`. `marks` are the annotations that the settings may
+/// refer to.
 ///
 /// # Errors
-/// Why the question cannot be answered.
+/// [`QueryError`] when the query cannot be answered.
 pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, QueryError> {
     let started = Instant::now();
     let positives = example::tiles(index, &query.positives)?;
@@ -223,7 +251,7 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
         tiles: positives.into_iter().map(|tile| tile.place).collect(),
         matches,
         slides,
-        // Every way of searching certifies what it returns; an approximate one would have to say so here.
+        // All search methods are exact; an approximate one would have to set this to false.
         exact: true,
         searched: index.len_within(&filter),
         elapsed: started.elapsed(),
@@ -231,7 +259,8 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
     })
 }
 
-/// Rank the slides of `index` that a query allows together with slides `elsewhere`, for its `matches`.
+/// Ranks the slides of `index` that a query allows together with the slides `elsewhere`; `matches` are
+/// counted per slide.
 ///
 /// # Errors
 /// As [`ask`].
@@ -248,10 +277,10 @@ pub fn rank_slides(
     Ok(slides::rank(index, &positives, &filter, matches, elsewhere))
 }
 
-/// A tile of a question: its place, if it has one, and its descriptor.
+/// A tile of a query: its position, if it has one, and its descriptor.
 pub type AskedTile = (Option<TilePlace>, Vec<f32>);
 
-/// The tiles that examples stand for, each with its place, if it has one, and its descriptor.
+/// Returns the tiles of examples.
 ///
 /// # Errors
 /// As [`ask`].
@@ -260,8 +289,8 @@ pub fn tiles_of(index: &Snapshot, examples: &[Example]) -> Result<Vec<AskedTile>
     Ok(tiles.into_iter().map(|tile| (tile.place, tile.descriptor.into_owned())).collect())
 }
 
-/// Distance of every embedded tile to the nearest of the tiles that `positives` stands for: a list for each set of the
-/// index, in the order of its rows.
+/// Returns the distance of every embedded tile to the nearest tile of `positives`: one list for each set of
+/// the index, in the order of its rows.
 ///
 /// # Errors
 /// As [`ask`].
@@ -282,7 +311,7 @@ pub fn distances(index: &Snapshot, positives: &[Example]) -> Result<Vec<Vec<f32>
     Ok(index.sets().par_iter().map(of_set).collect())
 }
 
-/// A tile, and which tile of the query it is nearest to.
+/// A tile and the tile of the query that it is nearest to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Found {
     tile: TileRef,
@@ -297,7 +326,7 @@ fn filter(
     marks: &Marks,
 ) -> TileFilter {
     let settings = &query.settings;
-    // By slide, not by tile of the index: an example may have been described before its slide was embedded.
+    // By slide, not by tile of the index: an example may have been embedded on its own before its slide was.
     let own: Vec<u32> =
         positives.iter().filter_map(|tile| index.place(&tile.place.as_ref()?.slide)).collect();
     let in_scope = |(place, slide): (u32, &SlideId)| {
@@ -327,8 +356,8 @@ fn filter(
     }
 }
 
-/// The `count` tiles nearest to any of the query's, nearest first. What is nearest to any of several is among
-/// what is nearest to each.
+/// Returns the `count` tiles nearest to any of the query's, nearest first. They are all among the `count`
+/// nearest tiles of the single query tiles, so merging those is exact.
 fn nearest(index: &Snapshot, positives: &[ExampleTile<'_>], filter: &TileFilter, count: usize) -> Vec<Found> {
     let of_one = |(example, tile): (usize, &ExampleTile<'_>)| {
         let found = index.nearest(&tile.descriptor, filter, count).into_iter();

@@ -1,10 +1,11 @@
-//! The query's own tiles, which are never among its answers.
+//! The query's own tiles, which are never among its matches.
 //!
-//! They are found by slide and place, so that it does not matter whether an example was embedded before or after it
-//! was asked with:
-//! - of a tile, every tile of its slide that shares more than half of the smaller of the two rectangles with it;
-//! - of a region, every tile of its slide whose centre lies in it;
-//! - of a picture that is a file of the project, every tile of that slide.
+//! They are found by slide and position, so it does not matter whether a tile was embedded before or after it
+//! became an example:
+//! - for a tile, every tile of its slide that shares more than half of the smaller of the two rectangles with
+//!   it;
+//! - for a region, every tile of its slide whose centre lies in it;
+//! - for an image file that is also a slide of the project, every tile of that slide.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::descriptors::{DescriptorSet, Row};
 use crate::geometry::Level0Rect;
 use crate::index::{RowMask, Snapshot};
 
-/// For each set with tiles of the query, the rows that are its own.
+/// Returns, for each set that contains tiles of the query, the mask of those tiles.
 pub(super) fn rows(index: &Snapshot, examples: &[Example]) -> Vec<(u32, Arc<RowMask>)> {
     let mut own: BTreeMap<u32, Vec<bool>> = BTreeMap::new();
     for example in examples {
@@ -37,7 +38,7 @@ pub(super) fn rows(index: &Snapshot, examples: &[Example]) -> Vec<(u32, Arc<RowM
     own.into_iter().map(|(set, mask)| (set, Arc::new(RowMask::new(mask)))).collect()
 }
 
-/// The tiles of a set that share more than half of the smaller of the two rectangles with `rect`.
+/// Returns the tiles of a set that share more than half of the smaller of the two rectangles with `rect`.
 fn overlapping(set: &DescriptorSet, rect: &Level0Rect) -> Vec<Row> {
     let area = |rect: &Level0Rect| u128::from(rect.width) * u128::from(rect.height);
     let is_own = |row: &Row| {
@@ -45,7 +46,7 @@ fn overlapping(set: &DescriptorSet, rect: &Level0Rect) -> Vec<Row> {
         let shared = tile.intersection(rect).map_or(0, |common| area(&common));
         2 * shared > area(&tile).min(area(rect))
     };
-    // Rows are ordered by y first: only those whose top lies near the rectangle can overlap it.
+    // Rows are ordered by y first, so only those whose top lies near the rectangle can overlap it.
     let reach = set.coords().first().map_or(0, |_| i64::from(set.rect(Row(0)).height));
     let first = set.coords().partition_point(|[_, top]| top.saturating_add(reach) <= rect.y);
     let last = set.coords().partition_point(|[_, top]| *top < rect.bottom());

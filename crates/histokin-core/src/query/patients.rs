@@ -1,4 +1,4 @@
-//! Which slides are of one patient, as a list of slides or their file names tell.
+//! Assignment of slides to patients, by a list of slides or by their file names.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,26 +7,28 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};
 
-/// Which patients' slides may hold matches.
+/// Restriction of the search by patient.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Patients {
+    /// No restriction.
     #[default]
     Any,
-    /// The patient of the query's slide.
+    /// Only the patient of the query's slide.
     Same,
-    /// Everyone else.
+    /// All patients except that of the query's slide.
     Others,
 }
 
-/// TCGA barcodes name the patient in their first three parts; elsewhere the part before the first separator does.
+/// Default pattern for the patient in a file name: the first three parts of a TCGA barcode, or else the part
+/// before the first separator.
 pub const USUAL_PATTERN: &str = r"^(TCGA-[^-]+-[^-]+|[^_\s.\-]+)";
 
-/// How slides tell patients apart: by a list, and where that does not name a slide by the first group of a regular
-/// expression on its file's name, or all that it finds.
+/// Determines the patient of a slide: from a list or, for slides not on it, from the file name by the first
+/// group of a regular expression (the whole match if it has no group).
 #[derive(Debug, Clone)]
 pub struct PatientNames {
     pattern: Regex,
@@ -35,23 +37,25 @@ pub struct PatientNames {
 }
 
 impl PatientNames {
+    /// Creates the assignment by a regular expression on the stem of file names, with an empty list.
+    ///
     /// # Errors
-    /// What is wrong with the pattern.
+    /// When the pattern is not a valid regular expression.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {
         Ok(Self { pattern: Regex::new(pattern)?, listed: BTreeMap::new() })
     }
 
-    /// By [`USUAL_PATTERN`].
+    /// Creates the assignment by [`USUAL_PATTERN`].
     pub fn usual() -> Self {
-        Self::new(USUAL_PATTERN).expect("the usual pattern is one that a test has compiled")
+        Self::new(USUAL_PATTERN).expect("a test compiles this pattern")
     }
 
-    /// The same, but slides in `list` (file name or stem, and patient) are of whom that says.
+    /// Adds a list of pairs (file name or stem, patient), which takes precedence over the pattern.
     pub fn with_list(self, list: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { listed: list.into_iter().collect(), ..self }
     }
 
-    /// The patient of a slide's file; nobody where neither list nor pattern tells one.
+    /// Returns the patient of a slide's file; `None` if neither list nor pattern gives one.
     pub fn of(&self, path: &Path) -> Option<String> {
         let stem = path.file_stem()?.to_str()?;
         let listed = path.file_name().and_then(|name| self.listed.get(name.to_str()?));
@@ -63,10 +67,10 @@ impl PatientNames {
     }
 }
 
-/// Read slides and their patients from a CSV file with the columns `slide` or `file`, and `patient`.
+/// Reads slides and their patients from a CSV file with the columns `slide` or `file`, and `patient`.
 ///
 /// # Errors
-/// What is wrong with which file.
+/// A message that names the file, when it cannot be read or lacks a column.
 pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
     let wrong = |reason: String| format!("{}: {reason}", path.display());
     let mut reader = csv::ReaderBuilder::new()
@@ -88,7 +92,7 @@ pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
             continue;
         }
         for name in names.iter().map(|column| text(*column)).filter(|name| !name.is_empty()) {
-            // A list may name files by their paths.
+            // A list may give files with their paths.
             let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
             list.push((name.to_owned(), text(patient).to_owned()));
         }
@@ -97,8 +101,8 @@ pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
 }
 
 impl Patients {
-    /// Whether a slide in `path` may hold matches for a query on the slide in `query`. Where a name tells no
-    /// patient, it counts as one of its own.
+    /// Returns whether the slide at `path` may contain matches for a query on the slide at `query`. A slide
+    /// without a known patient counts as a patient of its own.
     pub fn accept(self, names: &PatientNames, query: &Path, path: &Path) -> bool {
         let same = || match (names.of(query), names.of(path)) {
             (Some(a), Some(b)) => a == b,

@@ -1,4 +1,4 @@
-//! Slides ranked by how much tissue like the query's they hold.
+//! Ranking of slides by their similarity to the query.
 
 use rayon::prelude::*;
 
@@ -8,57 +8,61 @@ use crate::descriptors::{DescriptorSet, Row};
 use crate::index::{Snapshot, TileFilter, squared_distance};
 use crate::slide::SlideId;
 
-/// Tiles of the query that slides are compared with at most.
+/// Maximum number of query tiles that slides are compared with.
 const MOST_COMPARED: usize = 64;
 
-/// Bars of a histogram.
+/// Number of bars of a histogram.
 pub const HISTOGRAM_BINS: usize = 24;
 
-/// Of the tiles of a slide, and of those of the query, so many make its histogram at most, evenly.
+/// Maximum number of a slide's tiles in its histogram, sampled evenly.
 const MOST_COUNTED: usize = 4096;
+/// Maximum number of query tiles that histograms are computed for, sampled evenly.
 const MOST_ASKING: usize = 8;
 
-/// How like the query a slide is.
+/// Similarity of a slide to the query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlideRank {
+    /// The slide.
     pub slide: SlideId,
-    /// Median over the query's tiles of the distance to the most similar tile of the slide (Kalra et al. 2020,
-    /// "Yottixel", §3.4).
+    /// Median over the query's tiles of the distance to the most similar tile of the slide (Kalra et al.
+    /// 2020, "Yottixel", §3.4).
     pub median_distance: f32,
-    /// Matches that lie on it.
+    /// Number of matches on the slide.
     pub matches: usize,
-    /// Its tiles.
+    /// Number of the slide's tiles.
     pub tiles: usize,
-    /// Its tiles (of a large slide every so many), by the distance to the query's: the first bar begins at 0, the
-    /// last one ends at `farthest`, which is the same for all slides of an answer.
+    /// Histogram of the tiles' distances to the query, evenly sampled on large slides; bars range from 0 to
+    /// `farthest`.
     pub histogram: [u32; HISTOGRAM_BINS],
+    /// Upper end of the histogram, the same for all slides of an answer.
     pub farthest: f32,
 }
 
-/// A slide that no index here holds, compared where it is.
+/// A slide that is not in the local index, compared with the query elsewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlideElsewhere {
+    /// The slide.
     pub slide: SlideId,
-    /// Its tiles.
+    /// Number of the slide's tiles.
     pub tiles: usize,
-    /// Distance of each of the query's [`compared`] tiles to the most similar one of the slide that counts; tiles
-    /// that have none are left out.
+    /// Distance of each of the query's [`compared`] tiles to the most similar tile of the slide that the
+    /// filters allow; query tiles without one are left out.
     pub nearest: Vec<f32>,
-    /// Distance of its tiles, or evenly of some, to the nearest of the query's [`asking`] tiles.
+    /// Distances of the slide's tiles, or of an even sample, to the nearest of the query's [`asking`] tiles.
     pub distances: Vec<f32>,
 }
 
-/// Which of so many tiles of a query slides are compared with: evenly some of them.
+/// Returns the indices of the query tiles that slides are compared with, sampled evenly from `tiles`.
 pub fn compared(tiles: usize) -> impl Iterator<Item = usize> {
     (0..tiles).step_by(tiles.div_ceil(MOST_COMPARED).max(1))
 }
 
-/// Which of them make the histograms.
+/// Returns the indices of the query tiles that histograms are computed for, sampled evenly from `tiles`.
 pub fn asking(tiles: usize) -> impl Iterator<Item = usize> {
     (0..tiles).step_by(tiles.div_ceil(MOST_ASKING).max(1))
 }
 
-/// Rank all slides that `filter` accepts, and those `elsewhere`: the most similar first.
+/// Ranks all slides that `filter` accepts, and those `elsewhere`, most similar first.
 pub fn rank(
     index: &Snapshot,
     positives: &[ExampleTile<'_>],
@@ -102,7 +106,8 @@ pub fn rank(
     ranked
 }
 
-/// The rank of a slide without its histogram, and the distances that make it; none where no tile of it counts.
+/// Returns the rank of a slide without its histogram, and the distances that go into the histogram. `None` if
+/// the filters allow no tile of the slide.
 fn unbinned(compared: SlideElsewhere, matches: &[Match]) -> Option<(SlideRank, Vec<f32>)> {
     let SlideElsewhere { slide, tiles, mut nearest, distances } = compared;
     nearest.sort_by(f32::total_cmp);
@@ -117,7 +122,7 @@ fn unbinned(compared: SlideElsewhere, matches: &[Match]) -> Option<(SlideRank, V
     Some((rank, distances))
 }
 
-/// Distance of tiles of a slide, evenly taken, to the nearest of those that ask.
+/// Returns the distances of an even sample of a slide's tiles to the nearest tile in `asking`.
 fn distances(set: &DescriptorSet, asking: &[&[f32]]) -> Vec<f32> {
     let rows = (0..set.len() as u32).map(Row).step_by(set.len().div_ceil(MOST_COUNTED).max(1));
     let nearest = |row: Row| {
@@ -127,7 +132,7 @@ fn distances(set: &DescriptorSet, asking: &[&[f32]]) -> Vec<f32> {
     rows.map(nearest).filter(|distance| distance.is_finite()).collect()
 }
 
-/// The middle of sorted values, or between the two middle ones.
+/// Returns the median of sorted values.
 fn median(sorted: &[f32]) -> Option<f32> {
     let middle = sorted.len() / 2;
     match sorted.len() {

@@ -1,19 +1,21 @@
-//! Whether bounds from a few axes say anything of distances here. In flat data, such as noise, all tiles are about
-//! equally far from each other and nearly all bounds lie within reach: walking a tree is then work for nothing.
+//! Detection of flat data. In flat data, such as noise, all tiles are about equally far from each other and
+//! nearly all bounds from a few axes are within the search radius, so that a tree search is useless.
 
 use super::Segment;
 use crate::index::distance::squared_distance;
 use crate::index::kd_tree::TreePoint;
 
-/// Tiles that stand for all, and those of them that ask.
+/// Number of tiles in the sample.
 const SAMPLE: usize = 1024;
+/// Number of tiles of the sample that serve as queries.
 const ASKING: usize = 15;
 
-/// Where more than this share of the sample lies within reach of its median query, the tree is of no use. The
-/// nearest tile of a sample is farther than that of all tiles, so that where a tree is of use far less does.
+/// The tree is useless if, for the median query, more than this share of the sample is within the search
+/// radius. The nearest tile of a sample is farther than that of all tiles, so the share is far smaller where
+/// a tree helps.
 const HOPELESS: f32 = 0.5;
 
-/// Whether the tree of a segment over `points` would rule out too little to be worth walking.
+/// Returns whether the tree of a segment over `points` would prune too little to be useful.
 pub fn is_flat(segment: &Segment, points: &[TreePoint]) -> bool {
     let step = points.len().div_ceil(SAMPLE).max(1);
     let items: Vec<u32> = (0..points.len() as u32).step_by(step).collect();
