@@ -1,4 +1,4 @@
-//! Writing files so that a crash at any moment leaves the old one or the new one, whole.
+//! Durable writes: after a crash at any moment, either the old or the new file is there, complete.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-/// What the names of files begin with that are still being written.
+/// Prefix of the names of temporary files.
 const WRITING: &str = ".writing-";
 
-/// No file is written for as long as this: what is older was left by a crash.
+/// Longest duration of a write; older temporary files were left by a crash.
 const LONGEST_WRITE: Duration = Duration::from_secs(600);
 
-/// Write `bytes` to a temporary file beside `path`, sync it, rename it into place and sync the folder.
+/// Writes `bytes` to a temporary file beside `path`, syncs it, renames it to `path` and syncs the folder.
 ///
 /// # Errors
-/// With advice in the message ([`advised`]); a file that was there before is still there, untouched.
+/// Returns the error of the system with advice ([`advised`]). An existing file at `path` is then unchanged.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_in_place(path, bytes).map_err(advised)
 }
@@ -30,15 +30,16 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Temporary files are usually their owner's alone. This one has the access that the file it replaces has, or
-/// that a new file in this folder would have, so that a shared project stays shared.
+/// Makes a temporary file for `path` in `folder`. By default, only the owner can access temporary files. This
+/// one gets the permissions of the file that it replaces, or those of a new file in this folder, so that
+/// shared projects stay accessible to other users.
 fn temporary(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(WRITING);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // The system takes off what the user's umask denies.
+        // The system removes the permissions masked by the user's umask.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let temporary = builder.tempfile_in(folder).map_err(nameless)?;
@@ -48,13 +49,13 @@ fn temporary(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
     Ok(temporary)
 }
 
-/// The system's own error of making a temporary file, without that file's name, which says nothing to users.
+/// Removes the temporary file's name, which means nothing to users, from an error.
 fn nameless(error: io::Error) -> io::Error {
     let source = error.get_ref().and_then(|named| named.source()?.downcast_ref::<io::Error>());
     source.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
-/// Make sure that the names in `folder` survive a power cut.
+/// Syncs a folder, so that new file names in it survive a power failure.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
@@ -63,49 +64,51 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The same error, with what to do about it where that is known: of a full disk, or of one that takes no
-/// files.
+/// Adds advice to the error of a write where there is any, such as for a full or read-only disk.
 pub fn advised(error: io::Error) -> io::Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull => "the disk is full: make room, or save elsewhere",
-        ErrorKind::QuotaExceeded => "your share of the disk is used up: make room, or save elsewhere",
-        ErrorKind::FileTooLarge => "this disk takes no file as large as that: save elsewhere",
+        ErrorKind::QuotaExceeded => "your disk quota is used up: make room, or save elsewhere",
+        ErrorKind::FileTooLarge => "this disk does not accept a file of that size: save elsewhere",
         ErrorKind::ReadOnlyFilesystem => "the disk can only be read: save elsewhere",
         ErrorKind::NotFound => {
-            "its folder is not there: check whether its drive is connected, or save elsewhere"
+            "its folder does not exist: check that its drive is connected, or save elsewhere"
         }
-        ErrorKind::PermissionDenied => "you may not write there: ask for the right to, or save elsewhere",
+        ErrorKind::PermissionDenied => "you have no write permission there: ask for it, or save elsewhere",
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
-/// What to look at after an error of reading or writing, for messages; nothing where the error says so itself.
+/// Returns a hint to append to the message of a read or write error; empty if the error explains itself.
 pub fn hint(error: &io::Error) -> &'static str {
     match error.get_ref() {
         Some(_) => "",
-        None => "; check the path, the access rights and the space",
+        None => "; check the path, the access rights and the free space",
     }
 }
 
-/// The error of a write that is refused because its project is open for reading only.
+/// Returns the error of a write that is refused because the project is open for reading only.
 pub fn refused() -> io::Error {
     io::Error::new(ErrorKind::ReadOnlyFilesystem, "not written, since the project is open for reading only")
 }
 
-/// Remove what writing left behind in `folder` when it was interrupted by a crash, a while ago.
+/// Removes temporary files that earlier crashes left in `folder`.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let written = entry.metadata().and_then(|metadata| metadata.modified());
         let is_old = written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE));
-        let is_left = is_old && entry.file_name().to_string_lossy().starts_with(WRITING);
-        if is_left && let Err(error) = fs::remove_file(entry.path()) {
+        let is_leftover = is_old && entry.file_name().to_string_lossy().starts_with(WRITING);
+        if is_leftover && let Err(error) = fs::remove_file(entry.path()) {
             tracing::warn!("{}: left by a crash, and cannot be removed: {error}", entry.path().display());
         }
     }
 }
 
-/// Rename a damaged file so that it is neither used nor overwritten; the new name is returned.
+/// Renames a damaged file so that it is neither used nor overwritten, and returns its new path.
+///
+/// # Errors
+/// Returns the error of the rename, with advice ([`advised`]).
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut number = 1;
@@ -158,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_with_what_to_do() {
-        let told = advised(io::Error::from(ErrorKind::StorageFull));
-        assert_eq!(told.kind(), ErrorKind::StorageFull);
-        assert!(told.to_string().ends_with("the disk is full: make room, or save elsewhere"), "{told}");
+        let error = advised(io::Error::from(ErrorKind::StorageFull));
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert!(error.to_string().ends_with("the disk is full: make room, or save elsewhere"), "{error}");
     }
 }

@@ -1,52 +1,61 @@
-//! Coordinates that say which space they are in, and lengths that say their unit.
+//! Types for positions, rectangles and pixel sizes, one per coordinate space.
 //!
-//! Two pixel spaces occur throughout: **level 0**, the slide's finest pixels, in which everything that is
-//! stored or exchanged is written; and the pixels of **one pyramid level**, in which regions are read.
+//! Two pixel spaces are used: **level 0**, the slide's finest pixels, in which positions are stored and
+//! exchanged; and the pixels of **one pyramid level**, in which regions are read.
 
 use serde::{Deserialize, Serialize};
 
 /// A position in level-0 pixels; may lie between pixels and outside the slide.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Level0Point {
+    /// Distance from the slide's left edge.
     pub x: f64,
+    /// Distance from the slide's top edge.
     pub y: f64,
 }
 
 impl Level0Point {
+    /// Makes a point from level-0 coordinates.
     pub fn new(x: f64, y: f64) -> Self {
         Self { x, y }
     }
 
-    /// Euclidean distance to `other` in level-0 pixels.
+    /// Returns the Euclidean distance to `other` in level-0 pixels.
     pub fn distance_px(self, other: Self) -> f64 {
         (self.x - other.x).hypot(self.y - other.y)
     }
 }
 
-/// A rectangle of whole level-0 pixels: its top-left corner (may be negative) and its extent.
+/// A rectangle of whole level-0 pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Level0Rect {
+    /// First column; may be negative.
     pub x: i64,
+    /// First row; may be negative.
     pub y: i64,
+    /// Number of columns.
     pub width: u32,
+    /// Number of rows.
     pub height: u32,
 }
 
 impl Level0Rect {
+    /// Makes a rectangle from its top-left corner and its extent, in level-0 pixels.
     pub fn new(x: i64, y: i64, width: u32, height: u32) -> Self {
         Self { x, y, width, height }
     }
 
-    /// One past the last column.
+    /// Returns the column after the last one.
     pub fn right(&self) -> i64 {
         self.x.saturating_add(i64::from(self.width))
     }
 
-    /// One past the last row.
+    /// Returns the row after the last one.
     pub fn bottom(&self) -> i64 {
         self.y.saturating_add(i64::from(self.height))
     }
 
+    /// Returns the centre, which may lie between pixels.
     pub fn center(&self) -> Level0Point {
         Level0Point::new(
             self.x as f64 + f64::from(self.width) / 2.0,
@@ -54,7 +63,8 @@ impl Level0Rect {
         )
     }
 
-    /// Whether `point` lies inside; the left and top edges belong to the rectangle, the others do not.
+    /// Returns whether `point` lies inside. The left and top edges count as inside, the right and bottom
+    /// edges do not.
     pub fn contains(&self, point: Level0Point) -> bool {
         point.x >= self.x as f64
             && point.x < self.right() as f64
@@ -62,87 +72,98 @@ impl Level0Rect {
             && point.y < self.bottom() as f64
     }
 
-    /// The common part of two rectangles, if they share at least one pixel.
+    /// Returns the intersection of two rectangles, if they share at least one pixel.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         let x = self.x.max(other.x);
         let y = self.y.max(other.y);
-        // Neither is longer than the shorter of the two sides, unless there is no common part at all.
+        // Where positive, neither exceeds the shorter of the two sides, so both fit into a u32.
         let width = self.right().min(other.right()).saturating_sub(x);
         let height = self.bottom().min(other.bottom()).saturating_sub(y);
         (width > 0 && height > 0).then(|| Self::new(x, y, width as u32, height as u32))
     }
 }
 
-/// A rectangle in the pixels of one pyramid level; may reach beyond the level's edges.
+/// A rectangle in the pixels of one pyramid level; may extend beyond the edges of the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LevelRect {
     /// Index of the stored pyramid level, 0 being the finest.
     pub level: u32,
+    /// First column, in pixels of the level.
     pub x: i64,
+    /// First row, in pixels of the level.
     pub y: i64,
+    /// Number of columns.
     pub width: u32,
+    /// Number of rows.
     pub height: u32,
 }
 
-/// How many level-0 pixels one pixel spans along each axis; at least 1 for stored levels.
+/// Number of level-0 pixels that one pixel spans along each axis; at least 1 for stored levels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Downsample {
+    /// Level-0 pixels per pixel, horizontally.
     pub x: f64,
+    /// Level-0 pixels per pixel, vertically.
     pub y: f64,
 }
 
 impl Downsample {
-    /// That of level 0.
+    /// The downsample of level 0.
     pub const ONE: Self = Self { x: 1.0, y: 1.0 };
 
-    /// The same along both axes.
+    /// Makes a downsample that is the same along both axes.
     pub fn square(factor: f64) -> Self {
         Self { x: factor, y: factor }
     }
 
-    /// One number for both axes, for choosing and naming levels: their geometric mean.
+    /// Returns the geometric mean of both axes, used to choose and to name levels.
     pub fn mean(&self) -> f64 {
         if self.x == self.y { self.x } else { (self.x * self.y).sqrt() }
     }
 }
 
-/// Physical size of one pixel, in micrometres, along each axis.
+/// Physical size of one pixel in µm, along each axis.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MicronsPerPixel {
+    /// Width of a pixel in µm.
     pub x: f64,
+    /// Height of a pixel in µm.
     pub y: f64,
 }
 
 impl MicronsPerPixel {
-    /// Square pixels of `um` micrometres.
+    /// Makes the size of square pixels with an edge of `um` micrometres.
     pub fn square(um: f64) -> Self {
         Self { x: um, y: um }
     }
 
-    /// The edge of the square pixel of the same area: one number for both axes, for naming and for ratios of areas.
+    /// Returns the edge in µm of the square pixel of the same area (the geometric mean of both axes), used
+    /// for display and for ratios of areas.
     pub fn mean(&self) -> f64 {
         (self.x * self.y).sqrt()
     }
 
-    /// Whether both values are finite, positive and within what a microscope can give (1 nm to 1 mm), and neither is
-    /// more than `LONGEST_PIXEL` times the other.
+    /// Returns whether both values are finite and in the range of a microscope (1 nm to 1 mm), and neither is
+    /// more than 16 times the other.
     pub fn is_plausible(&self) -> bool {
         [self.x, self.y].iter().all(|um| (1e-3..=1e3).contains(um))
-            && self.x.max(self.y) <= self.x.min(self.y) * LONGEST_PIXEL
+            && self.x.max(self.y) <= self.x.min(self.y) * MAX_ASPECT_RATIO
     }
 
-    /// Whether pixels are square to 1 %. What scanners write differs by less from one axis to the other, and their
-    /// pixels are treated as squares: drawn 1:1, and cut into tiles that are square in pixels.
+    /// Returns whether pixels are square to within 1 %. The values that scanners write for the two axes often
+    /// differ by less. Such pixels are treated as squares: drawn 1:1, and cut into tiles that are square in
+    /// pixels.
     pub fn is_square(&self) -> bool {
-        self.x.max(self.y) <= self.x.min(self.y) * SQUARE_TO
+        self.x.max(self.y) <= self.x.min(self.y) * MAX_SQUARE_RATIO
     }
 
-    /// Edge in µm of the square pixels in which a slide is drawn: the mean for square pixels, else the shorter edge.
+    /// Returns the edge in µm of the square pixels in which a slide is drawn: the mean for square pixels,
+    /// otherwise the shorter edge.
     pub fn drawn_um(&self) -> f64 {
         if self.is_square() { self.mean() } else { self.x.min(self.y) }
     }
 
-    /// How a slide's pixels are drawn so that the same distance is as long in every direction.
+    /// Returns the stretch that makes a distance equally long on the screen in every direction.
     pub fn stretch(&self) -> Stretch {
         if self.is_square() {
             return Stretch::NONE;
@@ -151,7 +172,7 @@ impl MicronsPerPixel {
         Stretch { x: self.x / um, y: self.y / um }
     }
 
-    /// The pixel size for people: one number for square pixels, else both.
+    /// Returns the pixel size as text: one number for square pixels, otherwise both.
     pub fn label(&self, decimals: usize) -> String {
         if self.is_square() {
             return format!("{:.decimals$} µm/px", self.mean());
@@ -159,45 +180,48 @@ impl MicronsPerPixel {
         format!("{:.decimals$} × {:.decimals$} µm/px", self.x, self.y)
     }
 
-    /// Physical distance in µm between two level-0 points of a slide with these pixels.
+    /// Returns the distance in µm between two level-0 points of a slide with this pixel size.
     pub fn distance_um(&self, a: Level0Point, b: Level0Point) -> f64 {
         ((a.x - b.x) * self.x).hypot((a.y - b.y) * self.y)
     }
 }
 
-/// How many times longer than wide a pixel may be to be believed, or wider than long. Anisotropic scans have 2 to 4.
-const LONGEST_PIXEL: f64 = 16.0;
+/// Largest plausible ratio between the edges of a pixel. Anisotropic scans have 2 to 4.
+const MAX_ASPECT_RATIO: f64 = 16.0;
 
-/// Ratio of a pixel's edges up to which it counts as square.
-const SQUARE_TO: f64 = 1.01;
+/// Largest ratio between the edges of a pixel that counts as square.
+const MAX_SQUARE_RATIO: f64 = 1.01;
 
-/// Drawn pixels along each edge of a level-0 pixel at zoom 1: at least 1, and 1 along one axis.
+/// Screen pixels that a level-0 pixel spans along each axis at zoom 1: at least 1, and exactly 1 along one
+/// axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stretch {
+    /// Drawn pixels per level-0 pixel, horizontally.
     pub x: f64,
+    /// Drawn pixels per level-0 pixel, vertically.
     pub y: f64,
 }
 
 impl Stretch {
-    /// Level-0 pixels are drawn as squares.
+    /// No stretch: level-0 pixels are drawn as squares.
     pub const NONE: Self = Self { x: 1.0, y: 1.0 };
 
-    /// Of a slide with pixels of `mpp`; none where their size is unknown.
+    /// Returns the stretch for a pixel size; [`Self::NONE`] where the size is unknown.
     pub fn of(mpp: Option<MicronsPerPixel>) -> Self {
         mpp.map_or(Self::NONE, |mpp| mpp.stretch())
     }
 
-    /// The drawn extent of `width` × `height` level-0 pixels.
+    /// Returns the extent, in drawn pixels, of `width` × `height` level-0 pixels.
     pub fn extent(&self, (width, height): (f64, f64)) -> (f64, f64) {
         (width * self.x, height * self.y)
     }
 
-    /// A level-0 position in drawn pixels.
+    /// Converts a level-0 position to drawn pixels.
     pub fn drawn(&self, point: Level0Point) -> Level0Point {
         Level0Point::new(point.x * self.x, point.y * self.y)
     }
 
-    /// The level-0 position of one in drawn pixels.
+    /// Converts a position in drawn pixels to level 0.
     pub fn level0(&self, drawn: Level0Point) -> Level0Point {
         Level0Point::new(drawn.x / self.x, drawn.y / self.y)
     }

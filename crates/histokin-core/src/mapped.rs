@@ -1,6 +1,6 @@
-//! Files of a project as memory.
+//! Memory mapping of files that the program itself wrote.
 
-#![expect(unsafe_code, reason = "nobody but the operating system can say that a file's bytes do not change")]
+#![expect(unsafe_code, reason = "the compiler cannot know whether another process changes a mapped file")]
 
 use std::io;
 use std::path::Path;
@@ -9,13 +9,13 @@ use memmap2::Mmap;
 
 use crate::untrusted;
 
-/// The bytes of a file that this program wrote. Its files are only ever replaced by renaming or removed
-/// ([`crate::durable`]), never written in place.
+/// Maps a file that this program wrote. Such files are only replaced by a rename or removed
+/// ([`crate::durable`]), never modified in place.
 ///
 /// # Errors
-/// Those of the system, and when it is no ordinary file.
+/// Returns the error of the system, or fails if it is not a regular file.
 pub fn map(path: &Path) -> io::Result<Mmap> {
     let file = untrusted::open(path)?;
-    // SAFETY: such files are replaced and removed as whole ones, so that the mapped bytes stay what they are.
+    // SAFETY: such files are only replaced or removed as a whole, so the mapped bytes do not change.
     unsafe { Mmap::map(&file) }
 }

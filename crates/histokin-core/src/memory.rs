@@ -1,35 +1,36 @@
-//! One budget of bytes for all that is kept in memory only to be quick.
+//! A byte budget shared by all in-memory caches.
 //!
-//! Decoded tiles, whole pictures and OpenSlide's handles (with the tiles that each of them keeps) lie on
-//! shelves. However many slides are open, what lies on all shelves together stays within the budget: what was
-//! used least recently goes first. What cannot be let go, such as thumbnails on the screen, is [`Reserved`] and
-//! takes its bytes from the same budget. Textures on the graphics card have a budget of their own.
+//! Decoded tiles, whole pictures and OpenSlide handles (each with its own tile cache) are kept in
+//! [`MemoryCache`]s. However many slides are open, all caches together stay within the budget: the least
+//! recently used entries are evicted first. Data that cannot be evicted, such as thumbnails on the screen, is
+//! [`Reserved`] and counts towards the same budget. Textures on the graphics card have a separate budget.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Most of the budget that is taken unless the user gives one.
+/// Upper bound of the default budget, in bytes.
 const DEFAULT_LIMIT: usize = 4 << 30;
-/// The budget where the machine does not tell how much memory it has.
+/// The budget in bytes where the amount of memory of the machine is unknown.
 const CAUTIOUS_LIMIT: usize = 1 << 30;
 
-/// What lies on a shelf, and what share of the budget all such shelves may fill together.
+/// What a cache holds, which determines the share of the budget that all caches of this kind may use
+/// together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Pictures as they are shown: display tiles, whole plain pictures. May fill the budget.
+    /// Pictures as they are shown: display tiles, whole plain pictures. May use the whole budget.
     Shown,
-    /// Tiles as the file has them, kept for the neighbouring region that shares them; a sixteenth.
+    /// Tiles as they are stored in the file, kept for neighbouring regions that share them; one sixteenth.
     Shared,
-    /// Open slides with caches of their own; a quarter.
+    /// Open slides with caches of their own; one quarter.
     Handle,
 }
 
 impl Kind {
     const ALL: [Self; 3] = [Self::Shown, Self::Shared, Self::Handle];
 
-    /// The most bytes of this kind, if it may not fill the budget.
+    /// Returns the maximum bytes of this kind; `None` if it may use the whole budget.
     fn share(self, limit: usize) -> Option<usize> {
         match self {
             Self::Shown => None,
@@ -39,7 +40,7 @@ impl Kind {
     }
 }
 
-/// A budget of bytes and all that takes from it.
+/// A byte budget with the entries of all caches and the reservations that count towards it.
 pub struct Budget {
     state: Mutex<State>,
 }
@@ -47,40 +48,42 @@ pub struct Budget {
 struct State {
     limit: usize,
     reserved: usize,
-    /// Counts uses, to tell what was used least recently.
+    /// Counts uses, to find the least recently used entry.
     clock: u64,
-    caches_made: u64,
-    kept: HashMap<Place, Kept>,
+    caches_created: u64,
+    entries: HashMap<Key, Entry>,
     kinds: [Usage; Kind::ALL.len()],
 }
 
-/// A shelf's number and the place on it.
-type Place = (u64, u64);
+/// Number of a cache, and a key within it.
+type Key = (u64, u64);
 
-type Thing = Arc<dyn Any + Send + Sync>;
+type Value = Arc<dyn Any + Send + Sync>;
 
-struct Kept {
-    thing: Thing,
+struct Entry {
+    value: Value,
     bytes: usize,
     kind: Kind,
     used: u64,
 }
 
-/// What is kept of one kind.
+/// Entries of one kind.
 #[derive(Default)]
 struct Usage {
     bytes: usize,
-    by_age: BTreeMap<u64, Place>,
+    by_age: BTreeMap<u64, Key>,
 }
 
 impl Budget {
+    /// Makes an empty budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         let kinds = Default::default();
-        let state = State { limit, reserved: 0, clock: 0, caches_made: 0, kept: HashMap::new(), kinds };
+        let state = State { limit, reserved: 0, clock: 0, caches_created: 0, entries: HashMap::new(), kinds };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// The budget of this process: a quarter of the memory, at most 4 GiB, until it is set otherwise.
+    /// Returns the budget of this process: a quarter of the memory, at most 4 GiB, unless it was set
+    /// otherwise.
     pub fn of_process() -> &'static Arc<Self> {
         static BUDGET: OnceLock<Arc<Budget>> = OnceLock::new();
         BUDGET.get_or_init(|| {
@@ -88,27 +91,28 @@ impl Budget {
         })
     }
 
-    /// Change the budget; what is too much goes at once.
+    /// Changes the budget; evicts at once what exceeds it.
     pub fn set_limit(&self, limit: usize) {
-        let gone = {
+        let evicted = {
             let mut state = self.state();
             state.limit = limit;
-            state.make_room(None)
+            state.evict(None)
         };
-        drop(gone);
+        drop(evicted);
     }
 
+    /// Returns the budget in bytes.
     pub fn limit(&self) -> usize {
         self.state().limit
     }
 
-    /// Bytes that are kept and held at the moment.
+    /// Returns the bytes that are cached and reserved at the moment.
     pub fn used(&self) -> usize {
         self.state().used()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every step leaves the books consistent.
+        // Every operation leaves the state consistent, so a poisoned lock can be used.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,63 +126,64 @@ impl State {
         &mut self.kinds[kind as usize]
     }
 
-    fn touch(&mut self, place: Place) -> Option<Thing> {
+    fn touch(&mut self, key: Key) -> Option<Value> {
         self.clock += 1;
         let now = self.clock;
-        let kept = self.kept.get_mut(&place)?;
-        let (kind, before) = (kept.kind, std::mem::replace(&mut kept.used, now));
-        let thing = kept.thing.clone();
+        let entry = self.entries.get_mut(&key)?;
+        let (kind, before) = (entry.kind, std::mem::replace(&mut entry.used, now));
+        let value = entry.value.clone();
         let by_age = &mut self.usage(kind).by_age;
         by_age.remove(&before);
-        by_age.insert(now, place);
-        Some(thing)
+        by_age.insert(now, key);
+        Some(value)
     }
 
-    /// What has to go for it is answered, to be dropped when the books are closed: that may take its time.
-    fn keep(&mut self, place: Place, kind: Kind, bytes: usize, thing: Thing) -> Vec<Kept> {
-        let before = self.let_go(place);
+    /// Inserts an entry and returns those evicted for it. The caller drops them after releasing the lock,
+    /// since dropping may take long.
+    fn insert(&mut self, key: Key, kind: Kind, bytes: usize, value: Value) -> Vec<Entry> {
+        let before = self.remove(key);
         self.clock += 1;
         let used = self.clock;
-        self.kept.insert(place, Kept { thing, bytes, kind, used });
+        self.entries.insert(key, Entry { value, bytes, kind, used });
         let usage = self.usage(kind);
         usage.bytes += bytes;
-        usage.by_age.insert(used, place);
-        let mut gone = self.make_room(Some(place));
-        gone.extend(before);
-        gone
+        usage.by_age.insert(used, key);
+        let mut evicted = self.evict(Some(key));
+        evicted.extend(before);
+        evicted
     }
 
-    fn let_go(&mut self, place: Place) -> Option<Kept> {
-        let kept = self.kept.remove(&place)?;
-        let usage = self.usage(kept.kind);
-        usage.bytes -= kept.bytes;
-        usage.by_age.remove(&kept.used);
-        Some(kept)
+    fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        let usage = self.usage(entry.kind);
+        usage.bytes -= entry.bytes;
+        usage.by_age.remove(&entry.used);
+        Some(entry)
     }
 
-    /// Let the least recently used go until all is within its bounds. What has just come stays, even if it
-    /// is too large on its own: else it would have to be made again and again.
-    fn make_room(&mut self, newest: Option<Place>) -> Vec<Kept> {
-        let mut gone = Vec::new();
-        let oldest = |usage: &Usage| usage.by_age.iter().next().map(|(age, place)| (*age, *place));
+    /// Evicts the least recently used entries until everything is within its limits. The newest entry stays
+    /// even if it exceeds them by itself; otherwise it would have to be computed again and again.
+    fn evict(&mut self, newest: Option<Key>) -> Vec<Entry> {
+        let mut evicted = Vec::new();
+        let oldest = |usage: &Usage| usage.by_age.iter().next().map(|(age, key)| (*age, *key));
         for kind in Kind::ALL {
             let share = kind.share(self.limit);
             while share.is_some_and(|share| self.usage(kind).bytes > share)
-                && let Some((_, place)) = oldest(self.usage(kind)).filter(|(_, place)| Some(*place) != newest)
+                && let Some((_, key)) = oldest(self.usage(kind)).filter(|(_, key)| Some(*key) != newest)
             {
-                gone.extend(self.let_go(place));
+                evicted.extend(self.remove(key));
             }
         }
         while self.used() > self.limit {
-            let all = self.kinds.iter().filter_map(oldest).filter(|(_, place)| Some(*place) != newest);
-            let Some((_, place)) = all.min() else { break };
-            gone.extend(self.let_go(place));
+            let all = self.kinds.iter().filter_map(oldest).filter(|(_, key)| Some(*key) != newest);
+            let Some((_, key)) = all.min() else { break };
+            evicted.extend(self.remove(key));
         }
-        gone
+        evicted
     }
 }
 
-/// Where one owner keeps things by number. What lies on it goes with it.
+/// A cache of one owner, with numbers as keys. Dropping it removes its entries from the budget.
 pub struct MemoryCache {
     budget: Arc<Budget>,
     kind: Kind,
@@ -186,61 +191,62 @@ pub struct MemoryCache {
 }
 
 impl MemoryCache {
+    /// Makes an empty cache whose entries count towards `budget`.
     pub fn new(budget: &Arc<Budget>, kind: Kind) -> Self {
         let mut state = budget.state();
-        state.caches_made += 1;
-        Self { budget: budget.clone(), kind, number: state.caches_made }
+        state.caches_created += 1;
+        Self { budget: budget.clone(), kind, number: state.caches_created }
     }
 
-    /// What lies at `place`, if it is still there; it counts as used by that.
-    pub fn get<T: Any + Send + Sync>(&self, place: u64) -> Option<Arc<T>> {
-        let thing = self.budget.state().touch((self.number, place))?;
-        thing.downcast().ok()
+    /// Returns the entry at `key`, if it is still cached, and marks it as used.
+    pub fn get<T: Any + Send + Sync>(&self, key: u64) -> Option<Arc<T>> {
+        let value = self.budget.state().touch((self.number, key))?;
+        value.downcast().ok()
     }
 
-    /// Keep a thing that takes `bytes`, in the place of what lies there.
-    pub fn keep<T: Any + Send + Sync>(&self, place: u64, bytes: usize, thing: Arc<T>) {
-        let gone = self.budget.state().keep((self.number, place), self.kind, bytes, thing);
-        drop(gone);
+    /// Caches a value of `bytes` bytes at `key`, replacing the entry there.
+    pub fn keep<T: Any + Send + Sync>(&self, key: u64, bytes: usize, value: Arc<T>) {
+        let evicted = self.budget.state().insert((self.number, key), self.kind, bytes, value);
+        drop(evicted);
     }
 
-    /// Let `thing` go, if it is what lies at `place`.
-    pub fn let_go_of<T>(&self, place: u64, thing: &Arc<T>) {
+    /// Removes the entry at `key`, if it is `value`.
+    pub fn let_go_of<T>(&self, key: u64, value: &Arc<T>) {
         let mut state = self.budget.state();
-        let place = (self.number, place);
-        let lies_there = |kept: &Kept| std::ptr::addr_eq(Arc::as_ptr(&kept.thing), Arc::as_ptr(thing));
-        let gone = if state.kept.get(&place).is_some_and(lies_there) { state.let_go(place) } else { None };
+        let key = (self.number, key);
+        let is_value = |entry: &Entry| std::ptr::addr_eq(Arc::as_ptr(&entry.value), Arc::as_ptr(value));
+        let removed = if state.entries.get(&key).is_some_and(is_value) { state.remove(key) } else { None };
         drop(state);
-        drop(gone);
+        drop(removed);
     }
 }
 
 impl Drop for MemoryCache {
     fn drop(&mut self) {
         let mut state = self.budget.state();
-        let own: Vec<Place> = state.kept.keys().filter(|place| place.0 == self.number).copied().collect();
-        let gone: Vec<Kept> = own.into_iter().filter_map(|place| state.let_go(place)).collect();
+        let keys: Vec<Key> = state.entries.keys().filter(|key| key.0 == self.number).copied().collect();
+        let removed: Vec<Entry> = keys.into_iter().filter_map(|key| state.remove(key)).collect();
         drop(state);
-        drop(gone);
+        drop(removed);
     }
 }
 
-/// Something that has to stay in memory, with its bytes taken from a budget while it does.
+/// A value that has to stay in memory; its bytes count towards a budget as long as it exists.
 pub struct Reserved<T> {
-    thing: T,
+    value: T,
     bytes: usize,
     budget: Arc<Budget>,
 }
 
 impl<T> Reserved<T> {
-    /// Take `bytes` from the budget for `thing`.
-    pub fn new(budget: &Arc<Budget>, bytes: usize, thing: T) -> Self {
+    /// Reserves `bytes` of the budget for `value`.
+    pub fn new(budget: &Arc<Budget>, bytes: usize, value: T) -> Self {
         let mut state = budget.state();
         state.reserved += bytes;
-        let gone = state.make_room(None);
+        let evicted = state.evict(None);
         drop(state);
-        drop(gone);
-        Self { thing, bytes, budget: budget.clone() }
+        drop(evicted);
+        Self { value, bytes, budget: budget.clone() }
     }
 }
 
@@ -248,7 +254,7 @@ impl<T> Deref for Reserved<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.thing
+        &self.value
     }
 }
 
@@ -258,15 +264,15 @@ impl<T> Drop for Reserved<T> {
     }
 }
 
-/// Bytes of memory that this process has taken, where the system tells.
+/// Returns the resident memory of this process in bytes, where the system reports it.
 pub fn taken_by_process() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
 }
 
-/// Give memory that is free again back to the system. The allocator keeps it otherwise, and after a training that is
-/// gigabytes which other programs lack.
+/// Returns freed memory to the system. Otherwise the allocator keeps it: gigabytes after a training run,
+/// which other programs could use.
 pub fn return_freed() {
     let before = taken_by_process();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -281,7 +287,8 @@ fn trim() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// What this process may use: the machine's memory, or less where its group is given less.
+/// Returns the memory in bytes that this process may use: that of the machine, or the limit of its control
+/// group if lower.
 fn memory_bytes() -> Option<usize> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let kib = read("/proc/meminfo")?.lines().find_map(|line| {
@@ -316,7 +323,7 @@ mod tests {
     fn no_kind_takes_more_than_its_share() {
         let budget = Budget::new(1600);
         let shared = MemoryCache::new(&budget, Kind::Shared);
-        (0..10).for_each(|place| shared.keep(place, 30, Arc::new(place)));
+        (0..10).for_each(|key| shared.keep(key, 30, Arc::new(key)));
         assert_eq!(budget.used(), 90);
         assert_eq!(shared.get::<u64>(9).as_deref(), Some(&9));
         assert!(shared.get::<u64>(6).is_none());
@@ -330,7 +337,7 @@ mod tests {
         let reserved = Reserved::new(&budget, 50, "thumbnail");
         assert_eq!((*reserved, budget.used()), ("thumbnail", 50));
         memory_cache.keep(1, 70, Arc::new(1_u8));
-        assert!(memory_cache.get::<u8>(1).is_some(), "what has just come stays");
+        assert!(memory_cache.get::<u8>(1).is_some(), "the newest entry stays");
         memory_cache.keep(2, 30, Arc::new(2_u8));
         assert_eq!((memory_cache.get::<u8>(1), budget.used()), (None, 80));
         drop(reserved);

@@ -1,11 +1,11 @@
-//! Numbers as people read them.
+//! Formatting of numbers and sentences for messages and labels.
 
-/// A whole number with thin spaces between thousands: "12 345".
+/// Formats a whole number with narrow no-break spaces between thousands: "12 345".
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push('\u{202F}');
         }
         text.push(digit);
@@ -13,13 +13,14 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// So many of a thing whose plural takes an s: "1 slide", "12 345 slides".
-pub fn counted(number: u64, thing: &str) -> String {
+/// Formats a count with a noun whose plural takes an s: "1 slide", "12 345 slides".
+pub fn counted(number: u64, noun: &str) -> String {
     let end = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{end}", grouped(number))
+    format!("{} {noun}{end}", grouped(number))
 }
 
-/// A clause as a sentence: with a capital letter and a full stop.
+/// Turns a clause into a sentence: capitalises the first letter and adds a full stop unless it ends with
+/// punctuation.
 pub fn sentence(clause: &str) -> String {
     let mut rest = clause.chars();
     let first: String = rest.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();

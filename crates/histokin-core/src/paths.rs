@@ -1,7 +1,7 @@
-//! Paths in files of text, where they need not be Unicode.
+//! Serialisation of paths, which need not be Unicode, in text files.
 //!
-//! On Unix a file name is a string of bytes. One that is no UTF-8 is written as text with U+FFFD in the place of what
-//! cannot be shown, and beside that its bytes in hexadecimal.
+//! On Unix a file name is a string of bytes. A name that is not valid UTF-8 is written as text with U+FFFD in
+//! place of invalid bytes, and additionally as its bytes in hexadecimal.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-/// A path that is written as its bytes in hexadecimal.
+/// A path that is serialised as its bytes in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HexPath(PathBuf);
 
 impl HexPath {
+    /// Returns the path itself.
     pub fn as_path(&self) -> &Path {
         &self.0
     }
@@ -33,11 +34,11 @@ impl<'de> Deserialize<'de> for HexPath {
         let read =
             bytes.1.is_empty().then(|| bytes.0.iter().map(byte).collect::<Option<Vec<u8>>>()).flatten();
         let path = read.filter(|bytes| !bytes.contains(&0)).and_then(of_bytes);
-        path.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no path in hexadecimal")))
+        path.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a hexadecimal path")))
     }
 }
 
-/// A path as text, and as bytes where the text does not say it all.
+/// Returns a path as text, and also as bytes where it is not valid UTF-8.
 pub fn in_text(path: PathBuf) -> (String, Option<HexPath>) {
     match path.into_os_string().into_string() {
         Ok(text) => (text, None),
@@ -45,12 +46,13 @@ pub fn in_text(path: PathBuf) -> (String, Option<HexPath>) {
     }
 }
 
-/// A path for JSON documents: with U+FFFD where it is no UTF-8.
+/// Returns a path as a JSON string, with U+FFFD in place of invalid UTF-8.
 pub fn shown(path: &Path) -> Value {
     json!(path.to_string_lossy())
 }
 
-/// Put a path into a JSON object as `key`, and its bytes in hexadecimal as `key_bytes` where it is no UTF-8.
+/// Adds a path to a JSON object as `key`, and its bytes in hexadecimal as `key_bytes` if it is not valid
+/// UTF-8.
 pub fn put(object: &mut Value, key: &str, path: &Path) {
     object[key] = shown(path);
     if path.to_str().is_none() {
@@ -58,7 +60,7 @@ pub fn put(object: &mut Value, key: &str, path: &Path) {
     }
 }
 
-/// For `#[serde(with)]`: a string, or an object with the bytes of a path that is no UTF-8.
+/// For `#[serde(with)]`: a path as a string, or as an object with its bytes if it is not valid UTF-8.
 pub mod whole {
     use super::{Deserialize, Deserializer, HexPath, Path, PathBuf, Serialize, Serializer};
 
@@ -69,6 +71,10 @@ pub mod whole {
         Bytes { bytes: HexPath },
     }
 
+    /// Serialises a path.
+    ///
+    /// # Errors
+    /// Returns the error of the serialiser.
     pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
         let path = path.to_owned();
         let written = match path.to_str() {
@@ -78,6 +84,10 @@ pub mod whole {
         written.serialize(serializer)
     }
 
+    /// Deserialises a path.
+    ///
+    /// # Errors
+    /// Fails if the value has another form or its hexadecimal bytes are invalid.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
         Ok(match Written::deserialize(deserializer)? {
             Written::Text(path) | Written::Bytes { bytes: HexPath(path) } => path,
@@ -85,34 +95,51 @@ pub mod whole {
     }
 }
 
-/// [`whole`] for lists.
+/// Like [`whole`], for lists.
 pub mod whole_list {
     use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize)]
     struct One(#[serde(with = "super::whole")] PathBuf);
 
+    /// Serialises a list of paths.
+    ///
+    /// # Errors
+    /// Returns the error of the serialiser.
     pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(paths.iter().cloned().map(One))
     }
 
+    /// Deserialises a list of paths.
+    ///
+    /// # Errors
+    /// Fails if the value has another form or its hexadecimal bytes are invalid.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
         let paths = Vec::<One>::deserialize(deserializer)?;
         Ok(paths.into_iter().map(|One(path)| path).collect())
     }
 }
 
-/// [`whole`] for what may be absent; with `#[serde(default, skip_serializing_if = "Option::is_none")]`.
+/// Like [`whole`], for optional paths; to be combined with
+/// `#[serde(default, skip_serializing_if = "Option::is_none")]`.
 pub mod whole_option {
     use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer};
 
     #[derive(Serialize, Deserialize)]
     struct One(#[serde(with = "super::whole")] PathBuf);
 
+    /// Serialises an optional path.
+    ///
+    /// # Errors
+    /// Returns the error of the serialiser.
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
         path.clone().map(One).serialize(serializer)
     }
 
+    /// Deserialises an optional path.
+    ///
+    /// # Errors
+    /// Fails if the value has another form or its hexadecimal bytes are invalid.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<One>::deserialize(deserializer)?.map(|One(path)| path))
     }
@@ -128,7 +155,7 @@ fn of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     Some(OsString::from_vec(bytes).into())
 }
 
-/// Elsewhere bytes of another machine's path mean nothing.
+/// On other systems, the bytes of a path from Unix have no meaning unless they are UTF-8.
 #[cfg(not(unix))]
 fn of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(|text| OsString::from(text).into())

@@ -1,6 +1,6 @@
-//! Stain normalisation in CIELAB: each slide's tissue is given the mean and standard deviation of a
-//! reference, channel by channel (Reinhard et al. 2001, "Color transfer between images", equations 10–11,
-//! here with CIELAB in place of lαβ, as in Gildenblat and Klaiman 2019).
+//! Stain normalisation in CIELAB: the mean and standard deviation of each slide's tissue are matched to those
+//! of a reference, channel by channel (Reinhard et al. 2001, "Color transfer between images", equations
+//! 10–11, here with CIELAB in place of lαβ, as in Gildenblat and Klaiman 2019).
 
 pub mod separation;
 
@@ -15,7 +15,9 @@ use crate::tissue::{ColouredTissue, LowPower, is_stained};
 /// Mean and standard deviation of tissue pixels in CIELAB (D65): L* 0–100, a* and b* about ±128.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LabStatistics {
+    /// Mean of L*, a* and b*.
     pub mean: [f32; 3],
+    /// Standard deviation of L*, a* and b*.
     pub std: [f32; 3],
 }
 
@@ -23,15 +25,15 @@ pub struct LabStatistics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StainSetting {
-    /// Mean and deviation in CIELAB matched to the encoder's reference.
+    /// Mean and standard deviation in CIELAB are matched to the encoder's reference.
     #[default]
     Lab,
-    /// The slide's own colours.
+    /// The slide's colours are left unchanged.
     None,
 }
 
 impl StainSetting {
-    /// What stands for it in a recipe's identity; never to be changed.
+    /// Returns its name within the identity of a recipe. The names must never change.
     pub fn identity(self) -> &'static str {
         match self {
             Self::Lab => "Lab",
@@ -39,7 +41,7 @@ impl StainSetting {
         }
     }
 
-    /// The name in settings and in headers of descriptor files.
+    /// Returns its name in settings and in headers of descriptor files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Lab => "lab",
@@ -49,8 +51,8 @@ impl StainSetting {
 }
 
 impl LabStatistics {
-    /// Statistics of the pixels of `picture` for which `is_tissue` (pixel index, row by row) holds;
-    /// `None` when there are fewer than 100. Per channel, mean `μ = Σx / n` and population standard
+    /// Computes the statistics of the pixels of `picture` for which `is_tissue` (pixel index, row by row) is
+    /// true; `None` if there are fewer than 100. Per channel, mean `μ = Σx / n` and population standard
     /// deviation `σ = √(Σ(x − μ)² / n)`.
     pub fn of_pixels(picture: &RgbImage, is_tissue: impl Fn(usize) -> bool) -> Option<Self> {
         let mut count = 0_u64;
@@ -78,32 +80,34 @@ impl LabStatistics {
         Some(Self { mean: mean.map(|mean| mean as f32), std: [deviation(0), deviation(1), deviation(2)] })
     }
 
-    /// Statistics of a slide's stained tissue, from its low-power picture; `None` without tissue. What counts as tissue
-    /// here is decided by the slide alone, not by the settings that choose which tiles are embedded, so that a tile has
-    /// the same descriptor under all of those. The empty insides of fat cells are tissue, but show the glass: they are left out, unless
-    /// the whole slide is as pale, or the share of fat would decide how a slide is normalised.
+    /// Computes the statistics of a slide's stained tissue from its low-power picture; `None` without tissue.
+    /// The tissue depends on the slide alone, not on the settings that select the tiles to embed, so that a
+    /// tile has the same descriptor under all settings. The empty interiors of fat cells count as tissue but
+    /// show the glass: they are excluded, unless the whole slide is that pale. Otherwise the share of fat
+    /// would determine how a slide is normalised.
     ///
-    /// At low power neighbouring structures are averaged, so deviations are smaller than in a tile:
-    /// compare these statistics only with others that were made by this function.
+    /// At low power neighbouring structures are averaged, so standard deviations are smaller than in a tile:
+    /// compare these statistics only with others computed by this function.
     ///
     /// # Errors
-    /// [`SlideError::Read`] when the low-power picture cannot be read.
+    /// [`SlideError::Read`] if the low-power picture cannot be read.
     pub fn of_slide(slide: &dyn SlideSource) -> Result<Option<Self>, SlideError> {
         let low_power = LowPower::of(slide)?;
         let tissue = ColouredTissue::in_picture(&low_power, slide.info());
         Ok(Self::of_low_power(&low_power.picture, &tissue))
     }
 
-    /// The same under tissue that is known, such as that of the same slide in other colours.
+    /// Computes the same statistics for tissue that is already known, such as that of the same slide in other
+    /// colours.
     ///
     /// # Errors
-    /// [`SlideError::Read`] when the low-power picture cannot be read.
+    /// [`SlideError::Read`] if the low-power picture cannot be read.
     pub fn of_tissue(slide: &dyn SlideSource, tissue: &ColouredTissue) -> Result<Option<Self>, SlideError> {
         Ok(Self::of_low_power(&LowPower::of(slide)?.picture, tissue))
     }
 
     fn of_low_power(picture: &RgbImage, tissue: &ColouredTissue) -> Option<Self> {
-        /// Share of the tissue that has to be stained for the rest to be left out.
+        /// Minimum share of stained tissue for the unstained tissue to be excluded.
         const STAINED_SHARE: f64 = 0.1;
 
         let is_tissue = &tissue.pixels;
@@ -118,7 +122,7 @@ impl LabStatistics {
     }
 }
 
-/// The mapping of one slide's colours onto a reference: per CIELAB channel
+/// The mapping of one slide's colours to a reference: per CIELAB channel
 /// `x' = (x − μ_from) · σ_to / σ_from + μ_to`.
 #[derive(Debug, Clone)]
 pub struct LabNormaliser {
@@ -126,30 +130,31 @@ pub struct LabNormaliser {
     offset: [f32; 3],
 }
 
-/// A deviation below this (in CIELAB units) is that of a flat picture: it has no contrast to be matched.
+/// Standard deviation (in CIELAB units) below which a picture is flat: it has no contrast to match.
 const FLAT: f32 = 0.01;
 
-/// Contrast is raised by this factor at most: what little a nearly flat picture has is noise. Stained tissue differs
-/// from references by less than half of it.
-const MOST_RAISED: f32 = 4.0;
+/// Largest factor by which contrast is increased: the contrast of a nearly flat picture is noise. For stained
+/// tissue the factor is less than half of this.
+const MAX_CONTRAST_GAIN: f32 = 4.0;
 
 impl LabNormaliser {
+    /// Computes the mapping from the statistics of a slide (`from`) to those of a reference (`to`).
     pub fn new(from: LabStatistics, to: LabStatistics) -> Self {
         let scale = std::array::from_fn(|channel| match from.std[channel] {
             flat if flat < FLAT => 1.0,
-            std => (to.std[channel] / std).min(MOST_RAISED),
+            std => (to.std[channel] / std).min(MAX_CONTRAST_GAIN),
         });
         let offset = std::array::from_fn(|channel| to.mean[channel] - from.mean[channel] * scale[channel]);
         Self { scale, offset }
     }
 
-    /// Factor and summand of each CIELAB channel (L*, a*, b*).
+    /// Returns scale and offset of each CIELAB channel (L*, a*, b*).
     pub fn mapping(&self) -> ([f32; 3], [f32; 3]) {
         (self.scale, self.offset)
     }
 
-    /// A pixel as the viewer shows it normalised: as [`Self::apply`] maps it for encoders, but glass and black, which are
-    /// no tissue, as they are.
+    /// Maps a pixel for display: as [`Self::apply`] does for encoders, except that glass and black, which are
+    /// not tissue, keep their colour.
     pub fn shown(&self, rgb: [u8; 3]) -> [u8; 3] {
         let mut mapped = RgbImage::from_pixel(1, 1, image::Rgb(rgb));
         self.apply(&mut mapped);
@@ -161,7 +166,7 @@ impl LabNormaliser {
         })
     }
 
-    /// Map every pixel of `tile`; values that leave sRGB are clipped.
+    /// Maps every pixel of `tile`; values outside sRGB are clipped.
     pub fn apply(&self, tile: &mut RgbImage) {
         let tables = &*TABLES;
         for pixel in tile.as_chunks_mut::<3>().0 {
@@ -172,9 +177,10 @@ impl LabNormaliser {
     }
 }
 
-/// CIELAB (D65, 2° observer) of an 8-bit sRGB colour: the sRGB curve is undone (IEC 61966-2-1), linear RGB
-/// goes to XYZ over the white point, and `L* = 116 f(Y) − 16`, `a* = 500 (f(X) − f(Y))`,
-/// `b* = 200 (f(Y) − f(Z))` with `f(t) = ∛t`, or `(903.3 t + 16) / 116` below `t = 0.008856`.
+/// Returns the CIELAB values (D65, 2° observer) of an 8-bit sRGB colour: the sRGB transfer function is
+/// inverted (IEC 61966-2-1), linear RGB is converted to XYZ relative to the white point, and
+/// `L* = 116 f(Y) − 16`, `a* = 500 (f(X) − f(Y))`, `b* = 200 (f(Y) − f(Z))` with `f(t) = ∛t`, or
+/// `(903.3 t + 16) / 116` below `t = 0.008856`.
 pub fn lab_from_srgb(rgb: [u8; 3]) -> [f32; 3] {
     TABLES.lab_from_srgb(rgb)
 }
@@ -186,23 +192,23 @@ const XYZ_FROM_RGB: [[f32; 3]; 3] = [
     [0.019_334 / 1.088_83, 0.119_193 / 1.088_83, 0.950_227 / 1.088_83],
 ];
 
-/// The inverse of [`XYZ_FROM_RGB`], for XYZ over the white point.
+/// The inverse of [`XYZ_FROM_RGB`], for XYZ relative to the white point.
 const RGB_FROM_XYZ: [[f32; 3]; 3] = [
     [3.240_479 * 0.950_47, -1.537_15, -0.498_535 * 1.088_83],
     [-0.969_256 * 0.950_47, 1.875_992, 0.041_556 * 1.088_83],
     [0.055_648 * 0.950_47, -0.204_043, 1.057_311 * 1.088_83],
 ];
 
-/// Steps of the table of `f`; with linear interpolation its error stays below 1e-5, so L*'s below 1e-3.
+/// Steps of the table of `f`. With linear interpolation its error is below 1e-5, so that of L* is below 1e-3.
 const F_STEPS: usize = 4096;
 
-/// Steps of the table of the sRGB curve; the curve's steepest slope is 12.92, so that an entry is at most
-/// a tenth of a grey level off.
+/// Steps of the table of the sRGB transfer function. Its steepest slope is 12.92, so the error of an entry is
+/// at most a tenth of a grey level.
 const GAMMA_STEPS: usize = 1 << 15;
 
 static TABLES: LazyLock<Tables> = LazyLock::new(Tables::new);
 
-/// What is looked up instead of computed: two powers and a cube root per channel and pixel.
+/// Lookup tables that replace two powers and a cube root per channel and pixel.
 struct Tables {
     linear: [f32; 256],
     f: Vec<f32>,
@@ -228,7 +234,7 @@ impl Tables {
         };
         Self {
             linear: std::array::from_fn(|grey| linear(grey) as f32),
-            // One entry more than there are steps, as white lies a rounding error beyond 1.
+            // One more entry than steps, since white exceeds 1 by a rounding error.
             f: (0..=F_STEPS + 1).map(|step| f(step) as f32).collect(),
             gamma: (0..=GAMMA_STEPS).map(gamma).collect(),
         }
@@ -246,7 +252,7 @@ impl Tables {
 
     fn srgb_from_lab(&self, [l, a, b]: [f32; 3]) -> [u8; 3] {
         let y = (l + 16.0) / 116.0;
-        // The inverse of f, which changes over at f = 0.206893.
+        // The inverse of f, whose two branches meet at f = 0.206893.
         let xyz = [y + a / 500.0, y, y - b / 200.0]
             .map(|f| if f > 0.206_893 { f * f * f } else { (116.0 * f - 16.0) / 903.3 });
         times(&RGB_FROM_XYZ, xyz).map(|linear| {
@@ -266,7 +272,7 @@ mod tests {
     use image::Rgb;
     use proptest::prelude::*;
 
-    /// Reference values of Lindbloom's CIE calculator (D65, sRGB).
+    /// Reference values from Lindbloom's CIE calculator (D65, sRGB).
     #[test]
     fn known_colours() {
         for (rgb, lab) in [
@@ -336,7 +342,7 @@ mod tests {
     }
 
     fn pictures() -> impl Strategy<Value = RgbImage> {
-        // Colours of stained tissue, so that the mapping below stays inside sRGB.
+        // Colours of stained tissue, so that the mapped values stay within sRGB.
         let pixel = (120_u8..200, 80_u8..150, 120_u8..190).prop_map(|(r, g, b)| [r, g, b]);
         proptest::collection::vec(pixel, 400)
             .prop_map(|pixels| RgbImage::from_vec(20, 20, pixels.concat()).unwrap())
@@ -345,9 +351,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_picture_normalised_to_itself_stays(picture in pictures()) {
-            let own = LabStatistics::of_pixels(&picture, |_| true).unwrap();
+            let statistics = LabStatistics::of_pixels(&picture, |_| true).unwrap();
             let mut mapped = picture.clone();
-            LabNormaliser::new(own, own).apply(&mut mapped);
+            LabNormaliser::new(statistics, statistics).apply(&mut mapped);
             for (before, after) in picture.as_raw().iter().zip(mapped.as_raw()) {
                 prop_assert!(before.abs_diff(*after) <= 1);
             }

@@ -1,4 +1,5 @@
-//! The grid of tiles laid over a slide: how large a tile is in level-0 pixels, and where each one lies.
+//! The tile grid of a slide (size and positions of tiles in level-0 pixels), and reading of resampled
+//! regions.
 
 use fast_image_resize as fir;
 use image::RgbImage;
@@ -7,58 +8,60 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Downsample, Level0Point, Level0Rect, LevelRect, MicronsPerPixel};
 use crate::slide::{Level, SlideError, SlideInfo, SlideSource};
 
-/// How slides are cut into tiles: the encoder's input size and the resolution it wants to see.
+/// How slides are cut into tiles: the encoder's input size and pixel size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TileSettings {
-    /// Edge of a tile in the pixels that the encoder sees.
+    /// Edge of a tile in pixels of the encoder's input.
     pub tile_px: u32,
-    /// Resolution that the encoder sees, µm per pixel.
+    /// Pixel size of the encoder's input, in µm per pixel.
     pub mpp: f64,
 }
 
 impl Default for TileSettings {
-    /// 224 × 224 px at 1.0 µm/px (10×): a field of 224 µm.
+    /// Returns 224 × 224 px at 1.0 µm/px (10×): tiles of 224 µm.
     fn default() -> Self {
         Self { tile_px: 224, mpp: 1.0 }
     }
 }
 
-/// Position of a tile in its grid, counted row by row from the top left.
+/// Index of a tile in its grid, row by row from the top left, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TileIndex(pub u32);
 
-/// A regular grid of non-overlapping tiles from the slide's top-left corner, square in µm. Only tiles that lie
-/// wholly on the slide belong to it.
+/// A regular grid of non-overlapping tiles from the slide's top-left corner, square in µm. It contains only
+/// tiles that lie completely on the slide.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TileGrid {
-    /// Edge of a tile in the pixels that the encoder sees.
+    /// Edge of a tile in pixels of the encoder's input.
     pub tile_px: u32,
     /// Width of a tile in level-0 pixels.
     pub tile_level0: u32,
-    /// Height of a tile in level-0 pixels: its width, unless the slide's pixels are not square.
+    /// Height of a tile in level-0 pixels; equals the width if the slide's pixels are square.
     pub tile_level0_y: u32,
-    /// Resolution at which tiles are really read, µm per pixel: the wanted one, or the slide's own where
+    /// Pixel size at which tiles are read, in µm per pixel: that of the settings, or the slide's own where
     /// the slide is coarser.
     pub effective_mpp: f64,
+    /// Number of tiles per row.
     pub columns: u32,
+    /// Number of tiles per column.
     pub rows: u32,
 }
 
 impl TileSettings {
-    /// Whether an encoder can be given such tiles: 8 to 4096 pixels of a size that a microscope gives.
+    /// Returns whether the settings are in range: 8 to 4096 pixels of a plausible size.
     pub fn is_plausible(&self) -> bool {
         (8..=4096).contains(&self.tile_px) && MicronsPerPixel::square(self.mpp).is_plausible()
     }
 }
 
 impl TileGrid {
-    /// Lay the grid over `slide`.
+    /// Computes the grid of `slide`.
     ///
     /// # Errors
-    /// [`SlideError::NotCalibrated`] when the slide's pixel size is unknown.
+    /// [`SlideError::NotCalibrated`] if the slide's pixel size is unknown.
     pub fn new(slide: &SlideInfo, settings: TileSettings) -> Result<Self, SlideError> {
         let slide_mpp: MicronsPerPixel = slide.require_mpp()?;
-        // Pixels that differ from squares by a fraction of a per cent are taken for squares of the same area.
+        // Pixels that differ from squares by at most 1 % are treated as squares of the same area.
         let (across, down) = match slide_mpp.is_square() {
             true => (slide_mpp.mean(), slide_mpp.mean()),
             false => (slide_mpp.x, slide_mpp.y),
@@ -76,21 +79,22 @@ impl TileGrid {
         })
     }
 
-    /// Whether the slide is coarser than what was asked for, so that tiles show a wider field.
+    /// Returns whether the slide is coarser than the settings, so that tiles cover a larger area.
     pub fn is_coarser_than(&self, settings: TileSettings) -> bool {
         self.effective_mpp > settings.mpp * 1.01
     }
 
-    /// Number of tiles in the grid.
+    /// Returns the number of tiles in the grid.
     pub fn len(&self) -> u32 {
         self.columns.saturating_mul(self.rows)
     }
 
+    /// Returns whether the slide is smaller than a tile.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Level-0 pixels that the tile covers.
+    /// Returns the rectangle that a tile covers, in level-0 pixels.
     pub fn rect(&self, tile: TileIndex) -> Level0Rect {
         let (row, column) = (tile.0 / self.columns, tile.0 % self.columns);
         Level0Rect::new(
@@ -101,7 +105,7 @@ impl TileGrid {
         )
     }
 
-    /// The tile under a level-0 position, if the grid reaches there.
+    /// Returns the tile at a level-0 position; `None` outside the grid.
     pub fn tile_at(&self, point: Level0Point) -> Option<TileIndex> {
         if self.is_empty() || point.x < 0.0 || point.y < 0.0 {
             return None;
@@ -111,29 +115,32 @@ impl TileGrid {
         (column < self.columns && row < self.rows).then(|| TileIndex(row * self.columns + column))
     }
 
-    /// Every tile of the grid, row by row.
+    /// Returns all tiles of the grid, row by row.
     pub fn tiles(&self) -> impl Iterator<Item = TileIndex> + use<> {
         (0..self.len()).map(TileIndex)
     }
 }
 
-/// Read the pixels under `rect`, resampled to `out_px` × `out_px`, from the coarsest stored level that is
+/// Reads the region `rect`, resampled to `out_px` × `out_px` pixels, from the coarsest stored level that is
 /// fine enough. Transparent parts become white, the colour of empty glass.
 ///
 /// # Errors
-/// [`SlideError::Read`] when the file cannot deliver the pixels.
+/// [`SlideError::Read`] if the pixels cannot be read.
 pub fn read_tile(slide: &dyn SlideSource, rect: &Level0Rect, out_px: u32) -> Result<RgbImage, SlideError> {
     read_rect(slide, rect, out_px, out_px)
 }
 
-/// How far, in pixels of the level, a picture may be off before it is worth resampling: a sixteenth of a
-/// pixel cannot be seen, and resampling costs sharpness.
+/// Offset, in pixels of the level, up to which a region is not resampled: a sixteenth of a pixel is not
+/// visible, and resampling reduces sharpness.
 const NEGLIGIBLE_PX: f64 = 1.0 / 16.0;
 
-/// Read the pixels under `rect`, resampled to `width` × `height`, as [`read_tile`] does for squares.
+/// Reads the region `rect`, resampled to `width` × `height` pixels, as [`read_tile`] does for squares.
 ///
-/// Where `rect` does not lie on whole pixels of the level, the window of the resampling is placed between
-/// them, so that nothing is shifted or stretched.
+/// Where `rect` does not lie on whole pixels of the level, the resampling window is placed at subpixel
+/// precision, so that nothing is shifted or stretched.
+///
+/// # Errors
+/// [`SlideError::Read`] if the pixels cannot be read.
 pub fn read_rect(
     slide: &dyn SlideSource,
     rect: &Level0Rect,
@@ -143,11 +150,11 @@ pub fn read_rect(
     read_rect_in_parts(slide, rect, width, height, PIXELS_AT_ONCE)
 }
 
-/// Like [`read_rect`], but also from the levels that are computed where the file lacks some: for looking and for the
-/// tissue mask. What is embedded comes from [`read_tile`].
+/// Reads a region like [`read_rect`], but also from computed levels: for display and for the tissue mask.
+/// Tiles to embed are read by [`read_tile`].
 ///
 /// # Errors
-/// As [`read_rect`].
+/// As for [`read_rect`].
 pub fn read_rect_for_view(
     slide: &dyn SlideSource,
     rect: &Level0Rect,
@@ -167,7 +174,7 @@ pub fn read_rect_for_view(
     }
 }
 
-/// The coarsest computed level that is fine enough, if it is coarser than the stored one that is.
+/// Returns the coarsest computed level that is fine enough, if it is coarser than the best stored level.
 fn best_computed_level(slide: &dyn SlideSource, wanted: Downsample) -> Option<(u32, Level)> {
     let info = slide.info();
     let stored = info.levels[info.best_level_for(wanted) as usize].downsample;
@@ -178,8 +185,7 @@ fn best_computed_level(slide: &dyn SlideSource, wanted: Downsample) -> Option<(u
     Some((index as u32, slide.computed_levels()[index]))
 }
 
-/// Level-0 pixels for one pixel of the result that [`read_rect_for_view`] decodes at most: the downsample of the level
-/// that it reads for `wanted`.
+/// Returns the downsample of the level that [`read_rect_for_view`] reads for the downsample `wanted`.
 pub fn level_read_for_view(slide: &dyn SlideSource, wanted: Downsample) -> Downsample {
     let info = slide.info();
     let stored = info.levels[info.best_level_for(wanted) as usize].downsample;
@@ -191,8 +197,8 @@ fn reduction(rect: &Level0Rect, width: u32, height: u32) -> Downsample {
     Downsample { x: along(rect.width, width), y: along(rect.height, height) }
 }
 
-/// Pixels of a level that are read as one region, 256 MiB of RGBA. A slide of one level only is larger than
-/// memory, and is reduced part by part.
+/// Maximum number of pixels that are read as one region: 256 MiB of RGBA. Larger regions, such as a whole
+/// slide that has only one level and does not fit into memory, are read and reduced in parts.
 const PIXELS_AT_ONCE: u64 = 1 << 26;
 
 fn read_rect_in_parts(
@@ -209,7 +215,7 @@ fn read_rect_in_parts(
 
 type ReadRegion<'a> = &'a dyn Fn(&LevelRect) -> Result<image::RgbaImage, SlideError>;
 
-/// Read the pixels under `rect` from the level of this index, resampled to `width` × `height`.
+/// Reads the region `rect` from a given level, resampled to `width` × `height` pixels.
 fn read_from_level(
     read: ReadRegion<'_>,
     (level, stored): (u32, Level),
@@ -223,7 +229,7 @@ fn read_from_level(
     let region =
         LevelRect { level, x: across.start, y: down.start, width: across.length, height: down.length };
     let is_exact = across.is_exact && down.is_exact;
-    // At least two pixels are left for each one wanted, for the filter to choose from.
+    // At least two pixels per output pixel are kept for the resampling filter.
     let kept = (wanted.x / stored.downsample.x).min(wanted.y / stored.downsample.y);
     let factor = (kept / 2.0).floor().max(1.0);
     let is_in_parts = u64::from(region.width) * u64::from(region.height) > pixels_at_once && factor > 1.0;
@@ -239,7 +245,7 @@ fn read_from_level(
     Ok(resample(&opaque, width, height, fir::ResizeOptions::new().crop(left, top, wide, high)))
 }
 
-/// Read `region` part by part, each pixel of the result being the mean of `factor` × `factor`.
+/// Reads `region` in parts; each pixel of the result is the mean of `factor` × `factor` pixels.
 fn read_reduced(read: ReadRegion<'_>, region: &LevelRect, factor: u32) -> Result<RgbImage, SlideError> {
     let edge = factor * (1024 / factor).max(1);
     let mut reduced = RgbImage::new(region.width.div_ceil(factor), region.height.div_ceil(factor));
@@ -272,19 +278,20 @@ fn read_reduced(read: ReadRegion<'_>, region: &LevelRect, factor: u32) -> Result
     Ok(reduced)
 }
 
-/// One axis of a region: the whole level pixels to be read, and the window of the resampling in them.
+/// One axis of a region: the whole pixels of the level to read, and the resampling window within them.
 struct Span {
     start: i64,
     length: u32,
-    /// Where the window begins, in pixels from `start`, and how long it is.
+    /// Start of the window, in pixels from `start`.
     offset: f64,
+    /// Length of the window in pixels.
     size: f64,
-    /// Whether the pixels read are those wanted already.
+    /// Whether the pixels are used as read, without resampling.
     is_exact: bool,
 }
 
 impl Span {
-    /// `stored` is the level's extent along this axis, `out` the wanted number of pixels.
+    /// Computes the span; `stored` is the level's extent along this axis, `out` the number of output pixels.
     fn new(level0_start: i64, level0_length: u32, downsample: f64, stored: u32, out: u32) -> Self {
         let start = level0_start as f64 / downsample;
         let size = f64::from(level0_length) / downsample;
@@ -293,8 +300,8 @@ impl Span {
         if off_grid <= NEGLIGIBLE_PX {
             return Self { start: start.round() as i64, length: out, offset: 0.0, size, is_exact: true };
         }
-        // The filter looks three of its pixels beyond the window, each as wide as the reduction; but
-        // never beyond the slide's edge, where it would mix in glass that is not there.
+        // The filter needs three output pixels beyond the window, but never beyond the slide's edge, where it
+        // would blend in white that is not on the slide.
         let margin = 3.0 * (size / f64::from(out)).max(1.0);
         let first = (start - margin).floor().max(start.floor().min(0.0));
         let last = (end + margin).ceil().min(end.ceil().max(f64::from(stored)));
@@ -308,7 +315,7 @@ impl Span {
     }
 }
 
-/// Put a picture with straight alpha on white glass.
+/// Blends a picture with straight alpha over white.
 pub fn over_white(picture: &image::RgbaImage) -> RgbImage {
     let mut opaque = RgbImage::new(picture.width(), picture.height());
     for (out, pixel) in opaque.pixels_mut().zip(picture.pixels()) {
@@ -319,8 +326,8 @@ pub fn over_white(picture: &image::RgbaImage) -> RgbImage {
     opaque
 }
 
-/// Resample the window of `picture` with a Lanczos filter whose support grows with the reduction, so that
-/// nothing aliases.
+/// Resamples the window of `picture` with a Lanczos filter whose support scales with the reduction, to avoid
+/// aliasing.
 fn resample(picture: &RgbImage, width: u32, height: u32, window: fir::ResizeOptions) -> RgbImage {
     let mut resized = RgbImage::new(width, height);
     let options = window.resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Lanczos3));
@@ -376,7 +383,7 @@ mod tests {
                 );
                 prop_assert_eq!(grid.tile_at(inside), Some(tile));
             }
-            // The grid covers the slide up to less than a tile at the right and at the bottom.
+            // At the right and at the bottom, less than a tile of the slide is not covered.
             let (right, bottom) = (grid.columns * grid.tile_level0, grid.rows * grid.tile_level0);
             prop_assert!(right <= width && width - right < grid.tile_level0);
             prop_assert!(bottom <= height && height - bottom < grid.tile_level0);
@@ -429,7 +436,7 @@ mod tests {
         assert_eq!(grid.tile_at(Level0Point::new(50.0, 50.0)), None);
     }
 
-    /// What is too large to be read at once comes out as if it were.
+    /// A region that is read in parts matches the same region read at once.
     #[test]
     fn parts_make_the_same_picture() {
         let slide = crate::slide::test_slide::TestSlide::new(3000, 2200);

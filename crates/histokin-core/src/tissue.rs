@@ -1,8 +1,8 @@
-//! Where on the slide there is tissue.
+//! The tissue mask of a slide.
 //!
-//! The mask is computed once a slide from a low-power picture ([`TissueSettings`] say what counts); which tiles are
-//! embedded follows from it ([`selection`]). Made for haematoxylin and eosin, and for the haematoxylin and DAB of
-//! immunohistochemistry.
+//! The mask is computed once per slide from a low-power picture, according to [`TissueSettings`]. The tiles
+//! to embed are selected from it ([`selection`]). The method is designed for haematoxylin and eosin, and for
+//! haematoxylin and DAB in immunohistochemistry.
 
 mod detection;
 mod ink;
@@ -20,52 +20,53 @@ use detection::Rules;
 pub(crate) use detection::is_stained;
 pub use settings::{Detection, SMALLEST_PIECE_UM2, TissueSettings, Within};
 
-/// Counts the ways in which the pixels have been chosen so far whose colours a slide is normalised by. It is part of
-/// what decides descriptors. Which tiles are embedded is not: a tile has the same descriptor whatever selects it.
+/// Version of the method that selects the pixels whose colours a slide is normalised by. It affects
+/// descriptors and is part of the recipe. The selection of tiles to embed is not: it does not change the
+/// descriptor of a tile.
 pub const TISSUE_VERSION: u32 = 2;
 
-/// Share of a tile that has to be tissue for the tile to be embedded, where nothing else is asked for.
+/// Default share of a tile that has to be tissue for the tile to be embedded.
 pub const TISSUE_FRACTION: f64 = 0.5;
 
-/// Resolution of the mask in µm per pixel: a fat cell (50–120 µm) is still several pixels wide.
+/// Pixel size of the mask in µm: fine enough that a fat cell (50–120 µm) is several pixels wide.
 const MASK_UM: f64 = 8.0;
 
-/// Longer side of the mask, about, where the pixel size is unknown.
+/// Approximate longer side of the mask in pixels, where the pixel size of the slide is unknown.
 const MASK_PX: f64 = 2000.0;
 
-/// A low-power picture of the slide in which each pixel is tissue (255) or not (0).
+/// The tissue mask of a slide, at low power.
 #[derive(Debug, Clone)]
 pub struct TissueMask {
+    /// The mask: 255 for tissue, 0 for everything else.
     pub mask: GrayImage,
-    /// Level-0 pixels that one mask pixel spans along x and y.
+    /// Number of level-0 pixels that one mask pixel spans along x and y.
     pub scale: (f64, f64),
-    /// Area in µm² of the largest piece that is no tissue for being smaller than the smallest piece asked for; 0 where
-    /// there is none.
+    /// Area in µm² of the largest piece that was dropped as too small; 0 if none was.
     pub largest_dropped_um2: f64,
-    /// The settings by which it was found.
+    /// The settings with which it was computed.
     pub settings: TissueSettings,
 }
 
 impl TissueMask {
-    /// Find the tissue of `slide` by the usual settings.
+    /// Computes the mask of `slide` with default settings.
     ///
     /// # Errors
-    /// As [`Self::find`].
+    /// As for [`Self::find`].
     pub fn of(slide: &dyn SlideSource) -> Result<Self, SlideError> {
         Self::find(slide, &TissueSettings::default())
     }
 
-    /// Find the tissue of `slide`.
+    /// Computes the mask of `slide`.
     ///
-    /// A pixel is tissue if it is colourful, by a threshold after Otsu (1979), or is a thin line, darker
-    /// than what is beside it, as the walls of fat cells are; and if it is neither ink nor dark as dirt,
-    /// borders and black pen are. Then gaps and holes as small as fat cells are closed, so that fat, whose
-    /// cells are empty in section, counts as tissue, and threads, grey lines and small pieces are dropped.
+    /// A pixel is tissue if it is colourful, by Otsu's threshold (1979), or part of a thin line darker than
+    /// its surroundings, such as the wall of a fat cell, and if it is neither ink nor as dark as dirt,
+    /// borders or black pen. Then gaps and holes up to the size of fat cells are closed, so that fat, whose
+    /// cells are empty in sections, counts as tissue. Threads, grey lines and small pieces are dropped.
     ///
-    /// With [`Detection::Off`] everything counts that is neither plain glass nor outside the scan.
+    /// With [`Detection::Off`], everything counts as tissue except plain glass and the area outside the scan.
     ///
     /// # Errors
-    /// [`SlideError::Read`] when the low-power picture cannot be read.
+    /// [`SlideError::Read`] if the low-power picture cannot be read.
     pub fn find(slide: &dyn SlideSource, settings: &TissueSettings) -> Result<Self, SlideError> {
         let low_power = LowPower::of(slide)?;
         let um_per_px = low_power.um_per_px(slide.info());
@@ -87,11 +88,11 @@ impl TissueMask {
         })
     }
 
-    /// Share (0 to 1) of `rect` that is tissue; what lies outside the slide is not.
+    /// Returns the share (0 to 1) of `rect` that is tissue. The area outside the slide is not tissue.
     ///
-    /// Counts the mask's pixels under `rect`, those at its edges by the part that is covered: for a tile
-    /// some 800 of them, whatever the slide's size. A table of sums would take four times the mask's
-    /// memory to save microseconds.
+    /// Counts the mask pixels under `rect`, weighting those at its edges by the covered part: about 800 per
+    /// tile, independent of the slide's size. A summed-area table would take four times the memory of the
+    /// mask to save microseconds.
     pub fn fraction(&self, rect: &Level0Rect) -> f64 {
         let columns = Coverage::new(rect.x, rect.width, self.scale.0, self.mask.width());
         let rows = Coverage::new(rect.y, rect.height, self.scale.1, self.mask.height());
@@ -108,19 +109,19 @@ impl TissueMask {
         if whole > 0.0 { (tissue / whole).min(1.0) } else { 0.0 }
     }
 
-    /// Whether a tile is worth asking with: some of it is tissue.
+    /// Returns whether any part of `rect` is tissue, so that it can be used as a query.
     pub fn has_tissue(&self, rect: &Level0Rect) -> bool {
         self.fraction(rect) > 0.0
     }
 
-    /// Share (0 to 1) of the whole slide that is tissue.
+    /// Returns the share (0 to 1) of the whole slide that is tissue.
     pub fn coverage(&self) -> f64 {
         let tissue = self.mask.as_raw().iter().filter(|value| **value > 0).count();
         tissue as f64 / self.mask.as_raw().len().max(1) as f64
     }
 }
 
-/// The mask's pixels under one side of a rectangle.
+/// The range of mask pixels that a rectangle covers along one axis.
 struct Coverage {
     start: f64,
     stop: f64,
@@ -135,7 +136,7 @@ impl Coverage {
         Self { start, stop, first: start.floor() as u32, end: stop.ceil() as u32 }
     }
 
-    /// Part (0 to 1) of pixel `index` that is covered.
+    /// Returns the share (0 to 1) of pixel `index` that is covered.
     fn of(&self, index: u32) -> f64 {
         let (left, right) = (f64::from(index), f64::from(index) + 1.0);
         self.stop.min(right) - self.start.max(left)
@@ -145,21 +146,22 @@ impl Coverage {
 /// A whole slide at low power.
 pub(crate) struct LowPower {
     pub(crate) picture: RgbImage,
-    /// Level-0 pixels along the width and the height of a pixel: whole numbers, so that pixels lie exactly on the
-    /// slide. They differ where the slide's own pixels are not square.
+    /// Level-0 pixels along the width and the height of a pixel: integers, so that pixels align with the
+    /// level-0 pixels. They differ where the slide's pixels are not square.
     pub(crate) scale: (u32, u32),
 }
 
 impl LowPower {
-    /// Level-0 pixels along the edge of a square pixel of the same area.
+    /// Returns the number of level-0 pixels along the edge of a square pixel of the same area.
     pub(crate) fn mean_scale(&self) -> f64 {
         let (across, down) = self.scale;
         if across == down { across.into() } else { (f64::from(across) * f64::from(down)).sqrt() }
     }
 
-    /// Read the picture that the mask is made from, in pieces, as there may be only one huge level.
+    /// Reads the picture from which the mask is computed. It is read in pieces, since the slide may have only
+    /// one huge level.
     pub(crate) fn of(slide: &dyn SlideSource) -> Result<Self, SlideError> {
-        /// Longer side of a piece in the pixels that are decoded for it: 64 MiB of them.
+        /// Longer side of a piece in decoded pixels: 64 MiB.
         const PIECE_PX: f64 = 4096.0;
 
         let info = slide.info();
@@ -188,31 +190,32 @@ impl LowPower {
 }
 
 impl LowPower {
-    /// Edge of a pixel in µm, as far as the slide's own pixels are known.
+    /// Returns the edge of a pixel in µm; the nominal size if the slide is not calibrated.
     fn um_per_px(&self, info: &SlideInfo) -> f64 {
         info.mpp.map_or(MASK_UM, |mpp| mpp.mean() * self.mean_scale())
     }
 }
 
-/// The tissue whose colours a slide is normalised by, as pixels of its low-power picture: a function of the slide
-/// alone, whatever tiles are embedded.
+/// The tissue whose colours a slide is normalised by, as pixels of its low-power picture. It depends on the
+/// slide alone, not on the selection of tiles.
 pub struct ColouredTissue {
     pub(crate) pixels: Vec<bool>,
 }
 
 impl ColouredTissue {
-    /// Fewer pixels than these say nothing of a slide's colours: a tenth of a tile at low power.
+    /// Minimum number of pixels to measure the colours of a slide: about a tenth of a tile at low power.
     pub(crate) const FEWEST_PIXELS: usize = 100;
 
-    /// Find it on a slide.
+    /// Finds this tissue on a slide.
     ///
     /// # Errors
-    /// [`SlideError::Read`] when the low-power picture cannot be read.
+    /// [`SlideError::Read`] if the low-power picture cannot be read.
     pub fn of(slide: &dyn SlideSource) -> Result<Self, SlideError> {
         Ok(Self::in_picture(&LowPower::of(slide)?, slide.info()))
     }
 
-    /// Where the rules for colours find too little, as on a small biopsy, the usual ones decide.
+    /// Finds this tissue in a low-power picture. Where [`Rules::COLOURS`] finds too little, as on a small
+    /// biopsy, the default rules are used.
     pub(crate) fn in_picture(low_power: &LowPower, info: &SlideInfo) -> Self {
         let um_per_px = low_power.um_per_px(info);
         let pixels = |rules: Rules| -> Vec<bool> {

@@ -1,27 +1,28 @@
-//! The two heaps into which numbers on a line fall.
+//! Splitting numbers into two classes by an optimal threshold (Otsu).
 
-/// Two heaps, found exactly: of all splits the one whose two centres account for most variance, which is also the one with
-/// the least sum of squared distances from the nearer centre (Otsu 1979, "A threshold selection method from gray-level
-/// histograms", equations 12 to 15).
+/// The exact split of numbers into two classes that maximises the between-class variance, which also
+/// minimises the sum of squared distances to the nearer class mean (Otsu 1979, "A threshold selection method
+/// from gray-level histograms", equations 12 to 15).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TwoClassThreshold {
-    /// The largest number of the lower heap.
+    /// The largest number of the lower class.
     pub last_below: f64,
-    /// Half way between the heaps' centres.
+    /// Midpoint between the means of the two classes.
     pub middle: f64,
-    /// Share (0 to 1) of the numbers' variance that their heaps' centres account for: 1 when there are but two values,
-    /// 0.75 when the numbers are spread evenly, 0.64 when they are normally distributed.
+    /// Between-class variance as a share (0 to 1) of the total variance: 1 when there are only two values,
+    /// 0.75 for a uniform distribution, 0.64 for a normal distribution.
     pub share: f64,
 }
 
 impl TwoClassThreshold {
-    /// Of single numbers. `None` where there are no two different ones.
+    /// Splits single numbers. Returns `None` unless at least two of them differ.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_unstable_by(f64::total_cmp);
         Self::of_counts(values.iter().map(|value| (*value, 1.0)))
     }
 
-    /// Of ascending values, each with how often it occurs. `None` where no two different ones do.
+    /// Splits ascending values, each given with its number of occurrences. Returns `None` unless at least two
+    /// different values occur.
     pub fn of_counts(ascending: impl Iterator<Item = (f64, f64)> + Clone) -> Option<Self> {
         let (mut count, mut total) = (0.0, 0.0);
         for (value, times) in ascending.clone() {
@@ -59,7 +60,7 @@ mod tests {
     fn the_middle_lies_between_the_best_two_centres() {
         let found = TwoClassThreshold::of(vec![10.0, 1.0, 12.0, 0.0, 11.0]).unwrap();
         assert_eq!(found.middle, (0.5 + 11.0) / 2.0);
-        // Squares about the mean: 134.8; about the two centres: 0.5 + 2.
+        // Sum of squares about the mean: 134.8; about the two class means: 0.5 + 2.
         assert!((found.share - (1.0 - 2.5 / 134.8)).abs() < 1e-12, "{found:?}");
     }
 

@@ -1,32 +1,34 @@
-//! Reading files that may come from anywhere.
+//! Reading of untrusted input within limits.
 //!
-//! A pipe never ends and a device never fills, so that only ordinary files are opened; and a packed file of a
-//! few kilobytes may unfold into terabytes, so that no more is unpacked than its own size makes believable.
+//! Reading from a pipe or a device may never end, so only regular files are opened. A compressed file of a
+//! few kilobytes may expand to terabytes, so the amount that is decompressed is limited in proportion to its
+//! size.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Most bytes that a byte of a packed file may become. Deflate reaches 1032; what people write reaches 30.
-const MOST_FOLD: u64 = 100;
+/// Largest compression ratio that is accepted. Deflate can reach 1032; real annotation files reach 30.
+const MAX_RATIO: u64 = 100;
 
-/// Bytes that may be unpacked from however small a file.
-const ALWAYS_ALLOWED: u64 = 64 << 20;
+/// Decompressed bytes that are accepted from a file of any size.
+const MIN_UNPACKED: u64 = 64 << 20;
 
-/// Bytes that are unpacked from no file, however large.
-const NEVER_ALLOWED: u64 = 2 << 30;
+/// Upper limit of decompressed bytes for files of any size.
+const MAX_UNPACKED: u64 = 2 << 30;
 
-/// Open a file for reading, never waiting for anybody at the other end.
+/// Opens a regular file for reading, without blocking on pipes.
 ///
 /// # Errors
-/// Those of the system, and [`io::ErrorKind::InvalidInput`] for whatever is no ordinary file.
+/// Returns the error of the system, or [`io::ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // Without this, opening a pipe waits until somebody writes into it. Ordinary files do not notice.
+        // Without this, opening a pipe blocks until another process writes to it. It has no effect on regular
+        // files.
         options.custom_flags(libc::O_NONBLOCK);
     }
     let file = options.open(path)?;
@@ -38,40 +40,45 @@ pub fn open(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a file")))
 }
 
-/// The bytes of a file that has at most `most` of them.
+/// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`], and when the file is larger.
-pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// Fails as [`open`] does, or if the file is larger.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let expected = file.metadata()?.len();
-    let mut bytes = Vec::with_capacity(expected.min(most) as usize);
-    // A file may grow while it is read.
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(too_large(format!("it has more than {}, which no file of this kind has", size(most))));
+    let mut bytes = Vec::with_capacity(expected.min(limit) as usize);
+    // The file may grow while it is read.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(format!(
+            "it is larger than {}, the limit for files of this kind",
+            size(limit)
+        )));
     }
     Ok(bytes)
 }
 
-/// The text of a file that has at most `most` bytes.
+/// Reads a UTF-8 text file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read`], and when it is no text in UTF-8.
-pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    String::from_utf8(read(path, most)?)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+/// Fails as [`read`] does, or if the content is not valid UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(read(path, limit)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
-/// How many bytes a packed file of `packed` bytes may unfold into, all its parts together.
+/// Returns the number of bytes to which a compressed file of `packed` bytes may expand, all its parts
+/// together.
 pub fn most_unpacked(packed: u64) -> u64 {
-    packed.saturating_mul(MOST_FOLD).clamp(ALWAYS_ALLOWED, NEVER_ALLOWED)
+    packed.saturating_mul(MAX_RATIO).clamp(MIN_UNPACKED, MAX_UNPACKED)
 }
 
-/// Unpack `packed` to its end and take what it was from `left`, the bytes that its file may still unfold into.
+/// Decompresses `packed` completely and subtracts the result's size from `left`, the number of bytes to which
+/// its file may still expand.
 ///
 /// # Errors
-/// When it is damaged, or unfolds into more.
+/// Fails if the data is damaged or exceeds the limit.
 pub fn unpack(packed: impl Read, left: &mut u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     packed.take(left.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -79,14 +86,14 @@ pub fn unpack(packed: impl Read, left: &mut u64) -> io::Result<Vec<u8>> {
         Some(rest) => *left = rest,
         None => {
             return Err(too_large(
-                "it unfolds into far more than such a file can mean; unpack it yourself if it is sound"
-                    .to_owned(),
+                "it unfolds into far more data than plausible; unpack it yourself if you trust it".to_owned(),
             ));
         }
     }
     Ok(bytes)
 }
 
+/// Makes an error for input beyond a limit.
 fn too_large(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, reason)
 }
@@ -128,8 +135,8 @@ mod tests {
         assert_eq!(unpack(&[1_u8; 6][..], &mut left).unwrap().len(), 6);
         assert_eq!(left, 4);
         assert!(unpack(&[1_u8; 5][..], &mut left).is_err());
-        assert_eq!(most_unpacked(0), ALWAYS_ALLOWED);
+        assert_eq!(most_unpacked(0), MIN_UNPACKED);
         assert_eq!(most_unpacked(10 << 20), 1000 << 20);
-        assert_eq!(most_unpacked(u64::MAX), NEVER_ALLOWED);
+        assert_eq!(most_unpacked(u64::MAX), MAX_UNPACKED);
     }
 }

@@ -1,8 +1,9 @@
-//! The XML of ASAP (<https://github.com/computationalpathologygroup/ASAP>), in which the annotations of the
-//! Camelyon16 and Camelyon17 challenges are.
+//! The XML of ASAP (<https://github.com/computationalpathologygroup/ASAP>), also used for the annotations of
+//! the Camelyon16 and Camelyon17 challenges.
 //!
-//! It knows closed outlines only. Parts and holes of one area are written as annotations of their own, the
-//! holes in Camelyon16's group `_2`; attributes that ASAP passes over tell what belongs together.
+//! Areas in this format are single closed outlines. Parts and holes of one area are written as separate
+//! annotations, the holes in Camelyon16's group `_2`. Attributes that ASAP ignores state which of them belong
+//! together.
 
 mod read;
 mod write;
@@ -16,43 +17,43 @@ pub(super) use camelyon::cut_camelyon16_holes;
 pub(super) use read::read;
 pub(super) use write::write;
 
-/// The group whose areas are cut out of the tumour around them (Camelyon16).
+/// Name of the group whose areas are cut out of the surrounding tumour (Camelyon16).
 pub const HOLE_GROUP: &str = "_2";
 
-/// What stands for "in no group".
+/// Group name that means "in no group".
 const NO_GROUP: &str = "None";
 
-/// Attribute with the id of the annotation to which a part or a hole belongs.
+/// Attribute with the ID of the annotation to which a part or a hole belongs.
 const ID_ATTRIBUTE: &str = "HistokinId";
-/// Attribute with the number of the part.
+/// Attribute with the index of the part.
 const PART_ATTRIBUTE: &str = "HistokinPart";
-/// Attribute with the number of the hole within its part.
+/// Attribute with the index of the hole within its part.
 const HOLE_ATTRIBUTE: &str = "HistokinHole";
-/// Attribute that says that an outline is an ellipse.
+/// Attribute that marks an outline as an ellipse.
 const SHAPE_ATTRIBUTE: &str = "HistokinShape";
 
-/// What only an ASAP file says of an annotation.
+/// Data of an annotation that is specific to ASAP files.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct AsapOrigin {
-    /// Its type, where the shape does not tell it.
+    /// Its type, if it cannot be derived from the shape.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Its colour, as written; ASAP's groups have colours of their own.
+    /// Its colour in the notation of the file, if it differs from that of its group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
     /// Further attributes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
-    /// Further elements, as written.
+    /// Further elements, as XML.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<String>,
-    /// Names and colours of the areas that were cut out of it, in the order of its holes.
+    /// Names and colours of the areas cut out of it, in the order of its holes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub holes: Vec<(String, String)>,
 }
 
-/// A colour as Qt reads it.
+/// Parses a colour like Qt.
 fn color_from_text(text: &str) -> Option<[u8; 3]> {
     color::parse(text, AlphaPlace::First)
 }

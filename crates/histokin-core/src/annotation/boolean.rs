@@ -9,47 +9,47 @@ use super::shape::ring_area;
 use super::{Polygon, Ring, Shape};
 use crate::geometry::Level0Point;
 
-/// Corners of the circle that a brush leaves.
+/// Number of vertices of the circle of a brush.
 const BRUSH_CORNERS: usize = 24;
 
-/// Contours of one area: its outline, then its holes.
+/// The contours of one area: its outline, then its holes.
 type Contours = Vec<Vec<[f64; 2]>>;
 
 impl Shape {
-    /// The area that either covers; points and lines cover none.
+    /// Returns the union of two areas; points and lines are ignored.
     pub fn union(&self, other: &Shape) -> Shape {
         self.combined(other, OverlayRule::Union)
     }
 
-    /// What is left of this area without `other`; possibly nothing.
+    /// Returns this area minus `other`; may be empty.
     pub fn difference(&self, other: &Shape) -> Shape {
         self.combined(other, OverlayRule::Difference)
     }
 
-    /// What is left of this area without any of the others, which may overlap each other.
+    /// Returns this area minus all of the others, which may overlap each other.
     pub fn without_all<'a>(&self, others: impl IntoIterator<Item = &'a Shape>) -> Shape {
         let others: Vec<Contours> = others.into_iter().flat_map(contours).map(oriented).collect();
         if others.is_empty() {
             return self.clone();
         }
-        let own = contours(self).simplify_shape_as::<i64>(FillRule::EvenOdd);
-        let own: Vec<Contours> = own.into_iter().map(oriented).collect();
-        shape_from(own.overlay_as::<i64>(&others, OverlayRule::Difference, FillRule::NonZero))
+        let areas = contours(self).simplify_shape_as::<i64>(FillRule::EvenOdd);
+        let areas: Vec<Contours> = areas.into_iter().map(oriented).collect();
+        shape_from(areas.overlay_as::<i64>(&others, OverlayRule::Difference, FillRule::NonZero))
     }
 
     fn combined(&self, other: &Shape, rule: OverlayRule) -> Shape {
-        // The 64-bit grid is far finer than f64 in slide coordinates: untouched corners stay where they are.
+        // The 64-bit grid is far finer than f64 in slide coordinates, so untouched vertices do not move.
         shape_from(contours(self).overlay_as::<i64>(&contours(other), rule, FillRule::EvenOdd))
     }
 
-    /// The area within a line drawn by hand, loops of which may cross: all that it encloses.
+    /// Returns the area enclosed by a freehand line, including all of its loops where it crosses itself.
     pub fn enclosed_by(line: &[Level0Point]) -> Shape {
         let contour: Vec<[f64; 2]> = line.iter().map(|point| [point.x, point.y]).collect();
         shape_from(contour.simplify_shape_as::<i64>(FillRule::NonZero))
     }
 }
 
-/// The area that a round brush of `radius_px` level-0 pixels covers when drawn along `path`.
+/// Returns the area covered by a round brush with a radius of `radius_px` level-0 pixels along `path`.
 pub fn stroke(path: &[Level0Point], radius_px: f64) -> Shape {
     let circle = |center: &Level0Point| -> Vec<[f64; 2]> {
         let corner = |step: usize| {
@@ -71,12 +71,12 @@ pub fn stroke(path: &[Level0Point], radius_px: f64) -> Shape {
         .chain(path.windows(2).filter_map(band))
         .map(|contour| vec![contour])
         .collect();
-    // All pieces run the same way round, so that what overlaps stays filled.
+    // All pieces have the same orientation, so overlaps stay filled.
     shape_from(pieces.simplify_shape_as::<i64>(FillRule::NonZero))
 }
 
-/// Area in square level-0 pixels of what an odd number of a polygon's outlines encloses; of one that is drawn
-/// twice, of what it encloses at all.
+/// Returns the area in square level-0 pixels that is enclosed by an odd number of a polygon's outlines. If
+/// this is 0, as for an outline drawn twice, returns the area that is enclosed at all.
 pub(super) fn even_odd_area(polygon: &Polygon) -> f64 {
     let area = |contours: &Contours| -> f64 {
         let ring = |contour: &Vec<[f64; 2]>| {
@@ -90,12 +90,12 @@ pub(super) fn even_odd_area(polygon: &Polygon) -> f64 {
     if even_odd > 0.0 { even_odd } else { enclosed(FillRule::NonZero) }
 }
 
-/// The same contours, the outline running one way round and its holes the other.
+/// Returns the contours with the outline in one orientation and its holes in the other.
 fn oriented(mut contours: Contours) -> Contours {
-    for (place, contour) in contours.iter_mut().enumerate() {
+    for (index, contour) in contours.iter_mut().enumerate() {
         let next = contour.iter().cycle().skip(1);
         let doubled: f64 = contour.iter().zip(next).map(|([ax, ay], [bx, by])| (bx - ax) * (ay + by)).sum();
-        if (doubled < 0.0) != (place == 0) {
+        if (doubled < 0.0) != (index == 0) {
             contour.reverse();
         }
     }

@@ -1,16 +1,16 @@
-//! Colours as other programs write them in text.
+//! Parsing of colours in the notations of other programs.
 
-/// Order of the four channels of a hexadecimal colour with an opacity.
+/// Position of the alpha channel in a hexadecimal colour of eight digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlphaPlace {
-    /// `#AARRGGBB`, as Qt's `QColor` reads and writes it, and with it ASAP.
+    /// `#AARRGGBB`, as in Qt's `QColor`, and therefore in ASAP.
     First,
-    /// `#RRGGBBAA`, as CSS has it.
+    /// `#RRGGBBAA`, as in CSS.
     Last,
 }
 
-/// The sRGB colour that a text states: `#RGB`, `#RRGGBB`, eight digits with an opacity, one of CSS's and SVG's
-/// names, or `rgb(…)`. Opacities are passed over.
+/// Parses an sRGB colour: `#RGB`, `#RRGGBB`, eight digits with an alpha channel, a colour name of CSS or SVG,
+/// or `rgb(…)`. The alpha channel is ignored.
 pub fn parse(text: &str, alpha: AlphaPlace) -> Option<[u8; 3]> {
     let text = text.trim();
     if let Some(digits) = text.strip_prefix('#')
@@ -23,7 +23,7 @@ pub fn parse(text: &str, alpha: AlphaPlace) -> Option<[u8; 3]> {
             AlphaPlace::Last => [packed[0], packed[1], packed[2]],
         });
     }
-    // Digits without `#` would be read as a colour, too: a number is none.
+    // The parser would also accept digits without `#`, but a number is not a colour.
     if !text.starts_with(|first: char| first == '#' || first.is_ascii_alphabetic()) {
         return None;
     }
@@ -32,12 +32,12 @@ pub fn parse(text: &str, alpha: AlphaPlace) -> Option<[u8; 3]> {
     Some([r, g, b])
 }
 
-/// The colour of a number that packs it as 0xAARRGGBB, signed, as Java does.
+/// Unpacks a colour from a number in the form 0xAARRGGBB, signed, as in Java.
 pub fn from_argb(packed: i64) -> [u8; 3] {
     [16, 8, 0].map(|shift| (packed >> shift) as u8)
 }
 
-/// The colour of a number that packs it as 0xBBGGRR, as Windows does.
+/// Unpacks a colour from a number in the form 0xBBGGRR, as in Windows.
 pub fn from_bgr(packed: i64) -> [u8; 3] {
     [0, 8, 16].map(|shift| (packed >> shift) as u8)
 }

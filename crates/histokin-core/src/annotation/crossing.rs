@@ -1,21 +1,23 @@
-//! Outlines that cross themselves or each other.
+//! Detection of outlines that cross themselves or each other.
 
 use super::shape::edges;
 use super::{Polygon, Ring};
 use crate::geometry::Level0Point;
 
-/// One edge of an outline, by its ends from left to right.
+/// One edge of an outline, with its ends ordered from left to right.
 struct Edge {
     left: Level0Point,
     right: Level0Point,
     ring: usize,
-    place: usize,
-    /// Edges of its ring.
+    /// Index in its ring.
+    index: usize,
+    /// Number of edges of its ring.
     count: usize,
 }
 
-/// Whether edges of a polygon's outlines that are not neighbours cross or touch. `false` also for outlines too
-/// tangled to be taken apart, which people do not draw: files may hold millions of corners.
+/// Returns whether any edges of a polygon's outlines that are not adjacent cross or touch. Also returns
+/// `false` when the number of comparisons or crossings exceeds a limit, since files may contain millions of
+/// vertices. Outlines drawn by people stay far below this limit.
 pub fn outlines_meet(polygon: &Polygon) -> bool {
     let mut all: Vec<Edge> = Vec::new();
     for (number, ring) in polygon.rings().enumerate() {
@@ -25,9 +27,9 @@ pub fn outlines_meet(polygon: &Polygon) -> bool {
             corners.pop();
         }
         let count = corners.len();
-        all.extend(edges(&corners).enumerate().map(|(place, (a, b))| {
+        all.extend(edges(&corners).enumerate().map(|(index, (a, b))| {
             let (left, right) = if a.x <= b.x { (a, b) } else { (b, a) };
-            Edge { left, right, ring: number, place, count }
+            Edge { left, right, ring: number, index, count }
         }));
     }
     if all.len() <= 3 {
@@ -50,7 +52,7 @@ pub fn outlines_meet(polygon: &Polygon) -> bool {
 
 impl Edge {
     fn is_neighbour_of(&self, other: &Self) -> bool {
-        let apart = self.place.abs_diff(other.place);
+        let apart = self.index.abs_diff(other.index);
         self.ring == other.ring && (apart == 1 || apart + 1 == self.count)
     }
 
@@ -67,7 +69,7 @@ impl Edge {
         parts(self, other) && parts(other, self)
     }
 
-    /// Positive on one side of the line through the edge, negative on the other.
+    /// Returns a value that is positive on one side of the line through the edge and negative on the other.
     fn side_of(&self, point: Level0Point) -> f64 {
         let (a, b) = (self.left, self.right);
         (b.x - a.x) * (point.y - a.y) - (b.y - a.y) * (point.x - a.x)
@@ -81,7 +83,7 @@ mod tests {
     #[test]
     fn the_tangled_is_given_up_and_the_large_is_not() {
         let at = |x: f64, y: f64| Level0Point::new(x, y);
-        // Every edge crosses every other one.
+        // Every edge crosses every other edge.
         let tangled: Ring = (0..40_000)
             .map(|i| if i % 2 == 0 { at(0.0, f64::from(i)) } else { at(1e5, f64::from(-i)) })
             .collect();

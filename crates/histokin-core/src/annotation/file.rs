@@ -1,4 +1,4 @@
-//! Files of annotations, whatever their format and packing.
+//! Reading and writing of annotation files in all supported formats, plain or compressed.
 
 use std::collections::HashMap;
 use std::io::{self, Cursor};
@@ -14,32 +14,32 @@ use crate::geometry::Level0Point;
 use crate::slide::SlideInfo;
 use crate::{durable, untrusted};
 
-/// The most that a file may hold, in bytes.
+/// Maximum size of an annotation file, in bytes.
 pub(super) const MOST_BYTES: u64 = 2 << 30;
 
-/// What can be read, for messages that refuse something else.
+/// The supported formats, for error messages.
 pub(super) const READ_KINDS: &str =
-    "read are GeoJSON as QuPath writes it, the XML of ASAP and Camelyon, and that of Aperio ImageScope";
+    "supported are GeoJSON as written by QuPath, and the XML of ASAP, Camelyon and Aperio ImageScope";
 
-/// Member of a GeoJSON collection that tells where its coordinates count from, in level-0 pixels.
+/// Member of a GeoJSON collection that states the origin of its coordinates, in level-0 pixels.
 const ORIGIN_MEMBER: &str = "coordinateOrigin";
 
-/// A format that other programs read and write.
+/// A file format of annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// QuPath's GeoJSON.
     GeoJson,
-    /// The XML of ASAP, in which the Camelyon challenges' annotations are.
+    /// The XML of ASAP, also used for the annotations of the Camelyon challenges.
     Asap,
-    /// The XML of Aperio ImageScope; it is read, and never written.
+    /// The XML of Aperio ImageScope; read only.
     ImageScope,
 }
 
 impl Format {
-    /// The format that a file of this name is written in.
+    /// Returns the format for writing a file with this name.
     ///
     /// # Errors
-    /// When its ending is neither `.geojson`, `.json` nor `.xml`.
+    /// [`AnnotationError::Ending`] if its extension is not `.geojson`, `.json` or `.xml`.
     pub fn of_name(path: &Path) -> Result<Self, AnnotationError> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         match ending.as_deref() {
@@ -49,6 +49,7 @@ impl Format {
         }
     }
 
+    /// Returns the name of the format, for display.
     pub fn name(self) -> &'static str {
         match self {
             Self::GeoJson => "QuPath GeoJSON",
@@ -58,25 +59,27 @@ impl Format {
     }
 }
 
-/// What a file held.
+/// The content of an annotation file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnnotationFile {
+    /// Format in which it was written.
     pub format: Format,
-    /// In level-0 pixels, as far as the file tells; see [`AnnotationFile::place_on`].
+    /// The annotations, in the coordinates of the file; see [`AnnotationFile::place_on`].
     pub set: AnnotationSet,
-    /// Objects of the file that could not be understood; all others are in the set.
+    /// Objects that could not be read; all others are in the set.
     pub left_out: Omissions,
-    /// Parts of objects that could not be understood; the rest of these objects is in the set.
+    /// Parts of objects that could not be read; the rest of these objects is in the set.
     pub parts_left_out: Omissions,
-    /// What the reader of the file should know, as sentences; what was left out is among it.
+    /// Sentences for the user, including those about omissions.
     pub notes: Vec<String>,
-    /// Where the file says that its coordinates count from.
+    /// Origin of the coordinates as stated in the file, in level-0 pixels.
     origin: Option<Level0Point>,
 }
 
 impl AnnotationFile {
-    /// Move the annotations to where they belong on a slide. QuPath counts from the corner of the scanned
-    /// part ([`bounds_origin`]), ASAP from that of level 0; `origin` says where else the file counts from.
+    /// Converts the annotations to level-0 pixels of a slide. The origin of QuPath's coordinates is the
+    /// corner of the scanned area ([`bounds_origin`]), that of ASAP's is the corner of level 0; `origin`
+    /// overrides both.
     pub fn place_on(&mut self, info: &SlideInfo, origin: Option<Level0Point>) {
         let usual = match self.format {
             Format::GeoJson => bounds_origin(info),
@@ -86,72 +89,92 @@ impl AnnotationFile {
         self.set.translate(origin.x, origin.y);
         if origin != Level0Point::default() {
             self.notes.push(format!(
-                "Moved by {}, {} px: QuPath counts from the corner of the scanned part.",
+                "Moved by {}, {} px: QuPath's coordinates start at the corner of the scanned area.",
                 origin.x, origin.y
             ));
         }
     }
 
-    /// The edit that brings its annotations into a set. Annotations that are there already, by their UUID, their
-    /// file's id or their text, are replaced; see the rule for ids that are no UUIDs in `docs/annotations.md`.
+    /// Returns the edit that adds its annotations to a set. Annotations that are already in the set,
+    /// according to their UUID, their ID in the file or their text, are replaced. The rule for IDs other than
+    /// UUIDs is in `docs/annotations.md`.
     pub fn edit_for(&mut self, set: &AnnotationSet) -> Edit {
         let others = self.set.recognise(set);
         if others > 0 {
             self.notes.push(format!(
-                "{others} of its ids are in use for other annotations, which came from a file of another name; both \
-                 are kept."
+                "IDs in use for other annotations, from a file with another name: {others}; both are kept."
             ));
         }
         Edit::Add(self.set.iter().map(|one| one.as_ref().clone()).collect())
     }
 
-    /// Of annotations drawn by Camelyon16's rule, those of group `_2` are cut out of the tumours in which
-    /// they lie. Files that have no such group stay as they are.
+    /// Applies the rule of Camelyon16: cuts annotations of group `_2` out of the tumours in which they lie.
+    /// Does nothing if the file has no such group.
     pub fn cut_camelyon16_holes(&mut self) {
         let cut = asap::cut_camelyon16_holes(&mut self.set);
         if cut > 0 {
-            self.notes.push(format!("{cut} areas of group _2 were cut out of tumours (Camelyon16)."));
+            self.notes.push(format!("Areas of group _2 cut out of tumours (Camelyon16): {cut}."));
         }
     }
 }
 
-/// The level-0 position from which QuPath counts coordinates on a slide: the corner of its scanned part,
-/// where that is not the corner of level 0 (`openslide.bounds-x`, `openslide.bounds-y`).
+/// Returns the level-0 position of the origin of QuPath's coordinates on a slide: the corner of the scanned
+/// area, if this is not the corner of level 0 (`openslide.bounds-x`, `openslide.bounds-y`).
 pub fn bounds_origin(info: &SlideInfo) -> Option<Level0Point> {
     let number = |axis: &str| info.properties.get(&format!("openslide.bounds-{axis}"))?.trim().parse().ok();
     let origin = Level0Point::new(number("x")?, number("y")?);
     (origin != Level0Point::default()).then_some(origin)
 }
 
-/// What can go wrong with a file of annotations. Every message names the file and what to do.
+/// Error when reading or writing an annotation file. Every message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AnnotationError {
+    /// The file cannot be read or written.
     #[error("{}: {source}{}", path.display(), durable::hint(source))]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Error of the system.
+        source: std::io::Error,
+    },
+    /// The file is damaged or has another format.
     #[error("{}: cannot be read as annotations{}: {reason}", path.display(), at_line(*line))]
-    Malformed { path: PathBuf, line: Option<usize>, reason: String },
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line of the error, from 1, if known.
+        line: Option<usize>,
+        /// Cause, for the user.
+        reason: String,
+    },
+    /// The extension of a file to write is not that of a supported format.
     #[error("{}: name a .geojson file (for QuPath) or an .xml file (for ASAP)", path.display())]
-    Ending { path: PathBuf },
+    Ending {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 fn at_line(line: Option<usize>) -> String {
     line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
-/// Why a text is no annotations.
+/// Why a text cannot be read as annotations.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FormatError {
-    /// Counted from 1.
+    /// Line, from 1, if known.
     pub line: Option<usize>,
+    /// Cause, for the user.
     pub reason: String,
 }
 
 impl FormatError {
+    /// Makes an error at a line, from 1.
     pub fn at(line: usize, reason: impl Into<String>) -> Self {
         Self { line: Some(line), reason: reason.into() }
     }
 
-    /// At a byte of the text.
+    /// Makes an error at a byte offset of the text.
     pub fn at_offset(text: &str, offset: usize, reason: impl Into<String>) -> Self {
         let before = &text.as_bytes()[..offset.min(text.len())];
         Self::at(1 + before.iter().filter(|byte| **byte == b'\n').count(), reason)
@@ -161,37 +184,43 @@ impl FormatError {
         Self { line: None, reason: reason.into() }
     }
 
-    /// Tell the part in which it happened.
+    /// Adds the part of the file in which the error occurred.
     pub fn within(self, part: impl AsRef<str>) -> Self {
         Self { reason: format!("{}: {}", part.as_ref(), self.reason), ..self }
     }
 }
 
-/// What a document held.
+/// The content of a document.
 #[derive(Debug, Default)]
 pub(super) struct Read {
+    /// The annotations.
     pub set: AnnotationSet,
-    /// Objects that were not read.
+    /// Objects that could not be read.
     pub left_out: Omissions,
-    /// Parts that objects were read without.
+    /// Parts of objects that could not be read.
     pub parts: Omissions,
+    /// Sentences for the user.
     pub notes: Vec<String>,
 }
 
-/// Read a file of annotations: GeoJSON (collections, arrays, features, one a line as well, or a geometry), the
-/// XML of ASAP or that of Aperio ImageScope, plain or packed (`.gz`, `.zip`). The content decides, not the name.
-/// Objects that cannot be understood are left out and counted.
+/// Reads an annotation file: GeoJSON (a collection, an array, a feature, one feature per line, or a
+/// geometry), the XML of ASAP or that of Aperio ImageScope, plain or compressed (`.gz`, `.zip`). The format
+/// is determined by the content, not by the name. Objects that cannot be read are left out and counted.
 ///
 /// # Errors
-/// [`AnnotationError::Io`], or [`AnnotationError::Malformed`] with line and reason when it is of another kind or
-/// damaged, or when nothing in it can be understood.
+/// [`AnnotationError::Io`] if the file cannot be read; [`AnnotationError::Malformed`] if it has another
+/// format, is damaged, or none of its objects can be read.
 pub fn read_file(path: &Path) -> Result<AnnotationFile, AnnotationError> {
     let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|source| AnnotationError::Io { path: path.to_owned(), source })?;
     read_bytes(&bytes, path)
 }
 
-/// Like [`read_file`], from memory. `path` is for messages, and its name for ids that are unique within a file.
+/// Reads annotations from memory, like [`read_file`]. `path` is used in messages, and its file name for IDs
+/// that are unique within a file.
+///
+/// # Errors
+/// [`AnnotationError::Malformed`] as for [`read_file`].
 pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, AnnotationError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     read_packed(bytes, &name).map_err(|FormatError { line, reason }| AnnotationError::Malformed {
@@ -230,9 +259,9 @@ fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError>
         let path = Path::new(&name);
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // macOS packs what it knows of files beside them.
-        let is_shadow = file.starts_with("._");
-        if !entry.is_file() || is_shadow || !matches!(ending.as_deref(), Some("json" | "geojson" | "xml")) {
+        // macOS adds metadata files with this prefix to archives.
+        let is_metadata = file.starts_with("._");
+        if !entry.is_file() || is_metadata || !matches!(ending.as_deref(), Some("json" | "geojson" | "xml")) {
             continue;
         }
         let bytes = unpacked(entry, left).map_err(|error| error.within(&name))?;
@@ -241,7 +270,7 @@ fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError>
             (Ok(part), Some(whole)) => whole.append(part, &file),
             (Err(error), _) => {
                 let at = at_line(error.line);
-                notes.push(format!("A file in it was left out{at}: {}.", error.reason));
+                notes.push(format!("A file in the archive was left out{at}: {}.", error.reason));
                 unread.get_or_insert(error);
             }
         }
@@ -258,9 +287,9 @@ fn read_zip(bytes: &[u8], left: &mut u64) -> Result<AnnotationFile, FormatError>
 
 impl AnnotationFile {
     fn append(&mut self, other: Self, source: &str) {
-        let places: HashMap<Uuid, usize> = other.set.iter().map(|one| one.id).zip(0..).collect();
+        let indices: HashMap<Uuid, usize> = other.set.iter().map(|one| one.id).zip(0..).collect();
         let annotations = other.set.iter().map(|one| {
-            let parent = one.parent.and_then(|parent| places.get(&parent).copied());
+            let parent = one.parent.and_then(|parent| indices.get(&parent).copied());
             (one.as_ref().clone(), parent)
         });
         identity::settle(annotations.collect(), source, &mut self.set);
@@ -275,7 +304,7 @@ fn read_text(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
     let (text, note) = text::decode(bytes)?;
     let mut origin = None;
     let (format, read) = match text.trim_start().chars().next() {
-        // A record separator (RFC 8142) may stand before each feature.
+        // A record separator (RFC 8142) may precede each feature.
         Some('{' | '[' | '\u{1e}') => {
             let mut read = geojson::read(&text, name)?;
             origin = take_origin(&mut read.set);
@@ -293,14 +322,14 @@ fn read_text(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
 }
 
 fn take_origin(set: &mut AnnotationSet) -> Option<Level0Point> {
-    let place = set.members.iter().position(|(key, _)| key == ORIGIN_MEMBER)?;
-    let (_, origin) = set.members.remove(place);
+    let index = set.members.iter().position(|(key, _)| key == ORIGIN_MEMBER)?;
+    let (_, origin) = set.members.remove(index);
     let (x, y) = serde_json::from_str(origin.get()).ok()?;
     Some(Level0Point::new(x, y))
 }
 
-/// The set as GeoJSON that QuPath opens. `origin` is the level-0 position from which coordinates are to
-/// count: [`bounds_origin`] for QuPath, none for everybody else.
+/// Returns the set as GeoJSON that QuPath can open. `origin` is the level-0 position of the origin of the
+/// coordinates: [`bounds_origin`] for QuPath, `None` for all other programs.
 pub fn write_geojson(set: &AnnotationSet, origin: Option<Level0Point>) -> String {
     let Some(origin) = origin else { return geojson::write(set, Purpose::Exchange) };
     let mut moved = set.clone();
@@ -311,21 +340,22 @@ pub fn write_geojson(set: &AnnotationSet, origin: Option<Level0Point>) -> String
     geojson::write(&moved, Purpose::Exchange)
 }
 
-/// The set as the project keeps it: GeoJSON in level-0 pixels in which every annotation has its own identity.
+/// Returns the set as stored in a project: GeoJSON in level-0 pixels that states the identity of every
+/// annotation.
 pub(super) fn write_for_store(set: &AnnotationSet) -> String {
     geojson::write(set, Purpose::Store)
 }
 
-/// The set as XML that ASAP opens, and sentences on what this format cannot hold.
+/// Returns the set as XML that ASAP can open, and sentences on what this format cannot store.
 pub fn write_asap(set: &AnnotationSet) -> (String, Vec<String>) {
     asap::write(set)
 }
 
-/// Write annotations of a slide in the format that the name of the file tells, durably. Sentences on what
-/// was left out or moved come back.
+/// Writes the annotations of a slide durably, in the format given by the file's extension. Returns sentences
+/// on what was left out or moved.
 ///
 /// # Errors
-/// [`AnnotationError::Ending`] for other names, [`AnnotationError::Io`] when it cannot be written.
+/// [`AnnotationError::Ending`] for other extensions, [`AnnotationError::Io`] if the file cannot be written.
 pub fn write_file(
     path: &Path,
     set: &AnnotationSet,
@@ -336,7 +366,7 @@ pub fn write_file(
             let origin = bounds_origin(info);
             let note = origin.map(|origin| {
                 format!(
-                    "Coordinates count from {}, {} px, the corner of the scanned part, as QuPath's do.",
+                    "Coordinates start at {}, {} px, the corner of the scanned area, as in QuPath.",
                     origin.x, origin.y
                 )
             });
@@ -349,14 +379,14 @@ pub fn write_file(
     Ok(notes)
 }
 
-/// Whether an annotation may lie here. Slides have less than a million pixels along a side; far beyond, what is
-/// drawn and measured loses its meaning, and then its numbers.
+/// Returns whether a position is plausible. Slides have less than a million pixels along a side; far beyond,
+/// drawings and measurements have no meaning, and numeric precision is lost.
 pub(super) fn is_believable(point: Level0Point) -> bool {
     const FARTHEST: f64 = 1e9;
     point.x.abs() <= FARTHEST && point.y.abs() <= FARTHEST
 }
 
-/// An id that is the same for the same text (RFC 9562, version 8: SHA-256).
+/// Derives an ID from a text (RFC 9562, version 8: SHA-256).
 pub(super) fn id_from_text(text: &str) -> Uuid {
     let hash = Sha256::digest(text.as_bytes());
     let mut bytes = [0; 16];

@@ -1,8 +1,8 @@
-//! Undo and redo without limit.
+//! Unlimited undo and redo.
 
 use super::{AnnotationSet, Change, Edit};
 
-/// The changes of one set, and those that were taken back.
+/// The changes of one set that can be undone or redone.
 #[derive(Debug, Default)]
 pub struct History {
     done: Vec<Change>,
@@ -10,8 +10,8 @@ pub struct History {
 }
 
 impl History {
-    /// Make an edit that can be taken back; what was taken back before can no longer be done again. The
-    /// change, if there was one.
+    /// Applies an edit that can be undone, and returns the change, if any. Changes undone before can then no
+    /// longer be redone.
     pub fn apply(&mut self, set: &mut AnnotationSet, edit: Edit) -> Option<&Change> {
         let change = set.apply(edit)?;
         self.undone.clear();
@@ -19,7 +19,7 @@ impl History {
         self.done.last()
     }
 
-    /// Take back the newest change.
+    /// Undoes the latest change and returns it; `None` if there is none.
     pub fn undo(&mut self, set: &mut AnnotationSet) -> Option<&Change> {
         let change = self.done.pop()?;
         set.undo(&change);
@@ -27,7 +27,7 @@ impl History {
         self.undone.last()
     }
 
-    /// Do the change again that was taken back last.
+    /// Redoes the change that was undone last and returns it; `None` if there is none.
     pub fn redo(&mut self, set: &mut AnnotationSet) -> Option<&Change> {
         let change = self.undone.pop()?;
         set.redo(&change);
@@ -35,12 +35,12 @@ impl History {
         self.done.last()
     }
 
-    /// What undoing would take back.
+    /// Returns the name of the change that undo would revert.
     pub fn undo_title(&self) -> Option<&'static str> {
         self.done.last().map(|change| change.title)
     }
 
-    /// What redoing would do again.
+    /// Returns the name of the change that redo would apply.
     pub fn redo_title(&self) -> Option<&'static str> {
         self.undone.last().map(|change| change.title)
     }
@@ -58,19 +58,19 @@ mod tests {
         Shape::Rectangle(Bounds::between(Level0Point::new(x, 0.0), Level0Point::new(x + side, side)))
     }
 
-    /// A number for the kind of edit, one for whom it concerns, and one for how.
-    fn edit(set: &AnnotationSet, (kind, whom, how): (u8, usize, u8)) -> Edit {
+    /// Makes an edit from numbers for its type, its annotations and its parameters.
+    fn edit(set: &AnnotationSet, (kind, which, how): (u8, usize, u8)) -> Edit {
         let picked: Vec<Uuid> = set
             .iter()
             .enumerate()
-            .filter(|(i, _)| (whom >> (i % 8)) & 1 == 1)
+            .filter(|(i, _)| (which >> (i % 8)) & 1 == 1)
             .map(|(_, one)| one.id)
             .collect();
         let id = picked.first().copied().unwrap_or_else(super::super::new_id);
         let how = f64::from(how);
         match kind % 9 {
             0 | 1 => Edit::Add(
-                (0..=whom % 3).map(|i| Annotation::new(square(how + i as f64, 50.0), None)).collect(),
+                (0..=which % 3).map(|i| Annotation::new(square(how + i as f64, 50.0), None)).collect(),
             ),
             2 => Edit::Remove(picked),
             3 => Edit::Reshape { id, shape: square(how, 10.0) },

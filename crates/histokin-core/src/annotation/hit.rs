@@ -1,20 +1,21 @@
-//! What lies under the cursor.
+//! Hit testing of annotations at the cursor.
 
 use super::shape::edges;
 use super::{Annotation, Polygon, Shape};
 use crate::geometry::Level0Point;
 
-/// How an annotation is touched at a position.
+/// The part of an annotation at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hit {
-    /// On its outline, its line or one of its points.
+    /// Its outline, its line or one of its points.
     Edge,
-    /// Within its area.
+    /// The inside of its area.
     Inside,
 }
 
 impl Annotation {
-    /// Whether `point` touches it; `reach_px` is how near counts as touching, in level-0 pixels.
+    /// Returns which part of it is at `point`, if any; `reach_px` is the maximum distance to points and
+    /// edges, in level-0 pixels.
     pub fn hit(&self, point: Level0Point, reach_px: f64) -> Option<Hit> {
         let shape = self.shape();
         if !self.bounds()?.grown(reach_px).contains(point) {
@@ -36,12 +37,12 @@ impl Annotation {
     }
 }
 
-/// Distance from `point` to the nearest place between `a` and `b`.
+/// Returns the distance from `point` to the segment between `a` and `b`.
 pub(super) fn distance_to_segment(point: Level0Point, a: Level0Point, b: Level0Point) -> f64 {
     point.distance_px(nearest_on_segment(point, a, b))
 }
 
-/// The place between `a` and `b` that is nearest to `point`.
+/// Returns the point on the segment between `a` and `b` that is nearest to `point`.
 pub(super) fn nearest_on_segment(point: Level0Point, a: Level0Point, b: Level0Point) -> Level0Point {
     let (dx, dy) = (b.x - a.x, b.y - a.y);
     let length2 = dx * dx + dy * dy;

@@ -1,8 +1,8 @@
-//! Who is who: ids of files, and annotations that are known already.
+//! Identity of annotations across files.
 //!
-//! A UUID names the same annotation everywhere. Other ids of a file, such as numbers, name an annotation within
-//! that file alone: the same id in a file of another name is another annotation, unless it has the same shape. So
-//! a file that is read again, or one that was written from what had been read, brings nothing twice.
+//! A UUID identifies an annotation globally. Other IDs, such as numbers, identify an annotation only within
+//! its file: the same ID in a file with another name is another annotation, unless it has the same shape.
+//! Reading a file again, or a file written from the same annotations, therefore adds no duplicates.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,13 +11,15 @@ use uuid::Uuid;
 use super::file::id_from_text;
 use super::{Annotation, AnnotationSet};
 
-/// The identity of the annotation that a file of this name gives an id other than a UUID, as JSON.
+/// Derives the identity of an annotation from the name of its file and its ID there, as JSON, if that is not
+/// a UUID.
 pub(super) fn id_in_file(source: &str, id: &str) -> Uuid {
     id_from_text(&format!("{source}\n{id}"))
 }
 
-/// Put annotations, each after its parent and with the place of that, into a set. Those whose id is taken get
-/// another one, the same whenever the file is read; how many did.
+/// Adds annotations to a set; each follows its parent, which is given by its index. Annotations whose ID is
+/// in use get another one, which is the same whenever the file is read. Returns the number of IDs that are
+/// repeated in the file.
 pub(super) fn settle(
     annotations: Vec<(Annotation, Option<usize>)>,
     source: &str,
@@ -33,7 +35,7 @@ pub(super) fn settle(
             number += 1;
             annotation.id = id_from_text(&format!("{stated} {number}"));
         }
-        // An id made from a text is not the file's own.
+        // IDs derived from the text of an object are not stated in the file.
         if number > 1 && (annotation.id_of_file().is_some() || stated.get_version_num() != 8) {
             repeated += 1;
             annotation.keep_id_of_file(stated, source);
@@ -45,12 +47,12 @@ pub(super) fn settle(
 }
 
 impl Annotation {
-    /// Its id in its file as JSON, where that is not its own identity.
+    /// Returns its ID in its file, as JSON, if this differs from its identity.
     fn id_of_file(&self) -> Option<&str> {
         self.foreign.own.iter().find(|(key, _)| key == "id").map(|(_, id)| id.get())
     }
 
-    /// Go back to its file with the id that it had there.
+    /// Keeps the ID that it had in its file, to be written back.
     fn keep_id_of_file(&mut self, id: Uuid, source: &str) {
         if self.id_of_file().is_none() {
             let id = id.hyphenated().to_string();
@@ -61,8 +63,9 @@ impl Annotation {
 }
 
 impl AnnotationSet {
-    /// Of annotations that come from a file, give those the identity of one in `known` that have its id in
-    /// another file and its shape; how many have an id that means something else there.
+    /// Gives annotations from a file the identity of those in `known` that have the same ID, from another
+    /// file, and the same shape. Returns the number of annotations whose ID belongs to a different annotation
+    /// in `known`.
     pub fn recognise(&mut self, known: &AnnotationSet) -> usize {
         let mut by_id: HashMap<&str, Vec<&Annotation>> = HashMap::new();
         for one in known.iter() {

@@ -1,9 +1,11 @@
-//! The XML of Aperio ImageScope, read only; HALO (Indica Labs) writes the same with types in words.
+//! The XML of Aperio ImageScope, read only. HALO (Indica Labs) writes the same format with type names instead
+//! of numbers.
 //!
-//! `Annotation` is a layer with a name and a colour, `Region` an outline in level-0 pixels whatever its `Zoom` and
-//! the file's `MicronsPerPixel` say. `Type` is 0 for a drawn outline, 1 for a rectangle, 2 for an ellipse that its
-//! corners span, 3 for an arrow, 4 for a ruler, 5 for points. Regions with `NegativeROA="1"` are cut out of the other
-//! regions of their layer. Colours are numbers of 0xBBGGRR.
+//! `Annotation` is a layer with a name and a colour. `Region` is an outline in level-0 pixels, regardless of
+//! its `Zoom` and of the file's `MicronsPerPixel`. `Type` is 0 for a drawn outline, 1 for a rectangle, 2 for
+//! an ellipse given by its bounding box, 3 for an arrow, 4 for a ruler, 5 for points. Regions with
+//! `NegativeROA="1"` are cut out of the other regions of their layer. Colours are numbers in the form
+//! 0xBBGGRR.
 
 use roxmltree::{Document, Node};
 
@@ -14,17 +16,17 @@ use super::left_out::LeftOut;
 use super::xml::{point, wrong};
 use super::{Annotation, AnnotationClass, Bounds, Polygon, RawJson, Ring, Shape};
 
-/// Read the annotations of an ImageScope document. Regions that cannot be understood are left out.
+/// Reads the annotations of an ImageScope document. Regions that cannot be read are left out.
 ///
 /// # Errors
-/// When none of its regions can be understood; with the line of the first.
+/// Fails if none of its regions can be read, with the line of the first.
 pub fn read(document: &Document<'_>, source: &str) -> Result<Read, FormatError> {
     let mut read = Read::default();
     let mut annotations = Vec::new();
     let (mut first, mut cut, mut kept) = (None, 0, 0);
     let layers = document.root_element().children().filter(|node| node.has_tag_name("Annotation"));
     for (number, layer) in layers.enumerate() {
-        let place = format!("layer {}", number + 1);
+        let name = format!("layer {}", number + 1);
         let mut layer = Layer::new(document, layer, number, source);
         let regions = layer.node.children().filter(|node| node.has_tag_name("Regions"));
         for (number, node) in
@@ -33,7 +35,7 @@ pub fn read(document: &Document<'_>, source: &str) -> Result<Read, FormatError> 
             if let Err(error) = layer.take(node, number) {
                 read.left_out.add(|| {
                     let (object, id) =
-                        (format!("{place}, region {}", number + 1), node.attribute("Id").map(str::to_owned));
+                        (format!("{name}, region {}", number + 1), node.attribute("Id").map(str::to_owned));
                     let (line, reason) = (error.line, error.reason.clone());
                     first.get_or_insert_with(|| error.within(&object));
                     LeftOut { object, id, line, reason }
@@ -50,22 +52,21 @@ pub fn read(document: &Document<'_>, source: &str) -> Result<Read, FormatError> 
     if cut > 0 {
         let regions = annotations.len() + cut;
         read.notes
-            .push(format!("Of {regions} regions, {cut} negative were cut out of the others of their layer."));
+            .push(format!("Negative regions, cut out of others in their layer: {cut} of {regions} regions."));
     }
     if kept > 0 {
-        read.notes
-            .push(format!("{kept} negative regions lie in no other region: they are kept without a class."));
+        read.notes.push(format!("Negative regions outside all others, kept without a class: {kept}."));
     }
     identity::settle(annotations, source, &mut read.set);
     Ok(read)
 }
 
-/// A layer of the file, with the regions that were read of it.
+/// A layer of the file, with its regions that were read.
 struct Layer<'a, 'input> {
     document: &'a Document<'input>,
     node: Node<'a, 'input>,
     source: &'a str,
-    /// Its id in the file.
+    /// Its ID in the file.
     id: String,
     class: Option<AnnotationClass>,
     color: Option<[u8; 3]>,
@@ -84,7 +85,7 @@ impl<'a, 'input> Layer<'a, 'input> {
         Self { document, node, source, id, class, color, regions: Vec::new(), negative: Vec::new() }
     }
 
-    /// Read a region.
+    /// Reads a region.
     fn take(&mut self, node: Node<'a, 'input>, number: usize) -> Result<(), FormatError> {
         let mut points = Ring::new();
         for list in node.children().filter(|child| child.has_tag_name("Vertices")) {
@@ -114,14 +115,15 @@ impl<'a, 'input> Layer<'a, 'input> {
         let kind = node.attribute("Type").unwrap_or("0").trim();
         let bounds = Bounds::around(&points);
         let few = |least: usize| {
-            let reason = format!("a region of type {kind} with {} vertices; it needs {least}", points.len());
+            let count = points.len();
+            let reason = format!("a region of type {kind} needs at least {least} vertices, but has {count}");
             wrong(self.document, node, reason)
         };
         match (kind, bounds) {
             (_, None) => Err(few(1)),
             ("1" | "Rectangle", Some(bounds)) => match points.as_slice() {
                 [_] => Err(few(2)),
-                // Two opposite corners, or all four of one that stands upright.
+                // Two opposite corners, or all four corners of an axis-aligned rectangle.
                 [_, _] => Ok(Shape::Rectangle(bounds)),
                 [a, b, c, d] if is_upright(&[*a, *b, *c, *d], &bounds) => Ok(Shape::Rectangle(bounds)),
                 _ => outline(points.clone()).ok_or_else(|| few(3)),
@@ -133,7 +135,8 @@ impl<'a, 'input> Layer<'a, 'input> {
         }
     }
 
-    /// Cut the negative regions out of the others; how many were, and how many lay in none and are kept.
+    /// Cuts the negative regions out of the others. Returns the number of those cut out, and of those that
+    /// overlap no other region and are kept.
     fn cut(&mut self) -> (usize, usize) {
         let (mut cut, mut kept) = (0, 0);
         for negative in std::mem::take(&mut self.negative) {
@@ -157,7 +160,8 @@ impl<'a, 'input> Layer<'a, 'input> {
     }
 }
 
-/// `shape` with `hole` cut out; `None` when they do not touch. A hole that lies wholly within keeps its corners.
+/// Returns `shape` with `hole` cut out; `None` if they do not overlap. A hole completely inside keeps its
+/// vertices.
 fn without(shape: &Shape, hole: &Shape) -> Option<Shape> {
     if !shape.bounds()?.intersects(&hole.bounds()?) {
         return None;
@@ -176,7 +180,7 @@ fn without(shape: &Shape, hole: &Shape) -> Option<Shape> {
     (area(shape) - area(&rest) > 1e-6).then_some(rest)
 }
 
-/// A closed outline, whose first corner may be repeated at its end.
+/// Makes an area from its vertices, of which the first may be repeated at the end.
 fn outline(mut points: Ring) -> Option<Shape> {
     if points.len() > 1 && points.first() == points.last() {
         points.pop();
@@ -184,14 +188,15 @@ fn outline(mut points: Ring) -> Option<Shape> {
     (points.len() >= 3).then(|| Shape::polygon(points))
 }
 
-/// Whether four corners are those of an upright rectangle, in either sense and from any of them.
+/// Returns whether four points are the corners of an axis-aligned rectangle, in either direction and from any
+/// corner.
 fn is_upright(corners: &[crate::geometry::Level0Point; 4], bounds: &Bounds) -> bool {
     let expected = bounds.corners();
     let turned = |start: usize, step: usize| (0..4).all(|i| corners[i] == expected[(start + i * step) % 4]);
     (0..4).any(|start| turned(start, 1) || turned(start, 3))
 }
 
-/// What a layer is called: its name, else the description among its attributes.
+/// Returns the name of a layer: its name, or the description among its attributes.
 fn name_of(layer: Node<'_, '_>) -> Option<String> {
     let stated = |text: &&str| !text.trim().is_empty();
     let described = || {
@@ -204,7 +209,7 @@ fn name_of(layer: Node<'_, '_>) -> Option<String> {
     layer.attribute("Name").filter(stated).or_else(described).map(|name| name.trim().to_owned())
 }
 
-/// The attributes that a person has filled in for a region.
+/// Returns the attributes with values that a user has entered for a region.
 fn attributes(region: Node<'_, '_>) -> Vec<(String, RawJson)> {
     let lists = region.children().filter(|child| child.has_tag_name("Attributes"));
     let pair = |one: Node<'_, '_>| {
@@ -222,7 +227,7 @@ mod tests {
     use super::*;
     use crate::geometry::Level0Point;
 
-    /// As ImageScope writes it, shortened.
+    /// A shortened file as written by ImageScope.
     fn file(mpp: &str) -> String {
         format!(
             r#"<Annotations{mpp}><Annotation Id="1" Name="" ReadOnly="0" Type="4" LineColor="65280" Visible="1">
@@ -278,10 +283,10 @@ mod tests {
         assert!(read.left_out.first[1].reason.contains("a vertex without X"), "{read:?}");
         let none =
             "<Annotations><Annotation><Regions><Region Id=\"7\"/></Regions></Annotation></Annotations>";
-        assert!(xml::read(none, "a.xml").unwrap_err().reason.contains("with 0 vertices"));
+        assert!(xml::read(none, "a.xml").unwrap_err().reason.contains("but has 0"));
     }
 
-    /// HALO's files differ in the words for types and in the name of a vertex.
+    /// HALO's files differ in the names of types and of the element for a vertex.
     #[test]
     fn regions_of_halo_are_read() {
         let halo = r#"<Annotations><Annotation LineColor="65280" Name="Layer 1" Visible="True"><Regions>

@@ -1,4 +1,4 @@
-//! JSON that is passed on as it was written.
+//! JSON values that are kept in their original notation.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,18 +7,18 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-/// A JSON value in the very words of a file: numbers of any precision and repeated keys stay as they were.
+/// A JSON value in its original notation, including numbers of any precision and repeated keys.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct RawJson(Box<RawValue>);
 
 impl RawJson {
-    /// The value as text.
+    /// Returns the value as JSON text.
     pub fn get(&self) -> &str {
         self.0.get()
     }
 
-    /// The string that the value is, if it is one.
+    /// Returns the content of the value, if it is a string.
     pub fn as_string(&self) -> Option<String> {
         serde_json::from_str(self.get()).ok()
     }
@@ -31,10 +31,10 @@ impl From<&RawValue> for RawJson {
 }
 
 impl From<&str> for RawJson {
-    /// A JSON string.
+    /// Makes a JSON string.
     fn from(text: &str) -> Self {
         let quoted = serde_json::Value::from(text).to_string();
-        // A quoted string is JSON by construction; were it not, an empty one would stand for it.
+        // A quoted string is always valid JSON; null is only a fallback to avoid a panic.
         Self(RawValue::from_string(quoted).unwrap_or_else(|_| RawValue::NULL.to_owned()))
     }
 }
@@ -51,37 +51,37 @@ impl fmt::Debug for RawJson {
     }
 }
 
-/// Members of a file's objects that mean nothing here, in their order.
+/// Members of a file's objects that have no meaning in this program, in their order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Foreign {
-    /// Of the object itself.
+    /// Members of the object itself.
     pub own: Vec<(String, RawJson)>,
-    /// Of the object's `properties`.
+    /// Members of the object's `properties`.
     pub properties: Vec<(String, RawJson)>,
 }
 
-/// The members of a JSON object in their order; keys may be repeated, as QuPath does.
+/// The members of a JSON object in their order; keys may be repeated, as in files of QuPath.
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// The last value of a key, which is what JSON readers go by.
+    /// Returns the last value of a key, which is the one that JSON readers use.
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
-    /// Like [`Self::get`], but a `null` is as good as none.
+    /// Returns the last value of a key, unless it is `null`.
     pub fn stated(&self, key: &str) -> Option<&'a RawValue> {
         self.get(key).filter(|value| value.get() != "null")
     }
 
-    /// All members but those of the given keys, as they were written.
+    /// Returns all members except those with the given keys, in their original notation.
     pub fn except(&self, known: &[&str]) -> Vec<(String, RawJson)> {
         let unknown = self.0.iter().filter(|(name, _)| !known.contains(&name.as_ref()));
         unknown.map(|(name, value)| (name.clone().into_owned(), RawJson::from(*value))).collect()
     }
 }
 
-/// A key, borrowed from the text where nothing in it is escaped.
+/// A key, borrowed from the text if it has no escape sequences.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -107,9 +107,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// The text as JSON proper, where it is JSON but for what Python's `json.dump` and QuPath before 0.4.4 write:
-/// numbers that are not finite become the strings `"NaN"`, `"Infinity"` and `"-Infinity"`. Record separators
-/// (RFC 8142) become spaces. `None` when there is none of this; lines stay where they are.
+/// Converts the non-standard JSON of Python's `json.dump` and of QuPath before 0.4.4: numbers that are not
+/// finite become the strings `"NaN"`, `"Infinity"` and `"-Infinity"`. Record separators (RFC 8142) become
+/// spaces. Line numbers do not change. Returns `None` if nothing had to be replaced.
 pub fn repaired(text: &str) -> Option<String> {
     let mut plain = String::with_capacity(text.len());
     let mut copied = 0;
@@ -156,7 +156,7 @@ fn not_finite(word: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The place after a string that begins at `start`.
+/// Returns the position after the string that begins at `start`.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {

@@ -1,37 +1,39 @@
-//! What a file holds and was not read: counted, and the first of it named.
+//! Parts of a file that could not be read: their number, and a description of the first ones.
 
 use serde::Serialize;
 
-/// How many of the things left out are described; all of them are counted.
+/// Maximum number of omissions that are described; all are counted.
 const DESCRIBED: usize = 20;
 
-/// How many of them a sentence names.
+/// Maximum number of omissions that a sentence names.
 const NAMED: usize = 3;
 
-/// Something of a file that was not read, and why.
+/// A part of a file that could not be read, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Where it stands, counted from 1, such as `object 5` or `object 5, child 2`.
+    /// Its position, counted from 1, such as `object 5` or `object 5, child 2`.
     pub object: String,
-    /// Its id in the file, as text.
+    /// Its ID in the file, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Counted from 1.
+    /// Line, from 1, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
+    /// Cause, for the user.
     pub reason: String,
 }
 
-/// The things of one kind that were left out.
+/// All omissions of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Omissions {
+    /// Total number.
     pub count: usize,
-    /// The first of them.
+    /// The first ones, described.
     pub first: Vec<LeftOut>,
 }
 
 impl Omissions {
-    /// Count one; `describe` is asked only for the first few.
+    /// Counts an omission; `describe` is called only for the first ones.
     pub(super) fn add(&mut self, describe: impl FnOnce() -> LeftOut) {
         self.count += 1;
         if self.first.len() < DESCRIBED {
@@ -45,7 +47,8 @@ impl Omissions {
         self.first.extend(other.first.into_iter().take(room));
     }
 
-    /// A sentence that counts them, as `one` or `many`, and names the first; `None` when there are none.
+    /// Returns a sentence with their number, followed by `one` or `many`, and the first ones; `None` if there
+    /// are none.
     pub(super) fn sentence(&self, one: &str, many: &str) -> Option<String> {
         let what = match self.count {
             0 => return None,
@@ -66,7 +69,7 @@ impl Omissions {
     }
 }
 
-/// A text from a file, short enough for a message.
+/// Shortens a text from a file for a message.
 fn shortened(text: &str) -> String {
     const MOST: usize = 120;
     match text.char_indices().nth(MOST) {

@@ -1,9 +1,9 @@
-//! Lengths and areas in words: µm and mm where the slide is calibrated, pixels where it is not.
+//! Formatting of lengths and areas: in µm and mm on calibrated slides, otherwise in pixels.
 
 use super::Shape;
 use crate::geometry::MicronsPerPixel;
 
-/// The length of lines, such as "123.4 µm", "1.23 mm" or "812 px"; `None` for other shapes.
+/// Formats the length of lines, such as "123.4 µm", "1.23 mm" or "812 px"; `None` for other shapes.
 pub fn length_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
     Some(match mpp {
         Some(mpp) => micrometres(shape.length_um(mpp)?),
@@ -11,7 +11,7 @@ pub fn length_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<Strin
     })
 }
 
-/// The area of a shape, such as "1234 µm²", "1.23 mm²" or "812 px²"; `None` for points and lines.
+/// Formats the area of a shape, such as "1234 µm²", "1.23 mm²" or "812 px²"; `None` for points and lines.
 pub fn area_label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
     Some(match mpp {
         Some(mpp) => match shape.area_um2(mpp)? {
@@ -26,7 +26,7 @@ fn micrometres(um: f64) -> String {
     if um >= 1000.0 { format!("{} mm", rounded(um / 1000.0)) } else { format!("{} µm", rounded(um)) }
 }
 
-/// With as many decimals as there is to tell: four figures, no more than three decimals.
+/// Formats a number with about four significant digits and at most three decimals.
 fn rounded(value: f64) -> String {
     match value.abs() {
         small if small < 1.0 => format!("{value:.3}"),

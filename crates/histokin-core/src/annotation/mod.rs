@@ -1,9 +1,8 @@
-//! Annotations: what a person has marked on a slide, in level-0 pixels, and the files of other programs
-//! that hold such marks.
+//! Annotations on slides, in level-0 pixels, and their exchange with other programs.
 //!
-//! [`read_file`] reads QuPath's GeoJSON, the XML of ASAP and Camelyon, and that of Aperio ImageScope; [`write_file`]
-//! writes the first two.
-//! Members of those files that mean nothing here are kept, so that a file comes back unchanged.
+//! [`read_file`] reads QuPath's GeoJSON, the XML of ASAP and Camelyon, and the XML of Aperio ImageScope.
+//! [`write_file`] writes the first two. Members of these files that have no meaning in this program are kept,
+//! so that a file is written back unchanged.
 
 mod shape;
 mod crossing;
@@ -48,54 +47,59 @@ pub use asap::HOLE_GROUP;
 use json::Foreign;
 use shape::Geometry;
 
-/// One mark on a slide.
+/// One annotation on a slide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
+    /// Identity; unique within a set.
     pub id: Uuid,
+    /// QuPath's type of the object.
     pub kind: ObjectKind,
     geometry: Geometry,
     /// The nucleus of a cell, whose outline is the annotation's own shape.
     nucleus: Option<Geometry>,
+    /// Class, if it has one.
     pub class: Option<AnnotationClass>,
+    /// Name given by the user, if any.
     pub name: Option<String>,
-    /// A colour of its own (sRGB), which goes before that of its class.
+    /// Individual colour (sRGB), which takes precedence over that of the class.
     pub color: Option<[u8; 3]>,
-    /// Its shape is not to be changed by hand.
+    /// Whether the shape is protected from changes by the user.
     pub locked: bool,
-    /// Named numbers that came with it, in the order of the file; may be NaN.
+    /// Named numbers from its file, in the order of the file; may be NaN.
     pub measurements: Vec<(String, f64)>,
-    /// Named texts that came with it.
+    /// Named metadata values from its file.
     pub metadata: Vec<(String, RawJson)>,
-    /// The annotation below which the file had put this one.
+    /// The annotation that is its parent in the hierarchy of its file.
     pub parent: Option<Uuid>,
-    /// Members of the file that mean nothing here.
+    /// Members from its file that have no meaning in this program.
     foreign: Foreign,
-    /// What only ASAP's files say.
+    /// Data specific to ASAP files.
     asap: Option<AsapOrigin>,
-    /// What its file said in another form than it is written in here.
+    /// Values whose notation in the file differs from that of this program.
     as_written: Option<Box<AsWritten>>,
 }
 
-/// Values in the words of a GeoJSON file. They go back as they came for as long as they mean what they meant.
+/// Values in the notation of a GeoJSON file. They are written back unchanged unless their meaning has
+/// changed.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct AsWritten {
-    /// A class with further members, and what it was read as.
+    /// The class as it was understood, and its JSON with further members.
     class: Option<(AnnotationClass, RawJson)>,
-    /// A colour of its own, and what it was read as.
+    /// The individual colour as it was understood, and its JSON.
     color: Option<([u8; 3], RawJson)>,
-    /// Measurements that are no plain numbers, by their place.
+    /// Measurements that are not plain numbers, by their index.
     measurements: Vec<(usize, RawJson)>,
-    /// Name of the file within which its id is unique.
+    /// Name of the file within which its ID is unique.
     source: Option<String>,
 }
 
 impl Annotation {
-    /// A new mark of this shape, with an identity of its own.
+    /// Makes a new annotation with a random ID.
     pub fn new(shape: Shape, class: Option<AnnotationClass>) -> Self {
         Self { class, ..Self::read(new_id(), Geometry::new(shape)) }
     }
 
-    /// One from a file, of which nothing but its place is known yet.
+    /// Makes an annotation from a file, of which only the ID and the geometry are known yet.
     fn read(id: Uuid, geometry: Geometry) -> Self {
         Self {
             id,
@@ -119,24 +123,24 @@ impl Annotation {
         self.as_written.get_or_insert_default()
     }
 
-    /// Where it lies, in level-0 pixels.
+    /// Returns its shape in level-0 pixels.
     pub fn shape(&self) -> &Shape {
         &self.geometry.shape
     }
 
-    /// Note that it was drawn to measure something: its number is shown at all times.
+    /// Marks it as drawn for measuring, so that its area is always shown.
     pub fn mark_as_measurement(&mut self) {
         self.metadata.push((PURPOSE.to_owned(), RawJson::from(MEASUREMENT)));
     }
 
-    /// Whether it shows a number at all times: lines do, and areas that were drawn to measure something.
+    /// Returns whether its length or area is always shown: for lines, and for areas drawn for measuring.
     pub fn is_measurement(&self) -> bool {
         let noted = self.metadata.iter().find(|(key, _)| key == PURPOSE);
         matches!(self.shape(), Shape::Lines(_))
             || noted.is_some_and(|(_, purpose)| purpose.as_string().as_deref() == Some(MEASUREMENT))
     }
 
-    /// Give it another class, or none. Colours of its own would hide that of the class, and go.
+    /// Sets or removes its class. Also removes individual colours, which would hide that of the class.
     pub fn set_class(&mut self, class: Option<AnnotationClass>) {
         self.class = class;
         self.color = None;
@@ -145,29 +149,29 @@ impl Annotation {
         }
     }
 
-    /// The smallest upright rectangle around it; `None` when it lies nowhere.
+    /// Returns its bounding box; `None` if it has no position.
     pub fn bounds(&self) -> Option<Bounds> {
         self.geometry.bounds()
     }
 
-    /// Give it another shape.
+    /// Sets its shape.
     pub fn set_shape(&mut self, shape: Shape) {
         if self.geometry.reshape(shape) {
             self.forget_bounds_of_file();
         }
     }
 
-    /// GeoJSON's `bbox` holds for the shape of the file only.
+    /// Removes GeoJSON's `bbox`, which is valid only for the shape in the file.
     fn forget_bounds_of_file(&mut self) {
         self.foreign.own.retain(|(key, _)| key != "bbox");
     }
 
-    /// The outline of its nucleus, if it is a cell with one.
+    /// Returns the outline of its nucleus, if it is a cell with one.
     pub fn nucleus(&self) -> Option<&Shape> {
         self.nucleus.as_ref().map(|geometry| &geometry.shape)
     }
 
-    /// Move it, nucleus included, by so many level-0 pixels.
+    /// Moves it, including the nucleus, by an offset in level-0 pixels.
     pub fn translate(&mut self, dx: f64, dy: f64) {
         for geometry in std::iter::once(&mut self.geometry).chain(&mut self.nucleus) {
             geometry.reshape(geometry.shape.translated(dx, dy));
@@ -175,43 +179,51 @@ impl Annotation {
         self.forget_bounds_of_file();
     }
 
-    /// The sRGB colour in which it is drawn: its own, else its class's, else [`UNCLASSIFIED`].
+    /// Returns the sRGB colour in which it is drawn: its individual colour, that of its class, or
+    /// [`UNCLASSIFIED`].
     pub fn drawn_color(&self) -> [u8; 3] {
         self.color.or(self.class.as_ref().map(|class| class.color)).unwrap_or(UNCLASSIFIED)
     }
 
-    /// What to call it in a list: its name, else its class, else its kind of shape.
+    /// Returns its title for lists: its name, its class, or the type of its shape.
     pub fn title(&self) -> &str {
         let class = self.class.as_ref().map(|class| class.name.as_str());
         self.name.as_deref().filter(|name| !name.is_empty()).or(class).unwrap_or(self.shape().noun())
     }
 }
 
-/// Key and text of the metadata of areas that were drawn to measure something.
+/// Metadata key for the purpose of an annotation.
 const PURPOSE: &str = "purpose";
+/// Metadata value for areas drawn for measuring.
 const MEASUREMENT: &str = "measurement";
 
-/// A random id (RFC 9562, version 4).
+/// Returns a random ID (RFC 9562, version 4).
 fn new_id() -> Uuid {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid()
 }
 
-/// What QuPath calls the type of an object.
+/// QuPath's type of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ObjectKind {
+    /// An annotation.
     #[default]
     Annotation,
+    /// An object found by an algorithm.
     Detection,
+    /// A tile, such as a superpixel.
     Tile,
+    /// A cell, with or without a nucleus.
     Cell,
+    /// A core of a tissue microarray.
     TmaCore,
+    /// The root of the object hierarchy.
     Root,
-    /// Another program's word.
+    /// A type of another program, by its name.
     Other(String),
 }
 
 impl ObjectKind {
-    /// From any of the words that QuPath has used for it.
+    /// Returns the type for any of the names that versions of QuPath have used.
     fn from_word(word: &str) -> Self {
         match word {
             "annotation" | "PathAnnotationObject" => Self::Annotation,
@@ -224,7 +236,7 @@ impl ObjectKind {
         }
     }
 
-    /// QuPath's present word.
+    /// Returns the name in current versions of QuPath.
     fn word(&self) -> &str {
         match self {
             Self::Annotation => "annotation",
@@ -238,24 +250,25 @@ impl ObjectKind {
     }
 }
 
-/// Colour (sRGB) of annotations that have neither a class nor a colour of their own: QuPath's default red.
+/// Colour (sRGB) of annotations with neither a class nor an individual colour: QuPath's default red.
 pub const UNCLASSIFIED: [u8; 3] = [255, 0, 0];
 
 /// A named class of tissue with its colour.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AnnotationClass {
-    /// A class derived from another stands behind it: `"Tumor: Positive"`.
+    /// Name; that of a derived class contains its base class: `"Tumor: Positive"`.
     pub name: String,
-    /// sRGB.
+    /// Colour in sRGB.
     pub color: [u8; 3],
 }
 
 impl AnnotationClass {
+    /// Makes a class from its name and its sRGB colour.
     pub fn new(name: impl Into<String>, color: [u8; 3]) -> Self {
         Self { name: name.into(), color }
     }
 
-    /// The class of this name: with its usual colour, or with one made from the name.
+    /// Makes a class from its name alone: with its default colour, or with one derived from the name.
     pub fn named(name: &str) -> Self {
         let usual = Self::defaults().into_iter().find(|class| class.name.eq_ignore_ascii_case(name));
         let color = usual.map(|class| class.color).unwrap_or_else(|| match name {
@@ -265,7 +278,7 @@ impl AnnotationClass {
         Self::new(name, color)
     }
 
-    /// The classes that a new project has; the first three in QuPath's colours.
+    /// Returns the classes of a new project; the first three in the colours of QuPath.
     pub fn defaults() -> Vec<Self> {
         [
             ("Tumour", TUMOUR),
@@ -282,14 +295,15 @@ impl AnnotationClass {
 
 const TUMOUR: [u8; 3] = [200, 0, 0];
 
-/// Whether a class of this name stands for tumour, in the words of QuPath, Camelyon16 (`Tumor`, `_0`, `_1`)
-/// and Camelyon17 (`metastases`). Camelyon16's `_2` is tissue cut out of a tumour: not tumour.
+/// Returns whether a class of this name means tumour, in the terms of QuPath, Camelyon16 (`Tumor`, `_0`,
+/// `_1`) and Camelyon17 (`metastases`). Camelyon16's `_2` is tissue excluded from a tumour, so it is not
+/// tumour.
 pub fn means_tumour(class: &str) -> bool {
     let base = class.split(": ").next().unwrap_or(class).trim().to_lowercase();
     matches!(base.as_str(), "tumour" | "tumor" | "_0" | "_1" | "metastases" | "metastasis")
 }
 
-/// A colour that is the same for the same name, neither too dark nor too pale for H&E.
+/// Derives a colour from a name; neither too dark nor too pale on H&E.
 fn color_from_name(name: &str) -> [u8; 3] {
     let hash = crc32fast::hash(name.as_bytes());
     std::array::from_fn(|channel| 40 + (((hash >> (8 * channel)) & 0xff) * 180 / 255) as u8)

@@ -1,4 +1,4 @@
-//! Which annotations lie below which, and what area of a class is left to those above.
+//! The hierarchy of annotations, and the area of a class without nested areas of other classes.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::{Annotation, AnnotationSet, Shape};
 
-/// The annotations of a set by the annotation above them.
+/// The annotations of a set, grouped by their parent.
 pub struct Nesting<'a> {
     below: HashMap<Uuid, Vec<&'a Annotation>>,
 }
 
 impl<'a> Nesting<'a> {
+    /// Computes the hierarchy of a set.
     pub fn of(set: &'a AnnotationSet) -> Self {
         let mut below: HashMap<Uuid, Vec<&Annotation>> = HashMap::new();
         for one in set.iter() {
@@ -23,9 +24,9 @@ impl<'a> Nesting<'a> {
         Self { below }
     }
 
-    /// The part of an annotation in which its own class counts: its shape without the areas of other classes that lie
-    /// below it, of which the innermost class counts. Areas below it of less than `least_px2` square level-0 pixels,
-    /// such as single cells in a region, leave it whole.
+    /// Returns the part of an annotation to which its class applies: its shape minus the areas of other
+    /// classes among its descendants, since the innermost class applies there. Descendants of less than
+    /// `least_px2` square level-0 pixels, such as single cells in a region, are not subtracted.
     pub fn own_area(&self, one: &'a Annotation, least_px2: f64) -> Cow<'a, Shape> {
         let mut others = self.other_classes_below(one);
         others.retain(|other| other.shape().area_px2().is_some_and(|area| area >= least_px2));
@@ -35,7 +36,7 @@ impl<'a> Nesting<'a> {
         Cow::Owned(one.shape().without_all(others.into_iter().map(Annotation::shape)))
     }
 
-    /// The nearest areas of other classes below an annotation.
+    /// Returns the nearest descendants that are areas of other classes.
     fn other_classes_below(&self, one: &Annotation) -> Vec<&'a Annotation> {
         let mut others = Vec::new();
         let mut seen = HashSet::from([one.id]);

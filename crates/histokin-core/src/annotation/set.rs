@@ -1,4 +1,4 @@
-//! All annotations of one slide, and the typed edits that change them.
+//! All annotations of one slide, and the edits that change them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,77 +10,101 @@ use super::json::RawJson;
 use super::{Annotation, AnnotationClass, Hit, Shape, new_id};
 use crate::geometry::Level0Point;
 
-/// The annotations of one slide, in the order in which they are drawn. Cloning is cheap: the annotations
-/// themselves are shared.
+/// The annotations of one slide, in drawing order. Cloning is cheap, since the annotations themselves are
+/// shared.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AnnotationSet {
     annotations: IndexMap<Uuid, Arc<Annotation>>,
-    /// Groups that an ASAP file declares.
+    /// Groups declared by an ASAP file.
     pub groups: Vec<Group>,
-    /// Members of a GeoJSON collection that mean nothing here.
+    /// Members of a GeoJSON collection that have no meaning in this program.
     pub(super) members: Vec<(String, RawJson)>,
 }
 
-/// A group as ASAP's files declare it.
+/// A group as declared in an ASAP file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Group {
+    /// Name; annotations refer to it.
     pub name: String,
-    /// As the file writes it, such as `#64FE2E`.
+    /// Colour in the notation of the file, such as `#64FE2E`.
     pub color: String,
-    /// The group that it is part of.
+    /// Name of the group that it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Further attributes, as names and values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
 }
 
-/// One change that a person can make, and take back.
+/// One change that a user can make and undo.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
-    /// Add annotations; one with a known id takes that one's place.
+    /// Add annotations; one whose ID is in the set replaces the existing one.
     Add(Vec<Annotation>),
+    /// Remove the annotations with these IDs.
     Remove(Vec<Uuid>),
+    /// Set the shape of an annotation.
     Reshape {
+        /// The annotation.
         id: Uuid,
+        /// Its new shape.
         shape: Shape,
     },
-    /// Move by level-0 pixels.
+    /// Move annotations.
     Translate {
+        /// The annotations.
         ids: Vec<Uuid>,
+        /// Horizontal offset in level-0 pixels.
         dx: f64,
+        /// Vertical offset in level-0 pixels.
         dy: f64,
     },
     /// Add an area to an annotation.
     Paint {
+        /// The annotation.
         id: Uuid,
+        /// The area to add.
         area: Shape,
     },
-    /// Take an area off annotations; those of which nothing is left are removed.
+    /// Subtract an area from annotations; those that become empty are removed.
     Erase {
+        /// The annotations.
         ids: Vec<Uuid>,
+        /// The area to subtract.
         area: Shape,
     },
+    /// Set the class of annotations.
     Classify {
+        /// The annotations.
         ids: Vec<Uuid>,
+        /// Their new class; `None` removes it.
         class: Option<AnnotationClass>,
     },
-    /// Give all annotations of a class another one; the class was renamed or recoloured.
+    /// Set another class for all annotations of a class, after the class was renamed or recoloured.
     Reclassify {
+        /// Name of the previous class.
         from: String,
+        /// The new class; `None` removes it.
         to: Option<AnnotationClass>,
     },
+    /// Set the name of an annotation.
     Rename {
+        /// The annotation.
         id: Uuid,
+        /// Its new name; `None` removes it.
         name: Option<String>,
     },
+    /// Lock or unlock annotations.
     Lock {
+        /// The annotations.
         ids: Vec<Uuid>,
+        /// Whether they are locked afterwards.
         locked: bool,
     },
 }
 
 impl Edit {
-    /// What undoing it takes back, for the menu.
+    /// Returns its name for the undo menu.
     pub fn title(&self) -> &'static str {
         match self {
             Self::Add(annotations) if annotations.len() > 1 => "import",
@@ -97,14 +121,15 @@ impl Edit {
     }
 }
 
-/// What an edit has done: enough to take it back and to do it again.
+/// The effect of an edit, with the data to undo and redo it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
+    /// Name for the undo menu.
     pub title: &'static str,
     steps: Vec<Step>,
 }
 
-/// One annotation before and after, with its place in the order.
+/// One annotation before and after the change, with its index in the set.
 #[derive(Debug, Clone, PartialEq)]
 struct Step {
     before: Option<(usize, Arc<Annotation>)>,
@@ -112,12 +137,12 @@ struct Step {
 }
 
 impl Change {
-    /// The annotations that are there after the change and were different or absent before.
+    /// Returns the annotations that the change added or modified.
     pub fn touched(&self) -> impl Iterator<Item = Uuid> + '_ {
         self.steps.iter().filter_map(|step| step.after.as_ref()).map(|(_, annotation)| annotation.id)
     }
 
-    /// How many annotations it kept that lay below a removed one.
+    /// Returns the number of annotations whose parent was removed while they were kept.
     pub fn kept_below_removed(&self) -> usize {
         let removed: HashSet<Uuid> = self
             .steps
@@ -132,7 +157,7 @@ impl Change {
         self.steps.iter().filter(is_kept).count()
     }
 
-    /// The annotations that are there after the change has been taken back.
+    /// Returns the annotations that exist once the change has been undone.
     pub fn restored(&self) -> impl Iterator<Item = Uuid> + '_ {
         self.steps.iter().filter_map(|step| step.before.as_ref()).map(|(_, annotation)| annotation.id)
     }
@@ -145,7 +170,7 @@ impl FromIterator<Annotation> for AnnotationSet {
 }
 
 impl AnnotationSet {
-    /// A set of these annotations; of several with one id, the later ones get new ids.
+    /// Makes a set of annotations. If several have the same ID, the later ones get new IDs.
     pub fn new(annotations: impl IntoIterator<Item = Annotation>) -> Self {
         let mut set = Self::default();
         annotations.into_iter().for_each(|annotation| set.push(annotation));
@@ -159,7 +184,7 @@ impl AnnotationSet {
         self.annotations.insert(annotation.id, Arc::new(annotation));
     }
 
-    /// Add groups that are not declared yet.
+    /// Adds the groups whose names are not yet declared.
     pub fn declare_groups(&mut self, groups: impl IntoIterator<Item = Group>) {
         for group in groups {
             if !self.groups.iter().any(|known| known.name == group.name) {
@@ -168,7 +193,7 @@ impl AnnotationSet {
         }
     }
 
-    /// Add members of a collection that are not there yet.
+    /// Adds the members of a collection whose keys are not yet present.
     pub(super) fn take_members(&mut self, members: impl IntoIterator<Item = (String, RawJson)>) {
         for (key, value) in members {
             if !self.members.iter().any(|(known, _)| *known == key) {
@@ -177,13 +202,13 @@ impl AnnotationSet {
         }
     }
 
-    /// Take over what a file says beside its annotations.
+    /// Adds the groups and further members of a file, without its annotations.
     pub fn take_over(&mut self, file: &Self) {
         self.declare_groups(file.groups.iter().cloned());
         self.take_members(file.members.iter().cloned());
     }
 
-    /// Give annotations other ids, which no others have.
+    /// Changes IDs of annotations; the new IDs must not be in use.
     pub(super) fn rename(&mut self, ids: &HashMap<Uuid, Uuid>) {
         if ids.is_empty() {
             return;
@@ -197,38 +222,41 @@ impl AnnotationSet {
         }
     }
 
-    /// Move everything by so many level-0 pixels.
+    /// Moves all annotations by an offset in level-0 pixels.
     pub fn translate(&mut self, dx: f64, dy: f64) {
         if (dx, dy) != (0.0, 0.0) {
             self.annotations.values_mut().for_each(|one| Arc::make_mut(one).translate(dx, dy));
         }
     }
 
+    /// Returns the number of annotations.
     pub fn len(&self) -> usize {
         self.annotations.len()
     }
 
+    /// Returns whether there are no annotations.
     pub fn is_empty(&self) -> bool {
         self.annotations.is_empty()
     }
 
+    /// Returns the annotation with an ID.
     pub fn get(&self, id: Uuid) -> Option<&Arc<Annotation>> {
         self.annotations.get(&id)
     }
 
-    /// In the order in which they are drawn.
+    /// Returns the annotations in drawing order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Annotation>> + ExactSizeIterator {
         self.annotations.values()
     }
 
-    /// The annotation at a place in the order.
+    /// Returns the annotation at an index in drawing order.
     pub fn at(&self, index: usize) -> Option<&Arc<Annotation>> {
         self.annotations.get_index(index).map(|(_, annotation)| annotation)
     }
 
-    /// The topmost annotation that `point` touches and `is_candidate` admits: one whose outline is touched
-    /// goes before one that merely contains the point, and a smaller area before a larger one around it.
-    /// `reach_px` is how near counts as touching, in level-0 pixels.
+    /// Returns the topmost annotation at `point` among those for which `is_candidate` is true. An annotation
+    /// whose outline is near takes precedence over one that only contains the point, and a smaller area over
+    /// a larger one around it. `reach_px` is the maximum distance that counts as near, in level-0 pixels.
     pub fn hit(
         &self,
         point: Level0Point,
@@ -243,7 +271,8 @@ impl AnnotationSet {
         Some((best.2, best.0))
     }
 
-    /// Make an edit. `None` when it changes nothing; shapes of locked annotations are not changed.
+    /// Applies an edit and returns the change; `None` if nothing changes. Shapes of locked annotations are
+    /// not changed.
     pub fn apply(&mut self, edit: Edit) -> Option<Change> {
         let title = edit.title();
         let steps = match edit {
@@ -299,21 +328,21 @@ impl AnnotationSet {
         (!change.steps.is_empty()).then_some(change)
     }
 
-    /// Annotations below those that go for good move up to the nearest one above that stays, as QuPath does when
-    /// it is asked to keep them.
+    /// Sets the parent of children of removed annotations to their nearest remaining ancestor, as QuPath does
+    /// when it keeps child objects.
     fn adopt(&self, steps: &mut Vec<Step>) {
-        let gone = |step: &Step| {
+        let removal = |step: &Step| {
             let (_, before) = step.before.as_ref().filter(|_| step.after.is_none())?;
             Some((before.id, before.parent))
         };
-        let gone: HashMap<Uuid, Option<Uuid>> = steps.iter().filter_map(gone).collect();
-        if gone.is_empty() {
+        let removed: HashMap<Uuid, Option<Uuid>> = steps.iter().filter_map(removal).collect();
+        if removed.is_empty() {
             return;
         }
         let above = |mut parent: Option<Uuid>| {
-            // No longer than there are removed annotations, should they lie in each other in a circle.
-            for _ in 0..=gone.len() {
-                match parent.and_then(|id| gone.get(&id)) {
+            // Bounded by the number of removed annotations, in case their parents form a cycle.
+            for _ in 0..=removed.len() {
+                match parent.and_then(|id| removed.get(&id)) {
                     Some(next) => parent = *next,
                     None => return parent,
                 }
@@ -321,14 +350,16 @@ impl AnnotationSet {
             None
         };
         let mut changed: HashMap<Uuid, usize> = HashMap::new();
-        for (place, step) in steps.iter().enumerate() {
-            changed.extend(step.before.as_ref().map(|(_, before)| (before.id, place)));
+        for (position, step) in steps.iter().enumerate() {
+            changed.extend(step.before.as_ref().map(|(_, before)| (before.id, position)));
         }
         for (index, one) in self.annotations.values().enumerate() {
-            if gone.contains_key(&one.id) || !one.parent.is_some_and(|parent| gone.contains_key(&parent)) {
+            if removed.contains_key(&one.id)
+                || !one.parent.is_some_and(|parent| removed.contains_key(&parent))
+            {
                 continue;
             }
-            match changed.get(&one.id).and_then(|place| steps[*place].after.as_mut()) {
+            match changed.get(&one.id).and_then(|position| steps[*position].after.as_mut()) {
                 Some((_, after)) => {
                     let parent = above(after.parent);
                     Arc::make_mut(after).parent = parent;
@@ -342,9 +373,9 @@ impl AnnotationSet {
         }
     }
 
-    /// Take a change back. Changes are taken back in the opposite order in which they were made.
+    /// Undoes a change. Changes must be undone in reverse order.
     pub fn undo(&mut self, change: &Change) {
-        // What was added goes first, then what was removed comes back to its old place, lowest first.
+        // First remove added annotations, then restore removed ones at their old index, lowest first.
         for step in change.steps.iter().rev().filter(|step| step.before.is_none()) {
             if let Some((_, added)) = &step.after {
                 self.annotations.shift_remove(&added.id);
@@ -355,7 +386,7 @@ impl AnnotationSet {
         }
     }
 
-    /// Do a change again that was taken back.
+    /// Redoes a change that was undone.
     pub fn redo(&mut self, change: &Change) {
         for step in change.steps.iter().rev().filter(|step| step.after.is_none()) {
             if let Some((_, removed)) = &step.before {
@@ -380,7 +411,7 @@ impl AnnotationSet {
         }
     }
 
-    /// Steps that change those of `ids` for which `change` gives something else, in the order of the set.
+    /// Returns the steps for those of `ids` that `change` modifies, in the order of the set.
     fn steps(&self, ids: &[Uuid], change: impl Fn(&Annotation) -> Option<Annotation>) -> Vec<Step> {
         let mut known: Vec<(usize, &Arc<Annotation>)> = ids
             .iter()
@@ -399,14 +430,15 @@ impl AnnotationSet {
         known.into_iter().filter_map(step).collect()
     }
 
-    /// Steps that give other shapes to those of `ids` that are not locked, and remove what has none left.
+    /// Returns the steps that change the shapes of those of `ids` that are not locked, and remove those that
+    /// become empty.
     fn reshaped(&self, ids: &[Uuid], change: impl Fn(&Shape) -> Shape) -> Vec<Step> {
         self.steps(ids, |annotation| {
             let mut reshaped = annotation.clone();
             if !annotation.locked {
                 reshaped.set_shape(change(annotation.shape()));
             }
-            // What had no place before has none to lose.
+            // Annotations without a position were already empty and are kept.
             (!reshaped.shape().is_empty() || annotation.shape().is_empty()).then_some(reshaped)
         })
     }

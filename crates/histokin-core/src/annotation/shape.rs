@@ -1,22 +1,24 @@
-//! Shapes in level-0 pixels, and what can be computed of them without knowing how large a pixel is.
+//! Shapes in level-0 pixels, and their lengths and areas.
 
 use super::crossing;
 use super::json::{Foreign, RawJson};
 use crate::geometry::{Level0Point, MicronsPerPixel};
 
-/// Corners of a closed outline; the first is not repeated at the end.
+/// Vertices of a closed outline; the first is not repeated at the end.
 pub type Ring = Vec<Level0Point>;
 
-/// Segments with which an ellipse is drawn and written; a multiple of four, so that its extremes are hit.
+/// Number of segments with which an ellipse is drawn and written; a multiple of four, so that its extremes
+/// are vertices.
 const ELLIPSE_SEGMENTS: usize = 96;
 
-/// Where an annotation lies.
+/// Shape and position of an annotation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
-    /// One point, or several that belong together; none at all when a file gives no place.
+    /// One point, or several that belong together; none if a file states no position.
     Points(Vec<Level0Point>),
-    /// Open lines, for distances; one, except in files of other programs.
+    /// Open lines, for measuring lengths; one, except in files of other programs.
     Lines(Vec<Vec<Level0Point>>),
+    /// An axis-aligned rectangle.
     Rectangle(Bounds),
     /// The ellipse that touches all four sides of the rectangle.
     Ellipse(Bounds),
@@ -24,19 +26,22 @@ pub enum Shape {
     Polygons(Vec<Polygon>),
 }
 
-/// An area within a closed outline, without its holes.
+/// An area within a closed outline, minus its holes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Polygon {
+    /// The outline.
     pub exterior: Ring,
+    /// The outlines of the holes.
     pub holes: Vec<Ring>,
 }
 
 impl Polygon {
+    /// Makes a polygon without holes.
     pub fn new(exterior: Ring) -> Self {
         Self { exterior, holes: Vec::new() }
     }
 
-    /// The outline, then the holes.
+    /// Returns the outline, then the holes.
     pub fn rings(&self) -> impl Iterator<Item = &Ring> {
         std::iter::once(&self.exterior).chain(&self.holes)
     }
@@ -45,33 +50,36 @@ impl Polygon {
         std::iter::once(&mut self.exterior).chain(&mut self.holes)
     }
 
-    /// Area in square level-0 pixels: by the shoelace formula, holes taken off; where its outlines cross themselves
-    /// or each other, of what an odd number of them encloses (even-odd rule), as `make_valid` of GEOS has it.
+    /// Returns the area in square level-0 pixels: by the shoelace formula, minus the holes. Where outlines
+    /// cross themselves or each other, the area enclosed by an odd number of them (even-odd rule), like
+    /// `make_valid` of GEOS.
     pub fn area_px2(&self) -> f64 {
         let simple = ring_area(&self.exterior) - self.holes.iter().map(|hole| ring_area(hole)).sum::<f64>();
         if !crossing::outlines_meet(self) {
             return simple;
         }
         let even_odd = super::boolean::even_odd_area(self);
-        // Outlines that merely touch keep the number that is exact.
+        // Outlines that only touch keep the exact value.
         if (even_odd - simple).abs() <= 1e-9 * simple.abs() { simple } else { even_odd }
     }
 
-    /// Whether `point` lies inside and in no hole.
+    /// Returns whether `point` lies inside the outline and outside all holes.
     pub fn contains(&self, point: Level0Point) -> bool {
         is_inside(&self.exterior, point) && !self.holes.iter().any(|hole| is_inside(hole, point))
     }
 }
 
-/// An upright rectangle between two corners, in level-0 pixels.
+/// An axis-aligned rectangle, in level-0 pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
+    /// Top-left corner.
     pub min: Level0Point,
+    /// Bottom-right corner.
     pub max: Level0Point,
 }
 
 impl Bounds {
-    /// The rectangle between any two opposite corners.
+    /// Makes the rectangle between any two opposite corners.
     pub fn between(a: Level0Point, b: Level0Point) -> Self {
         Self {
             min: Level0Point::new(a.x.min(b.x), a.y.min(b.y)),
@@ -79,7 +87,7 @@ impl Bounds {
         }
     }
 
-    /// The smallest rectangle that holds all points, if there are any.
+    /// Returns the smallest rectangle that contains all points; `None` if there are none.
     pub fn around<'a>(points: impl IntoIterator<Item = &'a Level0Point>) -> Option<Self> {
         points.into_iter().fold(None, |bounds: Option<Self>, point| {
             Some(bounds.map_or(Self { min: *point, max: *point }, |bounds| bounds.with(*point)))
@@ -93,19 +101,22 @@ impl Bounds {
         }
     }
 
+    /// Returns the width in level-0 pixels.
     pub fn width(&self) -> f64 {
         self.max.x - self.min.x
     }
 
+    /// Returns the height in level-0 pixels.
     pub fn height(&self) -> f64 {
         self.max.y - self.min.y
     }
 
+    /// Returns the centre.
     pub fn center(&self) -> Level0Point {
         Level0Point::new((self.min.x + self.max.x) / 2.0, (self.min.y + self.max.y) / 2.0)
     }
 
-    /// The same rectangle with its sides moved outwards by `px`.
+    /// Returns the rectangle with its sides moved outwards by `px`.
     pub fn grown(&self, px: f64) -> Self {
         Self {
             min: Level0Point::new(self.min.x - px, self.min.y - px),
@@ -113,10 +124,12 @@ impl Bounds {
         }
     }
 
+    /// Returns whether `point` lies inside or on a side.
     pub fn contains(&self, point: Level0Point) -> bool {
         (self.min.x..=self.max.x).contains(&point.x) && (self.min.y..=self.max.y).contains(&point.y)
     }
 
+    /// Returns whether two rectangles overlap or touch.
     pub fn intersects(&self, other: &Self) -> bool {
         self.min.x <= other.max.x
             && other.min.x <= self.max.x
@@ -124,19 +137,20 @@ impl Bounds {
             && other.min.y <= self.max.y
     }
 
-    /// Top-left, top-right, bottom-right, bottom-left: the order in which QuPath writes a rectangle.
+    /// Returns the corners: top left, top right, bottom right, bottom left, in the order in which QuPath
+    /// writes a rectangle.
     pub fn corners(&self) -> [Level0Point; 4] {
         let (min, max) = (self.min, self.max);
         [min, Level0Point::new(max.x, min.y), max, Level0Point::new(min.x, max.y)]
     }
 
-    /// The outline of the ellipse within.
+    /// Returns the outline of the inscribed ellipse.
     pub(super) fn ellipse_outline(&self) -> Ring {
         let (center, a, b) = (self.center(), self.width() / 2.0, self.height() / 2.0);
         let quarter = ELLIPSE_SEGMENTS / 4;
         (0..ELLIPSE_SEGMENTS)
             .map(|step| match (step / quarter, step % quarter) {
-                // The extremes are taken from the rectangle, so that it can be read back exactly.
+                // The extremes are taken from the rectangle, so that it can be restored exactly when read.
                 (0, 0) => Level0Point::new(self.max.x, center.y),
                 (1, 0) => Level0Point::new(center.x, self.max.y),
                 (2, 0) => Level0Point::new(self.min.x, center.y),
@@ -151,15 +165,15 @@ impl Bounds {
 }
 
 impl Shape {
-    /// One area within `exterior`.
+    /// Makes a single area without holes.
     pub fn polygon(exterior: Ring) -> Self {
         Self::Polygons(vec![Polygon::new(exterior)])
     }
 
-    /// What a person calls such a shape.
+    /// Returns the name of the type of the shape, for display.
     pub fn noun(&self) -> &'static str {
         match self {
-            Self::Points(points) if points.is_empty() => "No place",
+            Self::Points(points) if points.is_empty() => "No position",
             Self::Points(points) if points.len() == 1 => "Point",
             Self::Points(_) => "Points",
             Self::Lines(_) => "Line",
@@ -169,12 +183,12 @@ impl Shape {
         }
     }
 
-    /// Whether it has an inside.
+    /// Returns whether it is an area rather than points or lines.
     pub fn is_area(&self) -> bool {
         !matches!(self, Self::Points(_) | Self::Lines(_))
     }
 
-    /// Whether nothing is left of it.
+    /// Returns whether it has no points, lines or areas.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Points(points) => points.is_empty(),
@@ -184,7 +198,7 @@ impl Shape {
         }
     }
 
-    /// Its area as polygons; none for points and lines.
+    /// Returns its area as polygons; none for points and lines.
     pub fn polygons(&self) -> std::borrow::Cow<'_, [Polygon]> {
         match self {
             Self::Polygons(polygons) => polygons.into(),
@@ -194,7 +208,7 @@ impl Shape {
         }
     }
 
-    /// The smallest upright rectangle around it.
+    /// Returns its bounding box; `None` if it is empty.
     pub fn bounds(&self) -> Option<Bounds> {
         match self {
             Self::Points(points) => Bounds::around(points),
@@ -204,7 +218,7 @@ impl Shape {
         }
     }
 
-    /// The same shape elsewhere.
+    /// Returns the shape moved by an offset in level-0 pixels.
     pub fn translated(&self, dx: f64, dy: f64) -> Self {
         let mut moved = self.clone();
         moved.each_point_mut(|point| {
@@ -214,14 +228,14 @@ impl Shape {
         moved
     }
 
-    /// The same shape with each of its points where `place` puts it.
-    pub fn mapped(&self, place: impl Fn(Level0Point) -> Level0Point) -> Self {
+    /// Returns the shape with each of its points mapped by `map`.
+    pub fn mapped(&self, map: impl Fn(Level0Point) -> Level0Point) -> Self {
         let mut mapped = self.clone();
-        mapped.each_point_mut(|point| *point = place(*point));
+        mapped.each_point_mut(|point| *point = map(*point));
         mapped
     }
 
-    /// Change every point that defines the shape.
+    /// Modifies every point that defines the shape.
     pub(super) fn each_point_mut(&mut self, mut change: impl FnMut(&mut Level0Point)) {
         match self {
             Self::Points(points) => points.iter_mut().for_each(change),
@@ -236,8 +250,8 @@ impl Shape {
         }
     }
 
-    /// Area in square level-0 pixels; `None` for points and lines. Of outlines that cross themselves or each
-    /// other, what an odd number of them encloses, as [`Polygon::area_px2`] says.
+    /// Returns the area in square level-0 pixels; `None` for points and lines. For outlines that cross, see
+    /// [`Polygon::area_px2`].
     pub fn area_px2(&self) -> Option<f64> {
         match self {
             Self::Points(_) | Self::Lines(_) => None,
@@ -247,17 +261,17 @@ impl Shape {
         }
     }
 
-    /// Area in µm²; `None` for points and lines.
+    /// Returns the area in µm²; `None` for points and lines.
     pub fn area_um2(&self, mpp: MicronsPerPixel) -> Option<f64> {
         self.area_px2().map(|px2| px2 * mpp.x * mpp.y)
     }
 
-    /// Length of lines in level-0 pixels; `None` for all else.
+    /// Returns the total length of lines in level-0 pixels; `None` for other shapes.
     pub fn length_px(&self) -> Option<f64> {
         self.length_by(|a, b| a.distance_px(b))
     }
 
-    /// Length of lines in µm; `None` for all else.
+    /// Returns the total length of lines in µm; `None` for other shapes.
     pub fn length_um(&self, mpp: MicronsPerPixel) -> Option<f64> {
         self.length_by(|a, b| mpp.distance_um(a, b))
     }
@@ -267,29 +281,29 @@ impl Shape {
         Some(lines.iter().flat_map(|line| line.windows(2)).map(|pair| distance(pair[0], pair[1])).sum())
     }
 
-    /// Length of all outlines in µm, those of holes included; `None` for points and lines.
+    /// Returns the length of all outlines in µm, including those of holes; `None` for points and lines.
     pub fn perimeter_um(&self, mpp: MicronsPerPixel) -> Option<f64> {
         let around = |ring: &Ring| edges(ring).map(|(a, b)| mpp.distance_um(a, b)).sum::<f64>();
         self.is_area().then(|| self.polygons().iter().flat_map(Polygon::rings).map(around).sum())
     }
 }
 
-/// Unsigned area within a ring.
+/// Returns the unsigned area within a ring.
 pub(super) fn ring_area(ring: &[Level0Point]) -> f64 {
     let Some(origin) = ring.first() else { return 0.0 };
-    // Relative to a corner, so that large coordinates cost no precision.
+    // Relative to a vertex, so that large coordinates do not reduce precision.
     let cross = |(a, b): (Level0Point, Level0Point)| {
         (a.x - origin.x) * (b.y - origin.y) - (b.x - origin.x) * (a.y - origin.y)
     };
     (edges(ring).map(cross).sum::<f64>() / 2.0).abs()
 }
 
-/// The edges of a ring, the closing one included.
+/// Returns the edges of a ring, including the closing one.
 pub(super) fn edges(ring: &[Level0Point]) -> impl Iterator<Item = (Level0Point, Level0Point)> + '_ {
     ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
 }
 
-/// Whether a point lies within a ring, by the even-odd rule.
+/// Returns whether a point lies within a ring, by the even-odd rule.
 pub(super) fn is_inside(ring: &[Level0Point], point: Level0Point) -> bool {
     edges(ring).fold(false, |inside, (a, b)| {
         let crosses =
@@ -298,44 +312,46 @@ pub(super) fn is_inside(ring: &[Level0Point], point: Level0Point) -> bool {
     })
 }
 
-/// A shape together with what a file says of it beyond its corners.
+/// A shape with further data about it from a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Geometry {
+    /// The shape in level-0 pixels.
     pub shape: Shape,
-    /// How the file had written it, where that is more than the shape tells.
+    /// Its notation in the file, if this cannot be derived from the shape.
     pub written: Option<Written>,
     /// Further members of the geometry, such as QuPath's `plane`.
     pub members: Foreign,
-    /// Around the shape; looked at far more often than the shape changes.
+    /// Bounding box of the shape; cached, since it is used much more often than the shape changes.
     bounds: Option<Bounds>,
 }
 
-/// Type and coordinates of a geometry in the words of a file.
+/// Type and coordinates of a geometry in the notation of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Written {
-    /// The whole geometry of a feature that lies nowhere.
+    /// The whole geometry of a feature without a position.
     Nowhere(RawJson),
-    As {
-        kind: String,
-        coordinates: RawJson,
-    },
+    /// Type and coordinates of a geometry with a position.
+    As { kind: String, coordinates: RawJson },
 }
 
 impl Geometry {
+    /// Makes a geometry without data from a file.
     pub fn new(shape: Shape) -> Self {
         Self::read(shape, None, Foreign::default())
     }
 
-    /// As a file has it.
+    /// Makes a geometry as read from a file.
     pub fn read(shape: Shape, written: Option<Written>, members: Foreign) -> Self {
         Self { bounds: shape.bounds(), shape, written, members }
     }
 
+    /// Returns the bounding box of the shape; `None` if it is empty.
     pub fn bounds(&self) -> Option<Bounds> {
         self.bounds
     }
 
-    /// Change the shape; what the file had written no longer holds. Whether it is another shape.
+    /// Sets the shape and returns whether it differs from the previous one. If so, the notation of the file
+    /// no longer applies.
     pub fn reshape(&mut self, shape: Shape) -> bool {
         let changes = self.shape != shape;
         if changes {
@@ -385,9 +401,9 @@ mod tests {
         let near =
             |area: f64, expected: f64| assert!((area - expected).abs() < 1e-6, "{area} is not {expected}");
         near(area(&[(0.0, 0.0), (10.0, 10.0), (10.0, 0.0), (0.0, 10.0)]), 50.0);
-        // The same with a corner where it crosses itself.
+        // The same with a vertex where it crosses itself.
         near(area(&[(0.0, 0.0), (5.0, 5.0), (10.0, 10.0), (10.0, 0.0), (5.0, 5.0), (0.0, 10.0)]), 50.0);
-        // Two squares that touch in a corner, and a corner stated twice.
+        // Two squares that touch in a vertex, and a vertex stated twice.
         let touching = [
             (0.0, 0.0),
             (5.0, 0.0),
@@ -403,7 +419,7 @@ mod tests {
         // An outline drawn twice is not empty.
         let ring = square(0.0, 10.0);
         assert_eq!(Polygon::new([ring.clone(), ring.clone()].concat()).area_px2(), 100.0);
-        // A hole that reaches out of its outline, and two holes that overlap.
+        // A hole that extends beyond its outline, and two holes that overlap.
         let holed = |holes| Polygon { exterior: square(0.0, 10.0), holes }.area_px2();
         near(holed(vec![square(5.0, 10.0)]), 75.0 + 75.0);
         near(holed(vec![square(1.0, 4.0), square(3.0, 4.0)]), 100.0 - 28.0 + 4.0);

@@ -1,4 +1,4 @@
-//! The annotations of a project's slides: one GeoJSON file each.
+//! Storage of the annotations of a project: one GeoJSON file per slide.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,55 +11,59 @@ use super::{AnnotationError, AnnotationSet, read_bytes};
 use crate::slide::SlideId;
 use crate::{durable, untrusted};
 
-/// The folder in which a project keeps its annotations, in level-0 pixels.
+/// The folder in which a project stores its annotations, in level-0 pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnnotationStore {
     folder: PathBuf,
     read_only: bool,
-    /// Ids under which earlier versions of the program wrote annotations of a slide.
+    /// IDs under which earlier versions of the program stored the annotations of a slide.
     former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>,
 }
 
-/// What was found for a slide.
+/// The stored annotations of a slide.
 #[derive(Debug, Default)]
 pub struct Loaded {
+    /// The annotations that could be read.
     pub set: AnnotationSet,
-    /// What went wrong: a damaged file was set aside, under the name that this tells.
+    /// Message if the file is damaged, with the name under which it was set aside.
     pub trouble: Option<String>,
 }
 
 impl AnnotationStore {
+    /// Makes a store in `folder`, which is created when annotations are first saved.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, read_only: false, former_ids: Arc::default() }
     }
 
-    /// The same store, in which nothing is written or moved.
+    /// Returns the store in read-only mode: no file is written or renamed.
     pub fn read_only(self) -> Self {
         Self { read_only: true, ..self }
     }
 
-    /// The same store, in which annotations of a slide are looked for under its former ids, too, as long as it has
-    /// none under its own. What is written goes by its own.
+    /// Returns the store with former IDs of slides. If a slide has no file under its current ID, its former
+    /// IDs are tried. Files are always written under the current ID.
     pub fn with_former_ids(self, former_ids: Arc<HashMap<SlideId, Vec<SlideId>>>) -> Self {
         Self { former_ids, ..self }
     }
 
-    /// The file of a slide.
+    /// Returns the path of the file of a slide.
     pub fn path(&self, slide: &SlideId) -> PathBuf {
         self.folder.join(format!("{slide}.geojson"))
     }
 
-    /// The file that holds the annotations of a slide: its own, else that of a former id, else its own to be.
+    /// Returns the path of an existing file of a slide, under its current or a former ID; otherwise that
+    /// under its current ID.
     fn path_to_read(&self, slide: &SlideId) -> PathBuf {
         let mut ids = std::iter::once(slide).chain(self.former_ids.get(slide).into_iter().flatten());
         ids.find(|id| self.path(id).exists()).map_or_else(|| self.path(slide), |id| self.path(id))
     }
 
-    /// The annotations of a slide; none when it has no file. A file that cannot be understood is set aside; of one
-    /// that can be understood in part, the rest takes its place.
+    /// Loads the annotations of a slide; an empty set if it has no file. A file that cannot be parsed is set
+    /// aside. A file of which some objects cannot be parsed is set aside, too, and replaced by one with the
+    /// other objects.
     ///
     /// # Errors
-    /// When there is a file, but it cannot be read or set aside: then nothing must be written in its place.
+    /// Fails if the file exists but cannot be read or set aside. It must not be overwritten then.
     pub fn load(&self, slide: &SlideId) -> Result<Loaded, AnnotationError> {
         let path = self.path_to_read(slide);
         let io = |path: &Path, source| AnnotationError::Io { path: path.to_owned(), source };
@@ -70,7 +74,7 @@ impl AnnotationStore {
         };
         match read_bytes(&bytes, &path) {
             Ok(file) if file.left_out.count == 0 => Ok(Loaded { set: file.set, trouble: None }),
-            // The next change would be saved without what was left out: the whole file is kept aside.
+            // The next save would lose the objects that were left out, so the complete file is set aside.
             Ok(file) => {
                 let left_out = format!("{}: {}", path.display(), file.notes.join(" "));
                 if self.read_only {
@@ -78,7 +82,7 @@ impl AnnotationStore {
                 }
                 let aside = durable::set_aside(&path).map_err(|source| io(&path, source))?;
                 self.save(slide, &file.set)?;
-                let trouble = format!("{left_out} The whole file was kept as {}", aside.display());
+                let trouble = format!("{left_out} The complete file was kept as {}", aside.display());
                 Ok(Loaded { set: file.set, trouble: Some(trouble) })
             }
             Err(error) if self.read_only => {
@@ -94,10 +98,10 @@ impl AnnotationStore {
         }
     }
 
-    /// Keep the annotations of a slide: written beside, synced, renamed.
+    /// Saves the annotations of a slide by a durable write.
     ///
     /// # Errors
-    /// When the file cannot be written; the one before stays.
+    /// Fails if the file cannot be written; the previous file is then unchanged.
     pub fn save(&self, slide: &SlideId, set: &AnnotationSet) -> Result<(), AnnotationError> {
         let path = self.path(slide);
         let io = |source| AnnotationError::Io { path: path.clone(), source };
@@ -135,7 +139,7 @@ mod tests {
         let kept = fs::read_to_string(store.path(&slide).with_extension("geojson.damaged-1")).unwrap();
         assert!(kept.contains("[{]"));
 
-        // Of a file with one object that is none, the others stay, and the whole file is kept.
+        // If one object of a file is invalid, the others remain, and the complete file is kept.
         store.save(&slide, &set).unwrap();
         let text = fs::read_to_string(store.path(&slide)).unwrap();
         fs::write(store.path(&slide), text.replace("\n]}", ",\n{\"type\":\"Feature\",\"geometry\":7}\n]}"))

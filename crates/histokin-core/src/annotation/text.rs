@@ -1,4 +1,4 @@
-//! Files as text, whatever their encoding.
+//! Decoding of text files in various encodings.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,14 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use super::file::FormatError;
 
-/// A file's text without a byte order mark, and a sentence where its encoding had to be guessed.
+/// Decodes the text of a file without its byte order mark. Also returns a sentence for the user if the
+/// encoding had to be guessed.
 ///
-/// A byte order mark goes before all else, then the encoding that an XML declaration names; XML that is no
-/// UTF-8 then is taken for Windows-1252, as the programs that write XML by hand leave it.
+/// A byte order mark takes precedence, then the encoding in an XML declaration. XML without either that is
+/// not valid UTF-8 is read as Windows-1252, which programs that write XML without a library often produce.
 ///
 /// # Errors
-/// When the text is no XML and not UTF-8, or when it is not in the encoding that it names.
+/// Fails if the text is neither XML nor UTF-8, or is not valid in the encoding that it declares.
 pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<String>), FormatError> {
     if let Some((encoding, length)) = Encoding::for_bom(bytes) {
         return with(encoding, &bytes[length..]).map(|text| (text, None));
@@ -22,14 +23,14 @@ pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<String>), FormatErro
         [0, b'<', ..] => UTF_16BE,
         _ => match declared(bytes) {
             Some(label) => match Encoding::for_label(label) {
-                // A declaration that can be read byte by byte is not in UTF-16.
+                // If the declaration is readable as single bytes, the text is not in UTF-16.
                 Some(named) if named == UTF_16LE || named == UTF_16BE => UTF_8,
                 Some(named) => named,
                 None => {
                     let label = String::from_utf8_lossy(label);
                     return Err(FormatError::at(
                         1,
-                        format!("its encoding {label:?} is not known; save it as UTF-8"),
+                        format!("its encoding {label:?} is not supported; save it as UTF-8"),
                     ));
                 }
             },
@@ -40,7 +41,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, Option<String>), FormatErro
     match with(encoding, bytes) {
         Err(_) if is_xml && encoding == UTF_8 => {
             let (text, _) = WINDOWS_1252.decode_without_bom_handling(bytes);
-            let note = "The file is not in UTF-8, though it says nothing else: it was read as Windows-1252.";
+            let note = "The file is not UTF-8 and declares no other encoding: it was read as Windows-1252.";
             Ok((text, Some(note.to_owned())))
         }
         read => read.map(|text| (text, None)),
@@ -51,14 +52,14 @@ fn with<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> Result<Cow<'a, str>
     if encoding == UTF_8 {
         return std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|error| {
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            FormatError::at_offset(&before, before.len(), "it is no text in UTF-8")
+            FormatError::at_offset(&before, before.len(), "it is not UTF-8 text")
         });
     }
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
-    text.ok_or_else(|| FormatError::at(1, format!("it is no text in {}, as it says", encoding.name())))
+    text.ok_or_else(|| FormatError::at(1, format!("it is not in its declared encoding, {}", encoding.name())))
 }
 
-/// The encoding that an XML declaration names.
+/// Returns the encoding named in an XML declaration.
 fn declared(bytes: &[u8]) -> Option<&[u8]> {
     let rest = bytes.trim_ascii_start().strip_prefix(b"<?xml")?;
     let declaration = &rest[..rest.windows(2).take(512).position(|pair| pair == b"?>")?];
@@ -90,7 +91,7 @@ mod tests {
             assert_eq!(decode(&[mark, &utf16(text, little)].concat()).unwrap(), (Cow::Borrowed(text), None));
             assert_eq!(decode(&utf16(text, little)).unwrap().0, text);
         }
-        assert_eq!(decode(text.as_bytes()).unwrap().0, text, "it names UTF-16 and is in UTF-8");
+        assert_eq!(decode(text.as_bytes()).unwrap().0, text, "it declares UTF-16 but is UTF-8");
         assert_eq!(decode("\u{feff}{}".as_bytes()).unwrap().0, "{}");
         let (guessed, note) = decode(b"<a n=\"L\xe4\"/>").unwrap();
         assert!(guessed.contains("Lä") && note.unwrap().contains("Windows-1252"));

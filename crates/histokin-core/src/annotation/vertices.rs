@@ -1,30 +1,37 @@
-//! Editing a shape by its vertices.
+//! Editing of shapes by their vertices.
 
 use super::hit::nearest_on_segment;
 use super::{Bounds, Ring, Shape};
 use crate::geometry::Level0Point;
 
-/// One place by which a shape is held.
+/// A vertex or handle by which a shape can be edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vertex {
+    /// A point, by its index.
     Point(usize),
+    /// A vertex of a line.
     OnLine {
+        /// Index of the line.
         line: usize,
+        /// Index of the vertex in the line.
         index: usize,
     },
-    /// Of a polygon; ring 0 is its outline, the others are its holes.
+    /// A vertex of a polygon.
     Corner {
+        /// Index of the polygon.
         polygon: usize,
+        /// Ring 0 is the outline, the others are holes.
         ring: usize,
+        /// Index of the vertex in the ring.
         index: usize,
     },
-    /// Of a rectangle or an ellipse: the corners from the top left clockwise, then the middles of the sides
-    /// from the top clockwise.
+    /// A handle of a rectangle or an ellipse, by its index: the corners clockwise from the top left, then the
+    /// midpoints of the sides clockwise from the top.
     Handle(usize),
 }
 
 impl Shape {
-    /// All vertices and where they are.
+    /// Returns all vertices with their positions.
     pub fn vertices(&self) -> Vec<(Vertex, Level0Point)> {
         match self {
             Self::Points(points) => {
@@ -58,14 +65,14 @@ impl Shape {
         }
     }
 
-    /// The vertex nearest to `point` within `reach_px` level-0 pixels.
+    /// Returns the vertex nearest to `point` within `reach_px` level-0 pixels.
     pub fn vertex_near(&self, point: Level0Point, reach_px: f64) -> Option<Vertex> {
         let distance = |(_, at): &(Vertex, Level0Point)| at.distance_px(point);
         let nearest = self.vertices().into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
         (distance(&nearest) <= reach_px).then_some(nearest.0)
     }
 
-    /// The same shape with one vertex elsewhere; unchanged when it has no such vertex.
+    /// Returns the shape with one vertex moved; unchanged if it has no such vertex.
     pub fn with_vertex_at(&self, vertex: Vertex, to: Level0Point) -> Self {
         let mut changed = self.clone();
         match (&mut changed, vertex) {
@@ -83,13 +90,13 @@ impl Shape {
         changed
     }
 
-    /// The same shape with a new vertex where its outline or line passes nearest to `point`, if that is
-    /// within `reach_px` level-0 pixels.
+    /// Returns the shape with a new vertex at the position on its outline or line nearest to `point`; `None`
+    /// if that is farther than `reach_px` level-0 pixels.
     pub fn with_new_vertex(&self, point: Level0Point, reach_px: f64) -> Option<(Self, Vertex)> {
         let mut best: Option<(f64, Vertex, Level0Point)> = None;
         let vertices = self.vertices();
-        for (place, &(vertex, from)) in vertices.iter().enumerate() {
-            let Some(next) = next_on_outline(&vertices, place) else { continue };
+        for (position, &(vertex, from)) in vertices.iter().enumerate() {
+            let Some(next) = next_on_outline(&vertices, position) else { continue };
             let at = nearest_on_segment(point, from, next);
             let distance = at.distance_px(point);
             if distance <= reach_px && best.is_none_or(|(nearest, ..)| distance < nearest) {
@@ -108,7 +115,8 @@ impl Shape {
         Some((changed, new))
     }
 
-    /// The same shape without one vertex; `None` when too few would be left, or handles cannot be removed.
+    /// Returns the shape without one vertex; `None` if too few would remain, and for handles, which cannot be
+    /// removed.
     pub fn without_vertex(&self, vertex: Vertex) -> Option<Self> {
         let least = match vertex {
             Vertex::Point(_) => 1,
@@ -125,7 +133,7 @@ impl Shape {
         Some(changed)
     }
 
-    /// The list in which a vertex stands, and its place there.
+    /// Returns the list that contains a vertex, and its index there.
     fn points_of(&mut self, vertex: Vertex) -> Option<(&mut Ring, usize)> {
         match (self, vertex) {
             (Self::Points(points), Vertex::Point(index)) => Some((points, index)),
@@ -143,10 +151,10 @@ impl Shape {
     }
 }
 
-/// The vertex after the one at `place` along its line or around its ring.
-fn next_on_outline(vertices: &[(Vertex, Level0Point)], place: usize) -> Option<Level0Point> {
-    let next = vertices.get(place + 1);
-    match vertices[place].0 {
+/// Returns the vertex after the one at index `position` along its line or around its ring.
+fn next_on_outline(vertices: &[(Vertex, Level0Point)], position: usize) -> Option<Level0Point> {
+    let next = vertices.get(position + 1);
+    match vertices[position].0 {
         Vertex::OnLine { line, .. } => {
             next.filter(|(next, _)| matches!(next, Vertex::OnLine { line: same, .. } if *same == line))
         }
@@ -154,7 +162,7 @@ fn next_on_outline(vertices: &[(Vertex, Level0Point)], place: usize) -> Option<L
             .filter(|(next, _)| {
                 matches!(next, Vertex::Corner { polygon: p, ring: r, .. } if (*p, *r) == (polygon, ring))
             })
-            .or_else(|| vertices.get(place - index)),
+            .or_else(|| vertices.get(position - index)),
         Vertex::Point(_) | Vertex::Handle(_) => None,
     }
     .map(|(_, at)| *at)

@@ -1,4 +1,4 @@
-//! XML of annotations: which program's it is, and what all of them have in common.
+//! Detection of the program that wrote an XML file, and parsing shared by all XML formats.
 
 use roxmltree::{Document, Node};
 
@@ -6,37 +6,37 @@ use super::file::{Format, FormatError, READ_KINDS, Read, is_believable};
 use super::{asap, imagescope};
 use crate::geometry::Level0Point;
 
-/// Read the annotations of an XML document. `source` is the name of its file, within which ids are unique.
+/// Reads the annotations of an XML document. `source` is the name of its file, within which IDs are unique.
 ///
 /// # Errors
-/// When it is no XML, or of a kind that is not read; with the line.
+/// Fails with the line if it is not XML or its format is not supported.
 pub fn read(text: &str, source: &str) -> Result<(Format, Read), FormatError> {
     let document = Document::parse(text).map_err(|error| match error {
-        // A file that was cut short: its end is where something is missing.
+        // In a truncated file, the error is at its end.
         roxmltree::Error::UnclosedRootNode => {
             FormatError::at_offset(text, text.trim_end().len(), reason_of(&error))
         }
         _ => FormatError::at(error.pos().row as usize, reason_of(&error)),
     })?;
     let root = document.root_element();
-    let holds = |list: &str| {
+    let contains = |list: &str| {
         root.children()
             .filter(Node::is_element)
             .any(|one| one.children().any(|child| child.has_tag_name(list)))
     };
     match root.tag_name().name() {
         "ASAP_Annotations" => Ok((Format::Asap, asap::read(&document)?)),
-        // ASAP reads its lists without the element around them, too.
-        "Annotations" if holds("Coordinates") => Ok((Format::Asap, asap::read(&document)?)),
+        // ASAP also reads files without its root element.
+        "Annotations" if contains("Coordinates") => Ok((Format::Asap, asap::read(&document)?)),
         "Annotations" => Ok((Format::ImageScope, imagescope::read(&document, source)?)),
         other => {
             let kind = kind_of(root).unwrap_or_else(|| format!("<{other}>"));
-            Err(wrong(&document, root, format!("this is {kind}, which is not read; {READ_KINDS}")))
+            Err(wrong(&document, root, format!("this is {kind}, which is not supported; {READ_KINDS}")))
         }
     }
 }
 
-/// Files by the elements that their programs write.
+/// Returns the name of a known but unsupported format, detected by its elements.
 fn kind_of(root: Node<'_, '_>) -> Option<String> {
     let has = |name: &str| root.descendants().take(10_000).any(|node| node.has_tag_name(name));
     let kind = match root.tag_name().name() {
@@ -55,17 +55,20 @@ fn kind_of(root: Node<'_, '_>) -> Option<String> {
     Some(kind.to_owned())
 }
 
-/// Complain about a part of the document.
+/// Makes an error about a part of the document.
 pub fn wrong(document: &Document<'_>, node: Node<'_, '_>, reason: impl Into<String>) -> FormatError {
     FormatError::at_offset(document.input_text(), node.range().start, reason)
 }
 
-/// The point that two attributes of an element state.
+/// Returns the point stated by the attributes X and Y of an element; `of` names the element in errors.
+///
+/// # Errors
+/// Fails if an attribute is missing or not a number, or if the position is not plausible.
 pub fn point(document: &Document<'_>, node: Node<'_, '_>, of: &str) -> Result<Level0Point, FormatError> {
     let number = |name: &str| {
         let text =
             node.attribute(name).ok_or_else(|| wrong(document, node, format!("{of} without {name}")))?;
-        decimal(text).ok_or_else(|| wrong(document, node, format!("{name} {text:?} is no number")))
+        decimal(text).ok_or_else(|| wrong(document, node, format!("{name} {text:?} is not a number")))
     };
     let point = Level0Point::new(number("X")?, number("Y")?);
     match is_believable(point) {
@@ -76,7 +79,7 @@ pub fn point(document: &Document<'_>, node: Node<'_, '_>, of: &str) -> Result<Le
     }
 }
 
-/// A finite number, with a point or, as programs write it in many countries, a comma before its decimals.
+/// Parses a finite number with a decimal point or a decimal comma, which programs write in some locales.
 pub fn decimal(text: &str) -> Option<f64> {
     let text = text.trim();
     let number = match text.split_once(',') {
@@ -90,7 +93,7 @@ pub fn decimal(text: &str) -> Option<f64> {
     number.ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A parser's message without its place.
+/// Returns a parser's message without the position.
 fn reason_of(error: &roxmltree::Error) -> String {
     let message = error.to_string();
     message.split(" at ").next().unwrap_or(&message).to_owned()

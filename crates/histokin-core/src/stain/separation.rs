@@ -1,34 +1,36 @@
-//! Colour deconvolution: how much of each stain a pixel holds, and what it would look like with one of
-//! them alone (Ruifrok and Johnston 2001, "Quantification of histochemical staining by color
-//! deconvolution").
+//! Colour deconvolution: the amount of each stain in a pixel, and the colour of the pixel with one stain
+//! alone (Ruifrok and Johnston 2001, "Quantification of histochemical staining by color deconvolution").
 
-/// A stain that a view can show alone.
+/// A stain that the viewer can show alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stain {
+    /// Haematoxylin: nuclei, blue.
     Haematoxylin,
+    /// Eosin: cytoplasm and stroma, pink.
     Eosin,
 }
 
 /// Optical densities of haematoxylin and eosin in red, green and blue (Ruifrok and Johnston 2001, as in
-/// ImageJ's "H&E"; unit length follows in [`Separation::new`]).
+/// ImageJ's "H&E"). Scaled to unit length in [`Separation::new`].
 const HAEMATOXYLIN: [f32; 3] = [0.650, 0.704, 0.286];
 const EOSIN: [f32; 3] = [0.072, 0.990, 0.105];
 
-/// The darkest value that has an optical density: 1 of 255.
+/// Lower bound of pixel values, to keep the optical density finite: 1 of 255.
 const DARKEST: f32 = 1.0 / 255.0;
 
-/// What turns a pixel into one stain of it: the optical density `od = −ln(rgb)` of a pixel is taken for
-/// `c_h · h + c_e · e + c_r · r`, with the stains' unit vectors and `r` perpendicular to both. The amount is
-/// `c = max(0, amount · od)`, and the stain alone is `exp(−c · colour)`.
+/// Extraction of one stain from a pixel. The optical density `od = −ln(rgb)` of a pixel is modelled as
+/// `c_h · h + c_e · e + c_r · r`, with the unit vectors `h` and `e` of the stains, and `r` perpendicular to
+/// both. The amount is `c = max(0, amount · od)`, and the colour of the stain alone is `exp(−c · colour)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Separation {
-    /// The row of the inverse stain matrix that gives this stain's amount.
+    /// Row of the inverse stain matrix that yields the amount of this stain.
     pub amount: [f32; 3],
-    /// Its unit vector of optical density.
+    /// Unit vector of the optical density of this stain in red, green and blue.
     pub colour: [f32; 3],
 }
 
 impl Separation {
+    /// Computes the extraction of `stain` from haematoxylin and eosin staining.
     pub fn new(stain: Stain) -> Self {
         let (h, e) = (unit(HAEMATOXYLIN), unit(EOSIN));
         let residual = unit(cross(h, e));
@@ -41,7 +43,8 @@ impl Separation {
         Self { amount: row.map(|value| value / determinant), colour }
     }
 
-    /// A pixel (sRGB, 0 to 1) as this stain alone shows it. Black, which is no stain, stays dark ([`blackness`]).
+    /// Returns the colour of a pixel (sRGB, 0 to 1) with this stain alone. Black, which is not a stain, stays
+    /// dark ([`blackness`]).
     pub fn apply(&self, rgb: [f32; 3]) -> [f32; 3] {
         let density = rgb.map(|value| -value.max(DARKEST).ln());
         let amount = dot(self.amount, density).max(0.0);
@@ -51,19 +54,20 @@ impl Separation {
     }
 }
 
-/// How much a pixel (sRGB, 0 to 1) is black rather than stained, 0 to 1: its lightest channel is darker than those of
-/// stained tissue.
+/// Returns to what degree (0 to 1) a pixel (sRGB, 0 to 1) is black rather than stained, from its lightest
+/// channel: in stained tissue that channel is lighter.
 pub fn blackness(rgb: [f32; 3]) -> f32 {
     1.0 - smoothstep(0.10, 0.22, rgb[0].max(rgb[1]).max(rgb[2]))
 }
 
-/// How much a pixel (sRGB, 0 to 1) is glass rather than stained, 0 to 1: its darkest channel is lighter than those of
-/// all but the palest tissue.
+/// Returns to what degree (0 to 1) a pixel (sRGB, 0 to 1) is glass rather than stained, from its darkest
+/// channel: in all but the palest tissue that channel is darker.
 pub fn glassiness(rgb: [f32; 3]) -> f32 {
     smoothstep(0.86, 0.94, rgb[0].min(rgb[1]).min(rgb[2]))
 }
 
-/// 0 below `from`, 1 above `to`, and a smooth change between (Hermite), as WGSL's function of this name.
+/// Returns 0 below `from`, 1 above `to`, and a Hermite interpolation in between, like the WGSL function of
+/// this name.
 fn smoothstep(from: f32, to: f32, value: f32) -> f32 {
     let t = ((value - from) / (to - from)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)

@@ -1,4 +1,4 @@
-//! Tells tissue from glass in a low-power picture.
+//! Detection of tissue in a low-power picture.
 
 use image::RgbImage;
 
@@ -6,69 +6,72 @@ use super::ink;
 use super::morphology::Bitmap;
 use crate::two_class_threshold::TwoClassThreshold;
 
-/// Gaps up to twice this wide are closed, in µm: a fat cell is a gap between its walls.
+/// Half the width of gaps that are closed, in µm: a fat cell is a gap between its walls.
 const CLOSING_UM: f64 = 60.0;
 
-/// Strands thinner than twice this are threads and scratches, in µm.
+/// Half the width in µm below which strands are threads and scratches.
 const OPENING_UM: f64 = 24.0;
 
-/// Walls of fat cells are at most this wide, blurred as they are at low power, in µm.
+/// Maximum width of the walls of fat cells, blurred at low power, in µm.
 const WALL_UM: f64 = 48.0;
 
-/// Holes up to this area are filled, in µm²: ten fat cells that ran together, still less than a tile.
+/// Maximum area of holes that are filled, in µm²: ten merged fat cells, which is less than a tile.
 const LARGEST_HOLE_UM2: f64 = 100_000.0;
 
-/// Walls that hang together over less than this are dust, in µm².
+/// Area in µm² below which connected walls are dust.
 const SMALLEST_NET_UM2: f64 = 2_000.0;
 
-/// Colourfulness (see [`colourfulness`]) that is never tissue, as JPEG gives white glass as much.
+/// Colourfulness (see [`colourfulness`]) up to which a pixel is never tissue: JPEG compression gives white
+/// glass as much.
 const GLASS_NOISE: u8 = 5;
 
-/// Colourfulness that is always tissue. Otsu's threshold lies between strong and faint stain where a slide
-/// has both; it is not let rise above this, or mucin and pale stroma would go.
+/// Colourfulness above which a pixel is always stained. On slides with both strong and faint stain, Otsu's
+/// threshold lies between the two; it is limited to this value, to keep mucin and pale stroma.
 const FAINT_STAIN: u8 = 12;
 
-/// Grey levels by which the wall of a fat cell is at least darker than the cell, and the colourfulness it
-/// has at least, averaged over its neighbourhood: scratches and shadows have none.
+/// Minimum difference in grey levels between the wall of a fat cell and the lighter cell.
 const WALL_CONTRAST: u8 = 5;
+/// Minimum colourfulness of the wall of a fat cell, averaged over its neighbourhood: scratches and shadows
+/// have none.
 const WALL_COLOUR: u8 = 2;
 
-/// Pieces smaller than this, in µm², of which less than [`SOLID_SHARE`] is stained, are not joined by closing gaps: a
-/// few cells that lie near each other are no piece of tissue.
+/// Area in µm² below which a piece is reduced to its stained pixels if less than [`SOLID_SHARE`] of it is
+/// stained: a few cells near each other, joined by closing gaps, are not a piece of tissue.
 const LOOSE_PIECE_UM2: f64 = 20_000.0;
 
 /// See [`LOOSE_PIECE_UM2`].
 const SOLID_SHARE: f64 = 0.5;
 
-/// Grey or black objects at least this long, in µm, are lines: the edge of a cover slip or of the scan, the rim of an
-/// air bubble, a thread. What they tint beside them is no tissue either, up to [`LINE_EDGE_UM`].
+/// Minimum length, in µm, of grey or black objects that count as lines: the edge of a cover slip or of the
+/// scan, the rim of an air bubble, a thread.
 const LINE_UM: f64 = 1_500.0;
+/// Width of the tinted margin of a line, in µm, which is not tissue either.
 const LINE_EDGE_UM: f64 = 32.0;
 
-/// What the detection drops.
+/// Which objects the detection discards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rules {
-    /// Pieces of less than this area are dust, in µm².
+    /// Area in µm² below which a piece is dust.
     pub(super) smallest_piece_um2: f64,
-    /// Whether the blurred rim around tissue, grey shading, long grey lines and their tint, violet and orange ink, and
-    /// what joins a few loose cells are dropped.
+    /// Whether to discard the blurred rim around tissue, grey shading, long grey lines and their tint, violet
+    /// and orange ink, and the area between a few loose cells.
     pub(super) drops_artefacts: bool,
 }
 
 impl Rules {
-    /// The rules by which the pixels are chosen whose colours a slide is normalised by. They are part of what decides
-    /// descriptors ([`super::TISSUE_VERSION`]) and are not to be changed.
+    /// The rules that select the pixels whose colours a slide is normalised by. They affect descriptors
+    /// ([`super::TISSUE_VERSION`]) and must not be changed.
     pub(super) const COLOURS: Self = Self { smallest_piece_um2: 20_000.0, drops_artefacts: false };
 }
 
-/// What was found.
+/// Result of the detection.
 pub(super) struct Found {
     pub(super) tissue: Bitmap,
-    /// Area of the largest piece that was dropped for being small, in µm²; 0 where there is none.
+    /// Area in µm² of the largest piece that was discarded as too small; 0 if none was.
     pub(super) largest_dropped_um2: f64,
 }
 
-/// The tissue in a low-power picture whose pixels are `um_per_px` wide.
+/// Finds tissue in a low-power picture whose pixels are `um_per_px` wide.
 pub(super) fn tissue_of(picture: &RgbImage, um_per_px: f64, rules: Rules) -> Found {
     let px = |um: f64| (um / um_per_px).max(1.0);
     let px_area = um_per_px * um_per_px;
@@ -80,7 +83,7 @@ pub(super) fn tissue_of(picture: &RgbImage, um_per_px: f64, rules: Rules) -> Fou
     let colour = smoothed(&colourful, row);
     let darkest_channel: Vec<u8> = balanced.iter().map(|[r, g, b]| *r.min(g).min(b)).collect();
     let relief = relief(&darkest_channel, row, (px(WALL_UM) / 2.0).round() as usize);
-    // A camera's noise is colourful and lined, too: what the glass has is measured.
+    // Camera noise is colourful and has thin lines, too, so the noise of the glass is measured.
     let noise_of = |values: &[u8]| median_where(values, |index| darkest_channel[index] > BRIGHT_GLASS);
     let least_colour = noise_of(&colour).saturating_mul(3).clamp(GLASS_NOISE, FAINT_STAIN);
     let threshold = otsu_threshold(&colour).clamp(least_colour, FAINT_STAIN);
@@ -106,13 +109,13 @@ pub(super) fn tissue_of(picture: &RgbImage, um_per_px: f64, rules: Rules) -> Fou
             && !ink.get(index)
     });
     let mut tissue = stained.clone();
-    // Single grains would grow together when gaps are closed.
+    // Single grains would be joined when gaps are closed.
     tissue.remove_pieces_below(area_px(SMALLEST_NET_UM2.min(rules.smallest_piece_um2)));
     tissue.close(px(CLOSING_UM));
-    // Threads are narrower than the pieces that are asked for.
+    // Threads are narrower than the smallest piece.
     tissue.open(px(OPENING_UM.min(rules.smallest_piece_um2.sqrt() / 3.5)));
     tissue.fill_holes_up_to(area_px(LARGEST_HOLE_UM2));
-    // Closing and filling reach over ink that lies on glass amid tissue.
+    // Closing and filling may have included ink on glass within the tissue.
     tissue.remove(&ink);
     if rules.drops_artefacts {
         tissue.thin_loose_pieces(&stained, area_px(LOOSE_PIECE_UM2), SOLID_SHARE);
@@ -121,16 +124,16 @@ pub(super) fn tissue_of(picture: &RgbImage, um_per_px: f64, rules: Rules) -> Fou
     Found { tissue, largest_dropped_um2: largest_dropped as f64 * px_area }
 }
 
-/// All that is neither glass without anything on it nor outside the scan, in a low-power picture whose pixels are
+/// Finds everything except plain glass and the area outside the scan, in a low-power picture whose pixels are
 /// `um_per_px` wide.
 pub(super) fn anything_in(picture: &RgbImage, um_per_px: f64) -> Bitmap {
     let (width, height) = picture.dimensions();
     let radius = (CLOSING_UM / um_per_px).max(1.0);
     let pixels: Vec<[u8; 3]> = picture.pixels().map(|pixel| pixel.0).collect();
-    // Outside the scan all is white or black; so is a hole, but those are small.
+    // The area outside the scan is white or black; holes in the tissue are, too, but they are small.
     let mut unscanned = Bitmap::from_fn(width, height, |index| pixels[index].iter().all(|value| *value < 12));
     unscanned.open(radius);
-    // Its blurred edge.
+    // Include its blurred edge.
     unscanned.dilate(2.0);
     let mut white = Bitmap::from_fn(width, height, |index| pixels[index].iter().all(|value| *value >= WHITE));
     white.open(radius);
@@ -143,13 +146,13 @@ pub(super) fn anything_in(picture: &RgbImage, um_per_px: f64) -> Bitmap {
     Bitmap::from_fn(width, height, |index| contrast[index] >= least && !unscanned.get(index))
 }
 
-/// All channels are at least as light where nothing was scanned, or where the camera has let glass go white.
+/// Minimum value of all channels where nothing was scanned, or where the glass is overexposed.
 const WHITE: u8 = 252;
 
-/// The light value around which most of the values at wanted places lie, which is that of the glass; 255 where too
-/// few are light without being white.
+/// Returns the most frequent light value among those whose index is wanted, which is that of the glass; 255
+/// if too few values are light but not white.
 fn commonest_light(values: &[u8], is_wanted: impl Fn(usize) -> bool) -> u8 {
-    /// Share of all values that have to be nearly the same.
+    /// Minimum share of values close to the most frequent one.
     const FEWEST: f64 = 0.02;
 
     let mut histogram = [0_usize; 256];
@@ -161,15 +164,16 @@ fn commonest_light(values: &[u8], is_wanted: impl Fn(usize) -> bool) -> u8 {
     if near(&commonest) as f64 >= FEWEST * values.len() as f64 { commonest as u8 } else { 255 }
 }
 
-/// Grey levels by which something on the glass is at least darker than the glass, in its darkest channel.
+/// Minimum difference in grey levels between the glass and an object on it, in the darkest channel.
 const LEAST_CONTRAST: u8 = 12;
 
-/// Optical density (natural logarithm) from which a neutral colour is shading or a line, not stain. The walls of fat
-/// cells are neutral, too, but paler than a line.
+/// Optical density (natural logarithm) above which a neutral colour is shading, not stain.
 const SHADE_DENSITY: f32 = 0.1;
+/// Optical density above which a neutral colour is a line. The walls of fat cells are neutral, too, but
+/// paler.
 const LINE_DENSITY: f32 = 0.35;
 
-/// Long grey and black objects, and what lies close beside them.
+/// Finds long grey and black objects with their margin.
 fn lines(balanced: &[[u8; 3]], (width, height): (u32, u32), um_per_px: f64) -> Bitmap {
     let px = |um: f64| (um / um_per_px).max(1.0);
     let is_line =
@@ -180,24 +184,25 @@ fn lines(balanced: &[[u8; 3]], (width, height): (u32, u32), um_per_px: f64) -> B
     lines
 }
 
-/// Whether a colour is at least of optical density `least` and absorbs all channels alike, as grey shadows, ink and
-/// carbon do: stains differ by more (the palest haematoxylin by a quarter).
+/// Returns whether a colour has an optical density above `least` and absorbs all channels almost equally, as
+/// grey shadows, ink and carbon do. Stains differ more between channels (the palest haematoxylin by a
+/// quarter).
 fn is_neutral(rgb: [u8; 3], least: f32) -> bool {
     let [red, green, blue] = rgb.map(ink::density);
     let most = red.max(green).max(blue);
     most > least && red.min(green).min(blue) > 0.82 * most
 }
 
-/// Glass is brighter than this once it is white.
+/// Value above which white-balanced pixels are glass.
 const BRIGHT_GLASS: u8 = 240;
 
-/// Whether a colour is darker than stained tissue at low power, or as grey as dust and black pen.
+/// Returns whether a colour is darker than stained tissue at low power, or as grey as dust and black pen.
 fn is_dark_or_grey([r, g, b]: [u8; 3]) -> bool {
     let (lightest, darkest) = (r.max(g).max(b), r.min(g).min(b));
     lightest < 60 || (lightest < 150 && f64::from(lightest - darkest) < 0.12 * f64::from(lightest))
 }
 
-/// Divide by the colour of the glass, so that a tinted lamp is not taken for stain.
+/// Divides the picture by the colour of the glass, so that tinted illumination does not count as stain.
 fn white_balanced(picture: &RgbImage) -> Vec<[u8; 3]> {
     let glass = glass_colour(picture);
     let balance = |value: u8, white: u8| {
@@ -208,8 +213,8 @@ fn white_balanced(picture: &RgbImage) -> Vec<[u8; 3]> {
     picture.pixels().map(|p| std::array::from_fn(|i| tables[i][usize::from(p.0[i])])).collect()
 }
 
-/// The median colour of the brightest tenth of the picture, or white where nothing is bright. Pure white is
-/// left out: it is what lies outside the scan.
+/// Returns the median colour of the brightest tenth of the picture, or white if nothing is bright. Pure white
+/// is excluded: it is the area outside the scan.
 fn glass_colour(picture: &RgbImage) -> [u8; 3] {
     const DARKEST_GLASS: u8 = 200;
     let candidates =
@@ -232,7 +237,7 @@ fn glass_colour(picture: &RgbImage) -> [u8; 3] {
     channels.map(|histogram| quantile(&histogram, histogram.iter().sum::<usize>() / 2) as u8)
 }
 
-/// The value below which `rank` of the counted values lie.
+/// Returns the value of the given rank, from 0, among the counted values.
 fn quantile(histogram: &[usize; 256], rank: usize) -> usize {
     let mut seen = 0;
     histogram
@@ -244,26 +249,27 @@ fn quantile(histogram: &[usize; 256], rank: usize) -> usize {
         .unwrap_or(255)
 }
 
-/// Saturation as the difference between the strongest and the weakest channel (chroma in HSV terms):
-/// unlike the quotient it is small for all that is black or grey.
+/// Returns the difference between the strongest and the weakest channel (chroma in HSV terms). Unlike
+/// saturation, it is small for all black and grey pixels.
 fn colourfulness([r, g, b]: [u8; 3]) -> u8 {
     r.max(g).max(b) - r.min(g).min(b)
 }
 
-/// Whether a colour is that of stain, at low power, beyond doubt.
+/// Returns whether a colour at low power is clearly that of stain.
 pub(crate) fn is_stained(rgb: [u8; 3]) -> bool {
     colourfulness(rgb) > FAINT_STAIN
 }
 
-/// How much darker a pixel is than what is beside it, where that is thin: a grey closing with a square of
-/// `2 * radius + 1` pixels, less the picture itself (black top-hat).
+/// Returns how much darker thin structures are than their surroundings: the grey-scale closing with a square
+/// of `2 * radius + 1` pixels minus the picture (black top-hat).
 fn relief(values: &[u8], width: usize, radius: usize) -> Vec<u8> {
     let lightest = windows(values, width, radius, u8::max);
     let closed = windows(&lightest, width, radius, u8::min);
     closed.iter().zip(values).map(|(closed, value)| closed - value).collect()
 }
 
-/// The extreme value (by `choose`) in a square around each pixel, along rows and then along columns.
+/// Returns the extreme value (by `choose`) in a square around each pixel, computed along rows and then along
+/// columns.
 fn windows(values: &[u8], width: usize, radius: usize, choose: impl Fn(u8, u8) -> u8) -> Vec<u8> {
     let mut along_rows = values.to_vec();
     for (row, extremes) in values.chunks_exact(width).zip(along_rows.chunks_exact_mut(width)) {
@@ -284,7 +290,7 @@ fn windows(values: &[u8], width: usize, radius: usize, choose: impl Fn(u8, u8) -
     extremes
 }
 
-/// Median of the values at whose index `is_wanted` holds; 0 if there are none.
+/// Returns the median of the values whose index satisfies `is_wanted`; 0 if there are none.
 fn median_where(values: &[u8], is_wanted: impl Fn(usize) -> bool) -> u8 {
     let mut histogram = [0_usize; 256];
     for (_, value) in values.iter().enumerate().filter(|(index, _)| is_wanted(*index)) {
@@ -296,7 +302,7 @@ fn median_where(values: &[u8], is_wanted: impl Fn(usize) -> bool) -> u8 {
     }
 }
 
-/// Mean over 3 × 3 pixels (fewer at the edges), against grain.
+/// Returns the mean over 3 × 3 pixels (fewer at the edges), to reduce noise.
 fn smoothed(values: &[u8], width: usize) -> Vec<u8> {
     let height = values.len() / width;
     // Sum and number of up to three values, first along rows and then along columns.
@@ -320,15 +326,14 @@ fn smoothed(values: &[u8], width: usize) -> Vec<u8> {
     (0..values.len()).map(mean).collect()
 }
 
-/// The threshold that separates the values best (Otsu 1979). Values above it belong to the upper class; 0 where all are the
-/// same.
+/// Returns Otsu's threshold (1979). Values above it belong to the upper class; 0 if all values are equal.
 fn otsu_threshold(values: &[u8]) -> u8 {
     let mut histogram = [0_u64; 256];
     for value in values {
         histogram[usize::from(*value)] += 1;
     }
     let counts = histogram.iter().enumerate().map(|(value, count)| (value as f64, *count as f64));
-    TwoClassThreshold::of_counts(counts).map_or(0, |heaps| heaps.last_below as u8)
+    TwoClassThreshold::of_counts(counts).map_or(0, |split| split.last_below as u8)
 }
 
 #[cfg(test)]

@@ -1,43 +1,46 @@
-//! Blue, green, red, violet and orange felt-tip on the glass. (Black is told by its lack of colour.)
+//! Detection of blue, green, red, violet and orange felt-tip ink on the glass. (Black ink is detected by its
+//! lack of colour.)
 //!
-//! Stain and ink differ in what they absorb. In optical density, −ln(I / I₀), haematoxylin takes about as
-//! much red as green, eosin and blood take green most, and DAB blue most; blue ink takes red far more than
-//! green, green ink takes green least of all, red ink takes green and blue alike and lets red through.
+//! Stain and ink differ in their absorption. In optical density, −ln(I / I₀), haematoxylin absorbs about as
+//! much red as green, eosin and blood absorb mostly green, and DAB mostly blue. Blue ink absorbs far more red
+//! than green, green ink absorbs green least, and red ink absorbs green and blue equally and transmits red.
 
 use std::array;
 use std::sync::LazyLock;
 
 use super::morphology::Bitmap;
 
-/// Strokes are wider than this, in µm; red cells and specks of pigment that look like ink are not.
+/// Minimum width of a stroke, in µm; red cells and specks of pigment with the colour of ink are narrower.
 const STROKE_UM: f64 = 100.0;
 
-/// The blurred edge of a stroke, in µm.
+/// Width of the blurred edge of a stroke, in µm.
 const EDGE_UM: f64 = 32.0;
 
-/// Find the ink in a picture (row by row, white glass at 255) whose pixels are `um_per_px` wide.
+/// Finds ink in a picture (row by row, white glass at 255) whose pixels are `um_per_px` wide.
 pub(super) fn find(picture: &[[u8; 3]], width: u32, um_per_px: f64) -> Bitmap {
     let height = picture.len() as u32 / width;
     let px = |um: f64| (um / um_per_px).max(1.0);
     let mut core = Bitmap::from_fn(width, height, |index| is_ink(picture[index], 1.0));
     core.open(px(STROKE_UM / 2.0));
-    // From the strong middle of a stroke to all that is tinted and hangs together with it.
+    // Grow from the dense core of a stroke to all connected pixels with the tint of ink.
     let mut ink = Bitmap::from_fn(width, height, |index| is_ink(picture[index], 0.25));
     ink.keep_pieces_with(&core);
     ink.dilate(px(EDGE_UM));
     ink
 }
 
-/// Violet and orange ink in a picture whose coloured pixels are known.
+/// Finds violet and orange ink in a picture whose coloured pixels are known.
 ///
-/// The hue of violet ink lies between those of haematoxylin and eosin, so that it is told by being both dark and even
-/// over the width of a stroke: at low power stained tissue is as dark only where nuclei lie dense, and uneven there.
-/// A whole coloured piece that holds such a stroke, and little but its hue, is ink.
+/// The hue of violet ink lies between those of haematoxylin and eosin, so violet ink is recognised as dark
+/// and uniform over the width of a stroke: at low power, stained tissue is that dark only where nuclei are
+/// dense, and not uniform there. A coloured piece that contains such a stroke and consists mostly of its hue
+/// is ink as a whole.
 pub(super) fn find_violet_and_orange(picture: &[[u8; 3]], coloured: &Bitmap, um_per_px: f64) -> Bitmap {
-    /// Half the width of an even stroke, and of one that streaks make uneven, in µm.
+    /// Half the width of a uniform stroke, in µm.
     const EVEN_UM: f64 = 40.0;
+    /// Half the width of a stroke with streaks, in µm.
     const STREAKED_UM: f64 = 24.0;
-    /// Share of a piece that has to have the hue of ink for the whole piece to be ink.
+    /// Share of a piece that must have the hue of ink for the whole piece to count as ink.
     const HUE_SHARE: f64 = 0.7;
 
     let (width, height) = coloured.dimensions();
@@ -55,7 +58,7 @@ pub(super) fn find_violet_and_orange(picture: &[[u8; 3]], coloured: &Bitmap, um_
     core
 }
 
-/// Whether the green channel is nearly the same in the 3 × 3 pixels around a pixel.
+/// Returns whether the green channel is nearly constant in the 3 × 3 pixels around a pixel.
 fn is_even(picture: &[[u8; 3]], width: u32, index: usize) -> bool {
     let (columns, rows) = (width as usize, picture.len() / width as usize);
     let (x, y) = (index % columns, index / columns);
@@ -69,7 +72,8 @@ fn is_even(picture: &[[u8; 3]], width: u32, index: usize) -> bool {
     f32::from(most) < 1.42 * f32::from(least)
 }
 
-/// Whether a colour is that of violet ink, of at least `least` density in all channels together.
+/// Returns whether a colour is that of violet ink, with a total optical density of all channels above
+/// `least`.
 fn is_violet(rgb: [u8; 3], least: f32) -> bool {
     let [red, green, blue] = rgb.map(density);
     red + green + blue > least
@@ -78,20 +82,21 @@ fn is_violet(rgb: [u8; 3], least: f32) -> bool {
         && (0.25 * red..0.9 * red).contains(&blue)
 }
 
-/// Whether a colour is that of orange or yellow ink: blue is taken most and red let through, which no stain does.
+/// Returns whether a colour is that of orange or yellow ink: it absorbs mostly blue and transmits red, which
+/// no stain does.
 fn is_orange(rgb: [u8; 3]) -> bool {
     let [red, green, blue] = rgb.map(density);
     blue > 0.8 && blue > 1.3 * green && red < 0.2 * blue
 }
 
-/// Optical density −ln(value / 255) of a channel.
+/// Returns the optical density −ln(value / 255) of a channel.
 pub(super) fn density(value: u8) -> f32 {
     static DENSITY: LazyLock<[f32; 256]> =
         LazyLock::new(|| array::from_fn(|value| -((value.max(1) as f32 / 255.0).ln())));
     DENSITY[usize::from(value)]
 }
 
-/// Whether a colour is that of ink of at least `strength` times the usual density.
+/// Returns whether a colour is that of ink with at least `strength` times the typical density.
 fn is_ink(rgb: [u8; 3], strength: f32) -> bool {
     let [red, green, blue] = rgb.map(density);
     let is_blue = red > 0.6 * strength && red > 1.2 * green && blue < 0.4 * red;
@@ -122,7 +127,7 @@ mod tests {
         for ink in [[30, 60, 170], [20, 120, 60], [200, 30, 40], [60, 90, 190], [90, 170, 110]] {
             assert!(is_ink(ink, 1.0), "{ink:?} is felt-tip");
         }
-        // Nuclei, stroma, blood, mucin, brown DAB and the blue counterstain beside it.
+        // Nuclei, stroma, blood, mucin, brown DAB and its blue counterstain.
         for stain in [
             [80, 60, 140],
             [220, 150, 190],

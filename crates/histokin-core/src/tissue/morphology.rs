@@ -1,8 +1,8 @@
-//! Black-and-white pictures and what grows, shrinks and falls apart in them.
+//! Binary images and morphological operations on them.
 
 use image::GrayImage;
 
-/// A picture of yes and no, row by row.
+/// A binary image, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bitmap {
     width: usize,
@@ -11,13 +11,13 @@ pub(super) struct Bitmap {
 }
 
 impl Bitmap {
-    /// `is_set` is asked with the index of each pixel, row by row.
+    /// Makes a bitmap by calling `is_set` with the index of each pixel, row by row.
     pub(super) fn from_fn(width: u32, height: u32, is_set: impl Fn(usize) -> bool) -> Self {
         let (width, height) = (width as usize, height as usize);
         Self { width, height, bits: (0..width * height).map(is_set).collect() }
     }
 
-    /// Width and height.
+    /// Returns width and height.
     pub(super) fn dimensions(&self) -> (u32, u32) {
         (self.width as u32, self.height as u32)
     }
@@ -26,7 +26,7 @@ impl Bitmap {
         self.bits[index]
     }
 
-    /// Whether each pixel is set, row by row.
+    /// Returns whether each pixel is set, row by row.
     pub(super) fn into_bits(self) -> Vec<bool> {
         self.bits
     }
@@ -37,47 +37,47 @@ impl Bitmap {
         GrayImage::from_vec(width, height, values).expect("there is one bit for each pixel")
     }
 
-    /// Set what is set in `other`.
+    /// Sets the pixels that are set in `other`.
     pub(super) fn add(&mut self, other: &Self) {
         for (bit, added) in self.bits.iter_mut().zip(&other.bits) {
             *bit |= added;
         }
     }
 
-    /// Clear what is set in `other`.
+    /// Clears the pixels that are set in `other`.
     pub(super) fn remove(&mut self, other: &Self) {
         for (bit, removed) in self.bits.iter_mut().zip(&other.bits) {
             *bit &= !removed;
         }
     }
 
-    /// Set everything that is at most `radius` pixels away from a set pixel.
+    /// Sets all pixels at most `radius` pixels away from a set pixel.
     pub(super) fn dilate(&mut self, radius: f64) {
         let reach = (radius * f64::from(STEP)) as u16;
         self.bits = self.distances().into_iter().map(|distance| distance <= reach).collect();
     }
 
-    /// Clear everything that is at most `radius` pixels away from a clear pixel. Outside the picture
-    /// nothing is clear.
+    /// Clears all pixels at most `radius` pixels away from a clear pixel. Pixels outside the picture do not
+    /// count as clear.
     pub(super) fn erode(&mut self, radius: f64) {
         self.invert();
         self.dilate(radius);
         self.invert();
     }
 
-    /// Close gaps up to `2 * radius` wide (dilation, then erosion).
+    /// Closes gaps up to `2 * radius` wide (dilation, then erosion).
     pub(super) fn close(&mut self, radius: f64) {
         self.dilate(radius);
         self.erode(radius);
     }
 
-    /// Drop what is less than `2 * radius` wide (erosion, then dilation).
+    /// Clears parts that are less than `2 * radius` wide (erosion, then dilation).
     pub(super) fn open(&mut self, radius: f64) {
         self.erode(radius);
         self.dilate(radius);
     }
 
-    /// Clear connected pieces of fewer than `pixels` pixels; gives the size of the largest of them.
+    /// Clears connected pieces of fewer than `pixels` pixels and returns the size of the largest of them.
     pub(super) fn remove_pieces_below(&mut self, pixels: usize) -> usize {
         let mut largest = 0;
         self.flip_pieces(true, |piece, _| {
@@ -88,7 +88,8 @@ impl Bitmap {
         largest
     }
 
-    /// Of pieces of fewer than `pixels` pixels of which less than `share` is set in `core`, leave what is set there.
+    /// Restricts to `core` all pieces of fewer than `pixels` pixels of which less than `share` is set in
+    /// `core`.
     pub(super) fn thin_loose_pieces(&mut self, core: &Self, pixels: usize, share: f64) {
         let mut solid = self.clone();
         solid.flip_pieces(true, |piece, _| {
@@ -100,7 +101,7 @@ impl Bitmap {
         }
     }
 
-    /// Clear the pieces that reach over less than `pixels` pixels along both axes.
+    /// Clears the pieces whose extent is less than `pixels` pixels along both axes.
     pub(super) fn keep_long_pieces(&mut self, pixels: usize) {
         let width = self.width;
         let extent = |piece: &[usize], of: &dyn Fn(usize) -> usize| {
@@ -112,7 +113,7 @@ impl Bitmap {
         });
     }
 
-    /// The pieces that hold a pixel of `seeds` and of which at least `share` is set in `of`.
+    /// Returns the pieces that contain a pixel of `seeds` and of which at least `share` is set in `of`.
     pub(super) fn pieces_mostly(&self, of: &Self, seeds: &Self, share: f64) -> Self {
         let mut pieces = self.clone();
         pieces.flip_pieces(true, |piece, _| {
@@ -122,17 +123,17 @@ impl Bitmap {
         pieces
     }
 
-    /// Set enclosed holes of at most `pixels` pixels. What reaches the picture's edge is no hole.
+    /// Fills enclosed holes of at most `pixels` pixels. A gap that touches the picture's edge is not a hole.
     pub(super) fn fill_holes_up_to(&mut self, pixels: usize) {
         self.flip_pieces(false, |piece, touches_edge| piece.len() <= pixels && !touches_edge);
     }
 
-    /// Clear the pieces that hold no pixel of `seeds`.
+    /// Clears the pieces that contain no pixel of `seeds`.
     pub(super) fn keep_pieces_with(&mut self, seeds: &Self) {
         self.flip_pieces(true, |piece, _| !piece.iter().any(|index| seeds.bits[*index]));
     }
 
-    /// The pixels of each connected piece.
+    /// Returns the pixels of each connected piece.
     pub(super) fn pieces(&self) -> Vec<Vec<usize>> {
         let mut pieces = Vec::new();
         self.clone().flip_pieces(true, |piece, _| {
@@ -148,9 +149,9 @@ impl Bitmap {
         }
     }
 
-    /// Flip each 4-connected piece of pixels equal to `value` for which `wanted` holds; it is told the
-    /// piece's pixels and whether one of them lies at the picture's edge.
-    fn flip_pieces(&mut self, value: bool, mut wanted: impl FnMut(&[usize], bool) -> bool) {
+    /// Flips each 4-connected piece of pixels equal to `value` for which `is_flipped` returns true. It is
+    /// called with the piece's pixels and whether one of them lies at the picture's edge.
+    fn flip_pieces(&mut self, value: bool, mut is_flipped: impl FnMut(&[usize], bool) -> bool) {
         let mut seen = vec![false; self.bits.len()];
         let mut piece = Vec::new();
         for start in 0..self.bits.len() {
@@ -185,7 +186,7 @@ impl Bitmap {
                 }
                 touches_edge |= x == 0 || y == 0 || x + 1 == self.width || y + 1 == self.height;
             }
-            if wanted(&piece, touches_edge) {
+            if is_flipped(&piece, touches_edge) {
                 for &index in &piece {
                     self.bits[index] = !value;
                 }
@@ -193,34 +194,34 @@ impl Bitmap {
         }
     }
 
-    /// Distance of every pixel to the nearest set one, in [`STEP`]ths of a pixel, by two passes with steps
-    /// of 3 straight and 4 diagonally (Borgefors 1986), at most 8 % off the Euclidean distance.
+    /// Returns the distance of every pixel to the nearest set pixel, in units of 1 / [`STEP`] pixel: the 3-4
+    /// chamfer distance in two passes (Borgefors 1986), within 8 % of the Euclidean distance.
     fn distances(&self) -> Vec<u16> {
         let (width, height) = (self.width, self.height);
         let mut distances: Vec<u16> = self.bits.iter().map(|bit| if *bit { 0 } else { u16::MAX }).collect();
         let mut relax = |x: usize, y: usize, ahead: bool| {
             let index = y * width + x;
             let mut best = distances[index];
-            let mut by_way_of = |neighbour: usize, step: u16| {
+            let mut via = |neighbour: usize, step: u16| {
                 best = best.min(distances[neighbour].saturating_add(step));
             };
             let (straight, diagonal) = (STEP, STEP + 1);
             let (row, is_inside) =
                 if ahead { (index.wrapping_sub(width), y > 0) } else { (index + width, y + 1 < height) };
             if is_inside {
-                by_way_of(row, straight);
+                via(row, straight);
                 if x > 0 {
-                    by_way_of(row - 1, diagonal);
+                    via(row - 1, diagonal);
                 }
                 if x + 1 < width {
-                    by_way_of(row + 1, diagonal);
+                    via(row + 1, diagonal);
                 }
             }
             if ahead && x > 0 {
-                by_way_of(index - 1, straight);
+                via(index - 1, straight);
             }
             if !ahead && x + 1 < width {
-                by_way_of(index + 1, straight);
+                via(index + 1, straight);
             }
             distances[index] = best;
         };
@@ -290,7 +291,7 @@ mod tests {
     }
 
     proptest! {
-        /// The laws of mathematical morphology, up to the picture's edge.
+        /// Closing is extensive and idempotent, opening is anti-extensive, up to the picture's edge.
         #[test]
         fn closing_adds_and_opening_takes_away(
             bits in proptest::collection::vec(any::<bool>(), 15 * 11),

@@ -1,9 +1,10 @@
-//! Which tiles of a grid hold enough tissue to be embedded, and why none does.
+//! Selection of the tiles of a grid that contain enough tissue to be embedded, and the reason if there are
+//! none.
 //!
-//! Where the user has set the share of a tile that has to be tissue, that alone decides. Otherwise it is a half; but
-//! where tiles that are half tissue would hold less than half of the slide's tissue, as on needle cores and small
-//! biopsies, which are narrower than a tile, each piece of tissue gives the tiles that hold at least half as much of
-//! it as the tile that holds most of it.
+//! If the user has set the share of a tile that has to be tissue, this share applies. Otherwise it is one
+//! half. Needle cores and small biopsies are narrower than a tile. Where tiles that are at least half tissue
+//! would cover less than half of the slide's tissue, each piece of tissue contributes the tiles that contain
+//! at least half as much of it as its fullest tile.
 
 use std::collections::HashMap;
 
@@ -13,14 +14,14 @@ use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::slide::SlideInfo;
 use crate::tiling::{TileGrid, TileIndex};
 
-/// Share of the slide's tissue, or of a piece of it, that tiles which are half tissue have to hold for the rest to be
-/// left out.
-const HELD_SHARE: f64 = 0.5;
+/// Share of the slide's tissue, or of a piece of it, that the tiles of at least half tissue must cover for
+/// the others to be omitted.
+const COVERED_SHARE: f64 = 0.5;
 
-/// Share of the fullest tile of a narrow piece that other tiles of it have to reach.
+/// Minimum amount of tissue in a tile of a narrow piece, relative to the fullest tile of this piece.
 const OF_FULLEST: f64 = 0.5;
 
-/// The tiles of `grid` that hold enough of `mask`, in order.
+/// Returns the tiles of `grid` that contain enough tissue, in order.
 pub fn tiles(mask: &TissueMask, grid: &TileGrid, settings: &TissueSettings) -> Vec<TileIndex> {
     let shares: Vec<f64> = grid.tiles().map(|tile| mask.fraction(&grid.rect(tile))).collect();
     let at_least = |least: f64| -> Vec<bool> { shares.iter().map(|share| *share >= least).collect() };
@@ -32,7 +33,7 @@ pub fn tiles(mask: &TissueMask, grid: &TileGrid, settings: &TissueSettings) -> V
     grid.tiles().filter(|tile| chosen[tile.0 as usize]).collect()
 }
 
-/// `chosen`, and the fullest tiles of narrow pieces where `chosen` holds too little of the tissue.
+/// Adds the fullest tiles of narrow pieces to `chosen` if it covers too little of the tissue.
 fn with_narrow_pieces(mask: &TissueMask, grid: &TileGrid, mut chosen: Vec<bool>) -> Vec<bool> {
     let (width, height) = mask.mask.dimensions();
     let tissue = Bitmap::from_fn(width, height, |index| mask.mask.as_raw()[index] > 0);
@@ -41,18 +42,18 @@ fn with_narrow_pieces(mask: &TissueMask, grid: &TileGrid, mut chosen: Vec<bool>)
         grid.tile_at(Level0Point::new((x as f64 + 0.5) * mask.scale.0, (y as f64 + 0.5) * mask.scale.1))
     };
     let pieces = tissue.pieces();
-    let held = |chosen: &[bool], piece: &[usize]| {
-        let is_held = |index: &&usize| tile_of(**index).is_some_and(|tile| chosen[tile.0 as usize]);
-        piece.iter().filter(is_held).count() as f64
+    let covered = |chosen: &[bool], piece: &[usize]| {
+        let is_covered = |index: &&usize| tile_of(**index).is_some_and(|tile| chosen[tile.0 as usize]);
+        piece.iter().filter(is_covered).count() as f64
     };
     let all: usize = pieces.iter().map(Vec::len).sum();
-    let all_held: f64 = pieces.iter().map(|piece| held(&chosen, piece)).sum();
-    if all_held >= HELD_SHARE * all as f64 {
+    let all_covered: f64 = pieces.iter().map(|piece| covered(&chosen, piece)).sum();
+    if all_covered >= COVERED_SHARE * all as f64 {
         return chosen;
     }
     let half_full = chosen.clone();
     for piece in &pieces {
-        if held(&half_full, piece) >= HELD_SHARE * piece.len() as f64 {
+        if covered(&half_full, piece) >= COVERED_SHARE * piece.len() as f64 {
             continue;
         }
         let mut counts: HashMap<TileIndex, usize> = HashMap::new();
@@ -68,40 +69,62 @@ fn with_narrow_pieces(mask: &TissueMask, grid: &TileGrid, mut chosen: Vec<bool>)
     chosen
 }
 
-/// Why a slide gives no tile.
+/// Why no tile of a slide is embedded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoTiles {
-    /// Tissue that was found, in µm²; nothing where the slide's pixel size is not known.
+    /// Area of the tissue that was found, in µm²; `None` if the slide's pixel size is unknown.
     pub tissue_um2: Option<f64>,
+    /// The reason.
     pub cause: Cause,
 }
 
-/// What keeps the tiles of a slide from being embedded.
+/// Reason why no tile of a slide is embedded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cause {
     /// The slide is smaller than a tile.
-    SmallerThanATile { slide_px: [u32; 2], tile_px: u32 },
-    /// All tissue lies at the right or the lower edge, where no whole tile fits.
-    AtTheEdge { tile_px: u32 },
-    /// There is nothing on the glass that could be tissue.
+    SmallerThanATile {
+        /// Width and height of the slide in level-0 pixels.
+        slide_px: [u32; 2],
+        /// Width of a tile in level-0 pixels.
+        tile_px: u32,
+    },
+    /// All tissue lies at the right or lower edge, where no complete tile fits.
+    AtTheEdge {
+        /// Width of a tile in level-0 pixels.
+        tile_px: u32,
+    },
+    /// Nothing on the glass was recognised as tissue.
     NothingFound,
-    /// All that was found is smaller than the smallest piece that counts.
-    SmallPieces { largest_um2: f64, smallest_um2: f64 },
-    /// No tile holds the share of tissue that is asked for.
-    TooLittleOfATile { fullest: f64, asked: f64 },
-    /// No tile with tissue lies within the annotations that are asked for.
+    /// All pieces of tissue are smaller than the smallest piece that counts.
+    SmallPieces {
+        /// Area of the largest piece that was found, in µm².
+        largest_um2: f64,
+        /// Area of the smallest piece that counts, in µm².
+        smallest_um2: f64,
+    },
+    /// No tile contains the required share of tissue.
+    TooLittleOfATile {
+        /// Largest share of tissue in a tile (0 to 1).
+        fullest: f64,
+        /// Required share (0 to 1).
+        asked: f64,
+    },
+    /// No tile with tissue lies within the given annotations, which the text names.
     OutsideAnnotations(String),
 }
 
-/// Where the settings are changed that a message names.
+/// The user interface whose settings a message names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surface {
+    /// Options of the command line.
     CommandLine,
+    /// Settings in the window.
     Window,
 }
 
 impl NoTiles {
-    /// Why `mask` gives no tile of `grid`; `within` names the annotations that left out tiles, where they did.
+    /// Determines why no tile of `grid` is selected; `within` names the annotations that excluded tiles, if
+    /// any did.
     pub fn explain(
         (mask, grid, info): (&TissueMask, &TileGrid, &SlideInfo),
         settings: &TissueSettings,
@@ -129,7 +152,7 @@ impl NoTiles {
         Self { tissue_um2: info.mpp.map(area), cause }
     }
 
-    /// What was found, and which setting would give tiles.
+    /// Returns a message with the tissue that was found, and the setting to change.
     pub fn advice(&self, surface: Surface) -> String {
         let found = match self.tissue_um2 {
             Some(um2) if um2 > 0.0 => format!("{} mm² of tissue found", mm2(um2)),
@@ -142,16 +165,16 @@ impl NoTiles {
         match &self.cause {
             Cause::SmallerThanATile { slide_px: [width, height], tile_px } => format!(
                 "the slide ({width} × {height} px) is smaller than a tile ({tile_px} px of the slide); {}",
-                set("take smaller tiles with --tile-px", "take an encoder or a project with smaller tiles")
+                set("use smaller tiles with --tile-px", "use an encoder or a project with smaller tiles")
             ),
             Cause::AtTheEdge { tile_px } => format!(
                 "{found}, at the right or lower edge of the slide, where no whole tile ({tile_px} px of the slide) \
                  fits; {}",
-                set("take smaller tiles with --tile-px", "take an encoder or a project with smaller tiles")
+                set("use smaller tiles with --tile-px", "use an encoder or a project with smaller tiles")
             ),
             Cause::NothingFound => format!(
-                "{found}; for cytology, or stain too pale to be told from glass, {}",
-                set("use --tissue off", "switch \u{201c}Find tissue\u{201d} off in the embedding settings")
+                "{found}; for cytology, or if the stain is too pale, {}",
+                set("use --tissue off", "switch off \u{201c}Find tissue\u{201d} in the embedding settings")
             ),
             Cause::SmallPieces { largest_um2, smallest_um2 } => {
                 let lower = (largest_um2 * 0.9).max(1.0).floor();
@@ -164,13 +187,13 @@ impl NoTiles {
                         &format!("use --smallest-piece {lower}um2"),
                         "lower the smallest piece in the embedding settings"
                     ),
-                    set("--tissue off", "switch \u{201c}Find tissue\u{201d} off there")
+                    set("--tissue off", "switch off \u{201c}Find tissue\u{201d} there")
                 )
             }
             Cause::TooLittleOfATile { fullest, asked } => {
                 let lower = (fullest * 100.0).floor().max(1.0);
                 format!(
-                    "{found}; the fullest tile is {:.0} % tissue, and {:.0} % are asked for: {}",
+                    "{found}; the fullest tile is {:.0} % tissue, but {:.0} % is required: {}",
                     100.0 * fullest,
                     100.0 * asked,
                     set(
@@ -187,7 +210,7 @@ impl NoTiles {
     }
 }
 
-/// An area in mm² with two significant digits.
+/// Formats an area in mm² with two significant digits.
 fn mm2(um2: f64) -> String {
     let mm2 = um2 * 1e-6;
     let digits = if mm2 > 0.0 { (1.0 - mm2.log10().floor()).clamp(0.0, 6.0) as usize } else { 0 };
@@ -202,7 +225,7 @@ mod tests {
     use crate::slide::SlideSource as _;
     use crate::slide::test_slide::TestSlide;
 
-    /// A mask of 280 × 280 pixels of 8 µm, and a grid of 10 × 10 tiles over it, for a slide of 0.5 µm/px.
+    /// Makes a mask of 280 × 280 pixels of 8 µm, and a grid of 10 × 10 tiles, for a slide of 0.5 µm/px.
     fn drawn(is_tissue: impl Fn(u32, u32) -> bool) -> (TissueMask, TileGrid) {
         let mask = GrayImage::from_fn(280, 280, |x, y| Luma([if is_tissue(x, y) { 255 } else { 0 }]));
         let settings = TissueSettings::default();
@@ -223,7 +246,7 @@ mod tests {
     #[test]
     fn large_tissue_gives_the_tiles_that_are_half_tissue() {
         let usual = TissueSettings::default();
-        // 5 tiles and a third across, 4 tiles down; beside it a fragment.
+        // Five and a third tiles wide, four tiles high, and a fragment beside it.
         let drawn =
             drawn(|x, y| x < 28 * 5 + 9 && y < 28 * 4 || (250..262).contains(&x) && (250..262).contains(&y));
         assert_eq!(count(&drawn, &usual), 20, "neither the rim nor the fragment");
@@ -272,9 +295,9 @@ mod tests {
             (Cause::SmallerThanATile { slide_px: [100, 90], tile_px: 224 }, "--tile-px"),
         ];
         for (cause, option) in causes {
-            let told = NoTiles { tissue_um2: Some(0.0), cause };
-            assert!(told.advice(Surface::CommandLine).contains(option), "{told:?}");
-            assert!(!told.advice(Surface::Window).contains("--"), "{told:?}");
+            let reason = NoTiles { tissue_um2: Some(0.0), cause };
+            assert!(reason.advice(Surface::CommandLine).contains(option), "{reason:?}");
+            assert!(!reason.advice(Surface::Window).contains("--"), "{reason:?}");
         }
     }
 }

@@ -1,40 +1,44 @@
-//! What counts as tissue, and how much of it a tile needs, as the user has set it.
+//! User settings of the tissue detection and of the selection of tiles.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Smallest piece of tissue unless the user sets another, in µm²: 100 µm across. A biopsy of 140 µm is larger, grains
-/// and single cells are smaller.
+/// Default area of the smallest piece of tissue, in µm²: 100 µm across. A biopsy 140 µm across is larger;
+/// grains and single cells are smaller.
 pub const SMALLEST_PIECE_UM2: f64 = 8_000.0;
 
-/// The largest piece that may be asked for as the smallest: 100 mm².
+/// Largest permitted value for the smallest piece, in µm²: 100 mm².
 const LARGEST_LIMIT_UM2: f64 = 1e8;
 
-/// How tissue is found and which tiles are embedded. None of it changes the descriptor of a tile.
+/// How tissue is detected and which tiles are embedded. These settings do not change the descriptor of a
+/// tile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TissueSettings {
+    /// Whether tissue is detected.
     pub detection: Detection,
-    /// Smaller pieces of tissue do not count, in µm².
+    /// Area in µm² below which pieces of tissue do not count.
     pub smallest_piece_um2: f64,
-    /// Share (0 to 1) of a tile that has to be tissue. Where it is not set, it is a half, and less on slides whose
+    /// Share (0 to 1) of a tile that has to be tissue. If not set, it is one half, and less on slides whose
     /// tissue is too narrow for that (see [`super::selection`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tile_share: Option<f64>,
-    /// Only tiles within these annotations.
+    /// Annotations to which the selection is restricted, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<Within>,
 }
 
-/// Whether tissue is looked for.
+/// Whether tissue is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Detection {
+    /// Tissue is detected.
     #[default]
     Auto,
-    /// Every tile that is neither plain glass nor outside the scan is embedded: for smears and other cytology.
+    /// All tiles are embedded except plain glass and the area outside the scan: for smears and other
+    /// cytology.
     Off,
 }
 
@@ -44,9 +48,9 @@ pub enum Detection {
 pub enum Within {
     /// Any annotation.
     Annotated,
-    /// Annotations of a class.
+    /// Annotations of the class with this name.
     Class(String),
-    /// One annotation.
+    /// The annotation with this ID.
     Annotation(Uuid),
 }
 
@@ -62,26 +66,27 @@ impl Default for TissueSettings {
 }
 
 impl TissueSettings {
+    /// Returns whether all settings have their default values.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether two settings find the same mask.
+    /// Returns whether two settings result in the same mask.
     pub fn same_mask(&self, other: &Self) -> bool {
         let mask = |settings: &Self| (settings.detection, settings.smallest_piece_um2);
         mask(self) == mask(other)
     }
 
-    /// What is wrong with the numbers, in words.
+    /// Returns a message if a number is out of range.
     pub fn problem(&self) -> Option<String> {
         if !(0.0..=LARGEST_LIMIT_UM2).contains(&self.smallest_piece_um2) {
             return Some(format!(
-                "the smallest piece of tissue is {} µm²: give 0 to {LARGEST_LIMIT_UM2:.0} µm²",
+                "the smallest piece of tissue is {} µm²: it must be 0 to {LARGEST_LIMIT_UM2:.0} µm²",
                 self.smallest_piece_um2
             ));
         }
         let share = self.tile_share.filter(|share| !(*share > 0.0 && *share <= 1.0))?;
-        Some(format!("the share of a tile that has to be tissue is {share}: give more than 0 and at most 1"))
+        Some(format!("the share of a tile that has to be tissue is {share}: it must be above 0 and up to 1"))
     }
 }
 

@@ -1,12 +1,12 @@
-//! Camelyon16's rule: areas of group `_2` are not tumour, though they lie within tumour.
+//! Camelyon16's rule: areas of group `_2` within tumours are not tumour.
 
 use uuid::Uuid;
 
 use super::{AsapOrigin, HOLE_GROUP, text_from_color};
 use crate::annotation::{Annotation, AnnotationSet, Edit, Polygon, Shape, means_tumour};
 
-/// Cut the areas of group `_2` out of the tumours that they touch; how many were cut out. Those that touch
-/// none stay annotations of their own.
+/// Cuts the areas of group `_2` out of the tumours that they overlap, and returns their number. Those that
+/// overlap no tumour remain annotations.
 pub fn cut_camelyon16_holes(set: &mut AnnotationSet) -> usize {
     let class_is = |one: &Annotation, is: &dyn Fn(&str) -> bool| {
         one.class.as_ref().is_some_and(|class| is(&class.name)) && one.shape().is_area()
@@ -22,7 +22,7 @@ pub fn cut_camelyon16_holes(set: &mut AnnotationSet) -> usize {
             let Some(whole) = set.get(*tumour) else { continue };
             let Some(cut) = without(whole, &hole) else { continue };
             used.push(hole.id);
-            // A tumour that is cut out whole is gone.
+            // A tumour that is cut out completely is removed.
             set.apply(if cut.shape().is_empty() {
                 Edit::Remove(vec![*tumour])
             } else {
@@ -35,7 +35,7 @@ pub fn cut_camelyon16_holes(set: &mut AnnotationSet) -> usize {
     used.len()
 }
 
-/// `whole` with `hole` cut out; `None` when they do not touch.
+/// Returns `whole` with `hole` cut out; `None` if they do not overlap.
 fn without(whole: &Annotation, hole: &Annotation) -> Option<Annotation> {
     if !whole.shape().bounds()?.intersects(&hole.shape().bounds()?) {
         return None;
@@ -43,7 +43,7 @@ fn without(whole: &Annotation, hole: &Annotation) -> Option<Annotation> {
     let mut cut = whole.clone();
     let mut polygons = whole.shape().polygons().into_owned();
     let rings = hole.shape().polygons();
-    // Most lie wholly inside one tumour: then not a corner changes.
+    // Most holes lie completely inside one tumour: then no vertex changes.
     if let [Polygon { exterior, holes }] = rings.as_ref()
         && holes.is_empty()
         && let [polygon] = polygons.as_mut_slice()

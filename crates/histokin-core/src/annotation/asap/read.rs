@@ -1,4 +1,4 @@
-//! Reading.
+//! Reading of ASAP documents.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use crate::annotation::file::{FormatError, Read, id_from_text};
 use crate::annotation::left_out::LeftOut;
 use crate::annotation::{Annotation, AnnotationClass, Bounds, Group, Polygon, Ring, Shape, identity, xml};
 
-/// Read the annotations of an ASAP document. Those that cannot be understood are left out.
+/// Reads the annotations of an ASAP document. Those that cannot be read are left out.
 ///
 /// # Errors
-/// When none of them can be understood; with the line of the first.
+/// Fails if none of them can be read, with the line of the first.
 pub fn read(document: &Document<'_>) -> Result<Read, FormatError> {
     let reader = Reader { document };
     let root = document.root_element();
@@ -47,12 +47,12 @@ pub fn read(document: &Document<'_>) -> Result<Read, FormatError> {
     let notes = &mut read.notes;
     let splines = outlines.iter().filter(|one| one.kind == "Spline").count();
     if splines > 0 {
-        notes.push(format!("{splines} splines are drawn and measured along their control points."));
+        notes.push(format!("Splines, drawn and measured along their control points: {splines}."));
     }
     let unordered = outlines.iter().filter(|one| !one.is_ordered).count();
     if unordered > 0 {
         notes.push(format!(
-            "The coordinates of {unordered} annotations repeat an Order or state none: they are read as they stand."
+            "Annotations with a repeated or missing Order, read in the order of the file: {unordered}."
         ));
     }
     let is_declared = |name: &str| set.groups.iter().any(|group| group.name == name);
@@ -69,19 +69,19 @@ pub fn read(document: &Document<'_>) -> Result<Read, FormatError> {
     Ok(read)
 }
 
-/// One `Annotation` of the file: a single outline, perhaps a part or a hole of something larger.
+/// One `Annotation` element: a single outline, which may be a part or a hole of a larger annotation.
 struct Outline {
     kind: String,
     name: String,
     class: Option<AnnotationClass>,
     points: Ring,
-    /// Whether each of its coordinates states a place of its own.
+    /// Whether each of its coordinates has a unique `Order`.
     is_ordered: bool,
     origin: AsapOrigin,
     is_ellipse: bool,
-    /// The annotation, its part, and the hole of that.
+    /// ID of the annotation to which it belongs, index of the part, and index of the hole in this part.
     belongs: Option<(Uuid, usize, Option<usize>)>,
-    /// What its id is made of when it has none.
+    /// XML of the element, from which the ID is derived if it has none.
     written: String,
 }
 
@@ -148,40 +148,42 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// The coordinates by their `Order`, and whether each states one of its own; else as they stand.
+    /// Returns the coordinates, and whether each has a unique `Order`. They are sorted by it if so; otherwise
+    /// they keep the order of the file.
     fn coordinates(&self, node: Node<'_, '_>) -> Result<(Ring, bool), FormatError> {
         let lists = node.children().filter(|child| child.has_tag_name("Coordinates"));
-        let mut places = Vec::new();
+        let mut coordinates = Vec::new();
         for coordinate in lists.flat_map(|list| list.children()).filter(Node::is_element) {
             let order = coordinate.attribute("Order").and_then(xml::decimal);
-            places.push((order, xml::point(self.document, coordinate, "a coordinate")?));
+            coordinates.push((order, xml::point(self.document, coordinate, "a coordinate")?));
         }
-        let mut orders: Vec<f64> = places.iter().filter_map(|(order, _)| *order).collect();
+        let mut orders: Vec<f64> = coordinates.iter().filter_map(|(order, _)| *order).collect();
         orders.sort_by(f64::total_cmp);
-        let states_all = orders.len() == places.len() && orders.windows(2).all(|pair| pair[0] != pair[1]);
-        if states_all {
-            places.sort_by(|a, b| a.0.unwrap_or(0.0).total_cmp(&b.0.unwrap_or(0.0)));
+        let is_ordered =
+            orders.len() == coordinates.len() && orders.windows(2).all(|pair| pair[0] != pair[1]);
+        if is_ordered {
+            coordinates.sort_by(|a, b| a.0.unwrap_or(0.0).total_cmp(&b.0.unwrap_or(0.0)));
         }
-        Ok((places.into_iter().map(|(_, point)| point).collect(), states_all))
+        Ok((coordinates.into_iter().map(|(_, point)| point).collect(), is_ordered))
     }
 }
 
-/// Annotations of the outlines, parts and holes put together.
+/// Joins outlines that are parts and holes of the same annotation.
 fn joined(outlines: Vec<Outline>) -> Vec<Annotation> {
     let mut annotations: Vec<Annotation> = Vec::new();
-    let mut places: HashMap<Uuid, usize> = HashMap::new();
+    let mut indices: HashMap<Uuid, usize> = HashMap::new();
     for outline in outlines {
         let Some((id, part, hole)) = outline.belongs else {
             let id = id_from_text(&outline.written);
             annotations.push(annotation(outline, id));
             continue;
         };
-        let Some(&place) = places.get(&id) else {
-            places.insert(id, annotations.len());
+        let Some(&index) = indices.get(&id) else {
+            indices.insert(id, annotations.len());
             annotations.push(annotation(outline, id));
             continue;
         };
-        let whole = &mut annotations[place];
+        let whole = &mut annotations[index];
         let mut polygons = whole.shape().polygons().into_owned();
         match (hole, polygons.get_mut(part)) {
             (Some(_), Some(polygon)) => polygon.holes.push(outline.points),
@@ -194,24 +196,24 @@ fn joined(outlines: Vec<Outline>) -> Vec<Annotation> {
 
 fn annotation(outline: Outline, id: Uuid) -> Annotation {
     let Outline { kind, name, class, points, mut origin, is_ellipse, .. } = outline;
-    let (shape, is_told) = shape(&kind, points, is_ellipse);
-    origin.kind = (!is_told).then_some(kind);
-    let own = origin.color.as_deref().and_then(color_from_text);
+    let (shape, is_derivable) = shape(&kind, points, is_ellipse);
+    origin.kind = (!is_derivable).then_some(kind);
+    let color = origin.color.as_deref().and_then(color_from_text);
     if class.is_none() {
-        // Without a group, the colour is the annotation's own.
-        origin.color = origin.color.filter(|text| own.map(text_from_color).as_ref() != Some(text));
-    } else if own.is_some() && own == class.as_ref().map(|class| class.color) {
-        origin.color = origin.color.filter(|text| own.map(text_from_color).as_ref() != Some(text));
+        // Without a group, the colour is that of the annotation.
+        origin.color = origin.color.filter(|text| color.map(text_from_color).as_ref() != Some(text));
+    } else if color.is_some() && color == class.as_ref().map(|class| class.color) {
+        origin.color = origin.color.filter(|text| color.map(text_from_color).as_ref() != Some(text));
     }
     let mut annotation = Annotation::new(shape, class);
     annotation.id = id;
     annotation.name = Some(name).filter(|name| !name.is_empty());
-    annotation.color = own.filter(|_| annotation.class.is_none());
+    annotation.color = color.filter(|_| annotation.class.is_none());
     annotation.asap = Some(origin).filter(|origin| *origin != AsapOrigin::default());
     annotation
 }
 
-/// The shape of an outline, and whether it tells its type.
+/// Returns the shape of an outline, and whether its type can be derived from the shape.
 fn shape(kind: &str, points: Ring, is_ellipse: bool) -> (Shape, bool) {
     match (kind, points.len()) {
         ("Dot", 1) => (Shape::Points(points), true),

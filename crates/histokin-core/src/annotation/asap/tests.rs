@@ -6,7 +6,7 @@ use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Poly
 use crate::annotation::{geojson, xml};
 use crate::geometry::Level0Point;
 
-/// In ASAP's own form, with every type.
+/// As written by ASAP, with every type.
 const FILE: &str = r##"<?xml version="1.0"?>
 <ASAP_Annotations>
 	<Annotations>
@@ -82,7 +82,7 @@ fn read(text: &str) -> Result<(AnnotationSet, Vec<String>), FormatError> {
 fn asap_files_come_back_byte_by_byte_even_by_way_of_geojson() {
     let (set, notes) = read(FILE).unwrap();
     assert_eq!(set.len(), 7);
-    assert!(notes.len() == 1 && notes[0].contains("1 splines"), "{notes:?}");
+    assert!(notes.len() == 1 && notes[0].contains("control points: 1."), "{notes:?}");
     assert_eq!(set.at(0).unwrap().class, Some(AnnotationClass::new("Tumor", [0x64, 0xfe, 0x2e])));
     assert_eq!(set.at(1).unwrap().drawn_color(), [255, 0, 0]);
     assert_eq!(set.at(4).unwrap().shape().length_px(), Some(5.0));
@@ -153,7 +153,7 @@ fn camelyon16() -> String {
 #[test]
 fn camelyon16_cut_outs_are_holes_and_go_back_where_they_came_from() {
     let (mut set, _) = read(&camelyon16()).unwrap();
-    assert_eq!(set.len(), 4, "without the rule they are annotations of their own");
+    assert_eq!(set.len(), 4, "without the rule they remain annotations");
     assert_eq!(cut_camelyon16_holes(&mut set), 2);
     assert_eq!(set.len(), 2);
     let area = |index: usize| set.at(index).unwrap().shape().area_px2().unwrap();
@@ -174,7 +174,7 @@ fn camelyon16_cut_outs_are_holes_and_go_back_where_they_came_from() {
 fn what_is_malformed_is_told_by_line_and_reason() {
     let cases = [
         (FILE.replace("</Annotations>\n", ""), 60, "expected 'Annotations' tag, not 'ASAP_Annotations'"),
-        ("<kml/>".to_owned(), 1, "this is KML, which is not read; read are"),
+        ("<kml/>".to_owned(), 1, "this is KML, which is not supported; supported are"),
         (
             "<Annotations>\n<Annotation><Coordinates><Coordinate X=\"1\"/></Coordinates></Annotation></Annotations>".to_owned(),
             2,
@@ -190,7 +190,7 @@ fn what_is_malformed_is_told_by_line_and_reason() {
     assert!(notes.iter().any(|note| note.contains("\"Vessel\" without declaring it")), "{notes:?}");
 }
 
-/// What ASAP's `XmlRepository` passes over, and what locales and editors do to its files.
+/// Deviations that ASAP's `XmlRepository` ignores, and changes made by locales and editors.
 #[test]
 fn variants_of_asaps_files_are_read() {
     let points = |text: &str| -> Vec<(f64, f64)> {
@@ -201,15 +201,14 @@ fn variants_of_asaps_files_are_read() {
     let expected = points(FILE);
     assert_eq!(expected[0], (1.5, 2.5));
     assert_eq!(points(&FILE.replace("\"1.5\"", "\"1,5\"").replace("\"200.125\"", "\" 200,125 \"")), expected);
-    // Orders that are all the same or missing leave the coordinates as they stand.
+    // With missing or repeated orders, the coordinates keep the order of the file.
     assert_eq!(
         points(&FILE.replace("Order=\"1\"", "Order=\"0\"").replace("Order=\"2\"", "Order=\"0\"")),
         expected
     );
     assert_eq!(points(&FILE.replace("Order=", "Place=")), expected);
-    assert!(
-        read(&FILE.replace("Order=", "Place=")).unwrap().1.iter().any(|note| note.contains("as they stand"))
-    );
+    let notes = read(&FILE.replace("Order=", "Place=")).unwrap().1;
+    assert!(notes.iter().any(|note| note.contains("in the order of the file")), "{notes:?}");
     let turned = FILE.replacen("Order=\"0\"", "Order=\"7\"", 1);
     assert_eq!(points(&turned)[2], (1.5, 2.5));
 
@@ -221,7 +220,7 @@ fn variants_of_asaps_files_are_read() {
     assert_eq!(class(group, "PartOfGroup=\"Tissue\""), AnnotationClass::named("Tumor"));
     let argb = FILE.replace("#64FE2E", "#8064FE2E");
     assert_eq!(write(&read(&argb).unwrap().0).0, argb, "opacities are kept");
-    // Without the element around its lists.
+    // Without the root element.
     let bare = FILE.replace("<ASAP_Annotations>\n", "").replace("</ASAP_Annotations>\n", "");
     let bare = bare.split_inclusive("</Annotations>").next().unwrap();
     assert_eq!(points(bare), expected);
@@ -237,11 +236,11 @@ fn an_odd_annotation_is_left_out_by_name() {
         (first.object.as_str(), first.line, first.id.as_deref()),
         ("annotation 1", Some(6), Some("Annotation 0"))
     );
-    assert!(first.reason.contains("X \"oops\" is no number"), "{first:?}");
+    assert!(first.reason.contains("X \"oops\" is not a number"), "{first:?}");
     assert!(second.reason.contains("a coordinate without X"), "{second:?}");
 }
 
-/// A GeoJSON file may claim to hold elements and attributes of an ASAP file.
+/// A GeoJSON file may contain arbitrary text as elements and attributes of an ASAP file.
 #[test]
 fn markup_from_elsewhere_cannot_break_the_xml() {
     let cases = [
@@ -284,7 +283,8 @@ proptest! {
     fn shapes_classes_and_names_come_back(
         annotations in prop::collection::vec(geojson::tests::annotations(), 0..6)
     ) {
-        // What ASAP cannot say is left out here: several lines in one, and texts that XML cannot hold.
+        // Excludes what ASAP cannot store: several lines in one annotation, and characters that XML does not
+        // allow.
         let plain = |text: &str| text.chars().filter(|c| c.is_ascii_graphic()).collect::<String>();
         let annotations: Vec<Annotation> = annotations
             .into_iter()

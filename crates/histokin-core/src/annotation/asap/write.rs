@@ -1,4 +1,4 @@
-//! Writing.
+//! Writing of ASAP documents.
 
 use std::fmt::Write;
 
@@ -9,16 +9,16 @@ use super::{
 use crate::annotation::{Annotation, AnnotationSet, Group, ObjectKind, Shape};
 use crate::geometry::Level0Point;
 
-/// Colour of a group that is declared because it is used.
+/// Colour of the group of holes.
 const HOLE_COLOR: &str = "#000000";
 
-/// The set as an ASAP document, and sentences on what it cannot hold.
+/// Returns the set as an ASAP document, and sentences on what it cannot store.
 pub fn write(set: &AnnotationSet) -> (String, Vec<String>) {
     let mut groups = set.groups.clone();
     let mut body = String::new();
     let mut odd_markup = 0;
-    for (place, annotation) in set.iter().enumerate() {
-        write_annotation(&mut body, annotation, place, &mut groups);
+    for (index, annotation) in set.iter().enumerate() {
+        write_annotation(&mut body, annotation, index, &mut groups);
         if let Some(origin) = &annotation.asap {
             odd_markup += origin.attributes.len() - plain_attributes(&origin.attributes).len();
             odd_markup += origin.elements.iter().filter(|element| !is_element(element)).count();
@@ -29,7 +29,7 @@ pub fn write(set: &AnnotationSet) -> (String, Vec<String>) {
     text += &body;
     text += "\t</Annotations>\n\t<AnnotationGroups>\n";
     for group in &groups {
-        // ASAP empties the list when a group is part of one that is not declared.
+        // ASAP shows an empty list if a group is part of a group that is not declared.
         let parent = group.parent.as_deref().filter(|parent| known.iter().any(|name| name == parent));
         let attributes = [
             ("Name", group.name.as_str()),
@@ -44,7 +44,7 @@ pub fn write(set: &AnnotationSet) -> (String, Vec<String>) {
         } else {
             text += "\t\t\t<Attributes>\n";
             for pair in &group.attributes {
-                // One element each: names may be repeated.
+                // One element per attribute, since names may be repeated.
                 for (name, value) in plain_attributes(std::slice::from_ref(pair)) {
                     text += "\t\t\t\t<Attribute";
                     push_attribute(&mut text, name, value);
@@ -59,13 +59,13 @@ pub fn write(set: &AnnotationSet) -> (String, Vec<String>) {
     let mut notes = left_out(set);
     if odd_markup > 0 {
         notes.push(format!(
-            "{odd_markup} elements or attributes of other programs are no XML, and were left out."
+            "Elements or attributes of other programs that are not valid XML and were left out: {odd_markup}."
         ));
     }
     (text, notes)
 }
 
-/// Whether a text of unknown origin is one whole XML element that means nothing to ASAP, and nothing beside it.
+/// Returns whether a text of unknown origin is exactly one XML element that has no meaning for ASAP.
 fn is_element(text: &str) -> bool {
     roxmltree::Document::parse(text).is_ok_and(|document| {
         let root = document.root_element();
@@ -73,7 +73,7 @@ fn is_element(text: &str) -> bool {
     })
 }
 
-/// Attributes whose names XML allows, each name once, and none that is written from the annotation itself.
+/// Returns the attributes with valid and unique names that are not written from the annotation itself.
 fn plain_attributes(attributes: &[(String, String)]) -> Vec<(&str, &str)> {
     let taken = [
         "Name",
@@ -85,7 +85,7 @@ fn plain_attributes(attributes: &[(String, String)]) -> Vec<(&str, &str)> {
         HOLE_ATTRIBUTE,
         SHAPE_ATTRIBUTE,
     ];
-    // A name is one when a parser finds it as it was written.
+    // A name is valid if a parser returns it unchanged.
     let is_name = |name: &str| {
         let element = format!("<a {name}=\"\"/>");
         let read = roxmltree::Document::parse(&element);
@@ -102,7 +102,7 @@ fn plain_attributes(attributes: &[(String, String)]) -> Vec<(&str, &str)> {
     plain
 }
 
-/// Sentences on what the format has no place for.
+/// Returns sentences on what the format cannot store.
 fn left_out(set: &AnnotationSet) -> Vec<String> {
     let count = |what: &dyn Fn(&Annotation) -> bool| set.iter().filter(|one| what(one)).count();
     let measured = count(&|one| !one.measurements.is_empty() || !one.metadata.is_empty());
@@ -110,32 +110,32 @@ fn left_out(set: &AnnotationSet) -> Vec<String> {
     let cells = count(&|one| one.nucleus().is_some() || one.kind != ObjectKind::Annotation);
     let nested = count(&|one| one.parent.is_some());
     [
-        (nested, "no longer lie below another one"),
-        (measured, "lose their measurements and metadata"),
-        (locked, "lose their lock"),
-        (cells, "lose their type of object and their nuclei"),
+        (nested, "parent"),
+        (measured, "measurements and metadata"),
+        (locked, "lock"),
+        (cells, "object type and nucleus"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} annotations {what}: ASAP's XML has no place for it."))
+    .map(|(count, what)| format!("Annotations that lose their {what}, since ASAP cannot store it: {count}."))
     .collect()
 }
 
-fn write_annotation(text: &mut String, annotation: &Annotation, place: usize, groups: &mut Vec<Group>) {
+fn write_annotation(text: &mut String, annotation: &Annotation, index: usize, groups: &mut Vec<Group>) {
     let plain = AsapOrigin::default();
     let origin = annotation.asap.as_ref().unwrap_or(&plain);
     let group = match &annotation.class {
         None => NO_GROUP.to_owned(),
         Some(class) => {
-            // A class of this name would be read as none at all.
+            // A class of this name would be read as no class.
             let name = if class.name == NO_GROUP { "None (class)".to_owned() } else { class.name.clone() };
             declare(groups, &name, &text_from_color(class.color));
             name
         }
     };
     let name = annotation.name.clone().unwrap_or_else(|| match annotation.class {
-        Some(_) => format!("{} {place}", annotation.title()),
-        None => format!("Annotation {place}"),
+        Some(_) => format!("{} {index}", annotation.title()),
+        None => format!("Annotation {index}"),
     });
     let color = origin
         .color
@@ -170,9 +170,9 @@ fn write_area(
     let polygons = area.polygons();
     let id = annotation.id.hyphenated().to_string();
     let holes = polygons.iter().map(|polygon| polygon.holes.len()).sum::<usize>();
-    let told = &head.origin.holes;
-    // Holes that came from Camelyon16's group go back there as they came.
-    let is_whole = polygons.len() == 1 && (holes == 0 || holes == told.len());
+    let known_holes = &head.origin.holes;
+    // Holes from Camelyon16's group are written back to it unchanged.
+    let is_single = polygons.len() == 1 && (holes == 0 || holes == known_holes.len());
     let mut hole_number = 0;
     for (part, polygon) in polygons.iter().enumerate() {
         head.kind = match head.origin.kind.as_deref() {
@@ -181,7 +181,7 @@ fn write_area(
             _ => "Polygon",
         };
         head.belongs.clear();
-        if !is_whole {
+        if !is_single {
             head.belongs = vec![(ID_ATTRIBUTE, id.clone()), (PART_ATTRIBUTE, part.to_string())];
         }
         if matches!(area, Shape::Ellipse(_)) {
@@ -190,12 +190,12 @@ fn write_area(
         head.write(text, &polygon.exterior);
         for (number, hole) in polygon.holes.iter().enumerate() {
             let default = (format!("{} hole {}", head.name, hole_number + 1), HOLE_COLOR.to_owned());
-            let (name, color) = if is_whole { &told[hole_number] } else { &default };
+            let (name, color) = if is_single { &known_holes[hole_number] } else { &default };
             hole_number += 1;
             declare(groups, HOLE_GROUP, HOLE_COLOR);
             let plain = AsapOrigin::default();
             let mut belongs = head.belongs.clone();
-            if !is_whole {
+            if !is_single {
                 belongs.push((HOLE_ATTRIBUTE, number.to_string()));
             }
             let hole_head = Head { name, kind: "Polygon", group: HOLE_GROUP, color, origin: &plain, belongs };
@@ -211,7 +211,7 @@ fn declare(groups: &mut Vec<Group>, name: &str, color: &str) {
     }
 }
 
-/// All of an `Annotation` element but its coordinates.
+/// Everything in an `Annotation` element except its coordinates.
 struct Head<'a> {
     name: &'a str,
     kind: &'a str,
@@ -224,9 +224,9 @@ struct Head<'a> {
 impl Head<'_> {
     fn write(&self, text: &mut String, points: &[Level0Point]) {
         *text += "\t\t<Annotation";
-        let own =
+        let attributes =
             [("Name", self.name), ("Type", self.kind), ("PartOfGroup", self.group), ("Color", self.color)];
-        own.iter().for_each(|(name, value)| push_attribute(text, name, value));
+        attributes.iter().for_each(|(name, value)| push_attribute(text, name, value));
         let further = plain_attributes(&self.origin.attributes);
         further.into_iter().for_each(|(name, value)| push_attribute(text, name, value));
         self.belongs.iter().for_each(|(name, value)| push_attribute(text, name, value));
@@ -262,7 +262,7 @@ fn push_attribute(text: &mut String, name: &str, value: &str) {
             '\n' => *text += "&#10;",
             '\r' => *text += "&#13;",
             '\t' => *text += "&#9;",
-            // XML has no way to say these.
+            // These characters are not allowed in XML.
             other if other.is_control() || matches!(other, '\u{fffe}' | '\u{ffff}') => {}
             other => text.push(other),
         }

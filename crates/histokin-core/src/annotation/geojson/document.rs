@@ -1,4 +1,4 @@
-//! Reading a document: a feature collection, an array, features one after another, or a geometry.
+//! Reading of documents: a feature collection, an array, a sequence of features, or a geometry.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,20 +13,20 @@ use crate::annotation::json::{Members, RawJson, repaired};
 use crate::annotation::left_out::LeftOut;
 use crate::annotation::{Annotation, Group, identity};
 
-/// How deep collections and arrays may lie in each other.
+/// Maximum nesting depth of collections and arrays.
 const DEEPEST_COLLECTION: usize = 8;
 
-/// Read the annotations of a GeoJSON document. `source` is the name of its file, within which ids are unique.
+/// Reads the annotations of a GeoJSON document. `source` is the name of its file, within which IDs are
+/// unique.
 ///
-/// Objects that cannot be understood are left out and counted; what lies in them goes with them.
+/// Objects that cannot be read are left out and counted.
 ///
 /// # Errors
-/// When the text is no JSON, when it is of another kind, and when none of its objects can be understood; with
-/// the line.
+/// Fails with the line if the text is not JSON, has another format, or none of its objects can be read.
 pub fn read(text: &str, source: &str) -> Result<Read, FormatError> {
     match values(text) {
         Ok(values) => Reader::new(text, source).document(values),
-        // Numbers that are not finite, written bare, are no JSON.
+        // Unquoted non-finite numbers are not valid JSON.
         Err(error) => match repaired(text) {
             Some(text) => Reader::new(&text, source).document(values(&text)?),
             None => Err(error),
@@ -34,76 +34,99 @@ pub fn read(text: &str, source: &str) -> Result<Read, FormatError> {
     }
 }
 
-/// The values that a text consists of: one, or a feature a line.
+/// Returns the JSON values of a text: one, or one feature per line.
 fn values(text: &str) -> Result<Vec<&RawValue>, FormatError> {
     let stream = serde_json::Deserializer::from_str(text).into_iter();
     stream.collect::<Result<_, _>>().map_err(|error| FormatError::at(error.line(), one_line(&error)))
 }
 
-/// Why a part of the document cannot be understood, and where it stands.
+/// Why a part of the document cannot be read, and its position.
 #[derive(Debug)]
 pub struct Odd {
+    /// Byte offset in the text.
     pub offset: usize,
+    /// Cause, for the user.
     pub reason: String,
 }
 
 impl Odd {
-    /// Tell the part in which it happened.
+    /// Adds the part of the object in which the error occurred.
     pub fn within(self, part: &str) -> Self {
         Self { reason: format!("{part}: {}", self.reason), ..self }
     }
 }
 
-/// What became of one value of the document.
+/// One value of the document after parsing.
 enum Parsed<'a> {
     Objects(Object),
     Collection(Members<'a>, Vec<&'a RawValue>),
     Array(Vec<&'a RawValue>),
 }
 
+/// A reader of one document.
 pub struct Reader<'a> {
     text: &'a str,
     source: &'a str,
-    /// Bytes of nested objects that may still be looked at: each is looked at once for every object around it.
+    /// Remaining bytes of nested objects that may be parsed. Limited because each nested object is parsed
+    /// once for every object around it.
     nested_left: AtomicU64,
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str, source: &'a str) -> Self {
-        /// Files of people nest objects three or four deep; this is for a few objects deep in each other.
-        const ALWAYS_ALLOWED: u64 = 512 << 20;
-        let most = (text.len() as u64).saturating_mul(8).saturating_add(ALWAYS_ALLOWED);
+        /// Minimum limit in bytes, for small files with deep nesting. Usual files nest objects three or four
+        /// deep.
+        const MIN_NESTED: u64 = 512 << 20;
+        let most = (text.len() as u64).saturating_mul(8).saturating_add(MIN_NESTED);
         Self { text, source, nested_left: AtomicU64::new(most) }
     }
 
+    /// Returns the name of the file.
     pub fn source(&self) -> &str {
         self.source
     }
 
-    /// Complain about a part of the document.
+    /// Makes an error about a part of the document.
     pub fn wrong(&self, part: &RawValue, reason: impl Into<String>) -> Odd {
-        // Every part is a slice of the text.
+        // Every part is a slice of the text, so the difference of the addresses is its offset.
         let offset = (part.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         Odd { offset, reason: reason.into() }
     }
 
+    /// Deserialises a part of the document.
+    ///
+    /// # Errors
+    /// Fails if the part has another type.
     pub fn value<T: Deserialize<'a>>(&self, part: &'a RawValue) -> Result<T, Odd> {
         serde_json::from_str(part.get()).map_err(|error| self.wrong(part, one_line(&error)))
     }
 
+    /// Returns the items of a part that is an array.
+    ///
+    /// # Errors
+    /// Fails if the part has another type.
     pub fn list(&self, part: &'a RawValue) -> Result<Vec<&'a RawValue>, Odd> {
         self.value(part)
     }
 
+    /// Returns the members of a part that is an object.
+    ///
+    /// # Errors
+    /// Fails if the part has another type.
     pub fn members(&self, part: &'a RawValue) -> Result<Members<'a>, Odd> {
         self.value(part)
     }
 
+    /// Returns the content of a part that is a string.
+    ///
+    /// # Errors
+    /// Fails if the part has another type.
     pub fn text_of(&self, part: &'a RawValue) -> Result<String, Odd> {
         self.value(part)
     }
 
-    /// Whether a list of nested objects may still be looked at.
+    /// Returns whether a list of nested objects may be parsed, and subtracts its size from the remaining
+    /// bytes.
     pub fn may_descend(&self, list: &RawValue) -> bool {
         let bytes = list.get().len() as u64;
         self.nested_left
@@ -116,13 +139,18 @@ impl<'a> Reader<'a> {
     }
 
     fn document(&self, values: Vec<&'a RawValue>) -> Result<Read, FormatError> {
-        let mut gathered =
-            Gathered { reader: self, read: Read::default(), objects: Vec::new(), number: 0, worst: None };
+        let mut gathered = Gathered {
+            reader: self,
+            read: Read::default(),
+            objects: Vec::new(),
+            number: 0,
+            first_error: None,
+        };
         let [whole] = values[..] else {
             gathered.level(&values, 0);
             return gathered.finish();
         };
-        // A single object that cannot be understood has no others to be read in its place.
+        // If the only object of the document cannot be read, reading fails.
         let read = self.parse(whole).map_err(|odd| self.error(odd)).and_then(|parsed| {
             gathered.take(parsed, 0);
             gathered.finish()
@@ -142,20 +170,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What has been read so far, in the order of the document.
+/// The objects read so far, in the order of the document.
 struct Gathered<'r, 'a> {
     reader: &'r Reader<'a>,
     read: Read,
     objects: Vec<(Annotation, Option<usize>)>,
-    /// Objects so far, children not counted.
+    /// Number of objects so far, without children.
     number: usize,
-    /// The first object that was left out.
-    worst: Option<FormatError>,
+    /// Error of the first object that was left out.
+    first_error: Option<FormatError>,
 }
 
 impl<'a> Gathered<'_, 'a> {
     fn level(&mut self, values: &[&'a RawValue], depth: usize) {
-        /// Objects that are taken apart together; what they become is in memory twice for a moment.
+        /// Number of objects that are parsed in parallel. A small batch limits memory, since its content is
+        /// in memory twice for a moment.
         const BATCH: usize = 4096;
         for batch in values.chunks(BATCH) {
             let parsed: Vec<_> = batch.par_iter().map(|value| self.reader.parse(value)).collect();
@@ -176,7 +205,7 @@ impl<'a> Gathered<'_, 'a> {
             Parsed::Objects(object) => self.take_object(object),
             Parsed::Array(values) | Parsed::Collection(_, values) if depth >= DEEPEST_COLLECTION => {
                 self.number += 1;
-                let reason = "collections lie too deep in each other".to_owned();
+                let reason = "collections are nested too deeply".to_owned();
                 let offset = values.first().map_or(0, |value| self.reader.wrong(value, "").offset);
                 self.leave_out(Odd { offset, reason }, format!("object {}", self.number), None);
             }
@@ -224,17 +253,17 @@ impl<'a> Gathered<'_, 'a> {
     }
 
     fn leave_out(&mut self, odd: Odd, object: String, id: Option<String>) {
-        let (reader, worst) = (self.reader, &mut self.worst);
+        let (reader, first_error) = (self.reader, &mut self.first_error);
         self.read.left_out.add(|| {
             let error = reader.error(odd);
             let (line, reason) = (error.line, error.reason.clone());
-            worst.get_or_insert_with(|| error.within(&object));
+            first_error.get_or_insert_with(|| error.within(&object));
             LeftOut { object, id, line, reason }
         });
     }
 
     fn finish(mut self) -> Result<Read, FormatError> {
-        if let Some(error) = self.worst.filter(|_| self.objects.is_empty()) {
+        if let Some(error) = self.first_error.filter(|_| self.objects.is_empty()) {
             return Err(match self.read.left_out.count {
                 1 => error,
                 count => error.within(format!("none of its {count} objects can be read")),
@@ -242,15 +271,15 @@ impl<'a> Gathered<'_, 'a> {
         }
         let repeated = identity::settle(self.objects, self.reader.source, &mut self.read.set);
         if repeated > 0 {
-            self.read.notes.push(format!(
-                "{repeated} objects have the id of another object of the file; all of them are kept."
-            ));
+            self.read
+                .notes
+                .push(format!("Objects with the ID of another object in the file, all kept: {repeated}."));
         }
         Ok(self.read)
     }
 }
 
-/// A parser's message without the place within the part that it looked at.
+/// Returns a parser's message without the position, which is relative to the parsed part.
 pub(super) fn one_line(error: &serde_json::Error) -> String {
     let message = error.to_string();
     message.split(" at line ").next().unwrap_or(&message).to_owned()

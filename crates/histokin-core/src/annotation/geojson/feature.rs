@@ -1,4 +1,4 @@
-//! One feature, and the features nested in it at any depth.
+//! Reading of a feature and of the features nested in it at any depth.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::annotation::json::{Foreign, Members, RawJson};
 use crate::annotation::shape::{Geometry, Written};
 use crate::annotation::{Annotation, ObjectKind, Shape};
 
-/// QuPath 0.2 wrote the type of the object as its id.
+/// Types of objects that QuPath 0.2 wrote in place of their IDs.
 const TYPES_AS_IDS: [&str; 6] = [
     "PathTileObject",
     "PathCellObject",
@@ -23,20 +23,23 @@ const TYPES_AS_IDS: [&str; 6] = [
     "PathAnnotationObject",
 ];
 
-/// An object of the document with all that is nested in it.
+/// An object of the document with all objects nested in it.
 #[derive(Debug, Default)]
 pub struct Object {
-    /// Each after its parent, with the place of that in this list.
+    /// Annotations, each after its parent, with the parent's index in this list.
     pub annotations: Vec<(Annotation, Option<usize>)>,
+    /// Nested objects that could not be read.
     pub left_out: Dropped,
+    /// Parts of objects that could not be read.
     pub parts: Dropped,
 }
 
-/// What an object was read without: the first of it, and how much more there is.
+/// Omissions of an object: the first ones, and the number of further ones.
 #[derive(Debug, Default)]
 pub struct Dropped {
-    /// Why, where it stands within the object, and its id.
+    /// The cause, the path within the object, and the ID of each.
     pub first: Vec<(Odd, String, Option<String>)>,
+    /// Number of further ones.
     pub more: usize,
 }
 
@@ -50,30 +53,30 @@ impl Dropped {
     }
 }
 
-/// A nested feature that is still to be read.
+/// A nested feature that has not been read yet.
 struct Nested<'a> {
     value: &'a RawValue,
-    /// Place of its parent among the object's annotations.
+    /// Index of its parent among the object's annotations.
     parent: Option<usize>,
-    /// Its entry in the trail.
-    place: usize,
+    /// Index of its entry in the paths.
+    entry: usize,
 }
 
-/// How the nested features lie in each other: the entry around each, and its number there, counted from 1.
+/// Paths of the nested features: for each, the entry of the feature around it, and its number there, from 1.
 #[derive(Default)]
-struct Trail(Vec<(Option<usize>, usize)>);
+struct Paths(Vec<(Option<usize>, usize)>);
 
-impl Trail {
+impl Paths {
     fn push(&mut self, around: Option<usize>, number: usize) -> usize {
         self.0.push((around, number));
         self.0.len() - 1
     }
 
-    /// Such as `, child 2, child 1`; the outermost and the innermost where there are many.
-    fn path(&self, place: Option<usize>) -> String {
+    /// Returns a path such as `, child 2, child 1`; shortened to the outermost features if it is long.
+    fn path(&self, entry: Option<usize>) -> String {
         const MOST: usize = 8;
-        let around = |place: &usize| self.0[*place].0;
-        let numbers: Vec<usize> = std::iter::successors(place, around).map(|place| self.0[place].1).collect();
+        let around = |entry: &usize| self.0[*entry].0;
+        let numbers: Vec<usize> = std::iter::successors(entry, around).map(|entry| self.0[entry].1).collect();
         let mut path: String =
             numbers.iter().rev().take(MOST).map(|number| format!(", child {number}")).collect();
         if numbers.len() > MOST {
@@ -84,10 +87,10 @@ impl Trail {
 }
 
 impl<'a> Reader<'a> {
-    /// A feature with the features in it, or a bare geometry.
+    /// Reads a feature with the features nested in it, or a bare geometry.
     ///
     /// # Errors
-    /// When it is neither.
+    /// Fails if it is neither.
     pub fn object(&self, members: &Members<'a>, item: &'a RawValue) -> Result<Object, Odd> {
         let kind = members.stated("type").map(|kind| self.text_of(kind)).transpose()?;
         let mut object = Object::default();
@@ -102,7 +105,7 @@ impl<'a> Reader<'a> {
                     .extend(geometries.into_iter().map(|geometry| (annotation(geometry), None)));
                 return Ok(object);
             }
-            // QuPath reads objects that forget to say that they are features.
+            // QuPath also reads features without a type.
             None if members.get("geometry").is_some() => {}
             Some(other) => {
                 let reason = format!("{other:?} is neither a Feature, a FeatureCollection nor a geometry");
@@ -114,22 +117,22 @@ impl<'a> Reader<'a> {
         Ok(object)
     }
 
-    /// Read a feature and, without recursion, all that is nested in it. What lies in a feature that cannot be
-    /// understood goes to the feature around that.
+    /// Reads a feature and, without recursion, all features nested in it. Children of a feature that cannot
+    /// be read get the feature around it as their parent.
     fn tree(&self, members: &Members<'a>, item: &'a RawValue, object: &mut Object) {
-        let mut trail = Trail::default();
+        let mut paths = Paths::default();
         let mut waiting: Vec<Nested<'a>> = Vec::new();
-        self.feature(members, item, (None, None), object, &mut trail, &mut waiting);
-        while let Some(Nested { value, parent, place }) = waiting.pop() {
+        self.feature(members, item, (None, None), object, &mut paths, &mut waiting);
+        while let Some(Nested { value, parent, entry }) = waiting.pop() {
             match self.members(value) {
                 Ok(members) if is_feature(&members) => {
-                    self.feature(&members, value, (parent, Some(place)), object, &mut trail, &mut waiting);
+                    self.feature(&members, value, (parent, Some(entry)), object, &mut paths, &mut waiting);
                 }
                 Ok(_) => {
-                    let odd = self.wrong(value, "it is no Feature");
-                    object.left_out.add(odd, || trail.path(Some(place)), None);
+                    let odd = self.wrong(value, "it is not a Feature");
+                    object.left_out.add(odd, || paths.path(Some(entry)), None);
                 }
-                Err(odd) => object.left_out.add(odd, || trail.path(Some(place)), None),
+                Err(odd) => object.left_out.add(odd, || paths.path(Some(entry)), None),
             }
         }
     }
@@ -138,51 +141,51 @@ impl<'a> Reader<'a> {
         &self,
         members: &Members<'a>,
         item: &'a RawValue,
-        (parent, place): (Option<usize>, Option<usize>),
+        (parent, entry): (Option<usize>, Option<usize>),
         object: &mut Object,
-        trail: &mut Trail,
+        paths: &mut Paths,
         waiting: &mut Vec<Nested<'a>>,
     ) {
         let mut properties = Members(Vec::new());
         if let Some(stated) = members.stated("properties") {
             match self.members(stated) {
                 Ok(members) => properties = members,
-                Err(odd) => object.parts.add(odd.within("properties"), || trail.path(place), None),
+                Err(odd) => object.parts.add(odd.within("properties"), || paths.path(entry), None),
             }
         }
         let mut children = Vec::new();
         for list in members.stated(CHILDREN).into_iter().chain(take_children(&mut properties)) {
             let read = match self.may_descend(list) {
                 true => self.list(list),
-                false => Err(self.wrong(list, "objects lie too deep in each other")),
+                false => Err(self.wrong(list, "objects are nested too deeply")),
             };
             match read {
                 Ok(list) if list.is_empty() => properties.0.push((Cow::Borrowed(CHILDREN), list_of_none())),
                 Ok(list) => children.extend(list),
-                Err(odd) => object.left_out.add(odd.within(CHILDREN), || trail.path(place), None),
+                Err(odd) => object.left_out.add(odd.within(CHILDREN), || paths.path(entry), None),
             }
         }
         let parts = &mut object.parts;
-        let mut part = |odd| parts.add(odd, || trail.path(place), None);
+        let mut part = |odd| parts.add(odd, || paths.path(entry), None);
         let around = match self.annotations(members, item, properties, &mut part) {
             Ok(annotations) => {
-                let place = object.annotations.len();
+                let index = object.annotations.len();
                 object.annotations.extend(annotations.into_iter().map(|annotation| (annotation, parent)));
-                Some(place)
+                Some(index)
             }
             Err(odd) => {
                 let id = members.stated("id").map(|id| id.get().trim_matches('"').to_owned());
-                object.left_out.add(odd, || trail.path(place), id);
+                object.left_out.add(odd, || paths.path(entry), id);
                 parent
             }
         };
         for (number, value) in children.into_iter().enumerate().rev() {
-            waiting.push(Nested { value, parent: around, place: trail.push(place, number + 1) });
+            waiting.push(Nested { value, parent: around, entry: paths.push(entry, number + 1) });
         }
     }
 
-    /// A feature without what is nested in it: one annotation, or several where its geometry mixes areas, lines
-    /// and points.
+    /// Reads a feature without the features nested in it: one annotation, or several if its geometry mixes
+    /// areas, lines and points.
     fn annotations(
         &self,
         members: &Members<'a>,
@@ -201,7 +204,7 @@ impl<'a> Reader<'a> {
                 Ok([geometry]) => annotation.nucleus = Some(geometry.clone()),
                 Ok(_) => foreign.own.push(("nucleusGeometry".to_owned(), RawJson::from(nucleus))),
                 Err(_) => {
-                    part(self.wrong(nucleus, "its nucleus cannot be understood"));
+                    part(self.wrong(nucleus, "its nucleus cannot be read"));
                     foreign.own.push(("nucleusGeometry".to_owned(), RawJson::from(nucleus)));
                 }
             }
@@ -221,8 +224,9 @@ impl<'a> Reader<'a> {
         Ok(annotations)
     }
 
-    /// Take over the feature's id. What is no UUID is kept as it is, and identifies it within its file; a feature
-    /// without one is known by its text.
+    /// Sets the ID of an annotation from its feature. An ID that is not a UUID is kept as it is, and
+    /// identifies the annotation within its file. For a feature without an ID, it is derived from the text of
+    /// the feature.
     fn identify(
         &self,
         members: &Members<'a>,
@@ -262,7 +266,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The geometry of what lies nowhere, with how its file says so.
+/// Makes the geometry of an object without a position, with its notation in the file.
 pub(super) fn nowhere(written: Option<&RawValue>) -> Geometry {
     let written = written.map(|written| Written::Nowhere(RawJson::from(written)));
     Geometry::read(Shape::Points(Vec::new()), written, Foreign::default())
@@ -272,7 +276,7 @@ fn is_feature(members: &Members<'_>) -> bool {
     members.get("geometry").is_some() || members.get("type").is_some_and(|kind| kind.get() == "\"Feature\"")
 }
 
-/// Take the lists of nested features out of a feature's properties; QuPath reads `children`, too.
+/// Removes the lists of nested features from a feature's properties. QuPath also reads `children`.
 fn take_children<'a>(properties: &mut Members<'a>) -> Vec<&'a RawValue> {
     let mut taken = Vec::new();
     for key in [CHILDREN, "children"] {
@@ -289,7 +293,7 @@ fn take_children<'a>(properties: &mut Members<'a>) -> Vec<&'a RawValue> {
     taken
 }
 
-/// An empty list of nested features, which a file may state.
+/// Returns an empty list of nested features, to preserve one in a file.
 fn list_of_none() -> &'static RawValue {
     static NONE: std::sync::LazyLock<Box<RawValue>> = std::sync::LazyLock::new(|| {
         RawValue::from_string("[]".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())

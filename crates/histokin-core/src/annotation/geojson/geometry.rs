@@ -1,4 +1,4 @@
-//! Geometries: where an object lies.
+//! Reading of geometries.
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
@@ -12,25 +12,25 @@ use crate::annotation::shape::{Geometry, Written};
 use crate::annotation::{Bounds, Polygon, Ring, Shape};
 use crate::geometry::Level0Point;
 
-/// How deep collections of geometries may lie in each other.
+/// Maximum nesting depth of geometry collections.
 const DEEPEST_COLLECTION: usize = 8;
 
 impl<'a> Reader<'a> {
-    /// A geometry: one, or several where a collection mixes areas, lines and points; never none. Parts without
-    /// which it was read go to `part`.
+    /// Reads a geometry. Returns several if a collection mixes areas, lines and points; never none. Parts
+    /// that cannot be read are passed to `part`.
     ///
     /// # Errors
-    /// When it cannot be understood, or nothing of it encloses anything.
+    /// Fails if it cannot be read, or if none of its polygons encloses an area.
     pub fn geometries(&self, value: &'a RawValue, part: &mut impl FnMut(Odd)) -> Result<Vec<Geometry>, Odd> {
         if value.get() == "null" {
             return Ok(vec![nowhere(Some(value))]);
         }
         let members = self.members(value)?;
-        // QuPath writes `{}` for an object without a place.
+        // QuPath writes `{}` for an object without a position.
         if members.0.is_empty() {
             return Ok(vec![nowhere(Some(value))]);
         }
-        let kind = members.stated("type").ok_or_else(|| self.wrong(value, "it does not say its type"))?;
+        let kind = members.stated("type").ok_or_else(|| self.wrong(value, "it has no type"))?;
         let kind = self.text_of(kind)?;
         if kind == "GeometryCollection" {
             return self.collection(&members, value, part);
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
         Ok(vec![Geometry::read(shape, written, Foreign { own, properties: Vec::new() })])
     }
 
-    /// The shape that coordinates make, and whether it is written in no other way than these.
+    /// Returns the shape of coordinates, and whether it would be written back in the same notation.
     fn shape(
         &self,
         kind: &str,
@@ -87,12 +87,12 @@ impl<'a> Reader<'a> {
                 is_plain = plain && polygons.len() != 1;
                 Shape::Polygons(polygons)
             }
-            other => return Err(self.wrong(coordinates, format!("{other:?} is no type of geometry"))),
+            other => return Err(self.wrong(coordinates, format!("{other:?} is not a geometry type"))),
         };
         Ok((shape, is_plain))
     }
 
-    /// The areas of a `MultiPolygon`: those that enclose anything.
+    /// Reads the polygons of a `MultiPolygon` that enclose an area.
     fn polygons(
         &self,
         coordinates: &'a RawValue,
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
                 closed.push(ring);
                 continue;
             }
-            let reason = format!("a ring of {} different points encloses nothing", ring.len());
+            let reason = format!("a ring needs at least 3 different points, but has {}", ring.len());
             if number == 0 {
                 return Err(self.wrong(coordinates, reason));
             }
@@ -147,7 +147,8 @@ impl<'a> Reader<'a> {
         Ok((Polygon { exterior, holes: rings.collect() }, is_plain))
     }
 
-    /// Several geometries as one of their areas, one of their lines, one of their points.
+    /// Joins the geometries of a collection into at most one geometry of areas, one of lines and one of
+    /// points.
     fn collection(
         &self,
         members: &Members<'a>,
@@ -165,8 +166,9 @@ impl<'a> Reader<'a> {
                 {
                     match inner.stated("geometries").map(|list| self.list(list)) {
                         Some(Ok(list)) if depth < DEEPEST_COLLECTION => nested.extend(list),
-                        _ => odd
-                            .push(self.wrong(one, "a collection without geometries, or too deep in others")),
+                        _ => {
+                            odd.push(self.wrong(one, "a collection without geometries, or nested too deeply"))
+                        }
                     }
                     continue;
                 }
@@ -189,7 +191,7 @@ impl<'a> Reader<'a> {
         let geometries: Vec<Geometry> =
             shapes.into_iter().filter(|shape| !shape.is_empty()).map(geometry).collect();
         if geometries.is_empty() {
-            // QuPath cannot read a collection: it goes back as an object without a place.
+            // QuPath cannot read a collection, so it is written back as an object without a position.
             return match odd.into_iter().next() {
                 Some(odd) => Err(odd),
                 None => Ok(vec![nowhere(None)]),
@@ -200,18 +202,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether coordinates are lists in lists without a number.
+/// Returns whether coordinates are nested lists without any number.
 fn is_list_of_nothing(coordinates: &RawValue) -> bool {
     coordinates.get().bytes().all(|byte| matches!(byte, b'[' | b']' | b',') || byte.is_ascii_whitespace())
 }
 
-/// The rectangle that a polygon is, if it is written as QuPath writes rectangles.
+/// Returns the rectangle if a polygon has the form in which QuPath writes rectangles.
 fn rectangle(polygon: &Polygon) -> Option<Bounds> {
     let bounds = Bounds::around(&polygon.exterior)?;
     (polygon.holes.is_empty() && polygon.exterior[..] == bounds.corners()[..]).then_some(bounds)
 }
 
-/// A position: x and y, perhaps followed by numbers that mean nothing here.
+/// A position: x and y, which may be followed by numbers that are ignored.
 struct Position {
     point: Level0Point,
     is_plain: bool,

@@ -1,11 +1,11 @@
-//! JSON of other programs, which is refused by its name.
+//! Detection of unsupported JSON formats of other programs.
 
 use serde_json::value::RawValue;
 
 use crate::annotation::file::READ_KINDS;
 use crate::annotation::json::Members;
 
-/// Why a document is not read, if it is of a kind that is known and is no GeoJSON.
+/// Returns an error message if a document has a known format other than GeoJSON.
 pub fn of(whole: &RawValue) -> Option<String> {
     let first;
     let object = if whole.get().starts_with('[') {
@@ -17,10 +17,10 @@ pub fn of(whole: &RawValue) -> Option<String> {
     };
     let members: Members<'_> = serde_json::from_str(object).ok()?;
     let kind = kind_of(&members, whole.get().starts_with('['))?;
-    Some(format!("this is {kind}, which is not read; {READ_KINDS}"))
+    Some(format!("this is {kind}, which is not supported; {READ_KINDS}"))
 }
 
-/// Files by the members that their programs write, as documented by these.
+/// Returns the name of a known format, detected by its members as documented by its program.
 fn kind_of(members: &Members<'_>, in_list: bool) -> Option<&'static str> {
     let has = |keys: &[&str]| keys.iter().all(|key| members.get(key).is_some());
     if has(&["geometry"]) || has(&["coordinates"]) || has(&["features"]) || has(&["geometries"]) {

@@ -1,4 +1,4 @@
-//! The properties of a feature: kind, name, colours, class, measurements.
+//! Reading of the properties of a feature: type, name, colours, class, measurements.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,7 +13,8 @@ use crate::annotation::json::{Foreign, Members, RawJson};
 use crate::annotation::{Annotation, AnnotationClass, ObjectKind};
 
 impl<'a> Reader<'a> {
-    /// Take over what is understood; all else is kept as it was written.
+    /// Applies known properties to the annotation and keeps all others unchanged in `foreign`. Properties
+    /// that cannot be read are passed to `part`.
     pub fn properties(
         &self,
         Members(members): Members<'a>,
@@ -25,11 +26,11 @@ impl<'a> Reader<'a> {
             matches!(key.as_ref(), "objectType" | "object_type") && value.get().starts_with('"')
         });
         let last = last_of_each(&members);
-        for (place, (key, value)) in members.into_iter().enumerate() {
-            if !last.as_ref().is_none_or(|last| last.contains(&place)) {
+        for (index, (key, value)) in members.into_iter().enumerate() {
+            if !last.as_ref().is_none_or(|last| last.contains(&index)) {
                 continue;
             }
-            // QuPath takes `type` for the kind of object where nothing else states it.
+            // QuPath uses `type` as the object type if no other property states it.
             if key == "type"
                 && !states_kind
                 && let Ok(word) = self.text_of(value)
@@ -50,7 +51,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Take over one property; `false` when it says nothing here and is to be kept as it is.
+    /// Applies one property; returns `false` if it has no meaning here and must be kept unchanged.
     fn property(&self, key: &str, value: &'a RawValue, annotation: &mut Annotation) -> Result<bool, Odd> {
         let raw = value.get();
         match key {
@@ -59,10 +60,11 @@ impl<'a> Reader<'a> {
             "name" if raw.starts_with('"') => annotation.name = Some(self.text_of(value)?),
             "color" | "colorRGB" => {
                 let Some(color) = self.color(value) else {
-                    return Err(self.wrong(value, "it is no colour"));
+                    return Err(self.wrong(value, "it is not a colour"));
                 };
                 annotation.color = Some(color);
-                // QuPath reads neither lists of four nor names; a list of four says more than the colour.
+                // QuPath reads neither lists of four numbers nor names. A list of four also states the
+                // opacity.
                 if raw.starts_with('[') && !is_plain_color(value) {
                     annotation.as_written_mut().color = Some((color, RawJson::from(value)));
                 }
@@ -86,8 +88,8 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// `[r, g, b]` from 0 to 255 or, as fractions, from 0 to 1, perhaps with an opacity; one integer as Java packs
-    /// it, 0xAARRGGBB, signed; or a text as CSS has it.
+    /// Reads a colour: `[r, g, b]` from 0 to 255 or, as fractions, from 0 to 1, optionally with an opacity;
+    /// one signed integer, packed as 0xAARRGGBB as in Java; or a text as in CSS.
     fn color(&self, value: &'a RawValue) -> Option<[u8; 3]> {
         let raw = value.get();
         if raw.starts_with('[') {
@@ -110,7 +112,8 @@ impl<'a> Reader<'a> {
         serde_json::from_str::<i64>(raw).ok().map(color::from_argb)
     }
 
-    /// `{"name", "color"}`, `{"names", "color"}`, with `colorRGB` in older files, or a bare name.
+    /// Reads a class: `{"name", "color"}`, `{"names", "color"}`, with `colorRGB` in older files, or a bare
+    /// name.
     fn class(&self, value: &'a RawValue) -> Result<Option<AnnotationClass>, Odd> {
         if value.get().starts_with('"') {
             let name = self.text_of(value)?;
@@ -132,16 +135,16 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// `{name: value}`, or `[{"name", "value"}]` in older files. What is no finite number is a string; what is
-    /// neither is NaN here and goes back as it came.
+    /// Reads measurements: `{name: value}`, or `[{"name", "value"}]` in older files. Non-finite numbers are
+    /// strings; other values are read as NaN and written back unchanged.
     fn measurements(&self, value: &'a RawValue, annotation: &mut Annotation) -> Result<bool, Odd> {
         if value.get().starts_with('{') {
             let Members(members) = self.members(value)?;
             for (name, value) in members {
                 let number = self.number(value);
                 if !is_plain_number(value.get()) {
-                    let place = annotation.measurements.len();
-                    annotation.as_written_mut().measurements.push((place, RawJson::from(value)));
+                    let index = annotation.measurements.len();
+                    annotation.as_written_mut().measurements.push((index, RawJson::from(value)));
                 }
                 annotation.measurements.push((name.into_owned(), number));
             }
@@ -165,25 +168,26 @@ impl<'a> Reader<'a> {
         }
         let text =
             if raw.starts_with('"') { self.text_of(value).unwrap_or_default() } else { raw.to_owned() };
-        // Rust reads "NaN", "inf" and "infinity" in either case as QuPath does.
+        // Like QuPath, Rust parses "NaN", "inf" and "infinity" in upper and lower case.
         text.trim().parse().unwrap_or(f64::NAN)
     }
 }
 
-/// Places of the last of each key, which is what JSON readers go by; `None` when no key is repeated.
+/// Returns the index of the last value of each key, which is the one that JSON readers use; `None` if no key
+/// is repeated.
 fn last_of_each(members: &[(Cow<'_, str>, &RawValue)]) -> Option<HashSet<usize>> {
     let mut seen = HashSet::with_capacity(members.len());
     let last: HashSet<usize> =
-        (0..members.len()).rev().filter(|place| seen.insert(members[*place].0.as_ref())).collect();
+        (0..members.len()).rev().filter(|index| seen.insert(members[*index].0.as_ref())).collect();
     (last.len() < members.len()).then_some(last)
 }
 
-/// Whether a colour is written as it would be written here: three whole numbers.
+/// Returns whether a colour is in the notation of this program: three integers.
 fn is_plain_color(value: &RawValue) -> bool {
     serde_json::from_str::<[u8; 3]>(value.get()).is_ok()
 }
 
-/// Whether a class says no more than its name and colour, in QuPath's present form.
+/// Returns whether a class consists only of its name and colour, in the form of current versions of QuPath.
 fn is_plain_class(members: &Members<'_>) -> bool {
     let [(name_key, name), (color_key, color)] = members.0.as_slice() else { return false };
     let is_plain_name = match name_key.as_ref() {
@@ -195,9 +199,9 @@ fn is_plain_class(members: &Members<'_>) -> bool {
     is_plain_name && color_key == "color" && is_plain_color(color)
 }
 
-/// Whether a measurement is written as its number would be written here.
+/// Returns whether a measurement is in the notation in which this program would write its number.
 fn is_plain_number(raw: &str) -> bool {
-    /// Whole numbers with fewer digits are exact.
+    /// Maximum number of characters of integers that are exact.
     const EXACT_DIGITS: usize = 15;
     match raw.as_bytes().first() {
         Some(b'"') => matches!(raw, "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\""),

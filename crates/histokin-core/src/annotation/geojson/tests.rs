@@ -25,7 +25,7 @@ pub(in crate::annotation) fn write(set: &AnnotationSet) -> String {
     super::write(set, Purpose::Exchange)
 }
 
-/// What is written of a document, as a value.
+/// Reads a document, writes it again and returns the result as a value.
 fn back(text: &str) -> Value {
     parsed(&write(&read(text).unwrap()))
 }
@@ -36,7 +36,7 @@ fn only(text: &str) -> Annotation {
     set.at(0).unwrap().as_ref().clone()
 }
 
-/// Files in the present form of QuPath come back value by value.
+/// Files in the form of current versions of QuPath are written back with equal values.
 #[test]
 fn qupath_files_come_back_unchanged() {
     let file = json!({"type":"FeatureCollection","features":[
@@ -117,7 +117,7 @@ fn shapes_are_told_apart() {
         r#"{"type":"Polygon","isEllipse":true,"coordinates":[[[30,30],[20,40],[10,30],[20,20],[30,30]]]}"#,
     );
     assert_eq!(*ellipse.shape(), Shape::Ellipse(bounds));
-    // Once it has been changed, what the file had written no longer counts.
+    // Once the shape has changed, the notation of the file no longer applies.
     let mut wider = ellipse.clone();
     wider.set_shape(ellipse.shape().translated(1.0, 0.0));
     assert_eq!(*only(&write(&AnnotationSet::new([wider.clone()]))).shape(), *wider.shape());
@@ -130,13 +130,13 @@ fn what_is_malformed_is_told_by_line_and_reason() {
         (
             "{\"type\":\"FeatureCollection\",\n\"features\":[\n{\"type\":\"Feature\",\n\"geometry\":{\"type\":\"Polygon\",\"coordinates\":\n[[[1,2],[3,4],[1,2]]]}}]}",
             5,
-            "object 1: geometry: a ring of 2 different points",
+            "object 1: geometry: a ring needs at least 3 different points, but has 2",
         ),
         ("{\"type\":\"Topology\"}", 1, "\"Topology\" is neither"),
         (
             "{\"type\":\"Feature\",\n\"geometry\":{\"type\":\"Circle\",\"coordinates\":[1,2]}}",
             2,
-            "\"Circle\" is no type of geometry",
+            "\"Circle\" is not a geometry type",
         ),
         (
             "[1, 2]",
@@ -157,7 +157,7 @@ fn points(least: usize) -> impl Strategy<Value = Vec<Level0Point>> {
     prop::collection::vec((number.clone(), number).prop_map(|(x, y)| Level0Point::new(x, y)), least..12)
 }
 
-/// A ring whose neighbours differ, so that closing it can be told.
+/// A ring in which adjacent vertices differ, so that its closing vertex can be recognised.
 fn ring() -> impl Strategy<Value = Ring> {
     points(3).prop_filter("closed", |ring| ring.first() != ring.last())
 }
@@ -228,7 +228,7 @@ proptest! {
 
 const SQUARE: &str = r#"{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,8],[0,0]]]}"#;
 
-/// A feature in the form that QuPath's `PathObjectTypeAdapter` writes, with such members and such properties.
+/// Makes a feature as written by QuPath's `PathObjectTypeAdapter`.
 fn feature(number: u32, geometry: &str, properties: &str) -> String {
     let comma = if properties.is_empty() { "" } else { "," };
     format!(
@@ -244,7 +244,7 @@ fn id(number: u32) -> uuid::Uuid {
     uuid::Uuid::parse_str(&format!("00000000-0000-4000-8000-0000000000{number:02x}")).unwrap()
 }
 
-/// QuPath writes a root without a place as `{}`, and the objects below an object into its properties.
+/// QuPath writes `{}` as the geometry of a root without a position, and child objects into the properties.
 #[test]
 fn nested_objects_are_read_where_qupath_writes_them_and_written_where_it_reads_them() {
     let tree =
@@ -256,7 +256,8 @@ fn nested_objects_are_read_where_qupath_writes_them_and_written_where_it_reads_t
     assert_eq!(parents, expected.map(|(one, parent)| (id(one), parent.map(id))));
     assert_eq!(back(&text), parsed(&text));
 
-    // Earlier versions of this program wrote them beside the properties; QuPath also reads `children`.
+    // Earlier versions of this program wrote child objects outside the properties; QuPath also reads
+    // `children`.
     let earlier = text.replace(r#""childObjects""#, r#""children""#);
     assert_eq!(back(&earlier), parsed(&text));
     let child = feature(2, SQUARE, "");
@@ -266,7 +267,7 @@ fn nested_objects_are_read_where_qupath_writes_them_and_written_where_it_reads_t
     let both = feature(1, SQUARE, &format!(r#""childObjects":[7],"children":[{}]"#, feature(2, SQUARE, "")));
     let read_both = whole(&both);
     assert_eq!((read_both.set.len(), read_both.left_out.count), (2, 1));
-    // What is called so and holds no objects stays what it is.
+    // Members with these names that contain no objects are preserved.
     let other = feature(1, SQUARE, r#""children":["a",2],"childObjects":[]"#);
     assert_eq!(back(&other)["features"][0], parsed(&other));
 }
@@ -291,7 +292,7 @@ fn parents_and_children_stay_together() {
     let text = nested(1, &[nested(2, &[feature(3, SQUARE, "")])]);
     let (mut set, mut history) = (read(&text).unwrap(), History::default());
     let before = set.clone();
-    // What lies below a removed object moves up to the one above it, as QuPath has it on request.
+    // Children of a removed object get its parent, as QuPath does when it keeps child objects.
     let change = history.apply(&mut set, Edit::Remove(vec![id(2)])).unwrap();
     assert_eq!(change.kept_below_removed(), 1);
     assert_eq!(set.get(id(3)).unwrap().parent, Some(id(1)));
@@ -329,7 +330,7 @@ fn the_eraser_leaves_objects_without_a_place_alone() {
     assert!(set.len() == 1 && set.get(id(1)).is_some());
 }
 
-/// Annotations that lie in each other in a circle are made by no file alone.
+/// Parents that form a cycle cannot come from a single file.
 #[test]
 fn objects_in_a_circle_are_written_all_the_same() {
     let [mut a, mut b] =
@@ -339,15 +340,18 @@ fn objects_in_a_circle_are_written_all_the_same() {
     assert_eq!(read(&written).unwrap().len(), 2);
 }
 
-/// One object that cannot be understood costs no other one.
+/// An object that cannot be read does not affect the others.
 #[test]
 fn odd_objects_are_left_out_by_name() {
     let odd = [
         (
             r#"{"type":"Polygon","coordinates":[[[0,0],[9,9],[0,0]]]}"#,
-            "geometry: a ring of 2 different points",
+            "geometry: a ring needs at least 3 different points, but has 2",
         ),
-        (r#"{"type":"Polygon","coordinates":[[[0,0],[9,9]]]}"#, "geometry: a ring of 2 different points"),
+        (
+            r#"{"type":"Polygon","coordinates":[[[0,0],[9,9]]]}"#,
+            "geometry: a ring needs at least 3 different points, but has 2",
+        ),
         (r#"{"type":"Polygon","coordinates":[[0,0],[9,9],[0,9]]}"#, "geometry: invalid type"),
         (r#"{"type":"Polygon","coordinates":[[["0","0"],[9,9],[0,9]]]}"#, "geometry: invalid type: string"),
         (
@@ -358,8 +362,8 @@ fn odd_objects_are_left_out_by_name() {
         (r#"{"type":"Point","coordinates":[1]}"#, "geometry: a position needs x and y"),
         (r#"{"type":"Point","coordinates":[1,2e12]}"#, "lies on no slide"),
         (r#"{"type":"Point","coordinates":[1,1e400]}"#, "number out of range"),
-        (r#"{"type":"Circle","coordinates":[1,2]}"#, "\"Circle\" is no type of geometry"),
-        (r#"{"coordinates":[1,2]}"#, "geometry: it does not say its type"),
+        (r#"{"type":"Circle","coordinates":[1,2]}"#, "\"Circle\" is not a geometry type"),
+        (r#"{"coordinates":[1,2]}"#, "geometry: it has no type"),
         (r#"{"type":"GeometryCollection"}"#, "geometry: it has no geometries"),
         ("7", "geometry: invalid type"),
         ("[]", "geometry: invalid type"),
@@ -379,14 +383,14 @@ fn odd_objects_are_left_out_by_name() {
             ("object 2", Some(2), &Some(id(2).to_string()))
         );
         assert!(first.reason.contains(reason), "{first:?}");
-        // On its own it is an error.
+        // As the only object, it is an error.
         assert!(read(&feature(2, geometry, "")).unwrap_err().reason.contains(reason));
     }
     for item in ["7", "null", "[7]", "{}", r#"{"type":"Feature "}"#, r#""a""#] {
         let read = whole(&format!("[{item},{}]", feature(1, SQUARE, "")));
         assert_eq!((read.set.len(), read.left_out.count), (1, 1), "{item}");
     }
-    // Nested ones are named by their place, and what lies below an odd one is not lost.
+    // Nested objects are named by their path, and children of an object that cannot be read are kept.
     let bad = r#"{"type":"Point","coordinates":[1]}"#;
     let inner = feature(2, bad, &format!(r#""childObjects":[{}]"#, feature(3, SQUARE, "")));
     let read = whole(&format!("[{},3]", nested(1, &[feature(4, SQUARE, ""), inner])));
@@ -427,7 +431,7 @@ fn objects_without_a_place_are_kept() {
     assert_eq!(back(missing)["features"][0]["geometry"], json!({}));
 }
 
-/// QuPath takes a collection apart into one object of each kind; it cannot read one in a feature.
+/// QuPath splits a collection into one object per type of geometry; it cannot read a collection in a feature.
 #[test]
 fn collections_of_geometries_become_an_object_of_each_kind() {
     let collection = r#"{"type":"GeometryCollection","geometries":[{"type":"Point","coordinates":[1,2]},
@@ -443,7 +447,7 @@ fn collections_of_geometries_become_an_object_of_each_kind() {
     assert!(super::read(&feature(1, &deep, ""), "a").is_err());
 }
 
-/// Python's `json.dump` and QuPath before 0.4.4 write numbers that are not finite without quotes.
+/// Python's `json.dump` and QuPath before 0.4.4 write non-finite numbers without quotes.
 #[test]
 fn bare_numbers_that_are_not_finite_are_read() {
     let text = feature(1, SQUARE, r#""measurements":{"A":NaN,"B":2.0,"C":Infinity,"D":-Infinity,"NaN":1}"#);
@@ -511,7 +515,7 @@ fn colours_of_every_form_are_read_and_what_else_a_class_says_is_kept() {
     ] {
         let text = feature(1, SQUARE, &format!(r#""classification":{class}"#));
         assert_eq!(back(&text)["features"][0], parsed(&text));
-        // Another class replaces all of it.
+        // Another class replaces the whole value.
         let mut changed = only(&text);
         changed.set_class(Some(AnnotationClass::new("B", [1, 1, 1])));
         let written = parsed(&write(&AnnotationSet::new([changed])));
@@ -560,7 +564,7 @@ fn ids_of_every_kind_come_back_and_repeated_ones_are_told() {
     let text = format!("[{}]", features.join(","));
     let read = whole(&text);
     assert_eq!(read.set.len(), features.len());
-    assert!(read.notes[0].starts_with("2 objects have the id of another"), "{:?}", read.notes);
+    assert!(read.notes[0].ends_with("all kept: 2."), "{:?}", read.notes);
     assert_eq!(back(&text)["features"], parsed(&text));
     assert!(read.set.iter().map(|one| one.id).eq(whole(&text).set.iter().map(|one| one.id)));
     assert_eq!(read.set.at(6).unwrap().kind, ObjectKind::Annotation);
@@ -593,6 +597,6 @@ fn json_of_other_programs_is_refused_by_name() {
         (r#"{"mag":40,"nuc":{"1":{}}}"#, "HoVer-Net"),
     ] {
         let error = read(text).unwrap_err();
-        assert!(error.reason.contains(name) && error.reason.contains("read are GeoJSON"), "{error:?}");
+        assert!(error.reason.contains(name) && error.reason.contains("supported are GeoJSON"), "{error:?}");
     }
 }

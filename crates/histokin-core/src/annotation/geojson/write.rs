@@ -1,5 +1,5 @@
-//! Writing, in the form of present QuPath; one outermost feature a line, so that errors and differences have
-//! lines.
+//! Writing of documents in the form of current versions of QuPath, with one top-level feature per line, so
+//! that errors and diffs refer to lines.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,17 +12,17 @@ use super::{ASAP_PROPERTY, CHILDREN, GROUPS_MEMBER, OWN_ID, SOURCE};
 use crate::annotation::json::{Members, RawJson};
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, AsWritten};
 
-/// For whom a document is written.
+/// The purpose of a written document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Other programs.
+    /// Exchange with other programs.
     Exchange,
-    /// The project, in which annotations keep their identity whatever id their file gave them.
+    /// Storage in a project, which also keeps the identity of annotations whose ID in their file differs.
     Store,
 }
 
-/// The set as a GeoJSON feature collection. Objects below another one are written where QuPath writes and reads
-/// them: in the properties of that, as `childObjects`.
+/// Returns the set as a GeoJSON feature collection. Child objects are written as in QuPath: in the properties
+/// of their parent, as `childObjects`.
 pub fn write(set: &AnnotationSet, purpose: Purpose) -> String {
     let mut text = String::from("{\"type\":\"FeatureCollection\"");
     for (key, value) in &set.members {
@@ -38,11 +38,11 @@ pub fn write(set: &AnnotationSet, purpose: Purpose) -> String {
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> String {
-    // Only keys that are no strings and failing writers make this fail; here are neither.
+    // Fails only for keys that are not strings and for writers that fail, neither of which occurs here.
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The annotations of a set as they lie in each other.
+/// The annotations of a set as a hierarchy.
 struct Tree<'a> {
     outermost: Vec<&'a Annotation>,
     children: HashMap<Uuid, Vec<&'a Annotation>>,
@@ -57,12 +57,12 @@ impl<'a> Tree<'a> {
                 None => tree.outermost.push(annotation),
             }
         }
-        tree.break_circles(set);
+        tree.break_cycles(set);
         tree
     }
 
-    /// Annotations that lie in each other in a circle would be written nowhere.
-    fn break_circles(&mut self, set: &'a AnnotationSet) {
+    /// Makes annotations outermost whose parents form a cycle, since they would not be written otherwise.
+    fn break_cycles(&mut self, set: &'a AnnotationSet) {
         if self.children.is_empty() {
             return;
         }
@@ -80,15 +80,15 @@ impl<'a> Tree<'a> {
         self.outermost.extend(lost);
     }
 
-    /// Write all of it, without recursion: objects may lie in each other as deep as a file likes.
+    /// Writes all features, without recursion, since files may nest objects to any depth.
     fn write(&self, text: &mut String, purpose: Purpose) {
         enum Step<'a> {
             Begin(&'a Annotation, &'static str),
             End,
         }
         let mut steps: Vec<Step<'_>> = Vec::new();
-        for (place, annotation) in self.outermost.iter().enumerate() {
-            steps.push(Step::Begin(annotation, if place == 0 { "\n" } else { ",\n" }));
+        for (index, annotation) in self.outermost.iter().enumerate() {
+            steps.push(Step::Begin(annotation, if index == 0 { "\n" } else { ",\n" }));
             while let Some(step) = steps.pop() {
                 let Step::Begin(annotation, before) = step else {
                     *text += "]}}";
@@ -103,15 +103,15 @@ impl<'a> Tree<'a> {
                 };
                 write_properties(text, annotation, true);
                 steps.push(Step::End);
-                for (place, child) in children.iter().enumerate().rev() {
-                    steps.push(Step::Begin(child, if place == 0 { "" } else { "," }));
+                for (index, child) in children.iter().enumerate().rev() {
+                    steps.push(Step::Begin(child, if index == 0 { "" } else { "," }));
                 }
             }
         }
     }
 }
 
-/// All of a feature up to its properties, which come last.
+/// Writes a feature up to its properties, which are last.
 fn begin_feature(text: &mut String, annotation: &Annotation, purpose: Purpose) {
     *text += "{\"type\":\"Feature\"";
     let mut member = |key: &str, value: &str| {
@@ -141,7 +141,7 @@ fn begin_feature(text: &mut String, annotation: &Annotation, purpose: Purpose) {
     *text += ",\"properties\":";
 }
 
-/// The properties; with children, up to the list of these, which is left open.
+/// Writes the properties of a feature. With children, the list of child objects is left open.
 fn write_properties(text: &mut String, annotation: &Annotation, has_children: bool) {
     let properties = json(&Properties { annotation, has_children });
     if !has_children {
@@ -154,6 +154,10 @@ fn write_properties(text: &mut String, annotation: &Annotation, has_children: bo
     *text += "\":[";
 }
 
+/// Serialises members as entries of a map.
+///
+/// # Errors
+/// Returns the error of the serialiser.
 pub fn entries<M: SerializeMap>(map: &mut M, members: &[(String, RawJson)]) -> Result<(), M::Error> {
     members.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))
 }
@@ -164,7 +168,8 @@ struct Properties<'a> {
 }
 
 impl Properties<'_> {
-    /// Whether a property of the file no longer holds, since the annotation was given a value.
+    /// Returns whether a property of the file is outdated, because the annotation has been given a value for
+    /// it.
     fn is_stale(&self, key: &str) -> bool {
         let annotation = self.annotation;
         match key {
@@ -235,8 +240,8 @@ impl Serialize for Object<'_> {
     }
 }
 
-/// A class, with the further members that its file gave it; always with its colour as a list, without which
-/// QuPath throws.
+/// A class with further members from its file. The colour is always written as a list, since QuPath fails
+/// otherwise.
 struct Class<'a> {
     class: &'a AnnotationClass,
     raw: Option<&'a RawJson>,
@@ -272,15 +277,15 @@ impl Serialize for Class<'_> {
     }
 }
 
-/// Measurements, and those at the given places in the words of their file.
+/// Measurements; those at the given indices are written in the notation of their file.
 struct Measurements<'a>(&'a [(String, f64)], &'a [(usize, RawJson)]);
 
 impl Serialize for Measurements<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         let mut written = self.1.iter().peekable();
-        for (place, (name, value)) in self.0.iter().enumerate() {
-            match written.next_if(|(at, _)| *at == place) {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            match written.next_if(|(raw_index, _)| *raw_index == index) {
                 Some((_, raw)) => map.serialize_entry(name, raw)?,
                 None => map.serialize_entry(name, &Number(*value))?,
             }
@@ -289,12 +294,12 @@ impl Serialize for Measurements<'_> {
     }
 }
 
-/// A number as QuPath writes it: whole ones without a fraction, what is not finite as a string.
+/// A number as written by QuPath: integers without a fraction, non-finite numbers as strings.
 pub struct Number(pub f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Whole numbers up to here are exact as f64 and as i64.
+        /// Integers below this limit are exact as f64 and as i64.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         match self.0 {
             nan if nan.is_nan() => serializer.serialize_str("NaN"),

@@ -1,4 +1,4 @@
-//! Writing geometries.
+//! Writing of geometries.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
@@ -7,6 +7,7 @@ use crate::annotation::shape::{Geometry, Written};
 use crate::annotation::{Polygon, Ring, Shape};
 use crate::geometry::Level0Point;
 
+/// A geometry to be serialised.
 pub struct GeometryOut<'a>(pub &'a Geometry);
 
 impl Serialize for GeometryOut<'_> {
@@ -15,7 +16,7 @@ impl Serialize for GeometryOut<'_> {
         let written = match written {
             Some(Written::As { kind, coordinates }) => Some((kind, coordinates)),
             Some(Written::Nowhere(written)) => return written.serialize(serializer),
-            // QuPath reads an object without a place from `{}`, and fails on `null`.
+            // QuPath reads `{}` as an object without a position, and fails on `null`.
             None if shape.is_empty() => return serializer.serialize_map(Some(0))?.end(),
             None => None,
         };
@@ -77,7 +78,7 @@ impl Serialize for Line<'_> {
     }
 }
 
-/// A ring, whose first position is repeated at its end.
+/// A ring, written with its first position repeated at the end.
 struct Closed<'a>(&'a Ring);
 
 impl Serialize for Closed<'_> {
