@@ -1,4 +1,4 @@
-//! The libraries that the tests load; see `histokin-link`.
+//! Sets the library path for tests; see `histokin-link`.
 
 fn main() {
     histokin_link::tell_loader();

@@ -1,5 +1,5 @@
-//! The folder in which descriptors of slides are kept ([`project`]), the work that fills it ([`pipeline`]), and
-//! other programs' formats of descriptors ([`interchange`]).
+//! Project folders with the descriptors of slides ([`project`]), the computation of descriptors
+//! ([`pipeline`]), and descriptor formats of other programs ([`interchange`]).
 
 pub mod interchange;
 pub mod project;

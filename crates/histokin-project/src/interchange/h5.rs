@@ -1,4 +1,4 @@
-//! Writing HDF5 as TRIDENT and CLAM do.
+//! Export to HDF5 in the layouts of TRIDENT and CLAM.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use histokin_core::descriptors::DescriptorSet;
 use histokin_core::durable;
 use histokin_core::geometry::MicronsPerPixel;
 
-/// Whose names are used.
+/// Layout of an HDF5 file of descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// `features` f32, `coords` i64, with the attributes of TRIDENT's feature files.
@@ -18,12 +18,12 @@ pub enum Layout {
     Clam,
 }
 
-/// Write the descriptors of one slide, as file `<name>.h5` would be by TRIDENT or CLAM. `size` are width and
-/// height of level 0. No path of this machine goes into the file.
+/// Writes the descriptors of one slide in the layout of TRIDENT's or CLAM's `<name>.h5`. `size` is the width
+/// and height of level 0. The file contains no local paths.
 ///
 /// # Errors
-/// [`InterchangeError`], also for tiles that are not square in level-0 pixels, for which these formats have no
-/// place; a file that was there before stays as it was.
+/// [`InterchangeError`], also for tiles that are not square in level-0 pixels, which these formats cannot
+/// represent; an existing file is left unchanged.
 pub fn write_h5(
     path: &Path,
     layout: Layout,
@@ -40,8 +40,8 @@ pub fn write_h5(
         return Err(InterchangeError::Unwritable {
             path: path.to_owned(),
             reason: format!(
-                "the slide's pixels are not square, so its tiles are {} × {height} level-0 pixels large, and HDF5 of \
-                 TRIDENT and CLAM knows one patch size for both axes; export it as npy, parquet or safetensors",
+                "the slide's pixels are not square, so its tiles are {} × {height} level-0 pixels large, and the HDF5 \
+                 of TRIDENT and CLAM has one patch size for both axes; export it as npy, parquet or safetensors",
                 set.header.tile_level0
             ),
         });
@@ -75,7 +75,7 @@ pub fn write_h5(
                 .set_attr("level0_height", whole(size[1]));
         }
         Layout::Clam => {
-            let corners: Vec<i32> = set.coords().iter().flatten().map(|place| *place as i32).collect();
+            let corners: Vec<i32> = set.coords().iter().flatten().map(|value| *value as i32).collect();
             coords.with_i32_data(&corners).with_shape(&shape(2));
         }
     }

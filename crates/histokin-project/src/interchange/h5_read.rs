@@ -1,4 +1,4 @@
-//! Reading features of tiles from HDF5, as CLAM, TRIDENT and STAMP write it.
+//! Import of descriptors from HDF5 in the layouts of CLAM, TRIDENT and STAMP.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,20 +11,21 @@ use super::stated::{Attribute, Space, Stated};
 use super::{InterchangeError, TileFeatures};
 use histokin_core::untrusted;
 
-/// Names under which writers keep the descriptors of tiles, the most usual first.
+/// Dataset names that other programs use for descriptors, the most common first.
 const FEATURES: [&str; 5] = ["features", "feats", "embeddings", "embedding", "patch_embeddings"];
 
-/// Names under which writers keep the places of tiles.
+/// Dataset names that other programs use for tile positions.
 const COORDS: [&str; 3] = ["coords", "coordinates", "coord"];
 
-/// Groups that are looked into, one inside the other and in all.
+/// Maximum depth of groups searched.
 const DEEPEST: usize = 3;
+/// Maximum number of groups searched.
 const MOST_GROUPS: usize = 64;
 
-/// Datasets that a message lists.
+/// Maximum number of datasets listed in a message.
 const MOST_LISTED: usize = 8;
 
-/// Read a file of features.
+/// Reads a file of descriptors.
 pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
     let bytes = untrusted::read(path, MOST_BYTES)
         .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
@@ -33,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
 }
 
 fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
-    // Compression may be at work within; and a dataset may claim any size without a byte behind it.
+    // Datasets may be compressed, and may declare any size without storing any data.
     let most = untrusted::most_unpacked(bytes.len() as u64).max(bytes.len() as u64);
     let file = File::from_bytes(bytes).map_err(words)?;
     let found = Found::within(&file)?;
@@ -42,7 +43,7 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
         let claimed = named.shape.iter().try_fold(size, |bytes, extent| bytes.checked_mul(*extent));
         if claimed.is_none_or(|claimed| claimed > most) {
             let shape = extents(&named.shape);
-            return Err(format!("a shape of {shape} is far more than such a file can hold"));
+            return Err(format!("a shape of {shape} is far more than a file of this size can hold"));
         }
     }
     let (tiles, width) = tiles_and_width(&found)?;
@@ -64,7 +65,7 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
     }
     let coords = Coordinates::read(&found.coords, tiles)?;
     if let Some(edge) = coords.edge {
-        // Corners at both ends of a tile state its size as `patch_size_level0` does.
+        // Two corners per tile give the same information as `patch_size_level0`.
         stated.patch_size_level0 = stated.patch_size_level0.or(Some(edge));
     }
     let space = match stated.space()? {
@@ -72,8 +73,8 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
         None if coords.is_whole => Space::Pixels,
         None => {
             return Err(format!(
-                "{} holds fractional numbers ({}), and nothing states their unit; expected attribute unit (um or px) \
-                 on the root, or patch_size_level0 on {}",
+                "{} holds fractional numbers ({}) without a unit; expected attribute unit (um or px) on the root, or \
+                 patch_size_level0 on {}",
                 found.coords.name, found.coords.kind, found.coords.name
             ));
         }
@@ -89,19 +90,19 @@ fn words(error: Error) -> String {
     let text = error.to_string();
     match text.contains("layout version") {
         true => format!(
-            "{text}; it was written by a newer HDF5 than is read here: write it anew with h5repack --high=2"
+            "{text}; this version of HDF5 is too new to be read here: convert the file with h5repack --high=2"
         ),
         false => text,
     }
 }
 
-/// A dataset with what a message says of it.
+/// A dataset with its description for messages.
 struct Named {
     /// Path within the file.
     name: String,
     dataset: Dataset,
     shape: Vec<u64>,
-    /// Type of its numbers.
+    /// Name of the element type.
     kind: String,
 }
 
@@ -113,7 +114,7 @@ impl Named {
         Ok(Self { name: format!("{folder}{name}"), dataset, shape, kind })
     }
 
-    /// Name, shape and type, for messages.
+    /// Returns name, shape and type, for messages.
     fn shown(&self) -> String {
         format!("{} ({} of {})", self.name, extents(&self.shape), self.kind)
     }
@@ -126,7 +127,7 @@ fn extents(shape: &[u64]) -> String {
     }
 }
 
-/// The two datasets that matter, and the group that holds the features where it is not the root.
+/// The datasets of descriptors and positions, and the group of the descriptors unless it is the root.
 struct Found {
     features: Named,
     coords: Named,
@@ -154,31 +155,31 @@ impl Found {
         let mut features: Vec<(usize, String)> = Vec::new();
         let mut coords: Vec<(usize, String)> = Vec::new();
         let mut listed = Vec::new();
-        for (place, (folder, group)) in groups.iter().enumerate() {
+        for (index, (folder, group)) in groups.iter().enumerate() {
             let names = group.datasets().map_err(words)?;
-            features.extend(first_of(&FEATURES, &names).map(|name| (place, name)));
-            coords.extend(first_of(&COORDS, &names).map(|name| (place, name)));
+            features.extend(first_of(&FEATURES, &names).map(|name| (index, name)));
+            coords.extend(first_of(&COORDS, &names).map(|name| (index, name)));
             let room = MOST_LISTED.saturating_sub(listed.len());
             listed.extend(names.iter().take(room).map(|name| match Named::open(group, folder, name) {
                 Ok(named) => named.shown(),
                 Err(_) => format!("{folder}{name} (unreadable)"),
             }));
         }
-        let open = |(place, name): &(usize, String)| Named::open(&groups[*place].1, &groups[*place].0, name);
-        // A group's features belong to its own places, or else to the only ones there are.
+        let open = |(index, name): &(usize, String)| Named::open(&groups[*index].1, &groups[*index].0, name);
+        // Descriptors belong to the positions in the same group, or else to the only positions in the file.
         let pairs: Vec<_> = features
             .iter()
             .filter_map(|feature| {
-                let own = coords.iter().find(|(place, _)| *place == feature.0);
-                Some((feature, own.or(if coords.len() == 1 { coords.first() } else { None })?))
+                let same = coords.iter().find(|(index, _)| *index == feature.0);
+                Some((feature, same.or(if coords.len() == 1 { coords.first() } else { None })?))
             })
             .collect();
         match pairs[..] {
-            [(feature, place)] => {
+            [(feature, position)] => {
                 let (folder, group) = &groups[feature.0];
                 Ok(Self {
                     features: open(feature)?,
-                    coords: open(place)?,
+                    coords: open(position)?,
                     group: (feature.0 > 0).then(|| group.clone()),
                     group_name: folder.trim_end_matches('/').to_owned(),
                 })
@@ -189,7 +190,7 @@ impl Found {
                 if listed.is_empty() { "no dataset".to_owned() } else { listed.join(", ") }
             )),
             _ => Err(format!(
-                "features of several encoders stand in one file ({}); expected those of one",
+                "the file has features of several encoders ({}); expected those of one",
                 pairs
                     .iter()
                     .map(|(feature, _)| format!("{}{}", groups[feature.0].0, feature.1))
@@ -200,20 +201,20 @@ impl Found {
     }
 }
 
-/// The first of the `known` names that is among `names`.
+/// Returns the first of the `known` names that is among `names`.
 fn first_of(known: &[&str], names: &[String]) -> Option<String> {
     known.iter().find(|known| names.iter().any(|name| name == *known)).map(|name| (*name).to_owned())
 }
 
-/// Number of tiles and numbers in a descriptor.
+/// Returns the number of tiles and the width of descriptors, after checking that both datasets agree.
 fn tiles_and_width(found: &Found) -> Result<(usize, usize), String> {
     let Found { features, coords, .. } = found;
     let (tiles, width) = match features.shape[..] {
-        // Some networks keep the pooled map's extent of 1 × 1.
+        // Some networks keep the 1 × 1 extent of the pooled feature map.
         [tiles, width] | [1, tiles, width] | [tiles, width, 1, 1] => (tiles, width),
         [width] if width > 0 => {
             return Err(format!(
-                "{} is one vector of {width} numbers for the whole slide; expected one a tile (tiles × numbers)",
+                "{} is one vector of {width} numbers for the whole slide; expected one per tile (tiles × numbers)",
                 features.shown()
             ));
         }
@@ -229,7 +230,7 @@ fn tiles_and_width(found: &Found) -> Result<(usize, usize), String> {
     let places = Coordinates::count(coords, tiles)?;
     if tiles == 1 && places > 1 {
         return Err(format!(
-            "{} is one vector for the {places} tiles of {}: it describes the whole slide; expected one vector a tile",
+            "{} is one vector for the {places} tiles of {}: it describes the whole slide; expected one vector per tile",
             features.shown(),
             coords.name
         ));
@@ -238,11 +239,11 @@ fn tiles_and_width(found: &Found) -> Result<(usize, usize), String> {
         return Err(format!("{tiles} tiles in {}, {places} in {}", features.shown(), coords.shown()));
     }
     let sizes = (usize::try_from(tiles), usize::try_from(width));
-    let (Ok(tiles), Ok(width)) = sizes else { return Err("its shape is beyond this machine".into()) };
+    let (Ok(tiles), Ok(width)) = sizes else { return Err("it has too many values for this computer".into()) };
     Ok((tiles, width))
 }
 
-/// All numbers of the descriptors.
+/// Reads the values of all descriptors.
 fn descriptors(features: &Named) -> Result<Vec<f32>, String> {
     let failed = |error: Error| format!("{}: {}", features.name, words(error));
     let dataset = &features.dataset;
@@ -255,8 +256,8 @@ fn descriptors(features: &Named) -> Result<Vec<f32>, String> {
             let datatype = dataset.datatype().map_err(failed)?;
             if !matches!(datatype, Datatype::FloatingPoint { size: 2, .. }) {
                 return Err(format!(
-                    "expected descriptors of 16, 32 or 64 bit floating point numbers; found {}, whose scale is not \
-                     known",
+                    "expected descriptors of 16, 32 or 64 bit floating-point numbers; found {}, whose scale is \
+                     unknown",
                     features.shown()
                 ));
             }
@@ -268,17 +269,17 @@ fn descriptors(features: &Named) -> Result<Vec<f32>, String> {
     }
 }
 
-/// Places of tiles as a file holds them, in its own unit.
+/// Positions of tiles, in the unit of the file.
 struct Coordinates {
     places: Vec<[f64; 2]>,
-    /// Edge of a tile, where the coordinates themselves tell it.
+    /// Edge of a tile, if the coordinates include it.
     edge: Option<f64>,
-    /// Whether all of them are whole numbers.
+    /// Whether all coordinates are whole numbers.
     is_whole: bool,
 }
 
 impl Coordinates {
-    /// How many places `coords` holds, when there are `tiles` descriptors.
+    /// Returns the number of positions in `coords`, given the number of descriptors.
     fn count(coords: &Named, tiles: u64) -> Result<u64, String> {
         let is_structured = matches!(coords.dataset.dtype(), Ok(DType::Compound(_)));
         match coords.shape[..] {
@@ -286,7 +287,7 @@ impl Coordinates {
             [2, count] if count == tiles => Ok(count),
             [count] if is_structured => Ok(count),
             _ => Err(format!(
-                "expected places of tiles × 2 (x and y of the top-left corner); found {}",
+                "expected positions of tiles × 2 (x and y of the top-left corner); found {}",
                 coords.shown()
             )),
         }
@@ -294,7 +295,7 @@ impl Coordinates {
 
     fn read(coords: &Named, tiles: usize) -> Result<Self, String> {
         let failed = |error: Error| format!("{}: {}", coords.name, words(error));
-        let unknown = || format!("expected places as numbers; found {}", coords.shown());
+        let unknown = || format!("expected positions as numbers; found {}", coords.shown());
         let bytes = coords.dataset.read_raw().map_err(failed)?;
         let datatype = coords.dataset.datatype().map_err(failed)?;
         if let Datatype::Compound { size, members } = &datatype {
@@ -318,7 +319,7 @@ impl Coordinates {
                 let rows: Vec<[f64; 4]> = numbers.as_chunks::<4>().0.to_vec();
                 let edge = edge_of_rectangles(&rows).ok_or_else(|| {
                     format!(
-                        "{} holds four numbers a tile that are neither two corners nor a corner and a size of squares",
+                        "{} has four numbers per tile that are neither two corners nor corner and size of a square",
                         coords.shown()
                     )
                 })?;
@@ -328,7 +329,7 @@ impl Coordinates {
         }
         .and_then(|read| match read.places.len() == tiles {
             true => Ok(read),
-            false => Err(format!("{} places for {tiles} tiles", read.places.len())),
+            false => Err(format!("{} positions for {tiles} tiles", read.places.len())),
         })
     }
 
@@ -338,8 +339,8 @@ impl Coordinates {
     }
 }
 
-/// The common edge of rectangles that are given by two corners (x0, y0, x1, y1; TIAToolbox) or by corner and size
-/// (x, y, width, height). `Some(None)` for no rectangle at all.
+/// Returns the common edge of squares given by two corners (x0, y0, x1, y1; TIAToolbox) or by corner and size
+/// (x, y, width, height). `None` if they are not squares of equal size, `Some(None)` if there are none.
 fn edge_of_rectangles(rows: &[[f64; 4]]) -> Option<Option<f64>> {
     let common = |size: fn(&[f64; 4]) -> [f64; 2]| -> Option<f64> {
         let [edge, _] = size(rows.first()?);
@@ -360,8 +361,8 @@ fn element_size(datatype: &Datatype) -> Option<usize> {
     }
 }
 
-/// Numbers of any integer or floating point type: one in every `stride` bytes, `offset` into them. `None` for other
-/// types.
+/// Decodes numbers of any integer or floating-point type: one in every `stride` bytes, starting at `offset`
+/// in them. `None` for other types.
 fn decode(bytes: &[u8], stride: usize, offset: usize, datatype: &Datatype) -> Option<Vec<f64>> {
     let size = element_size(datatype)?;
     if size > 8 || stride == 0 || offset.checked_add(size)? > stride {
@@ -377,7 +378,7 @@ fn decode(bytes: &[u8], stride: usize, offset: usize, datatype: &Datatype) -> Op
         },
         Datatype::FloatingPoint { byte_order, layout, .. } => match (size, layout.exponent_size) {
             (2, 5) => (byte_order, |bits, _| f64::from(from_half(bits as u16))),
-            // bfloat16: the upper half of a 32 bit number.
+            // bfloat16: the upper half of a 32-bit number.
             (2, 8) => (byte_order, |bits, _| f64::from(f32::from_bits((bits as u32) << 16))),
             (4, 8) => (byte_order, |bits, _| f64::from(f32::from_bits(bits as u32))),
             (8, 11) => (byte_order, |bits, _| f64::from_bits(bits)),
@@ -397,7 +398,7 @@ fn decode(bytes: &[u8], stride: usize, offset: usize, datatype: &Datatype) -> Op
     (*order != DatatypeByteOrder::Vax).then(|| bytes.chunks_exact(stride).map(number).collect())
 }
 
-/// Those attributes that are numbers or text; others say nothing of tiles.
+/// Returns the attributes that are numbers or text; others are irrelevant.
 fn attributes(
     found: Result<HashMap<String, AttrValue>, Error>,
 ) -> Result<BTreeMap<String, Attribute>, Error> {

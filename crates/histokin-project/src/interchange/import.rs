@@ -1,4 +1,4 @@
-//! Features of other programs as descriptors of a project's slides.
+//! Conversion of other programs' descriptors to descriptor sets of a project.
 
 use std::path::Path;
 
@@ -9,37 +9,40 @@ use histokin_core::slide::SlideInfo;
 use histokin_core::tiling::{TileGrid, TileSettings};
 use histokin_encoder::ImportedEncoder;
 
-/// Features of one slide whose tiles are known in its level-0 pixels.
+/// Descriptors of one slide with tile positions in level-0 pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacedFeatures {
+    /// Descriptors as read from the file.
     pub features: TileFeatures,
-    /// Top-left corners.
+    /// Top-left corner of each tile, in level-0 pixels.
     pub corners: Vec<[i64; 2]>,
-    /// Edge of a tile.
+    /// Edge of a tile, in level-0 pixels.
     pub tile_level0: u32,
     /// µm per level-0 pixel.
     pub mpp: MicronsPerPixel,
-    /// What the user should know of the file, one sentence each.
+    /// Messages for the user about the file, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// A set that was made of features, and what fell away.
+/// A descriptor set made from imported descriptors, with the numbers of tiles that were left out.
 pub struct Imported {
+    /// The descriptors.
     pub set: DescriptorSet,
-    /// Tiles that lay at the place of another.
+    /// Number of tiles at the position of another tile.
     pub doubled: usize,
-    /// Tiles that begin left of the slide or above it, where no descriptor can be kept.
+    /// Number of tiles that begin left of or above the slide, for which no descriptor can be stored.
     pub beside: usize,
-    /// Tiles whose descriptor or place is NaN or infinite.
+    /// Number of tiles whose descriptor or position is NaN or infinite.
     pub not_finite: usize,
 }
 
-/// Find where the tiles of `features` lie on the slide `info`. `edge` is a tile's edge in level-0 pixels where the
-/// user states it; else the file tells it, or the most frequent step between tiles does.
+/// Determines the positions of the tiles of `features` on the slide `info`. `edge` is a tile's edge in
+/// level-0 pixels as given by the user; without it, the file's statement or the most frequent step between
+/// tiles is used.
 ///
 /// # Errors
-/// [`InterchangeError::DoesNotFit`] when the slide has no pixel size, the file contradicts itself or the slide, or
-/// tiles lie outside of it.
+/// [`InterchangeError::DoesNotFit`] when the slide has no pixel size, the file contradicts itself or the
+/// slide, or tiles lie outside the slide.
 pub fn place(
     features: TileFeatures,
     info: &SlideInfo,
@@ -74,7 +77,7 @@ pub fn place(
     let (corners, tile_level0) = match &features.places {
         Places::Corners(corners) => (corners.clone(), or_step(corners)?),
         Places::CornersUm(corners) => {
-            // STAMP takes the pixel size along x for both axes (`get_slide_mpp_`).
+            // STAMP uses the pixel size along x for both axes (`get_slide_mpp_`).
             let corners = in_pixels(corners, MicronsPerPixel::square(mpp.x));
             let edge = or_step(&corners)?;
             (corners, edge)
@@ -88,13 +91,13 @@ pub fn place(
     };
     notes.extend(features.stated.size_problem([info.width(), info.height()], tile_level0).map_err(misfit)?);
     let (width, height, edge) = (i64::from(info.width()), i64::from(info.height()), i64::from(tile_level0));
-    // Tiles at the border may reach beyond it, as CLAM's do.
+    // Tiles at the border may extend beyond it, as CLAM's do.
     let is_on =
         |corner: &[i64; 2]| corner[0] > -edge && corner[1] > -edge && corner[0] < width && corner[1] < height;
     if let Some([x, y]) = corners.iter().find(|corner| !is_on(corner)) {
         let outside = corners.iter().filter(|corner| !is_on(corner)).count();
         return Err(misfit(format!(
-            "{outside} of {} tiles, one of them at {x}, {y}, lie outside of {} ({width} × {height} px); these are \
+            "{outside} of {} tiles, one of them at {x}, {y}, lie outside {} ({width} × {height} px); these are \
              features of another slide, or their coordinates are not level-0 pixels",
             corners.len(),
             info.name()
@@ -103,14 +106,15 @@ pub fn place(
     Ok(PlacedFeatures { features, corners, tile_level0, mpp, notes })
 }
 
-const UNKNOWN_EDGE: &str = "how large the tiles are cannot be told from the file (expected attribute \
-                            patch_size_level0, patch_size or tile_size_um, or a grid of tiles); give --tile-level0";
+const UNKNOWN_EDGE: &str = "the file does not show how large the tiles are (expected attribute patch_size_level0, \
+                            patch_size or tile_size_um, or a grid of tiles); give --tile-level0";
 
 fn in_pixels(places: &[[f64; 2]], mpp: MicronsPerPixel) -> Vec<[i64; 2]> {
     places.iter().map(|[x, y]| [(x / mpp.x).round() as i64, (y / mpp.y).round() as i64]).collect()
 }
 
-/// The encoder that made `placed`, as far as its file tells, under the name that the user gives.
+/// Returns the encoder of `placed`. Its name is `name`, or else the file's statement, or else the name of the
+/// file's folder.
 pub fn encoder_of(placed: &PlacedFeatures, name: Option<&str>, path: &Path) -> ImportedEncoder {
     let of_file = || placed.features.stated.encoder.clone().filter(|name| !name.is_empty());
     let of_folder = || {
@@ -119,28 +123,31 @@ pub fn encoder_of(placed: &PlacedFeatures, name: Option<&str>, path: &Path) -> I
     };
     let name = name.map(str::to_owned).or_else(of_file).or_else(of_folder);
     let mpp = placed.mpp.mean() * f64::from(placed.tile_level0) / f64::from(placed.tile_px());
-    // Slides of one study differ by a few per cent; their tiles were cut for one magnification.
-    let usual = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0].into_iter().find(|usual| (mpp / usual - 1.0).abs() < 0.1);
+    // Slides of one study differ by a few per cent, but their tiles were made for one magnification.
+    let nominal = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0];
+    let nominal = nominal.into_iter().find(|nominal| (mpp / nominal - 1.0).abs() < 0.1);
     ImportedEncoder {
         name: name.unwrap_or_else(|| "imported".to_owned()),
         width: placed.features.width,
         tiles: TileSettings {
             tile_px: placed.tile_px(),
-            mpp: usual.unwrap_or((mpp * 100.0).round().max(1.0) / 100.0),
+            mpp: nominal.unwrap_or((mpp * 100.0).round().max(1.0) / 100.0),
         },
     }
 }
 
 impl PlacedFeatures {
-    /// Edge of a tile in the pixels that the encoder saw; those of level 0 where nothing is known.
+    /// Returns the edge of a tile in the pixels that the encoder saw; in level-0 pixels if the file does not
+    /// state it.
     pub fn tile_px(&self) -> u32 {
         self.features.stated.tile_px().unwrap_or(self.tile_level0)
     }
 
-    /// The descriptors of the slide `info` by `recipe`, as far as a file of descriptors can hold them.
+    /// Converts to a descriptor set of the slide `info` with `recipe`; tiles that it cannot represent are
+    /// counted.
     ///
     /// # Errors
-    /// [`InterchangeError::DoesNotFit`] when such a file could not be read back.
+    /// [`InterchangeError::DoesNotFit`] when the set would be invalid.
     pub fn into_set(
         self,
         info: &SlideInfo,

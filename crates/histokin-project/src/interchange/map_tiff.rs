@@ -1,10 +1,10 @@
-//! Values of a slide's tile grid as a pyramid that slide viewers open: a tiled TIFF of several levels, which
-//! OpenSlide reads as `generic-tiff`.
+//! Export of values on a slide's tile grid as a pyramid for slide viewers: a tiled TIFF with several levels,
+//! which OpenSlide reads as `generic-tiff`.
 //!
-//! Each cell of the grid is drawn as a square of pixels, since viewers take pixels of a hundred µm for the
-//! resolution of a screen and not for that of a slide. Grey is written as RGBA: of grey with alpha, libtiff
-//! misreads tiles at the right edge when it is asked for RGBA, as OpenSlide does. `tiff` writes tags and directories,
-//! but tiles only as bytes: cutting and compressing is done here.
+//! Each cell of the grid becomes a square of several pixels, since viewers mistake a spacing of 100 µm for a
+//! screen resolution. Grey is written as RGBA: with grey plus alpha, libtiff misreads tiles at the right edge
+//! when RGBA is requested, as OpenSlide does. The `tiff` crate writes tags and directories but not tiles, so
+//! splitting into tiles and compression are done here.
 
 use std::io::{Cursor, Seek, Write};
 use std::path::Path;
@@ -19,50 +19,52 @@ use tiff::tags::{
 use super::InterchangeError;
 use histokin_core::durable;
 
-/// Largest pixel of level 0, in µm.
+/// Maximum spacing of level 0, in µm.
 const COARSEST_UM: f64 = 16.0;
 
 /// Edge of a TIFF tile in pixels.
 const TILE: u32 = 256;
 
-/// `NewSubfileType` of a level below the first one: a smaller version of another picture in the file.
+/// `NewSubfileType` of all levels but the first: a reduced version of another image in the file.
 const REDUCED: u32 = 1;
 
-/// One value for each tile of a slide's grid, whose origin is the slide's top-left corner.
+/// One value for each tile of a slide's tile grid, whose origin is the slide's top-left corner.
 #[derive(Debug, Clone, Copy)]
 pub struct GridValues<'a> {
     /// Columns and rows.
     pub grid: [usize; 2],
-    /// Row by row; 0 where there is nothing.
+    /// Values row by row; 0 for no value.
     pub values: &'a [u8],
     /// Edge of a tile of the grid, in µm.
     pub tile_um: f64,
 }
 
 impl GridValues<'_> {
-    /// Pixels of level 0 along the edge of a cell: a power of two, so that the cells stay whole on the levels
-    /// above.
+    /// Returns the edge of a cell in level-0 pixels: a power of two, so that cells consist of whole pixels on
+    /// coarser levels.
     fn cell_px(&self) -> u32 {
         let least = (self.tile_um / COARSEST_UM).ceil().clamp(1.0, 1024.0);
         (least as u32).next_power_of_two()
     }
 
-    /// The mean of what there is in `cells` × `cells` cells from a column and a row on; 0 where there is nothing.
+    /// Returns the mean value of `cells` × `cells` cells starting at a column and row, ignoring cells without
+    /// a value; 0 if none has one.
     fn mean(&self, [column, row]: [usize; 2], cells: usize) -> u8 {
         let [columns, rows] = self.grid;
         let line = |row: usize| &self.values[row * columns..][column..(column + cells).min(columns)];
-        let there = || (row..(row + cells).min(rows)).flat_map(line).filter(|value| **value > 0);
+        let present = || (row..(row + cells).min(rows)).flat_map(line).filter(|value| **value > 0);
         let (sum, count) =
-            there().fold((0u64, 0u64), |(sum, count), value| (sum + u64::from(*value), count + 1));
+            present().fold((0u64, 0u64), |(sum, count), value| (sum + u64::from(*value), count + 1));
         (sum + count / 2).checked_div(count).unwrap_or(0) as u8
     }
 }
 
-/// Write `map`: grey is the value, and what has none is transparent. Every level halves the one before, until it is
-/// a single tile; where a pixel is several cells it is the mean of those that have a value.
+/// Writes `map` with the values as grey; cells without a value are transparent. Every level halves the
+/// previous one down to a single TIFF tile; a pixel that covers several cells is the mean of those with a
+/// value.
 ///
 /// # Errors
-/// [`InterchangeError`]; a file that was there before stays as it was.
+/// [`InterchangeError`]; an existing file is left unchanged.
 pub fn write_map_tiff(path: &Path, map: GridValues<'_>) -> Result<(), InterchangeError> {
     let mut file = Cursor::new(Vec::new());
     write_levels(&mut file, map)
@@ -114,8 +116,8 @@ fn write_levels(file: &mut (impl Write + Seek), map: GridValues<'_>) -> TiffResu
     }
 }
 
-/// RGBA of one TIFF tile whose top-left pixel is given, on a level that is `shrunk` times smaller than
-/// level 0.
+/// Returns the RGBA pixels of one TIFF tile, given its top-left pixel, on the level with the downsample
+/// `shrunk`.
 fn tile(map: GridValues<'_>, [left, top]: [u32; 2], shrunk: u32) -> Vec<u8> {
     let cell_px = map.cell_px();
     let cells = (shrunk / cell_px).max(1) as usize;
@@ -132,7 +134,7 @@ fn tile(map: GridValues<'_>, [left, top]: [u32; 2], shrunk: u32) -> Vec<u8> {
 }
 
 fn pixels_per_cm(pixel_um: f64) -> Rational {
-    /// Six digits behind the point, for pixels of a µm or more.
+    /// Five decimal places; the numerator fits `u32` for pixels of 1 µm or more.
     const FRACTIONS: u32 = 100_000;
     Rational { n: (1e4 / pixel_um * f64::from(FRACTIONS)).round() as u32, d: FRACTIONS }
 }

@@ -1,5 +1,5 @@
-//! Descriptors in the formats of other programs: HDF5 of TRIDENT, CLAM and STAMP, NPY, Parquet,
-//! safetensors; maps of slides as a TIFF pyramid.
+//! Import and export of descriptors in formats of other programs: HDF5 of TRIDENT, CLAM and STAMP, NPY,
+//! Parquet, safetensors; export of similarity maps as a TIFF pyramid.
 
 mod h5;
 mod h5_read;
@@ -24,30 +24,31 @@ pub use read::{feature_files, read_features};
 pub use stated::Stated;
 pub use steps::most_frequent_step;
 
-/// Descriptors of one slide, wherever they were made.
+/// Descriptors of one slide as read from a file of any program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TileFeatures {
-    /// Numbers in a descriptor.
+    /// Number of values in a descriptor.
     pub width: usize,
-    /// `places.len() × width`, all finite.
+    /// Values of all descriptors, `places.len() × width`, all finite.
     pub values: Vec<f32>,
+    /// Position of each tile.
     pub places: Places,
-    /// What the file states about its tiles.
+    /// Statements of the file about its tiles.
     pub stated: Stated,
-    /// Tiles of the file that are not among these.
+    /// Numbers of tiles in the file that were left out.
     pub left_out: LeftOut,
 }
 
-/// Tiles of a file that cannot be used.
+/// Numbers of unusable tiles in a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Those whose descriptor holds NaN or an infinity.
+    /// Tiles whose descriptor contains NaN or an infinity.
     pub not_finite: usize,
-    /// Those whose place is NaN or infinite.
+    /// Tiles whose position is NaN or infinite.
     pub no_place: usize,
 }
 
-/// Where the tiles lie, as their file tells it.
+/// Positions of tiles, in the coordinates of their file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Places {
     /// Centres in µm from the slide's top-left corner.
@@ -59,7 +60,7 @@ pub enum Places {
 }
 
 impl Places {
-    /// Number of tiles.
+    /// Returns the number of tiles.
     pub fn len(&self) -> usize {
         match self {
             Self::CentersUm(places) | Self::CornersUm(places) => places.len(),
@@ -67,22 +68,47 @@ impl Places {
         }
     }
 
+    /// Returns whether there are no tiles.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What can go wrong with a file of descriptors. Every message names the file and the reason.
+/// Error of importing or exporting a file of descriptors. Messages name the file and the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum InterchangeError {
+    /// A file or folder could not be read or written.
     #[error("{}: {source}{}", path.display(), durable::hint(source))]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        /// File or folder that the operation failed on.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
+    /// The content of a file is not in a supported layout.
     #[error("{}: cannot be read as descriptors: {reason}", path.display())]
-    Malformed { path: PathBuf, reason: String },
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Description of the problem.
+        reason: String,
+    },
+    /// The descriptors cannot be represented in the file format.
     #[error("{}: {reason}", path.display())]
-    Unwritable { path: PathBuf, reason: String },
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Description of the problem.
+        reason: String,
+    },
+    /// The content of a file contradicts itself or the slide.
     #[error("{}: {reason}", path.display())]
-    DoesNotFit { path: PathBuf, reason: String },
+    DoesNotFit {
+        /// The file.
+        path: PathBuf,
+        /// Description of the contradiction.
+        reason: String,
+    },
 }
 
 impl InterchangeError {

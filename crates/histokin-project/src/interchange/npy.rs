@@ -1,4 +1,4 @@
-//! NPY, numpy's own format of one array, with a table of the tiles beside it.
+//! Export to NPY, NumPy's format for one array, with a CSV table of the tiles.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use super::InterchangeError;
 use histokin_core::descriptors::{DescriptorSet, Row};
 use histokin_core::durable;
 
-/// Write `<name>.npy` (f32, tiles × width) and `<name>.csv` (`slide,x,y,width,height`, level-0 pixels, in the
-/// same order) into `folder`.
+/// Writes `<name>.npy` (f32, tiles × width) and `<name>.csv` (`slide,x,y,width,height`, level-0 pixels, in
+/// the same order) into `folder`.
 ///
 /// # Errors
-/// [`InterchangeError::Io`]; files that were there before stay as they were.
+/// [`InterchangeError`]; an existing file that cannot be replaced is left unchanged.
 pub fn write_npy(folder: &Path, set: &DescriptorSet, name: &str) -> Result<(), InterchangeError> {
     let write = |path: &Path, bytes: &[u8]| {
         durable::write(path, bytes).map_err(|source| InterchangeError::Io { path: path.to_owned(), source })
@@ -34,8 +34,8 @@ pub fn write_npy(folder: &Path, set: &DescriptorSet, name: &str) -> Result<(), I
     write(&folder.join(format!("{name}.csv")), &table)
 }
 
-/// Format 1.0: magic, version, length of the header, header padded so that the numbers begin at a multiple
-/// of 64 bytes (numpy.lib.format).
+/// Encodes an array in format 1.0 (numpy.lib.format): magic, version, header length, and a header padded so
+/// that the numbers begin at a multiple of 64 bytes.
 fn array(values: &[f32], width: usize) -> Vec<u8> {
     let rows = values.len() / width.max(1);
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");

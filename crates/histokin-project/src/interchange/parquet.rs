@@ -1,4 +1,4 @@
-//! Parquet: one table of tiles with their descriptors, for pandas, Polars, DuckDB and Arrow.
+//! Export to Parquet: one table of tiles with their descriptors, for pandas, Polars, DuckDB and Arrow.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::InterchangeError;
 use histokin_core::descriptors::{DescriptorSet, Row};
 use histokin_core::durable;
 
-/// A descriptor is a list of floats, as Arrow writes them; the place is that of the tile's corner in level-0
-/// pixels.
+/// Schema of the table. Descriptors are lists of floats as Arrow writes them; x and y are the tile's top-left
+/// corner in level-0 pixels.
 const SCHEMA: &str = "message tiles {
     REQUIRED BYTE_ARRAY slide (UTF8);
     REQUIRED INT64 x;
@@ -25,13 +25,14 @@ const SCHEMA: &str = "message tiles {
     REQUIRED group descriptor (LIST) { REPEATED group list { REQUIRED FLOAT element; } }
 }";
 
-/// Tiles in a row group: readers take one at a time.
+/// Number of tiles in a row group, the unit that programs read at a time.
 const GROUP: usize = 16_384;
 
-/// Write the descriptors of one slide, called `name`, with all that their recipe says as metadata of the file.
+/// Writes the descriptors of one slide, called `name`, with encoder, tile size and spacing as metadata of the
+/// file.
 ///
 /// # Errors
-/// [`InterchangeError`]; a file that was there before stays as it was.
+/// [`InterchangeError`]; an existing file is left unchanged.
 pub fn write_parquet(path: &Path, set: &DescriptorSet, name: &str) -> Result<(), InterchangeError> {
     let bytes = table(set, name)
         .map_err(|error| InterchangeError::Unwritable { path: path.to_owned(), reason: error.to_string() })?;
@@ -83,10 +84,10 @@ fn write_group<W: std::io::Write + Send>(
     column!(Int32Type, &rects.iter().map(|rect| rect.width as i32).collect::<Vec<_>>(), None, None);
     column!(Int32Type, &rects.iter().map(|rect| rect.height as i32).collect::<Vec<_>>(), None, None);
     let values: Vec<f32> = rows.iter().flat_map(|row| set.descriptor(*row)).copied().collect();
-    // Every number is there (1), and all but the first of a list go on with it (1).
+    // Definition level 1: every value is present. Repetition level 0 starts a list, 1 continues it.
     let definition = vec![1_i16; values.len()];
     let repetition: Vec<i16> =
-        (0..values.len()).map(|place| i16::from(place % set.width().max(1) != 0)).collect();
+        (0..values.len()).map(|index| i16::from(index % set.width().max(1) != 0)).collect();
     column!(FloatType, &values, Some(&definition), Some(&repetition));
     Ok(())
 }

@@ -1,18 +1,21 @@
-//! Features as a file holds them, before its bad tiles are left out.
+//! Descriptors as stored in a file, before unusable tiles are left out.
 
 use super::stated::Stated;
 use super::{LeftOut, Places, TileFeatures};
 
-/// Numbers and places of tiles, as many of one as of the other, of which any may be NaN.
+/// Descriptors and positions of tiles; all numbers may be NaN or infinite.
 pub(super) struct RawFeatures {
+    /// Number of values in a descriptor.
     pub width: usize,
-    /// `places × width`.
+    /// Values of all descriptors, number of positions × `width`.
     pub values: Vec<f32>,
+    /// Position of each tile.
     pub places: RawPlaces,
+    /// Statements of the file about its tiles.
     pub stated: Stated,
 }
 
-/// Places in the space that the file states.
+/// Positions in the coordinates of the file.
 pub(super) enum RawPlaces {
     /// Level-0 pixels of the top-left corner.
     Corners(Vec<[f64; 2]>),
@@ -22,15 +25,15 @@ pub(super) enum RawPlaces {
     CentersUm(Vec<[f64; 2]>),
 }
 
-/// Pixels and µm beyond this lie on no slide.
+/// Maximum coordinate on a slide, in pixels or µm.
 const FARTHEST: f64 = 1e9;
 
 impl RawFeatures {
-    /// Leave out the tiles whose descriptor or place is not finite.
+    /// Leaves out the tiles whose descriptor or position is not finite.
     ///
     /// # Errors
-    /// When no tile remains of those that the file holds, a tile lies farther away than any slide reaches, or the
-    /// numbers do not belong to the places.
+    /// When no tile of the file remains, a tile lies farther away than any slide extends, or the numbers of
+    /// values and positions do not match.
     pub fn checked(self) -> Result<TileFeatures, String> {
         let Self { width, mut values, places, stated } = self;
         let (RawPlaces::Corners(at) | RawPlaces::CornersUm(at) | RawPlaces::CentersUm(at)) = &places;
@@ -39,14 +42,14 @@ impl RawFeatures {
             return Err(format!("{} numbers for {tiles} tiles", values.len()));
         }
         let is_finite = |tile: usize| values[tile * width..(tile + 1) * width].iter().all(|v| v.is_finite());
-        let is_placed = |tile: usize| at[tile].iter().all(|place| place.is_finite());
+        let is_placed = |tile: usize| at[tile].iter().all(|coordinate| coordinate.is_finite());
         let placed: Vec<bool> = (0..tiles).map(is_placed).collect();
         let kept: Vec<bool> = (0..tiles).map(|tile| placed[tile] && is_finite(tile)).collect();
         let no_place = placed.iter().filter(|placed| !**placed).count();
         let not_finite = kept.iter().filter(|kept| !**kept).count() - no_place;
         if tiles > 0 && no_place + not_finite == tiles {
             return Err(format!(
-                "the descriptor or the place of every one of its {tiles} tiles is NaN or infinite"
+                "the descriptor or the position of every one of its {tiles} tiles is NaN or infinite"
             ));
         }
         if no_place + not_finite > 0 {
@@ -60,14 +63,14 @@ impl RawFeatures {
         let pick = |at: Vec<[f64; 2]>| -> Result<Vec<[f64; 2]>, String> {
             let kept: Vec<[f64; 2]> =
                 at.into_iter().zip(&kept).filter(|(_, keep)| **keep).map(|(at, _)| at).collect();
-            match kept.iter().find(|at| at.iter().any(|place| place.abs() > FARTHEST)) {
-                Some([x, y]) => Err(format!("a tile at {x}, {y} lies farther away than any slide reaches")),
+            match kept.iter().find(|at| at.iter().any(|coordinate| coordinate.abs() > FARTHEST)) {
+                Some([x, y]) => Err(format!("a tile at {x}, {y} lies farther away than any slide extends")),
                 None => Ok(kept),
             }
         };
         let places = match places {
             RawPlaces::Corners(at) => {
-                Places::Corners(pick(at)?.iter().map(|at| at.map(|place| place.round() as i64)).collect())
+                Places::Corners(pick(at)?.iter().map(|at| at.map(|value| value.round() as i64)).collect())
             }
             RawPlaces::CornersUm(at) => Places::CornersUm(pick(at)?),
             RawPlaces::CentersUm(at) => Places::CentersUm(pick(at)?),

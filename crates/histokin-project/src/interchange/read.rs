@@ -1,4 +1,4 @@
-//! Reading descriptors that another program made, or this one.
+//! Import of descriptors from files of this or another program.
 
 use std::path::{Path, PathBuf};
 
@@ -9,28 +9,29 @@ use super::stated::{Attribute, Space, Stated};
 use super::{InterchangeError, TileFeatures, h5_read};
 use histokin_core::untrusted;
 
-/// The most that a file may hold, in bytes.
+/// Maximum size of a file, in bytes.
 pub(super) const MOST_BYTES: u64 = 16 << 30;
 
-/// Read the descriptors of one slide from `.safetensors` or HDF5 (`.h5`, `.hdf5`; layouts of TRIDENT, CLAM and STAMP):
-/// `features` (tiles × width) and `coords` (tiles × 2). What attributes or header entries state decides the space of the
-/// coordinates; without a statement whole numbers are level-0 pixels of the tile's top-left corner, and fractional ones
-/// in `.safetensors` µm of its centre. Tiles that hold NaN or an infinity are left out and counted.
+/// Reads the descriptors of one slide from `.safetensors` or HDF5 (`.h5`, `.hdf5`; layouts of TRIDENT, CLAM
+/// and STAMP): `features` (tiles × width) and `coords` (tiles × 2). Attributes or header entries determine
+/// the unit of the coordinates; without them, whole numbers are level-0 pixels of the tile's top-left corner,
+/// and fractional numbers in `.safetensors` are µm of its centre. Tiles with NaN or infinite numbers are left
+/// out and counted.
 ///
 /// # Errors
-/// [`InterchangeError`] with the file and what is wrong with it.
+/// [`InterchangeError::Io`]; [`InterchangeError::Malformed`] for an unsupported format or layout.
 pub fn read_features(path: &Path) -> Result<TileFeatures, InterchangeError> {
     match ending(path).as_str() {
         "safetensors" => read_safetensors(path),
         "h5" | "hdf5" => h5_read::read(path),
-        _ => Err(InterchangeError::malformed(path, "name a .safetensors or an .h5 file")),
+        _ => Err(InterchangeError::malformed(path, "not a .safetensors or .h5 file")),
     }
 }
 
-/// The files of descriptors that `path` means: itself, or those of a folder in the order of their names.
+/// Returns the descriptor files at `path`: the file itself, or those in a folder, sorted by name.
 ///
 /// # Errors
-/// [`InterchangeError`] when the folder cannot be read or holds none.
+/// [`InterchangeError`] when the folder cannot be read or contains no descriptor files.
 pub fn feature_files(path: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -44,7 +45,7 @@ pub fn feature_files(path: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
         .collect();
     files.sort();
     if files.is_empty() {
-        return Err(InterchangeError::malformed(path, "the folder holds no .safetensors and no .h5 file"));
+        return Err(InterchangeError::malformed(path, "the folder contains no .safetensors or .h5 files"));
     }
     Ok(files)
 }
@@ -61,13 +62,10 @@ fn read_safetensors(path: &Path) -> Result<TileFeatures, InterchangeError> {
     let tensor = |name: &str| file.tensor(name).map_err(|error| wrong(error.to_string()));
     let (features, coords) = (tensor("features")?, tensor("coords")?);
     let [_, width] = *features.shape() else {
-        return Err(wrong(format!(
-            "features have the shape {:?}; tiles × width is wanted",
-            features.shape()
-        )));
+        return Err(wrong(format!("features have the shape {:?}; expected tiles × width", features.shape())));
     };
     if coords.shape().get(1) != Some(&2) {
-        return Err(wrong(format!("coords have the shape {:?}; tiles × 2 is wanted", coords.shape())));
+        return Err(wrong(format!("coords have the shape {:?}; expected tiles × 2", coords.shape())));
     }
     let entries = SafeTensors::read_metadata(&bytes)
         .ok()
@@ -120,7 +118,7 @@ fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
     }
 }
 
-/// A number of half precision (IEEE 754 binary16).
+/// Converts a half-precision number (IEEE 754 binary16).
 pub(super) fn from_half(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let fraction = f32::from(bits & 0x3ff) / 1024.0;

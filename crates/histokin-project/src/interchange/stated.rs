@@ -1,22 +1,25 @@
-//! What a file of features states about its tiles, in the attribute names of CLAM, TRIDENT and STAMP.
+//! Statements of a descriptor file about its tiles, under the attribute names of CLAM, TRIDENT and STAMP.
 //!
-//! Sources of the meanings: CLAM `wsi_core/WholeSlideImage.py` (`process_contour`), TRIDENT `trident/IO.py`
-//! (`coords_to_h5`, `read_coords_legacy`), STAMP `preprocessing/__init__.py` and `modeling/data.py` (`get_coords`).
+//! Sources of the definitions: CLAM `wsi_core/WholeSlideImage.py` (`process_contour`), TRIDENT
+//! `trident/IO.py` (`coords_to_h5`, `read_coords_legacy`), STAMP `preprocessing/__init__.py` and
+//! `modeling/data.py` (`get_coords`).
 
 use std::collections::BTreeMap;
 
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::SlideInfo;
 
-/// An attribute as its file holds it: any integer or float type as numbers, text as text.
+/// Value of an attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Attribute {
+    /// One or several numbers of any integer or float type.
     Numbers(Vec<f64>),
+    /// A text.
     Text(String),
 }
 
 impl Attribute {
-    /// The one number that the attribute holds, be it once or once an axis; text is parsed.
+    /// Returns the attribute as a single number, which may be repeated for each axis; text is parsed.
     fn number(&self) -> Option<f64> {
         match self {
             Self::Numbers(numbers) => {
@@ -27,7 +30,7 @@ impl Attribute {
         }
     }
 
-    /// The two numbers that the attribute holds, one an axis; a single one counts for both.
+    /// Returns the attribute as two numbers, one per axis; a single one applies to both.
     fn pair(&self) -> Option<[f64; 2]> {
         match self {
             Self::Numbers(numbers) if numbers.len() == 2 => Some([numbers[0], numbers[1]]),
@@ -36,8 +39,8 @@ impl Attribute {
     }
 }
 
-/// The statements of one file. Sizes are in pixels unless named otherwise; all numbers are finite and above 0
-/// (`overlap` and `patch_level`: not negative).
+/// The statements of one file. Sizes are in pixels unless specified otherwise; all numbers are finite and
+/// positive (`overlap` and `patch_level`: not negative).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stated {
     /// Edge of a tile in the pixels of `patch_level` (CLAM) or at `target_magnification` (TRIDENT).
@@ -50,9 +53,11 @@ pub struct Stated {
     pub downsample: Option<f64>,
     /// Factor by which tiles were reduced after they were read from `patch_level` (older CLAM).
     pub custom_downsample: Option<f64>,
+    /// Magnification of level 0.
     pub level0_magnification: Option<f64>,
+    /// Magnification at which the tiles were read.
     pub target_magnification: Option<f64>,
-    /// Common edge of neighbouring tiles, in the pixels of `patch_size`.
+    /// Width of the strip shared by neighbouring tiles, in the pixels of `patch_size`.
     pub overlap: Option<f64>,
     /// Width and height of level 0.
     pub level0_size: Option<[f64; 2]>,
@@ -60,7 +65,7 @@ pub struct Stated {
     pub unit: Option<String>,
     /// Edge of a tile in µm.
     pub tile_size_um: Option<f64>,
-    /// Edge of a tile in the pixels that the encoder saw, where it differs from `patch_size`.
+    /// Edge of a tile in the pixels that the encoder saw, if it differs from `patch_size`.
     pub tile_px: Option<f64>,
     /// µm per pixel that the encoder saw.
     pub mpp: Option<f64>,
@@ -68,7 +73,7 @@ pub struct Stated {
     pub encoder: Option<String>,
 }
 
-/// The space in which a file's coordinates lie.
+/// Coordinate space of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
     /// Level-0 pixels of the top-left corner.
@@ -77,19 +82,21 @@ pub enum Space {
     Microns,
 }
 
-/// Relative difference up to which two statements of one size are the same: pyramids are rounded to whole pixels.
+/// Relative difference up to which two sizes count as equal, since levels are rounded to whole pixels.
 const ALIKE: f64 = 0.02;
 
-/// Whether two sizes in pixels are the same but for rounding.
+/// Returns whether two sizes in pixels are equal apart from rounding.
 fn alike(a: f64, b: f64) -> bool {
     (a - b).abs() <= (ALIKE * a.max(b)).max(2.0)
 }
 
 impl Stated {
-    /// Take the statements out of attributes that were found at several places of one file, named for the message.
+    /// Extracts the statements from the attributes of several objects in one file, given with their names for
+    /// messages.
     ///
     /// # Errors
-    /// Two places that state different values under one name; numbers that are no sizes.
+    /// A message when two objects have different values for one attribute, or when a number is not a valid
+    /// size.
     pub fn of(places: &[(&str, BTreeMap<String, Attribute>)]) -> Result<Self, String> {
         let find = |name: &str| -> Result<Option<&Attribute>, String> {
             let mut found: Option<(&str, &Attribute)> = None;
@@ -111,11 +118,11 @@ impl Stated {
         };
         let number = |name: &str, least: f64| -> Result<Option<f64>, String> {
             let Some(attribute) = find(name)? else { return Ok(None) };
-            // TRIDENT writes the text "None" for a value that it does not know.
+            // TRIDENT writes the text "None" for an unknown value.
             let Some(number) = attribute.number() else { return Ok(None) };
             match number.is_finite() && number >= least {
                 true => Ok(Some(number)),
-                false => Err(format!("attribute {name} is {number}, which is no size")),
+                false => Err(format!("attribute {name} is {number}, which is not a valid size")),
             }
         };
         let size = |name: &str| number(name, f64::MIN_POSITIVE);
@@ -169,10 +176,10 @@ impl Stated {
         })
     }
 
-    /// The space of the coordinates, where the file states it.
+    /// Returns the space of the coordinates, if the file states it.
     ///
     /// # Errors
-    /// A unit that is neither µm nor pixels.
+    /// A message when the unit is neither µm nor pixels.
     pub fn space(&self) -> Result<Option<Space>, String> {
         if let Some(unit) = &self.unit {
             return match unit.to_lowercase().as_str() {
@@ -189,21 +196,22 @@ impl Stated {
         })
     }
 
-    /// Edge of a tile in the pixels that the encoder saw, where the file states it.
+    /// Returns the edge of a tile in the pixels that the encoder saw, if the file states it.
     pub fn tile_px(&self) -> Option<u32> {
         self.tile_px.or(self.patch_size).map(|edge| edge.round() as u32)
     }
 
-    /// Pixel size of level 0 in µm, as far as the file states it.
+    /// Returns the pixel size of level 0 in µm, if the file states it.
     pub fn level0_mpp(&self) -> Option<f64> {
         Some(self.mpp? * self.tile_px? / self.patch_size_level0?)
     }
 
-    /// Edge of a tile in level-0 pixels, where the file states it. `slide` gives the downsample of a level that is
-    /// named by its number alone, `mpp` (µm per level-0 pixel) turns µm into pixels.
+    /// Returns the edge of a tile in level-0 pixels, if the file states it. `slide` provides the downsample
+    /// of a level that is given only by number; `mpp` (µm per level-0 pixel) converts µm to pixels.
     ///
     /// # Errors
-    /// Statements that contradict each other, and a level of which neither file nor slide knows the downsample.
+    /// A message when statements contradict each other, or when neither file nor slide gives the downsample
+    /// of a level.
     pub fn tile_level0(
         &self,
         slide: Option<&SlideInfo>,
@@ -266,7 +274,8 @@ impl Stated {
         Ok(Some(edge.round().clamp(0.0, f64::from(u32::MAX)) as u32))
     }
 
-    /// What speaks against tiles of `edge` level-0 pixels that lie `step` pixels apart, by the file's `overlap`.
+    /// Returns a message if tiles of `edge` level-0 pixels at a distance of `step` pixels contradict the
+    /// file's `overlap`.
     pub fn overlap_problem(&self, edge: u32, step: u32) -> Option<String> {
         let (overlap, seen) = (self.overlap?, self.patch_size?);
         let expected = f64::from(edge) * (1.0 - overlap / seen);
@@ -279,18 +288,18 @@ impl Stated {
         })
     }
 
-    /// What speaks against these being features of a slide of `size`; `Ok` with a note where the difference is small.
+    /// Compares the slide size that the file states with `size`; returns a note if the difference is small.
     ///
     /// # Errors
-    /// When the sizes differ by more than `edge` pixels and more than 2 %.
+    /// A message when the sizes differ by more than `edge` pixels and more than 2 %.
     pub fn size_problem(&self, size: [u32; 2], edge: u32) -> Result<Option<String>, String> {
         let Some(stated) = self.level0_size else { return Ok(None) };
         let [width, height] = size;
         let words = format!(
-            "the features were made on a slide of {:.0} × {:.0} px, this slide has {width} × {height} px",
+            "the features were computed on a slide of {:.0} × {:.0} px, this slide has {width} × {height} px",
             stated[0], stated[1]
         );
-        let differences = stated.iter().zip(size).map(|(stated, own)| (stated - f64::from(own)).abs());
+        let differences = stated.iter().zip(size).map(|(stated, actual)| (stated - f64::from(actual)).abs());
         let slack = self.downsample.unwrap_or(1.0) + 1.0;
         let most = differences.fold(0.0, f64::max);
         let allowed = f64::from(edge).max(ALIKE * f64::from(width.max(height)));

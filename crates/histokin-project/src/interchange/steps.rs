@@ -1,13 +1,13 @@
-//! The step between neighbouring tiles of a grid.
+//! Detection of the step between neighbouring tiles of a grid.
 
 use std::collections::BTreeMap;
 
-/// The most frequent distance in pixels between tiles that follow each other in one row or one column; of equally
-/// frequent ones the smaller. `None` where fewer than two tiles share a row or a column, or where no distance occurs
-/// twice although there are several.
+/// Returns the most frequent distance in pixels between consecutive tiles in a row or column; of equally
+/// frequent distances the smallest. `None` if no two tiles share a row or column, or if there are several
+/// distances and none occurs twice.
 ///
-/// Neighbouring tiles of a grid without gaps lie one step apart. The smallest distance says less: contours that were
-/// cut separately, as CLAM does, have grids of their own that lie a few pixels apart.
+/// The smallest distance would be less reliable: CLAM, for example, uses a separate grid for each contour,
+/// and these grids may be offset by a few pixels.
 pub fn most_frequent_step(corners: &[[i64; 2]]) -> Option<u32> {
     let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
     for [along, across] in [[0, 1], [1, 0]] {
@@ -39,7 +39,7 @@ mod tests {
         assert_eq!(most_frequent_step(&corners), Some(256));
         corners.retain(|[x, _]| *x != 512);
         assert_eq!(most_frequent_step(&corners), Some(256));
-        // A second contour, whose grid begins 3 px beside the first.
+        // A second contour, whose grid is offset by 3 px.
         corners.extend(grid([3, 0], 256, 3, 2));
         assert_eq!(most_frequent_step(&corners), Some(256));
     }

@@ -1,11 +1,11 @@
-//! How a running embedding is steered from another thread.
+//! Control of a running embedding from other threads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use histokin_core::geometry::Level0Rect;
 
-/// Shared between an embedding and whoever watches it.
+/// Stop, pause and focus of an embedding, shared between its threads and its owner.
 #[derive(Default)]
 pub struct EmbedControl {
     stopped: AtomicBool,
@@ -15,29 +15,32 @@ pub struct EmbedControl {
 }
 
 impl EmbedControl {
-    /// End the work soon; what is done is kept.
+    /// Requests the end of the embedding; finished work is kept.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        // Taking the lock makes sure that a waiter does not miss the wake-up.
+        // Taking the lock ensures that a waiting thread does not miss the notification.
         drop(self.paused.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
     }
 
-    /// The same as a signal's handler may do it: an embedding that is paused stays so.
+    /// Requests the end of the embedding as [`Self::stop`] does, but is safe in signal handlers: a paused
+    /// embedding is not woken.
     pub fn flag_stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    /// Returns whether the end of the embedding was requested.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// Pauses or resumes the embedding.
     pub fn set_paused(&self, paused: bool) {
         *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = paused;
         self.changed.notify_all();
     }
 
-    /// The part of the slide whose tiles go first.
+    /// Sets the part of the slide whose nearest tiles are embedded first, such as the visible one.
     pub fn set_focus(&self, focus: Option<Level0Rect>) {
         *self.focus.lock().unwrap_or_else(PoisonError::into_inner) = focus;
     }
@@ -46,7 +49,7 @@ impl EmbedControl {
         *self.focus.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wait while paused; returns at once when stopped.
+    /// Blocks while paused; returns at once when stopped.
     pub(super) fn wait_while_paused(&self) {
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
         while *paused && !self.is_stopped() {

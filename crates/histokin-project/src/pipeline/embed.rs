@@ -1,5 +1,6 @@
-//! Embedding one slide: decode → normalise → batch → encode → store, each step on a thread of its own,
-//! joined by bounded channels, so that the slowest sets the pace and nothing piles up.
+//! Embedding of one slide: decode and normalise → batch and encode → store. The stages run on separate
+//! threads, connected by bounded channels, so that the slowest stage sets the pace and memory use stays
+//! limited.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,18 +21,18 @@ use histokin_core::tissue::selection::NoTiles;
 use histokin_core::tissue::{ColouredTissue, TissueMask};
 use histokin_encoder::{Encoder, EncoderError};
 
-/// Work is safe on the disk at least this often.
+/// Maximum interval between syncs of the journal to disk.
 const SYNC_EVERY: Duration = Duration::from_secs(2);
 
-/// What is embedded so far becomes searchable this often.
+/// Interval at which the tiles embedded so far become searchable.
 const PUBLISH_EVERY: Duration = Duration::from_secs(2);
 
-/// How the pipeline uses the machine.
+/// Resource settings of the pipeline.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbedSettings {
-    /// Threads that decode and normalise tiles.
+    /// Number of threads that decode and normalise tiles.
     pub decode_threads: usize,
-    /// Tiles that the encoder is given at once.
+    /// Number of tiles encoded at once.
     pub batch: usize,
 }
 
@@ -42,74 +43,98 @@ impl Default for EmbedSettings {
     }
 }
 
-/// What an embedding tells while it runs.
+/// Progress of a running embedding.
 pub enum EmbedProgress {
-    /// How many tissue tiles there are, and how many an earlier run has done.
+    /// The tiles are selected and embedding starts.
     Started {
+        /// Number of tiles embedded by earlier runs.
         done: u32,
+        /// Number of selected tiles.
         total: u32,
+        /// Number of tiles that could not be read; 0 at the start, as earlier failures are tried again.
         failed: u32,
     },
+    /// Another batch of tiles is done.
     Tiles {
+        /// Number of tiles that are embedded or have failed.
         done: u32,
+        /// Number of selected tiles.
         total: u32,
+        /// Number of tiles that could not be read.
         failed: u32,
+        /// Speed over the last few seconds.
         tiles_per_second: f64,
     },
     /// Everything embedded so far.
     Searchable(Arc<DescriptorSet>),
-    /// The slide has fewer pixels than were asked for: its own resolution is used.
+    /// The spacing of the slide is coarser than requested and is used instead.
     Coarser {
-        /// µm/px of the slide.
+        /// Spacing of the slide, in µm/px.
         mpp: f64,
+        /// Requested spacing, in µm/px.
         asked_mpp: f64,
     },
-    /// Something that the user should know, although the work goes on.
+    /// A message for the user about a problem that does not stop the embedding.
     Notice(String),
 }
 
-/// What a finished embedding amounts to.
+/// Summary of a finished embedding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbedSummary {
-    /// Tiles in the grid.
+    /// Number of tiles in the grid.
     pub tiles_grid: u32,
-    /// Tiles that are selected.
+    /// Number of selected tiles.
     pub tiles_tissue: u32,
-    /// Of these, those that could not be read.
+    /// Number of selected tiles that could not be read.
     pub tiles_failed: u32,
-    /// Of these, those that had been embedded before, by whatever selection.
+    /// Number of selected tiles that had been embedded before, under any selection.
     pub tiles_kept: u32,
-    /// Why there are none, where there are none.
+    /// Reason why no tiles are selected, if that is the case.
     pub no_tiles: Option<NoTiles>,
-    /// The descriptor file.
+    /// Path of the descriptor file.
     pub descriptors: PathBuf,
 }
 
-/// How an embedding ended.
+/// Outcome of an embedding.
 pub enum EmbedOutcome {
+    /// All selected tiles are embedded or have failed.
     Finished {
+        /// The descriptors.
         set: Arc<DescriptorSet>,
+        /// Numbers of tiles, and the path of the file.
         summary: EmbedSummary,
     },
-    /// Stopped by [`EmbedControl::stop`]; the next call goes on where this one was.
+    /// Stopped by [`EmbedControl::stop`]; the next call continues from here.
     Interrupted,
 }
 
-/// Why a slide could not be embedded. What was done up to then is kept.
+/// Reason why a slide could not be embedded. Finished work is kept.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
+    /// The slide cannot be read.
     #[error(transparent)]
     Slide(#[from] SlideError),
+    /// The encoder failed.
     #[error("{}: {source}", path.display())]
-    Encoder { path: PathBuf, source: EncoderError },
+    Encoder {
+        /// File of the slide.
+        path: PathBuf,
+        /// Error of the encoder.
+        source: EncoderError,
+    },
+    /// Descriptors cannot be read or written.
     #[error(transparent)]
     Descriptors(#[from] DescriptorError),
+    /// A thread of the pipeline could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
 }
 
-/// Embed the tissue tiles of `slide` by the usual selection, as [`embed_selected`] does.
-#[expect(clippy::too_many_arguments, reason = "what is embedded, with what, into what, and who watches")]
+/// Embeds the tissue tiles of `slide` with the default selection; see [`embed_selected`].
+///
+/// # Errors
+/// As [`embed_selected`].
+#[expect(clippy::too_many_arguments, reason = "inputs, output, settings and progress of one operation")]
 pub fn embed_slide(
     slide: &dyn SlideSource,
     tissue: Option<&TissueMask>,
@@ -124,10 +149,14 @@ pub fn embed_slide(
     embed_selected(slide, (&selection, tissue), encoder, recipe, store, settings, control, tell)
 }
 
-/// Embed the tiles of `slide` that `selection` selects, or take up an earlier run where it stopped. Tiles that were
-/// embedded before, by whatever selection, are not embedded again; those that are not selected any more are left out
-/// of the set and kept beside it. Blocks until done; the mask saves finding the tissue again where it is known.
-#[expect(clippy::too_many_arguments, reason = "what is embedded, with what, into what, and who watches")]
+/// Embeds the tiles of `slide` that `selection` selects, or continues an interrupted run. Tiles that were
+/// embedded before, under any selection, are not embedded again; those that are no longer selected are moved
+/// from the set to a separate file. Blocks until done. A mask passed in `tissue` avoids detecting the tissue
+/// again.
+///
+/// # Errors
+/// [`EmbedError`]; finished work is kept and the next call continues from there.
+#[expect(clippy::too_many_arguments, reason = "inputs, output, settings and progress of one operation")]
 pub fn embed_selected(
     slide: &dyn SlideSource,
     (selection, tissue): (&TileSelection, Option<&TissueMask>),
@@ -142,7 +171,7 @@ pub fn embed_selected(
     let grid = TileGrid::new(info, recipe.tiles)?;
     let selected_by = selection.id();
     let earlier = match store.open(&info.id, recipe) {
-        // None, or of other tiles, which an earlier calibration of the slide had.
+        // A set with another tile grid stems from an earlier calibration of the slide and is ignored.
         Ok(set) => set.filter(|set| set.header.tile_grid() == grid),
         Err(damaged @ DescriptorError::Damaged { .. }) => {
             tell(EmbedProgress::Notice(damaged.to_string()));
@@ -151,7 +180,7 @@ pub fn embed_selected(
         Err(other) => return Err(other.into()),
     };
     let earlier = match earlier {
-        // A slide without a tile is looked at again: what counts as tissue may have changed since.
+        // A slide without tiles is checked again, since tissue detection may have changed.
         Some(set) if set.header.selection == selected_by && set.header.tiles_tissue > 0 => {
             let kept = set.len() as u32;
             return Ok(finished(Arc::new(set), &grid, store, (kept, None)));
@@ -194,7 +223,7 @@ pub fn embed_selected(
     if outcomes.done() < outcomes.total {
         return Ok(EmbedOutcome::Interrupted);
     }
-    // Kept first: whatever happens in between, no descriptor is lost.
+    // Saved first, so that no descriptor is lost if the program ends between the two writes.
     store.save_unselected(&unselected_of(&header, pool, &wanted))?;
     store.save(&outcomes.to_set())?;
     store.remove_journal(&header)?;
@@ -202,7 +231,7 @@ pub fn embed_selected(
     Ok(finished(Arc::new(set), &grid, store, (kept, no_tiles)))
 }
 
-/// The tiles of a set as records of a journal.
+/// Returns the tiles of a set as journal records.
 fn records<'a>(set: &'a DescriptorSet, grid: &'a TileGrid) -> impl Iterator<Item = JournalRecord> + 'a {
     (0..set.len() as u32).map(Row).filter_map(move |row| {
         let tile = grid.tile_at(set.rect(row).center())?;
@@ -210,7 +239,7 @@ fn records<'a>(set: &'a DescriptorSet, grid: &'a TileGrid) -> impl Iterator<Item
     })
 }
 
-/// What was embedded and is not among `wanted`.
+/// Returns the embedded tiles that are not among `wanted`.
 fn unselected_of(header: &DescriptorHeader, pool: Vec<JournalRecord>, wanted: &[TileIndex]) -> DescriptorSet {
     let rows: BTreeMap<TileIndex, Vec<f32>> = pool
         .into_iter()
@@ -222,8 +251,12 @@ fn unselected_of(header: &DescriptorHeader, pool: Vec<JournalRecord>, wanted: &[
     DescriptorSet::from_rows(header, &rows, 0)
 }
 
-/// What turns a slide's colours into those that the encoder was made on; nothing where none is asked for or the
-/// slide has too little tissue to tell.
+/// Returns the stain normaliser from the slide's colours to the encoder's reference; `None` if normalisation
+/// is off or the slide has too little tissue. The statistics come from `tissue` if given, else from the
+/// slide.
+///
+/// # Errors
+/// When the slide cannot be read.
 pub(super) fn normaliser(
     slide: &dyn SlideSource,
     tissue: Option<&ColouredTissue>,
@@ -259,7 +292,7 @@ fn finished(
     EmbedOutcome::Finished { set, summary }
 }
 
-/// What has become of each tile so far.
+/// Results of the tiles so far.
 struct Outcomes {
     header: DescriptorHeader,
     rows: BTreeMap<TileIndex, Vec<f32>>,
@@ -268,7 +301,7 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    /// Start from an earlier run's records; tiles that failed then are tried again.
+    /// Starts from the records of earlier runs; tiles that failed are tried again.
     fn new(header: DescriptorHeader, earlier: &[JournalRecord], wanted: &[TileIndex]) -> Self {
         let rows = earlier
             .iter()
@@ -289,7 +322,7 @@ impl Outcomes {
     }
 }
 
-/// Where tiles come from, ready for the encoder.
+/// Reads tiles, normalised for the encoder.
 struct TileSource<'a> {
     slide: &'a dyn SlideSource,
     grid: TileGrid,
@@ -308,7 +341,7 @@ impl TileSource<'_> {
 
 type Decoded = (TileIndex, Result<RgbImage, SlideError>);
 
-#[expect(clippy::too_many_arguments, reason = "the stages of one pipeline, each named once")]
+#[expect(clippy::too_many_arguments, reason = "inputs and outputs of all stages of the pipeline")]
 fn run(
     source: &TileSource<'_>,
     left: Vec<TileIndex>,
@@ -336,10 +369,10 @@ fn run(
         drop(decoded_to);
         let storing = std::thread::Builder::new()
             .name("descriptor-store".to_owned())
-            .spawn_scoped(scope, move || keep(journal, &records))
+            .spawn_scoped(scope, move || store(journal, &records))
             .map_err(EmbedError::Thread)?;
         let encoded = encode(source, encoder, settings.batch, control, outcomes, &decoded, &records_to, tell);
-        // Decoders that wait for room find the channel closed and end.
+        // Closing the channel ends decoders that wait for space in it.
         drop(decoded);
         drop(records_to);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -348,7 +381,7 @@ fn run(
     })
 }
 
-/// Decode and normalise tiles until none is left or nobody wants them any more.
+/// Decodes and normalises tiles until none is left or the receiver is closed.
 fn decode(source: &TileSource<'_>, queue: &TileQueue, control: &EmbedControl, out: &Sender<Decoded>) {
     while !control.is_stopped() {
         let Some(tile) = queue.next(control, &source.grid) else { return };
@@ -358,8 +391,8 @@ fn decode(source: &TileSource<'_>, queue: &TileQueue, control: &EmbedControl, ou
     }
 }
 
-/// Gather batches, encode them, and hand the results on.
-#[expect(clippy::too_many_arguments, reason = "the stages of one pipeline, each named once")]
+/// Collects batches, encodes them, and passes the results on.
+#[expect(clippy::too_many_arguments, reason = "inputs and outputs of one stage of the pipeline")]
 fn encode(
     source: &TileSource<'_>,
     encoder: &mut dyn Encoder,
@@ -385,16 +418,17 @@ fn encode(
         let mut tiles = Vec::with_capacity(count);
         let mut pictures = Vec::with_capacity(count);
         let mut records = Vec::with_capacity(count);
-        let mut gone = None;
+        let mut unavailable = None;
         for (tile, pixels) in arrived {
             match pixels {
                 Ok(pixels) => {
                     tiles.push(tile);
                     pictures.push(pixels);
                 }
-                // The slide has gone, not this tile alone: what is left of it is embedded when it is back.
+                // The whole slide is unavailable, not only this tile; the rest is embedded once it is
+                // readable.
                 Err(error) if error.is_unavailable() => {
-                    gone = Some(error);
+                    unavailable = Some(error);
                     break;
                 }
                 Err(error) => {
@@ -415,11 +449,11 @@ fn encode(
             }
         }
         if out.send(records).is_err() {
-            // The store has failed; its own error is what the caller gets.
+            // The store has failed; the caller returns the store's error.
             return Ok(());
         }
-        if let Some(gone) = gone {
-            return Err(gone.into());
+        if let Some(error) = unavailable {
+            return Err(error.into());
         }
         let tiles_per_second = speed.add(count);
         tell(EmbedProgress::Tiles {
@@ -435,8 +469,8 @@ fn encode(
     }
 }
 
-/// Write results to the journal as they come, and make sure of them every few seconds.
-fn keep(mut journal: Journal, records: &Receiver<Vec<JournalRecord>>) -> Result<(), DescriptorError> {
+/// Appends results to the journal as they arrive, and syncs it every few seconds.
+fn store(mut journal: Journal, records: &Receiver<Vec<JournalRecord>>) -> Result<(), DescriptorError> {
     let mut synced = Instant::now();
     for batch in records {
         journal.append(&batch)?;
@@ -448,13 +482,13 @@ fn keep(mut journal: Journal, records: &Receiver<Vec<JournalRecord>>) -> Result<
     journal.sync()
 }
 
-/// The tiles that are still to be decoded; those nearest to the focus first.
+/// Tiles that remain to be decoded, those nearest to the focus first.
 struct TileQueue {
     state: Mutex<QueueState>,
 }
 
 struct QueueState {
-    /// The next one last.
+    /// In reverse order; the next tile is the last one.
     left: Vec<TileIndex>,
     ordered_for: Option<histokin_core::geometry::Level0Rect>,
 }
@@ -468,10 +502,10 @@ impl TileQueue {
     fn next(&self, control: &EmbedControl, grid: &TileGrid) -> Option<TileIndex> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let focus = control.focus();
-        if let Some(field) = focus
+        if let Some(rect) = focus
             && state.ordered_for != focus
         {
-            let distance = |tile: &TileIndex| grid.rect(*tile).center().distance_px(field.center());
+            let distance = |tile: &TileIndex| grid.rect(*tile).center().distance_px(rect.center());
             state.left.sort_by(|a, b| distance(b).total_cmp(&distance(a)));
             state.ordered_for = focus;
         }
@@ -479,7 +513,7 @@ impl TileQueue {
     }
 }
 
-/// Tiles per second over the last ten seconds or so.
+/// Speed in tiles per second over about the last ten seconds.
 struct Speed {
     since: Instant,
     tiles: usize,

@@ -1,4 +1,4 @@
-//! Answers as files: for spreadsheets, for other programs, for a slide of a talk, for paper.
+//! Export of answers to files: CSV and JSON, annotations, contact sheets, and PDF pages.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -17,26 +17,35 @@ use histokin_core::query::{Answer, QueryHistory, TilePlace, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
 use histokin_core::tiling::read_tile;
 
-/// Side of a tile on a sheet, in pixels.
+/// Edge of a tile on a contact sheet, in pixels.
 const SHEET_TILE_PX: u32 = 160;
-/// The same on paper, where there are more dots.
+/// Edge of a tile in the PDF, in pixels; higher, as print has a higher resolution.
 const PAGE_TILE_PX: u32 = 256;
 const SHEET_COLUMNS: u32 = 7;
 const QUERY_FRAME: [u8; 3] = [230, 120, 30];
 
-/// Slides by their identity.
+/// Open slides by their ID.
 pub type Slides = HashMap<SlideId, Arc<dyn SlideSource>>;
 
-/// Why an answer was not written.
+/// Reason why an answer could not be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
+    /// A file or folder could not be written.
     #[error("{}: {source}; check that the folder is writable and has space", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        /// File or folder that the operation failed on.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
+    /// A tile could not be read.
     #[error(transparent)]
     Slide(#[from] SlideError),
+    /// A file of annotations could not be written.
     #[error(transparent)]
     Annotations(#[from] AnnotationError),
-    #[error("the answer could not be written out: {0}")]
+    /// The encoder of a file format failed; carries its message.
+    #[error("the answer could not be exported: {0}")]
     Format(String),
 }
 
@@ -46,18 +55,18 @@ impl ExportError {
     }
 }
 
-/// The query's first tile, framed, and its matches as one picture. Of slides that are not among `slides`, matches are
-/// shown as the archive has them; tiles of which nobody has a picture are left out.
+/// Returns a contact sheet of the query's first tile, framed, and the matches. Matches on slides that are not
+/// in `slides` are shown by their thumbnails from the archive; tiles without either are left out.
 ///
 /// # Errors
 /// When a tile cannot be read.
 pub fn answer_sheet(answer: &Answer, slides: &Slides) -> Result<RgbImage, SlideError> {
     let tiles = read_tiles(answer, slides, SHEET_TILE_PX)?;
-    let pictures: Vec<RgbImage> = tiles.into_iter().map(|(_, picture)| picture).collect();
+    let pictures: Vec<RgbImage> = tiles.into_iter().map(|(_, pixels)| pixels).collect();
     Ok(contact_sheet(&pictures, SHEET_COLUMNS, Rgb(QUERY_FRAME)))
 }
 
-/// The same as pages to print, with rank, distance and slide below each tile.
+/// Returns the tiles of [`answer_sheet`] as a PDF, with rank, distance and slide below each tile.
 ///
 /// # Errors
 /// When a tile cannot be read.
@@ -79,7 +88,8 @@ pub fn answer_pages(answer: &Answer, slides: &Slides) -> Result<Vec<u8>, ExportE
     pdf::pages(&title, &subtitle, &pictures).map_err(ExportError::format)
 }
 
-/// The query's first tile, with no rank, and the matches, by their places in the answer.
+/// Reads the query's first tile, paired with `None`, and the matches, each paired with its index in the
+/// answer.
 fn read_tiles(
     answer: &Answer,
     slides: &Slides,
@@ -98,18 +108,19 @@ fn read_tiles(
     query.into_iter().chain(matches).filter_map(read).collect()
 }
 
-/// The small picture that the archive has of a match, brought to `px` × `px` pixels.
+/// Returns the archive's thumbnail of a match, resized to `px` × `px` pixels.
 fn archived(answer: &Answer, tile: &TilePlace, px: u32) -> Option<RgbImage> {
     let jpeg = answer.archive.as_ref()?.tiles.get(tile)?.thumbnail.as_ref()?;
     let picture = image::load_from_memory_with_format(jpeg, ImageFormat::Jpeg)
-        .inspect_err(|error| tracing::warn!("a picture from the archive is damaged and left out: {error}"));
+        .inspect_err(|error| tracing::warn!("a damaged thumbnail from the archive is left out: {error}"));
     Some(image::imageops::resize(&picture.ok()?.into_rgb8(), px, px, FilterType::CatmullRom))
 }
 
-/// Write the answer as a sheet: pages where `path` ends in `.pdf`, else one picture in the format of its ending.
+/// Writes the answer as PDF pages if `path` ends in `.pdf`, else as one contact sheet in the image format of
+/// its extension.
 ///
 /// # Errors
-/// When a tile cannot be read, or the file not be written.
+/// When a tile cannot be read or the file cannot be written.
 pub fn write_sheet(answer: &Answer, slides: &Slides, path: &Path) -> Result<(), ExportError> {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pdf")) {
         let pages = answer_pages(answer, slides)?;
@@ -120,11 +131,12 @@ pub fn write_sheet(answer: &Answer, slides: &Slides, path: &Path) -> Result<(), 
         .map_err(|error| ExportError::Format(format!("{}: {error}", path.display())))
 }
 
-/// Write `matches.csv`, `matches.json`, `matches.png`, `matches.pdf` and for each slide with matches a file for
-/// QuPath and one for ASAP into `folder`, which is made. `query_history` tells what the reader said of them.
+/// Writes `matches.csv`, `matches.json`, `matches.png`, `matches.pdf` and, for each slide with matches, a
+/// file for QuPath and one for ASAP into `folder`, which is created. Relevance judgements come from
+/// `query_history`.
 ///
 /// # Errors
-/// When a tile cannot be read, or a file not be written.
+/// When a tile cannot be read or a file cannot be written.
 pub fn write_answer(
     answer: &Answer,
     query_history: &QueryHistory,
@@ -151,8 +163,11 @@ pub fn write_answer(
     put("matches.pdf", &answer_pages(answer, slides)?)
 }
 
-/// Write the matches on each slide into `folder`, which is there, for QuPath (`.geojson`) and for ASAP (`.xml`); each
-/// counts from where that program does.
+/// Writes the matches on each slide into the existing `folder`, for QuPath (`.geojson`) and for ASAP
+/// (`.xml`), each with the coordinate origin of that program.
+///
+/// # Errors
+/// When a file cannot be written.
 pub fn write_matches(
     answer: &Answer,
     query_history: &QueryHistory,
@@ -162,7 +177,7 @@ pub fn write_matches(
     for slide in export::slides_of(answer) {
         let set = export::to_annotations(answer, query_history, &slide);
         let Some(source) = slides.get(&slide) else {
-            // A slide that is not here: its file counts from the corner of level 0.
+            // The slide is not open here, so coordinates refer to the corner of level 0.
             let path = folder.join(format!("{}.geojson", file_name(answer, &slide)));
             let text = annotation::write_geojson(&set, None);
             durable::write(&path, text.as_bytes()).map_err(|source| ExportError::Io { path, source })?;
@@ -176,7 +191,7 @@ pub fn write_matches(
     Ok(())
 }
 
-/// File name of a slide, for people.
+/// Returns the display name of a slide.
 fn name(answer: &Answer, slides: &Slides, slide: &SlideId) -> String {
     match (slides.get(slide), answer.from_archive(slide)) {
         (Some(source), _) => source.info().name(),
@@ -185,12 +200,12 @@ fn name(answer: &Answer, slides: &Slides, slide: &SlideId) -> String {
     }
 }
 
-/// What a file about a slide that is not here may be called. What the archive calls a slide is others' words: it may
-/// neither lead out of a folder nor be what another slide is called.
+/// Returns a file name for a slide that is not open here. Slide names from the archive are untrusted input:
+/// the result must not lead out of the folder, and must differ for slides with the same name.
 fn file_name(answer: &Answer, slide: &SlideId) -> String {
     let plain = |text: &str| -> String {
-        let of_names = |letter: char| letter.is_alphanumeric() || "-_ .".contains(letter);
-        text.chars().take(100).map(|letter| if of_names(letter) { letter } else { '_' }).collect()
+        let is_safe = |letter: char| letter.is_alphanumeric() || "-_ .".contains(letter);
+        text.chars().take(100).map(|letter| if is_safe(letter) { letter } else { '_' }).collect()
     };
     let short = plain(slide.short());
     match answer.from_archive(slide) {
@@ -207,7 +222,7 @@ mod tests {
     use histokin_core::query::{ArchiveSlide, ArchiveTile, FromArchive, Match};
     use image::codecs::jpeg::JpegEncoder;
 
-    /// Three matches on slides that only the archive has, the last one without a picture.
+    /// Three matches on slides that are only in the archive, the last one without a thumbnail.
     fn answer() -> Answer {
         let mut jpeg = Vec::new();
         JpegEncoder::new_with_quality(&mut jpeg, 95)
@@ -249,7 +264,7 @@ mod tests {
         let sheet = answer_sheet(&answer(), &Slides::new()).unwrap();
         let is_match = |pixel: &&Rgb<u8>| pixel.0.iter().zip([200, 10, 90]).all(|(a, b)| a.abs_diff(b) < 8);
         let shown = sheet.pixels().filter(is_match).count() as u32;
-        assert_eq!(shown, 2 * SHEET_TILE_PX * SHEET_TILE_PX, "two of the three have a picture");
+        assert_eq!(shown, 2 * SHEET_TILE_PX * SHEET_TILE_PX, "two of the three have a thumbnail");
         let pages = answer_pages(&answer(), &Slides::new()).unwrap();
         assert!(pages.starts_with(b"%PDF"));
     }

@@ -1,4 +1,4 @@
-//! The steps composed: what the command line, the workers and the tests all call.
+//! Complete operations on slides and projects, used by the command line, the workers and the tests.
 
 mod control;
 mod tiles;

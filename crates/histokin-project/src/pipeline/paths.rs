@@ -1,4 +1,4 @@
-//! Finding slides in what the user names.
+//! Search for slides in the files and folders that the user names.
 
 use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
@@ -9,23 +9,22 @@ use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::dicom::{self, Instance};
 use histokin_core::slide::{self, SlideId, SlideSource};
 
-/// Endings of files that are taken for slides when a folder is searched, in any case of letters. A file named by
-/// itself is always tried.
+/// Extensions of files that count as slides when a folder is searched, case-insensitive. A file that the user
+/// names directly is always tried.
 pub const SLIDE_EXTENSIONS: [&str; 27] = [
     "svs", "tif", "tiff", "btf", "tf2", "tf8", "qptiff", "ndpi", "scn", "mrxs", "bif", "vms", "vmu", "czi",
     "dcm", "dicom", "svslide", "zvi", "lif", "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "webp",
 ];
 
-/// Endings of files that list the pictures lying beside them, which are parts of one slide.
+/// Extensions of index files, which list the image files of one slide in the same folder.
 const INDEX_EXTENSIONS: [&str; 2] = ["vms", "vmu"];
 
 /// Folders of operating systems and file servers, with copies and previews of other files.
 const SYSTEM_FOLDERS: [&str; 6] =
     ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"];
 
-/// All slides among `paths`, each once: folders searched to any depth, in the order of their names, and the files of
-/// one DICOM slide represented by the first of them. Folders that cannot be read and links that lead back to
-/// themselves are passed over.
+/// Returns all slides among `paths`, each once. Folders are searched recursively, in the order of names; a
+/// DICOM slide is represented by the first of its files. Unreadable folders and cyclic links are skipped.
 pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in paths {
@@ -43,9 +42,9 @@ pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
-/// The slide `wanted` that was at `before`: a file of the same name at or below one of `folders` (those that
-/// exist), with the same content. The search of each ends after some ten thousand files, as whole drives may
-/// be named.
+/// Finds the slide `wanted`, formerly at `before`: a file with the same name and content in or below one of
+/// `folders`, which need not exist. The search in each folder ends after 20,000 entries, since a folder may
+/// be a whole drive.
 pub fn find_moved(
     wanted: &SlideId,
     before: &Path,
@@ -58,21 +57,21 @@ pub fn find_moved(
     folders.iter().find_map(|folder| find_named(name, folder, is_wanted))
 }
 
-/// The first file called `name` at or below `folder` that `choose` takes.
+/// Returns the first file called `name` in or below `folder` for which `choose` returns a value.
 fn find_named<T>(name: &OsStr, folder: &Path, choose: impl Fn(&Path) -> Option<T>) -> Option<T> {
-    /// Files and folders that are looked at.
+    /// Maximum number of files and folders visited.
     const MOST_ENTRIES: usize = 20_000;
-    /// Folders below each other that are looked into.
+    /// Maximum folder depth.
     const DEEPEST: usize = 5;
 
     let mut left = MOST_ENTRIES;
-    // Nearer folders first: a queue, not a stack.
+    // A queue rather than a stack, so that nearer folders come first.
     let mut waiting = VecDeque::from([(folder.to_owned(), 0)]);
     while let Some((folder, depth)) = waiting.pop_front() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             left = left.checked_sub(1)?;
-            // Links are not followed: they may lead back.
+            // Links are not followed, since they may be cyclic.
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if is_folder && depth < DEEPEST {
                 waiting.push_back((entry.path(), depth + 1));
@@ -86,7 +85,7 @@ fn find_named<T>(name: &OsStr, folder: &Path, choose: impl Fn(&Path) -> Option<T
     None
 }
 
-/// Deeper than any archive is filed, and an end to loops of links.
+/// Maximum folder depth: deeper than any real collection, and a limit for cyclic links.
 const DEEPEST: usize = 16;
 
 fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
@@ -102,11 +101,11 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let files: Vec<PathBuf> = files.into_iter().filter(|file| !is_hidden(file)).collect();
     let indices: Vec<String> =
         files.iter().filter(|file| has_extension(file, &INDEX_EXTENSIONS)).map(|file| stem(file)).collect();
-    // Such as `slide(1,0).jpg` and `slide_macro.jpg` of `slide.vms`.
+    // For example `slide(1,0).jpg` and `slide_macro.jpg` of `slide.vms`.
     let is_part = |file: &Path| {
         let stem = stem(file);
-        let mut rests = indices.iter().filter_map(|index| stem.strip_prefix(index.as_str()));
-        has_extension(file, &["jpg", "jpeg"]) && rests.any(|rest| rest.starts_with(['(', '_']))
+        let mut suffixes = indices.iter().filter_map(|index| stem.strip_prefix(index.as_str()));
+        has_extension(file, &["jpg", "jpeg"]) && suffixes.any(|suffix| suffix.starts_with(['(', '_']))
     };
     let mut series = HashSet::new();
     let mut files = files;
@@ -128,7 +127,8 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// macOS keeps what other file systems have no place for in files named `._…` beside the real ones.
+/// Returns whether a file is hidden. This includes the `._…` files that macOS creates on other file systems
+/// for metadata.
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
@@ -138,13 +138,13 @@ fn is_system_folder(path: &Path) -> bool {
         || path.file_name().is_some_and(|name| SYSTEM_FOLDERS.iter().any(|system| name == *system))
 }
 
-/// Whether the content of a file is worth looking at: DICOM files have any name, but not the endings of other
-/// formats. Identifiers (`1.2.840.…`) end in digits.
+/// Returns whether a file may be DICOM judging by its extension: DICOM files have arbitrary names, often
+/// identifiers (`1.2.840.…`), but not the extensions of other formats.
 fn may_be_dicom(path: &Path) -> bool {
     match path.extension() {
         None => true,
-        Some(ending) => {
-            let is_number = ending.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        Some(extension) => {
+            let is_number = extension.as_encoded_bytes().iter().all(u8::is_ascii_digit);
             is_number || has_extension(path, &["dcm", "dicom", "dic", "ima"])
         }
     }

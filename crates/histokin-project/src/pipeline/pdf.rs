@@ -1,34 +1,37 @@
-//! Pages of pictures with a line or two below each, as PDF. Text stands in one of the fonts that every reader has.
+//! PDF pages of captioned pictures. Text uses the standard fonts of every PDF reader.
 
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, Str};
 
-/// A4 upright, in points of 1/72 inch.
+/// A4 portrait, in points of 1/72 inch.
 const PAGE: (f32, f32) = (595.0, 842.0);
 const MARGIN: f32 = 36.0;
 const COLUMNS: usize = 5;
 const GAP: f32 = 10.0;
-/// Room below a picture, and for the title.
+/// Height of the caption below a picture.
 const CAPTION: f32 = 24.0;
+/// Height of title and subtitle.
 const TITLE: f32 = 40.0;
-/// Of 100; tissue shows no artefacts at it.
+/// JPEG quality (1 to 100) at which tissue shows no artefacts.
 const JPEG_QUALITY: u8 = 92;
-/// Mean width of a letter of Helvetica, as a share of its size.
+/// Mean width of a letter of Helvetica, as a fraction of the font size.
 const LETTER: f32 = 0.52;
 
 const PLAIN: Name<'_> = Name(b"F");
 const BOLD: Name<'_> = Name(b"B");
 
-/// A picture and what stands below it.
+/// A picture with its caption.
 pub struct Captioned {
+    /// The pixels; drawn as a square.
     pub picture: RgbImage,
+    /// Lines below the picture; too long ones are shortened.
     pub lines: [String; 2],
-    /// Frame (sRGB), if it is to stand out.
+    /// Colour (sRGB) of a frame to highlight the picture, if any.
     pub frame: Option<[u8; 3]>,
 }
 
-/// Lay out pictures row by row, on as many pages as they take, below a title and a line that says more.
+/// Returns a PDF with the pictures row by row, on as many pages as needed, each with title and subtitle.
 ///
 /// # Errors
 /// When a picture cannot be encoded.
@@ -54,10 +57,10 @@ pub fn pages(title: &str, subtitle: &str, pictures: &[Captioned]) -> Result<Vec<
         text(&mut content, (BOLD, 14.0), (MARGIN, PAGE.1 - MARGIN - 12.0), title);
         text(&mut content, (PLAIN, 8.5), (MARGIN, PAGE.1 - MARGIN - 26.0), subtitle);
         let mut named: Vec<(String, Ref)> = Vec::new();
-        for (place, captioned) in part.iter().enumerate() {
-            let left = MARGIN + (place % COLUMNS) as f32 * (side + GAP);
-            let bottom = PAGE.1 - MARGIN - TITLE - (place / COLUMNS) as f32 * step - side;
-            let (name, object) = (format!("P{place}"), number());
+        for (index, captioned) in part.iter().enumerate() {
+            let left = MARGIN + (index % COLUMNS) as f32 * (side + GAP);
+            let bottom = PAGE.1 - MARGIN - TITLE - (index / COLUMNS) as f32 * step - side;
+            let (name, object) = (format!("P{index}"), number());
             embed(&mut pdf, object, &captioned.picture)?;
             content.save_state().transform([side, 0.0, 0.0, side, left, bottom]);
             content.x_object(Name(name.as_bytes())).restore_state();
@@ -75,14 +78,14 @@ pub fn pages(title: &str, subtitle: &str, pictures: &[Captioned]) -> Result<Vec<
         }
         let (page, drawn) = (number(), number());
         pdf.stream(drawn, &content.finish());
-        let mut described = pdf.page(page);
-        described.media_box(Rect::new(0.0, 0.0, PAGE.0, PAGE.1)).parent(tree).contents(drawn);
-        let mut resources = described.resources();
+        let mut writer = pdf.page(page);
+        writer.media_box(Rect::new(0.0, 0.0, PAGE.0, PAGE.1)).parent(tree).contents(drawn);
+        let mut resources = writer.resources();
         resources.fonts().pair(PLAIN, plain).pair(BOLD, bold);
         let pictures = named.iter().map(|(name, object)| (Name(name.as_bytes()), *object));
         resources.x_objects().pairs(pictures);
         resources.finish();
-        described.finish();
+        writer.finish();
         kids.push(page);
     }
     let count = kids.len() as i32;
@@ -101,7 +104,7 @@ fn embed(pdf: &mut Pdf, object: Ref, picture: &RgbImage) -> Result<(), image::Im
     Ok(())
 }
 
-/// Text that ends in an ellipsis where it is longer than `most` letters.
+/// Shortens text to `most` letters, ending in an ellipsis if it was longer.
 fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -109,13 +112,13 @@ fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Write a line with its left end at a place.
+/// Writes a line of text starting at a position.
 fn text(content: &mut Content, (font, size): (Name<'_>, f32), (x, y): (f32, f32), line: &str) {
     let letters: Vec<u8> = line.chars().map(windows_1252).collect();
     content.begin_text().set_font(font, size).next_line(x, y).show(Str(&letters)).end_text();
 }
 
-/// A letter in the encoding of the fonts; what they lack becomes a question mark.
+/// Encodes a letter for the fonts; unsupported letters become a question mark.
 fn windows_1252(letter: char) -> u8 {
     match letter {
         '…' => 0x85,

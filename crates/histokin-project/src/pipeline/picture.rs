@@ -1,4 +1,4 @@
-//! Pictures of slides: what the viewer shows of a region, thumbnails, and sheets of tiles.
+//! Images of slides: rendered regions, thumbnails, and contact sheets of tiles.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -11,8 +11,11 @@ use histokin_core::geometry::{Level0Rect, Stretch};
 use histokin_core::slide::{SlideError, SlideSource};
 use histokin_core::tiling::read_rect_for_view;
 
-/// What the viewer shows of `rect` in `width` × `height` pixels: at 1:1 the slide's own pixels, else the
-/// nearest finer level resampled. Empty glass and what lies outside the slide is white.
+/// Renders `rect` as the viewer shows it, at `width` × `height` pixels: unchanged pixels at 1:1, else
+/// resampled from the nearest finer level. Empty glass and the area outside the slide are white.
+///
+/// # Errors
+/// When the slide cannot be read.
 pub fn render(
     slide: &dyn SlideSource,
     rect: &Level0Rect,
@@ -22,7 +25,10 @@ pub fn render(
     read_rect_for_view(slide, rect, width, height)
 }
 
-/// The whole slide in square microns, at most `edge` pixels on its longer side.
+/// Renders the whole slide with square pixels (in µm), at most `edge` pixels on its longer side.
+///
+/// # Errors
+/// When the slide cannot be read.
 pub fn thumbnail(slide: &dyn SlideSource, edge: u32) -> Result<RgbaImage, SlideError> {
     let info = slide.info();
     let (width, height) = Stretch::of(info.mpp).extent((info.width().into(), info.height().into()));
@@ -32,7 +38,8 @@ pub fn thumbnail(slide: &dyn SlideSource, edge: u32) -> Result<RgbaImage, SlideE
     Ok(image::DynamicImage::ImageRgb8(picture).into_rgba8())
 }
 
-/// Tiles in rows of `columns`, the first framed in `frame`, on a light ground.
+/// Returns an image of tiles in rows of `columns` on a light background, the first with a frame of the colour
+/// `frame`.
 pub fn contact_sheet(tiles: &[RgbImage], columns: u32, frame: Rgb<u8>) -> RgbImage {
     const GAP: u32 = 8;
     let edge = tiles.iter().map(|tile| tile.width().max(tile.height())).max().unwrap_or(1);
@@ -40,9 +47,9 @@ pub fn contact_sheet(tiles: &[RgbImage], columns: u32, frame: Rgb<u8>) -> RgbIma
     let rows = (tiles.len() as u32).div_ceil(columns);
     let step = edge + GAP;
     let mut sheet = RgbImage::from_pixel(columns * step + GAP, rows * step + GAP, Rgb([245, 245, 245]));
-    for (place, tile) in (0u32..).zip(tiles) {
-        let (x, y) = (GAP + place % columns * step, GAP + place / columns * step);
-        if place == 0 {
+    for (index, tile) in (0u32..).zip(tiles) {
+        let (x, y) = (GAP + index % columns * step, GAP + index / columns * step);
+        if index == 0 {
             let border = RgbImage::from_pixel(edge + GAP, edge + GAP, frame);
             imageops::replace(&mut sheet, &border, i64::from(x - GAP / 2), i64::from(y - GAP / 2));
         }
@@ -51,13 +58,13 @@ pub fn contact_sheet(tiles: &[RgbImage], columns: u32, frame: Rgb<u8>) -> RgbIma
     sheet
 }
 
-/// Of 100; tissue shows no artefacts at it.
+/// JPEG quality (1 to 100) at which tissue shows no artefacts.
 const JPEG_QUALITY: u8 = 92;
 
-/// Write a picture in the format of the path's ending (PNG, JPEG, TIFF, BMP or WebP), whole or not at all.
+/// Writes an image (durable write) in the format of the path's extension: PNG, JPEG, TIFF, BMP or WebP.
 ///
 /// # Errors
-/// When the ending names no such format, or the file cannot be written.
+/// When the extension is not one of these, or the file cannot be written.
 pub fn write_picture(picture: &RgbImage, path: &Path) -> Result<(), ImageError> {
     let format = ImageFormat::from_path(path)?;
     let mut bytes = Cursor::new(Vec::new());

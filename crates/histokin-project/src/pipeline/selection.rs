@@ -1,4 +1,4 @@
-//! Which tiles of one slide are embedded: the project's tissue settings together with the slide's annotations.
+//! Selection of the tiles of a slide to embed, by the project's tissue settings and the slide's annotations.
 
 use sha2::{Digest, Sha256};
 
@@ -13,30 +13,32 @@ use histokin_core::tiling::{TileGrid, TileIndex};
 use histokin_core::tissue::selection::{self, NoTiles};
 use histokin_core::tissue::{TissueMask, TissueSettings, Within};
 
-/// What selects the tiles of a slide.
+/// Selects the tiles of a slide that are embedded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TileSelection {
     settings: TissueSettings,
-    /// The areas within which tiles are embedded; nothing where they are embedded everywhere.
+    /// Areas within which tiles are embedded; `None` for no restriction.
     areas: Option<Vec<Region>>,
 }
 
 impl TileSelection {
-    /// The selection by `settings`; `annotations` are those of the slide, which matter only where settings name some.
+    /// Creates the selection by `settings`. `annotations` are those of the slide; they are used only if the
+    /// settings refer to annotations.
     pub fn new(settings: TissueSettings, annotations: Option<&AnnotationSet>) -> Self {
         let areas = settings.within.as_ref().map(|within| {
-            let is_meant = |one: &&Annotation| match within {
+            let is_chosen = |one: &&Annotation| match within {
                 Within::Annotated => true,
                 Within::Class(name) => one.class.as_ref().is_some_and(|class| class.name == *name),
                 Within::Annotation(id) => one.id == *id,
             };
             let all = annotations.into_iter().flat_map(AnnotationSet::iter).map(|one| &**one);
-            all.filter(is_meant).filter_map(|one| Region::of_annotations([one])).collect()
+            all.filter(is_chosen).filter_map(|one| Region::of_annotations([one])).collect()
         });
         Self { settings, areas }
     }
 
-    /// The selection of a slide of a project; annotations are read where they matter.
+    /// Creates the selection for a slide of a project; annotations are read only if the settings refer to
+    /// them.
     ///
     /// # Errors
     /// When the annotations cannot be read.
@@ -49,12 +51,13 @@ impl TileSelection {
         Ok(Self::new(settings, Some(&loaded.set)))
     }
 
+    /// Returns the tissue settings.
     pub fn settings(&self) -> &TissueSettings {
         &self.settings
     }
 
-    /// Stands for this selection in descriptor files; nothing for the usual settings, which is also what files hold
-    /// that were written before there were any.
+    /// Returns the identifier of this selection in descriptor files; `None` for the default settings, as in
+    /// files of earlier versions, which had no such settings.
     pub fn id(&self) -> Option<String> {
         if self.settings.is_default() {
             return None;
@@ -63,7 +66,7 @@ impl TileSelection {
         Some(hex(&Sha256::digest(text))[..12].to_owned())
     }
 
-    /// The selected tiles of `grid`, in order.
+    /// Returns the selected tiles of `grid`, in order.
     pub fn tiles(&self, mask: &TissueMask, grid: &TileGrid) -> Vec<TileIndex> {
         let mut tiles = selection::tiles(mask, grid, &self.settings);
         if let Some(areas) = &self.areas {
@@ -73,15 +76,15 @@ impl TileSelection {
         tiles
     }
 
-    /// Why no tile is selected.
+    /// Returns the reason why no tile is selected.
     pub fn why_none(&self, mask: &TissueMask, grid: &TileGrid, info: &SlideInfo) -> NoTiles {
         let has_tissue = !selection::tiles(mask, grid, &self.settings).is_empty();
         let within = self.settings.within.as_ref().filter(|_| has_tissue).map(ToString::to_string);
         NoTiles::explain((mask, grid, info), &self.settings, within)
     }
 
-    /// For each tile of the grid whether its centre lies within an area; an area that holds no tile's centre counts
-    /// for the tile under its middle.
+    /// Returns, for each tile of the grid, whether its centre lies within an area. An area that contains no
+    /// tile centre selects the tile under its middle.
     fn within(&self, areas: &[Region], grid: &TileGrid) -> Vec<bool> {
         let rects: Vec<Level0Rect> = grid.tiles().map(|tile| grid.rect(tile)).collect();
         let mut within = vec![false; rects.len()];

@@ -1,4 +1,4 @@
-//! Describing tiles on the spot, to ask for what is not embedded.
+//! Embedding of single tiles, for queries by tissue that is not in the index.
 
 use image::RgbImage;
 
@@ -11,11 +11,11 @@ use histokin_core::tiling::{TileGrid, read_tile};
 use histokin_core::tissue::{ColouredTissue, TissueMask};
 use histokin_encoder::Encoder;
 
-/// Tiles that the encoder is given at once.
+/// Number of tiles encoded at once.
 const BATCH: usize = 16;
 
-/// The descriptors of `rects` of a slide, as embedding the slide by `recipe` would make them, in order. `tissue` is
-/// the tissue whose colours the slide is normalised by, where that is not to be found on the slide itself.
+/// Returns the descriptors of `rects` of a slide, in order, identical to those of embedding the slide by
+/// `recipe`. Stain statistics come from `tissue` if given, else from the slide itself.
 ///
 /// # Errors
 /// When a tile cannot be read, or the encoder fails.
@@ -45,8 +45,8 @@ pub fn embed_tiles(
     Ok(descriptors)
 }
 
-/// The descriptors that stand for a picture: of its tissue tiles, where it is calibrated and holds any, else of
-/// the largest square in its middle, as one tile.
+/// Returns the descriptors of an image file: of its tissue tiles, if it is calibrated and contains any, else
+/// of the largest central square, as one tile.
 ///
 /// # Errors
 /// As [`embed_tiles`].
@@ -64,7 +64,7 @@ pub fn embed_picture(
         Err(_) => Vec::new(),
     };
     if rects.is_empty() {
-        // The square is one of µm, where those are known.
+        // The square is square in µm, if the spacing is known.
         let stretch = Stretch::of(info.mpp);
         let (across, down) = stretch.extent((info.width().into(), info.height().into()));
         let edge =

@@ -1,4 +1,4 @@
-//! Who may write in a project: one program at a time, and none that is older than the project.
+//! Write access to a project: one program at a time, and none that is older than the project.
 
 use std::fs;
 use std::path::Path;
@@ -8,26 +8,33 @@ use super::format::FORMAT;
 use super::{Holder, LockError, Project, ProjectError, ProjectLock};
 use histokin_core::durable;
 
-/// The right to write in a project: others wait until the last copy of it is gone. Nothing where it was not claimed.
+/// Write access to a project, held until the last copy is dropped. `None` for a project that was not claimed.
 pub type Claim = Option<Arc<ProjectLock>>;
 
-/// Whether this program may write in a project.
+/// Whether this program may write to a project.
 #[derive(Debug, Clone)]
 pub(super) enum Access {
-    /// Nobody has asked yet.
+    /// The project was not claimed yet.
     Unclaimed,
+    /// This process holds the lock.
     Claimed(Arc<ProjectLock>),
+    /// The project must not be written, for the given reason.
     ReadOnly(ReadOnly),
 }
 
-/// Why nothing is written in a project.
+/// Reason why a project is read-only.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReadOnly {
-    /// It is open in another window or program.
+    /// It is open in another window or program; carries the holder if it is known.
     InUse(Option<Holder>),
-    /// A newer version of the program has written it.
-    Newer { found: u32, written_by: Option<String> },
-    /// The folder takes no files, in the system's words.
+    /// It was written by a newer version of the program.
+    Newer {
+        /// Format of the project file.
+        found: u32,
+        /// Version of the program that wrote it, if the file states it.
+        written_by: Option<String>,
+    },
+    /// The folder is not writable; carries the system's message.
     NotWritable(String),
 }
 
@@ -38,7 +45,7 @@ impl std::fmt::Display for ReadOnly {
                 write!(f, "it is in use {holder}. Close it there, then open it here again")
             }
             Self::InUse(None) => {
-                f.write_str("another program is writing in it. Close that, then open it here again")
+                f.write_str("another program is writing to it. Close that program, then open it here again")
             }
             Self::Newer { found, written_by } => {
                 let by =
@@ -46,20 +53,23 @@ impl std::fmt::Display for ReadOnly {
                 write!(
                     f,
                     "it was written by {by} of histokin (format {found}, this one knows {FORMAT}). \
-                     Update histokin to work in it"
+                     Update histokin to work with it"
                 )
             }
             Self::NotWritable(reason) => {
-                write!(f, "its folder cannot be written to ({reason}). Copy it to where you may write")
+                write!(
+                    f,
+                    "its folder cannot be written to ({reason}). Copy it to a folder that you can write to"
+                )
             }
         }
     }
 }
 
 impl Project {
-    /// Claim the project for writing; where that is not possible it stays read-only and says why
-    /// ([`Self::read_only`]). What an earlier crash has left half-written is removed, and a file of an older
-    /// program is replaced by one of this, with a copy of the old one beside it.
+    /// Claims the project for writing. If that is not possible, it becomes read-only; [`Self::read_only`]
+    /// returns the reason. Temporary files of an earlier crash are deleted, and a project file of an older
+    /// program is replaced with one of this version, keeping a copy of the old one.
     ///
     /// # Errors
     /// When the new file cannot be written.
@@ -73,7 +83,7 @@ impl Project {
             Err(LockError::Io(error)) => Access::ReadOnly(ReadOnly::NotWritable(error.to_string())),
         };
         if self.read_only().is_none() {
-            // Parts of the index are written by those, too, who only search.
+            // The index folder is left out: programs that only search also write to it.
             for folder in [".", "descriptors", "annotations", "models", "reports"] {
                 durable::sweep(&self.root.join(folder));
             }
@@ -88,17 +98,17 @@ impl Project {
         Ok(self)
     }
 
-    /// Open the project in `root` for writing, or make an empty one there.
+    /// Opens the project in `root` for writing, or creates an empty one there.
     ///
     /// # Errors
-    /// [`ProjectError::ReadOnly`] where this program must not write; otherwise as [`Self::open`].
+    /// [`ProjectError::ReadOnly`] if the project cannot be claimed; otherwise as [`Self::open`].
     pub fn open_to_write(root: &Path) -> Result<Self, ProjectError> {
         let project = Self::open_or_create(root)?.claim()?;
         project.require_writable()?;
         Ok(project)
     }
 
-    /// Why nothing is written in this project; `None` when it can be written.
+    /// Returns the reason why the project is read-only; `None` if it is writable.
     pub fn read_only(&self) -> Option<&ReadOnly> {
         match &self.access {
             Access::ReadOnly(why) => Some(why),
@@ -106,8 +116,10 @@ impl Project {
         }
     }
 
+    /// Checks that the project is writable.
+    ///
     /// # Errors
-    /// [`ProjectError::ReadOnly`] with the reason, where this program must not write.
+    /// [`ProjectError::ReadOnly`] with the reason, if it is read-only.
     pub fn require_writable(&self) -> Result<(), ProjectError> {
         match self.read_only() {
             Some(why) => Err(ProjectError::ReadOnly { root: self.root.clone(), why: why.clone() }),
@@ -115,7 +127,7 @@ impl Project {
         }
     }
 
-    /// The right to write in this project, to be kept as long as something may be written.
+    /// Returns a copy of the claim, to be kept for as long as the caller may write.
     pub fn claim_held(&self) -> Claim {
         match &self.access {
             Access::Claimed(lock) => Some(lock.clone()),
@@ -123,7 +135,7 @@ impl Project {
         }
     }
 
-    /// The program that claimed the project last, if it crashed before it could give it back.
+    /// Returns the program that claimed the project last, if it ended without releasing its lock.
     pub fn left_by(&self) -> Option<&Holder> {
         match &self.access {
             Access::Claimed(lock) => lock.left_by.as_ref(),

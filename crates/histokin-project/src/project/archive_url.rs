@@ -1,4 +1,4 @@
-//! Where an archive is. The address is kept with the project and shown to people, so it never holds a password.
+//! Address of an archive. It is stored in the project and displayed, so it never contains a password.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,25 +7,29 @@ use serde::{Deserialize, Serialize};
 
 /// Address of an archive: `postgresql://USER@HOST:PORT/DATABASE`, without a password.
 ///
-/// The parameters are libpq's. The connection is encrypted and the server's certificate verified against the
-/// system's certificates, or those in the file that `sslrootcert` names; only `sslmode=disable` turns that off.
+/// The parameters are those of libpq. The connection is encrypted, and the server's certificate is verified
+/// against the system's certificates or those in the file `sslrootcert`; only `sslmode=disable` turns this
+/// off.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ArchiveUrl(String);
 
-/// Why an address is refused. None of these repeats the address: it may hold a password.
+/// Reason why an address is rejected. Messages never repeat the address, as it may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    #[error("an archive's address looks like postgresql://USER@HOST/DATABASE")]
+    /// The text is not a PostgreSQL URL.
+    #[error("the address of an archive must look like postgresql://USER@HOST/DATABASE")]
     NotPostgres,
+    /// The URL contains a password.
     #[error(
-        "the archive's address holds a password, which would be kept in files and histories; leave it out and give \
-         it in PGPASSWORD, in ~/.pgpass, or when asked for it"
+        "the archive's address holds a password, which would be stored in files and histories; leave it out and \
+         give it in PGPASSWORD, in ~/.pgpass, or when asked for it"
     )]
     HoldsPassword,
 }
 
 impl ArchiveUrl {
+    /// Returns the address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -38,9 +42,9 @@ impl FromStr for ArchiveUrl {
         let text = text.trim();
         let rest = ["postgresql://", "postgres://"].iter().find_map(|scheme| text.strip_prefix(scheme));
         let rest = rest.ok_or(UrlError::NotPostgres)?;
-        let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-        let authority = place.split('/').next().unwrap_or_default();
-        // Whatever stands before the last @ is user and password, an unescaped @ within it included.
+        let (base, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = base.split('/').next().unwrap_or_default();
+        // Everything before the last @ is user and password, even if it contains an unescaped @.
         let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
         let is_password = |pair: &str| {
             let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
@@ -49,7 +53,7 @@ impl FromStr for ArchiveUrl {
         if user.contains(':') || user.contains('@') || parameters.split('&').any(is_password) {
             return Err(UrlError::HoldsPassword);
         }
-        if place.is_empty() && parameters.is_empty() || text.contains(char::is_whitespace) {
+        if base.is_empty() && parameters.is_empty() || text.contains(char::is_whitespace) {
             return Err(UrlError::NotPostgres);
         }
         Ok(Self(text.to_owned()))

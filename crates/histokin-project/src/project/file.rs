@@ -1,4 +1,4 @@
-//! What `project.toml` holds.
+//! Content of `project.toml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use histokin_core::stain::StainSetting;
 use histokin_core::tiling::TileSettings;
 use histokin_core::tissue::TissueSettings;
 
-/// The file as it is written.
+/// The file as it is stored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct ProjectFile {
     pub(super) format: u32,
-    /// Address of the department's archive, which never holds a password.
+    /// Address of the department's archive, which never contains a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) archive: Option<ArchiveUrl>,
     /// Version of the program that wrote it last.
@@ -31,19 +31,22 @@ pub(super) struct ProjectFile {
     pub(super) classes: Vec<AnnotationClass>,
     #[serde(default, rename = "slide")]
     pub(super) slides: Vec<SlideEntry>,
-    /// Slides that are not listed any more and of which something is kept.
+    /// Slides that are no longer listed but still have stored data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unlisted: Vec<SlideEntry>,
-    /// Former ids that turned out to stand for several slides.
+    /// Former IDs that turned out to be shared by several slides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) shared_ids: Vec<SlideId>,
-    /// Patients by the file name or stem of their slides, where a list told them.
+    /// Patients by the file name or stem of their slides, as imported from a list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) patients: BTreeMap<String, String>,
 }
 
 impl ProjectFile {
-    /// What `text` says, brought up to this program's format, and the format that it has.
+    /// Parses `text` and migrates it to this program's format. Also returns the format that `text` has.
+    ///
+    /// # Errors
+    /// [`ProjectError::Damaged`]; [`ProjectError::Newer`] for an unreadable file of a newer format.
     pub(super) fn parse(path: &Path, text: &str) -> Result<(Self, u32), ProjectError> {
         let damaged =
             |reason: String| ProjectError::Damaged { path: path.to_owned(), reason: one_line(&reason) };
@@ -56,7 +59,7 @@ impl ProjectFile {
                 let reason = one_line(&error.to_string());
                 Err(ProjectError::Newer { path: path.to_owned(), found, reason })
             }
-            // Read once more as it stands: then the message names the line.
+            // Parsed again without migration, so that the message contains the line number.
             Err(error) => {
                 let reason = toml::from_str::<Self>(text).err().unwrap_or(error);
                 Err(damaged(reason.to_string()))
@@ -64,11 +67,14 @@ impl ProjectFile {
         }
     }
 
-    /// What no project of this program holds.
+    /// Returns the reason why the content is invalid, if it is.
     pub(super) fn problem(&self) -> Option<String> {
         let tiles = self.settings.tiles;
         if !tiles.is_plausible() {
-            return Some(format!("tiles of {} px at {} µm per pixel cannot be", tiles.tile_px, tiles.mpp));
+            return Some(format!(
+                "tiles of {} px at {} µm per pixel are impossible",
+                tiles.tile_px, tiles.mpp
+            ));
         }
         if let Some(problem) = self.settings.tissue.problem() {
             return Some(problem);
@@ -80,20 +86,22 @@ impl ProjectFile {
         }
         let absurd = |entry: &&SlideEntry| entry.user_mpp.is_some_and(|mpp| !mpp.is_plausible());
         let entry = entries().find(absurd)?;
-        Some(format!("the pixel size given for the slide {} is none of a microscope", entry.id))
+        Some(format!("the pixel size given for the slide {} is impossible for a microscope", entry.id))
     }
 }
 
-/// How this project's slides are embedded.
+/// Settings with which the project's slides are embedded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProjectSettings {
-    /// Name or path of the encoder; the default one when absent.
+    /// Name or path of the encoder; `None` for the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<String>,
+    /// Size and spacing of tiles.
     pub tiles: TileSettings,
+    /// Stain normalisation of tiles.
     pub stain: StainSetting,
-    /// What counts as tissue, and which tiles are embedded.
+    /// Tissue detection and selection of tiles.
     #[serde(skip_serializing_if = "TissueSettings::is_default")]
     pub tissue: TissueSettings,
 }
@@ -112,17 +120,18 @@ impl Default for ProjectSettings {
 /// One slide of the project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlideEntry {
+    /// Identity of the slide.
     pub id: SlideId,
-    /// Relative to the project's folder where the slide lies on the same drive, else absolute. What is no UTF-8 in
-    /// it is replaced here; `path_bytes` has it whole.
+    /// Path relative to the project's folder if both are on the same drive, else absolute. Invalid UTF-8 is
+    /// replaced; `path_bytes` contains the exact path.
     path: String,
-    /// The bytes of a path that is no UTF-8, in hexadecimal.
+    /// The bytes of a path that is not valid UTF-8, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<HexPath>,
     /// Pixel size given by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_mpp: Option<MicronsPerPixel>,
-    /// What earlier versions of the program called this slide: files may be named after these ids.
+    /// IDs that earlier versions of the program gave this slide; stored files may be named after them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) former_ids: Vec<SlideId>,
 }
@@ -133,7 +142,7 @@ impl SlideEntry {
         Self { id, path, path_bytes, user_mpp: None, former_ids: Vec::new() }
     }
 
-    /// The path as it is kept.
+    /// Returns the path as it is stored.
     pub(super) fn path(&self) -> &Path {
         self.path_bytes.as_ref().map_or(Path::new(&self.path), HexPath::as_path)
     }
@@ -143,7 +152,7 @@ impl SlideEntry {
     }
 }
 
-/// A parser's message on a single line.
+/// Joins a multi-line parser message into a single line.
 pub(super) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

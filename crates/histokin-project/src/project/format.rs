@@ -1,25 +1,25 @@
-//! The versions of `project.toml`, and how those of older programs become those of this one.
+//! Format versions of `project.toml`, and the migration of older ones.
 //!
-//! - 1: what the first versions wrote. Annotation classes may be absent, and then are the usual ones.
-//! - 2: classes are always written, so that a project keeps its own when the usual ones change; the file says
-//!   which program wrote it (`written_by`).
+//! - 1: the first versions. Annotation classes may be absent, and are then the default ones.
+//! - 2: classes are always written, so that a project keeps them when the defaults change; the file states
+//!   the version of the program that wrote it (`written_by`).
 
 use toml::{Table, Value};
 
 use histokin_core::annotation::AnnotationClass;
 
-/// The version that this program writes.
+/// Format that this program writes.
 pub const FORMAT: u32 = 2;
 
-/// The version of a file; `None` when it does not say.
+/// Returns the format of a file; `None` if the file does not state it.
 pub fn of(table: &Table) -> Option<u32> {
     table.get("format")?.as_integer().and_then(|number| u32::try_from(number).ok())
 }
 
-/// Bring an older file up to [`FORMAT`], step by step.
+/// Migrates an older file to [`FORMAT`], step by step.
 ///
 /// # Errors
-/// When the file's version never existed.
+/// When the file's format never existed.
 pub fn migrate(table: &mut Table, from: u32) -> Result<(), String> {
     match from {
         1 => {

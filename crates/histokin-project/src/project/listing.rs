@@ -1,8 +1,9 @@
-//! The slides of a project: how a file that was opened becomes one of them, or is known again.
+//! The list of a project's slides: adding a slide, and recognising one that is already listed.
 //!
-//! A slide is known by its content ([`SlideId`]). Projects of earlier versions know it by a former id
-//! ([`SlideInfo::former_ids`]), which different slides may share. Once such a slide is opened, its entry takes the
-//! new id and keeps the former one as an alias: files that are named after it are found by it, and never renamed.
+//! A slide is identified by its content ([`SlideId`]). Projects of earlier versions use a former ID
+//! ([`SlideInfo::former_ids`]), which different slides may share. When such a slide is opened, its entry gets
+//! the new ID and keeps the former one as an alias; files named after the former ID are found through it and
+//! never renamed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,11 @@ use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::query::QueryHistory;
 use histokin_core::slide::{self, SlideError, SlideId, SlideInfo, SlideSource};
 
-/// Former ids of slides, by their id: what is kept of a slide may lie under any of them.
+/// Former IDs of slides by current ID; stored data of a slide may be under any of them.
 pub type FormerIds = Arc<HashMap<SlideId, Vec<SlideId>>>;
 
 impl Project {
+    /// Returns the listed slides.
     pub fn slides(&self) -> &[SlideEntry] {
         &self.file.slides
     }
@@ -25,32 +27,33 @@ impl Project {
         self.file.slides.iter().find(|entry| entry.id == *id)
     }
 
-    /// The entry that may be this slide: that of its id, else of a former id.
+    /// Returns the entry of this slide, by its ID or else by a former ID; in the latter case it may be
+    /// another slide.
     fn entry_of(&self, info: &SlideInfo) -> Option<&SlideEntry> {
         let by_former = || self.file.slides.iter().find(|entry| info.former_ids.contains(&entry.id));
         self.entry(&info.id).or_else(by_former)
     }
 
-    /// The place at which the project has listed this slide, if that is another one than where it was opened. What
-    /// lies there decides how the slide is added.
+    /// Returns the path listed for this slide if it differs from the opened one. The content of the file
+    /// there decides how the slide is added.
     pub fn listed_elsewhere(&self, info: &SlideInfo) -> Option<PathBuf> {
         let entry = self.entry_of(info)?;
         (entry.path() != self.stored_path(&info.path)).then(|| self.slide_path(entry))
     }
 
-    /// Add a slide, or know it again, looking at the file at its listed place where that matters. What the user
-    /// should know of it is returned, as sentences.
+    /// Adds a slide or updates its entry, opening the file at its listed path if necessary. Returns messages
+    /// for the user.
     pub fn take_in(&mut self, info: &SlideInfo) -> Vec<String> {
         let there = self.listed_elsewhere(info).and_then(|path| slide::open(&path, None).ok());
         self.add_slide(info, there.as_ref().map(|source| source.info()))
     }
 
-    /// Add a slide, or know it again. `there` is the slide at [`Self::listed_elsewhere`], if one can be read there.
-    /// What the user should know of it is returned, as sentences.
+    /// Adds a slide or updates its entry. `there` is the slide at [`Self::listed_elsewhere`], if one can be
+    /// read there. Returns messages for the user.
     ///
-    /// The entry of a slide keeps its place for as long as the slide can be read there. A former id that stands for
-    /// two slides is that of the slide at the listed place, which keeps the annotations and judgements; descriptors
-    /// are used for neither of them, as they may be of either.
+    /// The entry of a slide keeps its path for as long as the slide can be read there. A former ID shared by
+    /// two slides belongs to the slide at the listed path, which keeps the annotations and judgements;
+    /// descriptors are used for neither slide, as they may belong to either.
     pub fn add_slide(&mut self, info: &SlideInfo, there: Option<&SlideInfo>) -> Vec<String> {
         let mut notes = Vec::new();
         let path = self.stored_path(&info.path);
@@ -60,7 +63,7 @@ impl Project {
             let shares = |there: &&SlideInfo| there.id != info.id && there.goes_by(&known.id);
             if is_there && known.path() != path {
                 notes.push(format!(
-                    "{}: the same slide as {}, which the project has listed; the two are one slide in it",
+                    "{}: the same slide as {}, which is already in the project; both files count as one slide",
                     info.path.display(),
                     listed_at.display()
                 ));
@@ -75,7 +78,7 @@ impl Project {
             } else {
                 if !is_there && known.path() != path {
                     notes.push(format!(
-                        "{}: taken for the slide that was listed as {}, which is not there any more",
+                        "{}: treated as the slide that was listed as {}, which is not there any more",
                         info.path.display(),
                         listed_at.display()
                     ));
@@ -95,12 +98,12 @@ impl Project {
         notes
     }
 
-    /// Add a slide whose former id belongs to another one.
+    /// Adds a slide whose former ID belongs to another slide.
     fn add_beside(&mut self, info: &SlideInfo, shared: &SlideId) -> Option<String> {
         let path = self.stored_path(&info.path);
         self.file.slides.push(SlideEntry::new(info.id.clone(), path.clone()));
         let owner = self.owner_of(shared)?;
-        // One that was replaced by this one is told as that.
+        // A slide that this one replaces gets a separate message.
         if owner.path() == path || self.file.shared_ids.contains(shared) {
             return None;
         }
@@ -108,8 +111,8 @@ impl Project {
         self.file.shared_ids.push(shared.clone());
         Some(format!(
             "{} and {}: an earlier version of histokin took these two slides for one. Annotations and judgements \
-             stay with {}, whose file the project has listed, and {} begins without any; please look whether they \
-             are where they belong. Descriptors may be of either and are made anew for both",
+             stay with {}, whose file was already in the project, and {} starts without any; please check that they \
+             are assigned correctly. Descriptors may belong to either slide and are computed again for both",
             owner.display(),
             info.path.display(),
             owner.display(),
@@ -117,7 +120,7 @@ impl Project {
         ))
     }
 
-    /// The slide that a former id belongs to.
+    /// Returns the slide that a former ID belongs to.
     fn owner_of(&self, former: &SlideId) -> Option<&SlideEntry> {
         self.file.slides.iter().chain(&self.file.unlisted).find(|entry| entry.former_ids.contains(former))
     }
@@ -128,7 +131,7 @@ impl Project {
         }
     }
 
-    /// Give a slide that is listed under a former id its own.
+    /// Replaces the former ID under which a slide is listed with its current one.
     fn rename(&mut self, former: &SlideId, id: &SlideId) {
         self.change(former, |entry| {
             entry.former_ids.insert(0, former.clone());
@@ -136,11 +139,12 @@ impl Project {
         });
     }
 
-    /// List a slide again that was taken off the list with something kept of it; whether there was one.
+    /// Relists a slide that was removed from the list while data of it was kept; returns whether there was
+    /// one.
     fn list_again(&mut self, info: &SlideInfo) -> bool {
-        let is_it = |entry: &SlideEntry| info.goes_by(&entry.id);
-        let Some(place) = self.file.unlisted.iter().position(is_it) else { return false };
-        let mut entry = self.file.unlisted.remove(place);
+        let is_same = |entry: &SlideEntry| info.goes_by(&entry.id);
+        let Some(index) = self.file.unlisted.iter().position(is_same) else { return false };
+        let mut entry = self.file.unlisted.remove(index);
         entry.set_path(self.stored_path(&info.path));
         if entry.id != info.id {
             entry.former_ids.insert(0, std::mem::replace(&mut entry.id, info.id.clone()));
@@ -149,7 +153,7 @@ impl Project {
         true
     }
 
-    /// Take slides off the list in the place of whose file this one lies now.
+    /// Removes slides from the list whose file was replaced with this slide.
     fn take_off_replaced(&mut self, info: &SlideInfo, path: &Path) -> Option<String> {
         let is_replaced = |entry: &SlideEntry| entry.path() == path && entry.id != info.id;
         let (replaced, kept) = std::mem::take(&mut self.file.slides).into_iter().partition(is_replaced);
@@ -158,14 +162,14 @@ impl Project {
         let id = replaced.first()?.id.short().to_owned();
         self.file.unlisted.extend(replaced);
         Some(format!(
-            "{}: holds another slide than before. It begins anew; annotations and descriptors of the slide that it \
-             replaced ({id}) are kept, and are there again once that slide is opened",
+            "{}: holds another slide than before. It starts without annotations and descriptors; those of the \
+             replaced slide ({id}) are kept and reappear when that slide is opened",
             info.path.display()
         ))
     }
 
-    /// List a slide whose file may not be at hand: `path` is where it lies, or is said to. One that is listed already
-    /// stays as it is.
+    /// Lists a slide with the given path, at which there may be no file. A slide that is already listed is
+    /// left unchanged.
     pub fn list_slide(&mut self, id: &SlideId, path: &Path) {
         if self.entry(id).is_none() {
             let path = self.stored_path(path);
@@ -173,7 +177,7 @@ impl Project {
         }
     }
 
-    /// List a slide that a job beside this one has noted, with an absolute path.
+    /// Lists a slide, with an absolute path, from a note written by a concurrent process.
     pub(super) fn list_noted(&mut self, noted: SlideEntry) {
         let is_same = |entry: &&mut SlideEntry| entry.id == noted.id || noted.former_ids.contains(&entry.id);
         match self.file.slides.iter_mut().find(is_same) {
@@ -185,35 +189,36 @@ impl Project {
         }
     }
 
-    /// Take a slide off the project's list; its descriptors stay.
+    /// Removes a slide from the project's list; its descriptors are kept.
     pub fn remove_slide(&mut self, id: &SlideId) {
         let (removed, kept) =
             std::mem::take(&mut self.file.slides).into_iter().partition(|entry| entry.id == *id);
         self.file.slides = kept;
         let removed: Vec<SlideEntry> = removed;
-        // By its own id alone it is found without being remembered.
+        // Data of slides without former IDs is found by the current ID, so they need no entry.
         self.file.unlisted.extend(removed.into_iter().filter(|entry| !entry.former_ids.is_empty()));
     }
 
-    /// Keep the pixel size that the user gave for a slide.
+    /// Sets the pixel size that the user gave for a slide.
     pub fn set_user_mpp(&mut self, id: &SlideId, mpp: MicronsPerPixel) {
         self.change(id, |entry| entry.user_mpp = Some(mpp));
     }
 
-    /// The pixel size that the user gave for a slide.
+    /// Returns the pixel size that the user gave for a slide.
     pub fn user_mpp(&self, id: &SlideId) -> Option<MicronsPerPixel> {
         self.entry(id)?.user_mpp
     }
 
-    /// The pixel size that the user gave for a slide, which may be listed under a former id.
+    /// Returns the pixel size that the user gave for a slide, which may be listed under a former ID.
     pub fn user_mpp_of(&self, info: &SlideInfo) -> Option<MicronsPerPixel> {
         self.entry_of(info)?.user_mpp
     }
 
-    /// Open the file of a slide of the project. The source goes by the id that the project knows the slide by.
+    /// Opens the file of a slide of the project. The source has the ID under which the project lists the
+    /// slide.
     ///
     /// # Errors
-    /// As [`slide::open`], and [`SlideError::Replaced`] when another slide lies there.
+    /// As [`slide::open`], and [`SlideError::Replaced`] when the file is another slide.
     pub fn open_slide(&self, entry: &SlideEntry) -> Result<Arc<dyn SlideSource>, SlideError> {
         let path = self.slide_path(entry);
         let source = slide::open(&path, entry.user_mpp)?;
@@ -223,12 +228,13 @@ impl Project {
         Ok(slide::known_as(source, &entry.id))
     }
 
-    /// Under which ids annotations and judgements of earlier versions lie.
+    /// Returns the former IDs under which annotations and judgements may be stored.
     pub fn former_ids(&self) -> FormerIds {
         self.former_ids_but(&[])
     }
 
-    /// Under which ids descriptors of earlier versions lie: those that stood for one slide alone.
+    /// Returns the former IDs under which descriptors may be stored: those that are not shared by several
+    /// slides.
     pub(super) fn former_ids_of_descriptors(&self) -> FormerIds {
         self.former_ids_but(&self.file.shared_ids)
     }
@@ -242,22 +248,22 @@ impl Project {
         Arc::new(ids.collect())
     }
 
-    /// What the project keeps of its queries.
+    /// Reads the project's query history, with current slide IDs.
     ///
     /// # Errors
-    /// What is wrong with which file; it is left as it is.
+    /// As [`QueryHistory::load`].
     pub fn query_history(&self) -> std::io::Result<QueryHistory> {
         let mut query_history = QueryHistory::load(self.root())?;
         query_history.rename_slides(&self.former_ids());
         Ok(query_history)
     }
 
-    /// Former ids that turned out to stand for several slides.
+    /// Returns the former IDs that turned out to be shared by several slides.
     pub fn shared_ids(&self) -> &[SlideId] {
         &self.file.shared_ids
     }
 
-    /// The id by which the project knows a slide that is called by this one, which may be a former one.
+    /// Returns the current ID of a slide, given its current or a former ID.
     pub fn current_id(&self, id: &SlideId) -> SlideId {
         let is_former = |entry: &&SlideEntry| entry.former_ids.contains(id);
         self.file.slides.iter().find(is_former).map_or(id, |entry| &entry.id).clone()

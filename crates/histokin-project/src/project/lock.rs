@@ -1,8 +1,9 @@
-//! Who may write in a project: one program at a time, which says so in the file `project.lock`.
+//! Lock of a project, the file `project.lock`, which lets one program at a time write.
 //!
-//! The file is locked by the system, which lets go of it when a program ends, however it ends. Some network
-//! drives do not tell other computers of such locks; therefore the holder also notes its name in the file, and
-//! touches it every minute while it works. What it has not touched for ten minutes is stale.
+//! The operating system locks the file and releases it when the program ends for any reason. Some network
+//! drives do not propagate such locks to other computers. The holder therefore also writes its identity into
+//! the file and updates the file's modification time every minute; after ten minutes without an update the
+//! lock is stale.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,23 +15,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-/// Name of the file.
+/// Name of the lock file in a project's folder.
 pub const LOCK_FILE: &str = "project.lock";
 
-/// How often a holder shows that it is alive.
+/// Interval at which the holder updates the file's modification time.
 const BEAT: Duration = Duration::from_secs(60);
 
-/// A holder on another computer that has shown nothing for so long is gone. Clocks may differ by minutes.
+/// Age at which the lock of a holder on another computer is stale; allows for clocks that differ by minutes.
 const STALE_AFTER: Duration = Duration::from_secs(600);
 
-/// Who works in a project.
+/// The process that holds the lock of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// Name of the user.
     pub user: String,
     /// Name of the computer.
     pub host: String,
+    /// Process ID.
     pub pid: u32,
-    /// Seconds since 1970 when it began.
+    /// Time at which the lock was acquired, in seconds since 1970.
     pub since: u64,
 }
 
@@ -38,7 +41,7 @@ impl Holder {
     fn here() -> Self {
         let named = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok());
         Self {
-            user: named(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(|| "somebody".to_owned()),
+            user: named(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(|| "an unknown user".to_owned()),
             host: host_name(),
             pid: std::process::id(),
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
@@ -51,7 +54,7 @@ impl std::fmt::Display for Holder {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
         write!(f, "by {} on {} (process {}), ", self.user, self.host, self.pid)?;
         match now.saturating_sub(self.since) / 60 {
-            0 => f.write_str("since less than a minute"),
+            0 => f.write_str("for less than a minute"),
             1 => f.write_str("for a minute"),
             minutes @ 2..120 => write!(f, "for {minutes} minutes"),
             minutes @ 120..2880 => write!(f, "for {} hours", minutes / 60),
@@ -60,20 +63,22 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// The right to write in a project, for as long as this lives.
+/// Lock of a project, released when dropped.
 #[derive(Debug)]
 pub struct ProjectLock {
     file: File,
-    /// Who had it before and ended without giving it back.
+    /// Previous holder, if it ended without releasing the lock.
     pub left_by: Option<Holder>,
-    /// The thread that shows that the holder is alive ends when this is dropped.
+    /// Dropping it ends the thread that updates the file's modification time.
     _alive: Sender<()>,
 }
 
-/// Why a project was not locked.
+/// Reason why a project could not be locked.
 #[derive(Debug)]
 pub enum LockError {
+    /// Another process holds the lock; carries its details if they are known.
     Held(Option<Holder>),
+    /// The lock file cannot be opened or written.
     Io(io::Error),
 }
 
@@ -83,15 +88,15 @@ impl From<io::Error> for LockError {
     }
 }
 
-/// The locks of this process, by the project's folder: it may open a project again.
+/// Locks of this process by project folder, so that it can open a project several times.
 static HELD: LazyLock<Mutex<HashMap<PathBuf, Weak<ProjectLock>>>> = LazyLock::new(Mutex::default);
 
 impl ProjectLock {
-    /// Lock the project in `root`, an absolute path; or share the lock that this process has.
+    /// Locks the project in `root`, an absolute path, or returns the lock that this process already holds.
     ///
     /// # Errors
-    /// [`LockError::Held`] with whoever has it, as far as that is known; [`LockError::Io`] when the file cannot
-    /// be written.
+    /// [`LockError::Held`] when another process holds the lock; [`LockError::Io`] when the file cannot be
+    /// written.
     pub fn acquire(root: &Path) -> Result<Arc<Self>, LockError> {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, lock| lock.strong_count() > 0);
@@ -109,7 +114,7 @@ impl ProjectLock {
         let found = read(&mut file);
         match locked {
             Ok(()) => {
-                // The system's lock may not reach as far as the drive does.
+                // The system's lock may not be visible to other computers that use the drive.
                 if let Some(other) = &found
                     && other.host != holder.host
                     && !is_stale(&file)
@@ -119,7 +124,7 @@ impl ProjectLock {
             }
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(found)),
             Err(TryLockError::Error(error)) => {
-                tracing::debug!("{}: this drive knows no locks: {error}", path.display());
+                tracing::debug!("{}: this drive does not support locks: {error}", path.display());
                 if let Some(other) = &found
                     && other.pid != holder.pid
                     && !is_stale(&file)
@@ -130,7 +135,7 @@ impl ProjectLock {
         }
         match sign(&mut file, holder) {
             Ok(()) => {}
-            // Without the name, but with the system's lock: whoever works on a full disk may still make room.
+            // The system's lock suffices, so that the user of a full disk can still free space.
             Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
                 tracing::warn!("{}: {error}", path.display());
             }
@@ -143,9 +148,9 @@ impl ProjectLock {
 
 impl Drop for ProjectLock {
     fn drop(&mut self) {
-        // An empty file is nobody's. It stays: whoever waits for its lock must find this very file.
+        // An empty file has no holder. It is not deleted, since others may have it open to lock it.
         if let Err(error) = self.file.set_len(0).and_then(|()| self.file.unlock()) {
-            tracing::warn!("the project's lock was not given back: {error}");
+            tracing::warn!("the project's lock was not released: {error}");
         }
     }
 }
@@ -160,7 +165,7 @@ fn sign(file: &mut File, holder: &Holder) -> io::Result<()> {
 
 fn read(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
-    // No holder writes as much as that.
+    // Far more than a holder's entry needs.
     Read::take(&mut *file, 4096).read_to_string(&mut text).ok()?;
     toml::from_str(&text).ok()
 }
@@ -170,13 +175,13 @@ fn is_stale(file: &File) -> bool {
     touched.is_ok_and(|touched| touched.elapsed().is_ok_and(|age| age > STALE_AFTER))
 }
 
-/// Touch the file every minute until the sender is dropped.
+/// Starts a thread that updates the file's modification time every minute until the sender is dropped.
 fn show_alive(file: File) -> io::Result<Sender<()>> {
     let (alive, ended) = bounded::<()>(0);
     std::thread::Builder::new().name("project-lock".to_owned()).spawn(move || {
         while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
             if let Err(error) = file.set_modified(SystemTime::now()) {
-                tracing::warn!("the project's lock cannot be kept fresh: {error}");
+                tracing::warn!("the project's lock cannot be refreshed: {error}");
             }
         }
     })?;
@@ -184,10 +189,10 @@ fn show_alive(file: File) -> io::Result<Sender<()>> {
 }
 
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "only the C library knows the name of the host")]
+#[expect(unsafe_code, reason = "the host name is only available from the C library")]
 fn host_name() -> String {
     let mut name = [0_u8; 256];
-    // SAFETY: the buffer is ours and its length is passed; one byte of it stays zero and ends the name.
+    // SAFETY: the buffer is valid for the passed length; its last byte stays zero and terminates the name.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(0);
     if failed || end == 0 {
@@ -221,7 +226,7 @@ mod tests {
         assert_eq!(ProjectLock::take(&path, &other).unwrap().left_by, None);
     }
 
-    /// A crash leaves the name but not the system's lock.
+    /// After a crash the holder's entry remains, but not the system's lock.
     #[test]
     fn what_a_crashed_program_left_is_taken_over_and_told() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
-//! A project: a plain folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`, and
-//! `index/`, which can be made again. Jobs that work on it side by side list their slides in `slides/`.
+//! A project: a folder with `project.toml`, `descriptors/`, `annotations/`, `models/`, `reports/`, and
+//! `index/`, which can be rebuilt. Concurrent embedding processes list their slides in `slides/`.
 //!
-//! Whoever writes in it claims it first ([`Project::claim`]): one program at a time, and none that is older than
-//! the project. Others read. Only jobs that share the work claim nothing: no two of them write the same file.
+//! A program must claim a project before writing to it ([`Project::claim`]): one program at a time, and none
+//! that is older than the project. Others can only read. Concurrent embedding processes are the exception:
+//! they claim nothing, as no two of them write the same file.
 
 mod access;
 mod archive_url;
@@ -39,53 +40,106 @@ pub use password::Password;
 /// Name of the file that makes a folder a project.
 pub const PROJECT_FILE: &str = "project.toml";
 
-/// Folder of a project that holds the annotations of its slides.
+/// Folder of a project for the annotations of its slides.
 pub const ANNOTATIONS_FOLDER: &str = "annotations";
 
-/// Folder of a project that may hold labels of its slides, in any of the files that are understood.
+/// Optional folder of a project for labels of its slides, in any supported file format.
 pub const LABELS_FOLDER: &str = "labels";
 
-/// The most that the file may hold, in bytes: a million slides.
+/// Maximum size of the file in bytes; enough for a million slides.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// An open project. Changes are made in memory and kept by [`Project::save`].
+/// An open project. Changes are made in memory and written by [`Project::save`].
 #[derive(Debug, Clone)]
 pub struct Project {
     root: PathBuf,
     file: ProjectFile,
-    /// Files of slides that were noted beside `project.toml`: their content moves there when it is next saved.
+    /// Notes of slides listed by concurrent processes; their content moves to `project.toml` on the next
+    /// save.
     noted: Vec<PathBuf>,
     access: Access,
-    /// The version and the text of the file that was found, when an older program wrote it.
+    /// Format and text of the file, if it was written by an older program.
     older: Option<(u32, Arc<str>)>,
 }
 
-/// What can go wrong with a project. Every message names the file and what to do.
+/// Error of opening or using a project. Messages name the file and, if there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
+    /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("{}: cannot be understood: {reason}; it was left as it is, mend it or choose another project", path.display())]
-    Damaged { path: PathBuf, reason: String },
+    Io {
+        /// File or folder that the operation failed on.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
+    /// A file of the project is invalid.
     #[error(
-        "{}: was written by a newer version of histokin (format {found}, this one knows {FORMAT}), and cannot even be \
-         shown by this one ({reason}); update histokin",
+        "{}: cannot be understood: {reason}; it was left as it is, correct it or choose another project",
         path.display()
     )]
-    Newer { path: PathBuf, found: u32, reason: String },
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Description of the problem.
+        reason: String,
+    },
+    /// The project has a newer format that this program cannot read.
+    #[error(
+        "{}: was written by a newer version of histokin (format {found}, this one knows {FORMAT}), and this version \
+         cannot display it ({reason}); update histokin",
+        path.display()
+    )]
+    Newer {
+        /// The project file.
+        path: PathBuf,
+        /// Format of the file.
+        found: u32,
+        /// Error of parsing the file.
+        reason: String,
+    },
+    /// The project must not be written.
     #[error("{}: the project is open for reading only: {why}", root.display())]
-    ReadOnly { root: PathBuf, why: ReadOnly },
-    #[error("{}: no project here; make one with `histokin embed {} SLIDE…`", root.display(), root.display())]
-    Missing { root: PathBuf },
+    ReadOnly {
+        /// Folder of the project.
+        root: PathBuf,
+        /// Reason why the project is read-only.
+        why: ReadOnly,
+    },
+    /// The folder is not a project.
+    #[error(
+        "{}: no project here; create one with `histokin embed {} SLIDE…`",
+        root.display(), root.display()
+    )]
+    Missing {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// No slide of the project matches a name.
     #[error("no slide {name:?} in the project; it has: {known}")]
-    NoSuchSlide { name: String, known: String },
-    #[error("{name:?} means several slides of the project ({known}); give the id or the path")]
-    Ambiguous { name: String, known: String },
+    NoSuchSlide {
+        /// The name given by the user.
+        name: String,
+        /// Paths of all slides of the project, separated by commas.
+        known: String,
+    },
+    /// Several slides of the project match a name.
+    #[error("{name:?} matches several slides of the project ({known}); give the ID or the path")]
+    Ambiguous {
+        /// The name given by the user.
+        name: String,
+        /// Paths of the matching slides, separated by commas.
+        known: String,
+    },
 }
 
 impl Project {
-    /// Open the project in `root`, for reading until it is [claimed](Self::claim). One that a newer program has
-    /// written stays read-only; one of an older program is brought up to date in memory.
+    /// Opens the project in `root`, for reading until it is [claimed](Self::claim). A project written by a
+    /// newer program stays read-only; one of an older program is migrated in memory.
+    ///
+    /// # Errors
+    /// [`ProjectError::Missing`] when `root` is not a project; [`ProjectError::Io`],
+    /// [`ProjectError::Damaged`] or [`ProjectError::Newer`] when its file cannot be read.
     pub fn open(root: &Path) -> Result<Self, ProjectError> {
         let path = root.join(PROJECT_FILE);
         let text = match untrusted::read_text(&path, MOST_BYTES) {
@@ -109,7 +163,10 @@ impl Project {
         Ok(project)
     }
 
-    /// Open the project in `root`, or make an empty one there.
+    /// Opens the project in `root`, or creates an empty one there.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`ProjectError::Io`] when the project cannot be created.
     pub fn open_or_create(root: &Path) -> Result<Self, ProjectError> {
         match Self::open(root) {
             Err(ProjectError::Missing { .. }) => {}
@@ -127,13 +184,16 @@ impl Project {
         Ok(project)
     }
 
-    /// Whether `folder` is a project.
+    /// Returns whether `folder` is a project.
     pub fn is_project(folder: &Path) -> bool {
         folder.join(PROJECT_FILE).is_file()
     }
 
-    /// Keep `project.toml`: written beside, synced, renamed. The file of an older program is kept as
-    /// `project.toml.format-N` once.
+    /// Writes `project.toml` (durable write). The file of an older program is preserved once as
+    /// `project.toml.format-N`.
+    ///
+    /// # Errors
+    /// [`ProjectError::ReadOnly`]; [`ProjectError::Io`] when a file cannot be written.
     pub fn save(&self) -> Result<(), ProjectError> {
         self.require_writable()?;
         let path = self.root.join(PROJECT_FILE);
@@ -143,12 +203,12 @@ impl Project {
         let text = toml::to_string_pretty(&file)
             .map_err(|error| ProjectError::Damaged { path: path.clone(), reason: error.to_string() })?;
         durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })?;
-        // Listed there now; a note that stays is taken in again.
+        // Their slides are listed in the file now. A note that cannot be deleted is simply read again.
         self.noted.iter().for_each(|path| _ = fs::remove_file(path));
         Ok(())
     }
 
-    /// Keep the file of an older program beside, before it is replaced for the first time.
+    /// Saves a copy of an older program's file before it is first replaced.
     fn keep_older(&self) -> Result<(), ProjectError> {
         let Some((format, text)) = &self.older else { return Ok(()) };
         let path = self.root.join(format!("{PROJECT_FILE}.format-{format}"));
@@ -158,40 +218,46 @@ impl Project {
         durable::write(&path, text.as_bytes()).map_err(|source| ProjectError::Io { path, source })
     }
 
+    /// Returns the project's folder, an absolute path.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
+    /// Returns the settings with which slides are embedded.
     pub fn settings(&self) -> &ProjectSettings {
         &self.file.settings
     }
 
+    /// Returns the settings for modification; [`Self::save`] writes them.
     pub fn settings_mut(&mut self) -> &mut ProjectSettings {
         &mut self.file.settings
     }
 
+    /// Replaces the settings; [`Self::save`] writes them.
     pub fn set_settings(&mut self, settings: ProjectSettings) {
         self.file.settings = settings;
     }
 
-    /// The archive that questions may be put to, too.
+    /// Returns the address of the archive that queries can include.
     pub fn archive(&self) -> Option<&ArchiveUrl> {
         self.file.archive.as_ref()
     }
 
+    /// Sets or removes the address of the archive; [`Self::save`] writes it.
     pub fn set_archive(&mut self, archive: Option<ArchiveUrl>) {
         self.file.archive = archive;
     }
 
-    /// Name or path of the encoder; a file in the project's folder is found wherever that has moved.
+    /// Returns the name or path of the encoder. A file in the project's folder is found even if the project
+    /// has moved.
     pub fn encoder_name(&self) -> String {
         let Some(name) = &self.file.settings.encoder else { return encoder::DEFAULT.to_owned() };
-        let own = self.root.join(name);
-        if own.is_file() { own.to_string_lossy().into_owned() } else { name.clone() }
+        let local = self.root.join(name);
+        if local.is_file() { local.to_string_lossy().into_owned() } else { name.clone() }
     }
 
-    /// All that decides the descriptors of this project's slides, with that encoder. Imported ones have tiles
-    /// of their own, and nothing was normalised for them here.
+    /// Returns the recipe of this project's descriptors with the given encoder. Imported descriptors use the
+    /// tiles of their encoder, without stain normalisation.
     pub fn recipe(&self, encoder: &EncoderSpec) -> Recipe {
         let settings = &self.file.settings;
         let (tiles, stain) = if encoder.id.is_imported() {
@@ -202,43 +268,44 @@ impl Project {
         Recipe { encoder_id: encoder.id.clone(), encoder_name: encoder.name.clone(), tiles, stain }
     }
 
-    /// The descriptors of this project's slides.
+    /// Returns the store of this project's descriptors.
     pub fn descriptors(&self) -> DescriptorStore {
         let store = DescriptorStore::new(self.root.join("descriptors"));
         let store = store.with_former_ids(self.former_ids_of_descriptors());
         if self.read_only().is_some() { store.read_only() } else { store }
     }
 
-    /// What can be made again from the descriptors: the parts of the index.
+    /// Returns the cache of index segments, which can be rebuilt from the descriptors.
     pub fn index_cache(&self) -> IndexCache {
         let cache = IndexCache::new(self.root.join("index"));
         if self.read_only().is_some() { cache.read_only() } else { cache }
     }
 
-    /// From now on, keep the levels that are computed for slides in this project's folder, if it may be written.
+    /// Stores computed slide levels in this project's folder from now on, if the project is writable.
     pub fn keep_computed_levels(&self) {
         if self.read_only().is_none() {
             computed::keep_in(Some(self.root.join("levels")));
         }
     }
 
-    /// The annotations of this project's slides.
+    /// Returns the store of this project's annotations.
     pub fn annotations(&self) -> AnnotationStore {
         let store =
             AnnotationStore::new(self.root.join(ANNOTATIONS_FOLDER)).with_former_ids(self.former_ids());
         if self.read_only().is_some() { store.read_only() } else { store }
     }
 
-    /// The classes that annotations can have here.
+    /// Returns the annotation classes of the project.
     pub fn classes(&self) -> Vec<AnnotationClass> {
         self.file.classes.clone()
     }
 
+    /// Replaces the annotation classes; [`Self::save`] writes them.
     pub fn set_classes(&mut self, classes: Vec<AnnotationClass>) {
         self.file.classes = classes;
     }
 
-    /// Take over classes that are not known yet; whether there were any.
+    /// Adds the classes whose names are new; returns whether there were any.
     pub fn add_classes<'a>(&mut self, classes: impl IntoIterator<Item = &'a AnnotationClass>) -> bool {
         let mut all = self.classes();
         let known = all.len();
@@ -254,21 +321,21 @@ impl Project {
         has_new
     }
 
-    /// Slides, by file name or stem, and their patients, where a list told them.
+    /// Returns the imported list of slides (file name or stem) and their patients.
     pub fn patients(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.file.patients.iter().map(|(slide, patient)| (slide.clone(), patient.clone()))
     }
 
-    /// Keep what a list tells of slides and their patients, in the place of an earlier one.
+    /// Replaces the list of slides (file name or stem) and their patients; [`Self::save`] writes it.
     pub fn set_patients(&mut self, list: impl IntoIterator<Item = (String, String)>) {
         self.file.patients = list.into_iter().collect();
     }
 
-    /// The absolute path of a slide's file, without detours through the project's folder.
+    /// Returns the absolute path of a slide's file, without `..` components.
     pub fn slide_path(&self, entry: &SlideEntry) -> PathBuf {
         let mut path = PathBuf::new();
         for part in self.root.join(entry.path()).components() {
-            // The root is canonical, so that leaving a folder of it is the same as never entering it.
+            // The root is canonical, so `..` can be resolved by removing the last component.
             match part {
                 std::path::Component::ParentDir => _ = path.pop(),
                 other => path.push(other),
@@ -277,10 +344,13 @@ impl Project {
         path
     }
 
-    /// Find a slide by id (or its first characters), path, file name or file stem.
+    /// Finds a slide by ID (or its first characters, at least 6), path, file name or file stem.
+    ///
+    /// # Errors
+    /// [`ProjectError::NoSuchSlide`] or [`ProjectError::Ambiguous`].
     pub fn find_slide(&self, name: &str) -> Result<&SlideEntry, ProjectError> {
         let wanted = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        // Names that are no UTF-8 go by what is shown of them.
+        // Names that are not valid UTF-8 are compared in their displayed form.
         let is = |part: Option<&OsStr>| part.is_some_and(|part| part.to_string_lossy() == name);
         let ranked: [&dyn Fn(&SlideEntry) -> bool; 6] = [
             &|entry| entry.id.0 == name,
@@ -293,8 +363,8 @@ impl Project {
         let names = |entries: &[&SlideEntry]| {
             entries.iter().map(|entry| entry.path().display().to_string()).collect::<Vec<_>>().join(", ")
         };
-        for is_meant in ranked {
-            let found: Vec<&SlideEntry> = self.slides().iter().filter(|entry| is_meant(entry)).collect();
+        for matches in ranked {
+            let found: Vec<&SlideEntry> = self.slides().iter().filter(|entry| matches(entry)).collect();
             match found.as_slice() {
                 [] => {}
                 [entry] => return Ok(entry),
@@ -308,8 +378,8 @@ impl Project {
         Err(ProjectError::NoSuchSlide { name: name.to_owned(), known })
     }
 
-    /// The path as it is kept: relative to the project where a folder above both is not the root of the
-    /// file system, so that a project that moves together with its slides keeps working.
+    /// Returns the path as it is stored: relative to the project if the two share a parent folder other than
+    /// the file system's root, so that a project still works when it is moved together with its slides.
     fn stored_path(&self, slide: &Path) -> PathBuf {
         let slide = std::path::absolute(slide).unwrap_or_else(|_| slide.to_owned());
         let shared = self.root.components().zip(slide.components()).take_while(|(a, b)| a == b).count();

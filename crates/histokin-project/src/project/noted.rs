@@ -1,5 +1,5 @@
-//! Slides that jobs working side by side have listed: one file a slide, so that no job writes what another writes,
-//! and folders of several jobs become one project by copying.
+//! Notes of slides listed by concurrent processes: one file per slide, so that no two processes write the
+//! same file and the folders of several processes can be merged into one project by copying.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use histokin_core::slide::SlideInfo;
 const FOLDER: &str = "slides";
 
 impl Project {
-    /// List a slide in a file of its own, with its absolute path: the note may be copied elsewhere.
+    /// Lists a slide in a separate file, with its absolute path, since the note may be copied elsewhere.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -39,7 +39,8 @@ impl Project {
         durable::write(&path, text.as_bytes()).map_err(io)
     }
 
-    /// Keep the settings alone, where those on the disk differ: jobs that work side by side all write the same.
+    /// Writes only the settings, and only if those on disk differ; concurrent processes all write the same
+    /// ones.
     ///
     /// # Errors
     /// When `project.toml` cannot be read or written.
@@ -60,7 +61,10 @@ impl Project {
         durable::write(&path, text.as_bytes()).map_err(io)
     }
 
-    /// List the slides that were noted, but for those that are listed already.
+    /// Adds the slides from notes; those already listed are only updated.
+    ///
+    /// # Errors
+    /// When a note cannot be read.
     pub(super) fn take_in_noted(&mut self) -> Result<(), ProjectError> {
         for path in notes(&self.root.join(FOLDER))? {
             let text = fs::read_to_string(&path)
@@ -76,7 +80,7 @@ impl Project {
     }
 }
 
-/// The files of a folder of notes, by name; none where there is no folder.
+/// Returns the note files in a folder, sorted by name; none if the folder does not exist.
 fn notes(folder: &Path) -> Result<Vec<PathBuf>, ProjectError> {
     let io = |source| ProjectError::Io { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {

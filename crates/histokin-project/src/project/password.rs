@@ -1,17 +1,18 @@
-//! A password, as far as this program ever holds one: in memory, and never shown.
+//! Passwords, which are held only in memory and never displayed.
 
 use std::fmt;
 
-/// A password. It is never shown, not even in a debugger's words.
+/// A password. Its `Debug` output does not reveal it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
+    /// Wraps the text of a password.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The password itself, for the server that asks for it.
+    /// Returns the password in clear text, for the server that requires it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
