@@ -1,4 +1,4 @@
-//! The libraries that the tests load; see `histokin-link`.
+//! Sets the run path of the libraries that the tests load; see `histokin-link`.
 
 fn main() {
     histokin_link::tell_loader();

@@ -1,5 +1,5 @@
-//! The connection to an archive: encrypted, with a login, and checked for what the program needs before anything
-//! else is asked.
+//! The connection to an archive: encrypted, authenticated, and checked for a supported version of the tables
+//! and of pgvector before it is used.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,36 +14,37 @@ use super::schema::VERSION;
 use super::search::Mode;
 use super::{ArchiveError, ArchiveUrl, tls};
 
-/// A server that does not answer is given up after this.
+/// Time after which a connection attempt to a server that does not answer fails.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How soon a line that has gone dead is noticed: silence before the first question, and between the next ones.
+/// TCP keepalive: idle time before the first probe.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// TCP keepalive: time between further probes.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Another writer is waited for this long.
+/// PostgreSQL's `lock_timeout`: how long to wait for another writer.
 const LOCK_TIMEOUT: &str = "60s";
 
-/// An open archive. Dropping it closes the connection; a transaction that was not finished leaves nothing behind.
+/// An open archive. Dropping it closes the connection and rolls back an unfinished transaction.
 pub struct Archive {
     pub(super) client: Client,
-    /// What the server keeps prepared, by its text.
+    /// Prepared statements by SQL text.
     pub(super) statements: HashMap<String, Statement>,
-    /// How searches are done at present.
+    /// Search mode that the server's settings are set to at present.
     pub(super) mode: Option<Mode>,
     url: ArchiveUrl,
     encryption: Encryption,
 }
 
-/// Whether and how the line is encrypted.
+/// Encryption of the connection.
 #[derive(Debug, Clone)]
 enum Encryption {
     Off,
-    /// With the certificates in a file to trust, or else the system's.
+    /// TLS with a verified certificate; trusts the certificates in this file, or the system's.
     Verified(Option<PathBuf>),
 }
 
-/// Ends what an [`Archive`] is being asked, from another thread.
+/// Cancels the running statement of an [`Archive`] from another thread.
 #[derive(Clone)]
 pub struct Canceller {
     token: CancelToken,
@@ -52,8 +53,8 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    /// Have the server give up the statement that it is at work on, over a connection of its own; whoever waits for it
-    /// gets [`ArchiveError::TooLong`]. Without effect where it is at work on none.
+    /// Cancels the statement that the server is running, over a separate connection. The caller that waits
+    /// for it gets [`ArchiveError::TooLong`]. Has no effect when no statement is running.
     ///
     /// # Errors
     /// When the server cannot be reached.
@@ -62,23 +63,23 @@ impl Canceller {
             Encryption::Off => self.token.cancel_query(NoTls),
             Encryption::Verified(roots) => self.token.cancel_query(tls::connector(roots.as_deref())?),
         };
-        cancelled.during(&self.url, "cancelling a question")
+        cancelled.during(&self.url, "cancelling a query")
     }
 }
 
 impl Archive {
-    /// Connect to an archive that has been set up.
+    /// Connects to an archive that has been set up.
     ///
     /// # Errors
-    /// When there is no connection, the login is refused, pgvector is missing or too old, or the archive is not
-    /// there or of another version.
+    /// When there is no connection, the login is refused, pgvector is missing or too old, or the archive is
+    /// missing or of another version.
     pub fn open(url: &ArchiveUrl, credentials: &Credentials<'_>) -> Result<Self, ArchiveError> {
         let mut archive = Self::connect(url, credentials)?;
         archive.check()?;
         Ok(archive)
     }
 
-    /// Connect to a database, whether or not there is an archive in it.
+    /// Connects to a database, whether or not it contains an archive.
     ///
     /// # Errors
     /// When there is no connection or the login is refused.
@@ -111,14 +112,14 @@ impl Archive {
             client = connect(Some(answer), &mut config)?;
         }
         let mut client = client.map_err(|error| of_connecting(&error, url))?;
-        // A plan is made for the very question: one for any question takes no account of how few matches it wants.
+        // Custom plans: a generic plan does not take the LIMIT of the query into account.
         let sql = "SELECT set_config('lock_timeout', $1, false), set_config('jit', 'off', false), \
                    set_config('plan_cache_mode', 'force_custom_plan', false)";
         client.execute(sql, &[&LOCK_TIMEOUT]).during(url, "connecting")?;
         Ok(Self { client, statements: HashMap::new(), mode: None, url: url.clone(), encryption })
     }
 
-    /// What ends a question to this archive while it is asked.
+    /// Returns a handle that cancels a running statement of this connection.
     pub fn canceller(&self) -> Canceller {
         Canceller {
             token: self.client.cancel_token(),
@@ -127,22 +128,22 @@ impl Archive {
         }
     }
 
-    /// Where the archive is.
+    /// Returns the address of the archive.
     pub fn url(&self) -> &ArchiveUrl {
         &self.url
     }
 
-    /// Whether the connection has been lost.
+    /// Returns whether the connection has been lost.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
-    /// Version of the tables, if there are any.
+    /// Returns the version of the tables, or `None` without an archive.
     pub(super) fn version(&mut self) -> Result<Option<i32>, ArchiveError> {
-        version(&mut self.client).during(&self.url, "looking at the archive")
+        version(&mut self.client).during(&self.url, "reading the archive's version")
     }
 
-    /// Make sure that the archive is what this program can work with.
+    /// Checks that this program supports the archive and its pgvector, and sets the search path.
     pub(super) fn check(&mut self) -> Result<(), ArchiveError> {
         let url = self.url.clone();
         match self.version()? {
@@ -152,14 +153,15 @@ impl Archive {
             Some(_) => {}
         }
         check_pgvector(&mut self.client, &url)?;
-        // Types and operators of pgvector are found wherever it was installed; nothing else is.
+        // The search path holds only the schema of pgvector, wherever it was installed, and the system
+        // catalog.
         let sql = "SELECT set_config('search_path', quote_ident(histokin.vector_schema()) || ', pg_catalog', false)";
-        self.client.execute(sql, &[]).during(&url, "looking at the archive")?;
+        self.client.execute(sql, &[]).during(&url, "reading the archive's version")?;
         Ok(())
     }
 }
 
-/// Version of the tables, if there are any.
+/// Returns the version of the tables, or `None` without an archive.
 pub(super) fn version(client: &mut impl GenericClient) -> Result<Option<i32>, postgres::Error> {
     let there: bool = client.query_one("SELECT to_regclass('histokin.migrations') IS NOT NULL", &[])?.get(0);
     if !there {
@@ -168,6 +170,7 @@ pub(super) fn version(client: &mut impl GenericClient) -> Result<Option<i32>, po
     Ok(client.query_one("SELECT max(version) FROM histokin.migrations", &[])?.get(0))
 }
 
+/// Checks that pgvector is installed in the database and new enough.
 pub(super) fn check_pgvector(client: &mut impl GenericClient, url: &ArchiveUrl) -> Result<(), ArchiveError> {
     let found = client
         .query_opt("SELECT extversion FROM pg_extension WHERE extname = 'vector'", &[])
@@ -185,11 +188,11 @@ pub(super) fn check_pgvector(client: &mut impl GenericClient, url: &ArchiveUrl) 
     Ok(())
 }
 
-/// How to connect, and the file of certificates to trust, if one is named. Encryption with a verified certificate is
-/// asked for unless the address turns it off or names a socket of this machine.
+/// Returns the connection settings, and the file of trusted certificates if one is named. A verified
+/// certificate is required unless the address disables encryption or names a local socket.
 fn config(url: &ArchiveUrl) -> Result<(Config, Option<PathBuf>), ArchiveError> {
     let unusable = |reason: String| ArchiveError::Address { url: url.clone(), reason };
-    let (place, parameters) = url.as_str().split_once('?').unwrap_or((url.as_str(), ""));
+    let (base, parameters) = url.as_str().split_once('?').unwrap_or((url.as_str(), ""));
     let mut kept = Vec::new();
     let mut roots = std::env::var_os("PGSSLROOTCERT").map(PathBuf::from);
     let mut mode = SslMode::Require;
@@ -204,13 +207,13 @@ fn config(url: &ArchiveUrl) -> Result<(Config, Option<PathBuf>), ArchiveError> {
             Some(("sslmode", "require" | "verify-ca" | "verify-full")) => {}
             Some(("sslmode", other)) => {
                 return Err(unusable(format!(
-                    "sslmode={other} may go unencrypted; leave it out, or say disable"
+                    "sslmode={other} may go unencrypted; leave it out, or set sslmode=disable"
                 )));
             }
             _ => kept.push(pair),
         }
     }
-    let text = if kept.is_empty() { place.to_owned() } else { format!("{place}?{}", kept.join("&")) };
+    let text = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
     let mut config: Config = text.parse().map_err(|error: postgres::Error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         unusable(cause.unwrap_or_else(|| error.to_string()))
@@ -233,13 +236,13 @@ fn config(url: &ArchiveUrl) -> Result<(Config, Option<PathBuf>), ArchiveError> {
     Ok((config, roots))
 }
 
-/// Whose password is looked for.
+/// Returns the login whose password is needed.
 fn login(config: &Config) -> Login {
     let from_system = || ["PGUSER", "USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
     let user = config.get_user().map(str::to_owned).or_else(from_system).unwrap_or_default();
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(name)) => name.clone(),
-        // libpq's word for a socket.
+        // libpq looks up sockets under this name.
         _ => "localhost".to_owned(),
     };
     Login {

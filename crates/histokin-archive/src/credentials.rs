@@ -1,33 +1,39 @@
-//! The password of an archive: from the environment, a `.pgpass` file, or the person at the keyboard. It is held
-//! in memory only.
+//! The password of an archive: from the environment, a `.pgpass` file, or user input. It is kept in memory
+//! only.
 
 use std::path::PathBuf;
 
 use super::ArchiveError;
 pub use histokin_project::project::Password;
 
-/// Asks a person for the password of the named login; `None` when nobody answers.
+/// Asks the user for the password of the named login; returns `None` when none is given.
 pub type AskPassword = dyn Fn(&str) -> Option<Password>;
 
-/// Where the password comes from, tried in this order: what a person has typed already, `PGPASSWORD`, the file that
-/// `PGPASSFILE` names or `~/.pgpass`, and, where the server asks for one that none of them has, `ask`.
+/// Sources of the password, tried in this order: a password typed earlier, `PGPASSWORD`, the file named by
+/// `PGPASSFILE` or `~/.pgpass`, and, if the server requires a password and none was found, `ask`.
 #[derive(Default)]
 pub struct Credentials<'a> {
+    /// Password that the user has typed earlier.
     pub typed: Option<Password>,
+    /// Function that asks the user, called at most once per connection.
     pub ask: Option<&'a AskPassword>,
 }
 
-/// Which login a password is for.
+/// A login that a password belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
+    /// Host name; `localhost` for a socket.
     pub host: String,
+    /// Port of the server.
     pub port: u16,
+    /// Name of the database.
     pub database: String,
+    /// Name of the database user.
     pub user: String,
 }
 
 impl Credentials<'_> {
-    /// The password, as far as it is known without asking.
+    /// Returns the password if it is known without asking the user.
     pub(super) fn known(&self, login: &Login) -> Result<Option<Password>, ArchiveError> {
         if let Some(typed) = &self.typed {
             return Ok(Some(typed.clone()));
@@ -49,6 +55,7 @@ impl Credentials<'_> {
     }
 }
 
+/// Returns the path in `PGPASSFILE`, or `~/.pgpass`.
 fn password_file() -> Option<PathBuf> {
     match std::env::var_os("PGPASSFILE") {
         Some(path) => Some(PathBuf::from(path)),
@@ -56,6 +63,7 @@ fn password_file() -> Option<PathBuf> {
     }
 }
 
+/// Returns whether group or others have any permission on the file (Unix only).
 fn is_open_to_others(path: &std::path::Path) -> bool {
     #[cfg(unix)]
     {
@@ -69,20 +77,21 @@ fn is_open_to_others(path: &std::path::Path) -> bool {
     }
 }
 
-/// The password of the first line that fits: `host:port:database:user:password`, where `*` fits all and a
-/// backslash takes the next character as it is
+/// Returns the password of the first line that matches. A line is `host:port:database:user:password`, where
+/// `*` matches any value and a backslash escapes the next character
 /// (<https://www.postgresql.org/docs/current/libpq-pgpass.html>).
 fn find(text: &str, login: &Login) -> Option<Password> {
     let wanted = [&login.host, &login.port.to_string(), &login.database, &login.user];
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let fields = fields(line);
-        let [at @ .., password] = fields.as_slice() else { return None };
-        let fits =
-            at.len() == 4 && at.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
-        fits.then(|| Password::new(password.clone()))
+        let [login @ .., password] = fields.as_slice() else { return None };
+        let matches = login.len() == 4
+            && login.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
+        matches.then(|| Password::new(password.clone()))
     })
 }
 
+/// Splits a line into its fields, at most five, and removes the escapes.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();

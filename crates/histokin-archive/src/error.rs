@@ -1,5 +1,5 @@
-//! What can go wrong with an archive, in words that say what to do. No message holds a password: addresses have none,
-//! and of the server's messages only the main line is repeated, never the rows that it may quote in its details.
+//! Errors of an archive, with messages that say what to do. No message contains a password, because addresses
+//! have none. Of the server's messages only the main line is repeated, not the details, which may quote rows.
 
 use std::error::Error as _;
 use std::io;
@@ -15,109 +15,263 @@ use histokin_core::query::QueryError;
 use histokin_core::slide::SlideId;
 use histokin_project::project::ProjectError;
 
-/// The oldest pgvector whose index scans go on until a filter has let enough through.
+/// The oldest supported pgvector: 0.8 introduced iterative index scans, which continue until enough rows pass
+/// the filter.
 pub(super) const OLDEST_PGVECTOR: (u32, u32) = (0, 8);
 
+/// An error of an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
+    /// The text is not an archive address.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// The address has unsupported parts or names no host.
     #[error("{url}: this address cannot be used: {reason}")]
-    Address { url: ArchiveUrl, reason: String },
+    Address {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// What is wrong with the address.
+        reason: String,
+    },
+    /// The password file cannot be read, or others may read it.
     #[error("{}: the password file was not used: {reason}", path.display())]
-    PasswordFile { path: PathBuf, reason: String },
+    PasswordFile {
+        /// Path of the password file.
+        path: PathBuf,
+        /// Why the file was not used.
+        reason: String,
+    },
+    /// The trusted certificates cannot be read.
     #[error("{}: certificates cannot be read: {reason}", path.display())]
-    Certificates { path: PathBuf, reason: String },
+    Certificates {
+        /// File of certificates, or `system certificates`.
+        path: PathBuf,
+        /// Why they cannot be read.
+        reason: String,
+    },
+    /// TLS cannot be set up; holds the cause.
     #[error("encryption cannot be set up: {0}")]
     Encryption(String),
+    /// The connection cannot be made.
     #[error(
         "{url}: no connection ({reason}); check the address and the network, and whether the server runs"
     )]
-    Unreachable { url: ArchiveUrl, reason: String },
+    Unreachable {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// The server's certificate cannot be verified.
     #[error(
-        "{url}: the server could not prove who it is, and nothing was sent to it ({reason}); name the file with your \
-         institution's certificate by sslrootcert in the address, or set sslmode=disable if the network is trusted"
+        "{url}: the server's certificate could not be verified, and nothing was sent ({reason}); name the file with \
+         your institution's certificate with sslrootcert in the address, or set sslmode=disable if the network is trusted"
     )]
-    NotTrusted { url: ArchiveUrl, reason: String },
+    NotTrusted {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// The user name or password is wrong or missing.
     #[error(
         "{url}: the server refused the login ({reason}); check user name and password: PGPASSWORD, then ~/.pgpass"
     )]
-    LoginRefused { url: ArchiveUrl, reason: String },
-    #[error("{url}: there is no such database; have it made with CREATE DATABASE, or check the address")]
-    NoDatabase { url: ArchiveUrl },
+    LoginRefused {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// The database does not exist.
+    #[error("{url}: there is no such database; create it with CREATE DATABASE, or check the address")]
+    NoDatabase {
+        /// Address of the archive.
+        url: ArchiveUrl,
+    },
+    /// The extension pgvector is not installed.
     #[error(
-        "{url}: pgvector is missing ({reason}); have it installed on the server (0.8 or newer), and, by an \
-         administrator, CREATE EXTENSION vector in this database"
+        "{url}: pgvector is missing ({reason}); install it on the server (0.8 or newer), and let an administrator \
+         run CREATE EXTENSION vector in this database"
     )]
-    NoPgvector { url: ArchiveUrl, reason: String },
+    NoPgvector {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// The extension pgvector is older than 0.8.
     #[error(
         "{url}: pgvector {found} is too old, 0.8 is needed; update it and run ALTER EXTENSION vector UPDATE"
     )]
-    OldPgvector { url: ArchiveUrl, found: String },
+    OldPgvector {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Version of the installed extension.
+        found: String,
+    },
+    /// The database contains no archive.
     #[error("{url}: there is no archive in this database; set it up with `histokin archive init {url}`")]
-    NoArchive { url: ArchiveUrl },
+    NoArchive {
+        /// Address of the archive.
+        url: ArchiveUrl,
+    },
+    /// The archive's tables are newer than this program.
     #[error(
-        "{url}: the archive was set up by a newer histokin (version {found}, this one knows {VERSION}); update histokin"
+        "{url}: the archive was set up by a newer histokin (version {found}, this one supports {VERSION}); update histokin"
     )]
-    NewerSchema { url: ArchiveUrl, found: i32 },
+    NewerSchema {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Version of the archive's tables.
+        found: i32,
+    },
+    /// The archive's tables are older than this program requires.
     #[error(
-        "{url}: the archive is of version {found}, this histokin needs {VERSION}; its owner updates it with `histokin archive init {url}`"
+        "{url}: the archive is of version {found}, this histokin needs {VERSION}; its owner can update it with `histokin archive init {url}`"
     )]
-    OlderSchema { url: ArchiveUrl, found: i32 },
+    OlderSchema {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Version of the archive's tables.
+        found: i32,
+    },
+    /// The login lacks a right.
     #[error(
-        "{url}: this login may not do that ({reason}); its owner grants it histokin_reader or histokin_writer"
+        "{url}: this login may not do that ({reason}); ask the owner of the archive to grant histokin_reader or \
+         histokin_writer"
     )]
-    NotAllowed { url: ArchiveUrl, reason: String },
+    NotAllowed {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// The server's disk is full.
     #[error(
-        "{url}: the server's disk is full ({reason}); nothing was left half done, make room there and run it again"
+        "{url}: the server's disk is full ({reason}); nothing was written in part, make room there and run it again"
     )]
-    Full { url: ArchiveUrl, reason: String },
+    Full {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// The connection was lost.
     #[error(
-        "{url}: the connection was lost while {doing} ({reason}); nothing is half done, run it again and it goes on \
-         where it was"
+        "{url}: the connection was lost while {doing} ({reason}); nothing was written in part, run it again and it \
+         goes on where it was"
     )]
-    Lost { url: ArchiveUrl, doing: &'static str, reason: String },
-    #[error("{url}: {doing} took too long and was given up ({reason})")]
-    TooLong { url: ArchiveUrl, doing: &'static str, reason: String },
-    #[error(
-        "{url}: someone else is at work on it, such as another push or an index being built; try again later"
-    )]
-    Busy { url: ArchiveUrl },
+    Lost {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// What was being done, for the message.
+        doing: &'static str,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// A statement reached its time limit or was cancelled.
+    #[error("{url}: {doing} took too long and was cancelled ({reason})")]
+    TooLong {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// What was being done, for the message.
+        doing: &'static str,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// Another connection holds a lock for longer than the lock timeout.
+    #[error("{url}: the archive is locked by another push or an index build; try again later")]
+    Busy {
+        /// Address of the archive.
+        url: ArchiveUrl,
+    },
+    /// Any other error of the server.
     #[error("{url}: {doing} failed: {reason}")]
-    Server { url: ArchiveUrl, doing: &'static str, reason: String },
+    Server {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// What was being done, for the message.
+        doing: &'static str,
+        /// Cause, as reported by the server or the system.
+        reason: String,
+    },
+    /// The archive has no encoder with the project's recipe.
     #[error(
         "{url}: the archive holds no descriptors of {encoder} as this project makes them; push some first"
     )]
-    NoSuchEncoder { url: ArchiveUrl, encoder: String },
+    NoSuchEncoder {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Name of the encoder.
+        encoder: String,
+    },
+    /// The archive's content is inconsistent.
     #[error("{url}: {what}; run `histokin archive verify {url}`")]
-    Damaged { url: ArchiveUrl, what: String },
+    Damaged {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// The inconsistency found.
+        what: String,
+    },
+    /// No slide has this ID or name.
     #[error("{url}: no slide {name:?} in the archive")]
-    NoSuchSlide { url: ArchiveUrl, name: String },
-    #[error("{url}: {name:?} means {count} slides of the archive; give the whole id")]
-    Ambiguous { url: ArchiveUrl, name: String, count: usize },
+    NoSuchSlide {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// ID or name that was looked for.
+        name: String,
+    },
+    /// Several slides match a name or the start of an ID.
+    #[error("{url}: {name:?} matches {count} slides of the archive; give the complete ID")]
+    Ambiguous {
+        /// Address of the archive.
+        url: ArchiveUrl,
+        /// Name or start of an ID.
+        name: String,
+        /// Number of slides that match.
+        count: usize,
+    },
+    /// The descriptors are too wide for an index.
     #[error("descriptors of {width} numbers are too wide to be indexed as {storage}: at most {most}")]
-    TooWide { width: usize, storage: &'static str, most: usize },
-    #[error("slide {slide} is wider or higher than 2³¹ pixels, and the archive counts no further")]
-    TooLarge { slide: SlideId },
+    TooWide {
+        /// Numbers in a descriptor.
+        width: usize,
+        /// SQL type of the descriptors.
+        storage: &'static str,
+        /// Largest width that can be indexed.
+        most: usize,
+    },
+    /// A coordinate on the slide does not fit into 32 bits.
+    #[error("slide {slide} is wider or higher than 2³¹ pixels, the most that the archive supports")]
+    TooLarge {
+        /// ID of the slide.
+        slide: SlideId,
+    },
+    /// The project's descriptors cannot be read or written.
     #[error(transparent)]
     Descriptors(#[from] DescriptorError),
+    /// The project cannot be read or saved.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// The project's annotations cannot be read.
     #[error(transparent)]
     Annotations(#[from] AnnotationError),
+    /// The query cannot be answered.
     #[error(transparent)]
     Query(#[from] QueryError),
 }
 
 impl ArchiveError {
-    /// Whether another try over a fresh connection may help.
+    /// Returns whether a retry over a new connection may succeed.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost { .. })
     }
 }
 
-/// Puts an error of the server into words.
+/// Converts errors of the server to [`ArchiveError`].
 pub(super) trait During<T> {
+    /// Adds the archive's address and what was being done to an error.
     fn during(self, url: &ArchiveUrl, doing: &'static str) -> Result<T, ArchiveError>;
 }
 
@@ -128,7 +282,7 @@ impl<T> During<T> for Result<T, postgres::Error> {
 }
 
 impl<T> During<T> for Result<T, io::Error> {
-    /// The stream of a COPY hands errors of the server on inside its own.
+    /// Unwraps errors of the server from those of a COPY stream.
     fn during(self, url: &ArchiveUrl, doing: &'static str) -> Result<T, ArchiveError> {
         self.map_err(|error| {
             match error.get_ref().and_then(|inner| inner.downcast_ref::<postgres::Error>()) {
@@ -139,7 +293,7 @@ impl<T> During<T> for Result<T, io::Error> {
     }
 }
 
-/// Error of a connection that is being made.
+/// Converts an error that occurred while connecting.
 pub(super) fn of_connecting(error: &postgres::Error, url: &ArchiveUrl) -> ArchiveError {
     let (url, reason) = (url.clone(), reason(error));
     if error.as_db_error().is_some() {
@@ -154,21 +308,22 @@ pub(super) fn of_connecting(error: &postgres::Error, url: &ArchiveUrl) -> Archiv
     ArchiveError::Unreachable { url, reason }
 }
 
-/// Whether the server wants a password and was given none.
+/// Returns whether the server requires a password and none was given.
 pub(super) fn wants_password(error: &postgres::Error) -> bool {
     error.source().is_some_and(|cause| cause.to_string().contains("password missing"))
 }
 
+/// Converts an error of an open connection by its SQLSTATE code.
 fn translate(error: &postgres::Error, url: &ArchiveUrl, doing: &'static str) -> ArchiveError {
     let (url, reason) = (url.clone(), reason(error));
     let Some(code) = error.code() else {
-        let of_the_line = error.is_closed() || error.source().is_some_and(|cause| cause.is::<io::Error>());
-        return match of_the_line {
+        let is_lost = error.is_closed() || error.source().is_some_and(|cause| cause.is::<io::Error>());
+        return match is_lost {
             true => ArchiveError::Lost { url, doing, reason },
             false => ArchiveError::Server { url, doing, reason },
         };
     };
-    let of_pgvector = reason.contains("\"vector\"") || reason.contains("\"halfvec\"");
+    let is_about_pgvector = reason.contains("\"vector\"") || reason.contains("\"halfvec\"");
     match code {
         code if *code == SqlState::INVALID_PASSWORD
             || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
@@ -184,7 +339,7 @@ fn translate(error: &postgres::Error, url: &ArchiveUrl, doing: &'static str) -> 
         code if code.code().starts_with("57P") || code.code().starts_with("08") => {
             ArchiveError::Lost { url, doing, reason }
         }
-        code if of_pgvector
+        code if is_about_pgvector
             && [SqlState::FEATURE_NOT_SUPPORTED, SqlState::UNDEFINED_FILE, SqlState::UNDEFINED_OBJECT]
                 .contains(code) =>
         {
@@ -195,7 +350,8 @@ fn translate(error: &postgres::Error, url: &ArchiveUrl, doing: &'static str) -> 
     }
 }
 
-/// What the server, or the line to it, says: one line without what it may quote of rows.
+/// Returns the main message of a server error, or the chain of causes of a connection error, as one line.
+/// Details of server errors are left out, because they may quote rows.
 fn reason(error: &postgres::Error) -> String {
     if let Some(server) = error.as_db_error() {
         return server.message().to_owned();

@@ -1,17 +1,17 @@
-//! A department's shared archive: descriptors of many slides in PostgreSQL with pgvector, on a server that the
-//! user has set up. It is the only thing that this program ever connects to.
+//! A department's shared archive: descriptors of many slides in PostgreSQL with pgvector, on a server that
+//! the user has set up. The program makes no other network connection.
 //!
 //! ```text
 //! url → credentials → connection (TLS, checks) → schema → push, pull, status, remove, verify, search
 //! ```
 //!
-//! A slide is in the archive for an encoder when its row in `descriptions` is: the transaction that writes that
-//! row also writes all of its tiles, so that nothing is ever half there, and pushing again goes on where it stopped.
-//! A [`search`] fetches candidates with their descriptors; the project's own query code ranks them together with the
-//! project's tiles. SQL is given values as parameters only; what cannot be one, such as the width of a vector, is
-//! made of numbers.
+//! A slide is in the archive for an encoder when it has a row in `descriptions`. The transaction that writes
+//! this row also writes all tiles of the slide, so a slide is either complete or absent, and repeating an
+//! interrupted push resumes it. A [`search`] fetches candidates with their descriptors; the query code of
+//! `histokin-core` ranks them together with the project's tiles. Values are passed to SQL as parameters only;
+//! SQL text that cannot be a parameter, such as the width of a vector, is built from numbers.
 //!
-//! Its address and a password for it are the project's: [`ArchiveUrl`], [`credentials::Password`].
+//! Address and password are types of `histokin-project`: [`ArchiveUrl`], [`credentials::Password`].
 
 mod connection;
 pub mod credentials;

@@ -1,4 +1,4 @@
-//! Patients in the archive: the code that a file name tells, or a pseudonym of it.
+//! Patients in the archive: the code taken from the file name, or a pseudonym of it.
 
 use std::path::Path;
 
@@ -9,20 +9,22 @@ use histokin_core::descriptors::hex;
 use histokin_core::query::PatientNames;
 use histokin_core::slide::SlideId;
 
-/// The environment variable that holds the key of pseudonyms.
+/// Environment variable that holds the key for pseudonyms.
 pub const KEY_VARIABLE: &str = "HISTOKIN_PSEUDONYM_KEY";
 
-/// Fewest bytes of a key: codes are short, and a key that can be guessed gives them away.
+/// Minimum length of a key in bytes: codes are short, and a key that can be guessed reveals them.
 const SHORTEST_KEY: usize = 16;
 
-/// A secret that turns codes into pseudonyms. Whoever pushes with the same key gives a patient the same pseudonym;
-/// without it, nobody finds the code.
+/// A secret key that turns codes into pseudonyms. Pushes with the same key give a patient the same pseudonym;
+/// without the key the code cannot be recovered.
 #[derive(Clone)]
 pub struct PseudonymKey(Vec<u8>);
 
 impl PseudonymKey {
+    /// Creates a key from a secret text.
+    ///
     /// # Errors
-    /// What is wrong with the key; not the key itself.
+    /// A message when the secret is too short; it does not contain the secret.
     pub fn new(secret: &str) -> Result<Self, String> {
         match secret.len() >= SHORTEST_KEY {
             true => Ok(Self(secret.as_bytes().to_vec())),
@@ -30,7 +32,7 @@ impl PseudonymKey {
         }
     }
 
-    /// HMAC-SHA-256 of the code, its first 16 hexadecimal digits.
+    /// Returns `P-` and the first 16 hexadecimal digits of the HMAC-SHA-256 of the code.
     fn pseudonym(&self, code: &str) -> String {
         let mut mac =
             <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("HMAC takes keys of every length");
@@ -42,21 +44,25 @@ impl PseudonymKey {
 /// How slides are named in the archive.
 #[derive(Clone)]
 pub struct PatientCodes {
+    /// How a patient's code is found in a file name.
     pub names: PatientNames,
-    /// With a key, neither codes nor file names nor places of files leave this machine.
+    /// With a key, no codes, file names or file locations are sent to the archive.
     pub key: Option<PseudonymKey>,
 }
 
 /// A slide as the archive names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedSlide {
+    /// File name, or a pseudonymous name.
     pub name: String,
+    /// Path of the slide file; `None` with pseudonyms.
     pub location: Option<String>,
+    /// Code or pseudonym of the patient, if the file name has a code.
     pub patient: Option<String>,
 }
 
 impl PatientCodes {
-    /// What the archive is told of the slide in `path`.
+    /// Returns what is sent to the archive about the slide at `path`.
     pub fn name(&self, path: &Path, slide: &SlideId) -> NamedSlide {
         let code = self.patient(path);
         match self.key {
@@ -72,12 +78,13 @@ impl PatientCodes {
         }
     }
 
-    /// The patient of the slide in `path`, as the archive knows them.
+    /// Returns the code or pseudonym of the patient of the slide at `path`.
     pub fn patient(&self, path: &Path) -> Option<String> {
         let code = self.names.of(path)?;
         Some(self.key.as_ref().map_or_else(|| code.clone(), |key| key.pseudonym(&code)))
     }
 
+    /// Returns whether codes are replaced by pseudonyms.
     pub fn is_pseudonymous(&self) -> bool {
         self.key.is_some()
     }

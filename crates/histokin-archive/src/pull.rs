@@ -1,5 +1,5 @@
-//! Taking descriptors from the archive into a project: slides that someone else has embedded need not be embedded
-//! again.
+//! Pulling descriptors from the archive into a project: slides that were embedded elsewhere need not be
+//! embedded again.
 
 use std::path::PathBuf;
 
@@ -17,60 +17,63 @@ use histokin_project::project::Project;
 /// Which slides are pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those of the project that it has no descriptors of.
+    /// Slides of the project that have no descriptors.
     Missing,
-    /// These, by id, first characters of it, or name.
+    /// These slides, each given by its ID, the start of its ID, or its name.
     Named(Vec<String>),
-    /// All that the archive holds for the project's encoder.
+    /// All slides that the archive holds for the project's encoder.
     All,
 }
 
-/// What has become of a slide.
+/// Outcome of pulling a slide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullOutcome {
+    /// The slide's descriptors were pulled.
     Pulled {
+        /// Number of its tiles.
         tiles: usize,
     },
-    /// The project had its descriptors already.
+    /// The project already had its descriptors.
     Had,
-    /// The archive has no descriptors of it by this encoder.
+    /// The archive has no descriptors of the slide by this encoder.
     NotThere,
-    /// The archive does not say where its file lies, and the project does not know it either.
+    /// The slide is not in the project, and the archive does not have the location of its file.
     NoPlace,
 }
 
-/// A slide of the archive, as its row has it.
-struct HeldSlide {
+/// A row of the archive's slides.
+struct SlideRow {
     number: i32,
     id: SlideId,
     name: String,
     location: Option<PathBuf>,
 }
 
-/// Pull slides into `project`. Slides that it does not list yet are added with the place that the archive names.
+/// Pulls slides into `project`. Slides that are not in the project are added with the file location stored in
+/// the archive. `report` receives the name and outcome of each slide.
 ///
 /// # Errors
-/// When the archive fails, or a file cannot be written; slides before that one are in the project.
+/// When the archive fails or a file cannot be written; slides before that one are in the project.
 pub fn pull(
     archive: &mut Archive,
     project: &mut Project,
     recipe: &Recipe,
     wanted: &Wanted,
-    tell: &mut dyn FnMut(&str, &PullOutcome),
+    report: &mut dyn FnMut(&str, &PullOutcome),
 ) -> Result<Vec<PullOutcome>, ArchiveError> {
     let encoder = archive.require_encoder(recipe)?;
     let store = project.descriptors();
     let mut outcomes = Vec::new();
     let mut done = |name: &str, outcome: PullOutcome| {
-        tell(name, &outcome);
+        report(name, &outcome);
         outcomes.push(outcome);
     };
-    let held = match wanted {
-        Wanted::All => archive.held(&encoder, None)?,
+    let archived = match wanted {
+        Wanted::All => archive.embedded_slides(&encoder, None)?,
         Wanted::Named(names) => {
             let named = names.iter().map(|name| archive.find_slide(name));
             let named: Vec<SlideId> = named.collect::<Result<_, _>>()?;
-            archive.held(&encoder, Some(&named))?
+            archive.embedded_slides(&encoder, Some(&named))?
         }
         Wanted::Missing => {
             let mut missing = Vec::new();
@@ -82,15 +85,15 @@ pub fn pull(
             let former = project.former_ids();
             let former = missing.iter().filter_map(|id| former.get(id)).flatten().cloned();
             let any: Vec<SlideId> = missing.iter().cloned().chain(former).collect();
-            let held = archive.held(&encoder, Some(&any))?;
-            let is_held = |id: &SlideId| held.iter().any(|slide| project.current_id(&slide.id) == *id);
-            for id in missing.iter().filter(|id| !is_held(id)) {
+            let archived = archive.embedded_slides(&encoder, Some(&any))?;
+            let is_there = |id: &SlideId| archived.iter().any(|slide| project.current_id(&slide.id) == *id);
+            for id in missing.iter().filter(|id| !is_there(id)) {
                 done(id.short(), PullOutcome::NotThere);
             }
-            held
+            archived
         }
     };
-    for slide in held {
+    for slide in archived {
         let id = project.current_id(&slide.id);
         let is_known = project.slides().iter().any(|entry| entry.id == id);
         let outcome = if store.open(&id, recipe)?.is_some() {
@@ -113,19 +116,20 @@ pub fn pull(
 }
 
 impl Archive {
-    /// Slides that are described by an encoder, in the order in which they came: all, or those of `only`.
-    fn held(
+    /// Returns the slides that the archive holds for an encoder, in the order of their first push: all, or
+    /// those in `only`.
+    fn embedded_slides(
         &mut self,
         encoder: &KnownEncoder,
         only: Option<&[SlideId]>,
-    ) -> Result<Vec<HeldSlide>, ArchiveError> {
+    ) -> Result<Vec<SlideRow>, ArchiveError> {
         let (url, doing) = (self.url().clone(), "listing slides");
         let only: Option<Vec<&str>> = only.map(|only| only.iter().map(|slide| slide.0.as_str()).collect());
         let sql = "SELECT s.slide, s.slide_id, s.name, s.location FROM histokin.descriptions d \
                    JOIN histokin.slides s USING (slide) WHERE d.encoder = $1 \
                    AND ($2::text[] IS NULL OR s.slide_id = ANY($2)) ORDER BY s.slide";
         let rows = self.client.query(sql, &[&encoder.id, &only]).during(&url, doing)?;
-        let slide = |row: &postgres::Row| HeldSlide {
+        let slide = |row: &postgres::Row| SlideRow {
             number: row.get(0),
             id: SlideId(row.get(1)),
             name: row.get(2),
@@ -134,7 +138,10 @@ impl Archive {
         Ok(rows.iter().map(slide).collect())
     }
 
-    /// The slide that is meant by its id, the first characters of it (six at least), or its name.
+    /// Returns the slide with this ID, start of an ID (at least six characters), or name.
+    ///
+    /// # Errors
+    /// When no slide or several match, or the archive fails.
     pub fn find_slide(&mut self, name: &str) -> Result<SlideId, ArchiveError> {
         let url = self.url().clone();
         let sql = "SELECT slide_id FROM histokin.slides WHERE slide_id = $1 OR name = $1 \
@@ -147,7 +154,8 @@ impl Archive {
         }
     }
 
-    /// All descriptors of a slide, checked against what was noted when they were pushed.
+    /// Reads all descriptors of a slide and checks them against the number of tiles and the checksum stored
+    /// when they were pushed.
     pub(super) fn read_set(
         &mut self,
         encoder: &KnownEncoder,
@@ -178,7 +186,7 @@ impl Archive {
         if set.len() as i64 != i64::from(tiles) {
             return Err(damaged(format!("slide {name} has {} tiles instead of {tiles}", set.len())));
         }
-        // Halves are not the numbers that the checksum was made of.
+        // The checksum is of the 32-bit numbers, so 16-bit numbers cannot be checked.
         if encoder.storage == Storage::Vector && set.content_checksum() != checksum {
             return Err(damaged(format!("the descriptors of slide {name} are not those that were pushed")));
         }

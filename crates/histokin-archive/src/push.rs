@@ -1,5 +1,6 @@
-//! Bringing a project's descriptors into the archive, slide by slide. A slide is pushed in one transaction, and one
-//! that is there already, the same to the last bit, is left alone: pushing again goes on where it stopped.
+//! Pushing a project's descriptors to the archive, slide by slide. Each slide is pushed in one transaction,
+//! and a slide that is already there with identical content is skipped, so repeating an interrupted push
+//! resumes it.
 
 use postgres::Transaction;
 use postgres::binary_copy::BinaryCopyInWriter;
@@ -20,96 +21,121 @@ mod thumbnails;
 pub use classes::classes_of;
 pub use thumbnails::THUMBNAIL_PX;
 
-/// From this many tiles on an approximate index is worth having: below, comparing with all takes tens of
-/// milliseconds and is exact.
+/// Number of tiles from which an approximate index is built. With fewer, comparing with all tiles takes tens
+/// of milliseconds and is exact.
 pub const INDEX_FROM: u64 = 50_000;
 
-/// HNSW's `m` and `ef_construction`: links of a tile, and candidates that are looked at for choosing them.
+/// HNSW's `m`: links of a tile.
 pub const INDEX_LINKS: u16 = 16;
+/// HNSW's `ef_construction`: candidates from which the links of a tile are chosen.
 pub const INDEX_CANDIDATES: u16 = 128;
 
-/// Memory that the server may take to build an index.
+/// Memory for building an index, as PostgreSQL's `maintenance_work_mem`.
 pub const INDEX_MEMORY: &str = "1GB";
 
 /// Tiles between two reports of progress.
 const REPORT_EVERY: usize = 4096;
 
-/// How a project is pushed.
+/// Settings of a push.
 #[derive(Clone)]
 pub struct PushSettings {
-    /// How descriptors of an encoder that is new to the archive are kept.
+    /// Type in which the descriptors of a new encoder are stored.
     pub storage: Storage,
-    /// Parts that the tiles of a new encoder are cut into, by slide.
+    /// Number of partitions, by slide, of the tiles of a new encoder.
     pub parts: u16,
+    /// How slides and patients are named in the archive.
     pub patients: PatientCodes,
-    /// Whether small pictures of the tiles go along.
+    /// Whether thumbnails of the tiles are pushed too.
     pub thumbnails: bool,
-    /// Only these slides, where they are named.
+    /// Only these slides; `None` for all.
     pub only: Option<Vec<SlideId>>,
-    /// Whether an index is built once there are tiles enough for one.
+    /// Whether an index is built once there are at least [`INDEX_FROM`] tiles.
     pub index: bool,
 }
 
-/// What has become of a slide.
+/// Outcome of pushing a slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlideOutcome {
+    /// The slide was pushed.
     Pushed {
+        /// Number of its tiles.
         tiles: usize,
     },
-    /// The archive had it already.
+    /// The archive already had identical content.
     Unchanged,
-    /// The project has no finished descriptors of it.
+    /// The project has no complete descriptors of the slide.
     NotEmbedded,
 }
 
-/// What a push tells while it runs.
+/// Progress of a push.
 pub enum PushProgress<'a> {
+    /// Work on a slide begins.
     Slide {
+        /// File name of the slide.
         name: &'a str,
+        /// Number of the slide, from 1.
         place: usize,
+        /// Number of slides in the push.
         of: usize,
     },
+    /// Some tiles of the current slide were sent.
     Tiles {
+        /// Tiles sent so far.
         done: usize,
+        /// Tiles of the slide.
         total: usize,
     },
+    /// Work on a slide has ended.
     Done {
+        /// File name of the slide.
         name: &'a str,
+        /// What was done with it.
         outcome: SlideOutcome,
     },
-    /// Something that the user should know, although the work goes on.
+    /// A message for the user; the push continues.
     Notice(String),
+    /// The build of the index begins.
     Indexing {
+        /// Tiles that it covers.
         tiles: u64,
     },
 }
 
-/// What a push amounts to.
+/// Totals of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PushSummary {
+    /// Slides that were pushed.
     pub pushed: usize,
+    /// Slides that the archive already had.
     pub unchanged: usize,
+    /// Slides without complete descriptors.
     pub not_embedded: usize,
     /// Tiles of the slides that were pushed.
     pub tiles: usize,
+    /// Whether an index was built.
     pub indexed: bool,
 }
 
-/// A slide as it goes into the archive.
+/// A slide with everything that is pushed for it.
 pub struct SlideToPush<'a> {
+    /// Descriptors of the slide.
     pub set: &'a DescriptorSet,
+    /// Name, location and patient of the slide as they are stored.
     pub named: NamedSlide,
+    /// Whether the patient in [`SlideToPush::named`] is a pseudonym.
     pub is_pseudonymous: bool,
-    /// For each tile the class of the annotation in which its centre lies; empty without annotations.
+    /// For each tile the archive's number of the class of the annotation that contains its centre; empty
+    /// without annotations.
     pub classes: Vec<Option<i16>>,
-    /// For each tile a small JPEG; empty without.
+    /// For each tile a small JPEG; empty without thumbnails.
     pub thumbnails: Vec<Vec<u8>>,
-    /// What [`SlideToPush::content`] says of all this.
+    /// Result of [`SlideToPush::content`] for these.
     pub content: String,
 }
 
 impl SlideToPush<'_> {
-    /// One text that changes with anything that is kept of a slide's tiles.
+    /// Returns a SHA-256, in hexadecimal, of what is stored for a slide's tiles: descriptors, classes and
+    /// whether there are thumbnails.
     pub fn content(set: &DescriptorSet, classes: &[Option<i16>], has_thumbnails: bool) -> String {
         let mut hash = Sha256::new();
         hash.update(set.content_checksum());
@@ -121,16 +147,17 @@ impl SlideToPush<'_> {
     }
 }
 
-/// Push all slides of a project that `recipe` describes.
+/// Pushes the descriptors that the project has for `recipe`, of all slides or those in the settings. `report`
+/// receives progress.
 ///
 /// # Errors
-/// When the archive or a file of the project fails; slides before that one are in the archive.
+/// When the archive fails or a file of the project cannot be read; slides before that one are in the archive.
 pub fn push(
     archive: &mut Archive,
     project: &Project,
     recipe: &Recipe,
     settings: &PushSettings,
-    tell: &mut dyn FnMut(PushProgress<'_>),
+    report: &mut dyn FnMut(PushProgress<'_>),
 ) -> Result<PushSummary, ArchiveError> {
     let store = project.descriptors();
     let is_wanted = |slide: &SlideId| settings.only.as_ref().is_none_or(|only| only.contains(slide));
@@ -142,36 +169,34 @@ pub fn push(
         let path = project.slide_path(entry);
         let named = settings.patients.name(&path, &entry.id);
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        tell(PushProgress::Slide { name: &name, place, of: entries.len() });
+        report(PushProgress::Slide { name: &name, place, of: entries.len() });
         let outcome = match store.open(&entry.id, recipe)? {
             None => SlideOutcome::NotEmbedded,
             Some(set) => {
                 let known = match encoder {
                     Some(known) => known,
-                    None => add_encoder(archive, recipe, set.width(), settings, tell)?,
+                    None => add_encoder(archive, recipe, set.width(), settings, report)?,
                 };
                 encoder = Some(known);
                 for id in former.get(&entry.id).into_iter().flatten() {
                     if !archive.rename_slide(id, &set)? {
                         continue;
                     }
-                    tell(PushProgress::Notice(format!(
-                        "{name}: the archive knows it by its new id from now on"
-                    )));
+                    report(PushProgress::Notice(format!("{name}: its ID in the archive was updated")));
                 }
-                let classes = classes::of_project(archive, project, &set, tell)?;
-                let pictures = settings.thumbnails.then(|| thumbnails::Source::new(project, entry));
-                let pictures = pictures
-                    .and_then(|source| source.map_err(|error| tell(PushProgress::Notice(error))).ok());
-                let content = SlideToPush::content(&set, &classes, pictures.is_some());
-                let has = content_in_archive(archive, &known, &entry.id)?;
-                let thumbnails = match pictures.filter(|_| has.as_ref() != Some(&content)) {
-                    Some(source) => source.read(&set, tell),
+                let classes = classes::of_project(archive, project, &set, report)?;
+                let source = settings.thumbnails.then(|| thumbnails::Source::new(project, entry));
+                let source = source
+                    .and_then(|opened| opened.map_err(|error| report(PushProgress::Notice(error))).ok());
+                let content = SlideToPush::content(&set, &classes, source.is_some());
+                let existing = content_in_archive(archive, &known, &entry.id)?;
+                let thumbnails = match source.filter(|_| existing.as_ref() != Some(&content)) {
+                    Some(source) => source.read(&set, report),
                     None => Vec::new(),
                 };
                 let is_pseudonymous = settings.patients.is_pseudonymous();
                 let slide = SlideToPush { set: &set, named, is_pseudonymous, classes, thumbnails, content };
-                push_slide(archive, &known, &slide, tell)?
+                push_slide(archive, &known, &slide, report)?
             }
         };
         match outcome {
@@ -182,12 +207,12 @@ pub fn push(
             SlideOutcome::Unchanged => summary.unchanged += 1,
             SlideOutcome::NotEmbedded => summary.not_embedded += 1,
         }
-        tell(PushProgress::Done { name: &name, outcome });
+        report(PushProgress::Done { name: &name, outcome });
     }
     if let Some(encoder) = encoder.filter(|encoder| settings.index && !encoder.indexed) {
         let tiles = archive.tiles(&encoder)?;
         if tiles >= INDEX_FROM {
-            tell(PushProgress::Indexing { tiles });
+            report(PushProgress::Indexing { tiles });
             archive.build_index(&encoder, INDEX_LINKS, INDEX_CANDIDATES, INDEX_MEMORY)?;
             summary.indexed = true;
         }
@@ -195,25 +220,30 @@ pub fn push(
     Ok(summary)
 }
 
+/// Adds the encoder to the archive and notifies the user if it is stored with another type than requested.
 fn add_encoder(
     archive: &mut Archive,
     recipe: &Recipe,
     width: usize,
     settings: &PushSettings,
-    tell: &mut dyn FnMut(PushProgress<'_>),
+    report: &mut dyn FnMut(PushProgress<'_>),
 ) -> Result<KnownEncoder, ArchiveError> {
     let encoder = archive.add_encoder(recipe, width, settings.storage, settings.parts)?;
     if encoder.storage != settings.storage {
         let kept = encoder.storage.sql();
-        tell(PushProgress::Notice(format!(
-            "the archive keeps descriptors of this encoder as {kept} already"
+        report(PushProgress::Notice(format!(
+            "the archive already stores descriptors of this encoder as {kept}"
         )));
     }
     Ok(encoder)
 }
 
 impl Archive {
-    /// Make an encoder known to the archive; one that is known stays as it is.
+    /// Adds an encoder to the archive, with its descriptors of `width` numbers in `parts` partitions. An
+    /// encoder that exists is returned unchanged.
+    ///
+    /// # Errors
+    /// [`ArchiveError::TooWide`] for more numbers than pgvector can index, or when the archive fails.
     pub fn add_encoder(
         &mut self,
         recipe: &Recipe,
@@ -239,11 +269,12 @@ impl Archive {
 }
 
 impl Archive {
-    /// Have a slide that earlier versions of the program pushed under `former` go by the id of `set`, if it is that
-    /// slide: if the archive has these very descriptors of it, and does not know the new id yet. Whether it was so.
+    /// Renames a slide that earlier versions of the program pushed under the ID `former` to the ID of `set`.
+    /// This is done only if the archive holds identical descriptors for it and no slide with the new ID.
+    /// Returns whether the slide was renamed.
     ///
     /// # Errors
-    /// When the archive fails; then nothing has changed.
+    /// When the archive fails; nothing is changed then.
     fn rename_slide(&mut self, former: &SlideId, set: &DescriptorSet) -> Result<bool, ArchiveError> {
         let (url, doing) = (self.url().clone(), "renaming a slide");
         let id = &set.header.slide_id;
@@ -265,7 +296,7 @@ impl Archive {
     }
 }
 
-/// What the archive holds of a slide, as [`SlideToPush::content`] says it.
+/// Returns the [`SlideToPush::content`] with which the archive holds a slide.
 fn content_in_archive(
     archive: &mut Archive,
     encoder: &KnownEncoder,
@@ -280,15 +311,16 @@ fn content_in_archive(
 const CONTENT: &str = "SELECT d.content FROM histokin.descriptions d JOIN histokin.slides s USING (slide) \
                        WHERE d.encoder = $1 AND s.slide_id = $2";
 
-/// Push one slide in one transaction.
+/// Pushes one slide in one transaction.
 ///
 /// # Errors
-/// When the archive fails; then it holds of this slide what it held before.
+/// When the archive fails or a coordinate does not fit into 32 bits; the slide's content in the archive is
+/// then unchanged.
 pub fn push_slide(
     archive: &mut Archive,
     encoder: &KnownEncoder,
     slide: &SlideToPush<'_>,
-    tell: &mut dyn FnMut(PushProgress<'_>),
+    report: &mut dyn FnMut(PushProgress<'_>),
 ) -> Result<SlideOutcome, ArchiveError> {
     let (url, doing) = (archive.url().clone(), "pushing a slide");
     let id = &slide.set.header.slide_id;
@@ -297,14 +329,14 @@ pub fn push_slide(
     }
     let mut work = archive.client.transaction().during(&url, doing)?;
     lock(&mut work, id, &url)?;
-    let has: Option<String> =
+    let existing: Option<String> =
         work.query_opt(CONTENT, &[&encoder.id, &id.0]).during(&url, doing)?.map(|row| row.get(0));
     let number = name_slide(&mut work, slide, &url)?;
-    if has.as_ref() == Some(&slide.content) {
+    if existing.as_ref() == Some(&slide.content) {
         work.commit().during(&url, doing)?;
         return Ok(SlideOutcome::Unchanged);
     }
-    if has.is_some() {
+    if existing.is_some() {
         let tiles =
             format!("DELETE FROM histokin.tiles_{} WHERE encoder = $1 AND slide = $2", encoder.storage.sql());
         work.execute(&tiles, &[&encoder.id, &number]).during(&url, doing)?;
@@ -314,14 +346,14 @@ pub fn push_slide(
         )
         .during(&url, doing)?;
     }
-    copy_tiles(&mut work, encoder, slide, number, &url, tell)?;
+    copy_tiles(&mut work, encoder, slide, number, &url, report)?;
     copy_thumbnails(&mut work, encoder, slide, number, &url)?;
     describe(&mut work, encoder, slide, number, &url)?;
     work.commit().during(&url, doing)?;
     Ok(SlideOutcome::Pushed { tiles: slide.set.len() })
 }
 
-/// Two who change the same slide do it one after the other.
+/// Takes a lock on a slide until the transaction ends, so that concurrent changes of a slide are serialised.
 pub(super) fn lock(
     work: &mut Transaction<'_>,
     slide: &SlideId,
@@ -332,7 +364,7 @@ pub(super) fn lock(
     Ok(())
 }
 
-/// Note what a slide is called, where it lies and whose it is; its number.
+/// Stores a slide's name, location and patient, and returns its number.
 fn name_slide(
     work: &mut Transaction<'_>,
     slide: &SlideToPush<'_>,
@@ -370,24 +402,25 @@ fn name_slide(
     }
 }
 
-/// A code that was replaced by a pseudonym, or whose last slide has gone, is forgotten.
+/// Deletes patients without slides: their code was replaced by a pseudonym, or their last slide was removed.
 pub(super) fn drop_patients_without_slides(
     work: &mut Transaction<'_>,
     url: &ArchiveUrl,
 ) -> Result<(), ArchiveError> {
     let sql = "DELETE FROM histokin.patients p \
                WHERE NOT EXISTS (SELECT FROM histokin.slides s WHERE s.patient = p.patient)";
-    work.execute(sql, &[]).during(url, "forgetting patients")?;
+    work.execute(sql, &[]).during(url, "removing patients without slides")?;
     Ok(())
 }
 
+/// Inserts the tiles of a slide with a binary COPY.
 fn copy_tiles(
     work: &mut Transaction<'_>,
     encoder: &KnownEncoder,
     slide: &SlideToPush<'_>,
     number: i32,
     url: &ArchiveUrl,
-    tell: &mut dyn FnMut(PushProgress<'_>),
+    report: &mut dyn FnMut(PushProgress<'_>),
 ) -> Result<(), ArchiveError> {
     let doing = "pushing tiles";
     let storage = encoder.storage;
@@ -407,13 +440,14 @@ fn copy_tiles(
         let descriptor = Numbers::new(slide.set.descriptor(Row(row as u32)), storage);
         writer.write(&[&number, &x, &y, &encoder.id, &class, &descriptor]).during(url, doing)?;
         if (row + 1) % REPORT_EVERY == 0 || row + 1 == total {
-            tell(PushProgress::Tiles { done: row + 1, total });
+            report(PushProgress::Tiles { done: row + 1, total });
         }
     }
     writer.finish().during(url, doing)?;
     Ok(())
 }
 
+/// Inserts the thumbnails of a slide with a binary COPY.
 fn copy_thumbnails(
     work: &mut Transaction<'_>,
     encoder: &KnownEncoder,
@@ -431,7 +465,7 @@ fn copy_thumbnails(
     let types = [Type::INT2, Type::INT4, Type::INT4, Type::INT4, Type::BYTEA];
     let mut writer = BinaryCopyInWriter::new(sink, &types);
     for ([x, y], jpeg) in slide.set.coords().iter().zip(&slide.thumbnails) {
-        // A tile whose picture could not be read has none.
+        // A tile that could not be read has no thumbnail.
         if !jpeg.is_empty() {
             let (x, y) = (*x as i32, *y as i32);
             writer.write(&[&encoder.id, &number, &x, &y, jpeg]).during(url, doing)?;
@@ -441,6 +475,7 @@ fn copy_thumbnails(
     Ok(())
 }
 
+/// Inserts or updates the row of `descriptions` that makes a slide visible for an encoder.
 fn describe(
     work: &mut Transaction<'_>,
     encoder: &KnownEncoder,
@@ -458,6 +493,6 @@ fn describe(
                pushed_by = session_user";
     let checksum = set.content_checksum();
     work.execute(sql, &[&encoder.id, &number, &header, &tiles, &failed, &checksum, &slide.content])
-        .during(url, "describing a slide")?;
+        .during(url, "pushing a slide")?;
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! Taking a slide out of the archive, with all that was ever pushed of it.
+//! Removing a slide from the archive, with everything that was pushed for it.
 
 use super::error::During;
 use super::push::{drop_patients_without_slides, lock};
 use super::{Archive, ArchiveError};
 use histokin_core::slide::SlideId;
 
-/// Remove a slide, in one transaction; how many tiles it had.
+/// Removes a slide in one transaction and returns its number of tiles.
 ///
 /// # Errors
-/// When the archive fails; then the slide is still there, whole.
+/// [`ArchiveError::NoSuchSlide`], or another error of the archive; the slide is then unchanged.
 pub fn remove(archive: &mut Archive, slide: &SlideId) -> Result<u64, ArchiveError> {
     let (url, doing) = (archive.url().clone(), "removing a slide");
     let mut work = archive.client.transaction().during(&url, doing)?;

@@ -1,34 +1,37 @@
-//! The archive's tables: plain SQL files, run in order, each once and in a transaction of its own.
+//! The archive's tables: SQL files that are run in order, each once and in its own transaction.
 
 use super::error::During;
 use super::{Archive, ArchiveError};
 
 /// A step from one version of the tables to the next.
 pub struct Migration {
+    /// Version of the tables after this step.
     pub version: i32,
+    /// SQL of the step.
     pub sql: &'static str,
 }
 
-/// Every step, in order.
+/// All steps, in order.
 pub const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, sql: include_str!("migrations/0001_archive.sql") }];
 
-/// The version that this program works with.
+/// Version of the tables that this program requires.
 pub const VERSION: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
-/// Taken while the tables are changed, so that two who set an archive up do it one after the other. An arbitrary
-/// number, "histokin" in ASCII.
+/// Key of the advisory lock that serialises concurrent set-ups of an archive. The value is arbitrary:
+/// "histokin" in ASCII.
 const LOCK: i64 = 0x6869_7374_6f6b_696e;
 
-/// What `init` has found and done.
+/// Result of [`init`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initialised {
     /// Version before, if there was an archive.
     pub before: Option<i32>,
+    /// Version now.
     pub version: i32,
 }
 
-/// All steps as one script, for an administrator to read or to run with psql.
+/// Returns all steps as one script, for an administrator to read or to run with psql.
 pub fn script() -> String {
     let step = |step: &Migration| {
         let version = step.version;
@@ -40,10 +43,10 @@ pub fn script() -> String {
     MIGRATIONS.iter().map(step).collect()
 }
 
-/// Make the archive's tables, or bring them to this program's version. What is there already stays.
+/// Creates the archive's tables, or updates them to this program's version. Existing content is kept.
 ///
 /// # Errors
-/// When pgvector is missing or too old, the login may not do it, or the archive is of a newer histokin.
+/// When pgvector is missing or too old, the login lacks a right, or the archive is of a newer version.
 pub fn init(archive: &mut Archive) -> Result<Initialised, ArchiveError> {
     let url = archive.url().clone();
     let before = archive.version()?;

@@ -1,5 +1,5 @@
-//! Asking the archive: its nearest tiles are fetched with their descriptors, and the project's own query code ranks
-//! them together with the project's tiles. So one ranking holds both, by exact distances, under the same filters.
+//! Searching the archive: its nearest tiles are fetched with their descriptors and ranked together with the
+//! project's tiles by the query code of `histokin-core`, by exact distance and with the same filters.
 
 mod candidates;
 mod slides;
@@ -27,47 +27,48 @@ use histokin_core::slide::SlideId;
 use histokin_core::tiling::TileIndex;
 use histokin_project::project::FormerIds;
 
-/// Up to this many tiles are compared completely even where there is an index.
+/// Up to this many tiles are all compared even if there is an index.
 const EXACT_UP_TO: u64 = 20_000;
 
-/// Up to this many tiles are compared completely rather than giving fewer matches than were asked for.
+/// Up to this many tiles are all compared when the index finds too few matches.
 const COMPARED_FOR_COUNT: u64 = 2_000_000;
 
-/// Candidates beyond the number of matches that are asked for: re-ranking may change the order of the last ones.
+/// Candidates beyond the number of matches: re-ranking may change the order of the last ones.
 const SPARE: usize = 16;
 
-/// Candidates for each match where matches are to differ, or to lie apart.
+/// Candidates per match when matches must differ, lie apart, or are used to rank slides.
 const FOR_CHOICE: usize = 8;
 
-/// Most candidates for one tile of a question.
+/// Maximum number of candidates for one example.
 const MOST_CANDIDATES: usize = 50_000;
 
-/// Measured recall that is asked for unless something else is said.
+/// Default of the required measured recall.
 pub const LEAST_RECALL: f32 = 0.99;
 
-/// Candidates that a search of the index keeps in hand where no recall has been measured.
+/// `ef_search` of an index search for which no recall has been measured.
 const UNMEASURED_EF: u16 = 200;
 
-/// How the archive is asked.
+/// Settings of a search.
 #[derive(Debug, Clone)]
 pub struct SearchSettings {
-    /// Compare all tiles, however long it takes.
+    /// Compare all tiles instead of using the index, however long it takes.
     pub exact: bool,
-    /// Measured share of the truly nearest tiles that is to be found.
+    /// Required measured recall of the index, from 0 to 1.
     pub least_recall: f32,
-    /// Only these slides of the archive, where they are named; those of the project are chosen by the query itself.
+    /// Slides of the archive that are searched; `None` for all. The query itself selects slides of the
+    /// project.
     pub among: Option<Vec<SlideId>>,
-    /// Which patients' slides may hold matches, as seen from the query's slide; codes as the archive has them.
+    /// Which patients' slides may contain matches, relative to the patient of the query's slide.
     pub patients: Patients,
-    /// Code of the patient of the query's slide, for a slide that is not in the archive itself.
+    /// The archive's code of the patient of the query's slide, for a slide that is not in the archive.
     pub own_patient: Option<String>,
-    /// Only tiles of this class of annotations.
+    /// Only tiles in annotations of this class.
     pub class: Option<String>,
-    /// Annotations of the project's slides, of which the query's settings may speak.
+    /// Annotations of the project's slides, to which the query's settings may refer.
     pub marks: Marks,
-    /// Former ids of the project's slides, by which the archive may know them.
+    /// Former IDs of the project's slides, which the archive may still use.
     pub former_ids: FormerIds,
-    /// A search that takes longer is given up.
+    /// Time limit of each statement; a search that takes longer fails. `None` for no limit.
     pub timeout: Option<Duration>,
 }
 
@@ -87,11 +88,11 @@ impl Default for SearchSettings {
     }
 }
 
-/// Answer `query` from the project's `index` and the archive together. Slides that the index holds are not looked
-/// for in the archive.
+/// Answers `query` from the project's `index` and the archive together. Slides that are in the index are not
+/// searched in the archive.
 ///
 /// # Errors
-/// When the question cannot be answered, or the archive fails.
+/// When the query cannot be answered or the archive fails.
 pub fn ask(
     archive: &mut Archive,
     index: &Snapshot,
@@ -124,10 +125,10 @@ pub fn ask(
         let probe = Probe { positives: &positives, negatives: &negatives, count, filter: filter.clone() };
         let found = if accepted == 0 { Vec::new() } else { archive.candidates(&encoder, &probe, mode)? };
         let fewest = (0..positives.len())
-            .map(|positives| found.iter().filter(|candidate| candidate.example == positives).count())
+            .map(|example| found.iter().filter(|candidate| candidate.example == example).count())
             .min()
             .unwrap_or(0);
-        // The index gave up before the filter had let enough through.
+        // The index scan ended before enough tiles had passed the filter.
         let fell_short = mode != Mode::Exact && fewest < count && (fewest as u64) < accepted;
         if fell_short && accepted <= COMPARED_FOR_COUNT {
             mode = Mode::Exact;
@@ -150,6 +151,7 @@ pub fn ask(
     }
 }
 
+/// Adds to an answer how the archive was searched and how long it took.
 fn finish(answer: Answer, exact: bool, recall: Option<f32>, searched: u64, started: Instant) -> Answer {
     let part = answer.archive.as_deref().cloned().unwrap_or_default();
     Answer {
@@ -161,6 +163,7 @@ fn finish(answer: Answer, exact: bool, recall: Option<f32>, searched: u64, start
 }
 
 impl Archive {
+    /// Sets the time limit of statements; `None` removes it.
     fn give_up_after(&mut self, timeout: Option<Duration>) -> Result<(), ArchiveError> {
         let url = self.url().clone();
         let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis()).to_string();
@@ -170,7 +173,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Which tiles of the archive count.
+    /// Returns the filter for tiles of the archive that the query and the settings specify.
     fn filter(
         &mut self,
         encoder: &KnownEncoder,
@@ -181,14 +184,14 @@ impl Archive {
     ) -> Result<Filter, ArchiveError> {
         let (url, doing) = (self.url().clone(), "looking for slides");
         let own: HashSet<&SlideId> =
-            positives.iter().filter_map(|(place, _)| Some(&place.as_ref()?.slide)).collect();
-        let held = index.sets().iter().map(|set| &set.header.slide_id);
+            positives.iter().filter_map(|(tile, _)| Some(&tile.as_ref()?.slide)).collect();
+        let indexed = index.sets().iter().map(|set| &set.header.slide_id);
         let mut known: Vec<&str> = Vec::new();
-        let mut now: HashMap<&SlideId, &SlideId> = HashMap::new();
-        for slide in held.chain(own.iter().copied()) {
+        let mut current_ids: HashMap<&SlideId, &SlideId> = HashMap::new();
+        for slide in indexed.chain(own.iter().copied()) {
             let former = settings.former_ids.get(slide).map(Vec::as_slice).unwrap_or_default();
             known.extend(std::iter::once(slide).chain(former).map(|id| id.0.as_str()));
-            now.extend(former.iter().map(|id| (id, slide)));
+            current_ids.extend(former.iter().map(|id| (id, slide)));
         }
         let sql = "SELECT s.slide_id, s.slide, s.patient, d.header::text FROM histokin.slides s \
                    JOIN histokin.descriptions d USING (slide) WHERE d.encoder = $1 AND s.slide_id = ANY($2)";
@@ -199,7 +202,7 @@ impl Archive {
         let mut patients: Vec<i32> = Vec::new();
         for row in &rows {
             let (id, number): (SlideId, i32) = (SlideId(row.get(0)), row.get(1));
-            let id = now.get(&id).copied().cloned().unwrap_or(id);
+            let id = current_ids.get(&id).copied().cloned().unwrap_or(id);
             if index.place(&id).is_some() {
                 filter.without.push(number);
             }
@@ -240,13 +243,13 @@ impl Archive {
         if let Some(class) = &settings.class {
             let sql = "SELECT class FROM histokin.classes WHERE name = $1";
             let row = self.client.query_opt(sql, &[class]).during(&url, doing)?;
-            // A class that the archive does not know has no tiles.
+            // A class that is not in the archive has no tiles; no class has the number -1.
             filter.class = Some(row.map_or(-1, |row| row.get(0)));
         }
         Ok(filter)
     }
 
-    /// Tiles of the slides that a filter accepts.
+    /// Returns the number of tiles of the slides that a filter accepts.
     fn accepted(&mut self, encoder: &KnownEncoder, filter: &Filter) -> Result<u64, ArchiveError> {
         let url = self.url().clone();
         let sql = "SELECT coalesce(sum(tiles), 0)::int8 FROM histokin.descriptions WHERE encoder = $1 \
@@ -256,7 +259,8 @@ impl Archive {
         Ok(u64::try_from(row.during(&url, "counting tiles")?.get::<_, i64>(0)).unwrap_or(0))
     }
 
-    /// How to search, and what recall was measured for that: the quickest way that reached the recall asked for.
+    /// Returns the fastest search mode that reached the required recall, or else the most accurate one
+    /// measured, and its recall.
     fn mode_for(
         &mut self,
         encoder: &KnownEncoder,
@@ -280,7 +284,7 @@ impl Archive {
         })
     }
 
-    /// Rank candidates together with the project's tiles.
+    /// Ranks candidates together with the project's tiles.
     fn rank(
         &mut self,
         index: &Snapshot,
@@ -312,9 +316,9 @@ impl Archive {
             .collect();
         let fetched: usize = sets.iter().map(|set| set.len()).sum();
         let mut query = query.clone();
-        // Candidates say too little of whole slides.
+        // Slides are ranked later, by all their tiles rather than by candidates only.
         query.settings.rank_slides = false;
-        // The archive has chosen its slides by itself.
+        // The archive's slides were already selected by the filter.
         if let Some(among) = &mut query.settings.among {
             among.extend(numbers.keys().cloned());
         }
@@ -334,7 +338,7 @@ impl Archive {
         Ok(answer)
     }
 
-    /// An answer with the slides of the project and of the archive in one ranking.
+    /// Adds one ranking of the slides of the project and the archive to an answer.
     fn with_slides(
         &mut self,
         answer: Answer,
@@ -364,7 +368,7 @@ impl Archive {
         Ok(Answer { slides, archive: Some(Arc::new(part)), ..answer })
     }
 
-    /// What is known of slides, by the archive's numbers.
+    /// Returns details and headers of slides, by the archive's slide numbers.
     fn slides_of(
         &mut self,
         encoder: &KnownEncoder,
@@ -394,7 +398,7 @@ impl Archive {
         Ok(slides)
     }
 
-    /// Thumbnails and classes of matches.
+    /// Returns the thumbnails and classes of matches.
     fn details(
         &mut self,
         encoder: &KnownEncoder,
@@ -416,40 +420,41 @@ impl Archive {
         let slides: Vec<i32> = wanted.iter().map(|(slide, _, _)| *slide).collect();
         let xs: Vec<i32> = wanted.iter().map(|(_, rect, _)| rect.x as i32).collect();
         let ys: Vec<i32> = wanted.iter().map(|(_, rect, _)| rect.y as i32).collect();
-        let sql = "SELECT w.place, t.jpeg FROM unnest($2::int4[], $3::int4[], $4::int4[]) WITH ORDINALITY \
-                   AS w(slide, x, y, place) JOIN histokin.thumbnails t \
+        let sql = "SELECT w.ordinal, t.jpeg FROM unnest($2::int4[], $3::int4[], $4::int4[]) WITH ORDINALITY \
+                   AS w(slide, x, y, ordinal) JOIN histokin.thumbnails t \
                    ON t.encoder = $1 AND t.slide = w.slide AND t.x = w.x AND t.y = w.y";
         let statement = self.statement(sql, doing)?;
         let rows = self.client.query(&statement, &[&encoder.id, &slides, &xs, &ys]).during(&url, doing)?;
-        let mut pictures: HashMap<usize, Arc<[u8]>> = rows
+        let mut thumbnails: HashMap<usize, Arc<[u8]>> = rows
             .iter()
             .map(|row| (row.get::<_, i64>(0) as usize - 1, Arc::from(row.get::<_, &[u8]>(1))))
             .collect();
-        let details = wanted.iter().enumerate().map(|(place, (number, rect, slide))| {
+        let details = wanted.iter().enumerate().map(|(index, (number, rect, slide))| {
             let class = classes.get(&(*number, rect.x, rect.y)).copied().flatten();
             let class = class.and_then(|class| names.get(&class).cloned());
-            let tile = ArchiveTile { class, thumbnail: pictures.remove(&place) };
+            let tile = ArchiveTile { class, thumbnail: thumbnails.remove(&index) };
             (TilePlace { slide: slide.clone(), rect: *rect }, tile)
         });
         Ok(details.collect())
     }
 
-    /// The header that a slide was pushed with.
+    /// Parses the descriptor header that a slide was pushed with.
     pub(super) fn header(&self, text: &str) -> Result<DescriptorHeader, ArchiveError> {
         serde_json::from_str(text).map_err(|error| ArchiveError::Damaged {
             url: self.url().clone(),
-            what: format!("what the archive says of a slide cannot be understood ({error})"),
+            what: format!("the descriptor header of a slide cannot be parsed ({error})"),
         })
     }
 }
 
-/// A slide with candidates.
+/// A slide of the archive that contains candidates.
 struct FoundSlide {
     slide: ArchiveSlide,
     header: DescriptorHeader,
 }
 
-/// The discs around the query's tiles on a slide that only the archive holds; the tiles themselves at least.
+/// Returns the excluded discs around the examples on a slide that only the archive has. Their radius is
+/// `exclude_um`, but always large enough to exclude the examples themselves.
 fn spots(
     slide: &SlideId,
     number: i32,
@@ -459,12 +464,11 @@ fn spots(
 ) -> Vec<Spot> {
     let radius = exclude_um.max(0.0) / header.level0_mpp().mean();
     let middle = header.tile_center(Level0Point::default());
-    let places =
-        positives.iter().filter_map(|(place, _)| place.as_ref()).filter(|place| place.slide == *slide);
-    places
-        .map(|place| {
-            let center = place.rect.center();
-            // Half a pixel takes care of halves that were rounded.
+    let tiles = positives.iter().filter_map(|(tile, _)| tile.as_ref()).filter(|tile| tile.slide == *slide);
+    tiles
+        .map(|tile| {
+            let center = tile.rect.center();
+            // Half a pixel allows for rounding.
             Spot { slide: number, x: center.x - middle.x, y: center.y - middle.y, radius: radius.max(0.5) }
         })
         .collect()

@@ -1,4 +1,4 @@
-//! What an archive holds.
+//! Status of an archive: its content and its version.
 
 use serde::Serialize;
 
@@ -6,63 +6,79 @@ use super::error::During;
 use super::tiles::{ENCODER_COLUMNS, KnownEncoder, Storage};
 use super::{Archive, ArchiveError};
 
-/// What an archive holds, and what this login may do in it.
+/// Content of an archive, and rights of the login.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// PostgreSQL's version.
+    /// Version of PostgreSQL.
     pub server: String,
+    /// Version of pgvector.
     pub pgvector: String,
     /// Version of the archive's tables.
     pub version: i32,
+    /// Name of the database user.
     pub login: String,
+    /// Whether the login may push slides.
     pub can_write: bool,
+    /// Number of slides.
     pub slides: u64,
+    /// Number of patients.
     pub patients: u64,
-    /// Patients that are known by a pseudonym only.
+    /// Number of patients that are known by a pseudonym only.
     pub pseudonyms: u64,
-    /// Tiles with a small picture.
+    /// Number of tiles with a thumbnail.
     pub thumbnails: u64,
-    /// Bytes that all of it takes on the server.
+    /// Size of all tables and indexes on the server, in bytes.
     pub bytes: u64,
+    /// Status of each encoder.
     pub encoders: Vec<EncoderStatus>,
 }
 
-/// What an archive holds of one encoder.
+/// Content of an archive for one encoder.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EncoderStatus {
+    /// Name of the encoder.
     pub name: String,
-    /// The twelve characters of descriptor files' names.
+    /// Short ID of the recipe: the twelve characters in the names of descriptor files.
     pub recipe: String,
+    /// Numbers in a descriptor.
     pub width: usize,
+    /// Type in which descriptors are stored.
     pub storage: Storage,
+    /// Number of partitions of its tiles.
     pub parts: i32,
+    /// Number of slides.
     pub slides: u64,
+    /// Number of tiles.
     pub tiles: u64,
-    /// Bytes of the tiles, indexes included.
+    /// Size of the tiles and their indexes in bytes.
     pub bytes: u64,
-    /// Bytes of the approximate index, if there is one.
+    /// Size of the approximate index in bytes, if there is one.
     pub index_bytes: Option<u64>,
+    /// Recalls measured by `archive verify`.
     pub recalls: Vec<MeasuredRecall>,
 }
 
-/// Which share of the truly nearest tiles searches have found.
+/// A measured recall: the share of the truly nearest tiles that index searches found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MeasuredRecall {
-    /// Candidates that a search keeps in hand.
+    /// Candidates that the index search kept (pgvector's `hnsw.ef_search`).
     pub ef_search: i32,
+    /// Recall from 0 to 1.
     pub recall: f32,
+    /// Number of nearest tiles compared per query.
     pub neighbours: i32,
+    /// Number of queries.
     pub queries: i32,
-    /// Tiles that the archive held when it was measured.
+    /// Number of tiles in the archive at the time.
     pub tiles: i64,
 }
 
-/// Look at an archive.
+/// Reads the status of an archive.
 ///
 /// # Errors
 /// When the archive fails.
 pub fn status(archive: &mut Archive) -> Result<Status, ArchiveError> {
-    let (url, doing) = (archive.url().clone(), "looking at the archive");
+    let (url, doing) = (archive.url().clone(), "reading the status");
     let sql = "SELECT split_part(current_setting('server_version'), ' ', 1), \
                (SELECT extversion FROM pg_extension WHERE extname = 'vector'), \
                (SELECT max(version) FROM histokin.migrations), session_user::text, \
@@ -90,9 +106,12 @@ pub fn status(archive: &mut Archive) -> Result<Status, ArchiveError> {
 }
 
 impl Archive {
-    /// All encoders that the archive knows, in the order in which they came.
+    /// Returns all encoders of the archive and their status, in the order in which they were added.
+    ///
+    /// # Errors
+    /// When the archive fails.
     pub fn encoders(&mut self) -> Result<Vec<(KnownEncoder, EncoderStatus)>, ArchiveError> {
-        let (url, doing) = (self.url().clone(), "looking at the encoders");
+        let (url, doing) = (self.url().clone(), "listing the encoders");
         let sql = format!(
             "SELECT {ENCODER_COLUMNS}, e.name, e.recipe, e.parts, \
              (SELECT count(*) FROM histokin.descriptions d WHERE d.encoder = e.encoder) AS slides, \
@@ -127,6 +146,7 @@ impl Archive {
         Ok(encoders)
     }
 
+    /// Returns the recalls measured for an encoder, by ascending `ef_search`.
     fn recalls(&mut self, encoder: &KnownEncoder) -> Result<Vec<MeasuredRecall>, ArchiveError> {
         let url = self.url().clone();
         let sql = "SELECT ef_search, recall, neighbours, queries, tiles FROM histokin.recalls \

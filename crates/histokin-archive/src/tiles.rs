@@ -1,4 +1,4 @@
-//! How descriptors lie in the archive: the encoder's partition, and the type of its numbers.
+//! Storage of descriptors in the archive: the encoder's partition, and the type of its numbers.
 
 use bytes::BytesMut;
 use pgvector::{HalfVector, Vector};
@@ -11,20 +11,20 @@ use super::error::During;
 use super::{Archive, ArchiveError};
 use histokin_core::descriptors::Recipe;
 
-/// The type that descriptors are kept as.
+/// The SQL type in which descriptors are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, EnumIter, EnumMessage, EnumString)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Storage {
-    /// 32-bit numbers: the project's own, to the last bit.
+    /// 32-bit numbers, identical to the project's.
     #[default]
     Vector,
-    /// 16-bit numbers: half the room, distances to about three digits.
+    /// 16-bit numbers: half the space, distances to about three digits.
     Halfvec,
 }
 
 impl Storage {
-    /// Name of the type in SQL.
+    /// Returns the name of the type in SQL.
     pub fn sql(self) -> &'static str {
         match self {
             Self::Vector => "vector",
@@ -32,7 +32,7 @@ impl Storage {
         }
     }
 
-    /// Most numbers that pgvector's index takes of this type.
+    /// Returns the largest descriptor width that pgvector can index with this type.
     pub fn most(self) -> usize {
         match self {
             Self::Vector => 2000,
@@ -41,14 +41,17 @@ impl Storage {
     }
 }
 
-/// Numbers of a descriptor on their way to or from the archive.
+/// A descriptor as it is sent to or received from the archive.
 #[derive(Debug, Clone)]
 pub(super) enum Numbers {
+    /// 32-bit numbers.
     Full(Vector),
+    /// 16-bit numbers.
     Half(HalfVector),
 }
 
 impl Numbers {
+    /// Converts a descriptor to the archive's type.
     pub fn new(descriptor: &[f32], storage: Storage) -> Self {
         match storage {
             Storage::Vector => Self::Full(Vector::from(descriptor.to_vec())),
@@ -56,6 +59,7 @@ impl Numbers {
         }
     }
 
+    /// Converts a descriptor from the archive's type.
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             Self::Full(vector) => vector.into(),
@@ -96,28 +100,31 @@ impl<'a> FromSql<'a> for Numbers {
     }
 }
 
-/// An encoder that the archive knows.
+/// An encoder of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownEncoder {
     pub(super) id: i16,
+    /// Type in which its descriptors are stored.
     pub storage: Storage,
     /// Numbers in a descriptor.
     pub width: usize,
-    /// Whether there is an approximate index; without one every answer is exact.
+    /// Whether it has an approximate index; without one every answer is exact.
     pub indexed: bool,
 }
 
 impl KnownEncoder {
-    /// The encoder's partition.
+    /// Returns the name of the encoder's partition.
     pub(super) fn table(&self) -> String {
         format!("histokin.tiles_{}", self.id)
     }
 
-    /// The descriptor as the index has it: with its width, which the column leaves open.
+    /// Returns the SQL expression that the index covers: the descriptor cast to its width, since the column
+    /// has none.
     pub(super) fn indexed_descriptor(&self) -> String {
         format!("(descriptor::{}({}))", self.storage.sql(), self.width)
     }
 
+    /// Reads an encoder from a row with [`ENCODER_COLUMNS`].
     pub(super) fn read(row: &Row) -> Self {
         let storage: String = row.get("storage");
         Self {
@@ -129,12 +136,16 @@ impl KnownEncoder {
     }
 }
 
-/// Columns that [`KnownEncoder::read`] reads. An index that is still being built, or failed, counts as none.
+/// Columns that [`KnownEncoder::read`] expects. An index that is being built, or whose build failed, does not
+/// count.
 pub(super) const ENCODER_COLUMNS: &str = "e.encoder, e.storage, e.width, EXISTS (SELECT FROM pg_catalog.pg_index i \
     WHERE i.indexrelid = to_regclass('histokin.nearest_' || e.encoder) AND i.indisvalid) AS indexed";
 
 impl Archive {
-    /// The encoder that makes such descriptors, if the archive knows it.
+    /// Returns the encoder with this recipe, if the archive has it.
+    ///
+    /// # Errors
+    /// When the archive fails.
     pub fn encoder(&mut self, recipe: &Recipe) -> Result<Option<KnownEncoder>, ArchiveError> {
         let sql = format!("SELECT {ENCODER_COLUMNS} FROM histokin.encoders e WHERE e.recipe = $1");
         let url = self.url().clone();
@@ -146,14 +157,17 @@ impl Archive {
         Ok(row.as_ref().map(KnownEncoder::read))
     }
 
-    /// The encoder that makes such descriptors.
+    /// Returns the encoder with this recipe, or [`ArchiveError::NoSuchEncoder`].
     pub(super) fn require_encoder(&mut self, recipe: &Recipe) -> Result<KnownEncoder, ArchiveError> {
         let none =
             ArchiveError::NoSuchEncoder { url: self.url().clone(), encoder: recipe.encoder_name.clone() };
         self.encoder(recipe)?.ok_or(none)
     }
 
-    /// Tiles that an encoder has in the archive.
+    /// Returns the number of tiles that the archive holds for an encoder.
+    ///
+    /// # Errors
+    /// When the archive fails.
     pub fn tiles(&mut self, encoder: &KnownEncoder) -> Result<u64, ArchiveError> {
         let url = self.url().clone();
         let sql = "SELECT coalesce(sum(tiles), 0)::int8 FROM histokin.descriptions WHERE encoder = $1";
@@ -161,9 +175,13 @@ impl Archive {
         Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
     }
 
-    /// Build the approximate index of an encoder, unless there is one. `links` and `candidates` are HNSW's `m` and
-    /// `ef_construction`; `memory` is what the server may take for it, such as `1GB`: an index that fits in there is
-    /// built several times quicker.
+    /// Builds the approximate index of an encoder, unless it has one.
+    ///
+    /// `links` and `candidates` are HNSW's `m` and `ef_construction`. `memory` is the server's
+    /// `maintenance_work_mem`, such as `1GB`: an index that fits into it is built several times faster.
+    ///
+    /// # Errors
+    /// When the archive fails or the login may not write.
     pub fn build_index(
         &mut self,
         encoder: &KnownEncoder,
@@ -182,7 +200,10 @@ impl Archive {
         work.commit().during(&url, doing)
     }
 
-    /// Drop the approximate index of an encoder: every answer is exact from then on.
+    /// Drops the approximate index of an encoder; every answer is exact from then on.
+    ///
+    /// # Errors
+    /// When the archive fails or the login may not write.
     pub fn drop_index(&mut self, encoder: &KnownEncoder) -> Result<(), ArchiveError> {
         let url = self.url().clone();
         self.client
@@ -191,7 +212,7 @@ impl Archive {
         Ok(())
     }
 
-    /// A statement that the server keeps prepared for this connection.
+    /// Returns a prepared statement; each SQL text is prepared once per connection.
     pub(super) fn statement(&mut self, sql: &str, doing: &'static str) -> Result<Statement, ArchiveError> {
         if let Some(known) = self.statements.get(sql) {
             return Ok(known.clone());

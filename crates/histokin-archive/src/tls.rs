@@ -1,5 +1,5 @@
-//! The encrypted connection: the server's certificate is verified, chain and name, against the system's
-//! certificates or those in a file.
+//! The encrypted connection. The chain and the name of the server's certificate are verified against the
+//! system's certificates or those in a file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::ArchiveError;
 
-/// How to connect, trusting the certificates in `roots`, or else the system's.
+/// Returns a TLS connector that trusts the certificates in the PEM file `roots`, or the system's.
+///
+/// # Errors
+/// When no certificate can be read or TLS cannot be set up.
 pub fn connector(roots: Option<&Path>) -> Result<MakeRustlsConnect, ArchiveError> {
     let mut store = RootCertStore::empty();
     match roots {

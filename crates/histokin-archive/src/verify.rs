@@ -1,5 +1,5 @@
-//! Checking an archive: whether all that was pushed is there, and which share of the truly nearest tiles its
-//! searches find.
+//! Verification of an archive: whether everything that was pushed is present, and the recall of its index,
+//! which is the share of the truly nearest tiles that a search finds.
 
 use std::time::Instant;
 
@@ -11,18 +11,19 @@ use super::tiles::{KnownEncoder, Numbers, Storage};
 use super::{Archive, ArchiveError};
 use histokin_core::index::squared_distance;
 
-/// Numbers of candidates in hand that are tried, until the recall asked for is reached.
+/// Values of `ef_search` that are tried in this order, until the required recall is reached.
 const EF_TRIED: [u16; 7] = [40, 80, 120, 200, 400, 700, 1000];
 
-/// How an archive is checked.
+/// Settings of a verification.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VerifySettings {
-    /// Tiles that are asked for; each is compared with all tiles once.
+    /// Number of tiles used as queries; each is compared once with all tiles.
     pub queries: usize,
-    /// Nearest tiles of each that are compared.
+    /// Number of nearest tiles of each query that are compared.
     pub neighbours: usize,
+    /// Recall from 0 to 1 at which no larger `ef_search` is tried.
     pub least_recall: f32,
-    /// Slides of each encoder whose descriptors are compared with their checksum.
+    /// Number of slides of each encoder whose descriptors are compared with their checksums.
     pub checksums: usize,
 }
 
@@ -32,44 +33,48 @@ impl Default for VerifySettings {
     }
 }
 
-/// What was found of one encoder.
+/// Result of the verification of one encoder.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verified {
+    /// Name of the encoder.
     pub name: String,
+    /// Number of tiles that the archive holds for the encoder.
     pub tiles: u64,
-    /// What is wrong; nothing should be.
+    /// Faults found, as messages; empty for an intact archive.
     pub faults: Vec<String>,
-    /// Slides whose descriptors were compared with their checksum.
+    /// Number of slides whose descriptors were compared with their checksums.
     pub checked: usize,
-    /// Median time of comparing one tile with all, in milliseconds.
+    /// Median time to compare one tile with all tiles, in milliseconds.
     pub exact_ms: f64,
-    /// What searches of the index find; empty without an index, when every answer is exact.
+    /// Recall of index searches; empty without an index, when every answer is exact.
     pub recalls: Vec<TriedRecall>,
-    /// Whether the recalls were noted in the archive, where searches look for them: a reader may not do that.
+    /// Whether the recalls were stored in the archive for later searches. A login that may only read cannot.
     pub noted: bool,
 }
 
-/// Recall with so many candidates in hand.
+/// Recall measured with one value of `ef_search`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TriedRecall {
+    /// Candidates that the index search keeps (pgvector's `hnsw.ef_search`).
     pub ef_search: u16,
+    /// Share of the truly nearest tiles that was found, from 0 to 1.
     pub recall: f32,
     /// Median time of a search, in milliseconds.
     pub median_ms: f64,
 }
 
-/// Check all encoders of an archive.
+/// Verifies all encoders of an archive; `report` receives progress messages.
 ///
 /// # Errors
-/// When the archive fails. What is wrong with its content is no error, but stands in the result.
+/// When the archive fails. Faults in its content are no error; they are listed in the result.
 pub fn verify(
     archive: &mut Archive,
     settings: &VerifySettings,
-    tell: &mut dyn FnMut(&str),
+    report: &mut dyn FnMut(&str),
 ) -> Result<Vec<Verified>, ArchiveError> {
     let mut verified = Vec::new();
     for (encoder, status) in archive.encoders()? {
-        tell(&format!("{}: counting tiles", status.name));
+        report(&format!("{}: counting tiles", status.name));
         let mut faults = archive.miscounted(&encoder)?;
         let (checked, damaged) = archive.check_sums(&encoder, settings.checksums)?;
         faults.extend(damaged);
@@ -83,16 +88,16 @@ pub fn verify(
             noted: false,
         };
         if encoder.indexed && settings.queries > 0 {
-            tell(&format!("{}: comparing {} tiles with all {}", one.name, settings.queries, one.tiles));
-            archive.measure(&encoder, settings, &mut one, tell)?;
-            one.noted = archive.note(&encoder, settings, &one)?;
+            report(&format!("{}: comparing {} tiles with all {}", one.name, settings.queries, one.tiles));
+            archive.measure(&encoder, settings, &mut one, report)?;
+            one.noted = archive.store_recalls(&encoder, settings, &one)?;
         }
         verified.push(one);
     }
     Ok(verified)
 }
 
-/// A tile of the archive that is asked for, and how far its truly nearest ones are.
+/// A tile of the archive used as a query, with the distances of its truly nearest tiles.
 struct Sample {
     descriptor: Vec<f32>,
     spot: Spot,
@@ -100,7 +105,8 @@ struct Sample {
 }
 
 impl Archive {
-    /// Slides whose tiles are not as many as were pushed, and tiles of slides that are not there.
+    /// Returns a message for each slide whose number of tiles differs from the number pushed, and for each
+    /// slide that has tiles but no row.
     fn miscounted(&mut self, encoder: &KnownEncoder) -> Result<Vec<String>, ArchiveError> {
         let url = self.url().clone();
         let sql = format!(
@@ -119,7 +125,9 @@ impl Archive {
         Ok(rows.iter().map(fault).collect())
     }
 
-    /// Compare some slides' descriptors with their checksums; how many, and what is wrong.
+    /// Compares the descriptors of up to `count` random slides with their checksums. Returns the number of
+    /// slides and the faults. Half-precision descriptors cannot be checked: the checksum is of the 32-bit
+    /// numbers.
     fn check_sums(
         &mut self,
         encoder: &KnownEncoder,
@@ -141,12 +149,13 @@ impl Archive {
         Ok((rows.len(), faults))
     }
 
+    /// Measures exact search times and the recall for increasing `ef_search`, into `out`.
     fn measure(
         &mut self,
         encoder: &KnownEncoder,
         settings: &VerifySettings,
         out: &mut Verified,
-        tell: &mut dyn FnMut(&str),
+        report: &mut dyn FnMut(&str),
     ) -> Result<(), ArchiveError> {
         let mut samples = self.sample(encoder, settings.queries, out.tiles)?;
         let mut times = Vec::new();
@@ -164,18 +173,14 @@ impl Archive {
                 let near =
                     self.nearest_to(encoder, sample, settings.neighbours, Mode::Index { ef_search })?;
                 times.push(started.elapsed().as_secs_f64() * 1e3);
-                // Tiles that are equally far are as good as each other.
+                // Tiles at equal distance are interchangeable.
                 let farthest = sample.distances.last().copied().unwrap_or(0.0);
                 found += near.iter().filter(|distance| **distance <= farthest).count();
                 wanted += sample.distances.len();
             }
             let recall = if wanted == 0 { 1.0 } else { found as f32 / wanted as f32 };
             out.recalls.push(TriedRecall { ef_search, recall, median_ms: median(&mut times) });
-            tell(&format!(
-                "{}: recall {:.2} % with {ef_search} candidates in hand",
-                out.name,
-                100.0 * recall
-            ));
+            report(&format!("{}: recall {:.2} % with {ef_search} candidates", out.name, 100.0 * recall));
             if recall >= settings.least_recall {
                 break;
             }
@@ -183,7 +188,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Tiles picked at random.
+    /// Draws up to `count` random tiles.
     fn sample(
         &mut self,
         encoder: &KnownEncoder,
@@ -191,7 +196,8 @@ impl Archive {
         tiles: u64,
     ) -> Result<Vec<Sample>, ArchiveError> {
         let url = self.url().clone();
-        // Pages are picked, of which each holds some tiles of one slide: twenty times as many tiles as are wanted.
+        // SYSTEM sampling takes whole pages, each with several tiles of one slide. Twenty times the wanted
+        // number of tiles is sampled, so that the tiles come from different slides.
         let percent = (100.0 * 20.0 * count as f64 / tiles.max(1) as f64).clamp(1e-6, 100.0);
         let sql = format!(
             "SELECT slide, x, y, descriptor FROM {} TABLESAMPLE SYSTEM ($1) ORDER BY random() LIMIT $2",
@@ -201,7 +207,7 @@ impl Archive {
             self.client.query(&sql, &[&(percent as f32), &(count as i64)]).during(&url, "picking tiles")?;
         let sample = |row: &postgres::Row| Sample {
             descriptor: row.get::<_, Numbers>(3).into_f32(),
-            // The tile itself is no neighbour of its own.
+            // Excludes the tile itself from its neighbours.
             spot: Spot {
                 slide: row.get(0),
                 x: row.get::<_, i32>(1).into(),
@@ -213,7 +219,7 @@ impl Archive {
         Ok(rows.iter().map(sample).collect())
     }
 
-    /// How far the nearest tiles of a sample are, sorted.
+    /// Returns the distances of the nearest tiles of a sample, ascending.
     fn nearest_to(
         &mut self,
         encoder: &KnownEncoder,
@@ -230,14 +236,14 @@ impl Archive {
         Ok(distances)
     }
 
-    /// Note the recalls where searches look for them; whether this login may.
-    fn note(
+    /// Stores the recalls for later searches. Returns false when this login lacks the right to write them.
+    fn store_recalls(
         &mut self,
         encoder: &KnownEncoder,
         settings: &VerifySettings,
         measured: &Verified,
     ) -> Result<bool, ArchiveError> {
-        let (url, doing) = (self.url().clone(), "noting the recall");
+        let (url, doing) = (self.url().clone(), "storing the recall");
         let sql = "SELECT has_table_privilege('histokin.recalls', 'INSERT')";
         if !self.client.query_one(sql, &[]).during(&url, doing)?.get::<_, bool>(0) {
             return Ok(false);
@@ -258,6 +264,7 @@ impl Archive {
     }
 }
 
+/// Returns the median, or 0 without values.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)

@@ -1,6 +1,6 @@
-//! ADDR, the average descriptor distance ratio: how much farther apart descriptors of distant tiles are than
-//! those of neighbours (Gildenblat and Klaiman 2019, "Self-supervised similarity learning for digital
-//! pathology"). It needs no label: pairs come from within each slide.
+//! ADDR, the average descriptor distance ratio: mean descriptor distance of far pairs of tiles divided by
+//! that of near pairs (Gildenblat and Klaiman 2019, "Self-supervised similarity learning for digital
+//! pathology"). It needs no labels: both tiles of a pair are from the same slide.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -11,13 +11,13 @@ use super::intervals::{Resampling, median};
 use super::pairs::Places;
 use super::{Descriptors, EvaluationError, Tiles};
 
-/// Slides of more tiles than this are not compared pair by pair unless that is asked for.
+/// With [`PairCount::Auto`], all pairs are compared if no slide has more tiles than this.
 const ALL_PAIRS_UP_TO: usize = 10_000;
 
-/// Pairs of each kind that are then drawn of every slide.
+/// Number of near and of far pairs that are drawn per slide otherwise.
 const DRAWN_PAIRS: usize = 1_000_000;
 
-/// What is near and what is far.
+/// Distance limits of near and far pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Pairs nearer than this are near, in mm.
@@ -27,7 +27,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The paper's: 2 mm and 10 mm.
+    /// Returns the limits of the paper: 2 mm and 10 mm.
     fn default() -> Self {
         Self { near_mm: 2.0, far_mm: 10.0 }
     }
@@ -43,36 +43,42 @@ impl Limits {
     }
 }
 
-/// How many near and how many far pairs of each slide are compared.
+/// How many near and far pairs of each slide are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PairCount {
-    /// All, unless a slide has more than 10 000 tiles: then a million of each kind of every slide.
+    /// All pairs if no slide has more than 10 000 tiles; otherwise a million near and a million far pairs of
+    /// every slide.
     #[default]
     Auto,
+    /// All pairs.
     All,
-    /// So many of each kind and slide, drawn at random; all where there are fewer.
+    /// This many near and far pairs of each slide, drawn at random; all if there are fewer.
     PerSlide(usize),
 }
 
+/// Settings of an ADDR measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct AddrSettings {
+    /// Limits of near and far pairs.
     pub limits: Limits,
+    /// Number of pairs compared.
     pub pairs: PairCount,
-    /// Seed of the drawn pairs.
+    /// Seed for drawing pairs.
     pub seed: u64,
 }
 
-/// Distances of pairs of one kind.
+/// Sum of the descriptor distances of near or far pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spread {
+    /// Number of pairs.
     pub pairs: u64,
     /// Sum of the descriptor distances.
     pub sum: f64,
 }
 
 impl Spread {
-    /// Mean distance of the descriptors; NaN of no pair.
+    /// Returns the mean descriptor distance; NaN without pairs.
     pub fn mean(&self) -> f64 {
         self.sum / self.pairs as f64
     }
@@ -83,62 +89,71 @@ impl Spread {
     }
 }
 
-/// One slide's part.
+/// ADDR of one slide.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlideAddr {
     /// Index of the slide.
     pub slide: u32,
+    /// Near pairs of the slide.
     pub near: Spread,
+    /// Far pairs of the slide.
     pub far: Spread,
 }
 
 impl SlideAddr {
-    /// Mean far distance over mean near distance.
+    /// Returns the mean distance of far pairs divided by that of near pairs.
     pub fn ratio(&self) -> f64 {
         self.far.mean() / self.near.mean()
     }
 }
 
-/// How the distances of near and of far pairs are distributed, over all slides that count.
+/// Distributions of the descriptor distances of near and far pairs, over all slides that have both.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DistanceHistogram {
-    /// Width of a bin in descriptor distance; the first begins at 0.
+    /// Width of a bin in descriptor distance; the first bin begins at 0.
     pub bin: f64,
     /// Share of the near pairs in each bin; the shares sum to 1.
     pub near: Vec<f64>,
+    /// Share of the far pairs in each bin; the shares sum to 1.
     pub far: Vec<f64>,
 }
 
 impl DistanceHistogram {
-    /// Distances at which a bin begins and ends.
+    /// Returns the distances at which a bin begins and ends.
     pub fn range(&self, bin: usize) -> [f64; 2] {
         [self.bin * bin as f64, self.bin * (bin + 1) as f64]
     }
 }
 
-/// ADDR of one encoder on some tiles.
+/// ADDR of one encoder on a sample of tiles.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Addr {
-    /// Mean distance of all far pairs over mean distance of all near pairs, of all slides together.
+    /// Mean distance of all far pairs divided by the mean distance of all near pairs, over all slides
+    /// together.
     pub global: f64,
-    /// From resampling slides; none of a single slide.
+    /// 95 % interval of `global` from resampling slides; `None` with a single slide.
     pub ci95: Option<[f64; 2]>,
-    /// Median over slides of each one's own ratio.
+    /// Median of the slides' ratios.
     pub median_per_slide: f64,
+    /// Mean of the slides' ratios.
     pub mean_per_slide: f64,
+    /// Near pairs of all slides.
     pub near: Spread,
+    /// Far pairs of all slides.
     pub far: Spread,
-    /// Slides with both kinds of pairs.
+    /// Slides that have both near and far pairs.
     pub per_slide: Vec<SlideAddr>,
-    /// Slides that lack one kind, and so count in neither.
+    /// Indices of slides without near or without far pairs; their pairs are not counted.
     pub skipped: Vec<u32>,
+    /// Distributions of the distances.
     pub histogram: DistanceHistogram,
 }
 
-/// Measure the ADDR of `descriptors` of `tiles`.
+/// Measures the ADDR of `descriptors` of `tiles`.
 ///
 /// # Errors
-/// [`EvaluationError::NoPairs`] when no slide has both near and far pairs.
+/// [`EvaluationError::NoPairs`] when no slide has both near and far pairs, [`EvaluationError::Limits`] for
+/// invalid limits, and [`EvaluationError::Lengths`] when `tiles` do not match.
 pub fn measure(
     descriptors: Descriptors<'_>,
     tiles: &Tiles,
@@ -154,7 +169,7 @@ pub fn measure(
     let pairs = match settings.pairs {
         PairCount::Auto if rows.iter().all(|rows| rows.len() <= ALL_PAIRS_UP_TO) => PairCount::All,
         PairCount::Auto => PairCount::PerSlide(DRAWN_PAIRS),
-        asked => asked,
+        set => set,
     };
     let bins = Bins::fitting(descriptors);
     let mut per_slide = Vec::new();
@@ -196,7 +211,7 @@ pub fn measure(
     })
 }
 
-/// The difference of the global ADDR of `a` and `b` (same tiles, same settings) and its 95 % interval over
+/// Returns the global ADDR of `a` minus that of `b` (same tiles, same settings), and its 95 % interval from
 /// the same draws of slides for both.
 pub fn difference(a: &Addr, b: &Addr, resampling: &Resampling) -> (f64, Option<[f64; 2]>) {
     let interval = resampling.interval(a.per_slide.len().min(b.per_slide.len()), |counts| {
@@ -205,18 +220,19 @@ pub fn difference(a: &Addr, b: &Addr, resampling: &Resampling) -> (f64, Option<[
     (a.global - b.global, interval)
 }
 
-/// The ratio of means over slides, each counted as often as `counts` says; none without both kinds.
+/// Returns the ratio of the mean far and near distances over slides, each weighted by its number in `counts`;
+/// `None` without near or far pairs.
 fn ratio_of(slides: &[SlideAddr], counts: Option<&[u32]>) -> Option<f64> {
     let (mut near, mut far) = (Spread::default(), Spread::default());
-    for (place, slide) in slides.iter().enumerate() {
-        let times = counts.map_or(1.0, |counts| f64::from(counts[place]));
+    for (index, slide) in slides.iter().enumerate() {
+        let times = counts.map_or(1.0, |counts| f64::from(counts[index]));
         near.add(&slide.near, times);
         far.add(&slide.far, times);
     }
     (near.pairs > 0 && far.pairs > 0 && near.sum > 0.0).then(|| far.mean() / near.mean())
 }
 
-/// Compare every tile of a slide with every other.
+/// Compares every tile of a slide with every other.
 fn all(places: &Places<'_>, bins: &Bins, distance: impl Fn(usize, usize) -> f32 + Sync) -> Tally {
     let tiles = places.at_um.len();
     (0..tiles)
@@ -235,6 +251,7 @@ fn all(places: &Places<'_>, bins: &Bins, distance: impl Fn(usize, usize) -> f32 
         .reduce(Tally::new, Tally::with)
 }
 
+/// Compares the drawn pairs.
 fn drawn(
     near: &[(u32, u32)],
     far: &[(u32, u32)],
@@ -254,7 +271,7 @@ fn drawn(
     Tally { near: gather(near), far: gather(far) }
 }
 
-/// What is counted of one kind of pairs.
+/// Distances of near or far pairs.
 struct Kind {
     spread: Spread,
     bins: Vec<u64>,
@@ -278,6 +295,7 @@ impl Kind {
     }
 }
 
+/// Distances of near and far pairs.
 struct Tally {
     near: Kind,
     far: Kind,
@@ -293,18 +311,20 @@ impl Tally {
     }
 }
 
+/// Number of bins in which distances are counted.
 const FINE_BINS: usize = 2048;
 
-/// Bins of a shown histogram, about.
+/// Approximate number of bins in the resulting histogram.
 const SHOWN_BINS: usize = 48;
 
+/// Bins in which distances are counted.
 struct Bins {
     /// Width of a fine bin.
     fine: f64,
 }
 
 impl Bins {
-    /// Bins that hold every distance that `descriptors` can have: at most twice the largest distance to
+    /// Returns bins that cover every distance between `descriptors`: at most twice the largest distance to
     /// their mean.
     fn fitting(descriptors: Descriptors<'_>) -> Self {
         let mean = super::health::mean(descriptors);
@@ -317,6 +337,7 @@ impl Bins {
         Self { fine: (2.0 * f64::from(radius) / FINE_BINS as f64).max(f64::MIN_POSITIVE) }
     }
 
+    /// Merges the fine bins into a histogram.
     fn histogram(&self, tally: &Tally) -> DistanceHistogram {
         let used = (0..FINE_BINS)
             .rev()
@@ -342,12 +363,14 @@ pub(super) mod tests {
     use super::*;
     use crate::Class;
 
-    /// Descriptors equal to the place in mm along a line, times the slide's number from 1 on, so that distances are known.
+    /// Returns tiles along a line whose descriptors are their position in mm times the slide's number, from
+    /// 1, so that distances are known.
     fn line(tiles: usize, slides: u32) -> (Vec<f32>, Tiles) {
         stretched_line(tiles, slides, |slide| (slide + 1) as f32)
     }
 
-    /// On each slide a line of tiles a millimetre apart, described by their place in mm times the slide's stretch.
+    /// Returns tiles one millimetre apart along a line on each slide; descriptors are the position in mm
+    /// times the slide's stretch factor.
     pub fn stretched_line(tiles: usize, slides: u32, stretch: fn(u32) -> f32) -> (Vec<f32>, Tiles) {
         let mut known = Tiles::default();
         let mut values = Vec::new();
@@ -369,7 +392,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_ratio_is_that_of_all_pairs_together() {
-        // Six places: near is 1 apart (5 pairs), far 4 and 5 apart (2 and 1 pairs): mean 13 / 3.
+        // Six positions: near pairs are 1 apart (5 pairs), far pairs 4 and 5 apart (2 and 1 pairs): mean 13 /
+        // 3.
         let (values, tiles) = line(6, 2);
         let descriptors = Descriptors::new(&values, 1).unwrap();
         let addr = measure(descriptors, &tiles, &settings(PairCount::Auto), &Resampling::default()).unwrap();
@@ -402,7 +426,7 @@ pub(super) mod tests {
         let descriptors = Descriptors::new(&values, 1).unwrap();
         let addr = measure(descriptors, &tiles, &settings(PairCount::All), &Resampling::default()).unwrap();
         assert_eq!((addr.skipped.as_slice(), addr.near.pairs), ([1].as_slice(), 5));
-        assert_eq!(addr.ci95, None, "one slide says nothing of others");
+        assert_eq!(addr.ci95, None, "one slide gives no interval");
 
         let far = AddrSettings { limits: Limits::default(), ..settings(PairCount::All) };
         let none = measure(descriptors, &tiles, &far, &Resampling::default());

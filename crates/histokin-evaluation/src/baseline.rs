@@ -1,5 +1,5 @@
-//! The floor under every encoder: a histogram of the tile's colours. An encoder that does no better has
-//! learnt nothing of tissue.
+//! The baseline that encoders are compared with: a colour histogram of the tile. An encoder that performs no
+//! better has learnt nothing about tissue.
 
 use image::RgbImage;
 use rayon::prelude::*;
@@ -9,21 +9,22 @@ use histokin_core::tiling::TileSettings;
 use histokin_encoder::{self as encoder, DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
 use histokin_project::project::Project;
 
-/// Name by which the histogram is asked for.
+/// Name by which the histogram is selected as an encoder.
 pub const HSV_HISTOGRAM: &str = "hsv-histogram";
 
-/// Bins of hue, saturation and value.
+/// Number of bins of hue, saturation and value.
 const BINS: [usize; 3] = [8, 4, 4];
 
-/// A histogram of hue, saturation and value as an encoder: the square root of the share of pixels in each of
-/// 8 × 4 × 4 bins, so that the distance of two descriptors is √2 times the Hellinger distance of the
-/// histograms.
+/// A histogram of hue, saturation and value as an encoder. The descriptor is the square root of the share of
+/// pixels in each of 8 × 4 × 4 bins, so the distance of two descriptors is √2 times the Hellinger distance of
+/// the histograms.
 pub struct HsvHistogram {
     spec: EncoderSpec,
 }
 
 impl HsvHistogram {
-    /// The histogram of tiles cut by `tiles`; `reference` are the colours to which tiles are normalised.
+    /// Creates the encoder for tiles cut with the settings `tiles`; `reference` holds the colour statistics
+    /// to which tiles are normalised.
     pub fn new(tiles: TileSettings, reference: LabStatistics) -> Self {
         let spec = EncoderSpec {
             id: EncoderId(format!("{HSV_HISTOGRAM}-{}x{}x{}-1", BINS[0], BINS[1], BINS[2])),
@@ -35,11 +36,11 @@ impl HsvHistogram {
         Self { spec }
     }
 
-    /// What is known of the histogram of a project's tiles, whose colours are normalised to those of the
-    /// default model where the project normalises.
+    /// Returns the encoder's specification for a project's tiles. The stain reference is that of the default
+    /// model.
     ///
     /// # Errors
-    /// When the default model's description is not there.
+    /// When the default model's description cannot be read.
     pub fn of_project(project: &Project) -> Result<EncoderSpec, EncoderError> {
         let reference = encoder::spec(encoder::DEFAULT)?.stain_reference;
         Ok(Self::new(project.settings().tiles, reference).spec)
@@ -61,20 +62,22 @@ impl Encoder for HsvHistogram {
     }
 }
 
+/// Returns the square roots of the shares of pixels in each bin.
 fn histogram(tile: &RgbImage) -> Vec<f32> {
     let mut counts = vec![0_u32; BINS.iter().product()];
     for pixel in tile.pixels() {
-        let place =
-            hsv(pixel.0).map(f64::from).iter().zip(BINS).fold(0, |place, (value, bins)| {
-                place * bins + ((value * bins as f64) as usize).min(bins - 1)
-            });
-        counts[place] += 1;
+        let bin = hsv(pixel.0)
+            .map(f64::from)
+            .iter()
+            .zip(BINS)
+            .fold(0, |bin, (value, bins)| bin * bins + ((value * bins as f64) as usize).min(bins - 1));
+        counts[bin] += 1;
     }
     let pixels = (tile.width() * tile.height()).max(1) as f32;
     counts.into_iter().map(|count| (count as f32 / pixels).sqrt()).collect()
 }
 
-/// Hue, saturation and value, each 0 to 1.
+/// Returns hue, saturation and value, each from 0 to 1.
 fn hsv(rgb: [u8; 3]) -> [f32; 3] {
     let [r, g, b] = rgb.map(|channel| f32::from(channel) / 255.0);
     let value = r.max(g).max(b);

@@ -1,33 +1,34 @@
-//! Camelyon16 as it is distributed: where its slides, annotations and reference lie, and what they say.
+//! The Camelyon16 data set as distributed: its slides, annotations and reference file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::labels::{LabelError, Labels, SlideLabels, read_annotations};
 
-/// The slides of a Camelyon16 folder that are evaluated, and their labels.
+/// Slides of a Camelyon16 folder that are evaluated, and their labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Camelyon {
-    /// The test slides where there are any, as in the paper; otherwise those for training.
+    /// The test slides if there are any, as in the paper; otherwise the training slides.
     pub slides: Vec<PathBuf>,
+    /// Labels of the slides, by file stem in lower case.
     pub labels: Labels,
 }
 
-/// Class of tissue that is free of tumour.
+/// Class of tissue without tumour.
 pub const NORMAL: &str = "normal";
 
-/// The one test slide whose tumour is not outlined wholly (README of the data set): what lies outside the
-/// outlines there is unknown, not normal.
+/// The test slide whose tumour is only partly outlined (README of the data set): tissue outside its outlines
+/// is unknown, not normal.
 const PARTLY_ANNOTATED: [&str; 1] = ["test_114"];
 
-/// Find slides (`test_001.tif`, `normal_001.tif`, `tumor_001.tif`), annotations (`….xml`) and `reference.csv`
-/// in `folder`, at whatever depth they lie. None when there is no such slide.
+/// Finds slides (`test_001.tif`, `normal_001.tif`, `tumor_001.tif`), annotations (`….xml`) and
+/// `reference.csv` in `folder` and its subfolders. Returns `None` if there is no such slide.
 ///
-/// Tissue outside the outlined tumour is normal; slides that neither have an annotation nor are said to be
-/// normal are left out of the labels.
+/// Tissue outside the outlined tumour is normal. Slides without an annotation that are not listed as normal
+/// get no labels.
 ///
 /// # Errors
-/// [`LabelError`] with the file that cannot be understood.
+/// [`LabelError`] with the file that cannot be read.
 pub fn find(folder: &Path) -> Result<Option<Camelyon>, LabelError> {
     let mut files = Vec::new();
     search(folder, 0, &mut files);
@@ -61,7 +62,7 @@ pub fn find(folder: &Path) -> Result<Option<Camelyon>, LabelError> {
             None => {
                 labels
                     .notes
-                    .push(format!("{name}: neither annotated nor said to be normal; left unlabelled."));
+                    .push(format!("{name}: neither annotated nor listed as normal; left unlabelled."));
                 continue;
             }
         };
@@ -71,9 +72,10 @@ pub fn find(folder: &Path) -> Result<Option<Camelyon>, LabelError> {
     Ok(Some(Camelyon { slides, labels }))
 }
 
-/// Deeper than the data set is laid out.
+/// Maximum depth of subfolders that are searched; more than the data set has.
 const DEEPEST: usize = 4;
 
+/// Adds all files below `folder` to `found`.
 fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
@@ -93,7 +95,7 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-/// Whether a file is named as Camelyon16's slides are; masks are named `tumor_001_mask.tif`.
+/// Returns whether a file name is that of a Camelyon16 slide; masks are named `tumor_001_mask.tif`.
 fn is_slide(path: &Path) -> bool {
     let name = stem(path);
     ending(path) == "tif"
@@ -103,7 +105,8 @@ fn is_slide(path: &Path) -> bool {
         })
 }
 
-/// The kind of each test slide, in lower case: rows such as `test_001,Tumor,IDC,Macro`, without a header.
+/// Reads whether each test slide is `tumor` or `normal`, by its name in lower case. Rows are such as
+/// `test_001,Tumor,IDC,Macro`; a header is optional.
 fn read_reference(path: &Path) -> Result<BTreeMap<String, String>, LabelError> {
     let at = |line: u64, reason: String| LabelError::Line { path: path.to_owned(), line, reason };
     let mut reader = csv::ReaderBuilder::new()
@@ -118,15 +121,15 @@ fn read_reference(path: &Path) -> Result<BTreeMap<String, String>, LabelError> {
             row.map_err(|error| at(error.position().map_or(1, csv::Position::line), error.to_string()))?;
         let line = row.position().map_or(0, csv::Position::line);
         let (Some(slide), Some(kind)) = (row.get(0), row.get(1)) else {
-            return Err(at(line, "a row names a slide and its kind, such as test_001,Tumor".to_owned()));
+            return Err(at(line, "a row must have a slide and its kind, such as test_001,Tumor".to_owned()));
         };
         let kind = kind.to_lowercase();
         let slide = slide.to_lowercase();
         match kind.as_str() {
             "tumor" | "normal" => _ = kinds.insert(slide.trim_end_matches(".tif").to_owned(), kind),
-            // A first line of names.
+            // A header.
             _ if line == 1 => {}
-            _ => return Err(at(line, format!("the kind is {kind:?}; Tumor or Normal is known"))),
+            _ => return Err(at(line, format!("the kind is {kind:?}; it must be Tumor or Normal"))),
         }
     }
     Ok(kinds)

@@ -1,4 +1,4 @@
-//! Encoders side by side on exactly the same tiles: every measure of each, and their paired differences.
+//! Comparison of encoders on exactly the same tiles: all measures of each, and their paired differences.
 
 use serde::Serialize;
 
@@ -13,106 +13,134 @@ use super::sample::{Described, Sample};
 use super::stain_change::StainRobustness;
 use super::{Class, EvaluationError, Tiles};
 
-/// How encoders are compared.
+/// Settings of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparisonSettings {
+    /// Settings of ADDR.
     pub addr: AddrSettings,
+    /// Settings of retrieval.
     pub retrieval: RetrievalSettings,
+    /// Settings of the confidence intervals.
     pub resampling: Resampling,
-    /// The class whose retrieval stands first, as the user names it.
+    /// Name of the target class, as given by the user.
     pub class: String,
 }
 
-/// What was measured of one encoder.
+/// Results of one encoder.
 #[derive(Debug, Clone)]
 pub struct EncoderResult {
+    /// ID of the encoder.
     pub id: String,
+    /// Name of the encoder.
     pub name: String,
     /// Numbers in a descriptor.
     pub width: usize,
+    /// Number of tiles.
     pub tiles: usize,
-    /// None where no slide has both near and far pairs.
+    /// ADDR; `None` if no slide has both near and far pairs.
     pub addr: Option<Addr>,
-    /// Pairs to look at for every bin of the histogram; empty without ADDR.
+    /// Example pairs for every bin of the ADDR histogram; empty without ADDR.
     pub pairs: PairExamples,
-    /// Retrieval of the asked class; none without labels.
+    /// Retrieval of the target class; `None` without labels.
     pub target: Option<Target>,
-    /// Retrieval of each class of tissue.
+    /// Retrieval of each tissue class; `None` without labels.
     pub classes: Option<ClassRetrieval>,
+    /// Accuracy of simple classifiers; `None` with fewer than two usable classes.
     pub probe: Option<Probe>,
+    /// Use of the descriptor space; `None` with fewer than two tiles.
     pub health: Option<Health>,
-    /// Where the encoder is here to describe tiles anew.
+    /// Stain robustness; `None` if the encoder is not available to embed tiles again.
     pub stain: Option<StainRobustness>,
 }
 
-/// Retrieval of the asked class, all others being one.
+/// Retrieval of the target class, with all other classes merged into one.
 #[derive(Debug, Clone)]
 pub struct Target {
+    /// Score of the target class.
     pub score: Score,
     /// Every query with its answers.
     pub retrieval: Retrieval,
-    /// Slides with such tiles asking for slides by their mean descriptor.
+    /// Retrieval of slides that contain the target class, by mean descriptor.
     pub slides: Option<Score>,
 }
 
-/// One measure of two encoders.
+/// The difference of two encoders in one measure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Paired {
-    /// Ids of the encoders.
+    /// ID of the first encoder.
     pub a: String,
+    /// ID of the second encoder.
     pub b: String,
-    /// `addr`, or a measure of retrieval.
+    /// `addr`, or the key of a retrieval measure.
     pub measure: &'static str,
-    /// Figure of `a` less that of `b`.
+    /// Value of `a` minus that of `b`.
     pub difference: f64,
+    /// 95 % interval of the difference; `None` if it cannot be estimated.
     pub ci95: Option<[f64; 2]>,
 }
 
-/// Everything that was measured.
+/// Results of all encoders.
 #[derive(Debug, Clone)]
 pub struct Comparison {
+    /// Settings of the comparison.
     pub settings: ComparisonSettings,
+    /// Result of each encoder, in the order given.
     pub encoders: Vec<EncoderResult>,
+    /// Differences of every pair of encoders.
     pub paired: Vec<Paired>,
-    /// What the reader should know, as sentences.
+    /// Notes for the reader, as sentences.
     pub notes: Vec<String>,
 }
 
-/// Why the encoders could not be compared.
+/// An error of a comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum ComparisonError {
+    /// A measure failed.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
+    /// All labelled tiles are of one class.
     #[error(
         "all labelled tiles are of class {class:?}, so every answer is right; label tiles of a second class, or \
          give --pool all to count unlabelled tiles as wrong"
     )]
-    OneClass { class: String },
+    OneClass {
+        /// Name of the class.
+        class: String,
+    },
+    /// The target class occurs on one slide or patient only.
     #[error(
-        "tiles of class {class:?} are on one {group} only, so none of them has an answer on another; label a \
+        "tiles of class {class:?} are from one {group} only, so no other {group} has a correct answer; label a \
          second {group}, or leave the labels out to measure ADDR alone"
     )]
-    OneGroup { class: String, group: &'static str },
+    OneGroup {
+        /// Name of the class.
+        class: String,
+        /// `slide` or `patient`.
+        group: &'static str,
+    },
+    /// The comparison was stopped by `progress`.
     #[error("stopped")]
     Stopped,
 }
 
-/// The asked class and all others, in the eyes of the target's retrieval.
+/// The target class in its retrieval.
 const TARGET: Class = Class(0);
+/// All other classes in the retrieval of the target class.
 const OTHER: Class = Class(1);
 
-/// Measure every encoder of `described` on the tiles of `sample`. `target` are the classes whose retrieval
-/// stands first; empty without labels. `tell` hears the share (0 to 1) that is done, and answers whether to
-/// go on.
+/// Measures every encoder of `described` on the tiles of `sample`.
+///
+/// `target` are the classes that together form the target class; empty without labels. `progress` receives
+/// the share of the work that is done (0 to 1) and the current step, and returns whether to continue.
 ///
 /// # Errors
-/// [`ComparisonError`] when retrieval was asked for and nothing can be retrieved.
+/// [`ComparisonError`] when a measure fails, the labels allow no retrieval, or `progress` returns false.
 pub fn compare(
     sample: &Sample,
     described: &[Described],
     target: &[Class],
     settings: &ComparisonSettings,
-    tell: &mut dyn FnMut(f64, &str) -> bool,
+    progress: &mut dyn FnMut(f64, &str) -> bool,
 ) -> Result<Comparison, ComparisonError> {
     let mut notes = sample.notes.clone();
     let binary = (!target.is_empty()).then(|| binary_tiles(&sample.tiles, target));
@@ -120,10 +148,10 @@ pub fn compare(
         check_labels(tiles, settings)?;
     }
     let mut encoders = Vec::new();
-    for (place, one) in described.iter().enumerate() {
+    for (index, one) in described.iter().enumerate() {
         let mut step = |part: f64, doing: &str| {
-            let share = (place as f64 + part) / described.len() as f64;
-            if tell(share, &format!("{}: {doing}", one.name)) {
+            let share = (index as f64 + part) / described.len() as f64;
+            if progress(share, &format!("{}: {doing}", one.name)) {
                 Ok(())
             } else {
                 Err(ComparisonError::Stopped)
@@ -137,6 +165,7 @@ pub fn compare(
     Ok(Comparison { settings: settings.clone(), encoders, paired, notes })
 }
 
+/// Takes all measures of one encoder except stain robustness.
 fn measure(
     sample: &Sample,
     binary: Option<&Tiles>,
@@ -154,7 +183,7 @@ fn measure(
             if !names.is_empty() {
                 let limits = settings.addr.limits;
                 notes.push(format!(
-                    "Without pairs nearer than {} mm or farther than {} mm, and so left out of ADDR: {}.",
+                    "Left out of ADDR, without pairs nearer than {} mm or farther than {} mm: {}.",
                     limits.near_mm,
                     limits.far_mm,
                     names.join(", ")
@@ -176,16 +205,16 @@ fn measure(
         let only = RetrievalSettings { only: Some(TARGET), ..settings.retrieval };
         let retrieval = retrieval::ask(descriptors, tiles, &only)?;
         let score = retrieval.score(TARGET, &settings.resampling);
-        if score.as_ref().is_some_and(is_like_guessing) {
+        if score.as_ref().is_some_and(is_at_chance_level) {
             notes.push(format!(
-                "{}: as far as these slides tell, {} is not found better than by guessing.",
+                "{}: on these slides, {} is not found better than by guessing.",
                 one.name, settings.class
             ));
         }
         target =
             score.map(|score| Target { score, slides: slide_retrieval(one, tiles, settings), retrieval });
     }
-    step(0.5, "classes of tissue")?;
+    step(0.5, "tissue classes")?;
     let of_classes = match binary {
         Some(_) => {
             let retrieval = retrieval::ask(descriptors, &sample.tiles, &settings.retrieval)?;
@@ -198,7 +227,7 @@ fn measure(
             };
             if !retrieval.unanswerable.is_empty() {
                 notes.push(format!(
-                    "On one slide or of one patient only, and so never asked for: {}.",
+                    "Not used as queries, from one slide or patient only: {}.",
                     names(&retrieval.unanswerable)
                 ));
             }
@@ -211,7 +240,7 @@ fn measure(
         Some(_) => probe::judge(descriptors, &sample.tiles, settings.retrieval.exclude)?,
         None => None,
     };
-    step(0.9, "health of the descriptors")?;
+    step(0.9, "state of the descriptors")?;
     let health = health::examine(descriptors, settings.retrieval.seed);
     if let Some(warning) = health.as_ref().and_then(Health::warning) {
         notes.push(format!("{}: {warning}.", one.name));
@@ -231,18 +260,19 @@ fn measure(
     })
 }
 
-/// Whether the first answer may be right no more often than one drawn at random would be.
-fn is_like_guessing(score: &Score) -> bool {
+/// Returns whether P@1, or the lower end of its interval, is at or below the chance level.
+fn is_at_chance_level(score: &Score) -> bool {
     let found = score.figure(Measure::P1);
     found.is_some_and(|found| found.ci95.map_or(found.value, |[low, _]| low) <= score.base_rate)
 }
 
-/// The tiles with the asked classes as one and all others as another.
+/// Returns the tiles with the target classes merged into [`TARGET`] and all others into [`OTHER`].
 fn binary_tiles(tiles: &Tiles, target: &[Class]) -> Tiles {
     let of = |class: &Option<Class>| class.map(|class| if target.contains(&class) { TARGET } else { OTHER });
     Tiles { classes: tiles.classes.iter().map(of).collect(), ..tiles.clone() }
 }
 
+/// Checks that the target class can be retrieved.
 fn check_labels(tiles: &Tiles, settings: &ComparisonSettings) -> Result<(), ComparisonError> {
     let class = settings.class.clone();
     let has_other = tiles.classes.contains(&Some(OTHER));
@@ -270,8 +300,8 @@ fn check_labels(tiles: &Tiles, settings: &ComparisonSettings) -> Result<(), Comp
     Ok(())
 }
 
-/// Slides with tiles of the asked class ask for slides by the mean of their descriptors. None where fewer
-/// than two slides have any, or all have.
+/// Returns the retrieval of slides with tiles of the target class, by the mean of their descriptors; `None`
+/// if fewer than two slides have such tiles, or all have.
 fn slide_retrieval(one: &Described, tiles: &Tiles, settings: &ComparisonSettings) -> Option<Score> {
     let rows: Vec<Vec<u32>> = tiles.rows_by_slide().into_iter().filter(|rows| !rows.is_empty()).collect();
     let mut known = Tiles::default();
@@ -299,11 +329,11 @@ fn slide_retrieval(one: &Described, tiles: &Tiles, settings: &ComparisonSettings
     retrieval::ask(descriptors, &known, &only).ok()?.score(TARGET, &settings.resampling)
 }
 
-/// Every pair of encoders, in every measure that both have.
+/// Returns the differences of every pair of encoders, in every measure that both have.
 fn pairs(encoders: &[EncoderResult], settings: &ComparisonSettings) -> Vec<Paired> {
     let mut paired = Vec::new();
-    for (place, a) in encoders.iter().enumerate() {
-        for b in &encoders[place + 1..] {
+    for (index, a) in encoders.iter().enumerate() {
+        for b in &encoders[index + 1..] {
             let mut add = |measure, difference, ci95| {
                 paired.push(Paired { a: a.id.clone(), b: b.id.clone(), measure, difference, ci95 });
             };

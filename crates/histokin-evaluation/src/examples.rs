@@ -1,4 +1,4 @@
-//! A few pairs of tiles for every bin of ADDR's histogram, to look at.
+//! Example pairs of tiles for every bin of the ADDR histogram, for display.
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -9,30 +9,32 @@ use super::addr::{Addr, AddrSettings};
 use super::pairs::Places;
 use super::{Descriptors, Tiles};
 
-/// Pairs that are kept of each bin and kind.
+/// Maximum number of near and of far pairs for each bin.
 pub const KEPT: usize = 6;
 
-/// Pairs of tiles that are looked at, of all slides together. A slide whose share of it holds all of its pairs is
-/// looked at completely.
-const LOOKED_AT: usize = 2_000_000;
+/// Number of pairs that are examined, over all slides. If a slide has no more pairs than its share of this,
+/// all of them are examined.
+const EXAMINED: usize = 2_000_000;
 
-/// Pairs that are looked at on each slide at least.
-const LEAST_LOOKED_AT: usize = 20_000;
+/// Minimum number of pairs that are examined on each slide.
+const LEAST_EXAMINED: usize = 20_000;
 
-/// Some near and some far pairs of each bin of a [`super::addr::DistanceHistogram`], as rows of tiles; at most [`KEPT`]
-/// of each, from as many slides as there are. A rare bin of a large slide may have none.
+/// Near and far pairs for each bin of a [`super::addr::DistanceHistogram`], as tile rows; at most [`KEPT`] of
+/// each, from as many slides as possible. A rare bin of a large slide may have none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PairExamples {
+    /// Near pairs of each bin.
     pub near: Vec<Vec<[u32; 2]>>,
+    /// Far pairs of each bin.
     pub far: Vec<Vec<[u32; 2]>>,
 }
 
 impl PairExamples {
-    /// Examples from the slides that count in `addr`, which was measured of the same tiles by the same settings; the
-    /// same ones whenever the seed is the same.
+    /// Chooses examples from the slides in `addr`, which must be measured on the same tiles with the same
+    /// settings. The same seed gives the same examples.
     pub fn of(descriptors: Descriptors<'_>, tiles: &Tiles, settings: &AddrSettings, addr: &Addr) -> Self {
         let rows = tiles.rows_by_slide();
-        let share = (LOOKED_AT / addr.per_slide.len().max(1)).max(LEAST_LOOKED_AT);
+        let share = (EXAMINED / addr.per_slide.len().max(1)).max(LEAST_EXAMINED);
         let bins = addr.histogram.near.len();
         let (mut near, mut far) = (vec![Vec::new(); bins], vec![Vec::new(); bins]);
         for slide in addr.per_slide.iter().map(|one| one.slide) {
@@ -45,22 +47,22 @@ impl PairExamples {
                 let distance = descriptors.distance(a as usize, b as usize);
                 ((f64::from(distance) / addr.histogram.bin) as usize).min(bins - 1)
             };
-            let (mut its_near, mut its_far) = (vec![Vec::new(); bins], vec![Vec::new(); bins]);
-            for [a, b] in looked_at(rows.len(), share, &mut random) {
+            let (mut slide_near, mut slide_far) = (vec![Vec::new(); bins], vec![Vec::new(); bins]);
+            for [a, b] in examined(rows.len(), share, &mut random) {
                 let pair = [rows[a], rows[b]];
                 if places.is_near(a, b) {
-                    keep(&mut its_near[bin_of(pair)], pair);
+                    keep(&mut slide_near[bin_of(pair)], pair);
                 }
                 if places.is_far(a, b) {
-                    keep(&mut its_far[bin_of(pair)], pair);
+                    keep(&mut slide_far[bin_of(pair)], pair);
                 }
             }
-            for (all, its) in near.iter_mut().chain(&mut far).zip(its_near.into_iter().chain(its_far)) {
-                all.extend(its.into_iter().enumerate());
+            for (all, found) in near.iter_mut().chain(&mut far).zip(slide_near.into_iter().chain(slide_far)) {
+                all.extend(found.into_iter().enumerate());
             }
         }
         let chosen = |mut pairs: Vec<(usize, [u32; 2])>| {
-            // The first of every slide stand before the second ones.
+            // The first pairs of all slides come before the second ones.
             pairs.sort_by_key(|(number, _)| *number);
             pairs.into_iter().take(KEPT).map(|(_, pair)| pair).collect()
         };
@@ -74,9 +76,9 @@ fn keep(pairs: &mut Vec<[u32; 2]>, pair: [u32; 2]) {
     }
 }
 
-/// Places of two different tiles, the smaller first, in a random order: all of them where there are not more than
-/// `most`, else so many drawn with equal chances.
-fn looked_at(tiles: usize, most: usize, random: &mut ChaCha8Rng) -> Vec<[usize; 2]> {
+/// Returns pairs of two different tile indices, the smaller first, in random order: all pairs if there are at
+/// most `most`; otherwise up to `most`, drawn uniformly.
+fn examined(tiles: usize, most: usize, random: &mut ChaCha8Rng) -> Vec<[usize; 2]> {
     if tiles * tiles.saturating_sub(1) / 2 <= most {
         let mut all: Vec<[usize; 2]> = (0..tiles).flat_map(|a| (a + 1..tiles).map(move |b| [a, b])).collect();
         all.shuffle(random);
@@ -132,8 +134,8 @@ mod tests {
     #[test]
     fn large_slides_are_looked_at_in_part() {
         let mut random = ChaCha8Rng::seed_from_u64(0);
-        let pairs = looked_at(5000, 20_000, &mut random);
+        let pairs = examined(5000, 20_000, &mut random);
         assert!((19_900..=20_000).contains(&pairs.len()) && pairs.iter().all(|[a, b]| a < b && *b < 5000));
-        assert_eq!(looked_at(5, 10, &mut random).len(), 10);
+        assert_eq!(examined(5, 10, &mut random).len(), 10);
     }
 }

@@ -1,4 +1,4 @@
-//! Where candidates come from: the descriptors of a project, or files made elsewhere.
+//! Collecting descriptors for evaluation, from a project or from imported files.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,38 +11,67 @@ use histokin_encoder::EncoderSpec;
 use histokin_project::interchange::{self, InterchangeError, Places, TileFeatures};
 use histokin_project::project::{Project, ProjectError, SlideEntry};
 
-/// Slides and what encoders say of them.
+/// Slides, and the descriptors of each encoder.
 #[derive(Debug, Clone, Default)]
 pub struct Gathered {
+    /// Slides that are evaluated.
     pub slides: Vec<SampleSlide>,
-    /// Each with one entry a slide.
+    /// Encoders, each with one entry per slide.
     pub candidates: Vec<Candidate>,
 }
 
-/// Why descriptors could not be gathered.
+/// An error while collecting descriptors.
 #[derive(Debug, thiserror::Error)]
 pub enum GatherError {
+    /// A slide cannot be opened or has no pixel size.
     #[error(transparent)]
     Slide(#[from] SlideError),
+    /// The project has no such slide.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// The project's descriptors cannot be read.
     #[error(transparent)]
     Descriptors(#[from] DescriptorError),
+    /// A file of imported descriptors cannot be read.
     #[error(transparent)]
     Interchange(#[from] InterchangeError),
-    #[error("{path}: there is no slide {name:?} in the project; name files of descriptors as their slides")]
-    NoSlide { path: String, name: String },
+    /// A file is named after a slide that is not in the project.
+    #[error("{path}: there is no slide {name:?} in the project; name descriptor files after their slides")]
+    NoSlide {
+        /// Path of the file or folder.
+        path: String,
+        /// Stem of the file name.
+        name: String,
+    },
+    /// Files of one encoder have descriptors of different widths.
     #[error(
-        "{path}: the descriptors are {found} numbers wide, those of the files before {expected}; give one encoder's files"
+        "{path}: its descriptors have {found} numbers, those of earlier files {expected}; give files of one encoder"
     )]
-    Width { path: String, found: usize, expected: usize },
-    #[error("{path}: tiles are placed in pixels, but the pixel size is unknown; give --slide-mpp")]
-    NoPixelSize { path: String },
-    #[error("slides {slides} have no descriptors among {path}; encoders are compared on the same slides")]
-    MissingSlides { path: String, slides: String },
+    Width {
+        /// Path of the file or folder.
+        path: String,
+        /// Width in this file.
+        found: usize,
+        /// Width in the files before.
+        expected: usize,
+    },
+    /// Positions are in pixels, but the pixel size is unknown.
+    #[error("{path}: tile positions are in pixels, but the pixel size is unknown; give --slide-mpp")]
+    NoPixelSize {
+        /// Path of the file or folder.
+        path: String,
+    },
+    /// The files lack some of the slides.
+    #[error("{path} has no descriptors of slides {slides}; encoders are compared on the same slides")]
+    MissingSlides {
+        /// Path of the file or folder.
+        path: String,
+        /// Names of the slides, separated by commas.
+        slides: String,
+    },
 }
 
-/// The slides of a project, opened to know their pixel size.
+/// Returns the slides of a project. Each is opened to read its pixel size.
 ///
 /// # Errors
 /// [`GatherError::Slide`] for a slide that cannot be opened or has no pixel size.
@@ -50,7 +79,7 @@ pub fn slides_of(project: &Project) -> Result<Vec<SampleSlide>, GatherError> {
     project.slides().iter().map(|entry| sample_slide(project, entry)).collect()
 }
 
-/// The same, without the slides that cannot be opened or have no pixel size, and what is wrong with each of those.
+/// Returns the slides of a project that can be opened and have a pixel size, and the errors of the others.
 pub fn usable_slides_of(project: &Project) -> (Vec<SampleSlide>, Vec<GatherError>) {
     let (mut usable, mut problems) = (Vec::new(), Vec::new());
     for entry in project.slides() {
@@ -74,7 +103,7 @@ fn sample_slide(project: &Project, entry: &SlideEntry) -> Result<SampleSlide, Ga
     })
 }
 
-/// What is known of every slide that can be opened, by file stem.
+/// Returns the information on every slide that can be opened, by file stem.
 pub fn infos(project: &Project) -> HashMap<String, SlideInfo> {
     let of_entry = |entry: &SlideEntry| {
         let source = project.open_slide(entry).ok()?;
@@ -87,10 +116,10 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What an encoder says of the slides of a project; nothing of those that are not embedded with it.
+/// Returns an encoder's descriptors of the slides of a project; a slide that is not embedded has none.
 ///
 /// # Errors
-/// [`GatherError`] for damaged files.
+/// [`GatherError`] for damaged files, or slides that are not in the project.
 pub fn of_project(
     project: &Project,
     spec: &EncoderSpec,
@@ -115,16 +144,18 @@ pub fn of_project(
     Ok(candidate)
 }
 
+/// Returns the centre of a tile in µm.
 fn center_um(rect: &Level0Rect, mpp: MicronsPerPixel) -> [f64; 2] {
     let center = rect.center();
     [center.x * mpp.x, center.y * mpp.y]
 }
 
-/// Add the descriptors in a file or folder as one more candidate. Slides are known by the files' stems; with
-/// `known_slides` they have to be among those gathered so far, otherwise new ones are added.
+/// Adds the descriptors in a file or folder as another encoder. Files are matched to slides by their stems.
+/// With `known_slides`, the slides must be among those collected so far; otherwise the first encoder may add
+/// new ones.
 ///
 /// # Errors
-/// [`GatherError`] with the file that does not fit.
+/// [`GatherError`] with the file that cannot be used.
 pub fn add_features(
     gathered: &mut Gathered,
     path: &Path,
@@ -137,8 +168,8 @@ pub fn add_features(
     for file in interchange::feature_files(path)? {
         let features = interchange::read_features(&file)?;
         let name = stem(&file);
-        let place = match gathered.slides.iter().position(|slide| slide.name == name) {
-            Some(place) => place,
+        let index = match gathered.slides.iter().position(|slide| slide.name == name) {
+            Some(index) => index,
             None if known_slides || !is_first => {
                 return Err(GatherError::NoSlide { path: file.display().to_string(), name });
             }
@@ -164,8 +195,8 @@ pub fn add_features(
             return Err(GatherError::Width { path, found: features.width, expected: own.width });
         }
         own.slides.resize(gathered.slides.len(), SlideFeatures::default());
-        let mpp = gathered.slides[place].mpp.or(slide_mpp);
-        own.slides[place] = placed(features, mpp, &file.display().to_string())?;
+        let mpp = gathered.slides[index].mpp.or(slide_mpp);
+        own.slides[index] = placed(features, mpp, &file.display().to_string())?;
     }
     let Some(mut candidate) = candidate else { return Ok(()) };
     candidate.slides.resize(gathered.slides.len(), SlideFeatures::default());
@@ -183,7 +214,7 @@ pub fn add_features(
     Ok(())
 }
 
-/// The tiles' places in µm, and their rectangles where these are known.
+/// Returns the tiles with centres in µm, and their rectangles if these are known.
 fn placed(
     features: TileFeatures,
     mpp: Option<MicronsPerPixel>,

@@ -1,4 +1,4 @@
-//! Whether descriptors use the room they have: variance spectrum, effective dimension, near-duplicates.
+//! How well descriptors use their dimensions: variance spectrum, effective dimension, near-duplicates.
 
 use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
@@ -11,49 +11,50 @@ use super::intervals::median;
 use super::neighbours::Pool;
 use histokin_core::two_class_threshold::TwoClassThreshold;
 
-/// At most so many tiles are looked at, drawn at random.
+/// Maximum number of tiles that are examined, drawn at random.
 const SAMPLE: usize = 5000;
 
-/// Eigenvalues of wider descriptors are taken from the products of so many tiles, which cost less.
+/// For descriptors wider than this, eigenvalues are computed from the Gram matrix of this many tiles, which
+/// is faster.
 const WIDEST_COVARIANCE: usize = 512;
 
-/// Two tiles are near-duplicates when nearer than this part of the median distance of tiles.
+/// Two tiles are near-duplicates if their distance is below this fraction of the median distance of tiles.
 const DUPLICATE_SHARE: f64 = 0.02;
 
-/// An axis is a switch when two places account for more than this share of its variance.
-const SWITCH: f64 = 0.85;
+/// An axis is bimodal if the centres of two clusters account for more than this share of its variance.
+const BIMODAL: f64 = 0.85;
 
-/// The state of one encoder's descriptors.
+/// Measures of how well the descriptors of an encoder use their dimensions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Health {
-    /// Share of the variance along each principal axis, the largest first; they sum to 1.
+    /// Share of the variance along each principal axis, in descending order; the shares sum to 1.
     pub spectrum: Vec<f64>,
-    /// (Σλ)² / Σλ² of the variances λ, the participation ratio: 1 when one axis has all, the width when all
-    /// have the same.
+    /// Participation ratio (Σλ)² / Σλ² of the variances λ: 1 if one axis has all variance, the width if all
+    /// axes have the same.
     pub effective_dimension: f64,
-    /// Share of the first axis' variance that the centres of two heaps of tiles account for.
+    /// Share of the first axis's variance that the centres of two clusters of tiles account for.
     pub first_axis_split: f64,
-    /// Share of tiles whose nearest other tile is nearer than 2 % of the median distance of two tiles.
+    /// Share of tiles with another tile nearer than 2 % of the median distance of two tiles.
     pub near_duplicates: f64,
     /// Median Euclidean distance of two tiles.
     pub median_distance: f64,
-    /// Tiles that were looked at.
+    /// Number of tiles examined.
     pub sample: usize,
 }
 
 impl Health {
-    /// What is wrong, in words; nothing when the descriptors are sound.
+    /// Returns a description of what is wrong; `None` for sound descriptors.
     pub fn warning(&self) -> Option<String> {
-        let dimension = self.telling_dimension();
+        let dimension = self.discriminative_dimension();
         if self.median_distance <= 0.0 {
             Some("collapsed: all tiles have the same descriptor".to_owned())
         } else if dimension < 2.0 {
             Some(format!(
-                "collapsed to {dimension:.1} effective dimensions: the descriptors tell little apart"
+                "collapsed to {dimension:.1} effective dimensions: the descriptors distinguish few tiles"
             ))
         } else if self.near_duplicates > 0.5 {
             Some(format!(
-                "{:.0} % of the tiles have a near-duplicate: the descriptors tell little apart",
+                "{:.0} % of the tiles have a near-duplicate: the descriptors distinguish few tiles",
                 100.0 * self.near_duplicates
             ))
         } else {
@@ -61,17 +62,17 @@ impl Health {
         }
     }
 
-    /// The effective dimension, without the first axis where that is a switch: an axis on which tiles stand at one of two
-    /// places may have nearly all variance, while the others tell the tiles of each place apart.
-    fn telling_dimension(&self) -> f64 {
+    /// Returns the effective dimension, without the first axis if that is bimodal: such an axis may have
+    /// nearly all variance while the others distinguish the tiles of each cluster.
+    fn discriminative_dimension(&self) -> f64 {
         match self.spectrum.split_first() {
-            Some((_, others)) if self.first_axis_split > SWITCH => participation(others),
+            Some((_, others)) if self.first_axis_split > BIMODAL => participation(others),
             _ => self.effective_dimension,
         }
     }
 }
 
-/// (Σλ)² / Σλ²
+/// Returns the participation ratio (Σλ)² / Σλ².
 fn participation(variances: &[f64]) -> f64 {
     let (total, squares) = variances
         .iter()
@@ -79,7 +80,7 @@ fn participation(variances: &[f64]) -> f64 {
     if squares > 0.0 { total * total / squares } else { 0.0 }
 }
 
-/// Look at up to 5000 of `descriptors`, drawn with `seed`. None of fewer than two tiles.
+/// Examines up to 5000 of `descriptors`, drawn with `seed`. Returns `None` for fewer than two tiles.
 pub fn examine(descriptors: Descriptors<'_>, seed: u64) -> Option<Health> {
     if descriptors.len() < 2 {
         return None;
@@ -101,14 +102,14 @@ pub fn examine(descriptors: Descriptors<'_>, seed: u64) -> Option<Health> {
     Some(Health {
         spectrum: variances.iter().map(|variance| if total > 0.0 { variance / total } else { 0.0 }).collect(),
         effective_dimension: participation(&variances),
-        first_axis_split: TwoClassThreshold::of(first).map_or(0.0, |heaps| heaps.share),
+        first_axis_split: TwoClassThreshold::of(first).map_or(0.0, |clusters| clusters.share),
         near_duplicates: duplicates as f64 / rows.len() as f64,
         median_distance: typical,
         sample: rows.len(),
     })
 }
 
-/// Mean of each number over all tiles.
+/// Returns the mean descriptor of all tiles.
 pub fn mean(descriptors: Descriptors<'_>) -> Vec<f64> {
     let width = descriptors.width();
     let sums = descriptors
@@ -130,7 +131,7 @@ pub fn mean(descriptors: Descriptors<'_>) -> Vec<f64> {
     mean
 }
 
-/// `most` of `count` rows in ascending order, drawn with `seed`; all where there are no more.
+/// Returns `most` of `count` rows in ascending order, drawn with `seed`; all rows if there are no more.
 pub fn sample(count: usize, most: usize, seed: u64) -> Vec<u32> {
     if count <= most {
         return (0..count as u32).collect();
@@ -146,18 +147,18 @@ pub fn sample(count: usize, most: usize, seed: u64) -> Vec<u32> {
 struct Axes {
     /// Variances along them, descending.
     variances: Vec<f64>,
-    /// Where tiles stand on the first, up to a factor.
+    /// Coordinates of the tiles along the first axis, up to a factor.
     first: Vec<f64>,
 }
 
-/// Eigenvalues of the covariance, or of the products of tiles with each other, which are the same but for zeros; and the
-/// first axis.
+/// Returns the eigenvalues of the covariance matrix or of the Gram matrix, which are the same except for
+/// zeros, and the coordinates along the first axis.
 fn axes(descriptors: Descriptors<'_>, rows: &[u32], seed: u64) -> Axes {
     let width = descriptors.width();
     let fewer: Vec<u32>;
     let rows = if width > WIDEST_COVARIANCE {
         fewer =
-            sample(rows.len(), WIDEST_COVARIANCE, seed).iter().map(|place| rows[*place as usize]).collect();
+            sample(rows.len(), WIDEST_COVARIANCE, seed).iter().map(|index| rows[*index as usize]).collect();
         &fewer
     } else {
         rows
@@ -203,18 +204,19 @@ mod tests {
         assert!(health.effective_dimension < 1.01);
         assert!(health.warning().unwrap().contains("collapsed"));
 
-        // A switch has most of the variance, too, but what it leaves tells tiles apart; unless that is a line again.
-        let switched = |others: [f64; 3]| -> Vec<f32> {
+        // A bimodal axis also has most of the variance, but the other axes distinguish tiles, unless they lie
+        // on a line.
+        let bimodal = |others: [f64; 3]| -> Vec<f32> {
             let row = |index: usize| {
                 let side = if index.is_multiple_of(2) { 9.0 } else { 0.0 };
                 [side].into_iter().chain(others.map(|speed| wave(index, speed)))
             };
             (0..900).flat_map(row).collect()
         };
-        let sound = examine(Descriptors::new(&switched([1.1, 2.3, 3.7]), 4).unwrap(), 0).unwrap();
+        let sound = examine(Descriptors::new(&bimodal([1.1, 2.3, 3.7]), 4).unwrap(), 0).unwrap();
         assert!(sound.effective_dimension < 1.5 && sound.first_axis_split > 0.99, "{sound:?}");
         assert_eq!(sound.warning(), None);
-        let line = examine(Descriptors::new(&switched([1.1, 1.1, 1.1]), 4).unwrap(), 0).unwrap();
+        let line = examine(Descriptors::new(&bimodal([1.1, 1.1, 1.1]), 4).unwrap(), 0).unwrap();
         assert!(line.warning().unwrap().contains("collapsed to 1.0"), "{line:?}");
     }
 

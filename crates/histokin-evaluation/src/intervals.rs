@@ -1,8 +1,8 @@
-//! How sure a figure is: 95 % intervals by resampling whole slides.
+//! 95 % confidence intervals by resampling whole slides.
 //!
-//! Tiles of one slide resemble each other, so they are no independent observations; slides are drawn with
+//! Tiles of one slide are similar and therefore not independent observations. Slides are drawn with
 //! replacement instead (the cluster bootstrap; Field and Welsh 2007, "Bootstrapping clustered data"), and the
-//! interval reaches from the 2.5th to the 97.5th percentile of the figure over the draws.
+//! interval extends from the 2.5th to the 97.5th percentile of the statistic over the draws.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -10,10 +10,12 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// How slides are drawn. The same draws are used for every encoder, so that differences are paired.
+/// Settings of the resampling. The same draws are used for every encoder, so differences are paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resampling {
+    /// Number of draws.
     pub draws: u32,
+    /// Seed of the draws.
     pub seed: u64,
 }
 
@@ -24,9 +26,9 @@ impl Default for Resampling {
 }
 
 impl Resampling {
-    /// The 95 % interval of `statistic`, which is told how often each of the `groups` was drawn and answers
-    /// nothing where it is not defined. None when there are fewer than two groups (nothing can be said), or
-    /// when half of the draws or more leave the statistic undefined.
+    /// Returns the 95 % interval of `statistic`. The function receives how often each of the `groups` was
+    /// drawn, and returns `None` if the statistic is undefined for the draw. The interval is `None` with
+    /// fewer than two groups, or if the statistic is undefined for half of the draws or more.
     pub fn interval(
         &self,
         groups: usize,
@@ -47,7 +49,7 @@ impl Resampling {
         Some([percentile(&values, 2.5)?, percentile(&values, 97.5)?])
     }
 
-    /// How often each group is drawn in one draw of as many groups as there are.
+    /// Returns how often each group is drawn in one draw of `groups` groups with replacement.
     fn counts(&self, groups: usize, draw: u32) -> Vec<u32> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(u64::from(draw));
@@ -59,18 +61,18 @@ impl Resampling {
     }
 }
 
-/// The `percent`th percentile of ascending numbers, linear between neighbours (as numpy's default). None of
-/// none.
+/// Returns the `percent`th percentile of ascending numbers, with linear interpolation as numpy's default;
+/// `None` for an empty list.
 pub fn percentile(ascending: &[f64], percent: f64) -> Option<f64> {
     let last = ascending.len().checked_sub(1)?;
-    let place = (percent / 100.0).clamp(0.0, 1.0) * last as f64;
-    let below = place.floor() as usize;
+    let position = (percent / 100.0).clamp(0.0, 1.0) * last as f64;
+    let below = position.floor() as usize;
     let above = (below + 1).min(last);
-    let share = place - below as f64;
+    let share = position - below as f64;
     Some(ascending[below] * (1.0 - share) + ascending[above] * share)
 }
 
-/// The median of numbers in any order. None of none.
+/// Returns the median of numbers in any order; `None` for an empty list.
 pub fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
     percentile(&numbers, 50.0)

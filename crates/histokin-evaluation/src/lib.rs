@@ -1,12 +1,11 @@
-//! How good descriptors are: measures on tiles whose place, slide, patient and class are known.
+//! Evaluation of descriptors: measures on tiles whose position, slide, patient and class are known.
 //!
 //! ```text
 //! descriptors + tiles → ADDR, retrieval, classes, probe, health → intervals → comparison → report
 //! ```
 //!
-//! The measures take plain numbers, so that a training run, the command line and the report all call the
-//! same code: [`Descriptors`] (`count × width`) and [`Tiles`], what is known of the same tiles in the same
-//! order.
+//! The measures take plain numbers, so that training, the command line and the report share the same code:
+//! [`Descriptors`] (`count × width`), and [`Tiles`] with the annotations of the same tiles in the same order.
 
 pub mod addr;
 pub mod camelyon;
@@ -31,7 +30,7 @@ pub mod study;
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};
 
-/// Descriptors of `len()` tiles, one after the other.
+/// Descriptors of `len()` tiles in one array, row by row.
 #[derive(Debug, Clone, Copy)]
 pub struct Descriptors<'a> {
     values: &'a [f32],
@@ -39,82 +38,86 @@ pub struct Descriptors<'a> {
 }
 
 impl<'a> Descriptors<'a> {
-    /// `values`: `count × width` finite numbers.
+    /// Wraps `values`, `count × width` finite numbers.
     ///
     /// # Errors
-    /// When the numbers are no whole count of descriptors, or one of them is NaN or infinite.
+    /// When the length is not a multiple of `width`, or a number is NaN or infinite.
     pub fn new(values: &'a [f32], width: usize) -> Result<Self, EvaluationError> {
         if width == 0 || !values.len().is_multiple_of(width) {
             return Err(EvaluationError::Shape { numbers: values.len(), width });
         }
-        if let Some(place) = values.iter().position(|value| !value.is_finite()) {
-            return Err(EvaluationError::NotFinite { row: place / width });
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(EvaluationError::NotFinite { row: index / width });
         }
         Ok(Self { values, width })
     }
 
-    /// Number of tiles.
+    /// Returns the number of tiles.
     pub fn len(&self) -> usize {
         self.values.len() / self.width
     }
 
+    /// Returns whether there are no tiles.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Numbers in a descriptor.
+    /// Returns the numbers in a descriptor.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// All numbers, `len() × width()`.
+    /// Returns all numbers, `len() × width()`.
     pub fn values(&self) -> &'a [f32] {
         self.values
     }
 
+    /// Returns the descriptor of a tile.
     pub fn row(&self, tile: usize) -> &'a [f32] {
         &self.values[tile * self.width..(tile + 1) * self.width]
     }
 
-    /// Euclidean distance between the descriptors of two tiles.
+    /// Returns the Euclidean distance between the descriptors of two tiles.
     pub fn distance(&self, a: usize, b: usize) -> f32 {
         histokin_core::index::squared_distance(self.row(a), self.row(b)).sqrt()
     }
 }
 
-/// Index of a class among the names that the caller keeps.
+/// A class, as an index into a list of class names kept by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Class(pub u16);
 
-/// What is known of tiles, each list in the order of their descriptors.
+/// Positions, slides, patients and classes of tiles, each list in the order of the descriptors.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tiles {
-    /// Centres, in µm from the slide's top-left corner.
+    /// Centre of each tile in µm from the slide's top-left corner.
     pub positions_um: Vec<[f64; 2]>,
     /// Index of each tile's slide, counted from 0.
     pub slides: Vec<u32>,
-    /// Index of each tile's patient, counted from 0; the slide's where patients are unknown.
+    /// Index of each tile's patient, counted from 0; the slide's index if patients are unknown.
     pub patients: Vec<u32>,
-    /// The class, where it is known. A tile without one is unknown, not negative.
+    /// Class of each tile, if known. A tile without one is of unknown class, not a negative.
     pub classes: Vec<Option<Class>>,
 }
 
 impl Tiles {
+    /// Returns the number of tiles.
     pub fn len(&self) -> usize {
         self.positions_um.len()
     }
 
+    /// Returns whether there are no tiles.
     pub fn is_empty(&self) -> bool {
         self.positions_um.is_empty()
     }
 
-    /// One more than the largest slide index.
+    /// Returns one more than the largest slide index.
     pub fn slide_count(&self) -> usize {
         self.slides.iter().max().map_or(0, |last| *last as usize + 1)
     }
 
-    /// Rows of each slide's tiles.
+    /// Returns the tile rows of each slide.
     pub fn rows_by_slide(&self) -> Vec<Vec<u32>> {
         let mut rows = vec![Vec::new(); self.slide_count()];
         for (row, slide) in (0..).zip(&self.slides) {
@@ -123,7 +126,7 @@ impl Tiles {
         rows
     }
 
-    /// Slide or patient of each tile: what `exclude` keeps apart.
+    /// Returns the slide or patient index of each tile, as `exclude` requires.
     pub fn groups(&self, exclude: Exclude) -> &[u32] {
         match exclude {
             Exclude::Slide => &self.slides,
@@ -131,7 +134,7 @@ impl Tiles {
         }
     }
 
-    /// The tiles at `rows`, in that order.
+    /// Returns the tiles at `rows`, in that order.
     pub fn select(&self, rows: &[u32]) -> Self {
         let at = |row: &u32| *row as usize;
         Self {
@@ -142,7 +145,10 @@ impl Tiles {
         }
     }
 
-    /// Make sure that these tiles are those of `descriptors`.
+    /// Checks that there are as many tiles as descriptors.
+    ///
+    /// # Errors
+    /// [`EvaluationError::Lengths`] if any list has another length.
     pub fn check(&self, descriptors: Descriptors<'_>) -> Result<(), EvaluationError> {
         let lengths = [self.positions_um.len(), self.slides.len(), self.patients.len(), self.classes.len()];
         if lengths.iter().all(|length| *length == descriptors.len()) {
@@ -153,7 +159,7 @@ impl Tiles {
     }
 }
 
-/// Which tiles may not answer a query.
+/// Which tiles are excluded from the answers to a query.
 #[derive(
     Debug,
     Clone,
@@ -171,31 +177,57 @@ impl Tiles {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Exclude {
-    /// Those of the query's slide.
+    /// Tiles of the query's slide.
     #[default]
     Slide,
-    /// Those of the query's patient.
+    /// Tiles of the query's patient.
     Patient,
 }
 
-/// Why nothing could be measured. Every message says what to do.
+/// An error of a measurement. Every message says what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EvaluationError {
-    #[error("{numbers} numbers are no whole count of descriptors {width} wide")]
-    Shape { numbers: usize, width: usize },
+    /// The length of the array is not a multiple of the descriptor width.
+    #[error("{numbers} numbers cannot be divided into descriptors of {width} numbers")]
+    Shape {
+        /// Length of the array.
+        numbers: usize,
+        /// Numbers in a descriptor.
+        width: usize,
+    },
+    /// A descriptor contains NaN or an infinity.
     #[error("the descriptor of tile {row} holds NaN or an infinity; embed the slides again")]
-    NotFinite { row: usize },
-    #[error(
-        "there are {descriptors} descriptors, but what is known is of {tiles} tiles; give both for the same tiles"
-    )]
-    Lengths { descriptors: usize, tiles: usize },
+    NotFinite {
+        /// Row of the tile.
+        row: usize,
+    },
+    /// The numbers of descriptors and tiles differ.
+    #[error("there are {descriptors} descriptors for {tiles} tiles; give both for the same tiles")]
+    Lengths {
+        /// Number of descriptors.
+        descriptors: usize,
+        /// Number of tiles.
+        tiles: usize,
+    },
+    /// No slide has both near and far pairs.
     #[error(
         "no slide has both a pair of tiles nearer than {near_mm} mm and one farther than {far_mm} mm apart, so \
-         there is no ADDR; on small sections give shorter limits, such as --near-mm 0.5 --far-mm 4"
+         ADDR cannot be measured; for small sections give shorter limits, such as --near-mm 0.5 --far-mm 4"
     )]
-    NoPairs { near_mm: f64, far_mm: f64 },
+    NoPairs {
+        /// Near limit in mm.
+        near_mm: f64,
+        /// Far limit in mm.
+        far_mm: f64,
+    },
+    /// The limits of near and far pairs are invalid.
     #[error(
-        "the near limit ({near_mm} mm) has to be above 0 and at most the far limit ({far_mm} mm); mend --near-mm or --far-mm"
+        "the near limit ({near_mm} mm) must be above 0 and at most the far limit ({far_mm} mm); correct --near-mm or --far-mm"
     )]
-    Limits { near_mm: f64, far_mm: f64 },
+    Limits {
+        /// Near limit in mm.
+        near_mm: f64,
+        /// Far limit in mm.
+        far_mm: f64,
+    },
 }

@@ -1,12 +1,12 @@
-//! Exact nearest neighbours of many tiles at once, by blocks of matrix products.
+//! Exact nearest neighbours of many tiles at once, by blocked matrix products.
 //!
-//! ‖q − p‖² = ‖q‖² + ‖p‖² − 2 q·p, of centred descriptors so that little cancels. The products only choose
-//! candidates; these are compared again number by number, and a query for which rounding might have hidden a
-//! neighbour is compared with all.
+//! ‖q − p‖² = ‖q‖² + ‖p‖² − 2 q·p, with centred descriptors to limit cancellation. The products only select
+//! candidates, whose distances are then computed exactly. A query for which rounding might have hidden a
+//! neighbour is compared with all tiles.
 //!
-//! In a large pool whose variance lies along few axes, the products are those of the coordinates along these axes
-//! and of the norm of what is left, which gives a lower bound of the distance for a quarter of the work: with
-//! `P` these coordinates and `r` that norm, ‖q − p‖² ≥ ‖Pq − Pp‖² + (r_q − r_p)² (as in `index/basis.rs`).
+//! In a large pool whose variance lies along few axes, the products are those of the coordinates along these
+//! axes and of the norm of the remainder. They give a lower bound of the distance for a quarter of the work:
+//! with the coordinates `P` and the norm `r`, ‖q − p‖² ≥ ‖Pq − Pp‖² + (r_q − r_p)² (as in `index/basis.rs`).
 
 use std::collections::BinaryHeap;
 
@@ -16,55 +16,57 @@ use rayon::prelude::*;
 use super::Descriptors;
 use histokin_core::index::{self, Ranked, first_axes};
 
-/// Queries and pool tiles in one matrix product: what fits into a core's cache.
+/// Queries in one matrix product; the blocks fit into a core's cache.
 const QUERY_BLOCK: usize = 256;
+/// Tiles of the pool in one matrix product.
 const POOL_BLOCK: usize = 512;
 
-/// Candidates beyond those asked for, so that rounding rarely matters.
+/// Candidates beyond the number requested, so that rounding rarely matters.
 const SPARE: usize = 12;
 
-/// Products looked at in one go for one that is small enough.
-const LOOK: usize = 32;
+/// Number of products that are tested together against the limit.
+const CHUNK: usize = 32;
 
-/// Bounds are used from so many tiles on, …
+/// Minimum number of tiles for which bounds are used.
 const BOUNDED: usize = 20_000;
-/// … of so many numbers, the last of which is the norm of what is left, …
+/// Numbers in a bound vector; the last is the norm of the remainder.
 const BOUND_NUMBERS: usize = 32;
-/// … where they hold so much of the variance, as found in a sample.
+/// Minimum share of the variance along the axes for which bounds are used.
 const BOUND_SHARE: f64 = 0.75;
+/// Approximate number of tiles from which the axes are estimated.
 const BOUND_SAMPLE: usize = 6000;
 
-/// Rounding may lift a bound above the squared distance by this part of the largest squared norms.
+/// Rounding may raise a bound above the squared distance by this fraction of the largest squared norms.
 const BOUND_SLACK: f32 = 2e-5;
 
 /// A tile of the pool, by its row.
 pub type Neighbour = index::Neighbour<u32>;
 
-/// Tiles that can be answers, prepared for searching.
+/// A set of tiles prepared for nearest-neighbour search.
 pub struct Pool<'a> {
     descriptors: Descriptors<'a>,
-    /// What queries and answers may not have in common, for each tile.
+    /// Group of each tile; queries and answers must be of different groups.
     groups: &'a [u32],
     rows: Vec<u32>,
     mean: Vec<f32>,
-    /// Centred descriptors of `rows`, one after the other.
+    /// Centred descriptors of `rows`, row by row.
     values: Vec<f32>,
     squared_norms: Vec<f32>,
     largest_norm: f32,
     bounds: Option<Bounds>,
 }
 
-/// The tiles of a pool along a few axes.
+/// Projections of the tiles of a pool on a few axes, for lower bounds of distances.
 struct Bounds {
-    /// Orthonormal, one after the other: `(BOUND_NUMBERS − 1) × width`.
+    /// Orthonormal axes, `(BOUND_NUMBERS − 1) × width`.
     axes: Vec<f32>,
-    /// `rows × BOUND_NUMBERS`: coordinates along the axes, and the norm of what is left.
+    /// `rows × BOUND_NUMBERS`: coordinates along the axes, and the norm of the remainder.
     values: Vec<f32>,
 }
 
 impl<'a> Pool<'a> {
-    /// The tiles at `rows` of `descriptors`. A tile never answers a query of its own group; `groups` has one
-    /// entry a descriptor.
+    /// Creates a pool of the tiles at `rows` of `descriptors`. A tile is never an answer to a query of its
+    /// own group; `groups` has one entry per descriptor.
     pub fn new(descriptors: Descriptors<'a>, groups: &'a [u32], rows: Vec<u32>) -> Self {
         let mean: Vec<f32> = super::health::mean(descriptors).iter().map(|value| *value as f32).collect();
         let mut pool = Self {
@@ -84,11 +86,12 @@ impl<'a> Pool<'a> {
         pool
     }
 
-    /// Rows of the tiles in the pool.
+    /// Returns the rows of the tiles in the pool.
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 
+    /// Returns the descriptors at `rows` minus the mean.
     fn centred(&self, rows: &[u32]) -> Vec<f32> {
         let mut values = Vec::with_capacity(rows.len() * self.descriptors.width());
         for row in rows {
@@ -98,8 +101,8 @@ impl<'a> Pool<'a> {
         values
     }
 
-    /// The `count` nearest tiles of each query, nearest first and equal distances by row; fewer where the
-    /// pool has fewer outside the query's group.
+    /// Returns the `count` nearest tiles of each query, nearest first and equal distances by row; fewer if
+    /// the pool has fewer outside the query's group.
     pub fn nearest(&self, queries: &[u32], count: usize) -> Vec<Vec<Neighbour>> {
         if count == 0 || self.rows.is_empty() {
             return vec![Vec::new(); queries.len()];
@@ -111,14 +114,15 @@ impl<'a> Pool<'a> {
         queries.par_chunks(QUERY_BLOCK).flat_map_iter(of_block).collect()
     }
 
-    /// Compare those tiles with each query whose bound is below the distance of the best so far.
+    /// Finds the nearest tiles by comparing each query exactly with the tiles whose bound is below the
+    /// largest of the best distances so far.
     fn nearest_within_bounds(&self, bounds: &Bounds, queries: &[u32], count: usize) -> Vec<Vec<Neighbour>> {
         let width = self.descriptors.width();
         let centred = self.centred(queries);
         let own = squared_norms(&centred, width);
-        let asked = project(&centred, &bounds.axes, width);
+        let projected = project(&centred, &bounds.axes, width);
         let mut best: Vec<BinaryHeap<Ranked<u32>>> = queries.iter().map(|_| BinaryHeap::new()).collect();
-        products(&bounds.values, &asked, BOUND_NUMBERS, |query, first, products| {
+        products(&bounds.values, &projected, BOUND_NUMBERS, |query, first, products| {
             let group = self.groups[queries[query] as usize];
             let slack = BOUND_SLACK * (own[query] + self.largest_norm);
             let best = &mut best[query];
@@ -128,15 +132,15 @@ impl<'a> Pool<'a> {
             };
             let mut within = reach(best);
             let norms = &self.squared_norms[first..first + products.len()];
-            for (part, (norms, products)) in (0..).zip(norms.chunks(LOOK).zip(products.chunks(LOOK))) {
+            for (part, (norms, products)) in (0..).zip(norms.chunks(CHUNK).zip(products.chunks(CHUNK))) {
                 if !any_below(norms, products, within) {
                     continue;
                 }
-                for (place, (norm, product)) in (first + part * LOOK..).zip(norms.iter().zip(products)) {
-                    if norm - 2.0 * product > within || self.groups[self.rows[place] as usize] == group {
+                for (index, (norm, product)) in (first + part * CHUNK..).zip(norms.iter().zip(products)) {
+                    if norm - 2.0 * product > within || self.groups[self.rows[index] as usize] == group {
                         continue;
                     }
-                    best.push(Ranked(self.neighbour(queries[query], place as u32)));
+                    best.push(Ranked(self.neighbour(queries[query], index as u32)));
                     if best.len() > count {
                         best.pop();
                     }
@@ -149,20 +153,21 @@ impl<'a> Pool<'a> {
             .collect()
     }
 
+    /// Finds the nearest tiles of a block of queries by products of whole descriptors.
     fn nearest_of_block(&self, queries: &[u32], count: usize) -> Vec<Vec<Neighbour>> {
         let mut best: Vec<Candidates> = queries.iter().map(|_| Candidates::new(count + SPARE)).collect();
         self.products(queries, |query, first, products| {
             let group = self.groups[queries[query] as usize];
             let best = &mut best[query];
             let norms = &self.squared_norms[first..first + products.len()];
-            for (part, (norms, products)) in (0..).zip(norms.chunks(LOOK).zip(products.chunks(LOOK))) {
+            for (part, (norms, products)) in (0..).zip(norms.chunks(CHUNK).zip(products.chunks(CHUNK))) {
                 if !any_below(norms, products, best.worst) {
                     continue;
                 }
-                for (place, (norm, product)) in (first + part * LOOK..).zip(norms.iter().zip(products)) {
+                for (index, (norm, product)) in (first + part * CHUNK..).zip(norms.iter().zip(products)) {
                     let key = norm - 2.0 * product;
-                    if key < best.worst && self.groups[self.rows[place] as usize] != group {
-                        best.offer(key, place as u32);
+                    if key < best.worst && self.groups[self.rows[index] as usize] != group {
+                        best.offer(key, index as u32);
                     }
                 }
             }
@@ -170,12 +175,12 @@ impl<'a> Pool<'a> {
         queries.iter().zip(best).map(|(query, best)| self.settle(*query, best, count)).collect()
     }
 
-    /// Compare the candidates of a query exactly, or all tiles where the candidates may not suffice.
+    /// Compares the candidates of a query exactly, or all tiles if the candidates may not suffice.
     fn settle(&self, query: u32, candidates: Candidates, count: usize) -> Vec<Neighbour> {
         let was_full = candidates.is_full();
         let worst = candidates.worst;
         let mut found: Vec<Neighbour> =
-            candidates.heap.iter().map(|candidate| self.neighbour(query, candidate.place)).collect();
+            candidates.heap.iter().map(|candidate| self.neighbour(query, candidate.index)).collect();
         sort(&mut found);
         found.truncate(count);
         let (Some(last), true) = (found.last(), was_full) else { return found };
@@ -188,8 +193,8 @@ impl<'a> Pool<'a> {
         }
         let group = self.groups[query as usize];
         let mut found: Vec<Neighbour> = (0..self.rows.len() as u32)
-            .filter(|place| self.groups[self.rows[*place as usize] as usize] != group)
-            .map(|place| self.neighbour(query, place))
+            .filter(|index| self.groups[self.rows[*index as usize] as usize] != group)
+            .map(|index| self.neighbour(query, index))
             .collect();
         if found.len() > count {
             found.select_nth_unstable_by(count - 1, Neighbour::rank);
@@ -199,21 +204,22 @@ impl<'a> Pool<'a> {
         found
     }
 
-    fn neighbour(&self, query: u32, place: u32) -> Neighbour {
-        let tile = self.rows[place as usize];
+    /// Returns the tile at `index` of the pool with its exact distance to the query.
+    fn neighbour(&self, query: u32, index: u32) -> Neighbour {
+        let tile = self.rows[index as usize];
         Neighbour { tile, distance: self.descriptors.distance(query as usize, tile as usize) }
     }
 
-    /// Tell `each` of every query (its place in `queries`) the squared distances to all tiles of the pool,
-    /// in the order of [`Pool::rows`]; a few 10⁻⁷ of the squared norms off. The queries come in any order.
+    /// Calls `each` for every query, in any order, with its index in `queries` and its squared distances to
+    /// all tiles of the pool, in the order of [`Pool::rows`]. The error is a few 10⁻⁷ of the squared norms.
     pub fn distances(&self, queries: &[u32], each: impl Fn(usize, &[f32]) + Sync) {
         queries.par_chunks(8).enumerate().for_each(|(block, queries)| {
             let mut rows = vec![0.0; queries.len() * self.rows.len()];
             let own = squared_norms(&self.centred(queries), self.descriptors.width());
             self.products(queries, |query, first, products| {
                 let start = query * self.rows.len() + first;
-                for (place, product) in products.iter().enumerate() {
-                    rows[start + place] = own[query] + self.squared_norms[first + place] - 2.0 * product;
+                for (index, product) in products.iter().enumerate() {
+                    rows[start + index] = own[query] + self.squared_norms[first + index] - 2.0 * product;
                 }
             });
             for (query, row) in rows.chunks_exact(self.rows.len().max(1)).enumerate() {
@@ -222,15 +228,15 @@ impl<'a> Pool<'a> {
         });
     }
 
-    /// The products of each query with consecutive tiles of the pool: place of the query, place of the first
-    /// tile, products.
+    /// Computes the products of each query with consecutive tiles of the pool. `each` receives the index of
+    /// the query, the index of the first tile, and the products.
     fn products(&self, queries: &[u32], each: impl FnMut(usize, usize, &[f32])) {
         products(&self.values, &self.centred(queries), self.descriptors.width(), each);
     }
 }
 
 impl Bounds {
-    /// Bounds for centred `values` (`… × width`); none where they would save nothing.
+    /// Computes bounds for centred `values` (`… × width`); `None` if they would save no work.
     fn of(values: &[f32], width: usize) -> Option<Self> {
         let tiles = values.len() / width;
         if tiles < BOUNDED || width < 2 * BOUND_NUMBERS {
@@ -254,7 +260,8 @@ impl Bounds {
     }
 }
 
-/// Coordinates of centred descriptors along `axes`, each followed by the norm of what is left.
+/// Returns the coordinates of centred descriptors along `axes`, each row followed by the norm of the
+/// remainder.
 fn project(values: &[f32], axes: &[f32], width: usize) -> Vec<f32> {
     let (tiles, along) = (values.len() / width, axes.len() / width);
     let mut coordinates = vec![0.0; tiles * along];
@@ -268,14 +275,14 @@ fn project(values: &[f32], axes: &[f32], width: usize) -> Vec<f32> {
     projected
 }
 
-/// The products of each of `queries` with consecutive ones of `tiles`, both `… × width`: place of the query, place
-/// of the first tile, products.
+/// Computes the products of each of `queries` with consecutive ones of `tiles`, both `… × width`. `each`
+/// receives the index of the query, the index of the first tile, and the products.
 fn products(tiles: &[f32], queries: &[f32], width: usize, mut each: impl FnMut(usize, usize, &[f32])) {
-    let asked = queries.len() / width;
-    let mut products = vec![0.0; POOL_BLOCK * asked];
+    let count = queries.len() / width;
+    let mut products = vec![0.0; POOL_BLOCK * count];
     for (block, values) in tiles.chunks(POOL_BLOCK * width).enumerate() {
         let tiles = values.len() / width;
-        let products = &mut products[..tiles * asked];
+        let products = &mut products[..tiles * count];
         multiply(values, queries, width, products);
         for (query, products) in products.chunks_exact(tiles).enumerate() {
             each(query, block * POOL_BLOCK, products);
@@ -283,21 +290,21 @@ fn products(tiles: &[f32], queries: &[f32], width: usize, mut each: impl FnMut(u
     }
 }
 
-/// Whether any squared norm less twice its product is at most `limit`: without a branch, so that vector
-/// instructions do it.
+/// Returns whether any squared norm minus twice its product is at most `limit`. Written without branches, so
+/// that it is compiled to vector instructions.
 fn any_below(norms: &[f32], products: &[f32], limit: f32) -> bool {
     norms.iter().zip(products).fold(false, |any, (norm, product)| any | (norm - 2.0 * product <= limit))
 }
 
-/// Products of each of `tiles` with each of `queries`, both `… × width`: all of the first query, then all of
-/// the second, and so on.
+/// Computes the products of each of `tiles` with each of `queries`, both `… × width`: all products of the
+/// first query, then all of the second, and so on.
 #[expect(unsafe_code, reason = "matrixmultiply takes pointers and strides")]
 fn multiply(tiles: &[f32], queries: &[f32], width: usize, products: &mut [f32]) {
     let (rows, columns) = (tiles.len() / width, queries.len() / width);
     assert_eq!((rows * width, columns * width, rows * columns), (tiles.len(), queries.len(), products.len()));
     let (along, next) = (1, width as isize);
     // SAFETY: the strides address `rows × width`, `width × columns` and `rows × columns` numbers, which the
-    // assertion says the three slices hold; nothing else refers to `products`.
+    // assertion ensures are in the three slices; nothing else refers to `products`.
     unsafe {
         matrixmultiply::sgemm(
             rows,
@@ -326,17 +333,18 @@ fn sort(found: &mut [Neighbour]) {
     found.sort_unstable_by(Neighbour::rank);
 }
 
-/// The nearest places of the pool so far, by squared distance less the query's own norm.
+/// The nearest tiles of the pool so far, by squared distance minus the query's squared norm.
 struct Candidates {
     heap: BinaryHeap<Candidate>,
     most: usize,
-    /// Keys from here on are of no use.
+    /// Largest key of a full heap; larger keys are rejected.
     worst: f32,
 }
 
 struct Candidate {
     key: f32,
-    place: u32,
+    /// Index in the pool.
+    index: u32,
 }
 
 impl Candidates {
@@ -348,8 +356,8 @@ impl Candidates {
         self.heap.len() == self.most
     }
 
-    fn offer(&mut self, key: f32, place: u32) {
-        self.heap.push(Candidate { key, place });
+    fn offer(&mut self, key: f32, index: u32) {
+        self.heap.push(Candidate { key, index });
         if self.heap.len() > self.most {
             self.heap.pop();
         }
@@ -372,7 +380,7 @@ impl PartialOrd for Candidate {
 }
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.total_cmp(&other.key).then(self.place.cmp(&other.place))
+        self.key.total_cmp(&other.key).then(self.index.cmp(&other.index))
     }
 }
 
@@ -397,7 +405,7 @@ mod tests {
             use rand::RngExt;
             use rand_chacha::rand_core::SeedableRng;
             let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-            // Coarse numbers make many equal distances.
+            // Coarse numbers give many equal distances.
             let values: Vec<f32> = (0..tiles * width)
                 .map(|_| if coarse { random.random_range(0..3) as f32 } else { offset + random.random::<f32>() })
                 .collect();
@@ -423,16 +431,15 @@ mod tests {
         }
     }
 
-    /// Descriptors whose variance falls off along their numbers, as that of real ones does.
+    /// Descriptors whose variance decreases along their numbers, as for real descriptors.
     fn decaying(tiles: usize, width: usize) -> Vec<f32> {
         use rand::RngExt;
         use rand_chacha::rand_core::SeedableRng;
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
-        let mut value = |place: usize| {
-            // Some tiles are there twice.
-            random.random_range(-1.0_f32..1.0) * 0.9_f32.powi((place % width) as i32)
-        };
+        let mut value =
+            |index: usize| random.random_range(-1.0_f32..1.0) * 0.9_f32.powi((index % width) as i32);
         let mut values: Vec<f32> = (0..tiles * width).map(&mut value).collect();
+        // Some tiles are present twice.
         values.copy_within(0..100 * width, 5000 * width);
         values
     }

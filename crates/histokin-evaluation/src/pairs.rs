@@ -1,4 +1,4 @@
-//! Near and far pairs of tiles of one slide, drawn without ever looping for what is not there.
+//! Near and far pairs of tiles of one slide, drawn at random in bounded time even if there are few or none.
 
 use std::collections::HashMap;
 
@@ -8,15 +8,17 @@ use rayon::prelude::*;
 
 use super::addr::Limits;
 
-/// Up to so many pairs of tiles are all looked at when pairs are drawn.
-const LOOK_AT_ALL: usize = 20_000_000;
+/// If a slide has at most this many pairs of tiles, all are enumerated when far pairs are drawn.
+const ENUMERATED_PAIRS: usize = 20_000_000;
 
-/// Far pairs are tried for at random so many times each, before all pairs are looked at after all.
+/// Random attempts per wanted far pair, before all pairs are enumerated.
 const TRIES: usize = 20;
 
-/// The tiles of one slide as places in µm.
+/// Positions of the tiles of one slide, with the limits of near and far pairs.
 pub(super) struct Places<'a> {
+    /// Centres in µm.
     pub at_um: &'a [[f64; 2]],
+    /// Limits of near and far pairs.
     pub limits: Limits,
 }
 
@@ -26,33 +28,33 @@ impl Places<'_> {
         (ax - bx).powi(2) + (ay - by).powi(2)
     }
 
-    /// Nearer than the near limit.
+    /// Returns whether two tiles are nearer than the near limit.
     pub fn is_near(&self, a: usize, b: usize) -> bool {
         self.squared_um(a, b) < self.limits.near_um().powi(2)
     }
 
-    /// Farther than the far limit.
+    /// Returns whether two tiles are farther apart than the far limit.
     pub fn is_far(&self, a: usize, b: usize) -> bool {
         self.squared_um(a, b) > self.limits.far_um().powi(2)
     }
 
-    /// `count` near pairs drawn with equal chances and without repeating one; all where there are fewer.
+    /// Draws `count` near pairs uniformly without replacement; returns all if there are fewer.
     pub fn draw_near(&self, count: usize, random: &mut ChaCha8Rng) -> Vec<(u32, u32)> {
         let cells = Cells::new(self.at_um, self.limits.near_um());
-        draw(self.at_um.len(), count, random, |a, tell| {
+        draw(self.at_um.len(), count, random, |a, visit| {
             for b in cells.around(self.at_um[a]) {
                 if b as usize > a && self.is_near(a, b as usize) {
-                    tell(b);
+                    visit(b);
                 }
             }
         })
     }
 
-    /// `count` far pairs drawn with equal chances; all where there are fewer. On slides of very many tiles
-    /// a pair may be drawn twice.
+    /// Draws `count` far pairs uniformly; returns all if there are fewer. On slides with very many tiles a
+    /// pair may be drawn twice.
     pub fn draw_far(&self, count: usize, random: &mut ChaCha8Rng) -> Vec<(u32, u32)> {
         let tiles = self.at_um.len();
-        if tiles * tiles.saturating_sub(1) / 2 > LOOK_AT_ALL {
+        if tiles * tiles.saturating_sub(1) / 2 > ENUMERATED_PAIRS {
             let mut drawn = Vec::with_capacity(count);
             for _ in 0..count.saturating_mul(TRIES) {
                 let (a, b) = (random.random_range(0..tiles), random.random_range(0..tiles));
@@ -64,17 +66,18 @@ impl Places<'_> {
                 }
             }
         }
-        draw(tiles, count, random, |a, tell| {
+        draw(tiles, count, random, |a, visit| {
             for b in a + 1..tiles {
                 if self.is_far(a, b) {
-                    tell(b as u32);
+                    visit(b as u32);
                 }
             }
         })
     }
 }
 
-/// Draw from the pairs (a, b) that `others(a, …)` tells of: count them, choose which by number, find them.
+/// Draws from the pairs (a, b) that `others(a, …)` enumerates: counts them, draws their numbers, and
+/// enumerates them again to find these.
 fn draw(
     tiles: usize,
     count: usize,
@@ -118,7 +121,7 @@ fn draw(
     pairs
 }
 
-/// Tiles filed by square cells of the near limit, so that near ones stand in the nine cells around.
+/// Tiles in square cells as wide as the near limit, so that near tiles are in the nine cells around a tile.
 struct Cells {
     edge_um: f64,
     tiles: HashMap<(i64, i64), Vec<u32>>,
@@ -127,8 +130,8 @@ struct Cells {
 impl Cells {
     fn new(at_um: &[[f64; 2]], edge_um: f64) -> Self {
         let mut cells = Self { edge_um, tiles: HashMap::new() };
-        for (tile, place) in (0..).zip(at_um) {
-            let cell = cells.cell(*place);
+        for (tile, position) in (0..).zip(at_um) {
+            let cell = cells.cell(*position);
             cells.tiles.entry(cell).or_default().push(tile);
         }
         cells
@@ -138,8 +141,9 @@ impl Cells {
         ((x / self.edge_um).floor() as i64, (y / self.edge_um).floor() as i64)
     }
 
-    fn around(&self, place: [f64; 2]) -> impl Iterator<Item = u32> {
-        let (x, y) = self.cell(place);
+    /// Returns the tiles in the nine cells around a position.
+    fn around(&self, position: [f64; 2]) -> impl Iterator<Item = u32> {
+        let (x, y) = self.cell(position);
         (y - 1..=y + 1)
             .flat_map(move |y| (x - 1..=x + 1).map(move |x| (x, y)))
             .filter_map(|cell| self.tiles.get(&cell))

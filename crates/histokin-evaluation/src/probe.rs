@@ -1,5 +1,5 @@
-//! Accuracy of simple classifiers on frozen descriptors, each tile judged by what was learnt of other
-//! patients (or slides) alone.
+//! Accuracy of simple classifiers on fixed descriptors, cross-validated: each tile is classified by a model
+//! trained on other patients (or slides).
 
 use nalgebra::{Cholesky, DMatrix};
 use serde::Serialize;
@@ -7,39 +7,40 @@ use serde::Serialize;
 use super::neighbours::Pool;
 use super::{Class, Descriptors, EvaluationError, Exclude, Tiles};
 
-/// Patients are dealt to so many parts; each part is judged by what was learnt of the others.
+/// Number of cross-validation folds, by patient (or slide).
 const FOLDS: usize = 5;
 
-/// Neighbours that vote.
+/// Number of neighbours that vote.
 const NEIGHBOURS: usize = 20;
 
-/// Weight of the ridge penalty, as a part of the mean variance of a descriptor's numbers.
+/// Weight of the ridge penalty, as a fraction of the mean variance of a descriptor's numbers.
 const RIDGE: f64 = 1e-2;
 
-/// How many tiles are given the right class.
+/// Share of tiles that are classified correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Accuracy {
-    /// Share of all judged tiles.
+    /// Share of all classified tiles.
     pub overall: f64,
-    /// Mean over classes of the share of each one's tiles: guessing scores one over the number of classes.
+    /// Mean over classes of the share of their tiles; the chance level is one over the number of classes.
     pub balanced: f64,
-    /// Tiles that were judged.
+    /// Number of classified tiles.
     pub tiles: usize,
 }
 
-/// Both classifiers.
+/// Accuracy of both classifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Probe {
-    /// Linear: least squares on the classes with a ridge penalty, classes weighted alike.
+    /// Linear classifier: least squares with a ridge penalty, all classes with the same weight.
     pub linear: Accuracy,
-    /// Vote of the 20 nearest tiles of other patients (or slides).
+    /// Majority vote of the 20 nearest tiles of other patients (or slides).
     pub nearest: Accuracy,
 }
 
-/// Judge every tile whose class at least two groups have. None when there are fewer than two such classes.
+/// Classifies every tile of a class that occurs in at least two groups (slides or patients). Returns `None`
+/// if there are fewer than two such classes.
 ///
 /// # Errors
-/// When `tiles` are not those of `descriptors`.
+/// [`EvaluationError::Lengths`] when `tiles` and `descriptors` do not match.
 pub fn judge(
     descriptors: Descriptors<'_>,
     tiles: &Tiles,
@@ -60,30 +61,30 @@ pub fn judge(
     });
     let nearest = known.accuracy(tiles, votes);
 
-    let mut judged = vec![None; known.rows.len()];
+    let mut classified = vec![None; known.rows.len()];
     for fold in 0..FOLDS as u32 {
         let is_held_out = |row: &u32| known.fold(groups[*row as usize]) == fold;
-        let learnt: Vec<u32> = known.rows.iter().copied().filter(|row| !is_held_out(row)).collect();
-        let Some(weights) = fit(descriptors, &learnt, &known, tiles) else { continue };
-        for (place, row) in known.rows.iter().enumerate().filter(|(_, row)| is_held_out(row)) {
-            judged[place] = Some(weights.class(descriptors.row(*row as usize)));
+        let training: Vec<u32> = known.rows.iter().copied().filter(|row| !is_held_out(row)).collect();
+        let Some(weights) = fit(descriptors, &training, &known, tiles) else { continue };
+        for (index, row) in known.rows.iter().enumerate().filter(|(_, row)| is_held_out(row)) {
+            classified[index] = Some(weights.class(descriptors.row(*row as usize)));
         }
     }
-    let linear = known.accuracy(tiles, judged.into_iter());
+    let linear = known.accuracy(tiles, classified.into_iter());
     Ok(Some(Probe { linear, nearest }))
 }
 
-/// Place of the largest number; of equal ones the first. None when all are 0.
+/// Returns the index of the largest number, the first of equal ones; `None` if all are 0.
 fn most(votes: &[usize]) -> Option<usize> {
     let most = votes.iter().max().filter(|most| **most > 0)?;
     votes.iter().position(|votes| votes == most)
 }
 
-/// The tiles that can be judged.
+/// The tiles that can be classified.
 struct Known {
     rows: Vec<u32>,
     classes: Vec<Class>,
-    /// Groups with such tiles, the fold of each being its place modulo the number of folds.
+    /// Groups with such tiles; the fold of each is its index modulo the number of folds.
     groups: Vec<u32>,
 }
 
@@ -111,37 +112,38 @@ impl Known {
         (self.groups.partition_point(|other| *other < group) % FOLDS) as u32
     }
 
-    /// Place of the tile's class among the known ones.
+    /// Returns the index of the tile's class among `classes`.
     fn class_of(&self, tiles: &Tiles, row: u32) -> usize {
         let class = tiles.classes[row as usize];
         self.classes.iter().position(|other| Some(*other) == class).unwrap_or(0)
     }
 
-    fn accuracy(&self, tiles: &Tiles, judged: impl Iterator<Item = Option<usize>>) -> Accuracy {
-        let mut right = vec![0_usize; self.classes.len()];
-        let mut all = right.clone();
-        for (row, judged) in self.rows.iter().zip(judged) {
+    /// Returns the accuracy of the classes assigned to `rows`; tiles without one are not counted.
+    fn accuracy(&self, tiles: &Tiles, assigned: impl Iterator<Item = Option<usize>>) -> Accuracy {
+        let mut correct = vec![0_usize; self.classes.len()];
+        let mut all = correct.clone();
+        for (row, assigned) in self.rows.iter().zip(assigned) {
             let class = self.class_of(tiles, *row);
-            let Some(judged) = judged else { continue };
+            let Some(assigned) = assigned else { continue };
             all[class] += 1;
-            right[class] += usize::from(judged == class);
+            correct[class] += usize::from(assigned == class);
         }
-        let shares: Vec<f64> = right
+        let shares: Vec<f64> = correct
             .iter()
             .zip(&all)
             .filter(|(_, all)| **all > 0)
-            .map(|(right, all)| *right as f64 / *all as f64)
+            .map(|(correct, all)| *correct as f64 / *all as f64)
             .collect();
         let tiles: usize = all.iter().sum();
         Accuracy {
-            overall: right.iter().sum::<usize>() as f64 / tiles.max(1) as f64,
+            overall: correct.iter().sum::<usize>() as f64 / tiles.max(1) as f64,
             balanced: shares.iter().sum::<f64>() / shares.len().max(1) as f64,
             tiles,
         }
     }
 }
 
-/// A linear classifier: the class whose score `w · (x − mean) + b` is largest.
+/// A linear classifier: returns the class with the largest score `w · (x − mean) + b`.
 struct Weights {
     mean: Vec<f64>,
     /// `width × classes`.
@@ -161,8 +163,8 @@ impl Weights {
     }
 }
 
-/// Least squares on ±1 for each class against the rest, every class of the same total weight, with a ridge
-/// penalty. None where fewer than two classes were learnt.
+/// Fits a linear classifier by least squares with a ridge penalty on targets of ±1 for each class against the
+/// rest; every class has the same total weight. Returns `None` if `rows` are of fewer than two classes.
 fn fit(descriptors: Descriptors<'_>, rows: &[u32], known: &Known, tiles: &Tiles) -> Option<Weights> {
     let width = descriptors.width();
     let mut counts = vec![0_usize; known.classes.len()];
@@ -181,22 +183,22 @@ fn fit(descriptors: Descriptors<'_>, rows: &[u32], known: &Known, tiles: &Tiles)
     let mut scaled = DMatrix::<f64>::zeros(rows.len(), width);
     let mut targets = DMatrix::<f64>::zeros(rows.len(), known.classes.len());
     let target_mean = 2.0 / present as f64 - 1.0;
-    for (place, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let own = known.class_of(tiles, *row);
         let root = weight(own).sqrt();
         for (column, value) in descriptors.row(*row as usize).iter().enumerate() {
-            scaled[(place, column)] = root * (f64::from(*value) - mean[column]);
+            scaled[(index, column)] = root * (f64::from(*value) - mean[column]);
         }
         for class in 0..known.classes.len() {
             let target = if class == own { 1.0 } else { -1.0 };
             let centre = if counts[class] > 0 { target_mean } else { -1.0 };
-            targets[(place, class)] = root * (target - centre);
+            targets[(index, class)] = root * (target - centre);
         }
     }
     let mut gram = scaled.transpose() * &scaled;
     let ridge = (RIDGE * gram.trace() / width as f64).max(f64::MIN_POSITIVE);
-    for place in 0..width {
-        gram[(place, place)] += ridge;
+    for index in 0..width {
+        gram[(index, index)] += ridge;
     }
     let weights = Cholesky::new(gram)?.solve(&(scaled.transpose() * targets));
     let bias = counts.iter().map(|count| if *count > 0 { target_mean } else { -1.0 }).collect();
@@ -207,7 +209,7 @@ fn fit(descriptors: Descriptors<'_>, rows: &[u32], known: &Known, tiles: &Tiles)
 mod tests {
     use super::*;
 
-    /// Four patients; class by the sign of the first number, which differs little between patients.
+    /// Four patients; the class is the sign of the first number, which differs little between patients.
     fn two_classes(noise: f32) -> (Vec<f32>, Tiles) {
         let (mut values, mut tiles) = (Vec::new(), Tiles::default());
         for index in 0..400_u32 {

@@ -1,5 +1,5 @@
-//! Retrieval: each tile of known class asks for the tiles most like it on other slides or of other
-//! patients, and the answers are counted that are of its class.
+//! Retrieval: each tile of known class is a query for the most similar tiles on other slides or of other
+//! patients; an answer is correct if it is of the query's class.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -10,11 +10,11 @@ use super::intervals::Resampling;
 use super::neighbours::{Neighbour, Pool};
 use super::{Class, Descriptors, EvaluationError, Exclude, Tiles};
 
-/// Answers that are kept of every query.
+/// Number of answers stored for each query.
 pub const ANSWERS: usize = 20;
 
-/// Up to so many distances in all, average precision is taken over every query; beyond, over as many
-/// queries as that allows, drawn at random.
+/// Maximum number of distances computed for average precision. If all queries would need more, queries are
+/// drawn at random.
 const RANKED_DISTANCES: usize = 1_000_000_000;
 
 /// Which tiles can be answers.
@@ -27,18 +27,22 @@ pub enum PoolKind {
     /// Tiles whose class is known.
     #[default]
     Labelled,
-    /// All tiles; those without a class count as wrong answers.
+    /// All tiles; those without a class count as incorrect answers.
     All,
 }
 
+/// Settings of retrieval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetrievalSettings {
+    /// Tiles that are excluded from the answers.
     pub exclude: Exclude,
+    /// Tiles that can be answers.
     pub pool: PoolKind,
-    /// At most so many queries of each class, drawn at random.
+    /// Maximum number of queries of each class, drawn at random.
     pub queries_per_class: usize,
+    /// Seed for drawing queries.
     pub seed: u64,
-    /// The one class that asks; all where there is none.
+    /// The only class whose tiles are queries; `None` for all classes.
     pub only: Option<Class>,
 }
 
@@ -54,34 +58,36 @@ impl Default for RetrievalSettings {
     }
 }
 
-/// One query and what it got.
+/// A query and its answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryOutcome {
     /// Row of the query tile.
     pub tile: u32,
+    /// Class of the query tile.
     pub class: Class,
-    /// Tiles that could have answered.
+    /// Number of tiles that can be answers.
     pub pool: u32,
-    /// Share of these that are of the query's class: what guessing would score.
+    /// Chance level: share of these that are of the query's class.
     pub base_rate: f64,
     /// Up to [`ANSWERS`] nearest tiles, nearest first.
     pub answers: Vec<Neighbour>,
-    /// Of each answer, whether it is of the query's class.
+    /// For each answer, whether it is of the query's class.
     pub hits: Vec<bool>,
-    /// The class that most of the first five answers have; of equally frequent ones that which comes first.
+    /// Most frequent class of the first five answers; of equally frequent ones, the one that comes first.
     pub vote: Option<Class>,
-    /// Mean over all tiles of the query's class of the precision down to that tile, where it was measured.
+    /// Average precision: mean over all tiles of the query's class of the precision at their rank; `None` if
+    /// not measured.
     pub average_precision: Option<f64>,
 }
 
 impl QueryOutcome {
-    /// Share of the first `count` answers that are of the query's class.
+    /// Returns the share of the first `count` answers that are of the query's class.
     pub fn precision(&self, count: usize) -> f64 {
         let first = &self.hits[..count.min(self.hits.len())];
         first.iter().filter(|hit| **hit).count() as f64 / first.len().max(1) as f64
     }
 
-    /// The value of one measure, where there is one.
+    /// Returns the value of a measure, if it was measured.
     pub fn value(&self, measure: Measure) -> Option<f64> {
         match measure {
             Measure::P1 => Some(self.precision(1)),
@@ -93,25 +99,31 @@ impl QueryOutcome {
     }
 }
 
-/// What is measured of retrieval; each is the mean over queries.
+/// A measure of retrieval; each is a mean over queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Measure {
+    /// Precision at 1: share of queries whose nearest tile is of their class.
     #[serde(rename = "p_at_1")]
     P1,
+    /// Precision at 5.
     #[serde(rename = "p_at_5")]
     P5,
+    /// Precision at 20.
     #[serde(rename = "p_at_20")]
     P20,
+    /// Mean average precision.
     #[serde(rename = "map")]
     Map,
+    /// Share of queries whose class is the most frequent one of the five nearest tiles.
     #[serde(rename = "majority_at_5")]
     Majority5,
 }
 
 impl Measure {
+    /// All measures, in the order of reports.
     pub const ALL: [Self; 5] = [Self::P1, Self::P5, Self::P20, Self::Map, Self::Majority5];
 
-    /// Its name in tables for machines.
+    /// Returns its key in JSON and CSV files.
     pub fn key(self) -> &'static str {
         match self {
             Self::P1 => "p_at_1",
@@ -122,7 +134,7 @@ impl Measure {
         }
     }
 
-    /// Its name for people.
+    /// Returns its displayed name.
     pub fn label(self) -> &'static str {
         match self {
             Self::P1 => "P@1",
@@ -134,49 +146,56 @@ impl Measure {
     }
 }
 
-/// All queries of one encoder on some tiles.
+/// All queries of one encoder on a sample of tiles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retrieval {
+    /// Settings of the retrieval.
     pub settings: RetrievalSettings,
-    /// Ordered by class, then by row.
+    /// Queries, ordered by class, then by row.
     pub queries: Vec<QueryOutcome>,
-    /// Classes that only one slide (or patient) has: no query of theirs can be answered.
+    /// Classes that occur on one slide (or patient) only, so that their queries have no correct answer.
     pub unanswerable: Vec<Class>,
     /// Slide of each query, in the same order.
     slides: Vec<u32>,
     slide_count: usize,
 }
 
-/// A figure and its 95 % interval from resampling slides.
+/// A value and its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figure {
+    /// The value, usually a share from 0 to 1.
     pub value: f64,
+    /// 95 % interval from resampling slides; `None` if it cannot be estimated.
     pub ci95: Option<[f64; 2]>,
 }
 
-/// Retrieval of the tiles of one class.
+/// Retrieval score of one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Score {
+    /// The class.
     pub class: Class,
+    /// Number of queries.
     pub queries: usize,
-    /// Tiles that could answer, in the mean over queries.
+    /// Mean over queries of the number of tiles that can be answers.
     pub pool: f64,
-    /// What guessing would score.
+    /// Mean over queries of the chance level.
     pub base_rate: f64,
-    /// In the order of [`Measure::ALL`]; none where it was not measured.
+    /// Values in the order of [`Measure::ALL`]; `None` if not measured.
     pub figures: [Option<Figure>; 5],
 }
 
 impl Score {
+    /// Returns the value of a measure, if it was measured.
     pub fn figure(&self, measure: Measure) -> Option<Figure> {
         self.figures[Measure::ALL.iter().position(|other| *other == measure)?]
     }
 }
 
-/// Let every tile of known class ask, of every class that at least two slides (or patients) have.
+/// Answers a query for every tile of a class that occurs on at least two slides (or patients), up to the
+/// number set.
 ///
 /// # Errors
-/// When `tiles` are not those of `descriptors`.
+/// [`EvaluationError::Lengths`] when `tiles` and `descriptors` do not match.
 pub fn ask(
     descriptors: Descriptors<'_>,
     tiles: &Tiles,
@@ -223,14 +242,14 @@ pub fn ask(
 }
 
 impl Retrieval {
-    /// Classes that were asked for, in order.
+    /// Returns the classes with queries, in order.
     pub fn classes(&self) -> Vec<Class> {
         let mut classes: Vec<Class> = self.queries.iter().map(|query| query.class).collect();
         classes.dedup();
         classes
     }
 
-    /// Retrieval of `class`; none where no tile of it could ask.
+    /// Returns the score of `class`; `None` if it has no queries.
     pub fn score(&self, class: Class, resampling: &Resampling) -> Option<Score> {
         let queries: Vec<&QueryOutcome> = self.queries.iter().filter(|query| query.class == class).collect();
         if queries.is_empty() {
@@ -255,8 +274,8 @@ impl Retrieval {
         })
     }
 
-    /// The difference of one measure of two encoders on the same queries, and its 95 % interval over the
-    /// same draws of slides for both.
+    /// Returns the difference in one measure to another encoder on the same queries, with its 95 % interval
+    /// from the same draws of slides for both.
     pub fn difference(
         &self,
         other: &Self,
@@ -272,7 +291,7 @@ impl Retrieval {
         Some(Figure { value, ci95 })
     }
 
-    /// For each slide with queries of `class`: sum of a measure over these, and how many they are.
+    /// Returns for each slide with queries of `class` the sum of a measure over these and their number.
     fn sums(&self, class: Class, measure: Measure) -> Vec<(f64, u32)> {
         let mut sums = vec![(0.0, 0); self.slide_count];
         for (query, slide) in self.queries.iter().zip(&self.slides).filter(|(query, _)| query.class == class)
@@ -287,18 +306,18 @@ impl Retrieval {
     }
 }
 
-/// Mean over queries, each slide counted as often as `counts` says.
+/// Returns the mean over queries, with each slide weighted by its number in `counts`.
 pub(super) fn ratio(sums: &[(f64, u32)], counts: Option<&[u32]>) -> Option<f64> {
-    let times = |place: usize| counts.map_or(1.0, |counts| f64::from(counts[place]));
+    let times = |slide: usize| counts.map_or(1.0, |counts| f64::from(counts[slide]));
     let (mut sum, mut count) = (0.0, 0.0);
-    for (place, (value, queries)) in sums.iter().enumerate() {
-        sum += times(place) * value;
-        count += times(place) * f64::from(*queries);
+    for (slide, (value, queries)) in sums.iter().enumerate() {
+        sum += times(slide) * value;
+        count += times(slide) * f64::from(*queries);
     }
     (count > 0.0).then(|| sum / count)
 }
 
-/// The most frequent of the classes; of equally frequent ones that which comes first.
+/// Returns the most frequent of the classes; of equally frequent ones, the one that comes first.
 fn vote(classes: impl Iterator<Item = Option<Class>>) -> Option<Class> {
     let mut votes: Vec<(Option<Class>, usize)> = Vec::new();
     for class in classes {
@@ -311,12 +330,12 @@ fn vote(classes: impl Iterator<Item = Option<Class>>) -> Option<Class> {
     votes.into_iter().find(|(_, count)| *count == most).and_then(|(class, _)| class)
 }
 
-/// Rows of the tiles that ask, by class and row, and the classes of which none can.
+/// Returns the rows of the query tiles, by class and row, and the classes that cannot have queries.
 fn choose_queries(tiles: &Tiles, groups: &[u32], settings: &RetrievalSettings) -> (Vec<u32>, Vec<Class>) {
     let last = tiles.classes.iter().flatten().max().map_or(0, |class| class.0 + 1);
     let (mut queries, mut unanswerable) = (Vec::new(), Vec::new());
-    let asks = |class: &Class| settings.only.is_none_or(|only| only == *class);
-    for class in (0..last).map(Class).filter(asks) {
+    let is_wanted = |class: &Class| settings.only.is_none_or(|only| only == *class);
+    for class in (0..last).map(Class).filter(is_wanted) {
         let rows: Vec<u32> =
             (0..tiles.len() as u32).filter(|row| tiles.classes[*row as usize] == Some(class)).collect();
         let Some(first) = rows.first() else { continue };
@@ -326,12 +345,12 @@ fn choose_queries(tiles: &Tiles, groups: &[u32], settings: &RetrievalSettings) -
         }
         let seed = settings.seed.wrapping_add(u64::from(class.0));
         let chosen = super::health::sample(rows.len(), settings.queries_per_class, seed);
-        queries.extend(chosen.iter().map(|place| rows[*place as usize]));
+        queries.extend(chosen.iter().map(|index| rows[*index as usize]));
     }
     (queries, unanswerable)
 }
 
-/// How many tiles of the pool each group has, and how many of each class.
+/// Numbers of tiles of the pool by group and class.
 struct Counts {
     all: u32,
     by_class: Vec<u32>,
@@ -360,14 +379,15 @@ impl Counts {
         counts
     }
 
-    /// Tiles outside `group`, and those of them of `class`.
+    /// Returns the number of tiles outside `group`, and how many of these are of `class`.
     fn others(&self, group: u32, class: Class) -> (u32, u32) {
         let own = self.by_group_and_class.get(&(group, class)).copied().unwrap_or(0);
         (self.all - self.by_group[group as usize], self.by_class[usize::from(class.0)] - own)
     }
 }
 
-/// Average precision of each query over its whole pool, or of as many queries as are feasible.
+/// Returns the average precision of each query over its whole pool, or of as many random queries as
+/// [`RANKED_DISTANCES`] allows.
 fn average_precisions(
     pool: &Pool<'_>,
     tiles: &Tiles,
@@ -383,10 +403,10 @@ fn average_precisions(
         rand::seq::index::sample(&mut random, queries.len(), feasible).into_vec()
     };
     chosen.sort_unstable();
-    let asked: Vec<u32> = chosen.iter().map(|place| queries[*place]).collect();
-    let measured: Vec<std::sync::OnceLock<f64>> = asked.iter().map(|_| std::sync::OnceLock::new()).collect();
-    pool.distances(&asked, |place, distances| {
-        let query = asked[place] as usize;
+    let rows: Vec<u32> = chosen.iter().map(|index| queries[*index]).collect();
+    let measured: Vec<std::sync::OnceLock<f64>> = rows.iter().map(|_| std::sync::OnceLock::new()).collect();
+    pool.distances(&rows, |index, distances| {
+        let query = rows[index] as usize;
         let mut answers = Vec::with_capacity(distances.len());
         for (tile, distance) in pool.rows().iter().zip(distances) {
             if groups[*tile as usize] != groups[query] {
@@ -395,39 +415,42 @@ fn average_precisions(
             }
         }
         if let Some(precision) = average_precision(answers) {
-            // Each place is told of once.
-            _ = measured[place].set(precision);
+            // Every query is passed once.
+            _ = measured[index].set(precision);
         }
     });
     let mut precisions = vec![None; queries.len()];
-    for (place, value) in chosen.into_iter().zip(measured) {
-        precisions[place] = value.into_inner();
+    for (index, value) in chosen.into_iter().zip(measured) {
+        precisions[index] = value.into_inner();
     }
     precisions
 }
 
-/// Mean over the right answers of the share of right ones among all answers at most as far. `answers` are made
-/// by [`ranked`], in any order.
+/// Returns the average precision: the mean over the correct answers of the share of correct ones among all
+/// answers that are no farther. `answers` are encoded by [`ranked`], in any order; `None` without correct
+/// answers.
 fn average_precision(mut answers: Vec<u32>) -> Option<f64> {
     sort(&mut answers);
-    let mut right = 0_usize;
+    let mut correct = 0_usize;
     let mut sum = 0.0;
-    for (place, answer) in (1..).zip(&answers) {
+    for (rank, answer) in (1..).zip(&answers) {
         if answer & 1 == 1 {
-            right += 1;
-            sum += right as f64 / f64::from(place);
+            correct += 1;
+            sum += correct as f64 / f64::from(rank);
         }
     }
-    (right > 0).then(|| sum / right as f64)
+    (correct > 0).then(|| sum / correct as f64)
 }
 
-/// An answer as a number that sorts by its squared distance: the bits of a float that is not negative ascend with
-/// it, and leave the sign's free. Wrong answers as far as a right one stand before it: ties do not flatter.
-fn ranked(squared: f32, is_right: bool) -> u32 {
-    squared.max(0.0).to_bits() << 1 | u32::from(is_right)
+/// Encodes an answer as a number that sorts by squared distance: the bits of a non-negative float sort like
+/// its value, and the sign bit is free for whether the answer is correct. Incorrect answers sort before
+/// correct ones at the same distance, so that ties do not raise the precision.
+fn ranked(squared: f32, is_correct: bool) -> u32 {
+    squared.max(0.0).to_bits() << 1 | u32::from(is_correct)
 }
 
-/// Sort ascending, digit by digit where there are many (Knuth, The Art of Computer Programming 3, 5.2.5).
+/// Sorts ascending, by radix sort if there are many numbers (Knuth, The Art of Computer Programming 3,
+/// 5.2.5).
 fn sort(numbers: &mut Vec<u32>) {
     const FEW: usize = 4096;
     const BITS: u32 = 11;
@@ -437,16 +460,16 @@ fn sort(numbers: &mut Vec<u32>) {
     let mut other = vec![0; numbers.len()];
     for shift in [0, BITS, 2 * BITS] {
         let digit = |number: u32| (number >> shift) as usize & ((1 << BITS) - 1);
-        let mut places = [0_u32; 1 << BITS];
-        numbers.iter().for_each(|number| places[digit(*number)] += 1);
+        let mut starts = [0_u32; 1 << BITS];
+        numbers.iter().for_each(|number| starts[digit(*number)] += 1);
         let mut before = 0;
-        for place in &mut places {
-            before += std::mem::replace(place, before);
+        for start in &mut starts {
+            before += std::mem::replace(start, before);
         }
         for number in numbers.iter() {
-            let place = &mut places[digit(*number)];
-            other[*place as usize] = *number;
-            *place += 1;
+            let next = &mut starts[digit(*number)];
+            other[*next as usize] = *number;
+            *next += 1;
         }
         std::mem::swap(numbers, &mut other);
     }
@@ -487,7 +510,7 @@ mod tests {
         assert_eq!(of(&[]), None);
     }
 
-    /// Three slides on a line: class 0 about 0, class 1 about 10, and a class that one slide alone has.
+    /// Three slides on a line: class 0 near 0, class 1 near 10, and a class that occurs on one slide only.
     fn three_slides() -> (Vec<f32>, Tiles) {
         let (mut values, mut tiles) = (Vec::new(), Tiles::default());
         for slide in 0..3_u32 {

@@ -1,4 +1,4 @@
-//! The tiles on which encoders are compared: those that every one of them has described, with their places,
+//! The tiles on which encoders are compared: tiles that every encoder has embedded, with their positions,
 //! patients and classes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -8,60 +8,73 @@ use serde::Serialize;
 use super::labels::{LabelCounts, Labels, Patients, SlideLabels, means_tumour};
 use super::{Class, Descriptors, Tiles};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
+use histokin_core::number_format::counted;
 
 /// One slide of the sample.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SampleSlide {
-    /// The slide's id in the project; empty where descriptors came from elsewhere.
+    /// ID of the slide in the project; empty for imported descriptors.
     pub id: String,
-    /// File stem: what people call it.
+    /// Displayed name: the file stem.
     pub name: String,
-    /// Further names by which labels may call it, such as the file name.
+    /// Other names that labels may use for it, such as the file name.
     #[serde(skip)]
     pub also: Vec<String>,
+    /// Patient of the slide, if known.
     pub patient: Option<String>,
-    /// µm per level-0 pixel; none where only places in µm are known.
+    /// Spacing of level 0 in µm; `None` if only positions in µm are known.
     #[serde(skip)]
     pub mpp: Option<MicronsPerPixel>,
 }
 
 impl SampleSlide {
+    /// Returns all names that labels may use for the slide.
     fn names(&self) -> Vec<&str> {
         let own = [self.name.as_str(), self.id.as_str()];
         own.into_iter().chain(self.also.iter().map(String::as_str)).filter(|name| !name.is_empty()).collect()
     }
 }
 
-/// What one encoder says of one slide.
+/// Descriptors of one slide by one encoder.
 #[derive(Debug, Clone, Default)]
 pub struct SlideFeatures {
-    /// Level-0 pixels of each tile; empty where only places in µm are known.
+    /// Rectangle of each tile in level-0 pixels; empty if only positions in µm are known.
     pub rects: Vec<Level0Rect>,
-    /// Centres in µm from the slide's corner.
+    /// Centre of each tile in µm from the slide's top-left corner.
     pub centers_um: Vec<[f64; 2]>,
-    /// `centers_um.len() × width`.
+    /// Descriptors, `centers_um.len() × width`.
     pub values: Vec<f32>,
 }
 
-/// One encoder with its descriptors of each slide, in the order of the slides.
+/// An encoder with its descriptors of each slide.
 #[derive(Debug, Clone)]
 pub struct Candidate {
+    /// ID of the encoder.
     pub id: String,
+    /// Name of the encoder.
     pub name: String,
+    /// Numbers in a descriptor.
     pub width: usize,
+    /// Descriptors, in the order of the slides.
     pub slides: Vec<SlideFeatures>,
 }
 
-/// Descriptors of one encoder of the tiles of a [`Sample`], in their order.
+/// Descriptors by one encoder of the tiles of a [`Sample`].
 #[derive(Debug, Clone)]
 pub struct Described {
+    /// ID of the encoder.
     pub id: String,
+    /// Name of the encoder.
     pub name: String,
+    /// Numbers in a descriptor.
     pub width: usize,
+    /// Descriptors, in the order of the sample's tiles.
     pub values: Vec<f32>,
 }
 
 impl Described {
+    /// Returns a view of the descriptors.
+    ///
     /// # Errors
     /// As [`Descriptors::new`].
     pub fn descriptors(&self) -> Result<Descriptors<'_>, super::EvaluationError> {
@@ -69,56 +82,106 @@ impl Described {
     }
 }
 
-/// Tiles that all encoders have described.
+/// Tiles that all encoders have embedded.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
+    /// Slides of the tiles.
     pub slides: Vec<SampleSlide>,
-    /// Names of the classes, by [`Class`].
+    /// Names of the classes, indexed by [`Class`].
     pub classes: Vec<String>,
+    /// Positions, slides, patients and classes of the tiles.
     pub tiles: Tiles,
-    /// Level-0 pixels of each tile; empty where only places in µm are known.
+    /// Rectangle of each tile in level-0 pixels; empty if only positions in µm are known.
     pub rects: Vec<Level0Rect>,
+    /// Numbers of tiles with and without a label.
     pub label_counts: LabelCounts,
-    /// What the reader of the figures should know, as sentences.
+    /// Notes for the reader, as sentences.
     pub notes: Vec<String>,
-    /// Classes that a file marks as tumour under a name of their own.
+    /// Classes with other names that a file marks as tumour.
     tumour_classes: Vec<String>,
 }
 
-/// Why there is no sample to compare encoders on.
+/// An error while preparing the sample.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SampleError {
+    /// There are no descriptors.
     #[error("there are no descriptors to evaluate; embed slides first, or name a file with --features")]
     Empty,
+    /// Two encoders have tiles of different sizes.
     #[error(
         "{slide}: tiles of {a} are {a_px} pixels wide and those of {b} {b_px}; encoders are compared on the same \
-         tiles only, so embed the slides with both in the same tile size and resolution"
+         tiles only, so embed the slides with both at the same tile size and spacing"
     )]
-    TileSize { slide: String, a: String, a_px: u32, b: String, b_px: u32 },
+    TileSize {
+        /// Name of the slide.
+        slide: String,
+        /// Name of the first encoder.
+        a: String,
+        /// Width of its tiles in level-0 pixels.
+        a_px: u32,
+        /// Name of the second encoder.
+        b: String,
+        /// Width of its tiles in level-0 pixels.
+        b_px: u32,
+    },
+    /// Two encoders have no tile in common.
     #[error(
-        "{slide}: {a} and {b} have no tile in common, so they cannot be compared; embed the slide with both in the \
-         same tile size and resolution"
+        "{slide}: {a} and {b} have no tile in common, so they cannot be compared; embed the slide with both at the \
+         same tile size and spacing"
     )]
-    NothingInCommon { slide: String, a: String, b: String },
+    NothingInCommon {
+        /// Name of the slide.
+        slide: String,
+        /// Name of the first encoder.
+        a: String,
+        /// Name of the second encoder.
+        b: String,
+    },
+    /// Labels are given for slides that are not in the sample.
     #[error(
-        "labels are given for slides that are not here: {unknown}. The slides here are: {known}. Mend the labels, \
+        "labels are given for slides that are not here: {unknown}. The slides here are: {known}. Correct the labels, \
          or give --some-slides to use the labels of the slides that are here"
     )]
-    UnknownSlides { unknown: String, known: String },
-    #[error("slide {slide} has places in µm only, but its labels are in pixels; give --slide-mpp")]
-    NoPixelSize { slide: String },
+    UnknownSlides {
+        /// Names of these slides, separated by commas.
+        unknown: String,
+        /// Names of the slides of the sample.
+        known: String,
+    },
+    /// Labels are in pixels, but the pixel size is unknown.
+    #[error("slide {slide} has positions in µm only, but its labels are in pixels; give --slide-mpp")]
+    NoPixelSize {
+        /// Name of the slide.
+        slide: String,
+    },
+    /// No tile takes a class from the labels.
     #[error(
         "no tile takes a class from the labels ({conflicting} lie in two classes, {uncovered} in none); check that \
          the labels are in level-0 pixels of these slides, or give a lower --coverage"
     )]
-    NoLabelledTile { conflicting: usize, uncovered: usize },
+    NoLabelledTile {
+        /// Number of tiles in two or more classes.
+        conflicting: usize,
+        /// Number of tiles in no class.
+        uncovered: usize,
+    },
+    /// No tile is of the target class.
     #[error("there is no labelled tile of class {asked:?}; the labelled tiles are of: {known}")]
-    NoSuchClass { asked: String, known: String },
-    #[error("slides {slides} have no patient; complete the table or mend the pattern of --patients")]
-    NoPatient { slides: String },
+    NoSuchClass {
+        /// Name of the target class.
+        asked: String,
+        /// Names of the classes with tiles.
+        known: String,
+    },
+    /// Slides have no patient.
+    #[error("no patient for these slides: {slides}; complete the table or correct the pattern of --patients")]
+    NoPatient {
+        /// Names of the slides, separated by commas.
+        slides: String,
+    },
 }
 
-/// A tile's place, in tenths of a µm: the same for all encoders, however they round.
+/// Position of a tile in tenths of a µm, which identifies it across encoders despite rounding.
 type Key = (i64, i64);
 
 fn key(center: [f64; 2]) -> Key {
@@ -126,7 +189,7 @@ fn key(center: [f64; 2]) -> Key {
 }
 
 impl Sample {
-    /// The tiles that all `candidates` have, and their descriptors of these.
+    /// Selects the tiles that all `candidates` have, and returns them with each encoder's descriptors.
     ///
     /// # Errors
     /// [`SampleError::Empty`], or when encoders have tiles of different sizes or none in common.
@@ -145,17 +208,17 @@ impl Sample {
             })
             .collect();
         let Some((first, others)) = candidates.split_first() else { return Err(SampleError::Empty) };
-        for place in 0..sample.slides.len() {
-            let of_first = &first.slides[place];
+        for index in 0..sample.slides.len() {
+            let of_first = &first.slides[index];
             let mut common: HashSet<Key> = of_first.centers_um.iter().copied().map(key).collect();
             for other in others {
-                sample.same_tile_size(place, first, other)?;
-                let its: HashSet<Key> = other.slides[place].centers_um.iter().copied().map(key).collect();
+                sample.same_tile_size(index, first, other)?;
+                let keys: HashSet<Key> = other.slides[index].centers_um.iter().copied().map(key).collect();
                 let before = common.len();
-                common.retain(|key| its.contains(key));
+                common.retain(|key| keys.contains(key));
                 if common.is_empty() && before > 0 {
                     return Err(SampleError::NothingInCommon {
-                        slide: sample.slides[place].name.clone(),
+                        slide: sample.slides[index].name.clone(),
                         a: first.name.clone(),
                         b: other.name.clone(),
                     });
@@ -163,31 +226,31 @@ impl Sample {
             }
             let left_out = of_first.centers_um.len() - common.len();
             if left_out > 0 {
-                let name = &sample.slides[place].name;
-                sample
-                    .notes
-                    .push(format!("{name}: {left_out} tiles are left out that not every encoder has."));
+                let name = &sample.slides[index].name;
+                let tiles = counted(left_out as u64, "tile");
+                sample.notes.push(format!("{name}: left out {tiles} that not every encoder has."));
             }
-            sample.take_in(place, of_first, &common);
+            sample.add_tiles(index, of_first, &common);
             let order: Vec<Key> =
                 of_first.centers_um.iter().copied().map(key).filter(|key| common.contains(key)).collect();
             for (candidate, described) in candidates.iter().zip(&mut described) {
-                let its = &candidate.slides[place];
+                let own = &candidate.slides[index];
                 let rows: HashMap<Key, usize> =
-                    its.centers_um.iter().enumerate().map(|(row, center)| (key(*center), row)).collect();
+                    own.centers_um.iter().enumerate().map(|(row, center)| (key(*center), row)).collect();
                 for row in order.iter().map(|key| rows[key]) {
-                    described.values.extend(&its.values[row * candidate.width..(row + 1) * candidate.width]);
+                    described.values.extend(&own.values[row * candidate.width..(row + 1) * candidate.width]);
                 }
             }
         }
         if sample.tiles.is_empty() { Err(SampleError::Empty) } else { Ok((sample, described)) }
     }
 
-    fn same_tile_size(&self, place: usize, a: &Candidate, b: &Candidate) -> Result<(), SampleError> {
-        let edge = |candidate: &Candidate| candidate.slides[place].rects.first().map(|rect| rect.width);
+    /// Checks that two encoders have tiles of the same size on the slide `index`.
+    fn same_tile_size(&self, index: usize, a: &Candidate, b: &Candidate) -> Result<(), SampleError> {
+        let edge = |candidate: &Candidate| candidate.slides[index].rects.first().map(|rect| rect.width);
         match (edge(a), edge(b)) {
             (Some(a_px), Some(b_px)) if a_px != b_px => Err(SampleError::TileSize {
-                slide: self.slides[place].name.clone(),
+                slide: self.slides[index].name.clone(),
                 a: a.name.clone(),
                 a_px,
                 b: b.name.clone(),
@@ -197,21 +260,22 @@ impl Sample {
         }
     }
 
-    fn take_in(&mut self, place: usize, features: &SlideFeatures, common: &HashSet<Key>) {
+    /// Adds the `common` tiles of the slide `index`.
+    fn add_tiles(&mut self, index: usize, features: &SlideFeatures, common: &HashSet<Key>) {
         for (row, center) in features.centers_um.iter().enumerate() {
             if !common.contains(&key(*center)) {
                 continue;
             }
             self.tiles.positions_um.push(*center);
-            self.tiles.slides.push(place as u32);
-            self.tiles.patients.push(place as u32);
+            self.tiles.slides.push(index as u32);
+            self.tiles.patients.push(index as u32);
             self.tiles.classes.push(None);
             self.rects.extend(features.rects.get(row));
         }
     }
 
-    /// Give the tiles the classes and patients that `labels` tell of. `some_slides` allows labels of slides
-    /// that are not here.
+    /// Assigns classes and patients from `labels` to the tiles; `coverage` is the fraction of a tile (0 to 1)
+    /// that a class must cover. With `some_slides`, labels of slides outside the sample are ignored.
     ///
     /// # Errors
     /// [`SampleError`] when labels are of unknown slides or no tile takes a class.
@@ -219,15 +283,15 @@ impl Sample {
         let mut of_slide: BTreeMap<usize, SlideLabels> = BTreeMap::new();
         let mut unknown = Vec::new();
         for (name, drawn) in &labels.slides {
-            let place = self.slides.iter().position(|slide| slide.names().contains(&name.as_str()));
-            let Some(place) = place else {
+            let index = self.slides.iter().position(|slide| slide.names().contains(&name.as_str()));
+            let Some(index) = index else {
                 unknown.push(name.as_str());
                 continue;
             };
-            // Labels may call a slide by its stem here and by its file name there.
-            of_slide.entry(place).or_default().join(drawn.clone());
+            // Several names in the labels may mean the same slide, such as its stem and its file name.
+            of_slide.entry(index).or_default().join(drawn.clone());
             if let Some(patient) = labels.patients.get(name) {
-                self.slides[place].patient = Some(patient.clone());
+                self.slides[index].patient = Some(patient.clone());
             }
         }
         if !unknown.is_empty() && (!some_slides || of_slide.is_empty()) {
@@ -237,9 +301,9 @@ impl Sample {
         self.classes = labels.classes();
         self.tumour_classes.clone_from(&labels.tumour_classes);
         let rows = self.tiles.rows_by_slide();
-        for (place, drawn) in of_slide {
-            let own: &[u32] = rows.get(place).map_or(&[], Vec::as_slice);
-            let tiles: Vec<Level0Rect> = self.rects_of(place, own)?;
+        for (slide, drawn) in of_slide {
+            let own: &[u32] = rows.get(slide).map_or(&[], Vec::as_slice);
+            let tiles: Vec<Level0Rect> = self.rects_of(slide, own)?;
             let (found, counts) = drawn.classes_of(&tiles, coverage);
             for (row, class) in own.iter().zip(found) {
                 let index = class.and_then(|class| self.classes.iter().position(|name| name == class));
@@ -257,12 +321,13 @@ impl Sample {
         Ok(())
     }
 
-    /// Rectangles of a slide's tiles; squares of the tiles' spacing where only centres are known.
-    fn rects_of(&self, place: usize, rows: &[u32]) -> Result<Vec<Level0Rect>, SampleError> {
+    /// Returns the rectangles of a slide's tiles; squares as wide as the distance between tiles if only
+    /// centres are known.
+    fn rects_of(&self, index: usize, rows: &[u32]) -> Result<Vec<Level0Rect>, SampleError> {
         if self.rects.len() == self.tiles.len() {
             return Ok(rows.iter().map(|row| self.rects[*row as usize]).collect());
         }
-        let slide = &self.slides[place];
+        let slide = &self.slides[index];
         let mpp = slide.mpp.ok_or_else(|| SampleError::NoPixelSize { slide: slide.name.clone() })?;
         let centers: Vec<[f64; 2]> = rows.iter().map(|row| self.tiles.positions_um[*row as usize]).collect();
         let spacing = spacing_um(&centers);
@@ -278,7 +343,7 @@ impl Sample {
             .collect())
     }
 
-    /// Take the patient of every slide from a table or its name.
+    /// Assigns the patient of every slide, from a table or from the slide's name.
     ///
     /// # Errors
     /// [`SampleError::NoPatient`] with the slides that have none.
@@ -297,7 +362,7 @@ impl Sample {
         Ok(())
     }
 
-    /// Number the patients; a slide of unknown patient is a patient of its own.
+    /// Numbers the patients; a slide of unknown patient counts as a separate patient.
     fn number_patients(&mut self) {
         let mut numbers: HashMap<String, u32> = HashMap::new();
         let of_slide: Vec<u32> = self
@@ -312,12 +377,13 @@ impl Sample {
         self.tiles.patients = self.tiles.slides.iter().map(|slide| of_slide[*slide as usize]).collect();
     }
 
-    /// Number of different patients, slides of unknown patient counting as one each.
+    /// Returns the number of patients; each slide of unknown patient counts as one.
     pub fn patient_count(&self) -> usize {
         self.tiles.patients.iter().collect::<HashSet<_>>().len()
     }
 
-    /// The classes that `asked` means: of that name, or all that stand for tumour when it does.
+    /// Returns the classes that `asked` refers to: the class of that name, or all tumour classes if the name
+    /// means tumour.
     ///
     /// # Errors
     /// [`SampleError::NoSuchClass`] when no tile is of such a class.
@@ -345,41 +411,41 @@ impl Sample {
         Ok(classes)
     }
 
-    /// Put codes in place of the patients' names, and numbers in place of the names of slides that hold their
-    /// patient's. What is called otherwise from now on comes back.
+    /// Replaces the patients' names by codes, and the names of slides that contain their patient's name by
+    /// numbers. Returns the replaced slide names.
     pub fn pseudonymise(&mut self) -> Pseudonyms {
         let mut names = Pseudonyms::default();
         let mut codes: BTreeMap<String, String> = BTreeMap::new();
-        for (place, slide) in (1..).zip(&mut self.slides) {
+        for (index, slide) in (1..).zip(&mut self.slides) {
             let Some(patient) = &mut slide.patient else { continue };
             let next = codes.len() + 1;
             let code = codes.entry(patient.clone()).or_insert_with(|| format!("patient {next}")).clone();
             if slide.name.to_lowercase().contains(&patient.to_lowercase()) {
-                let number = format!("slide {place}");
+                let number = format!("slide {index}");
                 names.0.push((std::mem::replace(&mut slide.name, number.clone()), number));
                 slide.also.clear();
             }
             *patient = code;
         }
-        // A name that holds another goes first.
+        // Longer names first, since a name may contain another.
         names.0.sort_by_key(|(before, _)| std::cmp::Reverse(before.len()));
         self.notes.iter_mut().for_each(|note| *note = names.apply(note));
         names
     }
 }
 
-/// Names of slides that were replaced, with what stands for them.
+/// Names of slides that were replaced, with their replacements.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pseudonyms(Vec<(String, String)>);
 
 impl Pseudonyms {
-    /// A sentence with the names replaced.
+    /// Returns a text with the names replaced.
     pub fn apply(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (before, after)| text.replace(before, after))
     }
 }
 
-/// The smallest distance between columns of tiles, in µm.
+/// Returns the smallest distance between columns of tiles in µm.
 fn spacing_um(centers: &[[f64; 2]]) -> f64 {
     let mut columns: Vec<f64> = centers.iter().map(|center| center[0]).collect();
     columns.sort_by(f64::total_cmp);

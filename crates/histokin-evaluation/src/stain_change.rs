@@ -1,8 +1,8 @@
-//! Stain robustness: slides as they would look had they been stained a little otherwise, and whether a tile then
-//! still finds the same tissue.
+//! Stain robustness: slides are changed as if they had been stained slightly differently, and it is measured
+//! whether a tile then still finds the same tissue.
 //!
-//! The change is that of the whole slide, before anything is normalised: what is measured is all that stands
-//! between the glass and the descriptor.
+//! The whole slide is changed before stain normalisation, so the complete chain from the scan to the
+//! descriptor is tested.
 
 use image::RgbaImage;
 use rayon::prelude::*;
@@ -23,51 +23,60 @@ use histokin_encoder::Encoder;
 use histokin_project::pipeline::{EmbedError, embed_tiles};
 use histokin_project::project::{Project, ProjectError};
 
-/// Factors of haematoxylin and eosin: each alone a quarter stronger and a fifth weaker, about what batches of one
-/// laboratory differ by.
+/// Factors of haematoxylin and eosin: each separately a quarter stronger and a fifth weaker, about the
+/// difference between batches of one laboratory.
 const CHANGES: [[f32; 2]; 4] = [[1.25, 1.0], [0.8, 1.0], [1.0, 1.25], [1.0, 0.8]];
 
-/// Answers are looked for among so many tiles at most, drawn at random.
+/// Maximum number of tiles that are searched, drawn at random.
 const POOL: usize = 50_000;
 
-/// How much a change of the stain changes what is found, over all tiles and changes.
+/// Effect of stain changes on retrieval, over all tiles and changes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StainRobustness {
-    /// Tiles that were described anew, under each of four changes.
+    /// Number of tiles that were embedded again, under each of four changes.
     pub tiles: usize,
-    /// How often the nearest tile of other slides (or patients) is the one that it was before.
+    /// Share of cases in which the nearest tile of other slides (or patients) is the same as without the
+    /// change.
     pub nearest_stays: Figure,
-    /// How often the tile itself, as it was before, is the nearest of all.
+    /// Share of cases in which the unchanged tile is the nearest of all tiles.
     pub finds_itself: Figure,
 }
 
-/// Why it could not be measured.
+/// An error of a stain robustness measurement.
 #[derive(Debug, thiserror::Error)]
 pub enum StainChangeError {
+    /// A slide cannot be opened or read.
     #[error(transparent)]
     Slide(#[from] SlideError),
+    /// The project has no such slide.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// The tiles cannot be embedded.
     #[error(transparent)]
     Embed(#[from] EmbedError),
 }
 
+/// Settings of a stain robustness measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StainSettings {
-    /// Tiles to describe anew, drawn at random from the labelled ones, or from all where there are no labels; 0
-    /// for none.
+    /// Number of tiles to embed again, drawn at random from the labelled tiles, or from all without labels; 0
+    /// skips the measurement.
     pub tiles: usize,
+    /// Tiles that are excluded from the answers.
     pub exclude: Exclude,
+    /// Seed for drawing tiles.
     pub seed: u64,
 }
 
-/// EmbedTiles some tiles of `sample` anew with `encoder` by `recipe`, under each change of the stain, and look among
-/// `described` for their nearest. `tell` hears the share (0 to 1) that is done, and answers whether to go on. None
-/// when it was stopped, or when the sample has no slides to read.
+/// Embeds some tiles of `sample` again with `encoder` and `recipe`, under each stain change, and finds their
+/// nearest tiles in `described`.
+///
+/// `progress` receives the share (0 to 1) that is done and returns whether to continue. The result is `None`
+/// if `progress` returned false, or if the sample has no slides to read.
 ///
 /// # Errors
-/// When a slide cannot be read, or the encoder fails.
-#[expect(clippy::too_many_arguments, reason = "what is measured, with what, and who watches")]
+/// When a slide cannot be read or the encoder fails.
+#[expect(clippy::too_many_arguments, reason = "inputs, settings and progress are independent")]
 pub fn measure(
     project: &Project,
     sample: &Sample,
@@ -76,7 +85,7 @@ pub fn measure(
     recipe: &Recipe,
     settings: &StainSettings,
     resampling: &Resampling,
-    tell: &mut dyn FnMut(f64) -> bool,
+    progress: &mut dyn FnMut(f64) -> bool,
 ) -> Result<Option<StainRobustness>, StainChangeError> {
     if settings.tiles == 0 || sample.rects.len() != sample.tiles.len() {
         return Ok(None);
@@ -85,7 +94,7 @@ pub fn measure(
     let pool = health::sample(sample.tiles.len(), POOL, settings.seed);
     let found = Nearest { sample, described, exclude: settings.exclude, pool: &pool };
     let slides = chosen.chunk_by(|a, b| slide_of(sample, *a) == slide_of(sample, *b));
-    // For each slide: how often each of the two held, and of how many.
+    // For each slide and each of the two criteria: number of cases in which it held, and number of cases.
     let mut sums: [Vec<(f64, u32)>; 2] = Default::default();
     let mut done = 0;
     for rows in slides {
@@ -95,20 +104,20 @@ pub fn measure(
         let rects: Vec<_> = rows.iter().map(|row| sample.rects[*row as usize]).collect();
         let (mut stays, mut itself) = (0.0, 0.0);
         for [haematoxylin, eosin] in CHANGES {
-            if !tell(done as f64 / (chosen.len() * CHANGES.len()) as f64) {
+            if !progress(done as f64 / (chosen.len() * CHANGES.len()) as f64) {
                 return Ok(None);
             }
             let changed = Restained::new(source.as_ref(), haematoxylin, eosin);
-            let anew = embed_tiles(&changed, Some(&tissue), &rects, encoder, recipe)?;
+            let after = embed_tiles(&changed, Some(&tissue), &rects, encoder, recipe)?;
             let held: Vec<[bool; 2]> =
-                rows.par_iter().zip(&anew).map(|(row, descriptor)| found.held(*row, descriptor)).collect();
+                rows.par_iter().zip(&after).map(|(row, descriptor)| found.held(*row, descriptor)).collect();
             stays += held.iter().filter(|held| held[0]).count() as f64;
             itself += held.iter().filter(|held| held[1]).count() as f64;
             done += rows.len();
         }
-        let asked = (rows.len() * CHANGES.len()) as u32;
-        sums[0].push((stays, asked));
-        sums[1].push((itself, asked));
+        let cases = (rows.len() * CHANGES.len()) as u32;
+        sums[0].push((stays, cases));
+        sums[1].push((itself, cases));
     }
     let figure = |sums: &[(f64, u32)]| {
         let ci95 = resampling.interval(sums.len(), |counts| ratio(sums, Some(counts)));
@@ -124,16 +133,16 @@ fn slide_of(sample: &Sample, row: u32) -> u32 {
     sample.tiles.slides[row as usize]
 }
 
-/// Rows that are described anew, in ascending order, and so by slide.
+/// Returns the rows to embed again, in ascending order and therefore grouped by slide.
 fn choose(sample: &Sample, settings: &StainSettings) -> Vec<u32> {
     let labelled: Vec<u32> =
         (0..sample.tiles.len() as u32).filter(|row| sample.tiles.classes[*row as usize].is_some()).collect();
     let all: Vec<u32> = if labelled.is_empty() { (0..sample.tiles.len() as u32).collect() } else { labelled };
-    let places = health::sample(all.len(), settings.tiles, settings.seed);
-    places.into_iter().map(|place| all[place as usize]).collect()
+    let chosen = health::sample(all.len(), settings.tiles, settings.seed);
+    chosen.into_iter().map(|index| all[index as usize]).collect()
 }
 
-/// Where nearest tiles are looked for.
+/// Search of nearest tiles in the unchanged descriptors.
 struct Nearest<'a> {
     sample: &'a Sample,
     described: &'a Described,
@@ -142,8 +151,8 @@ struct Nearest<'a> {
 }
 
 impl Nearest<'_> {
-    /// Whether `changed`, the tile `row` described anew, has the nearest tile elsewhere that it had, and whether
-    /// the tile itself is nearer to it than all others.
+    /// Returns whether `changed`, the new descriptor of the tile `row`, has the same nearest tile in other
+    /// groups as before, and whether the unchanged tile is nearer to it than all other tiles.
     fn held(&self, row: u32, changed: &[f32]) -> [bool; 2] {
         let groups = self.sample.tiles.groups(self.exclude);
         let own = groups[row as usize];
@@ -161,21 +170,21 @@ impl Nearest<'_> {
         &self.described.values[row as usize * width..(row as usize + 1) * width]
     }
 
-    /// The nearest tile of the pool that `may` be it, and its squared distance.
-    fn nearest(&self, descriptor: &[f32], may: impl Fn(u32) -> bool) -> Option<(u32, f32)> {
-        let candidates = self.pool.iter().filter(|row| may(**row));
+    /// Returns the nearest tile of the pool that is `allowed`, and its squared distance.
+    fn nearest(&self, descriptor: &[f32], allowed: impl Fn(u32) -> bool) -> Option<(u32, f32)> {
+        let candidates = self.pool.iter().filter(|row| allowed(**row));
         candidates
             .map(|row| (*row, squared_distance(descriptor, self.descriptor(*row))))
             .min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
-/// A slide with other amounts of its stains.
+/// A slide with changed amounts of its stains.
 struct Restained<'a> {
     slide: &'a dyn SlideSource,
-    /// What is added to the optical density of a pixel for a unit of each stain's amount in it.
+    /// Relative change of the amount of each stain.
     added: [(Separation, f32); 2],
-    /// Optical density of each value of a channel.
+    /// Optical density of each channel value.
     densities: [f32; 256],
 }
 
@@ -189,6 +198,7 @@ impl<'a> Restained<'a> {
         Self { slide, added, densities }
     }
 
+    /// Returns the changed colour of a pixel.
     fn restain(&self, rgb: [u8; 3]) -> [u8; 3] {
         let density = rgb.map(|value| self.densities[usize::from(value)]);
         let mut more = [0.0; 3];
@@ -210,14 +220,14 @@ impl SlideSource for Restained<'_> {
     }
 
     fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
-        let mut picture = self.slide.read(region)?;
-        picture.par_chunks_mut(4).for_each(|pixel| {
+        let mut image = self.slide.read(region)?;
+        image.par_chunks_mut(4).for_each(|pixel| {
             if pixel[3] > 0 {
                 let changed = self.restain([pixel[0], pixel[1], pixel[2]]);
                 pixel[..3].copy_from_slice(&changed);
             }
         });
-        Ok(picture)
+        Ok(image)
     }
 
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {

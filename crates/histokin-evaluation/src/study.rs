@@ -1,5 +1,5 @@
-//! A study of a project as the window shows it: its encoder beside every other that has described the same
-//! slides, on the labels that the project keeps.
+//! Evaluation of a project as shown in the window: its encoder is compared with every other encoder that has
+//! embedded the same slides, using the project's labels.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,63 +24,72 @@ use histokin_encoder::{self as encoder, DeviceChoice, EncoderSpec};
 use histokin_project::pipeline::{EmbedControl, EmbedError, EmbedProgress, EmbedSettings, embed_slide};
 use histokin_project::project::Project;
 
-/// What was measured, with all that is needed to look at it.
+/// An evaluation with everything needed to display it.
 pub struct Study {
+    /// Tiles on which the encoders were compared.
     pub sample: Sample,
+    /// Results of the encoders.
     pub comparison: Comparison,
-    /// The same for machines.
+    /// The results as JSON.
     pub document: Value,
-    /// Of the first encoder: by UMAP, and by principal components.
+    /// Maps of the first encoder: UMAP, then principal components.
     pub maps: Vec<Map>,
-    /// Pictures of the queries that went best and worst and of their answers, by row of the tile.
+    /// Images of the best and worst queries and their answers, by tile row.
     pub pictures: HashMap<u32, RgbImage>,
 }
 
-/// Why there is no study.
+/// An error of an evaluation.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
+    /// The descriptors cannot be collected.
     #[error(transparent)]
     Gather(#[from] GatherError),
+    /// The sample cannot be prepared.
     #[error(transparent)]
     Sample(#[from] SampleError),
+    /// The labels cannot be read.
     #[error(transparent)]
     Labels(#[from] LabelError),
+    /// The encoders cannot be compared, or the evaluation was stopped.
     #[error(transparent)]
     Comparison(#[from] ComparisonError),
+    /// The colour histograms of a slide cannot be computed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
 }
 
-/// Share of the work that is done when the colour histogram has described the slides, when the measures are
-/// taken, and when the stain has been changed; the map takes the rest.
+/// Share of the work that is done once the slides are embedded with the colour histogram.
 const BASELINE_DONE: f64 = 0.15;
+/// Share of the work that is done once the measures are taken.
 const MEASURED: f64 = 0.6;
+/// Share of the work that is done once the stain changes are measured; the map takes the rest.
 const STAIN_DONE: f64 = 0.8;
 
-/// Tiles that are described anew under changes of the stain: a person waits for them.
+/// Number of tiles that are embedded again under stain changes; small, because the user waits for the result.
 const STAIN_TILES: usize = 48;
 
-/// Hears the share (0 to 1) that is done and what is being done, and answers whether to go on.
-type Tell<'a> = &'a mut dyn FnMut(f64, &str) -> bool;
+/// Receives the share (0 to 1) that is done and the current step, and returns whether to continue.
+type Progress<'a> = &'a mut dyn FnMut(f64, &str) -> bool;
 
-/// Measure the encoder `spec`, which `which` names, on the slides of `project` that it has described, beside every
-/// other encoder that has described all of them and the histogram of their colours, which does so now.
+/// Evaluates the encoder `spec`, which is loaded by the name `which`, on the slides of `project` that it has
+/// embedded. It is compared with every other encoder that has embedded all of them, and with the colour
+/// histogram, with which they are embedded now.
 ///
 /// # Errors
-/// [`StudyError`] when nothing can be measured; [`ComparisonError::Stopped`] when `tell` said so.
+/// [`StudyError`] when nothing can be measured; [`ComparisonError::Stopped`] when `progress` returns false.
 pub fn of_project(
     project: &Project,
     spec: &EncoderSpec,
     which: &str,
     settings: &ComparisonSettings,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<Study, StudyError> {
-    tell(0.0, "reading descriptors");
+    progress(0.0, "reading descriptors");
     let slides = gather::slides_of(project)?;
     let own = gather::of_project(project, spec, &slides)?;
-    let is_described: Vec<bool> = own.slides.iter().map(|features| !features.centers_um.is_empty()).collect();
+    let is_embedded: Vec<bool> = own.slides.iter().map(|features| !features.centers_um.is_empty()).collect();
     let kept = |all: Vec<SampleSlide>| -> Vec<SampleSlide> {
-        all.into_iter().zip(&is_described).filter(|(_, is)| **is).map(|(slide, _)| slide).collect()
+        all.into_iter().zip(&is_embedded).filter(|(_, is)| **is).map(|(slide, _)| slide).collect()
     };
     let slides = kept(slides);
     let mut candidates = vec![gather::of_project(project, spec, &slides)?];
@@ -93,7 +102,7 @@ pub fn of_project(
         }
     }
     if !spec.id.is_imported()
-        && let Some(baseline) = baseline(project, &slides, tell)?
+        && let Some(baseline) = baseline(project, &slides, progress)?
     {
         candidates.push(baseline);
     }
@@ -104,7 +113,7 @@ pub fn of_project(
         target = sample.target(&settings.class)?;
     }
     let mut comparison = compare(&sample, &described, &target, settings, &mut |share, doing| {
-        tell(BASELINE_DONE + (MEASURED - BASELINE_DONE) * share, doing)
+        progress(BASELINE_DONE + (MEASURED - BASELINE_DONE) * share, doing)
     })?;
     let changes = StainSettings {
         tiles: STAIN_TILES,
@@ -112,25 +121,33 @@ pub fn of_project(
         seed: settings.retrieval.seed,
     };
     let step = (STAIN_DONE - MEASURED) / names.len() as f64;
-    for (place, name) in names.iter().enumerate() {
-        // One that cannot be loaded is measured without this.
+    for (index, name) in names.iter().enumerate() {
+        // An encoder that cannot be loaded has no stain robustness.
         let Ok(mut encoder) = encoder::load(name, DeviceChoice::Auto) else { continue };
-        let at = MEASURED + step * place as f64;
-        let told = format!("{}: changes of the stain", described[place].name);
-        let mut tell = |share: f64| tell(at + step * share, &told);
+        let at = MEASURED + step * index as f64;
+        let doing = format!("{}: stain changes", described[index].name);
+        let mut progress = |share: f64| progress(at + step * share, &doing);
         let (recipe, resampling) = (project.recipe(encoder.spec()), settings.resampling);
-        let (one, encoder) = (&described[place], encoder.as_mut());
-        match stain_change::measure(project, &sample, one, encoder, &recipe, &changes, &resampling, &mut tell)
-        {
-            Ok(stain) => comparison.encoders[place].stain = stain,
-            Err(error) => comparison.notes.push(format!("No stain robustness of {name}: {error}.")),
+        let (one, encoder) = (&described[index], encoder.as_mut());
+        match stain_change::measure(
+            project,
+            &sample,
+            one,
+            encoder,
+            &recipe,
+            &changes,
+            &resampling,
+            &mut progress,
+        ) {
+            Ok(stain) => comparison.encoders[index].stain = stain,
+            Err(error) => comparison.notes.push(format!("Stain robustness of {name} not measured: {error}.")),
         }
     }
     let umap = report::map_of(Some(&MapStore::of_project(project)), &described, &comparison, &mut |share| {
-        tell(STAIN_DONE + (1.0 - STAIN_DONE) * share, "laying out the map")
+        progress(STAIN_DONE + (1.0 - STAIN_DONE) * share, "laying out the map")
     });
     let maps = umap.into_iter().chain(report::pca_of(&described, &comparison)).collect();
-    if !tell(1.0, "reading pictures") {
+    if !progress(1.0, "reading images") {
         return Err(ComparisonError::Stopped.into());
     }
     let document = report::json::document(&sample, &comparison);
@@ -138,33 +155,34 @@ pub fn of_project(
     Ok(Study { sample, comparison, document, maps, pictures })
 }
 
-/// What the histogram of their colours says of the slides; none where it cannot be had.
+/// Embeds the slides with the colour histogram and returns the descriptors; `None` if the histogram's
+/// specification cannot be read.
 fn baseline(
     project: &Project,
     slides: &[SampleSlide],
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<Option<Candidate>, StudyError> {
     let Ok(spec) = HsvHistogram::of_project(project) else { return Ok(None) };
     let mut histogram = HsvHistogram::new(spec.tiles, spec.stain_reference);
     let recipe = project.recipe(&spec);
     let control = EmbedControl::default();
-    for (place, slide) in slides.iter().enumerate() {
+    for (index, slide) in slides.iter().enumerate() {
         let Ok(entry) = project.find_slide(&slide.id) else { continue };
         let source = project.open_slide(entry).map_err(GatherError::Slide)?;
         let (store, settings) = (project.descriptors(), EmbedSettings::default());
         let doing = format!("colours of {}", slide.name);
-        let at = |share: f64| BASELINE_DONE * (place as f64 + share) / slides.len() as f64;
-        let mut told = |progress: EmbedProgress| {
+        let at = |share: f64| BASELINE_DONE * (index as f64 + share) / slides.len() as f64;
+        let mut update = |event: EmbedProgress| {
             let (EmbedProgress::Started { done, total, .. } | EmbedProgress::Tiles { done, total, .. }) =
-                progress
+                event
             else {
                 return;
             };
-            if !tell(at(f64::from(done) / f64::from(total.max(1))), &doing) {
+            if !progress(at(f64::from(done) / f64::from(total.max(1))), &doing) {
                 control.stop();
             }
         };
-        embed_slide(source.as_ref(), None, &mut histogram, &recipe, &store, settings, &control, &mut told)?;
+        embed_slide(source.as_ref(), None, &mut histogram, &recipe, &store, settings, &control, &mut update)?;
         if control.is_stopped() {
             return Err(ComparisonError::Stopped.into());
         }
@@ -172,8 +190,8 @@ fn baseline(
     Ok(Some(gather::of_project(project, &spec, slides)?))
 }
 
-/// Encoders that may have described the same slides: those that ship, and the project's own; each with the name by
-/// which it is loaded.
+/// Returns other encoders that may have embedded the same slides, those of the program and of the project,
+/// each with the name by which it is loaded.
 fn others(project: &Project, spec: &EncoderSpec) -> Vec<(EncoderSpec, String)> {
     let files = std::fs::read_dir(project.root().join("models")).into_iter().flatten().flatten();
     let mut own: Vec<String> = files.map(|file| file.path().to_string_lossy().into_owned()).collect();
@@ -181,7 +199,7 @@ fn others(project: &Project, spec: &EncoderSpec) -> Vec<(EncoderSpec, String)> {
     let names = encoder::available().into_iter().map(|model| model.name).chain(own);
     let mut found: Vec<(EncoderSpec, String)> = Vec::new();
     for name in names {
-        // What is no model, and what lacks its weights, has described nothing.
+        // Files that are not models, and models without weights, are skipped.
         if let Ok(other) = encoder::spec(&name)
             && other.id != spec.id
             && found.iter().all(|(known, _)| known.id != other.id)
@@ -192,6 +210,7 @@ fn others(project: &Project, spec: &EncoderSpec) -> Vec<(EncoderSpec, String)> {
     found
 }
 
+/// Reads the images of the best and worst queries and their answers.
 fn pictures_of(project: &Project, sample: &Sample, comparison: &Comparison) -> HashMap<u32, RgbImage> {
     let source = Pictures::of_project(project);
     let mut pictures = HashMap::new();
@@ -210,11 +229,11 @@ fn pictures_of(project: &Project, sample: &Sample, comparison: &Comparison) -> H
     pictures
 }
 
-/// The labels that a project keeps: the annotations drawn on its slides that have a class, and what lies in its
-/// folder `labels`; none where there is neither.
+/// Returns the labels of a project: the annotations of its slides that have a class, and the files in its
+/// folder `labels`; `None` if there are neither.
 ///
 /// # Errors
-/// [`LabelError`] with the file that cannot be understood.
+/// [`LabelError`] with the file that cannot be read.
 pub fn labels_of(project: &Project) -> Result<Option<Labels>, LabelError> {
     let mut labels = Labels::default();
     for slide in project.slides() {
@@ -236,11 +255,11 @@ pub fn labels_of(project: &Project) -> Result<Option<Labels>, LabelError> {
 }
 
 impl Study {
-    /// Write the report into a new folder below `reports`, with codes in place of patients' names where that is
-    /// asked for; the folder is returned.
+    /// Writes the report to a new folder in the project's folder `reports` and returns its path. With
+    /// `pseudonymise`, patients' names are replaced by codes.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the report cannot be written.
     pub fn write_report(&self, project: &Project, pseudonymise: bool) -> std::io::Result<PathBuf> {
         let folder = free_folder(&project.root().join("reports"));
         let pictures = Pictures::of_project(project);
@@ -256,7 +275,8 @@ impl Study {
 }
 
 impl Study {
-    /// How far each tile of the sample is from the nearest of the examples `positives`; NaN where it is not in `index`.
+    /// Returns the distance of each tile of the sample to the nearest of the examples `positives`; NaN for a
+    /// tile that is not in `index`.
     ///
     /// # Errors
     /// When an example is not in the index.
@@ -264,30 +284,30 @@ impl Study {
         let of_sets = query::distances(index, positives)?;
         let ids: Vec<SlideId> = self.sample.slides.iter().map(|slide| SlideId(slide.id.clone())).collect();
         let sets: Vec<Option<usize>> =
-            ids.iter().map(|slide| index.place(slide).map(|place| place as usize)).collect();
+            ids.iter().map(|slide| index.place(slide).map(|set| set as usize)).collect();
         let of_tile = |(rect, slide): (&Level0Rect, &u32)| {
-            let place = sets[*slide as usize]?;
-            let row = index.sets()[place].coords().binary_search_by_key(&(rect.y, rect.x), |[x, y]| (*y, *x));
-            of_sets[place].get(row.ok()?).copied()
+            let set = sets[*slide as usize]?;
+            let row = index.sets()[set].coords().binary_search_by_key(&(rect.y, rect.x), |[x, y]| (*y, *x));
+            of_sets[set].get(row.ok()?).copied()
         };
         let tiles = self.sample.rects.iter().zip(&self.sample.tiles.slides);
         Ok(tiles.map(|tile| of_tile(tile).unwrap_or(f32::NAN)).collect())
     }
 
-    /// The row of the tile at `rect` of a slide.
+    /// Returns the row of the tile at `rect` on a slide.
     pub fn tile_at(&self, slide: &SlideId, rect: &Level0Rect) -> Option<u32> {
-        let place = self.sample.slides.iter().position(|known| known.id == slide.0)? as u32;
-        // Tiles stand slide by slide, and on each by y, then by x.
+        let index = self.sample.slides.iter().position(|known| known.id == slide.0)? as u32;
+        // Tiles are ordered by slide, then by y, then by x.
         let slides = &self.sample.tiles.slides;
-        let first = slides.partition_point(|other| *other < place);
-        let last = slides.partition_point(|other| *other <= place);
+        let first = slides.partition_point(|other| *other < index);
+        let last = slides.partition_point(|other| *other <= index);
         let rects = self.sample.rects.get(first..last)?;
         let found = rects.binary_search_by_key(&(rect.y, rect.x), |known| (known.y, known.x)).ok()?;
         Some((first + found) as u32)
     }
 }
 
-/// The first of `report-1`, `report-2`, … that is not there yet.
+/// Returns the first of `report-1`, `report-2`, … that does not exist.
 fn free_folder(reports: &Path) -> PathBuf {
     let mut number = 1;
     loop {

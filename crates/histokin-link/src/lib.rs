@@ -1,14 +1,17 @@
-//! Tells the loader where the libraries that set-up fetched are, so that what is built runs from the build folder
-//! with no exported variable, and from a package that keeps them in `lib/` beside the program.
+//! Linker arguments that set the run path (rpath) of programs and tests: they find the downloaded libraries
+//! without environment variables when run from the build folder, and in `lib/` beside the program when run
+//! from a package.
 //!
-//! Cargo hands such arguments to the linker for one crate's programs and tests only: so every crate calls this in its
-//! `build.rs`.
+//! Cargo passes such arguments to the linker for the programs and tests of one crate only, so every crate
+//! calls this library in its `build.rs`.
 
 use std::env;
 use std::path::Path;
 
-/// For a crate that uses libtorch, if at all, by `histokin-encoder`: that has `links = "histokin_torch"`, and its direct
-/// dependents are handed these variables.
+/// Sets the run path for a crate that uses libtorch through `histokin-encoder`, or not at all.
+///
+/// `histokin-encoder` has `links = "histokin_torch"`, and Cargo passes its `DEP_HISTOKIN_TORCH_…` variables
+/// to crates that depend on it directly.
 pub fn tell_loader() {
     let libtorch = env::var_os("DEP_HISTOKIN_TORCH_LIBTORCH");
     let callbacks = env::var("DEP_HISTOKIN_TORCH_CALLBACKS").unwrap_or_default();
@@ -16,7 +19,10 @@ pub fn tell_loader() {
     tell_loader_of(libtorch.as_deref().map(Path::new), &callbacks);
 }
 
-/// The folder of libtorch, where the crate uses it, and the functions that libtorch's wrapper calls in what is linked.
+/// Sets the run path for libtorch, OpenSlide and packages.
+///
+/// `libtorch` is the library folder, or `None` for a crate that does not use libtorch. `callbacks` are
+/// functions that libtorch's wrapper calls in the linked program; they are exported as dynamic symbols.
 pub fn tell_loader_of(libtorch: Option<&Path>, callbacks: &[&str]) {
     println!("cargo:rerun-if-changed=build.rs");
     if let Some(libtorch) = libtorch {

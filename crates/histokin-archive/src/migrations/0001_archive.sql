@@ -1,20 +1,20 @@
--- histokin's archive, version 1.
+-- Tables of the histokin archive, version 1.
 --
--- `histokin archive init URL` runs this file as it stands, in one transaction, and `histokin archive init --print`
--- writes it out, for reading it first or for running it with psql. It touches nothing outside the schema
--- "histokin" but two roles without login, and the extension pgvector if the database does not have it yet.
+-- `histokin archive init URL` runs this file in one transaction; `histokin archive init --print` prints it, to be
+-- read first or run with psql. Outside the schema "histokin" it only creates two roles without login, and the
+-- extension pgvector if the database does not have it yet.
 --
--- Who runs it owns the archive. Readers and writers are made such by
+-- The login that runs it owns the archive. Readers and writers are appointed with
 --     GRANT histokin_reader TO some_login;
 --     GRANT histokin_writer TO some_other_login;
 
 CREATE EXTENSION IF NOT EXISTS vector;
 
--- Its types are found wherever it was installed.
+-- Finds the types of pgvector in whichever schema it was installed.
 SELECT set_config('search_path', quote_ident(n.nspname) || ', pg_catalog', true)
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector';
 
--- Roles belong to the whole server: another archive may have made them.
+-- Roles belong to the whole server; another archive may already have created them.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'histokin_reader') THEN
@@ -24,32 +24,32 @@ BEGIN
         CREATE ROLE histokin_writer NOLOGIN;
     END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL; -- made by someone else at this very moment
+    NULL; -- created concurrently
 END
 $$;
 
 CREATE SCHEMA histokin;
 
--- Which of these files have been run.
+-- Migrations that have been run.
 CREATE TABLE histokin.migrations (
     version     integer PRIMARY KEY,
     applied_at  timestamptz NOT NULL DEFAULT now(),
     applied_by  text NOT NULL DEFAULT session_user
 );
 
--- All that decides a descriptor besides the slide: descriptors of different rows are never compared.
+-- Everything that decides a descriptor besides the slide. Descriptors of different encoders are never compared.
 CREATE TABLE histokin.encoders (
     encoder  smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    recipe   text NOT NULL UNIQUE,       -- the twelve characters of descriptor files' names
-    name     text NOT NULL,              -- for people
-    details  json NOT NULL,              -- encoder, tile size, resolution, stain setting
+    recipe   text NOT NULL UNIQUE,       -- the twelve characters in the names of descriptor files
+    name     text NOT NULL,              -- displayed name
+    details  json NOT NULL,              -- encoder, tile size, spacing, stain setting
     width    integer NOT NULL CHECK (width > 0),
     storage  text NOT NULL CHECK (storage IN ('vector', 'halfvec')),
     parts    integer NOT NULL CHECK (parts BETWEEN 1 AND 1024),
     CHECK (width <= CASE storage WHEN 'vector' THEN 2000 ELSE 4000 END)  -- the most that pgvector indexes
 );
 
--- Patients by code: what the file name tells, or a keyed hash of that.
+-- Patients by code: the code in the file name, or a keyed hash of it.
 CREATE TABLE histokin.patients (
     patient    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     code       text NOT NULL UNIQUE,
@@ -60,7 +60,7 @@ CREATE TABLE histokin.slides (
     slide     integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     slide_id  text NOT NULL UNIQUE,      -- identity by content: survives moving and renaming
     name      text NOT NULL,             -- file name, or a pseudonym
-    location  text,                      -- where the file lay when it was pushed; none with a pseudonym
+    location  text,                      -- path of the file when it was pushed; NULL with a pseudonym
     patient   integer REFERENCES histokin.patients
 );
 CREATE INDEX ON histokin.slides (patient);
@@ -72,28 +72,28 @@ CREATE TABLE histokin.classes (
     color  integer NOT NULL              -- 0xRRGGBB
 );
 
--- A slide as an encoder describes it. A row appears in the transaction that brings all of its tiles.
+-- A slide embedded by an encoder. Its row is inserted in the same transaction as all of its tiles.
 CREATE TABLE histokin.descriptions (
     encoder       smallint NOT NULL REFERENCES histokin.encoders,
     slide         integer NOT NULL REFERENCES histokin.slides,
-    header        json NOT NULL,         -- what the descriptor file says of itself
+    header        json NOT NULL,         -- header of the descriptor file
     tiles         integer NOT NULL,
     tiles_failed  integer NOT NULL,      -- tissue tiles that could not be read
-    checksum      text NOT NULL,         -- SHA-256 of coordinates and descriptors, as the file has it
-    content       text NOT NULL,         -- SHA-256 of all that was pushed: the same again is left alone
+    checksum      text NOT NULL,         -- SHA-256 of coordinates and descriptors, as in the file
+    content       text NOT NULL,         -- SHA-256 of everything pushed, to skip identical pushes
     pushed_at     timestamptz NOT NULL DEFAULT now(),
     pushed_by     text NOT NULL DEFAULT session_user,
     PRIMARY KEY (encoder, slide)
 );
 CREATE INDEX ON histokin.descriptions (slide);
 
--- The tiles. Each encoder has a partition of one of these two, by the type that its descriptors are kept in.
+-- The tiles. Each encoder has a partition of one of these two tables, by the type of its descriptors.
 CREATE TABLE histokin.tiles_vector (
     slide       integer NOT NULL,
     x           integer NOT NULL,        -- top-left corner in level-0 pixels
     y           integer NOT NULL,
     encoder     smallint NOT NULL,
-    class       smallint,                -- of the annotation in which the tile's centre lies
+    class       smallint,                -- class of the annotation that contains the tile's centre
     descriptor  vector NOT NULL
 ) PARTITION BY LIST (encoder);
 
@@ -109,7 +109,7 @@ CREATE TABLE histokin.tiles_halfvec (
 CREATE INDEX ON histokin.tiles_vector (slide);
 CREATE INDEX ON histokin.tiles_halfvec (slide);
 
--- Small pictures of tiles, for slides whose file cannot be reached; only if asked for.
+-- Thumbnails of tiles, for slides whose file cannot be reached; optional.
 CREATE TABLE histokin.thumbnails (
     encoder  smallint NOT NULL,
     slide    integer NOT NULL,
@@ -119,30 +119,30 @@ CREATE TABLE histokin.thumbnails (
     PRIMARY KEY (slide, encoder, y, x)
 );
 
--- What `archive verify` has measured: which share of the truly nearest tiles a search finds.
+-- Recall measured by `archive verify`: the share of the truly nearest tiles that an index search finds.
 CREATE TABLE histokin.recalls (
     encoder      smallint NOT NULL REFERENCES histokin.encoders,
-    ef_search    integer NOT NULL,       -- candidates that a search of the index keeps in hand
+    ef_search    integer NOT NULL,       -- candidates that the index search keeps
     neighbours   integer NOT NULL,
     queries      integer NOT NULL,
     recall       real NOT NULL CHECK (recall BETWEEN 0 AND 1),
-    tiles        bigint NOT NULL,        -- that the archive held
+    tiles        bigint NOT NULL,        -- tiles in the archive at the time
     measured_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (encoder, ef_search)
 );
 
--- Writers may add what needs a table or an index only through the functions below, which run with the rights of
--- the archive's owner and take nothing but the numbers and texts that they store.
+-- Writers can create tables and indexes only through the functions below, which run with the rights of the
+-- archive's owner and accept only the numbers and texts that they store.
 
--- The schema in which pgvector lives.
+-- Returns the schema of pgvector.
 CREATE FUNCTION histokin.vector_schema() RETURNS name
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'
 $$;
 
--- Make an encoder known, with a partition for its tiles, itself cut into `parts` by slide; an encoder that is
--- known already stays as it is.
+-- Adds an encoder with a partition for its tiles, which is itself partitioned by slide into `new_parts` parts. An
+-- existing encoder is unchanged. Returns the encoder's number.
 CREATE FUNCTION histokin.add_encoder(
     new_recipe text, new_name text, new_details json, new_width integer, new_storage text, new_parts integer
 ) RETURNS smallint
@@ -152,7 +152,7 @@ DECLARE
     id smallint;
     partition text;
 BEGIN
-    -- One at a time: numbers are handed out in order, and two writers may bring the same encoder.
+    -- Serialised: numbers are assigned in order, and two writers may add the same encoder.
     LOCK TABLE histokin.encoders IN SHARE ROW EXCLUSIVE MODE;
     SELECT encoder INTO id FROM histokin.encoders WHERE recipe = new_recipe;
     IF FOUND THEN
@@ -181,7 +181,7 @@ BEGIN
 END
 $$;
 
--- Descriptors that fit a page stay in their row: re-ranking reads them, and would have to fetch them from aside.
+-- Stores descriptors that fit a page in the row itself: re-ranking would otherwise fetch them from the TOAST table.
 CREATE FUNCTION histokin.keep_in_row(id smallint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -197,8 +197,8 @@ BEGIN
 END
 $$;
 
--- Build the approximate index (HNSW, Euclidean distance) of an encoder's tiles. Reading goes on meanwhile, pushing
--- waits.
+-- Builds the approximate index (HNSW, Euclidean distance) of an encoder's tiles. Meanwhile the archive can be
+-- searched, but pushes wait.
 CREATE FUNCTION histokin.build_index(id smallint, m integer, ef_construction integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -219,6 +219,7 @@ BEGIN
 END
 $$;
 
+-- Drops the approximate index of an encoder.
 CREATE FUNCTION histokin.drop_index(id smallint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -228,7 +229,7 @@ BEGIN
 END
 $$;
 
--- Rights: nobody but the two roles, and these only what they need.
+-- Rights: only the two roles have any, and only those they need.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA histokin FROM PUBLIC;
 GRANT USAGE ON SCHEMA histokin TO histokin_reader, histokin_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA histokin TO histokin_reader, histokin_writer;

@@ -1,4 +1,4 @@
-//! Which tiles lie in annotations of which class.
+//! Annotation classes of tiles.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use histokin_core::descriptors::DescriptorSet;
 use histokin_core::geometry::Level0Point;
 use histokin_project::project::Project;
 
-/// For each tile the number of the class that its centre has in the project; empty when the slide has none.
+/// Returns for each tile the archive's number of its class in the project; empty if no tile has one.
 pub(super) fn of_project(
     archive: &mut Archive,
     project: &Project,
     set: &DescriptorSet,
-    tell: &mut dyn FnMut(PushProgress<'_>),
+    report: &mut dyn FnMut(PushProgress<'_>),
 ) -> Result<Vec<Option<i16>>, ArchiveError> {
     let loaded = project.annotations().load(&set.header.slide_id)?;
     if let Some(trouble) = loaded.trouble {
-        tell(PushProgress::Notice(trouble));
+        report(PushProgress::Notice(trouble));
     }
     let classes = classes_of(set, &loaded.set);
     if classes.iter().all(Option::is_none) {
@@ -31,7 +31,8 @@ pub(super) fn of_project(
     Ok(classes.into_iter().map(|class| numbers.get(class?.name.as_str()).copied()).collect())
 }
 
-/// For each tile the class of the annotation in which its centre lies; of several, the one drawn on top.
+/// Returns for each tile the class of the annotation that contains its centre; of several, the one drawn on
+/// top.
 pub fn classes_of<'a>(
     set: &DescriptorSet,
     annotations: &'a AnnotationSet,
@@ -42,7 +43,7 @@ pub fn classes_of<'a>(
     for annotation in annotations.iter() {
         let (Some(class), Some(bounds)) = (&annotation.class, annotation.bounds()) else { continue };
         let polygons = annotation.shape().polygons();
-        // Only cells of the grid that the annotation's bounds touch.
+        // Only grid cells that the annotation's bounds overlap.
         let cells = |from: f64, to: f64, edge: f64, most: f64| {
             let first = (from / edge).floor().clamp(0.0, most) as u32;
             first..((to / edge).floor() + 1.0).clamp(0.0, most) as u32
@@ -62,12 +63,12 @@ pub fn classes_of<'a>(
     classes
 }
 
-/// The archive's numbers of these classes; those that it does not know yet are added.
+/// Returns the archive's numbers of these classes by name; missing classes are added.
 fn numbers(
     archive: &mut Archive,
     named: &BTreeMap<&str, &AnnotationClass>,
 ) -> Result<BTreeMap<String, i16>, ArchiveError> {
-    let (url, doing) = (archive.url().clone(), "naming classes");
+    let (url, doing) = (archive.url().clone(), "adding classes");
     for (name, class) in named {
         let [red, green, blue] = class.color.map(i32::from);
         let color = red << 16 | green << 8 | blue;

@@ -1,4 +1,4 @@
-//! Small pictures of tiles, for those who cannot reach the slide.
+//! Thumbnails of tiles, for users who cannot reach the slide file.
 
 use std::sync::Arc;
 
@@ -11,39 +11,42 @@ use histokin_core::slide::SlideSource;
 use histokin_core::tiling::read_tile;
 use histokin_project::project::{Project, SlideEntry};
 
-/// Side of a tile's picture, in pixels.
+/// Side of a thumbnail in pixels.
 pub const THUMBNAIL_PX: u32 = 64;
 
-/// JPEG quality, 1 to 100: some 2 kB a tile.
+/// JPEG quality, 1 to 100; 75 gives about 2 kB per tile.
 const QUALITY: u8 = 75;
 
-/// The slide that pictures are read from.
+/// The slide that thumbnails are read from.
 pub(super) struct Source(Arc<dyn SlideSource>);
 
 impl Source {
+    /// Opens the slide.
+    ///
     /// # Errors
-    /// Why the slide cannot be read; its tiles go without pictures.
+    /// A message when the slide cannot be opened; its tiles are then pushed without thumbnails.
     pub fn new(project: &Project, entry: &SlideEntry) -> Result<Self, String> {
         let opened = project.open_slide(entry);
-        opened.map(Self).map_err(|error| format!("{error}; its tiles are pushed without pictures"))
+        opened.map(Self).map_err(|error| format!("{error}; its tiles are pushed without thumbnails"))
     }
 
-    /// A JPEG for each tile; an empty one where the pixels cannot be read.
-    pub fn read(&self, set: &DescriptorSet, tell: &mut dyn FnMut(PushProgress<'_>)) -> Vec<Vec<u8>> {
+    /// Returns a JPEG for each tile, empty for a tile that cannot be read.
+    pub fn read(&self, set: &DescriptorSet, report: &mut dyn FnMut(PushProgress<'_>)) -> Vec<Vec<u8>> {
         let one = |row: u32| {
-            let picture = read_tile(self.0.as_ref(), &set.rect(Row(row)), THUMBNAIL_PX).ok()?;
+            let image = read_tile(self.0.as_ref(), &set.rect(Row(row)), THUMBNAIL_PX).ok()?;
             let mut jpeg = Vec::new();
-            JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&picture).ok()?;
+            JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&image).ok()?;
             Some(jpeg)
         };
-        let pictures: Vec<Option<Vec<u8>>> = (0..set.len() as u32).into_par_iter().map(one).collect();
-        let failed = pictures.iter().filter(|picture| picture.is_none()).count();
+        let thumbnails: Vec<Option<Vec<u8>>> = (0..set.len() as u32).into_par_iter().map(one).collect();
+        let failed = thumbnails.iter().filter(|thumbnail| thumbnail.is_none()).count();
         if failed > 0 {
             let name = self.0.info().name();
-            tell(PushProgress::Notice(format!(
-                "{name}: {failed} tiles could not be read and have no picture"
+            let tiles = if failed == 1 { "tile" } else { "tiles" };
+            report(PushProgress::Notice(format!(
+                "{name}: no thumbnail of {failed} {tiles} that could not be read"
             )));
         }
-        pictures.into_iter().map(Option::unwrap_or_default).collect()
+        thumbnails.into_iter().map(Option::unwrap_or_default).collect()
     }
 }

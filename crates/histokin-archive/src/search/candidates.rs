@@ -1,4 +1,4 @@
-//! The nearest tiles of an archive, fetched with their descriptors.
+//! Fetching the nearest tiles of an archive with their descriptors.
 
 use postgres::types::ToSql;
 
@@ -6,61 +6,75 @@ use crate::error::During;
 use crate::tiles::{KnownEncoder, Numbers, Storage};
 use crate::{Archive, ArchiveError};
 
-/// How the archive looks for tiles.
+/// How the archive searches tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Compare all that the filter lets through.
+    /// Compares all tiles that pass the filter.
     Exact,
-    /// Through the index, with this many candidates in hand.
-    Index { ef_search: u16 },
+    /// Searches the approximate index.
+    Index {
+        /// Candidates that the search keeps, from 1 to 1000 (pgvector's `hnsw.ef_search`).
+        ef_search: u16,
+    },
 }
 
-/// Tiles that a search of the index looks at, at most, until its filter has let enough through.
+/// Maximum number of tiles that an index search visits until enough have passed the filter.
 const MOST_SCANNED: u32 = 200_000;
 
-/// Which tiles of which archive are wanted.
+/// A request for the nearest tiles.
 #[derive(Default)]
 pub struct Probe<'a> {
-    /// Descriptors that are looked for; not empty.
+    /// Descriptors of the positive examples; not empty.
     pub positives: &'a [Vec<f32>],
-    /// Tiles at least as near to one of these do not count.
+    /// Descriptors of the negative examples. A tile that is at least as near to one of these as to the
+    /// positive example is left out.
     pub negatives: &'a [Vec<f32>],
-    /// How many of the nearest to each of `positives`.
+    /// Number of nearest tiles wanted for each positive example.
     pub count: usize,
+    /// Which tiles are searched.
     pub filter: Filter,
 }
 
-/// Which tiles count, by the archive's own numbers.
+/// Which tiles are searched, by the archive's numbers of slides and classes.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only these slides.
+    /// Only these slides; `None` for all.
     pub only: Option<Vec<i32>>,
-    /// Not these.
+    /// Slides that are not searched.
     pub without: Vec<i32>,
+    /// Only tiles of this class; `None` for all.
     pub class: Option<i16>,
-    /// Discs in which no tile counts.
+    /// Discs whose tiles are left out.
     pub spots: Vec<Spot>,
 }
 
 /// A disc on a slide, in level-0 pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spot {
+    /// The archive's number of the slide.
     pub slide: i32,
-    /// Where the top-left corner of a tile in the middle of it is.
+    /// Left edge of a tile centred on the disc.
     pub x: f64,
+    /// Top edge of a tile centred on the disc.
     pub y: f64,
+    /// Radius of the disc.
     pub radius: f64,
 }
 
-/// A tile of the archive, perhaps among the nearest.
+/// A tile of the archive that may be a match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Which of the probe's descriptors it is near to.
+    /// Index in [`Probe::positives`] of the example that it is near to.
     pub example: usize,
+    /// The archive's number of the slide.
     pub slide: i32,
+    /// Left edge in level-0 pixels.
     pub x: i32,
+    /// Top edge in level-0 pixels.
     pub y: i32,
+    /// The archive's number of the class, if the tile has one.
     pub class: Option<i16>,
+    /// Descriptor of the tile.
     pub descriptor: Vec<f32>,
 }
 
@@ -69,23 +83,24 @@ pub struct Candidate {
 pub(super) struct Parameters<'a>(Vec<Box<dyn ToSql + Sync + 'a>>);
 
 impl<'a> Parameters<'a> {
-    /// Add a parameter; its number as SQL has it.
+    /// Adds a parameter and returns its placeholder, such as `$1`.
     pub fn add(&mut self, value: impl ToSql + Sync + 'a) -> String {
         self.0.push(Box::new(value));
         format!("${}", self.0.len())
     }
 
+    /// Returns the parameters as `postgres` takes them.
     pub fn as_slice(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.0.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
     }
 }
 
-/// Descriptors as the archive stores them.
+/// Converts descriptors to the archive's storage type.
 pub(super) fn numbers<'r>(rows: impl IntoIterator<Item = &'r Vec<f32>>, storage: Storage) -> Vec<Numbers> {
     rows.into_iter().map(|row| Numbers::new(row, storage)).collect()
 }
 
-/// What has to be true of a tile `t` to count for the descriptor `query`, both as SQL has them.
+/// Returns the SQL condition that a tile `t` must satisfy for the descriptor `query` (an SQL expression).
 pub(super) fn conditions<'a>(
     probe: &'a Probe<'_>,
     storage: Storage,
@@ -125,7 +140,8 @@ pub(super) fn conditions<'a>(
 }
 
 impl Archive {
-    /// The tiles nearest to each of `probe.positives`, in no certain order; those of several may be the same.
+    /// Returns the tiles nearest to each of `probe.positives`, in no particular order. A tile may be returned
+    /// for several examples.
     pub(crate) fn candidates(
         &mut self,
         encoder: &KnownEncoder,
@@ -137,17 +153,17 @@ impl Archive {
         let kind = encoder.storage.sql();
         let mut parameters = Parameters::default();
         let mut positives = numbers(probe.positives, encoder.storage);
-        // One question is asked as such: then the server may share it among its processes.
+        // A single example is passed without an array, so that the server can run the query in parallel.
         let (from, query) = match (positives.len(), positives.pop()) {
             (1, Some(only)) => {
                 let query = format!("{}::{kind}", parameters.add(only));
-                (format!("(SELECT 1::int8 AS place, {query} AS numbers) AS q"), query)
+                (format!("(SELECT 1::int8 AS ordinal, {query} AS numbers) AS q"), query)
             }
             (_, last) => {
                 positives.extend(last);
                 let array = parameters.add(positives);
                 (
-                    format!("unnest({array}::{kind}[]) WITH ORDINALITY AS q(numbers, place)"),
+                    format!("unnest({array}::{kind}[]) WITH ORDINALITY AS q(numbers, ordinal)"),
                     "q.numbers".to_owned(),
                 )
             }
@@ -155,7 +171,7 @@ impl Archive {
         let conditions = conditions(probe, encoder.storage, &query, &mut parameters);
         let count = parameters.add(i64::try_from(probe.count).unwrap_or(i64::MAX));
         let sql = format!(
-            "SELECT q.place, t.slide, t.x, t.y, t.class, t.descriptor FROM {from} CROSS JOIN LATERAL (\
+            "SELECT q.ordinal, t.slide, t.x, t.y, t.class, t.descriptor FROM {from} CROSS JOIN LATERAL (\
              SELECT * FROM {table} AS t WHERE {conditions} ORDER BY {indexed} <-> {query} LIMIT {count}) AS t",
             table = encoder.table(),
             indexed = encoder.indexed_descriptor(),
@@ -173,7 +189,7 @@ impl Archive {
         Ok(rows.iter().map(candidate).collect())
     }
 
-    /// Have searches done in this way from now on.
+    /// Sets the search mode of the following searches.
     pub(super) fn search_in(&mut self, mode: Mode) -> Result<(), ArchiveError> {
         if self.mode == Some(mode) {
             return Ok(());
@@ -183,7 +199,8 @@ impl Archive {
             Mode::Index { ef_search } => ("on", ef_search.clamp(1, 1000)),
         };
         let url = self.url().clone();
-        // An index scan stops after `ef_search` candidates unless it is told to go on until the filter is satisfied.
+        // Without iterative scans an index scan stops after `ef_search` candidates, however few pass the
+        // filter.
         let sql = "SELECT set_config('enable_indexscan', $1, false), set_config('hnsw.ef_search', $2, false), \
                    set_config('hnsw.iterative_scan', 'relaxed_order', false), \
                    set_config('hnsw.max_scan_tuples', $3, false)";

@@ -1,4 +1,4 @@
-//! The archive's slides compared as wholes, to be ranked together with the project's.
+//! Comparison of whole slides of the archive, to rank them together with the project's.
 
 use std::collections::HashMap;
 
@@ -10,26 +10,28 @@ use crate::{Archive, ArchiveError};
 use histokin_core::index::squared_distance;
 use histokin_core::query;
 
-/// Tiles of the archive that are compared to rank slides, and comparisons with tiles of the query, at most: some
-/// seconds of a server's time.
+/// Maximum number of the archive's tiles that are compared to rank slides: some seconds of server time.
 const MOST_TILES: u64 = 2_000_000;
+/// Maximum number of comparisons of these tiles with examples.
 const MOST_COMPARISONS: u64 = 64_000_000;
 
-/// Of the tiles of a slide so many make its histogram, about; those of a smaller one all do.
+/// Approximate number of tiles of a slide that its distance histogram is made of; all tiles of a smaller
+/// slide.
 const COUNTED: i32 = 512;
 
-/// What the archive says of one of its slides.
+/// Distances of one slide of the archive.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Compared {
-    /// Distance of each compared tile of the query to the nearest tile of the slide that counts.
+    /// Distance from each compared example to the nearest tile of the slide that passes the filter.
     pub nearest: Vec<f32>,
-    /// Distance of its tiles, or of some, to the nearest of the tiles that make histograms.
+    /// Distance from each sampled tile of the slide to the nearest example used for histograms.
     pub distances: Vec<f32>,
 }
 
 impl Archive {
-    /// Compare all tiles of slides that the filter lets through; how many slides it does, too. Where that would take
-    /// too long these are the slides with the nearest of the candidates `found`.
+    /// Compares all tiles of slides that pass the filter. Returns the distances by slide number, and the
+    /// number of slides that pass. If comparing all would take too long, only slides with the nearest of the
+    /// candidates `found` are compared.
     pub(super) fn compare_slides(
         &mut self,
         encoder: &KnownEncoder,
@@ -38,9 +40,9 @@ impl Archive {
     ) -> Result<(HashMap<i32, Compared>, usize), ArchiveError> {
         let (url, doing) = (self.url().clone(), "comparing slides");
         let compared: Vec<&Vec<f32>> =
-            query::compared(probe.positives.len()).map(|place| &probe.positives[place]).collect();
+            query::compared(probe.positives.len()).map(|index| &probe.positives[index]).collect();
         let asking: Vec<&Vec<f32>> =
-            query::asking(probe.positives.len()).map(|place| &probe.positives[place]).collect();
+            query::asking(probe.positives.len()).map(|index| &probe.positives[index]).collect();
         let sql = "SELECT slide, tiles FROM histokin.descriptions WHERE encoder = $1 AND slide <> ALL($2) \
                    AND ($3::int4[] IS NULL OR slide = ANY($3)) AND tiles > 0 ORDER BY slide";
         let statement = self.statement(sql, doing)?;
@@ -55,7 +57,7 @@ impl Archive {
         if slides.is_empty() {
             return Ok((HashMap::new(), allowed.len()));
         }
-        // Every tile of these slides is looked at; an index over all slides is of no use for that.
+        // Every tile of these slides is compared; an index over all slides does not help.
         self.search_in(Mode::Exact)?;
         let kind = encoder.storage.sql();
         let table = encoder.table();
@@ -67,8 +69,8 @@ impl Archive {
         let conditions = conditions(probe, encoder.storage, "q.numbers", &mut parameters);
         let sql = format!(
             "SELECT t.slide, min(t.descriptor <-> q.numbers)::float4 FROM {table} AS t \
-             CROSS JOIN unnest({positives}::{kind}[]) WITH ORDINALITY AS q(numbers, place) \
-             WHERE t.slide = ANY({these}::int4[]) AND {conditions} GROUP BY t.slide, q.place"
+             CROSS JOIN unnest({positives}::{kind}[]) WITH ORDINALITY AS q(numbers, ordinal) \
+             WHERE t.slide = ANY({these}::int4[]) AND {conditions} GROUP BY t.slide, q.ordinal"
         );
         let statement = self.statement(&sql, doing)?;
         for row in self.client.query(&statement, &parameters.as_slice()).during(&url, doing)? {
@@ -92,8 +94,8 @@ impl Archive {
     }
 }
 
-/// All slides, if they have no more than `room` tiles together; else as many of the `preferred` ones, from the first
-/// on, one at least.
+/// Returns all slides if they have at most `room` tiles together; otherwise as many of the `preferred`
+/// slides, in their order, as fit, and at least one.
 fn within(room: u64, allowed: &[(i32, u64)], preferred: impl Fn() -> Vec<i32>) -> Vec<i32> {
     if allowed.iter().map(|(_, tiles)| tiles).sum::<u64>() <= room {
         return allowed.iter().map(|(slide, _)| *slide).collect();
@@ -112,7 +114,7 @@ fn within(room: u64, allowed: &[(i32, u64)], preferred: impl Fn() -> Vec<i32>) -
     slides
 }
 
-/// The slides of candidates, that of the nearest one first.
+/// Returns the slides of the candidates, ordered by the distance of their nearest candidate.
 fn nearest_first(positives: &[Vec<f32>], found: &[Candidate]) -> Vec<i32> {
     let mut nearest: HashMap<i32, f32> = HashMap::new();
     for candidate in found {

@@ -1,14 +1,14 @@
-//! How much of a tile areas cover, along scan lines.
+//! Coverage of tiles by areas, computed along scan lines.
 
 use rayon::prelude::*;
 
 use super::Area;
 use histokin_core::geometry::{Level0Point, Level0Rect};
 
-/// Scan lines through a tile. Along a line lengths are exact; across, the lines stand for the area.
+/// Scan lines per tile. Lengths along a line are exact; the mean over the lines approximates the area.
 const LINES: u32 = 32;
 
-/// The part (0 to 1) of each tile that at least one of `areas` covers.
+/// Returns the fraction (0 to 1) of each tile that is covered by at least one of `areas`.
 pub fn covered(areas: &[Area], tiles: &[Level0Rect]) -> Vec<f64> {
     let boxed: Vec<(Extent, &Area)> =
         areas.iter().filter_map(|area| Some((Extent::of(area)?, area))).collect();
@@ -22,6 +22,7 @@ pub fn covered(areas: &[Area], tiles: &[Level0Rect]) -> Vec<f64> {
         .collect()
 }
 
+/// Returns the fraction of a tile that is covered by `areas`.
 fn share(areas: &[&Area], tile: &Level0Rect) -> f64 {
     let step = f64::from(tile.height) / f64::from(LINES);
     let (left, right) = (tile.x as f64, tile.right() as f64);
@@ -36,7 +37,7 @@ fn share(areas: &[&Area], tile: &Level0Rect) -> f64 {
     sum / (f64::from(LINES) * f64::from(tile.width))
 }
 
-/// Add the stretches between `left` and `right` of the horizontal line at `y` that lie in `area`.
+/// Adds the segments of the horizontal line at `y`, between `left` and `right`, that lie in `area`.
 fn spans_at(area: &Area, y: f64, left: f64, right: f64, spans: &mut Vec<(f64, f64)>) {
     let mut crossings: Vec<f64> = area.outlines.iter().flat_map(|outline| crossings_of(outline, y)).collect();
     crossings.sort_by(f64::total_cmp);
@@ -48,6 +49,7 @@ fn spans_at(area: &Area, y: f64, left: f64, right: f64, spans: &mut Vec<(f64, f6
     }
 }
 
+/// Returns where the horizontal line at `y` crosses an outline.
 fn crossings_of(outline: &[Level0Point], y: f64) -> impl Iterator<Item = f64> {
     let next = outline.iter().cycle().skip(1);
     outline.iter().zip(next).filter_map(move |(a, b)| {
@@ -56,6 +58,7 @@ fn crossings_of(outline: &[Level0Point], y: f64) -> impl Iterator<Item = f64> {
     })
 }
 
+/// Returns the length of the union of segments.
 fn union_length(spans: &mut [(f64, f64)]) -> f64 {
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut length, mut end) = (0.0, f64::NEG_INFINITY);
@@ -66,7 +69,7 @@ fn union_length(spans: &mut [(f64, f64)]) -> f64 {
     length
 }
 
-/// The upright rectangle around an area.
+/// The bounding box of an area.
 struct Extent {
     min: Level0Point,
     max: Level0Point,

@@ -1,4 +1,5 @@
-//! Labels from drawn annotations: those of the program, and files of QuPath, ASAP and the Camelyon challenges.
+//! Labels from annotations: the program's own, and files of QuPath, ASAP, ImageScope and the Camelyon
+//! challenges.
 
 use std::path::Path;
 
@@ -6,13 +7,13 @@ use super::{Area, LabelError, SlideLabels};
 use histokin_core::annotation::{self, AnnotationSet, HOLE_GROUP, Nesting};
 use histokin_core::slide::SlideInfo;
 
-/// The areas that have a class; points, lines and areas without one say nothing of tiles. Where an annotation
-/// lies below another one of the file, as QuPath nests them, the innermost class counts.
+/// Returns the areas that have a class; points, lines and areas without a class are ignored. Where
+/// annotations are nested, as in QuPath, the innermost class applies.
 pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
     let mut labels = SlideLabels::default();
     let nesting = Nesting::of(set);
     for one in set.iter() {
-        // What Camelyon16 cuts out of tumours is of no class of its own.
+        // Areas that Camelyon16 cuts out of tumours have no class.
         let Some(class) = one.class.as_ref().filter(|class| class.name != HOLE_GROUP) else { continue };
         let shape = nesting.own_area(one, 0.0);
         let areas = shape.polygons();
@@ -25,9 +26,10 @@ pub fn of_annotations(set: &AnnotationSet) -> SlideLabels {
     labels
 }
 
-/// Read the areas of each class from a file of one slide: GeoJSON, ASAP's or ImageScope's XML, plain or packed.
-/// Camelyon16's areas `_2` are cut out of the tumours in which they lie. QuPath counts from the corner of the
-/// scanned part, which `info` tells. Sentences on objects that could not be understood come with them.
+/// Reads the areas of each class from an annotation file of one slide: GeoJSON, or XML of ASAP or ImageScope,
+/// plain or compressed. Camelyon16's areas `_2` are cut out of the tumours that contain them. QuPath's
+/// coordinates start at the corner of the scanned region, which is taken from `info`. Also returns notes on
+/// objects that could not be read.
 ///
 /// # Errors
 /// [`LabelError::Annotations`] with the file, the line and the reason.

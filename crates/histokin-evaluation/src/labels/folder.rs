@@ -1,5 +1,5 @@
-//! Labels beside slides: a folder with tables, and, named as their slides, drawn annotations or pictures whose
-//! brightness tells the class.
+//! Labels in a folder: tables, and, named after their slides, annotations or mask images whose grey values
+//! are classes.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use super::{Area, LabelError, Labels, read_annotations, read_table};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::slide::SlideInfo;
 
-/// Read labels from a file or a folder, whatever their kind. `find` answers the slide of a
-/// stem, where it is here: masks need its size, QuPath's files the corner of its scanned part.
+/// Reads labels of any supported format from a file or a folder. `find` returns information on the slide with
+/// a given file stem, if there is one: masks need its size, QuPath's files the corner of its scanned region.
 ///
 /// # Errors
 /// [`LabelError`] with the file, and the line where there is one.
@@ -16,10 +16,10 @@ pub fn read_labels(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Res
     if path.is_dir() { read_folder(path, find) } else { read_file(path, find) }
 }
 
-/// Read every file of labels in a folder: tables, and what is named as a slide is.
+/// Reads every label file in a folder: tables, and files named after slides.
 ///
 /// # Errors
-/// As [`read_labels`]; also when the folder holds nothing that is understood.
+/// As [`read_labels`], and when the folder contains no label files.
 pub fn read_folder(folder: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
     let io = |source| LabelError::Io { path: folder.to_owned(), source };
     let mut paths: Vec<PathBuf> =
@@ -27,9 +27,9 @@ pub fn read_folder(folder: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> R
     paths.sort();
     let mut labels = Labels::default();
     let mut used = 0;
-    for path in paths.iter().filter(|path| path.is_file() && is_understood(path)) {
-        let is_picture = matches!(ending(path).as_str(), "png" | "tif" | "tiff");
-        if is_picture && find(&slide_stem(path)).is_none() {
+    for path in paths.iter().filter(|path| path.is_file() && is_supported(path)) {
+        let is_image = matches!(ending(path).as_str(), "png" | "tif" | "tiff");
+        if is_image && find(&slide_stem(path)).is_none() {
             continue;
         }
         labels.join(read_file(path, find)?);
@@ -38,7 +38,7 @@ pub fn read_folder(folder: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> R
     if used == 0 {
         return Err(LabelError::file(
             folder,
-            "no labels here; a folder may hold tables (.csv) and, named as their slides are, annotations (.geojson, .xml) or masks (.png, .tif)",
+            "no labels here; a folder may contain tables (.csv) and, named after their slides, annotations (.geojson, .xml) or masks (.png, .tif)",
         ));
     }
     Ok(labels)
@@ -48,11 +48,11 @@ fn ending(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-fn is_understood(path: &Path) -> bool {
+fn is_supported(path: &Path) -> bool {
     matches!(ending(path).as_str(), "csv" | "geojson" | "json" | "xml" | "png" | "tif" | "tiff")
 }
 
-/// The stem of the slide that a file belongs to: its own, less what marks it as a mask.
+/// Returns the stem of the slide that a file belongs to: the file's stem without a mask suffix.
 fn slide_stem(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     ["_mask", "-mask", ".mask"].iter().find_map(|mark| stem.strip_suffix(mark)).unwrap_or(&stem).to_owned()
@@ -69,22 +69,22 @@ fn read_file(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
         }
         _ => Err(LabelError::file(
             path,
-            "labels are a table (.csv), or annotations (.geojson, .xml) and masks (.png, .tif) named as their slides",
+            "labels are a table (.csv), or annotations (.geojson, .xml) and masks (.png, .tif) named after their slides",
         )),
     }
 }
 
-/// Areas that one mask is cut into at most, of some 200 bytes each.
+/// Maximum number of areas of one mask, of about 200 bytes each.
 const MOST_AREAS: usize = 1 << 22;
 
-/// A picture of the whole slide, at any scale: 0 is unknown, 255 tumour, any other value `n` the class
-/// `class n`.
+/// Reads a mask, an image of the whole slide at any scale: 0 is unknown, 255 tumour, any other value `n` the
+/// class `class n`.
 fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
     let stem = slide_stem(path);
     let Some(info) = find(&stem) else {
         return Err(LabelError::file(
             path,
-            format!("there is no slide {stem:?} for this mask; name it as its slide"),
+            format!("there is no slide {stem:?} for this mask; name it after its slide"),
         ));
     };
     let (width, height) = (info.width(), info.height());
@@ -100,7 +100,7 @@ fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
         return Err(LabelError::file(
             path,
             format!(
-                "the mask is {} × {} pixels and the slide {width} × {height}: not the same shape, so it is not its mask",
+                "the mask has {} × {} pixels and the slide {width} × {height}: not the same shape, so they do not belong together",
                 mask.width(),
                 mask.height()
             ),
@@ -123,7 +123,7 @@ fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<La
                 areas_left = areas_left.checked_sub(1).ok_or_else(|| {
                     LabelError::file(path, "its classes lie in more pieces than a mask has; make it coarser")
                 })?;
-                let edge = |place: u32, axis: usize| (f64::from(place) * scale[axis]).round();
+                let edge = |pixel: u32, axis: usize| (f64::from(pixel) * scale[axis]).round();
                 let (left, top) = (edge(start, 0), edge(row, 1));
                 let rect = Level0Rect::new(
                     left as i64,
@@ -174,7 +174,7 @@ mod tests {
         mask.save(folder.path().join("other.png")).unwrap();
         let find = |stem: &str| (stem == "slide").then(|| info(4000, 2000));
         let labels = read_labels(folder.path(), &find).unwrap();
-        assert_eq!(labels.slides.len(), 1, "the other picture is of no slide");
+        assert_eq!(labels.slides.len(), 1, "the other image belongs to no slide");
         let tiles = [Level0Rect::new(2000, 1000, 1000, 1000), Level0Rect::new(1500, 1000, 1000, 1000)];
         let slide = &labels.slides["slide"];
         assert_eq!(slide.classes_of(&tiles, 0.5).0, [Some("tumour"), Some("tumour")]);

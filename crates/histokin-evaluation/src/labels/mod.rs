@@ -1,5 +1,5 @@
-//! What the tiles show, as people have drawn or listed it: areas of named classes on each slide, whatever
-//! file they come from, and the class that a tile takes from them.
+//! Labels of tiles: areas of named classes on each slide, from any supported file, and the class that a tile
+//! takes from them.
 
 mod coverage;
 mod drawn;
@@ -20,17 +20,19 @@ pub use histokin_core::annotation::means_tumour;
 pub use patients::Patients;
 pub use table::read_table;
 
-/// A tile takes a class that covers at least this part of it, unless that is set otherwise.
+/// Default fraction of a tile that a class must cover to become its label.
 pub const COVERAGE: f64 = 0.5;
 
-/// An area on a slide: outlines in level-0 pixels. A point inside an odd number of them belongs to it, so
-/// that an outline within another is a hole.
+/// An area on a slide.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Area {
+    /// Outlines in level-0 pixels. A point inside an odd number of outlines belongs to the area, so an
+    /// outline within another is a hole.
     pub outlines: Vec<Vec<Level0Point>>,
 }
 
 impl Area {
+    /// Creates a rectangular area.
     pub fn rectangle(rect: &Level0Rect) -> Self {
         let (left, top) = (rect.x as f64, rect.y as f64);
         let (right, bottom) = (rect.right() as f64, rect.bottom() as f64);
@@ -39,28 +41,30 @@ impl Area {
     }
 }
 
-/// The areas of each class on one slide.
+/// Labels of one slide.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SlideLabels {
+    /// Areas by class name.
     pub areas: BTreeMap<String, Vec<Area>>,
-    /// Whatever no area covers is of this class, as on slides known to be free of tumour.
+    /// Class of everything outside the areas, as on slides known to be free of tumour.
     pub elsewhere: Option<String>,
 }
 
-/// Labels of slides, and what had to be said of the files that they came from.
+/// Labels of slides, with notes on the files that they came from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Labels {
-    /// By the slide's name as the files have it.
+    /// Labels by slide name, as given in the files.
     pub slides: BTreeMap<String, SlideLabels>,
-    /// Classes that a file marks as tumour under a name of their own.
+    /// Classes with other names that a file marks as tumour.
     pub tumour_classes: Vec<String>,
-    /// Patients that the files name, by slide.
+    /// Patients given in the files, by slide name.
     pub patients: BTreeMap<String, String>,
+    /// Notes for the reader, as sentences.
     pub notes: Vec<String>,
 }
 
 impl Labels {
-    /// Take in what another file says.
+    /// Adds the labels of another file.
     pub fn join(&mut self, other: Self) {
         for (slide, labels) in other.slides {
             self.slides.entry(slide).or_default().join(labels);
@@ -75,7 +79,7 @@ impl Labels {
         self.spell_alike();
     }
 
-    /// Classes whose names differ in upper and lower case alone are one, as the first file spells it.
+    /// Merges classes whose names differ only in case; the first spelling is used.
     fn spell_alike(&mut self) {
         let mut spellings: Vec<String> = Vec::new();
         let mut spelling = |name: &str| match spellings.iter().find(|one| one.eq_ignore_ascii_case(name)) {
@@ -94,7 +98,7 @@ impl Labels {
         self.tumour_classes.iter_mut().for_each(|name| *name = spelling(name));
     }
 
-    /// Names of all classes, sorted.
+    /// Returns the names of all classes, sorted.
     pub fn classes(&self) -> Vec<String> {
         let drawn = self.slides.values().flat_map(|slide| slide.areas.keys());
         let elsewhere = self.slides.values().filter_map(|slide| slide.elsewhere.as_ref());
@@ -105,18 +109,19 @@ impl Labels {
     }
 }
 
-/// What became of the tiles of a slide.
+/// Numbers of tiles with and without a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct LabelCounts {
+    /// Tiles with a class.
     pub labelled: usize,
-    /// Two or more classes cover enough of the tile; it is taken for unknown.
+    /// Tiles of which two or more classes cover enough; their class is unknown.
     pub conflicting: usize,
-    /// No class covers enough of it.
+    /// Tiles of which no class covers enough.
     pub uncovered: usize,
 }
 
 impl SlideLabels {
-    /// Take in what is said of the same slide elsewhere.
+    /// Adds labels of the same slide from another file.
     pub fn join(&mut self, other: Self) {
         for (class, areas) in other.areas {
             self.areas.entry(class).or_default().extend(areas);
@@ -124,13 +129,13 @@ impl SlideLabels {
         self.elsewhere = self.elsewhere.take().or(other.elsewhere);
     }
 
-    /// The class of each tile: the one that covers at least the part `coverage` (0 to 1) of it. Of several
-    /// that do, none.
+    /// Returns the class of each tile: the one that covers at least the fraction `coverage` (0 to 1) of it,
+    /// or `None` if several do.
     pub fn classes_of(&self, tiles: &[Level0Rect], coverage: f64) -> (Vec<Option<&str>>, LabelCounts) {
         let shares: Vec<(&str, Vec<f64>)> =
             self.areas.iter().map(|(class, areas)| (class.as_str(), covered(areas, tiles))).collect();
         let mut counts = LabelCounts::default();
-        // Areas meet at pixels' edges: what is half covered may be a rounding error short of it.
+        // Allows for rounding errors, since areas end at pixel edges.
         let enough = |share: f64| share >= coverage - 1e-9 && share > 0.0;
         let classes = (0..tiles.len())
             .map(|tile| {
@@ -162,15 +167,36 @@ impl SlideLabels {
     }
 }
 
-/// Why labels could not be used. Every message names the file, the line where there is one, and what to do.
+/// An error of labels. Messages give the file and, if there is one, the line.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
+    /// A file or folder cannot be read.
     #[error("{}: {source}; check the path and the access rights", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        /// Path of the file.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// A line of a table is invalid.
     #[error("{}, line {line}: {reason}", path.display())]
-    Line { path: PathBuf, line: u64, reason: String },
+    Line {
+        /// Path of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file is invalid.
     #[error("{}: {reason}", path.display())]
-    File { path: PathBuf, reason: String },
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An annotation file cannot be read.
     #[error(transparent)]
     Annotations(#[from] AnnotationError),
 }

@@ -1,4 +1,4 @@
-//! Which slides are of one patient: from a table, or from the slides' names.
+//! Assignment of slides to patients, from a table or from slide names.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,20 +6,21 @@ use std::str::FromStr;
 
 use super::LabelError;
 
-/// How patients are found.
+/// How the patient of a slide is found.
 #[derive(Debug, Clone)]
 pub enum Patients {
-    /// By slide name, from a CSV file `slide,patient`.
+    /// Patients by slide name, from a CSV file `slide,patient`.
     Table(BTreeMap<String, String>),
-    /// The first group of a regular expression on the slide's file stem, or all that it matches.
+    /// The first group of a regular expression applied to the slide's names, or the whole match without a
+    /// group.
     Pattern(regex::Regex),
 }
 
 impl Patients {
-    /// Read a CSV file with the columns `slide` and `patient`.
+    /// Reads a CSV file with the columns `slide` and `patient`.
     ///
     /// # Errors
-    /// [`LabelError`] with the line that cannot be understood.
+    /// [`LabelError`] with the line that cannot be read.
     pub fn read(path: &Path) -> Result<Self, LabelError> {
         let at = |line: u64, reason: String| LabelError::Line { path: path.to_owned(), line, reason };
         let wrong =
@@ -30,7 +31,7 @@ impl Patients {
         let header = reader.headers().map_err(wrong)?;
         let find = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
         let (Some(slide), Some(patient)) = (find("slide"), find("patient")) else {
-            return Err(at(1, "the first line has to name the columns slide and patient".to_owned()));
+            return Err(at(1, "the first line must name the columns slide and patient".to_owned()));
         };
         let mut table = BTreeMap::new();
         for row in reader.records() {
@@ -41,7 +42,7 @@ impl Patients {
         Ok(Self::Table(table))
     }
 
-    /// The patient of a slide that goes by any of `names` (its id, file name and stem).
+    /// Returns the patient of a slide by any of its `names` (ID, file name and stem).
     pub fn of(&self, names: &[&str]) -> Option<String> {
         match self {
             Self::Table(table) => names.iter().find_map(|name| table.get(*name)).cloned(),
@@ -56,7 +57,7 @@ impl Patients {
 impl FromStr for Patients {
     type Err = String;
 
-    /// The path of a CSV file, or a regular expression.
+    /// Parses the path of a CSV file, or a regular expression.
     fn from_str(text: &str) -> Result<Self, String> {
         let path = Path::new(text);
         if path.is_file() {

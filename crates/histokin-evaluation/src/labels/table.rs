@@ -1,15 +1,15 @@
-//! Labels in a table: one row a tile or a region, `slide,x,y,width,height,label[,is_tumour][,patient]`.
+//! Labels in a table, one tile or region per row: `slide,x,y,width,height,label[,is_tumour][,patient]`.
 
 use std::path::Path;
 
 use super::{Area, LabelError, Labels};
 use histokin_core::geometry::Level0Rect;
 
-/// Read a CSV file of tiles or regions in level-0 pixels. Columns may stand in any order; others are passed
-/// over. A tile is an area like any other: what is covered by it takes its class.
+/// Reads a CSV file of tiles or regions in level-0 pixels. Columns may be in any order; other columns are
+/// ignored. Every row becomes an area, and tiles covered by it take its class.
 ///
 /// # Errors
-/// [`LabelError`] with the line of the first row that cannot be understood; never half a table.
+/// [`LabelError`] with the line of the first invalid row; a table is never read in part.
 pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
     let file = histokin_core::untrusted::open(path)
         .map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
@@ -19,14 +19,14 @@ pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
     for row in reader.records() {
         let row = row.map_err(|error| malformed(path, &error))?;
         let line = row.position().map_or(0, csv::Position::line);
-        columns.take_in(&row, &mut labels).map_err(|reason| LabelError::Line {
+        columns.add_row(&row, &mut labels).map_err(|reason| LabelError::Line {
             path: path.to_owned(),
             line,
             reason,
         })?;
     }
     if labels.slides.is_empty() {
-        return Err(LabelError::file(path, "it has no rows; give one row a tile or region"));
+        return Err(LabelError::file(path, "it has no rows; give one row per tile or region"));
     }
     Ok(labels)
 }
@@ -35,15 +35,15 @@ fn malformed(path: &Path, error: &csv::Error) -> LabelError {
     let line = error.position().map_or(1, csv::Position::line);
     let reason = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("it has {len} fields, and the first line {expected_len}")
+            format!("it has {len} fields, but the first line has {expected_len}")
         }
-        csv::ErrorKind::Utf8 { .. } => "it is no text in UTF-8".to_owned(),
+        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8 text".to_owned(),
         _ => error.to_string(),
     };
     LabelError::Line { path: path.to_owned(), line, reason }
 }
 
-/// Where each column stands.
+/// Index of each column.
 struct Columns {
     slide: usize,
     /// x, y, width, height.
@@ -66,7 +66,7 @@ impl Columns {
                 path: path.to_owned(),
                 line: 1,
                 reason: format!(
-                    "there is no column {:?}; the first line has to name slide, x, y, width, height and label",
+                    "there is no column {:?}; the first line must name slide, x, y, width, height and label",
                     names[0]
                 ),
             })
@@ -80,17 +80,18 @@ impl Columns {
         })
     }
 
-    fn take_in(&self, row: &csv::StringRecord, labels: &mut Labels) -> Result<(), String> {
+    /// Adds the area in a row to `labels`.
+    fn add_row(&self, row: &csv::StringRecord, labels: &mut Labels) -> Result<(), String> {
         let text = |column: usize| row.get(column).unwrap_or_default();
         let number = |column: usize| {
             let text = text(column);
             let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-            number.ok_or_else(|| format!("{text:?} is no number"))
+            number.ok_or_else(|| format!("{text:?} is not a number"))
         };
         let [x, y, width, height] = self.rect;
         let (width, height) = (number(width)?, number(height)?);
         if !(0.5..=4e9).contains(&width) || !(0.5..=4e9).contains(&height) {
-            return Err(format!("a width of {width} and a height of {height} pixels are no area"));
+            return Err(format!("a width of {width} and a height of {height} pixels give no area"));
         }
         let rect = Level0Rect::new(
             number(x)?.round() as i64,
@@ -117,7 +118,7 @@ impl Columns {
         if let Some(patient) = self.patient.map(text).filter(|patient| !patient.is_empty()) {
             let known = labels.patients.entry(slide.to_owned()).or_insert_with(|| patient.to_owned());
             if known != patient {
-                return Err(format!("slide {slide} is of patient {patient} here, but of {known} above"));
+                return Err(format!("slide {slide} is of patient {patient} here, but of {known} before"));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Maps that a project keeps between starts: laying out takes minutes, reading it back a moment.
+//! Cached maps of a project: computing a layout takes minutes, reading it only a moment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use histokin_core::descriptors::hex;
 use histokin_core::{durable, mapped};
 use histokin_project::project::Project;
 
-/// Raised whenever the same descriptors and settings come to lie elsewhere.
+/// Version of the layout; to be increased whenever the same descriptors and settings give another layout.
 const LAYOUT_VERSION: u32 = 1;
 
-/// A folder of maps: `umap-<encoder and settings>.safetensors`, each with `points` f32 `[N, 2]` and, in its
-/// metadata, what it was made from. All of it is a cache: what does not fit, or is damaged, is made anew.
+/// A folder of cached maps: `umap-<encoder and settings>.safetensors`, each with a tensor `points` f32 `[N,
+/// 2]` and its origin in the metadata. A map that does not match or is damaged is computed again.
 #[derive(Debug, Clone)]
 pub struct MapStore {
     folder: PathBuf,
@@ -24,47 +24,47 @@ pub struct MapStore {
 }
 
 impl MapStore {
-    /// The store in `folder`, which is made when something is first written.
+    /// Creates a store in `folder`, which is created when a map is first written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), read_only: false }
     }
 
-    /// Maps of that project's descriptors.
+    /// Creates the store of a project; it is read-only if the project is.
     pub fn of_project(project: &Project) -> Self {
         let store = Self::new(project.root().join("maps"));
         if project.read_only().is_some() { store.read_only() } else { store }
     }
 
-    /// The same store, in which nothing is written.
+    /// Returns the same store, without writing.
     pub fn read_only(self) -> Self {
         Self { read_only: true, ..self }
     }
 
-    /// Descriptors of `encoder` by [`umap`]: as they were laid out before, if these very descriptors were, by these
-    /// settings; else laid out now, and kept. `tell` is asked while that is done. None when it was stopped.
+    /// Returns the [`umap`] of the descriptors of `encoder`: the cached one if it is of the same descriptors
+    /// and settings, otherwise a new one, which is then cached. `progress` is called while a map is computed;
+    /// `None` if it returned false.
     pub fn umap(
         &self,
         encoder: &str,
         descriptors: Descriptors<'_>,
         settings: &UmapSettings,
-        tell: &mut dyn FnMut(f64) -> bool,
+        progress: &mut dyn FnMut(f64) -> bool,
     ) -> Option<Vec<[f32; 2]>> {
         let of = Origin::new(encoder, descriptors, settings);
         let path = self.path(&of);
         if let Some(points) = read(&path, &of, descriptors.len()) {
             return Some(points);
         }
-        let points = umap(descriptors, settings, tell)?;
+        let points = umap(descriptors, settings, progress)?;
         if !self.read_only
             && let Err(error) = self.write(&path, &of, &points)
         {
-            tracing::warn!("{}: the map was not kept and is made again next time: {error}", path.display());
+            tracing::warn!("{}: the map was not saved and is recomputed next time: {error}", path.display());
         }
         Some(points)
     }
 
-    /// One file for each encoder and settings, so that a map of descriptors that have changed takes the place of
-    /// the old one.
+    /// Returns the path for an encoder and settings; a map of changed descriptors replaces the old one.
     fn path(&self, of: &Origin) -> PathBuf {
         let name = hex(&Sha256::digest(format!("{}|{}", of.encoder, of.settings)));
         self.folder.join(format!("umap-{}.safetensors", &name[..12]))
@@ -83,10 +83,10 @@ impl MapStore {
     }
 }
 
-/// What a map is made from.
+/// Encoder, descriptors and settings of a map.
 struct Origin {
     encoder: String,
-    /// SHA-256 of all descriptors in their order.
+    /// SHA-256 of all descriptors in order.
     descriptors: String,
     settings: String,
 }
@@ -113,25 +113,25 @@ impl Origin {
     }
 }
 
-/// The kept points of `count` tiles, if there are any and they fit.
+/// Reads the cached points of `count` tiles, if they exist and match.
 fn read(path: &Path, of: &Origin, count: usize) -> Option<Vec<[f32; 2]>> {
     let file = mapped::map(path).ok()?;
     let (_, head) = SafeTensors::read_metadata(&file).ok()?;
     let known = head.metadata().as_ref()?;
-    let fits = |(key, value): &(&str, String)| known.get(*key) == Some(value);
+    let matches = |(key, value): &(&str, String)| known.get(*key) == Some(value);
     let tensors = SafeTensors::deserialize(&file).ok()?;
     let points = tensors.tensor("points").ok()?;
     let is_whole = points.dtype() == Dtype::F32
         && points.shape() == [count, 2]
-        && fits(&("sha256", hex(&Sha256::digest(points.data()))));
-    (is_whole && of.entries().iter().all(fits)).then(|| bytemuck::pod_collect_to_vec(points.data()))
+        && matches(&("sha256", hex(&Sha256::digest(points.data()))));
+    (is_whole && of.entries().iter().all(matches)).then(|| bytemuck::pod_collect_to_vec(points.data()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Two heaps of points in three dimensions.
+    /// Two clusters of points in three dimensions.
     fn values(shift: f32) -> Vec<f32> {
         let at = |tile: u32, axis: u32| {
             let hash = (tile * 31 + axis * 17).wrapping_mul(2_654_435_761) >> 20;
@@ -163,12 +163,12 @@ mod tests {
 
         let seeded = UmapSettings { seed: 1, ..settings };
         assert!(map(&store, &values, &seeded).1, "other settings");
-        assert_eq!(map(&store, &values, &settings), (first.clone(), false), "kept beside it");
+        assert_eq!(map(&store, &values, &settings), (first.clone(), false), "both are cached");
 
         assert!(map(&store.clone().read_only(), &others, &settings).1, "other descriptors");
-        assert_eq!(map(&store, &values, &settings), (first.clone(), false), "reading only wrote nothing");
+        assert_eq!(map(&store, &values, &settings), (first.clone(), false), "nothing was written");
         assert!(map(&store, &others, &settings).1);
-        assert!(map(&store, &values, &settings).1, "its place was taken");
+        assert!(map(&store, &values, &settings).1, "the old map was replaced");
 
         for file in fs::read_dir(folder.path().join("maps")).unwrap() {
             let path = file.unwrap().path();
@@ -176,7 +176,7 @@ mod tests {
             *bytes.last_mut().unwrap() ^= 1;
             fs::write(&path, bytes).unwrap();
         }
-        assert_eq!(map(&store, &values, &settings), (first, true), "a damaged one is made anew, the same");
+        assert_eq!(map(&store, &values, &settings), (first, true), "a damaged map is computed again");
     }
 
     #[test]

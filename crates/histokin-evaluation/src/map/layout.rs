@@ -1,8 +1,8 @@
 //! The layout of UMAP (McInnes, Healy and Melville 2018, arXiv 1802.03426): a weighted graph of neighbours,
-//! and points on the plane pulled along its edges and pushed apart elsewhere.
+//! and points on the plane that attract each other along its edges and otherwise repel each other.
 //!
-//! Written out here since the crate for it (umap-rs 0.4.5) reached a trustworthiness of 0.60 where umap-learn
-//! reaches 0.99, and its layouts do not repeat.
+//! Implemented here because the crate umap-rs 0.4.5 reached a trustworthiness of only 0.60 where umap-learn
+//! reaches 0.99, and its layouts are not reproducible.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -11,18 +11,19 @@ use rayon::prelude::*;
 
 use crate::neighbours::Neighbour;
 
-/// The curve 1 / (1 + a d^2b) by which points attract each other, as umap-learn fits it for a least distance
-/// of 0.1 and a spread of 1.
+/// `a` of the similarity curve 1 / (1 + a d^2b), as fitted by umap-learn for a minimum distance of 0.1 and a
+/// spread of 1.
 const A: f32 = 1.576_943;
+/// `b` of the similarity curve.
 const B: f32 = 0.895_061;
 
-/// Points that each pulled one is pushed away from.
+/// Number of random points that repel a point for each attraction.
 const PUSHES: f64 = 5.0;
 
-/// Largest step of a point in one round, per axis.
+/// Maximum step of a point in one update, along each axis.
 const STEP: f32 = 4.0;
 
-/// An edge of the graph; each stands in both directions.
+/// A directed edge of the graph; every edge is present in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Edge {
     from: u32,
@@ -31,8 +32,9 @@ pub struct Edge {
     weight: f32,
 }
 
-/// Edges between tiles and their nearest ones (`neighbours[i]` of tile i, without itself, by place, nearest
-/// first): how sure it is that two are connected, seen from either end (sections 3.1 and 3.2 of the paper).
+/// Returns the edges between tiles and their nearest neighbours (`neighbours[i]` of tile i: index and
+/// distance, without itself, nearest first). The weight is the fuzzy union of the memberships in both
+/// directions (sections 3.1 and 3.2 of the paper).
 pub fn graph(neighbours: &[Vec<(u32, f32)>]) -> Vec<Edge> {
     let weights: Vec<Vec<(u32, f32)>> = neighbours.par_iter().map(|found| memberships(found)).collect();
     let back = |from: u32, to: u32| {
@@ -52,7 +54,8 @@ pub fn graph(neighbours: &[Vec<(u32, f32)>]) -> Vec<Edge> {
     edges
 }
 
-/// Weights that fall off from the nearest neighbour on, so fast that they sum to log2 of the neighbourhood.
+/// Returns weights that decrease from the nearest neighbour on, at a rate such that they sum to log2 of the
+/// number of neighbours.
 fn memberships(found: &[(u32, f32)]) -> Vec<(u32, f32)> {
     const ROUNDS: usize = 64;
     let wanted = ((found.len() + 1) as f32).log2();
@@ -74,21 +77,23 @@ fn memberships(found: &[(u32, f32)]) -> Vec<(u32, f32)> {
     found.iter().map(|(other, distance)| (*other, (-beyond(*distance) / scale).exp())).collect()
 }
 
-/// When an edge is pulled next, and pushed away from others next, in rounds.
+/// When an edge is next updated, in rounds.
 struct Schedule {
+    /// Rounds between two attractions.
     every: f64,
     pull: f64,
     push: f64,
 }
 
-/// Move the points of `plane` for so many rounds. `tell` hears the share (0 to 1) that is done, and answers
-/// whether to go on; `None` when it was stopped. The same seed gives the same layout.
+/// Moves the points of `plane` for a number of rounds. `progress` receives the share (0 to 1) that is done
+/// and returns whether to continue; the result is `None` if it returned false. The same seed gives the same
+/// layout.
 pub fn lay_out(
     edges: &[Edge],
     mut plane: Vec<[f32; 2]>,
     rounds: usize,
     seed: u64,
-    tell: &mut dyn FnMut(f64) -> bool,
+    progress: &mut dyn FnMut(f64) -> bool,
 ) -> Option<Vec<[f32; 2]>> {
     let largest = edges.iter().map(|edge| edge.weight).fold(0.0, f32::max);
     let strong: Vec<&Edge> = edges.iter().filter(|edge| edge.weight * rounds as f32 >= largest).collect();
@@ -101,7 +106,7 @@ pub fn lay_out(
         .collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for round in 0..rounds {
-        if !tell(round as f64 / rounds as f64) {
+        if !progress(round as f64 / rounds as f64) {
             return None;
         }
         let rate = 1.0 - round as f32 / rounds as f32;
@@ -130,12 +135,13 @@ pub fn lay_out(
     Some(plane)
 }
 
+/// Returns `a − b` and the squared distance.
 fn difference(a: [f32; 2], b: [f32; 2]) -> ([f32; 2], f32) {
     let apart = [a[0] - b[0], a[1] - b[1]];
     (apart, apart[0] * apart[0] + apart[1] * apart[1])
 }
 
-/// The step of `a` towards `b`: the gradient of the logarithm of the curve.
+/// Returns the step of `a` towards `b`: the gradient of the logarithm of the similarity curve.
 fn pull(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     let (apart, squared) = difference(a, b);
     if squared <= 0.0 {
@@ -146,7 +152,7 @@ fn pull(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     apart.map(|value| (strength * value).clamp(-STEP, STEP))
 }
 
-/// The step of `a` away from `b`.
+/// Returns the step of `a` away from `b`.
 fn push(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     let (apart, squared) = difference(a, b);
     if squared <= 0.0 {
@@ -156,10 +162,10 @@ fn push(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     apart.map(|value| (strength * value).clamp(-STEP, STEP))
 }
 
-/// Neighbours by their place among `rows`, which ascend.
+/// Replaces the tiles of neighbours by their index in `rows`, which must be ascending.
 pub fn by_place(found: Vec<Neighbour>, rows: &[u32]) -> Vec<(u32, f32)> {
-    let place = |tile: u32| rows.partition_point(|row| *row < tile) as u32;
-    found.into_iter().map(|neighbour| (place(neighbour.tile), neighbour.distance)).collect()
+    let index = |tile: u32| rows.partition_point(|row| *row < tile) as u32;
+    found.into_iter().map(|neighbour| (index(neighbour.tile), neighbour.distance)).collect()
 }
 
 #[cfg(test)]

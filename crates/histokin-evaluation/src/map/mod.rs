@@ -1,5 +1,5 @@
-//! Descriptors on a plane: principal components at once, UMAP (McInnes, Healy and Melville 2018) with some
-//! patience.
+//! Maps of descriptors on a plane: principal components, which are fast, and UMAP (McInnes, Healy and
+//! Melville 2018), which takes longer.
 
 mod kept;
 mod layout;
@@ -18,7 +18,7 @@ use super::neighbours::Pool;
 
 pub use kept::MapStore;
 
-/// How the plane is found.
+/// Method by which a map is computed.
 #[derive(
     Debug,
     Clone,
@@ -38,12 +38,13 @@ pub use kept::MapStore;
 pub enum MapKind {
     /// The two directions of largest variance.
     Pca,
-    /// Neighbours stay neighbours.
+    /// Keeps neighbours together.
     #[default]
     Umap,
 }
 
 impl MapKind {
+    /// Returns the displayed name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pca => "PCA",
@@ -52,12 +53,14 @@ impl MapKind {
     }
 }
 
+/// Settings of UMAP.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct UmapSettings {
-    /// Tiles whose neighbourhood is kept, the tile itself among them.
+    /// Size of the neighbourhood of a tile, including itself.
     pub neighbours: usize,
-    /// Tiles beyond this number are placed among the nearest of those that were laid out.
+    /// Maximum number of tiles that are laid out; other tiles are placed among their nearest laid-out tiles.
     pub laid_out: usize,
+    /// Seed of the sample and the layout.
     pub seed: u64,
 }
 
@@ -67,12 +70,13 @@ impl Default for UmapSettings {
     }
 }
 
-/// Rounds of the layout: as umap-learn chooses them.
+/// Returns the number of rounds of the layout, as in umap-learn.
 fn rounds(tiles: usize) -> usize {
     if tiles <= 10_000 { 500 } else { 200 }
 }
 
-/// The first two principal components of each descriptor, found from up to 20 000 of them.
+/// Returns the first two principal components of each descriptor. The axes are estimated from up to 20 000
+/// descriptors.
 pub fn pca(descriptors: Descriptors<'_>, seed: u64) -> Vec<[f32; 2]> {
     let axes = principal_axes(descriptors, 2, seed);
     let center = mean(descriptors);
@@ -91,12 +95,12 @@ pub fn pca(descriptors: Descriptors<'_>, seed: u64) -> Vec<[f32; 2]> {
         .collect()
 }
 
-/// The `count` directions of largest variance (width × count), by subspace iteration (Rutishauser 1970):
-/// the leading ones are found without the cost of all.
+/// Returns the `count` directions of largest variance (width × count), by subspace iteration (Rutishauser
+/// 1970), which avoids a full decomposition.
 fn principal_axes(descriptors: Descriptors<'_>, count: usize, seed: u64) -> DMatrix<f64> {
     const SAMPLE: usize = 20_000;
     const ROUNDS: usize = 60;
-    /// More directions than asked for, so that those settle sooner.
+    /// Additional directions, which speed up convergence.
     const SPARE: usize = 6;
     let width = descriptors.width();
     let rows = sample(descriptors.len(), SAMPLE, seed);
@@ -110,28 +114,28 @@ fn principal_axes(descriptors: Descriptors<'_>, count: usize, seed: u64) -> DMat
     for _ in 0..ROUNDS {
         axes = (centred.transpose() * (&centred * &axes)).qr().q();
     }
-    // Within the subspace the directions still have to be told apart.
+    // Finds the principal directions within the subspace.
     let projected = &centred * &axes;
     let eigen = (projected.transpose() * &projected).symmetric_eigen();
     let mut order: Vec<usize> = (0..columns).collect();
     order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
     let mut found = DMatrix::zeros(width, count);
-    for (place, column) in order.into_iter().take(count).enumerate() {
+    for (index, column) in order.into_iter().take(count).enumerate() {
         let axis = &axes * eigen.eigenvectors.column(column);
-        // A direction's sign is arbitrary: let its largest entry be positive.
+        // The sign of a direction is arbitrary; its largest entry is made positive.
         let sign = axis[axis.iamax()].signum();
-        found.set_column(place, &(axis * sign));
+        found.set_column(index, &(axis * sign));
     }
     found
 }
 
-/// Lay descriptors out so that neighbours stay neighbours. `tell` hears the share (0 to 1) that is done, and
-/// answers whether to go on. None when it was stopped. Too few tiles for a neighbourhood get their principal
-/// components.
+/// Computes a UMAP of descriptors. `progress` receives the share (0 to 1) that is done and returns whether to
+/// continue; the result is `None` if it returned false. With too few tiles for a neighbourhood, returns the
+/// principal components.
 pub fn umap(
     descriptors: Descriptors<'_>,
     settings: &UmapSettings,
-    tell: &mut dyn FnMut(f64) -> bool,
+    progress: &mut dyn FnMut(f64) -> bool,
 ) -> Option<Vec<[f32; 2]>> {
     let plane = pca(descriptors, settings.seed);
     if descriptors.len() <= settings.neighbours + 1 {
@@ -142,7 +146,7 @@ pub fn umap(
     let pool = Pool::new(descriptors, &own, rows.clone());
     let mut neighbours = Vec::with_capacity(rows.len());
     for queries in rows.chunks(2048) {
-        if !tell(NEIGHBOURS_DONE * neighbours.len() as f64 / rows.len() as f64) {
+        if !progress(NEIGHBOURS_DONE * neighbours.len() as f64 / rows.len() as f64) {
             return None;
         }
         let found = pool.nearest(queries, settings.neighbours - 1);
@@ -151,20 +155,21 @@ pub fn umap(
     let edges = layout::graph(&neighbours);
     let start = start(&rows, &plane, settings.seed);
     let layout = layout::lay_out(&edges, start, rounds(rows.len()), settings.seed, &mut |share| {
-        tell(NEIGHBOURS_DONE + (LAYOUT_DONE - NEIGHBOURS_DONE) * share)
+        progress(NEIGHBOURS_DONE + (LAYOUT_DONE - NEIGHBOURS_DONE) * share)
     })?;
     if rows.len() == descriptors.len() {
         return Some(layout);
     }
-    place_others(&pool, descriptors.len(), &rows, &layout, tell)
+    place_others(&pool, descriptors.len(), &rows, &layout, progress)
 }
 
-/// Share of the work that is done when the neighbours are known, and when the layout stands.
+/// Share of the work that is done once the neighbours are found.
 const NEIGHBOURS_DONE: f64 = 0.3;
+/// Share of the work that is done once the layout is computed.
 const LAYOUT_DONE: f64 = 0.9;
 
-/// The principal components at the scale from which layouts start (10 across), a little shaken so that no two
-/// points are the same.
+/// Returns the initial layout: the principal components scaled to a width of 10, with a little noise so that
+/// no two points coincide.
 fn start(rows: &[u32], plane: &[[f32; 2]], seed: u64) -> Vec<[f32; 2]> {
     let bounds = |axis: usize| {
         plane.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), point| {
@@ -181,13 +186,13 @@ fn start(rows: &[u32], plane: &[[f32; 2]], seed: u64) -> Vec<[f32; 2]> {
     rows.iter().map(|row| [at(*row, 0), at(*row, 1)]).collect()
 }
 
-/// Put every other tile among its five nearest laid out ones, nearer ones weighing more.
+/// Places every other tile at the mean of its five nearest laid-out tiles, weighted by inverse distance.
 fn place_others(
     pool: &Pool<'_>,
     count: usize,
     rows: &[u32],
     layout: &[[f32; 2]],
-    tell: &mut dyn FnMut(f64) -> bool,
+    progress: &mut dyn FnMut(f64) -> bool,
 ) -> Option<Vec<[f32; 2]>> {
     let mut points = vec![[0.0; 2]; count];
     for (row, point) in rows.iter().zip(layout) {
@@ -195,7 +200,7 @@ fn place_others(
     }
     let others: Vec<u32> = (0..count as u32).filter(|row| rows.binary_search(row).is_err()).collect();
     for (chunk, queries) in others.chunks(8192).enumerate() {
-        if !tell(LAYOUT_DONE + (1.0 - LAYOUT_DONE) * (chunk * 8192) as f64 / others.len() as f64) {
+        if !progress(LAYOUT_DONE + (1.0 - LAYOUT_DONE) * (chunk * 8192) as f64 / others.len() as f64) {
             return None;
         }
         for (query, found) in queries.iter().zip(pool.nearest(queries, 5)) {
@@ -213,9 +218,9 @@ fn place_others(
     Some(points)
 }
 
-/// How far a map is to be trusted (Venna and Kaski 2001): 1 when the `count` nearest points of every point on
-/// the map are among its nearest descriptors, less the farther down these stand. For up to some thousand
-/// tiles.
+/// Returns the trustworthiness of a map (Venna and Kaski 2001): 1 if the `count` nearest points of every
+/// point on the map are also its nearest descriptors, and lower the farther down they rank. Suitable for up
+/// to a few thousand tiles.
 pub fn trustworthiness(descriptors: Descriptors<'_>, points: &[[f32; 2]], count: usize) -> f64 {
     let tiles = descriptors.len();
     let order = |distance: &dyn Fn(usize) -> f32, own: usize| {
@@ -228,10 +233,10 @@ pub fn trustworthiness(descriptors: Descriptors<'_>, points: &[[f32; 2]], count:
         .into_par_iter()
         .map(|own| {
             let mut rank = vec![0_usize; tiles];
-            for (place, other) in
+            for (index, other) in
                 order(&|other| descriptors.distance(own, other), own).into_iter().enumerate()
             {
-                rank[other] = place + 1;
+                rank[other] = index + 1;
             }
             let flat = |other: usize| {
                 let ([ax, ay], [bx, by]) = (points[own], points[other]);
@@ -252,7 +257,7 @@ pub fn trustworthiness(descriptors: Descriptors<'_>, points: &[[f32; 2]], count:
 mod tests {
     use super::*;
 
-    /// Five clouds in twelve dimensions.
+    /// Five clusters in twelve dimensions.
     fn clouds(tiles: usize) -> Vec<f32> {
         let mut random = ChaCha8Rng::seed_from_u64(4);
         (0..tiles)
@@ -292,7 +297,7 @@ mod tests {
         })
         .unwrap();
         assert!(shares.is_sorted() && shares.len() > 20);
-        assert_eq!(points.len(), 600, "those that were not laid out have a place as well");
+        assert_eq!(points.len(), 600, "tiles that were not laid out are placed, too");
         let trust = trustworthiness(descriptors, &points, 12);
         assert!(trust > 0.9, "{trust}");
         assert_eq!(umap(descriptors, &settings, &mut |_| false), None);

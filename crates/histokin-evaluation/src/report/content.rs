@@ -1,4 +1,4 @@
-//! What a report says, in order, whatever it is written as.
+//! Content of a report, independent of its format.
 
 use super::super::addr::PairCount;
 use super::super::comparison::{Comparison, EncoderResult};
@@ -11,70 +11,95 @@ use super::text::{difference, is_certain, measure_label, percent, percent_interv
 use super::{Map, plots};
 use histokin_core::number_format::{counted, grouped};
 
-/// A report before it is a page or a PDF.
+/// The content of a report.
 pub struct Content {
+    /// Title of the report.
     pub title: &'static str,
-    /// On what was measured, in a sentence.
+    /// Summary of the data, as a sentence.
     pub lead: String,
-    /// What the reader should know, as sentences.
+    /// Notes for the reader, as sentences.
     pub notes: Vec<String>,
+    /// Sections, in order.
     pub sections: Vec<Section>,
 }
 
+/// A section of a report.
 pub struct Section {
+    /// Title of the section.
     pub title: &'static str,
+    /// Content, in order.
     pub blocks: Vec<Block>,
 }
 
+/// A block of a section.
 pub enum Block {
+    /// A heading below the section's title.
     Heading(String),
+    /// A caption or remark.
     Caption(String),
+    /// A table.
     Table(Table),
-    /// Plots of equal size, side by side where there is room.
+    /// Plots of equal size, side by side if there is room.
     Plots(Vec<Plot>),
+    /// A single plot.
     Figure(Plot),
     /// Rows of tiles: a query and its answers.
     Gallery(Vec<Vec<Tile>>),
-    /// Names and what they are.
+    /// Names and values.
     Facts(Vec<(String, String)>),
 }
 
-/// The first cell of a row is its head.
+/// A table; the first cell of each row is the row's header.
 pub struct Table {
+    /// Names of the columns.
     pub header: Vec<String>,
+    /// Cells of each row.
     pub rows: Vec<Vec<Cell>>,
 }
 
+/// A cell of a table.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cell {
+    /// Text of the cell.
     pub text: String,
-    /// An interval, or what else stands below in small.
+    /// Small text below, such as an interval.
     pub small: String,
+    /// Whether the text is bold.
     pub strong: bool,
-    /// Number of the series whose colour stands before it.
+    /// Number of the series whose colour swatch is shown before the text.
     pub series: Option<usize>,
 }
 
+/// A drawing with a caption.
 pub struct Plot {
+    /// The drawing.
     pub drawing: Drawing,
+    /// Text below the drawing.
     pub caption: String,
 }
 
+/// A tile in a gallery.
 pub struct Tile {
+    /// Image of the tile.
     pub jpeg: Vec<u8>,
+    /// Name of the slide.
     pub slide: String,
+    /// Name of the class.
     pub class: String,
     /// Top-left corner in level-0 pixels.
     pub corner: [i64; 2],
+    /// Role of the tile, which decides the colour of its frame.
     pub role: TileRole,
 }
 
+/// Role of a tile in a gallery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TileRole {
+    /// The query.
     Query,
     /// An answer of the query's class.
     Hit,
-    /// One of another.
+    /// An answer of another or unknown class.
     Miss,
 }
 
@@ -90,7 +115,7 @@ impl From<&str> for Cell {
     }
 }
 
-/// A share with its interval below.
+/// Shows a share with its interval below.
 impl From<Option<Figure>> for Cell {
     fn from(figure: Option<Figure>) -> Self {
         match figure {
@@ -107,7 +132,7 @@ fn header(names: &[&str]) -> Vec<String> {
 }
 
 impl Content {
-    /// The report on `comparison`, with pictures of tiles where there are slides to read them from.
+    /// Composes the report on `comparison`, with a map and images of tiles if these are given.
     pub fn of(
         sample: &Sample,
         comparison: &Comparison,
@@ -119,8 +144,8 @@ impl Content {
             Section { title: "Differences", blocks: differences(comparison) },
             Section { title: "Curves", blocks: curves(comparison) },
             Section { title: "Near and far pairs", blocks: spreads(comparison) },
-            Section { title: "Classes of tissue", blocks: tissue(sample, comparison) },
-            Section { title: "Slides asking for slides", blocks: slide_retrieval(comparison) },
+            Section { title: "Tissue classes", blocks: tissue(sample, comparison) },
+            Section { title: "Retrieval of slides", blocks: slide_retrieval(comparison) },
             Section { title: "Further measures", blocks: further(comparison) },
         ];
         if let Some(pictures) = pictures {
@@ -133,7 +158,7 @@ impl Content {
         sections.push(Section { title: "Data and settings", blocks: data(sample, comparison) });
         sections.retain(|section| !section.blocks.is_empty());
         Self {
-            title: "Encoders compared",
+            title: "Comparison of encoders",
             lead: lead(sample, comparison),
             notes: comparison.notes.clone(),
             sections,
@@ -156,18 +181,18 @@ fn lead(sample: &Sample, comparison: &Comparison) -> String {
 }
 
 fn results(comparison: &Comparison) -> Vec<Block> {
-    let mut names = vec!["method", "numbers", "global ADDR", "median ADDR"];
+    let mut names = vec!["encoder", "numbers", "global ADDR", "median ADDR"];
     let has_target = comparison.encoders.iter().any(|one| one.target.is_some());
     if has_target {
         names.extend(Measure::ALL.map(Measure::label));
-        names.push("guessing");
+        names.push("chance level");
     }
     let best = |value: &dyn Fn(&EncoderResult) -> Option<f64>| {
         comparison.encoders.iter().filter_map(value).fold(f64::NEG_INFINITY, f64::max)
     };
     let best_addr = best(&|one| Some(one.addr.as_ref()?.global));
-    let row = |(place, one): (usize, &EncoderResult)| {
-        let name = Cell { series: Some(place), ..Cell::from(one.name.clone()) };
+    let row = |(index, one): (usize, &EncoderResult)| {
+        let name = Cell { series: Some(index), ..Cell::from(one.name.clone()) };
         let mut row = vec![name, Cell::from(one.width.to_string())];
         match &one.addr {
             Some(addr) => {
@@ -193,11 +218,11 @@ fn results(comparison: &Comparison) -> Vec<Block> {
         row
     };
     let rows = comparison.encoders.iter().enumerate().map(row).collect();
-    let note = "ADDR: mean descriptor distance of far pairs of tiles over that of near pairs. P@k: share of the k \
-                nearest tiles that are of the query's class; mAP: mean average precision; majority of 5: queries \
-                whose five nearest tiles vote for their class. In brackets: 95 % intervals from resampling \
-                slides. The best figure of a column is bold; whether it is better is told by the differences \
-                below.";
+    let note = "ADDR: mean descriptor distance of far pairs of tiles divided by that of near pairs. P@k: share of \
+                the k nearest tiles that are of the query's class; mAP: mean average precision; majority of 5: \
+                queries whose class is the most frequent one of their five nearest tiles. In brackets: 95 % \
+                intervals from resampling slides. The best value of each column is bold; the differences below show \
+                how certain its lead is.";
     vec![Block::Table(Table { header: header(&names), rows }), Block::Caption(note.to_owned())]
 }
 
@@ -210,7 +235,7 @@ fn differences(comparison: &Comparison) -> Vec<Block> {
     };
     let mut keys: Vec<&str> = comparison.paired.iter().map(|pair| pair.measure).collect();
     keys.sort_unstable_by_key(|key| {
-        Measure::ALL.iter().position(|measure| measure.key() == *key).map_or(0, |place| place + 1)
+        Measure::ALL.iter().position(|measure| measure.key() == *key).map_or(0, |index| index + 1)
     });
     keys.dedup();
     let names: Vec<&str> = std::iter::once("").chain(keys.iter().map(|key| measure_label(key))).collect();
@@ -227,12 +252,12 @@ fn differences(comparison: &Comparison) -> Vec<Block> {
                 Cell { text, small, strong: is_certain(pair.ci95), series: None }
             })
         });
-        let head = Cell { text: name(a), small: format!("less {}", name(b)), ..Cell::default() };
+        let head = Cell { text: name(a), small: format!("minus {}", name(b)), ..Cell::default() };
         std::iter::once(head).chain(cells).collect()
     };
     let rows = pairs.iter().map(row).collect();
-    let note = "The first encoder's figure less the second's on the same tiles, in points of a hundred except for \
-                ADDR, with 95 % intervals over the same draws of slides for both. Bold: the interval leaves 0 out.";
+    let note = "The first encoder's value minus the second's on the same tiles, in percentage points except for \
+                ADDR, with 95 % intervals from the same draws of slides for both. Bold: the interval excludes 0.";
     vec![Block::Table(Table { header: header(&names), rows }), Block::Caption(note.to_owned())]
 }
 
@@ -283,14 +308,14 @@ fn tissue(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
         blocks.push(Block::Table(Table { header: score_header("class"), rows }));
         blocks.push(Block::Figure(Plot {
             drawing: plots::confusion(&classes.confusion, sample),
-            caption: format!("Which class is taken for which by {}: class of the nearest tile.", one.name),
+            caption: format!("Confusion matrix of {}: class of the nearest tile.", one.name),
         }));
     }
     blocks
 }
 
 fn score_header(first: &str) -> Vec<String> {
-    let mut names = vec![first, "queries", "guessing"];
+    let mut names = vec![first, "queries", "chance level"];
     names.extend(Measure::ALL.map(Measure::label));
     header(&names)
 }
@@ -308,14 +333,14 @@ fn slide_retrieval(comparison: &Comparison) -> Vec<Block> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let note = "Each slide with the class asks for slides by the mean of its descriptors; a slide with such tiles is \
-                a right answer.";
-    vec![Block::Table(Table { header: score_header("method"), rows }), Block::Caption(note.to_owned())]
+    let note = "Each slide with tiles of the class is a query by the mean of its descriptors; other slides with such \
+                tiles are correct answers.";
+    vec![Block::Table(Table { header: score_header("encoder"), rows }), Block::Caption(note.to_owned())]
 }
 
 fn further(comparison: &Comparison) -> Vec<Block> {
     let has_stain = comparison.encoders.iter().any(|one| one.stain.is_some());
-    let mut names = vec!["method", "linear probe", "20 nearest", "effective dimensions", "near-duplicates"];
+    let mut names = vec!["encoder", "linear probe", "20 nearest", "effective dimensions", "near-duplicates"];
     if has_stain {
         names.extend(["nearest stays", "finds itself"]);
     }
@@ -340,17 +365,17 @@ fn further(comparison: &Comparison) -> Vec<Block> {
         row
     };
     let rows = comparison.encoders.iter().map(row).collect();
-    let mut note = "Linear probe and vote of the 20 nearest: mean over classes of the share of tiles judged right, \
-                    each by what was learnt of other slides or patients. Effective dimensions: (Σλ)² / Σλ² of the \
-                    variances along the principal axes. Near-duplicates: tiles with another nearer than 2 % of the \
-                    median distance."
+    let mut note = "Linear probe and vote of the 20 nearest: mean over classes of the share of tiles classified \
+                    correctly from other slides or patients. Effective dimensions: (Σλ)² / Σλ² of the variances \
+                    along the principal axes. Near-duplicates: share of tiles with another tile nearer than 2 % of \
+                    the median distance."
         .to_owned();
     if let Some(stain) = comparison.encoders.iter().find_map(|one| one.stain) {
         note += &format!(
-            " Stain: {} tiles described anew with haematoxylin or eosin a quarter stronger or a fifth weaker on the \
-             whole slide; how often their nearest tile elsewhere stays the same, and how often the tile itself is \
-             the nearest of all.",
-            stain.tiles
+            " Stain: {} embedded again with haematoxylin or eosin a quarter stronger or a fifth weaker on the whole \
+             slide; how often the nearest tile of another slide or patient stays the same, and how often the \
+             unchanged tile is the nearest of all.",
+            counted(stain.tiles as u64, "tile")
         );
     }
     vec![Block::Table(Table { header: header(&names), rows }), Block::Caption(note)]
@@ -376,8 +401,8 @@ fn galleries(sample: &Sample, comparison: &Comparison, pictures: &Pictures<'_>) 
     }
     if !blocks.is_empty() {
         blocks.push(Block::Caption(format!(
-            "The query first, then its {SHOWN_ANSWERS} nearest tiles in order; a frame in green marks the query's \
-             class, one in red another. Below: slide, and the tile's corner in level-0 pixels."
+            "The query, then its {SHOWN_ANSWERS} nearest tiles in order; a green frame marks the query's class, a \
+             red frame another. Below: slide, and the tile's top-left corner in level-0 pixels."
         )));
     }
     blocks
@@ -416,8 +441,8 @@ fn map_of(map: &Map, sample: &Sample) -> Vec<Block> {
 fn data(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
     let settings = &comparison.settings;
     let counts = sample.tiles.rows_by_slide();
-    let row = |(place, slide): (usize, &super::super::sample::SampleSlide)| {
-        let rows: &[u32] = counts.get(place).map_or(&[], Vec::as_slice);
+    let row = |(index, slide): (usize, &super::super::sample::SampleSlide)| {
+        let rows: &[u32] = counts.get(index).map_or(&[], Vec::as_slice);
         let labelled = rows.iter().filter(|row| sample.tiles.classes[**row as usize].is_some()).count();
         let patient = slide.patient.clone().unwrap_or_default();
         [slide.name.clone(), patient, grouped(rows.len() as u64), grouped(labelled as u64)]
@@ -427,19 +452,19 @@ fn data(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
     let rows = sample.slides.iter().enumerate().map(row).collect();
     let pairs = match settings.addr.pairs {
         PairCount::Auto => {
-            "all, or 1\u{202F}000\u{202F}000 of each kind where a slide has more than 10\u{202F}000 tiles"
+            "all, or 1\u{202F}000\u{202F}000 near and far pairs per slide if a slide has more than 10\u{202F}000 tiles"
                 .to_owned()
         }
         PairCount::All => "all".to_owned(),
-        PairCount::PerSlide(count) => format!("{} of each kind and slide", grouped(count as u64)),
+        PairCount::PerSlide(count) => format!("{} near and far pairs per slide", grouped(count as u64)),
     };
     let exclude = match settings.retrieval.exclude {
-        Exclude::Slide => "tiles of the query's slide are no answers",
-        Exclude::Patient => "tiles of the query's patient are no answers",
+        Exclude::Slide => "without tiles of the query's slide",
+        Exclude::Patient => "without tiles of the query's patient",
     };
     let pool = match settings.retrieval.pool {
         PoolKind::Labelled => "labelled tiles",
-        PoolKind::All => "all tiles; unlabelled ones count as wrong",
+        PoolKind::All => "all tiles; unlabelled ones count as incorrect",
     };
     let counts = sample.label_counts;
     let mut facts = vec![

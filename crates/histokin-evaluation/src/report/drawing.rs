@@ -1,8 +1,8 @@
-//! Drawings of a report: marks in units of their own, which become SVG on the page and paths in the PDF.
+//! Drawings of a report: marks in drawing units, which become SVG in the HTML page and paths in the PDF.
 
 use std::fmt::Write;
 
-/// Colours of series and classes, by number; they repeat after these. On a dark page `style.css` has lighter ones.
+/// Colours of series and classes, by number modulo their count. For dark mode `style.css` has lighter ones.
 pub const SERIES_COLORS: [[u8; 3]; 8] = [
     [0x2f, 0x7f, 0xb8],
     [0xd9, 0x80, 0x32],
@@ -14,14 +14,18 @@ pub const SERIES_COLORS: [[u8; 3]; 8] = [
     [0x4f, 0x9d, 0xa6],
 ];
 
-/// What a mark is, which decides its colour.
+/// Role of a mark, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
+    /// A grid line.
     Grid,
-    /// A dashed line for what guessing would score, and its swatch.
+    /// The dashed line of the chance level.
     Base,
+    /// The legend's swatch of the chance level.
     BaseSwatch,
+    /// The histogram of near pairs.
     Near,
+    /// The histogram of far pairs.
     Far,
     /// A line of a series.
     Series(usize),
@@ -29,113 +33,128 @@ pub enum Style {
     Filled(usize),
     /// A tile of unknown class.
     Unknown,
+    /// A cell of the confusion matrix.
     Cell,
-    /// A cell of the diagonal.
+    /// A cell on its diagonal.
     OwnCell,
+    /// A text.
     Text(TextStyle),
 }
 
+/// Role of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextStyle {
+    /// A tick label or a name in a legend.
     Tick,
+    /// The title of an axis.
     Axis,
+    /// A value in a cell.
     Value,
 }
 
-/// Where a text begins, seen from its place.
+/// Which point of a text is at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
+    /// The left end.
     Start,
+    /// The middle.
     Middle,
+    /// The right end.
     End,
 }
 
-type Place = (f64, f64);
+/// Position or size, x and y.
+type Point = (f64, f64);
 
-/// One thing that is drawn.
+/// One element of a drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mark {
-    Line {
-        style: Style,
-        points: Vec<Place>,
-    },
-    Area {
-        style: Style,
-        points: Vec<Place>,
-    },
+    /// A polyline.
+    Line { style: Style, points: Vec<Point> },
+    /// A filled polygon.
+    Area { style: Style, points: Vec<Point> },
+    /// A filled rectangle.
     Rect {
         style: Style,
-        /// 0 to 1.
+        /// From 0 to 1.
         opacity: f64,
-        corner: Place,
-        size: Place,
-        /// What it shows, for the pointer.
+        corner: Point,
+        size: Point,
+        /// Text of the tooltip.
         title: String,
     },
-    Dot {
-        style: Style,
-        center: Place,
-        radius: f64,
-    },
+    /// A filled circle.
+    Dot { style: Style, center: Point, radius: f64 },
+    /// A line of text.
     Text {
         style: TextStyle,
-        at: Place,
+        at: Point,
         anchor: Anchor,
-        /// Whether it rises to the right, for long names above narrow columns.
+        /// Whether it is rotated by [`RISE`], for long names above narrow columns.
         rising: bool,
         text: String,
     },
 }
 
-/// By how many degrees rising text is turned.
+/// Degrees by which rising text is rotated.
 pub const RISE: f64 = 35.0;
 
-/// A picture of lines, areas and text.
+/// A drawing of lines, areas and text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drawing {
+    /// Width in drawing units.
     pub width: f64,
+    /// Height in drawing units.
     pub height: f64,
+    /// Elements, from back to front.
     pub marks: Vec<Mark>,
-    /// What it shows, for those who cannot see it.
+    /// Description for screen readers.
     pub label: String,
 }
 
 impl Drawing {
+    /// Creates an empty drawing.
     pub fn new(width: f64, height: f64) -> Self {
         Self { width, height, marks: Vec::new(), label: String::new() }
     }
 
-    pub fn line(&mut self, style: Style, points: impl IntoIterator<Item = Place>) {
+    /// Adds a polyline.
+    pub fn line(&mut self, style: Style, points: impl IntoIterator<Item = Point>) {
         self.marks.push(Mark::Line { style, points: points.into_iter().collect() });
     }
 
-    pub fn area(&mut self, style: Style, points: impl IntoIterator<Item = Place>) {
+    /// Adds a filled polygon.
+    pub fn area(&mut self, style: Style, points: impl IntoIterator<Item = Point>) {
         self.marks.push(Mark::Area { style, points: points.into_iter().collect() });
     }
 
-    pub fn rect(&mut self, style: Style, opacity: f64, corner: Place, size: Place, title: &str) {
+    /// Adds a filled rectangle with a tooltip.
+    pub fn rect(&mut self, style: Style, opacity: f64, corner: Point, size: Point, title: &str) {
         self.marks.push(Mark::Rect { style, opacity, corner, size, title: title.to_owned() });
     }
 
-    pub fn dot(&mut self, style: Style, center: Place, radius: f64) {
+    /// Adds a filled circle.
+    pub fn dot(&mut self, style: Style, center: Point, radius: f64) {
         self.marks.push(Mark::Dot { style, center, radius });
     }
 
-    pub fn text(&mut self, style: TextStyle, at: Place, anchor: Anchor, text: &str) {
+    /// Adds a line of text.
+    pub fn text(&mut self, style: TextStyle, at: Point, anchor: Anchor, text: &str) {
         self.marks.push(Mark::Text { style, at, anchor, rising: false, text: text.to_owned() });
     }
 
-    pub fn rising_text(&mut self, style: TextStyle, at: Place, text: &str) {
+    /// Adds a line of text that rises to the right.
+    pub fn rising_text(&mut self, style: TextStyle, at: Point, text: &str) {
         let text = text.to_owned();
         self.marks.push(Mark::Text { style, at, anchor: Anchor::Start, rising: true, text });
     }
 
-    /// The drawing with what it shows.
+    /// Returns the drawing with a description.
     pub fn labelled(self, label: &str) -> Self {
         Self { label: label.to_owned(), ..self }
     }
 
-    /// As SVG whose colours the page's style sheet gives.
+    /// Returns the drawing as SVG, with colours from the page's style sheet.
     pub fn svg(&self) -> String {
         let mut text = format!(
             "<svg viewBox=\"0 0 {:.0} {:.0}\" role=\"img\" aria-label=\"{}\">\n",
@@ -175,7 +194,7 @@ fn write_svg(out: &mut String, mark: &Mark) -> std::fmt::Result {
         }
         Mark::Text { style, at: (x, y), anchor, rising, text } => {
             let style = class(Style::Text(*style));
-            let place = if *rising {
+            let position = if *rising {
                 format!("transform=\"translate({x:.1} {y:.1}) rotate(-{RISE})\"")
             } else {
                 format!("x=\"{x:.1}\" y=\"{y:.1}\"")
@@ -185,16 +204,17 @@ fn write_svg(out: &mut String, mark: &Mark) -> std::fmt::Result {
                 Anchor::Middle => "middle",
                 Anchor::End => "end",
             };
-            writeln!(out, "<text class=\"{style}\" {place} text-anchor=\"{anchor}\">{}</text>", escaped(text))
+            let text = escaped(text);
+            writeln!(out, "<text class=\"{style}\" {position} text-anchor=\"{anchor}\">{text}</text>")
         }
     }
 }
 
-fn coordinates(points: &[Place]) -> String {
+fn coordinates(points: &[Point]) -> String {
     points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Its name in the style sheet.
+/// Returns the class of a style in the style sheet.
 fn class(style: Style) -> String {
     let series = |number: usize| number % SERIES_COLORS.len();
     match style {
@@ -214,7 +234,7 @@ fn class(style: Style) -> String {
     }
 }
 
-/// Text as it may stand in HTML and SVG.
+/// Escapes text for HTML and SVG.
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,4 +1,4 @@
-//! Pictures of queries with their answers: those that went best and those that went worst.
+//! Images of the best and worst queries with their answers.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,48 +14,50 @@ use histokin_core::slide::SlideSource;
 use histokin_core::tiling::read_tile;
 use histokin_project::project::Project;
 
-/// Rows of each gallery, and answers in a row.
+/// Number of queries in each gallery.
 const QUERIES: usize = 4;
+/// Number of answers shown for a query.
 pub const SHOWN_ANSWERS: usize = 6;
 
-/// Edge of a picture, in pixels.
+/// Width and height of a tile image in pixels.
 pub const EDGE: u32 = 112;
 
-/// Where pictures of tiles come from. Only tiles are read, never a slide's label.
+/// Reads images of tiles from the slides of a project. Only tiles are read, never a slide's label image.
 pub struct Pictures<'a> {
     project: &'a Project,
-    /// By place in the sample; none where the slide cannot be opened.
+    /// Opened slides by index in the sample; `None` if a slide cannot be opened.
     open: RefCell<HashMap<u32, Option<Arc<dyn SlideSource>>>>,
 }
 
 impl<'a> Pictures<'a> {
+    /// Creates a reader for the slides of a project; slides are opened when needed.
     pub fn of_project(project: &'a Project) -> Self {
         Self { project, open: RefCell::new(HashMap::new()) }
     }
 
-    /// The pixels of a tile, 112 pixels wide; none where it cannot be read.
+    /// Reads a tile, scaled to 112 × 112 pixels; `None` if it cannot be read.
     pub fn tile(&self, sample: &Sample, tile: u32) -> Option<RgbImage> {
         let rect = sample.rects.get(tile as usize)?;
-        let place = sample.tiles.slides[tile as usize];
+        let slide = sample.tiles.slides[tile as usize];
         let mut open = self.open.borrow_mut();
-        let source = open.entry(place).or_insert_with(|| self.open_slide(sample, place)).clone()?;
+        let source = open.entry(slide).or_insert_with(|| self.open_slide(sample, slide)).clone()?;
         read_tile(source.as_ref(), rect, EDGE).ok()
     }
 
-    /// A tile as a JPEG; none where it cannot be read.
+    /// Reads a tile as a JPEG; `None` if it cannot be read.
     pub fn jpeg(&self, sample: &Sample, tile: u32) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, 82).encode_image(&self.tile(sample, tile)?).ok()?;
         Some(bytes)
     }
 
-    fn open_slide(&self, sample: &Sample, place: u32) -> Option<Arc<dyn SlideSource>> {
-        let entry = self.project.find_slide(&sample.slides[place as usize].id).ok()?;
+    fn open_slide(&self, sample: &Sample, slide: u32) -> Option<Arc<dyn SlideSource>> {
+        let entry = self.project.find_slide(&sample.slides[slide as usize].id).ok()?;
         self.project.open_slide(entry).ok()
     }
 }
 
-/// The queries that went best and those that went worst, at most two of one slide.
+/// Returns the best and the worst queries, at most two of one slide.
 pub fn extremes(target: &Target, sample: &Sample) -> [Vec<QueryOutcome>; 2] {
     let mut order: Vec<&QueryOutcome> = target.retrieval.queries.iter().collect();
     let merit = |query: &QueryOutcome| {
@@ -67,6 +69,7 @@ pub fn extremes(target: &Target, sample: &Sample) -> [Vec<QueryOutcome>; 2] {
     [best, worst]
 }
 
+/// Returns the first queries, at most two of one slide.
 fn first_few<'a>(order: impl Iterator<Item = &'a QueryOutcome>, sample: &Sample) -> Vec<QueryOutcome> {
     let mut of_slide: HashMap<u32, usize> = HashMap::new();
     order

@@ -1,11 +1,11 @@
-//! The report as one page: no file beside it is needed, on screen in light and dark, and in print.
+//! The report as one self-contained HTML page, for screens in light and dark mode and for print.
 
 use base64ct::{Base64, Encoding};
 
 use super::content::{Block, Cell, Content, Plot, Table, Tile, TileRole};
 use super::drawing::{SERIES_COLORS, escaped};
 
-/// The page.
+/// Returns the HTML page.
 pub fn page(content: &Content) -> String {
     let mut body = format!("<h1>{}</h1>\n<p class=\"lead\">{}</p>\n", content.title, escaped(&content.lead));
     if !content.notes.is_empty() {
@@ -37,7 +37,7 @@ fn block(block: &Block) -> String {
             let figures: String = plots.iter().map(|plot| figure(plot, "")).collect();
             format!("<div class=\"plots\">\n{figures}</div>\n")
         }
-        // No larger than it was drawn for.
+        // Limits the enlargement of the drawing.
         Block::Figure(plot) => {
             figure(plot, &format!(" style=\"max-width:{:.0}px\"", 1.2 * plot.drawing.width))
         }
@@ -62,9 +62,9 @@ fn table_of(table: &Table) -> String {
     text += "</tr>\n";
     for row in &table.rows {
         text += "<tr>";
-        for (place, cell) in row.iter().enumerate() {
-            let kind = if place == 0 { "th" } else { "td" };
-            text += &format!("<{kind}>{}</{kind}>", cell_of(cell));
+        for (column, cell) in row.iter().enumerate() {
+            let tag = if column == 0 { "th" } else { "td" };
+            text += &format!("<{tag}>{}</{tag}>", cell_of(cell));
         }
         text += "</tr>\n";
     }

@@ -1,4 +1,4 @@
-//! The document for machines; its names are part of the command line.
+//! The report as JSON. Its key names are part of the command-line interface and must stay stable.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use super::super::comparison::{Comparison, EncoderResult, Target};
 use super::super::retrieval::{Measure, Score};
 use super::super::sample::Sample;
 
-/// All that was measured, and on what.
+/// Returns all results, the data they were measured on, and the settings.
 pub fn document(sample: &Sample, comparison: &Comparison) -> Value {
     json!({
         "encoders": comparison.encoders.iter().map(|one| encoder(sample, comparison, one)).collect::<Vec<_>>(),
@@ -80,7 +80,7 @@ fn retrieval_of(comparison: &Comparison, target: &Target) -> Value {
     document
 }
 
-/// A score with its figures by name; the class is the caller's to name.
+/// Returns a score with its values by key, without the class.
 fn score_of(score: &Score) -> Value {
     let mut document = json!({
         "queries": score.queries,

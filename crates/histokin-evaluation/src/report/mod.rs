@@ -1,4 +1,4 @@
-//! The report: what was measured, as a page and a PDF for people, tables, and a document for machines.
+//! The report on a comparison: an HTML page, a PDF, CSV tables and a JSON document.
 //!
 //! ```text
 //! sample + comparison → content → page (HTML), PDF
@@ -29,26 +29,27 @@ use content::Content;
 
 pub use gallery::{Pictures, SHOWN_ANSWERS, extremes};
 
-/// Descriptors of one encoder on a plane.
+/// A map of the descriptors of one encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Map {
+    /// Method by which the map was computed.
     pub kind: MapKind,
     /// Name of the encoder.
     pub encoder: String,
-    /// One point a tile of the sample.
+    /// One point per tile of the sample.
     pub points: Vec<[f32; 2]>,
 }
 
-/// Tiles of which a map for the report is laid out by UMAP; more would make it wait.
+/// Maximum number of tiles that are laid out by UMAP for the report; more would take too long.
 const MAPPED: usize = 5000;
 
-/// The map of the first encoder, kept in or read from `store` where there is one; none when `tell`, which hears the
-/// share that is done, says to stop.
+/// Returns the UMAP of the first encoder, cached in `store` if one is given. `progress` receives the share (0
+/// to 1) that is done and returns whether to continue; the result is `None` if it returned false.
 pub fn map_of(
     store: Option<&MapStore>,
     described: &[Described],
     comparison: &Comparison,
-    tell: &mut dyn FnMut(f64) -> bool,
+    progress: &mut dyn FnMut(f64) -> bool,
 ) -> Option<Map> {
     let first = described.first()?;
     let settings = map::UmapSettings {
@@ -58,22 +59,22 @@ pub fn map_of(
     };
     let descriptors = first.descriptors().ok()?;
     let points = match store {
-        Some(store) => store.umap(&first.id, descriptors, &settings, tell)?,
-        None => map::umap(descriptors, &settings, tell)?,
+        Some(store) => store.umap(&first.id, descriptors, &settings, progress)?,
+        None => map::umap(descriptors, &settings, progress)?,
     };
     Some(Map { kind: MapKind::Umap, encoder: first.name.clone(), points })
 }
 
-/// The first encoder's descriptors along the two directions of their largest variance.
+/// Returns the map of the first encoder by principal components.
 pub fn pca_of(described: &[Described], comparison: &Comparison) -> Option<Map> {
     let first = described.first()?;
     let points = map::pca(first.descriptors().ok()?, comparison.settings.retrieval.seed);
     Some(Map { kind: MapKind::Pca, encoder: first.name.clone(), points })
 }
 
-/// Write `report.html`, `report.pdf`, `report.json` and the tables `encoders.csv`, `paired.csv`, `classes.csv`,
-/// `queries.csv` into `folder`, which is made when it is not there. Everything is composed before the first
-/// file is written, and each file appears whole or not at all.
+/// Writes `report.html`, `report.pdf`, `report.json` and the tables `encoders.csv`, `paired.csv`,
+/// `classes.csv`, `queries.csv` to `folder`, which is created if necessary. All content is composed before
+/// the first file is written, and each file is written durably: complete or not at all.
 ///
 /// # Errors
 /// When a file cannot be written.

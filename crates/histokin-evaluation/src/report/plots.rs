@@ -1,4 +1,4 @@
-//! The report's plots.
+//! Plots of the report.
 
 use super::super::addr::DistanceHistogram;
 use super::super::classes::Confusion;
@@ -16,13 +16,14 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 38.0;
 
-/// A frame with axes from 0 to the given ends.
+/// Axes from 0 to the given ends.
 struct Axes {
     x_end: f64,
     y_end: f64,
 }
 
 impl Axes {
+    /// Returns the position of a point in the drawing.
     fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let across = (WIDTH - LEFT - RIGHT) * x / self.x_end;
         let up = (HEIGHT - TOP - BOTTOM) * y / self.y_end;
@@ -49,7 +50,7 @@ impl Axes {
     }
 }
 
-/// How near and far pairs' distances are spread.
+/// Draws the histograms of the distances of near and far pairs.
 pub fn distances(histogram: &DistanceHistogram, name: &str) -> Drawing {
     let bins = histogram.near.len();
     let highest = histogram.near.iter().chain(&histogram.far).copied().fold(0.0, f64::max).max(1e-6);
@@ -68,43 +69,43 @@ pub fn distances(histogram: &DistanceHistogram, name: &str) -> Drawing {
     drawing.labelled(&format!("Descriptor distances of near and far pairs, {name}"))
 }
 
-/// Names below the plot, two in a row; the drawing grows for them.
+/// Adds a legend below the plot, two entries per row, and enlarges the drawing for it.
 fn legend(drawing: &mut Drawing, entries: &[(Style, &str)]) {
     const ROW: f64 = 16.0;
     let column = (WIDTH - LEFT) / 2.0;
-    for (place, (style, name)) in entries.iter().enumerate() {
-        let (left, top) = (LEFT + column * (place % 2) as f64, HEIGHT + ROW * (place / 2) as f64);
+    for (index, (style, name)) in entries.iter().enumerate() {
+        let (left, top) = (LEFT + column * (index % 2) as f64, HEIGHT + ROW * (index / 2) as f64);
         drawing.rect(*style, 1.0, (left, top), (10.0, 10.0), name);
         drawing.text(TextStyle::Tick, (left + 15.0, top + 9.0), Anchor::Start, name);
     }
     drawing.height += ROW * entries.len().div_ceil(2) as f64;
 }
 
-/// Precision over the number of answers, one line an encoder, above what guessing scores.
+/// Draws the precision over the number of answers, one line per encoder, with the chance level.
 pub fn precision(comparison: &Comparison) -> Option<Drawing> {
     let axes = Axes { x_end: ANSWERS as f64, y_end: 1.0 };
     let mut drawing = Drawing::new(WIDTH, HEIGHT);
-    axes.draw(&mut drawing, "answers looked at", "of them of the query's class", true);
+    axes.draw(&mut drawing, "number of answers", "share of the query's class", true);
     let mut base = None;
     let mut names = Vec::new();
-    for (place, one) in comparison.encoders.iter().enumerate() {
+    for (index, one) in comparison.encoders.iter().enumerate() {
         let Some(target) = &one.target else { continue };
         let queries = &target.retrieval.queries;
         let mean = |count: usize| {
             queries.iter().map(|query| query.precision(count)).sum::<f64>() / queries.len().max(1) as f64
         };
-        drawing.line(Style::Series(place), (1..=ANSWERS).map(|count| axes.at(count as f64, mean(count))));
-        names.push((Style::Filled(place), one.name.as_str()));
+        drawing.line(Style::Series(index), (1..=ANSWERS).map(|count| axes.at(count as f64, mean(count))));
+        names.push((Style::Filled(index), one.name.as_str()));
         base = Some(target.score.base_rate);
     }
     let base = base?;
     drawing.line(Style::Base, [axes.at(0.0, base), axes.at(axes.x_end, base)]);
-    names.push((Style::BaseSwatch, "guessing"));
+    names.push((Style::BaseSwatch, "chance level"));
     legend(&mut drawing, &names);
     Some(drawing.labelled("Precision over the number of answers"))
 }
 
-/// Share of variance along the first axes, one line an encoder.
+/// Draws the share of variance along the first principal axes, one line per encoder.
 pub fn spectrum(comparison: &Comparison) -> Option<Drawing> {
     const SHOWN: usize = 32;
     let highest = comparison.encoders.iter().filter_map(|one| one.health.as_ref()?.spectrum.first().copied());
@@ -116,17 +117,17 @@ pub fn spectrum(comparison: &Comparison) -> Option<Drawing> {
     let mut drawing = Drawing::new(WIDTH, HEIGHT);
     axes.draw(&mut drawing, "principal axis", "share of the variance", true);
     let mut names = Vec::new();
-    for (place, one) in comparison.encoders.iter().enumerate() {
+    for (index, one) in comparison.encoders.iter().enumerate() {
         let Some(health) = &one.health else { continue };
         let shares = health.spectrum.iter().take(SHOWN).enumerate();
-        drawing.line(Style::Series(place), shares.map(|(axis, share)| axes.at((axis + 1) as f64, *share)));
-        names.push((Style::Filled(place), one.name.as_str()));
+        drawing.line(Style::Series(index), shares.map(|(axis, share)| axes.at((axis + 1) as f64, *share)));
+        names.push((Style::Filled(index), one.name.as_str()));
     }
     legend(&mut drawing, &names);
     Some(drawing.labelled("Variance along the principal axes"))
 }
 
-/// Which class the nearest tile of each class's queries has.
+/// Draws the confusion matrix: class of the nearest tile for queries of each class.
 pub fn confusion(confusion: &Confusion, sample: &Sample) -> Drawing {
     const CELL: f64 = 46.0;
     const NAMES: f64 = 150.0;
@@ -153,7 +154,7 @@ pub fn confusion(confusion: &Confusion, sample: &Sample) -> Drawing {
             let share = f64::from(*count) / f64::from(total.max(1));
             let left = NAMES + CELL * column as f64;
             let title = format!(
-                "{count} of {total} queries of {} have {} nearest",
+                "{count} of {total} queries of class {}: nearest tile is {}",
                 name(&Some(*class)),
                 name(&confusion.answers[column])
             );
@@ -172,17 +173,18 @@ pub fn confusion(confusion: &Confusion, sample: &Sample) -> Drawing {
     drawing.labelled("Confusion matrix: class of queries against class of the nearest tile")
 }
 
-/// Points of a map that are drawn at most.
+/// Maximum number of points drawn in a map.
 const DRAWN: usize = 6000;
 
-/// Names that are listed beside a map at most.
+/// Maximum number of names listed beside a map.
 const LISTED: usize = 24;
 
-/// Tiles on a plane, coloured by class where classes are known, else by slide.
+/// Draws a map, coloured by class if classes are known, otherwise by slide.
 pub fn map(map: &Map, sample: &Sample) -> Drawing {
     const EDGE: f64 = 560.0;
-    /// Room for the names of slides or classes, and for each of them.
+    /// Width of the list of names of slides or classes.
     const NAMES: f64 = 230.0;
+    /// Height of a line of the list.
     const NAME: f64 = 18.0;
     let by_class = !sample.classes.is_empty();
     let names: Vec<&str> = if by_class {
@@ -202,23 +204,23 @@ pub fn map(map: &Map, sample: &Sample) -> Drawing {
     let height = used.max(NAME * listed as f64 + 10.0);
     let mut drawing = Drawing::new(EDGE + NAMES, height);
     let at = |point: [f32; 2]| {
-        let place = |value: f32, low: f32| 8.0 + (EDGE - 16.0) * f64::from((value - low) / span);
-        (place(point[0], left), used - place(point[1], bottom))
+        let scaled = |value: f32, low: f32| 8.0 + (EDGE - 16.0) * f64::from((value - low) / span);
+        (scaled(point[0], left), used - scaled(point[1], bottom))
     };
     let group = |tile: usize| match sample.tiles.classes[tile] {
         Some(class) if by_class => Some(usize::from(class.0)),
         None if by_class => None,
         _ => Some(sample.tiles.slides[tile] as usize),
     };
-    // Unlabelled tiles lie below the others.
+    // Unlabelled tiles are drawn below the others.
     let mut shown = draw(map.points.len(), DRAWN, 0);
     shown.sort_by_key(|tile| group(*tile as usize).is_some());
     for tile in shown.into_iter().map(|tile| tile as usize) {
         drawing.dot(group(tile).map_or(Style::Unknown, Style::Filled), at(map.points[tile]), 2.2);
     }
-    for (place, name) in names.iter().enumerate().take(listed) {
-        let y = 14.0 + NAME * place as f64;
-        drawing.dot(Style::Filled(place), (EDGE + 10.0, y), 5.0);
+    for (index, name) in names.iter().enumerate().take(listed) {
+        let y = 14.0 + NAME * index as f64;
+        drawing.dot(Style::Filled(index), (EDGE + 10.0, y), 5.0);
         drawing.text(TextStyle::Tick, (EDGE + 22.0, y + 4.0), Anchor::Start, name);
     }
     drawing.labelled(&format!("{} of the descriptors of {}", map.kind.name(), map.encoder))

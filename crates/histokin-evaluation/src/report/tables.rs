@@ -1,4 +1,4 @@
-//! The same figures as tables for spreadsheets.
+//! The report as CSV tables.
 
 use std::io;
 
@@ -6,7 +6,10 @@ use super::super::comparison::Comparison;
 use super::super::retrieval::Measure;
 use super::super::sample::Sample;
 
-/// Name and content of each table.
+/// Returns the file name and content of each table.
+///
+/// # Errors
+/// When a table cannot be composed.
 pub fn all(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
     Ok(vec![
         ("encoders.csv", encoders(comparison)?),
@@ -16,12 +19,14 @@ pub fn all(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<(&'static
     ])
 }
 
+/// A CSV table in memory.
 type Table = csv::Writer<Vec<u8>>;
 
 fn finished(table: Table) -> io::Result<Vec<u8>> {
     table.into_inner().map_err(|error| error.into_error())
 }
 
+/// Formats a number; empty if there is none.
 fn cell(number: Option<f64>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }
@@ -117,7 +122,7 @@ fn queries(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<u8>> {
         "nearest_y",
         "distance",
     ])?;
-    let place = |tile: u32| {
+    let location = |tile: u32| {
         let name = sample.slides[sample.tiles.slides[tile as usize] as usize].name.clone();
         let [x, y] = match sample.rects.get(tile as usize) {
             Some(rect) => [rect.x as f64, rect.y as f64],
@@ -128,14 +133,14 @@ fn queries(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<u8>> {
     for one in &comparison.encoders {
         for query in one.target.iter().flat_map(|target| &target.retrieval.queries) {
             let mut row = vec![one.id.clone()];
-            row.extend(place(query.tile));
+            row.extend(location(query.tile));
             row.extend(
                 [Measure::P1, Measure::P5, Measure::P20, Measure::Map]
                     .map(|measure| cell(query.value(measure))),
             );
             match query.answers.first() {
                 Some(first) => {
-                    row.extend(place(first.tile));
+                    row.extend(location(first.tile));
                     row.push(first.distance.to_string());
                 }
                 None => row.extend(std::iter::repeat_n(String::new(), 4)),

@@ -1,25 +1,26 @@
-//! Figures as people read them, and the table for a terminal.
+//! Formatting of values, and the table for the terminal.
 
 use super::super::comparison::Comparison;
 use super::super::retrieval::{Figure, Measure};
 use super::super::sample::Sample;
+use histokin_core::number_format::counted;
 
-/// A share in per cent.
+/// Formats a share in per cent.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// An interval of shares in per cent, in brackets; nothing where there is none.
+/// Formats an interval of shares in per cent, in brackets; empty without an interval.
 pub fn percent_interval(ci95: Option<[f64; 2]>) -> String {
     ci95.map_or_else(String::new, |[low, high]| format!("[{:.0}–{:.0}]", 100.0 * low, 100.0 * high))
 }
 
-/// An interval of ratios, in brackets; nothing where there is none.
+/// Formats an interval of ratios, in brackets; empty without an interval.
 pub fn ratio_interval(ci95: Option<[f64; 2]>) -> String {
     ci95.map_or_else(String::new, |[low, high]| format!("[{low:.2}–{high:.2}]"))
 }
 
-/// A share with its interval.
+/// Formats a share with its interval; a dash without a value.
 pub fn figure(figure: Option<Figure>) -> String {
     figure.map_or_else(
         || "–".to_owned(),
@@ -27,12 +28,12 @@ pub fn figure(figure: Option<Figure>) -> String {
     )
 }
 
-/// A measure's name for people.
+/// Returns the displayed name of a measure with this key.
 pub fn measure_label(key: &str) -> &str {
     Measure::ALL.iter().find(|measure| measure.key() == key).map_or("ADDR", |measure| measure.label())
 }
 
-/// The difference of two figures and its interval: of shares in points of a hundred.
+/// Formats a difference and its interval; differences of shares are in percentage points.
 pub fn difference(key: &str, value: f64, ci95: Option<[f64; 2]>) -> (String, String) {
     let scale = if key == "addr" { 1.0 } else { 100.0 };
     let digits = if key == "addr" { 2 } else { 1 };
@@ -42,18 +43,18 @@ pub fn difference(key: &str, value: f64, ci95: Option<[f64; 2]>) -> (String, Str
     (format!("{:+.digits$}", scale * value), interval)
 }
 
-/// Whether the interval of a difference leaves 0 out.
+/// Returns whether the interval of a difference excludes 0.
 pub fn is_certain(ci95: Option<[f64; 2]>) -> bool {
     ci95.is_some_and(|[low, high]| low > 0.0 || high < 0.0)
 }
 
-/// The comparison as lines of text.
+/// Returns the comparison as lines of text.
 pub fn table(sample: &Sample, comparison: &Comparison) -> String {
     let mut lines = vec![format!(
-        "{} tiles of {} slides of {} patients{}",
-        sample.tiles.len(),
-        sample.slides.len(),
-        sample.patient_count(),
+        "{} of {} of {}{}",
+        counted(sample.tiles.len() as u64, "tile"),
+        counted(sample.slides.len() as u64, "slide"),
+        counted(sample.patient_count() as u64, "patient"),
         if sample.classes.is_empty() {
             String::new()
         } else {
@@ -64,7 +65,7 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
         }
     )];
     let mut rows =
-        vec![["encoder", "global ADDR", "P@1", "P@5", "P@20", "mAP", "base rate"].map(str::to_owned)];
+        vec![["encoder", "global ADDR", "P@1", "P@5", "P@20", "mAP", "chance level"].map(str::to_owned)];
     for one in &comparison.encoders {
         let addr = one.addr.as_ref().map_or_else(
             || "–".to_owned(),
@@ -94,7 +95,7 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
     for pair in comparison.paired.iter().filter(|pair| matches!(pair.measure, "addr" | "p_at_1")) {
         let (text, interval) = difference(pair.measure, pair.difference, pair.ci95);
         let (a, b, measure) = (name(&pair.a), name(&pair.b), measure_label(pair.measure));
-        let line = format!("{a} less {b}, {measure}: {text} {interval}");
+        let line = format!("{a} minus {b}, {measure}: {text} {interval}");
         lines.push(line.trim_end().to_owned());
     }
     lines.extend(comparison.notes.iter().cloned());

@@ -1,4 +1,4 @@
-//! The program's typeface as a PDF holds it: its usual weight, without the tables that say how to make others.
+//! The program's typeface as embedded in a PDF: its regular weight, without the tables of the variable font.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,24 @@ use ttf_parser::{Face, GlyphId};
 const FONT: &[u8] = include_bytes!("../../../../../assets/fonts/IBMPlexSans.ttf");
 const NAME: Name<'static> = Name(b"IBMPlexSans");
 
-/// The tables that glyphs are drawn from (OpenType 1.9, "Required tables"; PDF 1.7, 9.9).
+/// The tables required to draw glyphs (OpenType 1.9, "Required tables"; PDF 1.7, 9.9).
 const DRAWING_TABLES: [&[u8; 4]; 9] =
     [b"cvt ", b"fpgm", b"glyf", b"head", b"hhea", b"hmtx", b"loca", b"maxp", b"prep"];
 
-/// Identity-H: two bytes a glyph.
+/// Character collection of the encoding Identity-H: two bytes per glyph.
 const IDENTITY: SystemInfo<'static> =
     SystemInfo { registry: Str(b"Adobe"), ordering: Str(b"Identity"), supplement: 0 };
 
-/// The typeface.
+/// The program's typeface.
 pub struct Typeface {
     face: Face<'static>,
 }
 
 impl Typeface {
+    /// Parses the program's font.
+    ///
     /// # Errors
-    /// When the font that comes with the program is damaged.
+    /// When the font is damaged.
     pub fn new() -> Result<Self, String> {
         Face::parse(FONT, 0).map(|face| Self { face }).map_err(|error| error.to_string())
     }
@@ -35,27 +37,28 @@ impl Typeface {
         self.face.glyph_index(c).unwrap_or_default()
     }
 
+    /// Returns the advance width of a glyph in thousandths of the size.
     fn advance(&self, glyph: GlyphId) -> f32 {
         self.scaled(f32::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)))
     }
 
-    /// The font's units in thousandths of the size.
+    /// Converts font units to thousandths of the size.
     fn scaled(&self, units: f32) -> f32 {
         units * 1000.0 / f32::from(self.face.units_per_em())
     }
 
-    /// Width of a text in points.
+    /// Returns the width of a text in points.
     pub fn width_of(&self, text: &str, size: f32) -> f32 {
         text.chars().map(|c| self.advance(self.glyph(c))).sum::<f32>() * size / 1000.0
     }
 
-    /// The bytes that show a text.
+    /// Returns the glyph numbers of a text as bytes.
     pub fn encoded(&self, text: &str) -> Vec<u8> {
         text.chars().flat_map(|c| self.glyph(c).0.to_be_bytes()).collect()
     }
 
-    /// Write the font under `id`, with what each of its glyphs means, so that text can be found and copied. `used`
-    /// are the characters of the document; `next` gives free references.
+    /// Writes the font as `id`, with a character map so that text can be searched and copied. `used` are the
+    /// characters of the document; `next` returns free references.
     pub fn write(
         &self,
         pdf: &mut Pdf,
@@ -100,7 +103,7 @@ impl Typeface {
     }
 }
 
-/// A stream's bytes, packed for [`Filter::FlateDecode`].
+/// Compresses the bytes of a stream for [`Filter::FlateDecode`].
 pub fn packed(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
@@ -109,12 +112,12 @@ pub fn packed(bytes: &[u8]) -> Vec<u8> {
     packed.finish().unwrap_or_default()
 }
 
-/// A TrueType file with its [`DRAWING_TABLES`] alone; none when it is no such file.
+/// Returns a TrueType file reduced to its [`DRAWING_TABLES`]; `None` if it is malformed.
 fn without_other_tables(font: &[u8]) -> Option<Vec<u8>> {
     let number = |at: usize| Some(u32::from_be_bytes(font.get(at..at + 4)?.try_into().ok()?) as usize);
     let count = u16::from_be_bytes(font.get(4..6)?.try_into().ok()?);
     let mut kept = Vec::new();
-    for entry in (0..usize::from(count)).map(|place| 12 + 16 * place) {
+    for entry in (0..usize::from(count)).map(|index| 12 + 16 * index) {
         let tag: [u8; 4] = font.get(entry..entry + 4)?.try_into().ok()?;
         if DRAWING_TABLES.contains(&&tag) {
             let (checksum, start, length) = (number(entry + 4)?, number(entry + 8)?, number(entry + 12)?);

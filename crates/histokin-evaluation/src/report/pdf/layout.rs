@@ -1,42 +1,45 @@
-//! Where things stand: pages that fill from top to bottom.
+//! Page layout: pages are filled from top to bottom.
 
 use super::font::Typeface;
 use super::paint::{Color, Ink, Weight};
 
-/// A4 upright, in points.
+/// Size of an A4 page in portrait orientation, in points.
 pub const PAGE: [f32; 2] = [595.28, 841.89];
+/// Page margin in points.
 const MARGIN: f32 = 44.0;
-/// Room across a page.
+/// Width of the text area in points.
 pub const WIDTH: f32 = PAGE[0] - 2.0 * MARGIN;
-/// Where the text of a page ends; the page's number stands below.
+/// Lower end of the text area; the footer is below.
 const BOTTOM: f32 = PAGE[1] - MARGIN - 10.0;
 
-/// Space from one line to the next, in sizes of the text.
+/// Line spacing as a multiple of the text size.
 const LEADING: f32 = 1.35;
 
-/// Pages that are being filled.
+/// Pages that are being filled. Positions are in points, relative to the current position.
 pub struct Layout<'a> {
     pages: Vec<Vec<Ink>>,
-    /// Where the next thing stands, from the page's top.
+    /// Current vertical position, from the top of the page.
     y: f32,
     typeface: &'a Typeface,
 }
 
 impl<'a> Layout<'a> {
+    /// Creates a layout with one empty page.
     pub fn new(typeface: &'a Typeface) -> Self {
         Self { pages: vec![Vec::new()], y: MARGIN, typeface }
     }
 
+    /// Returns the marks of each page.
     pub fn into_pages(self) -> Vec<Vec<Ink>> {
         self.pages
     }
 
-    /// Width of a text in points.
+    /// Returns the width of a text in points.
     pub fn width_of(&self, text: &str, size: f32, weight: Weight) -> f32 {
         self.typeface.width_of(text, size) + weight.outline() * size
     }
 
-    /// A text in lines no wider than `width`; a word that is wider is broken.
+    /// Breaks a text into lines no wider than `width`; a wider word is split.
     pub fn lines_of(&self, text: &str, size: f32, weight: Weight, width: f32) -> Vec<String> {
         let mut lines = vec![String::new()];
         for word in text.split_whitespace() {
@@ -62,7 +65,7 @@ impl<'a> Layout<'a> {
         lines
     }
 
-    /// A text cut to `width`, with an ellipsis where something is missing.
+    /// Truncates a text to `width`, with an ellipsis if anything is cut off.
     pub fn cut(&self, text: &str, size: f32, width: f32) -> String {
         if self.width_of(text, size, Weight::Regular) <= width {
             return text.to_owned();
@@ -72,15 +75,14 @@ impl<'a> Layout<'a> {
         kept + "…"
     }
 
-    /// Leave room free.
+    /// Adds vertical space, except at the top of a page.
     pub fn gap(&mut self, height: f32) {
-        // None is needed at the top of a page.
         if self.y > MARGIN {
             self.y += height;
         }
     }
 
-    /// Begin a new page where less than `height` is left on this one; whether one was begun.
+    /// Begins a new page if less than `height` is left on the current one. Returns whether a page was begun.
     pub fn make_room(&mut self, height: f32) -> bool {
         if self.y + height <= BOTTOM || self.y <= MARGIN {
             return false;
@@ -90,12 +92,12 @@ impl<'a> Layout<'a> {
         true
     }
 
-    /// Go on below what was put.
+    /// Moves the current position down.
     pub fn advance(&mut self, height: f32) {
         self.y += height;
     }
 
-    /// Put something that is drawn from (0, 0) at `at` from here.
+    /// Places a mark with its origin at `at`.
     pub fn ink_at(&mut self, at: [f32; 2], ink: Ink) {
         let moved = ink.moved([MARGIN + at[0], self.y + at[1]]);
         if let Some(page) = self.pages.last_mut() {
@@ -103,7 +105,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Put text whose baseline begins at `at` from here.
+    /// Places a text whose baseline begins at `at`.
     pub fn text_at(&mut self, at: [f32; 2], size: f32, weight: Weight, color: Color, text: &str) {
         if !text.is_empty() {
             let text = text.to_owned();
@@ -111,20 +113,20 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Put a filled rectangle at `at` from here.
+    /// Places a filled rectangle with its top-left corner at `at`.
     pub fn area_at(&mut self, at: [f32; 2], size: [f32; 2], color: Color) {
         let ([x, y], [w, h]) = (at, size);
         let points = vec![[x, y], [x + w, y], [x + w, y + h], [x, y + h]];
         self.ink_at([0.0; 2], Ink::Area { points, color, opacity: 1.0 });
     }
 
-    /// A line across the page.
+    /// Places a line across the page.
     pub fn rule(&mut self, color: Color) {
         let points = vec![[0.0, 0.0], [WIDTH, 0.0]];
         self.ink_at([0.0; 2], Ink::Line { points, width: 0.5, color, dashed: false });
     }
 
-    /// Lines of text, on as many pages as they need.
+    /// Adds a paragraph, on as many pages as it needs.
     pub fn paragraph(&mut self, text: &str, size: f32, weight: Weight, color: Color) {
         for line in self.lines_of(text, size, weight, WIDTH) {
             self.make_room(size * LEADING);

@@ -1,4 +1,4 @@
-//! The report as PDF: text that can be found and copied, plots as paths, tiles as pictures.
+//! The report as PDF: text that can be searched and copied, plots as paths, tiles as images.
 
 mod font;
 mod layout;
@@ -18,11 +18,12 @@ const LINE: Color = [0xd9, 0xde, 0xe4];
 const GOOD: Color = [0x2e, 0x8b, 0x57];
 const BAD: Color = [0xc0, 0x50, 0x4d];
 
-/// Sizes of text in points.
+/// Size of body text in points.
 const BODY: f32 = 9.0;
+/// Size of captions and notes in points.
 const SMALL: f32 = 7.5;
 
-/// The file's bytes.
+/// Returns the PDF file.
 ///
 /// # Errors
 /// When the font that comes with the program is damaged.
@@ -45,7 +46,7 @@ pub fn document(content: &Content) -> Result<Vec<u8>, String> {
 
 fn heading(page: &mut Layout<'_>, section: &Section) {
     page.gap(16.0);
-    // A title is not left alone at the foot of a page.
+    // Keeps a title together with the beginning of its section.
     let first = match section.blocks.first() {
         Some(Block::Plots(plots)) => plots.first().map_or(0.0, |plot| height_of(plot, 2)),
         Some(Block::Figure(plot)) => height_of(plot, 1),
@@ -82,7 +83,7 @@ fn put(page: &mut Layout<'_>, block: &Block) {
     }
 }
 
-/// Space between columns.
+/// Space between columns in points.
 const COLUMN_GAP: f32 = 9.0;
 
 fn put_table(page: &mut Layout<'_>, table: &Table) {
@@ -104,7 +105,7 @@ fn put_table(page: &mut Layout<'_>, table: &Table) {
     let widths = |page: &Layout<'_>, size: f32| -> Vec<f32> {
         (0..columns).map(|column| width_at(page, column, size)).collect()
     };
-    // Wide tables are set smaller, as far as they can be read.
+    // Wide tables are set smaller, down to a legible size.
     let natural = widths(page, BODY).iter().sum::<f32>();
     let room = WIDTH - COLUMN_GAP * columns.saturating_sub(1) as f32;
     let size = (BODY * (room / natural).min(1.0)).max(4.5);
@@ -117,7 +118,7 @@ fn put_table(page: &mut Layout<'_>, table: &Table) {
     let head_height = head_lines as f32 * small(size) * LEADING + 4.0;
     let put_head = |page: &mut Layout<'_>| {
         for (left, words) in lefts.iter().zip(&heads) {
-            // Names stand on the line, whether they are one word or two.
+            // Names are aligned at the bottom, whether they have one line or two.
             let above = head_lines - words.len();
             for (line, word) in words.iter().enumerate() {
                 let y = (above + line + 1) as f32 * small(size) * LEADING;
@@ -163,31 +164,31 @@ fn small(size: f32) -> f32 {
     size * 0.82
 }
 
-/// A column's name in one or two lines of about equal length.
+/// Breaks the name of a column into one or two lines of about equal length.
 fn in_two(name: &str) -> Vec<String> {
     let middle = name.len() / 2;
-    let spaces = name.match_indices(' ').map(|(place, _)| place);
-    match spaces.min_by_key(|place| place.abs_diff(middle)) {
-        Some(place) if name.len() > 8 => vec![name[..place].to_owned(), name[place + 1..].to_owned()],
+    let spaces = name.match_indices(' ').map(|(space, _)| space);
+    match spaces.min_by_key(|space| space.abs_diff(middle)) {
+        Some(space) if name.len() > 8 => vec![name[..space].to_owned(), name[space + 1..].to_owned()],
         _ => vec![name.to_owned()],
     }
 }
 
-/// Space between plots that stand side by side.
+/// Space between plots side by side, in points.
 const PLOT_GAP: f32 = 16.0;
 
-/// Points for a unit of a plot, `across` of which would fill the width.
+/// Returns the points per drawing unit of a plot when `across` plots fill the width.
 fn scale_of(plot: &Plot, across: usize) -> f32 {
     let each = (WIDTH - PLOT_GAP * (across - 1) as f32) / across as f32;
     (each / plot.drawing.width as f32).min(0.9)
 }
 
-/// Height of a plot with a line of caption.
+/// Returns the height of a plot with one line of caption.
 fn height_of(plot: &Plot, across: usize) -> f32 {
     plot.drawing.height as f32 * scale_of(plot, across) + SMALL * 1.35 + 12.0
 }
 
-/// Plots side by side, `across` of which would fill the width.
+/// Places plots side by side; `across` of them would fill the width.
 fn put_plots(page: &mut Layout<'_>, plots: &[Plot], across: usize) {
     let each = (WIDTH - PLOT_GAP * (across - 1) as f32) / across as f32;
     let heights = plots.iter().map(|plot| plot.drawing.height as f32 * scale_of(plot, across));
@@ -197,8 +198,8 @@ fn put_plots(page: &mut Layout<'_>, plots: &[Plot], across: usize) {
     let caption_lines = captions.iter().map(Vec::len).max().unwrap_or(0);
     let line = SMALL * 1.35;
     page.make_room(tallest + caption_lines as f32 * line + 12.0);
-    for (place, (plot, caption)) in plots.iter().zip(&captions).enumerate() {
-        let left = place as f32 * (each + PLOT_GAP);
+    for (index, (plot, caption)) in plots.iter().zip(&captions).enumerate() {
+        let left = index as f32 * (each + PLOT_GAP);
         for ink in plot::inks(&plot.drawing, scale_of(plot, across), |text, size| {
             page.width_of(text, size, Weight::Regular)
         }) {
@@ -218,8 +219,8 @@ fn put_tiles(page: &mut Layout<'_>, row: &[Tile]) {
     const CAPTION: f32 = 5.5;
     let edge = (WIDTH - GAP * (ACROSS - 1.0)) / ACROSS;
     page.make_room(edge + 22.0);
-    for (place, tile) in row.iter().enumerate() {
-        let left = place as f32 * (edge + GAP);
+    for (index, tile) in row.iter().enumerate() {
+        let left = index as f32 * (edge + GAP);
         let frame = match tile.role {
             TileRole::Query => TEXT,
             TileRole::Hit => GOOD,

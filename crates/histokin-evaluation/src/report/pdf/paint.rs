@@ -1,5 +1,5 @@
-//! Marks on paper, and their way into a PDF file (ISO 32000-1, "PDF 1.7"). pdf-writer is known here and in
-//! [`super::font`] only.
+//! Marks on pages, and writing them to a PDF file (ISO 32000-1, "PDF 1.7"). Only this module and
+//! [`super::font`] use pdf-writer.
 
 use pdf_writer::types::TextRenderingMode;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, Str, TextStr};
@@ -8,17 +8,20 @@ use super::QUIET;
 use super::font::{Typeface, packed};
 use super::layout::PAGE;
 
-/// sRGB.
+/// An sRGB colour.
 pub type Color = [u8; 3];
 
+/// Weight of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
+    /// The font's regular weight.
     Regular,
+    /// The regular weight with an outline.
     Bold,
 }
 
 impl Weight {
-    /// Bold letters are those of the usual weight with an outline as thick as this part of their size.
+    /// Returns the width of the outline that makes letters bold, as a fraction of the text size.
     pub fn outline(self) -> f32 {
         match self {
             Self::Regular => 0.0,
@@ -27,11 +30,12 @@ impl Weight {
     }
 }
 
-/// One mark, in points from the page's top-left corner.
+/// A mark on a page. Lengths are in points; positions are from the page's top-left corner.
 #[derive(Debug, Clone)]
 pub enum Ink {
+    /// A line of text.
     Text {
-        /// Where the baseline begins.
+        /// Left end of the baseline.
         at: [f32; 2],
         size: f32,
         weight: Weight,
@@ -40,34 +44,24 @@ pub enum Ink {
         rise: f32,
         text: String,
     },
-    Line {
-        points: Vec<[f32; 2]>,
-        width: f32,
-        color: Color,
-        dashed: bool,
-    },
-    Area {
-        points: Vec<[f32; 2]>,
-        color: Color,
-        opacity: f32,
-    },
-    Dot {
-        center: [f32; 2],
-        radius: f32,
-        color: Color,
-        opacity: f32,
-    },
+    /// A polyline.
+    Line { points: Vec<[f32; 2]>, width: f32, color: Color, dashed: bool },
+    /// A filled polygon.
+    Area { points: Vec<[f32; 2]>, color: Color, opacity: f32 },
+    /// A filled circle.
+    Dot { center: [f32; 2], radius: f32, color: Color, opacity: f32 },
+    /// An image.
     Picture {
         at: [f32; 2],
         size: [f32; 2],
-        /// Width and height of the picture, in its pixels.
+        /// Width and height of the image in pixels.
         pixels: [u32; 2],
         jpeg: Vec<u8>,
     },
 }
 
 impl Ink {
-    /// The same elsewhere.
+    /// Returns the mark moved by a distance.
     pub fn moved(mut self, by: [f32; 2]) -> Self {
         let shift = |point: &mut [f32; 2]| {
             point[0] += by[0];
@@ -82,12 +76,14 @@ impl Ink {
     }
 }
 
-/// Opacities are told apart in so many steps.
+/// Number of steps to which opacities are rounded.
 const OPACITIES: u16 = 20;
 
+/// Name of the font in the pages' resources.
 const FONT: Name<'static> = Name(b"F");
 
-/// Write pages as a PDF. No time and no name of a machine goes into it, so that the same report is the same file.
+/// Writes pages as a PDF. The file contains no time and no computer name, so the same report gives the same
+/// file.
 pub fn write(pages: Vec<Vec<Ink>>, title: &str, typeface: &Typeface) -> Vec<u8> {
     let mut pdf = Pdf::new();
     let mut last = 0;
@@ -115,7 +111,7 @@ pub fn write(pages: Vec<Vec<Ink>>, title: &str, typeface: &Typeface) -> Vec<u8> 
             drawn.draw(ink);
         });
         let pictures: Vec<(String, Ref)> =
-            (0..drawn.pictures.len()).map(|place| (format!("P{place}"), next())).collect();
+            (0..drawn.pictures.len()).map(|index| (format!("P{index}"), next())).collect();
         let mut page = pdf.page(id);
         page.parent(tree).media_box(Rect::new(0.0, 0.0, PAGE[0], PAGE[1])).contents(contents);
         let mut resources = page.resources();
@@ -145,6 +141,7 @@ pub fn write(pages: Vec<Vec<Ink>>, title: &str, typeface: &Typeface) -> Vec<u8> 
     pdf.finish()
 }
 
+/// Returns the footer of a page.
 fn foot(number: usize, count: usize) -> Ink {
     let text = format!(
         "histokin {} · for research, not for diagnosis · page {number} of {count}",
@@ -160,10 +157,10 @@ fn foot(number: usize, count: usize) -> Ink {
     }
 }
 
-/// The marks of one page, whose origin in PDF is at the foot.
+/// The content of one page. The origin of PDF coordinates is the bottom-left corner.
 struct Drawn<'a> {
     content: Content,
-    /// Pixels and bytes of the pictures, by number.
+    /// Size in pixels and JPEG data of each image, by number.
     pictures: Vec<([u32; 2], Vec<u8>)>,
     typeface: &'a Typeface,
 }
@@ -209,7 +206,7 @@ impl Drawn<'_> {
                 self.content.close_path().fill_nonzero();
             }
             Ink::Dot { center: [x, y], radius: r, color, opacity } => {
-                /// Four cubic arcs make a circle (4/3 · tan(π/8)).
+                /// Control point distance of four cubic arcs that approximate a circle: 4/3 · tan(π/8).
                 const ARC: f32 = 0.552_284_8;
                 let (y, a) = (PAGE[1] - y, ARC * r);
                 self.fill(color, opacity);
@@ -233,16 +230,18 @@ impl Drawn<'_> {
         }
     }
 
+    /// Sets the fill colour and opacity.
     fn fill(&mut self, color: Color, opacity: f32) {
         let [r, g, b] = color.map(|value| f32::from(value) / 255.0);
         let step = (opacity.clamp(0.0, 1.0) * f32::from(OPACITIES)).round() as u16;
         self.content.set_parameters(Name(format!("A{step}").as_bytes())).set_fill_rgb(r, g, b);
     }
 
+    /// Starts a path through the points.
     fn path(&mut self, points: &[[f32; 2]]) {
-        for (place, [x, y]) in points.iter().enumerate() {
+        for (index, [x, y]) in points.iter().enumerate() {
             let y = PAGE[1] - y;
-            _ = if place == 0 { self.content.move_to(*x, y) } else { self.content.line_to(*x, y) };
+            _ = if index == 0 { self.content.move_to(*x, y) } else { self.content.line_to(*x, y) };
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Drawings as marks on paper, in the colours of the page in light.
+//! Conversion of drawings to marks on a page, in the colours of the HTML page's light mode.
 
 use super::paint::{Color, Ink, Weight};
 use super::{GOOD, LINE, QUIET, TEXT};
@@ -7,10 +7,10 @@ use crate::report::drawing::{Anchor, Drawing, Mark, RISE, SERIES_COLORS, Style, 
 const NEAR: Color = [0x2f, 0x7f, 0xb8];
 const FAR: Color = [0xd9, 0x80, 0x32];
 
-/// What is to be drawn, from (0, 0), each unit of the drawing `scale` points large. `width_of` tells how wide a
-/// text of a size is.
+/// Returns the marks of a drawing with its origin at (0, 0); one drawing unit is `scale` points. `width_of`
+/// returns the width of a text of a given size in points.
 pub fn inks(drawing: &Drawing, scale: f32, width_of: impl Fn(&str, f32) -> f32) -> Vec<Ink> {
-    let at = |place: (f64, f64)| [place.0 as f32 * scale, place.1 as f32 * scale];
+    let at = |(x, y): (f64, f64)| [x as f32 * scale, y as f32 * scale];
     let all = |points: &[(f64, f64)]| points.iter().map(|point| at(*point)).collect::<Vec<_>>();
     let ink = |mark: &Mark| match mark {
         Mark::Line { style, points } => {
@@ -29,9 +29,9 @@ pub fn inks(drawing: &Drawing, scale: f32, width_of: impl Fn(&str, f32) -> f32) 
             color: color(*style),
             opacity: 0.75,
         },
-        Mark::Text { style, at: place, anchor, rising, text } => {
+        Mark::Text { style, at: position, anchor, rising, text } => {
             let size = scale * if *style == TextStyle::Tick { 10.0 } else { 11.0 };
-            let [x, y] = at(*place);
+            let [x, y] = at(*position);
             let before = match anchor {
                 Anchor::Start => 0.0,
                 Anchor::Middle => width_of(text, size) / 2.0,
