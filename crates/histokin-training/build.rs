@@ -1,4 +1,4 @@
-//! The libraries that the tests load; see `histokin-link`.
+//! Makes the tests find their shared libraries; see `histokin-link`.
 
 fn main() {
     histokin_link::tell_loader();

@@ -1,5 +1,7 @@
-//! [`session`] holds all state of the running program and knows neither threads nor screen; [`workers`] are its named
-//! threads. [`crash`] keeps what a thread says that panics.
+//! The state of the running program and its worker threads.
+//!
+//! [`session`] holds all state and uses neither threads nor the screen; [`workers`] are the named threads;
+//! [`crash`] turns a panic in a worker into a report.
 
 pub mod crash;
 pub mod session;

@@ -1,4 +1,5 @@
-//! Changing tiles so that the network learns tissue and not its colour, place or focus.
+//! Augmentation: random changes to tiles, so that the network learns tissue and not its colour, orientation
+//! or focus.
 
 use std::sync::LazyLock;
 
@@ -8,10 +9,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::config::Augmentation;
 
-/// Change a tile at random, within `settings`: mirror and turn it, change how much of each stain it holds, and
-/// blur it a little.
+/// Changes a tile at random, as far as `settings` allow: mirrors and rotates it, changes the amount of each
+/// stain, and blurs it slightly.
 pub fn augment(mut tile: RgbImage, settings: &Augmentation, random: &mut ChaCha8Rng) -> RgbImage {
-    // All is drawn whatever is on, so that switching one off leaves the others as they are.
+    // All random numbers are drawn whatever is on, so that switching one change off does not affect the
+    // others.
     let (mirror, turns) = (random.random_bool(0.5), random.random_range(0..4));
     let change: [f32; 6] = std::array::from_fn(|_| random.random_range(-1.0..=1.0));
     let (blurred, sigma) = (random.random_range(0.0..1.0) < settings.blur, random.random_range(0.3..=1.0));
@@ -29,7 +31,7 @@ pub fn augment(mut tile: RgbImage, settings: &Augmentation, random: &mut ChaCha8
     if settings.stain_jitter > 0.0 {
         let jitter = settings.stain_jitter as f32;
         let [a, b, c, d, e, f] = change.map(|change| change * jitter);
-        // Shifts are smaller than changes of scale: a shift also stains what has no stain.
+        // Shifts are smaller than changes of scale, since a shift also stains unstained areas.
         jitter_stains(&mut tile, [1.0 + a, 1.0 + b, 1.0 + c], [d, e, f].map(|shift| shift * 0.1));
     }
     if blurred {
@@ -42,15 +44,15 @@ pub fn augment(mut tile: RgbImage, settings: &Augmentation, random: &mut ChaCha8
 /// "Quantification of histochemical staining by color deconvolution"), each row of length 1.
 const RGB_FROM_HED: [[f32; 3]; 3] = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]];
 
-/// Optical density of each grey level, `−log₁₀((grey + 1) / 256)`, so that black has an end.
+/// Optical density of each grey level, `−log₁₀((grey + 1) / 256)`, which is finite for black.
 static DENSITY: LazyLock<[f32; 256]> =
     LazyLock::new(|| std::array::from_fn(|grey| -((grey as f32 + 1.0) / 256.0).log10()));
 
-/// Multiply the amount of each stain and add to it (Tellez et al. 2018, "Whole-slide mitosis detection … using
+/// Scales and shifts the amount of each stain (Tellez et al. 2018, "Whole-slide mitosis detection … using
 /// PHH3 as a reference", section III-E).
 fn jitter_stains(tile: &mut RgbImage, scale: [f32; 3], shift: [f32; 3]) {
     static HED_FROM_RGB: LazyLock<[[f32; 3]; 3]> = LazyLock::new(|| inverse(&RGB_FROM_HED));
-    // Three linear maps in a row are one: to stains, changed, and back.
+    // Three linear maps are combined into one: to stains, change, and back.
     let changed: [[f32; 3]; 3] =
         std::array::from_fn(|row| std::array::from_fn(|stain| HED_FROM_RGB[row][stain] * scale[stain]));
     let map: [[f32; 3]; 3] = std::array::from_fn(|row| times(&changed[row], &RGB_FROM_HED));
@@ -65,7 +67,7 @@ fn jitter_stains(tile: &mut RgbImage, scale: [f32; 3], shift: [f32; 3]) {
     }
 }
 
-/// A row times a matrix.
+/// Product of a row vector and a matrix.
 fn times(row: &[f32; 3], matrix: &[[f32; 3]; 3]) -> [f32; 3] {
     std::array::from_fn(|column| (0..3).map(|index| row[index] * matrix[index][column]).sum())
 }

@@ -1,17 +1,17 @@
-//! What a reader has to know of an encoder: from what, how and with what success it was made.
+//! The card of an encoder: data, settings and results of its training.
 
 use std::fmt::Write;
 
 use super::run::{Run, RunStatus};
 
-/// The card of a run's encoder, in Markdown.
+/// Returns the card of a run's encoder, in Markdown.
 pub fn card(run: &Run) -> String {
     let (history, config) = (run.history(), &run.config);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "# Encoder of {}\n", run.card.id);
     let how = match config.method {
-        super::config::Method::Siamese => format!("siamese learning, {} loss", config.loss.name()),
+        super::config::Method::Siamese => format!("siamese method, {} loss", config.loss.name()),
         super::config::Method::Npid => "instance discrimination (NPID)".to_owned(),
     };
     let _ = writeln!(
@@ -27,9 +27,9 @@ pub fn card(run: &Run) -> String {
         run.card.device,
     );
     if let RunStatus::Finished { encoder_id, step, seconds, .. } = &run.card.status {
-        let _ = writeln!(text, "{step} steps in {:.0} min. Identity {encoder_id}.\n", seconds / 60.0);
+        let _ = writeln!(text, "{step} steps in {:.0} min. Encoder ID {encoder_id}.\n", seconds / 60.0);
     }
-    for (title, validation) in [("Learned from", false), ("Validated on", true)] {
+    for (title, validation) in [("Trained on", false), ("Validated on", true)] {
         let mut slides = run.card.slides.iter().filter(|slide| slide.validation == validation).peekable();
         if slides.peek().is_some() {
             let _ = writeln!(text, "## {title}\n");
@@ -43,7 +43,7 @@ pub fn card(run: &Run) -> String {
     if !history.validations.is_empty() {
         let _ = writeln!(
             text,
-            "## Validation\n\n| step | ADDR | median over slides | P@1 | P@5 | base rate | tiles |\n|---|---|---|---|---|---|---|"
+            "## Validation\n\n| step | ADDR | median over slides | P@1 | P@5 | chance level | tiles |\n|---|---|---|---|---|---|---|"
         );
         for validation in &history.validations {
             let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
@@ -60,9 +60,9 @@ pub fn card(run: &Run) -> String {
             );
         }
         text.push_str(
-            "\nADDR is the mean descriptor distance of far tiles over that of near ones. It says nothing of whether \
-             tissue of the same kind is found: P@1 and P@5 do, the share of right answers of labelled tiles that look \
-             for their like on other validation slides, in the mean over classes.\n\n",
+            "\nADDR is the mean descriptor distance of far pairs divided by that of near pairs. It does not say whether tissue \
+             of the same class is found. P@1 and P@5 do: labelled tiles are searched for on the other validation slides, and \
+             the share of correct matches is averaged over classes.\n\n",
         );
     }
     let _ = writeln!(text, "## Settings\n\n```toml\n{}```", config.to_toml());

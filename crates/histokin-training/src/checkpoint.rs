@@ -1,6 +1,6 @@
-//! Everything that a stopped run needs to go on as if it had not been stopped, in one safetensors file: weights
-//! and running statistics, the optimiser's state, the memory bank, and in the header the configuration, the
-//! step and what was seen so far.
+//! Checkpoints: everything a stopped run needs to continue exactly as if it had not been stopped, in one
+//! safetensors file. It holds weights and running statistics, the optimiser's state and the memory bank, and
+//! in the header the settings, the step and the history.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,37 +13,45 @@ use super::{TrainingError, optimiser::LossScale};
 use histokin_core::{durable, untrusted};
 use histokin_encoder::weights::{self, Tensors};
 
-/// Key of the header under which a checkpoint describes itself.
+/// Key of the checkpoint description in the file's header.
 const HEADER: &str = "histokin-checkpoint";
 
 /// Version of the layout that this program writes.
 const FORMAT: u32 = 1;
 
-/// What is not a tensor.
+/// Everything that is not a tensor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckpointHeader {
+    /// Version of the layout.
     pub format: u32,
+    /// Version of the program that wrote it.
     pub program_version: String,
+    /// Settings of the run.
     pub config: TrainingConfig,
     /// Steps done.
     pub step: u64,
+    /// Steps of the optimiser; less than `step` if some overflowed.
     pub optimiser_steps: u64,
+    /// Loss scale of mixed precision.
     pub loss_scale: f64,
+    /// Normaliser of the memory bank, once it is fixed.
     pub bank_normaliser: Option<f64>,
-    /// Best validation so far: its step and the figure that decides.
+    /// Step and value of the best validation so far.
     pub best: Option<(u64, f64)>,
-    /// Groups in a batch, where the device had no room for as many as the settings say.
+    /// Number of groups in a batch, if the device has too little memory for the number in the settings.
     #[serde(default)]
     pub batch_limit: Option<usize>,
-    /// Looks since then.
+    /// Validations since the best one.
     #[serde(alias = "looks_without_better")]
     pub validations_without_better: usize,
     /// Seconds spent on these steps.
     pub seconds: f64,
+    /// History of the run.
     pub history: History,
 }
 
 impl CheckpointHeader {
+    /// Creates the header of a run before its first step.
     pub fn new(config: TrainingConfig) -> Self {
         Self {
             format: FORMAT,
@@ -62,25 +70,29 @@ impl CheckpointHeader {
     }
 }
 
-/// A run at one step.
+/// The state of a run at one step.
 pub struct Checkpoint {
+    /// Everything that is not a tensor.
     pub header: CheckpointHeader,
+    /// Weights and running statistics of the network.
     pub weights: Tensors,
+    /// State of the optimiser.
     pub optimiser: Tensors,
+    /// Features of the memory bank, for NPID.
     pub bank: Option<tch::Tensor>,
 }
 
-/// What the names of each part begin with.
+/// Prefixes of the tensor names of each part.
 const WEIGHTS: &str = "weights/";
 const OPTIMISER: &str = "optimiser/";
 const BANK: &str = "bank";
 
 impl Checkpoint {
-    /// Write it whole or not at all.
+    /// Writes the checkpoint with a durable write.
     ///
     /// # Errors
-    /// [`TrainingError::Checkpoint`] when the disk is full or the folder gone; an older checkpoint under this
-    /// name, of the step `kept`, is then still there.
+    /// Returns [`TrainingError::Checkpoint`] if the disk is full or the folder is missing; an older
+    /// checkpoint of this name, of the step `kept`, then still exists.
     pub fn write(&self, path: &Path, kept: u64) -> Result<(), TrainingError> {
         let mut tensors = Tensors::new();
         let prefixed = |prefix: &str, from: &Tensors| -> Vec<(String, tch::Tensor)> {
@@ -95,18 +107,21 @@ impl Checkpoint {
         durable::write(path, &bytes).map_err(failed)
     }
 
+    /// Reads a checkpoint.
+    ///
     /// # Errors
-    /// [`TrainingError::File`] when it is missing, damaged, or written by a newer version of the program.
+    /// Returns [`TrainingError::File`] if the file is missing, damaged, or written by a newer version of the
+    /// program.
     pub fn read(path: &Path) -> Result<Self, TrainingError> {
         let failed = |reason: String| TrainingError::File { path: path.to_owned(), reason };
         let bytes = untrusted::read(path, weights::MOST_BYTES)
-            .map_err(|error| failed(format!("no checkpoint to go on from ({error})")))?;
+            .map_err(|error| failed(format!("no checkpoint to continue from ({error})")))?;
         let header = weights::header_of(path, &bytes)?;
         let text = header.metadata().as_ref().and_then(|texts| texts.get(HEADER)).ok_or_else(|| {
-            failed("it holds weights but no checkpoint; start a new run from it (--init)".into())
+            failed("it has weights but is not a checkpoint; start a new run from it (--init)".into())
         })?;
         let header: CheckpointHeader = serde_json::from_str(text)
-            .map_err(|error| failed(format!("its description cannot be understood ({error})")))?;
+            .map_err(|error| failed(format!("its description cannot be read ({error})")))?;
         if header.format > FORMAT {
             return Err(failed(format!(
                 "written by a newer version of histokin (format {}, this one knows {FORMAT}); update histokin",

@@ -1,4 +1,5 @@
-//! Every choice of a training run in one struct: a TOML file, command-line flags and the panel all fill it.
+//! All settings of a training run in one struct, which is filled from a TOML file, command-line options or
+//! the panel.
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};
@@ -10,42 +11,43 @@ use histokin_core::tiling::TileSettings;
 use histokin_encoder::trainable::Depth;
 use histokin_encoder::{self as encoder, backbones::BackboneKind};
 
-/// What is learned.
+/// What the network learns.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Method {
-    /// Tiles near each other are alike, tiles far apart are not (Gildenblat and Klaiman 2019).
+    /// Tiles near each other are similar, tiles far apart are not (Gildenblat and Klaiman 2019).
     #[default]
     Siamese,
     /// Every tile is its own class (Wu et al. 2018).
     Npid,
 }
 
-/// How near and far pairs are weighed; of the siamese method only.
+/// Loss of the siamese method.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum LossKind {
-    /// The paper's: distances of near pairs, and what far pairs lack to the margin.
+    /// Distances of near pairs, and what far pairs lack to the margin, as in the paper.
     #[default]
     Contrastive,
     /// Squared distances (Hadsell et al. 2006).
     ContrastiveSquared,
-    /// A near tile has to be nearer than a far one by the margin.
+    /// A near tile must be closer than a far one by the margin.
     Triplet,
-    /// Among all tiles of a batch, the near one has to be the most alike (Chen et al. 2020); needs no far pairs.
+    /// The near tile must be the most similar of a batch (Chen et al. 2020); needs no far pairs.
     NtXent,
 }
 
 impl LossKind {
+    /// All losses.
     pub const ALL: [Self; 4] = [Self::Contrastive, Self::ContrastiveSquared, Self::Triplet, Self::NtXent];
 
-    /// As in the TOML file and on the command line.
+    /// Name in the TOML file and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Contrastive => "contrastive",
@@ -55,7 +57,7 @@ impl LossKind {
         }
     }
 
-    /// Number of tiles that it compares at once, which are drawn and read together.
+    /// Number of tiles that the loss compares at once. They are drawn and read together.
     pub fn group_size(self) -> usize {
         match self {
             Self::Contrastive | Self::ContrastiveSquared | Self::NtXent => 2,
@@ -63,63 +65,67 @@ impl LossKind {
         }
     }
 
-    /// Whether it learns from far pairs too.
+    /// Whether the loss uses far pairs.
     pub fn needs_far(self) -> bool {
         self != Self::NtXent
     }
 }
 
-/// What becomes of slides on which no two tiles are far apart.
+/// How slides without far pairs are used.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum WithoutFar {
+    /// They are not used.
     #[default]
     LeaveOut,
-    /// They give near pairs; far pairs come from the others.
+    /// They give near pairs; far pairs come from the other slides.
     NearOnly,
 }
 
-/// How often a slide is drawn from.
+/// How often tiles are drawn from a slide.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum SlideWeighting {
-    /// All alike.
+    /// Equally often from each slide.
     Equal,
-    /// By the square root of its tissue tiles: a slide ten times as large counts three times.
+    /// By the square root of its number of tissue tiles: a slide ten times as large counts three times.
     #[default]
     SquareRoot,
-    /// By its tissue tiles.
+    /// By its number of tissue tiles.
     Tiles,
 }
 
-/// Which figure on the validation slides decides what is kept and when there is no getting better.
+/// Which measure on the validation slides decides which step is kept and when to stop early.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum JudgedBy {
-    /// Precision of the first five answers, in the mean over classes; ADDR where nothing is labelled.
+    /// Precision at 5, averaged over classes; ADDR if no tile is labelled.
     #[default]
     Retrieval,
+    /// ADDR.
     Addr,
 }
 
-/// How tiles are changed before the network sees them, each tile of a pair on its own.
+/// Random changes to tiles before the network sees them. The two tiles of a pair are changed independently.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
+    /// Whether tiles are mirrored.
     pub flips: bool,
+    /// Whether tiles are rotated by multiples of 90°.
     pub rotations: bool,
-    /// Largest relative change of each stain's amount; 0 for none.
+    /// Largest relative change of the amount of each stain; 0 for none.
     pub stain_jitter: f64,
-    /// Share of tiles that are blurred, by a Gaussian of at most 1 px.
+    /// Share of tiles that are blurred, with a Gaussian of at most 1 px.
     pub blur: f64,
 }
 
@@ -129,54 +135,91 @@ impl Default for Augmentation {
     }
 }
 
-/// All choices of a run.
+/// Settings of a run. [`FIELDS`] explains each for the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
+    /// What the network learns.
     pub method: Method,
+    /// Loss of the siamese method.
     pub loss: LossKind,
+    /// Margin of the contrastive and triplet losses, as a descriptor distance.
     pub margin: f64,
+    /// Weight of the anti-collapse loss; 0 for none.
     #[serde(alias = "spread")]
     pub anti_collapse: f64,
+    /// Weight of the anchor loss; 0 for none.
     #[serde(alias = "keep")]
     pub anchor: f64,
+    /// Temperature of NT-Xent and NPID.
     pub temperature: f64,
+    /// Number of tiles each tile is compared with in NPID; 0 for all.
     pub npid_noise: usize,
+    /// Share (0 to 1) of the old entry that stays in the memory bank of NPID.
     pub npid_momentum: f64,
 
+    /// Architecture of the network.
     pub backbone: BackboneKind,
+    /// Starting weights: `imagenet`, `random`, or the name or file of an encoder.
     pub init: String,
+    /// Number of values in a descriptor.
     pub width: usize,
+    /// Which layers are trained.
     pub depth: Depth,
+    /// Whether trained blocks normalise by the statistics of the batch.
     pub batch_statistics: bool,
 
+    /// Edge of a tile in pixels.
     pub tile_px: u32,
+    /// Spacing of the tiles in µm per pixel.
     pub mpp: f64,
+    /// Whether colours are normalised.
     pub stain: StainSetting,
+    /// Near limit in mm.
     pub near_mm: f64,
+    /// Far limit in mm.
     pub far_mm: f64,
+    /// How slides without far pairs are used.
     pub without_far: WithoutFar,
+    /// How often tiles are drawn from each slide.
     pub slide_weighting: SlideWeighting,
+    /// Number of slides in a batch; 0 for any.
     pub slides_per_batch: usize,
+    /// Share (0 to 1) of pairs drawn from the user's relevance judgements.
     pub marks_share: f64,
 
+    /// Number of training steps.
     pub steps: u64,
+    /// Number of groups (pairs, triplets or tiles) in a batch.
     pub batch: usize,
+    /// Highest learning rate.
     pub lr: f64,
+    /// Steps over which the learning rate rises.
     pub warmup_steps: u64,
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
+    /// Gradient norm above which gradients are scaled down; 0 for no limit.
     pub clip_norm: f64,
+    /// Seed of all random choices.
     pub seed: u64,
 
+    /// Steps between validations.
     pub validate_every: u64,
+    /// Number of tiles used of each validation slide.
     pub validation_tiles: usize,
+    /// File or folder with labels of the validation slides; empty for the project's own.
     pub labels: String,
+    /// Measure that decides which step is best.
     pub judged_by: JudgedBy,
+    /// Number of validations without improvement after which the run stops; 0 for never.
     #[serde(alias = "patience")]
     pub early_stopping: usize,
+    /// Steps between checkpoints.
     pub checkpoint_every: u64,
+    /// Size of the tile cache on disk in MiB; 0 for no cache.
     pub tile_cache_mb: u64,
 
+    /// Random changes to tiles.
     pub augmentation: Augmentation,
 }
 
@@ -186,29 +229,32 @@ impl Default for TrainingConfig {
     }
 }
 
-/// A set of choices to begin from.
+/// A set of settings to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, EnumMessage, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum Preset {
     /// ResNet-50 and contrastive learning as published; needs a CUDA device.
     Paper,
-    /// The light backbone, in an evening on a CPU.
+    /// The light backbone, trained in an evening on a CPU.
     ThisComputer,
-    /// From `tissue-prototypes`, in the way that `tissue-neighbours` learned: by near pairs alone.
+    /// Continues from `tissue-prototypes` with near pairs only, as `tissue-neighbours` was trained.
     NearPairs,
 }
 
 impl Preset {
+    /// All presets, the default first.
     pub const ALL: [Self; 3] = [Self::ThisComputer, Self::NearPairs, Self::Paper];
 
+    /// Name shown to the user.
     pub fn label(self) -> &'static str {
         match self {
             Self::Paper => "Paper (ResNet-50, CUDA)",
             Self::ThisComputer => "This computer (light backbone, CPU)",
-            Self::NearPairs => "Go on from tissue-prototypes (near pairs, CPU)",
+            Self::NearPairs => "Continue from tissue-prototypes (near pairs, CPU)",
         }
     }
 
+    /// Settings of the preset.
     pub fn config(self) -> TrainingConfig {
         let tiles = TileSettings::default();
         let light = TrainingConfig {
@@ -252,8 +298,9 @@ impl Preset {
         };
         match self {
             Self::ThisComputer => light,
-            // Tiles of one slide alone are told apart, so that stains and scanners teach nothing; few tiles are too little
-            // for batch statistics; and near pairs need no help to keep kinds of tissue apart.
+            // Only tiles of one slide are compared, so that stains and scanners have no influence. There are
+            // too few tiles for batch statistics. Near pairs do not need the anchor loss to keep tissues
+            // apart.
             Self::NearPairs => TrainingConfig {
                 loss: LossKind::NtXent,
                 temperature: 0.2,
@@ -286,10 +333,10 @@ impl Preset {
 }
 
 impl TrainingConfig {
-    /// Read a TOML file; what it leaves out has the defaults of "this computer".
+    /// Reads a TOML file. Fields that are missing have the values of [`Preset::ThisComputer`].
     ///
     /// # Errors
-    /// [`TrainingError::File`] when it cannot be read or holds something unknown or impossible.
+    /// Returns [`TrainingError::File`] if the file cannot be read, has an unknown field, or an invalid value.
     pub fn read(path: &std::path::Path) -> Result<Self, TrainingError> {
         let failed = |reason: String| TrainingError::File { path: path.to_owned(), reason };
         let text =
@@ -299,7 +346,7 @@ impl TrainingConfig {
         Ok(config)
     }
 
-    /// As a TOML file with each field's help above it.
+    /// Returns the settings as a TOML file with an explanation above each field.
     pub fn to_toml(&self) -> String {
         let plain = toml::to_string(self).expect("a flat struct of numbers and names becomes TOML");
         let mut text = String::new();
@@ -316,22 +363,25 @@ impl TrainingConfig {
         text
     }
 
+    /// Size and spacing of the tiles.
     pub fn tiles(&self) -> TileSettings {
         TileSettings { tile_px: self.tile_px, mpp: self.mpp }
     }
 
-    /// Whether descriptors are compared by angle, so that the finished encoder scales them to length 1.
+    /// Whether descriptors are compared by angle; the finished encoder then scales them to length 1.
     pub fn compares_angles(&self) -> bool {
         self.method == Method::Npid || self.loss == LossKind::NtXent
     }
 
-    /// Whether the run cannot do without far pairs.
+    /// Whether the run needs far pairs.
     pub fn needs_far(&self) -> bool {
         self.method == Method::Siamese && self.loss.needs_far()
     }
 
+    /// Checks all values.
+    ///
     /// # Errors
-    /// [`TrainingError::Config`] with the first field that makes no sense.
+    /// Returns [`TrainingError::Config`] with the first field that has an invalid value.
     pub fn check(&self) -> Result<(), TrainingError> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let share = |value: f64| (0.0..=1.0).contains(&value);

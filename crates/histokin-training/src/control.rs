@@ -1,10 +1,10 @@
-//! How a running training is steered from another thread.
+//! Control of a running training from another thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Shared between a training and whoever watches it.
+/// Pause and stop flags, shared with a running training.
 #[derive(Default)]
 pub struct Control {
     stopped: AtomicBool,
@@ -13,27 +13,30 @@ pub struct Control {
 }
 
 impl Control {
-    /// End soon, with a checkpoint to go on from. Only sets a flag, so that a signal's handler may call it.
+    /// Stops the training soon, with a checkpoint. Only sets a flag, so it can be called from a signal
+    /// handler.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`Control::stop`] was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// Pauses or resumes the training.
     pub fn set_paused(&self, paused: bool) {
         *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = paused;
         self.changed.notify_all();
     }
 
-    /// Wait while paused; returns at once when stopped.
+    /// Waits while paused; returns at once when stopped.
     pub(super) fn wait_while_paused(&self) {
-        /// A stop wakes nobody.
-        const LOOK_AGAIN: Duration = Duration::from_millis(200);
+        /// How often to check for a stop, which does not notify the condition variable.
+        const CHECK_EVERY: Duration = Duration::from_millis(200);
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
         while *paused && !self.is_stopped() {
-            paused = self.changed.wait_timeout(paused, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
+            paused = self.changed.wait_timeout(paused, CHECK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

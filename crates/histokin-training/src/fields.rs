@@ -1,113 +1,115 @@
-//! What each field of the training's settings means, for the panel and for whoever writes a TOML file.
+//! Explanations of all training settings, for the panel, the command line and TOML files.
 
-/// A field's name in the TOML file and what it means, for people.
+/// Explanation of one setting.
 #[derive(Debug)]
 pub struct FieldHelp {
+    /// Name of the field in the TOML file.
     pub name: &'static str,
+    /// Text for the user.
     pub help: &'static str,
 }
 
-/// Help of every field, in the order of the file.
+/// Explanations of all fields, in the order of [`TrainingConfig`](super::TrainingConfig).
 pub const FIELDS: &[FieldHelp] = &[
     help(
         "method",
-        "siamese learns from near and far pairs; npid, the paper's second baseline, tells every tile from all others.",
+        "siamese trains on near and far pairs; npid, the paper's second baseline, separates every tile from all others.",
     ),
     help(
         "loss",
-        "Of the siamese method: contrastive (the paper's), contrastive_squared, triplet, or nt_xent, which needs near pairs only.",
+        "Loss of the siamese method: contrastive (the paper's), contrastive_squared, triplet, or nt_xent, which needs near pairs only.",
     ),
     help(
         "margin",
-        "Distance beyond which far pairs count as apart; for triplets, by how much the far tile has to be further away. The paper's descriptors are not scaled, and 10 suits them.",
+        "Distance beyond which far pairs no longer count; for triplets, by how much the far tile must be farther away. The paper's descriptors are not scaled, and 10 suits them.",
     ),
     help(
         "anti_collapse",
-        "Of the siamese method: how strongly descriptors are kept spread over many dimensions. With 0, as in the paper, they may end on one line: near and far pairs are told apart, kinds of tissue no more.",
+        "Siamese method: weight of the anti-collapse loss, which keeps descriptors spread over many dimensions. With 0, as in the paper, descriptors may end up on one line, where near and far pairs can be separated but tissues no longer.",
     ),
     help(
         "anchor",
-        "Of the siamese method: how strongly distances are kept like those of the encoder tissue-prototypes, so that what it tells apart is not forgotten. 0, as in the paper, is quicker and follows the slides alone.",
+        "Siamese method: weight of the anchor loss, which keeps distances like those of the encoder tissue-prototypes, so that differences known to it are not lost. 0, as in the paper, is faster and follows the slides alone.",
     ),
     help(
         "temperature",
-        "Of nt_xent and npid: the smaller, the more the hardest tiles count. 0.07 in the literature.",
+        "nt_xent and npid: the smaller, the more the hardest tiles count. 0.07 in the literature.",
     ),
     help(
         "npid_noise",
-        "Of npid: how many other tiles each is compared with; 0 compares with all, right for up to some 10,000 tiles.",
+        "npid: number of other tiles each tile is compared with; 0 compares with all, which suits up to about 10,000 tiles.",
     ),
-    help("npid_momentum", "Of npid: share (0 to 1) of a tile's old entry that stays in the memory bank."),
+    help("npid_momentum", "npid: share (0 to 1) of a tile's old entry that stays in the memory bank."),
     help(
         "backbone",
-        "The network: mobilenet_v2 and efficientnet_lite0 learn on a CPU, resnet50 wants a CUDA device.",
+        "The network: mobilenet_v2 and efficientnet_lite0 can be trained on a CPU, resnet50 needs a CUDA device.",
     ),
     help(
         "init",
-        "Starting weights: imagenet, random, or the name or file of a model to go on from, with its head and the blocks that make up its features. One of prototypes gives descriptors of length 1: with contrastive losses a margin of 1 suits it.",
+        "Starting weights: imagenet, random, or the name or file of an encoder to continue from, including its head and the blocks that make up its features. An encoder with prototypes gives descriptors of length 1, for which a margin of 1 suits the contrastive losses.",
     ),
-    help("width", "Numbers in a descriptor; 128 in the paper."),
+    help("width", "Number of values in a descriptor; 128 in the paper."),
     help(
         "depth",
-        "What learns: head (the last layer alone), last-N (also the last N of the blocks that are used), or all.",
+        "What is trained: head (the last layer only), last-N (also the last N of the blocks that are used), or all.",
     ),
     help(
         "batch_statistics",
-        "Whether learning blocks normalise by the batch at hand; off, they keep the statistics that they came with, which is steadier with small batches.",
+        "Whether trained blocks normalise by the statistics of the batch; if off, they keep their original statistics, which is more stable with small batches.",
     ),
     help("tile_px", "Edge of a tile in pixels."),
-    help("mpp", "Resolution of the tiles in µm per pixel."),
-    help("stain", "Normalise each slide's colours (lab) or leave them (none)."),
-    help("near_mm", "Tiles closer than this, in mm, count as alike; 2 in the paper."),
+    help("mpp", "Spacing of the tiles in µm per pixel."),
+    help("stain", "Whether each slide's colours are normalised (lab) or left as they are (none)."),
+    help("near_mm", "Tiles closer than this, in mm, count as similar; 2 in the paper."),
     help(
         "far_mm",
-        "Tiles further apart than this, in mm, count as different; 10 in the paper. Lower it for small sections.",
+        "Tiles farther apart than this, in mm, count as different; 10 in the paper. Lower it for small sections.",
     ),
     help(
         "without_far",
-        "Slides on which no tiles are that far apart: leave_out, or near_only to use their near pairs.",
+        "Use of slides on which no tiles are that far apart: leave_out, or near_only to use their near pairs.",
     ),
     help(
         "slide_weighting",
-        "How often each slide is drawn from: equal, square_root of its tissue, or tiles.",
+        "How often tiles are drawn from each slide: equal, square_root of its number of tissue tiles, or tiles.",
     ),
     help(
         "slides_per_batch",
-        "Draw each batch from so many slides, so that a slide's colours do not tell tiles apart; 0 for any.",
+        "Number of slides from which a batch is drawn; with few, tiles cannot be separated by the colours of their slides. 0 for any.",
     ),
     help(
         "marks_share",
-        "Share (0 to 1) of pairs drawn from your marks “same” and “different”, where there are any.",
+        "Share (0 to 1) of pairs drawn from your relevance judgements “same” and “different”, if there are any.",
     ),
-    help("steps", "Learning steps; each sees one batch."),
-    help("batch", "Pairs (or triplets, or for npid tiles) in a step."),
-    help("lr", "Learning rate at its highest."),
+    help("steps", "Number of training steps; each uses one batch."),
+    help("batch", "Number of pairs (or triplets, or tiles with npid) in a batch."),
+    help("lr", "Highest learning rate."),
     help("warmup_steps", "Steps over which the learning rate rises, before it falls along a cosine."),
-    help("weight_decay", "How strongly kernels are pulled towards zero (AdamW)."),
-    help(
-        "clip_norm",
-        "Longest gradient that is followed as it is; longer ones are shortened. 0 for no limit.",
-    ),
-    help("seed", "Decides all that is random: the same seed on the same data gives the same encoder."),
+    help("weight_decay", "Weight decay of AdamW, applied to kernels."),
+    help("clip_norm", "Largest gradient norm; longer gradients are scaled down to it. 0 for no limit."),
+    help("seed", "Seed of all random choices: the same seed on the same data gives the same encoder."),
     help("validate_every", "Steps between validations on the validation slides."),
-    help("validation_tiles", "Tiles of each validation slide that are looked at."),
+    help("validation_tiles", "Number of tiles used of each validation slide."),
     help(
         "labels",
-        "File or folder of labels of the validation slides; empty for the project's own folder labels and annotations.",
+        "File or folder with labels of the validation slides; empty for the project's own folder of labels and annotations.",
     ),
     help(
         "judged_by",
-        "Which step's encoder is the best: retrieval (of labelled tiles on other validation slides; ADDR where there are no labels) or addr.",
+        "Measure that decides which step's encoder is best: retrieval (of labelled tiles on other validation slides; ADDR if there are no labels) or addr.",
     ),
-    help("early_stopping", "Stop after so many validations without a better figure; 0 goes on to the end."),
-    help("checkpoint_every", "Steps between checkpoints, from which a stopped run goes on."),
+    help(
+        "early_stopping",
+        "Number of validations without improvement after which the run stops; 0 runs all steps.",
+    ),
+    help("checkpoint_every", "Steps between checkpoints, from which a stopped run can be continued."),
     help(
         "tile_cache_mb",
-        "Room on the disk, in MB, for tiles that were read before; it is given back at the end. 0 keeps none.",
+        "Space on disk, in MB, for caching tiles that were read; it is freed at the end. 0 for no cache.",
     ),
     help(
         "augmentation",
-        "How tiles are changed before the network sees them: flips, rotations, stain_jitter (0 to 1), blur (share of tiles).",
+        "Random changes to tiles before the network sees them: flips, rotations, stain_jitter (0 to 1), blur (share of tiles).",
     ),
 ];
 
@@ -115,7 +117,7 @@ const fn help(name: &'static str, help: &'static str) -> FieldHelp {
     FieldHelp { name, help }
 }
 
-/// The help of one field; empty for a name that is none.
+/// Returns the explanation of a field; empty for an unknown name.
 pub fn help_of(name: &str) -> &'static str {
     FIELDS.iter().find(|field| field.name == name).map_or("", |field| field.help)
 }

@@ -1,4 +1,4 @@
-//! What is known of the validation slides' tiles, to see while learning whether like tissue is found.
+//! Labels of the validation slides' tiles, for measuring retrieval during training.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,12 @@ use histokin_core::slide::SlideInfo;
 use histokin_evaluation::labels::{self, COVERAGE, LabelError, Labels};
 use histokin_project::project::{ANNOTATIONS_FOLDER, LABELS_FOLDER, Project};
 
-/// Give the tiles of `slides` their classes: from the file or folder `which`, or, where that is empty, from what the
-/// `project` keeps of labels and annotations. Answers how many tiles have one.
+/// Sets the class of each tile of `slides` from the file or folder `which`, or, if that is empty, from the
+/// labels and annotations of `project`. Returns the number of tiles that have a class.
 ///
 /// # Errors
-/// [`TrainingError::Labels`] when a file cannot be understood, or labels that were asked for are of other slides.
+/// Returns [`TrainingError::Labels`] if a file cannot be read, and [`TrainingError::File`] if the given
+/// labels are for other slides.
 pub fn apply(project: &Path, which: &str, slides: &mut [TrainingSlide]) -> Result<usize, TrainingError> {
     let infos: Vec<SlideInfo> = slides.iter().map(|slide| slide.source.info().clone()).collect();
     let find = |stem: &str| infos.iter().find(|info| names(info).iter().any(|name| name == stem)).cloned();
@@ -52,13 +53,13 @@ pub fn apply(project: &Path, which: &str, slides: &mut [TrainingSlide]) -> Resul
         let known: Vec<String> = infos.iter().map(SlideInfo::name).collect();
         return Err(TrainingError::File {
             path: PathBuf::from(which),
-            reason: format!("labels no tile of the validation slides ({})", known.join(", ")),
+            reason: format!("has no labels for the validation slides ({})", known.join(", ")),
         });
     }
     Ok(labelled)
 }
 
-/// What files may call a slide.
+/// Names by which a file of labels may refer to a slide.
 fn names(info: &SlideInfo) -> Vec<String> {
     let stem = info.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     vec![info.id.0.clone(), info.name(), stem]

@@ -1,4 +1,4 @@
-//! One learning step: batch in, gradients, new weights; and the state that a checkpoint keeps.
+//! One training step, from a batch to gradients and new weights, and the state that a checkpoint saves.
 
 use std::path::Path;
 
@@ -17,40 +17,40 @@ use super::slides::TrainingSlide;
 use histokin_encoder::trainable::{NetworkPlan, Start, TrainableNetwork};
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, is_out_of_memory};
 
-/// Fewer groups than this are no batch: its statistics and comparisons would mean nothing.
+/// Smallest number of groups in a batch: with fewer, its statistics and comparisons mean nothing.
 const LEAST_GROUPS: usize = 2;
 
-/// All that changes while learning.
+/// Everything that changes during training.
 pub(super) struct Learner {
     pub network: TrainableNetwork,
-    /// Whose distances are to be kept.
-    known: Option<Box<dyn Encoder>>,
+    /// Encoder whose distances the anchor loss keeps.
+    reference: Option<Box<dyn Encoder>>,
     optimiser: AdamW,
     bank: Option<MemoryBank>,
     scale: LossScale,
 }
 
-/// What a step found.
+/// Result of a step.
 pub(super) struct Learned {
     pub record: StepRecord,
-    /// Descriptor distance of every pair of the batch, group by group.
+    /// Descriptor distance of every pair of the batch, in the order of the groups.
     pub distances: Vec<f32>,
 }
 
-/// Why a step was not taken.
+/// Why a step failed.
 pub(super) enum StepError {
-    /// The loss or its gradient is no number any more.
+    /// The loss or its gradient is not finite.
     NotFinite(f64),
-    /// The device had no room for the batch; nothing was learned from it.
+    /// The device had too little memory for the batch; no weights were changed.
     TooLarge(TchError),
     Torch(TchError),
-    /// The encoder whose distances are to be kept.
-    Known(EncoderError),
+    /// Error of the reference encoder.
+    Reference(EncoderError),
 }
 
 impl From<EncoderError> for StepError {
     fn from(error: EncoderError) -> Self {
-        Self::Known(error)
+        Self::Reference(error)
     }
 }
 
@@ -78,8 +78,8 @@ impl Learner {
             seed: config.seed,
             device,
         })?;
-        let torch = |error: TchError| TrainingError::torch("preparing to learn", &error);
-        let known = (config.method == Method::Siamese && config.anchor > 0.0)
+        let torch = |error: TchError| TrainingError::torch("preparing the training", &error);
+        let reference = (config.method == Method::Siamese && config.anchor > 0.0)
             .then(|| encoder::load(encoder::LEARNING_REFERENCE, device))
             .transpose()?;
         let optimiser = AdamW::new(network.learning(), config.weight_decay).map_err(torch)?;
@@ -98,11 +98,11 @@ impl Learner {
             ),
         };
         let scale = if network.mixed_precision() { LossScale::HALF } else { LossScale::NONE };
-        Ok(Self { network, known, optimiser, bank, scale })
+        Ok(Self { network, reference, optimiser, bank, scale })
     }
 
-    /// Learn from one batch, or from its first half, quarter, … where the device has no room for more; `halved` hears
-    /// how many groups that leaves. `step` is counted from 0.
+    /// Trains on one batch, or on its first half, quarter, … if the device has too little memory. `halved` is
+    /// called with the remaining number of groups each time. `step` is counted from 0.
     pub fn step(
         &mut self,
         batch: &mut Batch,
@@ -164,8 +164,8 @@ impl Learner {
         Ok(Learned { record, distances })
     }
 
-    /// Descriptors of a batch's tiles, the numbers of its instances and the loss, whose gradients then lie at the
-    /// parameters.
+    /// Computes descriptors and loss of a batch and the gradients of the parameters. Returns descriptors, the
+    /// instances of the groups, and the loss.
     fn gradients(
         &mut self,
         batch: &Batch,
@@ -181,12 +181,12 @@ impl Learner {
         let loss = match &mut self.bank {
             None => {
                 let loss = siamese_loss(&descriptors, batch, config, slides)?;
-                match &mut self.known {
+                match &mut self.reference {
                     None => loss,
-                    Some(known) => {
-                        let known = known.encode(&batch.tiles)?;
-                        let rows =
-                            Tensor::f_from_slice(&known.values)?.f_reshape([-1, known.width as i64])?;
+                    Some(reference) => {
+                        let reference = reference.encode(&batch.tiles)?;
+                        let rows = Tensor::f_from_slice(&reference.values)?
+                            .f_reshape([-1, reference.width as i64])?;
                         let lost = losses::disagreement(&descriptors, &rows.f_to_device(device)?)?;
                         loss.f_add(&lost.f_mul_scalar(config.anchor)?)?
                     }
@@ -209,7 +209,7 @@ impl Learner {
         Ok((descriptors, instances, value))
     }
 
-    /// The state now; `header` says what else belongs to it.
+    /// Returns the current state as a checkpoint, with `header` completed.
     pub fn checkpoint(&self, mut header: CheckpointHeader) -> Checkpoint {
         let (bank, normaliser) = self.bank.as_ref().map(MemoryBank::state).unzip();
         header.optimiser_steps = self.optimiser.steps();
@@ -218,12 +218,12 @@ impl Learner {
         Checkpoint { header, weights: self.network.variables(), optimiser: self.optimiser.state(), bank }
     }
 
-    /// Take up the state of a checkpoint read from `path`.
+    /// Restores the state of a checkpoint that was read from `path`.
     pub fn restore(&mut self, kept: &Checkpoint, path: &Path) -> Result<(), TrainingError> {
         let torch = |error: TchError| TrainingError::torch("restoring a checkpoint", &error);
         let other = || TrainingError::File {
             path: path.to_owned(),
-            reason: "the checkpoint belongs to other settings or slides than this run's; start a new run"
+            reason: "the checkpoint belongs to other settings or slides than this run; start a new run"
                 .into(),
         };
         self.network.restore(&kept.weights, path)?;
@@ -246,7 +246,8 @@ impl Learner {
     }
 }
 
-/// Learn from `batch`, or from halves of it as long as there is no room. One group alone cannot be halved.
+/// Runs `learn` on `batch`, and again on its first half each time the device has too little memory. A batch
+/// of fewer than four groups is not halved.
 fn within_memory(
     batch: &mut Batch,
     halved: &mut dyn FnMut(usize),
@@ -295,7 +296,8 @@ fn siamese_loss(
     loss.f_add(&losses::concentration(descriptors)?.f_mul_scalar(config.anti_collapse)?)
 }
 
-/// Which tiles of a batch lie near each other without being drawn together (1) and which do not (0), row by row.
+/// Returns a matrix, row by row: 1 for two tiles of a batch that are near each other but not in the same
+/// group, else 0.
 fn neighbours(batch: &Batch, near_mm: f64, slides: &[TrainingSlide]) -> Vec<u8> {
     let tiles: Vec<(usize, usize, [f64; 2])> = batch
         .groups
@@ -328,8 +330,8 @@ fn pair_distances(descriptors: &Tensor, batch: &Batch, unit: bool) -> Result<Vec
     if first.is_empty() {
         return Ok(Vec::new());
     }
-    let of = |places: &[i64]| {
-        descriptors.f_index_select(0, &Tensor::f_from_slice(places)?.f_to_device(descriptors.device())?)
+    let of = |rows: &[i64]| {
+        descriptors.f_index_select(0, &Tensor::f_from_slice(rows)?.f_to_device(descriptors.device())?)
     };
     let found = losses::distances(&of(&first)?, &of(&second)?, unit)?.f_to_device(tch::Device::Cpu)?;
     let mut values = vec![0.0_f32; first.len()];
@@ -365,14 +367,14 @@ mod tests {
 
     #[test]
     fn a_batch_without_room_is_halved_until_it_fits() {
-        let (mut batch, mut told, mut tried) = (batch(48), Vec::new(), Vec::new());
-        let outcome = within_memory(&mut batch, &mut |groups| told.push(groups), |batch| {
+        let (mut batch, mut reported, mut tried) = (batch(48), Vec::new(), Vec::new());
+        let outcome = within_memory(&mut batch, &mut |groups| reported.push(groups), |batch| {
             tried.push((batch.groups.len(), batch.tiles.len()));
             if batch.groups.len() > 15 { Err(no_room()) } else { Ok(learned()) }
         });
         assert!(outcome.is_ok());
         assert_eq!(tried, [(48, 96), (24, 48), (12, 24)]);
-        assert_eq!(told, [24, 12]);
+        assert_eq!(reported, [24, 12]);
     }
 
     #[test]
@@ -382,9 +384,9 @@ mod tests {
             tried += 1;
             Err(no_room())
         });
-        let Err(StepError::Torch(error)) = outcome else { panic!("not told as it is") };
-        assert!(matches!(TrainingError::torch("a learning step", &error), TrainingError::OutOfMemory { .. }));
-        // Of 9, 4 and 2 groups.
+        let Err(StepError::Torch(error)) = outcome else { panic!("the error is not returned as it is") };
+        assert!(matches!(TrainingError::torch("a training step", &error), TrainingError::OutOfMemory { .. }));
+        // Tried with 9, 4 and 2 groups.
         assert_eq!(tried, 3);
     }
 }

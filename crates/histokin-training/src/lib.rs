@@ -1,13 +1,13 @@
-//! Learning an encoder from the user's own slides, without labels.
+//! Training of encoders on the user's own slides, without labels.
 //!
 //! ```text
 //! slides → tissue tiles → pairs → loader (decode, normalise, augment) → network → loss → step
 //! ```
 //!
-//! [`TrainingConfig`] holds every choice. [`pairs`] draws what lies near and far, [`loader`] reads it on threads of
-//! its own, [`losses`] and [`memory_bank`] say what is to be learned, [`optimiser`] takes the step, and
-//! [`train`] runs the loop, validates, and keeps checkpoints in a [`run`]'s folder. All that is random is a
-//! function of seed and step, so that an interrupted run goes on as if it had not been.
+//! [`TrainingConfig`] has all settings. [`pairs`] draws near and far tiles, [`loader`] reads them on its own
+//! threads, [`losses`] and [`memory_bank`] compute the loss, [`optimiser`] makes the step, and [`train`] runs
+//! the training loop, validates, and saves checkpoints in the folder of a [`run`]. All random choices depend
+//! on seed and step only, so that an interrupted run continues exactly as if it had not been interrupted.
 
 pub mod augment;
 pub mod card;
@@ -42,64 +42,140 @@ pub use shown::{ShownPair, preview};
 pub use trainer::{Outcome, Progress, Setup, train};
 pub use validation::{RetrievalValidation, Validation};
 
-/// What can go wrong with training. Every message says what to do.
+/// An error of training. Every message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
+    /// A setting or another input of the user is invalid.
     #[error("{0}")]
     Config(String),
+    /// A file cannot be read or written.
     #[error("{}: {reason}", path.display())]
-    File { path: PathBuf, reason: String },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A slide cannot be used.
     #[error(transparent)]
     Slide(#[from] SlideError),
+    /// An encoder cannot be used.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// Labels cannot be used.
     #[error(transparent)]
     Labels(#[from] LabelError),
-    #[error("{}: no tissue tiles to learn from; check its pixel size, or leave it out", path.display())]
-    NoTissue { path: PathBuf },
+    /// A slide has no tissue tiles.
+    #[error("{}: no tissue tiles to train on; check its pixel size, or leave it out", path.display())]
+    NoTissue {
+        /// Path of the slide.
+        path: PathBuf,
+    },
+    /// No slide has a near pair.
     #[error(
-        "none of these slides has two tissue tiles nearer than {near_mm} mm to each other; raise the near limit (--near-mm)"
+        "none of these slides has two tissue tiles closer than {near_mm} mm to each other; raise the near limit \
+         (--near-mm)"
     )]
-    NoNearPairs { near_mm: f64 },
+    NoNearPairs {
+        /// Near limit in mm.
+        near_mm: f64,
+    },
+    /// No slide has a far pair, and the loss needs them.
     #[error(
-        "no slide has two tissue tiles more than {far_mm} mm apart, which the {loss} loss needs: the tissue of \
-         {widest} reaches furthest, over {reach_mm:.1} mm. Lower the far limit (--far-mm), or choose the loss nt_xent, \
-         which needs near pairs only"
+        "no slide has two tissue tiles more than {far_mm} mm apart, which the {loss} loss needs: the largest distance is \
+         {reach_mm:.1} mm, on {widest}. Lower the far limit (--far-mm), or choose the loss nt_xent, which needs near \
+         pairs only"
     )]
-    NoFarPairs { far_mm: f64, loss: &'static str, widest: String, reach_mm: f64 },
+    NoFarPairs {
+        /// Far limit in mm.
+        far_mm: f64,
+        /// Name of the loss.
+        loss: &'static str,
+        /// Name of the slide with the largest distance.
+        widest: String,
+        /// Largest distance between two tissue tiles of that slide, in mm.
+        reach_mm: f64,
+    },
+    /// All tiles of each slide are near each other, and a batch is drawn from one slide only.
     #[error(
-        "there is nothing to tell near pairs from: the tissue of every slide lies closer together than the near limit of \
-         {near_mm} mm ({widest} reaches furthest, over {reach_mm:.1} mm). Lower the near limit (--near-mm), or let a batch \
-         be of several slides (--slides-per-batch 0)"
+        "near pairs have nothing to be compared with: on every slide all tissue tiles are closer together than the near \
+         limit of {near_mm} mm (the largest distance is {reach_mm:.1} mm, on {widest}). Lower the near limit \
+         (--near-mm), or draw a batch from several slides (--slides-per-batch 0)"
     )]
-    AllNear { near_mm: f64, widest: String, reach_mm: f64 },
+    AllNear {
+        /// Near limit in mm.
+        near_mm: f64,
+        /// Name of the slide with the largest distance.
+        widest: String,
+        /// Largest distance between two tissue tiles of that slide, in mm.
+        reach_mm: f64,
+    },
+    /// A slide can no longer be read.
     #[error(
-        "{}: {reason}; training stopped at step {step}. The checkpoint of step {kept} is kept: bring the slide back and \
-         resume the run",
+        "{}: {reason}; training stopped at step {step}. The checkpoint of step {kept} is kept: make the slide available \
+         again and resume the run",
         path.display()
     )]
-    SlideLost { path: PathBuf, reason: String, step: u64, kept: u64 },
+    SlideLost {
+        /// Path of the slide.
+        path: PathBuf,
+        /// Why it cannot be read.
+        reason: String,
+        /// Last step that was done.
+        step: u64,
+        /// Step of the last checkpoint.
+        kept: u64,
+    },
+    /// The loss or its gradient is not finite.
     #[error(
         "the loss became {loss} at step {step}; training stopped, and the checkpoint of step {kept} is kept. A lower \
          learning rate (--lr) or a longer warm-up usually helps"
     )]
-    Diverged { loss: f64, step: u64, kept: u64 },
+    Diverged {
+        /// The loss or gradient norm.
+        loss: f64,
+        /// Step at which it happened.
+        step: u64,
+        /// Step of the last checkpoint.
+        kept: u64,
+    },
+    /// A checkpoint cannot be written.
     #[error("{}: the checkpoint cannot be written ({source}); make room and resume the run from step {kept}", path.display())]
-    Checkpoint { path: PathBuf, source: std::io::Error, kept: u64 },
+    Checkpoint {
+        /// Path of the checkpoint.
+        path: PathBuf,
+        /// Error of the system.
+        source: std::io::Error,
+        /// Step of the last checkpoint that was written.
+        kept: u64,
+    },
+    /// A thread cannot be started.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
+    /// The device has too little memory.
     #[error(
-        "{doing}: the device has no memory left ({reason}). A smaller batch (--batch) needs less, and so does learning \
+        "{doing}: the device has too little memory ({reason}). A smaller batch (--batch) needs less, and so does training \
          fewer blocks (--depth)"
     )]
-    OutOfMemory { doing: &'static str, reason: String },
+    OutOfMemory {
+        /// What was being done.
+        doing: &'static str,
+        /// Message of libtorch.
+        reason: String,
+    },
+    /// Another error of libtorch.
     #[error("{doing} failed in libtorch: {reason}")]
-    Torch { doing: &'static str, reason: String },
+    Torch {
+        /// What was being done.
+        doing: &'static str,
+        /// Message of libtorch.
+        reason: String,
+    },
 }
 
 impl TrainingError {
     fn torch(doing: &'static str, error: &tch::TchError) -> Self {
-        // libtorch's words without the C++ backtrace that follows them.
+        // The message of libtorch without the C++ backtrace that follows it.
         let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
         match is_out_of_memory(error) {
             true => Self::OutOfMemory { doing, reason },

@@ -1,7 +1,7 @@
-//! Reading what is drawn, on threads of its own, so that the network never waits where processors allow.
+//! Reads batches on separate threads, so that the network does not wait for them if there are enough cores.
 //!
-//! A batch is a function of its step alone, so that threads may work ahead in any order; they work at most
-//! a few batches ahead, which bounds the memory.
+//! A batch depends on its step only, so threads can work ahead in any order. They work at most a few batches
+//! ahead, which limits the memory.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,33 +20,39 @@ use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
 use histokin_core::slide::SlideError;
 
-/// Other groups that are drawn in place of one that cannot be read, before the slide is given up.
+/// Number of attempts for one group; if none can be read, the slide is given up.
 const ATTEMPTS: usize = 8;
 
-/// Most bytes of pictures that are read ahead.
+/// Largest number of bytes of pixels that are read ahead.
 const READ_AHEAD: usize = 1 << 30;
 
-/// Where batches come from.
+/// What batches are made from.
 pub struct BatchSource<'a> {
+    /// Slides to train on.
     pub slides: &'a [TrainingSlide],
+    /// Draws the groups.
     pub sampler: &'a PairSampler,
+    /// Settings of the run.
     pub config: &'a TrainingConfig,
+    /// Reads the tiles.
     pub reader: &'a TileReader,
-    /// Groups in a batch, where the device has no room for as many as the settings say.
+    /// Largest number of groups in a batch, if the device has too little memory for the number in the
+    /// settings.
     pub limit: &'a AtomicUsize,
 }
 
-/// What one step learns from.
+/// The tiles of one step.
 pub struct Batch {
+    /// Groups of the batch.
     pub groups: Vec<Group>,
-    /// All tiles of all groups, in their order, changed at random.
+    /// All tiles of all groups, in their order, after augmentation.
     pub tiles: Vec<RgbImage>,
-    /// Groups drawn that could not be read.
+    /// Number of groups drawn that could not be read.
     pub unreadable: usize,
 }
 
 impl Batch {
-    /// Keep the first `count` groups.
+    /// Keeps the first `count` groups.
     pub fn truncate(&mut self, count: usize) {
         self.groups.truncate(count);
         self.tiles.truncate(self.groups.iter().map(|group| group.tiles.len()).sum());
@@ -54,24 +60,24 @@ impl Batch {
 }
 
 impl BatchSource<'_> {
-    /// Draw and read the batch of a step; the same for the same step.
+    /// Draws and reads the batch of a step; always the same for the same step.
     ///
     /// # Errors
-    /// The slide's, when again and again nothing drawn from it can be read.
+    /// Returns the slide's error if none of several groups drawn from it can be read.
     pub fn batch(&self, step: u64) -> Result<Batch, SlideError> {
         let mut batch = Batch { groups: Vec::new(), tiles: Vec::new(), unreadable: 0 };
-        for place in 0..self.config.batch.min(self.limit.load(Ordering::Relaxed)) {
+        for position in 0..self.config.batch.min(self.limit.load(Ordering::Relaxed)) {
             let mut attempt = 0;
             let (group, tiles) = loop {
-                let group = self.sampler.group(step, place, attempt);
-                // A memory bank takes one descriptor of a tile at a time.
+                let group = self.sampler.group(step, position, attempt);
+                // The memory bank takes at most one descriptor of a tile per step.
                 let is_double = self.config.method == Method::Npid
                     && batch.groups.iter().any(|other| other.instance == group.instance);
                 if is_double && attempt + 1 < ATTEMPTS {
                     attempt += 1;
                     continue;
                 }
-                match self.read(&group, step, place) {
+                match self.read(&group, step, position) {
                     Ok(tiles) => break (group, tiles),
                     Err(error) => {
                         tracing::warn!("{error}");
@@ -89,10 +95,10 @@ impl BatchSource<'_> {
         Ok(batch)
     }
 
-    fn read(&self, group: &Group, step: u64, place: usize) -> Result<Vec<RgbImage>, SlideError> {
-        // Another seed than the sampler's, which uses the same streams.
+    fn read(&self, group: &Group, step: u64, position: usize) -> Result<Vec<RgbImage>, SlideError> {
+        // A different seed from the sampler's, which uses the same streams.
         let mut random = ChaCha8Rng::seed_from_u64(!self.config.seed);
-        random.set_stream((step << 24) | place as u64);
+        random.set_stream((step << 24) | position as u64);
         let read = |tile: &super::pairs::TileRef| {
             let picture = self.reader.read(&self.slides[tile.slide], &tile.rect)?;
             Ok(augment(picture, &self.config.augmentation, &mut random))
@@ -105,21 +111,21 @@ impl BatchSource<'_> {
 pub struct Batches<'a> {
     shared: &'a Shared,
     next: u64,
-    /// Seconds that were spent waiting for batches.
+    /// Seconds spent waiting for batches.
     pub waited: f64,
 }
 
-/// What the threads share.
+/// State shared by the threads.
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// The next step that nobody has taken up.
+    /// The next step that no thread has started.
     ahead: AtomicU64,
 }
 
 struct State {
     ready: BTreeMap<u64, Result<Batch, SlideError>>,
-    /// The step that is wanted next.
+    /// The step whose batch is needed next.
     wanted: u64,
     closed: bool,
 }
@@ -131,7 +137,10 @@ impl Shared {
 }
 
 impl Batches<'_> {
-    /// The next step's batch.
+    /// Returns the next step's batch; waits until it is ready.
+    ///
+    /// # Errors
+    /// Returns the slide's error as [`BatchSource::batch`] does.
     pub fn take_next(&mut self) -> Result<Batch, SlideError> {
         let began = Instant::now();
         let mut state = self.shared.lock();
@@ -151,7 +160,7 @@ impl Batches<'_> {
     }
 }
 
-/// Ends the threads when the consumer is done, and the consumer when one of them panics.
+/// Ends the threads when the consumer is done, and the consumer when a thread panics.
 struct Closing<'a>(&'a Shared);
 
 impl Drop for Closing<'_> {
@@ -161,10 +170,10 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Run `consume` with batches from step `first` to before `end`, read by `threads` threads.
+/// Runs `consume` with batches from step `first` to before `end`, read by `threads` threads.
 ///
 /// # Errors
-/// When the system refuses a thread.
+/// Returns [`TrainingError::Thread`] if a thread cannot be started.
 pub fn with_batches<R>(
     source: &BatchSource<'_>,
     first: u64,
@@ -191,7 +200,7 @@ pub fn with_batches<R>(
     })
 }
 
-/// Bytes of the pictures of one batch.
+/// Bytes of the pixels of one batch.
 fn batch_bytes(config: &TrainingConfig) -> usize {
     let tiles = match config.method {
         Method::Npid => 1,
@@ -200,8 +209,9 @@ fn batch_bytes(config: &TrainingConfig) -> usize {
     config.batch * tiles * 3 * (config.tile_px as usize).pow(2)
 }
 
-/// Threads that read, and how many batches beyond the wanted one may be begun. While one batch is learned from,
-/// every thread has one in the making and one lies ready, as long as all of them together fit into [`READ_AHEAD`].
+/// Returns the number of threads, and how many batches beyond the needed one may be started. While one batch
+/// is used for training, every thread works on one and one is ready, as long as all of them fit into
+/// [`READ_AHEAD`].
 fn ahead(threads: usize, batch_bytes: usize) -> (usize, u64) {
     let room = READ_AHEAD / batch_bytes.max(1);
     let window = (threads + 1).min(room.saturating_sub(1)).max(1);
@@ -211,7 +221,7 @@ fn ahead(threads: usize, batch_bytes: usize) -> (usize, u64) {
 fn work(source: &BatchSource<'_>, shared: &Shared, end: u64, window: u64) {
     let closing = Closing(shared);
     read_ahead(source, shared, end, window);
-    // Without a panic the others go on.
+    // Without a panic, the other threads continue.
     std::mem::forget(closing);
 }
 
@@ -248,7 +258,7 @@ mod tests {
             let (threads, window) = ahead(8, bytes);
             assert!(threads >= 1 && (window as usize + 1) * bytes <= READ_AHEAD, "{threads} {window}");
         }
-        // A batch that is larger than that is read one at a time.
+        // A batch that is larger than the limit is read one at a time.
         assert_eq!(ahead(8, 3 * READ_AHEAD), (1, 1));
         assert_eq!(ahead(0, small), (1, 1));
     }

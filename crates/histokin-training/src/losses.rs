@@ -1,15 +1,20 @@
-//! What is to be learned, as a number to be made small. Every function takes descriptors `[T, D]` as the
-//! network answers them and gives a scalar from which gradients flow.
+//! Loss functions. Each takes descriptors `[T, D]` as computed by the network and returns a differentiable
+//! scalar to be minimised.
 
 use tch::{Kind, TchError, Tensor};
 
-/// Added to squared distances, so that the slope of their root stays finite where two descriptors agree.
+/// Added to squared distances so that the gradient of the square root stays finite where two descriptors are
+/// equal.
 const EPSILON: f64 = 1e-12;
 
-/// Contrastive loss over `N` pairs, `descriptors` `[2N, D]` holding both of a pair one after the other and
-/// `far` `[N]` 1 for far pairs and 0 for near ones. With the distance `d = ‖f1 − f2‖₂` and the margin `m`, the
-/// mean of `(1 − y)·d + y·max(0, m − d)` (Gildenblat and Klaiman 2019, equation 1), or, when `squared`, of
-/// `(1 − y)·d² + y·max(0, m − d)²` (Hadsell et al. 2006, equation 4, without its halves).
+/// Contrastive loss over `N` pairs. `descriptors` `[2N, D]` has the two tiles of each pair in consecutive
+/// rows; `far` `[N]` is 1 for far pairs and 0 for near ones. With distance `d = ‖f1 − f2‖₂`, margin `m` and
+/// `y` from `far`, it is the mean of `(1 − y)·d + y·max(0, m − d)` (Gildenblat and Klaiman 2019, equation 1),
+/// or, if `squared`, of `(1 − y)·d² + y·max(0, m − d)²` (Hadsell et al. 2006, equation 4, without the factors
+/// ½).
+///
+/// # Errors
+/// Returns libtorch's error, for example if memory runs out.
 pub fn contrastive(
     descriptors: &Tensor,
     far: &Tensor,
@@ -24,26 +29,33 @@ pub fn contrastive(
     near.f_mul(&pull)?.f_add(&far.f_mul(&push)?)?.f_mean(None::<Kind>)
 }
 
-/// Triplet loss over `N` triplets, `descriptors` `[3N, D]` holding anchor, near and far tile one after the
-/// other: the mean of `max(0, ‖a − n‖ − ‖a − f‖ + m)` (Schroff et al. 2015, with distances that are not squared).
+/// Triplet loss over `N` triplets. `descriptors` `[3N, D]` has anchor, near and far tile of each triplet in
+/// consecutive rows. It is the mean of `max(0, ‖a − n‖ − ‖a − f‖ + m)` (Schroff et al. 2015, but with
+/// distances that are not squared).
+///
+/// # Errors
+/// Returns libtorch's error.
 pub fn triplet(descriptors: &Tensor, margin: f64) -> Result<Tensor, TchError> {
     let triplets = descriptors.f_reshape([-1, 3, descriptors.size()[1]])?;
-    let of = |place: i64| triplets.f_select(1, place);
+    let of = |index: i64| triplets.f_select(1, index);
     let near = distance(&of(0)?, &of(1)?)?;
     let far = distance(&of(0)?, &of(2)?)?;
     near.f_sub(&far)?.f_add_scalar(margin)?.f_clamp_min(0.0)?.f_mean(None::<Kind>)
 }
 
-/// NT-Xent over `N` near pairs (Chen et al. 2020, "A simple framework for contrastive learning", equation 1):
-/// the mean over all `2N` tiles of `−log( exp(s(i, j)/τ) / Σ_{k ≠ i} exp(s(i, k)/τ) )`, `s` being the cosine and `j`
-/// the tile's partner. `ignored` `[2N, 2N]` (bool) names pairs of a tile and another that is no partner but lies
-/// near as well: they are neither.
+/// NT-Xent loss over `N` near pairs (Chen et al. 2020, "A simple framework for contrastive learning",
+/// equation 1): the mean over all `2N` tiles of `−log( exp(s(i, j)/τ) / Σ_{k ≠ i} exp(s(i, k)/τ) )`, with the
+/// cosine similarity `s` and the tile's partner `j`. `ignored` `[2N, 2N]` (bool) marks tiles that are near
+/// each other without being partners; they are left out of the sum.
+///
+/// # Errors
+/// Returns libtorch's error.
 pub fn nt_xent(descriptors: &Tensor, ignored: &Tensor, temperature: f64) -> Result<Tensor, TchError> {
     let count = descriptors.size()[0];
     let unit = unit_length(descriptors)?;
     let device = descriptors.device();
     let itself = Tensor::f_eye(count, (Kind::Bool, device))?;
-    // The partner of 2n is 2n + 1, and the other way round.
+    // The partner of row 2n is row 2n + 1, and vice versa.
     let partner = Tensor::f_arange(count, (Kind::Int64, device))?.f_bitwise_xor(1)?;
     let similar = unit.f_matmul(&unit.f_transpose(0, 1)?)?.f_div_scalar(temperature)?;
     let similar = similar.f_masked_fill(&itself.f_logical_or(ignored)?, f64::NEG_INFINITY)?;
@@ -51,37 +63,45 @@ pub fn nt_xent(descriptors: &Tensor, ignored: &Tensor, temperature: f64) -> Resu
     logged.f_gather(1, &partner.f_unsqueeze(1)?, false)?.f_neg()?.f_mean(None::<Kind>)
 }
 
-/// How near `T` descriptors `[T, D]` are to lying on one line: `ln(tr(C²) / tr(C)²)` of their covariance `C`, 0 on a
-/// line and `−ln(min(T − 1, D))` where they spread over all dimensions alike. Its negative is the logarithm of the
-/// effective dimension (the participation ratio); sizes do not matter. Telling near from far pairs alone is easiest along
-/// one line, on which all that tells tissues apart is lost.
+/// Anti-collapse loss: measures how close `T` descriptors `[T, D]` are to lying on one line, as `ln(tr(C²) /
+/// tr(C)²)` of their covariance `C`. It is 0 on a line and `−ln(min(T − 1, D))` if they spread equally over
+/// all dimensions; its negative is the logarithm of the effective dimension (participation ratio), which does
+/// not depend on scale. Without it, near and far pairs are most easily separated along one line, where all
+/// other differences between tissues are lost.
+///
+/// # Errors
+/// Returns libtorch's error.
 pub fn concentration(descriptors: &Tensor) -> Result<Tensor, TchError> {
     let centred = descriptors.f_sub(&descriptors.f_mean_dim([0i64].as_slice(), true, None)?)?;
-    // Products of tiles instead of dimensions have the same traces and are fewer.
+    // The Gram matrix of the tiles has the same traces as the covariance and is smaller.
     let products = centred.f_matmul(&centred.f_transpose(0, 1)?)?;
     let squares = products.f_square()?.f_sum(None::<Kind>)?.f_add_scalar(EPSILON)?;
     let trace = products.f_trace()?.f_square()?.f_add_scalar(EPSILON)?;
     squares.f_div(&trace)?.f_log()
 }
 
-/// How far the distances between `T` descriptors `[T, D]` are from going with those between what another encoder says of
-/// the same tiles, `known` `[T, E]`: 1 less Pearson's correlation over all pairs of tiles, from 0 (they rise and fall
-/// together, whatever their sizes) to 2. What the other encoder tells apart is then not forgotten (Park et al. 2019,
-/// "Relational knowledge distillation", with correlation in the place of scaled differences).
-pub fn disagreement(descriptors: &Tensor, known: &Tensor) -> Result<Tensor, TchError> {
+/// Anchor loss: measures how far the distances between `T` descriptors `[T, D]` deviate from those between
+/// the descriptors `[T, E]` of a reference encoder for the same tiles. It is 1 minus Pearson's correlation
+/// over all pairs of tiles, from 0 (proportional up to an offset) to 2, so that differences known to the
+/// reference encoder are kept (Park et al. 2019, "Relational knowledge distillation", with correlation in
+/// place of scaled differences).
+///
+/// # Errors
+/// Returns libtorch's error.
+pub fn disagreement(descriptors: &Tensor, reference: &Tensor) -> Result<Tensor, TchError> {
     let rows = descriptors.size()[0];
     let mask = Tensor::f_ones([rows, rows], (Kind::Bool, descriptors.device()))?.f_triu(1)?;
     let centred = |x: &Tensor| {
         let distances = distances_between_all(x)?.f_masked_select(&mask)?;
         distances.f_sub(&distances.f_mean(None::<Kind>)?)
     };
-    let (own, theirs) = (centred(descriptors)?, centred(known)?);
+    let (ours, theirs) = (centred(descriptors)?, centred(reference)?);
     let spread = |x: &Tensor| x.f_square()?.f_sum(None::<Kind>)?.f_add_scalar(EPSILON)?.f_sqrt();
-    let together = own.f_mul(&theirs)?.f_sum(None::<Kind>)?;
-    together.f_div(&spread(&own)?.f_mul(&spread(&theirs)?)?)?.f_neg()?.f_add_scalar(1.0)
+    let together = ours.f_mul(&theirs)?.f_sum(None::<Kind>)?;
+    together.f_div(&spread(&ours)?.f_mul(&spread(&theirs)?)?)?.f_neg()?.f_add_scalar(1.0)
 }
 
-/// Distances `[T, T]` between all of `T` descriptors.
+/// Returns the distances `[T, T]` between all `T` descriptors.
 fn distances_between_all(x: &Tensor) -> Result<Tensor, TchError> {
     let squares = x.f_square()?.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
     let products = x.f_matmul(&x.f_transpose(0, 1)?)?.f_mul_scalar(-2.0)?;
@@ -89,8 +109,11 @@ fn distances_between_all(x: &Tensor) -> Result<Tensor, TchError> {
     squared.f_clamp_min(0.0)?.f_add_scalar(EPSILON)?.f_sqrt()
 }
 
-/// Distances of `N` pairs `[N]`, as [`contrastive`] sees them; between descriptors of length 1 if `unit`.
-/// For watching only: no gradients.
+/// Returns the distances of `N` pairs `[N]`, as used by [`contrastive`]; if `unit`, between descriptors
+/// scaled to length 1. Without gradients, for display only.
+///
+/// # Errors
+/// Returns libtorch's error.
 pub fn distances(first: &Tensor, second: &Tensor, unit: bool) -> Result<Tensor, TchError> {
     let _no_grad = tch::no_grad_guard();
     if unit {
@@ -99,7 +122,10 @@ pub fn distances(first: &Tensor, second: &Tensor, unit: bool) -> Result<Tensor, 
     distance(first, second)
 }
 
-/// Descriptors scaled to length 1; a row of zeros stays as it is.
+/// Returns the descriptors scaled to length 1; a row of zeros stays as it is.
+///
+/// # Errors
+/// Returns libtorch's error.
 pub fn unit_length(descriptors: &Tensor) -> Result<Tensor, TchError> {
     let squares = descriptors.f_square()?.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
     descriptors.f_mul(&squares.f_add_scalar(EPSILON)?.f_rsqrt()?)
@@ -120,7 +146,7 @@ pub(super) mod tests {
         ((index * 0.731 + seed as f64).sin() * 1.3).reshape([rows, 5])
     }
 
-    /// The slope that flows back, against the difference of the loss to both sides, in double precision.
+    /// Compares the gradient with the central difference of the loss, in double precision.
     pub fn check_gradient(at: &Tensor, loss: impl Fn(&Tensor) -> Tensor) {
         const STEP: f64 = 1e-6;
         let x = at.copy().set_requires_grad(true);
@@ -166,7 +192,7 @@ pub(super) mod tests {
     fn contrastive_is_the_papers_formula() {
         let x = Tensor::from_slice(&[0.0_f32, 0.0, 3.0, 4.0, 1.0, 1.0, 1.0, 3.0]).reshape([4, 2]);
         let far = Tensor::from_slice(&[0.0_f32, 1.0]);
-        // Near with d = 5; far with d = 2 and margin 10 lacks 8.
+        // Near pair with d = 5; far pair with d = 2, which lacks 8 to the margin of 10.
         assert!((contrastive(&x, &far, 10.0, false).unwrap().double_value(&[]) - 6.5).abs() < 1e-5);
         assert!(
             (contrastive(&x, &far, 10.0, true).unwrap().double_value(&[]) - (25.0 + 64.0) / 2.0).abs() < 1e-4
@@ -179,7 +205,7 @@ pub(super) mod tests {
         let of = |x: &Tensor| concentration(x).unwrap().double_value(&[]);
         let line = Tensor::arange(6, (Kind::Double, Device::Cpu)).reshape([6, 1]).expand([6, 5], false);
         assert!(of(&line).abs() < 1e-6);
-        // Corners of an octahedron spread over three dimensions alike, wherever and however large it is.
+        // The corners of an octahedron spread equally over three dimensions, whatever its position and size.
         let corners = Tensor::eye(3, (Kind::Double, Device::Cpu));
         let corners = Tensor::cat(&[&corners, &(-&corners)], 0);
         assert!((of(&corners) + 3f64.ln()).abs() < 1e-6);
@@ -192,8 +218,8 @@ pub(super) mod tests {
         let of = |x: &Tensor, y: &Tensor| disagreement(x, y).unwrap().double_value(&[]);
         let x = random(7, 5);
         assert!(of(&x, &x).abs() < 1e-9);
-        assert!(of(&x, &(&x * 12.0 + 3.0)).abs() < 1e-9, "neither size nor place matters");
-        // Three on a line, one against the other: 1, 1, 2 against 1, 2, 1.
+        assert!(of(&x, &(&x * 12.0 + 3.0)).abs() < 1e-9, "neither scale nor offset matters");
+        // Three points on a line in two orders: distances 1, 1, 2 and 1, 2, 1.
         let line = |at: [f64; 3]| Tensor::from_slice(&at).reshape([3, 1]);
         let direct = 1.0 - (-1.0 / 3.0) / (2.0 / 3.0);
         assert!((of(&line([0.0, 1.0, 2.0]), &line([1.0, 0.0, 2.0])) - direct).abs() < 1e-6);

@@ -1,4 +1,4 @@
-//! Pairs of tiles that the user has judged, in the project's book of queries, as pairs to learn from.
+//! Tile pairs that the user has judged, from the project's query history, as training pairs.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use super::pairs::{MarkedPair, TileRef};
 use super::slides::TrainingSlide;
 use histokin_core::query::{JUDGEMENTS_FILE, Judgement, QueryHistory, TilePlace, Verdict};
 
-/// Name of the file, in a project's folder and, as it was when a run began, in the run's.
+/// Name of the file in a project's folder; a copy as of the start of a run is in the run's folder.
 pub const FILE: &str = JUDGEMENTS_FILE;
 
-/// The judged pairs in `folder` whose tiles both lie on `slides`. Pairs that the user was unsure of are left out.
+/// Reads the judged pairs in `folder` whose tiles are both on `slides`. Pairs judged as unsure are left out.
 ///
 /// # Errors
-/// [`TrainingError::File`] when the file is there and cannot be read; it is left as it is.
+/// Returns [`TrainingError::File`] if the file exists but cannot be read; the file is not changed.
 pub fn read(folder: &Path, slides: &[TrainingSlide]) -> Result<Vec<MarkedPair>, TrainingError> {
     let query_history = QueryHistory::load(folder)
         .map_err(|error| TrainingError::File { path: folder.join(FILE), reason: error.to_string() })?;

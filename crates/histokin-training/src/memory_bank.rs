@@ -1,6 +1,6 @@
 //! Non-parametric instance discrimination (Wu et al. 2018, "Unsupervised feature learning via non-parametric
-//! instance discrimination"): every tile is its own class, and a memory bank holds what the network said of
-//! each when it was last seen.
+//! instance discrimination"): every tile is its own class, and a memory bank holds the descriptor that the
+//! network last computed for each.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -8,18 +8,21 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::losses::unit_length;
 
-/// The last descriptor of every tile, of length 1: `[n, D]`.
+/// The last descriptor of each of `n` tiles, scaled to length 1: `[n, D]`.
 pub struct MemoryBank {
     features: Tensor,
-    /// Stands for the sum over all tiles in the estimate of a probability; fixed at the first step
-    /// (section 3.2, after equation 8).
+    /// Replaces the sum over all tiles in the estimate of a probability; fixed at the first step (section
+    /// 3.2, after equation 8).
     normaliser: Option<f64>,
     temperature: f64,
     momentum: f64,
 }
 
 impl MemoryBank {
-    /// Random directions, decided by `seed`.
+    /// Creates a bank of random directions, determined by `seed`.
+    ///
+    /// # Errors
+    /// Returns libtorch's error, for example if the device has too little memory.
     pub fn new(
         instances: usize,
         width: usize,
@@ -35,8 +38,11 @@ impl MemoryBank {
         Ok(Self { features, normaliser: None, temperature, momentum })
     }
 
-    /// The mean loss of `descriptors` `[N, D]` of the tiles `instances` `[N]` (int64), compared with all tiles: the
-    /// negative logarithm of equation 2.
+    /// Returns the mean loss of the tiles `instances` `[N]` (int64) with `descriptors` `[N, D]`, compared
+    /// with all tiles: the negative logarithm of equation 2.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
     pub fn full_softmax(&self, descriptors: &Tensor, instances: &Tensor) -> Result<Tensor, TchError> {
         let unit = unit_length(descriptors)?;
         let alike = unit.f_matmul(&self.features.f_transpose(0, 1)?)?.f_div_scalar(self.temperature)?;
@@ -44,8 +50,11 @@ impl MemoryBank {
         logged.f_gather(1, &instances.f_unsqueeze(1)?, false)?.f_neg()?.f_mean(None::<Kind>)
     }
 
-    /// The mean loss by noise-contrastive estimation (equations 6 and 7): each tile against the `m` tiles
-    /// `noise` `[N, m]` (int64), drawn evenly. The first call fixes the normaliser.
+    /// Returns the mean loss by noise-contrastive estimation (equations 6 and 7), which compares each tile
+    /// with the `m` tiles `noise` `[N, m]` (int64), drawn uniformly. The first call fixes the normaliser.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
     pub fn noise_contrastive(
         &mut self,
         descriptors: &Tensor,
@@ -68,7 +77,8 @@ impl MemoryBank {
             }
         };
         let probability = weights.f_div_scalar(normaliser)?;
-        // Equation 5: the share of the data in data and noise together, the noise being m / n everywhere.
+        // Equation 5: the share of the data in data and noise together; the noise has probability m / n
+        // everywhere.
         let of_noise = m as f64 / count;
         let posterior = probability.f_div(&probability.f_add_scalar(of_noise)?)?;
         let from_data = posterior.f_narrow(1, 0, 1)?.f_log()?;
@@ -79,7 +89,10 @@ impl MemoryBank {
         sum.f_neg()?.f_mean(None::<Kind>)
     }
 
-    /// Remember what the network says now, mixed with what it said before.
+    /// Mixes the new descriptors of `instances` into their entries.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
     pub fn update(&mut self, descriptors: &Tensor, instances: &Tensor) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         let now = unit_length(&descriptors.f_detach()?)?.f_to_kind(self.features.kind())?;
@@ -89,12 +102,15 @@ impl MemoryBank {
         Ok(())
     }
 
-    /// What a checkpoint keeps.
+    /// Returns the features and the normaliser, for a checkpoint.
     pub fn state(&self) -> (Tensor, Option<f64>) {
         (self.features.shallow_clone(), self.normaliser)
     }
 
-    /// Take up a kept state; `false` when it is of other tiles.
+    /// Restores a saved state; returns false if it has another shape.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
     pub fn restore(&mut self, features: &Tensor, normaliser: Option<f64>) -> Result<bool, TchError> {
         let fits = features.size() == self.features.size();
         if fits {
@@ -179,7 +195,7 @@ mod tests {
             "{loss:?} instead of {direct}"
         );
         assert!((bank.state().1.unwrap() - z).abs() < 1e-9 * z);
-        // The normaliser stays as the first step found it.
+        // The normaliser stays as fixed at the first step.
         let _ = bank.noise_contrastive(&(descriptors() * -1.0), &instances, &noise).unwrap();
         assert!((bank.state().1.unwrap() - z).abs() < 1e-9 * z);
     }

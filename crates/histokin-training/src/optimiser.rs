@@ -1,4 +1,4 @@
-//! AdamW on tensors, with a state that can be kept and taken up again; and the learning rate's course.
+//! AdamW on tensors, with a state that can be saved and restored, and the learning rate schedule.
 
 use std::collections::BTreeMap;
 use std::f64::consts::PI;
@@ -12,17 +12,21 @@ const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
 /// AdamW (Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2) over named
-/// parameters. Kernels decay; biases, and scale and shift of batch-norms, do not.
+/// parameters. Weight decay applies to kernels, not to biases or to the scale and shift of batch norms.
 pub struct AdamW {
     parameters: BTreeMap<String, Tensor>,
-    /// Running mean of the gradient and of its square, of each parameter.
+    /// Running means of the gradient and of its square, for each parameter.
     moments: BTreeMap<String, (Tensor, Tensor)>,
-    /// Steps taken.
+    /// Number of steps taken.
     steps: u64,
     weight_decay: f64,
 }
 
 impl AdamW {
+    /// Creates an optimiser with zero moments.
+    ///
+    /// # Errors
+    /// Returns libtorch's error, for example if the device has too little memory.
     pub fn new(parameters: BTreeMap<String, Tensor>, weight_decay: f64) -> Result<Self, TchError> {
         let zeros = |(name, tensor): (&String, &Tensor)| {
             let tensor = tensor.f_detach()?;
@@ -32,12 +36,15 @@ impl AdamW {
         Ok(Self { parameters, moments, steps: 0, weight_decay })
     }
 
-    /// Forget the gradients of the step before.
+    /// Sets all gradients to zero.
     pub fn zero_gradients(&mut self) {
         self.parameters.values_mut().for_each(Tensor::zero_grad);
     }
 
-    /// Length of all gradients together.
+    /// Returns the Euclidean norm of all gradients together.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
     pub fn gradient_norm(&self) -> Result<f64, TchError> {
         let _no_grad = tch::no_grad_guard();
         let squares = self
@@ -53,8 +60,11 @@ impl AdamW {
         Ok(Tensor::f_stack(&squares, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?.sqrt())
     }
 
-    /// One step along the gradients, each multiplied by `scale` first (to shorten long ones, or to undo the
-    /// scaling of a 16-bit loss).
+    /// Takes one step along the gradients, which are first multiplied by `scale` (to clip them, or to undo
+    /// the scaling of a 16-bit loss).
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
     pub fn step(&mut self, lr: f64, scale: f64) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         self.steps += 1;
@@ -78,7 +88,7 @@ impl AdamW {
         Ok(())
     }
 
-    /// What a checkpoint has to keep besides [`AdamW::steps`].
+    /// Returns the moments for a checkpoint; [`AdamW::steps`] is needed as well.
     pub fn state(&self) -> Tensors {
         let both = |(name, (mean, square)): (&String, &(Tensor, Tensor))| {
             [
@@ -89,20 +99,24 @@ impl AdamW {
         self.moments.iter().flat_map(both).collect()
     }
 
+    /// Number of steps taken.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Take up a kept state; `false` when it belongs to other parameters.
+    /// Restores a saved state; returns false if it belongs to other parameters.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
     pub fn restore(&mut self, state: &Tensors, steps: u64) -> Result<bool, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let own = self.state();
-        let fits = own.len() == state.len()
-            && own
+        let current = self.state();
+        let fits = current.len() == state.len()
+            && current
                 .iter()
                 .all(|(name, tensor)| state.get(name).is_some_and(|other| other.size() == tensor.size()));
         if fits {
-            for (name, mut tensor) in own {
+            for (name, mut tensor) in current {
                 tensor.f_copy_(&state[&name])?;
             }
             self.steps = steps;
@@ -111,8 +125,8 @@ impl AdamW {
     }
 }
 
-/// The learning rate at `step` (from 0): rises in a line over `warmup` steps, then falls along half a cosine
-/// to a hundredth of its height at `total`.
+/// Returns the learning rate at `step` (from 0): it rises linearly over `warmup` steps, then falls along half
+/// a cosine to a hundredth of `highest` at `total`.
 pub fn learning_rate(step: u64, warmup: u64, total: u64, highest: f64) -> f64 {
     const LOWEST: f64 = 0.01;
     if step < warmup {
@@ -122,26 +136,29 @@ pub fn learning_rate(step: u64, warmup: u64, total: u64, highest: f64) -> f64 {
     highest * (LOWEST + (1.0 - LOWEST) * 0.5 * (1.0 + (PI * along.min(1.0)).cos()))
 }
 
-/// The factor that a loss is multiplied with so that 16-bit gradients neither vanish nor overflow; found by
-/// trying (Micikevicius et al. 2018, "Mixed precision training", section 3.2).
+/// Factor by which a loss is multiplied so that 16-bit gradients neither vanish nor overflow; adapted during
+/// training (Micikevicius et al. 2018, "Mixed precision training", section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossScale {
+    /// The factor.
     pub factor: f64,
-    /// Steps since it last overflowed.
+    /// Steps since the last overflow.
     calm: u32,
 }
 
 impl LossScale {
-    /// With 32-bit gradients nothing is scaled.
+    /// For 32-bit gradients: no scaling.
     pub const NONE: Self = Self { factor: 1.0, calm: 0 };
+    /// Initial value for 16-bit gradients.
     pub const HALF: Self = Self { factor: 32_768.0, calm: 0 };
 
-    /// The factor of a kept run.
+    /// Returns the scale of a checkpoint with this factor.
     pub fn resumed(factor: f64) -> Self {
         Self { factor, calm: 0 }
     }
 
-    /// Learn from a step: an overflow halves the factor, and the step is left out; many calm ones double it.
+    /// Returns the scale after a step: an overflow halves the factor (and the step is skipped); many steps
+    /// without one double it.
     pub fn after(self, overflowed: bool) -> Self {
         const CALM: u32 = 1000;
         match (overflowed, self.calm) {

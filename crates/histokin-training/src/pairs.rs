@@ -1,9 +1,9 @@
-//! Drawing tiles that lie near each other and tiles that lie far apart, on the same slide.
+//! Drawing of near and far tiles on the same slide.
 //!
-//! No list of all pairs is ever made. Near partners are looked up in a grid of buckets; far partners are
-//! drawn until one is far enough, at most `TRIES` times, and then chosen among all that are. Which tiles have
-//! a far partner at all is known beforehand, since the tile furthest from any point is a corner of the
-//! convex hull: a draw always ends.
+//! No list of all pairs is made. Near partners are looked up in a grid of buckets. Far partners are drawn at
+//! random until one is far enough, at most `TRIES` times, and are then chosen among all that are. Which tiles
+//! have a far partner is known beforehand, since the tile furthest from any point is a corner of the convex
+//! hull; so a draw always ends.
 
 mod slide_pairs;
 
@@ -18,52 +18,64 @@ use slide_pairs::SlidePairs;
 
 pub use slide_pairs::{PairCount, count_pairs, has_far_pairs};
 
-/// Whether two tiles lie near each other or far apart.
+/// Whether two tiles are near each other or far apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Relation {
+    /// Closer than the near limit, or judged to be the same tissue.
     Near,
+    /// Farther apart than the far limit, or judged to be different tissue.
     Far,
 }
 
-/// One tile of one of the training slides.
+/// One tile of a training slide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TileRef {
-    /// Place of the slide among those that the sampler was made from.
+    /// Position of the slide among those given to the sampler.
     pub slide: usize,
+    /// The tile in level-0 pixels.
     pub rect: Level0Rect,
 }
 
-/// Two tiles by their place in a [`Group`], and how they lie.
+/// Two tiles, by their positions in a [`Group`], and their relation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
+    /// Position of the first tile.
     pub first: usize,
+    /// Position of the second tile.
     pub second: usize,
+    /// Whether they are near or far.
     pub relation: Relation,
-    /// Distance of their centres; `None` between slides, which only the user's marks join.
+    /// Distance of their centres in mm; `None` for pairs judged by the user, which may be on different
+    /// slides.
     pub distance_mm: Option<f64>,
 }
 
-/// What is drawn together: a pair, a triplet, or a tile alone.
+/// Tiles that are drawn together: a pair, a triplet, or a single tile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
+    /// The tiles.
     pub tiles: Vec<TileRef>,
+    /// Pairs among the tiles.
     pub pairs: Vec<Pair>,
-    /// Number of the first tile among all tiles of all slides.
+    /// Index of the first tile among all tiles of all slides.
     pub instance: usize,
 }
 
-/// Two tiles that the user has marked as the same tissue or as different ones.
+/// Two tiles judged by the user to be the same or different tissue.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MarkedPair {
+    /// The two tiles.
     pub tiles: [TileRef; 2],
+    /// True for the same tissue, false for different tissue.
     pub same: bool,
 }
 
-/// Draws the groups of every step. A group depends on the seed, its step and its place in the batch alone.
+/// Draws the groups of every step. A group depends only on the seed, the step, its position in the batch and
+/// the attempt.
 pub struct PairSampler {
     slides: Vec<SlidePairs>,
     tiles: Vec<Vec<Level0Rect>>,
-    /// Number of each slide's first tile among all tiles.
+    /// Index of each slide's first tile among all tiles.
     first_instance: Vec<usize>,
     weights: Vec<f64>,
     marks: Vec<MarkedPair>,
@@ -71,11 +83,11 @@ pub struct PairSampler {
 }
 
 impl PairSampler {
-    /// The sampler, and what the user should know: the slides that give no far pairs.
+    /// Creates the sampler. Also returns notices for the user, such as slides without far pairs.
     ///
     /// # Errors
-    /// [`TrainingError::NoNearPairs`], [`TrainingError::NoFarPairs`] or [`TrainingError::AllNear`] when what the loss needs
-    /// cannot be drawn from any slide.
+    /// Returns [`TrainingError::NoNearPairs`], [`TrainingError::NoFarPairs`] or [`TrainingError::AllNear`] if
+    /// no slide has the pairs that the loss needs.
     pub fn new(
         slides: &[TrainingSlide],
         marks: Vec<MarkedPair>,
@@ -100,14 +112,14 @@ impl PairSampler {
                 reach_mm: prepared[widest].reach_mm,
             });
         }
-        // The tiles that NT-Xent tells a pair from are those of its batch that are no neighbours of it. Where a batch is of
-        // one slide, that slide has to have some.
+        // NT-Xent compares a pair with the tiles of its batch that are not near it. If a batch is drawn from
+        // one slide, that slide must have such tiles.
         let slides_together = match config.slides_per_batch {
             0 => slides.len(),
             count => count.min(slides.len()),
         };
-        let needs_strangers = config.method == Method::Siamese && !config.needs_far() && slides_together == 1;
-        if needs_strangers
+        let needs_negatives = config.method == Method::Siamese && !config.needs_far() && slides_together == 1;
+        if needs_negatives
             && let Some(widest) = widest
             && prepared[widest].reach_mm < config.near_mm
         {
@@ -130,22 +142,22 @@ impl PairSampler {
                 let what = match config.without_far {
                     WithoutFar::LeaveOut => {
                         weight = 0.0;
-                        "it is left out"
+                        "it is not used"
                     }
-                    WithoutFar::NearOnly => "it gives near pairs only",
+                    WithoutFar::NearOnly => "only its near pairs are used",
                 };
                 notices.push(format!(
-                    "{}: no tissue tiles are more than {} mm apart (the furthest {:.1} mm), so {what}",
+                    "{}: no tissue tiles are more than {} mm apart (largest distance {:.1} mm), so {what}",
                     slide.name(),
                     config.far_mm,
                     pairs.reach_mm
                 ));
             }
-            if needs_strangers && pairs.reach_mm < config.near_mm {
+            if needs_negatives && pairs.reach_mm < config.near_mm {
                 weight = 0.0;
                 notices.push(format!(
-                    "{}: all its tissue lies within {:.1} mm, nearer than {} mm, so there is nothing to tell a near pair \
-                     from and it is left out",
+                    "{}: all its tissue tiles are at most {:.1} mm apart, less than {} mm, so a near pair has nothing to be \
+                     compared with, and it is not used",
                     slide.name(),
                     pairs.reach_mm,
                     config.near_mm
@@ -166,14 +178,14 @@ impl PairSampler {
         ))
     }
 
-    /// Tiles of all slides together.
+    /// Number of tiles of all slides.
     pub fn instances(&self) -> usize {
         self.tiles.iter().map(Vec::len).sum()
     }
 
-    /// Draw one group. `attempt` gives another one in place of a group that could not be read.
-    pub fn group(&self, step: u64, place: usize, attempt: usize) -> Group {
-        let mut random = self.random(step, 1 + place, attempt);
+    /// Draws a group. A higher `attempt` gives another group, in place of one that could not be read.
+    pub fn group(&self, step: u64, position: usize, attempt: usize) -> Group {
+        let mut random = self.random(step, 1 + position, attempt);
         let relation = if random.random_bool(0.5) { Relation::Near } else { Relation::Far };
         let allowed = self.slides_of_step(step);
         if self.config.method == Method::Npid {
@@ -197,21 +209,21 @@ impl PairSampler {
         }
     }
 
-    /// Numbers of `count` tiles for every tile of a batch to be compared with, all of them by chance.
+    /// Draws the indices of `count` tiles uniformly at random, as noise for NPID.
     pub fn noise(&self, step: u64, count: usize) -> Vec<i64> {
         let mut random = self.random(step, 0, 1);
         let all = self.instances();
         (0..count).map(|_| random.random_range(0..all) as i64).collect()
     }
 
-    /// A generator for one purpose of one step.
-    fn random(&self, step: u64, place: usize, attempt: usize) -> ChaCha8Rng {
+    /// Returns the random generator for one purpose of one step.
+    fn random(&self, step: u64, position: usize, attempt: usize) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.config.seed);
-        random.set_stream((step << 24) | ((place as u64) << 4) | attempt as u64);
+        random.set_stream((step << 24) | ((position as u64) << 4) | attempt as u64);
         random
     }
 
-    /// The slides that a step draws from; empty for all.
+    /// Returns the slides that a step draws from; empty for all.
     fn slides_of_step(&self, step: u64) -> Vec<usize> {
         let count = self.config.slides_per_batch;
         if count == 0 || count >= self.slides.len() {
@@ -220,7 +232,7 @@ impl PairSampler {
         let mut random = self.random(step, 0, 0);
         let needed = if self.config.needs_far() { Relation::Far } else { Relation::Near };
         let mut chosen = Vec::new();
-        // The first has to give what the loss needs; the others may be any.
+        // The first slide must have the pairs that the loss needs; the others may be any.
         chosen.push(self.choose(&[], |slide| slide.has(needed), &mut random));
         while chosen.len() < count {
             let left: Vec<usize> = (0..self.slides.len())
@@ -234,7 +246,7 @@ impl PairSampler {
         chosen
     }
 
-    /// A slide by weight, among `allowed` (all where that is empty, or none of them will do).
+    /// Draws a slide by weight, among `allowed`, or among all if that is empty or none of them is suitable.
     fn choose(&self, allowed: &[usize], can: impl Fn(&SlidePairs) -> bool, random: &mut ChaCha8Rng) -> usize {
         let weight = |slide: usize, among: &[usize]| {
             let is_allowed = among.is_empty() || among.contains(&slide);
@@ -245,10 +257,10 @@ impl PairSampler {
         let mut left = random.random_range(0.0..1.0) * total(among);
         let mut last = 0;
         for slide in 0..self.slides.len() {
-            let own = weight(slide, among);
-            if own > 0.0 {
+            let slide_weight = weight(slide, among);
+            if slide_weight > 0.0 {
                 last = slide;
-                left -= own;
+                left -= slide_weight;
                 if left < 0.0 {
                     break;
                 }
@@ -269,7 +281,7 @@ impl PairSampler {
             Relation::Far => pairs.far_partner(anchor, random),
         };
         let anchor = anchors[random.random_range(0..anchors.len())];
-        // An anchor of these lists has a partner.
+        // Every anchor in these lists has a partner.
         let other = partner(anchor, random).unwrap_or(anchor);
         self.joined(slide, anchor, &[(other, relation)])
     }
@@ -290,15 +302,15 @@ impl PairSampler {
             pairs: Vec::new(),
             instance: self.first_instance[slide] + anchor,
         };
-        for (place, (other, relation)) in (1..).zip(others) {
+        for (position, (other, relation)) in (1..).zip(others) {
             group.tiles.push(self.tile(slide, *other));
             let distance_mm = Some(pairs.distance(anchor, *other));
-            group.pairs.push(Pair { first: 0, second: place, relation: *relation, distance_mm });
+            group.pairs.push(Pair { first: 0, second: position, relation: *relation, distance_mm });
         }
         group
     }
 
-    /// One of the user's marks, as often as the settings say and where the loss can learn from it.
+    /// Draws a pair judged by the user, with the probability in the settings and if the loss can use it.
     fn marked(&self, random: &mut ChaCha8Rng) -> Option<Group> {
         let usable = |mark: &&MarkedPair| match self.config.loss {
             LossKind::Contrastive | LossKind::ContrastiveSquared => true,
@@ -356,7 +368,7 @@ mod tests {
     fn pairs_keep_the_limits_and_come_half_and_half() {
         let sampler = sampler(&[grid(60, 40, 0.3), grid(90, 20, 0.2)], &config(LossKind::Contrastive));
         let groups: Vec<Group> =
-            (0..2000).map(|place| sampler.group(place / 16, place as usize % 16, 0)).collect();
+            (0..2000).map(|position| sampler.group(position / 16, position as usize % 16, 0)).collect();
         let mut near = 0;
         for group in &groups {
             let [pair] = group.pairs[..] else { panic!("{group:?}") };
@@ -372,7 +384,7 @@ mod tests {
             }
         }
         assert!((900..1100).contains(&near), "{near}");
-        // Both slides are drawn from alike.
+        // Both slides are drawn from equally often.
         let first = groups.iter().filter(|group| group.tiles[0].slide == 0).count();
         assert!((850..1150).contains(&first), "{first}");
     }
@@ -380,8 +392,8 @@ mod tests {
     #[test]
     fn a_triplet_has_an_anchor_a_near_and_a_far_tile() {
         let sampler = sampler(&[grid(60, 40, 0.3)], &config(LossKind::Triplet));
-        for place in 0..200 {
-            let group = sampler.group(3, place, 0);
+        for position in 0..200 {
+            let group = sampler.group(3, position, 0);
             assert_eq!(group.tiles.len(), 3);
             assert!(group.pairs[0].distance_mm.unwrap() < 2.0 && group.pairs[1].distance_mm.unwrap() > 10.0);
         }
@@ -406,7 +418,7 @@ mod tests {
         let sampler = sampler(&sections, &TrainingConfig { slides_per_batch: 2, ..config(LossKind::NtXent) });
         for step in 0..20 {
             let mut slides: Vec<usize> =
-                (0..64).map(|place| sampler.group(step, place, 0).tiles[0].slide).collect();
+                (0..64).map(|position| sampler.group(step, position, 0).tiles[0].slide).collect();
             slides.sort();
             slides.dedup();
             assert_eq!(slides.len(), 2);
@@ -415,12 +427,12 @@ mod tests {
 
     #[test]
     fn far_pairs_of_two_far_corners_are_found_although_they_are_rare() {
-        // 4000 tiles in one place and a single one 20 mm away.
+        // 4000 tiles close together and a single one 20 mm away.
         let mut section = grid(80, 50, 0.05);
         section.push([20.0, 1.0]);
         let sampler = sampler(&[section], &config(LossKind::Contrastive));
         let far = (0..200)
-            .map(|place| sampler.group(0, place, 0))
+            .map(|position| sampler.group(0, position, 0))
             .filter(|group| group.pairs[0].relation == Relation::Far);
         let mut count = 0;
         for group in far {

@@ -1,4 +1,4 @@
-//! A run's folder: what was asked for, what happened, checkpoints, and the encoder that came of it.
+//! A run's folder: its settings, history, checkpoints, and the resulting encoder.
 
 use std::path::{Path, PathBuf};
 
@@ -10,50 +10,63 @@ use super::{TrainingError, Validation, marks};
 use histokin_core::durable;
 use histokin_core::slide::SlideId;
 
-/// Where a project keeps its runs.
+/// Name of the folder in a project that holds its runs.
 pub const RUNS_FOLDER: &str = "runs";
 
 const CARD: &str = "run.json";
 const CONFIG: &str = "config.toml";
 
-/// One learning step.
+/// Values of one training step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
-    /// Counted from 1.
+    /// Number of the step, from 1.
     pub step: u64,
+    /// Loss of the batch.
     pub loss: f64,
+    /// Learning rate.
     pub lr: f64,
-    /// Mean descriptor distance of the batch's near and far pairs.
+    /// Mean descriptor distance of the batch's near pairs, if it has any.
     pub near: Option<f64>,
+    /// Mean descriptor distance of the batch's far pairs, if it has any.
     pub far: Option<f64>,
-    /// Length of the gradient before it was shortened.
+    /// Norm of the gradient before it was scaled down.
     pub gradient: f64,
 }
 
-/// All that was seen of a run.
+/// Everything that was recorded of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
+    /// All steps so far.
     pub steps: Vec<StepRecord>,
+    /// All validations so far.
     pub validations: Vec<Validation>,
 }
 
-/// How a run stands.
+/// Status of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum RunStatus {
-    /// Learning, or ended without a word (the computer went off): it can be taken up again.
+    /// Running, or ended without notice (for example by a power failure); it can be continued.
     Running,
-    /// Stopped by the user.
+    /// Stopped by the user; it can be continued.
     Stopped {
+        /// Last step that was done.
         step: u64,
     },
+    /// Ended by an error; it can be continued if it has a checkpoint.
     Failed {
+        /// Message of the error.
         reason: String,
     },
+    /// Finished, with an encoder.
     Finished {
+        /// File of the encoder.
         model: PathBuf,
+        /// ID of the encoder.
         encoder_id: String,
+        /// Last step that was done.
         step: u64,
+        /// Seconds spent on training and validation.
         seconds: f64,
     },
 }
@@ -61,38 +74,47 @@ pub enum RunStatus {
 /// A slide that a run uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSlide {
+    /// ID of the slide.
     pub id: SlideId,
+    /// Path of the slide when the run was created.
     #[serde(with = "histokin_core::paths::whole")]
     pub path: PathBuf,
+    /// True if it is validated on, false if it is trained on.
     pub validation: bool,
 }
 
-/// What `run.json` says of a run.
+/// The contents of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunCard {
+    /// ID of the run, such as `run-001`.
     pub id: String,
-    /// Seconds since 1970 when it was begun.
+    /// Time of creation, in seconds since 1970.
     pub begun: u64,
+    /// Version of the program that created the run.
     pub program_version: String,
-    /// Name for people of the device that it last ran on.
+    /// Name of the device on which it last ran.
     pub device: String,
+    /// Slides that the run uses.
     pub slides: Vec<RunSlide>,
+    /// Status of the run.
     pub status: RunStatus,
 }
 
-/// A run's folder on the disk.
+/// A run in its folder on disk.
 #[derive(Debug, Clone)]
 pub struct Run {
     folder: PathBuf,
+    /// Contents of `run.json`.
     pub card: RunCard,
+    /// Settings of the run.
     pub config: TrainingConfig,
 }
 
 impl Run {
-    /// Begin a new run in `project`, under the next free name.
+    /// Creates a new run in `project`, under the next free name.
     ///
     /// # Errors
-    /// When the folder cannot be made or written.
+    /// Returns [`TrainingError::File`] if the folder or a file cannot be written.
     pub fn create(
         project: &Path,
         config: TrainingConfig,
@@ -122,7 +144,7 @@ impl Run {
                     };
                     let run = Self { folder, card, config };
                     run.write(CONFIG, run.config.to_toml().as_bytes())?;
-                    // Marks made later would make a resumed run another one than it was.
+                    // Judgements made later would make a resumed run differ from what it was.
                     if let Ok(marks) = std::fs::read(project.join(marks::FILE)) {
                         run.write(marks::FILE, &marks)?;
                     }
@@ -134,10 +156,10 @@ impl Run {
         Err(TrainingError::Config("there are too many runs in this project".into()))
     }
 
-    /// Open the run in `folder`.
+    /// Opens the run in `folder`.
     ///
     /// # Errors
-    /// [`TrainingError::File`] when it is none, or damaged.
+    /// Returns [`TrainingError::File`] if there is no run, or if it is damaged.
     pub fn open(folder: &Path) -> Result<Self, TrainingError> {
         let path = folder.join(CARD);
         let failed = |reason: String| TrainingError::File { path: path.clone(), reason };
@@ -148,10 +170,10 @@ impl Run {
         Ok(Self { folder: folder.to_owned(), card, config })
     }
 
-    /// Open a run of `project` by its id, or by the path of its folder.
+    /// Opens a run of `project` by its ID, or by the path of its folder.
     ///
     /// # Errors
-    /// When there is none; the message names those there are.
+    /// Returns an error if there is no such run; the message lists the existing ones.
     pub fn find(project: &Path, which: &str) -> Result<Self, TrainingError> {
         let named = project.join(RUNS_FOLDER).join(which);
         let folder = if named.join(CARD).is_file() { named } else { PathBuf::from(which) };
@@ -163,7 +185,7 @@ impl Run {
         Err(TrainingError::Config(format!("there is no run {which:?} in this project; there are: {known}")))
     }
 
-    /// The runs of a project, the oldest first. Folders that are no runs are passed over.
+    /// Returns the runs of a project, the oldest first. Other folders are skipped.
     pub fn all(project: &Path) -> Vec<Self> {
         let Ok(entries) = std::fs::read_dir(project.join(RUNS_FOLDER)) else { return Vec::new() };
         let mut runs: Vec<Self> =
@@ -172,26 +194,27 @@ impl Run {
         runs
     }
 
+    /// Folder of the run.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The newest checkpoint.
+    /// Path of the newest checkpoint.
     pub fn last_checkpoint(&self) -> PathBuf {
         self.folder.join("last.safetensors")
     }
 
-    /// The checkpoint of the best validation.
+    /// Path of the checkpoint of the best validation.
     pub fn best_checkpoint(&self) -> PathBuf {
         self.folder.join("best.safetensors")
     }
 
-    /// The encoder that came of the run.
+    /// Path of the resulting encoder, unless another was chosen.
     pub fn model(&self) -> PathBuf {
         self.folder.join("model.safetensors")
     }
 
-    /// What was seen so far; empty before the first checkpoint.
+    /// Reads the history; empty before the first checkpoint.
     pub fn history(&self) -> History {
         let text = std::fs::read_to_string(self.folder.join("history.json")).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
@@ -202,10 +225,10 @@ impl Run {
         self.write("history.json", text.as_bytes())
     }
 
-    /// Note how the run stands.
+    /// Records the status of the run.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Returns [`TrainingError::File`] if the file cannot be written.
     pub fn set_status(&mut self, status: RunStatus) -> Result<(), TrainingError> {
         self.card.status = status;
         self.save()
@@ -217,17 +240,14 @@ impl Run {
         self.write(CARD, text.as_bytes())
     }
 
-    /// Copy the encoder to `path`, with its card beside it as `.md`.
+    /// Copies the encoder to `path`, and writes its card next to it as `.md`.
     ///
     /// # Errors
-    /// When the run has none yet, or a file cannot be written.
+    /// Returns [`TrainingError::File`] if the run has no encoder yet, or if a file cannot be written.
     pub fn export(&self, path: &Path) -> Result<(), TrainingError> {
         let failed = |path: &Path, reason: String| TrainingError::File { path: path.to_owned(), reason };
         let RunStatus::Finished { model, .. } = &self.card.status else {
-            return Err(failed(
-                &self.folder,
-                "there is no encoder in it yet; let the run come to its end".into(),
-            ));
+            return Err(failed(&self.folder, "the run has no encoder yet; let it finish first".into()));
         };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| failed(folder, error.to_string()))?;
@@ -237,20 +257,20 @@ impl Run {
         self.write_card(path)
     }
 
-    /// Write the encoder's card beside `model`, as `.md`.
+    /// Writes the encoder's card next to `model`, as `.md`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Returns [`TrainingError::File`] if the file cannot be written.
     pub fn write_card(&self, model: &Path) -> Result<(), TrainingError> {
         let path = model.with_extension("md");
         durable::write(&path, card(self).as_bytes())
             .map_err(|error| TrainingError::File { path, reason: error.to_string() })
     }
 
-    /// Delete the run with all its files.
+    /// Deletes the run with all its files.
     ///
     /// # Errors
-    /// When a file cannot be removed.
+    /// Returns [`TrainingError::File`] if a file cannot be removed.
     pub fn delete(self) -> Result<(), TrainingError> {
         std::fs::remove_dir_all(&self.folder)
             .map_err(|error| TrainingError::File { path: self.folder, reason: error.to_string() })

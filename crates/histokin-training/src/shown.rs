@@ -1,4 +1,4 @@
-//! Pairs as pictures, for people to look at.
+//! Pairs as images, for display.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -14,30 +14,32 @@ use histokin_core::geometry::Level0Rect;
 use histokin_core::slide::SlideId;
 use histokin_core::stain::{LabStatistics, StainSetting};
 
-/// Pairs shown at once.
+/// Number of pairs shown at once.
 const SHOWN_PAIRS: usize = 6;
 
-/// Pairs of a preview.
+/// Number of pairs in a preview.
 const PREVIEWED_PAIRS: usize = 12;
 
 /// A pair as the network saw it.
 #[derive(Debug, Clone)]
 pub struct ShownPair {
+    /// Pixels of both tiles, after augmentation.
     pub pictures: [RgbImage; 2],
-    /// Slide and level-0 rectangle of both.
+    /// Slide and level-0 rectangle of both tiles.
     pub places: [(SlideId, Level0Rect); 2],
+    /// Whether they are a near or a far pair.
     pub relation: Relation,
-    /// `None` for pairs from the user's marks.
+    /// Distance of their centres in mm; `None` for pairs judged by the user.
     pub distance_mm: Option<f64>,
-    /// `None` before the network has seen them.
+    /// Descriptor distance; `None` in a preview.
     pub descriptor_distance: Option<f32>,
 }
 
-fn place(slides: &[TrainingSlide], tile: &TileRef) -> (SlideId, Level0Rect) {
+fn location(slides: &[TrainingSlide], tile: &TileRef) -> (SlideId, Level0Rect) {
     (slides[tile.slide].source.info().id.clone(), tile.rect)
 }
 
-/// The first pairs of a batch, with their distances.
+/// Returns the first pairs of a batch, with their distances.
 pub(super) fn shown_pairs(batch: &Batch, distances: &[f32], slides: &[TrainingSlide]) -> Vec<ShownPair> {
     let mut first_tile = 0;
     let mut shown = Vec::new();
@@ -45,11 +47,11 @@ pub(super) fn shown_pairs(batch: &Batch, distances: &[f32], slides: &[TrainingSl
     for group in &batch.groups {
         for pair in &group.pairs {
             let Some(distance) = distances.next() else { return shown };
-            let picture = |place: usize| batch.tiles[first_tile + place].clone();
+            let picture = |index: usize| batch.tiles[first_tile + index].clone();
             if shown.len() < SHOWN_PAIRS {
                 shown.push(ShownPair {
                     pictures: [picture(pair.first), picture(pair.second)],
-                    places: [pair.first, pair.second].map(|of| place(slides, &group.tiles[of])),
+                    places: [pair.first, pair.second].map(|of| location(slides, &group.tiles[of])),
                     relation: pair.relation,
                     distance_mm: pair.distance_mm,
                     descriptor_distance: Some(*distance),
@@ -61,10 +63,10 @@ pub(super) fn shown_pairs(batch: &Batch, distances: &[f32], slides: &[TrainingSl
     shown
 }
 
-/// Some pairs as the first steps of a run would see them, to look at before it is begun.
+/// Draws and reads some pairs, as the first step of a run would.
 ///
 /// # Errors
-/// As [`super::train`], when nothing can be drawn or read.
+/// Returns an error as [`super::train`] does, if nothing can be drawn or read.
 pub fn preview(
     slides: &[TrainingSlide],
     config: &TrainingConfig,
@@ -82,7 +84,7 @@ pub fn preview(
         let pictures: Vec<RgbImage> = tiles.by_ref().take(group.tiles.len()).collect();
         shown.extend(group.pairs.iter().map(|pair| ShownPair {
             pictures: [pair.first, pair.second].map(|of| pictures[of].clone()),
-            places: [pair.first, pair.second].map(|of| place(slides, &group.tiles[of])),
+            places: [pair.first, pair.second].map(|of| location(slides, &group.tiles[of])),
             relation: pair.relation,
             distance_mm: pair.distance_mm,
             descriptor_distance: None,

@@ -1,4 +1,4 @@
-//! Slides as training sees them: their tissue tiles, where those lie in millimetres, and how to read one.
+//! Slides for training: their tissue tiles with positions in mm, and how to read a tile.
 
 use std::sync::Arc;
 
@@ -11,25 +11,27 @@ use histokin_core::stain::{LabNormaliser, LabStatistics};
 use histokin_core::tiling::{TileGrid, TileSettings, read_tile};
 use histokin_core::tissue::{TissueMask, selection};
 
-/// A slide with what training has to know of it.
+/// A slide prepared for training.
 pub struct TrainingSlide {
+    /// The slide.
     pub source: Arc<dyn SlideSource>,
+    /// Its tile grid.
     pub grid: TileGrid,
     /// Tissue tiles in level-0 pixels, in the grid's order.
     pub tiles: Vec<Level0Rect>,
-    /// Their centres in mm from the slide's top left.
+    /// Centres of the tiles in mm from the slide's top left corner.
     pub centres_mm: Vec<[f64; 2]>,
-    /// Class of each tile where one is known; empty where nobody looked for labels.
+    /// Class of each tile, if known; empty if no labels were read.
     pub classes: Vec<Option<String>>,
-    /// Colours of its tissue.
+    /// Colour statistics of its tissue.
     statistics: Option<LabStatistics>,
 }
 
 impl TrainingSlide {
-    /// Find a slide's tissue tiles; `tissue` saves finding the tissue again where it is known.
+    /// Prepares a slide; `tissue` is its tissue mask, if it is known already.
     ///
     /// # Errors
-    /// When the pixel size is unknown, low power cannot be read, or there is no tissue.
+    /// Returns an error if the pixel size is unknown, the slide cannot be read, or it has no tissue.
     pub fn prepare(
         source: Arc<dyn SlideSource>,
         settings: TileSettings,
@@ -60,19 +62,19 @@ impl TrainingSlide {
         Ok(Self { grid, tiles, centres_mm, classes: Vec::new(), statistics, source })
     }
 
-    /// Name of the file, for people.
+    /// Name of the file, for display.
     pub fn name(&self) -> String {
         self.source.info().name()
     }
 
-    /// Read one tile, its colours normalised to `reference` where there is one.
+    /// Reads one tile, with its colours normalised to `reference` if given.
     ///
     /// # Errors
-    /// [`SlideError::Read`] when the file cannot deliver its pixels.
+    /// Returns [`SlideError::Read`] if the slide's pixels cannot be read.
     pub fn read(&self, rect: &Level0Rect, reference: Option<LabStatistics>) -> Result<RgbImage, SlideError> {
         let mut tile = read_tile(self.source.as_ref(), rect, self.grid.tile_px)?;
-        if let (Some(own), Some(reference)) = (self.statistics, reference) {
-            LabNormaliser::new(own, reference).apply(&mut tile);
+        if let (Some(statistics), Some(reference)) = (self.statistics, reference) {
+            LabNormaliser::new(statistics, reference).apply(&mut tile);
         }
         Ok(tile)
     }

@@ -1,5 +1,5 @@
-//! Tiles as the network is to see them before they are changed at random; what was read once is kept on the
-//! disk, without loss, so that no slide is decoded and normalised for the same tile again.
+//! Reads tiles as the network gets them before augmentation. They are cached losslessly on disk, so that no
+//! tile is decoded and normalised twice.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,33 +14,36 @@ use histokin_core::geometry::Level0Rect;
 use histokin_core::slide::{SlideError, SlideId};
 use histokin_core::stain::LabStatistics;
 
-/// Reads tiles, their colours normalised to `reference` where there is one.
+/// Reads tiles, with their colours normalised to `reference` if given.
 pub struct TileReader {
     reference: Option<LabStatistics>,
     cache: Option<TileCache>,
 }
 
 impl TileReader {
-    /// Keeps nothing.
+    /// Creates a reader without a cache.
     pub fn new(reference: Option<LabStatistics>) -> Self {
         Self { reference, cache: None }
     }
 
-    /// Keeps tiles in a nameless file of `folder`, of at most `budget` bytes (0 for none); it is gone when the
-    /// reader is, however the program ends. Where the file cannot be made tiles are read anew each time.
+    /// Creates a reader that caches tiles in an unnamed file in `folder`, up to `budget` bytes (0 for no
+    /// cache). The file disappears with the reader, however the program ends. If it cannot be created, tiles
+    /// are not cached.
     pub fn with_cache(reference: Option<LabStatistics>, folder: &Path, budget: u64) -> Self {
         let cache = (budget > 0).then(|| TileCache::new(folder, budget)).and_then(|cache| {
             cache
                 .inspect_err(|error| {
-                    tracing::warn!("{}: tiles are not kept on the disk ({error})", folder.display());
+                    tracing::warn!("{}: tiles are not cached on disk ({error})", folder.display());
                 })
                 .ok()
         });
         Self { reference, cache }
     }
 
+    /// Returns a tile, from the cache if it is there.
+    ///
     /// # Errors
-    /// [`SlideError::Read`] when the slide cannot deliver its pixels.
+    /// Returns [`SlideError::Read`] if the slide's pixels cannot be read.
     pub fn read(&self, slide: &TrainingSlide, rect: &Level0Rect) -> Result<RgbImage, SlideError> {
         let Some(cache) = &self.cache else { return slide.read(rect, self.reference) };
         let id = &slide.source.info().id;
@@ -52,19 +55,20 @@ impl TileReader {
         Ok(tile)
     }
 
-    /// Give the room on the disk back, for what matters more; whether there was any. Nothing is kept from then on.
+    /// Deletes the cache to free space on disk, and caches nothing from then on. Returns whether space was
+    /// freed.
     pub fn give_back_room(&self) -> bool {
         self.cache.as_ref().is_some_and(TileCache::give_back)
     }
 
-    /// Bytes of tiles on the disk.
+    /// Bytes of tiles cached on disk.
     pub fn cached_bytes(&self) -> u64 {
         self.cache.as_ref().map_or(0, |cache| cache.lock().end)
     }
 }
 
-/// Compressed tiles one after the other in one file. Nothing is ever let go: tiles are drawn at random, and one is as
-/// likely to be wanted again as another.
+/// Compressed tiles one after the other in one file. None is removed: tiles are drawn at random, so each is
+/// equally likely to be needed again.
 struct TileCache {
     state: Mutex<State>,
     budget: u64,
@@ -74,14 +78,14 @@ struct State {
     file: File,
     /// Bytes in use.
     end: u64,
-    places: HashMap<SlideId, HashMap<Level0Rect, Place>>,
-    /// The budget or the disk is used up.
+    entries: HashMap<SlideId, HashMap<Level0Rect, Entry>>,
+    /// Whether the budget or the disk is used up.
     is_full: bool,
 }
 
-/// Where a tile lies in the file.
+/// Position of a tile in the file.
 #[derive(Clone, Copy)]
-struct Place {
+struct Entry {
     offset: u64,
     length: usize,
 }
@@ -89,28 +93,28 @@ struct Place {
 impl TileCache {
     fn new(folder: &Path, budget: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
-        let state = State { file, end: 0, places: HashMap::new(), is_full: false };
+        let state = State { file, end: 0, entries: HashMap::new(), is_full: false };
         Ok(Self { state: Mutex::new(state), budget })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A tile is entered after it has been written whole.
+        // A tile is added only after it has been written completely.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn give_back(&self) -> bool {
         let mut state = self.lock();
         let had_any = state.end > 0;
-        state.places.clear();
+        state.entries.clear();
         (state.end, state.is_full) = (0, true);
         had_any && state.file.set_len(0).is_ok()
     }
 
     fn find(&self, slide: &SlideId, rect: &Level0Rect) -> Option<RgbImage> {
         let mut state = self.lock();
-        let place = *state.places.get(slide)?.get(rect)?;
-        let mut bytes = vec![0; place.length];
-        let read = state.file.seek(SeekFrom::Start(place.offset));
+        let entry = *state.entries.get(slide)?.get(rect)?;
+        let mut bytes = vec![0; entry.length];
+        let read = state.file.seek(SeekFrom::Start(entry.offset));
         let read = read.and_then(|_| state.file.read_exact(&mut bytes));
         drop(state);
         read.ok()?;
@@ -123,26 +127,26 @@ impl TileCache {
         }
         let Some(bytes) = compress(tile) else { return };
         let mut state = self.lock();
-        if state.is_full || state.places.get(slide).is_some_and(|places| places.contains_key(rect)) {
+        if state.is_full || state.entries.get(slide).is_some_and(|entries| entries.contains_key(rect)) {
             return;
         }
-        let place = Place { offset: state.end, length: bytes.len() };
-        if place.offset + bytes.len() as u64 > self.budget {
+        let entry = Entry { offset: state.end, length: bytes.len() };
+        if entry.offset + bytes.len() as u64 > self.budget {
             state.is_full = true;
             return;
         }
-        let written = state.file.seek(SeekFrom::Start(place.offset));
+        let written = state.file.seek(SeekFrom::Start(entry.offset));
         if let Err(error) = written.and_then(|_| state.file.write_all(&bytes)) {
-            tracing::warn!("no more tiles are kept on the disk ({error})");
+            tracing::warn!("no more tiles are cached on disk ({error})");
             state.is_full = true;
             return;
         }
         state.end += bytes.len() as u64;
-        state.places.entry(slide.clone()).or_default().insert(*rect, place);
+        state.entries.entry(slide.clone()).or_default().insert(*rect, entry);
     }
 }
 
-/// As PNG with its quickest useful compression: lossless, so that a kept tile is the tile that was read.
+/// Compresses a tile as PNG at a fast setting; lossless, so that a cached tile equals the tile that was read.
 fn compress(tile: &RgbImage) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(tile.as_raw().len() / 2);
     let mut encoder = png::Encoder::new(&mut bytes, tile.width(), tile.height());
@@ -172,8 +176,8 @@ mod tests {
         })
     }
 
-    fn rect(place: i64) -> Level0Rect {
-        Level0Rect::new(place * 40, 0, 40, 40)
+    fn rect(index: i64) -> Level0Rect {
+        Level0Rect::new(index * 40, 0, 40, 40)
     }
 
     #[test]
@@ -182,15 +186,15 @@ mod tests {
         let one = compress(&tile(0)).unwrap().len() as u64;
         let cache = TileCache::new(folder.path(), one * 3 + one / 2).unwrap();
         let (a, b) = (SlideId("a".into()), SlideId("b".into()));
-        for place in 0..20 {
-            cache.keep(&a, &rect(place), &tile(place as u32));
+        for index in 0..20 {
+            cache.keep(&a, &rect(index), &tile(index as u32));
         }
         cache.keep(&b, &rect(0), &tile(99));
         assert!(cache.lock().end <= cache.budget && cache.lock().end > one);
         assert_eq!(cache.find(&a, &rect(0)), Some(tile(0)));
         assert_eq!(cache.find(&a, &rect(1)), Some(tile(1)));
         assert_eq!((cache.find(&a, &rect(19)), cache.find(&b, &rect(0))), (None, None));
-        // Nothing of it has a name that a crash could leave behind.
+        // The file has no name that would remain after a crash.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

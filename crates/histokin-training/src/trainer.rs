@@ -1,4 +1,4 @@
-//! The loop: batches, steps, looks at the validation slides, checkpoints, and the encoder at the end.
+//! The training loop: batches, steps, validations, checkpoints, and the encoder at the end.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,88 +21,105 @@ use histokin_core::memory;
 use histokin_core::stain::StainSetting;
 use histokin_encoder::{DeviceChoice, EncoderId};
 
-/// Pairs are shown as pictures this often.
+/// Shortest time between two sets of pairs for display.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
 
-/// Seconds over which the speed is averaged.
+/// Time constant in seconds of the averaged speed.
 const SPEED_OVER: f64 = 20.0;
 
-/// What is to be trained.
+/// Everything a training needs.
 pub struct Setup {
-    /// Where it is kept; its config is what is done.
+    /// The run, with its settings.
     pub run: Run,
+    /// Slides to train on.
     pub slides: Vec<TrainingSlide>,
-    /// Not learned from; may be empty.
+    /// Slides to validate on, not used for training; may be empty.
     pub validation: Vec<TrainingSlide>,
-    /// The user's marks, by places among `slides`.
+    /// Pairs judged by the user; their slides are positions in `slides`.
     pub marks: Vec<MarkedPair>,
+    /// Device on which to train.
     pub device: DeviceChoice,
-    /// Threads that read pairs.
+    /// Number of threads that read pairs.
     pub threads: usize,
-    /// Go on from the run's last checkpoint.
+    /// Whether to continue from the run's last checkpoint.
     pub resume: bool,
-    /// File and name of the encoder that comes of it.
+    /// File of the resulting encoder.
     pub model: PathBuf,
+    /// Name stored in the resulting encoder.
     pub model_name: String,
 }
 
-/// What a training tells while it runs.
+/// Progress of a training.
 pub enum Progress {
-    /// It begins, or goes on: steps done before and in all, the device's name, and what was seen before.
+    /// The training loop starts or continues.
     Began {
+        /// Steps done before.
         step: u64,
+        /// Steps in total.
         steps: u64,
+        /// Name of the device.
         device: String,
+        /// History so far.
         history: Box<History>,
     },
+    /// A step is done.
     Step {
+        /// Values of the step.
         record: StepRecord,
+        /// Current speed.
         pairs_per_second: f64,
+        /// Estimated seconds to the end.
         seconds_left: f64,
-        /// Bytes that the process has taken, and of tiles on the disk.
+        /// Bytes of memory used by the process, if known.
         memory: Option<usize>,
+        /// Bytes of tiles cached on disk.
         cached: u64,
     },
+    /// Some pairs of the last batch, for display.
     Pairs(Vec<ShownPair>),
+    /// A validation has started.
     Validating,
+    /// A validation is done.
     Validated(Box<Validation>),
-    /// A checkpoint of this step is safe on the disk.
+    /// A checkpoint was saved.
     Saved {
+        /// Step of the checkpoint.
         step: u64,
     },
-    /// Something that the user should know, although the work goes on.
+    /// A message for the user; the training continues.
     Notice(String),
 }
 
-/// How a training ended.
+/// Result of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// Steps done, earlier parts of the run included.
+    /// Steps done, including earlier parts of the run.
     pub steps: u64,
-    /// Whether the user stopped it; the run can be taken up again.
+    /// Whether the user stopped it; the run can be continued.
     pub stopped: bool,
-    /// Seconds spent learning and validating, earlier parts included.
+    /// Seconds of training and validation, including earlier parts of the run.
     pub seconds: f64,
-    /// Over this part of the run.
+    /// Mean speed of this part of the run.
     pub pairs_per_second: f64,
+    /// History of the run.
     pub history: History,
-    /// The encoder and the step it was taken from, when the run is done.
+    /// Encoder and the step it was taken from, if the run is finished.
     pub encoder: Option<(EncoderId, u64)>,
 }
 
-/// Train until the steps are done, nothing improves any more, or `control` stops it. Blocks.
+/// Trains until all steps are done, nothing improves any more, or `control` stops it. Blocks.
 ///
 /// # Errors
-/// Whatever ends the run early; what was learned up to the last checkpoint is kept.
+/// Returns the error that ended the run; everything up to the last checkpoint is kept.
 pub fn train(
     mut setup: Setup,
     control: &Control,
-    tell: &mut dyn FnMut(Progress),
+    send: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, TrainingError> {
-    let outcome = run(&mut setup, control, tell);
+    let outcome = run(&mut setup, control, send);
     if outcome.is_err() && !setup.run.last_checkpoint().is_file() {
-        // A run that could not even begin leaves nothing behind; where it cannot be removed there is nothing of
-        // worth in it.
+        // A run that could not be started leaves no folder. If it cannot be removed, nothing of value is in
+        // it.
         let _ = setup.run.delete();
         return outcome;
     }
@@ -125,11 +142,11 @@ pub fn train(
 fn run(
     setup: &mut Setup,
     control: &Control,
-    tell: &mut dyn FnMut(Progress),
+    send: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, TrainingError> {
     let config = setup.run.config.clone();
     let (sampler, notices) = PairSampler::new(&setup.slides, setup.marks.clone(), &config)?;
-    notices.into_iter().for_each(|notice| tell(Progress::Notice(notice)));
+    notices.into_iter().for_each(|notice| send(Progress::Notice(notice)));
     let unmeasured: Vec<String> = setup
         .validation
         .iter()
@@ -137,7 +154,7 @@ fn run(
         .map(TrainingSlide::name)
         .collect();
     if !unmeasured.is_empty() {
-        tell(Progress::Notice(format!(
+        send(Progress::Notice(format!(
             "no ADDR can be measured on {}: no tissue tiles are more than {} mm apart",
             unmeasured.join(", "),
             config.far_mm
@@ -147,7 +164,7 @@ fn run(
         && config.judged_by == JudgedBy::Retrieval
         && !has_labels_on_two_slides(&setup.validation)
     {
-        tell(Progress::Notice(
+        send(Progress::Notice(
             "no class is labelled on two validation slides: the best step is judged by ADDR alone".into(),
         ));
     }
@@ -159,13 +176,13 @@ fn run(
         kept.header
     } else {
         if setup.resume {
-            tell(Progress::Notice("the run has no checkpoint: it begins anew".into()));
+            send(Progress::Notice("the run has no checkpoint and starts from the beginning".into()));
         }
         CheckpointHeader::new(config.clone())
     };
     setup.run.card.device = learner.network.device_name();
     setup.run.set_status(RunStatus::Running)?;
-    tell(Progress::Began {
+    send(Progress::Began {
         step: header.step,
         steps: config.steps,
         device: learner.network.device_name(),
@@ -194,7 +211,7 @@ fn run(
         reader: &reader,
         limit: &limit,
         control,
-        tell,
+        send,
         active: 0.0,
         pairs: 0,
         speed: Speed::default(),
@@ -203,20 +220,20 @@ fn run(
     with_batches(&source, first, end, setup.threads, |batches| training_loop.follow(batches))?
 }
 
-/// Whether any tile can be looked for on another validation slide.
+/// Whether any class is labelled on two validation slides, so that retrieval can be measured.
 fn has_labels_on_two_slides(slides: &[TrainingSlide]) -> bool {
     let classes = |slide: &TrainingSlide| slide.classes.iter().flatten().cloned().collect::<HashSet<_>>();
     let classes: Vec<HashSet<String>> = slides.iter().map(classes).collect();
     classes
         .iter()
         .enumerate()
-        .any(|(place, own)| classes[..place].iter().any(|other| !own.is_disjoint(other)))
+        .any(|(index, own)| classes[..index].iter().any(|other| !own.is_disjoint(other)))
 }
 
-/// A run under way.
+/// A training loop that is running.
 struct TrainingLoop<'a> {
     header: CheckpointHeader,
-    /// Step of the checkpoint on the disk.
+    /// Step of the checkpoint on disk.
     kept: u64,
     learner: &'a mut Learner,
     sampler: &'a PairSampler,
@@ -224,11 +241,11 @@ struct TrainingLoop<'a> {
     setup: &'a Setup,
     validation_tiles: ValidationTiles<'a>,
     reader: &'a TileReader,
-    /// Groups that the device has room for.
+    /// Largest number of groups for which the device has memory.
     limit: &'a AtomicUsize,
     control: &'a Control,
-    tell: &'a mut dyn FnMut(Progress),
-    /// Seconds of work in this part of the run, pauses left out.
+    send: &'a mut dyn FnMut(Progress),
+    /// Seconds of work in this part of the run, without pauses.
     active: f64,
     pairs: u64,
     speed: Speed,
@@ -238,7 +255,7 @@ struct TrainingLoop<'a> {
 impl TrainingLoop<'_> {
     fn follow(&mut self, batches: &mut Batches<'_>) -> Result<Outcome, TrainingError> {
         if self.header.step == 0 {
-            // An early word on a full disk, and something to go back to.
+            // Reports a full disk early, and gives a checkpoint to return to.
             self.save()?;
             if self.header.history.validations.is_empty() {
                 self.validate()?;
@@ -265,7 +282,7 @@ impl TrainingLoop<'_> {
                 self.save()?;
             }
             if validated && self.has_stopped_improving() {
-                (self.tell)(Progress::Notice(format!(
+                (self.send)(Progress::Notice(format!(
                     "stopped at step {step}: {} looks without a better {}",
                     self.header.validations_without_better,
                     match self.config.judged_by {
@@ -285,8 +302,8 @@ impl TrainingLoop<'_> {
         match batches.take_next() {
             Ok(batch) => {
                 if batch.unreadable > 0 {
-                    (self.tell)(Progress::Notice(format!(
-                        "step {}: {} pairs could not be read, others were drawn in their place",
+                    (self.send)(Progress::Notice(format!(
+                        "step {}: {} pairs could not be read; others were drawn in their place",
                         self.header.step + 1,
                         batch.unreadable
                     )));
@@ -307,14 +324,14 @@ impl TrainingLoop<'_> {
 
     fn learn(&mut self, batch: &mut Batch) -> Result<Learned, TrainingError> {
         let (step, slides) = (self.header.step, &self.setup.slides);
-        // Batches that were read before the device ran out of memory are too large as well.
+        // Batches read before the device ran out of memory are too large as well.
         batch.truncate(self.limit.load(Ordering::Relaxed));
-        let (limit, header, tell) = (self.limit, &mut self.header, &mut *self.tell);
+        let (limit, header, send) = (self.limit, &mut self.header, &mut *self.send);
         let mut halved = |groups: usize| {
             limit.store(groups, Ordering::Relaxed);
             header.batch_limit = Some(groups);
-            tell(Progress::Notice(format!(
-                "step {}: the device has no room for so large a batch; going on with {groups}",
+            send(Progress::Notice(format!(
+                "step {}: the device has too little memory for this batch; continuing with {groups}",
                 step + 1
             )));
         };
@@ -322,9 +339,9 @@ impl TrainingLoop<'_> {
         learned.map_err(|error| match error {
             StepError::NotFinite(loss) => TrainingError::Diverged { loss, step: step + 1, kept: self.kept },
             StepError::Torch(error) | StepError::TooLarge(error) => {
-                TrainingError::torch("a learning step", &error)
+                TrainingError::torch("a training step", &error)
             }
-            StepError::Known(error) => TrainingError::Encoder(error),
+            StepError::Reference(error) => TrainingError::Encoder(error),
         })
     }
 
@@ -339,7 +356,7 @@ impl TrainingLoop<'_> {
         let batch_size = self.config.batch.min(self.limit.load(Ordering::Relaxed));
         let left = (self.config.steps - self.header.step) as f64 * batch_size as f64;
         let pairs_per_second = self.speed.pairs_per_second();
-        (self.tell)(Progress::Step {
+        (self.send)(Progress::Step {
             record: learned.record,
             pairs_per_second,
             seconds_left: left / pairs_per_second.max(1e-9),
@@ -348,16 +365,16 @@ impl TrainingLoop<'_> {
         });
         if self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY) {
             self.shown = Some(Instant::now());
-            (self.tell)(Progress::Pairs(shown_pairs(batch, &learned.distances, &self.setup.slides)));
+            (self.send)(Progress::Pairs(shown_pairs(batch, &learned.distances, &self.setup.slides)));
         }
     }
 
-    /// Look at the validation slides; false where there are none, or the user stopped meanwhile.
+    /// Validates; returns false if there are no validation slides, or if the user stopped meanwhile.
     fn validate(&mut self) -> Result<bool, TrainingError> {
         if self.setup.validation.is_empty() {
             return Ok(false);
         }
-        (self.tell)(Progress::Validating);
+        (self.send)(Progress::Validating);
         let began = Instant::now();
         let mut encoder = self.learner.network.encoder()?;
         let control = self.control;
@@ -374,7 +391,7 @@ impl TrainingLoop<'_> {
         self.header.seconds += began.elapsed().as_secs_f64();
         let Some(found) = found else { return Ok(false) };
         self.header.history.validations.push(found.clone());
-        // What the network was before it learned is for comparison only.
+        // The validation before the first step is for comparison only.
         if let Some(figure) = found.figure(self.config.judged_by).filter(|_| self.header.step > 0) {
             if self.header.best.is_none_or(|(_, best)| figure > best) {
                 self.header.best = Some((self.header.step, figure));
@@ -385,7 +402,7 @@ impl TrainingLoop<'_> {
                 self.header.validations_without_better += 1;
             }
         }
-        (self.tell)(Progress::Validated(Box::new(found)));
+        (self.send)(Progress::Validated(Box::new(found)));
         Ok(true)
     }
 
@@ -398,11 +415,11 @@ impl TrainingLoop<'_> {
         self.write(&path)?;
         self.kept = self.header.step;
         self.setup.run.keep_history(&self.header.history)?;
-        (self.tell)(Progress::Saved { step: self.kept });
+        (self.send)(Progress::Saved { step: self.kept });
         Ok(())
     }
 
-    /// Write a checkpoint. Tiles that are kept on the disk make room for it where it has none.
+    /// Writes a checkpoint. If the disk is full, the tile cache is deleted first.
     fn write(&self, path: &Path) -> Result<(), TrainingError> {
         let checkpoint = self.learner.checkpoint(self.header.clone());
         checkpoint.write(path, self.kept).or_else(|error| match self.reader.give_back_room() {
@@ -411,7 +428,7 @@ impl TrainingLoop<'_> {
         })
     }
 
-    /// Write the encoder: the best by validation, else the last.
+    /// Writes the encoder: the best one by validation, else the last one.
     fn finish(&mut self) -> Result<(EncoderId, u64), TrainingError> {
         self.reader.give_back_room();
         let mut step = self.header.step;
@@ -446,7 +463,7 @@ struct Speed {
 
 impl Speed {
     fn add(&mut self, seconds: f64, pairs: usize) {
-        // Older steps fade, so that the figure follows what the machine does now.
+        // Older steps fade exponentially, so that the value follows the current speed.
         let fade = (-seconds / SPEED_OVER).exp();
         self.seconds = self.seconds * fade + seconds;
         self.pairs = self.pairs * fade + pairs as f64;

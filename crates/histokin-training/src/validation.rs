@@ -1,4 +1,4 @@
-//! Looking at slides that are not learned from.
+//! Validation: measuring the encoder on validation slides during training.
 
 use std::collections::BTreeMap;
 
@@ -16,48 +16,56 @@ use histokin_evaluation::intervals::Resampling;
 use histokin_evaluation::retrieval::{self, Measure, RetrievalSettings, Score};
 use histokin_evaluation::{Class, Descriptors, EvaluationError, Tiles};
 
-/// Tiles encoded at once.
+/// Tiles embedded at once.
 const BATCH: usize = 16;
 
-/// What one look found.
+/// Result of one validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
+    /// Step after which it was done; 0 before training.
     pub step: u64,
-    /// The contrastive loss over all near and all far pairs, half and half, with the run's margin; the other
-    /// losses depend on what else is in a batch, and are not comparable from look to look.
+    /// Contrastive loss over all near and all far pairs, weighted equally, with the run's margin. The other
+    /// losses depend on the rest of a batch and cannot be compared between validations.
     pub loss: Option<f64>,
-    /// Mean descriptor distance of all far pairs over that of all near ones; none where no validation slide
-    /// has both kinds.
+    /// ADDR over all slides; `None` if no validation slide has both near and far pairs.
     pub addr_global: Option<f64>,
+    /// Median of the ADDR of each slide.
     pub addr_median: Option<f64>,
-    /// 95 % interval of the global one from resampling slides, where there are several.
+    /// 95 % interval of the ADDR from resampling slides, if there are several.
     pub addr_ci95: Option<[f64; 2]>,
-    /// Width of the histograms' bins in descriptor distance.
+    /// Width of a histogram bin, as a descriptor distance.
     pub bin: f64,
-    /// Share of near and of far pairs in each bin.
+    /// Share of the near pairs in each bin.
     pub near: Vec<f64>,
+    /// Share of the far pairs in each bin.
     pub far: Vec<f64>,
-    /// Retrieval of labelled tiles; none where no class is on two validation slides.
+    /// Retrieval of labelled tiles; `None` if no class is on two validation slides.
     #[serde(default)]
     pub retrieval: Option<RetrievalValidation>,
+    /// Number of tiles that were read.
     pub tiles: usize,
+    /// Seconds taken.
     pub seconds: f64,
 }
 
-/// Labelled tiles that asked for tiles like them among the labelled tiles of the other validation slides. Every
-/// figure is the mean over classes of the mean over queries.
+/// Retrieval of labelled tiles among the labelled tiles of the other validation slides. Each measure is the
+/// mean over classes of the mean over queries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RetrievalValidation {
+    /// Precision at 1.
     pub p_at_1: f64,
+    /// Precision at 5.
     pub p_at_5: f64,
-    /// What guessing would score.
+    /// Chance level of the precision.
     pub base_rate: f64,
+    /// Number of classes on at least two slides.
     pub classes: usize,
+    /// Number of queries.
     pub queries: usize,
 }
 
 impl Validation {
-    /// The figure that tells which look is the best.
+    /// Returns the measure by which validations are compared; higher is better.
     pub fn figure(&self, judged_by: JudgedBy) -> Option<f64> {
         match (judged_by, &self.retrieval) {
             (JudgedBy::Retrieval, Some(found)) => Some(found.p_at_5),
@@ -66,25 +74,25 @@ impl Validation {
     }
 }
 
-/// The tiles of the validation slides that every look is taken at.
+/// The tiles of the validation slides that are used in every validation.
 pub(super) struct ValidationTiles<'a> {
     slides: &'a [TrainingSlide],
     chosen: Vec<Vec<Chosen>>,
-    /// Names of the classes, by number.
+    /// Names of the classes, by index.
     classes: Vec<&'a str>,
 }
 
 /// One tile of a slide.
 struct Chosen {
-    /// Its place among the slide's tiles.
-    place: usize,
-    /// Whether it is one of the tiles that were drawn whatever they show: ADDR is measured on those, so that labels
-    /// do not change it.
+    /// Index among the slide's tiles.
+    index: usize,
+    /// Whether it was drawn regardless of its label: ADDR is measured on those tiles only, so that labels do
+    /// not change it.
     is_any: bool,
 }
 
 impl<'a> ValidationTiles<'a> {
-    /// Of each slide `validation_tiles` of all tiles, and as many of the labelled ones.
+    /// Chooses, from each slide, `validation_tiles` of all tiles and as many of the labelled ones.
     pub fn choose(slides: &'a [TrainingSlide], config: &TrainingConfig) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let mut draw = |among: usize| {
@@ -94,14 +102,14 @@ impl<'a> ValidationTiles<'a> {
         let mut chosen = Vec::new();
         for (slide, any) in slides.iter().zip(any) {
             let labelled: Vec<usize> =
-                (0..slide.classes.len()).filter(|place| slide.classes[*place].is_some()).collect();
-            // Neighbours share the file's compressed blocks: in the order of their places they are read one after
-            // the other.
-            let mut places: BTreeMap<usize, bool> = any.into_iter().map(|place| (place, true)).collect();
+                (0..slide.classes.len()).filter(|index| slide.classes[*index].is_some()).collect();
+            // Neighbouring tiles share compressed blocks of the file, so tiles are read in the order of their
+            // indices.
+            let mut indices: BTreeMap<usize, bool> = any.into_iter().map(|index| (index, true)).collect();
             for drawn in draw(labelled.len()) {
-                places.entry(labelled[drawn]).or_insert(false);
+                indices.entry(labelled[drawn]).or_insert(false);
             }
-            chosen.push(places.into_iter().map(|(place, is_any)| Chosen { place, is_any }).collect());
+            chosen.push(indices.into_iter().map(|(index, is_any)| Chosen { index, is_any }).collect());
         }
         let mut classes: Vec<&str> =
             slides.iter().flat_map(|slide| &slide.classes).flatten().map(String::as_str).collect();
@@ -110,25 +118,25 @@ impl<'a> ValidationTiles<'a> {
         Self { slides, chosen, classes }
     }
 
-    /// Encode the tiles and measure. `go_on` is asked now and then; when it says no, there is no result.
+    /// Embeds the tiles and measures. Returns `None` if `should_continue` returns false in between.
     pub fn validate(
         &self,
         encoder: &mut dyn Encoder,
         reader: &TileReader,
         config: &TrainingConfig,
         step: u64,
-        mut go_on: impl FnMut() -> bool,
+        mut should_continue: impl FnMut() -> bool,
     ) -> Result<Option<Validation>, TrainingError> {
         let began = std::time::Instant::now();
         let mut read = Read::default();
         for (number, (slide, chosen)) in (0_u32..).zip(self.slides.iter().zip(&self.chosen)) {
             for part in chosen.chunks(BATCH) {
-                if !go_on() {
+                if !should_continue() {
                     return Ok(None);
                 }
                 let mut pictures = Vec::new();
                 for tile in part {
-                    match reader.read(slide, &slide.tiles[tile.place]) {
+                    match reader.read(slide, &slide.tiles[tile.index]) {
                         Ok(picture) => {
                             pictures.push(picture);
                             read.add(number, slide, tile, &self.classes);
@@ -161,7 +169,7 @@ impl<'a> ValidationTiles<'a> {
             limits: Limits { near_mm: config.near_mm, far_mm: config.far_mm },
             ..AddrSettings::default()
         };
-        // Slides without both kinds of pairs leave the look without figures; that was said at the start.
+        // Without near and far pairs there is no ADDR; the user was told at the start.
         if let Ok(found) = addr::measure(descriptors, &tiles, &settings, &Resampling::default()) {
             validation.addr_global = Some(found.global);
             validation.addr_median = Some(found.median_per_slide);
@@ -183,7 +191,7 @@ impl<'a> ValidationTiles<'a> {
 struct Read {
     values: Vec<f32>,
     tiles: Tiles,
-    /// Rows of those that were drawn whatever they show.
+    /// Rows of the tiles that were drawn regardless of their labels.
     any: Vec<u32>,
 }
 
@@ -192,9 +200,9 @@ impl Read {
         if tile.is_any {
             self.any.push(self.tiles.len() as u32);
         }
-        let class = slide.classes.get(tile.place).and_then(Option::as_deref);
+        let class = slide.classes.get(tile.index).and_then(Option::as_deref);
         let class = class.and_then(|class| classes.binary_search(&class).ok());
-        self.tiles.positions_um.push(slide.centres_mm[tile.place].map(|mm| mm * 1000.0));
+        self.tiles.positions_um.push(slide.centres_mm[tile.index].map(|mm| mm * 1000.0));
         self.tiles.slides.push(number);
         self.tiles.patients.push(number);
         self.tiles.classes.push(class.map(|index| Class(index as u16)));
@@ -206,7 +214,7 @@ impl Read {
     }
 }
 
-/// Labelled tiles ask for tiles of other slides.
+/// Searches for labelled tiles on the other slides.
 fn retrieval(read: &Read, width: usize) -> Result<Option<RetrievalValidation>, EvaluationError> {
     if read.tiles.classes.iter().all(Option::is_none) {
         return Ok(None);
@@ -229,7 +237,7 @@ fn retrieval(read: &Read, width: usize) -> Result<Option<RetrievalValidation>, E
     }))
 }
 
-/// `½ · mean(d of near) + ½ · mean(max(0, m − d) of far)`, from the histograms, each bin at its middle.
+/// `½ · mean(d of near) + ½ · mean(max(0, m − d) of far)`, from the histograms, with each bin at its centre.
 fn contrastive(histogram: &addr::DistanceHistogram, config: &TrainingConfig) -> f64 {
     let middle = |index: usize| (index as f64 + 0.5) * histogram.bin;
     let near: f64 = histogram.near.iter().enumerate().map(|(index, share)| share * middle(index)).sum();
@@ -242,7 +250,7 @@ fn contrastive(histogram: &addr::DistanceHistogram, config: &TrainingConfig) -> 
 mod tests {
     use super::*;
 
-    /// Two slides with two tiles of each of two classes, and one class that is on one slide only.
+    /// Two slides, each with two tiles of two classes and one tile of a class that only this slide has.
     fn labelled(values: [f32; 10]) -> Read {
         let mut read = Read { values: values.to_vec(), ..Read::default() };
         for slide in 0..2_u32 {
@@ -258,13 +266,14 @@ mod tests {
 
     #[test]
     fn like_tiles_of_other_slides_are_counted_in_the_mean_over_classes() {
-        // On a line: class 0 lies together, and one of class 1's tiles lies among the strangers.
+        // On a line: class 0 is close together, and one tile of class 1 is closest to a tile of another
+        // class.
         let read = labelled([0.0, 0.1, 5.0, 9.0, 20.0, 0.2, 0.3, 5.1, 5.2, 9.1]);
         let found = retrieval(&read, 1).unwrap().unwrap();
         assert_eq!((found.classes, found.queries), (2, 8));
-        // Every tile of class 0 finds one of its own; of class 1 the tile at 9.0 finds the stranger at 9.1.
+        // Every tile of class 0 finds one of its class; of class 1, the tile at 9.0 finds another class.
         assert!((found.p_at_1 - (1.0 + 0.75) / 2.0).abs() < 1e-9, "{found:?}");
-        // All five tiles of the other slide are answers: two of them are right.
+        // All five tiles of the other slide are matches, and two of them are correct.
         assert!((found.p_at_5 - 0.4).abs() < 1e-9 && (found.base_rate - 0.4).abs() < 1e-9, "{found:?}");
     }
 

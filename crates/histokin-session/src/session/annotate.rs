@@ -1,4 +1,4 @@
-//! Annotations of the slides: what the user does to them, with undo and redo, and what is kept of it.
+//! Annotations of the slides: editing with undo and redo, selection, visibility, classes, import and export.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -15,105 +15,148 @@ use histokin_core::geometry::Level0Rect;
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::Claim;
 
-/// One wish of the user that concerns annotations.
+/// A user action on annotations.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Annotate {
+    /// Applies an edit to the annotations of a slide.
     Edit {
+        /// Slide whose annotations are edited.
         slide: SlideId,
+        /// Edit to apply.
         edit: Edit,
     },
+    /// Undoes the last edit of a slide's annotations.
     Undo(SlideId),
+    /// Redoes the last undone edit of a slide's annotations.
     Redo(SlideId),
-    /// Select these and no others.
+    /// Selects exactly these annotations.
     Select {
+        /// Slide of the annotations.
         slide: SlideId,
+        /// Annotations to select; empty to select none.
         ids: Vec<Uuid>,
     },
-    /// Show or hide annotations; they stay as they are otherwise.
+    /// Shows or hides annotations without changing them.
     Show {
+        /// Slide of the annotations.
         slide: SlideId,
+        /// Annotations to show or hide.
         ids: Vec<Uuid>,
+        /// True to show them, false to hide them.
         shown: bool,
     },
-    /// Bring an annotation into view.
+    /// Brings an annotation into view and selects it.
     GoTo {
+        /// Slide of the annotation.
         slide: SlideId,
+        /// Annotation to go to.
         id: Uuid,
     },
-    /// The class of what is drawn from now on.
+    /// Sets the class of annotations drawn from now on; `None` for no class.
     ChooseClass(Option<AnnotationClass>),
-    /// Add a class to the project.
+    /// Adds a class to the project.
     AddClass(AnnotationClass),
-    /// Rename or recolour a class of the project, and all annotations that have it.
+    /// Renames or recolours a class of the project and of all annotations that have it.
     ChangeClass {
+        /// Current name of the class.
         name: String,
+        /// New name and colour.
         to: AnnotationClass,
     },
-    /// Take a class off the project's list; annotations that have it keep it.
+    /// Removes a class from the project's list; annotations that have it keep it.
     RemoveClass(String),
-    /// Add the annotations of a file.
+    /// Adds the annotations of a file to a slide.
     Import {
+        /// Slide that gets the annotations.
         slide: SlideId,
+        /// File to read.
         path: PathBuf,
     },
-    /// Write all annotations of a slide into a file; its name tells the format.
+    /// Writes all annotations of a slide to a file; the file name decides the format.
     Export {
+        /// Slide whose annotations are written.
         slide: SlideId,
+        /// File to write.
         path: PathBuf,
     },
-    /// Try once more to keep annotations that could not be saved.
+    /// Retries saving annotations that could not be saved.
     SaveAgain(SlideId),
 }
 
-/// What a worker has to do for annotations.
+/// A job for the annotation worker.
 #[derive(Clone)]
 pub enum AnnotationJob {
+    /// Reads the annotations that the project has of a slide.
     Load {
+        /// Store to read from.
         store: AnnotationStore,
+        /// Slide whose annotations are read.
         slide: SlideId,
     },
-    /// Keep them; of several sets for one slide, the newest counts.
+    /// Saves the annotations of a slide; of several waiting sets for one slide, only the newest is saved.
     Save {
+        /// Store to save to.
         store: AnnotationStore,
+        /// Slide of the annotations.
         slide: SlideId,
+        /// All annotations of the slide.
         set: Arc<AnnotationSet>,
-        /// The project stays this program's until they are saved.
+        /// Keeps the project claimed by this process until the set is saved.
         claim: Claim,
     },
+    /// Reads annotations from a file.
     Import {
+        /// Slide on which they are placed.
         info: Box<SlideInfo>,
+        /// File to read.
         path: PathBuf,
     },
+    /// Writes annotations to a file.
     Export {
+        /// Slide of the annotations.
         info: Box<SlideInfo>,
+        /// Annotations to write.
         set: Arc<AnnotationSet>,
+        /// File to write.
         path: PathBuf,
     },
 }
 
-/// What a worker has found out about annotations.
+/// A report of the annotation worker.
 pub enum AnnotationEvent {
-    /// The annotations that the project holds of a slide; after an error nothing may be written over them.
+    /// The project's annotations of a slide were read; after an error, nothing may be written over them.
     Loaded {
+        /// Slide of the annotations.
         slide: SlideId,
+        /// The annotations, or why they could not be read.
         loaded: Result<AnnotationSet, String>,
     },
+    /// The annotations of a slide were saved.
     Saved {
+        /// Slide of the annotations.
         slide: SlideId,
     },
-    /// They are tried again and again; the file of before is still there.
+    /// The annotations of a slide could not be saved. Saving is retried; the previous file still exists.
     NotSaved {
+        /// Slide of the annotations.
         slide: SlideId,
+        /// Why they could not be saved.
         reason: String,
     },
+    /// A file with annotations was read, or could not be.
     Imported {
+        /// Slide that gets the annotations.
         slide: SlideId,
+        /// File that was read.
         path: PathBuf,
+        /// Its annotations, or why it could not be read.
         file: Result<Box<AnnotationFile>, String>,
     },
-    /// How many annotations a file was written with, and what its reader should know.
+    /// A file with annotations was written, or could not be.
     Exported {
+        /// File that was written.
         path: PathBuf,
+        /// Number of annotations and notes for the user, or why the file could not be written.
         written: Result<(usize, Vec<String>), String>,
     },
 }
@@ -133,7 +176,7 @@ pub struct SlideAnnotations {
     selection: Vec<Uuid>,
     hidden: Arc<HashSet<Uuid>>,
     state: Loading,
-    /// Why the last changes are not on the disk, if they could not be written.
+    /// Why the last changes are not on disk, if they could not be written.
     unsaved: Option<String>,
 }
 
@@ -142,69 +185,71 @@ enum Loading {
     #[default]
     UnderWay,
     Done,
-    /// They could not be read; nothing may be written in their place.
+    /// The annotations could not be read; nothing may be written over them.
     Failed,
 }
 
 impl SlideAnnotations {
-    /// Another set is another [`Arc`].
+    /// Returns the annotations. Every change makes a new [`Arc`], so a changed set is recognised by its
+    /// pointer.
     pub fn set(&self) -> &Arc<AnnotationSet> {
         &self.set
     }
 
-    /// Whether what the project holds is known.
+    /// Whether the project's annotations of the slide have been read.
     pub fn is_loaded(&self) -> bool {
         matches!(self.state, Loading::Done)
     }
 
+    /// IDs of the selected annotations.
     pub fn selection(&self) -> &[Uuid] {
         &self.selection
     }
 
-    /// Those that are not drawn.
+    /// IDs of the annotations that are not drawn.
     pub fn hidden(&self) -> &Arc<HashSet<Uuid>> {
         &self.hidden
     }
 
-    /// The selected annotations.
+    /// Returns the selected annotations.
     pub fn selected(&self) -> impl Iterator<Item = &Arc<Annotation>> {
         self.selection.iter().filter_map(|id| self.set.get(*id))
     }
 
-    /// Why the last changes are not on the disk, if they could not be written.
+    /// Why the last changes are not on disk, if they could not be written.
     pub fn unsaved(&self) -> Option<&str> {
         self.unsaved.as_deref()
     }
 
-    /// What undoing would take back.
+    /// Name of the edit that undo would revert, if any.
     pub fn undo_title(&self) -> Option<&'static str> {
         self.history.undo_title()
     }
 
-    /// What redoing would do again.
+    /// Name of the edit that redo would apply again, if any.
     pub fn redo_title(&self) -> Option<&'static str> {
         self.history.redo_title()
     }
 }
 
 impl Session {
-    /// The annotations of a slide that was opened.
+    /// Returns the annotations of a slide, if it was opened.
     pub fn annotations(&self, slide: &SlideId) -> Option<&SlideAnnotations> {
         self.annotations.slides.get(slide)
     }
 
-    /// Slides with annotations that could not be saved.
+    /// Returns the slides with annotations that could not be saved.
     pub fn unsaved_annotations(&self) -> impl Iterator<Item = &SlideId> {
-        let unsaved = self.annotations.slides.iter().filter(|(_, marks)| marks.unsaved.is_some());
+        let unsaved = self.annotations.slides.iter().filter(|(_, annotations)| annotations.unsaved.is_some());
         unsaved.map(|(slide, _)| slide)
     }
 
-    /// The class of what is drawn from now on.
+    /// Class of annotations drawn from now on; `None` for no class.
     pub fn annotation_class(&self) -> Option<&AnnotationClass> {
         self.annotations.class.as_ref()
     }
 
-    /// Read what the project holds of a slide that has been opened.
+    /// Requests the project's annotations of a newly opened slide, unless that was done already.
     pub(super) fn load_annotations(&mut self, slide: &SlideId) -> Vec<Job> {
         if self.annotations.slides.contains_key(slide) {
             return Vec::new();
@@ -214,8 +259,8 @@ impl Session {
         vec![Job::Annotations(AnnotationJob::Load { store, slide: slide.clone() })]
     }
 
-    pub(super) fn annotate(&mut self, wish: Annotate) -> Vec<Job> {
-        match wish {
+    pub(super) fn annotate(&mut self, command: Annotate) -> Vec<Job> {
+        match command {
             Annotate::Edit { slide, edit } => {
                 let mut kept = 0;
                 let jobs = self.edit_annotations(&slide, |history, set, selection| {
@@ -229,9 +274,9 @@ impl Session {
                 });
                 if kept > 0 {
                     let text = format!(
-                        "{kept} annotations below what was deleted are kept. Undo brings back what they lay below."
+                        "Annotations below the deleted ones were kept ({kept}). Undo restores what was deleted."
                     );
-                    self.tell(Severity::Note, text, None);
+                    self.notify(Severity::Note, text, None);
                 }
                 jobs
             }
@@ -248,14 +293,14 @@ impl Session {
                 })
             }),
             Annotate::Select { slide, ids } => {
-                if let Some(marks) = self.annotations.slides.get_mut(&slide) {
-                    marks.selection = ids;
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    annotations.selection = ids;
                 }
                 Vec::new()
             }
             Annotate::Show { slide, ids, shown } => {
-                if let Some(marks) = self.annotations.slides.get_mut(&slide) {
-                    let hidden = Arc::make_mut(&mut marks.hidden);
+                if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+                    let hidden = Arc::make_mut(&mut annotations.hidden);
                     match shown {
                         true => ids.iter().for_each(|id| _ = hidden.remove(id)),
                         false => hidden.extend(ids),
@@ -296,7 +341,7 @@ impl Session {
             Annotate::Export { slide, path } => {
                 let Some(state) = self.slide(&slide) else { return Vec::new() };
                 let info = Box::new(state.source.info().clone());
-                let set = self.annotations(&slide).map(|marks| marks.set.clone()).unwrap_or_default();
+                let set = self.annotations(&slide).map(|known| known.set.clone()).unwrap_or_default();
                 vec![Job::Annotations(AnnotationJob::Export { info, set, path })]
             }
             Annotate::SaveAgain(slide) => self.save_annotations(slide),
@@ -304,17 +349,18 @@ impl Session {
     }
 
     fn save_annotations(&self, slide: SlideId) -> Vec<Job> {
-        let Some(marks) = self.annotations.slides.get(&slide) else { return Vec::new() };
-        let (store, set, claim) = (self.project.annotations(), marks.set.clone(), self.project.claim_held());
+        let Some(annotations) = self.annotations.slides.get(&slide) else { return Vec::new() };
+        let set = annotations.set.clone();
+        let (store, claim) = (self.project.annotations(), self.project.claim_held());
         vec![Job::Annotations(AnnotationJob::Save { store, slide, set, claim })]
     }
 
-    /// What became of saving annotations.
+    /// Records the result of saving annotations, and reports it if it has changed.
     fn annotations_saved(&mut self, slide: &SlideId, problem: Option<String>) {
         let name =
             self.slide(slide).map_or_else(|| slide.short().to_owned(), |state| state.source.info().name());
-        let Some(marks) = self.annotations.slides.get_mut(slide) else { return };
-        let before = std::mem::replace(&mut marks.unsaved, problem.clone());
+        let Some(annotations) = self.annotations.slides.get_mut(slide) else { return };
+        let before = std::mem::replace(&mut annotations.unsaved, problem.clone());
         if before == problem {
             return;
         }
@@ -326,24 +372,24 @@ impl Session {
                     "The annotations of {name} are not saved: {reason}. They are kept in memory, and saving is tried \
                      again every few seconds."
                 );
-                self.tell(Severity::Error, text, Some(remedy));
+                self.notify(Severity::Error, text, Some(remedy));
             }
-            None => self.tell(Severity::Note, format!("The annotations of {name} are saved."), None),
+            None => self.notify(Severity::Note, format!("The annotations of {name} are saved."), None),
         }
     }
 
     pub(super) fn annotations_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
         match event {
             AnnotationEvent::Loaded { slide, loaded } => {
-                let Some(marks) = self.annotations.slides.get_mut(&slide) else { return Vec::new() };
+                let Some(annotations) = self.annotations.slides.get_mut(&slide) else { return Vec::new() };
                 match loaded {
                     Ok(set) => {
-                        marks.set = Arc::new(set);
-                        marks.state = Loading::Done;
+                        annotations.set = Arc::new(set);
+                        annotations.state = Loading::Done;
                     }
                     Err(reason) => {
-                        marks.state = Loading::Failed;
-                        self.tell(Severity::Error, reason, None);
+                        annotations.state = Loading::Failed;
+                        self.notify(Severity::Error, reason, None);
                     }
                 }
                 self.select_by_annotations(&slide)
@@ -359,7 +405,7 @@ impl Session {
             AnnotationEvent::Imported { slide, path, file } => match file {
                 Ok(file) => self.imported(slide, &path, *file),
                 Err(reason) => {
-                    self.tell(Severity::Error, reason, None);
+                    self.notify(Severity::Error, reason, None);
                     Vec::new()
                 }
             },
@@ -367,16 +413,16 @@ impl Session {
                 match written {
                     Ok((count, notes)) => {
                         let done = format!("{}: {count} annotations written.", path.display());
-                        self.tell(Severity::Note, with_notes(done, &notes), None);
+                        self.notify(Severity::Note, with_notes(done, &notes), None);
                     }
-                    Err(reason) => self.tell(Severity::Error, reason, None),
+                    Err(reason) => self.notify(Severity::Error, reason, None),
                 }
                 Vec::new()
             }
         }
     }
 
-    /// Change the annotations of a slide and have them kept.
+    /// Changes the annotations of a slide with `change` and saves them, if `change` returns true.
     pub(super) fn edit_annotations(
         &mut self,
         slide: &SlideId,
@@ -385,22 +431,23 @@ impl Session {
         if self.refuse("annotations cannot be changed") {
             return Vec::new();
         }
-        let Some(marks) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
-        let problem = match marks.state {
+        let Some(annotations) = self.annotations.slides.get_mut(slide) else { return Vec::new() };
+        let problem = match annotations.state {
             Loading::Done => None,
             Loading::UnderWay => Some("are still being read; try again in a moment"),
             Loading::Failed => Some("could not be read, and are not changed so that nothing is lost"),
         };
         if let Some(problem) = problem {
             let name = self.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
-            self.tell(Severity::Error, format!("{name}: its annotations {problem}"), None);
+            self.notify(Severity::Error, format!("{name}: its annotations {problem}"), None);
             return Vec::new();
         }
-        if !change(&mut marks.history, Arc::make_mut(&mut marks.set), &mut marks.selection) {
+        let set = Arc::make_mut(&mut annotations.set);
+        if !change(&mut annotations.history, set, &mut annotations.selection) {
             return Vec::new();
         }
-        let set = marks.set.clone();
-        marks.selection.retain(|id| set.get(*id).is_some());
+        let set = annotations.set.clone();
+        annotations.selection.retain(|id| set.get(*id).is_some());
         let mut jobs = self.save_annotations(slide.clone());
         jobs.extend(self.search_if_marked());
         jobs
@@ -414,16 +461,16 @@ impl Session {
             let edit = file.edit_for(set);
             set.take_over(&file.set);
             let changed = history.apply(set, edit).is_some();
-            // A whole file selected would hide the tissue.
+            // Selecting a whole file would cover the tissue with selection marks.
             selection.clear();
             changed
         }));
         let done = format!("{name}: {count} annotations read ({}).", file.format.name());
-        self.tell(Severity::Note, with_notes(done, &file.notes), None);
+        self.notify(Severity::Note, with_notes(done, &file.notes), None);
         jobs
     }
 
-    /// Classes of a file that the project does not know yet join its list.
+    /// Adds the classes of a file that the project does not have yet.
     fn take_over_classes(&mut self, set: &AnnotationSet) -> Vec<Job> {
         match self.project.add_classes(set.iter().filter_map(|annotation| annotation.class.as_ref())) {
             true => vec![Job::SaveProject(Box::new(self.project.clone()))],
@@ -432,35 +479,34 @@ impl Session {
     }
 
     fn go_to_annotation(&mut self, slide: SlideId, id: Uuid) -> Vec<Job> {
-        let annotation = self.annotations(&slide).and_then(|marks| marks.set.get(id));
+        let annotation = self.annotations(&slide).and_then(|annotations| annotations.set.get(id));
         let Some(bounds) = annotation.and_then(|annotation| annotation.shape().bounds()) else {
             return Vec::new();
         };
-        // With its surroundings, and not closer than tissue can be judged.
-        let air = (bounds.width().max(bounds.height()) * 0.4).max(200.0);
-        let field = bounds.grown(air);
+        // Include the surroundings, and do not zoom in closer than is useful to judge tissue.
+        let margin = (bounds.width().max(bounds.height()) * 0.4).max(200.0);
+        let field = bounds.grown(margin);
         let (width, height) = (field.width().ceil() as u32, field.height().ceil() as u32);
         let field = Level0Rect::new(field.min.x.floor() as i64, field.min.y.floor() as i64, width, height);
-        if let Some(marks) = self.annotations.slides.get_mut(&slide) {
-            marks.selection = vec![id];
+        if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
+            annotations.selection = vec![id];
         }
-        self.travel(Place { slide, field })
+        self.go_to(Place { slide, field })
     }
 
-    /// Bring files of annotations onto the slide in view; the other paths come back.
+    /// Imports annotation files onto the slide in view; returns the other paths and the jobs.
     pub(super) fn import_dropped(&mut self, paths: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<Job>) {
         let (files, others): (Vec<PathBuf>, Vec<PathBuf>) =
             paths.into_iter().partition(|path| is_annotation_file(path));
         let Some(slide) = self.active.clone() else {
             for file in files {
-                let text =
-                    format!("{}: open the slide first to which these annotations belong", file.display());
-                self.tell(Severity::Error, text, None);
+                let text = format!("{}: open the slide these annotations belong to first", file.display());
+                self.notify(Severity::Error, text, None);
             }
             return (others, Vec::new());
         };
         let import = |path| Annotate::Import { slide: slide.clone(), path };
-        let jobs = files.into_iter().map(import).flat_map(|wish| self.annotate(wish)).collect();
+        let jobs = files.into_iter().map(import).flat_map(|command| self.annotate(command)).collect();
         (others, jobs)
     }
 
@@ -469,9 +515,9 @@ impl Session {
         let taken = to.name != name && classes.iter().any(|class| class.name == to.name);
         let Some(class) = classes.iter_mut().find(|class| class.name == name) else { return Vec::new() };
         if taken || to.name.trim().is_empty() {
-            self.tell(
+            self.notify(
                 Severity::Error,
-                format!("There is a class {:?} already, or the name is empty.", to.name),
+                format!("The name {:?} is empty or already used by another class.", to.name),
                 None,
             );
             return Vec::new();
@@ -496,7 +542,7 @@ impl Session {
     }
 }
 
-/// Whether a path is that of a file of annotations, by its name.
+/// Whether a path names a file of annotations, judged by its extension.
 fn is_annotation_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);

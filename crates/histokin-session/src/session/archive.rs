@@ -1,41 +1,47 @@
-//! The department's archive, as the window asks it: where it is, whether it answers, and the way to matches that
-//! only it has.
+//! Search in the department's archive: its address, the progress of a query, and opening slides of matches
+//! that only the archive has.
 
 use std::sync::Arc;
 
 use image::RgbaImage;
 
-use super::state::{Place, Severity, TilePicture, held};
+use super::state::{Place, Severity, TilePicture, reserved};
 use super::{ArchiveRequest, Job, OpenJob, SearchRequest, Session};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::query::{Answer, PatientNames, Scope, TilePlace, USUAL_PATTERN};
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::{ArchiveUrl, Password};
 
-/// What has become of the question that was put to the archive.
+/// Progress of the current query in the archive.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum ArchiveProgress {
+    /// The archive is not part of the search.
     #[default]
     NotAsked,
+    /// The archive is searching.
     Searching,
+    /// The archive has answered.
     Answered,
-    /// Why there are the project's own matches only.
+    /// The archive search failed, for this reason; only the project's own matches are shown.
     Failed(String),
 }
 
-/// The archive's answer and the project's in one ranking, and small pictures of matches.
+/// The merged answer of archive and project, with thumbnails of matches.
 pub struct ArchiveAnswer {
+    /// Matches of the archive and the project in one ranking.
     pub answer: Answer,
+    /// Thumbnails of matches, as the archive has them.
     pub pictures: Vec<(TilePlace, RgbaImage)>,
 }
 
 impl Session {
-    /// What has become of the question in hand at the archive.
+    /// Progress of the current query in the archive.
     pub fn archive_progress(&self) -> &ArchiveProgress {
         &self.archive_progress
     }
 
-    /// Use an archive from now on, or none. The address is kept with the project, the password for this run only.
+    /// Sets the archive to search, or none. The address is saved with the project; the password is kept for
+    /// this run only.
     pub(super) fn set_archive(&mut self, url: Option<ArchiveUrl>, password: Option<Password>) -> Vec<Job> {
         let was_asked = self.query_settings.scope == Scope::Archive;
         match &url {
@@ -50,13 +56,13 @@ impl Session {
         jobs
     }
 
-    /// What the archive is searching is not wanted any more.
+    /// Cancels the archive search, if one is running.
     pub(super) fn leave_archive(&mut self) -> Option<Job> {
         let before = std::mem::take(&mut self.archive_progress);
         (before == ArchiveProgress::Searching).then_some(Job::LeaveArchive)
     }
 
-    /// Put a question to the archive, too, if that is wanted.
+    /// Searches the archive too, if the scope includes it.
     pub(super) fn search_archive(&mut self, search: &SearchRequest) -> Option<Job> {
         let leave = self.leave_archive();
         if self.query_settings.scope != Scope::Archive {
@@ -84,7 +90,7 @@ impl Session {
         })))
     }
 
-    /// The archive has answered, or why it has not.
+    /// Takes in the archive's answer, or the reason of its failure.
     pub(super) fn archive_answered(
         &mut self,
         generation: u64,
@@ -105,7 +111,7 @@ impl Session {
                 query.problem = None;
                 query.answer = Some(Arc::new(found.answer));
                 for (tile, picture) in found.pictures {
-                    let picture = TilePicture::Read(Arc::new(held(picture)));
+                    let picture = TilePicture::Read(Arc::new(reserved(picture)));
                     self.tile_pictures.entry((tile.slide, tile.rect)).or_insert(picture);
                 }
                 self.read_pictures()
@@ -113,12 +119,13 @@ impl Session {
         }
     }
 
-    /// Go to a match on a slide that is not open: opened where it can be reached, else it is told where it lies.
+    /// Goes to a match on a slide that is not open: opens the slide if it can be reached, else reports where
+    /// it is.
     pub(super) fn go_to_archived(&mut self, place: Place) -> Vec<Job> {
         self.open_archived(place.slide, Some(place.field))
     }
 
-    /// Show a slide of the archive: its best match, or all of it.
+    /// Shows a slide of the archive: its best match, or the whole slide.
     pub(super) fn show_archived(&mut self, slide: SlideId) -> Vec<Job> {
         let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
         let best = answer.and_then(|answer| answer.matches.iter().position(|found| found.slide == slide));
@@ -141,17 +148,17 @@ impl Session {
             }
             _ => {
                 let text = format!("{}: {}", slide.name, slide.location());
-                self.tell(Severity::Note, text, None);
+                self.notify(Severity::Note, text, None);
                 Vec::new()
             }
         }
     }
 
-    /// A slide has been opened: go to the match that it was opened for.
+    /// Goes to the match for which a slide was opened, once the slide is open.
     pub(super) fn arrive(&mut self, info: &SlideInfo) -> Vec<Job> {
         let slide = info.id.clone();
         match self.awaited.take_if(|(awaited, _)| info.goes_by(awaited)) {
-            Some((_, Some(field))) => self.travel(Place { slide, field }),
+            Some((_, Some(field))) => self.go_to(Place { slide, field }),
             Some((_, None)) => self.show(slide),
             None => Vec::new(),
         }

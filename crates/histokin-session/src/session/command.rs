@@ -1,4 +1,4 @@
-//! What the user asks for.
+//! Commands of the user.
 
 use std::path::PathBuf;
 
@@ -14,168 +14,206 @@ use histokin_core::tissue::TissueSettings;
 use histokin_evaluation::comparison::ComparisonSettings;
 use histokin_project::project::{ArchiveUrl, Password};
 
-/// One wish of the user.
+/// One action of the user.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Open slides, and all slides in folders; a folder that is a project brings its slides.
+    /// Opens slides, and all slides in folders; for a folder that is a project, opens the project.
     Open(Vec<PathBuf>),
-    /// Bring a slide into the view.
+    /// Shows a slide in the view.
     Show(SlideId),
-    /// Take a slide off the list; its descriptors stay on the disk.
+    /// Removes a slide from the list; its descriptors stay on disk.
     Remove(SlideId),
-    /// Open a slide again after its file could not be read.
+    /// Opens a file again after it could not be read.
     Retry(PathBuf),
-    /// Read a picture stored beside the slide, such as its macro; shown when it has come.
+    /// Reads an associated image of a slide, such as its macro image; it is shown once it has been read.
     ReadAssociated {
+        /// Slide with the image.
         slide: SlideId,
+        /// Name of the image, such as `macro`.
         name: String,
     },
-    /// State the pixel size of a slide that does not know its own.
+    /// Sets the pixel size of a slide that is not calibrated.
     SetMpp {
+        /// Slide to calibrate.
         slide: SlideId,
+        /// Size of a level-0 pixel.
         mpp: MicronsPerPixel,
     },
-    /// The part of a slide that is in view now; what lies there is embedded first.
+    /// Reports the part of a slide that is in view; tiles there are embedded first.
     LookAt {
+        /// Slide in view.
         slide: SlideId,
+        /// Part in view, in level-0 pixels.
         field: Level0Rect,
     },
-    /// Read the colour profile that a slide embeds, for showing it through that.
+    /// Reads the embedded colour profile of a slide, to show its colours through it.
     ReadProfile(SlideId),
-    /// Find out the colours of a slide's tissue, for showing it normalised.
+    /// Measures the colours of a slide's tissue, to show it normalised.
     MeasureColours(SlideId),
-    /// Draw, change, import or export annotations.
+    /// Draws, changes, imports or exports annotations.
     Annotate(Annotate),
-    /// Let the encoder run, a TorchScript module that has not run here before, or not.
+    /// Allows or forbids running an encoder that is a TorchScript module not run here before.
     TrustEncoder(bool),
+    /// Pauses embedding.
     PauseEmbedding,
+    /// Resumes embedding after a pause or a cancellation.
     ResumeEmbedding,
-    /// Change what counts as tissue and which tiles are embedded. Tiles are added and taken away; those that stay are
-    /// not embedded again.
+    /// Changes the tissue settings and with them which tiles are embedded. Tiles are added and removed; those
+    /// that stay are not embedded again.
     SetTissue(TissueSettings),
-    /// Embed a slide after that has failed; it goes on from where it was.
+    /// Embeds a slide again after a failure; continues where it stopped.
     EmbedAgain(SlideId),
-    /// Stop embedding; what is done is kept, and resuming goes on from there.
+    /// Stops embedding; the tiles done so far are kept, and resuming continues from there.
     CancelEmbedding,
-    /// Ask for tiles like the one under `point`. `from` is the view at this moment, to come back to.
+    /// Searches for tiles like the one under `point`.
     QueryAt {
+        /// Slide with the example.
         slide: SlideId,
+        /// Point within the example tile, in level-0 pixels.
         point: Level0Point,
     },
-    /// Look for tiles like those whose centre lies in a region.
+    /// Searches for tiles like those whose centre lies in a region.
     QueryRegion {
+        /// Slide with the region.
         slide: SlideId,
+        /// Region whose tiles are the examples.
         region: Region,
     },
-    /// Look for tiles like any of these; of very many some are taken, evenly.
+    /// Searches for tiles like any of these; of a large number, an even sample is used.
     QueryTiles(Vec<TilePlace>),
-    /// Mark tiles with a class: one annotation on each slide, around all of them.
+    /// Annotates tiles with a class: one annotation on each slide, around all of them.
     MarkTiles {
+        /// Tiles to annotate.
         tiles: Vec<TilePlace>,
+        /// Class of the new annotations.
         class: AnnotationClass,
     },
-    /// Have the picture of a tile read, for showing it under the pointer.
+    /// Reads the picture of a tile, to show it under the pointer.
     ReadTilePicture {
+        /// Slide with the tile.
         slide: SlideId,
+        /// Tile in level-0 pixels.
         rect: Level0Rect,
     },
-    /// Compute how far every tile of the last evaluation is from the question in hand.
+    /// Computes the distance of every tile of the last evaluation from the current query.
     MeasureDistances,
-    /// Look for tissue like that of annotations of a slide.
+    /// Searches for tissue like that of annotations of a slide.
     QueryAnnotations {
+        /// Slide with the annotations.
         slide: SlideId,
+        /// Annotations that are the examples.
         ids: Vec<Uuid>,
     },
-    /// Look for tissue like all that has this class, on all slides.
+    /// Searches for tissue like that of all annotations of this class, on all slides.
     QueryClass(String),
-    /// Rank the other slides by how much of their tissue is like that of this one.
+    /// Ranks the other slides by how much of their tissue is similar to that of this one.
     QuerySlide(SlideId),
-    /// Look for tissue like that of a picture.
+    /// Searches for tissue like that of a picture.
     QueryPicture(PictureQuery),
-    /// Add the tile under `point` to the question: as one more example of what is looked for, or of what is
-    /// not. A tile that is one already is taken away again.
+    /// Adds the tile under `point` to the query as an example. If it is one already, removes it.
     AddExample {
+        /// Slide with the tile.
         slide: SlideId,
+        /// Point within the tile, in level-0 pixels.
         point: Level0Point,
+        /// True for a positive example, false for a negative one.
         is_positive: bool,
     },
-    /// Take an example away, by its place in its list.
+    /// Removes an example from the query.
     RemoveExample {
+        /// Whether it is in the list of positive examples.
         is_positive: bool,
+        /// Index of the example in its list, from 0.
         place: usize,
     },
-    /// How questions are answered from now on.
+    /// Sets the query settings.
     SetQuery(QuerySettings),
-    /// Put questions to this archive, too, or to none any more. The password is for this run only.
+    /// Sets the archive to search as well, or none. The password is kept for this run only.
     SetArchive {
+        /// Address of the archive; `None` for no archive.
         url: Option<ArchiveUrl>,
+        /// Password as typed by the user.
         password: Option<Password>,
     },
-    /// Which patients' slides may hold matches.
+    /// Restricts matches to slides of certain patients.
     SetPatients(Patients),
-    /// Read which patient each slide is of from a CSV file with the columns `slide` (or `file`) and `patient`.
+    /// Reads the patient of each slide from a CSV file with the columns `slide` (or `file`) and `patient`.
     ReadPatients(PathBuf),
-    /// Look which encoders have described slides of this project.
+    /// Lists the recipes by which slides of this project have been embedded.
     ListRecipes,
-    /// Have another encoder answer beside the project's own, or no longer.
+    /// Searches with a second recipe as well, or `None` to stop that.
     CompareWith(Option<Recipe>),
-    /// Ask a question of the history again, 0 being the newest.
+    /// Repeats a query of the history; 0 is the newest.
     Recall(usize),
-    /// Say of a match, by its place in the ranking, whether it is the same tissue; `None` takes that back.
+    /// Sets the relevance judgement of a match; `None` removes it.
     Judge {
+        /// Index of the match in the answer, from 0.
         rank: usize,
+        /// The judgement.
         verdict: Option<Verdict>,
     },
+    /// Undoes the last relevance judgement.
     UndoJudgement,
-    /// Choose a match, by its place in the ranking, to be given a class, or leave it out again.
+    /// Adds a match, by its index in the answer (from 0), to the chosen ones, or removes it from them.
     ChooseMatch(usize),
-    /// Choose these matches and no others.
+    /// Chooses exactly these matches, by their indices in the answer.
     ChooseMatches(Vec<usize>),
-    /// Make the chosen matches annotations of a class.
+    /// Makes the chosen matches annotations of a class.
     ClassifyMatches(Option<AnnotationClass>),
-    /// Take back the last time that matches were given a class.
+    /// Undoes the last [`Command::ClassifyMatches`].
     UndoClassification,
-    /// Write the matches into the project's reports.
+    /// Writes the matches to the project's reports.
     ExportMatches,
-    /// Write into the project's reports how like a tile all tiles of slides are.
+    /// Writes similarity maps for a tile to the project's reports.
     ExportHeatMap {
+        /// Tile with which all tiles are compared.
         tile: TilePlace,
+        /// Slides for which a map is written.
         on: Vec<SlideId>,
     },
-    /// Go to an example of the question. `from` is where the view is now.
+    /// Goes to an example of the query.
     GoToExample {
+        /// The example.
         place: TilePlace,
+        /// Current view, to return to.
         from: Option<(SlideId, Level0Rect)>,
     },
+    /// Clears the query and its answer.
     ClearQuery,
-    /// Go to a match, by its place in the ranking (0 is the best). `from` is where the view is now.
+    /// Goes to a match.
     GoToMatch {
+        /// Index of the match in the answer; 0 is the best.
         rank: usize,
+        /// Current view, to return to.
         from: Option<(SlideId, Level0Rect)>,
     },
-    /// Show a slide of the ranking that is not open: it is opened if the archive knows where it lies and that can be
-    /// reached, else it is told where it lies.
+    /// Shows a slide of the answer that is not open: opens it if the archive knows its location and that can
+    /// be reached, else reports the location.
     ShowArchived(SlideId),
-    /// Go to a tile of an open slide. `from` is where the view is now.
+    /// Goes to a tile of an open slide.
     GoToTile {
+        /// Slide with the tile.
         slide: SlideId,
+        /// Tile in level-0 pixels.
         rect: Level0Rect,
+        /// Current view, to return to.
         from: Option<(SlideId, Level0Rect)>,
     },
-    /// Measure how good the encoder is, in place of an evaluation that runs.
+    /// Evaluates the encoder; an evaluation that is running is stopped.
     Evaluate(Box<ComparisonSettings>),
+    /// Stops the running evaluation.
     StopEvaluation,
-    /// Write the report of the last evaluation into the project, with codes in place of patients' names where that
-    /// is asked for.
+    /// Writes the report of the last evaluation to the project.
     WriteReport {
+        /// Whether patients' names are replaced by codes.
         pseudonymise: bool,
     },
-    /// Return to where the view was before the last jump.
+    /// Returns to the view before the last jump.
     Back,
-    /// Whatever has to do with training.
+    /// A command that concerns training.
     Train(TrainingCommand),
-    /// Note a message as read.
+    /// Dismisses a message, by its ID.
     DismissMessage(u64),
-    /// Show something to the user that went wrong in the window itself.
+    /// Shows an error of the window itself to the user.
     Report(String),
 }

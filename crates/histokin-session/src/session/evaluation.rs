@@ -1,4 +1,4 @@
-//! The evaluation of encoders: asked for, running, there to be looked at.
+//! Evaluation of encoders: started, stopped, shown and reported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,37 +15,44 @@ use histokin_evaluation::comparison::ComparisonSettings;
 use histokin_evaluation::study::Study;
 use histokin_project::project::Project;
 
-/// How far the evaluation has come.
+/// State of the evaluation.
 #[derive(Default)]
 pub enum EvaluationState {
-    /// Not asked for yet.
+    /// None was started, or it was stopped.
     #[default]
     None,
+    /// An evaluation is running.
     Running {
-        /// Share (0 to 1) that is done.
+        /// Share that is done, from 0 to 1.
         share: f64,
+        /// What is being done, for display.
         doing: String,
-        /// Set to end it.
+        /// Set to true to stop it.
         stop: Arc<AtomicBool>,
     },
+    /// The last evaluation has finished.
     Done(Arc<Study>),
-    /// Why there is none.
+    /// The evaluation failed, for this reason.
     Failed(String),
 }
 
-/// What the evaluator is to measure.
+/// An evaluation for the worker.
 #[derive(Clone)]
 pub struct EvaluateRequest {
+    /// Project whose slides and annotations are evaluated.
     pub project: Project,
-    /// The encoder that others are compared with.
+    /// Encoder with which the others are compared.
     pub encoder: EncoderSpec,
-    /// Name or path by which it is loaded.
+    /// Name or path by which that encoder is loaded.
     pub which: String,
+    /// What is measured, and with which other encoders.
     pub settings: ComparisonSettings,
+    /// Set to true to stop the evaluation.
     pub stop: Arc<AtomicBool>,
 }
 
 impl Session {
+    /// State of the evaluation.
     pub fn evaluation(&self) -> &EvaluationState {
         &self.evaluation
     }
@@ -87,14 +94,14 @@ impl Session {
     }
 
     pub(super) fn absorb_evaluation(&mut self, event: Event) {
-        // What comes from an evaluation that was stopped is of no use any more.
+        // Results of an evaluation that was stopped are ignored.
         let EvaluationState::Running { share, doing, stop } = &mut self.evaluation else { return };
         match event {
             Event::EvaluationProgress { share: done, doing: now } if !stop.load(Ordering::Relaxed) => {
                 (*share, *doing) = (done, now);
             }
             Event::Evaluated(Ok(study)) => {
-                // They are those of other tiles.
+                // The old distances belong to the tiles of the previous evaluation.
                 self.distances = None;
                 self.evaluation = EvaluationState::Done(study);
             }
@@ -107,13 +114,16 @@ impl Session {
         match result {
             Ok(folder) => {
                 let page = folder.join("report.html");
-                self.tell(Severity::Note, format!("The report was written: {}", page.display()), None);
+                self.notify(Severity::Note, format!("The report was written: {}", page.display()), None);
             }
-            Err(reason) => self.tell(Severity::Error, format!("The report was not written: {reason}"), None),
+            Err(reason) => {
+                self.notify(Severity::Error, format!("The report was not written: {reason}"), None)
+            }
         }
     }
 
-    /// How far every tile of the last evaluation is from the question in hand; none while that is not known.
+    /// Distance of every tile of the last evaluation from the current query; `None` until it has been
+    /// computed.
     pub fn distances(&self) -> Option<&Arc<[f32]>> {
         let (generation, distances) = self.distances.as_ref()?;
         (*generation == self.generation).then_some(distances)
@@ -137,7 +147,7 @@ impl Session {
         self.distances = Some((generation, distances));
     }
 
-    /// Draw one annotation of `class` on each slide, around all of its `tiles`.
+    /// Adds one annotation of `class` to each slide, around all of its `tiles`.
     pub(super) fn mark_tiles(&mut self, tiles: Vec<TilePlace>, class: &AnnotationClass) -> Vec<Job> {
         let mut of_slide: BTreeMap<SlideId, Vec<Polygon>> = BTreeMap::new();
         for TilePlace { slide, rect } in tiles {
@@ -152,7 +162,7 @@ impl Session {
             of_slide.entry(slide).or_default().push(Polygon::new(corners.to_vec()));
         }
         let mark = |(slide, polygons): (SlideId, Vec<Polygon>)| {
-            // Tiles that touch become one area.
+            // Merges tiles that touch into one area.
             let shape = Shape::Polygons(polygons).union(&Shape::Polygons(Vec::new()));
             let edit = Edit::Add(vec![Annotation::new(shape, Some(class.clone()))]);
             self.annotate(Annotate::Edit { slide, edit })
@@ -160,7 +170,7 @@ impl Session {
         of_slide.into_iter().flat_map(mark).collect()
     }
 
-    /// Go to a tile; `from` is where the view is now, to come back to.
+    /// Goes to a tile; `from` is the current view, to return to.
     pub(super) fn go_to_tile(
         &mut self,
         slide: SlideId,
@@ -168,7 +178,7 @@ impl Session {
         from: Option<(SlideId, Level0Rect)>,
     ) -> Vec<Job> {
         if self.slide(&slide).is_none() {
-            self.tell(
+            self.notify(
                 Severity::Error,
                 "That slide is not open; open it to go to its tiles.".to_owned(),
                 None,
@@ -178,9 +188,9 @@ impl Session {
         if let Some((slide, field)) = from {
             self.back.push(Place { slide, field });
         }
-        // With as much of its surroundings on every side as the tile is wide.
+        // Shows one tile width of surroundings on each side.
         let (width, height) = (i64::from(rect.width), i64::from(rect.height));
         let field = Level0Rect::new(rect.x - width, rect.y - height, 3 * rect.width, 3 * rect.height);
-        self.travel(Place { slide, field })
+        self.go_to(Place { slide, field })
     }
 }

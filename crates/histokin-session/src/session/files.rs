@@ -1,4 +1,4 @@
-//! Files that have moved, and the pictures that files carry beside their slide.
+//! Files that have moved or become unavailable, and associated images.
 
 use std::path::PathBuf;
 
@@ -7,15 +7,15 @@ use super::{Job, OpenJob, ScanJob, Session};
 use histokin_core::slide::SlideId;
 
 impl Session {
-    /// A slide of the project that is not where it was is looked for; any other missing file is told.
+    /// Searches for a missing slide of the project; reports any other missing file.
     pub(super) fn slide_missing(&mut self, path: PathBuf, reason: String) -> Vec<Job> {
         let entry = self.project.slides().iter().find(|entry| self.project.slide_path(entry) == path);
         let Some(entry) = entry else {
-            self.tell(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
+            self.notify(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
             return Vec::new();
         };
         let (slide, user_mpp) = (entry.id.clone(), entry.user_mpp);
-        // Folders are renamed and slides filed elsewhere: where others lie, around the project, and below
+        // Folders get renamed and slides moved: search where other slides are, around the project, and below
         // what is left of the old path.
         let others = self.slides.iter().filter_map(|state| state.source.info().path.parent());
         let around = self.project.root().parent();
@@ -29,14 +29,14 @@ impl Session {
         vec![Job::Open(OpenJob::FindMoved { slide, path, user_mpp, folders })]
     }
 
-    /// A slide has been opened: what was said of its file at the place of before no longer holds.
+    /// Withdraws messages about a slide's old path, since the slide has been opened.
     pub(super) fn no_longer_missing(&mut self, slide: &SlideId) {
         let entry = self.project.slides().iter().find(|entry| entry.id == *slide);
         let Some(before) = entry.map(|entry| self.project.slide_path(entry)) else { return };
         self.withdraw(&Remedy::OpenAgain(before));
     }
 
-    /// A slide cannot be read any more: it is looked for, and others are embedded meanwhile.
+    /// Marks a slide as unavailable and has it watched; other slides are embedded meanwhile.
     pub(super) fn slide_unavailable(&mut self, slide: &SlideId, reason: String) -> Vec<Job> {
         let Some(state) = self.slide_mut(slide).filter(|state| state.unavailable.is_none()) else {
             return Vec::new();
@@ -47,13 +47,13 @@ impl Session {
         }
         let source = state.source.clone();
         let remedy = Remedy::OpenAgain(source.info().path.clone());
-        self.tell(Severity::Error, reason, Some(remedy));
+        self.notify(Severity::Error, reason, Some(remedy));
         let mut jobs = vec![Job::AwaitSlide(source)];
         jobs.extend(self.embed_plan());
         jobs
     }
 
-    /// A slide can be read again: what could not be done meanwhile is done now.
+    /// Resumes work on a slide that can be read again.
     pub(super) fn slide_back(&mut self, slide: &SlideId) -> Vec<Job> {
         let Some(state) = self.slide_mut(slide).filter(|state| state.unavailable.is_some()) else {
             return Vec::new();
@@ -69,7 +69,7 @@ impl Session {
         }
         self.withdraw(&Remedy::OpenAgain(source.info().path.clone()));
         let text = format!("{} can be read again.", source.info().name());
-        self.tell(Severity::Note, text, None);
+        self.notify(Severity::Note, text, None);
         jobs.extend(self.embed_plan());
         jobs
     }

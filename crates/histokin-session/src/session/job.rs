@@ -1,4 +1,4 @@
-//! What the workers have to do.
+//! Jobs for the workers.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,219 +21,308 @@ use histokin_project::project::{ArchiveUrl, Claim, FormerIds, Password, Project}
 /// One slide to embed.
 #[derive(Clone)]
 pub struct EmbedTarget {
+    /// Slide to embed.
     pub slide: Arc<dyn SlideSource>,
-    /// Its tissue by the settings of the selection, when it is known already.
+    /// Tissue mask by the settings of the selection, if it is known already.
     pub tissue: Option<Arc<TissueMask>>,
-    /// Which of its tiles are embedded.
+    /// Which tiles are embedded.
     pub selection: TileSelection,
 }
 
-/// What the embedder is to work on from now on; replaces the plan before.
+/// What the embedder works on from now on; replaces the previous plan.
 #[derive(Clone)]
 pub struct EmbedPlan {
+    /// Recipe of the descriptors.
     pub recipe: Recipe,
     /// Name or path of the encoder.
     pub encoder: String,
+    /// Where the descriptors are written.
     pub store: DescriptorStore,
-    /// In the order of importance: the slide in view first.
+    /// Slides in order of priority: the slide in view first.
     pub targets: Vec<EmbedTarget>,
-    /// The part of the first slide that is in view.
+    /// Part of the first slide that is in view, in level-0 pixels.
     pub focus: Option<Level0Rect>,
+    /// Whether embedding is paused.
     pub paused: bool,
-    /// The project stays this program's for as long as something may be written in it.
+    /// Keeps the project claimed by this process while descriptors may be written to it.
     pub claim: Claim,
 }
 
-/// A question to the index.
+/// A query to the index.
 #[derive(Clone)]
 pub struct SearchRequest {
-    /// Answers to older questions than the newest one are dropped.
+    /// Number of the query; answers to older numbers are dropped.
     pub generation: u64,
+    /// Index to search.
     pub index: Arc<Snapshot>,
+    /// Examples and settings.
     pub query: Query,
-    /// The annotations that the query's settings speak of.
+    /// Annotations to which the query's settings refer.
     pub marks: Marks,
-    /// What a second encoder knows, which answers, too.
+    /// Index of the second encoder, which is searched as well.
     pub second_encoder: Option<Arc<Snapshot>>,
 }
 
-/// A picture to describe, so that it can be asked with.
+/// A picture to embed, to be used as an example.
 #[derive(Clone)]
 pub struct PictureRequest {
+    /// Picture to embed.
     pub picture: PictureQuery,
-    /// Where pictures that are in no file are kept.
+    /// Folder in which pictures without a file are saved.
     pub folder: PathBuf,
+    /// Recipe of the descriptors.
     pub recipe: Recipe,
     /// Name or path of the encoder.
     pub encoder: String,
 }
 
-/// A question to the archive and the index together.
+/// A query to the archive and the index together.
 #[derive(Clone)]
 pub struct ArchiveRequest {
+    /// The query to the index.
     pub search: SearchRequest,
+    /// Address of the archive.
     pub url: ArchiveUrl,
-    /// What was typed in this run.
+    /// Password typed in this run.
     pub password: Option<Password>,
+    /// Recipe whose descriptors are compared.
     pub recipe: Recipe,
+    /// Which patients' slides may hold matches.
     pub patients: Patients,
     /// Code of the patient of the query's slide.
     pub own_patient: Option<String>,
-    /// Former ids of the project's slides, by which the archive may know them.
+    /// Former IDs of the project's slides, by which the archive may know them.
     pub former_ids: FormerIds,
 }
 
-/// Tiles to describe on the spot.
+/// Tiles to embed at once, ahead of the plan.
 #[derive(Clone)]
 pub struct TileRequest {
+    /// Slide with the tiles.
     pub slide: Arc<dyn SlideSource>,
+    /// Tiles in level-0 pixels.
     pub rects: Vec<Level0Rect>,
+    /// Recipe of the descriptors.
     pub recipe: Recipe,
     /// Name or path of the encoder.
     pub encoder: String,
 }
 
-/// One piece of work for the workers. Each worker has a type of its own, so that work for one cannot be handed to
-/// another.
+/// One job for the workers. Each worker has its own job type, so that a job cannot be given to the wrong one.
 pub enum Job {
+    /// Job of the worker that opens slides and encoders.
     Open(OpenJob),
+    /// Job of the worker that reads whole slides at low magnification.
     Scan(ScanJob),
+    /// Job of the worker that loads descriptors and lists.
     Load(LoadJob),
+    /// Job of the worker that reads thumbnails of tiles.
     Picture(PictureJob),
+    /// Job of the worker that keeps queries and judgements.
     History(HistoryJob),
+    /// Job of the worker that evaluates encoders.
     Evaluate(EvaluatorJob),
-    /// Look for a slide that has gone until it is back.
+    /// Checks an unavailable slide until it can be read again.
     AwaitSlide(Arc<dyn SlideSource>),
+    /// Replaces the plan of the embedder.
     Embed(EmbedPlan),
+    /// Embeds tiles before everything else.
     EmbedTiles(TileRequest),
+    /// Embeds a picture before everything else.
     EmbedPicture(PictureRequest),
+    /// Builds the index.
     BuildIndex {
+        /// Descriptors of all slides to be indexed.
         sets: Vec<Arc<DescriptorSet>>,
+        /// Where built segments of the index are kept.
         cache: IndexCache,
-        /// Whether these are all there will be for now; else only what was kept is used.
+        /// Whether these are all sets for now. If not, only cached segments are used and none is built.
         settled: bool,
     },
+    /// Searches the index.
     Search(SearchRequest),
+    /// Searches the archive and the index together.
     SearchArchive(Box<ArchiveRequest>),
-    /// Nobody waits for what the archive was asked any more.
+    /// Cancels the search in the archive.
     LeaveArchive,
+    /// Job of the annotation worker.
     Annotations(AnnotationJob),
+    /// Saves the project's list of slides and settings.
     SaveProject(Box<Project>),
+    /// Job of the training workers.
     Train(TrainingJob),
 }
 
-/// Work for the thread that opens slides and encoders.
+/// Jobs of the worker that opens slides and encoders.
 pub enum OpenJob {
-    /// Find slides in files and folders.
+    /// Finds slides in files and folders.
     FindPaths(Vec<PathBuf>),
+    /// Opens a slide.
     OpenSlide {
+        /// Path of the slide.
         path: PathBuf,
+        /// Pixel size set by the user, which overrides the file's own.
         user_mpp: Option<MicronsPerPixel>,
     },
-    /// Look at the place where the project has listed a slide that was opened elsewhere.
+    /// Checks the path under which the project lists a slide that was opened from another path.
     LookWhereListed {
+        /// The slide as opened.
         source: Arc<dyn SlideSource>,
+        /// Path in the project's list.
         path: PathBuf,
     },
-    /// Look for a slide of the project whose file has gone: by file name in `folders`, then by content.
+    /// Searches for a slide of the project whose file is missing: by file name in `folders`, then by content.
     FindMoved {
+        /// ID of the slide.
         slide: SlideId,
+        /// Path at which it was expected.
         path: PathBuf,
+        /// Pixel size set by the user.
         user_mpp: Option<MicronsPerPixel>,
+        /// Folders to search.
         folders: Vec<PathBuf>,
     },
-    /// Learn what the encoder is, without loading libtorch.
+    /// Reads the specification of an encoder, given by name or path, without loading libtorch.
     LearnEncoder(String),
-    /// Remember that the user lets a TorchScript module run, and learn what it is.
+    /// Records that the user allows a TorchScript module to run, and reads its specification.
     TrustEncoder {
+        /// File of the module.
         module: PathBuf,
+        /// Name or path of the encoder.
         encoder: String,
     },
 }
 
-/// Work for the thread that reads whole slides at low power.
+/// Jobs of the worker that reads whole slides at low magnification.
 pub enum ScanJob {
+    /// Makes the thumbnail of a slide.
     MakeThumbnail(Arc<dyn SlideSource>),
-    /// Read a picture that is stored beside the slide's pyramid.
+    /// Reads an associated image of a slide.
     ReadAssociated {
+        /// Slide with the image.
         slide: Arc<dyn SlideSource>,
+        /// Name of the image.
         name: String,
     },
+    /// Computes the tissue mask of a slide.
     FindTissue {
+        /// Slide to examine.
         slide: Arc<dyn SlideSource>,
+        /// What counts as tissue.
         settings: TissueSettings,
     },
-    /// The colour profile that the slide embeds, if it does.
+    /// Reads the embedded colour profile of a slide, if it has one.
     ReadProfile(Arc<dyn SlideSource>),
-    /// Statistics of the colours of a slide's tissue.
+    /// Measures the colour statistics of a slide's tissue.
     MeasureColours(Arc<dyn SlideSource>),
 }
 
-/// Work for the thread that loads descriptors and lists.
+/// Jobs of the worker that loads descriptors and lists.
 pub enum LoadJob {
-    /// Finished descriptors of an earlier run, if the store has them.
-    LoadDescriptors { store: DescriptorStore, slide: SlideId, recipe: Recipe },
-    /// Read which patient each slide is of.
+    /// Loads finished descriptors of an earlier run, if the store has them.
+    LoadDescriptors {
+        /// Store to read from.
+        store: DescriptorStore,
+        /// Slide of the descriptors.
+        slide: SlideId,
+        /// Recipe of the descriptors.
+        recipe: Recipe,
+    },
+    /// Reads the patient of each slide from a CSV file.
     ReadPatients(PathBuf),
-    /// Look by which recipes slides have been described.
+    /// Lists the recipes by which slides have been embedded.
     ListRecipes(DescriptorStore),
-    /// Open all that a second encoder has described.
-    OpenSecondEncoder { store: DescriptorStore, slides: Vec<SlideId>, recipe: Recipe, cache: IndexCache },
+    /// Opens all descriptors of a second encoder.
+    OpenSecondEncoder {
+        /// Store to read from.
+        store: DescriptorStore,
+        /// Slides of the session.
+        slides: Vec<SlideId>,
+        /// Recipe of the second encoder.
+        recipe: Recipe,
+        /// Where built segments of the index are kept.
+        cache: IndexCache,
+    },
 }
 
-/// Work for the thread that reads the small pictures of lists.
+/// Jobs of the worker that reads thumbnails for lists.
 pub enum PictureJob {
+    /// Reads the thumbnail of a tile.
     ReadTilePicture {
+        /// Slide with the tile.
         slide: Arc<dyn SlideSource>,
+        /// Tile in level-0 pixels.
         rect: Level0Rect,
     },
-    /// Read the picture of a question, small.
+    /// Reads the thumbnail of a picture that is an example.
     ReadQueryPicture {
+        /// Identity under which the picture is listed.
         place: TilePlace,
+        /// File of the picture.
         file: PathBuf,
     },
 }
 
-/// Work for the thread that keeps questions, judgements and what is exported of them.
+/// Jobs of the worker that keeps queries and judgements and exports answers.
 pub enum HistoryJob {
-    /// Read what the project in a folder has kept of its queries.
+    /// Reads the query history of the project in a folder.
     LoadHistory(PathBuf),
+    /// Saves the query history.
     SaveHistory {
+        /// Folder of the project.
         root: PathBuf,
+        /// History to save.
         query_history: Box<QueryHistory>,
     },
-    /// Write an answer, and what was said of it, into a new folder below `reports`.
+    /// Writes an answer with its judgements to a new folder below `reports`.
     ExportAnswer {
+        /// Answer to write.
         answer: Box<Answer>,
+        /// History with the judgements.
         query_history: Box<QueryHistory>,
+        /// Slides from which pictures of matches are read.
         slides: Slides,
+        /// Folder of the project's reports.
         reports: PathBuf,
     },
-    /// Write how like a tile all tiles of the slides at places `shown` are into a new folder below `reports`.
+    /// Writes similarity maps to a new folder below `reports`.
     ExportHeatMap {
+        /// Index with the descriptors.
         index: Arc<Snapshot>,
+        /// Tile with which all tiles are compared.
         tile: TileRef,
+        /// Positions in the index of the slides for which a map is written.
         shown: Vec<u32>,
-        /// What the slides are called.
+        /// Names of the slides.
         names: HashMap<SlideId, String>,
+        /// Folder of the project's reports.
         reports: PathBuf,
     },
 }
 
-/// Work for the thread that measures encoders.
+/// Jobs of the worker that evaluates encoders.
 pub enum EvaluatorJob {
+    /// Evaluates encoders.
     Evaluate(Box<EvaluateRequest>),
-    /// Compute how far every tile of a study is from the question's examples; NaN for those that are not in the
-    /// index.
+    /// Computes the distance of every tile of a study from the query's examples; NaN for tiles that are not
+    /// in the index.
     MeasureDistances {
+        /// Number of the query.
         generation: u64,
+        /// Evaluation with the tiles.
         study: Arc<Study>,
+        /// Index with the descriptors.
         index: Arc<Snapshot>,
+        /// Positive examples of the query.
         positives: Vec<Example>,
     },
+    /// Writes the report of an evaluation to the project.
     WriteReport {
+        /// Evaluation to report.
         study: Arc<Study>,
+        /// Project that gets the report.
         project: Box<Project>,
+        /// Whether patients' names are replaced by codes.
         pseudonymise: bool,
     },
 }

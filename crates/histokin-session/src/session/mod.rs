@@ -1,7 +1,7 @@
-//! All state of the running program, with neither threads nor screen.
+//! All state of the running program, without threads or screen.
 //!
-//! What the user does arrives as a [`Command`], what the workers find out as an [`Event`]; both change the
-//! [`Session`] and answer with the [`Job`]s that now have to be done. Nothing else changes it.
+//! User actions arrive as a [`Command`], results of the workers as an [`Event`]. Both change the [`Session`]
+//! and return the [`Job`]s to be done next. Nothing else changes the session.
 
 mod annotate;
 mod archive;

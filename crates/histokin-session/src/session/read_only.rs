@@ -1,11 +1,10 @@
-//! A project that is open for reading only: what the user may not do there, and what is not done.
+//! Read-only projects: which commands are refused and which jobs are dropped.
 
 use super::state::Severity;
 use super::{AnnotationJob, Command, EvaluatorJob, HistoryJob, Job, Session, TrainingCommand, TrainingJob};
 
 impl Session {
-    /// Whether the user asks for something that would be written into a project that is read-only; the user is
-    /// told then.
+    /// Whether a command would write to a read-only project; if so, tells the user.
     pub(super) fn refuses(&mut self, command: &Command) -> bool {
         let refused = match command {
             Command::Judge { .. } | Command::UndoJudgement => "judgements cannot be kept",
@@ -27,16 +26,16 @@ impl Session {
         self.refuse(refused)
     }
 
-    /// Tell that something cannot be done here because nothing is written; false where writing is allowed.
+    /// Reports that something cannot be done in a read-only project; returns false if writing is allowed.
     pub(super) fn refuse(&mut self, what: &str) -> bool {
         let Some(why) = self.project.read_only() else { return false };
         let text = format!("This project is open for reading only: {what}, because {why}.");
-        self.tell(Severity::Error, text, None);
+        self.notify(Severity::Error, text, None);
         true
     }
 
-    /// Of `jobs`, those that are done in this project: none that writes into it while it is read-only. What they
-    /// would have kept is known until the window closes.
+    /// Drops jobs that would write to a read-only project. Their results stay in memory until the window
+    /// closes.
     pub(super) fn allowed(&self, jobs: Vec<Job>) -> Vec<Job> {
         if self.project.read_only().is_none() {
             return jobs;

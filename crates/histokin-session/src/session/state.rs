@@ -1,4 +1,4 @@
-//! What the running program knows.
+//! The state of the running program.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,147 +20,167 @@ use histokin_core::tissue::TissueMask;
 use histokin_encoder::EncoderSpec;
 use histokin_project::project::{Password, Project};
 
-/// State of the whole program. Read it freely; it changes through [`Session::handle`] and
-/// [`Session::absorb`] only.
+/// State of the whole program. It can be read freely and is changed only through [`Session::handle`] and
+/// [`Session::absorb`].
 pub struct Session {
     pub(super) project: Project,
     pub(super) training: TrainingState,
-    /// In the order in which they are listed.
+    /// In list order.
     pub(super) slides: Vec<SlideState>,
     pub(super) active: Option<SlideId>,
     pub(super) encoder: EncoderState,
     pub(super) embedding: EmbeddingState,
-    /// Sets that can be searched, by slide.
+    /// Searchable descriptors, by slide.
     pub(super) sets: HashMap<SlideId, Arc<DescriptorSet>>,
     pub(super) index: Arc<Snapshot>,
     pub(super) index_building: bool,
     pub(super) index_stale: bool,
-    /// Whether the newest build was of all slides.
+    /// Whether the newest build included all slides.
     pub(super) index_settled: bool,
-    /// Slides that are being opened.
+    /// Number of slides that are being opened.
     pub(super) opening: usize,
     pub(super) query: Option<QueryState>,
     pub(super) query_settings: QuerySettings,
     pub(super) patients: Patients,
     pub(super) archive_progress: ArchiveProgress,
-    /// What was typed in this run.
+    /// Password typed in this run.
     pub(super) archive_password: Option<Password>,
-    /// What is shown of a slide once it has been opened: a field, or all of it.
+    /// What to show of a slide once it has been opened: a part, or the whole slide.
     pub(super) awaited: Option<(SlideId, Option<Level0Rect>)>,
     pub(super) query_history: QueryHistory,
-    /// Whether what the project has kept is in the book.
+    /// Whether the project's query history has been loaded.
     pub(super) history_known: bool,
-    /// What judgements have changed, the newest last.
+    /// Changes made by relevance judgements, for undo; the newest last.
     pub(super) judged: Vec<Judged>,
-    /// Matches that were given classes, the newest last.
+    /// Changes made by giving matches a class, for undo; the newest last.
     pub(super) classified: Vec<Vec<Classified>>,
-    /// The recipes by which slides have been described.
+    /// Recipes by which slides have been embedded.
     pub(super) recipes: Vec<Recipe>,
-    /// A second encoder that answers, too.
+    /// A second encoder with which queries are answered as well.
     pub(super) second_encoder: Option<SecondEncoder>,
     pub(super) generation: u64,
     pub(super) tile_pictures: HashMap<(SlideId, Level0Rect), TilePicture>,
-    /// Pictures stored beside slides, by the slide and the picture's name, as far as they were asked for.
+    /// Associated images, by slide and name, as far as they were requested.
     pub(super) associated: HashMap<(SlideId, String), TilePicture>,
     /// Where the view goes next; the window takes it with [`Session::take_destination`].
     pub(super) destination: Option<Place>,
-    /// Where the view was before each jump.
+    /// Views before each jump.
     pub(super) back: Vec<Place>,
-    /// The part of the active slide that is in view.
+    /// Part of the active slide that is in view.
     pub(super) field: Option<Level0Rect>,
     pub(super) annotations: Annotations,
     pub(super) evaluation: EvaluationState,
-    /// How far the evaluation's tiles are from a question, by that question's generation.
+    /// Distances of the evaluation's tiles from a query, with the number of that query.
     pub(super) distances: Option<(u64, Arc<[f32]>)>,
     pub(super) messages: Vec<Message>,
     pub(super) next_message: u64,
 }
 
-/// One slide on the list.
+/// One slide of the list.
 pub struct SlideState {
+    /// The open slide.
     pub source: Arc<dyn SlideSource>,
+    /// Its thumbnail, once made.
     pub thumbnail: Option<Arc<Reserved<RgbaImage>>>,
+    /// Its tissue mask, once computed.
     pub tissue: Option<Arc<TissueMask>>,
+    /// Colours of its tissue.
     pub colours: Colours,
+    /// Its embedded colour profile.
     pub profile: Profile,
+    /// State of its embedding.
     pub status: SlideStatus,
-    /// Why it cannot be read at present; it is looked for, and goes on by itself when it is back.
+    /// Why it cannot be read at present. It is checked regularly, and work on it resumes once it can be read.
     pub unavailable: Option<String>,
 }
 
-/// The colour profile that a slide embeds, which is read when it is asked for.
+/// The embedded colour profile of a slide, which is read on request.
 #[derive(Debug, Clone)]
 pub enum Profile {
+    /// Not requested yet.
     Unknown,
+    /// Being read.
     Reading,
+    /// The profile.
     Known(Arc<ProfileTable>),
-    /// The slide embeds none that can be used.
+    /// The slide embeds no usable profile.
     None,
 }
 
-/// The colours of a slide's tissue, which are measured when they are asked for.
+/// Colours of a slide's tissue, which are measured on request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Colours {
+    /// Not requested yet.
     Unknown,
+    /// Being measured.
     Measuring,
+    /// The colour statistics.
     Known(LabStatistics),
-    /// Too little tissue to speak of colours, or it could not be read.
+    /// The slide has too little tissue, or could not be read.
     None,
 }
 
-/// How far a slide's embedding has come.
+/// State of a slide's embedding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SlideStatus {
-    /// Descriptors of earlier runs are being looked for.
+    /// Descriptors of earlier runs are being looked up.
     Checking,
-    /// Not calibrated: the user has to say how large its pixels are.
+    /// Not calibrated: the user has to enter the pixel size.
     NeedsMpp,
+    /// Waits to be embedded, or to be continued.
     Waiting(SlideProgress),
+    /// Being embedded.
     Embedding(SlideProgress),
-    /// All tissue tiles done.
+    /// All tissue tiles are done.
     Embedded(SlideProgress),
+    /// Could not be embedded, for this reason.
     Failed(String),
 }
 
-/// The encoder, as far as it is known.
+/// State of the encoder.
 pub enum EncoderState {
-    /// Not looked at yet.
+    /// Its specification has not been read yet.
     Unknown,
+    /// Its specification is known.
     Known(Box<EncoderSpec>),
-    /// The TorchScript module in this file, a program that the user has not allowed to run yet.
+    /// A TorchScript module, in this file, which is a program that the user has not allowed to run yet.
     Untrusted(PathBuf),
-    /// It cannot be used; slides can be viewed all the same.
+    /// It cannot be used, for this reason; slides can still be viewed.
     Failed(String),
 }
 
-/// The embedding of all slides together.
+/// State of the embedding of all slides.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EmbeddingState {
+    /// Paused by the user or by training.
     pub paused: bool,
-    /// Stopped by the user; resuming goes on where it was.
+    /// Stopped by the user; resuming continues where it was.
     pub cancelled: bool,
-    /// Name of the device on which the encoder runs, once it does.
+    /// Name of the device on which the encoder runs, once it is loaded.
     pub device: Option<String>,
-    /// Speed of the running work.
+    /// Current speed.
     pub tiles_per_second: f64,
 }
 
-/// The pixels of one tile, or of a picture beside the slide, for lists and panels.
+/// Pixels of a tile or of an associated image, for lists and panels.
 pub enum TilePicture {
+    /// Being read.
     Reading,
+    /// The pixels.
     Read(Arc<Reserved<RgbaImage>>),
+    /// Could not be read, for this reason.
     Failed(String),
 }
 
-/// A picture with its bytes taken from the memory budget.
-pub(super) fn held(picture: RgbaImage) -> Reserved<RgbaImage> {
+/// Wraps a picture with a reservation of its bytes in the memory budget.
+pub(super) fn reserved(picture: RgbaImage) -> Reserved<RgbaImage> {
     Reserved::new(Budget::of_process(), picture.as_raw().len(), picture)
 }
 
 impl From<Result<RgbaImage, String>> for TilePicture {
     fn from(picture: Result<RgbaImage, String>) -> Self {
         match picture {
-            Ok(picture) => Self::Read(Arc::new(held(picture))),
+            Ok(picture) => Self::Read(Arc::new(reserved(picture))),
             Err(reason) => Self::Failed(reason),
         }
     }
@@ -169,41 +189,49 @@ impl From<Result<RgbaImage, String>> for TilePicture {
 /// A part of a slide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
+    /// The slide.
     pub slide: SlideId,
+    /// The part, in level-0 pixels.
     pub field: Level0Rect,
 }
 
-/// How grave a message is.
+/// Severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
+    /// Information.
     Note,
+    /// An error.
     Error,
 }
 
-/// Something the user is told; stays until it is dismissed.
+/// A message to the user; stays until it is dismissed or withdrawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
+    /// Number by which it is dismissed; unique within a session.
     pub id: u64,
+    /// Severity of the message.
     pub severity: Severity,
+    /// Text as shown.
     pub text: String,
+    /// What the user can do about it, if anything.
     pub remedy: Option<Remedy>,
 }
 
-/// What the user can do about something that went wrong.
+/// What the user can do about an error.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Remedy {
-    /// Open the file again, or one that lies elsewhere.
+    /// Open the file again, or choose its new path.
     OpenAgain(PathBuf),
-    /// Try to save a slide's annotations again, or save them elsewhere.
+    /// Retry saving a slide's annotations, or export them.
     SaveAnnotations(SlideId),
     /// Embed a slide again.
     EmbedAgain(SlideId),
-    /// Pass on a report of an error in the program.
+    /// Copy a report of an error in the program.
     Report(String),
 }
 
 impl Session {
-    /// A session on `project`, with no slide open yet.
+    /// Creates a session on `project`, with no slide open yet.
     pub fn new(project: Project) -> Self {
         Self {
             project,
@@ -244,44 +272,50 @@ impl Session {
         }
     }
 
+    /// State of training.
     pub fn training(&self) -> &TrainingState {
         &self.training
     }
 
+    /// The project that is open.
     pub fn project(&self) -> &Project {
         &self.project
     }
 
+    /// All open slides, in list order.
     pub fn slides(&self) -> &[SlideState] {
         &self.slides
     }
 
+    /// Returns an open slide by its ID.
     pub fn slide(&self, id: &SlideId) -> Option<&SlideState> {
         self.slides.iter().find(|slide| slide.id() == id)
     }
 
-    /// The slide in view.
+    /// Returns the slide in view.
     pub fn active(&self) -> Option<&SlideState> {
         self.slide(self.active.as_ref()?)
     }
 
+    /// State of the encoder.
     pub fn encoder(&self) -> &EncoderState {
         &self.encoder
     }
 
+    /// State of the embedding of all slides.
     pub fn embedding(&self) -> &EmbeddingState {
         &self.embedding
     }
 
-    /// What gives a slide's colours the encoder's reference, as tiles are normalised before they are
-    /// encoded; `None` while either is unknown.
+    /// Returns the normaliser that matches a slide's colours to the encoder's reference, as is done with
+    /// tiles before they are embedded; `None` until both are known.
     pub fn normaliser(&self, slide: &SlideId) -> Option<LabNormaliser> {
         let EncoderState::Known(spec) = &self.encoder else { return None };
-        let Colours::Known(own) = self.slide(slide)?.colours else { return None };
-        Some(LabNormaliser::new(own, spec.stain_reference))
+        let Colours::Known(slide_colours) = self.slide(slide)?.colours else { return None };
+        Some(LabNormaliser::new(slide_colours, spec.stain_reference))
     }
 
-    /// Progress over all calibrated slides together.
+    /// Sums the progress over all calibrated slides.
     pub fn total_progress(&self) -> SlideProgress {
         let progresses = self.slides.iter().filter_map(|slide| slide.status.progress());
         progresses.fold(SlideProgress::default(), |sum, one| SlideProgress {
@@ -298,34 +332,37 @@ impl Session {
         self.project.read_only().is_none() && self.slides.iter().any(waits)
     }
 
-    /// Tiles that can be found at present.
+    /// Number of tiles that can be found at present.
     pub fn searchable_tiles(&self) -> usize {
         self.index.len()
     }
 
+    /// Returns the thumbnail of a tile, if it was requested.
     pub fn tile_picture(&self, slide: &SlideId, rect: &Level0Rect) -> Option<&TilePicture> {
         self.tile_pictures.get(&(slide.clone(), *rect))
     }
 
-    /// A picture stored beside a slide (`label`, `macro`, …), once it was asked for.
+    /// Returns an associated image of a slide (`label`, `macro`, …), if it was requested.
     pub fn associated(&self, slide: &SlideId, name: &str) -> Option<&TilePicture> {
         self.associated.get(&(slide.clone(), name.to_owned()))
     }
 
+    /// Messages that have not been dismissed, the oldest first.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
+    /// Whether there is a view to return to with [`Command::Back`](super::Command::Back).
     pub fn can_go_back(&self) -> bool {
         !self.back.is_empty()
     }
 
-    /// Where the view is to go, once.
+    /// Takes the position to which the view has to move, if any.
     pub fn take_destination(&mut self) -> Option<Place> {
         self.destination.take()
     }
 
-    /// All that decides descriptors, once the encoder is known.
+    /// Recipe of the descriptors, once the encoder is known.
     pub fn recipe(&self) -> Option<Recipe> {
         let EncoderState::Known(spec) = &self.encoder else { return None };
         Some(self.project.recipe(spec))
@@ -335,8 +372,8 @@ impl Session {
         self.slides.iter_mut().find(|slide| slide.id() == id)
     }
 
-    pub(super) fn tell(&mut self, severity: Severity, text: String, remedy: Option<Remedy>) {
-        // The same trouble again and again is told once.
+    pub(super) fn notify(&mut self, severity: Severity, text: String, remedy: Option<Remedy>) {
+        // A repeated message is shown once.
         if self.messages.iter().any(|message| message.text == text) {
             return;
         }
@@ -346,13 +383,14 @@ impl Session {
 }
 
 impl SlideState {
+    /// ID of the slide.
     pub fn id(&self) -> &SlideId {
         &self.source.info().id
     }
 }
 
 impl SlideStatus {
-    /// Tiles done and to do, where that is known.
+    /// Number of tiles done and in total, if known.
     pub fn progress(&self) -> Option<SlideProgress> {
         match self {
             Self::Waiting(progress) | Self::Embedding(progress) | Self::Embedded(progress) => Some(*progress),

@@ -1,4 +1,4 @@
-//! What counts as tissue in this project, and which tiles are embedded because of it.
+//! Tissue settings of the project, and the selection of tiles that follows from them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use histokin_core::tissue::selection::{NoTiles, Surface};
 use histokin_project::pipeline::TileSelection;
 
 impl Session {
-    /// What counts as tissue, and how much of it a tile needs.
+    /// Settings that decide what counts as tissue and how much of it a tile needs.
     pub fn tissue_settings(&self) -> &TissueSettings {
         &self.project.settings().tissue
     }
@@ -35,23 +35,23 @@ impl Session {
         Some(EmbedTarget { slide: state.source.clone(), tissue: state.tissue.clone(), selection })
     }
 
-    /// Whether a finished set holds other tiles than are selected now, so that the slide has to be gone through
-    /// again.
+    /// Whether a finished set has other tiles than the current selection, so that the slide has to be
+    /// processed again.
     pub(super) fn is_selected_otherwise(&self, set: &DescriptorSet) -> bool {
         if self.project.read_only().is_some() || set.header.recipe.encoder_id.is_imported() {
             return false;
         }
         let is_other = |selection: TileSelection| selection.id() != set.header.selection;
-        // An older program may have overlooked small tissue.
+        // An older version may have missed small pieces of tissue.
         let is_overlooked =
             set.header.tiles_tissue == 0 && set.header.program_version != env!("CARGO_PKG_VERSION");
         is_overlooked || self.selection(&set.header.slide_id).is_some_and(is_other)
     }
 
-    /// Change the settings, and add and take away tiles accordingly.
+    /// Changes the settings; tiles are added and removed accordingly.
     pub(super) fn set_tissue(&mut self, settings: TissueSettings) -> Vec<Job> {
         if let Some(problem) = settings.problem() {
-            self.tell(Severity::Error, format!("The tissue settings were not changed: {problem}"), None);
+            self.notify(Severity::Error, format!("The tissue settings were not changed: {problem}"), None);
             return Vec::new();
         }
         let before = std::mem::replace(&mut self.project.settings_mut().tissue, settings.clone());
@@ -66,7 +66,7 @@ impl Session {
         jobs
     }
 
-    /// The annotations of a slide are known, or have changed in a way that decides which tiles are embedded.
+    /// Updates the selection of tiles after annotations were loaded or changed, if it depends on them.
     pub(super) fn select_by_annotations(&mut self, slide: &SlideId) -> Vec<Job> {
         if self.tissue_settings().within.is_none() {
             return Vec::new();
@@ -75,7 +75,7 @@ impl Session {
         self.embed_plan()
     }
 
-    /// Have a slide gone through again if other tiles of it are selected now than are embedded.
+    /// Queues a slide for embedding again if its selection differs from the tiles that are embedded.
     fn select_again(&mut self, slide: &SlideId) {
         let is_other = self.sets.get(slide).is_some_and(|set| self.is_selected_otherwise(set));
         if let Some(state) = self.slides.iter_mut().find(|state| state.id() == slide)
@@ -86,11 +86,11 @@ impl Session {
         }
     }
 
-    /// Tell why a slide has no tile, and how to change that.
-    pub(super) fn tell_no_tiles(&mut self, slide: &SlideId, why: &NoTiles) -> Vec<Job> {
+    /// Tells the user why a slide has no tile and how to change that.
+    pub(super) fn report_no_tiles(&mut self, slide: &SlideId, why: &NoTiles) -> Vec<Job> {
         let name = self.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
         let text = format!("{name}: no tile to embed: {}.", why.advice(Surface::Window));
-        self.tell(Severity::Note, text, None);
+        self.notify(Severity::Note, text, None);
         Vec::new()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::state::{Colours, Place, Profile, Remedy, Severity, SlideState, SlideStatus, TilePicture, held};
+use super::state::{
+    Colours, Place, Profile, Remedy, Severity, SlideState, SlideStatus, TilePicture, reserved,
+};
 use super::{
     Command, EmbedPlan, EncoderState, Event, Job, LoadJob, OpenJob, ScanJob, Session, SlideProgress,
 };
@@ -33,7 +35,7 @@ impl Session {
             Command::LookAt { slide, field } => self.look_at(&slide, field),
             Command::ReadProfile(slide) => self.read_profile(&slide),
             Command::MeasureColours(slide) => self.measure_colours(&slide),
-            Command::Annotate(wish) => self.annotate(wish),
+            Command::Annotate(action) => self.annotate(action),
             Command::TrustEncoder(trusted) => self.trust_encoder(trusted),
             Command::PauseEmbedding => {
                 self.embedding.paused = true;
@@ -99,7 +101,7 @@ impl Session {
                 Vec::new()
             }
             Command::Report(text) => {
-                self.tell(Severity::Error, text, None);
+                self.notify(Severity::Error, text, None);
                 Vec::new()
             }
         }
@@ -128,7 +130,7 @@ impl Session {
             },
             Event::ListedPlaceSeen { source, there } => self.slide_opened(source, there.as_deref()),
             Event::SlideFailed { path, reason } => {
-                self.tell(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
+                self.notify(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
                 Vec::new()
             }
             Event::SlideMissing { path, reason } => self.slide_missing(path, reason),
@@ -140,12 +142,12 @@ impl Session {
             }
             Event::ThumbnailMade { slide, thumbnail } => {
                 if let Some(state) = self.slide_mut(&slide) {
-                    state.thumbnail = Some(Arc::new(held(thumbnail)));
+                    state.thumbnail = Some(Arc::new(reserved(thumbnail)));
                 }
                 Vec::new()
             }
             Event::TissueFound { slide, tissue } => {
-                // Found by settings that have changed since.
+                // Computed with settings that have changed since.
                 if !tissue.settings.same_mask(&self.project.settings().tissue) {
                     return Vec::new();
                 }
@@ -181,7 +183,7 @@ impl Session {
             }
             Event::EncoderFailed { reason } => {
                 self.encoder = EncoderState::Failed(reason.clone());
-                self.tell(Severity::Error, reason, None);
+                self.notify(Severity::Error, reason, None);
                 Vec::new()
             }
             Event::EmbeddingStarted { slide, progress } => {
@@ -192,13 +194,13 @@ impl Session {
                 self.set_status(&slide, SlideStatus::Embedding(progress))
             }
             Event::DescriptorsReady { set, finished } => self.descriptors_ready(set, finished),
-            Event::NoTiles { slide, why } => self.tell_no_tiles(&slide, &why),
+            Event::NoTiles { slide, why } => self.report_no_tiles(&slide, &why),
             Event::EmbeddingInterrupted { slide } => {
                 let progress = self.slide(&slide).and_then(|state| state.status.progress());
                 self.set_status(&slide, SlideStatus::Waiting(progress.unwrap_or_default()))
             }
             Event::EmbeddingFailed { slide, reason } => {
-                self.tell(Severity::Error, reason.clone(), Some(Remedy::EmbedAgain(slide.clone())));
+                self.notify(Severity::Error, reason.clone(), Some(Remedy::EmbedAgain(slide.clone())));
                 self.set_status(&slide, SlideStatus::Failed(reason));
                 self.change_over()
             }
@@ -218,11 +220,13 @@ impl Session {
             Event::Answered { generation, answer, second_encoder } => {
                 self.answered(generation, answer, second_encoder)
             }
-            Event::PictureEmbedded(described) => self.picture_embedded(described.map(|shown| *shown)),
+            Event::PictureEmbedded(embedded) => self.picture_embedded(embedded.map(|shown| *shown)),
             Event::PatientsRead { path, patients } => self.patients_read(&path, patients),
             Event::RecipesFound(recipes) => self.recipes_found(recipes),
             Event::SecondEncoderOpened { recipe, index } => self.second_encoder_opened(&recipe, index),
-            Event::TilesEmbedded { slide, rects, descriptors } => self.described(&slide, &rects, descriptors),
+            Event::TilesEmbedded { slide, rects, descriptors } => {
+                self.tiles_embedded(&slide, &rects, descriptors)
+            }
             Event::HistoryLoaded(query_history) => self.history_loaded(*query_history),
             Event::TilePictureRead { slide, rect, picture } => {
                 self.tile_pictures.insert((slide, rect), TilePicture::from(picture));
@@ -243,25 +247,25 @@ impl Session {
                 Vec::new()
             }
             Event::Crashed(crash) => {
-                self.tell(Severity::Error, crash.summary, Some(Remedy::Report(crash.report)));
+                self.notify(Severity::Error, crash.summary, Some(Remedy::Report(crash.report)));
                 Vec::new()
             }
             Event::Notice(text) => {
-                self.tell(Severity::Note, text, None);
+                self.notify(Severity::Note, text, None);
                 Vec::new()
             }
             Event::Trouble(text) => {
-                self.tell(Severity::Error, text, None);
+                self.notify(Severity::Error, text, None);
                 Vec::new()
             }
         }
     }
 
-    /// Take a slide in; `there` is the slide at the other place where the project has listed it, if any.
+    /// Adds an opened slide; `there` is the slide at the other path under which the project lists it, if any.
     fn slide_opened(&mut self, source: Arc<dyn SlideSource>, there: Option<&SlideInfo>) -> Vec<Job> {
         let info = source.info();
         let id = info.id.clone();
-        // A slide that was calibrated before keeps the user's pixel size, wherever it is opened from.
+        // A slide that was calibrated before keeps the user's pixel size, whatever path it is opened from.
         if let Some(mpp) = self.project.user_mpp_of(info)
             && info.mpp != Some(mpp)
             && there.is_none_or(|there| there.id == id)
@@ -291,7 +295,7 @@ impl Session {
         }
         jobs.extend(self.load_annotations(&id));
         jobs.push(Job::Scan(ScanJob::MakeThumbnail(source.clone())));
-        // Questions of earlier days may stand on this slide.
+        // Queries of the history may have examples on this slide.
         jobs.extend(self.read_pictures());
         jobs.push(self.find_tissue(source.clone()));
         jobs.extend(self.check_descriptors(&id));
@@ -299,14 +303,14 @@ impl Session {
         jobs
     }
 
-    /// Put a slide on the project's list, and have all that is known go by its id.
+    /// Adds a slide to the project's list, and updates everything that refers to one of its former IDs.
     fn list(&mut self, info: &SlideInfo, there: Option<&SlideInfo>) -> Vec<Job> {
         let shared_before = self.project.shared_ids().len();
         for note in self.project.add_slide(info, there) {
-            self.tell(Severity::Note, note, None);
+            self.notify(Severity::Note, note, None);
         }
         self.query_history.rename_slides(&self.project.former_ids());
-        // Descriptors that may be of either of two slides are used for neither.
+        // Descriptors that could belong to either of two slides are used for neither.
         let shared = self.project.shared_ids().get(shared_before..).unwrap_or_default().to_vec();
         let owners: Vec<SlideId> = shared.iter().map(|id| self.project.current_id(id)).collect();
         let mut jobs = Vec::new();
@@ -318,7 +322,7 @@ impl Session {
             self.set_status(&owner, SlideStatus::Checking);
             jobs.extend(self.check_descriptors(&owner));
         }
-        // One whose file was replaced by this one is listed no more.
+        // A slide whose file was replaced by this one is no longer listed.
         let is_listed = |id: &SlideId| self.project.slides().iter().any(|entry| entry.id == *id);
         let gone: Vec<SlideId> =
             self.slides.iter().map(|state| state.id().clone()).filter(|id| !is_listed(id)).collect();
@@ -326,7 +330,7 @@ impl Session {
         jobs
     }
 
-    /// Let the encoder run, or use none.
+    /// Allows the encoder to run, or continues without one.
     fn trust_encoder(&mut self, trusted: bool) -> Vec<Job> {
         let EncoderState::Untrusted(module) = &self.encoder else { return Vec::new() };
         let module = module.clone();
@@ -335,13 +339,13 @@ impl Session {
             return vec![Job::Open(OpenJob::TrustEncoder { module, encoder: self.project.encoder_name() })];
         }
         let reason =
-            format!("{}: was not allowed to run; slides can be viewed, not embedded", module.display());
+            format!("{}: was not allowed to run; slides can be viewed but not embedded", module.display());
         self.encoder = EncoderState::Failed(reason.clone());
-        self.tell(Severity::Note, reason, None);
+        self.notify(Severity::Note, reason, None);
         Vec::new()
     }
 
-    /// Descriptors of other tiles than the slide has now, since its calibration has changed, answer no more.
+    /// Removes the descriptors of a slide whose calibration has changed, since they belong to other tiles.
     fn drop_other_tiles(&mut self, source: &Arc<dyn SlideSource>) {
         let slide = &source.info().id;
         if self.sets.get(slide).is_some_and(|set| !self.has_tiles_of(set, source.info())) {
@@ -351,12 +355,12 @@ impl Session {
         }
     }
 
-    /// Whether a set is of the tiles into which the slide is cut now.
+    /// Whether a set belongs to the current tiles of the slide.
     fn has_tiles_of(&self, set: &DescriptorSet, info: &SlideInfo) -> bool {
         TileGrid::new(info, set.header.recipe.tiles).is_ok_and(|grid| grid == set.header.tile_grid())
     }
 
-    /// The index without sets that were taken off, or made anew otherwise, while it was being built.
+    /// Removes the sets from a new index that were removed or replaced while it was being built.
     fn without_outdated(&self, index: Arc<Snapshot>) -> Arc<Snapshot> {
         let is_current = |set: &Arc<DescriptorSet>| {
             let now = self.sets.get(&set.header.slide_id);
@@ -385,7 +389,7 @@ impl Session {
         }
     }
 
-    /// Look whether an earlier run has embedded this slide.
+    /// Requests the descriptors of earlier runs for a slide.
     fn check_descriptors(&mut self, slide: &SlideId) -> Vec<Job> {
         let Some(recipe) = self.recipe() else { return Vec::new() };
         let store = self.project.descriptors();
@@ -432,7 +436,7 @@ impl Session {
             self.active = self.slides.first().map(|state| state.id().clone());
         }
         self.forget_slide_in_query(slide);
-        // Its tiles are found no more from now on, even while a build is running.
+        // Its tiles must not be found any more, even while a build is running.
         self.index = Arc::new(self.index.without(slide));
         if let Some(index) =
             self.second_encoder.as_mut().and_then(|second_encoder| second_encoder.index.as_mut())
@@ -453,10 +457,10 @@ impl Session {
         };
         if !mpp.is_plausible() {
             let text = format!(
-                "{} × {} µm is no possible pixel size; give µm per pixel, such as 0.25",
+                "{} × {} µm is not a possible pixel size; give µm per pixel, such as 0.25",
                 mpp.x, mpp.y
             );
-            self.tell(Severity::Error, text, None);
+            self.notify(Severity::Error, text, None);
             return Vec::new();
         }
         self.project.set_user_mpp(slide, mpp);
@@ -478,7 +482,7 @@ impl Session {
         Vec::new()
     }
 
-    /// What the embedder has to work on from now on: the slide in view first, the others as listed.
+    /// Makes the plan of the embedder: the slide in view first, then the others in list order.
     pub(super) fn embed_plan(&self) -> Vec<Job> {
         let Some(recipe) = self.recipe() else { return Vec::new() };
         let waiting = |state: &&SlideState| {
@@ -511,11 +515,11 @@ impl Session {
             return Vec::new();
         }
         if !self.has_tiles_of(&set, state.source.info()) {
-            // Of an earlier calibration: the slide is described anew.
+            // From an earlier calibration: the slide is embedded again.
             return if finished { self.no_descriptors(&slide) } else { Vec::new() };
         }
         if finished && self.is_selected_otherwise(&set) {
-            // Found meanwhile, until the tiles that are selected now are embedded.
+            // Searchable until the currently selected tiles are embedded.
             let jobs = self.take_set(set, false);
             return jobs.into_iter().chain(self.no_descriptors(&slide)).collect();
         }
@@ -529,13 +533,13 @@ impl Session {
                     "{name}: {} of {done} tissue tiles could not be read and cannot be found by similarity",
                     set.tiles_failed
                 );
-                self.tell(Severity::Error, text, None);
+                self.notify(Severity::Error, text, None);
             }
         }
         self.take_set(set, finished)
     }
 
-    /// Have a set searched from now on.
+    /// Makes a set searchable.
     fn take_set(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
         if self.is_of_another_encoder(&set) {
             return self.keep_apart(set, finished);
@@ -545,7 +549,7 @@ impl Session {
         self.index_if_stale()
     }
 
-    /// Take back what was said of something that has been set right.
+    /// Removes the messages about a problem that has been solved.
     pub(super) fn withdraw(&mut self, remedy: &Remedy) {
         self.messages.retain(|message| message.remedy.as_ref() != Some(remedy));
     }
@@ -556,13 +560,13 @@ impl Session {
                 if let Some(query) = &mut self.query {
                     query.visited = None;
                 }
-                self.travel(place)
+                self.go_to(place)
             }
             None => Vec::new(),
         }
     }
 
-    pub(super) fn travel(&mut self, place: Place) -> Vec<Job> {
+    pub(super) fn go_to(&mut self, place: Place) -> Vec<Job> {
         let jobs = self.show(place.slide.clone());
         self.destination = Some(place);
         jobs

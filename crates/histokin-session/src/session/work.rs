@@ -1,16 +1,17 @@
-//! The session's doors, and when the index is built.
+//! The public methods that change the session, and the scheduling of index builds.
 
 use super::state::{Severity, SlideStatus};
 use super::{Command, Event, HistoryJob, Job, OpenJob, Session};
 
 impl Session {
-    /// The jobs with which a session begins: know the encoder and what was asked before, open the project's slides.
+    /// Returns the first jobs of a session: read the encoder's specification and the query history, open the
+    /// project's slides.
     pub fn start(&mut self) -> Vec<Job> {
         let jobs = self.first_jobs();
         self.issue(jobs)
     }
 
-    /// Do what the user asks for.
+    /// Executes a command of the user and returns the resulting jobs.
     pub fn handle(&mut self, command: Command) -> Vec<Job> {
         if self.refuses(&command) {
             return Vec::new();
@@ -19,7 +20,7 @@ impl Session {
         self.issue(jobs)
     }
 
-    /// Take in what a worker has found out.
+    /// Takes in a worker's event and returns the resulting jobs.
     pub fn absorb(&mut self, event: Event) -> Vec<Job> {
         let ends_opening = matches!(
             event,
@@ -40,7 +41,7 @@ impl Session {
         jobs
     }
 
-    /// Jobs on their way to the workers.
+    /// Filters and counts jobs before they go to the workers.
     fn issue(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         let jobs = self.allowed(jobs);
         self.count_opening(&jobs);
@@ -50,10 +51,10 @@ impl Session {
     pub(super) fn first_jobs(&mut self) -> Vec<Job> {
         if let Some(before) = self.project.left_by() {
             let text = format!(
-                "histokin did not end properly when this project was open last, {before}. What was done until then \
-                 is here, but for the last seconds."
+                "histokin did not end properly when this project was last open, {before}. What was done until then \
+                 is here, except for the last seconds."
             );
-            self.tell(Severity::Note, text, None);
+            self.notify(Severity::Note, text, None);
         }
         let which = self.project.encoder_name();
         let mut jobs = vec![
@@ -66,7 +67,7 @@ impl Session {
         jobs
     }
 
-    /// Every one of these jobs ends in an event of its slide.
+    /// Counts jobs that open slides; each of them ends in one event.
     fn count_opening(&mut self, jobs: &[Job]) {
         let opens = |job: &&Job| {
             matches!(
@@ -79,13 +80,15 @@ impl Session {
         self.opening += jobs.iter().filter(opens).count();
     }
 
-    /// Whether all slides have been opened, or could not be, and their descriptors been looked for. Before that the
-    /// index is put together from what was kept of it, and nothing is built that the next slide would change.
+    /// Whether all slides have been opened or could not be, and their descriptors have been looked up. Before
+    /// that, the index is assembled from cached segments, and nothing is built that the next slide would
+    /// change.
     fn is_settled(&self) -> bool {
         self.opening == 0 && !self.slides.iter().any(|slide| slide.status == SlideStatus::Checking)
     }
 
-    /// Have the index built anew, one build at a time: what arrives meanwhile waits for the next.
+    /// Starts an index build if the index is stale. Only one build runs at a time; changes during a build
+    /// wait for the next.
     pub(super) fn index_if_stale(&mut self) -> Vec<Job> {
         if !self.index_stale || self.index_building {
             return Vec::new();

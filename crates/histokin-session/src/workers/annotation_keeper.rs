@@ -1,5 +1,6 @@
-//! The thread that reads and writes annotations. Changes are written soon after they are made, several at
-//! once; a crash loses at most `DELAY`. What cannot be written is kept, and tried again every `RETRY`.
+//! The thread that reads and writes annotations. Changes are collected for `DELAY` and written together; a
+//! crash loses at most that. Annotations that cannot be written are kept, and writing is retried every
+//! `RETRY`.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -11,13 +12,13 @@ use crate::session::{AnnotationEvent, AnnotationJob, Event};
 use histokin_core::annotation::{AnnotationError, AnnotationFile, read_file, write_file};
 use histokin_core::slide::SlideInfo;
 
-/// How long a change may wait for the next one before both are written.
+/// How long a change may wait for further changes before it is written.
 const DELAY: Duration = Duration::from_millis(500);
 
-/// How long to wait before what could not be written is tried again.
+/// How long to wait before a failed write is retried.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What waits to be done. It never fills up: of the sets of one slide, only the newest waits.
+/// Jobs that wait. Their number stays small: of the sets of one slide, only the newest waits.
 #[derive(Default)]
 pub struct AnnotationQueue {
     state: Mutex<State>,
@@ -27,13 +28,13 @@ pub struct AnnotationQueue {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<AnnotationJob>,
-    /// Sets to save: their file, and when that is due.
+    /// Sets to save: path, due time and job.
     saves: Vec<(PathBuf, Instant, AnnotationJob)>,
     closed: bool,
 }
 
 impl State {
-    /// Have a set saved in the place of an older one of the same file, which keeps its time.
+    /// Adds a set to save, or replaces a waiting one for the same file, which keeps its due time.
     fn save(&mut self, path: PathBuf, due: Instant, job: AnnotationJob) {
         match self.saves.iter_mut().find(|(known, ..)| *known == path) {
             Some((_, _, waiting)) => *waiting = job,
@@ -43,7 +44,7 @@ impl State {
 }
 
 impl AnnotationQueue {
-    /// Add work. Never waits.
+    /// Adds a job. Never waits.
     pub fn push(&self, job: AnnotationJob) {
         let mut state = self.lock();
         match &job {
@@ -57,7 +58,7 @@ impl AnnotationQueue {
         self.filled.notify_one();
     }
 
-    /// A set could not be written: try again later, unless a newer one waits already.
+    /// Queues a set that could not be written for a retry, unless a newer one is waiting.
     fn put_back(&self, job: AnnotationJob) {
         let mut state = self.lock();
         if let AnnotationJob::Save { store, slide, .. } = &job {
@@ -70,23 +71,24 @@ impl AnnotationQueue {
         }
     }
 
-    /// Tell the thread to end when everything has been saved.
+    /// Ends the thread once everything has been saved.
     pub fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_all();
     }
 
-    /// Wait for work: what is due to be saved, before anything else is read or written. `None` at the end.
+    /// Waits for jobs. All waiting sets are saved before anything else is read or written. Returns `None` at
+    /// the end.
     fn take(&self) -> Option<Vec<AnnotationJob>> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let hurry = state.closed || !state.jobs.is_empty();
+            let write_now = state.closed || !state.jobs.is_empty();
             let wait = state.saves.iter().map(|(_, due, _)| due.saturating_duration_since(now)).min();
-            if hurry || wait.is_some_and(|wait| wait.is_zero()) {
+            if write_now || wait.is_some_and(|wait| wait.is_zero()) {
                 let mut work: Vec<AnnotationJob> = state.saves.drain(..).map(|(.., job)| job).collect();
                 if state.closed {
-                    // Who asked for the rest has gone.
+                    // Nobody waits for the results of other jobs any more.
                     state.jobs.clear();
                 }
                 work.extend(state.jobs.pop_front());
@@ -104,7 +106,7 @@ impl AnnotationQueue {
     }
 }
 
-/// Do what comes until the tray is closed.
+/// Runs jobs until the queue is closed.
 pub fn run(queue: &AnnotationQueue, events: &EventSender) {
     while let Some(work) = queue.take() {
         work.into_iter().for_each(|job| perform(job, queue, events));
@@ -116,7 +118,7 @@ fn perform(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
     events.attempt(failed.0, || work_on(job, queue, events), failed.1);
 }
 
-/// What the job is called, and what it answers when it crashes.
+/// Returns the description of a job, and the function that makes its event after a crash.
 fn on_crash(job: &AnnotationJob) -> (&'static str, impl FnOnce(String) -> Option<Event> + use<>) {
     let (doing, failed): (_, Box<dyn FnOnce(String) -> AnnotationEvent>) = match job {
         AnnotationJob::Save { slide, .. } => {
@@ -174,7 +176,7 @@ fn work_on(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
     events.send(event);
 }
 
-/// Read a file and put its annotations where they belong on a slide.
+/// Reads a file and places its annotations on a slide.
 fn import(path: &std::path::Path, info: &SlideInfo) -> Result<AnnotationFile, AnnotationError> {
     let mut file = read_file(path)?;
     file.place_on(info, None);

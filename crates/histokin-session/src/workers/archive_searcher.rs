@@ -1,12 +1,11 @@
-//! The thread that asks the department's archive. It keeps the connection between questions, and takes a fresh one
-//! when that was lost. A question that a newer one has taken the place of, or that nobody
-//! waits for, is cancelled on the server.
+//! The thread that searches the department's archive. It keeps the connection between queries and opens a new
+//! one when it was lost. A query that was replaced or cleared is cancelled on the server.
 
 use super::EventSender;
 use super::job_queue::JobQueue;
 use crate::session::ArchiveRequest;
 
-/// The newest question; `None` when nobody waits for the one before any more.
+/// The newest query; `None` cancels the previous one.
 type Requests = JobQueue<Option<ArchiveRequest>>;
 
 #[cfg(not(feature = "archive"))]
@@ -14,7 +13,7 @@ pub fn run(requests: &Requests, events: &EventSender) {
     use crate::session::Event;
     while let Some(request) = requests.take() {
         let Some(request) = request else { continue };
-        let answer = Err("this build of histokin was made without archives".to_owned());
+        let answer = Err("this build of histokin has no support for archives".to_owned());
         events.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
     }
 }
@@ -35,28 +34,28 @@ mod with_archive {
     use histokin_core::query::Answer;
     use histokin_project::project::{ArchiveUrl, Password};
 
-    /// A question that takes longer is given up.
+    /// Time limit of a query.
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Between two tries to cancel the same question.
+    /// Time between two attempts to cancel the same query.
     const CANCEL_EVERY: Duration = Duration::from_millis(50);
 
-    /// The connection, and what it was made with.
-    struct Held {
+    /// The connection and the settings it was made with.
+    struct Connection {
         archive: Archive,
         url: ArchiveUrl,
         password: Option<Password>,
     }
 
     pub fn run(requests: &Requests, events: &EventSender) {
-        let mut held = None;
+        let mut connection = None;
         while let Some(request) = requests.take() {
             let Some(request) = request else { continue };
-            let answer = match answer(&mut held, &request, requests) {
-                // A newer question waits, or none is left, or the program ends.
+            let answer = match answer(&mut connection, &request, requests) {
+                // Replaced by a newer query, cleared, or the program ends.
                 Err(Unanswered::Cancelled) => continue,
                 Ok(answer) => Ok(Box::new(with_pictures(answer))),
-                // What is wrong with the question itself the project's own search says.
+                // Errors of the query itself are reported by the project's own search.
                 Err(Unanswered::Failed(ArchiveError::Query(_))) => continue,
                 Err(Unanswered::Failed(error)) => Err(error.to_string()),
             };
@@ -77,33 +76,33 @@ mod with_archive {
     }
 
     fn answer(
-        held: &mut Option<Held>,
+        connection: &mut Option<Connection>,
         request: &ArchiveRequest,
         requests: &Requests,
     ) -> Result<Answer, Unanswered> {
-        let was_held = held.is_some();
-        match ask_once(held, request, requests) {
-            // The server may have been restarted since the last question.
-            Err(Unanswered::Failed(error)) if error.is_lost() && was_held => {
-                *held = None;
-                ask_once(held, request, requests)
+        let was_connected = connection.is_some();
+        match ask_once(connection, request, requests) {
+            // The server may have been restarted since the last query.
+            Err(Unanswered::Failed(error)) if error.is_lost() && was_connected => {
+                *connection = None;
+                ask_once(connection, request, requests)
             }
             other => other,
         }
     }
 
     fn ask_once(
-        held: &mut Option<Held>,
+        connection: &mut Option<Connection>,
         request: &ArchiveRequest,
         requests: &Requests,
     ) -> Result<Answer, Unanswered> {
         let (url, password) = (&request.url, &request.password);
-        let mut open = match held.take() {
-            Some(held) if held.url == *url && held.password == *password && !held.archive.is_closed() => held,
+        let mut open = match connection.take() {
+            Some(old) if old.url == *url && old.password == *password && !old.archive.is_closed() => old,
             _ => {
                 let credentials = Credentials { typed: password.clone(), ask: None };
                 let archive = Archive::open(url, &credentials)?;
-                Held { archive, url: url.clone(), password: password.clone() }
+                Connection { archive, url: url.clone(), password: password.clone() }
             }
         };
         let settings = SearchSettings {
@@ -119,14 +118,14 @@ mod with_archive {
         let asked = || ask(&mut open.archive, &search.index, &request.recipe, &search.query, &settings);
         let (answer, is_cancelled) = unless_superseded(&canceller, requests, asked);
         if is_cancelled {
-            // The server may still be about to cancel: that must not meet the next question on this connection.
+            // The server may be about to cancel; that must not affect the next query on this connection.
             return Err(Unanswered::Cancelled);
         }
-        *held = Some(open);
+        *connection = Some(open);
         Ok(answer?)
     }
 
-    /// What `asked` answers, and whether it was cancelled, since newer work arrived meanwhile.
+    /// Runs `asked` and returns its result, and whether it was cancelled because a newer query arrived.
     fn unless_superseded<A>(
         canceller: &Canceller,
         requests: &Requests,
@@ -142,13 +141,14 @@ mod with_archive {
                     }
                     is_cancelled.store(true, Ordering::Relaxed);
                     if let Err(error) = canceller.cancel() {
-                        tracing::debug!(%error, "a question was not cancelled");
+                        tracing::debug!(%error, "a query was not cancelled");
                     }
-                    // A question is several statements, and one that began just now is not cancelled.
+                    // A query consists of several statements; the one that has just begun may have been
+                    // missed.
                     std::thread::sleep(CANCEL_EVERY);
                 }
             };
-            // Without the thread the question is answered all the same, if later than it might be.
+            // If the thread cannot be started, the query still runs, only without cancellation.
             let watching =
                 std::thread::Builder::new().name("archive-canceller".into()).spawn_scoped(scope, watch);
             let over = Over { requests, is_over: &is_over };
@@ -161,7 +161,7 @@ mod with_archive {
         })
     }
 
-    /// Ends the watch over a question when it is dropped, however the question ended.
+    /// Ends the watching thread when it is dropped, however the query ended.
     struct Over<'a> {
         requests: &'a Requests,
         is_over: &'a AtomicBool,

@@ -1,4 +1,4 @@
-//! The thread that embeds: it owns the encoder and follows the newest plan.
+//! The thread that embeds. It owns the encoder and follows the newest plan.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use histokin_project::pipeline::{
     embed_tiles, write_picture,
 };
 
-/// Where plans are left for the embedder, and what it is doing meanwhile.
+/// The plan and the urgent requests for the embedder, and what it is doing.
 #[derive(Default)]
 pub struct EmbedderQueue {
     state: Mutex<QueueState>,
@@ -27,17 +27,17 @@ pub struct EmbedderQueue {
 struct QueueState {
     plan: Option<EmbedPlan>,
     running: Option<Running>,
-    /// Tiles or a picture that someone waits for.
+    /// Tiles or a picture for which a query waits.
     describe: Option<Urgent>,
-    /// The slide that was being embedded when they were asked for goes on afterwards.
+    /// Whether the slide that was interrupted by a request is continued afterwards.
     goes_on: bool,
     closed: bool,
 }
 
-/// What is being embedded: slide, recipe and selection of tiles, and the means to stop it.
+/// What is being embedded: slide, recipe and selection of tiles, and the control to stop it.
 type Running = (SlideId, (String, Option<String>), Arc<EmbedControl>);
 
-/// What is described before all else.
+/// A request that comes before the plan.
 enum Urgent {
     Tiles(TileRequest),
     Picture(PictureRequest),
@@ -50,8 +50,8 @@ enum Work {
 }
 
 impl EmbedderQueue {
-    /// Leave a new plan. Work on a slide that the plan still wants first goes on, with the plan's focus;
-    /// other work makes room.
+    /// Replaces the plan. If the slide being embedded is still first in the plan, work on it continues with
+    /// the plan's focus; otherwise it is interrupted.
     pub fn submit(&self, plan: EmbedPlan) {
         let mut state = self.lock();
         if let Some((slide, work, control)) = &state.running {
@@ -71,12 +71,12 @@ impl EmbedderQueue {
         self.changed.notify_all();
     }
 
-    /// Have tiles described before anything else; the slide that is being embedded makes room meanwhile.
+    /// Embeds tiles before anything else; the slide that is being embedded is interrupted.
     pub fn describe(&self, request: TileRequest) {
         self.interpose(Urgent::Tiles(request));
     }
 
-    /// The same for a picture to ask with.
+    /// Embeds a picture in the same way.
     pub fn embed_picture(&self, request: PictureRequest) {
         self.interpose(Urgent::Picture(request));
     }
@@ -92,6 +92,7 @@ impl EmbedderQueue {
         self.changed.notify_all();
     }
 
+    /// Ends the embedder; work on the current slide is interrupted.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -102,7 +103,7 @@ impl EmbedderQueue {
         self.changed.notify_all();
     }
 
-    /// Wait until there is something to work on, and take it off the desk.
+    /// Waits for work and takes it.
     fn next(&self) -> Option<Work> {
         let mut state = self.lock();
         loop {
@@ -125,7 +126,7 @@ impl EmbedderQueue {
         }
     }
 
-    /// The work on a slide has ended; a plan that came meanwhile must not start it again.
+    /// Records that work on a slide has ended, so that a plan that arrived meanwhile does not start it again.
     fn done(&self, target: &EmbedTarget, interrupted: bool) {
         let slide = &target.slide.info().id;
         let mut state = self.lock();
@@ -147,12 +148,12 @@ impl EmbedderQueue {
     }
 }
 
-/// The encoder that was used last, by name.
+/// The encoder that was used last, with its name.
 #[derive(Default)]
 struct Loaded(Option<(String, Box<dyn Encoder>)>);
 
 impl Loaded {
-    /// The encoder of that name, loaded unless it is here already.
+    /// Returns the encoder of that name; loads it if it is not loaded yet.
     fn get(
         &mut self,
         name: &str,
@@ -169,31 +170,31 @@ impl Loaded {
     }
 }
 
-/// Work through plans until the desk is closed.
+/// Works on requests and plans until the queue is closed.
 pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
     let mut loaded = Loaded::default();
     while let Some(work) = queue.next() {
         match work {
             Work::EmbedTiles(Urgent::Picture(request)) => {
-                let described = crash::catch("Describing a picture", || {
+                let embedded = crash::catch("Embedding a picture", || {
                     let encoder =
                         loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
                     picture_example(&request, encoder)
                 });
-                let described = described.unwrap_or_else(|crash| {
+                let embedded = embedded.unwrap_or_else(|crash| {
                     loaded = Loaded::default();
                     events.send(Event::Crashed(crash.clone()));
                     Err(crash.summary)
                 });
-                events.send(Event::PictureEmbedded(described.map(Box::new)));
+                events.send(Event::PictureEmbedded(embedded.map(Box::new)));
             }
             Work::EmbedTiles(Urgent::Tiles(request)) => {
-                let described = crash::catch("Describing tiles", || {
+                let embedded = crash::catch("Embedding tiles", || {
                     let encoder =
                         loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
                     describe(&request, encoder)
                 });
-                let descriptors = described.unwrap_or_else(|crash| {
+                let descriptors = embedded.unwrap_or_else(|crash| {
                     loaded = Loaded::default();
                     events.send(Event::Crashed(crash.clone()));
                     Err(crash.summary)
@@ -213,7 +214,7 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
                         events.send(Event::EncoderFailed { reason: error.to_string() });
                     }
                     Err(crash) => {
-                        // An encoder that was left in the middle of something is not used again.
+                        // The state of an encoder after a panic is unknown, so it is loaded again.
                         loaded = Loaded::default();
                         queue.done(&target, false);
                         let (slide, reason) = (target.slide.info().id.clone(), crash.summary.clone());
@@ -231,17 +232,17 @@ fn describe(request: &TileRequest, encoder: &mut dyn Encoder) -> Result<Vec<Vec<
     embed_tiles(slide.as_ref(), None, rects, encoder, recipe).map_err(|error| error.to_string())
 }
 
-/// A picture as an example of what is looked for. One that is in no file is kept in one first, so that the question
-/// can be shown and asked again.
+/// Makes an example from a picture. A picture without a file is saved first, so that the query can be shown
+/// and repeated.
 fn picture_example(request: &PictureRequest, encoder: &mut dyn Encoder) -> Result<ShownExample, String> {
     let file = match &request.picture {
         PictureQuery::File(path) => path.clone(),
         PictureQuery::Pixels(pixels) => keep_picture(pixels, &request.folder)?,
     };
-    let told = |error: &dyn std::fmt::Display| error.to_string();
-    let picture = slide::open(&file, None).map_err(|error| told(&error))?;
+    let to_text = |error: &dyn std::fmt::Display| error.to_string();
+    let picture = slide::open(&file, None).map_err(|error| to_text(&error))?;
     let descriptors =
-        embed_picture(picture.as_ref(), encoder, &request.recipe).map_err(|error| told(&error))?;
+        embed_picture(picture.as_ref(), encoder, &request.recipe).map_err(|error| to_text(&error))?;
     let info = picture.info();
     let place = Some(TilePlace { slide: info.id.clone(), rect: info.extent() });
     let name = match &request.picture {
@@ -252,7 +253,7 @@ fn picture_example(request: &PictureRequest, encoder: &mut dyn Encoder) -> Resul
     Ok(ShownExample { example, place })
 }
 
-/// Keep a picture under a name made from its content.
+/// Saves a picture under a name derived from its content.
 fn keep_picture(pixels: &image::RgbImage, folder: &Path) -> Result<PathBuf, String> {
     let path = folder.join(format!("clipboard-{:08x}.png", crc32fast::hash(pixels.as_raw())));
     let written = std::fs::create_dir_all(folder)
@@ -260,11 +261,11 @@ fn keep_picture(pixels: &image::RgbImage, folder: &Path) -> Result<PathBuf, Stri
         .and_then(|()| write_picture(pixels, &path));
     match written {
         Ok(()) => Ok(path),
-        Err(error) => Err(format!("{}: the picture was not kept: {error}", path.display())),
+        Err(error) => Err(format!("{}: the picture was not saved: {error}", path.display())),
     }
 }
 
-/// Embed one slide; true when it was interrupted.
+/// Embeds one slide; returns true if it was interrupted.
 fn embed(
     plan: &EmbedPlan,
     target: &EmbedTarget,
@@ -273,7 +274,7 @@ fn embed(
     events: &EventSender,
 ) -> bool {
     let slide = &target.slide.info().id;
-    let mut tell = |progress| _ = event(slide, progress).map(|event| events.send(event));
+    let mut report = |progress| _ = event(slide, progress).map(|event| events.send(event));
     let outcome = embed_selected(
         target.slide.as_ref(),
         (&target.selection, target.tissue.as_deref()),
@@ -282,7 +283,7 @@ fn embed(
         &plan.store,
         EmbedSettings::default(),
         control,
-        &mut tell,
+        &mut report,
     );
     match outcome {
         Ok(EmbedOutcome::Finished { set, summary }) => {
@@ -315,7 +316,7 @@ fn event(slide: &SlideId, progress: EmbedProgress) -> Option<Event> {
             tiles_per_second,
         },
         EmbedProgress::Searchable(set) => Event::DescriptorsReady { set, finished: false },
-        // The list of slides says so.
+        // The list of slides shows it.
         EmbedProgress::Coarser { .. } => return None,
         EmbedProgress::Notice(text) => Event::Notice(text),
     })

@@ -1,4 +1,4 @@
-//! The thread that measures encoders and writes reports.
+//! The thread that evaluates encoders and writes reports.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,15 +8,15 @@ use super::EventSender;
 use crate::session::{EvaluateRequest, EvaluatorJob, Event};
 use histokin_evaluation::study;
 
-/// Progress is told this often at most.
-const TELL_EVERY: Duration = Duration::from_millis(100);
+/// Shortest time between two progress events.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
 
-/// Do one job of the evaluator.
+/// Runs one job of the evaluator.
 pub fn work(job: EvaluatorJob, events: &EventSender) {
     match job {
         EvaluatorJob::Evaluate(request) => evaluate(&request, events),
         EvaluatorJob::MeasureDistances { generation, study, index, positives } => {
-            // Without an answer there is nothing to show; the search tells why.
+            // On an error there is nothing to show; the search reports the reason.
             if let Ok(distances) = study.distances(&index, &positives) {
                 events.send(Event::DistancesMeasured { generation, distances });
             }
@@ -28,7 +28,7 @@ pub fn work(job: EvaluatorJob, events: &EventSender) {
     }
 }
 
-/// What a job answers when it crashes.
+/// Returns the function that makes the event for a job that has crashed.
 pub fn on_crash(job: &EvaluatorJob) -> impl FnOnce(String) -> Option<Event> + use<> {
     let is_report = matches!(job, EvaluatorJob::WriteReport { .. });
     move |reason| {
@@ -37,16 +37,16 @@ pub fn on_crash(job: &EvaluatorJob) -> impl FnOnce(String) -> Option<Event> + us
 }
 
 fn evaluate(request: &EvaluateRequest, events: &EventSender) {
-    let mut told: Option<Instant> = None;
-    let mut tell = |share: f64, doing: &str| {
-        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            told = Some(Instant::now());
+    let mut last_report: Option<Instant> = None;
+    let mut report = |share: f64, doing: &str| {
+        if last_report.is_none_or(|last_report| last_report.elapsed() >= REPORT_EVERY) {
+            last_report = Some(Instant::now());
             events.send(Event::EvaluationProgress { share, doing: doing.to_owned() });
         }
         !request.stop.load(Ordering::Relaxed)
     };
     let EvaluateRequest { project, encoder, which, settings, .. } = request;
-    let result = study::of_project(project, encoder, which, settings, &mut tell);
+    let result = study::of_project(project, encoder, which, settings, &mut report);
     if !request.stop.load(Ordering::Relaxed) {
         events.send(Event::Evaluated(result.map(Arc::new).map_err(|error| error.to_string())));
     }

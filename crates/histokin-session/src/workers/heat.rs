@@ -1,5 +1,5 @@
-//! The likeness of every tile of the slides in view to the tile under the cursor, on a thread of its own: only
-//! the newest wish counts, so that the map follows the cursor.
+//! Similarity maps: the similarity of every tile of the slides in view to the tile under the pointer,
+//! computed by a thread that only answers the newest request, so that the map follows the pointer.
 
 mod files;
 
@@ -19,55 +19,60 @@ use histokin_core::slide::SlideId;
 
 pub use files::{WrittenMap, write_maps};
 
-/// Pairs of tiles whose distances give the scale of likeness.
+/// Number of tile pairs whose distances give the scale of similarity.
 const PAIRS: usize = 400;
 
-/// The scale is so many times the distance within which a quarter of the pairs lie: about the median where distances
-/// gather about one value, and still that of the nearer ones where they fall into two heaps, as a stain switch has it.
+/// Factor between the lower quartile of the distances and the scale: about the median when distances cluster
+/// around one value, and still that of the nearer cluster when there are two, as with a change of stain.
 const QUARTERS: f32 = 1.3;
 
 /// Tiles that one thread compares at a time.
 const PIECE: usize = 4096;
 
-/// Requests between two trials of the way that was slower: a card may have become free, or busy.
+/// Number of requests between two trials of the slower engine: a graphics card may have become free, or busy.
 const TRIAL_EVERY: u32 = 500;
 
-/// Something beside the processor that compares one descriptor with all of several sets.
+/// A device other than the processor that compares one descriptor with all descriptors of several sets.
 pub trait Comparer: Send {
-    /// Get ready for these sets; `false` where it cannot take them.
+    /// Prepares the device for these sets; returns false if it cannot take them.
     fn hold(&mut self, sets: &[&Arc<DescriptorSet>]) -> bool;
 
-    /// Squared distances of `query` to all rows of each set, as [`squared_distances`] gives them but for rounding;
-    /// `None` where it cannot.
+    /// Returns the squared distances of `query` from all rows of each set, equal to those of
+    /// [`squared_distances`] up to rounding; `None` if that failed.
     fn squared_distances(&mut self, query: &[f32], sets: &[&Arc<DescriptorSet>]) -> Option<Vec<Vec<f32>>>;
 }
 
 /// Which tile is compared with which slides.
 #[derive(Clone)]
 pub struct HeatRequest {
+    /// Index with the descriptors.
     pub index: Arc<Snapshot>,
+    /// Tile with which all tiles are compared.
     pub tile: TileRef,
-    /// Places of the slides in view.
+    /// Positions of the slides in the index.
     pub shown: Vec<u32>,
 }
 
-/// Who compared.
+/// Device that computed a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
+    /// The processor.
     Processor,
+    /// The graphics card.
     GraphicsCard,
 }
 
-/// How like one tile all tiles of a slide are.
+/// Similarity of all tiles of a slide to one tile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimilarityMap {
+    /// The slide.
     pub slide: SlideId,
     /// Columns and rows of the slide's tile grid.
     pub grid: [usize; 2],
-    /// Edge of a tile in level-0 pixels.
+    /// Width and height of a tile in level-0 pixels.
     pub tile_level0: [u32; 2],
-    /// For each tile of the grid 0 where there is no descriptor, else from 1, as far apart as the scale or farther,
-    /// to 255, the same.
+    /// One value for each tile of the grid, row by row: 0 if there is no descriptor, else from 1 (distance of
+    /// the scale or more) to 255 (distance 0).
     pub similarity: Vec<u8>,
 }
 
@@ -81,31 +86,35 @@ impl SimilarityMap {
 /// The maps of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimilarityMaps {
+    /// Tile with which all tiles were compared.
     pub tile: TileRef,
+    /// One map for each slide that has descriptors.
     pub maps: Vec<SimilarityMap>,
-    /// Distance of the descriptors at which likeness ends, as [`typical_distance`] finds it.
+    /// Distance of descriptors at which similarity is lowest, as given by [`typical_distance`].
     pub scale: f32,
+    /// Device that computed the maps.
     pub engine: Engine,
+    /// Time taken.
     pub elapsed: Duration,
 }
 
 /// The thread. Dropping this ends it.
 pub struct HeatWorker {
-    wishes: Arc<JobQueue<HeatRequest>>,
+    requests: Arc<JobQueue<HeatRequest>>,
     maps: Receiver<SimilarityMaps>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl HeatWorker {
-    /// Compare by the processor, or by `card` where that is quicker.
+    /// Starts the thread. It compares on the processor, or on `card` if that is faster.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// Returns the system's error if a thread cannot be started.
     pub fn start(waker: Waker, card: Option<Box<dyn Comparer>>) -> std::io::Result<Self> {
-        let wishes: Arc<JobQueue<HeatRequest>> = Arc::default();
+        let requests: Arc<JobQueue<HeatRequest>> = Arc::default();
         let (sender, maps) = bounded(4);
-        let taken = wishes.clone();
-        // Threads of its own: those that build the index would make the cursor wait.
+        let taken = requests.clone();
+        // Uses its own thread pool: with the one that builds the index, the map would lag behind the pointer.
         let threads = std::thread::available_parallelism().map_or(2, usize::from).min(4);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -115,15 +124,15 @@ impl HeatWorker {
         let mut race = Race::new(card);
         let work = move || run(&taken, &sender, &pool, &mut race, &waker);
         let thread = std::thread::Builder::new().name("heat-map".into()).spawn(work)?;
-        Ok(Self { wishes, maps, thread: Some(thread) })
+        Ok(Self { requests, maps, thread: Some(thread) })
     }
 
-    /// Wish for maps, in the place of what was wished for before.
+    /// Requests maps, in place of the previous request.
     pub fn wish(&self, request: HeatRequest) {
-        self.wishes.replace(request);
+        self.requests.replace(request);
     }
 
-    /// The newest maps that have come since the last look.
+    /// Returns the newest maps that have arrived since the last call.
     pub fn newest(&self) -> Option<SimilarityMaps> {
         self.maps.try_iter().last()
     }
@@ -131,8 +140,8 @@ impl HeatWorker {
 
 impl Drop for HeatWorker {
     fn drop(&mut self) {
-        self.wishes.close();
-        // A thread that waits to leave maps must not wait for ever.
+        self.requests.close();
+        // The thread must not wait for ever to send its maps.
         self.maps = crossbeam_channel::never();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -143,14 +152,14 @@ impl Drop for HeatWorker {
 }
 
 fn run(
-    wishes: &JobQueue<HeatRequest>,
+    requests: &JobQueue<HeatRequest>,
     maps: &Sender<SimilarityMaps>,
     pool: &rayon::ThreadPool,
     race: &mut Race,
     waker: &Waker,
 ) {
     let mut known: Option<(Arc<Snapshot>, f32)> = None;
-    while let Some(request) = wishes.take() {
+    while let Some(request) = requests.take() {
         let made = crash::catch("The heat map", || {
             let scale = match &known {
                 Some((index, scale)) if Arc::ptr_eq(index, &request.index) => *scale,
@@ -173,10 +182,10 @@ fn run(
     }
 }
 
-/// The processor and a graphics card, of which the quicker one compares.
+/// The processor and a graphics card, of which the faster one compares.
 struct Race {
     card: Option<Box<dyn Comparer>>,
-    /// Seconds a tile, as they came out last; nothing while untried.
+    /// Seconds per tile in the last run; `None` if not tried yet.
     processor_pace: Option<f64>,
     card_pace: Option<f64>,
     requests: u32,
@@ -187,7 +196,8 @@ impl Race {
         Self { card, processor_pace: None, card_pace: None, requests: 0 }
     }
 
-    /// Who compares next: whoever is untried, else whoever was quicker, and now and then the other one.
+    /// Chooses the next engine: one that has not been tried, else the faster one, and from time to time the
+    /// other one.
     fn next(&mut self) -> Engine {
         self.requests += 1;
         let quicker = match (self.processor_pace, self.card_pace) {
@@ -212,7 +222,7 @@ impl Race {
                     self.card_pace = Some(pace(&made));
                     return made;
                 }
-                // It has no room, or was lost: the processor is always there.
+                // It has no memory left, or was lost; fall back to the processor.
                 None => self.card_pace = Some(f64::INFINITY),
             }
         }
@@ -224,7 +234,7 @@ impl Race {
     fn by_card(&mut self, request: &HeatRequest, scale: f32) -> Option<SimilarityMaps> {
         let card = self.card.as_mut()?;
         let sets: Vec<&Arc<DescriptorSet>> = request.sets().collect();
-        // Bringing slides onto the card is done once; it says nothing of how quick the card is.
+        // Copying slides to the card is done once, so it is not counted in its time.
         if !card.hold(&sets) {
             return None;
         }
@@ -237,9 +247,9 @@ impl Race {
 }
 
 impl HeatRequest {
-    /// The slides with something to paint: one without tissue, or smaller than a tile, has no map.
+    /// Returns the sets to map: a slide without tissue, or smaller than a tile, has no map.
     fn sets(&self) -> impl Iterator<Item = &Arc<DescriptorSet>> {
-        let sets = self.shown.iter().map(|place| &self.index.sets()[*place as usize]);
+        let sets = self.shown.iter().map(|position| &self.index.sets()[*position as usize]);
         sets.filter(|set| !set.is_empty())
     }
 
@@ -248,7 +258,7 @@ impl HeatRequest {
     }
 }
 
-/// Compare with all tiles of the slides in view, by the processor.
+/// Compares the tile with all tiles of the slides in view, on the processor.
 pub fn similarity_maps(request: &HeatRequest, scale: f32) -> SimilarityMaps {
     let started = Instant::now();
     let query = request.query();
@@ -265,7 +275,7 @@ pub fn similarity_maps(request: &HeatRequest, scale: f32) -> SimilarityMaps {
     SimilarityMaps { tile, maps, scale, engine, elapsed }
 }
 
-/// How like a tile at a squared distance is: it falls evenly from 255 at distance 0 to 1 at `scale` and beyond.
+/// Converts a squared distance to similarity: linear from 255 at distance 0 to 1 at `scale` and beyond.
 pub fn similarity(squared: f32, scale: f32) -> u8 {
     1 + ((1.0 - squared.sqrt() / scale).clamp(0.0, 1.0) * 254.0).round() as u8
 }
@@ -276,8 +286,8 @@ fn map_of(set: &DescriptorSet, squared: &[f32], scale: f32) -> SimilarityMap {
     let size = [set.header.tile_level0, set.header.tile_height_level0()];
     let [width, height] = size.map(i64::from);
     for ([x, y], squared) in set.coords().iter().zip(squared) {
-        let place = (y / height) as usize * columns + (x / width) as usize;
-        if let Some(cell) = cells.get_mut(place) {
+        let index = (y / height) as usize * columns + (x / width) as usize;
+        if let Some(cell) = cells.get_mut(index) {
             *cell = similarity(*squared, scale);
         }
     }
@@ -285,7 +295,8 @@ fn map_of(set: &DescriptorSet, squared: &[f32], scale: f32) -> SimilarityMap {
     SimilarityMap { slide, grid: [columns, rows], tile_level0: size, similarity: cells }
 }
 
-/// 1.3 times the lower quartile of the distances between tiles picked evenly from all slides; 1 where there are too few.
+/// Returns 1.3 times the lower quartile of the distances between tiles sampled evenly from all slides; 1 if
+/// there are too few.
 pub fn typical_distance(index: &Snapshot) -> f32 {
     let rows =
         || index.sets().iter().flat_map(|set| (0..set.len() as u32).map(move |row| set.descriptor(Row(row))));

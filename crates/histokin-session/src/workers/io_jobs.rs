@@ -1,4 +1,4 @@
-//! Short work, each on its own: slides and projects opened, pictures read, tissue found, descriptors loaded.
+//! Short jobs: opening slides and projects, reading pictures, computing tissue masks, loading descriptors.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use histokin_encoder::{self as encoder, EncoderError};
 use histokin_project::pipeline::{self, find_slides};
 use histokin_project::project::Project;
 
-/// Longer side of the thumbnails in the list of slides, in pixels.
+/// Longer side in pixels of thumbnails in the list of slides.
 const THUMBNAIL_PX: u32 = 256;
 
-/// Side of the tile pictures in the list of matches, in pixels.
+/// Longer side in pixels of thumbnails in the list of matches.
 const TILE_PICTURE_PX: u32 = 128;
 
-/// Longer side of the pictures stored beside a slide, as they are shown, in pixels.
+/// Longer side in pixels of associated images, as shown.
 const ASSOCIATED_PX: u32 = 1024;
 
 pub(super) fn open(job: OpenJob, events: &EventSender) {
@@ -46,14 +46,13 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
             match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
                 Some(source) => {
                     let now = source.info().path.display();
-                    events
-                        .send(Event::Notice(format!("{}: has moved; found again at {now}", path.display())));
+                    events.send(Event::Notice(format!("{}: has moved; found at {now}", path.display())));
                     events.send(Event::SlideOpened(source));
                 }
                 None => {
                     let reason = format!(
-                        "{}: the slide is not there any more. If it was moved, open it where it lies now: it is \
-                         known by its content and keeps its descriptors",
+                        "{}: the slide is no longer there. If it was moved, open it at its new path: it is \
+                         recognised by its content and keeps its descriptors",
                         path.display()
                     );
                     events.send(Event::SlideFailed { path, reason });
@@ -64,7 +63,7 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
         OpenJob::TrustEncoder { module, encoder } => {
             if let Err(error) = encoder::trust::allow(&module) {
                 events.send(Event::Trouble(format!(
-                    "it will be asked again whether this module may run: {error}"
+                    "the permission to run this module was not saved, and will be asked for again: {error}"
                 )));
             }
             learn_encoder(&encoder, events);
@@ -83,10 +82,10 @@ fn learn_encoder(which: &str, events: &EventSender) {
 fn find(paths: Vec<PathBuf>, events: &EventSender) {
     let (projects, others): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| Project::is_project(path));
-    // Paths are shown and remembered, and mean something in this folder only when they are relative.
+    // Paths are shown and saved, so they must not depend on the current folder.
     let others: Vec<PathBuf> =
         others.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
-    // A window shows one project: the last one that was named.
+    // The window shows one project: the last one in the list.
     if let Some(root) = projects.last() {
         match Project::open(root).and_then(Project::claim) {
             Ok(project) => {
@@ -102,7 +101,7 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
     let found = find_slides(&others);
     if found.is_empty() {
         let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-        events.send(Event::Trouble(format!("{}: no slides or images in there", named.join(", "))));
+        events.send(Event::Trouble(format!("{}: no slides or images found", named.join(", "))));
     }
     events.send(Event::PathsFound(found));
 }
@@ -176,7 +175,7 @@ pub(super) fn load(job: LoadJob, events: &EventSender) {
     }
 }
 
-/// `picture`, made smaller if a side of it is longer than `edge` pixels.
+/// Scales `picture` down if one of its sides is longer than `edge` pixels.
 fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
     if picture.width().max(picture.height()) <= edge {
         return picture;

@@ -1,7 +1,7 @@
-//! How work reaches a worker: a queue that the sender never has to wait for.
+//! A queue through which jobs reach a worker; the sender never waits.
 //!
-//! Its length is bounded by what it carries: the session asks once for each slide or listed tile, and what
-//! only the newest of counts (a search, a plan, a project to save) replaces what waits.
+//! Its length is limited by its use: the session adds one job for each slide or listed tile, and a job of
+//! which only the newest counts (a search, a plan, a project to save) replaces those that wait.
 
 use std::collections::VecDeque;
 #[cfg(feature = "archive")]
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Work for one or several threads.
+/// Jobs that wait for one or several threads.
 pub struct JobQueue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
@@ -28,13 +28,13 @@ impl<T> Default for JobQueue<T> {
 }
 
 impl<T> JobQueue<T> {
-    /// Add work behind what waits.
+    /// Adds a job at the end.
     pub fn push(&self, work: T) {
         self.lock().waiting.push_back(work);
         self.filled.notify_one();
     }
 
-    /// Put work in the place of all that waits.
+    /// Replaces all waiting jobs by this one.
     pub fn replace(&self, work: T) {
         let mut state = self.lock();
         state.waiting.clear();
@@ -43,7 +43,7 @@ impl<T> JobQueue<T> {
         self.filled.notify_one();
     }
 
-    /// Wait for work; `None` once the mailbox is closed, even if work is left.
+    /// Waits for a job; returns `None` once the queue is closed, even if jobs are left.
     pub fn take(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -57,7 +57,7 @@ impl<T> JobQueue<T> {
         }
     }
 
-    /// Like [`JobQueue::take`], but finishes what waits before it ends.
+    /// Waits like [`JobQueue::take`], but returns the remaining jobs before it ends.
     pub fn take_to_the_end(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -71,15 +71,15 @@ impl<T> JobQueue<T> {
         }
     }
 
-    /// Wait for work at most so long; `None` when none came, or when the mailbox is closed and empty.
+    /// Waits for a job, at most `longest`; returns `None` if none came, or if the queue is closed and empty.
     pub fn take_within(&self, longest: Duration) -> Option<T> {
         let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
         let waited = self.filled.wait_timeout_while(self.lock(), longest, idle);
         waited.unwrap_or_else(PoisonError::into_inner).0.waiting.pop_front()
     }
 
-    /// Wait until there is something to do besides the work in hand: `true` when work waits or the mailbox is closed,
-    /// `false` when nothing came for so long, or as soon as [`JobQueue::wake`] says that `is_over`.
+    /// Waits until there is something to do besides the current job. Returns true when a job waits or the
+    /// queue is closed, false after `longest`, or as soon as [`JobQueue::wake`] sets `is_over`.
     #[cfg(feature = "archive")]
     pub fn await_more(&self, longest: Duration, is_over: &AtomicBool) -> bool {
         let over = || is_over.load(Ordering::Relaxed);
@@ -89,7 +89,7 @@ impl<T> JobQueue<T> {
         !over() && (!state.waiting.is_empty() || state.closed)
     }
 
-    /// Have everyone who waits here look again, once `is_over` is set.
+    /// Sets `is_over` and wakes all threads that wait for this queue.
     #[cfg(feature = "archive")]
     pub fn wake(&self, is_over: &AtomicBool) {
         let state = self.lock();
@@ -98,11 +98,12 @@ impl<T> JobQueue<T> {
         self.filled.notify_all();
     }
 
+    /// Whether [`JobQueue::close`] was called.
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// Tell the workers to end.
+    /// Closes the queue, so that its workers end.
     pub fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_all();

@@ -1,5 +1,5 @@
-//! The named threads of the running program. They take [`Job`]s and answer with [`Event`]s; none of them
-//! touches the session, and nobody ever waits for them.
+//! Worker threads. They take [`Job`]s and send [`Event`]s; none of them touches the session, and the session
+//! never waits for them.
 
 pub mod annotation_keeper;
 mod archive_searcher;
@@ -37,29 +37,31 @@ use histokin_project::project::Project;
 use job_queue::JobQueue;
 use trainer::TrainerQueue;
 
-/// How long a slide may take to open, or a tile to be read, before others are not kept waiting any more.
+/// How long a slide may take to open, or a tile to be read, before the worker goes on with other jobs.
 const OPENING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(15) };
 
-/// The same for thumbnails and tissue.
+/// The same for thumbnails and tissue masks.
 const SCANNING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(60) };
 
-/// How long the end of the program waits for threads that write, and for those that only read.
+/// How long to wait at the end of the program for threads that write.
 const LAST_WRITES: Duration = Duration::from_secs(60);
+
+/// How long to wait at the end of the program for threads that only read.
 const LAST_READS: Duration = Duration::from_secs(2);
 
-/// Threads that write, beside the keepers.
-const WRITERS: [&str; 3] = ["embedder", "trainer", "training-errands"];
+/// Threads that write, besides those named "…-keeper".
+const WRITERS: [&str; 3] = ["embedder", "trainer", "training-jobs"];
 
-/// How long to wait before a project that could not be saved is tried again.
+/// How long to wait before saving a project is retried.
 const SAVE_AGAIN: Duration = Duration::from_secs(10);
 
-/// Events that may wait for the session; workers wait when there are more.
+/// Number of events that can wait for the session; workers wait when there are more.
 const EVENTS_WAITING: usize = 256;
 
-/// Called after each event, from any thread: the window repaints.
+/// Called after each event, from any thread, so that the window repaints.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// Where workers leave their events.
+/// Sends the events of a worker to the session.
 #[derive(Clone)]
 pub struct EventSender {
     events: Sender<Event>,
@@ -71,8 +73,8 @@ impl EventSender {
         self.send(Event::Training(event));
     }
 
-    /// Do a piece of work. If it panics, it alone has failed: `failed` says what the session is to know then
-    /// beside the report.
+    /// Runs `work`. If it panics, only this job has failed: the session gets the event made by `failed`, if
+    /// any, and a report.
     fn attempt(&self, doing: &str, work: impl FnOnce(), failed: impl FnOnce(String) -> Option<Event>) {
         if let Err(crash) = crash::catch(doing, work) {
             if let Some(event) = failed(crash.summary.clone()) {
@@ -82,7 +84,7 @@ impl EventSender {
         }
     }
 
-    /// Leave an event. When the program is ending nobody listens any more, and nothing is lost by that.
+    /// Sends an event. At the end of the program nobody receives it, which does no harm.
     pub fn send(&self, event: Event) {
         if self.events.send(event).is_ok() {
             (self.waker)();
@@ -90,14 +92,14 @@ impl EventSender {
     }
 }
 
-/// The running workers. Dropping this ends them; what is embedded so far is kept.
+/// The running workers. Dropping them ends the threads; what is embedded so far is kept.
 pub struct Workers {
     events: Receiver<Event>,
     queues: Arc<Queues>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What waits for each worker.
+/// The job queues of all workers.
 #[derive(Default)]
 struct Queues {
     opener: JobQueue<OpenJob>,
@@ -105,7 +107,7 @@ struct Queues {
     pictures: JobQueue<PictureJob>,
     unavailable: JobQueue<Arc<dyn SlideSource>>,
     searches: JobQueue<SearchRequest>,
-    /// `None` when what was asked is not wanted any more.
+    /// `None` cancels the running search.
     archive_searches: JobQueue<Option<ArchiveRequest>>,
     indexer: JobQueue<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
     descriptors: JobQueue<LoadJob>,
@@ -113,17 +115,17 @@ struct Queues {
     history: JobQueue<HistoryJob>,
     annotations: annotation_keeper::AnnotationQueue,
     evaluator: JobQueue<EvaluatorJob>,
-    /// Ends the evaluation that was asked for last.
+    /// Stops the newest evaluation when set to true.
     evaluation_stop: Mutex<Option<Arc<AtomicBool>>>,
     embedder: EmbedderQueue,
     trainer: TrainerQueue,
 }
 
 impl Workers {
-    /// Start all threads.
+    /// Starts all threads.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// Returns the system's error if a thread cannot be started.
     pub fn start(device: DeviceChoice, waker: Waker) -> std::io::Result<Self> {
         let (to_session, received) = bounded(EVENTS_WAITING);
         let events = EventSender { events: to_session, waker };
@@ -137,7 +139,8 @@ impl Workers {
                     move || to_session.attempt("Opening files", || io_jobs::open(job, &to_session), failed);
                 if !timeout::wait_for("slide-opening", OPENING, open) {
                     events.send(Event::Notice(format!(
-                        "{named}: its drive does not answer. Others are opened meanwhile, this when it does"
+                        "{named}: its drive does not respond. It is opened when the drive responds; others are opened \
+                         meanwhile"
                     )));
                 }
             }
@@ -176,9 +179,9 @@ impl Workers {
         workers.spawn("archive-searcher", &events, |queues, events| {
             archive_searcher::run(&queues.archive_searches, events);
         })?;
-        // Nobody waits for its end: it may hang on a dead line, and holds nothing that has to be kept.
+        // Not waited for at the end: it may hang on a dead connection, and has nothing to save.
         drop(workers.threads.pop());
-        // Apart from the scanner: an archive can be searched before its tissue has been found again.
+        // Separate from the scanner, so that a project can be searched before its tissue masks are computed.
         workers.spawn("descriptor-loader", &events, |queues, events| {
             while let Some(job) = queues.descriptors.take() {
                 let failed = on_crash::load(&job);
@@ -193,7 +196,7 @@ impl Workers {
                     let index = Arc::new(build(sets, previous.as_deref(), Some(&cache)));
                     previous = Some(index.clone());
                     events.send(Event::IndexBuilt(index.clone()));
-                    // Searched already, and quicker when this is done.
+                    // The index can be searched already; this makes searching it faster.
                     index.grow_trees();
                 };
                 events.attempt("Building the index", index, |_| Some(Event::IndexFailed));
@@ -202,10 +205,10 @@ impl Workers {
         workers.spawn("project-keeper", &events, |queues, events| {
             keep_project(&queues.keeper, events);
         })?;
-        workers.spawn("book-keeper", &events, |queues, events| {
+        workers.spawn("history-keeper", &events, |queues, events| {
             while let Some(work) = queues.history.take_to_the_end() {
                 events.attempt(
-                    "Keeping questions and judgements",
+                    "Saving queries and judgements",
                     || query_files::keep_history(work, events),
                     |_| None,
                 );
@@ -226,13 +229,13 @@ impl Workers {
             embedder::run(&queues.embedder, device, events)
         })?;
         workers.spawn("trainer", &events, |queues, events| trainer::run(&queues.trainer, events))?;
-        workers.spawn("training-errands", &events, |queues, events| {
+        workers.spawn("training-jobs", &events, |queues, events| {
             trainer::run_io_jobs(&queues.trainer, events)
         })?;
         Ok(workers)
     }
 
-    /// Hand a job to the worker that does it. Never waits.
+    /// Gives a job to its worker. Never waits.
     pub fn dispatch(&self, job: Job) {
         let queues = &self.queues;
         match job {
@@ -262,7 +265,7 @@ impl Workers {
         }
     }
 
-    /// What the workers have found out since the last look.
+    /// Receiver of the workers' events.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
     }
@@ -301,9 +304,9 @@ impl Drop for Workers {
         }
         queues.embedder.close();
         queues.trainer.close();
-        // Workers that wait to leave an event must not wait for ever.
+        // Workers that are waiting to send an event must not wait for ever.
         self.events = crossbeam_channel::never();
-        // Those that only read may wait for a drive that does not answer. Those that write finish what they have.
+        // Readers may hang on a drive that does not respond. Writers finish what they have.
         let writes = |thread: &JoinHandle<()>| {
             thread.thread().name().is_some_and(|name| name.ends_with("keeper") || WRITERS.contains(&name))
         };
@@ -313,7 +316,8 @@ impl Drop for Workers {
     }
 }
 
-/// Keep the newest state of the project. While that fails it is tried again, and once more at the end.
+/// Saves the newest state of the project. After a failure it is retried, and once more at the end of the
+/// program.
 fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
     let mut unsaved: Option<Project> = None;
     loop {
@@ -322,11 +326,11 @@ fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
             Some(_) => keeper.take_within(SAVE_AGAIN),
         };
         let is_end = next.is_none() && (unsaved.is_none() || keeper.is_closed());
-        let before = unsaved.is_some();
+        let was_unsaved = unsaved.is_some();
         if let Some(project) = next.or_else(|| unsaved.take()) {
             unsaved = None;
             match project.save() {
-                Ok(()) if before => events.send(Event::Notice("The project is saved.".to_owned())),
+                Ok(()) if was_unsaved => events.send(Event::Notice("The project is saved.".to_owned())),
                 Ok(()) => {}
                 Err(error) => {
                     let text = format!(
@@ -344,7 +348,7 @@ fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
     }
 }
 
-/// What a job of the opener works on, for people.
+/// What a job of the opener works on, for messages.
 fn named(job: &OpenJob) -> String {
     match job {
         OpenJob::OpenSlide { path, .. }

@@ -1,8 +1,10 @@
-//! What the session is told when a job panics, beside the report of the crash. Whoever waits for an answer gets one.
+//! Events that the session gets when a job panics, besides the report of the crash, so that it does not wait
+//! for a result for ever.
 
 use crate::session::{Event, LoadJob, OpenJob, PictureJob, ScanJob};
 
-/// Makes the event from the reason of the crash; `None` where nobody waits for the job's answer.
+/// Makes the event from the reason of the crash; returns `None` if the session does not wait for the job's
+/// result.
 pub(super) type Answer = Box<dyn FnOnce(String) -> Option<Event> + Send>;
 
 pub(super) fn open(job: &OpenJob) -> Answer {

@@ -1,4 +1,4 @@
-//! What a project keeps of its queries: loaded, saved, and written out for other programs.
+//! Reads and saves the query history of a project, and exports answers and similarity maps.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,17 +24,17 @@ pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
     };
     if let Err(error) = done {
         let text =
-            format!("{error}; questions and judgements are not kept in this project until it is mended");
+            format!("{error}; queries and judgements are not saved in this project until this is fixed");
         events.send(Event::Trouble(text));
     }
 }
 
-/// The first folder `NAME-N` that is not there yet.
+/// Returns the first folder `NAME-N` that does not exist yet.
 fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
     (1..).map(|number| reports.join(format!("{name}-{number}"))).find(|folder| !folder.exists())
 }
 
-/// Write a heat map into a new folder of its own.
+/// Writes similarity maps to a new folder.
 fn export_heat_map(
     request: &HeatRequest,
     names: &HashMap<SlideId, String>,
@@ -44,12 +44,12 @@ fn export_heat_map(
     let Some(folder) = new_folder(reports, "heat-map") else { return };
     let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
     match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
-        Ok(_) => events.send(Event::Notice(format!("{}: the heat map was written here", folder.display()))),
+        Ok(_) => events.send(Event::Notice(format!("{}: the heat map was written", folder.display()))),
         Err(error) => events.send(Event::Trouble(error.to_string())),
     }
 }
 
-/// Write an answer into a new folder of its own.
+/// Writes an answer to a new folder.
 fn export(
     answer: &Answer,
     query_history: &QueryHistory,
@@ -59,7 +59,7 @@ fn export(
 ) {
     let Some(folder) = new_folder(reports, "matches") else { return };
     match pipeline::write_answer(answer, query_history, slides, &folder) {
-        Ok(()) => events.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
+        Ok(()) => events.send(Event::Notice(format!("{}: the matches were written", folder.display()))),
         Err(error) => events.send(Event::Trouble(error.to_string())),
     }
 }

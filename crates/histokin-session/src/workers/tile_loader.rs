@@ -1,9 +1,9 @@
-//! Threads that decode the pixels which the screen asks for.
+//! Threads that decode display tiles.
 //!
-//! Each view says what it wants, most urgent first, and says it anew whenever it moves: the new list takes
-//! the place of the old one, so that what has left the view is dropped before it is decoded. Decoded
-//! tiles are kept within the [memory budget](histokin_core::memory) and come back through a bounded channel, and the
-//! screen is woken for each. What could not be read comes back with its reason and is never kept.
+//! Each view lists the tiles it wants, most urgent first, and replaces the list whenever it moves, so that
+//! tiles that have left the view are dropped before they are decoded. Decoded tiles are cached within the
+//! [memory budget](histokin_core::memory) and returned through a bounded channel; `wake` is called for each.
+//! A tile that could not be read is returned with the reason and is not cached.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,51 +18,53 @@ use super::timeout;
 use histokin_core::memory::{Budget, Kind, MemoryCache};
 use histokin_core::slide::pyramid::{DisplayPyramid, DisplayTile, Gap, SlideKey, TileKey};
 
-/// A whole slide that is made of more stored tiles than this is first shown as a preview.
+/// A tile that shows a whole slide and is made of more stored tiles than this is first shown as a preview.
 const PREVIEW_FROM_TILES: u64 = 64;
 
-/// Decoded pictures that may wait for the screen before the threads wait for it.
+/// Number of decoded tiles that can wait for the screen; the threads wait when there are more.
 const RESULTS_WAITING: usize = 64;
 
-/// A slide of which a stored tile takes as long as this to read is taken to hang: its drive does not answer. No
-/// further threads are spent on it until it does.
+/// A read of a stored tile that takes as long as this counts as hanging. No further threads are used for that
+/// slide until its drive responds.
 const HANGS_AFTER: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(4) };
 
-/// Threads that may be started beside those that hang.
+/// Largest number of threads that are started in place of those that hang.
 const MOST_SPARE: usize = 8;
 
-/// How long the end of the program waits for a thread.
+/// How long to wait for the threads at the end of the program.
 const ENDING: Duration = Duration::from_secs(2);
 
-/// One canvas that wants tiles.
+/// Identifies a canvas that wants tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ViewKey(pub u32);
 
-/// A tile that was asked for, or why there are no pixels of it (its gaps).
+/// A requested tile, or, in its gaps, why there are no pixels of it.
 #[derive(Debug, Clone)]
 pub struct Loaded {
+    /// Which tile it is.
     pub key: TileKey,
+    /// Its pixels and gaps.
     pub tile: Arc<DisplayTile>,
-    /// A coarse idea of a whole slide; the tile itself follows.
+    /// Whether this is a coarse preview of a whole slide; the tile itself follows.
     pub is_preview: bool,
 }
 
-/// What the threads have done since they were started.
+/// Counts since the loader was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoaderCounts {
     /// Tiles that were read from a file.
     pub decoded: u64,
-    /// Tiles that a thread had taken up and no view wanted any more before they were read; they were not.
+    /// Tiles that were not read because no view wanted them any more, although a thread had taken them.
     pub dropped: u64,
-    /// Tiles that no view wanted any more when the screen took them. Those that were unwanted already when
-    /// their decoding began are among them.
+    /// Tiles that no view wanted any more when the screen took them, including those that were no longer
+    /// wanted when decoding began.
     pub late: u64,
-    /// Tiles that were still in memory.
+    /// Tiles that came from the cache.
     pub from_memory: u64,
 }
 
-/// The threads, the wish lists that they work on, and their results. Dropping it ends the threads once
-/// they have finished the tile at hand.
+/// The threads, the lists of wanted tiles, and the results. Dropping it ends the threads once they have
+/// finished the current tile.
 pub struct TileLoader {
     shared: Arc<Shared>,
     results: Option<Receiver<Loaded>>,
@@ -74,11 +76,10 @@ pub struct TileLoader {
 }
 
 impl TileLoader {
-    /// Start `threads` threads that keep what they decode within `budget`, and call `wake` after each
-    /// result.
+    /// Starts `threads` threads, which cache decoded tiles within `budget` and call `wake` after each result.
     ///
     /// # Errors
-    /// When the system gives no further thread.
+    /// Returns the system's error if a thread cannot be started.
     pub fn start(
         threads: usize,
         budget: Arc<Budget>,
@@ -86,7 +87,7 @@ impl TileLoader {
     ) -> std::io::Result<Self> {
         let (sender, results) = crossbeam_channel::bounded(RESULTS_WAITING);
         let shared = Arc::new(Shared {
-            board: Mutex::default(),
+            state: Mutex::default(),
             changed: Condvar::new(),
             budget,
             counts: Counts::default(),
@@ -112,11 +113,11 @@ impl TileLoader {
         std::thread::Builder::new().name(name).spawn(move || shared.work(&sender, &*wake))
     }
 
-    /// Where every thread hangs, another one goes on with slides on other drives.
-    fn make_up_for_hanging(&self) {
+    /// Starts another thread when all threads hang, so that slides on other drives are still shown.
+    fn add_spare_thread(&self) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let threads = self.threads.len() + spare.len();
-        if self.shared.board().hanging() < threads || spare.len() == MOST_SPARE {
+        if self.shared.state().hanging() < threads || spare.len() == MOST_SPARE {
             return;
         }
         match self.spawn(threads) {
@@ -125,73 +126,73 @@ impl TileLoader {
         }
     }
 
-    /// Make a slide's pixels available under its key.
+    /// Makes the tiles of a slide available under its key.
     pub fn add_slide(&self, pyramid: Arc<DisplayPyramid>) {
         let kept = Arc::new(MemoryCache::new(&self.shared.budget, Kind::Shown));
-        let mut board = self.shared.board();
-        let before = board.slides.insert(pyramid.key(), LoadedFrom { pyramid, kept });
-        board.leaving.extend(before);
-        drop(board);
+        let mut state = self.shared.state();
+        let before = state.slides.insert(pyramid.key(), LoadedFrom { pyramid, kept });
+        state.removed.extend(before);
+        drop(state);
         self.shared.changed.notify_all();
     }
 
-    /// Forget a slide and all that was wanted and kept of it.
+    /// Removes a slide with its requests and cached tiles.
     pub fn remove_slide(&self, slide: SlideKey) {
-        let mut board = self.shared.board();
-        let forgotten = board.slides.remove(&slide);
-        board.promised.retain(|tile| tile.slide != slide);
-        for wishes in board.wanted.values_mut() {
-            wishes.retain(|tile| tile.slide != slide);
+        let mut state = self.shared.state();
+        let forgotten = state.slides.remove(&slide);
+        state.previewed.retain(|tile| tile.slide != slide);
+        for requests in state.wanted.values_mut() {
+            requests.retain(|tile| tile.slide != slide);
         }
-        board.leaving.extend(forgotten);
-        drop(board);
+        state.removed.extend(forgotten);
+        drop(state);
         self.shared.changed.notify_all();
     }
 
-    /// Replace what `view` wants, most urgent first. The board is locked for as long as this takes and for
-    /// as long as a thread picks its next tile, never while anything is decoded.
-    pub fn want(&self, view: ViewKey, wishes: Vec<TileKey>) {
-        self.shared.board().wanted.insert(view, wishes);
-        self.make_up_for_hanging();
+    /// Replaces the list of tiles that `view` wants, most urgent first. The state is locked while the list is
+    /// replaced and while a thread picks its next tile, never while a tile is decoded.
+    pub fn want(&self, view: ViewKey, requests: Vec<TileKey>) {
+        self.shared.state().wanted.insert(view, requests);
+        self.add_spare_thread();
         self.shared.changed.notify_all();
     }
 
-    /// What is still in memory of `wishes`, at most `limit` tiles: they are there at once, without a thread and
-    /// without another frame. What a thread has in hand comes from that thread.
-    pub fn take_kept(&self, wishes: &[TileKey], limit: usize) -> Vec<Loaded> {
-        let board = self.shared.board();
+    /// Returns those of `requests` that are cached, at most `limit`, so that they can be shown in the same
+    /// frame. Tiles that a thread is working on are left out; they come from that thread.
+    pub fn take_kept(&self, requests: &[TileKey], limit: usize) -> Vec<Loaded> {
+        let state = self.shared.state();
         let kept = |key: &TileKey| {
-            let slide = board.slides.get(&key.slide).filter(|_| board.waits(key))?;
-            let tile = slide.kept.get(put_in_cache(*key))?;
+            let slide = state.slides.get(&key.slide).filter(|_| state.waits(key))?;
+            let tile = slide.kept.get(cache_key(*key))?;
             Some(Loaded { key: *key, tile, is_preview: false })
         };
-        let taken: Vec<Loaded> = wishes.iter().filter_map(kept).take(limit).collect();
+        let taken: Vec<Loaded> = requests.iter().filter_map(kept).take(limit).collect();
         self.shared.counts.from_memory.fetch_add(taken.len() as u64, Ordering::Relaxed);
         taken
     }
 
-    /// What has been decoded since the last call, at most `limit` of it.
+    /// Returns the tiles that were decoded since the last call, at most `limit`.
     pub fn take_loaded(&self, limit: usize) -> Vec<Loaded> {
         let loaded: Vec<Loaded> =
             self.results.iter().flat_map(|results| results.try_iter()).take(limit).collect();
         if !loaded.is_empty() {
-            let mut board = self.shared.board();
+            let mut state = self.shared.state();
             for Loaded { key, is_preview, .. } in &loaded {
                 if !is_preview {
-                    board.in_hand.remove(key);
+                    state.in_progress.remove(key);
                 }
-                let slide = board.slides.get(&key.slide);
+                let slide = state.slides.get(&key.slide);
                 let is_stored = slide.is_some_and(|slide| slide.pyramid.tiles_decoded_for(key.level) == 1);
-                if is_stored && !board.still_wanted(*key) {
+                if is_stored && !state.still_wanted(*key) {
                     self.shared.counts.late.fetch_add(1, Ordering::Relaxed);
                 }
-                board.wanted.values_mut().for_each(|wishes| wishes.retain(|wish| wish != key));
+                state.wanted.values_mut().for_each(|requests| requests.retain(|request| request != key));
             }
         }
         loaded
     }
 
-    /// What the threads have done so far.
+    /// Counts since the loader was started.
     pub fn counts(&self) -> LoaderCounts {
         let counts = &self.shared.counts;
         LoaderCounts {
@@ -202,18 +203,18 @@ impl TileLoader {
         }
     }
 
-    /// Whether nothing is wanted that has not been handed over by [`Self::take_loaded`].
+    /// Whether everything that is wanted has been returned by [`Self::take_loaded`].
     pub fn is_idle(&self) -> bool {
-        let board = self.shared.board();
-        board.in_hand.is_empty() && board.promised.is_empty() && board.wanted.values().all(Vec::is_empty)
+        let state = self.shared.state();
+        state.in_progress.is_empty() && state.previewed.is_empty() && state.wanted.values().all(Vec::is_empty)
     }
 }
 
 impl Drop for TileLoader {
     fn drop(&mut self) {
-        self.shared.board().closing = true;
+        self.shared.state().closing = true;
         self.shared.changed.notify_all();
-        self.results = None; // A thread that waits for room in the channel is set free by this.
+        self.results = None; // Ends the wait of a thread for room in the channel.
         timeout::join(
             self.threads
                 .drain(..)
@@ -223,62 +224,63 @@ impl Drop for TileLoader {
     }
 }
 
-/// What is wanted and what is being worked on.
+/// Shared state: the slides, the wanted tiles, and the work in progress.
 #[derive(Default)]
-struct Board {
+struct State {
     slides: HashMap<SlideKey, LoadedFrom>,
     wanted: BTreeMap<ViewKey, Vec<TileKey>>,
-    /// From the moment a thread takes a tile until the screen has taken its result.
-    in_hand: HashSet<TileKey>,
-    /// Whole slides of which the screen has a preview, to be made when nothing else is wanted.
-    promised: Vec<TileKey>,
+    /// Tiles from the moment a thread takes them until the screen has taken the result.
+    in_progress: HashSet<TileKey>,
+    /// Tiles of whole slides of which the screen has a preview; they are made when nothing else is wanted.
+    previewed: Vec<TileKey>,
     /// Stored tiles that are being read, and since when.
     reading: HashMap<TileKey, Instant>,
-    /// Slides to be let go with all that is kept of them: a thread does that, as it may take long.
-    leaving: Vec<LoadedFrom>,
+    /// Removed slides with their caches. A thread drops them, since that may take long.
+    removed: Vec<LoadedFrom>,
     closing: bool,
 }
 
-/// A slide, and what is kept of its tiles.
+/// A slide and the cache of its tiles.
 #[derive(Clone)]
 struct LoadedFrom {
     pyramid: Arc<DisplayPyramid>,
     kept: Arc<MemoryCache>,
 }
 
-impl Board {
-    /// The most urgent wish of all views that nobody works on; before it, whole slides that take long, since
-    /// of these a preview is there soon.
+impl State {
+    /// Returns the most urgent tile of all views that no thread works on. Whole slides that take long come
+    /// first, since they get a preview soon.
     fn next(&mut self) -> Option<(TileKey, LoadedFrom)> {
-        let wishes = self.wanted.values();
+        let requests = self.wanted.values();
         let hanging: Vec<SlideKey> = self.hanging_reads().map(|tile| tile.slide).collect();
         let answers = |tile: &&TileKey| !hanging.contains(&tile.slide);
-        let most_urgent = wishes
-            .filter_map(|wishes| {
-                wishes.iter().enumerate().find(|(_, tile)| answers(tile) && self.waits(tile))
+        let most_urgent = requests
+            .filter_map(|requests| {
+                requests.iter().enumerate().find(|(_, tile)| answers(tile) && self.waits(tile))
             })
-            .min_by_key(|(place, _)| *place);
-        let is_free = |tile: &&TileKey| !self.in_hand.contains(tile) && self.slides.contains_key(&tile.slide);
-        let promised = || self.promised.iter().filter(answers).find(is_free);
+            .min_by_key(|(position, _)| *position);
+        let is_free =
+            |tile: &&TileKey| !self.in_progress.contains(tile) && self.slides.contains_key(&tile.slide);
+        let previewed = || self.previewed.iter().filter(answers).find(is_free);
         let is_slow = |tile: &&TileKey| self.waits(tile) && self.is_slow_root(**tile);
         let slow = self.wanted.values().flatten().filter(answers).find(is_slow);
-        let tile = *slow.or(most_urgent.map(|(_, tile)| tile)).or_else(promised)?;
+        let tile = *slow.or(most_urgent.map(|(_, tile)| tile)).or_else(previewed)?;
         let slide = self.slides.get(&tile.slide)?.clone();
-        self.in_hand.insert(tile);
+        self.in_progress.insert(tile);
         Some((tile, slide))
     }
 
-    /// Tiles that a drive does not deliver.
+    /// Tiles whose read hangs.
     fn hanging_reads(&self) -> impl Iterator<Item = &TileKey> {
         self.reading.iter().filter(|(_, since)| since.elapsed() >= HANGS_AFTER).map(|(tile, _)| tile)
     }
 
-    /// Threads that wait for a drive that does not answer.
+    /// Number of threads that hang.
     fn hanging(&self) -> usize {
         self.hanging_reads().count()
     }
 
-    /// Whether a tile shows a whole slide and is made of many.
+    /// Whether a tile shows a whole slide and is made of many stored tiles.
     fn is_slow_root(&self, tile: TileKey) -> bool {
         self.slides.get(&tile.slide).is_some_and(|LoadedFrom { pyramid, .. }| {
             pyramid.root() == tile && pyramid.tiles_decoded_for(tile.level) > PREVIEW_FROM_TILES
@@ -286,18 +288,21 @@ impl Board {
     }
 
     fn still_wanted(&self, tile: TileKey) -> bool {
-        !self.closing && self.wanted.values().any(|wishes| wishes.contains(&tile))
+        !self.closing && self.wanted.values().any(|requests| requests.contains(&tile))
     }
 
-    /// Whether a wish is one that a thread should take up now.
+    /// Whether a thread should take up this tile now.
     fn waits(&self, tile: &TileKey) -> bool {
-        !self.in_hand.contains(tile) && !self.promised.contains(tile) && self.slides.contains_key(&tile.slide)
+        !self.in_progress.contains(tile)
+            && !self.previewed.contains(tile)
+            && self.slides.contains_key(&tile.slide)
     }
 
-    /// Whether a thread should go on with `tile`: it is wanted, or promised and nobody waits for another.
-    fn goes_on(&self, tile: TileKey) -> bool {
-        if self.promised.contains(&tile) {
-            !self.closing && !self.wanted.values().flatten().any(|wish| self.waits(wish))
+    /// Whether a thread should continue with `tile`: it is wanted, or it was previewed and nothing else is
+    /// waiting.
+    fn should_continue(&self, tile: TileKey) -> bool {
+        if self.previewed.contains(&tile) {
+            !self.closing && !self.wanted.values().flatten().any(|request| self.waits(request))
         } else {
             self.still_wanted(tile)
         }
@@ -305,7 +310,7 @@ impl Board {
 }
 
 struct Shared {
-    board: Mutex<Board>,
+    state: Mutex<State>,
     changed: Condvar,
     budget: Arc<Budget>,
     counts: Counts,
@@ -320,9 +325,9 @@ struct Counts {
 }
 
 impl Shared {
-    // A poisoned lock is taken over: the board is left consistent by every step on it.
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    // A poisoned lock is used all the same: every change leaves the state consistent.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self, results: &Sender<Loaded>, wake: &dyn Fn()) {
@@ -332,23 +337,23 @@ impl Shared {
                 if !self.deliver(loaded, results, wake) {
                     return;
                 }
-                let mut board = self.board();
-                board.promised.push(key);
-                board.in_hand.remove(&key);
+                let mut state = self.state();
+                state.previewed.push(key);
+                state.in_progress.remove(&key);
                 continue;
             }
             let Some(tile) = self.load(&slide, key) else {
-                self.board().in_hand.remove(&key);
+                self.state().in_progress.remove(&key);
                 continue;
             };
-            self.board().promised.retain(|promised| *promised != key);
+            self.state().previewed.retain(|previewed| *previewed != key);
             if !self.deliver(Loaded { key, tile, is_preview: false }, results, wake) {
                 return;
             }
         }
     }
 
-    /// Hand a result over; `false` when the program ends.
+    /// Sends a result; returns false at the end of the program.
     fn deliver(&self, loaded: Loaded, results: &Sender<Loaded>, wake: &dyn Fn()) -> bool {
         let delivered = match results.try_send(loaded) {
             Err(TrySendError::Full(loaded)) => {
@@ -363,55 +368,56 @@ impl Shared {
         delivered
     }
 
-    /// Something to show of a whole slide that takes long, once; the rest is promised then.
+    /// Makes a preview of a whole slide that takes long, unless it has one already.
     fn preview(&self, slide: &LoadedFrom, tile: TileKey) -> Option<DisplayTile> {
-        let board = self.board();
-        let is_due = board.is_slow_root(tile) && !board.promised.contains(&tile);
-        drop(board);
+        let state = self.state();
+        let is_due = state.is_slow_root(tile) && !state.previewed.contains(&tile);
+        drop(state);
         if !is_due {
             return None;
         }
-        if slide.kept.get::<DisplayTile>(put_in_cache(tile)).is_some() {
+        if slide.kept.get::<DisplayTile>(cache_key(tile)).is_some() {
             return None;
         }
-        let attempt = || slide.pyramid.preview(&|| self.board().still_wanted(tile));
+        let attempt = || slide.pyramid.preview(&|| self.state().still_wanted(tile));
         catch_unwind(AssertUnwindSafe(attempt)).ok().flatten()
     }
 
-    /// Wait for something to do; `None` when the program ends.
+    /// Waits for a tile to load; returns `None` at the end of the program.
     fn next_tile(&self) -> Option<(TileKey, LoadedFrom)> {
-        let mut board = self.board();
-        while !board.closing {
-            if !board.leaving.is_empty() {
-                let leaving = std::mem::take(&mut board.leaving);
-                drop(board);
-                drop(leaving);
-                board = self.board();
+        let mut state = self.state();
+        while !state.closing {
+            if !state.removed.is_empty() {
+                let removed = std::mem::take(&mut state.removed);
+                drop(state);
+                drop(removed);
+                state = self.state();
                 continue;
             }
-            if let Some(next) = board.next() {
+            if let Some(next) = state.next() {
                 return Some(next);
             }
-            board = self.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         None
     }
 
-    /// The pixels of `tile`; `None` when nobody wants them any more.
+    /// Returns the pixels of `tile`; `None` if no view wants them any more.
     fn load(&self, slide: &LoadedFrom, tile: TileKey) -> Option<Arc<DisplayTile>> {
-        let attempt = || self.load_tile(slide, tile, &|| self.board().goes_on(tile));
-        // A decoder that panics on one damaged tile must not take the others down with it.
+        let attempt = || self.load_tile(slide, tile, &|| self.state().should_continue(tile));
+        // A decoder that panics on a damaged tile must not end this thread.
         catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| {
-            self.board().reading.retain(|reading, _| reading.slide != tile.slide);
+            self.state().reading.retain(|reading, _| reading.slide != tile.slide);
             let reason = "its decoder stopped unexpectedly".to_owned();
             let gaps = vec![Gap { rect: slide.pyramid.tile_rect(tile), reason, is_unavailable: false }];
             Some(Arc::new(DisplayTile { pixels: image::RgbaImage::new(0, 0), gaps }))
         })
     }
 
-    /// A drive has answered; if it had seemed to hang, its other tiles are taken up again.
+    /// Removes a finished read. If it had counted as hanging, the other tiles of its slide become available
+    /// again.
     fn no_longer_reads(&self, tile: TileKey) {
-        let since = self.board().reading.remove(&tile);
+        let since = self.state().reading.remove(&tile);
         if since.is_some_and(|since| since.elapsed() >= HANGS_AFTER) {
             self.changed.notify_all();
         }
@@ -423,8 +429,8 @@ impl Shared {
         tile: TileKey,
         wanted: &dyn Fn() -> bool,
     ) -> Option<Arc<DisplayTile>> {
-        let place = put_in_cache(tile);
-        if let Some(kept) = slide.kept.get(place) {
+        let key = cache_key(tile);
+        if let Some(kept) = slide.kept.get(key) {
             self.counts.from_memory.fetch_add(1, Ordering::Relaxed);
             return Some(kept);
         }
@@ -434,22 +440,22 @@ impl Shared {
                 return None;
             }
             self.counts.decoded.fetch_add(1, Ordering::Relaxed);
-            self.board().reading.insert(tile, Instant::now());
+            self.state().reading.insert(tile, Instant::now());
         }
         let mut finer = |finer| if wanted() { self.load_tile(slide, finer, wanted) } else { None };
         let decoded = slide.pyramid.decode(tile, &mut finer);
         self.no_longer_reads(tile);
         let decoded = Arc::new(decoded?);
         if decoded.gaps.is_empty() {
-            slide.kept.keep(place, decoded.bytes(), decoded.clone());
+            slide.kept.keep(key, decoded.bytes(), decoded.clone());
         }
         Some(decoded)
     }
 }
 
-/// Where a tile is kept among those of its slide. A side of a slide is 32 bits of pixels, hence fewer than
-/// 2²⁸ tiles, and its levels are fewer than 2⁸.
-fn put_in_cache(tile: TileKey) -> u64 {
+/// Key of a tile in the cache of its slide. A slide has at most 2³² pixels along a side, hence fewer than 2²⁸
+/// tiles, and fewer than 2⁸ levels.
+fn cache_key(tile: TileKey) -> u64 {
     u64::from(tile.level) << 56 | u64::from(tile.row) << 28 | u64::from(tile.column)
 }
 
@@ -486,16 +492,16 @@ mod tests {
     #[test]
     fn tiles_come_in_the_order_wanted_and_each_is_served_once() {
         let (loader, wakes) = loader(1, TestSlide::new(2000, 600));
-        let wishes = vec![tile(0, 2, 0), tile(2, 0, 0), tile(0, 0, 1), tile(0, 3, 0)];
-        loader.want(ViewKey(0), wishes.clone());
+        let requests = vec![tile(0, 2, 0), tile(2, 0, 0), tile(0, 0, 1), tile(0, 3, 0)];
+        loader.want(ViewKey(0), requests.clone());
         let loaded = collect(&loader, &wakes, 4);
-        assert_eq!(loaded.iter().map(|loaded| loaded.key).collect::<Vec<_>>(), wishes);
+        assert_eq!(loaded.iter().map(|loaded| loaded.key).collect::<Vec<_>>(), requests);
         assert!(loader.is_idle());
     }
 
     #[test]
     fn a_new_wish_list_drops_what_the_old_one_still_waited_for() {
-        // No thread has a slide to work on before the second list is there.
+        // No thread has a slide to work on before the second list arrives.
         let (loader, wakes) = loader(1, TestSlide::new(600, 600));
         let late = SlideKey(9);
         let of_late = |column| TileKey { slide: late, level: 0, column, row: 0 };
@@ -521,11 +527,11 @@ mod tests {
         assert_eq!(order, [0, 7, 1, 8, 2].map(of_late));
     }
 
-    /// A slide whose reads wait for leave, and tell where they read.
+    /// A slide whose reads wait for permission and report where they read.
     struct Gated {
         slide: TestSlide,
         reading: Sender<i64>,
-        leave: Receiver<()>,
+        permit: Receiver<()>,
     }
 
     impl SlideSource for Gated {
@@ -535,7 +541,7 @@ mod tests {
 
         fn read(&self, region: &LevelRect) -> Result<image::RgbaImage, SlideError> {
             self.reading.send(region.x / 512).expect("the test listens");
-            self.leave.recv().expect("the test gives leave");
+            self.permit.recv().expect("the test gives permission");
             self.slide.read(region)
         }
 
@@ -551,23 +557,23 @@ mod tests {
         assert!(loader.take_kept(&seen, 10).is_empty());
         loader.want(ViewKey(0), seen.clone());
         let first = collect(&loader, &wakes, 3);
-        let wishes = [tile(0, 3, 0), seen[2], seen[1], seen[0]];
-        let again = loader.take_kept(&wishes, 2);
+        let requests = [tile(0, 3, 0), seen[2], seen[1], seen[0]];
+        let again = loader.take_kept(&requests, 2);
         assert_eq!(again.iter().map(|loaded| loaded.key).collect::<Vec<_>>(), [seen[2], seen[1]]);
         assert!(Arc::ptr_eq(&again[0].tile, &first[2].tile), "no pixel is copied or decoded");
         assert_eq!(loader.counts(), LoaderCounts { decoded: 3, from_memory: 2, ..LoaderCounts::default() });
         loader.remove_slide(SLIDE);
-        assert!(loader.take_kept(&wishes, 10).is_empty());
+        assert!(loader.take_kept(&requests, 10).is_empty());
     }
 
-    /// A fling: while one tile is decoded, the view asks for ever other places. Only the last place is read.
+    /// A fling: while one tile is decoded, the view moves on. Only the tiles of its last position are read.
     #[test]
     fn what_a_fling_passed_is_never_decoded() {
         let (reading, read) = crossbeam_channel::unbounded();
-        let (give, leave) = crossbeam_channel::unbounded();
+        let (give, permit) = crossbeam_channel::unbounded();
         let (loader, wakes) = loader(1, TestSlide::new(600, 600));
         let far = SlideKey(9);
-        let slide = Gated { slide: TestSlide::new(100 * 512, 512), reading, leave };
+        let slide = Gated { slide: TestSlide::new(100 * 512, 512), reading, permit };
         loader.add_slide(Arc::new(DisplayPyramid::new(far, Arc::new(slide))));
         let view =
             |at: u32| (at..at + 6).map(|column| TileKey { slide: far, level: 0, column, row: 0 }).collect();
@@ -582,14 +588,14 @@ mod tests {
         assert_eq!(loader.counts(), LoaderCounts { decoded: 7, late: 1, ..LoaderCounts::default() });
     }
 
-    /// A tile made of many is given up in the middle, as soon as nobody wants it.
+    /// A tile made of many stored tiles is abandoned between two of them, as soon as it is no longer wanted.
     #[test]
     fn a_tile_made_of_many_is_given_up_between_two_of_them() {
         let (reading, read) = crossbeam_channel::unbounded();
-        let (give, leave) = crossbeam_channel::unbounded();
+        let (give, permit) = crossbeam_channel::unbounded();
         let (loader, wakes) = loader(1, TestSlide::new(600, 600));
         let wide = SlideKey(9);
-        let slide = Gated { slide: TestSlide::new(8 * 512, 512), reading, leave };
+        let slide = Gated { slide: TestSlide::new(8 * 512, 512), reading, permit };
         let pyramid = Arc::new(DisplayPyramid::new(wide, Arc::new(slide)));
         let root = pyramid.root();
         loader.add_slide(pyramid);
@@ -602,14 +608,14 @@ mod tests {
         assert_eq!(collect(&loader, &wakes, 1)[0].key, other);
         assert_eq!(read.try_iter().collect::<Vec<_>>(), [7]);
         assert_eq!(loader.counts().decoded, 2);
-        // Asked for again, it goes on with what was decoded already.
+        // Wanted again, it continues from the tiles that were decoded already.
         loader.want(ViewKey(0), vec![root]);
         (0..6).for_each(|_| give.send(()).expect("the slide waits"));
         assert_eq!(collect(&loader, &wakes, 1)[0].key, root);
         assert_eq!(read.try_iter().collect::<Vec<_>>(), (1..7).collect::<Vec<_>>());
     }
 
-    /// A slide of many tiles on one level is on the screen soon, coarse at first.
+    /// A slide with many tiles on one level is shown soon, coarse at first.
     #[test]
     fn a_slide_that_takes_long_is_previewed_and_then_made() {
         let (loader, wakes) = loader(1, TestSlide::new(600, 600));
@@ -622,7 +628,7 @@ mod tests {
         let keys: Vec<TileKey> = collect(&loader, &wakes, 3).iter().map(|loaded| loaded.key).collect();
         assert_eq!((keys[0], keys[1].level, keys[2]), (root, 0, root));
         assert!(loader.is_idle());
-        // It is kept, and needs no preview when it is wanted again.
+        // It is cached, and needs no preview when it is wanted again.
         loader.want(ViewKey(0), vec![root]);
         let again = collect(&loader, &wakes, 1);
         let sound = pyramid.decode(root, &mut |finer| loader_made(&pyramid, finer)).expect("wanted");
@@ -630,14 +636,15 @@ mod tests {
         assert!(loader.is_idle());
     }
 
-    /// A drive that does not answer: slides on others are still shown, and the end of the program does not wait.
+    /// A drive that does not respond: slides on other drives are still shown, and the end of the program does
+    /// not wait for it.
     #[test]
     fn a_slide_that_hangs_does_not_keep_others_from_being_shown() {
         let (reading, read) = crossbeam_channel::unbounded();
-        let (give, leave) = crossbeam_channel::unbounded();
+        let (give, permit) = crossbeam_channel::unbounded();
         let (loader, wakes) = loader(2, TestSlide::new(2000, 600));
         let hung = SlideKey(9);
-        let slide = Gated { slide: TestSlide::new(8 * 512, 512), reading, leave };
+        let slide = Gated { slide: TestSlide::new(8 * 512, 512), reading, permit };
         loader.add_slide(Arc::new(DisplayPyramid::new(hung, Arc::new(slide))));
         let of_hung = |column| TileKey { slide: hung, level: 0, column, row: 0 };
         loader.want(ViewKey(0), (0..6).map(of_hung).collect());
@@ -649,10 +656,10 @@ mod tests {
         let loaded: Vec<TileKey> = collect(&loader, &wakes, 2).iter().map(|loaded| loaded.key).collect();
         assert_eq!(loaded, others);
         assert_eq!(read.try_iter().count(), 0, "nobody else waits for the drive");
-        // The drive answers again, and the rest of its slide comes.
+        // The drive responds again, and the remaining tiles of its slide arrive.
         (0..6).for_each(|_| give.send(()).expect("the slide waits"));
         assert_eq!(collect(&loader, &wakes, 6).len(), 6);
-        // At the end two more reads hang, which nobody waits for.
+        // At the end two more reads hang, and the program does not wait for them.
         loader.want(ViewKey(0), vec![of_hung(6), of_hung(7)]);
         read.iter().take(6).for_each(drop);
         drop(loader);

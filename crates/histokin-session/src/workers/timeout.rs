@@ -1,13 +1,13 @@
-//! Drives that do not answer: whoever waits for one goes on with other work after a while, and the program does
-//! not wait for one when it ends.
+//! Timeouts for drives that do not respond: a worker goes on with other jobs after a while, and the program
+//! does not wait for such a drive at its end.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-/// Do `work` on a thread of its own and wait for it, at most `longest`. Whether it is done; if not, it goes on by
-/// itself.
+/// Runs `work` on a new thread and waits for it, at most `longest`. Returns whether it is done; if not, it
+/// continues in the background.
 pub fn wait_for(name: &str, longest: Duration, work: impl FnOnce() + Send + 'static) -> bool {
     let (ended, end) = bounded::<()>(0);
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -18,13 +18,13 @@ pub fn wait_for(name: &str, longest: Duration, work: impl FnOnce() + Send + 'sta
         // The channel closes when the work is done.
         Ok(_) => end.recv_timeout(longest) == Err(crossbeam_channel::RecvTimeoutError::Disconnected),
         Err(error) => {
-            tracing::error!("{name}: the system gives no thread: {error}");
+            tracing::error!("{name}: no thread could be started: {error}");
             true
         }
     }
 }
 
-/// Wait for threads to end, at most `longest` for all of them. Those that do not are left to end with the process.
+/// Waits for threads to end, at most `longest` for all of them together. The others end with the process.
 pub fn join(threads: impl IntoIterator<Item = JoinHandle<()>>, longest: Duration) {
     let until = Instant::now() + longest;
     for thread in threads {
@@ -33,7 +33,7 @@ pub fn join(threads: impl IntoIterator<Item = JoinHandle<()>>, longest: Duration
         }
         let name = thread.thread().name().unwrap_or_default().to_owned();
         if !thread.is_finished() {
-            tracing::warn!("{name}: does not end, and is not waited for");
+            tracing::warn!("{name}: does not end; no longer waiting for it");
         } else if thread.join().is_err() {
             tracing::error!("{name}: had panicked");
         }
@@ -47,14 +47,14 @@ mod tests {
     #[test]
     fn work_that_hangs_is_left_alone_and_ends_later() {
         let (give, leave) = bounded::<()>(0);
-        let (tell, told) = bounded(1);
+        let (sender, received) = bounded(1);
         let done = wait_for("hanging", Duration::from_millis(20), move || {
             leave.recv().ok();
-            tell.send(7).ok();
+            sender.send(7).ok();
         });
         assert!(!done);
         drop(give);
-        assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(7));
+        assert_eq!(received.recv_timeout(Duration::from_secs(30)), Ok(7));
         assert!(wait_for("quick", Duration::from_secs(30), || {}));
     }
 

@@ -1,4 +1,4 @@
-//! The thread that trains, and the one that counts pairs and looks after runs meanwhile.
+//! The thread that trains, and the thread that counts pairs and manages runs meanwhile.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,17 +20,17 @@ use histokin_training::{
     train,
 };
 
-/// Where training is asked for.
+/// Job queues of the training threads.
 #[derive(Default)]
 pub struct TrainerQueue {
     plans: JobQueue<TrainingPlan>,
     io_jobs: JobQueue<TrainingJob>,
-    /// Steers the training that is under way or about to begin.
+    /// Controls the training that is running or about to start.
     control: Mutex<Arc<Control>>,
 }
 
 impl TrainerQueue {
-    /// Leave work; pause and stop reach a running training at once.
+    /// Adds a job; pause and stop take effect on a running training at once.
     pub fn submit(&self, job: TrainingJob) {
         match job {
             TrainingJob::Train(plan) => {
@@ -43,6 +43,7 @@ impl TrainerQueue {
         }
     }
 
+    /// Closes the queues and stops a running training.
     pub fn close(&self) {
         self.plans.close();
         self.io_jobs.close();
@@ -54,7 +55,7 @@ impl TrainerQueue {
     }
 }
 
-/// Train what is asked for until the desk is closed.
+/// Runs training jobs until the queue is closed.
 pub fn run(queue: &TrainerQueue, events: &EventSender) {
     while let Some(plan) = queue.plans.take() {
         let control = queue.lock().clone();
@@ -74,12 +75,12 @@ pub fn run(queue: &TrainerQueue, events: &EventSender) {
     }
 }
 
-/// Count, list, export and delete until the desk is closed.
+/// Runs all other training jobs until the queue is closed.
 pub fn run_io_jobs(queue: &TrainerQueue, events: &EventSender) {
     while let Some(io_job) = queue.io_jobs.take() {
         let is_preview = matches!(io_job, TrainingJob::Preview { .. });
         let failed = move |reason| is_preview.then(|| Event::Training(TrainingEvent::Previewed(Err(reason))));
-        events.attempt("Looking after training runs", || run_io_job(io_job, events), failed);
+        events.attempt("Managing training runs", || run_io_job(io_job, events), failed);
     }
 }
 
@@ -165,7 +166,7 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
         let name = target.slide.info().name();
         events.training(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
         let slide = TrainingSlide::prepare(target.slide, run.config.tiles(), target.tissue.as_deref());
-        // A run that could not even begin leaves no folder behind.
+        // A run that could not be started leaves no folder.
         let slide = match slide {
             Err(error) if !resume => {
                 run.delete()?;
@@ -191,7 +192,7 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let marks = marks::read(run.folder(), &slides)?;
     if !marks.is_empty() {
-        let text = format!("{} pairs that you judged are learned from too", marks.len());
+        let text = format!("{} pairs that you judged are used for training too", marks.len());
         events.training(TrainingEvent::Notice(text));
     }
     let setup = Setup {
@@ -199,7 +200,7 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
         validation,
         marks,
         device: plan.device,
-        // A core stays with the window.
+        // Leave cores for the window.
         threads: (cores / 2).clamp(1, 8),
         resume,
         model: run.model(),
@@ -214,14 +215,14 @@ fn used(target: &TrainingTarget) -> RunSlide {
     RunSlide { id: info.id.clone(), path: info.path.clone(), validation: target.validation }
 }
 
-/// The slides that a run has learned from and validated on, in its own order.
+/// The training and validation slides of a run, in the run's order.
 fn targets_of(run: &Run, open: Vec<TrainingTarget>) -> Result<Vec<TrainingTarget>, TrainingError> {
     let find = |wanted: &RunSlide| {
         let found = open.iter().find(|target| target.slide.info().id == wanted.id);
         found.map(|target| TrainingTarget { validation: wanted.validation, ..target.clone() }).ok_or_else(
             || {
                 TrainingError::Config(format!(
-                    "{}: the run has learned from this slide; open it, then go on",
+                    "{}: the run was trained on this slide; open it, then continue",
                     wanted.path.display()
                 ))
             },
@@ -240,7 +241,7 @@ fn event(run: &str, progress: Progress) -> TrainingEvent {
         }
         Progress::Pairs(pairs) => TrainingEvent::Pairs(pairs),
         Progress::Validating => TrainingEvent::Validating,
-        Progress::Validated(look) => TrainingEvent::Validated(look),
+        Progress::Validated(validation) => TrainingEvent::Validated(validation),
         Progress::Saved { step } => TrainingEvent::Saved { step },
         Progress::Notice(text) => TrainingEvent::Notice(text),
     }

@@ -1,4 +1,4 @@
-//! The thread that looks whether slides that could not be read any more are back.
+//! The thread that checks whether unavailable slides can be read again.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -9,21 +9,23 @@ use crate::crash;
 use crate::session::Event;
 use histokin_core::slide::SlideSource;
 
-/// How long to wait before the first look, and at most between two of them; the time between doubles.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// How long to wait before the first check. The wait doubles with each check.
+const FIRST_CHECK: Duration = Duration::from_secs(1);
+
+/// Longest wait between two checks.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// How long to wait when there is nothing to look for.
+/// How long to wait when there is no slide to check.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// A slide that is looked for. Once nobody else has it, it is not looked for any more.
+/// A slide that is checked until nobody else uses it.
 struct Unavailable {
     slide: Weak<dyn SlideSource>,
     due: Instant,
     wait: Duration,
 }
 
-/// Look for the slides that are handed in until the mailbox is closed.
+/// Checks the given slides until the queue is closed.
 pub fn run(slides: &JobQueue<Arc<dyn SlideSource>>, events: &EventSender) {
     let mut unavailable: Vec<Unavailable> = Vec::new();
     while !slides.is_closed() {
@@ -33,8 +35,8 @@ pub fn run(slides: &JobQueue<Arc<dyn SlideSource>>, events: &EventSender) {
         if let Some(slide) = slides.take_within(wait) {
             unavailable.push(Unavailable {
                 slide: Arc::downgrade(&slide),
-                due: Instant::now() + FIRST_LOOK,
-                wait: FIRST_LOOK,
+                due: Instant::now() + FIRST_CHECK,
+                wait: FIRST_CHECK,
             });
             continue;
         }
@@ -43,7 +45,7 @@ pub fn run(slides: &JobQueue<Arc<dyn SlideSource>>, events: &EventSender) {
             if one.due > Instant::now() {
                 return true;
             }
-            if let Ok(Ok(())) = crash::catch("Looking for a slide", || slide.check()) {
+            if let Ok(Ok(())) = crash::catch("Checking a slide", || slide.check()) {
                 events.send(Event::SlideBack { slide: slide.info().id.clone() });
                 return false;
             }

@@ -1,4 +1,4 @@
-//! The pairs that one slide gives.
+//! The near and far pairs of one slide.
 
 use std::collections::HashMap;
 
@@ -8,32 +8,39 @@ use rand_chacha::ChaCha8Rng;
 use super::Relation;
 use crate::slides::TrainingSlide;
 
-/// Random draws of a far partner before all are looked at.
+/// Number of random draws of a far partner before all tiles are examined.
 const TRIES: usize = 64;
 
-/// Up to so many tiles all pairs are counted; beyond, as many random pairs tell their share.
+/// Up to this number of tiles, all far pairs are counted; above, their number is estimated from random pairs.
 const COUNTED_TILES: usize = 2000;
+
+/// Number of random pairs for the estimate.
 const SAMPLED_PAIRS: u32 = 200_000;
 
-/// How many pairs a slide can give.
+/// Number of pairs of a slide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairCount {
+    /// Number of tissue tiles.
     pub tiles: usize,
+    /// Number of near pairs.
     pub near: u64,
+    /// Number of far pairs.
     pub far: u64,
-    /// Whether `far` was counted; of large slides it is estimated from random pairs.
+    /// Whether `far` is exact; on large slides it is estimated from random pairs.
     pub exact: bool,
-    /// Largest distance between two tissue tiles.
+    /// Largest distance between two tissue tiles, in mm.
     pub reach_mm: f64,
 }
 
-/// The tissue tiles of one slide, ready to be drawn from.
+/// The tissue tiles of one slide, indexed for drawing pairs.
 pub(super) struct SlidePairs {
     pub(super) centres: Vec<[f64; 2]>,
     pub(super) buckets: HashMap<(i64, i64), Vec<usize>>,
-    /// Tiles that have a near partner, a far one, and both.
+    /// Tiles that have a near partner.
     pub(super) with_near: Vec<usize>,
+    /// Tiles that have a far partner.
     pub(super) with_far: Vec<usize>,
+    /// Tiles that have both.
     pub(super) with_both: Vec<usize>,
     pub(super) reach_mm: f64,
     pub(super) near_mm: f64,
@@ -79,12 +86,12 @@ impl SlidePairs {
         distance(self.centres[a], self.centres[b])
     }
 
-    /// All tiles nearer than the near limit, the tile itself left out.
+    /// Returns all tiles closer than the near limit, without the tile itself.
     fn near_of(&self, index: usize) -> impl Iterator<Item = usize> {
         let (column, row) = bucket(self.centres[index], self.near_mm);
         (column - 1..=column + 1)
             .flat_map(move |column| (row - 1..=row + 1).map(move |row| (column, row)))
-            .filter_map(|place| self.buckets.get(&place))
+            .filter_map(|cell| self.buckets.get(&cell))
             .flatten()
             .copied()
             .filter(move |other| *other != index && self.distance(index, *other) < self.near_mm)
@@ -134,12 +141,12 @@ impl SlidePairs {
     }
 }
 
-/// How many pairs `slide` can give within these limits.
+/// Counts the pairs of `slide` within these limits.
 pub fn count_pairs(slide: &TrainingSlide, near_mm: f64, far_mm: f64) -> PairCount {
     SlidePairs::new(slide.centres_mm.clone(), near_mm, far_mm).count()
 }
 
-/// Whether any two tissue tiles of `slide` are that far apart.
+/// Whether any two tissue tiles of `slide` are more than `far_mm` apart.
 pub fn has_far_pairs(slide: &TrainingSlide, far_mm: f64) -> bool {
     let hull = convex_hull(&slide.centres_mm);
     hull.iter().any(|corner| hull.iter().any(|other| distance(*corner, *other) > far_mm))
@@ -157,7 +164,7 @@ pub(super) fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
 
-/// Corners of the convex hull (Andrew 1979, the monotone chain).
+/// Returns the corners of the convex hull (Andrew 1979, monotone chain).
 pub(super) fn convex_hull(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
     let mut sorted = points.to_vec();
     sorted.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));

@@ -1,4 +1,4 @@
-//! What is asked: tiles, regions, annotations, whole slides, pictures; examples that come and go.
+//! Queries by tile, region, annotation, slide or picture, and changes to their examples.
 
 use std::path::PathBuf;
 
@@ -14,57 +14,58 @@ use histokin_core::query::{PastQuery, QueryError, Region, Scope, ShownExample, T
 use histokin_core::slide::SlideId;
 use histokin_core::tiling::{TileGrid, TileSettings};
 
-/// Most tiles that ask together when many were chosen at once.
+/// Largest number of example tiles when many were chosen at once.
 const MOST_EXAMPLES: usize = 24;
 
-/// A picture to ask with.
+/// A picture to search with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PictureQuery {
+    /// An image file.
     File(PathBuf),
-    /// As it came from the clipboard.
+    /// Pixels from the clipboard.
     Pixels(RgbImage),
 }
 
 impl Session {
-    /// Look for tiles like the one under `point`.
+    /// Searches for tiles like the one under `point`.
     pub(in crate::session) fn query_at(&mut self, slide: SlideId, point: Level0Point) -> Vec<Job> {
         let Some(example) = self.tile_example(&slide, point) else { return Vec::new() };
         self.ask(vec![example], Vec::new())
     }
 
-    /// Look for tiles like any of `tiles`.
+    /// Searches for tiles like any of `tiles`.
     pub(in crate::session) fn query_tiles(&mut self, mut tiles: Vec<TilePlace>) -> Vec<Job> {
         tiles.retain(|place| self.slide(&place.slide).is_some());
         let step = tiles.len().div_ceil(MOST_EXAMPLES).max(1);
         if step > 1 {
-            let asking = tiles.len().div_ceil(step);
-            let text = format!("{asking} of the {} tiles ask for all, picked evenly", tiles.len());
-            self.tell(Severity::Note, text, None);
+            let used = tiles.len().div_ceil(step);
+            let text = format!("{used} of the {} tiles are used as examples, picked evenly", tiles.len());
+            self.notify(Severity::Note, text, None);
         }
         let example = |place: TilePlace| builder::tile_example(&place.slide, place.rect);
         let examples: Vec<ShownExample> = tiles.into_iter().step_by(step).map(example).collect();
         if examples.is_empty() { Vec::new() } else { self.ask(examples, Vec::new()) }
     }
 
-    /// Look for tiles like those of a region.
+    /// Searches for tiles like those of a region.
     pub(in crate::session) fn query_region(&mut self, slide: &SlideId, region: Region) -> Vec<Job> {
         let example = self.build(|builder| builder.region(slide, region));
         self.ask(vec![example], Vec::new())
     }
 
-    /// Look for tissue like that of annotations of a slide.
+    /// Searches for tissue like that of annotations of a slide.
     pub(in crate::session) fn query_annotations(&mut self, slide: &SlideId, ids: &[Uuid]) -> Vec<Job> {
         let built = self.build(|builder| builder.annotations(slide, ids));
         self.ask_built(built)
     }
 
-    /// Look for tissue like all that has a class, on all slides.
+    /// Searches for tissue like that of all annotations of a class, on all slides.
     pub(in crate::session) fn query_class(&mut self, name: &str) -> Vec<Job> {
         let built = self.build(|builder| builder.class(name));
         self.ask_built(built)
     }
 
-    /// Rank all other slides by how much of their tissue is like that of a whole slide.
+    /// Ranks all other slides by how much of their tissue is similar to that of a slide.
     pub(in crate::session) fn query_slide(&mut self, slide: &SlideId) -> Vec<Job> {
         if self.slide(slide).is_none() {
             return Vec::new();
@@ -78,23 +79,23 @@ impl Session {
         match built {
             Ok(examples) => self.ask(examples, Vec::new()),
             Err(error) => {
-                self.tell(Severity::Error, error.to_string(), None);
+                self.notify(Severity::Error, error.to_string(), None);
                 Vec::new()
             }
         }
     }
 
-    /// Build examples against the newest index and the annotations of the open slides.
+    /// Builds examples from the newest index and the annotations of the open slides.
     fn build<T>(&self, build: impl FnOnce(&QueryBuilder<'_>) -> T) -> T {
         let marks = self.all_marks();
         build(&QueryBuilder { index: &self.index, marks: &marks, slides: self })
     }
 
-    /// Look for tissue like that of a picture, once it has been described.
+    /// Searches for tissue like that of a picture, once the picture has been embedded.
     pub(in crate::session) fn query_picture(&mut self, picture: PictureQuery) -> Vec<Job> {
         let Some(recipe) = self.recipe() else {
             let text = "The encoder is not known yet; try again in a moment.".to_owned();
-            self.tell(Severity::Error, text, None);
+            self.notify(Severity::Error, text, None);
             return Vec::new();
         };
         let folder = self.project.root().join("queries");
@@ -102,21 +103,18 @@ impl Session {
         vec![Job::EmbedPicture(PictureRequest { picture, folder, recipe, encoder })]
     }
 
-    /// A picture has been described, or could not be.
-    pub(in crate::session) fn picture_embedded(
-        &mut self,
-        described: Result<ShownExample, String>,
-    ) -> Vec<Job> {
-        match described {
+    /// Searches with a picture that has been embedded, or reports why it could not be.
+    pub(in crate::session) fn picture_embedded(&mut self, picture: Result<ShownExample, String>) -> Vec<Job> {
+        match picture {
             Ok(example) => self.ask(vec![example], Vec::new()),
             Err(reason) => {
-                self.tell(Severity::Error, reason, None);
+                self.notify(Severity::Error, reason, None);
                 Vec::new()
             }
         }
     }
 
-    /// Add the tile under `point` to the question, or make it one.
+    /// Adds the tile under `point` to the query, or starts a query with it.
     pub(in crate::session) fn add_example(
         &mut self,
         slide: SlideId,
@@ -132,7 +130,7 @@ impl Session {
                 true => (&mut query.positives, &mut query.negatives),
                 false => (&mut query.negatives, &mut query.positives),
             };
-            // A second click takes a tile away again.
+            // A second click removes the tile again.
             if to.iter().any(|known| known.place == example.place) {
                 to.retain(|known| known.place != example.place);
             } else {
@@ -163,26 +161,26 @@ impl Session {
         jobs
     }
 
-    /// The tile under `point`; the user is told why there is none.
+    /// Returns the tile under `point` as an example; reports why there is none.
     fn tile_example(&mut self, slide: &SlideId, point: Level0Point) -> Option<ShownExample> {
         self.slide(slide)?;
         match self.build(|builder| builder.tile(slide, point)) {
             Ok(example) => Some(example),
-            // A click beside the slide asks for nothing.
+            // A click outside the slide does nothing.
             Err(BuildError::OffGrid { .. }) => None,
             Err(error) => {
-                self.tell(Severity::Error, error.to_string(), None);
+                self.notify(Severity::Error, error.to_string(), None);
                 None
             }
         }
     }
 
-    /// How slides are cut into the tiles that are asked with.
+    /// Tile settings of the examples.
     fn example_tiles(&self) -> TileSettings {
         self.recipe().map_or(self.project.settings().tiles, |recipe| recipe.tiles)
     }
 
-    /// Ask a new question.
+    /// Starts a new query.
     pub(super) fn ask(&mut self, positives: Vec<ShownExample>, negatives: Vec<ShownExample>) -> Vec<Job> {
         self.query = Some(QueryState::new(positives, negatives));
         if let Some(past) = self.past_query() {
@@ -193,14 +191,14 @@ impl Session {
         jobs
     }
 
-    /// The question in hand as the history has it.
+    /// The current query as an entry of the history.
     fn past_query(&self) -> Option<PastQuery> {
         let query = self.query.as_ref()?;
         let (positives, negatives) = (query.positives.clone(), query.negatives.clone());
         Some(PastQuery { positives, negatives, settings: self.query_settings.clone() })
     }
 
-    /// A tile that is not among the embedded ones is described on the spot, where it is tissue.
+    /// Requests the descriptor of an example tile that is not in the index, if it is tissue.
     pub(super) fn embed_missing_tile(&mut self, problem: &QueryError) -> Option<Job> {
         let recipe = self.recipe()?;
         let examples = self.query.as_ref()?.examples().map(|(_, shown)| shown);
@@ -214,13 +212,13 @@ impl Session {
         }
         let query = self.query.as_mut()?;
         query.waiting = true;
-        query.problem = Some("This tile is not embedded yet: it is being described on the spot.".to_owned());
+        query.problem = Some("This tile is not embedded yet: it is being embedded now.".to_owned());
         let encoder = self.project.encoder_name();
         Some(Job::EmbedTiles(TileRequest { slide, rects: vec![place.rect], recipe, encoder }))
     }
 
-    /// Descriptors that were asked for have come.
-    pub(in crate::session) fn described(
+    /// Takes in the descriptors of requested tiles.
+    pub(in crate::session) fn tiles_embedded(
         &mut self,
         slide: &SlideId,
         rects: &[Level0Rect],

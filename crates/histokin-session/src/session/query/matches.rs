@@ -1,4 +1,4 @@
-//! What is done with the matches of an answer: going there, choosing, judging, giving them a class, exporting.
+//! Work with the matches of an answer: going to them, choosing, judging, giving them a class, exporting.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use histokin_core::index::TileRef;
 use histokin_core::query::{self, Answer, Judgement, Match, TilePlace, Verdict};
 use histokin_core::slide::SlideId;
 
-/// What a judgement has changed, to be taken back.
+/// What a judgement has changed, for undo.
 pub struct Judged {
     query: TilePlace,
     found: TilePlace,
     before: Option<Judgement>,
 }
 
-/// What giving matches a class has changed on one slide, to be taken back.
+/// What giving matches a class has changed on one slide, for undo.
 pub struct Classified {
     slide: SlideId,
     added: Vec<Uuid>,
-    /// Annotations that were there, as they were.
+    /// Annotations that existed before, in their previous state.
     before: Vec<Annotation>,
 }
 
@@ -45,10 +45,10 @@ impl Session {
         if let Some((slide, field)) = from {
             self.back.push(Place { slide, field });
         }
-        self.travel(place)
+        self.go_to(place)
     }
 
-    /// Go to the query itself, unless it lies on no slide that is open.
+    /// Goes to an example of the query, if its slide is open.
     pub(in crate::session) fn go_to_example(
         &mut self,
         place: TilePlace,
@@ -60,10 +60,10 @@ impl Session {
         if let Some((slide, field)) = from {
             self.back.push(Place { slide, field });
         }
-        self.travel(Place { slide: place.slide, field: place.rect })
+        self.go_to(Place { slide: place.slide, field: place.rect })
     }
 
-    /// Choose a match to be given a class, or leave it out again.
+    /// Chooses a match, or removes it from the chosen ones.
     pub(in crate::session) fn choose_match(&mut self, rank: usize) -> Vec<Job> {
         if let Some(query) = &mut self.query
             && query.answer.as_ref().is_some_and(|answer| rank < answer.matches.len())
@@ -74,7 +74,7 @@ impl Session {
         Vec::new()
     }
 
-    /// Choose these matches and no others.
+    /// Chooses exactly these matches.
     pub(in crate::session) fn choose_matches(&mut self, ranks: Vec<usize>) -> Vec<Job> {
         if let Some(query) = &mut self.query {
             let count = query.answer.as_ref().map_or(0, |answer| answer.matches.len());
@@ -83,8 +83,8 @@ impl Session {
         Vec::new()
     }
 
-    /// Make the chosen matches annotations of a class: a rectangle each. One that is an annotation of this shape
-    /// already is given the class.
+    /// Makes the chosen matches annotations of a class, one rectangle each. An existing annotation of the
+    /// same shape is given the class instead.
     pub(in crate::session) fn classify_matches(&mut self, class: Option<AnnotationClass>) -> Vec<Job> {
         let Some(query) = &self.query else { return Vec::new() };
         let Some(answer) = &query.answer else { return Vec::new() };
@@ -141,11 +141,11 @@ impl Session {
             if count == 1 { "" } else { "es" },
             s(slides)
         );
-        self.tell(Severity::Note, text, None);
+        self.notify(Severity::Note, text, None);
         jobs
     }
 
-    /// Take back the last time that matches were given a class, on all slides.
+    /// Undoes the last classification of matches, on all slides.
     pub(in crate::session) fn undo_classification(&mut self) -> Vec<Job> {
         let Some(step) = self.classified.pop() else { return Vec::new() };
         let mut jobs = Vec::new();
@@ -159,7 +159,7 @@ impl Session {
         jobs
     }
 
-    /// Say of a match what it is, or take that back.
+    /// Sets or removes the relevance judgement of a match.
     pub(in crate::session) fn judge(&mut self, rank: usize, verdict: Option<Verdict>) -> Vec<Job> {
         let encoder = self.recipe().map(|recipe| recipe.encoder_id.0).unwrap_or_default();
         let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
@@ -206,7 +206,7 @@ impl Session {
             let row = index.sets()[set as usize].row_at(tile.rect.center())?;
             Some(TileRef { set, row })
         });
-        // What was taken off the list meanwhile.
+        // The slide may have been removed from the list meanwhile.
         let Some(tile) = tile else { return Vec::new() };
         let shown = on.iter().filter_map(|slide| index.place(slide)).collect();
         let names = self.slides.iter().map(|state| {

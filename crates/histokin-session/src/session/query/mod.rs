@@ -1,4 +1,4 @@
-//! The question in hand: examples come and go, settings change, answers arrive, matches are judged.
+//! The current query: its examples and settings, the answer, and work with the matches.
 
 mod asking;
 mod second_encoder;
@@ -24,33 +24,33 @@ pub use asking::PictureQuery;
 pub(super) use matches::{Classified, Judged};
 pub use second_encoder::SecondEncoder;
 
-/// How many matches are shown unless the user chooses otherwise.
+/// Number of matches that are shown by default.
 const DEFAULT_MATCHES: usize = 24;
 
-/// Neighbours of the query tile within this distance are left out unless the user chooses otherwise: they
-/// show the same spot, and their likeness says little.
+/// Radius around the query tile, in µm, within which tiles are left out by default: they show the same
+/// tissue, and their similarity says little.
 const DEFAULT_EXCLUSION_UM: f64 = 500.0;
 
-/// Most matches that are shown.
+/// Largest number of matches that can be shown.
 const MOST_MATCHES: usize = 1000;
 
-/// The question in hand and what is known of its answer.
+/// The current query and its answer.
 pub struct QueryState {
-    /// What is looked for; never empty.
+    /// Positive examples; never empty.
     pub positives: Vec<ShownExample>,
-    /// What is not.
+    /// Negative examples.
     pub negatives: Vec<ShownExample>,
-    /// The newest answer, perhaps to this question with other settings, or while more is being embedded.
+    /// The newest answer, perhaps for earlier settings or a smaller index.
     pub answer: Option<Arc<Answer>>,
     /// Why there is no answer.
     pub problem: Option<String>,
-    /// Whether a newer answer is on its way.
+    /// Whether a newer answer is being computed.
     pub waiting: bool,
-    /// Place in the ranking of the match that was gone to, 0 being the best.
+    /// Index in the answer (0 is the best) of the match that was last shown.
     pub visited: Option<usize>,
-    /// Places in the ranking of the matches that were chosen, to be given a class.
+    /// Indices in the answer of the matches chosen to be given a class.
     pub chosen: BTreeSet<usize>,
-    /// What the second encoder answers, where there is one.
+    /// Answer of the second encoder, if there is one.
     pub second_encoder: Option<Result<Answer, String>>,
 }
 
@@ -68,12 +68,12 @@ impl QueryState {
         }
     }
 
-    /// The part of a slide that stands for the question: its first example.
+    /// Returns the tile or region that represents the query: its first example.
     pub fn target(&self) -> Option<&TilePlace> {
         self.positives.first()?.place.as_ref()
     }
 
-    /// All examples, and whether each is of what is looked for.
+    /// Returns all examples, with true for positive ones.
     pub fn examples(&self) -> impl Iterator<Item = (bool, &ShownExample)> {
         let positives = self.positives.iter().map(|example| (true, example));
         positives.chain(self.negatives.iter().map(|example| (false, example)))
@@ -84,18 +84,18 @@ impl QueryState {
     }
 }
 
-/// How questions are answered unless the user chooses otherwise.
+/// Query settings used by default.
 pub(super) fn default_settings() -> QuerySettings {
     QuerySettings { count: DEFAULT_MATCHES, exclude_um: DEFAULT_EXCLUSION_UM, ..QuerySettings::default() }
 }
 
 impl Session {
-    /// The question in hand.
+    /// The current query.
     pub fn query(&self) -> Option<&QueryState> {
         self.query.as_ref()
     }
 
-    /// How questions are answered.
+    /// Current query settings.
     pub fn query_settings(&self) -> &QuerySettings {
         &self.query_settings
     }
@@ -105,27 +105,27 @@ impl Session {
         self.patients
     }
 
-    /// What was said of matches, and the questions asked before.
+    /// Earlier queries and relevance judgements.
     pub fn query_history(&self) -> &QueryHistory {
         &self.query_history
     }
 
-    /// Whether the classes that matches were given can be taken back.
+    /// Whether giving matches a class can be undone.
     pub fn can_undo_classification(&self) -> bool {
         !self.classified.is_empty()
     }
 
-    /// Whether a judgement can be taken back.
+    /// Whether a judgement can be undone.
     pub fn can_undo_judgement(&self) -> bool {
         !self.judged.is_empty()
     }
 
-    /// Number of the question as it was last put; another one is another question.
+    /// Number of the current query; it changes with every search.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// All that can be searched at present.
+    /// Index of all searchable descriptors.
     pub fn index(&self) -> &Arc<Snapshot> {
         &self.index
     }
@@ -136,9 +136,9 @@ impl Session {
         self.leave_archive().into_iter().collect()
     }
 
-    /// Ask a question of before again.
-    pub(super) fn recall(&mut self, place: usize) -> Vec<Job> {
-        let Some(past) = self.query_history.history().get(place).cloned() else { return Vec::new() };
+    /// Repeats an earlier query.
+    pub(super) fn recall(&mut self, position: usize) -> Vec<Job> {
+        let Some(past) = self.query_history.history().get(position).cloned() else { return Vec::new() };
         self.query_settings = past.settings;
         self.ask(past.positives, past.negatives)
     }
@@ -159,18 +159,18 @@ impl Session {
         self.search()
     }
 
-    /// Keep the book, once it is known what it held.
+    /// Saves the query history, once the saved one has been loaded.
     pub(super) fn save_history(&self) -> Option<Job> {
         let (root, query_history) = (self.project.root().to_owned(), Box::new(self.query_history.clone()));
         self.history_known.then_some(Job::History(HistoryJob::SaveHistory { root, query_history }))
     }
 
-    /// Patients by the names of slides, where a list told them, else by the names of their files.
+    /// Returns how patients are found: by the project's list, else by the file name.
     fn patient_names(&self) -> PatientNames {
         PatientNames::usual().with_list(self.project.patients())
     }
 
-    /// Slides that may hold matches, where patients decide or slides are chosen.
+    /// Slides that may hold matches, if patients or chosen slides restrict them.
     fn slides_among(&self) -> Option<Vec<SlideId>> {
         let asked = self.query.as_ref().and_then(|query| query.positives.first()?.example.slide());
         let own = asked.and_then(|slide| self.slide(slide)).map(|state| state.source.info().path.as_path());
@@ -179,7 +179,7 @@ impl Session {
         builder::slides_among((self.patients, &self.patient_names()), own, slides, listed)
     }
 
-    /// Take over which patient each slide is of.
+    /// Takes in the list of patients by slide.
     pub(super) fn patients_read(
         &mut self,
         path: &std::path::Path,
@@ -195,37 +195,37 @@ impl Session {
                     })
                 };
                 let found = list.iter().filter(|(slide, _)| known(slide)).count();
-                let text = format!("{}: the patients of {found} open slides are known.", path.display());
-                self.tell(super::state::Severity::Note, text, None);
+                let text = format!("{}: patients read; open slides in the list: {found}.", path.display());
+                self.notify(super::state::Severity::Note, text, None);
                 self.project.set_patients(list);
                 let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
                 jobs.extend(self.search());
                 jobs
             }
             Err(reason) => {
-                self.tell(super::state::Severity::Error, reason, None);
+                self.notify(super::state::Severity::Error, reason, None);
                 Vec::new()
             }
         }
     }
 
-    /// The annotations that settings speak of.
+    /// Annotations to which the settings refer.
     fn marks(&self) -> Marks {
         if self.query_settings.marked == Marked::Anywhere { Marks::new() } else { self.all_marks() }
     }
 
-    /// The annotations of all open slides.
+    /// Annotations of all open slides.
     fn all_marks(&self) -> Marks {
         let of_slide = |id: &SlideId| Some((id.clone(), self.annotations(id)?.set().clone()));
         self.slides.iter().filter_map(|state| of_slide(state.id())).collect()
     }
 
-    /// Whether annotations decide which tiles may be matches, so that changing them asks anew.
+    /// Searches again if annotations decide which tiles may be matches.
     pub(super) fn search_if_marked(&mut self) -> Vec<Job> {
         if self.query_settings.marked == Marked::Anywhere { Vec::new() } else { self.search() }
     }
 
-    /// Put the question in hand to the newest index.
+    /// Searches the newest index for the current query.
     pub(super) fn search(&mut self) -> Vec<Job> {
         let among = self.slides_among();
         let settings = QuerySettings { among, ..self.query_settings.clone() };
@@ -259,7 +259,7 @@ impl Session {
         query.second_encoder = second_encoder.map(|answer| answer.map_err(|problem| problem.to_string()));
         let mut jobs = Vec::new();
         match answer {
-            // The archive was quicker, and its answer holds these matches, too.
+            // The archive was faster, and its answer includes these matches.
             Ok(_) if self.archive_progress == ArchiveProgress::Answered => {}
             Ok(answer) => {
                 query.problem = None;
@@ -281,10 +281,10 @@ impl Session {
         jobs
     }
 
-    /// Have the pictures read that the lists show, and drop the others: lists are short, and tiles are quickly
-    /// read again.
+    /// Requests the thumbnails that the lists show and drops all others: lists are short, and tiles are read
+    /// again quickly.
     pub(super) fn read_pictures(&mut self) -> Vec<Job> {
-        // In the order in which they are looked at.
+        // In the order in which they are seen.
         let mut wanted: IndexSet<(SlideId, Level0Rect)> = IndexSet::new();
         if let Some(query) = &self.query {
             let examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
@@ -297,7 +297,7 @@ impl Session {
         let past = || self.query_history.history().iter().filter_map(|past| past.positives.first());
         let places = past().filter_map(|shown| shown.place.as_ref());
         wanted.extend(places.map(|place| (place.slide.clone(), place.rect)));
-        // Pictures lie on no slide, but in a file of their own.
+        // Pictures are not part of a slide but of a file of their own.
         let asked = self.query.iter().flat_map(|query| query.examples()).map(|(_, shown)| shown);
         let files: Vec<(TilePlace, PathBuf)> = asked
             .chain(past())
@@ -324,7 +324,7 @@ impl Session {
         jobs
     }
 
-    /// Have the picture of a tile read that is neither known nor on its way.
+    /// Requests the thumbnail of a tile, unless that was done already.
     pub(super) fn read_tile_picture(&mut self, slide: SlideId, rect: Level0Rect) -> Vec<Job> {
         if self.tile_picture(&slide, &rect).is_some() {
             return Vec::new();
@@ -334,9 +334,9 @@ impl Session {
         vec![Job::Picture(PictureJob::ReadTilePicture { slide: source, rect })]
     }
 
-    /// What the project has kept of its queries.
+    /// Takes in the query history of the project.
     pub(super) fn history_loaded(&mut self, query_history: QueryHistory) -> Vec<Job> {
-        // Questions that were asked while it was being read stay on top.
+        // Queries made while it was being read stay the newest.
         let asked: Vec<PastQuery> = self.query_history.history().to_vec();
         let judged: Vec<Judgement> = self.query_history.judgements().to_vec();
         self.query_history = query_history;
@@ -350,7 +350,7 @@ impl Session {
         jobs
     }
 
-    /// Drop what lies on a slide that is gone.
+    /// Removes everything on a slide that was closed from the query and its answer.
     pub(super) fn forget_slide_in_query(&mut self, slide: &SlideId) {
         if let Some(query) = &mut self.query {
             let stays = |shown: &ShownExample| shown.example.slide() != Some(slide);

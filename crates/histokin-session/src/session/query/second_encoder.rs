@@ -1,4 +1,4 @@
-//! A second encoder beside the project's own: its answers to the same question.
+//! A second encoder besides the project's own: its answers to the same query.
 
 use std::sync::Arc;
 
@@ -7,25 +7,26 @@ use super::super::{Job, LoadJob, Session};
 use histokin_core::descriptors::Recipe;
 use histokin_core::index::Snapshot;
 
-/// The second encoder, and all that its descriptors can find.
+/// The second encoder and the index of its descriptors.
 pub struct SecondEncoder {
+    /// Recipe of its descriptors.
     pub recipe: Recipe,
-    /// Nothing while the descriptors are being opened.
+    /// `None` while the descriptors are being opened.
     pub index: Option<Arc<Snapshot>>,
 }
 
 impl Session {
-    /// The recipes by which slides of this project have been described, as far as they were looked for.
+    /// Recipes by which slides of this project have been embedded, as far as they were looked up.
     pub fn recipes(&self) -> &[Recipe] {
         &self.recipes
     }
 
-    /// The encoder whose answers are shown beside those of the project's own.
+    /// The encoder whose answers are shown besides those of the project's own.
     pub fn second_encoder(&self) -> Option<&SecondEncoder> {
         self.second_encoder.as_ref()
     }
 
-    /// Look which encoders have described slides of this project.
+    /// Requests the recipes by which slides of this project have been embedded.
     pub(in crate::session) fn list_recipes(&self) -> Vec<Job> {
         vec![Job::Load(LoadJob::ListRecipes(self.project.descriptors()))]
     }
@@ -35,7 +36,7 @@ impl Session {
         Vec::new()
     }
 
-    /// Have another encoder answer, too, or no longer.
+    /// Sets the second encoder, or none.
     pub(in crate::session) fn compare_with(&mut self, recipe: Option<Recipe>) -> Vec<Job> {
         if let Some(query) = &mut self.query {
             query.second_encoder = None;
@@ -50,7 +51,7 @@ impl Session {
         vec![Job::Load(LoadJob::OpenSecondEncoder { store, slides, recipe, cache })]
     }
 
-    /// The second encoder's descriptors can be searched.
+    /// Takes in the index of the second encoder.
     pub(in crate::session) fn second_encoder_opened(
         &mut self,
         recipe: &Recipe,
@@ -63,8 +64,8 @@ impl Session {
         };
         if index.is_empty() {
             self.second_encoder = None;
-            let text = format!("No slide that is open was described by {}.", recipe.encoder_name);
-            self.tell(Severity::Error, text, None);
+            let text = format!("No open slide has descriptors of {}.", recipe.encoder_name);
+            self.notify(Severity::Error, text, None);
             return Vec::new();
         }
         second_encoder.index = Some(index);

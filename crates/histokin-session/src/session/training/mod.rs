@@ -1,4 +1,4 @@
-//! Training as the session knows it: what can be learned from, the run under way, and the runs there are.
+//! Training as seen by the session: possible pairs, the current run, and the list of runs.
 
 mod messages;
 mod state;
@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// A run of a project that is left ends with a checkpoint, from which it can go on later.
+    /// Stops the current run when its project is closed; its checkpoint allows it to be continued later.
     pub(super) fn leave_training(&self) -> Vec<Job> {
         let active = self.training.running.active;
         active.then_some(Job::Train(TrainingJob::Stop)).into_iter().collect()
@@ -77,11 +77,11 @@ impl Session {
         let running = &mut self.training.running;
         match event {
             TrainingEvent::Counted { slide, limits, count } => {
-                // Of several questions only the last one's answer counts.
-                if let Some((wanted, place)) = self.training.counts.get_mut(&slide)
+                // Only the counts for the newest limits are kept.
+                if let Some((wanted, kept)) = self.training.counts.get_mut(&slide)
                     && *wanted == limits
                 {
-                    *place = Some(count);
+                    *kept = Some(count);
                 }
             }
             TrainingEvent::Previewed(drawn) => {
@@ -98,9 +98,9 @@ impl Session {
                 let number = self.training.read.as_ref().map_or(0, |(number, _)| *number);
                 self.training.read = Some((number + 1, *config));
             }
-            TrainingEvent::SettingsRead(Err(reason)) => self.tell(Severity::Error, reason, None),
+            TrainingEvent::SettingsRead(Err(reason)) => self.notify(Severity::Error, reason, None),
             TrainingEvent::SettingsWritten(path) => {
-                self.tell(Severity::Note, format!("Settings are in {}", path.display()), None);
+                self.notify(Severity::Note, format!("Settings were written to {}", path.display()), None);
             }
             TrainingEvent::Preparing { what } => running.doing = Some(what),
             TrainingEvent::Began { run, step, steps, device, history } => {
@@ -121,24 +121,25 @@ impl Session {
                 running.pairs = Arc::new(pairs);
                 running.pairs_shown += 1;
             }
-            TrainingEvent::Validating => running.doing = Some("Looking at the validation slides".into()),
-            TrainingEvent::Validated(look) => {
-                let addr = look.addr_global.map_or("none".into(), |addr| format!("{addr:.3}"));
-                let found = look.retrieval.map(|found| format!(", P@5 {:.1} %", 100.0 * found.p_at_5));
+            TrainingEvent::Validating => running.doing = Some("Validating".into()),
+            TrainingEvent::Validated(validation) => {
+                let addr = validation.addr_global.map_or("none".into(), |addr| format!("{addr:.3}"));
+                let p_at_5 = validation.retrieval.map(|found| format!(", P@5 {:.1} %", 100.0 * found.p_at_5));
                 running.log(format!(
                     "step {}: ADDR {addr}{} on {} validation tiles",
-                    look.step,
-                    found.unwrap_or_default(),
-                    look.tiles
+                    validation.step,
+                    p_at_5.unwrap_or_default(),
+                    validation.tiles
                 ));
-                running.history.validations.push(*look);
+                running.history.validations.push(*validation);
                 running.doing = None;
             }
             TrainingEvent::Saved { step } => running.saved = step,
             TrainingEvent::Notice(text) => running.log(text),
             TrainingEvent::Ended(end) => return self.training_ended(end),
             TrainingEvent::Exported { run, path } => {
-                self.tell(Severity::Note, format!("{run}: encoder and card are in {}", path.display()), None);
+                let text = format!("{run}: encoder and card were written to {}", path.display());
+                self.notify(Severity::Note, text, None);
             }
         }
         Vec::new()
@@ -172,7 +173,7 @@ impl Session {
         self.slides.iter().filter_map(target).collect()
     }
 
-    /// Learning and embedding would halve each other's speed: embedding waits until the end.
+    /// Starts a run. Training and embedding would slow each other down, so embedding waits until the end.
     fn begin_training(&mut self, what: PlannedRun, device: DeviceChoice) -> Vec<Job> {
         if self.training.running.active {
             return Vec::new();
@@ -207,7 +208,7 @@ impl Session {
             Err(reason) => {
                 running.log(reason.clone());
                 running.problem = Some(reason.clone());
-                self.tell(Severity::Error, reason, None);
+                self.notify(Severity::Error, reason, None);
             }
         }
         if std::mem::take(&mut self.training.running.embedding_waits) {
@@ -217,14 +218,15 @@ impl Session {
         Vec::new()
     }
 
-    /// Embed all slides anew, by the encoder of a run. The sets there are answer until then.
+    /// Makes the encoder of a run the project's encoder and embeds all slides again. The existing descriptors
+    /// are searched until then.
     fn use_encoder(&mut self, run: &str) -> Vec<Job> {
         let Some(view) = self.training.runs.iter().find(|view| view.card.id == run) else {
             return Vec::new();
         };
         let Some(model) = view.model.clone() else {
-            let text = format!("{run}: there is no encoder in it yet; let the run come to its end");
-            self.tell(Severity::Error, text, None);
+            let text = format!("{run}: the run has no encoder yet; let it finish first");
+            self.notify(Severity::Error, text, None);
             return Vec::new();
         };
         let which = model.to_string_lossy().into_owned();
@@ -243,18 +245,18 @@ impl Session {
             }
         }
         let text = format!(
-            "{run}: its encoder describes the slides anew; until that is done the old descriptors answer"
+            "{run}: embedding the slides with its encoder; until that is done the old descriptors are searched"
         );
-        self.tell(Severity::Note, text, None);
+        self.notify(Severity::Note, text, None);
         vec![Job::SaveProject(Box::new(self.project.clone())), Job::Open(OpenJob::LearnEncoder(which))]
     }
 
-    /// Whether the sets that answer now were made otherwise than `set`.
+    /// Whether the sets that are searched now have another recipe than `set`.
     pub(super) fn is_of_another_encoder(&self, set: &DescriptorSet) -> bool {
         self.sets.values().any(|old| old.header.recipe != set.header.recipe)
     }
 
-    /// Keep a set of a new encoder until all slides have one.
+    /// Keeps a set of a new encoder aside until all slides have one.
     pub(super) fn keep_apart(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
         if finished {
             self.training.incoming.insert(set.header.slide_id.clone(), set);
@@ -262,7 +264,7 @@ impl Session {
         self.change_over()
     }
 
-    /// Let the new encoder's sets answer, once no slide is left that will have one.
+    /// Switches to the new encoder's sets once no slide is still to be embedded.
     pub(super) fn change_over(&mut self) -> Vec<Job> {
         let is_open = |status: &SlideStatus| {
             matches!(status, SlideStatus::Checking | SlideStatus::Waiting(_) | SlideStatus::Embedding(_))
@@ -271,7 +273,7 @@ impl Session {
             return Vec::new();
         }
         self.sets = std::mem::take(&mut self.training.incoming).into_iter().collect();
-        // An answer of the old encoder means nothing beside answers of the new one.
+        // Answers of the old encoder cannot be compared with answers of the new one.
         let mut jobs = self.clear_query();
         self.index_stale = true;
         jobs.extend(self.index_if_stale());

@@ -1,4 +1,4 @@
-//! What is known of training: the run under way, the runs there are, and what can be learned from.
+//! State of training: the current run, the list of runs, and possible pairs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -12,21 +12,24 @@ use histokin_training::pairs::PairCount;
 use histokin_training::run::{History, Run, RunCard, RunStatus};
 use histokin_training::{ShownPair, Validation};
 
-/// Lines of the log that are kept.
+/// Number of log lines that are kept.
 const LOG_LINES: usize = 500;
 
-/// A run as lists show it.
+/// A run, as shown in lists.
 #[derive(Debug, Clone)]
 pub struct RunView {
+    /// Description and status of the run.
     pub card: RunCard,
+    /// Its settings.
     pub config: TrainingConfig,
+    /// Its steps and validations.
     pub history: Arc<History>,
-    /// The encoder that came of it, if it is there.
+    /// File of its encoder, if the run is finished and the file exists.
     pub model: Option<PathBuf>,
 }
 
 impl RunView {
-    /// Read what is known of a run.
+    /// Reads a run's files.
     pub fn of(run: &Run) -> Self {
         let model = match &run.card.status {
             RunStatus::Finished { model, .. } => Some(model.clone()).filter(|model| model.is_file()),
@@ -35,58 +38,72 @@ impl RunView {
         Self { card: run.card.clone(), config: run.config.clone(), history: Arc::new(run.history()), model }
     }
 
-    /// The look at the validation slides that its encoder was chosen by.
+    /// Returns the validation by which its encoder was chosen, or would be chosen at present.
     pub fn best_validation(&self) -> Option<&Validation> {
-        let figure = |look: &Validation| look.figure(self.config.judged_by);
-        let looks = self.history.validations.iter().filter(|look| look.step > 0 && figure(look).is_some());
-        // Of equals the first counts.
-        looks.reduce(|best, look| if figure(look) > figure(best) { look } else { best })
+        let figure = |validation: &Validation| validation.figure(self.config.judged_by);
+        let counts = |validation: &&Validation| validation.step > 0 && figure(validation).is_some();
+        let validations = self.history.validations.iter().filter(counts);
+        // Of equal ones the first is taken.
+        validations.reduce(|best, other| if figure(other) > figure(best) { other } else { best })
     }
 
-    /// Whether it can be taken up again.
+    /// Whether the run can be continued.
     pub fn can_continue(&self) -> bool {
         !matches!(self.card.status, RunStatus::Finished { .. })
     }
 }
 
-/// The run under way, or the last one.
+/// The current run, or the last one.
 #[derive(Default)]
 pub struct RunningState {
-    /// Its id, once it has one.
+    /// ID of the run, once it has one.
     pub run: Option<String>,
+    /// Whether a training is running or being prepared.
     pub active: bool,
+    /// Whether it is paused.
     pub paused: bool,
+    /// Whether it is about to stop at the user's request.
     pub stopping: bool,
-    /// What is being done where no step is under way: "finding tissue", "looking at validation slides".
+    /// What is being done while no step runs, such as "Validating".
     pub doing: Option<String>,
+    /// Last step that was done.
     pub step: u64,
+    /// Number of steps of the run.
     pub steps: u64,
+    /// Name of the device on which it runs.
     pub device: String,
+    /// Steps and validations so far.
     pub history: History,
+    /// Pairs of a recent batch, for display.
     pub pairs: Arc<Vec<ShownPair>>,
-    /// Counts up with every new set of pairs.
+    /// Number of pair sets received; changes whenever `pairs` does.
     pub pairs_shown: u64,
+    /// Speed and resources.
     pub pace: Pace,
+    /// Step of the last checkpoint.
     pub saved: u64,
     /// Why it ended early.
     pub problem: Option<String>,
+    /// Messages of the run, the oldest first.
     pub log: Vec<String>,
-    /// Embedding went on before and is to go on after.
+    /// Whether embedding was running before and is resumed afterwards.
     pub(super) embedding_waits: bool,
 }
 
-/// Pairs to look at before a run is begun.
+/// Pairs shown before a run is started.
 #[derive(Default)]
 pub struct Preview {
+    /// Whether pairs are being drawn.
     pub drawing: bool,
+    /// The pairs.
     pub pairs: Arc<Vec<ShownPair>>,
     /// Why there are none.
     pub problem: Option<String>,
-    /// Counts up with every new set of pairs.
+    /// Number of times pairs were drawn; changes whenever `pairs` does.
     pub drawn: u64,
 }
 
-/// All of training.
+/// The state of training.
 #[derive(Default)]
 pub struct TrainingState {
     pub(in crate::session) counts: HashMap<SlideId, (PairLimits, Option<Result<PairCount, String>>)>,
@@ -94,38 +111,41 @@ pub struct TrainingState {
     pub(in crate::session) runs: Vec<RunView>,
     pub(in crate::session) listed: bool,
     pub(in crate::session) preview: Preview,
-    /// Settings that were read from a file, and how many times that has been done.
+    /// Settings last read from a file, and how many times settings have been read.
     pub(in crate::session) read: Option<(u64, TrainingConfig)>,
-    /// Finished sets of a new encoder, until all slides have one: so long the old ones answer.
+    /// Finished sets of a new encoder, kept until all slides have one; the old sets are searched until then.
     pub(in crate::session) incoming: BTreeMap<SlideId, Arc<DescriptorSet>>,
 }
 
 impl TrainingState {
-    /// What a slide can give within `limits`: `None` where nobody asked, `Some(None)` while it is counted.
+    /// Pair count of a slide within `limits`: `None` if it was not requested, `Some(None)` while it is being
+    /// computed.
     pub fn count(&self, slide: &SlideId, limits: PairLimits) -> Option<Option<&Result<PairCount, String>>> {
         let (counted, count) = self.counts.get(slide)?;
         (*counted == limits).then_some(count.as_ref())
     }
 
+    /// The current run, or the last one.
     pub fn running(&self) -> &RunningState {
         &self.running
     }
 
+    /// Pairs shown before a run is started.
     pub fn preview(&self) -> &Preview {
         &self.preview
     }
 
-    /// The settings that were read last, with a number that tells them from those before.
+    /// Settings last read from a file, with a number that changes each time settings are read.
     pub fn settings_read(&self) -> Option<&(u64, TrainingConfig)> {
         self.read.as_ref()
     }
 
-    /// The oldest first.
+    /// Runs of the project, the oldest first.
     pub fn runs(&self) -> &[RunView] {
         &self.runs
     }
 
-    /// Whether the runs of the project have been looked for.
+    /// Whether the list of runs has been requested.
     pub fn is_listed(&self) -> bool {
         self.listed
     }

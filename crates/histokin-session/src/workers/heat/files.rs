@@ -1,5 +1,5 @@
-//! Heat maps as files that other programs open: a picture of one pixel a tile with its place on the slide, and a
-//! pyramid in the slide's true size.
+//! Similarity maps as files for other programs: an image with one pixel per tile and its position on the
+//! slide, and a pyramid in the slide's true size.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -11,24 +11,26 @@ use histokin_core::durable;
 use histokin_core::slide::SlideId;
 use histokin_project::interchange::{GridValues, InterchangeError, write_map_tiff};
 
-/// The files of one slide.
+/// The files written for one slide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenMap {
+    /// The slide.
     pub slide: SlideId,
-    /// Names within the folder.
+    /// Name of the image within the folder.
     pub picture: String,
+    /// Name of the pyramid within the folder.
     pub pyramid: String,
-    /// Width and height of a pixel of the picture, in level-0 pixels.
+    /// Width and height of a pixel of the image, in level-0 pixels.
     pub tile_level0: [u32; 2],
 }
 
-/// Compare, and write into `folder`, which is made, for each slide of the request: `NAME.png`, one pixel a tile, bright
-/// where it is alike and transparent where nothing is embedded; `NAME.pgw`, the world file that places it in level-0
-/// pixels; `NAME.tif`, the same as a pyramid that slide viewers open in its true size. Likeness ends at the distance
-/// `scale`; `name` tells what a slide is called.
+/// Compares, and writes three files for each slide of the request to `folder`, which is created: `NAME.png`,
+/// one pixel per tile, bright where similar and transparent where no tile is embedded; `NAME.pgw`, the world
+/// file that gives its position in level-0 pixels; and `NAME.tif`, the same as a pyramid that slide viewers
+/// open in its true size. Similarity is lowest at the distance `scale`; `name` gives the name of a slide.
 ///
 /// # Errors
-/// [`InterchangeError`] with the file that could not be written.
+/// Returns [`InterchangeError`] with the file that could not be written.
 pub fn write_maps(
     request: &HeatRequest,
     scale: f32,
@@ -40,13 +42,13 @@ pub fn write_maps(
     let mut written: Vec<WrittenMap> = Vec::new();
     for (map, set) in similarity_maps(request, scale).maps.into_iter().zip(request.sets()) {
         let mut stem = name(&map.slide);
-        // Files of two folders may have the same name.
+        // Files in two folders may have the same name.
         if written.iter().any(|other| other.picture == format!("{stem}.png")) {
             stem = format!("{stem}-{}", map.slide.short());
         }
         let (picture, pyramid) = (format!("{stem}.png"), format!("{stem}.tif"));
         write_picture(&folder.join(&picture), &map)?;
-        // Of tiles that were imported for a slide whose pixels are not square, both edges count.
+        // Tiles imported for a slide with non-square pixels: use the geometric mean of both edges.
         let (mpp, [width, height]) = (set.header.level0_mpp(), map.tile_level0.map(f64::from));
         let tile_um = (mpp.x * width * mpp.y * height).sqrt();
         let values = GridValues { grid: map.grid, values: &map.similarity, tile_um };
@@ -56,7 +58,8 @@ pub fn write_maps(
     Ok(written)
 }
 
-/// A picture, one pixel a tile, and its world file (six lines: size and turn of a pixel, centre of the first one).
+/// Writes an image with one pixel per tile and its world file (six lines: size and rotation of a pixel,
+/// centre of the first one).
 fn write_picture(path: &Path, map: &SimilarityMap) -> Result<(), InterchangeError> {
     let [columns, rows] = map.grid.map(|count| count as u32);
     let picture = GrayAlphaImage::from_fn(columns, rows, |x, y| {
