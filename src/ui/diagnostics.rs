@@ -1,5 +1,5 @@
-//! What whoever helps a user has to know: versions, devices and counts. No path, no name of a slide, a patient or a
-//! person is in it, so that it can be sent to anybody.
+//! Diagnostic information for support: versions, devices and counts. Contains no path and no name of a slide,
+//! a patient or a person, so it can be sent to anyone.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::memory::Budget;
 use crate::session::{EncoderState, Session, Severity, SlideStatus};
 use crate::slide;
 
-/// As lines of text; `graphics` is what draws the window.
+/// Returns the diagnostics as lines of text; `graphics` names the graphics card and driver.
 pub fn text(session: &Session, graphics: &str) -> String {
     let mut text = String::new();
     let mut line = |what: &str, value: String| {
@@ -22,7 +22,7 @@ pub fn text(session: &Session, graphics: &str) -> String {
     line("memory for slides", format!("{} of {} MiB", budget.used() >> 20, budget.limit() >> 20));
     line("graphics", graphics.to_owned());
     line("encoder", encoder(session));
-    line("encoder runs on", session.embedding().device.clone().unwrap_or_else(|| "nothing yet".to_owned()));
+    line("encoder runs on", session.embedding().device.clone().unwrap_or_else(|| "not known yet".to_owned()));
     let tiles = session.project().settings().tiles;
     let stain = session.project().settings().stain;
     line("tiles", format!("{} px at {} µm/px, stain {stain:?}", tiles.tile_px, tiles.mpp));
@@ -39,24 +39,25 @@ pub fn text(session: &Session, graphics: &str) -> String {
             with(|status| matches!(status, SlideStatus::Failed(_))),
         ),
     );
-    line("tiles that can be found", session.searchable_tiles().to_string());
+    line("searchable tiles", session.searchable_tiles().to_string());
     let errors = session.messages().iter().filter(|message| message.severity == Severity::Error).count();
     line("errors on the screen", errors.to_string());
     text
 }
 
-/// The encoder's kind and identity. Its name may be that of a file of the user's.
+/// Kind and identity of the encoder. The name of the user's own encoder is left out, since it may be a file
+/// name.
 fn encoder(session: &Session) -> String {
     match session.encoder() {
         EncoderState::Unknown => "not known yet".to_owned(),
         EncoderState::Known(spec) if spec.name == crate::encoder::DEFAULT => spec.name.clone(),
-        EncoderState::Known(spec) => format!("the user's own, {} numbers, {}", spec.width, spec.id.short()),
+        EncoderState::Known(spec) => format!("the user's own, {} values, {}", spec.width, spec.id.short()),
         EncoderState::Untrusted(_) => "TorchScript, not allowed to run".to_owned(),
         EncoderState::Failed(_) => "cannot be used".to_owned(),
     }
 }
 
-/// Name and version of the operating system, as far as it tells.
+/// Name and version of the operating system, if known.
 fn system() -> String {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));

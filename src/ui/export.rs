@@ -1,4 +1,4 @@
-//! The view as a picture: into a file or onto the clipboard, drawn off the screen by a thread of its own.
+//! Exporting the view as a picture, to a file or the clipboard; drawn offscreen on a separate thread.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,55 +18,70 @@ use crate::pipeline::write_picture;
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::DisplayPyramid;
 
-/// Longest side of a picture, in pixels.
+/// Maximum width and height of a picture, in pixels.
 pub const LARGEST_PX: u32 = 16_384;
 
-/// Where a picture goes.
+/// Destination of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Destination {
+    /// A PNG, JPEG or TIFF file, by extension.
     File(PathBuf),
+    /// The clipboard.
     Clipboard,
 }
 
 /// The part of a slide that a picture shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PictureArea {
-    /// Its middle, turn and mirrors, and the zoom at which it is seen on the screen.
+    /// Centre, rotation and mirroring, and the zoom of the view on the screen.
     pub camera: Camera,
-    /// Level-0 pixels across and down, along the axes of the picture.
+    /// Width and height in level-0 pixels, along the axes of the picture.
     pub span: (f64, f64),
 }
 
-/// Annotations as they are when the picture is asked for.
+/// The annotations at the time of the export.
 pub struct ExportedAnnotations {
+    /// All annotations of the slide.
     pub set: Arc<AnnotationSet>,
+    /// IDs of annotations that are not drawn.
     pub hidden: Arc<HashSet<Uuid>>,
-    /// Pixels of the picture to a point.
+    /// Pixels of the picture per point; sets the line width.
     pub pixels_per_point: f32,
 }
 
-/// A picture to be drawn.
+/// A picture to export.
 pub struct Export {
+    /// The slide, as a pyramid of display tiles.
     pub pyramid: Arc<DisplayPyramid>,
+    /// The part of the slide.
     pub area: PictureArea,
-    /// Extent of the picture in pixels.
+    /// Width and height of the picture in pixels.
     pub size: (u32, u32),
+    /// Colour settings for the shader.
     pub shading: Shading,
+    /// The slide's colour profile, if colours are shown through it.
     pub profile: Option<Arc<ProfileTable>>,
+    /// Rectangles drawn over the slide.
     pub marks: Vec<MarkSet>,
+    /// Annotations drawn over the slide.
     pub annotations: Option<ExportedAnnotations>,
+    /// The scale bar, if it is drawn.
     pub scale_bar: Option<ScaleBar>,
+    /// Where the picture goes.
     pub destination: Destination,
 }
 
-/// What became of an [`Export`].
+/// Outcome of an [`Export`].
 pub enum Exported {
+    /// The picture was saved to this file.
     Saved(PathBuf),
+    /// The picture is drawn, and is to be copied to the clipboard by the window.
     ToCopy(RgbImage),
+    /// The export failed, for this reason.
     Failed(String),
 }
 
-/// Draws pictures, each in a thread of its own, and hands over what became of them.
+/// Draws pictures, each on a separate thread, and returns the outcomes.
 pub struct Exporter {
     results: Receiver<Exported>,
     to_window: Sender<Exported>,
@@ -80,10 +95,10 @@ impl Default for Exporter {
 }
 
 impl Exporter {
-    /// Begin to draw `export`; `wake` is called when it is done.
+    /// Starts drawing `export`; `wake` is called when it is done.
     ///
     /// # Errors
-    /// When the system gives no further thread.
+    /// If the thread cannot be started.
     pub fn start(
         &self,
         painter: impl FnOnce() -> OffscreenRenderer + Send + 'static,
@@ -98,14 +113,14 @@ impl Exporter {
                 Err(crash.summary)
             });
             let outcome = drawn.unwrap_or_else(Exported::Failed);
-            // The window may have gone meanwhile.
+            // The window may have been closed meanwhile.
             let _ = to_window.send(outcome);
             wake();
         })?;
         Ok(())
     }
 
-    /// What has become of exports since the last call.
+    /// Returns the outcomes since the last call.
     pub fn take_finished(&self) -> Vec<Exported> {
         self.results.try_iter().collect()
     }
@@ -141,15 +156,16 @@ fn run(painter: &mut OffscreenRenderer, export: Export) -> Result<Exported, Stri
     }
 }
 
-/// Why a picture cannot be saved as `path`, before it is drawn.
+/// Returns the reason if a picture cannot be saved as `path`; checked before it is drawn.
 pub fn objection(path: &Path) -> Option<String> {
-    let shutdown = path.extension().map(|shutdown| shutdown.to_string_lossy().to_lowercase());
-    if !matches!(shutdown.as_deref(), Some("png" | "jpg" | "jpeg" | "tif" | "tiff")) {
-        return Some("End the name in .png, .jpg or .tif".to_owned());
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    if !matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg" | "tif" | "tiff")) {
+        return Some("The file name must end in .png, .jpg or .tif".to_owned());
     }
-    // Whether the folder is there shows when the picture is written: its drive must not keep the window waiting.
+    // Whether the folder exists is checked when the picture is written: a slow drive must not block the
+    // window.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.is_none().then(|| "Give a whole path".to_owned())
+    folder.is_none().then(|| "Enter a full path".to_owned())
 }
 
 #[cfg(test)]

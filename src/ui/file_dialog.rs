@@ -1,41 +1,44 @@
-//! The system's dialogs for choosing files, each on a thread of its own: they return when the user is done.
+//! The system's file dialogs, each on a separate thread, because they block until the user is done.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
 
-/// A dialog that is open, or was.
+/// A file dialog, open or not.
 #[derive(Default)]
 pub struct FileDialog {
     chosen: Option<Receiver<(Choose, Vec<PathBuf>)>>,
 }
 
-/// What is to be chosen.
+/// What the user chooses in a dialog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choose {
+    /// Slides to open.
     Files,
+    /// A folder of slides to open.
     Folder,
-    /// A file of annotations to read.
+    /// Files of annotations to import.
     Annotations,
-    /// Where to write annotations, with a name to begin with.
+    /// The file to export annotations to; holds the suggested name.
     SaveAnnotations(String),
-    /// A new picture.
+    /// The file to save a picture to.
     Picture,
-    /// A TOML file of training settings to read, and where to write one.
+    /// A TOML file of training settings to load.
     TrainingSettings,
+    /// The TOML file to save training settings to.
     SaveTrainingSettings,
-    /// A picture to ask with.
+    /// A picture to search with.
     QueryPicture,
-    /// A list of slides and patients.
+    /// A list that assigns slides to patients.
     Patients,
 }
 
 impl FileDialog {
-    /// Open a dialog unless one is open already.
+    /// Opens a dialog unless one is open already.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// If the thread cannot be started.
     pub fn open(&mut self, choose: Choose, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<()> {
         if self.chosen.is_some() {
             return Ok(());
@@ -52,7 +55,7 @@ impl FileDialog {
                     dialog.add_filter("Pictures", &formats).save_file().into_iter().collect()
                 }
                 Choose::QueryPicture => {
-                    let dialog = rfd::FileDialog::new().set_title("Find tissue like a picture's");
+                    let dialog = rfd::FileDialog::new().set_title("Search by picture");
                     let formats = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"];
                     dialog.add_filter("Pictures", &formats).pick_file().into_iter().collect()
                 }
@@ -90,7 +93,7 @@ impl FileDialog {
                     dialog.save_file().into_iter().collect()
                 }
             };
-            // The window may have been closed meanwhile; then nobody waits for the answer.
+            // The window may have been closed meanwhile; then the result is not needed.
             if sender.send((choose, paths)).is_ok() {
                 wake();
             }
@@ -99,8 +102,8 @@ impl FileDialog {
         Ok(())
     }
 
-    /// What was asked for and what was chosen, once; nothing when the dialog was cancelled or the system has
-    /// none.
+    /// Returns the purpose of the dialog and the chosen paths, once. There are no paths if the dialog was
+    /// cancelled or the system has none.
     pub fn take_chosen(&mut self) -> Option<(Choose, Vec<PathBuf>)> {
         let chosen = self.chosen.as_ref()?.try_recv().ok()?;
         self.chosen = None;

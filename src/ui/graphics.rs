@@ -1,5 +1,5 @@
-//! What the graphics driver says of the device that draws the window: that it is lost, or that something could not be
-//! drawn. Without this wgpu ends the program on the second, and says nothing of the first.
+//! Errors of the graphics device that draws the window: device loss, and failed drawing. Without these
+//! handlers wgpu ends the program on a failed draw call and does not report device loss.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use eframe::wgpu;
 
 use crate::crash::Crash;
 
-/// Watches one device. It is told by the driver, on any thread.
+/// Records the errors of one device. The driver reports them on any thread.
 #[derive(Clone, Default)]
 pub struct DeviceWatch(Arc<Mutex<Seen>>);
 
@@ -15,17 +15,17 @@ pub struct DeviceWatch(Arc<Mutex<Seen>>);
 struct Seen {
     lost: Option<String>,
     fault: Option<Crash>,
-    /// A fault comes again in every frame; the user is told once.
+    /// Whether a fault was reported; it recurs in every frame, but the user sees it once.
     has_fault: bool,
 }
 
 impl DeviceWatch {
-    /// Be told of all that happens to `device` from now on. `wake` is called when it is lost, so that an idle window
-    /// learns of it.
+    /// Registers for the errors of `device`. `wake` is called on each of them, so that an idle window
+    /// notices.
     pub fn observe(&self, device: &wgpu::Device, wake: Arc<dyn Fn() + Send + Sync>) {
         let (watch, awaken) = (self.clone(), wake.clone());
-        device.set_device_lost_callback(move |_, words| {
-            watch.note_loss(words);
+        device.set_device_lost_callback(move |_, reason| {
+            watch.note_loss(reason);
             awaken();
         });
         let watch = self.clone();
@@ -35,35 +35,36 @@ impl DeviceWatch {
         }));
     }
 
-    /// Why the device is lost, if it is: nothing can be drawn with it any more.
+    /// Returns the reason if the device is lost; a lost device cannot draw any more.
     pub fn lost(&self) -> Option<String> {
         self.lock().lost.clone()
     }
 
-    /// What could not be drawn because of an error in the program, once.
+    /// Returns the first drawing fault caused by an error in the program, once.
     pub fn take_fault(&self) -> Option<Crash> {
         self.lock().fault.take()
     }
 
     fn note(&self, error: wgpu::Error) {
         match error {
-            // What did not find room is missing from now on; only a new device begins with all of the memory.
-            wgpu::Error::OutOfMemory { source } => self.note_loss(format!("it is out of memory: {source}")),
+            // Resources that were not allocated stay missing; only a new device starts with all of the
+            // memory.
+            wgpu::Error::OutOfMemory { source } => self.note_loss(format!("out of memory: {source}")),
             wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
                 self.note_fault(description);
             }
         }
     }
 
-    fn note_loss(&self, words: String) {
-        let words = if words.is_empty() { "the driver does not say why".to_owned() } else { words };
-        tracing::error!(%words, "the graphics device is lost");
-        self.lock().lost.get_or_insert(words);
+    fn note_loss(&self, reason: String) {
+        let reason = if reason.is_empty() { "the driver gives no reason".to_owned() } else { reason };
+        tracing::error!(%reason, "the graphics device is lost");
+        self.lock().lost.get_or_insert(reason);
     }
 
     fn note_fault(&self, description: String) {
         let mut seen = self.lock();
-        // After a loss every call fails, which is nobody's error.
+        // After a device loss every call fails; these errors are not reported.
         if seen.lost.is_some() || std::mem::replace(&mut seen.has_fault, true) {
             return;
         }
@@ -71,8 +72,9 @@ impl DeviceWatch {
         let version = env!("CARGO_PKG_VERSION");
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         seen.fault = Some(Crash {
-            summary: "Something could not be drawn because of an error in histokin itself, and may be missing from \
-                      the window. What was saved is safe. Please pass the report on to whoever looks after the program"
+            summary: "Something could not be drawn because of an error in histokin itself, and may be missing \
+                      from the window. Saved data is safe. Please pass the report on to whoever maintains the \
+                      program"
                 .to_owned(),
             report: format!("histokin {version}, {os} {arch}\nwhile: drawing\n{description}"),
         });
@@ -96,7 +98,7 @@ mod tests {
         let watch = DeviceWatch::default();
         watch.note(refused("the texture is too large"));
         watch.note(refused("the texture is too large"));
-        let fault = watch.take_fault().expect("told");
+        let fault = watch.take_fault().expect("reported");
         assert!(fault.report.contains("the texture is too large"), "{fault:?}");
         assert_eq!((watch.take_fault(), watch.lost()), (None, None));
 
@@ -110,7 +112,7 @@ mod tests {
     fn a_card_without_memory_left_is_lost() {
         let watch = DeviceWatch::default();
         watch.note(wgpu::Error::OutOfMemory { source: "no room for 256 MiB".into() });
-        let words = watch.lost().expect("lost");
-        assert!(words.contains("out of memory") && words.contains("256 MiB"), "{words}");
+        let reason = watch.lost().expect("lost");
+        assert!(reason.contains("out of memory") && reason.contains("256 MiB"), "{reason}");
     }
 }

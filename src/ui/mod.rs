@@ -1,4 +1,4 @@
-//! The window. It draws the session, turns what the user does into commands, and owns the canvas.
+//! The window. Draws the session, turns user input into commands, and owns the canvas.
 
 mod actions;
 mod relaunch;
@@ -35,26 +35,27 @@ pub use slide_view::camera::Camera;
 pub use slide_view::{Appearance, Colouring, Lacks, OffscreenError, OffscreenPicture, OffscreenRenderer};
 pub use window::{Handover, Window};
 
-/// What the window opens with.
+/// Options of the window.
 #[derive(Debug, Clone, Default)]
 pub struct WindowOptions {
-    /// Slides, folders of slides, or a project's folder.
+    /// Slides, folders of slides, or a project folder.
     pub paths: Vec<PathBuf>,
-    /// Project folder to work in, made when it is not there; else a folder of the user's own data.
+    /// Project folder, created if missing. `None`: a folder in the user's own data.
     pub project: Option<PathBuf>,
-    /// Where the encoder runs.
+    /// Device on which the encoder runs.
     pub device: DeviceChoice,
-    /// Where the window's state is kept from one start to the next; nowhere if absent.
+    /// File that keeps the window's state between starts. `None`: the default file in [`run`], otherwise
+    /// none.
     pub state_file: Option<PathBuf>,
-    /// Draw with OpenGL, not with Vulkan.
+    /// Whether to draw with OpenGL instead of Vulkan.
     pub safe_gpu: bool,
 }
 
-/// Open the window and stay until it is closed.
+/// Opens the window and returns when it is closed.
 ///
 /// # Errors
-/// When the project cannot be opened, or when there is no screen or no graphics driver; the message says
-/// what to do.
+/// If the project cannot be opened, or if there is no display or no graphics driver; the message says what to
+/// do.
 pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
@@ -67,22 +68,22 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let state_file = options.state_file.or_else(|| Some(folders?.data_dir().join("window.toml")));
     let options = WindowOptions { state_file, ..options };
     let shutdown = ShutdownRequest::default();
-    // Without it, the project would seem to have been left by a crash.
+    // Otherwise a terminated program would leave the project as after a crash.
     if let Err(error) = shutdown.listen() {
-        tracing::warn!("the system's wish to end the program will not be heard: {error}");
+        tracing::warn!("signals that end the program are not handled: {error}");
     }
     let project = open_project(&options)?;
     project.keep_computed_levels();
     start::draw(project, &options, shutdown)
 }
 
-/// The name of every action with its keys, in the order of the help sheet.
+/// Returns the name and shortcuts of every action, in the order of the help sheet.
 pub fn actions() -> impl Iterator<Item = (&'static str, &'static [egui::KeyboardShortcut])> {
     actions::table().map(|entry| (entry.name, entry.shortcuts))
 }
 
-/// The project that was named, else the one among the paths, else the one that was open last, else the
-/// user's own.
+/// Opens the project that was named, or else the first one among the paths, the last open one, or the user's
+/// own.
 fn open_project(options: &WindowOptions) -> anyhow::Result<Project> {
     if let Some(root) = &options.project {
         return Ok(Project::open_or_create(root)?.claim()?);
@@ -94,7 +95,7 @@ fn open_project(options: &WindowOptions) -> anyhow::Result<Project> {
     if let Some(root) = last.filter(|root| Project::is_project(root)) {
         match Project::open(&root).and_then(Project::claim) {
             Ok(project) => return Ok(project),
-            Err(error) => tracing::warn!(%error, "the project of before cannot be opened"),
+            Err(error) => tracing::warn!(%error, "the previous project cannot be opened"),
         }
     }
     let folders = directories::ProjectDirs::from("", "", "histokin")
@@ -102,7 +103,7 @@ fn open_project(options: &WindowOptions) -> anyhow::Result<Project> {
     Ok(Project::open_or_create(&folders.data_dir().join("my-slides"))?.claim()?)
 }
 
-/// Wakes the window from any thread.
+/// Returns a function that wakes the window from any thread.
 fn waker(context: &egui::Context) -> Arc<dyn Fn() + Send + Sync> {
     let context = context.clone();
     Arc::new(move || context.request_repaint())

@@ -1,4 +1,4 @@
-//! Canvases side by side: which slide each shows, which one is at work, and whether they move together.
+//! Canvases side by side: the slide of each, which one is active, and whether they move together.
 
 use egui::{Pos2, Rect, Vec2};
 use serde::{Deserialize, Serialize};
@@ -13,17 +13,20 @@ use crate::workers::tile_loader::{TileLoader, ViewKey};
 /// Distance between two panes, in points.
 const GAP: f32 = 3.0;
 
-/// How the canvas is divided.
+/// How the canvas is divided into panes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
+    /// Panes side by side.
     pub columns: usize,
+    /// Panes one below the other.
     pub rows: usize,
 }
 
 impl Split {
+    /// A single pane.
     pub const ONE: Self = Self { columns: 1, rows: 1 };
 
-    /// The divisions that are offered: whole, side by side, 2 × 2 and 3 × 3.
+    /// The available divisions: one pane, two side by side, 2 × 2 and 3 × 3.
     pub const ALL: [Self; 4] =
         [Self::ONE, Self { columns: 2, rows: 1 }, Self { columns: 2, rows: 2 }, Self { columns: 3, rows: 3 }];
 
@@ -31,26 +34,28 @@ impl Split {
         self.columns * self.rows
     }
 
-    /// Where each pane lies in `area`, row by row.
+    /// Rectangles of the panes in `area`, row by row.
     pub fn rects(self, area: Rect) -> Vec<Rect> {
         let share = |length: f32, count: usize| (length - GAP * (count - 1) as f32) / count as f32;
         let size = Vec2::new(share(area.width(), self.columns), share(area.height(), self.rows));
-        let corner = |place: usize| {
-            let (column, row) = ((place % self.columns) as f32, (place / self.columns) as f32);
+        let corner = |index: usize| {
+            let (column, row) = ((index % self.columns) as f32, (index / self.columns) as f32);
             area.min + Vec2::new(column * (size.x + GAP), row * (size.y + GAP))
         };
         let at = |corner: Pos2| Rect::from_min_size(corner, size);
-        (0..self.panes()).map(|place| at(corner(place))).collect()
+        (0..self.panes()).map(|index| at(corner(index))).collect()
     }
 }
 
-/// How the canvas is divided and what it shows, to come back to.
+/// Division and content of the canvas, to be restored at the next start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Layout {
+    /// Division into panes.
     pub split: Split,
+    /// Whether all panes move together.
     pub linked: bool,
-    /// The pane at work.
+    /// Index of the active pane.
     pub active: usize,
     /// The slide of each pane, row by row.
     #[serde(with = "slides_by_pane")]
@@ -63,17 +68,25 @@ impl Default for Layout {
     }
 }
 
-/// TOML has no nothing: a pane without a slide has an empty name.
+/// TOML has no null value: a pane without a slide is stored as an empty string.
 mod slides_by_pane {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::slide::SlideId;
 
+    /// Writes slide IDs, or an empty string for a pane without a slide.
+    ///
+    /// # Errors
+    /// If the serializer fails.
     pub fn serialize<S: Serializer>(slides: &[Option<SlideId>], serializer: S) -> Result<S::Ok, S::Error> {
         let names: Vec<&str> = slides.iter().map(|slide| slide.as_ref().map_or("", |id| &id.0)).collect();
         names.serialize(serializer)
     }
 
+    /// Reads slide IDs, or an empty string for a pane without a slide.
+    ///
+    /// # Errors
+    /// If the value is not a list of strings.
     pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Vec<Option<SlideId>>, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;
         let id = |name: String| if name.is_empty() { None } else { Some(SlideId(name)) };
@@ -83,35 +96,38 @@ mod slides_by_pane {
 
 /// One canvas and the slide that it shows.
 pub struct Pane {
+    /// The view on the slide.
     pub view: SlideView,
+    /// The slide that is shown.
     pub slide: Option<SlideId>,
-    /// The slide that it showed before the last start, until that is open.
+    /// The slide that was shown before the last start, until it is open again.
     awaited: Option<SlideId>,
 }
 
 impl Pane {
-    /// Whether the slide that is to be shown is on its way.
+    /// Whether the pane waits for a slide to open.
     pub fn awaits(&self) -> bool {
         self.slide.is_none() && self.awaited.is_some()
     }
 }
 
-/// All canvases. There is always one at work; the session's active slide is the one that it shows.
+/// All canvases. One of them is always active; it shows the session's active slide.
 pub struct Panes {
     panes: Vec<Pane>,
     split: Split,
     active: usize,
     just_activated: bool,
-    /// Whether what is done to one view is done to all.
+    /// Whether all views move together.
     pub linked: bool,
-    /// The pane that keeps its slide and place wherever one goes: the query's, beside its matches.
+    /// Index of the pane that always keeps its slide and position: the query's, beside its matches.
     held: Option<usize>,
     keys_given: u32,
-    /// The session's active slide when it was looked at last.
+    /// The session's active slide at the last call of [`Self::follow`].
     followed: Option<SlideId>,
 }
 
 impl Panes {
+    /// Creates a single pane without a slide.
     pub fn new(renderer: &SlideRenderer) -> Self {
         let mut panes = Self {
             panes: Vec::new(),
@@ -133,32 +149,37 @@ impl Panes {
         self.panes.push(Pane { view, slide, awaited: None });
     }
 
+    /// The division into panes.
     pub fn split(&self) -> Split {
         self.split
     }
 
-    /// The view at work.
+    /// The active view.
     pub fn view(&self) -> &SlideView {
         &self.panes[self.active].view
     }
 
+    /// The active view.
     pub fn view_mut(&mut self) -> &mut SlideView {
         &mut self.panes[self.active].view
     }
 
-    pub fn pane(&self, place: usize) -> &Pane {
-        &self.panes[place]
+    /// The pane at `index`, row by row.
+    pub fn pane(&self, index: usize) -> &Pane {
+        &self.panes[index]
     }
 
-    pub fn pane_mut(&mut self, place: usize) -> &mut Pane {
-        &mut self.panes[place]
+    /// The pane at `index`, row by row.
+    pub fn pane_mut(&mut self, index: usize) -> &mut Pane {
+        &mut self.panes[index]
     }
 
-    pub fn is_active(&self, place: usize) -> bool {
-        self.active == place
+    /// Whether the pane at `index` is active.
+    pub fn is_active(&self, index: usize) -> bool {
+        self.active == index
     }
 
-    /// Divide the canvas. The pane at work becomes the first; new ones show the slides that follow its slide
+    /// Divides the canvas. The active pane becomes the first; new panes show the slides that follow its slide
     /// in the list.
     pub fn divide(&mut self, split: Split, session: &Session, renderer: &SlideRenderer, loader: &TileLoader) {
         self.panes.swap(0, self.active);
@@ -179,14 +200,14 @@ impl Panes {
         }
     }
 
-    /// How the canvas is divided, to come back to.
+    /// Division and content of the canvas, to be restored at the next start.
     pub fn layout(&self) -> Layout {
         let shown = |pane: &Pane| pane.slide.clone().or_else(|| pane.awaited.clone());
         let slides = self.panes.iter().map(shown).collect();
         Layout { split: self.split, linked: self.linked, active: self.active, slides }
     }
 
-    /// Divide the canvas as it was before, and show the same slides as soon as they are open.
+    /// Restores an earlier layout; its slides are shown as soon as they are open.
     pub fn come_back_to(&mut self, layout: &Layout, renderer: &SlideRenderer) {
         let split = Split::ALL.into_iter().find(|split| *split == layout.split).unwrap_or(Split::ONE);
         while self.panes.len() < split.panes() {
@@ -200,33 +221,33 @@ impl Panes {
         self.active = layout.active.min(self.panes.len() - 1);
     }
 
-    /// Show awaited slides that are open now; the one of the pane at work, if it is among them, is to become the
-    /// session's active one.
+    /// Shows awaited slides that are open now. Returns the slide of the active pane if it is one of them; it
+    /// becomes the session's active slide.
     pub fn take_awaited(&mut self, session: &Session) -> Option<SlideId> {
         let mut to_show = None;
-        for (place, pane) in self.panes.iter_mut().enumerate() {
-            let now = |id: &SlideId| session.project().current_id(id);
-            let Some(id) = pane.awaited.take_if(|id| session.slide(&now(id)).is_some()) else { continue };
-            let id = now(&id);
+        for (index, pane) in self.panes.iter_mut().enumerate() {
+            let current = |id: &SlideId| session.project().current_id(id);
+            let Some(id) = pane.awaited.take_if(|id| session.slide(&current(id)).is_some()) else { continue };
+            let id = current(&id);
             pane.slide = Some(id.clone());
-            if place == self.active {
+            if index == self.active {
                 to_show = Some(id);
             }
         }
         to_show
     }
 
-    /// Wait for no slide any longer.
+    /// Stops waiting for slides in all panes.
     pub fn await_nothing(&mut self) {
         self.panes.iter_mut().for_each(|pane| pane.awaited = None);
     }
 
-    /// Let the pane at work wait no longer.
+    /// Stops waiting for a slide in the active pane.
     pub fn await_nothing_at_work(&mut self) {
         self.panes[self.active].awaited = None;
     }
 
-    /// Whether any pane waits for the slide of before.
+    /// Whether any pane waits for its previous slide.
     pub fn awaits_any(&self) -> bool {
         self.panes.iter().any(Pane::awaits)
     }
@@ -236,12 +257,12 @@ impl Panes {
         self.held.is_some()
     }
 
-    /// Of two panes keep `query` in the first, and go on in the second; both move together.
+    /// With two panes: keeps `query` in the first and activates the second; both move together.
     pub fn compare_with(&mut self, query: &SlideId, tile: Level0Rect) {
         let [first, second] = &mut self.panes[..] else { return };
         first.slide = Some(query.clone());
         first.view.go_to(tile, Framing::Tile);
-        // The same tissue at the same size: whatever magnification either had before.
+        // Both show the tissue at the same size, whatever their magnification was before.
         first.view.forget_scale();
         second.view.forget_scale();
         self.held = Some(0);
@@ -249,7 +270,7 @@ impl Panes {
         self.linked = true;
     }
 
-    /// Before something else is gone to: the pane that is held stays as it is.
+    /// Activates another pane before a jump to slide `to`, if a pane keeps the query.
     pub fn leave_held(&mut self, to: &SlideId) {
         if let Some(held) = self.held {
             self.active = (held + 1) % self.panes.len();
@@ -257,21 +278,21 @@ impl Panes {
         }
     }
 
-    /// The pointer was pressed on a pane: work goes on there. Whether it was another one before.
-    pub fn press(&mut self, place: usize) -> bool {
-        self.just_activated = place != self.active;
-        self.active = place;
+    /// Activates the pane on which the pointer was pressed. Returns whether another one was active before.
+    pub fn press(&mut self, index: usize) -> bool {
+        self.just_activated = index != self.active;
+        self.active = index;
         self.just_activated
     }
 
-    /// Whether the last press did nothing but bring another pane to work.
+    /// Whether the last press only activated another pane.
     pub fn was_just_activated(&self) -> bool {
         self.just_activated
     }
 
-    /// Panes that show a slide, and which.
+    /// Index and slide of each pane that shows one.
     pub fn places(&self) -> impl Iterator<Item = (usize, SlideId)> {
-        self.panes.iter().enumerate().filter_map(|(place, pane)| Some((place, pane.slide.clone()?)))
+        self.panes.iter().enumerate().filter_map(|(index, pane)| Some((index, pane.slide.clone()?)))
     }
 
     /// The slides in view.
@@ -284,25 +305,25 @@ impl Panes {
         self.panes.iter().any(|pane| pane.view.key() == key)
     }
 
-    /// The part of its slide that each pane shows.
+    /// The part of its slide that each pane shows, in level-0 pixels.
     pub fn fields(&self) -> Vec<Option<Level0Rect>> {
         self.panes.iter().map(|pane| pane.view.field()).collect()
     }
 
-    /// The pane at work is to show `slide`.
+    /// Shows `slide` in the active pane.
     pub fn show(&mut self, slide: &SlideId) {
         let pane = &mut self.panes[self.active];
         (pane.slide, pane.awaited) = (Some(slide.clone()), None);
     }
 
-    /// Follow the session: show its active slide where that is shown already, else in the pane at work; leave
-    /// slides that were closed.
+    /// Follows the session: activates the pane that shows the active slide, or shows it in the active pane;
+    /// removes closed slides.
     pub fn follow(&mut self, session: &Session) {
         for pane in &mut self.panes {
             pane.slide = pane.slide.take().filter(|id| session.slide(id).is_some());
         }
         let active = session.active().map(|slide| slide.id().clone());
-        // What is opened first is not shown in place of the slide that was shown before.
+        // While a pane waits for its previous slide, it does not show another slide that opened first.
         if active == self.followed || self.panes[self.active].awaits() {
             return;
         }
@@ -311,23 +332,23 @@ impl Panes {
             return;
         }
         match self.panes.iter().position(|pane| active.is_some() && pane.slide == active) {
-            Some(place) if self.held != Some(place) => self.active = place,
+            Some(index) if self.held != Some(index) => self.active = index,
             _ => self.panes[self.active].slide = active,
         }
     }
 
-    /// Forget a closed slide.
+    /// Forgets a slide that has been closed.
     pub fn forget(&mut self, slide: SlideKey) {
         self.panes.iter_mut().for_each(|pane| pane.view.forget(slide));
     }
 
-    /// Where panes are linked, move all others as `leader` has moved in this frame; whether any moved.
+    /// If panes are linked, moves all others as `leader` has moved in this frame. Returns whether they moved.
     pub fn lead(&mut self, leader: usize) -> bool {
         if !self.linked {
             return false;
         }
         let Some(movement) = self.panes[leader].view.take_movement() else { return false };
-        let others = self.panes.iter_mut().enumerate().filter(|(place, _)| *place != leader);
+        let others = self.panes.iter_mut().enumerate().filter(|(index, _)| *index != leader);
         others.for_each(|(_, pane)| pane.view.move_along(&movement));
         true
     }

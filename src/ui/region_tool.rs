@@ -1,60 +1,63 @@
-//! Drawing a region, to ask about or to make a picture of: a rectangle, or with the freehand tool whatever the
-//! hand draws.
+//! Drawing a region to search with or to save as a picture: a rectangle, or a freehand outline.
 
 use egui::{Color32, CursorIcon, Key, Pos2, Rect, Shape, Stroke, Ui};
 
 use super::theme::Palette;
 use crate::geometry::Level0Point;
 
-/// Points of an outline are at least this far apart on the screen.
+/// Minimum distance between points of an outline, in points on the screen.
 const STEP: f32 = 3.0;
-/// A region is at least this wide and high on the screen; smaller ones are slips of the hand.
+/// Minimum width or height of a region, in points on the screen; smaller ones are discarded as accidental.
 const SMALLEST: f32 = 8.0;
 
-/// What is drawn with.
+/// Shape of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RegionShape {
+    /// A rectangle between two corners.
     #[default]
     Rect,
+    /// A freehand outline.
     Lasso,
 }
 
-/// What a region is drawn for.
+/// Purpose of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RegionUse {
-    /// To look for tissue like it.
+    /// To search for similar tissue.
     #[default]
     Question,
-    /// To save or copy it.
+    /// To save or copy it as a picture.
     Picture,
 }
 
-/// The tool, while it is in the hand.
+/// The region tool.
 #[derive(Debug, Default)]
 pub struct RegionTool {
+    /// Shape being drawn; `None` while the tool is not selected.
     pub shape: Option<RegionShape>,
+    /// Purpose of the region.
     pub purpose: RegionUse,
-    /// Where the hand has been on the screen; the slide stands still meanwhile.
+    /// Path of the pointer on the screen, in points; the slide does not move meanwhile.
     path: Vec<Pos2>,
 }
 
 impl RegionTool {
-    /// Take the tool, or put it down when it is in the hand.
+    /// Selects the tool, or deselects it if it is selected with this shape and purpose.
     pub fn toggle(&mut self, shape: RegionShape, purpose: RegionUse) {
-        let in_hand = self.shape == Some(shape) && self.purpose == purpose;
-        self.shape = (!in_hand).then_some(shape);
+        let is_selected = self.shape == Some(shape) && self.purpose == purpose;
+        self.shape = (!is_selected).then_some(shape);
         self.purpose = purpose;
         self.path.clear();
     }
 
-    /// Put the tool down; whether it was in the hand.
+    /// Deselects the tool. Returns whether it was selected.
     pub fn put_down(&mut self) -> bool {
         self.path.clear();
         self.shape.take().is_some()
     }
 
-    /// Follow the hand over `canvas`; the corners of a region, once it is drawn. `on_slide` tells the place on the
-    /// slide under a point of the screen.
+    /// Follows the pointer over `canvas`. Returns the corners of a region once it is drawn. `on_slide`
+    /// converts a screen position to level-0 pixels.
     pub fn ui(
         &mut self,
         ui: &Ui,
@@ -65,15 +68,15 @@ impl RegionTool {
         let shape = self.shape?;
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
         let (at, pressed_at, is_down) = ui.input(|input| {
-            // With Space held the hand moves the slide.
+            // With Space held, dragging pans the slide.
             let draws = input.pointer.primary_down() && !input.key_down(Key::Space);
             (input.pointer.latest_pos(), input.pointer.press_origin(), draws)
         });
-        // What begins elsewhere, on a panel, is no drawing.
+        // A drag that begins elsewhere, such as on a panel, does not draw.
         let begins_here = pressed_at.is_some_and(|at| canvas.contains(at));
         let at = at.filter(|_| is_down && (begins_here || !self.path.is_empty()));
         if at.is_some() && self.path.is_empty() {
-            // The pointer may have gone far before the first frame with the button down.
+            // The pointer may already be far away in the first frame with the button down.
             self.path.extend(pressed_at);
         }
         if let Some(at) = at.map(|at| canvas.clamp(at))

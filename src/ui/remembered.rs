@@ -1,4 +1,4 @@
-//! What the window remembers from one start to the next: panels, theme, where the view was, what was opened.
+//! The window's state between starts: panels, theme, views, recent paths.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,40 +13,47 @@ use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
 use crate::workers::job_queue::JobQueue;
 
-/// Paths in the list of what was opened recently.
+/// Maximum number of recent paths.
 const MOST_RECENT: usize = 20;
 
-/// Slides of which the view is remembered.
+/// Maximum number of slides whose view is stored.
 const MOST_VIEWS: usize = 500;
 
-/// What is kept, as a TOML file of the user's own data.
+/// The stored state, a TOML file in the user's own data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Remembered {
+    /// Whether the slide list was open.
     pub slides_open: bool,
+    /// Whether the match list was open.
     pub matches_open: bool,
+    /// Whether highlighted matches and annotations were shown.
     pub marks_shown: bool,
+    /// Whether the annotation list was open.
     pub annotations_open: bool,
+    /// Whether areas outside the tissue mask were shaded.
     pub tissue_shown: bool,
+    /// Whether the view history was shown on the overview.
     #[serde(alias = "trail_shown")]
     pub view_history_shown: bool,
-    /// Pixels are blended into each other beyond 1:1.
+    /// Whether pixels are interpolated beyond 1:1.
     pub smooth: bool,
+    /// Whether the light theme was on.
     pub light_theme: bool,
-    /// Size of text and controls; 1 is the system's own.
+    /// Scale of text and controls; 1 is the system's own size.
     pub text_scale: f32,
-    /// The project that was open last.
+    /// The last open project.
     #[serde(with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
     pub project: Option<PathBuf>,
-    /// Where a picture was saved last.
+    /// Folder of the last saved picture.
     #[serde(with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
     pub picture_folder: Option<PathBuf>,
-    /// Slides, folders and projects, the newest first.
+    /// Recently opened slides, folders and projects, newest first.
     #[serde(with = "crate::paths::whole_list")]
     pub recent: Vec<PathBuf>,
-    /// How the canvas was divided, and which slides it showed.
+    /// Division of the canvas, and the slides that it showed.
     pub layout: Layout,
-    /// The part of each slide that was in view last, the newest first.
+    /// The last view of each slide, newest first.
     #[serde(rename = "view")]
     views: Vec<View>,
 }
@@ -81,12 +88,12 @@ impl Default for Remembered {
 }
 
 impl Remembered {
-    /// What `file` holds; the beginning where there is none or it cannot be understood. Nothing in it is
-    /// worth an error: the window opens as it does for the first time.
+    /// Loads the state from `file`, or the default if the file is missing or invalid. That is no error: the
+    /// window then opens as for the first time.
     pub fn load(file: &Path) -> Self {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let mut remembered: Self = toml::from_str(&text).unwrap_or_else(|error| {
-            tracing::warn!(file = %file.display(), %error, "what the window remembers cannot be understood");
+            tracing::warn!(file = %file.display(), %error, "the window's state file cannot be parsed");
             Self::default()
         });
         if !(0.5..=3.0).contains(&remembered.text_scale) {
@@ -95,50 +102,51 @@ impl Remembered {
         remembered
     }
 
-    /// Put `path` first among what was opened recently.
+    /// Puts `path` first in the list of recent paths.
     pub fn opened(&mut self, path: &Path) {
         self.recent.retain(|known| known != path);
         self.recent.insert(0, path.to_owned());
         self.recent.truncate(MOST_RECENT);
     }
 
-    /// Keep where the view of `slide` is, and how it stands there.
+    /// Stores the view of `slide`, its rotation and mirroring.
     pub fn looked_at(&mut self, slide: &SlideId, field: Level0Rect, stance: Stance) {
         self.views.retain(|view| view.slide != *slide);
         self.views.insert(0, View { slide: slide.clone(), field, stance });
         self.views.truncate(MOST_VIEWS);
     }
 
-    /// Where the view of `slide` was, and how it stood there.
+    /// Returns the stored view of `slide`, its rotation and mirroring.
     pub fn view_of(&self, slide: &SlideId) -> Option<(Level0Rect, Stance)> {
         self.views.iter().find(|view| view.slide == *slide).map(|view| (view.field, view.stance))
     }
 }
 
-/// Writes what is to be remembered, on a thread of its own. Dropping it waits for the last writing.
+/// Writes the state on its own thread. Dropping it waits for the last write.
 pub struct Keeper {
     job_queue: Arc<JobQueue<Remembered>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
-    /// Keep everything in `file`; its folder is made if need be.
+    /// Starts writing to `file`; its folder is created if needed.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// If the thread cannot be started.
     pub fn start(file: PathBuf) -> std::io::Result<Self> {
         let job_queue: Arc<JobQueue<Remembered>> = Arc::default();
         let to_write = job_queue.clone();
         let thread = std::thread::Builder::new().name("window-keeper".into()).spawn(move || {
             while let Some(remembered) = to_write.take_to_the_end() {
                 if let Err(error) = write(&file, &remembered) {
-                    tracing::warn!(file = %file.display(), %error, "the window's state could not be kept");
+                    tracing::warn!(file = %file.display(), %error, "the window's state could not be saved");
                 }
             }
         })?;
         Ok(Self { job_queue, thread: Some(thread) })
     }
 
+    /// Queues the state to be written, in place of a state that still waits.
     pub fn keep(&self, remembered: Remembered) {
         self.job_queue.replace(remembered);
     }
@@ -204,7 +212,7 @@ mod tests {
         assert_eq!(
             old,
             Some((Level0Rect::new(1, 2, 3, 4), Stance::default())),
-            "as it was kept without turns"
+            "as stored by versions without rotation"
         );
 
         std::fs::write(&file, "slides_open = 7").unwrap();

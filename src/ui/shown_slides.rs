@@ -1,4 +1,4 @@
-//! What the window keeps for each slide of the session: its pyramid, its pictures, its marks.
+//! The window's data for each slide of the session: pyramid, textures, marks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,28 +19,31 @@ use crate::workers::tile_loader::TileLoader;
 /// Width of the outlines of matches, in physical pixels.
 const OUTLINE_PX: f32 = 2.0;
 
-/// All slides of the session, as the window needs them.
+/// The window's data for all slides of the session.
 #[derive(Default)]
 pub struct ShownSlides {
     slides: HashMap<SlideId, Shown>,
     keys_given: u32,
-    /// The answer and the examples that the marks show.
+    /// The answer and the examples that the current marks show.
     marked: Option<Arc<Answer>>,
     examples: Vec<(bool, ShownExample)>,
     pictures: HashMap<(SlideId, Level0Rect), TextureHandle>,
-    /// Pictures stored beside slides, by the picture's name.
+    /// Associated images, by slide and name.
     associated: HashMap<(SlideId, String), TextureHandle>,
 }
 
-/// One slide, as the window needs it.
+/// The window's data for one slide.
 pub struct Shown {
+    /// The slide, as a pyramid of display tiles.
     pub pyramid: Arc<DisplayPyramid>,
+    /// The slide's thumbnail, once it has been read.
     pub thumbnail: Option<TextureHandle>,
-    /// The shade over what is not tissue, and the mask that it was made of.
+    /// The shade outside the tissue mask, and the mask that it was made from.
     tissue: Option<(Arc<TissueMask>, TextureHandle)>,
+    /// Highlighted matches and examples, once they are uploaded.
     pub marks: Option<MarkSet>,
     profile: Option<ProfileTexture>,
-    /// The slide cannot be read at present.
+    /// Whether the slide cannot be read at present.
     unavailable: bool,
 }
 
@@ -52,11 +55,12 @@ impl Shown {
 }
 
 impl ShownSlides {
+    /// The data of a slide.
     pub fn get(&self, id: &SlideId) -> Option<&Shown> {
         self.slides.get(id)
     }
 
-    /// The slide that has this key.
+    /// The slide with this key.
     pub fn id_of(&self, key: SlideKey) -> Option<&SlideId> {
         self.slides.iter().find(|(_, shown)| shown.pyramid.key() == key).map(|(id, _)| id)
     }
@@ -66,7 +70,7 @@ impl ShownSlides {
         self.slides.values().any(|shown| shown.pyramid.root() == tile)
     }
 
-    /// Follow the session; the keys of slides that are gone.
+    /// Follows the session. Returns the keys of slides that were closed.
     pub fn follow(
         &mut self,
         session: &Session,
@@ -80,7 +84,7 @@ impl ShownSlides {
                 std::collections::hash_map::Entry::Occupied(known) => {
                     let known = known.into_mut();
                     if !Arc::ptr_eq(known.pyramid.source(), &state.source) {
-                        // Opened again: the same pixels under the same key, perhaps readable now.
+                        // Reopened: the same pixels under the same key, which may be readable now.
                         known.pyramid =
                             Arc::new(DisplayPyramid::new(known.pyramid.key(), state.source.clone()));
                         loader.add_slide(known.pyramid.clone());
@@ -88,12 +92,12 @@ impl ShownSlides {
                     }
                     known
                 }
-                std::collections::hash_map::Entry::Vacant(place) => {
+                std::collections::hash_map::Entry::Vacant(vacant) => {
                     self.keys_given += 1;
                     let key = SlideKey(self.keys_given);
                     let pyramid = Arc::new(DisplayPyramid::new(key, state.source.clone()));
                     loader.add_slide(pyramid.clone());
-                    place.insert(Shown {
+                    vacant.insert(Shown {
                         pyramid,
                         thumbnail: None,
                         tissue: None,
@@ -127,11 +131,11 @@ impl ShownSlides {
         loader: &TileLoader,
         renderer: &mut SlideRenderer,
     ) -> Vec<SlideKey> {
-        let gone: Vec<SlideId> =
+        let ids: Vec<SlideId> =
             self.slides.keys().filter(|id| session.slide(id).is_none()).cloned().collect();
-        self.associated.retain(|(slide, _), _| !gone.contains(slide));
+        self.associated.retain(|(slide, _), _| !ids.contains(slide));
         let closed: Vec<SlideKey> =
-            gone.iter().filter_map(|id| self.slides.remove(id)).map(|shown| shown.pyramid.key()).collect();
+            ids.iter().filter_map(|id| self.slides.remove(id)).map(|shown| shown.pyramid.key()).collect();
         for key in &closed {
             loader.remove_slide(*key);
             renderer.atlas.remove_slide(*key);
@@ -139,37 +143,37 @@ impl ShownSlides {
         closed
     }
 
-    /// Tint the matches of a new answer on every slide, and outline the tiles of the question.
+    /// Highlights the matches of a new answer on every slide, and outlines the examples of the query.
     fn follow_answer(&mut self, session: &Session, renderer: &SlideRenderer) {
         let query = session.query();
         let answer = query.and_then(|query| query.answer.as_ref());
         let examples = || query.iter().flat_map(|query| query.examples());
-        // Asked in every frame: of an answer only whether it is the same one.
+        // Runs in every frame, so answers are compared by pointer only.
         let is_same = self.marked.as_ref().map(Arc::as_ptr) == answer.map(Arc::as_ptr)
-            && examples().eq(self.examples.iter().map(|(positives, shown)| (*positives, shown)));
+            && examples().eq(self.examples.iter().map(|(is_positive, shown)| (*is_positive, shown)));
         if is_same && !self.slides.values().any(|shown| shown.marks.is_none()) {
             return;
         }
-        self.examples = examples().map(|(positives, shown)| (positives, shown.clone())).collect();
+        self.examples = examples().map(|(is_positive, shown)| (is_positive, shown.clone())).collect();
         self.marked = answer.cloned();
         let matches = answer.map(|answer| answer.matches.as_slice()).unwrap_or_default();
         let mut marks: HashMap<&SlideId, Vec<Mark>> = HashMap::new();
-        // The best ones are drawn last, over the others.
+        // The best matches are drawn last, over the others.
         for found in matches.iter().rev() {
             marks.entry(&found.slide).or_default().push(match_mark(found.rect, found.rank, matches.len()));
         }
         for (id, shown) in &mut self.slides {
             let mut marks = marks.remove(id).unwrap_or_default();
-            for (positives, shown) in &self.examples {
-                marks.extend(example_marks(id, *positives, shown, answer.map(Arc::as_ref)));
+            for (is_positive, shown) in &self.examples {
+                marks.extend(example_marks(id, *is_positive, shown, answer.map(Arc::as_ref)));
             }
             shown.marks = Some(renderer.mark_set(&marks));
         }
-        // The session has forgotten the pictures that no list shows any more.
+        // Drop the textures of tile pictures that the session no longer keeps.
         self.pictures.retain(|(slide, rect), _| session.tile_picture(slide, rect).is_some());
     }
 
-    /// The picture of a tile, once it has been read.
+    /// Returns the picture of a tile, once it has been read.
     pub fn picture(
         &mut self,
         session: &Session,
@@ -187,7 +191,7 @@ impl ShownSlides {
         Some(texture)
     }
 
-    /// A picture stored beside a slide, once it has been read.
+    /// Returns an associated image of a slide, once it has been read.
     pub fn associated(
         &mut self,
         session: &Session,
@@ -205,7 +209,7 @@ impl ShownSlides {
         Some(texture)
     }
 
-    /// The shade over all that is not tissue, and how many level-0 pixels it spans.
+    /// Returns the shade outside the tissue mask, and the level-0 pixels that it spans.
     pub fn tissue(
         &mut self,
         session: &Session,
@@ -238,7 +242,7 @@ fn texture(context: &Context, name: &str, picture: &RgbaImage) -> TextureHandle 
     context.load_texture(name, image, TextureOptions::LINEAR)
 }
 
-/// The outlines of an example on a slide: of the tile, or of all tiles of a region.
+/// Outlines of an example on a slide: of its tile, or of all tiles of its region.
 fn example_marks(
     id: &SlideId,
     is_positive: bool,
@@ -264,9 +268,9 @@ fn example_marks(
     }
 }
 
-/// Tint and outline by rank: the better, the stronger.
+/// Tint and outline of a match by rank: the better, the stronger.
 fn match_mark(rect: Level0Rect, rank: usize, count: usize) -> Mark {
     let color = theme::rank_color(rank, count);
-    let place = (rank - 1) as f32 / count.max(2) as f32;
-    Mark::new(rect, mark_color(color, 0.42 - 0.22 * place), mark_color(color, 1.0 - 0.3 * place), OUTLINE_PX)
+    let share = (rank - 1) as f32 / count.max(2) as f32;
+    Mark::new(rect, mark_color(color, 0.42 - 0.22 * share), mark_color(color, 1.0 - 0.3 * share), OUTLINE_PX)
 }

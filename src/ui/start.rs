@@ -1,5 +1,5 @@
-//! How the window gets onto the screen, and back onto it when the graphics device is lost: which driver draws it, and
-//! how long that took.
+//! Opening the window, and reopening it when the graphics device is lost: which driver draws it, and how long
+//! the start took.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::{ShutdownRequest, WindowOptions, relaunch};
 use crate::crash;
 use crate::project::Project;
 
-/// A device that lasted for less than this is not asked for again: the next driver draws the window.
+/// A driver whose device lasted for less than this is not tried again: the next driver draws the window.
 const LASTING: Duration = Duration::from_secs(60);
 
-/// Which drivers may draw the window.
+/// Graphics drivers that may draw the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drivers {
-    /// The best there is: Vulkan, else OpenGL.
+    /// Vulkan if available, otherwise OpenGL.
     Any,
-    /// OpenGL only, which old and virtual machines do better.
+    /// OpenGL only, which works better on old and virtual machines.
     OpenGl,
 }
 
 impl Drivers {
-    /// What to try, one after the other: a Vulkan driver may be there and still draw nothing.
+    /// Drivers to try, in this order: a Vulkan driver may be installed and still draw nothing.
     pub(super) fn to_try(is_safe: bool) -> &'static [Self] {
         if is_safe { &[Self::OpenGl] } else { &[Self::Any, Self::OpenGl] }
     }
@@ -41,7 +41,7 @@ impl Drivers {
     }
 }
 
-/// The window as it is asked for, to be drawn by `drivers`.
+/// Options of the window, to be drawn by `drivers`.
 pub(super) fn native_options(drivers: Drivers) -> eframe::NativeOptions {
     eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
@@ -60,17 +60,19 @@ pub(super) fn native_options(drivers: Drivers) -> eframe::NativeOptions {
 /// How a window ended.
 #[derive(Debug)]
 enum Ended {
+    /// The user closed it.
     Closed,
-    /// There is no device of these drivers, in the driver's words.
+    /// These drivers have no device; holds the driver's message.
     NoDevice(String),
-    /// The device drew, and was lost.
+    /// The device was lost after drawing; holds the driver's message.
     Lost(String),
-    /// It was lost in the middle of a frame, where egui knows no way out: all of the window is gone.
+    /// The device was lost in the middle of a frame, from which egui cannot recover: the window's state is
+    /// lost.
     LostInFrame(String),
 }
 
-/// Draw the window until the user closes it: with the best driver that has a device, and with a new device, in a new
-/// window, when that is lost.
+/// Draws the window until the user closes it: with the best driver that has a device, and in a new window
+/// with a new device when that is lost.
 pub(super) fn draw(
     project: Project,
     options: &WindowOptions,
@@ -85,7 +87,7 @@ pub(super) fn draw(
     match drawn? {
         Drawn::UntilClosed => Ok(()),
         Drawn::UntilLostInFrame(reason) => {
-            // Given back, so that the next start need not take it for one that a crash has left.
+            // Release the project, so that the next start does not treat it as left by a crash.
             drop(project);
             Err(relaunch::relaunch(&reason))
         }
@@ -97,30 +99,33 @@ pub(super) fn draw(
     }
 }
 
-/// How drawing has ended.
+/// How drawing ended.
 #[derive(Debug, PartialEq)]
 enum Drawn {
+    /// The user closed the window.
     UntilClosed,
+    /// The device was lost in the middle of a frame; holds the driver's message.
     UntilLostInFrame(String),
-    /// Every driver has failed, for these reasons.
+    /// Every driver failed, for these reasons.
     ByNone(Vec<String>),
 }
 
-/// Have each of `drivers` draw as long as it does: `show` opens a window and tells how it ended and how long that took.
-/// One that draws for long is asked again; one that has no device, or loses it soon, is followed by the next.
+/// Draws with each of `drivers` in turn. `show` opens a window and returns how it ended and how long it
+/// lasted. A driver that drew for long is tried again; one that has no device, or loses it soon, is followed
+/// by the next.
 fn by_turns(
     drivers: &[Drivers],
     mut show: impl FnMut(Drivers) -> anyhow::Result<(Ended, Duration)>,
 ) -> anyhow::Result<Drawn> {
     let mut reasons = Vec::new();
-    for &with in drivers {
+    for &driver in drivers {
         reasons.push(loop {
-            match show(with)? {
+            match show(driver)? {
                 (Ended::Closed, _) => return Ok(Drawn::UntilClosed),
                 (Ended::LostInFrame(reason), _) => return Ok(Drawn::UntilLostInFrame(reason)),
                 (Ended::Lost(_), lasted) if lasted >= LASTING => {}
                 (Ended::Lost(reason) | Ended::NoDevice(reason), _) => {
-                    tracing::warn!(drivers = ?with, %reason, "this driver does not draw the window");
+                    tracing::warn!(drivers = ?driver, %reason, "this driver does not draw the window");
                     break reason;
                 }
             }
@@ -129,7 +134,7 @@ fn by_turns(
     Ok(Drawn::ByNone(reasons))
 }
 
-/// One window, from its opening to its end.
+/// Shows one window from opening to end.
 fn show(
     drivers: Drivers,
     project: &Project,
@@ -162,18 +167,18 @@ fn show(
     }
 }
 
-/// What to tell when every device was lost soon after the window was opened.
+/// Message for the user when every device was lost soon after the window was opened.
 fn lost_for_good(reasons: &[String]) -> String {
     format!(
-        "the graphics card stops drawing again and again ({}), so the window was closed. All that could be saved is \
-         saved, and embedding and training go on at the next start. Restart the computer or update the card's driver; \
-         until then `histokin --safe-gpu`, or a driver that draws without a card (on Debian and Ubuntu `apt install \
-         mesa-vulkan-drivers`), may draw the window",
+        "the graphics card keeps failing ({}), so the window was closed. Everything that could be saved has \
+         been saved, and embedding and training continue at the next start. Restart the computer or update the \
+         graphics driver; until then `histokin --safe-gpu`, or a driver that draws without a card (on Debian and \
+         Ubuntu `apt install mesa-vulkan-drivers`), may draw the window",
         reasons.join("; ")
     )
 }
 
-/// What to tell when no driver draws the window; `reasons` in the drivers' own words.
+/// Message for the user when no driver draws the window; `reasons` are the drivers' messages.
 pub(super) fn no_driver(reasons: &[String]) -> String {
     format!(
         "the window could not be opened: no graphics driver draws it ({}). Install the driver of the graphics \
@@ -184,20 +189,20 @@ pub(super) fn no_driver(reasons: &[String]) -> String {
     )
 }
 
-/// Card and driver that draw the window, for people.
+/// Graphics card and driver that draw the window, for display.
 pub(super) fn graphics(gpu: &RenderState) -> String {
     let info = gpu.adapter.get_info();
     format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info)
 }
 
-/// Tells in the log how long the process took to its first painted frame.
+/// Logs the time from the start of the process to the first painted frame.
 #[derive(Debug, Default)]
 pub(super) struct StartClock {
     frames: u32,
 }
 
 impl StartClock {
-    /// A frame begins; the one before it has been painted.
+    /// Counts a frame; the previous one has been painted.
     pub(super) fn frame(&mut self) {
         self.frames = self.frames.saturating_add(1);
         if self.frames == 2
@@ -208,15 +213,15 @@ impl StartClock {
     }
 }
 
-/// How long this process runs, to a hundredth of a second, where the system tells.
+/// Time since the start of this process, to 0.01 s; `None` if the system does not provide it.
 fn process_age() -> Option<Duration> {
-    // The 22nd field, in hundredths of a second since the machine started; the second one, the name in
-    // brackets, may hold spaces.
+    // Field 22 is the start time in hundredths of a second since boot; field 2, the name in parentheses, may
+    // contain spaces.
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let begun = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse::<f64>().ok()? / 100.0;
+    let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse::<f64>().ok()? / 100.0;
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let now = uptime.split_whitespace().next()?.parse::<f64>().ok()?;
-    Duration::try_from_secs_f64(now - begun).ok()
+    Duration::try_from_secs_f64(now - started).ok()
 }
 
 #[cfg(test)]
@@ -228,12 +233,12 @@ mod tests {
         assert_eq!(Drivers::to_try(false), [Drivers::Any, Drivers::OpenGl]);
         assert_eq!(Drivers::to_try(true), [Drivers::OpenGl]);
         let WgpuSetup::CreateNew(setup) = native_options(Drivers::OpenGl).wgpu_options.wgpu_setup else {
-            panic!("a new instance is made");
+            panic!("a new instance is created");
         };
         assert_eq!(setup.instance_descriptor.backends, wgpu::Backends::GL);
     }
 
-    /// What becomes of windows that end like this, one after the other, and by which drivers they were drawn.
+    /// Outcome of a sequence of windows that end like this, and the drivers that drew them.
     fn drawn(ends: Vec<(Ended, u64)>) -> (Drawn, Vec<Drivers>) {
         let (mut ends, mut asked) = (ends.into_iter(), Vec::new());
         let drawn = by_turns(Drivers::to_try(false), |drivers| {
@@ -262,21 +267,21 @@ mod tests {
 
     #[test]
     fn when_every_driver_is_gone_all_reasons_are_told() {
-        let gone = vec![
+        let ends = vec![
             (Ended::Lost("reset".to_owned()), 100),
             (Ended::Lost("reset twice".to_owned()), 2),
             (Ended::NoDevice("no device".to_owned()), 0),
         ];
-        let (Drawn::ByNone(reasons), _) = drawn(gone) else { panic!("no driver is left") };
+        let (Drawn::ByNone(reasons), _) = drawn(ends) else { panic!("no driver is left") };
         assert_eq!(reasons, ["reset twice", "no device"]);
-        let told = lost_for_good(&reasons);
-        assert!(told.contains("reset twice; no device") && told.contains("--safe-gpu"), "{told}");
+        let message = lost_for_good(&reasons);
+        assert!(message.contains("reset twice; no device") && message.contains("--safe-gpu"), "{message}");
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn the_process_knows_its_age() {
-        let age = process_age().expect("Linux tells");
+        let age = process_age().expect("Linux provides it");
         assert!(age < Duration::from_secs(24 * 3600), "{age:?}");
     }
 }

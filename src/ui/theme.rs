@@ -1,4 +1,4 @@
-//! All colours, fonts and distances of the window.
+//! Colours, fonts and spacing of the window.
 
 use std::sync::Arc;
 
@@ -14,50 +14,64 @@ pub const PANEL_MARGIN: i8 = 12;
 /// Corner radius of cards and pictures.
 pub const RADIUS: u8 = 6;
 
-/// Laid over what is not counted as tissue.
+/// Shade over areas outside the tissue mask.
 pub const NOT_TISSUE: Color32 = Color32::from_rgba_premultiplied(16, 34, 48, 110);
 
-/// Outlines of the tiles of a query, and of those that matches are to be less like; the same in both themes, since
-/// they lie on the slide.
+/// Outline of positive examples; the same in both themes, since it is drawn over the slide.
 pub const EXAMPLE: Color32 = Color32::from_rgb(0xFF, 0xC1, 0x45);
+/// Outline of negative examples.
 pub const NEGATIVE_EXAMPLE: Color32 = Color32::from_rgb(0xF0, 0x55, 0x4C);
 
-/// The colours of one theme. Restrained greys and one accent; what is drawn over tissue stands apart
-/// from the pinks and purples of common stains.
+/// The colours of one theme: neutral greys and one accent. Colours drawn over tissue differ from the pinks
+/// and purples of common stains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Palette {
-    /// Around the slide.
+    /// Background of the canvas, around the slide.
     pub canvas: Color32,
-    /// Where the slide was never scanned.
+    /// Areas of the slide that were not scanned.
     pub glass: Color32,
+    /// Background of panels.
     pub panel: Color32,
-    /// Cards, fields and menus on a panel.
+    /// Background of cards, fields and menus on a panel.
     pub raised: Color32,
+    /// Background of a control under the pointer.
     pub hovered: Color32,
+    /// Background of a pressed control.
     pub pressed: Color32,
+    /// Borders and separators.
     pub line: Color32,
+    /// Normal text.
     pub text: Color32,
+    /// Emphasised text.
     pub strong: Color32,
+    /// Secondary text.
     pub weak: Color32,
+    /// Accent colour: links, active controls, selections.
     pub accent: Color32,
     /// Text on the accent colour.
     pub on_accent: Color32,
-    /// Background of what is selected.
+    /// Background of selected items.
     pub selected: Color32,
+    /// The query tile, and warnings.
     pub query: Color32,
-    /// The match that was gone to.
+    /// The visited match.
     pub visited: Color32,
-    /// Beneath thin lines over tissue, to part them from any colour.
+    /// Casing under thin lines over tissue, which separates them from any colour.
     pub casing: Color32,
+    /// Errors.
     pub error: Color32,
+    /// Success.
     pub good: Color32,
-    /// Small labels on the slide.
+    /// Background of small labels on the slide.
     pub chip: Color32,
+    /// Text of small labels on the slide.
     pub on_chip: Color32,
+    /// Shadow of windows and cards.
     pub shadow: Shadow,
 }
 
 impl Palette {
+    /// Returns the palette of a theme.
     pub fn of(theme: Theme) -> Self {
         let rgb = |hex: u32| Color32::from_rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8);
         let shadow =
@@ -112,33 +126,33 @@ impl Palette {
         }
     }
 
-    /// The palette of the theme that `ctx` shows.
+    /// Returns the palette of the current theme of `ctx`.
     pub fn current(ctx: &Context) -> Self {
         Self::of(ctx.theme())
     }
 }
 
-/// The colour of a match by its place among `count`: vivid green for the best, over teal to blue for the
-/// last. None of these occurs in H&E.
+/// Returns the colour of a match by its rank among `count`: from vivid green for the best through teal to
+/// blue for the last. None of these occurs in H&E.
 pub fn rank_color(rank: usize, count: usize) -> Color32 {
     let stops = [[0x00, 0xC8, 0x6B], [0x12, 0xB5, 0xC9], [0x3F, 0x7C, 0xE8]];
-    let place = (rank.saturating_sub(1)) as f32 / (count.saturating_sub(1)).max(1) as f32;
-    let along = place.clamp(0.0, 1.0) * (stops.len() - 1) as f32;
+    let share = (rank.saturating_sub(1)) as f32 / (count.saturating_sub(1)).max(1) as f32;
+    let along = share.clamp(0.0, 1.0) * (stops.len() - 1) as f32;
     let first = (along as usize).min(stops.len() - 2);
-    let share = along - first as f32;
+    let fraction = along - first as f32;
     let mix = |channel: usize| {
         let (from, to) = (stops[first][channel] as f32, stops[first + 1][channel] as f32);
-        (from + (to - from) * share).round() as u8
+        (from + (to - from) * fraction).round() as u8
     };
     Color32::from_rgb(mix(0), mix(1), mix(2))
 }
 
-/// Bold text, for headings and what counts.
+/// Bold font, for headings and emphasis.
 pub fn bold() -> FontFamily {
     FontFamily::Name("bold".into())
 }
 
-/// Give `ctx` its fonts and both themes.
+/// Installs the fonts and both themes in `ctx`.
 pub fn install(ctx: &Context) {
     ctx.set_fonts(fonts());
     egui_material_icons::initialize(ctx);

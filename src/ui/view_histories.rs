@@ -1,4 +1,4 @@
-//! The trails of all slides, and how they come back at the next start.
+//! The view histories of all slides, stored between starts.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,154 +13,156 @@ use super::slide_view::ViewHistory;
 use crate::durable;
 use crate::slide::SlideId;
 
-/// Wishes that may wait for the archive; what finds no room is asked for again later.
-const WISHES_WAITING: usize = 256;
+/// Maximum number of waiting requests to the storage thread; further ones are repeated later.
+const REQUESTS_WAITING: usize = 256;
 
-/// Where the reader has looked, on every slide.
+/// The view histories of all slides.
 pub struct ViewHistories {
-    view_histories: HashMap<SlideId, Kept>,
-    archive: Option<Archive>,
+    view_histories: HashMap<SlideId, Loaded>,
+    storage: Option<Storage>,
 }
 
-struct Kept {
+struct Loaded {
     view_history: ViewHistory,
-    /// Whether it has to be written.
+    /// Whether there are unsaved changes.
     changed: bool,
 }
 
 impl ViewHistories {
-    /// ViewHistories that are kept in `folder`, as one small picture a slide; `wake` is called when one has been read.
-    /// Without a folder they last as long as the window.
+    /// Starts the storage of view histories in `folder`, as one small picture per slide; `wake` is called
+    /// when one has been read. Without a folder, view histories last as long as the window.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// If the thread cannot be started.
     pub fn start(folder: Option<PathBuf>, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Self> {
-        let archive = folder.map(|folder| Archive::start(folder, wake)).transpose()?;
-        Ok(Self { view_histories: HashMap::new(), archive })
+        let storage = folder.map(|folder| Storage::start(folder, wake)).transpose()?;
+        Ok(Self { view_histories: HashMap::new(), storage })
     }
 
-    /// The trail on a slide, if it has one already.
+    /// The view history of a slide, if it is in memory.
     pub fn get_mut(&mut self, slide: &SlideId) -> Option<&mut ViewHistory> {
-        self.view_histories.get_mut(slide).map(|kept| &mut kept.view_history)
+        self.view_histories.get_mut(slide).map(|known| &mut known.view_history)
     }
 
-    /// The trail on a slide of `extent` level-0 pixels; what was kept of it, possibly under an id that earlier versions
-    /// gave the slide, joins it once it has been read.
+    /// Returns the view history of a slide of `extent` level-0 pixels. If it is not in memory, an empty one
+    /// is created, and the stored one, possibly under a former ID of the slide, is added once it has been
+    /// read.
     pub fn of(&mut self, slide: &SlideId, former_ids: &[SlideId], extent: (f64, f64)) -> &mut ViewHistory {
         match self.view_histories.entry(slide.clone()) {
             Entry::Occupied(known) => &mut known.into_mut().view_history,
-            Entry::Vacant(place) => {
-                if let Some(archive) = &self.archive {
-                    archive.wish(Wish::Read(slide.clone(), former_ids.to_vec()));
+            Entry::Vacant(vacant) => {
+                if let Some(storage) = &self.storage {
+                    storage.request(Request::Read(slide.clone(), former_ids.to_vec()));
                 }
-                &mut place
-                    .insert(Kept { view_history: ViewHistory::new(extent), changed: false })
+                &mut vacant
+                    .insert(Loaded { view_history: ViewHistory::new(extent), changed: false })
                     .view_history
             }
         }
     }
 
-    /// The trail of `slide` has grown.
+    /// Marks the view history of `slide` as changed.
     pub fn note_change(&mut self, slide: &SlideId) {
-        if let Some(kept) = self.view_histories.get_mut(slide) {
-            kept.changed = true;
+        if let Some(known) = self.view_histories.get_mut(slide) {
+            known.changed = true;
         }
     }
 
-    /// Forget where the reader has looked on a slide.
+    /// Clears the view history of a slide.
     pub fn clear(&mut self, slide: &SlideId) {
-        if let Some(kept) = self.view_histories.get_mut(slide) {
-            kept.view_history.clear();
-            kept.changed = true;
+        if let Some(known) = self.view_histories.get_mut(slide) {
+            known.view_history.clear();
+            known.changed = true;
         }
     }
 
-    /// Take over what has been read.
+    /// Adds view histories that have been read.
     pub fn take_read(&mut self) {
-        let Some(archive) = &self.archive else { return };
-        for (slide, picture) in archive.read.try_iter() {
-            if let Some(kept) = self.view_histories.get_mut(&slide) {
-                kept.view_history.merge(&picture);
+        let Some(storage) = &self.storage else { return };
+        for (slide, picture) in storage.read.try_iter() {
+            if let Some(known) = self.view_histories.get_mut(&slide) {
+                known.view_history.merge(&picture);
             }
         }
     }
 
-    /// Let go of the trails of slides that are not open: they are written, and read when they are needed again.
+    /// Removes the view histories of closed slides from memory: they are written, and read again when needed.
     pub fn put_away(&mut self, is_open: impl Fn(&SlideId) -> bool) {
         self.take_read();
-        let archive = self.archive.as_ref();
-        self.view_histories.retain(|slide, kept| {
+        let storage = self.storage.as_ref();
+        self.view_histories.retain(|slide, known| {
             if is_open(slide) {
                 return true;
             }
-            kept.view_history.forget_picture();
-            let Some(archive) = archive else { return true };
-            kept.changed && !archive.wish(Wish::Write(slide.clone(), kept.view_history.to_picture()))
+            known.view_history.forget_picture();
+            let Some(storage) = storage else { return true };
+            known.changed && !storage.request(Request::Write(slide.clone(), known.view_history.to_picture()))
         });
     }
 
-    /// Have all that has changed written.
+    /// Queues all changed view histories to be written.
     pub fn keep(&mut self) {
-        let Some(archive) = &self.archive else { return };
-        for (slide, kept) in self.view_histories.iter_mut().filter(|(_, kept)| kept.changed) {
-            kept.changed = !archive.wish(Wish::Write(slide.clone(), kept.view_history.to_picture()));
+        let Some(storage) = &self.storage else { return };
+        for (slide, known) in self.view_histories.iter_mut().filter(|(_, known)| known.changed) {
+            known.changed = !storage.request(Request::Write(slide.clone(), known.view_history.to_picture()));
         }
     }
 }
 
-enum Wish {
-    /// The trail of a slide, kept under its id or else under one of its former ones.
+enum Request {
+    /// Read the view history of a slide, stored under its ID or one of its former IDs.
     Read(SlideId, Vec<SlideId>),
+    /// Write the view history of a slide.
     Write(SlideId, GrayImage),
 }
 
-/// Reads and writes trails, on a thread of its own. Dropping it waits for the last writing.
-struct Archive {
-    wishes: Option<Sender<Wish>>,
+/// Reads and writes view histories on its own thread. Dropping it waits for the last write.
+struct Storage {
+    requests: Option<Sender<Request>>,
     read: Receiver<(SlideId, GrayImage)>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Archive {
+impl Storage {
     fn start(folder: PathBuf, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Self> {
-        let (wishes, to_do) = bounded(WISHES_WAITING);
-        // Never full: it is as long as the wishes, and each has one answer at most.
-        let (answers, read) = bounded(WISHES_WAITING + 1);
-        let thread = std::thread::Builder::new().name("trail-keeper".into()).spawn(move || {
-            for wish in to_do {
-                match wish {
-                    Wish::Read(slide, former) => {
+        let (requests, to_do) = bounded(REQUESTS_WAITING);
+        // Never full: it is longer than the request queue, and each request has at most one answer.
+        let (answers, read) = bounded(REQUESTS_WAITING + 1);
+        let thread = std::thread::Builder::new().name("view-history".into()).spawn(move || {
+            for request in to_do {
+                match request {
+                    Request::Read(slide, former) => {
                         let mut ids = std::iter::once(&slide).chain(&former);
                         let Some(picture) = ids.find_map(|id| load(&path(&folder, id))) else { continue };
                         if answers.try_send((slide, picture)).is_ok() {
                             wake();
                         }
                     }
-                    Wish::Write(slide, picture) => {
+                    Request::Write(slide, picture) => {
                         let path = path(&folder, &slide);
                         if let Err(error) = store(&path, &picture) {
-                            tracing::warn!(file = %path.display(), %error, "a trail could not be kept");
+                            tracing::warn!(file = %path.display(), %error, "a view history was not saved");
                         }
                     }
                 }
             }
         })?;
-        Ok(Self { wishes: Some(wishes), read, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), read, thread: Some(thread) })
     }
 
-    /// Whether there was room for it.
-    fn wish(&self, wish: Wish) -> bool {
-        self.wishes.as_ref().is_some_and(|wishes| wishes.try_send(wish).is_ok())
+    /// Queues a request. Returns `false` if the queue is full.
+    fn request(&self, request: Request) -> bool {
+        self.requests.as_ref().is_some_and(|requests| requests.try_send(request).is_ok())
     }
 }
 
-impl Drop for Archive {
+impl Drop for Storage {
     fn drop(&mut self) {
-        self.wishes = None;
+        self.requests = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the trail-keeper thread had panicked");
+            tracing::error!("the view-history thread had panicked");
         }
     }
 }
@@ -169,13 +171,13 @@ fn path(folder: &Path, slide: &SlideId) -> PathBuf {
     folder.join(format!("{slide}.png"))
 }
 
-/// A trail that was kept; nothing where there is none, or none that can be understood.
+/// Loads a stored view history; `None` if there is none or it is invalid.
 fn load(path: &Path) -> Option<GrayImage> {
     let bytes = std::fs::read(path).ok()?;
     match image::load_from_memory_with_format(&bytes, ImageFormat::Png) {
         Ok(picture) => Some(picture.into_luma8()),
         Err(error) => {
-            tracing::warn!(file = %path.display(), %error, "a kept trail cannot be understood");
+            tracing::warn!(file = %path.display(), %error, "a stored view history cannot be decoded");
             None
         }
     }
@@ -219,7 +221,7 @@ mod tests {
         view_histories.put_away(|slide| *slide == open);
         assert!(view_histories.get_mut(&open).is_some() && view_histories.get_mut(&closed).is_none());
         view_histories.of(&closed, &[], EXTENT);
-        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the stored view history is read");
         view_histories.take_read();
         assert_eq!(view_histories.of(&closed, &[], EXTENT).to_picture(), left);
     }
@@ -235,7 +237,7 @@ mod tests {
         let left = view_histories.of(&former, &[], EXTENT).to_picture();
         view_histories.put_away(|_| false);
         view_histories.of(&slide, std::slice::from_ref(&former), EXTENT);
-        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the stored view history is read");
         view_histories.take_read();
         assert_eq!(view_histories.of(&slide, &[], EXTENT).to_picture(), left);
     }
@@ -254,7 +256,7 @@ mod tests {
 
         let (mut view_histories, wakes) = start(folder.path());
         assert!(view_histories.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
-        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the stored view history is read");
         view_histories.take_read();
         assert_eq!(view_histories.of(&slide, &[], EXTENT).to_picture(), left);
         view_histories.clear(&slide);
@@ -263,7 +265,7 @@ mod tests {
 
         let (mut view_histories, wakes) = start(folder.path());
         view_histories.of(&slide, &[], EXTENT);
-        wakes.recv_timeout(Duration::from_secs(30)).expect("the kept trail is read");
+        wakes.recv_timeout(Duration::from_secs(30)).expect("the stored view history is read");
         view_histories.take_read();
         assert!(view_histories.of(&slide, &[], EXTENT).to_picture().iter().all(|shade| *shade == 0));
     }

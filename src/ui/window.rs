@@ -1,5 +1,5 @@
-//! The window on the screen. When its graphics device is lost it lets go of all that it can, and is opened anew: a
-//! device cannot be replaced under a window that is open.
+//! The window on the screen. When its graphics device is lost, it frees everything that it can, and a new
+//! window is opened: the device of an open window cannot be replaced.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,24 +11,24 @@ use super::graphics::DeviceWatch;
 use super::{ShutdownRequest, WindowOptions, waker};
 use crate::project::Project;
 
-/// What one window leaves to the next.
+/// State that one window leaves to the next.
 struct Legacy {
     handed_over: HandedOver,
-    /// Why there has to be another window, in the driver's words.
+    /// Why another window is needed; the driver's message.
     reason: String,
-    place: Place,
+    place: Placement,
 }
 
-/// Where a window stood on the screen, in points.
+/// Position and size of a window on the screen, in points.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct Placement {
     corner: Option<Pos2>,
     size: Option<Vec2>,
     is_maximized: bool,
     is_fullscreen: bool,
 }
 
-impl Place {
+impl Placement {
     fn of(context: &Context) -> Self {
         context.input(|input| {
             let seen = input.viewport();
@@ -41,6 +41,7 @@ impl Place {
         })
     }
 
+    /// Applies position and size to `viewport`.
     fn give_to(self, mut viewport: ViewportBuilder) -> ViewportBuilder {
         if let Some(corner) = self.corner {
             viewport = viewport.with_position(corner);
@@ -52,7 +53,7 @@ impl Place {
     }
 }
 
-/// Shared by a window and whoever opens the next one.
+/// State shared by successive windows and the code that opens them.
 #[derive(Default)]
 pub struct Handover {
     legacy: RefCell<Option<Legacy>>,
@@ -61,27 +62,27 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// For a program that ends when `shutdown` says so.
+    /// Creates the state for a program that ends on request of `shutdown`.
     pub fn of(shutdown: ShutdownRequest) -> Self {
         Self { shutdown, ..Self::default() }
     }
 
-    /// Why the window has ended, unless the user closed it.
+    /// Returns why the window ended, unless the user closed it.
     pub fn reason(&self) -> Option<String> {
         self.legacy.borrow().as_ref().map(|legacy| legacy.reason.clone())
     }
 
-    /// Why the device of the last window is lost, if it is.
+    /// Returns why the device of the last window was lost, if it was.
     pub(super) fn lost(&self) -> Option<String> {
         self.watch.borrow().lost()
     }
 
-    /// Save what is kept, and end its workers.
+    /// Saves the session and ends its workers.
     pub(super) fn finish(&self) {
         drop(self.legacy.take());
     }
 
-    /// `viewport` at the place of the window before.
+    /// Returns `viewport` with position and size of the previous window.
     pub(super) fn place(&self, viewport: ViewportBuilder) -> ViewportBuilder {
         match &*self.legacy.borrow() {
             Some(legacy) => legacy.place.give_to(viewport),
@@ -90,7 +91,7 @@ impl Handover {
     }
 }
 
-/// The app, for as long as its device draws.
+/// The app, while its graphics device works.
 pub struct Window {
     app: Option<App>,
     watch: DeviceWatch,
@@ -98,7 +99,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Open it on what the window before has left, else on `project`.
+    /// Opens a window with the state of the previous one, or else with `project`.
     ///
     /// # Errors
     /// As [`App::new`].
@@ -124,21 +125,21 @@ impl Window {
         Ok(Self { app: Some(app), watch, handover })
     }
 
-    /// What is in the window; nothing once its device is lost.
+    /// The app; `None` once the device is lost.
     pub fn app(&self) -> Option<&App> {
         self.app.as_ref()
     }
 
-    /// The same, to work with.
+    /// The app, mutable; `None` once the device is lost.
     pub fn app_mut(&mut self) -> Option<&mut App> {
         self.app.as_mut()
     }
 
-    /// When the device is lost: leave everything to the next window, and close this one without asking.
+    /// If the device is lost, hands everything to the next window and closes this one without asking.
     fn leave_if_lost(&mut self, context: &Context) {
         let Some(reason) = self.watch.lost() else { return };
         if let Some(app) = self.app.take() {
-            let place = Place::of(context);
+            let place = Placement::of(context);
             self.handover.legacy.replace(Some(Legacy { handed_over: app.hand_over(), reason, place }));
         }
         context.send_viewport_cmd(ViewportCommand::Close);
@@ -153,7 +154,7 @@ impl eframe::App for Window {
         if let Some(fault) = self.watch.take_fault() {
             app.absorb(crate::session::Event::Crashed(fault));
         }
-        // As by the button: what cannot be saved is told, and the window stays.
+        // As by the close button: unsaved changes are reported, and the window stays.
         if self.handover.shutdown.take() {
             context.send_viewport_cmd(ViewportCommand::Close);
         }
@@ -171,7 +172,7 @@ impl eframe::App for Window {
         if let Some(app) = &mut self.app {
             app.ui(ui, frame);
         }
-        // egui's renderer panics when it has something to draw and no device.
+        // egui's renderer panics if it has something to draw and no device.
         if self.watch.lost().is_some() {
             ui.ctx().graphics_mut(|layers| *layers = Default::default());
             ui.ctx().request_repaint();

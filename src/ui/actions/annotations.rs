@@ -1,4 +1,4 @@
-//! Drawing on a slide, and bringing annotations in and out.
+//! Drawing annotations, and importing and exporting them.
 
 use egui::Key;
 use egui_material_icons::icons;
@@ -11,17 +11,17 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Tool(Tool::Hand),
         ICON_PAN_TOOL,
         "Hand",
-        "Move the slide, and click for similar tissue; a click on an outline selects it",
+        "Pan the slide; click tissue to find similar tissue, or click an outline to select it",
         []
     ),
     entry!(
         Action::Tool(Tool::Select),
         ICON_ARROW_SELECTOR_TOOL,
         "Select and move",
-        "Select annotations, move them and their corners; double-click an outline for a new corner, Ctrl and click takes one off",
+        "Select annotations, move them and their corners; double-click an outline to add a corner, Ctrl-click a corner to remove it",
         [plain(Key::V)]
     ),
-    entry!(Action::Tool(Tool::Point), ICON_ADJUST, "Point", "Mark single places", [plain(Key::K)]),
+    entry!(Action::Tool(Tool::Point), ICON_ADJUST, "Point", "Mark single points", [plain(Key::K)]),
     entry!(
         Action::Tool(Tool::Rectangle),
         ICON_RECTANGLE,
@@ -40,50 +40,50 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Tool(Tool::Polygon),
         ICON_PENTAGON,
         "Polygon",
-        "Click corner by corner and double-click to finish, or draw around with the button held",
+        "Click each corner and double-click to finish, or draw freehand with the button held",
         [plain(Key::G)]
     ),
     entry!(
         Action::Tool(Tool::Brush),
         ICON_BRUSH,
         "Brush",
-        "Paint an area, or add to the selected one that it touches; [ and ] change its size",
+        "Paint an area, or add to the selected area that the brush touches; [ and ] change its size",
         [plain(Key::W)]
     ),
     entry!(
         Action::Tool(Tool::Eraser),
         ICON_INK_ERASER,
         "Eraser",
-        "Take off the selected areas, or off all that it touches; [ and ] change its size",
+        "Erase from the selected areas, or from all areas that it touches; [ and ] change its size",
         [plain(Key::E)]
     ),
     entry!(
         Action::Tool(Tool::Distance),
         ICON_STRAIGHTEN,
         "Measure distance",
-        "Drag from end to end, or click point by point and double-click to finish",
+        "Drag from end to end, or click each point and double-click to finish",
         [shift(Key::A)]
     ),
     entry!(
         Action::Tool(Tool::Area),
         ICON_SQUARE_FOOT,
         "Measure area",
-        "Click corner by corner and double-click to finish, or draw around with the button held",
+        "Click each corner and double-click to finish, or draw freehand with the button held",
         [plain(Key::A)]
     ),
-    entry!(Action::Undo, ICON_UNDO, "Undo", "Take back the last change of the annotations", [ctrl(Key::Z)]),
+    entry!(Action::Undo, ICON_UNDO, "Undo", "Undo the last change to the annotations", [ctrl(Key::Z)]),
     entry!(
         Action::Redo,
         ICON_REDO,
         "Redo",
-        "Do again what was taken back",
+        "Redo the last undone change to the annotations",
         [ctrl_shift(Key::Z), ctrl(Key::Y)]
     ),
     entry!(
         Action::SelectAnnotations,
         ICON_SELECT_ALL,
         "Select all annotations",
-        "Select all annotations of this slide that are shown",
+        "Select all visible annotations of this slide",
         [ctrl(Key::A)]
     ),
     entry!(
@@ -111,7 +111,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::ImportAnnotations,
         ICON_DOWNLOAD,
         "Import annotations…",
-        "Add the annotations of a QuPath GeoJSON, an ASAP or an ImageScope XML file; files can also be dropped on the slide",
+        "Add the annotations of a QuPath GeoJSON, ASAP XML or ImageScope XML file; files can also be dropped on the slide",
         [ctrl(Key::I)]
     ),
     entry!(

@@ -1,4 +1,4 @@
-//! The background work: embedding and training.
+//! Background work: embedding and training.
 
 use egui::Key;
 use egui_material_icons::icons;
@@ -10,14 +10,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::PauseOrResume,
         ICON_PAUSE,
         "Pause or resume embedding",
-        "Give all power to viewing, or go on embedding",
+        "Pause embedding to leave the computer's full speed to viewing, or resume it",
         [plain(Key::P)]
     ),
     entry!(
         Action::StopEmbedding,
         ICON_STOP,
         "Stop embedding",
-        "Stop; what is done is kept, and resuming goes on from there",
+        "Stop embedding; embedded tiles are kept, and resuming continues from there",
         []
     ),
     entry!(
@@ -31,21 +31,21 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::ToggleTraining,
         ICON_MODEL_TRAINING,
         "Training",
-        "Teach an encoder on your own slides, and choose among those that were taught",
+        "Train an encoder on your own slides, and choose among trained encoders",
         [plain(Key::F6)]
     ),
     entry!(
         Action::LoadTrainingSettings,
         ICON_FILE_OPEN,
         "Load training settings",
-        "Take the settings of a training from a TOML file",
+        "Load training settings from a TOML file",
         []
     ),
     entry!(
         Action::SaveTrainingSettings,
         ICON_SAVE,
         "Save training settings",
-        "Keep the settings of the training panel in a TOML file, with explanations",
+        "Save the settings of the training panel to a TOML file, with explanations",
         []
     ),
 ];

@@ -1,7 +1,7 @@
-//! Every action of the window: one table, from which menu, command palette, help sheet, tooltips and
-//! shortcuts are made. Its lines stand in the file of their group.
+//! All actions of the window: one table, from which the menu, command palette, help sheet, tooltips and
+//! shortcuts are built. The entries of each group are in their own file.
 
-/// A line of the table.
+/// An entry of the table.
 macro_rules! entry {
     ($action:expr, $icon:ident, $name:literal, $tooltip:literal, [$($shortcut:expr),*]) => {
         Entry {
@@ -29,126 +29,199 @@ use super::region_tool::RegionShape;
 use super::slide_view::Tool;
 use crate::query::Verdict;
 
-/// Something the user can do by name.
+/// An action that the user can perform by name or shortcut.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Action {
+    /// Opens slides chosen in the system's dialog.
     OpenFiles,
+    /// Opens a folder or project chosen in the system's dialog.
     OpenFolder,
+    /// Opens a typed path.
     OpenPath,
+    /// Opens a recent path.
     OpenRecent,
+    /// Shows the next slide in the list.
     NextSlide,
+    /// Shows the previous slide in the list.
     PreviousSlide,
+    /// Shows the metadata of the active slide.
     SlideProperties,
+    /// Sets the spacing of the active slide.
     Calibrate,
+    /// Closes the window.
     Quit,
+    /// Fits the whole slide into the view.
     Fit,
+    /// Doubles the magnification.
     ZoomIn,
+    /// Halves the magnification.
     ZoomOut,
-    /// A magnification such as 10×.
+    /// Zooms to a magnification such as 10×.
     Power(f64),
-    /// One slide pixel on each screen pixel.
+    /// Zooms to one level-0 pixel per screen pixel.
     Pixels,
+    /// Moves the view by steps to the right and down.
     Look(i8, i8),
-    /// Turn the slide by so many degrees clockwise.
+    /// Rotates the slide clockwise, in degrees.
     Turn(i16),
+    /// Mirrors the view left to right.
     MirrorLeftRight,
+    /// Mirrors the view top to bottom.
     MirrorTopBottom,
+    /// Removes rotation and mirroring.
     Upright,
+    /// Opens or closes the card of colour settings.
     Appearance,
+    /// Switches to the next colouring.
     NextColouring,
+    /// Restores the slide's own colours.
     OwnColours,
-    /// Divide the canvas into panes.
+    /// Divides the canvas into panes.
     Split(Split),
+    /// Links or unlinks the movement of all panes.
     LinkPanes,
-    /// Take up an annotation tool.
+    /// Selects an annotation tool.
     Tool(Tool),
+    /// Undoes the last change to the annotations.
     Undo,
+    /// Redoes the last undone change to the annotations.
     Redo,
+    /// Selects all visible annotations of the active slide.
     SelectAnnotations,
+    /// Deletes the selected annotations that are not locked.
     DeleteAnnotations,
-    /// Larger or smaller.
+    /// Makes the brush larger (`true`) or smaller.
     ResizeBrush(bool),
+    /// Imports annotations from files.
     ImportAnnotations,
+    /// Exports annotations to a file chosen in the system's dialog.
     ExportAnnotations,
+    /// Exports annotations to a typed path.
     ExportAnnotationsPath,
+    /// Shows or hides the annotation list.
     ToggleAnnotations,
+    /// Shows or hides the view history on the overview.
     ToggleViewHistory,
+    /// Clears the view history of the slides in view.
     ClearViewHistory,
+    /// Saves the view as a picture.
     SaveView,
-    /// Draw the part of the slide to be saved.
+    /// Draws a region to save as a picture.
     SaveRegion,
-    /// Choose by the system's dialog where the view is saved.
+    /// Chooses the file of the view's picture in the system's dialog.
     ChoosePicture,
+    /// Copies the view to the clipboard.
     CopyView,
+    /// Searches with the tile under the cursor.
     FindSimilar,
+    /// Goes to the next match.
     NextMatch,
+    /// Goes to the previous match.
     PreviousMatch,
+    /// Switches the heat map under the cursor on or off.
     ToggleHeatMap,
-    /// Write the heat map as files.
+    /// Writes the heat map to files.
     ExportHeatMap,
-    /// Draw the region of a question.
+    /// Draws a region to search with.
     SelectRegion(RegionShape),
-    /// Say whether the match that was gone to is the same tissue.
+    /// Judges whether the visited match is the same tissue.
     Judge(Verdict),
+    /// Undoes the last relevance judgement.
     UndoJudgement,
-    /// Ask with the selected annotations.
+    /// Searches with the selected annotations.
     QueryAnnotations,
-    /// Ask with the whole slide.
+    /// Ranks slides by similarity to the whole active slide.
     QuerySlide,
-    /// Choose a picture's file to ask with.
+    /// Searches with a picture file.
     ChooseQueryPicture,
-    /// Ask with the picture on the clipboard.
+    /// Searches with the picture on the clipboard.
     PasteQuery,
-    /// Choose a list that tells whose slides they are.
+    /// Loads a list that assigns slides to patients.
     ChoosePatients,
+    /// Shows the query and its matches side by side, or returns to one pane.
     CompareWithQuery,
-    /// Choose the match that was gone to, or leave it out again.
+    /// Adds the visited match to the chosen ones, or removes it.
     ChooseMatch,
-    /// Give the chosen matches the class that is drawn with.
+    /// Gives the chosen matches the current annotation class.
     ClassifyMatches,
+    /// Undoes the last classification of matches.
     UndoClassification,
+    /// Writes the matches to the project's reports.
     ExportMatches,
+    /// Sets up the connection to the archive.
     SetUpArchive,
+    /// Shows or hides the query history.
     ToggleHistory,
+    /// Returns to the view before the last jump, or removes the last point of a path being drawn.
     Back,
+    /// Closes the dialog, cancels the tool, clears the selection, or removes the query, whichever applies
+    /// first.
     ClearQuery,
+    /// Pauses or resumes embedding.
     PauseOrResume,
+    /// Stops embedding.
     StopEmbedding,
+    /// Opens or closes the card of embedding settings.
     EmbeddingSettings,
+    /// Opens or closes the training panel.
     ToggleTraining,
+    /// Loads training settings from a file.
     LoadTrainingSettings,
+    /// Saves training settings to a file.
     SaveTrainingSettings,
+    /// Shows or hides the slide list.
     ToggleSlides,
+    /// Shows or hides the match list.
     ToggleMatches,
+    /// Shows or hides the shade outside the tissue mask.
     ToggleTissue,
+    /// Shows or hides highlighted matches and annotations.
     ToggleMarks,
+    /// Shows or hides the report.
     ToggleReport,
+    /// Writes the report to the project's reports.
     WriteReport,
+    /// Switches between the dark and the light theme.
     ToggleTheme,
+    /// Enlarges text and controls.
     TextLarger,
+    /// Shrinks text and controls.
     TextSmaller,
+    /// Resets the size of text and controls.
     TextUsual,
+    /// Opens or closes the command palette.
     Palette,
+    /// Opens or closes the help sheet.
     Help,
+    /// Opens or closes the dialog on version and licences.
     About,
+    /// Copies diagnostic information to the clipboard.
     CopyDiagnostics,
 }
 
-/// Where an action stands in menu and help sheet.
+/// Group of an action in the menu and the help sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
+    /// Opening slides and moving between them.
     Slides,
+    /// Moving over a slide, and how it is shown.
     View,
+    /// Drawing, importing and exporting annotations.
     Annotations,
+    /// Searching and judging matches.
     Similarity,
+    /// Embedding and training.
     Embedding,
+    /// Panels, theme and help.
     Window,
 }
 
 impl Group {
+    /// All groups, in the order of the menu and the help sheet.
     pub const ALL: [Self; 6] =
         [Self::Slides, Self::View, Self::Annotations, Self::Similarity, Self::Embedding, Self::Window];
 
+    /// Heading of the group.
     pub fn name(self) -> &'static str {
         match self {
             Self::Slides => "Slides",
@@ -160,7 +233,7 @@ impl Group {
         }
     }
 
-    /// Its lines of the table, in the order of menu and help sheet.
+    /// The group's entries, in the order of the menu and the help sheet.
     pub fn entries(self) -> &'static [Entry] {
         match self {
             Self::Slides => slides::ENTRIES,
@@ -173,13 +246,17 @@ impl Group {
     }
 }
 
-/// One line of the table.
+/// One entry of the table.
 pub struct Entry {
+    /// The action.
     pub action: Action,
+    /// Icon for buttons and menus.
     pub icon: MaterialIcon,
+    /// Name, unique in the table.
     pub name: &'static str,
+    /// One line on what the action does.
     pub tooltip: &'static str,
-    /// The first one is shown.
+    /// Shortcuts; the first one is shown.
     pub shortcuts: &'static [KeyboardShortcut],
 }
 
@@ -207,23 +284,23 @@ const fn ctrl_alt(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::ALT), key)
 }
 
-/// The whole table, in the order of menu and help sheet.
+/// All entries, in the order of the menu and the help sheet.
 pub fn table() -> impl Iterator<Item = &'static Entry> {
     Group::ALL.into_iter().flat_map(Group::entries)
 }
 
-/// The line of an action.
+/// The entry of an action.
 pub fn entry(action: Action) -> &'static Entry {
     table().find(|entry| entry.action == action).unwrap_or(&window::ENTRIES[window::ENTRIES.len() - 1])
 }
 
 impl Entry {
-    /// The shortcut as the keyboard of this system writes it, if there is one.
+    /// Returns the first shortcut as this system writes it, if there is one.
     pub fn shortcut_label(&self, ctx: &Context) -> Option<String> {
         self.shortcuts.first().map(|shortcut| {
             let label = ctx.format_shortcut(shortcut);
             let key = shortcut.logical_key;
-            // As the key looks, not as it is called.
+            // Show the symbol on the key, not the key's name.
             let is_sign = matches!(
                 key,
                 Key::Plus
@@ -241,7 +318,7 @@ impl Entry {
         })
     }
 
-    /// Tooltip with shortcut.
+    /// Returns the tooltip, with the shortcut in parentheses.
     pub fn hint(&self, ctx: &Context) -> String {
         match self.shortcut_label(ctx) {
             Some(shortcut) => format!("{} ({shortcut})", self.tooltip),
@@ -250,17 +327,18 @@ impl Entry {
     }
 }
 
-/// What the keys belong to before they belong to the table.
+/// Input states in which keys are not shortcuts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Busy {
-    /// Text is being typed: a key is a letter there, and Ctrl+Z takes back a word.
+    /// Whether text is being typed: plain keys are letters, and Ctrl+Z undoes typing.
     pub typing: bool,
-    /// A dialog is open over the window, perhaps one that an action of the table closes again.
+    /// `None` without an open dialog; otherwise the action that opened the dialog and closes it again, if
+    /// any.
     pub dialog: Option<Option<Action>>,
 }
 
 impl Busy {
-    /// Whether a shortcut is to be left alone.
+    /// Whether a shortcut is ignored in this state.
     fn keeps(self, shortcut: &KeyboardShortcut, action: Action) -> bool {
         let types = !shortcut.modifiers.command && !is_function_key(shortcut.logical_key)
             || shortcut.modifiers.command && edits_text(shortcut.logical_key);
@@ -273,7 +351,7 @@ impl Busy {
 }
 
 impl Action {
-    /// Whether it is done again and again while its key is held; what switches something on and off is not.
+    /// Whether the action repeats while its key is held; toggles do not.
     fn repeats(self) -> bool {
         matches!(
             self,
@@ -293,7 +371,7 @@ impl Action {
         )
     }
 
-    /// Whether it concerns the whole window, or closes what lies over it.
+    /// Whether the action works while a dialog is open: it concerns the whole window or closes the dialog.
     fn works_over_dialogs(self) -> bool {
         matches!(
             self,
@@ -309,9 +387,9 @@ impl Action {
     }
 }
 
-/// The actions whose shortcuts were pressed since the last frame.
+/// Returns the actions whose shortcuts were pressed since the last frame, and removes those key events.
 pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
-    // The ones with more modifiers are looked for first, so that Ctrl+Shift+O is not taken for Ctrl+O.
+    // Shortcuts with more modifiers are tested first, so that Ctrl+Shift+O is not taken for Ctrl+O.
     let mut shortcuts: Vec<(&KeyboardShortcut, Action)> = table()
         .flat_map(|entry| entry.shortcuts.iter().map(|shortcut| (shortcut, entry.action)))
         .filter(|(shortcut, action)| !busy.keeps(shortcut, *action))
@@ -344,7 +422,7 @@ fn is_function_key(key: Key) -> bool {
     matches!(key, Key::F1 | Key::F2 | Key::F3 | Key::F4 | Key::F5 | Key::F6 | Key::F7)
 }
 
-/// Keys that, with Ctrl held, change or move over the text that is being typed.
+/// Keys that, with Ctrl held, edit the text being typed or move in it.
 fn edits_text(key: Key) -> bool {
     matches!(
         key,
@@ -361,7 +439,7 @@ fn edits_text(key: Key) -> bool {
     )
 }
 
-/// Actions whose name or tooltip holds every word of `search`, the best first.
+/// Returns the entries whose name or tooltip contains every word of `search`, matches by name first.
 pub fn matching(search: &str) -> Vec<&'static Entry> {
     let words: Vec<String> = search.to_lowercase().split_whitespace().map(str::to_owned).collect();
     let mut found: Vec<(bool, &Entry)> = table()
@@ -391,7 +469,7 @@ mod tests {
         assert!(table().all(|entry| !entry.tooltip.is_empty()));
     }
 
-    /// What comes of keys, pressed one after the other.
+    /// The actions of keys pressed one after the other.
     fn actions_of(keys: &[(Modifiers, Key, bool)], busy: Busy) -> Vec<Action> {
         let context = Context::default();
         let press = |&(modifiers, key, repeat)| Event::Key {
@@ -404,7 +482,7 @@ mod tests {
         let input = egui::RawInput { events: keys.iter().map(press).collect(), ..Default::default() };
         let mut asked = Vec::new();
         let mut output = context.run_ui(input, |ui| asked = pressed(ui.ctx(), busy));
-        // egui insists on being told that these were taken care of.
+        // egui panics if texture updates are dropped unhandled.
         output.textures_delta.clear();
         asked
     }
@@ -416,7 +494,7 @@ mod tests {
         let letters: Vec<_> = keys.map(|key| (Modifiers::NONE, key, false)).into();
         assert_eq!(actions_of(&letters, typing), []);
         let undo = [(Modifiers::COMMAND, Key::Z, false)];
-        assert_eq!(actions_of(&undo, typing), [], "the last word is taken back, not the last annotation");
+        assert_eq!(actions_of(&undo, typing), [], "this undoes typing, not the last annotation");
         assert_eq!(actions_of(&undo, Busy::default()), [Action::Undo]);
         let others = [(Modifiers::COMMAND, Key::K, false), (Modifiers::NONE, Key::F1, false)];
         assert_eq!(actions_of(&others, typing), [Action::Palette, Action::Help]);

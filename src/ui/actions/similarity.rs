@@ -1,4 +1,4 @@
-//! Asking for similar tissue, and judging what was found.
+//! Searching for similar tissue, and judging matches.
 
 use egui::Key;
 use egui_material_icons::icons;
@@ -12,176 +12,176 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::FindSimilar,
         ICON_CENTER_FOCUS_STRONG,
         "Find similar tissue",
-        "Find tiles like the one under the cursor, on all slides",
+        "Find tiles similar to the one under the cursor, on all slides",
         [plain(Key::S)]
     ),
     entry!(
         Action::NextMatch,
         ICON_SKIP_NEXT,
         "Next match",
-        "Go to the next match of the ranking",
+        "Go to the next match in the ranking",
         [plain(Key::N)]
     ),
     entry!(
         Action::PreviousMatch,
         ICON_SKIP_PREVIOUS,
         "Previous match",
-        "Go to the match before",
+        "Go to the previous match in the ranking",
         [shift(Key::N)]
     ),
     entry!(
         Action::ToggleHeatMap,
         ICON_GRADIENT,
         "Heat map under the cursor",
-        "Colour every tile by how like the tile under the cursor it is, wherever the cursor goes",
+        "Colour every tile by its similarity to the tile under the cursor, as the cursor moves",
         [plain(Key::D)]
     ),
     entry!(
         Action::ExportHeatMap,
         ICON_FILE_EXPORT,
         "Export the heat map",
-        "Write the heat map of the slides in view into the project's reports: as PNG with its place on the slide, and as \
+        "Write the heat map of the slides in view to the project's reports: as PNG with its position on the slide, and as \
          TIFF pyramid",
         [ctrl(Key::D)]
     ),
     entry!(
         Action::SelectRegion(RegionShape::Rect),
         ICON_SELECT,
-        "Find tissue like a rectangle's",
-        "Draw a rectangle; matches are like any of its tiles",
+        "Search by rectangle",
+        "Draw a rectangle, and find tiles similar to any of its tiles",
         [plain(Key::Q)]
     ),
     entry!(
         Action::SelectRegion(RegionShape::Lasso),
         ICON_LASSO_SELECT,
-        "Find tissue like a region's",
-        "Draw around tissue; matches are like any of its tiles",
+        "Search by freehand region",
+        "Draw around tissue, and find tiles similar to any of its tiles",
         [shift(Key::Q)]
     ),
     entry!(
         Action::QueryAnnotations,
         ICON_FRAME_INSPECT,
-        "Find tissue like the annotation's",
-        "Look for tiles like those within the selected annotations",
+        "Search by annotation",
+        "Find tiles similar to those within the selected annotations",
         [shift(Key::S)]
     ),
     entry!(
         Action::QuerySlide,
         ICON_LEADERBOARD,
-        "Rank slides by likeness to this one",
-        "Which slides hold the most tissue like that of this whole slide",
+        "Rank slides by similarity to this one",
+        "Show which slides hold the most tissue similar to that of this whole slide",
         [ctrl_shift(Key::L)]
     ),
     entry!(
         Action::ChooseQueryPicture,
         ICON_IMAGE_SEARCH,
-        "Find tissue like a picture's…",
-        "Choose a picture; matches are like the tissue in it",
+        "Search by picture…",
+        "Choose a picture file, and find tissue similar to the tissue in it",
         [ctrl_shift(Key::F)]
     ),
     entry!(
         Action::PasteQuery,
         ICON_CONTENT_PASTE_SEARCH,
-        "Find tissue like the clipboard's picture",
-        "Paste a picture as the question, such as a part of a screen",
+        "Search by clipboard picture",
+        "Paste a picture, such as a screenshot, as the query",
         [ctrl(Key::V)]
     ),
     entry!(
         Action::ChoosePatients,
         ICON_CONTACT_PAGE,
-        "Patients from a list…",
-        "Choose a CSV file with the columns slide and patient; otherwise file names tell",
+        "Load patient list…",
+        "Choose a CSV file with the columns slide and patient; without it, patients are derived from file names",
         []
     ),
     entry!(
         Action::CompareWithQuery,
         ICON_COMPARE,
-        "Side by side with the query",
-        "Show query and match next to each other, locked in position and zoom; N goes on to the next match",
+        "Compare with the query",
+        "Show query and match side by side, linked in position and zoom; N goes to the next match",
         [shift(Key::V)]
     ),
     entry!(
         Action::ChooseMatch,
         ICON_CHECK_BOX,
         "Choose this match",
-        "Choose the match that was gone to, to be given a class; again leaves it out",
+        "Choose the current match, to give it a class; press again to remove it from the chosen matches",
         [shift(Key::Y)]
     ),
     entry!(
         Action::ClassifyMatches,
         ICON_LABEL,
-        "Chosen matches become annotations",
-        "Each chosen match becomes a rectangle of the class that is drawn with now",
+        "Annotate chosen matches",
+        "Add a rectangle of the current annotation class for each chosen match",
         [ctrl(Key::G)]
     ),
     entry!(
         Action::UndoClassification,
         ICON_LABEL_OFF,
-        "Take the last classes back",
-        "Take back the last classes that matches were given, on all slides",
+        "Undo classes of matches",
+        "Undo the last classes given to matches, on all slides",
         []
     ),
     entry!(
         Action::Judge(Verdict::Same),
         ICON_CHECK_CIRCLE,
         "Same tissue",
-        "Mark this match as the same tissue as the query's; again takes it back",
+        "Judge this match as the same tissue as the query; press again to undo",
         [plain(Key::Y)]
     ),
     entry!(
         Action::Judge(Verdict::Different),
         ICON_CANCEL,
         "Different tissue",
-        "Mark this match as different from the query's tissue; again takes it back",
+        "Judge this match as different tissue than the query; press again to undo",
         [plain(Key::X)]
     ),
     entry!(
         Action::Judge(Verdict::Unsure),
         ICON_HELP,
         "Unsure",
-        "Mark this match as one that cannot be told; again takes it back",
+        "Judge this match as unsure; press again to undo",
         [plain(Key::J)]
     ),
     entry!(
         Action::UndoJudgement,
         ICON_UNDO,
-        "Take the last mark back",
-        "What was said last of a match is as it was before",
+        "Undo the last judgement",
+        "Undo the last judgement of a match: same, different or unsure",
         [shift(Key::J)]
     ),
     entry!(
         Action::ExportMatches,
         ICON_DOWNLOAD,
         "Export matches",
-        "Write matches as CSV, JSON, GeoJSON and sheets of pictures (PNG, PDF) into the project's reports",
+        "Write matches as CSV, JSON, GeoJSON and picture sheets (PNG, PDF) to the project's reports",
         [ctrl(Key::E)]
     ),
     entry!(
         Action::ToggleHistory,
         ICON_HISTORY,
         "Queries asked before",
-        "Show or hide the questions of this project, to ask one again",
+        "Show or hide the query history of this project, to repeat a query",
         []
     ),
     entry!(
         Action::SetUpArchive,
         ICON_DNS,
         "Department's archive…",
-        "Say where the department's archive is, so that questions are put to it, too",
+        "Set up the connection to the department's archive, to search it as well",
         [ctrl_shift(Key::A)]
     ),
     entry!(
         Action::Back,
         ICON_ARROW_BACK,
         "Back",
-        "Return to where the view was before the last jump",
+        "Return to the view before the last jump",
         [plain(Key::Backspace), alt(Key::ArrowLeft)]
     ),
     entry!(
         Action::ClearQuery,
         ICON_CLOSE,
         "Clear the query",
-        "Forget the query and its matches",
+        "Remove the query and its matches",
         [plain(Key::Escape)]
     ),
 ];

@@ -1,4 +1,4 @@
-//! Opening slides, and going from one to the next.
+//! Opening slides, and moving between them.
 
 use egui::Key;
 use egui_material_icons::icons;
@@ -31,35 +31,35 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::OpenRecent,
         ICON_HISTORY,
         "Open recent…",
-        "Choose among the slides, folders and projects opened before",
+        "Choose from recently opened slides, folders and projects",
         [ctrl(Key::R)]
     ),
     entry!(
         Action::NextSlide,
         ICON_ARROW_DOWNWARD,
         "Next slide",
-        "Show the next slide of the list",
+        "Show the next slide in the list",
         [plain(Key::PageDown)]
     ),
     entry!(
         Action::PreviousSlide,
         ICON_ARROW_UPWARD,
         "Previous slide",
-        "Show the previous slide of the list",
+        "Show the previous slide in the list",
         [plain(Key::PageUp)]
     ),
     entry!(
         Action::SlideProperties,
         ICON_INFO,
         "Slide properties",
-        "All that the file says of itself",
+        "Show the metadata of the slide file",
         [plain(Key::I)]
     ),
     entry!(
         Action::Calibrate,
         ICON_STRAIGHTEN,
         "Set pixel size…",
-        "State how many µm one pixel of this slide spans",
+        "Enter the size of this slide's pixels in µm",
         [plain(Key::M)]
     ),
     entry!(Action::Quit, ICON_LOGOUT, "Quit", "Close the window; embedded tiles are kept", [ctrl(Key::Q)]),

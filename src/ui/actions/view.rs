@@ -1,4 +1,4 @@
-//! Moving over a slide and how it is shown.
+//! Moving over a slide, and how it is shown.
 
 use egui::Key;
 use egui_material_icons::icons;
@@ -18,72 +18,72 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Power(1.25),
         ICON_ZOOM_IN,
         "Magnification 1.25×",
-        "8 µm on a screen pixel",
+        "8 µm per screen pixel",
         [plain(Key::Num1)]
     ),
     entry!(
         Action::Power(2.5),
         ICON_ZOOM_IN,
         "Magnification 2.5×",
-        "4 µm on a screen pixel",
+        "4 µm per screen pixel",
         [plain(Key::Num2)]
     ),
-    entry!(
-        Action::Power(5.0),
-        ICON_ZOOM_IN,
-        "Magnification 5×",
-        "2 µm on a screen pixel",
-        [plain(Key::Num3)]
-    ),
+    entry!(Action::Power(5.0), ICON_ZOOM_IN, "Magnification 5×", "2 µm per screen pixel", [plain(Key::Num3)]),
     entry!(
         Action::Power(10.0),
         ICON_ZOOM_IN,
         "Magnification 10×",
-        "1 µm on a screen pixel",
+        "1 µm per screen pixel",
         [plain(Key::Num4)]
     ),
     entry!(
         Action::Power(20.0),
         ICON_ZOOM_IN,
         "Magnification 20×",
-        "0.5 µm on a screen pixel",
+        "0.5 µm per screen pixel",
         [plain(Key::Num5)]
     ),
     entry!(
         Action::Power(40.0),
         ICON_ZOOM_IN,
         "Magnification 40×",
-        "0.25 µm on a screen pixel",
+        "0.25 µm per screen pixel",
         [plain(Key::Num6)]
     ),
     entry!(
         Action::Pixels,
         ICON_GRID_ON,
         "Slide pixels 1:1",
-        "One slide pixel on each screen pixel",
+        "One slide pixel per screen pixel",
         [plain(Key::Num7)]
     ),
-    entry!(Action::ZoomIn, ICON_ADD, "Zoom in", "Twice as large", [plain(Key::Plus), plain(Key::Equals)]),
-    entry!(Action::ZoomOut, ICON_REMOVE, "Zoom out", "Half as large", [plain(Key::Minus)]),
+    entry!(
+        Action::ZoomIn,
+        ICON_ADD,
+        "Zoom in",
+        "Double the magnification",
+        [plain(Key::Plus), plain(Key::Equals)]
+    ),
+    entry!(Action::ZoomOut, ICON_REMOVE, "Zoom out", "Halve the magnification", [plain(Key::Minus)]),
     entry!(
         Action::Look(-1, 0),
         ICON_ARROW_BACK,
-        "Look left",
+        "Move left",
         "Move the view to the left",
         [plain(Key::ArrowLeft)]
     ),
     entry!(
         Action::Look(1, 0),
         ICON_ARROW_FORWARD,
-        "Look right",
+        "Move right",
         "Move the view to the right",
         [plain(Key::ArrowRight)]
     ),
-    entry!(Action::Look(0, -1), ICON_ARROW_UPWARD, "Look up", "Move the view up", [plain(Key::ArrowUp)]),
+    entry!(Action::Look(0, -1), ICON_ARROW_UPWARD, "Move up", "Move the view up", [plain(Key::ArrowUp)]),
     entry!(
         Action::Look(0, 1),
         ICON_ARROW_DOWNWARD,
-        "Look down",
+        "Move down",
         "Move the view down",
         [plain(Key::ArrowDown)]
     ),
@@ -91,64 +91,64 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Turn(90),
         ICON_ROTATE_90_DEGREES_CW,
         "Turn right",
-        "Turn the slide clockwise by 90°; Alt and drag or wheel turn it freely",
+        "Turn the slide clockwise by 90°; Alt-drag or Alt-wheel turns it freely",
         [plain(Key::R)]
     ),
     entry!(
         Action::Turn(-90),
         ICON_ROTATE_90_DEGREES_CCW,
         "Turn left",
-        "Turn the slide anticlockwise by 90°; Alt and drag or wheel turn it freely",
+        "Turn the slide anticlockwise by 90°; Alt-drag or Alt-wheel turns it freely",
         [shift(Key::R)]
     ),
     entry!(
         Action::Turn(15),
         ICON_ROTATE_RIGHT,
         "Turn right by 15°",
-        "Turn the slide clockwise a little",
+        "Turn the slide clockwise by 15°",
         [plain(Key::Period)]
     ),
     entry!(
         Action::Turn(-15),
         ICON_ROTATE_LEFT,
         "Turn left by 15°",
-        "Turn the slide anticlockwise a little",
+        "Turn the slide anticlockwise by 15°",
         [plain(Key::Comma)]
     ),
     entry!(
         Action::MirrorLeftRight,
         ICON_FLIP,
         "Mirror left to right",
-        "Flip the slide as it is on the screen, left to right",
+        "Flip the view left to right",
         [plain(Key::F)]
     ),
     entry!(
         Action::MirrorTopBottom,
         ICON_FLIP,
         "Mirror top to bottom",
-        "Flip the slide as it is on the screen, top to bottom",
+        "Flip the view top to bottom",
         [shift(Key::F)]
     ),
-    entry!(Action::Upright, ICON_EXPLORE, "Upright", "Undo all turning and mirroring", [plain(Key::U)]),
+    entry!(Action::Upright, ICON_EXPLORE, "Upright", "Remove all rotation and mirroring", [plain(Key::U)]),
     entry!(
         Action::Appearance,
         ICON_TUNE,
         "Appearance…",
-        "Brightness, contrast, gamma, stains, and how pixels are magnified",
+        "Brightness, contrast, gamma, stains, and pixel interpolation",
         [plain(Key::B)]
     ),
     entry!(
         Action::NextColouring,
         ICON_COLORIZE,
         "Next colouring",
-        "Own colours, haematoxylin only, eosin only, normalised",
+        "Original colours, haematoxylin only, eosin only, normalised",
         [plain(Key::C)]
     ),
     entry!(
         Action::OwnColours,
         ICON_FORMAT_COLOR_RESET,
-        "Own colours",
-        "Show the slide's own pixels again",
+        "Original colours",
+        "Show the slide's own colours again",
         [shift(Key::C)]
     ),
     entry!(
@@ -162,21 +162,21 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Split(Split::ALL[1]),
         ICON_SPLITSCREEN_RIGHT,
         "Two panes",
-        "Show two slides side by side; click a pane, then a slide of the list",
+        "Show two slides side by side; click a pane, then a slide in the list",
         [ctrl(Key::Num2)]
     ),
     entry!(
         Action::Split(Split::ALL[2]),
         ICON_GRID_VIEW,
         "Four panes",
-        "Show four slides; click a pane, then a slide of the list",
+        "Show four slides; click a pane, then a slide in the list",
         [ctrl(Key::Num3)]
     ),
     entry!(
         Action::Split(Split::ALL[3]),
         ICON_APPS,
         "Nine panes",
-        "Show nine slides; click a pane, then a slide of the list",
+        "Show nine slides; click a pane, then a slide in the list",
         [ctrl(Key::Num4)]
     ),
     entry!(
@@ -189,22 +189,22 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::ToggleViewHistory,
         ICON_FOOTPRINT,
-        "Trail",
-        "Show on the overview where you have looked, and how closely",
+        "View history",
+        "Show on the overview which parts you have viewed, and at which magnification",
         [shift(Key::T)]
     ),
     entry!(
         Action::ClearViewHistory,
         ICON_LAYERS_CLEAR,
-        "Clear the trail",
-        "Forget where you have looked on the slides in view",
+        "Clear view history",
+        "Clear the view history of the slides in view",
         []
     ),
     entry!(
         Action::SaveView,
         ICON_SAVE,
         "Save view…",
-        "Save what is in view as a PNG, JPEG or TIFF picture",
+        "Save the view as a PNG, JPEG or TIFF picture",
         [ctrl(Key::S)]
     ),
     entry!(
@@ -218,14 +218,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::CopyView,
         ICON_CONTENT_COPY,
         "Copy view",
-        "Copy what is in view to the clipboard, with a scale bar",
+        "Copy the view to the clipboard, with a scale bar",
         [ctrl(Key::C)]
     ),
     entry!(
         Action::ToggleTissue,
         ICON_TEXTURE,
         "Tissue mask",
-        "Shade what is not counted as tissue",
+        "Shade everything outside the tissue mask",
         [plain(Key::T)]
     ),
     entry!(

@@ -31,21 +31,21 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::ToggleReport,
         ICON_ANALYTICS,
         "Report",
-        "How good the encoder is on your slides: ADDR, retrieval, classes, map",
+        "Show how good the encoder is on your slides: ADDR, retrieval, classes, map",
         [plain(Key::F7)]
     ),
     entry!(
         Action::WriteReport,
         ICON_SAVE,
         "Write the report",
-        "Write what was measured as a page and tables into the project's folder “reports”",
+        "Write the results as a page and tables to the project's folder “reports”",
         [ctrl_shift(Key::E)]
     ),
     entry!(
         Action::ToggleTheme,
         ICON_CONTRAST,
         "Dark or light",
-        "Change between the dark and the light theme",
+        "Switch between the dark and the light theme",
         [plain(Key::F4)]
     ),
     entry!(
@@ -65,8 +65,8 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::TextUsual,
         ICON_FORMAT_SIZE,
-        "Usual text size",
-        "Text and controls as large as the system has them",
+        "Default text size",
+        "Reset text and controls to the system's size",
         [ctrl(Key::Num0)]
     ),
     entry!(
@@ -76,19 +76,19 @@ pub(super) static ENTRIES: &[Entry] = &[
         "Find an action by its name",
         [ctrl(Key::K), ctrl(Key::L)]
     ),
-    entry!(Action::Help, ICON_HELP, "Help", "All actions and their keys", [plain(Key::F1)]),
+    entry!(Action::Help, ICON_HELP, "Help", "Show all actions and their keys", [plain(Key::F1)]),
     entry!(
         Action::About,
         ICON_INFO,
         "About histokin",
-        "Version, and the licences of the works that it contains",
+        "Version, and licences of third-party components",
         [shift(Key::F1)]
     ),
     entry!(
         Action::CopyDiagnostics,
         ICON_CONTENT_COPY,
         "Copy diagnostics",
-        "Versions, graphics, device and counts as text for whoever helps you; no paths and no names",
+        "Copy versions, graphics, device and counts as text for support; contains no paths and no names",
         [ctrl(Key::F1)]
     ),
 ];

@@ -1,4 +1,4 @@
-//! Asking for similar tissue, walking through what was found, and saying what it is.
+//! Searching for similar tissue, stepping through matches, and judging them.
 
 use egui::{Context, Event, ViewportCommand};
 
@@ -14,7 +14,7 @@ use crate::ui::panes::Split;
 use crate::ui::region_tool::RegionUse;
 
 impl App {
-    /// Do an action that asks, or that concerns matches; `false` for any other.
+    /// Performs an action that concerns the query or its matches. Returns `false` for any other action.
     pub(super) fn perform_asking(&mut self, context: &Context, action: Action) -> bool {
         match action {
             Action::FindSimilar => match self.hovered.clone() {
@@ -30,7 +30,7 @@ impl App {
                 }
             }
             Action::ChooseQueryPicture => self.choose_file(context, Choose::QueryPicture),
-            // What is on the clipboard arrives as an event of one of the next frames.
+            // The content of the clipboard arrives as an event of a later frame.
             Action::PasteQuery => context.send_viewport_cmd(ViewportCommand::RequestPaste),
             Action::ChoosePatients => self.choose_file(context, Choose::Patients),
             Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
@@ -46,7 +46,7 @@ impl App {
                     let class = self.session.annotation_class().cloned();
                     self.command(Command::ClassifyMatches(class));
                 } else {
-                    self.notice(context, "Choose matches first: by their boxes, or with Shift+Y.");
+                    self.notice(context, "Choose matches first: with their checkboxes, or with Shift+Y.");
                 }
             }
             Action::UndoClassification => self.command(Command::UndoClassification),
@@ -67,7 +67,7 @@ impl App {
         self.command(Command::QueryAt { slide, point });
     }
 
-    /// Ask with the selected annotations.
+    /// Searches with the selected annotations.
     fn query_annotations(&mut self, context: &Context) {
         let ids = self.selection().map(|annotations| annotations.selection().to_vec());
         let slide = self.session.active().map(|slide| slide.id().clone());
@@ -76,11 +76,11 @@ impl App {
                 self.chrome.matches_open = true;
                 self.command(Command::QueryAnnotations { slide, ids });
             }
-            _ => self.notice(context, "Select an annotation first (V), then look for tissue like its."),
+            _ => self.notice(context, "Select an annotation first (V), then search for similar tissue."),
         }
     }
 
-    /// A picture that was pasted is the question.
+    /// Uses a pasted picture as the query.
     pub(super) fn take_over_paste(&mut self, context: &Context) {
         let picture = context.input(|input| {
             input.events.iter().find_map(|event| match event {
@@ -91,19 +91,19 @@ impl App {
         let Some(image) = picture.filter(|_| self.chrome.dialog.is_none()) else { return };
         let [width, height] = image.size.map(|side| side as u32);
         let pixels = image.pixels.iter().flat_map(|pixel| {
-            // What is transparent is the white of empty glass.
+            // Transparent pixels become white, like empty glass.
             let [r, g, b, a] = pixel.to_array();
             [r, g, b].map(|channel| channel.saturating_add(255 - a))
         });
         if let Some(pixels) = image::RgbImage::from_raw(width, height, pixels.collect()) {
             self.chrome.matches_open = true;
-            self.notice(context, "The pasted picture is being described.");
+            self.notice(context, "Embedding the pasted picture.");
             self.command(Command::QueryPicture(PictureQuery::Pixels(pixels)));
         }
     }
 
-    /// A click asks for what is like the tile; with Shift it adds one to the question, with Ctrl one that
-    /// matches are to be less like.
+    /// A click searches for tissue similar to the tile; with Shift it adds the tile to the query as a
+    /// positive example, with Ctrl as a negative one.
     pub(super) fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
         if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
             self.command(Command::AddExample { slide, point, is_positive: !modifiers.command });
@@ -112,12 +112,12 @@ impl App {
         }
     }
 
-    /// Say of the match that was gone to whether it is the same tissue; the same verdict again takes it back.
+    /// Records a relevance judgement of the visited match; the same judgement again removes it.
     fn judge(&mut self, context: &Context, verdict: Verdict) {
         let query = self.session.query();
         let visited = query.and_then(|query| Some((query.answer.as_ref()?, query.visited?)));
         let Some((answer, rank)) = visited else {
-            self.notice(context, "Go to a match first (N), then say what it is.");
+            self.notice(context, "Go to a match first (N), then judge it.");
             return;
         };
         let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
@@ -139,12 +139,14 @@ impl App {
         }
     }
 
+    /// Goes to the match at index `rank` of the answer, and remembers the current view.
     pub(super) fn go_to_match(&mut self, rank: usize) {
         let from = self.place();
         self.command(Command::GoToMatch { rank, from });
     }
 
-    /// Show the query and the match that was gone to, or the best one, side by side and locked; or one pane again.
+    /// Shows the query and the visited match, or the best one, side by side and linked; or returns to one
+    /// pane.
     fn compare_with_query(&mut self, context: &Context) {
         if self.panes.is_comparing() {
             let shown = self.panes.slides().nth(1).cloned();
@@ -158,7 +160,7 @@ impl App {
         let Some(query) = self.session.query() else { return };
         let (target, rank) = (query.target().cloned(), query.visited.unwrap_or(0));
         let Some(target) = target.filter(|target| self.session.slide(&target.slide).is_some()) else {
-            self.notice(context, "The query lies on no slide that is open.");
+            self.notice(context, "The query is not on an open slide.");
             return;
         };
         self.panes.divide(Split::ALL[1], &self.session, &self.renderer, &self.loader);

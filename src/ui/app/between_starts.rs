@@ -1,4 +1,4 @@
-//! What the window keeps from one start to the next.
+//! State that the window keeps between starts.
 
 use std::path::PathBuf;
 
@@ -8,40 +8,41 @@ use super::App;
 use crate::session::{Command, Event};
 use crate::slide::SlideId;
 
-/// Seconds for which the pane at work waits for the slide that it showed before the last start, if others are open.
+/// How long the active pane waits for the slide that it showed before the last start, if others are open, in
+/// seconds.
 const TIMEOUT_SECONDS: f64 = 8.0;
-/// The same of the other panes.
+/// The same for the other panes.
 const LONG_TIMEOUT_SECONDS: f64 = 60.0;
 
 impl App {
-    /// Paths that were opened before, the newest first.
+    /// Recently opened paths, newest first.
     pub fn recent(&self) -> &[PathBuf] {
         &self.remembered.recent
     }
 
-    /// What the user opened and could be opened is shown, and offered again.
+    /// Shows a slide or project that the user has opened, and adds it to the recent paths.
     pub(super) fn note_opened(&mut self, event: &Event) {
         let (path, id) = match event {
             Event::SlideOpened(source) => (&source.info().path, &source.info().id),
             Event::ProjectOpened(project) => return self.remembered.opened(project.root()),
             _ => return,
         };
-        // A folder is offered as such, not by all of its slides.
-        if let Some(place) = self.opening.iter().position(|opening| path.starts_with(opening)) {
-            let opened = self.opening.swap_remove(place);
+        // A folder is listed as a folder, not as all of its slides.
+        if let Some(index) = self.opening.iter().position(|opening| path.starts_with(opening)) {
+            let opened = self.opening.swap_remove(index);
             self.remembered.opened(&opened);
-            // A folder named at the start does not push aside what was in view before.
+            // A folder given at the start does not replace the slides of the last session.
             if opened == *path || !self.panes.awaits_any() {
                 self.to_show = Some(id.clone());
             }
         }
     }
 
-    /// Show what the user has just opened, and what was shown before the last start as soon as it is open.
+    /// Shows what the user has just opened, and the slides of the last session as soon as they are open.
     pub(super) fn show_what_has_opened(&mut self, context: &Context) {
         let awaited = self.panes.take_awaited(&self.session);
-        let wished = self.to_show.take_if(|id| self.session.slide(id).is_some());
-        if let Some(slide) = wished {
+        let opened = self.to_show.take_if(|id| self.session.slide(id).is_some());
+        if let Some(slide) = opened {
             self.panes.show(&slide);
             self.command(Command::Show(slide));
         } else if let Some(slide) = awaited {
@@ -58,10 +59,10 @@ impl App {
         }
     }
 
-    /// A slide that is shown for the first time since the start stands where and how it was looked at last.
+    /// Restores the last view of slides that are shown for the first time since the start.
     pub(super) fn restore_views(&mut self) {
         let shown: Vec<(usize, SlideId)> = self.panes.places().collect();
-        for (place, slide) in shown {
+        for (index, slide) in shown {
             if !self.restored.insert(slide.clone()) {
                 continue;
             }
@@ -69,12 +70,12 @@ impl App {
             let former = former_ids.get(&slide).into_iter().flatten();
             let mut ids = std::iter::once(&slide).chain(former);
             if let Some((field, stance)) = ids.find_map(|id| self.remembered.view_of(id)) {
-                self.panes.pane_mut(place).view.come_back_to(field, stance);
+                self.panes.pane_mut(index).view.come_back_to(field, stance);
             }
         }
     }
 
-    /// Have the window's state kept for the next start.
+    /// Saves the window's state for the next start.
     pub fn remember(&mut self) {
         self.view_histories.keep();
         self.remembered.slides_open = self.chrome.slides_open;

@@ -13,6 +13,7 @@ use crate::ui::slide_view::{AnnotationScene, CanvasOutcome, Colouring, Scene};
 use crate::ui::theme::Palette;
 
 impl App {
+    /// Shows the panes, or the welcome page if no slide is open.
     pub(super) fn canvas_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         if self.session.slides().is_empty() {
             panels::welcome::welcome_ui(ui, &self.remembered.recent, palette, asked);
@@ -24,19 +25,19 @@ impl App {
         let canvas = ui.available_rect_before_wrap();
         let modifiers = ui.input(|input| input.modifiers);
         let split = self.panes.split();
-        for (place, rect) in split.rects(canvas).into_iter().enumerate() {
-            let builder = UiBuilder::new().max_rect(rect).id_salt(("pane", place));
-            let outcome = ui.scope_builder(builder, |ui| self.pane_ui(ui, place, palette, asked)).inner;
+        for (index, rect) in split.rects(canvas).into_iter().enumerate() {
+            let builder = UiBuilder::new().max_rect(rect).id_salt(("pane", index));
+            let outcome = ui.scope_builder(builder, |ui| self.pane_ui(ui, index, palette, asked)).inner;
             if split != Split::ONE {
-                let name = self.panes.pane(place).slide.as_ref().map(|id| slide_name(&self.session, id));
-                panels::pane::pane_ui(ui, rect, name.as_deref(), self.panes.is_active(place), palette);
+                let name = self.panes.pane(index).slide.as_ref().map(|id| slide_name(&self.session, id));
+                panels::pane::pane_ui(ui, rect, name.as_deref(), self.panes.is_active(index), palette);
             }
-            if self.panes.lead(place) {
+            if self.panes.lead(index) {
                 ui.ctx().request_repaint();
             }
-            self.handle_pane(place, modifiers, outcome, asked);
-            if self.panes.is_active(place) {
-                self.draw_region(ui, rect, place, palette, asked);
+            self.handle_pane(index, modifiers, outcome, asked);
+            if self.panes.is_active(index) {
+                self.draw_region(ui, rect, index, palette, asked);
             }
         }
         self.annotator.keep_canvases(|key| self.panes.has_view(key));
@@ -45,11 +46,11 @@ impl App {
         self.heat_map.follow(ui.ctx(), &self.session, under, &in_view.iter().collect::<Vec<_>>());
     }
 
-    /// One canvas with its slide.
-    fn pane_ui(&mut self, ui: &mut Ui, place: usize, palette: &Palette, asked: &mut Asked) -> CanvasOutcome {
-        let slide = self.panes.pane(place).slide.clone();
+    /// Shows one canvas with its slide.
+    fn pane_ui(&mut self, ui: &mut Ui, index: usize, palette: &Palette, asked: &mut Asked) -> CanvasOutcome {
+        let slide = self.panes.pane(index).slide.clone();
         let Some(state) = slide.and_then(|id| self.session.slide(&id)) else {
-            let awaits = self.panes.pane(place).awaits();
+            let awaits = self.panes.pane(index).awaits();
             return CanvasOutcome {
                 pressed: panels::pane::empty_ui(ui, awaits, palette),
                 ..Default::default()
@@ -111,44 +112,44 @@ impl App {
             view_history,
             note: note.as_deref(),
         };
-        let view = &mut self.panes.pane_mut(place).view;
+        let view = &mut self.panes.pane_mut(index).view;
         view.drawing = self.region_tool.shape.is_some();
         let outcome = view.ui(ui, &scene, &mut self.annotator, &mut self.renderer, &self.loader, palette);
-        let wishes = self.annotator.take_wishes();
-        wishes.into_iter().for_each(|wish| asked.command(Command::Annotate(wish)));
+        let commands = self.annotator.take_wishes();
+        commands.into_iter().for_each(|command| asked.command(Command::Annotate(command)));
         outcome
     }
 
-    /// What the user did in one pane.
+    /// Handles the user's input in one pane.
     fn handle_pane(
         &mut self,
-        place: usize,
+        index: usize,
         modifiers: egui::Modifiers,
         outcome: CanvasOutcome,
         asked: &mut Asked,
     ) {
-        let slide = self.panes.pane(place).slide.clone();
-        if outcome.pressed && self.panes.press(place) {
+        let slide = self.panes.pane(index).slide.clone();
+        if outcome.pressed && self.panes.press(index) {
             asked.commands.extend(slide.clone().map(Command::Show));
         }
         let Some(slide) = slide else { return };
         if let Some(at) = outcome.hovered {
             self.hovered = Some((slide.clone(), at));
         }
-        // A click that has brought another pane to work asks for nothing else.
+        // A click that activates another pane does nothing else.
         if let Some(point) = outcome.clicked.filter(|_| !self.panes.was_just_activated()) {
             self.clicked(modifiers, slide.clone(), point);
         }
-        if let Some(field) = self.panes.pane_mut(place).view.settled_field() {
-            self.remembered.looked_at(&slide, field, self.panes.pane(place).view.stance());
-            self.note_view(place, &slide);
+        if let Some(field) = self.panes.pane_mut(index).view.settled_field() {
+            self.remembered.looked_at(&slide, field, self.panes.pane(index).view.stance());
+            self.note_view(index, &slide);
             asked.command(Command::LookAt { slide, field });
         }
     }
 
-    /// Let the user draw a region on the pane at work, if that was asked for.
-    fn draw_region(&mut self, ui: &Ui, rect: Rect, place: usize, palette: &Palette, asked: &mut Asked) {
-        let pane = self.panes.pane(place);
+    /// Lets the user draw a region in the active pane if the region tool is selected.
+    fn draw_region(&mut self, ui: &Ui, rect: Rect, index: usize, palette: &Palette, asked: &mut Asked) {
+        let pane = self.panes.pane(index);
         let Some(slide) = pane.slide.clone() else { return };
         let scale = ui.ctx().pixels_per_point();
         let on_slide = |at| pane.view.level0_at(at, rect, scale);
@@ -162,13 +163,13 @@ impl App {
         }
     }
 
-    /// Note what a pane shows on the trail of its slide.
-    fn note_view(&mut self, place: usize, slide: &SlideId) {
+    /// Adds the view of a pane to the view history of its slide.
+    fn note_view(&mut self, index: usize, slide: &SlideId) {
         let Some(state) = self.session.slide(slide) else { return };
         let info = state.source.info();
         let extent = (f64::from(info.width()), f64::from(info.height()));
         let view_history = self.view_histories.of(slide, &info.former_ids, extent);
-        self.panes.pane(place).view.note_view(view_history);
+        self.panes.pane(index).view.note_view(view_history);
         self.view_histories.note_change(slide);
     }
 }

@@ -1,4 +1,5 @@
-//! Which parts of the window are open, what the user asks for in a frame, and notices that go by themselves.
+//! Which parts of the window are open, the user's requests in a frame, and messages that disappear by
+//! themselves.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,57 +17,77 @@ use crate::ui::panels::tissue::TissueCard;
 use crate::ui::panels::training::TrainingPanel;
 use crate::ui::remembered::Remembered;
 
-/// Seconds for which a short notice stays.
+/// How long a short notice stays, in seconds.
 const NOTICE_SECONDS: f64 = 3.5;
-/// Seconds for which a note (not an error) stays.
+/// How long a note (not an error) stays, in seconds.
 const NOTE_SECONDS: f64 = 12.0;
 
-/// Which parts of the window are open, and what the user is busy with.
+/// Which parts of the window are open, and their state.
 pub struct Chrome {
+    /// Whether the slide list is open.
     pub slides_open: bool,
+    /// Whether the match list is open.
     pub matches_open: bool,
+    /// Whether highlighted matches and annotations are shown.
     pub marks_shown: bool,
+    /// Whether the annotation list is open.
     pub annotations_open: bool,
+    /// Whether areas outside the tissue mask are shaded.
     pub tissue_shown: bool,
+    /// Whether the card of colour settings is open.
     pub appearance_open: bool,
+    /// Whether the card of embedding settings is open.
     pub tissue_settings_open: bool,
+    /// State of the card of embedding settings.
     pub tissue_card: TissueCard,
+    /// Whether the view history is shown on the overview.
     pub view_history_shown: bool,
+    /// State of the match list.
     pub matches: MatchesPanel,
+    /// Whether the heat map is on.
     pub heat_shown: bool,
-    /// Whether the region of a question is being drawn.
+    /// Whether the region tool is selected.
     pub region_drawn: bool,
+    /// Whether the report is shown instead of the canvas.
     pub report_open: bool,
+    /// The open dialog.
     pub dialog: Option<Dialog>,
+    /// State of the training panel.
     pub training: TrainingPanel,
+    /// Whether the training panel is open.
     pub training_open: bool,
-    /// A short notice and when it goes.
+    /// A short notice, and the time at which it disappears, in seconds.
     pub(super) notice: Option<(String, f64)>,
-    /// When each note (not error) came on the screen; notes go by themselves.
+    /// The time at which each note (not error) appeared, in seconds; notes disappear by themselves.
     pub(super) notes: HashMap<u64, f64>,
 }
 
-/// What the user asked for in this frame.
+/// The user's requests in one frame.
 pub struct Asked {
+    /// Commands to the session.
     pub commands: Vec<Command>,
+    /// Actions of the window.
     pub actions: Vec<Action>,
+    /// Pictures to save or copy.
     pub saves: Vec<SaveWish>,
     /// Whether the query is shown beside its matches.
     pub is_comparing: bool,
 }
 
 impl Asked {
+    /// Adds a command.
     pub fn command(&mut self, command: Command) {
         self.commands.push(command);
     }
 
+    /// Adds an action.
     pub fn action(&mut self, action: Action) {
         self.actions.push(action);
     }
 }
 
 impl Chrome {
-    /// As the last start left it.
+    /// Restores the state of the last start.
     pub(super) fn new(remembered: &Remembered, device: DeviceChoice) -> Self {
         Self {
             slides_open: remembered.slides_open,
@@ -92,13 +113,14 @@ impl Chrome {
 }
 
 impl App {
+    /// Shows a short notice for a few seconds.
     pub(super) fn notice(&mut self, context: &Context, text: impl Into<String>) {
         let until = context.input(|input| input.time) + NOTICE_SECONDS;
         self.chrome.notice = Some((text.into(), until));
         context.request_repaint_after(Duration::from_secs_f64(NOTICE_SECONDS));
     }
 
-    /// Dismiss notes that have been readable long enough.
+    /// Dismisses notes that were shown long enough.
     pub(super) fn dismiss_old_notes(&mut self, context: &Context) {
         let now = context.input(|input| input.time);
         let notes = self.session.messages().iter().filter(|message| message.severity == Severity::Note);

@@ -1,4 +1,4 @@
-//! How the window is left.
+//! The close guard: keeps the window from closing while annotations are unsaved.
 
 use egui::{Context, ViewportCommand};
 
@@ -6,7 +6,7 @@ use super::App;
 use crate::ui::panels::dialogs::Dialog;
 
 impl App {
-    /// The window does not close by a slip while annotations are not saved.
+    /// Cancels a close request while annotations are unsaved, and asks the user.
     pub(super) fn hold_back_closing(&mut self, context: &Context) {
         let may_leave = matches!(self.chrome.dialog, Some(Dialog::Unsaved { leave: true }))
             || self.session.unsaved_annotations().next().is_none();

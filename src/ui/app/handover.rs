@@ -1,4 +1,4 @@
-//! What goes on when a window cannot: the session, its workers, and how the window stood, for the next one.
+//! Handing the session, its workers and the window's state to a new window when the graphics device is lost.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,8 @@ use crate::ui::remembered::Remembered;
 use crate::ui::slide_view::Appearance;
 use crate::workers::{Waker, Workers};
 
-/// What the next window goes on with. Dropping it ends the workers; all that can be saved is saved then.
+/// State that the next window continues with. Dropping it ends the workers, which save everything that can be
+/// saved.
 pub struct HandedOver {
     pub(super) session: Session,
     pub(super) workers: Workers,
@@ -21,19 +22,22 @@ pub struct HandedOver {
     pub(super) chrome: Chrome,
 }
 
-/// Wakes whichever window there is, for workers that outlive one.
+/// Wakes the current window, for workers that outlive a window.
 #[derive(Clone)]
 pub(super) struct WindowWaker(Arc<Mutex<Context>>);
 
 impl WindowWaker {
+    /// Creates a waker of the window of `context`.
     pub(super) fn of(context: &Context) -> Self {
         Self(Arc::new(Mutex::new(context.clone())))
     }
 
+    /// Wakes the window of `context` from now on.
     fn wake_from_now(&self, context: &Context) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = context.clone();
     }
 
+    /// Returns a function that wakes the current window.
     pub(super) fn waker(&self) -> Waker {
         let window_waker = self.clone();
         Arc::new(move || window_waker.0.lock().unwrap_or_else(PoisonError::into_inner).request_repaint())
@@ -41,14 +45,15 @@ impl WindowWaker {
 }
 
 impl App {
-    /// Give up this window, and all that belongs to its graphics device.
+    /// Closes this window and frees everything that belongs to its graphics device.
     pub fn hand_over(mut self) -> HandedOver {
         self.remember();
         let Self { session, workers, window_waker, remembered, appearance, chrome, .. } = self;
         HandedOver { session, workers, window_waker, remembered, appearance, chrome }
     }
 
-    /// Go on in a new window after the graphics device of the one before was lost; `reason` in the driver's words.
+    /// Continues in a new window after the graphics device of the previous one was lost; `reason` is the
+    /// driver's message.
     ///
     /// # Errors
     /// As [`App::new`].
@@ -59,14 +64,14 @@ impl App {
         reason: &str,
     ) -> anyhow::Result<Self> {
         handed_over.window_waker.wake_from_now(&creation.egui_ctx);
-        // Pictures were on the card, and the clock of the new window begins anew.
+        // Textures were lost with the device, and the clock of the new window starts again.
         handed_over.chrome.training.drop_pictures();
         handed_over.chrome.notice = None;
         handed_over.chrome.notes.clear();
         let mut app = Self::with(creation, options, handed_over)?;
         app.absorb(Event::Trouble(format!(
-            "The graphics card stopped drawing ({reason}), and the window was opened anew. Nothing is lost: what was \
-             going on in the background goes on. If this happens again, update the card's driver, or start with \
+            "The graphics card stopped drawing ({reason}), and the window was reopened. Nothing is lost, and \
+             background work continues. If this happens again, update the graphics driver, or start with \
              `histokin --safe-gpu`"
         )));
         Ok(app)

@@ -1,4 +1,4 @@
-//! What has come from other threads since the last frame: events of the workers, tiles, chosen files.
+//! Input from other threads since the last frame: events of workers, tiles, chosen files.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use crate::ui::panels::dialogs::Dialog;
 use crate::ui::slide_view::Framing;
 use crate::workers::tile_loader::Loaded;
 
-/// How long a frame may spend on events before it draws.
+/// Maximum time that a frame spends on events before it draws.
 const EVENTS_BUDGET: Duration = Duration::from_millis(3);
-/// Tiles taken over in one frame.
+/// Maximum number of tiles received in one frame.
 const TILES_PER_FRAME: usize = 16;
 
 impl App {
-    /// Take over one thing that has happened.
+    /// Handles one event.
     pub fn absorb(&mut self, event: Event) {
         self.note_opened(&event);
         for job in self.session.absorb(event) {
@@ -25,7 +25,7 @@ impl App {
         }
     }
 
-    /// Take over what the workers have found out, as much as the time of a frame allows.
+    /// Handles the workers' events, within the time budget of a frame.
     pub(super) fn absorb_events(&mut self, context: &Context) {
         let started = Instant::now();
         while let Ok(event) = self.workers.events().try_recv() {
@@ -54,12 +54,13 @@ impl App {
         }
     }
 
+    /// Passes loaded tiles to the renderer, and follows opened and closed slides.
     pub(super) fn take_over_tiles(&mut self, context: &Context) {
         let loaded = self.loader.take_loaded(TILES_PER_FRAME);
         let more = loaded.len() == TILES_PER_FRAME;
         for tile in loaded {
             self.note_unavailable(&tile);
-            // A tile that shows its whole slide stands in for all others, and goes last.
+            // A tile that shows its whole slide can stand in for all others, and is evicted last.
             let lasting = self.slides.is_root(tile.key);
             self.renderer.atlas.add(tile.key, tile.tile, lasting);
         }
@@ -74,7 +75,7 @@ impl App {
         closed.into_iter().for_each(|slide| self.panes.forget(slide));
     }
 
-    /// The session is told of a slide that cannot be read any more.
+    /// Reports a slide that cannot be read any more to the session.
     fn note_unavailable(&mut self, loaded: &Loaded) {
         let Some(gap) = loaded.tile.gaps.iter().find(|gap| gap.is_unavailable) else { return };
         let Some(slide) = self.slides.id_of(loaded.key.slide).cloned() else { return };
@@ -82,7 +83,7 @@ impl App {
         self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
     }
 
-    /// Do with chosen files what they were chosen for.
+    /// Uses chosen files for the purpose of the dialog.
     pub(super) fn take_over_choice(&mut self, context: &Context) {
         if let Some((choose, paths)) = self.file_dialog.take_chosen() {
             if choose == Choose::Picture {

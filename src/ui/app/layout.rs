@@ -1,4 +1,4 @@
-//! Where the panels of the window stand.
+//! Layout of the window's panels.
 
 use egui::scroll_area::ScrollBarVisibility;
 use egui::{Frame, Panel, ScrollArea, Ui, Vec2};
@@ -8,6 +8,7 @@ use crate::ui::panels::{self, annotation_tools};
 use crate::ui::theme::Palette;
 
 impl App {
+    /// Shows all panels, the canvas or the report, and the cards over it.
     pub(super) fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(10, 6));
         Panel::top("tools").frame(bar).show_separator_line(true).show(ui, |ui| {
@@ -40,7 +41,7 @@ impl App {
             let strip = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(4, 8));
             Panel::left("annotation tools").frame(strip).exact_size(annotation_tools::WIDTH).show(ui, |ui| {
                 let (tool, open) = (self.annotator.tool(), self.chrome.annotations_open);
-                // In a low window they are scrolled with the wheel.
+                // In a low window the tools scroll with the wheel.
                 let hidden = ScrollBarVisibility::AlwaysHidden;
                 ScrollArea::vertical().scroll_bar_visibility(hidden).show(ui, |ui| {
                     annotation_tools::annotation_tools_ui(ui, &self.session, tool, open, palette, asked);
@@ -73,7 +74,7 @@ impl App {
             } else {
                 self.canvas_ui(ui, palette, asked);
             }
-            // Cards stand one below the other in the upper right corner.
+            // Cards are stacked in the upper right corner.
             let mut corner = rect.right_top() + Vec2::new(-12.0, 12.0);
             if self.chrome.appearance_open {
                 let appearance = &mut self.appearance;

@@ -1,5 +1,5 @@
-//! The window's state and its frame: events into the session, the session onto the screen, the user's
-//! wishes into commands.
+//! The window's state and its frame: passes events to the session, draws the session, and turns input into
+//! commands.
 
 mod annotating;
 mod asking;
@@ -66,31 +66,31 @@ pub struct App {
     annotation_panel: AnnotationsPanel,
     report: ReportView,
     map_renderer: MapRenderer,
-    /// What draws the window, for people.
+    /// Graphics card and driver, for display.
     graphics: String,
-    /// Where the reader has looked.
+    /// View histories of all slides.
     view_histories: ViewHistories,
     exporter: Exporter,
     file_dialog: FileDialog,
     chrome: Chrome,
-    /// Slide and level-0 position under the cursor in the frame before.
+    /// Slide and level-0 position under the cursor in the last frame.
     hovered: Option<(SlideId, Level0Point)>,
     context: Context,
     remembered: Remembered,
     keeper: Option<Keeper>,
-    /// What the user asked to be opened, until some of it is.
+    /// Paths that the user has opened, until one of their slides is open.
     opening: Vec<PathBuf>,
-    /// Slides whose view of the last time has been restored, or that were shown already.
+    /// Slides whose last view has been restored, or that were shown already.
     restored: HashSet<SlideId>,
     /// A slide that the user has just opened, to be shown.
     to_show: Option<SlideId>,
 }
 
 impl App {
-    /// Set the window up and begin with the project's slides and `options.paths`.
+    /// Creates the window and opens the project's slides and `options.paths`.
     ///
     /// # Errors
-    /// When there is no graphics device, or the system refuses a thread.
+    /// If there is no graphics device, or a thread cannot be started.
     pub fn new(
         creation: &eframe::CreationContext<'_>,
         project: Project,
@@ -108,7 +108,7 @@ impl App {
         };
         let mut app = Self::with(creation, &options, begin)?;
         app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
-        // The session's own project needs no second opening.
+        // The session's own project is open already.
         let root = app.session.project().root().to_owned();
         let is_own = |path: &PathBuf| std::path::absolute(path).is_ok_and(|path| path == root);
         let paths: Vec<_> = options.paths.into_iter().filter(|path| !is_own(path)).collect();
@@ -118,7 +118,7 @@ impl App {
         Ok(app)
     }
 
-    /// A window around what there is already.
+    /// Creates a window for an existing session.
     fn with(
         creation: &eframe::CreationContext<'_>,
         options: &WindowOptions,
@@ -127,7 +127,7 @@ impl App {
         let HandedOver { session, workers, window_waker, remembered, appearance, chrome } = handed_over;
         let context = &creation.egui_ctx;
         theme::install(context);
-        // The table of actions has it.
+        // The table of actions defines these shortcuts.
         context.options_mut(|options| options.zoom_with_keyboard = false);
         let view_history_folder =
             options.state_file.as_deref().and_then(|file| Some(file.parent()?.join("trails")));
@@ -138,12 +138,12 @@ impl App {
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
         let renderer = SlideRenderer::new(gpu);
         let mut panes = Panes::new(&renderer);
-        // What another project showed is not waited for.
+        // Slides of another project are not waited for.
         if remembered.project.as_deref() == Some(session.project().root()) {
             panes.come_back_to(&remembered.layout, &renderer);
         }
         let annotator = Annotator::new(gpu, waker(context));
-        // A core stays with the screen; two threads are the least, so that one slow tile blocks nothing.
+        // One core is left for the UI. At least two threads, so that one slow tile does not block the others.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let loader = TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?;
         Ok(Self {
@@ -177,47 +177,47 @@ impl App {
         })
     }
 
-    /// The session, for looking at.
+    /// The session, read-only.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// The part of the active slide that is in view, in level-0 pixels; may reach beyond the slide.
+    /// The part of the active slide that is in view, in level-0 pixels; may extend beyond the slide.
     pub fn field(&self) -> Option<Level0Rect> {
         self.panes.view().field()
     }
 
-    /// The same of every pane, row by row.
+    /// The same for every pane, row by row.
     pub fn fields(&self) -> Vec<Option<Level0Rect>> {
         self.panes.fields()
     }
 
-    /// How like the tile under the cursor the slides in view are, as the heat map shows it now.
+    /// The similarity maps of the slides in view, if the heat map is on.
     pub fn similarity(&self) -> Option<&SimilarityMaps> {
         self.heat_map.maps().filter(|_| self.heat_map.is_on)
     }
 
-    /// Whether all that is in view has been loaded.
+    /// Whether everything in view has been loaded.
     pub fn is_sharp(&self) -> bool {
         self.loader.is_idle()
     }
 
-    /// What the last frame of the view at work lacked of being sharp.
+    /// Number of tiles missing in the last frame of the active view.
     pub fn lacks(&self) -> Lacks {
         self.panes.view().lacks()
     }
 
-    /// Where the overview of the view at work lies, in points.
+    /// Rectangle of the overview of the active view, in points.
     pub fn overview_rect(&self) -> egui::Rect {
         self.panes.view().overview_rect()
     }
 
-    /// What the threads that load tiles have done so far.
+    /// Counters of the tile loader.
     pub fn loader_counts(&self) -> LoaderCounts {
         self.loader.counts()
     }
 
-    /// Do what the user asks for.
+    /// Executes a command.
     pub fn command(&mut self, command: Command) {
         if let Command::Open(paths) = &command {
             self.opening.extend(paths.iter().filter_map(|path| std::path::absolute(path).ok()));
@@ -289,7 +289,7 @@ impl eframe::App for App {
             panels::welcome::drop_hint_ui(&context, &palette);
         }
         self.carry_out(&context, asked);
-        // Ctrl+C arrives as a wish to copy, which belongs to the slide while the pointer is over it.
+        // Ctrl+C arrives as a copy event; it copies the view while the pointer is over the slide.
         let copies = context.input(|input| input.events.contains(&egui::Event::Copy));
         if copies && self.hovered.is_some() && self.chrome.dialog.is_none() && !busy.typing {
             self.perform(&context, Action::CopyView);
@@ -297,7 +297,7 @@ impl eframe::App for App {
     }
 }
 
-/// Name of a slide for lists.
+/// Name of a slide, for lists.
 pub fn slide_name(session: &Session, id: &SlideId) -> String {
     if let Some(slide) = session.slide(id) {
         return slide.source.info().name();

@@ -1,4 +1,4 @@
-//! What each action of the table does.
+//! Performs the actions of the table.
 
 use egui::Context;
 
@@ -17,7 +17,7 @@ use crate::ui::slide_view::Mirror;
 use crate::ui::waker;
 
 impl App {
-    /// Do all that was asked for in this frame.
+    /// Executes all requests of this frame.
     pub(super) fn carry_out(&mut self, context: &Context, asked: Asked) {
         for command in asked.commands {
             match command {
@@ -41,12 +41,12 @@ impl App {
         for action in asked.actions {
             self.perform(context, action);
         }
-        for wish in asked.saves {
-            self.export(context, wish);
+        for request in asked.saves {
+            self.export(context, request);
         }
     }
 
-    /// Do one action of the table.
+    /// Performs one action.
     pub(super) fn perform(&mut self, context: &Context, action: Action) {
         if self.perform_asking(context, action) {
             return;
@@ -71,7 +71,7 @@ impl App {
             Action::ZoomOut => self.panes.view_mut().zoom_by(0.5),
             Action::Power(power) => {
                 if !self.panes.view_mut().zoom_to_magnification(power) && self.session.active().is_some() {
-                    self.notice(context, "This slide is not calibrated: its magnification is unknown. Press M to state its pixel size.");
+                    self.notice(context, "This slide is not calibrated: its magnification is unknown. Press M to enter its pixel size.");
                 }
             }
             Action::Pixels => self.panes.view_mut().zoom_to_pixels(),
@@ -136,9 +136,10 @@ impl App {
             Action::ToggleHeatMap => self.heat_map.is_on ^= true,
             Action::ExportHeatMap => match self.heat_map.shown() {
                 Some((tile, on)) => self.command(Command::ExportHeatMap { tile, on }),
-                None => {
-                    self.notice(context, "Switch the heat map on (D) and move over embedded tissue first.")
-                }
+                None => self.notice(
+                    context,
+                    "Switch the heat map on (D) and move the cursor over embedded tissue first.",
+                ),
             },
             Action::ClearQuery => {
                 if self.chrome.dialog.take().is_none()
@@ -206,7 +207,7 @@ impl App {
                 context.copy_text(diagnostics::text(&self.session, &self.graphics));
                 self.notice(
                     context,
-                    "The diagnostics are in the clipboard. No path and no name is among them.",
+                    "The diagnostics are on the clipboard. They contain no paths and no names.",
                 );
             }
             Action::Help => {
@@ -219,13 +220,13 @@ impl App {
     fn show_neighbour(&mut self, step: isize) {
         let Some(active) = self.session.active().map(|slide| slide.id().clone()) else { return };
         let slides = self.session.slides();
-        let place = slides.iter().position(|slide| *slide.id() == active).unwrap_or(0);
-        let next = (place as isize + step).rem_euclid(slides.len() as isize) as usize;
+        let index = slides.iter().position(|slide| *slide.id() == active).unwrap_or(0);
+        let next = (index as isize + step).rem_euclid(slides.len() as isize) as usize;
         let id = slides[next].id().clone();
         self.command(Command::Show(id));
     }
 
-    /// Take up the tool that draws a region, or put it down.
+    /// Selects or deselects the region tool.
     pub(super) fn take_region_tool(&mut self, context: &Context, shape: RegionShape, purpose: RegionUse) {
         if self.session.active().is_none() {
             return;
@@ -234,13 +235,14 @@ impl App {
         self.region_tool.toggle(shape, purpose);
         if self.region_tool.shape.is_some() {
             let hint = match purpose {
-                RegionUse::Question => "Draw around the tissue to look for. Esc puts the tool down.",
-                RegionUse::Picture => "Draw a rectangle around what to save. Esc puts the tool down.",
+                RegionUse::Question => "Draw around the tissue to search for. Esc cancels.",
+                RegionUse::Picture => "Draw a rectangle around the region to save. Esc cancels.",
             };
             self.notice(context, hint);
         }
     }
 
+    /// Opens a file dialog of the system.
     pub(super) fn choose_file(&mut self, context: &Context, choose: Choose) {
         if let Err(error) = self.file_dialog.open(choose, waker(context)) {
             self.command(Command::Report(format!("the dialog could not be opened: {error}")));
@@ -252,7 +254,7 @@ impl App {
         self.chrome.dialog = if self.chrome.dialog.is_some() { None } else { id.map(dialog) };
     }
 
-    /// Where the view is now, to come back to.
+    /// The current slide and view, to return to later.
     pub(super) fn place(&self) -> Option<(SlideId, Level0Rect)> {
         Some((self.session.active()?.id().clone(), self.panes.view().field()?))
     }

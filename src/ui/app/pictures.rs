@@ -1,4 +1,4 @@
-//! The view or a region as a picture, for a file or the clipboard.
+//! Exporting the view or a region as a picture, to a file or the clipboard.
 
 use std::path::Path;
 
@@ -14,13 +14,13 @@ use crate::ui::slide_view::{Magnification, ScaleBar};
 use crate::ui::waker;
 
 impl App {
-    /// What is in view at work, as the part of the slide that a picture shows.
+    /// The area of the active view, as the area of a picture.
     pub(super) fn area_in_view(&self) -> PictureArea {
         let (camera, view) = self.panes.view().seen();
         PictureArea { camera, span: (view.0 / camera.zoom, view.1 / camera.zoom) }
     }
 
-    /// Ask where and how large a picture is to be saved.
+    /// Opens the dialog for saving a picture of `area`.
     pub(super) fn offer_picture(&mut self, area: PictureArea) {
         let Some(state) = self.session.active() else { return };
         let info = state.source.info();
@@ -30,7 +30,7 @@ impl App {
         self.chrome.dialog = Some(Dialog::SaveView(form));
     }
 
-    /// Offer a picture of the part that was drawn or selected, its corners on the slide.
+    /// Opens the dialog for saving the drawn or selected region, given by its corners.
     pub(super) fn offer_region(&mut self, corners: &[Level0Point]) {
         let (camera, _) = self.panes.view().seen();
         if let Some((camera, span)) = camera.around(corners) {
@@ -38,11 +38,11 @@ impl App {
         }
     }
 
-    /// Have `wish` drawn from the slide at work.
-    pub(super) fn export(&mut self, context: &Context, wish: SaveWish) {
+    /// Starts drawing the requested picture of the active slide.
+    pub(super) fn export(&mut self, context: &Context, request: SaveWish) {
         let Some(state) = self.session.active() else { return };
         let Some(shown) = self.slides.get(state.id()) else { return };
-        let SaveWish { area, size, scale_bar, destination } = wish;
+        let SaveWish { area, size, scale_bar, destination } = request;
         if let Destination::File(path) = &destination {
             self.remembered.picture_folder = path.parent().map(Path::to_owned);
         }
@@ -51,7 +51,8 @@ impl App {
             Profile::Known(table) if self.appearance.wants_profile() => Some(table.clone()),
             _ => None,
         };
-        // As large beside the picture as the bar on the screen is beside the view, but no wider than half of it.
+        // The scale bar has the same size relative to the picture as on the screen, but at most half the
+        // picture's width.
         let on_screen = area.span.0 * area.camera.zoom / f64::from(size.0);
         let widest = (size.0 as f32 / 450.0).max(0.8);
         let pixels_per_point = (context.pixels_per_point() / on_screen as f32).min(widest);
@@ -74,14 +75,14 @@ impl App {
         };
         if let Err(error) = self.exporter.start(self.renderer.offscreen_renderer(), export, waker(context)) {
             self.command(Command::Report(format!(
-                "the picture was not drawn: the system gives no thread: {error}"
+                "the picture was not drawn: no thread could be started: {error}"
             )));
         } else if size.0.max(size.1) > 4000 {
             self.notice(context, format!("Drawing {} × {} px…", size.0, size.1));
         }
     }
 
-    /// Take over pictures that are done.
+    /// Handles pictures that are done.
     pub(super) fn finish_exports(&mut self, context: &Context) {
         for finished in self.exporter.take_finished() {
             match finished {

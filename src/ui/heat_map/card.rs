@@ -1,5 +1,5 @@
-//! Comparing on the graphics card, where the descriptors of the slides in view stay from one cursor position to
-//! the next.
+//! Comparing descriptors on the GPU, where the descriptors of the slides in view stay between cursor
+//! positions.
 
 use std::sync::{Arc, Weak};
 
@@ -9,23 +9,23 @@ use wgpu::util::DeviceExt as _;
 use crate::descriptors::DescriptorSet;
 use crate::workers::heat::Comparer;
 
-/// Tiles of one work group, as `compare.wgsl` has it.
+/// Tiles per work group, as in `compare.wgsl`.
 const GROUP: u32 = 64;
 
-/// Bytes of descriptors that stay on the card; slides beyond are compared by the processor.
+/// Maximum bytes of descriptors on the GPU; larger sets are compared on the CPU.
 const MOST_RESIDENT: u64 = 1 << 30;
 
-/// A graphics card that compares descriptors.
+/// Compares descriptors on the GPU.
 pub struct Card {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
-    /// In the order of their last use, the newest last.
+    /// In order of last use, most recent last.
     resident: Vec<Resident>,
 }
 
-/// The descriptors of one slide on the card, and where its answers are left.
+/// The descriptors of one slide on the GPU, with buffers for query and distances.
 struct Resident {
     set: Weak<DescriptorSet>,
     bytes: u64,
@@ -37,6 +37,7 @@ struct Resident {
 }
 
 impl Card {
+    /// Creates the compute pipeline.
     pub fn new(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let buffer = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
             binding,
@@ -71,7 +72,8 @@ impl Card {
         Self { device, queue, pipeline, layout, resident: Vec::new() }
     }
 
-    /// Whether an adapter is worth asking: one that is software runs on the processor, which is quicker itself.
+    /// Whether comparing on the adapter is faster than on the CPU; not for a software adapter, which itself
+    /// runs on the CPU.
     pub fn is_worth_it(adapter: &wgpu::AdapterInfo) -> bool {
         matches!(
             adapter.device_type,
@@ -79,12 +81,12 @@ impl Card {
         )
     }
 
-    /// Bring a set onto the card unless it is there; `false` where it has no room.
+    /// Uploads a set unless it is on the GPU already. Returns `false` if it does not fit.
     fn hold(&mut self, set: &Arc<DescriptorSet>) -> bool {
         self.resident.retain(|held| held.set.strong_count() > 0);
         let is_it = |held: &Resident| std::ptr::eq(held.set.as_ptr(), Arc::as_ptr(set));
-        if let Some(place) = self.resident.iter().position(is_it) {
-            let held = self.resident.remove(place);
+        if let Some(index) = self.resident.iter().position(is_it) {
+            let held = self.resident.remove(index);
             self.resident.push(held);
             return true;
         }
@@ -149,7 +151,7 @@ impl Card {
 impl Comparer for Card {
     fn hold(&mut self, sets: &[&Arc<DescriptorSet>]) -> bool {
         let all = sets.iter().all(|set| self.hold(set));
-        // Those that came last may have pushed out those before.
+        // Sets uploaded last may have evicted earlier ones of this call.
         all && self.resident.len() >= sets.len()
     }
 
@@ -179,7 +181,7 @@ impl Comparer for Card {
         for one in &held {
             let mapped = mapped.clone();
             one.answer.map_async(wgpu::MapMode::Read, .., move |result| {
-                let _ = mapped.send(result.is_ok()); // The receiver waits below, or has given up on a lost card.
+                let _ = mapped.send(result.is_ok()); // Fails if the receiver below has stopped.
             });
         }
         self.device.poll(wgpu::PollType::wait_indefinitely()).ok()?;
@@ -208,11 +210,11 @@ mod tests {
     use crate::tiling::{TileGrid, TileIndex, TileSettings};
     use crate::workers::heat::similarity;
 
-    /// A card on whatever adapter there is, a software one where there is no other.
+    /// Uses any adapter, if need be a software one.
     fn card() -> Card {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
-        let adapter = adapter.expect("the tests of the window need an adapter, if only a software one");
+        let adapter = adapter.expect("window tests need an adapter, which may be a software one");
         let device = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()));
         let (device, queue) = device.unwrap();
         Card::new(device, queue)
@@ -266,10 +268,10 @@ mod tests {
                 assert_eq!(answers[2][row as usize], 0.0);
             }
         }
-        // Slides that are gone leave the card.
-        let gone = set(300, 128);
-        assert!(Comparer::hold(&mut card, &[&gone]));
-        drop(gone);
+        // Descriptors of closed slides are removed from the GPU.
+        let closed = set(300, 128);
+        assert!(Comparer::hold(&mut card, &[&closed]));
+        drop(closed);
         let kept = set(200, 128);
         assert!(Comparer::hold(&mut card, &[&kept]));
         assert_eq!(card.resident.len(), 1);

@@ -1,9 +1,10 @@
-// Squared distances of one descriptor to all of a slide, a thread a tile. Descriptors lie four numbers by four
-// numbers, all tiles' first four before all tiles' next four, so that neighbouring threads read neighbouring words.
+// Squared Euclidean distances between one descriptor and all descriptors of a slide, one thread per tile.
+// Descriptors are stored in groups of four values: the first group of all tiles, then the second group of all
+// tiles, and so on, so that neighbouring threads read neighbouring words.
 
 struct Extent {
     tiles: u32,
-    // Groups of four numbers in a descriptor, the last one filled up with zeros.
+    // Groups of four values per descriptor; the last one is padded with zeros.
     fours: u32,
     unused: vec2<u32>,
 }

@@ -1,4 +1,4 @@
-//! The heat map under the moving cursor: how like the tile under it every other tile is.
+//! The heat map: how similar every tile is to the tile under the cursor.
 
 mod card;
 
@@ -23,8 +23,8 @@ use crate::slide::SlideId;
 use crate::workers::Waker;
 use crate::workers::heat::{Comparer, Engine, HeatRequest, HeatWorker, SimilarityMap, SimilarityMaps};
 
-/// Viridis (Smith and van der Walt 2015), evenly spaced: its steps look equally large, and it is read without
-/// colour vision.
+/// Viridis (Smith and van der Walt 2015), evenly spaced: perceptually uniform, and readable with colour
+/// vision deficiency.
 const VIRIDIS: [[u8; 3]; 16] = [
     [0x44, 0x01, 0x54],
     [0x48, 0x1A, 0x6C],
@@ -47,37 +47,40 @@ const VIRIDIS: [[u8; 3]; 16] = [
 /// Width of the legend, in points.
 const LEGEND: f32 = 190.0;
 
-/// A map as a picture, one texel a tile, and the level-0 pixels that it spans from the slide's corner.
+/// A similarity map as a texture, one texel per tile.
 pub struct Heat {
+    /// The coloured map.
     pub texture: TextureHandle,
+    /// Level-0 pixels that the map spans from the slide's top-left corner.
     pub span: (f64, f64),
 }
 
 /// The heat map of the window.
 pub struct HeatMap {
     worker: HeatWorker,
+    /// Whether the heat map is shown and follows the cursor.
     pub is_on: bool,
-    /// 0 to 1.
+    /// Opacity of the map, 0 to 1.
     opacity: f32,
-    /// Tiles less like than this share of the scale are not shown.
+    /// Tiles below this fraction of the similarity scale are not shown.
     threshold: f32,
-    asked: Option<Asked>,
+    requested: Option<LastRequest>,
     maps: Option<SimilarityMaps>,
     shown: HashMap<SlideId, Heat>,
 }
 
-/// What the worker was asked last.
-struct Asked {
+/// Last request to the worker.
+struct LastRequest {
     index: Arc<Snapshot>,
     tile: TileRef,
     slides: Vec<u32>,
 }
 
 impl HeatMap {
-    /// Distances are computed on the window's graphics card where that is a real one, and quicker.
+    /// Starts the worker. Distances are computed on the window's GPU unless it is emulated in software.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// If the thread cannot be started.
     pub fn start(waker: Waker, gpu: &RenderState) -> std::io::Result<Self> {
         let card = Card::is_worth_it(&gpu.adapter.get_info())
             .then(|| Box::new(Card::new(gpu.device.clone(), gpu.queue.clone())) as Box<dyn Comparer>);
@@ -86,32 +89,33 @@ impl HeatMap {
             is_on: false,
             opacity: 0.65,
             threshold: 0.0,
-            asked: None,
+            requested: None,
             maps: None,
             shown: HashMap::new(),
         })
     }
 
-    /// The map of a slide, while the heat map is on.
+    /// Returns the map of a slide and its opacity, if the heat map is on.
     pub fn of(&self, slide: &SlideId) -> Option<(&Heat, f32)> {
         self.shown.get(slide).filter(|_| self.is_on).map(|heat| (heat, self.opacity))
     }
 
-    /// The maps that are shown now.
+    /// The current similarity maps.
     pub fn maps(&self) -> Option<&SimilarityMaps> {
         self.maps.as_ref()
     }
 
-    /// The tile that is compared with now, and the slides that are coloured.
+    /// Returns the tile that all others are compared with, and the slides that have a map; `None` if the heat
+    /// map is off.
     pub fn shown(&self) -> Option<(TilePlace, Vec<SlideId>)> {
-        let (asked, maps) = (self.asked.as_ref()?, self.maps.as_ref().filter(|_| self.is_on)?);
-        let set = &asked.index.sets()[asked.tile.set as usize];
-        let tile = TilePlace { slide: set.header.slide_id.clone(), rect: set.rect(asked.tile.row) };
+        let (requested, maps) = (self.requested.as_ref()?, self.maps.as_ref().filter(|_| self.is_on)?);
+        let set = &requested.index.sets()[requested.tile.set as usize];
+        let tile = TilePlace { slide: set.header.slide_id.clone(), rect: set.rect(requested.tile.row) };
         Some((tile, maps.maps.iter().map(|map| map.slide.clone()).collect()))
     }
 
-    /// Follow the cursor: `under` is the slide and position under it. Between tiles, and where there is no
-    /// descriptor, the last map stays.
+    /// Follows the cursor: `under` is the slide and position under it. Between tiles, and on slides without
+    /// descriptors, the last map stays.
     pub fn follow(
         &mut self,
         context: &Context,
@@ -127,23 +131,23 @@ impl HeatMap {
             let set = index.place(slide)?;
             Some(TileRef { set, row: index.sets()[set as usize].row_at(at)? })
         });
-        // An index that has grown shows the tile of before in its new light.
+        // If the index has changed, the map of the previous tile is computed again.
         let tile = tile.or_else(|| {
-            let asked = self.asked.as_ref()?;
-            let set = asked.index.sets().get(asked.tile.set as usize)?;
-            let place = index.place(&set.header.slide_id)?;
-            let row = index.sets()[place as usize].row_at(set.rect(asked.tile.row).center())?;
-            Some(TileRef { set: place, row })
+            let requested = self.requested.as_ref()?;
+            let set = requested.index.sets().get(requested.tile.set as usize)?;
+            let current = index.place(&set.header.slide_id)?;
+            let row = index.sets()[current as usize].row_at(set.rect(requested.tile.row).center())?;
+            Some(TileRef { set: current, row })
         });
         let slides: Vec<u32> = in_view.iter().filter_map(|slide| index.place(slide)).collect();
-        let is_new = |asked: &Asked, tile: TileRef| {
-            !Arc::ptr_eq(&asked.index, index) || asked.tile != tile || asked.slides != slides
+        let is_new = |requested: &LastRequest, tile: TileRef| {
+            !Arc::ptr_eq(&requested.index, index) || requested.tile != tile || requested.slides != slides
         };
         if let Some(tile) = tile
-            && self.asked.as_ref().is_none_or(|asked| is_new(asked, tile))
+            && self.requested.as_ref().is_none_or(|requested| is_new(requested, tile))
         {
             self.worker.wish(HeatRequest { index: index.clone(), tile, shown: slides.clone() });
-            self.asked = Some(Asked { index: index.clone(), tile, slides });
+            self.requested = Some(LastRequest { index: index.clone(), tile, slides });
         }
         if let Some(maps) = self.worker.newest() {
             self.maps = Some(maps);
@@ -151,7 +155,7 @@ impl HeatMap {
         }
     }
 
-    /// Make pictures of the maps.
+    /// Updates the textures of the maps.
     fn paint(&mut self, context: &Context) {
         let Some(maps) = &self.maps else { return };
         let colours = self.colours();
@@ -171,7 +175,7 @@ impl HeatMap {
         }
     }
 
-    /// The colour of each likeness.
+    /// Returns the colour of each similarity value; 0 is no tile.
     fn colours(&self) -> [Color32; 256] {
         let least = (self.threshold * 254.0) as usize;
         std::array::from_fn(|similarity| match similarity.checked_sub(1) {
@@ -180,8 +184,8 @@ impl HeatMap {
         })
     }
 
-    /// The legend, with opacity and threshold, with its upper right corner at `corner`; where it lies, while there is
-    /// one.
+    /// Draws the legend, with opacity and threshold, with its upper right corner at `corner`. Returns its
+    /// rectangle, or `None` if the heat map is off.
     pub fn legend_ui(&mut self, ui: &Ui, corner: Pos2, palette: &Palette) -> Option<Rect> {
         if !self.is_on {
             return None;
@@ -197,7 +201,7 @@ impl HeatMap {
                     ui.spacing_mut().slider_width = LEGEND - 74.0;
                     let text = |text: String| RichText::new(text).small().color(palette.on_chip);
                     ui.label(
-                        RichText::new("Like the tile under the cursor")
+                        RichText::new("Similarity to tile under cursor")
                             .family(theme::bold())
                             .color(palette.on_chip),
                     );
@@ -206,9 +210,9 @@ impl HeatMap {
                     ui.horizontal(|ui| {
                         let scale =
                             self.maps.as_ref().map_or(String::new(), |maps| format!(", ≥ {:.2}", maps.scale));
-                        ui.label(text(format!("unlike{scale}")));
+                        ui.label(text(format!("dissimilar{scale}")));
                         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                            ui.label(text("the same, 0".to_owned()));
+                            ui.label(text("identical, 0".to_owned()));
                         });
                     });
                     let percent = |value: &mut f32, name: &str, ui: &mut Ui| {
@@ -221,8 +225,8 @@ impl HeatMap {
                     };
                     percent(&mut self.opacity, "Opacity", ui);
                     percent(&mut threshold, "Threshold", ui);
-                    let told = match &self.maps {
-                        None => "Move over embedded tissue".to_owned(),
+                    let status = match &self.maps {
+                        None => "Move the cursor over embedded tissue".to_owned(),
                         Some(maps) => {
                             let tiles: usize = maps.maps.iter().map(SimilarityMap::tiles).sum();
                             let engine = match maps.engine {
@@ -230,13 +234,14 @@ impl HeatMap {
                                 Engine::GraphicsCard => "graphics card",
                             };
                             let ms = maps.elapsed.as_secs_f64() * 1000.0;
-                            format!("{tiles} tiles in {ms:.1} ms, {engine}")
+                            let noun = if tiles == 1 { "tile" } else { "tiles" };
+                            format!("{tiles} {noun} in {ms:.1} ms, {engine}")
                         }
                     };
-                    ui.label(text(told));
+                    ui.label(text(status));
                     let export = actions::entry(Action::ExportHeatMap);
                     if let Some(keys) = export.shortcut_label(ui.ctx()) {
-                        ui.label(text(format!("{keys} writes it to files")));
+                        ui.label(text(format!("{keys} exports it")));
                     }
                 });
             });
@@ -257,9 +262,9 @@ fn picture(map: &SimilarityMap, colours: &[Color32; 256]) -> (ColorImage, (f64, 
     (ColorImage { size, source_size, pixels }, (columns as f64 * width, rows as f64 * height))
 }
 
-/// Viridis at 0 (dark violet) to 1 (yellow).
-fn viridis(place: f32) -> Color32 {
-    let along = place.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f32;
+/// Viridis colour of a value from 0 (dark violet) to 1 (yellow).
+fn viridis(value: f32) -> Color32 {
+    let along = value.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f32;
     let first = (along as usize).min(VIRIDIS.len() - 2);
     let share = along - first as f32;
     let mix = |channel: usize| {
@@ -291,8 +296,8 @@ mod tests {
 
     #[test]
     fn viridis_grows_lighter_all_the_way() {
-        let lightness = |place: f32| {
-            let [r, g, b, _] = egui::Rgba::from(viridis(place)).to_array();
+        let lightness = |value: f32| {
+            let [r, g, b, _] = egui::Rgba::from(viridis(value)).to_array();
             0.2126 * r + 0.7152 * g + 0.0722 * b
         };
         let steps: Vec<f32> = (0..=100).map(|step| lightness(step as f32 / 100.0)).collect();

@@ -1,4 +1,5 @@
-//! What this program is, whose work it contains, and whether a program that somebody else wrote may run in it.
+//! The dialog about the program and its licences, and the dialog that asks whether a TorchScript module may
+//! run.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::ui::actions::{self, Action};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
-/// The works of others that the program consists of for the most part, with their licences.
+/// The main third-party works in the program, with their licences.
 const WORKS: [(&str, &str); 13] = [
     ("OpenSlide", "LGPL 2.1"),
     ("libtorch (PyTorch)", "BSD 3-Clause"),
@@ -29,7 +30,7 @@ const WORKS: [(&str, &str); 13] = [
     ("ImageNet weights of MobileNetV2", "BSD 3-Clause (torchvision)"),
 ];
 
-/// The dialog about the program; whether it is to be closed.
+/// Draws the dialog about the program; returns whether to close it.
 pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     dialog_width(ui, 480.0);
     title_ui(ui, "histokin", palette);
@@ -42,7 +43,7 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     ui.add_space(10.0);
     ui.label(RichText::new("Licences").family(theme::bold()).color(palette.accent));
     ui.label(
-        RichText::new("histokin itself is under the MIT licence. It contains the work of others:")
+        RichText::new("histokin is released under the MIT licence. It contains third-party works:")
             .color(palette.text),
     );
     ui.add_space(4.0);
@@ -63,7 +64,7 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
         }
     });
     ui.add_space(4.0);
-    let all = "All of them, with the texts of their licences, stand in the folder “licences” of the package.";
+    let all = "The folder “licences” of the package contains the complete list with all licence texts.";
     ui.label(RichText::new(all).small().color(palette.weak));
     ui.add_space(12.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -77,8 +78,8 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     .inner
 }
 
-/// Ask whether the project's TorchScript module may run; whether it was answered. Enter answers nothing: this is to
-/// be read first.
+/// Asks whether the project's TorchScript module may run; returns whether the user has answered. The Enter
+/// key is not bound to an answer, so that nobody confirms the question unread.
 pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, asked: &mut Asked) -> bool {
     dialog_width(ui, 520.0);
     title_ui(ui, "Run this encoder?", palette);
@@ -86,16 +87,17 @@ pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, asked: &mut Asked
     ui.add_space(6.0);
     ui.label(
         RichText::new(
-            "The project's encoder is a TorchScript module. Such a module is a program: whoever made it decides \
-             what it does on this computer, with your slides and your files. It has not run here before.",
+            "The project's encoder is a TorchScript module. Such a module is a program: it can do anything on \
+             this computer that you can do, including with your slides and files. It has not run on this \
+             computer before.",
         )
         .color(palette.text),
     );
     ui.add_space(4.0);
     ui.label(
         RichText::new(
-            "Run it only if you trust where it comes from. The answer is remembered for this very module; a \
-             changed one is asked about again.",
+            "Run it only if you trust its source. Your answer is remembered for this module; if the file \
+             changes, you are asked again.",
         )
         .color(palette.weak),
     );

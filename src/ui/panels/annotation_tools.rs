@@ -1,4 +1,4 @@
-//! The strip of annotation tools beside the slide.
+//! The toolbar for annotations beside the slide.
 
 use egui::{Color32, Sense, Stroke, Ui, Vec2};
 
@@ -11,10 +11,10 @@ use crate::ui::app::Asked;
 use crate::ui::slide_view::Tool;
 use crate::ui::theme::Palette;
 
-/// Width of the strip, in points.
+/// Width of the toolbar in points.
 pub const WIDTH: f32 = 42.0;
 
-/// From the top down, in groups.
+/// The tools in groups, from top to bottom.
 const TOOLS: [&[Tool]; 4] = [
     &[Tool::Hand, Tool::Select],
     &[Tool::Point, Tool::Rectangle, Tool::Ellipse, Tool::Polygon],
@@ -22,6 +22,7 @@ const TOOLS: [&[Tool]; 4] = [
     &[Tool::Distance, Tool::Area],
 ];
 
+/// Draws the toolbar; `panel_open` is whether the list of annotations is shown.
 pub fn annotation_tools_ui(
     ui: &mut Ui,
     session: &Session,
@@ -56,7 +57,7 @@ pub fn annotation_tools_ui(
     });
 }
 
-/// The class of what is drawn from now on.
+/// Draws the choice of the class for new annotations.
 fn class_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
     let class = session.annotation_class();
     let [r, g, b] = class.map_or(UNCLASSIFIED, |class| class.color);
@@ -70,5 +71,5 @@ fn class_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked
             asked.command(Command::Annotate(Annotate::ChooseClass(chosen)));
         }
     });
-    response.on_hover_text(format!("Class of what is drawn: {name}"));
+    response.on_hover_text(format!("Class of new annotations: {name}"));
 }

@@ -1,4 +1,4 @@
-//! The list of annotations with what can be done to them, and the classes of the project.
+//! The panel with the list of annotations, actions on the selected ones, and the project's classes.
 
 use std::sync::Arc;
 
@@ -16,20 +16,22 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::{PANEL_MARGIN, Palette};
 
-/// Height of one annotation of the list, in points.
+/// Height of a row of the list in points.
 const ROW_HEIGHT: f32 = 40.0;
 
-/// What is being typed or chosen in the panel and not done yet.
+/// Input in the panel that has not been applied yet.
 #[derive(Default)]
 pub struct AnnotationsPanel {
-    /// The annotation that is being renamed, and its new name.
+    /// The annotation that is being renamed, with its new name.
     name: Option<(Uuid, String)>,
-    /// The class that is being changed: its name, and what it becomes.
+    /// The class that is being changed: its name, and its new values.
     class: Option<(String, AnnotationClass)>,
+    /// Name typed for a new class.
     new_class: String,
 }
 
 impl AnnotationsPanel {
+    /// Draws the panel for the active slide.
     pub fn ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
         let Some(active) = session.active() else { return };
         let Some(annotations) = session.annotations(active.id()) else { return };
@@ -58,8 +60,7 @@ impl AnnotationsPanel {
         });
         if annotations.set().is_empty() {
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
-                let text =
-                    "None yet. Take up a tool beside the slide and draw, or import a file of QuPath or ASAP.";
+                let text = "None yet. Choose a tool beside the slide, or import a file from QuPath or ASAP.";
                 ui.label(RichText::new(text).color(palette.weak));
             });
             return;
@@ -76,7 +77,7 @@ impl AnnotationsPanel {
         });
     }
 
-    /// What can be done to the selected annotations.
+    /// Draws name, class and actions of the selected annotations.
     fn selected_ui(
         &mut self,
         ui: &mut Ui,
@@ -125,7 +126,7 @@ impl AnnotationsPanel {
             let (icon, name) =
                 if locked { (icons::ICON_LOCK, "Unlock") } else { (icons::ICON_LOCK_OPEN, "Lock") };
             if icon_button(ui, icon, name, palette.text)
-                .on_hover_text(format!("{name}: the shape of what is locked cannot be changed by hand"))
+                .on_hover_text(format!("{name}. Locked annotations cannot be reshaped with the mouse"))
                 .clicked()
             {
                 edits.push(Edit::Lock { ids: ids.clone(), locked: !locked });
@@ -138,7 +139,7 @@ impl AnnotationsPanel {
         }
     }
 
-    /// The project's classes, to be renamed, recoloured, added and removed.
+    /// Draws the section of the project's classes, where they can be renamed, recoloured, added and removed.
     fn classes_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
         let title = RichText::new("Classes").color(palette.weak);
         let header = egui::CollapsingHeader::new(title).id_salt("annotation classes");
@@ -147,7 +148,7 @@ impl AnnotationsPanel {
 
     fn class_list_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
         let mut queried = None;
-        let mut wish = |wish: Annotate| asked.command(Command::Annotate(wish));
+        let mut annotate = |command: Annotate| asked.command(Command::Annotate(command));
         ScrollArea::vertical().id_salt("classes").max_height(190.0).show(ui, |ui| {
             for class in session.project().classes() {
                 ui.horizontal(|ui| {
@@ -156,9 +157,9 @@ impl AnnotationsPanel {
                     let color = ui.color_edit_button_srgb(&mut changed.color);
                     let width = (ui.available_width() - 78.0).max(0.0);
                     let field = ui.add(TextEdit::singleline(&mut changed.name).desired_width(width));
-                    let find = format!("Find tissue like {}", class.name);
+                    let find = format!("Find tissue similar to {}", class.name);
                     if icon_button(ui, icons::ICON_IMAGE_SEARCH, &find, palette.weak)
-                        .on_hover_text("Find tissue like all that has this class, on all slides")
+                        .on_hover_text("Find tissue similar to all annotations of this class, on all slides")
                         .clicked()
                     {
                         queried = Some(class.name.clone());
@@ -166,9 +167,9 @@ impl AnnotationsPanel {
                     if icon_button(ui, icons::ICON_DELETE, &format!("Remove {}", class.name), palette.weak)
                         .clicked()
                     {
-                        wish(Annotate::RemoveClass(class.name.clone()));
+                        annotate(Annotate::RemoveClass(class.name.clone()));
                     }
-                    // Taken over when the hand lets go, so that one change is one step to undo.
+                    // Applied when the field or the button is released, so that one change is one undo step.
                     let busy = field.has_focus() || ui.input(|input| input.pointer.any_down());
                     if changed == class {
                         if pending.is_some() {
@@ -178,7 +179,7 @@ impl AnnotationsPanel {
                         self.class = Some((class.name.clone(), changed));
                     } else {
                         self.class = None;
-                        wish(Annotate::ChangeClass { name: class.name.clone(), to: changed });
+                        annotate(Annotate::ChangeClass { name: class.name.clone(), to: changed });
                     }
                 });
             }
@@ -190,7 +191,7 @@ impl AnnotationsPanel {
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             let added = icon_button(ui, icons::ICON_ADD, "Add class", palette.text).clicked();
             if (entered || added) && !self.new_class.trim().is_empty() {
-                wish(Annotate::AddClass(AnnotationClass::named(self.new_class.trim())));
+                annotate(Annotate::AddClass(AnnotationClass::named(self.new_class.trim())));
                 self.new_class.clear();
             }
         });
@@ -198,7 +199,7 @@ impl AnnotationsPanel {
     }
 }
 
-/// One annotation: its colour, what it is, how large it is, whether it is shown.
+/// Draws one annotation: colour, title, class, size, and a button to show or hide it.
 fn row(
     ui: &mut Ui,
     slide: &SlideId,
@@ -229,47 +230,48 @@ fn row(
         if details.is_empty() { annotation.shape().noun().to_owned() } else { details.join(" · ") };
     line(Align2::LEFT_TOP, rect.center().y + 2.0, &details, 12.0, palette.weak);
 
-    let place = Rect::from_center_size(rect.right_center() - Vec2::new(20.0, 0.0), Vec2::splat(28.0));
-    let eye = ui.interact(place, response.id.with("shown"), Sense::click());
+    let eye_rect = Rect::from_center_size(rect.right_center() - Vec2::new(20.0, 0.0), Vec2::splat(28.0));
+    let eye = ui.interact(eye_rect, response.id.with("shown"), Sense::click());
     let (icon, hint) =
         if is_hidden { (icons::ICON_VISIBILITY_OFF, "Show") } else { (icons::ICON_VISIBILITY, "Hide") };
     eye.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, format!("{hint} {title}")));
     if is_hidden || response.hovered() || eye.hovered() {
-        icon_at(&painter, place, icon, if eye.hovered() { palette.strong } else { palette.weak });
+        icon_at(&painter, eye_rect, icon, if eye.hovered() { palette.strong } else { palette.weak });
     }
     if annotation.locked {
-        icon_at(&painter, place.translate(Vec2::new(-26.0, 0.0)), icons::ICON_LOCK, palette.weak);
+        icon_at(&painter, eye_rect.translate(Vec2::new(-26.0, 0.0)), icons::ICON_LOCK, palette.weak);
     }
-    let mut wish = |wish: Annotate| asked.command(Command::Annotate(wish));
+    let mut annotate = |command: Annotate| asked.command(Command::Annotate(command));
     let id = annotation.id;
     if eye.on_hover_text(hint).clicked() {
-        wish(Annotate::Show { slide: slide.clone(), ids: vec![id], shown: is_hidden });
+        annotate(Annotate::Show { slide: slide.clone(), ids: vec![id], shown: is_hidden });
     } else if response.double_clicked() {
-        wish(Annotate::GoTo { slide: slide.clone(), id });
+        annotate(Annotate::GoTo { slide: slide.clone(), id });
     } else if response.clicked() {
         let mut ids = vec![id];
         if ui.input(|input| input.modifiers.command || input.modifiers.shift) {
             ids = annotations.selection().to_vec();
             match ids.iter().position(|known| *known == id) {
-                Some(place) => _ = ids.remove(place),
+                Some(index) => _ = ids.remove(index),
                 None => ids.push(id),
             }
         }
-        wish(Annotate::Select { slide: slide.clone(), ids });
+        annotate(Annotate::Select { slide: slide.clone(), ids });
     }
     response.on_hover_text("Click to select, double-click to go there");
 }
 
-fn icon_at(painter: &egui::Painter, place: Rect, icon: MaterialIcon, color: Color32) {
+fn icon_at(painter: &egui::Painter, rect: Rect, icon: MaterialIcon, color: Color32) {
     let font = FontId::new(17.0, icon.font_family());
-    painter.text(place.center(), Align2::CENTER_CENTER, icon.codepoint, font, color);
+    painter.text(rect.center(), Align2::CENTER_CENTER, icon.codepoint, font, color);
 }
 
 fn color_of([r, g, b]: [u8; 3]) -> Color32 {
     Color32::from_rgb(r, g, b)
 }
 
-/// A choice among the project's classes and none; what was chosen.
+/// Draws a choice of the project's classes and no class. Returns the choice once the user clicks:
+/// `Some(None)` is no class.
 pub fn class_choice_ui(
     ui: &mut Ui,
     session: &Session,

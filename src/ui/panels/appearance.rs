@@ -1,4 +1,5 @@
-//! How colours are shown: a small card over the canvas, so that the slide is seen to follow.
+//! Colour settings of the view, in a small card over the canvas so that changes are visible on the slide at
+//! once.
 
 use egui::{Align, Button, Frame, Layout, Margin, Pos2, Rect, RichText, Slider, Stroke, Ui, Vec2};
 use egui_material_icons::icons;
@@ -10,10 +11,10 @@ use crate::ui::app::Asked;
 use crate::ui::slide_view::{Appearance, Colouring};
 use crate::ui::theme::{self, Palette};
 
-/// Width of the card, in points.
+/// Width of the card in points.
 pub const WIDTH: f32 = 292.0;
 
-/// The card with its upper right corner at `corner`; the place that it takes.
+/// Draws the card with its upper right corner at `corner`; returns the rectangle that it covers.
 pub fn appearance_ui(
     ui: &mut Ui,
     corner: Pos2,
@@ -22,7 +23,7 @@ pub fn appearance_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) -> Rect {
-    // A layer of its own: what is under the card is not clicked or dragged through it.
+    // A separate layer: clicks and drags on the card do not reach the canvas below.
     let area = egui::Area::new(egui::Id::unique("appearance")).pivot(egui::Align2::RIGHT_TOP);
     let shown = area.fixed_pos(corner).movable(false).show(ui.ctx(), |ui| {
         let card = Frame::new()
@@ -48,7 +49,7 @@ pub fn appearance_ui(
             tone_ui(ui, appearance, palette);
             ui.add_space(8.0);
             ui.horizontal(|ui| {
-                ui.label(RichText::new("Beyond 1:1").color(palette.weak));
+                ui.label(RichText::new("Above 1:1").color(palette.weak));
                 for (smooth, name) in [(false, "Squares"), (true, "Smooth")] {
                     choice_ui(ui, &mut appearance.smooth, smooth, name, palette);
                 }
@@ -85,13 +86,13 @@ fn colouring_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, pal
     }
 }
 
-/// Whether the slide's own colours are seen through its profile.
+/// Draws the switch for the slide's colour profile.
 fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palette: &Palette) {
     let hint = match session.active().map(|slide| &slide.profile) {
-        _ if !appearance.profile => "off: the slide's own numbers",
-        _ if !appearance.wants_profile() => "for own colours only",
-        Some(Profile::Known(_)) => "on: as the scanner's profile says",
-        Some(Profile::None) => "this slide embeds none",
+        _ if !appearance.profile => "off: colours as stored in the slide",
+        _ if !appearance.wants_profile() => "with the slide's own colours only",
+        Some(Profile::Known(_)) => "on: the slide's embedded profile",
+        Some(Profile::None) => "this slide has no profile",
         _ => "reading…",
     };
     ui.horizontal(|ui| {
@@ -100,22 +101,24 @@ fn profile_ui(ui: &mut Ui, appearance: &mut Appearance, session: &Session, palet
     });
 }
 
-/// Why the active slide cannot be shown normalised (yet).
+/// Reason why the active slide cannot be shown stain-normalised, or not yet; `None` if it can.
 fn normalised_hint(session: &Session) -> Option<&'static str> {
     let slide = session.active()?;
     match (session.encoder(), slide.colours) {
         (EncoderState::Known(_), Colours::Known(_)) => None,
-        (EncoderState::Known(_), Colours::None) => Some("This slide has too little tissue to be normalised."),
+        (EncoderState::Known(_), Colours::None) => {
+            Some("This slide has too little tissue for stain normalisation.")
+        }
         (EncoderState::Known(_), _) => Some("Measuring the colours of the tissue…"),
-        _ => Some("There is no encoder whose reference colours could be taken."),
+        _ => Some("No encoder is available to provide the reference colours."),
     }
 }
 
 fn tone_ui(ui: &mut Ui, appearance: &mut Appearance, palette: &Palette) {
-    let usual = Appearance::default();
+    let default = Appearance::default();
     egui::Grid::new("tone").num_columns(2).spacing(Vec2::new(10.0, 4.0)).show(ui, |ui| {
         ui.spacing_mut().slider_width = 120.0;
-        // Whether the value is to be what changes nothing.
+        // Returns whether to reset the value.
         let mut line = |name: &str, slider: Slider<'_>| {
             ui.label(RichText::new(name).color(palette.weak));
             let response = ui.add(slider.clamping(egui::SliderClamping::Always));
@@ -126,10 +129,10 @@ fn tone_ui(ui: &mut Ui, appearance: &mut Appearance, palette: &Palette) {
         let mut percent = appearance.brightness * 100.0;
         let slider = Slider::new(&mut percent, -100.0..=100.0).suffix(" %").fixed_decimals(0);
         let reset = line("Brightness", slider);
-        appearance.brightness = if reset { usual.brightness } else { percent.round() / 100.0 };
+        appearance.brightness = if reset { default.brightness } else { percent.round() / 100.0 };
         for (name, value, reset_to) in [
-            ("Contrast", &mut appearance.contrast, usual.contrast),
-            ("Gamma", &mut appearance.gamma, usual.gamma),
+            ("Contrast", &mut appearance.contrast, default.contrast),
+            ("Gamma", &mut appearance.gamma, default.gamma),
         ] {
             if line(name, Slider::new(value, 0.25..=4.0).logarithmic(true).fixed_decimals(2)) {
                 *value = reset_to;

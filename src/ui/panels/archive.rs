@@ -1,4 +1,4 @@
-//! The dialog in which the department's archive is set up.
+//! The dialog that connects the project to a department's archive.
 
 use egui::{Margin, RichText, TextEdit, Ui};
 
@@ -9,7 +9,7 @@ use crate::session::Command;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
-/// What was typed.
+/// Input of the dialog.
 pub struct ArchiveForm {
     url: String,
     password: String,
@@ -18,18 +18,19 @@ pub struct ArchiveForm {
 }
 
 impl ArchiveForm {
+    /// Returns the form filled with the project's archive address, if it has one.
     pub fn of(project: &Project) -> Self {
         let url = project.archive().map(ToString::to_string);
         Self { is_set: url.is_some(), url: url.unwrap_or_default(), password: String::new() }
     }
 }
 
-/// Draw the dialog; whether it is to be closed.
+/// Draws the dialog; returns whether to close it.
 pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked: &mut Asked) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Department's archive", palette);
-    let text = "Questions with the scope \u{201c}Archive\u{201d} are put to this PostgreSQL server, too. It is the only place \
-                that this program connects to.";
+    let text = "Queries with the scope \u{201c}Archive\u{201d} are also sent to this PostgreSQL server. The \
+                program makes no other network connections.";
     ui.label(RichText::new(text).color(palette.weak));
     ui.add_space(10.0);
     let field = |ui: &mut Ui, name: &str, edit: TextEdit<'_>| {
@@ -43,8 +44,9 @@ pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked:
     }
     ui.add_space(6.0);
     let password = TextEdit::singleline(&mut form.password).password(true);
-    field(ui, "Password", password.hint_text("from PGPASSWORD or ~/.pgpass where this is left empty"));
-    let text = "The address is kept with the project. The password is kept nowhere: it is forgotten when the window closes.";
+    field(ui, "Password", password.hint_text("if empty: from PGPASSWORD or ~/.pgpass"));
+    let text = "The address is saved in the project. The password is not saved; it is discarded when the \
+                window closes.";
     ui.label(RichText::new(text).small().color(palette.weak));
     let url = form.url.trim().parse::<ArchiveUrl>();
     if let Err(problem) = &url
@@ -52,18 +54,19 @@ pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked:
     {
         ui.label(RichText::new(problem.to_string()).small().color(palette.error));
     }
-    let mut left = false;
+    let mut is_removed = false;
     if form.is_set {
         ui.add_space(6.0);
-        let text = RichText::new("Use no archive any more").small().color(palette.accent);
-        left = ui.add(egui::Button::new(text).frame(false)).clicked();
-        if left {
+        let text = RichText::new("Disconnect from the archive").small().color(palette.accent);
+        is_removed = ui.add(egui::Button::new(text).frame(false)).clicked();
+        if is_removed {
             asked.command(Command::SetArchive { url: None, password: None });
         }
     }
     let url = url.ok();
-    left || confirm_ui(ui, "Use this archive", url.is_some(), palette, || {
-        let password = Some(form.password.clone()).filter(|typed| !typed.is_empty()).map(Password::new);
-        asked.command(Command::SetArchive { url: url.clone(), password });
-    })
+    is_removed
+        || confirm_ui(ui, "Use this archive", url.is_some(), palette, || {
+            let password = Some(form.password.clone()).filter(|typed| !typed.is_empty()).map(Password::new);
+            asked.command(Command::SetArchive { url: url.clone(), password });
+        })
 }

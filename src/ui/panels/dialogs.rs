@@ -1,4 +1,4 @@
-//! Everything that opens over the window: command palette, help, properties, pixel size, path.
+//! Modal dialogs: command palette, help, slide properties, pixel size, paths and others.
 
 use std::path::{Path, PathBuf};
 
@@ -20,59 +20,73 @@ use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
-/// What is open over the window.
+/// The dialog that is open.
 pub enum Dialog {
-    /// Find an action by name: what was typed, and the line that is chosen.
+    /// Command palette: finds an action by name.
     Palette {
+        /// Text typed so far.
         search: String,
+        /// Index of the highlighted result.
         chosen: usize,
     },
+    /// Gestures and keyboard shortcuts.
     Help,
+    /// Properties of a slide.
     Properties {
+        /// The slide.
         slide: SlideId,
-        /// Whether the label is shown: it may carry a patient's name, so only when asked for.
+        /// Whether the label image is shown. It may contain a patient's name, so it is shown only on request.
         label_shown: bool,
     },
-    /// Choose among the paths opened before.
+    /// Recently opened paths.
     Recent {
+        /// The paths, the latest first.
         paths: Vec<PathBuf>,
+        /// Text typed to filter them.
         search: String,
     },
-    /// State a slide's pixel size: what was typed.
+    /// Pixel size of a slide.
     Calibrate {
+        /// The slide.
         slide: SlideId,
+        /// Text typed so far, in µm per pixel.
         typed: String,
     },
-    /// Say where the department's archive is.
+    /// Address of the department's archive.
     Archive(ArchiveForm),
-    /// Whether the project's encoder may run, a TorchScript module that has not run here before.
+    /// Question whether the project's encoder may run: a TorchScript module that has not run on this computer
+    /// before.
     TrustEncoder {
+        /// File of the module.
         module: PathBuf,
     },
-    /// What this program is, and whose work it contains.
+    /// Version and licences of the program.
     About,
-    /// Save the view as a picture.
+    /// Saving the view as an image.
     SaveView(SaveForm),
-    /// Type a path: what was typed.
+    /// Opening a typed path.
     OpenPath {
+        /// Text typed so far.
         typed: String,
     },
-    /// Type where to write a slide's annotations: what was typed.
+    /// File for a slide's annotations.
     ExportAnnotations {
+        /// The slide.
         slide: SlideId,
+        /// Path typed so far.
         typed: String,
-        /// Whether it has opened just now.
+        /// Whether this is the first frame of the dialog.
         is_new: bool,
     },
-    /// The window is to be closed, and annotations are not saved.
+    /// Question before closing the window with unsaved annotations.
     Unsaved {
-        /// The user closes it all the same.
+        /// Whether the user chose to close without saving.
         leave: bool,
     },
 }
 
 impl Dialog {
-    /// Each kind is a window of its own, with its own size.
+    /// Identifier of this kind of dialog; egui remembers the size of each kind separately.
     fn name(&self) -> &'static str {
         match self {
             Self::Palette { .. } => "palette dialog",
@@ -90,7 +104,7 @@ impl Dialog {
         }
     }
 
-    /// The action that opens it and closes it again, where it is one that nothing is typed into.
+    /// Returns the action that toggles this dialog, for dialogs without text input.
     pub fn opened_by(&self) -> Option<Action> {
         match self {
             Self::Properties { .. } => Some(Action::SlideProperties),
@@ -98,34 +112,39 @@ impl Dialog {
         }
     }
 
+    /// Returns an empty command palette.
     pub fn palette() -> Self {
         Self::Palette { search: String::new(), chosen: 0 }
     }
 
+    /// Returns the properties of a slide, with its label hidden.
     pub fn properties(slide: SlideId) -> Self {
         Self::Properties { slide, label_shown: false }
     }
 
+    /// Returns the list of recently opened paths.
     pub fn recent(paths: &[PathBuf]) -> Self {
         Self::Recent { paths: paths.to_vec(), search: String::new() }
     }
 
-    /// The pixel size of a slide, filled in with the one that it probably has.
+    /// Returns the dialog for a slide's pixel size, filled in with the suggested one, if any.
     pub fn calibrate(slide: &SlideInfo) -> Self {
         let typed = slide.suggested_mpp().map(|mpp| mpp.mean().to_string()).unwrap_or_default();
         Self::Calibrate { slide: slide.id.clone(), typed }
     }
 
+    /// Returns the dialog for the project's archive.
     pub fn archive(project: &Project) -> Self {
         Self::Archive(ArchiveForm::of(project))
     }
 
+    /// Returns the dialog for typing a path.
     pub fn open_path() -> Self {
         Self::OpenPath { typed: String::new() }
     }
 }
 
-/// Draw the open dialog; whether it is to be closed.
+/// Draws the open dialog; returns whether to close it.
 pub fn dialog_ui(
     context: &Context,
     dialog: &mut Dialog,
@@ -168,13 +187,14 @@ pub fn dialog_ui(
         Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
     });
     let dismissed = shown.should_close();
-    // No answer is no permission.
+    // Dismissing the question refuses permission.
     if dismissed && !shown.inner && matches!(dialog, Dialog::TrustEncoder { .. }) {
         asked.command(Command::TrustEncoder(false));
     }
     shown.inner || dismissed
 }
 
+/// Draws the title of a dialog.
 pub(super) fn title_ui(ui: &mut Ui, text: &str, palette: &Palette) {
     ui.label(RichText::new(text).family(theme::bold()).size(18.0).color(palette.strong));
     ui.add_space(6.0);
@@ -217,11 +237,11 @@ fn palette_ui(
         ui.spacing_mut().item_spacing.y = 1.0;
         if found.is_empty() {
             ui.add_space(10.0);
-            ui.label(RichText::new("No action has such a name").color(palette.weak));
+            ui.label(RichText::new("No matching action").color(palette.weak));
             ui.add_space(10.0);
         }
-        for (place, entry) in found.iter().enumerate() {
-            let is_chosen = place == *chosen;
+        for (index, entry) in found.iter().enumerate() {
+            let is_chosen = index == *chosen;
             let plain = Palette { raised: palette.panel, ..palette.clone() };
             let (rect, response) = row_ui(ui, 34.0, is_chosen, entry.name, &plain);
             let mut line = ui.new_child(
@@ -252,14 +272,14 @@ fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     dialog_width(ui, 760.0);
     title_ui(ui, "Help", palette);
     let gestures = [
-        ("Drag", "move the slide; let go in motion and it glides"),
-        ("Wheel, pinch", "zoom about the pointer"),
-        ("Click", "find tissue like the tile under the pointer"),
-        ("Alt + drag", "turn the slide; it holds on to quarter turns"),
-        ("Alt + wheel", "turn about the pointer"),
-        ("Space + drag", "move the slide, whatever else the left button does"),
+        ("Drag", "pan; release while moving to keep gliding"),
+        ("Wheel, pinch", "zoom at the pointer"),
+        ("Click", "find tissue similar to the tile under the pointer"),
+        ("Alt + drag", "rotate the slide; snaps to multiples of 90°"),
+        ("Alt + wheel", "rotate about the pointer"),
+        ("Space + drag", "pan with any tool"),
         ("Double-click", "zoom in"),
-        ("Overview", "click or drag in the lower right corner to jump"),
+        ("Overview", "click or drag it (lower right corner) to navigate"),
     ];
     let room = (ui.ctx().content_rect().height() - 180.0).max(0.0);
     ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
@@ -336,8 +356,7 @@ fn calibrate_ui(
         ui.add_space(4.0);
     }
     ui.label(
-        RichText::new(format!("How many µm does one pixel of {name} span at full resolution?"))
-            .color(palette.text),
+        RichText::new(format!("What is the pixel size of {name} at full resolution?")).color(palette.text),
     );
     ui.add_space(8.0);
     ui.horizontal(|ui| {
@@ -354,7 +373,7 @@ fn calibrate_ui(
     });
     ui.add_space(4.0);
     ui.horizontal(|ui| {
-        ui.label(RichText::new("Usual for").small().color(palette.weak));
+        ui.label(RichText::new("Typical for").small().color(palette.weak));
         for (power, um) in [("40×", "0.25"), ("20×", "0.5"), ("10×", "1.0")] {
             if ui.add(Button::new(format!("{power}: {um}")).small()).clicked() {
                 *typed = um.to_owned();
@@ -364,7 +383,7 @@ fn calibrate_ui(
     ui.add_space(6.0);
     ui.label(
         RichText::new(
-            "It is kept with the project and used for magnification, scale bar, embedding and search.",
+            "Saved in the project. Used for magnification, scale bar, measurements, embedding and search.",
         )
         .small()
         .color(palette.weak),
@@ -372,7 +391,7 @@ fn calibrate_ui(
     let value = typed.trim().replace(',', ".").parse::<f64>().ok().map(MicronsPerPixel::square);
     let valid = value.filter(MicronsPerPixel::is_plausible);
     if !typed.trim().is_empty() && valid.is_none() {
-        ui.label(RichText::new("Give a number of µm between 0.001 and 1000").color(palette.error));
+        ui.label(RichText::new("Enter a value between 0.001 and 1000 µm").color(palette.error));
     }
     confirm_ui(ui, "Set pixel size", valid.is_some(), palette, || {
         if let Some(mpp) = valid {
@@ -384,7 +403,7 @@ fn calibrate_ui(
 fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut Asked) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Open path", palette);
-    ui.label(RichText::new("A slide, an image, a folder of them, or a project's folder").color(palette.weak));
+    ui.label(RichText::new("A slide, an image, a folder of slides, or a project folder").color(palette.weak));
     ui.add_space(6.0);
     let edit = TextEdit::singleline(typed)
         .hint_text("/home/you/slides")
@@ -406,13 +425,13 @@ fn export_ui(
 ) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Export annotations", palette);
-    ui.label(RichText::new("A .geojson file for QuPath, or an .xml file for ASAP").color(palette.weak));
+    ui.label(RichText::new("A .geojson file for QuPath or an .xml file for ASAP").color(palette.weak));
     ui.add_space(6.0);
     path_edit_ui(ui, typed, std::mem::take(is_new));
     let path = typed.trim().trim_matches('"').to_owned();
     confirm_ui(ui, "Export", !path.is_empty(), palette, || {
-        let wish = Annotate::Export { slide: slide.clone(), path: PathBuf::from(&path) };
-        asked.command(Command::Annotate(wish));
+        let export = Annotate::Export { slide: slide.clone(), path: PathBuf::from(&path) };
+        asked.command(Command::Annotate(export));
     })
 }
 
@@ -452,7 +471,7 @@ fn recent_ui(
     done || ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
 }
 
-/// One path opened before, with its folder; whether it was chosen.
+/// Draws a recently opened path with its folder; returns whether it was clicked.
 pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, asked: &mut Asked) -> bool {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let folder = path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
@@ -470,7 +489,8 @@ pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, asked: &mut As
     chosen
 }
 
-/// Cancel and the confirming button, which Enter presses too; whether the dialog is done.
+/// Draws a Cancel button and a confirming button, which the Enter key also activates; returns whether to
+/// close the dialog.
 pub(super) fn confirm_ui(
     ui: &mut Ui,
     label: &str,

@@ -1,5 +1,5 @@
-//! What the user is told: errors stay until they are dismissed, notices go by themselves. The slide keeps its space:
-//! where there are many, the newest are shown and the others counted.
+//! Messages over the canvas. Errors stay until they are dismissed; notices disappear by themselves. Of many
+//! messages only the newest are shown, with the number of others, so that the slide stays visible.
 
 use std::path::Path;
 
@@ -18,16 +18,16 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
-/// What scale bar and overview take in the lower corners of the canvas, in points.
+/// Space that scale bar and overview occupy in the lower corners of the canvas, in points.
 const CORNERS: Vec2 = Vec2::new(244.0, 200.0);
 
-/// Messages that stand on the canvas at a time, until all are asked for.
+/// Number of messages shown until the user expands the list.
 const SHOWN: usize = 2;
 
-/// Width of the column of messages, in points.
+/// Width of the column of messages in points.
 const WIDTH: f32 = 460.0;
 
-/// Messages in a column at the top of the canvas, newest first.
+/// Draws the messages in a column at the top of the canvas, newest first.
 pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, asked: &mut Asked) {
     let info = session.active().map(|slide| slide.source.info());
     let needs_mpp = info.is_some_and(|info| info.mpp.is_none());
@@ -53,8 +53,8 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
             warning_ui(ui, warning, needs_mpp, palette, asked);
         }
         let messages = session.messages();
-        let unfolded = ui.scope_id().with("all messages");
-        let shows_all = ui.data(|data| data.get_temp(unfolded)).unwrap_or(false);
+        let expanded = ui.scope_id().with("all messages");
+        let shows_all = ui.data(|data| data.get_temp(expanded)).unwrap_or(false);
         let shown = if shows_all { messages.len() } else { messages.len().min(SHOWN) };
         ScrollArea::vertical().max_height(canvas.height() * 0.4).show(ui, |ui| {
             for message in messages.iter().rev().take(shown) {
@@ -63,19 +63,19 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
         });
         if messages.len() > SHOWN {
             ui.horizontal(|ui| {
-                let fold = match shows_all {
+                let label = match shows_all {
                     true => "Show fewer".to_owned(),
                     false => format!("Show {} more", messages.len() - shown),
                 };
                 if ui
-                    .add(Button::new(fold).small())
-                    .on_hover_text("Show all messages, or the newest")
+                    .add(Button::new(label).small())
+                    .on_hover_text("Show all messages or only the newest")
                     .clicked()
                 {
-                    ui.data_mut(|data| data.insert_temp(unfolded, !shows_all));
+                    ui.data_mut(|data| data.insert_temp(expanded, !shows_all));
                 }
                 let all = ui.add(Button::new("Dismiss all").small());
-                if all.on_hover_text("Take all messages off the slide").clicked() {
+                if all.on_hover_text("Remove all messages").clicked() {
                     messages.iter().for_each(|message| asked.command(Command::DismissMessage(message.id)));
                 }
             });
@@ -120,7 +120,7 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Ask
     });
 }
 
-/// What can be done about it, as buttons.
+/// Draws buttons for what the user can do about a message.
 fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
     let mut button = |text: &str, hint: &str| ui.add(Button::new(text).small()).on_hover_text(hint).clicked();
     match remedy {
@@ -128,52 +128,52 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
             if button("Try again", "Open the file again") {
                 asked.command(Command::Retry(path.clone()));
             }
-            let hint = "Choose the file where it lies now; a slide is known by its content";
+            let hint = "Choose the file at its new location; a slide is recognised by its content";
             if button("Open from elsewhere…", hint) {
                 asked.action(Action::OpenFiles);
             }
         }
         Remedy::SaveAnnotations(slide) => {
-            if button("Try again", "Save them in the project now") {
+            if button("Try again", "Try again to save them in the project") {
                 asked.command(Command::Annotate(Annotate::SaveAgain(slide.clone())));
             }
-            if button("Save elsewhere…", "Write them into a file for QuPath or ASAP, on another disk") {
+            if button("Save elsewhere…", "Save them to a file for QuPath or ASAP, such as on another disk")
+            {
                 asked.command(Command::Show(slide.clone()));
                 asked.action(Action::ExportAnnotations);
             }
         }
         Remedy::EmbedAgain(slide) => {
-            if button("Try again", "Embed the slide; it goes on from where it was") {
+            if button("Try again", "Embed the slide, continuing where it stopped") {
                 asked.command(Command::EmbedAgain(slide.clone()));
             }
         }
         Remedy::Report(report) => {
-            if button("Copy report", "Put what a developer needs to know on the clipboard; it names no slide")
-            {
+            if button("Copy report", "Copy the details for the developers; they contain no slide names") {
                 ui.ctx().copy_text(report.clone());
             }
         }
     }
 }
 
-/// Says why a project is open for reading only, for as long as it is.
+/// Draws the reason why the project is open for reading only.
 fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, asked: &mut Asked) {
-    let text = format!("This project is open for reading only: {why}. You can look and search.");
+    let text = format!("This project is open for reading only: {why}. You can view and search slides.");
     standing_ui(ui, (icons::ICON_LOCK, palette.accent), &text, palette, |ui| {
         let again = ui
             .add(Button::new("Try again").small())
-            .on_hover_text("Open the project again, for working in it");
+            .on_hover_text("Open the project again with write access");
         if again.clicked() {
             asked.command(Command::Open(vec![root.to_owned()]));
         }
     });
 }
 
-/// Something doubtful about the slide in view, and how to settle it.
+/// Draws a warning about the active slide, with the button that resolves it.
 fn warning_ui(ui: &mut Ui, warning: &SlideWarning, needs_mpp: bool, palette: &Palette, asked: &mut Asked) {
     let mut text = sentence(&warning.text());
     if needs_mpp {
-        text += " Until you set the pixel size, the slide cannot be measured, embedded or searched.";
+        text += " Set the pixel size to measure, embed and search this slide.";
     }
     standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), &text, palette, |ui| {
         if warning.concerns_pixel_size() && ui.add(Button::new("Set pixel size…").small()).clicked() {
@@ -183,8 +183,8 @@ fn warning_ui(ui: &mut Ui, warning: &SlideWarning, needs_mpp: bool, palette: &Pa
 }
 
 fn calibration_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
-    let text = "This slide does not say how large its pixels are. Until you do, it cannot be measured, embedded or \
-                searched.";
+    let text =
+        "The file does not state the slide's pixel size. Set it to measure, embed and search this slide.";
     standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), text, palette, |ui| {
         if ui.add(Button::new("Set pixel size…").small()).clicked() {
             asked.action(Action::Calibrate);
@@ -192,7 +192,7 @@ fn calibration_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
     });
 }
 
-/// What is said for as long as it holds, with what can be done about it below.
+/// Draws a message that stays as long as its cause exists, with `remedy` below it.
 fn standing_ui(
     ui: &mut Ui,
     (icon, color): (MaterialIcon, egui::Color32),
@@ -212,17 +212,17 @@ fn standing_ui(
     });
 }
 
-/// A short notice at the bottom of the canvas.
+/// Draws a short notice at the bottom of the canvas.
 pub fn notice_ui(ui: &Ui, canvas: Rect, text: &str, palette: &Palette) {
     let font = egui::FontId::proportional(14.0);
     let galley = ui.painter().layout(text.to_owned(), font, palette.on_chip, canvas.width() * 0.6);
     let size = galley.size() + Vec2::new(28.0, 16.0);
-    // Between scale bar and overview, or above them where it is too long for that.
+    // Between scale bar and overview, or above them if it is too long for that.
     let fits = size.x <= canvas.width() - 2.0 * CORNERS.x;
     let room = canvas.shrink2(Vec2::new(24.0, if fits { 24.0 } else { CORNERS.y }));
-    let place = Align2::CENTER_BOTTOM.align_size_within_rect(size, room);
-    ui.painter().rect_filled(place, 8.0, palette.chip);
-    ui.painter().galley(place.min + Vec2::new(14.0, 8.0), galley, palette.on_chip);
-    ui.interact(place, egui::Id::unique("notice"), Sense::hover())
+    let rect = Align2::CENTER_BOTTOM.align_size_within_rect(size, room);
+    ui.painter().rect_filled(rect, 8.0, palette.chip);
+    ui.painter().galley(rect.min + Vec2::new(14.0, 8.0), galley, palette.on_chip);
+    ui.interact(rect, egui::Id::unique("notice"), Sense::hover())
         .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, text));
 }

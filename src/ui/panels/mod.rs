@@ -1,4 +1,4 @@
-//! The parts of the window around the canvas.
+//! The panels and dialogs of the window around the canvas.
 
 pub mod about;
 pub mod appearance;
@@ -31,7 +31,7 @@ use super::actions::{self, Action};
 use super::app::Asked;
 use super::theme::{self, PANEL_MARGIN, Palette, RADIUS};
 
-/// A heading in its own band at the top of a panel, with what `add` puts to its right.
+/// Draws the header of a panel; `add` draws at its right end.
 fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut Ui)) {
     Frame::new().inner_margin(Margin { left: PANEL_MARGIN, right: 8, top: 8, bottom: 6 }).show(ui, |ui| {
         ui.horizontal(|ui| {
@@ -42,8 +42,8 @@ fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut 
     });
 }
 
-/// A button of the table, as an icon alone; its name and shortcut stand in the tooltip. `on` is the state
-/// of an action that switches something.
+/// Draws an icon button for an action; its tooltip has the action's name and shortcut. `on` is the state of
+/// an action that toggles something.
 fn action_icon_ui(
     ui: &mut Ui,
     action: Action,
@@ -64,16 +64,16 @@ fn action_icon_ui(
     }
 }
 
-/// Make a dialog as wide as it is meant to be, or as the window has room for.
+/// Sets the width of a dialog, limited by the width of the window; both in points.
 fn dialog_width(ui: &mut Ui, wanted: f32) {
     let room = ui.ctx().content_rect().width() - 60.0;
     ui.set_width(wanted.min(room.max(0.0)));
 }
 
-/// Side of [`icon_button`], in points.
+/// Side of [`icon_button`] in points.
 const ICON_BUTTON: f32 = 30.0;
 
-/// A quiet square button with an icon.
+/// Draws a square icon button without a frame until the pointer is over it.
 fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> Response {
     let text = icon.rich_text().size(19.0).color(color);
     let button = Button::new(text).frame_when_inactive(false).min_size(Vec2::splat(ICON_BUTTON));
@@ -86,14 +86,14 @@ fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str, color: Color32) -> R
     .inner
 }
 
-/// One of several choices that stand side by side.
+/// Draws one of several alternative choices.
 fn chip_ui(ui: &mut Ui, name: &str, chosen: bool, palette: &Palette) -> Response {
     let color = if chosen { palette.accent } else { palette.text };
     let fill = if chosen { palette.selected } else { Color32::TRANSPARENT };
     ui.add(Button::selectable(chosen, RichText::new(name).color(color)).fill(fill))
 }
 
-/// A thin bar of progress, 0 to 1.
+/// Draws a thin progress bar; `done` is 0 to 1.
 fn progress_ui(ui: &mut Ui, done: f32, color: Color32, palette: &Palette) {
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 4.0), Sense::hover());
     ui.painter().rect_filled(rect, 2.0, palette.pressed);
@@ -101,7 +101,7 @@ fn progress_ui(ui: &mut Ui, done: f32, color: Color32, palette: &Palette) {
     ui.painter().rect_filled(filled, 2.0, color);
 }
 
-/// A picture in the middle of `rect`, uncropped, on the colour of glass; a blank while there is none.
+/// Draws an image centred in `rect`, uncropped, on the colour of glass; a blank rectangle if there is none.
 fn picture_ui(ui: &Ui, rect: Rect, picture: Option<&TextureHandle>, palette: &Palette) {
     let Some(picture) = picture else {
         ui.painter().rect_filled(rect, RADIUS - 2, palette.pressed);
@@ -110,11 +110,11 @@ fn picture_ui(ui: &Ui, rect: Rect, picture: Option<&TextureHandle>, palette: &Pa
     ui.painter().rect_filled(rect, RADIUS - 2, palette.glass);
     let size = picture.size_vec2();
     let scale = (rect.width() / size.x).min(rect.height() / size.y);
-    let place = Align2::CENTER_CENTER.align_size_within_rect(size * scale, rect);
-    egui::Image::new(picture).corner_radius(CornerRadius::same(RADIUS - 2)).paint_at(ui, place);
+    let area = Align2::CENTER_CENTER.align_size_within_rect(size * scale, rect);
+    egui::Image::new(picture).corner_radius(CornerRadius::same(RADIUS - 2)).paint_at(ui, area);
 }
 
-/// A clickable row of `height` points, tinted when selected or under the pointer.
+/// Draws a clickable row of `height` points, highlighted when selected or under the pointer.
 fn row_ui(ui: &mut Ui, height: f32, selected: bool, name: &str, palette: &Palette) -> (Rect, Response) {
     let (rect, response) = ui.allocate_exact_size(Vec2::new(ui.available_width(), height), Sense::click());
     response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, selected, name));
@@ -130,22 +130,22 @@ fn row_ui(ui: &mut Ui, height: f32, selected: bool, name: &str, palette: &Palett
     (rect, response)
 }
 
-/// Contents in a part of a row that has its place already, from the top down.
-fn text_over_ui(ui: &mut Ui, place: Rect, add: impl FnOnce(&mut Ui)) {
+/// Draws contents from the top down into a part of a row that is already allocated.
+fn text_over_ui(ui: &mut Ui, rect: Rect, add: impl FnOnce(&mut Ui)) {
     let layout = egui::Layout::top_down(egui::Align::Min);
-    let mut inside = ui.new_child(egui::UiBuilder::new().max_rect(place).layout(layout));
-    // Lines stand as close as their text allows, not as far apart as buttons would have to.
+    let mut inside = ui.new_child(egui::UiBuilder::new().max_rect(rect).layout(layout));
+    // Line spacing by text height, not by the minimum height of buttons.
     inside.spacing_mut().interact_size.y = 0.0;
     add(&mut inside);
 }
 
-/// One line of text that ends in an ellipsis where it has no room.
+/// Draws one line of text, truncated with an ellipsis.
 fn line_ui(ui: &mut Ui, text: RichText) {
     ui.add(egui::Label::new(text).truncate());
 }
 
-/// A line for the path of a file to write, with the keys in it. Once `is_new`, the file's name is selected but for its
-/// ending, so that typing gives it another one.
+/// Draws a field for the path of a file to write. With `is_new`, the field gets the focus and the file name
+/// without its extension is selected, so that typing replaces it.
 fn path_edit_ui(ui: &mut Ui, path: &mut String, is_new: bool) -> Response {
     let edit = TextEdit::singleline(path).hint_text("/home/you/name").desired_width(f32::INFINITY);
     let mut output = edit.margin(Margin::symmetric(10, 8)).show(ui);
@@ -158,14 +158,14 @@ fn path_edit_ui(ui: &mut Ui, path: &mut String, is_new: bool) -> Response {
     output.response.response
 }
 
-/// Where in a path the file's name begins, and where its ending, in letters.
+/// Returns where in a path the file name begins and where its extension begins, in characters.
 fn name_of(path: &str) -> [usize; 2] {
     let begin = path.rfind('/').map_or(0, |at| at + 1);
     let end = path[begin..].rfind('.').map_or(path.len(), |at| begin + at);
     [begin, end].map(|at| path[..at].chars().count())
 }
 
-/// A duration for people who wait: "40 s", "3 min", "2 h 5 min".
+/// Formats a duration in seconds: "40 s", "3 min", "2 h 5 min".
 fn waiting_time(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 60.0 => format!("{} s", seconds.ceil().max(1.0)),

@@ -1,10 +1,10 @@
-//! What tells one pane from another when several are open.
+//! Decoration of the panes when several are open.
 
 use egui::{FontId, Pos2, Rect, RichText, Sense, Stroke, StrokeKind, Ui, Vec2};
 
 use crate::ui::theme::Palette;
 
-/// The slide's name in the corner, and a quiet frame around the pane at work.
+/// Draws the slide's name in the corner, and a frame around the active pane.
 pub fn pane_ui(ui: &Ui, rect: Rect, name: Option<&str>, active: bool, palette: &Palette) {
     let painter = ui.painter_at(rect);
     if let Some(name) = name {
@@ -23,16 +23,17 @@ pub fn pane_ui(ui: &Ui, rect: Rect, name: Option<&str>, active: bool, palette: &
     }
 }
 
-/// A pane without a slide, or with one that is still being opened; whether it was pressed.
-pub fn empty_ui(ui: &mut Ui, awaits: bool, palette: &Palette) -> bool {
+/// Draws a pane without a slide, or one whose slide is being opened (`is_opening`); returns whether it was
+/// pressed.
+pub fn empty_ui(ui: &mut Ui, is_opening: bool, palette: &Palette) -> bool {
     let rect = ui.available_rect_before_wrap();
     let response = ui.allocate_rect(rect, Sense::click());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "empty pane"));
     ui.painter().rect_filled(rect, 0.0, palette.canvas);
-    let place = Rect::from_center_size(rect.center(), Vec2::new((rect.width() - 24.0).max(0.0), 40.0));
-    let text = if awaits { "Opening…" } else { "Click here, then a slide of the list" };
+    let label = Rect::from_center_size(rect.center(), Vec2::new((rect.width() - 24.0).max(0.0), 40.0));
+    let text = if is_opening { "Opening…" } else { "Click here, then click a slide in the list" };
     let text = RichText::new(text).color(palette.weak);
-    ui.put(place, egui::Label::new(text).selectable(false));
+    ui.put(label, egui::Label::new(text).selectable(false));
     let at = |input: &egui::InputState| input.pointer.interact_pos().unwrap_or(Pos2::ZERO);
     response.is_pointer_button_down_on()
         && ui.input(|input| input.pointer.any_pressed() && rect.contains(at(input)))

@@ -1,4 +1,4 @@
-//! All that is known of a slide: measures, the pictures beside it, the file's own words.
+//! The properties of a slide: measurements, warnings, associated images and metadata from the file.
 
 use egui::{Align, Button, Grid, Layout, RichText, ScrollArea, Ui, Vec2};
 use egui_material_icons::icons;
@@ -14,13 +14,13 @@ use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
-/// Height of the pictures beside the slide, in points.
+/// Height of associated images in points.
 const PICTURE_HEIGHT: f32 = 120.0;
 
-/// The picture that may carry a patient's name.
+/// Name of the associated image that may contain a patient's name.
 const LABEL: &str = "label";
 
-/// Draw the panel; whether it is to be closed.
+/// Draws the dialog; returns whether to close it.
 pub fn properties_ui(
     ui: &mut Ui,
     slide: &SlideId,
@@ -50,11 +50,11 @@ pub fn properties_ui(
             facts_ui(ui, "facts", &facts(info), palette);
             warnings_ui(ui, info, palette, asked);
             if !info.associated.is_empty() {
-                heading_ui(ui, "Pictures beside the slide", palette);
+                heading_ui(ui, "Associated images", palette);
                 associated_ui(ui, info, label_shown, (session, shown), palette, asked);
             }
             if !info.properties.is_empty() {
-                heading_ui(ui, "In the file's own words", palette);
+                heading_ui(ui, "Metadata in the file", palette);
                 let own: Vec<(&str, String)> =
                     info.properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 facts_ui(ui, "properties", &own, palette);
@@ -64,7 +64,7 @@ pub fn properties_ui(
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.button("Close").clicked()).inner
 }
 
-/// What is doubtful about the slide, with a button to state its pixel size.
+/// Draws the slide's warnings, and a button to set its pixel size if that is missing or doubtful.
 fn warnings_ui(ui: &mut Ui, info: &SlideInfo, palette: &Palette, asked: &mut Asked) {
     for warning in &info.warnings {
         ui.add_space(6.0);
@@ -97,11 +97,11 @@ fn facts(info: &SlideInfo) -> Vec<(&'static str, String)> {
         ("Objective", info.objective_power.map_or("unknown".to_owned(), |power| format!("{power}×"))),
         ("Format", info.vendor.clone()),
         ("Levels", levels.join(",  ")),
-        ("Identity", info.id.to_string()),
+        ("Slide ID", info.id.to_string()),
     ]
 }
 
-/// Label, macro and thumbnail as the file has them, side by side; the label only when asked for.
+/// Draws the associated images (label, macro, thumbnail) side by side; the label only on request.
 fn associated_ui(
     ui: &mut Ui,
     info: &SlideInfo,
@@ -117,8 +117,8 @@ fn associated_ui(
                 if hidden {
                     let text = RichText::new("Show the label").color(palette.text);
                     let button = Button::new((icons::ICON_VISIBILITY_OFF.rich_text().size(16.0), text));
-                    let hint =
-                        "It may carry the patient's name. It is never written into pictures or reports.";
+                    let hint = "The label may contain the patient's name. Exported images and reports never \
+                                include it.";
                     let size = Vec2::new(150.0, PICTURE_HEIGHT);
                     if ui.add_sized(size, button).on_hover_text(hint).clicked() {
                         *label_shown = true;

@@ -1,4 +1,4 @@
-//! Save or copy the view or a region as a picture: where to, how large, with a scale bar or without.
+//! The dialog that saves or copies the view or a region as an image: file, size, scale bar.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,76 +14,84 @@ use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
 use crate::ui::slide_view::Magnification;
 use crate::ui::theme::{self, Palette};
 
-/// Magnifications that are offered for a picture.
+/// Magnifications offered for an image.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
 
-/// Formats by the ending of the file's name.
+/// Formats: name and file extension.
 const FORMATS: [(&str, &str); 3] = [("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif")];
 
-/// How large a picture is.
+/// Size of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Scale {
+    /// As on the screen.
     Screen,
+    /// One image pixel per level-0 pixel.
     SlidePixels,
+    /// At this magnification.
     Power(f64),
-    /// Pixels across.
+    /// This many pixels wide.
     Width(u32),
 }
 
-/// How soon an answer of the file system is looked for again.
+/// Interval between checks for an answer from the file system.
 const SOON: Duration = Duration::from_millis(30);
 
-/// What is typed and chosen.
+/// Input of the dialog.
 #[derive(Debug, Clone)]
 pub struct SaveForm {
+    /// Path of the image file as typed.
     pub path: String,
-    /// A name that is free, in the place of the first one, which was offered unasked.
+    /// The initially suggested path, and the pending path of an unused file name to replace it.
     free: Option<(String, Receiver<PathBuf>)>,
-    /// The path about which the file system was asked last, and whether it is taken.
+    /// The path that was last checked, and the pending answer whether a file exists there.
     taken: Option<(String, Receiver<bool>)>,
+    /// Whether a file exists at `path`, as far as known.
     is_taken: bool,
-    /// Whether the name has been offered just now.
+    /// Whether the path was set by the program since the last frame.
     is_named_anew: bool,
     scale: Scale,
     scale_bar: bool,
     area: PictureArea,
-    /// Of the slide, at one of its pixels to a pixel of the picture.
+    /// Magnification at one level-0 pixel per image pixel.
     magnification: Magnification,
 }
 
-/// A picture that the user asks for.
+/// A request to save or copy an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SaveWish {
+    /// Part of the slide.
     pub area: PictureArea,
-    /// Extent in pixels.
+    /// Width and height in pixels.
     pub size: (u32, u32),
+    /// Whether a scale bar is drawn.
     pub scale_bar: bool,
+    /// File or clipboard.
     pub destination: Destination,
 }
 
 impl SaveWish {
-    /// A copy as it is on the screen, with a scale bar.
+    /// Returns a request to copy `area` as shown on the screen, with a scale bar.
     pub fn copy_of(area: PictureArea) -> Self {
         let size = size(&area, area.camera.zoom);
         Self { area, size, scale_bar: true, destination: Destination::Clipboard }
     }
 }
 
-/// Extent of a picture of `area` with `zoom` pixels to a drawn pixel.
+/// Width and height in pixels of an image of `area` with `zoom` image pixels per pixel of the area.
 fn size(area: &PictureArea, zoom: f64) -> (u32, u32) {
     let px = |span: f64| (span * zoom).round().clamp(1.0, f64::from(u32::MAX)) as u32;
     (px(area.span.0), px(area.span.1))
 }
 
 impl SaveForm {
-    /// For a part of the slide `name`, whose `magnification` is that at 1:1; `folder` is where a picture was saved
-    /// last.
+    /// Returns the form for a part of the slide `name`. `magnification` is that at 1:1; `folder` is where an
+    /// image was last saved.
     pub fn new(name: &str, area: PictureArea, magnification: Magnification, folder: Option<&Path>) -> Self {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
         let last = folder.map(Path::to_owned);
-        let offered = last.clone().unwrap_or_default().join(format!("{stem}.png"));
-        let path = offered.display().to_string();
-        let free = ask(move || free_name(last, &stem)).map(|answer| (path.clone(), answer));
+        let suggested = last.clone().unwrap_or_default().join(format!("{stem}.png"));
+        let path = suggested.display().to_string();
+        let free = in_background(move || free_name(last, &stem)).map(|answer| (path.clone(), answer));
         Self {
             path,
             free,
@@ -97,11 +105,11 @@ impl SaveForm {
         }
     }
 
-    /// Take what the file system has answered; whether an answer is still to come.
-    fn listen(&mut self) -> bool {
-        if let Some((offered, answer)) = &self.free {
+    /// Takes answers from the file system; returns whether one is still pending.
+    fn poll(&mut self) -> bool {
+        if let Some((suggested, answer)) = &self.free {
             match answer.try_recv() {
-                Ok(free) if self.path == *offered => {
+                Ok(free) if self.path == *suggested => {
                     self.path = free.display().to_string();
                     self.free = None;
                     self.is_named_anew = true;
@@ -113,20 +121,20 @@ impl SaveForm {
         if self.taken.as_ref().is_none_or(|(path, _)| *path != self.path) {
             let path = PathBuf::from(self.path.trim());
             self.is_taken = false;
-            self.taken = ask(move || path.exists()).map(|answer| (self.path.clone(), answer));
+            self.taken = in_background(move || path.exists()).map(|answer| (self.path.clone(), answer));
         }
-        let mut waits = self.free.is_some();
+        let mut is_pending = self.free.is_some();
         if let Some((_, answer)) = &self.taken {
             match answer.try_recv() {
                 Ok(is_taken) => self.is_taken = is_taken,
-                Err(TryRecvError::Empty) => waits = true,
+                Err(TryRecvError::Empty) => is_pending = true,
                 Err(TryRecvError::Disconnected) => {}
             }
         }
-        waits
+        is_pending
     }
 
-    /// Pixels of the picture to a drawn pixel.
+    /// Image pixels per pixel of the area.
     fn zoom(&self, scale: Scale) -> f64 {
         match scale {
             Scale::Screen => self.area.camera.zoom,
@@ -145,30 +153,31 @@ impl SaveForm {
         width.max(height) <= LARGEST_PX
     }
 
-    fn wish(&self, destination: Destination) -> SaveWish {
+    fn request(&self, destination: Destination) -> SaveWish {
         let size = self.size(self.scale);
         SaveWish { area: self.area, size, scale_bar: self.scale_bar, destination }
     }
 }
 
-/// Ask the file system on a thread of its own: a drive may take its time, or never answer.
-fn ask<T: Send + 'static>(question: impl FnOnce() -> T + Send + 'static) -> Option<Receiver<T>> {
-    let (tell, told) = bounded(1);
+/// Queries the file system on a separate thread, because a network drive may answer late or never. Returns
+/// `None` if no thread could be started.
+fn in_background<T: Send + 'static>(query: impl FnOnce() -> T + Send + 'static) -> Option<Receiver<T>> {
+    let (sender, receiver) = bounded(1);
     let thread = std::thread::Builder::new().name("picture-name".to_owned()).spawn(move || {
-        // Nobody listens any more when the dialog is closed.
-        tell.send(question()).ok();
+        // Fails if the dialog has been closed.
+        sender.send(query()).ok();
     });
-    thread.inspect_err(|error| tracing::warn!("the system gives no thread: {error}")).ok().map(|_| told)
+    thread.inspect_err(|error| tracing::warn!("no thread could be started: {error}")).ok().map(|_| receiver)
 }
 
-/// The first name that is free in the folder used last, else in the usual one: a picture never takes the place of
-/// another unasked.
+/// Returns the first unused file name in the folder used last, or else in the user's pictures folder, so that
+/// the suggested name never replaces an existing image.
 fn free_name(last: Option<PathBuf>, stem: &str) -> PathBuf {
-    let usual = || {
+    let default = || {
         let folders = directories::UserDirs::new()?;
         Some(folders.picture_dir().unwrap_or(folders.home_dir()).to_owned())
     };
-    let Some(folder) = last.filter(|folder| folder.is_dir()).or_else(usual) else { return PathBuf::new() };
+    let Some(folder) = last.filter(|folder| folder.is_dir()).or_else(default) else { return PathBuf::new() };
     let names = (1..1000).map(|number| match number {
         1 => format!("{stem}.png"),
         number => format!("{stem} {number}.png"),
@@ -176,13 +185,13 @@ fn free_name(last: Option<PathBuf>, stem: &str) -> PathBuf {
     names.map(|name| folder.join(name)).find(|path| !path.exists()).unwrap_or_default()
 }
 
-/// The dialog; whether it is done.
+/// Draws the dialog; returns whether to close it.
 pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: &mut Asked) -> bool {
-    if form.listen() {
+    if form.poll() {
         ui.ctx().request_repaint_after(SOON);
     }
     dialog_width(ui, 560.0);
-    ui.label(RichText::new("Save as a picture").family(theme::bold()).size(18.0).color(palette.strong));
+    ui.label(RichText::new("Save as image").family(theme::bold()).size(18.0).color(palette.strong));
     ui.add_space(6.0);
     let mut entered = false;
     ui.horizontal(|ui| {
@@ -214,14 +223,14 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     ui.add_space(6.0);
     let path = PathBuf::from(form.path.trim());
     let too_large = (!form.fits(form.scale))
-        .then(|| format!("At most {} pixels a side: choose a smaller size", grouped(LARGEST_PX.into())));
+        .then(|| format!("At most {} pixels per side: choose a smaller size", grouped(LARGEST_PX.into())));
     let objection = too_large.clone().or_else(|| objection(&path));
     let (hint, color) = match &objection {
         Some(objection) => (objection.clone(), palette.query),
         None if form.is_taken => {
-            ("There is such a file already; saving replaces it.".to_owned(), palette.query)
+            ("A file with this name exists; saving replaces it.".to_owned(), palette.query)
         }
-        None => ("The picture holds neither the slide's label nor its properties.".to_owned(), palette.weak),
+        None => ("The image contains neither the slide's label nor its metadata.".to_owned(), palette.weak),
     };
     ui.label(RichText::new(hint).small().color(color));
     ui.add_space(10.0);
@@ -231,34 +240,34 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
             ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent)).clicked();
         let save = is_clicked || entered && objection.is_none();
         if save {
-            asked.saves.push(form.wish(Destination::File(path)));
+            asked.saves.push(form.request(Destination::File(path)));
         }
-        let copy = ui.add_enabled(too_large.is_none(), Button::new("Copy")).on_hover_text("To the clipboard");
-        let copied = copy.clicked();
+        let copy = ui.add_enabled(too_large.is_none(), Button::new("Copy"));
+        let copied = copy.on_hover_text("Copy to the clipboard").clicked();
         if copied {
-            asked.saves.push(form.wish(Destination::Clipboard));
+            asked.saves.push(form.request(Destination::Clipboard));
         }
         save || copied || ui.button("Cancel").clicked()
     })
     .inner
 }
 
-/// The format follows the ending of the name, and the other way round.
+/// Draws the choice of format, which always corresponds to the file extension.
 fn format_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
     let path = PathBuf::from(form.path.trim());
-    let shutdown =
-        path.extension().map(|shutdown| shutdown.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let extension =
+        path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
     for (name, format) in FORMATS {
-        let is_chosen = shutdown == format
-            || format == "jpg" && shutdown == "jpeg"
-            || format == "tif" && shutdown == "tiff";
+        let is_chosen = extension == format
+            || format == "jpg" && extension == "jpeg"
+            || format == "tif" && extension == "tiff";
         if chip_ui(ui, name, is_chosen, palette).clicked() && !is_chosen {
             form.path = path.with_extension(format).display().to_string();
         }
     }
 }
 
-/// One line of the form, with what it is about in front.
+/// Draws one line of the form: a name and its fields.
 fn line_ui(ui: &mut Ui, name: &str, palette: &Palette, add: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {
         ui.allocate_ui_with_layout(Vec2::new(64.0, 28.0), Layout::left_to_right(Align::Center), |ui| {
@@ -270,7 +279,7 @@ fn line_ui(ui: &mut Ui, name: &str, palette: &Palette, add: impl FnOnce(&mut Ui)
     });
 }
 
-/// One of the sizes that are offered.
+/// Draws one of the offered sizes.
 fn scale_choice_ui(ui: &mut Ui, form: &mut SaveForm, scale: Scale, name: &str, palette: &Palette) {
     let (width, height) = form.size(scale);
     let hint = format!("{} × {} px", grouped(width.into()), grouped(height.into()));
@@ -281,11 +290,11 @@ fn scale_choice_ui(ui: &mut Ui, form: &mut SaveForm, scale: Scale, name: &str, p
     }
 }
 
-/// How large the picture is, to be changed, and what that means.
+/// Draws the width, which can be changed, with the resulting height and magnification.
 fn width_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
     let (mut width, height) = form.size(form.scale);
     let value = DragValue::new(&mut width).range(16..=LARGEST_PX).speed(4.0).suffix(" px");
-    if ui.add(value).on_hover_text("Width of the picture; drag, or click and type").changed() {
+    if ui.add(value).on_hover_text("Width of the image; drag, or click and type").changed() {
         form.scale = Scale::Width(width);
     }
     let magnification = form.magnification.at_zoom(form.zoom(form.scale));
@@ -322,15 +331,15 @@ mod tests {
         std::fs::write(folder.path().join("slide.png"), "").unwrap();
         let SaveForm { area, magnification, .. } = form();
         let mut form = SaveForm::new("slide.svs", area, magnification, Some(folder.path()));
-        while form.listen() {
+        while form.poll() {
             std::thread::sleep(SOON);
         }
         assert!(!form.is_taken);
         assert_eq!(form.path, folder.path().join("slide 2.png").display().to_string());
         form.path = folder.path().join("slide.png").display().to_string();
-        while form.listen() {
+        while form.poll() {
             std::thread::sleep(SOON);
         }
-        assert!(form.is_taken, "what is typed is looked for, too");
+        assert!(form.is_taken, "a typed path is checked, too");
     }
 }

@@ -1,4 +1,4 @@
-//! The list of slides, with what is known of each and how far its embedding has come.
+//! The list of slides with the size and embedding progress of each.
 
 use egui::{Align, Frame, Layout, Margin, Rect, Response, RichText, ScrollArea, Stroke, Ui, Vec2};
 use egui_material_icons::icons;
@@ -6,7 +6,7 @@ use egui_material_icons::icons;
 use super::{
     action_icon_ui, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
 };
-use crate::number_format::{grouped, sentence};
+use crate::number_format::{counted, grouped, sentence};
 use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
@@ -15,9 +15,10 @@ use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
-/// Height of one slide of the list, in points.
+/// Height of a row in points.
 const ROW_HEIGHT: f32 = 84.0;
 
+/// Draws the list and the overall embedding progress.
 pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &Palette, asked: &mut Asked) {
     header_ui(ui, palette, "Slides", |ui| {
         action_icon_ui(ui, Action::OpenFiles, icons::ICON_ADD, None, palette, asked);
@@ -35,15 +36,15 @@ pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &
         Frame::new().inner_margin(Margin::symmetric(8, 2)).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 6.0;
             let active = session.active().map(SlideState::id);
-            // Whichever way a slide came into view, its row is to be seen.
-            let seen = ui.scope_id().with("the slide whose row was brought into view");
-            let has_changed = ui.data(|data| data.get_temp::<SlideId>(seen)).as_ref() != active;
+            // Scroll to the row of a slide that has become active, by whatever action.
+            let scrolled_to = ui.scope_id().with("the slide whose row was brought into view");
+            let has_changed = ui.data(|data| data.get_temp::<SlideId>(scrolled_to)).as_ref() != active;
             for state in session.slides() {
                 let is_active = active == Some(state.id());
                 let row = slide_ui(ui, session, state, is_active, shown, palette, asked);
                 if is_active && has_changed {
                     row.scroll_to_me(None);
-                    ui.data_mut(|data| data.insert_temp(seen, state.id().clone()));
+                    ui.data_mut(|data| data.insert_temp(scrolled_to, state.id().clone()));
                 }
             }
         });
@@ -94,7 +95,7 @@ fn slide_ui(
         let items = [
             ("Slide properties", Some(Action::SlideProperties)),
             ("Set pixel size…", Some(Action::Calibrate)),
-            ("Rank the others by likeness to it", Some(Action::QuerySlide)),
+            ("Find similar slides", Some(Action::QuerySlide)),
             ("Remove from the list", None),
         ];
         for (label, action) in items {
@@ -113,7 +114,7 @@ fn slide_ui(
     response
 }
 
-/// Physical size where the slide is calibrated, else its pixels.
+/// Physical size and spacing of a calibrated slide, otherwise its size in pixels.
 fn size_label(state: &SlideState) -> String {
     let info = state.source.info();
     match info.mpp {
@@ -148,7 +149,7 @@ fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palet
 
 fn status_text(session: &Session, state: &SlideState) -> String {
     if state.unavailable.is_some() {
-        return "cannot be read at present".to_owned();
+        return "currently not readable".to_owned();
     }
     match &state.status {
         SlideStatus::Checking
@@ -156,31 +157,31 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         {
             "view only".to_owned()
         }
-        SlideStatus::Checking => "looking for descriptors".to_owned(),
+        SlideStatus::Checking => "looking for descriptors…".to_owned(),
         SlideStatus::NeedsMpp => "pixel size unknown".to_owned(),
         SlideStatus::Waiting(progress) if progress.total == 0 => "waiting to be embedded".to_owned(),
         SlideStatus::Waiting(progress) | SlideStatus::Embedding(progress) => {
-            format!("{} of {} tiles", grouped(progress.done.into()), grouped(progress.total.into()))
+            format!("{} of {}", grouped(progress.done.into()), counted(progress.total.into(), "tile"))
         }
         SlideStatus::Embedded(progress) if progress.total == 0 => "no tile to embed".to_owned(),
         SlideStatus::Embedded(progress) => {
-            format!("{} tiles embedded", grouped((progress.done - progress.failed).into()))
+            format!("{} embedded", counted((progress.done - progress.failed).into(), "tile"))
         }
         SlideStatus::Failed(reason) => {
-            // The row names the file already.
+            // The row already shows the file name.
             let path = format!("{}: ", state.source.info().path.display());
             reason.strip_prefix(&path).unwrap_or(reason).to_owned()
         }
     }
 }
 
-/// What is said of a slide that has fewer pixels than its tiles were asked to have.
+/// Text for a slide that is coarser than the requested spacing of its tiles.
 fn coarser_text(session: &Session, state: &SlideState) -> Option<String> {
     let tiles = session.recipe()?.tiles;
     let grid = TileGrid::new(state.source.info(), tiles).ok()?;
     grid.is_coarser_than(tiles).then(|| {
         format!(
-            "Coarser than the {} µm/px asked for: its tiles are {:.3} µm/px and show a wider field",
+            "Coarser than the requested {} µm/px: its tiles have {:.3} µm/px and cover a larger area",
             tiles.mpp, grid.effective_mpp
         )
     })
@@ -190,7 +191,7 @@ fn share(progress: SlideProgress) -> f32 {
     progress.done as f32 / progress.total.max(1) as f32
 }
 
-/// Overall progress, speed and time left, with pause and stop.
+/// Draws overall progress, speed and remaining time, with buttons to pause and stop.
 fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
     let embedding = session.embedding();
     let progress = session.total_progress();
@@ -201,7 +202,7 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
         Stroke::new(1.0, palette.line),
     );
     if !session.is_embedding_left() {
-        let text = format!("{} tiles can be searched", grouped(session.searchable_tiles() as u64));
+        let text = format!("{} can be searched", counted(session.searchable_tiles() as u64, "tile"));
         ui.label(RichText::new(text).small().color(palette.weak));
         return;
     }
@@ -232,7 +233,7 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
     progress_ui(ui, share(progress), if halted { palette.weak } else { palette.accent }, palette);
 }
 
-/// Whether the tissue of some slide has not been counted yet, so that the whole is unknown.
+/// Returns whether the number of tiles is still unknown for some slide, and with it the total.
 fn uncounted(session: &Session) -> bool {
     session.slides().iter().any(|slide| match slide.status {
         SlideStatus::Waiting(progress) => progress.total == 0,
@@ -244,10 +245,10 @@ fn uncounted(session: &Session) -> bool {
 fn speed_label(session: &Session) -> String {
     let (embedding, progress) = (session.embedding(), session.total_progress());
     if embedding.paused || embedding.cancelled {
-        return format!("{} tiles can be searched", grouped(session.searchable_tiles() as u64));
+        return format!("{} can be searched", counted(session.searchable_tiles() as u64, "tile"));
     }
     if embedding.tiles_per_second <= 0.0 {
-        return "starting".to_owned();
+        return "starting…".to_owned();
     }
     let left = f64::from(progress.total - progress.done) / embedding.tiles_per_second;
     let which = if uncounted(session) { " for this slide" } else { "" };

@@ -1,4 +1,4 @@
-//! The line at the bottom: where the pointer is, how large things are, what runs where.
+//! The status line: magnification, pixel size, pointer position, encoder and device.
 
 use egui::{Align, Layout, RichText, Ui};
 
@@ -8,6 +8,7 @@ use crate::slide::MppSource;
 use crate::ui::slide_view::{SlideView, length_label};
 use crate::ui::theme::Palette;
 
+/// Draws the status line; `hovered` is the position under the pointer.
 pub fn status_ui(
     ui: &mut Ui,
     session: &Session,
@@ -28,7 +29,7 @@ pub fn status_ui(
                 part(
                     ui,
                     format!("{} · {}", magnification.label(), magnification.percent()),
-                    "Magnification, and screen pixels per slide pixel",
+                    "Magnification and screen pixels per slide pixel",
                 );
             }
             let resolution = match (info.mpp, info.mpp_source) {
@@ -36,20 +37,20 @@ pub fn status_ui(
                 (Some(mpp), _) => format!("{} (from the slide)", mpp.label(4)),
                 (None, _) => "pixel size unknown".to_owned(),
             };
-            part(ui, resolution, "Size of a slide pixel, and who says so");
+            part(ui, resolution, "Size of a slide pixel and its source");
             if let Some(at) = hovered {
-                let place = match info.mpp {
+                let position = match info.mpp {
                     Some(mpp) => {
                         format!("x {}  y {}", length_label(at.x * mpp.x), length_label(at.y * mpp.y))
                     }
                     None => format!("x {:.0} px  y {:.0} px", at.x, at.y),
                 };
-                part(ui, place, "Position of the pointer from the slide's top-left corner");
+                part(ui, position, "Position of the pointer relative to the slide's upper left corner");
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 18.0;
-            part(ui, "For research, not for diagnosis".to_owned(), "histokin is no medical device");
+            part(ui, "For research, not for diagnosis".to_owned(), "histokin is not a medical device");
             let encoder = match session.encoder() {
                 EncoderState::Unknown => None,
                 EncoderState::Known(spec) => Some(spec.name.clone()),
@@ -58,7 +59,7 @@ pub fn status_ui(
             let device = session.embedding().device.clone();
             let runs = [encoder, device].into_iter().flatten().collect::<Vec<_>>().join(" on ");
             if !runs.is_empty() {
-                part(ui, runs, "The encoder that describes tiles, and the device it runs on");
+                part(ui, runs, "The encoder and the device on which it runs");
             }
         });
     });

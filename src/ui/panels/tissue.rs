@@ -1,4 +1,5 @@
-//! What counts as tissue and which tiles are embedded: a card over the canvas, so that the mask is seen to follow.
+//! Settings of tissue detection and tile selection, in a card over the canvas so that changes of the mask are
+//! visible.
 
 use egui::{
     Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Pos2, Rect, RichText, Slider, Stroke, Ui,
@@ -13,16 +14,16 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
-/// Width of the card, in points.
+/// Width of the card in points.
 const WIDTH: f32 = 316.0;
 
-/// The settings as they are being changed; nothing while they are those of the project.
+/// State of the card: changed settings that have not been applied yet.
 #[derive(Debug, Default)]
 pub struct TissueCard {
     draft: Option<TissueSettings>,
 }
 
-/// The card with its upper right corner at `corner`; the place that it takes.
+/// Draws the card with its upper right corner at `corner`; returns the rectangle that it covers.
 pub fn tissue_ui(
     ui: &mut Ui,
     corner: Pos2,
@@ -47,8 +48,8 @@ pub fn tissue_ui(
             settings_ui(ui, &mut settings, session, palette);
             ui.add_space(6.0);
             let mut is_shown = mask_shown;
-            let shade = ui.checkbox(&mut is_shown, "Shade what is not tissue");
-            if shade.on_hover_text("The mask by the settings that are in use, over the slide").changed() {
+            let shade = ui.checkbox(&mut is_shown, "Shade areas without tissue");
+            if shade.on_hover_text("Show the tissue mask of the applied settings over the slide").changed() {
                 asked.action(Action::ToggleTissue);
             }
             ui.add_space(8.0);
@@ -73,8 +74,8 @@ fn title_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
 fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, palette: &Palette) {
     let mut finds = settings.detection == Detection::Auto;
     let find = ui.checkbox(&mut finds, "Find tissue").on_hover_text(
-        "Embed only tiles that hold tissue. Off, for smears and other cytology: every tile is embedded that is neither \
-         plain glass nor outside the scan. Usually on",
+        "Embed only tiles with tissue. Switch off for smears and other cytology: every tile is then embedded \
+         unless it is plain glass or outside the scanned area. Default: on",
     );
     if find.changed() {
         settings.detection = if finds { Detection::Auto } else { Detection::Off };
@@ -85,10 +86,10 @@ fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pa
             let mut mm2 = settings.smallest_piece_um2 * 1e-6;
             let number =
                 DragValue::new(&mut mm2).range(0.0..=100.0).speed(0.0005).max_decimals(5).suffix(" mm²");
-            let usual = TissueSettings::default().smallest_piece_um2 * 1e-6;
-            let hint = format!("Smaller pieces of tissue do not count. Usually {usual} mm²: 100 µm across");
+            let default = TissueSettings::default().smallest_piece_um2 * 1e-6;
+            let hint = format!("Smaller pieces of tissue are ignored. Default: {default} mm²: 100 µm across");
             if ui.add(number).on_hover_text(hint).changed() {
-                // To 1 µm², so that the same number is the same setting.
+                // Rounded to 1 µm², so that equal displayed values are equal settings.
                 settings.smallest_piece_um2 = (mm2 * 1e6).round();
             }
         });
@@ -100,8 +101,8 @@ fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pa
 fn share_ui(ui: &mut Ui, settings: &mut TissueSettings, palette: &Palette) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Tissue in a tile").color(palette.weak)).on_hover_text(
-            "Share of a tile that has to be tissue. Automatic: half, and less on slides whose tissue is narrower than \
-             a tile, such as needle cores and small biopsies. Usually automatic",
+            "Minimum share of tissue in a tile. Automatic: half, and less on slides whose tissue is narrower \
+             than a tile, such as core needle biopsies and other small biopsies. Default: automatic",
         );
         if chip_ui(ui, "Automatic", settings.tile_share.is_none(), palette).clicked() {
             settings.tile_share = None;
@@ -113,7 +114,7 @@ fn share_ui(ui: &mut Ui, settings: &mut TissueSettings, palette: &Palette) {
     if let Some(share) = &mut settings.tile_share {
         let mut percent = (*share * 100.0).round();
         let slider = Slider::new(&mut percent, 1.0..=100.0).integer().suffix(" %");
-        if ui.add(slider).on_hover_text("Share of a tile that has to be tissue").changed() {
+        if ui.add(slider).on_hover_text("Minimum share of tissue in a tile").changed() {
             *share = percent / 100.0;
         }
     }
@@ -136,8 +137,8 @@ fn within_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pale
             }
         });
         choices.response.on_hover_text(
-            "Embed only tiles whose centre lies within annotations: any, or those of a class. A slide without such \
-             annotations gives no tile. Usually everywhere",
+            "Embed only tiles whose centre is inside an annotation: any annotation, or those of one class. On \
+             slides without such annotations, nothing is embedded. Default: everywhere",
         );
     });
 }
@@ -151,24 +152,24 @@ fn buttons_ui(
 ) {
     ui.horizontal(|ui| {
         let apply = ui.add_enabled(settings != kept, Button::new("Apply"));
-        let hint = "Keep these settings in the project. Tiles are added and taken away; those that stay are not \
-                    embedded again";
+        let hint = "Save these settings in the project. Tiles are added and removed accordingly; tiles that \
+                    remain are not embedded again";
         if apply.on_hover_text(hint).clicked() {
             asked.command(Command::SetTissue(settings.clone()));
         }
         let reset = ui.add_enabled(!settings.is_default(), Button::new("Reset"));
-        if reset.on_hover_text("Take the usual settings; they count once they are applied").clicked() {
+        if reset.on_hover_text("Restore the default settings; click Apply to use them").clicked() {
             *settings = TissueSettings::default();
         }
         if kept.within.is_some() && settings == kept {
-            let again = ui.button("Select again");
-            let hint = "Annotations may have changed since: add and take away tiles accordingly";
+            let again = ui.button("Update tiles");
+            let hint = "Add and remove tiles according to the current annotations";
             if again.on_hover_text(hint).clicked() {
                 asked.command(Command::SetTissue(settings.clone()));
             }
         }
     });
     if settings != kept {
-        ui.label(RichText::new("Changed, not applied yet").small().color(palette.query));
+        ui.label(RichText::new("Changes not applied yet").small().color(palette.query));
     }
 }

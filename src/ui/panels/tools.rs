@@ -1,4 +1,4 @@
-//! The bar at the top: menu, moving about, what is shown.
+//! The toolbar at the top: menu, navigation and display options.
 
 use egui::{Align, Button, Layout, RichText, Ui};
 use egui_material_icons::icons;
@@ -12,14 +12,15 @@ use crate::ui::region_tool::RegionShape;
 use crate::ui::slide_view::SlideView;
 use crate::ui::theme::{self, Palette};
 
-/// Widths of the bar, in points, below which the search is its icon alone, and magnifications, which have keys, have
-/// no buttons.
+/// Minimum width of the bar in points for a search field instead of an icon.
 const ROOM_FOR_SEARCH: f32 = 1210.0;
+/// Minimum width of the bar in points for magnification buttons; the keyboard shortcuts always work.
 const ROOM_FOR_POWERS: f32 = 1050.0;
 
-/// Magnifications with a button of their own.
+/// Magnifications with a button.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
 
+/// Draws the toolbar.
 pub fn tools_ui(
     ui: &mut Ui,
     session: &Session,
@@ -137,23 +138,25 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &P
     action_icon_ui(ui, Action::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
     action_icon_ui(ui, Action::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
     let current = view.magnification();
-    // Nothing is known of a slide before it has been drawn once.
+    // The magnification is unknown until the slide has been drawn once.
     let label = if current.is_known() { current.short_label() } else { String::new() };
     let text = RichText::new(label).family(theme::bold()).color(palette.strong);
-    let hint = format!("Magnification: {}\n{} of the slide's pixels", current.label(), current.percent());
+    let hint =
+        format!("Magnification: {}\nScreen pixels per slide pixel: {}", current.label(), current.percent());
     ui.add_sized([64.0, 30.0], egui::Label::new(text)).on_hover_text(hint);
     action_icon_ui(ui, Action::ZoomIn, icons::ICON_ADD, None, palette, asked);
-    // The buttons stay where they are while a slide comes.
+    // The buttons stay in place while a slide is loading.
     if !has_powers || current.is_known() && !current.is_calibrated() {
         return;
     }
     ui.add_space(4.0);
     for power in POWERS {
         let action = Action::Power(power);
-        let here = current.is_at(power);
-        let text = RichText::new(format!("{power}×")).color(if here { palette.accent } else { palette.text });
+        let is_current = current.is_at(power);
+        let color = if is_current { palette.accent } else { palette.text };
+        let text = RichText::new(format!("{power}×")).color(color);
         let hint = actions::entry(action).hint(ui.ctx());
-        let button = Button::new(text).frame_when_inactive(here);
+        let button = Button::new(text).frame_when_inactive(is_current);
         if ui
             .scope(|ui| {
                 ui.spacing_mut().button_padding.x = 7.0;
@@ -166,11 +169,11 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &P
     }
 }
 
-/// How the canvas is divided, and whether its panes are linked.
+/// Draws the choice of panes, and whether they are linked.
 fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, asked: &mut Asked) {
     let current = actions::entry(Action::Split(panes.split()));
     let color = if panes.split() == Split::ONE { palette.weak } else { palette.accent };
-    let button = icon_button(ui, current.icon, "panes", color).on_hover_text("Panes side by side");
+    let button = icon_button(ui, current.icon, "panes", color).on_hover_text("Split the view into panes");
     egui::Popup::menu(&button).show(|ui| {
         ui.set_min_width(180.0);
         for split in Split::ALL {

@@ -1,4 +1,4 @@
-//! Asked when the window is to be closed and annotations could not be saved.
+//! The question before closing the window with annotations that could not be saved.
 
 use egui::{Button, RichText, Ui};
 
@@ -10,8 +10,8 @@ use crate::ui::actions::Action;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::theme::Palette;
 
-/// Say what is not saved and what can be done; whether the dialog is to be closed. `leave` becomes true when the
-/// user would rather lose it.
+/// Draws the unsaved slides and the possible actions; returns whether to close the dialog. Sets `leave` if
+/// the user closes the window without saving.
 pub fn unsaved_ui(
     ui: &mut Ui,
     session: &Session,
@@ -23,7 +23,7 @@ pub fn unsaved_ui(
     title_ui(ui, "Annotations are not saved", palette);
     let slides: Vec<SlideId> = session.unsaved_annotations().cloned().collect();
     if slides.is_empty() {
-        // Saved meanwhile: nothing keeps the window open.
+        // Saved in the meantime: the window can close.
         *leave = true;
         ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
         return true;
@@ -36,18 +36,19 @@ pub fn unsaved_ui(
     }
     let mut done = false;
     ui.horizontal(|ui| {
-        if ui.add(Button::new("Try again")).on_hover_text("Save them in the project now").clicked() {
+        if ui.add(Button::new("Try again")).on_hover_text("Try again to save them in the project").clicked() {
             for slide in &slides {
                 asked.command(Command::Annotate(Annotate::SaveAgain(slide.clone())));
             }
         }
         let elsewhere = ui.add(Button::new("Save elsewhere…"));
-        if elsewhere.on_hover_text("Write the first slide's into a file on another disk").clicked() {
+        if elsewhere.on_hover_text("Save the annotations of the first slide to another file").clicked() {
             asked.command(Command::Show(slides[0].clone()));
             asked.action(Action::ExportAnnotations);
             done = true;
         }
-        if ui.add(Button::new("Close without saving")).on_hover_text("The last changes are lost").clicked() {
+        let close = ui.add(Button::new("Close without saving"));
+        if close.on_hover_text("The latest changes will be lost").clicked() {
             *leave = true;
             ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
         }

@@ -1,4 +1,4 @@
-//! What stands in the canvas before a slide is open, and over it while files are dragged in.
+//! The start view on the canvas while no slide is open, and the hint while files are dragged over the window.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,10 @@ use crate::ui::actions::{self, Action};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
-/// Paths opened before that are offered.
+/// Number of recent paths shown.
 const RECENT_SHOWN: usize = 6;
 
+/// Draws the start view with the recent paths.
 pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mut Asked) {
     let rect = ui.max_rect();
     let listed = recent.len().min(RECENT_SHOWN);
@@ -30,7 +31,7 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mu
             );
             ui.add_space(2.0);
             ui.label(
-                RichText::new("Drop slides, folders or a project anywhere in this window.")
+                RichText::new("Drop slides, folders or a project anywhere on this window.")
                     .color(palette.weak),
             );
             ui.add_space(16.0);
@@ -73,7 +74,7 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mu
     });
 }
 
-/// Over everything, while files are held above the window.
+/// Draws the hint over everything while files are dragged over the window.
 pub fn drop_hint_ui(context: &Context, palette: &Palette) {
     let screen = context.content_rect();
     let painter = context.layer_painter(egui::LayerId::new(Order::Foreground, Id::unique("drop hint")));

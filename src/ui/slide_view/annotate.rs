@@ -1,4 +1,4 @@
-//! Drawing and editing annotations by hand on a canvas.
+//! Drawing and editing annotations with the pointer on a canvas.
 
 mod draft;
 mod overlay_ui;
@@ -26,55 +26,59 @@ use overlay_ui::Labels;
 
 pub use tool::Tool;
 
-/// How near to an outline or a vertex counts as touching, in points.
+/// Distance within which the pointer touches an outline or a vertex, in points.
 const REACH: f32 = 7.0;
-/// The brush's radius, in points: at first, and the least and the most.
+/// Initial radius of the brush, in points, and its minimum and maximum.
 const BRUSH: f32 = 24.0;
 const BRUSH_RANGE: (f32, f32) = (4.0, 160.0);
 
 /// The annotations of the slide on the canvas.
 pub struct AnnotationScene<'a> {
+    /// The slide.
     pub slide: &'a SlideId,
+    /// Its annotations and their selection.
     pub annotations: &'a SlideAnnotations,
-    /// The class of what is drawn.
+    /// Class of new annotations.
     pub class: Option<&'a AnnotationClass>,
+    /// Spacing of the slide, for measurements.
     pub mpp: Option<MicronsPerPixel>,
-    /// Whether they are shown at all.
+    /// Whether annotations are shown.
     pub shown: bool,
 }
 
-/// What the hand is doing to annotations, so that the canvas does nothing else with it.
+/// Pointer input that the annotation tools use, so that the canvas ignores it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Taken {
-    /// Drags with the left button are not for panning.
+    /// Whether drags with the left button do not pan.
     pub drags: bool,
-    /// Clicks are neither queries nor zooming.
+    /// Whether clicks neither search nor zoom.
     pub clicks: bool,
 }
 
-/// What one canvas draws of annotations.
+/// The annotations as one canvas draws them.
 struct Canvas {
     layer: AnnotationLayer,
     labels: Labels,
 }
 
-/// The tools, which all canvases share.
+/// The annotation tools, shared by all canvases.
 pub struct Annotator {
     gpu: RenderState,
     waker: Waker,
-    /// What each canvas draws.
+    /// Drawing state of each canvas.
     canvases: HashMap<ViewKey, Canvas>,
     tool: Tool,
     draft: Option<Draft>,
-    /// The canvas on which something is being drawn.
+    /// The canvas on which drawing takes place.
     drafted_on: Option<ViewKey>,
-    /// In points.
+    /// Radius of the brush, in points.
     brush_radius: f32,
-    /// What the user asked for since it was taken.
+    /// Commands since the last call of [`Self::take_wishes`].
     wishes: Vec<Annotate>,
 }
 
 impl Annotator {
+    /// Creates the tools, with the hand selected.
     pub fn new(gpu: &RenderState, waker: Waker) -> Self {
         Self {
             gpu: gpu.clone(),
@@ -88,28 +92,30 @@ impl Annotator {
         }
     }
 
+    /// The selected tool.
     pub fn tool(&self) -> Tool {
         self.tool
     }
 
-    /// Take up a tool; the one in hand is put down when it is asked for again.
+    /// Selects a tool; selecting the current tool again returns to the hand.
     pub fn take_up(&mut self, tool: Tool) {
         self.draft = None;
         self.tool = if self.tool == tool { Tool::Hand } else { tool };
     }
 
-    /// Put the tool in hand down, and give up what is being drawn.
+    /// Returns to the hand and discards the shape being drawn.
     pub fn put_down(&mut self) {
         self.draft = None;
         self.tool = Tool::Hand;
     }
 
-    /// Make the brush larger or smaller.
+    /// Multiplies the brush radius by `factor`, within its limits.
     pub fn resize_brush(&mut self, factor: f32) {
         self.brush_radius = (self.brush_radius * factor).clamp(BRUSH_RANGE.0, BRUSH_RANGE.1);
     }
 
-    /// Give up what is being drawn, else put the tool down; `false` when there was neither.
+    /// Discards the shape being drawn, or else returns to the hand. Returns `false` if there was nothing to
+    /// cancel.
     pub fn escape(&mut self) -> bool {
         if self.draft.take().is_some() {
             return true;
@@ -117,7 +123,7 @@ impl Annotator {
         std::mem::replace(&mut self.tool, Tool::Hand) != Tool::Hand
     }
 
-    /// Take back the last point of what is being drawn; `false` when nothing is.
+    /// Removes the last point of the path being drawn. Returns `false` if no path is being drawn.
     pub fn take_back_point(&mut self) -> bool {
         let Some(Draft::Path { points, .. }) = &mut self.draft else { return false };
         points.pop();
@@ -127,12 +133,12 @@ impl Annotator {
         true
     }
 
-    /// What the user has asked for.
+    /// Returns the commands since the last call.
     pub fn take_wishes(&mut self) -> Vec<Annotate> {
         std::mem::take(&mut self.wishes)
     }
 
-    /// See to what the hand does, before the canvas does.
+    /// Handles pointer input before the canvas does.
     pub fn handle(
         &mut self,
         canvas: ViewKey,
@@ -141,7 +147,7 @@ impl Annotator {
         on_screen: &OnScreen<'_>,
         scene: &AnnotationScene<'_>,
     ) -> Taken {
-        // What is begun on one canvas is finished there.
+        // A shape is finished on the canvas on which it was begun.
         if self.draft.is_none() && (response.hovered() || response.is_pointer_button_down_on()) {
             self.drafted_on = Some(canvas);
         }
@@ -153,13 +159,13 @@ impl Annotator {
         }
         let (space, modifiers) = ui.input(|input| (input.key_down(Key::Space), input.modifiers));
         if space || modifiers.alt {
-            // The hand moves or turns the slide meanwhile.
+            // With these keys, dragging pans or rotates the slide.
             return Taken { drags: false, clicks: self.tool != Tool::Hand };
         }
         let at = |position: Option<Pos2>| position.map(|position| on_screen.level0_at(position));
         let pressed = at(ui.input(|input| input.pointer.press_origin()));
         let pointer = at(response.interact_pointer_pos().or(response.hover_pos()));
-        // Along the longer edge of stretched pixels it reaches further on the screen.
+        // For non-square pixels, the distance is larger on the screen along the longer edge.
         let reach = on_screen.drawn_from_points(REACH);
         match self.tool {
             Tool::Hand => self.with_hand(response, pointer, reach, scene),
@@ -175,7 +181,7 @@ impl Annotator {
         }
     }
 
-    /// Without a tool: a click on an outline selects, all else is the canvas's.
+    /// With the hand: a click on an outline selects; the canvas handles everything else.
     fn with_hand(
         &mut self,
         response: &Response,
@@ -197,7 +203,7 @@ impl Annotator {
         Taken { drags: false, clicks: hit.is_some() }
     }
 
-    /// With the selecting tool: vertices and whole annotations are moved, other drags pan.
+    /// With the selection tool: drags move vertices and whole annotations, or else pan.
     fn with_selection(
         &mut self,
         ui: &Ui,
@@ -256,7 +262,7 @@ impl Annotator {
         Taken { drags: self.draft.is_some() || is_grip, clicks: true }
     }
 
-    /// Select what is under a click; with Shift, add it to the selection or take it out.
+    /// Selects the annotation under a click; with Shift, adds it to the selection or removes it.
     fn click_to_select(&mut self, ui: &Ui, at: Level0Point, reach: f64, scene: &AnnotationScene<'_>) {
         let hit = hit(scene, at, reach).map(|(id, _)| id);
         let mut ids = scene.annotations.selection().to_vec();
@@ -293,7 +299,7 @@ impl Annotator {
         self.wishes.push(Annotate::Edit { slide: scene.slide.clone(), edit });
     }
 
-    /// Draw the annotations and what is being done to them.
+    /// Draws the annotations, the selection and the shape being drawn.
     pub fn paint(
         &mut self,
         canvas: ViewKey,
@@ -320,17 +326,17 @@ impl Annotator {
         }
     }
 
-    /// Let go of what is drawn on canvases that are no longer there, with the thread of each.
+    /// Drops the drawing state, including the thread, of canvases that no longer exist.
     pub fn keep_canvases(&mut self, is_there: impl Fn(ViewKey) -> bool) {
         self.canvases.retain(|key, _| is_there(*key));
     }
 
-    /// What a canvas draws; made when it is first needed. `None` while the system refuses a thread.
+    /// Returns the drawing state of a canvas, created on first use. `None` if its thread cannot be started.
     fn canvas(&mut self, key: ViewKey) -> Option<&mut Canvas> {
         match self.canvases.entry(key) {
             Entry::Occupied(known) => Some(known.into_mut()),
-            Entry::Vacant(place) => match AnnotationLayer::start(&self.gpu, self.waker.clone()) {
-                Ok(layer) => Some(place.insert(Canvas { layer, labels: Labels::default() })),
+            Entry::Vacant(vacant) => match AnnotationLayer::start(&self.gpu, self.waker.clone()) {
+                Ok(layer) => Some(vacant.insert(Canvas { layer, labels: Labels::default() })),
                 Err(error) => {
                     tracing::error!("annotations cannot be drawn: {error}");
                     None
@@ -340,13 +346,13 @@ impl Annotator {
     }
 }
 
-/// The annotation that `at` touches, if it is shown.
+/// Returns the visible annotation at `at`, if any.
 fn hit(scene: &AnnotationScene<'_>, at: Level0Point, reach: f64) -> Option<(Uuid, Hit)> {
     let hidden = scene.annotations.hidden();
     scene.annotations.set().hit(at, reach, |one: &Annotation| !hidden.contains(&one.id))
 }
 
-/// A vertex of an annotation elsewhere.
+/// Returns the shape of an annotation with one vertex moved.
 fn with_vertex(scene: &AnnotationScene<'_>, id: Uuid, vertex: Vertex, to: Level0Point) -> Option<Shape> {
     Some(scene.annotations.set().get(id)?.shape().with_vertex_at(vertex, to))
 }

@@ -1,5 +1,5 @@
-//! Annotations on the graphics card: a thread makes buffers of them whenever they change, and a frame only
-//! draws what is there.
+//! Annotations on the GPU: a thread rebuilds their buffers whenever they change, and a frame only draws the
+//! current buffers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::slide::SlideId;
 use crate::workers::Waker;
 use crate::workers::job_queue::JobQueue;
 
-/// What is to be drawn; the same as before when nothing in it is another object.
+/// The annotations to draw. Compared by pointer, so it counts as changed only if one of its parts is another
+/// object.
 #[derive(Clone)]
 struct Order {
     slide: SlideId,
@@ -35,7 +36,7 @@ impl Order {
     }
 }
 
-/// A mesh on the graphics card.
+/// A mesh in GPU buffers.
 #[derive(Clone)]
 struct Drawn {
     slide: SlideId,
@@ -78,7 +79,7 @@ impl Drawn {
     }
 }
 
-/// What draws annotations, whatever they are.
+/// The render pipelines for annotations.
 pub struct AnnotationPipelines {
     queue: wgpu::Queue,
     fill: wgpu::RenderPipeline,
@@ -88,6 +89,7 @@ pub struct AnnotationPipelines {
 }
 
 impl AnnotationPipelines {
+    /// Creates the pipelines for targets of format `target`.
     pub fn new(device: &wgpu::Device, queue: wgpu::Queue, target: wgpu::TextureFormat) -> Self {
         let view = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("annotation view"),
@@ -143,7 +145,7 @@ impl AnnotationPipelines {
         Self { queue, fill, stroke, view, bindings }
     }
 
-    /// What draws `drawn` as `camera` sees it, with `scale` physical pixels to a point.
+    /// Prepares drawing `drawn` as seen by `camera`, with `scale` physical pixels per point.
     fn prepare(&self, drawn: Drawn, camera: &Camera, viewport: Viewport, scale: f32) -> AnnotationPaint {
         let [[a, b], [c, d]] = camera.orientation();
         let zooms = camera.zooms();
@@ -165,21 +167,22 @@ impl AnnotationPipelines {
     }
 }
 
-/// Annotations that do not change, for pictures.
+/// Annotations that do not change, for offscreen pictures.
 pub struct FixedAnnotations {
     drawn: Drawn,
-    /// Physical pixels of a point.
+    /// Physical pixels per point.
     scale: f32,
 }
 
 impl FixedAnnotations {
-    /// All of `set` that is not `hidden`; lines are as wide as `scale` pixels to a point make them.
+    /// Creates the buffers of all annotations of `set` that are not `hidden`. `scale` is pixels per point and
+    /// sets the line width.
     pub fn new(device: &wgpu::Device, set: &AnnotationSet, hidden: &HashSet<Uuid>, scale: f32) -> Self {
         let mesh = Mesher::default().mesh(set, hidden);
         Self { drawn: Drawn::new(device, SlideId(String::new()), &mesh), scale }
     }
 
-    /// Draw them as `camera` sees them.
+    /// Draws the annotations as seen by `camera`.
     pub fn draw(
         &self,
         pipelines: &AnnotationPipelines,
@@ -199,15 +202,15 @@ pub struct AnnotationLayer {
     orders: Arc<JobQueue<Order>>,
     ready: Receiver<Drawn>,
     thread: Option<JoinHandle<()>>,
-    asked: Option<Order>,
+    requested: Option<Order>,
     drawn: Option<Drawn>,
 }
 
 impl AnnotationLayer {
-    /// Set up the pipelines and start the thread that makes the buffers.
+    /// Creates the pipelines and starts the thread that builds the buffers.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// If the thread cannot be started.
     pub fn start(state: &RenderState, waker: Waker) -> std::io::Result<Self> {
         let device = state.device.clone();
         let pipelines = AnnotationPipelines::new(&device, state.queue.clone(), state.target_format);
@@ -217,11 +220,11 @@ impl AnnotationLayer {
         let thread = std::thread::Builder::new()
             .name("annotation-mesher".into())
             .spawn(move || make_buffers(&device, &waiting, &sender, &waker))?;
-        Ok(Self { pipelines, orders, ready, thread: Some(thread), asked: None, drawn: None })
+        Ok(Self { pipelines, orders, ready, thread: Some(thread), requested: None, drawn: None })
     }
 
-    /// A paint callback that draws the annotations of a slide as they were when their buffers were made
-    /// last; new buffers are ordered when something has changed.
+    /// Returns a paint callback that draws the latest buffers of a slide's annotations; requests new buffers
+    /// if something has changed. `None` if there is nothing to draw yet.
     pub fn paint(
         &mut self,
         on_screen: &OnScreen<'_>,
@@ -230,8 +233,8 @@ impl AnnotationLayer {
         hidden: &Arc<HashSet<Uuid>>,
     ) -> Option<egui::PaintCallback> {
         let order = Order { slide: slide.clone(), set: set.clone(), hidden: hidden.clone() };
-        if !self.asked.as_ref().is_some_and(|asked| asked.is(&order)) {
-            self.asked = Some(order.clone());
+        if !self.requested.as_ref().is_some_and(|requested| requested.is(&order)) {
+            self.requested = Some(order.clone());
             self.orders.replace(order);
         }
         while let Ok(drawn) = self.ready.try_recv() {
@@ -247,7 +250,7 @@ impl AnnotationLayer {
 impl Drop for AnnotationLayer {
     fn drop(&mut self) {
         self.orders.close();
-        // A thread that waits to hand over must not wait for ever.
+        // Disconnect the channel: the thread must not block on sending.
         self.ready = crossbeam_channel::never();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that draws annotations had panicked");
@@ -272,7 +275,7 @@ fn make_buffers(device: &wgpu::Device, orders: &JobQueue<Order>, ready: &Sender<
     }
 }
 
-/// Draws inside egui's render pass.
+/// Draws in egui's render pass.
 struct AnnotationPaint {
     fill_pipeline: wgpu::RenderPipeline,
     stroke_pipeline: wgpu::RenderPipeline,

@@ -1,4 +1,4 @@
-//! Annotations as triangles and strokes for the graphics card.
+//! Annotations as triangles and strokes for the GPU.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use uuid::Uuid;
 use crate::annotation::{Annotation, AnnotationSet, Polygon, Shape};
 use crate::geometry::Level0Point;
 
-/// Positions are whole numbers of this part of a level-0 pixel.
+/// Units per level-0 pixel: positions on the GPU are integers in these units.
 pub const UNITS_PER_PIXEL: f64 = 64.0;
 
-/// How strongly areas are tinted, of 255.
+/// Opacity of areas, of 255.
 const FILL_ALPHA: u8 = 44;
 /// Half the width of outlines and lines, in points.
 const LINE_RADIUS: f32 = 1.1;
 /// Radius of a point, in points.
 const POINT_RADIUS: f32 = 5.0;
 
-/// A corner of a triangle.
+/// A vertex of a triangle.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct FillCorner {
@@ -27,7 +27,7 @@ pub struct FillCorner {
     color: [u8; 4],
 }
 
-/// A stroke with round ends; one without length is a dot.
+/// A stroke with round ends; one of length zero is a dot.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct StrokeInstance {
@@ -37,16 +37,18 @@ pub struct StrokeInstance {
     radius: f32,
 }
 
-/// Everything that is drawn of some annotations.
+/// The triangles and strokes of some annotations.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Mesh {
+    /// Vertices of the triangles.
     pub corners: Vec<FillCorner>,
-    /// Three for each triangle.
+    /// Indices into `corners`, three per triangle.
     pub indices: Vec<u32>,
+    /// Outlines, lines and points.
     pub strokes: Vec<StrokeInstance>,
 }
 
-/// Makes meshes of sets; annotations that have not changed are not triangulated again.
+/// Builds meshes of annotation sets; annotations that have not changed are not triangulated again.
 #[derive(Default)]
 pub struct Mesher {
     known: HashMap<Uuid, (Arc<Annotation>, Mesh)>,
@@ -54,7 +56,7 @@ pub struct Mesher {
 }
 
 impl Mesher {
-    /// The mesh of all annotations of `set` that are not `hidden`.
+    /// Returns the mesh of all annotations of `set` that are not `hidden`.
     pub fn mesh(&mut self, set: &AnnotationSet, hidden: &HashSet<Uuid>) -> Mesh {
         self.known.retain(|id, _| set.get(*id).is_some());
         let mut whole = Mesh::default();
@@ -131,7 +133,8 @@ fn mesh_of(annotation: &Annotation, earcut: &mut Earcut<f64>) -> Mesh {
     mesh
 }
 
-/// In the unit of the graphics card, to the nearest; positions 33 million pixels away stay there.
+/// Converts a level-0 position to GPU units, rounded. The range is ±33 million level-0 pixels; positions
+/// beyond are clamped to it.
 pub fn units(point: Level0Point) -> [i32; 2] {
     [(point.x * UNITS_PER_PIXEL).round() as i32, (point.y * UNITS_PER_PIXEL).round() as i32]
 }
@@ -172,7 +175,7 @@ mod tests {
         assert_eq!(twice_area(&mesh), 2.0 * (10_000.0 - 400.0));
         assert_eq!(mesh.strokes.len(), 8 + 2);
         assert!(mesh.indices.iter().all(|index| (*index as usize) < mesh.corners.len()));
-        assert_eq!(mesher.mesh(&set, &HashSet::new()), mesh, "what is known is drawn alike");
+        assert_eq!(mesher.mesh(&set, &HashSet::new()), mesh, "unchanged annotations give the same mesh");
         let hidden = HashSet::from([set.at(0).unwrap().id]);
         assert_eq!(mesher.mesh(&set, &hidden).strokes.len(), 2);
     }

@@ -1,14 +1,14 @@
-// Draws annotations: the triangles of their areas, and their outlines, lines and points as strokes with round
-// ends. Positions are whole numbers of 1/64 level-0 pixel, so that they keep their precision on any slide.
+// Draws annotations: their areas as triangles; their outlines, lines and points as strokes with round ends.
+// Positions are integers in units of 1/64 level-0 pixel, which keeps their precision on slides of any size.
 
 struct View {
-    // Rows of the turn and flip from slide axes to screen axes.
+    // Rows of the rotation and mirroring from slide axes to screen axes.
     orientation: vec4<f32>,
-    // Extent of the canvas in physical pixels.
+    // Size of the canvas in physical pixels.
     viewport: vec2<f32>,
-    // Position of the canvas centre in the unit of the positions.
+    // Canvas centre, in the units of positions.
     center: vec2<i32>,
-    // Screen pixels per unit of the positions, across and down the slide.
+    // Screen pixels per position unit, along x and y of the slide.
     zoom: vec2<f32>,
     // Physical pixels per point.
     scale: f32,
@@ -70,7 +70,7 @@ struct Stroke {
 
 struct StrokeFragment {
     @builtin(position) position: vec4<f32>,
-    // Position along the stroke from its beginning, and across it from its middle, in screen pixels.
+    // Position in screen pixels: along the stroke from its start, and across it from its centre line.
     @location(0) local: vec2<f32>,
     @location(1) @interpolate(flat) length: f32,
     @location(2) @interpolate(flat) color: vec4<f32>,
@@ -85,7 +85,7 @@ fn place_stroke(@builtin(vertex_index) corner: u32, stroke: Stroke) -> StrokeFra
     let along = select(vec2<f32>(1.0, 0.0), reach / length, length > 0.0001);
     let across = vec2<f32>(-along.y, along.x);
     let radius = stroke.radius * view.scale;
-    // A pixel more for the soft edge.
+    // One more pixel for the antialiased edge.
     let margin = radius + 1.0;
     let local = vec2<f32>(
         select(-margin, length + margin, (corner & 1u) == 1u),

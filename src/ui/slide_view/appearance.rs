@@ -1,5 +1,5 @@
-//! How a slide's colours are shown. By default exactly as they are; everything else is done in the shader,
-//! and said on the canvas.
+//! How a slide's colours are shown. By default they are unchanged; every change is computed in the shader and
+//! stated on the canvas.
 
 use crate::stain::LabNormaliser;
 use crate::stain::separation::{Separation, Stain};
@@ -7,48 +7,51 @@ use crate::stain::separation::{Separation, Stain};
 /// Which colours are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Colouring {
-    /// The slide's own.
+    /// The slide's own colours.
     #[default]
     Own,
-    /// What one stain alone would look like.
+    /// One stain alone, by colour deconvolution.
     Stain(Stain),
-    /// As tiles are given to the encoder: tissue with the mean and deviation of its reference.
+    /// Colours as the encoder receives them: tissue matched to the mean and deviation of the reference.
     Normalised,
 }
 
 impl Colouring {
+    /// All colourings, in the order of the list.
     pub const ALL: [Self; 4] =
         [Self::Own, Self::Stain(Stain::Haematoxylin), Self::Stain(Stain::Eosin), Self::Normalised];
 
+    /// Name shown to the user.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Own => "Own colours",
+            Self::Own => "Original colours",
             Self::Stain(Stain::Haematoxylin) => "Haematoxylin",
             Self::Stain(Stain::Eosin) => "Eosin",
             Self::Normalised => "Normalised",
         }
     }
 
-    /// The one after this, round and round.
+    /// Returns the next colouring, cyclically.
     pub fn next(self) -> Self {
-        let place = Self::ALL.iter().position(|colouring| *colouring == self).unwrap_or(0);
-        Self::ALL[(place + 1) % Self::ALL.len()]
+        let index = Self::ALL.iter().position(|colouring| *colouring == self).unwrap_or(0);
+        Self::ALL[(index + 1) % Self::ALL.len()]
     }
 }
 
-/// What the user has set. The default shows the slide's own pixels, to the last bit at 1:1.
+/// The user's colour settings. The default shows the slide's own pixels, bit for bit at 1:1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Appearance {
+    /// Which colours are shown.
     pub colouring: Colouring,
-    /// The slide's own colours are seen through the colour profile that it embeds.
+    /// Whether the slide's own colours are converted by its embedded colour profile.
     pub profile: bool,
-    /// Added to every channel: −1 to 1, of which 0 changes nothing.
+    /// Added to every channel: −1 to 1; 0 changes nothing.
     pub brightness: f32,
-    /// Distance from middle grey is multiplied by this: 0.25 to 4, of which 1 changes nothing.
+    /// Factor on the distance from middle grey: 0.25 to 4; 1 changes nothing.
     pub contrast: f32,
-    /// Channels are raised to the power of its inverse: 0.25 to 4, of which 1 changes nothing.
+    /// Gamma; channels are raised to the power of 1 / gamma: 0.25 to 4; 1 changes nothing.
     pub gamma: f32,
-    /// Beyond 1:1 pixels are blended into each other; else they are shown as the squares they are.
+    /// Whether pixels are interpolated beyond 1:1; otherwise they are shown as squares.
     pub smooth: bool,
 }
 
@@ -66,12 +69,12 @@ impl Default for Appearance {
 }
 
 impl Appearance {
-    /// The same filtering, with the slide's own colours.
+    /// Restores the slide's own colours; the filtering stays.
     pub fn reset(&mut self) {
         *self = Self { smooth: self.smooth, ..Self::default() };
     }
 
-    /// Whether a slide's colour profile is wanted.
+    /// Whether the slide's colour profile is to be applied.
     pub fn wants_profile(&self) -> bool {
         self.profile && self.colouring == Colouring::Own
     }
@@ -80,8 +83,8 @@ impl Appearance {
         (self.brightness, self.contrast, self.gamma) != (0.0, 1.0, 1.0)
     }
 
-    /// What the shader has to do for one slide. Its colours are shown as they are as long as what gives them
-    /// the reference is unknown.
+    /// Returns the shader settings for one slide. Without a `normaliser`, normalised colours are shown
+    /// unchanged.
     pub fn shading(&self, normaliser: Option<&LabNormaliser>) -> Shading {
         let (colouring, first, second) = match self.colouring {
             Colouring::Own => (0, [0.0; 3], [0.0; 3]),
@@ -105,8 +108,8 @@ impl Appearance {
         }
     }
 
-    /// What is not the slide's own about the colours on the screen, for people; nothing if all is. A slide
-    /// that `has_profile` may be seen through it.
+    /// Describes for the user how the colours differ from the slide's own; `None` if they do not. The profile
+    /// is mentioned only if the slide `has_profile`.
     pub fn note(&self, has_profile: bool) -> Option<String> {
         let colouring = match self.colouring {
             Colouring::Own => (self.profile && has_profile).then(|| "through its colour profile".to_owned()),
@@ -130,15 +133,20 @@ impl Appearance {
     }
 }
 
-/// An [`Appearance`] as the shader takes it; fields as in `tiles.wgsl`.
+/// Shader settings of an [`Appearance`]; fields as in `tiles.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shading {
+    /// 0: the slide's own colours; 1: one stain; 2: normalised.
     pub colouring: u32,
+    /// 1 if `tone` changes anything, otherwise 0.
     pub has_tone: u32,
+    /// One stain: weights of the optical densities. Normalised: factors of the CIELAB channels.
     pub first: [f32; 4],
+    /// One stain: its optical densities. Normalised: offsets of the CIELAB channels.
     pub second: [f32; 4],
     /// Brightness, contrast, 1 / gamma.
     pub tone: [f32; 3],
+    /// Whether pixels are interpolated beyond 1:1.
     pub smooth: bool,
 }
 

@@ -1,7 +1,7 @@
-//! Tiles on the graphics card: a texture array of which each layer holds one tile.
+//! Display tiles on the GPU: a texture array with one tile per layer.
 //!
-//! Tiles wait in a queue of our own until they are uploaded, a few each frame. The least recently drawn
-//! tile makes room for a new one; those that show a whole slide go last.
+//! Tiles wait in a queue until they are uploaded, a few in each frame. The least recently drawn tile is
+//! evicted for a new one; tiles that show a whole slide are evicted last.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use eframe::wgpu;
 use super::tile_plan::TileState;
 use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayTile, Gap, SlideKey, TileKey};
 
-/// Most layers that are used, at 1 MiB each; every graphics card has as many.
+/// Maximum number of layers, at 1 MiB each; every graphics card supports this many.
 pub const LAYERS: u32 = 256;
-/// Uploads take about 0.15 ms each: this many keep a frame short, and are a whole view of a usual screen.
+/// Uploads take about 0.15 ms each. This many keep a frame short and cover a full view on a typical screen.
 const UPLOADS_PER_FRAME: usize = 16;
-/// Seconds over which a tile fades in over what is coarser.
+/// Duration of a tile's fade-in over coarser tiles, in seconds.
 const FADE_SECONDS: f64 = 0.14;
 
-/// Tiles on the graphics card and on their way there.
+/// Display tiles on the GPU and in the upload queue.
 pub struct TileAtlas {
     queue: wgpu::Queue,
     texture: wgpu::Texture,
@@ -36,11 +36,12 @@ struct Waiting {
     lasting: bool,
 }
 
-/// One tile on the graphics card.
+/// One tile on the GPU.
 #[derive(Debug, Clone, Copy)]
 pub struct Slot {
+    /// Layer of the texture array.
     pub layer: u32,
-    /// Extent in texels.
+    /// Width and height in texels.
     pub extent: (u32, u32),
     since: f64,
     lasting: bool,
@@ -48,7 +49,7 @@ pub struct Slot {
 }
 
 impl TileAtlas {
-    /// Room for `most` tiles, or for as many as a texture array of the device has layers.
+    /// Creates an atlas for `most` tiles, or for as many as the device's texture arrays have layers.
     pub fn new(device: &wgpu::Device, queue: wgpu::Queue, most: u32) -> Self {
         let layers = most.min(device.limits().max_texture_array_layers);
         let texture = device.create_texture(&wgpu::TextureDescriptor {
@@ -61,7 +62,7 @@ impl TileAtlas {
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            // Not the sRGB variant: colours must arrive on the screen as they are in the slide, bit by bit.
+            // Not the sRGB variant: colours must reach the screen exactly as they are in the slide.
             format: wgpu::TextureFormat::Rgba8Unorm,
             usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
@@ -78,11 +79,12 @@ impl TileAtlas {
         }
     }
 
+    /// The texture array.
     pub fn texture(&self) -> &wgpu::Texture {
         &self.texture
     }
 
-    /// Take a decoded tile over for upload. A `lasting` one makes room last of all.
+    /// Queues a decoded tile for upload. A `lasting` tile is evicted last.
     pub fn add(&mut self, key: TileKey, tile: Arc<DisplayTile>, lasting: bool) {
         if tile.gaps.is_empty() {
             self.gaps.remove(&key);
@@ -94,7 +96,7 @@ impl TileAtlas {
         }
     }
 
-    /// Begin a frame at `now` seconds and upload some of what waits; whether more has to follow.
+    /// Begins a frame at `now` seconds and uploads some of the queued tiles. Returns whether more are queued.
     pub fn begin_frame(&mut self, now: f64) -> bool {
         self.frame += 1;
         self.now = now;
@@ -108,9 +110,9 @@ impl TileAtlas {
     fn upload(&mut self, &Waiting { key, ref tile, lasting }: &Waiting) {
         let before = self.slots.get(&key).copied();
         let known = before.map(|slot| slot.layer);
-        // Without room every layer is drawn in this very frame: the view is larger than the card can hold,
-        // and its coarser stand-ins remain.
-        let Some(layer) = known.or_else(|| self.free.pop()).or_else(|| self.push_out_oldest()) else {
+        // If there is no free layer, every layer is drawn in this frame: the view needs more tiles than the
+        // atlas holds, and coarser tiles stay in place of the others.
+        let Some(layer) = known.or_else(|| self.free.pop()).or_else(|| self.evict_oldest()) else {
             return;
         };
         let (width, height) = tile.pixels.dimensions();
@@ -125,25 +127,25 @@ impl TileAtlas {
             wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * width), rows_per_image: None },
             wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
         );
-        // Better pixels of a tile that is there already take the place of the others at once.
+        // A tile that is already there is replaced at once, without fading.
         let since = before.map_or(self.now, |slot| slot.since);
         let slot = Slot { layer, extent: (width, height), since, lasting, last_drawn: self.frame };
         self.slots.insert(key, slot);
     }
 
-    /// Put a tile on the graphics card at once, to be drawn in full. Any tile may make room for it but those
-    /// to `keep`.
+    /// Uploads a tile at once, to be drawn at full opacity. Any tile except those in `keep` may be evicted
+    /// for it.
     pub fn place(&mut self, key: TileKey, tile: Arc<DisplayTile>, keep: &[TileKey]) {
         if self.free.is_empty()
-            && let Some(gone) = self.slots.keys().find(|key| !keep.contains(key)).copied()
+            && let Some(evicted) = self.slots.keys().find(|key| !keep.contains(key)).copied()
         {
-            self.free.extend(self.slots.remove(&gone).map(|slot| slot.layer));
+            self.free.extend(self.slots.remove(&evicted).map(|slot| slot.layer));
         }
         self.put_back(key, tile, false);
     }
 
-    /// Put a tile that was seen before on the graphics card at once, to be drawn in full. A `lasting` one makes
-    /// room last of all.
+    /// Uploads a tile that was seen before at once, to be drawn at full opacity. A `lasting` tile is evicted
+    /// last.
     pub fn put_back(&mut self, key: TileKey, tile: Arc<DisplayTile>, lasting: bool) {
         self.upload(&Waiting { key, tile, lasting });
         if let Some(slot) = self.slots.get_mut(&key) {
@@ -151,13 +153,14 @@ impl TileAtlas {
         }
     }
 
-    fn push_out_oldest(&mut self) -> Option<u32> {
-        // What the last frame drew may still be on its way to the screen in this one.
+    fn evict_oldest(&mut self) -> Option<u32> {
+        // Tiles drawn in the previous frame may still be drawn in this one.
         let droppable = self.slots.iter().filter(|(_, slot)| slot.last_drawn + 1 < self.frame);
         let key = *droppable.min_by_key(|(_, slot)| (slot.lasting, slot.last_drawn))?.0;
         self.slots.remove(&key).map(|slot| slot.layer)
     }
 
+    /// Returns the state of a tile for planning a view.
     pub fn state(&self, key: TileKey) -> TileState {
         match self.slots.get(&key) {
             Some(slot) if self.now - slot.since >= FADE_SECONDS => TileState::Shown,
@@ -168,12 +171,12 @@ impl TileAtlas {
         }
     }
 
-    /// Whether the tile is decoded and only has to be uploaded.
+    /// Whether the tile is decoded and waits for its upload.
     fn is_waiting(&self, key: TileKey) -> bool {
         self.waiting.iter().any(|waiting| waiting.key == key)
     }
 
-    /// Note that a tile is drawn in this frame; where it lies, and its opacity (0 to 1).
+    /// Marks a tile as drawn in this frame. Returns its slot and opacity (0 to 1).
     pub fn draw(&mut self, key: TileKey) -> Option<(Slot, f32)> {
         let slot = self.slots.get_mut(&key)?;
         slot.last_drawn = self.frame;
@@ -181,23 +184,23 @@ impl TileAtlas {
         Some((*slot, opacity as f32))
     }
 
-    /// What could not be read of a slide's tiles.
+    /// The unreadable parts of a slide's tiles.
     pub fn gaps(&self, slide: SlideKey) -> impl Iterator<Item = (&TileKey, &Gap)> {
         let of_slide = self.gaps.iter().filter(move |(key, _)| key.slide == slide);
         of_slide.flat_map(|(key, gaps)| gaps.iter().map(move |gap| (key, gap)))
     }
 
-    /// Forget that tiles of a slide could not be read, so that they are tried again.
+    /// Forgets which tiles of a slide could not be read, so that they are requested again.
     pub fn forget_gaps(&mut self, slide: SlideKey) {
         self.gaps.retain(|key, _| key.slide != slide);
     }
 
-    /// Let everything of a slide go.
+    /// Removes all tiles of a slide.
     pub fn remove_slide(&mut self, slide: SlideKey) {
         self.forget_gaps(slide);
         self.waiting.retain(|waiting| waiting.key.slide != slide);
-        let gone: Vec<TileKey> = self.slots.keys().filter(|key| key.slide == slide).copied().collect();
-        for key in gone {
+        let removed: Vec<TileKey> = self.slots.keys().filter(|key| key.slide == slide).copied().collect();
+        for key in removed {
             self.free.extend(self.slots.remove(&key).map(|slot| slot.layer));
         }
     }

@@ -1,8 +1,8 @@
-//! Where on the slide a canvas looks, and the way between screen and slide.
+//! The view on a slide, and the conversion between screen and slide positions.
 //!
-//! **Screen** here means physical pixels from the top-left corner of the canvas, y downwards. **Drawn pixels** are
-//! level-0 pixels stretched so that the same distance is as long along both axes; they are level-0 pixels where those
-//! are square.
+//! **Screen** positions are physical pixels from the top-left corner of the canvas, y downwards. **Drawn
+//! pixels** are level-0 pixels stretched so that a distance has the same length along both axes; for square
+//! pixels they are level-0 pixels.
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
@@ -10,25 +10,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Level0Point, Stretch};
 
-/// Largest magnification: screen pixels per level-0 pixel.
+/// Maximum zoom, in screen pixels per level-0 pixel.
 pub const MAX_ZOOM: f64 = 32.0;
-/// Share of the canvas that a fitted slide fills along the tighter axis.
+/// Fraction of the canvas that a fitted slide fills along the tighter axis.
 const FIT_SHARE: f64 = 0.96;
-/// Turns that differ by less than this from a quarter turn are one: sums of 15° steps in radians do.
+/// Rotations closer than this to a quarter turn, in radians, count as a quarter turn: sums of 15° steps have
+/// such rounding errors.
 const QUARTER_TOLERANCE: f64 = 1e-6;
 
-/// Extent of a canvas in physical pixels.
+/// Size of a canvas in physical pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Viewport {
+    /// Width in physical pixels, at least 1.
     pub width: f64,
+    /// Height in physical pixels, at least 1.
     pub height: f64,
 }
 
 impl Viewport {
+    /// Creates a viewport; sizes below 1 are raised to 1.
     pub fn new(width: f64, height: f64) -> Self {
         Self { width: width.max(1.0), height: height.max(1.0) }
     }
 
+    /// Returns the centre of the canvas.
     pub fn center(&self) -> ScreenPoint {
         ScreenPoint { x: self.width / 2.0, y: self.height / 2.0 }
     }
@@ -37,11 +42,13 @@ impl Viewport {
 /// A position in physical pixels from the top-left corner of the canvas.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScreenPoint {
+    /// Pixels to the right.
     pub x: f64,
+    /// Pixels downwards.
     pub y: f64,
 }
 
-/// What a canvas shows: a point of the slide at its centre, and how it is scaled, turned and flipped.
+/// What a canvas shows: the slide position at its centre, and how the slide is scaled, rotated and mirrored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Camera {
     /// The level-0 position at the centre of the canvas.
@@ -50,43 +57,46 @@ pub struct Camera {
     pub zoom: f64,
     /// Drawn pixels per level-0 pixel.
     pub stretch: Stretch,
-    /// Clockwise turn of the slide on the screen, in radians.
+    /// Clockwise rotation of the slide on the screen, in radians.
     pub rotation: f64,
-    /// Mirrored left to right, before the turn.
+    /// Whether the slide is mirrored left to right, before rotation.
     pub flip_horizontal: bool,
-    /// Mirrored top to bottom, before the turn.
+    /// Whether the slide is mirrored top to bottom, before rotation.
     pub flip_vertical: bool,
 }
 
-/// How a slide stands on the screen: turned and mirrored as [`Camera`] says.
+/// Rotation and mirroring of a slide on the screen, as in [`Camera`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stance {
-    /// Radians, clockwise.
+    /// Clockwise rotation in radians.
     pub rotation: f64,
+    /// Whether the slide is mirrored left to right, before rotation.
     pub flip_horizontal: bool,
+    /// Whether the slide is mirrored top to bottom, before rotation.
     pub flip_vertical: bool,
 }
 
 impl Stance {
-    /// Neither turned nor mirrored.
+    /// Whether the slide is neither rotated nor mirrored.
     pub fn is_upright(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Camera {
+    /// Returns the rotation and mirroring.
     pub fn stance(&self) -> Stance {
         let Self { rotation, flip_horizontal, flip_vertical, .. } = *self;
         Stance { rotation, flip_horizontal, flip_vertical }
     }
 
-    /// Turn and mirror the slide as `stance` says; the middle stays.
+    /// Sets rotation and mirroring; the centre stays.
     pub fn stand(&mut self, stance: Stance) {
         self.rotation = if stance.rotation.is_finite() { canonical(stance.rotation) } else { 0.0 };
         (self.flip_horizontal, self.flip_vertical) = (stance.flip_horizontal, stance.flip_vertical);
     }
 
-    /// Upright at 1:1 with `center` in the middle.
+    /// Creates an upright camera at 1:1 with `center` in the middle.
     pub fn upright(center: Level0Point) -> Self {
         Self {
             center,
@@ -98,22 +108,25 @@ impl Camera {
         }
     }
 
-    /// The whole of a slide of `width` × `height` square level-0 pixels, upright, with a little air around it.
+    /// Creates an upright camera that shows a whole slide of `width` × `height` square level-0 pixels, with a
+    /// small margin.
     pub fn fit(width: f64, height: f64, viewport: Viewport) -> Self {
         Self::fit_stretched(width, height, Stretch::NONE, viewport)
     }
 
-    /// The whole of a slide of `width` × `height` level-0 pixels that are drawn with `stretch`.
+    /// Creates an upright camera that shows a whole slide of `width` × `height` level-0 pixels, drawn with
+    /// `stretch`.
     pub fn fit_stretched(width: f64, height: f64, stretch: Stretch, viewport: Viewport) -> Self {
         Self { stretch, ..Self::upright(Level0Point::default()) }.fitted(width, height, viewport)
     }
 
-    /// Screen pixels per level-0 pixel, across and down the slide.
+    /// Screen pixels per level-0 pixel along x and y of the slide.
     pub fn zooms(&self) -> (f64, f64) {
         (self.zoom * self.stretch.x, self.zoom * self.stretch.y)
     }
 
-    /// The whole of a slide of `width` × `height` level-0 pixels, turned and flipped as this view is.
+    /// Returns this camera moved to show a whole slide of `width` × `height` level-0 pixels, with the same
+    /// rotation and mirroring.
     pub fn fitted(&self, width: f64, height: f64, viewport: Viewport) -> Self {
         Self {
             center: Level0Point::new(width / 2.0, height / 2.0),
@@ -127,15 +140,16 @@ impl Camera {
         self.zoom_to_hold(width.max(1.0), height.max(1.0), viewport).min(MAX_ZOOM) * FIT_SHARE
     }
 
-    /// The largest zoom at which a rectangle of `width` × `height` level-0 pixels lies wholly in view,
-    /// turned as this view is.
+    /// Returns the largest zoom at which a rectangle of `width` × `height` level-0 pixels is completely in
+    /// view at the current rotation.
     pub fn zoom_to_hold(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
         let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
         let (width, height) = self.stretch.extent((width, height));
         (viewport.width / (a * width + b * height)).min(viewport.height / (c * width + d * height))
     }
 
-    /// The zoom at which [`Self::bounds`] is `width` × `height` level-0 pixels large, or fits into that.
+    /// Returns the zoom at which [`Self::bounds`] has a size of `width` × `height` level-0 pixels, or fits
+    /// into it.
     pub fn zoom_to_span(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
         let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
         let (width, height) = self.stretch.extent((width, height));
@@ -143,26 +157,26 @@ impl Camera {
         across.min((b * viewport.width + d * viewport.height) / height)
     }
 
-    /// The nearest zoom that [`Self::clamp`] allows.
+    /// Returns the nearest zoom that [`Self::clamp`] allows.
     pub fn clamp_zoom(&self, zoom: f64, width: f64, height: f64, viewport: Viewport) -> f64 {
         zoom.clamp((self.fit_zoom(width, height, viewport) / 2.0).min(1.0), MAX_ZOOM)
     }
 
-    /// Clockwise quarter turns (0 to 3) of a view whose axes are the slide's; `None` of one between them.
+    /// Returns the number of clockwise quarter turns (0 to 3), or `None` for any other rotation.
     pub fn quarter_turns(&self) -> Option<u8> {
         let turns = self.rotation / FRAC_PI_2;
         let is_whole = (turns - turns.round()).abs() * FRAC_PI_2 < QUARTER_TOLERANCE;
         is_whole.then(|| turns.round().rem_euclid(4.0) as u8)
     }
 
-    /// Whether the slide is neither turned nor flipped.
+    /// Whether the slide is neither rotated nor mirrored.
     pub fn is_upright(&self) -> bool {
         self.quarter_turns() == Some(0) && !self.flip_horizontal && !self.flip_vertical
     }
 
-    /// The turn and the flips, from drawn pixels to the screen: rows of a 2 × 2 matrix, which is orthogonal.
+    /// Rotation and mirroring from drawn pixels to the screen, as rows of an orthogonal 2 × 2 matrix.
     pub fn orientation(&self) -> [[f64; 2]; 2] {
-        // Quarter turns are exact, so that they keep slide pixels on screen pixels.
+        // Quarter turns are exact, which keeps slide pixels on screen pixels.
         let (sin, cos) = match self.quarter_turns() {
             Some(0) => (0.0, 1.0),
             Some(1) => (1.0, 0.0),
@@ -175,6 +189,7 @@ impl Camera {
         [[cos * x, -sin * y], [sin * x, cos * y]]
     }
 
+    /// Converts a level-0 position to a screen position.
     pub fn screen_from_level0(&self, point: Level0Point, viewport: Viewport) -> ScreenPoint {
         let [[a, b], [c, d]] = self.orientation();
         let zoom = self.zooms();
@@ -183,22 +198,24 @@ impl Camera {
         ScreenPoint { x: middle.x + a * x + b * y, y: middle.y + c * x + d * y }
     }
 
+    /// Converts a screen position to a level-0 position.
     pub fn level0_from_screen(&self, point: ScreenPoint, viewport: Viewport) -> Level0Point {
         let [[a, b], [c, d]] = self.orientation();
         let middle = viewport.center();
         let (x, y) = ((point.x - middle.x) / self.zoom, (point.y - middle.y) / self.zoom);
-        // The orientation is orthogonal: its transpose leads back.
+        // The orientation is orthogonal: its inverse is its transpose.
         let Stretch { x: across, y: down } = self.stretch;
         Level0Point::new(self.center.x + (a * x + c * y) / across, self.center.y + (b * x + d * y) / down)
     }
 
-    /// Corners of the canvas on the slide: top-left, top-right, bottom-right, bottom-left of the screen.
+    /// Level-0 positions of the canvas corners: top-left, top-right, bottom-right, bottom-left of the screen.
     pub fn corners(&self, viewport: Viewport) -> [Level0Point; 4] {
         [(0.0, 0.0), (viewport.width, 0.0), (viewport.width, viewport.height), (0.0, viewport.height)]
             .map(|(x, y)| self.level0_from_screen(ScreenPoint { x, y }, viewport))
     }
 
-    /// The smallest upright rectangle of the slide that holds the canvas: its top-left and bottom-right.
+    /// Top-left and bottom-right of the smallest upright rectangle on the slide that contains the canvas, in
+    /// level-0 pixels.
     pub fn bounds(&self, viewport: Viewport) -> (Level0Point, Level0Point) {
         let corners = self.corners(viewport);
         let over = |pick: fn(f64, f64) -> f64, axis: fn(&Level0Point) -> f64| {
@@ -210,9 +227,9 @@ impl Camera {
         )
     }
 
-    /// The smallest picture with this view's turn and mirrors that holds all of `points`: a camera on its middle, and
-    /// the drawn pixels that it spans along its own axes. Upright or turned by quarters, its edges lie between
-    /// slide pixels. `None` of nothing.
+    /// Returns the smallest picture with this camera's rotation and mirroring that contains all `points`: a
+    /// camera at its centre, and its size in drawn pixels along its own axes. For quarter turns, its edges
+    /// lie between slide pixels. `None` if `points` is empty.
     pub fn around(&self, points: &[Level0Point]) -> Option<(Self, (f64, f64))> {
         let [[a, b], [c, d]] = self.orientation();
         let extent = |along: &dyn Fn(Level0Point) -> f64, pixel: f64| {
@@ -223,7 +240,7 @@ impl Camera {
                 if self.quarter_turns().is_some() { (between(low), between(high)) } else { (low, high) };
             Some(((edges.0 + edges.1) / 2.0, (edges.1 - edges.0).max(1.0)))
         };
-        // Drawn length of a slide pixel's edge along each axis of the screen.
+        // Length of a slide pixel's edge along each screen axis, in drawn pixels.
         let Stretch { x: wide, y: high } = self.stretch;
         let pixel = if self.quarter_turns().is_some_and(|turns| turns % 2 == 1) {
             (high, wide)
@@ -236,7 +253,7 @@ impl Camera {
         Some((Self { center, ..*self }, (across, down)))
     }
 
-    /// Change the view by `change` and move it so that what is under `anchor` stays there.
+    /// Applies `change`, then moves the view so that the slide position under `anchor` stays there.
     fn hold(&mut self, anchor: ScreenPoint, viewport: Viewport, change: impl FnOnce(&mut Self)) {
         let before = self.level0_from_screen(anchor, viewport);
         change(self);
@@ -245,30 +262,30 @@ impl Camera {
         self.center.y += before.y - after.y;
     }
 
-    /// Zoom to `zoom` so that what is under `anchor` stays there.
+    /// Sets the zoom and keeps the slide position under `anchor`.
     pub fn zoom_about(&mut self, zoom: f64, anchor: ScreenPoint, viewport: Viewport) {
         self.hold(anchor, viewport, |camera| camera.zoom = zoom);
     }
 
-    /// Turn to `rotation` (radians, clockwise) so that what is under `anchor` stays there.
+    /// Sets the rotation (radians, clockwise) and keeps the slide position under `anchor`.
     pub fn turn_about(&mut self, rotation: f64, anchor: ScreenPoint, viewport: Viewport) {
         self.hold(anchor, viewport, |camera| camera.rotation = canonical(rotation));
     }
 
-    /// Mirror what is on the screen left to right, however it is turned; the centre stays.
+    /// Mirrors the screen left to right at any rotation; the centre stays.
     pub fn mirror_left_right(&mut self) {
-        // A mirror in front of a turn is one behind it that turns the other way round.
+        // Mirroring after a rotation equals mirroring before the opposite rotation.
         self.rotation = canonical(-self.rotation);
         self.flip_horizontal ^= true;
     }
 
-    /// Mirror what is on the screen top to bottom, however it is turned; the centre stays.
+    /// Mirrors the screen top to bottom at any rotation; the centre stays.
     pub fn mirror_top_bottom(&mut self) {
         self.rotation = canonical(-self.rotation);
         self.flip_vertical ^= true;
     }
 
-    /// Move the slide by so many screen pixels.
+    /// Moves the slide by a number of screen pixels.
     pub fn pan(&mut self, dx: f64, dy: f64) {
         let [[a, b], [c, d]] = self.orientation();
         let zoom = self.zooms();
@@ -276,16 +293,17 @@ impl Camera {
         self.center.y -= (b * dx + d * dy) / zoom.1;
     }
 
-    /// Keep the zoom between half of the whole slide and `MAX_ZOOM`, and the centre on the slide.
+    /// Limits the zoom to between half the zoom that fits the whole slide and [`MAX_ZOOM`], and the centre to
+    /// the slide.
     pub fn clamp(&mut self, width: f64, height: f64, viewport: Viewport) {
         self.zoom = self.clamp_zoom(self.zoom, width, height, viewport);
         self.center.x = self.center.x.clamp(0.0, width);
         self.center.y = self.center.y.clamp(0.0, height);
     }
 
-    /// The same view, moved by less than a screen pixel so that slide pixels fall on whole screen pixels:
-    /// at 1:1 the canvas then shows exactly the slide's pixels. Turned views cannot be aligned (except by
-    /// quarter turns), and reduced ones need not be.
+    /// Returns this view moved by less than a screen pixel, so that slide pixels fall on whole screen pixels:
+    /// at 1:1 the canvas then shows exactly the slide's pixels. Views at other rotations than quarter turns
+    /// cannot be aligned, and views below 1:1 need not be.
     pub fn aligned(&self, viewport: Viewport) -> Self {
         if self.zoom < 1.0 || self.quarter_turns().is_none() {
             return *self;
@@ -297,20 +315,20 @@ impl Camera {
     }
 }
 
-/// What has happened to a view between two moments, for others to do the same.
+/// Movement of a view between two moments, to be repeated by linked views.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Movement {
-    /// How far the centre went along the axes of the screen, in drawn pixels of the view that moved.
+    /// Displacement of the centre along the screen axes, in drawn pixels of the view that moved.
     along: (f64, f64),
     zoom: f64,
-    /// Radians, clockwise, after the mirrors.
+    /// Rotation in radians, clockwise, applied after mirroring.
     turn: f64,
     left_right: bool,
     top_bottom: bool,
 }
 
 impl Camera {
-    /// What led here from `before`; `None` if nothing did.
+    /// Returns the movement from `before` to this camera, or `None` if they are equal.
     pub fn movement_since(&self, before: &Self) -> Option<Movement> {
         if self == before {
             return None;
@@ -330,7 +348,8 @@ impl Camera {
         })
     }
 
-    /// Do as another view did; `scale` is how many drawn pixels here span one there.
+    /// Repeats the movement of another view. `scale` is the number of drawn pixels here per drawn pixel
+    /// there.
     pub fn move_along(&mut self, movement: &Movement, scale: f64) {
         self.mirror(movement.left_right, movement.top_bottom);
         self.rotation = canonical(self.rotation + movement.turn);
@@ -351,7 +370,8 @@ impl Camera {
     }
 }
 
-/// The same turn within (−π, π], a quarter turn exactly where it is one but for rounding.
+/// Normalises a rotation to (−π, π]. Rotations within the tolerance of a quarter turn become exactly that
+/// quarter turn.
 pub fn canonical(rotation: f64) -> f64 {
     let quarters = (rotation / FRAC_PI_2).round();
     if (rotation - quarters * FRAC_PI_2).abs() >= QUARTER_TOLERANCE {
@@ -448,7 +468,8 @@ mod tests {
             left_right.mirror_left_right();
             top_bottom.mirror_top_bottom();
             let (across, down) = (left_right.screen_from_level0(point, VIEWPORT), top_bottom.screen_from_level0(point, VIEWPORT));
-            // A turn within the tolerance of a quarter turn is taken for one, hence a fraction of a pixel.
+            // A rotation within the tolerance of a quarter turn is treated as a quarter turn, hence a
+            // fraction of a pixel.
             prop_assert!((across.x - (1201.0 - x)).abs() < 0.01 && (across.y - y).abs() < 0.01, "{across:?}");
             prop_assert!((down.x - x).abs() < 0.01 && (down.y - (800.0 - y)).abs() < 0.01, "{down:?}");
         }
@@ -487,7 +508,7 @@ mod tests {
         #[test]
         fn the_picture_around_a_views_own_corners_is_the_view(camera in cameras()) {
             let (around, span) = camera.around(&camera.corners(VIEWPORT)).expect("four corners");
-            // Upright views are brought onto whole slide pixels.
+            // Upright views are aligned with whole slide pixels.
             let pixel = camera.stretch.x.max(camera.stretch.y);
             let slack = if camera.quarter_turns().is_some() { pixel } else { 1e-6 };
             prop_assert!((span.0 - VIEWPORT.width / camera.zoom).abs() <= slack + 1e-6);
@@ -519,7 +540,8 @@ mod tests {
 
     #[test]
     fn stretched_pixels_lie_in_square_microns_however_the_view_is_turned() {
-        // 0.5 × 0.25 µm: 100 µm are 200 pixels across and 400 down, and 400 drawn pixels both ways.
+        // At 0.5 × 0.25 µm per pixel, 100 µm are 200 pixels along x and 400 along y, and 400 drawn pixels
+        // along both.
         let stretch = Stretch { x: 2.0, y: 1.0 };
         for turn in [0.0, 0.4, FRAC_PI_2, 2.0] {
             let mut camera =

@@ -1,4 +1,4 @@
-//! What the hand does on a canvas: panning, zooming, turning, clicking.
+//! Pointer input on a canvas: panning, zooming, rotating, clicking.
 
 use egui::{CursorIcon, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, Rect, Response, Ui};
 
@@ -8,21 +8,22 @@ use super::{CanvasOutcome, SlideView};
 
 /// Zoom factor of one notch of a mouse wheel.
 const WHEEL_NOTCH: f64 = 1.25;
-/// Degrees by which one notch of a mouse wheel turns.
+/// Rotation per notch of a mouse wheel, in degrees.
 const TURN_NOTCH: f64 = 5.0;
-/// A turn by hand that comes as near as this to a quarter turn becomes one, in degrees.
+/// A free rotation closer than this to a quarter turn snaps to it, in degrees.
 const MAGNET: f64 = 1.0;
 
-/// A turn by hand under way.
+/// A free rotation in progress.
 #[derive(Debug, Clone, Copy)]
 pub struct FreeTurn {
-    /// The slide's turn when the hand took hold, in radians.
+    /// The slide's rotation at the start of the drag, in radians.
     rotation: f64,
-    /// Direction from the middle of the canvas in which the hand took hold, in radians.
+    /// Direction of the pointer from the centre of the canvas at the start of the drag, in radians.
     direction: f64,
 }
 
 impl SlideView {
+    /// Handles pointer input: panning, zooming, rotation, clicks. `scale` is physical pixels per point.
     pub(super) fn handle_input(
         &mut self,
         ui: &Ui,
@@ -51,7 +52,7 @@ impl SlideView {
             ui.ctx().set_cursor_icon(CursorIcon::Grab);
         }
         if taken.clicks {
-            // A tool has seen to it.
+            // A tool has handled the click.
         } else if response.double_clicked() {
             if let Some(at) = hover {
                 self.zoom_by_about(2.0, screen(at));
@@ -71,8 +72,8 @@ impl SlideView {
         }
     }
 
-    /// The slide follows a drag with the middle button, or the left one where that does not draw, and glides
-    /// on when it is let go.
+    /// Pans with the middle button, or with the left one if it does not draw. The slide glides on after a
+    /// quick release.
     fn pan_by_hand(&mut self, ui: &Ui, response: &Response, scale: f32, left_pans: bool) {
         let pans = |by: fn(&Response, PointerButton) -> bool| {
             by(response, PointerButton::Middle) || left_pans && by(response, PointerButton::Primary)
@@ -89,7 +90,7 @@ impl SlideView {
         }
     }
 
-    /// With Alt held, a drag takes the slide by a point and turns it about the middle of the canvas.
+    /// With Alt held, a drag rotates the slide about the centre of the canvas.
     fn turn_by_hand(
         &mut self,
         ui: &Ui,
@@ -107,12 +108,13 @@ impl SlideView {
             self.motion.finish_turn(&mut self.camera, self.viewport);
             self.motion.stop();
             let rotation = self.camera.rotation;
-            // Not where the pointer has come to by the time that a press has become a drag.
+            // The press position, not the current one: the pointer has already moved when a press is
+            // recognised as a drag.
             let pressed = ui.input(|input| input.pointer.press_origin());
             self.free_turn = pressed.map(towards).map(|direction| FreeTurn { rotation, direction });
         }
         if !response.dragged_by(PointerButton::Primary) {
-            // Released: the frame of the release neither turns nor pans.
+            // In the frame of the release the slide neither rotates nor pans.
             self.free_turn = self.free_turn.filter(|_| response.drag_stopped());
             return;
         }
@@ -130,12 +132,12 @@ fn near_quarter_exact(rotation: f64) -> f64 {
     canonical(if (rotation - nearest).abs() < MAGNET.to_radians() { nearest } else { rotation })
 }
 
-/// What wheel and touchpad ask for in one frame.
+/// Zoom and rotation requested by wheel and touchpad in one frame.
 #[derive(Debug, PartialEq)]
 struct Gestures {
-    /// 1 for none.
+    /// Zoom factor; 1 for none.
     zoom: f64,
-    /// Radians, clockwise.
+    /// Rotation in radians, clockwise.
     turn: f64,
 }
 
@@ -147,7 +149,7 @@ impl Gestures {
                 Event::Zoom(factor) => all.zoom *= f64::from(*factor),
                 Event::Rotate(radians) => all.turn += f64::from(*radians),
                 Event::MouseWheel { unit, delta, modifiers, .. } => {
-                    // Some systems send a wheel with Alt or Shift held as one to the side.
+                    // Some systems report a wheel with Alt or Shift held as horizontal scrolling.
                     let along = if delta.y == 0.0 && modifiers.any() { delta.x } else { delta.y };
                     let notches = match unit {
                         MouseWheelUnit::Line | MouseWheelUnit::Page => f64::from(along),

@@ -1,12 +1,12 @@
-// Draws marked rectangles of the slide: one instanced quad each, with fill and outline.
+// Draws highlighted rectangles of the slide: one instanced quad each, with fill and outline.
 
 struct View {
-    // Rows of the turn and flip from slide axes to screen axes.
+    // Rows of the rotation and mirroring from slide axes to screen axes.
     orientation: vec4<f32>,
-    // Extent of the canvas in physical pixels.
+    // Size of the canvas in physical pixels.
     viewport: vec2<f32>,
-    // Level-0 position of the canvas centre: whole pixels here, the rest in `center_fraction`. Taken apart,
-    // a position keeps its full precision on slides of any size.
+    // Level-0 position of the canvas centre: the integer part here, the fraction in `center_fraction`. Split,
+    // the position keeps its full precision on slides of any size.
     center: vec2<i32>,
     center_fraction: vec2<f32>,
     // Screen pixels per level-0 pixel, across and down the slide.
@@ -18,7 +18,7 @@ override target_is_linear: bool = false;
 @group(0) @binding(0) var<uniform> view: View;
 
 struct Mark {
-    // Top-left and extent in level-0 pixels.
+    // Top-left and size in level-0 pixels.
     @location(0) at: vec2<i32>,
     @location(1) extent: vec2<u32>,
     // sRGB with straight alpha.
@@ -30,7 +30,7 @@ struct Mark {
 
 struct Fragment {
     @builtin(position) position: vec4<f32>,
-    // Screen pixels from the mark's top-left, and its extent in the same.
+    // Position in screen pixels from the mark's top-left, and the mark's size in screen pixels.
     @location(0) local: vec2<f32>,
     @location(1) @interpolate(flat) extent: vec2<f32>,
     @location(2) @interpolate(flat) fill: vec4<f32>,
@@ -38,7 +38,7 @@ struct Fragment {
     @location(4) @interpolate(flat) outline_px: f32,
 };
 
-// A mark never becomes smaller than this on the screen, so that it is still found on the whole slide.
+// Minimum size of a mark on the screen, to keep it visible when the whole slide is shown.
 const LEAST_PX: f32 = 5.0;
 
 @vertex
@@ -55,7 +55,7 @@ fn place_mark(@builtin(vertex_index) corner: u32, mark: Mark) -> Fragment {
     out.position = vec4<f32>(clip.x, -clip.y, 0.0, 1.0);
     out.local = unit * extent;
     out.extent = extent;
-    // A strong tint finds a speck on the whole slide, but must not hide the tissue of a large tile.
+    // A strong tint keeps a small mark visible, but must not hide the tissue of a large tile.
     let strength = mix(1.0, 0.28, smoothstep(16.0, 120.0, extent.x));
     out.fill = vec4<f32>(mark.fill.rgb, mark.fill.a * strength);
     out.outline = mark.outline;

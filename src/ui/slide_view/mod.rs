@@ -1,4 +1,4 @@
-//! The slide canvas: input, movement, what to load and what to draw.
+//! The slide canvas: input, movement, which tiles to load, and what to draw.
 
 pub mod camera;
 mod appearance;
@@ -44,102 +44,113 @@ pub use scale::{Magnification, length_label};
 pub use tile_plan::Lacks;
 pub use view_history::ViewHistory;
 
-/// Share of the canvas that one press of an arrow key moves.
+/// Fraction of the canvas by which one press of an arrow key moves the view.
 const ARROW_STEP: f64 = 0.18;
-/// Tiles that come back from memory in one frame: a whole view of a usual screen, in 6 ms at most.
+/// Maximum number of tiles taken from the tile cache in one frame: a full view on a typical screen, in at
+/// most 6 ms.
 const KEPT_PER_FRAME: usize = 40;
 
-/// What a canvas shows in this frame.
+/// Everything that a canvas shows in one frame.
 pub struct Scene<'a> {
+    /// The slide, as a pyramid of display tiles.
     pub pyramid: &'a Arc<DisplayPyramid>,
-    /// Drawn in this order.
+    /// Highlighted rectangles, drawn in this order.
     pub marks: &'a [MarkSet],
-    /// A shade over what is not tissue, and the level-0 pixels that it spans from the slide's corner.
+    /// The shade over everything that is not tissue, and the level-0 pixels that it spans from the slide's
+    /// top-left corner.
     pub tissue: Option<(&'a egui::TextureHandle, (f64, f64))>,
-    /// A map of the whole slide over its tiles: the picture, the level-0 pixels that it spans, its opacity.
+    /// The similarity map: its texture, the level-0 pixels that it spans, and its opacity (0 to 1).
     pub heat: Option<(&'a egui::TextureHandle, (f64, f64), f32)>,
-    /// The tile that was asked for, if it lies on this slide.
+    /// The query tile, if it lies on this slide.
     pub query: Option<Level0Rect>,
-    /// The match that was gone to, if it lies on this slide.
+    /// The visited match, if it lies on this slide.
     pub visited: Option<Level0Rect>,
-    /// Pairs of tiles to learn from, as far as they lie on this slide.
+    /// Training pairs of which at least one tile lies on this slide.
     pub pairs: &'a [PairOnSlide],
+    /// Spacing of the slide; `None` if it is not calibrated.
     pub mpp: Option<MicronsPerPixel>,
+    /// Nominal objective power of the slide, such as 20.
     pub objective_power: Option<f64>,
-    /// Annotations and what is done to them, once the slide's are known.
+    /// The slide's annotations, once they are loaded.
     pub annotations: Option<AnnotationScene<'a>>,
+    /// Colour settings for the shader.
     pub shading: Shading,
+    /// The slide's colour profile, if its colours are shown through it.
     pub profile: Option<&'a ProfileTexture>,
-    /// Where the reader has looked, shown on the overview.
+    /// The view history, shown on the overview.
     pub view_history: Option<&'a ViewHistory>,
-    /// Said on the canvas: that colours are not the slide's own.
+    /// A note on the canvas that the colours are not the slide's own.
     pub note: Option<&'a str>,
 }
 
-/// How a place is brought into view.
+/// How a rectangle is brought into view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// A tile among its surroundings, at the magnification of before where the tile can be judged at it.
+    /// Shows a tile with its surroundings. Keeps the current magnification if the tile can be judged at it.
     Tile,
-    /// Exactly this part, as an earlier view had it.
+    /// Shows exactly this rectangle, for restoring an earlier view.
     Field,
 }
 
-/// What the user did on the canvas.
+/// What the user did on the canvas in one frame.
 #[derive(Debug, Default)]
 pub struct CanvasOutcome {
+    /// Position of a click, unless a tool or a pan used it.
     pub clicked: Option<Level0Point>,
+    /// Position under the pointer, if it is on the slide.
     pub hovered: Option<Level0Point>,
-    /// A button of the pointer went down on the canvas or its overview.
+    /// Whether a pointer button went down on the canvas or its overview.
     pub pressed: bool,
 }
 
-/// What has happened to a view in one frame, for others to do the same.
+/// How a view moved in one frame, so that linked views can move in the same way.
 #[derive(Debug, Clone, Copy)]
 pub struct ViewMovement {
     movement: Movement,
-    /// Screen pixels per drawn pixel before.
+    /// Zoom before the movement, in screen pixels per drawn pixel.
     zoom: f64,
     mpp: Option<MicronsPerPixel>,
 }
 
-/// A mirror before the screen.
+/// Direction in which the view is mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mirror {
+    /// Swaps left and right on the screen.
     LeftRight,
+    /// Swaps top and bottom on the screen.
     TopBottom,
 }
 
-/// One canvas. It remembers where it looked on every slide that it has shown.
+/// One canvas. It remembers the camera of every slide that it has shown.
 pub struct SlideView {
     key: ViewKey,
     camera: Camera,
     motion: Motion,
-    /// The slide being turned by hand.
+    /// Free rotation in progress.
     free_turn: Option<FreeTurn>,
     viewport: Viewport,
-    /// The slide in view.
+    /// The slide shown in the last frame.
     slide: Option<SlideKey>,
-    /// Where the view was on the slides shown before.
+    /// Cameras of the slides shown before.
     remembered: HashMap<SlideKey, Camera>,
-    /// Whether the first button draws rather than moves the slide.
+    /// Whether the primary button draws a region instead of panning.
     pub drawing: bool,
-    /// A place to show as soon as the canvas knows its own size, and how the slide is to stand there if not as it
-    /// does.
+    /// Rectangle to show in the next frame, when the canvas size is known, with the rotation and mirroring to
+    /// apply, if any.
     destination: Option<(Level0Rect, Framing, Option<Stance>)>,
-    /// µm on a screen pixel, to keep when another slide is looked at for comparison.
+    /// µm per screen pixel, kept when a match on another slide is shown.
     um_per_pixel: Option<f64>,
     mpp: Option<MicronsPerPixel>,
     is_moving: bool,
-    /// Where the view was at the end of the frame before; nowhere after a change of slide or size.
+    /// Camera at the end of the previous frame; `None` after a change of slide or size.
     before: Option<Camera>,
     movement: Option<ViewMovement>,
-    /// Whether the view is on its way to a place of its own slide, which others do not follow.
+    /// Whether the view is flying to a position on its own slide. Linked views do not follow such a movement.
     is_travelling: bool,
-    /// What [`Self::settled_field`] told last.
+    /// Last value returned by [`Self::settled_field`].
     settled: Option<(Level0Rect, Stance)>,
-    /// What the tile loader was told last.
-    asked: Vec<TileKey>,
+    /// Tiles last requested from the tile loader.
+    requested: Vec<TileKey>,
     lacks: Lacks,
     buffers: CanvasBuffers,
     overview: Overview,
@@ -149,11 +160,12 @@ pub struct SlideView {
 }
 
 impl SlideView {
-    /// What tells it from all other views of the window.
+    /// Key that identifies this view among all views of the window.
     pub fn key(&self) -> ViewKey {
         self.key
     }
 
+    /// Creates a view that shows no slide yet.
     pub fn new(key: ViewKey, renderer: &SlideRenderer) -> Self {
         let viewport = Viewport::new(1.0, 1.0);
         Self {
@@ -173,7 +185,7 @@ impl SlideView {
             movement: None,
             is_travelling: false,
             settled: None,
-            asked: Vec::new(),
+            requested: Vec::new(),
             lacks: Lacks::default(),
             buffers: renderer.canvas_buffers(),
             overview: Overview::new(renderer),
@@ -183,22 +195,22 @@ impl SlideView {
         }
     }
 
-    /// True magnification of the view, as far as the slide tells.
+    /// Magnification of the view, as far as the slide's metadata define it.
     pub fn magnification(&self) -> &Magnification {
         &self.magnification
     }
 
-    /// What the last frame lacked of being sharp.
+    /// Number of tiles missing in the last frame.
     pub fn lacks(&self) -> Lacks {
         self.lacks
     }
 
-    /// Where its overview lay in the last frame, in points.
+    /// Rectangle of the overview in the last frame, in points.
     pub fn overview_rect(&self) -> Rect {
         self.overview_rect
     }
 
-    /// The part of the slide in view; may reach beyond its edges.
+    /// The part of the slide in view, in level-0 pixels; may extend beyond the slide's edges.
     pub fn field(&self) -> Option<Level0Rect> {
         self.slide?;
         let (low, high) = self.camera.aligned(self.viewport).bounds(self.viewport);
@@ -207,7 +219,8 @@ impl SlideView {
         Some(Level0Rect::new(x as i64, y as i64, extent(x, high.x), extent(y, high.y)))
     }
 
-    /// The part of the slide in view, once each time the view has come to rest somewhere else, or otherwise turned or mirrored.
+    /// The part of the slide in view. Returned once each time the view comes to rest at another position,
+    /// rotation or mirroring.
     pub fn settled_field(&mut self) -> Option<Level0Rect> {
         let field = self.field()?;
         let rest = Some((field, self.stance()));
@@ -218,48 +231,48 @@ impl SlideView {
         Some(field)
     }
 
-    /// Note what is in view on the slide's trail.
+    /// Adds the current view to the slide's view history.
     pub fn note_view(&self, view_history: &mut ViewHistory) {
         view_history.looked(&self.camera, self.viewport);
     }
 
-    /// The camera and the extent of the canvas in physical pixels.
+    /// The camera, and the size of the canvas in physical pixels.
     pub fn seen(&self) -> (Camera, (f64, f64)) {
         (self.camera.aligned(self.viewport), (self.viewport.width, self.viewport.height))
     }
 
-    /// Bring a part of the slide into view.
-    pub fn go_to(&mut self, place: Level0Rect, framing: Framing) {
-        self.destination = Some((place, framing, None));
+    /// Brings a rectangle of the slide into view.
+    pub fn go_to(&mut self, target: Level0Rect, framing: Framing) {
+        self.destination = Some((target, framing, None));
     }
 
-    /// Show what an earlier view showed, turned and mirrored as it was; unless the view is bound elsewhere.
+    /// Restores an earlier view with its rotation and mirroring, unless another destination is already set.
     pub fn come_back_to(&mut self, field: Level0Rect, stance: Stance) {
         self.destination.get_or_insert((field, Framing::Field, Some(stance)));
     }
 
-    /// How the slide stands on the screen.
+    /// Rotation and mirroring of the slide on the screen.
     pub fn stance(&self) -> Stance {
         self.camera.stance()
     }
 
-    /// Bring the next tile into view at a magnification that suits it, not at that of before.
+    /// Forgets the current µm per screen pixel: the next tile is shown at a magnification that suits it.
     pub fn forget_scale(&mut self) {
         self.um_per_pixel = None;
     }
 
-    /// Show the whole slide.
+    /// Shows the whole slide.
     pub fn fit(&mut self) {
         let fit = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
         self.motion.fly(&self.camera, fit.center, fit.zoom);
     }
 
-    /// Turn the slide clockwise about the middle of the view.
+    /// Turns the slide clockwise about the centre of the view.
     pub fn turn_by(&mut self, degrees: f64) {
         self.motion.turn_by(&self.camera, degrees.to_radians(), self.viewport.center());
     }
 
-    /// Mirror what is on the screen; the middle of the view stays.
+    /// Mirrors the view about its centre.
     pub fn mirror(&mut self, mirror: Mirror) {
         self.motion.finish_turn(&mut self.camera, self.viewport);
         self.motion.stop();
@@ -269,14 +282,14 @@ impl SlideView {
         }
     }
 
-    /// Neither turned nor mirrored.
+    /// Removes all rotation and mirroring.
     pub fn make_upright(&mut self) {
         self.motion.finish_turn(&mut self.camera, self.viewport);
         (self.camera.flip_horizontal, self.camera.flip_vertical) = (false, false);
         self.motion.turn_upright(&self.camera, self.viewport.center());
     }
 
-    /// Zoom about the middle of the view.
+    /// Zooms about the centre of the view.
     pub fn zoom_by(&mut self, factor: f64) {
         self.zoom_by_about(factor, self.viewport.center());
     }
@@ -288,12 +301,12 @@ impl SlideView {
         });
     }
 
-    /// One slide pixel on each screen pixel.
+    /// Zooms to one level-0 pixel per screen pixel.
     pub fn zoom_to_pixels(&mut self) {
         self.motion.zoom_to(1.0, self.viewport.center());
     }
 
-    /// Zoom to a magnification such as 10×; `false` when the slide's scale is unknown.
+    /// Zooms to a magnification such as 10×. Returns `false` if the slide's magnification is unknown.
     pub fn zoom_to_magnification(&mut self, power: f64) -> bool {
         let Some(zoom) = self.magnification.zoom_for(power) else { return false };
         let zoom = self.camera.clamp_zoom(zoom, self.extent.0, self.extent.1, self.viewport);
@@ -301,19 +314,19 @@ impl SlideView {
         true
     }
 
-    /// Move the view by steps of a part of the canvas: (1, 0) looks further to the right.
+    /// Moves the view by a fraction of the canvas per step; (1, 0) moves it to the right.
     pub fn step(&mut self, right: f64, down: f64) {
         let (width, height) = (self.viewport.width, self.viewport.height);
         self.motion.pan_by(-right * width * ARROW_STEP, -down * height * ARROW_STEP);
     }
 
-    /// What the user or its own motion did to the view in the last frame, once.
+    /// Returns the movement of the view in the last frame, once.
     pub fn take_movement(&mut self) -> Option<ViewMovement> {
         self.movement.take()
     }
 
-    /// Do as another view did: over the same distance in µm where both slides are calibrated, else over as
-    /// many screen pixels.
+    /// Repeats the movement of another view: over the same distance in µm if both slides are calibrated,
+    /// otherwise over the same number of screen pixels.
     pub fn move_along(&mut self, lead: &ViewMovement) {
         if self.slide.is_none() {
             return;
@@ -328,12 +341,12 @@ impl SlideView {
         self.before = Some(self.camera);
     }
 
-    /// The canvas goes: nothing is wanted for it any more.
+    /// Withdraws all tile requests of this canvas before it is closed.
     pub fn close(&self, loader: &TileLoader) {
         loader.want(self.key, Vec::new());
     }
 
-    /// Forget a closed slide.
+    /// Forgets a slide that has been closed.
     pub fn forget(&mut self, slide: SlideKey) {
         self.remembered.remove(&slide);
         if self.slide == Some(slide) {
@@ -341,8 +354,8 @@ impl SlideView {
         }
     }
 
-    /// The place on the slide under a point of the screen; `canvas` is the canvas' part of the screen, `scale` the
-    /// physical pixels of a point.
+    /// Level-0 position under the screen point `at`. `canvas` is the rectangle of the canvas on the screen;
+    /// `scale` is physical pixels per point.
     pub fn level0_at(&self, at: Pos2, canvas: Rect, scale: f32) -> Level0Point {
         let from = on_whole_pixels(canvas, scale).min;
         let screen =
@@ -350,7 +363,7 @@ impl SlideView {
         self.camera.level0_from_screen(screen, self.viewport)
     }
 
-    /// Draw the scene into all the space that is left, and handle what the user does there.
+    /// Draws the scene into all remaining space and handles the user's input there.
     pub fn ui(
         &mut self,
         ui: &mut Ui,
@@ -432,7 +445,8 @@ impl SlideView {
         outcome
     }
 
-    /// Turn to the scene's slide, follow changes of the canvas size, and set out for a destination.
+    /// Switches to the scene's slide, follows changes of the canvas size, and starts moving to a pending
+    /// destination.
     fn look_at(&mut self, scene: &Scene<'_>, rect: Rect, scale: f32) {
         let level = scene.pyramid.levels()[0];
         self.extent = (level.width.into(), level.height.into());
@@ -447,8 +461,8 @@ impl SlideView {
         }
         self.mpp = scene.mpp;
         if is_new {
-            if let Some(left) = self.slide.replace(scene.pyramid.key()) {
-                self.remembered.insert(left, self.camera);
+            if let Some(previous) = self.slide.replace(scene.pyramid.key()) {
+                self.remembered.insert(previous, self.camera);
             }
             self.motion.stop();
             self.settled = None;
@@ -460,20 +474,21 @@ impl SlideView {
             let was_fitted = self.camera == self.camera.fitted(self.extent.0, self.extent.1, before);
             self.camera.stretch = stretch;
             if was_fitted {
-                // A view of the whole slide stays one when panels open, windows grow and pixels get their size.
+                // A view of the whole slide still shows the whole slide after a panel opens, the window is
+                // resized or the slide is calibrated.
                 self.camera = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
             }
         }
-        if let Some((place, framing, stance)) = self.destination.take() {
+        if let Some((target, framing, stance)) = self.destination.take() {
             if let Some(stance) = stance {
                 self.motion.finish_turn(&mut self.camera, self.viewport);
                 self.camera.stand(stance);
             }
-            let zoom = self.zoom_for(place, framing, scene.mpp);
+            let zoom = self.zoom_for(target, framing, scene.mpp);
             if is_new {
-                (self.camera.center, self.camera.zoom) = (place.center(), zoom);
+                (self.camera.center, self.camera.zoom) = (target.center(), zoom);
             } else {
-                self.motion.fly(&self.camera, place.center(), zoom);
+                self.motion.fly(&self.camera, target.center(), zoom);
                 self.is_travelling = true;
             }
         }
@@ -481,8 +496,8 @@ impl SlideView {
         self.magnification = Magnification::of(self.camera.zoom, scene.mpp, scene.objective_power);
     }
 
-    fn zoom_for(&self, place: Level0Rect, framing: Framing, mpp: Option<MicronsPerPixel>) -> f64 {
-        let (width, height) = (f64::from(place.width), f64::from(place.height));
+    fn zoom_for(&self, target: Level0Rect, framing: Framing, mpp: Option<MicronsPerPixel>) -> f64 {
+        let (width, height) = (f64::from(target.width), f64::from(target.height));
         let zoom = match framing {
             Framing::Field => self.camera.zoom_to_span(width, height, self.viewport),
             Framing::Tile => {
@@ -510,11 +525,12 @@ impl SlideView {
         let plan_with =
             |atlas: &TileAtlas| plan_tiles(scene.pyramid, camera, viewport, |tile| atlas.state(tile));
         let mut plan = plan_with(&renderer.atlas);
-        // What was seen before is sharp in this very frame.
-        if plan.lacks.sharp > 0 && plan.want != self.asked {
+        // Tiles that were seen before are taken from the cache and drawn in the same frame.
+        if plan.lacks.sharp > 0 && plan.want != self.requested {
             let kept = loader.take_kept(&plan.want[..plan.in_view], KEPT_PER_FRAME);
             if !kept.is_empty() {
-                // What this view has on the card already must not make room for the rest of it.
+                // Mark the tiles that this view already draws as used, so that they are not evicted for the
+                // others.
                 for tile in &plan.draw {
                     renderer.atlas.draw(*tile);
                 }
@@ -526,9 +542,9 @@ impl SlideView {
         }
         let atlas = &renderer.atlas;
         self.lacks = plan.lacks;
-        if plan.want != self.asked {
+        if plan.want != self.requested {
             loader.want(self.key, plan.want.clone());
-            self.asked = plan.want;
+            self.requested = plan.want;
         }
         if plan.draw.iter().any(|tile| atlas.state(*tile) == TileState::Fading) {
             ui.ctx().request_repaint();
@@ -547,13 +563,13 @@ impl SlideView {
     }
 }
 
-/// The same rectangle with its edges on physical pixels, so that slide pixels can lie on them exactly.
+/// Rounds the edges of a rectangle to physical pixels, so that slide pixels can be aligned with them exactly.
 fn on_whole_pixels(rect: Rect, scale: f32) -> Rect {
     let snap = |at: Pos2| Pos2::new((at.x * scale).round() / scale, (at.y * scale).round() / scale);
     Rect::from_min_max(snap(rect.min), snap(rect.max))
 }
 
-/// Colours of a mark, with straight alpha as the marks' pipeline takes them.
+/// Returns `color` with straight alpha (0 to 1), in the format of the mark pipeline.
 pub fn mark_color(color: Color32, alpha: f32) -> [u8; 4] {
     let [r, g, b, _] = color.to_srgba_unmultiplied();
     [r, g, b, (alpha.clamp(0.0, 1.0) * 255.0).round() as u8]

@@ -1,28 +1,29 @@
-//! How a view moves between two frames: zooming and turning that ease in, gliding after a throw, flights
-//! to a place.
+//! Animation of a view between frames: eased zooming, panning and rotation, gliding after a release, and
+//! flights to a position.
 
 use super::camera::{Camera, ScreenPoint, Viewport};
 use crate::geometry::Level0Point;
 
-/// Time constants in seconds: after each, what is left to do has shrunk to 37 %.
+/// Time constants of easing, in seconds: after each, the remaining movement has shrunk to 37 %.
 const ZOOM_EASE: f64 = 0.055;
 const PAN_EASE: f64 = 0.07;
 const TURN_EASE: f64 = 0.06;
 const GLIDE_DECAY: f64 = 0.22;
-/// A throw slower than this many screen pixels a second does not glide.
+/// A release slower than this, in screen pixels per second, does not glide.
 const SLOWEST_THROW: f64 = 150.0;
-/// A glide slower than this many screen pixels a second has ended.
+/// A glide slower than this, in screen pixels per second, ends.
 const SLOWEST_GLIDE: f64 = 12.0;
+/// Duration of a flight, in seconds.
 const FLIGHT_SECONDS: f64 = 0.22;
 
-/// Movement under way; the default is rest.
+/// Movement in progress; the default is rest.
 #[derive(Debug, Clone, Default)]
 pub struct Motion {
     zoom: Option<ZoomTo>,
     turn: Option<TurnTo>,
-    /// Screen pixels still to pan.
+    /// Remaining distance to pan, in screen pixels.
     pan: Option<(f64, f64)>,
-    /// Screen pixels per second.
+    /// Velocity in screen pixels per second.
     glide: Option<(f64, f64)>,
     flight: Option<Flight>,
 }
@@ -35,10 +36,11 @@ struct ZoomTo {
 
 #[derive(Debug, Clone, Copy)]
 struct TurnTo {
-    /// Radians, clockwise; not brought within a full turn, so that it is approached the way it was asked for.
+    /// Target in radians, clockwise. Not reduced to one full turn, so that the rotation follows the requested
+    /// direction.
     rotation: f64,
     anchor: ScreenPoint,
-    /// Where the easing is, on the same scale.
+    /// Current rotation of the easing, on the same scale.
     current: f64,
 }
 
@@ -50,62 +52,63 @@ struct Flight {
 }
 
 impl Motion {
-    /// Multiply the zoom that is being approached by `factor`, keeping what is under `anchor`.
+    /// Multiplies the target zoom by `factor`, keeping the slide position under `anchor`.
     pub fn zoom_by(&mut self, camera: &Camera, factor: f64, anchor: ScreenPoint, clamp: impl Fn(f64) -> f64) {
         let heading_for = self.zoom.map_or(camera.zoom, |zoom| zoom.zoom);
         self.zoom_to(clamp(heading_for * factor), anchor);
     }
 
-    /// Approach `zoom`, keeping what is under `anchor`.
+    /// Zooms to `zoom`, keeping the slide position under `anchor`.
     pub fn zoom_to(&mut self, zoom: f64, anchor: ScreenPoint) {
         self.flight = None;
         self.glide = None;
         self.zoom = Some(ZoomTo { zoom, anchor });
     }
 
-    /// Turn the angle that is being approached by `radians` clockwise, keeping what is under `anchor`.
+    /// Adds `radians` clockwise to the target rotation, keeping the slide position under `anchor`.
     pub fn turn_by(&mut self, camera: &Camera, radians: f64, anchor: ScreenPoint) {
         let (heading_for, current) =
             self.turn.map_or((camera.rotation, camera.rotation), |turn| (turn.rotation, turn.current));
         self.turn = Some(TurnTo { rotation: heading_for + radians, anchor, current });
     }
 
-    /// Turn upright the shorter way, about `anchor`.
+    /// Rotates to upright by the shorter way, about `anchor`.
     pub fn turn_upright(&mut self, camera: &Camera, anchor: ScreenPoint) {
         self.turn = Some(TurnTo { rotation: 0.0, anchor, current: camera.rotation });
     }
 
-    /// Be where a turn under way would end.
+    /// Completes a rotation in progress at once.
     pub fn finish_turn(&mut self, camera: &mut Camera, viewport: Viewport) {
         if let Some(TurnTo { rotation, anchor, .. }) = self.turn.take() {
             camera.turn_about(rotation, anchor, viewport);
         }
     }
 
-    /// Pan by so many screen pixels, smoothly.
+    /// Pans smoothly by a number of screen pixels.
     pub fn pan_by(&mut self, dx: f64, dy: f64) {
         self.flight = None;
         let (x, y) = self.pan.unwrap_or_default();
         self.pan = Some((x + dx, y + dy));
     }
 
-    /// Let go of the slide at so many screen pixels per second.
+    /// Starts gliding at a velocity in screen pixels per second.
     pub fn throw(&mut self, vx: f64, vy: f64) {
         self.glide = (vx.hypot(vy) > SLOWEST_THROW).then_some((vx, vy));
     }
 
-    /// Fly to a place.
+    /// Flies to a level-0 position and zoom.
     pub fn fly(&mut self, camera: &Camera, center: Level0Point, zoom: f64) {
         *self = Self { turn: self.turn, ..Self::default() };
         self.flight = Some(Flight { from: (camera.center, camera.zoom), to: (center, zoom), elapsed: 0.0 });
     }
 
-    /// Stay here. A turn under way goes on to its end: between two steps nobody means to stop.
+    /// Stops all movement except a rotation, which runs to its end: nobody means to stop between two rotation
+    /// steps.
     pub fn stop(&mut self) {
         *self = Self { turn: self.turn, ..Self::default() };
     }
 
-    /// Go on for `seconds`; whether anything is still moving.
+    /// Advances by `seconds`. Returns whether anything is still moving.
     pub fn step(&mut self, camera: &mut Camera, viewport: Viewport, seconds: f64) -> bool {
         let share = |ease: f64| 1.0 - (-seconds / ease).exp();
         if let Some(ZoomTo { zoom, anchor }) = self.zoom {
@@ -132,8 +135,8 @@ impl Motion {
             self.pan = (part < 1.0).then_some((dx * (1.0 - part), dy * (1.0 - part)));
         }
         if let Some((vx, vy)) = self.glide {
-            let way = GLIDE_DECAY * share(GLIDE_DECAY);
-            camera.pan(vx * way, vy * way);
+            let glide_seconds = GLIDE_DECAY * share(GLIDE_DECAY);
+            camera.pan(vx * glide_seconds, vy * glide_seconds);
             let kept = 1.0 - share(GLIDE_DECAY);
             self.glide = (vx.hypot(vy) * kept > SLOWEST_GLIDE).then_some((vx * kept, vy * kept));
         }

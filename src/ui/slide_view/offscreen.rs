@@ -1,8 +1,8 @@
-//! Pictures of slides, drawn off the screen by the very pipeline that draws the canvas.
+//! Offscreen rendering of slides, with the same pipelines as the canvas.
 //!
-//! A picture of any size is drawn in blocks. For each, the tiles of the one level that it needs are decoded
-//! first: no stand-ins, no fading. It blocks until the picture is done, so it is for the command line and
-//! for threads of their own, never for the UI thread.
+//! A picture of any size is drawn in blocks. For each block, the tiles of the one level that it needs are
+//! decoded first, without coarser tiles in their place and without fading. Drawing blocks until the picture
+//! is done, so it is meant for the command line and for separate threads, never for the UI thread.
 
 use std::collections::HashSet;
 
@@ -24,73 +24,82 @@ use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, DisplayTile, TileKey};
 use crate::ui::theme::Palette;
 
-/// Edge of a block in pixels before stretching. Turned by 45° and at the worst ratio of texels to pixels it
-/// needs 7 × 7 tiles.
+/// Edge of a block in pixels before stretching. Rotated by 45° and at the worst ratio of texels to pixels, a
+/// block needs 7 × 7 tiles.
 const BLOCK_PX: u32 = 1024;
-/// Tiles on the graphics card at once, at 1 MiB each.
+/// Maximum number of tiles on the GPU, at 1 MiB each.
 const LAYERS: u32 = 64;
-/// Not the sRGB variant: colours arrive as they are in the slide.
+/// Not the sRGB variant: colours are stored as they are in the slide.
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
 /// What a picture shows.
 pub struct OffscreenPicture<'a> {
+    /// The slide, as a pyramid of display tiles.
     pub pyramid: &'a DisplayPyramid,
-    /// Centre, turn and flips; its zoom does not count.
+    /// Centre, rotation and mirroring; the zoom is ignored.
     pub camera: Camera,
-    /// Drawn pixels that the picture spans along its own axes.
+    /// Width and height along the picture's own axes, in drawn pixels.
     pub span: (f64, f64),
-    /// Extent of the picture in pixels.
+    /// Width and height of the picture in pixels.
     pub size: (u32, u32),
+    /// Colour settings for the shader.
     pub shading: Shading,
-    /// The slide's colour profile, if colours are to be seen through it.
+    /// The slide's colour profile, if colours are shown through it.
     pub profile: Option<&'a ProfileTable>,
+    /// Rectangles drawn over the slide.
     pub marks: &'a [MarkSet],
+    /// Annotations drawn over the slide.
     pub annotations: Option<OffscreenAnnotations<'a>>,
 }
 
 /// The annotations on a picture.
 #[derive(Clone, Copy)]
 pub struct OffscreenAnnotations<'a> {
+    /// All annotations of the slide.
     pub set: &'a AnnotationSet,
+    /// IDs of annotations that are not drawn.
     pub hidden: &'a HashSet<Uuid>,
-    /// How wide their lines are: pixels of the picture to a point.
+    /// Line width: pixels of the picture per point.
     pub pixels_per_point: f32,
 }
 
 /// A scale bar in the lower left corner of a picture.
 #[derive(Debug, Clone, Copy)]
 pub struct ScaleBar {
-    /// Of the slide; a picture of one that is not calibrated says so.
+    /// Spacing of the slide; without it, the bar reads "Not calibrated".
     pub mpp: Option<MicronsPerPixel>,
-    /// How large the bar and its text are: pixels of the picture to a point.
+    /// Size of the bar and its text: pixels of the picture per point.
     pub pixels_per_point: f32,
 }
 
-/// Room for the scale bar with its margins, in points.
+/// Size of the scale bar with its margins, in points.
 const BAR_ROOM: egui::Vec2 = egui::Vec2::new(224.0, 72.0);
 
-/// Why there is no picture.
+/// Error of offscreen rendering.
 #[derive(Debug, thiserror::Error)]
 pub enum OffscreenError {
+    /// No graphics adapter works; holds the driver's message.
     #[error(
         "no graphics device can draw pictures ({0}). It needs a Vulkan or OpenGL driver; without a graphics \
          card install a software one (on Debian and Ubuntu: mesa-vulkan-drivers)"
     )]
     NoDevice(String),
+    /// A part of the slide cannot be read; holds the reason.
     #[error("{0}")]
     Unreadable(String),
+    /// The graphics device failed while drawing; holds the driver's message.
     #[error("the graphics device failed while it drew the picture ({0}); try a smaller picture")]
     Device(String),
 }
 
-/// What a picture has on the graphics card besides its tiles.
+/// GPU resources of a picture besides its tiles.
 #[derive(Clone, Copy)]
 struct Extras<'a> {
     profile: Option<&'a ProfileTexture>,
     annotations: Option<&'a FixedAnnotations>,
 }
 
-/// Draws pictures off the screen.
+/// Draws pictures of slides offscreen.
 pub struct OffscreenRenderer {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -100,10 +109,10 @@ pub struct OffscreenRenderer {
 }
 
 impl OffscreenRenderer {
-    /// On a device of its own, a software one where there is no other; no window is needed.
+    /// Creates a renderer on its own device, a software one if there is no other. Needs no window.
     ///
     /// # Errors
-    /// [`OffscreenError::NoDevice`] when no adapter works.
+    /// [`OffscreenError::NoDevice`] if no adapter works.
     pub fn headless() -> Result<Self, OffscreenError> {
         let no_device = |error: &dyn std::fmt::Display| OffscreenError::NoDevice(error.to_string());
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
@@ -119,7 +128,7 @@ impl OffscreenRenderer {
         Ok(Self::on(device, queue))
     }
 
-    /// On a device that is there already.
+    /// Creates a renderer on an existing device.
     pub fn on(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let atlas = TileAtlas::new(&device, queue.clone(), LAYERS);
         let renderer = SlideRenderer::with_atlas(device.clone(), queue.clone(), FORMAT, atlas);
@@ -128,15 +137,15 @@ impl OffscreenRenderer {
         Self { device, queue, renderer, buffers, annotation_pipelines }
     }
 
-    /// Draw `still`. What lies outside the slide or was never scanned is white.
+    /// Draws `still`. Areas outside the slide and areas that were never scanned are white.
     ///
     /// # Errors
-    /// [`OffscreenError::Unreadable`] when a part of it cannot be read, [`OffscreenError::Device`] when the device
-    /// is lost.
+    /// [`OffscreenError::Unreadable`] if a part of the picture cannot be read, [`OffscreenError::Device`] if
+    /// the device is lost.
     pub fn draw(&mut self, still: &OffscreenPicture<'_>) -> Result<RgbImage, OffscreenError> {
         let (width, height) = still.size;
-        // Where the proportions of picture and span differ, the view is as fine as the finer axis needs,
-        // and drawn into the picture by stretching.
+        // If the aspect ratios of picture and span differ, the view has the resolution that the finer axis
+        // needs and is stretched into the picture.
         let zoom = (f64::from(width) / still.span.0).max(f64::from(height) / still.span.1);
         let whole = Viewport::new(still.span.0 * zoom, still.span.1 * zoom);
         let camera = Camera { zoom, ..still.camera };
@@ -147,7 +156,7 @@ impl OffscreenRenderer {
         });
         let extras = Extras { profile: profile.as_ref(), annotations: annotations.as_ref() };
         let mut picture = RgbImage::new(width, height);
-        // Long pixels need more tiles along one axis.
+        // Non-square pixels need more tiles along one axis.
         let block_px = f64::from(BLOCK_PX) / camera.stretch.x.max(camera.stretch.y).sqrt();
         let edge = |stretch: f64| (block_px / stretch).max(1.0) as u32;
         let block = (edge(stretch.0), edge(stretch.1));
@@ -178,7 +187,7 @@ impl OffscreenRenderer {
         size: (u32, u32),
         extras: Extras<'_>,
     ) -> Result<RgbaImage, OffscreenError> {
-        // A plan to which everything is there names the tiles of the level that fits, and no others.
+        // If every tile counts as loaded, the plan lists exactly the tiles of the level that fits.
         let tiles = plan_tiles(still.pyramid, camera, viewport, |_| TileState::Shown).draw;
         let missing: Vec<TileKey> = tiles
             .iter()
@@ -217,12 +226,12 @@ impl OffscreenRenderer {
         self.read_back(encoder, &target, size)
     }
 
-    /// Draw a scale bar into `picture`, of which a drawn pixel takes `zoom` pixels.
+    /// Draws a scale bar into `picture`, at `zoom` pixels of the picture per drawn pixel.
     ///
     /// # Errors
-    /// [`OffscreenError::Device`] when the device is lost.
+    /// [`OffscreenError::Device`] if the device is lost.
     pub fn stamp(&self, bar: &ScaleBar, zoom: f64, picture: &mut RgbImage) -> Result<(), OffscreenError> {
-        // The canvas's own bar, painted by an egui without a window.
+        // The same bar as on the canvas, painted by an egui context without a window.
         let points = bar.pixels_per_point.clamp(0.25, 30.0);
         let context = egui::Context::default();
         crate::ui::theme::install(&context);
@@ -237,7 +246,7 @@ impl OffscreenRenderer {
         let shapes = context.tessellate(output.shapes, points);
         let size = [(BAR_ROOM.x * points) as u32, (BAR_ROOM.y * points) as u32];
         let overlay = self.draw_shapes(&shapes, &output.textures_delta, size, points);
-        // egui insists on being told that these were taken care of.
+        // egui panics if texture updates are dropped unhandled; they are handled in `draw_shapes`.
         output.textures_delta.clear();
         let overlay = overlay?;
         let (left, top) = (0, picture.height() as i64 - i64::from(size[1]));
@@ -245,7 +254,7 @@ impl OffscreenRenderer {
             let (x, y) = (i64::from(x) + left, i64::from(y) + top);
             if (0..i64::from(picture.width())).contains(&x) && (0..i64::from(picture.height())).contains(&y) {
                 let under = picture.get_pixel_mut(x as u32, y as u32);
-                // Premultiplied, as egui draws.
+                // egui's colours have premultiplied alpha.
                 let blend = |channel: usize| {
                     let kept = u32::from(under[channel]) * (255 - u32::from(over[3])) / 255;
                     (u32::from(over[channel]) + kept).min(255) as u8
@@ -256,7 +265,7 @@ impl OffscreenRenderer {
         Ok(())
     }
 
-    /// Draw egui's shapes on nothing.
+    /// Draws egui's shapes on a transparent background.
     fn draw_shapes(
         &self,
         shapes: &[egui::ClippedPrimitive],
@@ -283,7 +292,7 @@ impl OffscreenRenderer {
         self.read_back(encoder, &target, (size[0], size[1]))
     }
 
-    /// A texture to draw a picture of `size` pixels on.
+    /// Creates a texture of the given size to draw on.
     fn target(&self, (width, height): (u32, u32)) -> wgpu::Texture {
         self.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("slide still"),
@@ -297,7 +306,7 @@ impl OffscreenRenderer {
         })
     }
 
-    /// Run `encoder` and fetch what it has drawn.
+    /// Submits `encoder` and reads the target back.
     fn read_back(
         &self,
         mut encoder: wgpu::CommandEncoder,
@@ -327,7 +336,7 @@ impl OffscreenRenderer {
         self.queue.submit([encoder.finish()]);
         let (mapped, is_mapped) = crossbeam_channel::bounded(1);
         buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = mapped.send(result); // The receiver waits below, or has given up on a lost device.
+            let _ = mapped.send(result); // The receiver waits below, or has stopped after a device loss.
         });
         self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| failed(&error))?;
         let result = is_mapped.recv().map_err(|error| failed(&error))?;
@@ -336,7 +345,7 @@ impl OffscreenRenderer {
         let pixels: Vec<u8> =
             bytes.chunks(row as usize).flat_map(|line| &line[..width as usize * 4]).copied().collect();
         RgbaImage::from_raw(width, height, pixels)
-            .ok_or_else(|| OffscreenError::Device("it gave fewer pixels than were drawn".to_owned()))
+            .ok_or_else(|| OffscreenError::Device("it returned fewer pixels than were drawn".to_owned()))
     }
 }
 
@@ -356,10 +365,10 @@ fn begin_pass(
         .forget_lifetime()
 }
 
-/// Decode one tile with all that it is made of.
+/// Decodes one tile, and recursively the finer tiles that it is computed from.
 fn decode(pyramid: &DisplayPyramid, tile: TileKey) -> DisplayTile {
     let mut finer = |finer| Some(std::sync::Arc::new(decode(pyramid, finer)));
     let abandoned = || DisplayTile { pixels: RgbaImage::new(0, 0), gaps: Vec::new() };
-    // `finer` always answers, so that nothing is abandoned.
+    // `finer` always returns a tile, so decoding is never abandoned.
     pyramid.decode(tile, &mut finer).unwrap_or_else(abandoned)
 }

@@ -1,4 +1,4 @@
-//! What is drawn over the slide with egui's painter: few things at a time, all following the camera.
+//! Overlays drawn over the slide with egui's painter: few shapes at a time, all following the camera.
 
 use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, TextureHandle};
 
@@ -7,47 +7,51 @@ use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::pyramid::Gap;
 use crate::ui::theme::Palette;
 
-/// Distance between the lines of a hatched part, in points.
+/// Distance between hatch lines, in points.
 const HATCH: f64 = 12.0;
-/// Most hatch lines drawn for one part, however large it is on the screen.
+/// Maximum number of hatch lines per area, at any size on the screen.
 const MOST_HATCHES: usize = 400;
 
-/// A pair of tiles to learn from.
+/// A training pair on the slide in view.
 pub struct PairOnSlide {
-    /// Those of them that lie on the slide in view.
+    /// The tiles of the pair that lie on this slide, one or two.
     pub tiles: Vec<Level0Rect>,
+    /// Colour of outlines and connecting line.
     pub color: Color32,
 }
 
-/// A canvas on the screen, for turning slide positions into egui's points.
+/// Position of a canvas on the screen, to convert slide positions to egui's points.
 pub struct OnScreen<'a> {
+    /// The view on the slide.
     pub camera: &'a Camera,
+    /// Size of the canvas in physical pixels.
     pub viewport: Viewport,
+    /// Rectangle of the canvas, in points.
     pub rect: Rect,
     /// Physical pixels per point.
     pub scale: f32,
 }
 
 impl OnScreen<'_> {
-    /// Where a position of the slide is on the screen, in egui's points.
+    /// Converts a level-0 position to a screen position in points.
     pub fn point_at(&self, at: Level0Point) -> Pos2 {
         let at = self.camera.screen_from_level0(at, self.viewport);
         Pos2::new(self.rect.left() + at.x as f32 / self.scale, self.rect.top() + at.y as f32 / self.scale)
     }
 
-    /// The position of the slide under a point of the screen.
+    /// Converts a screen position in points to a level-0 position.
     pub fn level0_at(&self, at: Pos2) -> Level0Point {
         let x = f64::from((at.x - self.rect.left()) * self.scale);
         let y = f64::from((at.y - self.rect.top()) * self.scale);
         self.camera.level0_from_screen(ScreenPoint { x, y }, self.viewport)
     }
 
-    /// How many drawn pixels a length in egui's points spans; level-0 pixels, where those are square.
+    /// Converts a length in points to drawn pixels (level-0 pixels if those are square).
     pub fn drawn_from_points(&self, points: f32) -> f64 {
         f64::from(points * self.scale) / self.camera.zoom
     }
 
-    /// How many of egui's points a length in drawn pixels spans.
+    /// Converts a length in drawn pixels to points.
     pub fn points_from_drawn(&self, px: f64) -> f32 {
         (px * self.camera.zoom) as f32 / self.scale
     }
@@ -63,7 +67,7 @@ impl OnScreen<'_> {
     }
 }
 
-/// A strong outline around one tile, with a casing that keeps it visible on any stain.
+/// Outlines one tile, with a casing that keeps the line visible on any stain.
 pub fn outline(
     painter: &Painter,
     on_screen: &OnScreen<'_>,
@@ -76,7 +80,7 @@ pub fn outline(
     painter.add(Shape::closed_line(corners, Stroke::new(2.5, color)));
 }
 
-/// The tiles of a pair, joined by a line from middle to middle.
+/// Outlines the tiles of a pair and joins their centres with a line.
 pub fn pair(painter: &Painter, on_screen: &OnScreen<'_>, pair: &PairOnSlide, casing: Color32) {
     if let [first, second] = pair.tiles[..] {
         let line = [first, second].map(|rect| on_screen.point_at(rect.center()));
@@ -88,7 +92,7 @@ pub fn pair(painter: &Painter, on_screen: &OnScreen<'_>, pair: &PairOnSlide, cas
     }
 }
 
-/// Stretch a picture over the slide: over `extent` level-0 pixels from its corner.
+/// Draws a texture over the slide: over `extent` level-0 pixels from its top-left corner.
 pub fn picture(
     painter: &Painter,
     on_screen: &OnScreen<'_>,
@@ -110,7 +114,7 @@ pub fn picture(
     painter.add(mesh);
 }
 
-/// Hatch what could not be read.
+/// Hatches the areas that could not be read.
 pub fn gaps(painter: &Painter, on_screen: &OnScreen<'_>, gaps: &[Gap], palette: &Palette) {
     let (low, high) = on_screen.camera.bounds(on_screen.viewport);
     let in_view = |rect: &Level0Rect| {
@@ -130,7 +134,7 @@ pub fn gaps(painter: &Painter, on_screen: &OnScreen<'_>, gaps: &[Gap], palette: 
         let (width, height) = (f64::from(rect.width), f64::from(rect.height));
         let lines = (((width + height) / step) as usize).min(MOST_HATCHES);
         for line in 1..=lines {
-            // Lines x + y = along, cut at the rectangle.
+            // The line x + y = `along`, clipped to the rectangle.
             let along = line as f64 * step;
             let (from_x, to_x) = ((along - height).max(0.0), along.min(width));
             let at = |x: f64| on_screen.point(rect.x as f64 + x, rect.y as f64 + along - x);

@@ -1,4 +1,4 @@
-//! The whole slide in a corner of the canvas, with the current field on it.
+//! The overview: the whole slide in a corner of the canvas, with the current field of view.
 
 use egui::{CornerRadius, Pos2, Rect, Sense, Shape, Stroke, StrokeKind, Ui, Vec2};
 
@@ -11,22 +11,24 @@ use super::{Scene, on_whole_pixels};
 use crate::geometry::Level0Point;
 use crate::ui::theme::Palette;
 
-/// Largest extent of the overview in points.
+/// Maximum size of the overview, in points.
 const LARGEST: Vec2 = Vec2::new(200.0, 150.0);
-/// Distance from the canvas edges in points.
+/// Distance from the edges of the canvas, in points.
 const MARGIN: f32 = 16.0;
 
-/// The overview and what it keeps on the graphics card.
+/// The overview and its GPU buffers.
 pub struct Overview {
     buffers: CanvasBuffers,
 }
 
 impl Overview {
+    /// Creates the buffers of an overview.
     pub fn new(renderer: &SlideRenderer) -> Self {
         Self { buffers: renderer.canvas_buffers() }
     }
 
-    /// Where it lies: in the lower right corner, of the shape of `extent`, the slide's in drawn pixels.
+    /// Rectangle of the overview: in the lower right corner, with the aspect ratio of `extent`, the slide's
+    /// size in drawn pixels.
     pub fn rect(&self, canvas: Rect, extent: (f64, f64)) -> Rect {
         let most = LARGEST.min(canvas.size() * 0.3);
         let scale = (most.x / extent.0 as f32).min(most.y / extent.1 as f32);
@@ -35,8 +37,8 @@ impl Overview {
         Rect::from_min_max(corner - size, corner)
     }
 
-    /// The place to jump to, when the user clicks or drags on it; `extent` is the slide's in level-0 pixels.
-    /// `hint` says something of the place under the pointer.
+    /// Returns the level-0 position to jump to if the user clicks or drags on the overview. `extent` is the
+    /// slide's size in level-0 pixels; `hint` returns a tooltip for the position under the pointer.
     pub fn interact(
         &self,
         ui: &Ui,
@@ -47,19 +49,20 @@ impl Overview {
         let response = ui.interact(rect, ui.scope_id().with("slide overview"), Sense::click_and_drag());
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "slide overview"));
         let part = |from: f32, length: f32| f64::from((from / length).clamp(0.0, 1.0));
-        let place = |at: Pos2| {
+        let level0 = |at: Pos2| {
             let across = part(at.x - rect.left(), rect.width());
             let down = part(at.y - rect.top(), rect.height());
             Level0Point::new(across * extent.0, down * extent.1)
         };
         let pressed = response.is_pointer_button_down_on() || response.clicked();
-        let jump = response.interact_pointer_pos().filter(|_| pressed).map(place);
-        if let Some(hint) = response.hover_pos().and_then(|at| hint(place(at))) {
+        let jump = response.interact_pointer_pos().filter(|_| pressed).map(level0);
+        if let Some(hint) = response.hover_pos().and_then(|at| hint(level0(at))) {
             response.on_hover_text(hint);
         }
         jump
     }
 
+    /// Draws the overview, the view history and the current field of view.
     #[expect(clippy::too_many_arguments, reason = "all of them are what one frame needs")]
     pub fn paint(
         &self,
@@ -121,7 +124,7 @@ impl Overview {
                 rect.min + Vec2::new(x as f32 / scale, y as f32 / scale)
             })
             .collect();
-        // At high magnification the field is a speck: it is kept large enough to be seen.
+        // At high magnification the field of view is tiny; it is enlarged to stay visible.
         let bounds = Rect::from_points(&corners);
         if camera.is_upright() && bounds.contains_rect(rect) {
             return;
@@ -136,7 +139,7 @@ impl Overview {
         } else {
             inside.add(Shape::closed_line(corners.clone(), Stroke::new(3.5, palette.casing)));
             inside.add(Shape::closed_line(corners.clone(), Stroke::new(1.5, palette.accent)));
-            // Which edge is the upper one on the screen.
+            // Marks the edge that is at the top of the screen.
             inside.line_segment([corners[0], corners[1]], Stroke::new(3.5, palette.accent));
         }
     }

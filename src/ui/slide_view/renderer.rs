@@ -1,4 +1,4 @@
-//! The wgpu pipelines that draw slides and marks, and the paint callback through which egui runs them.
+//! The wgpu pipelines that draw slides and marks, and the egui paint callback that runs them.
 
 use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState};
 use eframe::wgpu;
@@ -12,7 +12,7 @@ use crate::geometry::Level0Rect;
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, TileKey};
 
-/// A rectangle of the slide that is drawn over it.
+/// A rectangle that is drawn over the slide.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Mark {
@@ -24,8 +24,8 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// `fill` and `outline` are sRGB with straight alpha; the outline lies inside the edge and is
-    /// `outline_px` physical pixels wide.
+    /// Creates a mark. `fill` and `outline` are sRGB with straight alpha; the outline lies inside the edge
+    /// and is `outline_px` physical pixels wide.
     pub fn new(rect: Level0Rect, fill: [u8; 4], outline: [u8; 4], outline_px: f32) -> Self {
         Self {
             at: [rect.x as i32, rect.y as i32],
@@ -37,7 +37,7 @@ impl Mark {
     }
 }
 
-/// Marks on the graphics card, uploaded once however often they are drawn.
+/// Marks in a GPU buffer, uploaded once and drawn in any number of frames.
 #[derive(Clone)]
 pub struct MarkSet {
     buffer: wgpu::Buffer,
@@ -54,7 +54,7 @@ struct TileInstance {
     opacity: f32,
 }
 
-/// How a tile's texels become screen pixels; numbers as in `tiles.wgsl`.
+/// How a tile's texels are mapped to screen pixels; numbers as in `tiles.wgsl`.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 enum Filtering {
@@ -87,29 +87,33 @@ struct MarkView {
     zoom: [f32; 2],
 }
 
-/// What one canvas draws in one frame.
+/// Everything that one canvas draws in one frame.
 pub struct Picture<'a> {
+    /// The slide, as a pyramid of display tiles.
     pub pyramid: &'a DisplayPyramid,
+    /// The view on the slide.
     pub camera: &'a Camera,
+    /// Size of the canvas.
     pub viewport: Viewport,
-    /// In this order.
+    /// Display tiles, drawn in this order.
     pub tiles: &'a [TileKey],
-    /// In this order, over the tiles.
+    /// Marks, drawn in this order over the tiles.
     pub marks: &'a [MarkSet],
-    /// Colour of unscanned parts.
+    /// Colour of areas that were not scanned.
     pub glass: egui::Color32,
+    /// Colour settings for the shader.
     pub shading: Shading,
-    /// The slide's colour profile, if colours are to be seen through it.
+    /// The slide's colour profile, if colours are shown through it.
     pub profile: Option<&'a ProfileTexture>,
 }
 
-/// A slide's colour profile on the graphics card.
+/// A slide's colour profile as a GPU texture.
 #[derive(Clone)]
 pub struct ProfileTexture {
     bindings: wgpu::BindGroup,
 }
 
-/// Everything on the graphics card that all canvases share.
+/// GPU resources that all canvases share.
 pub struct SlideRenderer {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -118,12 +122,13 @@ pub struct SlideRenderer {
     view_layout: wgpu::BindGroupLayout,
     texture_bindings: wgpu::BindGroup,
     profile_layout: wgpu::BindGroupLayout,
-    /// Bound where a slide is shown without its profile; never looked at.
+    /// Bound if a slide is shown without its profile; never sampled.
     no_profile: ProfileTexture,
+    /// Display tiles on the GPU.
     pub atlas: TileAtlas,
 }
 
-/// What one canvas keeps on the graphics card between frames.
+/// GPU buffers that one canvas keeps between frames.
 pub struct CanvasBuffers {
     tile_view: wgpu::Buffer,
     mark_view: wgpu::Buffer,
@@ -132,18 +137,18 @@ pub struct CanvasBuffers {
     instances: wgpu::Buffer,
 }
 
-/// Instances that a canvas has room for: all layers of the atlas and the glass under them.
+/// Maximum tile instances per canvas: all layers of the atlas, and the glass under them.
 const MOST_INSTANCES: usize = 300;
 
 impl SlideRenderer {
-    /// For the window that `state` draws.
+    /// Creates a renderer for the window of `state`.
     pub fn new(state: &RenderState) -> Self {
         let (device, queue) = (state.device.clone(), state.queue.clone());
         let atlas = TileAtlas::new(&device, queue.clone(), LAYERS);
         Self::with_atlas(device, queue, state.target_format, atlas)
     }
 
-    /// For targets of `format`, with tiles out of `atlas`.
+    /// Creates a renderer for targets of `format` that draws tiles from `atlas`.
     pub fn with_atlas(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -266,12 +271,13 @@ impl SlideRenderer {
         }
     }
 
-    /// What makes a painter of pictures on the same graphics device, on whatever thread it is called.
+    /// Returns a function that creates an offscreen renderer on the same GPU device, on the calling thread.
     pub fn offscreen_renderer(&self) -> impl FnOnce() -> OffscreenRenderer + Send + 'static {
         let (device, queue) = (self.device.clone(), self.queue.clone());
         move || OffscreenRenderer::on(device, queue)
     }
 
+    /// Creates the buffers of one canvas.
     pub fn canvas_buffers(&self) -> CanvasBuffers {
         let uniform = |size: usize| {
             self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -303,12 +309,13 @@ impl SlideRenderer {
         }
     }
 
-    /// Bring a slide's colour profile onto the graphics card.
+    /// Uploads a slide's colour profile.
     pub fn profile(&self, table: &ProfileTable) -> ProfileTexture {
         let edge = ProfileTable::EDGE as u32;
         profile_texture(&self.device, &self.queue, &self.profile_layout, edge, table.entries())
     }
 
+    /// Uploads marks.
     pub fn mark_set(&self, marks: &[Mark]) -> MarkSet {
         let buffer = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("slide marks"),
@@ -318,7 +325,7 @@ impl SlideRenderer {
         MarkSet { buffer, count: marks.len() as u32 }
     }
 
-    /// A paint callback that draws `picture` into `rect`.
+    /// Returns a paint callback that draws `picture` into `rect`.
     pub fn paint(
         &mut self,
         rect: egui::Rect,
@@ -328,7 +335,7 @@ impl SlideRenderer {
         egui_wgpu::Callback::new_paint_callback(rect, self.prepare(canvas, picture))
     }
 
-    /// Hand all that `picture` needs to the graphics card; what then draws it.
+    /// Uploads everything that `picture` needs, and returns the object that draws it.
     pub fn prepare(&mut self, canvas: &CanvasBuffers, picture: &Picture<'_>) -> CanvasPaint {
         let &Picture { pyramid, camera, viewport, tiles, marks, glass, shading, profile } = picture;
         let [brightness, contrast, exponent] = shading.tone;
@@ -376,8 +383,8 @@ impl SlideRenderer {
     }
 }
 
-/// Edges in screen pixels from the canvas centre. Neighbours compute their common edge from the same
-/// numbers, so that no seam opens between them.
+/// Edges in screen pixels from the canvas centre. Neighbouring tiles compute their common edge from the same
+/// numbers, so no seam appears between them.
 fn corners(camera: &Camera, x: (f64, f64), y: (f64, f64)) -> [f32; 4] {
     let zooms = camera.zooms();
     let across = |x: f64| ((x - camera.center.x) * zooms.0) as f32;
@@ -406,7 +413,7 @@ fn tile_instance(
 ) -> TileInstance {
     let downsample = pyramid.levels()[tile.level as usize].downsample;
     let (x, y) = pyramid.tile_span(tile);
-    // Of a level whose size was rounded up, only what lies on the slide is shown.
+    // If the level's size was rounded up, only the part on the slide is shown.
     let texels = |(start, end): (f64, f64), px: u32, downsample: f64| {
         f64::from(px).min((end - start) / downsample) as f32
     };
@@ -419,9 +426,9 @@ fn tile_instance(
     }
 }
 
-/// How a tile is brought onto the screen. `smooth` asks for blended instead of square pixels beyond 1:1.
+/// Chooses the filtering of a tile. `smooth` selects interpolated instead of square pixels beyond 1:1.
 fn filtering(pyramid: &DisplayPyramid, camera: &Camera, tile: TileKey, smooth: bool) -> Filtering {
-    /// Pixels that lie askew are seen as squares from this size on.
+    /// Rotated pixels are visible as squares from this size on, in screen pixels.
     const SQUARES_SEEN: f64 = 2.5;
 
     let downsample = pyramid.levels()[tile.level as usize].downsample;
@@ -430,7 +437,7 @@ fn filtering(pyramid: &DisplayPyramid, camera: &Camera, tile: TileKey, smooth: b
     let aligned = camera.quarter_turns().is_some();
     match across.min(down) {
         size if size < 1.0 / 1.02 => Filtering::Averaged,
-        // Stand-ins are always smoothed.
+        // Coarser tiles shown in place of missing ones are always smoothed.
         _ if tile.level > 0 => Filtering::Linear,
         size if aligned && (size - 1.0).abs() < 1e-9 && across == down => Filtering::Exact,
         size if !smooth && (aligned || size > SQUARES_SEEN) => Filtering::Exact,
@@ -463,6 +470,7 @@ impl CallbackTrait for CanvasPaint {
 }
 
 impl CanvasPaint {
+    /// Records the draw calls of the canvas.
     pub fn draw(&self, pass: &mut wgpu::RenderPass<'static>) {
         pass.set_pipeline(&self.tile_pipeline);
         pass.set_bind_group(0, &self.tile_bindings, &[]);
@@ -481,7 +489,7 @@ impl CanvasPaint {
     }
 }
 
-/// A cube of `edge`³ colours, red along x, green along y and blue along z.
+/// Uploads a cube of `edge`³ colours: red along x, green along y, blue along z.
 fn profile_texture(
     device: &wgpu::Device,
     queue: &wgpu::Queue,

@@ -6,29 +6,30 @@ use super::camera::{Camera, canonical};
 use crate::geometry::MicronsPerPixel;
 use crate::ui::theme::Palette;
 
-/// Longest the scale bar becomes, in points.
+/// Maximum length of the scale bar, in points.
 const LONGEST_BAR: f32 = 160.0;
 
-/// How much larger than life the view is, in the sense of a microscope: 10× is 1 µm on a screen pixel.
+/// Magnification of a view as of a microscope: at 10×, a screen pixel is 1 µm.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Magnification {
     zoom: f64,
-    /// The magnification at one slide pixel per screen pixel.
+    /// Magnification at one level-0 pixel per screen pixel.
     native: Option<f64>,
 }
 
 impl Magnification {
-    /// From the slide's pixel size, else from its nominal objective power, else unknown.
+    /// Computes the magnification from the slide's spacing, or else from its nominal objective power;
+    /// otherwise it is unknown.
     pub fn of(zoom: f64, mpp: Option<MicronsPerPixel>, objective_power: Option<f64>) -> Self {
         Self { zoom, native: mpp.map(|mpp| 10.0 / mpp.drawn_um()).or(objective_power) }
     }
 
-    /// The zoom (screen pixels per drawn pixel) that gives `power`.
+    /// Returns the zoom (screen pixels per drawn pixel) of magnification `power`.
     pub fn zoom_for(&self, power: f64) -> Option<f64> {
         Some(power / self.native?)
     }
 
-    /// Whether it is that of a slide.
+    /// Whether a slide is shown.
     pub fn is_known(&self) -> bool {
         self.zoom > 0.0
     }
@@ -38,22 +39,22 @@ impl Magnification {
         self.native.is_some()
     }
 
-    /// Whether the view is at `power`, as far as the label tells.
+    /// Whether the view is at `power`, within the precision of the label.
     pub fn is_at(&self, power: f64) -> bool {
         self.native.is_some_and(|native| (native * self.zoom / power - 1.0).abs() < 0.005)
     }
 
-    /// The same slide at another zoom.
+    /// Returns the magnification of the same slide at another zoom.
     pub fn at_zoom(&self, zoom: f64) -> Self {
         Self { zoom, ..*self }
     }
 
-    /// Such as `12.5×`, else screen pixels per slide pixel.
+    /// Returns text such as `12.5×`, or screen pixels per level-0 pixel if the magnification is unknown.
     pub fn short_label(&self) -> String {
         if self.is_calibrated() { self.label() } else { self.percent() }
     }
 
-    /// Such as `12.5×`, or `not calibrated`.
+    /// Returns text such as `12.5×`, or `not calibrated`.
     pub fn label(&self) -> String {
         match self.native {
             Some(native) => format!("{}×", rounded(native * self.zoom)),
@@ -61,13 +62,13 @@ impl Magnification {
         }
     }
 
-    /// Screen pixels per slide pixel, such as `50 %`.
+    /// Returns screen pixels per level-0 pixel as text, such as `50 %`.
     pub fn percent(&self) -> String {
         format!("{} %", rounded(self.zoom * 100.0))
     }
 }
 
-/// Three significant digits at most, without trailing zeros.
+/// Formats a number with at most three significant digits, without trailing zeros.
 fn rounded(value: f64) -> String {
     let decimals = match value {
         value if value >= 99.95 => 0,
@@ -78,18 +79,18 @@ fn rounded(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// A physical length for people: µm below a millimetre, mm above.
+/// Formats a length for display: in µm below 1 mm, otherwise in mm.
 pub fn length_label(um: f64) -> String {
     if um >= 1000.0 { format!("{} mm", rounded(um / 1000.0)) } else { format!("{} µm", rounded(um)) }
 }
 
-/// The longest length of 1, 2 or 5 times a power of ten that is not longer than `most`.
+/// Returns the largest length of 1, 2 or 5 times a power of ten that is not larger than `most`.
 fn round_length(most: f64) -> f64 {
     let power = 10f64.powf(most.log10().floor());
     [5.0, 2.0, 1.0].into_iter().map(|step| step * power).find(|length| *length <= most).unwrap_or(power)
 }
 
-/// Draw the scale bar into the lower left corner of the canvas; the place that it takes.
+/// Draws the scale bar in the lower left corner of the canvas. Returns its rectangle.
 pub fn bar_ui(
     painter: &Painter,
     canvas: Rect,
@@ -119,8 +120,7 @@ pub fn bar_ui(
     chip
 }
 
-/// Say beside the scale bar how the slide is turned and mirrored, if it is, and above it what is not the
-/// slide's own about the view.
+/// Shows the rotation and mirroring beside the scale bar, and a note on changed colours above it.
 pub fn notes_ui(
     painter: &Painter,
     canvas: Rect,
@@ -137,7 +137,7 @@ pub fn notes_ui(
     }
 }
 
-/// A word on the slide with its lower left corner at `corner`; the place that it takes.
+/// Draws a label with its lower left corner at `corner`. Returns its rectangle.
 fn chip_ui(painter: &Painter, corner: Pos2, text: &str, palette: &Palette) -> Rect {
     let galley = painter.layout_no_wrap(text.to_owned(), FontId::proportional(12.0), palette.on_chip);
     let size = galley.size() + Vec2::new(20.0, 10.0);
@@ -147,9 +147,9 @@ fn chip_ui(painter: &Painter, corner: Pos2, text: &str, palette: &Palette) -> Re
     chip
 }
 
-/// Such as `turned 15° left, mirrored`; nothing for an upright view.
+/// Returns text such as `turned 15° left, mirrored`; `None` for an upright view.
 fn orientation_label(camera: &Camera) -> Option<String> {
-    // Both mirrors are half a turn.
+    // Mirroring both ways equals half a turn.
     let mirrored = camera.flip_horizontal != camera.flip_vertical;
     let half = if camera.flip_vertical { std::f64::consts::PI } else { 0.0 };
     let degrees = canonical(camera.rotation + half).to_degrees();

@@ -1,4 +1,5 @@
-//! Which tiles a view draws, and which it wants: pure arithmetic on a pyramid and a camera.
+//! Selects the tiles that a view draws and those that it requests: a pure function of pyramid, camera and
+//! tile states.
 
 use std::collections::BTreeSet;
 
@@ -6,46 +7,48 @@ use super::camera::{Camera, Viewport};
 use crate::geometry::Level0Point;
 use crate::slide::pyramid::{DISPLAY_TILE_PX, DisplayPyramid, TileKey};
 
-/// Stand-ins that cost more stored tiles than this are asked for after the tiles they stand in for.
+/// Coarser tiles that need more stored tiles than this are requested after the tiles that they stand in for.
 const CHEAP_STAND_IN: u64 = 16;
 
-/// What is known of a tile when a view is planned.
+/// State of a tile when a view is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TileState {
-    /// On the graphics card, and nothing coarser shines through.
+    /// On the GPU and opaque.
     Shown,
-    /// On the graphics card, still fading in over what is coarser.
+    /// On the GPU, still fading in over coarser tiles.
     Fading,
+    /// Not loaded.
     Missing,
-    /// Decoded, and only has to be uploaded; not asked for again.
+    /// Decoded and waiting for its upload; not requested again.
     Waiting,
-    /// Could not be read; not asked for again.
+    /// Could not be read; not requested again.
     Failed,
 }
 
-/// The tiles of one frame of one view.
+/// The tiles of one view in one frame.
 #[derive(Debug, Default, PartialEq)]
 pub struct TilePlan {
-    /// To be drawn in this order: coarser ones first, and only where nothing finer is there yet.
+    /// Tiles to draw, in this order: coarser tiles first, and only in place of missing finer tiles.
     pub draw: Vec<TileKey>,
-    /// Missing ones, most urgent first.
+    /// Missing tiles to request, most urgent first.
     pub want: Vec<TileKey>,
-    /// How many of these, from the first, are in view; the others are around it.
+    /// Number of tiles at the start of `want` that are in view; the others surround the view.
     pub in_view: usize,
+    /// Number of missing tiles.
     pub lacks: Lacks,
 }
 
-/// What a view lacks of being sharp, in tiles of the level that has a pixel for each screen pixel.
+/// Number of tiles missing in a view, at the level that has a pixel for each screen pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lacks {
-    /// Tiles in view that are not there yet.
+    /// Tiles in view that are not loaded yet.
     pub sharp: usize,
-    /// Of these, tiles in whose place not even something coarser is shown.
+    /// Of these, tiles for which no coarser tile is shown either.
     pub all: usize,
 }
 
-/// Plan one frame: the level that has a pixel for each screen pixel, its nearest loaded ancestors where
-/// it is missing, and what to load.
+/// Plans one frame: tiles of the level that has a pixel for each screen pixel, the nearest loaded coarser
+/// tiles where those are missing, and the tiles to load.
 pub fn plan_tiles(
     pyramid: &DisplayPyramid,
     camera: &Camera,
@@ -56,7 +59,7 @@ pub fn plan_tiles(
     let bounds = camera.bounds(viewport);
     let top = pyramid.root().level;
 
-    // A turned view's bounds hold corners that are not in view.
+    // The bounds of a rotated view contain tiles that are not in view.
     let in_view = |tile: &TileKey| is_in_view(pyramid, camera, viewport, *tile);
     let mut coarser: BTreeSet<(std::cmp::Reverse<u32>, TileKey)> = BTreeSet::new();
     let mut exact = Vec::new();
@@ -95,14 +98,14 @@ pub fn plan_tiles(
 
     let mut draw: Vec<TileKey> = coarser.into_iter().map(|(_, tile)| tile).collect();
     draw.extend(exact);
-    let (want, in_view) = wishes(pyramid, camera, viewport, target, state);
+    let (want, in_view) = tiles_to_load(pyramid, camera, viewport, target, state);
     TilePlan { draw, want, in_view, lacks }
 }
 
-/// Missing tiles in the order in which they help most: the whole slide, then one coarse layer under the
-/// view, then the view from its centre outwards, then a ring around it for the next movement. How many are not
-/// of the ring comes with them.
-fn wishes(
+/// Returns missing tiles in the order in which they help most: the tile of the whole slide, a coarse level
+/// under the view, the view from its centre outwards, then a ring around the view for the next movement. Also
+/// returns the number of tiles before the ring.
+fn tiles_to_load(
     pyramid: &DisplayPyramid,
     camera: &Camera,
     viewport: Viewport,
@@ -143,7 +146,7 @@ fn wishes(
     (want, in_view)
 }
 
-/// Tiles of `level` that share ground with the rectangle between two level-0 corners.
+/// Tiles of `level` that overlap the rectangle between two level-0 corners.
 fn tiles_within(
     pyramid: &DisplayPyramid,
     level: u32,
@@ -155,7 +158,7 @@ fn tiles_within(
         if to <= 0.0 {
             return 0..0;
         }
-        // The last tile reaches to the slide's edge, a little beyond where its size would end.
+        // The last tile extends to the slide's edge, which may lie slightly beyond its nominal size.
         let start = (from / edge).floor().clamp(0.0, f64::from(count - 1)) as u32;
         let end = (to / edge).ceil().clamp(1.0, f64::from(count)) as u32;
         start..end
@@ -166,7 +169,7 @@ fn tiles_within(
         .flat_map(move |row| columns.clone().map(move |column| TileKey { slide, level, column, row }))
 }
 
-/// Whether a tile that lies within the view's bounds is in the view itself.
+/// Whether a tile within the bounds of the view is in the view itself.
 fn is_in_view(pyramid: &DisplayPyramid, camera: &Camera, viewport: Viewport, tile: TileKey) -> bool {
     if camera.quarter_turns().is_some() {
         return true;
@@ -240,13 +243,13 @@ mod tests {
             _ => TileState::Missing,
         });
         assert!(plan.want.iter().all(|tile| tile.level != 0));
-        assert_eq!(plan.lacks, Lacks::default(), "there is nothing to come");
+        assert_eq!(plan.lacks, Lacks::default(), "failed tiles do not count as missing");
         assert!(plan.draw.iter().all(|tile| tile.level == 2) && !plan.draw.is_empty());
     }
 
     proptest! {
-        /// Whatever is loaded: as soon as the whole-slide tile is there, no point in view stays empty, and
-        /// coarser tiles never come after finer ones.
+        /// For any set of loaded tiles: once the tile of the whole slide is loaded, no point in view is
+        /// empty, and coarser tiles are never drawn after finer ones.
         #[test]
         fn no_holes_once_the_root_is_there(
             x in 0.0..20_000.0, y in 0.0..15_000.0, log_zoom in -3.2f64..2.0, turn in 0.0..6.3, salt in any::<u32>(),

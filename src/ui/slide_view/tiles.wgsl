@@ -1,42 +1,42 @@
-// Draws display tiles: one instanced quad each, out of a texture array.
+// Draws display tiles: one instanced quad per tile, sampled from a texture array.
 
 struct View {
-    // Rows of the turn and flip from slide axes to screen axes.
+    // Rows of the rotation and mirroring from slide axes to screen axes.
     orientation: vec4<f32>,
-    // Extent of the canvas in physical pixels.
+    // Size of the canvas in physical pixels.
     viewport: vec2<f32>,
-    // 0: the slide's own colours; 1: one stain alone; 2: normalised in CIELAB.
+    // 0: the slide's own colours; 1: one stain; 2: normalised in CIELAB.
     coloring: u32,
     // Whether `tone` changes anything.
     has_tone: u32,
-    // Colour of empty glass, sRGB.
+    // Colour of areas that were not scanned, sRGB.
     glass: vec4<f32>,
-    // For one stain: what weighs optical densities. Normalised: the factor of each CIELAB channel.
+    // One stain: weights of the optical densities. Normalised: factors of the CIELAB channels.
     first: vec4<f32>,
-    // For one stain: its optical densities. Normalised: what is added to each CIELAB channel.
+    // One stain: its optical densities. Normalised: offsets of the CIELAB channels.
     second: vec4<f32>,
-    // Brightness, contrast, 1 / gamma, and 1 to look colours up in the slide's profile.
+    // Brightness, contrast, 1 / gamma, and 1 if the slide's colour profile is applied.
     tone: vec4<f32>,
 };
 
-// Whether the target converts linear light to sRGB when it is written; our colours are sRGB throughout.
+// Whether the target converts linear light to sRGB on writing; colours in this shader are sRGB.
 override target_is_linear: bool = false;
 
 @group(0) @binding(0) var<uniform> view: View;
 @group(1) @binding(0) var tiles: texture_2d_array<f32>;
 @group(1) @binding(1) var smooth_sampler: sampler;
 
-// The slide's colour profile: sRGB for its numbers.
+// The slide's colour profile: a lookup table from its RGB values to sRGB.
 @group(2) @binding(0) var profile: texture_3d<f32>;
 
 struct Tile {
-    // Top-left and bottom-right in screen pixels from the canvas centre, before turn and flip.
+    // Top-left and bottom-right in screen pixels from the canvas centre, before rotation and mirroring.
     @location(0) corners: vec4<f32>,
-    // Extent of the tile in texels.
+    // Size of the tile in texels.
     @location(1) extent: vec2<f32>,
     // Layer of the texture array.
     @location(2) layer: u32,
-    // 0: glass without a picture; 1: exact texels; 2: linear; 3: linear, averaged over the screen pixel.
+    // 0: glass, without a texture; 1: exact texels; 2: linear; 3: linear, averaged over the screen pixel.
     @location(3) filtering: u32,
     // 0 to 1, less than 1 while the tile fades in.
     @location(4) opacity: f32,
@@ -68,7 +68,7 @@ fn place_tile(@builtin(vertex_index) corner: u32, tile: Tile) -> Fragment {
 }
 
 fn sample_linear(texel: vec2<f32>, extent: vec2<f32>, layer: u32) -> vec4<f32> {
-    // Edge tiles fill only a part of their layer: never sample beyond their outermost texels.
+    // Edge tiles fill only a part of their layer: do not sample beyond their outermost texels.
     let inside = clamp(texel, vec2<f32>(0.5), extent - 0.5);
     let size = vec2<f32>(textureDimensions(tiles));
     return textureSampleLevel(tiles, smooth_sampler, inside / size, layer, 0.0);
@@ -155,11 +155,11 @@ fn shade_tile(in: Fragment) -> @location(0) vec4<f32> {
         shown = mix(view.glass.rgb, color.rgb, color.a);
     }
     if view.tone.w == 1.0 {
-        // Entries lie in the middle of texels.
+        // Table entries are at texel centres.
         let edge = vec3<f32>(textureDimensions(profile));
         shown = textureSampleLevel(profile, smooth_sampler, (shown * (edge - 1.0) + 0.5) / edge, 0.0).rgb;
     }
-    // What is not asked for is not computed: the slide's own pixels pass untouched.
+    // Steps that are off are skipped: the slide's own pixels pass unchanged.
     if view.coloring == 1u {
         shown = one_stain(shown);
     } else if view.coloring == 2u {

@@ -1,4 +1,4 @@
-//! Where the reader has looked: for each part of a slide the highest magnification at which it was in view.
+//! The view history of a slide: the highest magnification at which each part of it was in view.
 
 use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions};
 use image::GrayImage;
@@ -7,33 +7,34 @@ use super::camera::{Camera, Viewport};
 use super::scale::Magnification;
 use crate::geometry::Level0Point;
 
-/// Cells along the longer side of a slide: as fine as the overview shows.
+/// Number of cells along the longer side of a slide, as fine as the overview shows.
 const CELLS: f64 = 200.0;
-/// Twice this zoom and more is shown strongest; a slide's own pixels are at 1.
+/// Zoom from which the view history is drawn at full strength; a slide's own pixels are at 1.
 const STRONGEST_ZOOM: f32 = 1.0;
-/// Each halving of the zoom is fainter by this share of the strongest, down to nothing.
+/// Loss of strength for each halving of the zoom, as a fraction of the full strength.
 const STEP: f32 = 0.3;
-/// Opacity of the trail where it is strongest.
+/// Opacity of the view history at full strength.
 const STRONGEST: f32 = 0.35;
 
-/// Shades of a kept trail for each doubling of the zoom, and the shade at 1:1: from 1/1000 to 60.
+/// Grey levels of a stored view history per doubling of the zoom, and the grey level at 1:1. Covers zooms
+/// from 1/1000 to 60.
 const SHADES_A_DOUBLING: f32 = 16.0;
 const SHADE_AT_ONE: f32 = 160.0;
 
-/// The trail over one slide.
+/// The view history of one slide.
 pub struct ViewHistory {
     columns: usize,
     rows: usize,
-    /// Level-0 pixels that a cell spans.
+    /// Edge of a cell in level-0 pixels.
     cell: f64,
-    /// The highest zoom (screen pixels per drawn pixel) that was used on each cell, 0 for none.
+    /// The highest zoom (screen pixels per drawn pixel) used on each cell; 0 for none.
     zooms: Vec<f32>,
-    /// The picture of `zooms`, made anew when that has changed.
+    /// Texture of `zooms`; `None` after a change, until it is drawn again.
     texture: Option<TextureHandle>,
 }
 
 impl ViewHistory {
-    /// No trail yet over a slide of `extent` level-0 pixels.
+    /// Creates an empty view history for a slide of `extent` level-0 pixels.
     pub fn new(extent: (f64, f64)) -> Self {
         let cell = extent.0.max(extent.1) / CELLS;
         let count = |length: f64| (length / cell).ceil().max(1.0) as usize;
@@ -41,14 +42,15 @@ impl ViewHistory {
         Self { columns, rows, cell, zooms: vec![0.0; columns * rows], texture: None }
     }
 
-    /// As a picture to be kept: a pixel a cell, brighter where the reader looked more closely; see [`Self::merge`].
+    /// Returns the view history as a picture for storage: one pixel per cell, brighter for higher zooms. See
+    /// [`Self::merge`].
     pub fn to_picture(&self) -> GrayImage {
         let pixels = self.zooms.iter().map(|zoom| shade_of(*zoom)).collect();
         GrayImage::from_raw(self.columns as u32, self.rows as u32, pixels).unwrap_or_default()
     }
 
-    /// Take over what `picture`, of the same slide, says that the reader has looked at; `false` when it is another
-    /// slide's.
+    /// Adds a stored view history of the same slide. Returns `false` if the picture's size shows that it
+    /// belongs to another slide.
     pub fn merge(&mut self, picture: &GrayImage) -> bool {
         if picture.dimensions() != (self.columns as u32, self.rows as u32) {
             return false;
@@ -60,18 +62,18 @@ impl ViewHistory {
         true
     }
 
-    /// Have its picture made anew when it is drawn again.
+    /// Drops the texture; it is made again when the view history is next drawn.
     pub fn forget_picture(&mut self) {
         self.texture = None;
     }
 
-    /// Forget all of it.
+    /// Clears the view history.
     pub fn clear(&mut self) {
         self.zooms.fill(0.0);
         self.texture = None;
     }
 
-    /// The reader has looked at what `camera` shows.
+    /// Records what `camera` shows.
     pub fn looked(&mut self, camera: &Camera, viewport: Viewport) {
         let (low, high) = camera.bounds(viewport);
         let cells = |from: f64, to: f64, count: usize| {
@@ -79,7 +81,7 @@ impl ViewHistory {
             start..((to / self.cell).ceil().clamp(0.0, count as f64) as usize)
         };
         let reached = |column: usize, row: usize| {
-            // The point of the cell that lies nearest to the middle of the view.
+            // The point of the cell that is closest to the centre of the view.
             let nearest = |index: usize, middle: f64| {
                 middle.clamp(index as f64 * self.cell, (index + 1) as f64 * self.cell)
             };
@@ -98,22 +100,22 @@ impl ViewHistory {
         self.texture = None;
     }
 
-    /// The highest zoom that was used at a place; `None` where the reader has not been.
+    /// Returns the highest zoom used at a position; `None` if it was never in view.
     fn zoom_at(&self, at: Level0Point) -> Option<f64> {
         let index = |position: f64, count: usize| ((position / self.cell) as usize).min(count - 1);
         let zoom = self.zooms[index(at.y, self.rows) * self.columns + index(at.x, self.columns)];
         (zoom > 0.0).then_some(f64::from(zoom))
     }
 
-    /// In words, how closely a place was looked at; `magnification` is of the same slide.
+    /// Describes the highest magnification used at a position. `magnification` is of the same slide.
     pub fn label_at(&self, at: Level0Point, magnification: &Magnification) -> String {
         match self.zoom_at(at) {
-            None => "Not looked at yet".to_owned(),
-            Some(zoom) => format!("Looked at, up to {}", magnification.at_zoom(zoom).short_label()),
+            None => "Not viewed yet".to_owned(),
+            Some(zoom) => format!("Viewed at up to {}", magnification.at_zoom(zoom).short_label()),
         }
     }
 
-    /// Make the picture of the trail, if it has changed: stronger where the reader looked more closely.
+    /// Creates the texture if the view history has changed: stronger where the magnification was higher.
     pub fn prepare(&mut self, context: &Context, color: Color32) {
         let make = || {
             let shade = |zoom: &f32| match *zoom {
@@ -125,18 +127,18 @@ impl ViewHistory {
             };
             let pixels = self.zooms.iter().map(shade).collect();
             let image = ColorImage::new([self.columns, self.rows], pixels);
-            context.load_texture("trail", image, TextureOptions::LINEAR)
+            context.load_texture("view history", image, TextureOptions::LINEAR)
         };
         self.texture.get_or_insert_with(make);
     }
 
-    /// The picture that was prepared, and the level-0 pixels that it spans: a little more than the slide.
+    /// Returns the prepared texture and the level-0 pixels that it spans, slightly more than the slide.
     pub fn picture(&self) -> Option<(&TextureHandle, (f64, f64))> {
         Some((self.texture.as_ref()?, (self.columns as f64 * self.cell, self.rows as f64 * self.cell)))
     }
 }
 
-/// A zoom as the shade of a kept picture: 0 for none, else by sixteenths of a doubling.
+/// Converts a zoom to a grey level for storage: 0 for none, otherwise in steps of a sixteenth of a doubling.
 fn shade_of(zoom: f32) -> u8 {
     if zoom <= 0.0 {
         0
@@ -164,8 +166,8 @@ mod tests {
         assert!(again.merge(&kept));
         assert_eq!(again.zoom_at(Level0Point::new(5000.0, 5000.0)), Some(1.0));
         assert_eq!(again.zoom_at(Level0Point::new(15_000.0, 5000.0)), Some(8.0));
-        let second_encoder = again.zoom_at(Level0Point::new(14_000.0, 5000.0)).expect("looked at before");
-        assert!((second_encoder / 0.3 - 1.0).abs() < 0.03, "{second_encoder}");
+        let earlier = again.zoom_at(Level0Point::new(14_000.0, 5000.0)).expect("looked at before");
+        assert!((earlier / 0.3 - 1.0).abs() < 0.03, "{earlier}");
         assert_eq!(again.zoom_at(Level0Point::new(1000.0, 1000.0)), None);
         assert!(!ViewHistory::new((10_000.0, 20_000.0)).merge(&kept), "another slide's");
     }
@@ -179,11 +181,11 @@ mod tests {
     #[test]
     fn a_place_keeps_the_highest_magnification_that_it_was_seen_at() {
         let mut view_history = ViewHistory::new((20_000.0, 10_000.0));
-        let place = Level0Point::new(5000.0, 5000.0);
-        assert_eq!(view_history.zoom_at(place), None);
+        let position = Level0Point::new(5000.0, 5000.0);
+        assert_eq!(view_history.zoom_at(position), None);
         view_history.looked(&looking_at(5000.0, 5000.0, 1.0), VIEWPORT);
         view_history.looked(&looking_at(10_000.0, 5000.0, 0.0625), VIEWPORT);
-        assert_eq!(view_history.zoom_at(place), Some(1.0));
+        assert_eq!(view_history.zoom_at(position), Some(1.0));
         assert_eq!(view_history.zoom_at(Level0Point::new(5000.0, 8000.0)), Some(0.0625));
         assert_eq!(view_history.zoom_at(Level0Point::new(5000.0, 9999.0)), None);
     }

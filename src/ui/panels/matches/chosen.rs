@@ -1,4 +1,4 @@
-//! What can be done with the matches that were chosen.
+//! The bar with actions on the selected matches.
 
 use egui::{Button, Frame, Margin, Panel, RichText, Ui};
 use egui_material_icons::icons;
@@ -10,7 +10,7 @@ use crate::session::{Command, QueryState, Session};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
-/// A bar at the foot of the panel, while matches are chosen or were given a class just now.
+/// Draws the bar at the bottom of the panel, if matches are selected or a classification can be undone.
 pub fn chosen_ui(
     ui: &mut Ui,
     session: &Session,
@@ -26,7 +26,7 @@ pub fn chosen_ui(
     let frame = Frame::new().fill(palette.raised).inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
     Panel::bottom("chosen matches").frame(frame).resizable(false).show(ui, |ui| {
         ui.horizontal(|ui| {
-            ui.label(RichText::new(format!("{count} chosen")).family(theme::bold()).color(palette.strong));
+            ui.label(RichText::new(format!("{count} selected")).family(theme::bold()).color(palette.strong));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 ui.spacing_mut().item_spacing.x = 2.0;
                 let mut choice = |ui: &mut Ui, name: &str, hint: &str, ranks: &dyn Fn() -> Vec<usize>| {
@@ -40,13 +40,16 @@ pub fn chosen_ui(
                     judged.and_then(|(query, found)| session.query_history().verdict(&query, &found))
                         == Some(Verdict::Same)
                 };
-                choice(ui, "None", "Choose no match", &Vec::new);
+                choice(ui, "None", "Deselect all matches", &Vec::new);
                 ui.add_space(6.0);
-                choice(ui, "Judged same", "Choose the matches that you marked the same tissue", &|| {
-                    (0..answer.matches.len()).filter(is_same).collect()
-                });
+                choice(
+                    ui,
+                    "Judged same",
+                    "Select the matches that you judged to be the same tissue",
+                    &|| (0..answer.matches.len()).filter(is_same).collect(),
+                );
                 ui.add_space(6.0);
-                choice(ui, "All matches", "Choose all matches", &|| (0..answer.matches.len()).collect());
+                choice(ui, "All matches", "Select all matches", &|| (0..answer.matches.len()).collect());
             });
         });
         ui.horizontal(|ui| {
@@ -54,7 +57,7 @@ pub fn chosen_ui(
                 let undo = if session.can_undo_classification() { 44.0 } else { 0.0 };
                 let room = (ui.available_width() - undo).max(0.0);
                 egui::ComboBox::from_id_salt("class of the chosen matches")
-                    .selected_text(RichText::new("Give a class…"))
+                    .selected_text(RichText::new("Assign class…"))
                     .width(room)
                     .show_ui(ui, |ui| {
                         if let Some(class) = class_choice_ui(ui, session, None) {
@@ -62,11 +65,11 @@ pub fn chosen_ui(
                         }
                     })
                     .response
-                    .on_hover_text("Each chosen match becomes an annotation of this class on its slide");
+                    .on_hover_text("Each selected match becomes an annotation of this class on its slide");
             });
             if session.can_undo_classification()
                 && icon_button(ui, icons::ICON_UNDO, "take the last classes back", palette.text)
-                    .on_hover_text("Take back the last classes that matches were given, on all slides")
+                    .on_hover_text("Undo the last assignment of classes to matches, on all slides")
                     .clicked()
             {
                 asked.command(Command::UndoClassification);

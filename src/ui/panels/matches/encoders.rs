@@ -1,4 +1,4 @@
-//! The answers of two encoders to the same question, side by side.
+//! The answers of two encoders to the same query, side by side.
 
 use egui::{
     Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo,
@@ -12,17 +12,20 @@ use crate::session::Command;
 use crate::ui::app::slide_name;
 use crate::ui::theme::{self, PANEL_MARGIN};
 
-/// Largest side of a picture, in points, and the distance between two.
+/// Maximum side of a match's image in points.
 const PICTURE: f32 = 110.0;
+/// Gap between images in points.
 const GAP: f32 = 8.0;
+/// Height of a caption in points.
 const CAPTION: f32 = 18.0;
 
+/// Draws the choice of the second encoder, and both answers.
 pub fn encoders_ui(ui: &mut Ui, mut shown: Shown<'_>) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
         chooser_ui(ui, &mut shown);
         let Some(second_encoder) = shown.session.second_encoder() else {
-            let text = "Choose another encoder that has described these slides; one is added by \
-                        `histokin embed PROJECT --encoder NAME`, or by training.";
+            let text = "Choose another encoder with which these slides have been embedded. To add one, run \
+                        `histokin embed PROJECT --encoder NAME`, or train one.";
             ui.label(RichText::new(text).small().color(shown.palette.weak));
             return;
         };
@@ -33,13 +36,13 @@ pub fn encoders_ui(ui: &mut Ui, mut shown: Shown<'_>) {
                 ui.label(RichText::new(problem).small().color(shown.palette.query));
             }
             (None, _) => {
-                ui.label(RichText::new("Opening its descriptors").small().color(shown.palette.weak));
+                ui.label(RichText::new("Loading its descriptors…").small().color(shown.palette.weak));
             }
         }
     });
 }
 
-/// The choice of the second encoder, among those that have described slides here.
+/// Draws the choice of the second encoder, from those with which slides have been embedded.
 fn chooser_ui(ui: &mut Ui, shown: &mut Shown<'_>) {
     let session = shown.session;
     let own = session.recipe();
@@ -65,7 +68,7 @@ fn chooser_ui(ui: &mut Ui, shown: &mut Shown<'_>) {
     }
 }
 
-/// What tells an encoder, and how it sees tiles, from another.
+/// Label of an encoder with its tile size and spacing.
 fn named(recipe: &Recipe) -> String {
     format!("{} · {} px at {} µm", recipe.encoder_name, recipe.tiles.tile_px, recipe.tiles.mpp)
 }
@@ -79,9 +82,9 @@ fn answers_ui(ui: &mut Ui, shown: &mut Shown<'_>, other: &Answer) {
         .map(|second_encoder| named(&second_encoder.recipe))
         .unwrap_or_default();
     let in_both = shown.answer.matches.iter().filter(|found| is_among(found, other)).count();
-    let text = format!("{in_both} of {} places are found by both", shown.answer.matches.len());
+    let text = format!("{in_both} of {} matches are found by both encoders", shown.answer.matches.len());
     ui.label(RichText::new(text).small().color(palette.accent))
-        .on_hover_text("A place is found by both where of two matches one lies on the centre of the other");
+        .on_hover_text("Two matches count as the same if the tile of one covers the centre of the other");
     let column = ((ui.available_width() - GAP) / 2.0).max(0.0);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = GAP;
@@ -100,11 +103,11 @@ fn answers_ui(ui: &mut Ui, shown: &mut Shown<'_>, other: &Answer) {
             let size = Vec2::new(ui.available_width(), side + CAPTION);
             let (row, _) = ui.allocate_exact_size(size, Sense::hover());
             let answer = shown.answer;
-            for (place, (list, counterpart)) in [(answer, other), (other, answer)].into_iter().enumerate() {
+            for (encoder, (list, counterpart)) in [(answer, other), (other, answer)].into_iter().enumerate() {
                 let Some(found) = list.matches.get(rank) else { continue };
-                let left = row.left() + place as f32 * (column + GAP);
+                let left = row.left() + encoder as f32 * (column + GAP);
                 let rect = Rect::from_min_size(Pos2::new(left, row.top()), Vec2::splat(side));
-                match_ui(ui, shown, (place, rank), found, rect, is_among(found, counterpart));
+                match_ui(ui, shown, (encoder, rank), found, rect, is_among(found, counterpart));
             }
         }
     });
@@ -113,16 +116,16 @@ fn answers_ui(ui: &mut Ui, shown: &mut Shown<'_>, other: &Answer) {
 fn match_ui(
     ui: &mut Ui,
     shown: &mut Shown<'_>,
-    (place, rank): (usize, usize),
+    (encoder, rank): (usize, usize),
     found: &Match,
     rect: Rect,
     in_both: bool,
 ) {
     let palette = shown.palette;
     let name = slide_name(shown.session, &found.slide);
-    let response = ui.interact(rect, ui.scope_id().with(("encoder's match", place, rank)), Sense::click());
+    let response = ui.interact(rect, ui.scope_id().with(("encoder's match", encoder, rank)), Sense::click());
     response.widget_info(|| {
-        let which = if place == 0 { "match" } else { "second encoder's match" };
+        let which = if encoder == 0 { "match" } else { "second encoder's match" };
         WidgetInfo::labeled(egui::Role::Button, true, format!("{which} {}: {name}", found.rank))
     });
     let picture = shown.pictures.picture(shown.session, ui.ctx(), &found.slide, found.rect);
@@ -135,7 +138,7 @@ fn match_ui(
     ui.painter().text(at, egui::Align2::LEFT_TOP, caption, font, palette.weak);
     let both = if in_both { "\nFound by both encoders" } else { "\nFound by this encoder only" };
     if response.on_hover_text(format!("{name}\nDistance {:.4}{both}", found.distance)).clicked() {
-        let command = match place {
+        let command = match encoder {
             0 => Command::GoToMatch { rank, from: None },
             _ => Command::GoToTile { slide: found.slide.clone(), rect: found.rect, from: None },
         };
@@ -143,8 +146,8 @@ fn match_ui(
     }
 }
 
-/// Whether an answer has a match at the same place: of the two tiles, which may be of different sizes, one lies on
-/// the centre of the other.
+/// Returns whether an answer has a match at the same position: one of the two tiles, which may differ in
+/// size, covers the centre of the other.
 fn is_among(found: &Match, answer: &Answer) -> bool {
     let is_there = |other: &Match| {
         let (own, theirs) = (found.rect, other.rect);

@@ -1,4 +1,4 @@
-//! Which tiles may be matches, and how matches are chosen among them.
+//! Filters: which tiles are searched, and which of the nearest tiles are shown.
 
 use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea, Slider, Stroke, Ui, Vec2};
 
@@ -11,12 +11,12 @@ use crate::ui::actions::Action;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::theme::{self, Palette};
 
-/// Maximum distance that is offered when there is no answer to take one from.
+/// Initial maximum distance if there is no answer to derive one from.
 const SOME_DISTANCE: f32 = 1.0;
-/// Width of the fields on the right, in points.
+/// Width of the fields on the right in points.
 const FIELD: f32 = 132.0;
 
-/// How many filters leave tiles out, the usual neighbourhood not counted.
+/// Returns the number of active filters, not counting the exclusion of the query's neighbourhood.
 pub fn in_force(session: &Session) -> usize {
     let settings = session.query_settings();
     let filters = [
@@ -30,6 +30,7 @@ pub fn in_force(session: &Session) -> usize {
     filters.into_iter().filter(|in_force| *in_force).count()
 }
 
+/// Draws the filters and applies changes to `settings`.
 pub fn filters_ui(
     ui: &mut Ui,
     session: &Session,
@@ -37,7 +38,7 @@ pub fn filters_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) {
-    // On the panel's own ground, which rails and boxes stand apart from.
+    // Not filled: slider rails and boxes are visible against the panel's own colour.
     let frame = Frame::new().stroke(Stroke::new(1.0, palette.line)).corner_radius(theme::RADIUS);
     frame.inner_margin(Margin::symmetric(10, 8)).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 4.0;
@@ -47,23 +48,22 @@ pub fn filters_ui(
         marked_ui(ui, session, settings, palette);
         ui.add_space(4.0);
         title_ui(ui, "Which", palette);
-        let hint = "Neighbours of the query on its own slide show the same spot, and are left out up to here";
+        let hint = "Tiles on the query's slide closer than this are left out, since they show the same area";
         setting_ui(ui, "From the query", hint, palette, |ui| {
             ui.add_sized([FIELD, 28.0], um(&mut settings.exclude_um, "at least "));
         });
-        let hint = "Of matches on a slide that are nearer to each other than this, only the best is shown";
+        let hint = "Of matches on the same slide closer to each other than this, only the best is shown";
         setting_ui(ui, "From each other", hint, palette, |ui| {
             ui.add_sized([FIELD, 28.0], um(&mut settings.apart_um, "at least "));
         });
         distance_ui(ui, session, settings, palette);
-        let hint = "Choose matches that differ from each other, too: to the left the nearest ones only";
+        let hint = "Prefer matches that also differ from each other. Far left: the nearest matches only";
         setting_ui(ui, "Variety", hint, palette, |ui| {
             ui.spacing_mut().slider_width = FIELD;
             ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
         });
         let button = Button::new(RichText::new("No filters").small().color(palette.accent)).frame(false);
-        if in_force(session) > 0 && ui.add(button).on_hover_text("Let every tile be a match again").clicked()
-        {
+        if in_force(session) > 0 && ui.add(button).on_hover_text("Remove all filters").clicked() {
             *settings = QuerySettings {
                 scope: settings.scope,
                 count: settings.count,
@@ -79,14 +79,14 @@ fn title_ui(ui: &mut Ui, title: &str, palette: &Palette) {
     ui.label(RichText::new(title).small().family(theme::bold()).color(palette.weak));
 }
 
-/// The slides that may hold matches, one by one.
+/// Draws the choice of slides to search.
 fn slides_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palette: &Palette) {
     let all: Vec<&SlideId> = session.slides().iter().map(|state| state.id()).collect();
     let label = match &settings.among {
         None => "all".to_owned(),
         Some(chosen) => format!("{} of {}", chosen.len(), all.len()),
     };
-    setting_ui(ui, "Slides", "Only these slides may hold matches", palette, |ui| {
+    setting_ui(ui, "Slides", "Search only these slides", palette, |ui| {
         let combo = egui::ComboBox::from_id_salt("slides of the query").selected_text(label).width(FIELD);
         let combo = combo.close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside);
         combo.show_ui(ui, |ui| {
@@ -120,13 +120,17 @@ fn slides_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palet
 
 fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
     let patients = [
-        (Patients::Any, "Any patient", "Whoever the slide is of"),
+        (Patients::Any, "Any patient", "Search slides of all patients"),
         (
             Patients::Same,
             "Same",
-            "Slides of the query's patient only, as a list of slides or file names tell",
+            "Search only slides of the query's patient, according to the patient list or the file names",
         ),
-        (Patients::Others, "Other", "Slides of other patients only, as a list of slides or file names tell"),
+        (
+            Patients::Others,
+            "Other",
+            "Search only slides of other patients, according to the patient list or the file names",
+        ),
     ];
     let mut chosen = session.patients();
     ui.horizontal(|ui| {
@@ -140,7 +144,7 @@ fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
     }
 }
 
-/// Where on the slides matches may lie, as annotations tell.
+/// Draws the restriction to tiles inside or outside annotations.
 fn marked_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palette: &Palette) {
     let label = match &settings.marked {
         Marked::Anywhere => "anywhere".to_owned(),
@@ -148,12 +152,12 @@ fn marked_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palet
         Marked::Unannotated => "not annotated".to_owned(),
         Marked::Class(name) => name.clone(),
     };
-    setting_ui(ui, "Tissue", "Only tiles within annotations, or outside of all", palette, |ui| {
+    setting_ui(ui, "Tissue", "Search only tiles inside annotations, or only those outside", palette, |ui| {
         let combo = egui::ComboBox::from_id_salt("marked tissue").selected_text(label).width(FIELD);
         combo.show_ui(ui, |ui| {
             let plain = [
                 (Marked::Anywhere, "anywhere"),
-                (Marked::Annotated, "within an annotation"),
+                (Marked::Annotated, "inside an annotation"),
                 (Marked::Unannotated, "not annotated"),
             ];
             for (marked, name) in plain {
@@ -174,7 +178,7 @@ fn distance_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, pal
     let farthest =
         answer.and_then(|answer| answer.matches.last()).map_or(SOME_DISTANCE, |last| last.distance);
     let mut most = settings.max_distance.unwrap_or(farthest);
-    setting_ui(ui, "Distance", "Tiles that are less alike than this are no matches", palette, |ui| {
+    setting_ui(ui, "Distance", "Leave out tiles with a larger descriptor distance", palette, |ui| {
         let field = DragValue::new(&mut most).range(0.0..=1e6).speed(0.005).max_decimals(3).prefix("≤ ");
         ui.checkbox(&mut limited, "");
         ui.add_enabled_ui(limited, |ui| ui.add_sized([ui.available_width(), 28.0], field));
@@ -186,7 +190,7 @@ fn um<'a>(value: &'a mut f64, prefix: &str) -> DragValue<'a> {
     DragValue::new(value).range(0.0..=100_000.0).speed(10.0).prefix(prefix).suffix(" µm").max_decimals(0)
 }
 
-/// A name, and a field of [`FIELD`] points at the right edge.
+/// Draws a name, and a field of [`FIELD`] points at the right edge.
 fn setting_ui(ui: &mut Ui, name: &str, hint: &str, palette: &Palette, add: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {
         let room = Vec2::new((ui.available_width() - FIELD - ui.spacing().item_spacing.x).max(0.0), 28.0);

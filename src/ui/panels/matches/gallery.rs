@@ -1,4 +1,4 @@
-//! The matches as pictures only.
+//! The matches as a grid of images.
 
 use egui::{Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo};
 
@@ -9,10 +9,12 @@ use crate::session::Command;
 use crate::ui::app::slide_name;
 use crate::ui::theme::PANEL_MARGIN;
 
-/// Least side of a picture, in points, and the distance between two.
+/// Minimum side of an image in points.
 const PICTURE: f32 = 82.0;
+/// Gap between images in points.
 const GAP: f32 = 6.0;
 
+/// Draws the gallery, scrolled to the match at index `to` if one is given.
 pub fn gallery_ui(ui: &mut Ui, mut shown: Shown<'_>, to: Option<usize>) {
     let margin = f32::from(PANEL_MARGIN);
     let width = (ui.available_width() - 2.0 * margin).max(PICTURE);
@@ -30,33 +32,33 @@ pub fn gallery_ui(ui: &mut Ui, mut shown: Shown<'_>, to: Option<usize>) {
             let (row, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), side), Sense::hover());
             for rank in line * columns..((line + 1) * columns).min(count) {
                 let left = row.left() + margin + (rank % columns) as f32 * (side + GAP);
-                let place = Rect::from_min_size(Pos2::new(left, row.top()), Vec2::splat(side));
-                match_ui(ui, &mut shown, rank, place);
+                let rect = Rect::from_min_size(Pos2::new(left, row.top()), Vec2::splat(side));
+                match_ui(ui, &mut shown, rank, rect);
             }
         }
     });
 }
 
-fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, place: Rect) {
+fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, rect: Rect) {
     let found = &shown.answer.matches[rank];
     let name = slide_name(shown.session, &found.slide);
-    let response = ui.interact(place, ui.scope_id().with(("match", rank)), Sense::click());
+    let response = ui.interact(rect, ui.scope_id().with(("match", rank)), Sense::click());
     response.widget_info(|| {
         WidgetInfo::labeled(egui::Role::Button, true, format!("match {}: {name}", found.rank))
     });
     let picture = shown.pictures.picture(shown.session, ui.ctx(), &found.slide, found.rect);
-    picture_ui(ui, place.shrink(2.0), picture.as_ref(), shown.palette);
+    picture_ui(ui, rect.shrink(2.0), picture.as_ref(), shown.palette);
     let color = shown.frame_color(rank);
-    ui.painter().rect_stroke(place.shrink(1.0), 4.0, Stroke::new(2.0, color), StrokeKind::Inside);
+    ui.painter().rect_stroke(rect.shrink(1.0), 4.0, Stroke::new(2.0, color), StrokeKind::Inside);
     if let Some((icon, color)) = shown.verdict(found).map(|verdict| verdict_icon(verdict, shown.palette)) {
-        let at = place.right_bottom() - Vec2::splat(14.0);
+        let at = rect.right_bottom() - Vec2::splat(14.0);
         ui.painter().circle_filled(at, 10.0, shown.palette.chip);
         icon_at(ui, at, icon, 16.0, color);
     }
     let hint = format!("Match {} · {name}\nDistance {:.4}", found.rank, found.distance);
     let response = response.on_hover_text(hint);
-    let is_box_shown = ui.rect_contains_pointer(place) || !shown.query.chosen.is_empty();
-    choice_ui(ui, shown, rank, place.shrink(3.0), is_box_shown);
+    let is_box_shown = ui.rect_contains_pointer(rect) || !shown.query.chosen.is_empty();
+    choice_ui(ui, shown, rank, rect.shrink(3.0), is_box_shown);
     if response.clicked() {
         let modifiers = ui.input(|input| input.modifiers);
         if modifiers.shift || modifiers.command {

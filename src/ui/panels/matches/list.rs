@@ -1,4 +1,4 @@
-//! The matches, one a row: picture, rank, slide and place, distance, and what was said of it.
+//! The matches, one per row: image, rank, slide, position, distance and relevance judgement.
 
 use egui::{
     Align, Align2, Color32, FontId, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke,
@@ -14,11 +14,14 @@ use crate::ui::app::slide_name;
 use crate::ui::slide_view::length_label;
 use crate::ui::theme;
 
-/// Height of one match, in points.
+/// Height of a row in points.
 const ROW_HEIGHT: f32 = 76.0;
+/// Side of a match's image in points.
 const PICTURE: f32 = 60.0;
+/// Side of a judgement button in points.
 const VERDICT: f32 = 22.0;
 
+/// Draws the list, scrolled to the match at index `to` if one is given.
 pub fn list_ui(ui: &mut Ui, mut shown: Shown<'_>, to: Option<usize>) {
     let spacing = ui.spacing().item_spacing.y;
     let mut area = ScrollArea::vertical().auto_shrink(false);
@@ -63,15 +66,13 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         line_ui(ui, RichText::new(&name).color(palette.text));
         line_ui(ui, RichText::new(location(shown, found)).small().color(palette.weak));
     });
-    let mut hint = format!(
-        "Go to match {}\nDistance of the descriptors: {:.4} (0 is the same)",
-        found.rank, found.distance
-    );
+    let mut hint =
+        format!("Go to match {}\nDescriptor distance: {:.4} (0 is identical)", found.rank, found.distance);
     if let Some(slide) = shown.answer.from_archive(&found.slide) {
         hint = format!("{hint}\nIn the archive: {}", slide.location());
     }
     let response = response.on_hover_text(hint);
-    // What can be said of a match shows where the pointer is; what was said stays.
+    // Judgement buttons are shown on the row under the pointer; a judgement that was made is always shown.
     verdicts_ui(ui, shown, rank, rect, verdict, is_hovered || visited);
     let is_box_shown = is_hovered || !shown.query.chosen.is_empty();
     choice_ui(ui, shown, rank, frame, is_box_shown);
@@ -85,7 +86,8 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     }
 }
 
-/// The command by which Ctrl or Shift and a click on a match choose: Shift chooses all from the last chosen one on.
+/// Returns the command for a click on a match with Ctrl or Shift. Shift (`range`) selects all matches between
+/// this one and the last selected one.
 pub fn choice_of(query: &crate::session::QueryState, rank: usize, range: bool) -> Option<Command> {
     let last = query.chosen.iter().next_back().copied().filter(|_| range);
     Some(match last {
@@ -97,10 +99,10 @@ pub fn choice_of(query: &crate::session::QueryState, rank: usize, range: bool) -
     })
 }
 
-/// The box in a picture's corner that chooses the match.
+/// Draws the checkbox in the corner of an image that selects the match.
 pub fn choice_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, picture: Rect, is_shown: bool) {
-    let place = Rect::from_min_size(picture.min + Vec2::splat(2.0), Vec2::splat(20.0));
-    let response = ui.interact(place, ui.scope_id().with(("choose", rank)), Sense::click());
+    let box_rect = Rect::from_min_size(picture.min + Vec2::splat(2.0), Vec2::splat(20.0));
+    let response = ui.interact(box_rect, ui.scope_id().with(("choose", rank)), Sense::click());
     let is_chosen = shown.query.chosen.contains(&rank);
     response.widget_info(|| {
         WidgetInfo::selected(egui::Role::CheckBox, true, is_chosen, format!("choose match {}", rank + 1))
@@ -110,15 +112,15 @@ pub fn choice_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, picture: Rect,
             true => (icons::ICON_CHECK_BOX, shown.palette.accent),
             false => (icons::ICON_CHECK_BOX_OUTLINE_BLANK, shown.palette.on_chip),
         };
-        ui.painter().rect_filled(place, 4.0, shown.palette.chip);
-        icon_at(ui, place.center(), icon, 17.0, color);
+        ui.painter().rect_filled(box_rect, 4.0, shown.palette.chip);
+        icon_at(ui, box_rect.center(), icon, 17.0, color);
     }
-    if response.on_hover_text("Choose this match (Ctrl-click, Shift-click for several)").clicked() {
+    if response.on_hover_text("Select this match (Ctrl-click or Shift-click to select several)").clicked() {
         shown.asked.command(Command::ChooseMatch(rank));
     }
 }
 
-/// What was said of a match, and with `offered` what can be said.
+/// Draws the relevance judgement of a match, and with `offered` the buttons for the others.
 fn verdicts_ui(
     ui: &mut Ui,
     shown: &mut Shown<'_>,
@@ -134,31 +136,31 @@ fn verdicts_ui(
     ];
     let mut center = row.right_bottom() - Vec2::new(18.0, 17.0);
     for (choice, name, hint) in choices {
-        let is_said = verdict == Some(choice);
-        if !is_said && !offered {
+        let is_current = verdict == Some(choice);
+        if !is_current && !offered {
             continue;
         }
-        let place = Rect::from_center_size(center, Vec2::splat(VERDICT));
+        let rect = Rect::from_center_size(center, Vec2::splat(VERDICT));
         center.x -= VERDICT;
         let id = ui.scope_id().with(("verdict", rank, name));
-        let response = ui.interact(place, id, Sense::click());
+        let response = ui.interact(rect, id, Sense::click());
         response.widget_info(|| {
-            WidgetInfo::selected(egui::Role::Button, true, is_said, format!("match {}: {name}", rank + 1))
+            WidgetInfo::selected(egui::Role::Button, true, is_current, format!("match {}: {name}", rank + 1))
         });
         let (icon, color) = verdict_icon(choice, shown.palette);
         let color =
-            if is_said || response.hovered() { color } else { shown.palette.weak.gamma_multiply(0.7) };
-        // Whereabouts may reach below.
+            if is_current || response.hovered() { color } else { shown.palette.weak.gamma_multiply(0.7) };
+        // Covers the location text, which may extend below the buttons.
         let under = if offered { background(shown, rank, row, ui) } else { Color32::TRANSPARENT };
-        ui.painter().rect_filled(place, 0.0, under);
-        icon_at(ui, place.center(), icon, 17.0, color);
+        ui.painter().rect_filled(rect, 0.0, under);
+        icon_at(ui, rect.center(), icon, 17.0, color);
         if response.on_hover_text(hint).clicked() {
-            shown.asked.command(Command::Judge { rank, verdict: (!is_said).then_some(choice) });
+            shown.asked.command(Command::Judge { rank, verdict: (!is_current).then_some(choice) });
         }
     }
 }
 
-/// The colour of a row, as it is now.
+/// Current background colour of a row.
 fn background(shown: &Shown<'_>, rank: usize, row: Rect, ui: &Ui) -> Color32 {
     match (shown.query.visited == Some(rank), ui.rect_contains_pointer(row)) {
         (true, _) => shown.palette.selected,
@@ -167,12 +169,13 @@ fn background(shown: &Shown<'_>, rank: usize, row: Rect, ui: &Ui) -> Color32 {
     }
 }
 
+/// Draws an icon of `size` points around `center`.
 pub fn icon_at(ui: &Ui, center: Pos2, icon: MaterialIcon, size: f32, color: Color32) {
     let font = FontId::new(size, icon.font_family());
     ui.painter().text(center, Align2::CENTER_CENTER, icon.codepoint, font, color);
 }
 
-/// Where a match lies, as seen from the tile of the query that it is most like.
+/// Describes where a match is, relative to its most similar example.
 fn location(shown: &Shown<'_>, found: &Match) -> String {
     if let Some(slide) =
         shown.answer.from_archive(&found.slide).filter(|_| shown.session.slide(&found.slide).is_none())
@@ -189,9 +192,9 @@ fn location(shown: &Shown<'_>, found: &Match) -> String {
     };
     match shown.session.slide(&found.slide).and_then(|slide| slide.source.info().mpp) {
         Some(mpp) => {
-            let unavailable = mpp.distance_um(found.rect.center(), query.rect.center());
-            // Short, for the verdicts stand beside it.
-            format!("same slide, {}", length_label(unavailable))
+            let distance_um = mpp.distance_um(found.rect.center(), query.rect.center());
+            // Short: the judgement buttons are beside it.
+            format!("same slide, {}", length_label(distance_um))
         }
         None => "same slide".to_owned(),
     }

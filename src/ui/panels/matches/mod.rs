@@ -1,5 +1,5 @@
-//! The question, how it is answered, and the ranked matches: a list or a gallery, slides by likeness, or two
-//! encoders side by side.
+//! The panel with the query, its settings and its matches: as a list, as a gallery, as ranked slides, or for
+//! two encoders side by side.
 
 mod chosen;
 mod encoders;
@@ -14,7 +14,7 @@ use egui::{Color32, Frame, Margin, RichText, Ui};
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
-use crate::number_format::grouped;
+use crate::number_format::counted;
 use crate::query::{Answer, Match, Verdict, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::Action;
@@ -22,32 +22,38 @@ use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
-/// How the panel shows an answer.
+/// Form in which the panel shows an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Listing {
+    /// One match per row.
     #[default]
     List,
+    /// A grid of images.
     Gallery,
+    /// Slides ranked by similarity.
     Slides,
     /// The answers of two encoders side by side.
     Encoders,
 }
 
-/// What the panel remembers between frames.
+/// State of the panel between frames.
 #[derive(Debug, Default)]
 pub struct MatchesPanel {
+    /// Form in which the answer is shown.
     pub listing: Listing,
-    /// Whether questions asked before are shown.
+    /// Whether the query history is shown.
     pub history_open: bool,
-    /// Whether more than scope and number of matches is offered.
+    /// Whether the filters are shown.
     pub filters_open: bool,
-    /// The match that was scrolled to last, so that the list follows the walk but not the hand's scrolling.
+    /// The match that was scrolled to last: the list follows the visited match, but leaves manual scrolling
+    /// alone.
     scrolled_to: Option<usize>,
-    /// Whether slides were ranked in the frame before: a whole slide as the question turns to the list of slides.
+    /// Whether slides were ranked in the previous frame. A query with a whole slide switches to the list of
+    /// slides.
     ranked: bool,
 }
 
-/// An answer that is being shown, and whom to tell what the user does with it.
+/// The answer that is drawn, with everything that the views of it need.
 struct Shown<'a> {
     session: &'a Session,
     query: &'a QueryState,
@@ -58,7 +64,7 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// What the reader said of a match.
+    /// Returns the user's relevance judgement of a match.
     fn verdict(&self, found: &Match) -> Option<Verdict> {
         let (query, found) = pair(self.answer, found)?;
         self.session.query_history().verdict(&query, &found)
@@ -73,6 +79,7 @@ impl Shown<'_> {
     }
 }
 
+/// Draws the panel.
 pub fn matches_ui(
     ui: &mut Ui,
     panel: &mut MatchesPanel,
@@ -119,7 +126,7 @@ pub fn matches_ui(
     });
     let Some(answer) = &query.answer else { return };
     ui.add_space(2.0);
-    // Walking brings the match into the list's view, too.
+    // Stepping through the matches also scrolls the list.
     let to = query.visited.filter(|_| panel.scrolled_to != query.visited);
     panel.scrolled_to = query.visited;
     let shown = Shown { session, query, answer, pictures, palette, asked };
@@ -136,39 +143,42 @@ fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
         ui.vertical_centered(|ui| {
             ui.label(icons::ICON_IMAGE_SEARCH.rich_text().size(40.0).color(palette.weak));
             ui.add_space(6.0);
-            ui.label(RichText::new("Click a spot on the slide").family(theme::bold()).color(palette.strong));
+            ui.label(RichText::new("Click tissue on the slide").family(theme::bold()).color(palette.strong));
             ui.label(
-                RichText::new("The tiles most like it, here and on every other slide, are tinted by rank and listed here.")
-                    .color(palette.weak),
+                RichText::new(
+                    "The most similar tiles on this and all other slides are coloured by rank and listed here.",
+                )
+                .color(palette.weak),
             );
             ui.add_space(8.0);
             let text = match session.searchable_tiles() {
-                0 => "Nothing can be searched yet: embedding has to describe some tissue first.".to_owned(),
-                tiles => format!("{} tiles can be searched so far.", grouped(tiles as u64)),
+                0 => "Nothing can be searched yet: tissue has to be embedded first.".to_owned(),
+                tiles => format!("{} can be searched so far.", counted(tiles as u64, "tile")),
             };
             ui.label(RichText::new(text).small().color(palette.weak));
             ui.add_space(8.0);
-            let more = "Or draw around a region (Q), paste a picture (Ctrl+V), or ask with an annotation (Shift+S).";
+            let more =
+                "Or draw a region (Q), paste an image (Ctrl+V), or search with an annotation (Shift+S).";
             ui.label(RichText::new(more).small().color(palette.weak));
         });
     });
 }
 
-/// How the archive comes along with the question.
+/// Draws the state of the search in the archive.
 fn archive_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
     match session.archive_progress() {
         ArchiveProgress::NotAsked | ArchiveProgress::Answered => {}
         ArchiveProgress::Searching => {
             ui.label(
-                RichText::new("Asking the archive; these are the project's own matches")
+                RichText::new("Searching the archive; so far only matches from the project")
                     .small()
                     .color(palette.accent),
             );
         }
         ArchiveProgress::Failed(reason) => {
-            let text = format!("Only the project's own matches. {reason}");
+            let text = format!("Matches from the project only. {reason}");
             ui.label(RichText::new(text).small().color(palette.error));
-            let text = RichText::new("Set the archive up").small().color(palette.accent);
+            let text = RichText::new("Set up archive").small().color(palette.accent);
             if ui.add(egui::Button::new(text).frame(false)).clicked() {
                 asked.action(Action::SetUpArchive);
             }
@@ -178,18 +188,18 @@ fn archive_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Ask
 
 fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Palette, asked: &mut Asked) {
     if let Some(problem) = &query.problem {
-        // People know slides by their names.
+        // Show names instead of slide IDs.
         let names = query.examples().filter_map(|(_, shown)| shown.example.slide());
         let problem =
             names.fold(problem.clone(), |text, slide| text.replace(&slide.0, &slide_name(session, slide)));
         ui.add_space(6.0);
-        let title = if query.waiting { "One moment" } else { "Nothing to compare here" };
+        let title = if query.waiting { "Please wait" } else { "No query possible here" };
         ui.label(RichText::new(title).family(theme::bold()).color(palette.query));
         ui.label(RichText::new(problem).small().color(palette.weak));
         return;
     }
     let Some(answer) = &query.answer else {
-        ui.label(RichText::new("Searching").small().color(palette.weak));
+        ui.label(RichText::new("Searching…").small().color(palette.weak));
         return;
     };
     let exact = match &answer.archive {
@@ -198,9 +208,9 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
         None => "approximate".to_owned(),
     };
     let text = format!(
-        "{} of {} tiles · {exact} · {:.1} ms",
+        "{} of {} · {exact} · {:.1} ms",
         answer.matches.len(),
-        grouped(answer.searched as u64),
+        counted(answer.searched as u64, "tile"),
         answer.elapsed.as_secs_f64() * 1000.0
     );
     ui.label(RichText::new(text).small().color(palette.weak));
@@ -217,11 +227,11 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
         let text =
             format!("{} of {judged} judged are the same tissue ({:.0} %)", precision.same, share * 100.0);
         ui.label(RichText::new(text).small().color(palette.accent))
-            .on_hover_text("Of the matches that you marked the same or different; unsure ones are left out");
+            .on_hover_text("Of the matches that you judged the same or different, without unsure ones");
     }
 }
 
-/// Sign and colour of a verdict.
+/// Icon and colour of a relevance judgement.
 fn verdict_icon(verdict: Verdict, palette: &Palette) -> (MaterialIcon, Color32) {
     match verdict {
         Verdict::Same => (icons::ICON_CHECK_CIRCLE, palette.good),

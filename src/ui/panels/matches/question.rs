@@ -1,4 +1,4 @@
-//! What is asked: the examples in hand, and the questions of before.
+//! The current query's examples, and the query history.
 
 use egui::{Color32, Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2};
 
@@ -10,10 +10,12 @@ use crate::ui::shown_slides::ShownSlides;
 use crate::ui::slide_view::length_label;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
-/// Side of the picture of an example, in points: the first one, and further ones.
+/// Side of the first example's image in points.
 const FIRST: f32 = 60.0;
+/// Side of further images in points.
 const FURTHER: f32 = 44.0;
 
+/// Draws the examples of the query.
 pub fn question_ui(
     ui: &mut Ui,
     session: &Session,
@@ -25,10 +27,10 @@ pub fn question_ui(
     let Some(first) = query.positives.first() else { return };
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 76.0), Sense::hover());
     ui.painter().rect_filled(rect, theme::RADIUS, palette.raised);
-    let place = Rect::from_min_size(rect.min + Vec2::splat(8.0), Vec2::splat(FIRST));
-    example_ui(ui, place, session, (true, 0, first), shown, palette, asked);
+    let picture = Rect::from_min_size(rect.min + Vec2::splat(8.0), Vec2::splat(FIRST));
+    example_ui(ui, picture, session, (true, 0, first), shown, palette, asked);
     let text =
-        Rect::from_min_max(Pos2::new(place.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
+        Rect::from_min_max(Pos2::new(picture.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
     text_over_ui(ui, text, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         let title = match (&first.example, query.positives.len()) {
@@ -36,7 +38,7 @@ pub fn question_ui(
             (Example::Region { region: Region::Areas(_), .. }, _) => "Query: annotations".to_owned(),
             (Example::Region { region: Region::Rect(_), .. }, _) => "Query: the whole slide".to_owned(),
             (Example::Region { .. }, _) => "Query: a region".to_owned(),
-            (Example::Descriptors { file: Some(_), .. }, _) => "Query: a picture".to_owned(),
+            (Example::Descriptors { file: Some(_), .. }, _) => "Query: an image".to_owned(),
             _ => "Query".to_owned(),
         };
         line_ui(ui, RichText::new(title).family(theme::bold()).color(palette.query));
@@ -47,12 +49,12 @@ pub fn question_ui(
         further_ui(ui, session, query, shown, palette, asked);
     }
     if query.positives.len() + query.negatives.len() == 1 {
-        let hint = "Shift-click adds a tile, Ctrl-click rules one out";
+        let hint = "Shift-click adds an example, Ctrl-click adds a negative example";
         ui.label(RichText::new(hint).small().color(palette.weak));
     }
 }
 
-/// All examples but the first.
+/// Draws all examples except the first.
 fn further_ui(
     ui: &mut Ui,
     session: &Session,
@@ -63,41 +65,41 @@ fn further_ui(
 ) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = Vec2::splat(6.0);
-        let positives = query.positives.iter().enumerate().skip(1).map(|(place, shown)| (true, place, shown));
-        let negatives = query.negatives.iter().enumerate().map(|(place, shown)| (false, place, shown));
+        let positives = query.positives.iter().enumerate().skip(1).map(|(index, shown)| (true, index, shown));
+        let negatives = query.negatives.iter().enumerate().map(|(index, shown)| (false, index, shown));
         for one in positives.chain(negatives) {
-            let (place, _) = ui.allocate_exact_size(Vec2::splat(FURTHER), Sense::hover());
-            example_ui(ui, place, session, one, shown, palette, asked);
+            let (rect, _) = ui.allocate_exact_size(Vec2::splat(FURTHER), Sense::hover());
+            example_ui(ui, rect, session, one, shown, palette, asked);
         }
     });
 }
 
-/// The picture of an example; a click goes there, a click with the second button takes it away.
+/// Draws the image of an example. A click goes to it, a right click removes it.
 fn example_ui(
     ui: &mut Ui,
-    place: Rect,
+    rect: Rect,
     session: &Session,
-    (positives, number, example): (bool, usize, &ShownExample),
+    (is_positive, number, example): (bool, usize, &ShownExample),
     shown: &mut ShownSlides,
     palette: &Palette,
     asked: &mut Asked,
 ) {
-    let response = ui.interact(place, ui.scope_id().with(("example", positives, number)), Sense::click());
-    let kind = if positives { "example" } else { "negative example" };
+    let response = ui.interact(rect, ui.scope_id().with(("example", is_positive, number)), Sense::click());
+    let kind = if is_positive { "example" } else { "negative example" };
     let name = example_name(session, example);
     response.widget_info(|| {
         egui::WidgetInfo::labeled(egui::Role::Button, true, format!("{kind} {}: {name}", number + 1))
     });
     let picture =
         example.place.as_ref().and_then(|tile| shown.picture(session, ui.ctx(), &tile.slide, tile.rect));
-    picture_ui(ui, place, picture.as_ref(), palette);
-    let color: Color32 = if positives { palette.query } else { palette.error };
-    ui.painter().rect_stroke(place, 4.0, Stroke::new(2.0, color), StrokeKind::Outside);
-    let what = if positives { "Matches are like this" } else { "Matches are less like this" };
+    picture_ui(ui, rect, picture.as_ref(), palette);
+    let color: Color32 = if is_positive { palette.query } else { palette.error };
+    ui.painter().rect_stroke(rect, 4.0, Stroke::new(2.0, color), StrokeKind::Outside);
+    let what = if is_positive { "Example" } else { "Negative example: matches are less similar to it" };
     let response =
-        response.on_hover_text(format!("{what}\n{name}\nClick: go there. Right click: take it away"));
+        response.on_hover_text(format!("{what}\n{name}\nClick to go there, right-click to remove"));
     if response.secondary_clicked() {
-        asked.command(Command::RemoveExample { is_positive: positives, place: number });
+        asked.command(Command::RemoveExample { is_positive, place: number });
     } else if response.clicked()
         && let Some(place) = &example.place
     {
@@ -119,8 +121,8 @@ fn location(session: &Session, shown: &ShownExample) -> String {
     let Some(place) = &shown.place else { return "an image file".to_owned() };
     if let Example::Descriptors { file: Some(_), descriptors, .. } = &shown.example {
         return match descriptors.len() {
-            1 => "a picture, as one tile".to_owned(),
-            count => format!("a picture of {count} tiles"),
+            1 => "an image, as one tile".to_owned(),
+            count => format!("an image of {count} tiles"),
         };
     }
     let center = place.rect.center();
@@ -130,7 +132,7 @@ fn location(session: &Session, shown: &ShownExample) -> String {
     }
 }
 
-/// The questions asked before, as a strip of their pictures.
+/// Draws the query history as a row of images.
 pub fn history_ui(
     ui: &mut Ui,
     session: &Session,
@@ -139,12 +141,12 @@ pub fn history_ui(
     asked: &mut Asked,
 ) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
-        ui.label(RichText::new("Asked before").small().color(palette.weak));
+        ui.label(RichText::new("Earlier queries").small().color(palette.weak));
         ScrollArea::horizontal().id_salt("history").show(ui, |ui| {
             ui.horizontal(|ui| {
                 for (number, past) in session.query_history().history().iter().enumerate() {
                     let Some(first) = past.positives.first() else { continue };
-                    let (place, response) = ui.allocate_exact_size(Vec2::splat(FURTHER), Sense::click());
+                    let (rect, response) = ui.allocate_exact_size(Vec2::splat(FURTHER), Sense::click());
                     let name = example_name(session, first);
                     response.widget_info(|| {
                         let label = format!("past query {}: {name}", number + 1);
@@ -154,12 +156,12 @@ pub fn history_ui(
                         .place
                         .as_ref()
                         .and_then(|tile| shown.picture(session, ui.ctx(), &tile.slide, tile.rect));
-                    picture_ui(ui, place, picture.as_ref(), palette);
+                    picture_ui(ui, rect, picture.as_ref(), palette);
                     let examples = match past.positives.len() + past.negatives.len() {
                         1 => String::new(),
                         count => format!(" · {count} examples"),
                     };
-                    if response.on_hover_text(format!("Ask again: {name}{examples}")).clicked() {
+                    if response.on_hover_text(format!("Repeat this query: {name}{examples}")).clicked() {
                         asked.command(Command::Recall(number));
                     }
                 }

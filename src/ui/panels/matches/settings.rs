@@ -1,4 +1,4 @@
-//! How a question is answered: where, how many, and how the answer is shown.
+//! Settings of the query: scope, filters, number of matches, and the form in which the answer is shown.
 
 use egui::{Align, Button, DragValue, Layout, RichText, TextStyle, Ui, Vec2};
 use egui_material_icons::icons;
@@ -10,6 +10,7 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
+/// Draws the settings.
 pub fn settings_ui(
     ui: &mut Ui,
     panel: &mut MatchesPanel,
@@ -23,11 +24,11 @@ pub fn settings_ui(
         (Scope::All, "All", "Search every slide"),
         (Scope::Same, "This slide", "Search the query's slides only"),
         (Scope::Others, "Others", "Search every slide but the query's"),
-        (Scope::Archive, "Archive", "Search every slide here, and the department's archive"),
+        (Scope::Archive, "Archive", "Search every slide of the project and the department's archive"),
     ];
     choice_ui(ui, &mut settings.scope, &scopes, palette);
     if settings.scope == Scope::Archive && session.project().archive().is_none() {
-        // First of all it has to be said where that is.
+        // The archive's address is needed first.
         settings.scope = before.scope;
         asked.action(Action::SetUpArchive);
     }
@@ -47,22 +48,22 @@ pub fn settings_ui(
             arrow.rich_text().size(16.0).color(palette.weak),
         );
         let button = Button::new(text).frame_when_inactive(panel.filters_open);
-        if ui.add(button).on_hover_text("Which tiles may be matches, and how matches are chosen").clicked() {
+        if ui.add(button).on_hover_text("Restrict the searched tiles and the shown matches").clicked() {
             panel.filters_open ^= true;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let count = DragValue::new(&mut settings.count).range(1..=1000).speed(0.3).suffix(" matches");
-            ui.add(count).on_hover_text("How many of the most similar tiles are shown");
+            ui.add(count).on_hover_text("Number of most similar tiles to show");
         });
     });
     if panel.filters_open {
         filters::filters_ui(ui, session, &mut settings, palette, asked);
     }
     let listings = [
-        (Listing::List, "List", "One match a row"),
-        (Listing::Gallery, "Gallery", "Pictures only"),
-        (Listing::Slides, "Slides", "Which slides hold the most similar tissue"),
-        (Listing::Encoders, "Encoders", "What another encoder answers, side by side"),
+        (Listing::List, "List", "One match per row"),
+        (Listing::Gallery, "Gallery", "Images only"),
+        (Listing::Slides, "Slides", "Slides ranked by their most similar tissue"),
+        (Listing::Encoders, "Encoders", "Compare with the matches of another encoder"),
     ];
     let listed = panel.listing;
     choice_ui(ui, &mut panel.listing, &listings, palette);
@@ -75,7 +76,8 @@ pub fn settings_ui(
     }
 }
 
-/// Buttons of which one is chosen, as wide together as there is room: what their names leave is shared evenly.
+/// Draws buttons of which one is selected. Together they fill the available width; space beyond their names
+/// is shared equally.
 pub fn choice_ui<T: Copy + PartialEq>(
     ui: &mut Ui,
     chosen: &mut T,

@@ -1,20 +1,23 @@
-//! Slides by likeness, each with its matches and a histogram of its tiles' distances.
+//! Slides ranked by similarity, each with its number of matches and a histogram of its tiles' distances.
 
 use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::Shown;
-use crate::number_format::grouped;
+use crate::number_format::counted;
 use crate::query::{HISTOGRAM_BINS, SlideRank};
 use crate::session::Command;
 use crate::ui::app::slide_name;
 use crate::ui::theme::{self, Palette};
 
-/// Height of one slide, in points.
+/// Height of a row in points.
 const ROW_HEIGHT: f32 = 70.0;
+/// Side of a slide's image in points.
 const PICTURE: f32 = 54.0;
+/// Size of a histogram in points.
 const HISTOGRAM: Vec2 = Vec2::new(84.0, 26.0);
 
+/// Draws the ranked slides.
 pub fn slides_ui(ui: &mut Ui, mut shown: Shown<'_>) {
     ScrollArea::vertical().auto_shrink(false).show_rows(
         ui,
@@ -39,7 +42,7 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     let is_open = session.slide(&slide.slide).is_some();
     let archived = shown.answer.from_archive(&slide.slide).filter(|_| !is_open);
     let thumbnail = shown.pictures.get(&slide.slide).and_then(|shown| shown.thumbnail.clone());
-    // Of a slide in the archive there is the picture of its best match at most.
+    // For a slide in the archive, at most the image of its best match is available.
     let best = shown.answer.matches.iter().find(|found| archived.is_some() && found.slide == slide.slide);
     let picture = thumbnail.or_else(|| {
         let best = best?;
@@ -64,16 +67,16 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         });
         let matches =
             if slide.matches == 1 { "1 match".to_owned() } else { format!("{} matches", slide.matches) };
-        let place = if archived.is_some() { " · archive" } else { "" };
-        ui.label(RichText::new(format!("{matches}{place}")).small().color(palette.text));
-        let tiles = format!("of {} tiles", grouped(slide.tiles as u64));
+        let origin = if archived.is_some() { " · archive" } else { "" };
+        ui.label(RichText::new(format!("{matches}{origin}")).small().color(palette.text));
+        let tiles = format!("of {}", counted(slide.tiles as u64, "tile"));
         ui.label(RichText::new(tiles).small().color(palette.weak));
     });
-    let place = Rect::from_min_size(rect.right_bottom() - HISTOGRAM - Vec2::new(10.0, 8.0), HISTOGRAM);
-    histogram_ui(ui, place, slide, palette);
+    let histogram = Rect::from_min_size(rect.right_bottom() - HISTOGRAM - Vec2::new(10.0, 8.0), HISTOGRAM);
+    histogram_ui(ui, histogram, slide, palette);
     let mut hint = format!(
-        "Median, over the query's tiles, of the distance to the most similar tile of this slide: {:.4}\nBars: its \
-         tiles by their distance to the query, from 0 to {:.2}",
+        "Median distance from the query's tiles to the most similar tile of this slide: {:.4}\nBars: the \
+         slide's tiles by their distance to the query, from 0 to {:.2}",
         slide.median_distance, slide.farthest
     );
     if let Some(archived) = archived {
@@ -85,18 +88,18 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     }
 }
 
-/// The tiles of a slide by distance, the nearest to the left.
-fn histogram_ui(ui: &Ui, place: Rect, slide: &SlideRank, palette: &Palette) {
+/// Draws the histogram of a slide's tiles by distance, with the nearest on the left.
+fn histogram_ui(ui: &Ui, rect: Rect, slide: &SlideRank, palette: &Palette) {
     let most = slide.histogram.iter().copied().max().unwrap_or(0).max(1) as f32;
-    let width = place.width() / HISTOGRAM_BINS as f32;
+    let width = rect.width() / HISTOGRAM_BINS as f32;
     for (bin, count) in slide.histogram.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let height = (place.height() * *count as f32 / most).max(1.0);
-        let left = place.left() + bin as f32 * width;
+        let height = (rect.height() * *count as f32 / most).max(1.0);
+        let left = rect.left() + bin as f32 * width;
         let bar = Rect::from_min_max(
-            Pos2::new(left, place.bottom() - height),
-            Pos2::new(left + width - 1.0, place.bottom()),
+            Pos2::new(left, rect.bottom() - height),
+            Pos2::new(left + width - 1.0, rect.bottom()),
         );
         ui.painter().rect_filled(bar, 0.0, theme::rank_color(bin + 1, HISTOGRAM_BINS));
     }
-    ui.painter().hline(place.x_range(), place.bottom() + 0.5, egui::Stroke::new(1.0, palette.line));
+    ui.painter().hline(rect.x_range(), rect.bottom() + 0.5, egui::Stroke::new(1.0, palette.line));
 }

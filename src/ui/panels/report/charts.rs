@@ -1,4 +1,4 @@
-//! The report's curves and histograms.
+//! Histograms and curves of the report.
 
 use egui::{Align2, Color32, FontId, Pos2, Rect, RichText, Sense, Shape, Stroke, Ui, Vec2};
 
@@ -7,7 +7,7 @@ use crate::evaluation::retrieval::ANSWERS;
 use crate::evaluation::study::Study;
 use crate::ui::theme::Palette;
 
-/// Colours of series and classes, by number; they repeat after these.
+/// Colours of series and classes by index, repeated cyclically.
 pub const COLORS: [Color32; 8] = [
     Color32::from_rgb(90, 169, 222),
     Color32::from_rgb(235, 160, 91),
@@ -19,9 +19,10 @@ pub const COLORS: [Color32; 8] = [
     Color32::from_rgb(124, 197, 205),
 ];
 
+/// Height of a chart in points.
 const HEIGHT: f32 = 220.0;
 
-/// A frame with axes from 0 to the given ends.
+/// A frame with axes that start at 0.
 struct Axes {
     inner: Rect,
     x_end: f64,
@@ -29,7 +30,7 @@ struct Axes {
 }
 
 impl Axes {
-    /// Take the room and draw the frame; `y` counts in per cent.
+    /// Allocates the space and draws the frame; labels of the y axis are percentages.
     fn ui(ui: &mut Ui, x_end: f64, y_end: f64, palette: &Palette) -> Self {
         const STEPS: usize = 4;
         let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), HEIGHT), Sense::hover());
@@ -64,11 +65,12 @@ impl Axes {
         Pos2::new(self.inner.left() + across, self.inner.bottom() - up)
     }
 
-    /// Names of the series, on the right from a height on that is given as a share of the frame's.
+    /// Draws the names of the series on the right, downwards from `from`, a share of the frame's height below
+    /// its top.
     fn legend(&self, ui: &Ui, from: f32, names: &[(Color32, &str)], palette: &Palette) {
         let top = self.inner.right_top() + Vec2::new(-4.0, 4.0 + from * self.inner.height());
-        for (place, (color, name)) in names.iter().enumerate() {
-            let at = top + Vec2::new(0.0, 15.0 * place as f32);
+        for (index, (color, name)) in names.iter().enumerate() {
+            let at = top + Vec2::new(0.0, 15.0 * index as f32);
             let font = FontId::proportional(11.0);
             let text = ui.painter().text(at, Align2::RIGHT_TOP, *name, font, palette.text);
             ui.painter().circle_filled(text.left_center() - Vec2::new(8.0, 0.0), 4.0, *color);
@@ -76,9 +78,9 @@ impl Axes {
     }
 }
 
-/// How the distances of near and of far pairs are spread; a click on a bin chooses it.
+/// Draws histograms of the descriptor distances of near and far pairs; a click on a bin selects it.
 pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>, palette: &Palette) {
-    let title = "Descriptor distance of near and far pairs, share of the pairs";
+    let title = "Descriptor distances of near and far pairs, as shares of the pairs";
     ui.label(RichText::new(title).small().color(palette.weak));
     let Some(addr) = &one.addr else {
         ui.label("No slide has both near and far pairs.");
@@ -102,7 +104,7 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>
         }
         let shares = [histogram.near[bin], histogram.far[bin]].map(|share| 100.0 * share);
         response.on_hover_text(format!(
-            "{from:.3} to {to:.3}: {:.1} % of the near pairs, {:.1} % of the far ones. Click to look at some.",
+            "{from:.3} to {to:.3}: {:.1} % of the near pairs, {:.1} % of the far ones. Click to see examples.",
             shares[0], shares[1]
         ));
     }
@@ -117,9 +119,9 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>
     axes.legend(ui, 0.0, &series.map(|(color, name, _)| (color, name)), palette);
 }
 
-/// Precision over the number of answers, for every encoder, above what guessing scores.
+/// Draws the precision by number of answers for every encoder, and the chance level.
 pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
-    let title = "Share of the first answers that are of the query's class, over their number";
+    let title = "Precision at k: share of the first k answers that have the query's class";
     ui.label(RichText::new(title).small().color(palette.weak));
     let targets: Vec<_> = study
         .comparison
@@ -129,13 +131,13 @@ pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
         .filter_map(|(one, color)| Some((one, one.target.as_ref()?, *color)))
         .collect();
     let Some((_, first, _)) = targets.first() else {
-        ui.label("Retrieval needs labels: put tables or masks into the project's folder “labels”.");
+        ui.label("Retrieval needs labels: add tables or masks to the folder “labels” of the project.");
         return;
     };
     let axes = Axes::ui(ui, ANSWERS as f64, 1.0, palette);
-    let guessing = axes.at(0.0, first.score.base_rate);
+    let chance = axes.at(0.0, first.score.base_rate);
     ui.painter().add(Shape::dashed_line(
-        &[guessing, Pos2::new(axes.inner.right(), guessing.y)],
+        &[chance, Pos2::new(axes.inner.right(), chance.y)],
         Stroke::new(1.0, palette.weak),
         5.0,
         4.0,
@@ -150,7 +152,7 @@ pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     }
     let mut names: Vec<(Color32, &str)> =
         targets.iter().map(|(one, _, color)| (*color, one.name.as_str())).collect();
-    names.push((palette.weak, "guessing"));
-    // Curves are high, if all is well.
+    names.push((palette.weak, "chance level"));
+    // In the lower half: the curves of useful encoders are in the upper half.
     axes.legend(ui, 0.5, &names, palette);
 }

@@ -1,5 +1,5 @@
-//! The map of the descriptors: points by class, slide, patient or distance to the question; hover shows the tile,
-//! a click goes there, and a line drawn around points chooses them.
+//! The map of the descriptors, coloured by class, slide, patient or distance to the query. Hovering over a
+//! point shows its tile, a click goes to it, and a lasso selects points.
 
 use egui::{Color32, Key, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, Ui, Vec2};
 
@@ -11,88 +11,97 @@ use crate::evaluation::map::MapKind;
 use crate::evaluation::report::Map;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
-use crate::number_format::grouped;
+use crate::number_format::counted;
 use crate::query::TilePlace;
 use crate::session::{Command, Session};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
 
-/// What the colours of the points mean.
+/// Property that decides the colour of the points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Coloured {
     #[default]
     Class,
     Slide,
     Patient,
-    /// To the question in hand.
+    /// Descriptor distance to the current query.
     Distance,
 }
 
-/// What decides the colours of all points; they are brought to the graphics card anew when it changes.
+/// Everything that decides the colours of the points. They are uploaded to the GPU again when it changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Look {
+struct ColourState {
     coloured: Coloured,
-    /// The question whose distances are shown.
-    question: Option<u64>,
-    /// Number of the choice of points.
-    choice: u32,
+    /// Generation of the query whose distances are shown.
+    query: Option<u64>,
+    /// Counter of changes of the selection.
+    selection: u32,
     dark: bool,
 }
 
-/// Where the user looks on the map, what is chosen there, and what is on the graphics card.
+/// State of the map: view, selection, and the points on the GPU.
 #[derive(Default)]
 pub struct MapView {
     coloured: Coloured,
     kind: MapKind,
-    /// Position on the map of the canvas centre, and points of the screen per unit of the map; nothing until
-    /// the map was first shown.
+    /// Map position of the canvas centre, and screen points per map unit; `None` until the map is first
+    /// drawn.
     at: Option<([f32; 2], f32)>,
-    uploaded: Option<(Look, PointSet)>,
-    /// Whether dragging draws a line around points.
+    uploaded: Option<(ColourState, PointSet)>,
+    /// Whether dragging draws a lasso.
     lasso: bool,
-    /// The line that is being drawn, on the map.
+    /// The lasso being drawn, in map positions.
     line: Vec<[f32; 2]>,
-    /// Rows of the tiles that were chosen, ascending.
+    /// Indices of the selected tiles, ascending.
     chosen: Vec<u32>,
-    choice: u32,
-    /// The question whose distances were asked for.
+    /// Counter of changes of `chosen`.
+    selection: u32,
+    /// Generation of the query whose distances were requested.
     asked: Option<u64>,
 }
 
 impl MapView {
-    /// Another map is to be shown.
+    /// Resets everything that belongs to the current map.
     pub fn forget(&mut self) {
         *self = Self { coloured: self.coloured, kind: self.kind, lasso: self.lasso, ..Self::default() };
     }
 
-    /// The map of the kind that the user wants, where there is one.
+    /// Returns the map of the selected kind, or any map if there is none of this kind.
     pub fn shown<'a>(&self, maps: &'a [Map]) -> Option<&'a Map> {
         maps.iter().find(|map| map.kind == self.kind).or(maps.first())
     }
 
     fn choose(&mut self, chosen: Vec<u32>) {
         self.chosen = chosen;
-        self.choice += 1;
+        self.selection += 1;
     }
 }
 
+/// Height of the map in screen points.
 const HEIGHT: f32 = 520.0;
+/// Radius of a point in screen points.
 const RADIUS: f32 = 3.0;
-/// Points nearer to the pointer than this are meant, in points of the screen.
+/// Maximum distance from the pointer to the point under it, in screen points.
 const REACH: f32 = 8.0;
-/// Edge of the picture under the pointer.
+/// Side of the tile image in the tooltip, in screen points.
 const PICTURE: f32 = 150.0;
 
-/// What is shown, and on what.
+/// Everything that the map is drawn from.
 pub struct MapContext<'a> {
+    /// The session.
     pub session: &'a Session,
+    /// The evaluation whose tiles are shown.
     pub study: &'a Study,
+    /// Positions of the tiles.
     pub map: &'a Map,
+    /// Draws the points.
     pub renderer: &'a MapRenderer,
+    /// Colours of the window.
     pub palette: &'a Palette,
 }
 
+/// Draws the map with its legend.
 pub fn map_ui(
     ui: &mut Ui,
     context: &MapContext<'_>,
@@ -148,7 +157,7 @@ pub fn map_ui(
     }
 }
 
-/// The tile under the pointer: its picture, and what it is.
+/// Draws the tooltip of the tile under the pointer: its image and caption.
 fn tile_hint_ui(
     response: Response,
     context: &MapContext<'_>,
@@ -160,8 +169,8 @@ fn tile_hint_ui(
     response.on_hover_ui_at_pointer(|ui| {
         if let Some((slide, rect)) = place_of(&study.sample, tile) {
             let picture = shown.picture(session, ui.ctx(), &slide, rect);
-            let (place, _) = ui.allocate_exact_size(Vec2::splat(PICTURE), Sense::hover());
-            picture_ui(ui, place, picture.as_ref(), palette);
+            let (image, _) = ui.allocate_exact_size(Vec2::splat(PICTURE), Sense::hover());
+            picture_ui(ui, image, picture.as_ref(), palette);
             if picture.is_none() {
                 asked.command(Command::ReadTilePicture { slide, rect });
             }
@@ -170,7 +179,7 @@ fn tile_hint_ui(
     });
 }
 
-/// Draw a line around points; what it encloses is chosen when it is done. Escape gives it up.
+/// Handles the lasso: releasing the button selects the enclosed points, Escape cancels.
 fn lasso_ui(
     ui: &Ui,
     response: &Response,
@@ -193,7 +202,7 @@ fn lasso_ui(
     }
 }
 
-/// Whether a point lies within a closed line, by the even-odd rule.
+/// Returns whether a point is inside a closed line, by the even-odd rule.
 fn encloses(line: &[[f32; 2]], [x, y]: [f32; 2]) -> bool {
     let edges = line.iter().zip(line.iter().cycle().skip(1));
     let crossed = edges
@@ -204,13 +213,13 @@ fn encloses(line: &[[f32; 2]], [x, y]: [f32; 2]) -> bool {
 fn points_ui(ui: &Ui, context: &MapContext<'_>, view: &mut MapView, rect: Rect) {
     let MapContext { session, study, map, renderer, palette } = *context;
     let distances = session.distances().filter(|_| view.coloured == Coloured::Distance);
-    let look = Look {
+    let state = ColourState {
         coloured: view.coloured,
-        question: distances.map(|_| session.generation()),
-        choice: view.choice,
+        query: distances.map(|_| session.generation()),
+        selection: view.selection,
         dark: ui.visuals().dark_mode,
     };
-    if view.uploaded.as_ref().is_none_or(|(known, _)| *known != look) {
+    if view.uploaded.as_ref().is_none_or(|(known, _)| *known != state) {
         let typical = distances.map_or(1.0, |distances| median(distances));
         let color_of = |tile: usize| {
             let color = match distances {
@@ -226,7 +235,7 @@ fn points_ui(ui: &Ui, context: &MapContext<'_>, view: &mut MapView, rect: Rect) 
             .enumerate()
             .map(|(tile, at)| MapPoint { at: *at, color: color_of(tile).to_srgba_unmultiplied() })
             .collect();
-        view.uploaded = Some((look, renderer.upload(&points)));
+        view.uploaded = Some((state, renderer.upload(&points)));
     }
     if let (Some((_, points)), Some((center, zoom))) = (&view.uploaded, view.at) {
         let half = rect.size() / 2.0;
@@ -258,13 +267,13 @@ fn legend_ui(
             (Coloured::Class, "class"),
             (Coloured::Slide, "slide"),
             (Coloured::Patient, "patient"),
-            (Coloured::Distance, "distance to the question"),
+            (Coloured::Distance, "distance to the query"),
         ];
         for (coloured, name) in kinds {
             ui.selectable_value(&mut view.coloured, coloured, name);
         }
         ui.add_space(12.0);
-        let hint = "Draw a line around points to choose their tiles, as a question or for a class";
+        let hint = "Draw a line around points to select their tiles, to search with them or to annotate them";
         ui.toggle_value(&mut view.lasso, "Lasso").on_hover_text(hint);
         ui.add_space(12.0);
         match view.coloured {
@@ -273,30 +282,30 @@ fn legend_ui(
             Coloured::Patient => {}
             Coloured::Distance => {
                 let text = match (session.query().is_some(), session.distances().is_some()) {
-                    (false, _) => "Ask for a tile on a slide first.",
-                    (true, false) => "Comparing",
-                    (true, true) => "bright: near; dark: as far as tiles usually are",
+                    (false, _) => "Click a tile on a slide first.",
+                    (true, false) => "Comparing…",
+                    (true, true) => "bright: similar; dark: median distance or more",
                 };
                 ui.label(RichText::new(text).small().color(palette.weak));
             }
         }
     });
-    let question = session.query().map(|_| session.generation());
-    if view.coloured == Coloured::Distance && session.distances().is_none() && view.asked != question {
-        view.asked = question;
+    let query = session.query().map(|_| session.generation());
+    if view.coloured == Coloured::Distance && session.distances().is_none() && view.asked != query {
+        view.asked = query;
         asked.command(Command::MeasureDistances);
     }
 }
 
 fn names_ui<'a>(ui: &mut Ui, names: impl Iterator<Item = &'a str>, palette: &Palette) {
-    for (place, name) in names.enumerate() {
+    for (index, name) in names.enumerate() {
         let (dot, _) = ui.allocate_exact_size(Vec2::splat(9.0), Sense::hover());
-        ui.painter().circle_filled(dot.center(), 4.0, COLORS[place % COLORS.len()]);
+        ui.painter().circle_filled(dot.center(), 4.0, COLORS[index % COLORS.len()]);
         ui.label(RichText::new(name).small().color(palette.text));
     }
 }
 
-/// What can be done with the tiles that were chosen.
+/// Draws the actions on the selected tiles.
 fn chosen_ui(
     ui: &mut Ui,
     session: &Session,
@@ -313,12 +322,12 @@ fn chosen_ui(
         rows.iter().filter_map(place).collect()
     };
     ui.horizontal_wrapped(|ui| {
-        let text = format!("{} tiles chosen", grouped(view.chosen.len() as u64));
+        let text = format!("{} selected", counted(view.chosen.len() as u64, "tile"));
         ui.label(RichText::new(text).color(palette.strong));
-        if ui.button("Find similar").on_hover_text("Look for tiles like these on all slides").clicked() {
+        if ui.button("Find similar").on_hover_text("Search for similar tiles on all slides").clicked() {
             asked.command(Command::QueryTiles(places(&view.chosen)));
         }
-        ui.menu_button("Mark as", |ui| {
+        ui.menu_button("Annotate as", |ui| {
             for class in session.project().classes() {
                 if ui.button(&class.name).clicked() {
                     let tiles = places(&view.chosen);
@@ -327,23 +336,24 @@ fn chosen_ui(
                 }
             }
         });
-        if ui.button("Choose none").clicked() {
+        if ui.button("Clear selection").clicked() {
             view.choose(Vec::new());
         }
     });
 }
 
 fn color_of(sample: &Sample, tile: usize, coloured: Coloured, palette: &Palette) -> Color32 {
-    let place = match coloured {
+    let index = match coloured {
         Coloured::Class => sample.tiles.classes[tile].map(|class| usize::from(class.0)),
         Coloured::Slide => Some(sample.tiles.slides[tile] as usize),
         Coloured::Patient => Some(sample.tiles.patients[tile] as usize),
         Coloured::Distance => None,
     };
-    place.map_or(palette.pressed, |place| COLORS[place % COLORS.len()])
+    index.map_or(palette.pressed, |index| COLORS[index % COLORS.len()])
 }
 
-/// From the question's colour at distance 0 to that of nothing at the usual distance.
+/// Colour of a point at a distance given as a share of the median distance: the query's colour at 0, a
+/// neutral colour from 1 on.
 fn distance_color(share: f32, palette: &Palette) -> Color32 {
     if share.is_finite() {
         palette.query.lerp_to_gamma(palette.pressed, share.clamp(0.0, 1.0))
@@ -361,7 +371,7 @@ fn median(distances: &[f32]) -> f32 {
     known.select_nth_unstable_by(middle, f32::total_cmp).1.max(f32::MIN_POSITIVE)
 }
 
-/// Centre and scale that show the whole map.
+/// Returns the centre and scale that show the whole map.
 fn whole(map: &Map, rect: Rect) -> ([f32; 2], f32) {
     let bounds = |axis: usize| {
         map.points.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), point| {
@@ -383,7 +393,7 @@ fn on_map(at: Pos2, rect: Rect, center: [f32; 2], zoom: f32) -> [f32; 2] {
     [center[0] + from.x, center[1] - from.y]
 }
 
-/// The point nearest to the pointer, if one is near.
+/// Returns the point nearest to the pointer, if one is within [`REACH`].
 fn nearest(map: &Map, pointer: Pos2, rect: Rect, center: [f32; 2], zoom: f32) -> Option<u32> {
     let at = on_map(pointer, rect, center, zoom);
     let squared = |point: &[f32; 2]| (point[0] - at[0]).powi(2) + (point[1] - at[1]).powi(2);
@@ -391,7 +401,7 @@ fn nearest(map: &Map, pointer: Pos2, rect: Rect, center: [f32; 2], zoom: f32) ->
     (squared(point).sqrt() * zoom <= REACH).then_some(tile)
 }
 
-/// Tiles of the sample that the current query has found.
+/// Tiles of the evaluation that are matches of the current query.
 fn matched(session: &Session, study: &Study) -> Vec<u32> {
     let Some(answer) = session.query().and_then(|query| query.answer.as_ref()) else { return Vec::new() };
     answer.matches.iter().filter_map(|found| study.tile_at(&found.slide, &found.rect)).collect()

@@ -1,4 +1,5 @@
-//! The report view: what was measured, in the place of the slide. Every tile in it leads to its slide.
+//! The report view: results of the evaluation, shown in place of the slide. A click on a tile goes to its
+//! slide.
 
 mod charts;
 mod map;
@@ -29,23 +30,23 @@ use crate::ui::theme::{self, Palette};
 
 pub use points::MapRenderer;
 
-/// What the user has set in the report view.
+/// Settings and state of the report view.
 pub struct ReportView {
     limits: Limits,
     exclude: Exclude,
     class: String,
-    /// Whether reports are written with codes in place of patients' names.
+    /// Whether written reports contain codes instead of patients' names.
     pub pseudonymise: bool,
-    /// Place of the encoder whose classes and queries are shown.
+    /// Index of the encoder whose details are shown.
     encoder: usize,
     map: map::MapView,
     /// The cell of the confusion matrix whose queries are shown: row and column.
     cell: Option<[usize; 2]>,
-    /// The bin of the distances' histogram whose pairs are shown.
+    /// The bin of the distance histogram whose pairs are shown.
     bin: Option<usize>,
-    /// Pictures of tiles on the graphics card.
+    /// Images of tiles on the GPU, by tile index.
     pictures: HashMap<u32, TextureHandle>,
-    /// The study that was shown in the frame before.
+    /// The evaluation shown in the previous frame.
     shown: Weak<Study>,
 }
 
@@ -67,7 +68,7 @@ impl Default for ReportView {
 }
 
 impl ReportView {
-    /// Drop what belongs to another study.
+    /// Drops the state that belongs to another evaluation.
     fn follow(&mut self, study: &Arc<Study>) {
         if !std::ptr::eq(self.shown.as_ptr(), Arc::as_ptr(study)) {
             self.pictures.clear();
@@ -87,6 +88,7 @@ impl ReportView {
     }
 }
 
+/// Draws the report view.
 pub fn report_ui(
     ui: &mut Ui,
     session: &Session,
@@ -130,15 +132,15 @@ pub fn report_ui(
 fn hint_ui(ui: &mut Ui, palette: &Palette) {
     Frame::new().inner_margin(Margin::symmetric(24, 40)).show(ui, |ui| {
         ui.label(
-            RichText::new("How good is the encoder on your slides?")
+            RichText::new("How well does the encoder work on your slides?")
                 .family(theme::bold())
                 .color(palette.strong),
         );
         ui.label(
             RichText::new(
-                "Measure compares every encoder that has described the slides of this project, and the histogram of \
-                 their colours. ADDR needs no labels; retrieval takes the annotations that have a class, and the \
-                 tables, drawings and masks in the project's folder “labels”.",
+                "Measure compares all encoders with which the slides of this project have been embedded, with a \
+                 colour histogram as the baseline. ADDR needs no labels. Retrieval uses annotations with a \
+                 class, and the tables, annotation files and masks in the folder “labels” of the project.",
             )
             .color(palette.weak),
         );
@@ -160,11 +162,11 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
                 }
             }
             ui.add_space(8.0);
-            ui.label(weak("near, up to"));
+            ui.label(weak("near: up to"));
             ui.add(
                 egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05).suffix(" mm"),
             );
-            ui.label(weak("far, from"));
+            ui.label(weak("far: from"));
             let lowest = view.limits.near_mm;
             view.limits.far_mm = view.limits.far_mm.max(lowest);
             ui.add(
@@ -172,11 +174,11 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
             );
             ui.label(weak("class"));
             ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(110.0));
-            ui.label(weak("answers from other"));
+            ui.label(weak("answers only from other"));
             ui.selectable_value(&mut view.exclude, Exclude::Slide, "slides");
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
-            ui.checkbox(&mut view.pseudonymise, "codes for patients")
-                .on_hover_text("Write reports with codes in place of patients' names");
+            ui.checkbox(&mut view.pseudonymise, "pseudonymise patients")
+                .on_hover_text("Use codes instead of patients' names in written reports");
         });
     });
 }
@@ -202,8 +204,8 @@ fn study_ui(
     }
     heading_ui(ui, palette, "Details of");
     ui.horizontal_wrapped(|ui| {
-        for (place, one) in encoders.iter().enumerate() {
-            if ui.selectable_value(&mut view.encoder, place, &one.name).changed() {
+        for (index, one) in encoders.iter().enumerate() {
+            if ui.selectable_value(&mut view.encoder, index, &one.name).changed() {
                 (view.cell, view.bin) = (None, None);
             }
         }
@@ -233,14 +235,14 @@ fn study_ui(
         }
     }
     if let Some(classes) = &one.classes {
-        heading_ui(ui, palette, "Which class is taken for which");
+        heading_ui(ui, palette, "Confusion matrix");
         tables::confusion_ui(ui, &classes.confusion, &study.sample, &mut view.cell, palette);
         if let Some([row, column]) = view.cell {
             let pairs = &classes.confusion.examples[row][column];
             let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
             let what = match pairs.as_slice() {
-                [] => "No query of this kind.",
-                _ => "Queries of this cell, each with its nearest tile.",
+                [] => "No queries in this cell.",
+                _ => "Queries in this cell, each with its nearest tile.",
             };
             queries::pairs_ui(ui, pairs, [palette.query, palette.line], what, &mut tiles, asked);
         }
@@ -264,14 +266,14 @@ fn heading_ui(ui: &mut Ui, palette: &Palette, title: &str) {
     ui.add_space(4.0);
 }
 
-/// The slide and rectangle of a tile, where its slide is in the project.
+/// Returns the slide ID and rectangle of a tile.
 fn place_of(sample: &Sample, tile: u32) -> Option<(SlideId, Level0Rect)> {
     let rect = sample.rects.get(tile as usize)?;
     let slide = &sample.slides[sample.tiles.slides[tile as usize] as usize];
     Some((SlideId(slide.id.clone()), *rect))
 }
 
-/// What a tile is, in a line: slide, place, class.
+/// Caption of a tile: slide, position and class, one per line.
 fn caption_of(sample: &Sample, tile: u32) -> String {
     let slide = &sample.slides[sample.tiles.slides[tile as usize] as usize];
     let class =

@@ -1,38 +1,41 @@
-//! The wgpu pipeline that draws the points of a map, and the paint callback through which egui runs it.
+//! The wgpu pipeline that draws the points of a map, and the paint callback that runs it in egui.
 
 use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, RenderState};
 use eframe::wgpu;
 use wgpu::util::DeviceExt as _;
 
-/// One point: its place on the map, and sRGB with straight alpha.
+/// A point of the map, as laid out in the vertex buffer.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct MapPoint {
+    /// Position on the map.
     pub at: [f32; 2],
+    /// sRGB with straight alpha.
     pub color: [u8; 4],
 }
 
-/// Points on the graphics card, uploaded once however often they are drawn.
+/// Points on the GPU, uploaded once and drawn any number of times.
 #[derive(Clone)]
 pub struct PointSet {
     buffer: wgpu::Buffer,
     count: u32,
 }
 
-/// The part of the map that is shown.
+/// The visible part of the map, as laid out in the uniform buffer.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct PointView {
-    /// Position on the map of the canvas centre.
+    /// Map position of the canvas centre.
     pub center: [f32; 2],
-    /// Clip units (2 across the canvas, upwards) per unit of the map.
+    /// Clip-space units (2 across the canvas, y upwards) per map unit.
     pub scale: [f32; 2],
-    /// Radius of a point in clip units.
+    /// Radius of a point in clip-space units.
     pub radius: [f32; 2],
+    /// Padding.
     pub unused: [f32; 2],
 }
 
-/// What is needed on the graphics card to draw maps.
+/// GPU resources for drawing maps.
 pub struct MapRenderer {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -42,6 +45,7 @@ pub struct MapRenderer {
 }
 
 impl MapRenderer {
+    /// Creates the pipeline and its buffers.
     pub fn new(state: &RenderState) -> Self {
         let (device, queue) = (state.device.clone(), state.queue.clone());
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -72,7 +76,7 @@ impl MapRenderer {
         Self { device, queue, pipeline, view, bindings }
     }
 
-    /// Bring points onto the graphics card.
+    /// Uploads points to the GPU.
     pub fn upload(&self, points: &[MapPoint]) -> PointSet {
         let buffer = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("map points"),
@@ -82,7 +86,7 @@ impl MapRenderer {
         PointSet { buffer, count: points.len() as u32 }
     }
 
-    /// A paint callback that draws `points` into `rect`; one map a frame.
+    /// Returns a paint callback that draws `points` into `rect`. Supports one map per frame.
     pub fn paint(&self, rect: egui::Rect, view: PointView, points: &PointSet) -> egui::PaintCallback {
         self.queue.write_buffer(&self.view, 0, bytemuck::bytes_of(&view));
         egui_wgpu::Callback::new_paint_callback(

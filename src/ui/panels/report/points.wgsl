@@ -1,11 +1,11 @@
 // Draws the points of a map: one instanced quad each, shaded as a soft disc.
 
 struct View {
-    // Position on the map of the canvas centre.
+    // Map position of the canvas centre.
     center: vec2<f32>,
-    // Clip units per unit of the map.
+    // Clip-space units per map unit.
     scale: vec2<f32>,
-    // Radius of a point in clip units.
+    // Radius of a point in clip-space units.
     radius: vec2<f32>,
     unused: vec2<f32>,
 };
@@ -22,7 +22,7 @@ struct Point {
 
 struct Fragment {
     @builtin(position) position: vec4<f32>,
-    // From the point's centre, in radii.
+    // Position relative to the point's centre, in radii.
     @location(0) local: vec2<f32>,
     @location(1) @interpolate(flat) color: vec4<f32>,
 };

@@ -1,4 +1,4 @@
-//! Galleries of queries and their answers; a click on any tile goes to its slide.
+//! Galleries of queries and their answers. A click on a tile goes to its slide.
 
 use std::collections::HashMap;
 
@@ -16,22 +16,26 @@ use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
 
-/// Edge of a tile's picture, in points, and answers in a row.
+/// Side of a tile's image in points.
 const EDGE: f32 = 84.0;
+/// Number of answers per row.
 const ANSWERS: usize = 6;
 
-/// Where tiles and their pictures come from.
+/// Sources of tiles and their images.
 pub struct Tiles<'a> {
+    /// The session.
     pub session: &'a Session,
+    /// The evaluation.
     pub study: &'a Study,
-    /// Pictures that came with the study, on the graphics card.
+    /// Images stored with the evaluation, on the GPU, by tile index.
     pub pictures: &'a mut HashMap<u32, TextureHandle>,
-    /// Those of other tiles, which are read when they are looked at.
+    /// Images of other tiles, read from the slides on demand.
     pub shown: &'a mut ShownSlides,
+    /// Colours of the window.
     pub palette: &'a Palette,
 }
 
-/// The queries that went best and worst.
+/// Draws the queries with the best and the worst answers.
 pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, asked: &mut Asked) {
     let palette = tiles.palette;
     let [best, worst] = extremes(target, &tiles.study.sample);
@@ -46,21 +50,21 @@ pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, asked: &m
             ui.horizontal(|ui| {
                 tile_ui(ui, tiles, query.tile, palette.query, asked);
                 ui.add_space(10.0);
-                for (answer, hit) in query.answers.iter().zip(&query.hits).take(ANSWERS) {
-                    let frame = if *hit { palette.good } else { palette.error };
+                for (answer, is_correct) in query.answers.iter().zip(&query.hits).take(ANSWERS) {
+                    let frame = if *is_correct { palette.good } else { palette.error };
                     tile_ui(ui, tiles, answer.tile, frame, asked);
                 }
             });
         }
         ui.label(
-            RichText::new("Framed in green: of the query's class; in red: of another.")
+            RichText::new("Green frame: same class as the query; red frame: another class.")
                 .small()
                 .color(palette.weak),
         );
     }
 }
 
-/// Pairs of tiles, with the colours of their frames, and what they are in a line.
+/// Draws pairs of tiles with the given frame colours, and `what` as the caption below.
 pub fn pairs_ui(
     ui: &mut Ui,
     pairs: &[[u32; 2]],
@@ -73,7 +77,7 @@ pub fn pairs_ui(
     ui.horizontal_wrapped(|ui| {
         let both = Vec2::new(2.0 * EDGE + ui.spacing().item_spacing.x, EDGE);
         for pair in pairs {
-            // Two that belong together stay in one line.
+            // The two tiles of a pair stay on one line.
             ui.allocate_ui(both, |ui| {
                 ui.horizontal(|ui| {
                     for (tile, frame) in pair.iter().zip(frames) {
@@ -114,7 +118,7 @@ fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked:
     }
 }
 
-/// The picture of a tile that came with the study.
+/// Returns the image of a tile that is stored with the evaluation.
 fn picture_of(
     ui: &Ui,
     study: &Study,

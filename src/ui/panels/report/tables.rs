@@ -1,4 +1,4 @@
-//! The report's tables.
+//! Tables of the report.
 
 use egui::{Color32, Grid, RichText, ScrollArea, Sense, Ui, Vec2};
 
@@ -16,10 +16,10 @@ use crate::slide::SlideId;
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
-/// A cell of the table of which class is taken for which, in points.
+/// Size of a cell of the confusion matrix in points.
 const CELL: Vec2 = Vec2::new(104.0, 30.0);
 
-/// The paper's table, from the user's slides.
+/// Draws the main table: ADDR and retrieval of every encoder.
 pub fn results_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let sample = &study.sample;
     let summary = format!(
@@ -40,7 +40,7 @@ pub fn results_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
             head(ui, "median ADDR");
             if has_target {
                 Measure::ALL.iter().for_each(|measure| _ = head(ui, measure.label()));
-                head(ui, "guessing");
+                head(ui, "chance level");
             }
             ui.end_row();
             for one in &study.comparison.encoders {
@@ -68,7 +68,7 @@ pub fn results_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     });
 }
 
-/// Every pair of encoders; what is certain stands out.
+/// Draws the differences between pairs of encoders; differences whose interval excludes 0 are emphasised.
 pub fn differences_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let comparison = &study.comparison;
     if comparison.paired.is_empty() {
@@ -88,30 +88,32 @@ pub fn differences_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
             let color = if certain { palette.strong } else { palette.weak };
             let (text, interval) = difference(pair.measure, pair.difference, pair.ci95);
             ui.label(RichText::new(format!("{text}  {interval}")).color(color));
-            ui.label(
-                RichText::new(if certain { "" } else { "the interval holds 0" }).small().color(palette.weak),
-            );
+            let remark = if certain { "" } else { "the interval contains 0" };
+            ui.label(RichText::new(remark).small().color(palette.weak));
             ui.end_row();
         }
     });
 }
 
-/// What else was measured of each encoder: classifiers on its descriptors, slides asking for slides, the state of
-/// the descriptors, changes of the stain.
+/// Draws further measures of each encoder: classifiers on its descriptors, retrieval of slides, properties of
+/// the descriptors, and the stain test.
 pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     heading_ui(ui, palette, "Further measures");
     let names = [
         ("method", ""),
+        ("linear probe", "Balanced accuracy of a linear classifier on the descriptors, cross-validated"),
+        ("20 nearest", "Balanced accuracy of the vote of the 20 nearest tiles"),
         (
-            "linear probe",
-            "Mean over classes of the tiles that a linear classifier judges right, learnt of others",
+            "slides, P@1",
+            "Share of slides with the class whose most similar slide, by mean descriptor, also has it",
         ),
-        ("20 nearest", "The same for the vote of the 20 nearest tiles"),
-        ("slides, P@1", "Slides with the class whose most similar slide has it, too, by mean descriptors"),
-        ("effective dimensions", "(Σλ)² / Σλ² of the variances along the principal axes"),
-        ("near-duplicates", "Tiles with another nearer than 2 % of the median distance"),
-        ("nearest stays", "Tiles whose nearest elsewhere stays when the stain is changed a little"),
-        ("finds itself", "Tiles that are still nearest to themselves when the stain is changed a little"),
+        ("effective dimensions", "(Σλ)² / Σλ², where λ are the variances along the principal axes"),
+        ("near-duplicates", "Share of tiles with another tile nearer than 2 % of the median distance"),
+        (
+            "nearest stays",
+            "Share of tiles whose nearest tile on other slides is the same after a small change of stain",
+        ),
+        ("finds itself", "Share of tiles that remain nearest to themselves after a small change of stain"),
     ];
     ScrollArea::horizontal().id_salt("further").show(ui, |ui| {
         Grid::new("further").striped(true).spacing([22.0, 8.0]).show(ui, |ui| {
@@ -144,7 +146,7 @@ pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     });
 }
 
-/// On which slides was measured, and how; a click goes to the slide.
+/// Draws the evaluated slides and the settings; a click goes to a slide.
 pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette, asked: &mut Asked) {
     let sample = &study.sample;
     let rows = sample.tiles.rows_by_slide();
@@ -171,8 +173,8 @@ pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette,
     let settings = &study.comparison.settings;
     let counts = sample.label_counts;
     let text = format!(
-        "{} in two classes: they count as unknown. At most {} queries of each class; intervals from {} draws of \
-         slides; seed {}; histokin {}.",
+        "{} in two classes, treated as unlabelled. At most {} queries per class; intervals from {} bootstrap \
+         samples of slides; seed {}; histokin {}.",
         counted(counts.conflicting as u64, "tile"),
         grouped(settings.retrieval.queries_per_class as u64),
         settings.resampling.draws,
@@ -183,7 +185,8 @@ pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette,
     ui.label(RichText::new(text).small().color(palette.weak));
 }
 
-/// Rows are classes of queries, columns classes of the nearest tile. A click on a cell chooses it.
+/// Draws the confusion matrix: rows are classes of queries, columns classes of the nearest tile. A click on a
+/// cell selects it.
 pub fn confusion_ui(
     ui: &mut Ui,
     confusion: &Confusion,
@@ -222,17 +225,17 @@ pub fn confusion_ui(
                         font,
                         palette.strong,
                     );
-                    let told = format!(
+                    let summary = format!(
                         "{count} of {total} queries of {} have {} nearest",
                         name(Some(*class)),
                         name(*answer)
                     );
-                    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &told));
+                    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &summary));
                     if response.hovered() || *chosen == Some([row, column]) {
                         let stroke = egui::Stroke::new(1.5, palette.strong);
                         ui.painter().rect_stroke(rect, 3.0, stroke, egui::StrokeKind::Inside);
                     }
-                    if response.on_hover_text(told + "; click to see some").clicked() {
+                    if response.on_hover_text(summary + "; click to see examples").clicked() {
                         let cell = [row, column];
                         *chosen = (*chosen != Some(cell)).then_some(cell);
                     }

@@ -1,4 +1,4 @@
-//! The training panel: what to learn from and how, the run under way, and the runs there are.
+//! The training window: slides and settings, the current run, and the list of runs.
 
 mod plots;
 mod running;
@@ -19,11 +19,14 @@ use crate::ui::app::Asked;
 use crate::ui::slide_view::PairOnSlide;
 use crate::ui::theme::{self, Palette};
 
-/// What a slide is for.
+/// Role of a slide in a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
+    /// Trained on.
     Learn,
+    /// Validated on.
     Validate,
+    /// Not used.
     LeftOut,
 }
 
@@ -34,28 +37,30 @@ enum Tab {
     Runs,
 }
 
-/// What the user has set, and what the panel needs to draw itself.
+/// State of the training window.
 pub struct TrainingPanel {
     tab: Tab,
     config: TrainingConfig,
     device: DeviceChoice,
     roles: HashMap<SlideId, Role>,
-    /// Names of models to begin from, looked up when the panel is opened.
+    /// Names of models to start from, listed when the window is opened.
     models: Vec<String>,
-    /// Runs whose curves are drawn beside those of the one under way.
+    /// Runs whose curves are drawn with those of the current run.
     compared: BTreeSet<String>,
-    /// The run that is about to be deleted, until that is confirmed.
+    /// The run whose deletion awaits confirmation.
     deleting: Option<String>,
-    /// Of the current pairs, and of those drawn to look at.
+    /// Images of the current run's pairs.
     pictures: PairPictures,
+    /// Images of the preview pairs.
     previewed: PairPictures,
-    /// The look at the validation slides whose distances are shown; the newest where it is none.
-    look: Option<usize>,
-    /// Number of the settings that were last taken from a file.
+    /// Index of the validation whose distances are shown; `None` for the latest.
+    validation: Option<usize>,
+    /// Number of the settings last loaded from a file.
     settings_taken: u64,
 }
 
 impl TrainingPanel {
+    /// Returns the window with the settings of the default preset.
     pub fn new(device: DeviceChoice) -> Self {
         Self {
             tab: Tab::SetUp,
@@ -67,23 +72,23 @@ impl TrainingPanel {
             deleting: None,
             pictures: PairPictures::default(),
             previewed: PairPictures::default(),
-            look: None,
+            validation: None,
             settings_taken: 0,
         }
     }
 
-    /// Let go of pictures on a graphics card; they are brought onto it again when they are shown.
+    /// Drops images on the GPU; they are uploaded again when they are drawn.
     pub fn drop_pictures(&mut self) {
         self.pictures = PairPictures::default();
         self.previewed = PairPictures::default();
     }
 
-    /// The settings as they stand in the panel.
+    /// Returns the current settings in the window.
     pub fn config(&self) -> &TrainingConfig {
         &self.config
     }
 
-    /// The pairs that the panel shows now, as far as they lie on `slide`.
+    /// Returns the displayed pairs that are on `slide`.
     pub fn pairs_on(&self, session: &Session, slide: &SlideId, palette: &Palette) -> Vec<PairOnSlide> {
         let pairs = match self.tab {
             Tab::SetUp => &session.training().preview().pairs,
@@ -97,8 +102,8 @@ impl TrainingPanel {
         shown.filter(|pair| !pair.tiles.is_empty()).collect()
     }
 
-    /// Take over the settings and slides of a run, to begin another one.
-    fn take_over(&mut self, run: &RunView, session: &Session) {
+    /// Copies the settings and slides of a run, to start a new one.
+    fn copy_from(&mut self, run: &RunView, session: &Session) {
         self.config = run.config.clone();
         for slide in session.slides() {
             let used = run.card.slides.iter().find(|used| used.id == *slide.id());
@@ -112,7 +117,7 @@ impl TrainingPanel {
         self.tab = Tab::SetUp;
     }
 
-    /// The panel comes into view: look at what there is.
+    /// Called when the window is opened: lists the models, and selects the tab of a running training.
     pub fn opened(&mut self, session: &Session) {
         self.models = crate::encoder::available().into_iter().map(|model| model.name).collect();
         if session.training().running().active {
@@ -120,7 +125,8 @@ impl TrainingPanel {
         }
     }
 
-    /// Slides that no one has decided about learn, the last of several validates.
+    /// Returns the role of a slide. By default slides are trained on, except the last of several, which is
+    /// validated on.
     fn role(&self, session: &Session, slide: &SlideId) -> Role {
         let calibrated = || session.slides().iter().filter(|state| state.source.info().mpp.is_some());
         let is_last =
@@ -133,7 +139,7 @@ impl TrainingPanel {
     }
 }
 
-/// Draw the panel over the window; whether it stays open.
+/// Draws the training window; returns whether it stays open.
 pub fn training_ui(
     context: &Context,
     panel: &mut TrainingPanel,
@@ -176,9 +182,9 @@ fn contents_ui(
     let runs = format!("Runs ({})", session.training().runs().len());
     ui.horizontal(|ui| {
         for (tab, name, hint) in [
-            (Tab::SetUp, "Set up", "What to learn from, and how"),
-            (Tab::Run, "This run", "Curves, pairs and log of the run under way"),
-            (Tab::Runs, runs.as_str(), "All runs of this project, with what came of them"),
+            (Tab::SetUp, "Set up", "Slides and settings for a new run"),
+            (Tab::Run, "This run", "Curves, pairs and log of the current run"),
+            (Tab::Runs, runs.as_str(), "All runs of this project and their results"),
         ] {
             if ui.selectable_label(panel.tab == tab, name).on_hover_text(hint).clicked() {
                 panel.tab = tab;
@@ -193,7 +199,7 @@ fn contents_ui(
     }
 }
 
-/// A heading inside the panel.
+/// Draws a heading.
 fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {
     ui.label(RichText::new(text).family(theme::bold()).color(palette.strong));
 }

@@ -1,4 +1,4 @@
-//! Curves of runs, to be zoomed and compared.
+//! Plots of training runs, which can be zoomed and compared.
 
 use egui::{Align, Color32, FontId, Frame, Layout, RichText, Slider, Stroke, Ui, Vec2};
 use egui_plot::{AxisHints, Bar, BarChart, HLine, HoverPosition, Line, LineStyle, Plot, Points};
@@ -7,115 +7,125 @@ use crate::training::Validation;
 use crate::training::run::{History, StepRecord};
 use crate::ui::theme::{Palette, rank_color};
 
-/// Steps over which the training loss is averaged, so that its course can be seen.
+/// Time constant of the exponential average of curves, in steps.
 const SMOOTH_OVER: f64 = 20.0;
 
-/// Points of one curve that are drawn; of longer ones every second, third, … is.
-const MOST_POINTS: usize = 2000;
+/// Maximum number of points drawn per curve; longer curves are thinned to every second, third, … point.
+const MAX_POINTS: usize = 2000;
 
-/// Room for the numbers at the vertical axis, in points.
+/// Width for the numbers at the vertical axis in points.
 const AXIS_WIDTH: f32 = 34.0;
 
-/// How the plots are moved, for their tooltips.
-const HANDLING: &str = "Drag to move, drag with the right button or turn the wheel with Ctrl to zoom, double-click to \
-                        see all.";
+/// Explanation of the mouse actions, for the plots' tooltips.
+const HANDLING: &str =
+    "Drag to pan, drag with the right button or use Ctrl + wheel to zoom, double-click to show all.";
 
-/// One run's curves.
-pub struct Course<'a> {
+/// A run to plot.
+pub struct PlottedRun<'a> {
+    /// Name of the run.
     pub name: &'a str,
+    /// Recorded steps and validations.
     pub history: &'a History,
 }
 
-/// Draw all plots: the first course is the one of this run, the others are compared with it. `look` is the look at the
-/// validation slides whose distances are shown, the newest where it is none.
+/// Draws all plots. The first run is the current one; the others are compared with it. `validation` is the
+/// index of the validation whose distances are shown, `None` for the latest. `height` is that of a plot in
+/// points.
 pub fn plots_ui(
     ui: &mut Ui,
-    courses: &[Course<'_>],
-    look: &mut Option<usize>,
+    runs: &[PlottedRun<'_>],
+    validation: &mut Option<usize>,
     height: f32,
     palette: &Palette,
 ) {
-    let Some(own) = courses.first() else { return };
-    if courses.len() > 1 {
-        names_ui(ui, courses, palette);
+    let Some(own) = runs.first() else { return };
+    if runs.len() > 1 {
+        names_ui(ui, runs, palette);
     }
     let each = |points: &dyn Fn(&History) -> Vec<[f64; 2]>, trace: Trace| -> Vec<Series> {
-        let series = courses.iter().enumerate().map(|(place, course)| {
-            Series::new(course.name, color(place, courses.len(), palette), points(course.history), trace)
+        let series = runs.iter().enumerate().map(|(index, run)| {
+            Series::new(run.name, color(index, runs.len(), palette), points(run.history), trace)
         });
         series.collect()
     };
     ui.columns(3, |columns| {
-        let mut loss = vec![Series::new("every step", palette.accent, steps(own.history, |step| Some(step.loss)), Trace::Faint)];
+        let every_step = steps(own.history, |step| Some(step.loss));
+        let mut loss = vec![Series::new("every step", palette.accent, every_step, Trace::Faint)];
         loss.extend(each(&smoothed, Trace::Line));
-        loss.push(Series::new("validation", palette.query, looks(own.history, |look| look.loss), Trace::Dotted));
-        let hint = "What is made small, averaged over 20 steps, with what Keep and Spread add to it; dots: contrastive loss alone on \
-                    the validation slides";
+        let validated = validations(own.history, |one| one.loss);
+        loss.push(Series::new("validation", palette.query, validated, Trace::Dotted));
+        let hint = "Training loss averaged over 20 steps, including the anchor and anti-collapse losses. Dots: \
+                    contrastive loss alone on the validation slides.";
         Chart::new("Loss", hint, "step").base(0.0).ui(&mut columns[0], loss, height, palette);
-        let hint = "Mean descriptor distance of far tiles over that of near ones: dots on the validation slides, faint on \
-                    the last batches. 1 is chance. It says nothing of whether like tissue is found.";
+        let hint = "Average descriptor distance ratio: mean distance of far pairs divided by that of near pairs. \
+                    Dots: on the validation slides; faint: on the latest batches. 1 is chance level. ADDR \
+                    does not measure whether similar tissue is found.";
         let live = live_addr(own.history);
-        let mut addr = vec![Series::new("last batches", palette.accent, live, Trace::Faint)];
-        addr.extend(each(&|history| looks(history, |look| look.addr_global), Trace::Dotted));
-        let chart = Chart::new("ADDR", hint, "step").base(1.0).level("chance", 1.0);
+        let mut addr = vec![Series::new("latest batches", palette.accent, live, Trace::Faint)];
+        addr.extend(each(&|history| validations(history, |one| one.addr_global), Trace::Dotted));
+        let chart = Chart::new("ADDR", hint, "step").base(1.0).level("chance level", 1.0);
         chart.ui(&mut columns[1], addr, height, palette);
-        let hint = "How many of the first five answers are right, in %, when labelled tiles look for their like on \
-                    other validation slides; the mean over classes. Needs classes that are labelled on two of them.";
+        let hint = "Precision at 5: share of correct answers among the first five when labelled tiles are queries \
+                    on the other validation slides, as the mean over classes. Needs a class that is labelled \
+                    on at least two validation slides.";
         let precision = |history: &History| {
-            looks(history, |look| look.retrieval.map(|found| 100.0 * found.p_at_5))
+            validations(history, |one| one.retrieval.map(|found| 100.0 * found.p_at_5))
         };
-        let base = own.history.validations.iter().rev().find_map(|look| look.retrieval);
-        let chart = Chart::new("Right answers (P@5, %)", hint, "step");
-        let chart = match base {
-            Some(found) => chart.level("guessing", 100.0 * found.base_rate),
+        let latest = own.history.validations.iter().rev().find_map(|one| one.retrieval);
+        let chart = Chart::new("Precision at 5 (%)", hint, "step");
+        let chart = match latest {
+            Some(found) => chart.level("chance level", 100.0 * found.base_rate),
             None if own.history.validations.is_empty() => chart,
             None => chart.empty("no class is labelled on two validation slides"),
         };
         chart.ui(&mut columns[2], each(&precision, Trace::Dotted), height, palette);
 
-        histograms_ui(&mut columns[0], own.history, look, height, palette);
-        let hint = "Mean descriptor distance of the near and of the far pairs of each batch, averaged over 20 steps";
-        let drift = |of: fn(&StepRecord) -> Option<f64>| averaged(steps(own.history, of));
+        histograms_ui(&mut columns[0], own.history, validation, height, palette);
+        let hint = "Mean descriptor distance of near and of far pairs in each batch, averaged over 20 steps";
+        let mean_of = |of: fn(&StepRecord) -> Option<f64>| averaged(steps(own.history, of));
         let distances = vec![
-            Series::new("near", palette.accent, drift(|step| step.near), Trace::Line),
-            Series::new("far", palette.query, drift(|step| step.far), Trace::Line),
+            Series::new("near", palette.accent, mean_of(|step| step.near), Trace::Line),
+            Series::new("far", palette.query, mean_of(|step| step.far), Trace::Line),
         ];
-        let chart = Chart::new("Distances while learning", hint, "step").base(0.0);
+        let chart = Chart::new("Distances during training", hint, "step").base(0.0);
         chart.ui(&mut columns[1], distances, height, palette);
         let rate = each(&|history| steps(history, |step| Some(step.lr)), Trace::Line);
-        let hint = "Rises over the warm-up, then falls along a cosine";
+        let hint = "Rises during the warm-up, then decays along a cosine";
         Chart::new("Learning rate", hint, "step").base(0.0).ui(&mut columns[2], rate, height, palette);
     });
 }
 
-/// Which run has which colour.
-fn names_ui(ui: &mut Ui, courses: &[Course<'_>], palette: &Palette) {
+/// Draws the names of the runs in their colours.
+fn names_ui(ui: &mut Ui, runs: &[PlottedRun<'_>], palette: &Palette) {
     ui.horizontal_wrapped(|ui| {
-        for (place, course) in courses.iter().enumerate() {
-            let text = RichText::new(format!("● {}", course.name)).small();
-            ui.label(text.color(color(place, courses.len(), palette)));
+        for (index, run) in runs.iter().enumerate() {
+            let text = RichText::new(format!("● {}", run.name)).small();
+            ui.label(text.color(color(index, runs.len(), palette)));
         }
     });
 }
 
-fn color(place: usize, count: usize, palette: &Palette) -> Color32 {
-    if place == 0 { palette.accent } else { rank_color(place + 1, count + 1) }
+fn color(index: usize, count: usize, palette: &Palette) -> Color32 {
+    if index == 0 { palette.accent } else { rank_color(index + 1, count + 1) }
 }
 
-/// Near and far distances at one look; the first look stays visible as outlines, so that one sees them drift apart.
+/// Draws the near and far distances of one validation, and those of the first validation as outlines for
+/// comparison.
 fn histograms_ui(ui: &mut Ui, history: &History, chosen: &mut Option<usize>, height: f32, palette: &Palette) {
-    let looks: Vec<&Validation> = history.validations.iter().filter(|look| !look.near.is_empty()).collect();
-    let last = looks.len().saturating_sub(1);
+    let validations: Vec<&Validation> =
+        history.validations.iter().filter(|one| !one.near.is_empty()).collect();
+    let last = validations.len().saturating_sub(1);
     let shown = chosen.unwrap_or(last).min(last);
     let mut series = Vec::new();
-    if let (Some(first), Some(look)) = (looks.first(), looks.get(shown)) {
-        let sides = |look: &Validation| {
-            [("near", look.near.clone(), palette.accent), ("far", look.far.clone(), palette.query)]
+    if let (Some(first), Some(current)) = (validations.first(), validations.get(shown)) {
+        let sides = |one: &Validation| {
+            [("near", one.near.clone(), palette.accent), ("far", one.far.clone(), palette.query)]
         };
-        for (name, shares, color) in sides(look) {
+        let bin = current.bin;
+        for (name, shares, color) in sides(current) {
             let bars =
-                (0..).zip(&shares).map(|(index, share)| [(f64::from(index) + 0.5) * look.bin, share * 100.0]);
-            series.push(Series::new(name, color, bars.collect(), Trace::Bars(look.bin)));
+                (0..).zip(&shares).map(|(index, share)| [(f64::from(index) + 0.5) * bin, share * 100.0]);
+            series.push(Series::new(name, color, bars.collect(), Trace::Bars(bin)));
         }
         if shown > 0 {
             for (name, shares, color) in sides(first) {
@@ -124,24 +134,24 @@ fn histograms_ui(ui: &mut Ui, history: &History, chosen: &mut Option<usize>, hei
             }
         }
     }
-    let hint = "Share of pairs in % by the distance of their descriptors on the validation slides; lines: at the first \
-                look. Near and far should drift apart.";
+    let hint = "Share of pairs in % by descriptor distance on the validation slides; lines: at the first \
+                validation. The distributions of near and far pairs should separate during training.";
     let chart = Chart::new("Pair distances (%)", hint, "distance").base(0.0);
     chart.ui_with(ui, series, height, palette, |ui| {
-        if looks.len() > 1 {
-            let mut place = shown;
+        if validations.len() > 1 {
+            let mut index = shown;
             ui.spacing_mut().slider_width = 60.0;
-            let slider = Slider::new(&mut place, 0..=last).show_value(false);
-            let step = looks[shown].step;
-            if ui.add(slider).on_hover_text("The look at the validation slides that is shown").changed() {
-                *chosen = (place < last).then_some(place);
+            let slider = Slider::new(&mut index, 0..=last).show_value(false);
+            let step = validations[shown].step;
+            if ui.add(slider).on_hover_text("The validation to show").changed() {
+                *chosen = (index < last).then_some(index);
             }
             ui.label(RichText::new(format!("step {step}")).small().color(palette.weak));
         }
     });
 }
 
-/// The upper edge of a histogram.
+/// Returns the outline of a histogram as a curve.
 fn outline(bin: f64, shares: &[f64]) -> Vec<[f64; 2]> {
     let edges = |(index, share): (usize, &f64)| {
         let left = index as f64 * bin;
@@ -154,8 +164,8 @@ fn steps(history: &History, of: impl Fn(&StepRecord) -> Option<f64>) -> Vec<[f64
     history.steps.iter().filter_map(|step| Some([step.step as f64, of(step)?])).collect()
 }
 
-fn looks(history: &History, of: impl Fn(&Validation) -> Option<f64>) -> Vec<[f64; 2]> {
-    history.validations.iter().filter_map(|look| Some([look.step as f64, of(look)?])).collect()
+fn validations(history: &History, of: impl Fn(&Validation) -> Option<f64>) -> Vec<[f64; 2]> {
+    history.validations.iter().filter_map(|one| Some([one.step as f64, of(one)?])).collect()
 }
 
 fn smoothed(history: &History) -> Vec<[f64; 2]> {
@@ -172,7 +182,7 @@ fn averaged(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     points.into_iter().map(follow).collect()
 }
 
-/// ADDR of the last batches at every step.
+/// Running ADDR of the latest batches, for every step.
 fn live_addr(history: &History) -> Vec<[f64; 2]> {
     let (mut near, mut far) = (None, None);
     let follow = |mean: &mut Option<f64>, value: Option<f64>| {
@@ -189,27 +199,29 @@ fn live_addr(history: &History) -> Vec<[f64; 2]> {
     history.steps.iter().filter_map(at).collect()
 }
 
-/// At most [`MOST_POINTS`] of the points, the last one always.
+/// Thins a curve to at most [`MAX_POINTS`] points, always including the last.
 fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
-    let every = points.len().div_ceil(MOST_POINTS).max(1);
+    let every = points.len().div_ceil(MAX_POINTS).max(1);
     let last = points.len().saturating_sub(1);
     points
         .into_iter()
         .enumerate()
-        .filter(|(place, _)| (last - place).is_multiple_of(every))
+        .filter(|(index, _)| (last - index).is_multiple_of(every))
         .map(|(_, point)| point)
         .collect()
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Trace {
+    /// A line.
     Line,
-    /// A line behind the others that cannot be pointed at.
+    /// A faint line behind the others, without tooltip.
     Faint,
     /// A line with a dot at every point.
     Dotted,
-    /// Bars of this width around their points.
+    /// Bars of this width, centred on the points.
     Bars(f64),
+    /// A thin line, without tooltip.
     Outline,
 }
 
@@ -258,13 +270,13 @@ impl Series {
 struct Chart<'a> {
     title: &'a str,
     hint: &'a str,
-    /// What stands along the horizontal axis.
+    /// Name of the horizontal axis.
     unit: &'a str,
-    /// Always to be seen on the vertical axis.
+    /// Value that the vertical axis always includes.
     base: Option<f64>,
-    /// A named level to compare with.
+    /// Name and value of a reference level.
     level: Option<(&'a str, f64)>,
-    /// Said while there is nothing to draw.
+    /// Text shown if there is nothing to draw.
     empty: &'a str,
 }
 
@@ -289,7 +301,7 @@ impl<'a> Chart<'a> {
         self.ui_with(ui, series, height, palette, |_| {});
     }
 
-    /// The plot, with what `add` puts at the right of its title.
+    /// Draws the plot; `add` draws to the right of its title.
     fn ui_with(
         self,
         ui: &mut Ui,
@@ -368,7 +380,7 @@ impl<'a> Chart<'a> {
     }
 }
 
-/// Lines 1, 2 or 5 times a power of ten apart: powers of ten alone leave a low plot with one number at its side.
+/// Grid spacings of 1, 2 or 5 times a power of ten: powers of ten alone leave low plots with a single number.
 fn round_steps(grid: egui_plot::GridInput) -> [f64; 3] {
     let power = 10f64.powf(grid.base_step_size.log10().floor());
     let step =
@@ -396,7 +408,7 @@ mod tests {
     fn long_curves_are_thinned_and_keep_their_end() {
         let long: Vec<[f64; 2]> = (0..7001).map(|step| [f64::from(step), 0.0]).collect();
         let thin = thinned(long.clone());
-        assert!(thin.len() <= MOST_POINTS && thin.len() > MOST_POINTS / 2, "{}", thin.len());
+        assert!(thin.len() <= MAX_POINTS && thin.len() > MAX_POINTS / 2, "{}", thin.len());
         assert_eq!(thin.last(), long.last());
         assert_eq!(thinned(long[..50].to_vec()), long[..50]);
         assert!(thinned(Vec::new()).is_empty());

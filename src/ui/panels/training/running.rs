@@ -1,10 +1,10 @@
-//! The run under way: progress, curves, current pairs, log.
+//! The current run: progress, curves, current pairs and log.
 
 use egui::{
     Color32, ColorImage, Context, RichText, ScrollArea, Sense, TextureHandle, TextureOptions, Ui, Vec2,
 };
 
-use super::plots::{Course, plots_ui};
+use super::plots::{PlottedRun, plots_ui};
 use super::{Tab, TrainingPanel, heading_ui};
 use crate::session::{Command, RunningState, Session, TrainingCommand};
 use crate::training::ShownPair;
@@ -13,9 +13,10 @@ use crate::ui::app::Asked;
 use crate::ui::panels::{progress_ui, waiting_time};
 use crate::ui::theme::Palette;
 
-/// Edge of a pair's pictures, in points.
+/// Side of the images of a pair in points.
 const PICTURE: f32 = 62.0;
 
+/// Draws the current run, or the last one since the program was started.
 pub fn running_ui(
     ui: &mut Ui,
     panel: &mut TrainingPanel,
@@ -27,7 +28,7 @@ pub fn running_ui(
     let is_any = running.active || running.problem.is_some();
     let Some(name) = running.run.clone().or_else(|| is_any.then(|| "new run".to_owned())) else {
         ui.label(
-            RichText::new("No training since the program was started. Choose slides under “Set up”.")
+            RichText::new("No training since the program started. Choose slides under “Set up”.")
                 .color(palette.weak),
         );
         return;
@@ -40,11 +41,11 @@ pub fn running_ui(
             .iter()
             .filter(|run| panel.compared.contains(&run.card.id) && run.card.id != name)
             .collect();
-        let mut courses = vec![Course { name: &name, history: &running.history }];
-        courses.extend(compared.iter().map(|run| Course { name: &run.card.id, history: &run.history }));
-        plots_ui(ui, &courses, &mut panel.look, 138.0, palette);
+        let mut runs = vec![PlottedRun { name: &name, history: &running.history }];
+        runs.extend(compared.iter().map(|run| PlottedRun { name: &run.card.id, history: &run.history }));
+        plots_ui(ui, &runs, &mut panel.validation, 138.0, palette);
         let pairs = (running.pairs.as_slice(), running.pairs_shown);
-        pairs_ui(ui, "Pairs of the last step", &mut panel.pictures, pairs, palette, asked);
+        pairs_ui(ui, "Pairs of the latest step", &mut panel.pictures, pairs, palette, asked);
         heading_ui(ui, "Log", palette);
         for line in running.log.iter().rev().take(60) {
             ui.add(egui::Label::new(RichText::new(line).small().color(palette.weak)).wrap().selectable(true));
@@ -63,14 +64,14 @@ fn controls_ui(
     ui.horizontal(|ui| {
         if running.active {
             let (text, command) = match running.paused {
-                true => ("Go on", TrainingCommand::Resume),
+                true => ("Resume", TrainingCommand::Resume),
                 false => ("Pause", TrainingCommand::Pause),
             };
             if ui.add_enabled(!running.stopping, egui::Button::new(text)).clicked() {
                 asked.command(Command::Train(command));
             }
             let stop = ui.add_enabled(!running.stopping, egui::Button::new("Stop"));
-            if stop.on_hover_text("End with a checkpoint, from which the run can go on later").clicked() {
+            if stop.on_hover_text("Save a checkpoint and stop; the run can be continued later").clicked() {
                 asked.command(Command::Train(TrainingCommand::Stop));
             }
         } else if let Some(run) = &running.run {
@@ -96,50 +97,52 @@ fn controls_ui(
     ui.add_space(4.0);
 }
 
-pub(super) const USE_HINT: &str = "Describe all slides anew by this encoder, in the background; until that is done the \
-                                   old descriptors answer";
+/// Tooltip of the button that makes a run's encoder the project's encoder.
+pub(super) const USE_HINT: &str =
+    "Embed all slides with this encoder in the background. Until then, searches use the old descriptors";
 
 fn state_of(running: &RunningState) -> String {
     if let Some(doing) = &running.doing {
         return format!("{doing}…");
     }
-    let place = format!("step {} of {}", running.step, running.steps);
+    let step = format!("step {} of {}", running.step, running.steps);
     match running {
-        RunningState { active: false, .. } => place,
-        RunningState { stopping: true, .. } => format!("{place} · stopping, a checkpoint is being written"),
-        RunningState { paused: true, .. } => format!("{place} · paused"),
+        RunningState { active: false, .. } => step,
+        RunningState { stopping: true, .. } => format!("{step} · stopping, saving a checkpoint"),
+        RunningState { paused: true, .. } => format!("{step} · paused"),
         RunningState { pace, .. } => {
             let mut text = format!(
-                "{place} · {:.1} pairs/s · {} left",
+                "{step} · {:.1} pairs/s · {} left",
                 pace.pairs_per_second,
                 waiting_time(pace.seconds_left)
             );
             if let Some(memory) = pace.memory {
-                text += &format!(" · {} of memory", bytes(memory as u64));
+                text += &format!(" · {} memory", bytes(memory as u64));
             }
             if pace.cached > 0 {
-                text += &format!(" · {} of tiles kept on the disk", bytes(pace.cached));
+                text += &format!(" · {} tile cache on disk", bytes(pace.cached));
             }
             text
         }
     }
 }
 
-/// A size for people: "740 MB", "2.1 GB".
+/// Formats a number of bytes: "740 MB", "2.1 GB".
 fn bytes(count: u64) -> String {
     let megabytes = count as f64 / 1e6;
     if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
 }
 
-/// Pictures of pairs on the graphics card, and which set they are of.
+/// Images of a set of pairs on the GPU.
 #[derive(Default)]
 pub(super) struct PairPictures {
     textures: Vec<[TextureHandle; 2]>,
+    /// Number of the set.
     of: u64,
 }
 
 impl PairPictures {
-    /// Bring in the pictures of the set with this number, unless they are there.
+    /// Uploads the images of set `number`, unless they are already uploaded.
     fn follow(&mut self, context: &Context, pairs: &[ShownPair], number: u64) {
         if self.of == number && self.textures.len() == pairs.len() {
             return;
@@ -154,7 +157,7 @@ impl PairPictures {
     }
 }
 
-/// Name and colour of near and far.
+/// Returns the name and colour of near or far pairs.
 pub(super) fn relation_style(relation: Relation, palette: &Palette) -> (&'static str, Color32) {
     match relation {
         Relation::Near => ("near", palette.accent),
@@ -162,8 +165,8 @@ pub(super) fn relation_style(relation: Relation, palette: &Palette) -> (&'static
     }
 }
 
-/// Pairs as the network sees them, with what lies between them on the slide and in its descriptors; `number`
-/// changes with every new set.
+/// Draws pairs as the network sees them, with their distance on the slide and between their descriptors.
+/// `number` changes with every new set.
 pub(super) fn pairs_ui(
     ui: &mut Ui,
     heading: &str,
@@ -189,18 +192,19 @@ pub(super) fn pairs_ui(
                             .corner_radius(4)
                             .sense(Sense::click());
                         let tile = ui.add(image).on_hover_cursor(egui::CursorIcon::PointingHand);
-                        if tile.on_hover_text("Show it on its slide").clicked() {
+                        if tile.on_hover_text("Show this tile on its slide").clicked() {
                             let (slide, rect) = (slide.clone(), *rect);
                             asked.command(Command::GoToTile { slide, rect, from: None });
                         }
                     }
                 });
                 let (name, color) = relation_style(pair.relation, palette);
-                let place = pair.distance_mm.map_or("your mark".to_owned(), |mm| format!("{mm:.1} mm"));
-                let described = pair.descriptor_distance.map(|distance| format!(" · {distance:.2}"));
-                let text = format!("{name}, {place}{}", described.unwrap_or_default());
+                let distance = pair.distance_mm.map(|mm| format!("{mm:.1} mm"));
+                let distance = distance.unwrap_or_else(|| "judged by you".to_owned());
+                let in_descriptors = pair.descriptor_distance.map(|distance| format!(" · {distance:.2}"));
+                let text = format!("{name}, {distance}{}", in_descriptors.unwrap_or_default());
                 ui.label(RichText::new(text).small().color(color))
-                    .on_hover_text("Distance on the slide, and between the descriptors");
+                    .on_hover_text("Distance on the slide and descriptor distance");
             });
         }
     });

@@ -1,4 +1,4 @@
-//! The list of runs.
+//! The list of training runs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use crate::ui::app::Asked;
 use crate::ui::panels::waiting_time;
 use crate::ui::theme::{self, Palette};
 
+/// Draws the list of runs, newest first.
 pub fn runs_ui(
     ui: &mut Ui,
     panel: &mut TrainingPanel,
@@ -26,7 +27,7 @@ pub fn runs_ui(
         return;
     }
     ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
-        // The newest first.
+        // Newest first.
         for run in training.runs().iter().rev() {
             Frame::new().fill(palette.raised).corner_radius(6).inner_margin(10).show(ui, |ui| {
                 ui.set_width(ui.available_width());
@@ -46,13 +47,13 @@ fn run_ui(
 ) {
     let id = &run.card.id;
     let running = session.training().running();
-    let is_under_way = running.active && running.run.as_ref() == Some(id);
+    let is_running = running.active && running.run.as_ref() == Some(id);
     ui.horizontal(|ui| {
         ui.label(RichText::new(id).family(theme::bold()).color(palette.strong));
         ui.label(RichText::new(recipe(run)).color(palette.text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let mut compared = panel.compared.contains(id);
-            let hint = "Draw its curves beside those of the run under way";
+            let hint = "Draw the curves of this run with those of the current run";
             if ui.checkbox(&mut compared, "compare").on_hover_text(hint).changed() {
                 match compared {
                     true => _ = panel.compared.insert(id.clone()),
@@ -62,8 +63,8 @@ fn run_ui(
         });
     });
     let (state, color) = match &run.card.status {
-        _ if is_under_way => ("under way".to_owned(), palette.accent),
-        RunStatus::Running => ("interrupted: the program ended meanwhile".to_owned(), palette.query),
+        _ if is_running => ("running".to_owned(), palette.accent),
+        RunStatus::Running => ("interrupted: the program ended during the run".to_owned(), palette.query),
         RunStatus::Stopped { step } => {
             (format!("stopped at step {step} of {}", run.config.steps), palette.query)
         }
@@ -72,15 +73,15 @@ fn run_ui(
             (format!("{step} steps in {}", waiting_time(*seconds)), palette.good)
         }
     };
-    let best = run.best_validation().map(|look| {
-        let addr = look.addr_global.map(|addr| format!(" · ADDR {addr:.2}")).unwrap_or_default();
-        let found = look.retrieval.map(|found| format!(" · P@5 {:.0} %", 100.0 * found.p_at_5));
-        format!("{addr}{} at step {}", found.unwrap_or_default(), look.step)
+    let best = run.best_validation().map(|best| {
+        let addr = best.addr_global.map(|addr| format!(" · ADDR {addr:.2}")).unwrap_or_default();
+        let found = best.retrieval.map(|found| format!(" · P@5 {:.0} %", 100.0 * found.p_at_5));
+        format!("{addr}{} at step {}", found.unwrap_or_default(), best.step)
     });
-    let text = format!("{state}{} · begun {} ago", best.unwrap_or_default(), age(run.card.begun));
+    let text = format!("{state}{} · started {} ago", best.unwrap_or_default(), age(run.card.begun));
     ui.add(egui::Label::new(RichText::new(text).small().color(color)).wrap());
     ui.horizontal(|ui| {
-        ui.add_enabled_ui(!is_under_way, |ui| buttons_ui(ui, panel, session, run, palette, asked));
+        ui.add_enabled_ui(!is_running, |ui| buttons_ui(ui, panel, session, run, palette, asked));
     });
 }
 
@@ -100,31 +101,31 @@ fn buttons_ui(
             train(TrainingCommand::UseEncoder(id.clone()));
         }
         let hint =
-            "Copy the encoder, with a card that tells how it was made, into the project's folder of models";
+            "Copy the encoder, with a model card on its training, into the folder of models of the project";
         if ui.button("Export").on_hover_text(hint).clicked() {
             train(TrainingCommand::Export(id.clone()));
         }
     }
     if run.can_continue() {
-        let hint = "Go on from its last checkpoint, with its own settings and slides";
+        let hint = "Continue from the last checkpoint, with the run's own settings and slides";
         if ui.add_enabled(free, egui::Button::new("Continue")).on_hover_text(hint).clicked() {
             train(TrainingCommand::Continue { run: id.clone(), device: panel.device });
             panel.tab = Tab::Run;
         }
     }
-    if ui.button("Repeat…").on_hover_text("Take over its settings and slides, to begin anew").clicked() {
-        panel.take_over(run, session);
+    if ui.button("Repeat…").on_hover_text("Start a new run with the same settings and slides").clicked() {
+        panel.copy_from(run, session);
     }
     if let Some(model) = &run.model {
-        let hint = "Take over its settings and slides, and begin a new run with what this one has learned";
+        let hint = "Start a new run with the same settings and slides, from the weights of this run";
         if ui.button("Train further…").on_hover_text(hint).clicked() {
-            panel.take_over(run, session);
+            panel.copy_from(run, session);
             panel.config.init = model.to_string_lossy().into_owned();
         }
     }
     if panel.deleting.as_ref() == Some(&id) {
-        ui.label(RichText::new("Delete it with its encoder?").color(palette.error));
-        if ui.button("Delete for good").clicked() {
+        ui.label(RichText::new("Delete this run and its encoder?").color(palette.error));
+        if ui.button("Delete permanently").clicked() {
             train(TrainingCommand::Delete(id));
             panel.deleting = None;
         } else if ui.button("Keep").clicked() {

@@ -1,4 +1,4 @@
-//! Choosing slides and settings.
+//! Choice of slides and settings for a training run.
 
 use egui::{
     Align, Button, ComboBox, DragValue, Frame, Grid, Layout, RichText, ScrollArea, TextEdit, Ui, Vec2,
@@ -9,7 +9,7 @@ use super::{Role, Tab, TrainingPanel, heading_ui};
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::Depth;
-use crate::number_format::grouped;
+use crate::number_format::counted;
 use crate::session::{Command, PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
@@ -22,9 +22,10 @@ use crate::ui::app::Asked;
 use crate::ui::panels::line_ui;
 use crate::ui::theme::Palette;
 
-/// Width of the list of slides, in points.
+/// Width of the list of slides in points.
 const SLIDES_WIDTH: f32 = 380.0;
 
+/// Draws the slides, the settings and the start button.
 pub fn setup_ui(
     ui: &mut Ui,
     panel: &mut TrainingPanel,
@@ -81,7 +82,7 @@ fn slide_ui(
                 let before = panel.role(session, slide.id());
                 let mut role = before;
                 let name = |role: Role| match role {
-                    Role::Learn => "learn",
+                    Role::Learn => "train",
                     Role::Validate => "validate",
                     Role::LeftOut => "leave out",
                 };
@@ -110,20 +111,20 @@ fn slide_ui(
             Some(Some(Err(reason))) => (reason.clone(), palette.error),
             Some(Some(Ok(count))) if count.far == 0 => (
                 format!(
-                    "{} tissue tiles · {} near pairs · no far pairs: the tissue reaches over {:.1} mm",
-                    grouped(count.tiles as u64),
-                    grouped(count.near),
+                    "{} · {} · no far pairs: the tissue extends over {:.1} mm",
+                    counted(count.tiles as u64, "tissue tile"),
+                    counted(count.near, "near pair"),
                     count.reach_mm
                 ),
                 palette.query,
             ),
             Some(Some(Ok(count))) => (
                 format!(
-                    "{} tissue tiles · {} near pairs · {}{} far pairs",
-                    grouped(count.tiles as u64),
-                    grouped(count.near),
+                    "{} · {} · {}{}",
+                    counted(count.tiles as u64, "tissue tile"),
+                    counted(count.near, "near pair"),
                     if count.exact { "" } else { "about " },
-                    grouped(count.far)
+                    counted(count.far, "far pair")
                 ),
                 palette.weak,
             ),
@@ -132,7 +133,7 @@ fn slide_ui(
     });
 }
 
-/// Pairs to look at before anything is learned from them.
+/// Draws a preview of pairs as they would be trained on.
 fn preview_ui(
     ui: &mut Ui,
     panel: &mut TrainingPanel,
@@ -144,7 +145,7 @@ fn preview_ui(
     let preview = session.training().preview();
     ui.horizontal(|ui| {
         let can = !slides.is_empty() && !preview.drawing && panel.config.check().is_ok();
-        let hint = "Draw some pairs with these settings, changed at random as the network will see them";
+        let hint = "Draw some pairs at random with these settings, augmented as in training";
         if ui.add_enabled(can, Button::new("Draw some pairs")).on_hover_text(hint).clicked() {
             let config = Box::new(panel.config.clone());
             asked.command(Command::Train(TrainingCommand::Preview { slides, config }));
@@ -157,20 +158,20 @@ fn preview_ui(
         ui.add(egui::Label::new(RichText::new(problem).small().color(palette.error)).wrap());
     }
     let pairs = (preview.pairs.as_slice(), preview.drawn);
-    pairs_ui(ui, "Pairs as they would be learned from", &mut panel.previewed, pairs, palette, asked);
+    pairs_ui(ui, "Preview of training pairs", &mut panel.previewed, pairs, palette, asked);
     if !preview.pairs.is_empty() {
         let hint = "They are drawn on their slides as well, joined by lines; click a tile to see it there.";
         ui.label(RichText::new(hint).small().color(palette.weak));
     }
 }
 
-/// Calibrated slides that are there for one purpose.
+/// Calibrated slides with the role `wanted`.
 fn chosen(panel: &TrainingPanel, session: &Session, wanted: Role) -> Vec<SlideId> {
     let calibrated = session.slides().iter().filter(|slide| slide.source.info().mpp.is_some());
     calibrated.map(|slide| slide.id().clone()).filter(|slide| panel.role(session, slide) == wanted).collect()
 }
 
-/// Ask for what is not counted yet, but not while a value is being dragged.
+/// Requests missing counts of pairs, except while a value is being dragged.
 fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, asked: &mut Asked) {
     let busy = ui.input(|input| input.pointer.any_down()) || panel.config.check().is_err();
     let limits = PairLimits::of(&panel.config);
@@ -203,19 +204,19 @@ fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette, asked: 
             .on_hover_text("Fill in all settings at once");
             if ui
                 .button("Save…")
-                .on_hover_text("Keep these settings in a TOML file, with explanations")
+                .on_hover_text("Save these settings to a TOML file with explanations")
                 .clicked()
             {
                 asked.action(Action::SaveTrainingSettings);
             }
-            if ui.button("Load…").on_hover_text("Take settings from a TOML file").clicked() {
+            if ui.button("Load…").on_hover_text("Load settings from a TOML file").clicked() {
                 asked.action(Action::LoadTrainingSettings);
             }
         });
     });
 }
 
-/// One line of settings: name, field, and the field's help under the pointer.
+/// Draws one setting: name, field, and the field's help as the tooltip.
 fn field_ui(ui: &mut Ui, label: &str, field: &str, add: impl FnOnce(&mut Ui)) {
     ui.label(label).on_hover_text(help_of(field));
     ui.scope(add).response.on_hover_text(help_of(field));
@@ -236,13 +237,14 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session) {
     Grid::new("training settings").num_columns(2).spacing(Vec2::new(14.0, 6.0)).show(ui, |ui| {
         field_ui(ui, "Method", "method", |ui| {
             let methods =
-                [(Method::Siamese, "Siamese (near and far)"), (Method::Npid, "NPID (every tile its own)")];
+                [(Method::Siamese, "Siamese (near and far)"), (Method::Npid, "NPID (each tile a class)")];
             choice_ui(ui, "method", &mut config.method, &methods);
         });
         method_ui(ui, config);
-        ui.label("Device").on_hover_text("Where it learns; half precision is quicker and needs less memory");
+        let hint = "Where the training runs; mixed precision is faster and needs less memory";
+        ui.label("Device").on_hover_text(hint);
         let devices = [
-            (DeviceChoice::Auto, "the quickest there is"),
+            (DeviceChoice::Auto, "automatic"),
             (DeviceChoice::Cpu, "CPU"),
             (DeviceChoice::Cuda(0), "CUDA"),
             (DeviceChoice::CudaHalf(0), "CUDA, mixed precision"),
@@ -255,13 +257,13 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session) {
             .map(|kind| (kind, kind.name()))
             .collect();
         field_ui(ui, "Network", "backbone", |ui| choice_ui(ui, "backbone", &mut config.backbone, &backbones));
-        field_ui(ui, "Begins from", "init", |ui| {
+        field_ui(ui, "Start from", "init", |ui| {
             ui.horizontal(|ui| {
                 ui.add(TextEdit::singleline(&mut config.init).desired_width(150.0));
                 ui.menu_button("…", |ui| start_choices_ui(ui, &mut config.init, &panel.models, session));
             });
         });
-        field_ui(ui, "What learns", "depth", |ui| depth_ui(ui, &mut config.depth));
+        field_ui(ui, "Trained layers", "depth", |ui| depth_ui(ui, &mut config.depth));
         field_ui(ui, "Near below", "near_mm", |ui| mm_ui(ui, &mut config.near_mm));
         field_ui(ui, "Far beyond", "far_mm", |ui| mm_ui(ui, &mut config.far_mm));
         field_ui(ui, "Without far pairs", "without_far", |ui| {
@@ -345,11 +347,8 @@ fn depth_ui(ui: &mut Ui, depth: &mut Depth) {
             Depth::Last(count) => count,
             _ => 6,
         };
-        let choices = [
-            (Depth::Head, "the head alone"),
-            (Depth::Last(last), "head and last blocks"),
-            (Depth::All, "all"),
-        ];
+        let choices =
+            [(Depth::Head, "head only"), (Depth::Last(last), "head and last blocks"), (Depth::All, "all")];
         choice_ui(ui, "depth", depth, &choices);
         if let Depth::Last(count) = depth {
             ui.add(DragValue::new(count).range(1..=30));
@@ -370,27 +369,27 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             ui.add(DragValue::new(&mut config.mpp).range(0.05..=50.0).speed(0.01).suffix(" µm/px"));
         });
         field_ui(ui, "Stain", "stain", |ui| {
-            let choices = [(StainSetting::Lab, "normalised"), (StainSetting::None, "as it is")];
+            let choices = [(StainSetting::Lab, "normalised"), (StainSetting::None, "unchanged")];
             choice_ui(ui, "stain", &mut config.stain, &choices);
         });
         field_ui(ui, "Descriptor", "width", |ui| {
             ui.add(DragValue::new(&mut config.width).range(2..=4096).suffix(" numbers"));
         });
-        field_ui(ui, "Normalise by the batch", "batch_statistics", |ui| {
+        field_ui(ui, "Batch statistics", "batch_statistics", |ui| {
             ui.checkbox(&mut config.batch_statistics, "");
         });
-        field_ui(ui, "Slides are drawn", "slide_weighting", |ui| {
+        field_ui(ui, "Slide weighting", "slide_weighting", |ui| {
             let choices = [
-                (SlideWeighting::Equal, "all alike"),
-                (SlideWeighting::SquareRoot, "by the root of their tissue"),
-                (SlideWeighting::Tiles, "by their tissue"),
+                (SlideWeighting::Equal, "equal"),
+                (SlideWeighting::SquareRoot, "square root of tissue area"),
+                (SlideWeighting::Tiles, "tissue area"),
             ];
             choice_ui(ui, "slide weighting", &mut config.slide_weighting, &choices);
         });
-        field_ui(ui, "Slides in a batch", "slides_per_batch", |ui| {
+        field_ui(ui, "Slides per batch", "slides_per_batch", |ui| {
             ui.add(DragValue::new(&mut config.slides_per_batch).range(0..=1000));
         });
-        field_ui(ui, "Share of your marks", "marks_share", |ui| {
+        field_ui(ui, "Share of judged pairs", "marks_share", |ui| {
             ui.add(DragValue::new(&mut config.marks_share).range(0.0..=1.0).speed(0.01));
         });
         field_ui(ui, "Warm-up", "warmup_steps", |ui| {
@@ -399,21 +398,21 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
         field_ui(ui, "Weight decay", "weight_decay", |ui| {
             ui.add(DragValue::new(&mut config.weight_decay).range(0.0..=1.0).speed(1e-5).max_decimals(6));
         });
-        field_ui(ui, "Longest gradient", "clip_norm", |ui| {
+        field_ui(ui, "Gradient clipping", "clip_norm", |ui| {
             ui.add(DragValue::new(&mut config.clip_norm).range(0.0..=1e6).speed(0.1));
         });
         field_ui(ui, "Validate every", "validate_every", |ui| {
             ui.add(DragValue::new(&mut config.validate_every).range(1..=1_000_000).suffix(" steps"));
         });
         field_ui(ui, "Validation tiles", "validation_tiles", |ui| {
-            ui.add(DragValue::new(&mut config.validation_tiles).range(2..=100_000).suffix(" a slide"));
+            ui.add(DragValue::new(&mut config.validation_tiles).range(2..=100_000).suffix(" per slide"));
         });
         field_ui(ui, "Labels", "labels", |ui| {
             let field = TextEdit::singleline(&mut config.labels).desired_width(190.0);
-            ui.add(field.hint_text("those of the project"));
+            ui.add(field.hint_text("project labels"));
         });
-        field_ui(ui, "Judged by", "judged_by", |ui| {
-            let choices = [(JudgedBy::Retrieval, "right answers, else ADDR"), (JudgedBy::Addr, "ADDR")];
+        field_ui(ui, "Best encoder by", "judged_by", |ui| {
+            let choices = [(JudgedBy::Retrieval, "P@5, else ADDR"), (JudgedBy::Addr, "ADDR")];
             choice_ui(ui, "judged by", &mut config.judged_by, &choices);
         });
         field_ui(ui, "Early stopping", "early_stopping", |ui| {
@@ -422,20 +421,20 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
         field_ui(ui, "Checkpoint every", "checkpoint_every", |ui| {
             ui.add(DragValue::new(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"));
         });
-        field_ui(ui, "Tiles on the disk", "tile_cache_mb", |ui| {
+        field_ui(ui, "Tile cache on disk", "tile_cache_mb", |ui| {
             ui.add(DragValue::new(&mut config.tile_cache_mb).range(0..=1_000_000).speed(16).suffix(" MB"));
         });
         let augmentation = &mut config.augmentation;
-        field_ui(ui, "Mirror tiles", "augmentation", |ui| {
+        field_ui(ui, "Flip tiles", "augmentation", |ui| {
             ui.checkbox(&mut augmentation.flips, "");
         });
-        field_ui(ui, "Turn tiles", "augmentation", |ui| {
+        field_ui(ui, "Rotate tiles", "augmentation", |ui| {
             ui.checkbox(&mut augmentation.rotations, "");
         });
-        field_ui(ui, "Vary stains", "augmentation", |ui| {
+        field_ui(ui, "Stain variation", "augmentation", |ui| {
             ui.add(DragValue::new(&mut augmentation.stain_jitter).range(0.0..=1.0).speed(0.01));
         });
-        field_ui(ui, "Share blurred", "augmentation", |ui| {
+        field_ui(ui, "Share of blurred tiles", "augmentation", |ui| {
             ui.add(DragValue::new(&mut augmentation.blur).range(0.0..=1.0).speed(0.01));
         });
     });
@@ -445,8 +444,8 @@ fn start_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: 
     let (slides, validation) = (chosen(panel, session, Role::Learn), chosen(panel, session, Role::Validate));
     let obstacle = match panel.config.check() {
         Err(error) => Some(error.to_string()),
-        Ok(()) if slides.is_empty() => Some("No slide to learn from is chosen.".to_owned()),
-        Ok(()) if session.training().running().active => Some("A training is under way.".to_owned()),
+        Ok(()) if slides.is_empty() => Some("Choose at least one slide to train on.".to_owned()),
+        Ok(()) if session.training().running().active => Some("A training is already running.".to_owned()),
         Ok(()) => None,
     };
     ui.horizontal(|ui| {
@@ -464,12 +463,10 @@ fn start_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: 
             }));
         }
         let note = obstacle.unwrap_or_else(|| {
-            let number =
-                |count: usize| if count == 1 { "1 slide".to_owned() } else { format!("{count} slides") };
             format!(
-                "{} to learn from, {} to validate on. Embedding waits meanwhile; the viewer stays usable.",
-                number(slides.len()),
-                number(validation.len())
+                "{} to train on, {} to validate on. Embedding pauses meanwhile; the viewer stays usable.",
+                counted(slides.len() as u64, "slide"),
+                counted(validation.len() as u64, "slide")
             )
         });
         ui.add(egui::Label::new(RichText::new(note).small().color(palette.weak)).wrap());

@@ -1,4 +1,4 @@
-//! What is being drawn, from the first press to the finished annotation.
+//! Shapes being drawn, from the first press to the finished annotation.
 
 use egui::{Event, Key, PointerButton, Pos2, Response, Ui};
 use uuid::Uuid;
@@ -9,42 +9,31 @@ use crate::geometry::{Level0Point, Stretch};
 use crate::session::Annotate;
 use crate::ui::slide_view::overlay::OnScreen;
 
-/// Something under the hand.
+/// A shape or a change in progress.
 pub(super) enum Draft {
-    /// Corners of a polygon or a line, or the path of a line drawn freely.
+    /// Vertices of a polygon or a line, or the path of a freehand line.
     Path {
         points: Vec<Level0Point>,
-        /// Drawn with the button held.
+        /// Whether the path is drawn with the button held.
         freely: bool,
     },
     /// A rectangle or an ellipse between two corners.
-    Box {
-        from: Level0Point,
-        to: Level0Point,
-    },
-    /// The path of brush or eraser, and its radius in drawn pixels.
-    Stroke {
-        path: Vec<Level0Point>,
-        radius_px: f64,
-    },
-    Vertex {
-        id: Uuid,
-        vertex: Vertex,
-        to: Level0Point,
-    },
-    Move {
-        from: Level0Point,
-        to: Level0Point,
-    },
+    Box { from: Level0Point, to: Level0Point },
+    /// The path of the brush or eraser, and its radius in drawn pixels.
+    Stroke { path: Vec<Level0Point>, radius_px: f64 },
+    /// A vertex of an annotation that is being moved.
+    Vertex { id: Uuid, vertex: Vertex, to: Level0Point },
+    /// The selected annotations, being moved.
+    Move { from: Level0Point, to: Level0Point },
 }
 
-/// Least distance between the points of a free line, in points.
+/// Minimum distance between the points of a freehand line, in points.
 const FREE_STEP: f32 = 2.5;
-/// Shapes smaller than this are slips of the hand, in points.
+/// Shapes smaller than this are discarded as accidental, in points.
 const LEAST_SIZE: f32 = 3.0;
 
 impl Annotator {
-    /// With a drawing tool.
+    /// Handles pointer input with a drawing tool.
     pub(super) fn draw(
         &mut self,
         ui: &Ui,
@@ -88,7 +77,7 @@ impl Annotator {
                 self.draft = Some(Draft::Path { points: vec![from, from], freely: true });
             }
             Tool::Polygon | Tool::Area => match &mut self.draft {
-                // Corners can be joined by lines drawn freely.
+                // Freehand lines can join the corners.
                 Some(Draft::Path { points, freely }) => {
                     points.push(from);
                     *freely = true;
@@ -100,13 +89,13 @@ impl Annotator {
     }
 
     fn drag_on(&mut self, ui: &Ui, at: Level0Point, on_screen: &OnScreen<'_>) {
-        // The hand moves faster than frames come; the system tells every place that it has passed.
+        // The pointer moves faster than the frame rate; the system reports every position in between.
         let passed: Vec<Level0Point> = ui.input(|input| {
-            let places = input.events.iter().filter_map(|event| match event {
-                Event::PointerMoved(place) => Some(on_screen.level0_at(*place)),
+            let positions = input.events.iter().filter_map(|event| match event {
+                Event::PointerMoved(at) => Some(on_screen.level0_at(*at)),
                 _ => None,
             });
-            places.collect()
+            positions.collect()
         });
         let is_line = self.tool == Tool::Distance;
         match &mut self.draft {
@@ -165,7 +154,7 @@ impl Annotator {
             Tool::Polygon | Tool::Area | Tool::Distance => {
                 let closes = self.tool != Tool::Distance;
                 match &mut self.draft {
-                    // The second click of a double click falls where the first one was.
+                    // The second click of a double click is at the same position as the first.
                     Some(Draft::Path { .. }) if is_double => self.finish_path(scene),
                     Some(Draft::Path { points, .. })
                         if closes
@@ -206,8 +195,9 @@ impl Annotator {
         self.edit(scene, Edit::Add(vec![annotation]));
     }
 
-    /// The brush adds to the selected area that it touches, or makes a new one; the eraser takes off the
-    /// selected areas, or off all that it touches. `radius_px` is in drawn pixels: the brush is round in µm.
+    /// Applies the brush or the eraser along `path`. The brush adds to the selected area that it touches, or
+    /// creates a new one; the eraser removes from the selected areas, or from all areas that it touches.
+    /// `radius_px` is in drawn pixels, which makes the brush round in µm.
     fn apply_stroke(&mut self, path: &[Level0Point], radius_px: f64, scene: &AnnotationScene<'_>) {
         let stretch = Stretch::of(scene.mpp);
         let drawn: Vec<Level0Point> = path.iter().map(|at| stretch.drawn(*at)).collect();
@@ -242,7 +232,7 @@ impl Annotator {
         }
     }
 
-    /// The shape that would be added if the hand stopped at `pointer`, for the screen.
+    /// Returns the shape that would be added if drawing ended at `pointer`, for display.
     pub(super) fn drafted(&self, pointer: Option<Level0Point>) -> Option<Shape> {
         match self.draft.as_ref()? {
             Draft::Path { points, freely } => {
@@ -268,16 +258,16 @@ fn drawn_distance(a: Level0Point, b: Level0Point, stretch: Stretch) -> f64 {
     stretch.drawn(a).distance_px(stretch.drawn(b))
 }
 
-/// Add the places passed that are at least `step` drawn pixels from the one before.
+/// Appends the positions in `passed` that are at least `step` drawn pixels from the one before.
 fn extend(path: &mut Vec<Level0Point>, passed: &[Level0Point], step: f64, stretch: Stretch) {
-    for place in passed {
-        if path.last().is_none_or(|last| drawn_distance(*last, *place, stretch) >= step) {
-            path.push(*place);
+    for at in passed {
+        if path.last().is_none_or(|last| drawn_distance(*last, *at, stretch) >= step) {
+            path.push(*at);
         }
     }
 }
 
-/// Where the pointer is, for those who need it in level-0 pixels.
+/// Converts a pointer position to level-0 pixels.
 pub(super) fn level0(on_screen: &OnScreen<'_>, at: Option<Pos2>) -> Option<Level0Point> {
     at.map(|at| on_screen.level0_at(at))
 }

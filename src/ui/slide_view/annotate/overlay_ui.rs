@@ -1,4 +1,4 @@
-//! What is drawn over annotations with egui's painter: the selection, what is under the hand, and numbers.
+//! Overlays drawn with egui's painter: the selection, the shape being drawn, and measured values.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::geometry::{Level0Point, MicronsPerPixel};
 use crate::ui::slide_view::overlay::OnScreen;
 use crate::ui::theme::Palette;
 
-/// Most selected annotations that are outlined, and most vertices that are drawn as handles.
+/// Maximum number of selected annotations that are outlined, and of vertices that are drawn as handles.
 const MOST_OUTLINED: usize = 200;
 const MOST_HANDLES: usize = 400;
-/// Most numbers that are written on the slide.
+/// Maximum number of measured values on a canvas.
 const MOST_LABELS: usize = 100;
 
-/// Numbers beside measurements; made when the annotations change, not in every frame.
+/// Measured values beside measurements; updated when the annotations change, not in every frame.
 #[derive(Default)]
 pub(super) struct Labels {
     of: Option<(Arc<AnnotationSet>, Option<MicronsPerPixel>)>,
@@ -25,6 +25,7 @@ pub(super) struct Labels {
 }
 
 impl Labels {
+    /// Updates the values if the annotations or the spacing have changed.
     pub fn follow(&mut self, scene: &AnnotationScene<'_>) {
         let set = scene.annotations.set();
         if self.of.as_ref().is_some_and(|(known, mpp)| Arc::ptr_eq(known, set) && *mpp == scene.mpp) {
@@ -36,6 +37,7 @@ impl Labels {
             measured.filter_map(|one| Some((anchor(one.shape())?, label(one.shape(), scene.mpp)?))).collect();
     }
 
+    /// Draws the values that are in view.
     pub fn paint(&self, painter: &Painter, on_screen: &OnScreen<'_>, palette: &Palette) {
         let in_view = self.texts.iter().map(|(at, text)| (on_screen.point_at(*at), text));
         let in_view = in_view.filter(|(at, _)| on_screen.rect.contains(*at)).take(MOST_LABELS);
@@ -43,12 +45,12 @@ impl Labels {
     }
 }
 
-/// Area or length of a shape.
+/// Area or length of a shape, as text.
 fn label(shape: &Shape, mpp: Option<MicronsPerPixel>) -> Option<String> {
     length_label(shape, mpp).or_else(|| area_label(shape, mpp))
 }
 
-/// Where the number of a shape stands.
+/// Position of a shape's measured value.
 fn anchor(shape: &Shape) -> Option<Level0Point> {
     match shape {
         Shape::Lines(lines) => lines.last()?.last().copied(),
@@ -64,13 +66,13 @@ fn chip(painter: &Painter, at: Pos2, text: &str, palette: &Palette) {
     painter.galley(rect.min + Vec2::new(6.0, 3.0), galley, palette.on_chip);
 }
 
-/// A shape as lines, with a casing that keeps them visible on any stain.
+/// Outlines a shape, with a casing that keeps the line visible on any stain.
 fn outline(painter: &Painter, on_screen: &OnScreen<'_>, shape: &Shape, color: Color32, palette: &Palette) {
     let strokes = [Stroke::new(4.5, palette.casing), Stroke::new(2.0, color)];
     let points = |line: &[Level0Point]| line.iter().map(|at| on_screen.point_at(*at)).collect::<Vec<_>>();
     match shape {
-        Shape::Points(places) => {
-            for at in points(places) {
+        Shape::Points(positions) => {
+            for at in points(positions) {
                 painter.circle_stroke(at, 8.0, strokes[0]);
                 painter.circle_stroke(at, 8.0, strokes[1]);
             }
@@ -97,6 +99,7 @@ fn handle(painter: &Painter, at: Pos2, palette: &Palette) {
 }
 
 impl Annotator {
+    /// Outlines the selected annotations, with handles and measured values.
     pub(super) fn paint_selection(
         &self,
         painter: &Painter,
@@ -139,6 +142,7 @@ impl Annotator {
         }
     }
 
+    /// Draws the shape or brush stroke in progress, and the brush under the pointer.
     pub(super) fn paint_draft(
         &self,
         painter: &Painter,
