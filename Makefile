@@ -1,5 +1,5 @@
-# The two commands that matter: `make run` opens the window on a demonstration, `make test` runs every test.
-# Both do all set-up. CUDA=1 or CUDA=0 chooses the build of libtorch; without it the machine decides.
+# Main targets: `make run` opens the window with a demonstration, `make test` runs all tests. Both run the set-up first.
+# CUDA=1 or CUDA=0 selects the build of libtorch; by default it depends on whether there is an NVIDIA driver.
 
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -18,15 +18,16 @@ test: setup
 	@rm -f target/skipped-tests.txt
 	cargo test --workspace --no-fail-fast; status=$$?; scripts/skipped_tests.sh; exit $$status
 
-# What h5py, numpy and pyarrow say of the files that are exported: they are fetched into target/, where the test finds them.
+# Reads exported files with h5py, numpy and pyarrow, which are installed in target/, where the tests find them.
 interop: setup
 	test -x target/python/bin/pip || python3 -m venv target/python
 	target/python/bin/pip install --quiet h5py numpy pyarrow
 	cargo test --test it interchange::
 
-# Kill the program at random moments of its work, KILLS times in all, looking at all it keeps after each; then hand
-# it broken files by the thousand. The figures stand at the end of each part.
-# Then a monkey plays with the window, and slides are opened and taken away: nothing may end it, or make it grow.
+# Kills the program at random times, KILLS times in total, and checks its files after each; then opens thousands of
+# broken files. Each part prints its results at the end.
+# Then performs ACTIONS random actions in the window and opens and removes OPENED slides: the program must neither crash
+# nor use more and more memory.
 KILLS := 240
 ACTIONS := 100000
 OPENED := 1000
@@ -36,7 +37,7 @@ torture: setup
 	HISTOKIN_TORTURE_ACTIONS=$(ACTIONS) HISTOKIN_TORTURE_SLIDES=$(OPENED) \
 		cargo test --test it monkey:: -- --nocapture --test-threads 1
 
-# The main job without a screen: embed the demonstration slides, ask, keep pictures and the answer.
+# Without a display: embeds the demonstration slides, runs a query, and writes images and the answer.
 demo: setup
 	cargo build --release --bin histokin
 	scripts/demo.sh target/release/histokin $(SLIDES) $(DEMO)
@@ -47,23 +48,23 @@ bench: setup
 setup:
 	@scripts/setup.sh
 
-# A minute for each parser; SECONDS_EACH=… for longer.
+# Fuzzes each parser for a minute; set SECONDS_EACH for longer.
 fuzz: setup
 	scripts/fuzz.sh
 
-# The core's unit tests, watched for memory that is read or written wrongly.
+# Runs the core's unit tests under AddressSanitizer.
 sanitize: setup
 	scripts/sanitize.sh
 
-# A folder, and a tar.gz of it, that run on a bare Debian 12 or Ubuntu 24.04.
+# Makes a package (a folder, and a tar.gz of it) that runs on a minimal Debian 12 or Ubuntu 24.04.
 dist: setup
 	scripts/dist.py
 
-# The package in an empty root, without screen and network.
+# Tests the package in an empty root, without display and network.
 dist-test:
 	scripts/dist_test.sh
 
-# Licences, known holes, withdrawn versions and sources of all dependencies.
+# Checks licences, known vulnerabilities, yanked versions and sources of all dependencies.
 deny:
 	cargo deny --all-features check
 

@@ -1,4 +1,4 @@
-//! The libraries that the program and the tests load; see `histokin-link`.
+//! Sets the run path (rpath) of the program and the tests; see `histokin-link`.
 
 fn main() {
     histokin_link::tell_loader();

@@ -1,15 +1,15 @@
-//! The department's archive on a real server: how quick pushing is beside plain COPY, and how quick searches are at
-//! a recall of at least 0.99, one client and eight, with and without filters.
+//! Speed of the department's archive on a real server: pushing compared with plain COPY, and searches at a
+//! recall of at least 0.99, with one client and with eight, with and without filters.
 //!
 //!     cargo bench --bench archive
-//!     HISTOKIN_BENCH_ARCHIVE_TILES=1000000     how many tiles
+//!     HISTOKIN_BENCH_ARCHIVE_TILES=1000000     number of tiles
 //!
-//! The descriptors are synthetic, 128 numbers in 2,000 clusters whose spread decays from axis to axis; the server is
-//! the one that the tests use, on this machine, so that clients and server share its cores.
+//! The descriptors are synthetic: 128 numbers in 2,000 clusters whose spread decreases from axis to axis. The
+//! server is the one that the tests use; it runs on the same machine and shares its cores with the clients.
 
 mod support;
 #[path = "../tests/it/support/postgres.rs"]
-#[expect(dead_code, reason = "tests need more of it")]
+#[expect(dead_code, reason = "the tests use more of this module")]
 mod postgres;
 
 use std::sync::Mutex;
@@ -32,8 +32,11 @@ use rand_chacha::ChaCha8Rng;
 
 use postgres::{Database, Server, WRITER};
 
+/// Length of a descriptor.
 const WIDTH: usize = 128;
+/// Number of tiles per slide.
 const SLIDE: usize = 5_000;
+/// Number of matches per query.
 const K: usize = 20;
 const QUERIES: usize = 200;
 const CLUSTERS: usize = 2_000;
@@ -61,7 +64,7 @@ fn recipe() -> Recipe {
     }
 }
 
-/// Clusters whose spread decays from axis to axis.
+/// Source of descriptors in clusters whose spread decreases from axis to axis.
 struct Source {
     centres: Vec<Vec<f32>>,
 }
@@ -140,19 +143,19 @@ fn measure(database: &Database<'_>, storage: Storage, tiles: usize) {
     let started = Instant::now();
     archive.build_index(&encoder, INDEX_LINKS, INDEX_CANDIDATES, INDEX_MEMORY).unwrap();
     let built = started.elapsed().as_secs_f64();
-    let held = status(&mut archive).unwrap().encoders.remove(0);
-    let index = held.index_bytes.unwrap_or(0);
+    let stored = status(&mut archive).unwrap().encoders.remove(0);
+    let index = stored.index_bytes.unwrap_or(0);
     println!(
-        "{:8} index in {built:.0} s; {} bytes a tile, of which {} are the index",
+        "{:8} index in {built:.0} s; {} bytes per tile, including {} for the index",
         storage.sql(),
-        held.bytes / held.tiles,
-        index / held.tiles
+        stored.bytes / stored.tiles,
+        index / stored.tiles
     );
     let settings = VerifySettings { queries: 30, ..VerifySettings::default() };
     let verified = verify(&mut archive, &settings, &mut |_| ()).unwrap().remove(0);
     let last = verified.recalls.last().unwrap();
     println!(
-        "{:8} recall {:.4} with {} candidates in hand (least 0.99); comparing with all: {:.0} ms",
+        "{:8} recall {:.4} with {} candidates (minimum 0.99); exact search: {:.0} ms",
         storage.sql(),
         last.recall,
         last.ef_search,
@@ -179,7 +182,7 @@ fn measure(database: &Database<'_>, storage: Storage, tiles: usize) {
     }
 }
 
-/// Rows a second that the server copies into a table of the same columns from bytes at hand: a dump of its own.
+/// Rows per second that the server copies into a table with the same columns from its own binary dump.
 fn plain_copy(database: &Database<'_>, storage: Storage, rows: usize) -> f64 {
     let kind = storage.sql();
     let name = format!("histokin-bench-{}.copy", std::process::id());
@@ -197,7 +200,8 @@ fn plain_copy(database: &Database<'_>, storage: Storage, rows: usize) -> f64 {
     rows as f64 / seconds
 }
 
-/// Median and 95th percentile of the time of a query, in milliseconds, and queries a second of all clients together.
+/// Median and 95th percentile of the time of a query in milliseconds, and queries per second of all clients
+/// together.
 fn clients_ask(
     database: &Database<'_>,
     clients: usize,

@@ -1,9 +1,9 @@
-//! What the encoder's figures come from: how quick it is, and how well the default model finds tumour.
+//! Speed of the encoder, and how well the default model finds tumour.
 //!
-//!     cargo bench --bench encoder            (add `--profile dev` to save the release build: libtorch does
+//!     cargo bench --bench encoder            (add `--profile dev` to avoid a release build: libtorch does
 //!                                             the work, and it is optimised either way)
 //!
-//! Retrieval needs the development slides beside the project (`../shared/data`) and is left out without them.
+//! Retrieval needs the development slides (`../shared/data`) and is skipped without them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ fn main() {
     speed();
     match data_folder() {
         Some(data) => retrieval(&data),
-        None => println!("tumour retrieval: left out, there is no ../shared/data"),
+        None => println!("tumour retrieval: skipped, there is no ../shared/data"),
     }
 }
 
@@ -34,8 +34,8 @@ fn data_folder() -> Option<PathBuf> {
     Some(beside).filter(|folder| folder.is_dir())
 }
 
-/// Tiles per second of every backbone as it is trained (eager) and as it encodes (folded), and of the
-/// default model with its preprocessing.
+/// Prints the tiles per second of every backbone as used in training (eager) and for encoding (folded), and
+/// of the default model with its preprocessing.
 fn speed() {
     println!("device: {}", encoder::device_name(DeviceChoice::Cpu).expect("the CPU is always there"));
     println!("backbone, {BATCH} tiles of 224 px      torch threads   eager   folded  (tiles/s)");
@@ -61,7 +61,7 @@ fn speed() {
     println!("{} as shipped, {default_threads} threads: {whole:.1} tiles/s", encoder::DEFAULT);
 }
 
-/// Tiles per second of the quickest of several batches: the others were disturbed.
+/// Tiles per second of the fastest of several batches; slower ones were disturbed by other processes.
 fn rate(mut batch: impl FnMut()) -> f64 {
     batch();
     let timed = (0..8).map(|_| {
@@ -72,7 +72,7 @@ fn rate(mut batch: impl FnMut()) -> f64 {
     BATCH as f64 / timed.min().unwrap_or(Duration::MAX).as_secs_f64()
 }
 
-/// A labelled tile: where it lies, and whether it is tumour.
+/// A labelled tile.
 struct Labelled {
     slide: String,
     rect: Level0Rect,
@@ -85,7 +85,7 @@ fn retrieval(data: &Path) {
         "tumour tiles whose nearest labelled tiles of other slides are tumour (of {} tiles):",
         tiles.len()
     );
-    println!("    base rate 0.155, colour histogram P@5 0.52, MobileNetV2 at 112 px 0.61");
+    println!("    chance level 0.155, colour histogram P@5 0.52, MobileNetV2 at 112 px 0.61");
     let mut encoder =
         encoder::load(encoder::DEFAULT, DeviceChoice::Auto).expect("set-up fetched its weights");
     for stain in [StainSetting::Lab, StainSetting::None] {
@@ -101,7 +101,7 @@ fn retrieval(data: &Path) {
 fn report(stain: StainSetting, what: &str, encoded: &[(&Labelled, Vec<f32>)]) {
     let [first, five, base] = precision(encoded);
     println!(
-        "    {}, stain {stain:?}, {what}: P@1 {first:.3}, P@5 {five:.3}, base rate {base:.3}",
+        "    {}, stain {stain:?}, {what}: P@1 {first:.3}, P@5 {five:.3}, chance level {base:.3}",
         encoder::DEFAULT
     );
 }
@@ -126,7 +126,7 @@ fn labels(path: &Path) -> Vec<Labelled> {
     .collect()
 }
 
-/// Descriptors of labelled tiles, read from slides that are `scale` times finer than their labels.
+/// Encodes labelled tiles, read from slides with `scale` times finer pixels than the labels.
 fn encode<'a>(
     slides: &Path,
     scale: u32,
@@ -161,8 +161,8 @@ fn encode<'a>(
     encoded
 }
 
-/// Over all tumour tiles, the mean share of tumour in the nearest and in the five nearest labelled tiles of
-/// other slides, and among all of those.
+/// Returns P@1, P@5 and the chance level of tumour retrieval: over all tumour tiles, the mean share of tumour
+/// in the nearest, in the five nearest, and in all labelled tiles of other slides.
 fn precision(encoded: &[(&Labelled, Vec<f32>)]) -> [f64; 3] {
     let queries: Vec<_> = encoded.iter().filter(|(tile, _)| tile.is_tumour).collect();
     let mut sums = [0.0; 3];

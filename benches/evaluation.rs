@@ -1,8 +1,9 @@
-//! How long measuring takes: `cargo bench --bench evaluation [-- TILES QUERIES]`.
+//! Duration of an evaluation: `cargo bench --bench evaluation [-- TILES QUERIES]`.
 //!
-//! A million descriptors of 128 numbers of a hundred slides: ADDR with a million pairs of each kind, and
-//! retrieval for ten thousand queries of one class with everything that is measured of it. Once with variances that
-//! fall off as those of real encoders do (31 axes hold nine tenths), once with flat ones, the worst case.
+//! A million descriptors of 128 numbers on a hundred slides: ADDR with a million near and a million far
+//! pairs, and retrieval with all measures for ten thousand queries of one class. Once with variances that
+//! decrease like those of real encoders (31 axes have 90 % of the variance), once with equal variances, the
+//! worst case.
 
 use std::time::Instant;
 
@@ -18,8 +19,8 @@ use rand_chacha::rand_core::SeedableRng;
 const WIDTH: usize = 128;
 const SLIDES: usize = 100;
 
-/// Tiles on square sections, whose descriptors drift over the section and lean to their class; each number spreads
-/// `falling` times as far as the one before.
+/// Makes tiles on square sections. Their descriptors change gradually over the section and depend on their
+/// class; the spread of each number is `falling` times that of the previous one.
 fn made(tiles: usize, falling: f32) -> (Vec<f32>, Tiles) {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let (mut values, mut known) = (Vec::with_capacity(tiles * WIDTH), Tiles::default());
@@ -27,16 +28,16 @@ fn made(tiles: usize, falling: f32) -> (Vec<f32>, Tiles) {
     let edge = (per_slide as f64).sqrt().ceil() as usize;
     for slide in 0..SLIDES as u32 {
         for tile in 0..per_slide {
-            let place = [(tile % edge) as f64 * 224.0, (tile / edge) as f64 * 224.0];
-            let class = usize::from(place[0] < 4000.0);
+            let position = [(tile % edge) as f64 * 224.0, (tile / edge) as f64 * 224.0];
+            let class = usize::from(position[0] < 4000.0);
             let mut spread = 1.0;
             for number in 0..WIDTH {
                 spread *= falling;
-                let drift = (place[number % 2] / 20_000.0) as f32;
+                let drift = (position[number % 2] / 20_000.0) as f32;
                 let lean = if number % 2 == class { 0.15 } else { 0.0 };
                 values.push(spread * (drift + lean + random.random::<f32>()));
             }
-            known.positions_um.push(place);
+            known.positions_um.push(position);
             known.slides.push(slide);
             known.patients.push(slide);
             known.classes.push(Some(Class(class as u16)));
@@ -53,7 +54,7 @@ fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
 }
 
 fn main() {
-    // Cargo passes `--bench` along.
+    // Cargo also passes `--bench`.
     let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
     let tiles = numbers.next().unwrap_or(1_000_000);
     let queries = numbers.next().unwrap_or(10_000);

@@ -1,16 +1,17 @@
-//! How quick the exact search is, as ratios to brute force, to FAISS `IndexFlatL2` and to usearch's HNSW in the same
-//! run, and that all but HNSW find the same; how large the index is, and how soon it is there.
+//! Speed of the exact search, as ratios to brute force, FAISS `IndexFlatL2` and usearch's HNSW in the same
+//! run; checks that all except HNSW give the same result. Also the size of the index and the time until it is
+//! ready.
 //!
 //!     cargo bench --bench search [-- KIND…]      (KIND: clustered own gaussian start heat; all by default)
-//!     HISTOKIN_BENCH_TILES=100000,1000000        how many tiles
-//!     HISTOKIN_BENCH_PYTHON=…/venv/bin/python    an interpreter with numpy, faiss-cpu and usearch, for the comparison
-//!     HISTOKIN_BENCH_HNSW=100000                 up to how many tiles usearch builds its graph, which takes long
-//!     HISTOKIN_BENCH_FAISS=1000000               up to how many FAISS, which copies the descriptors, is asked
+//!     HISTOKIN_BENCH_TILES=100000,1000000        numbers of tiles
+//!     HISTOKIN_BENCH_PYTHON=…/venv/bin/python    interpreter with numpy, faiss-cpu and usearch, to compare
+//!     HISTOKIN_BENCH_HNSW=100000                 maximum number of tiles for usearch, which is slow to build
+//!     HISTOKIN_BENCH_FAISS=1000000               maximum number of tiles for FAISS, which copies them
 //!
-//! `own` are the descriptors beside the project (`../shared/data/descriptors`), tiled up: points between two of
-//! them, and a little noise. `clustered` is synthetic, 2,000 clusters whose spread decays from axis to axis, and
-//! `gaussian` is noise, which no index can do anything about. Descriptors lie in files, as in a project, and are
-//! mapped: ten million of them take 5 GB of disk below `target/`, for the time of the run.
+//! `own` interpolates between pairs of the descriptors in `../shared/data/descriptors` and adds a little
+//! noise. `clustered` is synthetic: 2,000 clusters whose spread decreases from axis to axis. `gaussian` is
+//! noise, for which no index helps. Descriptors are in files, as in a project, and are mapped: ten million of
+//! them take 5 GB of disk space in `target/` during the run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,17 +30,19 @@ use histokin::workers::heat::{self, HeatRequest};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Length of a descriptor.
 const WIDTH: usize = 128;
+/// Number of matches per query.
 const K: usize = 20;
 const QUERIES: usize = 200;
-/// Tiles on one made-up slide.
+/// Number of tiles per synthetic slide.
 const SLIDE: usize = 50_000;
 
 fn main() {
     let kinds: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |kind: &str| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
     let tiles = numbers("HISTOKIN_BENCH_TILES", "100000,1000000");
-    println!("k = {K}, {WIDTH} numbers a tile, {QUERIES} queries, {} threads, ms", rayon_threads());
+    println!("k = {K}, {WIDTH} numbers per tile, {QUERIES} queries, {} threads, ms", rayon_threads());
     println!(
         "{:10} {:>9} | {:>8} {:>8} {:>8} | {:>8} {:>8} {:>8} {:>6} | {:>7} {:>7} {:>7} | {:>7} {:>6}",
         "data",
@@ -59,7 +62,7 @@ fn main() {
     );
     for kind in ["clustered", "own", "gaussian"].into_iter().filter(|kind| is_wanted(kind)) {
         let Some(source) = Source::new(kind) else {
-            println!("{kind:10} left out: there is no ../shared/data/descriptors");
+            println!("{kind:10} skipped: there is no ../shared/data/descriptors");
             continue;
         };
         tiles.iter().for_each(|count| measure(kind, &source, *count));
@@ -72,12 +75,12 @@ fn main() {
     }
 }
 
-fn numbers(variable: &str, usual: &str) -> Vec<usize> {
-    let text = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+fn numbers(variable: &str, default: &str) -> Vec<usize> {
+    let text = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
     text.split(',').map(|count| count.trim().parse().expect("a number of tiles")).collect()
 }
 
-/// The heat map under the cursor: one tile against all tiles of the slides in view.
+/// Measures the heat map under the cursor: one tile compared with all tiles of the visible slides.
 fn heat_map() {
     let source = Source::new("clustered").expect("made up");
     let archive = Archive::new(2 * SLIDE, &source, &mut ChaCha8Rng::seed_from_u64(9));
@@ -98,7 +101,7 @@ fn heat_map() {
     );
 }
 
-/// From files that lie there to the first answer.
+/// Measures the start: from existing files to the first answer.
 fn start(count: usize) {
     let source = Source::new("clustered").expect("made up");
     let mut random = ChaCha8Rng::seed_from_u64(5);
@@ -111,7 +114,7 @@ fn start(count: usize) {
     let opened = started.elapsed().as_secs_f64() * 1e3;
     let index = Snapshot::build(sets, None, Some(&cache));
     let ready = started.elapsed().as_secs_f64() * 1e3;
-    assert!(index.segments().all(Segment::is_mapped), "nothing is built again");
+    assert!(index.segments().all(Segment::is_mapped), "nothing is rebuilt");
     let found = index.nearest(&query, &TileFilter::default(), K);
     let answered = started.elapsed().as_secs_f64() * 1e3;
     index.grow_trees();
@@ -132,7 +135,7 @@ fn measure(kind: &str, source: &Source, count: usize) {
     let archive = Archive::new(count, source, &mut random);
     let sets = archive.open();
     let queries: Vec<Vec<f32>> = (0..QUERIES).map(|_| source.draw(&mut random)).collect();
-    // Read once, as whoever embeds has just written them.
+    // Read all once, so that they are in the page cache as after embedding.
     let read: f32 = sets.iter().flat_map(|set| set.features().iter().step_by(1024)).sum();
     assert!(read.is_finite());
     let before = anonymous_bytes();
@@ -140,16 +143,17 @@ fn measure(kind: &str, source: &Source, count: usize) {
     let segment = Segment::build(&sets).expect("finite numbers can be indexed");
     segment.grow_tree();
     let build = started.elapsed().as_secs_f64();
-    // As a project holds it: codes mapped from a file, the points of the tree never looked at again.
+    // As in a project: codes mapped from a file, and the points of the tree not used again.
     let cache = IndexCache::new(archive.folder.path().join("index"));
     let segment = Arc::new(cache.keep(segment));
     assert!(segment.is_mapped());
     let bytes = (anonymous_bytes().saturating_sub(before) + segment.code_bytes()) / count;
     let index = Snapshot::with_segments(sets.clone(), &[segment]);
     let filter = TileFilter::default();
-    let places: Vec<u32> = (0..sets.len() as u32).collect();
+    let positions: Vec<u32> = (0..sets.len() as u32).collect();
 
-    // Alternating, so that both meet the same machine; brute force on some of the queries, since it is slow.
+    // Alternating, so that both run under the same conditions; brute force for some queries only, because it
+    // is slow.
     let (mut own, mut brute, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for (number, query) in queries.iter().enumerate() {
         let started = Instant::now();
@@ -157,7 +161,7 @@ fn measure(kind: &str, source: &Source, count: usize) {
         own.push(started.elapsed().as_secs_f64() * 1e3);
         if number % 10 == 0 {
             let started = Instant::now();
-            let expected = brute_force::nearest(&sets, &places, query, &filter, K);
+            let expected = brute_force::nearest(&sets, &positions, query, &filter, K);
             brute.push(started.elapsed().as_secs_f64() * 1e3);
             assert_eq!(found, expected, "the index and brute force agree");
         }
@@ -166,33 +170,34 @@ fn measure(kind: &str, source: &Source, count: usize) {
     let peers = peers(&sets, &queries, &answers);
     let (median, ninety_five, most) = (share(&mut own, 0.5), share(&mut own, 0.95), share(&mut own, 1.0));
     let brute = share(&mut brute, 0.5);
-    let told = |name: &str| peers.as_ref().and_then(|peers| peers.get(name)).and_then(|value| value.as_f64());
+    let result =
+        |name: &str| peers.as_ref().and_then(|peers| peers.get(name)).and_then(|value| value.as_f64());
     let number =
         |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
     let ratio = |peer: Option<f64>| number(peer.map(|peer| peer / median), 1);
     println!(
         "{kind:10} {count:>9} | {median:>8.3} {ninety_five:>8.3} {most:>8.3} | {brute:>8.2} {:>8} {:>8} {:>6} | {:>7.1} \
          {:>7} {:>7} | {build:>7.2} {bytes:>6}",
-        number(told("flat"), 2),
-        number(told("hnsw"), 3),
-        number(told("hnsw_recall"), 3),
+        number(result("flat"), 2),
+        number(result("hnsw"), 3),
+        number(result("hnsw_recall"), 3),
         brute / median,
-        ratio(told("flat")),
-        ratio(told("hnsw")),
+        ratio(result("flat")),
+        ratio(result("hnsw")),
     );
-    if let Some(build) = told("hnsw_build") {
+    if let Some(build) = result("hnsw_build") {
         println!("{:10} {count:>9} | usearch built its graph in {:.1} s", "", build / 1e3);
     }
 }
 
-/// Bytes of memory that this process alone holds and that are in no file; 0 where the system does not tell.
+/// Anonymous memory of this process in bytes; 0 if the system does not report it.
 fn anonymous_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0) * 1024
 }
 
-/// Descriptors in files, in a folder that goes when this is dropped.
+/// Descriptors in files, in a folder that is deleted on drop.
 struct Archive {
     folder: tempfile::TempDir,
     headers: Vec<DescriptorHeader>,
@@ -218,7 +223,7 @@ impl Archive {
     }
 }
 
-/// The value below which `share` of all lie.
+/// Quantile of `values` at `share`, 0 to 1.
 fn share(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values[((values.len() - 1) as f64 * share).round() as usize]
@@ -248,7 +253,7 @@ fn made_set(slide: usize, source: &Source, count: usize, random: &mut ChaCha8Rng
     DescriptorSet::from_rows(header, &rows, 0)
 }
 
-/// Where descriptors come from.
+/// Source of descriptors.
 enum Source {
     Clustered(Vec<Vec<f32>>),
     Own(Vec<Vec<f32>>),
@@ -287,12 +292,12 @@ impl Source {
     }
 }
 
-/// Standard deviation along an axis, as encoders' descriptors have it.
+/// Standard deviation along an axis, similar to that of real descriptors.
 fn decay(axis: usize) -> f32 {
     0.93f32.powi(axis as i32)
 }
 
-/// Normally distributed (Box and Muller 1958).
+/// Normally distributed random number (Box and Muller 1958).
 fn gaussian(random: &mut ChaCha8Rng) -> f32 {
     let (radius, turn): (f64, f64) = (random.random_range(1e-12..1.0), random.random_range(0.0..1.0));
     ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()) as f32
@@ -314,8 +319,8 @@ fn own_descriptors() -> Option<Vec<Vec<f32>>> {
     Some(rows).filter(|rows| !rows.is_empty())
 }
 
-/// What FAISS's exact search and usearch take, one query at a time, after checking that FAISS finds the same
-/// distances.
+/// Times of FAISS's exact search and of usearch, one query at a time, after checking that FAISS finds the
+/// same distances. `None` without Python or above the maximum number of tiles.
 fn peers(
     sets: &[Arc<DescriptorSet>],
     queries: &[Vec<f32>],

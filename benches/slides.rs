@@ -1,9 +1,9 @@
-//! How quick level-0 tiles come out of a slide, beside OpenSlide called with nothing around it.
+//! Speed of reading level-0 tiles from a slide, compared with direct calls of OpenSlide.
 //!
-//!     cargo bench --bench slides            (add `--profile dev` to save the release build: the decoders
+//!     cargo bench --bench slides            (add `--profile dev` to avoid a release build: the decoders
 //!                                            are C libraries, and they are optimised either way)
 //!
-//! All ways take the same tiles, in turns within one run, so that a busy machine disturbs all alike.
+//! All readers read the same tiles, alternating within one run, so that a busy machine affects all equally.
 
 mod support;
 
@@ -19,8 +19,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// Tiles of one turn, different ones in each turn.
+/// Number of tiles per round; each round reads different tiles.
 const TILES: usize = 240;
+/// Number of rounds.
 const TURNS: usize = 5;
 
 fn main() {
@@ -38,7 +39,7 @@ fn main() {
         for threads in [1, 2] {
             let mut totals = [Effort::default(); 3];
             for turn in tiles.chunks(TILES).take(TURNS) {
-                // A fresh handle, so that its cache holds nothing of the turn before.
+                // A new handle, so that its cache contains nothing from the previous round.
                 let bare = OpenSlide::new(&path).expect("a slide");
                 totals[0] += effort(threads, turn, |x, y| bare_tile(&bare, x, y, edge));
                 totals[1] += effort(threads, turn, |x, y| our_tile(&*openslide, x, y, edge));
@@ -48,12 +49,12 @@ fn main() {
             println!(
                 "level 0, tiles of {edge} px, {threads} threads   tiles per CPU-second   tiles per second"
             );
-            for (way, total) in [
+            for (reader, total) in [
                 ("bare OpenSlide", bare),
                 ("our OpenSlide source", through_openslide),
                 ("raw tiles", raw_tiles),
             ] {
-                println!("  {way:24} {:28.0} {:18.0}", total.per_cpu_second(), total.per_second());
+                println!("  {reader:24} {:28.0} {:18.0}", total.per_cpu_second(), total.per_second());
             }
             println!(
                 "  raw tiles : bare OpenSlide = {:.2} per CPU-second, {:.2} per second",
@@ -67,7 +68,7 @@ fn main() {
             );
             rates.push([bare, through_openslide, raw_tiles].map(Effort::per_second));
         }
-        let [bare, through_openslide, raw_tiles] = [0, 1, 2].map(|way| rates[1][way] / rates[0][way]);
+        let [bare, through_openslide, raw_tiles] = [0, 1, 2].map(|index| rates[1][index] / rates[0][index]);
         println!(
             "tiles of {edge} px, from 1 to 2 threads of {cores} cores: bare OpenSlide × {bare:.2}, our OpenSlide \
              source × {through_openslide:.2}, raw tiles × {raw_tiles:.2}"
@@ -77,7 +78,7 @@ fn main() {
     isolation(&path, &*raw);
 }
 
-/// What it costs to have tiles decoded by a process of their own, as those of files that are not trusted are.
+/// Measures decoding in a separate process, as for untrusted files.
 fn isolation(path: &Path, here: &dyn SlideSource) {
     let program = Path::new(env!("CARGO_BIN_EXE_histokin"));
     let begun = Instant::now();
@@ -87,7 +88,7 @@ fn isolation(path: &Path, here: &dyn SlideSource) {
     let tiles = random_tiles(here.info().width(), here.info().height(), edge);
     for threads in [1, 2] {
         let mut totals = [Effort::default(); 2];
-        // The first turn starts as many processes as are asked at once.
+        // The first round starts one process per concurrent request and is not counted.
         for (number, turn) in tiles.chunks(TILES).take(TURNS).enumerate() {
             let of_here = effort(threads, turn, |x, y| our_tile(here, x, y, edge));
             let of_apart = effort(threads, turn, |x, y| our_tile(&*apart, x, y, edge));
@@ -104,7 +105,7 @@ fn isolation(path: &Path, here: &dyn SlideSource) {
     }
 }
 
-/// What a number of tiles took.
+/// CPU time and wall time for a number of tiles.
 #[derive(Default, Clone, Copy)]
 struct Effort {
     tiles: usize,
@@ -157,7 +158,7 @@ fn our_tile(slide: &dyn SlideSource, x: u32, y: u32, edge: u32) -> usize {
     slide.read(&region).expect("a sound tile").len()
 }
 
-/// Places of whole tiles in an order of chance that is the same in every run.
+/// Positions of whole tiles in a random order that is the same in every run.
 fn random_tiles(width: u32, height: u32, edge: u32) -> Vec<(u32, u32)> {
     let (columns, rows) = (width / edge, height / edge);
     let mut tiles: Vec<_> =
@@ -166,7 +167,7 @@ fn random_tiles(width: u32, height: u32, edge: u32) -> Vec<(u32, u32)> {
     tiles
 }
 
-/// What it costs to open the slide, with the proof that raw tiles are OpenSlide's and without.
+/// Measures opening the slide, with and without the check that raw tiles equal OpenSlide's pixels.
 fn opening(path: &Path) -> String {
     let median = |open: &dyn Fn()| {
         let timed = |_| {

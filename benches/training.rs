@@ -1,11 +1,11 @@
-//! How quickly the program learns and embeds, as shares of what Python torch and the encoder alone do.
+//! Speed of training and embedding, compared with Python torch and with the encoder alone.
 //!
 //!     cargo bench --bench training
 //!
-//! Figures of Python come from `benches/python/torch_loops.py`, which says how its Python is set up; without it (or
-//! `HISTOKIN_TORCH_PYTHON`, another one with torch) they are left out. Both sides take turns, and the quickest turn
-//! of each counts: the others were disturbed. Needs the development slides (`../shared/data`), else the slide that
-//! ships is used.
+//! The Python figures come from `benches/python/torch_loops.py`, which explains how to set up its
+//! environment. Without that environment they are skipped; `HISTOKIN_TORCH_PYTHON` names another Python with
+//! torch. Both sides alternate, and the fastest round of each counts, because slower ones were disturbed.
+//! Uses the development slides (`../shared/data`) if available, otherwise a demonstration slide.
 
 mod support;
 
@@ -30,8 +30,9 @@ use tch::{Device, Kind, Tensor, nn};
 
 const BATCH: usize = 16;
 const ROUNDS: usize = 3;
-/// Steps that are timed, and those before.
+/// Number of timed steps.
 const STEPS: u64 = 16;
+/// Number of steps before, which are not timed.
 const WARM: u64 = 2;
 
 fn main() {
@@ -41,7 +42,7 @@ fn main() {
     println!("torch threads: {threads}");
     let python = python();
     if python.is_none() {
-        println!("Python torch: left out, see benches/python/torch_loops.py");
+        println!("Python torch: skipped, see benches/python/torch_loops.py");
     }
     encoder_alone(python.as_deref(), threads);
     learning(python.as_deref(), threads);
@@ -66,7 +67,7 @@ fn ask_python(python: &Path, arguments: &[&str]) -> f64 {
     number.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// Tiles a second of one batch.
+/// Items per second of one run.
 fn rate(count: usize, run: impl FnOnce()) -> f64 {
     let begun = Instant::now();
     run();
@@ -98,7 +99,7 @@ fn encoder_alone(python: Option<&Path>, threads: usize) {
 }
 
 fn learning(python: Option<&Path>, threads: usize) {
-    println!("\nlearning, {BATCH} pairs of 224 px, tiles read from the slide (Python has them in memory)");
+    println!("\ntraining, {BATCH} pairs of 224 px, tiles read from the slide (Python has them in memory)");
     println!("backbone                  ours   Python   ratio (pairs/s)");
     let path = support::slide();
     let is_large = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("PA"));
@@ -107,7 +108,7 @@ fn learning(python: Option<&Path>, threads: usize) {
         near_mm: if is_large { 2.0 } else { 0.2 },
         far_mm: if is_large { 10.0 } else { 0.6 },
         init: "random".into(),
-        // Python has the paper's loss alone.
+        // The Python loop has only the contrastive loss.
         anchor: 0.0,
         batch: BATCH,
         steps: WARM + STEPS,
@@ -115,7 +116,7 @@ fn learning(python: Option<&Path>, threads: usize) {
         ..TrainingConfig::default()
     };
     let config = TrainingConfig { backbone: BackboneKind::MobilenetV2, ..base };
-    // Of the 19 blocks of MobileNetV2 the preset lets the last 12 learn.
+    // The preset trains the last 12 of MobileNetV2's 19 blocks.
     let frozen = 7.to_string();
     let (mut ours, mut theirs) = (0.0_f64, 0.0_f64);
     for _ in 0..ROUNDS {
@@ -129,7 +130,7 @@ fn learning(python: Option<&Path>, threads: usize) {
     println!("{:20} {ours:10.2} {theirs:8.2} {:7.2}", config.backbone.name(), ours / theirs);
 }
 
-/// Pairs a second of the whole loop, the first steps left out.
+/// Pairs per second of the whole training loop, without the first steps.
 fn learn(path: &Path, config: &TrainingConfig) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let run = Run::create(folder.path(), config.clone(), Vec::new()).expect("a run");

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# The paper's table from your own slides: colour histogram, ImageNet, NPID and Siamese encoders side by side on the same
-# tiles, ending in a report.
+# Compares a colour histogram, ImageNet, NPID and Siamese encoders on the same tiles of your slides, and writes a
+# report.
 #
 #   scripts/compare_encoders.sh OUT LABELS SLIDE…
 #
-# SLIDE… are slides or folders of slides, LABELS what `histokin evaluate --labels` takes. OUT gets the project with all
-# descriptors, the models that were trained, and the report (OUT/report/report.html, .pdf, .json, tables).
+# SLIDE… are slides or folders of slides; LABELS is the argument of `histokin evaluate --labels`. OUT will contain the
+# project with all descriptors, the trained models, and the report (OUT/report/report.html, .pdf, .json, tables).
+# Environment variables, with defaults in parentheses:
+#   NPID, SIAMESE    models to compare; those not given are trained for STEPS steps (300)
+#   TILES            tile size and spacing of all encoders (--tile-px 224 --mpp 1.0)
+#   MORE             further encoders, separated by spaces: names of models, weights files, TorchScript files
+#   EVALUATE         further options of `histokin evaluate`, such as --exclude patient --patients PATTERN
+#   HISTOKIN, DEVICE the program (target/release/histokin), and where encoders run (auto)
 #
-#   NPID, SIAMESE    models to compare; without them each is trained here for STEPS steps (300)
-#   TILES            tile size and resolution of all encoders (--tile-px 224 --mpp 1.0)
-#   MORE             further encoders, separated by blanks: names of models, files of weights, TorchScript
-#   EVALUATE         further flags of `histokin evaluate`, such as --exclude patient --patients PATTERN
-#   HISTOKIN         the program (target/release/histokin), DEVICE where encoders run (auto)
-#
-# What is there already is used again: a run that was stopped goes on where it was.
+# Existing results are reused: run the script again to continue after an interruption.
 set -euo pipefail
-if [[ $# -lt 3 ]]; then sed -n '2,17p' "$0"; exit 2; fi
+if [[ $# -lt 3 ]]; then sed -n '2,16p' "$0"; exit 2; fi
 out=$1 labels=$2
 shift 2
 histokin=${HISTOKIN:-target/release/histokin} device=${DEVICE:-auto} steps=${STEPS:-300}
@@ -24,7 +24,7 @@ read -ra more <<<"${MORE:-}"
 read -ra evaluate <<<"${EVALUATE:-}"
 mkdir -p "$out"
 
-# Train NAME by METHOD unless the user or an earlier run has brought it; prints its path.
+# Prints the path of the model of METHOD; trains it unless it was given or exists from an earlier run.
 model() {
     local method=$1 given=$2 path=$out/$1.safetensors
     if [[ -n $given ]]; then echo "$given"; return; fi

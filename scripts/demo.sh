@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The main job without a screen: demo.sh HISTOKIN SLIDES OUT leaves pictures and results.json in OUT.
+# Embeds slides, searches and renders without a display: demo.sh HISTOKIN SLIDES OUT writes images and results.json to
+# OUT.
 set -euo pipefail
 histokin=$1 slides=$2 out=$3
 mkdir -p "$out"
-# Tiles at 0.5 µm/px: the demonstration slides are small, and this cuts them into more fields.
+# 0.5 µm/px instead of 1.0, because the demonstration slides are small: this gives more tiles.
 "$histokin" embed "$out/project" "$slides" --mpp 0.5 --json > "$out/embed.json"
 "$histokin" query "$out/project" --slide CMU-1-Small-Region --at 1000,1500 -k 13 --exclude-um 150 \
   --contact-sheet "$out/matches.png" --json > "$out/results.json"
 "$histokin" render "$slides/CMU-1-Small-Region.svs" --rect 0,0,2220,2967 --size 1110x1484 -o "$out/slide.png"
 "$histokin" tissue "$slides/CMU-1-Small-Region.svs" -o "$out/tissue.png"
-echo "pictures and results.json are in $out"
+echo "images and results.json are in $out"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make a self-contained folder of the program, and a tar.gz of it, in target/dist/.
 
-It runs where there is glibc 2.36 or newer with libstdc++ (Debian 12, Ubuntu 24.04), for the window with X or Wayland
-and Vulkan or OpenGL. Whatever else it needs is inside: OpenSlide, libtorch for the CPU, the encoder, licences.
+It requires glibc 2.36 or newer and libstdc++ (Debian 12, Ubuntu 24.04), and for the window X or Wayland with Vulkan or
+OpenGL. Everything else is included: OpenSlide, libtorch for the CPU, the encoder, licences.
 """
 
 import json
@@ -17,7 +17,7 @@ LICENCE_NAMES = ("licen", "copying", "notice", "unlicense", "copyright")
 
 
 def built():
-    """Build the program; its path, and that of the library that brings libtorch in."""
+    """Build the program; return its path and that of the library that links libtorch."""
     command = ["cargo", "build", "--release", "--bin", "histokin", "--message-format", "json-render-diagnostics"]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
     program = out = None
@@ -31,7 +31,7 @@ def built():
 
 
 def packages():
-    """All crates of others that are in the program, as cargo describes them."""
+    """Return cargo's metadata of all third-party crates in the program."""
     command = ["cargo", "metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
@@ -49,11 +49,11 @@ def packages():
 
 
 def gather_licences(folder):
-    """Texts of all licences, and a list of what is under which."""
+    """Copy all licence texts, and write a list of crates with their licences."""
     folder.mkdir()
     shutil.copy(ROOT / "LICENSE", folder / "histokin.txt")
-    lines = ["histokin contains these crates; the texts of their licences are in crates/, those of libraries, fonts and "
-             "weights beside it.", ""]
+    lines = ["histokin contains these crates. Their licence texts are in crates/; those of libraries, fonts and weights "
+             "are next to it.", ""]
     for package in packages():
         source = Path(package["manifest_path"]).parent
         name = f"{package['name']}-{package['version']}"
@@ -70,7 +70,7 @@ def gather_licences(folder):
 
 
 def set_origin(file, origin):
-    """Have the loader look where the file lies, and nowhere on the machine that built it."""
+    """Set the run path relative to the file, replacing paths of the build machine."""
     if not shutil.which("patchelf"):
         sys.exit("patchelf is missing: apt-get install patchelf")
     subprocess.run(["patchelf", "--set-rpath", origin, file], check=True)
@@ -87,7 +87,7 @@ def assemble(folder):
     shutil.copy(torch, folder / "lib")
     set_origin(folder / "lib" / torch.name, "$ORIGIN")
     for library in sorted((ROOT / "third_party/libtorch/lib").iterdir()):
-        # libtorch_cuda and what it needs make the package ten times as large; without them the CPU does the work.
+        # libtorch_cuda and its dependencies would make the package ten times as large; without them, the CPU is used.
         if library.name.startswith(("libc10.", "libgomp", "libtorch_cpu", "libcudart", "libcupti")):
             shutil.copy(library, folder / "lib")
     (folder / "models/weights").mkdir(parents=True)
@@ -104,7 +104,7 @@ def assemble(folder):
 
 
 def pack(folder):
-    """The same content gives the same bytes."""
+    """Make a reproducible archive: the same content gives the same bytes."""
     archive = folder.with_name(folder.name + ".tar.gz")
     time = os.environ.get("SOURCE_DATE_EPOCH") or subprocess.run(
         ["git", "log", "-1", "--format=%ct"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip() or "0"

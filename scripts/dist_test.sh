@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Unpack the package into an empty root, with nothing but the C and C++ libraries beside it, and do the main job there
-# without network and without a screen. With ROOT_OF=debootstrap in a Debian 12 of its own instead.
+# Unpacks the package into an empty root with only the C and C++ libraries, and embeds and searches there without network
+# and display. With ROOT_OF=debootstrap, a minimal Debian 12 is used instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 archive=$(ls -t target/dist/histokin-*.tar.gz 2>/dev/null | head -1 || true)
 if [ -z "$archive" ]; then
-    echo "there is no package; make one by: make dist" >&2
+    echo "there is no package; make one with: make dist" >&2
     exit 1
 fi
 if ! unshare -rmpnf true 2>/dev/null; then
-    echo "skipped: this machine lets nobody make namespaces, in which the package would be tried"
+    echo "skipped: this machine does not permit the namespaces in which the package is tested"
     exit 0
 fi
 root=$(mktemp -d)
@@ -30,7 +30,7 @@ mv "$root"/opt/histokin-* "$root/opt/histokin"
 cp assets/slides/*.svs assets/slides/*.tif "$root/slides/"
 touch "$root/dev/null" "$root/dev/urandom"
 
-# No network (n), processes (p) and mounts (m) of its own.
+# Separate namespaces for network (n), processes (p) and mounts (m).
 inside() {
     # shellcheck disable=SC2016
     unshare -rmpnf sh -c '
@@ -58,9 +58,9 @@ assert answer["exact"] and len(matches) == 5, answer
 assert all(match["distance"] > 0 for match in matches), answer
 print(f"5 of {answer['searched']} tiles found, the nearest at {matches[0]['distance']:.4f}")
 PYTHON
-# The screen is the one thing that is missing; the program says so.
+# Without a display, the window must fail with a message about it.
 if message=$(inside "$histokin" /slides 2>&1); then
-    echo "a window opened where there is no screen" >&2
+    echo "a window opened without a display" >&2
     exit 1
 fi
 case $message in
@@ -71,6 +71,6 @@ for needed in histokin.txt crates.txt openslide libtorch weights; do
     test -e "$root/opt/histokin/licences/$needed"
 done
 if grep -rlF --binary-files=text "$PWD/" "$root/opt/histokin/lib/libhistokin_torch.so" >/dev/null; then
-    echo "note: libhistokin_torch.so still names the folder that it was built in"
+    echo "note: libhistokin_torch.so still contains the path of the build folder"
 fi
 echo "the package works in an empty root"

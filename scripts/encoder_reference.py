@@ -1,10 +1,10 @@
-"""Write what Python torch answers for the encoders' backbones: the expectations of tests/it/encoder.rs.
+"""Write the features that Python torch computes with the encoders' backbones: reference values for tests/it/encoder.rs.
 
     python3 scripts/encoder_reference.py        (from the project's root; torch 2.13, torchvision 0.28,
                                                  efficientnet-lite-pytorch 0.1.0, safetensors, pillow)
 
-Inputs and the weights of the ResNets come from formulas that the test repeats; MobileNetV2 and
-EfficientNet-Lite0 use the ImageNet weights that set-up fetches. The tiny TorchScript module is made here too.
+Inputs and the weights of the ResNets come from formulas that the test repeats; MobileNetV2 and EfficientNet-Lite0 use the
+ImageNet weights that scripts/setup.sh downloads. The tiny TorchScript module is also made here.
 """
 
 import math
@@ -23,13 +23,13 @@ LITE = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
 
 
 def pattern(edge):
-    """A picture by integer formula, [3, edge, edge] bytes."""
+    """Return an image computed by an integer formula, [3, edge, edge] bytes."""
     y, x = torch.meshgrid(torch.arange(edge), torch.arange(edge), indexing="ij")
     return torch.stack([(x * x + 3 * y) % 256, (5 * x + y * y) % 256, (x * y + 7 * x) % 256]).to(torch.uint8)
 
 
 def formula_weights(model):
-    """Fill every parameter from its name and index: both languages can, and no value is special."""
+    """Fill every parameter by a formula of its name and index that is easy to repeat in Rust."""
     for name, tensor in model.state_dict().items():
         if name.endswith("num_batches_tracked"):
             continue

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Work through a table of training settings, one after the other, each judged on slides of patients that it has not seen.
+# Trains encoders with a table of settings, one after the other, and evaluates each on slides of other patients.
 #
 #   scripts/encoder_tries.sh TABLE.csv RESULTS.csv DATA LABELS.csv
 #
-# TABLE.csv has a head line and one try a line:
+# TABLE.csv has a header line and one line per trial:
 #   name,learn,held,flags
 #   m10-1um,PA01*|PA02*|PA04*,PA06*|PA07*|PA08*|PA09*,--loss contrastive --margin 10 --mpp 1.0 --steps 600 --seed 1
-# `learn` and `held` are patterns of file names in DATA, separated by |; `flags` are those of `histokin train`.
-# RESULTS.csv gets a line a try as soon as it is done; tries that are in it already are passed over, so that a stopped
-# table goes on where it was. Models, runs and the full reports stay in the folder RESULTS.csv.d.
+# `learn` and `held` are patterns of file names in DATA, separated by |; `flags` are options of `histokin train`.
+# A line is added to RESULTS.csv when a trial is finished. Trials that are already in it are skipped, so that the script
+# can be run again after an interruption. Models, runs and full reports are in the folder RESULTS.csv.d.
 #
-# HISTOKIN names the program (target/release/histokin), DEVICE the device (cpu), BASELINE an encoder that each try is
-# compared with, at the same tiles (models/weights/mobilenet_v2.safetensors), CLASS the class whose retrieval is measured
-# (tumour); slides that are held out must have it. One at a time and at low priority.
+# HISTOKIN is the program (target/release/histokin), DEVICE the device (cpu), BASELINE an encoder with which each trial is
+# compared on the same tiles (models/weights/mobilenet_v2.safetensors), CLASS the class whose retrieval is measured
+# (tumour), which must occur on the held-out slides. Trials run one at a time and at low priority.
 set -euo pipefail
 if [[ $# -ne 4 ]]; then sed -n '2,15p' "$0"; exit 2; fi
 table=$1 results=$2 data=$3 labels=$4
@@ -22,7 +22,7 @@ work=$results.d
 mkdir -p "$work"
 [[ -e $results ]] || echo "name,flags,steps,seconds,pairs_per_second,encoder_id,encoder_step,addr_start,addr_best,report" >"$results"
 
-# Files of DATA that match one of the patterns.
+# Lists the files in DATA that match one of the patterns.
 matching() {
     local pattern
     for pattern in ${1//|/ }; do
@@ -38,7 +38,7 @@ tail -n +2 "$table" | while IFS=, read -r name learn held flags <&3 || [[ -n ${n
         echo "$name: no slides match $learn or $held in $data" >&2
         continue
     fi
-    echo "$name: ${#slides[@]} slides to learn from, ${#validation[@]} held out" >&2
+    echo "$name: ${#slides[@]} training slides, ${#validation[@]} held out" >&2
     model=$work/$name.safetensors
     # shellcheck disable=SC2086 # flags are words
     if ! nice -n 15 "$histokin" train "$work/$name" "${slides[@]}" --validate "${validation[@]}" --device "$device" \
@@ -46,7 +46,7 @@ tail -n +2 "$table" | while IFS=, read -r name learn held flags <&3 || [[ -n ${n
         echo "$name: failed, see $work/$name.log" >&2
         continue
     fi
-    # The slides that are held out make a project of their own, in which encoders are compared.
+    # Encoders are compared in a separate project of the held-out slides.
     project=$work/held-${held//[^A-Za-z0-9]/_}
     if ! { nice -n 15 "$histokin" embed "$project" "${validation[@]}" --encoder "$model" --device "$device" >&2 &&
         nice -n 15 "$histokin" evaluate "$project" --encoder "$model" --encoder "$baseline" --labels "$labels" --class "$class" --some-slides \
@@ -57,10 +57,10 @@ tail -n +2 "$table" | while IFS=, read -r name learn held flags <&3 || [[ -n ${n
 import csv, json, sys
 name, flags, trained, report = sys.argv[1:]
 run = json.load(open(trained))
-looks = [look["addr_global"] for look in run["validation"] if look["addr_global"] is not None]
+addr = [one["addr_global"] for one in run["validation"] if one["addr_global"] is not None]
 csv.writer(sys.stdout).writerow([
     name, flags, run["steps"], round(run["seconds"]), round(run["pairs_per_second"], 2), run["encoder_id"],
-    run["encoder_step"], round(looks[0], 4) if looks else "", round(max(looks[1:], default=float("nan")), 4), report,
+    run["encoder_step"], round(addr[0], 4) if addr else "", round(max(addr[1:], default=float("nan")), 4), report,
 ])
 PYTHON
     tail -n 1 "$results" >&2

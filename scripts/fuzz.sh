@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Fuzz every target for SECONDS_EACH seconds (60 unless told) and say how many inputs were tried; targets may be named.
-# SANITIZER=address watches memory as well, with a nightly toolchain or RUSTC_BOOTSTRAP=1.
+# Fuzzes every target, or those given as arguments, for SECONDS_EACH seconds (60), and prints the number of inputs.
+# SANITIZER=address also checks memory accesses; it needs a nightly toolchain or RUSTC_BOOTSTRAP=1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${SECONDS_EACH:-60}
 sanitizer=${SANITIZER:-none}
 if ! cargo fuzz --version >/dev/null 2>&1; then
-    echo "cargo-fuzz is missing; get it by: cargo install cargo-fuzz" >&2
+    echo "cargo-fuzz is missing; install it with: cargo install cargo-fuzz" >&2
     exit 1
 fi
 [ "$sanitizer" = none ] || export RUSTC_BOOTSTRAP=1
-# Good files to begin from, made anew each time; nothing that fuzzing finds is kept but its findings.
+# Valid files to start from, created again for each run. Of the results only failing inputs are kept.
 scripts/fuzz_seeds.py fuzz/corpus
 targets=("$@")
 [ $# -gt 0 ] || mapfile -t targets < <(cargo fuzz list)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write good files for fuzzing to begin from into FOLDER/TARGET/: small ones, of every kind that is read."""
+"""Write small valid files of every supported format to FOLDER/TARGET/, as seeds for fuzzing."""
 
 import gzip
 import io
@@ -111,7 +111,7 @@ def index():
 
 
 def dicom():
-    """An instance with a series, within it a sequence of undefined length, and the size of a level."""
+    """Return a DICOM instance with a series, a sequence of undefined length, and the size of a level."""
     def element(tag, kind, value):
         return tag + kind + len(value).to_bytes(2, "little") + value
     sequence = b"\x08\0\x40\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\0\xe0" + b"\xff" * 4
@@ -133,7 +133,7 @@ def tiff():
 
 
 def tiff_of(compression, chunk, bits=(8, 8, 8), photometric=2, predictor=1):
-    """A TIFF file of one tile of 16 x 16 pixels, stored as `chunk`."""
+    """Return a TIFF file with one tile of 16 x 16 pixels, stored as `chunk`."""
     tags = [(256, 4, 16), (257, 4, 16), (258, 3, bits), (259, 3, compression), (262, 3, photometric), (277, 3, len(bits)),
             (317, 3, predictor), (322, 4, 16), (323, 4, 16), (324, 4, 8), (325, 4, len(chunk))]
     start = 8 + len(chunk) + len(chunk) % 2
@@ -149,7 +149,7 @@ def tiff_of(compression, chunk, bits=(8, 8, 8), photometric=2, predictor=1):
 
 
 def first_tile():
-    """A tile of the slide that ships, with the tables that its directory has for all tiles."""
+    """Return a JPEG tile of the demonstration slide, with the shared tables from its directory."""
     file = (ROOT / "assets/slides/CMU-1-Small-Region-rotated-cut.tif").read_bytes()
     start, = struct.unpack_from("<I", file, 4)
     count, = struct.unpack_from("<H", file, start)

@@ -4,9 +4,9 @@
     python3 -m venv .venv-vips && .venv-vips/bin/pip install pyvips pyvips-binary
     .venv-vips/bin/python scripts/make_demo_slide.py
 
-reads assets/slides/CMU-1-Small-Region.svs and writes CMU-1-Small-Region-rotated-cut.tif beside it: a part of
-the same tissue, turned by 90 degrees, as a pyramidal tiled JPEG TIFF whose resolution tags state the same
-0.499 µm per pixel.
+Reads assets/slides/CMU-1-Small-Region.svs and writes CMU-1-Small-Region-rotated-cut.tif to the same folder: a part of
+the same tissue, rotated by 90 degrees, as a pyramidal tiled JPEG TIFF whose resolution tags state the same 0.499 µm per
+pixel.
 """
 
 import os

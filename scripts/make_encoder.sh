@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Make an encoder as tissue-neighbours was made: networks learn from neighbouring tiles, and prototypes are found among
-# what their mean answers.
+# Makes an encoder in the way tissue-neighbours was made: trains networks on pairs of neighbouring tiles, averages their
+# weights, and finds prototypes among the features of the average.
 #
 #   scripts/make_encoder.sh NAME OUT SLIDE…
 #
-# SLIDE… are the slides to learn from; no label is used. OUT gets the runs, the networks' weights and the finished model
-# OUT/models/NAME (model.toml, head, weights as 16-bit numbers, a card): copy that folder to models/ to use it by name, or
-# give its path to --encoder.
+# SLIDE… are the training slides; no labels are used. OUT will contain the runs, the networks' weights and the finished
+# model OUT/models/NAME (model.toml, head, weights as 16-bit numbers, a model card). Copy that folder to models/ to use it
+# by name, or give its path to --encoder.
+# Environment variables, with defaults in parentheses:
+#   SEEDS ("0 1 2")     one network is trained for each seed
+#   STEPS (300)         training steps of 24 pairs
+#   BLOCKS (13,16)      blocks of MobileNetV2 whose outputs form the features
+#   TILES (--tile-px 112 --mpp 2)    tiles to train on
+#   HISTOKIN, DEVICE    the program (target/release/histokin), and where it trains (auto)
 #
-#   SEEDS ("0 1 2")     a network learns for each
-#   STEPS (300)         learning steps, of 24 pairs
-#   BLOCKS (13,16)      blocks of MobileNetV2 whose output makes up the features
-#   TILES (--tile-px 112 --mpp 2)    what is learned from
-#   HISTOKIN            the program (target/release/histokin), DEVICE where it learns (auto)
-#
-# A network that is there already is used again, so that a script that was stopped goes on with the next.
+# Existing networks are reused: run the script again to continue after an interruption.
 set -euo pipefail
-if [[ $# -lt 3 ]]; then sed -n '2,18p' "$0"; exit 2; fi
+if [[ $# -lt 3 ]]; then sed -n '2,17p' "$0"; exit 2; fi
 name=$1 out=$2
 shift 2
 histokin=${HISTOKIN:-target/release/histokin} device=${DEVICE:-auto}
@@ -24,12 +24,12 @@ read -ra seeds <<<"${SEEDS:-0 1 2}"
 read -ra tiles <<<"${TILES:---tile-px 112 --mpp 2}"
 fit=(--models "$out/models" --blocks "${BLOCKS:-13,16}" --tiles-per-slide 500 --seed 0 --device "$device")
 
-# Principal components of ImageNet's features on this tissue: from here learning begins.
+# Starting point of the training: principal components of the ImageNet features on this tissue.
 start=$out/models/start
 [[ -e $start/model.toml ]] || "$histokin" fit-model --name start "${fit[@]}" --whiten "$@" >&2
 
-# A tile's neighbours within 2 mm are to be more like it than the other tiles of its slide, so that a slide's own colours
-# tell nothing. ImageNet's own weights are part of the mean, so that less is forgotten.
+# Training makes a tile more similar to its neighbours within 2 mm than to other tiles of the same slide, so that colours
+# specific to a slide carry no information. The ImageNet weights are included in the average, to forget less of them.
 weights=(--weights models/weights/mobilenet_v2.safetensors)
 for seed in "${seeds[@]}"; do
     learned=$out/$name-$seed.safetensors

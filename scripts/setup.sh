@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Everything that a fresh Debian 12 or Ubuntu machine lacks for building and running histokin.
+# Installs everything that a fresh Debian 12 or Ubuntu machine needs to build and run histokin.
 #
 #   scripts/setup.sh            system packages, OpenSlide, libclang, libtorch, ImageNet weights, PostgreSQL for tests
-#   CUDA=1 scripts/setup.sh     take the CUDA build of libtorch, whatever the machine
-#   CUDA=0 scripts/setup.sh     take the CPU build, even where there is an NVIDIA driver
+#   CUDA=1 scripts/setup.sh     use the CUDA build of libtorch on any machine
+#   CUDA=0 scripts/setup.sh     use the CPU build, even with an NVIDIA driver
 #
-# Each step looks first whether its work is done already, so that a second run takes well under a second.
-# Nothing outside third_party/ is written, apart from system packages (as root or through sudo).
+# Each step is skipped if it is already done, so that a second run takes well under a second.
+# Writes only to third_party/ and models/weights/, apart from system packages (as root or through sudo).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [[ $(uname -sm) == "Linux x86_64" ]] || {
@@ -17,19 +17,19 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 system_packages() {
   local wanted=(
-    g++ make cmake nasm pkg-config python3 python3-pip          # build; nasm: libjpeg-turbo's quick routines
+    g++ make cmake nasm pkg-config python3 python3-pip          # build; nasm: libjpeg-turbo's SIMD code
     libvulkan1 mesa-vulkan-drivers libegl1 libgl1-mesa-dri      # drawing
     libxkbcommon0 libxkbcommon-x11-0 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxcb-xkb1 libwayland-client0
-    xvfb xauth                                                  # the window under test
+    xvfb xauth                                                  # tests of the window
   )
-  # Only Debian's family is asked; elsewhere the compiler and the loader name what is missing.
+  # Only for Debian and its derivatives; elsewhere the compiler and the loader report what is missing.
   command -v dpkg-query >/dev/null || return 0
   local missing=() installed
   installed=" $(dpkg-query -W -f='${db:Status-Abbrev}:${Package} ' "${wanted[@]}" 2>/dev/null || true)"
   for package in "${wanted[@]}"; do
     [[ $installed == *"ii :$package "* ]] || missing+=("$package")
   done
-  # A python3 with pip from another source than the system's serves as well.
+  # A python3 with pip from another source is sufficient.
   if python3 -m pip --version >/dev/null 2>&1; then
     missing=($(printf '%s\n' "${missing[@]}" | grep -vx -e python3 -e python3-pip || true))
   fi
@@ -58,8 +58,8 @@ rust_toolchain() {
   exit 1
 }
 
-# Wheels of one component, checked against their pinned hashes, unpacked into third_party/<folder> by a script of
-# the component's own or scripts/unpack_wheels.py; the folder appears only when it is whole.
+# Downloads the wheels of one component, checks their pinned hashes, and unpacks them into third_party/<folder> with the
+# component's own script or scripts/unpack_wheels.py. The folder appears only when it is complete.
 component() (
   local name=$1 folder=third_party/$2 pins=scripts/wheels/$1.txt unpack=scripts/unpack_$1.py
   [[ -f $unpack ]] || unpack=scripts/unpack_wheels.py
@@ -69,7 +69,7 @@ component() (
   mkdir -p third_party
   local tmp; tmp=$(mktemp -d third_party/.unpack.XXXXXX)
   trap 'rm -rf "$tmp"' EXIT
-  # One fixed platform, whatever Python runs pip: only the libraries inside the wheels are used.
+  # A fixed platform, independent of the Python that runs pip: only the libraries inside the wheels are used.
   local target=(--only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 --abi abi3 --abi none --platform any)
   local v; for v in $(seq 28 -1 5); do target+=(--platform "manylinux_2_${v}_x86_64"); done
   target+=(--platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Broken input by the thousand; the figures at the end.
-# Less or more of it by the variables below.
+# Tests the program with thousands of broken files and prints the results at the end.
+# The variables below set the numbers of files.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export HISTOKIN_BROKEN_SLIDES=${HISTOKIN_BROKEN_SLIDES:-300}

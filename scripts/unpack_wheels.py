@@ -2,7 +2,7 @@
 
     unpack_wheels.py COMPONENT WHEELS_DIR OUT_DIR
 
-Needs nothing beyond the standard library: the set-up must run before anything else is there.
+Uses only the standard library, because it runs before anything else is installed.
 """
 
 import collections
@@ -42,7 +42,7 @@ def openslide(wheels, out):
             put(archive, name, out / "lib" / parts[-1])
         keep_licence(archive, name, parts, out)
     (out / "lib/libopenslide.so").symlink_to("libopenslide.so.1")
-    # The wheel has neither a header nor a pkg-config file: ours name what the binding calls.
+    # The wheel has neither a header nor a pkg-config file; ours declare the functions that the binding calls.
     here = pathlib.Path(__file__).parent / "openslide"
     (out / "include/openslide").mkdir(parents=True)
     shutil.copy(here / "openslide.h", out / "include/openslide/openslide.h")
@@ -59,7 +59,7 @@ def libclang(wheels, out):
 
 def libtorch(wheels, out, flavour):
     cpu_libraries = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1"}
-    # What libtorch_cpu.so of this build asks the loader for beyond libc and libstdc++.
+    # Libraries that libtorch_cpu.so of this build needs besides libc and libstdc++.
     cpu_nvidia = ("libcudart.so", "libcupti.so")
     for archive, name, parts in members(wheels):
         if name.startswith("torch/include/"):
@@ -70,18 +70,18 @@ def libtorch(wheels, out, flavour):
             if flavour == "cuda" or parts[-1] in cpu_libraries:
                 put(archive, name, out / "lib" / parts[-1])
         elif name.startswith("nvidia/") and ".so" in parts[-1]:
-            # Beside libtorch: its run path holds $ORIGIN.
+            # In the same folder as libtorch: its run path contains $ORIGIN.
             if flavour == "cuda" or parts[-1].startswith(cpu_nvidia):
                 put(archive, name, out / "lib" / parts[-1])
         keep_licence(archive, name, parts, out)
     (out / "build-version").write_text("2.13.0\n")  # read by torch-sys
     if flavour == "cpu":
-        # The wheel's own libtorch.so asks for libtorch_cuda.so; a linker script serves at link time.
+        # The wheel's libtorch.so needs libtorch_cuda.so; a linker script replaces it at link time.
         (out / "lib/libtorch.so").write_text("INPUT(-ltorch_cpu)\n")
 
 
 class StateDictReader(pickle.Unpickler):
-    """The pickles of a torch state dict, and of nothing else: every other name is refused."""
+    """Unpickles torch state dicts and nothing else: all other names are refused."""
 
     STORAGES = {"FloatStorage": ("F32", 4), "LongStorage": ("I64", 8)}
 
@@ -122,7 +122,7 @@ def read_legacy_state_dict(path):
 
 
 def row_major(storage, offset, size, stride):
-    """The bytes of a strided view, its last axis running fastest."""
+    """Return the bytes of a strided view in row-major order."""
     width = storage["type"][1]
     steps, count = [], 1
     for extent in reversed(size):

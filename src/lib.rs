@@ -1,17 +1,18 @@
-//! histokin shows a whole-slide image and, under the cursor, where else in the archive the same tissue
-//! stands.
+//! histokin displays whole-slide images and finds where else in an archive the tissue under the cursor
+//! occurs.
 //!
-//! The libraries stand in the order in which data passes through the program:
+//! Data passes through the libraries in this order:
 //!
 //! ```text
 //! slide → tile grid → tissue → stain → encoder → descriptors → index → query → highlight
 //! ```
 //!
-//! [`pipeline`] composes these steps; the command line ([`cli`]), the workers and the tests all call it.
-//! [`session`] holds all state of the running program and knows neither threads nor screen; [`workers`]
-//! are its named threads, and [`ui`] draws it.
+//! [`pipeline`] composes these steps; the command line ([`cli`]), the workers and the tests call it.
+//! [`session`] holds all state of the running program and depends on neither threads nor a screen;
+//! [`workers`] are its named threads, and [`ui`] draws it.
 //!
-//! All but the command line and the window lie in `crates/`, and go by the same names here.
+//! Everything except the command line and the window is in `crates/` and re-exported here under the same
+//! names.
 
 #[cfg(feature = "archive")]
 pub use histokin_archive as archive;

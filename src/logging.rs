@@ -1,4 +1,4 @@
-//! What the program notes of its running: to standard error, and to a file that does not grow for ever.
+//! Logging to standard error and to rotated files of limited size.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,58 +10,62 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Bytes after which the file is put aside and a new one begun.
-const LONGEST: u64 = 2 << 20;
+/// Size in bytes at which the log file is rotated.
+const MAX_BYTES: u64 = 2 << 20;
 
-/// Files put aside that are kept.
+/// Number of rotated files that are kept.
 const KEPT: usize = 4;
 
-/// What is told on standard error unless `--log` or `HISTOKIN_LOG` says otherwise.
-const USUALLY_TOLD: &str = "warn,wgpu_hal=error,wgpu_core=error";
+/// Default filter for standard error, without `--log` and `HISTOKIN_LOG`.
+const STDERR_FILTER: &str = "warn,wgpu_hal=error,wgpu_core=error";
 
-/// What the file keeps besides.
-const USUALLY_KEPT: &str = "warn,histokin=info,wgpu_hal=error,wgpu_core=error";
+/// Default filter for the log file.
+const FILE_FILTER: &str = "warn,histokin=info,wgpu_hal=error,wgpu_core=error";
 
-/// Begin to note. `level` is `error`, `warn`, `info`, `debug`, `trace`, or such for parts of the program
-/// (`histokin_session::workers=debug`); it holds for standard error and for the file.
+/// Starts logging. `level` is `error`, `warn`, `info`, `debug` or `trace`, or a filter for parts of the
+/// program (`histokin_session::workers=debug`); it applies to standard error and to the file.
 ///
 /// # Errors
-/// When `level` cannot be understood. A file that cannot be written is no error: its notes are told instead.
+/// When `level` is invalid. A log file that cannot be written is not an error: logging then goes to standard
+/// error only.
 pub fn start(level: Option<&str>) -> Result<(), String> {
-    let asked = level.map(str::to_owned).or_else(|| std::env::var("HISTOKIN_LOG").ok());
-    let filter = |usual: &str| {
-        let text = asked.as_deref().unwrap_or(usual);
+    let requested = level.map(str::to_owned).or_else(|| std::env::var("HISTOKIN_LOG").ok());
+    let filter = |default: &str| {
+        let text = requested.as_deref().unwrap_or(default);
         EnvFilter::try_new(text).map_err(|error| format!("--log {text:?}: {error}"))
     };
-    // A reader of standard error that has gone is no reason to panic, as telling of it there would be.
-    let told =
-        fmt::layer().log_internal_errors(false).with_writer(io::stderr).with_filter(filter(USUALLY_TOLD)?);
-    let opened = file().map(|path| RotatingFile::open(&path, LONGEST)).transpose();
-    let (kept, problem) = match opened {
+    // Without internal errors: the layer would print them to standard error and panic if that is closed.
+    let stderr =
+        fmt::layer().log_internal_errors(false).with_writer(io::stderr).with_filter(filter(STDERR_FILTER)?);
+    let opened = file().map(|path| RotatingFile::open(&path, MAX_BYTES)).transpose();
+    let (log_file, problem) = match opened {
         Ok(file) => (file, None),
         Err(error) => (None, Some(error)),
     };
-    let kept = kept.map(|file| fmt::layer().log_internal_errors(false).with_ansi(false).with_writer(file));
-    let kept = kept.map(|layer| Ok::<_, String>(layer.with_filter(filter(USUALLY_KEPT)?))).transpose()?;
-    tracing_subscriber::registry().with(told).with(kept).init();
+    let layer =
+        log_file.map(|file| fmt::layer().log_internal_errors(false).with_ansi(false).with_writer(file));
+    let layer = layer.map(|layer| Ok::<_, String>(layer.with_filter(filter(FILE_FILTER)?))).transpose()?;
+    tracing_subscriber::registry().with(stderr).with(layer).init();
     if let Some(error) = problem {
-        tracing::info!(%error, "no log is kept");
+        tracing::info!(%error, "no log file is written");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "started");
     Ok(())
 }
 
-/// The newest file of notes, in the user's state folder; `None` where that is unknown.
+/// Path of the current log file in the user's state folder; `None` if that folder is unknown.
 pub fn file() -> Option<PathBuf> {
     let folders = directories::ProjectDirs::from("", "", "histokin")?;
     let folder = folders.state_dir().unwrap_or(folders.data_local_dir());
     Some(folder.join("histokin.log"))
 }
 
-/// A file that is put aside as `<name>.1` when it has become long, `<name>.1` as `<name>.2`, and so on.
+/// A log file that is renamed to `<name>.1` when it reaches its size limit, `<name>.1` to `<name>.2`, and so
+/// on.
 struct RotatingFile {
     path: PathBuf,
-    longest: u64,
+    /// Size limit in bytes.
+    max_bytes: u64,
     open: Mutex<Open>,
 }
 
@@ -71,24 +75,24 @@ struct Open {
 }
 
 impl RotatingFile {
-    fn open(path: &Path, longest: u64) -> io::Result<Self> {
+    fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        Ok(Self { path: path.to_owned(), longest, open: Mutex::new(append(path)?) })
+        Ok(Self { path: path.to_owned(), max_bytes, open: Mutex::new(append(path)?) })
     }
 
     fn rotate(&self) -> io::Result<Open> {
-        let aside = |number: usize| {
+        let rotated = |number: usize| {
             let mut name = self.path.as_os_str().to_owned();
             name.push(format!(".{number}"));
             PathBuf::from(name)
         };
         for number in (1..KEPT).rev() {
-            // Those that are not there yet need no moving.
-            let _ = fs::rename(aside(number), aside(number + 1));
+            // The file may not exist yet.
+            let _ = fs::rename(rotated(number), rotated(number + 1));
         }
-        fs::rename(&self.path, aside(1))?;
+        fs::rename(&self.path, rotated(1))?;
         append(&self.path)
     }
 }
@@ -102,10 +106,10 @@ fn append(path: &Path) -> io::Result<Open> {
 impl Write for &RotatingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.length >= self.longest {
+        if open.length >= self.max_bytes {
             *open = self.rotate()?;
         }
-        // Whole lines: several processes may write, each at the end.
+        // Whole lines: several processes may append to the file.
         open.file.write_all(bytes)?;
         open.length += bytes.len() as u64;
         Ok(bytes.len())
@@ -140,7 +144,7 @@ mod tests {
         assert_eq!(names, 1 + KEPT);
         let newest = fs::read_to_string(&path).unwrap();
         assert!(newest.ends_with("059\n") && newest.len() <= 130, "{newest}");
-        // What is there already is gone on with.
+        // An existing file is appended to.
         drop(log);
         let log = RotatingFile::open(&path, 1000).unwrap();
         (&log).write_all(b"the next start\n").unwrap();

@@ -1,4 +1,4 @@
-//! `histokin`: without a subcommand the window, else the command line.
+//! The `histokin` program: opens the window, or runs a subcommand.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use histokin::{encoder, logging};
 
 fn main() -> ExitCode {
     let cli = Cli::of_process();
-    // One that decodes may write no file; it tells what goes wrong to the process that started it.
+    // A decoder process must not write files; it reports errors to the process that started it.
     if !cli.is_decoder()
         && let Err(reason) = logging::start(cli.log.as_deref())
     {

@@ -1,15 +1,15 @@
-"""What Python torch 2.13 does in a second, to compare with: prints one number, tiles (encode) or pairs (train).
+"""Throughput of Python torch 2.13, for comparison. Prints one number: tiles (encode) or pairs (train) per second.
 
     torch_loops.py encode BACKBONE BATCH THREADS REPEATS [eager|folded|jit|onnx]
     torch_loops.py train BACKBONE BATCH THREADS STEPS FROZEN
 
-`benches/training.rs` calls it with the Python of target/bench-torch, which
+`benches/training.rs` calls it with the Python of target/bench-torch. To create that environment:
 
     python3 -m venv target/bench-torch
     target/bench-torch/bin/pip install torch==2.13.0 torchvision==0.28.0 onnxruntime==1.29.0 onnx==1.23.2
 
-makes. The training loop is the one of crates/histokin-training with its tiles in memory already: the same layers learn,
-the rest runs without gradients; contrastive loss, AdamW, gradients clipped, loss read back after every step.
+The training loop is that of crates/histokin-training, but with all tiles in memory: the same layers are trained, the
+others run without gradients; contrastive loss, AdamW, gradient clipping, loss read back after every step.
 """
 
 import sys
@@ -31,7 +31,7 @@ def blocks(kind):
 
 
 def quickest(run, count, repeats):
-    """Items a second of the quickest of several runs: the others were disturbed."""
+    """Items per second of the fastest of several runs; slower ones were disturbed by other processes."""
     run()
     best = float("inf")
     for _ in range(repeats):

@@ -1,11 +1,11 @@
-//! What the benches share: the machine they ran on, CPU time, slides to run on.
+//! Shared by the benchmarks: description of the machine, CPU time, test slides.
 
-#![allow(dead_code, reason = "every bench takes what it needs")]
+#![allow(dead_code, reason = "each benchmark uses a part of this module")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// One line that says what the figures were measured on.
+/// Returns one line that describes the machine and the build.
 pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
@@ -23,24 +23,24 @@ pub fn machine() -> String {
     format!("{cpu}, {cores} cores, {memory:.0} GiB, load {load} at start, {build}")
 }
 
-/// CPU time that this thread has taken so far.
+/// Returns the CPU time that this thread has used so far.
 #[expect(unsafe_code, reason = "the clock is a C call")]
 pub fn thread_cpu() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock exists on Linux, and `time` is there to be written to.
+    // SAFETY: the clock exists on Linux, and `time` is a valid pointer for the call to write to.
     let outcome = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     assert_eq!(outcome, 0, "the clock of this thread");
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The largest real slide at hand: of the shared ones beside the project, else the one that ships.
+/// Returns the largest available slide: a development slide in `../shared/data`, else a demonstration slide.
 pub fn slide() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared = root.join("../shared/data/wsi/PA01_pdac_pancreas_duodenum.tif");
     if shared.exists() { shared } else { root.join("assets/slides/CMU-1-Small-Region-rotated-cut.tif") }
 }
 
-/// Slides to have many of: the shared ones beside the project, else those that ship.
+/// Returns all available slides: the development slides in `../shared/data`, else the demonstration slides.
 pub fn slides() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let of = |folder: &str| -> Vec<PathBuf> {
@@ -54,7 +54,7 @@ pub fn slides() -> Vec<PathBuf> {
     if shared.is_empty() { of("assets/slides") } else { shared }
 }
 
-/// Memory of this process that is in use, in MiB.
+/// Returns the resident memory of this process in MiB; NaN if unknown.
 pub fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -62,8 +62,8 @@ pub fn resident_mib() -> f64 {
     kib.unwrap_or(f64::NAN) / 1024.0
 }
 
-/// The value below which a share `p` (0 to 1) of the sorted `values` lies.
+/// Returns the quantile `p` (0 to 1) of values in ascending order; NaN if there are none.
 pub fn percentile(sorted: &[f64], p: f64) -> f64 {
-    let place = (sorted.len() as f64 * p).ceil() as usize;
-    sorted.get(place.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
+    let rank = (sorted.len() as f64 * p).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
 }

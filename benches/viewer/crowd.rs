@@ -1,4 +1,4 @@
-//! Fills the view: highlighted tiles and annotations.
+//! Fills the view with highlighted tiles and annotations.
 
 use std::time::Duration;
 
@@ -9,17 +9,19 @@ use histokin::session::{Annotate, Command, Event};
 
 use crate::window::{Drawn, Window};
 
+/// Number of highlighted tiles.
 pub const HIGHLIGHTED: usize = 150_000;
+/// Number of annotations.
 pub const ANNOTATIONS: usize = 10_000;
 
-/// Tiles of a grid over the view are the matches of a question.
+/// Makes the tiles of a grid over the view the matches of a query.
 pub fn highlight(window: &mut Window) {
     const COLUMNS: usize = 500;
 
     let field = window.app.field().expect("a view");
     let slide = window.app.session().active().expect("a slide").id().clone();
     window.app.command(Command::QueryAt { slide: slide.clone(), point: field.center() });
-    // The true answer, of an archive without embedded tiles, is there before.
+    // Wait for the real answer first, from a project without embedded tiles.
     let mut frames_at_rest = 0;
     while frames_at_rest < 200 {
         window.step(Drawn::Recorded);
@@ -27,11 +29,11 @@ pub fn highlight(window: &mut Window) {
         frames_at_rest = if waits { 0 } else { frames_at_rest + 1 };
     }
     let (across, down) = (field.width / COLUMNS as u32, field.height / (HIGHLIGHTED / COLUMNS) as u32);
-    let matches = (0..HIGHLIGHTED).map(|place| {
+    let matches = (0..HIGHLIGHTED).map(|index| {
         let (x, y) =
-            ((place % COLUMNS) as i64 * i64::from(across), (place / COLUMNS) as i64 * i64::from(down));
+            ((index % COLUMNS) as i64 * i64::from(across), (index / COLUMNS) as i64 * i64::from(down));
         let rect = Level0Rect::new(field.x + x, field.y + y, across.max(1), down.max(1));
-        Match { rank: place + 1, slide: slide.clone(), rect, distance: place as f32, example: 0 }
+        Match { rank: index + 1, slide: slide.clone(), rect, distance: index as f32, example: 0 }
     });
     let answer = Answer {
         tiles: vec![None],
@@ -42,7 +44,7 @@ pub fn highlight(window: &mut Window) {
         elapsed: Duration::ZERO,
         archive: None,
     };
-    // Only the one to the question in hand is taken.
+    // Only the answer with the generation of the current query is accepted.
     for generation in 1..=64 {
         window.app.absorb(Event::Answered { generation, answer: Ok(answer.clone()), second_encoder: None });
     }
@@ -55,7 +57,7 @@ pub fn highlight(window: &mut Window) {
     );
 }
 
-/// Annotations of forty corners each over the view, as an import brings them.
+/// Adds annotations of forty vertices each over the view, as an import would.
 pub fn annotate(window: &mut Window) {
     let field = window.app.field().expect("a view");
     let step = (f64::from(field.width) / 125.0, f64::from(field.height) / 80.0);
@@ -74,7 +76,7 @@ pub fn annotate(window: &mut Window) {
     let drawn = window.app.session().annotations(&slide).map(|annotations| annotations.set().len());
     assert_eq!(drawn, Some(ANNOTATIONS), "annotations are drawn");
     window.app.command(Command::Annotate(Annotate::Select { slide, ids: Vec::new() }));
-    // Their buffers are made by a thread of their own; it is done long before this.
+    // A separate thread prepares their buffers; it finishes well within these frames.
     for _ in 0..120 {
         window.step(Drawn::Recorded);
     }

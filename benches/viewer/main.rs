@@ -1,16 +1,15 @@
-//! What the window's thread spends on a frame, how long a view takes until it is sharp, and how soon the window is
-//! there.
+//! Time that the window's thread needs per frame, time until a new view is sharp, and time until the window
+//! opens.
 //!
-//!     cargo bench --bench viewer            (add `--profile dev` to save the release build)
+//!     cargo bench --bench viewer            (add `--profile dev` to avoid a release build)
 //!
-//! The window itself runs here without a display, 1920 × 1080 pixels large, drawn by whatever Vulkan driver
-//! there is: one frame after the other as eframe makes them (input, state, layout, tessellation, uploads,
-//! recording the commands). Measured is the CPU time of the one thread that does this; the loader's threads
-//! decode beside it. The time on the clock is told as well: on a machine with other work it says how long the
-//! thread was kept from its core.
+//! The window runs without a display, at 1920 × 1080 pixels, with any available Vulkan driver, frame by frame
+//! as in eframe (input, state, layout, tessellation, uploads, command recording). The CPU time of the thread
+//! that does this is measured; the loader's threads decode concurrently. The wall time is printed as well: on
+//! a busy machine, the difference is how long the thread waited for a core.
 //!
-//! A software driver would rasterise on the very cores that are measured, which a graphics card does not. So
-//! the commands are submitted only in the frames named so, to tell what submitting adds.
+//! A software driver would rasterise on the same cores that are measured, unlike a GPU. Commands are
+//! therefore submitted only in the frames that are named so, to show the cost of submission.
 
 mod crowd;
 mod start;
@@ -63,7 +62,7 @@ fn move_about(window: &mut Window, how: &str) {
     report(&format!("zooming{how}"), zooming);
 }
 
-/// CPU and clock time of frames in milliseconds.
+/// Prints quantiles of CPU and wall time of frames in milliseconds.
 fn report(what: &str, mut times: [Vec<f64>; 2]) {
     print!("  {what:46}");
     for (times, gap) in times.iter_mut().zip(["", "           "]) {

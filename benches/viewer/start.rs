@@ -1,4 +1,4 @@
-//! From the start of the process to the first painted frame, in the real window.
+//! Time from the start of the process to the first painted frame of the real window.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,8 +9,8 @@ use crate::support;
 
 const STARTS: usize = 7;
 
-/// Start the program again and again with a slide. The first start is apart: it may have to read the program from the
-/// disk.
+/// Starts the program repeatedly with a slide. The first start is not counted, because it may read the
+/// program from disk.
 pub fn report() {
     let Some(display) = Display::find() else {
         println!("start to first painted frame: not measured, there is neither a display nor Xvfb");
@@ -32,7 +32,7 @@ pub fn report() {
     seconds.sort_by(f64::total_cmp);
     let with_torch = starts.iter().filter(|start| start.has_torch).count();
     println!(
-        "start to first painted frame (aim ≤ 0.5 s): p50 {:.2} s, most {:.2} s of {STARTS} starts under {}; libtorch loaded then in {with_torch} of them",
+        "start to first painted frame (aim ≤ 0.5 s): p50 {:.2} s, most {:.2} s of {STARTS} starts under {}; libtorch was loaded by then in {with_torch} of them",
         support::percentile(&seconds, 0.5),
         support::percentile(&seconds, 1.0),
         display.what,
@@ -41,7 +41,7 @@ pub fn report() {
 
 struct Start {
     seconds: f64,
-    /// Whether libtorch was part of the process right after its first frame.
+    /// Whether the process had loaded libtorch at its first frame.
     has_torch: bool,
 }
 
@@ -62,18 +62,18 @@ impl Start {
             .spawn()
             .ok()?;
         let maps = PathBuf::from(format!("/proc/{}/maps", window.id()));
-        let told = BufReader::new(window.stderr.take()?).lines().map_while(Result::ok).find_map(|line| {
+        let start = BufReader::new(window.stderr.take()?).lines().map_while(Result::ok).find_map(|line| {
             let seconds = line.split("first frame painted ").nth(1)?.split(' ').next()?.parse().ok()?;
             let has_torch = fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("libtorch"));
             Some(Self { seconds, has_torch })
         });
         let _ = window.kill();
         let _ = window.wait();
-        told
+        start
     }
 }
 
-/// The display that there is, or one that is made; it goes with this.
+/// The existing display, or an Xvfb server that is stopped on drop.
 struct Display {
     name: String,
     what: &'static str,
@@ -83,7 +83,7 @@ struct Display {
 impl Display {
     fn find() -> Option<Self> {
         if let Ok(name) = std::env::var("DISPLAY") {
-            return Some(Self { name, what: "the display there is", server: None });
+            return Some(Self { name, what: "the existing display", server: None });
         }
         let mut server = Command::new("Xvfb")
             .args(["-displayfd", "1", "-screen", "0", "1600x1000x24"])

@@ -1,4 +1,5 @@
-//! Views that are new, views seen before, a fling, and many slides within one budget.
+//! Time to sharp views at new and revisited positions, a fling across the slide, and many slides within one
+//! memory budget.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,45 +19,45 @@ use crate::window::{Drawn, SIZE, Window};
 const NEW_VIEWS: usize = 40;
 const SEEN_AGAIN: usize = 30;
 
-/// What came of a jump to a place.
+/// Result of a jump to a position.
 struct Jump {
-    /// Milliseconds until all in view was sharp.
+    /// Milliseconds until the whole view was sharp.
     sharp_ms: f64,
-    /// Frames until then; one is the very next.
+    /// Frames until then; 1 is the next frame.
     frames: usize,
-    /// Whether the first frame showed at least something coarser everywhere.
+    /// Whether the first frame showed at least a coarser level everywhere.
     covered: bool,
-    /// Tiles that the first frame lacked.
+    /// Number of display tiles missing in the first frame.
     lacked: usize,
 }
 
-/// Jump to places not seen before at 1:1, and back to them.
+/// Jumps to new positions at 1:1, and back to them.
 pub fn new_views(window: &mut Window) {
     window.press(Key::Num7);
     window.wait_until_sharp();
-    // Views far enough apart that none finds tiles of another, in an order of chance.
+    // Views far enough apart to share no tiles, in random order.
     let (width, height) = {
         let info = window.app.session().active().expect("a slide").source.info();
         (f64::from(info.width()), f64::from(info.height()))
     };
     let count = |length: f64, view: f32| ((length / f64::from(view) / 1.9) as usize).max(1);
     let (columns, rows) = (count(width, SIZE.x), count(height, SIZE.y));
-    let mut places: Vec<(f32, f32)> = (0..columns * rows)
-        .map(|place| {
+    let mut positions: Vec<(f32, f32)> = (0..columns * rows)
+        .map(|view| {
             let share = |index: usize, count: usize| (index as f32 + 0.5) / count as f32;
-            (share(place % columns, columns), share(place / columns, rows))
+            (share(view % columns, columns), share(view / columns, rows))
         })
         .collect();
-    places.shuffle(&mut ChaCha8Rng::seed_from_u64(11));
-    let cold: Vec<Jump> = places.iter().take(NEW_VIEWS).map(|&place| jump(window, place)).collect();
+    positions.shuffle(&mut ChaCha8Rng::seed_from_u64(11));
+    let cold: Vec<Jump> = positions.iter().take(NEW_VIEWS).map(|&at| jump(window, at)).collect();
     let cold: Vec<Jump> = cold.into_iter().filter(|jump| jump.lacked > 0).collect();
-    let visited = &places[..places.len().min(NEW_VIEWS)];
+    let visited = &positions[..positions.len().min(NEW_VIEWS)];
     let again: Vec<Jump> =
-        visited.iter().rev().skip(1).take(SEEN_AGAIN).map(|&place| jump(window, place)).collect();
+        visited.iter().rev().skip(1).take(SEEN_AGAIN).map(|&at| jump(window, at)).collect();
     let mut times: Vec<f64> = cold.iter().map(|jump| jump.sharp_ms).collect();
     times.sort_by(f64::total_cmp);
     println!(
-        "cold, a new view at 1:1 (aim: p50 ≤ 100 ms, p95 ≤ 250 ms): sharp after p50 {:.0} ms, p95 {:.0} ms, most {:.0} ms ({} views, {:.1} tiles each); something coarser everywhere in the very next frame: {} of {}",
+        "cold, a new view at 1:1 (aim: p50 ≤ 100 ms, p95 ≤ 250 ms): sharp after p50 {:.0} ms, p95 {:.0} ms, most {:.0} ms ({} views, {:.1} tiles each); a coarser level everywhere in the next frame: {} of {}",
         support::percentile(&times, 0.5),
         support::percentile(&times, 0.95),
         support::percentile(&times, 1.0),
@@ -66,7 +67,7 @@ pub fn new_views(window: &mut Window) {
         cold.len(),
     );
     let at_once = again.iter().filter(|jump| jump.frames == 1).count();
-    println!("seen before (aim: the next frame): sharp in the next frame {at_once} of {}", again.len());
+    println!("revisited (aim: the next frame): sharp in the next frame {at_once} of {}", again.len());
 }
 
 fn jump(window: &mut Window, (across, down): (f32, f32)) -> Jump {
@@ -89,21 +90,21 @@ fn jump(window: &mut Window, (across, down): (f32, f32)) -> Jump {
     Jump { sharp_ms, frames, covered: first.all == 0, lacked: first.sharp }
 }
 
-/// Drag across the slide with the overview, faster than anything can be decoded.
+/// Drags across the slide with the overview, faster than tiles can be decoded.
 pub fn fling(window: &mut Window) {
     window.press(Key::Num7);
     window.wait_until_sharp();
-    // What was seen before would not be decoded again.
+    // Empties the caches: tiles seen before would not be decoded again.
     let limit = Budget::of_process().limit();
     Budget::of_process().set_limit(0);
     Budget::of_process().set_limit(limit);
     let before = window.app.loader_counts();
     for sweep in 0..6 {
-        for place in 0..20 {
-            let across = if sweep % 2 == 0 { place as f32 / 19.0 } else { 1.0 - place as f32 / 19.0 };
+        for step in 0..20 {
+            let across = if sweep % 2 == 0 { step as f32 / 19.0 } else { 1.0 - step as f32 / 19.0 };
             let at = window.overview_at(across, (sweep as f32 + 0.5) / 6.0);
             window.event(Event::PointerMoved(at));
-            if sweep + place == 0 {
+            if sweep + step == 0 {
                 window.button(at, true);
             }
             window.step(Drawn::Recorded);
@@ -116,13 +117,13 @@ pub fn fling(window: &mut Window) {
     let decoded = after.decoded - before.decoded;
     let late = after.late - before.late;
     println!(
-        "fling across the slide: {decoded} tiles decoded, {} given up before; unwanted when their decoding began (aim ≤ 5 %): at most {late} ({:.1} %), all that were when they arrived",
+        "fling across the slide: {decoded} tiles decoded, {} dropped before; no longer wanted when their decoding began (aim ≤ 5 %): at most {late} ({:.1} %), the number no longer wanted on arrival",
         after.dropped - before.dropped,
         100.0 * late as f64 / decoded.max(1) as f64,
     );
 }
 
-/// A hundred slides open, looked at in turn, within a budget that holds few of their tiles.
+/// Views a hundred open slides in turn, with a memory budget for only a few of their tiles.
 pub fn hundred_slides() {
     const SLIDES: u32 = 100;
     const LIMIT: usize = 256 << 20;
@@ -142,15 +143,15 @@ pub fn hundred_slides() {
     let (mut most, mut tiles) = (0, 0);
     for pyramid in &pyramids {
         let level = pyramid.levels()[0];
-        let wishes: Vec<TileKey> = (0..24)
-            .map(|place| TileKey {
+        let wanted: Vec<TileKey> = (0..24)
+            .map(|index| TileKey {
                 slide: pyramid.key(),
                 level: 0,
-                column: (place % 6) % level.columns(),
-                row: (place / 6) % level.rows(),
+                column: (index % 6) % level.columns(),
+                row: (index / 6) % level.rows(),
             })
             .collect();
-        loader.want(ViewKey(0), wishes);
+        loader.want(ViewKey(0), wanted);
         while !loader.is_idle() {
             tiles += loader.take_loaded(64).len();
             most = most.max(budget.used());
@@ -158,7 +159,7 @@ pub fn hundred_slides() {
         }
     }
     println!(
-        "{SLIDES} slides open, {tiles} tiles of 1 MiB loaded: at most {} MiB kept of a budget of {} MiB; resident memory grew by {:.0} MiB",
+        "{SLIDES} slides open, {tiles} tiles of 1 MiB loaded: at most {} MiB cached with a budget of {} MiB; resident memory grew by {:.0} MiB",
         most >> 20,
         LIMIT >> 20,
         support::resident_mib() - before,

@@ -1,4 +1,4 @@
-//! The window's frames, one by one, as eframe makes them.
+//! Runs the window frame by frame, as eframe does.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,23 +13,26 @@ use histokin::ui::{App, WindowOptions};
 
 use crate::support;
 
+/// Size of the window in points.
 pub const SIZE: Vec2 = Vec2::new(1920.0, 1080.0);
-/// Time between two frames of a screen.
+/// Time between two frames at 60 Hz.
 pub const FRAME: Duration = Duration::from_micros(16_667);
-/// Where the pointer works: well inside the canvas, away from the overview.
+/// Position of the pointer: well inside the canvas, away from the overview.
 pub const CENTER: Pos2 = Pos2::new(900.0, 500.0);
 
-/// How far a frame goes.
+/// How far the drawing of a frame goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Drawn {
-    /// Its commands are recorded.
+    /// Commands are recorded only.
     Recorded,
-    /// They are drawn, too.
+    /// Commands are also submitted to the GPU.
     Submitted,
 }
 
+/// The program's window without a display.
 pub struct Window {
     context: egui::Context,
+    /// The program.
     pub app: App,
     frame: eframe::Frame,
     gpu: RenderState,
@@ -40,6 +43,7 @@ pub struct Window {
 }
 
 impl Window {
+    /// Opens the window with a slide.
     pub fn open(slide: PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the project");
         let project = Project::open_or_create(folder.path()).expect("a project");
@@ -53,7 +57,7 @@ impl Window {
         let options =
             WindowOptions { paths: vec![slide], device: DeviceChoice::Cpu, ..WindowOptions::default() };
         let mut app = App::new(&creation, project, options).expect("a window");
-        // What is measured is looking, not looking while the machine embeds.
+        // Embedding would compete for the cores.
         app.command(Command::PauseEmbedding);
         let target = gpu.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("screen"),
@@ -69,30 +73,34 @@ impl Window {
         Self { context, app, frame, gpu, target, started, events: Vec::new(), _project: folder }
     }
 
+    /// Returns the name of the graphics adapter and its API.
     pub fn adapter(&self) -> String {
         let info = self.gpu.adapter.get_info();
         format!("{} ({})", info.name, info.backend)
     }
 
+    /// Waits until the slide is open and returns its name.
     pub fn slide_name(&mut self) -> String {
-        let patience = Instant::now();
+        let begun = Instant::now();
         while self.app.session().active().is_none() {
-            assert!(patience.elapsed() < Duration::from_secs(60), "the slide does not open");
+            assert!(begun.elapsed() < Duration::from_secs(60), "the slide does not open");
             self.step(Drawn::Recorded);
         }
         self.app.session().active().map(|slide| slide.source.info().name()).unwrap_or_default()
     }
 
+    /// Adds an input event to the next frame.
     pub fn event(&mut self, event: Event) {
         self.events.push(event);
     }
 
+    /// Presses a key in the next frame.
     pub fn press(&mut self, key: Key) {
         let modifiers = Modifiers::NONE;
         self.event(Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers });
     }
 
-    /// One frame as eframe makes it; CPU and clock time of this thread.
+    /// Runs one frame as eframe does; returns the CPU and wall time of this thread.
     pub fn step(&mut self, drawn: Drawn) -> (Duration, Duration) {
         let begun = Instant::now();
         let cpu = support::thread_cpu();
@@ -111,7 +119,7 @@ impl Window {
         });
         self.draw(output, drawn);
         let spent = (support::thread_cpu() - cpu, begun.elapsed());
-        // The screen's pace; the driver is waited for, as a screen would.
+        // Wait for the driver and for the end of the frame, as with a screen.
         self.gpu.device.poll(wgpu::PollType::wait_indefinitely()).expect("the driver works");
         std::thread::sleep(FRAME.saturating_sub(begun.elapsed()));
         spent
@@ -145,14 +153,14 @@ impl Window {
         });
         renderer.render(&mut pass.forget_lifetime(), &shapes, &screen);
         commands.push(encoder.finish());
-        // Uploads are carried out in any case.
+        // Pending uploads are carried out in both cases.
         queue.submit(if drawn == Drawn::Submitted { commands } else { Vec::new() });
         for id in output.textures_delta.free.drain() {
             renderer.free_texture(&id);
         }
     }
 
-    /// Frames until nothing in view is missing; the time until then.
+    /// Runs frames until nothing in view is missing; returns the time until then.
     pub fn wait_until_sharp(&mut self) -> Duration {
         let begun = Instant::now();
         self.step(Drawn::Recorded);
@@ -161,11 +169,12 @@ impl Window {
             assert!(begun.elapsed() < Duration::from_secs(60), "the view does not become sharp");
             self.step(Drawn::Recorded);
         }
-        // What came last is uploaded.
+        // One more frame uploads the last tiles.
         self.step(Drawn::Recorded);
         begun.elapsed()
     }
 
+    /// Runs frames with `act` before each; returns their CPU and wall times in milliseconds.
     pub fn measure(&mut self, frames: usize, drawn: Drawn, act: impl Fn(&mut Self, usize)) -> [Vec<f64>; 2] {
         let mut times = [Vec::new(), Vec::new()];
         for frame in 0..frames {
@@ -179,13 +188,13 @@ impl Window {
         times
     }
 
-    /// The hand drags the slide to and fro, 24 pixels a frame.
+    /// Drags the slide back and forth, about 24 pixels per frame.
     pub fn pan(&mut self, frame: usize) {
         const STRETCH: usize = 40;
-        let (stroke, place) = (frame / STRETCH, frame % STRETCH);
-        let way = [Vec2::new(-24.0, -6.0), Vec2::new(10.0, -10.0), Vec2::new(20.0, 14.0)][stroke % 3];
-        let at = CENTER + way * (place as f32 - STRETCH as f32 / 2.0);
-        if place == 0 {
+        let (stroke, step) = (frame / STRETCH, frame % STRETCH);
+        let delta = [Vec2::new(-24.0, -6.0), Vec2::new(10.0, -10.0), Vec2::new(20.0, 14.0)][stroke % 3];
+        let at = CENTER + delta * (step as f32 - STRETCH as f32 / 2.0);
+        if step == 0 {
             self.release(CENTER);
             self.event(Event::PointerMoved(at));
             self.button(at, true);
@@ -194,7 +203,7 @@ impl Window {
         }
     }
 
-    /// The wheel turns, eight notches in and eight out, one in every third frame.
+    /// Turns the wheel eight notches in and eight out, one notch every third frame.
     pub fn zoom(&mut self, frame: usize) {
         self.event(Event::PointerMoved(CENTER));
         if frame.is_multiple_of(3) {
@@ -209,16 +218,18 @@ impl Window {
         }
     }
 
+    /// Presses or releases the primary button.
     pub fn button(&mut self, at: Pos2, pressed: bool) {
         let button = PointerButton::Primary;
         self.event(Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE });
     }
 
+    /// Releases the primary button.
     pub fn release(&mut self, at: Pos2) {
         self.button(at, false);
     }
 
-    /// A point of the overview by its share across and down.
+    /// Returns the point of the overview at a share (0 to 1) across and down.
     pub fn overview_at(&self, across: f32, down: f32) -> Pos2 {
         self.app.overview_rect().lerp_inside(Vec2::new(across, down))
     }

@@ -1,4 +1,4 @@
-//! `histokin annotations`: bring annotations of other programs into a project, and take them out.
+//! `histokin annotations`: imports, exports and lists annotations.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,12 @@ use serde_json::json;
 
 use crate::annotation::{AnnotationSet, area_label, length_label, read_file, write_file};
 use crate::geometry::Level0Point;
+use crate::number_format::counted;
 use crate::paths;
 use crate::project::Project;
 use crate::slide::SlideInfo;
 
+/// Options of `histokin annotations`.
 #[derive(Debug, Args)]
 pub struct AnnotationsArgs {
     #[command(subcommand)]
@@ -20,9 +22,10 @@ pub struct AnnotationsArgs {
 
 #[derive(Debug, Subcommand)]
 enum AnnotationsCommand {
-    /// Add the annotations of a QuPath GeoJSON (.geojson, .json, .gz, .zip), an ASAP or an Aperio ImageScope XML
-    /// file to a slide. Annotations that the slide has already are replaced: those with the same UUID, or with the
-    /// same other id in a file of the same name. Objects that cannot be understood are left out and listed.
+    /// Add the annotations in a QuPath GeoJSON file (.geojson, .json, .gz, .zip) or an ASAP or Aperio
+    /// ImageScope XML file to a slide. Annotations that the slide already has are replaced: those with the
+    /// same UUID, or with the same other ID in a file of the same name. Objects that cannot be interpreted
+    /// are skipped and listed.
     Import(ImportArgs),
     /// Write the annotations of a slide for QuPath (.geojson) or ASAP (.xml).
     Export(ExportArgs),
@@ -32,15 +35,18 @@ enum AnnotationsCommand {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
+    /// The project folder.
     project: PathBuf,
-    /// Slide of the project: its id, path, file name or stem.
+    /// Slide of the project: its ID, path, file name, or file name without extension.
     #[arg(long, value_parser = super::shown_name())]
     slide: String,
+    /// The annotation file.
     file: PathBuf,
-    /// Level-0 position from which the file's coordinates count [default: as QuPath and ASAP count].
+    /// Level-0 position of the origin of the file's coordinates [default: as QuPath and ASAP define it].
     #[arg(long, value_parser = super::parse_point)]
     origin: Option<Level0Point>,
-    /// Leave areas of Camelyon16's group _2 as they are instead of cutting them out of tumours.
+    /// Import the areas of Camelyon16's group _2 as they are, instead of cutting them out of the tumour
+    /// areas.
     #[arg(long)]
     keep_holes: bool,
     /// Write one JSON document.
@@ -50,11 +56,12 @@ struct ImportArgs {
 
 #[derive(Debug, Args)]
 struct ExportArgs {
+    /// The project folder.
     project: PathBuf,
-    /// Slide of the project: its id, path, file name or stem.
+    /// Slide of the project: its ID, path, file name, or file name without extension.
     #[arg(long, value_parser = super::shown_name())]
     slide: String,
-    /// A .geojson or an .xml file.
+    /// The file to write: .geojson or .xml.
     #[arg(short)]
     output: PathBuf,
     /// Write one JSON document.
@@ -64,8 +71,9 @@ struct ExportArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
+    /// The project folder.
     project: PathBuf,
-    /// Slide of the project: its id, path, file name or stem.
+    /// Slide of the project: its ID, path, file name, or file name without extension.
     #[arg(long, value_parser = super::shown_name())]
     slide: String,
     /// Write one JSON document.
@@ -73,6 +81,10 @@ struct ListArgs {
     json: bool,
 }
 
+/// Runs `histokin annotations`.
+///
+/// # Errors
+/// When the project, the slide or the file cannot be read or written.
 pub fn run(args: &AnnotationsArgs) -> anyhow::Result<()> {
     match &args.command {
         AnnotationsCommand::Import(args) => import(args),
@@ -81,13 +93,13 @@ pub fn run(args: &AnnotationsArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The project, what its slide says of itself, and the annotations that it has.
+/// Returns the project, the information about its slide, and the slide's annotations.
 fn open(project: Project, slide: &str) -> anyhow::Result<(Project, SlideInfo, AnnotationSet)> {
     let entry = project.find_slide(slide)?;
     let source = project.open_slide(entry)?;
     let loaded = project.annotations().load(&entry.id)?;
     if let Some(trouble) = loaded.trouble {
-        bail!("{trouble}; run the command again to go on without it");
+        bail!("{trouble}; run the command again to continue without it");
     }
     let info = SlideInfo { id: entry.id.clone(), ..source.info().clone() };
     Ok((project, info, loaded.set))
@@ -127,10 +139,11 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
             "notes": file.notes,
         }));
     }
-    outln!("{}: {count} annotations read, {added} of them new; {} in all", info.name(), set.len());
-    let nowhere = file.set.iter().filter(|one| one.shape().is_empty()).count();
-    if nowhere > 0 {
-        outln!("{nowhere} of them have no place on the slide; they are kept and exported again.");
+    let read = counted(count as u64, "annotation");
+    outln!("{}: {read} read, {added} of them new; {} in all", info.name(), set.len());
+    let empty = file.set.iter().filter(|one| one.shape().is_empty()).count();
+    if empty > 0 {
+        outln!("{empty} without a position on the slide; kept, and written again on export.");
     }
     file.notes.iter().for_each(|note| outln!("{note}"));
     Ok(())
@@ -148,7 +161,8 @@ fn export(args: &ExportArgs) -> anyhow::Result<()> {
             "notes": notes,
         }));
     }
-    outln!("{}: {} annotations written to {}", info.name(), set.len(), args.output.display());
+    let written = counted(set.len() as u64, "annotation");
+    outln!("{}: {written} written to {}", info.name(), args.output.display());
     notes.iter().for_each(|note| outln!("{note}"));
     Ok(())
 }

@@ -20,15 +20,17 @@ use crate::archive::{
 };
 use crate::descriptors::Recipe;
 use crate::encoder;
+use crate::number_format::counted;
 use crate::project::Project;
 use crate::query::{PatientNames, USUAL_PATTERN};
 
-/// What the help says of addresses and passwords.
-const ABOUT_URLS: &str = "URL is postgresql://USER@HOST:PORT/DATABASE, without a password: that is taken from \
-    PGPASSWORD, from ~/.pgpass (or the file that PGPASSFILE names), or asked for. The connection is encrypted and the \
-    server's certificate verified against the system's certificates, or those in the file that sslrootcert in the \
-    address names; sslmode=disable turns that off.";
+/// Help text on addresses and passwords.
+const ABOUT_URLS: &str = "URL has the form postgresql://USER@HOST:PORT/DATABASE and contains no password. The \
+    password is read from PGPASSWORD or from ~/.pgpass (or the file named by PGPASSFILE), or you are asked for \
+    it. The connection is encrypted, and the server's certificate is verified against the system's certificates \
+    or those in the file that the parameter sslrootcert of the address names; sslmode=disable turns both off.";
 
+/// Options of `histokin archive`.
 #[derive(Debug, Args)]
 #[command(after_help = ABOUT_URLS)]
 pub struct ArchiveArgs {
@@ -38,24 +40,25 @@ pub struct ArchiveArgs {
 
 #[derive(Debug, Subcommand)]
 enum ArchiveCommand {
-    /// Set an archive up in a database, or bring it to this version.
+    /// Set up an archive in a database, or upgrade it to this version.
     Init(InitArgs),
-    /// Bring a project's descriptors into the archive; what is there already is left alone.
+    /// Copy a project's descriptors into the archive; slides that are already there unchanged are skipped.
     Push(Box<PushArgs>),
-    /// Take descriptors from the archive into a project.
+    /// Copy descriptors from the archive into a project.
     Pull(PullArgs),
-    /// Tell what an archive holds.
+    /// Show the contents of an archive.
     Status(UrlArgs),
-    /// Take a slide out of the archive, with all that was pushed of it.
+    /// Remove a slide and everything stored for it from the archive.
     Remove(RemoveArgs),
-    /// Check that all is there, and measure which share of the truly nearest tiles searches find.
+    /// Check the archive for completeness, and measure the recall of its searches.
     Verify(VerifyArgs),
-    /// Build the approximate indexes that are missing, or drop them.
+    /// Build missing approximate indexes, or drop all of them.
     Index(IndexArgs),
 }
 
 #[derive(Debug, Args)]
 struct UrlArgs {
+    /// Address of the database.
     url: String,
     /// Write one JSON document.
     #[arg(long)]
@@ -67,36 +70,40 @@ struct InitArgs {
     /// Address of the database.
     #[arg(required_unless_present = "print")]
     url: Option<String>,
-    /// Write the SQL that would be run, and connect to nothing.
+    /// Print the SQL that would be run, without connecting to a database.
     #[arg(long)]
     print: bool,
 }
 
 #[derive(Debug, Args)]
 struct PushArgs {
-    /// The project's folder.
+    /// The project folder.
     project: PathBuf,
+    /// Address of the database.
     url: String,
-    /// Only these slides: id, path, file name or file stem; may be given several times.
+    /// Push only this slide: ID, path, file name, or file name without extension. May be given several times.
     #[arg(long = "slide", value_name = "SLIDE")]
     slides: Vec<String>,
-    /// Let a small picture of each tile go along, for those who cannot reach the slides: some 2 kB a tile.
+    /// Also store a thumbnail of each tile (about 2 kB), for users who have no access to the slide files.
     #[arg(long)]
     thumbnails: bool,
-    /// How descriptors of an encoder that is new to the archive are kept: vector (32 bits a number) or halfvec (16).
+    /// Storage type for descriptors of an encoder that is new to the archive: vector (32-bit numbers) or
+    /// halfvec (16-bit numbers).
     #[arg(long, value_parser = choice::<Storage>(), default_value = "vector")]
     storage: Storage,
-    /// Parts that the tiles of a new encoder are cut into, by slide: one for each 20 million tiles to come.
+    /// Number of partitions, by slide, for the tiles of a new encoder: one for every 20 million tiles
+    /// expected.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     parts: u16,
-    /// How file names tell patients apart: a regular expression, its first group if it has one.
+    /// Regular expression that extracts the patient code from a file name: its first group, or the whole
+    /// match.
     #[arg(long, default_value = USUAL_PATTERN, hide_default_value = true)]
     patient_pattern: String,
-    /// Push pseudonyms in place of patient codes, and neither names nor places of files. The key is taken from
-    /// HISTOKIN_PSEUDONYM_KEY: the same key gives the same pseudonyms.
+    /// Store pseudonyms instead of patient codes, and neither names nor locations of files. The secret key is
+    /// read from HISTOKIN_PSEUDONYM_KEY; the same key gives the same pseudonyms.
     #[arg(long)]
     pseudonymise: bool,
-    /// Build no index, however many tiles there are: for many pushes in a row, with `archive index` behind them.
+    /// Build no index. Useful for many pushes in a row; run `archive index` after the last one.
     #[arg(long)]
     no_index: bool,
     /// Write one JSON document.
@@ -106,13 +113,15 @@ struct PushArgs {
 
 #[derive(Debug, Args)]
 struct PullArgs {
-    /// The project's folder.
+    /// The project folder.
     project: PathBuf,
+    /// Address of the database.
     url: String,
-    /// These slides: id, its first characters, or name; otherwise those of the project that it has no descriptors of.
+    /// Slide to pull: ID, the beginning of the ID, or name. May be given several times [default: slides of
+    /// the project that have no descriptors].
     #[arg(long = "slide", value_name = "SLIDE")]
     slides: Vec<String>,
-    /// All slides that the archive holds for the project's encoder.
+    /// Pull all slides that the archive contains for the project's encoder.
     #[arg(long, conflicts_with = "slides")]
     all: bool,
     /// Write one JSON document.
@@ -122,24 +131,26 @@ struct PullArgs {
 
 #[derive(Debug, Args)]
 struct RemoveArgs {
+    /// Address of the database.
     url: String,
-    /// The slide: id, its first characters, or name.
+    /// The slide: ID, the beginning of the ID, or name.
     slide: String,
 }
 
 #[derive(Debug, Args)]
 struct VerifyArgs {
+    /// Address of the database.
     url: String,
-    /// Tiles that are asked for; each is compared with all tiles of its encoder once.
+    /// Number of query tiles; each is also compared with all tiles of its encoder.
     #[arg(long, default_value_t = VerifySettings::default().queries)]
     queries: usize,
-    /// Nearest tiles of each that are compared.
+    /// Number of nearest tiles per query.
     #[arg(short, default_value_t = VerifySettings::default().neighbours)]
     k: usize,
-    /// Recall that is to be reached.
+    /// Recall to reach, 0 to 1.
     #[arg(long, default_value_t = VerifySettings::default().least_recall)]
     recall: f32,
-    /// Slides of each encoder whose descriptors are compared with their checksum.
+    /// Number of slides per encoder whose descriptors are compared with their checksum.
     #[arg(long, default_value_t = VerifySettings::default().checksums)]
     checksums: usize,
     /// Write one JSON document.
@@ -149,23 +160,29 @@ struct VerifyArgs {
 
 #[derive(Debug, Args)]
 struct IndexArgs {
+    /// Address of the database.
     url: String,
-    /// Drop the indexes: every answer is exact from then on, and slower the more tiles there are.
+    /// Drop the indexes. All searches are exact afterwards, and slower the more tiles there are.
     #[arg(long)]
     drop: bool,
-    /// Links of a tile (HNSW's m).
+    /// Number of links per tile (parameter m of HNSW).
     #[arg(long, default_value_t = INDEX_LINKS, value_parser = clap::value_parser!(u16).range(2..=100))]
     links: u16,
-    /// Candidates that are looked at for choosing them (HNSW's ef_construction); at least twice the links.
+    /// Number of candidates considered for the links (ef_construction of HNSW); at least twice the links.
     #[arg(long, default_value_t = INDEX_CANDIDATES, value_parser = clap::value_parser!(u16).range(4..=1000))]
     candidates: u16,
-    /// Memory that the server may take: an index that fits in there is built several times quicker.
+    /// Memory that the server may use; an index that fits into it is built several times faster.
     #[arg(long, default_value = INDEX_MEMORY)]
     memory: String,
 }
 
-/// Connect to an archive that has been set up; a person at a terminal is asked for a password where none is known.
-/// The address is taken as text: what reads the command line would repeat a wrong one, password and all.
+/// Connects to an archive that has been set up. Prompts for a password at a terminal if none is known.
+///
+/// The address is passed as text and parsed here: clap would print an invalid one, including any password in
+/// it.
+///
+/// # Errors
+/// When the address is invalid, or the server cannot be reached or has no archive.
 pub fn open(url: &str) -> anyhow::Result<Archive> {
     let url: ArchiveUrl = url.parse()?;
     Ok(Archive::open(&url, &Credentials { typed: None, ask: Some(&ask) })?)
@@ -178,6 +195,10 @@ fn ask(user: &str) -> Option<Password> {
     rpassword::prompt_password(format!("Password of {user}: ")).ok().map(Password::new)
 }
 
+/// Runs `histokin archive`.
+///
+/// # Errors
+/// When the server or the project reports an error, or a check finds faults.
 pub fn run(args: &ArchiveArgs) -> anyhow::Result<()> {
     match &args.command {
         ArchiveCommand::Init(args) => run_init(args),
@@ -188,7 +209,7 @@ pub fn run(args: &ArchiveArgs) -> anyhow::Result<()> {
             let mut archive = open(&args.url)?;
             let slide = archive.find_slide(&args.slide)?;
             let tiles = remove::remove(&mut archive, &slide)?;
-            outln!("{slide}: removed, with {tiles} tiles");
+            outln!("{slide}: removed, with {}", counted(tiles, "tile"));
             Ok(())
         }
         ArchiveCommand::Verify(args) => run_verify(args),
@@ -206,21 +227,21 @@ fn run_init(args: &InitArgs) -> anyhow::Result<()> {
     let done = schema::init(&mut archive)?;
     match done.before {
         Some(before) if before == done.version => outln!("{url}: the archive is up to date"),
-        Some(before) => outln!("{url}: the archive was brought from version {before} to {}", done.version),
+        Some(before) => outln!("{url}: the archive was upgraded from version {before} to {}", done.version),
         None => {
-            outln!("{url}: the archive has been set up. Let logins read or write it with");
+            outln!("{url}: the archive has been set up. Grant logins read or write access with");
             outln!("    GRANT histokin_reader TO login;  or  GRANT histokin_writer TO login;");
         }
     }
     Ok(())
 }
 
-/// A project's recipe: what its own encoder makes.
+/// Recipe of the project's encoder.
 fn recipe(project: &Project) -> anyhow::Result<Recipe> {
     Ok(project.recipe(&encoder::spec(&project.encoder_name())?))
 }
 
-/// How file names tell patients, and the key of pseudonyms where they are asked for.
+/// Patient codes by file name, with the pseudonym key if pseudonyms are requested.
 fn patients(pattern: &str, pseudonymise: bool) -> anyhow::Result<PatientCodes> {
     let names = PatientNames::new(pattern).with_context(|| format!("--patient-pattern {pattern:?}"))?;
     let key = match pseudonymise {
@@ -252,7 +273,7 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
     let mut archive = open(&args.url)?;
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{msg:30!} {wide_bar} {pos}/{len} tiles  {per_sec}");
-    // The template is a constant; should it ever be wrong, the plain bar serves.
+    // The template is constant; if it were invalid, the default bar would be used.
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let say = |text: String| bar.suspend(|| noteln!("{text}"));
     let summary = push(&mut archive, &project, &recipe, &settings, &mut |progress| match progress {
@@ -265,13 +286,15 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
             bar.set_position(done as u64);
         }
         PushProgress::Done { name, outcome } => match outcome {
-            SlideOutcome::Pushed { tiles } => say(format!("{name}: {tiles} tiles pushed")),
-            SlideOutcome::Unchanged => say(format!("{name}: was there already")),
+            SlideOutcome::Pushed { tiles } => {
+                say(format!("{name}: {} pushed", counted(tiles as u64, "tile")));
+            }
+            SlideOutcome::Unchanged => say(format!("{name}: already in the archive")),
             SlideOutcome::NotEmbedded => say(format!("{name}: not embedded yet")),
         },
         PushProgress::Notice(text) => say(text),
         PushProgress::Indexing { tiles } => {
-            say(format!("building the index of {tiles} tiles: this takes a minute or so for each million"));
+            say(format!("building the index of {tiles} tiles: about a minute per million tiles"));
         }
     });
     bar.finish_and_clear();
@@ -286,9 +309,9 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
         }))?;
     } else {
         outln!(
-            "{} slides pushed ({} tiles), {} were there already, {} are not embedded yet",
-            summary.pushed,
-            summary.tiles,
+            "{} pushed ({}), {} already in the archive, {} not embedded yet",
+            counted(summary.pushed as u64, "slide"),
+            counted(summary.tiles as u64, "tile"),
             summary.unchanged,
             summary.not_embedded
         );
@@ -308,11 +331,11 @@ fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
     let mut archive = open(&args.url)?;
     let outcomes =
         pull::pull(&mut archive, &mut project, &recipe, &wanted, &mut |name, outcome| match outcome {
-            PullOutcome::Pulled { tiles } => noteln!("{name}: {tiles} tiles pulled"),
-            PullOutcome::Had => noteln!("{name}: is in the project already"),
-            PullOutcome::NotThere => noteln!("{name}: the archive does not have it"),
+            PullOutcome::Pulled { tiles } => noteln!("{name}: {} pulled", counted(*tiles as u64, "tile")),
+            PullOutcome::Had => noteln!("{name}: already in the project"),
+            PullOutcome::NotThere => noteln!("{name}: not in the archive"),
             PullOutcome::NoPlace => {
-                noteln!("{name}: the archive does not say where its file lies; open the slide first")
+                noteln!("{name}: the archive does not have the location of its file; open the slide first")
             }
         })?;
     let count = |is: fn(&PullOutcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count();
@@ -322,7 +345,8 @@ fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&json!({"pulled": pulled, "had": had, "left_out": left_out}))?;
     } else {
-        outln!("{pulled} slides pulled, {had} were in the project already, {left_out} left out");
+        let pulled = counted(pulled as u64, "slide");
+        outln!("{pulled} pulled, {had} already in the project, {left_out} left out");
     }
     Ok(())
 }
@@ -335,29 +359,29 @@ fn run_status(args: &UrlArgs) -> anyhow::Result<()> {
     let may = if status.can_write { "may read and write" } else { "may read" };
     outln!("PostgreSQL {}, pgvector {}; {} {may}", status.server, status.pgvector, status.login);
     outln!(
-        "{} slides of {} patients ({} by pseudonym), {} thumbnails, {:.1} MiB",
-        status.slides,
-        status.patients,
+        "{} of {} ({} by pseudonym), {}, {:.1} MiB",
+        counted(status.slides, "slide"),
+        counted(status.patients, "patient"),
         status.pseudonyms,
-        status.thumbnails,
+        counted(status.thumbnails, "thumbnail"),
         mib(status.bytes)
     );
     for encoder in &status.encoders {
         outln!(
-            "{} ({}, {} numbers as {}): {} tiles of {} slides, {:.1} MiB",
+            "{} ({}, {} numbers as {}): {} of {}, {:.1} MiB",
             encoder.name,
             encoder.recipe,
             encoder.width,
             encoder.storage.sql(),
-            encoder.tiles,
-            encoder.slides,
+            counted(encoder.tiles, "tile"),
+            counted(encoder.slides, "slide"),
             mib(encoder.bytes)
         );
         match (encoder.index_bytes, encoder.recalls.last()) {
-            (None, _) => outln!("    no index: every answer is exact"),
+            (None, _) => outln!("    no index: all searches are exact"),
             (Some(bytes), None) => outln!("    index of {:.1} MiB; recall not measured yet", mib(bytes)),
             (Some(bytes), Some(last)) => outln!(
-                "    index of {:.1} MiB; recall {:.2} % with {} candidates in hand, at {} tiles",
+                "    index of {:.1} MiB; recall {:.2} % with {} candidates, at {} tiles",
                 mib(bytes),
                 100.0 * last.recall,
                 last.ef_search,
@@ -383,33 +407,38 @@ fn run_verify(args: &VerifyArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&json!({"encoders": verified}))?;
     } else {
-        verified.iter().for_each(tell_verified);
+        verified.iter().for_each(print_verified);
     }
     let faults: usize = verified.iter().map(|one| one.faults.len()).sum();
     if faults > 0 {
-        bail!("{faults} faults were found");
+        bail!("{} found", counted(faults as u64, "fault"));
     }
     Ok(())
 }
 
-fn tell_verified(one: &Verified) {
-    outln!("{}: {} tiles, {} slides compared with their checksum", one.name, one.tiles, one.checked);
+fn print_verified(one: &Verified) {
+    outln!(
+        "{}: {}, checksum compared for {}",
+        one.name,
+        counted(one.tiles, "tile"),
+        counted(one.checked as u64, "slide")
+    );
     one.faults.iter().for_each(|fault| outln!("    {fault}"));
     if one.recalls.is_empty() {
-        outln!("    no index: every answer is exact");
+        outln!("    no index: all searches are exact");
         return;
     }
-    outln!("    comparing with all: {:.1} ms", one.exact_ms);
+    outln!("    exact search: {:.1} ms", one.exact_ms);
     for tried in &one.recalls {
         outln!(
-            "    {:>4} candidates in hand: recall {:.2} %, {:.1} ms",
+            "    {:>4} candidates: recall {:.2} %, {:.1} ms",
             tried.ef_search,
             100.0 * tried.recall,
             tried.median_ms
         );
     }
     if !one.noted {
-        outln!("    not noted in the archive: this login may only read it");
+        outln!("    result not stored in the archive: this login has read access only");
     }
 }
 
@@ -421,11 +450,11 @@ fn run_index(args: &IndexArgs) -> anyhow::Result<()> {
     for (encoder, status) in archive.encoders()? {
         if args.drop {
             archive.drop_index(&encoder)?;
-            outln!("{}: no index any more", status.name);
+            outln!("{}: index dropped", status.name);
             continue;
         }
         if encoder.indexed {
-            outln!("{}: has an index already", status.name);
+            outln!("{}: already has an index", status.name);
             continue;
         }
         noteln!("{}: building the index of {} tiles", status.name, status.tiles);

@@ -1,4 +1,4 @@
-//! A choice that the library knows, as the value of an option: its names and what they mean stand with its type.
+//! Option values that are enums of the libraries: their names and descriptions come from the enum.
 
 use std::error::Error;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use strum::{EnumMessage, IntoEnumIterator};
 
-/// Reads one of the names of `T`; the help lists them with what `T` says of each.
+/// Parses one of the names of `T`; the help lists them with the doc comments of its variants.
 pub fn choice<T>() -> impl TypedValueParser<Value = T>
 where
     T: IntoEnumIterator + EnumMessage + FromStr<Err: Error + Send + Sync> + Clone + Send + Sync + 'static,

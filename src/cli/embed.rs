@@ -1,4 +1,4 @@
-//! `histokin embed`: embed the tissue of slides into a project.
+//! `histokin embed`: computes descriptors of slides' tissue tiles and stores them in a project.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::tissue_options::TissueOptions;
 use crate::descriptors::Recipe;
 use crate::encoder::{self, DeviceChoice, Encoder};
 use crate::geometry::MicronsPerPixel;
+use crate::number_format::{counted, grouped};
 use crate::paths;
 use crate::pipeline::{
     EmbedControl, EmbedOutcome, EmbedSettings, TileSelection, embed_selected, find_slides,
@@ -25,22 +26,23 @@ use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
 use crate::tissue::selection::Surface;
 
+/// Options of `histokin embed`.
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// The project's folder, made when it is not there.
+    /// The project folder, created if it does not exist.
     project: PathBuf,
-    /// Slides or folders of slides; none means those of the project.
+    /// Slides or folders of slides [default: the slides of the project].
     slides: Vec<PathBuf>,
-    /// Name of a model, path of a model folder, or TorchScript file [default: the project's].
+    /// Name of a model, path of a model folder, or a TorchScript file [default: the project's encoder].
     #[arg(long)]
     encoder: Option<String>,
-    /// Edge of a tile in pixels [default: that of the encoder named here, else the project's].
+    /// Edge length of a tile in pixels [default: that of the encoder given here, else the project's].
     #[arg(long)]
     tile_px: Option<u32>,
-    /// Resolution of the tiles in µm per pixel [default: that of the encoder named here, else the project's].
+    /// Spacing of the tiles in µm per pixel [default: that of the encoder given here, else the project's].
     #[arg(long)]
     mpp: Option<f64>,
-    /// Pixel size of the slides in µm, in place of their own: M or MX,MY.
+    /// Pixel size of the slides in µm, overriding the one in the files: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
     /// Stain normalisation [default: the project's, else lab].
@@ -49,12 +51,13 @@ pub struct EmbedArgs {
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Take only share I of N (1/N to N/N) of the slides, for jobs that work side by side: the slides are sorted by
-    /// path and dealt out in turn. All jobs name the same slides. Each may have the same project or one of its own;
-    /// projects become one by copying their files together, which `index --verify` checks.
+    /// Embed only share I of N (1/N to N/N) of the slides, to split the work over several jobs. Slides are
+    /// sorted by path and distributed in turn; give every job the same list of slides. The jobs may share one
+    /// project or use separate ones. To merge separate projects, copy their files into one folder and check
+    /// it with `index --verify`.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<Shard>,
-    /// Tiles that the encoder is given at once.
+    /// Number of tiles per batch of the encoder.
     #[arg(long, default_value_t = EmbedSettings::default().batch)]
     batch: usize,
     /// Write one JSON document.
@@ -64,40 +67,47 @@ pub struct EmbedArgs {
     tissue: TissueOptions,
 }
 
-/// One of several equal shares.
+/// One of several equal shares of the slides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shard {
-    /// 0 to `of - 1`.
-    place: usize,
-    of: usize,
+    /// 0 to `count - 1`.
+    index: usize,
+    /// Number of shares.
+    count: usize,
 }
 
 impl Shard {
-    /// The paths of this share: those of all shares together are all paths, each once.
+    /// Returns the paths of this share. The shares are disjoint and together contain every path.
     fn take(self, mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
         paths.sort();
         paths.dedup();
-        paths.into_iter().skip(self.place).step_by(self.of).collect()
+        paths.into_iter().skip(self.index).step_by(self.count).collect()
     }
 }
 
 fn parse_shard(text: &str) -> Result<Shard, String> {
     let number = |text: &str| text.parse::<usize>().ok();
-    let parts = text.split_once('/').and_then(|(place, of)| Some((number(place)?, number(of)?)));
+    let parts = text.split_once('/').and_then(|(rank, count)| Some((number(rank)?, number(count)?)));
     match parts {
-        Some((place, of)) if (1..=of).contains(&place) => Ok(Shard { place: place - 1, of }),
+        Some((rank, count)) if (1..=count).contains(&rank) => Ok(Shard { index: rank - 1, count }),
         _ => Err("give I/N with I from 1 to N, such as 3/16".to_owned()),
     }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum StainArg {
+    /// Match the colours of each tile to the encoder's reference (LAB statistics).
     Lab,
+    /// Leave the colours as they are.
     None,
 }
 
+/// Runs `histokin embed`.
+///
+/// # Errors
+/// When the project or the encoder cannot be used, or a slide was not embedded completely.
 pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
-    // Jobs that share the work write side by side; no two of them write the same file.
+    // Jobs that share the work write concurrently, but never to the same file.
     let mut project = match args.shard {
         Some(_) => Project::open_or_create(&args.project)?,
         None => Project::open_to_write(&args.project)?,
@@ -125,32 +135,32 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         find_slides(&args.slides)
     };
     if paths.is_empty() {
-        bail!("no slides to embed: name slides or folders behind the project");
+        bail!("no slides to embed: give slides or folders after the project");
     }
     let paths = match args.shard {
         Some(shard) => shard.take(paths),
         None => paths,
     };
     let control = Arc::new(EmbedControl::default());
-    interrupt::watch(&control).context("Ctrl-C cannot be watched")?;
+    interrupt::watch(&control).context("cannot install a handler for Ctrl-C")?;
     let mut slides = Vec::new();
-    let mut troubles = 0;
+    let mut failures = 0;
     for path in &paths {
         let outcome = embed(path, args, &mut project, &recipe, encoder.as_mut(), &control);
         if control.is_stopped() && outcome.is_err() {
             bail!(
-                "{}: stopped; what is done is kept, and the same command goes on from there",
+                "{}: stopped; finished tiles are kept, and the same command goes on from there",
                 path.display()
             );
         }
         match outcome {
             Ok(done) => {
-                troubles += usize::from(done["tiles_failed"] != 0);
+                failures += usize::from(done["tiles_failed"] != 0);
                 slides.push(done);
             }
             Err(error) => {
                 noteln!("{}", super::in_words(&error));
-                troubles += 1;
+                failures += 1;
             }
         }
     }
@@ -161,14 +171,14 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
             "slides": slides,
         }))?;
     }
-    if troubles > 0 {
-        bail!("{troubles} of {} slides were not embedded completely", paths.len());
+    if failures > 0 {
+        bail!("{failures} of {} not embedded completely", counted(paths.len() as u64, "slide"));
     }
     Ok(())
 }
 
 fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectSettings> {
-    // An encoder that is named now sees the tiles that it was made for, unless others are asked for.
+    // An encoder given now gets the tiles that it was made for, unless options set others.
     let usual = match &args.encoder {
         Some(which) => encoder::spec(which)?.tiles,
         None => kept.tiles,
@@ -208,7 +218,7 @@ fn embed(
     }
     let info = source.info();
     if args.shard.is_some() {
-        // The list of slides is not ours alone.
+        // Other jobs write the list of slides too.
         project.note_slide(info, args.slide_mpp.or(project.user_mpp(&info.id)))?;
     } else {
         if let Some(mpp) = args.slide_mpp {
@@ -240,13 +250,13 @@ fn embed(
     };
     let seconds = started.elapsed().as_secs_f64();
     noteln!(
-        "{}: {} tissue tiles of {} in {seconds:.1} s{}{}",
+        "{}: {} of {} in the grid, in {seconds:.1} s{}{}",
         info.name(),
-        summary.tiles_tissue,
-        summary.tiles_grid,
+        counted(summary.tiles_tissue.into(), "tissue tile"),
+        grouped(summary.tiles_grid.into()),
         match summary.tiles_kept {
             0 => String::new(),
-            kept => format!(", {kept} of them embedded before"),
+            kept => format!(", {kept} of them embedded earlier"),
         },
         if summary.tiles_failed > 0 {
             format!(", {} could not be read", summary.tiles_failed)
@@ -261,7 +271,7 @@ fn embed(
     let descriptors = summary
         .descriptors
         .strip_prefix(project.root())
-        .context("descriptors lie in the project's folder")?
+        .context("the descriptors are not in the project folder")?
         .to_owned();
     let mut done = json!({
         "slide_id": info.id,
@@ -287,13 +297,13 @@ mod tests {
     fn shares_are_all_slides_each_once_whatever_their_order() {
         let slides: Vec<PathBuf> = (0..23).map(|number| PathBuf::from(format!("{number:02}.svs"))).collect();
         let shuffled: Vec<PathBuf> = slides.iter().rev().chain(&slides[..3]).cloned().collect();
-        let share = |place: usize| Shard { place, of: 4 }.take(shuffled.clone());
-        let sizes: Vec<usize> = (0..4).map(|place| share(place).len()).collect();
+        let share = |index: usize| Shard { index, count: 4 }.take(shuffled.clone());
+        let sizes: Vec<usize> = (0..4).map(|index| share(index).len()).collect();
         assert_eq!(sizes, [6, 6, 6, 5]);
         let mut all: Vec<PathBuf> = (0..4).flat_map(share).collect();
         all.sort();
         assert_eq!(all, slides);
-        assert_eq!(parse_shard("3/16"), Ok(Shard { place: 2, of: 16 }));
+        assert_eq!(parse_shard("3/16"), Ok(Shard { index: 2, count: 16 }));
         for wrong in ["0/4", "5/4", "1/0", "1", "a/b", "-1/4"] {
             assert!(parse_shard(wrong).is_err(), "{wrong}");
         }

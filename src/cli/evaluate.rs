@@ -1,4 +1,4 @@
-//! `histokin evaluate`: how good encoders are on labelled slides, side by side.
+//! `histokin evaluate`: compares encoders on labelled slides.
 
 use std::path::PathBuf;
 
@@ -23,81 +23,84 @@ use crate::evaluation::sample::{Described, Sample, SampleSlide};
 use crate::evaluation::stain_change::{self, StainSettings};
 use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
+use crate::number_format::counted;
 use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, TileSelection, embed_selected};
 use crate::project::Project;
 use crate::slide;
 
+/// Options of `histokin evaluate`.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// The project's folder, or Camelyon16 as it is distributed; may be left out with --features.
+    /// The project folder, or a copy of Camelyon16 as distributed. Optional with --features.
     #[arg(required_unless_present = "features")]
     project: Option<PathBuf>,
-    /// Name of a model, path of a model folder or TorchScript file; give several to compare them. The
-    /// colour histogram `hsv-histogram` is always compared with them.
+    /// Name of a model, path of a model folder, or a TorchScript file; may be given several times. The colour
+    /// histogram `hsv-histogram` is added as the baseline.
     #[arg(long)]
     encoder: Vec<String>,
-    /// Descriptors made elsewhere: .safetensors of one slide, or a folder of them,
-    /// named as the slides are. Give several to compare them.
+    /// Descriptors computed elsewhere: a .safetensors file of one slide, or a folder of such files named like
+    /// the slides. May be given several times.
     #[arg(long)]
     features: Vec<PathBuf>,
-    /// Labels: a table of tiles or regions (.csv), annotations (.geojson, .xml), or a folder of these and masks
-    /// [default: the project's annotations and its folder labels].
+    /// Labels: a table of tiles or regions (.csv), annotations (.geojson, .xml), or a folder with such files
+    /// and masks [default: the project's annotations and its folder `labels`].
     #[arg(long)]
     labels: Option<PathBuf>,
-    /// The class whose retrieval stands first.
+    /// The target class: its retrieval is reported first.
     #[arg(long, default_value = "tumour")]
     class: String,
-    /// A tile takes a class that covers at least this part of it, 0 to 1.
+    /// Share of a tile that a class must cover to label the tile: above 0, at most 1.
     #[arg(long, default_value_t = labels::COVERAGE, value_parser = parse_coverage)]
     coverage: f64,
-    /// Use the labels of the slides that are here, and pass over the others.
+    /// Ignore labels of slides that are not available.
     #[arg(long)]
     some_slides: bool,
-    /// Patients of the slides: a table (slide,patient) or a pattern on the slides' names, such as
-    /// 'patient_\d+'.
+    /// Patients of the slides: a table with the columns slide and patient, or a regular expression for slide
+    /// names, such as 'patient_\d+'.
     #[arg(long)]
     patients: Option<Patients>,
-    /// Pairs of tiles nearer than this are near, in mm.
+    /// Pairs of tiles closer than this distance in mm are near pairs.
     #[arg(long, default_value_t = Limits::default().near_mm)]
     near_mm: f64,
-    /// Pairs of tiles farther than this are far, in mm.
+    /// Pairs of tiles farther apart than this distance in mm are far pairs.
     #[arg(long, default_value_t = Limits::default().far_mm)]
     far_mm: f64,
-    /// So many near and far pairs of each slide; 0 means all [default: all, up to 10000 tiles a slide].
+    /// Number of near pairs and of far pairs per slide; 0 means all [default: all, up to 10000 tiles per
+    /// slide].
     #[arg(long)]
     pairs: Option<usize>,
-    /// Seed of all that is drawn.
+    /// Seed of all random choices.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Draws of slides behind each interval.
+    /// Number of bootstrap samples of slides for each confidence interval.
     #[arg(long, default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     draws: u32,
-    /// Tiles of the query's slide, or of its patient, are no answers.
+    /// Which tiles are excluded from the answers: those of the query's slide, or of its patient.
     #[arg(long, value_parser = choice::<Exclude>(), default_value = "slide")]
     exclude: Exclude,
-    /// Which tiles can be answers: the labelled ones, or all, unlabelled ones counting as wrong.
+    /// Which tiles can be answers: labelled tiles only, or all tiles, with unlabelled ones counted as wrong.
     #[arg(long, value_parser = choice::<PoolKind>(), default_value = "labelled")]
     pool: PoolKind,
-    /// At most so many queries of each class, drawn at random.
+    /// Maximum number of queries per class, drawn at random.
     #[arg(long, default_value_t = RetrievalSettings::default().queries_per_class)]
     queries: usize,
-    /// Leave the colour histogram out.
+    /// Leave out the colour histogram.
     #[arg(long)]
     no_baseline: bool,
-    /// Pixel size of slides whose descriptors do not tell it, in µm: M or MX,MY.
+    /// Pixel size in µm of slides whose descriptor files do not state it: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
     /// Project folder for the descriptors of Camelyon16's slides.
     #[arg(long, default_value = "camelyon16-project")]
     into: PathBuf,
-    /// So many tiles of each encoder are described anew under changes of the stain, to see whether they still find
-    /// the same; 0 for none.
+    /// Number of tiles per encoder for the stain test: they are embedded again with changed stain, and their
+    /// matches are compared. 0 skips the test.
     #[arg(long, default_value_t = 100)]
     stain_tiles: usize,
-    /// Write the report here: report.html, report.pdf, report.json, tables.
+    /// Folder for the report: report.html, report.pdf, report.json and tables.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Put codes in place of the patients' names, also where slides are named after them.
+    /// Replace patients' names by codes, including in slide names.
     #[arg(long)]
     pseudonymise: bool,
     /// Where encoders run: auto, cpu, cuda or cuda:N.
@@ -109,14 +112,18 @@ pub struct EvaluateArgs {
 }
 
 fn parse_coverage(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     if share > 0.0 && share <= 1.0 {
         Ok(share)
     } else {
-        Err("give a part above 0 and up to 1, such as 0.5".to_owned())
+        Err("give a share above 0 and up to 1, such as 0.5".to_owned())
     }
 }
 
+/// Runs `histokin evaluate`.
+///
+/// # Errors
+/// When data cannot be read, labels or settings do not fit them, or slides had to be left out.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     if args.report.as_ref().is_some_and(|folder| folder.is_file()) {
         bail!("--report names a file; give a folder");
@@ -163,23 +170,23 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         out!("{}", report::text::table(&sample, &comparison));
     }
     if study.left_out > 0 {
-        bail!("{} of the slides cannot be read and were left out", study.left_out);
+        bail!("left out {} that could not be read or embedded", counted(study.left_out as u64, "slide"));
     }
     Ok(())
 }
 
-/// What is evaluated.
+/// The data that is evaluated.
 struct Study {
     gathered: Gathered,
     labels: Option<labels::Labels>,
     project: Option<Project>,
-    /// Those that are here to describe tiles, by place among the candidates.
+    /// The candidates' encoders that can run on this computer.
     encoders: Vec<Box<dyn Encoder>>,
-    /// Slides that cannot be read.
+    /// Number of slides that cannot be read.
     left_out: usize,
 }
 
-/// Measure for every encoder that is here what changes of the stain do.
+/// Runs the stain test for every encoder that can run on this computer.
 fn change_stain(
     args: &EvaluateArgs,
     study: &mut Study,
@@ -192,23 +199,23 @@ fn change_stain(
     let resampling = comparison.settings.resampling;
     for encoder in &mut study.encoders {
         let id = &encoder.spec().id.0;
-        let Some(place) = described.iter().position(|one| one.id == *id) else { continue };
+        let Some(index) = described.iter().position(|one| one.id == *id) else { continue };
         let recipe = project.recipe(encoder.spec());
         let bar = indicatif::ProgressBar::new(1000);
-        bar.set_message(format!("{}: changes of the stain", described[place].name));
-        let mut tell = |share: f64| {
+        bar.set_message(format!("{}: stain test", described[index].name));
+        let mut report = |share: f64| {
             bar.set_position((1000.0 * share) as u64);
             true
         };
-        comparison.encoders[place].stain = stain_change::measure(
+        comparison.encoders[index].stain = stain_change::measure(
             project,
             sample,
-            &described[place],
+            &described[index],
             encoder.as_mut(),
             &recipe,
             &settings,
             &resampling,
-            &mut tell,
+            &mut report,
         )?;
         bar.finish_and_clear();
     }
@@ -223,7 +230,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
         let found = if Project::is_project(folder) { None } else { camelyon::find(folder)? };
         match found {
             Some(found) => {
-                let (taken, bad) = take_up(&found, args)?;
+                let (taken, bad) = add_camelyon(&found, args)?;
                 left_out += bad;
                 project = Some(taken);
                 labels = Some(found.labels);
@@ -241,13 +248,13 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
         if gathered.slides.is_empty() {
             bail!("the project has no slides that can be read; embed some first");
         }
-        // What is wrong with the labels is told before slides are embedded, which may take a night.
+        // Read labels first: their errors are reported before slides are embedded, which may take hours.
         read_labels(args, Some(project), &mut labels)?;
         let mut specs = Vec::new();
-        for asked in encoders(args, project)? {
-            specs.push(match asked {
-                Asked::Imported(spec) => spec,
-                Asked::Here(mut encoder) => {
+        for requested in encoders(args, project)? {
+            specs.push(match requested {
+                Requested::Imported(spec) => spec,
+                Requested::Here(mut encoder) => {
                     left_out += embed_missing(project, encoder.as_mut(), &mut gathered)?;
                     let spec = encoder.spec().clone();
                     loaded.push(encoder);
@@ -271,7 +278,7 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
     Ok(Study { gathered, labels, project, encoders: loaded, left_out })
 }
 
-/// Add the labels that are asked for to those there are.
+/// Adds the labels given by `--labels` to `labels`.
 fn read_labels(
     args: &EvaluateArgs,
     project: Option<&Project>,
@@ -284,9 +291,9 @@ fn read_labels(
     Ok(())
 }
 
-/// Make or open the project that keeps a Camelyon16 folder's descriptors, with its slides in it, and how many of them
-/// cannot be read.
-fn take_up(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<(Project, usize)> {
+/// Opens or creates the project for a Camelyon16 folder and adds its slides. Also returns the number of
+/// slides that cannot be read.
+fn add_camelyon(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<(Project, usize)> {
     let mut project = Project::open_to_write(&args.into)?;
     let mut bad = 0;
     for path in &found.slides {
@@ -307,39 +314,41 @@ fn take_up(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<(Project, us
     Ok((project, bad))
 }
 
-/// An encoder that is asked for.
-enum Asked {
+/// An encoder to evaluate.
+enum Requested {
+    /// It can run on this computer.
     Here(Box<dyn Encoder>),
-    /// It ran elsewhere.
+    /// Its features were computed elsewhere and imported.
     Imported(EncoderSpec),
 }
 
-/// The encoders that are asked for, and the floor.
-fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Asked>> {
-    let mut asked = Vec::new();
+/// Returns the encoders to evaluate, including the baseline.
+fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Requested>> {
+    let mut requested = Vec::new();
     let mut names: Vec<Option<&str>> = args.encoder.iter().map(|name| Some(name.as_str())).collect();
     if args.encoder.is_empty() && args.features.is_empty() {
         names.push(None);
     }
     for name in names.into_iter().filter(|name| *name != Some(HSV_HISTOGRAM)) {
         let which = super::encoder_in(project, name);
-        asked.push(match encoder::load(&which, args.device) {
-            Err(EncoderError::Imported { .. }) => Asked::Imported(encoder::spec(&which)?),
-            other => Asked::Here(other?),
+        requested.push(match encoder::load(&which, args.device) {
+            Err(EncoderError::Imported { .. }) => Requested::Imported(encoder::spec(&which)?),
+            other => Requested::Here(other?),
         });
     }
-    let baseline_asked = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
-    // Tiles that were cut elsewhere are not those of the project.
-    let has_own = asked.iter().any(|one| matches!(one, Asked::Here(_)));
-    if baseline_asked || (!args.no_baseline && has_own) {
+    let baseline_requested = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
+    // Tiles of imported features are not the project's tiles, so a baseline on the latter says nothing about
+    // them.
+    let has_own = requested.iter().any(|one| matches!(one, Requested::Here(_)));
+    if baseline_requested || (!args.no_baseline && has_own) {
         let spec = HsvHistogram::of_project(project)?;
-        asked.push(Asked::Here(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference))));
+        requested.push(Requested::Here(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference))));
     }
-    Ok(asked)
+    Ok(requested)
 }
 
-/// Embed the slides of which the encoder has no descriptors yet. Those that cannot be are named and left out; how
-/// many there are.
+/// Embeds the slides that have no descriptors of this encoder yet. Slides that cannot be embedded are
+/// reported and removed from `gathered`; returns their number.
 fn embed_missing(
     project: &Project,
     encoder: &mut dyn Encoder,

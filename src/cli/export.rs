@@ -1,4 +1,4 @@
-//! `histokin export`: descriptors in the formats of other programs.
+//! `histokin export`: writes descriptors in the formats of other programs.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,21 @@ use serde_json::json;
 
 use crate::durable;
 use crate::interchange::{Layout, write_h5, write_npy, write_parquet};
+use crate::number_format::counted;
 use crate::project::Project;
 
+/// Options of `histokin export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The project's folder.
+    /// The project folder.
     project: PathBuf,
-    /// Whose descriptors [default: the project's encoder].
+    /// Encoder whose descriptors are exported [default: the project's encoder].
     #[arg(long)]
     encoder: Option<String>,
-    /// What the files are to be.
+    /// Format of the files.
     #[arg(long)]
     format: Format,
-    /// Folder for the files, one a slide; made when it is not there.
+    /// Folder for the files, one per slide; created if it does not exist.
     #[arg(long)]
     to: PathBuf,
     /// Write one JSON document.
@@ -34,20 +36,24 @@ enum Format {
     Trident,
     /// HDF5 as CLAM writes features.
     Clam,
-    /// The program's own format, a file a slide, named as the slide.
+    /// This program's own format; each file has the name of its slide.
     Safetensors,
-    /// NPY, with the tiles in a table beside it.
+    /// NPY, and a separate table of the tiles.
     Npy,
-    /// Parquet: a table of tiles, a list of numbers each.
+    /// Parquet: a table of the tiles, each with its descriptor as a list of numbers.
     Parquet,
 }
 
+/// Runs `histokin export`.
+///
+/// # Errors
+/// When descriptors cannot be read or files cannot be written, or no slide is embedded.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
     let spec = super::spec_in(&project, args.encoder.as_deref())?;
     let (store, recipe) = (project.descriptors(), project.recipe(&spec));
     std::fs::create_dir_all(&args.to)
-        .with_context(|| format!("{}: the folder cannot be made", args.to.display()))?;
+        .with_context(|| format!("{}: the folder cannot be created", args.to.display()))?;
     let mut written = Vec::new();
     for entry in project.slides() {
         let Some(set) = store.open(&entry.id, &recipe)? else { continue };
@@ -90,7 +96,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&json!({"encoder_id": spec.id, "files": written}))
     } else {
-        outln!("{} files in {}", written.len(), args.to.display());
+        outln!("{} in {}", counted(written.len() as u64, "file"), args.to.display());
         Ok(())
     }
 }

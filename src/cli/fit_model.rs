@@ -1,5 +1,5 @@
-//! `histokin fit-model`: make an encoder from a backbone's published weights, without training, by a principal
-//! component analysis of its features on tissue, or by prototypes found among them.
+//! `histokin fit-model`: makes an encoder from a backbone's published weights, without training: its head is
+//! a principal component analysis of the features on tissue, or prototypes found among them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,62 +23,64 @@ use crate::stain::{LabNormaliser, LabStatistics};
 use crate::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
 use crate::tissue::{TissueMask, selection};
 
-/// Tiles read before each call of the encoder.
+/// Number of tiles per call of the encoder.
 const BATCH: usize = 16;
 
+/// Options of `histokin fit-model`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FitModelArgs {
-    /// Slides whose tissue the encoder is fitted on
+    /// Slides to whose tissue the encoder is fitted
     #[arg(required = true)]
     pub slides: Vec<PathBuf>,
-    /// Name of the new model, and of its folder
+    /// Name of the new model and of its folder
     #[arg(long)]
     pub name: String,
-    /// The network
+    /// The backbone
     #[arg(long, value_parser = choice::<BackboneKind>(), default_value = "mobilenet_v2")]
     pub backbone: BackboneKind,
-    /// The network's weights (safetensors): published ones, or those of an encoder that was trained, whose head is left
-    /// aside; given several times, their mean
+    /// Weights of the backbone (safetensors): published ones, or those of a trained encoder, whose head is
+    /// ignored. Given several times, their mean is used
     #[arg(long, default_value = "models/weights/mobilenet_v2.safetensors")]
     pub weights: Vec<PathBuf>,
-    /// Put the weights into the model's folder, as 16-bit numbers, so that it is whole by itself; of several they always are
+    /// Copy the weights into the model's folder, as 16-bit numbers, to make it self-contained. The mean of
+    /// several weights is always copied
     #[arg(long)]
     pub copy_weights: bool,
-    /// Folder of models that the new one is put into
+    /// Folder of models in which the new model is created
     #[arg(long, default_value = "models")]
     pub models: PathBuf,
-    /// Numbers in a descriptor
+    /// Length of a descriptor
     #[arg(long, default_value_t = 128)]
     pub width: usize,
-    /// Blocks of the network whose output makes up the features, counted from 0, such as 13,16; the last one unless
-    /// told otherwise
+    /// Blocks of the backbone whose outputs form the features, counted from 0, such as 13,16 [default: the
+    /// last block]
     #[arg(long, value_delimiter = ',')]
     pub blocks: Vec<usize>,
-    /// Let every component weigh the same in a distance
+    /// Scale all components to unit variance, so that each contributes equally to distances
     #[arg(long, conflicts_with = "prototypes")]
     pub whiten: bool,
-    /// EmbedTiles a tile by its membership in as many prototypes as a descriptor has numbers
+    /// Use the memberships of a tile in prototypes as its descriptor, one prototype for each number
     #[arg(long)]
     pub prototypes: bool,
-    /// Of prototypes: principal components in which tiles are compared with them
+    /// With prototypes: number of principal components in which tiles are compared with them
     #[arg(long, default_value_t = 64)]
     pub components: usize,
-    /// Of prototypes: how strongly the nearest outweigh the others
+    /// With prototypes: how strongly the nearest prototypes outweigh the others, above 0
     #[arg(long, default_value_t = 1.0)]
     pub sharpness: f64,
-    /// With prototypes: let the last number of a descriptor tell whether the tile is dense with nuclei
+    /// With prototypes: the last number of a descriptor states whether the tile is dense with nuclei
     #[arg(long, requires = "prototypes")]
     pub stain_switch: bool,
-    /// Use features as they are instead of the square roots of their shares
+    /// Use the features as they are instead of the square roots of their shares (Hellinger)
     #[arg(long)]
     pub plain_features: bool,
-    /// At most so many tissue tiles of each slide, chosen at random
+    /// Maximum number of tissue tiles per slide, chosen at random
     #[arg(long, default_value_t = 400)]
     pub tiles_per_slide: usize,
     /// Seed of that choice
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Where to run: auto, cpu, cuda or cuda:N
+    /// Where the backbone runs: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
 }
@@ -91,27 +93,28 @@ struct Source {
     statistics: LabStatistics,
 }
 
-/// Fit and write the model; the answer tells what was made.
+/// Fits and writes the model; returns a summary for the user.
 ///
 /// # Errors
-/// When a slide cannot be read or has no pixel size, the weights do not fit, or there are too few tiles.
+/// When a slide cannot be read or has no pixel size, the weights do not fit the backbone, or there are too
+/// few tiles.
 pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     let is_plain_name = Path::new(&args.name).components().count() == 1 && !args.name.starts_with('.');
     if !is_plain_name || !args.name.is_ascii() {
-        bail!("{:?} cannot name a model: give ASCII letters, digits and dashes", args.name);
+        bail!("{:?} is not a valid model name: use ASCII letters, digits and dashes", args.name);
     }
     let count = args.backbone.block_widths().len();
     ensure!(
         args.blocks.iter().all(|block| *block < count) && args.blocks.is_sorted_by(|a, b| a < b),
-        "{} has the blocks 0 to {}: name some of them in ascending order",
+        "{} has blocks 0 to {}: give some of them in ascending order",
         args.backbone,
         count - 1
     );
     ensure!(
         args.width > usize::from(args.stain_switch),
-        "--width has to be larger, so that there are prototypes"
+        "--width is too small: there would be no prototypes"
     );
-    ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness has to be a number above 0");
+    ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness must be a number above 0");
     let folder = args.models.join(&args.name);
     let settings = TileSettings::default();
     let mut random = ChaCha8Rng::seed_from_u64(args.seed);
@@ -122,7 +125,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         .collect::<anyhow::Result<Vec<_>>>()?;
 
     let (input_mean, input_std) = args.backbone.input_statistics();
-    // Paths are relative to the model's folder, which need not be there yet.
+    // Paths are relative to the model's folder, which may not exist yet.
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let weights = match &args.weights[..] {
         [one] if !args.copy_weights => relative_weights(one, &args.models)?,
@@ -205,7 +208,7 @@ fn choose_tiles(
             .into_iter()
             .map(|index| of_tissue[index])
             .collect();
-    // Neighbours share the file's compressed blocks: read them one after the other.
+    // Neighbouring tiles share compressed blocks of the file, so reading them in order is faster.
     tiles.sort();
     Ok(Source { slide, grid, tiles, statistics })
 }
@@ -226,8 +229,8 @@ fn encode_tiles(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<Ve
     Ok(values)
 }
 
-/// Mean of the means, and the deviation whose square is the mean of the variances: every slide counts the
-/// same, however much tissue it has.
+/// Returns the mean of the means, and the standard deviation whose square is the mean of the variances. Every
+/// slide has the same weight, independent of the amount of tissue.
 fn average(statistics: impl ExactSizeIterator<Item = LabStatistics>) -> LabStatistics {
     let count = statistics.len() as f32;
     let (mut mean, mut variance) = ([0.0_f32; 3], [0.0_f32; 3]);
@@ -240,8 +243,8 @@ fn average(statistics: impl ExactSizeIterator<Item = LabStatistics>) -> LabStati
     LabStatistics { mean, std: variance.map(f32::sqrt) }
 }
 
-/// The weights' path as seen from a model's folder: relative where they lie in the folder of models, so that
-/// both can move together.
+/// Path of the weights as stored in a model file: relative to the model's folder for weights inside the
+/// folder of models, so that both can be moved together; absolute otherwise.
 fn relative_weights(weights: &Path, models: &Path) -> anyhow::Result<PathBuf> {
     match weights.strip_prefix(models) {
         Ok(inside) => Ok(Path::new("..").join(inside)),

@@ -1,4 +1,4 @@
-//! `histokin heat-map`: how like one tile all tiles of slides are, as pictures with their place on the slide.
+//! `histokin heat-map`: writes similarity maps of slides as georeferenced images.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,26 +10,28 @@ use serde_json::json;
 use super::index::load_index;
 use crate::geometry::Level0Point;
 use crate::index::TileRef;
+use crate::number_format::counted;
 use crate::project::Project;
 use crate::slide::SlideId;
 use crate::workers::heat::{HeatRequest, typical_distance, write_maps};
 
+/// Options of `histokin heat-map`.
 #[derive(Debug, Args)]
 pub struct HeatMapArgs {
-    /// The project's folder.
+    /// The project folder.
     project: PathBuf,
-    /// Slide of the tile that is compared with: its id, path, file name or stem.
+    /// Slide of the query tile: its ID, path, file name, or file name without extension.
     #[arg(long, value_parser = super::shown_name())]
     slide: String,
-    /// Place of that tile, in level-0 pixels.
+    /// Position of the query tile in level-0 pixels: X,Y.
     #[arg(long, value_parser = super::parse_point)]
     at: Level0Point,
-    /// Slides to draw [default: that of the tile].
+    /// Slide to draw; may be given several times [default: the slide of the query tile].
     #[arg(long)]
     on: Vec<String>,
-    /// Folder for <slide>.png, one pixel a tile: bright is alike, transparent is not embedded; for <slide>.pgw, the
-    /// world file that places it in level-0 pixels; and for <slide>.tif, the same as a pyramid that slide viewers open
-    /// in its true size.
+    /// Folder for the maps. For each slide: <slide>.png with one pixel per tile (bright: similar;
+    /// transparent: not embedded), <slide>.pgw, the world file that locates it in level-0 pixels, and
+    /// <slide>.tif, the same map as a pyramid that slide viewers open at its true size.
     #[arg(long)]
     to: PathBuf,
     /// Write one JSON document.
@@ -37,20 +39,24 @@ pub struct HeatMapArgs {
     json: bool,
 }
 
+/// Runs `histokin heat-map`.
+///
+/// # Errors
+/// When the project cannot be read, the tile is not embedded, or files cannot be written.
 pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
     let index = Arc::new(load_index(&project)?.0);
-    let place = |name: &str| -> anyhow::Result<u32> {
+    let position_of = |name: &str| -> anyhow::Result<u32> {
         let entry = project.find_slide(name)?;
         index.place(&entry.id).with_context(|| format!("{name} is not embedded; embed it first"))
     };
-    let set = place(&args.slide)?;
+    let set = position_of(&args.slide)?;
     let Some(row) = index.sets()[set as usize].row_at(args.at) else {
         bail!("there is no embedded tile at {}, {} of {}", args.at.x, args.at.y, args.slide);
     };
     let shown: Vec<u32> = match args.on.as_slice() {
         [] => vec![set],
-        named => named.iter().map(|name| place(name)).collect::<anyhow::Result<_>>()?,
+        named => named.iter().map(|name| position_of(name)).collect::<anyhow::Result<_>>()?,
     };
     let scale = typical_distance(&index);
     let request = HeatRequest { index: index.clone(), tile: TileRef { set, row }, shown };
@@ -76,7 +82,7 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&json!({"scale_distance": scale, "maps": written}))
     } else {
-        outln!("{} heat maps in {}", written.len(), args.to.display());
+        outln!("{} in {}", counted(written.len() as u64, "heat map"), args.to.display());
         Ok(())
     }
 }

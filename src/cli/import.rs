@@ -1,4 +1,4 @@
-//! `histokin import`: features that other programs made become descriptors of a project.
+//! `histokin import`: imports features of other programs as descriptors of a project.
 
 use std::path::{Path, PathBuf};
 
@@ -8,30 +8,33 @@ use serde_json::{Value, json};
 
 use crate::encoder::{EncoderSpec, ImportedEncoder};
 use crate::interchange::{Imported, encoder_of, feature_files, place, read_features};
+use crate::number_format::counted;
 use crate::paths;
 use crate::project::{Project, ProjectSettings, SlideEntry};
 
+/// Options of `histokin import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The project's folder; its slides are known by the names of the files.
+    /// The project folder. Files are matched to its slides by name.
     project: PathBuf,
-    /// Features of TRIDENT, CLAM or STAMP (.h5) or of this program (.safetensors), or a folder of them.
+    /// Feature files of TRIDENT, CLAM or STAMP (.h5) or of this program (.safetensors), or folders of them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// What to call the encoder that made them [default: as the file says, else the folder's name].
+    /// Name for the encoder of these features [default: as the file states, else the folder's name].
     #[arg(long)]
     name: Option<String>,
-    /// Slide of the project that a single file belongs to, where its name does not tell.
+    /// Slide of the project that a single file belongs to, if the file is not named like the slide.
     #[arg(long, value_parser = super::shown_name())]
     slide: Option<String>,
-    /// Edge of a tile in level-0 pixels [default: as the file says, else the most frequent step
+    /// Edge length of a tile in level-0 pixels [default: as the file states, else the most frequent step
     /// between tiles].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     tile_level0: Option<u32>,
-    /// Pass over files whose slides are not in the project.
+    /// Skip files whose slides are not in the project.
     #[arg(long)]
     some_slides: bool,
-    /// Search the project by these descriptors from now on, in the window and by `histokin query`.
+    /// Use these descriptors for all further searches in the project, in the window and with `histokin
+    /// query`.
     #[arg(long = "use")]
     use_them: bool,
     /// Write one JSON document.
@@ -39,6 +42,10 @@ pub struct ImportArgs {
     json: bool,
 }
 
+/// Runs `histokin import`.
+///
+/// # Errors
+/// When files cannot be read, do not belong to slides of the project, or do not fit together.
 pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let mut project = Project::open(&args.project)?;
     let (files, unread) = files(args, &project)?;
@@ -48,7 +55,7 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
     for (path, entry) in &files {
         match import_one(path, entry, args, &project, &mut known, written.is_empty()) {
             Ok(done) => written.extend(done),
-            // A single file's error is that of the command.
+            // With a single file, its error is the error of the command.
             Err(error) if files.len() + unread == 1 => return Err(error),
             Err(error) => {
                 noteln!("{}", super::in_words(&error));
@@ -77,9 +84,10 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
             "slides": written,
         }))?;
     } else {
-        outln!("{}: descriptors of {} numbers for {} slides", encoder.name, encoder.width, written.len());
+        let slides = counted(written.len() as u64, "slide");
+        outln!("{}: descriptors of {} numbers for {slides}", encoder.name, encoder.width);
         if !args.use_them {
-            outln!("to search by them, run this again with --use; `--encoder {}` names them", encoder.name);
+            outln!("to search with them, run this again with --use, or use `--encoder {}`", encoder.name);
         }
     }
     if failed > 0 {
@@ -88,22 +96,23 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Say what fell away of a file.
-fn told(path: &Path, imported: &Imported, notes: &[String]) {
+/// Reports the tiles of a file that were left out.
+fn report_left_out(path: &Path, imported: &Imported, notes: &[String]) {
     let left_out = [
-        (imported.not_finite, "hold NaN or an infinity"),
-        (imported.beside, "begin left of the slide or above it"),
-        (imported.doubled, "lie at the place of another tile"),
+        (imported.not_finite, "with NaN or infinite numbers"),
+        (imported.beside, "that start left of the slide or above it"),
+        (imported.doubled, "at the same position as another tile"),
     ];
     let left_out = left_out.iter().filter(|(tiles, _)| *tiles > 0);
-    let left_out = left_out.map(|(tiles, why)| format!("{tiles} tiles left out that {why}"));
+    let left_out =
+        left_out.map(|(tiles, which)| format!("left out {} {which}", counted(*tiles as u64, "tile")));
     for line in left_out.chain(notes.iter().cloned()) {
         noteln!("{}: {line}", path.display());
     }
 }
 
-/// Import one file; what it amounts to, or nothing where it holds no tile. The first one decides which encoder the
-/// files are of.
+/// Imports one file. Returns a summary, or `None` if the file has no tiles. The first file determines the
+/// encoder that all files must have.
 fn import_one(
     path: &Path,
     entry: &SlideEntry,
@@ -115,7 +124,7 @@ fn import_one(
     let source = project.open_slide(entry)?;
     let features = read_features(path)?;
     if features.places.is_empty() {
-        noteln!("{}: it holds no tile and is passed over", path.display());
+        noteln!("{}: contains no tiles and is skipped", path.display());
         return Ok(None);
     }
     let mut placed = place(features, source.info(), args.tile_level0, path)?;
@@ -130,8 +139,8 @@ fn import_one(
     };
     if placed.features.width != encoder.width || placed.tile_px() != encoder.tiles.tile_px {
         bail!(
-            "{}: descriptors of {} numbers of tiles of {} px, those before of {} numbers of tiles of {} px; \
-             import the files of one encoder at a time",
+            "{}: descriptors of {} numbers for tiles of {} px, but the earlier files have {} numbers for tiles of \
+             {} px; import the files of one encoder at a time",
             path.display(),
             placed.features.width,
             placed.tile_px(),
@@ -145,7 +154,7 @@ fn import_one(
         encoder.write(&file).with_context(|| format!("{}: cannot be written", file.display()))?;
     }
     project.descriptors().save(&imported.set)?;
-    told(path, &imported, &notes);
+    report_left_out(path, &imported, &notes);
     Ok(Some(json!({
         "slide_id": entry.id,
         "slide": source.info().name(),
@@ -157,8 +166,8 @@ fn import_one(
     })))
 }
 
-/// The files with the slides that they belong to, and how many of those that were named cannot be read. Nothing is
-/// imported while a slide is unknown.
+/// Returns the files with their slides, and the number of given files that cannot be read. Fails on an
+/// unknown slide, before anything is imported.
 fn files(args: &ImportArgs, project: &Project) -> anyhow::Result<(Vec<(PathBuf, SlideEntry)>, usize)> {
     let mut found = Vec::new();
     let mut unknown = Vec::new();
@@ -175,7 +184,7 @@ fn files(args: &ImportArgs, project: &Project) -> anyhow::Result<(Vec<(PathBuf, 
         }
     }
     if args.slide.is_some() && all.len() != 1 {
-        bail!("--slide names one slide, but there are {} files; name them as their slides are", all.len());
+        bail!("--slide names one slide, but there are {} files; name the files like their slides", all.len());
     }
     for path in all {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -187,8 +196,8 @@ fn files(args: &ImportArgs, project: &Project) -> anyhow::Result<(Vec<(PathBuf, 
     }
     if !unknown.is_empty() && !args.some_slides {
         bail!(
-            "the project has no slides {}; embed or open them in it first, name the files as the slides are, or \
-             give --some-slides to pass over them",
+            "these slides are not in the project: {}; embed or open them in it first, name the files like the \
+             slides, or give --some-slides to skip them",
             unknown.join(", ")
         );
     }

@@ -1,4 +1,4 @@
-//! `histokin index`: build a project's index, and check it.
+//! `histokin index`: builds or checks a project's index.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,16 +16,18 @@ use crate::number_format::counted;
 use crate::project::{Project, SlideEntry};
 use crate::slide::SlideError;
 
-/// Tiles that are asked for when the index is checked.
+/// Number of queries when the index is checked.
 const SAMPLE: usize = 50;
+/// Number of nearest tiles per query.
 const NEIGHBOURS: usize = 20;
 
+/// Options of `histokin index`.
 #[derive(Debug, Args)]
 pub struct IndexArgs {
-    /// The project's folder.
+    /// The project folder.
     project: PathBuf,
-    /// Check that every slide of the project has whole descriptors, check index files, and compare answers with brute
-    /// force.
+    /// Check that every slide of the project has complete descriptors, check the index files, and compare
+    /// answers with an exhaustive search.
     #[arg(long)]
     verify: bool,
     /// Write one JSON document.
@@ -33,7 +35,11 @@ pub struct IndexArgs {
     json: bool,
 }
 
-/// The index over all finished descriptors of the project's own recipe, and how long it took to open or build.
+/// Opens or builds the index of all completed descriptors of the project's recipe. Also returns the time that
+/// it took, in seconds.
+///
+/// # Errors
+/// When the encoder or the descriptors cannot be read.
 pub fn load_index(project: &Project) -> anyhow::Result<(Snapshot, f64)> {
     let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);
     let store = project.descriptors();
@@ -48,9 +54,13 @@ pub fn load_index(project: &Project) -> anyhow::Result<(Snapshot, f64)> {
     Ok((index, started.elapsed().as_secs_f64()))
 }
 
+/// Runs `histokin index`.
+///
+/// # Errors
+/// When the project cannot be read, or `--verify` finds a fault.
 pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
-    // Damaged files are named here; opening them would already have thrown them away.
+    // Report damaged files before opening the index, which deletes them.
     let damaged = if args.verify { project.index_cache().check() } else { Vec::new() };
     for (path, reason) in &damaged {
         noteln!("{}: {reason}; it is built again", path.display());
@@ -58,7 +68,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     if args.verify {
         let recipe = project.recipe(&encoder::spec(&project.encoder_name())?);
         for entry in project.slides() {
-            // A damaged one is set aside and named.
+            // Damaged descriptors are moved aside and reported.
             project.descriptors().verify(&entry.id, &recipe)?;
         }
     }
@@ -96,7 +106,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
             bytes / tiles.max(1),
         );
         if args.verify {
-            outln!("{differing} of {} answers differ from brute force", SAMPLE.min(tiles));
+            outln!("{differing} of {} differ from brute force", counted(SAMPLE.min(tiles) as u64, "answer"));
             outln!(
                 "{} of {} without descriptors",
                 missing.len(),
@@ -116,29 +126,29 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Slides at whose place lies another one now, in words. Files that cannot be read say nothing of that.
+/// Errors of slides whose file has been replaced by another slide. Unreadable files are not included.
 fn replaced(project: &Project) -> Vec<SlideError> {
     let is_replaced = |error: &SlideError| matches!(error, SlideError::Replaced { .. });
     project.slides().iter().filter_map(|entry| project.open_slide(entry).err()).filter(is_replaced).collect()
 }
 
-/// Slides of the project that the index does not hold.
+/// Slides of the project that are not in the index.
 fn missing(project: &Project, index: &Snapshot) -> Vec<PathBuf> {
     let is_missing = |entry: &&SlideEntry| index.place(&entry.id).is_none();
     project.slides().iter().filter(is_missing).map(|entry| project.slide_path(entry)).collect()
 }
 
-/// How many of a sample of answers are not those of brute force.
+/// Number of answers in a sample that differ from brute force.
 fn differing(index: &Snapshot) -> usize {
     let sets: &[Arc<DescriptorSet>] = index.sets();
-    let places: Vec<u32> = (0..sets.len() as u32).collect();
+    let positions: Vec<u32> = (0..sets.len() as u32).collect();
     let rows = sets.iter().flat_map(|set| (0..set.len() as u32).map(move |row| (set, Row(row))));
     let step = index.len().div_ceil(SAMPLE).max(1);
     let filter = TileFilter::default();
     rows.step_by(step)
         .filter(|(set, row)| {
             let query = set.descriptor(*row);
-            let expected = brute_force::nearest(sets, &places, query, &filter, NEIGHBOURS);
+            let expected = brute_force::nearest(sets, &positions, query, &filter, NEIGHBOURS);
             index.nearest(query, &filter, NEIGHBOURS) != expected
         })
         .count()

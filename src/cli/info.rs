@@ -1,4 +1,4 @@
-//! `histokin info`: what is known of a slide.
+//! `histokin info`: prints the properties of slides.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,17 @@ use crate::paths;
 use crate::slide::calibration::SlideWarning;
 use crate::slide::{self, MppSource, SlideInfo};
 
+/// Options of `histokin info`.
 #[derive(Debug, Args)]
 pub struct InfoArgs {
+    /// Slides.
     #[arg(required = true, value_name = "SLIDE")]
     slides: Vec<PathBuf>,
-    /// Pixel size in µm, in place of the slide's own: M or MX,MY.
+    /// Pixel size in µm, overriding the one in the files: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
-    /// Leave out path and file name, which may name a person. What is left is the same for everybody who has the
-    /// slide: its identity comes from its pixels.
+    /// Omit path and file name, which may contain a person's name. The remaining output is the same for every
+    /// copy of the slide, because the slide ID is derived from its content.
     #[arg(long)]
     deidentified: bool,
     /// Write one JSON document: an object for one slide, a list of them for several.
@@ -26,6 +28,10 @@ pub struct InfoArgs {
     json: bool,
 }
 
+/// Runs `histokin info`.
+///
+/// # Errors
+/// When a slide cannot be read.
 pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
     if let [slide] = args.slides.as_slice() {
         let document = one(slide, args)?;
@@ -48,12 +54,12 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is known of a slide, which is written as text unless JSON is wanted.
+/// Returns the properties of a slide as JSON; without `--json` also prints them as text.
 fn one(slide: &Path, args: &InfoArgs) -> anyhow::Result<serde_json::Value> {
     let source = slide::open(slide, args.slide_mpp)?;
     let path = (!args.deidentified).then_some(slide);
     if !args.json {
-        tell(source.info(), path);
+        print(source.info(), path);
     }
     Ok(document(source.info(), path))
 }
@@ -93,7 +99,7 @@ fn document(info: &SlideInfo, path: Option<&Path>) -> serde_json::Value {
     document
 }
 
-/// The warnings with their text beside their fields.
+/// The warnings as JSON: their fields and their text.
 fn warnings(info: &SlideInfo) -> Vec<serde_json::Value> {
     let one = |warning: &SlideWarning| {
         let mut fields = json!(warning);
@@ -103,15 +109,15 @@ fn warnings(info: &SlideInfo) -> Vec<serde_json::Value> {
     info.warnings.iter().map(one).collect()
 }
 
-fn tell(info: &SlideInfo, path: Option<&Path>) {
+fn print(info: &SlideInfo, path: Option<&Path>) {
     outln!("{}", path.unwrap_or(Path::new("slide")).display());
-    outln!("  identity       {}", info.id);
+    outln!("  slide ID       {}", info.id);
     outln!("  format         {}", info.vendor);
     outln!("  size           {} × {} px", info.width(), info.height());
     match (info.mpp, info.mpp_source) {
         (Some(mpp), source) => {
-            let of = if source == MppSource::User { "given by you" } else { "from the slide" };
-            outln!("  pixel size     {} × {} µm ({of})", mpp.x, mpp.y);
+            let origin = if source == MppSource::User { "given by you" } else { "from the slide" };
+            outln!("  pixel size     {} × {} µm ({origin})", mpp.x, mpp.y);
             let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
             outln!("  extent         {:.2} × {:.2} mm", mm(info.width(), mpp.x), mm(info.height(), mpp.y));
         }
@@ -128,7 +134,7 @@ fn tell(info: &SlideInfo, path: Option<&Path>) {
         outln!("  level {number}        {} × {} px, 1 : {scale}", level.width, level.height);
     }
     if !info.associated.is_empty() {
-        outln!("  pictures       {}", info.associated.join(", "));
+        outln!("  associated     {}", info.associated.join(", "));
     }
     for line in super::warning_lines(info) {
         outln!("  warning        {line}");

@@ -1,5 +1,4 @@
-//! The command line: the same core without a screen. Results go to standard output, progress and
-//! messages to standard error.
+//! The command-line interface. Results go to standard output, progress and messages to standard error.
 
 #[macro_use]
 pub mod output;
@@ -40,18 +39,20 @@ use crate::project::Project;
 use crate::slide::isolated::trust::{self, Isolate};
 use crate::slide::{SlideInfo, computed};
 
-/// Show a whole-slide image, and where else in the archive the same tissue stands.
+/// View whole-slide images and find where else in an archive the same tissue occurs.
 ///
-/// Without a subcommand the window opens on the slides, folders or project that are named.
+/// Without a subcommand, the window opens with the given slides, folders or project.
 #[derive(Debug, Parser)]
 #[command(version, subcommand_precedence_over_arg = true)]
 pub struct Cli {
+    /// The subcommand, or `None` to open the window.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Options of the window.
     #[command(flatten)]
     pub window: WindowArgs,
-    /// Decode slides in a process of its own, which they may crash: `auto` does so for files that were not read
-    /// before and for those that have crashed a decoder; the others are always and never.
+    /// Decode slides in a separate process, so that a damaged file cannot crash the program: auto, always or
+    /// never. auto does so for files that were not read before and for those that have crashed a decoder.
     #[arg(
         long,
         global = true,
@@ -62,85 +63,88 @@ pub struct Cli {
         default_missing_value = "always"
     )]
     pub isolate: Isolate,
-    /// What is noted on standard error and in the log: error, warn, info, debug or trace.
+    /// Least severe messages to write to standard error and to the log file: error, warn, info, debug or
+    /// trace.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log: Option<String>,
-    /// Let TorchScript modules run that have not run here before, and remember them. They are programs: whoever made
-    /// one decides what it does on this machine.
+    /// Run TorchScript modules that have not run on this computer before, and remember them as trusted. A
+    /// module is a program that can do anything that you can do on this computer: use only modules from
+    /// sources that you trust.
     #[arg(long, global = true)]
     pub trust_torchscript: bool,
 }
 
-/// What the window opens with.
+/// Options of the window.
 #[derive(Debug, Args)]
 pub struct WindowArgs {
-    /// Slides, folders of slides, or a project's folder.
+    /// Slides, folders of slides, or a project folder.
     pub paths: Vec<PathBuf>,
-    /// Project folder to work in, made when it is not there [default: a folder of your own data].
+    /// Project folder to work in, created if it does not exist [default: a folder in your user data].
     #[arg(long)]
     pub project: Option<PathBuf>,
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
-    /// Memory in MiB for what is kept of slides to be quick [default: a quarter of the machine's, at most 4096].
+    /// Memory for caches in MiB [default: a quarter of the computer's memory, at most 4096].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
     pub cache_mb: Option<u32>,
-    /// Draw with OpenGL, where the Vulkan driver draws wrongly or not at all.
+    /// Draw with OpenGL instead of Vulkan, for computers whose Vulkan driver fails or draws incorrectly.
     #[arg(long)]
     pub safe_gpu: bool,
 }
 
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Tell what is known of a slide.
+    /// Print the properties of slides.
     Info(info::InfoArgs),
-    /// Embed the tissue of slides into a project.
+    /// Compute the descriptors of slides' tissue tiles and store them in a project.
     Embed(embed::EmbedArgs),
-    /// Measure how good encoders are on labelled slides, side by side.
+    /// Compare encoders on labelled slides.
     Evaluate(Box<evaluate::EvaluateArgs>),
-    /// Write descriptors in the formats of other programs.
+    /// Export descriptors in the formats of other programs.
     Export(export::ExportArgs),
-    /// Take features that another program made into a project, to search and measure them.
+    /// Import features that another program computed, to search and evaluate them.
     Import(import::ImportArgs),
-    /// Lay the descriptors of all slides out on a plane.
+    /// Project the descriptors of all slides onto a plane (UMAP or PCA).
     ProjectMap(project_map::ProjectMapArgs),
-    /// Find the tiles, or slides, most like a tile, a region, a slide or a picture.
+    /// Find the tiles or slides most similar to a tile, a region, a slide or an image.
     Query(Box<query::QueryArgs>),
-    /// Draw how like one tile all tiles of slides are.
+    /// Write similarity maps: how similar each tile of a slide is to one tile.
     HeatMap(heat_map::HeatMapArgs),
-    /// Build a project's index, or check it.
+    /// Build or check a project's index.
     Index(index::IndexArgs),
-    /// Bring annotations of QuPath, ASAP and ImageScope into a project, and take them out.
+    /// Import, export and list annotations (QuPath, ASAP, Aperio ImageScope).
     Annotations(annotations::AnnotationsArgs),
     /// Share descriptors with a department's archive on PostgreSQL.
     #[cfg(feature = "archive")]
     Archive(Box<archive::ArchiveArgs>),
-    /// Draw a region of a slide as the viewer shows it.
+    /// Write a region of a slide as an image, as the viewer shows it.
     Render(render::RenderArgs),
     /// Write the tissue mask of a slide.
     Tissue(tissue::TissueArgs),
-    /// Make an encoder from a network's published weights and the tissue of slides.
+    /// Make an encoder from the published weights of a network and the tissue of slides, without training.
     FitModel(fit_model::FitModelArgs),
     /// Train an encoder on slides, without labels.
     Train(Box<train::TrainArgs>),
-    /// Decode a slide for another process of this program.
+    /// Decode a slide on behalf of another process of this program.
     #[command(hide = true)]
     Decode(decode::DecodeArgs),
 }
 
-/// An error with its causes, each said once: many tell their cause themselves.
+/// Formats an error with its causes. A cause that an outer error's text already contains is left out.
 pub fn in_words(error: &anyhow::Error) -> String {
-    let mut said = String::new();
+    let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if !said.contains(&cause) {
-            let between = if said.is_empty() { "" } else { ": " };
-            said = said + between + &cause;
+        if !text.contains(&cause) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            text = text + separator + &cause;
         }
     }
-    said
+    text
 }
 
-/// What is to be known of a slide before its results are used, a line each, with what to do about it.
+/// Warnings about a slide, one line each, with the option that resolves it.
 fn warning_lines(info: &SlideInfo) -> impl Iterator<Item = String> {
     info.warnings.iter().map(|warning| {
         let remedy = match warning.suggested_mpp() {
@@ -153,11 +157,11 @@ fn warning_lines(info: &SlideInfo) -> impl Iterator<Item = String> {
 }
 
 impl Cli {
-    /// Read what the process was started with; on a mistake say what it is, and end.
+    /// Parses the arguments of this process. Invalid arguments end the process with a message.
     pub fn of_process() -> Self {
         let matches = Self::command().get_matches();
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        // Options for all of the program may stand before a subcommand; those of the window would be lost there.
+        // Global options may precede a subcommand; options of the window would have no effect there.
         let mut window = WindowArgs::augment_args(clap::Command::new("window"));
         window.build();
         let is_given = |arg: &&clap::Arg| {
@@ -167,19 +171,19 @@ impl Cli {
         };
         let given = window.get_arguments().find(is_given);
         if let (Some(subcommand), Some(arg)) = (matches.subcommand_name(), given) {
-            let text =
-                format!("'{arg}' is for the window and stands before '{subcommand}', where it means nothing");
+            let text = format!("'{arg}' is an option of the window and has no effect before '{subcommand}'");
             Self::command().error(ErrorKind::ArgumentConflict, text).exit();
         }
         cli
     }
 
-    /// Whether this process only decodes a slide for another one.
+    /// Returns whether this process only decodes a slide on behalf of another process.
     pub fn is_decoder(&self) -> bool {
         matches!(self.command, Some(Command::Decode(_)))
     }
 
-    /// Have slides decoded as the user wants it, from here on, and what is computed for them kept in the user's cache.
+    /// Applies `--isolate` to all slides opened from now on, and stores computed levels in the user's cache
+    /// folder.
     pub fn isolate_slides(&self) {
         if self.is_decoder() {
             return;
@@ -194,13 +198,16 @@ impl Cli {
                 trust::isolate(self.isolate, program, ledger);
             }
             Err(error) => {
-                tracing::warn!("slides are decoded in this process, whose file is unknown: {error}")
+                tracing::warn!("slides are decoded in this process: its executable is unknown: {error}")
             }
         }
     }
 }
 
-/// Run a subcommand and write its result to standard output.
+/// Runs a subcommand and writes its result to standard output.
+///
+/// # Errors
+/// When the subcommand fails.
 pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Info(args) => info::run(args),
@@ -223,29 +230,29 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-/// The encoder that a project's command means: `asked` by name or path, the colour histogram, features that were
-/// imported under that name, or the project's own where nothing is asked.
-fn spec_in(project: &Project, asked: Option<&str>) -> anyhow::Result<EncoderSpec> {
-    let which = encoder_in(project, asked);
+/// Returns the encoder that `requested` names: a name or path, the colour histogram, or features imported
+/// under that name. Without a request, the project's encoder.
+fn spec_in(project: &Project, requested: Option<&str>) -> anyhow::Result<EncoderSpec> {
+    let which = encoder_in(project, requested);
     if which == HSV_HISTOGRAM {
         return Ok(HsvHistogram::of_project(project)?);
     }
     Ok(encoder::spec(&which)?)
 }
 
-/// Name or path of that encoder.
-fn encoder_in(project: &Project, asked: Option<&str>) -> String {
-    let Some(asked) = asked else { return project.encoder_name() };
-    let imported = project.root().join(ImportedEncoder::file(asked));
-    if imported.is_file() { imported.to_string_lossy().into_owned() } else { asked.to_owned() }
+/// Name or path of the encoder that [`spec_in`] returns.
+fn encoder_in(project: &Project, requested: Option<&str>) -> String {
+    let Some(requested) = requested else { return project.encoder_name() };
+    let imported = project.root().join(ImportedEncoder::file(requested));
+    if imported.is_file() { imported.to_string_lossy().into_owned() } else { requested.to_owned() }
 }
 
-/// The name or path of a slide, which need not be UTF-8: as it is shown.
+/// Parses the name or path of a slide; bytes that are not UTF-8 are replaced.
 fn shown_name() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().map(|name| name.to_string_lossy().into_owned())
 }
 
-/// `X,Y` in level-0 pixels.
+/// Parses `X,Y` in level-0 pixels.
 fn parse_point(text: &str) -> Result<Level0Point, String> {
     match numbers(text, ',')?[..] {
         [x, y] => Ok(Level0Point::new(x, y)),
@@ -253,7 +260,7 @@ fn parse_point(text: &str) -> Result<Level0Point, String> {
     }
 }
 
-/// `X,Y,W,H` in level-0 pixels.
+/// Parses `X,Y,W,H` in level-0 pixels.
 fn parse_rect(text: &str) -> Result<Level0Rect, String> {
     match numbers(text, ',')?[..] {
         [x, y, width, height] if (1.0..=4e9).contains(&width) && (1.0..=4e9).contains(&height) => {
@@ -263,7 +270,7 @@ fn parse_rect(text: &str) -> Result<Level0Rect, String> {
     }
 }
 
-/// `WxH` in pixels of the picture.
+/// Parses `WxH` in pixels of the output image.
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
     match numbers(text, 'x')?[..] {
         [width, height] if (1.0..=32_768.0).contains(&width) && (1.0..=32_768.0).contains(&height) => {
@@ -277,20 +284,20 @@ fn numbers(text: &str, separator: char) -> Result<Vec<f64>, String> {
     text.split(separator)
         .map(|part| part.trim().parse::<f64>().ok().filter(|number| number.is_finite()))
         .collect::<Option<_>>()
-        .ok_or_else(|| format!("{text:?} holds something that is not a number"))
+        .ok_or_else(|| format!("{text:?} contains something that is not a number"))
 }
 
-/// `M` or `MX,MY` in µm per pixel.
+/// Parses `M` or `MX,MY` in µm per pixel.
 fn parse_mpp(text: &str) -> Result<crate::geometry::MicronsPerPixel, String> {
     let mpp = match numbers(text, ',')?[..] {
         [mpp] => crate::geometry::MicronsPerPixel::square(mpp),
         [x, y] => crate::geometry::MicronsPerPixel { x, y },
         _ => return Err("give µm per pixel, such as 0.25".to_owned()),
     };
-    if mpp.is_plausible() { Ok(mpp) } else { Err(format!("{text} µm is no possible pixel size")) }
+    if mpp.is_plausible() { Ok(mpp) } else { Err(format!("{text} µm is not a plausible pixel size")) }
 }
 
-/// Write one JSON document to standard output.
+/// Writes one JSON document to standard output.
 fn print_json(document: &serde_json::Value) -> anyhow::Result<()> {
     outln!("{}", serde_json::to_string_pretty(document)?);
     Ok(())

@@ -1,30 +1,30 @@
 //! Standard output and standard error of the subcommands.
 //!
-//! Whoever reads them may stop at any time (`| head -1`). What is written after that is dropped without a word, and
-//! the work goes on to its end. The macros of the standard library panic then.
+//! The reader of a pipe may close it at any time (`| head -1`). Later output is then discarded silently and
+//! the work continues, whereas the macros of the standard library would panic.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 
-/// Why standard output could not be written, such as a full disk.
+/// First error of writing to standard output, such as a full disk.
 static PROBLEM: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Write to standard output.
+/// Writes to standard output. An error is kept for [`finish`].
 pub fn write(text: Arguments<'_>) {
     keep(io::stdout().lock().write_fmt(text));
 }
 
-/// Write a line to standard error.
+/// Writes a line to standard error; errors are ignored.
 pub fn note(text: Arguments<'_>) {
-    // There is nowhere else to say it.
+    // There is no other channel to report the error on.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Write out what is left.
+/// Flushes standard output.
 ///
 /// # Errors
-/// The first one of writing standard output, unless it is that nobody reads it any more.
+/// The first error of writing to standard output. A closed pipe is not an error.
 pub fn finish() -> io::Result<()> {
     keep(io::stdout().lock().flush());
     PROBLEM.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
@@ -38,17 +38,17 @@ fn keep(result: io::Result<()>) {
     }
 }
 
-/// `print!` that outlives its reader.
+/// `print!` that does not panic on a closed pipe.
 macro_rules! out {
     ($($text:tt)*) => { $crate::cli::output::write(format_args!($($text)*)) };
 }
 
-/// `println!` that outlives its reader.
+/// `println!` that does not panic on a closed pipe.
 macro_rules! outln {
     ($($text:tt)*) => { $crate::cli::output::write(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// `eprintln!` that outlives its reader.
+/// `eprintln!` that does not panic on a closed pipe.
 macro_rules! noteln {
     ($($text:tt)*) => { $crate::cli::output::note(format_args!($($text)*)) };
 }

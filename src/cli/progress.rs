@@ -1,29 +1,32 @@
-//! Progress bars on standard error; where that is no terminal, plain lines now and then.
+//! Progress bars on standard error; if it is not a terminal, a line of text at intervals instead.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::number_format::counted;
 use crate::pipeline::EmbedProgress;
 use crate::training::{Progress, Validation};
 
-/// The bar of one slide's embedding.
+/// Progress bar for embedding one slide.
 pub struct EmbedBar {
     bar: ProgressBar,
     name: String,
 }
 
 impl EmbedBar {
+    /// Shows an empty bar labelled `name`.
     pub fn new(name: String) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{msg:30!} {wide_bar} {pos}/{len} tiles  {per_sec}  {eta} left";
-        // The template is a constant; should it ever be wrong, the plain bar serves.
+        // The template is constant; if it were invalid, the default bar would be used.
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(name.clone());
         Self { bar, name }
     }
 
+    /// Updates the bar, or writes a line for a message.
     pub fn show(&self, progress: EmbedProgress) {
         match progress {
             EmbedProgress::Started { done, total, .. } => {
@@ -31,12 +34,12 @@ impl EmbedBar {
                 self.bar.set_position(done.into());
                 self.bar.reset_eta();
                 if done > 0 {
-                    self.say(&format!("{}: {done} tiles were embedded before", self.name));
+                    self.say(&format!("{}: {} embedded earlier", self.name, counted(done.into(), "tile")));
                 }
             }
             EmbedProgress::Tiles { done, .. } => self.bar.set_position(done.into()),
             EmbedProgress::Coarser { mpp, asked_mpp } => self.say(&format!(
-                "{}: the slide is coarser ({mpp:.3} µm/px) than the {asked_mpp} µm/px asked for; its own resolution is used",
+                "{}: the slide is coarser ({mpp:.3} µm/px) than {asked_mpp} µm/px; its own spacing is used",
                 self.name
             )),
             EmbedProgress::Notice(text) => self.say(&text),
@@ -44,20 +47,21 @@ impl EmbedBar {
         }
     }
 
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// Write a line without disturbing the bar.
+    /// Writes a line above the bar.
     pub fn say(&self, text: &str) {
         self.bar.suspend(|| noteln!("{text}"));
     }
 }
 
-/// Without a terminal a line is written this often.
+/// Interval between lines if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// The bar of a training run.
+/// Progress bar for a training run.
 pub struct TrainingBar {
     bar: ProgressBar,
     name: String,
@@ -65,21 +69,23 @@ pub struct TrainingBar {
 }
 
 impl TrainingBar {
+    /// Shows an empty bar labelled `name`.
     pub fn new(name: String) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{prefix} {wide_bar} {pos}/{len} steps  {msg}";
-        // The template is a constant; should it ever be wrong, the plain bar serves.
+        // The template is constant; if it were invalid, the default bar would be used.
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(name.clone());
         Self { bar, name, line_written: Cell::new(None) }
     }
 
+    /// Updates the bar, or writes a line for a message.
     pub fn show(&self, progress: Progress) {
         match progress {
             Progress::Began { step, steps, device, .. } => {
                 self.bar.set_length(steps);
                 self.bar.set_position(step);
-                self.say(&format!("{}: {steps} steps on {device}, beginning after step {step}", self.name));
+                self.say(&format!("{}: {steps} steps on {device}, starting after step {step}", self.name));
             }
             Progress::Step { record, pairs_per_second, seconds_left, .. } => {
                 let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
@@ -96,33 +102,37 @@ impl TrainingBar {
                     noteln!("{}: step {}  {text}", self.name, record.step);
                 }
             }
-            Progress::Validated(look) => self.say(&format!("{}: {}", self.name, words(&look))),
+            Progress::Validated(validation) => {
+                self.say(&format!("{}: {}", self.name, validation_line(&validation)));
+            }
             Progress::Notice(text) => self.say(&text),
             Progress::Pairs(_) | Progress::Validating | Progress::Saved { .. } => {}
         }
     }
 
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// Write a line without disturbing the bar.
+    /// Writes a line above the bar.
     fn say(&self, text: &str) {
         self.bar.suspend(|| noteln!("{text}"));
     }
 }
 
-fn words(look: &Validation) -> String {
+fn validation_line(validation: &Validation) -> String {
     let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.3}"));
-    let loss = look.loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
-    let found =
-        look.retrieval.map(|found| format!(", P@5 {:.3} (base {:.3})", found.p_at_5, found.base_rate));
-    let found = found.unwrap_or_default();
+    let loss = validation.loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
+    let retrieval = validation
+        .retrieval
+        .map(|found| format!(", P@5 {:.3} (chance {:.3})", found.p_at_5, found.base_rate))
+        .unwrap_or_default();
     format!(
-        "step {}: ADDR {} (median {}){loss}{found} on {} validation tiles",
-        look.step,
-        number(look.addr_global),
-        number(look.addr_median),
-        look.tiles
+        "step {}: ADDR {} (median {}){loss}{retrieval} on {} validation tiles",
+        validation.step,
+        number(validation.addr_global),
+        number(validation.addr_median),
+        validation.tiles
     )
 }

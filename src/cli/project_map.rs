@@ -1,4 +1,4 @@
-//! `histokin project-map`: the descriptors of all slides on a plane.
+//! `histokin project-map`: projects the descriptors of all slides onto a plane.
 
 use std::path::PathBuf;
 
@@ -11,30 +11,32 @@ use crate::durable;
 use crate::evaluation::gather;
 use crate::evaluation::map::{self, MapKind, MapStore, UmapSettings};
 use crate::evaluation::sample::Sample;
+use crate::number_format::counted;
 use crate::paths;
 use crate::project::Project;
 
+/// Options of `histokin project-map`.
 #[derive(Debug, Args)]
 pub struct ProjectMapArgs {
-    /// The project's folder.
+    /// The project folder.
     project: PathBuf,
-    /// Whose descriptors [default: the project's encoder].
+    /// Encoder whose descriptors are projected [default: the project's encoder].
     #[arg(long)]
     encoder: Option<String>,
-    /// How the plane is found.
+    /// Method of projection.
     #[arg(long, value_parser = choice::<MapKind>(), default_value = "umap")]
     kind: MapKind,
-    /// Tiles that make up a neighbourhood (UMAP).
+    /// UMAP: number of neighbours of each tile, 2 to 200.
     #[arg(long, default_value_t = UmapSettings::default().neighbours)]
     neighbours: usize,
-    /// Tiles beyond this number are placed among those laid out (UMAP).
+    /// UMAP: maximum number of tiles in the layout; further tiles are placed near their neighbours in it.
     #[arg(long, default_value_t = UmapSettings::default().laid_out)]
     laid_out: usize,
-    /// Seed of the layout's start.
+    /// Seed of the random initialisation.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Table to write: slide, x, y (level-0 pixels of the tile's corner), u, v (place on the map)
-    /// [default: maps/<kind>-<encoder>.csv in the project].
+    /// CSV file to write: slide, x, y (the tile's upper left corner in level-0 pixels), u, v (position on the
+    /// map) [default: maps/<kind>-<encoder>.csv in the project].
     #[arg(long)]
     to: Option<PathBuf>,
     /// Write one JSON document.
@@ -42,6 +44,10 @@ pub struct ProjectMapArgs {
     json: bool,
 }
 
+/// Runs `histokin project-map`.
+///
+/// # Errors
+/// When the project cannot be read, no slide is embedded, or the table cannot be written.
 pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
     let spec = super::spec_in(&project, args.encoder.as_deref())?;
@@ -77,7 +83,7 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
     });
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("{}: the folder cannot be made", folder.display()))?;
+            .with_context(|| format!("{}: the folder cannot be created", folder.display()))?;
     }
     durable::write(&path, &table(&sample, &points)?)
         .with_context(|| format!("{}: cannot be written", path.display()))?;
@@ -89,7 +95,7 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
             "file": paths::shown(&path),
         }))
     } else {
-        outln!("{} tiles: {}", points.len(), path.display());
+        outln!("{}: {}", counted(points.len() as u64, "tile"), path.display());
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! `histokin query`: the tiles, or the slides, most like what is named.
+//! `histokin query`: finds the tiles or slides most similar to a query.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ use super::index::load_index;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
+use crate::number_format::counted;
 use crate::pipeline::{Slides, embed_picture, embed_tiles, write_matches, write_sheet};
 use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
@@ -25,98 +26,105 @@ use crate::slide::{self, SlideId, SlideSource};
 use crate::tiling::{TileGrid, TileSettings};
 use crate::tissue::TissueMask;
 
+/// Options of `histokin query`.
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// The project's folder.
+    /// The project folder.
     project: PathBuf,
-    /// The query's slide: id, path, file name or file stem.
+    /// Slide of the query: ID, path, file name, or file name without extension.
     #[arg(long, value_parser = super::shown_name())]
     slide: Option<String>,
-    /// Position of a tile in level-0 pixels: X,Y. Several are looked for together: a match is like any of them.
+    /// Position of an example tile in level-0 pixels: X,Y. May be given several times; a match is then
+    /// similar to any of the examples.
     #[arg(long, value_parser = super::parse_point, requires = "slide")]
     at: Vec<Level0Point>,
-    /// A region in level-0 pixels, all of its tiles: X,Y,WIDTH,HEIGHT; may be given several times.
+    /// Example region in level-0 pixels: X,Y,WIDTH,HEIGHT. All of its tiles are examples. May be given
+    /// several times.
     #[arg(long, value_parser = super::parse_rect, requires = "slide")]
     rect: Vec<Level0Rect>,
-    /// Position of a tile that matches are to be less like: X,Y; may be given several times.
+    /// Position of a negative example in level-0 pixels: X,Y. Matches are less similar to it. May be given
+    /// several times.
     #[arg(long, value_parser = super::parse_point, requires = "slide")]
     not_at: Vec<Level0Point>,
-    /// The whole slide: its tiles, evenly.
+    /// Use the whole slide as the example: tiles spread evenly over it.
     #[arg(long, requires = "slide")]
     whole: bool,
-    /// An annotation of the slide, by its id; may be given several times.
+    /// ID of an annotation of the slide whose tiles are examples. May be given several times.
     #[arg(long, value_name = "ID", requires = "slide")]
     annotation: Vec<Uuid>,
-    /// All that has an annotation of this class, on every slide of the project.
+    /// Use all annotations of this class, on every slide of the project, as examples.
     #[arg(long, value_name = "CLASS")]
     like_class: Option<String>,
-    /// A picture that is described on the spot: its tissue tiles where its pixel size is known, else its middle
-    /// as one tile.
+    /// Image file to use as an example: its tissue tiles if its pixel size is known, otherwise its centre as
+    /// one tile.
     #[arg(long)]
     image: Option<PathBuf>,
-    /// Pixel size of the picture in µm, in place of its own: M or MX,MY.
+    /// Pixel size of the image in µm, overriding the one in the file: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp, requires = "image")]
     image_mpp: Option<MicronsPerPixel>,
-    /// How many matches.
+    /// Number of matches.
     #[arg(short, default_value_t = 20)]
     k: usize,
-    /// Which slides may hold matches.
+    /// Slides to search.
     #[arg(long, value_parser = choice::<Scope>(), default_value = "all")]
     scope: Scope,
-    /// Only these slides: id, path, file name or file stem; may be given several times.
+    /// Search only these slides: ID, path, file name, or file name without extension. May be given several
+    /// times.
     #[arg(long = "slides", value_name = "SLIDE", num_args = 1..)]
     among: Vec<String>,
-    /// Only tiles within an annotation, or within none.
+    /// Search only tiles inside annotations, or only tiles outside all annotations.
     #[arg(long, default_value = "anywhere")]
     marked: MarkedArg,
-    /// Only tiles within an annotation of this class.
+    /// Search only tiles inside annotations of this class.
     #[arg(long, conflicts_with = "marked")]
     class: Option<String>,
-    /// Which patients' slides may hold matches.
+    /// Search slides of any patient, of the query's patient only, or of other patients only.
     #[arg(long, value_parser = choice::<Patients>(), default_value = "any", requires = "slide")]
     patients: Patients,
-    /// Whose slides they are: a CSV file with the columns slide (or file) and patient [default: what the project
-    /// knows, else file names].
+    /// Patients of the slides: a CSV file with the columns slide (or file) and patient [default: the
+    /// project's list of patients, else from file names].
     #[arg(long, value_name = "CSV")]
     patient_list: Option<PathBuf>,
-    /// How file names tell patients apart: a regular expression, its first group if it has one.
+    /// Regular expression that extracts the patient code from a file name: its first group, or the whole
+    /// match.
     #[arg(long, default_value = USUAL_PATTERN, hide_default_value = true)]
     patient_pattern: String,
-    /// Leave out tiles of the query's slide within this distance of a query tile, in µm.
+    /// Exclude tiles on the query's slide within this distance of an example, in µm.
     #[arg(long, default_value_t = 0.0)]
     exclude_um: f64,
-    /// Leave out tiles with a larger descriptor distance.
+    /// Exclude tiles with a larger descriptor distance.
     #[arg(long)]
     max_distance: Option<f32>,
-    /// No two matches of a slide are nearer to each other than this, in µm.
+    /// Minimum distance between two matches on the same slide, in µm.
     #[arg(long, default_value_t = 0.0)]
     apart_um: f64,
-    /// Matches that differ from each other, too: 0 to 1 [0.3 when no number is given].
+    /// Prefer matches that differ from each other: strength from 0 to 1 [0.3 if no number is given].
     #[arg(long, num_args = 0..=1, default_missing_value = "0.3", default_value = "0", hide_default_value = true)]
     diverse: f32,
-    /// What is ranked.
+    /// What to rank.
     #[arg(long, default_value = "tiles")]
     rank: Rank,
-    /// Ask a department's archive, too: its address [with --scope archive and none given: the project's].
+    /// Address of a department's archive to search as well [default with --scope archive: the project's
+    /// archive].
     #[arg(long, value_name = "URL")]
     archive: Option<String>,
-    /// Compare all tiles of the archive, however long that takes.
+    /// Search the archive exactly by comparing all of its tiles, which may be slow.
     #[arg(long)]
     exact: bool,
-    /// Answer by another encoder that has described the slides [default: the project's].
+    /// Search with another encoder with which the slides have been embedded [default: the project's encoder].
     #[arg(long)]
     encoder: Option<String>,
-    /// Write the query tile and its matches as one picture (PNG or JPEG), or as pages with captions (PDF).
+    /// Write the query tile and its matches as one image (PNG or JPEG), or as pages with captions (PDF).
     #[arg(long, alias = "contact-sheet")]
     sheet: Option<PathBuf>,
-    /// Folder for the matches as annotations: for each slide with matches a file for QuPath (.geojson) and one for
-    /// ASAP (.xml).
+    /// Write the matches as annotations into this folder: for each slide with matches, one file for QuPath
+    /// (.geojson) and one for ASAP (.xml).
     #[arg(long, alias = "geojson")]
     annotations: Option<PathBuf>,
     /// Write the matches as CSV.
     #[arg(long)]
     csv: Option<PathBuf>,
-    /// Where the encoder runs, for what is described on the spot: auto, cpu, cuda or cuda:N.
+    /// Where the encoder runs if examples have to be embedded: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Write one JSON document.
@@ -126,45 +134,53 @@ pub struct QueryArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Rank {
+    /// Tiles by their descriptor distance.
     Tiles,
-    /// Slides by the median of the distances to their most similar tiles, with the number of matches on each.
+    /// Slides by the median distance to their most similar tiles, with the number of matches on each.
     Slides,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MarkedArg {
+    /// All tiles.
     Anywhere,
+    /// Tiles inside annotations.
     Annotated,
+    /// Tiles outside all annotations.
     Unannotated,
 }
 
+/// Runs `histokin query`.
+///
+/// # Errors
+/// When the project or archive cannot be read, the query is invalid, or files cannot be written.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
     let project = with_encoder(project, args.encoder.as_deref());
     let (index, _) = load_index(&project)?;
     let marks = marks(&project)?;
     let opened = OpenedSlides::new(&project)?;
-    let mut question = question(args, &project, &index, &marks, &opened)?;
-    let mut query = question.query();
+    let mut examples = examples(args, &project, &index, &marks, &opened)?;
+    let mut query = examples.query();
     let mut answer = loop {
         let problem = match query::ask(&index, &query, &marks) {
             Ok(answer) => break answer,
             Err(problem) => problem,
         };
-        // A place that is not embedded is described on the spot.
-        let examples = question.positives.iter().chain(&question.negatives);
-        match builder::missing_tile(&index, examples, &problem) {
-            Some(place) => embed_missing_tile(args, &project, &opened, &place, &mut question)?,
+        // An example that is not embedded yet is embedded now.
+        let all = examples.positives.iter().chain(&examples.negatives);
+        match builder::missing_tile(&index, all, &problem) {
+            Some(place) => embed_missing_tile(args, &project, &opened, &place, &mut examples)?,
             None => bail!(problem),
         }
-        query = question.query();
+        query = examples.query();
     };
     let own = project.archive().filter(|_| args.scope == Scope::Archive);
     let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
     match url {
         Some(url) => answer = ask_archive(args, url, &project, &index, (&query, &marks))?,
         None if args.scope == Scope::Archive => {
-            bail!("this project has no archive: name one with --archive postgresql://USER@HOST/DATABASE")
+            bail!("this project has no archive: give one with --archive postgresql://USER@HOST/DATABASE")
         }
         None => {}
     }
@@ -174,7 +190,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     if let Some(folder) = &args.annotations {
-        std::fs::create_dir_all(folder).with_context(|| format!("{} was not made", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("{} was not created", folder.display()))?;
         write_matches(&answer, &query_history, &slides_of(&project, &answer)?, folder)?;
     }
     if let Some(path) = &args.csv {
@@ -184,13 +200,13 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     }
     match (args.json, args.rank) {
         (true, _) => super::print_json(&export::to_json(&answer, &query_history))?,
-        (false, Rank::Tiles) => tell_tiles(&project, &answer),
-        (false, Rank::Slides) => tell_slides(&project, &answer),
+        (false, Rank::Tiles) => print_tiles(&project, &answer),
+        (false, Rank::Slides) => print_slides(&project, &answer),
     }
     Ok(())
 }
 
-/// Ask the archive and the project together.
+/// Answers the query from the archive and the project together.
 #[cfg(feature = "archive")]
 fn ask_archive(
     args: &QueryArgs,
@@ -225,10 +241,10 @@ fn ask_archive(
     _: &Snapshot,
     _: (&Query, &Marks),
 ) -> anyhow::Result<Answer> {
-    bail!("this build of histokin was made without archives")
+    bail!("this build of histokin does not support archives")
 }
 
-/// The project as if its slides were described by another encoder.
+/// Returns the project with `encoder` as its encoder, if one is given.
 fn with_encoder(mut project: Project, encoder: Option<&str>) -> Project {
     if let Some(encoder) = encoder {
         let settings = ProjectSettings { encoder: Some(encoder.to_owned()), ..project.settings().clone() };
@@ -251,14 +267,14 @@ fn marks(project: &Project) -> anyhow::Result<Marks> {
     Ok(marks)
 }
 
-/// A question with what its examples stand for.
-struct Question {
+/// The examples of a query with what is shown for each, and its settings.
+struct QueryExamples {
     positives: Vec<ShownExample>,
     negatives: Vec<ShownExample>,
     settings: QuerySettings,
 }
 
-impl Question {
+impl QueryExamples {
     fn query(&self) -> Query {
         let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
         Query {
@@ -269,7 +285,7 @@ impl Question {
     }
 }
 
-/// The project's slides, opened when something about them has to be known.
+/// The project's slides, each opened at its first use.
 struct OpenedSlides<'a> {
     project: &'a Project,
     tiles: TileSettings,
@@ -304,13 +320,13 @@ impl SlideGeometry for OpenedSlides<'_> {
     }
 }
 
-fn question(
+fn examples(
     args: &QueryArgs,
     project: &Project,
     index: &Snapshot,
     marks: &Marks,
     opened: &OpenedSlides<'_>,
-) -> anyhow::Result<Question> {
+) -> anyhow::Result<QueryExamples> {
     let build = QueryBuilder { index, marks, slides: opened };
     let (mut positives, mut negatives) = (Vec::new(), Vec::new());
     let mut own = None;
@@ -342,7 +358,7 @@ fn question(
     }
     if positives.is_empty() {
         bail!(
-            "say what to look for: --slide with --at, --rect, --annotation or --whole, --like-class, or --image"
+            "no example: give --slide with --at, --rect, --annotation or --whole, or --like-class, or --image"
         );
     }
     let names = PatientNames::new(&args.patient_pattern)
@@ -375,10 +391,10 @@ fn question(
     if args.whole {
         builder::rank_whole_slides(&mut settings);
     }
-    Ok(Question { positives, negatives, settings })
+    Ok(QueryExamples { positives, negatives, settings })
 }
 
-/// The slides that `--slides` names, if there are any.
+/// The slides given with `--slides`; `None` without this option.
 fn named(args: &QueryArgs, project: &Project) -> anyhow::Result<Option<Vec<SlideId>>> {
     if args.among.is_empty() {
         return Ok(None);
@@ -392,36 +408,37 @@ fn embed_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Resu
     let recipe = project.recipe(encoder.spec());
     let descriptors = embed_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
     let info = picture.info();
-    // A picture that is a slide of the project is not to find itself; any other lies on no slide.
+    // An image that is a slide of the project must not match itself. Other images have no position on a
+    // slide.
     let is_ours = project.slides().iter().any(|entry| entry.id == info.id);
     let place = is_ours.then(|| TilePlace { slide: info.id.clone(), rect: info.extent() });
     let example = Example::Descriptors { name: info.name(), place: place.clone(), descriptors, file: None };
     Ok(ShownExample { example, place })
 }
 
-/// EmbedTiles a tile that is not among the embedded ones.
+/// Embeds an example tile that has no descriptor yet and adds its descriptor to `examples`.
 fn embed_missing_tile(
     args: &QueryArgs,
     project: &Project,
     opened: &OpenedSlides<'_>,
     place: &TilePlace,
-    question: &mut Question,
+    examples: &mut QueryExamples,
 ) -> anyhow::Result<()> {
     let source = opened.get(&place.slide)?;
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let tissue = TissueMask::find(source.as_ref(), &project.settings().tissue)?;
     if !tissue.has_tissue(&place.rect) {
         let (Level0Point { x, y }, name) = (place.rect.center(), source.info().name());
-        bail!("there is no embedded tile at x {x:.0}, y {y:.0} of {name}: the place is not tissue");
+        bail!("there is no embedded tile at x {x:.0}, y {y:.0} of {name}: this position is not tissue");
     }
     let recipe = project.recipe(encoder.spec());
     let descriptors = embed_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
-    let examples = question.positives.iter_mut().chain(&mut question.negatives);
-    builder::use_descriptor(examples, place, &source.info().name(), &descriptors[0]);
+    let all = examples.positives.iter_mut().chain(&mut examples.negatives);
+    builder::use_descriptor(all, place, &source.info().name(), &descriptors[0]);
     Ok(())
 }
 
-/// File name of a slide, for people.
+/// File name of a slide for output; the beginning of its ID if it has no file name.
 fn name(project: &Project, answer: &Answer, slide: &SlideId) -> String {
     if let Some(slide) = answer.from_archive(slide) {
         return slide.name.clone();
@@ -431,11 +448,11 @@ fn name(project: &Project, answer: &Answer, slide: &SlideId) -> String {
     name.unwrap_or_else(|| slide.short().to_owned())
 }
 
-fn tell_tiles(project: &Project, answer: &Answer) {
+fn print_tiles(project: &Project, answer: &Answer) {
     outln!(
-        "{} nearest of {} tiles, {}, in {:.2} ms",
+        "{} nearest of {}, {}, in {:.2} ms",
         answer.matches.len(),
-        answer.searched,
+        counted(answer.searched as u64, "tile"),
         certainty(answer),
         answer.elapsed.as_secs_f64() * 1000.0
     );
@@ -455,7 +472,7 @@ fn certainty(answer: &Answer) -> String {
     }
 }
 
-fn tell_slides(project: &Project, answer: &Answer) {
+fn print_slides(project: &Project, answer: &Answer) {
     outln!("rank  median of the nearest  matches  tiles  distances from 0 to {:.2}  slide", farthest(answer));
     for (rank, slide) in (1..).zip(&answer.slides) {
         outln!(
@@ -472,21 +489,21 @@ fn tell_slides(project: &Project, answer: &Answer) {
     }
 }
 
-/// Where the histograms of an answer end.
+/// Upper end of the histograms of an answer, as a descriptor distance.
 fn farthest(answer: &Answer) -> f32 {
     answer.slides.first().map_or(0.0, |slide| slide.farthest)
 }
 
-/// A histogram as a line of bars.
+/// A histogram as a line of bar characters.
 fn bars(histogram: &[u32]) -> String {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = histogram.iter().copied().max().unwrap_or(0).max(1);
     histogram.iter().map(|count| BARS[(*count * 8).div_ceil(most) as usize]).collect()
 }
 
-/// The slides that an answer speaks of.
+/// Opens the slides of an answer: of its matches and its first example.
 fn slides_of(project: &Project, answer: &Answer) -> anyhow::Result<Slides> {
-    // Slides that only the archive has are named in the list, and have no pixels here.
+    // Slides that exist only in the archive have no pixels here.
     let mut ids = export::slides_of(answer);
     ids.retain(|id| answer.from_archive(id).is_none());
     ids.extend(answer.first().map(|tile| tile.slide.clone()));

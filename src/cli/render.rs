@@ -1,4 +1,4 @@
-//! `histokin render`: a region of a slide, as the viewer shows it.
+//! `histokin render`: writes a region of a slide as an image, as the viewer shows it.
 
 use std::path::PathBuf;
 
@@ -9,49 +9,59 @@ use image::RgbImage;
 use crate::geometry::{Level0Rect, MicronsPerPixel, Stretch};
 use crate::slide::{self, SlideSource};
 
+/// Options of `histokin render`.
 #[derive(Debug, Args)]
 pub struct RenderArgs {
+    /// The slide.
     slide: PathBuf,
-    /// The region in level-0 pixels: X,Y,WIDTH,HEIGHT.
+    /// Region in level-0 pixels: X,Y,WIDTH,HEIGHT.
     #[arg(long, value_parser = super::parse_rect, allow_hyphen_values = true)]
     rect: Level0Rect,
-    /// Size of the picture in pixels: WIDTHxHEIGHT.
+    /// Size of the image in pixels: WIDTHxHEIGHT.
     #[arg(long, value_parser = super::parse_size)]
     size: (u32, u32),
-    /// Turn the slide about the middle of the region, by degrees clockwise.
+    /// Rotate the slide about the centre of the region, in degrees clockwise.
     #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
     rotate: f64,
-    /// Colours: the slide's own, haematoxylin or eosin alone, or normalised as for the encoder.
+    /// Colours of the image.
     #[arg(long, default_value = "normal")]
     view: View,
-    /// Show colours through the colour profile that the slide embeds, in place of its own numbers.
+    /// Apply the colour profile embedded in the slide.
     #[arg(long)]
     icc: bool,
-    /// Name or path of the encoder whose reference colours `--view normalised` takes.
+    /// Name or path of the encoder whose reference colours `--view normalised` uses.
     #[arg(long, default_value = crate::encoder::DEFAULT)]
     encoder: String,
-    /// Pixel size of the slide in µm, in place of its own: M or MX,MY.
+    /// Pixel size of the slide in µm, overriding the one in the file: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
-    /// Resample on the processor, with a Lanczos filter, in place of the viewer's own renderer; for machines
-    /// without any graphics driver.
+    /// Resample on the CPU with a Lanczos filter instead of the viewer's renderer, for computers without a
+    /// graphics driver.
     #[arg(long)]
     cpu: bool,
-    /// The picture, by its ending a PNG, JPEG, TIFF, BMP or WebP.
+    /// Image file to write; its extension selects PNG, JPEG, TIFF, BMP or WebP.
     #[arg(short)]
     output: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum View {
+    /// The slide's own colours.
     Normal,
+    /// Haematoxylin only.
     H,
+    /// Eosin only.
     E,
+    /// Stain-normalised as for the encoder.
     Normalised,
 }
 
+/// Runs `histokin render`.
+///
+/// # Errors
+/// When the slide cannot be read, options conflict, or the image cannot be drawn or written.
 pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
-    anyhow::ensure!(args.rotate.is_finite(), "--rotate takes a number of degrees");
+    anyhow::ensure!(args.rotate.is_finite(), "--rotate must be a number of degrees");
     let source = slide::open(&args.slide, args.slide_mpp)?;
     if let Some(note) = distortion(args, Stretch::of(source.info().mpp)) {
         noteln!("{}: {note}", args.slide.display());
@@ -61,8 +71,8 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<()> {
         .with_context(|| format!("{} was not written", args.output.display()))
 }
 
-/// What to say of a picture that is to have another shape than the region has in µm, where the slide's pixels are
-/// not square.
+/// Returns a warning if the slide's pixels are not square and the aspect ratio of the image differs from that
+/// of the region in µm.
 fn distortion(args: &RenderArgs, stretch: Stretch) -> Option<String> {
     let (wide, high) = stretch.extent((args.rect.width.into(), args.rect.height.into()));
     let (width, height) = (f64::from(args.size.0), f64::from(args.size.1));
@@ -70,8 +80,8 @@ fn distortion(args: &RenderArgs, stretch: Stretch) -> Option<String> {
     let is_right = (right_height - height).abs() <= (right_height * 0.01).max(1.0);
     (stretch != Stretch::NONE && !is_right).then(|| {
         format!(
-            "its pixels are not square, and a picture of {width} × {height} px shows this region distorted; \
-             --size {width}x{right_height} shows it as it is"
+            "its pixels are not square, and an image of {width} × {height} px shows this region distorted; \
+             --size {width}x{right_height} shows it undistorted"
         )
     })
 }
@@ -79,8 +89,8 @@ fn distortion(args: &RenderArgs, stretch: Stretch) -> Option<String> {
 fn on_processor(args: &RenderArgs, source: &dyn SlideSource) -> anyhow::Result<RgbImage> {
     anyhow::ensure!(
         args.rotate == 0.0 && args.view == View::Normal && !args.icc,
-        "the processor alone neither turns nor recolours: leave out --rotate, --view and --icc, or have the viewer's \
-         renderer draw it (without --cpu, in a build with the feature `gui`)"
+        "--cpu does not support --rotate, --view and --icc: leave them out, or use the viewer's renderer (without \
+         --cpu, in a build with the feature `gui`)"
     );
     let (width, height) = args.size;
     Ok(crate::pipeline::render(source, &args.rect, width, height)?)
@@ -100,7 +110,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
     use crate::ui::{Appearance, Camera, Colouring, OffscreenPicture, OffscreenRenderer};
 
     let mut painter =
-        OffscreenRenderer::headless().context("with --cpu a plain region is drawn without one")?;
+        OffscreenRenderer::headless().context("with --cpu, regions are drawn without a graphics driver")?;
     let colouring = match args.view {
         View::Normal => Colouring::Own,
         View::H => Colouring::Stain(Stain::Haematoxylin),
@@ -113,7 +123,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
             if own.is_none() {
                 let slide = args.slide.display();
                 noteln!(
-                    "{slide}: warning: too little tissue to be normalised: drawn in the slide's own colours"
+                    "{slide}: warning: too little tissue for stain normalisation; drawn in its own colours"
                 );
             }
             let reference = crate::encoder::spec(&args.encoder)?.stain_reference;
@@ -124,13 +134,13 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
     let appearance = Appearance { colouring, ..Appearance::default() };
     let profile = match args.icc {
         true => Some(ProfileTable::of(source.as_ref())?.with_context(|| {
-            format!("{}: it embeds no colour profile; leave out --icc", args.slide.display())
+            format!("{}: no colour profile is embedded; leave out --icc", args.slide.display())
         })?),
         false => None,
     };
     anyhow::ensure!(
         profile.is_none() || args.view == View::Normal,
-        "stains are separated from the slide's own numbers: give either --view or --icc"
+        "stains are separated from colours without a profile: give either --view or --icc"
     );
     let stretch = Stretch::of(source.info().mpp);
     let rotation = args.rotate.to_radians();

@@ -1,4 +1,4 @@
-//! `histokin tissue`: the tissue mask of a slide, and how many tiles it gives.
+//! `histokin tissue`: writes the tissue mask of a slide and counts the tiles to embed.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use image::DynamicImage;
 use serde_json::json;
 
 use super::tissue_options::TissueOptions;
+use crate::number_format::counted;
 use crate::paths;
 use crate::pipeline::TileSelection;
 use crate::project::{Project, ProjectSettings};
@@ -16,16 +17,18 @@ use crate::tiling::TileGrid;
 use crate::tissue::TissueMask;
 use crate::tissue::selection::Surface;
 
+/// Options of `histokin tissue`.
 #[derive(Debug, Args)]
 pub struct TissueArgs {
+    /// The slide.
     slide: PathBuf,
-    /// The mask: tissue white, the rest black.
+    /// Image file for the mask: tissue is white, everything else black.
     #[arg(short)]
     output: PathBuf,
-    /// Take the settings and annotations of this project, and keep in it the options that are given here.
+    /// Use the settings and annotations of this project, and save the options given here in it.
     #[arg(long, value_name = "FOLDER")]
     project: Option<PathBuf>,
-    /// Pixel size of the slide in µm, in place of its own: M or MX,MY.
+    /// Pixel size of the slide in µm, overriding the one in the file: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<crate::geometry::MicronsPerPixel>,
     /// Write one JSON document.
@@ -35,6 +38,10 @@ pub struct TissueArgs {
     tissue: TissueOptions,
 }
 
+/// Runs `histokin tissue`.
+///
+/// # Errors
+/// When the slide or project cannot be read, or the mask cannot be written.
 pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
     let mut source = slide::open(&args.slide, args.slide_mpp)?;
     let (settings, selection) = match &args.project {
@@ -63,7 +70,7 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
         let slide_mm2 = f64::from(info.width()) * mpp.x * f64::from(info.height()) * mpp.y * 1e-6;
         slide_mm2 * tissue.coverage()
     });
-    // A slide whose pixel size is not known has no tiles to count.
+    // A slide with unknown pixel size has no tile grid.
     let grid = TileGrid::new(info, settings.tiles).ok();
     let tiles = grid.map(|grid| selection.tiles(&tissue, &grid).len());
     let no_tiles = grid
@@ -85,7 +92,7 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
         }));
     }
     let area = area_mm2.map_or(String::new(), |mm2| format!(", {mm2:.3} mm²"));
-    let count = tiles.map_or(String::new(), |tiles| format!(", {tiles} tiles to embed"));
+    let count = tiles.map_or(String::new(), |tiles| format!(", {} to embed", counted(tiles as u64, "tile")));
     outln!("{}: {:.1} % tissue{area}{count}", info.name(), 100.0 * tissue.coverage());
     if let Some(why) = no_tiles {
         noteln!("{}: warning: no tile to embed: {why}", info.name());
@@ -93,7 +100,7 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The project with the options that were given, which are kept where they change it.
+/// Opens the project and applies the given options. Changed settings are saved.
 fn with_options(args: &TissueArgs, root: &std::path::Path) -> anyhow::Result<Project> {
     let project = Project::open(root)?;
     let tissue = args.tissue.apply(&project.settings().tissue);

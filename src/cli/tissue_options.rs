@@ -1,29 +1,30 @@
-//! The options that say what counts as tissue and which tiles are embedded, of `embed` and `tissue`.
+//! Options of `embed` and `tissue` that decide what counts as tissue and which tiles are embedded.
 
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
 use crate::tissue::{Detection, SMALLEST_PIECE_UM2, TissueSettings, Within};
 
-/// What is given here is kept in the project; what is not given is the project's.
+/// Tissue options. They are saved in the project; options that are not given keep the project's value.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Tissue (kept in the project)")]
+#[command(next_help_heading = "Tissue (saved in the project)")]
 pub struct TissueOptions {
-    /// Whether tissue is looked for. Off, for smears and other cytology: every tile is embedded that is neither plain
-    /// glass nor outside the scan [default: the project's, else auto].
+    /// Tissue detection. With off, for smears and other cytology, every tile is embedded unless it is plain
+    /// glass or outside the scanned area [default: the project's, else auto].
     #[arg(long, value_name = "auto|off")]
     tissue: Option<DetectionArg>,
-    /// Smaller pieces of tissue do not count: an area in um2 or mm2, such as 8000um2 or 0.008mm2, or default.
+    /// Minimum area of a piece of tissue; smaller pieces are ignored. An area in um2 or mm2, such as 8000um2
+    /// or 0.008mm2, or default.
     #[arg(long, value_name = "AREA", value_parser = parse_area)]
     smallest_piece: Option<f64>,
-    /// Share of a tile that has to be tissue: a percentage such as 30%, or auto: half, and less on slides whose tissue
-    /// is narrower than a tile, such as needle cores and small biopsies.
+    /// Minimum share of tissue in a tile: a percentage such as 30%, or auto. auto means half, and less on
+    /// slides whose tissue is narrower than a tile, such as core needle biopsies and other small biopsies.
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     tile_share: Option<Share>,
-    /// Only tiles within annotations: those of a class (its name, or class:NAME), one annotation (its id), any
-    /// (annotations), or everywhere.
+    /// Embed only tiles inside annotations: of a class (its name, or class:NAME), one annotation (its ID), or
+    /// any (annotations). everywhere removes the restriction.
     #[arg(long, value_name = "ANNOTATIONS", value_parser = parse_within)]
-    within: Option<Place>,
+    within: Option<Restriction>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,16 +33,16 @@ enum DetectionArg {
     Off,
 }
 
-/// A share of a tile; nothing is the automatic one.
+/// Share of tissue in a tile; `None` is automatic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Share(Option<f64>);
 
-/// Where tiles are embedded; nothing is everywhere.
+/// Restriction to annotations; `None` is everywhere.
 #[derive(Debug, Clone, PartialEq)]
-struct Place(Option<Within>);
+struct Restriction(Option<Within>);
 
 impl TissueOptions {
-    /// The settings in `kept`, changed as asked for.
+    /// Returns the settings in `kept`, changed by the options that were given.
     pub fn apply(&self, kept: &TissueSettings) -> TissueSettings {
         TissueSettings {
             detection: match self.tissue {
@@ -51,7 +52,7 @@ impl TissueOptions {
             },
             smallest_piece_um2: self.smallest_piece.unwrap_or(kept.smallest_piece_um2),
             tile_share: self.tile_share.map_or(kept.tile_share, |share| share.0),
-            within: self.within.clone().map_or_else(|| kept.within.clone(), |place| place.0),
+            within: self.within.clone().map_or_else(|| kept.within.clone(), |restriction| restriction.0),
         }
     }
 }
@@ -85,8 +86,8 @@ fn parse_share(text: &str) -> Result<Share, String> {
     settings.problem().map_or(Ok(Share(Some(share))), Err)
 }
 
-fn parse_within(text: &str) -> Result<Place, String> {
-    Ok(Place(match text {
+fn parse_within(text: &str) -> Result<Restriction, String> {
+    Ok(Restriction(match text {
         "" => return Err("give the name of a class, annotations, or everywhere".to_owned()),
         "everywhere" => None,
         "annotations" => Some(Within::Annotated),
@@ -148,7 +149,7 @@ mod tests {
             tissue: Some(DetectionArg::Auto),
             smallest_piece: Some(SMALLEST_PIECE_UM2),
             tile_share: Some(Share(None)),
-            within: Some(Place(None)),
+            within: Some(Restriction(None)),
         };
         assert!(reset.apply(&kept).is_default());
     }

@@ -1,4 +1,4 @@
-//! `histokin train`: learn an encoder from slides, without labels.
+//! `histokin train`: trains an encoder on slides, without labels.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::Depth;
 use crate::geometry::MicronsPerPixel;
+use crate::number_format::counted;
 use crate::pipeline::find_slides;
 use crate::project::Project;
 use crate::slide::{self, SlideSource};
@@ -23,40 +24,41 @@ use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
 use crate::training::{Control, Outcome, Setup, TrainingError, labels, marks, train};
 
+/// Options of `histokin train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// The project's folder, made when it is not there; the run is kept in it.
+    /// The project folder, created if it does not exist. The run is stored in it.
     #[arg(required_unless_present = "print_config")]
     project: Option<PathBuf>,
-    /// Slides or folders of slides to learn from; none means those of the project.
+    /// Slides or folders of slides to train on [default: the slides of the project].
     slides: Vec<PathBuf>,
-    /// All settings as a TOML file; flags given beside it win. See --print-config.
+    /// TOML file with all settings; options on the command line override it. See --print-config.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Settings to begin from, where no file is given [default: this_computer].
+    /// Preset of settings to start from, if no file is given [default: this_computer].
     #[arg(long, value_parser = choice::<Preset>(), conflicts_with = "config")]
     preset: Option<Preset>,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Slides to look at but not to learn from.
+    /// Slides to validate on; they are not used for training.
     #[arg(long, num_args = 1..)]
     validate: Vec<PathBuf>,
-    /// Pixel size of the slides in µm, in place of their own: M or MX,MY.
+    /// Pixel size of the slides in µm, overriding the one in the files: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
-    /// Where it runs: auto, cpu, cuda:N, or cuda-half:N for mixed precision.
+    /// Where the training runs: auto, cpu, cuda:N, or cuda-half:N for mixed precision.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Threads that read pairs [default: by the number of processors].
+    /// Number of threads that read pairs of tiles [default: depends on the number of CPU cores].
     #[arg(long)]
     threads: Option<usize>,
-    /// Go on with a stopped run of the project, with its own settings and slides.
+    /// Resume a stopped run of the project with its own settings and slides.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["slides", "config", "preset", "validate"])]
     resume: Option<String>,
-    /// File of the encoder that comes of it [default: in the run's folder].
+    /// File for the trained encoder [default: in the run's folder].
     #[arg(short, long, value_name = "models/NAME.safetensors")]
     output: Option<PathBuf>,
-    /// Write the settings as a TOML file with explanations, and do nothing.
+    /// Print the settings as a TOML file with explanations, without training.
     #[arg(long)]
     print_config: bool,
     /// Write one JSON document.
@@ -64,7 +66,7 @@ pub struct TrainArgs {
     json: bool,
 }
 
-/// Single settings. Each stands for the field of the same name in the file.
+/// Individual settings; each corresponds to the field of the same name in the settings file.
 #[derive(Debug, Default, Args)]
 struct SettingsArgs {
     #[arg(long, value_parser = choice::<Method>(), help = help_of("method"))]
@@ -163,17 +165,21 @@ impl SettingsArgs {
     }
 }
 
+/// Runs `histokin train`.
+///
+/// # Errors
+/// When settings or slides cannot be used, or the training fails.
 pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     if args.print_config {
         out!("{}", config(args)?.to_toml());
         return Ok(());
     }
-    let root = args.project.as_deref().context("name the project's folder")?;
+    let root = args.project.as_deref().context("give the project folder")?;
     let mut project = Project::open_to_write(root)?;
     project.keep_computed_levels();
     let (run, slides, mut validation) = match &args.resume {
-        Some(which) => resumed(&project, which)?,
-        None => begun(args, &mut project)?,
+        Some(which) => resume(&project, which)?,
+        None => begin(args, &mut project)?,
     };
     let run_id = run.card.id.clone();
     let model = args.output.clone().unwrap_or_else(|| run.model());
@@ -186,15 +192,16 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     };
     let labelled = labels::apply(project.root(), &run.config.labels, &mut validation);
     let labelled = match labelled {
-        Err(error) if args.resume.is_none() => return Err(without_trace(run, error).into()),
+        Err(error) if args.resume.is_none() => return Err(discard(run, error).into()),
         other => other?,
     };
     if labelled > 0 {
-        noteln!("{run_id}: {labelled} tiles of the validation slides are labelled: retrieval is measured");
+        let labelled = counted(labelled as u64, "labelled tile");
+        noteln!("{run_id}: {labelled} on the validation slides; retrieval is measured");
     }
     let marks = marks::read(run.folder(), &slides)?;
     if !marks.is_empty() {
-        noteln!("{run_id}: {} pairs that you judged are learned from too", marks.len());
+        noteln!("{run_id}: also training on {} from your judgements", counted(marks.len() as u64, "pair"));
     }
     let setup = Setup {
         slides,
@@ -208,7 +215,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         run,
     };
     let control = Arc::new(Control::default());
-    interrupt::watch(&control).context("Ctrl-C cannot be watched")?;
+    interrupt::watch(&control).context("cannot install a handler for Ctrl-C")?;
     let bar = TrainingBar::new(run_id.clone());
     let outcome = train(setup, &control, &mut |progress| bar.show(progress));
     bar.finish();
@@ -219,20 +226,21 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     if args.json {
         super::print_json(&report(&run_id, &model, &outcome))?;
     } else {
-        tell(root, &run_id, &model, &outcome);
+        print_outcome(root, &run_id, &model, &outcome);
     }
     Ok(())
 }
 
-/// A run that could not even begin leaves no folder behind.
-fn without_trace(run: Run, error: TrainingError) -> TrainingError {
+/// Deletes the folder of a run that failed before it began; returns the error to report.
+fn discard(run: Run, error: TrainingError) -> TrainingError {
     match run.delete() {
         Ok(()) => error,
-        Err(left) => left,
+        Err(deletion) => deletion,
     }
 }
 
-/// Decoding and augmenting a pair costs a fraction of a learning step; two threads already keep a CPU busy.
+/// Default number of threads that read pairs. Reading and augmenting a pair takes a fraction of a training
+/// step, so few threads keep up with it.
 fn loader_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2).min(16)
 }
@@ -247,11 +255,12 @@ fn config(args: &TrainArgs) -> anyhow::Result<TrainingConfig> {
     Ok(config)
 }
 
+/// A run with its training and validation slides.
 type Prepared = (Run, Vec<TrainingSlide>, Vec<TrainingSlide>);
 
-fn begun(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
+fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
     let config = config(args)?;
-    let held: Vec<PathBuf> = find_slides(&named(project, &args.validate));
+    let held_out: Vec<PathBuf> = find_slides(&named(project, &args.validate));
     let paths: Vec<PathBuf> = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()
     } else {
@@ -276,25 +285,26 @@ fn begun(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
         }
         anyhow::Ok(prepared)
     };
-    let validation = prepare(&held, true, &[])?;
-    let held: Vec<slide::SlideId> = validation.iter().map(|slide| slide.source.info().id.clone()).collect();
-    let slides = prepare(&paths, false, &held)?;
+    let validation = prepare(&held_out, true, &[])?;
+    let held_out: Vec<slide::SlideId> =
+        validation.iter().map(|slide| slide.source.info().id.clone()).collect();
+    let slides = prepare(&paths, false, &held_out)?;
     if slides.is_empty() {
         bail!(
-            "no slides to learn from: name slides or folders behind the project, other than those to validate on"
+            "no slides to learn from: give training slides after the project, besides those to validate on"
         );
     }
     project.save()?;
     Ok((Run::create(project.root(), config, known)?, slides, validation))
 }
 
-fn resumed(project: &Project, which: &str) -> anyhow::Result<Prepared> {
+fn resume(project: &Project, which: &str) -> anyhow::Result<Prepared> {
     let run = Run::find(project.root(), which)?;
     let (mut slides, mut validation) = (Vec::new(), Vec::new());
     for known in &run.card.slides {
         let source = open(&known.path, None, project)?;
         if !source.info().goes_by(&known.id) {
-            bail!("{}: not the slide that the run has learned from; bring that back", known.path.display());
+            bail!("{}: not the slide that the run was trained on; restore that slide", known.path.display());
         }
         let slide = TrainingSlide::prepare(source, run.config.tiles(), None)?;
         if known.validation { validation.push(slide) } else { slides.push(slide) }
@@ -302,7 +312,7 @@ fn resumed(project: &Project, which: &str) -> anyhow::Result<Prepared> {
     Ok((run, slides, validation))
 }
 
-/// What is no path may name a slide of the project.
+/// Replaces names and IDs of the project's slides by their paths; existing paths stay as they are.
 fn named(project: &Project, given: &[PathBuf]) -> Vec<PathBuf> {
     let of_project = |path: &Path| {
         let entry = project.find_slide(path.to_str()?).ok()?;
@@ -318,7 +328,7 @@ fn named(project: &Project, given: &[PathBuf]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Open a slide, with the pixel size that the user gave now or to the project.
+/// Opens a slide with the pixel size given now, else the one stored in the project, else its own.
 fn open(
     path: &Path,
     given: Option<MicronsPerPixel>,
@@ -338,14 +348,14 @@ fn report(run_id: &str, model: &Path, outcome: &Outcome) -> Value {
         "seconds": outcome.seconds,
         "pairs_per_second": outcome.pairs_per_second,
         "loss": outcome.history.steps.iter().map(|step| step.loss).collect::<Vec<_>>(),
-        "validation": outcome.history.validations.iter().map(|look| json!({
-            "step": look.step,
-            "loss": look.loss,
-            "addr_global": look.addr_global,
-            "addr_median": look.addr_median,
-            "addr_ci95": look.addr_ci95,
-            "retrieval": look.retrieval,
-            "tiles": look.tiles,
+        "validation": outcome.history.validations.iter().map(|validation| json!({
+            "step": validation.step,
+            "loss": validation.loss,
+            "addr_global": validation.addr_global,
+            "addr_median": validation.addr_median,
+            "addr_ci95": validation.addr_ci95,
+            "retrieval": validation.retrieval,
+            "tiles": validation.tiles,
         })).collect::<Vec<_>>(),
         "encoder_id": outcome.encoder.as_ref().map(|(id, _)| id),
         "encoder_step": outcome.encoder.as_ref().map(|(_, step)| step),
@@ -357,7 +367,7 @@ fn report(run_id: &str, model: &Path, outcome: &Outcome) -> Value {
     report
 }
 
-fn tell(root: &Path, run_id: &str, model: &Path, outcome: &Outcome) {
+fn print_outcome(root: &Path, run_id: &str, model: &Path, outcome: &Outcome) {
     match &outcome.encoder {
         Some((id, step)) => noteln!(
             "{run_id}: encoder {} of step {step} in {} ({:.0} s, {:.1} pairs/s)",
@@ -367,7 +377,7 @@ fn tell(root: &Path, run_id: &str, model: &Path, outcome: &Outcome) {
             outcome.pairs_per_second
         ),
         None => noteln!(
-            "{run_id}: stopped at step {}; go on with `histokin train {} --resume {run_id}`",
+            "{run_id}: stopped at step {}; continue with `histokin train {} --resume {run_id}`",
             outcome.steps,
             root.display()
         ),
