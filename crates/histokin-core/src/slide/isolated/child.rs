@@ -11,7 +11,7 @@ use crate::geometry::MicronsPerPixel;
 use crate::memory::Budget;
 
 /// Bytes of decoded pixels that a decoder process caches.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 192 << 20;
 
 /// Interval at which a decoder process checks whether its parent still exists.
 #[cfg(unix)]

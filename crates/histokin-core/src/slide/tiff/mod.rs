@@ -21,6 +21,7 @@ mod ome;
 pub(super) mod page;
 mod qptiff;
 pub(super) mod raster;
+mod rows;
 mod samples;
 mod source;
 mod survey;

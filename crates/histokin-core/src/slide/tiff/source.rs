@@ -40,8 +40,10 @@ pub(in crate::slide) struct TiffSource {
     associated: BTreeMap<String, (Raster, Rendering)>,
     profile: Option<Vec<u8>>,
     /// Decoded tiles and strips that were only partly used, for the neighbouring regions.
-    memory_cache: MemoryCache,
+    pub(super) memory_cache: MemoryCache,
     large: Mutex<()>,
+    /// Held while rows of a level in strips are reduced, so that two threads do not reduce the same rows.
+    pub(super) bands: [Mutex<()>; 8],
 }
 
 /// The images that make up a level.
@@ -107,7 +109,13 @@ impl TiffSource {
             profile,
             memory_cache: MemoryCache::new(Budget::of_process(), kept),
             large: Mutex::new(()),
+            bands: Default::default(),
         })
+    }
+
+    /// Whether a level is stored in strips, which span its whole width.
+    pub(super) fn is_in_strips(&self, level: u32) -> bool {
+        self.levels.get(level as usize).is_some_and(|level| !level.rasters[0].is_tiled)
     }
 
     /// Returns the RGBA pixels of a whole tile or strip; transparent if it is missing.
@@ -209,6 +217,10 @@ impl SlideSource for TiffSource {
             region: *region,
             reason: one_line(&reason),
         })
+    }
+
+    fn read_reduced(&self, region: &LevelRect, factor: u32) -> Result<RgbaImage, SlideError> {
+        self.read_reduced_region(region, factor)
     }
 
     fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {

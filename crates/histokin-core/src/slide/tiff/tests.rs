@@ -556,3 +556,26 @@ fn contradictory_tags_are_read_as_libtiff_reads_them() {
         assert!(whole(slide(&opened), 0) == as_rgba(&picture), "{what}");
     }
 }
+
+#[test]
+fn reduced_regions_of_strips_are_those_of_the_pixels() {
+    let size = (530, 1100);
+    let picture = picture(size);
+    let strips: Vec<Vec<u8>> = picture.as_raw().chunks(530 * 3 * 48).map(zlib).collect();
+    let page =
+        MadePage::new(size, None, strips).of_samples(&[8, 8, 8], 2).with(259, 3, &[8]).with(278, 4, &[48]);
+    let opened = opened(&file_of(&[page], false, false));
+    let slide = slide(&opened);
+    let pixels = as_rgba(&picture);
+    for (x, y, width, height) in
+        [(0, 0, 530, 1100), (8, 504, 400, 24), (256, 1000, 274, 100), (0, 1096, 8, 4)]
+    {
+        let region = LevelRect { level: 0, x, y, width, height };
+        let cut = |part: &LevelRect| {
+            Ok(image::imageops::crop_imm(&pixels, part.x as u32, part.y as u32, part.width, part.height)
+                .to_image())
+        };
+        let expected = super::super::reduced::read_in_parts(&cut, &region, 8).unwrap();
+        assert!(slide.read_reduced(&region, 8).unwrap() == expected, "{region:?}");
+    }
+}
