@@ -65,5 +65,7 @@ mod ui_warnings;
 mod ui_canvas;
 #[cfg(feature = "gui")]
 mod ui_search;
+#[cfg(feature = "gui")]
+mod ui_snapshots;
 #[cfg(all(feature = "gui", unix))]
 mod window;
