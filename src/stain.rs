@@ -31,6 +31,10 @@ pub enum StainSetting {
 }
 
 impl StainSetting {
+    pub(crate) fn is_lab(&self) -> bool {
+        *self == Self::Lab
+    }
+
     /// What stands for it in a recipe's identity; never to be changed.
     pub fn identity(self) -> &'static str {
         match self {

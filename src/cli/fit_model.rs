@@ -1,5 +1,6 @@
 //! `histokin fit-model`: make an encoder from a backbone's published weights, without training, by a principal
-//! component analysis of its features on tissue, or by prototypes found among them.
+//! component analysis of its features on tissue, by prototypes found among them, or by whitening them within
+//! neighbourhoods.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +13,13 @@ use serde_json::json;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model};
 use crate::encoder::model::{ModelFile, Preprocessing};
+use crate::encoder::neighbourhoods::{NeighbourhoodSettings, SlideTiles, fit_neighbourhood_head};
 use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::readout::{FeatureScaling, HeadOutput};
-use crate::encoder::stain_switch::{self, add_switch};
-use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
+use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder, EncoderSpec};
 use crate::paths;
 use crate::slide::{self, SlideSource};
-use crate::stain::{LabNormaliser, LabStatistics};
+use crate::stain::{LabNormaliser, LabStatistics, StainSetting};
 use crate::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
 use crate::tissue::{TissueMask, selection};
 
@@ -65,8 +66,18 @@ pub struct FitModelArgs {
     /// Of prototypes: how strongly the nearest outweigh the others
     #[arg(long, default_value_t = 1.0)]
     pub sharpness: f64,
-    /// With prototypes: let the last number of a descriptor tell whether the tile is dense with nuclei
-    #[arg(long, requires = "prototypes")]
+    /// Weigh down what differs between neighbouring tiles, which mostly show the same tissue: descriptors are compared
+    /// by their angle, and learn most from your marks
+    #[arg(long, conflicts_with_all = ["prototypes", "whiten"])]
+    pub neighbourhoods: bool,
+    /// Of neighbourhoods: tiles whose middles are nearer than this are neighbours, in µm
+    #[arg(long, default_value_t = 500.0)]
+    pub within_um: f64,
+    /// Whether tiles are stain-normalised, here and whenever the encoder is used
+    #[arg(long, value_enum, default_value_t = StainArg::Lab)]
+    pub stain: StainArg,
+    /// An option of earlier versions
+    #[arg(long, hide = true)]
     pub stain_switch: bool,
     /// Use features as they are instead of the square roots of their shares
     #[arg(long)]
@@ -80,6 +91,24 @@ pub struct FitModelArgs {
     /// Where to run: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
+}
+
+/// How tiles are stain-normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StainArg {
+    /// To common colours
+    Lab,
+    /// Not at all
+    None,
+}
+
+impl From<StainArg> for StainSetting {
+    fn from(stain: StainArg) -> Self {
+        match stain {
+            StainArg::Lab => Self::Lab,
+            StainArg::None => Self::None,
+        }
+    }
 }
 
 /// A slide to fit on, and the tiles chosen from it.
@@ -107,9 +136,11 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         count - 1
     );
     ensure!(
-        args.width > usize::from(args.stain_switch),
-        "--width has to be larger, so that there are prototypes"
+        !args.stain_switch,
+        "no stain switch is fitted any more: it raised the ADDR and found less (see the card of tissue-and-nuclei); \
+         encoders that have one still work. Leave out --stain-switch"
     );
+    ensure!(args.within_um.is_finite() && args.within_um > 0.0, "--within-um has to be a number above 0");
     ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness has to be a number above 0");
     let folder = args.models.join(&args.name);
     let settings = TileSettings::default();
@@ -133,39 +164,53 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         weights,
         blocks: args.blocks.clone(),
         // Earlier blocks have negative outputs, and prototypes scale the features in their own way.
-        feature_scaling: match args.plain_features || args.prototypes || !args.blocks.is_empty() {
+        feature_scaling: match args.plain_features
+            || args.prototypes
+            || args.neighbourhoods
+            || !args.blocks.is_empty()
+        {
             true => FeatureScaling::None,
             false => FeatureScaling::Hellinger,
         },
         head: None,
         output: HeadOutput::Linear,
-        stain_switch: args.stain_switch.then_some(stain_switch::HEIGHT),
+        stain_switch: None,
         preprocessing: Preprocessing {
             tile_px: settings.tile_px,
             mpp: settings.mpp,
             input_mean,
             input_std,
+            // Not yet: the head is fitted on features as they are.
             l2_normalise: false,
+            stain: args.stain.into(),
             stain_reference: average(sources.iter().map(|source| source.statistics)),
         },
     };
     let mut pooled = encoder::load_described(file.clone(), &folder, args.device)?;
-    let mut features = DescriptorBatch { values: Vec::new(), width: pooled.spec().width };
+    let mut slides = Vec::new();
     for source in &sources {
         tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());
-        features.values.extend(encode_tiles(source, pooled.as_mut())?);
+        slides.push(described(source, pooled.as_mut())?);
     }
+    let width = pooled.spec().width;
+    let all = || DescriptorBatch {
+        values: slides.iter().flat_map(|slide| &slide.features.values).copied().collect(),
+        width,
+    };
 
-    let fitted = if args.prototypes {
+    let fitted = if args.neighbourhoods {
+        file.preprocessing.l2_normalise = true;
+        let settings =
+            NeighbourhoodSettings { within_um: args.within_um, ..NeighbourhoodSettings::new(args.width) };
+        fit_neighbourhood_head(&slides, &settings)?
+    } else if args.prototypes {
         file.output = HeadOutput::Memberships;
-        let of_network = args.backbone.width_of(&args.blocks);
-        let count = args.width - usize::from(args.stain_switch);
-        let components = args.components.min(of_network);
-        let settings = PrototypeSettings { count, components, sharpness: args.sharpness, seed: args.seed };
-        let fitted = fit_prototype_head(&features.first(of_network), &settings)?;
-        if args.stain_switch { add_switch(fitted, &features)? } else { fitted }
+        let components = args.components.min(width);
+        let settings =
+            PrototypeSettings { count: args.width, components, sharpness: args.sharpness, seed: args.seed };
+        fit_prototype_head(&all(), &settings)?
     } else {
-        fit_pca_head(&features, args.width, args.whiten)?
+        fit_pca_head(&all(), args.width, args.whiten)?
     };
     file.head = Some("head.safetensors".into());
     write_model(&folder, &file, &fitted.head, &card(args, &file, &sources, &fitted))?;
@@ -175,10 +220,10 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         "folder": paths::shown(&folder),
         "encoder_id": spec.id,
         "width": spec.width,
-        "features": features.width,
+        "features": width,
         "explained_variance": fitted.explained,
         "device": pooled.device(),
-        "tiles": features.rows().len(),
+        "tiles": sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         "slides": sources.iter().map(|source| json!({
             "path": paths::shown(&source.slide.info().path),
             "slide_id": source.slide.info().id,
@@ -209,20 +254,32 @@ fn choose_tiles(
     Ok(Source { slide, grid, tiles, statistics })
 }
 
-fn encode_tiles(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<Vec<f32>> {
-    let normaliser = LabNormaliser::new(source.statistics, encoder.spec().stain_reference);
+/// What the network says of the chosen tiles of a slide.
+fn described(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<SlideTiles> {
+    let EncoderSpec { stain, stain_reference, width, .. } = encoder.spec().clone();
+    let normaliser =
+        (stain == StainSetting::Lab).then(|| LabNormaliser::new(source.statistics, stain_reference));
     let mut values = Vec::new();
     for batch in source.tiles.chunks(BATCH) {
         let read = |tile: &TileIndex| {
             let mut picture =
                 read_tile(source.slide.as_ref(), &source.grid.rect(*tile), source.grid.tile_px)?;
-            normaliser.apply(&mut picture);
+            if let Some(normaliser) = &normaliser {
+                normaliser.apply(&mut picture);
+            }
             anyhow::Ok(picture)
         };
         let pictures = batch.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         values.extend(encoder.encode(&pictures)?.values);
     }
-    Ok(values)
+    // There is one: no grid is laid on a slide without a pixel size.
+    let mpp = source.slide.info().mpp.with_context(|| source.slide.info().path.display().to_string())?;
+    let middle = |tile: &TileIndex| {
+        let middle = source.grid.rect(*tile).center();
+        [middle.x * mpp.x, middle.y * mpp.y]
+    };
+    let middles_um = source.tiles.iter().map(middle).collect();
+    Ok(SlideTiles { features: DescriptorBatch { values, width }, middles_um })
 }
 
 /// Mean of the means, and the deviation whose square is the mean of the variances: every slide counts the
@@ -260,12 +317,12 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         [] => "Pooled features".to_owned(),
         blocks => format!("Pooled features after the blocks {blocks:?}"),
     };
-    let of_network = args.backbone.width_of(&args.blocks);
-    let switched = match file.stain_switch {
-        None => String::new(),
-        Some(height) => format!(" and, as the last number, a stain switch (height {height})"),
-    };
     let reduced = match file.output {
+        HeadOutput::Linear if args.neighbourhoods => format!(
+            "half-whitened by their covariance within neighbourhoods (tiles of a slide nearer than {} µm) and reduced \
+             from {} to {} numbers, scaled to length 1, by a principal component analysis that keeps",
+            args.within_um, fitted.head.inputs, fitted.head.outputs
+        ),
         HeadOutput::Linear => format!(
             "reduced from {} to {} numbers by a principal component analysis{whitened} that keeps",
             fitted.head.inputs, fitted.head.outputs
@@ -273,19 +330,19 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         HeadOutput::Memberships => format!(
             "{} numbers, each brought to unit variance, and from them the membership in {} prototypes (sharpness {}) \
              in {} principal components that keep",
-            of_network,
-            fitted.head.outputs - usize::from(args.stain_switch),
+            fitted.head.inputs,
+            fitted.head.outputs,
             args.sharpness,
-            args.components.min(of_network)
+            args.components.min(fitted.head.inputs)
         ),
     };
     let paths: Vec<String> = args.weights.iter().map(|path| path.display().to_string()).collect();
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance{switched}.\n\n\
+        "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance.\n\n\
          Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
-         stain-normalised, at most {} a slide, seed {}, of:\n",
+         {}, at most {} a slide, seed {}, of:\n",
         file.backbone,
         if paths.len() > 1 { "the mean of " } else { "" },
         paths.join(", "),
@@ -293,6 +350,11 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         file.preprocessing.tile_px,
         file.preprocessing.mpp,
+        if file.preprocessing.stain == StainSetting::Lab {
+            "stain-normalised"
+        } else {
+            "in their own colours"
+        },
         args.tiles_per_slide,
         args.seed,
     );

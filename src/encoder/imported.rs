@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{EncoderError, EncoderId, EncoderSpec};
 use crate::durable;
+use crate::stain::StainSetting;
 use crate::tiling::TileSettings;
 
 /// End of the name of a file that describes such an encoder.
@@ -53,10 +54,10 @@ impl ImportedEncoder {
     }
 
     /// What the rest of the program knows of an encoder. Nothing is normalised for it, so that its colours are
-    /// those of the default one.
+    /// those of the former default.
     ///
     /// # Errors
-    /// When the default encoder's description is not there.
+    /// When that encoder's description is not there.
     pub fn spec(&self) -> Result<EncoderSpec, EncoderError> {
         let TileSettings { tile_px, mpp } = self.tiles;
         let text = format!("{}|{}|{tile_px}|{mpp}", self.name, self.width);
@@ -66,7 +67,8 @@ impl ImportedEncoder {
             name: self.name.clone(),
             width: self.width,
             tiles: self.tiles,
-            stain_reference: super::spec(super::DEFAULT)?.stain_reference,
+            stain: StainSetting::None,
+            stain_reference: super::spec(super::FORMER_DEFAULT)?.stain_reference,
         })
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::encoder::{self, DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
 use crate::project::Project;
-use crate::stain::LabStatistics;
+use crate::stain::{LabStatistics, StainSetting};
 use crate::tiling::TileSettings;
 
 /// Name by which the histogram is asked for.
@@ -30,18 +30,19 @@ impl HsvHistogram {
             name: HSV_HISTOGRAM.to_owned(),
             width: BINS.iter().product(),
             tiles,
+            stain: StainSetting::Lab,
             stain_reference: reference,
         };
         Self { spec }
     }
 
     /// What is known of the histogram of a project's tiles, whose colours are normalised to those of the
-    /// default model where the project normalises.
+    /// former default model where the project normalises: the histogram stays what it has been.
     ///
     /// # Errors
-    /// When the default model's description is not there.
+    /// When that model's description is not there.
     pub fn of_project(project: &Project) -> Result<EncoderSpec, EncoderError> {
-        let reference = encoder::spec(encoder::DEFAULT)?.stain_reference;
+        let reference = encoder::spec(encoder::FORMER_DEFAULT)?.stain_reference;
         Ok(Self::new(project.settings().tiles, reference).spec)
     }
 }

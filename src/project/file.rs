@@ -89,7 +89,8 @@ impl ProjectFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProjectSettings {
-    /// Name or path of the encoder; the default one when absent.
+    /// Name or path of the encoder. Projects name it from the start; those of earlier versions, where it is absent,
+    /// use what was the default then ([`crate::encoder::FORMER_DEFAULT`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<String>,
     pub tiles: TileSettings,

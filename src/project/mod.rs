@@ -117,8 +117,10 @@ impl Project {
         for folder in ["descriptors", ANNOTATIONS_FOLDER, "models", "reports"] {
             fs::create_dir_all(root.join(folder)).map_err(io)?;
         }
-        let file =
-            ProjectFile { format: FORMAT, classes: AnnotationClass::defaults(), ..ProjectFile::default() };
+        let settings =
+            ProjectSettings { encoder: Some(encoder::DEFAULT.to_owned()), ..ProjectSettings::default() };
+        let classes = AnnotationClass::defaults();
+        let file = ProjectFile { format: FORMAT, settings, classes, ..ProjectFile::default() };
         let access = Access::Unclaimed;
         let project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older: None };
         project.save()?;
@@ -181,22 +183,26 @@ impl Project {
         self.file.archive = archive;
     }
 
+    /// Whether slides are described by the encoder that was the default when the project was made, and nobody has
+    /// chosen it since.
+    pub fn has_former_default(&self) -> bool {
+        self.file.settings.encoder.is_none()
+    }
+
     /// Name or path of the encoder; a file in the project's folder is found wherever that has moved.
     pub fn encoder_name(&self) -> String {
-        let Some(name) = &self.file.settings.encoder else { return encoder::DEFAULT.to_owned() };
+        let Some(name) = &self.file.settings.encoder else { return encoder::FORMER_DEFAULT.to_owned() };
         let own = self.root.join(name);
         if own.is_file() { own.to_string_lossy().into_owned() } else { name.clone() }
     }
 
     /// All that decides the descriptors of this project's slides, with that encoder. Imported ones have tiles
-    /// of their own, and nothing was normalised for them here.
+    /// of their own. Colours are normalised for encoders that were made on normalised ones, unless the project asks for
+    /// none to be.
     pub fn recipe(&self, encoder: &EncoderSpec) -> Recipe {
         let settings = &self.file.settings;
-        let (tiles, stain) = if encoder.id.is_imported() {
-            (encoder.tiles, StainSetting::None)
-        } else {
-            (settings.tiles, settings.stain)
-        };
+        let tiles = if encoder.id.is_imported() { encoder.tiles } else { settings.tiles };
+        let stain = if settings.stain.is_lab() { encoder.stain } else { StainSetting::None };
         Recipe { encoder_id: encoder.id.clone(), encoder_name: encoder.name.clone(), tiles, stain }
     }
 

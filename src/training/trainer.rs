@@ -19,7 +19,6 @@ use super::tile_reader::TileReader;
 use super::validation::{Held, Validation};
 use crate::encoder::{DeviceChoice, EncoderId};
 use crate::memory;
-use crate::stain::StainSetting;
 
 /// Pairs are shown as pictures this often.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
@@ -171,7 +170,7 @@ fn run(
         device: learner.network.device_name(),
         history: Box::new(header.history.clone()),
     });
-    let reference = (config.stain == StainSetting::Lab).then(|| learner.network.stain_reference());
+    let reference = learner.network.stain_reference(config.stain);
     let reader = TileReader::with_cache(reference, setup.run.folder(), config.tile_cache_mb << 20);
     let limit = AtomicUsize::new(header.batch_limit.unwrap_or(usize::MAX));
     let source = BatchSource {
