@@ -49,6 +49,8 @@ pub enum Command {
     Annotate(Annotate),
     /// Let the encoder run, a TorchScript module that has not run here before, or not.
     TrustEncoder(bool),
+    /// Let an encoder that comes with histokin, by its name, describe the slides from now on.
+    ChooseEncoder(String),
     PauseEmbedding,
     ResumeEmbedding,
     /// Change what counts as tissue and which tiles are embedded. Tiles are added and taken away; those that stay are

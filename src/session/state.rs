@@ -199,6 +199,8 @@ pub enum Remedy {
     SaveAnnotations(SlideId),
     /// Embed a slide again.
     EmbedAgain(SlideId),
+    /// Change to the default encoder, or stay with this one of the project's.
+    NewerEncoder(String),
     /// Pass on a report of an error in the program.
     Report(String),
 }

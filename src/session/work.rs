@@ -55,6 +55,7 @@ impl Session {
             );
             self.tell(Severity::Note, text, None);
         }
+        self.offer_default_encoder();
         let which = self.project.encoder_name();
         let mut jobs = vec![
             Job::Open(OpenJob::LearnEncoder(which)),
