@@ -7,6 +7,7 @@ use super::classes::{self, ClassRetrieval};
 use super::examples::PairExamples;
 use super::health::{self, Health};
 use super::intervals::Resampling;
+use super::marks::{self, MarksCurve};
 use super::probe::{self, Probe};
 use super::retrieval::{self, Figure, Measure, Retrieval, RetrievalSettings, Score};
 use super::sample::{Described, Sample};
@@ -39,6 +40,8 @@ pub struct EncoderResult {
     pub target: Option<Target>,
     /// Retrieval of each class of tissue.
     pub classes: Option<ClassRetrieval>,
+    /// How many answers are right once some were marked; none without labels.
+    pub marks: Option<MarksCurve>,
     pub probe: Option<Probe>,
     pub health: Option<Health>,
     /// Where the encoder is here to describe tiles anew.
@@ -206,6 +209,14 @@ fn measure(
         }
         None => None,
     };
+    step(0.6, "marks")?;
+    let marks = match binary {
+        Some(_) => {
+            let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
+            marks::simulate(descriptors, &sample.tiles, exclude, seed, &settings.resampling)?
+        }
+        None => None,
+    };
     step(0.7, "linear probe")?;
     let probe = match binary {
         Some(_) => probe::judge(descriptors, &sample.tiles, settings.retrieval.exclude)?,
@@ -225,6 +236,7 @@ fn measure(
         pairs,
         target,
         classes: of_classes,
+        marks,
         probe,
         health,
         stain: None,
