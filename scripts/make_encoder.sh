@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make an encoder as tissue-neighbours was made: networks learn from neighbouring tiles, and prototypes are found among
-# what their mean answers.
+# Make an encoder that learned: networks learn from neighbouring tiles, and prototypes are found among what their mean
+# answers. What this gained and lost when it was tried stands in models/tissue-prototypes/card.md.
 #
 #   scripts/make_encoder.sh NAME OUT SLIDE…
 #

@@ -17,6 +17,7 @@ use crate::encoder::neighbourhoods::{NeighbourhoodSettings, SlideTiles, fit_neig
 use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::readout::{FeatureScaling, HeadOutput};
 use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder, EncoderSpec};
+use crate::geometry::MicronsPerPixel;
 use crate::paths;
 use crate::slide::{self, SlideSource};
 use crate::stain::{LabNormaliser, LabStatistics, StainSetting};
@@ -148,7 +149,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     let sources = args
         .slides
         .iter()
-        .map(|path| choose_tiles(path, settings, args.tiles_per_slide, &mut random))
+        .map(|path| choose_tiles(path, settings, args, &mut random))
         .collect::<anyhow::Result<Vec<_>>>()?;
 
     let (input_mean, input_std) = args.backbone.input_statistics();
@@ -235,15 +236,21 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
 fn choose_tiles(
     path: &Path,
     settings: TileSettings,
-    most: usize,
+    args: &FitModelArgs,
     random: &mut ChaCha8Rng,
 ) -> anyhow::Result<Source> {
     let slide = slide::open(path, None)?;
+    let settings = match slide.info().mpp {
+        // How much neighbours differ depends on how much tissue a tile covers.
+        Some(mpp) if args.neighbourhoods => of_same_field(settings, mpp),
+        _ => settings,
+    };
     let grid = TileGrid::new(slide.info(), settings)?;
     let tissue = TissueMask::of(slide.as_ref())?;
     let statistics = LabStatistics::of_slide(slide.as_ref())?
         .with_context(|| format!("{}: there is no tissue to fit on", path.display()))?;
     let of_tissue: Vec<TileIndex> = selection::tiles(&tissue, &grid, &tissue.settings);
+    let most = args.tiles_per_slide;
     let mut tiles: Vec<TileIndex> =
         rand::seq::index::sample(random, of_tissue.len(), most.min(of_tissue.len()))
             .into_iter()
@@ -252,6 +259,15 @@ fn choose_tiles(
     // Neighbours share the file's compressed blocks: read them one after the other.
     tiles.sort();
     Ok(Source { slide, grid, tiles, statistics })
+}
+
+/// Tiles as wide in µm as `settings` have them, of fewer pixels on a slide that is coarser.
+fn of_same_field(settings: TileSettings, slide: MicronsPerPixel) -> TileSettings {
+    /// Networks halve a tile five times.
+    const FEWEST: u32 = 32;
+    let mpp = settings.mpp.max(slide.mean());
+    let tile_px = (f64::from(settings.tile_px) * settings.mpp / mpp).round() as u32;
+    TileSettings { tile_px: tile_px.max(FEWEST), mpp }
 }
 
 /// What the network says of the chosen tiles of a slide.
@@ -342,7 +358,7 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         text,
         "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance.\n\n\
          Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
-         {}, at most {} a slide, seed {}, of:\n",
+         {}{}, at most {} a slide, seed {}, of:\n",
         file.backbone,
         if paths.len() > 1 { "the mean of " } else { "" },
         paths.join(", "),
@@ -355,6 +371,7 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         } else {
             "in their own colours"
         },
+        if args.neighbourhoods { ", covering as much tissue on coarser slides by fewer pixels" } else { "" },
         args.tiles_per_slide,
         args.seed,
     );
@@ -381,6 +398,16 @@ mod tests {
         assert_eq!(relative, Path::new("../weights/w.safetensors"));
         let elsewhere = relative_weights(Path::new("/data/w.safetensors"), Path::new("models")).unwrap();
         assert_eq!(elsewhere, Path::new("/data/w.safetensors"));
+    }
+
+    #[test]
+    fn coarser_slides_get_fewer_pixels_of_the_same_field() {
+        let settings = TileSettings { tile_px: 224, mpp: 1.0 };
+        let on = |mpp: f64| of_same_field(settings, MicronsPerPixel::square(mpp));
+        assert_eq!(on(2.0), TileSettings { tile_px: 112, mpp: 2.0 });
+        assert_eq!(on(2.5), TileSettings { tile_px: 90, mpp: 2.5 });
+        assert_eq!(on(0.25), settings);
+        assert_eq!(on(30.0).tile_px, 32);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available};
 
 /// Name of the model that is used where none is asked for.
-pub const DEFAULT: &str = "tissue-and-nuclei";
+pub const DEFAULT: &str = "tissue-whitened";
 
 /// Name of the model that was the default before: that of projects that name none. The colours of its tissue also stay
 /// the reference for what is compared by colour alone.

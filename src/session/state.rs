@@ -276,8 +276,8 @@ impl Session {
         &self.embedding
     }
 
-    /// What gives a slide's colours the encoder's reference, as tiles are normalised before they are
-    /// encoded; `None` while either is unknown.
+    /// What gives a slide's colours the encoder's reference, as tiles are normalised for encoders that were made on
+    /// normalised ones; `None` while either is unknown.
     pub fn normaliser(&self, slide: &SlideId) -> Option<LabNormaliser> {
         let EncoderState::Known(spec) = &self.encoder else { return None };
         let Colours::Known(own) = self.slide(slide)?.colours else { return None };

@@ -171,7 +171,7 @@ pub enum Preset {
     Paper,
     /// The light backbone, in an evening on a CPU.
     ThisComputer,
-    /// From `tissue-prototypes`, in the way that `tissue-neighbours` learned: by near pairs alone.
+    /// From `tissue-prototypes`, by near pairs alone.
     NearPairs,
 }
 
