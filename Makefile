@@ -15,7 +15,8 @@ run: setup
 	target/release/histokin --project $(DEMO)/project $(SLIDES)
 
 test: setup
-	cargo test --no-fail-fast
+	@rm -f target/skipped-tests.txt
+	cargo test --workspace --no-fail-fast; status=$$?; scripts/skipped_tests.sh; exit $$status
 
 # What h5py, numpy and pyarrow say of the files that are exported: they are fetched into target/, where the test finds them.
 interop: setup
@@ -41,7 +42,7 @@ demo: setup
 	scripts/demo.sh target/release/histokin $(SLIDES) $(DEMO)
 
 bench: setup
-	cargo bench
+	cargo bench --package histokin
 
 setup:
 	@scripts/setup.sh
@@ -67,7 +68,8 @@ deny:
 	cargo deny --all-features check
 
 lint:
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	cargo check --no-default-features
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo check --package histokin --no-default-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+	scripts/walls.sh

@@ -212,14 +212,14 @@ fn clients_ask(
             let times = &times;
             scope.spawn(move || {
                 for query in queries.iter().skip(client).step_by(clients) {
-                    let like = vec![Example::Described {
+                    let positives = vec![Example::Descriptors {
                         name: "query".to_owned(),
                         place: None,
                         descriptors: vec![query.clone()],
                         file: None,
                     }];
                     let wanted = QuerySettings { count: K, ..QuerySettings::default() };
-                    let query = Query { like, settings: wanted, ..Query::default() };
+                    let query = Query { positives, settings: wanted, ..Query::default() };
                     let asked = Instant::now();
                     let answer = ask(archive, &Snapshot::empty(), &recipe(), &query, settings).unwrap();
                     let took = asked.elapsed().as_secs_f64() * 1e3;

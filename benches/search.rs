@@ -87,7 +87,7 @@ fn heat_map() {
         .map(|row| {
             let tile = TileRef { set: 0, row: Row(row * 100) };
             let request = HeatRequest { index: index.clone(), tile, shown: vec![0, 1] };
-            heat::likeness_maps(&request, scale).elapsed.as_secs_f64() * 1e3
+            heat::similarity_maps(&request, scale).elapsed.as_secs_f64() * 1e3
         })
         .collect();
     println!(

@@ -108,7 +108,7 @@ fn learning(python: Option<&Path>, threads: usize) {
         far_mm: if is_large { 10.0 } else { 0.6 },
         init: "random".into(),
         // Python has the paper's loss alone.
-        keep: 0.0,
+        anchor: 0.0,
         batch: BATCH,
         steps: WARM + STEPS,
         checkpoint_every: 1000,

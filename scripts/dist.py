@@ -25,13 +25,13 @@ def built():
         message = json.loads(line)
         if message.get("executable") and message["target"]["name"] == "histokin":
             program = Path(message["executable"])
-        if message["reason"] == "build-script-executed" and "histokin" in message["package_id"].split("/")[-1]:
+        if message["reason"] == "build-script-executed" and "histokin-encoder" in message["package_id"]:
             out = Path(message["out_dir"])
     return program, out / "libhistokin_torch.so"
 
 
 def packages():
-    """All crates that are in the program, as cargo describes them."""
+    """All crates of others that are in the program, as cargo describes them."""
     command = ["cargo", "metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
@@ -44,8 +44,8 @@ def packages():
         for dependency in nodes[package]["deps"]:
             if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
                 waiting.append(dependency["pkg"])
-    found.discard(metadata["resolve"]["root"])
-    return sorted((one for one in metadata["packages"] if one["id"] in found), key=lambda one: (one["name"], one["version"]))
+    of_others = (one for one in metadata["packages"] if one["id"] in found and one["source"])
+    return sorted(of_others, key=lambda one: (one["name"], one["version"]))
 
 
 def gather_licences(folder):
@@ -116,7 +116,7 @@ def pack(folder):
 
 def main():
     cargo = (ROOT / "Cargo.toml").read_text()
-    version = next(line.split('"')[1] for line in cargo.splitlines() if line.startswith("version"))
+    version = next(line.split('"')[1] for line in cargo.splitlines() if line.startswith("version = "))
     folder = ROOT / "target/dist" / f"histokin-{version}-x86_64-linux"
     assemble(folder)
     archive = pack(folder)

@@ -9,5 +9,5 @@ export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="-Zsanitizer=address ${RUSTFLAGS:-}"
 # What the program keeps until its end is no leak of this kind; `make torture` looks at what grows.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
-cargo test --lib --no-default-features --target x86_64-unknown-linux-gnu --target-dir target/sanitize -- \
-    --skip encoder:: --skip training:: "$@"
+cargo test --workspace --exclude histokin-encoder --exclude histokin-training --exclude histokin-archive --lib \
+    --no-default-features --target x86_64-unknown-linux-gnu --target-dir target/sanitize -- "$@"

@@ -23,7 +23,7 @@ const USUALLY_TOLD: &str = "warn,wgpu_hal=error,wgpu_core=error";
 const USUALLY_KEPT: &str = "warn,histokin=info,wgpu_hal=error,wgpu_core=error";
 
 /// Begin to note. `level` is `error`, `warn`, `info`, `debug`, `trace`, or such for parts of the program
-/// (`histokin::workers=debug`); it holds for standard error and for the file.
+/// (`histokin_session::workers=debug`); it holds for standard error and for the file.
 ///
 /// # Errors
 /// When `level` cannot be understood. A file that cannot be written is no error: its notes are told instead.

@@ -8,7 +8,7 @@
     python3 -m venv target/bench-torch
     target/bench-torch/bin/pip install torch==2.13.0 torchvision==0.28.0 onnxruntime==1.29.0 onnx==1.23.2
 
-makes. The training loop is the one of src/training with its tiles in memory already: the same layers learn,
+makes. The training loop is the one of crates/histokin-training with its tiles in memory already: the same layers learn,
 the rest runs without gradients; contrastive loss, AdamW, gradients clipped, loss read back after every step.
 """
 

@@ -31,7 +31,7 @@ pub fn highlight(window: &mut Window) {
         let (x, y) =
             ((place % COLUMNS) as i64 * i64::from(across), (place / COLUMNS) as i64 * i64::from(down));
         let rect = Level0Rect::new(field.x + x, field.y + y, across.max(1), down.max(1));
-        Match { rank: place + 1, slide: slide.clone(), rect, distance: place as f32, like: 0 }
+        Match { rank: place + 1, slide: slide.clone(), rect, distance: place as f32, example: 0 }
     });
     let answer = Answer {
         tiles: vec![None],
@@ -44,7 +44,7 @@ pub fn highlight(window: &mut Window) {
     };
     // Only the one to the question in hand is taken.
     for generation in 1..=64 {
-        window.app.absorb(Event::Answered { generation, answer: Ok(answer.clone()), beside: None });
+        window.app.absorb(Event::Answered { generation, answer: Ok(answer.clone()), second_encoder: None });
     }
     let (cpu, _) = window.step(Drawn::Recorded);
     let answer = window.app.session().query().and_then(|query| query.answer.as_ref());

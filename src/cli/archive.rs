@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::choice::choice;
 use crate::archive::credentials::{Credentials, Password};
 use crate::archive::pull::{self, PullOutcome, Wanted};
 use crate::archive::push::{
@@ -83,7 +84,7 @@ struct PushArgs {
     #[arg(long)]
     thumbnails: bool,
     /// How descriptors of an encoder that is new to the archive are kept: vector (32 bits a number) or halfvec (16).
-    #[arg(long, default_value = "vector")]
+    #[arg(long, value_parser = choice::<Storage>(), default_value = "vector")]
     storage: Storage,
     /// Parts that the tiles of a new encoder are cut into, by slide: one for each 20 million tiles to come.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]

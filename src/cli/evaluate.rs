@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::choice::choice;
 use super::progress::EmbedBar;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
+use crate::evaluation::baseline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::camelyon::{self, Camelyon};
 use crate::evaluation::comparison::{Comparison, ComparisonSettings, compare};
-use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::gather::{self, Gathered};
 use crate::evaluation::intervals::Resampling;
 use crate::evaluation::labels::{self, Patients};
+use crate::evaluation::map::MapStore;
 use crate::evaluation::report;
 use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
 use crate::evaluation::sample::{Described, Sample, SampleSlide};
@@ -71,17 +73,17 @@ pub struct EvaluateArgs {
     #[arg(long, default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     draws: u32,
     /// Tiles of the query's slide, or of its patient, are no answers.
-    #[arg(long, default_value = "slide")]
+    #[arg(long, value_parser = choice::<Exclude>(), default_value = "slide")]
     exclude: Exclude,
     /// Which tiles can be answers: the labelled ones, or all, unlabelled ones counting as wrong.
-    #[arg(long, default_value = "labelled")]
+    #[arg(long, value_parser = choice::<PoolKind>(), default_value = "labelled")]
     pool: PoolKind,
     /// At most so many queries of each class, drawn at random.
     #[arg(long, default_value_t = RetrievalSettings::default().queries_per_class)]
     queries: usize,
     /// Leave the colour histogram out.
     #[arg(long)]
-    no_floor: bool,
+    no_baseline: bool,
     /// Pixel size of slides whose descriptors do not tell it, in µm: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
@@ -149,7 +151,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let document = report::json::document(&sample, &comparison);
     if let Some(folder) = &args.report {
         let pictures = study.project.as_ref().map(report::Pictures::of_project);
-        let maps = study.project.as_ref().map(Project::maps);
+        let maps = study.project.as_ref().map(MapStore::of_project);
         let map = report::map_of(maps.as_ref(), &described, &comparison, &mut |_| true);
         report::write(folder, &sample, &comparison, &document, map.as_ref(), pictures.as_ref())
             .with_context(|| format!("the report was not written to {}", folder.display()))?;
@@ -326,10 +328,10 @@ fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Asked>
             other => Asked::Here(other?),
         });
     }
-    let floor_asked = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
+    let baseline_asked = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
     // Tiles that were cut elsewhere are not those of the project.
     let has_own = asked.iter().any(|one| matches!(one, Asked::Here(_)));
-    if floor_asked || (!args.no_floor && has_own) {
+    if baseline_asked || (!args.no_baseline && has_own) {
         let spec = HsvHistogram::of_project(project)?;
         asked.push(Asked::Here(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference))));
     }

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 
+use super::choice::choice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model};
 use crate::encoder::model::{ModelFile, Preprocessing};
@@ -36,7 +37,7 @@ pub struct FitModelArgs {
     #[arg(long)]
     pub name: String,
     /// The network
-    #[arg(long, value_enum, default_value = "mobilenet_v2")]
+    #[arg(long, value_parser = choice::<BackboneKind>(), default_value = "mobilenet_v2")]
     pub backbone: BackboneKind,
     /// The network's weights (safetensors): published ones, or those of an encoder that was trained, whose head is left
     /// aside; given several times, their mean
@@ -58,7 +59,7 @@ pub struct FitModelArgs {
     /// Let every component weigh the same in a distance
     #[arg(long, conflicts_with = "prototypes")]
     pub whiten: bool,
-    /// Describe a tile by its membership in as many prototypes as a descriptor has numbers
+    /// EmbedTiles a tile by its membership in as many prototypes as a descriptor has numbers
     #[arg(long)]
     pub prototypes: bool,
     /// Of prototypes: principal components in which tiles are compared with them
@@ -187,7 +188,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             stain_reference: average(sources.iter().map(|source| source.statistics)),
         },
     };
-    let mut pooled = encoder::load_described(file.clone(), &folder, args.device)?;
+    let mut pooled = encoder::load_embedded(file.clone(), &folder, args.device)?;
     let mut slides = Vec::new();
     for source in &sources {
         tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());

@@ -12,9 +12,9 @@ use crate::descriptors::{DescriptorSet, Row};
 use crate::encoder;
 use crate::index::segment::Segment;
 use crate::index::{Snapshot, TileFilter, brute_force};
+use crate::number_format::counted;
 use crate::project::{Project, SlideEntry};
 use crate::slide::SlideError;
-use crate::words::counted;
 
 /// Tiles that are asked for when the index is checked.
 const SAMPLE: usize = 50;

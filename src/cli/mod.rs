@@ -7,6 +7,7 @@ pub mod output;
 mod annotations;
 #[cfg(feature = "archive")]
 mod archive;
+mod choice;
 mod decode;
 mod embed;
 mod evaluate;
@@ -33,7 +34,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
-use crate::evaluation::floor::{HSV_HISTOGRAM, HsvHistogram};
+use crate::evaluation::baseline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
 use crate::slide::isolated::trust::{self, Isolate};

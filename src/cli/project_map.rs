@@ -6,9 +6,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::choice::choice;
 use crate::durable;
 use crate::evaluation::gather;
-use crate::evaluation::map::{self, MapKind, UmapSettings};
+use crate::evaluation::map::{self, MapKind, MapStore, UmapSettings};
 use crate::evaluation::sample::Sample;
 use crate::paths;
 use crate::project::Project;
@@ -21,7 +22,7 @@ pub struct ProjectMapArgs {
     #[arg(long)]
     encoder: Option<String>,
     /// How the plane is found.
-    #[arg(long, default_value = "umap")]
+    #[arg(long, value_parser = choice::<MapKind>(), default_value = "umap")]
     kind: MapKind,
     /// Tiles that make up a neighbourhood (UMAP).
     #[arg(long, default_value_t = UmapSettings::default().neighbours)]
@@ -61,10 +62,11 @@ pub fn run(args: &ProjectMapArgs) -> anyhow::Result<()> {
                 laid_out: args.laid_out.max(100),
                 seed: args.seed,
             };
-            let points = project.maps().umap(&spec.id.0, descriptors, &settings, &mut |share| {
-                bar.set_position((1000.0 * share) as u64);
-                true
-            });
+            let points =
+                MapStore::of_project(&project).umap(&spec.id.0, descriptors, &settings, &mut |share| {
+                    bar.set_position((1000.0 * share) as u64);
+                    true
+                });
             bar.finish_and_clear();
             points.context("the layout was stopped")?
         }

@@ -9,13 +9,13 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
+use super::choice::choice;
 use super::index::load_index;
-use crate::archive::ArchiveUrl;
 use crate::encoder::{self, DeviceChoice};
 use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::index::Snapshot;
-use crate::pipeline::{Slides, describe_picture, describe_tiles, write_matches, write_sheet};
-use crate::project::{Project, ProjectSettings};
+use crate::pipeline::{Slides, embed_picture, embed_tiles, write_matches, write_sheet};
+use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
     self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QuerySettings, Region, Scope,
@@ -61,7 +61,7 @@ pub struct QueryArgs {
     #[arg(short, default_value_t = 20)]
     k: usize,
     /// Which slides may hold matches.
-    #[arg(long, default_value = "all")]
+    #[arg(long, value_parser = choice::<Scope>(), default_value = "all")]
     scope: Scope,
     /// Only these slides: id, path, file name or file stem; may be given several times.
     #[arg(long = "slides", value_name = "SLIDE", num_args = 1..)]
@@ -73,7 +73,7 @@ pub struct QueryArgs {
     #[arg(long, conflicts_with = "marked")]
     class: Option<String>,
     /// Which patients' slides may hold matches.
-    #[arg(long, default_value = "any", requires = "slide")]
+    #[arg(long, value_parser = choice::<Patients>(), default_value = "any", requires = "slide")]
     patients: Patients,
     /// Whose slides they are: a CSV file with the columns slide (or file) and patient [default: what the project
     /// knows, else file names].
@@ -152,9 +152,9 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
             Err(problem) => problem,
         };
         // A place that is not embedded is described on the spot.
-        let examples = question.like.iter().chain(&question.unlike);
+        let examples = question.positives.iter().chain(&question.negatives);
         match builder::missing_tile(&index, examples, &problem) {
-            Some(place) => describe_missing(args, &project, &opened, &place, &mut question)?,
+            Some(place) => embed_missing_tile(args, &project, &opened, &place, &mut question)?,
             None => bail!(problem),
         }
         query = question.query();
@@ -168,22 +168,22 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         }
         None => {}
     }
-    let book = project.query_book()?;
+    let query_history = project.query_history()?;
     if let Some(path) = &args.sheet {
         write_sheet(&answer, &slides_of(&project, &answer)?, path)
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     if let Some(folder) = &args.annotations {
         std::fs::create_dir_all(folder).with_context(|| format!("{} was not made", folder.display()))?;
-        write_matches(&answer, &book, &slides_of(&project, &answer)?, folder)?;
+        write_matches(&answer, &query_history, &slides_of(&project, &answer)?, folder)?;
     }
     if let Some(path) = &args.csv {
-        let csv = export::to_csv(&answer, &book, |slide| name(&project, &answer, slide))?;
+        let csv = export::to_csv(&answer, &query_history, |slide| name(&project, &answer, slide))?;
         crate::durable::write(path, csv.as_ref())
             .with_context(|| format!("{} was not written", path.display()))?;
     }
     match (args.json, args.rank) {
-        (true, _) => super::print_json(&export::to_json(&answer, &book))?,
+        (true, _) => super::print_json(&export::to_json(&answer, &query_history))?,
         (false, Rank::Tiles) => tell_tiles(&project, &answer),
         (false, Rank::Slides) => tell_slides(&project, &answer),
     }
@@ -253,15 +253,19 @@ fn marks(project: &Project) -> anyhow::Result<Marks> {
 
 /// A question with what its examples stand for.
 struct Question {
-    like: Vec<ShownExample>,
-    unlike: Vec<ShownExample>,
+    positives: Vec<ShownExample>,
+    negatives: Vec<ShownExample>,
     settings: QuerySettings,
 }
 
 impl Question {
     fn query(&self) -> Query {
         let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
-        Query { like: examples(&self.like), unlike: examples(&self.unlike), settings: self.settings.clone() }
+        Query {
+            positives: examples(&self.positives),
+            negatives: examples(&self.negatives),
+            settings: self.settings.clone(),
+        }
     }
 }
 
@@ -308,35 +312,35 @@ fn question(
     opened: &OpenedSlides<'_>,
 ) -> anyhow::Result<Question> {
     let build = QueryBuilder { index, marks, slides: opened };
-    let (mut like, mut unlike) = (Vec::new(), Vec::new());
+    let (mut positives, mut negatives) = (Vec::new(), Vec::new());
     let mut own = None;
     if let Some(name) = &args.slide {
         let entry = project.find_slide(name)?;
         let slide = &entry.id;
         for at in &args.at {
-            builder::put_example(&mut like, &mut unlike, build.tile(slide, *at)?);
+            builder::put_example(&mut positives, &mut negatives, build.tile(slide, *at)?);
         }
         for rect in &args.rect {
-            like.push(build.region(slide, Region::Rect(*rect)));
+            positives.push(build.region(slide, Region::Rect(*rect)));
         }
         if !args.annotation.is_empty() {
-            like.extend(build.annotations(slide, &args.annotation)?);
+            positives.extend(build.annotations(slide, &args.annotation)?);
         }
         if args.whole {
-            like.push(build.whole_slide(slide)?);
+            positives.push(build.whole_slide(slide)?);
         }
         for at in &args.not_at {
-            builder::put_example(&mut unlike, &mut like, build.tile(slide, *at)?);
+            builder::put_example(&mut negatives, &mut positives, build.tile(slide, *at)?);
         }
         own = Some(project.slide_path(entry));
     }
     if let Some(class) = &args.like_class {
-        like.extend(build.class(class)?);
+        positives.extend(build.class(class)?);
     }
     if let Some(path) = &args.image {
-        like.push(describe_image(args, project, path)?);
+        positives.push(embed_image(args, project, path)?);
     }
-    if like.is_empty() {
+    if positives.is_empty() {
         bail!(
             "say what to look for: --slide with --at, --rect, --annotation or --whole, --like-class, or --image"
         );
@@ -371,7 +375,7 @@ fn question(
     if args.whole {
         builder::rank_whole_slides(&mut settings);
     }
-    Ok(Question { like, unlike, settings })
+    Ok(Question { positives, negatives, settings })
 }
 
 /// The slides that `--slides` names, if there are any.
@@ -382,21 +386,21 @@ fn named(args: &QueryArgs, project: &Project) -> anyhow::Result<Option<Vec<Slide
     args.among.iter().map(|name| Ok(Some(project.find_slide(name)?.id.clone()))).collect()
 }
 
-fn describe_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<ShownExample> {
+fn embed_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Result<ShownExample> {
     let picture = slide::open(path, args.image_mpp)?;
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let recipe = project.recipe(encoder.spec());
-    let descriptors = describe_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
+    let descriptors = embed_picture(picture.as_ref(), encoder.as_mut(), &recipe)?;
     let info = picture.info();
     // A picture that is a slide of the project is not to find itself; any other lies on no slide.
     let is_ours = project.slides().iter().any(|entry| entry.id == info.id);
     let place = is_ours.then(|| TilePlace { slide: info.id.clone(), rect: info.extent() });
-    let example = Example::Described { name: info.name(), place: place.clone(), descriptors, file: None };
+    let example = Example::Descriptors { name: info.name(), place: place.clone(), descriptors, file: None };
     Ok(ShownExample { example, place })
 }
 
-/// Describe a tile that is not among the embedded ones.
-fn describe_missing(
+/// EmbedTiles a tile that is not among the embedded ones.
+fn embed_missing_tile(
     args: &QueryArgs,
     project: &Project,
     opened: &OpenedSlides<'_>,
@@ -411,9 +415,9 @@ fn describe_missing(
         bail!("there is no embedded tile at x {x:.0}, y {y:.0} of {name}: the place is not tissue");
     }
     let recipe = project.recipe(encoder.spec());
-    let descriptors = describe_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
-    let examples = question.like.iter_mut().chain(&mut question.unlike);
-    builder::describe_tile(examples, place, &source.info().name(), &descriptors[0]);
+    let descriptors = embed_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
+    let examples = question.positives.iter_mut().chain(&mut question.negatives);
+    builder::use_descriptor(examples, place, &source.info().name(), &descriptors[0]);
     Ok(())
 }
 
@@ -437,7 +441,7 @@ fn tell_tiles(project: &Project, answer: &Answer) {
     );
     for found in &answer.matches {
         let name = name(project, answer, &found.slide);
-        let place = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.whereabouts()));
+        let place = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.location()));
         let (rank, at, place) = (found.rank, found.rect, place.unwrap_or_default());
         outln!("{rank:>4}  {:.4}  {name}  x {}, y {}{place}", found.distance, at.x, at.y);
     }

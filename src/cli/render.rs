@@ -97,9 +97,10 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
     use crate::slide::pyramid::{DisplayPyramid, SlideKey};
     use crate::stain::separation::Stain;
     use crate::stain::{LabNormaliser, LabStatistics};
-    use crate::ui::{Appearance, Camera, Colouring, Still, StillPainter};
+    use crate::ui::{Appearance, Camera, Colouring, OffscreenPicture, OffscreenRenderer};
 
-    let mut painter = StillPainter::headless().context("with --cpu a plain region is drawn without one")?;
+    let mut painter =
+        OffscreenRenderer::headless().context("with --cpu a plain region is drawn without one")?;
     let colouring = match args.view {
         View::Normal => Colouring::Own,
         View::H => Colouring::Stain(Stain::Haematoxylin),
@@ -134,7 +135,7 @@ fn draw(args: &RenderArgs, source: std::sync::Arc<dyn SlideSource>) -> anyhow::R
     let stretch = Stretch::of(source.info().mpp);
     let rotation = args.rotate.to_radians();
     let camera = Camera { rotation, stretch, ..Camera::upright(args.rect.center()) };
-    let still = Still {
+    let still = OffscreenPicture {
         pyramid: &DisplayPyramid::new(SlideKey(0), source),
         camera,
         span: stretch.extent((args.rect.width.into(), args.rect.height.into())),

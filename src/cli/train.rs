@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::choice::choice;
 use super::interrupt;
 use super::progress::TrainingBar;
 use crate::encoder::DeviceChoice;
@@ -33,7 +34,7 @@ pub struct TrainArgs {
     #[arg(long)]
     config: Option<PathBuf>,
     /// Settings to begin from, where no file is given [default: this_computer].
-    #[arg(long, value_enum, conflicts_with = "config")]
+    #[arg(long, value_parser = choice::<Preset>(), conflicts_with = "config")]
     preset: Option<Preset>,
     #[command(flatten)]
     settings: SettingsArgs,
@@ -66,11 +67,11 @@ pub struct TrainArgs {
 /// Single settings. Each stands for the field of the same name in the file.
 #[derive(Debug, Default, Args)]
 struct SettingsArgs {
-    #[arg(long, value_enum, help = help_of("method"))]
+    #[arg(long, value_parser = choice::<Method>(), help = help_of("method"))]
     method: Option<Method>,
-    #[arg(long, value_enum, help = help_of("loss"))]
+    #[arg(long, value_parser = choice::<LossKind>(), help = help_of("loss"))]
     loss: Option<LossKind>,
-    #[arg(long, value_enum, help = help_of("backbone"))]
+    #[arg(long, value_parser = choice::<BackboneKind>(), help = help_of("backbone"))]
     backbone: Option<BackboneKind>,
     #[arg(long, help = help_of("init"))]
     init: Option<String>,
@@ -88,16 +89,16 @@ struct SettingsArgs {
     near_mm: Option<f64>,
     #[arg(long, help = help_of("far_mm"))]
     far_mm: Option<f64>,
-    #[arg(long, value_enum, help = help_of("without_far"))]
+    #[arg(long, value_parser = choice::<WithoutFar>(), help = help_of("without_far"))]
     without_far: Option<WithoutFar>,
     #[arg(long, help = help_of("slides_per_batch"))]
     slides_per_batch: Option<usize>,
     #[arg(long, help = help_of("margin"))]
     margin: Option<f64>,
-    #[arg(long, help = help_of("spread"))]
-    spread: Option<f64>,
-    #[arg(long, help = help_of("keep"))]
-    keep: Option<f64>,
+    #[arg(long, alias = "spread", help = help_of("anti_collapse"))]
+    anti_collapse: Option<f64>,
+    #[arg(long, alias = "keep", help = help_of("anchor"))]
+    anchor: Option<f64>,
     #[arg(long, help = help_of("temperature"))]
     temperature: Option<f64>,
     #[arg(long, help = help_of("steps"))]
@@ -114,10 +115,10 @@ struct SettingsArgs {
     validation_tiles: Option<usize>,
     #[arg(long, help = help_of("labels"))]
     labels: Option<String>,
-    #[arg(long, value_enum, help = help_of("judged_by"))]
+    #[arg(long, value_parser = choice::<JudgedBy>(), help = help_of("judged_by"))]
     judged_by: Option<JudgedBy>,
-    #[arg(long, help = help_of("patience"))]
-    patience: Option<usize>,
+    #[arg(long, alias = "patience", help = help_of("early_stopping"))]
+    early_stopping: Option<usize>,
     #[arg(long, help = help_of("checkpoint_every"))]
     checkpoint_every: Option<u64>,
     #[arg(long, help = help_of("tile_cache_mb"))]
@@ -145,8 +146,8 @@ impl SettingsArgs {
         set(&mut config.without_far, &self.without_far);
         set(&mut config.slides_per_batch, &self.slides_per_batch);
         set(&mut config.margin, &self.margin);
-        set(&mut config.spread, &self.spread);
-        set(&mut config.keep, &self.keep);
+        set(&mut config.anti_collapse, &self.anti_collapse);
+        set(&mut config.anchor, &self.anchor);
         set(&mut config.temperature, &self.temperature);
         set(&mut config.steps, &self.steps);
         set(&mut config.batch, &self.batch);
@@ -156,7 +157,7 @@ impl SettingsArgs {
         set(&mut config.validation_tiles, &self.validation_tiles);
         set(&mut config.labels, &self.labels);
         set(&mut config.judged_by, &self.judged_by);
-        set(&mut config.patience, &self.patience);
+        set(&mut config.early_stopping, &self.early_stopping);
         set(&mut config.checkpoint_every, &self.checkpoint_every);
         set(&mut config.tile_cache_mb, &self.tile_cache_mb);
     }

@@ -9,7 +9,9 @@ use image::RgbImage;
 use uuid::Uuid;
 
 use super::slide_view::camera::Camera;
-use super::slide_view::{MarkSet, ScaleBar, Shading, Still, StillAnnotations, StillPainter};
+use super::slide_view::{
+    MarkSet, OffscreenAnnotations, OffscreenPicture, OffscreenRenderer, ScaleBar, Shading,
+};
 use crate::annotation::AnnotationSet;
 use crate::crash;
 use crate::pipeline::write_picture;
@@ -84,7 +86,7 @@ impl Exporter {
     /// When the system gives no further thread.
     pub fn start(
         &self,
-        painter: impl FnOnce() -> StillPainter + Send + 'static,
+        painter: impl FnOnce() -> OffscreenRenderer + Send + 'static,
         export: Export,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> std::io::Result<()> {
@@ -109,8 +111,8 @@ impl Exporter {
     }
 }
 
-fn run(painter: &mut StillPainter, export: Export) -> Result<Exported, String> {
-    let still = Still {
+fn run(painter: &mut OffscreenRenderer, export: Export) -> Result<Exported, String> {
+    let still = OffscreenPicture {
         pyramid: &export.pyramid,
         camera: export.area.camera,
         span: export.area.span,
@@ -118,7 +120,7 @@ fn run(painter: &mut StillPainter, export: Export) -> Result<Exported, String> {
         shading: export.shading,
         profile: export.profile.as_deref(),
         marks: &export.marks,
-        annotations: export.annotations.as_ref().map(|annotations| StillAnnotations {
+        annotations: export.annotations.as_ref().map(|annotations| OffscreenAnnotations {
             set: &annotations.set,
             hidden: &annotations.hidden,
             pixels_per_point: annotations.pixels_per_point,
@@ -141,8 +143,8 @@ fn run(painter: &mut StillPainter, export: Export) -> Result<Exported, String> {
 
 /// Why a picture cannot be saved as `path`, before it is drawn.
 pub fn objection(path: &Path) -> Option<String> {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    if !matches!(ending.as_deref(), Some("png" | "jpg" | "jpeg" | "tif" | "tiff")) {
+    let shutdown = path.extension().map(|shutdown| shutdown.to_string_lossy().to_lowercase());
+    if !matches!(shutdown.as_deref(), Some("png" | "jpg" | "jpeg" | "tif" | "tiff")) {
         return Some("End the name in .png, .jpg or .tif".to_owned());
     }
     // Whether the folder is there shows when the picture is written: its drive must not keep the window waiting.

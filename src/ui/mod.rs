@@ -1,10 +1,10 @@
 //! The window. It draws the session, turns what the user does into commands, and owns the canvas.
 
 mod actions;
-mod again;
+mod relaunch;
 mod app;
 mod diagnostics;
-mod ending;
+mod shutdown;
 mod export;
 mod file_dialog;
 mod graphics;
@@ -17,7 +17,7 @@ mod shown_slides;
 mod slide_view;
 mod start;
 mod theme;
-mod trails;
+mod view_histories;
 mod window;
 
 use std::path::PathBuf;
@@ -29,10 +29,10 @@ use crate::encoder::DeviceChoice;
 use crate::project::Project;
 
 pub use app::App;
-pub use ending::Ending;
 use remembered::Remembered;
+pub use shutdown::ShutdownRequest;
 pub use slide_view::camera::Camera;
-pub use slide_view::{Appearance, Colouring, Lacks, Still, StillError, StillPainter};
+pub use slide_view::{Appearance, Colouring, Lacks, OffscreenError, OffscreenPicture, OffscreenRenderer};
 pub use window::{Handover, Window};
 
 /// What the window opens with.
@@ -66,14 +66,14 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
     let folders = directories::ProjectDirs::from("", "", "histokin");
     let state_file = options.state_file.or_else(|| Some(folders?.data_dir().join("window.toml")));
     let options = WindowOptions { state_file, ..options };
-    let ending = Ending::default();
+    let shutdown = ShutdownRequest::default();
     // Without it, the project would seem to have been left by a crash.
-    if let Err(error) = ending.listen() {
+    if let Err(error) = shutdown.listen() {
         tracing::warn!("the system's wish to end the program will not be heard: {error}");
     }
     let project = open_project(&options)?;
     project.keep_computed_levels();
-    start::draw(project, &options, ending)
+    start::draw(project, &options, shutdown)
 }
 
 /// The name of every action with its keys, in the order of the help sheet.

@@ -11,7 +11,7 @@ use super::slide_view::Stance;
 use crate::durable;
 use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
-use crate::workers::mailbox::Mailbox;
+use crate::workers::job_queue::JobQueue;
 
 /// Paths in the list of what was opened recently.
 const MOST_RECENT: usize = 20;
@@ -28,7 +28,8 @@ pub struct Remembered {
     pub marks_shown: bool,
     pub annotations_open: bool,
     pub tissue_shown: bool,
-    pub trail_shown: bool,
+    #[serde(alias = "trail_shown")]
+    pub view_history_shown: bool,
     /// Pixels are blended into each other beyond 1:1.
     pub smooth: bool,
     pub light_theme: bool,
@@ -66,7 +67,7 @@ impl Default for Remembered {
             marks_shown: true,
             annotations_open: false,
             tissue_shown: false,
-            trail_shown: true,
+            view_history_shown: true,
             smooth: false,
             light_theme: false,
             text_scale: 1.0,
@@ -116,7 +117,7 @@ impl Remembered {
 
 /// Writes what is to be remembered, on a thread of its own. Dropping it waits for the last writing.
 pub struct Keeper {
-    mailbox: Arc<Mailbox<Remembered>>,
+    job_queue: Arc<JobQueue<Remembered>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -126,8 +127,8 @@ impl Keeper {
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(file: PathBuf) -> std::io::Result<Self> {
-        let mailbox: Arc<Mailbox<Remembered>> = Arc::default();
-        let to_write = mailbox.clone();
+        let job_queue: Arc<JobQueue<Remembered>> = Arc::default();
+        let to_write = job_queue.clone();
         let thread = std::thread::Builder::new().name("window-keeper".into()).spawn(move || {
             while let Some(remembered) = to_write.take_to_the_end() {
                 if let Err(error) = write(&file, &remembered) {
@@ -135,17 +136,17 @@ impl Keeper {
                 }
             }
         })?;
-        Ok(Self { mailbox, thread: Some(thread) })
+        Ok(Self { job_queue, thread: Some(thread) })
     }
 
     pub fn keep(&self, remembered: Remembered) {
-        self.mailbox.replace(remembered);
+        self.job_queue.replace(remembered);
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.mailbox.close();
+        self.job_queue.close();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

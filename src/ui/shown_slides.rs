@@ -41,7 +41,7 @@ pub struct Shown {
     pub marks: Option<MarkSet>,
     profile: Option<ProfileTexture>,
     /// The slide cannot be read at present.
-    away: bool,
+    unavailable: bool,
 }
 
 impl Shown {
@@ -99,11 +99,11 @@ impl ShownSlides {
                         tissue: None,
                         marks: None,
                         profile: None,
-                        away: false,
+                        unavailable: false,
                     })
                 }
             };
-            if std::mem::replace(&mut shown.away, state.away.is_some()) && !shown.away {
+            if std::mem::replace(&mut shown.unavailable, state.unavailable.is_some()) && !shown.unavailable {
                 renderer.atlas.forget_gaps(shown.pyramid.key());
             }
             if shown.thumbnail.is_none()
@@ -146,11 +146,11 @@ impl ShownSlides {
         let examples = || query.iter().flat_map(|query| query.examples());
         // Asked in every frame: of an answer only whether it is the same one.
         let is_same = self.marked.as_ref().map(Arc::as_ptr) == answer.map(Arc::as_ptr)
-            && examples().eq(self.examples.iter().map(|(like, shown)| (*like, shown)));
+            && examples().eq(self.examples.iter().map(|(positives, shown)| (*positives, shown)));
         if is_same && !self.slides.values().any(|shown| shown.marks.is_none()) {
             return;
         }
-        self.examples = examples().map(|(like, shown)| (like, shown.clone())).collect();
+        self.examples = examples().map(|(positives, shown)| (positives, shown.clone())).collect();
         self.marked = answer.cloned();
         let matches = answer.map(|answer| answer.matches.as_slice()).unwrap_or_default();
         let mut marks: HashMap<&SlideId, Vec<Mark>> = HashMap::new();
@@ -160,8 +160,8 @@ impl ShownSlides {
         }
         for (id, shown) in &mut self.slides {
             let mut marks = marks.remove(id).unwrap_or_default();
-            for (like, shown) in &self.examples {
-                marks.extend(example_marks(id, *like, shown, answer.map(Arc::as_ref)));
+            for (positives, shown) in &self.examples {
+                marks.extend(example_marks(id, *positives, shown, answer.map(Arc::as_ref)));
             }
             shown.marks = Some(renderer.mark_set(&marks));
         }
@@ -239,11 +239,16 @@ fn texture(context: &Context, name: &str, picture: &RgbaImage) -> TextureHandle 
 }
 
 /// The outlines of an example on a slide: of the tile, or of all tiles of a region.
-fn example_marks(id: &SlideId, like: bool, shown: &ShownExample, answer: Option<&Answer>) -> Vec<Mark> {
+fn example_marks(
+    id: &SlideId,
+    is_positive: bool,
+    shown: &ShownExample,
+    answer: Option<&Answer>,
+) -> Vec<Mark> {
     if shown.example.slide() != Some(id) {
         return Vec::new();
     }
-    let color = if like { theme::EXAMPLE } else { theme::NEGATIVE_EXAMPLE };
+    let color = if is_positive { theme::EXAMPLE } else { theme::NEGATIVE_EXAMPLE };
     let mark = |rect: Level0Rect, fill: f32| {
         Mark::new(rect, mark_color(color, fill), mark_color(color, 1.0), OUTLINE_PX)
     };

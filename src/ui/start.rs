@@ -10,7 +10,7 @@ use eframe::egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCrea
 use eframe::wgpu;
 
 use super::window::{Handover, Window};
-use super::{Ending, WindowOptions, again};
+use super::{ShutdownRequest, WindowOptions, relaunch};
 use crate::crash;
 use crate::project::Project;
 
@@ -71,8 +71,12 @@ enum Ended {
 
 /// Draw the window until the user closes it: with the best driver that has a device, and with a new device, in a new
 /// window, when that is lost.
-pub(super) fn draw(project: Project, options: &WindowOptions, ending: Ending) -> anyhow::Result<()> {
-    let handover = Rc::new(Handover::of(ending));
+pub(super) fn draw(
+    project: Project,
+    options: &WindowOptions,
+    shutdown: ShutdownRequest,
+) -> anyhow::Result<()> {
+    let handover = Rc::new(Handover::of(shutdown));
     let drawn = by_turns(Drivers::to_try(options.safe_gpu), |drivers| {
         let opened = Instant::now();
         let ended = show(drivers, &project, options, &handover)?;
@@ -83,7 +87,7 @@ pub(super) fn draw(project: Project, options: &WindowOptions, ending: Ending) ->
         Drawn::UntilLostInFrame(reason) => {
             // Given back, so that the next start need not take it for one that a crash has left.
             drop(project);
-            Err(again::start_again(&reason))
+            Err(relaunch::relaunch(&reason))
         }
         Drawn::ByNone(reasons) if handover.reason().is_none() => anyhow::bail!(no_driver(&reasons)),
         Drawn::ByNone(reasons) => {

@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use egui::{Context, Pos2, Ui, Vec2, ViewportBuilder, ViewportCommand};
 
-use super::app::{App, Kept};
+use super::app::{App, HandedOver};
 use super::graphics::DeviceWatch;
-use super::{Ending, WindowOptions, waker};
+use super::{ShutdownRequest, WindowOptions, waker};
 use crate::project::Project;
 
 /// What one window leaves to the next.
 struct Legacy {
-    kept: Kept,
+    handed_over: HandedOver,
     /// Why there has to be another window, in the driver's words.
     reason: String,
     place: Place,
@@ -57,13 +57,13 @@ impl Place {
 pub struct Handover {
     legacy: RefCell<Option<Legacy>>,
     watch: RefCell<DeviceWatch>,
-    ending: Ending,
+    shutdown: ShutdownRequest,
 }
 
 impl Handover {
-    /// For a program that ends when `ending` says so.
-    pub fn of(ending: Ending) -> Self {
-        Self { ending, ..Self::default() }
+    /// For a program that ends when `shutdown` says so.
+    pub fn of(shutdown: ShutdownRequest) -> Self {
+        Self { shutdown, ..Self::default() }
     }
 
     /// Why the window has ended, unless the user closed it.
@@ -113,10 +113,12 @@ impl Window {
             watch.observe(&gpu.device, waker(&creation.egui_ctx));
         }
         handover.watch.replace(watch.clone());
-        handover.ending.concerns(&creation.egui_ctx);
+        handover.shutdown.concerns(&creation.egui_ctx);
         let legacy = handover.legacy.take();
         let app = match legacy {
-            Some(Legacy { kept, reason, .. }) => App::resume(creation, kept, &options, &reason)?,
+            Some(Legacy { handed_over, reason, .. }) => {
+                App::resume(creation, handed_over, &options, &reason)?
+            }
             None => App::new(creation, project, options)?,
         };
         Ok(Self { app: Some(app), watch, handover })
@@ -137,7 +139,7 @@ impl Window {
         let Some(reason) = self.watch.lost() else { return };
         if let Some(app) = self.app.take() {
             let place = Place::of(context);
-            self.handover.legacy.replace(Some(Legacy { kept: app.hand_over(), reason, place }));
+            self.handover.legacy.replace(Some(Legacy { handed_over: app.hand_over(), reason, place }));
         }
         context.send_viewport_cmd(ViewportCommand::Close);
         context.request_repaint();
@@ -152,7 +154,7 @@ impl eframe::App for Window {
             app.absorb(crate::session::Event::Crashed(fault));
         }
         // As by the button: what cannot be saved is told, and the window stays.
-        if self.handover.ending.take() {
+        if self.handover.shutdown.take() {
             context.send_viewport_cmd(ViewportCommand::Close);
         }
         app.logic(context, frame);

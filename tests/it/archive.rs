@@ -69,10 +69,10 @@ pub fn push_all(archive: &mut Archive, project: &Project, settings: &PushSetting
     push(archive, project, &made::recipe(), settings, &mut |_| ()).unwrap()
 }
 
-fn like(set: &DescriptorSet, row: u32, settings: QuerySettings) -> Query {
+fn positives(set: &DescriptorSet, row: u32, settings: QuerySettings) -> Query {
     let at = set.rect(Row(row)).center();
     let example = Example::Tile { slide: set.header.slide_id.clone(), at };
-    Query { like: vec![example], settings, ..Query::default() }
+    Query { positives: vec![example], settings, ..Query::default() }
 }
 
 fn sets_of(database: &Database<'_>) -> String {
@@ -119,6 +119,40 @@ fn what_is_pushed_comes_back_to_the_last_bit() {
 }
 
 #[test]
+fn a_slide_that_goes_by_a_new_id_keeps_its_row() {
+    let database = Server::shared().database().with_archive();
+    let (folder, project, sets) = project(&[("a", 300), ("b", 200)]);
+    let mut writer = database.open(WRITER);
+    push_all(&mut writer, &project, &settings());
+    let row = || database.sql("SELECT slide FROM histokin.slides WHERE slide_id IN ('aaaaaaaa', 'new-name')");
+    let before = row();
+
+    let file = folder.path().join("project.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let renamed = text.replace("id = \"aaaaaaaa\"", "id = \"new-name\"\nformer_ids = [\"aaaaaaaa\"]");
+    assert_ne!(text, renamed);
+    std::fs::write(&file, renamed).unwrap();
+    let project = Project::open(folder.path()).unwrap();
+    let again = push_all(&mut writer, &project, &settings());
+    assert_eq!((again.pushed, again.unchanged), (0, 2), "its tiles are not sent again");
+    assert_eq!((sets_of(&database), row()), ("bbbbbbbb:200 new-name:300".to_owned(), before));
+
+    // Another slide that went by the same former id is not taken for it.
+    let changed = made::set("a", 16, &rows(99, 120));
+    project.descriptors().save(&changed).unwrap();
+    std::fs::write(
+        &file,
+        text.replace("id = \"aaaaaaaa\"", "id = \"other\"\nformer_ids = [\"new-name\", \"aaaaaaaa\"]"),
+    )
+    .unwrap();
+    let project = Project::open(folder.path()).unwrap();
+    let again = push_all(&mut writer, &project, &settings());
+    assert_eq!((again.pushed, again.unchanged), (1, 1));
+    assert_eq!(sets_of(&database), "bbbbbbbb:200 new-name:300 other:120");
+    assert_eq!(sets[0].len(), 300);
+}
+
+#[test]
 fn a_slide_that_was_embedded_anew_is_replaced() {
     let database = Server::shared().database().with_archive();
     let (_folder, project, _) = project(&[("a", 300)]);
@@ -157,8 +191,8 @@ fn local_and_archived_tiles_make_one_ranking() {
         QuerySettings { rank_slides: true, count: 60, ..usual.clone() },
     ];
     for settings in cases {
-        let mut query = like(&sets[0], 17, settings);
-        query.unlike = vec![Example::Described {
+        let mut query = positives(&sets[0], 17, settings);
+        query.negatives = vec![Example::Descriptors {
             file: None,
             name: "x".to_owned(),
             place: None,
@@ -172,7 +206,7 @@ fn local_and_archived_tiles_make_one_ranking() {
         for found in answer.matches.iter().filter(|found| found.slide != sets[0].header.slide_id) {
             let slide = &archive.slides[&found.slide];
             assert_eq!(slide.location.as_deref().unwrap().parent().unwrap(), Path::new("/slides"));
-            assert!(!slide.is_reachable && slide.whereabouts().contains("not reachable"));
+            assert!(!slide.is_reachable && slide.location().contains("not reachable"));
         }
         assert_eq!(answer.slides.len(), expected.slides.len());
         for (ranked, expected) in answer.slides.iter().zip(&expected.slides) {
@@ -197,8 +231,9 @@ fn local_and_archived_tiles_make_one_ranking() {
     let many =
         QuerySettings { rank_slides: true, count: 1, scope: Scope::Archive, ..QuerySettings::default() };
     let descriptors = (0..150).map(|row| sets[3].descriptor(Row(row)).to_vec()).collect();
-    let like = vec![Example::Described { file: None, name: "many".to_owned(), place: None, descriptors }];
-    let query = Query { like, settings: many, ..Query::default() };
+    let positives =
+        vec![Example::Descriptors { file: None, name: "many".to_owned(), place: None, descriptors }];
+    let query = Query { positives, settings: many, ..Query::default() };
     let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!((answer.slides.len(), answer.matches.len()), (4, 1));
@@ -207,22 +242,22 @@ fn local_and_archived_tiles_make_one_ranking() {
         assert!((ranked.median_distance - expected.median_distance).abs() < 1e-5);
     }
     // Several tiles at once, and one that no index here holds.
-    let region = Example::Described {
+    let region = Example::Descriptors {
         file: None,
         name: "elsewhere".to_owned(),
         place: None,
         descriptors: (40..50).map(|row| sets[2].descriptor(Row(row)).to_vec()).collect(),
     };
-    let query = Query { like: vec![region], settings: usual.clone(), ..Query::default() };
+    let query = Query { positives: vec![region], settings: usual.clone(), ..Query::default() };
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!(answer.matches, query::ask(&all, &query, &query::Marks::new()).unwrap().matches);
     let patients = SearchSettings { patients: Patients::Same, ..SearchSettings::default() };
-    let query = self::like(&sets[0], 17, usual);
+    let query = self::positives(&sets[0], 17, usual);
     let same = ask(&mut reader, &local, &made::recipe(), &query, &patients).unwrap();
     assert!(same.matches.iter().all(|found| found.slide == sets[0].header.slide_id), "a is its own patient");
     let unknown = made::set("z", 12, &[vec![0.0; 12]]);
     let index = Snapshot::build(vec![unknown.clone()], None, None);
-    let query = self::like(&unknown, 0, QuerySettings::default());
+    let query = self::positives(&unknown, 0, QuerySettings::default());
     let error = ask(&mut reader, &index, &made::recipe(), &query, &SearchSettings::default()).unwrap_err();
     assert!(error.to_string().contains("12 numbers instead of 16"), "{error}");
 }
@@ -238,14 +273,14 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     assert!(status(&mut writer).unwrap().encoders[0].index_bytes.unwrap() > 24_000 * 16 * 4);
     let empty = Snapshot::empty();
     let all = Snapshot::build(sets.clone(), None, None);
-    let described = Example::Described {
+    let described = Example::Descriptors {
         file: None,
         name: "q".to_owned(),
         place: None,
         descriptors: vec![sets[0].descriptor(Row(5000)).to_vec()],
     };
     let settings = QuerySettings { count: 20, ..QuerySettings::default() };
-    let query = Query { like: vec![described], settings, ..Query::default() };
+    let query = Query { positives: vec![described], settings, ..Query::default() };
     let mut asked =
         |settings: SearchSettings| ask(&mut writer, &empty, &made::recipe(), &query, &settings).unwrap();
     let unmeasured = asked(SearchSettings::default());
@@ -265,7 +300,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     let measured = ask(&mut writer, &empty, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!(measured.archive.as_ref().unwrap().recall, Some(last.recall));
     assert!(!measured.exact);
-    let json = query::export::to_json(&measured, &query::QueryBook::default());
+    let json = query::export::to_json(&measured, &query::QueryHistory::default());
     assert_eq!((&json["exact"], json["archive"]["recall"].as_f64().is_some()), (&false.into(), true));
     // A filter that lets few through: as many matches as were asked for all the same.
     database.sql(
@@ -289,7 +324,7 @@ fn halves_take_less_room_and_keep_the_order_but_for_rounding() {
     let mut reader = database.open(READER);
     let local = Snapshot::build(vec![sets[0].clone()], None, None);
     let settings = QuerySettings { count: 40, ..QuerySettings::default() };
-    let query = like(&sets[0], 250, settings);
+    let query = positives(&sets[0], 250, settings);
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     let expected = query::ask(&Snapshot::build(sets, None, None), &query, &query::Marks::new()).unwrap();
     let distances =
@@ -361,9 +396,9 @@ fn pseudonyms_leave_no_trace_of_names() {
     assert_eq!(database.sql("SELECT count(*) FROM histokin.patients WHERE code ~ 'miller|smith'"), "0");
     // The slide is known by its content still.
     let local = Snapshot::build(vec![sets[0].clone()], None, None);
-    let query = like(&sets[0], 3, QuerySettings { scope: Scope::Others, ..QuerySettings::default() });
+    let query = positives(&sets[0], 3, QuerySettings { scope: Scope::Others, ..QuerySettings::default() });
     let answer = ask(&mut writer, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
-    assert_eq!(answer.from_archive(&sets[1].header.slide_id).unwrap().whereabouts(), "archive only");
+    assert_eq!(answer.from_archive(&sets[1].header.slide_id).unwrap().location(), "archive only");
 }
 
 #[test]

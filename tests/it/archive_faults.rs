@@ -145,8 +145,8 @@ fn a_line_that_is_cut_during_a_query_and_during_a_push() {
 
     let index = Snapshot::build(vec![sets[1].clone()], None, None);
     let at = sets[1].rect(Row(3)).center();
-    let like = vec![Example::Tile { slide: sets[1].header.slide_id.clone(), at }];
-    let query = Query { like, settings: QuerySettings::default(), ..Query::default() };
+    let positives = vec![Example::Tile { slide: sets[1].header.slide_id.clone(), at }];
+    let query = Query { positives, settings: QuerySettings::default(), ..Query::default() };
     let mut archive = Archive::open(&url, &credentials(WRITER)).unwrap();
     let asked =
         |archive: &mut Archive| ask(archive, &index, &made::recipe(), &query, &SearchSettings::default());
@@ -175,12 +175,13 @@ fn a_search_that_takes_too_long_is_given_up() {
     push_all(&mut database.open(WRITER), &project, &settings());
     let mut reader = database.open(READER);
     let descriptors = (0..200).map(|row| sets[0].descriptor(Row(row)).to_vec()).collect();
-    let like = vec![Example::Described { file: None, name: "many".to_owned(), place: None, descriptors }];
-    let query = Query { like, settings: QuerySettings::default(), ..Query::default() };
+    let positives =
+        vec![Example::Descriptors { file: None, name: "many".to_owned(), place: None, descriptors }];
+    let query = Query { positives, settings: QuerySettings::default(), ..Query::default() };
     let hasty = SearchSettings { timeout: Some(Duration::from_millis(20)), ..SearchSettings::default() };
     let error = ask(&mut reader, &Snapshot::empty(), &made::recipe(), &query, &hasty).unwrap_err();
     assert!(matches!(error, ArchiveError::TooLong { .. }), "{error}");
-    let short = Query { like: query.like[..1].to_vec(), ..query.clone() };
+    let short = Query { positives: query.positives[..1].to_vec(), ..query.clone() };
     assert!(
         ask(&mut reader, &Snapshot::empty(), &made::recipe(), &short, &SearchSettings::default()).is_ok()
     );

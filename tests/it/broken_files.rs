@@ -16,7 +16,7 @@ use histokin::evaluation::labels;
 use histokin::index::{IndexCache, Snapshot};
 use histokin::interchange;
 use histokin::project::Project;
-use histokin::query::QueryBook;
+use histokin::query::QueryHistory;
 use histokin::slide::{self, SlideInfo};
 use histokin::training::TrainingConfig;
 use histokin::training::checkpoint::Checkpoint;
@@ -133,13 +133,13 @@ fn kinds() -> Vec<Kind> {
             "judgements.csv",
             "query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n\
              a,0,0,224,224,b,224,0,224,224,same,0.125,e\n",
-            move |path: &Path| QueryBook::load(&in_folder(path)),
+            move |path: &Path| QueryHistory::load(&in_folder(path)),
         ),
         kind(
             "queries.json",
-            r#"[{"like":[{"example":{"tile":{"slide":"a","at":{"x":1.0,"y":2.0}}},"place":null}],"unlike":[],
+            r#"[{"positives":[{"example":{"tile":{"slide":"a","at":{"x":1.0,"y":2.0}}},"place":null}],"negatives":[],
                 "settings":{}}]"#,
-            move |path: &Path| QueryBook::load(&in_folder(path)),
+            move |path: &Path| QueryHistory::load(&in_folder(path)),
         ),
         kind("model.toml", MODEL, move |path: &Path| encoder::spec(in_folder(path).to_str().unwrap())),
         kind("weights.safetensors", tiny_weights("{}"), |path: &Path| encoder::spec(path.to_str().unwrap())),
@@ -366,6 +366,32 @@ fn descriptors_that_lead_astray_are_not_stored() {
     }
     assert!(matches!(store.open(&slide, &recipe), Ok(None)), "nothing was written");
     assert_eq!(with(&|_| {}), Ok(Some(2)));
+
+    // Nor does it believe a file that says so, though its checksums are right: they are those of its numbers.
+    let file = store.path(&slide, &recipe);
+    let whole = fs::read(&file).unwrap();
+    for change in refused {
+        fs::write(&file, with_header(&whole, change)).unwrap();
+        let message = store.open(&slide, &recipe).err().expect("it is refused").to_string();
+        assert!(message.contains("no possible size"), "{message}");
+        assert!(!file.exists(), "it is set aside");
+    }
+    fs::write(&file, with_header(&whole, |_| {})).unwrap();
+    assert_eq!(store.open(&slide, &recipe).unwrap().map(|set| set.len()), Some(2));
+}
+
+/// A descriptor file with another header before the same numbers.
+fn with_header(file: &[u8], change: fn(&mut DescriptorHeader)) -> Vec<u8> {
+    let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let mut json: serde_json::Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
+    let text = json["__metadata__"]["header"].as_str().unwrap();
+    let mut header: DescriptorHeader = serde_json::from_str(text).unwrap();
+    change(&mut header);
+    json["__metadata__"]["header"] = serde_json::to_string(&header).unwrap().into();
+    let mut json = serde_json::to_string(&json).unwrap();
+    // Numbers begin at a multiple of eight.
+    json.push_str(&" ".repeat(json.len().next_multiple_of(8) - json.len()));
+    [&(json.len() as u64).to_le_bytes(), json.as_bytes(), &file[8 + length..]].concat()
 }
 
 #[test]

@@ -123,9 +123,9 @@ fn the_main_job_without_a_screen() {
     let (slide, rect) = (asset("slides/CMU-1-Small-Region.svs"), whole_tile(&ask("same")["query"]));
     let arguments = ["render", text(&slide), "--rect", &rect, "--size", "224x224", "-o", text(&picture)];
     histokin(&arguments).assert().success();
-    let like =
+    let positives =
         json(&["query", text(&project), "--image", text(&picture), "-k", "3", "--device", "cpu", "--json"]);
-    assert_eq!(like["matches"].as_array().unwrap().len(), 3);
+    assert_eq!(positives["matches"].as_array().unwrap().len(), 3);
     let verified = json(&["index", text(&project), "--verify", "--json"]);
     assert_eq!((&verified["differing_answers"], &verified["damaged_files"]), (&0.into(), &0.into()));
 
@@ -292,9 +292,9 @@ fn embedding_that_is_asked_to_end_says_how_to_go_on() {
                 entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "partial"));
             journals.next().map_or(0, |journal| journal.metadata().map_or(0, |data| data.len()))
         };
-        let (patience, before) = (Instant::now(), journal());
+        let (timeout, before) = (Instant::now(), journal());
         while journal() <= before {
-            assert!(patience.elapsed() < Duration::from_secs(120), "no tile was embedded");
+            assert!(timeout.elapsed() < Duration::from_secs(120), "no tile was embedded");
             std::thread::sleep(Duration::from_millis(5));
         }
         let pid = process.id().to_string();
@@ -362,8 +362,8 @@ fn tissue_settings_are_kept_in_the_project_and_a_slide_without_tiles_is_told() {
     let (small, warned) = embed(&["--tile-share", "auto", "--smallest-piece", "0.02mm2"]);
     assert_eq!(small["tiles_tissue"], 0);
     assert!(warned.contains("--smallest-piece"), "{warned}");
-    let (beside, warned) = embed(&["--smallest-piece", "default", "--within", "Tumour"]);
-    assert_eq!(beside["tiles_tissue"], 0);
+    let (second_encoder, warned) = embed(&["--smallest-piece", "default", "--within", "Tumour"]);
+    assert_eq!(second_encoder["tiles_tissue"], 0);
     assert!(warned.contains("\"Tumour\"") && warned.contains("--within everywhere"), "{warned}");
     let (again, _) = embed(&["--within", "everywhere"]);
     assert_eq!(

@@ -108,7 +108,7 @@ fn backbones_answer_what_python_torch_answers() {
             stain_switch: None,
             preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
         };
-        let mut encoder = encoder::load_described(file, folder.path(), DeviceChoice::Cpu).unwrap();
+        let mut encoder = encoder::load_embedded(file, folder.path(), DeviceChoice::Cpu).unwrap();
         let found = encoder.encode(&[pattern(224), tissue()]).unwrap();
         assert_close(&found.values, &expected("features.safetensors", kind.name()), kind.name());
     }

@@ -9,7 +9,7 @@ use histokin::annotation::{Annotation, AnnotationSet, Bounds, Shape};
 use histokin::descriptors::{DescriptorHeader, DescriptorSet, JournalRecord};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::project::Project;
-use histokin::query::{Judgement, QueryBook, TilePlace, Verdict};
+use histokin::query::{Judgement, QueryHistory, TilePlace, Verdict};
 use histokin::session::{Event, Job, OpenJob, Session};
 use histokin::slide::{self, SlideError, SlideId, SlideInfo, SlideSource};
 use histokin::tiling::{TileGrid, TileIndex};
@@ -72,15 +72,15 @@ impl Place {
         project.annotations().save(&former, &rectangle()).unwrap();
         let place = |x| TilePlace { slide: former.clone(), rect: Level0Rect::new(x, 0, 224, 224) };
         let (query, found) = (place(0), place(224));
-        let mut book = QueryBook::default();
-        book.judge(Judgement {
+        let mut query_history = QueryHistory::default();
+        query_history.judge(Judgement {
             query,
             found,
             verdict: Verdict::Same,
             distance: 0.1,
             encoder: "e".to_owned(),
         });
-        book.save(&root).unwrap();
+        query_history.save(&root).unwrap();
         project
     }
 }
@@ -103,7 +103,7 @@ fn rectangle() -> AnnotationSet {
 fn kept(project: &Project, id: &SlideId) -> (bool, usize, usize) {
     let set = project.descriptors().open(id, &made::recipe()).unwrap();
     assert!(set.as_ref().is_none_or(|set| set.header.slide_id == *id));
-    let judged = project.query_book().unwrap();
+    let judged = project.query_history().unwrap();
     let judged = judged.judgements().iter().filter(|one| one.query.slide == *id && one.found.slide == *id);
     (set.is_some(), project.annotations().load(id).unwrap().set.len(), judged.count())
 }
@@ -181,11 +181,11 @@ fn a_project_that_is_only_read_shows_what_an_earlier_version_kept() {
     let project = Project::open(&place.path("project")).unwrap();
     assert!(project.read_only().is_some());
     let mut session = Session::new(project.clone());
-    session.absorb(Event::BookLoaded(Box::new(QueryBook::load(project.root()).unwrap())));
+    session.absorb(Event::HistoryLoaded(Box::new(QueryHistory::load(project.root()).unwrap())));
     session.absorb(Event::SlideOpened(opened(&slide)));
     let id = info(&slide).id;
     assert_eq!(kept(session.project(), &id), (true, 1, 1));
-    assert_eq!(session.book().judgements()[0].query.slide, id);
+    assert_eq!(session.query_history().judgements()[0].query.slide, id);
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -290,7 +290,7 @@ fn an_open_slide_whose_file_is_replaced_with_its_time_and_size_gives_no_pixels_o
     fs::File::options().write(true).open(&slide).unwrap().set_modified(times).unwrap();
     assert_eq!(fs::metadata(&slide).unwrap().len(), size);
     let error = source.check().unwrap_err();
-    assert!(error.is_away() && error.to_string().contains("another slide"), "{error}");
+    assert!(error.is_unavailable() && error.to_string().contains("another slide"), "{error}");
     core(&slide, 1);
     source.check().unwrap();
 }

@@ -61,11 +61,11 @@ fn expected(
                 .excluded
                 .iter()
                 .any(|disc| disc.set == place && disc.mpp.distance_um(disc.center, center) <= disc.radius_um);
-            let unlike = filter.unlike.iter().any(|other| distance(other, set.descriptor(row)) <= far);
+            let negatives = filter.negatives.iter().any(|other| distance(other, set.descriptor(row)) <= far);
             let own = filter.without.iter().any(|(own, rows)| *own == place && rows.contains(row));
             let listed = filter.sets.get(place as usize).copied().unwrap_or(true);
             let listed = listed && filter.mask(place).is_none_or(|mask| mask.contains(row));
-            if listed && !excluded && !own && !unlike && far <= filter.max_distance {
+            if listed && !excluded && !own && !negatives && far <= filter.max_distance {
                 all.push((TileRef { set: place, row }, far));
             }
         }
@@ -102,7 +102,7 @@ proptest! {
         exclude_um in prop::sample::select(vec![0.0, 600.0]),
         only_set in prop::option::of(0u32..3),
         max_distance in prop::sample::select(vec![f32::INFINITY, 2.0, 0.0]),
-        unlike in prop::collection::vec(0u32..10, 0..3),
+        negatives in prop::collection::vec(0u32..10, 0..3),
         masked in prop::option::of(prop::sample::select(vec![2u32, 9, 500])),
         without in prop::option::of(1u32..4),
         of_index in any::<bool>(),
@@ -130,7 +130,7 @@ proptest! {
                 mpp: MicronsPerPixel::square(1.0),
             }],
             max_distance,
-            unlike: unlike.iter().map(|row| sets[2].descriptor(Row(*row)).to_vec()).collect(),
+            negatives: negatives.iter().map(|row| sets[2].descriptor(Row(*row)).to_vec()).collect(),
         };
         let own = sets[0].descriptor(Row(3)).to_vec();
         let query = if of_index { own } else { own.iter().map(|value| value * 1.1 + 0.05).collect() };

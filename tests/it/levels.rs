@@ -312,13 +312,13 @@ fn pixels_that_are_not_square_are_cut_into_square_microns() {
 #[test]
 fn pixels_that_are_not_square_are_drawn_in_square_microns_however_they_are_turned() {
     use histokin::geometry::Stretch;
-    use histokin::ui::{Appearance, Camera, Still, StillPainter};
+    use histokin::ui::{Appearance, Camera, OffscreenPicture, OffscreenRenderer};
 
     let folder = tempfile::tempdir().unwrap();
     let slide = slide_of_long_pixels(&folder.path().join("long.tif"));
     let stretch = Stretch::of(slide.info().mpp);
     let pyramid = DisplayPyramid::new(SlideKey(0), slide);
-    let mut painter = StillPainter::headless().unwrap();
+    let mut painter = OffscreenRenderer::headless().unwrap();
     for degrees in [0.0, 33.0, 90.0, 200.0_f64] {
         for size in [1600, 400, 100] {
             let camera = Camera {
@@ -326,7 +326,7 @@ fn pixels_that_are_not_square_are_drawn_in_square_microns_however_they_are_turne
                 rotation: degrees.to_radians(),
                 ..Camera::upright(histokin::geometry::Level0Point::new(900.0, 1500.0))
             };
-            let still = Still {
+            let still = OffscreenPicture {
                 pyramid: &pyramid,
                 camera,
                 // 400 µm.

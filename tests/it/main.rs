@@ -43,7 +43,7 @@ mod tissue;
 mod torture;
 mod trust;
 mod training;
-mod training_looks;
+mod training_validation;
 mod training_trouble;
 #[cfg(feature = "gui")]
 mod ui;

@@ -267,10 +267,10 @@ fn a_slide_without_a_tile_says_why() {
         assert!(set.is_empty());
         summary.no_tiles.expect("there is no tile")
     };
-    let beside = why(within(600.0, 0.0, 30.0, 30.0));
-    assert!(matches!(beside.cause, Cause::OutsideAnnotations(_)), "{beside:?}");
+    let second_encoder = why(within(600.0, 0.0, 30.0, 30.0));
+    assert!(matches!(second_encoder.cause, Cause::OutsideAnnotations(_)), "{second_encoder:?}");
     // 1 × 1 mm of tissue.
-    assert!((0.9e6..1.2e6).contains(&beside.tissue_um2.unwrap()), "{beside:?}");
+    assert!((0.9e6..1.2e6).contains(&second_encoder.tissue_um2.unwrap()), "{second_encoder:?}");
     let none = TissueSettings { smallest_piece_um2: 9e6, ..TissueSettings::default() };
     let small = why(TileSelection::new(none, None));
     assert!(

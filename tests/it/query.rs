@@ -6,11 +6,13 @@ use histokin::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, S
 use histokin::descriptors::{DescriptorSet, Row};
 use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::index::{Snapshot, squared_distance};
+use histokin::query::builder::{QueryBuilder, SlideGeometry};
 use histokin::query::{
-    self, Answer, Example, Judgement, Marked, Marks, Query, QueryBook, QueryError, QuerySettings, Region,
+    self, Answer, Example, Judgement, Marked, Marks, Query, QueryError, QueryHistory, QuerySettings, Region,
     Scope, Verdict, export,
 };
 use histokin::slide::SlideId;
+use histokin::tiling::TileGrid;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -53,9 +55,9 @@ fn ask(sets: &[Arc<DescriptorSet>], query: &Query) -> Result<Answer, QueryError>
 }
 
 /// Distance to the nearest of the query's tiles, of every tile of the slides but the query's own, sorted.
-fn plainly(sets: &[Arc<DescriptorSet>], like: &[&[f32]], count: usize) -> Vec<f32> {
+fn plainly(sets: &[Arc<DescriptorSet>], positives: &[&[f32]], count: usize) -> Vec<f32> {
     let nearest = |descriptor: &[f32]| {
-        like.iter().map(|query| squared_distance(query, descriptor).sqrt()).fold(f32::INFINITY, f32::min)
+        positives.iter().map(|query| squared_distance(query, descriptor).sqrt()).fold(f32::INFINITY, f32::min)
     };
     let mut all: Vec<f32> = sets
         .iter()
@@ -74,15 +76,16 @@ fn several_examples_and_regions_find_what_is_like_any_of_them() {
     let region = Example::Region { slide: id("b"), region: Region::Rect(rect) };
     let settings = QuerySettings { count: 40, ..QuerySettings::default() };
     let answer =
-        ask(&sets, &Query { like: vec![tile("a", 50, 1), region], settings, ..Query::default() }).unwrap();
+        ask(&sets, &Query { positives: vec![tile("a", 50, 1), region], settings, ..Query::default() })
+            .unwrap();
     assert_eq!(answer.tiles.len(), 1 + 6);
-    let like: Vec<&[f32]> =
+    let positives: Vec<&[f32]> =
         answer.tiles.iter().flatten().map(|tile| descriptor(&sets, &tile.slide, &tile.rect)).collect();
     let distances: Vec<f32> = answer.matches.iter().map(|found| found.distance).collect();
-    assert_eq!(distances, plainly(&sets, &like, 40));
+    assert_eq!(distances, plainly(&sets, &positives, 40));
     for found in &answer.matches {
         let own = descriptor(&sets, &found.slide, &found.rect);
-        assert_eq!(squared_distance(like[found.like], own).sqrt(), found.distance);
+        assert_eq!(squared_distance(positives[found.example], own).sqrt(), found.distance);
         let is_asked = |tile: &query::TilePlace| tile.slide == found.slide && tile.rect == found.rect;
         assert!(!answer.tiles.iter().flatten().any(is_asked), "the question is no match of its own");
     }
@@ -92,14 +95,14 @@ fn several_examples_and_regions_find_what_is_like_any_of_them() {
 fn negative_examples_keep_away_what_is_nearer_to_them() {
     let sets = slides();
     let settings = QuerySettings { count: 60, ..QuerySettings::default() };
-    let query = Query { like: vec![tile("a", 20, 0)], unlike: vec![tile("b", 22, 1)], settings };
-    let without = ask(&sets, &Query { unlike: Vec::new(), ..query.clone() }).unwrap();
+    let query = Query { positives: vec![tile("a", 20, 0)], negatives: vec![tile("b", 22, 1)], settings };
+    let without = ask(&sets, &Query { negatives: Vec::new(), ..query.clone() }).unwrap();
     let answer = ask(&sets, &query).unwrap();
     assert_eq!(answer.matches.len(), 60, "as many as were asked for");
-    let unlike = sets[1].descriptor(Row(100 + 22));
+    let negatives = sets[1].descriptor(Row(100 + 22));
     let away = |answer: &Answer| {
         let nearer = |found: &&query::Match| {
-            squared_distance(unlike, descriptor(&sets, &found.slide, &found.rect)).sqrt() <= found.distance
+            squared_distance(negatives, descriptor(&sets, &found.slide, &found.rect)).sqrt() <= found.distance
         };
         answer.matches.iter().filter(nearer).count()
     };
@@ -110,7 +113,7 @@ fn negative_examples_keep_away_what_is_nearer_to_them() {
 fn scope_distance_and_chosen_slides_act_inside_the_search() {
     let sets = slides();
     let asked = |settings: QuerySettings| {
-        ask(&sets, &Query { like: vec![tile("a", 20, 0)], settings, ..Query::default() }).unwrap()
+        ask(&sets, &Query { positives: vec![tile("a", 20, 0)], settings, ..Query::default() }).unwrap()
     };
     let on =
         |answer: &Answer, name: &str| answer.matches.iter().filter(|found| found.slide == id(name)).count();
@@ -136,7 +139,7 @@ fn one_match_stands_for_each_spot_and_variety_spreads_them() {
     let sets = slides();
     let usual = QuerySettings { count: 12, ..QuerySettings::default() };
     let asked = |settings: QuerySettings| {
-        ask(&sets, &Query { like: vec![tile("a", 20, 0)], settings, ..Query::default() }).unwrap()
+        ask(&sets, &Query { positives: vec![tile("a", 20, 0)], settings, ..Query::default() }).unwrap()
     };
     let apart = asked(QuerySettings { apart_um: 700.0, ..usual.clone() });
     assert_eq!(apart.matches.len(), 12);
@@ -163,10 +166,10 @@ fn slides_are_ranked_by_the_median_of_nearest_distances() {
     let strange: Vec<Vec<f32>> = (0..40).map(|tile| vec![5.0 + tile as f32; 16]).collect();
     sets.push(made::set("d", 16, &strange));
     let rect = Level0Rect::new(0, 0, 5 * 224, 224);
-    let like = vec![Example::Region { slide: id("a"), region: Region::Rect(rect) }];
+    let positives = vec![Example::Region { slide: id("a"), region: Region::Rect(rect) }];
     let settings =
         QuerySettings { count: 10, rank_slides: true, scope: Scope::Others, ..QuerySettings::default() };
-    let answer = ask(&sets, &Query { like, settings, ..Query::default() }).unwrap();
+    let answer = ask(&sets, &Query { positives, settings, ..Query::default() }).unwrap();
     assert_eq!(answer.slides.len(), 3);
     assert_eq!(answer.slides[2].slide, id("d"), "nothing like it there");
     assert_eq!(answer.slides.iter().map(|slide| slide.matches).sum::<usize>(), 10);
@@ -186,14 +189,14 @@ fn slides_are_ranked_by_the_median_of_nearest_distances() {
 #[test]
 fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
     let sets = slides();
-    let asked = |like: Vec<Example>| ask(&sets, &Query { like, ..Query::default() });
+    let asked = |positives: Vec<Example>| ask(&sets, &Query { positives, ..Query::default() });
     assert_eq!(asked(Vec::new()), Err(QueryError::Nothing));
     assert_eq!(asked(vec![tile("x", 0, 0)]), Err(QueryError::NotEmbedded(id("x"))));
     assert!(matches!(asked(vec![tile("a", 5, 50)]), Err(QueryError::NoTileThere { .. })));
     let nowhere = Region::Rect(Level0Rect::new(-500, -500, 20, 20));
     let region = Example::Region { slide: id("a"), region: nowhere };
     assert_eq!(asked(vec![region]), Err(QueryError::EmptyRegion(id("a"))));
-    let picture = |width: usize| Example::Described {
+    let picture = |width: usize| Example::Descriptors {
         name: "photo.png".to_owned(),
         place: None,
         descriptors: vec![sets[1].descriptor(Row(7))[..width].to_vec()],
@@ -208,15 +211,15 @@ fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
 #[test]
 fn answers_are_written_for_other_programs() {
     let sets = slides();
-    let answer = ask(&sets, &Query { like: vec![tile("a", 20, 0)], ..Query::default() }).unwrap();
-    let mut book = QueryBook::default();
+    let answer = ask(&sets, &Query { positives: vec![tile("a", 20, 0)], ..Query::default() }).unwrap();
+    let mut query_history = QueryHistory::default();
     for (rank, verdict) in
         [(0, Verdict::Same), (1, Verdict::Same), (2, Verdict::Different), (3, Verdict::Unsure)]
     {
         let (query, found) = query::pair(&answer, &answer.matches[rank]).unwrap();
-        book.judge(Judgement { query, found, verdict, distance: 0.5, encoder: "e".to_owned() });
+        query_history.judge(Judgement { query, found, verdict, distance: 0.5, encoder: "e".to_owned() });
     }
-    let json = export::to_json(&answer, &book);
+    let json = export::to_json(&answer, &query_history);
     assert_eq!(json["matches"].as_array().unwrap().len(), 20);
     assert_eq!(
         (&json["matches"][2]["verdict"], &json["matches"][9]["verdict"]),
@@ -224,12 +227,12 @@ fn answers_are_written_for_other_programs() {
     );
     assert_eq!(json["judged"]["precision"], 2.0 / 3.0);
     assert_eq!(json["query"]["slide"], id("a").0);
-    let csv = export::to_csv(&answer, &book, |slide| slide.0[..1].to_owned()).unwrap();
+    let csv = export::to_csv(&answer, &query_history, |slide| slide.0[..1].to_owned()).unwrap();
     let csv = String::from_utf8(csv).unwrap();
     assert_eq!(csv.lines().count(), 21);
     assert!(csv.lines().nth(1).unwrap().ends_with(",same") && csv.lines().nth(20).unwrap().ends_with(','));
     let slide = export::slides_of(&answer)[0].clone();
-    let set = export::to_annotations(&answer, &book, &slide);
+    let set = export::to_annotations(&answer, &query_history, &slide);
     let first = answer.matches.iter().find(|found| found.slide == slide).unwrap();
     let annotation = set.iter().next().unwrap();
     let bounds = annotation.bounds().unwrap();
@@ -260,7 +263,7 @@ fn annotations_say_what_is_looked_for_and_where() {
     let index = Snapshot::build(sets.clone(), None, None);
     let asked = |marked: Marked| {
         let settings = QuerySettings { count: 900, marked, ..QuerySettings::default() };
-        query::ask(&index, &Query { like: vec![tile("c", 20, 0)], settings, ..Query::default() }, &marks)
+        query::ask(&index, &Query { positives: vec![tile("c", 20, 0)], settings, ..Query::default() }, &marks)
             .unwrap()
     };
     let places = |answer: &Answer| {
@@ -293,8 +296,63 @@ fn annotations_say_what_is_looked_for_and_where() {
     let region = Region::of_annotations(marks[&id("b")].iter().map(|one| &**one)).unwrap();
     let rows = region.rows(&sets[1]);
     assert_eq!(rows.len(), 4 + 9, "a point has no area");
-    let like = vec![Example::Region { slide: id("b"), region }];
-    assert_eq!(ask(&sets, &Query { like, ..Query::default() }).unwrap().tiles.len(), 13);
+    let positives = vec![Example::Region { slide: id("b"), region }];
+    assert_eq!(ask(&sets, &Query { positives, ..Query::default() }).unwrap().tiles.len(), 13);
+}
+
+#[test]
+fn of_nested_annotations_the_innermost_class_counts() {
+    let sets = slides();
+    let square = |column: f64, row: f64, side: f64, class: &str| {
+        let at = |column: f64, row: f64| Level0Point::new(column * 224.0, row * 224.0);
+        let bounds = Bounds::between(at(column, row), at(column + side, row + side));
+        Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named(class)))
+    };
+    let below = |parent: &Annotation, mut child: Annotation| {
+        child.parent = Some(parent.id);
+        child
+    };
+    let tumour = square(0.0, 0.0, 3.0, "Tumour");
+    let stroma = below(&tumour, square(0.9, 0.9, 1.2, "Stroma"));
+    // A cell on the middle of a tile is no reason to leave the tile out.
+    let cell = below(&tumour, square(0.48, 0.48, 0.04, "Lymphocyte"));
+    let marks = [("a", vec![tumour, stroma, cell]), ("b", vec![]), ("c", vec![])];
+    let marks: Marks =
+        marks.into_iter().map(|(name, marks)| (id(name), Arc::new(AnnotationSet::new(marks)))).collect();
+    let index = Snapshot::build(sets.clone(), None, None);
+    let rows = |tiles: &[(i64, i64)]| -> Vec<Row> {
+        let center =
+            |&(x, y): &(i64, i64)| Level0Point::new(x as f64 * 224.0 + 112.0, y as f64 * 224.0 + 112.0);
+        let mut rows: Vec<Row> = tiles.iter().filter_map(|tile| sets[0].row_at(center(tile))).collect();
+        rows.sort();
+        rows
+    };
+    let ring = [(0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (0, 2), (1, 2), (2, 2)];
+
+    let settings =
+        QuerySettings { count: 900, marked: Marked::Class("Tumour".to_owned()), ..QuerySettings::default() };
+    let asked = Query { positives: vec![tile("c", 20, 0)], settings, ..Query::default() };
+    let answer = query::ask(&index, &asked, &marks).unwrap();
+    let mut found: Vec<Row> =
+        answer.matches.iter().filter_map(|found| sets[0].row_at(found.rect.center())).collect();
+    found.sort();
+    assert_eq!(found, rows(&ring));
+
+    struct NoSlides;
+    impl SlideGeometry for NoSlides {
+        fn grid(&self, _: &SlideId) -> Result<TileGrid, String> {
+            Err("not asked for".to_owned())
+        }
+        fn extent(&self, _: &SlideId) -> Result<Level0Rect, String> {
+            Err("not asked for".to_owned())
+        }
+    }
+    let build = QueryBuilder { index: &index, marks: &marks, slides: &NoSlides };
+    let example = |class: &str| build.class(class).unwrap().into_iter().map(|shown| shown.example);
+    let Some(Example::Region { region, .. }) = example("Tumour").next() else { panic!("no region") };
+    assert_eq!(region.rows(&sets[0]), rows(&ring));
+    let Some(Example::Region { region, .. }) = example("Stroma").next() else { panic!("no region") };
+    assert_eq!(region.rows(&sets[0]), rows(&[(1, 1)]));
 }
 
 /// A set whose tiles overlap by half, as another program may cut slides.
@@ -310,14 +368,14 @@ fn a_querys_own_tile_is_never_its_answer_whatever_came_first() {
     let own = tile("a", 20, 0);
     let Example::Tile { slide, at } = own.clone() else { unreachable!() };
     let rect = sets[0].rect(sets[0].row_at(at).unwrap());
-    let described = |slide: &SlideId, rect: Level0Rect, row: u32| Example::Described {
+    let described = |slide: &SlideId, rect: Level0Rect, row: u32| Example::Descriptors {
         name: "a.svs".to_owned(),
         place: Some(query::TilePlace { slide: slide.clone(), rect }),
         descriptors: vec![sets[0].descriptor(Row(row)).to_vec()],
         file: None,
     };
-    let asked = |like: Vec<Example>, settings: QuerySettings| {
-        ask(&sets, &Query { like, settings, ..Query::default() }).unwrap()
+    let asked = |positives: Vec<Example>, settings: QuerySettings| {
+        ask(&sets, &Query { positives, settings, ..Query::default() }).unwrap()
     };
     // Described before its slide was embedded, and now it is: the same answer as for the embedded tile.
     let before = asked(vec![described(&slide, rect, 20)], QuerySettings::default());
@@ -352,7 +410,7 @@ fn no_tile_of_a_region_is_found_however_many_ask() {
     let rect = Level0Rect::new(0, 0, 40 * 224, 20 * 224);
     let region = Example::Region { slide: id("a"), region: Region::Rect(rect) };
     let settings = QuerySettings { count: 2400, ..QuerySettings::default() };
-    let answer = ask(&sets, &Query { like: vec![region], settings, ..Query::default() }).unwrap();
+    let answer = ask(&sets, &Query { positives: vec![region], settings, ..Query::default() }).unwrap();
     let inside = |found: &&query::Match| found.slide == id("a") && rect.contains(found.rect.center());
     assert_eq!((answer.matches.iter().filter(inside).count(), answer.matches.len()), (0, 2400));
     assert!(answer.tiles.len() < 800);
@@ -364,7 +422,7 @@ fn of_overlapping_tiles_only_the_same_spot_is_the_querys_own() {
     let set = overlapping("a", &rows);
     let rect = set.rect(Row(10));
     let query = |place: Level0Rect| Query {
-        like: vec![Example::Described {
+        positives: vec![Example::Descriptors {
             name: "a.svs".to_owned(),
             place: Some(query::TilePlace { slide: id("a"), rect: place }),
             descriptors: vec![rows[10].clone()],

@@ -123,7 +123,7 @@ fn the_window_and_the_command_line_answer_alike() {
     let slide = both.slides[0].clone();
     let at = |x: f64, y: f64| Level0Point::new(x, y);
     let click = |x, y| Command::QueryAt { slide: slide.clone(), point: at(x, y) };
-    let add = |x, y, like| Command::AddExample { slide: slide.clone(), point: at(x, y), like };
+    let add = |x, y, positives| Command::AddExample { slide: slide.clone(), point: at(x, y), positives };
     let region = |rect| Command::QueryRegion { slide: slide.clone(), region: Region::Rect(rect) };
     let ids: Vec<_> = both.annotations.iter().map(|one| one.id).collect();
     let annotation = |number: usize| Command::QueryAnnotations { slide: slide.clone(), ids: vec![ids[number]] };

@@ -7,7 +7,7 @@ use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::query::{self, Example, Marked, Patients, Region, Scope, ShownExample, TilePlace, Verdict};
 use histokin::session::{
-    Annotate, AnnotationEvent, BookJob, Command, Event, Job, LoadJob, PictureJob, PictureQuery,
+    Annotate, AnnotationEvent, Command, Event, HistoryJob, Job, LoadJob, PictureJob, PictureQuery,
     SearchRequest, SlideStatus,
 };
 use histokin::slide::{self, SlideId};
@@ -24,10 +24,10 @@ fn search(jobs: &[Job]) -> SearchRequest {
 
 /// Answer the question as the workers would.
 fn answer(desk: &mut Desk, jobs: &[Job]) -> Vec<Job> {
-    let SearchRequest { generation, index, query, marks, beside } = search(jobs);
+    let SearchRequest { generation, index, query, marks, second_encoder } = search(jobs);
     let answer = query::ask(&index, &query, &marks);
-    let beside = beside.map(|index| query::ask(&index, &query, &marks));
-    desk.session.absorb(Event::Answered { generation, answer, beside })
+    let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
+    desk.session.absorb(Event::Answered { generation, answer, second_encoder })
 }
 
 /// Tiles whose descriptors are so many times `factor`, on a slide.
@@ -83,11 +83,11 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
     let stale = request.generation - 1;
     assert!(
         desk.session
-            .absorb(Event::Answered { generation: stale, answer: Ok(answer.clone()), beside: None })
+            .absorb(Event::Answered { generation: stale, answer: Ok(answer.clone()), second_encoder: None })
             .is_empty()
     );
     assert!(desk.session.query().unwrap().answer.is_none(), "answers to older questions are dropped");
-    desk.session.absorb(Event::Answered { generation: stale + 1, answer: Ok(answer), beside: None });
+    desk.session.absorb(Event::Answered { generation: stale + 1, answer: Ok(answer), second_encoder: None });
 
     let best = desk.session.query().unwrap().answer.as_ref().unwrap().matches[0].clone();
     assert_eq!(best.slide, desk.id(1), "the same descriptor stands on the other slide");
@@ -107,44 +107,48 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
 fn examples_come_and_go_and_questions_are_kept() {
     let mut desk = Desk::with_slides(2);
     let (slide, point) = (desk.id(0), Level0Point::new(230.0, 10.0));
-    desk.session.absorb(Event::BookLoaded(Box::default()));
-    let add = |like: bool, x: f64| Command::AddExample {
+    desk.session.absorb(Event::HistoryLoaded(Box::default()));
+    let add = |is_positive: bool, x: f64| Command::AddExample {
         slide: slide.clone(),
         point: Level0Point::new(x, 10.0),
-        like,
+        is_positive,
     };
     desk.session.handle(Command::QueryAt { slide: slide.clone(), point });
     desk.session.handle(add(true, 10.0));
     let jobs = desk.session.handle(add(false, 500.0));
-    let [Job::Search(request), Job::Book(BookJob::SaveBook { book, .. })] = &jobs[..] else {
+    let [Job::Search(request), Job::History(HistoryJob::SaveHistory { query_history, .. })] = &jobs[..]
+    else {
         panic!("a search, and the book")
     };
-    assert_eq!((request.query.like.len(), request.query.unlike.len()), (2, 1));
-    assert_eq!(book.history().len(), 1, "one question, as it is now");
+    assert_eq!((request.query.positives.len(), request.query.negatives.len()), (2, 1));
+    assert_eq!(query_history.history().len(), 1, "one question, as it is now");
     desk.session.handle(add(true, 10.0));
-    assert_eq!(desk.session.query().unwrap().like.len(), 1, "a second click takes it away");
+    assert_eq!(desk.session.query().unwrap().positives.len(), 1, "a second click takes it away");
     desk.session.handle(add(true, 500.0));
     let query = desk.session.query().unwrap();
-    assert_eq!((query.like.len(), query.unlike.len()), (2, 0), "a tile is like the others, or not");
+    assert_eq!((query.positives.len(), query.negatives.len()), (2, 0), "a tile is like the others, or not");
     desk.session.handle(Command::QueryAt { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
     desk.session.handle(Command::Recall(1));
-    assert_eq!(desk.session.query().unwrap().like.len(), 2);
-    desk.session.handle(Command::RemoveExample { like: true, place: 0 });
-    desk.session.handle(Command::RemoveExample { like: true, place: 0 });
+    assert_eq!(desk.session.query().unwrap().positives.len(), 2);
+    desk.session.handle(Command::RemoveExample { is_positive: true, place: 0 });
+    desk.session.handle(Command::RemoveExample { is_positive: true, place: 0 });
     assert!(desk.session.query().is_none(), "nothing is left to look for");
 }
 
 #[test]
 fn questions_of_earlier_days_get_their_pictures_when_their_slide_is_opened() {
     let mut before = Desk::with_slides(1);
-    before.session.absorb(Event::BookLoaded(Box::default()));
+    before.session.absorb(Event::HistoryLoaded(Box::default()));
     before.session.handle(Command::QueryAt { slide: before.id(0), point: Level0Point::new(10.0, 10.0) });
-    let book = before.session.book().clone();
+    let query_history = before.session.query_history().clone();
 
     let mut desk = Desk::with_slides(0);
     let reads =
         |jobs: &[Job]| jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadTilePicture { .. })));
-    assert!(!reads(&desk.session.absorb(Event::BookLoaded(Box::new(book)))), "the slide is not there yet");
+    assert!(
+        !reads(&desk.session.absorb(Event::HistoryLoaded(Box::new(query_history)))),
+        "the slide is not there yet"
+    );
     let slide = desk.picture(0, Some(MicronsPerPixel::square(1.0)));
     assert!(reads(&desk.session.absorb(Event::SlideOpened(slide))));
 }
@@ -154,7 +158,7 @@ fn matches_are_judged_and_judgements_taken_back() {
     let mut desk = Desk::with_slides(1);
     let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
     desk.index(vec![desk.set(0, &rows)]);
-    desk.session.absorb(Event::BookLoaded(Box::default()));
+    desk.session.absorb(Event::HistoryLoaded(Box::default()));
     let mut settings = desk.session.query_settings().clone();
     settings.exclude_um = 0.0;
     desk.session.handle(Command::SetQuery(settings));
@@ -165,21 +169,23 @@ fn matches_are_judged_and_judgements_taken_back() {
     desk.session.absorb(Event::Answered {
         generation: request.generation,
         answer: answer.clone(),
-        beside: None,
+        second_encoder: None,
     });
     let answer = answer.unwrap();
-    let precision = |desk: &Desk| desk.session.book().precision(&answer);
+    let precision = |desk: &Desk| desk.session.query_history().precision(&answer);
     let judge = |rank, verdict| Command::Judge { rank, verdict: Some(verdict) };
     desk.session.handle(judge(0, Verdict::Same));
     let jobs = desk.session.handle(judge(1, Verdict::Different));
-    assert!(matches!(&jobs[..], [Job::Book(BookJob::SaveBook { book, .. })] if book.judgements().len() == 2));
+    assert!(
+        matches!(&jobs[..], [Job::History(HistoryJob::SaveHistory { query_history, .. })] if query_history.judgements().len() == 2)
+    );
     desk.session.handle(judge(0, Verdict::Unsure));
     assert_eq!(precision(&desk).share(), Some(0.0));
     desk.session.handle(Command::UndoJudgement);
     assert_eq!(precision(&desk).share(), Some(0.5));
     desk.session.handle(Command::UndoJudgement);
     desk.session.handle(Command::UndoJudgement);
-    assert!(desk.session.book().judgements().is_empty() && !desk.session.can_undo_judgement());
+    assert!(desk.session.query_history().judgements().is_empty() && !desk.session.can_undo_judgement());
 }
 
 #[test]
@@ -191,12 +197,12 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
     let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
     let (generation, answer) =
         (request.generation, query::ask(&request.index, &request.query, &request.marks));
-    let jobs = desk.session.absorb(Event::Answered { generation, answer, beside: None });
-    let Some(Job::Describe(request)) = jobs.iter().find(|job| matches!(job, Job::Describe(_))) else {
+    let jobs = desk.session.absorb(Event::Answered { generation, answer, second_encoder: None });
+    let Some(Job::EmbedTiles(request)) = jobs.iter().find(|job| matches!(job, Job::EmbedTiles(_))) else {
         panic!("the tile is described")
     };
     let descriptors = Ok(vec![vec![0.5; 12]]);
-    let jobs = desk.session.absorb(Event::Described {
+    let jobs = desk.session.absorb(Event::TilesEmbedded {
         slide: desk.id(0),
         rects: request.rects.clone(),
         descriptors,
@@ -259,7 +265,7 @@ fn annotations_and_classes_are_asked_for_and_decide_where() {
     // Smaller than a tile: the tile that it lies on.
     add_rectangle(&mut desk, 1, (460.0, 480.0), "Tumour");
     let jobs = desk.session.handle(Command::QueryAnnotations { slide: desk.id(0), ids: vec![drawn] });
-    let [Example::Region { region: Region::Areas(_), .. }] = &search(&jobs).query.like[..] else {
+    let [Example::Region { region: Region::Areas(_), .. }] = &search(&jobs).query.positives[..] else {
         panic!("the areas of the annotations")
     };
     answer(&mut desk, &jobs);
@@ -290,7 +296,7 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     let jobs = desk.session.handle(Command::QuerySlide(desk.id(0)));
     let request = search(&jobs);
     assert!(request.query.settings.rank_slides);
-    assert!(matches!(&request.query.like[..], [Example::Region { region: Region::Rect(_), .. }]));
+    assert!(matches!(&request.query.positives[..], [Example::Region { region: Region::Rect(_), .. }]));
     answer(&mut desk, &jobs);
     let ranked = &desk.session.query().unwrap().answer.as_ref().unwrap().slides;
     assert!(ranked.iter().any(|slide| slide.slide == desk.id(1)));
@@ -300,17 +306,17 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     std::fs::rename(desk.folder.path().join("slide-7.png"), &path).unwrap();
     let picture = PictureQuery::File(path.clone());
     let jobs = desk.session.handle(Command::QueryPicture(picture));
-    assert!(matches!(&jobs[..], [Job::DescribePicture(_)]));
+    assert!(matches!(&jobs[..], [Job::EmbedPicture(_)]));
     let info = slide::open(&path, None).unwrap().info().clone();
     let place = TilePlace { slide: info.id.clone(), rect: info.extent() };
-    let example = Example::Described {
+    let example = Example::Descriptors {
         name: "picture.png".to_owned(),
         place: Some(place.clone()),
         descriptors: vec![vec![3.0; 12]],
         file: Some(path),
     };
     let example = ShownExample { example, place: Some(place.clone()) };
-    let jobs = desk.session.absorb(Event::PictureDescribed(Ok(Box::new(example))));
+    let jobs = desk.session.absorb(Event::PictureEmbedded(Ok(Box::new(example))));
     let jobs = answer(&mut desk, &jobs);
     assert_eq!(matches(&desk)[0], (desk.id(0), 3));
     assert!(
@@ -319,7 +325,7 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     );
     assert!(desk.session.handle(Command::GoToExample { place, from: None }).is_empty());
     assert!(desk.session.take_destination().is_none(), "a picture lies on no slide");
-    desk.session.absorb(Event::PictureDescribed(Err("photo.png: no picture".to_owned())));
+    desk.session.absorb(Event::PictureEmbedded(Err("photo.png: no picture".to_owned())));
     assert_eq!(desk.session.messages().last().unwrap().text, "photo.png: no picture");
 }
 
@@ -362,23 +368,25 @@ fn two_encoders_answer_the_same_question() {
     desk.session.absorb(Event::RecipesFound(vec![recipe.clone()]));
     assert_eq!(desk.session.recipes(), std::slice::from_ref(&recipe));
     let jobs = desk.session.handle(Command::CompareWith(Some(recipe.clone())));
-    assert!(matches!(&jobs[..], [Job::Load(LoadJob::OpenBeside { slides, .. })] if slides.len() == 2));
+    assert!(matches!(&jobs[..], [Job::Load(LoadJob::OpenSecondEncoder { slides, .. })] if slides.len() == 2));
     let sets = vec![desk.set(0, &rows(5, 7.0)), other];
     let index = Arc::new(Snapshot::build(sets, None, None));
-    let jobs = desk.session.absorb(Event::BesideOpened { recipe: recipe.clone(), index });
+    let jobs = desk.session.absorb(Event::SecondEncoderOpened { recipe: recipe.clone(), index });
     answer(&mut desk, &jobs);
     let query = desk.session.query().unwrap();
     let distances =
         |answer: &query::Answer| answer.matches.iter().map(|found| found.distance).collect::<Vec<_>>();
-    let beside = query.beside.as_ref().unwrap().as_ref().unwrap();
-    assert_eq!(beside.matches.len(), query.answer.as_ref().unwrap().matches.len());
-    assert_ne!(distances(beside), distances(query.answer.as_ref().unwrap()));
+    let second_encoder = query.second_encoder.as_ref().unwrap().as_ref().unwrap();
+    assert_eq!(second_encoder.matches.len(), query.answer.as_ref().unwrap().matches.len());
+    assert_ne!(distances(second_encoder), distances(query.answer.as_ref().unwrap()));
     desk.session.handle(Command::CompareWith(None));
-    assert!(desk.session.query().unwrap().beside.is_none() && desk.session.beside().is_none());
+    assert!(
+        desk.session.query().unwrap().second_encoder.is_none() && desk.session.second_encoder().is_none()
+    );
     // Nothing was described by it.
     desk.session.handle(Command::CompareWith(Some(recipe.clone())));
-    desk.session.absorb(Event::BesideOpened { recipe, index: Arc::new(Snapshot::empty()) });
-    assert!(desk.session.beside().is_none());
+    desk.session.absorb(Event::SecondEncoderOpened { recipe, index: Arc::new(Snapshot::empty()) });
+    assert!(desk.session.second_encoder().is_none());
     assert!(desk.session.messages().last().unwrap().text.contains("other"));
 }
 

@@ -74,8 +74,8 @@ pub fn config() -> TrainingConfig {
         width: 16,
         margin: 2.0,
         // The paper's loss alone.
-        spread: 0.0,
-        keep: 0.0,
+        anti_collapse: 0.0,
+        anchor: 0.0,
         tile_px: 32,
         mpp: UM,
         near_mm: 1.5,
@@ -145,7 +145,7 @@ fn two_textures_are_told_apart() {
 fn what_the_encoder_that_ships_tells_apart_is_kept_when_asked_for() {
     let place = Place::new();
     let path = place.slide("many-colours.tif", &many_colours(), Some(UM));
-    let config = TrainingConfig { keep: 20.0, spread: 0.5, far_mm: 5.0, steps: 80, ..config() };
+    let config = TrainingConfig { anchor: 20.0, anti_collapse: 0.5, far_mm: 5.0, steps: 80, ..config() };
     let outcome = run(setup(&place, &config, &[&path], &[])).unwrap();
     let losses: Vec<f64> = outcome.history.steps.iter().map(|step| step.loss).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;

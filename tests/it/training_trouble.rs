@@ -177,9 +177,9 @@ fn a_damaged_checkpoint_is_named_and_left_as_it_is() {
 
 /// Wait for something that another process does.
 fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let patience = Instant::now();
+    let timeout = Instant::now();
     while !is_so() {
-        assert!(patience.elapsed() < Duration::from_secs(120), "{what}");
+        assert!(timeout.elapsed() < Duration::from_secs(120), "{what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -223,7 +223,7 @@ impl SmallDisk {
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).output();
         let mounted = mount.is_ok_and(|output| output.status.success()).then(|| Self(path.to_owned()));
         if mounted.is_none() {
-            println!("skipped: a small disk cannot be mounted here");
+            crate::support::skip(format_args!("a small disk cannot be mounted here"));
         }
         mounted
     }

@@ -15,7 +15,7 @@ use histokin::geometry::Level0Point;
 use histokin::project::Project;
 use histokin::session::{Annotate, Command, SlideStatus, TrainingCommand};
 use histokin::training::config::TrainingConfig;
-use histokin::ui::{App, Ending, Handover, Window, WindowOptions};
+use histokin::ui::{App, Handover, ShutdownRequest, Window, WindowOptions};
 
 use crate::support::asset;
 use crate::ui::{SLIDE, canvas, wait};
@@ -174,7 +174,7 @@ fn what_the_driver_refuses_to_draw_is_told_once_and_the_window_lives_on() {
 #[test]
 fn the_wish_to_end_closes_the_window() {
     let folder = tempfile::tempdir().unwrap();
-    let ending = Ending::default();
+    let ending = ShutdownRequest::default();
     let handover = Rc::new(Handover::of(ending.clone()));
     let (mut harness, _) = open(folder.path(), WindowOptions::default(), &handover);
     harness.run_steps(2);

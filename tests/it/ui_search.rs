@@ -87,22 +87,22 @@ fn examples_are_added_and_taken_away_by_clicks() {
     answered(&mut harness);
     click(&mut harness, places[2], Modifiers::COMMAND | Modifiers::CTRL);
     answered(&mut harness);
-    assert_eq!((query(&harness).like.len(), query(&harness).unlike.len()), (2, 1));
+    assert_eq!((query(&harness).positives.len(), query(&harness).negatives.len()), (2, 1));
     assert_eq!(query(&harness).answer.as_ref().unwrap().tiles.len(), 2);
     harness.get_by_label_contains("negative example 1").click_secondary();
     harness.run_steps(3);
-    assert!(query(&harness).unlike.is_empty());
+    assert!(query(&harness).negatives.is_empty());
     answered(&mut harness);
 
     // Another question, and the first one again.
     click(&mut harness, places[2], Modifiers::NONE);
     answered(&mut harness);
-    assert_eq!(query(&harness).like.len(), 1);
+    assert_eq!(query(&harness).positives.len(), 1);
     harness.get_by_label("Queries asked before").click();
     harness.run_steps(3);
     harness.get_by_label_contains("past query 2").click();
     harness.run_steps(3);
-    assert_eq!(query(&harness).like.len(), 2);
+    assert_eq!(query(&harness).positives.len(), 2);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn matches_are_walked_judged_and_exported() {
         harness.run_steps(3);
     }
     let verdicts = |harness: &Harness<'_, App>| {
-        let judgements = harness.state().session().book().judgements();
+        let judgements = harness.state().session().query_history().judgements();
         judgements.iter().map(|judgement| judgement.verdict).collect::<Vec<_>>()
     };
     assert_eq!(verdicts(&harness), [Verdict::Same, Verdict::Different]);
@@ -162,7 +162,7 @@ fn a_region_is_drawn_and_asked_for() {
     harness.run_steps(3);
     answered(&mut harness);
     assert_eq!(harness.state().field(), before, "drawing does not move the slide");
-    assert!(matches!(query(&harness).like[0].example, Example::Region { .. }));
+    assert!(matches!(query(&harness).positives[0].example, Example::Region { .. }));
     assert!(query(&harness).answer.as_ref().unwrap().tiles.len() >= 20);
 }
 
@@ -177,10 +177,10 @@ fn the_heat_map_follows_the_cursor() {
         harness.event(Event::PointerMoved(at));
         harness.run_steps(2);
         wait(&mut harness, "the map of this tile is there", move |app| {
-            app.likeness().is_some_and(|maps| maps.tile.row.0 == row)
+            app.similarity().is_some_and(|maps| maps.tile.row.0 == row)
         });
-        let maps = harness.state().likeness().unwrap();
-        let most = maps.maps[0].likeness.iter().filter(|likeness| **likeness == 255).count();
+        let maps = harness.state().similarity().unwrap();
+        let most = maps.maps[0].similarity.iter().filter(|similarity| **similarity == 255).count();
         assert_eq!(most, 1, "only the tile itself is the same");
     }
     let painted = canvas(&mut harness);
@@ -194,16 +194,16 @@ fn the_heat_map_follows_the_cursor() {
     });
     let written = folder.path().join("reports/heat-map-1/CMU-1-Small-Region");
     let picture = image::open(written.with_extension("png")).unwrap().into_luma_alpha8();
-    let map = &harness.state().likeness().unwrap().maps[0];
+    let map = &harness.state().similarity().unwrap().maps[0];
     assert_eq!([picture.width() as usize, picture.height() as usize], map.grid);
-    assert!(picture.pixels().map(|pixel| pixel.0[0]).eq(map.likeness.iter().copied()));
+    assert!(picture.pixels().map(|pixel| pixel.0[0]).eq(map.similarity.iter().copied()));
     assert!(written.with_extension("pgw").is_file());
     let pyramid = histokin::slide::open(&written.with_extension("tif"), None).unwrap();
     assert!(pyramid.info().mpp.is_some());
 
     harness.key_press(Key::D);
     harness.run_steps(3);
-    assert!(harness.state().likeness().is_none());
+    assert!(harness.state().similarity().is_none());
     harness.key_press_modifiers(Modifiers::COMMAND, Key::D);
     harness.run_steps(3);
     assert!(harness.query_by_label_contains("Switch the heat map on").is_some());
@@ -319,7 +319,7 @@ fn a_pasted_picture_is_the_question() {
         app.session().query().is_some_and(|query| query.answer.is_some() && !query.waiting)
     });
     let asked = query(&harness);
-    let Example::Described { file: Some(file), .. } = &asked.like[0].example else {
+    let Example::Descriptors { file: Some(file), .. } = &asked.positives[0].example else {
         panic!("a picture, kept in a file")
     };
     assert!(

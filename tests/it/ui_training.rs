@@ -32,8 +32,8 @@ fn config() -> TrainingConfig {
         loss: LossKind::Contrastive,
         margin: 2.0,
         // The paper's loss alone.
-        spread: 0.0,
-        keep: 0.0,
+        anti_collapse: 0.0,
+        anchor: 0.0,
         tile_px: 32,
         mpp: 8.0,
         near_mm: 1.5,
@@ -99,7 +99,9 @@ fn an_encoder_is_trained_and_takes_over() {
     assert_eq!(session.training().running().history.steps.len(), 20);
     assert!(!session.training().running().pairs.is_empty());
     let run = &session.training().runs()[0];
-    assert!(matches!(run.card.status, RunStatus::Finished { step: 20, .. }) && run.best_look().is_some());
+    assert!(
+        matches!(run.card.status, RunStatus::Finished { step: 20, .. }) && run.best_validation().is_some()
+    );
     assert!(!session.embedding().paused, "embedding goes on");
     harness.get_by_label("This run").click();
     harness.run_steps(3);

@@ -140,8 +140,8 @@ fn panes_turns_and_the_trail_are_there_again_at_the_next_start() {
     let (active, fields) = left(&harness);
     harness.state_mut().remember();
     drop(harness);
-    let trails = std::fs::read_dir(folder.path().join("trails")).unwrap().count();
-    assert_eq!(trails, 2, "where the reader has looked on each slide");
+    let view_histories = std::fs::read_dir(folder.path().join("trails")).unwrap().count();
+    assert_eq!(view_histories, 2, "where the reader has looked on each slide");
 
     let mut harness = window_with(&project, options);
     wait(&mut harness, "both slides are shown", |app| {

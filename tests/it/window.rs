@@ -24,7 +24,7 @@ impl Display {
             .stderr(Stdio::null())
             .spawn();
         let Ok(mut server) = server else {
-            println!("skipped: there is no Xvfb here");
+            crate::support::skip(format_args!("there is no Xvfb here"));
             return None;
         };
         let mut number = String::new();
@@ -96,14 +96,14 @@ fn the_window_opens_and_embeds_both_demonstration_slides() {
     let folder = tempfile::tempdir().unwrap();
     let Some(mut window) = Window::open(folder.path()) else { return };
     // No bound on speed: only an end to waiting for something that will never come.
-    let patience = Instant::now();
+    let timeout = Instant::now();
     while finished(folder.path()) < 2 {
         assert!(
             window.program.try_wait().unwrap().is_none(),
             "the window closed by itself: {}",
             window.said()
         );
-        assert!(patience.elapsed() < Duration::from_secs(240), "nothing was embedded");
+        assert!(timeout.elapsed() < Duration::from_secs(240), "nothing was embedded");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -119,9 +119,9 @@ fn at_the_systems_wish_the_window_ends_properly() {
     for signal in ["-TERM", "-INT", "-HUP"] {
         let folder = tempfile::tempdir().unwrap();
         let Some(mut window) = Window::open(folder.path()) else { return };
-        let patience = Instant::now();
+        let timeout = Instant::now();
         let wait = |what: &str| {
-            assert!(patience.elapsed() < Duration::from_secs(240), "{what}");
+            assert!(timeout.elapsed() < Duration::from_secs(240), "{what}");
             std::thread::sleep(Duration::from_millis(100));
         };
         let pid = loop {
@@ -224,7 +224,7 @@ fn the_thread_that_draws_touches_no_file_of_slide_or_project_while_the_view_pans
         .output()
         .unwrap();
     if output.status.code() == Some(77) {
-        println!("skipped: the window cannot be traced here");
+        crate::support::skip(format_args!("the window cannot be traced here"));
         return;
     }
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -72,8 +72,8 @@ pub enum Action {
     ExportAnnotations,
     ExportAnnotationsPath,
     ToggleAnnotations,
-    ToggleTrail,
-    ClearTrail,
+    ToggleViewHistory,
+    ClearViewHistory,
     SaveView,
     /// Draw the part of the slide to be saved.
     SaveRegion,
@@ -453,7 +453,7 @@ mod tests {
         assert_eq!(label(Action::ResizeBrush(false)).as_deref(), Some("["));
         assert_eq!(label(Action::TextLarger).as_deref(), Some("Ctrl++"));
         assert_eq!(label(Action::NextSlide).as_deref(), Some("PageDown"));
-        assert_eq!(label(Action::ClearTrail), None);
+        assert_eq!(label(Action::ClearViewHistory), None);
     }
 
     #[test]

@@ -187,14 +187,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         [plain(Key::L)]
     ),
     entry!(
-        Action::ToggleTrail,
+        Action::ToggleViewHistory,
         ICON_FOOTPRINT,
         "Trail",
         "Show on the overview where you have looked, and how closely",
         [shift(Key::T)]
     ),
     entry!(
-        Action::ClearTrail,
+        Action::ClearViewHistory,
         ICON_LAYERS_CLEAR,
         "Clear the trail",
         "Forget where you have looked on the slides in view",

@@ -106,7 +106,7 @@ impl App {
     /// matches are to be less like.
     pub(super) fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
         if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
-            self.command(Command::AddExample { slide, point, like: !modifiers.command });
+            self.command(Command::AddExample { slide, point, is_positive: !modifiers.command });
         } else {
             self.query_at(slide, point);
         }
@@ -121,7 +121,7 @@ impl App {
             return;
         };
         let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
-        let known = pair.and_then(|(query, found)| self.session.book().verdict(&query, &found));
+        let known = pair.and_then(|(query, found)| self.session.query_history().verdict(&query, &found));
         let verdict = (known != Some(verdict)).then_some(verdict);
         self.command(Command::Judge { rank, verdict });
     }

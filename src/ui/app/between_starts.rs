@@ -9,9 +9,9 @@ use crate::session::{Command, Event};
 use crate::slide::SlideId;
 
 /// Seconds for which the pane at work waits for the slide that it showed before the last start, if others are open.
-const PATIENCE_SECONDS: f64 = 8.0;
+const TIMEOUT_SECONDS: f64 = 8.0;
 /// The same of the other panes.
-const LONG_PATIENCE_SECONDS: f64 = 60.0;
+const LONG_TIMEOUT_SECONDS: f64 = 60.0;
 
 impl App {
     /// Paths that were opened before, the newest first.
@@ -49,9 +49,9 @@ impl App {
         }
         if self.panes.awaits_any() {
             let waited = context.input(|input| input.time);
-            if waited > LONG_PATIENCE_SECONDS {
+            if waited > LONG_TIMEOUT_SECONDS {
                 self.panes.await_nothing();
-            } else if waited > PATIENCE_SECONDS && self.session.active().is_some() {
+            } else if waited > TIMEOUT_SECONDS && self.session.active().is_some() {
                 self.panes.await_nothing_at_work();
             }
             context.request_repaint_after_secs(0.5);
@@ -76,7 +76,7 @@ impl App {
 
     /// Have the window's state kept for the next start.
     pub fn remember(&mut self) {
-        self.trails.keep();
+        self.view_histories.keep();
         self.remembered.slides_open = self.chrome.slides_open;
         self.remembered.matches_open = self.chrome.matches_open;
         self.remembered.marks_shown = self.chrome.marks_shown;
@@ -85,7 +85,7 @@ impl App {
         self.remembered.smooth = self.appearance.smooth;
         self.remembered.light_theme = self.context.theme() == egui::Theme::Light;
         self.remembered.text_scale = self.context.zoom_factor();
-        self.remembered.trail_shown = self.chrome.trail_shown;
+        self.remembered.view_history_shown = self.chrome.view_history_shown;
         self.remembered.layout = self.panes.layout();
         self.remembered.project = Some(self.session.project().root().to_owned());
         if let Some(keeper) = &self.keeper {

@@ -75,10 +75,10 @@ impl App {
             asked.command(Command::MeasureColours(id.clone()));
         }
         let note = self.appearance.note(profile.is_some());
-        let trail = self.trails.get_mut(&id).filter(|_| self.chrome.trail_shown);
-        let trail = trail.map(|trail| {
-            trail.prepare(ui.ctx(), palette.accent);
-            &*trail
+        let view_history = self.view_histories.get_mut(&id).filter(|_| self.chrome.view_history_shown);
+        let view_history = view_history.map(|view_history| {
+            view_history.prepare(ui.ctx(), palette.accent);
+            &*view_history
         });
         let heat = self.heat_map.of(&id);
         let pairs = match self.chrome.training_open {
@@ -91,7 +91,7 @@ impl App {
             tissue: tissue.as_ref().map(|(texture, span)| (texture, *span)),
             heat: heat.map(|(heat, opacity)| (&heat.texture, heat.span, opacity)),
             query: query
-                .filter(|query| !matches!(query.like[0].example, Example::Region { .. }))
+                .filter(|query| !matches!(query.positives[0].example, Example::Region { .. }))
                 .and_then(QueryState::target)
                 .filter(|target| target.slide == id)
                 .map(|target| target.rect),
@@ -108,7 +108,7 @@ impl App {
             }),
             shading: self.appearance.shading(normaliser.as_ref()),
             profile,
-            trail,
+            view_history,
             note: note.as_deref(),
         };
         let view = &mut self.panes.pane_mut(place).view;
@@ -141,7 +141,7 @@ impl App {
         }
         if let Some(field) = self.panes.pane_mut(place).view.settled_field() {
             self.remembered.looked_at(&slide, field, self.panes.pane(place).view.stance());
-            self.leave_trail(place, &slide);
+            self.note_view(place, &slide);
             asked.command(Command::LookAt { slide, field });
         }
     }
@@ -163,11 +163,12 @@ impl App {
     }
 
     /// Note what a pane shows on the trail of its slide.
-    fn leave_trail(&mut self, place: usize, slide: &SlideId) {
+    fn note_view(&mut self, place: usize, slide: &SlideId) {
         let Some(state) = self.session.slide(slide) else { return };
         let info = state.source.info();
         let extent = (f64::from(info.width()), f64::from(info.height()));
-        self.panes.pane(place).view.leave_trail(self.trails.of(slide, extent));
-        self.trails.note_change(slide);
+        let view_history = self.view_histories.of(slide, &info.former_ids, extent);
+        self.panes.pane(place).view.note_view(view_history);
+        self.view_histories.note_change(slide);
     }
 }

@@ -31,7 +31,7 @@ pub struct Chrome {
     pub appearance_open: bool,
     pub tissue_settings_open: bool,
     pub tissue_card: TissueCard,
-    pub trail_shown: bool,
+    pub view_history_shown: bool,
     pub matches: MatchesPanel,
     pub heat_shown: bool,
     /// Whether the region of a question is being drawn.
@@ -77,7 +77,7 @@ impl Chrome {
             appearance_open: false,
             tissue_settings_open: false,
             tissue_card: TissueCard::default(),
-            trail_shown: remembered.trail_shown,
+            view_history_shown: remembered.view_history_shown,
             matches: MatchesPanel::default(),
             heat_shown: false,
             region_drawn: false,

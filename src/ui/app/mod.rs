@@ -6,10 +6,10 @@ mod asking;
 mod between_starts;
 mod canvas;
 mod chrome;
-mod handing_over;
-mod intake;
+mod handover;
+mod incoming;
 mod layout;
-mod leaving;
+mod close_guard;
 mod perform;
 mod pictures;
 
@@ -17,10 +17,10 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use egui::{Context, Ui};
-use handing_over::Bell;
+use handover::WindowWaker;
 
 pub use chrome::{Asked, Chrome};
-pub use handing_over::Kept;
+pub use handover::HandedOver;
 
 use super::actions::{self, Action, Busy};
 use super::export::Exporter;
@@ -37,7 +37,7 @@ use super::shown_slides::ShownSlides;
 use super::slide_view::{Annotator, Appearance, Lacks, SlideRenderer};
 use super::start::{self, StartClock};
 use super::theme::{self, Palette};
-use super::trails::Trails;
+use super::view_histories::ViewHistories;
 use super::{WindowOptions, waker};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::memory::Budget;
@@ -45,7 +45,7 @@ use crate::project::Project;
 use crate::session::{Command, Session};
 use crate::slide::SlideId;
 use crate::workers::Workers;
-use crate::workers::heat::LikenessMaps;
+use crate::workers::heat::SimilarityMaps;
 use crate::workers::tile_loader::{LoaderCounts, TileLoader};
 
 /// The window.
@@ -53,7 +53,7 @@ pub struct App {
     session: Session,
     workers: Workers,
     /// Wakes this window for the workers.
-    bell: Bell,
+    window_waker: WindowWaker,
     loader: TileLoader,
     start_clock: StartClock,
     renderer: SlideRenderer,
@@ -69,7 +69,7 @@ pub struct App {
     /// What draws the window, for people.
     graphics: String,
     /// Where the reader has looked.
-    trails: Trails,
+    view_histories: ViewHistories,
     exporter: Exporter,
     file_dialog: FileDialog,
     chrome: Chrome,
@@ -97,11 +97,11 @@ impl App {
         options: WindowOptions,
     ) -> anyhow::Result<Self> {
         let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
-        let bell = Bell::of(&creation.egui_ctx);
-        let begin = Kept {
+        let window_waker = WindowWaker::of(&creation.egui_ctx);
+        let begin = HandedOver {
             session: Session::new(project),
-            workers: Workers::start(options.device, bell.waker())?,
-            bell,
+            workers: Workers::start(options.device, window_waker.waker())?,
+            window_waker,
             appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
             chrome: Chrome::new(&remembered, options.device),
             remembered,
@@ -122,14 +122,15 @@ impl App {
     fn with(
         creation: &eframe::CreationContext<'_>,
         options: &WindowOptions,
-        kept: Kept,
+        handed_over: HandedOver,
     ) -> anyhow::Result<Self> {
-        let Kept { session, workers, bell, remembered, appearance, chrome } = kept;
+        let HandedOver { session, workers, window_waker, remembered, appearance, chrome } = handed_over;
         let context = &creation.egui_ctx;
         theme::install(context);
         // The table of actions has it.
         context.options_mut(|options| options.zoom_with_keyboard = false);
-        let trail_folder = options.state_file.as_deref().and_then(|file| Some(file.parent()?.join("trails")));
+        let view_history_folder =
+            options.state_file.as_deref().and_then(|file| Some(file.parent()?.join("trails")));
         let keeper = options.state_file.clone().map(Keeper::start).transpose()?;
         context.set_theme(if remembered.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
         context.set_zoom_factor(remembered.text_scale);
@@ -148,7 +149,7 @@ impl App {
         Ok(Self {
             session,
             workers,
-            bell,
+            window_waker,
             loader,
             start_clock: StartClock::default(),
             renderer,
@@ -162,7 +163,7 @@ impl App {
             report: ReportView::default(),
             map_renderer: MapRenderer::new(gpu),
             graphics: start::graphics(gpu),
-            trails: Trails::start(trail_folder, waker(context))?,
+            view_histories: ViewHistories::start(view_history_folder, waker(context))?,
             exporter: Exporter::default(),
             file_dialog: FileDialog::default(),
             chrome,
@@ -192,7 +193,7 @@ impl App {
     }
 
     /// How like the tile under the cursor the slides in view are, as the heat map shows it now.
-    pub fn likeness(&self) -> Option<&LikenessMaps> {
+    pub fn similarity(&self) -> Option<&SimilarityMaps> {
         self.heat_map.maps().filter(|_| self.heat_map.is_on)
     }
 
@@ -236,7 +237,7 @@ impl eframe::App for App {
         self.dismiss_old_notes(context);
         self.show_what_has_opened(context);
         self.restore_views();
-        self.trails.take_read();
+        self.view_histories.take_read();
         self.finish_exports(context);
         self.take_over_choice(context);
     }

@@ -108,10 +108,10 @@ impl App {
                 });
             }
             Action::ToggleAnnotations => self.chrome.annotations_open ^= true,
-            Action::ToggleTrail => self.chrome.trail_shown ^= true,
-            Action::ClearTrail => {
+            Action::ToggleViewHistory => self.chrome.view_history_shown ^= true,
+            Action::ClearViewHistory => {
                 let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
-                in_view.iter().for_each(|slide| self.trails.clear(slide));
+                in_view.iter().for_each(|slide| self.view_histories.clear(slide));
             }
             Action::SaveView => {
                 if self.session.active().is_some() {

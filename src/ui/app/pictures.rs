@@ -72,7 +72,7 @@ impl App {
             scale_bar: scale_bar.then_some(ScaleBar { mpp: state.source.info().mpp, pixels_per_point }),
             destination,
         };
-        if let Err(error) = self.exporter.start(self.renderer.still_painter(), export, waker(context)) {
+        if let Err(error) = self.exporter.start(self.renderer.offscreen_renderer(), export, waker(context)) {
             self.command(Command::Report(format!(
                 "the picture was not drawn: the system gives no thread: {error}"
             )));

@@ -206,7 +206,7 @@ mod tests {
     use crate::slide::SlideId;
     use crate::stain::StainSetting;
     use crate::tiling::{TileGrid, TileIndex, TileSettings};
-    use crate::workers::heat::likeness;
+    use crate::workers::heat::similarity;
 
     /// A card on whatever adapter there is, a software one where there is no other.
     fn card() -> Card {
@@ -259,7 +259,7 @@ mod tests {
                     for (row, squared) in (0..).map(Row).zip(answer) {
                         let exact = squared_distance(query, set.descriptor(row));
                         assert!((squared - exact).abs() <= 1e-5 * exact, "{squared} is not {exact}");
-                        let (a, b) = (likeness(*squared, 4.0), likeness(exact, 4.0));
+                        let (a, b) = (similarity(*squared, 4.0), similarity(exact, 4.0));
                         assert!(a.abs_diff(b) <= 1, "{a} is not {b}");
                     }
                 }

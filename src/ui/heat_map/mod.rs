@@ -21,7 +21,7 @@ use crate::query::TilePlace;
 use crate::session::Session;
 use crate::slide::SlideId;
 use crate::workers::Waker;
-use crate::workers::heat::{Comparer, Engine, HeatRequest, HeatWorker, LikenessMap, LikenessMaps};
+use crate::workers::heat::{Comparer, Engine, HeatRequest, HeatWorker, SimilarityMap, SimilarityMaps};
 
 /// Viridis (Smith and van der Walt 2015), evenly spaced: its steps look equally large, and it is read without
 /// colour vision.
@@ -62,7 +62,7 @@ pub struct HeatMap {
     /// Tiles less like than this share of the scale are not shown.
     threshold: f32,
     asked: Option<Asked>,
-    maps: Option<LikenessMaps>,
+    maps: Option<SimilarityMaps>,
     shown: HashMap<SlideId, Heat>,
 }
 
@@ -98,7 +98,7 @@ impl HeatMap {
     }
 
     /// The maps that are shown now.
-    pub fn maps(&self) -> Option<&LikenessMaps> {
+    pub fn maps(&self) -> Option<&SimilarityMaps> {
         self.maps.as_ref()
     }
 
@@ -174,8 +174,8 @@ impl HeatMap {
     /// The colour of each likeness.
     fn colours(&self) -> [Color32; 256] {
         let least = (self.threshold * 254.0) as usize;
-        std::array::from_fn(|likeness| match likeness.checked_sub(1) {
-            Some(likeness) if likeness >= least => viridis(likeness as f32 / 254.0),
+        std::array::from_fn(|similarity| match similarity.checked_sub(1) {
+            Some(similarity) if similarity >= least => viridis(similarity as f32 / 254.0),
             _ => Color32::TRANSPARENT,
         })
     }
@@ -224,7 +224,7 @@ impl HeatMap {
                     let told = match &self.maps {
                         None => "Move over embedded tissue".to_owned(),
                         Some(maps) => {
-                            let tiles: usize = maps.maps.iter().map(LikenessMap::tiles).sum();
+                            let tiles: usize = maps.maps.iter().map(SimilarityMap::tiles).sum();
                             let engine = match maps.engine {
                                 Engine::Processor => "processor",
                                 Engine::GraphicsCard => "graphics card",
@@ -248,9 +248,9 @@ impl HeatMap {
     }
 }
 
-fn picture(map: &LikenessMap, colours: &[Color32; 256]) -> (ColorImage, (f64, f64)) {
+fn picture(map: &SimilarityMap, colours: &[Color32; 256]) -> (ColorImage, (f64, f64)) {
     let [columns, rows] = map.grid;
-    let pixels = map.likeness.iter().map(|likeness| colours[usize::from(*likeness)]).collect();
+    let pixels = map.similarity.iter().map(|similarity| colours[usize::from(*similarity)]).collect();
     let size = [columns.max(1), rows.max(1)];
     let source_size = Vec2::new(size[0] as f32, size[1] as f32);
     let [width, height] = map.tile_level0.map(f64::from);

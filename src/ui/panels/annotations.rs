@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::{action_icon_ui, header_ui, icon_button, row_ui};
 use crate::annotation::{Annotation, AnnotationClass, Edit, area_label, length_label};
 use crate::geometry::MicronsPerPixel;
+use crate::number_format::grouped;
 use crate::session::{Annotate, Command, Session, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::{PANEL_MARGIN, Palette};
-use crate::words::grouped;
 
 /// Height of one annotation of the list, in points.
 const ROW_HEIGHT: f32 = 40.0;

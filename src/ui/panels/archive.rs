@@ -4,9 +4,7 @@ use egui::{Margin, RichText, TextEdit, Ui};
 
 use super::dialog_width;
 use super::dialogs::{confirm_ui, title_ui};
-use crate::archive::ArchiveUrl;
-use crate::archive::password::Password;
-use crate::project::Project;
+use crate::project::{ArchiveUrl, Password, Project};
 use crate::session::Command;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;

@@ -11,6 +11,7 @@ use super::archive::{self, ArchiveForm};
 use super::save_view::{self, SaveForm};
 use super::{about, dialog_width, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
+use crate::number_format::sentence;
 use crate::project::Project;
 use crate::session::{Annotate, Command, Session};
 use crate::slide::{SlideId, SlideInfo};
@@ -18,7 +19,6 @@ use crate::ui::actions::{self, Action, Group};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
-use crate::words::sentence;
 
 /// What is open over the window.
 pub enum Dialog {

@@ -11,13 +11,13 @@ use egui_material_icons::{MaterialIcon, icons};
 
 use super::icon_button;
 use crate::encoder;
+use crate::number_format::sentence;
 use crate::project::ReadOnly;
 use crate::session::{Annotate, Command, Message, Remedy, Session, Severity};
 use crate::slide::calibration::SlideWarning;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
-use crate::words::sentence;
 
 /// What scale bar and overview take in the lower corners of the canvas, in points.
 const CORNERS: Vec2 = Vec2::new(244.0, 200.0);

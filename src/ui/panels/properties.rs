@@ -5,6 +5,7 @@ use egui_material_icons::icons;
 
 use super::dialogs::title_ui;
 use super::{dialog_width, picture_ui};
+use crate::number_format::{grouped, sentence};
 use crate::session::{Command, Session, TilePicture};
 use crate::slide::calibration::SlideWarning;
 use crate::slide::{MppSource, SlideId, SlideInfo};
@@ -12,7 +13,6 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
-use crate::words::{grouped, sentence};
 
 /// Height of the pictures beside the slide, in points.
 const PICTURE_HEIGHT: f32 = 120.0;

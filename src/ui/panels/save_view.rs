@@ -7,12 +7,12 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use egui::{Align, Button, DragValue, Key, Layout, RichText, Ui, Vec2};
 
 use super::{chip_ui, dialog_width, path_edit_ui};
+use crate::number_format::grouped;
 use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
 use crate::ui::slide_view::Magnification;
 use crate::ui::theme::{self, Palette};
-use crate::words::grouped;
 
 /// Magnifications that are offered for a picture.
 const POWERS: [f64; 5] = [2.5, 5.0, 10.0, 20.0, 40.0];
@@ -246,10 +246,12 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
 /// The format follows the ending of the name, and the other way round.
 fn format_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette) {
     let path = PathBuf::from(form.path.trim());
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let shutdown =
+        path.extension().map(|shutdown| shutdown.to_string_lossy().to_lowercase()).unwrap_or_default();
     for (name, format) in FORMATS {
-        let is_chosen =
-            ending == format || format == "jpg" && ending == "jpeg" || format == "tif" && ending == "tiff";
+        let is_chosen = shutdown == format
+            || format == "jpg" && shutdown == "jpeg"
+            || format == "tif" && shutdown == "tiff";
         if chip_ui(ui, name, is_chosen, palette).clicked() && !is_chosen {
             form.path = path.with_extension(format).display().to_string();
         }

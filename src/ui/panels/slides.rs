@@ -6,6 +6,7 @@ use egui_material_icons::icons;
 use super::{
     action_icon_ui, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
 };
+use crate::number_format::{grouped, sentence};
 use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
@@ -13,7 +14,6 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
-use crate::words::{grouped, sentence};
 
 /// Height of one slide of the list, in points.
 const ROW_HEIGHT: f32 = 84.0;
@@ -147,7 +147,7 @@ fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palet
 }
 
 fn status_text(session: &Session, state: &SlideState) -> String {
-    if state.away.is_some() {
+    if state.unavailable.is_some() {
         return "cannot be read at present".to_owned();
     }
     match &state.status {

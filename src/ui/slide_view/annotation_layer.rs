@@ -17,7 +17,7 @@ use super::overlay::OnScreen;
 use crate::annotation::AnnotationSet;
 use crate::slide::SlideId;
 use crate::workers::Waker;
-use crate::workers::mailbox::Mailbox;
+use crate::workers::job_queue::JobQueue;
 
 /// What is to be drawn; the same as before when nothing in it is another object.
 #[derive(Clone)]
@@ -196,7 +196,7 @@ impl FixedAnnotations {
 /// Draws the annotations of one canvas.
 pub struct AnnotationLayer {
     pipelines: AnnotationPipelines,
-    orders: Arc<Mailbox<Order>>,
+    orders: Arc<JobQueue<Order>>,
     ready: Receiver<Drawn>,
     thread: Option<JoinHandle<()>>,
     asked: Option<Order>,
@@ -211,7 +211,7 @@ impl AnnotationLayer {
     pub fn start(state: &RenderState, waker: Waker) -> std::io::Result<Self> {
         let device = state.device.clone();
         let pipelines = AnnotationPipelines::new(&device, state.queue.clone(), state.target_format);
-        let orders = Arc::new(Mailbox::default());
+        let orders = Arc::new(JobQueue::default());
         let (sender, ready) = bounded(1);
         let waiting = orders.clone();
         let thread = std::thread::Builder::new()
@@ -255,7 +255,7 @@ impl Drop for AnnotationLayer {
     }
 }
 
-fn make_buffers(device: &wgpu::Device, orders: &Mailbox<Order>, ready: &Sender<Drawn>, waker: &Waker) {
+fn make_buffers(device: &wgpu::Device, orders: &JobQueue<Order>, ready: &Sender<Drawn>, waker: &Waker) {
     let mut mesher = Mesher::default();
     let mut slide = None;
     while let Some(order) = orders.take() {

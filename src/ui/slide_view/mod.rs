@@ -12,9 +12,9 @@ mod overlay;
 mod overview;
 mod renderer;
 mod scale;
-mod still;
+mod offscreen;
 mod tile_plan;
-mod trail;
+mod view_history;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,12 +37,12 @@ use tile_plan::{TileState, plan_tiles};
 
 pub use annotate::{AnnotationScene, Annotator, Tool};
 pub use appearance::{Appearance, Colouring, Shading};
+pub use offscreen::{OffscreenAnnotations, OffscreenError, OffscreenPicture, OffscreenRenderer, ScaleBar};
 pub use overlay::PairOnSlide;
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
-pub use still::{ScaleBar, Still, StillAnnotations, StillError, StillPainter};
 pub use tile_plan::Lacks;
-pub use trail::Trail;
+pub use view_history::ViewHistory;
 
 /// Share of the canvas that one press of an arrow key moves.
 const ARROW_STEP: f64 = 0.18;
@@ -71,7 +71,7 @@ pub struct Scene<'a> {
     pub shading: Shading,
     pub profile: Option<&'a ProfileTexture>,
     /// Where the reader has looked, shown on the overview.
-    pub trail: Option<&'a Trail>,
+    pub view_history: Option<&'a ViewHistory>,
     /// Said on the canvas: that colours are not the slide's own.
     pub note: Option<&'a str>,
 }
@@ -219,8 +219,8 @@ impl SlideView {
     }
 
     /// Note what is in view on the slide's trail.
-    pub fn leave_trail(&self, trail: &mut Trail) {
-        trail.looked(&self.camera, self.viewport);
+    pub fn note_view(&self, view_history: &mut ViewHistory) {
+        view_history.looked(&self.camera, self.viewport);
     }
 
     /// The camera and the extent of the canvas in physical pixels.
@@ -379,7 +379,7 @@ impl SlideView {
         let pressed = ui.input(|input| input.pointer.any_pressed());
         outcome.pressed = pressed && response.is_pointer_button_down_on();
         let magnification = self.magnification;
-        let hint = |at| Some(scene.trail?.label_at(at, &magnification));
+        let hint = |at| Some(scene.view_history?.label_at(at, &magnification));
         if let Some(center) = self.overview.interact(ui, overview, self.extent, hint) {
             outcome.pressed |= pressed;
             self.motion.stop();

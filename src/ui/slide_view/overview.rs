@@ -6,7 +6,7 @@ use super::camera::{Camera, ScreenPoint, Viewport};
 use super::overlay::{self, OnScreen};
 use super::renderer::{CanvasBuffers, Picture, SlideRenderer};
 use super::tile_plan::plan_tiles;
-use super::trail::Trail;
+use super::view_history::ViewHistory;
 use super::{Scene, on_whole_pixels};
 use crate::geometry::Level0Point;
 use crate::ui::theme::Palette;
@@ -96,9 +96,9 @@ impl Overview {
             profile: scene.profile,
         };
         painter.add(renderer.paint(rect, &self.buffers, &picture));
-        if let Some((trail, span)) = scene.trail.and_then(Trail::picture) {
+        if let Some((view_history, span)) = scene.view_history.and_then(ViewHistory::picture) {
             let on_screen = OnScreen { camera: &own, viewport: own_viewport, rect, scale };
-            overlay::picture(&ui.painter_at(rect), &on_screen, trail, span, 1.0);
+            overlay::picture(&ui.painter_at(rect), &on_screen, view_history, span, 1.0);
         }
         self.paint_field(ui, rect, camera, viewport, (&own, own_viewport), palette);
     }

@@ -7,7 +7,7 @@ use wgpu::util::DeviceExt as _;
 use super::appearance::Shading;
 use super::atlas::{LAYERS, Slot, TileAtlas};
 use super::camera::{Camera, Viewport};
-use super::still::StillPainter;
+use super::offscreen::OffscreenRenderer;
 use crate::geometry::Level0Rect;
 use crate::slide::colour_profile::ProfileTable;
 use crate::slide::pyramid::{DisplayPyramid, TileKey};
@@ -267,9 +267,9 @@ impl SlideRenderer {
     }
 
     /// What makes a painter of pictures on the same graphics device, on whatever thread it is called.
-    pub fn still_painter(&self) -> impl FnOnce() -> StillPainter + Send + 'static {
+    pub fn offscreen_renderer(&self) -> impl FnOnce() -> OffscreenRenderer + Send + 'static {
         let (device, queue) = (self.device.clone(), self.queue.clone());
-        move || StillPainter::on(device, queue)
+        move || OffscreenRenderer::on(device, queue)
     }
 
     pub fn canvas_buffers(&self) -> CanvasBuffers {

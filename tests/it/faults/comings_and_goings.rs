@@ -29,9 +29,9 @@ fn whole(slide: &dyn SlideSource) -> Result<RgbaImage, SlideError> {
     slide.read(&LevelRect { level: 0, x: 0, y: 0, width, height })
 }
 
-fn is_away(outcome: Result<RgbaImage, SlideError>, words: &str) {
+fn is_unavailable(outcome: Result<RgbaImage, SlideError>, words: &str) {
     let error = outcome.unwrap_err();
-    assert!(error.is_away() && error.to_string().contains(words), "{error}");
+    assert!(error.is_unavailable() && error.to_string().contains(words), "{error}");
 }
 
 /// The file's content again, with a time of change of its own.
@@ -52,17 +52,17 @@ fn another_slide_under_the_same_name_is_never_shown_for_the_one_that_was_opened(
 
     write_pyramid(&path, &picture(200), 2, Some(0.5));
     write_later(&path, &fs::read(&path).unwrap());
-    is_away(whole(slide.as_ref()), "another slide");
-    is_away(slide.check().map(|()| RgbaImage::new(0, 0)), "another slide");
+    is_unavailable(whole(slide.as_ref()), "another slide");
+    is_unavailable(slide.check().map(|()| RgbaImage::new(0, 0)), "another slide");
     // Cut short, or no slide at all.
     write_later(&path, &mine[..mine.len() / 3]);
-    is_away(whole(slide.as_ref()), "");
+    is_unavailable(whole(slide.as_ref()), "");
     write_later(&path, b"not a slide");
-    is_away(whole(slide.as_ref()), "cut short");
+    is_unavailable(whole(slide.as_ref()), "cut short");
 
     // Gone, it says so when it is looked for; what is open may still be read.
     fs::remove_file(&path).unwrap();
-    is_away(slide.check().map(|()| RgbaImage::new(0, 0)), "not there any more");
+    is_unavailable(slide.check().map(|()| RgbaImage::new(0, 0)), "not there any more");
 
     // Back again, copied anew, it is read as before.
     write_later(&path, &mine);
@@ -79,7 +79,7 @@ fn a_plain_picture_that_comes_back_is_read_again() {
     let slide = slide::open(&path, None).unwrap();
     picture(90).save(&path).unwrap();
     write_later(&path, &fs::read(&path).unwrap());
-    is_away(whole(slide.as_ref()), "another slide");
+    is_unavailable(whole(slide.as_ref()), "another slide");
     write_later(&path, &mine);
     assert_eq!(whole(slide.as_ref()).unwrap().get_pixel(400, 300).0, [100, 100, 10, 255]);
 }
@@ -94,7 +94,7 @@ impl OnADrive {
     fn answer(&self) -> Result<(), SlideError> {
         let goes =
             self.reads_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        goes.map(|_| ()).map_err(|_| SlideError::Away {
+        goes.map(|_| ()).map_err(|_| SlideError::Unavailable {
             path: self.slide.info().path.clone(),
             reason: "the drive is gone".to_owned(),
         })
@@ -137,7 +137,7 @@ fn embedding_stops_when_the_drive_goes_and_goes_on_when_it_is_back() {
     let Err(EmbedError::Slide(error)) = embed(&drive, &store("drive"), &mut encoder) else {
         panic!("it is gone")
     };
-    assert!(error.is_away(), "{error}");
+    assert!(error.is_unavailable(), "{error}");
     let before = encoder.encoded;
     drive.reads_left.store(usize::MAX, Ordering::SeqCst);
     let Ok(EmbedOutcome::Finished { set, .. }) = embed(&drive, &store("drive"), &mut encoder) else {
@@ -169,7 +169,7 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     assert!(session.is_embedding_left());
 
     let reason = "slide.svs: the drive is gone".to_owned();
-    let mut jobs = session.absorb(Event::SlideAway { slide: id.clone(), reason: reason.clone() });
+    let mut jobs = session.absorb(Event::SlideUnavailable { slide: id.clone(), reason: reason.clone() });
     let planned = |jobs: &[Job]| {
         jobs.iter().find_map(|job| match job {
             Job::Embed(plan) => Some(plan.targets.len()),
@@ -177,9 +177,9 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
         })
     };
     assert_eq!(planned(&jobs), Some(0));
-    assert_eq!(session.slide(&id).unwrap().away.as_deref(), Some(reason.as_str()));
+    assert_eq!(session.slide(&id).unwrap().unavailable.as_deref(), Some(reason.as_str()));
     assert!(matches!(session.messages()[0].remedy, Some(Remedy::OpenAgain(_))));
-    assert!(session.absorb(Event::SlideAway { slide: id.clone(), reason }).is_empty(), "told once");
+    assert!(session.absorb(Event::SlideUnavailable { slide: id.clone(), reason }).is_empty(), "told once");
 
     // The watcher finds it by itself.
     let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
@@ -191,6 +191,6 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     let jobs = session.absorb(back);
     assert_eq!(planned(&jobs), Some(1));
     assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::FindTissue { .. }))));
-    assert!(session.slide(&id).unwrap().away.is_none());
+    assert!(session.slide(&id).unwrap().unavailable.is_none());
     assert!(!session.messages().iter().any(|message| message.remedy.is_some()), "the error is taken back");
 }

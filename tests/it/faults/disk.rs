@@ -33,7 +33,7 @@ fn on_a_small_disk(folder: &Path, script: &str) -> Option<Output> {
         command.env("SLIDE", asset("slides/CMU-1-Small-Region.svs")).output()
     };
     if !inside("true").is_ok_and(|output| output.status.success()) {
-        println!("skipped: this system lets nobody mount a disk of their own");
+        crate::support::skip(format_args!("this system lets nobody mount a disk of their own"));
         return None;
     }
     Some(inside(script).unwrap())
@@ -166,7 +166,7 @@ impl Running {
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
-        let patience = Instant::now();
+        let timeout = Instant::now();
         loop {
             while let Ok(event) = self.workers.events().try_recv() {
                 self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
@@ -174,7 +174,7 @@ impl Running {
             if done(&self.session) {
                 return;
             }
-            assert!(patience.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+            assert!(timeout.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -187,12 +187,12 @@ fn annotations_that_cannot_be_saved_stay_are_told_and_are_saved_when_they_can_be
     let mut running = Running::on(&root);
     let slide = running.session.active().unwrap().id().clone();
     let draw = |running: &mut Running, x: f64| {
-        let patience = Instant::now();
+        let timeout = Instant::now();
         let count =
             |running: &Running| running.session.annotations(&slide).map_or(0, |marks| marks.set().len());
         let before = count(running);
         while count(running) == before {
-            assert!(patience.elapsed() < Duration::from_secs(60));
+            assert!(timeout.elapsed() < Duration::from_secs(60));
             let bounds = Bounds::between(Level0Point::new(x, 5.0), Level0Point::new(x + 90.0, 80.0));
             let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
             running.handle(Wish::Annotate(Annotate::Edit { slide: slide.clone(), edit }));

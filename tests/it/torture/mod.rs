@@ -87,9 +87,9 @@ fn text(path: &Path) -> &str {
 
 /// Wait until `done`, for ever but for an end to waiting in vain.
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let patience = Instant::now();
+    let timeout = Instant::now();
     while !done() {
-        assert!(patience.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
+        assert!(timeout.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

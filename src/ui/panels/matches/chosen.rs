@@ -37,7 +37,7 @@ pub fn chosen_ui(
                 };
                 let is_same = |rank: &usize| {
                     let judged = pair(answer, &answer.matches[*rank]);
-                    judged.and_then(|(query, found)| session.book().verdict(&query, &found))
+                    judged.and_then(|(query, found)| session.query_history().verdict(&query, &found))
                         == Some(Verdict::Same)
                 };
                 choice(ui, "None", "Choose no match", &Vec::new);

@@ -20,14 +20,14 @@ const CAPTION: f32 = 18.0;
 pub fn encoders_ui(ui: &mut Ui, mut shown: Shown<'_>) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
         chooser_ui(ui, &mut shown);
-        let Some(beside) = shown.session.beside() else {
+        let Some(second_encoder) = shown.session.second_encoder() else {
             let text = "Choose another encoder that has described these slides; one is added by \
                         `histokin embed PROJECT --encoder NAME`, or by training.";
             ui.label(RichText::new(text).small().color(shown.palette.weak));
             return;
         };
         let query = shown.query;
-        match (&query.beside, &beside.index) {
+        match (&query.second_encoder, &second_encoder.index) {
             (Some(Ok(other)), _) => answers_ui(ui, &mut shown, other),
             (Some(Err(problem)), _) => {
                 ui.label(RichText::new(problem).small().color(shown.palette.query));
@@ -43,7 +43,7 @@ pub fn encoders_ui(ui: &mut Ui, mut shown: Shown<'_>) {
 fn chooser_ui(ui: &mut Ui, shown: &mut Shown<'_>) {
     let session = shown.session;
     let own = session.recipe();
-    let current = session.beside().map(|beside| &beside.recipe);
+    let current = session.second_encoder().map(|second_encoder| &second_encoder.recipe);
     let label = current.map_or_else(|| "Second encoder…".to_owned(), named);
     let combo =
         egui::ComboBox::from_id_salt("second encoder").selected_text(label).width(ui.available_width());
@@ -73,7 +73,11 @@ fn named(recipe: &Recipe) -> String {
 fn answers_ui(ui: &mut Ui, shown: &mut Shown<'_>, other: &Answer) {
     let palette = shown.palette;
     let own = shown.session.recipe().map(|recipe| named(&recipe)).unwrap_or_default();
-    let beside = shown.session.beside().map(|beside| named(&beside.recipe)).unwrap_or_default();
+    let second_encoder = shown
+        .session
+        .second_encoder()
+        .map(|second_encoder| named(&second_encoder.recipe))
+        .unwrap_or_default();
     let in_both = shown.answer.matches.iter().filter(|found| is_among(found, other)).count();
     let text = format!("{in_both} of {} places are found by both", shown.answer.matches.len());
     ui.label(RichText::new(text).small().color(palette.accent))
@@ -81,7 +85,7 @@ fn answers_ui(ui: &mut Ui, shown: &mut Shown<'_>, other: &Answer) {
     let column = ((ui.available_width() - GAP) / 2.0).max(0.0);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = GAP;
-        for name in [&own, &beside] {
+        for name in [&own, &second_encoder] {
             ui.allocate_ui(Vec2::new(column, 18.0), |ui| {
                 ui.set_width(column);
                 line_ui(ui, RichText::new(name).small().family(theme::bold()).color(palette.strong));

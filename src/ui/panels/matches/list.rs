@@ -61,14 +61,14 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
             });
         });
         line_ui(ui, RichText::new(&name).color(palette.text));
-        line_ui(ui, RichText::new(whereabouts(shown, found)).small().color(palette.weak));
+        line_ui(ui, RichText::new(location(shown, found)).small().color(palette.weak));
     });
     let mut hint = format!(
         "Go to match {}\nDistance of the descriptors: {:.4} (0 is the same)",
         found.rank, found.distance
     );
     if let Some(slide) = shown.answer.from_archive(&found.slide) {
-        hint = format!("{hint}\nIn the archive: {}", slide.whereabouts());
+        hint = format!("{hint}\nIn the archive: {}", slide.location());
     }
     let response = response.on_hover_text(hint);
     // What can be said of a match shows where the pointer is; what was said stays.
@@ -173,7 +173,7 @@ pub fn icon_at(ui: &Ui, center: Pos2, icon: MaterialIcon, size: f32, color: Colo
 }
 
 /// Where a match lies, as seen from the tile of the query that it is most like.
-fn whereabouts(shown: &Shown<'_>, found: &Match) -> String {
+fn location(shown: &Shown<'_>, found: &Match) -> String {
     if let Some(slide) =
         shown.answer.from_archive(&found.slide).filter(|_| shown.session.slide(&found.slide).is_none())
     {
@@ -181,17 +181,17 @@ fn whereabouts(shown: &Shown<'_>, found: &Match) -> String {
         return match (folder, slide.is_reachable) {
             (Some(folder), true) => format!("archive · {folder}"),
             (Some(folder), false) => format!("not reachable · {folder}"),
-            (None, _) => slide.whereabouts(),
+            (None, _) => slide.location(),
         };
     }
-    let Some(query) = shown.answer.most_like(found).filter(|query| query.slide == found.slide) else {
+    let Some(query) = shown.answer.nearest_example(found).filter(|query| query.slide == found.slide) else {
         return "other slide".to_owned();
     };
     match shown.session.slide(&found.slide).and_then(|slide| slide.source.info().mpp) {
         Some(mpp) => {
-            let away = mpp.distance_um(found.rect.center(), query.rect.center());
+            let unavailable = mpp.distance_um(found.rect.center(), query.rect.center());
             // Short, for the verdicts stand beside it.
-            format!("same slide, {}", length_label(away))
+            format!("same slide, {}", length_label(unavailable))
         }
         None => "same slide".to_owned(),
     }

@@ -14,13 +14,13 @@ use egui::{Color32, Frame, Margin, RichText, Ui};
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
+use crate::number_format::grouped;
 use crate::query::{Answer, Match, Verdict, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::Action;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
-use crate::words::grouped;
 
 /// How the panel shows an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,7 +61,7 @@ impl Shown<'_> {
     /// What the reader said of a match.
     fn verdict(&self, found: &Match) -> Option<Verdict> {
         let (query, found) = pair(self.answer, found)?;
-        self.session.book().verdict(&query, &found)
+        self.session.query_history().verdict(&query, &found)
     }
 
     /// Colour of the frame of a match.
@@ -90,7 +90,7 @@ pub fn matches_ui(
             let compared = Some(asked.is_comparing);
             action_icon_ui(ui, Action::CompareWithQuery, icons::ICON_COMPARE, compared, palette, asked);
         }
-        if !session.book().history().is_empty() {
+        if !session.query_history().history().is_empty() {
             let open = Some(panel.history_open);
             action_icon_ui(ui, Action::ToggleHistory, icons::ICON_HISTORY, open, palette, asked);
         }
@@ -211,7 +211,7 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
     if answer.matches.is_empty() {
         ui.label(RichText::new("No tile is left by these filters.").small().color(palette.query));
     }
-    let precision = session.book().precision(answer);
+    let precision = session.query_history().precision(answer);
     if let Some(share) = precision.share() {
         let judged = precision.same + precision.different;
         let text =

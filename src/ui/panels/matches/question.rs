@@ -22,7 +22,7 @@ pub fn question_ui(
     palette: &Palette,
     asked: &mut Asked,
 ) {
-    let Some(first) = query.like.first() else { return };
+    let Some(first) = query.positives.first() else { return };
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 76.0), Sense::hover());
     ui.painter().rect_filled(rect, theme::RADIUS, palette.raised);
     let place = Rect::from_min_size(rect.min + Vec2::splat(8.0), Vec2::splat(FIRST));
@@ -31,22 +31,22 @@ pub fn question_ui(
         Rect::from_min_max(Pos2::new(place.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
     text_over_ui(ui, text, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
-        let title = match (&first.example, query.like.len()) {
-            (_, 2..) => format!("Query of {} examples", query.like.len()),
+        let title = match (&first.example, query.positives.len()) {
+            (_, 2..) => format!("Query of {} examples", query.positives.len()),
             (Example::Region { region: Region::Areas(_), .. }, _) => "Query: annotations".to_owned(),
             (Example::Region { region: Region::Rect(_), .. }, _) => "Query: the whole slide".to_owned(),
             (Example::Region { .. }, _) => "Query: a region".to_owned(),
-            (Example::Described { file: Some(_), .. }, _) => "Query: a picture".to_owned(),
+            (Example::Descriptors { file: Some(_), .. }, _) => "Query: a picture".to_owned(),
             _ => "Query".to_owned(),
         };
         line_ui(ui, RichText::new(title).family(theme::bold()).color(palette.query));
         line_ui(ui, RichText::new(example_name(session, first)).color(palette.text));
-        line_ui(ui, RichText::new(whereabouts(session, first)).small().color(palette.weak));
+        line_ui(ui, RichText::new(location(session, first)).small().color(palette.weak));
     });
-    if query.like.len() > 1 || !query.unlike.is_empty() {
+    if query.positives.len() > 1 || !query.negatives.is_empty() {
         further_ui(ui, session, query, shown, palette, asked);
     }
-    if query.like.len() + query.unlike.len() == 1 {
+    if query.positives.len() + query.negatives.len() == 1 {
         let hint = "Shift-click adds a tile, Ctrl-click rules one out";
         ui.label(RichText::new(hint).small().color(palette.weak));
     }
@@ -63,9 +63,9 @@ fn further_ui(
 ) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = Vec2::splat(6.0);
-        let like = query.like.iter().enumerate().skip(1).map(|(place, shown)| (true, place, shown));
-        let unlike = query.unlike.iter().enumerate().map(|(place, shown)| (false, place, shown));
-        for one in like.chain(unlike) {
+        let positives = query.positives.iter().enumerate().skip(1).map(|(place, shown)| (true, place, shown));
+        let negatives = query.negatives.iter().enumerate().map(|(place, shown)| (false, place, shown));
+        for one in positives.chain(negatives) {
             let (place, _) = ui.allocate_exact_size(Vec2::splat(FURTHER), Sense::hover());
             example_ui(ui, place, session, one, shown, palette, asked);
         }
@@ -77,13 +77,13 @@ fn example_ui(
     ui: &mut Ui,
     place: Rect,
     session: &Session,
-    (like, number, example): (bool, usize, &ShownExample),
+    (positives, number, example): (bool, usize, &ShownExample),
     shown: &mut ShownSlides,
     palette: &Palette,
     asked: &mut Asked,
 ) {
-    let response = ui.interact(place, ui.scope_id().with(("example", like, number)), Sense::click());
-    let kind = if like { "example" } else { "negative example" };
+    let response = ui.interact(place, ui.scope_id().with(("example", positives, number)), Sense::click());
+    let kind = if positives { "example" } else { "negative example" };
     let name = example_name(session, example);
     response.widget_info(|| {
         egui::WidgetInfo::labeled(egui::Role::Button, true, format!("{kind} {}: {name}", number + 1))
@@ -91,13 +91,13 @@ fn example_ui(
     let picture =
         example.place.as_ref().and_then(|tile| shown.picture(session, ui.ctx(), &tile.slide, tile.rect));
     picture_ui(ui, place, picture.as_ref(), palette);
-    let color: Color32 = if like { palette.query } else { palette.error };
+    let color: Color32 = if positives { palette.query } else { palette.error };
     ui.painter().rect_stroke(place, 4.0, Stroke::new(2.0, color), StrokeKind::Outside);
-    let what = if like { "Matches are like this" } else { "Matches are less like this" };
+    let what = if positives { "Matches are like this" } else { "Matches are less like this" };
     let response =
         response.on_hover_text(format!("{what}\n{name}\nClick: go there. Right click: take it away"));
     if response.secondary_clicked() {
-        asked.command(Command::RemoveExample { like, place: number });
+        asked.command(Command::RemoveExample { is_positive: positives, place: number });
     } else if response.clicked()
         && let Some(place) = &example.place
     {
@@ -107,7 +107,7 @@ fn example_ui(
 
 fn example_name(session: &Session, shown: &ShownExample) -> String {
     match (&shown.example, shown.example.slide()) {
-        (Example::Described { name, file: Some(_), .. }, _) | (Example::Described { name, .. }, None) => {
+        (Example::Descriptors { name, file: Some(_), .. }, _) | (Example::Descriptors { name, .. }, None) => {
             name.clone()
         }
         (_, Some(slide)) => slide_name(session, slide),
@@ -115,9 +115,9 @@ fn example_name(session: &Session, shown: &ShownExample) -> String {
     }
 }
 
-fn whereabouts(session: &Session, shown: &ShownExample) -> String {
+fn location(session: &Session, shown: &ShownExample) -> String {
     let Some(place) = &shown.place else { return "an image file".to_owned() };
-    if let Example::Described { file: Some(_), descriptors, .. } = &shown.example {
+    if let Example::Descriptors { file: Some(_), descriptors, .. } = &shown.example {
         return match descriptors.len() {
             1 => "a picture, as one tile".to_owned(),
             count => format!("a picture of {count} tiles"),
@@ -142,8 +142,8 @@ pub fn history_ui(
         ui.label(RichText::new("Asked before").small().color(palette.weak));
         ScrollArea::horizontal().id_salt("history").show(ui, |ui| {
             ui.horizontal(|ui| {
-                for (number, past) in session.book().history().iter().enumerate() {
-                    let Some(first) = past.like.first() else { continue };
+                for (number, past) in session.query_history().history().iter().enumerate() {
+                    let Some(first) = past.positives.first() else { continue };
                     let (place, response) = ui.allocate_exact_size(Vec2::splat(FURTHER), Sense::click());
                     let name = example_name(session, first);
                     response.widget_info(|| {
@@ -155,7 +155,7 @@ pub fn history_ui(
                         .as_ref()
                         .and_then(|tile| shown.picture(session, ui.ctx(), &tile.slide, tile.rect));
                     picture_ui(ui, place, picture.as_ref(), palette);
-                    let examples = match past.like.len() + past.unlike.len() {
+                    let examples = match past.positives.len() + past.negatives.len() {
                         1 => String::new(),
                         count => format!(" · {count} examples"),
                     };

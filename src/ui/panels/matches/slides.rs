@@ -4,11 +4,11 @@ use egui::{Align, Frame, Layout, Margin, Pos2, Rect, RichText, ScrollArea, Ui, V
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::Shown;
+use crate::number_format::grouped;
 use crate::query::{HISTOGRAM_BINS, SlideRank};
 use crate::session::Command;
 use crate::ui::app::slide_name;
 use crate::ui::theme::{self, Palette};
-use crate::words::grouped;
 
 /// Height of one slide, in points.
 const ROW_HEIGHT: f32 = 70.0;
@@ -77,7 +77,7 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         slide.median_distance, slide.farthest
     );
     if let Some(archived) = archived {
-        hint = format!("{hint}\nIn the archive: {}", archived.whereabouts());
+        hint = format!("{hint}\nIn the archive: {}", archived.location());
     }
     if response.on_hover_text(hint).clicked() {
         let id = slide.slide.clone();

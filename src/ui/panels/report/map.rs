@@ -11,12 +11,12 @@ use crate::evaluation::map::MapKind;
 use crate::evaluation::report::Map;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
+use crate::number_format::grouped;
 use crate::query::TilePlace;
 use crate::session::{Command, Session};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
-use crate::words::grouped;
 
 /// What the colours of the points mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,11 +10,11 @@ use crate::evaluation::report::text::{
 use crate::evaluation::retrieval::Measure;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
+use crate::number_format::{counted, grouped};
 use crate::session::{Command, Session};
 use crate::slide::SlideId;
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
-use crate::words::{counted, grouped};
 
 /// A cell of the table of which class is taken for which, in points.
 const CELL: Vec2 = Vec2::new(104.0, 30.0);

@@ -72,7 +72,7 @@ fn run_ui(
             (format!("{step} steps in {}", waiting_time(*seconds)), palette.good)
         }
     };
-    let best = run.best_look().map(|look| {
+    let best = run.best_validation().map(|look| {
         let addr = look.addr_global.map(|addr| format!(" · ADDR {addr:.2}")).unwrap_or_default();
         let found = look.retrieval.map(|found| format!(" · P@5 {:.0} %", 100.0 * found.p_at_5));
         format!("{addr}{} at step {}", found.unwrap_or_default(), look.step)

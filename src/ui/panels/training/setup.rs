@@ -9,6 +9,7 @@ use super::{Role, Tab, TrainingPanel, heading_ui};
 use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::Depth;
+use crate::number_format::grouped;
 use crate::session::{Command, PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
@@ -20,7 +21,6 @@ use crate::ui::actions::Action;
 use crate::ui::app::Asked;
 use crate::ui::panels::line_ui;
 use crate::ui::theme::Palette;
-use crate::words::grouped;
 
 /// Width of the list of slides, in points.
 const SLIDES_WIDTH: f32 = 380.0;
@@ -306,11 +306,11 @@ fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             ];
             choice_ui(ui, "loss", &mut config.loss, &losses);
         });
-        field_ui(ui, "Spread", "spread", |ui| {
-            ui.add(DragValue::new(&mut config.spread).range(0.0..=100.0).speed(0.05));
+        field_ui(ui, "Anti-collapse", "anti_collapse", |ui| {
+            ui.add(DragValue::new(&mut config.anti_collapse).range(0.0..=100.0).speed(0.05));
         });
-        field_ui(ui, "Keep", "keep", |ui| {
-            ui.add(DragValue::new(&mut config.keep).range(0.0..=1000.0).speed(0.1));
+        field_ui(ui, "Anchor", "anchor", |ui| {
+            ui.add(DragValue::new(&mut config.anchor).range(0.0..=1000.0).speed(0.1));
         });
     }
     if config.compares_angles() {
@@ -416,8 +416,8 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             let choices = [(JudgedBy::Retrieval, "right answers, else ADDR"), (JudgedBy::Addr, "ADDR")];
             choice_ui(ui, "judged by", &mut config.judged_by, &choices);
         });
-        field_ui(ui, "Patience", "patience", |ui| {
-            ui.add(DragValue::new(&mut config.patience).range(0..=1000).suffix(" looks"));
+        field_ui(ui, "Early stopping", "early_stopping", |ui| {
+            ui.add(DragValue::new(&mut config.early_stopping).range(0..=1000).suffix(" validations"));
         });
         field_ui(ui, "Checkpoint every", "checkpoint_every", |ui| {
             ui.add(DragValue::new(&mut config.checkpoint_every).range(1..=1_000_000).suffix(" steps"));

@@ -1,0 +1,471 @@
+//! Asking the archive: its nearest tiles are fetched with their descriptors, and the project's own query code ranks
+//! them together with the project's tiles. So one ranking holds both, by exact distances, under the same filters.
+
+mod candidates;
+mod slides;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use candidates::Mode;
+pub(super) use candidates::{Candidate, Filter, Probe, Spot};
+
+use super::error::During;
+use super::tiles::KnownEncoder;
+use super::{Archive, ArchiveError};
+use histokin_core::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
+use histokin_core::geometry::{Level0Point, Level0Rect};
+use histokin_core::index::Snapshot;
+use histokin_core::query::Marks;
+use histokin_core::query::{
+    self, Answer, ArchiveSlide, ArchiveTile, FromArchive, Patients, Query, QueryError, Scope, SlideElsewhere,
+    TilePlace,
+};
+use histokin_core::slide::SlideId;
+use histokin_core::tiling::TileIndex;
+use histokin_project::project::FormerIds;
+
+/// Up to this many tiles are compared completely even where there is an index.
+const EXACT_UP_TO: u64 = 20_000;
+
+/// Up to this many tiles are compared completely rather than giving fewer matches than were asked for.
+const COMPARED_FOR_COUNT: u64 = 2_000_000;
+
+/// Candidates beyond the number of matches that are asked for: re-ranking may change the order of the last ones.
+const SPARE: usize = 16;
+
+/// Candidates for each match where matches are to differ, or to lie apart.
+const FOR_CHOICE: usize = 8;
+
+/// Most candidates for one tile of a question.
+const MOST_CANDIDATES: usize = 50_000;
+
+/// Measured recall that is asked for unless something else is said.
+pub const LEAST_RECALL: f32 = 0.99;
+
+/// Candidates that a search of the index keeps in hand where no recall has been measured.
+const UNMEASURED_EF: u16 = 200;
+
+/// How the archive is asked.
+#[derive(Debug, Clone)]
+pub struct SearchSettings {
+    /// Compare all tiles, however long it takes.
+    pub exact: bool,
+    /// Measured share of the truly nearest tiles that is to be found.
+    pub least_recall: f32,
+    /// Only these slides of the archive, where they are named; those of the project are chosen by the query itself.
+    pub among: Option<Vec<SlideId>>,
+    /// Which patients' slides may hold matches, as seen from the query's slide; codes as the archive has them.
+    pub patients: Patients,
+    /// Code of the patient of the query's slide, for a slide that is not in the archive itself.
+    pub own_patient: Option<String>,
+    /// Only tiles of this class of annotations.
+    pub class: Option<String>,
+    /// Annotations of the project's slides, of which the query's settings may speak.
+    pub marks: Marks,
+    /// Former ids of the project's slides, by which the archive may know them.
+    pub former_ids: FormerIds,
+    /// A search that takes longer is given up.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self {
+            marks: Marks::new(),
+            exact: false,
+            least_recall: LEAST_RECALL,
+            among: None,
+            patients: Patients::Any,
+            own_patient: None,
+            class: None,
+            former_ids: FormerIds::default(),
+            timeout: None,
+        }
+    }
+}
+
+/// Answer `query` from the project's `index` and the archive together. Slides that the index holds are not looked
+/// for in the archive.
+///
+/// # Errors
+/// When the question cannot be answered, or the archive fails.
+pub fn ask(
+    archive: &mut Archive,
+    index: &Snapshot,
+    recipe: &Recipe,
+    query: &Query,
+    settings: &SearchSettings,
+) -> Result<Answer, ArchiveError> {
+    let started = Instant::now();
+    let positives = query::tiles_of(index, &query.positives)?;
+    let negatives = query::tiles_of(index, &query.negatives)?;
+    if positives.is_empty() {
+        return Err(QueryError::Nothing.into());
+    }
+    let encoder = archive.require_encoder(recipe)?;
+    if let Some((_, found)) = positives.iter().chain(&negatives).find(|(_, row)| row.len() != encoder.width) {
+        let name = "the query".to_owned();
+        return Err(QueryError::OtherEncoder { name, found: found.len(), wanted: encoder.width }.into());
+    }
+    archive.give_up_after(settings.timeout)?;
+    let filter = archive.filter(&encoder, index, &positives, query, settings)?;
+    let accepted = archive.accepted(&encoder, &filter)?;
+    let (mode, recall) = archive.mode_for(&encoder, accepted, settings)?;
+    let rows = |tiles: &[(Option<TilePlace>, Vec<f32>)]| tiles.iter().map(|(_, row)| row.clone()).collect();
+    let (positives, negatives): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (rows(&positives), rows(&negatives));
+    let chooses =
+        query.settings.diversity > 0.0 || query.settings.apart_um > 0.0 || query.settings.rank_slides;
+    let mut count = query.settings.count * if chooses { FOR_CHOICE } else { 1 } + SPARE;
+    let mut mode = mode;
+    loop {
+        let probe = Probe { positives: &positives, negatives: &negatives, count, filter: filter.clone() };
+        let found = if accepted == 0 { Vec::new() } else { archive.candidates(&encoder, &probe, mode)? };
+        let fewest = (0..positives.len())
+            .map(|positives| found.iter().filter(|candidate| candidate.example == positives).count())
+            .min()
+            .unwrap_or(0);
+        // The index gave up before the filter had let enough through.
+        let fell_short = mode != Mode::Exact && fewest < count && (fewest as u64) < accepted;
+        if fell_short && accepted <= COMPARED_FOR_COUNT {
+            mode = Mode::Exact;
+            continue;
+        }
+        let answer = archive.rank(index, &encoder, (query, &settings.marks), &found, accepted)?;
+        let is_short = answer.matches.len() < query.settings.count && fewest >= count;
+        if is_short && query.settings.apart_um > 0.0 && count < MOST_CANDIDATES {
+            count = (count * 4).min(MOST_CANDIDATES);
+            continue;
+        }
+        let answer = match query.settings.rank_slides {
+            true => {
+                archive.with_slides(answer, index, &encoder, (query, &settings.marks), (&probe, &found))?
+            }
+            false => answer,
+        };
+        let exact = mode == Mode::Exact;
+        return Ok(finish(answer, exact, recall.filter(|_| !exact), accepted, started));
+    }
+}
+
+fn finish(answer: Answer, exact: bool, recall: Option<f32>, searched: u64, started: Instant) -> Answer {
+    let part = answer.archive.as_deref().cloned().unwrap_or_default();
+    Answer {
+        exact: answer.exact && exact,
+        archive: Some(Arc::new(FromArchive { exact, recall, searched, ..part })),
+        elapsed: started.elapsed(),
+        ..answer
+    }
+}
+
+impl Archive {
+    fn give_up_after(&mut self, timeout: Option<Duration>) -> Result<(), ArchiveError> {
+        let url = self.url().clone();
+        let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis()).to_string();
+        let sql =
+            self.statement("SELECT set_config('statement_timeout', $1, false)", "preparing a search")?;
+        self.client.execute(&sql, &[&milliseconds]).during(&url, "preparing a search")?;
+        Ok(())
+    }
+
+    /// Which tiles of the archive count.
+    fn filter(
+        &mut self,
+        encoder: &KnownEncoder,
+        index: &Snapshot,
+        positives: &[(Option<TilePlace>, Vec<f32>)],
+        query: &Query,
+        settings: &SearchSettings,
+    ) -> Result<Filter, ArchiveError> {
+        let (url, doing) = (self.url().clone(), "looking for slides");
+        let own: HashSet<&SlideId> =
+            positives.iter().filter_map(|(place, _)| Some(&place.as_ref()?.slide)).collect();
+        let held = index.sets().iter().map(|set| &set.header.slide_id);
+        let mut known: Vec<&str> = Vec::new();
+        let mut now: HashMap<&SlideId, &SlideId> = HashMap::new();
+        for slide in held.chain(own.iter().copied()) {
+            let former = settings.former_ids.get(slide).map(Vec::as_slice).unwrap_or_default();
+            known.extend(std::iter::once(slide).chain(former).map(|id| id.0.as_str()));
+            now.extend(former.iter().map(|id| (id, slide)));
+        }
+        let sql = "SELECT s.slide_id, s.slide, s.patient, d.header::text FROM histokin.slides s \
+                   JOIN histokin.descriptions d USING (slide) WHERE d.encoder = $1 AND s.slide_id = ANY($2)";
+        let statement = self.statement(sql, doing)?;
+        let rows = self.client.query(&statement, &[&encoder.id, &known]).during(&url, doing)?;
+        let mut filter = Filter::default();
+        let mut own_slides = Vec::new();
+        let mut patients: Vec<i32> = Vec::new();
+        for row in &rows {
+            let (id, number): (SlideId, i32) = (SlideId(row.get(0)), row.get(1));
+            let id = now.get(&id).copied().cloned().unwrap_or(id);
+            if index.place(&id).is_some() {
+                filter.without.push(number);
+            }
+            if own.contains(&id) {
+                own_slides.push(number);
+                patients.extend(row.get::<_, Option<i32>>(2));
+                if index.place(&id).is_none() {
+                    let header = self.header(row.get(3))?;
+                    filter.spots.extend(spots(&id, number, &header, positives, query.settings.exclude_um));
+                }
+            }
+        }
+        match query.settings.scope {
+            Scope::Same => filter.only = Some(own_slides.clone()),
+            Scope::Others => filter.without.extend(&own_slides),
+            Scope::All | Scope::Archive => {}
+        }
+        if settings.patients != Patients::Any {
+            let sql = "SELECT slide FROM histokin.slides s JOIN histokin.patients p USING (patient) \
+                       WHERE p.patient = ANY($1) OR p.code = $2";
+            let rows = self.client.query(sql, &[&patients, &settings.own_patient]).during(&url, doing)?;
+            let of_patient: Vec<i32> = rows.iter().map(|row| row.get(0)).chain(own_slides).collect();
+            match settings.patients {
+                Patients::Same => filter.only = Some(of_patient),
+                _ => filter.without.extend(of_patient),
+            }
+        }
+        if let Some(among) = &settings.among {
+            let names: Vec<&str> = among.iter().map(|slide| slide.0.as_str()).collect();
+            let sql = "SELECT slide FROM histokin.slides WHERE slide_id = ANY($1)";
+            let rows = self.client.query(sql, &[&names]).during(&url, doing)?;
+            let among: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+            filter.only = Some(match filter.only {
+                Some(only) => only.into_iter().filter(|slide| among.contains(slide)).collect(),
+                None => among,
+            });
+        }
+        if let Some(class) = &settings.class {
+            let sql = "SELECT class FROM histokin.classes WHERE name = $1";
+            let row = self.client.query_opt(sql, &[class]).during(&url, doing)?;
+            // A class that the archive does not know has no tiles.
+            filter.class = Some(row.map_or(-1, |row| row.get(0)));
+        }
+        Ok(filter)
+    }
+
+    /// Tiles of the slides that a filter accepts.
+    fn accepted(&mut self, encoder: &KnownEncoder, filter: &Filter) -> Result<u64, ArchiveError> {
+        let url = self.url().clone();
+        let sql = "SELECT coalesce(sum(tiles), 0)::int8 FROM histokin.descriptions WHERE encoder = $1 \
+                   AND slide <> ALL($2) AND ($3::int4[] IS NULL OR slide = ANY($3))";
+        let statement = self.statement(sql, "counting tiles")?;
+        let row = self.client.query_one(&statement, &[&encoder.id, &filter.without, &filter.only]);
+        Ok(u64::try_from(row.during(&url, "counting tiles")?.get::<_, i64>(0)).unwrap_or(0))
+    }
+
+    /// How to search, and what recall was measured for that: the quickest way that reached the recall asked for.
+    fn mode_for(
+        &mut self,
+        encoder: &KnownEncoder,
+        accepted: u64,
+        settings: &SearchSettings,
+    ) -> Result<(Mode, Option<f32>), ArchiveError> {
+        let url = self.url().clone();
+        if settings.exact || !encoder.indexed || accepted <= EXACT_UP_TO {
+            return Ok((Mode::Exact, None));
+        }
+        let sql = "SELECT ef_search, recall FROM histokin.recalls WHERE encoder = $1 ORDER BY ef_search";
+        let statement = self.statement(sql, "looking for the measured recall")?;
+        let rows =
+            self.client.query(&statement, &[&encoder.id]).during(&url, "looking for the measured recall")?;
+        let measured: Vec<(u16, f32)> =
+            rows.iter().map(|row| (row.get::<_, i32>(0).clamp(1, 1000) as u16, row.get(1))).collect();
+        let enough = measured.iter().find(|(_, recall)| *recall >= settings.least_recall);
+        Ok(match enough.or(measured.last()) {
+            Some((ef_search, recall)) => (Mode::Index { ef_search: *ef_search }, Some(*recall)),
+            None => (Mode::Index { ef_search: UNMEASURED_EF }, None),
+        })
+    }
+
+    /// Rank candidates together with the project's tiles.
+    fn rank(
+        &mut self,
+        index: &Snapshot,
+        encoder: &KnownEncoder,
+        (query, marks): (&Query, &Marks),
+        found: &[Candidate],
+        accepted: u64,
+    ) -> Result<Answer, ArchiveError> {
+        let slides = self.slides_of(encoder, found.iter().map(|candidate| candidate.slide))?;
+        let mut by_slide: BTreeMap<i32, BTreeMap<TileIndex, &Candidate>> = BTreeMap::new();
+        for candidate in found {
+            let Some(slide) = slides.get(&candidate.slide) else { continue };
+            let corner = Level0Point::new(f64::from(candidate.x), f64::from(candidate.y));
+            let at = slide.header.tile_center(corner);
+            if let Some(tile) = slide.header.tile_grid().tile_at(at) {
+                by_slide.entry(candidate.slide).or_default().insert(tile, candidate);
+            }
+        }
+        let mut numbers: HashMap<SlideId, i32> = HashMap::new();
+        let sets: Vec<Arc<DescriptorSet>> = by_slide
+            .iter()
+            .map(|(number, tiles)| {
+                let header = slides[number].header.clone();
+                numbers.insert(header.slide_id.clone(), *number);
+                let rows: Vec<(TileIndex, &[f32])> =
+                    tiles.iter().map(|(tile, candidate)| (*tile, candidate.descriptor.as_slice())).collect();
+                Arc::new(DescriptorSet::from_rows(header, &rows, 0))
+            })
+            .collect();
+        let fetched: usize = sets.iter().map(|set| set.len()).sum();
+        let mut query = query.clone();
+        // Candidates say too little of whole slides.
+        query.settings.rank_slides = false;
+        // The archive has chosen its slides by itself.
+        if let Some(among) = &mut query.settings.among {
+            among.extend(numbers.keys().cloned());
+        }
+        let mut answer = query::ask(&index.with_more(sets), &query, marks)?;
+        answer.searched = answer.searched.saturating_sub(fetched) + accepted as usize;
+        let classes: HashMap<(i32, i64, i64), Option<i16>> =
+            found.iter().map(|one| ((one.slide, i64::from(one.x), i64::from(one.y)), one.class)).collect();
+        let mut part = FromArchive::default();
+        let mut wanted = Vec::new();
+        for found in &answer.matches {
+            let Some(number) = numbers.get(&found.slide) else { continue };
+            part.slides.insert(found.slide.clone(), slides[number].slide.clone());
+            wanted.push((*number, found.rect, found.slide.clone()));
+        }
+        part.tiles = self.details(encoder, &wanted, &classes)?;
+        answer.archive = Some(Arc::new(part));
+        Ok(answer)
+    }
+
+    /// An answer with the slides of the project and of the archive in one ranking.
+    fn with_slides(
+        &mut self,
+        answer: Answer,
+        index: &Snapshot,
+        encoder: &KnownEncoder,
+        (query, marks): (&Query, &Marks),
+        (probe, found): (&Probe<'_>, &[Candidate]),
+    ) -> Result<Answer, ArchiveError> {
+        let (compared, allowed) = self.compare_slides(encoder, probe, found)?;
+        let slides = self.slides_of(encoder, compared.keys().copied())?;
+        let farthest = query.settings.max_distance.unwrap_or(f32::INFINITY);
+        let elsewhere = compared.into_iter().filter_map(|(number, mut compared)| {
+            let slide = slides.get(&number)?;
+            compared.nearest.retain(|distance| *distance <= farthest);
+            Some(SlideElsewhere {
+                slide: slide.header.slide_id.clone(),
+                tiles: slide.slide.tiles,
+                nearest: compared.nearest,
+                distances: compared.distances,
+            })
+        });
+        let elsewhere: Vec<SlideElsewhere> = elsewhere.collect();
+        let mut part = answer.archive.as_deref().cloned().unwrap_or_default();
+        part.ranked = Some([elsewhere.len(), allowed]);
+        part.slides.extend(slides.into_values().map(|found| (found.header.slide_id, found.slide)));
+        let slides = query::rank_slides(index, query, marks, &answer.matches, elsewhere)?;
+        Ok(Answer { slides, archive: Some(Arc::new(part)), ..answer })
+    }
+
+    /// What is known of slides, by the archive's numbers.
+    fn slides_of(
+        &mut self,
+        encoder: &KnownEncoder,
+        slides: impl Iterator<Item = i32>,
+    ) -> Result<HashMap<i32, FoundSlide>, ArchiveError> {
+        let (url, doing) = (self.url().clone(), "looking for slides");
+        let numbers: HashSet<i32> = slides.collect();
+        let numbers: Vec<i32> = numbers.into_iter().collect();
+        let sql = "SELECT s.slide, s.name, s.location, p.code, d.tiles, d.header::text FROM histokin.descriptions d \
+                   JOIN histokin.slides s USING (slide) LEFT JOIN histokin.patients p USING (patient) \
+                   WHERE d.encoder = $1 AND s.slide = ANY($2)";
+        let statement = self.statement(sql, doing)?;
+        let rows = self.client.query(&statement, &[&encoder.id, &numbers]).during(&url, doing)?;
+        let mut slides = HashMap::new();
+        for row in &rows {
+            let location: Option<PathBuf> = row.get::<_, Option<String>>(2).map(PathBuf::from);
+            let slide = ArchiveSlide {
+                name: row.get(1),
+                is_reachable: location.as_ref().is_some_and(|path| path.is_file()),
+                location,
+                patient: row.get(3),
+                tiles: usize::try_from(row.get::<_, i32>(4)).unwrap_or(0),
+            };
+            let header = self.header(row.get(5))?;
+            slides.insert(row.get(0), FoundSlide { slide, header });
+        }
+        Ok(slides)
+    }
+
+    /// Thumbnails and classes of matches.
+    fn details(
+        &mut self,
+        encoder: &KnownEncoder,
+        wanted: &[(i32, Level0Rect, SlideId)],
+        classes: &HashMap<(i32, i64, i64), Option<i16>>,
+    ) -> Result<HashMap<TilePlace, ArchiveTile>, ArchiveError> {
+        let (url, doing) = (self.url().clone(), "fetching thumbnails");
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let statement = self.statement("SELECT class, name FROM histokin.classes", doing)?;
+        let names: HashMap<i16, String> = self
+            .client
+            .query(&statement, &[])
+            .during(&url, doing)?
+            .iter()
+            .map(|row| (row.get(0), row.get(1)))
+            .collect();
+        let slides: Vec<i32> = wanted.iter().map(|(slide, _, _)| *slide).collect();
+        let xs: Vec<i32> = wanted.iter().map(|(_, rect, _)| rect.x as i32).collect();
+        let ys: Vec<i32> = wanted.iter().map(|(_, rect, _)| rect.y as i32).collect();
+        let sql = "SELECT w.place, t.jpeg FROM unnest($2::int4[], $3::int4[], $4::int4[]) WITH ORDINALITY \
+                   AS w(slide, x, y, place) JOIN histokin.thumbnails t \
+                   ON t.encoder = $1 AND t.slide = w.slide AND t.x = w.x AND t.y = w.y";
+        let statement = self.statement(sql, doing)?;
+        let rows = self.client.query(&statement, &[&encoder.id, &slides, &xs, &ys]).during(&url, doing)?;
+        let mut pictures: HashMap<usize, Arc<[u8]>> = rows
+            .iter()
+            .map(|row| (row.get::<_, i64>(0) as usize - 1, Arc::from(row.get::<_, &[u8]>(1))))
+            .collect();
+        let details = wanted.iter().enumerate().map(|(place, (number, rect, slide))| {
+            let class = classes.get(&(*number, rect.x, rect.y)).copied().flatten();
+            let class = class.and_then(|class| names.get(&class).cloned());
+            let tile = ArchiveTile { class, thumbnail: pictures.remove(&place) };
+            (TilePlace { slide: slide.clone(), rect: *rect }, tile)
+        });
+        Ok(details.collect())
+    }
+
+    /// The header that a slide was pushed with.
+    pub(super) fn header(&self, text: &str) -> Result<DescriptorHeader, ArchiveError> {
+        serde_json::from_str(text).map_err(|error| ArchiveError::Damaged {
+            url: self.url().clone(),
+            what: format!("what the archive says of a slide cannot be understood ({error})"),
+        })
+    }
+}
+
+/// A slide with candidates.
+struct FoundSlide {
+    slide: ArchiveSlide,
+    header: DescriptorHeader,
+}
+
+/// The discs around the query's tiles on a slide that only the archive holds; the tiles themselves at least.
+fn spots(
+    slide: &SlideId,
+    number: i32,
+    header: &DescriptorHeader,
+    positives: &[(Option<TilePlace>, Vec<f32>)],
+    exclude_um: f64,
+) -> Vec<Spot> {
+    let radius = exclude_um.max(0.0) / header.level0_mpp().mean();
+    let middle = header.tile_center(Level0Point::default());
+    let places =
+        positives.iter().filter_map(|(place, _)| place.as_ref()).filter(|place| place.slide == *slide);
+    places
+        .map(|place| {
+            let center = place.rect.center();
+            // Half a pixel takes care of halves that were rounded.
+            Spot { slide: number, x: center.x - middle.x, y: center.y - middle.y, radius: radius.max(0.5) }
+        })
+        .collect()
+}

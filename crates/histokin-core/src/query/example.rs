@@ -1,0 +1,230 @@
+//! What a question names: tiles, regions, and what was described on the spot.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{QueryError, TilePlace};
+use crate::descriptors::{DescriptorSet, Row};
+use crate::geometry::{Level0Point, Level0Rect};
+use crate::index::{Snapshot, TileRef};
+use crate::slide::SlideId;
+
+/// Tiles that one example stands for at most; of a larger region as many are taken, evenly.
+pub const MOST_TILES: usize = 256;
+
+/// Something to look for, or to keep away from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Example {
+    /// The tile under a level-0 position.
+    Tile { slide: SlideId, at: Level0Point },
+    /// All tiles whose centre lies in a region.
+    Region { slide: SlideId, region: Region },
+    /// Tiles that are not among the embedded ones, described on the spot: those of an image file, or of a slide
+    /// that is not embedded.
+    #[serde(alias = "Described", alias = "described")]
+    Descriptors {
+        name: String,
+        /// Where it is; a picture is a slide of its own, with no other tile.
+        place: Option<TilePlace>,
+        descriptors: Vec<Vec<f32>>,
+        /// The picture's file.
+        #[serde(default, with = "crate::paths::whole_option", skip_serializing_if = "Option::is_none")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// A part of a slide, in level-0 pixels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Region {
+    Rect(Level0Rect),
+    /// The corners of a closed outline, as a lasso draws it; where it crosses itself, the even-odd rule holds.
+    Outline(Vec<Level0Point>),
+    /// Several areas, each its outline and those of its holes.
+    Areas(Vec<Vec<Vec<Level0Point>>>),
+}
+
+impl Region {
+    pub fn contains(&self, point: Level0Point) -> bool {
+        match self {
+            Self::Rect(rect) => rect.contains(point),
+            Self::Outline(corners) => crossings(corners, point) % 2 == 1,
+            Self::Areas(areas) => areas.iter().any(|rings| is_within(rings, point)),
+        }
+    }
+
+    /// The smallest rectangle around it.
+    pub fn bounds(&self) -> Level0Rect {
+        match self {
+            Self::Rect(rect) => *rect,
+            Self::Outline(corners) => bounds(corners.iter()),
+            Self::Areas(areas) => bounds(areas.iter().flatten().flatten()),
+        }
+    }
+
+    /// The rows of a set whose tiles have their centre in it, in order.
+    pub fn rows(&self, set: &DescriptorSet) -> Vec<Row> {
+        let among = |bounds: Level0Rect, is_in: &dyn Fn(Level0Point) -> bool| -> Vec<Row> {
+            // Rows are ordered by y first: only a band of them needs to be looked at.
+            let half = i64::from(set.header.tile_height_level0()) / 2;
+            let band = |y: i64| set.coords().partition_point(|[_, top]| top + half < y);
+            let rows = band(bounds.y - 1)..band(bounds.bottom() + 2);
+            rows.map(|row| Row(row as u32)).filter(|row| is_in(set.rect(*row).center())).collect()
+        };
+        let Self::Areas(areas) = self else { return among(self.bounds(), &|point| self.contains(point)) };
+        let of_area = |rings: &Vec<Vec<Level0Point>>| {
+            among(bounds(rings.iter().flatten()), &|point| is_within(rings, point))
+        };
+        let mut rows: Vec<Row> = areas.iter().flat_map(of_area).collect();
+        rows.sort();
+        rows.dedup();
+        rows
+    }
+}
+
+/// How often a ray from `point` crosses a closed outline.
+fn crossings(corners: &[Level0Point], point: Level0Point) -> usize {
+    let edges = corners.iter().zip(corners.iter().cycle().skip(1));
+    let crossed = edges.filter(|(a, b)| {
+        (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x)
+    });
+    crossed.count()
+}
+
+/// Whether `point` lies within an outline and in none of its holes.
+fn is_within(rings: &[Vec<Level0Point>], point: Level0Point) -> bool {
+    rings.iter().map(|ring| crossings(ring, point)).sum::<usize>() % 2 == 1
+}
+
+/// The smallest rectangle around all corners.
+fn bounds<'a>(corners: impl Iterator<Item = &'a Level0Point> + Clone) -> Level0Rect {
+    let least = |of: fn(&Level0Point) -> f64| corners.clone().map(of).fold(f64::INFINITY, f64::min);
+    let most = |of: fn(&Level0Point) -> f64| corners.clone().map(of).fold(f64::NEG_INFINITY, f64::max);
+    let (left, top) = (least(|at| at.x).floor(), least(|at| at.y).floor());
+    let extent = |from: f64, to: f64| (to.ceil() - from).clamp(1.0, u32::MAX.into()) as u32;
+    let (width, height) = (extent(left, most(|at| at.x)), extent(top, most(|at| at.y)));
+    Level0Rect::new(left as i64, top as i64, width, height)
+}
+
+impl Example {
+    /// The slide that it lies on.
+    pub fn slide(&self) -> Option<&SlideId> {
+        match self {
+            Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
+            Self::Descriptors { place, .. } => place.as_ref().map(|place| &place.slide),
+        }
+    }
+
+    pub(super) fn slide_mut(&mut self) -> Option<&mut SlideId> {
+        match self {
+            Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
+            Self::Descriptors { place, .. } => place.as_mut().map(|place| &mut place.slide),
+        }
+    }
+}
+
+/// One tile that an example stands for.
+pub(super) struct ExampleTile<'a> {
+    /// Where it is in the index, if it is.
+    pub tile: Option<TileRef>,
+    pub place: Option<TilePlace>,
+    pub descriptor: Cow<'a, [f32]>,
+}
+
+/// All tiles of `examples`, each once.
+pub(super) fn tiles<'a>(
+    index: &'a Snapshot,
+    examples: &'a [Example],
+) -> Result<Vec<ExampleTile<'a>>, QueryError> {
+    let mut tiles: Vec<ExampleTile<'a>> = Vec::new();
+    for example in examples {
+        let fresh = match example {
+            Example::Tile { slide, at } => {
+                let (place, set) = set_of(index, slide)?;
+                let row = set.row_at(*at).ok_or_else(|| QueryError::NoTileThere {
+                    slide: slide.clone(),
+                    x: at.x,
+                    y: at.y,
+                })?;
+                vec![embedded(place, set, row)]
+            }
+            Example::Region { slide, region } => {
+                let (place, set) = set_of(index, slide)?;
+                let inside = region.rows(set);
+                if inside.is_empty() {
+                    return Err(QueryError::EmptyRegion(slide.clone()));
+                }
+                let step = inside.len().div_ceil(MOST_TILES);
+                inside.into_iter().step_by(step).map(|row| embedded(place, set, row)).collect()
+            }
+            Example::Descriptors { name, place, descriptors, .. } => {
+                let wanted = index.sets().first().map(|set| set.width());
+                let other = |row: &&Vec<f32>| wanted.is_some_and(|wanted| row.len() != wanted);
+                if let Some(found) = descriptors.iter().find(other) {
+                    return Err(QueryError::OtherEncoder {
+                        name: name.clone(),
+                        found: found.len(),
+                        wanted: wanted.unwrap_or(0),
+                    });
+                }
+                let described = |row: &'a Vec<f32>| ExampleTile {
+                    tile: None,
+                    place: place.clone(),
+                    descriptor: Cow::Borrowed(row.as_slice()),
+                };
+                descriptors.iter().take(MOST_TILES).map(described).collect()
+            }
+        };
+        for tile in fresh {
+            if tile.tile.is_none() || tiles.iter().all(|known| known.tile != tile.tile) {
+                tiles.push(tile);
+            }
+        }
+    }
+    Ok(tiles)
+}
+
+fn set_of<'a>(index: &'a Snapshot, slide: &SlideId) -> Result<(u32, &'a DescriptorSet), QueryError> {
+    let place = index.place(slide).ok_or_else(|| QueryError::NotEmbedded(slide.clone()))?;
+    Ok((place, &index.sets()[place as usize]))
+}
+
+fn embedded(place: u32, set: &DescriptorSet, row: Row) -> ExampleTile<'_> {
+    ExampleTile {
+        tile: Some(TileRef { set: place, row }),
+        place: Some(TilePlace { slide: set.header.slide_id.clone(), rect: set.rect(row) }),
+        descriptor: Cow::Borrowed(set.descriptor(row)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lasso_holds_what_it_goes_around() {
+        let corners = [(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (5.0, 4.0), (0.0, 10.0)];
+        let lasso = Region::Outline(corners.map(|(x, y)| Level0Point::new(x, y)).to_vec());
+        assert!(lasso.contains(Level0Point::new(2.0, 5.0)));
+        assert!(lasso.contains(Level0Point::new(5.0, 3.0)));
+        assert!(!lasso.contains(Level0Point::new(5.0, 8.0)), "in the notch");
+        assert!(!lasso.contains(Level0Point::new(12.0, 5.0)));
+        assert_eq!(lasso.bounds(), Level0Rect::new(0, 0, 10, 10));
+    }
+
+    #[test]
+    fn areas_leave_out_their_holes_and_do_not_cancel_each_other() {
+        let ring = |from: f64, to: f64| {
+            [(from, from), (to, from), (to, to), (from, to)].map(|(x, y)| Level0Point::new(x, y)).to_vec()
+        };
+        let areas = Region::Areas(vec![vec![ring(0.0, 100.0), ring(20.0, 40.0)], vec![ring(80.0, 200.0)]]);
+        let at = |place: f64| areas.contains(Level0Point::new(place, place));
+        assert!(at(10.0) && !at(30.0), "the hole");
+        assert!(at(90.0), "both areas");
+        assert!(at(150.0) && !at(210.0));
+        assert_eq!(areas.bounds(), Level0Rect::new(0, 0, 200, 200));
+    }
+}

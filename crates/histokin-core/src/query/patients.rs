@@ -1,0 +1,152 @@
+//! Which slides are of one patient, as a list of slides or their file names tell.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, EnumString};
+
+/// Which patients' slides may hold matches.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, EnumIter, EnumMessage, EnumString,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Patients {
+    #[default]
+    Any,
+    /// The patient of the query's slide.
+    Same,
+    /// Everyone else.
+    Others,
+}
+
+/// TCGA barcodes name the patient in their first three parts; elsewhere the part before the first separator does.
+pub const USUAL_PATTERN: &str = r"^(TCGA-[^-]+-[^-]+|[^_\s.\-]+)";
+
+/// How slides tell patients apart: by a list, and where that does not name a slide by the first group of a regular
+/// expression on its file's name, or all that it finds.
+#[derive(Debug, Clone)]
+pub struct PatientNames {
+    pattern: Regex,
+    /// Patients by file name or stem.
+    listed: BTreeMap<String, String>,
+}
+
+impl PatientNames {
+    /// # Errors
+    /// What is wrong with the pattern.
+    pub fn new(pattern: &str) -> Result<Self, regex::Error> {
+        Ok(Self { pattern: Regex::new(pattern)?, listed: BTreeMap::new() })
+    }
+
+    /// By [`USUAL_PATTERN`].
+    pub fn usual() -> Self {
+        Self::new(USUAL_PATTERN).expect("the usual pattern is one that a test has compiled")
+    }
+
+    /// The same, but slides in `list` (file name or stem, and patient) are of whom that says.
+    pub fn with_list(self, list: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { listed: list.into_iter().collect(), ..self }
+    }
+
+    /// The patient of a slide's file; nobody where neither list nor pattern tells one.
+    pub fn of(&self, path: &Path) -> Option<String> {
+        let stem = path.file_stem()?.to_str()?;
+        let listed = path.file_name().and_then(|name| self.listed.get(name.to_str()?));
+        if let Some(patient) = listed.or_else(|| self.listed.get(stem)) {
+            return Some(patient.clone());
+        }
+        let found = self.pattern.captures(stem)?;
+        Some(found.get(1).or_else(|| found.get(0))?.as_str().to_owned())
+    }
+}
+
+/// Read slides and their patients from a CSV file with the columns `slide` or `file`, and `patient`.
+///
+/// # Errors
+/// What is wrong with which file.
+pub fn read_patients(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let wrong = |reason: String| format!("{}: {reason}", path.display());
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(path)
+        .map_err(|error| wrong(error.to_string()))?;
+    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+    let column = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
+    let patient = column("patient").ok_or_else(|| wrong("there is no column named patient".to_owned()))?;
+    let names: Vec<usize> = ["file", "slide"].into_iter().filter_map(column).collect();
+    if names.is_empty() {
+        return Err(wrong("there is no column named slide or file".to_owned()));
+    }
+    let mut list = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(|error| wrong(error.to_string()))?;
+        let text = |column: usize| row.get(column).unwrap_or_default();
+        if text(patient).is_empty() {
+            continue;
+        }
+        for name in names.iter().map(|column| text(*column)).filter(|name| !name.is_empty()) {
+            // A list may name files by their paths.
+            let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+            list.push((name.to_owned(), text(patient).to_owned()));
+        }
+    }
+    Ok(list)
+}
+
+impl Patients {
+    /// Whether a slide in `path` may hold matches for a query on the slide in `query`. Where a name tells no
+    /// patient, it counts as one of its own.
+    pub fn accept(self, names: &PatientNames, query: &Path, path: &Path) -> bool {
+        let same = || match (names.of(query), names.of(path)) {
+            (Some(a), Some(b)) => a == b,
+            _ => query == path,
+        };
+        match self {
+            Self::Any => true,
+            Self::Same => same(),
+            Self::Others => !same(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_tell_patients_apart() {
+        let names = PatientNames::new(USUAL_PATTERN).unwrap();
+        let of = |name: &str| names.of(Path::new(name));
+        assert_eq!(of("/a/TCGA-CR-7395-01A-01-TS1.svs").as_deref(), Some("TCGA-CR-7395"));
+        assert_eq!(of("PA05_breast_lobular.tif").as_deref(), Some("PA05"));
+        assert_eq!(of("_.tif"), None);
+        let accept = |patients: Patients, other: &str| {
+            patients.accept(&names, Path::new("PA05_a.svs"), Path::new(other))
+        };
+        assert!(accept(Patients::Same, "PA05_b.svs") && !accept(Patients::Same, "PA06_a.svs"));
+        assert!(accept(Patients::Others, "PA06_a.svs") && !accept(Patients::Others, "PA05_b.svs"));
+        let list = [("PA05_a".to_owned(), "P1".to_owned()), ("PA06_a.svs".to_owned(), "P1".to_owned())];
+        let listed = PatientNames::usual().with_list(list);
+        assert!(Patients::Same.accept(&listed, Path::new("x/PA05_a.svs"), Path::new("y/PA06_a.svs")));
+        assert_eq!(listed.of(Path::new("PA07_b.svs")).as_deref(), Some("PA07"), "not on the list");
+        let own = PatientNames::new(r"case(\d+)").unwrap();
+        assert_eq!(own.of(Path::new("x-case12-b.svs")).as_deref(), Some("12"));
+        assert!(PatientNames::new("(").is_err());
+    }
+
+    #[test]
+    fn a_list_of_slides_names_patients() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slides.csv");
+        std::fs::write(&path, "slide,file,patient\nPA01,a/PA01.tif,P 1\nPA02,,P2\nPA03,PA03.tif,\n").unwrap();
+        let pair = |slide: &str, patient: &str| (slide.to_owned(), patient.to_owned());
+        let wanted = [pair("PA01.tif", "P 1"), pair("PA01", "P 1"), pair("PA02", "P2")];
+        assert_eq!(read_patients(&path).unwrap(), wanted);
+        std::fs::write(&path, "slide,organ\na,lung\n").unwrap();
+        let error = read_patients(&path).unwrap_err();
+        assert!(error.contains("slides.csv") && error.contains("patient"), "{error}");
+    }
+}

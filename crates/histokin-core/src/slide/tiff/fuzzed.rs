@@ -1,0 +1,51 @@
+//! Doors for fuzzing.
+
+use std::io::{Cursor, Read, Seek};
+
+use super::colours::Rendering;
+use super::directory::Tiff;
+use super::jpeg::{Components, TileJpegs};
+use super::raster::{Raster, most_chunks};
+use super::{layout, page};
+
+/// Read the directories of a file and find the slide among them.
+pub fn fuzz_tiff_directories(file: impl Read + Seek) {
+    let Ok((mut tiff, first)) = Tiff::begin(file) else { return };
+    let Ok(pages) = page::pages(&mut tiff, first) else { return };
+    let Ok(layout) = layout::layout(&pages) else { return };
+    let mut left = most_chunks(tiff.size);
+    for plane in layout.levels.iter().flatten() {
+        let _ = Raster::of(plane.page, &mut tiff, &mut left);
+    }
+}
+
+/// Decode the first tiles or strips of every image of a file.
+pub fn fuzz_tiff_tile(file: &[u8]) {
+    const MOST_TILES: usize = 4;
+    let Ok((mut tiff, first)) = Tiff::begin(Cursor::new(file)) else { return };
+    let Ok(pages) = page::pages(&mut tiff, first) else { return };
+    let mut left = most_chunks(tiff.size);
+    for page in pages.iter().filter(|page| page.area() < 1 << 22) {
+        let Ok(raster) = Raster::of(page, &mut tiff, &mut left) else { continue };
+        let rendering = Rendering::of(page, raster.packing(), raster.gives_rgb(), None);
+        for chunk in 0..raster.chunks().min(MOST_TILES) {
+            if let (Ok(Some(samples)), Ok(rendering)) =
+                (raster.read(&mut Cursor::new(file), chunk), &rendering)
+            {
+                let pixels = raster.chunk_width as usize * raster.rows_of(chunk) as usize;
+                assert_eq!(rendering.rgba(&samples).len(), pixels * 4);
+            }
+        }
+    }
+}
+
+/// One JPEG tile of 256 × 256 pixels.
+pub fn fuzz_jpeg_tile(tile: &[u8]) {
+    const EDGE: u32 = 256;
+    for components in [Components::Rgb, Components::YCbCr, Components::Grey] {
+        let Ok(jpegs) = TileJpegs::new(components, &[]) else { continue };
+        let mut pixels = vec![0; (EDGE * EDGE * 4) as usize];
+        let _ = jpegs.decode(tile, (EDGE, EDGE), &mut pixels, EDGE as usize * 4);
+        let _ = jpegs.samples(tile, (EDGE, EDGE), EDGE);
+    }
+}

@@ -1,0 +1,239 @@
+//! What one directory of a TIFF file says of its image, without its pixels.
+
+use std::collections::HashSet;
+use std::io::{Read, Seek};
+
+use super::directory::{Directory, Entry, Tiff, tag};
+
+/// Directories of one file that are followed, those of the levels included. A stack of 30 planes in 40 channels with
+/// 6 levels has 7,200.
+const MAX_DIRECTORIES: usize = 16_384;
+
+/// Bytes of all texts of a file together that are kept.
+const MOST_TEXT: usize = 64 << 20;
+
+/// How numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::slide) enum SampleFormat {
+    Unsigned,
+    Signed,
+    Float,
+    /// Complex numbers, and what is not defined.
+    Other,
+}
+
+/// An image of a file, as its directory describes it. Its numbers are as they are written, plausible or not.
+#[derive(Debug, Clone)]
+pub(in crate::slide) struct Page {
+    pub width: u64,
+    pub height: u64,
+    /// Of every sample; empty where the tag is missing.
+    pub bits: Vec<u64>,
+    pub format: SampleFormat,
+    pub samples: u64,
+    pub photometric: Option<u64>,
+    pub compression: u64,
+    pub predictor: u64,
+    /// Each sample's pixels lie in tiles or strips of their own.
+    pub is_planar: bool,
+    /// Bits of a byte begin with the lowest.
+    pub is_lsb_first: bool,
+    pub orientation: u64,
+    pub extra_samples: Vec<u64>,
+    /// Flags of NewSubfileType: 1 a reduced version of another image, 2 one page of several, 4 a mask.
+    pub subfile: u64,
+    /// Width and height of a tile; `None` for strips.
+    pub tile: Option<(u64, u64)>,
+    pub rows_per_strip: u64,
+    pub offsets: Option<Entry>,
+    pub lengths: Option<Entry>,
+    pub color_map: Option<Entry>,
+    pub tables: Option<Entry>,
+    pub icc: Option<Entry>,
+    /// Largest value of a sample, if the file states it.
+    pub max_sample: Option<u64>,
+    pub ink_set: u64,
+    pub depth: u64,
+    /// Pixels per unit along both axes.
+    pub resolution: Option<(f64, f64)>,
+    pub resolution_unit: Option<u64>,
+    pub description: Option<String>,
+    pub software: Option<String>,
+    /// Other texts by their names.
+    pub texts: Vec<(&'static str, String)>,
+    /// The images of its SubIFDs: by convention its levels, finest first.
+    pub children: Vec<Page>,
+}
+
+impl Page {
+    pub fn size(&self) -> (u64, u64) {
+        (self.width, self.height)
+    }
+
+    pub fn area(&self) -> u64 {
+        self.width.saturating_mul(self.height)
+    }
+
+    pub fn is_reduced(&self) -> bool {
+        self.subfile & 1 != 0
+    }
+
+    pub fn is_mask(&self) -> bool {
+        // TIFF 6.0 demands both of one bit a pixel.
+        self.photometric == Some(4) || (self.subfile & 4 != 0 && self.bits.first() == Some(&1))
+    }
+
+    /// Whether the samples of both mean the same, so that one may be a level of the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let is_rgb = |page: &Self| matches!(page.photometric, Some(2 | 6));
+        let same_colors = self.photometric == other.photometric || (is_rgb(self) && is_rgb(other));
+        same_colors
+            && self.samples == other.samples
+            && self.bits.first() == other.bits.first()
+            && self.format == other.format
+    }
+}
+
+/// The images of a TIFF file in the order of its directories, each with those of its SubIFDs.
+///
+/// # Errors
+/// In words, when the file is no TIFF or its directories are damaged.
+pub(in crate::slide) fn pages<R: Read + Seek>(tiff: &mut Tiff<R>, first: u64) -> Result<Vec<Page>, String> {
+    let mut walk = Walk { seen: HashSet::new(), text: 0 };
+    let mut pages = Vec::new();
+    let mut next = first;
+    while next != 0 {
+        let directory = walk.directory(tiff, next)?;
+        let mut page = walk.page(tiff, &directory)?;
+        if let Some(entry) = directory.find(tag::SUB_IFDS) {
+            if entry.count > MAX_DIRECTORIES as u64 {
+                return Err("it has more SubIFDs than any slide".to_owned());
+            }
+            for offset in tiff.numbers(entry, entry.count)? {
+                walk.children(tiff, offset, &mut page.children)?;
+            }
+        }
+        pages.push(page);
+        next = directory.next;
+    }
+    Ok(pages)
+}
+
+struct Walk {
+    seen: HashSet<u64>,
+    text: usize,
+}
+
+impl Walk {
+    fn directory<R: Read + Seek>(&mut self, tiff: &mut Tiff<R>, offset: u64) -> Result<Directory, String> {
+        if !self.seen.insert(offset) || self.seen.len() > MAX_DIRECTORIES {
+            return Err("its directories have no end".to_owned());
+        }
+        tiff.directory(offset)
+    }
+
+    /// The image at `offset` of a SubIFD, and those that follow it where levels are chained.
+    fn children<R: Read + Seek>(
+        &mut self,
+        tiff: &mut Tiff<R>,
+        offset: u64,
+        children: &mut Vec<Page>,
+    ) -> Result<(), String> {
+        let mut next = offset;
+        // Where the list names every level, the chain leads to levels that were seen.
+        while next != 0 && !self.seen.contains(&next) {
+            let directory = self.directory(tiff, next)?;
+            children.push(self.page(tiff, &directory)?);
+            next = directory.next;
+        }
+        Ok(())
+    }
+
+    fn page<R: Read + Seek>(&mut self, tiff: &mut Tiff<R>, directory: &Directory) -> Result<Page, String> {
+        let mut text = |tag| {
+            let text = directory.find(tag).and_then(|entry| tiff.text(entry))?;
+            self.text += text.len();
+            (self.text <= MOST_TEXT).then_some(text)
+        };
+        let description = text(tag::IMAGE_DESCRIPTION);
+        let software = text(tag::SOFTWARE);
+        let named = [("Make", tag::MAKE), ("Model", tag::MODEL), ("DateTime", tag::DATE_TIME)];
+        let texts = named.into_iter().filter_map(|(name, tag)| Some((name, text(tag)?))).collect();
+
+        let samples = tiff.one(directory, tag::SAMPLES_PER_PIXEL, 1)?;
+        let per_sample = |tiff: &mut Tiff<R>, tag| match directory.find(tag) {
+            Some(entry) => tiff.numbers(entry, entry.count.min(samples.clamp(1, 1 << 16))),
+            None => Ok(Vec::new()),
+        };
+        let bits = per_sample(tiff, tag::BITS_PER_SAMPLE)?;
+        let formats = per_sample(tiff, tag::SAMPLE_FORMAT)?;
+        let format = match formats.first() {
+            None | Some(1 | 4) => SampleFormat::Unsigned,
+            Some(2) => SampleFormat::Signed,
+            Some(3) => SampleFormat::Float,
+            Some(_) => SampleFormat::Other,
+        };
+        let is_mixed = formats.iter().any(|other| Some(other) != formats.first());
+        let extra_samples = match directory.find(tag::EXTRA_SAMPLES) {
+            Some(entry) => tiff.numbers(entry, entry.count.clamp(1, 16))?,
+            None => Vec::new(),
+        };
+        let first = |tiff: &mut Tiff<R>, entry: &Entry| tiff.numbers(entry, 1).ok().map(|numbers| numbers[0]);
+        // As libtiff does it, a tag that has several values where there can be one counts as missing.
+        let optional = |tiff: &mut Tiff<R>, tag| {
+            directory.find(tag).filter(|entry| entry.count == 1).and_then(|entry| first(tiff, entry))
+        };
+        let mut fraction = |tag| directory.find(tag).and_then(|entry| tiff.fraction(entry));
+        let resolution = fraction(tag::X_RESOLUTION).zip(fraction(tag::Y_RESOLUTION));
+        let (width, height) =
+            (tiff.one(directory, tag::IMAGE_WIDTH, 0)?, tiff.one(directory, tag::IMAGE_LENGTH, 0)?);
+        let tile = match directory.find(tag::TILE_WIDTH) {
+            Some(_) => {
+                Some((tiff.one(directory, tag::TILE_WIDTH, 0)?, tiff.one(directory, tag::TILE_LENGTH, 0)?))
+            }
+            None => None,
+        };
+        let (offsets, lengths) = match tile {
+            Some(_) => (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS),
+            None => (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS),
+        };
+        // libtiff writes the lists of tiles under the strips' tags for some old writers.
+        let place = |tag, other| directory.find(tag).or(directory.find(other)).cloned();
+        let old_subfile = match optional(tiff, tag::SUBFILE_TYPE) {
+            Some(2) => 1,
+            Some(3) => 2,
+            _ => 0,
+        };
+        Ok(Page {
+            width,
+            height,
+            bits,
+            format: if is_mixed { SampleFormat::Other } else { format },
+            samples,
+            photometric: optional(tiff, tag::PHOTOMETRIC),
+            compression: tiff.one(directory, tag::COMPRESSION, 1)?,
+            predictor: tiff.one(directory, tag::PREDICTOR, 1)?,
+            is_planar: tiff.one(directory, tag::PLANAR, 1)? == 2,
+            is_lsb_first: optional(tiff, tag::FILL_ORDER) == Some(2),
+            orientation: optional(tiff, tag::ORIENTATION).unwrap_or(1),
+            extra_samples,
+            subfile: optional(tiff, tag::NEW_SUBFILE_TYPE).unwrap_or(old_subfile),
+            tile,
+            rows_per_strip: tiff.one(directory, tag::ROWS_PER_STRIP, u64::from(u32::MAX))?,
+            offsets: place(offsets, tag::STRIP_OFFSETS),
+            lengths: place(lengths, tag::STRIP_BYTE_COUNTS),
+            color_map: directory.find(tag::COLOR_MAP).cloned(),
+            tables: directory.find(tag::JPEG_TABLES).cloned(),
+            icc: directory.find(tag::ICC_PROFILE).cloned(),
+            max_sample: directory.find(tag::MAX_SAMPLE_VALUE).and_then(|entry| first(tiff, entry)),
+            ink_set: optional(tiff, tag::INK_SET).unwrap_or(1),
+            depth: tiff.one(directory, tag::IMAGE_DEPTH, 1)?,
+            resolution,
+            resolution_unit: optional(tiff, tag::RESOLUTION_UNIT),
+            description,
+            software,
+            texts,
+            children: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,413 @@
+//! A slide that is read from a TIFF file without OpenSlide.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use image::RgbaImage;
+
+use super::super::calibration::{self, SlideWarning, Stated, calibrate};
+use super::super::reconnecting::Stamp;
+use super::super::{Reader, SlideError, SlideInfo, SlideSource};
+use super::super::{clip, identity, implausible_size, levels_of_sizes, one_line, transparent};
+use super::channels::{self, Shown, Sum};
+use super::colours::Rendering;
+use super::layout::{Kind, Layout, Plane, channel_name};
+use super::page::Page;
+use super::raster::{Raster, most_chunks};
+use super::{Refusal, TiffFile, survey};
+use crate::geometry::{LevelRect, MicronsPerPixel};
+use crate::memory::{Budget, Kind as Kept, MemoryCache};
+
+/// Bytes of a colour profile.
+const LARGEST_PROFILE: u64 = 16 << 20;
+
+/// Pixels of a picture beside the slide: 8,192 squared.
+const MOST_ASSOCIATED_PIXELS: u64 = 1 << 26;
+
+/// Tiles and strips of more pixels are decoded one at a time, as each takes a lot of memory.
+const LARGE_CHUNK: u64 = 1 << 22;
+
+pub(in crate::slide) struct TiffSource {
+    info: SlideInfo,
+    /// The file is opened anew for each read: an archive has more slides than a process may have open files, and a
+    /// file that was replaced meanwhile must not be read with the old offsets.
+    stamp: Stamp,
+    levels: Vec<TiffLevel>,
+    pixels: Pixels,
+    associated: BTreeMap<String, (Raster, Rendering)>,
+    profile: Option<Vec<u8>>,
+    /// Decoded tiles and strips of which a region took a part, for the region that takes the rest.
+    memory_cache: MemoryCache,
+    large: Mutex<()>,
+}
+
+/// The images that make up a level.
+pub(super) struct TiffLevel {
+    pub rasters: Vec<Raster>,
+    /// Of each channel its image and the sample in it; one of the first image where that holds the colours.
+    pub planes: Vec<(usize, usize)>,
+}
+
+/// How numbers become colours.
+enum Pixels {
+    Colours(Rendering),
+    Channels(Vec<Shown>),
+}
+
+impl TiffSource {
+    /// Open the slide in `file`, of which OpenSlide has said `base` if it recognises the file.
+    ///
+    /// # Errors
+    /// [`Refusal`] when its pixels cannot be shown or it is damaged.
+    pub fn open(
+        path: &Path,
+        mut file: TiffFile,
+        base: Option<&SlideInfo>,
+        user_mpp: Option<MicronsPerPixel>,
+    ) -> Result<Self, Refusal> {
+        let pages = std::mem::take(&mut file.pages);
+        let layout = super::layout::layout(&pages)?;
+        let mut left = most_chunks(file.tiff.size);
+        let mut levels = Vec::new();
+        for planes in &layout.levels {
+            levels.push(level(planes, &mut file, &mut left)?);
+        }
+        let main = layout.levels[0][0].page;
+        if let Some(reason) = implausible_size(levels[0].width(), levels[0].height()) {
+            return Err(Refusal::Damaged(reason));
+        }
+        let mut notes = layout.notes.clone();
+        let pixels = pixels(&layout, &levels, &mut file, &mut notes)?;
+        let mut associated = BTreeMap::new();
+        for (name, page) in &layout.associated {
+            // A picture beside the slide that cannot be read is left out.
+            if let Ok(picture) = picture(page, &mut file, &mut left) {
+                associated.insert(name.clone(), picture);
+            }
+        }
+        let profile = match &main.icc {
+            Some(entry) => file.tiff.blob(entry, LARGEST_PROFILE).ok(),
+            None => None,
+        };
+        let mut info = info(path, &file, &layout, &levels, base, user_mpp)?;
+        info.associated = associated.keys().cloned().collect();
+        tell(&mut info, &pixels, &notes);
+        let in_strips = levels.iter().any(|level| level.rasters.iter().any(|raster| !raster.is_tiled));
+        let kept = if in_strips { Kept::Shown } else { Kept::Shared };
+        Ok(Self {
+            info,
+            stamp: file.stamp,
+            levels,
+            pixels,
+            associated,
+            profile,
+            memory_cache: MemoryCache::new(Budget::of_process(), kept),
+            large: Mutex::new(()),
+        })
+    }
+
+    /// The RGBA pixels of a whole tile or strip; transparent where it was left out.
+    fn chunk(&self, level: &TiffLevel, chunk: usize, file: &mut File) -> Result<Vec<u8>, String> {
+        let first = &level.rasters[0];
+        let pixels = u64::from(first.chunk_width) * u64::from(first.rows_of(chunk));
+        let _one_at_a_time =
+            (pixels > LARGE_CHUNK).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        let blank = || vec![0; pixels as usize * 4];
+        match &self.pixels {
+            Pixels::Colours(rendering) => {
+                Ok(first.read(file, chunk)?.map_or_else(blank, |samples| rendering.rgba(&samples)))
+            }
+            Pixels::Channels(shown) => {
+                if level.rasters.iter().all(|raster| raster.is_missing(chunk)) {
+                    return Ok(blank());
+                }
+                let mut sum = Sum::new(pixels as usize);
+                for (shown, (raster, sample)) in shown.iter().zip(&level.planes) {
+                    if let Some(numbers) = level.rasters[*raster].read_sample(file, chunk, *sample)? {
+                        sum.add(&numbers, shown);
+                    }
+                }
+                Ok(sum.rgba())
+            }
+        }
+    }
+
+    /// Put what `part` shows of a tile or strip onto the canvas of `region`.
+    fn draw(
+        &self,
+        level: &TiffLevel,
+        chunk: usize,
+        file: &mut File,
+        part: &LevelRect,
+        canvas: &mut RgbaImage,
+        region: &LevelRect,
+    ) -> Result<(), String> {
+        let visible = level.rasters[0].region(region.level, chunk);
+        // All lie on the level: no sum overflows.
+        let end = |start: i64, length: u32| start + i64::from(length);
+        let (left, top) = (visible.x.max(part.x), visible.y.max(part.y));
+        let right = end(visible.x, visible.width).min(end(part.x, part.width));
+        let bottom = end(visible.y, visible.height).min(end(part.y, part.height));
+        let place = u64::from(region.level) << 48 | chunk as u64;
+        let pixels = match self.memory_cache.get::<Vec<u8>>(place) {
+            Some(pixels) => pixels,
+            None => {
+                let pixels = std::sync::Arc::new(self.chunk(level, chunk, file)?);
+                if (right - left, bottom - top) != (visible.width.into(), visible.height.into()) {
+                    self.memory_cache.keep(place, pixels.len(), pixels.clone());
+                }
+                pixels
+            }
+        };
+        let (skipped, length) = ((left - visible.x) as usize * 4, (right - left) as usize * 4);
+        let (x, y) = ((left - region.x) as usize, (top - region.y) as usize);
+        let pitch = canvas.width() as usize * 4;
+        let canvas = canvas.as_flat_samples_mut().samples;
+        let lines =
+            pixels.chunks_exact(level.rasters[0].chunk_width as usize * 4).skip((top - visible.y) as usize);
+        for (line, row) in lines.zip(y..y + (bottom - top) as usize) {
+            let start = row * pitch + x * 4;
+            canvas[start..start + length].copy_from_slice(&line[skipped..skipped + length]);
+        }
+        Ok(())
+    }
+
+    fn read_region(&self, region: &LevelRect) -> Result<RgbaImage, String> {
+        let mut canvas = transparent(region)?;
+        let level = self.levels.get(region.level as usize);
+        let level = level.ok_or_else(|| format!("the slide has {} levels only", self.levels.len()))?;
+        let Some(part) = clip(region, level.width(), level.height()) else { return Ok(canvas) };
+        let mut file = self.file()?;
+        for chunk in level.rasters[0].chunks_under(&part) {
+            self.draw(level, chunk, &mut file, &part, &mut canvas, region)?;
+        }
+        Ok(canvas)
+    }
+
+    fn file(&self) -> Result<File, String> {
+        let file = File::open(&self.info.path).map_err(|error| error.to_string())?;
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        if Stamp::of(&metadata) != self.stamp {
+            return Err("the file was replaced since it was opened".to_owned());
+        }
+        Ok(file)
+    }
+}
+
+impl SlideSource for TiffSource {
+    fn info(&self) -> &SlideInfo {
+        &self.info
+    }
+
+    fn read(&self, region: &LevelRect) -> Result<RgbaImage, SlideError> {
+        self.read_region(region).map_err(|reason| SlideError::Read {
+            path: self.info.path.clone(),
+            region: *region,
+            reason: one_line(&reason),
+        })
+    }
+
+    fn associated(&self, name: &str) -> Result<RgbaImage, SlideError> {
+        let (raster, rendering) =
+            self.associated.get(name).ok_or_else(|| self.info.no_such_associated(name))?;
+        let read = || -> Result<RgbaImage, String> {
+            let mut file = self.file()?;
+            let mut picture = RgbaImage::new(raster.width, raster.height);
+            for chunk in 0..raster.chunks() {
+                let Some(samples) = raster.read(&mut file, chunk)? else { continue };
+                let (width, height) = (raster.chunk_width, raster.rows_of(chunk));
+                let pixels = RgbaImage::from_vec(width, height, rendering.rgba(&samples))
+                    .ok_or("its pixels are incomplete")?;
+                let place = raster.region(0, chunk);
+                image::imageops::replace(&mut picture, &pixels, place.x, place.y);
+            }
+            Ok(picture)
+        };
+        read().map_err(|reason| SlideError::ReadAssociated {
+            path: self.info.path.clone(),
+            name: name.to_owned(),
+            reason: one_line(&reason),
+        })
+    }
+
+    fn icc_profile(&self) -> Result<Option<Vec<u8>>, SlideError> {
+        Ok(self.profile.clone())
+    }
+}
+
+impl TiffLevel {
+    fn width(&self) -> u32 {
+        self.rasters[0].width
+    }
+
+    fn height(&self) -> u32 {
+        self.rasters[0].height
+    }
+}
+
+fn level(planes: &[Plane], file: &mut TiffFile, left: &mut u64) -> Result<TiffLevel, Refusal> {
+    let mut pages: Vec<&Page> = Vec::new();
+    let mut level = TiffLevel { rasters: Vec::new(), planes: Vec::new() };
+    for plane in planes {
+        let raster = match pages.iter().position(|page| std::ptr::eq(*page, plane.page)) {
+            Some(raster) => raster,
+            None => {
+                pages.push(plane.page);
+                level.rasters.push(Raster::of(plane.page, &mut file.tiff, left)?);
+                pages.len() - 1
+            }
+        };
+        level.planes.push((raster, plane.sample));
+    }
+    let shape = |raster: &Raster| (raster.width, raster.height, raster.chunk_width, raster.chunk_height);
+    if level.rasters.iter().any(|raster| shape(raster) != shape(&level.rasters[0])) {
+        return Err(Refusal::Unsupported("its channels are stored in tiles of different sizes".to_owned()));
+    }
+    Ok(level)
+}
+
+/// How the pixels of all levels are shown; what has to be guessed from them is noted.
+fn pixels(
+    layout: &Layout,
+    levels: &[TiffLevel],
+    file: &mut TiffFile,
+    notes: &mut Vec<String>,
+) -> Result<Pixels, Refusal> {
+    let page = layout.levels[0][0].page;
+    // The coarsest level shows all of the slide in the fewest pixels.
+    let coarsest = levels.last().unwrap_or(&levels[0]);
+    if layout.channels.is_empty() {
+        let mut rendering = rendering(page, &levels[0].rasters[0], file)?;
+        let stated = layout.significant_bits.or(page.max_sample.and_then(survey::bits_of));
+        let guessed = survey::range(&mut rendering, &coarsest.rasters[0], &mut file.file, stated);
+        notes.extend(guessed);
+        return Ok(Pixels::Colours(rendering));
+    }
+    let are_samples = levels[0].rasters.len() == 1;
+    let colours = channels::colours(&layout.channels, are_samples);
+    let mut shown = Vec::new();
+    for (index, colour) in colours.into_iter().enumerate() {
+        let (raster, sample) = coarsest.planes[index];
+        let mut numbers = survey::numbers(&coarsest.rasters[raster], Some(sample), &mut file.file);
+        let name = channel_name(&layout.channels, index);
+        shown.push(Shown { name, colour, window: channels::window(&mut numbers) });
+    }
+    let names: Vec<&str> = shown.iter().map(|channel| channel.name.as_str()).collect();
+    notes.push(format!(
+        "its {} channels ({}) are shown in colours that are added up, each between its own darkest and brightest values",
+        names.len(),
+        names.join(", ")
+    ));
+    Ok(Pixels::Channels(shown))
+}
+
+fn rendering(page: &Page, raster: &Raster, file: &mut TiffFile) -> Result<Rendering, Refusal> {
+    let map = match &page.color_map {
+        Some(entry) if page.photometric == Some(3) => {
+            Some(file.tiff.numbers(entry, entry.count.min(3 << 16))?)
+        }
+        _ => None,
+    };
+    Rendering::of(page, raster.packing(), raster.gives_rgb(), map.as_deref())
+}
+
+/// A picture beside the slide.
+fn picture(page: &Page, file: &mut TiffFile, left: &mut u64) -> Result<(Raster, Rendering), Refusal> {
+    let raster = Raster::of(page, &mut file.tiff, left)?;
+    if page.area() > MOST_ASSOCIATED_PIXELS {
+        return Err(Refusal::Damaged("it is too large for a picture beside a slide".to_owned()));
+    }
+    let mut rendering = rendering(page, &raster, file)?;
+    survey::range(&mut rendering, &raster, &mut file.file, page.max_sample.and_then(survey::bits_of));
+    Ok((raster, rendering))
+}
+
+fn info(
+    path: &Path,
+    file: &TiffFile,
+    layout: &Layout,
+    levels: &[TiffLevel],
+    base: Option<&SlideInfo>,
+    user_mpp: Option<MicronsPerPixel>,
+) -> Result<SlideInfo, Refusal> {
+    let page = layout.levels[0][0].page;
+    let (id, former_ids) = match base {
+        Some(base) => (base.id.clone(), base.former_ids.clone()),
+        None => {
+            let unread = |error: std::io::Error| error.to_string();
+            (identity::of(path).map_err(unread)?, identity::former(path, &BTreeMap::new()).map_err(unread)?)
+        }
+    };
+    let per_unit = page.resolution;
+    let unit = page.resolution_unit.and_then(|unit| u16::try_from(unit).ok());
+    let (by_tags, power) = calibration::tiff(page.description.as_deref(), per_unit, unit);
+    let own = layout.pixel_size.map(|(x, y)| Stated::pixel_size(x, y));
+    let stated: Vec<Stated> = own.into_iter().chain(by_tags).collect();
+    let objective_power = layout.objective.or(power).or(base.and_then(|base| base.objective_power));
+    let calibration = calibrate(user_mpp, &stated, objective_power);
+    let vendor = match layout.kind {
+        Kind::Ome => "ome-tiff",
+        Kind::Qptiff => "qptiff",
+        Kind::Plain => base.map_or("image", |base| base.vendor.as_str()),
+    };
+    let sizes: Vec<(u32, u32)> = levels.iter().map(|level| (level.width(), level.height())).collect();
+    let tile = |index: usize| {
+        let raster: &Raster = levels.get(index)?.rasters.first()?;
+        raster.is_tiled.then_some((raster.chunk_width, raster.chunk_height))
+    };
+    Ok(SlideInfo {
+        id,
+        former_ids,
+        path: path.to_owned(),
+        vendor: vendor.to_owned(),
+        reader: Reader::Tiff,
+        levels: levels_of_sizes(&sizes, tile),
+        mpp: calibration.mpp,
+        mpp_source: calibration.source,
+        objective_power,
+        associated: Vec::new(),
+        properties: base.map_or_else(|| properties(page, file), |base| base.properties.clone()),
+        warnings: calibration.warnings,
+    })
+}
+
+/// What the file says of itself, under OpenSlide's names.
+fn properties(page: &Page, file: &TiffFile) -> BTreeMap<String, String> {
+    let mut properties = BTreeMap::new();
+    let mut put = |name: &str, text: String| properties.insert(format!("tiff.{name}"), text);
+    for (name, text) in &page.texts {
+        put(name, text.clone());
+    }
+    page.description.clone().map(|text| put("ImageDescription", text));
+    page.software.clone().map(|text| put("Software", text));
+    if let Some((x, y)) = page.resolution {
+        put("XResolution", x.to_string());
+        put("YResolution", y.to_string());
+    }
+    let unit = match page.resolution_unit {
+        Some(2) => Some("inch"),
+        Some(3) => Some("centimeter"),
+        _ => None,
+    };
+    unit.map(|unit| put("ResolutionUnit", unit.to_owned()));
+    put("ByteOrder", if file.tiff.is_big_endian { "big-endian" } else { "little-endian" }.to_owned());
+    properties
+}
+
+/// Put into properties and warnings how the pixels are shown.
+fn tell(info: &mut SlideInfo, pixels: &Pixels, notes: &[String]) {
+    if let Pixels::Channels(shown) = pixels {
+        for (index, channel) in shown.iter().enumerate() {
+            let mut put = |what: &str, text: String| {
+                info.properties.insert(format!("histokin.channel[{index}].{what}"), text);
+            };
+            let [red, green, blue] = channel.colour;
+            put("name", channel.name.clone());
+            put("color", format!("#{red:02x}{green:02x}{blue:02x}"));
+            put("window", format!("{} to {}", channel.window.0, channel.window.1));
+        }
+    }
+    info.warnings.extend(notes.iter().map(|note| SlideWarning::Shown { text: note.clone() }));
+}

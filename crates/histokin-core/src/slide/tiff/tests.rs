@@ -1,0 +1,557 @@
+//! Whole files through [`TiffSource`], against pixels that are known.
+
+use std::io::{Cursor, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::{Rgb, RgbImage, RgbaImage};
+use proptest::prelude::*;
+
+use super::super::{Reader, SlideError, SlideSource, open};
+use super::directory::Tiff;
+use super::made::{MadePage, MadeTiff, file_of, jpeg, tiff_bytes};
+use super::page;
+use super::raster::{Raster, most_chunks};
+use crate::geometry::LevelRect;
+
+const SIZE: (u32, u32) = (50, 40);
+const TILE: u32 = 32;
+
+/// A colour that tells where it stands.
+fn picture((width, height): (u32, u32)) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| Rgb([(x * 5) as u8, (y * 6) as u8, (x * y) as u8]))
+}
+
+/// The bytes of each tile of `picture`, of the samples that `samples` makes of a pixel.
+fn tiles(picture: &RgbImage, samples: impl Fn(Rgb<u8>) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let mut tiles = Vec::new();
+    for top in (0..picture.height()).step_by(TILE as usize) {
+        for left in (0..picture.width()).step_by(TILE as usize) {
+            let places = (0..TILE * TILE).map(|at| (left + at % TILE, top + at / TILE));
+            let pixel = |(x, y)| picture.get_pixel_checked(x, y).copied().unwrap_or(Rgb([0; 3]));
+            tiles.push(places.flat_map(|place| samples(pixel(place))).collect());
+        }
+    }
+    tiles
+}
+
+fn rgb(pixel: Rgb<u8>) -> Vec<u8> {
+    pixel.0.to_vec()
+}
+
+fn page(chunks: Vec<Vec<u8>>) -> MadePage {
+    MadePage::new(SIZE, Some(TILE), chunks).of_samples(&[8, 8, 8], 2)
+}
+
+struct Opened {
+    slide: Result<Arc<dyn SlideSource>, SlideError>,
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+fn opened(bytes: &[u8]) -> Opened {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slide.tif");
+    std::fs::write(&path, bytes).unwrap();
+    Opened { slide: open(&path, None), path, _folder: folder }
+}
+
+fn slide(opened: &Opened) -> &dyn SlideSource {
+    match &opened.slide {
+        Ok(slide) => slide.as_ref(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn whole(slide: &dyn SlideSource, level: u32) -> RgbaImage {
+    let Some(size) = slide.info().levels.get(level as usize) else { panic!("no level {level}") };
+    slide.read(&LevelRect { level, x: 0, y: 0, width: size.width, height: size.height }).unwrap()
+}
+
+fn as_rgba(picture: &RgbImage) -> RgbaImage {
+    image::DynamicImage::from(picture.clone()).into_rgba8()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Horizontal differences of rows of `TILE` pixels of three bytes.
+fn differences(tile: &[u8]) -> Vec<u8> {
+    let row = |row: &[u8]| -> Vec<u8> {
+        (0..row.len()).map(|at| if at < 3 { row[at] } else { row[at].wrapping_sub(row[at - 3]) }).collect()
+    };
+    tile.chunks(TILE as usize * 3).flat_map(row).collect()
+}
+
+#[test]
+fn every_lossless_compression_gives_the_pixels_that_were_stored() {
+    type Pack = fn(&[u8]) -> Vec<u8>;
+    let webp = |tile: &[u8]| {
+        let mut stream = Vec::new();
+        let encoder = image_webp::WebPEncoder::new(&mut stream);
+        encoder.encode(tile, TILE, TILE, image_webp::ColorType::Rgb8).unwrap();
+        stream
+    };
+    let lzw = |tile: &[u8]| {
+        weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8).encode(tile).unwrap()
+    };
+    let all: [(u64, u64, Pack); 7] = [
+        (1, 1, |tile| tile.to_vec()),
+        (5, 1, lzw),
+        (5, 2, |tile| {
+            weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8)
+                .encode(&differences(tile))
+                .unwrap()
+        }),
+        (8, 1, zlib),
+        (32946, 2, |tile| zlib(&differences(tile))),
+        (50000, 1, |tile| zstd::bulk::compress(tile, 1).unwrap()),
+        (50001, 1, webp),
+    ];
+    let picture = picture(SIZE);
+    for (compression, predictor, pack) in all {
+        for (is_big_endian, is_big) in [(false, false), (true, false), (false, true), (true, true)] {
+            let chunks = tiles(&picture, rgb).iter().map(|tile| pack(tile)).collect();
+            let made = page(chunks).with(259, 3, &[compression]).with(317, 3, &[predictor]);
+            let opened = opened(&file_of(&[made], is_big_endian, is_big));
+            let slide = slide(&opened);
+            assert_eq!(slide.info().reader, Reader::Tiff, "{compression}");
+            assert!(whole(slide, 0) == as_rgba(&picture), "{compression} with predictor {predictor}");
+        }
+    }
+}
+
+#[test]
+fn regions_of_tiles_and_of_strips_are_parts_of_the_whole() {
+    let picture = picture(SIZE);
+    let all: Vec<u8> = picture.as_raw().clone();
+    let in_strips = MadePage::new(SIZE, None, all.chunks(50 * 3 * 7).map(<[u8]>::to_vec).collect())
+        .of_samples(&[8, 8, 8], 2)
+        .with(278, 3, &[7]);
+    for made in [page(tiles(&picture, rgb)), in_strips] {
+        let opened = opened(&file_of(&[made], false, false));
+        let slide = slide(&opened);
+        let all = whole(slide, 0);
+        assert!(all == as_rgba(&picture));
+        for (x, y, width, height) in
+            [(0, 0, 1, 1), (31, 6, 3, 9), (-4, -2, 60, 50), (49, 39, 5, 5), (80, 0, 3, 3)]
+        {
+            let region = slide.read(&LevelRect { level: 0, x, y, width, height }).unwrap();
+            for (at_x, at_y, pixel) in region.enumerate_pixels() {
+                let (x, y) = (x + i64::from(at_x), y + i64::from(at_y));
+                let inside = (0..50).contains(&x) && (0..40).contains(&y);
+                let wanted = if inside { all.get_pixel(x as u32, y as u32).0 } else { [0; 4] };
+                assert_eq!(pixel.0, wanted, "{x}, {y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_last_strip_may_be_stored_with_all_its_rows() {
+    let picture = picture(SIZE);
+    let row = 50 * 3;
+    let mut padded = picture.as_raw().clone();
+    padded.resize(row * 42, 9);
+    let lzw = |strip: &[u8]| {
+        weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8).encode(strip).unwrap()
+    };
+    type Pack = fn(&[u8]) -> Vec<u8>;
+    let all: [(u64, Pack); 4] = [
+        (1, |strip| strip.to_vec()),
+        (5, lzw),
+        (8, zlib),
+        (50000, |strip| zstd::bulk::compress(strip, 1).unwrap()),
+    ];
+    for (compression, pack) in all {
+        let made = MadePage::new(SIZE, None, padded.chunks(row * 7).map(pack).collect())
+            .of_samples(&[8, 8, 8], 2)
+            .with(278, 3, &[7])
+            .with(259, 3, &[compression]);
+        let opened = opened(&file_of(&[made], false, false));
+        assert!(whole(slide(&opened), 0) == as_rgba(&picture), "{compression}");
+    }
+}
+
+#[test]
+fn long_uncompressed_strips_are_read_in_parts() {
+    let size = (1500, 1000);
+    let picture = picture(size);
+    let made = MadePage::new(size, None, vec![picture.as_raw().clone()]).of_samples(&[8, 8, 8], 2);
+    let file = file_of(&[made], false, false);
+    let (mut tiff, first) = Tiff::begin(Cursor::new(&file)).unwrap();
+    let pages = page::pages(&mut tiff, first).unwrap();
+    let raster = Raster::of(&pages[0], &mut tiff, &mut most_chunks(file.len() as u64)).unwrap();
+    assert!(raster.chunks() > 3 && raster.chunk_height < 300, "{} parts", raster.chunks());
+    assert!(whole(slide(&opened(&file)), 0) == as_rgba(&picture));
+}
+
+#[test]
+fn samples_of_all_kinds_become_the_picture_that_they_mean() {
+    let picture = picture(SIZE);
+    let grey: RgbaImage = RgbaImage::from_fn(SIZE.0, SIZE.1, |x, y| {
+        let shade = picture.get_pixel(x, y)[0];
+        image::Rgba([shade, shade, shade, 255])
+    });
+    let shade = |pixel: Rgb<u8>| pixel[0];
+    let word = |number: u16| number.to_le_bytes().to_vec();
+    let made = |bits: &[u64], photometric, chunks| {
+        MadePage::new(SIZE, Some(TILE), chunks).of_samples(bits, photometric)
+    };
+    let cases: Vec<(&str, MadePage, &RgbaImage)> = vec![
+        ("grey", made(&[8], 1, tiles(&picture, |p| vec![shade(p)])), &grey),
+        ("white is zero", made(&[8], 0, tiles(&picture, |p| vec![255 - shade(p)])), &grey),
+        ("16 bits", made(&[16], 1, tiles(&picture, |p| word(u16::from(shade(p)) * 257))), &grey),
+        ("12 bits in 16", made(&[16], 1, tiles(&picture, |p| word(u16::from(shade(p)) * 16))), &grey),
+        (
+            "12 bits, stated",
+            made(&[16], 1, tiles(&picture, |p| word(u16::from(shade(p)) * 16))).with(281, 3, &[4095]),
+            &grey,
+        ),
+        (
+            "floats to 1",
+            made(&[32], 1, tiles(&picture, |p| (f32::from(shade(p)) / 255.0).to_le_bytes().to_vec())).with(
+                339,
+                3,
+                &[3],
+            ),
+            &grey,
+        ),
+        (
+            "floats to 255",
+            made(&[64], 1, tiles(&picture, |p| f64::from(shade(p)).to_le_bytes().to_vec())).with(
+                339,
+                3,
+                &[3],
+            ),
+            &grey,
+        ),
+        ("bits count once", made(&[8, 8, 8], 2, tiles(&picture, rgb)).with(258, 3, &[8]), &as_rgba(&picture)),
+        (
+            "an extra sample",
+            made(&[8; 4], 2, tiles(&picture, |p| [p.0.as_slice(), &[7]].concat())).with(338, 3, &[0]),
+            &as_rgba(&picture),
+        ),
+        (
+            "alpha",
+            made(&[8; 4], 2, tiles(&picture, |p| [p.0.as_slice(), &[255]].concat())).with(338, 3, &[2]),
+            &as_rgba(&picture),
+        ),
+        (
+            "grey and alpha",
+            made(&[8; 2], 1, tiles(&picture, |p| vec![shade(p), 255])).with(338, 3, &[2]),
+            &grey,
+        ),
+        (
+            "inks",
+            made(&[8; 4], 5, tiles(&picture, |p| vec![255 - p[0], 255 - p[1], 255 - p[2], 0])),
+            &as_rgba(&picture),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, page, wanted)| (name, page, Box::leak(Box::new(wanted.clone())) as &RgbaImage))
+    .collect();
+    for (name, made, wanted) in cases {
+        let opened = opened(&file_of(&[made], false, false));
+        let pixels = whole(slide(&opened), 0);
+        assert!(
+            pixels == *wanted,
+            "{name}: {:?} for {:?}",
+            pixels.get_pixel(20, 20),
+            wanted.get_pixel(20, 20)
+        );
+    }
+}
+
+#[test]
+fn planes_of_their_own_are_put_together() {
+    let picture = picture(SIZE);
+    let planes = (0..3).flat_map(|sample| tiles(&picture, move |pixel| vec![pixel[sample]])).collect();
+    let opened = opened(&file_of(&[page(planes).with(284, 3, &[2])], false, false));
+    assert!(whole(slide(&opened), 0) == as_rgba(&picture));
+}
+
+#[test]
+fn missing_tiles_are_blank_and_the_others_are_as_stored() {
+    let picture = picture(SIZE);
+    let raw = tiles(&picture, rgb);
+    let mut tile = RgbImage::new(TILE, TILE);
+    image::imageops::replace(&mut tile, &picture, 0, 0);
+    let jpegs = vec![jpeg(&tile); 4];
+    for (compression, mut chunks) in [(1, raw), (7, jpegs)] {
+        chunks[1].clear();
+        let made =
+            page(chunks).with(259, 3, &[compression]).with(262, 3, &[if compression == 7 { 6 } else { 2 }]);
+        let opened = opened(&file_of(&[made], false, false));
+        let pixels = whole(slide(&opened), 0);
+        for (x, y, pixel) in pixels.enumerate_pixels() {
+            assert_eq!(pixel[3], if x >= TILE && y < TILE { 0 } else { 255 }, "{compression} at {x}, {y}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_tile_of_a_pyramid_leaves_its_other_tiles_as_openslide_reads_them() {
+    let made = |missing| tiff_bytes(&MadeTiff { missing, ..MadeTiff::default() });
+    let (without, with) = (opened(&made(Some(4))), opened(&made(None)));
+    assert_eq!(slide(&without).info().reader, Reader::Tiff);
+    let through_openslide = super::super::open_with_openslide(&with.path).unwrap();
+    let (found, wanted) = (whole(slide(&without), 0), whole(through_openslide.as_ref(), 0));
+    for ((x, y, found), wanted) in found.enumerate_pixels().zip(wanted.pixels()) {
+        let is_missing = (48..96).contains(&x) && y >= 48;
+        assert_eq!(found.0, if is_missing { [0; 4] } else { wanted.0 }, "{x}, {y}");
+    }
+}
+
+#[test]
+fn levels_lie_in_sub_ifds_or_follow_without_a_flag() {
+    let fine = picture((128, 96));
+    let chunks = |edge: u32| tiles(&picture((128 / edge, 96 / edge)), rgb);
+    let level = |factor: u32| {
+        MadePage::new((128 / factor, 96 / factor), Some(TILE), chunks(factor)).of_samples(&[8, 8, 8], 2)
+    };
+    let in_children = MadePage { children: vec![level(2), level(4)], ..level(1) };
+    for pages in [vec![in_children], vec![level(1), level(2), level(4)]] {
+        let opened = opened(&file_of(&pages, false, true));
+        let slide = slide(&opened);
+        let sizes: Vec<(u32, u32)> =
+            slide.info().levels.iter().map(|level| (level.width, level.height)).collect();
+        assert_eq!(sizes, [(128, 96), (64, 48), (32, 24)]);
+        assert!(whole(slide, 0) == as_rgba(&fine) && whole(slide, 2) == as_rgba(&picture((32, 24))));
+    }
+    // A thumbnail is no level.
+    let opened = opened(&file_of(
+        &[level(1), MadePage::new((50, 38), None, vec![vec![0; 50 * 38 * 3]]).of_samples(&[8, 8, 8], 2)],
+        false,
+        false,
+    ));
+    assert_eq!(slide(&opened).info().levels.len(), 1);
+}
+
+#[test]
+fn channels_of_ome_are_added_up_in_their_colours() {
+    let description = r#"<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
+        <Image ID="Image:0"><Pixels DimensionOrder="XYZCT" Type="uint16" SizeX="50" SizeY="40" SizeC="2" SizeZ="1" SizeT="1"
+        PhysicalSizeX="500" PhysicalSizeXUnit="nm" PhysicalSizeY="500" PhysicalSizeYUnit="nm"><Channel ID="Channel:0:0" Name="DAPI" Color="65535"/>
+        <Channel ID="Channel:0:1" Name="FITC" Color="16711935"/><TiffData IFD="0" PlaneCount="2"/></Pixels></Image></OME>"#;
+    // The left half is lit in the first channel, the upper half in the second.
+    let lit = |is_lit: fn(u32, u32) -> bool| {
+        let mask = RgbImage::from_fn(SIZE.0, SIZE.1, |x, y| Rgb([u8::from(is_lit(x, y)); 3]));
+        let chunks = tiles(&mask, |pixel| (u16::from(pixel[0]) * 3000).to_le_bytes().to_vec());
+        MadePage::new(SIZE, Some(TILE), chunks).of_samples(&[16], 1)
+    };
+    let pages = [lit(|x, _| x < 25).described(description), lit(|_, y| y < 20)];
+    let opened = opened(&file_of(&pages, false, false));
+    let slide = slide(&opened);
+    let pixels = whole(slide, 0);
+    for (x, y, colour) in
+        [(5, 5, [0, 255, 255]), (45, 5, [0, 255, 0]), (5, 35, [0, 0, 255]), (45, 35, [0, 0, 0])]
+    {
+        assert_eq!(pixels.get_pixel(x, y).0[..3], colour, "{x}, {y}");
+    }
+    let info = slide.info();
+    assert_eq!(info.vendor, "ome-tiff");
+    assert_eq!(info.mpp.map(|mpp| (mpp.x, mpp.y)), Some((0.5, 0.5)));
+    assert_eq!(info.properties["histokin.channel[1].name"], "FITC");
+    assert!(info.warnings[0].text().contains("2 channels (DAPI, FITC)"), "{:?}", info.warnings);
+}
+
+#[test]
+fn an_ome_tiff_of_several_files_is_refused_in_words() {
+    let plane = |t: u32, file: &str| {
+        format!(r#"<TiffData IFD="0" FirstT="{t}"><UUID FileName="{file}">urn:uuid:{t}</UUID></TiffData>"#)
+    };
+    let description = format!(
+        r#"<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels SizeX="50" SizeY="40" SizeT="2">
+        <Channel SamplesPerPixel="3"/>{}{}</Pixels></Image></OME>"#,
+        plane(0, "a.ome.tif"),
+        plane(1, "b.ome.tif")
+    );
+    let opened = opened(&file_of(&[page(tiles(&picture(SIZE), rgb)).described(&description)], false, false));
+    let message = opened.slide.as_ref().err().expect("it is refused").to_string();
+    assert!(message.contains("several files (a.ome.tif, b.ome.tif") && !message.contains('\n'), "{message}");
+}
+
+#[test]
+fn turned_images_are_upright_whatever_stores_them() {
+    let upright = picture(SIZE);
+    for orientation in 1..=8_u8 {
+        // The orientation that undoes another one stores the picture so that the tag restores it.
+        let undo = match orientation {
+            6 => 8,
+            8 => 6,
+            other => other,
+        };
+        let mut stored = image::DynamicImage::from(upright.clone());
+        stored.apply_orientation(image::metadata::Orientation::from_exif(undo).unwrap());
+        let stored = stored.into_rgb8();
+        let size = stored.dimensions();
+        let tiled = MadePage::new(size, Some(TILE), tiles(&stored, rgb));
+        let strip = MadePage::new(size, None, vec![stored.as_raw().clone()]);
+        for made in [tiled, strip] {
+            let made = made
+                .of_samples(&[8, 8, 8], 2)
+                .with(274, 3, &[orientation.into()])
+                .with(282, 5, &[20_000, 1])
+                .with(283, 5, &[40_000, 1])
+                .with(296, 3, &[3]);
+            let opened = opened(&file_of(&[made], false, false));
+            let slide = slide(&opened);
+            assert!(whole(slide, 0) == as_rgba(&upright), "{orientation}");
+            let mpp = slide.info().mpp.unwrap();
+            assert_eq!((mpp.x, mpp.y), if orientation < 5 { (0.5, 0.25) } else { (0.25, 0.5) });
+        }
+    }
+}
+
+#[test]
+fn what_is_not_read_is_refused_by_name_with_what_to_do() {
+    let made = || page(vec![vec![0; 3072]; 4]);
+    for (made, part) in [
+        (made().with(259, 3, &[34887]), "compressed with LERC"),
+        (made().with(259, 3, &[34925]), "compressed with LZMA"),
+        (made().with(259, 3, &[50002]), "compressed with JPEG XL"),
+        (made().with(259, 3, &[65_000]), "a method of number 65000"),
+        (made().with(262, 3, &[32803]), "a camera's raw sensor data"),
+        (made().with(258, 3, &[8, 16, 8]), "of different depths"),
+        (made().with(339, 3, &[6, 6, 6]), "complex or mixed numbers"),
+    ] {
+        // In strips, so that OpenSlide leaves the file alone.
+        let mut made = made;
+        made.tags.retain(|(tag, _, _)| !matches!(tag, 322 | 323));
+        let opened = opened(&file_of(&[made.with(278, 3, &[10])], false, false));
+        let message = opened.slide.as_ref().err().expect(part).to_string();
+        assert!(message.contains(part) && message.contains("vips tiffsave"), "{message}");
+        assert!(
+            message.starts_with(&opened.path.display().to_string()) && !message.contains('\n'),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn both_byte_orders_and_both_sizes_of_offsets_are_read() {
+    for is_big_endian in [false, true] {
+        for is_big in [false, true] {
+            let made = MadeTiff { is_big_endian, is_big, ..MadeTiff::default() };
+            let file = tiff_bytes(&made);
+            let (mut tiff, first) = Tiff::begin(Cursor::new(&file)).unwrap();
+            let pages = page::pages(&mut tiff, first).unwrap();
+            assert_eq!(pages.len(), 3);
+            let raster = Raster::of(&pages[0], &mut tiff, &mut most_chunks(file.len() as u64)).unwrap();
+            assert_eq!(
+                (raster.width, raster.height, raster.columns(), raster.chunks()),
+                (made.width, made.height, 3, 6)
+            );
+            for tile in 0..6 {
+                assert_eq!(raster.stream(&mut Cursor::new(&file), tile).unwrap()[..2], [0xff, 0xd8]);
+            }
+        }
+    }
+}
+
+#[test]
+fn counts_that_no_file_can_hold_take_no_memory() {
+    let mut file = tiff_bytes(&MadeTiff { is_big: true, ..MadeTiff::default() });
+    let walk = |file: &[u8]| {
+        let (mut tiff, first) = Tiff::begin(Cursor::new(file.to_vec()))?;
+        page::pages(&mut tiff, first).map(|pages| pages.len())
+    };
+    let first = u64::from_le_bytes(file[8..16].try_into().unwrap()) as usize;
+    file[first..first + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(walk(&file).is_err());
+    file[8..16].copy_from_slice(&(u64::MAX - 3).to_le_bytes());
+    assert!(walk(&file).is_err());
+    let mut file = tiff_bytes(&MadeTiff::default());
+    let first = u32::from_le_bytes(file[4..8].try_into().unwrap());
+    let tags = u16::from_le_bytes(file[first as usize..][..2].try_into().unwrap());
+    let next = first as usize + 2 + 12 * usize::from(tags);
+    file[next..next + 4].copy_from_slice(&first.to_le_bytes());
+    assert_eq!(walk(&file), Err("its directories have no end".to_owned()));
+}
+
+#[test]
+fn tiles_that_claim_too_much_are_refused_before_memory_is_taken() {
+    let huge = |compression: u64, edge: u64| {
+        page(vec![vec![1; 64]])
+            .with(256, 4, &[edge])
+            .with(257, 4, &[edge])
+            .with(322, 4, &[edge])
+            .with(323, 4, &[edge])
+            .with(259, 3, &[compression])
+    };
+    for made in [huge(8, 1 << 31), huge(50000, 16_000), huge(5, 12_000), huge(1, 1 << 20)] {
+        let opened = opened(&file_of(&[made], false, true));
+        if let Ok(slide) = &opened.slide {
+            let error = slide.read(&LevelRect { level: 0, x: 0, y: 0, width: 8, height: 8 }).unwrap_err();
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Whatever is done to a file, it is read or refused in one line, and so is every region of it.
+    #[test]
+    fn mutated_files_are_read_or_refused(
+        kind in 0..6_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..16),
+        cut in any::<prop::sample::Index>(),
+        cuts in any::<bool>(),
+    ) {
+        let picture = picture(SIZE);
+        let raw = tiles(&picture, rgb);
+        let packed = |pack: fn(&[u8]) -> Vec<u8>| raw.iter().map(|tile| pack(tile)).collect::<Vec<_>>();
+        let made = match kind {
+            0 => page(raw),
+            1 => page(packed(zlib)).with(259, 3, &[8]),
+            2 => page(packed(|tile| zstd::bulk::compress(tile, 1).unwrap_or_default())).with(259, 3, &[50000]),
+            3 => MadePage::new(SIZE, None, vec![picture.as_raw().clone()]).of_samples(&[8, 8, 8], 2),
+            4 => page(tiles(&picture, |pixel| vec![pixel[0], 1])).of_samples(&[16], 1),
+            _ => page(packed(|tile| weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8).encode(tile).unwrap_or_default())).with(259, 3, &[5]),
+        };
+        let mut file = file_of(&[made], kind % 2 == 0, kind == 3);
+        // Directories come last: changes are to hit them, and some of the pixels.
+        let tail = file.len().saturating_sub(400);
+        for (place, byte) in changes {
+            let at = if byte % 4 == 0 { place.index(file.len()) } else { tail + place.index(file.len() - tail) };
+            file[at] = byte;
+        }
+        if cuts {
+            file.truncate(cut.index(file.len()).max(1));
+        }
+        let opened = opened(&file);
+        match &opened.slide {
+            Err(error) => prop_assert!(!error.to_string().contains('\n')),
+            Ok(slide) => {
+                let region = LevelRect { level: 0, x: 0, y: 0, width: 50, height: 40 };
+                match slide.read(&region) {
+                    Ok(pixels) => prop_assert_eq!(pixels.dimensions(), (50, 40)),
+                    Err(error) => prop_assert!(!error.to_string().contains('\n')),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn contradictory_tags_are_read_as_libtiff_reads_them() {
+    let picture = picture(SIZE);
+    let main = || page(tiles(&picture, rgb));
+    // A picture in strips, beside the slide and of a larger area.
+    let macro_picture = || MadePage::new((3000, 1), None, vec![vec![0; 9000]]).of_samples(&[8, 8, 8], 2);
+    for (what, odd) in [
+        ("no contradiction", main()),
+        ("NewSubfileType has two values", main().with(254, 4, &[1, 1])),
+        ("the main picture is called a reduced version", main().with(254, 4, &[1])),
+        ("the main picture is called a mask", main().with(254, 4, &[4])),
+        ("Orientation has two values", main().with(274, 3, &[3, 3])),
+    ] {
+        let opened = opened(&file_of(&[odd, macro_picture()], false, false));
+        assert!(whole(slide(&opened), 0) == as_rgba(&picture), "{what}");
+    }
+}

@@ -1,0 +1,300 @@
+//! The convolutional networks that an encoder can stand on.
+//!
+//! Each is a list of `layers::Block`s under the parameter names that published weights use, so that a
+//! state dict saved as safetensors loads as it is. The blocks live in a variable store: inference folds
+//! them ([`Backbone::folded`]), training goes through them as they are.
+
+mod efficientnet_lite;
+mod layers;
+mod mobilenet;
+mod resnet;
+mod tiny;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, EnumString};
+use tch::{TchError, Tensor, nn};
+
+use layers::Block;
+
+/// Which network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumIter, EnumMessage, EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum BackboneKind {
+    Resnet18,
+    Resnet34,
+    Resnet50,
+    MobilenetV2,
+    EfficientnetLite0,
+    /// Four small convolutions, for trying settings in seconds; nobody publishes weights of it.
+    Tiny,
+}
+
+impl BackboneKind {
+    /// Those that have published ImageNet weights.
+    pub const PUBLISHED: [Self; 5] =
+        [Self::Resnet18, Self::Resnet34, Self::Resnet50, Self::MobilenetV2, Self::EfficientnetLite0];
+
+    /// The name in `model.toml` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resnet18 => "resnet18",
+            Self::Resnet34 => "resnet34",
+            Self::Resnet50 => "resnet50",
+            Self::MobilenetV2 => "mobilenet_v2",
+            Self::EfficientnetLite0 => "efficientnet_lite0",
+            Self::Tiny => "tiny",
+        }
+    }
+
+    /// How many numbers the pooled features have.
+    pub fn feature_width(self) -> usize {
+        match self {
+            Self::Resnet18 | Self::Resnet34 => 512,
+            Self::Resnet50 => 2048,
+            Self::MobilenetV2 | Self::EfficientnetLite0 => 1280,
+            Self::Tiny => tiny::WIDTH as usize,
+        }
+    }
+
+    /// How many numbers the pooled features of `blocks` have, or those of the last block where none are named.
+    pub fn width_of(self, blocks: &[usize]) -> usize {
+        let widths = self.block_widths();
+        match blocks {
+            [] => self.feature_width(),
+            blocks => blocks.iter().filter_map(|block| widths.get(*block)).sum(),
+        }
+    }
+
+    /// Channels that each block puts out, in the blocks' order.
+    pub fn block_widths(self) -> Vec<usize> {
+        match self {
+            Self::Resnet18 => resnet::widths([2, 2, 2, 2], 1),
+            Self::Resnet34 => resnet::widths([3, 4, 6, 3], 1),
+            Self::Resnet50 => resnet::widths([3, 4, 6, 3], 4),
+            Self::MobilenetV2 => mobilenet::widths(),
+            Self::EfficientnetLite0 => efficientnet_lite::widths(),
+            Self::Tiny => tiny::widths(),
+        }
+    }
+
+    /// Mean and standard deviation of each colour channel (0 to 1) that the published ImageNet weights want
+    /// their input normalised with.
+    pub fn input_statistics(self) -> ([f32; 3], [f32; 3]) {
+        match self {
+            Self::EfficientnetLite0 => ([0.498; 3], [0.502; 3]),
+            Self::Tiny => ([0.5; 3], [0.25; 3]),
+            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::MobilenetV2 => {
+                ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+            }
+        }
+    }
+
+    /// Names that every network of a family has, and no other family.
+    pub(super) const ANCHORS: [&str; 4] =
+        ["layer1.0.conv1.weight", "features.18.0.weight", "_conv_head.weight", "tiny.0.conv.weight"];
+
+    /// Whether `name` lies where the network keeps its own parameters, be there such a parameter or not.
+    pub(super) fn is_own(self, name: &str) -> bool {
+        let own: &[&str] = match self {
+            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 => {
+                &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
+            }
+            Self::MobilenetV2 => &["features"],
+            Self::EfficientnetLite0 => &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"],
+            Self::Tiny => &["tiny"],
+        };
+        own.contains(&name.split('.').next().unwrap_or_default())
+    }
+
+    /// The network whose parameters a file holds, told by the names that only it has.
+    pub(super) fn recognise(has: impl Fn(&str) -> bool) -> Option<Self> {
+        let resnet = || match (has("layer1.0.conv3.weight"), has("layer3.6.conv1.weight")) {
+            (true, true) => None,
+            (true, false) => Some(Self::Resnet50),
+            (false, _) if has("layer1.2.conv1.weight") => Some(Self::Resnet34),
+            (false, _) => Some(Self::Resnet18),
+        };
+        match () {
+            () if has(Self::ANCHORS[0]) => resnet(),
+            () if has(Self::ANCHORS[1]) => Some(Self::MobilenetV2),
+            () if has(Self::ANCHORS[2]) => Some(Self::EfficientnetLite0),
+            () if has(Self::ANCHORS[3]) => Some(Self::Tiny),
+            () => None,
+        }
+    }
+
+    /// Lay the network out under `path`, its parameters freshly initialised.
+    ///
+    /// # Errors
+    /// libtorch's, when the device cannot hold the parameters.
+    pub fn build(self, path: &nn::Path) -> Result<Backbone, TchError> {
+        let blocks = match self {
+            Self::Resnet18 => resnet::basic(path, [2, 2, 2, 2])?,
+            Self::Resnet34 => resnet::basic(path, [3, 4, 6, 3])?,
+            Self::Resnet50 => resnet::bottleneck(path, [3, 4, 6, 3])?,
+            Self::MobilenetV2 => mobilenet::blocks(path)?,
+            Self::EfficientnetLite0 => efficientnet_lite::blocks(path)?,
+            Self::Tiny => tiny::blocks(path)?,
+        };
+        Ok(Backbone { blocks })
+    }
+}
+
+impl std::fmt::Display for BackboneKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A network from images to pooled features.
+#[derive(Debug)]
+pub struct Backbone {
+    blocks: Vec<Block>,
+}
+
+impl Backbone {
+    /// Features of `images` (`[N, 3, H, W]`, normalised as the weights ask for), for use: what the `blocks`
+    /// (ascending, counted from 0) put out, each averaged over the field, one after the other. Blocks behind the last
+    /// of them are not run. None means the network's last one: `[N, feature_width]`.
+    pub fn features(&self, images: &Tensor, blocks: &[usize]) -> Result<Tensor, TchError> {
+        self.learning_features(images, blocks, 0, false)
+    }
+
+    /// How many blocks the network has.
+    #[cfg(test)]
+    fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Like [`Backbone::features`], for learning: the first `frozen` blocks neither learn nor bring their
+    /// batch statistics along, and cost no memory for the way back. `batch_statistics` tells whether the
+    /// others normalise with those of the batch, bringing the running ones along, or, like the frozen ones, with the
+    /// running ones.
+    pub fn learning_features(
+        &self,
+        images: &Tensor,
+        blocks: &[usize],
+        frozen: usize,
+        batch_statistics: bool,
+    ) -> Result<Tensor, TchError> {
+        let used = self.blocks_used(blocks);
+        let mut x = images.shallow_clone();
+        let mut pooled = Vec::with_capacity(blocks.len().max(1));
+        for (index, block) in self.blocks.iter().enumerate().take(used) {
+            let is_frozen = index < frozen;
+            let _no_grad = is_frozen.then(tch::no_grad_guard);
+            x = block.forward(&x, batch_statistics && !is_frozen)?;
+            if blocks.contains(&index) || index + 1 == used {
+                pooled.push(x.f_mean_dim([2i64, 3].as_slice(), false, None)?);
+            }
+        }
+        Tensor::f_cat(&pooled, 1)
+    }
+
+    /// How many blocks run for the features of `blocks`: those up to the last of them, or all.
+    pub fn blocks_used(&self, blocks: &[usize]) -> usize {
+        blocks.last().map_or(self.blocks.len(), |last| last + 1).min(self.blocks.len())
+    }
+
+    /// The learned parameters of some blocks: kernels, and scale and shift of batch-norms.
+    pub fn parameters(&self, blocks: Range<usize>) -> Vec<&Tensor> {
+        self.blocks.iter().take(blocks.end).skip(blocks.start).flat_map(Block::parameters).collect()
+    }
+
+    /// The same network for inference: every batch-norm folded into its convolution and the kernels laid
+    /// out channels last. Parameters are copies; later training of the original does not change it.
+    pub fn folded(&self) -> Result<Self, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let blocks = self.blocks.iter().map(Block::folded).collect::<Result<_, _>>()?;
+        Ok(Self { blocks })
+    }
+
+    /// The same network with all parameters in another number format, for half precision on CUDA.
+    pub fn to_kind(&self, kind: tch::Kind) -> Result<Self, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let blocks = self.blocks.iter().map(|block| block.to_kind(kind)).collect::<Result<_, _>>()?;
+        Ok(Self { blocks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// Random parameters, batch statistics among them: a fresh network's mean 0 and variance 1 would hide
+    /// a fold that forgets them.
+    fn shuffled(kind: BackboneKind) -> (nn::VarStore, Backbone) {
+        let store = nn::VarStore::new(Device::Cpu);
+        let backbone = kind.build(&store.root()).unwrap();
+        let _no_grad = tch::no_grad_guard();
+        for (name, mut variable) in store.variables() {
+            let is_norm = variable.dim() == 1;
+            if is_norm && (name.ends_with("weight") || name.ends_with("running_var")) {
+                let _ = variable.f_uniform_(0.6, 1.4).unwrap();
+            } else if is_norm {
+                let _ = variable.f_uniform_(-0.2, 0.2).unwrap();
+            }
+        }
+        (store, backbone)
+    }
+
+    #[test]
+    fn folding_keeps_the_features() {
+        tch::manual_seed(1);
+        let _no_grad = tch::no_grad_guard();
+        let images = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
+            let (_store, backbone) = shuffled(kind);
+            let eager = backbone.features(&images, &[]).unwrap();
+            let folded = backbone.folded().unwrap().features(&images, &[]).unwrap();
+            assert_eq!(eager.size(), [2, kind.feature_width() as i64], "{kind}");
+            let scale = eager.abs().max().double_value(&[]);
+            let difference = (&eager - &folded).abs().max().double_value(&[]);
+            assert!(scale > 0.01 && difference < 1e-4 * scale, "{kind}: {difference} of {scale}");
+        }
+    }
+
+    #[test]
+    fn features_of_blocks_are_as_wide_as_said_and_end_in_those_of_the_whole() {
+        let _no_grad = tch::no_grad_guard();
+        let images = Tensor::randn([1, 3, 64, 64], (Kind::Float, Device::Cpu));
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
+            let backbone = kind.build(&nn::VarStore::new(Device::Cpu).root()).unwrap();
+            let widths = kind.block_widths();
+            assert_eq!(widths.len(), backbone.block_count(), "{kind}");
+            assert_eq!(widths.last(), Some(&kind.feature_width()), "{kind}");
+            let all: Vec<usize> = (0..widths.len()).collect();
+            let found = backbone.features(&images, &all).unwrap();
+            assert_eq!(found.size(), [1, widths.iter().sum::<usize>() as i64], "{kind}");
+            let last = found.narrow(1, -(kind.feature_width() as i64), kind.feature_width() as i64);
+            assert_eq!(last, backbone.features(&images, &[]).unwrap(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_training_step_reaches_every_parameter() {
+        tch::manual_seed(2);
+        let images = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu));
+        for kind in [BackboneKind::Resnet18, BackboneKind::MobilenetV2, BackboneKind::EfficientnetLite0] {
+            let (store, backbone) = shuffled(kind);
+            let before = store.variables()[first_running_mean(&store).as_str()].copy();
+            backbone.learning_features(&images, &[], 0, true).unwrap().square().sum(Kind::Float).backward();
+            for parameter in store.trainable_variables() {
+                let gradient = parameter.grad();
+                assert!(gradient.defined() && bool::try_from(gradient.isfinite().all()).unwrap(), "{kind}");
+            }
+            let after = &store.variables()[first_running_mean(&store).as_str()];
+            assert!((before - after).abs().max().double_value(&[]) > 0.0, "{kind}");
+        }
+    }
+
+    fn first_running_mean(store: &nn::VarStore) -> String {
+        let mut names: Vec<String> = store.variables().into_keys().collect();
+        names.sort();
+        names.into_iter().find(|name| name.ends_with("running_mean")).unwrap()
+    }
+}

@@ -1,0 +1,629 @@
+//! Model descriptions (`model.toml`), and where models are looked for.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::backbones::BackboneKind;
+use super::module_output::ModuleOutput;
+use super::readout::{FeatureScaling, HeadOutput};
+use super::state_dict::{FoundNetwork, prefix_in_file};
+use super::{EncoderError, EncoderId, EncoderSpec, pth, weights};
+use histokin_core::stain::{LabStatistics, StainSetting};
+use histokin_core::tiling::TileSettings;
+use histokin_core::untrusted;
+
+/// The file that makes a folder a model.
+pub const MODEL_FILE: &str = "model.toml";
+
+/// Environment variable that names further folders of models, separated as in `PATH`.
+pub const MODELS_VARIABLE: &str = "HISTOKIN_MODELS";
+
+/// A model as `model.toml` describes it: a backbone with its weights, a linear head, and what happens to
+/// tiles before and to descriptors after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// Name for people and for `--encoder`; also the folder's name.
+    pub name: String,
+    pub backbone: BackboneKind,
+    /// Safetensors under the backbone's published parameter names; relative to the folder.
+    pub weights: PathBuf,
+    /// Blocks of the backbone (ascending, counted from 0) whose output, averaged over the tile, makes up the
+    /// features, one block after the other. None are given for the last block, the network's own features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<usize>,
+    /// What happens to the backbone's pooled features before the head.
+    #[serde(default)]
+    pub feature_scaling: FeatureScaling,
+    /// Safetensors with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a head
+    /// the pooled features are the descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<PathBuf>,
+    /// What becomes of the head's answer.
+    #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
+    pub output: HeadOutput,
+    /// Height of the stain switch, where there is one. How dark the tile's nuclei are then stands after the pooled
+    /// features as one number more, and the descriptor's last number is this height times tanh of the head's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stain_switch: Option<f32>,
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+}
+
+impl ModelFile {
+    /// How many numbers the features have that come before the head.
+    pub fn feature_width(&self) -> usize {
+        self.described().feature_width()
+    }
+
+    /// The same, as a single file of weights would say it.
+    pub(super) fn described(&self) -> SelfDescription {
+        let Self { name, backbone, blocks, feature_scaling, output, stain_switch, .. } = self.clone();
+        let preprocessing = self.preprocessing.clone();
+        SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing }
+    }
+
+    fn check(&self, has_head: bool) -> Result<(), String> {
+        let count = self.backbone.block_widths().len();
+        if !self.blocks.iter().all(|block| *block < count) || !self.blocks.is_sorted_by(|a, b| a < b) {
+            return Err(format!(
+                "blocks are {:?}; {} has the blocks 0 to {}, to be named in ascending order",
+                self.blocks,
+                self.backbone,
+                count - 1
+            ));
+        }
+        if !self.blocks.is_empty() && self.feature_scaling == FeatureScaling::Hellinger {
+            return Err(
+                "the hellinger scaling is for the last block only: earlier ones have negative features"
+                    .into(),
+            );
+        }
+        if self.output == HeadOutput::Memberships && !has_head {
+            return Err("memberships need a head that tells the prototypes".into());
+        }
+        if let Some(height) = self.stain_switch {
+            if !has_head {
+                return Err("a stain switch needs a head that tells its sides".into());
+            }
+            if !(height.is_finite() && height > 0.0) {
+                return Err(format!("stain_switch is {height}; its height has to be above 0"));
+            }
+        }
+        self.preprocessing.check()
+    }
+}
+
+/// What happens to a tile before the network, and to its answer after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Edge of a tile in pixels, as the model was made for.
+    pub tile_px: u32,
+    /// Resolution that the model was made for, µm per pixel.
+    pub mpp: f64,
+    /// Mean of each colour channel (0 to 1) that is subtracted from the input …
+    pub input_mean: [f32; 3],
+    /// … before it is divided by this.
+    pub input_std: [f32; 3],
+    /// Whether descriptors are scaled to length 1.
+    pub l2_normalise: bool,
+    /// Whether tiles are stain-normalised for this model. One that was made on slides' own colours is given them
+    /// whatever the project asks for.
+    #[serde(skip_serializing_if = "StainSetting::is_lab")]
+    pub stain: StainSetting,
+    /// Colours of tissue that tiles are stain-normalised to.
+    pub stain_reference: LabStatistics,
+}
+
+impl Default for Preprocessing {
+    /// 224 px at 1.0 µm/px, ImageNet's channel statistics, and the colours of average H&E tissue.
+    fn default() -> Self {
+        let tiles = TileSettings::default();
+        Self {
+            tile_px: tiles.tile_px,
+            mpp: tiles.mpp,
+            input_mean: [0.485, 0.456, 0.406],
+            input_std: [0.229, 0.224, 0.225],
+            l2_normalise: false,
+            stain: StainSetting::Lab,
+            stain_reference: AVERAGE_HE,
+        }
+    }
+}
+
+/// Mean over the nine H&E sections that the shipped model was fitted on.
+const AVERAGE_HE: LabStatistics = LabStatistics { mean: [76.7, 15.0, -9.3], std: [11.2, 6.2, 4.5] };
+
+impl Preprocessing {
+    pub fn tiles(&self) -> TileSettings {
+        TileSettings { tile_px: self.tile_px, mpp: self.mpp }
+    }
+
+    /// The identity of an encoder: these settings, the kind of network, and the bytes of its files.
+    pub(super) fn encoder_id(&self, network: &str, files: &[&[u8]]) -> EncoderId {
+        let settings = serde_json::to_string(self).expect("numbers, booleans and arrays of them become JSON");
+        let mut hash = Sha256::new();
+        for part in [network.as_bytes(), settings.as_bytes()].iter().chain(files) {
+            // With each part's length before it, no two sequences of parts read alike.
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        EncoderId(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let positive = |value: f32| value.is_finite() && value > 0.0;
+        if !(8..=4096).contains(&self.tile_px) {
+            return Err(format!("tile_px is {}; tiles have 8 to 4096 pixels", self.tile_px));
+        }
+        if !(self.mpp.is_finite() && self.mpp > 0.0) {
+            return Err(format!("mpp is {}; it has to be positive", self.mpp));
+        }
+        if !self.input_std.into_iter().chain(self.stain_reference.std).all(positive) {
+            return Err("every standard deviation has to be positive".into());
+        }
+        if !self.input_mean.into_iter().chain(self.stain_reference.mean).all(f32::is_finite) {
+            return Err("every mean has to be a finite number".into());
+        }
+        Ok(())
+    }
+}
+
+/// The most that a file of settings may hold, in bytes.
+const MOST_SETTINGS: u64 = 1 << 20;
+
+/// Read a TOML file of settings and check them.
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EncoderError> {
+    let file = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let text = untrusted::read_text(path, MOST_SETTINGS).map_err(|error| file(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| file(error.to_string()))
+}
+
+/// The settings of a TorchScript module: those of the file beside it, named `<module>.toml`, or the
+/// defaults where there is none.
+pub(super) fn sidecar(module: &Path) -> Result<(Preprocessing, ModuleOutput), EncoderError> {
+    let mut path = module.as_os_str().to_owned();
+    path.push(".toml");
+    let path = PathBuf::from(path);
+    if !path.exists() {
+        return Ok(Default::default());
+    }
+    let mut settings: toml::Table = read_toml(&path)?;
+    let own = ModuleOutput::KEYS.into_iter().filter_map(|key| settings.remove_entry(key)).collect();
+    let wrong = |error: toml::de::Error| EncoderError::File { path: path.clone(), reason: error.to_string() };
+    let output: ModuleOutput = toml::Table::try_into(own).map_err(wrong)?;
+    let settings: Preprocessing = settings.try_into().map_err(wrong)?;
+    settings.check().map_err(|reason| EncoderError::File { path: path.clone(), reason })?;
+    Ok((settings, output))
+}
+
+/// Key of the header of a weights file under which it describes itself.
+const SELF_DESCRIPTION: &str = "histokin";
+
+/// What a single file of weights says of itself, as `model.toml` does for a folder. Its head, where it has
+/// one, stands beside the backbone's parameters as `head.weight` and `head.bias`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfDescription {
+    pub name: String,
+    pub backbone: BackboneKind,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<usize>,
+    #[serde(default)]
+    pub feature_scaling: FeatureScaling,
+    #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
+    pub output: HeadOutput,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stain_switch: Option<f32>,
+    #[serde(default)]
+    pub preprocessing: Preprocessing,
+}
+
+impl SelfDescription {
+    /// A network's own pooled features, prepared as its published weights want it.
+    pub(super) fn plain(name: String, backbone: BackboneKind) -> Self {
+        let (input_mean, input_std) = backbone.input_statistics();
+        Self {
+            name,
+            backbone,
+            blocks: Vec::new(),
+            feature_scaling: FeatureScaling::None,
+            output: HeadOutput::Linear,
+            stain_switch: None,
+            preprocessing: Preprocessing { input_mean, input_std, ..Preprocessing::default() },
+        }
+    }
+
+    /// How many numbers the features have that come before the head.
+    pub(super) fn feature_width(&self) -> usize {
+        self.backbone.width_of(&self.blocks) + usize::from(self.stain_switch.is_some())
+    }
+
+    /// As the header's text of a safetensors file.
+    pub(super) fn to_header(&self) -> HashMap<String, String> {
+        let text = serde_json::to_string(self).expect("names, numbers and arrays of them become JSON");
+        HashMap::from([(SELF_DESCRIPTION.to_owned(), text)])
+    }
+
+    /// That of a file as torchvision publishes it or another trainer wrote it: pooled features, prepared as the
+    /// published weights want it.
+    fn of_network(path: &Path, kind: BackboneKind) -> Self {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::plain(name, kind)
+    }
+}
+
+/// Where a model keeps its linear head.
+#[derive(Debug)]
+pub(super) enum Head {
+    /// Pooled features are the descriptor.
+    None,
+    /// Among the backbone's weights.
+    Inside,
+    Beside {
+        path: PathBuf,
+        bytes: Vec<u8>,
+    },
+}
+
+/// A model's description together with the bytes of its files: all that is needed to build it.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub file: ModelFile,
+    pub weights_path: PathBuf,
+    pub weights: Vec<u8>,
+    /// What the weights file has before the backbone's own parameter names.
+    pub prefix: String,
+    pub head: Head,
+    pub spec: EncoderSpec,
+}
+
+impl Model {
+    /// Read the model in `folder`.
+    pub fn read(folder: &Path) -> Result<Self, EncoderError> {
+        Self::assemble(folder, read_description(folder)?)
+    }
+
+    /// Read what `which` names, unless it is a TorchScript module, which cannot be taken apart.
+    pub fn find(which: &str) -> Result<Self, EncoderError> {
+        match locate(which)? {
+            Location::Folder(folder) => Self::read(&folder),
+            Location::Weights(path) => Self::read_single(&path),
+            Location::TorchScript(path) => Err(EncoderError::TorchScript {
+                path,
+                reason: "a module can be run but not trained; give its weights".into(),
+            }),
+            Location::Imported(path) => {
+                Err(EncoderError::Imported { name: super::ImportedEncoder::read(&path)?.name })
+            }
+        }
+    }
+
+    /// Read a single file of weights.
+    pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
+        let bytes = weights::read_bytes(path)?;
+        let header = weights::header_of(path, &bytes)?;
+        let mut prefix = String::new();
+        let own = header.metadata().as_ref().and_then(|texts| texts.get(SELF_DESCRIPTION));
+        let description = match own {
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?,
+            None => {
+                let names = weights::names(&header);
+                let found = FoundNetwork::in_file(path, names.iter().map(String::as_str))?;
+                prefix = found.prefix;
+                SelfDescription::of_network(path, found.kind)
+            }
+        };
+        let has_head = prefix.is_empty() && header.info("head.weight").is_some();
+        let head = if has_head { Head::Inside } else { Head::None };
+        let SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing } =
+            description;
+        let file = ModelFile {
+            name,
+            backbone,
+            weights: path.to_owned(),
+            blocks,
+            feature_scaling,
+            head: None,
+            output,
+            stain_switch,
+            preprocessing,
+        };
+        file.check(has_head).map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
+        Ok(Self { prefix, ..Self::of_parts(file, path.to_owned(), bytes, head)? })
+    }
+
+    /// Read the files that `file` names, relative to `folder`.
+    pub fn assemble(folder: &Path, file: ModelFile) -> Result<Self, EncoderError> {
+        let weights_path = folder.join(&file.weights);
+        let weights = weights::read_bytes(&weights_path)?;
+        let head = match &file.head {
+            None => Head::None,
+            Some(head) => {
+                let path = folder.join(head);
+                let bytes = weights::read_bytes(&path)?;
+                Head::Beside { path, bytes }
+            }
+        };
+        let prefix = prefix_in_file(&weights_path, &weights)?;
+        Ok(Self { prefix, ..Self::of_parts(file, weights_path, weights, head)? })
+    }
+
+    /// The tensors of the weights file, the backbone's under its own names.
+    pub fn tensors(&self) -> Result<weights::Tensors, EncoderError> {
+        weights::parse_network(&self.weights_path, &self.weights, self.file.backbone, &self.prefix)
+    }
+
+    /// Whether a weights file may hold `name` although the backbone has no such parameter: torch's counters, and all
+    /// that stands beside the backbone, such as the ImageNet classifier, projectors and heads.
+    pub fn is_beside_backbone(&self, name: &str) -> bool {
+        !self.file.backbone.is_own(name) || name.ends_with("num_batches_tracked")
+    }
+
+    fn of_parts(
+        file: ModelFile,
+        weights_path: PathBuf,
+        weights: Vec<u8>,
+        head: Head,
+    ) -> Result<Self, EncoderError> {
+        let width = match &head {
+            Head::None => file.feature_width(),
+            Head::Inside => head_width(&weights_path, &weights, &file)?,
+            Head::Beside { path, bytes } => head_width(path, bytes, &file)?,
+        };
+        let mut parts: Vec<&[u8]> = vec![&weights];
+        if let Head::Beside { bytes, .. } = &head {
+            parts.push(bytes);
+        }
+        let mut network = format!("{} {}", file.backbone, file.feature_scaling.identity());
+        if !file.blocks.is_empty() {
+            let blocks: Vec<String> = file.blocks.iter().map(usize::to_string).collect();
+            network += &format!(" blocks [{}]", blocks.join(", "));
+        }
+        if !file.output.is_linear() {
+            network += &format!(" {}", file.output.identity());
+        }
+        if let Some(height) = file.stain_switch {
+            network += &format!(" stain switch {}", shortest_decimal(height));
+        }
+        let spec = EncoderSpec {
+            id: file.preprocessing.encoder_id(&network, &parts),
+            name: file.name.clone(),
+            width,
+            tiles: file.preprocessing.tiles(),
+            stain: file.preprocessing.stain,
+            stain_reference: file.preprocessing.stain_reference,
+        };
+        Ok(Self { file, weights_path, weights, prefix: String::new(), head, spec })
+    }
+}
+
+/// The shortest decimal number that reads back as `number`, with a fraction: `1.0`, `0.5`. Part of encoders' identities.
+fn shortest_decimal(number: f32) -> String {
+    let text = number.to_string();
+    if text.contains('.') { text } else { format!("{text}.0") }
+}
+
+fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
+    let path = folder.join(MODEL_FILE);
+    let file: ModelFile = read_toml(&path)?;
+    file.check(file.head.is_some()).map_err(|reason| EncoderError::File { path, reason })?;
+    Ok(file)
+}
+
+fn head_width(path: &Path, bytes: &[u8], file: &ModelFile) -> Result<usize, EncoderError> {
+    let shape = weights::shape_of(path, bytes, "head.weight")?;
+    let least = usize::from(file.stain_switch.is_some());
+    match shape[..] {
+        [width, features] if width > least && features == file.feature_width() => Ok(width),
+        _ => Err(EncoderError::File {
+            path: path.to_owned(),
+            reason: format!(
+                "head.weight is {shape:?}; these features of {} need [more than {least}, {}]",
+                file.backbone,
+                file.feature_width()
+            ),
+        }),
+    }
+}
+
+/// What an encoder's name or path stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// A folder with a `model.toml`.
+    Folder(PathBuf),
+    /// A single file of weights.
+    Weights(PathBuf),
+    TorchScript(PathBuf),
+    /// The description of an encoder that ran elsewhere.
+    Imported(PathBuf),
+}
+
+/// Find what `which` names: a path if there is one, else a model in one of the folders of models.
+pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
+    let path = Path::new(which);
+    if path.join(MODEL_FILE).is_file() {
+        return Ok(Location::Folder(path.to_owned()));
+    }
+    if path.is_file() {
+        let extension = path.extension().unwrap_or_default();
+        if path.file_name().is_some_and(|name| name == MODEL_FILE) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            return Ok(Location::Folder(folder.unwrap_or(Path::new(".")).to_owned()));
+        }
+        if path.to_string_lossy().ends_with(super::imported::ENDING) {
+            return Ok(Location::Imported(path.to_owned()));
+        }
+        return match extension.to_str() {
+            Some("pt" | "ts") if pth::is_state_dict(path) => Ok(Location::Weights(path.to_owned())),
+            Some("pt" | "ts") => Ok(Location::TorchScript(path.to_owned())),
+            // MoCo and torchvision's training scripts name checkpoints `.pth.tar`.
+            Some("safetensors" | "pth" | "bin" | "ckpt" | "tar") => Ok(Location::Weights(path.to_owned())),
+            _ => Err(EncoderError::NotAModel { path: path.to_owned() }),
+        };
+    }
+    let is_plain_name = path.components().count() == 1;
+    let found = model_folders().into_iter().map(|folder| folder.join(which));
+    let mut found = found.filter(|folder| is_plain_name && folder.join(MODEL_FILE).is_file());
+    found.next().map(Location::Folder).ok_or_else(|| {
+        if let Some(spec) = super::removed::spec(which) {
+            return EncoderError::Removed { name: spec.name };
+        }
+        let names: Vec<String> = available().into_iter().map(|model| model.name).collect();
+        EncoderError::Unknown { which: which.to_owned(), available: names.join(", ") }
+    })
+}
+
+/// Folders of models: the user's (`HISTOKIN_MODELS`), the one beside the program, and the source tree's.
+pub(super) fn model_folders() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    if let Some(paths) = std::env::var_os(MODELS_VARIABLE) {
+        folders.extend(std::env::split_paths(&paths));
+    }
+    if let Ok(program) = std::env::current_exe() {
+        folders.extend(program.parent().map(|folder| folder.join("models")));
+    }
+    // This crate lies in crates/ of it.
+    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    folders.extend(source_tree.map(|root| root.join("models")));
+    folders
+}
+
+/// A model that can be chosen by name.
+#[derive(Debug, Clone)]
+pub struct ModelSummary {
+    /// What `--encoder` takes.
+    pub name: String,
+    pub folder: PathBuf,
+    /// Why it cannot be used now, such as weights that were not fetched.
+    pub problem: Option<String>,
+}
+
+/// The models that are there, by name. Reads their descriptions, not their weights; libtorch stays out.
+pub fn available() -> Vec<ModelSummary> {
+    let mut models: Vec<ModelSummary> = Vec::new();
+    for entry in
+        model_folders().iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten()
+    {
+        let folder = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // The first folder of models that knows a name has it, as in `locate`.
+        if folder.join(MODEL_FILE).is_file() && models.iter().all(|model| model.name != name) {
+            let problem = match read_description(&folder) {
+                Err(error) => Some(error.to_string()),
+                Ok(file) => [Some(file.weights), file.head]
+                    .into_iter()
+                    .flatten()
+                    .map(|file| folder.join(file))
+                    .find(|path| !path.is_file())
+                    .map(|path| EncoderError::WeightsMissing { path }.to_string()),
+            };
+            models.push(ModelSummary { name, folder, problem });
+        }
+    }
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    models
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_read_back_as_written() {
+        let file = ModelFile {
+            name: "mine".into(),
+            backbone: BackboneKind::EfficientnetLite0,
+            feature_scaling: FeatureScaling::Hellinger,
+            weights: "../weights/efficientnet_lite0.safetensors".into(),
+            blocks: Vec::new(),
+            head: Some("head.safetensors".into()),
+            output: HeadOutput::Linear,
+            stain_switch: None,
+            preprocessing: Preprocessing { l2_normalise: true, ..Preprocessing::default() },
+        };
+        let text = toml::to_string(&file).unwrap();
+        assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
+        assert!(
+            ["blocks", "output", "stain_switch", "stain ="].iter().all(|key| !text.contains(key)),
+            "what is as ever is not written: {text}"
+        );
+        assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
+        let fitted = ModelFile {
+            blocks: vec![3, 5],
+            output: HeadOutput::Memberships,
+            stain_switch: Some(0.5),
+            preprocessing: Preprocessing { stain: StainSetting::None, ..Preprocessing::default() },
+            ..file
+        };
+        assert_eq!(toml::from_str::<ModelFile>(&toml::to_string(&fitted).unwrap()).unwrap(), fitted);
+    }
+
+    #[test]
+    fn every_backbone_is_written_by_its_name() {
+        for kind in BackboneKind::PUBLISHED.into_iter().chain([BackboneKind::Tiny]) {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        }
+    }
+
+    #[test]
+    fn unknown_and_impossible_settings_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let described = |text: &str| {
+            std::fs::write(folder.path().join(MODEL_FILE), text).unwrap();
+            read_description(folder.path()).unwrap_err().to_string()
+        };
+        let base = "name = \"m\"\nbackbone = \"resnet18\"\nweights = \"w.safetensors\"\n";
+        assert!(described(&format!("{base}wieghts = 1\n")).contains("wieghts"));
+        assert!(described(&format!("{base}[preprocessing]\nmpp = 0.0\n")).contains("mpp"));
+        assert!(described(&format!("{base}blocks = [4, 3]\n")).contains("ascending"));
+        assert!(described(&format!("{base}blocks = [10]\n")).contains("0 to 9"));
+        assert!(described(&format!("{base}output = \"memberships\"\n")).contains("head"));
+        assert!(described(&format!("{base}stain_switch = 1.0\n")).contains("head"));
+        let headed = format!("{base}head = \"h.safetensors\"\n");
+        assert!(described(&format!("{headed}stain_switch = 0.0\n")).contains("above 0"));
+        let scaled = format!("{base}blocks = [3]\nfeature_scaling = \"hellinger\"\n");
+        assert!(described(&scaled).contains("last block"));
+        assert!(described("name = \"m\"\nbackbone = \"resnet19\"\nweights = \"w\"\n").contains("resnet19"));
+    }
+
+    #[test]
+    fn the_identity_changes_with_every_part() {
+        let settings = Preprocessing::default();
+        let id = settings.encoder_id("resnet18", &[b"weights", b"head"]);
+        assert_eq!(id, settings.encoder_id("resnet18", &[b"weights", b"head"]));
+        let other = Preprocessing { l2_normalise: true, ..settings.clone() };
+        let unstained = Preprocessing { stain: StainSetting::None, ..settings.clone() };
+        for different in [
+            unstained.encoder_id("resnet18", &[b"weights", b"head"]),
+            other.encoder_id("resnet18", &[b"weights", b"head"]),
+            settings.encoder_id("resnet34", &[b"weights", b"head"]),
+            settings.encoder_id("resnet18", &[b"weightsh", b"ead"]),
+            settings.encoder_id("resnet18", &[b"weights"]),
+        ] {
+            assert_ne!(id, different);
+        }
+    }
+
+    #[test]
+    fn names_that_lead_nowhere_say_what_there_is() {
+        let text = locate("no-such-model").unwrap_err().to_string();
+        assert!(text.contains("no-such-model") && text.contains(crate::DEFAULT), "{text}");
+        let text = locate("../src").unwrap_err().to_string();
+        assert!(text.contains("../src"), "{text}");
+    }
+
+    #[test]
+    fn a_model_is_found_by_name_folder_and_file() {
+        let Location::Folder(folder) = locate(crate::DEFAULT).unwrap() else { panic!("not a folder") };
+        for path in [folder.clone(), folder.join(MODEL_FILE)] {
+            assert_eq!(locate(path.to_str().unwrap()).unwrap(), Location::Folder(folder.clone()));
+        }
+        assert!(available().iter().any(|model| model.name == crate::DEFAULT));
+    }
+}

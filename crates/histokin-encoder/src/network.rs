@@ -1,0 +1,274 @@
+//! The encoder that runs on libtorch: tiles to tensors, through a network, to descriptors.
+
+use std::path::Path;
+
+use image::RgbImage;
+use tch::{Device, Kind, TchError, Tensor, nn};
+
+use super::backbones::Backbone;
+use super::device::{Compute, in_parts};
+use super::model::{Head, Model, Preprocessing};
+use super::readout::Readout;
+use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
+
+/// Tiles that go through the network at once unless memory says otherwise. On the CPU larger batches
+/// only cost memory; a GPU wants more to do.
+const CPU_BATCH: usize = 16;
+const CUDA_BATCH: usize = 256;
+
+/// What turns a batch of images `[N, 3, H, W]` into numbers `[N, width]`.
+pub(super) trait Network: Send {
+    fn forward(&self, images: &Tensor) -> Result<Tensor, TchError>;
+}
+
+/// A folded backbone and what makes descriptors of its features.
+pub(super) struct Branch {
+    backbone: Backbone,
+    /// Blocks whose pooled output are the features; none for the last one.
+    blocks: Vec<usize>,
+    readout: Readout,
+}
+
+impl Branch {
+    pub fn new(backbone: Backbone, blocks: Vec<usize>, readout: Readout) -> Self {
+        Self { backbone, blocks, readout }
+    }
+
+    /// Build a model's network for inference on a device.
+    pub fn load(model: &Model, compute: Compute) -> Result<Self, EncoderError> {
+        let torch = |error: TchError| EncoderError::torch("building the network", &error);
+        let _no_grad = tch::no_grad_guard();
+        let store = nn::VarStore::new(compute.device);
+        let kind = model.file.backbone;
+        let backbone = kind.build(&store.root()).map_err(torch)?;
+        let tensors = model.tensors()?;
+        weights::fill(&store, &tensors, &model.weights_path, |name| model.is_beside_backbone(name))?;
+        let backbone = backbone.folded().map_err(torch)?;
+        let backbone = if compute.kind == Kind::Float {
+            backbone
+        } else {
+            backbone.to_kind(compute.kind).map_err(torch)?
+        };
+        let head = match &model.head {
+            Head::None => None,
+            Head::Inside => Some(load_head(model, &model.weights_path, &tensors, compute)?),
+            Head::Beside { path, bytes } => {
+                Some(load_head(model, path, &weights::parse(path, bytes)?, compute)?)
+            }
+        };
+        let readout = Readout::new(&model.file.described(), head);
+        Ok(Self { backbone, blocks: model.file.blocks.clone(), readout })
+    }
+}
+
+/// Weight `[D, F]` and bias `[D]`, found among `tensors`.
+fn load_head(
+    model: &Model,
+    path: &Path,
+    tensors: &weights::Tensors,
+    compute: Compute,
+) -> Result<(Tensor, Tensor), EncoderError> {
+    let torch = |error: TchError| EncoderError::torch("building the head", &error);
+    let store = nn::VarStore::new(compute.device);
+    let root = store.root() / "head";
+    let shape = [model.spec.width as i64, model.file.feature_width() as i64];
+    let weight = root.f_zeros("weight", &shape).map_err(torch)?;
+    let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
+    weights::fill(&store, tensors, path, |name| !name.starts_with("head."))?;
+    Ok((weight, bias))
+}
+
+impl Network for Branch {
+    fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        self.readout.of(self.backbone.features(images, &self.blocks)?, images)
+    }
+}
+
+/// A network with all that surrounds it.
+pub(super) struct NetworkEncoder<N> {
+    network: N,
+    spec: EncoderSpec,
+    compute: Compute,
+    preprocessing: Preprocessing,
+    /// Tiles at once; halved when the device runs out of memory.
+    largest_batch: usize,
+}
+
+impl<N: Network> NetworkEncoder<N> {
+    pub fn new(network: N, spec: EncoderSpec, compute: Compute, preprocessing: Preprocessing) -> Self {
+        let largest_batch = if compute.device == Device::Cpu { CPU_BATCH } else { CUDA_BATCH };
+        Self { network, spec, compute, preprocessing, largest_batch }
+    }
+
+    fn forward(&self, tiles: &[RgbImage]) -> Result<Vec<f32>, TchError> {
+        let images = to_tensor(tiles, &self.preprocessing, self.compute)?;
+        let answer = self.network.forward(&images)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?;
+        let expected = [tiles.len() as i64, self.spec.width as i64];
+        if answer.size() != expected {
+            return Err(TchError::Shape(format!(
+                "the network answered {:?}, not {expected:?}",
+                answer.size()
+            )));
+        }
+        let answer = answer.f_contiguous()?;
+        let mut values = vec![0.0; answer.numel()];
+        let count = values.len();
+        answer.f_copy_data(&mut values, count)?;
+        Ok(values)
+    }
+}
+
+/// Put tiles of one size into a tensor `[N, 3, H, W]` on the device, channels last, (x − mean) / std.
+pub(super) fn to_tensor(
+    tiles: &[RgbImage],
+    preprocessing: &Preprocessing,
+    compute: Compute,
+) -> Result<Tensor, TchError> {
+    let (width, height) = tiles[0].dimensions();
+    let bytes: Vec<u8> = tiles.iter().flat_map(|tile| tile.as_raw()).copied().collect();
+    let shape = [tiles.len() as i64, i64::from(height), i64::from(width), 3];
+    // Bytes travel to the device, numbers are made there. The permutation only renames the axes, so that
+    // the tensor stays channels last in memory, as the folded kernels are.
+    let pixels = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?
+        .f_to_device(compute.device)?
+        .f_permute([0, 3, 1, 2])?
+        .f_to_kind(Kind::Float)?;
+    let Preprocessing { input_mean, input_std, .. } = preprocessing;
+    let per_channel =
+        |value: [f32; 3]| Tensor::f_from_slice(&value)?.f_reshape([1, 3, 1, 1])?.f_to_device(compute.device);
+    let scale = per_channel(input_std.map(|std| 1.0 / (255.0 * std)))?;
+    let shift = per_channel([0, 1, 2].map(|channel| -input_mean[channel] / input_std[channel]))?;
+    pixels.f_mul(&scale)?.f_add_(&shift)?.f_to_kind(compute.kind)
+}
+
+impl<N: Network> Encoder for NetworkEncoder<N> {
+    fn spec(&self) -> &EncoderSpec {
+        &self.spec
+    }
+
+    fn device(&self) -> String {
+        self.compute.name()
+    }
+
+    fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError> {
+        let _no_grad = tch::no_grad_guard();
+        let width = self.spec.width;
+        if let Some(odd) = tiles.iter().find(|tile| tile.dimensions() != tiles[0].dimensions()) {
+            return Err(EncoderError::UnequalTiles { first: tiles[0].dimensions(), other: odd.dimensions() });
+        }
+        let mut values = Vec::with_capacity(tiles.len() * width);
+        let mut largest = self.largest_batch;
+        let outcome = in_parts(tiles.len(), &mut largest, |part| {
+            values.extend(self.forward(&tiles[part])?);
+            Ok(())
+        });
+        self.largest_batch = largest;
+        outcome.map_err(|error| EncoderError::torch("encoding", &error))?;
+        let damaged =
+            values.chunks_exact(width).filter(|row| row.iter().any(|value| !value.is_finite())).count();
+        if damaged > 0 {
+            return Err(EncoderError::NotFinite { name: self.spec.name.clone(), count: damaged });
+        }
+        if self.preprocessing.l2_normalise {
+            values.chunks_exact_mut(width).for_each(scale_to_unit_length);
+        }
+        Ok(DescriptorBatch { values, width })
+    }
+}
+
+/// A row of zeros stays as it is.
+fn scale_to_unit_length(row: &mut [f32]) {
+    let length = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+    if length > 0.0 {
+        row.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EncoderId;
+    use std::cell::RefCell;
+
+    /// Answers the mean of each colour channel; fails on batches larger than the memory it pretends to have.
+    struct ChannelMeans {
+        memory: usize,
+        batches: RefCell<Vec<i64>>,
+        answer: f64,
+    }
+
+    impl Network for ChannelMeans {
+        fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
+            let count = images.size()[0];
+            self.batches.borrow_mut().push(count);
+            if count as usize > self.memory {
+                return Err(TchError::Torch("CUDA out of memory. Tried to allocate 1.00 GiB".into()));
+            }
+            images.f_mean_dim([2i64, 3].as_slice(), false, None)?.f_add_scalar(self.answer)
+        }
+    }
+
+    fn encoder(memory: usize, answer: f64, l2_normalise: bool) -> NetworkEncoder<ChannelMeans> {
+        let preprocessing = Preprocessing {
+            input_mean: [0.5, 0.25, 0.0],
+            input_std: [0.5, 0.25, 1.0],
+            l2_normalise,
+            ..Preprocessing::default()
+        };
+        let spec = EncoderSpec {
+            id: EncoderId("0".into()),
+            name: "means".into(),
+            width: 3,
+            tiles: preprocessing.tiles(),
+            stain: preprocessing.stain,
+            stain_reference: preprocessing.stain_reference,
+        };
+        let network = ChannelMeans { memory, batches: RefCell::default(), answer };
+        NetworkEncoder::new(network, spec, Compute::CPU, preprocessing)
+    }
+
+    fn tiles(count: u8) -> Vec<RgbImage> {
+        (0..count).map(|index| RgbImage::from_pixel(8, 8, image::Rgb([255, 0, index]))).collect()
+    }
+
+    #[test]
+    fn input_is_normalised_channel_by_channel_and_rows_keep_their_order() {
+        let batch = encoder(64, 0.0, false).encode(&tiles(3)).unwrap();
+        for (index, row) in batch.rows().enumerate() {
+            let expected = [1.0, -1.0, index as f32 / 255.0];
+            assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn lack_of_memory_shrinks_the_batches_and_is_remembered() {
+        let mut encoder = encoder(5, 0.0, false);
+        let all = encoder.encode(&tiles(20)).unwrap();
+        assert_eq!(all.values.len(), 60);
+        assert!((all.values[59] - 19.0 / 255.0).abs() < 1e-6);
+        encoder.encode(&tiles(8)).unwrap();
+        assert_eq!(*encoder.network.batches.borrow(), [16, 8, 4, 4, 4, 4, 4, 4, 4]);
+    }
+
+    #[test]
+    fn nothing_that_is_not_finite_leaves_the_encoder() {
+        let error = encoder(64, f64::NAN, false).encode(&tiles(2)).unwrap_err();
+        assert!(matches!(error, EncoderError::NotFinite { count: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn descriptors_have_length_one_where_the_model_says_so() {
+        let batch = encoder(64, 0.3, true).encode(&tiles(2)).unwrap();
+        for row in batch.rows() {
+            assert!((row.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn tiles_of_several_sizes_are_refused_and_none_are_fine() {
+        let mut mixed = tiles(2);
+        mixed.push(RgbImage::new(9, 8));
+        assert!(matches!(encoder(64, 0.0, false).encode(&mixed), Err(EncoderError::UnequalTiles { .. })));
+        assert!(encoder(64, 0.0, false).encode(&[]).unwrap().values.is_empty());
+    }
+}

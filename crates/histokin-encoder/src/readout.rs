@@ -1,0 +1,160 @@
+//! From a network's pooled features to descriptors: scaling, nuclear stain, head, and what becomes of its answer.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, TchError, Tensor};
+
+use super::model::SelfDescription;
+use super::nuclear_stain::NuclearStain;
+
+/// What becomes of the head's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadOutput {
+    /// It is the descriptor.
+    #[default]
+    Linear,
+    /// The answer tells, as logarithms, how much a tile is like each of a set of prototypes; the descriptor is the
+    /// square root of its membership (softmax) in each: descriptors have length 1, and their distance is √2 times
+    /// the Hellinger distance of the memberships.
+    Memberships,
+}
+
+impl HeadOutput {
+    /// What stands for it in an encoder's identity; never to be changed.
+    pub(super) fn identity(self) -> &'static str {
+        match self {
+            Self::Linear => "Linear",
+            Self::Memberships => "Memberships",
+        }
+    }
+
+    pub(super) fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
+
+    /// Descriptors of the head's answer `[N, D]`. Roots of small memberships are taken as logarithms, so that the slope
+    /// stays finite for learning.
+    fn of(self, answer: Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::Linear => Ok(answer),
+            Self::Memberships => answer.f_log_softmax(1, Kind::Float)?.f_mul_scalar(0.5)?.f_exp(),
+        }
+    }
+}
+
+/// How pooled features are scaled before the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureScaling {
+    #[default]
+    None,
+    /// The square root of each feature's share in their sum: Euclidean distances then are Hellinger
+    /// distances, which weigh rare features up (Arandjelović and Zisserman 2012, "Three things everyone
+    /// should know to improve object retrieval", section 3). Every backbone ends in a ReLU, so that no
+    /// feature is negative.
+    Hellinger,
+}
+
+impl FeatureScaling {
+    /// What stands for it in an encoder's identity; never to be changed.
+    pub(super) fn identity(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Hellinger => "Hellinger",
+        }
+    }
+
+    fn of(self, features: Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::None => Ok(features),
+            Self::Hellinger => {
+                let sum = features.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
+                // A tile without any feature keeps its row of zeros.
+                features.f_div(&sum.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?.f_sqrt()
+            }
+        }
+    }
+}
+
+/// What stands between a backbone and its descriptors.
+#[derive(Debug)]
+pub(super) struct Readout {
+    scaling: FeatureScaling,
+    /// Weight `[D, F]` and bias `[D]`.
+    head: Option<(Tensor, Tensor)>,
+    output: HeadOutput,
+    /// What the stain switch looks at, and its height.
+    stain_switch: Option<(NuclearStain, f32)>,
+}
+
+impl Readout {
+    /// As `description` has it.
+    pub fn new(description: &SelfDescription, head: Option<(Tensor, Tensor)>) -> Self {
+        let SelfDescription { feature_scaling, output, stain_switch, preprocessing, .. } = description;
+        let (mean, std) = (preprocessing.input_mean[0], preprocessing.input_std[0]);
+        let stain_switch = stain_switch.map(|height| (NuclearStain::new(mean, std), height));
+        Self { scaling: *feature_scaling, head, output: *output, stain_switch }
+    }
+
+    /// Descriptors `[N, D]` of images `[N, 3, H, W]`, given their pooled features. Without a head the features, the
+    /// nuclear stain behind them, are the descriptor.
+    pub fn of(&self, pooled: Tensor, images: &Tensor) -> Result<Tensor, TchError> {
+        // In full precision from here on: what follows costs next to nothing.
+        let mut features = self.scaling.of(pooled.f_to_kind(Kind::Float)?)?;
+        if let Some((stain, _)) = &self.stain_switch {
+            features = Tensor::f_cat(&[features, stain.of(images)?], 1)?;
+        }
+        let Some((weight, bias)) = &self.head else { return Ok(features) };
+        let answer = features.f_linear(weight, Some(bias))?;
+        let Some((_, height)) = self.stain_switch else { return self.output.of(answer) };
+        let others = answer.size()[1] - 1;
+        let switched = answer.f_narrow(1, others, 1)?.f_tanh()?.f_mul_scalar(f64::from(height))?;
+        Tensor::f_cat(&[self.output.of(answer.f_narrow(1, 0, others)?)?, switched], 1)
+    }
+
+    /// The same with parameters of its own, which later learning does not change.
+    pub fn detached(&self, description: &SelfDescription) -> Self {
+        let head = self.head.as_ref().map(|(weight, bias)| (weight.copy().detach(), bias.copy().detach()));
+        Self::new(description, head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbones::BackboneKind;
+    use tch::Device;
+
+    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn plain() -> SelfDescription {
+        SelfDescription::plain(String::new(), BackboneKind::Tiny)
+    }
+
+    fn described(description: &SelfDescription, head: Option<(Tensor, Tensor)>, pooled: &[f32]) -> Vec<f32> {
+        let pooled = Tensor::from_slice(pooled).reshape([1, -1]);
+        let grey = Tensor::zeros([1, 3, 8, 8], FLOAT);
+        let descriptors = Readout::new(description, head).of(pooled, &grey).unwrap();
+        Vec::try_from(descriptors.flatten(0, 1)).unwrap()
+    }
+
+    #[test]
+    fn the_last_number_is_the_switch_and_the_others_are_memberships() {
+        let description =
+            SelfDescription { output: HeadOutput::Memberships, stain_switch: Some(0.5), ..plain() };
+        let stain = described(&description, None, &[7.0])[1];
+        assert!(stain > 0.5, "grey absorbs: {stain}");
+        // Two prototypes told by two features, and a switch that looks at the stain alone.
+        let head = (Tensor::eye(3, FLOAT), Tensor::zeros([3], FLOAT));
+        let found = described(&description, Some(head), &[0.0, 3.0_f32.ln()]);
+        let expected = [0.5, 0.75_f32.sqrt(), 0.5 * stain.tanh()];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+    }
+
+    #[test]
+    fn hellinger_takes_roots_of_shares() {
+        let description = SelfDescription { feature_scaling: FeatureScaling::Hellinger, ..plain() };
+        assert_eq!(described(&description, None, &[1.0, 3.0]), [0.5, 0.75_f32.sqrt()]);
+        assert_eq!(described(&description, None, &[0.0, 0.0]), [0.0, 0.0]);
+    }
+}

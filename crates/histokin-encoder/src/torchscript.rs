@@ -1,0 +1,129 @@
+//! Encoders that the user brings as TorchScript modules (`torch.jit.save`).
+
+use std::path::Path;
+
+use tch::{CModule, IValue, Kind, TchError, Tensor};
+
+use super::device::Compute;
+use super::model::{self, Preprocessing};
+use super::module_output::{ModuleOutput, NOT_A_ROW_A_TILE};
+use super::network::{Network, NetworkEncoder};
+use super::weights::MOST_BYTES;
+use super::{EncoderError, EncoderSpec, first_line, trust};
+use histokin_core::descriptors::MOST_NUMBERS;
+use histokin_core::untrusted;
+
+/// A module from images `[N, 3, H, W]` to descriptors `[N, width]`.
+struct Script {
+    module: CModule,
+    output: ModuleOutput,
+}
+
+impl Network for Script {
+    fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        // Traced modules may hold `view` calls that only the plain layout allows.
+        let images = images.f_contiguous()?;
+        let tiles = images.size()[0];
+        self.output.of(self.module.forward_is(&[IValue::Tensor(images)])?, tiles)
+    }
+}
+
+/// Load the module at `path` with the settings in `<path>.toml`, where there is one.
+pub(super) fn load(
+    path: &Path,
+    compute: Compute,
+) -> Result<NetworkEncoder<impl Network + use<>>, EncoderError> {
+    let unusable = |reason: String| EncoderError::TorchScript { path: path.to_owned(), reason };
+    // Brought modules run in the precision that they were saved in.
+    let compute = Compute { kind: Kind::Float, ..compute };
+    let (preprocessing, output) = model::sidecar(path)?;
+    let bytes = untrusted::read(path, MOST_BYTES)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
+    trust::check(path, &bytes)?;
+    let _no_grad = tch::no_grad_guard();
+    let mut module =
+        CModule::load_data_on_device(&mut bytes.as_slice(), compute.device).map_err(|error| {
+            EncoderError::NotTorchScript { path: path.to_owned(), reason: first_line(&error) }
+        })?;
+    module.f_set_eval().map_err(|error| unusable(first_line(&error)))?;
+    // The settings are part of what the encoder is; those that are not given leave its identity as it ever was.
+    let kind = match output == ModuleOutput::default() {
+        true => "torchscript".to_owned(),
+        false => {
+            let settings = serde_json::to_string(&output).expect("names and numbers become JSON");
+            format!("torchscript {settings}")
+        }
+    };
+    let network = Script { module, output };
+    let spec = EncoderSpec {
+        id: preprocessing.encoder_id(&kind, &[&bytes]),
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        width: width_of(&network, &preprocessing, compute).map_err(unusable)?,
+        tiles: preprocessing.tiles(),
+        stain: preprocessing.stain,
+        stain_reference: preprocessing.stain_reference,
+    };
+    Ok(NetworkEncoder::new(network, spec, compute, preprocessing))
+}
+
+/// Input sizes that published networks have; tried when a module does not take the size that is set.
+const USUAL_SIZES: [u32; 12] = [224, 256, 384, 512, 448, 336, 518, 392, 299, 320, 128, 96];
+
+/// How many numbers the module answers, found by asking it once; else why it cannot be used.
+fn width_of(network: &Script, settings: &Preprocessing, compute: Compute) -> Result<usize, String> {
+    let edge = settings.tile_px;
+    let answer = ask(network, 2, edge, compute).map_err(|error| match takes(&error, network, edge, compute) {
+        Some((2, size)) => format!(
+            "it does not take tiles of {edge} × {edge} px, but of {size} × {size} px; set tile_px = {size} in the \
+             settings beside it (the name of the module and .toml)"
+        ),
+        Some((_, size)) => format!(
+            "it takes one tile of {size} × {size} px at a time; export it with a batch size that may vary"
+        ),
+        None => reason_of(&error),
+    })?;
+    let width = answer.size()[1];
+    let is_finite = answer.f_isfinite().and_then(|finite| finite.f_all());
+    let is_finite = is_finite.and_then(|all| all.f_int64_value(&[])).map_err(|error| first_line(&error))?;
+    if is_finite == 0 {
+        return Err("it answers NaN or infinite numbers for a test picture; export it anew, in 32 bits where it runs in \
+                    16"
+            .to_owned());
+    }
+    match usize::try_from(width) {
+        Ok(width) if (1..=MOST_NUMBERS).contains(&width) => Ok(width),
+        _ => Err(format!("it answers {width} numbers a tile; expected 1 to {MOST_NUMBERS}")),
+    }
+}
+
+/// The answer for some tiles of waves, which are no two alike.
+fn ask(network: &Script, tiles: i64, edge: u32, compute: Compute) -> Result<Tensor, TchError> {
+    let edge = i64::from(edge);
+    let places = Tensor::f_arange(tiles * 3 * edge * edge, (compute.kind, compute.device))?;
+    let waves = places.f_mul_scalar(0.37)?.f_sin()?.f_reshape([tiles, 3, edge, edge])?;
+    network.forward(&waves)
+}
+
+/// How many tiles of which usual size the module takes, where it failed within itself for two of `edge`.
+fn takes(error: &TchError, network: &Script, edge: u32, compute: Compute) -> Option<(i64, u32)> {
+    // An answer for another number of tiles than were given is what a fixed size makes of them, too.
+    if !matches!(error, TchError::Torch(_)) && !error.to_string().contains(NOT_A_ROW_A_TILE) {
+        return None;
+    }
+    let usual = || std::iter::once(edge).chain(USUAL_SIZES);
+    let tries = usual().skip(1).map(|size| (2, size)).chain(usual().map(|size| (1, size)));
+    tries.into_iter().find(|(tiles, size)| ask(network, *tiles, *size, compute).is_ok())
+}
+
+/// What the module or libtorch says, without the traceback around it.
+fn reason_of(error: &TchError) -> String {
+    if let TchError::Convert(reason) = error {
+        return reason.clone();
+    }
+    let text = error.to_string();
+    let said = text.lines().find_map(|line| line.trim().strip_prefix("RuntimeError: "));
+    match said {
+        Some(said) => said.to_owned(),
+        None => first_line(error),
+    }
+}

@@ -1,0 +1,464 @@
+//! Networks opened for learning: a backbone and a linear head whose parameters change, and the way from
+//! there to an encoder that can be used and kept.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use image::RgbImage;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, TchError, Tensor, nn};
+
+use super::backbones::{Backbone, BackboneKind};
+use super::device::Compute;
+use super::model::{Head, Model, Preprocessing, SelfDescription, model_folders};
+use super::network::{Branch, NetworkEncoder, to_tensor};
+use super::readout::{FeatureScaling, HeadOutput, Readout};
+use super::weights::{self, Tensors};
+use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
+use histokin_core::stain::{LabStatistics, StainSetting};
+use histokin_core::tiling::TileSettings;
+
+/// Which weights learning begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// The backbone's published ImageNet weights, and a random head.
+    ImageNet,
+    Random,
+    /// A model by name or path, or a file of weights. Its features are those of the same blocks, and its head is taken
+    /// over where it has the right width.
+    From(String),
+}
+
+impl FromStr for Start {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "imagenet" => Self::ImageNet,
+            "random" => Self::Random,
+            other => Self::From(other.to_owned()),
+        })
+    }
+}
+
+/// How much of the network learns: the head always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Depth {
+    Head,
+    /// So many of the backbone's last blocks.
+    Last(usize),
+    All,
+}
+
+impl FromStr for Depth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('-') {
+            None if text == "head" => Ok(Self::Head),
+            None if text == "all" => Ok(Self::All),
+            Some(("last", count)) => {
+                count.parse().map(Self::Last).map_err(|_| format!("{count:?} is no number"))
+            }
+            _ => Err(format!("{text:?} is no depth; there are head, all, and last-N such as last-6")),
+        }
+    }
+}
+
+impl TryFrom<String> for Depth {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Depth> for String {
+    fn from(depth: Depth) -> Self {
+        depth.to_string()
+    }
+}
+
+impl std::fmt::Display for Depth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Head => f.write_str("head"),
+            Self::Last(count) => write!(f, "last-{count}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct NetworkPlan {
+    pub backbone: BackboneKind,
+    pub start: Start,
+    /// Numbers in a descriptor.
+    pub width: usize,
+    pub depth: Depth,
+    /// Whether learning blocks normalise with the statistics of the batch (as networks are first trained) or
+    /// with the running ones (as they are used).
+    pub batch_statistics: bool,
+    /// Whether the finished encoder scales descriptors to length 1.
+    pub l2_normalise: bool,
+    pub tiles: TileSettings,
+    /// Decides all random parameters.
+    pub seed: u64,
+    pub device: DeviceChoice,
+}
+
+/// A network that learns. Owned by one thread.
+pub struct TrainableNetwork {
+    store: nn::VarStore,
+    backbone: Backbone,
+    /// Weight `[D, F]` and bias `[D]`, which the readout shares.
+    head: (Tensor, Tensor),
+    readout: Readout,
+    frozen: usize,
+    batch_statistics: bool,
+    description: SelfDescription,
+    compute: Compute,
+    /// Whether the costly part runs in 16-bit numbers where that is safe.
+    mixed_precision: bool,
+}
+
+impl TrainableNetwork {
+    /// # Errors
+    /// When weights are missing, damaged or of another network, or the device cannot hold them.
+    pub fn new(plan: &NetworkPlan) -> Result<Self, EncoderError> {
+        let chosen = Compute::choose(plan.device)?;
+        // 16-bit parameters cannot take small steps: they stay whole, and only the arithmetic is halved.
+        let compute = Compute { kind: Kind::Float, ..chosen };
+        let given = match &plan.start {
+            Start::Random => None,
+            Start::ImageNet => Some(Model::read_single(&published_weights(plan.backbone)?)?),
+            Start::From(which) => Some(Model::find(which)?),
+        };
+        if let Some(model) = &given
+            && model.file.backbone != plan.backbone
+        {
+            return Err(EncoderError::Mismatch {
+                path: model.weights_path.clone(),
+                differences: format!("they are those of {}, not of {}", model.file.backbone, plan.backbone),
+            });
+        }
+        let torch = |error: TchError| EncoderError::torch("building the network", &error);
+        let store = nn::VarStore::new(compute.device);
+        let backbone = plan.backbone.build(&store.root()).map_err(torch)?;
+        let root = store.root() / "head";
+        let description = describe(plan, given.as_ref());
+        let shape = [plan.width as i64, description.feature_width() as i64];
+        let weight = root.f_zeros("weight", &shape).map_err(torch)?;
+        let bias = root.f_zeros("bias", &shape[..1]).map_err(torch)?;
+        let shared = (weight.shallow_clone(), bias.shallow_clone());
+        let readout = Readout::new(&description, Some(shared));
+        let network = Self {
+            frozen: {
+                let used = backbone.blocks_used(&description.blocks);
+                match plan.depth {
+                    Depth::Head => used,
+                    Depth::Last(count) => used.saturating_sub(count),
+                    Depth::All => 0,
+                }
+            },
+            description,
+            store,
+            backbone,
+            head: (weight, bias),
+            readout,
+            batch_statistics: plan.batch_statistics,
+            compute,
+            mixed_precision: chosen.kind == Kind::Half,
+        };
+        network.randomise(plan.seed).map_err(torch)?;
+        if let Some(model) = given {
+            network.take_over(&model)?;
+        }
+        network.freeze();
+        Ok(network)
+    }
+
+    /// Uniform numbers whose variance keeps that of the signal through ReLUs (He et al. 2015, "Delving deep
+    /// into rectifiers", section 2.2), drawn by a generator of our own: libtorch's is shared by all threads.
+    fn randomise(&self, seed: u64) -> Result<(), TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        for (name, mut variable) in self.variables() {
+            let shape = variable.size();
+            if shape.len() < 2 {
+                continue;
+            }
+            let fan_in: i64 = shape[1..].iter().product();
+            let gain = if name == "head.weight" { 3.0 } else { 6.0 };
+            let bound = (gain / fan_in as f64).sqrt() as f32;
+            let values: Vec<f32> =
+                (0..variable.numel()).map(|_| random.random_range(-bound..=bound)).collect();
+            variable.f_copy_(&Tensor::f_from_slice(&values)?.f_reshape(&shape)?)?;
+        }
+        Ok(())
+    }
+
+    fn take_over(&self, model: &Model) -> Result<(), EncoderError> {
+        let mut tensors = model.tensors()?;
+        if let Head::Beside { path, bytes } = &model.head {
+            tensors.extend(weights::parse(path, bytes)?);
+        }
+        let variables = self.variables();
+        // A head of another width, or none, leaves the random one in place.
+        let fits = tensors.get("head.weight").is_some_and(|head| head.size() == self.head.0.size());
+        for name in ["head.weight", "head.bias"] {
+            if !fits {
+                tensors.insert(name.to_owned(), variables[name].copy());
+            }
+        }
+        weights::fill(&self.store, &tensors, &model.weights_path, |name| model.is_beside_backbone(name))
+    }
+
+    fn freeze(&self) {
+        let _no_grad = tch::no_grad_guard();
+        let used = self.backbone.blocks_used(&self.description.blocks);
+        let learning = self.backbone.parameters(self.frozen..used);
+        for variable in self.backbone.parameters(0..usize::MAX) {
+            let learns = learning.iter().any(|other| other.data_ptr() == variable.data_ptr());
+            let _ = variable.set_requires_grad(learns);
+        }
+    }
+
+    /// Every parameter and running statistic, by name.
+    pub fn variables(&self) -> Tensors {
+        self.store.variables().into_iter().collect()
+    }
+
+    /// The parameters that learn, by name.
+    pub fn learning(&self) -> BTreeMap<String, Tensor> {
+        self.variables().into_iter().filter(|(_, variable)| variable.requires_grad()).collect()
+    }
+
+    /// Put the values of a checkpoint in place.
+    ///
+    /// # Errors
+    /// [`EncoderError::Mismatch`] when it is of another network.
+    pub fn restore(&self, tensors: &Tensors, path: &Path) -> Result<(), EncoderError> {
+        weights::fill(&self.store, tensors, path, |_| false)
+    }
+
+    /// Tiles as the network's input, `[N, 3, H, W]` on its device.
+    pub fn images(&self, tiles: &[RgbImage]) -> Result<Tensor, TchError> {
+        to_tensor(tiles, &self.description.preprocessing, self.compute)
+    }
+
+    /// Descriptors `[N, D]` of `images`, from which gradients flow to the learning parameters. They are not
+    /// scaled to length 1.
+    pub fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let features = tch::autocast(self.mixed_precision, || {
+            let blocks = &self.description.blocks;
+            self.backbone.learning_features(images, blocks, self.frozen, self.batch_statistics)
+        })?;
+        let features = match self.description.feature_scaling {
+            FeatureScaling::None => features,
+            // The root's slope at zero is infinite; features are about 1, and a millionth bounds it.
+            FeatureScaling::Hellinger => features.f_to_kind(Kind::Float)?.f_add_scalar(1e-6)?,
+        };
+        self.readout.of(features, images)
+    }
+
+    pub fn device(&self) -> Device {
+        self.compute.device
+    }
+
+    /// The device's name, for people.
+    pub fn device_name(&self) -> String {
+        self.compute.name()
+    }
+
+    pub fn mixed_precision(&self) -> bool {
+        self.mixed_precision
+    }
+
+    /// Colours that tiles have to be normalised to, where learning by `asked` normalises them: networks that began with
+    /// slides' own colours go on with them.
+    pub fn stain_reference(&self, asked: StainSetting) -> Option<LabStatistics> {
+        let Preprocessing { stain, stain_reference, .. } = self.description.preprocessing;
+        (asked.is_lab() && stain.is_lab()).then_some(stain_reference)
+    }
+
+    /// The network as it is now, as an encoder; later learning does not change it.
+    ///
+    /// # Errors
+    /// When the device has no room for a copy.
+    pub fn encoder(&self) -> Result<Box<dyn Encoder>, EncoderError> {
+        let torch = |error: TchError| EncoderError::torch("copying the network", &error);
+        let _no_grad = tch::no_grad_guard();
+        let backbone = self.backbone.folded().map_err(torch)?;
+        let readout = self.readout.detached(&self.description);
+        let branch = Branch::new(backbone, self.description.blocks.clone(), readout);
+        let preprocessing = self.description.preprocessing.clone();
+        let spec = EncoderSpec {
+            id: EncoderId("still learning".into()),
+            name: self.description.name.clone(),
+            width: self.head.1.numel(),
+            tiles: preprocessing.tiles(),
+            stain: preprocessing.stain,
+            stain_reference: preprocessing.stain_reference,
+        };
+        Ok(Box::new(NetworkEncoder::new(branch, spec, self.compute, preprocessing)))
+    }
+
+    /// Write the network as one self-describing file that `--encoder` takes; its identity is returned.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] when it cannot be written.
+    pub fn write(&self, path: &Path, name: &str) -> Result<EncoderId, EncoderError> {
+        let description = SelfDescription { name: name.to_owned(), ..self.description.clone() };
+        let bytes = weights::serialise(&self.variables(), Some(description.to_header()), path)?;
+        weights::write_whole(path, &bytes)?;
+        Ok(Model::read_single(path)?.spec.id)
+    }
+}
+
+fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
+    let start = match given {
+        Some(model) => model.file.described(),
+        None => SelfDescription::plain(String::new(), plan.backbone),
+    };
+    // A random head knows neither prototypes nor a switch.
+    let keeps_head = given.is_some_and(|model| model.spec.width == plan.width);
+    SelfDescription {
+        name: String::new(),
+        output: if keeps_head { start.output } else { HeadOutput::Linear },
+        stain_switch: start.stain_switch.filter(|_| keeps_head),
+        preprocessing: Preprocessing {
+            tile_px: plan.tiles.tile_px,
+            mpp: plan.tiles.mpp,
+            l2_normalise: plan.l2_normalise,
+            ..start.preprocessing
+        },
+        ..start
+    }
+}
+
+/// Where the published weights of a backbone lie.
+fn published_weights(kind: BackboneKind) -> Result<PathBuf, EncoderError> {
+    let mut places = model_folders().into_iter().map(|folder| folder.join("weights"));
+    let files =
+        |folder: PathBuf| ["safetensors", "pth"].map(|ending| folder.join(format!("{kind}.{ending}")));
+    places.clone().flat_map(files).find(|path| path.is_file()).ok_or_else(|| EncoderError::File {
+        path: places.next_back().unwrap_or_default().join(format!("{kind}.safetensors")),
+        reason: format!(
+            "ImageNet weights of {kind} are not here. `make setup` fetches those of mobilenet_v2 and \
+             efficientnet_lite0; those of a ResNet come from torchvision: name the file as the starting \
+             weights (--init FILE.pth), or begin with --init random"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(depth: Depth) -> NetworkPlan {
+        NetworkPlan {
+            backbone: BackboneKind::Tiny,
+            start: Start::Random,
+            width: 8,
+            depth,
+            batch_statistics: true,
+            l2_normalise: false,
+            tiles: TileSettings { tile_px: 32, mpp: 2.0 },
+            seed: 3,
+            device: DeviceChoice::Cpu,
+        }
+    }
+
+    fn tiles() -> Vec<RgbImage> {
+        (0..4)
+            .map(|seed| {
+                RgbImage::from_fn(32, 32, |x, y| image::Rgb([(x * 7) as u8, (y * seed * 5) as u8, 90]))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn depths_read_back_as_written() {
+        for depth in [Depth::Head, Depth::Last(6), Depth::All] {
+            assert_eq!(depth.to_string().parse(), Ok(depth));
+        }
+        assert!("last-".parse::<Depth>().is_err() && "some".parse::<Depth>().is_err());
+    }
+
+    #[test]
+    fn only_what_is_not_frozen_learns() {
+        let count = |depth| TrainableNetwork::new(&plan(depth)).unwrap().learning().len();
+        // A kernel, and scale and shift of the batch-norm, for each of four blocks; weight and bias of the head.
+        assert_eq!([Depth::Head, Depth::Last(1), Depth::All].map(count), [2, 5, 14]);
+        let network = TrainableNetwork::new(&plan(Depth::Last(1))).unwrap();
+        let images = network.images(&tiles()).unwrap();
+        network.forward(&images).unwrap().square().sum(Kind::Float).backward();
+        for (name, variable) in network.variables() {
+            let learns =
+                name.starts_with("head.") || (name.starts_with("tiny.3") && !name.contains("running"));
+            assert_eq!(variable.grad().defined(), learns, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_seed_gives_one_network() {
+        let weights = |seed| {
+            let network = TrainableNetwork::new(&NetworkPlan { seed, ..plan(Depth::All) }).unwrap();
+            network.variables()["tiny.2.conv.weight"].copy()
+        };
+        assert_eq!(weights(5), weights(5));
+        assert_ne!(weights(5), weights(6));
+    }
+
+    #[test]
+    fn a_written_network_is_an_encoder_and_a_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.safetensors");
+        let network = TrainableNetwork::new(&plan(Depth::All)).unwrap();
+        let id = network.write(&path, "mine").unwrap();
+        let which = path.to_str().unwrap();
+        let mut loaded = crate::load(which, DeviceChoice::Cpu).unwrap();
+        let spec = loaded.spec().clone();
+        assert_eq!((spec.id, spec.name.as_str(), spec.width), (id.clone(), "mine", 8));
+        assert_eq!((spec.tiles.tile_px, spec.tiles.mpp), (32, 2.0));
+        assert_eq!(crate::spec(which).unwrap().id, id);
+        let expected = network.encoder().unwrap().encode(&tiles()).unwrap();
+        assert_eq!(loaded.encode(&tiles()).unwrap().values, expected.values);
+
+        let again = TrainableNetwork::new(&NetworkPlan {
+            start: Start::From(which.to_owned()),
+            seed: 99,
+            ..plan(Depth::Head)
+        });
+        assert_eq!(again.unwrap().variables()["head.weight"], network.variables()["head.weight"]);
+        let wider = NetworkPlan { start: Start::From(which.to_owned()), width: 9, ..plan(Depth::Head) };
+        assert!(TrainableNetwork::new(&wider).is_ok());
+        let other = NetworkPlan { backbone: BackboneKind::Resnet18, ..wider };
+        let text = TrainableNetwork::new(&other).err().unwrap().to_string();
+        assert!(text.contains("tiny") && text.contains("resnet18"), "{text}");
+    }
+
+    #[test]
+    fn learning_features_without_batch_statistics_are_those_of_use() {
+        let network =
+            TrainableNetwork::new(&NetworkPlan { batch_statistics: false, ..plan(Depth::All) }).unwrap();
+        let learning = network.forward(&network.images(&tiles()).unwrap()).unwrap();
+        let learning = Vec::<f32>::try_from(learning.detach().flatten(0, 1)).unwrap();
+        let used = network.encoder().unwrap().encode(&tiles()).unwrap().values;
+        assert!(learning.iter().zip(&used).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
+
+    #[test]
+    fn weights_that_nobody_ships_say_where_they_come_from() {
+        let plan =
+            NetworkPlan { backbone: BackboneKind::Resnet34, start: Start::ImageNet, ..plan(Depth::All) };
+        let text = TrainableNetwork::new(&plan).err().unwrap().to_string();
+        assert!(text.contains("resnet34") && text.contains("--init"), "{text}");
+    }
+}

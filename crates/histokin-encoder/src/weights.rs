@@ -1,0 +1,340 @@
+//! Reading and writing network parameters as safetensors.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, TensorView};
+use tch::{Device, Kind, Tensor, nn};
+
+use super::backbones::BackboneKind;
+use super::{EncoderError, first_line, pth};
+use histokin_core::{durable, untrusted};
+
+/// The most that a file of weights may hold, in bytes: some billions of parameters.
+pub const MOST_BYTES: u64 = 16 << 30;
+
+/// Tensors by name; floating-point ones as 32-bit numbers, whatever the file holds.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// Read a weights file as the bytes of a safetensors file. What Python's torch saved (`.pth`) is recognised
+/// by its first bytes and converted.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
+    /// A zip archive, and the pickled magic number of the format before that.
+    const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
+    let bytes = untrusted::read(path, MOST_BYTES).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
+        _ => EncoderError::File { path: path.to_owned(), reason: error.to_string() },
+    })?;
+    let is_named_so = path.extension().is_some_and(|extension| extension == "pth" || extension == "ckpt");
+    if is_named_so || OF_TORCH.iter().any(|start| bytes.starts_with(start)) {
+        return pth::to_safetensors(path, &bytes);
+    }
+    Ok(bytes)
+}
+
+#[cfg(fuzzing)]
+pub use super::pth::to_safetensors as from_torch;
+
+/// What the header of a safetensors file says: the names in it and the text that was put in beside them.
+pub fn header_of(path: &Path, bytes: &[u8]) -> Result<Metadata, EncoderError> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| EncoderError::File {
+        path: path.to_owned(),
+        reason: format!("it is not a whole safetensors file ({error})"),
+    })?;
+    Ok(header)
+}
+
+/// The shape of the tensor `name`, read from the header alone.
+pub fn shape_of(path: &Path, bytes: &[u8], name: &str) -> Result<Vec<usize>, EncoderError> {
+    let header = header_of(path, bytes)?;
+    let info = header.info(name).ok_or_else(|| EncoderError::File {
+        path: path.to_owned(),
+        reason: format!("it has no tensor {name:?}"),
+    })?;
+    Ok(info.shape.clone())
+}
+
+/// The tensors in the bytes of a safetensors file.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
+    let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| damaged(format!("it is not a whole safetensors file ({error})")))?;
+    let tensor = |(name, view): (&str, TensorView)| {
+        let tensor = to_tensor(&view).map_err(|reason| damaged(format!("tensor {name:?}: {reason}")))?;
+        Ok((name.to_owned(), tensor))
+    };
+    file.iter().map(tensor).collect()
+}
+
+/// The parameters of the network `kind` among the tensors in the bytes of a safetensors file, under the network's own
+/// names, and what stands beside them under the same prefix. `prefix` is what the file has before those names.
+pub fn parse_network(
+    path: &Path,
+    bytes: &[u8],
+    kind: BackboneKind,
+    prefix: &str,
+) -> Result<Tensors, EncoderError> {
+    let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| damaged(format!("it is not a whole safetensors file ({error})")))?;
+    let mut tensors = Tensors::new();
+    for (name, view) in file.iter() {
+        let Some(own) = name.strip_prefix(prefix) else { continue };
+        match to_tensor(&view) {
+            Ok(tensor) => _ = tensors.insert(own.to_owned(), tensor),
+            Err(reason) if kind.is_own(own) => return Err(damaged(format!("tensor {name:?}: {reason}"))),
+            // Masks and counters beside the network.
+            Err(_) => {}
+        }
+    }
+    Ok(tensors)
+}
+
+/// The names in the header of a safetensors file.
+pub fn names(header: &Metadata) -> Vec<String> {
+    header.tensors().into_keys().collect()
+}
+
+fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
+    let kind = match view.dtype() {
+        Dtype::F64 => Kind::Double,
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::U8 => Kind::Uint8,
+        other => return Err(format!("numbers of type {other:?} do not occur in a network")),
+    };
+    let shape: Vec<i64> = view.shape().iter().map(|&extent| extent as i64).collect();
+    let tensor = Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|error| first_line(&error))?;
+    match kind {
+        Kind::Double | Kind::Half | Kind::BFloat16 => {
+            tensor.f_to_kind(Kind::Float).map_err(|error| first_line(&error))
+        }
+        _ => Ok(tensor),
+    }
+}
+
+/// Put `tensors` into the variables of `store`, all or none. Names for which `expendable` holds may be
+/// left over; any other difference in names or shapes is an error that lists them.
+pub fn fill(
+    store: &nn::VarStore,
+    tensors: &Tensors,
+    path: &Path,
+    expendable: impl Fn(&str) -> bool,
+) -> Result<(), EncoderError> {
+    let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
+    let mut differences = Vec::new();
+    let listed = |kind: &str, names: Vec<String>| match names.len() {
+        0 => None,
+        count => {
+            let more = if count > 3 { ", …" } else { "" };
+            Some(format!("{count} {kind}: {}{more}", names[..count.min(3)].join(", ")))
+        }
+    };
+    let missing = variables.keys().filter(|&name| !tensors.contains_key(name)).cloned().collect();
+    differences.extend(listed("missing", missing));
+    let misshaped = variables.iter().filter_map(|(name, variable)| {
+        let found = tensors.get(name)?.size();
+        (found != variable.size()).then(|| format!("{name} is {found:?}, not {:?}", variable.size()))
+    });
+    differences.extend(listed("of another shape", misshaped.collect()));
+    let superfluous = tensors.keys().filter(|name| !variables.contains_key(*name) && !expendable(name));
+    differences.extend(listed("superfluous", superfluous.cloned().collect()));
+    if !differences.is_empty() {
+        return Err(EncoderError::Mismatch { path: path.to_owned(), differences: differences.join("; ") });
+    }
+    let _no_grad = tch::no_grad_guard();
+    for (name, mut variable) in variables {
+        variable.f_copy_(&tensors[&name]).map_err(|error| EncoderError::torch("copying weights", &error))?;
+    }
+    Ok(())
+}
+
+/// A matrix or vector of 32-bit numbers, row by row.
+pub struct Array<'a> {
+    pub name: &'a str,
+    pub shape: Vec<usize>,
+    pub values: &'a [f32],
+}
+
+impl safetensors::View for Array<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(bytemuck::cast_slice(self.values))
+    }
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
+}
+
+/// Tensors as the bytes of a safetensors file, as 32-bit numbers, with a header's text; `path` is named in
+/// the error.
+pub fn serialise(
+    tensors: &Tensors,
+    header: Option<HashMap<String, String>>,
+    path: &Path,
+) -> Result<Vec<u8>, EncoderError> {
+    let owned = |(name, tensor): (&String, &Tensor)| {
+        let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+        let mut values = vec![0.0_f32; tensor.numel()];
+        let count = values.len();
+        tensor.f_copy_data(&mut values, count)?;
+        Ok((name.clone(), tensor.size().iter().map(|&extent| extent as usize).collect::<Vec<_>>(), values))
+    };
+    let copies: Vec<_> = tensors
+        .iter()
+        .map(owned)
+        .collect::<Result<_, tch::TchError>>()
+        .map_err(|error| EncoderError::torch("reading parameters", &error))?;
+    let arrays =
+        copies.iter().map(|(name, shape, values)| (name, Array { name, shape: shape.clone(), values }));
+    safetensors::serialize(arrays, header)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Tensors as the bytes of a safetensors file, as 16-bit numbers: half as large, good to three digits; `path` is named in
+/// the error.
+pub fn halved(tensors: &Tensors, path: &Path) -> Result<Vec<u8>, EncoderError> {
+    let halves = |(name, tensor): (&String, &Tensor)| {
+        let half =
+            tensor.f_to_kind(Kind::Half)?.f_contiguous()?.f_reshape([-1])?.f_view_dtype(Kind::Uint8)?;
+        let mut bytes = vec![0_u8; half.numel()];
+        let count = bytes.len();
+        half.f_copy_data(&mut bytes, count)?;
+        let shape: Vec<usize> = tensor.size().iter().map(|&extent| extent as usize).collect();
+        Ok((name.clone(), shape, bytes))
+    };
+    let copies: Vec<_> = tensors
+        .iter()
+        .map(halves)
+        .collect::<Result<_, tch::TchError>>()
+        .map_err(|error| EncoderError::torch("halving parameters", &error))?;
+    let failed =
+        |error: SafeTensorError| EncoderError::File { path: path.to_owned(), reason: error.to_string() };
+    let views = copies
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F16, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    safetensors::serialize(views, None).map_err(failed)
+}
+
+/// Write arrays as a safetensors file, which appears under its name only when it is whole.
+pub fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError> {
+    let named = arrays.into_iter().map(|array| (array.name, array));
+    let bytes = safetensors::serialize(named, None)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?;
+    write_whole(path, &bytes)
+}
+
+/// Write a file whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError> {
+    durable::write(path, bytes)
+        .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(
+        store: &nn::VarStore,
+        change: impl Fn(&mut Vec<(String, Tensor)>),
+    ) -> (tempfile::TempDir, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tensors: Vec<_> = store.variables().into_iter().collect();
+        change(&mut tensors);
+        let path = folder.path().join("weights.safetensors");
+        Tensor::write_safetensors(&tensors, &path).unwrap();
+        let bytes = read_bytes(&path).unwrap();
+        (folder, bytes)
+    }
+
+    #[test]
+    fn half_precision_files_are_read_as_full() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let _ = store.root().var("weight", &[4, 3], nn::Init::Randn { mean: 0.0, stdev: 1.0 });
+        let (folder, bytes) = saved(&store, |tensors| tensors[0].1 = tensors[0].1.to_kind(Kind::Half));
+        let tensors = parse(folder.path(), &bytes).unwrap();
+        assert_eq!(tensors["weight"].kind(), Kind::Float);
+        fill(&store, &tensors, folder.path(), |_| false).unwrap();
+        assert_eq!(store.variables()["weight"].kind(), Kind::Float);
+    }
+
+    #[test]
+    fn halved_parameters_read_back_to_three_digits() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let wide = store.root().var("wide", &[4, 3], nn::Init::Randn { mean: 0.0, stdev: 1.0 });
+        let scalar = Tensor::from(0.3_f32);
+        let mut tensors: Tensors = store.variables().into_iter().collect();
+        tensors.insert("scalar".into(), scalar);
+        let bytes = halved(&tensors, Path::new("half.safetensors")).unwrap();
+        let back = parse(Path::new("half.safetensors"), &bytes).unwrap();
+        assert_eq!(back.keys().collect::<Vec<_>>(), ["scalar", "wide"]);
+        assert_eq!((back["wide"].size(), back["scalar"].dim()), (vec![4, 3], 0));
+        let error = (&back["wide"] - &wide).abs().max().double_value(&[]);
+        assert!(error > 0.0 && error < 1e-3 * wide.abs().max().double_value(&[]), "{error}");
+    }
+
+    #[test]
+    fn every_difference_is_named_and_nothing_is_copied() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let root = store.root();
+        let _ = root.zeros("kept", &[2]);
+        let _ = root.zeros("misshaped", &[3]);
+        let _ = root.zeros("lost", &[1]);
+        let (folder, bytes) = saved(&store, |tensors| {
+            tensors.retain(|(name, _)| name != "lost");
+            for (name, tensor) in tensors.iter_mut() {
+                let extent = if name == "misshaped" { 5 } else { 2 };
+                *tensor = Tensor::ones([extent], (Kind::Float, Device::Cpu));
+            }
+            tensors.push(("surplus".into(), Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+            tensors.push(("fc.bias".into(), Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+        });
+        let tensors = parse(folder.path(), &bytes).unwrap();
+        let error = fill(&store, &tensors, folder.path(), |name| name.starts_with("fc.")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("1 missing: lost"), "{text}");
+        assert!(text.contains("1 of another shape: misshaped is [5], not [3]"), "{text}");
+        assert!(text.contains("1 superfluous: surplus"), "{text}");
+        assert_eq!(store.variables()["kept"].sum(Kind::Float).double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn another_networks_weights_are_refused() {
+        let given = nn::VarStore::new(Device::Cpu);
+        BackboneKind::Resnet18.build(&given.root()).unwrap();
+        let wanted = nn::VarStore::new(Device::Cpu);
+        BackboneKind::Resnet34.build(&wanted.root()).unwrap();
+        let tensors: Tensors = given.variables().into_iter().collect();
+        let text = fill(&wanted, &tensors, Path::new("r18.safetensors"), |_| false).unwrap_err().to_string();
+        assert!(text.contains("missing: layer1.2.bn1.bias"), "{text}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let text = parse(Path::new("w.safetensors"), b"not safetensors").unwrap_err().to_string();
+        assert!(text.contains("w.safetensors"), "{text}");
+    }
+
+    #[test]
+    fn arrays_read_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("head.safetensors");
+        let values = [1.5, -2.0, 3.25, 0.0, 5.0, 6.0];
+        write(&path, vec![Array { name: "head.weight", shape: vec![2, 3], values: &values }]).unwrap();
+        let bytes = read_bytes(&path).unwrap();
+        assert_eq!(shape_of(&path, &bytes, "head.weight").unwrap(), [2, 3]);
+        let tensors = parse(&path, &bytes).unwrap();
+        assert_eq!(Vec::<f32>::try_from(tensors["head.weight"].flatten(0, 1)).unwrap(), values);
+    }
+}

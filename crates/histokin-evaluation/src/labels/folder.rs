@@ -1,0 +1,194 @@
+//! Labels beside slides: a folder with tables, and, named as their slides, drawn annotations or pictures whose
+//! brightness tells the class.
+
+use std::path::{Path, PathBuf};
+
+use super::{Area, LabelError, Labels, read_annotations, read_table};
+use histokin_core::geometry::Level0Rect;
+use histokin_core::slide::SlideInfo;
+
+/// Read labels from a file or a folder, whatever their kind. `find` answers the slide of a
+/// stem, where it is here: masks need its size, QuPath's files the corner of its scanned part.
+///
+/// # Errors
+/// [`LabelError`] with the file, and the line where there is one.
+pub fn read_labels(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
+    if path.is_dir() { read_folder(path, find) } else { read_file(path, find) }
+}
+
+/// Read every file of labels in a folder: tables, and what is named as a slide is.
+///
+/// # Errors
+/// As [`read_labels`]; also when the folder holds nothing that is understood.
+pub fn read_folder(folder: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
+    let io = |source| LabelError::Io { path: folder.to_owned(), source };
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).map_err(io)?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let mut labels = Labels::default();
+    let mut used = 0;
+    for path in paths.iter().filter(|path| path.is_file() && is_understood(path)) {
+        let is_picture = matches!(ending(path).as_str(), "png" | "tif" | "tiff");
+        if is_picture && find(&slide_stem(path)).is_none() {
+            continue;
+        }
+        labels.join(read_file(path, find)?);
+        used += 1;
+    }
+    if used == 0 {
+        return Err(LabelError::file(
+            folder,
+            "no labels here; a folder may hold tables (.csv) and, named as their slides are, annotations (.geojson, .xml) or masks (.png, .tif)",
+        ));
+    }
+    Ok(labels)
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+fn is_understood(path: &Path) -> bool {
+    matches!(ending(path).as_str(), "csv" | "geojson" | "json" | "xml" | "png" | "tif" | "tiff")
+}
+
+/// The stem of the slide that a file belongs to: its own, less what marks it as a mask.
+fn slide_stem(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    ["_mask", "-mask", ".mask"].iter().find_map(|mark| stem.strip_suffix(mark)).unwrap_or(&stem).to_owned()
+}
+
+fn read_file(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
+    match ending(path).as_str() {
+        "csv" => read_table(path),
+        "png" | "tif" | "tiff" => read_mask(path, find),
+        "geojson" | "json" | "xml" => {
+            let stem = slide_stem(path);
+            let (drawn, notes) = read_annotations(path, find(&stem).as_ref())?;
+            Ok(Labels { slides: [(stem, drawn)].into(), notes, ..Labels::default() })
+        }
+        _ => Err(LabelError::file(
+            path,
+            "labels are a table (.csv), or annotations (.geojson, .xml) and masks (.png, .tif) named as their slides",
+        )),
+    }
+}
+
+/// Areas that one mask is cut into at most, of some 200 bytes each.
+const MOST_AREAS: usize = 1 << 22;
+
+/// A picture of the whole slide, at any scale: 0 is unknown, 255 tumour, any other value `n` the class
+/// `class n`.
+fn read_mask(path: &Path, find: &dyn Fn(&str) -> Option<SlideInfo>) -> Result<Labels, LabelError> {
+    let stem = slide_stem(path);
+    let Some(info) = find(&stem) else {
+        return Err(LabelError::file(
+            path,
+            format!("there is no slide {stem:?} for this mask; name it as its slide"),
+        ));
+    };
+    let (width, height) = (info.width(), info.height());
+    let mask = image::ImageReader::open(path)
+        .map_err(|source| LabelError::Io { path: path.to_owned(), source })?
+        .with_guessed_format()
+        .map_err(|source| LabelError::Io { path: path.to_owned(), source })?
+        .decode()
+        .map_err(|error| LabelError::file(path, format!("it cannot be read as a mask: {error}")))?
+        .into_luma8();
+    let scale = [f64::from(width) / f64::from(mask.width()), f64::from(height) / f64::from(mask.height())];
+    if (scale[0] / scale[1] - 1.0).abs() > 0.02 {
+        return Err(LabelError::file(
+            path,
+            format!(
+                "the mask is {} × {} pixels and the slide {width} × {height}: not the same shape, so it is not its mask",
+                mask.width(),
+                mask.height()
+            ),
+        ));
+    }
+    let mut labels = Labels::default();
+    let mut areas_left = MOST_AREAS;
+    let areas = &mut labels.slides.entry(stem).or_default().areas;
+    for (row, values) in (0..mask.height()).zip(mask.rows()) {
+        let values: Vec<u8> = values.map(|pixel| pixel.0[0]).collect();
+        let mut start = 0_u32;
+        for run in values.chunk_by(|a, b| a == b) {
+            let end = start + run.len() as u32;
+            let class = match run[0] {
+                0 => None,
+                255 => Some("tumour".to_owned()),
+                other => Some(format!("class {other}")),
+            };
+            if let Some(class) = class {
+                areas_left = areas_left.checked_sub(1).ok_or_else(|| {
+                    LabelError::file(path, "its classes lie in more pieces than a mask has; make it coarser")
+                })?;
+                let edge = |place: u32, axis: usize| (f64::from(place) * scale[axis]).round();
+                let (left, top) = (edge(start, 0), edge(row, 1));
+                let rect = Level0Rect::new(
+                    left as i64,
+                    top as i64,
+                    (edge(end, 0) - left) as u32,
+                    (edge(row + 1, 1) - top) as u32,
+                );
+                areas.entry(class).or_default().push(Area::rectangle(&rect));
+            }
+            start = end;
+        }
+    }
+    Ok(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(width: u32, height: u32) -> SlideInfo {
+        SlideInfo {
+            id: histokin_core::slide::SlideId("made".to_owned()),
+            former_ids: Vec::new(),
+            path: "slide.tif".into(),
+            vendor: "none".to_owned(),
+            reader: histokin_core::slide::Reader::OpenSlide,
+            levels: vec![histokin_core::slide::Level::finest(width, height)],
+            mpp: None,
+            mpp_source: histokin_core::slide::MppSource::Unknown,
+            objective_power: None,
+            associated: Vec::new(),
+            properties: std::collections::BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_mask_tells_classes_at_any_scale() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mask = image::GrayImage::new(40, 20);
+        image::imageops::replace(
+            &mut mask,
+            &image::GrayImage::from_pixel(10, 10, image::Luma([255])),
+            20,
+            10,
+        );
+        mask.save(folder.path().join("slide_mask.png")).unwrap();
+        mask.save(folder.path().join("other.png")).unwrap();
+        let find = |stem: &str| (stem == "slide").then(|| info(4000, 2000));
+        let labels = read_labels(folder.path(), &find).unwrap();
+        assert_eq!(labels.slides.len(), 1, "the other picture is of no slide");
+        let tiles = [Level0Rect::new(2000, 1000, 1000, 1000), Level0Rect::new(1500, 1000, 1000, 1000)];
+        let slide = &labels.slides["slide"];
+        assert_eq!(slide.classes_of(&tiles, 0.5).0, [Some("tumour"), Some("tumour")]);
+        assert_eq!(slide.classes_of(&tiles, 0.6).0, [Some("tumour"), None]);
+
+        let narrow = |_: &str| Some(info(4000, 4000));
+        let wrong = read_labels(&folder.path().join("slide_mask.png"), &narrow).unwrap_err();
+        assert!(wrong.to_string().contains("not the same shape"), "{wrong}");
+    }
+
+    #[test]
+    fn a_folder_without_labels_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "nothing").unwrap();
+        assert!(read_labels(folder.path(), &|_| None).unwrap_err().to_string().contains("no labels"));
+    }
+}

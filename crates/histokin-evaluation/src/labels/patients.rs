@@ -1,0 +1,100 @@
+//! Which slides are of one patient: from a table, or from the slides' names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::LabelError;
+
+/// How patients are found.
+#[derive(Debug, Clone)]
+pub enum Patients {
+    /// By slide name, from a CSV file `slide,patient`.
+    Table(BTreeMap<String, String>),
+    /// The first group of a regular expression on the slide's file stem, or all that it matches.
+    Pattern(regex::Regex),
+}
+
+impl Patients {
+    /// Read a CSV file with the columns `slide` and `patient`.
+    ///
+    /// # Errors
+    /// [`LabelError`] with the line that cannot be understood.
+    pub fn read(path: &Path) -> Result<Self, LabelError> {
+        let at = |line: u64, reason: String| LabelError::Line { path: path.to_owned(), line, reason };
+        let wrong =
+            |error: csv::Error| at(error.position().map_or(1, csv::Position::line), error.to_string());
+        let file = histokin_core::untrusted::open(path)
+            .map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+        let header = reader.headers().map_err(wrong)?;
+        let find = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
+        let (Some(slide), Some(patient)) = (find("slide"), find("patient")) else {
+            return Err(at(1, "the first line has to name the columns slide and patient".to_owned()));
+        };
+        let mut table = BTreeMap::new();
+        for row in reader.records() {
+            let row = row.map_err(wrong)?;
+            let text = |column: usize| row.get(column).unwrap_or_default().to_owned();
+            table.insert(text(slide), text(patient));
+        }
+        Ok(Self::Table(table))
+    }
+
+    /// The patient of a slide that goes by any of `names` (its id, file name and stem).
+    pub fn of(&self, names: &[&str]) -> Option<String> {
+        match self {
+            Self::Table(table) => names.iter().find_map(|name| table.get(*name)).cloned(),
+            Self::Pattern(pattern) => names.iter().find_map(|name| {
+                let found = pattern.captures(name)?;
+                found.get(1).or(found.get(0)).map(|part| part.as_str().to_owned())
+            }),
+        }
+    }
+}
+
+impl FromStr for Patients {
+    type Err = String;
+
+    /// The path of a CSV file, or a regular expression.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = Path::new(text);
+        if path.is_file() {
+            return Self::read(path).map_err(|error| error.to_string());
+        }
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
+            return Err(format!("{text}: there is no such file"));
+        }
+        regex::Regex::new(text).map(Self::Pattern).map_err(|error| {
+            format!("{text:?} is neither a CSV file nor a pattern such as 'patient_(\\d+)': {error}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_patients() {
+        let camelyon17: Patients = r"patient_\d+".parse().unwrap();
+        assert_eq!(camelyon17.of(&["patient_010_node_4"]).as_deref(), Some("patient_010"));
+        let tcga: Patients = r"^(TCGA-..-....)-".parse().unwrap();
+        assert_eq!(tcga.of(&["TCGA-CR-7395-01A-01-TS1"]).as_deref(), Some("TCGA-CR-7395"));
+        assert_eq!(tcga.of(&["other"]), None);
+        assert!("no such.csv".parse::<Patients>().unwrap_err().contains("no such file"));
+        assert!("(".parse::<Patients>().unwrap_err().contains("pattern"));
+    }
+
+    #[test]
+    fn tables_tell_patients_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("patients.csv");
+        std::fs::write(&path, "patient,slide\nP1,a.svs\nP2,b\n").unwrap();
+        let patients = Patients::read(&path).unwrap();
+        assert_eq!(patients.of(&["id", "a.svs", "a"]).as_deref(), Some("P1"));
+        assert_eq!(patients.of(&["id", "b.svs", "b"]).as_deref(), Some("P2"));
+        std::fs::write(&path, "a,b\n").unwrap();
+        assert!(Patients::read(&path).unwrap_err().to_string().contains("line 1"));
+    }
+}

@@ -1,0 +1,167 @@
+//! Labels in a table: one row a tile or a region, `slide,x,y,width,height,label[,is_tumour][,patient]`.
+
+use std::path::Path;
+
+use super::{Area, LabelError, Labels};
+use histokin_core::geometry::Level0Rect;
+
+/// Read a CSV file of tiles or regions in level-0 pixels. Columns may stand in any order; others are passed
+/// over. A tile is an area like any other: what is covered by it takes its class.
+///
+/// # Errors
+/// [`LabelError`] with the line of the first row that cannot be understood; never half a table.
+pub fn read_table(path: &Path) -> Result<Labels, LabelError> {
+    let file = histokin_core::untrusted::open(path)
+        .map_err(|source| LabelError::Io { path: path.to_owned(), source })?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let columns = Columns::of(reader.headers().map_err(|error| malformed(path, &error))?, path)?;
+    let mut labels = Labels::default();
+    for row in reader.records() {
+        let row = row.map_err(|error| malformed(path, &error))?;
+        let line = row.position().map_or(0, csv::Position::line);
+        columns.take_in(&row, &mut labels).map_err(|reason| LabelError::Line {
+            path: path.to_owned(),
+            line,
+            reason,
+        })?;
+    }
+    if labels.slides.is_empty() {
+        return Err(LabelError::file(path, "it has no rows; give one row a tile or region"));
+    }
+    Ok(labels)
+}
+
+fn malformed(path: &Path, error: &csv::Error) -> LabelError {
+    let line = error.position().map_or(1, csv::Position::line);
+    let reason = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("it has {len} fields, and the first line {expected_len}")
+        }
+        csv::ErrorKind::Utf8 { .. } => "it is no text in UTF-8".to_owned(),
+        _ => error.to_string(),
+    };
+    LabelError::Line { path: path.to_owned(), line, reason }
+}
+
+/// Where each column stands.
+struct Columns {
+    slide: usize,
+    /// x, y, width, height.
+    rect: [usize; 4],
+    label: usize,
+    is_tumour: Option<usize>,
+    patient: Option<usize>,
+}
+
+impl Columns {
+    fn of(header: &csv::StringRecord, path: &Path) -> Result<Self, LabelError> {
+        let find = |names: &[&str]| {
+            header.iter().position(|column| {
+                let column = column.trim_start_matches('\u{feff}');
+                names.iter().any(|name| column.eq_ignore_ascii_case(name))
+            })
+        };
+        let need = |names: &[&str]| {
+            find(names).ok_or_else(|| LabelError::Line {
+                path: path.to_owned(),
+                line: 1,
+                reason: format!(
+                    "there is no column {:?}; the first line has to name slide, x, y, width, height and label",
+                    names[0]
+                ),
+            })
+        };
+        Ok(Self {
+            slide: need(&["slide"])?,
+            rect: [need(&["x"])?, need(&["y"])?, need(&["width"])?, need(&["height"])?],
+            label: need(&["label", "class"])?,
+            is_tumour: find(&["is_tumour", "is_tumor"]),
+            patient: find(&["patient"]),
+        })
+    }
+
+    fn take_in(&self, row: &csv::StringRecord, labels: &mut Labels) -> Result<(), String> {
+        let text = |column: usize| row.get(column).unwrap_or_default();
+        let number = |column: usize| {
+            let text = text(column);
+            let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+            number.ok_or_else(|| format!("{text:?} is no number"))
+        };
+        let [x, y, width, height] = self.rect;
+        let (width, height) = (number(width)?, number(height)?);
+        if !(0.5..=4e9).contains(&width) || !(0.5..=4e9).contains(&height) {
+            return Err(format!("a width of {width} and a height of {height} pixels are no area"));
+        }
+        let rect = Level0Rect::new(
+            number(x)?.round() as i64,
+            number(y)?.round() as i64,
+            width.round() as u32,
+            height.round() as u32,
+        );
+        let (slide, class) = (text(self.slide), text(self.label));
+        if slide.is_empty() || class.is_empty() {
+            return Err("the slide or the label is empty".to_owned());
+        }
+        let areas = &mut labels.slides.entry(slide.to_owned()).or_default().areas;
+        areas.entry(class.to_owned()).or_default().push(Area::rectangle(&rect));
+        if let Some(column) = self.is_tumour {
+            let is_tumour = match text(column).to_lowercase().as_str() {
+                "1" | "true" | "yes" => true,
+                "" | "0" | "false" | "no" => false,
+                other => return Err(format!("is_tumour is {other:?}; give 1 or 0")),
+            };
+            if is_tumour && !labels.tumour_classes.iter().any(|known| known == class) {
+                labels.tumour_classes.push(class.to_owned());
+            }
+        }
+        if let Some(patient) = self.patient.map(text).filter(|patient| !patient.is_empty()) {
+            let known = labels.patients.entry(slide.to_owned()).or_insert_with(|| patient.to_owned());
+            if known != patient {
+                return Err(format!("slide {slide} is of patient {patient} here, but of {known} above"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Labels, LabelError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.csv");
+        std::fs::write(&path, text).unwrap();
+        read_table(&path)
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let labels =
+            read("label,slide,x,y,width,height,is_tumour,patient,more\nSCC,a.svs,1,2,30,40,1,P1,x\n")
+                .unwrap();
+        assert_eq!(labels.tumour_classes, ["SCC"]);
+        assert_eq!(labels.patients["a.svs"], "P1");
+        let area = &labels.slides["a.svs"].areas["SCC"][0];
+        assert_eq!(*area, Area::rectangle(&Level0Rect::new(1, 2, 30, 40)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let message = |text: &str| read(text).unwrap_err().to_string();
+        let header = "slide,x,y,width,height,label\n";
+        assert!(message("slide,x,y,width,label\n").contains("\"height\""));
+        let wrong = message(&format!("{header}a,1,2,3,4,t\na,one,2,3,4,t\n"));
+        assert!(wrong.contains("line 3") && wrong.contains("\"one\""), "{wrong}");
+        assert!(message(&format!("{header}a,1,2,0,4,t\n")).contains("no area"));
+        assert!(message(&format!("{header}a,1,2\n")).contains("line 2"));
+        assert!(message(header).contains("no rows"));
+    }
+
+    #[test]
+    fn a_slide_has_one_patient() {
+        let wrong =
+            read("slide,x,y,width,height,label,patient\na,0,0,9,9,t,P1\na,0,0,9,9,t,P2\n").unwrap_err();
+        assert!(wrong.to_string().contains("P2"));
+    }
+}

@@ -1,0 +1,448 @@
+//! Reading features of tiles from HDF5, as CLAM, TRIDENT and STAMP write it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use hdf5_pure::{AttrValue, DType, Dataset, Datatype, DatatypeByteOrder, Error, File, Group};
+
+use super::raw::{RawFeatures, RawPlaces};
+use super::read::{MOST_BYTES, from_half};
+use super::stated::{Attribute, Space, Stated};
+use super::{InterchangeError, TileFeatures};
+use histokin_core::untrusted;
+
+/// Names under which writers keep the descriptors of tiles, the most usual first.
+const FEATURES: [&str; 5] = ["features", "feats", "embeddings", "embedding", "patch_embeddings"];
+
+/// Names under which writers keep the places of tiles.
+const COORDS: [&str; 3] = ["coords", "coordinates", "coord"];
+
+/// Groups that are looked into, one inside the other and in all.
+const DEEPEST: usize = 3;
+const MOST_GROUPS: usize = 64;
+
+/// Datasets that a message lists.
+const MOST_LISTED: usize = 8;
+
+/// Read a file of features.
+pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
+    let bytes = untrusted::read(path, MOST_BYTES)
+        .map_err(|source| InterchangeError::Io { path: path.to_owned(), source })?;
+    let raw = read_bytes(bytes).map_err(|reason| InterchangeError::malformed(path, reason))?;
+    raw.checked().map_err(|reason| InterchangeError::malformed(path, reason))
+}
+
+fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
+    // Compression may be at work within; and a dataset may claim any size without a byte behind it.
+    let most = untrusted::most_unpacked(bytes.len() as u64).max(bytes.len() as u64);
+    let file = File::from_bytes(bytes).map_err(words)?;
+    let found = Found::within(&file)?;
+    for named in [&found.features, &found.coords] {
+        let size = named.dataset.element_size().map_err(words)?;
+        let claimed = named.shape.iter().try_fold(size, |bytes, extent| bytes.checked_mul(*extent));
+        if claimed.is_none_or(|claimed| claimed > most) {
+            let shape = extents(&named.shape);
+            return Err(format!("a shape of {shape} is far more than such a file can hold"));
+        }
+    }
+    let (tiles, width) = tiles_and_width(&found)?;
+    let values = descriptors(&found.features)?;
+    let read =
+        |name: &str, found| attributes(found).map_err(|error| format!("attributes of {name}: {error}"));
+    let (coords, features) = (&found.coords, &found.features);
+    let mut places = vec![
+        (coords.name.as_str(), read(&coords.name, coords.dataset.attrs())?),
+        (features.name.as_str(), read(&features.name, features.dataset.attrs())?),
+    ];
+    if let Some(group) = &found.group {
+        places.push((found.group_name.as_str(), read(&found.group_name, group.attrs())?));
+    }
+    places.push(("the root", read("the root", file.root().attrs())?));
+    let mut stated = Stated::of(&places)?;
+    if stated.encoder.is_none() && !found.group_name.is_empty() {
+        stated.encoder = Some(found.group_name.clone());
+    }
+    let coords = Coordinates::read(&found.coords, tiles)?;
+    if let Some(edge) = coords.edge {
+        // Corners at both ends of a tile state its size as `patch_size_level0` does.
+        stated.patch_size_level0 = stated.patch_size_level0.or(Some(edge));
+    }
+    let space = match stated.space()? {
+        Some(space) => space,
+        None if coords.is_whole => Space::Pixels,
+        None => {
+            return Err(format!(
+                "{} holds fractional numbers ({}), and nothing states their unit; expected attribute unit (um or px) \
+                 on the root, or patch_size_level0 on {}",
+                found.coords.name, found.coords.kind, found.coords.name
+            ));
+        }
+    };
+    let places = match space {
+        Space::Pixels => RawPlaces::Corners(coords.places),
+        Space::Microns => RawPlaces::CornersUm(coords.places),
+    };
+    Ok(RawFeatures { width, values, places, stated })
+}
+
+fn words(error: Error) -> String {
+    let text = error.to_string();
+    match text.contains("layout version") {
+        true => format!(
+            "{text}; it was written by a newer HDF5 than is read here: write it anew with h5repack --high=2"
+        ),
+        false => text,
+    }
+}
+
+/// A dataset with what a message says of it.
+struct Named {
+    /// Path within the file.
+    name: String,
+    dataset: Dataset,
+    shape: Vec<u64>,
+    /// Type of its numbers.
+    kind: String,
+}
+
+impl Named {
+    fn open(group: &Group, folder: &str, name: &str) -> Result<Self, String> {
+        let dataset = group.dataset(name).map_err(words)?;
+        let shape = dataset.shape().map_err(words)?;
+        let kind = dataset.dtype().map_or_else(|_| "unknown".to_owned(), |kind| kind.to_string());
+        Ok(Self { name: format!("{folder}{name}"), dataset, shape, kind })
+    }
+
+    /// Name, shape and type, for messages.
+    fn shown(&self) -> String {
+        format!("{} ({} of {})", self.name, extents(&self.shape), self.kind)
+    }
+}
+
+fn extents(shape: &[u64]) -> String {
+    match shape {
+        [] => "one value".to_owned(),
+        shape => shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" × "),
+    }
+}
+
+/// The two datasets that matter, and the group that holds the features where it is not the root.
+struct Found {
+    features: Named,
+    coords: Named,
+    group: Option<Group>,
+    group_name: String,
+}
+
+impl Found {
+    fn within(file: &File) -> Result<Self, String> {
+        let mut groups = vec![(String::new(), file.root())];
+        let mut next = 0;
+        while next < groups.len() && groups.len() < MOST_GROUPS {
+            let (folder, group) = &groups[next];
+            next += 1;
+            if folder.matches('/').count() >= DEEPEST {
+                continue;
+            }
+            let names = group.groups().unwrap_or_default();
+            let inner: Vec<(String, Group)> = names
+                .into_iter()
+                .filter_map(|name| Some((format!("{folder}{name}/"), group.group(&name).ok()?)))
+                .collect();
+            groups.extend(inner.into_iter().take(MOST_GROUPS));
+        }
+        let mut features: Vec<(usize, String)> = Vec::new();
+        let mut coords: Vec<(usize, String)> = Vec::new();
+        let mut listed = Vec::new();
+        for (place, (folder, group)) in groups.iter().enumerate() {
+            let names = group.datasets().map_err(words)?;
+            features.extend(first_of(&FEATURES, &names).map(|name| (place, name)));
+            coords.extend(first_of(&COORDS, &names).map(|name| (place, name)));
+            let room = MOST_LISTED.saturating_sub(listed.len());
+            listed.extend(names.iter().take(room).map(|name| match Named::open(group, folder, name) {
+                Ok(named) => named.shown(),
+                Err(_) => format!("{folder}{name} (unreadable)"),
+            }));
+        }
+        let open = |(place, name): &(usize, String)| Named::open(&groups[*place].1, &groups[*place].0, name);
+        // A group's features belong to its own places, or else to the only ones there are.
+        let pairs: Vec<_> = features
+            .iter()
+            .filter_map(|feature| {
+                let own = coords.iter().find(|(place, _)| *place == feature.0);
+                Some((feature, own.or(if coords.len() == 1 { coords.first() } else { None })?))
+            })
+            .collect();
+        match pairs[..] {
+            [(feature, place)] => {
+                let (folder, group) = &groups[feature.0];
+                Ok(Self {
+                    features: open(feature)?,
+                    coords: open(place)?,
+                    group: (feature.0 > 0).then(|| group.clone()),
+                    group_name: folder.trim_end_matches('/').to_owned(),
+                })
+            }
+            [] => Err(format!(
+                "expected a dataset features (or feats, embeddings) of tiles × numbers beside a dataset coords (or \
+                 coordinates) of tiles × 2; the file holds {}",
+                if listed.is_empty() { "no dataset".to_owned() } else { listed.join(", ") }
+            )),
+            _ => Err(format!(
+                "features of several encoders stand in one file ({}); expected those of one",
+                pairs
+                    .iter()
+                    .map(|(feature, _)| format!("{}{}", groups[feature.0].0, feature.1))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )),
+        }
+    }
+}
+
+/// The first of the `known` names that is among `names`.
+fn first_of(known: &[&str], names: &[String]) -> Option<String> {
+    known.iter().find(|known| names.iter().any(|name| name == *known)).map(|name| (*name).to_owned())
+}
+
+/// Number of tiles and numbers in a descriptor.
+fn tiles_and_width(found: &Found) -> Result<(usize, usize), String> {
+    let Found { features, coords, .. } = found;
+    let (tiles, width) = match features.shape[..] {
+        // Some networks keep the pooled map's extent of 1 × 1.
+        [tiles, width] | [1, tiles, width] | [tiles, width, 1, 1] => (tiles, width),
+        [width] if width > 0 => {
+            return Err(format!(
+                "{} is one vector of {width} numbers for the whole slide; expected one a tile (tiles × numbers)",
+                features.shown()
+            ));
+        }
+        [0] => (0, 0),
+        _ => {
+            return Err(format!(
+                "expected tiles × numbers; found {} with {}",
+                features.shown(),
+                coords.shown()
+            ));
+        }
+    };
+    let places = Coordinates::count(coords, tiles)?;
+    if tiles == 1 && places > 1 {
+        return Err(format!(
+            "{} is one vector for the {places} tiles of {}: it describes the whole slide; expected one vector a tile",
+            features.shown(),
+            coords.name
+        ));
+    }
+    if tiles != places {
+        return Err(format!("{tiles} tiles in {}, {places} in {}", features.shown(), coords.shown()));
+    }
+    let sizes = (usize::try_from(tiles), usize::try_from(width));
+    let (Ok(tiles), Ok(width)) = sizes else { return Err("its shape is beyond this machine".into()) };
+    Ok((tiles, width))
+}
+
+/// All numbers of the descriptors.
+fn descriptors(features: &Named) -> Result<Vec<f32>, String> {
+    let failed = |error: Error| format!("{}: {}", features.name, words(error));
+    let dataset = &features.dataset;
+    match dataset.dtype().map_err(failed)? {
+        DType::F32 => dataset.read_f32().map_err(failed),
+        DType::F64 => {
+            Ok(dataset.read_f64().map_err(failed)?.into_iter().map(|number| number as f32).collect())
+        }
+        _ => {
+            let datatype = dataset.datatype().map_err(failed)?;
+            if !matches!(datatype, Datatype::FloatingPoint { size: 2, .. }) {
+                return Err(format!(
+                    "expected descriptors of 16, 32 or 64 bit floating point numbers; found {}, whose scale is not \
+                     known",
+                    features.shown()
+                ));
+            }
+            let bytes = dataset.read_raw().map_err(failed)?;
+            let numbers = decode(&bytes, 2, 0, &datatype)
+                .ok_or_else(|| format!("{}: numbers of an unknown type", features.shown()))?;
+            Ok(numbers.into_iter().map(|number| number as f32).collect())
+        }
+    }
+}
+
+/// Places of tiles as a file holds them, in its own unit.
+struct Coordinates {
+    places: Vec<[f64; 2]>,
+    /// Edge of a tile, where the coordinates themselves tell it.
+    edge: Option<f64>,
+    /// Whether all of them are whole numbers.
+    is_whole: bool,
+}
+
+impl Coordinates {
+    /// How many places `coords` holds, when there are `tiles` descriptors.
+    fn count(coords: &Named, tiles: u64) -> Result<u64, String> {
+        let is_structured = matches!(coords.dataset.dtype(), Ok(DType::Compound(_)));
+        match coords.shape[..] {
+            [count, 2 | 4] | [1, count, 2 | 4] => Ok(count),
+            [2, count] if count == tiles => Ok(count),
+            [count] if is_structured => Ok(count),
+            _ => Err(format!(
+                "expected places of tiles × 2 (x and y of the top-left corner); found {}",
+                coords.shown()
+            )),
+        }
+    }
+
+    fn read(coords: &Named, tiles: usize) -> Result<Self, String> {
+        let failed = |error: Error| format!("{}: {}", coords.name, words(error));
+        let unknown = || format!("expected places as numbers; found {}", coords.shown());
+        let bytes = coords.dataset.read_raw().map_err(failed)?;
+        let datatype = coords.dataset.datatype().map_err(failed)?;
+        if let Datatype::Compound { size, members } = &datatype {
+            let column = |name: &str| {
+                let member = members.iter().find(|member| member.name.eq_ignore_ascii_case(name))?;
+                let offset = usize::try_from(member.byte_offset).ok()?;
+                decode(&bytes, *size as usize, offset, &member.datatype)
+            };
+            let (x, y) = column("x").zip(column("y")).ok_or_else(unknown)?;
+            let places = x.into_iter().zip(y).map(|(x, y)| [x, y]).collect();
+            return Ok(Self::of(places, None));
+        }
+        let size = element_size(&datatype).ok_or_else(unknown)?;
+        let numbers = decode(&bytes, size, 0, &datatype).ok_or_else(unknown)?;
+        match coords.shape[..] {
+            [2, count] if count != 2 => {
+                let (x, y) = numbers.split_at(numbers.len() / 2);
+                Ok(Self::of(x.iter().zip(y).map(|(x, y)| [*x, *y]).collect(), None))
+            }
+            [_, 4] | [1, _, 4] => {
+                let rows: Vec<[f64; 4]> = numbers.as_chunks::<4>().0.to_vec();
+                let edge = edge_of_rectangles(&rows).ok_or_else(|| {
+                    format!(
+                        "{} holds four numbers a tile that are neither two corners nor a corner and a size of squares",
+                        coords.shown()
+                    )
+                })?;
+                Ok(Self::of(rows.iter().map(|[x, y, ..]| [*x, *y]).collect(), edge))
+            }
+            _ => Ok(Self::of(numbers.as_chunks::<2>().0.to_vec(), None)),
+        }
+        .and_then(|read| match read.places.len() == tiles {
+            true => Ok(read),
+            false => Err(format!("{} places for {tiles} tiles", read.places.len())),
+        })
+    }
+
+    fn of(places: Vec<[f64; 2]>, edge: Option<f64>) -> Self {
+        let is_whole = places.iter().flatten().all(|place| !place.is_finite() || place.fract() == 0.0);
+        Self { places, edge, is_whole }
+    }
+}
+
+/// The common edge of rectangles that are given by two corners (x0, y0, x1, y1; TIAToolbox) or by corner and size
+/// (x, y, width, height). `Some(None)` for no rectangle at all.
+fn edge_of_rectangles(rows: &[[f64; 4]]) -> Option<Option<f64>> {
+    let common = |size: fn(&[f64; 4]) -> [f64; 2]| -> Option<f64> {
+        let [edge, _] = size(rows.first()?);
+        let is_square = |row: &[f64; 4]| size(row).iter().all(|extent| (extent - edge).abs() <= 1.0);
+        (edge > 0.0 && rows.iter().all(is_square)).then_some(edge)
+    };
+    if rows.is_empty() {
+        return Some(None);
+    }
+    let corners = common(|[x0, y0, x1, y1]| [x1 - x0, y1 - y0]);
+    corners.or_else(|| common(|[_, _, width, height]| [*width, *height])).map(Some)
+}
+
+fn element_size(datatype: &Datatype) -> Option<usize> {
+    match datatype {
+        Datatype::FixedPoint { size, .. } | Datatype::FloatingPoint { size, .. } => Some(*size as usize),
+        _ => None,
+    }
+}
+
+/// Numbers of any integer or floating point type: one in every `stride` bytes, `offset` into them. `None` for other
+/// types.
+fn decode(bytes: &[u8], stride: usize, offset: usize, datatype: &Datatype) -> Option<Vec<f64>> {
+    let size = element_size(datatype)?;
+    if size > 8 || stride == 0 || offset.checked_add(size)? > stride {
+        return None;
+    }
+    let (order, of_bits): (_, fn(u64, usize) -> f64) = match datatype {
+        Datatype::FixedPoint { byte_order, layout, .. } => match layout.signed {
+            true => (byte_order, |bits, size| {
+                let unused = 64 - 8 * size as u32;
+                ((bits << unused).cast_signed() >> unused) as f64
+            }),
+            false => (byte_order, |bits, _| bits as f64),
+        },
+        Datatype::FloatingPoint { byte_order, layout, .. } => match (size, layout.exponent_size) {
+            (2, 5) => (byte_order, |bits, _| f64::from(from_half(bits as u16))),
+            // bfloat16: the upper half of a 32 bit number.
+            (2, 8) => (byte_order, |bits, _| f64::from(f32::from_bits((bits as u32) << 16))),
+            (4, 8) => (byte_order, |bits, _| f64::from(f32::from_bits(bits as u32))),
+            (8, 11) => (byte_order, |bits, _| f64::from_bits(bits)),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let number = |element: &[u8]| {
+        let digits = &element[offset..offset + size];
+        let shift = |bits: u64, digit: &u8| bits << 8 | u64::from(*digit);
+        let bits = match order {
+            DatatypeByteOrder::BigEndian => digits.iter().fold(0, shift),
+            _ => digits.iter().rev().fold(0, shift),
+        };
+        of_bits(bits, size)
+    };
+    (*order != DatatypeByteOrder::Vax).then(|| bytes.chunks_exact(stride).map(number).collect())
+}
+
+/// Those attributes that are numbers or text; others say nothing of tiles.
+fn attributes(
+    found: Result<HashMap<String, AttrValue>, Error>,
+) -> Result<BTreeMap<String, Attribute>, Error> {
+    let attribute = |(name, value): (String, AttrValue)| {
+        let attribute = if let Some(text) = value.as_str() {
+            Attribute::Text(text.to_owned())
+        } else if let Some(numbers) = value.to_f64s() {
+            Attribute::Numbers(numbers)
+        } else {
+            Attribute::Numbers(value.to_i64s()?.into_iter().map(|number| number as f64).collect())
+        };
+        Some((name, attribute))
+    };
+    Ok(found?.into_iter().filter_map(attribute).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integer(size: u32, byte_order: DatatypeByteOrder, signed: bool) -> Datatype {
+        let bit_precision = 8 * size as u16;
+        let layout = hdf5_pure::FixedPointLayout { signed, bit_offset: 0, bit_precision };
+        Datatype::FixedPoint { size, byte_order, layout }
+    }
+
+    #[test]
+    fn integers_of_any_size_order_and_sign_are_decoded() {
+        use DatatypeByteOrder::{BigEndian, LittleEndian};
+        assert_eq!(decode(&[0xfe, 0xff], 2, 0, &integer(2, LittleEndian, true)), Some(vec![-2.0]));
+        assert_eq!(decode(&[0xff, 0xfe], 2, 0, &integer(2, BigEndian, true)), Some(vec![-2.0]));
+        assert_eq!(decode(&[0xff, 0xfe], 2, 0, &integer(2, BigEndian, false)), Some(vec![65534.0]));
+        let long = 1_000_000_i64.to_be_bytes();
+        assert_eq!(decode(&long, 8, 0, &integer(8, BigEndian, true)), Some(vec![1e6]));
+        assert_eq!(decode(&[1, 0, 7, 2, 0, 9], 3, 2, &integer(1, LittleEndian, false)), Some(vec![7.0, 9.0]));
+        assert_eq!(decode(&[1, 0], 2, 1, &integer(2, LittleEndian, false)), None, "beyond the element");
+    }
+
+    #[test]
+    fn rectangles_are_two_corners_or_a_corner_and_a_size() {
+        let corners = [[0.0, 0.0, 256.0, 256.0], [256.0, 0.0, 512.0, 256.0]];
+        assert_eq!(edge_of_rectangles(&corners), Some(Some(256.0)));
+        let sizes = [[0.0, 0.0, 256.0, 256.0], [300.0, 0.0, 256.0, 256.0]];
+        assert_eq!(edge_of_rectangles(&sizes), Some(Some(256.0)));
+        assert_eq!(edge_of_rectangles(&[[0.0, 0.0, 256.0, 100.0]]), None);
+        assert_eq!(edge_of_rectangles(&[]), Some(None));
+    }
+}

@@ -1,0 +1,20 @@
+//! The steps composed: what the command line, the workers and the tests all call.
+
+mod control;
+mod tiles;
+mod embed;
+mod export;
+mod paths;
+mod pdf;
+mod picture;
+mod selection;
+
+pub use control::EmbedControl;
+pub use embed::{
+    EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, embed_selected, embed_slide,
+};
+pub use export::{ExportError, Slides, answer_pages, answer_sheet, write_answer, write_matches, write_sheet};
+pub use paths::{SLIDE_EXTENSIONS, find_moved, find_slides};
+pub use picture::{contact_sheet, render, thumbnail, write_picture};
+pub use selection::TileSelection;
+pub use tiles::{embed_picture, embed_tiles};

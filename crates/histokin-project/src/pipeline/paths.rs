@@ -1,0 +1,160 @@
+//! Finding slides in what the user names.
+
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use histokin_core::geometry::MicronsPerPixel;
+use histokin_core::slide::dicom::{self, Instance};
+use histokin_core::slide::{self, SlideId, SlideSource};
+
+/// Endings of files that are taken for slides when a folder is searched, in any case of letters. A file named by
+/// itself is always tried.
+pub const SLIDE_EXTENSIONS: [&str; 27] = [
+    "svs", "tif", "tiff", "btf", "tf2", "tf8", "qptiff", "ndpi", "scn", "mrxs", "bif", "vms", "vmu", "czi",
+    "dcm", "dicom", "svslide", "zvi", "lif", "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "webp",
+];
+
+/// Endings of files that list the pictures lying beside them, which are parts of one slide.
+const INDEX_EXTENSIONS: [&str; 2] = ["vms", "vmu"];
+
+/// Folders of operating systems and file servers, with copies and previews of other files.
+const SYSTEM_FOLDERS: [&str; 6] =
+    ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"];
+
+/// All slides among `paths`, each once: folders searched to any depth, in the order of their names, and the files of
+/// one DICOM slide represented by the first of them. Folders that cannot be read and links that lead back to
+/// themselves are passed over.
+pub fn find_slides(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let mut inside = Vec::new();
+            search(path, 0, &mut inside);
+            inside.sort();
+            found.extend(inside);
+        } else {
+            found.push(dicom::first_file_of_slide(path));
+        }
+    }
+    let mut seen = HashSet::new();
+    found.retain(|path| seen.insert(path.clone()));
+    found
+}
+
+/// The slide `wanted` that was at `before`: a file of the same name at or below one of `folders` (those that
+/// exist), with the same content. The search of each ends after some ten thousand files, as whole drives may
+/// be named.
+pub fn find_moved(
+    wanted: &SlideId,
+    before: &Path,
+    user_mpp: Option<MicronsPerPixel>,
+    folders: &[PathBuf],
+) -> Option<Arc<dyn SlideSource>> {
+    let name = before.file_name()?;
+    let is_wanted =
+        |path: &Path| slide::open(path, user_mpp).ok().filter(|slide| slide.info().goes_by(wanted));
+    folders.iter().find_map(|folder| find_named(name, folder, is_wanted))
+}
+
+/// The first file called `name` at or below `folder` that `choose` takes.
+fn find_named<T>(name: &OsStr, folder: &Path, choose: impl Fn(&Path) -> Option<T>) -> Option<T> {
+    /// Files and folders that are looked at.
+    const MOST_ENTRIES: usize = 20_000;
+    /// Folders below each other that are looked into.
+    const DEEPEST: usize = 5;
+
+    let mut left = MOST_ENTRIES;
+    // Nearer folders first: a queue, not a stack.
+    let mut waiting = VecDeque::from([(folder.to_owned(), 0)]);
+    while let Some((folder, depth)) = waiting.pop_front() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            left = left.checked_sub(1)?;
+            // Links are not followed: they may lead back.
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && depth < DEEPEST {
+                waiting.push_back((entry.path(), depth + 1));
+            } else if entry.file_name() == name
+                && let Some(found) = choose(&entry.path())
+            {
+                return Some(found);
+            }
+        }
+    }
+    None
+}
+
+/// Deeper than any archive is filed, and an end to loops of links.
+const DEEPEST: usize = 16;
+
+fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if depth > DEEPEST {
+        return;
+    }
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        entries.flatten().map(|entry| entry.path()).partition(|path| path.is_dir());
+    for inner in folders.iter().filter(|inner| !is_system_folder(inner)) {
+        search(inner, depth + 1, found);
+    }
+    let files: Vec<PathBuf> = files.into_iter().filter(|file| !is_hidden(file)).collect();
+    let indices: Vec<String> =
+        files.iter().filter(|file| has_extension(file, &INDEX_EXTENSIONS)).map(|file| stem(file)).collect();
+    // Such as `slide(1,0).jpg` and `slide_macro.jpg` of `slide.vms`.
+    let is_part = |file: &Path| {
+        let stem = stem(file);
+        let mut rests = indices.iter().filter_map(|index| stem.strip_prefix(index.as_str()));
+        has_extension(file, &["jpg", "jpeg"]) && rests.any(|rest| rest.starts_with(['(', '_']))
+    };
+    let mut series = HashSet::new();
+    let mut files = files;
+    files.sort();
+    for file in files.into_iter().filter(|file| !is_part(file)) {
+        match may_be_dicom(&file).then(|| dicom::instance(&file)).flatten() {
+            Some(Instance::Slide { series: uid }) => {
+                if series.insert(uid) {
+                    found.push(file);
+                }
+            }
+            Some(Instance::Other) => {}
+            Some(Instance::Unknown) | None => {
+                if has_extension(&file, &SLIDE_EXTENSIONS) {
+                    found.push(file);
+                }
+            }
+        }
+    }
+}
+
+/// macOS keeps what other file systems have no place for in files named `._…` beside the real ones.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn is_system_folder(path: &Path) -> bool {
+    is_hidden(path)
+        || path.file_name().is_some_and(|name| SYSTEM_FOLDERS.iter().any(|system| name == *system))
+}
+
+/// Whether the content of a file is worth looking at: DICOM files have any name, but not the endings of other
+/// formats. Identifiers (`1.2.840.…`) end in digits.
+fn may_be_dicom(path: &Path) -> bool {
+    match path.extension() {
+        None => true,
+        Some(ending) => {
+            let is_number = ending.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+            is_number || has_extension(path, &["dcm", "dicom", "dic", "ima"])
+        }
+    }
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    extensions.contains(&extension.as_str())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

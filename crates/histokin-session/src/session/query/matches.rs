@@ -1,0 +1,224 @@
+//! What is done with the matches of an answer: going there, choosing, judging, giving them a class, exporting.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::super::state::{Place, Severity};
+use super::super::{HistoryJob, Job, Session};
+use histokin_core::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
+use histokin_core::geometry::{Level0Point, Level0Rect};
+use histokin_core::index::TileRef;
+use histokin_core::query::{self, Answer, Judgement, Match, TilePlace, Verdict};
+use histokin_core::slide::SlideId;
+
+/// What a judgement has changed, to be taken back.
+pub struct Judged {
+    query: TilePlace,
+    found: TilePlace,
+    before: Option<Judgement>,
+}
+
+/// What giving matches a class has changed on one slide, to be taken back.
+pub struct Classified {
+    slide: SlideId,
+    added: Vec<Uuid>,
+    /// Annotations that were there, as they were.
+    before: Vec<Annotation>,
+}
+
+impl Session {
+    pub(in crate::session) fn go_to_match(
+        &mut self,
+        rank: usize,
+        from: Option<(SlideId, Level0Rect)>,
+    ) -> Vec<Job> {
+        let Some(query) = &mut self.query else { return Vec::new() };
+        let Some(found) = query.answer.as_ref().and_then(|answer| answer.matches.get(rank)) else {
+            return Vec::new();
+        };
+        query.visited = Some(rank);
+        let place = Place { slide: found.slide.clone(), field: found.rect };
+        if self.slide(&place.slide).is_none() {
+            return self.go_to_archived(place);
+        }
+        if let Some((slide, field)) = from {
+            self.back.push(Place { slide, field });
+        }
+        self.travel(place)
+    }
+
+    /// Go to the query itself, unless it lies on no slide that is open.
+    pub(in crate::session) fn go_to_example(
+        &mut self,
+        place: TilePlace,
+        from: Option<(SlideId, Level0Rect)>,
+    ) -> Vec<Job> {
+        if self.slide(&place.slide).is_none() {
+            return Vec::new();
+        }
+        if let Some((slide, field)) = from {
+            self.back.push(Place { slide, field });
+        }
+        self.travel(Place { slide: place.slide, field: place.rect })
+    }
+
+    /// Choose a match to be given a class, or leave it out again.
+    pub(in crate::session) fn choose_match(&mut self, rank: usize) -> Vec<Job> {
+        if let Some(query) = &mut self.query
+            && query.answer.as_ref().is_some_and(|answer| rank < answer.matches.len())
+            && !query.chosen.remove(&rank)
+        {
+            query.chosen.insert(rank);
+        }
+        Vec::new()
+    }
+
+    /// Choose these matches and no others.
+    pub(in crate::session) fn choose_matches(&mut self, ranks: Vec<usize>) -> Vec<Job> {
+        if let Some(query) = &mut self.query {
+            let count = query.answer.as_ref().map_or(0, |answer| answer.matches.len());
+            query.chosen = ranks.into_iter().filter(|rank| *rank < count).collect();
+        }
+        Vec::new()
+    }
+
+    /// Make the chosen matches annotations of a class: a rectangle each. One that is an annotation of this shape
+    /// already is given the class.
+    pub(in crate::session) fn classify_matches(&mut self, class: Option<AnnotationClass>) -> Vec<Job> {
+        let Some(query) = &self.query else { return Vec::new() };
+        let Some(answer) = &query.answer else { return Vec::new() };
+        let mut by_slide: BTreeMap<SlideId, Vec<Match>> = BTreeMap::new();
+        for found in query.chosen.iter().filter_map(|rank| answer.matches.get(*rank)) {
+            by_slide.entry(found.slide.clone()).or_default().push(found.clone());
+        }
+        let mut jobs = Vec::new();
+        let mut step = Vec::new();
+        let mut count = 0;
+        for (slide, matches) in by_slide {
+            let known = self.annotations(&slide).map(|marks| marks.set().clone()).unwrap_or_default();
+            let mut made = Vec::new();
+            let mut change = Classified { slide: slide.clone(), added: Vec::new(), before: Vec::new() };
+            for found in matches {
+                let shape = Shape::Rectangle(bounds(found.rect));
+                let annotation = match known.iter().find(|one| *one.shape() == shape) {
+                    Some(one) => {
+                        change.before.push(one.as_ref().clone());
+                        let mut one = one.as_ref().clone();
+                        one.set_class(class.clone());
+                        one
+                    }
+                    None => {
+                        let mut one = Annotation::new(shape, class.clone());
+                        one.measurements.push(("Distance".to_owned(), found.distance.into()));
+                        change.added.push(one.id);
+                        one
+                    }
+                };
+                made.push(annotation);
+            }
+            let of_slide = made.len();
+            let saved = self
+                .edit_annotations(&slide, |history, set, _| history.apply(set, Edit::Add(made)).is_some());
+            if !saved.is_empty() {
+                count += of_slide;
+                step.push(change);
+                jobs.extend(saved);
+            }
+        }
+        if step.is_empty() {
+            return jobs;
+        }
+        let slides = step.len();
+        self.classified.push(step);
+        if let Some(query) = &mut self.query {
+            query.chosen.clear();
+        }
+        let class = class.map_or_else(|| " without a class".to_owned(), |class| format!(": {}", class.name));
+        let s = |count: usize| if count == 1 { "" } else { "s" };
+        let text = format!(
+            "{count} match{} on {slides} slide{} became annotations{class}.",
+            if count == 1 { "" } else { "es" },
+            s(slides)
+        );
+        self.tell(Severity::Note, text, None);
+        jobs
+    }
+
+    /// Take back the last time that matches were given a class, on all slides.
+    pub(in crate::session) fn undo_classification(&mut self) -> Vec<Job> {
+        let Some(step) = self.classified.pop() else { return Vec::new() };
+        let mut jobs = Vec::new();
+        for Classified { slide, added, before } in step {
+            jobs.extend(self.edit_annotations(&slide, |history, set, _| {
+                let removed = history.apply(set, Edit::Remove(added)).is_some();
+                let restored = !before.is_empty() && history.apply(set, Edit::Add(before)).is_some();
+                removed || restored
+            }));
+        }
+        jobs
+    }
+
+    /// Say of a match what it is, or take that back.
+    pub(in crate::session) fn judge(&mut self, rank: usize, verdict: Option<Verdict>) -> Vec<Job> {
+        let encoder = self.recipe().map(|recipe| recipe.encoder_id.0).unwrap_or_default();
+        let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
+        let Some((answer, found)) = answer.and_then(|answer| Some((answer, answer.matches.get(rank)?)))
+        else {
+            return Vec::new();
+        };
+        let Some((query, place)) = query::pair(answer, found) else { return Vec::new() };
+        let distance = found.distance;
+        let before = match verdict {
+            Some(verdict) => {
+                let (query, found) = (query.clone(), place.clone());
+                self.query_history.judge(Judgement { query, found, verdict, distance, encoder })
+            }
+            None => self.query_history.forget(&query, &place),
+        };
+        self.judged.push(Judged { query, found: place, before });
+        self.save_history().into_iter().collect()
+    }
+
+    pub(in crate::session) fn undo_judgement(&mut self) -> Vec<Job> {
+        let Some(Judged { query, found, before }) = self.judged.pop() else { return Vec::new() };
+        match before {
+            Some(before) => _ = self.query_history.judge(before),
+            None => _ = self.query_history.forget(&query, &found),
+        }
+        self.save_history().into_iter().collect()
+    }
+
+    pub(in crate::session) fn export_matches(&mut self) -> Vec<Job> {
+        let Some(answer) = self.query.as_ref().and_then(|query| query.answer.clone()) else {
+            return Vec::new();
+        };
+        let slides = self.slides.iter().map(|state| (state.id().clone(), state.source.clone())).collect();
+        let (answer, query_history) =
+            (Box::new(Answer::clone(&answer)), Box::new(self.query_history.clone()));
+        let reports = self.project.root().join("reports");
+        vec![Job::History(HistoryJob::ExportAnswer { answer, query_history, slides, reports })]
+    }
+
+    pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePlace, on: &[SlideId]) -> Vec<Job> {
+        let index = self.index.clone();
+        let tile = index.place(&tile.slide).and_then(|set| {
+            let row = index.sets()[set as usize].row_at(tile.rect.center())?;
+            Some(TileRef { set, row })
+        });
+        // What was taken off the list meanwhile.
+        let Some(tile) = tile else { return Vec::new() };
+        let shown = on.iter().filter_map(|slide| index.place(slide)).collect();
+        let names = self.slides.iter().map(|state| {
+            let path = &state.source.info().path;
+            (state.id().clone(), path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
+        });
+        let (names, reports) = (names.collect(), self.project.root().join("reports"));
+        vec![Job::History(HistoryJob::ExportHeatMap { index, tile, shown, names, reports })]
+    }
+}
+
+fn bounds(rect: Level0Rect) -> Bounds {
+    let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
+    Bounds::between(corner(rect.x, rect.y), corner(rect.right(), rect.bottom()))
+}

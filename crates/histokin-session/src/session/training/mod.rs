@@ -1,0 +1,271 @@
+//! Training as the session knows it: what can be learned from, the run under way, and the runs there are.
+
+mod messages;
+mod state;
+
+use std::sync::Arc;
+
+pub use messages::{
+    Pace, PairLimits, PlannedRun, TrainingCommand, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan,
+    TrainingTarget,
+};
+pub use state::{Preview, RunView, RunningState, TrainingState};
+
+use super::state::Severity;
+use super::{Job, Session, SlideState, SlideStatus};
+use histokin_core::descriptors::DescriptorSet;
+use histokin_core::slide::SlideId;
+use histokin_encoder::DeviceChoice;
+use histokin_project::project::ProjectSettings;
+use histokin_training::config::TrainingConfig;
+
+impl Session {
+    pub(super) fn handle_training(&mut self, command: TrainingCommand) -> Vec<Job> {
+        let project = self.project.root().to_owned();
+        match command {
+            TrainingCommand::Count { slides, config } => self.count_pairs(&slides, &config),
+            TrainingCommand::Start { slides, validation, config, device } => {
+                let targets = self.targets(&slides, &validation);
+                self.begin_training(PlannedRun::New { targets, config }, device)
+            }
+            TrainingCommand::Continue { run, device } => {
+                let all: Vec<SlideId> = self.slides.iter().map(|slide| slide.id().clone()).collect();
+                let targets = self.targets(&all, &[]);
+                self.begin_training(PlannedRun::Continued { run, targets }, device)
+            }
+            TrainingCommand::Pause | TrainingCommand::Resume => {
+                let paused = command == TrainingCommand::Pause;
+                if !self.training.running.active {
+                    return Vec::new();
+                }
+                self.training.running.paused = paused;
+                vec![Job::Train(TrainingJob::Pause(paused))]
+            }
+            TrainingCommand::Stop => {
+                if !self.training.running.active {
+                    return Vec::new();
+                }
+                self.training.running.stopping = true;
+                vec![Job::Train(TrainingJob::Stop)]
+            }
+            TrainingCommand::Preview { slides, config } => {
+                self.training.preview.drawing = true;
+                let targets = self.targets(&slides, &[]);
+                vec![Job::Train(TrainingJob::Preview { targets, config })]
+            }
+            TrainingCommand::ListRuns => {
+                self.training.listed = true;
+                vec![Job::Train(TrainingJob::List { project })]
+            }
+            TrainingCommand::UseEncoder(run) => self.use_encoder(&run),
+            TrainingCommand::Export(run) => vec![Job::Train(TrainingJob::Export { project, run })],
+            TrainingCommand::Delete(run) => vec![Job::Train(TrainingJob::Delete { project, run })],
+            TrainingCommand::ReadSettings(path) => vec![Job::Train(TrainingJob::ReadSettings(path))],
+            TrainingCommand::WriteSettings { path, config } => {
+                vec![Job::Train(TrainingJob::WriteSettings { path, config })]
+            }
+        }
+    }
+
+    /// A run of a project that is left ends with a checkpoint, from which it can go on later.
+    pub(super) fn leave_training(&self) -> Vec<Job> {
+        let active = self.training.running.active;
+        active.then_some(Job::Train(TrainingJob::Stop)).into_iter().collect()
+    }
+
+    pub(super) fn absorb_training(&mut self, event: TrainingEvent) -> Vec<Job> {
+        let running = &mut self.training.running;
+        match event {
+            TrainingEvent::Counted { slide, limits, count } => {
+                // Of several questions only the last one's answer counts.
+                if let Some((wanted, place)) = self.training.counts.get_mut(&slide)
+                    && *wanted == limits
+                {
+                    *place = Some(count);
+                }
+            }
+            TrainingEvent::Previewed(drawn) => {
+                let preview = &mut self.training.preview;
+                preview.drawing = false;
+                preview.drawn += 1;
+                (preview.pairs, preview.problem) = match drawn {
+                    Ok(pairs) => (Arc::new(pairs), None),
+                    Err(problem) => (Arc::default(), Some(problem)),
+                };
+            }
+            TrainingEvent::Listed(runs) => self.training.runs = runs,
+            TrainingEvent::SettingsRead(Ok(config)) => {
+                let number = self.training.read.as_ref().map_or(0, |(number, _)| *number);
+                self.training.read = Some((number + 1, *config));
+            }
+            TrainingEvent::SettingsRead(Err(reason)) => self.tell(Severity::Error, reason, None),
+            TrainingEvent::SettingsWritten(path) => {
+                self.tell(Severity::Note, format!("Settings are in {}", path.display()), None);
+            }
+            TrainingEvent::Preparing { what } => running.doing = Some(what),
+            TrainingEvent::Began { run, step, steps, device, history } => {
+                running.log(format!("{run}: {steps} steps on {device}, beginning after step {step}"));
+                running.run = Some(run);
+                (running.step, running.steps, running.saved) = (step, steps, step);
+                running.device = device;
+                running.history = *history;
+                running.doing = None;
+            }
+            TrainingEvent::Step { record, pace } => {
+                running.step = record.step;
+                running.history.steps.push(record);
+                running.pace = pace;
+                running.doing = None;
+            }
+            TrainingEvent::Pairs(pairs) => {
+                running.pairs = Arc::new(pairs);
+                running.pairs_shown += 1;
+            }
+            TrainingEvent::Validating => running.doing = Some("Looking at the validation slides".into()),
+            TrainingEvent::Validated(look) => {
+                let addr = look.addr_global.map_or("none".into(), |addr| format!("{addr:.3}"));
+                let found = look.retrieval.map(|found| format!(", P@5 {:.1} %", 100.0 * found.p_at_5));
+                running.log(format!(
+                    "step {}: ADDR {addr}{} on {} validation tiles",
+                    look.step,
+                    found.unwrap_or_default(),
+                    look.tiles
+                ));
+                running.history.validations.push(*look);
+                running.doing = None;
+            }
+            TrainingEvent::Saved { step } => running.saved = step,
+            TrainingEvent::Notice(text) => running.log(text),
+            TrainingEvent::Ended(end) => return self.training_ended(end),
+            TrainingEvent::Exported { run, path } => {
+                self.tell(Severity::Note, format!("{run}: encoder and card are in {}", path.display()), None);
+            }
+        }
+        Vec::new()
+    }
+
+    fn count_pairs(&mut self, slides: &[SlideId], config: &TrainingConfig) -> Vec<Job> {
+        let limits = PairLimits::of(config);
+        let mut targets = self.targets(slides, &[]);
+        targets.retain(|target| {
+            let known = self.training.counts.get(&target.slide.info().id);
+            known.is_none_or(|(counted, _)| *counted != limits)
+        });
+        for target in &targets {
+            self.training.counts.insert(target.slide.info().id.clone(), (limits, None));
+        }
+        if targets.is_empty() {
+            return Vec::new();
+        }
+        vec![Job::Train(TrainingJob::Count { targets, limits })]
+    }
+
+    fn targets(&self, slides: &[SlideId], validation: &[SlideId]) -> Vec<TrainingTarget> {
+        let target = |state: &SlideState| {
+            let validates = validation.contains(state.id());
+            (validates || slides.contains(state.id())).then(|| TrainingTarget {
+                slide: state.source.clone(),
+                tissue: state.tissue.clone(),
+                validation: validates,
+            })
+        };
+        self.slides.iter().filter_map(target).collect()
+    }
+
+    /// Learning and embedding would halve each other's speed: embedding waits until the end.
+    fn begin_training(&mut self, what: PlannedRun, device: DeviceChoice) -> Vec<Job> {
+        if self.training.running.active {
+            return Vec::new();
+        }
+        let embedding_waits = !self.embedding.paused && !self.embedding.cancelled;
+        self.training.running = RunningState {
+            active: true,
+            embedding_waits,
+            doing: Some("Finding tissue and pairs".into()),
+            ..RunningState::default()
+        };
+        let mut jobs = Vec::new();
+        if embedding_waits {
+            if self.is_embedding_left() {
+                self.training.running.log("embedding waits until the training has ended".into());
+            }
+            self.embedding.paused = true;
+            jobs.extend(self.embed_plan());
+        }
+        let project = self.project.root().to_owned();
+        jobs.push(Job::Train(TrainingJob::Train(Box::new(TrainingPlan { project, device, what }))));
+        jobs
+    }
+
+    fn training_ended(&mut self, end: Result<TrainingEnd, String>) -> Vec<Job> {
+        let running = &mut self.training.running;
+        (running.active, running.paused, running.stopping) = (false, false, false);
+        running.doing = None;
+        match end {
+            Ok(TrainingEnd { step, stopped: true }) => running.log(format!("stopped at step {step}")),
+            Ok(TrainingEnd { step, .. }) => running.log(format!("done after {step} steps")),
+            Err(reason) => {
+                running.log(reason.clone());
+                running.problem = Some(reason.clone());
+                self.tell(Severity::Error, reason, None);
+            }
+        }
+        if std::mem::take(&mut self.training.running.embedding_waits) {
+            self.embedding.paused = false;
+            return self.embed_plan();
+        }
+        Vec::new()
+    }
+
+    /// Embed all slides anew, by the encoder of a run. The sets there are answer until then.
+    fn use_encoder(&mut self, run: &str) -> Vec<Job> {
+        let Some(view) = self.training.runs.iter().find(|view| view.card.id == run) else {
+            return Vec::new();
+        };
+        let Some(model) = view.model.clone() else {
+            let text = format!("{run}: there is no encoder in it yet; let the run come to its end");
+            self.tell(Severity::Error, text, None);
+            return Vec::new();
+        };
+        let which = model.to_string_lossy().into_owned();
+        let settings = ProjectSettings {
+            encoder: Some(which),
+            tiles: view.config.tiles(),
+            stain: view.config.stain,
+            tissue: self.project.settings().tissue.clone(),
+        };
+        let text = format!(
+            "{run}: its encoder describes the slides anew; until that is done the old descriptors answer"
+        );
+        self.describe_anew(settings, text)
+    }
+
+    /// Whether the sets that answer now were made otherwise than `set`.
+    pub(super) fn is_of_another_encoder(&self, set: &DescriptorSet) -> bool {
+        self.sets.values().any(|old| old.header.recipe != set.header.recipe)
+    }
+
+    /// Keep a set of a new encoder until all slides have one.
+    pub(super) fn keep_apart(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
+        if finished {
+            self.training.incoming.insert(set.header.slide_id.clone(), set);
+        }
+        self.change_over()
+    }
+
+    /// Let the new encoder's sets answer, once no slide is left that will have one.
+    pub(super) fn change_over(&mut self) -> Vec<Job> {
+        let is_open = |status: &SlideStatus| {
+            matches!(status, SlideStatus::Checking | SlideStatus::Waiting(_) | SlideStatus::Embedding(_))
+        };
+        if self.training.incoming.is_empty() || self.slides.iter().any(|slide| is_open(&slide.status)) {
+            return Vec::new();
+        }
+        self.sets = std::mem::take(&mut self.training.incoming).into_iter().collect();
+        // An answer of the old encoder means nothing beside answers of the new one.
+        let mut jobs = self.clear_query();
+        self.index_stale = true;
+        jobs.extend(self.index_if_stale());
+        jobs
+    }
+}

@@ -1,0 +1,209 @@
+//! Short work, each on its own: slides and projects opened, pictures read, tissue found, descriptors loaded.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::RgbaImage;
+
+use super::EventSender;
+use crate::session::{Event, LoadJob, OpenJob, PictureJob, ScanJob};
+use histokin_core::geometry::Level0Rect;
+use histokin_core::index::Snapshot;
+use histokin_core::query::{self, TilePlace};
+use histokin_core::slide::colour_profile::ProfileTable;
+use histokin_core::slide::{self, SlideError, SlideSource};
+use histokin_core::stain::LabStatistics;
+use histokin_core::tiling::read_tile;
+use histokin_core::tissue::TissueMask;
+use histokin_encoder::{self as encoder, EncoderError};
+use histokin_project::pipeline::{self, find_slides};
+use histokin_project::project::Project;
+
+/// Longer side of the thumbnails in the list of slides, in pixels.
+const THUMBNAIL_PX: u32 = 256;
+
+/// Side of the tile pictures in the list of matches, in pixels.
+const TILE_PICTURE_PX: u32 = 128;
+
+/// Longer side of the pictures stored beside a slide, as they are shown, in pixels.
+const ASSOCIATED_PX: u32 = 1024;
+
+pub(super) fn open(job: OpenJob, events: &EventSender) {
+    match job {
+        OpenJob::FindPaths(paths) => find(paths, events),
+        OpenJob::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
+            Ok(source) => events.send(Event::SlideOpened(source)),
+            Err(error @ SlideError::Missing { .. }) => {
+                events.send(Event::SlideMissing { path, reason: error.to_string() })
+            }
+            Err(error) => events.send(Event::SlideFailed { path, reason: error.to_string() }),
+        },
+        OpenJob::LookWhereListed { source, path } => {
+            let there = slide::open(&path, None).ok().map(|there| Box::new(there.info().clone()));
+            events.send(Event::ListedPlaceSeen { source, there });
+        }
+        OpenJob::FindMoved { slide, path, user_mpp, folders } => {
+            match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
+                Some(source) => {
+                    let now = source.info().path.display();
+                    events
+                        .send(Event::Notice(format!("{}: has moved; found again at {now}", path.display())));
+                    events.send(Event::SlideOpened(source));
+                }
+                None => {
+                    let reason = format!(
+                        "{}: the slide is not there any more. If it was moved, open it where it lies now: it is \
+                         known by its content and keeps its descriptors",
+                        path.display()
+                    );
+                    events.send(Event::SlideFailed { path, reason });
+                }
+            }
+        }
+        OpenJob::LearnEncoder(which) => learn_encoder(&which, events),
+        OpenJob::TrustEncoder { module, encoder } => {
+            if let Err(error) = encoder::trust::allow(&module) {
+                events.send(Event::Trouble(format!(
+                    "it will be asked again whether this module may run: {error}"
+                )));
+            }
+            learn_encoder(&encoder, events);
+        }
+    }
+}
+
+fn learn_encoder(which: &str, events: &EventSender) {
+    events.send(match encoder::spec(which) {
+        Ok(spec) => Event::EncoderKnown(Box::new(spec)),
+        Err(EncoderError::Untrusted { path }) => Event::EncoderUntrusted { path },
+        Err(error) => Event::EncoderFailed { reason: error.to_string() },
+    });
+}
+
+fn find(paths: Vec<PathBuf>, events: &EventSender) {
+    let (projects, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.into_iter().partition(|path| Project::is_project(path));
+    // Paths are shown and remembered, and mean something in this folder only when they are relative.
+    let others: Vec<PathBuf> =
+        others.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
+    // A window shows one project: the last one that was named.
+    if let Some(root) = projects.last() {
+        match Project::open(root).and_then(Project::claim) {
+            Ok(project) => {
+                project.keep_computed_levels();
+                events.send(Event::ProjectOpened(Box::new(project)));
+            }
+            Err(error) => events.send(Event::Trouble(error.to_string())),
+        }
+    }
+    if others.is_empty() {
+        return;
+    }
+    let found = find_slides(&others);
+    if found.is_empty() {
+        let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
+        events.send(Event::Trouble(format!("{}: no slides or images in there", named.join(", "))));
+    }
+    events.send(Event::PathsFound(found));
+}
+
+pub(super) fn scan(job: ScanJob, events: &EventSender) {
+    match job {
+        ScanJob::MakeThumbnail(source) => {
+            let slide = source.info().id.clone();
+            match pipeline::thumbnail(source.as_ref(), THUMBNAIL_PX) {
+                Ok(thumbnail) => events.send(Event::ThumbnailMade { slide, thumbnail }),
+                Err(error) => events.send(Event::Trouble(error.to_string())),
+            }
+        }
+        ScanJob::ReadAssociated { slide, name } => {
+            let picture = slide.associated(&name).map(|picture| within(picture, ASSOCIATED_PX));
+            let picture = picture.map_err(|error| error.to_string());
+            events.send(Event::AssociatedRead { slide: slide.info().id.clone(), name, picture });
+        }
+        ScanJob::FindTissue { slide: source, settings } => {
+            let slide = source.info().id.clone();
+            match TissueMask::find(source.as_ref(), &settings) {
+                Ok(tissue) => events.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
+                Err(error) => events.send(Event::Trouble(error.to_string())),
+            }
+        }
+        ScanJob::ReadProfile(source) => {
+            let profile = ProfileTable::of(source.as_ref()).unwrap_or_else(|error| {
+                events.send(Event::Trouble(error.to_string()));
+                None
+            });
+            events
+                .send(Event::ProfileRead { slide: source.info().id.clone(), profile: profile.map(Arc::new) });
+        }
+        ScanJob::MeasureColours(slide) => {
+            let colours = LabStatistics::of_slide(slide.as_ref()).unwrap_or_else(|error| {
+                events.send(Event::Trouble(error.to_string()));
+                None
+            });
+            events.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
+        }
+    }
+}
+
+pub(super) fn load(job: LoadJob, events: &EventSender) {
+    match job {
+        LoadJob::ReadPatients(path) => {
+            let patients = query::read_patients(&path);
+            events.send(Event::PatientsRead { path, patients });
+        }
+        LoadJob::ListRecipes(store) => events.send(Event::RecipesFound(store.recipes())),
+        LoadJob::OpenSecondEncoder { store, slides, recipe, cache } => {
+            let mut sets = Vec::new();
+            for slide in &slides {
+                match store.open(slide, &recipe) {
+                    Ok(set) => sets.extend(set.map(Arc::new)),
+                    Err(error) => events.send(Event::Trouble(error.to_string())),
+                }
+            }
+            let index = Arc::new(Snapshot::build(sets, None, Some(&cache)));
+            events.send(Event::SecondEncoderOpened { recipe, index: index.clone() });
+            index.grow_trees();
+        }
+        LoadJob::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
+            Ok(Some(set)) => events.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
+            Ok(None) => events.send(Event::NoDescriptors { slide }),
+            Err(error) => {
+                events.send(Event::Trouble(error.to_string()));
+                events.send(Event::NoDescriptors { slide });
+            }
+        },
+    }
+}
+
+/// `picture`, made smaller if a side of it is longer than `edge` pixels.
+fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
+    if picture.width().max(picture.height()) <= edge {
+        return picture;
+    }
+    image::DynamicImage::ImageRgba8(picture)
+        .resize(edge, edge, image::imageops::FilterType::Triangle)
+        .into_rgba8()
+}
+
+pub(super) fn picture(job: PictureJob, events: &EventSender) {
+    events.send(match job {
+        PictureJob::ReadTilePicture { slide, rect } => tile_picture(slide.as_ref(), rect),
+        PictureJob::ReadQueryPicture { place, file } => query_picture(place, &file),
+    });
+}
+
+fn query_picture(place: TilePlace, file: &Path) -> Event {
+    let TilePlace { slide, rect } = place;
+    let picture = slide::open(file, None)
+        .and_then(|picture| pipeline::thumbnail(picture.as_ref(), TILE_PICTURE_PX))
+        .map_err(|error| error.to_string());
+    Event::TilePictureRead { slide, rect, picture }
+}
+
+fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {
+    let picture = read_tile(slide, &rect, TILE_PICTURE_PX)
+        .map(|tile| image::DynamicImage::ImageRgb8(tile).into_rgba8())
+        .map_err(|error| error.to_string());
+    Event::TilePictureRead { slide: slide.info().id.clone(), rect, picture }
+}

@@ -1,0 +1,358 @@
+//! The named threads of the running program. They take [`Job`]s and answer with [`Event`]s; none of them
+//! touches the session, and nobody ever waits for them.
+
+pub mod annotation_keeper;
+mod archive_searcher;
+mod query_files;
+pub mod embedder;
+mod io_jobs;
+pub mod heat;
+mod evaluator;
+pub mod tile_loader;
+pub mod job_queue;
+mod on_crash;
+mod timeout;
+pub mod trainer;
+mod watcher;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::crash;
+use crate::session::{
+    ArchiveRequest, EvaluatorJob, Event, HistoryJob, Job, LoadJob, OpenJob, PictureJob, ScanJob,
+    SearchRequest, TrainingEvent,
+};
+use embedder::EmbedderQueue;
+use histokin_core::descriptors::DescriptorSet;
+use histokin_core::index::{IndexCache, Snapshot};
+use histokin_core::query::{self, QueryError};
+use histokin_core::slide::SlideSource;
+use histokin_encoder::DeviceChoice;
+use histokin_project::project::Project;
+use job_queue::JobQueue;
+use trainer::TrainerQueue;
+
+/// How long a slide may take to open, or a tile to be read, before others are not kept waiting any more.
+const OPENING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(15) };
+
+/// The same for thumbnails and tissue.
+const SCANNING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(60) };
+
+/// How long the end of the program waits for threads that write, and for those that only read.
+const LAST_WRITES: Duration = Duration::from_secs(60);
+const LAST_READS: Duration = Duration::from_secs(2);
+
+/// Threads that write, beside the keepers.
+const WRITERS: [&str; 3] = ["embedder", "trainer", "training-errands"];
+
+/// How long to wait before a project that could not be saved is tried again.
+const SAVE_AGAIN: Duration = Duration::from_secs(10);
+
+/// Events that may wait for the session; workers wait when there are more.
+const EVENTS_WAITING: usize = 256;
+
+/// Called after each event, from any thread: the window repaints.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Where workers leave their events.
+#[derive(Clone)]
+pub struct EventSender {
+    events: Sender<Event>,
+    waker: Waker,
+}
+
+impl EventSender {
+    fn training(&self, event: TrainingEvent) {
+        self.send(Event::Training(event));
+    }
+
+    /// Do a piece of work. If it panics, it alone has failed: `failed` says what the session is to know then
+    /// beside the report.
+    fn attempt(&self, doing: &str, work: impl FnOnce(), failed: impl FnOnce(String) -> Option<Event>) {
+        if let Err(crash) = crash::catch(doing, work) {
+            if let Some(event) = failed(crash.summary.clone()) {
+                self.send(event);
+            }
+            self.send(Event::Crashed(crash));
+        }
+    }
+
+    /// Leave an event. When the program is ending nobody listens any more, and nothing is lost by that.
+    pub fn send(&self, event: Event) {
+        if self.events.send(event).is_ok() {
+            (self.waker)();
+        }
+    }
+}
+
+/// The running workers. Dropping this ends them; what is embedded so far is kept.
+pub struct Workers {
+    events: Receiver<Event>,
+    queues: Arc<Queues>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What waits for each worker.
+#[derive(Default)]
+struct Queues {
+    opener: JobQueue<OpenJob>,
+    scanner: JobQueue<ScanJob>,
+    pictures: JobQueue<PictureJob>,
+    unavailable: JobQueue<Arc<dyn SlideSource>>,
+    searches: JobQueue<SearchRequest>,
+    /// `None` when what was asked is not wanted any more.
+    archive_searches: JobQueue<Option<ArchiveRequest>>,
+    indexer: JobQueue<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
+    descriptors: JobQueue<LoadJob>,
+    keeper: JobQueue<Project>,
+    history: JobQueue<HistoryJob>,
+    annotations: annotation_keeper::AnnotationQueue,
+    evaluator: JobQueue<EvaluatorJob>,
+    /// Ends the evaluation that was asked for last.
+    evaluation_stop: Mutex<Option<Arc<AtomicBool>>>,
+    embedder: EmbedderQueue,
+    trainer: TrainerQueue,
+}
+
+impl Workers {
+    /// Start all threads.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(device: DeviceChoice, waker: Waker) -> std::io::Result<Self> {
+        let (to_session, received) = bounded(EVENTS_WAITING);
+        let events = EventSender { events: to_session, waker };
+        let queues = Arc::new(Queues::default());
+        let mut workers = Self { events: received, queues, threads: Vec::new() };
+        workers.spawn("slide-opener", &events, |queues, events| {
+            while let Some(job) = queues.opener.take() {
+                let (failed, to_session) = (on_crash::open(&job), events.clone());
+                let named = named(&job);
+                let open =
+                    move || to_session.attempt("Opening files", || io_jobs::open(job, &to_session), failed);
+                if !timeout::wait_for("slide-opening", OPENING, open) {
+                    events.send(Event::Notice(format!(
+                        "{named}: its drive does not answer. Others are opened meanwhile, this when it does"
+                    )));
+                }
+            }
+        })?;
+        workers.spawn("slide-scanner", &events, |queues, events| {
+            while let Some(job) = queues.scanner.take() {
+                let (failed, events) = (on_crash::scan(&job), events.clone());
+                let scan = move || events.attempt("Reading a slide", || io_jobs::scan(job, &events), failed);
+                timeout::wait_for("slide-scanning", SCANNING, scan);
+            }
+        })?;
+        workers.spawn("tile-pictures", &events, |queues, events| {
+            while let Some(job) = queues.pictures.take() {
+                let (failed, events) = (on_crash::picture(&job), events.clone());
+                let read =
+                    move || events.attempt("Reading a tile", || io_jobs::picture(job, &events), failed);
+                timeout::wait_for("tile-picture", OPENING, read);
+            }
+        })?;
+        workers.spawn("searcher", &events, |queues, events| {
+            while let Some(request) = queues.searches.take() {
+                let SearchRequest { generation, index, query, marks, second_encoder } = request;
+                let search = || {
+                    let answer = query::ask(&index, &query, &marks);
+                    let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
+                    events.send(Event::Answered { generation, answer, second_encoder });
+                };
+                let failed = |reason| Event::Answered {
+                    generation,
+                    answer: Err(QueryError::Crashed(reason)),
+                    second_encoder: None,
+                };
+                events.attempt("The search", search, |reason| Some(failed(reason)));
+            }
+        })?;
+        workers.spawn("archive-searcher", &events, |queues, events| {
+            archive_searcher::run(&queues.archive_searches, events);
+        })?;
+        // Nobody waits for its end: it may hang on a dead line, and holds nothing that has to be kept.
+        drop(workers.threads.pop());
+        // Apart from the scanner: an archive can be searched before its tissue has been found again.
+        workers.spawn("descriptor-loader", &events, |queues, events| {
+            while let Some(job) = queues.descriptors.take() {
+                let failed = on_crash::load(&job);
+                events.attempt("Reading descriptors", || io_jobs::load(job, events), failed);
+            }
+        })?;
+        workers.spawn("indexer", &events, |queues, events| {
+            let mut previous: Option<Arc<Snapshot>> = None;
+            while let Some((sets, cache, settled)) = queues.indexer.take() {
+                let index = || {
+                    let build = if settled { Snapshot::build } else { Snapshot::provisional };
+                    let index = Arc::new(build(sets, previous.as_deref(), Some(&cache)));
+                    previous = Some(index.clone());
+                    events.send(Event::IndexBuilt(index.clone()));
+                    // Searched already, and quicker when this is done.
+                    index.grow_trees();
+                };
+                events.attempt("Building the index", index, |_| Some(Event::IndexFailed));
+            }
+        })?;
+        workers.spawn("project-keeper", &events, |queues, events| {
+            keep_project(&queues.keeper, events);
+        })?;
+        workers.spawn("book-keeper", &events, |queues, events| {
+            while let Some(work) = queues.history.take_to_the_end() {
+                events.attempt(
+                    "Keeping questions and judgements",
+                    || query_files::keep_history(work, events),
+                    |_| None,
+                );
+            }
+        })?;
+        workers.spawn("annotation-keeper", &events, |queues, events| {
+            annotation_keeper::run(&queues.annotations, events);
+        })?;
+        workers.spawn("evaluator", &events, |queues, events| {
+            while let Some(job) = queues.evaluator.take() {
+                let failed = evaluator::on_crash(&job);
+                events.attempt("Measuring the encoder", || evaluator::work(job, events), failed);
+            }
+        })?;
+        workers
+            .spawn("slide-watcher", &events, |queues, events| watcher::run(&queues.unavailable, events))?;
+        workers.spawn("embedder", &events, move |queues, events| {
+            embedder::run(&queues.embedder, device, events)
+        })?;
+        workers.spawn("trainer", &events, |queues, events| trainer::run(&queues.trainer, events))?;
+        workers.spawn("training-errands", &events, |queues, events| {
+            trainer::run_io_jobs(&queues.trainer, events)
+        })?;
+        Ok(workers)
+    }
+
+    /// Hand a job to the worker that does it. Never waits.
+    pub fn dispatch(&self, job: Job) {
+        let queues = &self.queues;
+        match job {
+            Job::Open(job) => queues.opener.push(job),
+            Job::Scan(job) => queues.scanner.push(job),
+            Job::Load(job) => queues.descriptors.push(job),
+            Job::Picture(job) => queues.pictures.push(job),
+            Job::History(job) => queues.history.push(job),
+            Job::Evaluate(job) => {
+                if let EvaluatorJob::Evaluate(request) = &job {
+                    *queues.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(request.stop.clone());
+                }
+                queues.evaluator.push(job);
+            }
+            Job::AwaitSlide(slide) => queues.unavailable.push(slide),
+            Job::Embed(plan) => queues.embedder.submit(plan),
+            Job::EmbedTiles(request) => queues.embedder.describe(request),
+            Job::EmbedPicture(request) => queues.embedder.embed_picture(request),
+            Job::BuildIndex { sets, cache, settled } => queues.indexer.replace((sets, cache, settled)),
+            Job::Search(request) => queues.searches.replace(request),
+            Job::SearchArchive(request) => queues.archive_searches.replace(Some(*request)),
+            Job::LeaveArchive => queues.archive_searches.replace(None),
+            Job::Annotations(job) => queues.annotations.push(job),
+            Job::SaveProject(project) => queues.keeper.replace(*project),
+            Job::Train(job) => queues.trainer.submit(job),
+        }
+    }
+
+    /// What the workers have found out since the last look.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        events: &EventSender,
+        work: impl Fn(&Queues, &EventSender) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (queues, events) = (self.queues.clone(), events.clone());
+        let thread =
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&queues, &events))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let queues = &self.queues;
+        queues.opener.close();
+        queues.scanner.close();
+        queues.pictures.close();
+        queues.unavailable.close();
+        queues.searches.close();
+        queues.archive_searches.close();
+        queues.indexer.close();
+        queues.descriptors.close();
+        queues.keeper.close();
+        queues.history.close();
+        queues.annotations.close();
+        queues.evaluator.close();
+        if let Some(stop) = queues.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        queues.embedder.close();
+        queues.trainer.close();
+        // Workers that wait to leave an event must not wait for ever.
+        self.events = crossbeam_channel::never();
+        // Those that only read may wait for a drive that does not answer. Those that write finish what they have.
+        let writes = |thread: &JoinHandle<()>| {
+            thread.thread().name().is_some_and(|name| name.ends_with("keeper") || WRITERS.contains(&name))
+        };
+        let (writers, readers): (Vec<_>, Vec<_>) = self.threads.drain(..).partition(writes);
+        timeout::join(writers, LAST_WRITES);
+        timeout::join(readers, LAST_READS);
+    }
+}
+
+/// Keep the newest state of the project. While that fails it is tried again, and once more at the end.
+fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
+    let mut unsaved: Option<Project> = None;
+    loop {
+        let next = match &unsaved {
+            None => keeper.take_to_the_end(),
+            Some(_) => keeper.take_within(SAVE_AGAIN),
+        };
+        let is_end = next.is_none() && (unsaved.is_none() || keeper.is_closed());
+        let before = unsaved.is_some();
+        if let Some(project) = next.or_else(|| unsaved.take()) {
+            unsaved = None;
+            match project.save() {
+                Ok(()) if before => events.send(Event::Notice("The project is saved.".to_owned())),
+                Ok(()) => {}
+                Err(error) => {
+                    let text = format!(
+                        "{error}. The list of slides and the settings are kept in memory, and saving is tried again \
+                         every few seconds"
+                    );
+                    events.send(Event::Trouble(text));
+                    unsaved = Some(project);
+                }
+            }
+        }
+        if is_end {
+            return;
+        }
+    }
+}
+
+/// What a job of the opener works on, for people.
+fn named(job: &OpenJob) -> String {
+    match job {
+        OpenJob::OpenSlide { path, .. }
+        | OpenJob::LookWhereListed { path, .. }
+        | OpenJob::FindMoved { path, .. } => path.display().to_string(),
+        OpenJob::FindPaths(paths) => {
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        }
+        OpenJob::LearnEncoder(encoder) | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
+    }
+}

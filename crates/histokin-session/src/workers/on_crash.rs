@@ -1,0 +1,63 @@
+//! What the session is told when a job panics, beside the report of the crash. Whoever waits for an answer gets one.
+
+use crate::session::{Event, LoadJob, OpenJob, PictureJob, ScanJob};
+
+/// Makes the event from the reason of the crash; `None` where nobody waits for the job's answer.
+pub(super) type Answer = Box<dyn FnOnce(String) -> Option<Event> + Send>;
+
+pub(super) fn open(job: &OpenJob) -> Answer {
+    match job {
+        OpenJob::OpenSlide { path, .. } | OpenJob::FindMoved { path, .. } => {
+            let path = path.clone();
+            Box::new(|reason| Some(Event::SlideFailed { path, reason }))
+        }
+        OpenJob::LookWhereListed { source, .. } => {
+            let source = source.clone();
+            Box::new(|_| Some(Event::ListedPlaceSeen { source, there: None }))
+        }
+        OpenJob::LearnEncoder(_) | OpenJob::TrustEncoder { .. } => {
+            Box::new(|reason| Some(Event::EncoderFailed { reason }))
+        }
+        OpenJob::FindPaths(_) => Box::new(|_| None),
+    }
+}
+
+pub(super) fn scan(job: &ScanJob) -> Answer {
+    match job {
+        ScanJob::ReadAssociated { slide, name } => {
+            let (slide, name) = (slide.info().id.clone(), name.clone());
+            Box::new(|reason| Some(Event::AssociatedRead { slide, name, picture: Err(reason) }))
+        }
+        ScanJob::ReadProfile(slide) => {
+            let slide = slide.info().id.clone();
+            Box::new(|_| Some(Event::ProfileRead { slide, profile: None }))
+        }
+        ScanJob::MeasureColours(slide) => {
+            let slide = slide.info().id.clone();
+            Box::new(|_| Some(Event::ColoursMeasured { slide, colours: None }))
+        }
+        ScanJob::MakeThumbnail(_) | ScanJob::FindTissue { .. } => Box::new(|_| None),
+    }
+}
+
+pub(super) fn load(job: &LoadJob) -> Answer {
+    match job {
+        LoadJob::LoadDescriptors { slide, .. } => {
+            let slide = slide.clone();
+            Box::new(|_| Some(Event::NoDescriptors { slide }))
+        }
+        LoadJob::ReadPatients(path) => {
+            let path = path.clone();
+            Box::new(|reason| Some(Event::PatientsRead { path, patients: Err(reason) }))
+        }
+        LoadJob::ListRecipes(_) | LoadJob::OpenSecondEncoder { .. } => Box::new(|_| None),
+    }
+}
+
+pub(super) fn picture(job: &PictureJob) -> Answer {
+    let (slide, rect) = match job {
+        PictureJob::ReadTilePicture { slide, rect } => (slide.info().id.clone(), *rect),
+        PictureJob::ReadQueryPicture { place, .. } => (place.slide.clone(), place.rect),
+    };
+    Box::new(move |reason| Some(Event::TilePictureRead { slide, rect, picture: Err(reason) }))
+}

@@ -1,0 +1,65 @@
+//! What a project keeps of its queries: loaded, saved, and written out for other programs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::EventSender;
+use super::heat::{self, HeatRequest};
+use crate::session::{Event, HistoryJob};
+use histokin_core::query::{Answer, QueryHistory};
+use histokin_core::slide::SlideId;
+use histokin_project::pipeline::{self, Slides};
+
+pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
+    let done = match job {
+        HistoryJob::LoadHistory(root) => QueryHistory::load(&root)
+            .map(|query_history| events.send(Event::HistoryLoaded(Box::new(query_history)))),
+        HistoryJob::SaveHistory { root, query_history } => query_history.save(&root),
+        HistoryJob::ExportAnswer { answer, query_history, slides, reports } => {
+            return export(&answer, &query_history, &slides, &reports, events);
+        }
+        HistoryJob::ExportHeatMap { index, tile, shown, names, reports } => {
+            return export_heat_map(&HeatRequest { index, tile, shown }, &names, &reports, events);
+        }
+    };
+    if let Err(error) = done {
+        let text =
+            format!("{error}; questions and judgements are not kept in this project until it is mended");
+        events.send(Event::Trouble(text));
+    }
+}
+
+/// The first folder `NAME-N` that is not there yet.
+fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
+    (1..).map(|number| reports.join(format!("{name}-{number}"))).find(|folder| !folder.exists())
+}
+
+/// Write a heat map into a new folder of its own.
+fn export_heat_map(
+    request: &HeatRequest,
+    names: &HashMap<SlideId, String>,
+    reports: &Path,
+    events: &EventSender,
+) {
+    let Some(folder) = new_folder(reports, "heat-map") else { return };
+    let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
+    match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
+        Ok(_) => events.send(Event::Notice(format!("{}: the heat map was written here", folder.display()))),
+        Err(error) => events.send(Event::Trouble(error.to_string())),
+    }
+}
+
+/// Write an answer into a new folder of its own.
+fn export(
+    answer: &Answer,
+    query_history: &QueryHistory,
+    slides: &Slides,
+    reports: &Path,
+    events: &EventSender,
+) {
+    let Some(folder) = new_folder(reports, "matches") else { return };
+    match pipeline::write_answer(answer, query_history, slides, &folder) {
+        Ok(()) => events.send(Event::Notice(format!("{}: the matches were written here", folder.display()))),
+        Err(error) => events.send(Event::Trouble(error.to_string())),
+    }
+}

@@ -1,0 +1,247 @@
+//! The thread that trains, and the one that counts pairs and looks after runs meanwhile.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::EventSender;
+use super::job_queue::JobQueue;
+use crate::crash;
+use crate::session::{
+    Event, Pace, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan, TrainingTarget,
+};
+use histokin_core::durable;
+use histokin_core::memory;
+use histokin_encoder::model::Preprocessing;
+use histokin_training::config::TrainingConfig;
+use histokin_training::run::{Run, RunSlide};
+use histokin_training::slides::TrainingSlide;
+use histokin_training::{
+    self as training, Control, Outcome, Progress, Setup, ShownPair, TrainingError, labels, marks, pairs,
+    train,
+};
+
+/// Where training is asked for.
+#[derive(Default)]
+pub struct TrainerQueue {
+    plans: JobQueue<TrainingPlan>,
+    io_jobs: JobQueue<TrainingJob>,
+    /// Steers the training that is under way or about to begin.
+    control: Mutex<Arc<Control>>,
+}
+
+impl TrainerQueue {
+    /// Leave work; pause and stop reach a running training at once.
+    pub fn submit(&self, job: TrainingJob) {
+        match job {
+            TrainingJob::Train(plan) => {
+                *self.lock() = Arc::default();
+                self.plans.push(*plan);
+            }
+            TrainingJob::Pause(paused) => self.lock().set_paused(paused),
+            TrainingJob::Stop => self.lock().stop(),
+            io_job => self.io_jobs.push(io_job),
+        }
+    }
+
+    pub fn close(&self) {
+        self.plans.close();
+        self.io_jobs.close();
+        self.lock().stop();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Control>> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Train what is asked for until the desk is closed.
+pub fn run(queue: &TrainerQueue, events: &EventSender) {
+    while let Some(plan) = queue.plans.take() {
+        let control = queue.lock().clone();
+        let project = plan.project.clone();
+        let trained = crash::catch("Training", || carry_out(plan, &control, events));
+        let end = match trained {
+            Ok(Ok(outcome)) => Ok(TrainingEnd { step: outcome.steps, stopped: outcome.stopped }),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(crash) => {
+                events.send(Event::Crashed(crash.clone()));
+                Err(crash.summary)
+            }
+        };
+        memory::return_freed();
+        events.training(TrainingEvent::Ended(end));
+        list(&project, events);
+    }
+}
+
+/// Count, list, export and delete until the desk is closed.
+pub fn run_io_jobs(queue: &TrainerQueue, events: &EventSender) {
+    while let Some(io_job) = queue.io_jobs.take() {
+        let is_preview = matches!(io_job, TrainingJob::Preview { .. });
+        let failed = move |reason| is_preview.then(|| Event::Training(TrainingEvent::Previewed(Err(reason))));
+        events.attempt("Looking after training runs", || run_io_job(io_job, events), failed);
+    }
+}
+
+fn run_io_job(io_job: TrainingJob, events: &EventSender) {
+    match io_job {
+        TrainingJob::Count { targets, limits } => {
+            for target in targets {
+                let slide = target.slide.info().id.clone();
+                let prepared = TrainingSlide::prepare(target.slide, limits.tiles, target.tissue.as_deref());
+                let count = prepared
+                    .map(|slide| pairs::count_pairs(&slide, limits.near_mm, limits.far_mm))
+                    .map_err(|error| error.to_string());
+                events.training(TrainingEvent::Counted { slide, limits, count });
+            }
+        }
+        TrainingJob::Preview { targets, config } => {
+            let drawn = preview(targets, &config).map_err(|error| error.to_string());
+            events.training(TrainingEvent::Previewed(drawn));
+        }
+        TrainingJob::List { project } => list(&project, events),
+        TrainingJob::Export { project, run } => match export(&project, &run) {
+            Ok(path) => events.training(TrainingEvent::Exported { run, path }),
+            Err(error) => events.send(Event::Trouble(error.to_string())),
+        },
+        TrainingJob::Delete { project, run } => {
+            if let Err(error) = Run::find(&project, &run).and_then(Run::delete) {
+                events.send(Event::Trouble(error.to_string()));
+            }
+            list(&project, events);
+        }
+        TrainingJob::ReadSettings(path) => {
+            let read = TrainingConfig::read(&path).map(Box::new).map_err(|error| error.to_string());
+            events.training(TrainingEvent::SettingsRead(read));
+        }
+        TrainingJob::WriteSettings { path, config } => {
+            match durable::write(&path, config.to_toml().as_bytes()) {
+                Ok(()) => events.training(TrainingEvent::SettingsWritten(path)),
+                Err(error) => events.send(Event::Trouble(format!(
+                    "{}: the settings were not written ({error})",
+                    path.display()
+                ))),
+            }
+        }
+        TrainingJob::Train(_) | TrainingJob::Pause(_) | TrainingJob::Stop => {}
+    }
+}
+
+fn list(project: &Path, events: &EventSender) {
+    events.training(TrainingEvent::Listed(Run::all(project).iter().map(RunView::of).collect()));
+}
+
+fn preview(targets: Vec<TrainingTarget>, config: &TrainingConfig) -> Result<Vec<ShownPair>, TrainingError> {
+    config.check()?;
+    let prepare = |target: TrainingTarget| {
+        TrainingSlide::prepare(target.slide, config.tiles(), target.tissue.as_deref())
+    };
+    let slides = targets.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    training::preview(&slides, config, Preprocessing::default().stain_reference)
+}
+
+fn export(project: &Path, run: &str) -> Result<std::path::PathBuf, TrainingError> {
+    let run = Run::find(project, run)?;
+    let path = project.join("models").join(format!("{}.safetensors", run.card.id));
+    run.export(&path)?;
+    Ok(path)
+}
+
+fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Result<Outcome, TrainingError> {
+    let (run, targets, resume) = match plan.what {
+        PlannedRun::New { targets, config } => {
+            config.check()?;
+            let slides = targets.iter().map(used).collect();
+            (Run::create(&plan.project, *config, slides)?, targets, false)
+        }
+        PlannedRun::Continued { run, targets } => {
+            let run = Run::find(&plan.project, &run)?;
+            let targets = targets_of(&run, targets)?;
+            (run, targets, true)
+        }
+    };
+    let (mut slides, mut validation) = (Vec::new(), Vec::new());
+    for target in targets {
+        let name = target.slide.info().name();
+        events.training(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
+        let slide = TrainingSlide::prepare(target.slide, run.config.tiles(), target.tissue.as_deref());
+        // A run that could not even begin leaves no folder behind.
+        let slide = match slide {
+            Err(error) if !resume => {
+                run.delete()?;
+                return Err(error);
+            }
+            other => other?,
+        };
+        if target.validation { validation.push(slide) } else { slides.push(slide) }
+    }
+    let labelled = labels::apply(&plan.project, &run.config.labels, &mut validation);
+    let labelled = match labelled {
+        Err(error) if !resume => {
+            run.delete()?;
+            return Err(error);
+        }
+        other => other?,
+    };
+    if labelled > 0 {
+        let text = format!("{labelled} tiles of the validation slides are labelled: retrieval is measured");
+        events.training(TrainingEvent::Notice(text));
+    }
+    let id = run.card.id.clone();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let marks = marks::read(run.folder(), &slides)?;
+    if !marks.is_empty() {
+        let text = format!("{} pairs that you judged are learned from too", marks.len());
+        events.training(TrainingEvent::Notice(text));
+    }
+    let setup = Setup {
+        slides,
+        validation,
+        marks,
+        device: plan.device,
+        // A core stays with the window.
+        threads: (cores / 2).clamp(1, 8),
+        resume,
+        model: run.model(),
+        model_name: id.clone(),
+        run,
+    };
+    train(setup, control, &mut |progress| events.training(event(&id, progress)))
+}
+
+fn used(target: &TrainingTarget) -> RunSlide {
+    let info = target.slide.info();
+    RunSlide { id: info.id.clone(), path: info.path.clone(), validation: target.validation }
+}
+
+/// The slides that a run has learned from and validated on, in its own order.
+fn targets_of(run: &Run, open: Vec<TrainingTarget>) -> Result<Vec<TrainingTarget>, TrainingError> {
+    let find = |wanted: &RunSlide| {
+        let found = open.iter().find(|target| target.slide.info().id == wanted.id);
+        found.map(|target| TrainingTarget { validation: wanted.validation, ..target.clone() }).ok_or_else(
+            || {
+                TrainingError::Config(format!(
+                    "{}: the run has learned from this slide; open it, then go on",
+                    wanted.path.display()
+                ))
+            },
+        )
+    };
+    run.card.slides.iter().map(find).collect()
+}
+
+fn event(run: &str, progress: Progress) -> TrainingEvent {
+    match progress {
+        Progress::Began { step, steps, device, history } => {
+            TrainingEvent::Began { run: run.to_owned(), step, steps, device, history }
+        }
+        Progress::Step { record, pairs_per_second, seconds_left, memory, cached } => {
+            TrainingEvent::Step { record, pace: Pace { pairs_per_second, seconds_left, memory, cached } }
+        }
+        Progress::Pairs(pairs) => TrainingEvent::Pairs(pairs),
+        Progress::Validating => TrainingEvent::Validating,
+        Progress::Validated(look) => TrainingEvent::Validated(look),
+        Progress::Saved { step } => TrainingEvent::Saved { step },
+        Progress::Notice(text) => TrainingEvent::Notice(text),
+    }
+}

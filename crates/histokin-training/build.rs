@@ -1,0 +1,5 @@
+//! The libraries that the tests load; see `histokin-link`.
+
+fn main() {
+    histokin_link::tell_loader();
+}
