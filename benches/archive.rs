@@ -11,6 +11,8 @@ mod support;
 #[path = "../tests/it/support/postgres.rs"]
 #[expect(dead_code, reason = "the tests use more of this module")]
 mod postgres;
+#[path = "../tests/it/support/skipped.rs"]
+mod skipped;
 
 use std::sync::Mutex;
 use std::time::Instant;

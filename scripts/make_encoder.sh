@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes an encoder in the way tissue-neighbours was made: trains networks on pairs of neighbouring tiles, averages their
-# weights, and finds prototypes among the features of the average.
+# Makes an encoder by learning: trains networks on pairs of neighbouring tiles, averages their weights, and finds prototypes
+# among the features of the average. What this gained and lost is stated in models/tissue-prototypes/card.md.
 #
 #   scripts/make_encoder.sh NAME OUT SLIDE…
 #

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::fit_model::StainArg;
 use super::interrupt;
 use super::progress::EmbedBar;
 use super::tissue_options::TissueOptions;
@@ -45,7 +46,8 @@ pub struct EmbedArgs {
     /// Pixel size of the slides in µm, overriding the one in the files: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
-    /// Stain normalisation [default: the project's, else lab].
+    /// Stain normalisation for encoders that were made on normalised slides; others see the slide's own colours
+    /// [default: the project's, else lab].
     #[arg(long)]
     stain: Option<StainArg>,
     /// Where the encoder runs: auto, cpu, cuda or cuda:N.
@@ -94,14 +96,6 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StainArg {
-    /// Match the colours of each tile to the encoder's reference (LAB statistics).
-    Lab,
-    /// Leave the colours as they are.
-    None,
-}
-
 /// Runs `histokin embed`.
 ///
 /// # Errors
@@ -120,15 +114,14 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         project.save_settings()?;
     }
 
-    let which = settings.encoder.as_deref().unwrap_or(encoder::DEFAULT);
-    let mut encoder = encoder::load(which, args.device)?;
-    let spec = encoder.spec();
-    let recipe = Recipe {
-        encoder_id: spec.id.clone(),
-        encoder_name: spec.name.clone(),
-        tiles: settings.tiles,
-        stain: settings.stain,
-    };
+    if project.has_former_default() {
+        noteln!("{}", encoder::newer_default(args.project.display()));
+    }
+    let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
+    let recipe = project.recipe(encoder.spec());
+    if matches!(args.stain, Some(StainArg::Lab)) && recipe.stain == StainSetting::None {
+        noteln!("{} was made on slides' own colours: they are not normalised for it", recipe.encoder_name);
+    }
     let paths = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()
     } else {
@@ -191,11 +184,7 @@ fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectS
     if !MicronsPerPixel::square(tiles.mpp).is_plausible() {
         bail!("--mpp {}: give µm per pixel, such as 1.0", tiles.mpp);
     }
-    let stain = match args.stain {
-        Some(StainArg::Lab) => StainSetting::Lab,
-        Some(StainArg::None) => StainSetting::None,
-        None => kept.stain,
-    };
+    let stain = args.stain.map_or(kept.stain, StainSetting::from);
     let encoder = args.encoder.clone().or_else(|| kept.encoder.clone());
     Ok(ProjectSettings { encoder, tiles, stain, tissue: args.tissue.apply(&kept.tissue) })
 }

@@ -1,5 +1,6 @@
-//! `histokin fit-model`: makes an encoder from a backbone's published weights, without training: its head is
-//! a principal component analysis of the features on tissue, or prototypes found among them.
+//! `histokin fit-model`: makes an encoder from a backbone's published weights, without training. Its head is
+//! a principal component analysis of the features on tissue, prototypes found among them, or a whitening within
+//! neighbourhoods.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use super::choice::choice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model};
 use crate::encoder::model::{ModelFile, Preprocessing};
+use crate::encoder::neighbourhoods::{NeighbourhoodSettings, SlideTiles, fit_neighbourhood_head};
 use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::readout::{FeatureScaling, HeadOutput};
-use crate::encoder::stain_switch::{self, add_switch};
-use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder};
+use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder, EncoderSpec};
+use crate::geometry::MicronsPerPixel;
 use crate::paths;
 use crate::slide::{self, SlideSource};
-use crate::stain::{LabNormaliser, LabStatistics};
+use crate::stain::{LabNormaliser, LabStatistics, StainSetting};
 use crate::tiling::{TileGrid, TileIndex, TileSettings, read_tile};
 use crate::tissue::{TissueMask, selection};
 
@@ -68,8 +70,18 @@ pub struct FitModelArgs {
     /// With prototypes: how strongly the nearest prototypes outweigh the others, above 0
     #[arg(long, default_value_t = 1.0)]
     pub sharpness: f64,
-    /// With prototypes: the last number of a descriptor states whether the tile is dense with nuclei
-    #[arg(long, requires = "prototypes")]
+    /// Reduce what differs between neighbouring tiles, which mostly show the same tissue. Descriptors are compared by
+    /// their angle
+    #[arg(long, conflicts_with_all = ["prototypes", "whiten"])]
+    pub neighbourhoods: bool,
+    /// With neighbourhoods: tiles whose centres are nearer than this are neighbours, in µm
+    #[arg(long, default_value_t = 500.0)]
+    pub within_um: f64,
+    /// Whether tiles are stain-normalised, for fitting and whenever the encoder is used
+    #[arg(long, value_enum, default_value_t = StainArg::Lab)]
+    pub stain: StainArg,
+    /// An option of earlier versions
+    #[arg(long, hide = true)]
     pub stain_switch: bool,
     /// Use the features as they are instead of the square roots of their shares (Hellinger)
     #[arg(long)]
@@ -83,6 +95,24 @@ pub struct FitModelArgs {
     /// Where the backbone runs: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
+}
+
+/// How tiles are stain-normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StainArg {
+    /// To common colours
+    Lab,
+    /// Not at all
+    None,
+}
+
+impl From<StainArg> for StainSetting {
+    fn from(stain: StainArg) -> Self {
+        match stain {
+            StainArg::Lab => Self::Lab,
+            StainArg::None => Self::None,
+        }
+    }
 }
 
 /// A slide to fit on, and the tiles chosen from it.
@@ -111,9 +141,11 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         count - 1
     );
     ensure!(
-        args.width > usize::from(args.stain_switch),
-        "--width is too small: there would be no prototypes"
+        !args.stain_switch,
+        "--stain-switch is no longer supported: it raised the ADDR and worsened retrieval (see the card of \
+         tissue-and-nuclei); encoders that have a stain switch still work. Leave out --stain-switch"
     );
+    ensure!(args.within_um.is_finite() && args.within_um > 0.0, "--within-um must be a number above 0");
     ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness must be a number above 0");
     let folder = args.models.join(&args.name);
     let settings = TileSettings::default();
@@ -121,7 +153,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     let sources = args
         .slides
         .iter()
-        .map(|path| choose_tiles(path, settings, args.tiles_per_slide, &mut random))
+        .map(|path| choose_tiles(path, settings, args, &mut random))
         .collect::<anyhow::Result<Vec<_>>>()?;
 
     let (input_mean, input_std) = args.backbone.input_statistics();
@@ -137,39 +169,53 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         weights,
         blocks: args.blocks.clone(),
         // Earlier blocks have negative outputs, and prototypes scale the features in their own way.
-        feature_scaling: match args.plain_features || args.prototypes || !args.blocks.is_empty() {
+        feature_scaling: match args.plain_features
+            || args.prototypes
+            || args.neighbourhoods
+            || !args.blocks.is_empty()
+        {
             true => FeatureScaling::None,
             false => FeatureScaling::Hellinger,
         },
         head: None,
         output: HeadOutput::Linear,
-        stain_switch: args.stain_switch.then_some(stain_switch::HEIGHT),
+        stain_switch: None,
         preprocessing: Preprocessing {
             tile_px: settings.tile_px,
             mpp: settings.mpp,
             input_mean,
             input_std,
+            // Not yet: the head is fitted on features as they are.
             l2_normalise: false,
+            stain: args.stain.into(),
             stain_reference: average(sources.iter().map(|source| source.statistics)),
         },
     };
     let mut pooled = encoder::load_embedded(file.clone(), &folder, args.device)?;
-    let mut features = DescriptorBatch { values: Vec::new(), width: pooled.spec().width };
+    let mut slides = Vec::new();
     for source in &sources {
         tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());
-        features.values.extend(encode_tiles(source, pooled.as_mut())?);
+        slides.push(described(source, pooled.as_mut())?);
     }
+    let width = pooled.spec().width;
+    let all = || DescriptorBatch {
+        values: slides.iter().flat_map(|slide| &slide.features.values).copied().collect(),
+        width,
+    };
 
-    let fitted = if args.prototypes {
+    let fitted = if args.neighbourhoods {
+        file.preprocessing.l2_normalise = true;
+        let settings =
+            NeighbourhoodSettings { within_um: args.within_um, ..NeighbourhoodSettings::new(args.width) };
+        fit_neighbourhood_head(&slides, &settings)?
+    } else if args.prototypes {
         file.output = HeadOutput::Memberships;
-        let of_network = args.backbone.width_of(&args.blocks);
-        let count = args.width - usize::from(args.stain_switch);
-        let components = args.components.min(of_network);
-        let settings = PrototypeSettings { count, components, sharpness: args.sharpness, seed: args.seed };
-        let fitted = fit_prototype_head(&features.first(of_network), &settings)?;
-        if args.stain_switch { add_switch(fitted, &features)? } else { fitted }
+        let components = args.components.min(width);
+        let settings =
+            PrototypeSettings { count: args.width, components, sharpness: args.sharpness, seed: args.seed };
+        fit_prototype_head(&all(), &settings)?
     } else {
-        fit_pca_head(&features, args.width, args.whiten)?
+        fit_pca_head(&all(), args.width, args.whiten)?
     };
     file.head = Some("head.safetensors".into());
     write_model(&folder, &file, &fitted.head, &card(args, &file, &sources, &fitted))?;
@@ -179,10 +225,10 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         "folder": paths::shown(&folder),
         "encoder_id": spec.id,
         "width": spec.width,
-        "features": features.width,
+        "features": width,
         "explained_variance": fitted.explained,
         "device": pooled.device(),
-        "tiles": features.rows().len(),
+        "tiles": sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         "slides": sources.iter().map(|source| json!({
             "path": paths::shown(&source.slide.info().path),
             "slide_id": source.slide.info().id,
@@ -194,15 +240,21 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
 fn choose_tiles(
     path: &Path,
     settings: TileSettings,
-    most: usize,
+    args: &FitModelArgs,
     random: &mut ChaCha8Rng,
 ) -> anyhow::Result<Source> {
     let slide = slide::open(path, None)?;
+    let settings = match slide.info().mpp {
+        // How much neighbours differ depends on how much tissue a tile covers.
+        Some(mpp) if args.neighbourhoods => of_same_field(settings, mpp),
+        _ => settings,
+    };
     let grid = TileGrid::new(slide.info(), settings)?;
     let tissue = TissueMask::of(slide.as_ref())?;
     let statistics = LabStatistics::of_slide(slide.as_ref())?
         .with_context(|| format!("{}: there is no tissue to fit on", path.display()))?;
     let of_tissue: Vec<TileIndex> = selection::tiles(&tissue, &grid, &tissue.settings);
+    let most = args.tiles_per_slide;
     let mut tiles: Vec<TileIndex> =
         rand::seq::index::sample(random, of_tissue.len(), most.min(of_tissue.len()))
             .into_iter()
@@ -213,20 +265,41 @@ fn choose_tiles(
     Ok(Source { slide, grid, tiles, statistics })
 }
 
-fn encode_tiles(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<Vec<f32>> {
-    let normaliser = LabNormaliser::new(source.statistics, encoder.spec().stain_reference);
+/// Tiles as wide in µm as `settings` have them, of fewer pixels on a slide that is coarser.
+fn of_same_field(settings: TileSettings, slide: MicronsPerPixel) -> TileSettings {
+    /// Networks halve a tile five times.
+    const FEWEST: u32 = 32;
+    let mpp = settings.mpp.max(slide.mean());
+    let tile_px = (f64::from(settings.tile_px) * settings.mpp / mpp).round() as u32;
+    TileSettings { tile_px: tile_px.max(FEWEST), mpp }
+}
+
+/// What the network says of the chosen tiles of a slide.
+fn described(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<SlideTiles> {
+    let EncoderSpec { stain, stain_reference, width, .. } = encoder.spec().clone();
+    let normaliser =
+        (stain == StainSetting::Lab).then(|| LabNormaliser::new(source.statistics, stain_reference));
     let mut values = Vec::new();
     for batch in source.tiles.chunks(BATCH) {
         let read = |tile: &TileIndex| {
             let mut picture =
                 read_tile(source.slide.as_ref(), &source.grid.rect(*tile), source.grid.tile_px)?;
-            normaliser.apply(&mut picture);
+            if let Some(normaliser) = &normaliser {
+                normaliser.apply(&mut picture);
+            }
             anyhow::Ok(picture)
         };
         let pictures = batch.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         values.extend(encoder.encode(&pictures)?.values);
     }
-    Ok(values)
+    // There is one: no grid is laid on a slide without a pixel size.
+    let mpp = source.slide.info().mpp.with_context(|| source.slide.info().path.display().to_string())?;
+    let middle = |tile: &TileIndex| {
+        let middle = source.grid.rect(*tile).center();
+        [middle.x * mpp.x, middle.y * mpp.y]
+    };
+    let middles_um = source.tiles.iter().map(middle).collect();
+    Ok(SlideTiles { features: DescriptorBatch { values, width }, middles_um })
 }
 
 /// Returns the mean of the means, and the standard deviation whose square is the mean of the variances. Every
@@ -264,12 +337,12 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         [] => "Pooled features".to_owned(),
         blocks => format!("Pooled features after the blocks {blocks:?}"),
     };
-    let of_network = args.backbone.width_of(&args.blocks);
-    let switched = match file.stain_switch {
-        None => String::new(),
-        Some(height) => format!(" and, as the last number, a stain switch (height {height})"),
-    };
     let reduced = match file.output {
+        HeadOutput::Linear if args.neighbourhoods => format!(
+            "half-whitened by their covariance within neighbourhoods (tiles of a slide nearer than {} µm) and reduced \
+             from {} to {} numbers, scaled to length 1, by a principal component analysis that keeps",
+            args.within_um, fitted.head.inputs, fitted.head.outputs
+        ),
         HeadOutput::Linear => format!(
             "reduced from {} to {} numbers by a principal component analysis{whitened} that keeps",
             fitted.head.inputs, fitted.head.outputs
@@ -277,19 +350,19 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         HeadOutput::Memberships => format!(
             "{} numbers, each brought to unit variance, and from them the membership in {} prototypes (sharpness {}) \
              in {} principal components that keep",
-            of_network,
-            fitted.head.outputs - usize::from(args.stain_switch),
+            fitted.head.inputs,
+            fitted.head.outputs,
             args.sharpness,
-            args.components.min(of_network)
+            args.components.min(fitted.head.inputs)
         ),
     };
     let paths: Vec<String> = args.weights.iter().map(|path| path.display().to_string()).collect();
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance{switched}.\n\n\
+        "{features} of {} with {}the weights {}{scaled}, {reduced} {:.1} % of their variance.\n\n\
          Fitted on {} tissue tiles of {} px at {} µm/px (or the slide's own resolution where that is coarser), \
-         stain-normalised, at most {} a slide, seed {}, of:\n",
+         {}{}, at most {} a slide, seed {}, of:\n",
         file.backbone,
         if paths.len() > 1 { "the mean of " } else { "" },
         paths.join(", "),
@@ -297,6 +370,12 @@ fn card(args: &FitModelArgs, file: &ModelFile, sources: &[Source], fitted: &Fitt
         sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         file.preprocessing.tile_px,
         file.preprocessing.mpp,
+        if file.preprocessing.stain == StainSetting::Lab {
+            "stain-normalised"
+        } else {
+            "in their own colours"
+        },
+        if args.neighbourhoods { ", covering as much tissue on coarser slides by fewer pixels" } else { "" },
         args.tiles_per_slide,
         args.seed,
     );
@@ -323,6 +402,16 @@ mod tests {
         assert_eq!(relative, Path::new("../weights/w.safetensors"));
         let elsewhere = relative_weights(Path::new("/data/w.safetensors"), Path::new("models")).unwrap();
         assert_eq!(elsewhere, Path::new("/data/w.safetensors"));
+    }
+
+    #[test]
+    fn coarser_slides_get_fewer_pixels_of_the_same_field() {
+        let settings = TileSettings { tile_px: 224, mpp: 1.0 };
+        let on = |mpp: f64| of_same_field(settings, MicronsPerPixel::square(mpp));
+        assert_eq!(on(2.0), TileSettings { tile_px: 112, mpp: 2.0 });
+        assert_eq!(on(2.5), TileSettings { tile_px: 90, mpp: 2.5 });
+        assert_eq!(on(0.25), settings);
+        assert_eq!(on(30.0).tile_px, 32);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::encoder;
 use crate::memory::Budget;
 use crate::session::{EncoderState, Session, Severity, SlideStatus};
 use crate::slide;
@@ -50,7 +51,11 @@ pub fn text(session: &Session, graphics: &str) -> String {
 fn encoder(session: &Session) -> String {
     match session.encoder() {
         EncoderState::Unknown => "not known yet".to_owned(),
-        EncoderState::Known(spec) if spec.name == crate::encoder::DEFAULT => spec.name.clone(),
+        EncoderState::Known(spec)
+            if [encoder::DEFAULT, encoder::FORMER_DEFAULT].contains(&spec.name.as_str()) =>
+        {
+            spec.name.clone()
+        }
         EncoderState::Known(spec) => format!("the user's own, {} values, {}", spec.width, spec.id.short()),
         EncoderState::Untrusted(_) => "TorchScript, not allowed to run".to_owned(),
         EncoderState::Failed(_) => "cannot be used".to_owned(),

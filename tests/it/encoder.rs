@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use histokin::cli::fit_model::{self, FitModelArgs};
+use histokin::cli::fit_model::{self, FitModelArgs, StainArg};
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::model::{ModelFile, Preprocessing};
 use histokin::encoder::readout::{FeatureScaling, HeadOutput};
 use histokin::encoder::trainable::{Depth, NetworkPlan, Start, TrainableNetwork};
 use histokin::encoder::{self, DeviceChoice, EncoderError};
+use histokin::project::Project;
+use histokin::stain::StainSetting;
 use histokin::tiling::TileSettings;
 use image::RgbImage;
 use safetensors::SafeTensors;
@@ -119,9 +121,18 @@ fn the_default_model_is_whole_and_known_without_being_loaded() {
     let mut encoder = encoder::load(encoder::DEFAULT, DeviceChoice::Cpu).unwrap();
     assert_eq!(encoder.spec().id, spec.id);
     assert_eq!(encoder.device(), "CPU");
+    assert_eq!(spec.stain, StainSetting::None);
     let summary = encoder::available().into_iter().find(|model| model.name == encoder::DEFAULT).unwrap();
     assert_eq!(summary.problem, None);
     assert!(summary.folder.join("card.md").is_file());
+
+    // A new project has it, and the slides' own colours with it; an encoder of normalised tiles is given those.
+    let project = tempfile::tempdir().unwrap();
+    let project = Project::open_or_create(project.path()).unwrap();
+    assert_eq!(project.encoder_name(), encoder::DEFAULT);
+    assert_eq!(project.recipe(&spec).stain, StainSetting::None);
+    let former = encoder::spec(encoder::FORMER_DEFAULT).unwrap();
+    assert_eq!(project.recipe(&former).stain, StainSetting::Lab);
 
     // What stands beside a tile in a batch does not matter, and mirrored tissue is nearer than a pattern.
     let mirrored = image::imageops::flip_horizontal(&tissue());
@@ -199,6 +210,9 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         blocks: Vec::new(),
         whiten: false,
         prototypes: false,
+        neighbourhoods: false,
+        within_um: 500.0,
+        stain: StainArg::Lab,
         stain_switch: false,
         components: 64,
         sharpness: 1.0,
@@ -269,21 +283,20 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let values = wider.encoder().unwrap().encode(&[tissue()]).unwrap().values;
     assert!(values.len() == 9 && values.iter().any(|value| *value < 0.0), "{values:?}");
 
-    // The stain switch stands behind the memberships; it learns and is kept, as they do.
-    let switched = FitModelArgs { name: "switched".into(), stain_switch: true, ..args.clone() };
-    fit_model::run(&switched).unwrap();
-    let path = folder.path().join("switched").to_str().unwrap().to_owned();
+    // The stain switch of the former default stands behind the memberships; it learns and is kept, as they do.
+    let path = encoder::FORMER_DEFAULT.to_owned();
     let mut encoder = encoder::load(&path, DeviceChoice::Cpu).unwrap();
     let [dense, white] = [[70, 50, 130], [250, 248, 250]]
         .map(|colour| image::RgbImage::from_pixel(224, 224, image::Rgb(colour)));
     let batch = encoder.encode(&[dense.clone(), white.clone()]).unwrap();
     let rows: Vec<&[f32]> = batch.rows().collect();
-    assert!((rows[0][..7].iter().map(|root| root * root).sum::<f32>() - 1.0).abs() < 1e-5);
-    assert!((rows[0][7] - 0.7).abs() < 0.01 && (rows[1][7] + 0.7).abs() < 0.01, "{rows:?}");
-    let network = TrainableNetwork::new(&NetworkPlan { start: Start::From(path), ..plan.clone() }).unwrap();
+    assert!((rows[0][..127].iter().map(|root| root * root).sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!((rows[0][127] - 0.7).abs() < 0.01 && (rows[1][127] + 0.7).abs() < 0.01, "{rows:?}");
+    let plan = NetworkPlan { start: Start::From(path), width: 128, ..plan };
+    let network = TrainableNetwork::new(&plan).unwrap();
     let images = network.images(&[tissue(), dense.clone()]).unwrap();
     let described = network.forward(&images).unwrap();
-    (described.select(1, 0) + described.select(1, 7)).sum(Kind::Float).backward();
+    (described.select(1, 0) + described.select(1, 127)).sum(Kind::Float).backward();
     let slope = network.learning()["head.weight"].grad();
     assert!(bool::try_from(slope.isfinite().all()).unwrap() && slope.abs().max().double_value(&[]) > 0.0);
     let trained_switch = folder.path().join("switch.safetensors");
@@ -291,8 +304,27 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let mut again = encoder::load(trained_switch.to_str().unwrap(), DeviceChoice::Cpu).unwrap();
     let values = again.encode(&[dense, white]).unwrap().values;
     assert!(values.iter().zip(&batch.values).all(|(a, b)| (a - b).abs() < 1e-4), "{values:?}");
-    let narrow = FitModelArgs { name: "narrow".into(), width: 1, ..switched };
-    assert!(fit_model::run(&narrow).unwrap_err().to_string().contains("--width"));
+    let switched = FitModelArgs { name: "switched".into(), stain_switch: true, ..args.clone() };
+    assert!(fit_model::run(&switched).unwrap_err().to_string().contains("--stain-switch"));
+
+    // Whitened within neighbourhoods, from tiles in their own colours: of length 1, and the same each time.
+    let whitened = FitModelArgs {
+        name: "whitened".into(),
+        prototypes: false,
+        neighbourhoods: true,
+        stain: StainArg::None,
+        ..args.clone()
+    };
+    let made = fit_model::run(&whitened).unwrap();
+    assert_eq!(made["encoder_id"], fit_model::run(&whitened).unwrap()["encoder_id"]);
+    let path = folder.path().join("whitened").to_str().unwrap().to_owned();
+    let mut encoder = encoder::load(&path, DeviceChoice::Cpu).unwrap();
+    assert_eq!(encoder.spec().stain, StainSetting::None);
+    let values = encoder.encode(&[tissue()]).unwrap().values;
+    assert!((values.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-5, "{values:?}");
+    assert!(values.iter().any(|value| *value < 0.0), "{values:?}");
+    let alone = FitModelArgs { within_um: 100.0, ..whitened };
+    assert!(fit_model::run(&alone).unwrap_err().to_string().contains("within 100 µm"));
 
     // The trained network's weights without its head make a model of their own, whole by itself.
     let whole =

@@ -123,6 +123,8 @@ fn figures_report_and_tables_come_from_one_command() {
     assert!(retrieval["base_rate"].as_f64().unwrap() < 0.6);
     assert!(retrieval["ci95"]["p_at_5"].is_array());
     assert_eq!(one["tissue_classes"]["per_class"]["carcinoma"]["p_at_5"], 1.0);
+    assert_eq!(one["marks"]["marks"], serde_json::json!([0, 5, 10, 20]));
+    assert!(one["marks"]["queries"].as_u64().unwrap() > 0, "{}", one["marks"]);
     let stain = &one["stain_robustness"];
     assert_eq!(stain["tiles"], 6);
     for share in [&stain["nearest_stays"]["value"], &stain["finds_itself"]["value"]] {

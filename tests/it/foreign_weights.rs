@@ -153,7 +153,15 @@ fn identities_of_encoders_and_recipes_stay_what_they_are() {
             "c97b84f9def57dd2fa458f303a02740da10ee15bd0d68668e2bb2c583a7f2cab",
             ["41cbfbc2b2e3", "f86e31c87494"],
         ),
+        (
+            "tissue-whitened",
+            "6b9a99754dbd54e6df4a76439d24766b4f11bf47bc7c8e908775fc2476db9cca",
+            ["fed090721f99", "1721a1e49b56"],
+        ),
     ];
+    // Of an encoder that does not ship any more only the identity is left.
+    let error = encoder::load("tissue-neighbours", DeviceChoice::Cpu).err().unwrap().to_string();
+    assert!(error.contains(encoder::DEFAULT), "{error}");
     for (name, id, recipes) in known {
         let spec = encoder::spec(name).unwrap();
         assert_eq!(spec.id.0, id, "{name}");

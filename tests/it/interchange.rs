@@ -38,7 +38,7 @@ fn python(arguments: &[&str]) -> Option<Vec<u8>> {
     let python = if fetched.exists() { fetched } else { "python3".into() };
     let has_h5py = Command::new(&python).args(["-c", "import h5py, pyarrow"]).output();
     if !has_h5py.is_ok_and(|output| output.status.success()) {
-        crate::support::skip(format_args!(
+        crate::support::skipped::skip(format_args!(
             "there is no Python with h5py and pyarrow; `make interop` fetches them"
         ));
         return None;

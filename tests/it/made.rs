@@ -49,6 +49,7 @@ impl QuarterColours {
             name: recipe.encoder_name,
             width: 12,
             tiles: recipe.tiles,
+            stain: StainSetting::None,
             stain_reference: LabStatistics { mean: [65.0, 20.0, -10.0], std: [15.0, 8.0, 6.0] },
         };
         Self { spec, encoded: 0 }

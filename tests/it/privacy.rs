@@ -171,7 +171,7 @@ fn the_main_job_runs_without_any_network() {
         command.output()
     };
     if !unshared(&["true"]).is_ok_and(|output| output.status.success()) {
-        crate::support::skip(format_args!("this machine lets nobody make a network namespace"));
+        crate::support::skipped::skip(format_args!("this machine lets nobody make a network namespace"));
         return;
     }
     let project = home.path("project");
@@ -198,7 +198,7 @@ fn no_socket_of_the_internet_is_ever_made() {
     match command.args(["--device", "cpu"]).output() {
         Ok(output) if output.status.success() => {}
         Ok(output) if !trace.exists() || fs::read(&trace).unwrap().is_empty() => {
-            crate::support::skip(format_args!(
+            crate::support::skipped::skip(format_args!(
                 "strace cannot trace here: {}",
                 String::from_utf8_lossy(&output.stderr)
             ));
@@ -206,7 +206,7 @@ fn no_socket_of_the_internet_is_ever_made() {
         }
         Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
         Err(_) => {
-            crate::support::skip(format_args!("there is no strace here"));
+            crate::support::skipped::skip(format_args!("there is no strace here"));
             return;
         }
     }

@@ -223,7 +223,7 @@ impl SmallDisk {
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).output();
         let mounted = mount.is_ok_and(|output| output.status.success()).then(|| Self(path.to_owned()));
         if mounted.is_none() {
-            crate::support::skip(format_args!("a small disk cannot be mounted here"));
+            crate::support::skipped::skip(format_args!("a small disk cannot be mounted here"));
         }
         mounted
     }

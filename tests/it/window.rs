@@ -24,7 +24,7 @@ impl Display {
             .stderr(Stdio::null())
             .spawn();
         let Ok(mut server) = server else {
-            crate::support::skip(format_args!("there is no Xvfb here"));
+            crate::support::skipped::skip(format_args!("there is no Xvfb here"));
             return None;
         };
         let mut number = String::new();
@@ -224,7 +224,7 @@ fn the_thread_that_draws_touches_no_file_of_slide_or_project_while_the_view_pans
         .output()
         .unwrap();
     if output.status.code() == Some(77) {
-        crate::support::skip(format_args!("the window cannot be traced here"));
+        crate::support::skipped::skip(format_args!("the window cannot be traced here"));
         return;
     }
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -33,6 +33,11 @@ pub enum StainSetting {
 }
 
 impl StainSetting {
+    /// Whether colours are normalised.
+    pub fn is_lab(&self) -> bool {
+        *self == Self::Lab
+    }
+
     /// Returns its name within the identity of a recipe. The names must never change.
     pub fn identity(self) -> &'static str {
         match self {

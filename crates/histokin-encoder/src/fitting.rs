@@ -65,9 +65,7 @@ fn decompose(
     let first = (inputs - outputs) as i64;
     let kept = variances.f_narrow(0, first, outputs as i64)?.f_flip([0])?.f_clamp_min(0.0)?;
     let rows = components.f_narrow(1, first, outputs as i64)?.f_transpose(0, 1)?.f_flip([0])?;
-    // A component's sign is arbitrary: let its largest entry be positive, so that fitting twice gives one head.
-    let largest = rows.f_abs()?.f_argmax(1, true)?;
-    let mut weight = rows.f_mul(&rows.f_gather(1, &largest, false)?.f_sign()?)?;
+    let mut weight = with_signs(&rows)?;
     if whiten {
         // Components without variance would become noise blown up; they stay small instead.
         let floor = kept.f_max()?.f_mul_scalar(1e-6)?;
@@ -120,6 +118,13 @@ pub fn gather_weights(
     let path = folder.join(NAME);
     weights::write_whole(&path, &weights::halved(&mean, &path)?)?;
     Ok(NAME.into())
+}
+
+/// Components, one a row, each with its largest entry positive: their signs are arbitrary, and so fitting twice gives one
+/// head.
+pub(super) fn with_signs(components: &Tensor) -> Result<Tensor, TchError> {
+    let largest = components.f_abs()?.f_argmax(1, true)?;
+    components.f_mul(&components.f_gather(1, &largest, false)?.f_sign()?)
 }
 
 pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{EncoderError, EncoderId, EncoderSpec};
 use histokin_core::durable;
+use histokin_core::stain::StainSetting;
 use histokin_core::tiling::TileSettings;
 
 /// End of the name of a file that describes such an encoder.
@@ -50,10 +51,10 @@ impl ImportedEncoder {
     }
 
     /// What the rest of the program knows of an encoder. Nothing is normalised for it, so that its colours are
-    /// those of the default one.
+    /// those of the former default.
     ///
     /// # Errors
-    /// When the default encoder's description is not there.
+    /// When that encoder's description is not there.
     pub fn spec(&self) -> Result<EncoderSpec, EncoderError> {
         let TileSettings { tile_px, mpp } = self.tiles;
         let text = format!("{}|{}|{tile_px}|{mpp}", self.name, self.width);
@@ -63,7 +64,8 @@ impl ImportedEncoder {
             name: self.name.clone(),
             width: self.width,
             tiles: self.tiles,
-            stain_reference: super::spec(super::DEFAULT)?.stain_reference,
+            stain: StainSetting::None,
+            stain_reference: super::spec(super::FORMER_DEFAULT)?.stain_reference,
         })
     }
 }

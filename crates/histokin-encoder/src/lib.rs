@@ -11,12 +11,13 @@ pub mod fitting;
 mod imported;
 pub mod model;
 mod module_output;
+pub mod neighbourhoods;
 mod network;
 mod nuclear_stain;
 pub mod prototypes;
 mod pth;
 pub mod readout;
-pub mod stain_switch;
+mod removed;
 mod state_dict;
 mod torch_library;
 mod torchscript;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use histokin_core::stain::LabStatistics;
+use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
 use device::Compute;
@@ -42,7 +43,11 @@ pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available};
 
 /// Name of the model that is used where none is asked for.
-pub const DEFAULT: &str = "tissue-and-nuclei";
+pub const DEFAULT: &str = "tissue-whitened";
+
+/// Name of the model that was the default before: that of projects that name none. The colours of its tissue also stay
+/// the reference for what is compared by colour alone.
+pub const FORMER_DEFAULT: &str = "tissue-and-nuclei";
 
 /// Name of the model that learning is held to, and goes on from: its descriptors are memberships alone, whose fine
 /// differences the default's switch would drown in a loss.
@@ -58,6 +63,8 @@ pub struct EncoderSpec {
     pub width: usize,
     /// Tile size and resolution that the encoder was made for.
     pub tiles: TileSettings,
+    /// Whether it was made on stain-normalised tiles; where it was not, tiles keep their own colours.
+    pub stain: StainSetting,
     /// Colours that it was made on; tiles are normalised to these when stain normalisation is on.
     pub stain_reference: LabStatistics,
 }
@@ -73,11 +80,6 @@ pub struct DescriptorBatch {
 impl DescriptorBatch {
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.width)
-    }
-
-    /// The first `width` numbers of every row.
-    pub fn first(&self, width: usize) -> Self {
-        Self { values: self.rows().flat_map(|row| &row[..width]).copied().collect(), width }
     }
 }
 
@@ -111,6 +113,12 @@ pub enum EncoderError {
          folder, of a file of weights (.safetensors, .pth) or of a TorchScript file (.pt)"
     )]
     Unknown { which: String, available: String },
+    #[error(
+        "{name} does not come with histokin any more: on patients that it had not seen it found less than ImageNet's \
+         features. What it has described can still be searched; to embed slides, choose another encoder, such as \
+         {DEFAULT} (`histokin embed PROJECT --encoder {DEFAULT}`)"
+    )]
+    Removed { name: String },
     #[error("{}: no encoder; a model is a folder with a model.toml, a file of weights (.safetensors, .pth), or a TorchScript file (.pt)", path.display())]
     NotAModel { path: PathBuf },
     #[error("{}: {reason}", path.display())]
@@ -154,6 +162,11 @@ pub enum EncoderError {
     Untrusted { path: PathBuf },
     #[error("{outputs} components cannot be found in {tiles} tiles; give more slides, or more tiles of each")]
     TooFewTiles { tiles: usize, outputs: usize },
+    #[error(
+        "no two tiles of a slide have their middles within {within_um} µm of each other; give more tiles of each slide \
+         (--tiles-per-slide)"
+    )]
+    NoNeighbours { within_um: f64 },
     #[error("the device {device} cannot be used: {reason}")]
     Device { device: String, reason: String },
     #[error("{doing} failed in libtorch: {reason}")]
@@ -206,13 +219,37 @@ fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, En
     Ok(Box::new(NetworkEncoder::new(branch, model.spec, compute, model.file.preprocessing)))
 }
 
+/// What a person with a project of the former default is told, `project` being its path.
+pub fn newer_default(project: impl std::fmt::Display) -> String {
+    format!(
+        "{project} uses {FORMER_DEFAULT}, the default encoder of earlier versions, and goes on with it. The default is \
+         {DEFAULT} now, which learns more from your marks. Change to it with --encoder {DEFAULT}, which embeds all \
+         slides anew, or keep this one, and hear no more of it, with --encoder {FORMER_DEFAULT}."
+    )
+}
+
+/// What a person is told of the encoder `name`, where it is one that histokin came with once.
+pub fn removed(name: &str) -> Option<String> {
+    removed::spec(name).map(|spec| EncoderError::Removed { name: spec.name }.to_string())
+}
+
 /// What [`load`] would give, found from the model's files alone. Only a TorchScript file has to be run once
-/// to know its width.
+/// to know its width. Of encoders that histokin came with once, it is what they were.
 ///
 /// # Errors
 /// As [`load`].
 pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
-    match locate(which)? {
+    match locate(which) {
+        Err(EncoderError::Removed { name }) => {
+            removed::spec(&name).ok_or_else(|| EncoderError::Removed { name })
+        }
+        Err(error) => Err(error),
+        Ok(location) => spec_at(location),
+    }
+}
+
+fn spec_at(location: Location) -> Result<EncoderSpec, EncoderError> {
+    match location {
         Location::Folder(folder) => Ok(Model::read(&folder)?.spec),
         Location::Weights(path) => Ok(Model::read_single(&path)?.spec),
         Location::TorchScript(path) => {

@@ -11,7 +11,7 @@ use super::module_output::ModuleOutput;
 use super::readout::{FeatureScaling, HeadOutput};
 use super::state_dict::{FoundNetwork, prefix_in_file};
 use super::{EncoderError, EncoderId, EncoderSpec, pth, weights};
-use histokin_core::stain::LabStatistics;
+use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 use histokin_core::untrusted;
 
@@ -111,6 +111,10 @@ pub struct Preprocessing {
     pub input_std: [f32; 3],
     /// Whether descriptors are scaled to length 1.
     pub l2_normalise: bool,
+    /// Whether tiles are stain-normalised for this model. One that was made on slides' own colours is given them
+    /// whatever the project asks for.
+    #[serde(skip_serializing_if = "StainSetting::is_lab")]
+    pub stain: StainSetting,
     /// Colours of tissue that tiles are stain-normalised to.
     pub stain_reference: LabStatistics,
 }
@@ -125,6 +129,7 @@ impl Default for Preprocessing {
             input_mean: [0.485, 0.456, 0.406],
             input_std: [0.229, 0.224, 0.225],
             l2_normalise: false,
+            stain: StainSetting::Lab,
             stain_reference: AVERAGE_HE,
         }
     }
@@ -391,6 +396,7 @@ impl Model {
             name: file.name.clone(),
             width,
             tiles: file.preprocessing.tiles(),
+            stain: file.preprocessing.stain,
             stain_reference: file.preprocessing.stain_reference,
         };
         Ok(Self { file, weights_path, weights, prefix: String::new(), head, spec })
@@ -465,6 +471,9 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
     let found = model_folders().into_iter().map(|folder| folder.join(which));
     let mut found = found.filter(|folder| is_plain_name && folder.join(MODEL_FILE).is_file());
     found.next().map(Location::Folder).ok_or_else(|| {
+        if let Some(spec) = super::removed::spec(which) {
+            return EncoderError::Removed { name: spec.name };
+        }
         let names: Vec<String> = available().into_iter().map(|model| model.name).collect();
         EncoderError::Unknown { which: which.to_owned(), available: names.join(", ") }
     })
@@ -541,7 +550,7 @@ mod tests {
         let text = toml::to_string(&file).unwrap();
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
-            ["blocks", "output", "stain_switch"].iter().all(|key| !text.contains(key)),
+            ["blocks", "output", "stain_switch", "stain ="].iter().all(|key| !text.contains(key)),
             "what is as ever is not written: {text}"
         );
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
@@ -549,6 +558,7 @@ mod tests {
             blocks: vec![3, 5],
             output: HeadOutput::Memberships,
             stain_switch: Some(0.5),
+            preprocessing: Preprocessing { stain: StainSetting::None, ..Preprocessing::default() },
             ..file
         };
         assert_eq!(toml::from_str::<ModelFile>(&toml::to_string(&fitted).unwrap()).unwrap(), fitted);
@@ -588,7 +598,9 @@ mod tests {
         let id = settings.encoder_id("resnet18", &[b"weights", b"head"]);
         assert_eq!(id, settings.encoder_id("resnet18", &[b"weights", b"head"]));
         let other = Preprocessing { l2_normalise: true, ..settings.clone() };
+        let unstained = Preprocessing { stain: StainSetting::None, ..settings.clone() };
         for different in [
+            unstained.encoder_id("resnet18", &[b"weights", b"head"]),
             other.encoder_id("resnet18", &[b"weights", b"head"]),
             settings.encoder_id("resnet34", &[b"weights", b"head"]),
             settings.encoder_id("resnet18", &[b"weightsh", b"ead"]),

@@ -220,6 +220,7 @@ mod tests {
             name: "means".into(),
             width: 3,
             tiles: preprocessing.tiles(),
+            stain: preprocessing.stain,
             stain_reference: preprocessing.stain_reference,
         };
         let network = ChannelMeans { memory, batches: RefCell::default(), answer };

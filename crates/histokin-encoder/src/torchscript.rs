@@ -60,6 +60,7 @@ pub(super) fn load(
         name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         width: width_of(&network, &preprocessing, compute).map_err(unusable)?,
         tiles: preprocessing.tiles(),
+        stain: preprocessing.stain,
         stain_reference: preprocessing.stain_reference,
     };
     Ok(NetworkEncoder::new(network, spec, compute, preprocessing))

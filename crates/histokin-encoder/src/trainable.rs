@@ -18,7 +18,7 @@ use super::network::{Branch, NetworkEncoder, to_tensor};
 use super::readout::{FeatureScaling, HeadOutput, Readout};
 use super::weights::{self, Tensors};
 use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
-use histokin_core::stain::LabStatistics;
+use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
 /// Which weights learning begins with.
@@ -280,9 +280,11 @@ impl TrainableNetwork {
         self.mixed_precision
     }
 
-    /// Colours that tiles have to be normalised to.
-    pub fn stain_reference(&self) -> LabStatistics {
-        self.description.preprocessing.stain_reference
+    /// Colours that tiles have to be normalised to, where learning by `asked` normalises them: networks that began with
+    /// slides' own colours go on with them.
+    pub fn stain_reference(&self, asked: StainSetting) -> Option<LabStatistics> {
+        let Preprocessing { stain, stain_reference, .. } = self.description.preprocessing;
+        (asked.is_lab() && stain.is_lab()).then_some(stain_reference)
     }
 
     /// The network as it is now, as an encoder; later learning does not change it.
@@ -301,6 +303,7 @@ impl TrainableNetwork {
             name: self.description.name.clone(),
             width: self.head.1.numel(),
             tiles: preprocessing.tiles(),
+            stain: preprocessing.stain,
             stain_reference: preprocessing.stain_reference,
         };
         Ok(Box::new(NetworkEncoder::new(branch, spec, self.compute, preprocessing)))

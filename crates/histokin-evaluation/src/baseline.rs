@@ -4,7 +4,7 @@
 use image::RgbImage;
 use rayon::prelude::*;
 
-use histokin_core::stain::LabStatistics;
+use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 use histokin_encoder::{self as encoder, DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
 use histokin_project::project::Project;
@@ -31,18 +31,19 @@ impl HsvHistogram {
             name: HSV_HISTOGRAM.to_owned(),
             width: BINS.iter().product(),
             tiles,
+            stain: StainSetting::Lab,
             stain_reference: reference,
         };
         Self { spec }
     }
 
-    /// Returns the encoder's specification for a project's tiles. The stain reference is that of the default
-    /// model.
+    /// Returns the encoder's specification for a project's tiles. Where the project normalises colours, the stain
+    /// reference is that of the former default model, so that the histogram stays the same.
     ///
     /// # Errors
-    /// When the default model's description cannot be read.
+    /// When that model's description cannot be read.
     pub fn of_project(project: &Project) -> Result<EncoderSpec, EncoderError> {
-        let reference = encoder::spec(encoder::DEFAULT)?.stain_reference;
+        let reference = encoder::spec(encoder::FORMER_DEFAULT)?.stain_reference;
         Ok(Self::new(project.settings().tiles, reference).spec)
     }
 }

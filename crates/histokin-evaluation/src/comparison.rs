@@ -7,6 +7,7 @@ use super::classes::{self, ClassRetrieval};
 use super::examples::PairExamples;
 use super::health::{self, Health};
 use super::intervals::Resampling;
+use super::marks::{self, MarksCurve};
 use super::probe::{self, Probe};
 use super::retrieval::{self, Figure, Measure, Retrieval, RetrievalSettings, Score};
 use super::sample::{Described, Sample};
@@ -45,6 +46,8 @@ pub struct EncoderResult {
     pub target: Option<Target>,
     /// Retrieval of each tissue class; `None` without labels.
     pub classes: Option<ClassRetrieval>,
+    /// Precision of the answers after some of them were marked; `None` without labels.
+    pub marks: Option<MarksCurve>,
     /// Accuracy of simple classifiers; `None` with fewer than two usable classes.
     pub probe: Option<Probe>,
     /// Use of the descriptor space; `None` with fewer than two tiles.
@@ -235,6 +238,14 @@ fn measure(
         }
         None => None,
     };
+    step(0.6, "marks")?;
+    let marks = match binary {
+        Some(_) => {
+            let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
+            marks::simulate(descriptors, &sample.tiles, exclude, seed, &settings.resampling)?
+        }
+        None => None,
+    };
     step(0.7, "linear probe")?;
     let probe = match binary {
         Some(_) => probe::judge(descriptors, &sample.tiles, settings.retrieval.exclude)?,
@@ -254,6 +265,7 @@ fn measure(
         pairs,
         target,
         classes: of_classes,
+        marks,
         probe,
         health,
         stain: None,

@@ -18,6 +18,7 @@ pub mod health;
 pub mod intervals;
 pub mod labels;
 pub mod map;
+pub mod marks;
 pub mod neighbours;
 mod pairs;
 pub mod probe;

@@ -237,7 +237,7 @@ pub enum Preset {
     Paper,
     /// The light backbone, trained in an evening on a CPU.
     ThisComputer,
-    /// Continues from `tissue-prototypes` with near pairs only, as `tissue-neighbours` was trained.
+    /// Continues from `tissue-prototypes` with near pairs only.
     NearPairs,
 }
 

@@ -18,7 +18,6 @@ use super::slides::TrainingSlide;
 use super::tile_reader::TileReader;
 use super::validation::{Validation, ValidationTiles};
 use histokin_core::memory;
-use histokin_core::stain::StainSetting;
 use histokin_encoder::{DeviceChoice, EncoderId};
 
 /// Shortest time between two sets of pairs for display.
@@ -188,7 +187,7 @@ fn run(
         device: learner.network.device_name(),
         history: Box::new(header.history.clone()),
     });
-    let reference = (config.stain == StainSetting::Lab).then(|| learner.network.stain_reference());
+    let reference = learner.network.stain_reference(config.stain);
     let reader = TileReader::with_cache(reference, setup.run.folder(), config.tile_cache_mb << 20);
     let limit = AtomicUsize::new(header.batch_limit.unwrap_or(usize::MAX));
     let source = BatchSource {

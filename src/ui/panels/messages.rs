@@ -10,6 +10,7 @@ use egui::{
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::icon_button;
+use crate::encoder;
 use crate::number_format::sentence;
 use crate::project::ReadOnly;
 use crate::session::{Annotate, Command, Message, Remedy, Session, Severity};
@@ -146,6 +147,16 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
         Remedy::EmbedAgain(slide) => {
             if button("Try again", "Embed the slide, continuing where it stopped") {
                 asked.command(Command::EmbedAgain(slide.clone()));
+            }
+        }
+        Remedy::NewerEncoder(own) => {
+            let hint =
+                "Embed all slides anew with it; the old descriptors answer until that is done, and are kept";
+            if button(&format!("Change to {}", encoder::DEFAULT), hint) {
+                asked.command(Command::ChooseEncoder(encoder::DEFAULT.to_owned()));
+            }
+            if button("Stay with this one", "Keep the project's encoder, and be asked no more") {
+                asked.command(Command::ChooseEncoder(own.clone()));
             }
         }
         Remedy::Report(report) => {

@@ -33,7 +33,7 @@ fn on_a_small_disk(folder: &Path, script: &str) -> Option<Output> {
         command.env("SLIDE", asset("slides/CMU-1-Small-Region.svs")).output()
     };
     if !inside("true").is_ok_and(|output| output.status.success()) {
-        crate::support::skip(format_args!("this system lets nobody mount a disk of their own"));
+        crate::support::skipped::skip(format_args!("this system lets nobody mount a disk of their own"));
         return None;
     }
     Some(inside(script).unwrap())

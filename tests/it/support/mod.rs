@@ -4,6 +4,7 @@
 pub mod postgres;
 #[cfg(feature = "archive")]
 pub mod proxy;
+pub mod skipped;
 pub mod tiff_bones;
 
 use std::fs::File;
@@ -24,26 +25,12 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/encoder").join(name)
 }
 
-/// Notes that the running test skips all or a part of what it tests: `make test` lists these notes at its end.
-pub fn skip(reason: std::fmt::Arguments<'_>) {
-    println!("skipped: {reason}");
-    let notes =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new(".")).join("skipped-tests.txt");
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    // One write a line: tests run side by side, and appended lines are not mixed.
-    let line = format!("skipped: {test}: {reason}\n");
-    let opened = std::fs::OpenOptions::new().create(true).append(true).open(notes);
-    if let Err(error) = opened.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes())) {
-        println!("this could not be noted: {error}");
-    }
-}
-
 /// A file or folder of the real slides that developers share, or `None` and a note that the test skips it.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
     let found = Some(path).filter(|path| path.exists());
     if found.is_none() {
-        skip(format_args!("the shared data hold no {name} here"));
+        skipped::skip(format_args!("the shared data hold no {name} here"));
     }
     found
 }

@@ -148,7 +148,7 @@ impl Server {
         let size = format!("size={mib}m,uid={NOBODY},gid={NOBODY},mode=700");
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&place).output();
         if !mount.is_ok_and(|done| done.status.success()) {
-            crate::support::skip(format_args!("no small disk can be mounted here"));
+            super::skipped::skip(format_args!("no small disk can be mounted here"));
             return None;
         }
         let place = place.display();

@@ -37,6 +37,7 @@ fn encoder(sample: &Sample, comparison: &Comparison, one: &EncoderResult) -> Val
         "retrieval": one.target.as_ref().map(|target| retrieval_of(comparison, target)),
         "slide_retrieval": one.target.as_ref().and_then(|target| target.slides.as_ref()).map(score_of),
         "tissue_classes": one.classes.as_ref().map(|classes| classes_of(sample, classes)),
+        "marks": one.marks,
         "probe": one.probe,
         "health": one.health,
         "stain_robustness": one.stain,

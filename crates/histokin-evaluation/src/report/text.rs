@@ -98,6 +98,17 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
         let line = format!("{a} minus {b}, {measure}: {text} {interval}");
         lines.push(line.trim_end().to_owned());
     }
+    for one in &comparison.encoders {
+        let Some(curve) = &one.marks else { continue };
+        let points = curve.marks.iter().zip(&curve.precision);
+        let points: Vec<String> =
+            points.map(|(marks, precision)| format!("{marks} marks {}", figure(*precision))).collect();
+        lines.push(format!(
+            "{}, right among the 20 best answers without a mark, mean over classes: {}",
+            one.name,
+            points.join(", ")
+        ));
+    }
     lines.extend(comparison.notes.iter().cloned());
     lines.join("\n") + "\n"
 }

@@ -94,7 +94,8 @@ impl ProjectFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProjectSettings {
-    /// Name or path of the encoder; `None` for the default one.
+    /// Name or path of the encoder. New projects always name it. `None` in projects of earlier versions, which use the
+    /// default of that time ([`histokin_encoder::FORMER_DEFAULT`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<String>,
     /// Size and spacing of tiles.

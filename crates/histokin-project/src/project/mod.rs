@@ -176,8 +176,10 @@ impl Project {
         for folder in ["descriptors", ANNOTATIONS_FOLDER, "models", "reports"] {
             fs::create_dir_all(root.join(folder)).map_err(io)?;
         }
-        let file =
-            ProjectFile { format: FORMAT, classes: AnnotationClass::defaults(), ..ProjectFile::default() };
+        let settings =
+            ProjectSettings { encoder: Some(encoder::DEFAULT.to_owned()), ..ProjectSettings::default() };
+        let classes = AnnotationClass::defaults();
+        let file = ProjectFile { format: FORMAT, settings, classes, ..ProjectFile::default() };
         let access = Access::Unclaimed;
         let project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older: None };
         project.save()?;
@@ -248,23 +250,26 @@ impl Project {
         self.file.archive = archive;
     }
 
+    /// Whether the project uses the encoder that was the default when it was made, and nobody has chosen it since.
+    pub fn has_former_default(&self) -> bool {
+        self.file.settings.encoder.is_none()
+    }
+
     /// Returns the name or path of the encoder. A file in the project's folder is found even if the project
     /// has moved.
     pub fn encoder_name(&self) -> String {
-        let Some(name) = &self.file.settings.encoder else { return encoder::DEFAULT.to_owned() };
+        let Some(name) = &self.file.settings.encoder else { return encoder::FORMER_DEFAULT.to_owned() };
         let local = self.root.join(name);
         if local.is_file() { local.to_string_lossy().into_owned() } else { name.clone() }
     }
 
     /// Returns the recipe of this project's descriptors with the given encoder. Imported descriptors use the
-    /// tiles of their encoder, without stain normalisation.
+    /// tiles of their encoder, without stain normalisation. Colours are normalised for encoders that were fitted on
+    /// normalised tiles, unless the project turns that off.
     pub fn recipe(&self, encoder: &EncoderSpec) -> Recipe {
         let settings = &self.file.settings;
-        let (tiles, stain) = if encoder.id.is_imported() {
-            (encoder.tiles, StainSetting::None)
-        } else {
-            (settings.tiles, settings.stain)
-        };
+        let tiles = if encoder.id.is_imported() { encoder.tiles } else { settings.tiles };
+        let stain = if settings.stain.is_lab() { encoder.stain } else { StainSetting::None };
         Recipe { encoder_id: encoder.id.clone(), encoder_name: encoder.name.clone(), tiles, stain }
     }
 

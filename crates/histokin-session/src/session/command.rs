@@ -54,6 +54,8 @@ pub enum Command {
     Annotate(Annotate),
     /// Allows or forbids running an encoder that is a TorchScript module not run here before.
     TrustEncoder(bool),
+    /// Embeds with an encoder that is part of histokin, given by its name, from now on.
+    ChooseEncoder(String),
     /// Pauses embedding.
     PauseEmbedding,
     /// Resumes embedding after a pause or a cancellation.

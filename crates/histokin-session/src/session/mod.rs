@@ -6,6 +6,7 @@
 mod annotate;
 mod archive;
 mod command;
+mod encoder_choice;
 mod evaluation;
 mod event;
 mod files;

@@ -11,9 +11,10 @@ impl Session {
             Command::ExportMatches | Command::ExportHeatMap { .. } | Command::WriteReport { .. } => {
                 "no report can be written into it"
             }
-            Command::ResumeEmbedding | Command::EmbedAgain(_) | Command::SetTissue(_) => {
-                "no slides can be embedded"
-            }
+            Command::ResumeEmbedding
+            | Command::EmbedAgain(_)
+            | Command::SetTissue(_)
+            | Command::ChooseEncoder(_) => "no slides can be embedded",
             Command::Train(
                 TrainingCommand::Start { .. }
                 | TrainingCommand::Continue { .. }

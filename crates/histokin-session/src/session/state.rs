@@ -226,6 +226,8 @@ pub enum Remedy {
     SaveAnnotations(SlideId),
     /// Embed a slide again.
     EmbedAgain(SlideId),
+    /// Change to the default encoder, or stay with the project's, which is named.
+    NewerEncoder(String),
     /// Copy a report of an error in the program.
     Report(String),
 }
@@ -307,8 +309,8 @@ impl Session {
         &self.embedding
     }
 
-    /// Returns the normaliser that matches a slide's colours to the encoder's reference, as is done with
-    /// tiles before they are embedded; `None` until both are known.
+    /// Returns the normaliser that matches a slide's colours to the encoder's reference, as tiles are normalised for
+    /// encoders that were fitted on normalised tiles; `None` until both are known.
     pub fn normaliser(&self, slide: &SlideId) -> Option<LabNormaliser> {
         let EncoderState::Known(spec) = &self.encoder else { return None };
         let Colours::Known(slide_colours) = self.slide(slide)?.colours else { return None };

@@ -37,6 +37,7 @@ impl Session {
             Command::MeasureColours(slide) => self.measure_colours(&slide),
             Command::Annotate(action) => self.annotate(action),
             Command::TrustEncoder(trusted) => self.trust_encoder(trusted),
+            Command::ChooseEncoder(name) => self.choose_encoder(name),
             Command::PauseEmbedding => {
                 self.embedding.paused = true;
                 self.embed_plan()

@@ -56,6 +56,7 @@ impl Session {
             );
             self.notify(Severity::Note, text, None);
         }
+        self.offer_default_encoder();
         let which = self.project.encoder_name();
         let mut jobs = vec![
             Job::Open(OpenJob::LearnEncoder(which)),

@@ -12,7 +12,7 @@ pub use messages::{
 pub use state::{Preview, RunView, RunningState, TrainingState};
 
 use super::state::Severity;
-use super::{EncoderState, Job, OpenJob, Session, SlideState, SlideStatus};
+use super::{Job, Session, SlideState, SlideStatus};
 use histokin_core::descriptors::DescriptorSet;
 use histokin_core::slide::SlideId;
 use histokin_encoder::DeviceChoice;
@@ -231,24 +231,15 @@ impl Session {
         };
         let which = model.to_string_lossy().into_owned();
         let settings = ProjectSettings {
-            encoder: Some(which.clone()),
+            encoder: Some(which),
             tiles: view.config.tiles(),
             stain: view.config.stain,
             tissue: self.project.settings().tissue.clone(),
         };
-        self.project.set_settings(settings);
-        self.encoder = EncoderState::Unknown;
-        self.training.incoming.clear();
-        for slide in &mut self.slides {
-            if slide.status != SlideStatus::NeedsMpp {
-                slide.status = SlideStatus::Checking;
-            }
-        }
         let text = format!(
             "{run}: embedding the slides with its encoder; until that is done the old descriptors are searched"
         );
-        self.notify(Severity::Note, text, None);
-        vec![Job::SaveProject(Box::new(self.project.clone())), Job::Open(OpenJob::LearnEncoder(which))]
+        self.describe_anew(settings, text)
     }
 
     /// Whether the sets that are searched now have another recipe than `set`.

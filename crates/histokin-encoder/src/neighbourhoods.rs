@@ -1,0 +1,232 @@
+//! Making a model without training whose descriptors set aside what differs between neighbouring tiles.
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::fitting::{Fitted, LinearHead, numbers, with_signs};
+use super::{DescriptorBatch, EncoderError};
+
+/// Tiles of one slide.
+#[derive(Debug, Clone)]
+pub struct SlideTiles {
+    /// Pooled features, one row a tile.
+    pub features: DescriptorBatch,
+    /// Where the middle of each tile lies in the slide, in µm.
+    pub middles_um: Vec<[f64; 2]>,
+}
+
+/// What counts as a neighbourhood, and how far its differences are set aside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NeighbourhoodSettings {
+    /// Numbers in a descriptor.
+    pub width: usize,
+    /// Tiles whose middles are nearer than this are neighbours, in µm.
+    pub within_um: f64,
+    /// Share (0 to 1) of the covariance within neighbourhoods that is replaced by the same variance in all directions.
+    pub shrinkage: f64,
+}
+
+impl NeighbourhoodSettings {
+    /// Neighbours are nearer than half a millimetre: mostly the same tissue, cut and stained alike.
+    pub fn new(width: usize) -> Self {
+        Self { width, within_um: 500.0, shrinkage: 0.1 }
+    }
+}
+
+/// Fit the head that half-whitens pooled features by their covariance within neighbourhoods, and keeps their first
+/// principal components.
+///
+/// Neighbouring tiles mostly show the same tissue, so that what differs between them tells tissues apart least. With
+/// `P` pairs of neighbours `i, j`, all of one slide each, and `F` features `x`, the covariance within neighbourhoods is
+/// `W = Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ / 2P`. It is shrunk towards equal variance, `W' = (1 − s) W + s · (tr W / F) · I` with the
+/// `shrinkage` `s` (Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices"), and
+/// half of it is taken out, `y = W'^(−1/4) (x − μ)`, where `W'^(−1/2)` would take out all; `μ` is the mean of all tiles.
+/// The head's answer is `Vᵀ y` with the columns of `V` the first principal components of `y`. Its length says little:
+/// descriptors are the answers scaled to length 1 ([`super::model::Preprocessing::l2_normalise`]).
+///
+/// No label is used, and nothing is chosen at random.
+///
+/// # Errors
+/// [`EncoderError::TooFewTiles`] when there are not more tiles than numbers in a descriptor;
+/// [`EncoderError::NoNeighbours`] when no tile has one.
+pub fn fit_neighbourhood_head(
+    slides: &[SlideTiles],
+    settings: &NeighbourhoodSettings,
+) -> Result<Fitted, EncoderError> {
+    let outputs = settings.width;
+    let tiles = slides.iter().map(|slide| slide.features.rows().len()).sum();
+    let inputs = slides.first().map_or(0, |slide| slide.features.width);
+    if tiles <= outputs || outputs > inputs {
+        return Err(EncoderError::TooFewTiles { tiles, outputs });
+    }
+    let pairs: Vec<Vec<(usize, usize)>> =
+        slides.iter().map(|slide| neighbours(&slide.middles_um, settings.within_um)).collect();
+    if pairs.iter().all(Vec::is_empty) {
+        return Err(EncoderError::NoNeighbours { within_um: settings.within_um });
+    }
+    fit(slides, &pairs, settings, inputs)
+        .map_err(|error| EncoderError::torch("whitening within neighbourhoods", &error))
+}
+
+fn fit(
+    slides: &[SlideTiles],
+    pairs: &[Vec<(usize, usize)>],
+    settings: &NeighbourhoodSettings,
+    inputs: usize,
+) -> Result<Fitted, TchError> {
+    let _no_grad = tch::no_grad_guard();
+    let columns = inputs as i64;
+    let mut within = Tensor::f_zeros([columns, columns], (Kind::Double, Device::Cpu))?;
+    for (slide, pairs) in slides.iter().zip(pairs) {
+        within = within.f_add(&differences(&slide.features, pairs)?)?;
+    }
+    let count: usize = pairs.iter().map(Vec::len).sum();
+    let map = quarter_root(&within.f_div_scalar(2.0 * count as f64)?, settings.shrinkage)?;
+
+    let parts = slides.iter().map(|slide| rows(&slide.features)).collect::<Result<Vec<_>, _>>()?;
+    let x = Tensor::f_cat(&parts, 0)?;
+    let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
+    let y = x.f_sub(&mean)?.f_matmul(&map)?;
+    let covariance = y.f_transpose(0, 1)?.f_matmul(&y)?.f_div_scalar((y.size()[0] - 1) as f64)?;
+    // Ascending: the components of largest variance stand last.
+    let (variances, components) = covariance.f_linalg_eigh("L")?;
+    let outputs = settings.width as i64;
+    let kept = variances.f_narrow(0, columns - outputs, outputs)?;
+    let components = components.f_narrow(1, columns - outputs, outputs)?.f_transpose(0, 1)?.f_flip([0])?;
+    let weight = with_signs(&components)?.f_matmul(&map)?;
+    let bias = weight.f_matmul(&mean.f_transpose(0, 1)?)?.f_neg()?;
+    let explained = kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
+    let head =
+        LinearHead { weight: numbers(&weight)?, bias: numbers(&bias)?, inputs, outputs: settings.width };
+    Ok(Fitted { head, explained })
+}
+
+/// Pairs of points nearer to each other than `limit`, each once.
+fn neighbours(points: &[[f64; 2]], limit: f64) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|&a, &b| points[a][0].total_cmp(&points[b][0]));
+    let mut pairs = Vec::new();
+    for (place, &one) in order.iter().enumerate() {
+        let nearby =
+            order[place + 1..].iter().take_while(|&&other| points[other][0] - points[one][0] < limit);
+        pairs.extend(nearby.map(|&other| (one, other)).filter(|&(one, other)| {
+            let [x, y] = [0, 1].map(|axis| points[one][axis] - points[other][axis]);
+            x.hypot(y) < limit
+        }));
+    }
+    pairs
+}
+
+/// `Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ` over pairs of rows, `[F, F]`.
+fn differences(features: &DescriptorBatch, pairs: &[(usize, usize)]) -> Result<Tensor, TchError> {
+    /// Pairs at a time, so that a large slide's differences never stand in memory all at once.
+    const PART: usize = 8192;
+    let x = rows(features)?;
+    let columns = features.width as i64;
+    let mut sum = Tensor::f_zeros([columns, columns], (Kind::Double, Device::Cpu))?;
+    for part in pairs.chunks(PART) {
+        let side = |of: fn(&(usize, usize)) -> usize| {
+            let indices: Vec<i64> = part.iter().map(|pair| of(pair) as i64).collect();
+            x.f_index_select(0, &Tensor::f_from_slice(&indices)?)
+        };
+        let difference = side(|pair| pair.0)?.f_sub(&side(|pair| pair.1)?)?;
+        sum = sum.f_add(&difference.f_transpose(0, 1)?.f_matmul(&difference)?)?;
+    }
+    Ok(sum)
+}
+
+/// `((1 − s) W + s · (tr W / F) · I)^(−1/4)`.
+fn quarter_root(within: &Tensor, shrinkage: f64) -> Result<Tensor, TchError> {
+    let inputs = within.size()[0];
+    let mean = within.f_trace()?.f_double_value(&[])? / inputs as f64;
+    let equal = Tensor::f_eye(inputs, (Kind::Double, Device::Cpu))?.f_mul_scalar(shrinkage * mean)?;
+    let (variances, directions) = within.f_mul_scalar(1.0 - shrinkage)?.f_add(&equal)?.f_linalg_eigh("L")?;
+    // Neighbours that are all alike leave nothing to be divided by.
+    let roots = variances.f_clamp_min(f64::MIN_POSITIVE.sqrt())?.f_pow_tensor_scalar(-0.25)?;
+    directions.f_mul(&roots)?.f_matmul(&directions.f_transpose(0, 1)?)
+}
+
+/// The rows of a batch as a matrix of doubles.
+fn rows(batch: &DescriptorBatch) -> Result<Tensor, TchError> {
+    let shape = [batch.rows().len() as i64, batch.width as i64];
+    Tensor::f_from_slice(&batch.values)?.f_reshape(shape)?.f_to_kind(Kind::Double)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two slides of tiles 200 µm apart in a row. The first feature is the tissue, which changes every ten tiles by 5;
+    /// the second and third change from tile to tile, by 4 and by 0.1, and tell nothing.
+    fn slides() -> Vec<SlideTiles> {
+        let tile = |slide: usize, index: usize| {
+            let tissue = if (index / 10 + slide).is_multiple_of(2) { 5.0 } else { -5.0 };
+            let sign = |of: usize| if (index >> of).is_multiple_of(2) { 1.0 } else { -1.0 };
+            [1.0 + tissue, 2.0 + 4.0 * sign(0), 3.0 + 0.1 * sign(1)]
+        };
+        let slide = |number| SlideTiles {
+            features: DescriptorBatch {
+                values: (0..80).flat_map(|index| tile(number, index)).collect(),
+                width: 3,
+            },
+            middles_um: (0..80).map(|index| [200.0 * index as f64, 0.0]).collect(),
+        };
+        vec![slide(0), slide(1)]
+    }
+
+    fn settings(width: usize) -> NeighbourhoodSettings {
+        NeighbourhoodSettings { within_um: 300.0, ..NeighbourhoodSettings::new(width) }
+    }
+
+    #[test]
+    fn the_head_is_the_formula_s() {
+        let slides = slides();
+        let head = fit_neighbourhood_head(&slides, &settings(3)).unwrap().head;
+        // Of 158 pairs of neighbours 14 change the tissue; all change the second feature by 8; half, the third by 0.2.
+        let within = [14.0 * 100.0, 158.0 * 64.0, 78.0 * 0.04].map(|sum: f64| sum / (2.0 * 158.0));
+        let mean = within.iter().sum::<f64>() / 3.0;
+        let scale = within.map(|variance| (0.9 * variance + 0.1 * mean).powf(-0.25));
+        // The features hardly vary together, so that the components are the features, the tissue first.
+        for (row, feature) in [(0, 0), (1, 1), (2, 2)] {
+            let found = f64::from(head.weight[row * 3 + feature]);
+            assert!((found / scale[feature] - 1.0).abs() < 0.02, "{row}: {:?}, {scale:?}", head.weight);
+        }
+        assert!(scale[0] > scale[1], "the tissue weighs more than what changes within it");
+    }
+
+    #[test]
+    fn answers_are_centred_and_the_first_tells_the_tissue() {
+        let slides = slides();
+        let head = fit_neighbourhood_head(&slides, &settings(1)).unwrap().head;
+        let answers: Vec<f32> = slides
+            .iter()
+            .flat_map(|slide| slide.features.rows())
+            .map(|row| head.weight.iter().zip(row).map(|(w, x)| w * x).sum::<f32>() + head.bias[0])
+            .collect();
+        assert!(answers.iter().sum::<f32>().abs() < 1e-2);
+        let is_first = |index: usize| (index % 80 / 10 + index / 80).is_multiple_of(2);
+        assert!(answers.iter().enumerate().all(|(index, answer)| (*answer > 0.0) == is_first(index)));
+    }
+
+    #[test]
+    fn neighbours_are_pairs_nearer_than_the_limit_each_once() {
+        let points = [[0.0, 0.0], [300.0, 400.0], [0.0, 499.0], [1000.0, 0.0], [1000.0, 1.0]];
+        let mut found: Vec<_> =
+            neighbours(&points, 500.0).into_iter().map(|(a, b)| (a.min(b), a.max(b))).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(0, 2), (1, 2), (3, 4)]);
+    }
+
+    #[test]
+    fn tiles_without_neighbours_and_too_few_tiles_are_refused() {
+        let mut slides = slides();
+        assert!(matches!(
+            fit_neighbourhood_head(&slides, &settings(4)),
+            Err(EncoderError::TooFewTiles { .. })
+        ));
+        slides.iter_mut().flat_map(|slide| &mut slide.middles_um).for_each(|middle| middle[0] *= 2.0);
+        assert!(matches!(
+            fit_neighbourhood_head(&slides, &settings(2)),
+            Err(EncoderError::NoNeighbours { .. })
+        ));
+    }
+}

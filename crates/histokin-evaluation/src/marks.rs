@@ -1,0 +1,274 @@
+//! Teaching by marks, simulated: how many of the answers that nobody has marked yet are right, after so many marks.
+//!
+//! Each tile of known class asks for tiles of other slides or patients. The best answers that are not marked yet are
+//! marked, [`ROUND`] at a time, as being of the query's class or not, by their labels, and the others are ranked anew by
+//! what was marked (Rocchio 1971, "Relevance feedback in information retrieval").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::intervals::Resampling;
+use super::retrieval::Figure;
+use super::{Class, Descriptors, EvaluationError, Exclude, Tiles, health};
+
+/// Answers that are marked at a time.
+const ROUND: usize = 5;
+
+/// Weight of answers that were marked as wrong, beside those that were marked as right.
+const WRONG: f64 = 0.5;
+
+/// Numbers of marks after which precision is taken.
+pub const MARKS: [usize; 4] = [0, 5, 10, 20];
+
+/// Best answers without a mark that precision is taken of.
+pub const ANSWERS: usize = 20;
+
+/// Queries of each class and each slide (or patient), drawn at random where it has more …
+const QUERIES_OF_EACH: usize = 40;
+
+/// … and about so many in all.
+const QUERIES: usize = 1000;
+
+/// Tiles that can answer, drawn at random where there are more.
+const POOL: usize = 20_000;
+
+/// Precision of the answers that are not marked, for each of [`MARKS`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MarksCurve {
+    pub marks: [usize; 4],
+    /// P@20: mean over classes of the means over slides (or patients) that ask, with intervals over these; none where
+    /// too few answers are left.
+    pub precision: [Option<Figure>; 4],
+    pub queries: usize,
+}
+
+/// The means of one class and one slide (or patient).
+struct Asked {
+    class: Class,
+    /// Place among all that ask.
+    group: usize,
+    precision: [Option<f64>; 4],
+    queries: usize,
+}
+
+/// Let tiles of every class ask that another slide (or patient) has, and mark their answers. None where no tile can ask.
+///
+/// The score of an answer `x` is `½ ‖x − n‖² − ‖x − p‖²` with `p` the mean of the query and of all that was marked as
+/// right and `n` the mean of all that was marked as wrong; on descriptors of length 1 that orders answers as `x · (p − ½
+/// n)` does.
+///
+/// # Errors
+/// When `tiles` are not those of `descriptors`.
+pub fn simulate(
+    descriptors: Descriptors<'_>,
+    tiles: &Tiles,
+    exclude: Exclude,
+    seed: u64,
+    resampling: &Resampling,
+) -> Result<Option<MarksCurve>, EvaluationError> {
+    tiles.check(descriptors)?;
+    let groups = tiles.groups(exclude);
+    let mut rows: BTreeMap<(Class, u32), Vec<usize>> = BTreeMap::new();
+    for (row, class) in tiles.classes.iter().enumerate() {
+        if let Some(class) = class {
+            rows.entry((*class, groups[row])).or_default().push(row);
+        }
+    }
+    let is_answered = |(class, group): &(Class, u32)| {
+        rows.range((*class, 0)..=(*class, u32::MAX)).any(|((_, other), _)| other != group)
+    };
+    let askers: Vec<(Class, u32)> = rows.keys().copied().filter(is_answered).collect();
+    let all_groups: Vec<u32> =
+        askers.iter().map(|(_, group)| *group).collect::<BTreeSet<_>>().into_iter().collect();
+    let known: Vec<usize> = (0..tiles.len()).filter(|row| tiles.classes[*row].is_some()).collect();
+    let pool: Vec<usize> =
+        health::sample(known.len(), POOL, seed).into_iter().map(|place| known[place as usize]).collect();
+    let most = (QUERIES / askers.len().max(1)).clamp(5, QUERIES_OF_EACH);
+    let asked: Vec<Asked> = askers
+        .into_iter()
+        .map(|(class, group)| {
+            let own = &rows[&(class, group)];
+            let others: Vec<usize> = pool.iter().copied().filter(|&row| groups[row] != group).collect();
+            let outcomes: Vec<[Option<f64>; 4]> = health::sample(own.len(), most, seed)
+                .par_iter()
+                .map(|place| teach(descriptors, tiles, own[*place as usize], class, &others))
+                .collect();
+            Asked {
+                class,
+                // Found: it is one of those that ask.
+                group: all_groups.partition_point(|other| *other < group),
+                precision: std::array::from_fn(|place| mean(outcomes.iter().map(|outcome| outcome[place]))),
+                queries: outcomes.len(),
+            }
+        })
+        .collect();
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let precision = std::array::from_fn(|place| {
+        let value = mean_over_classes(&asked, place, &vec![1; all_groups.len()])?;
+        let ci95 = resampling.interval(all_groups.len(), |counts| mean_over_classes(&asked, place, counts));
+        Some(Figure { value, ci95 })
+    });
+    let queries = asked.iter().map(|one| one.queries).sum();
+    Ok(Some(MarksCurve { marks: MARKS, precision, queries }))
+}
+
+/// One query: the precision after each number of [`MARKS`], none once fewer than [`ANSWERS`] tiles are left.
+fn teach(
+    descriptors: Descriptors<'_>,
+    tiles: &Tiles,
+    query: usize,
+    class: Class,
+    pool: &[usize],
+) -> [Option<f64>; 4] {
+    let is_right = |row: usize| tiles.classes[row] == Some(class);
+    let mut right = Mean::of(descriptors.row(query));
+    let mut wrong: Option<Mean> = None;
+    let mut left: Vec<usize> = pool.to_vec();
+    let mut precision = [None; 4];
+    for marked in (0..=MARKS[3]).step_by(ROUND) {
+        let score = |row: usize| {
+            let x = descriptors.row(row);
+            WRONG * wrong.as_ref().map_or(0.0, |wrong| wrong.squared_distance(x)) - right.squared_distance(x)
+        };
+        let mut scored: Vec<(f64, usize)> = left.iter().map(|&row| (score(row), row)).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        if scored.len() < ANSWERS {
+            break;
+        }
+        if let Some(place) = MARKS.iter().position(|marks| *marks == marked) {
+            let hits = scored[..ANSWERS].iter().filter(|(_, row)| is_right(*row)).count();
+            precision[place] = Some(hits as f64 / ANSWERS as f64);
+        }
+        for (_, row) in &scored[..ROUND] {
+            let x = descriptors.row(*row);
+            match (is_right(*row), &mut wrong) {
+                (true, _) => right.add(x),
+                (false, Some(wrong)) => wrong.add(x),
+                (false, none) => *none = Some(Mean::of(x)),
+            }
+        }
+        left = scored[ROUND..].iter().map(|(_, row)| *row).collect();
+    }
+    precision
+}
+
+/// The mean of some descriptors.
+struct Mean {
+    sum: Vec<f64>,
+    count: f64,
+}
+
+impl Mean {
+    fn of(row: &[f32]) -> Self {
+        Self { sum: row.iter().map(|value| f64::from(*value)).collect(), count: 1.0 }
+    }
+
+    fn add(&mut self, row: &[f32]) {
+        self.sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        self.count += 1.0;
+    }
+
+    fn squared_distance(&self, row: &[f32]) -> f64 {
+        self.sum.iter().zip(row).map(|(sum, value)| (sum / self.count - f64::from(*value)).powi(2)).sum()
+    }
+}
+
+fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let known: Vec<f64> = values.flatten().collect();
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+}
+
+/// Mean over classes of the means over groups, each counted as often as `counts` says; classes that no group asks for
+/// are left out.
+fn mean_over_classes(asked: &[Asked], place: usize, counts: &[u32]) -> Option<f64> {
+    let of_class = |of_class: &[Asked]| {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for one in of_class {
+            let times = f64::from(counts[one.group]);
+            if let Some(precision) = one.precision[place] {
+                sum += times * precision;
+                weight += times;
+            }
+        }
+        (weight > 0.0).then(|| sum / weight)
+    };
+    mean(asked.chunk_by(|a, b| a.class == b.class).map(of_class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// Numbers of a made descriptor: nine that tell nothing, and one that tells the class.
+    const WIDTH: usize = 10;
+
+    /// Three patients with 100 tiles each, half of them of class 0; descriptors of length 1, the last number of which is
+    /// `tells` or its negative.
+    fn tiles(tells: f32) -> (Vec<f32>, Tiles) {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut tiles = Tiles::default();
+        let mut values = Vec::new();
+        for index in 0..300_u32 {
+            let class = (index / 3) % 2;
+            let noise: Vec<f32> = (1..WIDTH).map(|_| random.random_range(-1.0..1.0)).collect();
+            let length = noise.iter().map(|value| value * value).sum::<f32>().sqrt();
+            let rest = (1.0 - tells * tells).sqrt();
+            values.extend(noise.iter().map(|value| value * rest / length));
+            values.push(if class == 0 { tells } else { -tells });
+            tiles.positions_um.push([0.0, 0.0]);
+            tiles.slides.push(index % 3);
+            tiles.patients.push(index % 3);
+            tiles.classes.push(Some(Class(class as u16)));
+        }
+        (values, tiles)
+    }
+
+    fn curve(tells: f32) -> Vec<f64> {
+        let (values, tiles) = tiles(tells);
+        let descriptors = Descriptors::new(&values, WIDTH).unwrap();
+        let resampling = Resampling { draws: 100, seed: 0 };
+        let curve = simulate(descriptors, &tiles, Exclude::Patient, 0, &resampling).unwrap().unwrap();
+        assert_eq!(curve.queries, 3 * 2 * 40);
+        curve.precision.iter().map(|figure| figure.unwrap().value).collect()
+    }
+
+    #[test]
+    fn marks_teach_what_descriptors_tell_faintly_and_nothing_where_they_tell_nothing() {
+        let faint = curve(0.25);
+        assert!(faint[0] < 0.8 && faint[1] > faint[0] && faint[3] > faint[0] + 0.1, "{faint:?}");
+        let nothing = curve(0.0);
+        assert!(nothing.iter().all(|precision| (precision - 0.5).abs() < 0.15), "{nothing:?}");
+    }
+
+    #[test]
+    fn classes_of_one_patient_do_not_ask() {
+        let (values, mut tiles) = tiles(0.5);
+        for (class, patient) in tiles.classes.iter_mut().zip(&tiles.patients) {
+            *class = Some(Class(*patient as u16));
+        }
+        let descriptors = Descriptors::new(&values, WIDTH).unwrap();
+        let found = simulate(descriptors, &tiles, Exclude::Patient, 0, &Resampling::default()).unwrap();
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn groups_count_as_often_as_they_are_drawn() {
+        let one = |class, group, precision| Asked {
+            class: Class(class),
+            group,
+            precision: [Some(precision), None, None, None],
+            queries: 1,
+        };
+        let asked = [one(0, 0, 1.0), one(0, 1, 0.0), one(1, 1, 0.5)];
+        assert_eq!(mean_over_classes(&asked, 0, &[1, 1]), Some(0.5));
+        assert_eq!(mean_over_classes(&asked, 0, &[3, 1]), Some(0.625));
+        assert_eq!(mean_over_classes(&asked, 0, &[2, 0]), Some(1.0));
+        assert_eq!(mean_over_classes(&asked, 1, &[1, 1]), None);
+    }
+}

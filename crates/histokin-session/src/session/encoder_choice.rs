@@ -1,0 +1,121 @@
+//! Which encoder describes the project's slides, and the offer of a newer one.
+
+use super::state::{Remedy, Severity};
+use super::{EncoderState, Job, OpenJob, Session, SlideStatus};
+use histokin_encoder as encoder;
+use histokin_project::project::ProjectSettings;
+
+impl Session {
+    /// Offer the default encoder where the project has the former one because nobody chose, or one that does not come
+    /// with histokin any more.
+    pub(super) fn offer_default_encoder(&mut self) {
+        if self.project.read_only().is_some() {
+            return;
+        }
+        let text = if self.project.has_former_default() {
+            format!(
+                "This project uses {}, the default encoder of earlier versions, and goes on with it. The default is {} \
+                 now: it learns more from your marks. Changing to it embeds all slides anew; what there is answers \
+                 until that is done, and is kept.",
+                encoder::FORMER_DEFAULT,
+                encoder::DEFAULT
+            )
+        } else if let Some(text) = encoder::removed(&self.project.encoder_name()) {
+            text
+        } else {
+            return;
+        };
+        self.notify(Severity::Note, text, Some(Remedy::NewerEncoder(self.project.encoder_name())));
+    }
+
+    /// Let the encoder of this name describe the slides; one that does already is kept by its name from now on.
+    pub(super) fn choose_encoder(&mut self, name: String) -> Vec<Job> {
+        self.withdraw(&Remedy::NewerEncoder(self.project.encoder_name()));
+        let is_kept = self.project.encoder_name() == name;
+        let settings = ProjectSettings { encoder: Some(name.clone()), ..self.project.settings().clone() };
+        if is_kept {
+            self.project.set_settings(settings);
+            return vec![Job::SaveProject(Box::new(self.project.clone()))];
+        }
+        let text = format!("{name} describes the slides anew; until that is done the old descriptors answer");
+        self.describe_anew(settings, text)
+    }
+
+    /// Embed all slides anew, as `settings` have it. The sets that are there answer until then.
+    pub(super) fn describe_anew(&mut self, settings: ProjectSettings, text: String) -> Vec<Job> {
+        self.project.set_settings(settings);
+        self.encoder = EncoderState::Unknown;
+        self.training.incoming.clear();
+        for slide in &mut self.slides {
+            if slide.status != SlideStatus::NeedsMpp {
+                slide.status = SlideStatus::Checking;
+            }
+        }
+        self.notify(Severity::Note, text, None);
+        let which = self.project.encoder_name();
+        vec![Job::SaveProject(Box::new(self.project.clone())), Job::Open(OpenJob::LearnEncoder(which))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use histokin_project::project::Project;
+
+    /// A session of a project that has this encoder, begun.
+    fn session(encoder: Option<&str>) -> (tempfile::TempDir, Session) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut project = Project::open_or_create(folder.path()).unwrap();
+        project.settings_mut().encoder = encoder.map(str::to_owned);
+        let mut session = Session::new(project);
+        session.first_jobs();
+        (folder, session)
+    }
+
+    fn learned(jobs: &[Job]) -> Option<&str> {
+        jobs.iter().find_map(|job| match job {
+            Job::Open(OpenJob::LearnEncoder(which)) => Some(which.as_str()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn new_projects_have_the_default_and_are_offered_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = Session::new(Project::open_or_create(folder.path()).unwrap());
+        let jobs = session.first_jobs();
+        assert_eq!(learned(&jobs), Some(encoder::DEFAULT));
+        assert!(session.messages().is_empty());
+    }
+
+    #[test]
+    fn projects_of_the_former_default_go_on_with_it_until_the_new_one_is_taken() {
+        let (_folder, mut session) = session(None);
+        assert_eq!(session.project().encoder_name(), encoder::FORMER_DEFAULT);
+        let remedy = Remedy::NewerEncoder(encoder::FORMER_DEFAULT.to_owned());
+        assert_eq!(session.messages()[0].remedy.as_ref(), Some(&remedy));
+        let jobs = session.choose_encoder(encoder::DEFAULT.to_owned());
+        assert_eq!(learned(&jobs), Some(encoder::DEFAULT));
+        assert!(session.messages().iter().all(|message| message.remedy.is_none()));
+    }
+
+    #[test]
+    fn staying_is_kept_and_embeds_nothing() {
+        let (folder, mut session) = session(None);
+        let jobs = session.choose_encoder(encoder::FORMER_DEFAULT.to_owned());
+        assert!(matches!(jobs[..], [Job::SaveProject(_)]), "{}", jobs.len());
+        session.project().save().unwrap();
+        let mut again = Session::new(Project::open(folder.path()).unwrap());
+        again.first_jobs();
+        assert!(again.messages().is_empty());
+        assert_eq!(again.project().encoder_name(), encoder::FORMER_DEFAULT);
+    }
+
+    #[test]
+    fn an_encoder_that_is_gone_is_named_with_what_to_do() {
+        let (_folder, session) = session(Some("tissue-neighbours"));
+        let message = &session.messages()[0];
+        assert!(message.text.contains("tissue-neighbours") && message.text.contains(encoder::DEFAULT));
+        assert!(matches!(message.remedy, Some(Remedy::NewerEncoder(_))));
+    }
+}
