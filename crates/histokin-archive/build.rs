@@ -1,5 +1,5 @@
 //! Sets the run path of the libraries that the tests load; see `histokin-link`.
 
 fn main() {
-    histokin_link::tell_loader();
+    histokin_link::set_rpath();
 }

@@ -1,5 +1,5 @@
 //! The libraries that the tests load; see `histokin-link`.
 
 fn main() {
-    histokin_link::tell_loader();
+    histokin_link::set_rpath();
 }

@@ -1,4 +1,4 @@
-//! Puts libtorch into a library of its own that is loaded when it is first needed.
+//! Moves the libtorch bindings into a separate shared library that is loaded on first use.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(torch_on_demand)");
-    // torch-sys has `links = "tch"`: a direct dependency on it hands us this variable.
+    // torch-sys has `links = "tch"`, so Cargo sets this variable for crates that directly depend on it.
     let libtorch = std::env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
     let mut callbacks = Vec::new();
     if let Some(libtorch) = &libtorch {
@@ -26,15 +26,17 @@ fn main() {
         }
     }
     let callbacks: Vec<&str> = callbacks.iter().map(String::as_str).collect();
-    histokin_link::tell_loader_of(libtorch.as_deref(), &callbacks);
+    histokin_link::set_rpath_of(libtorch.as_deref(), &callbacks);
 }
 
-/// Loading libtorch takes longer than opening the window, and most of what the program does has no use for
-/// it. But tch calls it by some thousand C functions that torch-sys has in a static library, which needs
-/// libtorch from the start. So that library is made a shared one, and each of its functions is stood in for
-/// by a jump to wherever it is loaded to. See src/torch_library.rs, which does the loading.
+/// Converts torch-sys's static library to a shared library that is loaded on first use.
 ///
-/// Gives the names of the functions that the library calls in what is linked.
+/// Loading libtorch takes longer than opening the window, and most of the program does not need it. But tch
+/// calls it through about a thousand C functions in torch-sys's static library, which requires libtorch at
+/// program start. The static library is therefore linked into a shared library, and each of its functions is
+/// replaced by a jump to the address at which it is loaded. src/torch_library.rs does the loading.
+///
+/// Returns the names of the callbacks: functions of the program that the library calls.
 fn torch_on_demand(libtorch: &Path) -> Result<Vec<String>, String> {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("there is no folder to build in")?);
     let wrapper = torch_sys_library(&out).ok_or("the library of torch-sys was not found")?;
@@ -52,9 +54,9 @@ fn torch_on_demand(libtorch: &Path) -> Result<Vec<String>, String> {
     let of_kind = |kind: &str| -> BTreeSet<&str> {
         symbols.lines().filter_map(|line| line.split_once(kind)).map(|(_, name)| name.trim()).collect()
     };
-    // What is not C is called within the library only.
+    // C++ functions are called only within the library.
     let functions: Vec<&str> = of_kind(" T ").into_iter().filter(|name| !name.starts_with("_Z")).collect();
-    // What torch-sys has in Rust for the library to call back.
+    // Functions that torch-sys implements in Rust and the library calls.
     let callbacks: Vec<&str> = of_kind(" U ").into_iter().filter(|name| name.starts_with("tch_")).collect();
     let source = out.join("torch_stand_ins.s");
     fs::write(&source, stand_ins(&functions, &callbacks)).map_err(|error| error.to_string())?;
@@ -64,13 +66,14 @@ fn torch_on_demand(libtorch: &Path) -> Result<Vec<String>, String> {
     let _ = fs::remove_file(&archive);
     output_of(Command::new("ar").arg("crs").arg(&archive).arg(&object))?;
     println!("cargo:rustc-link-search=native={}", out.display());
-    // Whole, so that the stand-ins are there before the library of torch-sys is looked at, and keep it out.
+    // The whole archive is linked, so the stand-ins are defined before the linker searches torch-sys's library
+    // and its objects are not linked.
     println!("cargo:rustc-link-lib=static:+whole-archive=torch_stand_ins");
     println!("cargo:rustc-env=HISTOKIN_TORCH_LIBRARY={}", library.display());
     Ok(callbacks.into_iter().map(str::to_owned).collect())
 }
 
-/// The static library that torch-sys was built into; it says nowhere where that is.
+/// Finds the static library built by torch-sys, which does not export its path; the newest if there are several.
 fn torch_sys_library(out: &Path) -> Option<PathBuf> {
     let builds = out.parent()?.parent()?;
     let found = fs::read_dir(builds).ok()?.flatten().filter_map(|entry| {
@@ -82,14 +85,14 @@ fn torch_sys_library(out: &Path) -> Option<PathBuf> {
     found.max().map(|(_, library)| library)
 }
 
-/// Assembly of one jump for each function through a table, whose places lead to the loader until they are
-/// filled; the names for filling it; and references to the callbacks, which bring them into the program.
+/// Generates assembly with one jump per function through a table, whose entries lead to the loader until they are
+/// filled; the function names used to fill it; and references to the callbacks, so that they are linked.
 fn stand_ins(functions: &[&str], callbacks: &[&str]) -> String {
     let mut text = String::from(
         "\t.intel_syntax noprefix\n\
          \t.section .note.GNU-stack,\"\",@progbits\n\
          \t.text\n\
-         # Every register that may carry an argument is kept over the call of the loader.\n\
+         # Every register that may carry an argument is preserved across the call of the loader.\n\
          load_and_return:\n\
          \tpush rbp\n\tmov rbp, rsp\n\
          \tpush rax\n\tpush rdi\n\tpush rsi\n\tpush rdx\n\tpush rcx\n\tpush r8\n\tpush r9\n\tpush r10\n\
@@ -130,7 +133,7 @@ fn stand_ins(functions: &[&str], callbacks: &[&str]) -> String {
     for name in functions {
         let _ = writeln!(text, "\t.asciz \"{name}\"");
     }
-    // An empty name ends them.
+    // An empty name terminates the list.
     text.push_str("\t.byte 0\n");
     text
 }

@@ -1,5 +1,5 @@
 //! Makes the tests find their shared libraries; see `histokin-link`.
 
 fn main() {
-    histokin_link::tell_loader();
+    histokin_link::set_rpath();
 }

@@ -22,7 +22,7 @@ use crate::descriptors::Recipe;
 use crate::encoder;
 use crate::number_format::counted;
 use crate::project::Project;
-use crate::query::{PatientNames, USUAL_PATTERN};
+use crate::query::{DEFAULT_PATTERN, PatientNames};
 
 /// Help text on addresses and passwords.
 const ABOUT_URLS: &str = "URL has the form postgresql://USER@HOST:PORT/DATABASE and contains no password. The \
@@ -97,7 +97,7 @@ struct PushArgs {
     parts: u16,
     /// Regular expression that extracts the patient code from a file name: its first group, or the whole
     /// match.
-    #[arg(long, default_value = USUAL_PATTERN, hide_default_value = true)]
+    #[arg(long, default_value = DEFAULT_PATTERN, hide_default_value = true)]
     patient_pattern: String,
     /// Store pseudonyms instead of patient codes, and neither names nor locations of files. The secret key is
     /// read from HISTOKIN_PSEUDONYM_KEY; the same key gives the same pseudonyms.
@@ -333,7 +333,7 @@ fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
         pull::pull(&mut archive, &mut project, &recipe, &wanted, &mut |name, outcome| match outcome {
             PullOutcome::Pulled { tiles } => noteln!("{name}: {} pulled", counted(*tiles as u64, "tile")),
             PullOutcome::Had => noteln!("{name}: already in the project"),
-            PullOutcome::NotThere => noteln!("{name}: not in the archive"),
+            PullOutcome::NotInArchive => noteln!("{name}: not in the archive"),
             PullOutcome::NoPlace => {
                 noteln!("{name}: the archive does not have the location of its file; open the slide first")
             }

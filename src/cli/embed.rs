@@ -107,7 +107,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         None => Project::open_to_write(&args.project)?,
     };
     project.require_writable()?;
-    project.keep_computed_levels();
+    project.store_computed_levels();
     let settings = settings(args, project.settings())?;
     project.set_settings(settings.clone());
     if args.shard.is_some() {
@@ -198,7 +198,7 @@ fn embed(
     control: &EmbedControl,
 ) -> anyhow::Result<Value> {
     let mut source = slide::open(path, args.slide_mpp)?;
-    let notes = project.take_in(source.info());
+    let notes = project.add_or_update(source.info());
     notes.iter().for_each(|note| noteln!("{note}"));
     if args.slide_mpp.is_none()
         && let Some(mpp) = project.user_mpp(&source.info().id)

@@ -305,7 +305,7 @@ fn add_camelyon(found: &Camelyon, args: &EvaluateArgs) -> anyhow::Result<(Projec
                 continue;
             }
         };
-        project.take_in(source.info()).iter().for_each(|note| noteln!("{note}"));
+        project.add_or_update(source.info()).iter().for_each(|note| noteln!("{note}"));
         if let Some(mpp) = args.slide_mpp {
             project.set_user_mpp(&source.info().id, mpp);
         }

@@ -36,7 +36,7 @@ use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
 use crate::evaluation::baseline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::project::Project;
-use crate::slide::isolated::trust::{self, Isolate};
+use crate::slide::isolated::trust::{self, IsolationMode};
 use crate::slide::{SlideInfo, computed};
 
 /// View whole-slide images and find where else in an archive the same tissue occurs.
@@ -62,7 +62,7 @@ pub struct Cli {
         default_value = "auto",
         default_missing_value = "always"
     )]
-    pub isolate: Isolate,
+    pub isolate: IsolationMode,
     /// Least severe messages to write to standard error and to the log file: error, warn, info, debug or
     /// trace.
     #[arg(long, global = true, value_name = "LEVEL")]

@@ -19,8 +19,8 @@ use crate::pipeline::{Slides, embed_picture, embed_tiles, write_matches, write_s
 use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
-    self, Answer, Example, Marked, Marks, PatientNames, Patients, Query, QuerySettings, Region, Scope,
-    ShownExample, TilePlace, USUAL_PATTERN, export,
+    self, Answer, DEFAULT_PATTERN, Example, Marked, Marks, PatientNames, Patients, Query, QuerySettings,
+    Region, Scope, ShownExample, TilePlace, export,
 };
 use crate::slide::{self, SlideId, SlideSource};
 use crate::tiling::{TileGrid, TileSettings};
@@ -87,7 +87,7 @@ pub struct QueryArgs {
     patient_list: Option<PathBuf>,
     /// Regular expression that extracts the patient code from a file name: its first group, or the whole
     /// match.
-    #[arg(long, default_value = USUAL_PATTERN, hide_default_value = true)]
+    #[arg(long, default_value = DEFAULT_PATTERN, hide_default_value = true)]
     patient_pattern: String,
     /// Exclude tiles on the query's slide within this distance of an example, in µm.
     #[arg(long, default_value_t = 0.0)]

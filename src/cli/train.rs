@@ -18,7 +18,7 @@ use crate::number_format::counted;
 use crate::pipeline::find_slides;
 use crate::project::Project;
 use crate::slide::{self, SlideSource};
-use crate::training::config::{JudgedBy, LossKind, Method, Preset, TrainingConfig, WithoutFar};
+use crate::training::config::{JudgedBy, LossKind, Method, Preset, SlidesWithoutFarPairs, TrainingConfig};
 use crate::training::fields::help_of;
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
@@ -91,8 +91,8 @@ struct SettingsArgs {
     near_mm: Option<f64>,
     #[arg(long, help = help_of("far_mm"))]
     far_mm: Option<f64>,
-    #[arg(long, value_parser = choice::<WithoutFar>(), help = help_of("without_far"))]
-    without_far: Option<WithoutFar>,
+    #[arg(long, value_parser = choice::<SlidesWithoutFarPairs>(), help = help_of("without_far"))]
+    without_far: Option<SlidesWithoutFarPairs>,
     #[arg(long, help = help_of("slides_per_batch"))]
     slides_per_batch: Option<usize>,
     #[arg(long, help = help_of("margin"))]
@@ -176,7 +176,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     }
     let root = args.project.as_deref().context("give the project folder")?;
     let mut project = Project::open_to_write(root)?;
-    project.keep_computed_levels();
+    project.store_computed_levels();
     let (run, slides, mut validation) = match &args.resume {
         Some(which) => resume(&project, which)?,
         None => begin(args, &mut project)?,
@@ -276,7 +276,7 @@ fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
             }
             let slide = TrainingSlide::prepare(source, config.tiles(), None)?;
             let info = slide.source.info();
-            project.take_in(info).iter().for_each(|note| noteln!("{note}"));
+            project.add_or_update(info).iter().for_each(|note| noteln!("{note}"));
             if let Some(mpp) = args.slide_mpp {
                 project.set_user_mpp(&info.id, mpp);
             }
@@ -303,7 +303,7 @@ fn resume(project: &Project, which: &str) -> anyhow::Result<Prepared> {
     let (mut slides, mut validation) = (Vec::new(), Vec::new());
     for known in &run.card.slides {
         let source = open(&known.path, None, project)?;
-        if !source.info().goes_by(&known.id) {
+        if !source.info().has_id(&known.id) {
             bail!("{}: not the slide that the run was trained on; restore that slide", known.path.display());
         }
         let slide = TrainingSlide::prepare(source, run.config.tiles(), None)?;

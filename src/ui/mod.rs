@@ -73,7 +73,7 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
         tracing::warn!("signals that end the program are not handled: {error}");
     }
     let project = open_project(&options)?;
-    project.keep_computed_levels();
+    project.store_computed_levels();
     start::draw(project, &options, shutdown)
 }
 

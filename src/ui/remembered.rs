@@ -137,7 +137,7 @@ impl Keeper {
         let job_queue: Arc<JobQueue<Remembered>> = Arc::default();
         let to_write = job_queue.clone();
         let thread = std::thread::Builder::new().name("window-keeper".into()).spawn(move || {
-            while let Some(remembered) = to_write.take_to_the_end() {
+            while let Some(remembered) = to_write.take_until_empty() {
                 if let Err(error) = write(&file, &remembered) {
                     tracing::warn!(file = %file.display(), %error, "the window's state could not be saved");
                 }

@@ -245,7 +245,7 @@ fn the_command_line_imports_lists_and_exports() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("project");
     let mut project = Project::open_or_create(&root).unwrap();
-    project.take_in(slide::open(&asset(SLIDE), None).unwrap().info());
+    project.add_or_update(slide::open(&asset(SLIDE), None).unwrap().info());
     project.save().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(

@@ -15,7 +15,7 @@ use histokin::descriptors::{DescriptorSet, Row};
 use histokin::geometry::Level0Point;
 use histokin::index::Snapshot;
 use histokin::project::Project;
-use histokin::query::{self, Example, PatientNames, Patients, Query, QuerySettings, Scope, USUAL_PATTERN};
+use histokin::query::{self, DEFAULT_PATTERN, Example, PatientNames, Patients, Query, QuerySettings, Scope};
 use histokin::slide::SlideId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -25,7 +25,7 @@ use crate::made;
 use crate::support::postgres::{Database, OWNER, READER, Server, WRITER, credentials};
 
 pub fn settings() -> PushSettings {
-    let names = PatientNames::new(USUAL_PATTERN).unwrap();
+    let names = PatientNames::new(DEFAULT_PATTERN).unwrap();
     PushSettings {
         storage: Storage::Vector,
         parts: 1,
@@ -385,7 +385,7 @@ fn pseudonyms_leave_no_trace_of_names() {
     let mut writer = database.open(WRITER);
     push_all(&mut writer, &project, &settings());
     let key = Some(PseudonymKey::new("the clinic's own secret").unwrap());
-    let names = PatientNames::new(USUAL_PATTERN).unwrap();
+    let names = PatientNames::new(DEFAULT_PATTERN).unwrap();
     let secret = PushSettings { patients: PatientCodes { names, key }, ..settings() };
     let again = push_all(&mut writer, &project, &secret);
     assert_eq!((again.pushed, again.unchanged), (0, 2), "tiles stay, names go");

@@ -92,7 +92,7 @@ fn project_file() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let mut project = Project::open_or_create(folder.path()).unwrap();
     let slide = slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
-    project.take_in(slide.info());
+    project.add_or_update(slide.info());
     project.set_classes(project.classes());
     project.save().unwrap();
     fs::read(folder.path().join("project.toml")).unwrap()

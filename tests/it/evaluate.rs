@@ -46,7 +46,7 @@ impl Study {
         for (seed, name) in (1..).zip(["alpha", "beta", "gamma"]) {
             let path = study.path(&format!("{name}.tif"));
             write_pyramid(&path, &section(seed), 2, Some(MPP));
-            project.take_in(slide::open(&path, None).unwrap().info());
+            project.add_or_update(slide::open(&path, None).unwrap().info());
         }
         project.save().unwrap();
         study.write(

@@ -117,7 +117,7 @@ fn slides_with_equal_margins_are_kept_apart() {
         assert_eq!(one.former_ids, other.former_ids, "what an earlier version took for one slide");
         assert_ne!(one.id, other.id);
         let mut project = Project::open_or_create(&place.path("project")).unwrap();
-        assert!(project.take_in(&one).is_empty() && project.take_in(&other).is_empty());
+        assert!(project.add_or_update(&one).is_empty() && project.add_or_update(&other).is_empty());
         assert_eq!(project.slides().len(), 2);
     }
 }
@@ -149,7 +149,7 @@ fn what_an_earlier_version_kept_goes_by_the_new_id() {
     assert_eq!(project.find_slide("slide").unwrap().id, former);
     assert_eq!(kept(&project, &former), (true, 1, 1));
 
-    assert!(project.take_in(&info(&slide)).is_empty());
+    assert!(project.add_or_update(&info(&slide)).is_empty());
     assert_eq!(kept(&project, &id), (true, 1, 1));
     project.save().unwrap();
     let mut project = Project::open(project.root()).unwrap();
@@ -165,7 +165,7 @@ fn what_an_earlier_version_kept_goes_by_the_new_id() {
     project.save().unwrap();
     let mut project = Project::open(project.root()).unwrap();
     assert!(project.slides().is_empty());
-    project.take_in(&info(&slide));
+    project.add_or_update(&info(&slide));
     assert_eq!(kept(&project, &id), (true, 0, 1));
 }
 
@@ -204,7 +204,7 @@ fn a_journal_of_an_earlier_version_is_gone_on_with_after_a_crash_at_any_moment()
     };
     let (old, new) = (file(&former), file(&id));
     let bytes = fs::read(&old).unwrap();
-    project.take_in(&info(&slide));
+    project.add_or_update(&info(&slide));
     for _ in 0..2 {
         let journal = project.descriptors().journal(&header(&slide, &id)).unwrap();
         assert_eq!(journal.earlier, std::slice::from_ref(&record));
@@ -220,11 +220,11 @@ fn of_two_slides_that_an_earlier_version_took_for_one_the_listed_one_keeps_what_
         let place = Place::new();
         let slides = [place.core("listed.bmp", 1), place.core("other.bmp", 2)];
         let mut project = place.old_project(&slides[0]);
-        let mut notes = project.take_in(&info(&slides[opened_first]));
-        notes.extend(project.take_in(&info(&slides[1 - opened_first])));
+        let mut notes = project.add_or_update(&info(&slides[opened_first]));
+        notes.extend(project.add_or_update(&info(&slides[1 - opened_first])));
         let note = notes.join("\n");
         assert!(note.contains("listed.bmp and ") && note.contains("took these two slides for one"), "{note}");
-        assert!(note.contains("other.bmp begins without"), "{note}");
+        assert!(note.contains("other.bmp starts without"), "{note}");
         let ids = slides.each_ref().map(|slide| info(slide).id);
         assert_eq!(project.slides().len(), 2);
         // Whose descriptors they were is not known.
@@ -233,7 +233,7 @@ fn of_two_slides_that_an_earlier_version_took_for_one_the_listed_one_keeps_what_
         // It is told once.
         project.save().unwrap();
         let mut project = Project::open(project.root()).unwrap();
-        assert!(slides.iter().all(|slide| project.take_in(&info(slide)).is_empty()));
+        assert!(slides.iter().all(|slide| project.add_or_update(&info(slide)).is_empty()));
         assert_eq!(kept(&project, &ids[0]), (false, 1, 1));
     }
 }
@@ -243,13 +243,13 @@ fn copies_are_one_slide_at_the_first_place_where_it_still_is() {
     let place = Place::new();
     let (first, second) = (place.core("first.bmp", 1), place.core("second.bmp", 1));
     let mut project = Project::open_or_create(&place.path("project")).unwrap();
-    project.take_in(&info(&first));
-    let note = project.take_in(&info(&second)).join("\n");
+    project.add_or_update(&info(&first));
+    let note = project.add_or_update(&info(&second)).join("\n");
     assert!(note.contains("second.bmp: the same slide as ") && note.contains("first.bmp"), "{note}");
     let at = |project: &Project| project.slide_path(&project.slides()[0]);
     assert_eq!((project.slides().len(), at(&project)), (1, fs::canonicalize(&first).unwrap()));
     fs::remove_file(&first).unwrap();
-    assert!(project.take_in(&info(&second)).is_empty());
+    assert!(project.add_or_update(&info(&second)).is_empty());
     assert_eq!(at(&project), fs::canonicalize(&second).unwrap());
 }
 
@@ -259,7 +259,7 @@ fn a_file_that_was_replaced_by_another_slide_is_noticed_and_nothing_of_the_forme
     let slide = place.core("slide.bmp", 1);
     let mut project = Project::open_or_create(&place.path("project")).unwrap();
     let former = info(&slide);
-    project.take_in(&former);
+    project.add_or_update(&former);
     project.set_user_mpp(&former.id, MicronsPerPixel::square(0.5));
     project.annotations().save(&former.id, &rectangle()).unwrap();
     let entry = project.slides()[0].clone();
@@ -267,13 +267,13 @@ fn a_file_that_was_replaced_by_another_slide_is_noticed_and_nothing_of_the_forme
     fs::rename(&slide, &aside).unwrap();
     core(&slide, 2);
     assert!(matches!(project.open_slide(&entry), Err(SlideError::Replaced { .. })));
-    let note = project.take_in(&info(&slide)).join("\n");
+    let note = project.add_or_update(&info(&slide)).join("\n");
     assert!(note.contains("holds another slide than before"), "{note}");
     let ids: Vec<&SlideId> = project.slides().iter().map(|entry| &entry.id).collect();
     assert_eq!(ids, [&info(&slide).id]);
     project.save().unwrap();
     let mut project = Project::open(project.root()).unwrap();
-    project.take_in(&info(&aside));
+    project.add_or_update(&info(&aside));
     assert_eq!(project.slides().len(), 2);
     assert_eq!(project.user_mpp(&former.id), Some(MicronsPerPixel::square(0.5)));
     assert_eq!(project.annotations().load(&former.id).unwrap().set.len(), 1);
@@ -301,12 +301,12 @@ fn the_window_looks_where_a_slide_is_listed_before_it_takes_another_for_it() {
     let slides = [place.core("listed.bmp", 1), place.core("other.bmp", 2)];
     let mut session = Session::new(place.old_project(&slides[0]));
     let jobs = session.absorb(Event::SlideOpened(opened(&slides[1])));
-    let [Job::Open(OpenJob::LookWhereListed { source, path })] = &jobs[..] else {
+    let [Job::Open(OpenJob::CheckListedPath { source, path })] = &jobs[..] else {
         panic!("it is looked for")
     };
     assert_eq!(path, &fs::canonicalize(&slides[0]).unwrap());
     let there = Some(Box::new(info(&slides[0])));
-    session.absorb(Event::ListedPlaceSeen { source: source.clone(), there });
+    session.absorb(Event::ListedPathChecked { source: source.clone(), there });
     session.absorb(Event::SlideOpened(opened(&slides[0])));
     assert_eq!(session.project().slides().len(), 2);
     assert_eq!(kept(session.project(), &info(&slides[0]).id), (false, 1, 1));

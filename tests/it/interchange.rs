@@ -212,7 +212,7 @@ fn features_that_do_not_fit_are_refused_with_words() {
     let small = image::RgbImage::from_pixel(300, 300, image::Rgb([200, 100, 150]));
     crate::support::write_pyramid(&study.path("small.tif"), &small, 1, Some(8.0));
     let mut project = histokin::project::Project::open(&study.project()).unwrap();
-    project.take_in(histokin::slide::open(&study.path("small.tif"), None).unwrap().info());
+    project.add_or_update(histokin::slide::open(&study.path("small.tif"), None).unwrap().info());
     project.save().unwrap();
     let outside = import("small.safetensors");
     assert!(outside.contains("lie outside") && outside.contains("another slide"), "{outside}");

@@ -180,8 +180,8 @@ fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
     desk.session.absorb(Event::SlideFailed { path: before.clone(), reason });
     assert_eq!(desk.session.messages().len(), 1);
     let jobs = desk.session.absorb(Event::SlideOpened(found));
-    let [Job::Open(OpenJob::LookWhereListed { source, .. })] = &jobs[..] else { panic!("it may be a copy") };
-    desk.session.absorb(Event::ListedPlaceSeen { source: source.clone(), there: None });
+    let [Job::Open(OpenJob::CheckListedPath { source, .. })] = &jobs[..] else { panic!("it may be a copy") };
+    desk.session.absorb(Event::ListedPathChecked { source: source.clone(), there: None });
     assert!(desk.session.messages().is_empty(), "what was said of the old place is taken back");
     assert!(!before.exists());
     let unknown = SlideId("another".to_owned());

@@ -12,7 +12,7 @@ use histokin::encoder::{self, DeviceChoice};
 use histokin::geometry::Level0Rect;
 use histokin::slide;
 use histokin::tissue::TissueMask;
-use histokin::training::config::{LossKind, Method, Preset, TrainingConfig, WithoutFar};
+use histokin::training::config::{LossKind, Method, Preset, SlidesWithoutFarPairs, TrainingConfig};
 use histokin::training::marks;
 use histokin::training::pairs::{MarkedPair, PairSampler, TileRef, count_pairs};
 use histokin::training::run::{Run, RunStatus, StepRecord};
@@ -290,7 +290,7 @@ fn sections_that_are_too_small_are_named() {
     let text = refuse(&TrainingConfig { near_mm: 0.1, ..config() }, &large);
     assert!(text.contains("0.1 mm") && text.contains("--near-mm"), "{text}");
 
-    let near_only = TrainingConfig { without_far: WithoutFar::NearOnly, ..config() };
+    let near_only = TrainingConfig { without_far: SlidesWithoutFarPairs::NearOnly, ..config() };
     for (config, slides_drawn) in [(config(), 1), (near_only, 2)] {
         let slides = [prepare(&small, &config), prepare(&large, &config)];
         let (sampler, notices) = PairSampler::new(&slides, Vec::new(), &config).unwrap();

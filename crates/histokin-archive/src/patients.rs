@@ -93,7 +93,7 @@ impl PatientCodes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use histokin_core::query::USUAL_PATTERN;
+    use histokin_core::query::DEFAULT_PATTERN;
 
     #[test]
     fn pseudonyms_tell_nothing_and_stay_the_same() {
@@ -102,7 +102,7 @@ mod tests {
         // RFC 4231, test case 2: HMAC-SHA-256 begins 5bdcc146bf60754e; its key is shorter than we allow.
         let known = PseudonymKey(b"Jefe".to_vec()).pseudonym("what do ya want for nothing?");
         assert_eq!(known, "P-5bdcc146bf60754e");
-        let names = PatientNames::new(USUAL_PATTERN).unwrap();
+        let names = PatientNames::new(DEFAULT_PATTERN).unwrap();
         let codes = PatientCodes { names, key: Some(key("a secret of the clinic").unwrap()) };
         let slide = SlideId("0123456789abcdef".to_owned());
         let named = codes.name(Path::new("/clinic/Miller/Miller_12.svs"), &slide);

@@ -36,7 +36,7 @@ pub enum PullOutcome {
     /// The project already had its descriptors.
     Had,
     /// The archive has no descriptors of the slide by this encoder.
-    NotThere,
+    NotInArchive,
     /// The slide is not in the project, and the archive does not have the location of its file.
     NoPlace,
 }
@@ -88,7 +88,7 @@ pub fn pull(
             let archived = archive.embedded_slides(&encoder, Some(&any))?;
             let is_there = |id: &SlideId| archived.iter().any(|slide| project.current_id(&slide.id) == *id);
             for id in missing.iter().filter(|id| !is_there(id)) {
-                done(id.short(), PullOutcome::NotThere);
+                done(id.short(), PullOutcome::NotInArchive);
             }
             archived
         }

@@ -159,7 +159,7 @@ impl MicronsPerPixel {
 
     /// Returns the edge in µm of the square pixels in which a slide is drawn: the mean for square pixels,
     /// otherwise the shorter edge.
-    pub fn drawn_um(&self) -> f64 {
+    pub fn screen_um(&self) -> f64 {
         if self.is_square() { self.mean() } else { self.x.min(self.y) }
     }
 
@@ -168,7 +168,7 @@ impl MicronsPerPixel {
         if self.is_square() {
             return Stretch::NONE;
         }
-        let um = self.drawn_um();
+        let um = self.screen_um();
         Stretch { x: self.x / um, y: self.y / um }
     }
 
@@ -261,10 +261,10 @@ mod tests {
     fn nearly_square_pixels_are_not_stretched_and_others_are_drawn_in_square_microns() {
         let nearly = MicronsPerPixel { x: 0.242534722, y: 0.242647059 };
         assert!(nearly.is_square());
-        assert_eq!((nearly.stretch(), nearly.drawn_um()), (Stretch::NONE, nearly.mean()));
+        assert_eq!((nearly.stretch(), nearly.screen_um()), (Stretch::NONE, nearly.mean()));
         let flat = MicronsPerPixel { x: 0.5, y: 0.25 };
         assert!(!flat.is_square() && flat.is_plausible());
-        assert_eq!((flat.stretch(), flat.drawn_um()), (Stretch { x: 2.0, y: 1.0 }, 0.25));
+        assert_eq!((flat.stretch(), flat.screen_um()), (Stretch { x: 2.0, y: 1.0 }, 0.25));
         assert!(!MicronsPerPixel { x: 17.0, y: 1.0 }.is_plausible());
         assert_eq!(flat.label(2), "0.50 × 0.25 µm/px");
     }

@@ -205,13 +205,13 @@ impl MemoryCache {
     }
 
     /// Caches a value of `bytes` bytes at `key`, replacing the entry there.
-    pub fn keep<T: Any + Send + Sync>(&self, key: u64, bytes: usize, value: Arc<T>) {
+    pub fn insert<T: Any + Send + Sync>(&self, key: u64, bytes: usize, value: Arc<T>) {
         let evicted = self.budget.state().insert((self.number, key), self.kind, bytes, value);
         drop(evicted);
     }
 
     /// Removes the entry at `key`, if it is `value`.
-    pub fn let_go_of<T>(&self, key: u64, value: &Arc<T>) {
+    pub fn remove_entry<T>(&self, key: u64, value: &Arc<T>) {
         let mut state = self.budget.state();
         let key = (self.number, key);
         let is_value = |entry: &Entry| std::ptr::addr_eq(Arc::as_ptr(&entry.value), Arc::as_ptr(value));
@@ -265,7 +265,7 @@ impl<T> Drop for Reserved<T> {
 }
 
 /// Returns the resident memory of this process in bytes, where the system reports it.
-pub fn taken_by_process() -> Option<usize> {
+pub fn resident_bytes() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
@@ -273,11 +273,11 @@ pub fn taken_by_process() -> Option<usize> {
 
 /// Returns freed memory to the system. Otherwise the allocator keeps it: gigabytes after a training run,
 /// which other programs could use.
-pub fn return_freed() {
-    let before = taken_by_process();
+pub fn release_freed() {
+    let before = resident_bytes();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     trim();
-    tracing::debug!(?before, after = ?taken_by_process(), "free memory returned to the system, in bytes");
+    tracing::debug!(?before, after = ?resident_bytes(), "free memory returned to the system, in bytes");
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -307,11 +307,11 @@ mod tests {
         let budget = Budget::new(100);
         let (tiles, handles) =
             (MemoryCache::new(&budget, Kind::Shown), MemoryCache::new(&budget, Kind::Handle));
-        tiles.keep(0, 40, Arc::new("a"));
-        handles.keep(0, 20, Arc::new("handle"));
-        tiles.keep(1, 40, Arc::new("b"));
+        tiles.insert(0, 40, Arc::new("a"));
+        handles.insert(0, 20, Arc::new("handle"));
+        tiles.insert(1, 40, Arc::new("b"));
         assert_eq!(tiles.get::<&str>(0).as_deref(), Some(&"a"));
-        tiles.keep(2, 30, Arc::new("c"));
+        tiles.insert(2, 30, Arc::new("c"));
         assert!(handles.get::<&str>(0).is_none() && tiles.get::<&str>(1).is_none());
         assert!(tiles.get::<&str>(0).is_some() && tiles.get::<&str>(2).is_some());
         assert_eq!(budget.used(), 70);
@@ -323,7 +323,7 @@ mod tests {
     fn no_kind_takes_more_than_its_share() {
         let budget = Budget::new(1600);
         let shared = MemoryCache::new(&budget, Kind::Shared);
-        (0..10).for_each(|key| shared.keep(key, 30, Arc::new(key)));
+        (0..10).for_each(|key| shared.insert(key, 30, Arc::new(key)));
         assert_eq!(budget.used(), 90);
         assert_eq!(shared.get::<u64>(9).as_deref(), Some(&9));
         assert!(shared.get::<u64>(6).is_none());
@@ -333,12 +333,12 @@ mod tests {
     fn what_is_held_leaves_less_for_what_is_kept() {
         let budget = Budget::new(100);
         let memory_cache = MemoryCache::new(&budget, Kind::Shown);
-        memory_cache.keep(0, 60, Arc::new(0_u8));
+        memory_cache.insert(0, 60, Arc::new(0_u8));
         let reserved = Reserved::new(&budget, 50, "thumbnail");
         assert_eq!((*reserved, budget.used()), ("thumbnail", 50));
-        memory_cache.keep(1, 70, Arc::new(1_u8));
+        memory_cache.insert(1, 70, Arc::new(1_u8));
         assert!(memory_cache.get::<u8>(1).is_some(), "the newest entry stays");
-        memory_cache.keep(2, 30, Arc::new(2_u8));
+        memory_cache.insert(2, 30, Arc::new(2_u8));
         assert_eq!((memory_cache.get::<u8>(1), budget.used()), (None, 80));
         drop(reserved);
         assert_eq!(budget.used(), 30);
@@ -355,7 +355,7 @@ mod tests {
         for round in 0..50 {
             for slide in &slides {
                 for (memory_cache, bytes) in slide.iter().zip([20_000, 4_000, 80_000]) {
-                    memory_cache.keep(round, bytes, Arc::new(()));
+                    memory_cache.insert(round, bytes, Arc::new(()));
                     assert!(budget.used() <= budget.limit());
                 }
             }

@@ -70,7 +70,7 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
 
 /// Returns the number of bytes to which a compressed file of `packed` bytes may expand, all its parts
 /// together.
-pub fn most_unpacked(packed: u64) -> u64 {
+pub fn max_unpacked(packed: u64) -> u64 {
     packed.saturating_mul(MAX_RATIO).clamp(MIN_UNPACKED, MAX_UNPACKED)
 }
 
@@ -135,8 +135,8 @@ mod tests {
         assert_eq!(unpack(&[1_u8; 6][..], &mut left).unwrap().len(), 6);
         assert_eq!(left, 4);
         assert!(unpack(&[1_u8; 5][..], &mut left).is_err());
-        assert_eq!(most_unpacked(0), MIN_UNPACKED);
-        assert_eq!(most_unpacked(10 << 20), 1000 << 20);
-        assert_eq!(most_unpacked(u64::MAX), MAX_UNPACKED);
+        assert_eq!(max_unpacked(0), MIN_UNPACKED);
+        assert_eq!(max_unpacked(10 << 20), 1000 << 20);
+        assert_eq!(max_unpacked(u64::MAX), MAX_UNPACKED);
     }
 }

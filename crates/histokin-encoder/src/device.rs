@@ -1,4 +1,4 @@
-//! The one place that knows devices: choosing one, naming it, and fitting a batch into its memory.
+//! Compute devices: selecting one, naming it, and fitting a batch into its memory.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ops::Range;
@@ -10,15 +10,17 @@ use tch::{Cuda, Device, Kind, TchError, Tensor};
 
 use super::{EncoderError, first_line};
 
-/// Which device the user wants: `auto`, `cpu`, `cuda`, `cuda:N`, `cuda-half` or `cuda-half:N`.
+/// The device requested by the user: `auto`, `cpu`, `cuda`, `cuda:N`, `cuda-half` or `cuda-half:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The first CUDA device where there is one, else the CPU.
+    /// The first CUDA device if one is available, otherwise the CPU.
     #[default]
     Auto,
+    /// The CPU.
     Cpu,
+    /// The CUDA device of this number, counted from 0.
     Cuda(usize),
-    /// A CUDA device computing in 16-bit numbers: quicker, and descriptors differ in the third digit.
+    /// The CUDA device of this number, in half precision: faster, but descriptors differ in the third digit.
     CudaHalf(usize),
 }
 
@@ -57,16 +59,16 @@ impl std::fmt::Display for DeviceChoice {
     }
 }
 
-/// Name for people of the device that `choice` stands for on this machine: `CPU` or `NVIDIA … (cuda:0)`.
-/// Loads libtorch.
+/// Returns the display name of the device that `choice` selects on this computer: `CPU` or
+/// `NVIDIA … (cuda:0)`. Loads libtorch.
 ///
 /// # Errors
-/// [`EncoderError::Device`] when a CUDA device is asked for and cannot be used.
+/// [`EncoderError::Device`] if a CUDA device is requested and cannot be used.
 pub fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
     Ok(Compute::choose(choice)?.name())
 }
 
-/// A device that was found to work, and the number format to compute in.
+/// A device that was checked to work, and the number format to compute in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Compute {
     pub device: Device,
@@ -76,7 +78,7 @@ pub(super) struct Compute {
 impl Compute {
     pub const CPU: Self = Self { device: Device::Cpu, kind: Kind::Float };
 
-    /// Find out what `choice` stands for here. Has to come before any other use of libtorch.
+    /// Selects the device for `choice` on this computer. Must be called before any other use of libtorch.
     pub fn choose(choice: DeviceChoice) -> Result<Self, EncoderError> {
         super::torch_library::load()
             .map_err(|reason| EncoderError::Device { device: choice.to_string(), reason })?;
@@ -109,17 +111,17 @@ impl Compute {
     }
 }
 
-/// Bring in libtorch's CUDA half where set-up fetched it. The program is linked against the CPU half
-/// alone, so that one binary serves both kinds of machine.
+/// Loads libtorch's CUDA library if it is installed. The program is linked against the CPU library only, so
+/// one binary runs on computers with and without CUDA.
 #[expect(unsafe_code, reason = "a library is loaded, which runs its initialisers")]
 fn load_cuda() -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     let load = || {
-        // SAFETY: libtorch_cuda's initialisers register its kernels with libtorch and have no other
-        // precondition than that no tensor work has begun, which `Compute::choose` sees to.
+        // SAFETY: libtorch_cuda's initialisers register its kernels with libtorch. Their only precondition is
+        // that no tensor operation has started, which `Compute::choose` ensures.
         match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => {
-                // The kernels stay registered for the life of the process, so the library has to stay.
+                // The kernels stay registered until the process ends, so the library must stay loaded.
                 std::mem::forget(library);
                 Ok(())
             }
@@ -132,7 +134,7 @@ fn load_cuda() -> Result<(), String> {
     LOADED.get_or_init(load).clone()
 }
 
-/// Whether a tensor can be made on the device; the reason if not.
+/// Checks that a tensor can be allocated on the device; returns the reason if not.
 fn try_cuda(index: usize) -> Result<(), String> {
     if !Cuda::is_available() {
         return Err("no NVIDIA driver that libtorch can use was found".into());
@@ -147,7 +149,7 @@ fn try_cuda(index: usize) -> Result<(), String> {
     }
 }
 
-/// The card's name as the driver gives it, asked directly since tch has no call for it.
+/// Returns the GPU's name from the CUDA driver, which is called directly because tch has no function for it.
 #[expect(unsafe_code, reason = "the driver is a C library")]
 fn cuda_card_name(index: usize) -> Option<String> {
     const SUCCESS: c_int = 0;
@@ -155,8 +157,8 @@ fn cuda_card_name(index: usize) -> Option<String> {
     type DeviceGet = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
     type DeviceGetName = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
     let mut text: [c_char; 128] = [0; 128];
-    // SAFETY: the three functions have had these signatures since CUDA 2.0; the buffer's length is
-    // passed, and the driver ends the name with a zero inside it.
+    // SAFETY: the three functions have had these signatures since CUDA 2.0. The buffer's length is passed,
+    // and the driver terminates the name with a zero within it.
     unsafe {
         let driver = libloading::Library::new("libcuda.so.1").ok()?;
         let init = driver.get::<Init>(b"cuInit\0").ok()?;
@@ -170,8 +172,8 @@ fn cuda_card_name(index: usize) -> Option<String> {
     }
 }
 
-/// Leave processors to decoding and to the window: libtorch's threads wait for each other, and one that
-/// is not scheduled holds up all. `OMP_NUM_THREADS` is obeyed where it is set.
+/// Limits libtorch's threads to leave processors for decoding and the window: libtorch's threads wait for each
+/// other, so one that is not scheduled delays all. `OMP_NUM_THREADS` takes precedence if set.
 fn share_processors() {
     static SHARED: OnceLock<()> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -182,16 +184,16 @@ fn share_processors() {
     });
 }
 
-/// One processor for the window and a quarter of them for decoding; the rest encode.
+/// Returns the number of libtorch threads: one processor is left for the window and a quarter for decoding.
 fn torch_threads(processors: usize) -> usize {
     processors.saturating_sub(1 + processors / 4).max(1)
 }
 
-/// Run `count` items in parts of at most `largest`. When the device runs out of memory the part is
-/// halved and tried again, and later parts stay that small.
+/// Processes `count` items in parts of at most `largest`. When the device runs out of memory, the part is
+/// halved and retried, and `largest` is reduced for later parts.
 ///
 /// # Errors
-/// The first error that is not lack of memory, or lack of memory for a single item.
+/// The first error other than lack of memory, or lack of memory for a single item.
 pub(super) fn in_parts(
     count: usize,
     largest: &mut usize,
@@ -212,8 +214,9 @@ pub(super) fn in_parts(
     Ok(())
 }
 
-/// libtorch says so in words only: "CUDA out of memory. Tried to allocate …", and on the CPU
-/// "DefaultCPUAllocator: can't allocate memory" or "not enough memory".
+/// Returns whether `error` reports a lack of memory. libtorch has no error code for it, only messages: "CUDA out
+/// of memory. Tried to allocate …", and on the CPU "DefaultCPUAllocator: can't allocate memory" or "not enough
+/// memory".
 pub fn is_out_of_memory(error: &TchError) -> bool {
     let text = error.to_string();
     ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|sign| text.contains(sign))
@@ -255,7 +258,7 @@ mod tests {
 
     #[test]
     fn libtorchs_own_lack_of_memory_is_recognised() {
-        // 2^60 bytes: no machine has them.
+        // 2^60 bytes, more than any computer has.
         let error = Tensor::f_zeros([1 << 58], (Kind::Float, Device::Cpu)).unwrap_err();
         assert!(is_out_of_memory(&error), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Making a model without training: a principal component analysis of a backbone's features on tissue.
+//! Building a model without training: a principal component analysis of a backbone's features on tissue.
 
 use std::path::{Path, PathBuf};
 
@@ -14,26 +14,31 @@ use super::{DescriptorBatch, EncoderError, state_dict};
 pub struct LinearHead {
     /// `outputs × inputs`, row by row.
     pub weight: Vec<f32>,
+    /// One value per output.
     pub bias: Vec<f32>,
+    /// Number of pooled features.
     pub inputs: usize,
+    /// Length of a descriptor.
     pub outputs: usize,
 }
 
-/// What was fitted.
+/// The result of a fit.
 #[derive(Debug, Clone)]
 pub struct Fitted {
+    /// Head that computes the principal components.
     pub head: LinearHead,
     /// Share (0 to 1) of the features' variance that the principal components keep.
     pub explained: f64,
 }
 
-/// Fit the head that takes pooled `features` (one row a tile) to their first `outputs` principal
-/// components, centred. With `whiten` every component is divided by its standard deviation, so that all
-/// weigh the same in a distance; otherwise distances between descriptors are those between features, less
-/// what lies outside these components.
+/// Fits the head that projects pooled `features` (one row per tile) onto their first `outputs` principal
+/// components, centred. With `whiten`, every component is divided by its standard deviation, so all have equal
+/// weight in a distance; otherwise distances between descriptors equal those between features within the
+/// subspace of these components.
 ///
 /// # Errors
-/// [`EncoderError::TooFewTiles`] when there are not more tiles than outputs; libtorch's otherwise.
+/// [`EncoderError::TooFewTiles`] unless there are more tiles than outputs and at least as many features as
+/// outputs; [`EncoderError::Torch`] if libtorch fails.
 pub fn fit_pca_head(
     features: &DescriptorBatch,
     outputs: usize,
@@ -60,14 +65,14 @@ fn decompose(
     let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
     let x = x.f_sub(&mean)?;
     let covariance = x.f_transpose(0, 1)?.f_matmul(&x)?.f_div_scalar((tiles - 1) as f64)?;
-    // Ascending: the components of largest variance stand last.
+    // Eigenvalues are ascending: the components of largest variance come last.
     let (variances, components) = covariance.f_linalg_eigh("L")?;
     let first = (inputs - outputs) as i64;
     let kept = variances.f_narrow(0, first, outputs as i64)?.f_flip([0])?.f_clamp_min(0.0)?;
     let rows = components.f_narrow(1, first, outputs as i64)?.f_transpose(0, 1)?.f_flip([0])?;
     let mut weight = with_signs(&rows)?;
     if whiten {
-        // Components without variance would become noise blown up; they stay small instead.
+        // Without a lower bound, components of almost no variance would be amplified to noise.
         let floor = kept.f_max()?.f_mul_scalar(1e-6)?;
         let deviation = kept.f_maximum(&floor)?.f_sqrt()?.f_reshape([-1, 1])?;
         weight = weight.f_div(&deviation)?;
@@ -78,13 +83,13 @@ fn decompose(
     Ok(Fitted { head, explained })
 }
 
-/// Put the weights of a `backbone` into a model's folder as 16-bit numbers, without head and classifier; the name of the
-/// file, relative to the folder, is returned. Of several files the mean is taken: networks that learned from one start,
-/// each by another seed, have in their mean what they agree in, and with the start among them less is forgotten
-/// (Wortsman et al. 2022, "Model soups" and "Robust fine-tuning of zero-shot models").
+/// Writes the weights of a `backbone` to a model's folder as 16-bit numbers, without head and classifier, and
+/// returns the file's name relative to the folder. Several files are averaged: the mean of networks trained from
+/// the same start with different seeds keeps what they have in common, and including the start reduces
+/// forgetting (Wortsman et al. 2022, "Model soups" and "Robust fine-tuning of zero-shot models").
 ///
 /// # Errors
-/// [`EncoderError`] when the weights cannot be read, are of different networks, or the file cannot be written.
+/// [`EncoderError`] if the weights cannot be read, are of different networks, or the file cannot be written.
 pub fn gather_weights(
     backbone: BackboneKind,
     files: &[PathBuf],
@@ -120,8 +125,8 @@ pub fn gather_weights(
     Ok(NAME.into())
 }
 
-/// Components, one a row, each with its largest entry positive: their signs are arbitrary, and so fitting twice gives one
-/// head.
+/// Returns the components (one per row) with signs chosen so that the entry of largest magnitude is positive.
+/// The signs are otherwise arbitrary; fixing them makes fits reproducible.
 pub(super) fn with_signs(components: &Tensor) -> Result<Tensor, TchError> {
     let largest = components.f_abs()?.f_argmax(1, true)?;
     components.f_mul(&components.f_gather(1, &largest, false)?.f_sign()?)
@@ -135,8 +140,8 @@ pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     Ok(values)
 }
 
-/// Write a model's folder: head, card, and last the description that makes it a model. A card that is there
-/// already is kept, for people write in it.
+/// Writes a model's folder: the head, the model card, and last the description (`model.toml`), which makes the
+/// folder a model. An existing card is kept, since users may have edited it.
 ///
 /// # Errors
 /// [`EncoderError::File`] with the path that cannot be written.
@@ -166,7 +171,7 @@ pub fn write_model(
 mod tests {
     use super::*;
 
-    /// Points about (1, 2, 3) that vary by 3 along one axis, by 1 along another, hardly along the third.
+    /// Returns points around (1, 2, 3) with amplitudes of 3, 1 and 0.01 along three axes.
     fn cloud() -> DescriptorBatch {
         let values = (0..400).flat_map(|index| {
             let angle = index as f32 * 0.37;

@@ -1,5 +1,5 @@
-//! Encoders that ran elsewhere: their descriptors were imported, and are searched and measured like any others,
-//! but no new tile can be described by them here.
+//! Encoders that ran in another program. Their imported descriptors are searched and evaluated like any others,
+//! but new tiles cannot be embedded with them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,50 +11,52 @@ use histokin_core::durable;
 use histokin_core::stain::StainSetting;
 use histokin_core::tiling::TileSettings;
 
-/// End of the name of a file that describes such an encoder.
+/// File name suffix of the description of such an encoder.
 pub const ENDING: &str = ".imported.toml";
 
-/// What is known of an encoder that ran elsewhere.
+/// Description of an encoder that ran in another program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImportedEncoder {
-    /// Name for people, such as `uni_v1`.
+    /// Display name, such as `uni_v1`.
     pub name: String,
-    /// Numbers in a descriptor.
+    /// Length of a descriptor.
     pub width: usize,
-    /// Tiles that it was given.
+    /// Size and spacing of the tiles that it embedded.
     pub tiles: TileSettings,
 }
 
 impl ImportedEncoder {
-    /// Where a project keeps the description of the encoder `name`, relative to the project's folder.
+    /// Returns the path of the description of the encoder `name`, relative to the project's folder.
     pub fn file(name: &str) -> PathBuf {
         let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         Path::new("models").join(name.chars().map(plain).collect::<String>() + ENDING)
     }
 
-    /// Keep the description.
+    /// Writes the description to `path`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// An I/O error if the file cannot be written.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         let text = toml::to_string_pretty(self).map_err(std::io::Error::other)?;
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         durable::write(path, text.as_bytes())
     }
 
+    /// Reads a description from `path`.
+    ///
     /// # Errors
-    /// [`EncoderError::File`] when it cannot be read or is no such description.
+    /// [`EncoderError::File`] if the file cannot be read or is not such a description.
     pub fn read(path: &Path) -> Result<Self, EncoderError> {
         let wrong = |reason: String| EncoderError::File { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))
     }
 
-    /// What the rest of the program knows of an encoder. Nothing is normalised for it, so that its colours are
-    /// those of the former default.
+    /// Returns the encoder's properties. No tile is normalised for it, so its stain reference is not used for
+    /// embedding; it is that of [`crate::FORMER_DEFAULT`].
     ///
     /// # Errors
-    /// When that encoder's description is not there.
+    /// [`EncoderError`] if the description of that model cannot be read.
     pub fn spec(&self) -> Result<EncoderSpec, EncoderError> {
         let TileSettings { tile_px, mpp } = self.tiles;
         let text = format!("{}|{}|{tile_px}|{mpp}", self.name, self.width);

@@ -1,9 +1,9 @@
-//! Encoders: networks that turn a tile into a descriptor. libtorch is known here and in training only.
+//! Encoders: networks that turn a tile into a descriptor. Only this crate and training depend on libtorch.
 //!
-//! An encoder is described by a [`model::ModelFile`] (`model.toml`), is one file of weights that describes
-//! itself (what training writes) or is recognised by its parameters (torchvision's), or is a TorchScript
-//! module that the user brings; [`load`] takes any of them. [`trainable`] opens the same networks for
-//! learning.
+//! [`load`] accepts three forms of encoder: a folder described by a [`model::ModelFile`] (`model.toml`); a
+//! single weights file, either self-describing (written by training) or recognised by its parameter names
+//! (torchvision); and a TorchScript module supplied by the user. [`trainable`] opens the same networks for
+//! training.
 
 pub mod backbones;
 mod device;
@@ -42,42 +42,45 @@ pub use histokin_core::descriptors::EncoderId;
 pub use imported::ImportedEncoder;
 pub use model::{ModelSummary, available};
 
-/// Name of the model that is used where none is asked for.
+/// Name of the default model, used when none is specified.
 pub const DEFAULT: &str = "tissue-whitened";
 
-/// Name of the model that was the default before: that of projects that name none. The colours of its tissue also stay
-/// the reference for what is compared by colour alone.
+/// Name of the previous default model, used by projects that do not name one. Its stain reference also remains
+/// the reference for colour-only comparisons.
 pub const FORMER_DEFAULT: &str = "tissue-and-nuclei";
 
-/// Name of the model that learning is held to, and goes on from: its descriptors are memberships alone, whose fine
-/// differences the default's switch would drown in a loss.
+/// Name of the model that training starts from and uses as the reference of the anchor loss. Its descriptors are
+/// memberships only: in a loss, the default model's stain switch would mask their small differences.
 pub const LEARNING_REFERENCE: &str = "tissue-prototypes";
 
-/// What has to be known of an encoder to feed it and to store what it says.
+/// Properties of an encoder that are needed to prepare its input and store its descriptors.
 #[derive(Debug, Clone)]
 pub struct EncoderSpec {
+    /// Identity, derived from the settings and the content of the model's files.
     pub id: EncoderId,
-    /// Name for people, such as `imagenet-mobilenet-v2`.
+    /// Display name, such as `imagenet-mobilenet-v2`.
     pub name: String,
-    /// Numbers in a descriptor.
+    /// Length of a descriptor.
     pub width: usize,
-    /// Tile size and resolution that the encoder was made for.
+    /// Tile size and spacing that the encoder was made for.
     pub tiles: TileSettings,
-    /// Whether it was made on stain-normalised tiles; where it was not, tiles keep their own colours.
+    /// Whether the encoder was made on stain-normalised tiles; if not, tiles keep their original colours.
     pub stain: StainSetting,
-    /// Colours that it was made on; tiles are normalised to these when stain normalisation is on.
+    /// Reference colours that tiles are normalised to when stain normalisation is on.
     pub stain_reference: LabStatistics,
 }
 
-/// Descriptors of a batch of tiles, one after the other.
+/// Descriptors of a batch of tiles, concatenated.
 #[derive(Debug, Clone)]
 pub struct DescriptorBatch {
-    /// `count × width` numbers, all finite.
+    /// `count × width` values, all finite.
     pub values: Vec<f32>,
+    /// Length of one descriptor.
     pub width: usize,
 }
 
 impl DescriptorBatch {
+    /// Returns the descriptors in tile order, each of length `width`.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.width)
     }
@@ -85,92 +88,193 @@ impl DescriptorBatch {
 
 /// A network that turns tiles into descriptors. Owned by one thread at a time.
 pub trait Encoder: Send {
+    /// Returns the encoder's properties.
     fn spec(&self) -> &EncoderSpec;
 
-    /// Where it runs, for people: `CPU` or `NVIDIA … (cuda:0)`.
+    /// Returns the display name of the device that it runs on: `CPU` or `NVIDIA … (cuda:0)`.
     fn device(&self) -> String;
 
-    /// Encode `tiles`, all of one size (the spec's `tile_px` squared is what the encoder was made for),
-    /// already stain-normalised. A device that runs out of memory is given smaller and smaller parts.
+    /// Computes the descriptors of `tiles`, which must all have the same size (the encoder was made for squares
+    /// of the spec's `tile_px`) and already be stain-normalised. When the device runs out of memory, the batch
+    /// is split into smaller parts.
     ///
     /// # Errors
-    /// [`EncoderError::NotFinite`] when the network answers NaN or an infinity: no such number ever
-    /// leaves the encoder. [`EncoderError::UnequalTiles`], or [`EncoderError::Torch`] with libtorch's words.
+    /// [`EncoderError::NotFinite`] if a descriptor contains NaN or an infinity, so that returned values are
+    /// always finite; [`EncoderError::UnequalTiles`] if the tiles differ in size; [`EncoderError::Torch`] if
+    /// libtorch fails.
     fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError>;
 }
 
-/// What can go wrong with an encoder. Every message says what to do.
+/// Errors of loading, running and fitting encoders.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
     #[error(
         "the descriptors of {count} tiles hold NaN or infinite numbers; the encoder {name} is damaged or unfit for these tiles"
     )]
-    NotFinite { name: String, count: usize },
+    /// The network returned NaN or infinite values.
+    NotFinite {
+        /// Name of the encoder.
+        name: String,
+        /// Number of tiles in the batch.
+        count: usize,
+    },
     #[error("tiles of {} × {} px and of {} × {} px in one batch", first.0, first.1, other.0, other.1)]
-    UnequalTiles { first: (u32, u32), other: (u32, u32) },
+    /// The tiles of a batch differ in size.
+    UnequalTiles {
+        /// Width and height of the first tile, in pixels.
+        first: (u32, u32),
+        /// Width and height of the first tile that differs, in pixels.
+        other: (u32, u32),
+    },
     #[error(
         "there is no encoder {which:?}; known by name: {available}. Otherwise give the path of a model's \
          folder, of a file of weights (.safetensors, .pth) or of a TorchScript file (.pt)"
     )]
-    Unknown { which: String, available: String },
+    /// No encoder has this name or path.
+    Unknown {
+        /// Name or path as given by the user.
+        which: String,
+        /// Names of the available models, separated by commas.
+        available: String,
+    },
     #[error(
         "{name} does not come with histokin any more: on patients that it had not seen it found less than ImageNet's \
          features. What it has described can still be searched; to embed slides, choose another encoder, such as \
          {DEFAULT} (`histokin embed PROJECT --encoder {DEFAULT}`)"
     )]
-    Removed { name: String },
+    /// The encoder was shipped with an earlier version and can no longer be run.
+    Removed {
+        /// Name of the encoder.
+        name: String,
+    },
     #[error("{}: no encoder; a model is a folder with a model.toml, a file of weights (.safetensors, .pth), or a TorchScript file (.pt)", path.display())]
-    NotAModel { path: PathBuf },
+    /// The file has no extension of a supported model format.
+    NotAModel {
+        /// Path as given by the user.
+        path: PathBuf,
+    },
     #[error("{}: {reason}", path.display())]
-    File { path: PathBuf, reason: String },
+    /// A file cannot be read or written, or its content is invalid.
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Description of the problem.
+        reason: String,
+    },
     #[error(
         "{name} ran in another program: what it says of a slide can be imported (`histokin import`), but no tile \
          can be described by it here"
     )]
-    Imported { name: String },
+    /// The encoder ran in another program; only its descriptors were imported.
+    Imported {
+        /// Name of the encoder.
+        name: String,
+    },
     #[error("{}: these weights are not there; `make setup` fetches those that histokin ships with", path.display())]
-    WeightsMissing { path: PathBuf },
+    /// A weights file does not exist.
+    WeightsMissing {
+        /// Path of the missing file.
+        path: PathBuf,
+    },
     #[error(
         "{}: cannot be read as saved weights: {reason}. Convert it once, in Python:\n  \
          import torch, safetensors.torch; state = torch.load({:?}, map_location=\"cpu\", weights_only=True)\n  \
          safetensors.torch.save_file({{k: v.contiguous() for k, v in state.items()}}, {:?})",
         path.display(), path.display().to_string(), path.with_extension("safetensors").display().to_string()
     )]
-    Unpickled { path: PathBuf, reason: String },
+    /// A file saved by PyTorch cannot be converted.
+    Unpickled {
+        /// Path of the file.
+        path: PathBuf,
+        /// Description of the unsupported or invalid content.
+        reason: String,
+    },
     #[error(
         "{}: these are the weights of {kind}; weights alone can be used of {known}, as torchvision names them. Use any other \
          network as a TorchScript module (torch.jit.save(torch.jit.trace(model.eval(), example), \"model.pt\")), or import \
          the features that it made elsewhere (`histokin import`)",
         path.display()
     )]
-    UnknownNetwork { path: PathBuf, kind: &'static str, known: String },
+    /// A weights file belongs to a network without a built-in implementation.
+    UnknownNetwork {
+        /// Path of the weights file.
+        path: PathBuf,
+        /// Description of the network, as far as it was recognised.
+        kind: &'static str,
+        /// Names of the supported networks, as a list for display.
+        known: String,
+    },
     #[error("{}: these are not the weights of this network: {differences}", path.display())]
-    Mismatch { path: PathBuf, differences: String },
+    /// The parameters of a file differ in name or shape from those of the network.
+    Mismatch {
+        /// Path of the weights file.
+        path: PathBuf,
+        /// List of the differences.
+        differences: String,
+    },
     #[error("{}: this TorchScript module cannot be used: {reason}", path.display())]
-    TorchScript { path: PathBuf, reason: String },
+    /// A TorchScript module loads but cannot be used.
+    TorchScript {
+        /// Path of the module.
+        path: PathBuf,
+        /// Description of the problem.
+        reason: String,
+    },
     #[error(
         "{}: not a TorchScript module ({reason}); save one with \
          torch.jit.save(torch.jit.trace(model, example), path)",
         path.display()
     )]
-    NotTorchScript { path: PathBuf, reason: String },
+    /// The file cannot be loaded as a TorchScript module.
+    NotTorchScript {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error message of libtorch.
+        reason: String,
+    },
     #[error(
         "{}: a TorchScript module is a program, and this one has not run here before. If you trust where it comes \
          from, allow it: with --trust-torchscript, or in the window; weights (.safetensors, .pth) need no trust",
         path.display()
     )]
-    Untrusted { path: PathBuf },
+    /// The TorchScript module has not been allowed to run.
+    Untrusted {
+        /// Path of the module.
+        path: PathBuf,
+    },
     #[error("{outputs} components cannot be found in {tiles} tiles; give more slides, or more tiles of each")]
-    TooFewTiles { tiles: usize, outputs: usize },
+    /// There are too few tiles to fit the requested number of components.
+    TooFewTiles {
+        /// Number of tiles given.
+        tiles: usize,
+        /// Number of components requested.
+        outputs: usize,
+    },
     #[error(
         "no two tiles of a slide have their middles within {within_um} µm of each other; give more tiles of each slide \
          (--tiles-per-slide)"
     )]
-    NoNeighbours { within_um: f64 },
+    /// No slide has two tiles within the given distance of each other.
+    NoNeighbours {
+        /// Largest distance between the centres of two neighbouring tiles, in µm.
+        within_um: f64,
+    },
     #[error("the device {device} cannot be used: {reason}")]
-    Device { device: String, reason: String },
+    /// The requested device is not available or does not work.
+    Device {
+        /// Device as requested, such as `cuda:0`.
+        device: String,
+        /// Description of the problem.
+        reason: String,
+    },
     #[error("{doing} failed in libtorch: {reason}")]
-    Torch { doing: &'static str, reason: String },
+    /// A libtorch operation failed.
+    Torch {
+        /// Operation that failed, such as `copying weights`.
+        doing: &'static str,
+        /// First line of libtorch's error message.
+        reason: String,
+    },
 }
 
 impl EncoderError {
@@ -179,19 +283,19 @@ impl EncoderError {
     }
 }
 
-/// libtorch's words without the C++ backtrace that follows them.
+/// Returns libtorch's error message without the C++ backtrace that follows its first line.
 fn first_line(error: &tch::TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// Load an encoder: `which` is the name of a model in `models/` ([`available`]), the path of a model folder
-/// or its `model.toml`, of a file of weights that training wrote or that torchvision publishes
+/// Loads an encoder. `which` is the name of a model in `models/` (see [`available`]), or the path of a model
+/// folder or its `model.toml`, of a weights file written by training or published by torchvision
 /// (`.safetensors`, `.pth`), or of a TorchScript file (`.pt`).
 ///
-/// The first call starts libtorch (about 0.4 s): never on the way to the first frame.
+/// The first call loads libtorch (about 0.4 s), so it must not precede the first frame.
 ///
 /// # Errors
-/// What is missing or damaged, by path, and what to do about it.
+/// [`EncoderError`] with the path of the missing or damaged file and a suggested remedy.
 pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, EncoderError> {
     match locate(which)? {
         Location::Folder(folder) => load_model(Model::read(&folder)?, device),
@@ -201,7 +305,7 @@ pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, Encod
     }
 }
 
-/// The encoder that a description in memory tells of, its files relative to `folder`.
+/// Loads the encoder that `file`, a description in memory, specifies. Its paths are relative to `folder`.
 ///
 /// # Errors
 /// As [`load`].
@@ -219,7 +323,7 @@ fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, En
     Ok(Box::new(NetworkEncoder::new(branch, model.spec, compute, model.file.preprocessing)))
 }
 
-/// What a person with a project of the former default is told, `project` being its path.
+/// Returns the message for users of a project at `project` that still uses [`FORMER_DEFAULT`].
 pub fn newer_default(project: impl std::fmt::Display) -> String {
     format!(
         "{project} uses {FORMER_DEFAULT}, the default encoder of earlier versions, and goes on with it. The default is \
@@ -228,13 +332,14 @@ pub fn newer_default(project: impl std::fmt::Display) -> String {
     )
 }
 
-/// What a person is told of the encoder `name`, where it is one that histokin came with once.
+/// Returns the message for users of the encoder `name`, if earlier versions shipped it and this one does not.
 pub fn removed(name: &str) -> Option<String> {
     removed::spec(name).map(|spec| EncoderError::Removed { name: spec.name }.to_string())
 }
 
-/// What [`load`] would give, found from the model's files alone. Only a TorchScript file has to be run once
-/// to know its width. Of encoders that histokin came with once, it is what they were.
+/// Returns the properties of the encoder that [`load`] would return, from the model's files alone. Only a
+/// TorchScript module has to be run once, to find its width. Encoders that earlier versions shipped are
+/// supported too.
 ///
 /// # Errors
 /// As [`load`].

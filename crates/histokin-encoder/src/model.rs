@@ -1,4 +1,4 @@
-//! Model descriptions (`model.toml`), and where models are looked for.
+//! Model descriptions (`model.toml`) and the search paths for models.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,51 +15,53 @@ use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 use histokin_core::untrusted;
 
-/// The file that makes a folder a model.
+/// Name of the description file; a folder that contains one is a model.
 pub const MODEL_FILE: &str = "model.toml";
 
-/// Environment variable that names further folders of models, separated as in `PATH`.
+/// Environment variable with additional model folders, separated as in `PATH`.
 pub const MODELS_VARIABLE: &str = "HISTOKIN_MODELS";
 
-/// A model as `model.toml` describes it: a backbone with its weights, a linear head, and what happens to
-/// tiles before and to descriptors after.
+/// A model as described by `model.toml`: a backbone with its weights, a linear head, and the processing of
+/// tiles before and of descriptors after the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
-    /// Name for people and for `--encoder`; also the folder's name.
+    /// Display name, also used for `--encoder`; equal to the folder's name.
     pub name: String,
+    /// Architecture of the backbone.
     pub backbone: BackboneKind,
-    /// Safetensors under the backbone's published parameter names; relative to the folder.
+    /// Safetensors file with the backbone's published parameter names; relative to the folder.
     pub weights: PathBuf,
-    /// Blocks of the backbone (ascending, counted from 0) whose output, averaged over the tile, makes up the
-    /// features, one block after the other. None are given for the last block, the network's own features.
+    /// Blocks of the backbone (ascending, counted from 0) whose outputs, averaged over the tile and concatenated,
+    /// form the features. Empty for the last block only, the network's usual features.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<usize>,
-    /// What happens to the backbone's pooled features before the head.
+    /// Scaling of the backbone's pooled features before the head.
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
-    /// Safetensors with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a head
-    /// the pooled features are the descriptor.
+    /// Safetensors file with `head.weight` `[D, F]` and `head.bias` `[D]`; relative to the folder. Without a
+    /// head, the pooled features are the descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<PathBuf>,
-    /// What becomes of the head's answer.
+    /// Conversion of the head's output to a descriptor.
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
-    /// Height of the stain switch, where there is one. How dark the tile's nuclei are then stands after the pooled
-    /// features as one number more, and the descriptor's last number is this height times tanh of the head's answer.
+    /// Height of the stain switch, if there is one. With it, the darkness of the tile's nuclei is appended to the
+    /// pooled features, and the descriptor's last value is this height times the tanh of the head's last output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain_switch: Option<f32>,
+    /// Processing of tiles before the network and of descriptors after it.
     #[serde(default)]
     pub preprocessing: Preprocessing,
 }
 
 impl ModelFile {
-    /// How many numbers the features have that come before the head.
+    /// Returns the number of features that the head takes as input.
     pub fn feature_width(&self) -> usize {
         self.described().feature_width()
     }
 
-    /// The same, as a single file of weights would say it.
+    /// Returns this description in the form that is stored in a single weights file.
     pub(super) fn described(&self) -> SelfDescription {
         let Self { name, backbone, blocks, feature_scaling, output, stain_switch, .. } = self.clone();
         let preprocessing = self.preprocessing.clone();
@@ -97,30 +99,30 @@ impl ModelFile {
     }
 }
 
-/// What happens to a tile before the network, and to its answer after.
+/// Processing of a tile before the network and of its output after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Preprocessing {
-    /// Edge of a tile in pixels, as the model was made for.
+    /// Edge length in pixels of the tiles that the model was made for.
     pub tile_px: u32,
-    /// Resolution that the model was made for, µm per pixel.
+    /// Spacing that the model was made for, in µm per pixel.
     pub mpp: f64,
-    /// Mean of each colour channel (0 to 1) that is subtracted from the input …
+    /// Mean of each colour channel (scale 0 to 1), subtracted from the input.
     pub input_mean: [f32; 3],
-    /// … before it is divided by this.
+    /// Standard deviation of each colour channel; the input is divided by it after subtraction of the mean.
     pub input_std: [f32; 3],
     /// Whether descriptors are scaled to length 1.
     pub l2_normalise: bool,
-    /// Whether tiles are stain-normalised for this model. One that was made on slides' own colours is given them
-    /// whatever the project asks for.
+    /// Whether tiles are stain-normalised for this model. A model made on original colours gets original colours
+    /// regardless of the project's setting.
     #[serde(skip_serializing_if = "StainSetting::is_lab")]
     pub stain: StainSetting,
-    /// Colours of tissue that tiles are stain-normalised to.
+    /// Reference colours for stain normalisation.
     pub stain_reference: LabStatistics,
 }
 
 impl Default for Preprocessing {
-    /// 224 px at 1.0 µm/px, ImageNet's channel statistics, and the colours of average H&E tissue.
+    /// Returns tiles of 224 px at 1.0 µm/px, ImageNet's channel statistics, and the colours of average H&E tissue.
     fn default() -> Self {
         let tiles = TileSettings::default();
         Self {
@@ -135,20 +137,21 @@ impl Default for Preprocessing {
     }
 }
 
-/// Mean over the nine H&E sections that the shipped model was fitted on.
+/// Mean over the nine H&E sections to which the shipped model was fitted.
 const AVERAGE_HE: LabStatistics = LabStatistics { mean: [76.7, 15.0, -9.3], std: [11.2, 6.2, 4.5] };
 
 impl Preprocessing {
+    /// Returns the tile size and spacing.
     pub fn tiles(&self) -> TileSettings {
         TileSettings { tile_px: self.tile_px, mpp: self.mpp }
     }
 
-    /// The identity of an encoder: these settings, the kind of network, and the bytes of its files.
+    /// Returns the identity of an encoder: a hash of these settings, the kind of network, and its files' bytes.
     pub(super) fn encoder_id(&self, network: &str, files: &[&[u8]]) -> EncoderId {
         let settings = serde_json::to_string(self).expect("numbers, booleans and arrays of them become JSON");
         let mut hash = Sha256::new();
         for part in [network.as_bytes(), settings.as_bytes()].iter().chain(files) {
-            // With each part's length before it, no two sequences of parts read alike.
+            // The length before each part makes the encoding of a sequence of parts unambiguous.
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -173,18 +176,18 @@ impl Preprocessing {
     }
 }
 
-/// The most that a file of settings may hold, in bytes.
+/// Maximum size of a settings file, in bytes.
 const MOST_SETTINGS: u64 = 1 << 20;
 
-/// Read a TOML file of settings and check them.
+/// Reads a TOML file of settings.
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EncoderError> {
     let file = |reason: String| EncoderError::File { path: path.to_owned(), reason };
     let text = untrusted::read_text(path, MOST_SETTINGS).map_err(|error| file(error.to_string()))?;
     toml::from_str(&text).map_err(|error| file(error.to_string()))
 }
 
-/// The settings of a TorchScript module: those of the file beside it, named `<module>.toml`, or the
-/// defaults where there is none.
+/// Reads the settings of a TorchScript module from `<module>.toml` in the same folder; returns the defaults if
+/// there is no such file.
 pub(super) fn sidecar(module: &Path) -> Result<(Preprocessing, ModuleOutput), EncoderError> {
     let mut path = module.as_os_str().to_owned();
     path.push(".toml");
@@ -201,30 +204,38 @@ pub(super) fn sidecar(module: &Path) -> Result<(Preprocessing, ModuleOutput), En
     Ok((settings, output))
 }
 
-/// Key of the header of a weights file under which it describes itself.
+/// Key of the self-description in the header of a weights file.
 const SELF_DESCRIPTION: &str = "histokin";
 
-/// What a single file of weights says of itself, as `model.toml` does for a folder. Its head, where it has
-/// one, stands beside the backbone's parameters as `head.weight` and `head.bias`.
+/// Description stored in a single weights file, equivalent to the `model.toml` of a folder. If there is a head,
+/// the file contains it as `head.weight` and `head.bias`, next to the backbone's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelfDescription {
+    /// Display name.
     pub name: String,
+    /// Architecture of the backbone.
     pub backbone: BackboneKind,
+    /// Blocks that form the features, as in [`ModelFile::blocks`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<usize>,
+    /// Scaling of the pooled features before the head.
     #[serde(default)]
     pub feature_scaling: FeatureScaling,
+    /// Conversion of the head's output to a descriptor.
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
+    /// Height of the stain switch, as in [`ModelFile::stain_switch`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain_switch: Option<f32>,
+    /// Processing of tiles before the network and of descriptors after it.
     #[serde(default)]
     pub preprocessing: Preprocessing,
 }
 
 impl SelfDescription {
-    /// A network's own pooled features, prepared as its published weights want it.
+    /// Returns the description of an encoder without a head: pooled features, with the input normalised as the
+    /// published weights expect.
     pub(super) fn plain(name: String, backbone: BackboneKind) -> Self {
         let (input_mean, input_std) = backbone.input_statistics();
         Self {
@@ -238,57 +249,55 @@ impl SelfDescription {
         }
     }
 
-    /// How many numbers the features have that come before the head.
+    /// Returns the number of features that the head takes as input.
     pub(super) fn feature_width(&self) -> usize {
         self.backbone.width_of(&self.blocks) + usize::from(self.stain_switch.is_some())
     }
 
-    /// As the header's text of a safetensors file.
+    /// Returns the description as metadata for the header of a safetensors file.
     pub(super) fn to_header(&self) -> HashMap<String, String> {
         let text = serde_json::to_string(self).expect("names, numbers and arrays of them become JSON");
         HashMap::from([(SELF_DESCRIPTION.to_owned(), text)])
     }
 
-    /// That of a file as torchvision publishes it or another trainer wrote it: pooled features, prepared as the
-    /// published weights want it.
+    /// Returns the description of a weights file published by torchvision or written by another training program:
+    /// pooled features, with the input normalised as the published weights expect.
     fn of_network(path: &Path, kind: BackboneKind) -> Self {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self::plain(name, kind)
     }
 }
 
-/// Where a model keeps its linear head.
+/// Location of a model's linear head.
 #[derive(Debug)]
 pub(super) enum Head {
-    /// Pooled features are the descriptor.
+    /// There is no head: the pooled features are the descriptor.
     None,
-    /// Among the backbone's weights.
+    /// In the same file as the backbone's weights.
     Inside,
-    Beside {
-        path: PathBuf,
-        bytes: Vec<u8>,
-    },
+    /// In a separate file.
+    Beside { path: PathBuf, bytes: Vec<u8> },
 }
 
-/// A model's description together with the bytes of its files: all that is needed to build it.
+/// A model's description and the bytes of its files, from which it is built.
 #[derive(Debug)]
 pub(super) struct Model {
     pub file: ModelFile,
     pub weights_path: PathBuf,
     pub weights: Vec<u8>,
-    /// What the weights file has before the backbone's own parameter names.
+    /// Prefix of the backbone's parameter names in the weights file.
     pub prefix: String,
     pub head: Head,
     pub spec: EncoderSpec,
 }
 
 impl Model {
-    /// Read the model in `folder`.
+    /// Reads the model in `folder`.
     pub fn read(folder: &Path) -> Result<Self, EncoderError> {
         Self::assemble(folder, read_description(folder)?)
     }
 
-    /// Read what `which` names, unless it is a TorchScript module, which cannot be taken apart.
+    /// Reads the model that `which` names. TorchScript modules are rejected, since their parts are inaccessible.
     pub fn find(which: &str) -> Result<Self, EncoderError> {
         match locate(which)? {
             Location::Folder(folder) => Self::read(&folder),
@@ -303,7 +312,7 @@ impl Model {
         }
     }
 
-    /// Read a single file of weights.
+    /// Reads a single weights file.
     pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
         let bytes = weights::read_bytes(path)?;
         let header = weights::header_of(path, &bytes)?;
@@ -338,7 +347,7 @@ impl Model {
         Ok(Self { prefix, ..Self::of_parts(file, path.to_owned(), bytes, head)? })
     }
 
-    /// Read the files that `file` names, relative to `folder`.
+    /// Reads the files that `file` names, relative to `folder`.
     pub fn assemble(folder: &Path, file: ModelFile) -> Result<Self, EncoderError> {
         let weights_path = folder.join(&file.weights);
         let weights = weights::read_bytes(&weights_path)?;
@@ -354,13 +363,13 @@ impl Model {
         Ok(Self { prefix, ..Self::of_parts(file, weights_path, weights, head)? })
     }
 
-    /// The tensors of the weights file, the backbone's under its own names.
+    /// Returns the tensors of the weights file, with the prefix removed from their names.
     pub fn tensors(&self) -> Result<weights::Tensors, EncoderError> {
         weights::parse_network(&self.weights_path, &self.weights, self.file.backbone, &self.prefix)
     }
 
-    /// Whether a weights file may hold `name` although the backbone has no such parameter: torch's counters, and all
-    /// that stands beside the backbone, such as the ImageNet classifier, projectors and heads.
+    /// Returns whether a weights file may contain `name` although the backbone has no such parameter: PyTorch's
+    /// batch counters, and tensors outside the backbone, such as the ImageNet classifier, projectors and heads.
     pub fn is_beside_backbone(&self, name: &str) -> bool {
         !self.file.backbone.is_own(name) || name.ends_with("num_batches_tracked")
     }
@@ -403,7 +412,8 @@ impl Model {
     }
 }
 
-/// The shortest decimal number that reads back as `number`, with a fraction: `1.0`, `0.5`. Part of encoders' identities.
+/// Formats `number` as the shortest decimal that parses to the same value, with a fraction: `1.0`, `0.5`. Encoder
+/// identities depend on this format.
 fn shortest_decimal(number: f32) -> String {
     let text = number.to_string();
     if text.contains('.') { text } else { format!("{text}.0") }
@@ -432,19 +442,20 @@ fn head_width(path: &Path, bytes: &[u8], file: &ModelFile) -> Result<usize, Enco
     }
 }
 
-/// What an encoder's name or path stands for.
+/// The form and location of an encoder given by name or path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Location {
     /// A folder with a `model.toml`.
     Folder(PathBuf),
-    /// A single file of weights.
+    /// A single weights file.
     Weights(PathBuf),
+    /// A TorchScript module.
     TorchScript(PathBuf),
     /// The description of an encoder that ran elsewhere.
     Imported(PathBuf),
 }
 
-/// Find what `which` names: a path if there is one, else a model in one of the folders of models.
+/// Locates the encoder that `which` names: an existing path, otherwise a model in one of the model folders.
 pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
     let path = Path::new(which);
     if path.join(MODEL_FILE).is_file() {
@@ -479,7 +490,7 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
     })
 }
 
-/// Folders of models: the user's (`HISTOKIN_MODELS`), the one beside the program, and the source tree's.
+/// Returns the model folders: those in `HISTOKIN_MODELS`, the one next to the program, and the source tree's.
 pub(super) fn model_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(paths) = std::env::var_os(MODELS_VARIABLE) {
@@ -488,23 +499,25 @@ pub(super) fn model_folders() -> Vec<PathBuf> {
     if let Ok(program) = std::env::current_exe() {
         folders.extend(program.parent().map(|folder| folder.join("models")));
     }
-    // This crate lies in crates/ of it.
+    // This crate is in the source tree's crates/ folder.
     let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
     folders.extend(source_tree.map(|root| root.join("models")));
     folders
 }
 
-/// A model that can be chosen by name.
+/// A model that can be selected by name.
 #[derive(Debug, Clone)]
 pub struct ModelSummary {
-    /// What `--encoder` takes.
+    /// Name, as accepted by `--encoder`.
     pub name: String,
+    /// Folder with the model's `model.toml`.
     pub folder: PathBuf,
-    /// Why it cannot be used now, such as weights that were not fetched.
+    /// Reason why the model cannot be used, such as weights that were not downloaded.
     pub problem: Option<String>,
 }
 
-/// The models that are there, by name. Reads their descriptions, not their weights; libtorch stays out.
+/// Returns the available models, sorted by name. Reads their descriptions but not their weights, and does not
+/// load libtorch.
 pub fn available() -> Vec<ModelSummary> {
     let mut models: Vec<ModelSummary> = Vec::new();
     for entry in
@@ -512,7 +525,7 @@ pub fn available() -> Vec<ModelSummary> {
     {
         let folder = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        // The first folder of models that knows a name has it, as in `locate`.
+        // If several model folders have a model of this name, the first is used, as in `locate`.
         if folder.join(MODEL_FILE).is_file() && models.iter().all(|model| model.name != name) {
             let problem = match read_description(&folder) {
                 Err(error) => Some(error.to_string()),
@@ -551,7 +564,7 @@ mod tests {
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
             ["blocks", "output", "stain_switch", "stain ="].iter().all(|key| !text.contains(key)),
-            "what is as ever is not written: {text}"
+            "defaults are not written: {text}"
         );
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
         let fitted = ModelFile {

@@ -1,28 +1,28 @@
-//! Which part of a TorchScript module's answer is the descriptor.
+//! Extraction of the descriptor from the output of a TorchScript module.
 
 use serde::{Deserialize, Serialize};
 use tch::{IValue, Kind, TchError, Tensor};
 
-/// What is taken out of a module's answer, as the settings beside the module say. Without any setting the answer has to
-/// be one tensor `[N, numbers]` or `[N, numbers, 1, 1]`.
+/// Settings for extracting the descriptor, read from the module's settings file. Without any setting, the output
+/// must be one tensor `[N, D]` or `[N, D, 1, 1]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ModuleOutput {
-    /// Name of the tensor in an answer that is a dictionary.
+    /// Name of the tensor, if the output is a dictionary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Place of the tensor in an answer that is a tuple or a list, counted from 0.
+    /// Index of the tensor, counted from 0, if the output is a tuple or a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<usize>,
-    /// How one descriptor is made of tokens `[N, tokens, numbers]` or of a feature map `[N, numbers, height, width]`.
+    /// Pooling of tokens `[N, tokens, D]` or of a feature map `[N, D, height, width]` into one descriptor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Pooling>,
-    /// Tokens in front (class token and registers) that `mean-tokens` leaves out.
+    /// Number of leading tokens (class token and registers) that `mean-tokens` leaves out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_tokens: Option<i64>,
 }
 
-/// How one descriptor is made of many.
+/// Pooling of tokens or of a feature map into one descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Pooling {
@@ -30,23 +30,24 @@ pub(super) enum Pooling {
     Cls,
     /// The mean of the tokens.
     MeanTokens,
-    /// The first token, and behind it the mean of the others.
+    /// The first token, concatenated with the mean of the others.
     ClsAndMeanTokens,
     /// The mean over height and width of a feature map.
     AveragePool,
 }
 
-/// Part of the message about an answer for another number of tiles than were given.
+/// Part of the error message for an output with a number of rows that differs from the number of tiles.
 pub(super) const NOT_A_ROW_A_TILE: &str = "not one row a tile";
 
 impl ModuleOutput {
     /// Names of the settings.
     pub const KEYS: [&str; 4] = ["key", "index", "output", "skip_tokens"];
 
-    /// Descriptors `[tiles, numbers]` out of what the module answered for so many tiles.
+    /// Extracts descriptors `[tiles, D]` from the module's output for this number of tiles.
     ///
     /// # Errors
-    /// An answer that is no descriptor, with its kind or shape and what to set; libtorch's own.
+    /// An error with the kind or shape of the output and the setting to use, if the output is not a descriptor;
+    /// errors of libtorch.
     pub fn of(&self, answer: IValue, tiles: i64) -> Result<Tensor, TchError> {
         let tensor = self.select(answer)?;
         let shape = tensor.size();
@@ -67,7 +68,7 @@ impl ModuleOutput {
         }
         match (&shape[..], self.output) {
             ([_, _], None) => Ok(tensor),
-            // Some networks keep the pooled map's extent of 1 × 1.
+            // Some networks return the pooled feature map with its extent of 1 × 1.
             ([_, _, 1, 1], None) => tensor.f_flatten(1, 3),
             ([_, tokens, _], Some(pooling)) if *tokens > 0 => self.pool_tokens(&tensor, *tokens, pooling),
             ([_, _, _, _], Some(Pooling::AveragePool)) => {
@@ -110,7 +111,7 @@ impl ModuleOutput {
         }
     }
 
-    /// The tensor that the settings name.
+    /// Returns the tensor that the settings name.
     fn select(&self, answer: IValue) -> Result<Tensor, TchError> {
         match (answer, &self.key, self.index) {
             (IValue::Tensor(tensor), None, None) => Ok(tensor),
@@ -171,7 +172,7 @@ fn keys_of(entries: &[(IValue, IValue)]) -> String {
     entries.iter().take(8).map(key).collect::<Vec<_>>().join(", ")
 }
 
-/// The kind of an answer, and how many values it holds.
+/// Returns the kind of an output and, for a collection, its number of values.
 fn kind_of(value: &IValue) -> (&'static str, Option<usize>) {
     match value {
         IValue::Tuple(values) => ("a tuple", Some(values.len())),

@@ -1,4 +1,4 @@
-//! Making a model without training whose descriptors set aside what differs between neighbouring tiles.
+//! Fitting a model without training whose descriptors suppress differences between neighbouring tiles.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -8,46 +8,47 @@ use super::{DescriptorBatch, EncoderError};
 /// Tiles of one slide.
 #[derive(Debug, Clone)]
 pub struct SlideTiles {
-    /// Pooled features, one row a tile.
+    /// Pooled features, one row per tile.
     pub features: DescriptorBatch,
-    /// Where the middle of each tile lies in the slide, in µm.
+    /// Position of each tile's centre on the slide, in µm.
     pub middles_um: Vec<[f64; 2]>,
 }
 
-/// What counts as a neighbourhood, and how far its differences are set aside.
+/// Settings of the fit: the extent of a neighbourhood and the shrinkage of its covariance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NeighbourhoodSettings {
-    /// Numbers in a descriptor.
+    /// Length of a descriptor.
     pub width: usize,
-    /// Tiles whose middles are nearer than this are neighbours, in µm.
+    /// Distance between tile centres below which tiles are neighbours, in µm.
     pub within_um: f64,
     /// Share (0 to 1) of the covariance within neighbourhoods that is replaced by the same variance in all directions.
     pub shrinkage: f64,
 }
 
 impl NeighbourhoodSettings {
-    /// Neighbours are nearer than half a millimetre: mostly the same tissue, cut and stained alike.
+    /// Returns the default settings. Neighbours are less than 0.5 mm apart: mostly the same tissue, cut and stained
+    /// alike.
     pub fn new(width: usize) -> Self {
         Self { width, within_um: 500.0, shrinkage: 0.1 }
     }
 }
 
-/// Fit the head that half-whitens pooled features by their covariance within neighbourhoods, and keeps their first
+/// Fits a head that half-whitens pooled features by their covariance within neighbourhoods and keeps their first
 /// principal components.
 ///
-/// Neighbouring tiles mostly show the same tissue, so that what differs between them tells tissues apart least. With
+/// Neighbouring tiles mostly show the same tissue, so differences between them help least to distinguish tissues. With
 /// `P` pairs of neighbours `i, j`, all of one slide each, and `F` features `x`, the covariance within neighbourhoods is
 /// `W = Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ / 2P`. It is shrunk towards equal variance, `W' = (1 − s) W + s · (tr W / F) · I` with the
 /// `shrinkage` `s` (Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices"), and
-/// half of it is taken out, `y = W'^(−1/4) (x − μ)`, where `W'^(−1/2)` would take out all; `μ` is the mean of all tiles.
-/// The head's answer is `Vᵀ y` with the columns of `V` the first principal components of `y`. Its length says little:
-/// descriptors are the answers scaled to length 1 ([`super::model::Preprocessing::l2_normalise`]).
+/// removed by half, `y = W'^(−1/4) (x − μ)`, where `W'^(−1/2)` would remove it fully; `μ` is the mean of all tiles.
+/// The head's output is `Vᵀ y`, where the columns of `V` are the first principal components of `y`. Its length carries
+/// little information, so descriptors are scaled to length 1 ([`super::model::Preprocessing::l2_normalise`]).
 ///
-/// No label is used, and nothing is chosen at random.
+/// The fit uses no labels and is deterministic.
 ///
 /// # Errors
-/// [`EncoderError::TooFewTiles`] when there are not more tiles than numbers in a descriptor;
-/// [`EncoderError::NoNeighbours`] when no tile has one.
+/// [`EncoderError::TooFewTiles`] if there are not more tiles than values in a descriptor;
+/// [`EncoderError::NoNeighbours`] if no tile has a neighbour.
 pub fn fit_neighbourhood_head(
     slides: &[SlideTiles],
     settings: &NeighbourhoodSettings,
@@ -87,7 +88,7 @@ fn fit(
     let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
     let y = x.f_sub(&mean)?.f_matmul(&map)?;
     let covariance = y.f_transpose(0, 1)?.f_matmul(&y)?.f_div_scalar((y.size()[0] - 1) as f64)?;
-    // Ascending: the components of largest variance stand last.
+    // Eigenvalues are ascending: the components of largest variance come last.
     let (variances, components) = covariance.f_linalg_eigh("L")?;
     let outputs = settings.width as i64;
     let kept = variances.f_narrow(0, columns - outputs, outputs)?;
@@ -100,7 +101,7 @@ fn fit(
     Ok(Fitted { head, explained })
 }
 
-/// Pairs of points nearer to each other than `limit`, each once.
+/// Returns the pairs of points closer to each other than `limit`, each pair once.
 fn neighbours(points: &[[f64; 2]], limit: f64) -> Vec<(usize, usize)> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|&a, &b| points[a][0].total_cmp(&points[b][0]));
@@ -116,9 +117,9 @@ fn neighbours(points: &[[f64; 2]], limit: f64) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// `Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ` over pairs of rows, `[F, F]`.
+/// Computes `Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ` over pairs of rows, `[F, F]`.
 fn differences(features: &DescriptorBatch, pairs: &[(usize, usize)]) -> Result<Tensor, TchError> {
-    /// Pairs at a time, so that a large slide's differences never stand in memory all at once.
+    /// Number of pairs processed at a time, which limits memory use for large slides.
     const PART: usize = 8192;
     let x = rows(features)?;
     let columns = features.width as i64;
@@ -134,18 +135,18 @@ fn differences(features: &DescriptorBatch, pairs: &[(usize, usize)]) -> Result<T
     Ok(sum)
 }
 
-/// `((1 − s) W + s · (tr W / F) · I)^(−1/4)`.
+/// Computes `((1 − s) W + s · (tr W / F) · I)^(−1/4)`.
 fn quarter_root(within: &Tensor, shrinkage: f64) -> Result<Tensor, TchError> {
     let inputs = within.size()[0];
     let mean = within.f_trace()?.f_double_value(&[])? / inputs as f64;
     let equal = Tensor::f_eye(inputs, (Kind::Double, Device::Cpu))?.f_mul_scalar(shrinkage * mean)?;
     let (variances, directions) = within.f_mul_scalar(1.0 - shrinkage)?.f_add(&equal)?.f_linalg_eigh("L")?;
-    // Neighbours that are all alike leave nothing to be divided by.
+    // The lower bound avoids division by zero if all neighbours are identical.
     let roots = variances.f_clamp_min(f64::MIN_POSITIVE.sqrt())?.f_pow_tensor_scalar(-0.25)?;
     directions.f_mul(&roots)?.f_matmul(&directions.f_transpose(0, 1)?)
 }
 
-/// The rows of a batch as a matrix of doubles.
+/// Returns the rows of a batch as a matrix of 64-bit numbers.
 fn rows(batch: &DescriptorBatch) -> Result<Tensor, TchError> {
     let shape = [batch.rows().len() as i64, batch.width as i64];
     Tensor::f_from_slice(&batch.values)?.f_reshape(shape)?.f_to_kind(Kind::Double)
@@ -155,8 +156,8 @@ fn rows(batch: &DescriptorBatch) -> Result<Tensor, TchError> {
 mod tests {
     use super::*;
 
-    /// Two slides of tiles 200 µm apart in a row. The first feature is the tissue, which changes every ten tiles by 5;
-    /// the second and third change from tile to tile, by 4 and by 0.1, and tell nothing.
+    /// Returns two slides, each a row of tiles 200 µm apart. The first feature represents the tissue and changes by 5
+    /// every ten tiles; the second and third are noise that changes from tile to tile, by 4 and by 0.1.
     fn slides() -> Vec<SlideTiles> {
         let tile = |slide: usize, index: usize| {
             let tissue = if (index / 10 + slide).is_multiple_of(2) { 5.0 } else { -5.0 };
@@ -185,7 +186,7 @@ mod tests {
         let within = [14.0 * 100.0, 158.0 * 64.0, 78.0 * 0.04].map(|sum: f64| sum / (2.0 * 158.0));
         let mean = within.iter().sum::<f64>() / 3.0;
         let scale = within.map(|variance| (0.9 * variance + 0.1 * mean).powf(-0.25));
-        // The features hardly vary together, so that the components are the features, the tissue first.
+        // The features are almost uncorrelated, so the components are the features themselves, the tissue first.
         for (row, feature) in [(0, 0), (1, 1), (2, 2)] {
             let found = f64::from(head.weight[row * 3 + feature]);
             assert!((found / scale[feature] - 1.0).abs() < 0.02, "{row}: {:?}, {scale:?}", head.weight);

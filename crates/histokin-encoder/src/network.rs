@@ -1,4 +1,4 @@
-//! The encoder that runs on libtorch: tiles to tensors, through a network, to descriptors.
+//! The encoder based on libtorch: converts tiles to tensors, runs the network, and returns descriptors.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use super::model::{Head, Model, Preprocessing};
 use super::readout::Readout;
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
-/// Tiles that go through the network at once unless memory says otherwise. On the CPU larger batches
-/// only cost memory; a GPU wants more to do.
+/// Initial number of tiles per batch, reduced if memory runs out. Larger batches on the CPU only use more memory;
+/// a GPU needs larger ones for full utilisation.
 const CPU_BATCH: usize = 16;
 const CUDA_BATCH: usize = 256;
 
-/// What turns a batch of images `[N, 3, H, W]` into numbers `[N, width]`.
+/// A network that computes descriptors `[N, width]` of a batch of images `[N, 3, H, W]`.
 pub(super) trait Network: Send {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError>;
 }
 
-/// A folded backbone and what makes descriptors of its features.
+/// A folded backbone and the readout that computes descriptors from its features.
 pub(super) struct Branch {
     backbone: Backbone,
-    /// Blocks whose pooled output are the features; none for the last one.
+    /// Blocks whose pooled outputs are the features; empty for the last block.
     blocks: Vec<usize>,
     readout: Readout,
 }
@@ -34,7 +34,7 @@ impl Branch {
         Self { backbone, blocks, readout }
     }
 
-    /// Build a model's network for inference on a device.
+    /// Builds a model's network for inference on a device.
     pub fn load(model: &Model, compute: Compute) -> Result<Self, EncoderError> {
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
         let _no_grad = tch::no_grad_guard();
@@ -61,7 +61,7 @@ impl Branch {
     }
 }
 
-/// Weight `[D, F]` and bias `[D]`, found among `tensors`.
+/// Returns the head's weight `[D, F]` and bias `[D]` from `tensors`.
 fn load_head(
     model: &Model,
     path: &Path,
@@ -84,13 +84,13 @@ impl Network for Branch {
     }
 }
 
-/// A network with all that surrounds it.
+/// A network with its properties, device and preprocessing.
 pub(super) struct NetworkEncoder<N> {
     network: N,
     spec: EncoderSpec,
     compute: Compute,
     preprocessing: Preprocessing,
-    /// Tiles at once; halved when the device runs out of memory.
+    /// Maximum number of tiles per batch; halved when the device runs out of memory.
     largest_batch: usize,
 }
 
@@ -118,7 +118,7 @@ impl<N: Network> NetworkEncoder<N> {
     }
 }
 
-/// Put tiles of one size into a tensor `[N, 3, H, W]` on the device, channels last, (x − mean) / std.
+/// Converts tiles of one size to a normalised tensor `[N, 3, H, W]`, (x − mean) / std, on the device, channels last.
 pub(super) fn to_tensor(
     tiles: &[RgbImage],
     preprocessing: &Preprocessing,
@@ -127,8 +127,8 @@ pub(super) fn to_tensor(
     let (width, height) = tiles[0].dimensions();
     let bytes: Vec<u8> = tiles.iter().flat_map(|tile| tile.as_raw()).copied().collect();
     let shape = [tiles.len() as i64, i64::from(height), i64::from(width), 3];
-    // Bytes travel to the device, numbers are made there. The permutation only renames the axes, so that
-    // the tensor stays channels last in memory, as the folded kernels are.
+    // Bytes are transferred to the device and converted to floating point there. The permutation only relabels
+    // the axes, so the tensor stays channels-last in memory, like the folded kernels.
     let pixels = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?
         .f_to_device(compute.device)?
         .f_permute([0, 3, 1, 2])?
@@ -176,7 +176,7 @@ impl<N: Network> Encoder for NetworkEncoder<N> {
     }
 }
 
-/// A row of zeros stays as it is.
+/// Scales `row` to unit length; a row of zeros is left unchanged.
 fn scale_to_unit_length(row: &mut [f32]) {
     let length = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
     if length > 0.0 {
@@ -190,7 +190,7 @@ mod tests {
     use crate::EncoderId;
     use std::cell::RefCell;
 
-    /// Answers the mean of each colour channel; fails on batches larger than the memory it pretends to have.
+    /// A network that returns the mean of each colour channel and fails on batches above a simulated memory limit.
     struct ChannelMeans {
         memory: usize,
         batches: RefCell<Vec<i64>>,

@@ -1,4 +1,4 @@
-//! From a network's pooled features to descriptors: scaling, nuclear stain, head, and what becomes of its answer.
+//! Computation of descriptors from a network's pooled features: scaling, nuclear stain, head, and output.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
@@ -6,21 +6,21 @@ use tch::{Kind, TchError, Tensor};
 use super::model::SelfDescription;
 use super::nuclear_stain::NuclearStain;
 
-/// What becomes of the head's answer.
+/// Conversion of the head's output to a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HeadOutput {
-    /// It is the descriptor.
+    /// The head's output is the descriptor.
     #[default]
     Linear,
-    /// The answer tells, as logarithms, how much a tile is like each of a set of prototypes; the descriptor is the
-    /// square root of its membership (softmax) in each: descriptors have length 1, and their distance is √2 times
+    /// The head's outputs are log-similarities of the tile to each of a set of prototypes. The descriptor contains
+    /// the square roots of its memberships (softmax): descriptors have length 1, and their distance is √2 times
     /// the Hellinger distance of the memberships.
     Memberships,
 }
 
 impl HeadOutput {
-    /// What stands for it in an encoder's identity; never to be changed.
+    /// Returns the name used in an encoder's identity; must never change.
     pub(super) fn identity(self) -> &'static str {
         match self {
             Self::Linear => "Linear",
@@ -32,8 +32,8 @@ impl HeadOutput {
         *self == Self::Linear
     }
 
-    /// Descriptors of the head's answer `[N, D]`. Roots of small memberships are taken as logarithms, so that the slope
-    /// stays finite for learning.
+    /// Computes descriptors from the head's output `[N, D]`. The square roots are computed from logarithms, which
+    /// keeps gradients finite for small memberships.
     fn of(self, answer: Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::Linear => Ok(answer),
@@ -46,17 +46,18 @@ impl HeadOutput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FeatureScaling {
+    /// No scaling.
     #[default]
     None,
-    /// The square root of each feature's share in their sum: Euclidean distances then are Hellinger
-    /// distances, which weigh rare features up (Arandjelović and Zisserman 2012, "Three things everyone
-    /// should know to improve object retrieval", section 3). Every backbone ends in a ReLU, so that no
-    /// feature is negative.
+    /// The square root of each feature's share of their sum: Euclidean distances are then Hellinger distances,
+    /// which give more weight to rare features (Arandjelović and Zisserman 2012, "Three things everyone should
+    /// know to improve object retrieval", section 3). Features are not negative, since every backbone ends in a
+    /// ReLU.
     Hellinger,
 }
 
 impl FeatureScaling {
-    /// What stands for it in an encoder's identity; never to be changed.
+    /// Returns the name used in an encoder's identity; must never change.
     pub(super) fn identity(self) -> &'static str {
         match self {
             Self::None => "None",
@@ -69,26 +70,26 @@ impl FeatureScaling {
             Self::None => Ok(features),
             Self::Hellinger => {
                 let sum = features.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
-                // A tile without any feature keeps its row of zeros.
+                // The lower bound keeps a row of zeros at zero.
                 features.f_div(&sum.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?.f_sqrt()
             }
         }
     }
 }
 
-/// What stands between a backbone and its descriptors.
+/// The computation between a backbone's pooled features and the descriptor.
 #[derive(Debug)]
 pub(super) struct Readout {
     scaling: FeatureScaling,
     /// Weight `[D, F]` and bias `[D]`.
     head: Option<(Tensor, Tensor)>,
     output: HeadOutput,
-    /// What the stain switch looks at, and its height.
+    /// Measurement that the stain switch uses, and its height.
     stain_switch: Option<(NuclearStain, f32)>,
 }
 
 impl Readout {
-    /// As `description` has it.
+    /// Creates the readout that `description` specifies.
     pub fn new(description: &SelfDescription, head: Option<(Tensor, Tensor)>) -> Self {
         let SelfDescription { feature_scaling, output, stain_switch, preprocessing, .. } = description;
         let (mean, std) = (preprocessing.input_mean[0], preprocessing.input_std[0]);
@@ -96,10 +97,10 @@ impl Readout {
         Self { scaling: *feature_scaling, head, output: *output, stain_switch }
     }
 
-    /// Descriptors `[N, D]` of images `[N, 3, H, W]`, given their pooled features. Without a head the features, the
-    /// nuclear stain behind them, are the descriptor.
+    /// Computes descriptors `[N, D]` of images `[N, 3, H, W]` from their pooled features. Without a head, the
+    /// features, followed by the nuclear stain, are the descriptor.
     pub fn of(&self, pooled: Tensor, images: &Tensor) -> Result<Tensor, TchError> {
-        // In full precision from here on: what follows costs next to nothing.
+        // Full precision from here on, since the remaining computation is cheap.
         let mut features = self.scaling.of(pooled.f_to_kind(Kind::Float)?)?;
         if let Some((stain, _)) = &self.stain_switch {
             features = Tensor::f_cat(&[features, stain.of(images)?], 1)?;
@@ -112,7 +113,7 @@ impl Readout {
         Tensor::f_cat(&[self.output.of(answer.f_narrow(1, 0, others)?)?, switched], 1)
     }
 
-    /// The same with parameters of its own, which later learning does not change.
+    /// Returns a readout with copies of the parameters, which later training does not change.
     pub fn detached(&self, description: &SelfDescription) -> Self {
         let head = self.head.as_ref().map(|(weight, bias)| (weight.copy().detach(), bias.copy().detach()));
         Self::new(description, head)
@@ -144,7 +145,7 @@ mod tests {
             SelfDescription { output: HeadOutput::Memberships, stain_switch: Some(0.5), ..plain() };
         let stain = described(&description, None, &[7.0])[1];
         assert!(stain > 0.5, "grey absorbs: {stain}");
-        // Two prototypes told by two features, and a switch that looks at the stain alone.
+        // Two prototypes with one feature each, and a switch that depends on the stain only.
         let head = (Tensor::eye(3, FLOAT), Tensor::zeros([3], FLOAT));
         let found = described(&description, Some(head), &[0.0, 3.0_f32.ln()]);
         let expected = [0.5, 0.75_f32.sqrt(), 0.5 * stain.tanh()];

@@ -1,5 +1,5 @@
-//! Networks opened for learning: a backbone and a linear head whose parameters change, and the way from
-//! there to an encoder that can be used and kept.
+//! Networks opened for training: a backbone and a linear head with trainable parameters, and their conversion to
+//! an encoder that can be used and saved.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,15 @@ use super::{DeviceChoice, Encoder, EncoderError, EncoderId, EncoderSpec};
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
-/// Which weights learning begins with.
+/// Weights with which training starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// The backbone's published ImageNet weights, and a random head.
     ImageNet,
+    /// Random weights throughout.
     Random,
-    /// A model by name or path, or a file of weights. Its features are those of the same blocks, and its head is taken
-    /// over where it has the right width.
+    /// A model by name or path, or a weights file. Features are taken from the same blocks, and the head is used if
+    /// it has the right shape.
     From(String),
 }
 
@@ -44,13 +45,15 @@ impl FromStr for Start {
     }
 }
 
-/// How much of the network learns: the head always does.
+/// The part of the network that is trained; always includes the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Depth {
+    /// The head only.
     Head,
-    /// So many of the backbone's last blocks.
+    /// The head and this many of the backbone's last blocks.
     Last(usize),
+    /// The whole network.
     All,
 }
 
@@ -93,46 +96,54 @@ impl std::fmt::Display for Depth {
     }
 }
 
-/// What is to be built.
+/// Specification of a network to train.
 #[derive(Debug, Clone)]
 pub struct NetworkPlan {
+    /// Architecture of the backbone.
     pub backbone: BackboneKind,
+    /// Initial weights.
     pub start: Start,
-    /// Numbers in a descriptor.
+    /// Length of a descriptor.
     pub width: usize,
+    /// The part of the network that is trained.
     pub depth: Depth,
-    /// Whether learning blocks normalise with the statistics of the batch (as networks are first trained) or
-    /// with the running ones (as they are used).
+    /// Whether trained blocks normalise with the statistics of the batch (as in ordinary training) or with the
+    /// running statistics (as in inference).
     pub batch_statistics: bool,
     /// Whether the finished encoder scales descriptors to length 1.
     pub l2_normalise: bool,
+    /// Tile size and spacing.
     pub tiles: TileSettings,
-    /// Decides all random parameters.
+    /// Seed of all random parameters.
     pub seed: u64,
+    /// Device to train on; `CudaHalf` selects mixed precision.
     pub device: DeviceChoice,
 }
 
-/// A network that learns. Owned by one thread.
+/// A network in training. Owned by one thread at a time.
 pub struct TrainableNetwork {
     store: nn::VarStore,
     backbone: Backbone,
-    /// Weight `[D, F]` and bias `[D]`, which the readout shares.
+    /// Weight `[D, F]` and bias `[D]`, shared with the readout.
     head: (Tensor, Tensor),
     readout: Readout,
     frozen: usize,
     batch_statistics: bool,
     description: SelfDescription,
     compute: Compute,
-    /// Whether the costly part runs in 16-bit numbers where that is safe.
+    /// Whether the backbone runs with automatic mixed precision (16-bit arithmetic where that is safe).
     mixed_precision: bool,
 }
 
 impl TrainableNetwork {
+    /// Builds the network and sets its initial weights.
+    ///
     /// # Errors
-    /// When weights are missing, damaged or of another network, or the device cannot hold them.
+    /// [`EncoderError`] if weights are missing, damaged or of another network, or do not fit into the device's
+    /// memory.
     pub fn new(plan: &NetworkPlan) -> Result<Self, EncoderError> {
         let chosen = Compute::choose(plan.device)?;
-        // 16-bit parameters cannot take small steps: they stay whole, and only the arithmetic is halved.
+        // 16-bit parameters cannot represent small updates, so they stay 32-bit; only the arithmetic is 16-bit.
         let compute = Compute { kind: Kind::Float, ..chosen };
         let given = match &plan.start {
             Start::Random => None,
@@ -183,8 +194,9 @@ impl TrainableNetwork {
         Ok(network)
     }
 
-    /// Uniform numbers whose variance keeps that of the signal through ReLUs (He et al. 2015, "Delving deep
-    /// into rectifiers", section 2.2), drawn by a generator of our own: libtorch's is shared by all threads.
+    /// Initialises weights with uniform random numbers whose variance preserves that of the signal through ReLUs
+    /// (He et al. 2015, "Delving deep into rectifiers", section 2.2). Uses a separate generator, since libtorch's
+    /// is shared by all threads.
     fn randomise(&self, seed: u64) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -209,7 +221,7 @@ impl TrainableNetwork {
             tensors.extend(weights::parse(path, bytes)?);
         }
         let variables = self.variables();
-        // A head of another width, or none, leaves the random one in place.
+        // Without a head of the right shape, the random head is kept.
         let fits = tensors.get("head.weight").is_some_and(|head| head.size() == self.head.0.size());
         for name in ["head.weight", "head.bias"] {
             if !fits {
@@ -229,31 +241,37 @@ impl TrainableNetwork {
         }
     }
 
-    /// Every parameter and running statistic, by name.
+    /// Returns all parameters and running statistics, by name.
     pub fn variables(&self) -> Tensors {
         self.store.variables().into_iter().collect()
     }
 
-    /// The parameters that learn, by name.
+    /// Returns the parameters that are trained, by name.
     pub fn learning(&self) -> BTreeMap<String, Tensor> {
         self.variables().into_iter().filter(|(_, variable)| variable.requires_grad()).collect()
     }
 
-    /// Put the values of a checkpoint in place.
+    /// Sets all parameters and running statistics to those of a checkpoint; `path` is used in error messages.
     ///
     /// # Errors
-    /// [`EncoderError::Mismatch`] when it is of another network.
+    /// [`EncoderError::Mismatch`] if the checkpoint is of another network.
     pub fn restore(&self, tensors: &Tensors, path: &Path) -> Result<(), EncoderError> {
         weights::fill(&self.store, tensors, path, |_| false)
     }
 
-    /// Tiles as the network's input, `[N, 3, H, W]` on its device.
+    /// Converts tiles to the network's input, `[N, 3, H, W]` on its device.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn images(&self, tiles: &[RgbImage]) -> Result<Tensor, TchError> {
         to_tensor(tiles, &self.description.preprocessing, self.compute)
     }
 
-    /// Descriptors `[N, D]` of `images`, from which gradients flow to the learning parameters. They are not
-    /// scaled to length 1.
+    /// Computes descriptors `[N, D]` of `images`, through which gradients flow to the trained parameters. They are
+    /// not scaled to length 1.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let features = tch::autocast(self.mixed_precision, || {
             let blocks = &self.description.blocks;
@@ -261,36 +279,39 @@ impl TrainableNetwork {
         })?;
         let features = match self.description.feature_scaling {
             FeatureScaling::None => features,
-            // The root's slope at zero is infinite; features are about 1, and a millionth bounds it.
+            // The square root's gradient at zero is infinite. Features are about 1, so adding 1e-6 bounds it
+            // without changing them noticeably.
             FeatureScaling::Hellinger => features.f_to_kind(Kind::Float)?.f_add_scalar(1e-6)?,
         };
         self.readout.of(features, images)
     }
 
+    /// Returns the device that the network is on.
     pub fn device(&self) -> Device {
         self.compute.device
     }
 
-    /// The device's name, for people.
+    /// Returns the display name of the device.
     pub fn device_name(&self) -> String {
         self.compute.name()
     }
 
+    /// Returns whether the backbone runs with automatic mixed precision.
     pub fn mixed_precision(&self) -> bool {
         self.mixed_precision
     }
 
-    /// Colours that tiles have to be normalised to, where learning by `asked` normalises them: networks that began with
-    /// slides' own colours go on with them.
+    /// Returns the reference colours for stain normalisation, if the setting `asked` and the initial model both use
+    /// it: a network that started from a model for original colours continues with original colours.
     pub fn stain_reference(&self, asked: StainSetting) -> Option<LabStatistics> {
         let Preprocessing { stain, stain_reference, .. } = self.description.preprocessing;
         (asked.is_lab() && stain.is_lab()).then_some(stain_reference)
     }
 
-    /// The network as it is now, as an encoder; later learning does not change it.
+    /// Returns a copy of the network as an encoder; later training does not change it.
     ///
     /// # Errors
-    /// When the device has no room for a copy.
+    /// [`EncoderError::Torch`] if the copy does not fit into the device's memory.
     pub fn encoder(&self) -> Result<Box<dyn Encoder>, EncoderError> {
         let torch = |error: TchError| EncoderError::torch("copying the network", &error);
         let _no_grad = tch::no_grad_guard();
@@ -309,10 +330,10 @@ impl TrainableNetwork {
         Ok(Box::new(NetworkEncoder::new(branch, spec, self.compute, preprocessing)))
     }
 
-    /// Write the network as one self-describing file that `--encoder` takes; its identity is returned.
+    /// Writes the network as a single self-describing file for `--encoder` and returns its identity.
     ///
     /// # Errors
-    /// [`EncoderError::File`] when it cannot be written.
+    /// [`EncoderError::File`] if the file cannot be written; [`EncoderError::Torch`] if libtorch fails.
     pub fn write(&self, path: &Path, name: &str) -> Result<EncoderId, EncoderError> {
         let description = SelfDescription { name: name.to_owned(), ..self.description.clone() };
         let bytes = weights::serialise(&self.variables(), Some(description.to_header()), path)?;
@@ -326,7 +347,7 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
         Some(model) => model.file.described(),
         None => SelfDescription::plain(String::new(), plan.backbone),
     };
-    // A random head knows neither prototypes nor a switch.
+    // A random head has neither prototypes nor a stain switch.
     let keeps_head = given.is_some_and(|model| model.spec.width == plan.width);
     SelfDescription {
         name: String::new(),
@@ -342,7 +363,7 @@ fn describe(plan: &NetworkPlan, given: Option<&Model>) -> SelfDescription {
     }
 }
 
-/// Where the published weights of a backbone lie.
+/// Returns the path of a backbone's published weights.
 fn published_weights(kind: BackboneKind) -> Result<PathBuf, EncoderError> {
     let mut places = model_folders().into_iter().map(|folder| folder.join("weights"));
     let files =
@@ -394,7 +415,7 @@ mod tests {
     #[test]
     fn only_what_is_not_frozen_learns() {
         let count = |depth| TrainableNetwork::new(&plan(depth)).unwrap().learning().len();
-        // A kernel, and scale and shift of the batch-norm, for each of four blocks; weight and bias of the head.
+        // For each of four blocks a kernel and the batch-norm's scale and shift; weight and bias of the head.
         assert_eq!([Depth::Head, Depth::Last(1), Depth::All].map(count), [2, 5, 14]);
         let network = TrainableNetwork::new(&plan(Depth::Last(1))).unwrap();
         let images = network.images(&tiles()).unwrap();

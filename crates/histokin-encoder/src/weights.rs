@@ -11,16 +11,20 @@ use super::backbones::BackboneKind;
 use super::{EncoderError, first_line, pth};
 use histokin_core::{durable, untrusted};
 
-/// The most that a file of weights may hold, in bytes: some billions of parameters.
+/// Maximum size of a weights file, in bytes: enough for several billion parameters.
 pub const MOST_BYTES: u64 = 16 << 30;
 
-/// Tensors by name; floating-point ones as 32-bit numbers, whatever the file holds.
+/// Tensors by name; floating-point tensors are 32-bit regardless of the file's format.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// Read a weights file as the bytes of a safetensors file. What Python's torch saved (`.pth`) is recognised
-/// by its first bytes and converted.
+/// Reads a weights file and returns it as the bytes of a safetensors file. Files saved by PyTorch are recognised
+/// by their extension (`.pth`, `.ckpt`) or first bytes, and converted.
+///
+/// # Errors
+/// [`EncoderError::WeightsMissing`] if there is no such file, [`EncoderError::File`] if it cannot be read or is too
+/// large, or an error of the conversion such as [`EncoderError::Unpickled`].
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
-    /// A zip archive, and the pickled magic number of the format before that.
+    /// First bytes of PyTorch's formats: a zip archive, and the pickled magic number of the older format.
     const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
     let bytes = untrusted::read(path, MOST_BYTES).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => EncoderError::WeightsMissing { path: path.to_owned() },
@@ -36,7 +40,10 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
 #[cfg(fuzzing)]
 pub use super::pth::to_safetensors as from_torch;
 
-/// What the header of a safetensors file says: the names in it and the text that was put in beside them.
+/// Returns the header of a safetensors file: the tensors' names and shapes, and the text metadata.
+///
+/// # Errors
+/// [`EncoderError::File`] if `bytes` are not a complete safetensors file.
 pub fn header_of(path: &Path, bytes: &[u8]) -> Result<Metadata, EncoderError> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| EncoderError::File {
         path: path.to_owned(),
@@ -45,7 +52,10 @@ pub fn header_of(path: &Path, bytes: &[u8]) -> Result<Metadata, EncoderError> {
     Ok(header)
 }
 
-/// The shape of the tensor `name`, read from the header alone.
+/// Returns the shape of the tensor `name`, read from the header only.
+///
+/// # Errors
+/// [`EncoderError::File`] if `bytes` are not a complete safetensors file or have no such tensor.
 pub fn shape_of(path: &Path, bytes: &[u8], name: &str) -> Result<Vec<usize>, EncoderError> {
     let header = header_of(path, bytes)?;
     let info = header.info(name).ok_or_else(|| EncoderError::File {
@@ -55,7 +65,10 @@ pub fn shape_of(path: &Path, bytes: &[u8], name: &str) -> Result<Vec<usize>, Enc
     Ok(info.shape.clone())
 }
 
-/// The tensors in the bytes of a safetensors file.
+/// Returns the tensors in the bytes of a safetensors file.
+///
+/// # Errors
+/// [`EncoderError::File`] if `bytes` are not a complete safetensors file or a tensor has an unsupported type.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
     let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
     let file = SafeTensors::deserialize(bytes)
@@ -67,8 +80,12 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
     file.iter().map(tensor).collect()
 }
 
-/// The parameters of the network `kind` among the tensors in the bytes of a safetensors file, under the network's own
-/// names, and what stands beside them under the same prefix. `prefix` is what the file has before those names.
+/// Returns the tensors in the bytes of a safetensors file whose names start with `prefix`, with the prefix
+/// removed: the parameters of the network `kind`, and any others with the same prefix.
+///
+/// # Errors
+/// [`EncoderError::File`] if `bytes` are not a complete safetensors file or a parameter of the network has an unsupported
+/// type.
 pub fn parse_network(
     path: &Path,
     bytes: &[u8],
@@ -84,14 +101,14 @@ pub fn parse_network(
         match to_tensor(&view) {
             Ok(tensor) => _ = tensors.insert(own.to_owned(), tensor),
             Err(reason) if kind.is_own(own) => return Err(damaged(format!("tensor {name:?}: {reason}"))),
-            // Masks and counters beside the network.
+            // Masks and counters that do not belong to the network.
             Err(_) => {}
         }
     }
     Ok(tensors)
 }
 
-/// The names in the header of a safetensors file.
+/// Returns the tensor names in the header of a safetensors file.
 pub fn names(header: &Metadata) -> Vec<String> {
     header.tensors().into_keys().collect()
 }
@@ -117,8 +134,12 @@ fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
     }
 }
 
-/// Put `tensors` into the variables of `store`, all or none. Names for which `expendable` holds may be
-/// left over; any other difference in names or shapes is an error that lists them.
+/// Copies `tensors` into the variables of `store`, after checking that all names and shapes agree. Tensors without
+/// a variable are ignored if `expendable` returns true for their name. `path` is used in error messages.
+///
+/// # Errors
+/// [`EncoderError::Mismatch`] with a list of all differences in names or shapes; [`EncoderError::Torch`] if copying
+/// fails.
 pub fn fill(
     store: &nn::VarStore,
     tensors: &Tensors,
@@ -153,10 +174,13 @@ pub fn fill(
     Ok(())
 }
 
-/// A matrix or vector of 32-bit numbers, row by row.
+/// A named matrix or vector of 32-bit numbers, in row-major order.
 pub struct Array<'a> {
+    /// Name of the tensor in the file.
     pub name: &'a str,
+    /// Extent along each dimension.
     pub shape: Vec<usize>,
+    /// Values in row-major order; as many as the product of `shape`.
     pub values: &'a [f32],
 }
 
@@ -175,8 +199,12 @@ impl safetensors::View for Array<'_> {
     }
 }
 
-/// Tensors as the bytes of a safetensors file, as 32-bit numbers, with a header's text; `path` is named in
-/// the error.
+/// Returns tensors as the bytes of a safetensors file with 32-bit numbers and the text metadata `header`. `path` is
+/// used in error messages.
+///
+/// # Errors
+/// [`EncoderError::Torch`] if a tensor cannot be copied from its device; [`EncoderError::File`] if serialising
+/// fails.
 pub fn serialise(
     tensors: &Tensors,
     header: Option<HashMap<String, String>>,
@@ -200,8 +228,11 @@ pub fn serialise(
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Tensors as the bytes of a safetensors file, as 16-bit numbers: half as large, good to three digits; `path` is named in
-/// the error.
+/// Returns tensors as the bytes of a safetensors file with 16-bit numbers: half the size, accurate to three digits.
+/// `path` is used in error messages.
+///
+/// # Errors
+/// [`EncoderError::Torch`] if a tensor cannot be converted; [`EncoderError::File`] if serialising fails.
 pub fn halved(tensors: &Tensors, path: &Path) -> Result<Vec<u8>, EncoderError> {
     let halves = |(name, tensor): (&String, &Tensor)| {
         let half =
@@ -227,7 +258,10 @@ pub fn halved(tensors: &Tensors, path: &Path) -> Result<Vec<u8>, EncoderError> {
     safetensors::serialize(views, None).map_err(failed)
 }
 
-/// Write arrays as a safetensors file, which appears under its name only when it is whole.
+/// Writes arrays to a safetensors file, durably: the file appears under its name only when complete.
+///
+/// # Errors
+/// [`EncoderError::File`] if the file cannot be serialised or written.
 pub fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError> {
     let named = arrays.into_iter().map(|array| (array.name, array));
     let bytes = safetensors::serialize(named, None)
@@ -235,7 +269,10 @@ pub fn write(path: &Path, arrays: Vec<Array>) -> Result<(), EncoderError> {
     write_whole(path, &bytes)
 }
 
-/// Write a file whole or not at all.
+/// Writes a file durably: either completely or not at all.
+///
+/// # Errors
+/// [`EncoderError::File`] if the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError> {
     durable::write(path, bytes)
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })

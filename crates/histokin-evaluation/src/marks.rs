@@ -1,8 +1,8 @@
-//! Teaching by marks, simulated: how many of the answers that nobody has marked yet are right, after so many marks.
+//! Simulated relevance feedback: precision of the matches that are not yet judged, by the number of judgements.
 //!
-//! Each tile of known class asks for tiles of other slides or patients. The best answers that are not marked yet are
-//! marked, [`ROUND`] at a time, as being of the query's class or not, by their labels, and the others are ranked anew by
-//! what was marked (Rocchio 1971, "Relevance feedback in information retrieval").
+//! Tiles with a label are used as queries for tiles of other slides or patients. The best matches without a
+//! judgement are judged, [`ROUND`] at a time, by whether their label is the query's class, and the remaining
+//! tiles are ranked again using these judgements (Rocchio 1971, "Relevance feedback in information retrieval").
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,54 +13,57 @@ use super::intervals::Resampling;
 use super::retrieval::Figure;
 use super::{Class, Descriptors, EvaluationError, Exclude, Tiles, health};
 
-/// Answers that are marked at a time.
+/// Number of matches that are judged at a time.
 const ROUND: usize = 5;
 
-/// Weight of answers that were marked as wrong, beside those that were marked as right.
+/// Weight of matches judged as different, relative to those judged as the same.
 const WRONG: f64 = 0.5;
 
-/// Numbers of marks after which precision is taken.
+/// Numbers of judgements after which precision is measured.
 pub const MARKS: [usize; 4] = [0, 5, 10, 20];
 
-/// Best answers without a mark that precision is taken of.
+/// Number of best matches without a judgement whose precision is measured.
 pub const ANSWERS: usize = 20;
 
-/// Queries of each class and each slide (or patient), drawn at random where it has more …
+/// Maximum number of queries for each class and slide (or patient); drawn at random if there are more.
 const QUERIES_OF_EACH: usize = 40;
 
-/// … and about so many in all.
+/// Approximate total number of queries.
 const QUERIES: usize = 1000;
 
-/// Tiles that can answer, drawn at random where there are more.
+/// Maximum number of tiles that are searched; drawn at random if there are more.
 const POOL: usize = 20_000;
 
-/// Precision of the answers that are not marked, for each of [`MARKS`].
+/// Precision of the matches without a judgement, for each number of judgements in [`MARKS`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MarksCurve {
+    /// Numbers of judgements, equal to [`MARKS`].
     pub marks: [usize; 4],
-    /// P@20: mean over classes of the means over slides (or patients) that ask, with intervals over these; none where
-    /// too few answers are left.
+    /// P@20: the mean over classes of the means over querying slides (or patients), with confidence intervals from
+    /// resampling these. `None` if too few tiles are left.
     pub precision: [Option<Figure>; 4],
+    /// Total number of queries.
     pub queries: usize,
 }
 
-/// The means of one class and one slide (or patient).
+/// Mean results of the queries of one class and one slide (or patient).
 struct Asked {
     class: Class,
-    /// Place among all that ask.
+    /// Index of the slide (or patient) among all that have queries.
     group: usize,
     precision: [Option<f64>; 4],
     queries: usize,
 }
 
-/// Let tiles of every class ask that another slide (or patient) has, and mark their answers. None where no tile can ask.
+/// Simulates relevance feedback with tiles of every class that occurs in at least two slides (or patients) as
+/// queries. Returns `None` if there is no such class.
 ///
-/// The score of an answer `x` is `½ ‖x − n‖² − ‖x − p‖²` with `p` the mean of the query and of all that was marked as
-/// right and `n` the mean of all that was marked as wrong; on descriptors of length 1 that orders answers as `x · (p − ½
-/// n)` does.
+/// The score of a tile `x` is `½ ‖x − n‖² − ‖x − p‖²`, where `p` is the mean of the query and all matches judged as
+/// the same, and `n` is the mean of all matches judged as different. For descriptors of length 1, tiles are ranked
+/// as by `x · (p − ½ n)`.
 ///
 /// # Errors
-/// When `tiles` are not those of `descriptors`.
+/// [`EvaluationError`] if `tiles` and `descriptors` do not belong together.
 pub fn simulate(
     descriptors: Descriptors<'_>,
     tiles: &Tiles,
@@ -97,7 +100,7 @@ pub fn simulate(
                 .collect();
             Asked {
                 class,
-                // Found: it is one of those that ask.
+                // Always found, since `all_groups` contains every group with queries.
                 group: all_groups.partition_point(|other| *other < group),
                 precision: std::array::from_fn(|place| mean(outcomes.iter().map(|outcome| outcome[place]))),
                 queries: outcomes.len(),
@@ -116,7 +119,8 @@ pub fn simulate(
     Ok(Some(MarksCurve { marks: MARKS, precision, queries }))
 }
 
-/// One query: the precision after each number of [`MARKS`], none once fewer than [`ANSWERS`] tiles are left.
+/// Simulates one query; returns the precision after each number of judgements in [`MARKS`], `None` once fewer
+/// than [`ANSWERS`] tiles are left.
 fn teach(
     descriptors: Descriptors<'_>,
     tiles: &Tiles,
@@ -156,7 +160,7 @@ fn teach(
     precision
 }
 
-/// The mean of some descriptors.
+/// A running mean of descriptors.
 struct Mean {
     sum: Vec<f64>,
     count: f64,
@@ -182,8 +186,8 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
-/// Mean over classes of the means over groups, each counted as often as `counts` says; classes that no group asks for
-/// are left out.
+/// Returns the mean over classes of the means over groups, each group weighted by its entry in `counts`. Classes
+/// without a group of positive weight are left out.
 fn mean_over_classes(asked: &[Asked], place: usize, counts: &[u32]) -> Option<f64> {
     let of_class = |of_class: &[Asked]| {
         let (mut sum, mut weight) = (0.0, 0.0);
@@ -205,11 +209,11 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    /// Numbers of a made descriptor: nine that tell nothing, and one that tells the class.
+    /// Length of a synthetic descriptor: nine random values and one that depends on the class.
     const WIDTH: usize = 10;
 
-    /// Three patients with 100 tiles each, half of them of class 0; descriptors of length 1, the last number of which is
-    /// `tells` or its negative.
+    /// Returns three patients with 100 tiles each, half of them of class 0. Descriptors have length 1; their last
+    /// value is `tells` or its negative, depending on the class.
     fn tiles(tells: f32) -> (Vec<f32>, Tiles) {
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let mut tiles = Tiles::default();

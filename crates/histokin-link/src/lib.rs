@@ -12,18 +12,18 @@ use std::path::Path;
 ///
 /// `histokin-encoder` has `links = "histokin_torch"`, and Cargo passes its `DEP_HISTOKIN_TORCH_…` variables
 /// to crates that depend on it directly.
-pub fn tell_loader() {
+pub fn set_rpath() {
     let libtorch = env::var_os("DEP_HISTOKIN_TORCH_LIBTORCH");
     let callbacks = env::var("DEP_HISTOKIN_TORCH_CALLBACKS").unwrap_or_default();
     let callbacks: Vec<&str> = callbacks.split(',').filter(|name| !name.is_empty()).collect();
-    tell_loader_of(libtorch.as_deref().map(Path::new), &callbacks);
+    set_rpath_of(libtorch.as_deref().map(Path::new), &callbacks);
 }
 
 /// Sets the run path for libtorch, OpenSlide and packages.
 ///
 /// `libtorch` is the library folder, or `None` for a crate that does not use libtorch. `callbacks` are
 /// functions that libtorch's wrapper calls in the linked program; they are exported as dynamic symbols.
-pub fn tell_loader_of(libtorch: Option<&Path>, callbacks: &[&str]) {
+pub fn set_rpath_of(libtorch: Option<&Path>, callbacks: &[&str]) {
     println!("cargo:rerun-if-changed=build.rs");
     if let Some(libtorch) = libtorch {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.display());

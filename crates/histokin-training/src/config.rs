@@ -77,7 +77,7 @@ impl LossKind {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-pub enum WithoutFar {
+pub enum SlidesWithoutFarPairs {
     /// They are not used.
     #[default]
     LeaveOut,
@@ -180,7 +180,7 @@ pub struct TrainingConfig {
     /// Far limit in mm.
     pub far_mm: f64,
     /// How slides without far pairs are used.
-    pub without_far: WithoutFar,
+    pub without_far: SlidesWithoutFarPairs,
     /// How often tiles are drawn from each slide.
     pub slide_weighting: SlideWeighting,
     /// Number of slides in a batch; 0 for any.
@@ -276,7 +276,7 @@ impl Preset {
             stain: StainSetting::Lab,
             near_mm: 2.0,
             far_mm: 10.0,
-            without_far: WithoutFar::LeaveOut,
+            without_far: SlidesWithoutFarPairs::LeaveOut,
             slide_weighting: SlideWeighting::SquareRoot,
             slides_per_batch: 0,
             marks_share: 0.25,

@@ -187,7 +187,7 @@ impl Learner {
                         let reference = reference.encode(&batch.tiles)?;
                         let rows = Tensor::f_from_slice(&reference.values)?
                             .f_reshape([-1, reference.width as i64])?;
-                        let lost = losses::disagreement(&descriptors, &rows.f_to_device(device)?)?;
+                        let lost = losses::anchor_loss(&descriptors, &rows.f_to_device(device)?)?;
                         loss.f_add(&lost.f_mul_scalar(config.anchor)?)?
                     }
                 }
@@ -293,7 +293,7 @@ fn siamese_loss(
     if config.anti_collapse == 0.0 {
         return Ok(loss);
     }
-    loss.f_add(&losses::concentration(descriptors)?.f_mul_scalar(config.anti_collapse)?)
+    loss.f_add(&losses::anti_collapse_loss(descriptors)?.f_mul_scalar(config.anti_collapse)?)
 }
 
 /// Returns a matrix, row by row: 1 for two tiles of a batch that are near each other but not in the same

@@ -71,7 +71,7 @@ pub fn nt_xent(descriptors: &Tensor, ignored: &Tensor, temperature: f64) -> Resu
 ///
 /// # Errors
 /// Returns libtorch's error.
-pub fn concentration(descriptors: &Tensor) -> Result<Tensor, TchError> {
+pub fn anti_collapse_loss(descriptors: &Tensor) -> Result<Tensor, TchError> {
     let centred = descriptors.f_sub(&descriptors.f_mean_dim([0i64].as_slice(), true, None)?)?;
     // The Gram matrix of the tiles has the same traces as the covariance and is smaller.
     let products = centred.f_matmul(&centred.f_transpose(0, 1)?)?;
@@ -88,7 +88,7 @@ pub fn concentration(descriptors: &Tensor) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// Returns libtorch's error.
-pub fn disagreement(descriptors: &Tensor, reference: &Tensor) -> Result<Tensor, TchError> {
+pub fn anchor_loss(descriptors: &Tensor, reference: &Tensor) -> Result<Tensor, TchError> {
     let rows = descriptors.size()[0];
     let mask = Tensor::f_ones([rows, rows], (Kind::Bool, descriptors.device()))?.f_triu(1)?;
     let centred = |x: &Tensor| {
@@ -179,8 +179,8 @@ pub(super) mod tests {
             check_gradient(&pairs, |x| contrastive(x, &far(), 3.5, squared).unwrap());
         }
         check_gradient(&random(9, 2), |x| triplet(x, 1.5).unwrap());
-        check_gradient(&pairs, |x| concentration(x).unwrap());
-        check_gradient(&pairs, |x| disagreement(x, &random(8, 7)).unwrap());
+        check_gradient(&pairs, |x| anti_collapse_loss(x).unwrap());
+        check_gradient(&pairs, |x| anchor_loss(x, &random(8, 7)).unwrap());
         let mut ignored = Tensor::zeros([8, 8], (Kind::Bool, Device::Cpu));
         let _ = ignored.get(0).get(4).fill_(1);
         check_gradient(&pairs, |x| nt_xent(x, &ignored, 0.5).unwrap());
@@ -202,7 +202,7 @@ pub(super) mod tests {
 
     #[test]
     fn concentration_counts_the_dimensions_that_are_used() {
-        let of = |x: &Tensor| concentration(x).unwrap().double_value(&[]);
+        let of = |x: &Tensor| anti_collapse_loss(x).unwrap().double_value(&[]);
         let line = Tensor::arange(6, (Kind::Double, Device::Cpu)).reshape([6, 1]).expand([6, 5], false);
         assert!(of(&line).abs() < 1e-6);
         // The corners of an octahedron spread equally over three dimensions, whatever its position and size.
@@ -215,7 +215,7 @@ pub(super) mod tests {
 
     #[test]
     fn distances_that_rise_and_fall_together_agree() {
-        let of = |x: &Tensor, y: &Tensor| disagreement(x, y).unwrap().double_value(&[]);
+        let of = |x: &Tensor, y: &Tensor| anchor_loss(x, y).unwrap().double_value(&[]);
         let x = random(7, 5);
         assert!(of(&x, &x).abs() < 1e-9);
         assert!(of(&x, &(&x * 12.0 + 3.0)).abs() < 1e-9, "neither scale nor offset matters");

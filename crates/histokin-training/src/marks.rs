@@ -20,7 +20,7 @@ pub fn read(folder: &Path, slides: &[TrainingSlide]) -> Result<Vec<MarkedPair>, 
     let tile = |place: &TilePlace| {
         let by_id = slides.iter().position(|slide| slide.source.info().id == place.slide);
         let slide =
-            by_id.or_else(|| slides.iter().position(|slide| slide.source.info().goes_by(&place.slide)))?;
+            by_id.or_else(|| slides.iter().position(|slide| slide.source.info().has_id(&place.slide)))?;
         Some(TileRef { slide, rect: place.rect })
     };
     let pair = |judgement: &Judgement| {

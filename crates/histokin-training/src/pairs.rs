@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::TrainingError;
-use super::config::{LossKind, Method, SlideWeighting, TrainingConfig, WithoutFar};
+use super::config::{LossKind, Method, SlideWeighting, SlidesWithoutFarPairs, TrainingConfig};
 use super::slides::TrainingSlide;
 use histokin_core::geometry::Level0Rect;
 use slide_pairs::SlidePairs;
@@ -140,11 +140,11 @@ impl PairSampler {
             };
             if config.needs_far() && !pairs.has(Relation::Far) {
                 let what = match config.without_far {
-                    WithoutFar::LeaveOut => {
+                    SlidesWithoutFarPairs::LeaveOut => {
                         weight = 0.0;
                         "it is not used"
                     }
-                    WithoutFar::NearOnly => "only its near pairs are used",
+                    SlidesWithoutFarPairs::NearOnly => "only its near pairs are used",
                 };
                 notices.push(format!(
                     "{}: no tissue tiles are more than {} mm apart (largest distance {:.1} mm), so {what}",

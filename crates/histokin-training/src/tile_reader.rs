@@ -57,7 +57,7 @@ impl TileReader {
 
     /// Deletes the cache to free space on disk, and caches nothing from then on. Returns whether space was
     /// freed.
-    pub fn give_back_room(&self) -> bool {
+    pub fn delete_cache(&self) -> bool {
         self.cache.as_ref().is_some_and(TileCache::give_back)
     }
 

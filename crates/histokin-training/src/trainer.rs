@@ -359,7 +359,7 @@ impl TrainingLoop<'_> {
             record: learned.record,
             pairs_per_second,
             seconds_left: left / pairs_per_second.max(1e-9),
-            memory: memory::taken_by_process(),
+            memory: memory::resident_bytes(),
             cached: self.reader.cached_bytes(),
         });
         if self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY) {
@@ -421,7 +421,7 @@ impl TrainingLoop<'_> {
     /// Writes a checkpoint. If the disk is full, the tile cache is deleted first.
     fn write(&self, path: &Path) -> Result<(), TrainingError> {
         let checkpoint = self.learner.checkpoint(self.header.clone());
-        checkpoint.write(path, self.kept).or_else(|error| match self.reader.give_back_room() {
+        checkpoint.write(path, self.kept).or_else(|error| match self.reader.delete_cache() {
             true => checkpoint.write(path, self.kept),
             false => Err(error),
         })
@@ -429,7 +429,7 @@ impl TrainingLoop<'_> {
 
     /// Writes the encoder: the best one by validation, else the last one.
     fn finish(&mut self) -> Result<(EncoderId, u64), TrainingError> {
-        self.reader.give_back_room();
+        self.reader.delete_cache();
         let mut step = self.header.step;
         if let Some((best, _)) = self.header.best.filter(|(best, _)| *best != step) {
             let path = self.setup.run.best_checkpoint();

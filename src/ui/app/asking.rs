@@ -15,7 +15,7 @@ use crate::ui::region_tool::RegionUse;
 
 impl App {
     /// Performs an action that concerns the query or its matches. Returns `false` for any other action.
-    pub(super) fn perform_asking(&mut self, context: &Context, action: Action) -> bool {
+    pub(super) fn perform_query_action(&mut self, context: &Context, action: Action) -> bool {
         match action {
             Action::FindSimilar => match self.hovered.clone() {
                 Some((slide, point)) => self.query_at(slide, point),

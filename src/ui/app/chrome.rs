@@ -12,7 +12,7 @@ use crate::session::{Command, Severity};
 use crate::ui::actions::Action;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::matches::MatchesPanel;
-use crate::ui::panels::save_view::SaveWish;
+use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panels::tissue::TissueCard;
 use crate::ui::panels::training::TrainingPanel;
 use crate::ui::remembered::Remembered;
@@ -69,7 +69,7 @@ pub struct Asked {
     /// Actions of the window.
     pub actions: Vec<Action>,
     /// Pictures to save or copy.
-    pub saves: Vec<SaveWish>,
+    pub saves: Vec<SaveRequest>,
     /// Whether the query is shown beside its matches.
     pub is_comparing: bool,
 }

@@ -10,7 +10,7 @@ use crate::ui::actions::Action;
 use crate::ui::diagnostics;
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
-use crate::ui::panels::save_view::SaveWish;
+use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panes::Split;
 use crate::ui::region_tool::{RegionShape, RegionUse};
 use crate::ui::slide_view::Mirror;
@@ -48,7 +48,7 @@ impl App {
 
     /// Performs one action.
     pub(super) fn perform(&mut self, context: &Context, action: Action) {
-        if self.perform_asking(context, action) {
+        if self.perform_query_action(context, action) {
             return;
         }
         match action {
@@ -124,7 +124,7 @@ impl App {
             }
             Action::CopyView => {
                 if self.session.active().is_some() {
-                    self.export(context, SaveWish::copy_of(self.area_in_view()));
+                    self.export(context, SaveRequest::copy_of(self.area_in_view()));
                 }
             }
             Action::Back => {

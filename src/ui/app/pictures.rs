@@ -9,7 +9,7 @@ use crate::geometry::Level0Point;
 use crate::session::{Command, Profile};
 use crate::ui::export::{Destination, Export, Exported, ExportedAnnotations, PictureArea};
 use crate::ui::panels::dialogs::Dialog;
-use crate::ui::panels::save_view::{SaveForm, SaveWish};
+use crate::ui::panels::save_view::{SaveForm, SaveRequest};
 use crate::ui::slide_view::{Magnification, ScaleBar};
 use crate::ui::waker;
 
@@ -39,10 +39,10 @@ impl App {
     }
 
     /// Starts drawing the requested picture of the active slide.
-    pub(super) fn export(&mut self, context: &Context, request: SaveWish) {
+    pub(super) fn export(&mut self, context: &Context, request: SaveRequest) {
         let Some(state) = self.session.active() else { return };
         let Some(shown) = self.slides.get(state.id()) else { return };
-        let SaveWish { area, size, scale_bar, destination } = request;
+        let SaveRequest { area, size, scale_bar, destination } = request;
         if let Destination::File(path) = &destination {
             self.remembered.picture_folder = path.parent().map(Path::to_owned);
         }

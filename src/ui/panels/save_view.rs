@@ -58,7 +58,7 @@ pub struct SaveForm {
 
 /// A request to save or copy an image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SaveWish {
+pub struct SaveRequest {
     /// Part of the slide.
     pub area: PictureArea,
     /// Width and height in pixels.
@@ -69,7 +69,7 @@ pub struct SaveWish {
     pub destination: Destination,
 }
 
-impl SaveWish {
+impl SaveRequest {
     /// Returns a request to copy `area` as shown on the screen, with a scale bar.
     pub fn copy_of(area: PictureArea) -> Self {
         let size = size(&area, area.camera.zoom);
@@ -153,9 +153,9 @@ impl SaveForm {
         width.max(height) <= LARGEST_PX
     }
 
-    fn request(&self, destination: Destination) -> SaveWish {
+    fn request(&self, destination: Destination) -> SaveRequest {
         let size = self.size(self.scale);
-        SaveWish { area: self.area, size, scale_bar: self.scale_bar, destination }
+        SaveRequest { area: self.area, size, scale_bar: self.scale_bar, destination }
     }
 }
 

@@ -332,7 +332,7 @@ impl SlideView {
             return;
         }
         let scale = match (lead.mpp, self.mpp) {
-            (Some(theirs), Some(own)) => theirs.drawn_um() / own.drawn_um(),
+            (Some(theirs), Some(own)) => theirs.screen_um() / own.screen_um(),
             _ => lead.zoom / self.camera.zoom,
         };
         self.motion.stop();
@@ -492,7 +492,7 @@ impl SlideView {
                 self.is_travelling = true;
             }
         }
-        self.um_per_pixel = scene.mpp.map(|mpp| mpp.drawn_um() / self.camera.zoom);
+        self.um_per_pixel = scene.mpp.map(|mpp| mpp.screen_um() / self.camera.zoom);
         self.magnification = Magnification::of(self.camera.zoom, scene.mpp, scene.objective_power);
     }
 
@@ -502,7 +502,7 @@ impl SlideView {
             Framing::Field => self.camera.zoom_to_span(width, height, self.viewport),
             Framing::Tile => {
                 let room = self.camera.zoom_to_hold(width, height, self.viewport);
-                let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.drawn_um() / um);
+                let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.screen_um() / um);
                 same.filter(|zoom| (0.2..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
             }
         };

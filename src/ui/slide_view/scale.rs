@@ -21,7 +21,7 @@ impl Magnification {
     /// Computes the magnification from the slide's spacing, or else from its nominal objective power;
     /// otherwise it is unknown.
     pub fn of(zoom: f64, mpp: Option<MicronsPerPixel>, objective_power: Option<f64>) -> Self {
-        Self { zoom, native: mpp.map(|mpp| 10.0 / mpp.drawn_um()).or(objective_power) }
+        Self { zoom, native: mpp.map(|mpp| 10.0 / mpp.screen_um()).or(objective_power) }
     }
 
     /// Returns the zoom (screen pixels per drawn pixel) of magnification `power`.
@@ -104,7 +104,7 @@ pub fn bar_ui(
     let Some(mpp) = mpp else {
         return chip_ui(painter, corner, "Not calibrated", palette);
     };
-    let um_per_point = mpp.drawn_um() / camera.zoom * f64::from(pixels_per_point);
+    let um_per_point = mpp.screen_um() / camera.zoom * f64::from(pixels_per_point);
     let length = round_length(f64::from(LONGEST_BAR) * um_per_point);
     let width = (length / um_per_point) as f32;
     let chip = Rect::from_min_size(Pos2::new(corner.x, corner.y - 36.0), Vec2::new(width + 24.0, 36.0));

@@ -187,7 +187,7 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     assert!(workers.events().recv_timeout(Duration::from_millis(1500)).is_err(), "it is not back yet");
     drive.reads_left.store(usize::MAX, Ordering::SeqCst);
     let back = workers.events().recv_timeout(Duration::from_secs(60)).unwrap();
-    assert!(matches!(&back, Event::SlideBack { slide } if *slide == id));
+    assert!(matches!(&back, Event::SlideAvailable { slide } if *slide == id));
     let jobs = session.absorb(back);
     assert_eq!(planned(&jobs), Some(1));
     assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::FindTissue { .. }))));

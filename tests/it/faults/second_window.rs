@@ -60,7 +60,7 @@ fn the_second_says_who_has_it_and_only_reads_until_the_first_is_gone() {
 fn a_project_that_is_left_is_free_and_one_that_crashed_is_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let project = Project::open_or_create(folder.path()).unwrap().claim().unwrap();
-    let held = project.claim_held();
+    let held = project.shared_claim();
     drop(project);
     let text = fs::read_to_string(folder.path().join(LOCK_FILE)).unwrap();
     assert!(text.contains("pid"), "held for as long as something may be written");
@@ -70,6 +70,6 @@ fn a_project_that_is_left_is_free_and_one_that_crashed_is_told_of() {
     fs::write(folder.path().join(LOCK_FILE), text.replace("pid = ", "pid = 9")).unwrap();
     let mut session = Session::new(Project::open(folder.path()).unwrap().claim().unwrap());
     let jobs = session.start();
-    assert!(jobs.iter().any(|job| matches!(job, Job::Open(OpenJob::LearnEncoder(_)))));
+    assert!(jobs.iter().any(|job| matches!(job, Job::Open(OpenJob::ReadEncoderSpec(_)))));
     assert!(session.messages()[0].text.contains("did not end properly"), "{}", session.messages()[0].text);
 }

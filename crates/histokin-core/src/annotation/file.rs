@@ -231,7 +231,7 @@ pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<AnnotationFile, Annotatio
 }
 
 fn read_packed(bytes: &[u8], name: &str) -> Result<AnnotationFile, FormatError> {
-    let mut left = untrusted::most_unpacked(bytes.len() as u64);
+    let mut left = untrusted::max_unpacked(bytes.len() as u64);
     match bytes {
         [0x1f, 0x8b, ..] => {
             let name = name.strip_suffix(".gz").unwrap_or(name);

@@ -34,7 +34,7 @@ pub use history::{
     JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryHistory, ShownExample, Verdict, pair,
 };
 pub use marked::{Marked, Marks, points_of};
-pub use patients::{PatientNames, Patients, USUAL_PATTERN, read_patients};
+pub use patients::{DEFAULT_PATTERN, PatientNames, Patients, read_patients};
 pub use slides::{HISTOGRAM_BINS, SlideElsewhere, SlideRank, asking, compared};
 
 use example::ExampleTile;

@@ -25,7 +25,7 @@ pub enum Patients {
 
 /// Default pattern for the patient in a file name: the first three parts of a TCGA barcode, or else the part
 /// before the first separator.
-pub const USUAL_PATTERN: &str = r"^(TCGA-[^-]+-[^-]+|[^_\s.\-]+)";
+pub const DEFAULT_PATTERN: &str = r"^(TCGA-[^-]+-[^-]+|[^_\s.\-]+)";
 
 /// Determines the patient of a slide: from a list or, for slides not on it, from the file name by the first
 /// group of a regular expression (the whole match if it has no group).
@@ -45,9 +45,9 @@ impl PatientNames {
         Ok(Self { pattern: Regex::new(pattern)?, listed: BTreeMap::new() })
     }
 
-    /// Creates the assignment by [`USUAL_PATTERN`].
+    /// Creates the assignment by [`DEFAULT_PATTERN`].
     pub fn usual() -> Self {
-        Self::new(USUAL_PATTERN).expect("a test compiles this pattern")
+        Self::new(DEFAULT_PATTERN).expect("a test compiles this pattern")
     }
 
     /// Adds a list of pairs (file name or stem, patient), which takes precedence over the pattern.
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn file_names_tell_patients_apart() {
-        let names = PatientNames::new(USUAL_PATTERN).unwrap();
+        let names = PatientNames::new(DEFAULT_PATTERN).unwrap();
         let of = |name: &str| names.of(Path::new(name));
         assert_eq!(of("/a/TCGA-CR-7395-01A-01-TS1.svs").as_deref(), Some("TCGA-CR-7395"));
         assert_eq!(of("PA05_breast_lobular.tif").as_deref(), Some("PA05"));

@@ -167,7 +167,7 @@ impl FlatImage {
             return Ok(pixels);
         }
         let pixels = Arc::new(decode(&self.info.path).inspect_err(|reason| *problem = Some(reason.clone()))?);
-        self.memory_cache.keep(WHOLE, pixels.as_raw().len(), pixels.clone());
+        self.memory_cache.insert(WHOLE, pixels.as_raw().len(), pixels.clone());
         Ok(pixels)
     }
 }

@@ -89,7 +89,7 @@ pub trait SlideSource: Send + Sync {
     }
 
     /// Whether all computed levels have already been computed, so that reading them is fast.
-    fn computed_is_kept(&self) -> bool {
+    fn computed_is_cached(&self) -> bool {
         false
     }
 
@@ -206,7 +206,7 @@ pub struct SlideInfo {
 
 impl SlideInfo {
     /// Whether `id` is the slide's ID or one that earlier versions of the program gave it.
-    pub fn goes_by(&self, id: &SlideId) -> bool {
+    pub fn has_id(&self, id: &SlideId) -> bool {
         self.id == *id || self.former_ids.contains(id)
     }
 
@@ -379,7 +379,7 @@ impl SlideError {
 }
 
 /// Returns the same slide under `id`, the ID by which a project lists it.
-pub fn known_as(source: Arc<dyn SlideSource>, id: &SlideId) -> Arc<dyn SlideSource> {
+pub fn with_id(source: Arc<dyn SlideSource>, id: &SlideId) -> Arc<dyn SlideSource> {
     if source.info().id == *id {
         return source;
     }
@@ -413,8 +413,8 @@ impl SlideSource for KnownAs {
         self.source.read_computed(region)
     }
 
-    fn computed_is_kept(&self) -> bool {
-        self.source.computed_is_kept()
+    fn computed_is_cached(&self) -> bool {
+        self.source.computed_is_cached()
     }
 
     fn check(&self) -> Result<(), SlideError> {

@@ -56,7 +56,7 @@ pub(super) fn open(
     let own_downsamples: Vec<f64> = handle.all_level_downsamples().to_vec();
     let info = read_info(path, user_mpp, &handle).map_err(failed)?;
     let shared = MemoryCache::new(Budget::of_process(), Kind::Handle);
-    shared.keep(HANDLE, HANDLE_BYTES, Arc::new(handle));
+    shared.insert(HANDLE, HANDLE_BYTES, Arc::new(handle));
     Ok(Some(OpenSlideSource { info, own_downsamples, shared }))
 }
 
@@ -135,14 +135,14 @@ impl OpenSlideSource {
                 Ok(value) => return Ok(value),
                 Err(error) => {
                     tracing::debug!(path = %self.info.path.display(), %error, "reopening a failed handle");
-                    self.shared.let_go_of(HANDLE, &handle);
+                    self.shared.remove_entry(HANDLE, &handle);
                 }
             }
         }
         let fresh = open_handle(&self.info.path).map_err(|error| reason_of(&error))?;
         let value = read(&fresh).map_err(|error| reason_of(&error))?;
         if self.shared.get::<OpenSlide>(HANDLE).is_none() {
-            self.shared.keep(HANDLE, HANDLE_BYTES, Arc::new(fresh));
+            self.shared.insert(HANDLE, HANDLE_BYTES, Arc::new(fresh));
         }
         Ok(value)
     }

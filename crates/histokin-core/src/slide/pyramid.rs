@@ -157,7 +157,7 @@ impl DisplayPyramid {
         let halvings = finer.take_while(|level| level.origin == LevelOrigin::Halved).count();
         let halved_from = &self.levels[level as usize - halvings];
         let each = match halved_from.origin {
-            LevelOrigin::Computed(_) if !self.source.computed_is_kept() => COMPUTED_FROM_TILES,
+            LevelOrigin::Computed(_) if !self.source.computed_is_cached() => COMPUTED_FROM_TILES,
             _ => 1,
         };
         4u64.saturating_pow(halvings as u32).saturating_mul(each)

@@ -1,8 +1,8 @@
 //! EfficientNet-Lite0: EfficientNet-B0 (Tan and Le 2019, table 1) without squeeze-and-excitation and with
-//! ReLU6, as published for TensorFlow Lite; parameter names of the PyTorch conversion.
+//! ReLU6, as published for TensorFlow Lite. Uses the parameter names of the PyTorch conversion.
 //!
-//! The conversion pads for an input of 224 px; 'SAME' padding computed from the input at hand is identical
-//! there and right for other sizes as well.
+//! The conversion has fixed padding for an input of 224 px. Here 'SAME' padding is computed from the input's size,
+//! which is identical for 224 px and correct for other sizes too.
 
 use tch::{TchError, nn};
 
@@ -21,7 +21,7 @@ const STAGES: [(i64, i64, usize, i64, i64); 7] = [
     (6, 320, 1, 1, 3),
 ];
 
-/// Channels that each block puts out.
+/// Returns the number of output channels of each block.
 pub fn widths() -> Vec<usize> {
     let stages =
         STAGES.iter().flat_map(|(_, outputs, repeats, ..)| std::iter::repeat_n(*outputs as usize, *repeats));

@@ -1,5 +1,5 @@
-//! What all backbones are made of: a convolution with its batch-norm and activation, and residual blocks
-//! of those.
+//! Components shared by all backbones: a convolution with its batch-norm and activation, and residual blocks of
+//! these.
 
 use tch::{Kind, TchError, Tensor, nn};
 
@@ -12,8 +12,8 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// In place: both functions know their gradient from their result alone, and so does all that stands
-    /// before them here.
+    /// Applies the activation in place. This is safe for training, because the gradients of both functions, and of
+    /// the operations before them here, can be computed without the input.
     fn apply(self, mut x: Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::None => Ok(x),
@@ -27,11 +27,12 @@ impl Activation {
 pub enum Padding {
     /// Half the kernel on every side (torchvision).
     Centred,
-    /// TensorFlow's 'SAME': only as much as the stride leaves over, the odd pixel to the right and below.
+    /// TensorFlow's 'SAME': the minimum for an output of `ceil(input / stride)`, with the odd pixel at the right and
+    /// bottom.
     Same,
 }
 
-/// The extent of a convolution, square in every respect.
+/// Geometry of a convolution; kernel and stride are square.
 #[derive(Debug, Clone, Copy)]
 pub struct Geometry {
     pub inputs: i64,
@@ -52,11 +53,11 @@ impl Geometry {
     }
 }
 
-/// How the convolutions of one family of networks are alike.
+/// Properties shared by all convolutions of a network family.
 #[derive(Debug, Clone, Copy)]
 pub struct Family {
     pub padding: Padding,
-    /// Added to the variance in batch-norm.
+    /// Value added to the variance in batch-norm.
     pub norm_epsilon: f64,
 }
 
@@ -69,7 +70,7 @@ struct BatchNorm {
     epsilon: f64,
 }
 
-/// Share of a batch's statistics in the running ones at each training step (torch's default).
+/// Weight of a batch's statistics in the update of the running statistics (PyTorch's default).
 const NORM_MOMENTUM: f64 = 0.1;
 
 impl BatchNorm {
@@ -97,7 +98,7 @@ impl BatchNorm {
     }
 }
 
-/// Convolution, batch-norm, activation. Once folded, the batch-norm is part of kernel and bias.
+/// A convolution, batch-norm and activation. After folding, the batch-norm is part of kernel and bias.
 #[derive(Debug)]
 pub struct ConvUnit {
     weight: Tensor,
@@ -135,7 +136,7 @@ impl ConvUnit {
             x.f_conv2d(&self.weight, self.bias.as_ref(), [stride, stride], [padding, padding], [1, 1], groups)
         };
         let x = match self.padding {
-            // With stride 1 both kinds of padding are the same.
+            // With stride 1 both kinds of padding are identical.
             Padding::Same if stride > 1 => convolve(&pad_same(x, kernel, stride)?, 0)?,
             _ => convolve(x, kernel / 2)?,
         };
@@ -151,7 +152,7 @@ impl ConvUnit {
         std::iter::once(&self.weight).chain(&self.bias).chain(of_norm)
     }
 
-    /// Batch-norm is a scale and a shift per channel: scale the kernels, shift the bias.
+    /// Returns a copy with the batch-norm, a scale and shift per channel, folded into kernel and bias.
     fn folded(&self) -> Result<Self, TchError> {
         let (weight, bias) = match &self.norm {
             None => (self.weight.shallow_clone(), self.bias.as_ref().map(Tensor::shallow_clone)),
@@ -194,8 +195,8 @@ impl ConvUnit {
     }
 }
 
-/// The layout in which libtorch's CPU convolutions are quickest: numbers of one pixel side by side. There
-/// is no call for it in tch, but a permuted contiguous copy is just that.
+/// Returns a copy in channels-last layout, in which the channels of a pixel are contiguous; libtorch's CPU
+/// convolutions are fastest with it. tch has no function for it, but a permuted contiguous copy is equivalent.
 fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
     tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
@@ -207,19 +208,19 @@ fn pad_same(x: &Tensor, kernel: i64, stride: i64) -> Result<Tensor, TchError> {
     x.f_constant_pad_nd([x_total / 2, x_total - x_total / 2, y_total / 2, y_total - y_total / 2])
 }
 
-/// One step of a backbone.
+/// A block of a backbone.
 #[derive(Debug)]
 pub enum Block {
-    /// 3 × 3, stride 2.
+    /// Max pooling, 3 × 3 with stride 2.
     MaxPool,
-    /// One unit after the other.
+    /// Units applied in sequence.
     Chain(Vec<ConvUnit>),
-    /// `activation(body(x) + shortcut(x))`; without a shortcut of its own, x itself.
+    /// `activation(body(x) + shortcut(x))`; if `shortcut` is `None`, it is the identity.
     Residual { body: Vec<ConvUnit>, shortcut: Option<ConvUnit>, activation: Activation },
 }
 
 impl Block {
-    /// An inverted residual block: its input is added where the shape allows it.
+    /// Creates an inverted residual block; with `with_skip`, its input is added to its output.
     pub fn chain(body: Vec<ConvUnit>, with_skip: bool) -> Self {
         if with_skip {
             Self::Residual { body, shortcut: None, activation: Activation::None }
@@ -243,7 +244,7 @@ impl Block {
         }
     }
 
-    /// Kernels, and scale and shift of batch-norms.
+    /// Returns the kernels, and the scale and shift of batch-norms.
     pub fn parameters(&self) -> Vec<&Tensor> {
         let units: Vec<&ConvUnit> = match self {
             Self::MaxPool => Vec::new(),

@@ -18,7 +18,7 @@ const STAGES: [(i64, i64, usize, i64); 7] = [
     (6, 320, 1, 1),
 ];
 
-/// Channels that each block puts out.
+/// Returns the number of output channels of each block.
 pub fn widths() -> Vec<usize> {
     let stages =
         STAGES.iter().flat_map(|(_, outputs, repeats, _)| std::iter::repeat_n(*outputs as usize, *repeats));

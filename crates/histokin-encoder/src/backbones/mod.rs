@@ -1,8 +1,8 @@
-//! The convolutional networks that an encoder can stand on.
+//! Convolutional networks that serve as an encoder's backbone.
 //!
-//! Each is a list of `layers::Block`s under the parameter names that published weights use, so that a
-//! state dict saved as safetensors loads as it is. The blocks live in a variable store: inference folds
-//! them ([`Backbone::folded`]), training goes through them as they are.
+//! Each is a list of `layers::Block`s whose parameters have the names used by published weights, so a state
+//! dict saved as safetensors loads unchanged. The parameters are held in a variable store. Inference uses a
+//! folded copy ([`Backbone::folded`]); training uses the blocks directly.
 
 mod efficientnet_lite;
 mod layers;
@@ -18,26 +18,31 @@ use tch::{TchError, Tensor, nn};
 
 use layers::Block;
 
-/// Which network.
+/// A supported backbone architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumIter, EnumMessage, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum BackboneKind {
+    /// ResNet-18 (He et al. 2016).
     Resnet18,
+    /// ResNet-34 (He et al. 2016).
     Resnet34,
+    /// ResNet-50 (He et al. 2016).
     Resnet50,
+    /// MobileNetV2 (Sandler et al. 2018).
     MobilenetV2,
+    /// EfficientNet-Lite0, a variant of EfficientNet-B0 with ReLU6 and without squeeze-and-excitation.
     EfficientnetLite0,
-    /// Four small convolutions, for trying settings in seconds; nobody publishes weights of it.
+    /// Four small convolutions, for testing settings in seconds; no published weights exist.
     Tiny,
 }
 
 impl BackboneKind {
-    /// Those that have published ImageNet weights.
+    /// Architectures with published ImageNet weights.
     pub const PUBLISHED: [Self; 5] =
         [Self::Resnet18, Self::Resnet34, Self::Resnet50, Self::MobilenetV2, Self::EfficientnetLite0];
 
-    /// The name in `model.toml` and on the command line.
+    /// Returns the name used in `model.toml` and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Resnet18 => "resnet18",
@@ -49,7 +54,7 @@ impl BackboneKind {
         }
     }
 
-    /// How many numbers the pooled features have.
+    /// Returns the number of pooled features.
     pub fn feature_width(self) -> usize {
         match self {
             Self::Resnet18 | Self::Resnet34 => 512,
@@ -59,7 +64,7 @@ impl BackboneKind {
         }
     }
 
-    /// How many numbers the pooled features of `blocks` have, or those of the last block where none are named.
+    /// Returns the number of pooled features of `blocks`, or of the last block if `blocks` is empty.
     pub fn width_of(self, blocks: &[usize]) -> usize {
         let widths = self.block_widths();
         match blocks {
@@ -68,7 +73,7 @@ impl BackboneKind {
         }
     }
 
-    /// Channels that each block puts out, in the blocks' order.
+    /// Returns the number of output channels of each block, in block order.
     pub fn block_widths(self) -> Vec<usize> {
         match self {
             Self::Resnet18 => resnet::widths([2, 2, 2, 2], 1),
@@ -80,8 +85,8 @@ impl BackboneKind {
         }
     }
 
-    /// Mean and standard deviation of each colour channel (0 to 1) that the published ImageNet weights want
-    /// their input normalised with.
+    /// Returns the mean and standard deviation of each colour channel (scale 0 to 1) with which the published
+    /// ImageNet weights expect their input to be normalised.
     pub fn input_statistics(self) -> ([f32; 3], [f32; 3]) {
         match self {
             Self::EfficientnetLite0 => ([0.498; 3], [0.502; 3]),
@@ -92,11 +97,11 @@ impl BackboneKind {
         }
     }
 
-    /// Names that every network of a family has, and no other family.
+    /// Parameter names that identify a family: each occurs in every network of one family and in no other.
     pub(super) const ANCHORS: [&str; 4] =
         ["layer1.0.conv1.weight", "features.18.0.weight", "_conv_head.weight", "tiny.0.conv.weight"];
 
-    /// Whether `name` lies where the network keeps its own parameters, be there such a parameter or not.
+    /// Returns whether `name` is in a namespace of the network's parameters, even if no such parameter exists.
     pub(super) fn is_own(self, name: &str) -> bool {
         let own: &[&str] = match self {
             Self::Resnet18 | Self::Resnet34 | Self::Resnet50 => {
@@ -109,7 +114,7 @@ impl BackboneKind {
         own.contains(&name.split('.').next().unwrap_or_default())
     }
 
-    /// The network whose parameters a file holds, told by the names that only it has.
+    /// Returns the network whose parameters a file contains, identified by parameter names unique to it.
     pub(super) fn recognise(has: impl Fn(&str) -> bool) -> Option<Self> {
         let resnet = || match (has("layer1.0.conv3.weight"), has("layer3.6.conv1.weight")) {
             (true, true) => None,
@@ -126,10 +131,10 @@ impl BackboneKind {
         }
     }
 
-    /// Lay the network out under `path`, its parameters freshly initialised.
+    /// Builds the network under `path` with newly initialised parameters.
     ///
     /// # Errors
-    /// libtorch's, when the device cannot hold the parameters.
+    /// An error of libtorch, for example if the parameters do not fit into the device's memory.
     pub fn build(self, path: &nn::Path) -> Result<Backbone, TchError> {
         let blocks = match self {
             Self::Resnet18 => resnet::basic(path, [2, 2, 2, 2])?,
@@ -149,30 +154,37 @@ impl std::fmt::Display for BackboneKind {
     }
 }
 
-/// A network from images to pooled features.
+/// A network that computes pooled features from images.
 #[derive(Debug)]
 pub struct Backbone {
     blocks: Vec<Block>,
 }
 
 impl Backbone {
-    /// Features of `images` (`[N, 3, H, W]`, normalised as the weights ask for), for use: what the `blocks`
-    /// (ascending, counted from 0) put out, each averaged over the field, one after the other. Blocks behind the last
-    /// of them are not run. None means the network's last one: `[N, feature_width]`.
+    /// Computes the features of `images` (`[N, 3, H, W]`, normalised as the weights require) for inference: the
+    /// outputs of `blocks` (ascending, counted from 0), each averaged over the tile and concatenated. Blocks after
+    /// the last of these are not run. If `blocks` is empty, the network's last block is used:
+    /// `[N, feature_width]`.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory or an unsuitable shape of `images`.
     pub fn features(&self, images: &Tensor, blocks: &[usize]) -> Result<Tensor, TchError> {
         self.learning_features(images, blocks, 0, false)
     }
 
-    /// How many blocks the network has.
+    /// Returns the number of blocks in the network.
     #[cfg(test)]
     fn block_count(&self) -> usize {
         self.blocks.len()
     }
 
-    /// Like [`Backbone::features`], for learning: the first `frozen` blocks neither learn nor bring their
-    /// batch statistics along, and cost no memory for the way back. `batch_statistics` tells whether the
-    /// others normalise with those of the batch, bringing the running ones along, or, like the frozen ones, with the
-    /// running ones.
+    /// Computes the same features as [`Backbone::features`], for training. The first `frozen` blocks are not
+    /// trained: their running statistics are not updated, and no activations are kept for backpropagation.
+    /// With `batch_statistics` the other blocks normalise with the statistics of the batch and update the
+    /// running statistics; otherwise they use the running statistics, like the frozen blocks.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory or an unsuitable shape of `images`.
     pub fn learning_features(
         &self,
         images: &Tensor,
@@ -194,25 +206,31 @@ impl Backbone {
         Tensor::f_cat(&pooled, 1)
     }
 
-    /// How many blocks run for the features of `blocks`: those up to the last of them, or all.
+    /// Returns how many blocks are run for the features of `blocks`: up to the last of them, or all if empty.
     pub fn blocks_used(&self, blocks: &[usize]) -> usize {
         blocks.last().map_or(self.blocks.len(), |last| last + 1).min(self.blocks.len())
     }
 
-    /// The learned parameters of some blocks: kernels, and scale and shift of batch-norms.
+    /// Returns the trainable parameters of the given blocks: kernels, and scale and shift of batch-norms.
     pub fn parameters(&self, blocks: Range<usize>) -> Vec<&Tensor> {
         self.blocks.iter().take(blocks.end).skip(blocks.start).flat_map(Block::parameters).collect()
     }
 
-    /// The same network for inference: every batch-norm folded into its convolution and the kernels laid
-    /// out channels last. Parameters are copies; later training of the original does not change it.
+    /// Returns a copy of the network for inference: every batch-norm is folded into its convolution, and kernels
+    /// are stored channels-last. Later training of the original does not change the copy.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory for the copy.
     pub fn folded(&self) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let blocks = self.blocks.iter().map(Block::folded).collect::<Result<_, _>>()?;
         Ok(Self { blocks })
     }
 
-    /// The same network with all parameters in another number format, for half precision on CUDA.
+    /// Returns a copy of the network with all parameters converted to `kind`, for half precision on CUDA.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory for the copy.
     pub fn to_kind(&self, kind: tch::Kind) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
         let blocks = self.blocks.iter().map(|block| block.to_kind(kind)).collect::<Result<_, _>>()?;
@@ -225,8 +243,8 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    /// Random parameters, batch statistics among them: a fresh network's mean 0 and variance 1 would hide
-    /// a fold that forgets them.
+    /// Builds a network with random parameters and running statistics: the initial mean of 0 and variance of 1
+    /// would not reveal a fold that ignores them.
     fn shuffled(kind: BackboneKind) -> (nn::VarStore, Backbone) {
         let store = nn::VarStore::new(Device::Cpu);
         let backbone = kind.build(&store.root()).unwrap();

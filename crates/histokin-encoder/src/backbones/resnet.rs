@@ -10,7 +10,7 @@ const FAMILY: Family = Family { padding: Padding::Centred, norm_epsilon: 1e-5 };
 /// Channels of the four stages before a bottleneck's expansion.
 const STAGE_CHANNELS: [i64; 4] = [64, 128, 256, 512];
 
-/// Channels that each block puts out; `expansion` is that of the residual blocks.
+/// Returns the number of output channels of each block; `expansion` is that of the residual blocks.
 pub fn widths(depths: [usize; 4], expansion: usize) -> Vec<usize> {
     let stages = depths
         .into_iter()
@@ -19,14 +19,15 @@ pub fn widths(depths: [usize; 4], expansion: usize) -> Vec<usize> {
     [64, 64].into_iter().chain(stages).collect()
 }
 
-/// Two 3 × 3 convolutions a block.
+/// Builds a network whose residual blocks have two 3 × 3 convolutions.
 pub fn basic(path: &nn::Path, depths: [usize; 4]) -> Result<Vec<Block>, TchError> {
     stages(path, depths, 1, |inputs, channels, stride| {
         vec![Geometry::dense(inputs, channels, 3, stride), Geometry::dense(channels, channels, 3, 1)]
     })
 }
 
-/// 1 × 1 down, 3 × 3, 1 × 1 up to four times the channels.
+/// Builds a network whose residual blocks have a 1 × 1 convolution that reduces the channels, a 3 × 3 convolution,
+/// and a 1 × 1 convolution that expands the channels fourfold.
 pub fn bottleneck(path: &nn::Path, depths: [usize; 4]) -> Result<Vec<Block>, TchError> {
     stages(path, depths, 4, |inputs, channels, stride| {
         vec![

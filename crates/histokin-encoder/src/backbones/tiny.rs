@@ -1,4 +1,4 @@
-//! Four 3 × 3 convolutions, to try settings in seconds and to test learning itself.
+//! A network of four 3 × 3 convolutions, for testing settings in seconds and for testing training.
 
 use tch::{TchError, nn};
 
@@ -6,13 +6,13 @@ use super::layers::{Activation, Block, ConvUnit, Family, Geometry, Padding};
 
 const FAMILY: Family = Family { padding: Padding::Centred, norm_epsilon: 1e-5 };
 
-/// Numbers in the pooled features.
+/// Number of pooled features.
 pub const WIDTH: i64 = 64;
 
-/// Channels of the picture and of what each block puts out.
+/// Channels of the input and of each block's output.
 const CHANNELS: [i64; 5] = [3, 16, 32, 48, WIDTH];
 
-/// Channels that each block puts out.
+/// Returns the number of output channels of each block.
 pub fn widths() -> Vec<usize> {
     CHANNELS[1..].iter().map(|channels| *channels as usize).collect()
 }

@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<TileFeatures, InterchangeError> {
 
 fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
     // Datasets may be compressed, and may declare any size without storing any data.
-    let most = untrusted::most_unpacked(bytes.len() as u64).max(bytes.len() as u64);
+    let most = untrusted::max_unpacked(bytes.len() as u64).max(bytes.len() as u64);
     let file = File::from_bytes(bytes).map_err(words)?;
     let found = Found::within(&file)?;
     for named in [&found.features, &found.coords] {

@@ -53,7 +53,7 @@ pub fn find_moved(
 ) -> Option<Arc<dyn SlideSource>> {
     let name = before.file_name()?;
     let is_wanted =
-        |path: &Path| slide::open(path, user_mpp).ok().filter(|slide| slide.info().goes_by(wanted));
+        |path: &Path| slide::open(path, user_mpp).ok().filter(|slide| slide.info().has_id(wanted));
     folders.iter().find_map(|folder| find_named(name, folder, is_wanted))
 }
 

@@ -128,7 +128,7 @@ impl Project {
     }
 
     /// Returns a copy of the claim, to be kept for as long as the caller may write.
-    pub fn claim_held(&self) -> Claim {
+    pub fn shared_claim(&self) -> Claim {
         match &self.access {
             Access::Claimed(lock) => Some(lock.clone()),
             Access::Unclaimed | Access::ReadOnly(_) => None,

@@ -36,19 +36,19 @@ impl Project {
 
     /// Returns the path listed for this slide if it differs from the opened one. The content of the file
     /// there decides how the slide is added.
-    pub fn listed_elsewhere(&self, info: &SlideInfo) -> Option<PathBuf> {
+    pub fn other_listed_path(&self, info: &SlideInfo) -> Option<PathBuf> {
         let entry = self.entry_of(info)?;
         (entry.path() != self.stored_path(&info.path)).then(|| self.slide_path(entry))
     }
 
     /// Adds a slide or updates its entry, opening the file at its listed path if necessary. Returns messages
     /// for the user.
-    pub fn take_in(&mut self, info: &SlideInfo) -> Vec<String> {
-        let there = self.listed_elsewhere(info).and_then(|path| slide::open(&path, None).ok());
+    pub fn add_or_update(&mut self, info: &SlideInfo) -> Vec<String> {
+        let there = self.other_listed_path(info).and_then(|path| slide::open(&path, None).ok());
         self.add_slide(info, there.as_ref().map(|source| source.info()))
     }
 
-    /// Adds a slide or updates its entry. `there` is the slide at [`Self::listed_elsewhere`], if one can be
+    /// Adds a slide or updates its entry. `there` is the slide at [`Self::other_listed_path`], if one can be
     /// read there. Returns messages for the user.
     ///
     /// The entry of a slide keeps its path for as long as the slide can be read there. A former ID shared by
@@ -60,7 +60,7 @@ impl Project {
         let is_there = there.is_some_and(|there| there.id == info.id);
         if let Some(known) = self.entry_of(info).cloned() {
             let listed_at = self.slide_path(&known);
-            let shares = |there: &&SlideInfo| there.id != info.id && there.goes_by(&known.id);
+            let shares = |there: &&SlideInfo| there.id != info.id && there.has_id(&known.id);
             if is_there && known.path() != path {
                 notes.push(format!(
                     "{}: the same slide as {}, which is already in the project; both files count as one slide",
@@ -142,7 +142,7 @@ impl Project {
     /// Relists a slide that was removed from the list while data of it was kept; returns whether there was
     /// one.
     fn list_again(&mut self, info: &SlideInfo) -> bool {
-        let is_same = |entry: &SlideEntry| info.goes_by(&entry.id);
+        let is_same = |entry: &SlideEntry| info.has_id(&entry.id);
         let Some(index) = self.file.unlisted.iter().position(is_same) else { return false };
         let mut entry = self.file.unlisted.remove(index);
         entry.set_path(self.stored_path(&info.path));
@@ -222,10 +222,10 @@ impl Project {
     pub fn open_slide(&self, entry: &SlideEntry) -> Result<Arc<dyn SlideSource>, SlideError> {
         let path = self.slide_path(entry);
         let source = slide::open(&path, entry.user_mpp)?;
-        if !source.info().goes_by(&entry.id) {
+        if !source.info().has_id(&entry.id) {
             return Err(SlideError::Replaced { path, id: entry.id.clone() });
         }
-        Ok(slide::known_as(source, &entry.id))
+        Ok(slide::with_id(source, &entry.id))
     }
 
     /// Returns the former IDs under which annotations and judgements may be stored.

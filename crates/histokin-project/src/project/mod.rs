@@ -159,7 +159,7 @@ impl Project {
         };
         let older = (found < FORMAT).then(|| (found, text.into()));
         let mut project = Self { root: absolute(root)?, file, noted: Vec::new(), access, older };
-        project.take_in_noted()?;
+        project.add_noted()?;
         Ok(project)
     }
 
@@ -287,7 +287,7 @@ impl Project {
     }
 
     /// Stores computed slide levels in this project's folder from now on, if the project is writable.
-    pub fn keep_computed_levels(&self) {
+    pub fn store_computed_levels(&self) {
         if self.read_only().is_none() {
             computed::keep_in(Some(self.root.join("levels")));
         }

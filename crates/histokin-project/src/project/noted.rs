@@ -65,7 +65,7 @@ impl Project {
     ///
     /// # Errors
     /// When a note cannot be read.
-    pub(super) fn take_in_noted(&mut self) -> Result<(), ProjectError> {
+    pub(super) fn add_noted(&mut self) -> Result<(), ProjectError> {
         for path in notes(&self.root.join(FOLDER))? {
             let text = fs::read_to_string(&path)
                 .map_err(|source| ProjectError::Io { path: path.clone(), source })?;

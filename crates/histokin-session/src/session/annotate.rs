@@ -351,7 +351,7 @@ impl Session {
     fn save_annotations(&self, slide: SlideId) -> Vec<Job> {
         let Some(annotations) = self.annotations.slides.get(&slide) else { return Vec::new() };
         let set = annotations.set.clone();
-        let (store, claim) = (self.project.annotations(), self.project.claim_held());
+        let (store, claim) = (self.project.annotations(), self.project.shared_claim());
         vec![Job::Annotations(AnnotationJob::Save { store, slide, set, claim })]
     }
 

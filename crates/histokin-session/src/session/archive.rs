@@ -8,7 +8,7 @@ use image::RgbaImage;
 use super::state::{Place, Severity, TilePicture, reserved};
 use super::{ArchiveRequest, Job, OpenJob, SearchRequest, Session};
 use histokin_core::geometry::Level0Rect;
-use histokin_core::query::{Answer, PatientNames, Scope, TilePlace, USUAL_PATTERN};
+use histokin_core::query::{Answer, DEFAULT_PATTERN, PatientNames, Scope, TilePlace};
 use histokin_core::slide::{SlideId, SlideInfo};
 use histokin_project::project::{ArchiveUrl, Password};
 
@@ -59,7 +59,7 @@ impl Session {
     /// Cancels the archive search, if one is running.
     pub(super) fn leave_archive(&mut self) -> Option<Job> {
         let before = std::mem::take(&mut self.archive_progress);
-        (before == ArchiveProgress::Searching).then_some(Job::LeaveArchive)
+        (before == ArchiveProgress::Searching).then_some(Job::CancelArchiveSearch)
     }
 
     /// Searches the archive too, if the scope includes it.
@@ -75,7 +75,7 @@ impl Session {
         };
         let recipe = self.recipe()?;
         let slide = self.query.as_ref()?.positives.first()?.example.slide();
-        let names = PatientNames::new(USUAL_PATTERN).ok();
+        let names = PatientNames::new(DEFAULT_PATTERN).ok();
         let own_patient =
             slide.and_then(|slide| self.slide(slide)).and_then(|state| names?.of(&state.source.info().path));
         self.archive_progress = ArchiveProgress::Searching;
@@ -157,7 +157,7 @@ impl Session {
     /// Goes to the match for which a slide was opened, once the slide is open.
     pub(super) fn arrive(&mut self, info: &SlideInfo) -> Vec<Job> {
         let slide = info.id.clone();
-        match self.awaited.take_if(|(awaited, _)| info.goes_by(awaited)) {
+        match self.awaited.take_if(|(awaited, _)| info.has_id(awaited)) {
             Some((_, Some(field))) => self.go_to(Place { slide, field }),
             Some((_, None)) => self.show(slide),
             None => Vec::new(),

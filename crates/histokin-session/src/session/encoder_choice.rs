@@ -1,4 +1,4 @@
-//! Which encoder describes the project's slides, and the offer of a newer one.
+//! Selection of the project's encoder, and the suggestion to change to a newer one.
 
 use super::state::{Remedy, Severity};
 use super::{EncoderState, Job, OpenJob, Session, SlideStatus};
@@ -6,8 +6,8 @@ use histokin_encoder as encoder;
 use histokin_project::project::ProjectSettings;
 
 impl Session {
-    /// Offer the default encoder where the project has the former one because nobody chose, or one that does not come
-    /// with histokin any more.
+    /// Suggests the default encoder if the project uses the previous default without an explicit choice, or an
+    /// encoder that is no longer shipped.
     pub(super) fn offer_default_encoder(&mut self) {
         if self.project.read_only().is_some() {
             return;
@@ -28,7 +28,8 @@ impl Session {
         self.notify(Severity::Note, text, Some(Remedy::NewerEncoder(self.project.encoder_name())));
     }
 
-    /// Let the encoder of this name describe the slides; one that does already is kept by its name from now on.
+    /// Changes the project's encoder to `name` and embeds all slides again. If the project already uses this encoder,
+    /// it is only recorded in the project's settings as an explicit choice.
     pub(super) fn choose_encoder(&mut self, name: String) -> Vec<Job> {
         self.withdraw(&Remedy::NewerEncoder(self.project.encoder_name()));
         let is_kept = self.project.encoder_name() == name;
@@ -41,7 +42,7 @@ impl Session {
         self.describe_anew(settings, text)
     }
 
-    /// Embed all slides anew, as `settings` have it. The sets that are there answer until then.
+    /// Embeds all slides again with `settings`. Searches use the existing descriptors until that is done.
     pub(super) fn describe_anew(&mut self, settings: ProjectSettings, text: String) -> Vec<Job> {
         self.project.set_settings(settings);
         self.encoder = EncoderState::Unknown;
@@ -53,7 +54,7 @@ impl Session {
         }
         self.notify(Severity::Note, text, None);
         let which = self.project.encoder_name();
-        vec![Job::SaveProject(Box::new(self.project.clone())), Job::Open(OpenJob::LearnEncoder(which))]
+        vec![Job::SaveProject(Box::new(self.project.clone())), Job::Open(OpenJob::ReadEncoderSpec(which))]
     }
 }
 
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
     use histokin_project::project::Project;
 
-    /// A session of a project that has this encoder, begun.
+    /// Returns a started session of a project with this encoder.
     fn session(encoder: Option<&str>) -> (tempfile::TempDir, Session) {
         let folder = tempfile::tempdir().unwrap();
         let mut project = Project::open_or_create(folder.path()).unwrap();
@@ -74,7 +75,7 @@ mod tests {
 
     fn learned(jobs: &[Job]) -> Option<&str> {
         jobs.iter().find_map(|job| match job {
-            Job::Open(OpenJob::LearnEncoder(which)) => Some(which.as_str()),
+            Job::Open(OpenJob::ReadEncoderSpec(which)) => Some(which.as_str()),
             _ => None,
         })
     }

@@ -42,7 +42,7 @@ pub enum Event {
     /// A slide was opened.
     SlideOpened(Arc<dyn SlideSource>),
     /// The path under which the project lists a slide that was opened from another path was checked.
-    ListedPlaceSeen {
+    ListedPathChecked {
         /// The slide as opened.
         source: Arc<dyn SlideSource>,
         /// The slide at the listed path, if there is one.
@@ -70,7 +70,7 @@ pub enum Event {
         reason: String,
     },
     /// An unavailable slide can be read again.
-    SlideBack {
+    SlideAvailable {
         /// The slide.
         slide: SlideId,
     },

@@ -144,7 +144,7 @@ pub enum Job {
     /// Searches the archive and the index together.
     SearchArchive(Box<ArchiveRequest>),
     /// Cancels the search in the archive.
-    LeaveArchive,
+    CancelArchiveSearch,
     /// Job of the annotation worker.
     Annotations(AnnotationJob),
     /// Saves the project's list of slides and settings.
@@ -165,7 +165,7 @@ pub enum OpenJob {
         user_mpp: Option<MicronsPerPixel>,
     },
     /// Checks the path under which the project lists a slide that was opened from another path.
-    LookWhereListed {
+    CheckListedPath {
         /// The slide as opened.
         source: Arc<dyn SlideSource>,
         /// Path in the project's list.
@@ -183,7 +183,7 @@ pub enum OpenJob {
         folders: Vec<PathBuf>,
     },
     /// Reads the specification of an encoder, given by name or path, without loading libtorch.
-    LearnEncoder(String),
+    ReadEncoderSpec(String),
     /// Records that the user allows a TorchScript module to run, and reads its specification.
     TrustEncoder {
         /// File of the module.

@@ -125,18 +125,18 @@ impl Session {
             Event::PathsFound(paths) => {
                 paths.into_iter().map(|path| Job::Open(OpenJob::OpenSlide { path, user_mpp: None })).collect()
             }
-            Event::SlideOpened(source) => match self.project.listed_elsewhere(source.info()) {
-                Some(path) => vec![Job::Open(OpenJob::LookWhereListed { source, path })],
+            Event::SlideOpened(source) => match self.project.other_listed_path(source.info()) {
+                Some(path) => vec![Job::Open(OpenJob::CheckListedPath { source, path })],
                 None => self.slide_opened(source, None),
             },
-            Event::ListedPlaceSeen { source, there } => self.slide_opened(source, there.as_deref()),
+            Event::ListedPathChecked { source, there } => self.slide_opened(source, there.as_deref()),
             Event::SlideFailed { path, reason } => {
                 self.notify(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
                 Vec::new()
             }
             Event::SlideMissing { path, reason } => self.slide_missing(path, reason),
             Event::SlideUnavailable { slide, reason } => self.slide_unavailable(&slide, reason),
-            Event::SlideBack { slide } => self.slide_back(&slide),
+            Event::SlideAvailable { slide } => self.slide_back(&slide),
             Event::AssociatedRead { slide, name, picture } => {
                 self.associated.insert((slide, name), TilePicture::from(picture));
                 Vec::new()
@@ -498,7 +498,7 @@ impl Session {
             recipe,
             encoder,
             store: self.project.descriptors(),
-            claim: self.project.claim_held(),
+            claim: self.project.shared_claim(),
             targets: if self.embedding.cancelled || self.project.read_only().is_some() {
                 Vec::new()
             } else {

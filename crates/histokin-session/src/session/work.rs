@@ -25,7 +25,7 @@ impl Session {
         let ends_opening = matches!(
             event,
             Event::SlideOpened(_)
-                | Event::ListedPlaceSeen { .. }
+                | Event::ListedPathChecked { .. }
                 | Event::SlideFailed { .. }
                 | Event::SlideMissing { .. }
         );
@@ -59,7 +59,7 @@ impl Session {
         self.offer_default_encoder();
         let which = self.project.encoder_name();
         let mut jobs = vec![
-            Job::Open(OpenJob::LearnEncoder(which)),
+            Job::Open(OpenJob::ReadEncoderSpec(which)),
             Job::History(HistoryJob::LoadHistory(self.project.root().to_owned())),
         ];
         jobs.extend(self.project.slides().iter().map(|entry| {
@@ -74,7 +74,7 @@ impl Session {
             matches!(
                 job,
                 Job::Open(
-                    OpenJob::OpenSlide { .. } | OpenJob::LookWhereListed { .. } | OpenJob::FindMoved { .. }
+                    OpenJob::OpenSlide { .. } | OpenJob::CheckListedPath { .. } | OpenJob::FindMoved { .. }
                 )
             )
         };

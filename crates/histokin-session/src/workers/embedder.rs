@@ -72,7 +72,7 @@ impl EmbedderQueue {
     }
 
     /// Embeds tiles before anything else; the slide that is being embedded is interrupted.
-    pub fn describe(&self, request: TileRequest) {
+    pub fn embed_tiles(&self, request: TileRequest) {
         self.interpose(Urgent::Tiles(request));
     }
 

@@ -38,9 +38,9 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
             }
             Err(error) => events.send(Event::SlideFailed { path, reason: error.to_string() }),
         },
-        OpenJob::LookWhereListed { source, path } => {
+        OpenJob::CheckListedPath { source, path } => {
             let there = slide::open(&path, None).ok().map(|there| Box::new(there.info().clone()));
-            events.send(Event::ListedPlaceSeen { source, there });
+            events.send(Event::ListedPathChecked { source, there });
         }
         OpenJob::FindMoved { slide, path, user_mpp, folders } => {
             match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
@@ -59,7 +59,7 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
                 }
             }
         }
-        OpenJob::LearnEncoder(which) => learn_encoder(&which, events),
+        OpenJob::ReadEncoderSpec(which) => learn_encoder(&which, events),
         OpenJob::TrustEncoder { module, encoder } => {
             if let Err(error) = encoder::trust::allow(&module) {
                 events.send(Event::Trouble(format!(
@@ -89,7 +89,7 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
     if let Some(root) = projects.last() {
         match Project::open(root).and_then(Project::claim) {
             Ok(project) => {
-                project.keep_computed_levels();
+                project.store_computed_levels();
                 events.send(Event::ProjectOpened(Box::new(project)));
             }
             Err(error) => events.send(Event::Trouble(error.to_string())),

@@ -58,7 +58,7 @@ impl<T> JobQueue<T> {
     }
 
     /// Waits like [`JobQueue::take`], but returns the remaining jobs before it ends.
-    pub fn take_to_the_end(&self) -> Option<T> {
+    pub fn take_until_empty(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
             if let Some(work) = state.waiting.pop_front() {

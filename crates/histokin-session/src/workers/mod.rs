@@ -206,7 +206,7 @@ impl Workers {
             keep_project(&queues.keeper, events);
         })?;
         workers.spawn("history-keeper", &events, |queues, events| {
-            while let Some(work) = queues.history.take_to_the_end() {
+            while let Some(work) = queues.history.take_until_empty() {
                 events.attempt(
                     "Saving queries and judgements",
                     || query_files::keep_history(work, events),
@@ -253,12 +253,12 @@ impl Workers {
             }
             Job::AwaitSlide(slide) => queues.unavailable.push(slide),
             Job::Embed(plan) => queues.embedder.submit(plan),
-            Job::EmbedTiles(request) => queues.embedder.describe(request),
+            Job::EmbedTiles(request) => queues.embedder.embed_tiles(request),
             Job::EmbedPicture(request) => queues.embedder.embed_picture(request),
             Job::BuildIndex { sets, cache, settled } => queues.indexer.replace((sets, cache, settled)),
             Job::Search(request) => queues.searches.replace(request),
             Job::SearchArchive(request) => queues.archive_searches.replace(Some(*request)),
-            Job::LeaveArchive => queues.archive_searches.replace(None),
+            Job::CancelArchiveSearch => queues.archive_searches.replace(None),
             Job::Annotations(job) => queues.annotations.push(job),
             Job::SaveProject(project) => queues.keeper.replace(*project),
             Job::Train(job) => queues.trainer.submit(job),
@@ -322,7 +322,7 @@ fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
     let mut unsaved: Option<Project> = None;
     loop {
         let next = match &unsaved {
-            None => keeper.take_to_the_end(),
+            None => keeper.take_until_empty(),
             Some(_) => keeper.take_within(SAVE_AGAIN),
         };
         let is_end = next.is_none() && (unsaved.is_none() || keeper.is_closed());
@@ -352,11 +352,11 @@ fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
 fn named(job: &OpenJob) -> String {
     match job {
         OpenJob::OpenSlide { path, .. }
-        | OpenJob::LookWhereListed { path, .. }
+        | OpenJob::CheckListedPath { path, .. }
         | OpenJob::FindMoved { path, .. } => path.display().to_string(),
         OpenJob::FindPaths(paths) => {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         }
-        OpenJob::LearnEncoder(encoder) | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
+        OpenJob::ReadEncoderSpec(encoder) | OpenJob::TrustEncoder { encoder, .. } => encoder.clone(),
     }
 }

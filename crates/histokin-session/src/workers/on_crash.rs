@@ -13,11 +13,11 @@ pub(super) fn open(job: &OpenJob) -> Answer {
             let path = path.clone();
             Box::new(|reason| Some(Event::SlideFailed { path, reason }))
         }
-        OpenJob::LookWhereListed { source, .. } => {
+        OpenJob::CheckListedPath { source, .. } => {
             let source = source.clone();
-            Box::new(|_| Some(Event::ListedPlaceSeen { source, there: None }))
+            Box::new(|_| Some(Event::ListedPathChecked { source, there: None }))
         }
-        OpenJob::LearnEncoder(_) | OpenJob::TrustEncoder { .. } => {
+        OpenJob::ReadEncoderSpec(_) | OpenJob::TrustEncoder { .. } => {
             Box::new(|reason| Some(Event::EncoderFailed { reason }))
         }
         OpenJob::FindPaths(_) => Box::new(|_| None),

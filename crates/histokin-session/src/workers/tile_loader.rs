@@ -447,7 +447,7 @@ impl Shared {
         self.no_longer_reads(tile);
         let decoded = Arc::new(decoded?);
         if decoded.gaps.is_empty() {
-            slide.kept.keep(key, decoded.bytes(), decoded.clone());
+            slide.kept.insert(key, decoded.bytes(), decoded.clone());
         }
         Some(decoded)
     }

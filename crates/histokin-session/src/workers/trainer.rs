@@ -69,7 +69,7 @@ pub fn run(queue: &TrainerQueue, events: &EventSender) {
                 Err(crash.summary)
             }
         };
-        memory::return_freed();
+        memory::release_freed();
         events.training(TrainingEvent::Ended(end));
         list(&project, events);
     }

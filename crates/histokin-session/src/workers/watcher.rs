@@ -46,7 +46,7 @@ pub fn run(slides: &JobQueue<Arc<dyn SlideSource>>, events: &EventSender) {
                 return true;
             }
             if let Ok(Ok(())) = crash::catch("Checking a slide", || slide.check()) {
-                events.send(Event::SlideBack { slide: slide.info().id.clone() });
+                events.send(Event::SlideAvailable { slide: slide.info().id.clone() });
                 return false;
             }
             one.wait = (one.wait * 2).min(LONGEST_WAIT);

@@ -14,7 +14,7 @@ use crate::session::{Command, PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::training::config::{
-    JudgedBy, LossKind, Method, Preset, SlideWeighting, TrainingConfig, WithoutFar,
+    JudgedBy, LossKind, Method, Preset, SlideWeighting, SlidesWithoutFarPairs, TrainingConfig,
 };
 use crate::training::fields::help_of;
 use crate::ui::actions::Action;
@@ -267,8 +267,10 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session) {
         field_ui(ui, "Near below", "near_mm", |ui| mm_ui(ui, &mut config.near_mm));
         field_ui(ui, "Far beyond", "far_mm", |ui| mm_ui(ui, &mut config.far_mm));
         field_ui(ui, "Without far pairs", "without_far", |ui| {
-            let choices =
-                [(WithoutFar::LeaveOut, "leave the slide out"), (WithoutFar::NearOnly, "near pairs only")];
+            let choices = [
+                (SlidesWithoutFarPairs::LeaveOut, "leave the slide out"),
+                (SlidesWithoutFarPairs::NearOnly, "near pairs only"),
+            ];
             choice_ui(ui, "without far", &mut config.without_far, &choices);
         });
         field_ui(ui, "Steps", "steps", |ui| {

@@ -152,7 +152,7 @@ impl SlideSource for ComputedLevels {
         Ok(canvas)
     }
 
-    fn computed_is_kept(&self) -> bool {
+    fn computed_is_cached(&self) -> bool {
         self.kept.load(Ordering::Relaxed) >= self.levels.iter().map(tiles_of).sum::<usize>()
     }
 
@@ -208,7 +208,7 @@ impl ComputedLevels {
             }
         };
         let tile = Arc::new(tile);
-        self.memory_cache.keep(key, tile.as_raw().len(), tile.clone());
+        self.memory_cache.insert(key, tile.as_raw().len(), tile.clone());
         Ok(tile)
     }
 
@@ -319,14 +319,14 @@ mod tests {
         let slide = || TestSlide::new(8 * 700 + 5, 8 * 600 + 3);
         let all = LevelRect { level: 0, x: 0, y: 0, width: 700, height: 600 };
         let first = computed(slide(), folder.path());
-        assert!(!first.computed_is_kept());
+        assert!(!first.computed_is_cached());
         let pixels = first.read_computed(&all).unwrap();
         let mut expected = RgbaImage::new(701, 601);
         shrink_into(&slide().pixels(), 8, &mut expected, (0, 0));
         assert!(pixels == image::imageops::crop_imm(&expected, 0, 0, 700, 600).to_image());
         // The second slide finds the stored tiles; reading level 0 would fail.
         let second = computed(slide().with_unreadable(10, 10), folder.path());
-        assert!(second.computed_is_kept());
+        assert!(second.computed_is_cached());
         assert!(second.read_computed(&all).unwrap() == pixels);
         // Tiles of another slide are not used. Parts that cannot be read are transparent, and the tile is not
         // stored.
@@ -340,7 +340,7 @@ mod tests {
                     "{x}, {y}"
                 );
             }
-            assert!(!other.computed_is_kept());
+            assert!(!other.computed_is_cached());
         }
         // A tile of which no part can be read is an error.
         let small = computed(TestSlide::new(8 * 60, 8 * 60).with_unreadable(10, 10), folder.path());

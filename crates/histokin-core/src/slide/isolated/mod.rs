@@ -88,7 +88,7 @@ impl IsolatedSource {
         match Helper::start(&order) {
             Ok((helper, Ok(info))) => {
                 let idle = MemoryCache::new(Budget::of_process(), Kind::Handle);
-                idle.keep(0, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
+                idle.insert(0, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
                 let info = SlideInfo { path, ..*info };
                 Ok(Self { order, info, idle, outcome: Mutex::default() })
             }
@@ -121,7 +121,7 @@ impl IsolatedSource {
         match answer {
             Ok(answer) => {
                 if slot < MAX_IDLE {
-                    self.idle.keep(slot, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
+                    self.idle.insert(slot, HELPER_BYTES, Arc::new(Mutex::new(Some(helper))));
                 }
                 self.outcome.lock().unwrap_or_else(PoisonError::into_inner).reads += 1;
                 answer

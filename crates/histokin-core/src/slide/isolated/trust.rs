@@ -20,7 +20,7 @@ use crate::durable;
 
 /// When slides are decoded in another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Isolate {
+pub enum IsolationMode {
     /// For files that have not been read before or have crashed a decoder.
     #[default]
     Auto,
@@ -30,7 +30,7 @@ pub enum Isolate {
     Never,
 }
 
-impl FromStr for Isolate {
+impl FromStr for IsolationMode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -73,14 +73,14 @@ impl What {
 static RULE: OnceLock<Rule> = OnceLock::new();
 
 struct Rule {
-    when: Isolate,
+    when: IsolationMode,
     program: PathBuf,
     ledger: Mutex<Ledger>,
 }
 
 /// Sets when slides are decoded in another process from now on. `program` is the path of this program,
 /// `ledger` the file with the record of events; if it is `None`, the record is kept in memory only.
-pub fn isolate(when: Isolate, program: PathBuf, ledger: Option<PathBuf>) {
+pub fn isolate(when: IsolationMode, program: PathBuf, ledger: Option<PathBuf>) {
     let rule = Rule { when, program, ledger: Mutex::new(Ledger::read(ledger)) };
     if RULE.set(rule).is_err() {
         tracing::error!("slide isolation was configured twice; the first setting applies");
@@ -92,9 +92,9 @@ pub fn isolate(when: Isolate, program: PathBuf, ledger: Option<PathBuf>) {
 pub fn decoder_for(path: &Path) -> Option<(PathBuf, Limits)> {
     let rule = RULE.get()?;
     let is_isolated = match rule.when {
-        Isolate::Always => true,
-        Isolate::Never => false,
-        Isolate::Auto => !rule.ledger.lock().unwrap_or_else(PoisonError::into_inner).trusts(path),
+        IsolationMode::Always => true,
+        IsolationMode::Never => false,
+        IsolationMode::Auto => !rule.ledger.lock().unwrap_or_else(PoisonError::into_inner).trusts(path),
     };
     is_isolated.then(|| (rule.program.clone(), Limits::default()))
 }

@@ -264,7 +264,7 @@ impl RawLevels {
         raw.jpegs.decode(&stream, (raw.image.chunk_width, raw.image.chunk_height), &mut pixels, pitch)?;
         let pixels = Arc::new(pixels);
         if is_shared {
-            self.memory_cache.keep(key, pixels.len(), pixels.clone());
+            self.memory_cache.insert(key, pixels.len(), pixels.clone());
         }
         Ok(pixels)
     }

@@ -155,7 +155,7 @@ impl StripCache {
             }
         })?;
         let pixels = Arc::new(pixels);
-        self.memory_cache.keep(key, pixels.as_raw().len(), pixels.clone());
+        self.memory_cache.insert(key, pixels.as_raw().len(), pixels.clone());
         Ok(pixels)
     }
 }

@@ -91,7 +91,7 @@ impl TiffSource {
             shrink_into(&self.read(&region)?, factor, &mut band, (0, offset / factor));
         }
         let band = Arc::new(band);
-        self.memory_cache.keep(key, band.as_raw().len(), band.clone());
+        self.memory_cache.insert(key, band.as_raw().len(), band.clone());
         Ok(band)
     }
 }

@@ -166,7 +166,7 @@ impl TiffSource {
             None => {
                 let pixels = std::sync::Arc::new(self.chunk(level, chunk, file)?);
                 if (right - left, bottom - top) != (visible.width.into(), visible.height.into()) {
-                    self.memory_cache.keep(key, pixels.len(), pixels.clone());
+                    self.memory_cache.insert(key, pixels.len(), pixels.clone());
                 }
                 pixels
             }
