@@ -66,14 +66,15 @@ fn torch_on_demand(libtorch: &Path) -> Result<Vec<String>, String> {
     let _ = fs::remove_file(&archive);
     output_of(Command::new("ar").arg("crs").arg(&archive).arg(&object))?;
     println!("cargo:rustc-link-search=native={}", out.display());
-    // The whole archive is linked, so the stand-ins are defined before the linker searches torch-sys's library
-    // and its objects are not linked.
+    // The whole archive is linked, so the stand-ins are defined before the linker searches torch-sys's
+    // library and its objects are not linked.
     println!("cargo:rustc-link-lib=static:+whole-archive=torch_stand_ins");
     println!("cargo:rustc-env=HISTOKIN_TORCH_LIBRARY={}", library.display());
     Ok(callbacks.into_iter().map(str::to_owned).collect())
 }
 
-/// Finds the static library built by torch-sys, which does not export its path; the newest if there are several.
+/// Finds the static library built by torch-sys, which does not export its path; the newest if there are
+/// several.
 fn torch_sys_library(out: &Path) -> Option<PathBuf> {
     let builds = out.parent()?.parent()?;
     let found = fs::read_dir(builds).ok()?.flatten().filter_map(|entry| {
@@ -85,8 +86,8 @@ fn torch_sys_library(out: &Path) -> Option<PathBuf> {
     found.max().map(|(_, library)| library)
 }
 
-/// Generates assembly with one jump per function through a table, whose entries lead to the loader until they are
-/// filled; the function names used to fill it; and references to the callbacks, so that they are linked.
+/// Generates assembly with one jump per function through a table, whose entries lead to the loader until they
+/// are filled; the function names used to fill it; and references to the callbacks, so that they are linked.
 fn stand_ins(functions: &[&str], callbacks: &[&str]) -> String {
     let mut text = String::from(
         "\t.intel_syntax noprefix\n\

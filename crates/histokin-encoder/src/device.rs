@@ -71,14 +71,20 @@ pub fn device_name(choice: DeviceChoice) -> Result<String, EncoderError> {
 /// A device that was checked to work, and the number format to compute in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Compute {
+    /// Device that tensors are allocated on.
     pub device: Device,
+    /// Number format of parameters and inputs.
     pub kind: Kind,
 }
 
 impl Compute {
+    /// The CPU in single precision.
     pub const CPU: Self = Self { device: Device::Cpu, kind: Kind::Float };
 
     /// Selects the device for `choice` on this computer. Must be called before any other use of libtorch.
+    ///
+    /// # Errors
+    /// [`EncoderError::Device`] if libtorch cannot be loaded or a requested CUDA device cannot be used.
     pub fn choose(choice: DeviceChoice) -> Result<Self, EncoderError> {
         super::torch_library::load()
             .map_err(|reason| EncoderError::Device { device: choice.to_string(), reason })?;
@@ -103,6 +109,7 @@ impl Compute {
         }
     }
 
+    /// Returns the device's display name.
     pub fn name(&self) -> String {
         let Device::Cuda(index) = self.device else { return "CPU".into() };
         let card = cuda_card_name(index).unwrap_or_else(|| "NVIDIA GPU".into());
@@ -172,8 +179,8 @@ fn cuda_card_name(index: usize) -> Option<String> {
     }
 }
 
-/// Limits libtorch's threads to leave processors for decoding and the window: libtorch's threads wait for each
-/// other, so one that is not scheduled delays all. `OMP_NUM_THREADS` takes precedence if set.
+/// Limits libtorch's threads to leave processors for decoding and the window: libtorch's threads wait for
+/// each other, so one that is not scheduled delays all. `OMP_NUM_THREADS` takes precedence if set.
 fn share_processors() {
     static SHARED: OnceLock<()> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -214,9 +221,9 @@ pub(super) fn in_parts(
     Ok(())
 }
 
-/// Returns whether `error` reports a lack of memory. libtorch has no error code for it, only messages: "CUDA out
-/// of memory. Tried to allocate …", and on the CPU "DefaultCPUAllocator: can't allocate memory" or "not enough
-/// memory".
+/// Returns whether `error` reports a lack of memory. libtorch has no error code for it, only messages: "CUDA
+/// out of memory. Tried to allocate …", and on the CPU "DefaultCPUAllocator: can't allocate memory" or "not
+/// enough memory".
 pub fn is_out_of_memory(error: &TchError) -> bool {
     let text = error.to_string();
     ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|sign| text.contains(sign))

@@ -32,9 +32,9 @@ pub struct Fitted {
 }
 
 /// Fits the head that projects pooled `features` (one row per tile) onto their first `outputs` principal
-/// components, centred. With `whiten`, every component is divided by its standard deviation, so all have equal
-/// weight in a distance; otherwise distances between descriptors equal those between features within the
-/// subspace of these components.
+/// components, centred. With `whiten`, every component is divided by its standard deviation, so all have
+/// equal weight in a distance; otherwise distances between descriptors equal those between features within
+/// the subspace of these components.
 ///
 /// # Errors
 /// [`EncoderError::TooFewTiles`] unless there are more tiles than outputs and at least as many features as
@@ -84,8 +84,8 @@ fn decompose(
 }
 
 /// Writes the weights of a `backbone` to a model's folder as 16-bit numbers, without head and classifier, and
-/// returns the file's name relative to the folder. Several files are averaged: the mean of networks trained from
-/// the same start with different seeds keeps what they have in common, and including the start reduces
+/// returns the file's name relative to the folder. Several files are averaged: the mean of networks trained
+/// from the same start with different seeds keeps what they have in common, and including the start reduces
 /// forgetting (Wortsman et al. 2022, "Model soups" and "Robust fine-tuning of zero-shot models").
 ///
 /// # Errors
@@ -140,8 +140,8 @@ pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     Ok(values)
 }
 
-/// Writes a model's folder: the head, the model card, and last the description (`model.toml`), which makes the
-/// folder a model. An existing card is kept, since users may have edited it.
+/// Writes a model's folder: the head, the model card, and last the description (`model.toml`), which makes
+/// the folder a model. An existing card is kept, since users may have edited it.
 ///
 /// # Errors
 /// [`EncoderError::File`] with the path that cannot be written.

@@ -1,5 +1,5 @@
-//! Encoders that ran in another program. Their imported descriptors are searched and evaluated like any others,
-//! but new tiles cannot be embedded with them.
+//! Encoders that ran in another program. Their imported descriptors are searched and evaluated like any
+//! others, but new tiles cannot be embedded with them.
 
 use std::path::{Path, PathBuf};
 

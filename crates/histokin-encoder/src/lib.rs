@@ -45,12 +45,12 @@ pub use model::{ModelSummary, available};
 /// Name of the default model, used when none is specified.
 pub const DEFAULT: &str = "tissue-whitened";
 
-/// Name of the previous default model, used by projects that do not name one. Its stain reference also remains
-/// the reference for colour-only comparisons.
+/// Name of the previous default model, used by projects that do not name one. Its stain reference also
+/// remains the reference for colour-only comparisons.
 pub const FORMER_DEFAULT: &str = "tissue-and-nuclei";
 
-/// Name of the model that training starts from and uses as the reference of the anchor loss. Its descriptors are
-/// memberships only: in a loss, the default model's stain switch would mask their small differences.
+/// Name of the model that training starts from and uses as the reference of the anchor loss. Its descriptors
+/// are memberships only: in a loss, the default model's stain switch would mask their small differences.
 pub const LEARNING_REFERENCE: &str = "tissue-prototypes";
 
 /// Properties of an encoder that are needed to prepare its input and store its descriptors.
@@ -94,9 +94,9 @@ pub trait Encoder: Send {
     /// Returns the display name of the device that it runs on: `CPU` or `NVIDIA … (cuda:0)`.
     fn device(&self) -> String;
 
-    /// Computes the descriptors of `tiles`, which must all have the same size (the encoder was made for squares
-    /// of the spec's `tile_px`) and already be stain-normalised. When the device runs out of memory, the batch
-    /// is split into smaller parts.
+    /// Computes the descriptors of `tiles`, which must all have the same size (the encoder was made for
+    /// squares of the spec's `tile_px`) and already be stain-normalised. When the device runs out of memory,
+    /// the batch is split into smaller parts.
     ///
     /// # Errors
     /// [`EncoderError::NotFinite`] if a descriptor contains NaN or an infinity, so that returned values are
@@ -138,8 +138,8 @@ pub enum EncoderError {
         available: String,
     },
     #[error(
-        "{name} does not come with histokin any more: on patients that it had not seen it found less than ImageNet's \
-         features. What it has described can still be searched; to embed slides, choose another encoder, such as \
+        "{name} is no longer part of histokin: on patients not used for its training, it found less than ImageNet's \
+         features. Slides embedded with it can still be searched. To embed slides, choose another encoder, such as \
          {DEFAULT} (`histokin embed PROJECT --encoder {DEFAULT}`)"
     )]
     /// The encoder was shipped with an earlier version and can no longer be run.
@@ -162,15 +162,15 @@ pub enum EncoderError {
         reason: String,
     },
     #[error(
-        "{name} ran in another program: what it says of a slide can be imported (`histokin import`), but no tile \
-         can be described by it here"
+        "{name} runs in another program: its descriptors can be imported (`histokin import`), but it cannot embed \
+         tiles here"
     )]
     /// The encoder ran in another program; only its descriptors were imported.
     Imported {
         /// Name of the encoder.
         name: String,
     },
-    #[error("{}: these weights are not there; `make setup` fetches those that histokin ships with", path.display())]
+    #[error("{}: the weights file does not exist; `make setup` fetches the weights of histokin's own encoders", path.display())]
     /// A weights file does not exist.
     WeightsMissing {
         /// Path of the missing file.
@@ -251,7 +251,7 @@ pub enum EncoderError {
         outputs: usize,
     },
     #[error(
-        "no two tiles of a slide have their middles within {within_um} µm of each other; give more tiles of each slide \
+        "no two tiles of a slide are nearer to each other than {within_um} µm; use more tiles of each slide \
          (--tiles-per-slide)"
     )]
     /// No slide has two tiles within the given distance of each other.
@@ -326,9 +326,9 @@ fn load_model(model: Model, device: DeviceChoice) -> Result<Box<dyn Encoder>, En
 /// Returns the message for users of a project at `project` that still uses [`FORMER_DEFAULT`].
 pub fn newer_default(project: impl std::fmt::Display) -> String {
     format!(
-        "{project} uses {FORMER_DEFAULT}, the default encoder of earlier versions, and goes on with it. The default is \
-         {DEFAULT} now, which learns more from your marks. Change to it with --encoder {DEFAULT}, which embeds all \
-         slides anew, or keep this one, and hear no more of it, with --encoder {FORMER_DEFAULT}."
+        "{project} uses {FORMER_DEFAULT}, the default encoder of earlier versions, and continues to. The default is now \
+         {DEFAULT}, which finds more of the same tissue in other patients. Use --encoder {DEFAULT} to change, which embeds all \
+         slides again, or --encoder {FORMER_DEFAULT} to keep the present one and hide this note."
     )
 }
 

@@ -32,8 +32,8 @@ pub struct ModelFile {
     pub backbone: BackboneKind,
     /// Safetensors file with the backbone's published parameter names; relative to the folder.
     pub weights: PathBuf,
-    /// Blocks of the backbone (ascending, counted from 0) whose outputs, averaged over the tile and concatenated,
-    /// form the features. Empty for the last block only, the network's usual features.
+    /// Blocks of the backbone (ascending, counted from 0) whose outputs, averaged over the tile and
+    /// concatenated, form the features. Empty for the last block only, the network's usual features.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<usize>,
     /// Scaling of the backbone's pooled features before the head.
@@ -46,8 +46,9 @@ pub struct ModelFile {
     /// Conversion of the head's output to a descriptor.
     #[serde(default, skip_serializing_if = "HeadOutput::is_linear")]
     pub output: HeadOutput,
-    /// Height of the stain switch, if there is one. With it, the darkness of the tile's nuclei is appended to the
-    /// pooled features, and the descriptor's last value is this height times the tanh of the head's last output.
+    /// Height of the stain switch, if there is one. With it, the darkness of the tile's nuclei is appended to
+    /// the pooled features, and the descriptor's last value is this height times the tanh of the head's last
+    /// output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain_switch: Option<f32>,
     /// Processing of tiles before the network and of descriptors after it.
@@ -113,8 +114,8 @@ pub struct Preprocessing {
     pub input_std: [f32; 3],
     /// Whether descriptors are scaled to length 1.
     pub l2_normalise: bool,
-    /// Whether tiles are stain-normalised for this model. A model made on original colours gets original colours
-    /// regardless of the project's setting.
+    /// Whether tiles are stain-normalised for this model. A model made on original colours gets original
+    /// colours regardless of the project's setting.
     #[serde(skip_serializing_if = "StainSetting::is_lab")]
     pub stain: StainSetting,
     /// Reference colours for stain normalisation.
@@ -122,7 +123,8 @@ pub struct Preprocessing {
 }
 
 impl Default for Preprocessing {
-    /// Returns tiles of 224 px at 1.0 µm/px, ImageNet's channel statistics, and the colours of average H&E tissue.
+    /// Returns tiles of 224 px at 1.0 µm/px, ImageNet's channel statistics, and the colours of average H&E
+    /// tissue.
     fn default() -> Self {
         let tiles = TileSettings::default();
         Self {
@@ -146,7 +148,8 @@ impl Preprocessing {
         TileSettings { tile_px: self.tile_px, mpp: self.mpp }
     }
 
-    /// Returns the identity of an encoder: a hash of these settings, the kind of network, and its files' bytes.
+    /// Returns the identity of an encoder: a hash of these settings, the kind of network, and its files'
+    /// bytes.
     pub(super) fn encoder_id(&self, network: &str, files: &[&[u8]]) -> EncoderId {
         let settings = serde_json::to_string(self).expect("numbers, booleans and arrays of them become JSON");
         let mut hash = Sha256::new();
@@ -186,8 +189,8 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EncoderEr
     toml::from_str(&text).map_err(|error| file(error.to_string()))
 }
 
-/// Reads the settings of a TorchScript module from `<module>.toml` in the same folder; returns the defaults if
-/// there is no such file.
+/// Reads the settings of a TorchScript module from `<module>.toml` in the same folder; returns the defaults
+/// if there is no such file.
 pub(super) fn sidecar(module: &Path) -> Result<(Preprocessing, ModuleOutput), EncoderError> {
     let mut path = module.as_os_str().to_owned();
     path.push(".toml");
@@ -207,8 +210,8 @@ pub(super) fn sidecar(module: &Path) -> Result<(Preprocessing, ModuleOutput), En
 /// Key of the self-description in the header of a weights file.
 const SELF_DESCRIPTION: &str = "histokin";
 
-/// Description stored in a single weights file, equivalent to the `model.toml` of a folder. If there is a head,
-/// the file contains it as `head.weight` and `head.bias`, next to the backbone's parameters.
+/// Description stored in a single weights file, equivalent to the `model.toml` of a folder. If there is a
+/// head, the file contains it as `head.weight` and `head.bias`, next to the backbone's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelfDescription {
@@ -234,8 +237,8 @@ pub struct SelfDescription {
 }
 
 impl SelfDescription {
-    /// Returns the description of an encoder without a head: pooled features, with the input normalised as the
-    /// published weights expect.
+    /// Returns the description of an encoder without a head: pooled features, with the input normalised as
+    /// the published weights expect.
     pub(super) fn plain(name: String, backbone: BackboneKind) -> Self {
         let (input_mean, input_std) = backbone.input_statistics();
         Self {
@@ -260,8 +263,8 @@ impl SelfDescription {
         HashMap::from([(SELF_DESCRIPTION.to_owned(), text)])
     }
 
-    /// Returns the description of a weights file published by torchvision or written by another training program:
-    /// pooled features, with the input normalised as the published weights expect.
+    /// Returns the description of a weights file published by torchvision or written by another training
+    /// program: pooled features, with the input normalised as the published weights expect.
     fn of_network(path: &Path, kind: BackboneKind) -> Self {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self::plain(name, kind)
@@ -282,22 +285,35 @@ pub(super) enum Head {
 /// A model's description and the bytes of its files, from which it is built.
 #[derive(Debug)]
 pub(super) struct Model {
+    /// The description.
     pub file: ModelFile,
+    /// Path of the weights file.
     pub weights_path: PathBuf,
+    /// Content of the weights file, in safetensors format.
     pub weights: Vec<u8>,
     /// Prefix of the backbone's parameter names in the weights file.
     pub prefix: String,
+    /// Location of the head.
     pub head: Head,
+    /// Properties of the encoder.
     pub spec: EncoderSpec,
 }
 
 impl Model {
     /// Reads the model in `folder`.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if a file is missing or invalid.
     pub fn read(folder: &Path) -> Result<Self, EncoderError> {
         Self::assemble(folder, read_description(folder)?)
     }
 
-    /// Reads the model that `which` names. TorchScript modules are rejected, since their parts are inaccessible.
+    /// Reads the model that `which` names. TorchScript modules are rejected, since their parts are
+    /// inaccessible.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if there is no such model, it is a TorchScript module or imported, or a file is
+    /// invalid.
     pub fn find(which: &str) -> Result<Self, EncoderError> {
         match locate(which)? {
             Location::Folder(folder) => Self::read(&folder),
@@ -313,6 +329,9 @@ impl Model {
     }
 
     /// Reads a single weights file.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if the file is missing, invalid, or of an unknown network.
     pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
         let bytes = weights::read_bytes(path)?;
         let header = weights::header_of(path, &bytes)?;
@@ -348,6 +367,9 @@ impl Model {
     }
 
     /// Reads the files that `file` names, relative to `folder`.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if a file is missing or invalid.
     pub fn assemble(folder: &Path, file: ModelFile) -> Result<Self, EncoderError> {
         let weights_path = folder.join(&file.weights);
         let weights = weights::read_bytes(&weights_path)?;
@@ -364,12 +386,16 @@ impl Model {
     }
 
     /// Returns the tensors of the weights file, with the prefix removed from their names.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if the weights file is damaged.
     pub fn tensors(&self) -> Result<weights::Tensors, EncoderError> {
         weights::parse_network(&self.weights_path, &self.weights, self.file.backbone, &self.prefix)
     }
 
-    /// Returns whether a weights file may contain `name` although the backbone has no such parameter: PyTorch's
-    /// batch counters, and tensors outside the backbone, such as the ImageNet classifier, projectors and heads.
+    /// Returns whether a weights file may contain `name` although the backbone has no such parameter:
+    /// PyTorch's batch counters, and tensors outside the backbone, such as the ImageNet classifier,
+    /// projectors and heads.
     pub fn is_beside_backbone(&self, name: &str) -> bool {
         !self.file.backbone.is_own(name) || name.ends_with("num_batches_tracked")
     }
@@ -412,8 +438,8 @@ impl Model {
     }
 }
 
-/// Formats `number` as the shortest decimal that parses to the same value, with a fraction: `1.0`, `0.5`. Encoder
-/// identities depend on this format.
+/// Formats `number` as the shortest decimal that parses to the same value, with a fraction: `1.0`, `0.5`.
+/// Encoder identities depend on this format.
 fn shortest_decimal(number: f32) -> String {
     let text = number.to_string();
     if text.contains('.') { text } else { format!("{text}.0") }
@@ -564,7 +590,7 @@ mod tests {
         assert!(text.contains("backbone = \"efficientnet_lite0\""), "{text}");
         assert!(
             ["blocks", "output", "stain_switch", "stain ="].iter().all(|key| !text.contains(key)),
-            "defaults are not written: {text}"
+            "what is as ever is not written: {text}"
         );
         assert_eq!(toml::from_str::<ModelFile>(&text).unwrap(), file);
         let fitted = ModelFile {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{IValue, Kind, TchError, Tensor};
 
-/// Settings for extracting the descriptor, read from the module's settings file. Without any setting, the output
-/// must be one tensor `[N, D]` or `[N, D, 1, 1]`.
+/// Settings for extracting the descriptor, read from the module's settings file. Without any setting, the
+/// output must be one tensor `[N, D]` or `[N, D, 1, 1]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ModuleOutput {
@@ -46,8 +46,8 @@ impl ModuleOutput {
     /// Extracts descriptors `[tiles, D]` from the module's output for this number of tiles.
     ///
     /// # Errors
-    /// An error with the kind or shape of the output and the setting to use, if the output is not a descriptor;
-    /// errors of libtorch.
+    /// An error with the kind or shape of the output and the setting to use, if the output is not a
+    /// descriptor; errors of libtorch.
     pub fn of(&self, answer: IValue, tiles: i64) -> Result<Tensor, TchError> {
         let tensor = self.select(answer)?;
         let shape = tensor.size();

@@ -21,28 +21,30 @@ pub struct NeighbourhoodSettings {
     pub width: usize,
     /// Distance between tile centres below which tiles are neighbours, in µm.
     pub within_um: f64,
-    /// Share (0 to 1) of the covariance within neighbourhoods that is replaced by the same variance in all directions.
+    /// Share (0 to 1) of the covariance within neighbourhoods that is replaced by the same variance in all
+    /// directions.
     pub shrinkage: f64,
 }
 
 impl NeighbourhoodSettings {
-    /// Returns the default settings. Neighbours are less than 0.5 mm apart: mostly the same tissue, cut and stained
-    /// alike.
+    /// Returns the default settings. Neighbours are less than 0.5 mm apart: mostly the same tissue, cut and
+    /// stained alike.
     pub fn new(width: usize) -> Self {
         Self { width, within_um: 500.0, shrinkage: 0.1 }
     }
 }
 
-/// Fits a head that half-whitens pooled features by their covariance within neighbourhoods and keeps their first
-/// principal components.
+/// Fits a head that half-whitens pooled features by their covariance within neighbourhoods and keeps their
+/// first principal components.
 ///
-/// Neighbouring tiles mostly show the same tissue, so differences between them help least to distinguish tissues. With
-/// `P` pairs of neighbours `i, j`, all of one slide each, and `F` features `x`, the covariance within neighbourhoods is
-/// `W = Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ / 2P`. It is shrunk towards equal variance, `W' = (1 − s) W + s · (tr W / F) · I` with the
-/// `shrinkage` `s` (Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices"), and
-/// removed by half, `y = W'^(−1/4) (x − μ)`, where `W'^(−1/2)` would remove it fully; `μ` is the mean of all tiles.
-/// The head's output is `Vᵀ y`, where the columns of `V` are the first principal components of `y`. Its length carries
-/// little information, so descriptors are scaled to length 1 ([`super::model::Preprocessing::l2_normalise`]).
+/// Neighbouring tiles mostly show the same tissue, so differences between them help least to distinguish
+/// tissues. With `P` pairs of neighbours `i, j`, all of one slide each, and `F` features `x`, the covariance
+/// within neighbourhoods is `W = Σ (xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ / 2P`. It is shrunk towards equal variance,
+/// `W' = (1 − s) W + s · (tr W / F) · I` with the `shrinkage` `s` (Ledoit and Wolf 2004, "A well-conditioned
+/// estimator for large-dimensional covariance matrices"), and removed by half, `y = W'^(−1/4) (x − μ)`, where
+/// `W'^(−1/2)` would remove it fully; `μ` is the mean of all tiles. The head's output is `Vᵀ y`, where the
+/// columns of `V` are the first principal components of `y`. Its length carries little information, so
+/// descriptors are scaled to length 1 ([`super::model::Preprocessing::l2_normalise`]).
 ///
 /// The fit uses no labels and is deterministic.
 ///
@@ -156,8 +158,9 @@ fn rows(batch: &DescriptorBatch) -> Result<Tensor, TchError> {
 mod tests {
     use super::*;
 
-    /// Returns two slides, each a row of tiles 200 µm apart. The first feature represents the tissue and changes by 5
-    /// every ten tiles; the second and third are noise that changes from tile to tile, by 4 and by 0.1.
+    /// Returns two slides, each a row of tiles 200 µm apart. The first feature represents the tissue and
+    /// changes by 5 every ten tiles; the second and third are noise that changes from tile to tile, by 4 and
+    /// by 0.1.
     fn slides() -> Vec<SlideTiles> {
         let tile = |slide: usize, index: usize| {
             let tissue = if (index / 10 + slide).is_multiple_of(2) { 5.0 } else { -5.0 };
@@ -182,11 +185,13 @@ mod tests {
     fn the_head_is_the_formula_s() {
         let slides = slides();
         let head = fit_neighbourhood_head(&slides, &settings(3)).unwrap().head;
-        // Of 158 pairs of neighbours 14 change the tissue; all change the second feature by 8; half, the third by 0.2.
+        // Of 158 pairs of neighbours 14 change the tissue; all change the second feature by 8; half, the
+        // third by 0.2.
         let within = [14.0 * 100.0, 158.0 * 64.0, 78.0 * 0.04].map(|sum: f64| sum / (2.0 * 158.0));
         let mean = within.iter().sum::<f64>() / 3.0;
         let scale = within.map(|variance| (0.9 * variance + 0.1 * mean).powf(-0.25));
-        // The features are almost uncorrelated, so the components are the features themselves, the tissue first.
+        // The features are almost uncorrelated, so the components are the features themselves, the tissue
+        // first.
         for (row, feature) in [(0, 0), (1, 1), (2, 2)] {
             let found = f64::from(head.weight[row * 3 + feature]);
             assert!((found / scale[feature] - 1.0).abs() < 0.02, "{row}: {:?}, {scale:?}", head.weight);

@@ -11,8 +11,8 @@ use super::model::{Head, Model, Preprocessing};
 use super::readout::Readout;
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
-/// Initial number of tiles per batch, reduced if memory runs out. Larger batches on the CPU only use more memory;
-/// a GPU needs larger ones for full utilisation.
+/// Initial number of tiles per batch, reduced if memory runs out. Larger batches on the CPU only use more
+/// memory; a GPU needs larger ones for full utilisation.
 const CPU_BATCH: usize = 16;
 const CUDA_BATCH: usize = 256;
 
@@ -30,11 +30,15 @@ pub(super) struct Branch {
 }
 
 impl Branch {
+    /// Combines a folded backbone, the blocks whose outputs are its features, and a readout.
     pub fn new(backbone: Backbone, blocks: Vec<usize>, readout: Readout) -> Self {
         Self { backbone, blocks, readout }
     }
 
     /// Builds a model's network for inference on a device.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if the weights are damaged or of another network, or libtorch fails.
     pub fn load(model: &Model, compute: Compute) -> Result<Self, EncoderError> {
         let torch = |error: TchError| EncoderError::torch("building the network", &error);
         let _no_grad = tch::no_grad_guard();
@@ -95,6 +99,7 @@ pub(super) struct NetworkEncoder<N> {
 }
 
 impl<N: Network> NetworkEncoder<N> {
+    /// Creates the encoder; the batch size depends on the device.
     pub fn new(network: N, spec: EncoderSpec, compute: Compute, preprocessing: Preprocessing) -> Self {
         let largest_batch = if compute.device == Device::Cpu { CPU_BATCH } else { CUDA_BATCH };
         Self { network, spec, compute, preprocessing, largest_batch }
@@ -118,7 +123,8 @@ impl<N: Network> NetworkEncoder<N> {
     }
 }
 
-/// Converts tiles of one size to a normalised tensor `[N, 3, H, W]`, (x − mean) / std, on the device, channels last.
+/// Converts tiles of one size to a normalised tensor `[N, 3, H, W]`, (x − mean) / std, on the device,
+/// channels last.
 pub(super) fn to_tensor(
     tiles: &[RgbImage],
     preprocessing: &Preprocessing,
@@ -127,8 +133,8 @@ pub(super) fn to_tensor(
     let (width, height) = tiles[0].dimensions();
     let bytes: Vec<u8> = tiles.iter().flat_map(|tile| tile.as_raw()).copied().collect();
     let shape = [tiles.len() as i64, i64::from(height), i64::from(width), 3];
-    // Bytes are transferred to the device and converted to floating point there. The permutation only relabels
-    // the axes, so the tensor stays channels-last in memory, like the folded kernels.
+    // Bytes are transferred to the device and converted to floating point there. The permutation only
+    // relabels the axes, so the tensor stays channels-last in memory, like the folded kernels.
     let pixels = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?
         .f_to_device(compute.device)?
         .f_permute([0, 3, 1, 2])?
@@ -190,7 +196,8 @@ mod tests {
     use crate::EncoderId;
     use std::cell::RefCell;
 
-    /// A network that returns the mean of each colour channel and fails on batches above a simulated memory limit.
+    /// A network that returns the mean of each colour channel and fails on batches above a simulated memory
+    /// limit.
     struct ChannelMeans {
         memory: usize,
         batches: RefCell<Vec<i64>>,

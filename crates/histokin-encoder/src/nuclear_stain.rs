@@ -1,37 +1,43 @@
-//! How dark a tile's nuclei are, read from its pixels: what pooled features of a network hardly tell.
+//! Measurement of how dark a tile's nuclei are, from its pixels. A network's pooled features hardly contain
+//! this information.
 
 use tch::{Kind, TchError, Tensor};
 
-/// One pixel in so many absorbs more red than the nuclear stain tells.
+/// The nuclear stain is the red absorbance that one pixel in this many exceeds.
 const ONE_IN: i64 = 10;
 
-/// The way back from a network's input to the light that its red channel was made from.
+/// Conversion of a network's normalised input back to the light intensity of its red channel.
 #[derive(Debug)]
 pub(super) struct NuclearStain {
-    /// Light (0 to 1) is `input · scale + shift`.
+    /// Light intensity (0 to 1) is `input · scale + shift`.
     scale: f64,
     shift: f64,
 }
 
 impl NuclearStain {
-    /// Of tiles whose red (0 to 1) was normalised with this mean and standard deviation.
+    /// Creates the conversion for tiles whose red channel (0 to 1) was normalised with this mean and standard
+    /// deviation.
     pub fn new(red_mean: f32, red_std: f32) -> Self {
-        // Light is counted from 1 of 256, so that black absorbs a finite amount.
+        // Intensities are 1/256 to 1, so the absorbance of black is finite.
         let [scale, shift] = [255.0 * f64::from(red_std), 255.0 * f64::from(red_mean) + 1.0];
         Self { scale: scale / 256.0, shift: shift / 256.0 }
     }
 
-    /// The absorbance of red that a tenth of the pixels exceed, `[N, 1]`, of images `[N, 3, H, W]`, from every second
-    /// pixel of every second row.
+    /// Computes the red absorbance that a tenth of the pixels exceed, `[N, 1]`, for images `[N, 3, H, W]`,
+    /// from every second pixel of every second row.
     ///
-    /// Absorbance is the negative natural logarithm of light (Beer and Lambert). Haematoxylin, which stains nuclei,
-    /// absorbs red strongly, eosin hardly (Ruifrok and Johnston 2001, "Quantification of histochemical staining by color
-    /// deconvolution", table 1). So the number is high where nuclei are dark and take more than a tenth of the tile.
+    /// Absorbance is the negative natural logarithm of light intensity (Beer–Lambert law). Haematoxylin,
+    /// which stains nuclei, absorbs red strongly and eosin hardly does (Ruifrok and Johnston 2001,
+    /// "Quantification of histochemical staining by color deconvolution", table 1). The value is therefore
+    /// high if nuclei are dark and cover more than a tenth of the tile.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn of(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let red = images.f_select(1, 0)?.f_slice(1, None, None, 2)?.f_slice(2, None, None, 2)?;
         let light = red.f_to_kind(Kind::Float)?.f_mul_scalar(self.scale)?.f_add_scalar(self.shift)?;
         let pixels = light.f_flatten(1, 2)?;
-        // Dark is little light: the tenth that absorbs most is the tenth with the least light.
+        // The tenth of the pixels that absorb most are those with the lowest intensity.
         let (dark, _) = pixels.f_kthvalue(pixels.size()[1] / ONE_IN + 1, 1, true)?;
         dark.f_clamp(1.0 / 256.0, 1.0)?.f_log()?.f_neg()
     }
@@ -45,7 +51,7 @@ mod tests {
     const MEAN: [f32; 3] = [0.4, 0.5, 0.6];
     const STD: [f32; 3] = [0.2, 0.3, 0.1];
 
-    /// A tile of 20 × 20 pixels, as a network would be given it.
+    /// Returns a tile of 20 × 20 pixels as normalised network input.
     fn tile(colour: impl Fn(usize) -> [u8; 3]) -> Tensor {
         let of_channel = |channel: usize| {
             let scaled = |value: u8| (f32::from(value) / 255.0 - MEAN[channel]) / STD[channel];

@@ -1,5 +1,5 @@
-//! Making a model without training whose descriptors tell how much a tile is like each of a set of typical
-//! tiles, the prototypes.
+//! Fitting a model without training whose descriptors contain a tile's similarity to each of a set of
+//! prototypes.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -8,35 +8,35 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::fitting::{Fitted, LinearHead, numbers};
 use super::{DescriptorBatch, EncoderError};
 
-/// How prototypes are found.
+/// Settings of the fit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PrototypeSettings {
-    /// Prototypes, which is also the width of a descriptor.
+    /// Number of prototypes, equal to the length of a descriptor.
     pub count: usize,
-    /// Principal components in which tiles are compared with prototypes.
+    /// Number of principal components in which tiles are compared with prototypes.
     pub components: usize,
-    /// How strongly the nearest prototypes outweigh the others: 1 divided by the squared distance, in units of the
-    /// tiles' mean squared distance from their centre, at which a membership falls to 1/e.
+    /// Weight of the nearest prototypes relative to others: 1 divided by the squared distance at which a
+    /// membership falls to 1/e, in units of the tiles' mean squared distance from their mean.
     pub sharpness: f64,
-    /// Decides where the search for prototypes begins.
+    /// Seed of the random initial centres of k-means.
     pub seed: u64,
 }
 
-/// Rounds of k-means: after these, hardly a tile changes its prototype.
+/// Number of k-means iterations; after these, hardly any tile changes its prototype.
 const ROUNDS: usize = 20;
 
-/// Fit the head whose answer to pooled `features` (one row a tile) are logarithms, up to a summand that all
-/// prototypes share, of a tile's likeness to each prototype; [`super::readout::HeadOutput::Memberships`] makes
-/// memberships of it.
+/// Fits a head that computes from pooled `features` (one row per tile) the logarithms of a tile's similarity
+/// to each prototype, up to an additive constant common to all prototypes.
+/// [`super::readout::HeadOutput::Memberships`] converts them to memberships.
 ///
-/// Features are centred and scaled to unit variance, reduced to their first components, each of which is divided by
-/// the fourth root of its variance (half way to whitening), and scaled so that the mean square length is 1; call
-/// that `y`. Prototypes `c` are the centres that k-means finds, begun as in Arthur and Vassilvitskii (2007,
-/// "k-means++"). The likeness is `exp(−sharpness · ‖y − c‖²)`, whose logarithm without `‖y‖²`, which is the same for
-/// all prototypes, is linear in the features.
+/// Features are centred, scaled to unit variance and projected onto their first principal components. Each
+/// component is divided by the fourth root of its variance (half-whitening), and the result is scaled to a
+/// mean squared length of 1, giving `y`. Prototypes `c` are the centres found by k-means, initialised as in
+/// Arthur and Vassilvitskii (2007, "k-means++"). The similarity is `exp(−sharpness · ‖y − c‖²)`; its
+/// logarithm without the `‖y‖²` term, which is the same for all prototypes, is linear in the features.
 ///
 /// # Errors
-/// [`EncoderError::TooFewTiles`] when there are not more tiles than prototypes and than components.
+/// [`EncoderError::TooFewTiles`] unless there are more tiles than prototypes and more tiles than components.
 pub fn fit_prototype_head(
     features: &DescriptorBatch,
     settings: &PrototypeSettings,
@@ -61,12 +61,12 @@ fn fit(
         Tensor::f_from_slice(&features.values)?.f_reshape([tiles, inputs as i64])?.f_to_kind(Kind::Double)?;
     let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
     let x = x.f_sub(&mean)?;
-    // A channel that never changes tells nothing, and stays small.
+    // The lower bound keeps constant channels, which carry no information, small.
     let deviation = x.f_square()?.f_mean_dim([0i64].as_slice(), true, None)?.f_sqrt()?.f_clamp_min(1e-6)?;
     let x = x.f_div(&deviation)?;
 
     let covariance = x.f_transpose(0, 1)?.f_matmul(&x)?.f_div_scalar((tiles - 1) as f64)?;
-    // Ascending: the components of largest variance stand last.
+    // Eigenvalues are ascending: the components of largest variance come last.
     let (variances, vectors) = covariance.f_linalg_eigh("L")?;
     let first = (inputs - components) as i64;
     let kept = variances.f_narrow(0, first, components as i64)?.f_clamp_min(1e-9)?;
@@ -89,19 +89,20 @@ fn fit(
     Ok(Fitted { head, explained })
 }
 
-/// Squared length of each row, `[N, 1]`.
+/// Computes the squared length of each row, `[N, 1]`.
 fn square_lengths(rows: &Tensor) -> Result<Tensor, TchError> {
     rows.f_square()?.f_sum_dim_intlist([1i64].as_slice(), true, None)
 }
 
-/// Squared distances between the rows of `points` `[N, D]` and those of `centres` `[K, D]`: `[N, K]`.
+/// Computes the squared distances between the rows of `points` `[N, D]` and those of `centres` `[K, D]`:
+/// `[N, K]`.
 fn square_distances(points: &Tensor, centres: &Tensor) -> Result<Tensor, TchError> {
     let products = points.f_matmul(&centres.f_transpose(0, 1)?)?.f_mul_scalar(2.0)?;
     let sums = square_lengths(points)?.f_add(&square_lengths(centres)?.f_transpose(0, 1)?)?;
     sums.f_sub(&products)?.f_clamp_min(0.0)
 }
 
-/// `count` centres of the rows of `points`.
+/// Finds `count` cluster centres of the rows of `points`.
 fn k_means(points: &Tensor, count: usize, seed: u64) -> Result<Tensor, TchError> {
     let tiles = points.size()[0];
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -127,7 +128,7 @@ fn k_means(points: &Tensor, count: usize, seed: u64) -> Result<Tensor, TchError>
         let sums = centres.f_zeros_like()?.f_index_add(0, &nearest, points)?;
         let counts = Tensor::f_zeros([count as i64, 1], (Kind::Double, Device::Cpu))?
             .f_index_add(0, &nearest, &ones)?;
-        // A centre that lost all its points stays where it is.
+        // A centre without points keeps its position.
         let moved = sums.f_div(&counts.f_clamp_min(1.0)?)?;
         centres = moved.f_where_self(&counts.f_gt(0.0)?, &centres)?;
     }
@@ -138,7 +139,8 @@ fn k_means(points: &Tensor, count: usize, seed: u64) -> Result<Tensor, TchError>
 mod tests {
     use super::*;
 
-    /// Thirty points each about three corners of a triangle; the third number never changes.
+    /// Returns three clusters of thirty points around the corners of a triangle; the third coordinate is
+    /// constant.
     fn heaps() -> DescriptorBatch {
         let values = (0..90).flat_map(|index| {
             let [x, y] = [[0.0, 0.0], [10.0, 0.0], [5.0, 9.0]][index % 3];

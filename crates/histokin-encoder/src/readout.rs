@@ -13,9 +13,9 @@ pub enum HeadOutput {
     /// The head's output is the descriptor.
     #[default]
     Linear,
-    /// The head's outputs are log-similarities of the tile to each of a set of prototypes. The descriptor contains
-    /// the square roots of its memberships (softmax): descriptors have length 1, and their distance is √2 times
-    /// the Hellinger distance of the memberships.
+    /// The head's outputs are log-similarities of the tile to each of a set of prototypes. The descriptor
+    /// contains the square roots of its memberships (softmax): descriptors have length 1, and their distance
+    /// is √2 times the Hellinger distance of the memberships.
     Memberships,
 }
 
@@ -32,8 +32,8 @@ impl HeadOutput {
         *self == Self::Linear
     }
 
-    /// Computes descriptors from the head's output `[N, D]`. The square roots are computed from logarithms, which
-    /// keeps gradients finite for small memberships.
+    /// Computes descriptors from the head's output `[N, D]`. The square roots are computed from logarithms,
+    /// which keeps gradients finite for small memberships.
     fn of(self, answer: Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::Linear => Ok(answer),
@@ -49,10 +49,10 @@ pub enum FeatureScaling {
     /// No scaling.
     #[default]
     None,
-    /// The square root of each feature's share of their sum: Euclidean distances are then Hellinger distances,
-    /// which give more weight to rare features (Arandjelović and Zisserman 2012, "Three things everyone should
-    /// know to improve object retrieval", section 3). Features are not negative, since every backbone ends in a
-    /// ReLU.
+    /// The square root of each feature's share of their sum: Euclidean distances are then Hellinger
+    /// distances, which give more weight to rare features (Arandjelović and Zisserman 2012, "Three things
+    /// everyone should know to improve object retrieval", section 3). Features are not negative, since every
+    /// backbone ends in a ReLU.
     Hellinger,
 }
 
@@ -99,6 +99,9 @@ impl Readout {
 
     /// Computes descriptors `[N, D]` of images `[N, 3, H, W]` from their pooled features. Without a head, the
     /// features, followed by the nuclear stain, are the descriptor.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn of(&self, pooled: Tensor, images: &Tensor) -> Result<Tensor, TchError> {
         // Full precision from here on, since the remaining computation is cheap.
         let mut features = self.scaling.of(pooled.f_to_kind(Kind::Float)?)?;

@@ -1,15 +1,15 @@
-//! Encoders that earlier versions came with and this one does not: what they have described can still be searched, but
-//! they describe no more.
+//! Encoders shipped with earlier versions but not with this one. Their descriptors can still be searched, but
+//! they can no longer embed slides.
 
 use super::{EncoderId, EncoderSpec};
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 
-/// Networks learned from neighbouring tiles, and prototypes among their features. On patients that it had not seen it
-/// was worse than ImageNet's features.
+/// Encoder with networks trained on neighbouring tiles, and prototypes of their features. On patients outside
+/// its training data it performed worse than ImageNet features.
 const TISSUE_NEIGHBOURS: &str = "tissue-neighbours";
 
-/// What is known of the encoder `name`, where it was one of histokin's own.
+/// Returns the properties of the encoder `name`, if it was shipped with an earlier version.
 pub(super) fn spec(name: &str) -> Option<EncoderSpec> {
     (name == TISSUE_NEIGHBOURS).then(|| EncoderSpec {
         id: EncoderId("7cfe8572596ebf6c63baab890679a12ab7012cab4f898a1942e7e9d457a2e303".into()),

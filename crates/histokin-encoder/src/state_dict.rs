@@ -1,8 +1,9 @@
-//! Finding a network among the names in a file of weights, whatever wrapped its state dict.
+//! Recognition of a network by the parameter names in a weights file, with any prefix.
 //!
-//! Trainers put a prefix before a network's own parameter names: `module.` (several devices), `model.` or `net.`
-//! (Lightning), `backbone.` or `encoder.` (a network beside its heads), `student.` and `teacher.` (DINO), `encoder_q.` and
-//! `encoder_k.` (MoCo), and any of them inside each other. What makes the names match a network is the prefix.
+//! Training programs add a prefix to a network's parameter names: `module.` (several devices), `model.` or
+//! `net.` (Lightning), `backbone.` or `encoder.` (a network with separate heads), `student.` and `teacher.`
+//! (DINO), `encoder_q.` and `encoder_k.` (MoCo), and combinations of these. The prefix is found by matching
+//! the names to those of known networks.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -10,16 +11,18 @@ use std::path::Path;
 use super::backbones::BackboneKind;
 use super::{EncoderError, weights};
 
-/// A network whose parameters a file holds.
+/// A network whose parameters a file contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundNetwork {
+    /// Architecture of the network.
     pub kind: BackboneKind,
-    /// What stands before the network's own parameter names; empty or ending in a dot.
+    /// Prefix of the network's parameter names; empty, or ends in a dot.
     pub prefix: String,
 }
 
-/// Parts of a prefix that mark a network as the less preferred of two: DINO's evaluation uses the teacher, MoCo's
-/// `encoder_q`, BYOL's the online network; a running mean comes after the network that it is a mean of.
+/// Parts of a prefix that mark a network as the less preferred of two: DINO's evaluation uses the teacher,
+/// MoCo's `encoder_q`, BYOL's the online network; a running mean is less preferred than the network that it
+/// averages.
 const LESS_PREFERRED: [&str; 8] = [
     "student",
     "encoder_k",
@@ -31,10 +34,10 @@ const LESS_PREFERRED: [&str; 8] = [
     "state_dict_ema",
 ];
 
-/// Find the network that `names` are the parameters of. `None` where no known network is among them.
+/// Finds the network whose parameters are among `names`. Returns `None` if there is no known network.
 ///
 /// # Errors
-/// When there are several of which none is preferred, with their prefixes.
+/// A message with the prefixes, if there are several networks of which none is preferred.
 pub(super) fn find_network<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<Option<FoundNetwork>, String> {
@@ -61,11 +64,11 @@ pub(super) fn find_network<'a>(
     Ok(kind.map(|kind| FoundNetwork { kind, prefix: prefix.to_owned() }))
 }
 
-/// What the file at `path`, whose bytes as safetensors are given, has before its network's own parameter names; nothing
-/// where it holds no network that is known.
+/// Returns the prefix of the network's parameter names in the file at `path`, whose content `bytes` is in
+/// safetensors format; empty if the file contains no known network.
 ///
 /// # Errors
-/// [`EncoderError::File`] when the bytes are damaged, [`EncoderError::Mismatch`] when there are several networks.
+/// [`EncoderError::File`] if the bytes are damaged, [`EncoderError::Mismatch`] if there are several networks.
 pub(super) fn prefix_in_file(path: &Path, bytes: &[u8]) -> Result<String, EncoderError> {
     let names = weights::names(&weights::header_of(path, bytes)?);
     let found = find_network(names.iter().map(String::as_str))
@@ -73,7 +76,7 @@ pub(super) fn prefix_in_file(path: &Path, bytes: &[u8]) -> Result<String, Encode
     Ok(found.map(|found| found.prefix).unwrap_or_default())
 }
 
-/// The kind of a network that does not run here, told by the names of its parameters.
+/// Returns the kind of an unsupported network, recognised by its parameter names.
 pub(super) fn foreign_kind<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
     let has = |part: &str| names.clone().any(|name| name.contains(part));
     let kinds: [(&str, &[&str]); 11] = [
@@ -96,11 +99,11 @@ pub(super) fn foreign_kind<'a>(names: impl Iterator<Item = &'a str> + Clone) -> 
 }
 
 impl FoundNetwork {
-    /// Find the network in the file at `path`.
+    /// Finds the network in the file at `path`, whose parameter names are given.
     ///
     /// # Errors
-    /// [`EncoderError::UnknownNetwork`] with the kind of network that it is instead, or
-    /// [`EncoderError::Mismatch`] when there are several.
+    /// [`EncoderError::UnknownNetwork`] with the kind of network if it is unsupported, or
+    /// [`EncoderError::Mismatch`] if there are several networks.
     pub fn in_file<'a>(
         path: &Path,
         names: impl Iterator<Item = &'a str> + Clone,

@@ -1,15 +1,15 @@
-//! libtorch, loaded when it is first needed.
+//! Loading of libtorch on first use.
 //!
-//! Loading it takes 0.3 s and 116 MB, which a window that only shows slides should not spend. `build.rs` puts
-//! torch-sys' C functions into a shared library and a jump in the place of each; the first call of any of
-//! them, or [`load`], loads the library and fills the table that the jumps go through. Where `build.rs` could
-//! not do this, libtorch is loaded when the process starts, as usual.
+//! Loading takes 0.3 s and 116 MB, which is wasted if the window only shows slides. `build.rs` moves
+//! torch-sys's C functions into a shared library and replaces each by a jump. The first call of any of them,
+//! or [`load`], loads the library and fills the table of jump targets. If `build.rs` cannot do this, libtorch
+//! is loaded at process start, as usual.
 
-/// Load libtorch unless that was done already. Whoever calls this before any other use of libtorch gets a
-/// reason if it cannot be loaded; a call of libtorch itself would end the process then.
+/// Loads libtorch if it is not loaded yet. Should be called before any other use of libtorch, since it
+/// returns an error if loading fails, whereas a call of a libtorch function would terminate the process.
 ///
 /// # Errors
-/// In words, when the library or a part of it is missing.
+/// A message if the library or a part of it is missing.
 pub(super) fn load() -> Result<(), String> {
     #[cfg(torch_on_demand)]
     return on_demand::load();
@@ -28,9 +28,9 @@ mod on_demand {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
     unsafe extern "C" {
-        /// Where each jump goes; as many as there are names.
+        /// Target address of each jump; as many as there are names.
         static histokin_torch_functions: AtomicPtr<c_void>;
-        /// Names one after the other, each ended by a zero; an empty one is the last.
+        /// Zero-terminated function names in sequence; an empty name marks the end.
         static histokin_torch_names: c_char;
     }
 
@@ -39,11 +39,11 @@ mod on_demand {
         LOADED.get_or_init(fill_table).clone()
     }
 
-    /// Called by the jumps as long as the table is not filled.
+    /// Loads the library; called by the jumps until the table is filled.
     #[unsafe(no_mangle)]
     extern "C" fn histokin_load_torch() {
         if let Err(reason) = load() {
-            // The caller awaits a result of libtorch's, and there is no way to give it another.
+            // The caller expects a result of libtorch, so an error cannot be returned to it.
             eprintln!("histokin: {reason}");
             std::process::abort();
         }
@@ -51,13 +51,13 @@ mod on_demand {
 
     fn fill_table() -> Result<(), String> {
         let path = library_path();
-        // SAFETY: the initialisers of libtorch have no precondition. Global, so that its CUDA half and what
-        // it throws find the same symbols.
+        // SAFETY: libtorch's initialisers have no precondition. RTLD_GLOBAL makes its CUDA library and its
+        // C++ exceptions use the same symbols.
         let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| {
             format!("libtorch cannot be loaded from {}: {error}; `make setup` fetches it", path.display())
         })?;
-        // SAFETY: `build.rs` wrote names and table with the same length, and ends the names with an empty one.
-        // A jump reads its place of the table in one piece, before or after it is written.
+        // SAFETY: `build.rs` writes names and table with the same length and terminates the names with an
+        // empty one. A jump reads its table entry atomically, before or after it is written.
         unsafe {
             let (mut name, mut place) =
                 (&raw const histokin_torch_names, &raw const histokin_torch_functions);
@@ -70,12 +70,12 @@ mod on_demand {
                 place = place.add(1);
             }
         }
-        // What the table points into has to stay.
+        // The library must stay loaded, because the table points into it.
         std::mem::forget(library);
         Ok(())
     }
 
-    /// In a package it lies in `lib/` beside the program, else where it was built.
+    /// Returns the library's path: in `lib/` next to the program in a package, otherwise where it was built.
     fn library_path() -> PathBuf {
         let built = Path::new(env!("HISTOKIN_TORCH_LIBRARY"));
         let packaged = std::env::current_exe().ok().and_then(|program| {

@@ -1,4 +1,4 @@
-//! Encoders that the user brings as TorchScript modules (`torch.jit.save`).
+//! Encoders supplied by the user as TorchScript modules (`torch.jit.save`).
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::{EncoderError, EncoderSpec, first_line, trust};
 use histokin_core::descriptors::MOST_NUMBERS;
 use histokin_core::untrusted;
 
-/// A module from images `[N, 3, H, W]` to descriptors `[N, width]`.
+/// A module that computes descriptors `[N, width]` of images `[N, 3, H, W]`.
 struct Script {
     module: CModule,
     output: ModuleOutput,
@@ -21,20 +21,20 @@ struct Script {
 
 impl Network for Script {
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        // Traced modules may hold `view` calls that only the plain layout allows.
+        // Traced modules may contain `view` calls that require the contiguous layout.
         let images = images.f_contiguous()?;
         let tiles = images.size()[0];
         self.output.of(self.module.forward_is(&[IValue::Tensor(images)])?, tiles)
     }
 }
 
-/// Load the module at `path` with the settings in `<path>.toml`, where there is one.
+/// Loads the module at `path` with the settings in `<path>.toml`, if this file exists.
 pub(super) fn load(
     path: &Path,
     compute: Compute,
 ) -> Result<NetworkEncoder<impl Network + use<>>, EncoderError> {
     let unusable = |reason: String| EncoderError::TorchScript { path: path.to_owned(), reason };
-    // Brought modules run in the precision that they were saved in.
+    // Modules run in the precision in which they were saved.
     let compute = Compute { kind: Kind::Float, ..compute };
     let (preprocessing, output) = model::sidecar(path)?;
     let bytes = untrusted::read(path, MOST_BYTES)
@@ -46,7 +46,8 @@ pub(super) fn load(
             EncoderError::NotTorchScript { path: path.to_owned(), reason: first_line(&error) }
         })?;
     module.f_set_eval().map_err(|error| unusable(first_line(&error)))?;
-    // The settings are part of what the encoder is; those that are not given leave its identity as it ever was.
+    // The output settings are part of the encoder's identity. Without any, the identity is the same as before
+    // these settings were introduced.
     let kind = match output == ModuleOutput::default() {
         true => "torchscript".to_owned(),
         false => {
@@ -66,10 +67,11 @@ pub(super) fn load(
     Ok(NetworkEncoder::new(network, spec, compute, preprocessing))
 }
 
-/// Input sizes that published networks have; tried when a module does not take the size that is set.
+/// Input sizes of published networks, in pixels; tried when a module does not accept the configured size.
 const USUAL_SIZES: [u32; 12] = [224, 256, 384, 512, 448, 336, 518, 392, 299, 320, 128, 96];
 
-/// How many numbers the module answers, found by asking it once; else why it cannot be used.
+/// Returns the length of the module's descriptors, found by running it once, or the reason why it cannot be
+/// used.
 fn width_of(network: &Script, settings: &Preprocessing, compute: Compute) -> Result<usize, String> {
     let edge = settings.tile_px;
     let answer = ask(network, 2, edge, compute).map_err(|error| match takes(&error, network, edge, compute) {
@@ -96,7 +98,7 @@ fn width_of(network: &Script, settings: &Preprocessing, compute: Compute) -> Res
     }
 }
 
-/// The answer for some tiles of waves, which are no two alike.
+/// Runs the module on synthetic tiles with wave patterns, all different.
 fn ask(network: &Script, tiles: i64, edge: u32, compute: Compute) -> Result<Tensor, TchError> {
     let edge = i64::from(edge);
     let places = Tensor::f_arange(tiles * 3 * edge * edge, (compute.kind, compute.device))?;
@@ -104,9 +106,10 @@ fn ask(network: &Script, tiles: i64, edge: u32, compute: Compute) -> Result<Tens
     network.forward(&waves)
 }
 
-/// How many tiles of which usual size the module takes, where it failed within itself for two of `edge`.
+/// Returns a number of tiles and a usual tile size that the module accepts, after it failed with an internal
+/// error for two tiles of size `edge`.
 fn takes(error: &TchError, network: &Script, edge: u32, compute: Compute) -> Option<(i64, u32)> {
-    // An answer for another number of tiles than were given is what a fixed size makes of them, too.
+    // A module with a fixed input size may also return a wrong number of rows.
     if !matches!(error, TchError::Torch(_)) && !error.to_string().contains(NOT_A_ROW_A_TILE) {
         return None;
     }
@@ -115,7 +118,7 @@ fn takes(error: &TchError, network: &Script, edge: u32, compute: Compute) -> Opt
     tries.into_iter().find(|(tiles, size)| ask(network, *tiles, *size, compute).is_ok())
 }
 
-/// What the module or libtorch says, without the traceback around it.
+/// Returns the error message of the module or of libtorch without the traceback.
 fn reason_of(error: &TchError) -> String {
     if let TchError::Convert(reason) = error {
         return reason.clone();

@@ -1,5 +1,5 @@
-//! Networks opened for training: a backbone and a linear head with trainable parameters, and their conversion to
-//! an encoder that can be used and saved.
+//! Networks opened for training: a backbone and a linear head with trainable parameters, and their conversion
+//! to an encoder that can be used and saved.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,8 +28,8 @@ pub enum Start {
     ImageNet,
     /// Random weights throughout.
     Random,
-    /// A model by name or path, or a weights file. Features are taken from the same blocks, and the head is used if
-    /// it has the right shape.
+    /// A model by name or path, or a weights file. Features are taken from the same blocks, and the head is
+    /// used if it has the right shape.
     From(String),
 }
 
@@ -107,8 +107,8 @@ pub struct NetworkPlan {
     pub width: usize,
     /// The part of the network that is trained.
     pub depth: Depth,
-    /// Whether trained blocks normalise with the statistics of the batch (as in ordinary training) or with the
-    /// running statistics (as in inference).
+    /// Whether trained blocks normalise with the statistics of the batch (as in ordinary training) or with
+    /// the running statistics (as in inference).
     pub batch_statistics: bool,
     /// Whether the finished encoder scales descriptors to length 1.
     pub l2_normalise: bool,
@@ -139,11 +139,12 @@ impl TrainableNetwork {
     /// Builds the network and sets its initial weights.
     ///
     /// # Errors
-    /// [`EncoderError`] if weights are missing, damaged or of another network, or do not fit into the device's
-    /// memory.
+    /// [`EncoderError`] if weights are missing, damaged or of another network, or do not fit into the
+    /// device's memory.
     pub fn new(plan: &NetworkPlan) -> Result<Self, EncoderError> {
         let chosen = Compute::choose(plan.device)?;
-        // 16-bit parameters cannot represent small updates, so they stay 32-bit; only the arithmetic is 16-bit.
+        // 16-bit parameters cannot represent small updates, so they stay 32-bit; only the arithmetic is
+        // 16-bit.
         let compute = Compute { kind: Kind::Float, ..chosen };
         let given = match &plan.start {
             Start::Random => None,
@@ -194,9 +195,9 @@ impl TrainableNetwork {
         Ok(network)
     }
 
-    /// Initialises weights with uniform random numbers whose variance preserves that of the signal through ReLUs
-    /// (He et al. 2015, "Delving deep into rectifiers", section 2.2). Uses a separate generator, since libtorch's
-    /// is shared by all threads.
+    /// Initialises weights with uniform random numbers whose variance preserves that of the signal through
+    /// ReLUs (He et al. 2015, "Delving deep into rectifiers", section 2.2). Uses a separate generator, since
+    /// libtorch's is shared by all threads.
     fn randomise(&self, seed: u64) -> Result<(), TchError> {
         let _no_grad = tch::no_grad_guard();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -267,8 +268,8 @@ impl TrainableNetwork {
         to_tensor(tiles, &self.description.preprocessing, self.compute)
     }
 
-    /// Computes descriptors `[N, D]` of `images`, through which gradients flow to the trained parameters. They are
-    /// not scaled to length 1.
+    /// Computes descriptors `[N, D]` of `images`, through which gradients flow to the trained parameters.
+    /// They are not scaled to length 1.
     ///
     /// # Errors
     /// An error of libtorch, such as lack of memory.
@@ -301,8 +302,8 @@ impl TrainableNetwork {
         self.mixed_precision
     }
 
-    /// Returns the reference colours for stain normalisation, if the setting `asked` and the initial model both use
-    /// it: a network that started from a model for original colours continues with original colours.
+    /// Returns the reference colours for stain normalisation, if the setting `asked` and the initial model
+    /// both use it: a network that started from a model for original colours continues with original colours.
     pub fn stain_reference(&self, asked: StainSetting) -> Option<LabStatistics> {
         let Preprocessing { stain, stain_reference, .. } = self.description.preprocessing;
         (asked.is_lab() && stain.is_lab()).then_some(stain_reference)

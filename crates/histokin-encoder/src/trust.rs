@@ -1,7 +1,7 @@
-//! Which TorchScript modules may run.
+//! Permission to run TorchScript modules.
 //!
-//! A module is a program: whoever made it decides what it does on this machine. One that has not run here before
-//! is run only after the user has said so; then it is known again by its content, wherever it lies.
+//! A module is a program that can execute arbitrary operations on the user's computer. A new module is run
+//! only after the user has allowed it; after that it is recognised by its content, regardless of its path.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -16,7 +16,7 @@ use super::weights::MOST_BYTES;
 use histokin_core::descriptors::hex;
 use histokin_core::{durable, untrusted};
 
-/// The most that the list of modules may hold, in bytes.
+/// Maximum size of the list of allowed modules, in bytes.
 const LONGEST_LIST: u64 = 1 << 20;
 
 /// Whether the user has allowed all modules that are loaded in this run of the program.
@@ -25,34 +25,35 @@ static ALL: AtomicBool = AtomicBool::new(false);
 /// SHA-256 of modules that were allowed in this run of the program.
 static ALLOWED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Allow every module that this run of the program loads, and remember those (`--trust-torchscript`).
+/// Allows every module that is loaded until the program ends, and remembers them for later runs
+/// (`--trust-torchscript`).
 pub fn allow_all() {
     ALL.store(true, Ordering::Relaxed);
 }
 
-/// Allow the module at `path`, and remember it for later runs.
+/// Allows the module at `path`, and remembers it for later runs.
 ///
 /// # Errors
-/// When the module cannot be read, or the list of modules not be written.
+/// An I/O error if the module cannot be read or the list of modules cannot be written.
 pub fn allow(path: &Path) -> io::Result<()> {
     let identity = allow_for_now(path)?;
     remember(&identity)
 }
 
-/// Allow the module at `path` as long as the program runs; its SHA-256.
+/// Allows the module at `path` until the program ends, and returns its SHA-256.
 ///
 /// # Errors
-/// When the module cannot be read.
+/// An I/O error if the module cannot be read.
 pub fn allow_for_now(path: &Path) -> io::Result<String> {
     let identity = identity(&untrusted::read(path, MOST_BYTES)?);
     ALLOWED.lock().unwrap_or_else(PoisonError::into_inner).insert(identity.clone());
     Ok(identity)
 }
 
-/// Whether the module that `module` are the bytes of may run.
+/// Checks that the module with the content `module` may run; `path` is used in the error message.
 ///
 /// # Errors
-/// [`EncoderError::Untrusted`] when the user has not said so.
+/// [`EncoderError::Untrusted`] if the user has not allowed it.
 pub(super) fn check(path: &Path, module: &[u8]) -> Result<(), EncoderError> {
     let identity = identity(module);
     if ALLOWED.lock().unwrap_or_else(PoisonError::into_inner).contains(&identity) {
@@ -75,7 +76,7 @@ fn identity(module: &[u8]) -> String {
     hex(&Sha256::digest(module))
 }
 
-/// The list of modules, among the user's own data: a SHA-256 a line.
+/// Returns the path of the list of allowed modules in the user's data folder; it has one SHA-256 per line.
 fn list() -> io::Result<PathBuf> {
     let folders = directories::ProjectDirs::from("", "", "histokin");
     let folders =

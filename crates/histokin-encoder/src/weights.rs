@@ -17,12 +17,12 @@ pub const MOST_BYTES: u64 = 16 << 30;
 /// Tensors by name; floating-point tensors are 32-bit regardless of the file's format.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// Reads a weights file and returns it as the bytes of a safetensors file. Files saved by PyTorch are recognised
-/// by their extension (`.pth`, `.ckpt`) or first bytes, and converted.
+/// Reads a weights file and returns it as the bytes of a safetensors file. Files saved by PyTorch are
+/// recognised by their extension (`.pth`, `.ckpt`) or first bytes, and converted.
 ///
 /// # Errors
-/// [`EncoderError::WeightsMissing`] if there is no such file, [`EncoderError::File`] if it cannot be read or is too
-/// large, or an error of the conversion such as [`EncoderError::Unpickled`].
+/// [`EncoderError::WeightsMissing`] if there is no such file, [`EncoderError::File`] if it cannot be read or
+/// is too large, or an error of the conversion such as [`EncoderError::Unpickled`].
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
     /// First bytes of PyTorch's formats: a zip archive, and the pickled magic number of the older format.
     const OF_TORCH: [&[u8]; 2] = [b"PK\x03\x04", &[0x80, 0x02, 0x8a, 0x0a]];
@@ -84,8 +84,8 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
 /// removed: the parameters of the network `kind`, and any others with the same prefix.
 ///
 /// # Errors
-/// [`EncoderError::File`] if `bytes` are not a complete safetensors file or a parameter of the network has an unsupported
-/// type.
+/// [`EncoderError::File`] if `bytes` are not a complete safetensors file or a parameter of the network has an
+/// unsupported type.
 pub fn parse_network(
     path: &Path,
     bytes: &[u8],
@@ -134,12 +134,13 @@ fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
     }
 }
 
-/// Copies `tensors` into the variables of `store`, after checking that all names and shapes agree. Tensors without
-/// a variable are ignored if `expendable` returns true for their name. `path` is used in error messages.
+/// Copies `tensors` into the variables of `store`, after checking that all names and shapes agree. Tensors
+/// without a variable are ignored if `expendable` returns true for their name. `path` is used in error
+/// messages.
 ///
 /// # Errors
-/// [`EncoderError::Mismatch`] with a list of all differences in names or shapes; [`EncoderError::Torch`] if copying
-/// fails.
+/// [`EncoderError::Mismatch`] with a list of all differences in names or shapes; [`EncoderError::Torch`] if
+/// copying fails.
 pub fn fill(
     store: &nn::VarStore,
     tensors: &Tensors,
@@ -199,12 +200,12 @@ impl safetensors::View for Array<'_> {
     }
 }
 
-/// Returns tensors as the bytes of a safetensors file with 32-bit numbers and the text metadata `header`. `path` is
-/// used in error messages.
+/// Returns tensors as the bytes of a safetensors file with 32-bit numbers and the text metadata `header`.
+/// `path` is used in error messages.
 ///
 /// # Errors
-/// [`EncoderError::Torch`] if a tensor cannot be copied from its device; [`EncoderError::File`] if serialising
-/// fails.
+/// [`EncoderError::Torch`] if a tensor cannot be copied from its device; [`EncoderError::File`] if
+/// serialising fails.
 pub fn serialise(
     tensors: &Tensors,
     header: Option<HashMap<String, String>>,
@@ -228,8 +229,8 @@ pub fn serialise(
         .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Returns tensors as the bytes of a safetensors file with 16-bit numbers: half the size, accurate to three digits.
-/// `path` is used in error messages.
+/// Returns tensors as the bytes of a safetensors file with 16-bit numbers: half the size, accurate to three
+/// digits. `path` is used in error messages.
 ///
 /// # Errors
 /// [`EncoderError::Torch`] if a tensor cannot be converted; [`EncoderError::File`] if serialising fails.

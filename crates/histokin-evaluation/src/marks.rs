@@ -1,8 +1,10 @@
-//! Simulated relevance feedback: precision of the matches that are not yet judged, by the number of judgements.
+//! Simulated relevance feedback: precision of the matches that are not yet judged, by the number of
+//! judgements.
 //!
 //! Tiles with a label are used as queries for tiles of other slides or patients. The best matches without a
 //! judgement are judged, [`ROUND`] at a time, by whether their label is the query's class, and the remaining
-//! tiles are ranked again using these judgements (Rocchio 1971, "Relevance feedback in information retrieval").
+//! tiles are ranked again using these judgements (Rocchio 1971, "Relevance feedback in information
+//! retrieval").
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,8 +41,8 @@ const POOL: usize = 20_000;
 pub struct MarksCurve {
     /// Numbers of judgements, equal to [`MARKS`].
     pub marks: [usize; 4],
-    /// P@20: the mean over classes of the means over querying slides (or patients), with confidence intervals from
-    /// resampling these. `None` if too few tiles are left.
+    /// P@20: the mean over classes of the means over querying slides (or patients), with confidence intervals
+    /// from resampling these. `None` if too few tiles are left.
     pub precision: [Option<Figure>; 4],
     /// Total number of queries.
     pub queries: usize,
@@ -58,9 +60,9 @@ struct Asked {
 /// Simulates relevance feedback with tiles of every class that occurs in at least two slides (or patients) as
 /// queries. Returns `None` if there is no such class.
 ///
-/// The score of a tile `x` is `½ ‖x − n‖² − ‖x − p‖²`, where `p` is the mean of the query and all matches judged as
-/// the same, and `n` is the mean of all matches judged as different. For descriptors of length 1, tiles are ranked
-/// as by `x · (p − ½ n)`.
+/// The score of a tile `x` is `½ ‖x − n‖² − ‖x − p‖²`, where `p` is the mean of the query and all matches
+/// judged as the same, and `n` is the mean of all matches judged as different. For descriptors of length 1,
+/// tiles are ranked as by `x · (p − ½ n)`.
 ///
 /// # Errors
 /// [`EvaluationError`] if `tiles` and `descriptors` do not belong together.
@@ -186,8 +188,8 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
-/// Returns the mean over classes of the means over groups, each group weighted by its entry in `counts`. Classes
-/// without a group of positive weight are left out.
+/// Returns the mean over classes of the means over groups, each group weighted by its entry in `counts`.
+/// Classes without a group of positive weight are left out.
 fn mean_over_classes(asked: &[Asked], place: usize, counts: &[u32]) -> Option<f64> {
     let of_class = |of_class: &[Asked]| {
         let (mut sum, mut weight) = (0.0, 0.0);
@@ -212,8 +214,8 @@ mod tests {
     /// Length of a synthetic descriptor: nine random values and one that depends on the class.
     const WIDTH: usize = 10;
 
-    /// Returns three patients with 100 tiles each, half of them of class 0. Descriptors have length 1; their last
-    /// value is `tells` or its negative, depending on the class.
+    /// Returns three patients with 100 tiles each, half of them of class 0. Descriptors have length 1; their
+    /// last value is `tells` or its negative, depending on the class.
     fn tiles(tells: f32) -> (Vec<f32>, Tiles) {
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let mut tiles = Tiles::default();

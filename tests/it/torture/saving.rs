@@ -26,7 +26,9 @@ impl Importing {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut project = Project::open_or_create(&folder.path().join("project")).unwrap();
-        project.add_or_update(histokin::slide::open(&asset(&format!("slides/{SLIDE}.svs")), None).unwrap().info());
+        project.add_or_update(
+            histokin::slide::open(&asset(&format!("slides/{SLIDE}.svs")), None).unwrap().info(),
+        );
         project.save().unwrap();
         for version in ["even", "odd"] {
             let features: Vec<_> = (0..COUNT)

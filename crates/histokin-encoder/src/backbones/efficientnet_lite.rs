@@ -1,8 +1,8 @@
 //! EfficientNet-Lite0: EfficientNet-B0 (Tan and Le 2019, table 1) without squeeze-and-excitation and with
 //! ReLU6, as published for TensorFlow Lite. Uses the parameter names of the PyTorch conversion.
 //!
-//! The conversion has fixed padding for an input of 224 px. Here 'SAME' padding is computed from the input's size,
-//! which is identical for 224 px and correct for other sizes too.
+//! The conversion has fixed padding for an input of 224 px. Here 'SAME' padding is computed from the input's
+//! size, which is identical for 224 px and correct for other sizes too.
 
 use tch::{TchError, nn};
 
@@ -28,6 +28,10 @@ pub fn widths() -> Vec<usize> {
     std::iter::once(32).chain(stages).chain([1280]).collect()
 }
 
+/// Builds the network's blocks under `path`.
+///
+/// # Errors
+/// An error of libtorch, such as lack of memory.
 pub fn blocks(path: &nn::Path) -> Result<Vec<Block>, TchError> {
     let unit = |path: &nn::Path, conv: &str, norm: &str, geometry, activation| {
         ConvUnit::new(&(path / conv), &(path / norm), geometry, FAMILY, activation)

@@ -1,19 +1,22 @@
-//! Components shared by all backbones: a convolution with its batch-norm and activation, and residual blocks of
-//! these.
+//! Components shared by all backbones: a convolution with its batch-norm and activation, and residual blocks
+//! of these.
 
 use tch::{Kind, TchError, Tensor, nn};
 
+/// Activation function after a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
+    /// The identity.
     None,
+    /// ReLU, `max(x, 0)`.
     Relu,
     /// ReLU clipped at 6.
     Relu6,
 }
 
 impl Activation {
-    /// Applies the activation in place. This is safe for training, because the gradients of both functions, and of
-    /// the operations before them here, can be computed without the input.
+    /// Applies the activation in place. This is safe for training: the gradients of both functions depend
+    /// only on their output, and the operations before them here do not need the overwritten values.
     fn apply(self, mut x: Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::None => Ok(x),
@@ -23,31 +26,38 @@ impl Activation {
     }
 }
 
+/// Zero padding of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// Half the kernel on every side (torchvision).
     Centred,
-    /// TensorFlow's 'SAME': the minimum for an output of `ceil(input / stride)`, with the odd pixel at the right and
-    /// bottom.
+    /// TensorFlow's 'SAME': the minimum for an output of `ceil(input / stride)`, with the odd pixel at the
+    /// right and bottom.
     Same,
 }
 
 /// Geometry of a convolution; kernel and stride are square.
 #[derive(Debug, Clone, Copy)]
 pub struct Geometry {
+    /// Number of input channels.
     pub inputs: i64,
+    /// Number of output channels.
     pub outputs: i64,
+    /// Edge length of the kernel.
     pub kernel: i64,
+    /// Stride along both axes.
     pub stride: i64,
+    /// Number of channel groups; 1 for a dense convolution.
     pub groups: i64,
 }
 
 impl Geometry {
+    /// Returns the geometry of a convolution that connects all channels.
     pub fn dense(inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
         Self { inputs, outputs, kernel, stride, groups: 1 }
     }
 
-    /// One filter per channel.
+    /// Returns the geometry of a convolution with one filter per channel.
     pub fn depthwise(channels: i64, kernel: i64, stride: i64) -> Self {
         Self { inputs: channels, outputs: channels, kernel, stride, groups: channels }
     }
@@ -56,6 +66,7 @@ impl Geometry {
 /// Properties shared by all convolutions of a network family.
 #[derive(Debug, Clone, Copy)]
 pub struct Family {
+    /// Padding of the convolutions.
     pub padding: Padding,
     /// Value added to the variance in batch-norm.
     pub norm_epsilon: f64,
@@ -110,7 +121,10 @@ pub struct ConvUnit {
 }
 
 impl ConvUnit {
-    /// Parameters are named under `conv` and `norm`.
+    /// Creates the unit with newly initialised parameters, named under `conv` and `norm`.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn new(
         conv: &nn::Path,
         norm: &nn::Path,
@@ -130,6 +144,10 @@ impl ConvUnit {
         })
     }
 
+    /// Computes the output for `x`; with `train`, batch-norms use and update statistics of the batch.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let Geometry { kernel, stride, groups, .. } = self.geometry;
         let convolve = |x: &Tensor, padding: i64| {
@@ -196,7 +214,8 @@ impl ConvUnit {
 }
 
 /// Returns a copy in channels-last layout, in which the channels of a pixel are contiguous; libtorch's CPU
-/// convolutions are fastest with it. tch has no function for it, but a permuted contiguous copy is equivalent.
+/// convolutions are fastest with it. tch has no function for it, but a permuted contiguous copy is
+/// equivalent.
 fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
     tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
@@ -229,6 +248,10 @@ impl Block {
         }
     }
 
+    /// Computes the output for `x`; with `train`, batch-norms use and update statistics of the batch.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, TchError> {
         match self {
             Self::MaxPool => x.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
@@ -254,10 +277,18 @@ impl Block {
         units.into_iter().flat_map(ConvUnit::parameters).collect()
     }
 
+    /// Returns a copy with all batch-norms folded into their convolutions.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn folded(&self) -> Result<Self, TchError> {
         self.map_units(ConvUnit::folded)
     }
 
+    /// Returns a copy with all parameters converted to `kind`.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory.
     pub fn to_kind(&self, kind: Kind) -> Result<Self, TchError> {
         self.map_units(|unit| unit.to_kind(kind))
     }

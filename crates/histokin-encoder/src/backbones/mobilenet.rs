@@ -25,6 +25,10 @@ pub fn widths() -> Vec<usize> {
     std::iter::once(32).chain(stages).chain([1280]).collect()
 }
 
+/// Builds the network's blocks under `path`.
+///
+/// # Errors
+/// An error of libtorch, such as lack of memory.
 pub fn blocks(path: &nn::Path) -> Result<Vec<Block>, TchError> {
     let features = path / "features";
     let unit = |path: &nn::Path, geometry| {

@@ -101,7 +101,8 @@ impl BackboneKind {
     pub(super) const ANCHORS: [&str; 4] =
         ["layer1.0.conv1.weight", "features.18.0.weight", "_conv_head.weight", "tiny.0.conv.weight"];
 
-    /// Returns whether `name` is in a namespace of the network's parameters, even if no such parameter exists.
+    /// Returns whether `name` is in a namespace of the network's parameters, even if no such parameter
+    /// exists.
     pub(super) fn is_own(self, name: &str) -> bool {
         let own: &[&str] = match self {
             Self::Resnet18 | Self::Resnet34 | Self::Resnet50 => {
@@ -161,9 +162,9 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Computes the features of `images` (`[N, 3, H, W]`, normalised as the weights require) for inference: the
-    /// outputs of `blocks` (ascending, counted from 0), each averaged over the tile and concatenated. Blocks after
-    /// the last of these are not run. If `blocks` is empty, the network's last block is used:
+    /// Computes the features of `images` (`[N, 3, H, W]`, normalised as the weights require) for inference:
+    /// the outputs of `blocks` (ascending, counted from 0), each averaged over the tile and concatenated.
+    /// Blocks after the last of these are not run. If `blocks` is empty, the network's last block is used:
     /// `[N, feature_width]`.
     ///
     /// # Errors
@@ -216,8 +217,8 @@ impl Backbone {
         self.blocks.iter().take(blocks.end).skip(blocks.start).flat_map(Block::parameters).collect()
     }
 
-    /// Returns a copy of the network for inference: every batch-norm is folded into its convolution, and kernels
-    /// are stored channels-last. Later training of the original does not change the copy.
+    /// Returns a copy of the network for inference: every batch-norm is folded into its convolution, and
+    /// kernels are stored channels-last. Later training of the original does not change the copy.
     ///
     /// # Errors
     /// An error of libtorch, such as lack of memory for the copy.
@@ -243,8 +244,8 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    /// Builds a network with random parameters and running statistics: the initial mean of 0 and variance of 1
-    /// would not reveal a fold that ignores them.
+    /// Builds a network with random parameters and running statistics: the initial mean of 0 and variance of
+    /// 1 would not reveal a fold that ignores them.
     fn shuffled(kind: BackboneKind) -> (nn::VarStore, Backbone) {
         let store = nn::VarStore::new(Device::Cpu);
         let backbone = kind.build(&store.root()).unwrap();

@@ -20,14 +20,20 @@ pub fn widths(depths: [usize; 4], expansion: usize) -> Vec<usize> {
 }
 
 /// Builds a network whose residual blocks have two 3 × 3 convolutions.
+///
+/// # Errors
+/// An error of libtorch, such as lack of memory.
 pub fn basic(path: &nn::Path, depths: [usize; 4]) -> Result<Vec<Block>, TchError> {
     stages(path, depths, 1, |inputs, channels, stride| {
         vec![Geometry::dense(inputs, channels, 3, stride), Geometry::dense(channels, channels, 3, 1)]
     })
 }
 
-/// Builds a network whose residual blocks have a 1 × 1 convolution that reduces the channels, a 3 × 3 convolution,
-/// and a 1 × 1 convolution that expands the channels fourfold.
+/// Builds a network whose residual blocks have a 1 × 1 convolution that reduces the channels, a 3 × 3
+/// convolution, and a 1 × 1 convolution that expands the channels fourfold.
+///
+/// # Errors
+/// An error of libtorch, such as lack of memory.
 pub fn bottleneck(path: &nn::Path, depths: [usize; 4]) -> Result<Vec<Block>, TchError> {
     stages(path, depths, 4, |inputs, channels, stride| {
         vec![

@@ -17,6 +17,10 @@ pub fn widths() -> Vec<usize> {
     CHANNELS[1..].iter().map(|channels| *channels as usize).collect()
 }
 
+/// Builds the network's blocks under `path`.
+///
+/// # Errors
+/// An error of libtorch, such as lack of memory.
 pub fn blocks(path: &nn::Path) -> Result<Vec<Block>, TchError> {
     let path = path / "tiny";
     let units = CHANNELS.windows(2).enumerate().map(|(index, pair)| {

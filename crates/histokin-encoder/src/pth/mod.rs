@@ -1,9 +1,9 @@
-//! Reading the state dicts that Python's torch saves (`.pth`), with no Python and no torch: the numbers are
-//! plain bytes, and the pickle that names them is read by an unpickler that knows tensors and nothing else.
+//! Reading of state dicts saved by PyTorch (`.pth`) without Python or PyTorch. The values are plain bytes;
+//! the pickle with their names and shapes is read by an unpickler that supports tensors only.
 //!
-//! Both containers are read: the zip archive of torch 1.6 and later (`data.pkl` beside `data/0`, `data/1`, …;
-//! `torch/serialization.py`, `_save`), and the older stream of pickles followed by the storages
-//! (`_legacy_save`). Nothing that the file says is ever executed.
+//! Both containers are supported: the zip archive of PyTorch 1.6 and later (`data.pkl` with `data/0`,
+//! `data/1`, …; `torch/serialization.py`, `_save`), and the older stream of pickles followed by the storages
+//! (`_legacy_save`). No code in the file is ever executed.
 
 mod pickle;
 
@@ -18,22 +18,22 @@ use super::EncoderError;
 use super::state_dict::find_network;
 use pickle::{Id, Pickle, TensorRef, Value};
 
-/// A pickle of names and shapes; that of the largest published networks is below 1 MiB.
+/// Maximum size of the pickle of names and shapes, in bytes; published networks have less than 1 MiB.
 const LARGEST_PICKLE: u64 = 64 << 20;
 
-/// What the older container begins with.
+/// Pickled magic number at the start of the older container.
 const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// Dictionaries inside each other that are looked into.
+/// Maximum nesting depth of dictionaries that are searched.
 const DEEPEST: usize = 6;
 
-/// The tensors in a `.pth` file, written as the bytes of a safetensors file, so that all that follows knows
-/// one format. A training checkpoint's `state_dict` or `model` is looked into, and the prefix `module.` of
-/// networks that were trained on several devices is taken off; where these hold no known network, all dictionaries of
-/// the file are looked into, and a tensor is named by the way to it.
+/// Converts the tensors in a `.pth` file to the bytes of a safetensors file, the only format that other code
+/// has to support. In a training checkpoint, the `state_dict` or `model` is used, and the prefix `module.` of
+/// networks trained on several devices is removed. If these contain no known network, all dictionaries of the
+/// file are searched, and tensors are named by their path within the dictionaries.
 ///
 /// # Errors
-/// [`EncoderError::Unpickled`] with what was found instead of plain tensors, and how to convert the file.
+/// [`EncoderError::Unpickled`] with the unsupported content, and how to convert the file.
 pub fn to_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, EncoderError> {
     read(bytes).map_err(|reason| EncoderError::Unpickled { path: path.to_owned(), reason })
 }
@@ -46,8 +46,8 @@ fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
     safetensors::serialize(tensors, None).map_err(|error| error.to_string())
 }
 
-/// Whether the file at `path` is a state dict or a checkpoint of torch and not a TorchScript module. Only the
-/// directory of its archive is read.
+/// Returns whether the file at `path` is a PyTorch state dict or checkpoint and not a TorchScript module.
+/// Reads only the archive's directory.
 pub(super) fn is_state_dict(path: &Path) -> bool {
     let Ok(mut file) = std::fs::File::open(path) else { return false };
     let mut start = [0; 14];
@@ -80,7 +80,7 @@ fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Plain>, String> {
     let pickled = entry(&mut archive, &pickle_name, LARGEST_PICKLE)?;
     let (pickle, root) = Pickle::read(&mut pickled.as_slice())?;
     let mut storages = HashMap::new();
-    // Entries of a hostile archive may overlap; together they still are no larger than the archive.
+    // Entries of a malicious archive may overlap; their total size is limited to that of the archive.
     let mut left = bytes.len() as u64;
     for key in pickle.storage_sizes().into_keys() {
         let data = entry(&mut archive, &format!("{folder}data/{key}"), left)?;
@@ -90,7 +90,7 @@ fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Plain>, String> {
     collect(&pickle, root, bytes.len(), &storages)
 }
 
-/// One file of the archive. torch stores without compression, so that no file is larger than the archive.
+/// Reads one file of the archive. PyTorch does not compress, so no file may be larger than the archive.
 fn entry(archive: &mut zip::ZipArchive<Cursor<&[u8]>>, name: &str, largest: u64) -> Result<Vec<u8>, String> {
     let mut file = archive.by_name(name).map_err(|error| format!("{name} in it: {error}"))?;
     if file.compression() != zip::CompressionMethod::Stored || file.size() > largest {
@@ -139,7 +139,7 @@ fn read_legacy(bytes: &[u8]) -> Result<BTreeMap<String, Plain>, String> {
     collect(&pickle, root, bytes.len(), &storages)
 }
 
-/// The tensors under `root`, copied out of their storages.
+/// Returns the tensors under `root`, copied from their storages.
 fn collect(
     pickle: &Pickle,
     root: Id,
@@ -173,7 +173,7 @@ fn collect(
         return Err("it holds no dictionary of tensors".into());
     }
     let mut tensors = BTreeMap::new();
-    // A hostile file could name one storage many times over; an honest one has few shared tensors.
+    // A malicious file could refer to one storage many times; regular files have few shared tensors.
     let mut budget = file_length.saturating_mul(2);
     for (name, tensor) in found {
         let Value::Storage(lies_in) = pickle.value(tensor.storage) else {
@@ -190,13 +190,13 @@ fn collect(
     Ok(tensors)
 }
 
-/// Entries of dictionaries that are looked at; a dictionary may stand in many others, and in itself.
+/// Maximum number of dictionary entries that are examined; dictionaries can be shared or contain themselves.
 const MOST_ENTRIES: usize = 1 << 18;
 
-/// Characters of a name and of the way to it.
+/// Maximum length of a tensor's name including its path.
 const LONGEST_NAME: usize = 512;
 
-/// The tensors in dictionaries inside each other, by the way to them.
+/// List of the tensors in nested dictionaries, by path.
 struct Listing<'a> {
     pickle: &'a Pickle,
     found: BTreeMap<String, &'a TensorRef>,
@@ -223,7 +223,7 @@ impl<'a> Listing<'a> {
             }
             match self.pickle.value(*value) {
                 Value::Tensor(tensor) => _ = self.found.insert(format!("{way}{name}"), tensor),
-                // What learning needs besides the network is no network.
+                // The optimiser's state contains no network.
                 Value::Dict(_) if depth > 1 && !name.contains("optim") => {
                     self.add(*value, &format!("{way}{name}."), depth - 1);
                 }
@@ -233,7 +233,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// A tensor's numbers in row order, in place of offset and strides.
+/// Copies a tensor's values to row-major order, resolving offset and strides.
 fn gather(tensor: &TensorRef, dtype: Dtype, storage: &[u8]) -> Result<Plain, String> {
     let item = dtype.bitsize() / 8;
     let beyond = || "its numbers lie outside their storage".to_owned();
@@ -268,7 +268,7 @@ fn gather(tensor: &TensorRef, dtype: Dtype, storage: &[u8]) -> Result<Plain, Str
     Ok(Plain { dtype, shape: shape.clone(), data })
 }
 
-/// A tensor as safetensors wants it.
+/// A tensor in the form required by safetensors.
 struct Plain {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -296,7 +296,7 @@ mod tests {
     use safetensors::SafeTensors;
     use std::io::Write;
 
-    /// A pickle as torch writes it, put together instruction by instruction.
+    /// A pickle as written by PyTorch, assembled instruction by instruction.
     #[derive(Default)]
     struct Script(Vec<u8>);
 
@@ -318,7 +318,7 @@ mod tests {
             numbers.iter().fold(self.raw(b"("), |script, number| script.int(*number)).raw(b"t")
         }
 
-        /// `_rebuild_tensor_v2(storage, offset, size, stride, False, OrderedDict())`.
+        /// Adds `_rebuild_tensor_v2(storage, offset, size, stride, False, OrderedDict())`.
         fn tensor(self, storage: &str, key: &str, offset: i32, size: &[i32], stride: &[i32]) -> Self {
             self.raw(b"ctorch._utils\n_rebuild_tensor_v2\n((")
                 .text("storage")
@@ -384,7 +384,7 @@ mod tests {
     }
 
     fn expected() -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
-        // `a` begins at the second number and runs down the columns.
+        // `a` starts at the second value and is in column-major order.
         let a = ("a".to_owned(), (vec![2, 2], vec![1.0, 3.0, 2.0, 4.0]));
         BTreeMap::from([a, ("b".to_owned(), (vec![3], vec![7.0, 8.0, 9.0]))])
     }
@@ -429,7 +429,7 @@ mod tests {
         let inner = tensor(Script::default().raw(b"}("), anchor).raw(b"u").0;
         let teacher = Script::default().raw(b"}(").text("module.backbone").raw(&inner).raw(b"u").0;
         let moment = tensor(Script::default().raw(b"}("), anchor).raw(b"u").0;
-        // A tensor of its own beside the network, and moments of the optimiser.
+        // A separate tensor next to the network, and moments of the optimiser.
         let pickle = tensor(Script::default().raw(b"\x80\x02}("), "loss")
             .text("optimizer")
             .raw(&moment)
@@ -486,7 +486,7 @@ mod tests {
         assert!(text.contains("posix.system") && text.contains("plain tensors"), "{text}");
     }
 
-    /// What is small to write may not become large by being asked for often.
+    /// A small file must not cause large memory use through repeated references.
     #[test]
     fn nothing_grows_by_repetition() {
         let parameter = b"ctorch._utils\n_rebuild_parameter\nh\x00\x85R";

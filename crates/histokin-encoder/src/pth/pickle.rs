@@ -1,18 +1,19 @@
-//! An unpickler (Python's `pickletools.py` describes the machine) for dictionaries of tensors. Of all that a
-//! pickle can ask to be called it knows ordered dictionaries, tensors and parameters, and builds those itself; anything
-//! else becomes an opaque value, of which nothing is called.
+//! An unpickler for dictionaries of tensors; Python's `pickletools.py` documents the pickle machine. It
+//! implements the construction of ordered dictionaries, tensors and parameters; any other object becomes an
+//! opaque value, and none of its code is called.
 //!
-//! Values lie in one arena and point at each other by number, so that neither depth nor repetition in a
-//! hostile pickle costs more than its length.
+//! Values are stored in one arena and refer to each other by index, so neither nesting nor repetition in a
+//! malicious pickle costs more than its length.
 
 use std::collections::HashMap;
 
 use safetensors::tensor::Dtype;
 
-/// Number of a value in its pickle.
+/// Index of a value in its pickle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id(u32);
 
+/// A value built by a pickle.
 #[derive(Debug, Clone)]
 pub enum Value {
     None,
@@ -26,37 +27,44 @@ pub enum Value {
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    /// Something of a Python module, by name.
+    /// An object of a Python module, referred to by name.
     Global(Global),
     Storage(StorageRef),
     Tensor(TensorRef),
-    /// What an unknown function would make. Nothing is known of it, and nothing is called.
+    /// The result of an unsupported function, which is not called.
     Opaque,
 }
 
-/// What a state dict refers to.
+/// Python objects that a state dict refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
     StorageOf(Dtype),
-    /// Anything else.
+    /// Any other object.
     Unknown,
 }
 
+/// A reference to a storage, the flat array that contains the values of tensors.
 #[derive(Debug, Clone)]
 pub struct StorageRef {
+    /// Number format of the elements.
     pub dtype: Dtype,
+    /// Name of the storage in the file.
     pub key: String,
 }
 
+/// A strided view of a storage.
 #[derive(Debug, Clone)]
 pub struct TensorRef {
-    /// The [`Value::Storage`] that its numbers lie in.
+    /// The [`Value::Storage`] that contains the tensor's values.
     pub storage: Id,
+    /// Index of the first element in the storage.
     pub offset: usize,
+    /// Extent along each dimension.
     pub size: Vec<usize>,
+    /// Distance in elements between neighbours along each dimension.
     pub stride: Vec<usize>,
 }
 
@@ -67,7 +75,11 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// Read one pickle from the front of `bytes`; what follows it stays.
+    /// Reads one pickle from the start of `bytes` and advances `bytes` past it; also returns the top-level
+    /// value.
+    ///
+    /// # Errors
+    /// A message if the pickle is damaged, has unsupported instructions, or exceeds a limit.
     pub fn read(bytes: &mut &[u8]) -> Result<(Self, Id), String> {
         let mut machine = Machine {
             rest: bytes,
@@ -83,23 +95,24 @@ impl Pickle {
         Ok((Self { values, stranger }, root))
     }
 
-    /// The first Python object that is not understood.
+    /// Returns the name of the first unsupported Python object.
     pub fn stranger(&self) -> Option<&str> {
         self.stranger.as_deref()
     }
 
+    /// Returns the value with the given index.
     pub fn value(&self, id: Id) -> &Value {
         &self.values[id.0 as usize]
     }
 
-    /// What a dictionary has under the text `name`.
+    /// Returns the value of the dictionary `dict` for the key `name`.
     pub fn entry(&self, dict: Id, name: &str) -> Option<Id> {
         let Value::Dict(entries) = self.value(dict) else { return None };
         let is_it = |key: &Id| matches!(self.value(*key), Value::Text(text) if text == name);
         entries.iter().find(|(key, _)| is_it(key)).map(|(_, value)| *value)
     }
 
-    /// Bytes of a number in each storage, by its key.
+    /// Returns the element size of each storage in bytes, by the storage's key.
     pub fn storage_sizes(&self) -> HashMap<String, usize> {
         let storage = |value: &Value| match value {
             Value::Storage(storage) => Some((storage.key.clone(), storage.dtype.bitsize() / 8)),
@@ -113,21 +126,21 @@ struct Machine<'a> {
     rest: &'a [u8],
     values: Vec<Value>,
     stack: Vec<Id>,
-    /// Heights of the stack.
+    /// Stack heights at the MARK instructions.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
-    /// Name of the first object that is not understood.
+    /// Name of the first unsupported Python object.
     stranger: Option<String>,
 }
 
-/// Values of one pickle. One instruction of a byte makes a value of eighty; a network has some thousand
-/// tensors of thirty values each.
+/// Maximum number of values in a pickle. A one-byte instruction can create a value of 80 bytes; a network has
+/// about a thousand tensors of 30 values each.
 const MOST_VALUES: usize = 1 << 20;
 
-/// Bytes of the name of a storage; torch gives them numbers.
+/// Maximum length of a storage's name, in bytes; PyTorch uses numbers as names.
 const LONGEST_KEY: usize = 64;
 
-/// Instructions of one pickle, some of which make no value but a note of one.
+/// Maximum number of instructions in a pickle; some create a memo entry instead of a value.
 const MOST_INSTRUCTIONS: usize = 1 << 24;
 
 const EARLY: &str = "its pickle ends too early or is damaged";
@@ -257,7 +270,7 @@ impl<'a> Machine<'a> {
                     self.push(Value::Storage(storage))?;
                 }
                 b'R' => self.reduce()?,
-                // BUILD: attributes that torch hangs on ordered dictionaries; they say nothing of tensors.
+                // BUILD: attributes that PyTorch adds to ordered dictionaries; irrelevant for tensors.
                 b'b' => {
                     self.pop()?;
                     self.top()?;
@@ -357,7 +370,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// `('storage', type, key, location, count, …)`.
+    /// Interprets the persistent ID `('storage', type, key, location, count, …)`.
     fn storage(&self, reference: Id) -> Result<StorageRef, String> {
         if let Value::Tuple(parts) = self.value(reference)
             && let [kind, of, key, ..] = parts[..]
@@ -371,7 +384,7 @@ impl<'a> Machine<'a> {
         Err("its pickle refers to something that is no storage of numbers".into())
     }
 
-    /// Push what a Python name stands for; one that is not understood is noted.
+    /// Pushes the object that a Python name refers to, and records the name if it is unsupported.
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
         let global = global(module, name);
         if global == Global::Unknown && self.stranger.is_none() {
@@ -381,7 +394,7 @@ impl<'a> Machine<'a> {
         self.push(Value::Global(global))
     }
 
-    /// Build what one of the known functions would return.
+    /// Builds the result of a supported function.
     fn reduce(&mut self) -> Result<(), String> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         if matches!(self.value(function), Value::Global(Global::Unknown) | Value::Opaque) {
@@ -404,7 +417,8 @@ impl<'a> Machine<'a> {
                     stride: self.counts(*stride)?,
                 })
             }
-            // A parameter is its tensor. Nothing of any size is ever copied: that could be asked for often.
+            // A parameter is represented by its tensor. Large values are never copied, since a malicious file
+            // could request many copies.
             (Global::RebuildParameter, [tensor, ..]) if matches!(self.value(*tensor), Value::Tensor(_)) => {
                 self.stack.push(*tensor);
                 return Ok(());

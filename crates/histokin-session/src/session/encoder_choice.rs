@@ -6,17 +6,17 @@ use histokin_encoder as encoder;
 use histokin_project::project::ProjectSettings;
 
 impl Session {
-    /// Suggests the default encoder if the project uses the previous default without an explicit choice, or an
-    /// encoder that is no longer shipped.
+    /// Suggests the default encoder if the project uses the previous default without an explicit choice, or
+    /// an encoder that is no longer shipped.
     pub(super) fn offer_default_encoder(&mut self) {
         if self.project.read_only().is_some() {
             return;
         }
         let text = if self.project.has_former_default() {
             format!(
-                "This project uses {}, the default encoder of earlier versions, and goes on with it. The default is {} \
-                 now: it learns more from your marks. Changing to it embeds all slides anew; what there is answers \
-                 until that is done, and is kept.",
+                "This project uses {}, the default encoder of earlier versions, and continues to. The default is now \
+                 {}, which finds more of the same tissue in other patients. Changing to it embeds all slides again; \
+                 searches use the present descriptors until that is done, and these are kept.",
                 encoder::FORMER_DEFAULT,
                 encoder::DEFAULT
             )
@@ -28,8 +28,8 @@ impl Session {
         self.notify(Severity::Note, text, Some(Remedy::NewerEncoder(self.project.encoder_name())));
     }
 
-    /// Changes the project's encoder to `name` and embeds all slides again. If the project already uses this encoder,
-    /// it is only recorded in the project's settings as an explicit choice.
+    /// Changes the project's encoder to `name` and embeds all slides again. If the project already uses this
+    /// encoder, it is only recorded in the project's settings as an explicit choice.
     pub(super) fn choose_encoder(&mut self, name: String) -> Vec<Job> {
         self.withdraw(&Remedy::NewerEncoder(self.project.encoder_name()));
         let is_kept = self.project.encoder_name() == name;
@@ -38,7 +38,9 @@ impl Session {
             self.project.set_settings(settings);
             return vec![Job::SaveProject(Box::new(self.project.clone()))];
         }
-        let text = format!("{name} describes the slides anew; until that is done the old descriptors answer");
+        let text = format!(
+            "The slides are embedded again with {name}; until that is done, searches use the present descriptors"
+        );
         self.describe_anew(settings, text)
     }
 
