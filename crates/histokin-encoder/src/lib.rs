@@ -346,7 +346,7 @@ pub fn removed(name: &str) -> Option<String> {
 pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
     match locate(which) {
         Err(EncoderError::Removed { name }) => {
-            removed::spec(&name).ok_or_else(|| EncoderError::Removed { name })
+            removed::spec(&name).ok_or(EncoderError::Removed { name })
         }
         Err(error) => Err(error),
         Ok(location) => spec_at(location),
