@@ -345,9 +345,7 @@ pub fn removed(name: &str) -> Option<String> {
 /// As [`load`].
 pub fn spec(which: &str) -> Result<EncoderSpec, EncoderError> {
     match locate(which) {
-        Err(EncoderError::Removed { name }) => {
-            removed::spec(&name).ok_or(EncoderError::Removed { name })
-        }
+        Err(EncoderError::Removed { name }) => removed::spec(&name).ok_or(EncoderError::Removed { name }),
         Err(error) => Err(error),
         Ok(location) => spec_at(location),
     }

@@ -2,7 +2,7 @@
 //! judgements.
 //!
 //! Tiles with a label are used as queries for tiles of other slides or patients. The best matches without a
-//! judgement are judged, [`ROUND`] at a time, by whether their label is the query's class, and the remaining
+//! judgement are judged, `ROUND` at a time, by whether their label is the query's class, and the remaining
 //! tiles are ranked again using these judgements (Rocchio 1971, "Relevance feedback in information
 //! retrieval").
 
