@@ -293,7 +293,7 @@ impl Camera {
         self.center.y -= (b * dx + d * dy) / zoom.1;
     }
 
-    /// Limits the zoom to between half the zoom that fits the whole slide and [`MAX_ZOOM`], and the centre to
+    /// Limits the zoom to between half the zoom that fits the whole slide and `MAX_ZOOM`, and the centre to
     /// the slide.
     pub fn clamp(&mut self, width: f64, height: f64, viewport: Viewport) {
         self.zoom = self.clamp_zoom(self.zoom, width, height, viewport);
