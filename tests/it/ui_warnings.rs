@@ -18,6 +18,27 @@ use crate::support::asset;
 use crate::ui::{SLIDE, wait, window};
 
 #[test]
+fn the_suggestion_of_the_default_encoder_stays_until_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Project::open_or_create(folder.path()).unwrap());
+    // As earlier versions wrote it: without the name of the encoder.
+    let file = folder.path().join("project.toml");
+    let lines: Vec<String> = fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
+    let without: Vec<&str> =
+        lines.iter().map(String::as_str).filter(|line| !line.starts_with("encoder = ")).collect();
+    assert_eq!(without.len() + 1, lines.len());
+    fs::write(&file, without.join("\n")).unwrap();
+    let mut harness = window(folder.path(), Vec::new());
+    // A quarter of a second each: longer than other notes stay.
+    harness.run_steps(80);
+    harness.get_by_label_contains("the default encoder of earlier versions");
+    harness.get_by_label("Stay with this one").click();
+    harness.run_steps(4);
+    assert!(harness.query_by_label_contains("the default encoder of earlier versions").is_none());
+    assert!(!harness.state().session().project().has_former_default());
+}
+
+#[test]
 fn a_second_window_on_a_project_says_who_has_it_until_it_is_free() {
     let folder = tempfile::tempdir().unwrap();
     drop(Project::open_or_create(folder.path()).unwrap());

@@ -8,7 +8,7 @@ use egui::Context;
 
 use super::App;
 use crate::encoder::DeviceChoice;
-use crate::session::{Command, Severity};
+use crate::session::{Command, Message, Remedy, Severity};
 use crate::ui::actions::Action;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::matches::MatchesPanel;
@@ -120,10 +120,13 @@ impl App {
         context.request_repaint_after(Duration::from_secs_f64(NOTICE_SECONDS));
     }
 
-    /// Dismisses notes that were shown long enough.
+    /// Dismisses notes that were shown long enough. The suggestion of another encoder stays until it is answered.
     pub(super) fn dismiss_old_notes(&mut self, context: &Context) {
         let now = context.input(|input| input.time);
-        let notes = self.session.messages().iter().filter(|message| message.severity == Severity::Note);
+        let passes = |message: &&Message| {
+            message.severity == Severity::Note && !matches!(message.remedy, Some(Remedy::NewerEncoder(_)))
+        };
+        let notes = self.session.messages().iter().filter(passes);
         let ids: Vec<u64> = notes.map(|message| message.id).collect();
         self.chrome.notes.retain(|id, _| ids.contains(id));
         for id in ids {

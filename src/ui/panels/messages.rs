@@ -151,11 +151,11 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
         }
         Remedy::NewerEncoder(own) => {
             let hint =
-                "Embed all slides anew with it; the old descriptors answer until that is done, and are kept";
+                "Embed all slides again with it; searches use the present descriptors until that is done";
             if button(&format!("Change to {}", encoder::DEFAULT), hint) {
                 asked.command(Command::ChooseEncoder(encoder::DEFAULT.to_owned()));
             }
-            if button("Stay with this one", "Keep the project's encoder, and be asked no more") {
+            if button("Stay with this one", "Keep the project's encoder and hide this note") {
                 asked.command(Command::ChooseEncoder(own.clone()));
             }
         }
