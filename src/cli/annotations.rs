@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::annotation::{AnnotationSet, area_label, length_label, read_file, write_file};
 use crate::geometry::Level0Point;
-use crate::number_format::counted;
+use crate::number_format::{counted, grouped};
 use crate::paths;
 use crate::project::Project;
 use crate::slide::SlideInfo;
@@ -140,7 +140,12 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
         }));
     }
     let read = counted(count as u64, "annotation");
-    outln!("{}: {read} read, {added} of them new; {} in all", info.name(), set.len());
+    outln!(
+        "{}: {read} read, {} of them new; {} in all",
+        info.name(),
+        grouped(added as u64),
+        grouped(set.len() as u64)
+    );
     let empty = file.set.iter().filter(|one| one.shape().is_empty()).count();
     if empty > 0 {
         outln!("{empty} without a position on the slide; kept, and written again on export.");
