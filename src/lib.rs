@@ -13,6 +13,42 @@
 //!
 //! Everything except the command line and the window is in `crates/` and re-exported here under the same
 //! names.
+//!
+//! # Example
+//!
+//! Embeds a slide into a project and finds the tiles that are most similar to one of them:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use histokin::encoder::{self, DeviceChoice};
+//! use histokin::geometry::Level0Point;
+//! use histokin::index::Snapshot;
+//! use histokin::pipeline::{EmbedControl, EmbedSettings, embed_slide};
+//! use histokin::project::Project;
+//! use histokin::query::{self, Example, Marks, Query};
+//! use histokin::slide;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let slide = slide::open(Path::new("section.svs"), None)?;
+//! let project = Project::open_or_create(Path::new("project"))?;
+//! let mut encoder = encoder::load(encoder::DEFAULT, DeviceChoice::Auto)?;
+//! let recipe = project.recipe(encoder.spec());
+//! let store = project.descriptors();
+//! let (settings, control) = (EmbedSettings::default(), EmbedControl::default());
+//! embed_slide(slide.as_ref(), None, encoder.as_mut(), &recipe, &store, settings, &control, &mut |_| ())?;
+//!
+//! let id = slide.info().id.clone();
+//! let set = store.open(&id, &recipe)?.ok_or("no tissue was found")?;
+//! let index = Snapshot::build(vec![set.into()], None, None);
+//! let example = Example::Tile { slide: id, at: Level0Point::new(1000.0, 1500.0) };
+//! let query = Query { positives: vec![example], ..Query::default() };
+//! for found in query::ask(&index, &query, &Marks::new())?.matches {
+//!     println!("{}. {:?} at distance {}", found.rank, found.rect, found.distance);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "archive")]
 pub use histokin_archive as archive;
