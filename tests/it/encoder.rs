@@ -324,7 +324,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     assert!((values.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-5, "{values:?}");
     assert!(values.iter().any(|value| *value < 0.0), "{values:?}");
     let alone = FitModelArgs { within_um: 100.0, ..whitened };
-    assert!(fit_model::run(&alone).unwrap_err().to_string().contains("within 100 µm"));
+    assert!(fit_model::run(&alone).unwrap_err().to_string().contains("nearer to each other than 100 µm"));
 
     // The trained network's weights without its head make a model of their own, whole by itself.
     let whole =
