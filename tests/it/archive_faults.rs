@@ -44,7 +44,7 @@ fn a_server_that_dies_in_the_middle_of_a_push() {
     });
     let error = error.unwrap_err();
     assert!(crashed && error.is_lost(), "{error}");
-    assert!(error.to_string().contains("run it again and it goes on where it was"), "{error}");
+    assert!(error.to_string().contains("run the same command again to continue"), "{error}");
     let down = database.try_open(WRITER).err().unwrap();
     assert!(matches!(down, ArchiveError::Unreachable { .. }), "{down}");
 
@@ -69,7 +69,7 @@ fn a_disk_that_is_full() {
     let mut writer = database.open(WRITER);
     let error = push(&mut writer, &project, &made::recipe(), &settings(), &mut |_| ()).unwrap_err();
     assert!(matches!(error, ArchiveError::Full { .. }), "{error}");
-    assert!(error.to_string().contains("make room there and run it again"), "{error}");
+    assert!(error.to_string().contains("free some space there and try again"), "{error}");
     assert_eq!(held(&database), ("a_1.svs".to_owned(), "500".to_owned()), "nothing half there");
     is_sound(&mut database.open(WRITER));
     std::fs::remove_file(filler).unwrap();

@@ -279,7 +279,7 @@ fn bombs_are_not_unfolded() {
         ),
     ] {
         let message = refusal(name, &bytes, &read);
-        assert!(message.contains("unfolds into far more"), "{message}");
+        assert!(message.contains("expands to far more"), "{message}");
     }
     // torch never compresses.
     let pickle = zipped(&[("a/data.pkl", &spaces[..100 << 20])], zip::CompressionMethod::Deflated);
@@ -319,14 +319,14 @@ fn projects_that_lead_astray_are_refused() {
     let slide = slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
     let id = &slide.info().id.0;
     for (what, with, words) in [
-        (id.as_str(), "../../../etc/cron.d/owned", "is no identity"),
-        (id.as_str(), "/etc/owned", "is no identity"),
-        (id.as_str(), "", "is no identity"),
+        (id.as_str(), "../../../etc/cron.d/owned", "is not a slide ID"),
+        (id.as_str(), "/etc/owned", "is not a slide ID"),
+        (id.as_str(), "", "is not a slide ID"),
         ("tile_px = 224", "tile_px = 0", "tiles of 0 px"),
-        ("tile_px = 224", "tile_px = -5", "cannot be understood"),
+        ("tile_px = 224", "tile_px = -5", "cannot be read"),
         ("mpp = 1.0", "mpp = nan", "tiles of 224 px at NaN"),
         ("mpp = 1.0", "mpp = -1.0", "tiles of 224 px at -1"),
-        ("format = 2", "format = \"one\"", "cannot be understood"),
+        ("format = 2", "format = \"one\"", "cannot be read"),
     ] {
         assert!(good.contains(what), "{what} in {good}");
         let folder = tempfile::tempdir().unwrap();

@@ -265,7 +265,7 @@ fn what_cannot_be_done_is_said_with_the_file_and_a_way_out() {
     assert!(nowhere.contains("histokin embed"), "{nowhere}");
     std::fs::write(folder.path().join("project.toml"), "format = 99\n").unwrap();
     let newer = refused(&["embed", text(folder.path()), text(&asset("slides"))]);
-    assert!(newer.contains("newer version") && newer.contains("reading only"), "{newer}");
+    assert!(newer.contains("newer version") && newer.contains("read-only"), "{newer}");
 }
 
 #[cfg(unix)]

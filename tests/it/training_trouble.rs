@@ -249,7 +249,7 @@ fn a_disk_that_is_full_when_a_checkpoint_is_due_ends_the_run_and_keeps_the_one_b
     // Room for one checkpoint and for no second one beside it.
     let Some(disk) = SmallDisk::mount(&project, size + size / 2 + 50_000) else { return };
     let said = failure(&command(&place, &config, &project, &slide, &[]).output().unwrap());
-    assert!(said.contains("last.safetensors") && said.contains("make room and resume"), "{said}");
+    assert!(said.contains("last.safetensors") && said.contains("free some space and resume"), "{said}");
     let kept = Run::find(&project, "run-001").unwrap();
     assert_eq!(std::fs::metadata(kept.last_checkpoint()).unwrap().len().div_ceil(size), 1);
     drop(disk);

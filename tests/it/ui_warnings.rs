@@ -54,7 +54,7 @@ fn a_second_window_on_a_project_says_who_has_it_until_it_is_free() {
         .wgpu()
         .build_eframe(|context| App::new(context, project, options).expect("a window"));
     harness.run_steps(3);
-    let banner = "This project is open for reading only";
+    let banner = "This project is read-only";
     harness.get_by_label_contains(banner);
     harness.get_by_label_contains("in use by amina on reading-room (process 4711), for 5 minutes");
 

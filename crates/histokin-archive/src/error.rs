@@ -26,7 +26,7 @@ pub enum ArchiveError {
     #[error(transparent)]
     Url(#[from] UrlError),
     /// The address has unsupported parts or names no host.
-    #[error("{url}: this address cannot be used: {reason}")]
+    #[error("{url}: not a valid archive address: {reason}")]
     Address {
         /// Address of the archive.
         url: ArchiveUrl,
@@ -118,7 +118,7 @@ pub enum ArchiveError {
     },
     /// The archive's tables are newer than this program.
     #[error(
-        "{url}: the archive was set up by a newer histokin (version {found}, this one supports {VERSION}); update histokin"
+        "{url}: the archive was set up by a newer version of histokin (archive version {found}, this one supports {VERSION}); update histokin"
     )]
     NewerSchema {
         /// Address of the archive.
@@ -128,7 +128,7 @@ pub enum ArchiveError {
     },
     /// The archive's tables are older than this program requires.
     #[error(
-        "{url}: the archive is of version {found}, this histokin needs {VERSION}; its owner can update it with `histokin archive init {url}`"
+        "{url}: the archive has version {found}, this version of histokin needs {VERSION}; its owner can update it with `histokin archive init {url}`"
     )]
     OlderSchema {
         /// Address of the archive.
@@ -138,7 +138,7 @@ pub enum ArchiveError {
     },
     /// The login lacks a right.
     #[error(
-        "{url}: this login may not do that ({reason}); ask the owner of the archive to grant histokin_reader or \
+        "{url}: this login lacks the permission ({reason}); ask the owner of the archive to grant histokin_reader or \
          histokin_writer"
     )]
     NotAllowed {
@@ -149,7 +149,7 @@ pub enum ArchiveError {
     },
     /// The server's disk is full.
     #[error(
-        "{url}: the server's disk is full ({reason}); nothing was written in part, make room there and run it again"
+        "{url}: the server's disk is full ({reason}); nothing was partly written; free some space there and try again"
     )]
     Full {
         /// Address of the archive.
@@ -159,8 +159,8 @@ pub enum ArchiveError {
     },
     /// The connection was lost.
     #[error(
-        "{url}: the connection was lost while {doing} ({reason}); nothing was written in part, run it again and it \
-         goes on where it was"
+        "{url}: the connection was lost while {doing} ({reason}); nothing was partly written; run the same \
+         command again to continue"
     )]
     Lost {
         /// Address of the archive.
@@ -198,7 +198,7 @@ pub enum ArchiveError {
     },
     /// The archive has no encoder with the project's recipe.
     #[error(
-        "{url}: the archive holds no descriptors of {encoder} as this project makes them; push some first"
+        "{url}: the archive has no descriptors of {encoder} with this project's settings; push some first"
     )]
     NoSuchEncoder {
         /// Address of the archive.

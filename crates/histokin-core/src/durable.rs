@@ -67,14 +67,16 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Adds advice to the error of a write where there is any, such as for a full or read-only disk.
 pub fn advised(error: io::Error) -> io::Error {
     let advice = match error.kind() {
-        ErrorKind::StorageFull => "the disk is full: make room, or save elsewhere",
-        ErrorKind::QuotaExceeded => "your disk quota is used up: make room, or save elsewhere",
-        ErrorKind::FileTooLarge => "this disk does not accept a file of that size: save elsewhere",
-        ErrorKind::ReadOnlyFilesystem => "the disk can only be read: save elsewhere",
-        ErrorKind::NotFound => {
-            "its folder does not exist: check that its drive is connected, or save elsewhere"
+        ErrorKind::StorageFull => "the disk is full: free some space, or save to another location",
+        ErrorKind::QuotaExceeded => {
+            "your disk quota is exceeded: free some space, or save to another location"
         }
-        ErrorKind::PermissionDenied => "you have no write permission there: ask for it, or save elsewhere",
+        ErrorKind::FileTooLarge => "this disk does not support files of that size: save to another location",
+        ErrorKind::ReadOnlyFilesystem => "the disk is read-only: save to another location",
+        ErrorKind::NotFound => {
+            "the folder does not exist: check that its drive is connected, or save to another location"
+        }
+        ErrorKind::PermissionDenied => "you have no write permission there: save to another location",
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{error}; {advice}"))
@@ -90,7 +92,7 @@ pub fn hint(error: &io::Error) -> &'static str {
 
 /// Returns the error of a write that is refused because the project is open for reading only.
 pub fn refused() -> io::Error {
-    io::Error::new(ErrorKind::ReadOnlyFilesystem, "not written, since the project is open for reading only")
+    io::Error::new(ErrorKind::ReadOnlyFilesystem, "not written: the project is read-only")
 }
 
 /// Removes temporary files that earlier crashes left in `folder`.
@@ -163,6 +165,9 @@ mod tests {
     fn a_full_disk_is_told_with_what_to_do() {
         let error = advised(io::Error::from(ErrorKind::StorageFull));
         assert_eq!(error.kind(), ErrorKind::StorageFull);
-        assert!(error.to_string().ends_with("the disk is full: make room, or save elsewhere"), "{error}");
+        assert!(
+            error.to_string().ends_with("the disk is full: free some space, or save to another location"),
+            "{error}"
+        );
     }
 }

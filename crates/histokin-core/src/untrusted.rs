@@ -86,7 +86,7 @@ pub fn unpack(packed: impl Read, left: &mut u64) -> io::Result<Vec<u8>> {
         Some(rest) => *left = rest,
         None => {
             return Err(too_large(
-                "it unfolds into far more data than plausible; unpack it yourself if you trust it".to_owned(),
+                "it expands to far more data than plausible; unpack it yourself if you trust it".to_owned(),
             ));
         }
     }

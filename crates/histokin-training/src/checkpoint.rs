@@ -124,7 +124,7 @@ impl Checkpoint {
             .map_err(|error| failed(format!("its description cannot be read ({error})")))?;
         if header.format > FORMAT {
             return Err(failed(format!(
-                "written by a newer version of histokin (format {}, this one knows {FORMAT}); update histokin",
+                "written by a newer version of histokin (format {}, this one supports {FORMAT}); update histokin",
                 header.format
             )));
         }

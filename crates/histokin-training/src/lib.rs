@@ -140,7 +140,7 @@ pub enum TrainingError {
         kept: u64,
     },
     /// A checkpoint cannot be written.
-    #[error("{}: the checkpoint cannot be written ({source}); make room and resume the run from step {kept}", path.display())]
+    #[error("{}: the checkpoint cannot be written ({source}); free some space and resume the run from step {kept}", path.display())]
     Checkpoint {
         /// Path of the checkpoint.
         path: PathBuf,

@@ -164,7 +164,7 @@ fn run(
         && !has_labels_on_two_slides(&setup.validation)
     {
         send(Progress::Notice(
-            "no class is labelled on two validation slides: the best step is judged by ADDR alone".into(),
+            "no class is labelled on two validation slides: the best step is chosen by ADDR alone".into(),
         ));
     }
     let mut learner = Learner::new(&config, sampler.instances(), setup.device)?;
@@ -282,7 +282,7 @@ impl TrainingLoop<'_> {
             }
             if validated && self.has_stopped_improving() {
                 (self.send)(Progress::Notice(format!(
-                    "stopped at step {step}: {} looks without a better {}",
+                    "stopped at step {step}: {} validations without a better {}",
                     self.header.validations_without_better,
                     match self.config.judged_by {
                         JudgedBy::Retrieval => "figure",

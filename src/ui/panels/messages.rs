@@ -169,7 +169,7 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
 
 /// Draws the reason why the project is open for reading only.
 fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, asked: &mut Asked) {
-    let text = format!("This project is open for reading only: {why}. You can view and search slides.");
+    let text = format!("This project is read-only: {why}. You can view and search slides.");
     standing_ui(ui, (icons::ICON_LOCK, palette.accent), &text, palette, |ui| {
         let again = ui
             .add(Button::new("Try again").small())

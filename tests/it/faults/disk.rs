@@ -117,7 +117,10 @@ fn on_a_full_disk_old_files_stay_and_work_goes_on_when_there_is_room() {
     assert!(output.status.success(), "{heard}");
     for name in ["no-room", "import", "export", "picture", "embedding"] {
         let words = read(&at(name));
-        assert!(words.contains("the disk is full: make room, or save elsewhere"), "{name}: {words}");
+        assert!(
+            words.contains("the disk is full: free some space, or save to another location"),
+            "{name}: {words}"
+        );
     }
     assert_eq!(read(&at("out-after.geojson")), read(&at("out-before.geojson")));
     let set_in = |name: &str| {
@@ -134,10 +137,10 @@ fn on_a_full_disk_old_files_stay_and_work_goes_on_when_there_is_room() {
     );
     assert!(read(&at("journal")).contains(".partial"), "{}", read(&at("journal")));
 
-    assert!(read(&at("ro-embed")).contains("reading only"), "{}", read(&at("ro-embed")));
-    assert!(read(&at("ro-import")).contains("reading only"), "{}", read(&at("ro-import")));
+    assert!(read(&at("ro-embed")).contains("read-only"), "{}", read(&at("ro-embed")));
+    assert!(read(&at("ro-import")).contains("read-only"), "{}", read(&at("ro-import")));
     assert!(
-        read(&at("ro-export")).contains("can only be read: save elsewhere"),
+        read(&at("ro-export")).contains("is read-only: save to another location"),
         "{}",
         read(&at("ro-export"))
     );

@@ -29,7 +29,7 @@ fn the_second_says_who_has_it_and_only_reads_until_the_first_is_gone() {
     let slide = second.slides()[0].id.clone();
     let set = marks.load(&slide).unwrap().set;
     assert!(!set.is_empty());
-    assert!(marks.save(&slide, &set).unwrap_err().to_string().contains("reading only"));
+    assert!(marks.save(&slide, &set).unwrap_err().to_string().contains("read-only"));
     let mut session = Session::new(second);
     assert!(session.handle(Wish::ResumeEmbedding).is_empty());
     assert!(session.messages()[0].text.contains(&holder.to_string()[..12]), "{}", session.messages()[0].text);

@@ -61,7 +61,7 @@ fn a_newer_project_opens_for_reading_only_and_is_left_as_it_is() {
     assert_eq!(by, "3.1");
     let words = project.read_only().unwrap().to_string();
     assert!(words.contains("version 3.1") && words.contains("Update histokin"), "{words}");
-    assert!(project.save().unwrap_err().to_string().contains("reading only"));
+    assert!(project.save().unwrap_err().to_string().contains("read-only"));
 
     // A slide is opened and looked at; nothing is written, and drawing is refused with the reason.
     let mut session = Session::new(project);
@@ -85,7 +85,7 @@ fn a_newer_project_opens_for_reading_only_and_is_left_as_it_is() {
         .assert()
         .failure();
     let words = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
-    assert!(words.contains("reading only") && words.contains("version 3.1"), "{words}");
+    assert!(words.contains("read-only") && words.contains("version 3.1"), "{words}");
     assert_eq!(file(folder.path()), text);
 }
 

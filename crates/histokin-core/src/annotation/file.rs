@@ -97,7 +97,7 @@ impl AnnotationFile {
 
     /// Returns the edit that adds its annotations to a set. Annotations that are already in the set,
     /// according to their UUID, their ID in the file or their text, are replaced. The rule for IDs other than
-    /// UUIDs is in `docs/annotations.md`.
+    /// UUIDs is in `docs/guide/annotation-files.md`.
     pub fn edit_for(&mut self, set: &AnnotationSet) -> Edit {
         let others = self.set.recognise(set);
         if others > 0 {

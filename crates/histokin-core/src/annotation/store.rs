@@ -86,8 +86,7 @@ impl AnnotationStore {
                 Ok(Loaded { set: file.set, trouble: Some(trouble) })
             }
             Err(error) if self.read_only => {
-                let trouble =
-                    format!("{error}; it was left as it is, since the project is open for reading only");
+                let trouble = format!("{error}; it was left unchanged, because the project is read-only");
                 Ok(Loaded { set: AnnotationSet::default(), trouble: Some(trouble) })
             }
             Err(error) => {

@@ -367,7 +367,7 @@ pub enum DescriptorError {
     },
     /// A file is damaged, and was left unchanged because the project is read-only.
     #[error(
-        "{}: damaged descriptor file ({reason}); it was left as it is, since the project is open for reading only",
+        "{}: damaged descriptor file ({reason}); it was left unchanged, because the project is read-only",
         path.display()
     )]
     LeftDamaged {

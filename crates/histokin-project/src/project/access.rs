@@ -52,7 +52,7 @@ impl std::fmt::Display for ReadOnly {
                     written_by.as_deref().map_or("a newer version".to_owned(), |by| format!("version {by}"));
                 write!(
                     f,
-                    "it was written by {by} of histokin (format {found}, this one knows {FORMAT}). \
+                    "it was written by {by} of histokin (format {found}, this one supports {FORMAT}). \
                      Update histokin to work with it"
                 )
             }

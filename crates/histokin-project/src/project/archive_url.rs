@@ -22,7 +22,7 @@ pub enum UrlError {
     NotPostgres,
     /// The URL contains a password.
     #[error(
-        "the archive's address holds a password, which would be stored in files and histories; leave it out and \
+        "the archive's address contains a password, which would be stored in files and shell histories; leave it out and \
          give it in PGPASSWORD, in ~/.pgpass, or when asked for it"
     )]
     HoldsPassword,

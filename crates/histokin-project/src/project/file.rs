@@ -51,7 +51,7 @@ impl ProjectFile {
         let damaged =
             |reason: String| ProjectError::Damaged { path: path.to_owned(), reason: one_line(&reason) };
         let mut table: toml::Table = toml::from_str(text).map_err(|error| damaged(error.to_string()))?;
-        let found = format::of(&table).ok_or_else(|| damaged("it does not tell its format".to_owned()))?;
+        let found = format::of(&table).ok_or_else(|| damaged("it does not state its format".to_owned()))?;
         format::migrate(&mut table, found).map_err(damaged)?;
         match table.try_into() {
             Ok(file) => Ok((file, found)),
@@ -72,7 +72,7 @@ impl ProjectFile {
         let tiles = self.settings.tiles;
         if !tiles.is_plausible() {
             return Some(format!(
-                "tiles of {} px at {} µm per pixel are impossible",
+                "tiles of {} px at {} µm per pixel are not possible",
                 tiles.tile_px, tiles.mpp
             ));
         }
@@ -82,11 +82,11 @@ impl ProjectFile {
         let entries = || self.slides.iter().chain(&self.unlisted);
         let mut ids = entries().flat_map(|entry| std::iter::once(&entry.id).chain(&entry.former_ids));
         if let Some(id) = ids.find(|id| !id.is_plain()) {
-            return Some(format!("{:?} is no identity of a slide", id.0));
+            return Some(format!("{:?} is not a slide ID", id.0));
         }
         let absurd = |entry: &&SlideEntry| entry.user_mpp.is_some_and(|mpp| !mpp.is_plausible());
         let entry = entries().find(absurd)?;
-        Some(format!("the pixel size given for the slide {} is impossible for a microscope", entry.id))
+        Some(format!("the pixel size set for the slide {} is not possible for a microscope", entry.id))
     }
 }
 

@@ -75,7 +75,7 @@ pub enum ProjectError {
     },
     /// A file of the project is invalid.
     #[error(
-        "{}: cannot be understood: {reason}; it was left as it is, correct it or choose another project",
+        "{}: cannot be read: {reason}; it was left unchanged, correct it or choose another project",
         path.display()
     )]
     Damaged {
@@ -86,7 +86,7 @@ pub enum ProjectError {
     },
     /// The project has a newer format that this program cannot read.
     #[error(
-        "{}: was written by a newer version of histokin (format {found}, this one knows {FORMAT}), and this version \
+        "{}: was written by a newer version of histokin (format {found}, this one supports {FORMAT}), and this version \
          cannot display it ({reason}); update histokin",
         path.display()
     )]
@@ -99,7 +99,7 @@ pub enum ProjectError {
         reason: String,
     },
     /// The project must not be written.
-    #[error("{}: the project is open for reading only: {why}", root.display())]
+    #[error("{}: the project is read-only: {why}", root.display())]
     ReadOnly {
         /// Folder of the project.
         root: PathBuf,
@@ -108,7 +108,7 @@ pub enum ProjectError {
     },
     /// The folder is not a project.
     #[error(
-        "{}: no project here; create one with `histokin embed {} SLIDE…`",
+        "{}: not a project; create one with `histokin embed {} SLIDE…`",
         root.display(), root.display()
     )]
     Missing {

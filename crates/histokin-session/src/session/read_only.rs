@@ -30,7 +30,7 @@ impl Session {
     /// Reports that something cannot be done in a read-only project; returns false if writing is allowed.
     pub(super) fn refuse(&mut self, what: &str) -> bool {
         let Some(why) = self.project.read_only() else { return false };
-        let text = format!("This project is open for reading only: {what}, because {why}.");
+        let text = format!("This project is read-only: {what}, because {why}.");
         self.notify(Severity::Error, text, None);
         true
     }
