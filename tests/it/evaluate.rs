@@ -160,7 +160,9 @@ fn figures_report_and_tables_come_from_one_command() {
 /// Whether the report says that the class is found as well by guessing.
 fn is_guessed(found: &Value) -> bool {
     let notes = found["notes"].as_array().unwrap();
-    notes.iter().any(|note| note.as_str().unwrap().contains("tumour is not found better than by guessing"))
+    notes
+        .iter()
+        .any(|note| note.as_str().unwrap().contains("tumour is not found better than at chance level"))
 }
 
 #[test]
@@ -277,7 +279,7 @@ fn what_cannot_be_evaluated_is_refused_with_words() {
     let unknown = labels("unknown.csv", &format!("{both}omega,0,0,99,99,tumour\n"));
     assert!(unknown.contains("omega") && unknown.contains("--some-slides"), "{unknown}");
     let one_class = labels("one.csv", "alpha,50,50,520,1100,tumour\nbeta,50,50,520,1100,tumour\n");
-    assert!(one_class.contains("every answer is right"), "{one_class}");
+    assert!(one_class.contains("every match is correct"), "{one_class}");
     let none = labels("none.csv", "alpha,50,50,520,1100,stroma\nbeta,50,50,520,1100,fat\n");
     assert!(none.contains("no labelled tile of class \"tumour\"") && none.contains("fat"), "{none}");
     let one_slide = labels("slide.csv", both);

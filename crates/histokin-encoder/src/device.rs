@@ -42,7 +42,7 @@ impl FromStr for DeviceChoice {
             ("cuda", _) => Ok(Self::Cuda(number()?)),
             ("cuda-half", _) => Ok(Self::CudaHalf(number()?)),
             _ => Err(format!(
-                "{text:?} is no device; there are auto, cpu, cuda, cuda:N, cuda-half and cuda-half:N"
+                "{text:?} is not a device; use auto, cpu, cuda, cuda:N, cuda-half or cuda-half:N"
             )),
         }
     }

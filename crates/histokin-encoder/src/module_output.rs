@@ -37,7 +37,7 @@ pub(super) enum Pooling {
 }
 
 /// Part of the error message for an output with a number of rows that differs from the number of tiles.
-pub(super) const NOT_A_ROW_A_TILE: &str = "not one row a tile";
+pub(super) const NOT_A_ROW_A_TILE: &str = "not one row per tile";
 
 impl ModuleOutput {
     /// Names of the settings.
@@ -53,16 +53,16 @@ impl ModuleOutput {
         let shape = tensor.size();
         if !matches!(tensor.f_kind()?, Kind::Float | Kind::Half | Kind::BFloat16 | Kind::Double) {
             return Err(unfit(format!(
-                "it answers whole numbers ({:?}), not a descriptor",
+                "it returns whole numbers ({:?}), not a descriptor",
                 tensor.f_kind()?
             )));
         }
         if shape.is_empty() {
-            return Err(unfit("it answers one number, not one row of numbers a tile".to_owned()));
+            return Err(unfit("it returns one number, not one row of numbers per tile".to_owned()));
         }
         if shape[0] != tiles {
             return Err(unfit(format!(
-                "it answers the shape {shape:?} for {tiles} tiles, {NOT_A_ROW_A_TILE}; export it with a batch size \
+                "it returns the shape {shape:?} for {tiles} tiles, {NOT_A_ROW_A_TILE}; export it with a batch size \
                  that may vary"
             )));
         }
@@ -75,17 +75,17 @@ impl ModuleOutput {
                 tensor.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)
             }
             ([_, _, _], None) => Err(unfit(format!(
-                "it answers tokens {shape:?}, not one descriptor a tile; set output = \"cls\" (the first token) or \
+                "it returns tokens {shape:?}, not one descriptor per tile; set output = \"cls\" (the first token) or \
                  \"mean-tokens\" in the settings beside it, or export it with the pooling"
             ))),
             ([_, _, _, _], None) => Err(unfit(format!(
-                "it answers a feature map {shape:?}, not one descriptor a tile; set output = \"average-pool\" in the \
+                "it returns a feature map {shape:?}, not one descriptor per tile; set output = \"average-pool\" in the \
                  settings beside it, or export it with the pooling"
             ))),
             (_, Some(_)) => Err(unfit(format!(
-                "it answers the shape {shape:?}, to which the setting output does not apply"
+                "it returns the shape {shape:?}, to which the setting output does not apply"
             ))),
-            _ => Err(unfit(format!("it answers the shape {shape:?}; expected [tiles, numbers]"))),
+            _ => Err(unfit(format!("it returns the shape {shape:?}; expected [tiles, numbers]"))),
         }
     }
 
@@ -93,7 +93,7 @@ impl ModuleOutput {
         let mean = |skipped: i64| {
             if skipped < 0 || skipped >= tokens {
                 return Err(unfit(format!(
-                    "it answers {tokens} tokens, of which {skipped} cannot be left out"
+                    "it returns {tokens} tokens, of which {skipped} cannot be left out"
                 )));
             }
             let rest = tensor.f_narrow(1, skipped, tokens - skipped)?;
@@ -105,7 +105,7 @@ impl ModuleOutput {
             Pooling::MeanTokens => mean(self.skip_tokens.unwrap_or(0)),
             Pooling::ClsAndMeanTokens => Tensor::f_cat(&[first()?, mean(self.skip_tokens.unwrap_or(1))?], 1),
             Pooling::AveragePool => Err(unfit(format!(
-                "it answers tokens {:?}, not a feature map; set output = \"cls\" or \"mean-tokens\"",
+                "it returns tokens {:?}, not a feature map; set output = \"cls\" or \"mean-tokens\"",
                 tensor.size()
             ))),
         }
@@ -116,7 +116,7 @@ impl ModuleOutput {
         match (answer, &self.key, self.index) {
             (IValue::Tensor(tensor), None, None) => Ok(tensor),
             (IValue::Tensor(_), ..) => {
-                Err(unfit("it answers one tensor, in which key and index name nothing".to_owned()))
+                Err(unfit("it returns one tensor, so that key and index do not apply".to_owned()))
             }
             (IValue::GenericDict(entries), Some(key), _) => {
                 let keys = keys_of(&entries);
@@ -124,35 +124,35 @@ impl ModuleOutput {
                     |(name, _): &(IValue, IValue)| matches!(name, IValue::String(name) if name == key);
                 let value = entries.into_iter().find(is_named).map(|(_, value)| value);
                 let value = value
-                    .ok_or_else(|| unfit(format!("it answers a dictionary of {keys}, without {key:?}")))?;
+                    .ok_or_else(|| unfit(format!("it returns a dictionary of {keys}, without {key:?}")))?;
                 Self { key: None, ..self.clone() }.select(value)
             }
             (IValue::GenericDict(entries), None, _) => Err(unfit(format!(
-                "it answers a dictionary of {}, not one tensor; set key to one of them in the settings beside it, or \
-                 export a module that answers that tensor alone",
+                "it returns a dictionary of {}, not one tensor; set key to one of them in the settings beside it, or \
+                 export a module that returns that tensor alone",
                 keys_of(&entries)
             ))),
             (IValue::Tuple(values) | IValue::GenericList(values), key, Some(index)) => {
                 let count = values.len();
                 let value = values.into_iter().nth(index);
                 let value = value
-                    .ok_or_else(|| unfit(format!("it answers {count} values, none at index {index}")))?;
+                    .ok_or_else(|| unfit(format!("it returns {count} values, none at index {index}")))?;
                 Self { key: key.clone(), index: None, ..self.clone() }.select(value)
             }
             (IValue::TensorList(mut values), _, Some(index)) if index < values.len() => {
                 Ok(values.swap_remove(index))
             }
             (IValue::TensorList(values), _, Some(index)) => {
-                Err(unfit(format!("it answers {} values, none at index {index}", values.len())))
+                Err(unfit(format!("it returns {} values, none at index {index}", values.len())))
             }
             (other, ..) => {
                 let (kind, count) = kind_of(&other);
                 let Some(count) = count else {
-                    return Err(unfit(format!("it answers {kind}, not one tensor [tiles, numbers]")));
+                    return Err(unfit(format!("it returns {kind}, not one tensor [tiles, numbers]")));
                 };
                 Err(unfit(format!(
-                    "it answers {kind} of {count}, not one tensor; set index (0 to {}) in the settings beside it, or \
-                     export a module that answers that tensor alone",
+                    "it returns {kind} of {count}, not one tensor; set index (0 to {}) in the settings beside it, or \
+                     export a module that returns that tensor alone",
                     count.saturating_sub(1)
                 )))
             }
@@ -243,7 +243,7 @@ mod tests {
         let list = || IValue::TensorList(vec![tensor(&[2, 4]), tensor(&[2, 6])]);
         assert!(refusal(&plain, list()).contains("a list of 2"));
         assert_eq!(settings("index = 1").of(list(), 2).unwrap(), tensor(&[2, 6]));
-        assert!(refusal(&settings("index = 1"), answer(&[2, 4])).contains("name nothing"));
+        assert!(refusal(&settings("index = 1"), answer(&[2, 4])).contains("do not apply"));
     }
 
     #[test]

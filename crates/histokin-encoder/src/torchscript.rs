@@ -88,13 +88,13 @@ fn width_of(network: &Script, settings: &Preprocessing, compute: Compute) -> Res
     let is_finite = answer.f_isfinite().and_then(|finite| finite.f_all());
     let is_finite = is_finite.and_then(|all| all.f_int64_value(&[])).map_err(|error| first_line(&error))?;
     if is_finite == 0 {
-        return Err("it answers NaN or infinite numbers for a test picture; export it anew, in 32 bits where it runs in \
+        return Err("it returns NaN or infinite numbers for a test image; export it again, in 32 bits where it runs in \
                     16"
             .to_owned());
     }
     match usize::try_from(width) {
         Ok(width) if (1..=MOST_NUMBERS).contains(&width) => Ok(width),
-        _ => Err(format!("it answers {width} numbers a tile; expected 1 to {MOST_NUMBERS}")),
+        _ => Err(format!("it returns {width} numbers per tile; expected 1 to {MOST_NUMBERS}")),
     }
 }
 

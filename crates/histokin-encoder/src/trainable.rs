@@ -65,9 +65,9 @@ impl FromStr for Depth {
             None if text == "head" => Ok(Self::Head),
             None if text == "all" => Ok(Self::All),
             Some(("last", count)) => {
-                count.parse().map(Self::Last).map_err(|_| format!("{count:?} is no number"))
+                count.parse().map(Self::Last).map_err(|_| format!("{count:?} is not a number"))
             }
-            _ => Err(format!("{text:?} is no depth; there are head, all, and last-N such as last-6")),
+            _ => Err(format!("{text:?} is not a depth; use head, all, or last-N such as last-6")),
         }
     }
 }

@@ -103,7 +103,7 @@ pub enum ComparisonError {
     Evaluation(#[from] EvaluationError),
     /// All labelled tiles are of one class.
     #[error(
-        "all labelled tiles are of class {class:?}, so every answer is right; label tiles of a second class, or \
+        "all labelled tiles are of class {class:?}, so every match is correct; label tiles of a second class, or \
          give --pool all to count unlabelled tiles as wrong"
     )]
     OneClass {
@@ -210,7 +210,7 @@ fn measure(
         let score = retrieval.score(TARGET, &settings.resampling);
         if score.as_ref().is_some_and(is_at_chance_level) {
             notes.push(format!(
-                "{}: on these slides, {} is not found better than by guessing.",
+                "{}: on these slides, {} is not found better than at chance level.",
                 one.name, settings.class
             ));
         }

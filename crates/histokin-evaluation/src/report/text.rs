@@ -104,7 +104,7 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
         let points: Vec<String> =
             points.map(|(marks, precision)| format!("{marks} marks {}", figure(*precision))).collect();
         lines.push(format!(
-            "{}, right among the 20 best answers without a mark, mean over classes: {}",
+            "{}, P@20 of the matches without a mark, mean over classes: {}",
             one.name,
             points.join(", ")
         ));
