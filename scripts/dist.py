@@ -99,6 +99,7 @@ def assemble(folder):
     for name in ("histokin.desktop", "histokin.svg", "histokin.xml"):
         shutil.copy(ROOT / "packaging" / name, folder / "share")
     shutil.copy(ROOT / "packaging/install.sh", folder)
+    shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copy(ROOT / "README.md", folder)
     shutil.copy(ROOT / "CHANGELOG.md", folder)
 
