@@ -1,7 +1,7 @@
 //! Logging to standard error and to rotated files of limited size.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,11 +16,12 @@ const MAX_BYTES: u64 = 2 << 20;
 /// Number of rotated files that are kept.
 const KEPT: usize = 4;
 
-/// Default filter for standard error, without `--log` and `HISTOKIN_LOG`.
-const STDERR_FILTER: &str = "warn,wgpu_hal=error,wgpu_core=error";
+/// Default filter for standard error, without `--log` and `HISTOKIN_LOG`. EGL reports every driver that it tries in vain;
+/// when none is left, the window says so itself.
+const STDERR_FILTER: &str = "warn,wgpu_hal=error,wgpu_hal::gles::egl=off,wgpu_core=error";
 
 /// Default filter for the log file.
-const FILE_FILTER: &str = "warn,histokin=info,wgpu_hal=error,wgpu_core=error";
+const FILE_FILTER: &str = "warn,histokin=info,wgpu_hal=error,wgpu_hal::gles::egl=off,wgpu_core=error";
 
 /// Starts logging. `level` is `error`, `warn`, `info`, `debug` or `trace`, or a filter for parts of the
 /// program (`histokin_session::workers=debug`); it applies to standard error and to the file.
@@ -35,8 +36,11 @@ pub fn start(level: Option<&str>) -> Result<(), String> {
         EnvFilter::try_new(text).map_err(|error| format!("--log {text:?}: {error}"))
     };
     // Without internal errors: the layer would print them to standard error and panic if that is closed.
-    let stderr =
-        fmt::layer().log_internal_errors(false).with_writer(io::stderr).with_filter(filter(STDERR_FILTER)?);
+    let stderr = fmt::layer()
+        .log_internal_errors(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_filter(filter(STDERR_FILTER)?);
     let opened = file().map(|path| RotatingFile::open(&path, MAX_BYTES)).transpose();
     let (log_file, problem) = match opened {
         Ok(file) => (file, None),

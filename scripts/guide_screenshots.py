@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Take the screenshots of the guide, in docs/guide/images, from the real window.
+
+    scripts/guide_screenshots.py [--program target/release/histokin] [--sections FOLDER --labels FILE] [NAME …]
+
+Shows the demonstration slides; with NAMEs, takes only these pictures. The pictures of training and of the report need
+several whole sections with labels and are taken only if --sections and --labels name some. Requires Xvfb, xdotool and
+ImageMagick. Everything that the program writes goes to a temporary folder.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs/guide/images"
+SLIDES = ROOT / "assets/slides"
+SIZE = (1400, 880)
+ALL = {"welcome", "similar-tissue", "heat-map", "colours", "panes", "annotations", "training", "report"}
+OF_SECTIONS = {"training", "report"}
+# Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and buttons of the
+# report and of the training.
+SECOND_SLIDE = (130, 228)
+ASIDE = (380, 500)
+MEASURE = (375, 101)
+START_TRAINING = (380, 790)
+DEFAULT_ENCODER = "tissue-whitened"
+# Seconds of training before its picture is taken.
+TRAINED_FOR = 240
+# Tiles of the sections, which are coarser than the demonstration slides.
+SECTION_TILES = ["--tile-px", "112", "--mpp", "2"]
+
+# Annotations of the demonstration slide: class, colour and outline in thirds of a level-0 pixel.
+ANNOTATIONS = [
+    ("Epidermis", [235, 190, 60],
+     [(372, 210), (440, 205), (450, 255), (530, 230), (535, 300), (470, 320), (430, 370), (415, 440), (405, 530), (430, 600),
+      (460, 605), (520, 520), (560, 480), (600, 440), (602, 475), (540, 545), (475, 650), (455, 720), (440, 770), (400, 800),
+      (370, 775), (360, 700), (365, 560), (385, 470), (380, 360), (365, 290), (372, 210)]),
+    ("Keratin", [90, 140, 220],
+     [(535, 310), (540, 345), (515, 400), (480, 430), (480, 500), (450, 600), (410, 560), (405, 530), (418, 440), (435, 375),
+      (475, 325), (535, 310)]),
+    ("Dermis", [60, 150, 90],
+     [(300, 360), (350, 360), (375, 450), (355, 520), (310, 620), (290, 700), (250, 750), (255, 650), (285, 550), (290, 450),
+      (300, 360)]),
+]
+
+
+class Window:
+    """The program's window on a display of its own."""
+
+    def __init__(self, program, home, arguments):
+        self.server = subprocess.Popen(
+            ["Xvfb", "-displayfd", "1", "-screen", "0", f"{SIZE[0]}x{SIZE[1]}x24", "-nolisten", "tcp"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.environment = {**os.environ, "DISPLAY": ":" + self.server.stdout.readline().strip(), "HOME": str(home)}
+        self.environment.pop("WAYLAND_DISPLAY", None)
+        for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+            self.environment.pop(name, None)
+        self.program = subprocess.Popen([str(program), *map(str, arguments)], env=self.environment,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        window = self.run("xdotool", "search", "--sync", "--onlyvisible", "--name", "histokin").split()[0]
+        self.run("xdotool", "windowsize", window, *map(str, SIZE), "windowmove", window, "0", "0", "windowfocus", window)
+        self.point(SIZE[0] - 4, SIZE[1] - 4)
+        self.settle()
+        return self
+
+    def __exit__(self, *_):
+        for process in (self.program, self.server):
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def run(self, *command):
+        return subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def point(self, x, y):
+        self.run("xdotool", "mousemove", str(x), str(y))
+        time.sleep(0.3)
+
+    def click(self, x, y, *modifiers):
+        self.point(x, y)
+        for modifier in modifiers:
+            self.run("xdotool", "keydown", modifier)
+        self.run("xdotool", "click", "1")
+        for modifier in modifiers:
+            self.run("xdotool", "keyup", modifier)
+        time.sleep(0.3)
+
+    def press(self, *keys):
+        for key in keys:
+            self.run("xdotool", "key", key)
+            time.sleep(0.4)
+
+    def type(self, text):
+        self.run("xdotool", "type", text)
+        time.sleep(0.4)
+
+    def capture(self):
+        return subprocess.run(["import", "-window", "root", "ppm:-"], env=self.environment, check=True,
+                              stdout=subprocess.PIPE).stdout
+
+    def settle(self, most=40):
+        """Wait until the window has stood still for two seconds."""
+        before, still = None, 0
+        for _ in range(most):
+            now = self.capture()
+            still = still + 1 if now == before else 0
+            if still == 3:
+                return
+            before = now
+            time.sleep(0.7)
+
+    def save(self, name):
+        self.settle()
+        file = IMAGES / f"{name}.jpg"
+        subprocess.run(["convert", "ppm:-", "-strip", "-quality", "80", "-sampling-factor", "4:4:4", str(file)],
+                       check=True, input=self.capture())
+        print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1024:.0f} KiB")
+
+
+def annotate(program, project, folder):
+    """Import the annotations of the demonstration slide."""
+    features = [{"type": "Feature",
+                 "geometry": {"type": "Polygon", "coordinates": [[[3 * x, 3 * y] for x, y in outline]]},
+                 "properties": {"objectType": "annotation", "classification": {"name": name, "color": color}}}
+                for name, color, outline in ANNOTATIONS]
+    file = folder / "annotations.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    subprocess.run([program, "annotations", "import", project, "--slide", "CMU-1-Small-Region", file], check=True,
+                   env={**os.environ, "HOME": str(folder)}, stdout=subprocess.DEVNULL)
+
+
+def take_demonstration(program, folder, wanted):
+    """Take the pictures that need no more than the demonstration slides."""
+    if "welcome" in wanted:
+        with Window(program, folder, ["--project", folder / "empty"]) as window:
+            window.save("welcome")
+    project = folder / "project"
+    project.mkdir()
+    shutil.copy(ROOT / "assets/demonstration.toml", project / "project.toml")
+    subprocess.run([program, "embed", project, SLIDES], check=True, env={**os.environ, "HOME": str(folder)},
+                   stderr=subprocess.DEVNULL)
+    # Each of these begins and ends with one pane on the second slide, and without a query.
+    with Window(program, folder, ["--project", project, SLIDES]) as window:
+        window.click(*SECOND_SLIDE)
+        if "similar-tissue" in wanted:
+            window.click(742, 262)
+            window.point(*ASIDE)
+            window.save("similar-tissue")
+            window.press("Escape")
+        if "heat-map" in wanted:
+            window.press("d")
+            window.point(760, 600)
+            window.save("heat-map")
+            window.press("d")
+        if "colours" in wanted:
+            window.press("b", "c")
+            window.point(*ASIDE)
+            window.save("colours")
+            window.press("shift+c", "b")
+        if "panes" in wanted:
+            window.press("ctrl+2")
+            window.save("panes")
+            window.press("ctrl+1")
+    annotate(program, project, folder)
+    with Window(program, folder, ["--project", project, SLIDES]) as window:
+        window.click(*SECOND_SLIDE)
+        if "annotations" in wanted:
+            window.press("F5")
+            window.settle()
+            window.save("annotations")
+
+
+def take_sections(program, folder, sections, labels, wanted):
+    """Take the pictures of training and of the report, on whole sections."""
+    project, environment = folder / "sections", {**os.environ, "HOME": str(folder)}
+    for arguments in ([sections], ["--encoder", "imagenet-mobilenet-v2"], ["--encoder", DEFAULT_ENCODER]):
+        subprocess.run([program, "embed", project, *arguments, *SECTION_TILES], check=True, env=environment, stderr=subprocess.DEVNULL)
+    (project / "labels").mkdir()
+    shutil.copy(labels, project / "labels")
+    with Window(program, folder, ["--project", project, sections]) as window:
+        window.settle()
+        if "report" in wanted:
+            window.press("F7")
+            window.click(*MEASURE)
+            window.point(*ASIDE)
+            window.settle(600)
+            window.save("report")
+            window.press("F7")
+        if "training" in wanted:
+            window.press("F6")
+            window.settle()
+            window.click(*START_TRAINING)
+            window.point(*ASIDE)
+            time.sleep(TRAINED_FOR)
+            window.save("training")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", type=Path, default=ROOT / "target/release/histokin")
+    parser.add_argument("--sections", type=Path, help="folder of whole sections, for training and report")
+    parser.add_argument("--labels", type=Path, help="labels of the sections (CSV)")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        program, wanted = options.program.resolve(), set(options.names) or ALL
+        if wanted - OF_SECTIONS:
+            take_demonstration(program, Path(folder), wanted)
+        if options.sections and options.labels and wanted & OF_SECTIONS:
+            take_sections(program, Path(folder), options.sections.resolve(), options.labels, wanted)
+
+
+if __name__ == "__main__":
+    main()
