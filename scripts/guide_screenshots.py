@@ -28,7 +28,7 @@ OF_SECTIONS = {"training", "report"}
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
 MEASURE = (375, 101)
-START_TRAINING = (380, 790)
+START_TRAINING = (365, 743)
 DEFAULT_ENCODER = "tissue-whitened"
 # Seconds of training before its picture is taken.
 TRAINED_FOR = 240
@@ -108,13 +108,13 @@ class Window:
         return subprocess.run(["import", "-window", "root", "ppm:-"], env=self.environment, check=True,
                               stdout=subprocess.PIPE).stdout
 
-    def settle(self, most=40):
-        """Wait until the window has stood still for two seconds."""
+    def settle(self, stills=3, most=40):
+        """Wait until this many pictures, taken every 0.7 s, are the same."""
         before, still = None, 0
         for _ in range(most):
             now = self.capture()
             still = still + 1 if now == before else 0
-            if still == 3:
+            if still == stills:
                 return
             before = now
             time.sleep(0.7)
@@ -193,7 +193,7 @@ def take_sections(program, folder, sections, labels, wanted):
             window.press("F7")
             window.click(*MEASURE)
             window.point(*ASIDE)
-            window.settle(600)
+            window.settle(40, 1000)
             window.save("report")
             window.press("F7")
         if "training" in wanted:
