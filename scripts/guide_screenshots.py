@@ -19,9 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs/guide/images"
+TOUR = ROOT / "docs/tour.gif"
 SLIDES = ROOT / "assets/slides"
 SIZE = (1400, 880)
-ALL = {"welcome", "similar-tissue", "heat-map", "colours", "panes", "annotations", "training", "report"}
+ALL = {"welcome", "similar-tissue", "heat-map", "colours", "panes", "annotations", "tour", "training", "report"}
 OF_SECTIONS = {"training", "report"}
 # Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and buttons of the
 # report and of the training.
@@ -157,6 +158,8 @@ def take_demonstration(program, folder, wanted):
             window.point(*ASIDE)
             window.save("similar-tissue")
             window.press("Escape")
+        if "tour" in wanted:
+            take_tour(window)
         if "heat-map" in wanted:
             window.press("d")
             window.point(760, 600)
@@ -178,6 +181,37 @@ def take_demonstration(program, folder, wanted):
             window.press("F5")
             window.settle()
             window.save("annotations")
+
+
+def take_tour(window):
+    """Take the animated picture of README: a query, its matches, and the heat map."""
+    frames = []
+
+    def frame(hundredths):
+        window.settle()
+        frames.append((hundredths, window.capture()))
+
+    frame(120)
+    window.click(742, 262)
+    window.point(*ASIDE)
+    frame(250)
+    for _ in range(3):
+        window.press("n")
+        frame(150)
+    window.press("BackSpace", "BackSpace", "BackSpace", "Escape", "0", "d")
+    for place in [(742, 262), (760, 420), (740, 600), (830, 780), (600, 800)]:
+        window.point(*place)
+        frame(90)
+    window.press("d")
+    command = ["convert", "-loop", "0"]
+    with tempfile.TemporaryDirectory() as folder:
+        for index, (hundredths, picture) in enumerate(frames):
+            file = Path(folder) / f"{index:02}.ppm"
+            file.write_bytes(picture)
+            command += ["-delay", str(hundredths), str(file)]
+        subprocess.run([*command, "-resize", "960x", "-dither", "None", "-colors", "128", "-layers", "optimize", str(TOUR)],
+                       check=True)
+    print(f"{TOUR.relative_to(ROOT)}: {TOUR.stat().st_size / 1024:.0f} KiB")
 
 
 def take_sections(program, folder, sections, labels, wanted):
