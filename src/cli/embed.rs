@@ -62,6 +62,10 @@ pub struct EmbedArgs {
     /// Number of tiles per batch of the encoder.
     #[arg(long, default_value_t = EmbedSettings::default().batch)]
     batch: usize,
+    /// Do not store the colour histogram of the tiles. It is the baseline of `evaluate`, which reads the slides
+    /// once more without it, and takes 512 bytes a tile.
+    #[arg(long)]
+    no_baseline: bool,
     /// Write one JSON document.
     #[arg(long)]
     json: bool,
@@ -221,7 +225,11 @@ fn embed(
     }
     let started = Instant::now();
     let bar = EmbedBar::new(info.name());
-    let settings = EmbedSettings { batch: args.batch.clamp(1, 1024), ..EmbedSettings::default() };
+    let settings = EmbedSettings {
+        batch: args.batch.clamp(1, 1024),
+        baseline: !args.no_baseline,
+        ..EmbedSettings::default()
+    };
     let selection = TileSelection::of_slide(project, &info.id)?;
     let outcome = embed_selected(
         source.as_ref(),

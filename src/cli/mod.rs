@@ -27,14 +27,15 @@ mod train;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::encoder::{self, DeviceChoice, EncoderSpec, ImportedEncoder};
-use crate::evaluation::baseline::{HSV_HISTOGRAM, HsvHistogram};
+use crate::encoder::{self, DeviceChoice, Encoder, EncoderSpec, ImportedEncoder};
 use crate::geometry::{Level0Point, Level0Rect};
+use crate::pipeline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::project::Project;
 use crate::slide::isolated::trust::{self, IsolationMode};
 use crate::slide::{SlideInfo, computed};
@@ -230,21 +231,33 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the encoder that `requested` names: a name or path, the colour histogram, or features imported
-/// under that name. Without a request, the project's encoder.
+/// Returns the encoder that `requested` names: a name or path, the ID of an encoder whose descriptors the project
+/// has, the colour histogram, or features imported under that name. Without a request, the project's encoder.
 fn spec_in(project: &Project, requested: Option<&str>) -> anyhow::Result<EncoderSpec> {
-    let which = encoder_in(project, requested);
+    let which = encoder_in(project, requested)?;
     if which == HSV_HISTOGRAM {
-        return Ok(HsvHistogram::of_project(project)?);
+        return Ok(HsvHistogram::new(project.settings().tiles).spec().clone());
     }
     Ok(encoder::spec(&which)?)
 }
 
 /// Name or path of the encoder that [`spec_in`] returns.
-fn encoder_in(project: &Project, requested: Option<&str>) -> String {
-    let Some(requested) = requested else { return project.encoder_name() };
+fn encoder_in(project: &Project, requested: Option<&str>) -> anyhow::Result<String> {
+    let Some(requested) = requested else { return Ok(project.encoder_name()) };
     let imported = project.root().join(ImportedEncoder::file(requested));
-    if imported.is_file() { imported.to_string_lossy().into_owned() } else { requested.to_owned() }
+    if imported.is_file() {
+        return Ok(imported.to_string_lossy().into_owned());
+    }
+    let recipes = project.descriptors().recipes();
+    let Some(recipe) = recipes.into_iter().find(|recipe| recipe.encoder_id.0 == requested) else {
+        return Ok(requested.to_owned());
+    };
+    project.encoder_with_id(&recipe.encoder_id).with_context(|| {
+        format!(
+            "the project has descriptors of {} ({requested}), but this encoder is not found; give its path",
+            recipe.encoder_name
+        )
+    })
 }
 
 /// Parses the name or path of a slide; bytes that are not UTF-8 are replaced.

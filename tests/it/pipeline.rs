@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use histokin::annotation::{Annotation, AnnotationSet, Bounds, Shape};
-use histokin::descriptors::{DescriptorSet, DescriptorStore, Row};
+use histokin::descriptors::{DescriptorSet, DescriptorStore, Recipe, Row};
+use histokin::encoder::{Encoder, EncoderSpec};
 use histokin::geometry::{LevelRect, MicronsPerPixel};
 use histokin::pipeline::{
-    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, TileSelection,
-    embed_selected, embed_slide, find_slides,
+    EmbedControl, EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, HsvHistogram,
+    TileSelection, embed_selected, embed_slide, find_slides,
 };
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::tiling::TileSettings;
@@ -19,7 +20,7 @@ use image::{Rgb, RgbImage, RgbaImage};
 use crate::made::{self, QuarterColours};
 use crate::support;
 
-const SETTINGS: EmbedSettings = EmbedSettings { decode_threads: 2, batch: 4 };
+const SETTINGS: EmbedSettings = EmbedSettings { decode_threads: 2, batch: 4, baseline: false };
 
 /// A picture of pink tissue in which every 64 px square has a colour of its own, as a slide of 2 µm/px.
 fn tissue_slide(folder: &std::path::Path) -> PathBuf {
@@ -33,9 +34,18 @@ fn tissue_slide(folder: &std::path::Path) -> PathBuf {
     path
 }
 
-fn recipe() -> histokin::descriptors::Recipe {
+fn recipe() -> Recipe {
     let tiles = TileSettings { tile_px: 64, mpp: 2.0 };
-    histokin::descriptors::Recipe { tiles, ..made::recipe() }
+    Recipe { tiles, ..made::recipe() }
+}
+
+fn recipe_of(spec: &EncoderSpec) -> Recipe {
+    Recipe {
+        encoder_id: spec.id.clone(),
+        encoder_name: spec.name.clone(),
+        tiles: spec.tiles,
+        stain: spec.stain,
+    }
 }
 
 fn embed(
@@ -101,6 +111,95 @@ fn an_interrupted_run_goes_on_where_it_was_and_ends_the_same() {
     assert_eq!(set.coords(), whole.coords());
     let left = std::fs::read_dir(folder.path().join("parts")).unwrap().count();
     assert_eq!(left, 1, "the journal is gone once the descriptors are finished");
+}
+
+#[test]
+fn the_colour_histogram_is_kept_from_the_tiles_that_are_embedded_anyway() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let settings = EmbedSettings { baseline: true, ..SETTINGS };
+    let mut histogram = HsvHistogram::new(recipe().tiles);
+    let of_histogram = recipe_of(histogram.spec());
+    let mut by_itself = |store: &DescriptorStore| {
+        let control = EmbedControl::default();
+        let outcome = embed_slide(
+            source.as_ref(),
+            None,
+            &mut histogram,
+            &of_histogram,
+            store,
+            settings,
+            &control,
+            &mut |_| {},
+        );
+        match outcome.unwrap() {
+            EmbedOutcome::Finished { set, summary } => (set, summary),
+            EmbedOutcome::Interrupted => panic!("nobody interrupted"),
+        }
+    };
+    let (expected, summary) = by_itself(&DescriptorStore::new(folder.path().join("alone")));
+    assert_eq!(summary.tiles_kept, 0);
+
+    // Interrupted once.
+    let store = DescriptorStore::new(folder.path().join("beside"));
+    let mut encoder = QuarterColours::new();
+    let mut run = |stop: bool| {
+        let control = EmbedControl::default();
+        let mut tell = |progress| {
+            if stop && matches!(progress, EmbedProgress::Tiles { .. }) {
+                control.stop();
+            }
+        };
+        embed_slide(source.as_ref(), None, &mut encoder, &recipe(), &store, settings, &control, &mut tell)
+    };
+    assert!(matches!(run(true).unwrap(), EmbedOutcome::Interrupted));
+    assert!(matches!(run(false).unwrap(), EmbedOutcome::Finished { .. }));
+    let kept = store.open(&source.info().id, &of_histogram).unwrap().expect("kept beside the descriptors");
+    assert_eq!((kept.coords(), kept.features()), (expected.coords(), expected.features()));
+    assert_eq!(kept.header, expected.header);
+    let (_, summary) = by_itself(&store);
+    assert_eq!(summary.tiles_kept, summary.tiles_tissue, "nothing is read again");
+    let left = std::fs::read_dir(folder.path().join("beside")).unwrap().count();
+    assert_eq!(left, 2, "no journal is left");
+}
+
+#[test]
+fn tiles_embedded_without_the_histogram_get_it_when_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = slide::open(&tissue_slide(folder.path()), None).unwrap();
+    let store = DescriptorStore::new(folder.path().join("descriptors"));
+    let (half, _) =
+        selected(source.as_ref(), &within(0.0, 0.0, 256.0, 512.0), &store, &mut QuarterColours::new());
+    let all = TileSelection::default();
+    let (mut encoder, control) = (QuarterColours::new(), EmbedControl::default());
+    let settings = EmbedSettings { baseline: true, ..SETTINGS };
+    embed_selected(
+        source.as_ref(),
+        (&all, None),
+        &mut encoder,
+        &recipe(),
+        &store,
+        settings,
+        &control,
+        &mut |_| {},
+    )
+    .unwrap();
+    let mut histogram = HsvHistogram::new(recipe().tiles);
+    let of_histogram = recipe_of(histogram.spec());
+    let kept = store.open(&source.info().id, &of_histogram).unwrap();
+    assert!(kept.is_none(), "half of it is missing");
+    let outcome = embed_slide(
+        source.as_ref(),
+        None,
+        &mut histogram,
+        &of_histogram,
+        &store,
+        settings,
+        &control,
+        &mut |_| {},
+    );
+    let EmbedOutcome::Finished { set, summary } = outcome.unwrap() else { panic!("nobody interrupted") };
+    assert_eq!(summary.tiles_kept as usize, set.len() - half.len(), "only the other half is read");
 }
 
 #[test]

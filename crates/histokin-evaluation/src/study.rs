@@ -8,7 +8,6 @@ use std::sync::Arc;
 use image::RgbImage;
 use serde_json::Value;
 
-use super::baseline::HsvHistogram;
 use super::comparison::{Comparison, ComparisonError, ComparisonSettings, compare};
 use super::gather::{self, GatherError};
 use super::labels::{self, LabelError, Labels};
@@ -16,12 +15,15 @@ use super::map::MapStore;
 use super::report::{self, Map, Pictures, SHOWN_ANSWERS, extremes};
 use super::sample::{Candidate, Sample, SampleError, SampleSlide};
 use super::stain_change::{self, StainSettings};
+use histokin_core::annotation::AnnotationError;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, Example, QueryError};
 use histokin_core::slide::SlideId;
-use histokin_encoder::{self as encoder, DeviceChoice, EncoderSpec};
-use histokin_project::pipeline::{EmbedControl, EmbedError, EmbedProgress, EmbedSettings, embed_slide};
+use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderSpec};
+use histokin_project::pipeline::{
+    EmbedControl, EmbedError, EmbedProgress, EmbedSettings, HsvHistogram, TileSelection, embed_selected,
+};
 use histokin_project::project::Project;
 
 /// An evaluation with everything needed to display it.
@@ -53,6 +55,9 @@ pub enum StudyError {
     /// The encoders cannot be compared, or the evaluation was stopped.
     #[error(transparent)]
     Comparison(#[from] ComparisonError),
+    /// The annotations that select the tiles of a slide cannot be read.
+    #[error(transparent)]
+    Annotations(#[from] AnnotationError),
     /// The colour histograms of a slide cannot be computed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
@@ -73,7 +78,7 @@ type Progress<'a> = &'a mut dyn FnMut(f64, &str) -> bool;
 
 /// Evaluates the encoder `spec`, which is loaded by the name `which`, on the slides of `project` that it has
 /// embedded. It is compared with every other encoder that has embedded all of them, and with the colour
-/// histogram, with which they are embedded now.
+/// histogram.
 ///
 /// # Errors
 /// [`StudyError`] when nothing can be measured; [`ComparisonError::Stopped`] when `progress` returns false.
@@ -94,23 +99,21 @@ pub fn of_project(
     let slides = kept(slides);
     let mut candidates = vec![gather::of_project(project, spec, &slides)?];
     let mut names = vec![which.to_owned()];
-    for (other, name) in others(project, spec) {
+    for (other, name) in project.encoders().into_iter().filter(|(other, _)| other.id != spec.id) {
         let candidate = gather::of_project(project, &other, &slides)?;
         if candidate.slides.iter().all(|features| !features.centers_um.is_empty()) {
             candidates.push(candidate);
             names.push(name);
         }
     }
-    if !spec.id.is_imported()
-        && let Some(baseline) = baseline(project, &slides, progress)?
-    {
-        candidates.push(baseline);
+    if !spec.id.is_imported() {
+        candidates.push(baseline(project, &slides, progress)?);
     }
     let (mut sample, described) = Sample::gather(slides, candidates)?;
     let mut target = Vec::new();
     if let Some(labels) = labels_of(project)? {
         sample.label(&labels, labels::COVERAGE, true)?;
-        target = sample.target(&settings.class)?;
+        target = sample.target_if_any(&settings.class, settings.retrieval.exclude)?;
     }
     let mut comparison = compare(&sample, &described, &target, settings, &mut |share, doing| {
         progress(BASELINE_DONE + (MEASURED - BASELINE_DONE) * share, doing)
@@ -155,21 +158,21 @@ pub fn of_project(
     Ok(Study { sample, comparison, document, maps, pictures })
 }
 
-/// Embeds the slides with the colour histogram and returns the descriptors; `None` if the histogram's
-/// specification cannot be read.
+/// Returns the descriptors of the colour histogram. They are stored when slides are embedded; slides without
+/// them, which earlier versions embedded, are read once.
 fn baseline(
     project: &Project,
     slides: &[SampleSlide],
     progress: Progress<'_>,
-) -> Result<Option<Candidate>, StudyError> {
-    let Ok(spec) = HsvHistogram::of_project(project) else { return Ok(None) };
-    let mut histogram = HsvHistogram::new(spec.tiles, spec.stain_reference);
-    let recipe = project.recipe(&spec);
+) -> Result<Candidate, StudyError> {
+    let mut histogram = HsvHistogram::new(project.settings().tiles);
+    let spec = histogram.spec().clone();
+    let (recipe, store) = (project.recipe(&spec), project.descriptors());
     let control = EmbedControl::default();
     for (index, slide) in slides.iter().enumerate() {
-        let Ok(entry) = project.find_slide(&slide.id) else { continue };
+        let entry = project.find_slide(&slide.id).map_err(GatherError::Project)?;
         let source = project.open_slide(entry).map_err(GatherError::Slide)?;
-        let (store, settings) = (project.descriptors(), EmbedSettings::default());
+        let selection = TileSelection::of_slide(project, &entry.id)?;
         let doing = format!("colours of {}", slide.name);
         let at = |share: f64| BASELINE_DONE * (index as f64 + share) / slides.len() as f64;
         let mut update = |event: EmbedProgress| {
@@ -182,32 +185,21 @@ fn baseline(
                 control.stop();
             }
         };
-        embed_slide(source.as_ref(), None, &mut histogram, &recipe, &store, settings, &control, &mut update)?;
+        embed_selected(
+            source.as_ref(),
+            (&selection, None),
+            &mut histogram,
+            &recipe,
+            &store,
+            EmbedSettings::default(),
+            &control,
+            &mut update,
+        )?;
         if control.is_stopped() {
             return Err(ComparisonError::Stopped.into());
         }
     }
-    Ok(Some(gather::of_project(project, &spec, slides)?))
-}
-
-/// Returns other encoders that may have embedded the same slides, those of the program and of the project,
-/// each with the name by which it is loaded.
-fn others(project: &Project, spec: &EncoderSpec) -> Vec<(EncoderSpec, String)> {
-    let files = std::fs::read_dir(project.root().join("models")).into_iter().flatten().flatten();
-    let mut own: Vec<String> = files.map(|file| file.path().to_string_lossy().into_owned()).collect();
-    own.sort();
-    let names = encoder::available().into_iter().map(|model| model.name).chain(own);
-    let mut found: Vec<(EncoderSpec, String)> = Vec::new();
-    for name in names {
-        // Files that are not models, and models without weights, are skipped.
-        if let Ok(other) = encoder::spec(&name)
-            && other.id != spec.id
-            && found.iter().all(|(known, _)| known.id != other.id)
-        {
-            found.push((other, name));
-        }
-    }
-    found
+    Ok(gather::of_project(project, &spec, slides)?)
 }
 
 /// Reads the images of the best and worst queries and their answers.

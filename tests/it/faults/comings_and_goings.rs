@@ -129,7 +129,7 @@ fn embedding_stops_when_the_drive_goes_and_goes_on_when_it_is_back() {
     let store = |name: &str| DescriptorStore::new(folder.path().join(name));
     let tissue = TissueMask::of(sound.as_ref()).unwrap();
     let embed = |slide: &dyn SlideSource, store: &DescriptorStore, encoder: &mut QuarterColours| {
-        let settings = EmbedSettings { decode_threads: 2, batch: 4 };
+        let settings = EmbedSettings { decode_threads: 2, batch: 4, baseline: false };
         let control = EmbedControl::default();
         embed_slide(slide, Some(&tissue), encoder, &made::recipe(), store, settings, &control, &mut |_| {})
     };

@@ -1,5 +1,6 @@
 //! Complete operations on slides and projects, used by the command line, the workers and the tests.
 
+mod baseline;
 mod control;
 mod tiles;
 mod embed;
@@ -9,6 +10,7 @@ mod pdf;
 mod picture;
 mod selection;
 
+pub use baseline::{HSV_HISTOGRAM, HsvHistogram};
 pub use control::EmbedControl;
 pub use embed::{
     EmbedError, EmbedOutcome, EmbedProgress, EmbedSettings, EmbedSummary, embed_selected, embed_slide,

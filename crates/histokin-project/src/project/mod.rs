@@ -7,6 +7,7 @@
 
 mod access;
 mod archive_url;
+mod encoders;
 mod file;
 mod format;
 mod listing;

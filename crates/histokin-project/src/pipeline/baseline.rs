@@ -2,12 +2,11 @@
 //! better has learnt nothing about tissue.
 
 use image::RgbImage;
-use rayon::prelude::*;
 
-use histokin_core::stain::{LabStatistics, StainSetting};
+use histokin_core::stain::StainSetting;
 use histokin_core::tiling::TileSettings;
-use histokin_encoder::{self as encoder, DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
-use histokin_project::project::Project;
+use histokin_encoder::model::Preprocessing;
+use histokin_encoder::{DescriptorBatch, Encoder, EncoderError, EncoderId, EncoderSpec};
 
 /// Name by which the histogram is selected as an encoder.
 pub const HSV_HISTOGRAM: &str = "hsv-histogram";
@@ -17,34 +16,24 @@ const BINS: [usize; 3] = [8, 4, 4];
 
 /// A histogram of hue, saturation and value as an encoder. The descriptor is the square root of the share of
 /// pixels in each of 8 × 4 × 4 bins, so the distance of two descriptors is √2 times the Hellinger distance of
-/// the histograms.
+/// the histograms. Tiles keep the slide's own colours, so that the histogram of a tile is the same beside every
+/// encoder.
 pub struct HsvHistogram {
     spec: EncoderSpec,
 }
 
 impl HsvHistogram {
-    /// Creates the encoder for tiles cut with the settings `tiles`; `reference` holds the colour statistics
-    /// to which tiles are normalised.
-    pub fn new(tiles: TileSettings, reference: LabStatistics) -> Self {
+    /// Creates the encoder for tiles cut with the settings `tiles`.
+    pub fn new(tiles: TileSettings) -> Self {
         let spec = EncoderSpec {
-            id: EncoderId(format!("{HSV_HISTOGRAM}-{}x{}x{}-1", BINS[0], BINS[1], BINS[2])),
+            id: EncoderId(format!("{HSV_HISTOGRAM}-{}x{}x{}-2", BINS[0], BINS[1], BINS[2])),
             name: HSV_HISTOGRAM.to_owned(),
             width: BINS.iter().product(),
             tiles,
-            stain: StainSetting::Lab,
-            stain_reference: reference,
+            stain: StainSetting::None,
+            stain_reference: Preprocessing::default().stain_reference,
         };
         Self { spec }
-    }
-
-    /// Returns the encoder's specification for a project's tiles. Where the project normalises colours, the stain
-    /// reference is that of the former default model, so that the histogram stays the same.
-    ///
-    /// # Errors
-    /// When that model's description cannot be read.
-    pub fn of_project(project: &Project) -> Result<EncoderSpec, EncoderError> {
-        let reference = encoder::spec(encoder::FORMER_DEFAULT)?.stain_reference;
-        Ok(Self::new(project.settings().tiles, reference).spec)
     }
 }
 
@@ -58,13 +47,13 @@ impl Encoder for HsvHistogram {
     }
 
     fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError> {
-        let rows: Vec<Vec<f32>> = tiles.par_iter().map(histogram).collect();
+        let rows: Vec<Vec<f32>> = tiles.iter().map(histogram).collect();
         Ok(DescriptorBatch { values: rows.concat(), width: self.spec.width })
     }
 }
 
 /// Returns the square roots of the shares of pixels in each bin.
-fn histogram(tile: &RgbImage) -> Vec<f32> {
+pub(super) fn histogram(tile: &RgbImage) -> Vec<f32> {
     let mut counts = vec![0_u32; BINS.iter().product()];
     for pixel in tile.pixels() {
         let bin = hsv(pixel.0)
