@@ -10,7 +10,6 @@ use super::progress::EmbedBar;
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
-use crate::evaluation::baseline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::evaluation::camelyon::{self, Camelyon};
 use crate::evaluation::comparison::{Comparison, ComparisonSettings, compare};
 use crate::evaluation::gather::{self, Gathered};
@@ -24,7 +23,9 @@ use crate::evaluation::stain_change::{self, StainSettings};
 use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::counted;
-use crate::pipeline::{EmbedControl, EmbedOutcome, EmbedSettings, TileSelection, embed_selected};
+use crate::pipeline::{
+    EmbedControl, EmbedOutcome, EmbedSettings, HSV_HISTOGRAM, HsvHistogram, TileSelection, embed_selected,
+};
 use crate::project::Project;
 use crate::slide;
 
@@ -34,8 +35,8 @@ pub struct EvaluateArgs {
     /// The project folder, or a copy of Camelyon16 as distributed. Optional with --features.
     #[arg(required_unless_present = "features")]
     project: Option<PathBuf>,
-    /// Name of a model, path of a model folder, or a TorchScript file; may be given several times. The colour
-    /// histogram `hsv-histogram` is added as the baseline.
+    /// Name of a model, path of a model folder, a TorchScript file, or the encoder_id that `embed --json` prints;
+    /// may be given several times. The colour histogram `hsv-histogram` is added as the baseline.
     #[arg(long)]
     encoder: Vec<String>,
     /// Descriptors computed elsewhere: a .safetensors file of one slide, or a folder of such files named like
@@ -46,9 +47,9 @@ pub struct EvaluateArgs {
     /// and masks [default: the project's annotations and its folder `labels`].
     #[arg(long)]
     labels: Option<PathBuf>,
-    /// The target class: its retrieval is reported first.
-    #[arg(long, default_value = "tumour")]
-    class: String,
+    /// The class whose retrieval is measured beside that of all classes [default: tumour, if there is any].
+    #[arg(long)]
+    class: Option<String>,
     /// Share of a tile that a class must cover to label the tile: above 0, at most 1.
     #[arg(long, default_value_t = labels::COVERAGE, value_parser = parse_coverage)]
     coverage: f64,
@@ -72,11 +73,11 @@ pub struct EvaluateArgs {
     /// Seed of all random choices.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Number of bootstrap samples of slides for each confidence interval.
+    /// Number of bootstrap samples of patients or slides for each confidence interval.
     #[arg(long, default_value_t = Resampling::default().draws, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     draws: u32,
-    /// Which tiles are excluded from the answers: those of the query's slide, or of its patient.
-    #[arg(long, value_parser = choice::<Exclude>(), default_value = "slide")]
+    /// Which tiles are excluded from the answers.
+    #[arg(long, value_parser = choice::<Exclude>(), default_value = "patient")]
     exclude: Exclude,
     /// Which tiles can be answers: labelled tiles only, or all tiles, with unlabelled ones counted as wrong.
     #[arg(long, value_parser = choice::<PoolKind>(), default_value = "labelled")]
@@ -111,6 +112,9 @@ pub struct EvaluateArgs {
     json: bool,
 }
 
+/// The target class unless another is given.
+const DEFAULT_CLASS: &str = "tumour";
+
 fn parse_coverage(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     if share > 0.0 && share <= 1.0 {
@@ -134,14 +138,17 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         bail!("name at least one encoder with --encoder, or descriptors with --features");
     }
     let (mut sample, described) = Sample::gather(slides, candidates)?;
-    let mut target = Vec::new();
     if let Some(labels) = &study.labels {
         sample.label(labels, args.coverage, args.some_slides)?;
-        target = sample.target(&args.class)?;
     }
     if let Some(patients) = &args.patients {
         sample.set_patients(patients)?;
     }
+    let target = match (&study.labels, &args.class) {
+        (None, _) => Vec::new(),
+        (Some(_), Some(class)) => sample.target(class)?,
+        (Some(_), None) => sample.target_if_any(DEFAULT_CLASS, args.exclude)?,
+    };
     if args.pseudonymise {
         sample.pseudonymise();
     }
@@ -329,20 +336,23 @@ fn encoders(args: &EvaluateArgs, project: &Project) -> anyhow::Result<Vec<Reques
     if args.encoder.is_empty() && args.features.is_empty() {
         names.push(None);
     }
-    for name in names.into_iter().filter(|name| *name != Some(HSV_HISTOGRAM)) {
-        let which = super::encoder_in(project, name);
+    let mut baseline_requested = false;
+    for name in names {
+        let which = super::encoder_in(project, name)?;
+        if which == HSV_HISTOGRAM {
+            baseline_requested = true;
+            continue;
+        }
         requested.push(match encoder::load(&which, args.device) {
             Err(EncoderError::Imported { .. }) => Requested::Imported(encoder::spec(&which)?),
             other => Requested::Here(other?),
         });
     }
-    let baseline_requested = args.encoder.iter().any(|name| name == HSV_HISTOGRAM);
     // Tiles of imported features are not the project's tiles, so a baseline on the latter says nothing about
     // them.
     let has_own = requested.iter().any(|one| matches!(one, Requested::Here(_)));
     if baseline_requested || (!args.no_baseline && has_own) {
-        let spec = HsvHistogram::of_project(project)?;
-        requested.push(Requested::Here(Box::new(HsvHistogram::new(spec.tiles, spec.stain_reference))));
+        requested.push(Requested::Here(Box::new(HsvHistogram::new(project.settings().tiles))));
     }
     Ok(requested)
 }
@@ -414,6 +424,6 @@ fn settings(args: &EvaluateArgs) -> ComparisonSettings {
             only: None,
         },
         resampling: Resampling { draws: args.draws, seed: args.seed },
-        class: args.class.clone(),
+        class: args.class.as_deref().unwrap_or(DEFAULT_CLASS).to_owned(),
     }
 }

@@ -147,7 +147,9 @@ fn figures_report_and_tables_come_from_one_command() {
     assert_eq!(count(machine.as_bytes()), 0);
     let kept: Value = serde_json::from_slice(&std::fs::read(study.path("out/report.json")).unwrap()).unwrap();
     assert_eq!(kept, found);
-    for table in ["encoders.csv", "paired.csv", "classes.csv", "queries.csv"] {
+    for table in
+        ["across_patients.csv", "marks.csv", "encoders.csv", "paired.csv", "classes.csv", "queries.csv"]
+    {
         assert!(
             std::fs::read_to_string(study.path("out").join(table)).unwrap().lines().count() >= 1,
             "{table}"
@@ -155,6 +157,84 @@ fn figures_report_and_tables_come_from_one_command() {
     }
     let again = study.json(&["--labels", "labels.csv", "--pseudonymise"]);
     assert_eq!(again, found, "the same command gives the same figures");
+}
+
+#[test]
+fn the_report_begins_with_the_same_class_in_other_patients() {
+    let study = Study::new();
+    let found = study.json(&["--labels", "labels.csv", "--report", "out"]);
+    let id = found["encoders"][0]["encoder_id"].as_str().unwrap();
+    let across = &found["across_patients"];
+    assert_eq!(across["exclude"], "patient");
+    let classes = across["classes"].as_array().unwrap();
+    assert_eq!(classes.iter().map(|row| &row["class"]).collect::<Vec<_>>(), ["carcinoma", "stroma"]);
+    for row in classes.iter().chain([&across["mean_of_classes"]]) {
+        let chance = row["chance_level"].as_f64().unwrap();
+        assert!(chance > 0.0 && chance < 1.0, "{row}");
+        assert_eq!(row["encoders"][id]["p_at_5"], 1.0, "{row}");
+        assert_eq!(row["encoders"][id]["ci95"], serde_json::json!([1.0, 1.0]), "{row}");
+    }
+    let page = std::fs::read_to_string(study.path("out/report.html")).unwrap();
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing"));
+    let order = ["Same class, other patient", "Matches after marks", "<details>", "ADDR and tumour tiles"];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{order:?}");
+    let rows = |table: &str| std::fs::read_to_string(study.path("out").join(table)).unwrap();
+    assert_eq!(rows("across_patients.csv").lines().count(), 1 + 3);
+    assert_eq!(rows("marks.csv").lines().count(), 1 + 4);
+
+    let text = study.evaluate(&["--labels", "labels.csv"]).assert().success().get_output().stdout.clone();
+    let text = String::from_utf8(text).unwrap();
+    let heading = text.find("Same class, other patient: P@5").unwrap();
+    assert!(heading < text.find("ADDR and tumour tiles").unwrap(), "{text}");
+}
+
+#[test]
+fn an_encoder_is_named_by_the_id_that_the_command_line_prints() {
+    let study = Study::new();
+    let id = study.json(&[])["encoders"][0]["encoder_id"].as_str().unwrap().to_owned();
+    let run = |id: &str| {
+        let arguments =
+            ["evaluate", "project", "--encoder", id, "--draws", "200", "--stain-tiles", "0", "--json"];
+        study.histokin(&arguments).assert()
+    };
+    let found: Value = serde_json::from_slice(&run(&id).success().get_output().stdout).unwrap();
+    assert_eq!(found["encoders"][0]["name"], "hsv-histogram");
+    let refused = String::from_utf8(run("0123").failure().get_output().stderr.clone()).unwrap();
+    assert!(refused.contains("there is no encoder \"0123\""), "{refused}");
+}
+
+#[test]
+fn beside_addr_stands_a_control_that_knows_no_tissue() {
+    let study = Study::new();
+    let found = study.json(&["--labels", "labels.csv", "--report", "out"]);
+    let control = &found["control"];
+    assert_eq!(control["name"], "Control: left or right half of the slide");
+    let addr = |of: &Value| of["addr"]["global"].as_f64().unwrap();
+    assert!(addr(control) > 1.5, "{}", addr(control));
+    // All tumour lies on the left, together with some of the stroma.
+    let precision = control["precision"]["value"].as_f64().unwrap();
+    let chance = found["encoders"][0]["retrieval"]["base_rate"].as_f64().unwrap();
+    assert!(chance < precision && precision < 0.6, "{chance} and {precision}");
+    for file in ["report.html", "encoders.csv"] {
+        let text = std::fs::read_to_string(study.path("out").join(file)).unwrap();
+        assert!(text.contains("Control: left or right half of the slide"), "{file}");
+    }
+}
+
+#[test]
+fn labels_without_tumour_are_measured_by_their_classes() {
+    let study = Study::new();
+    study.write(
+        "tissues.csv",
+        "slide,x,y,width,height,label\nalpha,50,50,520,1100,fat\nalpha,600,50,1000,1100,stroma\n\
+         beta,50,50,520,1100,fat\nbeta,600,50,1000,1100,stroma\n",
+    );
+    let found = study.json(&["--labels", "tissues.csv"]);
+    assert_eq!(found["across_patients"]["classes"].as_array().unwrap().len(), 2);
+    assert_eq!(found["encoders"][0]["retrieval"], Value::Null);
+    assert!(found["notes"].to_string().contains("No retrieval of tumour"), "{}", found["notes"]);
+    let refused = study.refused(&["--labels", "tissues.csv", "--class", "tumour"]);
+    assert!(refused.contains("no labelled tile of class"), "{refused}");
 }
 
 /// Whether the report says that the class is found as well by guessing.
@@ -248,7 +328,7 @@ fn descriptors_made_elsewhere_are_compared_on_the_same_tiles() {
     let both = study.json(&["--labels", "labels.csv", "--features", "elsewhere"]);
     assert_eq!(both["encoders"][0]["retrieval"], both["encoders"][1]["retrieval"]);
     let paired = both["paired"].as_array().unwrap();
-    assert_eq!(paired.len(), 6);
+    assert_eq!(paired.len(), 7);
     assert!(paired.iter().all(|pair| pair["difference"] == 0.0));
 
     Command::new(env!("CARGO_BIN_EXE_histokin"))
@@ -283,7 +363,7 @@ fn what_cannot_be_evaluated_is_refused_with_words() {
     let none = labels("none.csv", "alpha,50,50,520,1100,stroma\nbeta,50,50,520,1100,fat\n");
     assert!(none.contains("no labelled tile of class \"tumour\"") && none.contains("fat"), "{none}");
     let one_slide = labels("slide.csv", both);
-    assert!(one_slide.contains("one slide only"), "{one_slide}");
+    assert!(one_slide.contains("one patient only"), "{one_slide}");
     let overlapping = labels("over.csv", "alpha,50,50,1500,1100,tumour\nalpha,50,50,1500,1100,stroma\n");
     assert!(overlapping.contains("lie in two classes"), "{overlapping}");
     let broken = labels("broken.csv", "alpha,50,fifty,520,1100,tumour\n");

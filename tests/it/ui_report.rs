@@ -55,7 +55,8 @@ fn what_is_measured_is_shown_and_written() {
     let one = &study.comparison.encoders[0];
     let bin = one.pairs.near.iter().position(|pairs| !pairs.is_empty()).unwrap();
     let [from, to] = addr.histogram.range(bin);
-    harness.get_by_label(&format!("pairs whose descriptors are {from:.3} to {to:.3} apart")).click();
+    let bin_label = format!("pairs whose descriptors are {from:.3} to {to:.3} apart");
+    harness.get_by_label(&bin_label).click_accesskit();
     harness.run_steps(3);
     assert!(harness.query_by_label_contains("Near pairs, each on one slide").is_some());
     let [x, y] = study.sample.tiles.positions_um[one.pairs.near[bin][0][0] as usize].map(|um| um / 1000.0);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::intervals::Resampling;
-use super::retrieval::{Measure, Retrieval, Score};
+use super::retrieval::{Figure, Measure, Retrieval, Score, ratio};
 use super::{Class, Tiles};
 
 /// Retrieval scores of all classes.
@@ -13,11 +13,59 @@ pub struct ClassRetrieval {
     pub scores: Vec<Score>,
     /// Mean over classes of each measure, in the order of [`Measure::ALL`]: rare and frequent classes have
     /// the same weight.
-    pub mean: [Option<f64>; 5],
+    pub mean: [Option<Figure>; 5],
     /// Mean over classes of the chance level.
     pub base_rate: f64,
     /// Classes of the nearest tiles.
     pub confusion: Confusion,
+    /// What the mean of P@5 is made of, to compare encoders by it.
+    #[serde(skip)]
+    precision: ClassSums,
+}
+
+/// For each class and patient, the sum of a measure over the queries and their number.
+#[derive(Debug, Clone, PartialEq)]
+struct ClassSums {
+    by_class: Vec<Vec<(f64, u32)>>,
+    patients: usize,
+}
+
+impl ClassSums {
+    fn of(retrieval: &Retrieval, measure: Measure) -> Self {
+        let mut by_class: Vec<Vec<(f64, u32)>> =
+            retrieval.classes().into_iter().map(|class| retrieval.sums_by_patient(class, measure)).collect();
+        // Patients without queries are not resampled.
+        let all = by_class.first().map_or(0, Vec::len);
+        let asks: Vec<bool> =
+            (0..all).map(|patient| by_class.iter().any(|sums| sums[patient].1 > 0)).collect();
+        for sums in &mut by_class {
+            let mut asks = asks.iter();
+            sums.retain(|_| asks.next() == Some(&true));
+        }
+        Self { by_class, patients: asks.iter().filter(|asks| **asks).count() }
+    }
+
+    /// Returns the mean over classes of the means over queries, each patient weighted by its number in
+    /// `counts`. Classes without a patient of positive weight are left out.
+    fn mean(&self, counts: Option<&[u32]>) -> Option<f64> {
+        let of_classes: Vec<f64> = self.by_class.iter().filter_map(|sums| ratio(sums, counts)).collect();
+        (!of_classes.is_empty()).then(|| of_classes.iter().sum::<f64>() / of_classes.len() as f64)
+    }
+
+    fn figure(&self, resampling: &Resampling) -> Option<Figure> {
+        let ci95 = resampling.interval(self.patients, |counts| self.mean(Some(counts)));
+        Some(Figure { value: self.mean(None)?, ci95 })
+    }
+}
+
+/// Returns the mean over classes of P@5 of `a` minus that of `b` (same tiles, same settings), with its 95 %
+/// interval from the same draws of patients for both.
+pub fn difference(a: &ClassRetrieval, b: &ClassRetrieval, resampling: &Resampling) -> Option<Figure> {
+    let (a, b) = (&a.precision, &b.precision);
+    let value = a.mean(None)? - b.mean(None)?;
+    let ci95 = resampling
+        .interval(a.patients.min(b.patients), |counts| Some(a.mean(Some(counts))? - b.mean(Some(counts))?));
+    Some(Figure { value, ci95 })
 }
 
 /// Confusion matrix: class of the nearest tile for queries of each class.
@@ -39,19 +87,19 @@ const EXAMPLES: usize = 8;
 
 /// Scores every class of `retrieval`. Returns `None` if no class has queries.
 pub fn of(retrieval: &Retrieval, tiles: &Tiles, resampling: &Resampling) -> Option<ClassRetrieval> {
-    let scores: Vec<Score> =
-        retrieval.classes().into_iter().filter_map(|class| retrieval.score(class, resampling)).collect();
+    let scores: Vec<Score> = retrieval
+        .classes()
+        .into_iter()
+        .filter_map(|class| retrieval.score_by_patient(class, resampling))
+        .collect();
     if scores.is_empty() {
         return None;
     }
-    let mean = |of: &dyn Fn(&Score) -> Option<f64>| {
-        let values: Vec<f64> = scores.iter().filter_map(of).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    };
     Some(ClassRetrieval {
-        mean: Measure::ALL.map(|measure| mean(&|score| Some(score.figure(measure)?.value))),
-        base_rate: mean(&|score| Some(score.base_rate)).unwrap_or(f64::NAN),
+        mean: Measure::ALL.map(|measure| ClassSums::of(retrieval, measure).figure(resampling)),
+        base_rate: scores.iter().map(|score| score.base_rate).sum::<f64>() / scores.len() as f64,
         confusion: confusion(retrieval, tiles),
+        precision: ClassSums::of(retrieval, Measure::P5),
         scores,
     })
 }
@@ -82,4 +130,19 @@ fn confusion(retrieval: &Retrieval, tiles: &Tiles) -> Confusion {
         }
     }
     Confusion { queries, answers, counts, examples }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_counts_the_same_and_every_patient_as_often_as_drawn() {
+        let sums =
+            ClassSums { by_class: vec![vec![(3.0, 4), (0.0, 2)], vec![(0.0, 0), (1.0, 1)]], patients: 2 };
+        assert_eq!(sums.mean(None), Some((0.5 + 1.0) / 2.0));
+        assert_eq!(sums.mean(Some(&[2, 0])), Some(0.75), "no patient of the second class is drawn");
+        assert_eq!(sums.mean(Some(&[0, 2])), Some((0.0 + 1.0) / 2.0));
+        assert_eq!(sums.mean(Some(&[0, 0])), None);
+    }
 }

@@ -1,9 +1,12 @@
 //! Comparison of encoders on exactly the same tiles: all measures of each, and their paired differences.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
 use super::addr::{self, Addr, AddrSettings};
 use super::classes::{self, ClassRetrieval};
+use super::control::{self, Control};
 use super::examples::PairExamples;
 use super::health::{self, Health};
 use super::intervals::Resampling;
@@ -74,13 +77,16 @@ pub struct Paired {
     pub a: String,
     /// ID of the second encoder.
     pub b: String,
-    /// `addr`, or the key of a retrieval measure.
+    /// [`CLASS_PRECISION`], `addr`, or the key of a measure of the target class.
     pub measure: &'static str,
     /// Value of `a` minus that of `b`.
     pub difference: f64,
     /// 95 % interval of the difference; `None` if it cannot be estimated.
     pub ci95: Option<[f64; 2]>,
 }
+
+/// Key of the mean over classes of P@5 in [`Paired::measure`].
+pub const CLASS_PRECISION: &str = "class_p_at_5";
 
 /// Results of all encoders.
 #[derive(Debug, Clone)]
@@ -91,6 +97,8 @@ pub struct Comparison {
     pub encoders: Vec<EncoderResult>,
     /// Differences of every pair of encoders.
     pub paired: Vec<Paired>,
+    /// The control for ADDR; `None` without ADDR.
+    pub control: Option<Control>,
     /// Notes for the reader, as sentences.
     pub notes: Vec<String>,
 }
@@ -110,7 +118,7 @@ pub enum ComparisonError {
         /// Name of the class.
         class: String,
     },
-    /// The target class occurs on one slide or patient only.
+    /// The target class occurs on one slide or patient only, and so does every other class.
     #[error(
         "tiles of class {class:?} are from one {group} only, so no other {group} has a correct answer; label a \
          second {group}, or leave the labels out to measure ADDR alone"
@@ -133,8 +141,9 @@ const OTHER: Class = Class(1);
 
 /// Measures every encoder of `described` on the tiles of `sample`.
 ///
-/// `target` are the classes that together form the target class; empty without labels. `progress` receives
-/// the share of the work that is done (0 to 1) and the current step, and returns whether to continue.
+/// `target` are the classes that together form the target class; empty without labels or if none of the
+/// labels is of that class. `progress` receives the share of the work that is done (0 to 1) and the current
+/// step, and returns whether to continue.
 ///
 /// # Errors
 /// [`ComparisonError`] when a measure fails, the labels allow no retrieval, or `progress` returns false.
@@ -146,9 +155,13 @@ pub fn compare(
     progress: &mut dyn FnMut(f64, &str) -> bool,
 ) -> Result<Comparison, ComparisonError> {
     let mut notes = sample.notes.clone();
-    let binary = (!target.is_empty()).then(|| binary_tiles(&sample.tiles, target));
-    if let Some(tiles) = &binary {
-        check_labels(tiles, settings)?;
+    let mut binary = (!target.is_empty()).then(|| binary_tiles(&sample.tiles, target));
+    if let Some(problem) = binary.as_ref().and_then(|tiles| check_labels(tiles, settings).err()) {
+        if !sample.has_answerable_class(settings.retrieval.exclude) {
+            return Err(problem);
+        }
+        notes.push(no_retrieval_of(&settings.class, &problem));
+        binary = None;
     }
     let mut encoders = Vec::new();
     for (index, one) in described.iter().enumerate() {
@@ -163,9 +176,27 @@ pub fn compare(
         encoders.push(measure(sample, binary.as_ref(), one, settings, &mut notes, &mut step)?);
     }
     let paired = pairs(&encoders, settings);
+    let control = control_of(sample, binary.as_ref(), &encoders, settings);
     notes.sort();
     notes.dedup();
-    Ok(Comparison { settings: settings.clone(), encoders, paired, notes })
+    Ok(Comparison { settings: settings.clone(), encoders, paired, control, notes })
+}
+
+/// Measures the control for ADDR; `None` if no encoder has an ADDR.
+fn control_of(
+    sample: &Sample,
+    binary: Option<&Tiles>,
+    encoders: &[EncoderResult],
+    settings: &ComparisonSettings,
+) -> Option<Control> {
+    if encoders.iter().all(|one| one.addr.is_none()) {
+        return None;
+    }
+    // Without a near pair in different halves of a slide, the control has no ADDR.
+    let addr = control::addr(&sample.tiles, &settings.addr, &settings.resampling).ok()?;
+    let exclude = settings.retrieval.exclude;
+    let precision = binary.and_then(|tiles| control::precision(tiles, TARGET, exclude, &settings.resampling));
+    Some(Control { addr, precision })
 }
 
 /// Takes all measures of one encoder except stain robustness.
@@ -178,6 +209,7 @@ fn measure(
     step: &mut dyn FnMut(f64, &str) -> Result<(), ComparisonError>,
 ) -> Result<EncoderResult, ComparisonError> {
     let descriptors = one.descriptors()?;
+    let is_labelled = sample.tiles.classes.iter().any(Option::is_some);
     step(0.0, "pairs of tiles")?;
     let addr = match addr::measure(descriptors, &sample.tiles, &settings.addr, &settings.resampling) {
         Ok(addr) => {
@@ -194,7 +226,7 @@ fn measure(
             }
             Some(addr)
         }
-        Err(error @ EvaluationError::NoPairs { .. }) if binary.is_some() => {
+        Err(error @ EvaluationError::NoPairs { .. }) if is_labelled => {
             notes.push(format!("No ADDR: {error}."));
             None
         }
@@ -218,41 +250,36 @@ fn measure(
             score.map(|score| Target { score, slides: slide_retrieval(one, tiles, settings), retrieval });
     }
     step(0.5, "tissue classes")?;
-    let of_classes = match binary {
-        Some(_) => {
-            let retrieval = retrieval::ask(descriptors, &sample.tiles, &settings.retrieval)?;
-            let names = |classes: &[Class]| {
-                classes
-                    .iter()
-                    .map(|class| sample.classes[usize::from(class.0)].as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            if !retrieval.unanswerable.is_empty() {
-                notes.push(format!(
-                    "Not used as queries, from one slide or patient only: {}.",
-                    names(&retrieval.unanswerable)
-                ));
-            }
-            classes::of(&retrieval, &sample.tiles, &settings.resampling)
+    let of_classes = if is_labelled {
+        let retrieval = retrieval::ask(descriptors, &sample.tiles, &settings.retrieval)?;
+        let names = |classes: &[Class]| {
+            classes
+                .iter()
+                .map(|class| sample.classes[usize::from(class.0)].as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        if !retrieval.unanswerable.is_empty() {
+            notes.push(format!(
+                "Not used as queries, from one slide or patient only: {}.",
+                names(&retrieval.unanswerable)
+            ));
         }
-        None => None,
+        classes::of(&retrieval, &sample.tiles, &settings.resampling)
+    } else {
+        None
     };
     step(0.6, "marks")?;
-    let marks = match binary {
-        Some(_) => {
-            let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
-            marks::simulate(descriptors, &sample.tiles, exclude, seed, &settings.resampling)?
-        }
-        None => None,
+    let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
+    let marks = if is_labelled {
+        marks::simulate(descriptors, &sample.tiles, exclude, seed, &settings.resampling)?
+    } else {
+        None
     };
     step(0.7, "linear probe")?;
-    let probe = match binary {
-        Some(_) => probe::judge(descriptors, &sample.tiles, settings.retrieval.exclude)?,
-        None => None,
-    };
+    let probe = if is_labelled { probe::judge(descriptors, &sample.tiles, exclude)? } else { None };
     step(0.9, "state of the descriptors")?;
-    let health = health::examine(descriptors, settings.retrieval.seed);
+    let health = health::examine(descriptors, seed);
     if let Some(warning) = health.as_ref().and_then(Health::warning) {
         notes.push(format!("{}: {warning}.", one.name));
     }
@@ -282,6 +309,11 @@ fn is_at_chance_level(score: &Score) -> bool {
 fn binary_tiles(tiles: &Tiles, target: &[Class]) -> Tiles {
     let of = |class: &Option<Class>| class.map(|class| if target.contains(&class) { TARGET } else { OTHER });
     Tiles { classes: tiles.classes.iter().map(of).collect(), ..tiles.clone() }
+}
+
+/// Returns the note that the target class is not measured.
+pub(super) fn no_retrieval_of(class: &str, reason: &dyn Display) -> String {
+    format!("No retrieval of {class}: {reason}.")
 }
 
 /// Checks that the target class can be retrieved.
@@ -349,6 +381,11 @@ fn pairs(encoders: &[EncoderResult], settings: &ComparisonSettings) -> Vec<Paire
             let mut add = |measure, difference, ci95| {
                 paired.push(Paired { a: a.id.clone(), b: b.id.clone(), measure, difference, ci95 });
             };
+            if let (Some(a), Some(b)) = (&a.classes, &b.classes)
+                && let Some(found) = classes::difference(a, b, &settings.resampling)
+            {
+                add(CLASS_PRECISION, found.value, found.ci95);
+            }
             if let (Some(a), Some(b)) = (&a.addr, &b.addr) {
                 let (difference, ci95) = addr::difference(a, b, &settings.resampling);
                 add("addr", difference, ci95);

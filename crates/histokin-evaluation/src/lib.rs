@@ -11,9 +11,10 @@ pub mod addr;
 pub mod camelyon;
 pub mod classes;
 pub mod comparison;
+pub mod control;
 pub mod examples;
-pub mod baseline;
 pub mod gather;
+pub mod headline;
 pub mod health;
 pub mod intervals;
 pub mod labels;
@@ -179,9 +180,9 @@ impl Tiles {
 #[strum(serialize_all = "lowercase")]
 pub enum Exclude {
     /// Tiles of the query's slide.
-    #[default]
     Slide,
-    /// Tiles of the query's patient.
+    /// Tiles of the query's patient; a slide whose patient is unknown counts as a patient of its own.
+    #[default]
     Patient,
 }
 

@@ -24,6 +24,19 @@ const WRONG: f64 = 0.5;
 /// Numbers of judgements after which precision is measured.
 pub const MARKS: [usize; 4] = [0, 5, 10, 20];
 
+/// What the figures mean, as sentences.
+pub const EXPLANATION: &str = "P@20 of the matches without a mark: a tile is the query, the five best matches are marked \
+    as the same or as different, the others are ranked again by these marks, and so on. Matches come from other \
+    patients or slides. Mean over classes; in brackets: 95 % intervals from resampling patients or slides.";
+
+/// Returns a number of marks in words.
+pub fn count_of(marks: usize) -> String {
+    match marks {
+        0 => "no mark".to_owned(),
+        count => format!("{count} marks"),
+    }
+}
+
 /// Number of best matches without a judgement whose precision is measured.
 pub const ANSWERS: usize = 20;
 

@@ -49,7 +49,7 @@ pub struct RetrievalSettings {
 impl Default for RetrievalSettings {
     fn default() -> Self {
         Self {
-            exclude: Exclude::Slide,
+            exclude: Exclude::default(),
             pool: PoolKind::Labelled,
             queries_per_class: 10_000,
             seed: 0,
@@ -157,7 +157,8 @@ pub struct Retrieval {
     pub unanswerable: Vec<Class>,
     /// Slide of each query, in the same order.
     slides: Vec<u32>,
-    slide_count: usize,
+    /// Patient of each query, in the same order.
+    patients: Vec<u32>,
 }
 
 /// A value and its 95 % interval.
@@ -165,7 +166,7 @@ pub struct Retrieval {
 pub struct Figure {
     /// The value, usually a share from 0 to 1.
     pub value: f64,
-    /// 95 % interval from resampling slides; `None` if it cannot be estimated.
+    /// 95 % interval from resampling slides or patients; `None` if it cannot be estimated.
     pub ci95: Option<[f64; 2]>,
 }
 
@@ -232,13 +233,8 @@ pub fn ask(
         })
         .collect();
     let slides = outcomes.iter().map(|outcome| tiles.slides[outcome.tile as usize]).collect();
-    Ok(Retrieval {
-        settings: *settings,
-        queries: outcomes,
-        unanswerable,
-        slides,
-        slide_count: tiles.slide_count(),
-    })
+    let patients = outcomes.iter().map(|outcome| tiles.patients[outcome.tile as usize]).collect();
+    Ok(Retrieval { settings: *settings, queries: outcomes, unanswerable, slides, patients })
 }
 
 impl Retrieval {
@@ -249,8 +245,18 @@ impl Retrieval {
         classes
     }
 
-    /// Returns the score of `class`; `None` if it has no queries.
+    /// Returns the score of `class`, with intervals from resampling slides; `None` if it has no queries.
     pub fn score(&self, class: Class, resampling: &Resampling) -> Option<Score> {
+        self.score_over(&self.slides, class, resampling)
+    }
+
+    /// Returns the score of `class`, with intervals from resampling patients; `None` if it has no queries.
+    pub fn score_by_patient(&self, class: Class, resampling: &Resampling) -> Option<Score> {
+        self.score_over(&self.patients, class, resampling)
+    }
+
+    /// Returns the score of `class`, with intervals from resampling `groups`, one number for each query.
+    fn score_over(&self, groups: &[u32], class: Class, resampling: &Resampling) -> Option<Score> {
         let queries: Vec<&QueryOutcome> = self.queries.iter().filter(|query| query.class == class).collect();
         if queries.is_empty() {
             return None;
@@ -264,7 +270,7 @@ impl Retrieval {
             pool: mean(&|query| f64::from(query.pool)),
             base_rate: mean(&|query| query.base_rate),
             figures: Measure::ALL.map(|measure| {
-                let sums = self.sums(class, measure);
+                let sums = asking(self.sums_over(groups, class, measure));
                 let value = ratio(&sums, None)?;
                 Some(Figure {
                     value,
@@ -283,7 +289,8 @@ impl Retrieval {
         measure: Measure,
         resampling: &Resampling,
     ) -> Option<Figure> {
-        let (own, others) = (self.sums(class, measure), other.sums(class, measure));
+        let sums = |retrieval: &Self| asking(retrieval.sums_over(&retrieval.slides, class, measure));
+        let (own, others) = (sums(self), sums(other));
         let value = ratio(&own, None)? - ratio(&others, None)?;
         let ci95 = resampling.interval(own.len().min(others.len()), |counts| {
             Some(ratio(&own, Some(counts))? - ratio(&others, Some(counts))?)
@@ -291,28 +298,37 @@ impl Retrieval {
         Some(Figure { value, ci95 })
     }
 
-    /// Returns for each slide with queries of `class` the sum of a measure over these and their number.
-    fn sums(&self, class: Class, measure: Measure) -> Vec<(f64, u32)> {
-        let mut sums = vec![(0.0, 0); self.slide_count];
-        for (query, slide) in self.queries.iter().zip(&self.slides).filter(|(query, _)| query.class == class)
-        {
+    /// Returns for each patient the sum of a measure over the queries of `class` and their number.
+    pub(super) fn sums_by_patient(&self, class: Class, measure: Measure) -> Vec<(f64, u32)> {
+        self.sums_over(&self.patients, class, measure)
+    }
+
+    /// Returns for each of `groups` the sum of a measure over the queries of `class` and their number.
+    fn sums_over(&self, groups: &[u32], class: Class, measure: Measure) -> Vec<(f64, u32)> {
+        let mut sums = vec![(0.0, 0); groups.iter().max().map_or(0, |last| *last as usize + 1)];
+        for (query, group) in self.queries.iter().zip(groups).filter(|(query, _)| query.class == class) {
             if let Some(value) = query.value(measure) {
-                sums[*slide as usize].0 += value;
-                sums[*slide as usize].1 += 1;
+                sums[*group as usize].0 += value;
+                sums[*group as usize].1 += 1;
             }
         }
-        sums.retain(|(_, count)| *count > 0);
         sums
     }
 }
 
-/// Returns the mean over queries, with each slide weighted by its number in `counts`.
+/// Returns the sums of the groups that have queries.
+fn asking(mut sums: Vec<(f64, u32)>) -> Vec<(f64, u32)> {
+    sums.retain(|(_, count)| *count > 0);
+    sums
+}
+
+/// Returns the mean over queries, with each group weighted by its number in `counts`.
 pub(super) fn ratio(sums: &[(f64, u32)], counts: Option<&[u32]>) -> Option<f64> {
-    let times = |slide: usize| counts.map_or(1.0, |counts| f64::from(counts[slide]));
+    let times = |group: usize| counts.map_or(1.0, |counts| f64::from(counts[group]));
     let (mut sum, mut count) = (0.0, 0.0);
-    for (slide, (value, queries)) in sums.iter().enumerate() {
-        sum += times(slide) * value;
-        count += times(slide) * f64::from(*queries);
+    for (group, (value, queries)) in sums.iter().enumerate() {
+        sum += times(group) * value;
+        count += times(group) * f64::from(*queries);
     }
     (count > 0.0).then(|| sum / count)
 }
@@ -530,7 +546,8 @@ mod tests {
     fn neighbours_of_the_class_are_found_on_other_slides() {
         let (values, tiles) = three_slides();
         let descriptors = Descriptors::new(&values, 1).unwrap();
-        let found = ask(descriptors, &tiles, &RetrievalSettings::default()).unwrap();
+        let settings = RetrievalSettings { exclude: Exclude::Slide, ..RetrievalSettings::default() };
+        let found = ask(descriptors, &tiles, &settings).unwrap();
         assert_eq!(found.unanswerable, [Class(2)]);
         assert_eq!(found.classes(), [Class(0), Class(1)]);
         let score = found.score(Class(0), &Resampling::default()).unwrap();
@@ -548,11 +565,10 @@ mod tests {
     }
 
     #[test]
-    fn patients_are_kept_apart_when_asked() {
+    fn answers_are_of_other_patients_unless_set_otherwise() {
         let (values, tiles) = three_slides();
         let descriptors = Descriptors::new(&values, 1).unwrap();
-        let settings = RetrievalSettings { exclude: Exclude::Patient, ..RetrievalSettings::default() };
-        let found = ask(descriptors, &tiles, &settings).unwrap();
+        let found = ask(descriptors, &tiles, &RetrievalSettings::default()).unwrap();
         for query in &found.queries {
             let patient = tiles.patients[query.tile as usize];
             assert!(query.answers.iter().all(|answer| tiles.patients[answer.tile as usize] != patient));
@@ -565,9 +581,10 @@ mod tests {
         let (values, mut tiles) = three_slides();
         tiles.classes[4] = None;
         let descriptors = Descriptors::new(&values, 1).unwrap();
-        let labelled = ask(descriptors, &tiles, &RetrievalSettings::default()).unwrap();
+        let settings = RetrievalSettings { exclude: Exclude::Slide, ..RetrievalSettings::default() };
+        let labelled = ask(descriptors, &tiles, &settings).unwrap();
         assert!(labelled.queries.iter().all(|query| query.answers.iter().all(|answer| answer.tile != 4)));
-        let settings = RetrievalSettings { pool: PoolKind::All, ..RetrievalSettings::default() };
+        let settings = RetrievalSettings { pool: PoolKind::All, ..settings };
         let all = ask(descriptors, &tiles, &settings).unwrap();
         let first = &all.queries[0];
         assert_eq!((first.answers[0].tile, first.hits[0]), (4, false));

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
+use super::comparison::no_retrieval_of;
 use super::labels::{LabelCounts, Labels, Patients, SlideLabels, means_tumour};
-use super::{Class, Descriptors, Tiles};
+use super::{Class, Descriptors, Exclude, Tiles};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::number_format::counted;
 
@@ -409,6 +410,34 @@ impl Sample {
             return Err(SampleError::NoSuchClass { asked: asked.to_owned(), known: known.join(", ") });
         }
         Ok(classes)
+    }
+
+    /// Returns the classes meant by `asked` as [`Self::target`] does; none, with a note, if no labelled tile is
+    /// of such a class but other classes can be retrieved.
+    ///
+    /// # Errors
+    /// [`SampleError::NoSuchClass`] if no class can be retrieved.
+    pub fn target_if_any(&mut self, asked: &str, exclude: Exclude) -> Result<Vec<Class>, SampleError> {
+        match self.target(asked) {
+            Err(none) if self.has_answerable_class(exclude) => {
+                self.notes.push(no_retrieval_of(asked, &none));
+                Ok(Vec::new())
+            }
+            other => other,
+        }
+    }
+
+    /// Returns whether there are several classes, one of which occurs on several slides or patients.
+    pub(super) fn has_answerable_class(&self, exclude: Exclude) -> bool {
+        let groups = self.tiles.groups(exclude);
+        let mut first: HashMap<Class, u32> = HashMap::new();
+        let mut is_answerable = false;
+        for (class, group) in self.tiles.classes.iter().zip(groups) {
+            if let Some(class) = class {
+                is_answerable |= first.entry(*class).or_insert(*group) != group;
+            }
+        }
+        is_answerable && first.len() > 1
     }
 
     /// Replaces the patients' names by codes, and the names of slides that contain their patient's name by

@@ -15,7 +15,11 @@ pub fn page(content: &Content) -> String {
     }
     for section in &content.sections {
         let blocks: String = section.blocks.iter().map(block).collect();
-        body += &format!("<section>\n<h2>{}</h2>\n{blocks}</section>\n", section.title);
+        let title = format!("<h2>{}</h2>", escaped(&section.title));
+        body += &match section.is_folded {
+            true => format!("<details>\n<summary>{title}</summary>\n{blocks}</details>\n"),
+            false => format!("<section>\n{title}\n{blocks}</section>\n"),
+        };
     }
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

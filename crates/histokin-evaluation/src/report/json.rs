@@ -6,13 +6,17 @@ use super::super::Class;
 use super::super::addr::Addr;
 use super::super::classes::ClassRetrieval;
 use super::super::comparison::{Comparison, EncoderResult, Target};
+use super::super::control::{self, Control};
+use super::super::headline::{Headline, HeadlineRow};
 use super::super::retrieval::{Measure, Score};
 use super::super::sample::Sample;
 
 /// Returns all results, the data they were measured on, and the settings.
 pub fn document(sample: &Sample, comparison: &Comparison) -> Value {
     json!({
+        "across_patients": Headline::of(comparison).map(|headline| across_patients(sample, comparison, &headline)),
         "encoders": comparison.encoders.iter().map(|one| encoder(sample, comparison, one)).collect::<Vec<_>>(),
+        "control": comparison.control.as_ref().map(|control| control_of(sample, control)),
         "paired": comparison.paired,
         "data": {
             "slides": sample.slides,
@@ -24,6 +28,42 @@ pub fn document(sample: &Sample, comparison: &Comparison) -> Value {
         "settings": comparison.settings,
         "notes": comparison.notes,
         "program_version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn across_patients(sample: &Sample, comparison: &Comparison, headline: &Headline) -> Value {
+    let row = |row: &HeadlineRow| {
+        let of_encoders: Map<String, Value> = comparison
+            .encoders
+            .iter()
+            .zip(&row.precision)
+            .map(|(one, figure)| {
+                let figure = json!({
+                    "p_at_5": figure.map(|figure| figure.value),
+                    "ci95": figure.and_then(|figure| figure.ci95),
+                });
+                (one.id.clone(), figure)
+            })
+            .collect();
+        json!({
+            "class": row.class.map(|class| &sample.classes[usize::from(class.0)]),
+            "queries": row.queries,
+            "chance_level": row.chance_level,
+            "encoders": of_encoders,
+        })
+    };
+    json!({
+        "exclude": headline.exclude,
+        "mean_of_classes": headline.rows.first().map(row),
+        "classes": headline.rows.iter().skip(1).map(row).collect::<Vec<_>>(),
+    })
+}
+
+fn control_of(sample: &Sample, control: &Control) -> Value {
+    json!({
+        "name": control::NAME,
+        "addr": addr_of(sample, &control.addr),
+        "precision": control.precision,
     })
 }
 
@@ -105,7 +145,7 @@ fn classes_of(sample: &Sample, classes: &ClassRetrieval) -> Value {
     let mean: Map<String, Value> = Measure::ALL
         .iter()
         .zip(classes.mean)
-        .map(|(measure, value)| (measure.key().to_owned(), json!(value)))
+        .map(|(measure, figure)| (measure.key().to_owned(), json!(figure.map(|figure| figure.value))))
         .collect();
     json!({
         "mean": mean,

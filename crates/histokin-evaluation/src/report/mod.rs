@@ -72,8 +72,8 @@ pub fn pca_of(described: &[Described], comparison: &Comparison) -> Option<Map> {
     Some(Map { kind: MapKind::Pca, encoder: first.name.clone(), points })
 }
 
-/// Writes `report.html`, `report.pdf`, `report.json` and the tables `encoders.csv`, `paired.csv`,
-/// `classes.csv`, `queries.csv` to `folder`, which is created if necessary. All content is composed before
+/// Writes `report.html`, `report.pdf`, `report.json` and the tables `across_patients.csv`, `marks.csv`,
+/// `encoders.csv`, `paired.csv`, `classes.csv`, `queries.csv` to `folder`, which is created if necessary. All content is composed before
 /// the first file is written, and each file is written durably: complete or not at all.
 ///
 /// # Errors

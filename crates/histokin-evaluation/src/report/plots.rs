@@ -3,6 +3,7 @@
 use super::super::addr::DistanceHistogram;
 use super::super::classes::Confusion;
 use super::super::comparison::Comparison;
+use super::super::marks::MARKS;
 use super::super::retrieval::ANSWERS;
 use super::super::sample::Sample;
 use super::Map;
@@ -103,6 +104,28 @@ pub fn precision(comparison: &Comparison) -> Option<Drawing> {
     names.push((Style::BaseSwatch, "chance level"));
     legend(&mut drawing, &names);
     Some(drawing.labelled("Precision over the number of answers"))
+}
+
+/// Draws the precision of the matches without a mark over the number of marks, one line per encoder; `None`
+/// if it was not measured.
+pub fn marks(comparison: &Comparison) -> Option<Drawing> {
+    let axes = Axes { x_end: MARKS[MARKS.len() - 1] as f64, y_end: 1.0 };
+    let mut drawing = Drawing::new(WIDTH, HEIGHT);
+    axes.draw(&mut drawing, "marks", "share of the query's class", true);
+    let mut names = Vec::new();
+    for (index, one) in comparison.encoders.iter().enumerate() {
+        let Some(curve) = &one.marks else { continue };
+        let points = curve.marks.iter().zip(&curve.precision);
+        let points =
+            points.filter_map(|(marks, precision)| Some(axes.at(*marks as f64, precision.as_ref()?.value)));
+        drawing.line(Style::Series(index), points);
+        names.push((Style::Filled(index), one.name.as_str()));
+    }
+    if names.is_empty() {
+        return None;
+    }
+    legend(&mut drawing, &names);
+    Some(drawing.labelled("P@20 of the matches without a mark over the number of marks, mean over classes"))
 }
 
 /// Draws the share of variance along the first principal axes, one line per encoder.

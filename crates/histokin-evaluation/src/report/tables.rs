@@ -3,6 +3,8 @@
 use std::io;
 
 use super::super::comparison::Comparison;
+use super::super::control::{self, Control};
+use super::super::headline::Headline;
 use super::super::retrieval::Measure;
 use super::super::sample::Sample;
 
@@ -12,6 +14,8 @@ use super::super::sample::Sample;
 /// When a table cannot be composed.
 pub fn all(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
     Ok(vec![
+        ("across_patients.csv", across_patients(sample, comparison)?),
+        ("marks.csv", marks(comparison)?),
         ("encoders.csv", encoders(comparison)?),
         ("paired.csv", paired(comparison)?),
         ("classes.csv", classes(sample, comparison)?),
@@ -29,6 +33,57 @@ fn finished(table: Table) -> io::Result<Vec<u8>> {
 /// Formats a number; empty if there is none.
 fn cell(number: Option<f64>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
+}
+
+fn across_patients(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<u8>> {
+    let mut table = Table::from_writer(Vec::new());
+    table.write_record([
+        "class",
+        "queries",
+        "chance_level",
+        "encoder_id",
+        "name",
+        "p_at_5",
+        "low",
+        "high",
+    ])?;
+    let headline = Headline::of(comparison);
+    for row in headline.iter().flat_map(|headline| &headline.rows) {
+        for (one, figure) in comparison.encoders.iter().zip(&row.precision) {
+            let interval = figure.and_then(|figure| figure.ci95);
+            table.write_record([
+                row.name(&sample.classes),
+                &row.queries.to_string(),
+                &row.chance_level.to_string(),
+                &one.id,
+                &one.name,
+                &cell(figure.map(|figure| figure.value)),
+                &cell(interval.map(|interval| interval[0])),
+                &cell(interval.map(|interval| interval[1])),
+            ])?;
+        }
+    }
+    finished(table)
+}
+
+fn marks(comparison: &Comparison) -> io::Result<Vec<u8>> {
+    let mut table = Table::from_writer(Vec::new());
+    table.write_record(["encoder_id", "name", "marks", "p_at_20", "low", "high"])?;
+    for one in &comparison.encoders {
+        let Some(curve) = &one.marks else { continue };
+        for (marks, figure) in curve.marks.iter().zip(&curve.precision) {
+            let interval = figure.and_then(|figure| figure.ci95);
+            table.write_record([
+                &one.id,
+                &one.name,
+                &marks.to_string(),
+                &cell(figure.map(|figure| figure.value)),
+                &cell(interval.map(|interval| interval[0])),
+                &cell(interval.map(|interval| interval[1])),
+            ])?;
+        }
+    }
+    finished(table)
 }
 
 fn encoders(comparison: &Comparison) -> io::Result<Vec<u8>> {
@@ -73,7 +128,30 @@ fn encoders(comparison: &Comparison) -> io::Result<Vec<u8>> {
         row.push(cell(one.stain.map(|stain| stain.finds_itself.value)));
         table.write_record(&row)?;
     }
+    if let Some(control) = &comparison.control {
+        table.write_record(control_row(control, header.len()))?;
+    }
     finished(table)
+}
+
+/// Returns the row of the control, with `columns` cells; only its ADDR and precision are known.
+fn control_row(control: &Control, columns: usize) -> Vec<String> {
+    let addr = &control.addr;
+    let end = |end: usize| cell(addr.ci95.map(|interval| interval[end]));
+    let tiles = String::new();
+    let start =
+        ["control".to_owned(), control::NAME.to_owned(), "1".to_owned(), tiles, addr.global.to_string()];
+    let mut row: Vec<String> = start.into_iter().chain([end(0), end(1)]).collect();
+    row.push(cell(Some(addr.median_per_slide).filter(|median| median.is_finite())));
+    row.extend([String::new(), String::new()]);
+    // P@1, P@5 and P@20 are the first measures and equal for the control.
+    for _ in 0..3 {
+        let interval = control.precision.and_then(|precision| precision.ci95);
+        row.push(cell(control.precision.map(|precision| precision.value)));
+        row.extend([0, 1].map(|end| cell(interval.map(|interval| interval[end]))));
+    }
+    row.resize(columns, String::new());
+    row
 }
 
 fn paired(comparison: &Comparison) -> io::Result<Vec<u8>> {

@@ -1,9 +1,27 @@
 //! Formatting of values, and the table for the terminal.
 
-use super::super::comparison::Comparison;
+use super::super::addr::Addr;
+use super::super::comparison::{CLASS_PRECISION, Comparison, EncoderResult};
+use super::super::control;
+use super::super::headline::{Headline, HeadlineRow};
+use super::super::marks;
 use super::super::retrieval::{Figure, Measure};
 use super::super::sample::Sample;
 use histokin_core::number_format::counted;
+
+/// What the control beside ADDR shows, as sentences.
+pub const CONTROL_EXPLANATION: &str = "ADDR: mean descriptor distance of far pairs of tiles divided by that of near \
+    pairs. It rewards any descriptor that changes smoothly across a slide: the control only tells the slide's left \
+    half from its right, which says nothing about tissue. A high ADDR is therefore no sign of quality.";
+
+/// Returns the title of the table of ADDR and retrieval of the target class.
+pub fn addr_title(comparison: &Comparison) -> String {
+    let target = match comparison.settings.class.as_str() {
+        "tumour" => "tumour tiles".to_owned(),
+        other => format!("tiles of class {other}"),
+    };
+    format!("ADDR and {target} (Gildenblat and Klaiman 2019)")
+}
 
 /// Formats a share in per cent.
 pub fn percent(share: f64) -> String {
@@ -28,9 +46,24 @@ pub fn figure(figure: Option<Figure>) -> String {
     )
 }
 
+/// Formats a ratio; a dash if it is not finite.
+pub fn ratio(value: f64) -> String {
+    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
+}
+
 /// Returns the displayed name of a measure with this key.
 pub fn measure_label(key: &str) -> &str {
-    Measure::ALL.iter().find(|measure| measure.key() == key).map_or("ADDR", |measure| measure.label())
+    match key {
+        CLASS_PRECISION => "P@5, mean of classes",
+        key => {
+            Measure::ALL.iter().find(|measure| measure.key() == key).map_or("ADDR", |measure| measure.label())
+        }
+    }
+}
+
+/// Returns whether differences in the measure with this key are listed where there is little room.
+pub fn is_listed(key: &str) -> bool {
+    [CLASS_PRECISION, "addr", Measure::P1.key()].contains(&key)
 }
 
 /// Formats a difference and its interval; differences of shares are in percentage points.
@@ -64,51 +97,92 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
             )
         }
     )];
-    let mut rows =
-        vec![["encoder", "global ADDR", "P@1", "P@5", "P@20", "mAP", "chance level"].map(str::to_owned)];
-    for one in &comparison.encoders {
-        let addr = one.addr.as_ref().map_or_else(
+    if let Some(headline) = Headline::of(comparison) {
+        lines.extend([String::new(), format!("{}: P@5", headline.title())]);
+        lines.extend(aligned(&headline_rows(&headline, sample, comparison)));
+    }
+    if comparison.encoders.iter().any(|one| one.marks.is_some()) {
+        lines.extend([String::new(), "Matches after marks: P@20 of the matches without a mark".to_owned()]);
+        lines.extend(aligned(&marks_rows(comparison)));
+    }
+    lines.extend([String::new(), addr_title(comparison)]);
+    lines.extend(aligned(&addr_rows(comparison)));
+    lines.push(String::new());
+    lines.extend(differences(comparison));
+    lines.extend(comparison.notes.iter().cloned());
+    lines.join("\n") + "\n"
+}
+
+fn headline_rows(headline: &Headline, sample: &Sample, comparison: &Comparison) -> Vec<Vec<String>> {
+    let names = comparison.encoders.iter().map(|one| one.name.clone());
+    let head = ["class", "chance level"].map(str::to_owned).into_iter().chain(names).collect();
+    let row = |row: &HeadlineRow| {
+        let figures = row.precision.iter().map(|precision| figure(*precision));
+        [row.name(&sample.classes).to_owned(), percent(row.chance_level)].into_iter().chain(figures).collect()
+    };
+    std::iter::once(head).chain(headline.rows.iter().map(row)).collect()
+}
+
+fn marks_rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let counts = marks::MARKS.iter().map(|count| marks::count_of(*count));
+    let head = std::iter::once("encoder".to_owned()).chain(counts).collect();
+    let row = |one: &EncoderResult| {
+        let figures = one.marks.as_ref()?.precision.map(figure);
+        Some(std::iter::once(one.name.clone()).chain(figures).collect())
+    };
+    std::iter::once(head).chain(comparison.encoders.iter().filter_map(row)).collect()
+}
+
+fn addr_rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let head = ["encoder", "global ADDR", "P@1", "P@5", "P@20", "mAP", "chance level"].map(str::to_owned);
+    let addr = |addr: Option<&Addr>| {
+        addr.map_or_else(
             || "–".to_owned(),
-            |addr| format!("{:.2} {}", addr.global, ratio_interval(addr.ci95)).trim_end().to_owned(),
-        );
+            |addr| format!("{} {}", ratio(addr.global), ratio_interval(addr.ci95)).trim_end().to_owned(),
+        )
+    };
+    let row = |one: &EncoderResult| {
         let score = one.target.as_ref().map(|target| &target.score);
-        let of = |measure| figure(score.and_then(|score| score.figure(measure)));
-        rows.push([
-            one.name.clone(),
-            addr,
-            of(Measure::P1),
-            of(Measure::P5),
-            of(Measure::P20),
-            of(Measure::Map),
-            score.map_or_else(|| "–".to_owned(), |score| percent(score.base_rate)),
-        ]);
+        let shown = [Measure::P1, Measure::P5, Measure::P20, Measure::Map];
+        let figures = shown.map(|measure| figure(score.and_then(|score| score.figure(measure))));
+        let chance = score.map_or_else(|| "–".to_owned(), |score| percent(score.base_rate));
+        let start = [one.name.clone(), addr(one.addr.as_ref())];
+        start.into_iter().chain(figures).chain([chance]).collect()
+    };
+    let mut rows = vec![head.to_vec()];
+    rows.extend(comparison.encoders.iter().map(row));
+    if let Some(control) = &comparison.control {
+        let found = figure(control.precision);
+        let cells =
+            [control::NAME.to_owned(), addr(Some(&control.addr)), found.clone(), found.clone(), found];
+        rows.push(cells.into_iter().chain(["–", "–"].map(str::to_owned)).collect());
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        lines.push(cells.collect::<Vec<_>>().join("  ").trim_end().to_owned());
-    }
+    rows
+}
+
+/// Returns the differences of every pair of encoders, as lines.
+fn differences(comparison: &Comparison) -> impl Iterator<Item = String> + '_ {
     let name = |id: &str| {
         comparison.encoders.iter().find(|one| one.id == id).map_or(id.to_owned(), |one| one.name.clone())
     };
-    for pair in comparison.paired.iter().filter(|pair| matches!(pair.measure, "addr" | "p_at_1")) {
+    let shown = comparison.paired.iter().filter(|pair| is_listed(pair.measure));
+    shown.map(move |pair| {
         let (text, interval) = difference(pair.measure, pair.difference, pair.ci95);
         let (a, b, measure) = (name(&pair.a), name(&pair.b), measure_label(pair.measure));
-        let line = format!("{a} minus {b}, {measure}: {text} {interval}");
-        lines.push(line.trim_end().to_owned());
-    }
-    for one in &comparison.encoders {
-        let Some(curve) = &one.marks else { continue };
-        let points = curve.marks.iter().zip(&curve.precision);
-        let points: Vec<String> =
-            points.map(|(marks, precision)| format!("{marks} marks {}", figure(*precision))).collect();
-        lines.push(format!(
-            "{}, P@20 of the matches without a mark, mean over classes: {}",
-            one.name,
-            points.join(", ")
-        ));
-    }
-    lines.extend(comparison.notes.iter().cloned());
-    lines.join("\n") + "\n"
+        format!("{a} minus {b}, {measure}: {text} {interval}").trim_end().to_owned()
+    })
+}
+
+/// Returns the rows as lines whose cells are aligned.
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }

@@ -2,6 +2,7 @@
 //! slide.
 
 mod charts;
+mod headline;
 mod map;
 mod points;
 mod queries;
@@ -54,7 +55,7 @@ impl Default for ReportView {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            exclude: Exclude::Slide,
+            exclude: Exclude::default(),
             class: "tumour".to_owned(),
             pseudonymise: false,
             encoder: 0,
@@ -139,8 +140,9 @@ fn hint_ui(ui: &mut Ui, palette: &Palette) {
         ui.label(
             RichText::new(
                 "Measure compares all encoders with which the slides of this project have been embedded, with a \
-                 colour histogram as the baseline. ADDR needs no labels. Retrieval uses annotations with a \
-                 class, and the tables, annotation files and masks in the folder “labels” of the project.",
+                 colour histogram as the baseline: how much of what they find in other patients is of the same \
+                 class. Classes come from annotations, and from the tables, annotation files and masks in the \
+                 folder “labels” of the project. ADDR needs no labels, but says little about retrieval.",
             )
             .color(palette.weak),
         );
@@ -196,8 +198,9 @@ fn study_ui(
 ) {
     let encoders = &study.comparison.encoders;
     view.encoder = view.encoder.min(encoders.len().saturating_sub(1));
-    tables::results_ui(ui, study, palette);
+    headline::headline_ui(ui, study, palette);
     tables::differences_ui(ui, study, palette);
+    tables::addr_ui(ui, study, palette);
     tables::further_ui(ui, study, palette);
     for note in &study.comparison.notes {
         ui.label(RichText::new(note).small().color(palette.weak));

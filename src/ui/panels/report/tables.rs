@@ -1,11 +1,16 @@
 //! Tables of the report.
 
-use egui::{Color32, Grid, RichText, ScrollArea, Sense, Ui, Vec2};
+use egui::{CollapsingHeader, Color32, Grid, RichText, ScrollArea, Sense, Ui, Vec2};
 
 use super::heading_ui;
+use crate::evaluation::addr::Addr;
 use crate::evaluation::classes::Confusion;
+use crate::evaluation::comparison::Comparison;
+use crate::evaluation::control;
+use crate::evaluation::headline::Headline;
 use crate::evaluation::report::text::{
-    difference, figure, is_certain, measure_label, percent, ratio_interval,
+    CONTROL_EXPLANATION, addr_title, difference, figure, is_certain, is_listed, measure_label, percent,
+    ratio, ratio_interval,
 };
 use crate::evaluation::retrieval::Measure;
 use crate::evaluation::sample::Sample;
@@ -19,52 +24,66 @@ use crate::ui::theme::{self, Palette};
 /// Size of a cell of the confusion matrix in points.
 const CELL: Vec2 = Vec2::new(104.0, 30.0);
 
-/// Draws the main table: ADDR and retrieval of every encoder.
-pub fn results_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
-    let sample = &study.sample;
-    let summary = format!(
-        "{} of {} of {}, {} of them labelled",
-        counted(sample.tiles.len() as u64, "tile"),
-        counted(sample.slides.len() as u64, "slide"),
-        counted(sample.patient_count() as u64, "patient"),
-        grouped(sample.label_counts.labelled as u64)
-    );
-    ui.label(RichText::new(summary).color(palette.weak));
-    ui.add_space(6.0);
-    let has_target = study.comparison.encoders.iter().any(|one| one.target.is_some());
-    ScrollArea::horizontal().id_salt("results").show(ui, |ui| {
-        Grid::new("results").striped(true).spacing([22.0, 8.0]).show(ui, |ui| {
-            let head = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).small().color(palette.weak));
-            head(ui, "method");
-            head(ui, "global ADDR");
-            head(ui, "median ADDR");
+/// Draws the table of ADDR and retrieval of the target class, with the control; folded if there is a table of
+/// classes above it.
+pub fn addr_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
+    let comparison = &study.comparison;
+    let is_first = Headline::of(comparison).is_none();
+    ui.add_space(14.0);
+    let title = RichText::new(addr_title(comparison)).family(theme::bold()).size(15.0).color(palette.strong);
+    CollapsingHeader::new(title).id_salt(("ADDR", is_first)).default_open(is_first).show(ui, |ui| {
+        ScrollArea::horizontal().id_salt("ADDR").show(ui, |ui| addr_table_ui(ui, comparison, palette));
+        ui.add_space(4.0);
+        ui.label(RichText::new(CONTROL_EXPLANATION).small().color(palette.weak));
+    });
+}
+
+fn addr_table_ui(ui: &mut Ui, comparison: &Comparison, palette: &Palette) {
+    let has_target = comparison.encoders.iter().any(|one| one.target.is_some());
+    let addr_cells = |ui: &mut Ui, addr: Option<&Addr>| {
+        let [global, median] = match addr {
+            Some(addr) => [
+                format!("{}  {}", ratio(addr.global), ratio_interval(addr.ci95)),
+                ratio(addr.median_per_slide),
+            ],
+            None => ["–", "–"].map(str::to_owned),
+        };
+        ui.label(global);
+        ui.label(median);
+    };
+    Grid::new("ADDR").striped(true).spacing([22.0, 8.0]).show(ui, |ui| {
+        let head = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).small().color(palette.weak));
+        head(ui, "method");
+        head(ui, "global ADDR");
+        head(ui, "median ADDR");
+        if has_target {
+            Measure::ALL.iter().for_each(|measure| _ = head(ui, measure.label()));
+            head(ui, "chance level");
+        }
+        ui.end_row();
+        for one in &comparison.encoders {
+            ui.label(RichText::new(&one.name).family(theme::bold()).color(palette.strong));
+            addr_cells(ui, one.addr.as_ref());
             if has_target {
-                Measure::ALL.iter().for_each(|measure| _ = head(ui, measure.label()));
-                head(ui, "chance level");
+                let score = one.target.as_ref().map(|target| &target.score);
+                for measure in Measure::ALL {
+                    ui.label(figure(score.and_then(|score| score.figure(measure))));
+                }
+                ui.label(score.map_or_else(String::new, |score| percent(score.base_rate)));
             }
             ui.end_row();
-            for one in &study.comparison.encoders {
-                ui.label(RichText::new(&one.name).family(theme::bold()).color(palette.strong));
-                match &one.addr {
-                    Some(addr) => {
-                        ui.label(format!("{:.2}  {}", addr.global, ratio_interval(addr.ci95)));
-                        ui.label(format!("{:.2}", addr.median_per_slide));
-                    }
-                    None => {
-                        ui.label("–");
-                        ui.label("–");
-                    }
+        }
+        if let Some(control) = &comparison.control {
+            ui.label(RichText::new(control::NAME).color(palette.weak));
+            addr_cells(ui, Some(&control.addr));
+            if has_target {
+                for measure in Measure::ALL {
+                    let has_many = matches!(measure, Measure::Map | Measure::Majority5);
+                    ui.label(if has_many { "–".to_owned() } else { figure(control.precision) });
                 }
-                if has_target {
-                    let score = one.target.as_ref().map(|target| &target.score);
-                    for measure in Measure::ALL {
-                        ui.label(figure(score.and_then(|score| score.figure(measure))));
-                    }
-                    ui.label(score.map_or_else(String::new, |score| percent(score.base_rate)));
-                }
-                ui.end_row();
             }
-        });
+            ui.end_row();
+        }
     });
 }
 
@@ -79,9 +98,7 @@ pub fn differences_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
         comparison.encoders.iter().find(|one| one.id == id).map_or(id, |one| one.name.as_str()).to_owned()
     };
     Grid::new("differences").striped(true).spacing([22.0, 6.0]).show(ui, |ui| {
-        for pair in
-            comparison.paired.iter().filter(|pair| matches!(pair.measure, "addr" | "p_at_1" | "p_at_5"))
-        {
+        for pair in comparison.paired.iter().filter(|pair| is_listed(pair.measure)) {
             ui.label(format!("{} − {}", name(&pair.a), name(&pair.b)));
             ui.label(RichText::new(measure_label(pair.measure)).color(palette.weak));
             let certain = is_certain(pair.ci95);
@@ -174,7 +191,7 @@ pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette,
     let counts = sample.label_counts;
     let text = format!(
         "{} in two classes, treated as unlabelled. At most {} queries per class; intervals from {} bootstrap \
-         samples of slides; seed {}; histokin {}.",
+         samples of patients or slides; seed {}; histokin {}.",
         counted(counts.conflicting as u64, "tile"),
         grouped(settings.retrieval.queries_per_class as u64),
         settings.resampling.draws,

@@ -53,7 +53,7 @@ fn heading(page: &mut Layout<'_>, section: &Section) {
         _ => 60.0,
     };
     page.make_room(40.0 + first);
-    page.paragraph(section.title, 13.0, Weight::Bold, TEXT);
+    page.paragraph(&section.title, 13.0, Weight::Bold, TEXT);
     page.rule(LINE);
     page.gap(6.0);
 }

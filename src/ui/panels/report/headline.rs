@@ -1,0 +1,92 @@
+//! The first part of the report: retrieval across patients, and what marks add.
+
+use egui::{Color32, Grid, RichText, ScrollArea, Ui};
+
+use super::charts::{self, COLORS};
+use super::heading_ui;
+use crate::evaluation::headline::Headline;
+use crate::evaluation::marks;
+use crate::evaluation::report::text::{figure, percent};
+use crate::evaluation::study::Study;
+use crate::number_format::{counted, grouped};
+use crate::ui::theme::{self, Palette};
+
+/// Height of a row of a table in points.
+const ROW: f32 = 22.0;
+
+/// Draws a summary of the data, P@5 by class and encoder, and precision over marks.
+pub fn headline_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
+    let sample = &study.sample;
+    let summary = format!(
+        "{} of {} of {}, {} of them labelled",
+        counted(sample.tiles.len() as u64, "tile"),
+        counted(sample.slides.len() as u64, "slide"),
+        counted(sample.patient_count() as u64, "patient"),
+        grouped(sample.label_counts.labelled as u64)
+    );
+    ui.label(RichText::new(summary).color(palette.weak));
+    let Some(headline) = Headline::of(&study.comparison) else { return };
+    heading_ui(ui, palette, headline.title());
+    ScrollArea::horizontal().id_salt("headline").show(ui, |ui| precision_ui(ui, study, &headline, palette));
+    ui.add_space(4.0);
+    ui.label(RichText::new(headline.explanation()).small().color(palette.weak));
+    if study.comparison.encoders.iter().any(|one| one.marks.is_some()) {
+        marks_ui(ui, study, palette);
+    }
+}
+
+fn precision_ui(ui: &mut Ui, study: &Study, headline: &Headline, palette: &Palette) {
+    Grid::new("headline").striped(true).spacing([22.0, 6.0]).min_row_height(ROW).show(ui, |ui| {
+        head_ui(ui, "class", palette);
+        head_ui(ui, "queries", palette);
+        head_ui(ui, "chance level", palette);
+        study.comparison.encoders.iter().for_each(|one| head_ui(ui, &one.name, palette));
+        ui.end_row();
+        for row in &headline.rows {
+            let name = RichText::new(row.name(&study.sample.classes)).color(palette.strong);
+            ui.label(if row.class.is_none() { name.family(theme::bold()) } else { name });
+            ui.label(grouped(row.queries as u64));
+            ui.label(percent(row.chance_level));
+            for (index, precision) in row.precision.iter().enumerate() {
+                let text = RichText::new(figure(*precision));
+                ui.label(if row.is_best(index) { text.family(theme::bold()) } else { text });
+            }
+            ui.end_row();
+        }
+    });
+}
+
+/// Draws the curve and the table of precision over the number of marks.
+fn marks_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
+    heading_ui(ui, palette, "Matches after marks");
+    charts::marks_ui(ui, study, palette);
+    ui.add_space(6.0);
+    ScrollArea::horizontal().id_salt("marks").show(ui, |ui| {
+        Grid::new("marks").striped(true).spacing([22.0, 6.0]).min_row_height(ROW).show(ui, |ui| {
+            head_ui(ui, "method", palette);
+            marks::MARKS.iter().for_each(|count| head_ui(ui, &marks::count_of(*count), palette));
+            ui.end_row();
+            for (one, color) in study.comparison.encoders.iter().zip(COLORS.iter().cycle()) {
+                let Some(curve) = &one.marks else { continue };
+                series_ui(ui, &one.name, *color, palette);
+                curve.precision.iter().for_each(|precision| _ = ui.label(figure(*precision)));
+                ui.end_row();
+            }
+        });
+    });
+    ui.add_space(4.0);
+    ui.label(RichText::new(marks::EXPLANATION).small().color(palette.weak));
+}
+
+fn head_ui(ui: &mut Ui, text: &str, palette: &Palette) {
+    ui.label(RichText::new(text).small().color(palette.weak));
+}
+
+/// Draws the name of an encoder with the colour of its curve.
+fn series_ui(ui: &mut Ui, name: &str, color: Color32, palette: &Palette) {
+    ui.horizontal(|ui| {
+        let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(10.0), egui::Sense::hover());
+        ui.painter().rect_filled(rect, 2.0, color);
+        ui.label(RichText::new(name).family(theme::bold()).color(palette.strong));
+    });
+}
