@@ -5,7 +5,7 @@ use std::time::Duration;
 use histokin::annotation::{Annotation, Edit, Shape};
 use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::query::{Answer, Match};
-use histokin::session::{Annotate, Command, Event};
+use histokin::session::{AnnotationCommand, QueryCommand, QueryEvent};
 
 use crate::window::{Drawn, Window};
 
@@ -20,7 +20,7 @@ pub fn highlight(window: &mut Window) {
 
     let field = window.app.field().expect("a view");
     let slide = window.app.session().active().expect("a slide").id().clone();
-    window.app.command(Command::QueryAt { slide: slide.clone(), point: field.center() });
+    window.app.command(QueryCommand::At { slide: slide.clone(), point: field.center() });
     // Wait for the real answer first, from a project without embedded tiles.
     let mut frames_at_rest = 0;
     while frames_at_rest < 200 {
@@ -46,7 +46,11 @@ pub fn highlight(window: &mut Window) {
     };
     // Only the answer with the generation of the current query is accepted.
     for generation in 1..=64 {
-        window.app.absorb(Event::Answered { generation, answer: Ok(answer.clone()), second_encoder: None });
+        window.app.absorb(QueryEvent::Answered {
+            generation,
+            answer: Ok(answer.clone()),
+            second_encoder: None,
+        });
     }
     let (cpu, _) = window.step(Drawn::Recorded);
     let answer = window.app.session().query().and_then(|query| query.answer.as_ref());
@@ -72,10 +76,10 @@ pub fn annotate(window: &mut Window) {
     });
     let slide = window.app.session().active().expect("a slide").id().clone();
     let edit = Edit::Add(annotations.collect());
-    window.app.command(Command::Annotate(Annotate::Edit { slide: slide.clone(), edit }));
+    window.app.command(AnnotationCommand::Edit { slide: slide.clone(), edit });
     let drawn = window.app.session().annotations(&slide).map(|annotations| annotations.set().len());
     assert_eq!(drawn, Some(ANNOTATIONS), "annotations are drawn");
-    window.app.command(Command::Annotate(Annotate::Select { slide, ids: Vec::new() }));
+    window.app.command(AnnotationCommand::Select { slide, ids: Vec::new() });
     // A separate thread prepares their buffers; it finishes well within these frames.
     for _ in 0..120 {
         window.step(Drawn::Recorded);

@@ -8,7 +8,7 @@ use eframe::wgpu;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Vec2};
 use histokin::encoder::DeviceChoice;
 use histokin::project::Project;
-use histokin::session::Command;
+use histokin::session::EmbeddingCommand;
 use histokin::ui::{App, WindowOptions};
 
 use crate::support;
@@ -58,7 +58,7 @@ impl Window {
             WindowOptions { paths: vec![slide], device: DeviceChoice::Cpu, ..WindowOptions::default() };
         let mut app = App::new(&creation, project, options).expect("a window");
         // Embedding would compete for the cores.
-        app.command(Command::PauseEmbedding);
+        app.command(EmbeddingCommand::Pause);
         let target = gpu.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("screen"),
             size: wgpu::Extent3d { width: SIZE.x as u32, height: SIZE.y as u32, depth_or_array_layers: 1 },

@@ -12,7 +12,7 @@ mod heat_map;
 mod panels;
 mod panes;
 mod region_tool;
-mod remembered;
+mod window_state;
 mod shown_slides;
 mod slide_view;
 mod start;
@@ -29,11 +29,11 @@ use crate::encoder::DeviceChoice;
 use crate::project::Project;
 
 pub use app::App;
-use remembered::Remembered;
 pub use shutdown::ShutdownRequest;
 pub use slide_view::camera::Camera;
 pub use slide_view::{Appearance, Colouring, Lacks, OffscreenError, OffscreenPicture, OffscreenRenderer};
 pub use window::{Handover, Window};
+use window_state::WindowState;
 
 /// Options of the window.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +91,7 @@ fn open_project(options: &WindowOptions) -> anyhow::Result<Project> {
     if let Some(root) = options.paths.iter().find(|path| Project::is_project(path)) {
         return Ok(Project::open(root)?.claim()?);
     }
-    let last = options.state_file.as_deref().and_then(|file| Remembered::load(file).project);
+    let last = options.state_file.as_deref().and_then(|file| WindowState::load(file).project);
     if let Some(root) = last.filter(|root| Project::is_project(root)) {
         match Project::open(&root).and_then(Project::claim) {
             Ok(project) => return Ok(project),

@@ -152,7 +152,7 @@ impl eframe::App for Window {
         self.leave_if_lost(context);
         let Some(app) = &mut self.app else { return };
         if let Some(fault) = self.watch.take_fault() {
-            app.absorb(crate::session::Event::Crashed(fault));
+            app.absorb(crate::session::MessageEvent::Crashed(fault));
         }
         // As by the close button: unsaved changes are reported, and the window stays.
         if self.handover.shutdown.take() {

@@ -12,7 +12,7 @@ use histokin::annotation::{
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{Annotate, Command, Session, Severity};
+use histokin::session::{AnnotationCommand, Command, Session, Severity, SlideCommand};
 use histokin::slide::{self, SlideId};
 use histokin::workers::Workers;
 use serde_json::Value;
@@ -38,7 +38,7 @@ impl Running {
             session: Session::new(project),
             workers: Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap(),
         };
-        running.handle(Command::Open(vec![asset(SLIDE)]));
+        running.handle(SlideCommand::Open(vec![asset(SLIDE)]));
         running.until("the slide is open", |session| session.active().is_some());
         running
     }
@@ -47,18 +47,18 @@ impl Running {
         self.session.active().unwrap().id().clone()
     }
 
-    fn handle(&mut self, command: Command) {
+    fn handle(&mut self, command: impl Into<Command>) {
         self.session.handle(command).into_iter().for_each(|job| self.workers.dispatch(job));
     }
 
-    fn annotate(&mut self, wish: impl FnOnce(SlideId) -> Annotate) {
+    fn annotate(&mut self, wish: impl FnOnce(SlideId) -> AnnotationCommand) {
         let wish = wish(self.slide());
-        self.handle(Command::Annotate(wish));
+        self.handle(Command::Annotations(wish));
     }
 
     fn edit(&mut self, edit: Edit) {
         self.until("what has happened is taken in", |_| true);
-        self.annotate(|slide| Annotate::Edit { slide, edit });
+        self.annotate(|slide| AnnotationCommand::Edit { slide, edit });
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
@@ -107,10 +107,10 @@ fn what_is_drawn_is_saved_undone_and_there_after_a_restart() {
     draw(&mut running, square(300.0, 80.0), None);
     let second = running.session.annotations(&slide).unwrap().selection()[0];
     running.edit(Edit::Reshape { id: second, shape: square(300.0, 20.0) });
-    running.annotate(Annotate::Undo);
-    running.annotate(Annotate::Undo);
+    running.annotate(AnnotationCommand::Undo);
+    running.annotate(AnnotationCommand::Undo);
     assert_eq!(running.count(), 1);
-    running.annotate(Annotate::Redo);
+    running.annotate(AnnotationCommand::Redo);
     assert_eq!(running.count(), 2);
     let set = running.session.annotations(&slide).unwrap().set().clone();
     assert_eq!(*set.get(second).unwrap().shape(), square(300.0, 80.0));
@@ -163,12 +163,12 @@ fn files_are_imported_once_and_exported_for_both_programs() {
     draw(&mut running, square(50.0, 40.0), Some(gland.clone()));
     let (geojson, xml) = (folder.path().join("out.geojson"), folder.path().join("out.xml"));
     for path in [&geojson, &xml] {
-        running.annotate(|slide| Annotate::Export { slide, path: path.clone() });
+        running.annotate(|slide| AnnotationCommand::Export { slide, path: path.clone() });
         running.until_told(&format!("{}: 1 annotations written", path.display()));
         assert_eq!(*read_file(path).unwrap().set.at(0).unwrap().shape(), square(50.0, 40.0));
     }
     let wrong = folder.path().join("out.csv");
-    running.annotate(|slide| Annotate::Export { slide, path: wrong.clone() });
+    running.annotate(|slide| AnnotationCommand::Export { slide, path: wrong.clone() });
     running.until_told("name a .geojson file");
 
     let foreign = folder.path().join("foreign.json");
@@ -179,7 +179,7 @@ fn files_are_imported_once_and_exported_for_both_programs() {
     )
     .unwrap();
     for _ in 0..2 {
-        running.annotate(|slide| Annotate::Import { slide, path: foreign.clone() });
+        running.annotate(|slide| AnnotationCommand::Import { slide, path: foreign.clone() });
         running.until_told("foreign.json: 1 annotations read");
         running.until("it is there", |session| {
             session.annotations(session.active().unwrap().id()).unwrap().set().len() == 2
@@ -188,8 +188,8 @@ fn files_are_imported_once_and_exported_for_both_programs() {
     assert!(running.session.project().classes().contains(&AnnotationClass::new("Mitosis", [9, 8, 7])));
 
     let red = AnnotationClass::new("Adenoma", [250, 0, 0]);
-    running.annotate(|_| Annotate::AddClass(gland.clone()));
-    running.annotate(|_| Annotate::ChangeClass { name: "Gland".to_owned(), to: red.clone() });
+    running.annotate(|_| AnnotationCommand::AddClass(gland.clone()));
+    running.annotate(|_| AnnotationCommand::ChangeClass { name: "Gland".to_owned(), to: red.clone() });
     let slide = running.slide();
     let first = running.session.annotations(&slide).unwrap().set().at(0).unwrap().clone();
     assert_eq!(first.class, Some(red));

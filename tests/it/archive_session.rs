@@ -15,7 +15,10 @@ use histokin::geometry::{Level0Point, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::project::Project;
 use histokin::query::Scope;
-use histokin::session::{ArchiveProgress, Command, Event, Job, OpenJob, Session, TilePicture};
+use histokin::session::{
+    ArchiveCommand, ArchiveJob, ArchiveProgress, Command, EmbeddingEvent, Event, IndexEvent, Job,
+    MatchCommand, OpenJob, QueryCommand, QueryEvent, Session, SlideEvent, TilePicture,
+};
 use histokin::slide::{self, SlideSource};
 use histokin::stain::StainSetting;
 use histokin::tiling::{TileGrid, TileIndex};
@@ -46,7 +49,10 @@ fn picture(folder: &Path, number: u8) -> Arc<dyn SlideSource> {
 /// Hand searches and openings to the workers, and their events to the session, until it is content.
 fn run(session: &mut Session, workers: &Workers, jobs: Vec<Job>, is_done: impl Fn(&Session) -> bool) {
     let wanted = |job: &Job| {
-        matches!(job, Job::Search(_) | Job::SearchArchive(_) | Job::Open(OpenJob::OpenSlide { .. }))
+        matches!(
+            job,
+            Job::Search(_) | Job::Archive(ArchiveJob::Search(_)) | Job::Open(OpenJob::OpenSlide { .. })
+        )
     };
     jobs.into_iter().filter(wanted).for_each(|job| workers.dispatch(job));
     let started = Instant::now();
@@ -68,11 +74,11 @@ fn session(root: &Path, sources: &[Arc<dyn SlideSource>]) -> Session {
         project.set_user_mpp(&source.info().id, MicronsPerPixel::square(1.0));
     }
     let mut session = Session::new(project);
-    session.absorb(Event::EncoderKnown(Box::new(QuarterColours::new().spec().clone())));
-    session.absorb(Event::SlideOpened(sources[0].clone()));
+    session.absorb(EmbeddingEvent::EncoderKnown(Box::new(QuarterColours::new().spec().clone())));
+    session.absorb(SlideEvent::Opened(sources[0].clone()));
     let own = Arc::new(described(sources[0].as_ref(), 10));
-    session.absorb(Event::DescriptorsReady { set: own.clone(), finished: true });
-    session.absorb(Event::IndexBuilt(Arc::new(Snapshot::build(vec![own], None, None))));
+    session.absorb(EmbeddingEvent::DescriptorsReady { set: own.clone(), finished: true });
+    session.absorb(IndexEvent::Built(Arc::new(Snapshot::build(vec![own], None, None))));
     session
 }
 
@@ -112,16 +118,18 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     // No archive is set up: the project answers alone, and it is said why.
     let mut usual = session.query_settings().clone();
     usual.scope = Scope::Archive;
-    session.handle(Command::SetQuery(usual));
-    let at = Command::QueryAt { slide: sources[0].info().id.clone(), point: Level0Point::new(300.0, 300.0) };
+    session.handle(QueryCommand::SetSettings(usual));
+    let at = Command::Query(QueryCommand::At {
+        slide: sources[0].info().id.clone(),
+        point: Level0Point::new(300.0, 300.0),
+    });
     let jobs = session.handle(at);
-    assert!(!jobs.iter().any(|job| matches!(job, Job::SearchArchive(_))));
+    assert!(!jobs.iter().any(|job| matches!(job, Job::Archive(ArchiveJob::Search(_)))));
     assert!(matches!(session.archive_progress(), ArchiveProgress::Failed(_)));
 
     let url: ArchiveUrl = database.url(READER);
-    let set_up = |url: &ArchiveUrl, typed: String| Command::SetArchive {
-        url: Some(url.clone()),
-        password: Some(Password::new(typed)),
+    let set_up = |url: &ArchiveUrl, typed: String| {
+        Command::Archive(ArchiveCommand::Set { url: Some(url.clone()), password: Some(Password::new(typed)) })
     };
     let jobs = session.handle(set_up(&url, "wr0ng".to_owned()));
     let answered = |session: &Session| session.query().is_some_and(|query| query.answer.is_some());
@@ -148,13 +156,13 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     assert_eq!(slide.unwrap().name, "slide-2");
     let found = &answer.matches[far];
     assert!(matches!(session.tile_picture(&found.slide, &found.rect), Some(TilePicture::Read(_))));
-    session.handle(Command::GoToMatch { rank: far, from: None });
+    session.handle(MatchCommand::GoTo { rank: far, from: None });
     let told = &session.messages().last().unwrap().text;
     assert!(told.contains("/elsewhere/slide-2.svs, not reachable from here"), "{told}");
 
     let (near, slide) = of(1);
     assert!(slide.unwrap().is_reachable);
-    let jobs = session.handle(Command::GoToMatch { rank: near, from: None });
+    let jobs = session.handle(MatchCommand::GoTo { rank: near, from: None });
     run(&mut session, &workers, jobs, |session| session.slide(&sources[1].info().id).is_some());
     let place = session.take_destination().unwrap();
     assert_eq!((&place.slide, place.field), (&sources[1].info().id, answer.matches[near].rect));
@@ -162,7 +170,7 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     // Slides in one ranking; one that has no match is shown as a whole, or it is told where it lies.
     let mut ranked = session.query_settings().clone();
     (ranked.rank_slides, ranked.count) = (true, 1);
-    let jobs = session.handle(Command::SetQuery(ranked));
+    let jobs = session.handle(QueryCommand::SetSettings(ranked));
     run(&mut session, &workers, jobs, |session| {
         answered(session) && *session.archive_progress() == ArchiveProgress::Answered
     });
@@ -173,7 +181,7 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     expected.sort();
     assert_eq!(slides, expected);
     let told = session.messages().len();
-    assert!(session.handle(Command::ShowArchived(sources[2].info().id.clone())).is_empty());
+    assert!(session.handle(ArchiveCommand::ShowSlide(sources[2].info().id.clone())).is_empty());
     assert!(session.messages()[told..].iter().all(|message| message.text.contains("not reachable")));
 
     session.project().save().unwrap();
@@ -182,7 +190,7 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
         kept.contains(url.as_str()) && !kept.contains("s3cret"),
         "the address is kept, the password is not"
     );
-    session.handle(Command::SetArchive { url: None, password: None });
+    session.handle(ArchiveCommand::Set { url: None, password: None });
     assert_eq!((session.query_settings().scope, session.project().archive()), (Scope::All, None));
 }
 
@@ -193,7 +201,7 @@ fn a_newer_question_ends_the_one_before_on_the_server() {
     let sources: Vec<_> = (0..2).map(|number| picture(folder.path(), number)).collect();
     push(&database, &described(sources[1].as_ref(), 1), "slide-1", "/elsewhere/slide-1.svs");
     let mut session = session(&folder.path().join("project"), &sources);
-    session.handle(Command::SetArchive {
+    session.handle(ArchiveCommand::Set {
         url: Some(database.url(READER)),
         password: Some(Password::new(password(READER))),
     });
@@ -222,20 +230,20 @@ fn a_newer_question_ends_the_one_before_on_the_server() {
     };
     let ask = |session: &mut Session, x: f64| {
         let point = Level0Point::new(x, 300.0);
-        let jobs = session.handle(Command::QueryAt { slide: sources[0].info().id.clone(), point });
+        let jobs = session.handle(QueryCommand::At { slide: sources[0].info().id.clone(), point });
         let mut asked = jobs.into_iter().filter_map(|job| match job {
-            Job::SearchArchive(request) => Some(request),
+            Job::Archive(ArchiveJob::Search(request)) => Some(request),
             _ => None,
         });
         let request = asked.next().unwrap();
         let generation = request.search.generation;
-        workers.dispatch(Job::SearchArchive(request));
+        workers.dispatch(Job::Archive(ArchiveJob::Search(request)));
         generation
     };
     ask(&mut session, 100.0);
     waiting("");
     // Nobody waits for the answer any more, and the server is told to stop.
-    session.handle(Command::ClearQuery).into_iter().for_each(|job| workers.dispatch(job));
+    session.handle(QueryCommand::Clear).into_iter().for_each(|job| workers.dispatch(job));
     let started = Instant::now();
     while !waits().is_empty() {
         assert!(
@@ -255,7 +263,7 @@ fn a_newer_question_ends_the_one_before_on_the_server() {
     let started = Instant::now();
     loop {
         assert!(started.elapsed() < Duration::from_secs(60));
-        if let Ok(Event::ArchiveAnswered { generation, answer }) =
+        if let Ok(Event::Query(QueryEvent::ArchiveAnswered { generation, answer })) =
             workers.events().recv_timeout(Duration::from_millis(100))
         {
             assert_eq!(generation, newest, "the question before is not answered");

@@ -10,7 +10,7 @@ use histokin::descriptors::{DescriptorHeader, DescriptorSet, JournalRecord};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::project::Project;
 use histokin::query::{Judgement, QueryHistory, TilePlace, Verdict};
-use histokin::session::{Event, Job, OpenJob, Session};
+use histokin::session::{Job, OpenJob, QueryEvent, Session, SlideEvent};
 use histokin::slide::{self, SlideError, SlideId, SlideInfo, SlideSource};
 use histokin::tiling::{TileGrid, TileIndex};
 use image::{Rgb, RgbImage};
@@ -181,8 +181,8 @@ fn a_project_that_is_only_read_shows_what_an_earlier_version_kept() {
     let project = Project::open(&place.path("project")).unwrap();
     assert!(project.read_only().is_some());
     let mut session = Session::new(project.clone());
-    session.absorb(Event::HistoryLoaded(Box::new(QueryHistory::load(project.root()).unwrap())));
-    session.absorb(Event::SlideOpened(opened(&slide)));
+    session.absorb(QueryEvent::HistoryLoaded(Box::new(QueryHistory::load(project.root()).unwrap())));
+    session.absorb(SlideEvent::Opened(opened(&slide)));
     let id = info(&slide).id;
     assert_eq!(kept(session.project(), &id), (true, 1, 1));
     assert_eq!(session.query_history().judgements()[0].query.slide, id);
@@ -300,14 +300,14 @@ fn the_window_looks_where_a_slide_is_listed_before_it_takes_another_for_it() {
     let place = Place::new();
     let slides = [place.core("listed.bmp", 1), place.core("other.bmp", 2)];
     let mut session = Session::new(place.old_project(&slides[0]));
-    let jobs = session.absorb(Event::SlideOpened(opened(&slides[1])));
+    let jobs = session.absorb(SlideEvent::Opened(opened(&slides[1])));
     let [Job::Open(OpenJob::CheckListedPath { source, path })] = &jobs[..] else {
         panic!("it is looked for")
     };
     assert_eq!(path, &fs::canonicalize(&slides[0]).unwrap());
     let there = Some(Box::new(info(&slides[0])));
-    session.absorb(Event::ListedPathChecked { source: source.clone(), there });
-    session.absorb(Event::SlideOpened(opened(&slides[0])));
+    session.absorb(SlideEvent::ListedPathChecked { source: source.clone(), there });
+    session.absorb(SlideEvent::Opened(opened(&slides[0])));
     assert_eq!(session.project().slides().len(), 2);
     assert_eq!(kept(session.project(), &info(&slides[0]).id), (false, 1, 1));
     assert_eq!(kept(session.project(), &info(&slides[1]).id), (false, 0, 0));

@@ -21,7 +21,9 @@ use egui_kittest::Harness;
 use histokin::encoder::DeviceChoice;
 use histokin::memory::Budget;
 use histokin::project::Project;
-use histokin::session::{Command, SlideStatus, TrainingCommand};
+use histokin::session::{
+    EvaluationCommand, MessageCommand, QueryCommand, SlideCommand, SlideStatus, TrainingCommand,
+};
 use histokin::ui::{App, WindowOptions};
 use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt, SeedableRng};
@@ -330,7 +332,7 @@ impl Monkey {
         }
         // Hours of learning are no part of this.
         if session.training().running().active {
-            self.harness.state_mut().command(Command::Train(TrainingCommand::Stop));
+            self.harness.state_mut().command(TrainingCommand::Stop);
         }
     }
 
@@ -449,7 +451,7 @@ impl Monkey {
         let ids: Vec<_> = slides.iter().map(|slide| slide.id().clone()).collect();
         if !ids.is_empty() && self.random.random_bool(0.4) {
             let id = self.choose(&ids);
-            self.harness.state_mut().command(Command::Remove(id));
+            self.harness.state_mut().command(SlideCommand::Remove(id));
             return "a slide is taken off the list".to_owned();
         }
         let paths = self.paths.clone();
@@ -459,7 +461,7 @@ impl Monkey {
             let dropped = Arc::new(Dropped(path)) as egui::DroppedFileHandle;
             self.harness.input_mut().dropped_files.push(dropped);
         } else {
-            self.harness.state_mut().command(Command::Open(vec![path]));
+            self.harness.state_mut().command(SlideCommand::Open(vec![path]));
         }
         said
     }
@@ -481,11 +483,11 @@ impl Monkey {
         }
         let app = self.harness.state_mut();
         let ids: Vec<_> = app.session().slides().iter().map(|slide| slide.id().clone()).collect();
-        ids.into_iter().for_each(|id| app.command(Command::Remove(id)));
-        app.command(Command::ClearQuery);
-        app.command(Command::StopEvaluation);
+        ids.into_iter().for_each(|id| app.command(SlideCommand::Remove(id)));
+        app.command(QueryCommand::Clear);
+        app.command(EvaluationCommand::Stop);
         let told: Vec<u64> = app.session().messages().iter().map(|message| message.id).collect();
-        told.into_iter().for_each(|id| app.command(Command::DismissMessage(id)));
+        told.into_iter().for_each(|id| app.command(MessageCommand::Dismiss(id)));
         // Whatever was under way ends by now; what comes of it is taken over.
         for _ in 0..40 {
             self.harness.run_steps(2);
@@ -497,7 +499,7 @@ impl Monkey {
 
     /// Use once what is loaded when it is first needed: the encoder, the index, all of a slide's tiles.
     fn warm_up(&mut self) {
-        self.harness.state_mut().command(Command::Open(vec![self.paths[0].clone()]));
+        self.harness.state_mut().command(SlideCommand::Open(vec![self.paths[0].clone()]));
         wait(&mut self.harness, "a slide is embedded and can be searched", |app| {
             let slide = app.session().active();
             slide.is_some_and(|slide| matches!(slide.status, SlideStatus::Embedded(_)))
@@ -564,14 +566,14 @@ fn at_opening_slides() {
         }
         let path = folder.join(format!("slide-{number}.tif"));
         make_slide(&path, &mut monkey.random);
-        monkey.harness.state_mut().command(Command::Open(vec![path.clone()]));
+        monkey.harness.state_mut().command(SlideCommand::Open(vec![path.clone()]));
         wait(&mut monkey.harness, "the slide is shown", |app| {
             app.session().active().is_some_and(|slide| slide.source.info().path == path)
         });
         monkey.harness.run_steps(3);
         monkey.draw();
         let id = monkey.harness.state().session().active().unwrap().id().clone();
-        monkey.harness.state_mut().command(Command::Remove(id.clone()));
+        monkey.harness.state_mut().command(SlideCommand::Remove(id.clone()));
         wait(&mut monkey.harness, "the slide is gone", |app| app.session().slide(&id).is_none());
         std::fs::remove_file(&path).unwrap();
         if number % 100 == 99 {

@@ -8,7 +8,7 @@ use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::index::Snapshot;
 use histokin::project::Project;
 use histokin::query::{self, QuerySettings, Region};
-use histokin::session::{AnnotationEvent, Command, Event, Job, Session};
+use histokin::session::{AnnotationEvent, Command, QueryCommand, Event, IndexEvent, EmbeddingEvent, SlideEvent, Job, Session};
 use histokin::slide::{self, SlideId};
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ impl Both {
     /// What the window finds after these commands.
     fn shown(&mut self, commands: Vec<Command>) -> Found {
         let settings = QuerySettings { count: 40, ..QuerySettings::default() };
-        self.session.handle(Command::SetQuery(settings));
+        self.session.handle(QueryCommand::SetSettings(settings));
         let jobs: Vec<Job> =
             commands.into_iter().flat_map(|command| self.session.handle(command)).collect();
         let mut requests = jobs.into_iter().filter_map(|job| match job {
@@ -84,7 +84,7 @@ impl Both {
         let found = |found: &query::Match| {
             (found.slide.0.clone(), found.rect.x, found.rect.y, found.distance)
         };
-        self.session.handle(Command::ClearQuery);
+        self.session.handle(QueryCommand::Clear);
         answer.matches.iter().map(found).collect()
     }
 
@@ -101,19 +101,19 @@ fn opened(study: &Study) -> Session {
     let spec = encoder::spec(&project.encoder_name()).unwrap();
     let (recipe, store) = (project.recipe(&spec), project.descriptors());
     let mut session = Session::new(project.clone());
-    session.absorb(Event::EncoderKnown(Box::new(spec)));
+    session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
     let mut sets = Vec::new();
     for entry in project.slides() {
         let source = slide::open(&project.slide_path(entry), None).unwrap();
-        session.absorb(Event::SlideOpened(source));
+        session.absorb(SlideEvent::Opened(source));
         let loaded = Ok(project.annotations().load(&entry.id).unwrap().set);
         let loaded = AnnotationEvent::Loaded { slide: entry.id.clone(), loaded };
         session.absorb(Event::Annotations(loaded));
         let set = Arc::new(store.open(&entry.id, &recipe).unwrap().unwrap());
-        session.absorb(Event::DescriptorsReady { set: set.clone(), finished: true });
+        session.absorb(EmbeddingEvent::DescriptorsReady { set: set.clone(), finished: true });
         sets.push(set);
     }
-    session.absorb(Event::IndexBuilt(Arc::new(Snapshot::build(sets, None, None))));
+    session.absorb(IndexEvent::Built(Arc::new(Snapshot::build(sets, None, None))));
     session
 }
 
@@ -122,11 +122,11 @@ fn the_window_and_the_command_line_answer_alike() {
     let mut both = Both::new();
     let slide = both.slides[0].clone();
     let at = |x: f64, y: f64| Level0Point::new(x, y);
-    let click = |x, y| Command::QueryAt { slide: slide.clone(), point: at(x, y) };
-    let add = |x, y, positives| Command::AddExample { slide: slide.clone(), point: at(x, y), positives };
-    let region = |rect| Command::QueryRegion { slide: slide.clone(), region: Region::Rect(rect) };
+    let click = |x, y| Command::Query(QueryCommand::At { slide: slide.clone(), point: at(x, y) });
+    let add = |x, y, positives| Command::Query(QueryCommand::AddExample { slide: slide.clone(), point: at(x, y), positives });
+    let region = |rect| Command::Query(QueryCommand::Region { slide: slide.clone(), region: Region::Rect(rect) });
     let ids: Vec<_> = both.annotations.iter().map(|one| one.id).collect();
-    let annotation = |number: usize| Command::QueryAnnotations { slide: slide.clone(), ids: vec![ids[number]] };
+    let annotation = |number: usize| Command::Query(QueryCommand::Annotations { slide: slide.clone(), ids: vec![ids[number]] });
     let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
 
     both.check(&["--slide", "alpha", "--at", "250,650"], vec![click(250.0, 650.0)]);
@@ -138,8 +138,8 @@ fn the_window_and_the_command_line_answer_alike() {
     for (number, name) in names.iter().enumerate() {
         both.check(&["--slide", "alpha", "--annotation", name], vec![annotation(number)]);
     }
-    both.check(&["--like-class", "Tumour"], vec![Command::QueryClass("Tumour".to_owned())]);
-    both.check(&["--slide", "alpha", "--whole"], vec![Command::QuerySlide(slide.clone())]);
+    both.check(&["--like-class", "Tumour"], vec![Command::Query(QueryCommand::Class("Tumour".to_owned()))]);
+    both.check(&["--slide", "alpha", "--whole"], vec![Command::Query(QueryCommand::Slide(slide.clone()))]);
     both.check(
         &["--slide", "alpha", "--at", "250,650", "--at", "850,650", "--not-at", "1250,350"],
         vec![click(250.0, 650.0), add(850.0, 650.0, true), add(1250.0, 350.0, false)],
@@ -160,7 +160,7 @@ fn what_holds_no_tile_is_refused_in_the_same_words() {
         String::from_utf8(output).unwrap()
     };
     let told = refused(&["--like-class", "Necrosis"]);
-    assert!(both.session.handle(Command::QueryClass("Necrosis".to_owned())).is_empty());
+    assert!(both.session.handle(QueryCommand::Class("Necrosis".to_owned())).is_empty());
     let shown = both.session.messages().last().unwrap().text.clone();
     assert!(told.contains(&shown), "{told:?} and {shown:?}");
 }

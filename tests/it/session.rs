@@ -9,7 +9,9 @@ use histokin::index::Snapshot;
 use histokin::pipeline;
 use histokin::project::Project;
 use histokin::session::{
-    Command, EncoderState, Event, Job, OpenJob, ScanJob, Session, SlideProgress, SlideStatus,
+    EmbeddingCommand, EmbeddingEvent, EmbeddingJob, EncoderState, Event, IndexBuild, IndexEvent, Job,
+    MessageCommand, OpenJob, ScanJob, Session, SlideCommand, SlideEvent, SlideProgress, SlideStatus,
+    ViewCommand,
 };
 use histokin::slide::{self, SlideId, SlideSource};
 use histokin::tiling::TileIndex;
@@ -33,10 +35,10 @@ impl Desk {
         let project = Project::open_or_create(&folder.path().join("project")).unwrap();
         let mut desk = Self { folder, session: Session::new(project), slides: Vec::new() };
         let spec: EncoderSpec = QuarterColours::new().spec().clone();
-        desk.session.absorb(Event::EncoderKnown(Box::new(spec)));
+        desk.session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
         for number in 0..count {
             let source = desk.picture(number, Some(MicronsPerPixel::square(1.0)));
-            desk.session.absorb(Event::SlideOpened(source.clone()));
+            desk.session.absorb(SlideEvent::Opened(source.clone()));
             desk.slides.push(source);
         }
         desk
@@ -66,9 +68,9 @@ impl Desk {
     /// Have sets embedded and indexed.
     pub fn index(&mut self, sets: Vec<Arc<DescriptorSet>>) {
         for set in &sets {
-            self.session.absorb(Event::DescriptorsReady { set: set.clone(), finished: true });
+            self.session.absorb(EmbeddingEvent::DescriptorsReady { set: set.clone(), finished: true });
         }
-        self.session.absorb(Event::IndexBuilt(Arc::new(Snapshot::build(sets, None, None))));
+        self.session.absorb(IndexEvent::Built(Arc::new(Snapshot::build(sets, None, None))));
     }
 
     fn status(&self, number: usize) -> &SlideStatus {
@@ -79,7 +81,7 @@ impl Desk {
 /// The plan for the embedder among `jobs`: slides in order, and whether it is paused.
 fn plan(jobs: &[Job]) -> Option<(Vec<SlideId>, bool)> {
     jobs.iter().find_map(|job| match job {
-        Job::Embed(plan) => {
+        Job::Embedding(EmbeddingJob::Plan(plan)) => {
             let ids = plan.targets.iter().map(|target| target.slide.info().id.clone()).collect();
             Some((ids, plan.paused))
         }
@@ -92,16 +94,16 @@ fn the_slide_in_view_is_embedded_first() {
     let mut desk = Desk::with_slides(3);
     let mut jobs = Vec::new();
     for number in 0..3 {
-        jobs = desk.session.absorb(Event::NoDescriptors { slide: desk.id(number) });
+        jobs = desk.session.absorb(EmbeddingEvent::NoDescriptors { slide: desk.id(number) });
     }
     assert_eq!(plan(&jobs), Some((vec![desk.id(0), desk.id(1), desk.id(2)], false)));
-    let jobs = desk.session.handle(Command::Show(desk.id(2)));
+    let jobs = desk.session.handle(ViewCommand::Show(desk.id(2)));
     assert_eq!(plan(&jobs), Some((vec![desk.id(2), desk.id(0), desk.id(1)], false)));
-    let jobs = desk.session.handle(Command::PauseEmbedding);
+    let jobs = desk.session.handle(EmbeddingCommand::Pause);
     assert!(plan(&jobs).unwrap().1);
-    let jobs = desk.session.handle(Command::CancelEmbedding);
+    let jobs = desk.session.handle(EmbeddingCommand::Cancel);
     assert_eq!(plan(&jobs).unwrap().0, []);
-    let jobs = desk.session.handle(Command::ResumeEmbedding);
+    let jobs = desk.session.handle(EmbeddingCommand::Resume);
     assert_eq!(plan(&jobs), Some((vec![desk.id(2), desk.id(0), desk.id(1)], false)));
 }
 
@@ -110,20 +112,20 @@ fn a_slide_without_pixel_size_waits_for_the_user_and_keeps_what_was_given() {
     let mut desk = Desk::with_slides(0);
     let source = desk.picture(9, None);
     let id = source.info().id.clone();
-    desk.session.absorb(Event::SlideOpened(source.clone()));
+    desk.session.absorb(SlideEvent::Opened(source.clone()));
     assert_eq!(desk.session.slide(&id).unwrap().status, SlideStatus::NeedsMpp);
     let mpp = MicronsPerPixel::square(0.5);
-    let jobs = desk.session.handle(Command::SetMpp { slide: id.clone(), mpp });
+    let jobs = desk.session.handle(SlideCommand::SetMpp { slide: id.clone(), mpp });
     assert!(
         matches!(&jobs[..], [Job::Open(OpenJob::OpenSlide { user_mpp: Some(given), .. })] if *given == mpp)
     );
     // From now on, wherever the slide is opened from, it has that pixel size.
-    let jobs = desk.session.absorb(Event::SlideOpened(source));
+    let jobs = desk.session.absorb(SlideEvent::Opened(source));
     assert!(
         matches!(&jobs[..], [Job::Open(OpenJob::OpenSlide { user_mpp: Some(given), .. })] if *given == mpp)
     );
     let absurd = MicronsPerPixel::square(-1.0);
-    assert!(desk.session.handle(Command::SetMpp { slide: id, mpp: absurd }).is_empty());
+    assert!(desk.session.handle(SlideCommand::SetMpp { slide: id, mpp: absurd }).is_empty());
     assert!(desk.session.messages()[0].text.contains("µm per pixel"));
 }
 
@@ -132,27 +134,31 @@ fn one_index_is_built_at_a_time_and_what_came_meanwhile_is_not_forgotten() {
     let mut desk = Desk::with_slides(2);
     let set = |number: usize| desk.set(number, &[vec![0.5; 12]]);
     let (first, second) = (set(0), set(1));
-    let jobs = desk.session.absorb(Event::DescriptorsReady { set: first.clone(), finished: true });
-    assert!(matches!(&jobs[..], [Job::BuildIndex { sets, settled: false, .. }] if sets.len() == 1));
+    let jobs = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: first.clone(), finished: true });
+    assert!(
+        matches!(&jobs[..], [Job::BuildIndex(IndexBuild { sets, settled: false, .. })] if sets.len() == 1)
+    );
     assert_eq!(*desk.status(0), SlideStatus::Embedded(SlideProgress { done: 1, total: 1, failed: 0 }));
-    let jobs = desk.session.absorb(Event::DescriptorsReady { set: second, finished: true });
+    let jobs = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: second, finished: true });
     assert!(jobs.is_empty(), "a build is under way");
-    let jobs = desk.session.absorb(Event::IndexBuilt(Arc::new(Snapshot::build(vec![first], None, None))));
-    assert!(matches!(&jobs[..], [Job::BuildIndex { sets, settled: true, .. }] if sets.len() == 2));
+    let jobs = desk.session.absorb(IndexEvent::Built(Arc::new(Snapshot::build(vec![first], None, None))));
+    assert!(
+        matches!(&jobs[..], [Job::BuildIndex(IndexBuild { sets, settled: true, .. })] if sets.len() == 2)
+    );
 }
 
 #[test]
 fn trouble_stays_until_it_is_dismissed_and_is_told_once() {
     let mut desk = Desk::with_slides(0);
     for _ in 0..3 {
-        desk.session.absorb(Event::SlideFailed {
+        desk.session.absorb(SlideEvent::Failed {
             path: "broken.svs".into(),
             reason: "broken.svs: cannot be opened".to_owned(),
         });
     }
     assert_eq!(desk.session.messages().len(), 1);
     let id = desk.session.messages()[0].id;
-    desk.session.handle(Command::DismissMessage(id));
+    desk.session.handle(MessageCommand::Dismiss(id));
     assert!(desk.session.messages().is_empty());
 }
 
@@ -161,7 +167,7 @@ fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
     let mut desk = Desk::with_slides(1);
     let (id, before) = (desk.id(0), desk.slides[0].info().path.clone());
     let reason = "slide-0.png: there is no such file".to_owned();
-    let jobs = desk.session.absorb(Event::SlideMissing { path: before.clone(), reason: reason.clone() });
+    let jobs = desk.session.absorb(SlideEvent::Missing { path: before.clone(), reason: reason.clone() });
     let [Job::Open(OpenJob::FindMoved { slide, path, folders, .. })] = &jobs[..] else {
         panic!("it is looked for")
     };
@@ -177,11 +183,11 @@ fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
     assert_eq!(found.info().id, id);
     assert!(found.info().path.starts_with(std::fs::canonicalize(&elsewhere).unwrap_or(elsewhere)));
 
-    desk.session.absorb(Event::SlideFailed { path: before.clone(), reason });
+    desk.session.absorb(SlideEvent::Failed { path: before.clone(), reason });
     assert_eq!(desk.session.messages().len(), 1);
-    let jobs = desk.session.absorb(Event::SlideOpened(found));
+    let jobs = desk.session.absorb(SlideEvent::Opened(found));
     let [Job::Open(OpenJob::CheckListedPath { source, .. })] = &jobs[..] else { panic!("it may be a copy") };
-    desk.session.absorb(Event::ListedPathChecked { source: source.clone(), there: None });
+    desk.session.absorb(SlideEvent::ListedPathChecked { source: source.clone(), there: None });
     assert!(desk.session.messages().is_empty(), "what was said of the old place is taken back");
     assert!(!before.exists());
     let unknown = SlideId("another".to_owned());
@@ -191,22 +197,22 @@ fn a_slide_that_has_moved_is_found_again_by_name_and_content() {
 #[test]
 fn a_module_of_others_waits_for_permission() {
     let mut desk = Desk::with_slides(1);
-    let untrusted = || Event::EncoderUntrusted { path: "module.pt".into() };
+    let untrusted = || Event::Embedding(EmbeddingEvent::EncoderUntrusted { path: "module.pt".into() });
     assert!(desk.session.absorb(untrusted()).is_empty());
-    let jobs = desk.session.handle(Command::TrustEncoder(true));
+    let jobs = desk.session.handle(EmbeddingCommand::TrustEncoder(true));
     assert!(
         matches!(&jobs[..], [Job::Open(OpenJob::TrustEncoder { module, .. })] if module.ends_with("module.pt"))
     );
-    assert!(desk.session.handle(Command::TrustEncoder(true)).is_empty(), "it was answered");
+    assert!(desk.session.handle(EmbeddingCommand::TrustEncoder(true)).is_empty(), "it was answered");
     desk.session.absorb(untrusted());
-    assert!(desk.session.handle(Command::TrustEncoder(false)).is_empty());
+    assert!(desk.session.handle(EmbeddingCommand::TrustEncoder(false)).is_empty());
     assert!(matches!(desk.session.encoder(), EncoderState::Failed(reason) if reason.contains("module.pt")));
 }
 
 /// A set as it is after embedding by the selection that is planned for its slide.
 fn selected(set: &DescriptorSet, jobs: &[Job]) -> Arc<DescriptorSet> {
     let selection = jobs.iter().find_map(|job| match job {
-        Job::Embed(plan) => {
+        Job::Embedding(EmbeddingJob::Plan(plan)) => {
             let of_slide =
                 |target: &&histokin::session::EmbedTarget| target.slide.info().id == set.header.slide_id;
             Some(plan.targets.iter().find(of_slide)?.selection.id())
@@ -229,30 +235,30 @@ fn other_tissue_settings_have_tiles_selected_again_and_are_kept() {
     assert!(matches!(desk.status(0), SlideStatus::Embedded(_)));
 
     let share = TissueSettings { tile_share: Some(0.3), ..TissueSettings::default() };
-    let jobs = desk.session.handle(Command::SetTissue(share.clone()));
+    let jobs = desk.session.handle(EmbeddingCommand::SetTissue(share.clone()));
     assert!(matches!(&jobs[0], Job::SaveProject(project) if project.settings().tissue == share));
     assert_eq!(plan(&jobs).unwrap().0, [desk.id(0), desk.id(1)]);
     assert!(!jobs.iter().any(|job| matches!(job, Job::Scan(_))), "the mask is the same");
     // What an earlier plan has finished is searched, and gone through again.
-    let late = desk.session.absorb(Event::DescriptorsReady { set: sets[0].clone(), finished: true });
+    let late = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: sets[0].clone(), finished: true });
     assert!(plan(&late).is_some() && matches!(desk.status(0), SlideStatus::Waiting(_)));
     let done = selected(&sets[0], &jobs);
-    desk.session.absorb(Event::DescriptorsReady { set: done, finished: true });
+    desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: done, finished: true });
     assert!(matches!(desk.status(0), SlideStatus::Embedded(SlideProgress { done: 1, .. })));
 
     let piece = TissueSettings { smallest_piece_um2: 500.0, ..share };
-    let jobs = desk.session.handle(Command::SetTissue(piece.clone()));
+    let jobs = desk.session.handle(EmbeddingCommand::SetTissue(piece.clone()));
     let scans = jobs
         .iter()
         .filter(|job| matches!(job, Job::Scan(ScanJob::FindTissue { settings, .. }) if *settings == piece));
     assert_eq!(scans.count(), 2);
     let old = Arc::new(TissueMask::of(desk.slides[0].as_ref()).unwrap());
-    desk.session.absorb(Event::TissueFound { slide: desk.id(0), tissue: old });
+    desk.session.absorb(SlideEvent::TissueFound { slide: desk.id(0), tissue: old });
     assert!(desk.session.slide(&desk.id(0)).unwrap().tissue.is_none(), "found by settings of before");
 
     let before = desk.session.messages().len();
     let wrong = TissueSettings { tile_share: Some(2.0), ..TissueSettings::default() };
-    assert!(desk.session.handle(Command::SetTissue(wrong)).is_empty());
+    assert!(desk.session.handle(EmbeddingCommand::SetTissue(wrong)).is_empty());
     assert_eq!((desk.session.messages().len(), desk.session.tissue_settings()), (before + 1, &piece));
 }
 
@@ -261,7 +267,7 @@ fn a_slide_without_a_tile_is_named_with_what_would_help() {
     let mut desk = Desk::with_slides(1);
     let why =
         NoTiles { tissue_um2: Some(13_000.0), cause: Cause::TooLittleOfATile { fullest: 0.26, asked: 0.5 } };
-    desk.session.absorb(Event::NoTiles { slide: desk.id(0), why });
+    desk.session.absorb(EmbeddingEvent::NoTiles { slide: desk.id(0), why });
     let told = &desk.session.messages().last().unwrap().text;
     assert!(told.starts_with("slide-0.png: no tile to embed: 0.013 mm²"), "{told}");
     assert!(told.contains("embedding settings") && !told.contains("--"), "{told}");

@@ -7,8 +7,9 @@ use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
 use histokin::query::{self, Example, Marked, Patients, Region, Scope, ShownExample, TilePlace, Verdict};
 use histokin::session::{
-    Annotate, AnnotationEvent, Command, Event, HistoryJob, Job, LoadJob, PictureJob, PictureQuery,
-    SearchRequest, SlideStatus,
+    AnnotationCommand, AnnotationEvent, Command, EmbeddingEvent, EmbeddingJob, HistoryJob, IndexEvent, Job,
+    LoadJob, MatchCommand, PictureJob, PictureQuery, QueryCommand, QueryEvent, SearchRequest, SlideCommand,
+    SlideEvent, SlideStatus, ViewCommand,
 };
 use histokin::slide::{self, SlideId};
 
@@ -27,7 +28,7 @@ fn answer(desk: &mut Desk, jobs: &[Job]) -> Vec<Job> {
     let SearchRequest { generation, index, query, marks, second_encoder } = search(jobs);
     let answer = query::ask(&index, &query, &marks);
     let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
-    desk.session.absorb(Event::Answered { generation, answer, second_encoder })
+    desk.session.absorb(QueryEvent::Answered { generation, answer, second_encoder })
 }
 
 /// Tiles whose descriptors are so many times `factor`, on a slide.
@@ -50,13 +51,13 @@ fn asked() -> Desk {
     desk.index(vec![desk.set(0, &rows(5, 1.0)), desk.set(1, &rows(5, 1.1))]);
     for number in 0..2 {
         let loaded = Ok(AnnotationSet::default());
-        desk.session.absorb(Event::Annotations(AnnotationEvent::Loaded { slide: desk.id(number), loaded }));
+        desk.session.absorb(AnnotationEvent::Loaded { slide: desk.id(number), loaded });
     }
     let mut settings = desk.session.query_settings().clone();
     settings.exclude_um = 0.0;
-    desk.session.handle(Command::SetQuery(settings));
+    desk.session.handle(QueryCommand::SetSettings(settings));
     let jobs =
-        desk.session.handle(Command::QueryAt { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+        desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
     answer(&mut desk, &jobs);
     desk
 }
@@ -66,7 +67,7 @@ fn add_rectangle(desk: &mut Desk, number: usize, (left, right): (f64, f64), clas
     let annotation = Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named(class)));
     let id = annotation.id;
     let edit = Edit::Add(vec![annotation]);
-    desk.session.handle(Command::Annotate(Annotate::Edit { slide: desk.id(number), edit }));
+    desk.session.handle(AnnotationCommand::Edit { slide: desk.id(number), edit });
     id
 }
 
@@ -77,27 +78,35 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
     desk.index((0..2).map(|number| desk.set(number, &rows)).collect());
 
     let point = Level0Point::new(230.0, 10.0);
-    let jobs = desk.session.handle(Command::QueryAt { slide: desk.id(0), point });
+    let jobs = desk.session.handle(QueryCommand::At { slide: desk.id(0), point });
     let request = search(&jobs);
     let answer = query::ask(&request.index, &request.query, &request.marks).unwrap();
     let stale = request.generation - 1;
     assert!(
         desk.session
-            .absorb(Event::Answered { generation: stale, answer: Ok(answer.clone()), second_encoder: None })
+            .absorb(QueryEvent::Answered {
+                generation: stale,
+                answer: Ok(answer.clone()),
+                second_encoder: None
+            })
             .is_empty()
     );
     assert!(desk.session.query().unwrap().answer.is_none(), "answers to older questions are dropped");
-    desk.session.absorb(Event::Answered { generation: stale + 1, answer: Ok(answer), second_encoder: None });
+    desk.session.absorb(QueryEvent::Answered {
+        generation: stale + 1,
+        answer: Ok(answer),
+        second_encoder: None,
+    });
 
     let best = desk.session.query().unwrap().answer.as_ref().unwrap().matches[0].clone();
     assert_eq!(best.slide, desk.id(1), "the same descriptor stands on the other slide");
     assert_eq!(best.distance, 0.0);
     let from = Level0Rect::new(0, 0, 300, 200);
-    desk.session.handle(Command::GoToMatch { rank: 0, from: Some((desk.id(0), from)) });
+    desk.session.handle(MatchCommand::GoTo { rank: 0, from: Some((desk.id(0), from)) });
     assert_eq!(*desk.session.active().unwrap().id(), desk.id(1));
     assert_eq!(desk.session.take_destination().unwrap().field, best.rect);
     assert!(desk.session.query().is_some(), "the query is kept");
-    desk.session.handle(Command::Back);
+    desk.session.handle(ViewCommand::Back);
     assert_eq!(*desk.session.active().unwrap().id(), desk.id(0));
     assert_eq!(desk.session.take_destination().unwrap().field, from);
     assert!(!desk.session.can_go_back());
@@ -107,13 +116,15 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
 fn examples_come_and_go_and_questions_are_kept() {
     let mut desk = Desk::with_slides(2);
     let (slide, point) = (desk.id(0), Level0Point::new(230.0, 10.0));
-    desk.session.absorb(Event::HistoryLoaded(Box::default()));
-    let add = |is_positive: bool, x: f64| Command::AddExample {
-        slide: slide.clone(),
-        point: Level0Point::new(x, 10.0),
-        is_positive,
+    desk.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    let add = |is_positive: bool, x: f64| {
+        Command::Query(QueryCommand::AddExample {
+            slide: slide.clone(),
+            point: Level0Point::new(x, 10.0),
+            is_positive,
+        })
     };
-    desk.session.handle(Command::QueryAt { slide: slide.clone(), point });
+    desk.session.handle(QueryCommand::At { slide: slide.clone(), point });
     desk.session.handle(add(true, 10.0));
     let jobs = desk.session.handle(add(false, 500.0));
     let [Job::Search(request), Job::History(HistoryJob::SaveHistory { query_history, .. })] = &jobs[..]
@@ -127,30 +138,30 @@ fn examples_come_and_go_and_questions_are_kept() {
     desk.session.handle(add(true, 500.0));
     let query = desk.session.query().unwrap();
     assert_eq!((query.positives.len(), query.negatives.len()), (2, 0), "a tile is like the others, or not");
-    desk.session.handle(Command::QueryAt { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
-    desk.session.handle(Command::Recall(1));
+    desk.session.handle(QueryCommand::At { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
+    desk.session.handle(QueryCommand::Repeat(1));
     assert_eq!(desk.session.query().unwrap().positives.len(), 2);
-    desk.session.handle(Command::RemoveExample { is_positive: true, place: 0 });
-    desk.session.handle(Command::RemoveExample { is_positive: true, place: 0 });
+    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, place: 0 });
+    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, place: 0 });
     assert!(desk.session.query().is_none(), "nothing is left to look for");
 }
 
 #[test]
 fn questions_of_earlier_days_get_their_pictures_when_their_slide_is_opened() {
     let mut before = Desk::with_slides(1);
-    before.session.absorb(Event::HistoryLoaded(Box::default()));
-    before.session.handle(Command::QueryAt { slide: before.id(0), point: Level0Point::new(10.0, 10.0) });
+    before.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
+    before.session.handle(QueryCommand::At { slide: before.id(0), point: Level0Point::new(10.0, 10.0) });
     let query_history = before.session.query_history().clone();
 
     let mut desk = Desk::with_slides(0);
     let reads =
         |jobs: &[Job]| jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadTilePicture { .. })));
     assert!(
-        !reads(&desk.session.absorb(Event::HistoryLoaded(Box::new(query_history)))),
+        !reads(&desk.session.absorb(QueryEvent::HistoryLoaded(Box::new(query_history)))),
         "the slide is not there yet"
     );
     let slide = desk.picture(0, Some(MicronsPerPixel::square(1.0)));
-    assert!(reads(&desk.session.absorb(Event::SlideOpened(slide))));
+    assert!(reads(&desk.session.absorb(SlideEvent::Opened(slide))));
 }
 
 #[test]
@@ -158,22 +169,22 @@ fn matches_are_judged_and_judgements_taken_back() {
     let mut desk = Desk::with_slides(1);
     let rows: Vec<Vec<f32>> = (0..4).map(|n| vec![n as f32; 12]).collect();
     desk.index(vec![desk.set(0, &rows)]);
-    desk.session.absorb(Event::HistoryLoaded(Box::default()));
+    desk.session.absorb(QueryEvent::HistoryLoaded(Box::default()));
     let mut settings = desk.session.query_settings().clone();
     settings.exclude_um = 0.0;
-    desk.session.handle(Command::SetQuery(settings));
+    desk.session.handle(QueryCommand::SetSettings(settings));
     let jobs =
-        desk.session.handle(Command::QueryAt { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+        desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
     let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
     let answer = query::ask(&request.index, &request.query, &request.marks);
-    desk.session.absorb(Event::Answered {
+    desk.session.absorb(QueryEvent::Answered {
         generation: request.generation,
         answer: answer.clone(),
         second_encoder: None,
     });
     let answer = answer.unwrap();
     let precision = |desk: &Desk| desk.session.query_history().precision(&answer);
-    let judge = |rank, verdict| Command::Judge { rank, verdict: Some(verdict) };
+    let judge = |rank, verdict| Command::Matches(MatchCommand::Judge { rank, verdict: Some(verdict) });
     desk.session.handle(judge(0, Verdict::Same));
     let jobs = desk.session.handle(judge(1, Verdict::Different));
     assert!(
@@ -181,10 +192,10 @@ fn matches_are_judged_and_judgements_taken_back() {
     );
     desk.session.handle(judge(0, Verdict::Unsure));
     assert_eq!(precision(&desk).share(), Some(0.0));
-    desk.session.handle(Command::UndoJudgement);
+    desk.session.handle(MatchCommand::UndoJudgement);
     assert_eq!(precision(&desk).share(), Some(0.5));
-    desk.session.handle(Command::UndoJudgement);
-    desk.session.handle(Command::UndoJudgement);
+    desk.session.handle(MatchCommand::UndoJudgement);
+    desk.session.handle(MatchCommand::UndoJudgement);
     assert!(desk.session.query_history().judgements().is_empty() && !desk.session.can_undo_judgement());
 }
 
@@ -193,16 +204,18 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
     let mut desk = Desk::with_slides(2);
     desk.index(vec![desk.set(1, &[vec![0.5; 12]])]);
     let jobs =
-        desk.session.handle(Command::QueryAt { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
+        desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
     let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
     let (generation, answer) =
         (request.generation, query::ask(&request.index, &request.query, &request.marks));
-    let jobs = desk.session.absorb(Event::Answered { generation, answer, second_encoder: None });
-    let Some(Job::EmbedTiles(request)) = jobs.iter().find(|job| matches!(job, Job::EmbedTiles(_))) else {
+    let jobs = desk.session.absorb(QueryEvent::Answered { generation, answer, second_encoder: None });
+    let Some(Job::Embedding(EmbeddingJob::Tiles(request))) =
+        jobs.iter().find(|job| matches!(job, Job::Embedding(EmbeddingJob::Tiles(_))))
+    else {
         panic!("the tile is described")
     };
     let descriptors = Ok(vec![vec![0.5; 12]]);
-    let jobs = desk.session.absorb(Event::TilesEmbedded {
+    let jobs = desk.session.absorb(QueryEvent::TilesEmbedded {
         slide: desk.id(0),
         rects: request.rects.clone(),
         descriptors,
@@ -215,12 +228,12 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
 fn chosen_matches_become_annotations_on_their_slides_and_back() {
     let mut desk = asked();
     let class = AnnotationClass::named("Tumour");
-    desk.session.handle(Command::ChooseMatches(vec![0, 1, 2, 99]));
-    desk.session.handle(Command::ChooseMatch(2));
-    desk.session.handle(Command::ChooseMatch(3));
+    desk.session.handle(MatchCommand::ChooseExactly(vec![0, 1, 2, 99]));
+    desk.session.handle(MatchCommand::Choose(2));
+    desk.session.handle(MatchCommand::Choose(3));
     assert_eq!(desk.session.query().unwrap().chosen.iter().copied().collect::<Vec<_>>(), [0, 1, 3]);
     let found = desk.session.query().unwrap().answer.as_ref().unwrap().matches.clone();
-    desk.session.handle(Command::ClassifyMatches(Some(class.clone())));
+    desk.session.handle(MatchCommand::Classify(Some(class.clone())));
     assert!(desk.session.query().unwrap().chosen.is_empty());
     let drawn = |desk: &Desk| -> Vec<(SlideId, Level0Rect, String)> {
         let of_slide = |number: usize| {
@@ -246,15 +259,15 @@ fn chosen_matches_become_annotations_on_their_slides_and_back() {
     now.sort_by_key(order);
     assert_eq!(now, wanted);
     // The same match with another class stays one annotation.
-    desk.session.handle(Command::ChooseMatches(vec![1]));
-    desk.session.handle(Command::ClassifyMatches(Some(AnnotationClass::named("Stroma"))));
+    desk.session.handle(MatchCommand::ChooseExactly(vec![1]));
+    desk.session.handle(MatchCommand::Classify(Some(AnnotationClass::named("Stroma"))));
     assert_eq!(drawn(&desk).len(), 3);
     assert_eq!(drawn(&desk).iter().filter(|one| one.2 == "Stroma").count(), 1);
-    desk.session.handle(Command::UndoClassification);
+    desk.session.handle(MatchCommand::UndoClassification);
     let mut now = drawn(&desk);
     now.sort_by_key(order);
     assert_eq!(now, wanted);
-    desk.session.handle(Command::UndoClassification);
+    desk.session.handle(MatchCommand::UndoClassification);
     assert!(drawn(&desk).is_empty() && !desk.session.can_undo_classification());
 }
 
@@ -264,28 +277,28 @@ fn annotations_and_classes_are_asked_for_and_decide_where() {
     let drawn = add_rectangle(&mut desk, 0, (0.0, 448.0), "Tumour");
     // Smaller than a tile: the tile that it lies on.
     add_rectangle(&mut desk, 1, (460.0, 480.0), "Tumour");
-    let jobs = desk.session.handle(Command::QueryAnnotations { slide: desk.id(0), ids: vec![drawn] });
+    let jobs = desk.session.handle(QueryCommand::Annotations { slide: desk.id(0), ids: vec![drawn] });
     let [Example::Region { region: Region::Areas(_), .. }] = &search(&jobs).query.positives[..] else {
         panic!("the areas of the annotations")
     };
     answer(&mut desk, &jobs);
     assert_eq!(desk.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 2);
-    let jobs = desk.session.handle(Command::QueryClass("Tumour".to_owned()));
+    let jobs = desk.session.handle(QueryCommand::Class("Tumour".to_owned()));
     answer(&mut desk, &jobs);
     assert_eq!(desk.session.query().unwrap().answer.as_ref().unwrap().tiles.len(), 3);
-    assert!(desk.session.handle(Command::QueryClass("Fat".to_owned())).is_empty());
+    assert!(desk.session.handle(QueryCommand::Class("Fat".to_owned())).is_empty());
     assert!(desk.session.messages().last().unwrap().text.contains("Fat"));
 
     let mut settings = desk.session.query_settings().clone();
     settings.marked = Marked::Class("Stroma".to_owned());
-    let jobs = desk.session.handle(Command::SetQuery(settings));
+    let jobs = desk.session.handle(QueryCommand::SetSettings(settings));
     answer(&mut desk, &jobs);
     assert!(matches(&desk).is_empty());
     // What is drawn counts at once.
     let bounds = Bounds::between(Level0Point::new(600.0, 0.0), Level0Point::new(900.0, 224.0));
     let stroma = Annotation::new(Shape::Rectangle(bounds), Some(AnnotationClass::named("Stroma")));
     let edit = Edit::Add(vec![stroma]);
-    let jobs = desk.session.handle(Command::Annotate(Annotate::Edit { slide: desk.id(1), edit }));
+    let jobs = desk.session.handle(AnnotationCommand::Edit { slide: desk.id(1), edit });
     answer(&mut desk, &jobs);
     assert_eq!(matches(&desk), [(desk.id(1), 3)]);
 }
@@ -293,7 +306,7 @@ fn annotations_and_classes_are_asked_for_and_decide_where() {
 #[test]
 fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     let mut desk = asked();
-    let jobs = desk.session.handle(Command::QuerySlide(desk.id(0)));
+    let jobs = desk.session.handle(QueryCommand::Slide(desk.id(0)));
     let request = search(&jobs);
     assert!(request.query.settings.rank_slides);
     assert!(matches!(&request.query.positives[..], [Example::Region { region: Region::Rect(_), .. }]));
@@ -305,8 +318,8 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     desk.picture(7, None);
     std::fs::rename(desk.folder.path().join("slide-7.png"), &path).unwrap();
     let picture = PictureQuery::File(path.clone());
-    let jobs = desk.session.handle(Command::QueryPicture(picture));
-    assert!(matches!(&jobs[..], [Job::EmbedPicture(_)]));
+    let jobs = desk.session.handle(QueryCommand::Picture(picture));
+    assert!(matches!(&jobs[..], [Job::Embedding(EmbeddingJob::Picture(_))]));
     let info = slide::open(&path, None).unwrap().info().clone();
     let place = TilePlace { slide: info.id.clone(), rect: info.extent() };
     let example = Example::Descriptors {
@@ -316,16 +329,16 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
         file: Some(path),
     };
     let example = ShownExample { example, place: Some(place.clone()) };
-    let jobs = desk.session.absorb(Event::PictureEmbedded(Ok(Box::new(example))));
+    let jobs = desk.session.absorb(QueryEvent::PictureEmbedded(Ok(Box::new(example))));
     let jobs = answer(&mut desk, &jobs);
     assert_eq!(matches(&desk)[0], (desk.id(0), 3));
     assert!(
         jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadQueryPicture { .. }))),
         "it is shown"
     );
-    assert!(desk.session.handle(Command::GoToExample { place, from: None }).is_empty());
+    assert!(desk.session.handle(QueryCommand::GoToExample { place, from: None }).is_empty());
     assert!(desk.session.take_destination().is_none(), "a picture lies on no slide");
-    desk.session.absorb(Event::PictureEmbedded(Err("photo.png: no picture".to_owned())));
+    desk.session.absorb(QueryEvent::PictureEmbedded(Err("photo.png: no picture".to_owned())));
     assert_eq!(desk.session.messages().last().unwrap().text, "photo.png: no picture");
 }
 
@@ -335,11 +348,11 @@ fn a_slide_that_is_taken_off_or_cut_anew_is_found_no_more_at_once() {
     let late = Arc::new(Snapshot::build(desk.session.index().sets().to_vec(), None, None));
     assert!(matches(&desk).iter().any(|(slide, _)| *slide == desk.id(1)));
     let gone = desk.id(1);
-    let jobs = desk.session.handle(Command::Remove(gone.clone()));
+    let jobs = desk.session.handle(SlideCommand::Remove(gone.clone()));
     assert!(matches(&desk).iter().all(|(slide, _)| *slide != gone), "gone from the answer in hand");
     assert!(search(&jobs).index.place(&gone).is_none());
     // A build that was under way knows it still.
-    desk.session.absorb(Event::IndexBuilt(late));
+    desk.session.absorb(IndexEvent::Built(late));
     assert!(desk.session.index().place(&gone).is_none());
     assert_eq!(desk.session.index().len(), 5);
 
@@ -347,15 +360,18 @@ fn a_slide_that_is_taken_off_or_cut_anew_is_found_no_more_at_once() {
     let late = Arc::new(Snapshot::build(desk.session.index().sets().to_vec(), None, None));
     let stale = desk.session.index().sets()[0].clone();
     let mpp = MicronsPerPixel::square(0.5);
-    desk.session.handle(Command::SetMpp { slide: desk.id(0), mpp });
-    desk.session.absorb(Event::SlideOpened(slide::open(&path, Some(mpp)).unwrap()));
+    desk.session.handle(SlideCommand::SetMpp { slide: desk.id(0), mpp });
+    desk.session.absorb(SlideEvent::Opened(slide::open(&path, Some(mpp)).unwrap()));
     assert_eq!(desk.session.index().len(), 0, "its tiles are others now");
-    desk.session.absorb(Event::IndexBuilt(late));
+    desk.session.absorb(IndexEvent::Built(late));
     assert_eq!(desk.session.index().len(), 0);
     // Neither does the file of before come back.
-    let jobs = desk.session.absorb(Event::DescriptorsReady { set: stale, finished: true });
+    let jobs = desk.session.absorb(EmbeddingEvent::DescriptorsReady { set: stale, finished: true });
     assert!(matches!(desk.session.slide(&desk.id(0)).unwrap().status, SlideStatus::Waiting(_)));
-    assert!(jobs.iter().any(|job| matches!(job, Job::Embed(plan) if plan.targets.len() == 1)));
+    assert!(
+        jobs.iter()
+            .any(|job| matches!(job, Job::Embedding(EmbeddingJob::Plan(plan)) if plan.targets.len() == 1))
+    );
 }
 
 #[test]
@@ -365,13 +381,13 @@ fn two_encoders_answer_the_same_question() {
     let mut header = other.header.clone();
     header.recipe.encoder_name = "other".to_owned();
     let recipe = header.recipe.clone();
-    desk.session.absorb(Event::RecipesFound(vec![recipe.clone()]));
+    desk.session.absorb(QueryEvent::RecipesFound(vec![recipe.clone()]));
     assert_eq!(desk.session.recipes(), std::slice::from_ref(&recipe));
-    let jobs = desk.session.handle(Command::CompareWith(Some(recipe.clone())));
+    let jobs = desk.session.handle(QueryCommand::CompareWith(Some(recipe.clone())));
     assert!(matches!(&jobs[..], [Job::Load(LoadJob::OpenSecondEncoder { slides, .. })] if slides.len() == 2));
     let sets = vec![desk.set(0, &rows(5, 7.0)), other];
     let index = Arc::new(Snapshot::build(sets, None, None));
-    let jobs = desk.session.absorb(Event::SecondEncoderOpened { recipe: recipe.clone(), index });
+    let jobs = desk.session.absorb(QueryEvent::SecondEncoderOpened { recipe: recipe.clone(), index });
     answer(&mut desk, &jobs);
     let query = desk.session.query().unwrap();
     let distances =
@@ -379,13 +395,13 @@ fn two_encoders_answer_the_same_question() {
     let second_encoder = query.second_encoder.as_ref().unwrap().as_ref().unwrap();
     assert_eq!(second_encoder.matches.len(), query.answer.as_ref().unwrap().matches.len());
     assert_ne!(distances(second_encoder), distances(query.answer.as_ref().unwrap()));
-    desk.session.handle(Command::CompareWith(None));
+    desk.session.handle(QueryCommand::CompareWith(None));
     assert!(
         desk.session.query().unwrap().second_encoder.is_none() && desk.session.second_encoder().is_none()
     );
     // Nothing was described by it.
-    desk.session.handle(Command::CompareWith(Some(recipe.clone())));
-    desk.session.absorb(Event::SecondEncoderOpened { recipe, index: Arc::new(Snapshot::empty()) });
+    desk.session.handle(QueryCommand::CompareWith(Some(recipe.clone())));
+    desk.session.absorb(QueryEvent::SecondEncoderOpened { recipe, index: Arc::new(Snapshot::empty()) });
     assert!(desk.session.second_encoder().is_none());
     assert!(desk.session.messages().last().unwrap().text.contains("other"));
 }
@@ -393,21 +409,21 @@ fn two_encoders_answer_the_same_question() {
 #[test]
 fn a_list_of_slides_tells_whose_they_are() {
     let mut desk = asked();
-    desk.session.handle(Command::SetPatients(Patients::Same));
+    desk.session.handle(QueryCommand::SetPatients(Patients::Same));
     let mut settings = desk.session.query_settings().clone();
     settings.scope = Scope::All;
-    let jobs = desk.session.handle(Command::SetQuery(settings.clone()));
+    let jobs = desk.session.handle(QueryCommand::SetSettings(settings.clone()));
     answer(&mut desk, &jobs);
     assert!(!matches(&desk).is_empty(), "all are called slide-N: of one patient");
     let patients =
         Ok(vec![("slide-0".to_owned(), "A".to_owned()), ("slide-1.png".to_owned(), "B".to_owned())]);
-    let jobs = desk.session.absorb(Event::PatientsRead { path: "list.csv".into(), patients });
+    let jobs = desk.session.absorb(QueryEvent::PatientsRead { path: "list.csv".into(), patients });
     assert!(jobs.iter().any(|job| matches!(job, Job::SaveProject(_))), "the project keeps it");
     answer(&mut desk, &jobs);
     assert!(matches(&desk).iter().all(|(slide, _)| *slide == desk.id(0)));
     // Chosen slides and patients narrow each other.
     settings.among = Some(vec![desk.id(1)]);
-    let jobs = desk.session.handle(Command::SetQuery(settings));
+    let jobs = desk.session.handle(QueryCommand::SetSettings(settings));
     answer(&mut desk, &jobs);
     assert!(matches(&desk).is_empty());
 }

@@ -10,7 +10,7 @@ use egui_kittest::kittest::Queryable;
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::LevelRect;
 use histokin::project::Project;
-use histokin::session::{Command, SlideStatus};
+use histokin::session::{SlideCommand, SlideStatus};
 use histokin::ui::{App, WindowOptions};
 use image::RgbaImage;
 
@@ -181,7 +181,7 @@ fn what_cannot_be_opened_is_said_until_it_is_dismissed() {
     std::fs::write(&broken, b"this is no slide").unwrap();
     let project = folder.path().join("project");
     let mut harness = window(&project, vec![]);
-    harness.state_mut().command(Command::Open(vec![broken]));
+    harness.state_mut().command(SlideCommand::Open(vec![broken]));
     wait(&mut harness, "the message is there", |app| !app.session().messages().is_empty());
     harness.run_steps(40);
     assert!(harness.query_by_label_contains("broken.svs").is_some(), "the message stays");

@@ -10,7 +10,7 @@ use histokin::annotation::{
     Annotation, AnnotationClass, AnnotationSet, Bounds, Shape, read_file, write_geojson,
 };
 use histokin::geometry::Level0Point;
-use histokin::session::{Annotate, Command};
+use histokin::session::{AnnotationCommand, Command, SlideCommand};
 use histokin::ui::App;
 
 use crate::support::asset;
@@ -73,9 +73,9 @@ fn only(harness: &Harness<'_, App>) -> Arc<Annotation> {
     set.at(0).unwrap().clone()
 }
 
-fn wish(harness: &mut Harness<'_, App>, wish: impl FnOnce(histokin::slide::SlideId) -> Annotate) {
+fn wish(harness: &mut Harness<'_, App>, wish: impl FnOnce(histokin::slide::SlideId) -> AnnotationCommand) {
     let slide = harness.state().session().active().unwrap().id().clone();
-    harness.state_mut().command(Command::Annotate(wish(slide)));
+    harness.state_mut().command(Command::Annotations(wish(slide)));
 }
 
 fn close_to(a: Level0Point, b: Level0Point) -> bool {
@@ -165,7 +165,7 @@ fn on_a_turned_slide_annotations_lie_where_they_are_drawn() {
 fn polygon_brush_eraser_and_measures_are_drawn_by_hand() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = open(folder.path());
-    wish(&mut harness, |_| Annotate::ChooseClass(Some(AnnotationClass::named("Stroma"))));
+    wish(&mut harness, |_| AnnotationCommand::ChooseClass(Some(AnnotationClass::named("Stroma"))));
     let at = middle(&harness);
     press(&mut harness, Modifiers::NONE, Key::G);
     for corner in [
@@ -234,7 +234,7 @@ fn files_are_imported_when_opened_and_exported_by_path_and_ten_thousand_are_draw
         .collect();
     let file = folder.path().join("many.geojson");
     std::fs::write(&file, write_geojson(&many, None)).unwrap();
-    harness.state_mut().command(Command::Open(vec![file]));
+    harness.state_mut().command(SlideCommand::Open(vec![file]));
     wait(&mut harness, "they are imported", |app| {
         let id = app.session().active().unwrap().id();
         app.session().annotations(id).unwrap().set().len() == 10_000

@@ -13,7 +13,7 @@ use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{Annotate, Command, SlideStatus, TrainingCommand};
+use histokin::session::{AnnotationCommand, Command, SlideStatus, TrainingCommand};
 use histokin::training::config::TrainingConfig;
 use histokin::ui::{App, Handover, ShutdownRequest, Window, WindowOptions};
 
@@ -77,7 +77,7 @@ fn after_the_device_is_lost_a_new_window_goes_on_where_the_old_one_was() {
         Shape::Rectangle(Bounds::between(corner(-90.0), corner(90.0))),
         None,
     )]);
-    let draw = Command::Annotate(Annotate::Edit { slide: id.clone(), edit });
+    let draw = Command::Annotations(AnnotationCommand::Edit { slide: id.clone(), edit });
     harness.state_mut().app_mut().unwrap().command(draw);
     wait_until_sharp(&mut harness);
     let (field, picture) = (app(&harness).field().unwrap(), canvas(&mut harness));
@@ -86,7 +86,7 @@ fn after_the_device_is_lost_a_new_window_goes_on_where_the_old_one_was() {
     // Settings of a training that has not begun yet.
     let settings = folder.path().join("settings.toml");
     std::fs::write(&settings, TrainingConfig { steps: 4321, ..TrainingConfig::default() }.to_toml()).unwrap();
-    let read = Command::Train(TrainingCommand::ReadSettings(settings));
+    let read = Command::Training(TrainingCommand::ReadSettings(settings));
     harness.state_mut().app_mut().unwrap().command(read);
     wait(&mut harness, "the settings are read", |window| {
         window.app().is_some_and(|app| app.session().training().settings_read().is_some())

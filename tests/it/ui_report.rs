@@ -8,7 +8,10 @@ use histokin::evaluation::comparison::ComparisonSettings;
 use histokin::evaluation::intervals::Resampling;
 use histokin::evaluation::retrieval::RetrievalSettings;
 use histokin::query::TilePlace;
-use histokin::session::{Command, EvaluationState, SlideStatus, TilePicture};
+use histokin::session::{
+    AnnotationCommand, EvaluationCommand, EvaluationState, QueryCommand, SlideCommand, SlideStatus,
+    TilePicture,
+};
 use histokin::slide::SlideId;
 
 use crate::support::asset;
@@ -38,7 +41,7 @@ fn what_is_measured_is_shown_and_written() {
     });
     assert!(harness.query_by_label_contains("--far-mm").is_some(), "a section of 1 mm has no far pairs");
 
-    harness.state_mut().command(Command::Evaluate(Box::new(settings(0.3, 0.8))));
+    harness.state_mut().command(EvaluationCommand::Start(Box::new(settings(0.3, 0.8))));
     wait(&mut harness, "it is measured", |app| {
         matches!(app.session().evaluation(), EvaluationState::Done(_))
     });
@@ -73,11 +76,11 @@ fn what_is_measured_is_shown_and_written() {
         slide: SlideId(study.sample.slides[0].id.clone()),
         rect: study.sample.rects[tile],
     };
-    harness.state_mut().command(Command::QueryTiles(vec![place(0), place(5)]));
+    harness.state_mut().command(QueryCommand::Tiles(vec![place(0), place(5)]));
     wait(&mut harness, "the question is answered", |app| {
         app.session().query().is_some_and(|query| query.answer.is_some())
     });
-    harness.state_mut().command(Command::MeasureDistances);
+    harness.state_mut().command(EvaluationCommand::MeasureDistances);
     wait(&mut harness, "distances are known", |app| app.session().distances().is_some());
     let distances = harness.state().session().distances().unwrap().clone();
     assert_eq!((distances.len(), distances[0], distances[5]), (study.sample.tiles.len(), 0.0, 0.0));
@@ -85,18 +88,20 @@ fn what_is_measured_is_shown_and_written() {
     let first = place(0);
     assert_eq!(study.tile_at(&first.slide, &first.rect), Some(0));
     let class = AnnotationClass::named("Tumour");
-    harness.state_mut().command(Command::MarkTiles { tiles: vec![place(0), place(1), place(5)], class });
+    harness
+        .state_mut()
+        .command(AnnotationCommand::AnnotateTiles { tiles: vec![place(0), place(1), place(5)], class });
     let marks = harness.state().session().annotations(&first.slide).unwrap().set().clone();
     assert_eq!(marks.len(), 1, "one annotation around all of them");
     let area = marks.at(0).unwrap().shape().area_px2().unwrap();
     assert!((area - 3.0 * f64::from(first.rect.width).powi(2)).abs() < 1.0);
     let rect = first.rect;
-    harness.state_mut().command(Command::ReadTilePicture { slide: first.slide.clone(), rect });
+    harness.state_mut().command(SlideCommand::ReadTile { slide: first.slide.clone(), rect });
     wait(&mut harness, "the tile under the pointer is read", |app| {
         matches!(app.session().tile_picture(&first.slide, &rect), Some(TilePicture::Read(_)))
     });
 
-    harness.state_mut().command(Command::WriteReport { pseudonymise: true });
+    harness.state_mut().command(EvaluationCommand::WriteReport { pseudonymise: true });
     wait(&mut harness, "the report is written", |app| {
         app.session().messages().iter().any(|message| message.text.contains("report.html"))
     });

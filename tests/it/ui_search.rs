@@ -6,7 +6,7 @@ use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use histokin::query::{Example, Verdict};
-use histokin::session::{Command, QueryState, SlideStatus};
+use histokin::session::{QueryCommand, QueryState, SlideStatus};
 use histokin::ui::App;
 
 use crate::support::asset;
@@ -111,7 +111,7 @@ fn matches_are_walked_judged_and_exported() {
     let mut harness = embedded(folder.path());
     let mut settings = harness.state().session().query_settings().clone();
     settings.exclude_um = 0.0;
-    harness.state_mut().command(Command::SetQuery(settings));
+    harness.state_mut().command(QueryCommand::SetSettings(settings));
     let place = on_screen(&harness, 5);
     click(&mut harness, place, Modifiers::NONE);
     answered(&mut harness);

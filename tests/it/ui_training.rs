@@ -5,7 +5,7 @@ use egui_kittest::kittest::Queryable;
 use histokin::encoder::DeviceChoice;
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::trainable::Depth;
-use histokin::session::{Command, PairLimits, SlideStatus, TrainingCommand};
+use histokin::session::{PairLimits, SlideStatus, TrainingCommand};
 use histokin::slide::SlideId;
 use histokin::training::config::{LossKind, Preset, TrainingConfig};
 use histokin::training::run::RunStatus;
@@ -84,12 +84,12 @@ fn an_encoder_is_trained_and_takes_over() {
 
     let ids: Vec<SlideId> =
         harness.state().session().slides().iter().map(|slide| slide.id().clone()).collect();
-    harness.state_mut().command(Command::Train(TrainingCommand::Start {
+    harness.state_mut().command(TrainingCommand::Start {
         slides: vec![ids[0].clone()],
         validation: vec![ids[1].clone()],
         config: Box::new(config),
         device: DeviceChoice::Cpu,
-    }));
+    });
     assert!(harness.state().session().embedding().paused, "embedding waits while it learns");
     wait(&mut harness, "the training has ended and is listed", |app| {
         !app.session().training().running().active && !app.session().training().runs().is_empty()
@@ -134,7 +134,7 @@ fn pairs_settings_and_troubles_are_shown() {
     harness.run_steps(4);
     let id = harness.state().session().slides()[0].id().clone();
     let train = |harness: &mut egui_kittest::Harness<'_, App>, command| {
-        harness.state_mut().command(Command::Train(command));
+        harness.state_mut().command(command);
     };
 
     // Pairs to look at know where they lie, and a click on one goes there.

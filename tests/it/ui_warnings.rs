@@ -11,7 +11,7 @@ use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::{LOCK_FILE, Project};
-use histokin::session::{Annotate, Command};
+use histokin::session::AnnotationCommand;
 use histokin::ui::{App, WindowOptions};
 
 use crate::support::asset;
@@ -97,7 +97,7 @@ fn with_unsaved(root: &Path) -> Harness<'static, App> {
     let slide = harness.state().session().active().unwrap().id().clone();
     let bounds = Bounds::between(Level0Point::new(10.0, 10.0), Level0Point::new(90.0, 90.0));
     let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
-    harness.state_mut().command(Command::Annotate(Annotate::Edit { slide, edit }));
+    harness.state_mut().command(AnnotationCommand::Edit { slide, edit });
     wait(&mut harness, "saving has failed", |app| {
         let mut unsaved = app.session().unsaved_annotations();
         let reason = unsaved.next().and_then(|slide| app.session().annotations(slide)?.unsaved());

@@ -7,7 +7,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::geometry::{Level0Point, LevelRect};
-use histokin::session::{Annotate, Command};
+use histokin::session::AnnotationCommand;
 use histokin::ui::{App, WindowOptions};
 use image::RgbImage;
 
@@ -84,7 +84,7 @@ fn a_region_is_saved_at_the_slides_own_pixels_with_what_is_drawn_on_it() {
     let corner = |x: f64, y: f64| Level0Point::new(middle.x + x, middle.y + y);
     let bounds = Bounds::between(corner(60.0, 40.0), corner(180.0, 120.0));
     let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
-    harness.state_mut().command(Command::Annotate(Annotate::Edit { slide: id, edit }));
+    harness.state_mut().command(AnnotationCommand::Edit { slide: id, edit });
     harness.run_steps(4);
     let drawn = save_region(&mut harness, Vec2::new(120.0, 80.0), &folder.path().join("drawn.png"));
     let changed = |x: u32, y: u32| drawn.get_pixel(x, y) != plain.get_pixel(x, y);

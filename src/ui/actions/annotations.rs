@@ -6,123 +6,160 @@ use egui_material_icons::icons;
 use super::{Action, Entry, ctrl, ctrl_alt, ctrl_shift, plain, shift};
 use crate::ui::slide_view::Tool;
 
+/// An action on annotations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum AnnotationAction {
+    /// Selects an annotation tool.
+    Tool(Tool),
+    /// Makes the brush larger (`true`) or smaller.
+    ResizeBrush(bool),
+    /// Undoes the last change to the annotations.
+    Undo,
+    /// Redoes the last undone change to the annotations.
+    Redo,
+    /// Selects all visible annotations of the active slide.
+    SelectAll,
+    /// Deletes the selected annotations that are not locked.
+    Delete,
+    /// Imports annotations from files.
+    Import,
+    /// Exports annotations to a file chosen in the system's dialog.
+    Export,
+    /// Exports annotations to a typed path.
+    ExportToPath,
+    /// Shows or hides the annotation list.
+    ToggleList,
+}
+
 pub(super) static ENTRIES: &[Entry] = &[
     entry!(
-        Action::Tool(Tool::Hand),
+        Action::Annotations(AnnotationAction::Tool(Tool::Hand)),
         ICON_PAN_TOOL,
         "Hand",
         "Pan the slide; click tissue to find similar tissue, or click an outline to select it",
         []
     ),
     entry!(
-        Action::Tool(Tool::Select),
+        Action::Annotations(AnnotationAction::Tool(Tool::Select)),
         ICON_ARROW_SELECTOR_TOOL,
         "Select and move",
         "Select annotations, move them and their corners; double-click an outline to add a corner, Ctrl-click a corner to remove it",
         [plain(Key::V)]
     ),
-    entry!(Action::Tool(Tool::Point), ICON_ADJUST, "Point", "Mark single points", [plain(Key::K)]),
     entry!(
-        Action::Tool(Tool::Rectangle),
+        Action::Annotations(AnnotationAction::Tool(Tool::Point)),
+        ICON_ADJUST,
+        "Point",
+        "Mark single points",
+        [plain(Key::K)]
+    ),
+    entry!(
+        Action::Annotations(AnnotationAction::Tool(Tool::Rectangle)),
         ICON_RECTANGLE,
         "Rectangle",
         "Drag from corner to corner",
         [plain(Key::Z)]
     ),
     entry!(
-        Action::Tool(Tool::Ellipse),
+        Action::Annotations(AnnotationAction::Tool(Tool::Ellipse)),
         ICON_CIRCLE,
         "Ellipse",
         "Drag from corner to corner",
         [plain(Key::O)]
     ),
     entry!(
-        Action::Tool(Tool::Polygon),
+        Action::Annotations(AnnotationAction::Tool(Tool::Polygon)),
         ICON_PENTAGON,
         "Polygon",
         "Click each corner and double-click to finish, or draw freehand with the button held",
         [plain(Key::G)]
     ),
     entry!(
-        Action::Tool(Tool::Brush),
+        Action::Annotations(AnnotationAction::Tool(Tool::Brush)),
         ICON_BRUSH,
         "Brush",
         "Paint an area, or add to the selected area that the brush touches; [ and ] change its size",
         [plain(Key::W)]
     ),
     entry!(
-        Action::Tool(Tool::Eraser),
+        Action::Annotations(AnnotationAction::Tool(Tool::Eraser)),
         ICON_INK_ERASER,
         "Eraser",
         "Erase from the selected areas, or from all areas that it touches; [ and ] change its size",
         [plain(Key::E)]
     ),
     entry!(
-        Action::Tool(Tool::Distance),
+        Action::Annotations(AnnotationAction::Tool(Tool::Distance)),
         ICON_STRAIGHTEN,
         "Measure distance",
         "Drag from end to end, or click each point and double-click to finish",
         [shift(Key::A)]
     ),
     entry!(
-        Action::Tool(Tool::Area),
+        Action::Annotations(AnnotationAction::Tool(Tool::Area)),
         ICON_SQUARE_FOOT,
         "Measure area",
         "Click each corner and double-click to finish, or draw freehand with the button held",
         [plain(Key::A)]
     ),
-    entry!(Action::Undo, ICON_UNDO, "Undo", "Undo the last change to the annotations", [ctrl(Key::Z)]),
     entry!(
-        Action::Redo,
+        Action::Annotations(AnnotationAction::Undo),
+        ICON_UNDO,
+        "Undo",
+        "Undo the last change to the annotations",
+        [ctrl(Key::Z)]
+    ),
+    entry!(
+        Action::Annotations(AnnotationAction::Redo),
         ICON_REDO,
         "Redo",
         "Redo the last undone change to the annotations",
         [ctrl_shift(Key::Z), ctrl(Key::Y)]
     ),
     entry!(
-        Action::SelectAnnotations,
+        Action::Annotations(AnnotationAction::SelectAll),
         ICON_SELECT_ALL,
         "Select all annotations",
         "Select all visible annotations of this slide",
         [ctrl(Key::A)]
     ),
     entry!(
-        Action::DeleteAnnotations,
+        Action::Annotations(AnnotationAction::Delete),
         ICON_DELETE,
         "Delete annotations",
         "Delete the selected annotations that are not locked",
         [plain(Key::Delete)]
     ),
     entry!(
-        Action::ResizeBrush(false),
+        Action::Annotations(AnnotationAction::ResizeBrush(false)),
         ICON_REMOVE,
         "Smaller brush",
         "Make brush and eraser smaller",
         [plain(Key::OpenBracket)]
     ),
     entry!(
-        Action::ResizeBrush(true),
+        Action::Annotations(AnnotationAction::ResizeBrush(true)),
         ICON_ADD,
         "Larger brush",
         "Make brush and eraser larger",
         [plain(Key::CloseBracket)]
     ),
     entry!(
-        Action::ImportAnnotations,
+        Action::Annotations(AnnotationAction::Import),
         ICON_DOWNLOAD,
         "Import annotations…",
         "Add the annotations of a QuPath GeoJSON, ASAP XML or ImageScope XML file; files can also be dropped on the slide",
         [ctrl(Key::I)]
     ),
     entry!(
-        Action::ExportAnnotations,
+        Action::Annotations(AnnotationAction::Export),
         ICON_UPLOAD,
         "Export annotations…",
         "Write all annotations of this slide for QuPath (.geojson) or ASAP (.xml)",
         [ctrl_shift(Key::X)]
     ),
     entry!(
-        Action::ExportAnnotationsPath,
+        Action::Annotations(AnnotationAction::ExportToPath),
         ICON_KEYBOARD,
         "Export annotations to path…",
         "Type the path of the .geojson or .xml file to write",

@@ -5,44 +5,61 @@ use egui_material_icons::icons;
 
 use super::{Action, Entry, plain};
 
+/// An action on embedding or training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EmbeddingAction {
+    /// Pauses or resumes embedding.
+    PauseOrResume,
+    /// Stops embedding.
+    Stop,
+    /// Opens or closes the card of embedding settings.
+    ToggleSettings,
+    /// Opens or closes the training panel.
+    ToggleTraining,
+    /// Loads training settings from a file.
+    LoadTrainingSettings,
+    /// Saves training settings to a file.
+    SaveTrainingSettings,
+}
+
 pub(super) static ENTRIES: &[Entry] = &[
     entry!(
-        Action::PauseOrResume,
+        Action::Embedding(EmbeddingAction::PauseOrResume),
         ICON_PAUSE,
         "Pause or resume embedding",
         "Pause embedding to leave the computer's full speed to viewing, or resume it",
         [plain(Key::P)]
     ),
     entry!(
-        Action::StopEmbedding,
+        Action::Embedding(EmbeddingAction::Stop),
         ICON_STOP,
         "Stop embedding",
         "Stop embedding; embedded tiles are kept, and resuming continues from there",
         []
     ),
     entry!(
-        Action::EmbeddingSettings,
+        Action::Embedding(EmbeddingAction::ToggleSettings),
         ICON_SETTINGS,
         "Embedding settings…",
         "What counts as tissue, and which tiles are embedded",
         []
     ),
     entry!(
-        Action::ToggleTraining,
+        Action::Embedding(EmbeddingAction::ToggleTraining),
         ICON_MODEL_TRAINING,
         "Training",
         "Train an encoder on your own slides, and choose among trained encoders",
         [plain(Key::F6)]
     ),
     entry!(
-        Action::LoadTrainingSettings,
+        Action::Embedding(EmbeddingAction::LoadTrainingSettings),
         ICON_FILE_OPEN,
         "Load training settings",
         "Load training settings from a TOML file",
         []
     ),
     entry!(
-        Action::SaveTrainingSettings,
+        Action::Embedding(EmbeddingAction::SaveTrainingSettings),
         ICON_SAVE,
         "Save training settings",
         "Save the settings of the training panel to a TOML file, with explanations",

@@ -16,188 +16,56 @@ macro_rules! entry {
 
 mod annotations;
 mod embedding;
-mod similarity;
+mod search;
 mod slides;
 mod view;
 mod window;
 
+pub use annotations::AnnotationAction;
+pub use embedding::EmbeddingAction;
+pub use search::SearchAction;
+pub use slides::SlideAction;
+pub use view::ViewAction;
+pub use window::WindowAction;
+
 use egui::{Context, Event, Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
-
-use super::panes::Split;
-use super::region_tool::RegionShape;
-use super::slide_view::Tool;
-use crate::query::Verdict;
 
 /// An action that the user can perform by name or shortcut.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Action {
-    /// Opens slides chosen in the system's dialog.
-    OpenFiles,
-    /// Opens a folder or project chosen in the system's dialog.
-    OpenFolder,
-    /// Opens a typed path.
-    OpenPath,
-    /// Opens a recent path.
-    OpenRecent,
-    /// Shows the next slide in the list.
-    NextSlide,
-    /// Shows the previous slide in the list.
-    PreviousSlide,
-    /// Shows the metadata of the active slide.
-    SlideProperties,
-    /// Sets the spacing of the active slide.
-    Calibrate,
-    /// Closes the window.
-    Quit,
-    /// Fits the whole slide into the view.
-    Fit,
-    /// Doubles the magnification.
-    ZoomIn,
-    /// Halves the magnification.
-    ZoomOut,
-    /// Zooms to a magnification such as 10×.
-    Power(f64),
-    /// Zooms to one level-0 pixel per screen pixel.
-    Pixels,
-    /// Moves the view by steps to the right and down.
-    Look(i8, i8),
-    /// Rotates the slide clockwise, in degrees.
-    Turn(i16),
-    /// Mirrors the view left to right.
-    MirrorLeftRight,
-    /// Mirrors the view top to bottom.
-    MirrorTopBottom,
-    /// Removes rotation and mirroring.
-    Upright,
-    /// Opens or closes the card of colour settings.
-    Appearance,
-    /// Switches to the next colouring.
-    NextColouring,
-    /// Restores the slide's own colours.
-    OwnColours,
-    /// Divides the canvas into panes.
-    Split(Split),
-    /// Links or unlinks the movement of all panes.
-    LinkPanes,
-    /// Selects an annotation tool.
-    Tool(Tool),
-    /// Undoes the last change to the annotations.
-    Undo,
-    /// Redoes the last undone change to the annotations.
-    Redo,
-    /// Selects all visible annotations of the active slide.
-    SelectAnnotations,
-    /// Deletes the selected annotations that are not locked.
-    DeleteAnnotations,
-    /// Makes the brush larger (`true`) or smaller.
-    ResizeBrush(bool),
-    /// Imports annotations from files.
-    ImportAnnotations,
-    /// Exports annotations to a file chosen in the system's dialog.
-    ExportAnnotations,
-    /// Exports annotations to a typed path.
-    ExportAnnotationsPath,
-    /// Shows or hides the annotation list.
-    ToggleAnnotations,
-    /// Shows or hides the view history on the overview.
-    ToggleViewHistory,
-    /// Clears the view history of the slides in view.
-    ClearViewHistory,
-    /// Saves the view as a picture.
-    SaveView,
-    /// Draws a region to save as a picture.
-    SaveRegion,
-    /// Chooses the file of the view's picture in the system's dialog.
-    ChoosePicture,
-    /// Copies the view to the clipboard.
-    CopyView,
-    /// Searches with the tile under the cursor.
-    FindSimilar,
-    /// Goes to the next match.
-    NextMatch,
-    /// Goes to the previous match.
-    PreviousMatch,
-    /// Switches the heat map under the cursor on or off.
-    ToggleHeatMap,
-    /// Writes the heat map to files.
-    ExportHeatMap,
-    /// Draws a region to search with.
-    SelectRegion(RegionShape),
-    /// Judges whether the visited match is the same tissue.
-    Judge(Verdict),
-    /// Undoes the last relevance judgement.
-    UndoJudgement,
-    /// Searches with the selected annotations.
-    QueryAnnotations,
-    /// Ranks slides by similarity to the whole active slide.
-    QuerySlide,
-    /// Searches with a picture file.
-    ChooseQueryPicture,
-    /// Searches with the picture on the clipboard.
-    PasteQuery,
-    /// Loads a list that assigns slides to patients.
-    ChoosePatients,
-    /// Shows the query and its matches side by side, or returns to one pane.
-    CompareWithQuery,
-    /// Adds the visited match to the chosen ones, or removes it.
-    ChooseMatch,
-    /// Gives the chosen matches the current annotation class.
-    ClassifyMatches,
-    /// Undoes the last classification of matches.
-    UndoClassification,
-    /// Writes the matches to the project's reports.
-    ExportMatches,
-    /// Sets up the connection to the archive.
-    SetUpArchive,
-    /// Shows or hides the query history.
-    ToggleHistory,
-    /// Returns to the view before the last jump, or removes the last point of a path being drawn.
-    Back,
-    /// Closes the dialog, cancels the tool, clears the selection, or removes the query, whichever applies
-    /// first.
-    ClearQuery,
-    /// Pauses or resumes embedding.
-    PauseOrResume,
-    /// Stops embedding.
-    StopEmbedding,
-    /// Opens or closes the card of embedding settings.
-    EmbeddingSettings,
-    /// Opens or closes the training panel.
-    ToggleTraining,
-    /// Loads training settings from a file.
-    LoadTrainingSettings,
-    /// Saves training settings to a file.
-    SaveTrainingSettings,
-    /// Shows or hides the slide list.
-    ToggleSlides,
-    /// Shows or hides the match list.
-    ToggleMatches,
-    /// Shows or hides the shade outside the tissue mask.
-    ToggleTissue,
-    /// Shows or hides highlighted matches and annotations.
-    ToggleMarks,
-    /// Shows or hides the report.
-    ToggleReport,
-    /// Writes the report to the project's reports.
-    WriteReport,
-    /// Switches between the dark and the light theme.
-    ToggleTheme,
-    /// Enlarges text and controls.
-    TextLarger,
-    /// Shrinks text and controls.
-    TextSmaller,
-    /// Resets the size of text and controls.
-    TextUsual,
-    /// Opens or closes the command palette.
-    Palette,
-    /// Opens or closes the help sheet.
-    Help,
-    /// Opens or closes the dialog on version and licences.
-    About,
-    /// Copies diagnostic information to the clipboard.
-    CopyDiagnostics,
+    /// Opens slides and moves between them.
+    Slides(SlideAction),
+    /// Moves over a slide, and changes how it is shown.
+    View(ViewAction),
+    /// Draws, imports and exports annotations.
+    Annotations(AnnotationAction),
+    /// Searches for similar tissue, and judges matches.
+    Search(SearchAction),
+    /// Embeds and trains.
+    Embedding(EmbeddingAction),
+    /// Concerns the whole window.
+    Window(WindowAction),
 }
+
+macro_rules! from_groups {
+    ($($group:ident($action:ty)),* $(,)?) => {
+        $(impl From<$action> for Action {
+            fn from(action: $action) -> Self {
+                Self::$group(action)
+            }
+        })*
+    };
+}
+
+from_groups!(
+    Slides(SlideAction),
+    View(ViewAction),
+    Annotations(AnnotationAction),
+    Search(SearchAction),
+    Embedding(EmbeddingAction),
+    Window(WindowAction),
+);
 
 /// Group of an action in the menu and the help sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +77,7 @@ pub enum Group {
     /// Drawing, importing and exporting annotations.
     Annotations,
     /// Searching and judging matches.
-    Similarity,
+    Search,
     /// Embedding and training.
     Embedding,
     /// Panels, theme and help.
@@ -219,7 +87,7 @@ pub enum Group {
 impl Group {
     /// All groups, in the order of the menu and the help sheet.
     pub const ALL: [Self; 6] =
-        [Self::Slides, Self::View, Self::Annotations, Self::Similarity, Self::Embedding, Self::Window];
+        [Self::Slides, Self::View, Self::Annotations, Self::Search, Self::Embedding, Self::Window];
 
     /// Heading of the group.
     pub fn name(self) -> &'static str {
@@ -227,7 +95,7 @@ impl Group {
             Self::Slides => "Slides",
             Self::View => "View",
             Self::Annotations => "Annotations",
-            Self::Similarity => "Similar tissue",
+            Self::Search => "Similar tissue",
             Self::Embedding => "Embedding",
             Self::Window => "Window",
         }
@@ -239,7 +107,7 @@ impl Group {
             Self::Slides => slides::ENTRIES,
             Self::View => view::ENTRIES,
             Self::Annotations => annotations::ENTRIES,
-            Self::Similarity => similarity::ENTRIES,
+            Self::Search => search::ENTRIES,
             Self::Embedding => embedding::ENTRIES,
             Self::Window => window::ENTRIES,
         }
@@ -290,7 +158,8 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
 }
 
 /// The entry of an action.
-pub fn entry(action: Action) -> &'static Entry {
+pub fn entry(action: impl Into<Action>) -> &'static Entry {
+    let action = action.into();
     table().find(|entry| entry.action == action).unwrap_or(&window::ENTRIES[window::ENTRIES.len() - 1])
 }
 
@@ -355,19 +224,19 @@ impl Action {
     fn repeats(self) -> bool {
         matches!(
             self,
-            Self::Look(..)
-                | Self::ZoomIn
-                | Self::ZoomOut
-                | Self::Turn(..)
-                | Self::NextSlide
-                | Self::PreviousSlide
-                | Self::NextMatch
-                | Self::PreviousMatch
-                | Self::ResizeBrush(_)
-                | Self::Undo
-                | Self::Redo
-                | Self::TextLarger
-                | Self::TextSmaller
+            Self::View(ViewAction::Move(..))
+                | Self::View(ViewAction::ZoomIn)
+                | Self::View(ViewAction::ZoomOut)
+                | Self::View(ViewAction::Turn(..))
+                | Self::Slides(SlideAction::Next)
+                | Self::Slides(SlideAction::Previous)
+                | Self::Search(SearchAction::NextMatch)
+                | Self::Search(SearchAction::PreviousMatch)
+                | Self::Annotations(AnnotationAction::ResizeBrush(_))
+                | Self::Annotations(AnnotationAction::Undo)
+                | Self::Annotations(AnnotationAction::Redo)
+                | Self::Window(WindowAction::TextLarger)
+                | Self::Window(WindowAction::TextSmaller)
         )
     }
 
@@ -375,14 +244,14 @@ impl Action {
     fn works_over_dialogs(self) -> bool {
         matches!(
             self,
-            Self::ClearQuery
-                | Self::Palette
-                | Self::Help
-                | Self::Quit
-                | Self::ToggleTheme
-                | Self::TextLarger
-                | Self::TextSmaller
-                | Self::TextUsual
+            Self::Search(SearchAction::Clear)
+                | Self::Window(WindowAction::TogglePalette)
+                | Self::Window(WindowAction::ToggleHelp)
+                | Self::Window(WindowAction::Quit)
+                | Self::Window(WindowAction::ToggleTheme)
+                | Self::Window(WindowAction::TextLarger)
+                | Self::Window(WindowAction::TextSmaller)
+                | Self::Window(WindowAction::ResetTextSize)
         )
     }
 }
@@ -495,9 +364,12 @@ mod tests {
         assert_eq!(actions_of(&letters, typing), []);
         let undo = [(Modifiers::COMMAND, Key::Z, false)];
         assert_eq!(actions_of(&undo, typing), [], "this undoes typing, not the last annotation");
-        assert_eq!(actions_of(&undo, Busy::default()), [Action::Undo]);
+        assert_eq!(actions_of(&undo, Busy::default()), [Action::Annotations(AnnotationAction::Undo)]);
         let others = [(Modifiers::COMMAND, Key::K, false), (Modifiers::NONE, Key::F1, false)];
-        assert_eq!(actions_of(&others, typing), [Action::Palette, Action::Help]);
+        assert_eq!(
+            actions_of(&others, typing),
+            [Action::Window(WindowAction::TogglePalette), Action::Window(WindowAction::ToggleHelp)]
+        );
     }
 
     #[test]
@@ -505,39 +377,48 @@ mod tests {
         let over = |action| Busy { typing: false, dialog: Some(action) };
         let keys = [Key::I, Key::T, Key::Num7, Key::ArrowLeft].map(|key| (Modifiers::NONE, key, false));
         assert_eq!(actions_of(&keys, over(None)), []);
-        assert_eq!(actions_of(&keys, over(Some(Action::SlideProperties))), [Action::SlideProperties]);
+        assert_eq!(
+            actions_of(&keys, over(Some(Action::Slides(SlideAction::Properties)))),
+            [Action::Slides(SlideAction::Properties)]
+        );
         let close = [(Modifiers::NONE, Key::Escape, false), (Modifiers::NONE, Key::F1, false)];
-        assert_eq!(actions_of(&close, over(None)), [Action::ClearQuery, Action::Help]);
+        assert_eq!(
+            actions_of(&close, over(None)),
+            [Action::Search(SearchAction::Clear), Action::Window(WindowAction::ToggleHelp)]
+        );
     }
 
     #[test]
     fn a_held_key_moves_on_but_switches_nothing_to_and_fro() {
         let held = [(Modifiers::NONE, Key::T, false), (Modifiers::NONE, Key::T, true)];
-        assert_eq!(actions_of(&held, Busy::default()), [Action::ToggleTissue]);
+        assert_eq!(actions_of(&held, Busy::default()), [Action::View(ViewAction::ToggleTissue)]);
         let held = [(Modifiers::NONE, Key::ArrowLeft, false), (Modifiers::NONE, Key::ArrowLeft, true)];
-        assert_eq!(actions_of(&held, Busy::default()), [Action::Look(-1, 0); 2]);
+        assert_eq!(actions_of(&held, Busy::default()), [Action::View(ViewAction::Move(-1, 0)); 2]);
     }
 
     #[test]
     fn more_modifiers_are_another_action() {
         let keys = [(Modifiers::SHIFT, Key::R, false), (Modifiers::NONE, Key::R, false)];
-        assert_eq!(actions_of(&keys, Busy::default()), [Action::Turn(-90), Action::Turn(90)]);
+        assert_eq!(
+            actions_of(&keys, Busy::default()),
+            [Action::View(ViewAction::Turn(-90)), Action::View(ViewAction::Turn(90))]
+        );
     }
 
     #[test]
     fn keys_are_written_as_they_look() {
         let context = Context::default();
         let label = |action| entry(action).shortcut_label(&context);
-        assert_eq!(label(Action::ResizeBrush(false)).as_deref(), Some("["));
-        assert_eq!(label(Action::TextLarger).as_deref(), Some("Ctrl++"));
-        assert_eq!(label(Action::NextSlide).as_deref(), Some("PageDown"));
-        assert_eq!(label(Action::ClearViewHistory), None);
+        assert_eq!(label(Action::Annotations(AnnotationAction::ResizeBrush(false))).as_deref(), Some("["));
+        assert_eq!(label(Action::Window(WindowAction::TextLarger)).as_deref(), Some("Ctrl++"));
+        assert_eq!(label(Action::Slides(SlideAction::Next)).as_deref(), Some("PageDown"));
+        assert_eq!(label(Action::View(ViewAction::ClearViewHistory)), None);
     }
 
     #[test]
     fn the_palette_finds_by_words_of_name_or_tooltip() {
-        assert_eq!(matching("whole")[0].action, Action::Fit);
-        assert_eq!(matching("magn 10")[0].action, Action::Power(10.0));
+        assert_eq!(matching("whole")[0].action, Action::View(ViewAction::Fit));
+        assert_eq!(matching("magn 10")[0].action, Action::View(ViewAction::ZoomTo(10.0)));
         assert!(matching("no such thing").is_empty());
         assert_eq!(matching("").len(), table().count());
     }

@@ -3,64 +3,91 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, ctrl, ctrl_shift, plain};
+use super::{Action, Entry, WindowAction, ctrl, ctrl_shift, plain};
+
+/// An action that opens slides or moves between them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SlideAction {
+    /// Opens slides chosen in the system's dialog.
+    OpenFiles,
+    /// Opens a folder or project chosen in the system's dialog.
+    OpenFolder,
+    /// Opens a typed path.
+    OpenPath,
+    /// Opens a recent path.
+    OpenRecent,
+    /// Shows the next slide in the list.
+    Next,
+    /// Shows the previous slide in the list.
+    Previous,
+    /// Shows the metadata of the active slide.
+    Properties,
+    /// Sets the spacing of the active slide.
+    Calibrate,
+}
 
 pub(super) static ENTRIES: &[Entry] = &[
     entry!(
-        Action::OpenFiles,
+        Action::Slides(SlideAction::OpenFiles),
         ICON_FILE_OPEN,
         "Open slides…",
         "Choose slides or images to open",
         [ctrl(Key::O)]
     ),
     entry!(
-        Action::OpenFolder,
+        Action::Slides(SlideAction::OpenFolder),
         ICON_FOLDER_OPEN,
         "Open folder…",
         "Open all slides of a folder, or a project",
         [ctrl_shift(Key::O)]
     ),
     entry!(
-        Action::OpenPath,
+        Action::Slides(SlideAction::OpenPath),
         ICON_KEYBOARD,
         "Open path…",
         "Type or paste the path of a slide, a folder or a project",
         [ctrl(Key::P)]
     ),
     entry!(
-        Action::OpenRecent,
+        Action::Slides(SlideAction::OpenRecent),
         ICON_HISTORY,
         "Open recent…",
         "Choose from recently opened slides, folders and projects",
         [ctrl(Key::R)]
     ),
     entry!(
-        Action::NextSlide,
+        Action::Slides(SlideAction::Next),
         ICON_ARROW_DOWNWARD,
         "Next slide",
         "Show the next slide in the list",
         [plain(Key::PageDown)]
     ),
     entry!(
-        Action::PreviousSlide,
+        Action::Slides(SlideAction::Previous),
         ICON_ARROW_UPWARD,
         "Previous slide",
         "Show the previous slide in the list",
         [plain(Key::PageUp)]
     ),
     entry!(
-        Action::SlideProperties,
+        Action::Slides(SlideAction::Properties),
         ICON_INFO,
         "Slide properties",
         "Show the metadata of the slide file",
         [plain(Key::I)]
     ),
     entry!(
-        Action::Calibrate,
+        Action::Slides(SlideAction::Calibrate),
         ICON_STRAIGHTEN,
         "Set pixel size…",
         "Enter the size of this slide's pixels in µm",
         [plain(Key::M)]
     ),
-    entry!(Action::Quit, ICON_LOGOUT, "Quit", "Close the window; embedded tiles are kept", [ctrl(Key::Q)]),
+    entry!(
+        Action::Window(WindowAction::Quit),
+        ICON_LOGOUT,
+        "Quit",
+        "Close the window; embedded tiles are kept",
+        [ctrl(Key::Q)]
+    ),
 ];

@@ -3,89 +3,126 @@
 use egui::Key;
 use egui_material_icons::icons;
 
-use super::{Action, Entry, ctrl, ctrl_shift, plain, shift};
+use super::{Action, AnnotationAction, Entry, ctrl, ctrl_shift, plain, shift};
+
+/// An action on the whole window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum WindowAction {
+    /// Shows or hides the slide list.
+    ToggleSlides,
+    /// Shows or hides the match list.
+    ToggleMatches,
+    /// Shows or hides the report.
+    ToggleReport,
+    /// Writes the report to the project's reports.
+    WriteReport,
+    /// Switches between the dark and the light theme.
+    ToggleTheme,
+    /// Enlarges text and controls.
+    TextLarger,
+    /// Shrinks text and controls.
+    TextSmaller,
+    /// Resets the size of text and controls.
+    ResetTextSize,
+    /// Opens or closes the command palette.
+    TogglePalette,
+    /// Opens or closes the help sheet.
+    ToggleHelp,
+    /// Opens or closes the dialog on version and licences.
+    ToggleAbout,
+    /// Copies diagnostic information to the clipboard.
+    CopyDiagnostics,
+    /// Closes the window.
+    Quit,
+}
 
 pub(super) static ENTRIES: &[Entry] = &[
     entry!(
-        Action::ToggleAnnotations,
+        Action::Annotations(AnnotationAction::ToggleList),
         ICON_FORMAT_LIST_BULLETED,
         "Annotation list",
         "Show or hide the list of annotations",
         [plain(Key::F5)]
     ),
     entry!(
-        Action::ToggleSlides,
+        Action::Window(WindowAction::ToggleSlides),
         ICON_LEFT_PANEL_OPEN,
         "Slide list",
         "Show or hide the list of slides",
         [plain(Key::F2)]
     ),
     entry!(
-        Action::ToggleMatches,
+        Action::Window(WindowAction::ToggleMatches),
         ICON_RIGHT_PANEL_OPEN,
         "Match list",
         "Show or hide the list of matches",
         [plain(Key::F3)]
     ),
     entry!(
-        Action::ToggleReport,
+        Action::Window(WindowAction::ToggleReport),
         ICON_ANALYTICS,
         "Report",
         "Show how good the encoder is on your slides: ADDR, retrieval, classes, map",
         [plain(Key::F7)]
     ),
     entry!(
-        Action::WriteReport,
+        Action::Window(WindowAction::WriteReport),
         ICON_SAVE,
         "Write the report",
         "Write the results as a page and tables to the project's folder “reports”",
         [ctrl_shift(Key::E)]
     ),
     entry!(
-        Action::ToggleTheme,
+        Action::Window(WindowAction::ToggleTheme),
         ICON_CONTRAST,
         "Dark or light",
         "Switch between the dark and the light theme",
         [plain(Key::F4)]
     ),
     entry!(
-        Action::TextLarger,
+        Action::Window(WindowAction::TextLarger),
         ICON_TEXT_INCREASE,
         "Larger text",
         "Make text and controls larger",
         [ctrl(Key::Plus), ctrl(Key::Equals)]
     ),
     entry!(
-        Action::TextSmaller,
+        Action::Window(WindowAction::TextSmaller),
         ICON_TEXT_DECREASE,
         "Smaller text",
         "Make text and controls smaller",
         [ctrl(Key::Minus)]
     ),
     entry!(
-        Action::TextUsual,
+        Action::Window(WindowAction::ResetTextSize),
         ICON_FORMAT_SIZE,
         "Default text size",
         "Reset text and controls to the system's size",
         [ctrl(Key::Num0)]
     ),
     entry!(
-        Action::Palette,
+        Action::Window(WindowAction::TogglePalette),
         ICON_SEARCH,
         "Search actions…",
         "Find an action by its name",
         [ctrl(Key::K), ctrl(Key::L)]
     ),
-    entry!(Action::Help, ICON_HELP, "Help", "Show all actions and their keys", [plain(Key::F1)]),
     entry!(
-        Action::About,
+        Action::Window(WindowAction::ToggleHelp),
+        ICON_HELP,
+        "Help",
+        "Show all actions and their keys",
+        [plain(Key::F1)]
+    ),
+    entry!(
+        Action::Window(WindowAction::ToggleAbout),
         ICON_INFO,
         "About histokin",
         "Version, and licences of third-party components",
         [shift(Key::F1)]
     ),
     entry!(
-        Action::CopyDiagnostics,
+        Action::Window(WindowAction::CopyDiagnostics),
         ICON_CONTENT_COPY,
         "Copy diagnostics",
         "Copy versions, graphics, device and counts as text for support; contains no paths and no names",

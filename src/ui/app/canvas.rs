@@ -1,56 +1,118 @@
 //! The canvas: its panes, the slide in each, and what the user does in them.
 
-use egui::{Rect, Ui, UiBuilder};
+use std::collections::HashSet;
+use std::path::Path;
+
+use eframe::egui_wgpu::RenderState;
+use egui::{Context, Rect, Ui, UiBuilder};
 
 use super::{App, Asked, slide_name};
+use crate::geometry::Level0Point;
+use crate::memory::Budget;
 use crate::query::{Example, Region};
-use crate::session::{Colours, Command, Profile, QueryState};
+use crate::session::{Colours, Command, Profile, QueryCommand, QueryState, SlideCommand, ViewCommand};
 use crate::slide::SlideId;
+use crate::ui::heat_map::HeatMap;
 use crate::ui::panels;
-use crate::ui::panes::Split;
-use crate::ui::region_tool::RegionUse;
-use crate::ui::slide_view::{AnnotationScene, CanvasOutcome, Colouring, Scene};
+use crate::ui::panes::{Panes, Split};
+use crate::ui::region_tool::{RegionTool, RegionUse};
+use crate::ui::shown_slides::ShownSlides;
+use crate::ui::slide_view::{
+    AnnotationScene, Annotator, Appearance, CanvasOutcome, Colouring, Scene, SlideRenderer,
+};
 use crate::ui::theme::Palette;
+use crate::ui::view_histories::ViewHistories;
+use crate::ui::waker;
+use crate::workers::tile_loader::TileLoader;
+
+/// The canvas: its panes and slides, what draws them, and the tools in use.
+pub(super) struct Canvas {
+    pub(super) loader: TileLoader,
+    pub(super) renderer: SlideRenderer,
+    pub(super) panes: Panes,
+    pub(super) slides: ShownSlides,
+    pub(super) appearance: Appearance,
+    pub(super) heat_map: HeatMap,
+    pub(super) region_tool: RegionTool,
+    pub(super) annotator: Annotator,
+    pub(super) view_histories: ViewHistories,
+    /// Slide and level-0 position under the cursor in the last frame.
+    pub(super) hovered: Option<(SlideId, Level0Point)>,
+    /// Slides whose last view has been restored, or that were shown already.
+    pub(super) restored: HashSet<SlideId>,
+}
+
+impl Canvas {
+    /// Creates an empty canvas. View histories are kept beside `state_file`.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub(super) fn new(
+        context: &Context,
+        gpu: &RenderState,
+        appearance: Appearance,
+        state_file: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let renderer = SlideRenderer::new(gpu);
+        // One core is left for the UI. At least two threads, so that one slow tile does not block the others.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let view_histories = state_file.and_then(|file| Some(file.parent()?.join("trails")));
+        Ok(Self {
+            loader: TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?,
+            panes: Panes::new(&renderer),
+            renderer,
+            slides: ShownSlides::default(),
+            appearance,
+            heat_map: HeatMap::start(waker(context), gpu)?,
+            region_tool: RegionTool::default(),
+            annotator: Annotator::new(gpu, waker(context)),
+            view_histories: ViewHistories::start(view_histories, waker(context))?,
+            hovered: None,
+            restored: HashSet::new(),
+        })
+    }
+}
 
 impl App {
     /// Shows the panes, or the welcome page if no slide is open.
     pub(super) fn canvas_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         if self.session.slides().is_empty() {
-            panels::welcome::welcome_ui(ui, &self.remembered.recent, palette, asked);
+            panels::welcome::welcome_ui(ui, &self.window_state.recent, palette, asked);
             return;
         }
-        self.hovered = None;
-        self.chrome.heat_shown = self.heat_map.is_on;
-        self.chrome.region_drawn = self.region_tool.shape.is_some();
+        self.canvas.hovered = None;
+        self.chrome.heat_shown = self.canvas.heat_map.is_on;
+        self.chrome.region_drawn = self.canvas.region_tool.shape.is_some();
         let canvas = ui.available_rect_before_wrap();
         let modifiers = ui.input(|input| input.modifiers);
-        let split = self.panes.split();
+        let split = self.canvas.panes.split();
         for (index, rect) in split.rects(canvas).into_iter().enumerate() {
             let builder = UiBuilder::new().max_rect(rect).id_salt(("pane", index));
             let outcome = ui.scope_builder(builder, |ui| self.pane_ui(ui, index, palette, asked)).inner;
             if split != Split::ONE {
-                let name = self.panes.pane(index).slide.as_ref().map(|id| slide_name(&self.session, id));
-                panels::pane::pane_ui(ui, rect, name.as_deref(), self.panes.is_active(index), palette);
+                let name =
+                    self.canvas.panes.pane(index).slide.as_ref().map(|id| slide_name(&self.session, id));
+                panels::pane::pane_ui(ui, rect, name.as_deref(), self.canvas.panes.is_active(index), palette);
             }
-            if self.panes.lead(index) {
+            if self.canvas.panes.lead(index) {
                 ui.ctx().request_repaint();
             }
             self.handle_pane(index, modifiers, outcome, asked);
-            if self.panes.is_active(index) {
+            if self.canvas.panes.is_active(index) {
                 self.draw_region(ui, rect, index, palette, asked);
             }
         }
-        self.annotator.keep_canvases(|key| self.panes.has_view(key));
-        let in_view: Vec<SlideId> = self.panes.slides().cloned().collect();
-        let under = self.hovered.as_ref().map(|(slide, at)| (slide, *at));
-        self.heat_map.follow(ui.ctx(), &self.session, under, &in_view.iter().collect::<Vec<_>>());
+        self.canvas.annotator.keep_canvases(|key| self.canvas.panes.has_view(key));
+        let in_view: Vec<SlideId> = self.canvas.panes.slides().cloned().collect();
+        let under = self.canvas.hovered.as_ref().map(|(slide, at)| (slide, *at));
+        self.canvas.heat_map.follow(ui.ctx(), &self.session, under, &in_view.iter().collect::<Vec<_>>());
     }
 
     /// Shows one canvas with its slide.
     fn pane_ui(&mut self, ui: &mut Ui, index: usize, palette: &Palette, asked: &mut Asked) -> CanvasOutcome {
-        let slide = self.panes.pane(index).slide.clone();
+        let slide = self.canvas.panes.pane(index).slide.clone();
         let Some(state) = slide.and_then(|id| self.session.slide(&id)) else {
-            let awaits = self.panes.pane(index).awaits();
+            let awaits = self.canvas.panes.pane(index).awaits();
             return CanvasOutcome {
                 pressed: panels::pane::empty_ui(ui, awaits, palette),
                 ..Default::default()
@@ -59,29 +121,32 @@ impl App {
         let id = state.id().clone();
         let info = state.source.info();
         let (mpp, objective_power) = (info.mpp, info.objective_power);
-        let tissue =
-            if self.chrome.tissue_shown { self.slides.tissue(&self.session, ui.ctx(), &id) } else { None };
-        let Some(shown) = self.slides.get(&id) else { return CanvasOutcome::default() };
+        let tissue = if self.chrome.tissue_shown {
+            self.canvas.slides.tissue(&self.session, ui.ctx(), &id)
+        } else {
+            None
+        };
+        let Some(shown) = self.canvas.slides.get(&id) else { return CanvasOutcome::default() };
         let query = self.session.query();
         let visited = query.and_then(|query| query.answer.as_ref()?.matches.get(query.visited?));
-        let normaliser = match self.appearance.colouring {
+        let normaliser = match self.canvas.appearance.colouring {
             Colouring::Normalised => self.session.normaliser(&id),
             _ => None,
         };
-        let profile = if self.appearance.wants_profile() { shown.profile() } else { None };
-        if self.appearance.wants_profile() && matches!(state.profile, Profile::Unknown) {
-            asked.command(Command::ReadProfile(id.clone()));
+        let profile = if self.canvas.appearance.wants_profile() { shown.profile() } else { None };
+        if self.canvas.appearance.wants_profile() && matches!(state.profile, Profile::Unknown) {
+            asked.command(SlideCommand::ReadProfile(id.clone()));
         }
-        if self.appearance.colouring == Colouring::Normalised && state.colours == Colours::Unknown {
-            asked.command(Command::MeasureColours(id.clone()));
+        if self.canvas.appearance.colouring == Colouring::Normalised && state.colours == Colours::Unknown {
+            asked.command(SlideCommand::MeasureColours(id.clone()));
         }
-        let note = self.appearance.note(profile.is_some());
-        let view_history = self.view_histories.get_mut(&id).filter(|_| self.chrome.view_history_shown);
+        let note = self.canvas.appearance.note(profile.is_some());
+        let view_history = self.canvas.view_histories.get_mut(&id).filter(|_| self.chrome.view_history_shown);
         let view_history = view_history.map(|view_history| {
             view_history.prepare(ui.ctx(), palette.accent);
             &*view_history
         });
-        let heat = self.heat_map.of(&id);
+        let heat = self.canvas.heat_map.of(&id);
         let pairs = match self.chrome.training_open {
             true => self.chrome.training.pairs_on(&self.session, &id, palette),
             false => Vec::new(),
@@ -107,16 +172,23 @@ impl App {
                 mpp,
                 shown: self.chrome.marks_shown,
             }),
-            shading: self.appearance.shading(normaliser.as_ref()),
+            shading: self.canvas.appearance.shading(normaliser.as_ref()),
             profile,
             view_history,
             note: note.as_deref(),
         };
-        let view = &mut self.panes.pane_mut(index).view;
-        view.drawing = self.region_tool.shape.is_some();
-        let outcome = view.ui(ui, &scene, &mut self.annotator, &mut self.renderer, &self.loader, palette);
-        let commands = self.annotator.take_wishes();
-        commands.into_iter().for_each(|command| asked.command(Command::Annotate(command)));
+        let view = &mut self.canvas.panes.pane_mut(index).view;
+        view.drawing = self.canvas.region_tool.shape.is_some();
+        let outcome = view.ui(
+            ui,
+            &scene,
+            &mut self.canvas.annotator,
+            &mut self.canvas.renderer,
+            &self.canvas.loader,
+            palette,
+        );
+        let commands = self.canvas.annotator.take_wishes();
+        commands.into_iter().for_each(|command| asked.command(command));
         outcome
     }
 
@@ -128,36 +200,36 @@ impl App {
         outcome: CanvasOutcome,
         asked: &mut Asked,
     ) {
-        let slide = self.panes.pane(index).slide.clone();
-        if outcome.pressed && self.panes.press(index) {
-            asked.commands.extend(slide.clone().map(Command::Show));
+        let slide = self.canvas.panes.pane(index).slide.clone();
+        if outcome.pressed && self.canvas.panes.press(index) {
+            asked.commands.extend(slide.clone().map(|slide| Command::View(ViewCommand::Show(slide))));
         }
         let Some(slide) = slide else { return };
         if let Some(at) = outcome.hovered {
-            self.hovered = Some((slide.clone(), at));
+            self.canvas.hovered = Some((slide.clone(), at));
         }
         // A click that activates another pane does nothing else.
-        if let Some(point) = outcome.clicked.filter(|_| !self.panes.was_just_activated()) {
+        if let Some(point) = outcome.clicked.filter(|_| !self.canvas.panes.was_just_activated()) {
             self.clicked(modifiers, slide.clone(), point);
         }
-        if let Some(field) = self.panes.pane_mut(index).view.settled_field() {
-            self.remembered.looked_at(&slide, field, self.panes.pane(index).view.stance());
+        if let Some(field) = self.canvas.panes.pane_mut(index).view.settled_field() {
+            self.window_state.looked_at(&slide, field, self.canvas.panes.pane(index).view.stance());
             self.note_view(index, &slide);
-            asked.command(Command::LookAt { slide, field });
+            asked.command(ViewCommand::InView { slide, field });
         }
     }
 
     /// Lets the user draw a region in the active pane if the region tool is selected.
     fn draw_region(&mut self, ui: &Ui, rect: Rect, index: usize, palette: &Palette, asked: &mut Asked) {
-        let pane = self.panes.pane(index);
+        let pane = self.canvas.panes.pane(index);
         let Some(slide) = pane.slide.clone() else { return };
         let scale = ui.ctx().pixels_per_point();
         let on_slide = |at| pane.view.level0_at(at, rect, scale);
-        let Some(corners) = self.region_tool.ui(ui, rect, on_slide, palette) else { return };
-        match self.region_tool.purpose {
+        let Some(corners) = self.canvas.region_tool.ui(ui, rect, on_slide, palette) else { return };
+        match self.canvas.region_tool.purpose {
             RegionUse::Question => {
                 self.chrome.matches_open = true;
-                asked.command(Command::QueryRegion { slide, region: Region::Outline(corners) });
+                asked.command(QueryCommand::Region { slide, region: Region::Outline(corners) });
             }
             RegionUse::Picture => self.offer_region(&corners),
         }
@@ -168,8 +240,8 @@ impl App {
         let Some(state) = self.session.slide(slide) else { return };
         let info = state.source.info();
         let extent = (f64::from(info.width()), f64::from(info.height()));
-        let view_history = self.view_histories.of(slide, &info.former_ids, extent);
-        self.panes.pane(index).view.note_view(view_history);
-        self.view_histories.note_change(slide);
+        let view_history = self.canvas.view_histories.of(slide, &info.former_ids, extent);
+        self.canvas.panes.pane(index).view.note_view(view_history);
+        self.canvas.view_histories.note_change(slide);
     }
 }

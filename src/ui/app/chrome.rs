@@ -8,14 +8,15 @@ use egui::Context;
 
 use super::App;
 use crate::encoder::DeviceChoice;
-use crate::session::{Command, Message, Remedy, Severity};
+use crate::session::{Command, Message, MessageCommand, Remedy, Severity};
 use crate::ui::actions::Action;
+use crate::ui::panels::annotations::AnnotationsPanel;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::matches::MatchesPanel;
 use crate::ui::panels::save_view::SaveRequest;
 use crate::ui::panels::tissue::TissueCard;
 use crate::ui::panels::training::TrainingPanel;
-use crate::ui::remembered::Remembered;
+use crate::ui::window_state::WindowState;
 
 /// How long a short notice stays, in seconds.
 const NOTICE_SECONDS: f64 = 3.5;
@@ -32,6 +33,8 @@ pub struct Chrome {
     pub marks_shown: bool,
     /// Whether the annotation list is open.
     pub annotations_open: bool,
+    /// State of the annotation list.
+    pub annotations: AnnotationsPanel,
     /// Whether areas outside the tissue mask are shaded.
     pub tissue_shown: bool,
     /// Whether the card of colour settings is open.
@@ -76,29 +79,30 @@ pub struct Asked {
 
 impl Asked {
     /// Adds a command.
-    pub fn command(&mut self, command: Command) {
-        self.commands.push(command);
+    pub fn command(&mut self, command: impl Into<Command>) {
+        self.commands.push(command.into());
     }
 
     /// Adds an action.
-    pub fn action(&mut self, action: Action) {
-        self.actions.push(action);
+    pub fn action(&mut self, action: impl Into<Action>) {
+        self.actions.push(action.into());
     }
 }
 
 impl Chrome {
     /// Restores the state of the last start.
-    pub(super) fn new(remembered: &Remembered, device: DeviceChoice) -> Self {
+    pub(super) fn new(state: &WindowState, device: DeviceChoice) -> Self {
         Self {
-            slides_open: remembered.slides_open,
-            matches_open: remembered.matches_open,
-            marks_shown: remembered.marks_shown,
-            annotations_open: remembered.annotations_open,
-            tissue_shown: remembered.tissue_shown,
+            slides_open: state.slides_open,
+            matches_open: state.matches_open,
+            marks_shown: state.marks_shown,
+            annotations_open: state.annotations_open,
+            annotations: AnnotationsPanel::default(),
+            tissue_shown: state.tissue_shown,
             appearance_open: false,
             tissue_settings_open: false,
             tissue_card: TissueCard::default(),
-            view_history_shown: remembered.view_history_shown,
+            view_history_shown: state.view_history_shown,
             matches: MatchesPanel::default(),
             heat_shown: false,
             region_drawn: false,
@@ -132,7 +136,7 @@ impl App {
         for id in ids {
             let since = *self.chrome.notes.entry(id).or_insert(now);
             if now - since > NOTE_SECONDS {
-                self.command(Command::DismissMessage(id));
+                self.command(MessageCommand::Dismiss(id));
             } else {
                 context.request_repaint_after(Duration::from_secs_f64(NOTE_SECONDS - (now - since) + 0.1));
             }

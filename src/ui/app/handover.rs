@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use egui::Context;
 
 use super::{App, Chrome};
-use crate::session::{Event, Session};
+use crate::session::{MessageEvent, Session};
 use crate::ui::WindowOptions;
-use crate::ui::remembered::Remembered;
 use crate::ui::slide_view::Appearance;
+use crate::ui::window_state::WindowState;
 use crate::workers::{Waker, Workers};
 
 /// State that the next window continues with. Dropping it ends the workers, which save everything that can be
@@ -17,7 +17,7 @@ pub struct HandedOver {
     pub(super) session: Session,
     pub(super) workers: Workers,
     pub(super) window_waker: WindowWaker,
-    pub(super) remembered: Remembered,
+    pub(super) window_state: WindowState,
     pub(super) appearance: Appearance,
     pub(super) chrome: Chrome,
 }
@@ -48,8 +48,15 @@ impl App {
     /// Closes this window and frees everything that belongs to its graphics device.
     pub fn hand_over(mut self) -> HandedOver {
         self.remember();
-        let Self { session, workers, window_waker, remembered, appearance, chrome, .. } = self;
-        HandedOver { session, workers, window_waker, remembered, appearance, chrome }
+        let Self { session, workers, window, canvas, chrome, window_state, .. } = self;
+        HandedOver {
+            session,
+            workers,
+            window_waker: window.waker,
+            window_state,
+            appearance: canvas.appearance,
+            chrome,
+        }
     }
 
     /// Continues in a new window after the graphics device of the previous one was lost; `reason` is the
@@ -69,7 +76,7 @@ impl App {
         handed_over.chrome.notice = None;
         handed_over.chrome.notes.clear();
         let mut app = Self::with(creation, options, handed_over)?;
-        app.absorb(Event::Trouble(format!(
+        app.absorb(MessageEvent::Error(format!(
             "The graphics card stopped drawing ({reason}), and the window was reopened. Nothing is lost, and \
              background work continues. If this happens again, update the graphics driver, or start with \
              `histokin --safe-gpu`"

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use egui::Context;
 
 use super::App;
-use crate::session::{Annotate, Command, Event, PictureQuery, Place, TrainingCommand};
+use crate::session::{
+    AnnotationCommand, Event, PictureQuery, Place, QueryCommand, SlideCommand, SlideEvent, TrainingCommand,
+};
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::slide_view::Framing;
@@ -18,7 +20,8 @@ const TILES_PER_FRAME: usize = 16;
 
 impl App {
     /// Handles one event.
-    pub fn absorb(&mut self, event: Event) {
+    pub fn absorb(&mut self, event: impl Into<Event>) {
+        let event = event.into();
         self.note_opened(&event);
         for job in self.session.absorb(event) {
             self.workers.dispatch(job);
@@ -29,9 +32,6 @@ impl App {
     pub(super) fn absorb_events(&mut self, context: &Context) {
         let started = Instant::now();
         while let Ok(event) = self.workers.events().try_recv() {
-            if let Event::EncoderUntrusted { path } = &event {
-                self.chrome.dialog = Some(Dialog::TrustEncoder { module: path.clone() });
-            }
             self.absorb(event);
             if started.elapsed() > EVENTS_BUDGET {
                 context.request_repaint();
@@ -40,9 +40,9 @@ impl App {
         }
         let destination = self.session.take_destination();
         if let Some(Place { slide, .. }) = &destination {
-            self.panes.leave_held(slide);
+            self.canvas.panes.leave_held(slide);
         }
-        self.panes.follow(&self.session);
+        self.canvas.panes.follow(&self.session);
         if let Some(Place { slide, field }) = destination {
             let is_tile = self.session.query().is_some_and(|query| {
                 let matches = query.answer.iter().flat_map(|answer| &answer.matches);
@@ -50,71 +50,74 @@ impl App {
                 examples.any(|place| place.slide == slide && place.rect == field)
                     || matches.into_iter().any(|found| found.slide == slide && found.rect == field)
             });
-            self.panes.view_mut().go_to(field, if is_tile { Framing::Tile } else { Framing::Field });
+            self.canvas.panes.view_mut().go_to(field, if is_tile { Framing::Tile } else { Framing::Field });
         }
     }
 
     /// Passes loaded tiles to the renderer, and follows opened and closed slides.
     pub(super) fn take_over_tiles(&mut self, context: &Context) {
-        let loaded = self.loader.take_loaded(TILES_PER_FRAME);
+        let loaded = self.canvas.loader.take_loaded(TILES_PER_FRAME);
         let more = loaded.len() == TILES_PER_FRAME;
         for tile in loaded {
             self.note_unavailable(&tile);
             // A tile that shows its whole slide can stand in for all others, and is evicted last.
-            let lasting = self.slides.is_root(tile.key);
-            self.renderer.atlas.add(tile.key, tile.tile, lasting);
+            let lasting = self.canvas.slides.is_root(tile.key);
+            self.canvas.renderer.atlas.add(tile.key, tile.tile, lasting);
         }
         let now = context.input(|input| input.time);
-        if self.renderer.atlas.begin_frame(now) || more {
+        if self.canvas.renderer.atlas.begin_frame(now) || more {
             context.request_repaint();
         }
-        let closed = self.slides.follow(&self.session, context, &self.loader, &mut self.renderer);
+        let closed =
+            self.canvas.slides.follow(&self.session, context, &self.canvas.loader, &mut self.canvas.renderer);
         if !closed.is_empty() {
-            self.view_histories.put_away(|slide| self.session.slide(slide).is_some());
+            self.canvas.view_histories.put_away(|slide| self.session.slide(slide).is_some());
         }
-        closed.into_iter().for_each(|slide| self.panes.forget(slide));
+        closed.into_iter().for_each(|slide| self.canvas.panes.forget(slide));
     }
 
     /// Reports a slide that cannot be read any more to the session.
     fn note_unavailable(&mut self, loaded: &Loaded) {
         let Some(gap) = loaded.tile.gaps.iter().find(|gap| gap.is_unavailable) else { return };
-        let Some(slide) = self.slides.id_of(loaded.key.slide).cloned() else { return };
-        let event = Event::SlideUnavailable { slide, reason: gap.reason.clone() };
-        self.session.absorb(event).into_iter().for_each(|job| self.workers.dispatch(job));
+        let Some(slide) = self.canvas.slides.id_of(loaded.key.slide).cloned() else { return };
+        self.absorb(SlideEvent::Unavailable { slide, reason: gap.reason.clone() });
     }
 
     /// Uses chosen files for the purpose of the dialog.
     pub(super) fn take_over_choice(&mut self, context: &Context) {
-        if let Some((choose, paths)) = self.file_dialog.take_chosen() {
-            if choose == Choose::Picture {
-                if let (Some(Dialog::SaveView(form)), Some(path)) = (&mut self.chrome.dialog, paths.first()) {
+        let Some((choose, paths)) = self.files.dialog.take_chosen() else { return };
+        let Some(path) = paths.first().cloned() else {
+            self.notice(
+                context,
+                "Nothing was chosen. Paths can also be typed (Ctrl+P), or files dropped here.",
+            );
+            return;
+        };
+        match choose {
+            Choose::Files | Choose::Folder => self.command(SlideCommand::Open(paths)),
+            Choose::Annotations => {
+                for path in paths {
+                    self.annotate(|slide| AnnotationCommand::Import { slide, path });
+                }
+            }
+            Choose::SaveAnnotations(_) => self.annotate(|slide| AnnotationCommand::Export { slide, path }),
+            Choose::Picture => {
+                if let Some(Dialog::SaveView(form)) = &mut self.chrome.dialog {
                     form.path = path.display().to_string();
                 }
-            } else if let (Choose::SaveAnnotations(_), [path]) = (&choose, paths.as_slice()) {
-                let path = path.clone();
-                self.annotate(|slide| Annotate::Export { slide, path });
-            } else if let (Choose::QueryPicture, [path]) = (&choose, paths.as_slice()) {
+            }
+            Choose::QueryPicture => {
                 self.chrome.matches_open = true;
-                self.command(Command::QueryPicture(PictureQuery::File(path.clone())));
-            } else if let (Choose::Patients, [path]) = (&choose, paths.as_slice()) {
-                self.command(Command::ReadPatients(path.clone()));
-            } else if choose == Choose::Annotations && !paths.is_empty() {
-                for path in paths {
-                    self.annotate(|slide| Annotate::Import { slide, path });
-                }
-            } else if let (Choose::TrainingSettings, [path]) = (&choose, paths.as_slice()) {
+                self.command(QueryCommand::Picture(PictureQuery::File(path)));
+            }
+            Choose::Patients => self.command(QueryCommand::ReadPatients(path)),
+            Choose::TrainingSettings => {
                 self.chrome.training_open = true;
-                self.command(Command::Train(TrainingCommand::ReadSettings(path.clone())));
-            } else if let (Choose::SaveTrainingSettings, [path]) = (&choose, paths.as_slice()) {
+                self.command(TrainingCommand::ReadSettings(path));
+            }
+            Choose::SaveTrainingSettings => {
                 let config = Box::new(self.chrome.training.config().clone());
-                self.command(Command::Train(TrainingCommand::WriteSettings { path: path.clone(), config }));
-            } else if paths.is_empty() {
-                self.notice(
-                    context,
-                    "Nothing was chosen. Paths can also be typed (Ctrl+P), or files dropped here.",
-                );
-            } else {
-                self.command(Command::Open(paths));
+                self.command(TrainingCommand::WriteSettings { path, config });
             }
         }
     }

@@ -12,35 +12,36 @@ impl App {
     pub(super) fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(10, 6));
         Panel::top("tools").frame(bar).show_separator_line(true).show(ui, |ui| {
-            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.panes, palette, asked);
+            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.canvas.panes, palette, asked);
         });
         let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(12, 4));
         Panel::bottom("status").frame(bar).show(ui, |ui| {
             let active = self.session.active().map(|slide| slide.id());
-            let hovered = self.hovered.as_ref().filter(|(slide, _)| Some(slide) == active).map(|(_, at)| *at);
-            panels::status::status_ui(ui, &self.session, self.panes.view(), hovered, palette);
+            let hovered =
+                self.canvas.hovered.as_ref().filter(|(slide, _)| Some(slide) == active).map(|(_, at)| *at);
+            panels::status::status_ui(ui, &self.session, self.canvas.panes.view(), hovered, palette);
         });
         let side = Frame::new().fill(palette.panel);
         let annotations_open = self.chrome.annotations_open && self.session.active().is_some();
         if self.chrome.slides_open || annotations_open {
             Panel::left("slides").frame(side).default_size(280.0).size_range(220.0..=420.0).show(ui, |ui| {
                 if !self.chrome.slides_open {
-                    self.annotation_panel.ui(ui, &self.session, palette, asked);
+                    self.chrome.annotations.ui(ui, &self.session, palette, asked);
                     return;
                 }
                 if annotations_open {
                     let below = Panel::bottom("annotations").frame(side).resizable(true);
                     below.default_size(360.0).size_range(200.0..=900.0).show(ui, |ui| {
-                        self.annotation_panel.ui(ui, &self.session, palette, asked);
+                        self.chrome.annotations.ui(ui, &self.session, palette, asked);
                     });
                 }
-                panels::slides::slides_ui(ui, &self.session, &self.slides, palette, asked);
+                panels::slides::slides_ui(ui, &self.session, &self.canvas.slides, palette, asked);
             });
         }
         if self.session.active().is_some() {
             let strip = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(4, 8));
             Panel::left("annotation tools").frame(strip).exact_size(annotation_tools::WIDTH).show(ui, |ui| {
-                let (tool, open) = (self.annotator.tool(), self.chrome.annotations_open);
+                let (tool, open) = (self.canvas.annotator.tool(), self.chrome.annotations_open);
                 // In a low window the tools scroll with the wheel.
                 let hidden = ScrollBarVisibility::AlwaysHidden;
                 ScrollArea::vertical().scroll_bar_visibility(hidden).show(ui, |ui| {
@@ -56,7 +57,7 @@ impl App {
                         ui,
                         &mut self.chrome.matches,
                         &self.session,
-                        &mut self.slides,
+                        &mut self.canvas.slides,
                         palette,
                         asked,
                     );
@@ -67,9 +68,9 @@ impl App {
         egui::CentralPanel::default().frame(canvas).show(ui, |ui| {
             let rect = ui.max_rect();
             if self.chrome.report_open {
-                self.hovered = None;
-                let (report, renderer) = (&mut self.report, &self.map_renderer);
-                let shown = &mut self.slides;
+                self.canvas.hovered = None;
+                let (report, renderer) = (&mut self.report.view, &self.report.renderer);
+                let shown = &mut self.canvas.slides;
                 panels::report::report_ui(ui, &self.session, report, renderer, shown, palette, asked);
             } else {
                 self.canvas_ui(ui, palette, asked);
@@ -77,7 +78,7 @@ impl App {
             // Cards are stacked in the upper right corner.
             let mut corner = rect.right_top() + Vec2::new(-12.0, 12.0);
             if self.chrome.appearance_open {
-                let appearance = &mut self.appearance;
+                let appearance = &mut self.canvas.appearance;
                 let card =
                     panels::appearance::appearance_ui(ui, corner, appearance, &self.session, palette, asked);
                 corner.y = card.bottom() + 8.0;
@@ -90,7 +91,7 @@ impl App {
             let mut free = rect;
             if !self.chrome.report_open
                 && !self.session.slides().is_empty()
-                && let Some(legend) = self.heat_map.legend_ui(ui, corner, palette)
+                && let Some(legend) = self.canvas.heat_map.legend_ui(ui, corner, palette)
             {
                 free.max.x = legend.left();
             }

@@ -1,89 +1,80 @@
 //! The window's state and its frame: passes events to the session, draws the session, and turns input into
 //! commands.
 
-mod annotating;
-mod asking;
-mod between_starts;
+mod persistence;
 mod canvas;
 mod chrome;
 mod handover;
 mod incoming;
 mod layout;
-mod close_guard;
+mod questions;
 mod perform;
 mod pictures;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use egui::{Context, Ui};
 use handover::WindowWaker;
 
+use canvas::Canvas;
 pub use chrome::{Asked, Chrome};
 pub use handover::HandedOver;
+use persistence::OpenedPaths;
 
-use super::actions::{self, Action, Busy};
+use super::WindowOptions;
+use super::actions::{self, Action, Busy, ViewAction};
 use super::export::Exporter;
 use super::file_dialog::FileDialog;
-use super::heat_map::HeatMap;
 use super::panels;
-use super::panels::annotations::AnnotationsPanel;
 use super::panels::dialogs::Dialog;
 use super::panels::report::{MapRenderer, ReportView};
-use super::panes::Panes;
-use super::region_tool::RegionTool;
-use super::remembered::{Keeper, Remembered};
-use super::shown_slides::ShownSlides;
-use super::slide_view::{Annotator, Appearance, Lacks, SlideRenderer};
+use super::slide_view::{Appearance, Lacks};
 use super::start::{self, StartClock};
 use super::theme::{self, Palette};
-use super::view_histories::ViewHistories;
-use super::{WindowOptions, waker};
-use crate::geometry::{Level0Point, Level0Rect};
-use crate::memory::Budget;
+use super::window_state::{StateFile, WindowState};
+use crate::geometry::Level0Rect;
 use crate::project::Project;
-use crate::session::{Command, Session};
+use crate::session::{Command, Session, SlideCommand};
 use crate::slide::SlideId;
 use crate::workers::Workers;
 use crate::workers::heat::SimilarityMaps;
-use crate::workers::tile_loader::{LoaderCounts, TileLoader};
+use crate::workers::tile_loader::LoaderCounts;
 
 /// The window.
 pub struct App {
     session: Session,
     workers: Workers,
+    window: Window,
+    canvas: Canvas,
+    chrome: Chrome,
+    report: Report,
+    files: Files,
+    opened: OpenedPaths,
+    window_state: WindowState,
+    state_file: Option<StateFile>,
+}
+
+/// The window itself and its graphics device.
+struct Window {
+    context: Context,
     /// Wakes this window for the workers.
-    window_waker: WindowWaker,
-    loader: TileLoader,
+    waker: WindowWaker,
     start_clock: StartClock,
-    renderer: SlideRenderer,
-    panes: Panes,
-    slides: ShownSlides,
-    appearance: Appearance,
-    heat_map: HeatMap,
-    region_tool: RegionTool,
-    annotator: Annotator,
-    annotation_panel: AnnotationsPanel,
-    report: ReportView,
-    map_renderer: MapRenderer,
     /// Graphics card and driver, for display.
     graphics: String,
-    /// View histories of all slides.
-    view_histories: ViewHistories,
+}
+
+/// The report, and what draws its map.
+struct Report {
+    view: ReportView,
+    renderer: MapRenderer,
+}
+
+/// The system's file dialog, and pictures that are being written.
+#[derive(Default)]
+struct Files {
+    dialog: FileDialog,
     exporter: Exporter,
-    file_dialog: FileDialog,
-    chrome: Chrome,
-    /// Slide and level-0 position under the cursor in the last frame.
-    hovered: Option<(SlideId, Level0Point)>,
-    context: Context,
-    remembered: Remembered,
-    keeper: Option<Keeper>,
-    /// Paths that the user has opened, until one of their slides is open.
-    opening: Vec<PathBuf>,
-    /// Slides whose last view has been restored, or that were shown already.
-    restored: HashSet<SlideId>,
-    /// A slide that the user has just opened, to be shown.
-    to_show: Option<SlideId>,
 }
 
 impl App {
@@ -96,15 +87,15 @@ impl App {
         project: Project,
         options: WindowOptions,
     ) -> anyhow::Result<Self> {
-        let remembered = options.state_file.as_deref().map(Remembered::load).unwrap_or_default();
+        let window_state = options.state_file.as_deref().map(WindowState::load).unwrap_or_default();
         let window_waker = WindowWaker::of(&creation.egui_ctx);
         let begin = HandedOver {
             session: Session::new(project),
             workers: Workers::start(options.device, window_waker.waker())?,
             window_waker,
-            appearance: Appearance { smooth: remembered.smooth, ..Appearance::default() },
-            chrome: Chrome::new(&remembered, options.device),
-            remembered,
+            appearance: Appearance { smooth: window_state.smooth, ..Appearance::default() },
+            chrome: Chrome::new(&window_state, options.device),
+            window_state,
         };
         let mut app = Self::with(creation, &options, begin)?;
         app.session.start().into_iter().for_each(|job| app.workers.dispatch(job));
@@ -113,7 +104,7 @@ impl App {
         let is_own = |path: &PathBuf| std::path::absolute(path).is_ok_and(|path| path == root);
         let paths: Vec<_> = options.paths.into_iter().filter(|path| !is_own(path)).collect();
         if !paths.is_empty() {
-            app.command(Command::Open(paths));
+            app.command(SlideCommand::Open(paths));
         }
         Ok(app)
     }
@@ -124,56 +115,36 @@ impl App {
         options: &WindowOptions,
         handed_over: HandedOver,
     ) -> anyhow::Result<Self> {
-        let HandedOver { session, workers, window_waker, remembered, appearance, chrome } = handed_over;
+        let HandedOver { session, workers, window_waker, window_state, appearance, chrome } = handed_over;
         let context = &creation.egui_ctx;
         theme::install(context);
         // The table of actions defines these shortcuts.
         context.options_mut(|options| options.zoom_with_keyboard = false);
-        let view_history_folder =
-            options.state_file.as_deref().and_then(|file| Some(file.parent()?.join("trails")));
-        let keeper = options.state_file.clone().map(Keeper::start).transpose()?;
-        context.set_theme(if remembered.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
-        context.set_zoom_factor(remembered.text_scale);
+        context.set_theme(if window_state.light_theme { egui::Theme::Light } else { egui::Theme::Dark });
+        context.set_zoom_factor(window_state.text_scale);
         let gpu = creation.wgpu_render_state.as_ref();
         let gpu = gpu.ok_or_else(|| anyhow::anyhow!("no graphics device was found to draw slides with"))?;
-        let renderer = SlideRenderer::new(gpu);
-        let mut panes = Panes::new(&renderer);
+        let mut canvas = Canvas::new(context, gpu, appearance, options.state_file.as_deref())?;
         // Slides of another project are not waited for.
-        if remembered.project.as_deref() == Some(session.project().root()) {
-            panes.come_back_to(&remembered.layout, &renderer);
+        if window_state.project.as_deref() == Some(session.project().root()) {
+            canvas.panes.come_back_to(&window_state.layout, &canvas.renderer);
         }
-        let annotator = Annotator::new(gpu, waker(context));
-        // One core is left for the UI. At least two threads, so that one slow tile does not block the others.
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let loader = TileLoader::start((cores - 1).max(2), Budget::of_process().clone(), waker(context))?;
         Ok(Self {
             session,
             workers,
-            window_waker,
-            loader,
-            start_clock: StartClock::default(),
-            renderer,
-            panes,
-            slides: ShownSlides::default(),
-            appearance,
-            heat_map: HeatMap::start(waker(context), gpu)?,
-            region_tool: RegionTool::default(),
-            annotator,
-            annotation_panel: AnnotationsPanel::default(),
-            report: ReportView::default(),
-            map_renderer: MapRenderer::new(gpu),
-            graphics: start::graphics(gpu),
-            view_histories: ViewHistories::start(view_history_folder, waker(context))?,
-            exporter: Exporter::default(),
-            file_dialog: FileDialog::default(),
+            window: Window {
+                context: context.clone(),
+                waker: window_waker,
+                start_clock: StartClock::default(),
+                graphics: start::graphics(gpu),
+            },
+            canvas,
             chrome,
-            hovered: None,
-            context: context.clone(),
-            remembered,
-            keeper,
-            opening: Vec::new(),
-            restored: HashSet::new(),
-            to_show: None,
+            report: Report { view: ReportView::default(), renderer: MapRenderer::new(gpu) },
+            files: Files::default(),
+            opened: OpenedPaths::default(),
+            window_state,
+            state_file: options.state_file.clone().map(StateFile::start).transpose()?,
         })
     }
 
@@ -184,43 +155,44 @@ impl App {
 
     /// The part of the active slide that is in view, in level-0 pixels; may extend beyond the slide.
     pub fn field(&self) -> Option<Level0Rect> {
-        self.panes.view().field()
+        self.canvas.panes.view().field()
     }
 
     /// The same for every pane, row by row.
     pub fn fields(&self) -> Vec<Option<Level0Rect>> {
-        self.panes.fields()
+        self.canvas.panes.fields()
     }
 
     /// The similarity maps of the slides in view, if the heat map is on.
     pub fn similarity(&self) -> Option<&SimilarityMaps> {
-        self.heat_map.maps().filter(|_| self.heat_map.is_on)
+        self.canvas.heat_map.maps().filter(|_| self.canvas.heat_map.is_on)
     }
 
     /// Whether everything in view has been loaded.
     pub fn is_sharp(&self) -> bool {
-        self.loader.is_idle()
+        self.canvas.loader.is_idle()
     }
 
     /// Number of tiles missing in the last frame of the active view.
     pub fn lacks(&self) -> Lacks {
-        self.panes.view().lacks()
+        self.canvas.panes.view().lacks()
     }
 
     /// Rectangle of the overview of the active view, in points.
     pub fn overview_rect(&self) -> egui::Rect {
-        self.panes.view().overview_rect()
+        self.canvas.panes.view().overview_rect()
     }
 
     /// Counters of the tile loader.
     pub fn loader_counts(&self) -> LoaderCounts {
-        self.loader.counts()
+        self.canvas.loader.counts()
     }
 
     /// Executes a command.
-    pub fn command(&mut self, command: Command) {
-        if let Command::Open(paths) = &command {
-            self.opening.extend(paths.iter().filter_map(|path| std::path::absolute(path).ok()));
+    pub fn command(&mut self, command: impl Into<Command>) {
+        let command = command.into();
+        if let Command::Slides(SlideCommand::Open(paths)) = &command {
+            self.opened.expect(paths);
         }
         for job in self.session.handle(command) {
             self.workers.dispatch(job);
@@ -230,14 +202,14 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
-        self.start_clock.frame();
+        self.window.start_clock.frame();
         self.hold_back_closing(context);
         self.absorb_events(context);
         self.take_over_tiles(context);
         self.dismiss_old_notes(context);
         self.show_what_has_opened(context);
         self.restore_views();
-        self.view_histories.take_read();
+        self.canvas.view_histories.take_read();
         self.finish_exports(context);
         self.take_over_choice(context);
     }
@@ -257,8 +229,9 @@ impl eframe::App for App {
             actions: actions::pressed(&context, busy),
             commands: Vec::new(),
             saves: Vec::new(),
-            is_comparing: self.panes.is_comparing(),
+            is_comparing: self.canvas.panes.is_comparing(),
         };
+        self.ask_for_permission();
         self.take_over_paste(&context);
         self.panels_ui(ui, &palette, &mut asked);
         if self.chrome.training_open {
@@ -272,7 +245,7 @@ impl eframe::App for App {
                 &context,
                 open,
                 &self.session,
-                &mut self.slides,
+                &mut self.canvas.slides,
                 &palette,
                 &mut asked,
             )
@@ -283,7 +256,7 @@ impl eframe::App for App {
         let dropped: Vec<_> = context
             .input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if !dropped.is_empty() {
-            asked.command(Command::Open(dropped));
+            asked.command(SlideCommand::Open(dropped));
         }
         if context.input(|input| !input.raw.hovered_files.is_empty()) {
             panels::welcome::drop_hint_ui(&context, &palette);
@@ -291,8 +264,8 @@ impl eframe::App for App {
         self.carry_out(&context, asked);
         // Ctrl+C arrives as a copy event; it copies the view while the pointer is over the slide.
         let copies = context.input(|input| input.events.contains(&egui::Event::Copy));
-        if copies && self.hovered.is_some() && self.chrome.dialog.is_none() && !busy.typing {
-            self.perform(&context, Action::CopyView);
+        if copies && self.canvas.hovered.is_some() && self.chrome.dialog.is_none() && !busy.typing {
+            self.perform(&context, Action::View(ViewAction::Copy));
         }
     }
 }

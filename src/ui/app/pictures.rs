@@ -6,7 +6,7 @@ use egui::Context;
 
 use super::App;
 use crate::geometry::Level0Point;
-use crate::session::{Command, Profile};
+use crate::session::{MessageCommand, Profile};
 use crate::ui::export::{Destination, Export, Exported, ExportedAnnotations, PictureArea};
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panels::save_view::{SaveForm, SaveRequest};
@@ -16,7 +16,7 @@ use crate::ui::waker;
 impl App {
     /// The area of the active view, as the area of a picture.
     pub(super) fn area_in_view(&self) -> PictureArea {
-        let (camera, view) = self.panes.view().seen();
+        let (camera, view) = self.canvas.panes.view().seen();
         PictureArea { camera, span: (view.0 / camera.zoom, view.1 / camera.zoom) }
     }
 
@@ -25,14 +25,14 @@ impl App {
         let Some(state) = self.session.active() else { return };
         let info = state.source.info();
         let magnification = Magnification::of(1.0, info.mpp, info.objective_power);
-        let folder = self.remembered.picture_folder.as_deref();
+        let folder = self.window_state.picture_folder.as_deref();
         let form = SaveForm::new(&info.name(), area, magnification, folder);
         self.chrome.dialog = Some(Dialog::SaveView(form));
     }
 
     /// Opens the dialog for saving the drawn or selected region, given by its corners.
     pub(super) fn offer_region(&mut self, corners: &[Level0Point]) {
-        let (camera, _) = self.panes.view().seen();
+        let (camera, _) = self.canvas.panes.view().seen();
         if let Some((camera, span)) = camera.around(corners) {
             self.offer_picture(PictureArea { camera, span });
         }
@@ -41,14 +41,14 @@ impl App {
     /// Starts drawing the requested picture of the active slide.
     pub(super) fn export(&mut self, context: &Context, request: SaveRequest) {
         let Some(state) = self.session.active() else { return };
-        let Some(shown) = self.slides.get(state.id()) else { return };
+        let Some(shown) = self.canvas.slides.get(state.id()) else { return };
         let SaveRequest { area, size, scale_bar, destination } = request;
         if let Destination::File(path) = &destination {
-            self.remembered.picture_folder = path.parent().map(Path::to_owned);
+            self.window_state.picture_folder = path.parent().map(Path::to_owned);
         }
         let normaliser = self.session.normaliser(state.id());
         let profile = match &state.profile {
-            Profile::Known(table) if self.appearance.wants_profile() => Some(table.clone()),
+            Profile::Known(table) if self.canvas.appearance.wants_profile() => Some(table.clone()),
             _ => None,
         };
         // The scale bar has the same size relative to the picture as on the screen, but at most half the
@@ -66,15 +66,17 @@ impl App {
             pyramid: shown.pyramid.clone(),
             area,
             size,
-            shading: self.appearance.shading(normaliser.as_ref()),
+            shading: self.canvas.appearance.shading(normaliser.as_ref()),
             profile,
             marks: shown.marks.iter().filter(|_| self.chrome.marks_shown).cloned().collect(),
             annotations,
             scale_bar: scale_bar.then_some(ScaleBar { mpp: state.source.info().mpp, pixels_per_point }),
             destination,
         };
-        if let Err(error) = self.exporter.start(self.renderer.offscreen_renderer(), export, waker(context)) {
-            self.command(Command::Report(format!(
+        if let Err(error) =
+            self.files.exporter.start(self.canvas.renderer.offscreen_renderer(), export, waker(context))
+        {
+            self.command(MessageCommand::Report(format!(
                 "the picture was not drawn: no thread could be started: {error}"
             )));
         } else if size.0.max(size.1) > 4000 {
@@ -84,7 +86,7 @@ impl App {
 
     /// Handles pictures that are done.
     pub(super) fn finish_exports(&mut self, context: &Context) {
-        for finished in self.exporter.take_finished() {
+        for finished in self.files.exporter.take_finished() {
             match finished {
                 Exported::Saved(path) => self.notice(context, format!("Saved {}", path.display())),
                 Exported::ToCopy(picture) => {
@@ -92,7 +94,7 @@ impl App {
                     context.copy_image(egui::ColorImage::from_rgb(size, picture.as_raw()));
                     self.notice(context, "Copied. The picture is on the clipboard.");
                 }
-                Exported::Failed(reason) => self.command(Command::Report(reason)),
+                Exported::Failed(reason) => self.command(MessageCommand::Report(reason)),
             }
         }
     }

@@ -13,7 +13,7 @@ use egui::{
 
 use card::Card;
 
-use super::actions::{self, Action};
+use super::actions::{self, SearchAction};
 use super::theme::{self, Palette};
 use crate::geometry::Level0Point;
 use crate::index::{Snapshot, TileRef};
@@ -239,7 +239,7 @@ impl HeatMap {
                         }
                     };
                     ui.label(text(status));
-                    let export = actions::entry(Action::ExportHeatMap);
+                    let export = actions::entry(SearchAction::ExportHeatMap);
                     if let Some(keys) = export.shortcut_label(ui.ctx()) {
                         ui.label(text(format!("{keys} exports it")));
                     }

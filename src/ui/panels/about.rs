@@ -7,9 +7,9 @@ use egui::{Align, Button, Layout, RichText, ScrollArea, Ui, Vec2};
 
 use super::dialog_width;
 use super::dialogs::title_ui;
-use crate::session::Command;
+use crate::session::EmbeddingCommand;
 use crate::slide;
-use crate::ui::actions::{self, Action};
+use crate::ui::actions::{self, WindowAction};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
@@ -69,9 +69,9 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     ui.add_space(12.0);
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let closed = ui.button("Close").clicked();
-        let diagnostics = actions::entry(Action::CopyDiagnostics);
+        let diagnostics = actions::entry(WindowAction::CopyDiagnostics);
         if ui.button(diagnostics.name).on_hover_text(diagnostics.tooltip).clicked() {
-            asked.action(Action::CopyDiagnostics);
+            asked.action(WindowAction::CopyDiagnostics);
         }
         closed
     })
@@ -112,7 +112,7 @@ pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, asked: &mut Asked
         }
     });
     if let Some(trusted) = answer.inner {
-        asked.command(Command::TrustEncoder(trusted));
+        asked.command(EmbeddingCommand::TrustEncoder(trusted));
     }
     answer.inner.is_some()
 }

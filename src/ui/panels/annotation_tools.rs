@@ -5,8 +5,8 @@ use egui::{Color32, Sense, Stroke, Ui, Vec2};
 use super::action_icon_ui;
 use super::annotations::class_choice_ui;
 use crate::annotation::UNCLASSIFIED;
-use crate::session::{Annotate, Command, Session, SlideAnnotations};
-use crate::ui::actions::{self, Action};
+use crate::session::{AnnotationCommand, Session, SlideAnnotations};
+use crate::ui::actions::{self, Action, AnnotationAction};
 use crate::ui::app::Asked;
 use crate::ui::slide_view::Tool;
 use crate::ui::theme::Palette;
@@ -37,23 +37,23 @@ pub fn annotation_tools_ui(
         for group in TOOLS {
             ui.add_space(8.0);
             for one in group {
-                let icon = actions::entry(Action::Tool(*one)).icon;
-                action_icon_ui(ui, Action::Tool(*one), icon, Some(*one == tool), palette, asked);
+                let icon = actions::entry(AnnotationAction::Tool(*one)).icon;
+                action_icon_ui(ui, AnnotationAction::Tool(*one), icon, Some(*one == tool), palette, asked);
             }
         }
         ui.add_space(8.0);
         let changes = session.active().and_then(|slide| session.annotations(slide.id()));
         for (action, title) in [
-            (Action::Undo, changes.and_then(SlideAnnotations::undo_title)),
-            (Action::Redo, changes.and_then(SlideAnnotations::redo_title)),
+            (Action::Annotations(AnnotationAction::Undo), changes.and_then(SlideAnnotations::undo_title)),
+            (Action::Annotations(AnnotationAction::Redo), changes.and_then(SlideAnnotations::redo_title)),
         ] {
             ui.add_enabled_ui(title.is_some(), |ui| {
                 action_icon_ui(ui, action, actions::entry(action).icon, None, palette, asked);
             });
         }
         ui.add_space(8.0);
-        let icon = actions::entry(Action::ToggleAnnotations).icon;
-        action_icon_ui(ui, Action::ToggleAnnotations, icon, Some(panel_open), palette, asked);
+        let icon = actions::entry(AnnotationAction::ToggleList).icon;
+        action_icon_ui(ui, AnnotationAction::ToggleList, icon, Some(panel_open), palette, asked);
     });
 }
 
@@ -68,7 +68,7 @@ fn class_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked
     ui.painter().circle(rect.center(), 9.0, Color32::from_rgb(r, g, b), Stroke::new(2.0, ring));
     egui::Popup::menu(&response).show(|ui| {
         if let Some(chosen) = class_choice_ui(ui, session, class) {
-            asked.command(Command::Annotate(Annotate::ChooseClass(chosen)));
+            asked.command(AnnotationCommand::ChooseClass(chosen));
         }
     });
     response.on_hover_text(format!("Class of new annotations: {name}"));

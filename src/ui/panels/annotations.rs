@@ -10,9 +10,9 @@ use super::{action_icon_ui, header_ui, icon_button, row_ui};
 use crate::annotation::{Annotation, AnnotationClass, Edit, area_label, length_label};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::grouped;
-use crate::session::{Annotate, Command, Session, SlideAnnotations};
+use crate::session::{AnnotationCommand, Command, QueryCommand, Session, SlideAnnotations};
 use crate::slide::SlideId;
-use crate::ui::actions::Action;
+use crate::ui::actions::{AnnotationAction, SearchAction};
 use crate::ui::app::Asked;
 use crate::ui::theme::{PANEL_MARGIN, Palette};
 
@@ -38,13 +38,13 @@ impl AnnotationsPanel {
         let (slide, mpp) = (active.id(), active.source.info().mpp);
         header_ui(ui, palette, "Annotations", |ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
-            action_icon_ui(ui, Action::ExportAnnotations, icons::ICON_UPLOAD, None, palette, asked);
-            action_icon_ui(ui, Action::ImportAnnotations, icons::ICON_DOWNLOAD, None, palette, asked);
+            action_icon_ui(ui, AnnotationAction::Export, icons::ICON_UPLOAD, None, palette, asked);
+            action_icon_ui(ui, AnnotationAction::Import, icons::ICON_DOWNLOAD, None, palette, asked);
             ui.add_enabled_ui(annotations.redo_title().is_some(), |ui| {
-                action_icon_ui(ui, Action::Redo, icons::ICON_REDO, None, palette, asked);
+                action_icon_ui(ui, AnnotationAction::Redo, icons::ICON_REDO, None, palette, asked);
             });
             ui.add_enabled_ui(annotations.undo_title().is_some(), |ui| {
-                action_icon_ui(ui, Action::Undo, icons::ICON_UNDO, None, palette, asked);
+                action_icon_ui(ui, AnnotationAction::Undo, icons::ICON_UNDO, None, palette, asked);
             });
             if !annotations.set().is_empty() {
                 ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
@@ -131,11 +131,11 @@ impl AnnotationsPanel {
             {
                 edits.push(Edit::Lock { ids: ids.clone(), locked: !locked });
             }
-            action_icon_ui(ui, Action::DeleteAnnotations, icons::ICON_DELETE, None, palette, asked);
-            action_icon_ui(ui, Action::QueryAnnotations, icons::ICON_IMAGE_SEARCH, None, palette, asked);
+            action_icon_ui(ui, AnnotationAction::Delete, icons::ICON_DELETE, None, palette, asked);
+            action_icon_ui(ui, SearchAction::ByAnnotations, icons::ICON_IMAGE_SEARCH, None, palette, asked);
         });
         for edit in edits {
-            asked.command(Command::Annotate(Annotate::Edit { slide: slide.clone(), edit }));
+            asked.command(AnnotationCommand::Edit { slide: slide.clone(), edit });
         }
     }
 
@@ -148,7 +148,7 @@ impl AnnotationsPanel {
 
     fn class_list_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
         let mut queried = None;
-        let mut annotate = |command: Annotate| asked.command(Command::Annotate(command));
+        let mut annotate = |command: AnnotationCommand| asked.command(command);
         ScrollArea::vertical().id_salt("classes").max_height(190.0).show(ui, |ui| {
             for class in session.project().classes() {
                 ui.horizontal(|ui| {
@@ -167,7 +167,7 @@ impl AnnotationsPanel {
                     if icon_button(ui, icons::ICON_DELETE, &format!("Remove {}", class.name), palette.weak)
                         .clicked()
                     {
-                        annotate(Annotate::RemoveClass(class.name.clone()));
+                        annotate(AnnotationCommand::RemoveClass(class.name.clone()));
                     }
                     // Applied when the field or the button is released, so that one change is one undo step.
                     let busy = field.has_focus() || ui.input(|input| input.pointer.any_down());
@@ -179,7 +179,7 @@ impl AnnotationsPanel {
                         self.class = Some((class.name.clone(), changed));
                     } else {
                         self.class = None;
-                        annotate(Annotate::ChangeClass { name: class.name.clone(), to: changed });
+                        annotate(AnnotationCommand::ChangeClass { name: class.name.clone(), to: changed });
                     }
                 });
             }
@@ -191,11 +191,11 @@ impl AnnotationsPanel {
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             let added = icon_button(ui, icons::ICON_ADD, "Add class", palette.text).clicked();
             if (entered || added) && !self.new_class.trim().is_empty() {
-                annotate(Annotate::AddClass(AnnotationClass::named(self.new_class.trim())));
+                annotate(AnnotationCommand::AddClass(AnnotationClass::named(self.new_class.trim())));
                 self.new_class.clear();
             }
         });
-        asked.commands.extend(queried.map(Command::QueryClass));
+        asked.commands.extend(queried.map(|class| Command::Query(QueryCommand::Class(class))));
     }
 }
 
@@ -241,12 +241,12 @@ fn row(
     if annotation.locked {
         icon_at(&painter, eye_rect.translate(Vec2::new(-26.0, 0.0)), icons::ICON_LOCK, palette.weak);
     }
-    let mut annotate = |command: Annotate| asked.command(Command::Annotate(command));
+    let mut annotate = |command: AnnotationCommand| asked.command(command);
     let id = annotation.id;
     if eye.on_hover_text(hint).clicked() {
-        annotate(Annotate::Show { slide: slide.clone(), ids: vec![id], shown: is_hidden });
+        annotate(AnnotationCommand::Show { slide: slide.clone(), ids: vec![id], shown: is_hidden });
     } else if response.double_clicked() {
-        annotate(Annotate::GoTo { slide: slide.clone(), id });
+        annotate(AnnotationCommand::GoTo { slide: slide.clone(), id });
     } else if response.clicked() {
         let mut ids = vec![id];
         if ui.input(|input| input.modifiers.command || input.modifiers.shift) {
@@ -256,7 +256,7 @@ fn row(
                 None => ids.push(id),
             }
         }
-        annotate(Annotate::Select { slide: slide.clone(), ids });
+        annotate(AnnotationCommand::Select { slide: slide.clone(), ids });
     }
     response.on_hover_text("Click to select, double-click to go there");
 }

@@ -6,7 +6,7 @@ use egui_material_icons::icons;
 
 use super::{chip_ui, icon_button};
 use crate::session::{Colours, EncoderState, Profile, Session};
-use crate::ui::actions::Action;
+use crate::ui::actions::ViewAction;
 use crate::ui::app::Asked;
 use crate::ui::slide_view::{Appearance, Colouring};
 use crate::ui::theme::{self, Palette};
@@ -39,7 +39,7 @@ pub fn appearance_ui(
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let close = icon_button(ui, icons::ICON_CLOSE, "close appearance", palette.weak);
                     if close.clicked() {
-                        asked.action(Action::Appearance);
+                        asked.action(ViewAction::ToggleAppearance);
                     }
                 });
             });

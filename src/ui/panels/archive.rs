@@ -5,7 +5,7 @@ use egui::{Margin, RichText, TextEdit, Ui};
 use super::dialog_width;
 use super::dialogs::{confirm_ui, title_ui};
 use crate::project::{ArchiveUrl, Password, Project};
-use crate::session::Command;
+use crate::session::ArchiveCommand;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
@@ -60,13 +60,13 @@ pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked:
         let text = RichText::new("Disconnect from the archive").small().color(palette.accent);
         is_removed = ui.add(egui::Button::new(text).frame(false)).clicked();
         if is_removed {
-            asked.command(Command::SetArchive { url: None, password: None });
+            asked.command(ArchiveCommand::Set { url: None, password: None });
         }
     }
     let url = url.ok();
     is_removed
         || confirm_ui(ui, "Use this archive", url.is_some(), palette, || {
             let password = Some(form.password.clone()).filter(|typed| !typed.is_empty()).map(Password::new);
-            asked.command(Command::SetArchive { url: url.clone(), password });
+            asked.command(ArchiveCommand::Set { url: url.clone(), password });
         })
 }

@@ -13,9 +13,9 @@ use super::{about, dialog_width, path_edit_ui, properties, row_ui, unsaved};
 use crate::geometry::MicronsPerPixel;
 use crate::number_format::sentence;
 use crate::project::Project;
-use crate::session::{Annotate, Command, Session};
+use crate::session::{AnnotationCommand, Command, EmbeddingCommand, Session, SlideCommand};
 use crate::slide::{SlideId, SlideInfo};
-use crate::ui::actions::{self, Action, Group};
+use crate::ui::actions::{self, Action, Group, SlideAction, WindowAction};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
@@ -107,7 +107,7 @@ impl Dialog {
     /// Returns the action that toggles this dialog, for dialogs without text input.
     pub fn opened_by(&self) -> Option<Action> {
         match self {
-            Self::Properties { .. } => Some(Action::SlideProperties),
+            Self::Properties { .. } => Some(Action::Slides(SlideAction::Properties)),
             _ => None,
         }
     }
@@ -189,7 +189,7 @@ pub fn dialog_ui(
     let dismissed = shown.should_close();
     // Dismissing the question refuses permission.
     if dismissed && !shown.inner && matches!(dialog, Dialog::TrustEncoder { .. }) {
-        asked.command(Command::TrustEncoder(false));
+        asked.command(EmbeddingCommand::TrustEncoder(false));
     }
     shown.inner || dismissed
 }
@@ -307,7 +307,9 @@ fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     let (closed, further) = ui
         .with_layout(Layout::right_to_left(Align::Center), |ui| {
             let closed = ui.button("Close").clicked();
-            let of_help = [Action::CopyDiagnostics, Action::About].map(actions::entry);
+            let of_help =
+                [Action::Window(WindowAction::CopyDiagnostics), Action::Window(WindowAction::ToggleAbout)]
+                    .map(actions::entry);
             let clicked =
                 |entry: &&actions::Entry| ui.button(entry.name).on_hover_text(entry.hint(ui.ctx())).clicked();
             (closed, of_help.into_iter().find(clicked))
@@ -395,7 +397,7 @@ fn calibrate_ui(
     }
     confirm_ui(ui, "Set pixel size", valid.is_some(), palette, || {
         if let Some(mpp) = valid {
-            asked.command(Command::SetMpp { slide: slide.clone(), mpp });
+            asked.command(SlideCommand::SetMpp { slide: slide.clone(), mpp });
         }
     })
 }
@@ -412,7 +414,7 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut 
     ui.add(edit).request_focus();
     let path = typed.trim().to_owned();
     confirm_ui(ui, "Open", !path.is_empty(), palette, || {
-        asked.command(Command::Open(vec![PathBuf::from(path.trim_matches('"'))]));
+        asked.command(SlideCommand::Open(vec![PathBuf::from(path.trim_matches('"'))]));
     })
 }
 
@@ -430,8 +432,8 @@ fn export_ui(
     path_edit_ui(ui, typed, std::mem::take(is_new));
     let path = typed.trim().trim_matches('"').to_owned();
     confirm_ui(ui, "Export", !path.is_empty(), palette, || {
-        let export = Annotate::Export { slide: slide.clone(), path: PathBuf::from(&path) };
-        asked.command(Command::Annotate(export));
+        let export = AnnotationCommand::Export { slide: slide.clone(), path: PathBuf::from(&path) };
+        asked.command(Command::Annotations(export));
     })
 }
 
@@ -458,7 +460,7 @@ fn recent_ui(
     if ui.input(|input| input.key_pressed(Key::Enter))
         && let Some(path) = found.first()
     {
-        asked.command(Command::Open(vec![(*path).clone()]));
+        asked.command(SlideCommand::Open(vec![(*path).clone()]));
         done = true;
     }
     ScrollArea::vertical().max_height(380.0).auto_shrink([false, true]).show(ui, |ui| {
@@ -484,7 +486,7 @@ pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, asked: &mut As
     });
     let chosen = response.on_hover_text(path.display().to_string()).clicked();
     if chosen {
-        asked.command(Command::Open(vec![path.to_owned()]));
+        asked.command(SlideCommand::Open(vec![path.to_owned()]));
     }
     chosen
 }

@@ -13,9 +13,12 @@ use super::icon_button;
 use crate::encoder;
 use crate::number_format::sentence;
 use crate::project::ReadOnly;
-use crate::session::{Annotate, Command, Message, Remedy, Session, Severity};
+use crate::session::{
+    AnnotationCommand, EmbeddingCommand, Message, MessageCommand, Remedy, Session, Severity, SlideCommand,
+    ViewCommand,
+};
 use crate::slide::calibration::SlideWarning;
-use crate::ui::actions::Action;
+use crate::ui::actions::{AnnotationAction, SlideAction};
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
@@ -77,7 +80,7 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
                 }
                 let all = ui.add(Button::new("Dismiss all").small());
                 if all.on_hover_text("Remove all messages").clicked() {
-                    messages.iter().for_each(|message| asked.command(Command::DismissMessage(message.id)));
+                    messages.iter().for_each(|message| asked.command(MessageCommand::Dismiss(message.id)));
                 }
             });
         }
@@ -115,7 +118,7 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Ask
             });
             if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked()
             {
-                asked.command(Command::DismissMessage(message.id));
+                asked.command(MessageCommand::Dismiss(message.id));
             }
         });
     });
@@ -127,36 +130,36 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
     match remedy {
         Remedy::OpenAgain(path) => {
             if button("Try again", "Open the file again") {
-                asked.command(Command::Retry(path.clone()));
+                asked.command(SlideCommand::Retry(path.clone()));
             }
             let hint = "Choose the file at its new location; a slide is recognised by its content";
             if button("Open from elsewhere…", hint) {
-                asked.action(Action::OpenFiles);
+                asked.action(SlideAction::OpenFiles);
             }
         }
         Remedy::SaveAnnotations(slide) => {
             if button("Try again", "Try again to save them in the project") {
-                asked.command(Command::Annotate(Annotate::SaveAgain(slide.clone())));
+                asked.command(AnnotationCommand::SaveAgain(slide.clone()));
             }
             if button("Save elsewhere…", "Save them to a file for QuPath or ASAP, such as on another disk")
             {
-                asked.command(Command::Show(slide.clone()));
-                asked.action(Action::ExportAnnotations);
+                asked.command(ViewCommand::Show(slide.clone()));
+                asked.action(AnnotationAction::Export);
             }
         }
         Remedy::EmbedAgain(slide) => {
             if button("Try again", "Embed the slide, continuing where it stopped") {
-                asked.command(Command::EmbedAgain(slide.clone()));
+                asked.command(EmbeddingCommand::EmbedAgain(slide.clone()));
             }
         }
         Remedy::NewerEncoder(own) => {
             let hint =
                 "Embed all slides again with it; searches use the present descriptors until that is done";
             if button(&format!("Change to {}", encoder::DEFAULT), hint) {
-                asked.command(Command::ChooseEncoder(encoder::DEFAULT.to_owned()));
+                asked.command(EmbeddingCommand::ChooseEncoder(encoder::DEFAULT.to_owned()));
             }
             if button("Stay with this one", "Keep the project's encoder and hide this note") {
-                asked.command(Command::ChooseEncoder(own.clone()));
+                asked.command(EmbeddingCommand::ChooseEncoder(own.clone()));
             }
         }
         Remedy::Report(report) => {
@@ -175,7 +178,7 @@ fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, ask
             .add(Button::new("Try again").small())
             .on_hover_text("Open the project again with write access");
         if again.clicked() {
-            asked.command(Command::Open(vec![root.to_owned()]));
+            asked.command(SlideCommand::Open(vec![root.to_owned()]));
         }
     });
 }
@@ -188,7 +191,7 @@ fn warning_ui(ui: &mut Ui, warning: &SlideWarning, needs_mpp: bool, palette: &Pa
     }
     standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), &text, palette, |ui| {
         if warning.concerns_pixel_size() && ui.add(Button::new("Set pixel size…").small()).clicked() {
-            asked.action(Action::Calibrate);
+            asked.action(SlideAction::Calibrate);
         }
     });
 }
@@ -198,7 +201,7 @@ fn calibration_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         "The file does not state the slide's pixel size. Set it to measure, embed and search this slide.";
     standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), text, palette, |ui| {
         if ui.add(Button::new("Set pixel size…").small()).clicked() {
-            asked.action(Action::Calibrate);
+            asked.action(SlideAction::Calibrate);
         }
     });
 }

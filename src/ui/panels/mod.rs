@@ -46,12 +46,13 @@ fn header_ui(ui: &mut Ui, palette: &Palette, title: &str, add: impl FnOnce(&mut 
 /// an action that toggles something.
 fn action_icon_ui(
     ui: &mut Ui,
-    action: Action,
+    action: impl Into<Action>,
     icon: MaterialIcon,
     on: Option<bool>,
     palette: &Palette,
     asked: &mut Asked,
 ) {
+    let action = action.into();
     let entry = actions::entry(action);
     let color = match on {
         None => palette.text,

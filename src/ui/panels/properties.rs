@@ -6,10 +6,10 @@ use egui_material_icons::icons;
 use super::dialogs::title_ui;
 use super::{dialog_width, picture_ui};
 use crate::number_format::{grouped, sentence};
-use crate::session::{Command, Session, TilePicture};
+use crate::session::{Session, SlideCommand, TilePicture};
 use crate::slide::calibration::SlideWarning;
 use crate::slide::{MppSource, SlideId, SlideInfo};
-use crate::ui::actions::Action;
+use crate::ui::actions::SlideAction;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
@@ -73,7 +73,7 @@ fn warnings_ui(ui: &mut Ui, info: &SlideInfo, palette: &Palette, asked: &mut Ask
     }
     let offers = info.mpp.is_none() || info.warnings.iter().any(SlideWarning::concerns_pixel_size);
     if offers && ui.add(Button::new("Set pixel size…").small()).clicked() {
-        asked.action(Action::Calibrate);
+        asked.action(SlideAction::Calibrate);
     }
 }
 
@@ -124,7 +124,8 @@ fn associated_ui(
                         *label_shown = true;
                     }
                 } else {
-                    asked.command(Command::ReadAssociated { slide: info.id.clone(), name: name.clone() });
+                    asked
+                        .command(SlideCommand::ReadAssociated { slide: info.id.clone(), name: name.clone() });
                     let picture = shown.associated(session, ui.ctx(), &info.id, name);
                     let width = picture.as_ref().map_or(PICTURE_HEIGHT, |picture| {
                         let size = picture.size_vec2();

@@ -8,7 +8,7 @@ use egui::{Align, Button, DragValue, Key, Layout, RichText, Ui, Vec2};
 
 use super::{chip_ui, dialog_width, path_edit_ui};
 use crate::number_format::grouped;
-use crate::ui::actions::Action;
+use crate::ui::actions::ViewAction;
 use crate::ui::app::Asked;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
 use crate::ui::slide_view::Magnification;
@@ -197,7 +197,7 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.button("Browse…").clicked() {
-                asked.action(Action::ChoosePicture);
+                asked.action(ViewAction::ChoosePictureFile);
             }
             let is_new = std::mem::take(&mut form.is_named_anew);
             let path = path_edit_ui(ui, &mut form.path, is_new);

@@ -7,10 +7,12 @@ use super::{
     action_icon_ui, header_ui, line_ui, picture_ui, progress_ui, row_ui, text_over_ui, waiting_time,
 };
 use crate::number_format::{counted, grouped, sentence};
-use crate::session::{Command, EncoderState, Session, SlideProgress, SlideState, SlideStatus};
+use crate::session::{
+    EncoderState, Session, SlideCommand, SlideProgress, SlideState, SlideStatus, ViewCommand,
+};
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
-use crate::ui::actions::Action;
+use crate::ui::actions::{Action, EmbeddingAction, SearchAction, SlideAction};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
@@ -21,9 +23,9 @@ const ROW_HEIGHT: f32 = 84.0;
 /// Draws the list and the overall embedding progress.
 pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &Palette, asked: &mut Asked) {
     header_ui(ui, palette, "Slides", |ui| {
-        action_icon_ui(ui, Action::OpenFiles, icons::ICON_ADD, None, palette, asked);
+        action_icon_ui(ui, SlideAction::OpenFiles, icons::ICON_ADD, None, palette, asked);
         if !session.slides().is_empty() {
-            action_icon_ui(ui, Action::EmbeddingSettings, icons::ICON_SETTINGS, None, palette, asked);
+            action_icon_ui(ui, EmbeddingAction::ToggleSettings, icons::ICON_SETTINGS, None, palette, asked);
             ui.label(RichText::new(session.slides().len().to_string()).color(palette.weak));
         }
     });
@@ -81,7 +83,7 @@ fn slide_ui(
         status_ui(ui, session, state, palette);
     });
     if response.clicked() {
-        asked.command(Command::Show(state.id().clone()));
+        asked.command(ViewCommand::Show(state.id().clone()));
     }
     let response = response.on_hover_ui(|ui| {
         let about = [info.path.display().to_string(), status_text(session, state)];
@@ -93,19 +95,19 @@ fn slide_ui(
     response.context_menu(|ui| {
         ui.set_min_width(200.0);
         let items = [
-            ("Slide properties", Some(Action::SlideProperties)),
-            ("Set pixel size…", Some(Action::Calibrate)),
-            ("Find similar slides", Some(Action::QuerySlide)),
+            ("Slide properties", Some(Action::Slides(SlideAction::Properties))),
+            ("Set pixel size…", Some(Action::Slides(SlideAction::Calibrate))),
+            ("Find similar slides", Some(Action::Search(SearchAction::BySlide))),
             ("Remove from the list", None),
         ];
         for (label, action) in items {
             if ui.add(egui::Button::new(label).frame_when_inactive(false)).clicked() {
                 match action {
                     Some(action) => {
-                        asked.command(Command::Show(state.id().clone()));
+                        asked.command(ViewCommand::Show(state.id().clone()));
                         asked.action(action);
                     }
-                    None => asked.command(Command::Remove(state.id().clone())),
+                    None => asked.command(SlideCommand::Remove(state.id().clone())),
                 }
                 ui.close();
             }
@@ -223,10 +225,10 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             if !embedding.cancelled {
-                action_icon_ui(ui, Action::StopEmbedding, icons::ICON_STOP, None, palette, asked);
+                action_icon_ui(ui, EmbeddingAction::Stop, icons::ICON_STOP, None, palette, asked);
             }
             let icon = if halted { icons::ICON_PLAY_ARROW } else { icons::ICON_PAUSE };
-            action_icon_ui(ui, Action::PauseOrResume, icon, None, palette, asked);
+            action_icon_ui(ui, EmbeddingAction::PauseOrResume, icon, None, palette, asked);
         });
     });
     ui.add_space(2.0);

@@ -8,9 +8,9 @@ use egui_material_icons::icons;
 
 use super::{chip_ui, icon_button};
 use crate::annotation::AnnotationClass;
-use crate::session::{Command, Session};
+use crate::session::{EmbeddingCommand, Session};
 use crate::tissue::{Detection, TISSUE_FRACTION, TissueSettings, Within};
-use crate::ui::actions::Action;
+use crate::ui::actions::{EmbeddingAction, ViewAction};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
@@ -50,7 +50,7 @@ pub fn tissue_ui(
             let mut is_shown = mask_shown;
             let shade = ui.checkbox(&mut is_shown, "Shade areas without tissue");
             if shade.on_hover_text("Show the tissue mask of the applied settings over the slide").changed() {
-                asked.action(Action::ToggleTissue);
+                asked.action(ViewAction::ToggleTissue);
             }
             ui.add_space(8.0);
             buttons_ui(ui, &mut settings, kept, palette, asked);
@@ -65,7 +65,7 @@ fn title_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         ui.label(RichText::new("Embedding settings").family(theme::bold()).size(15.0).color(palette.strong));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if icon_button(ui, icons::ICON_CLOSE, "close embedding settings", palette.weak).clicked() {
-                asked.action(Action::EmbeddingSettings);
+                asked.action(EmbeddingAction::ToggleSettings);
             }
         });
     });
@@ -155,7 +155,7 @@ fn buttons_ui(
         let hint = "Save these settings in the project. Tiles are added and removed accordingly; tiles that \
                     remain are not embedded again";
         if apply.on_hover_text(hint).clicked() {
-            asked.command(Command::SetTissue(settings.clone()));
+            asked.command(EmbeddingCommand::SetTissue(settings.clone()));
         }
         let reset = ui.add_enabled(!settings.is_default(), Button::new("Reset"));
         if reset.on_hover_text("Restore the default settings; click Apply to use them").clicked() {
@@ -165,7 +165,7 @@ fn buttons_ui(
             let again = ui.button("Update tiles");
             let hint = "Add and remove tiles according to the current annotations";
             if again.on_hover_text(hint).clicked() {
-                asked.command(Command::SetTissue(settings.clone()));
+                asked.command(EmbeddingCommand::SetTissue(settings.clone()));
             }
         }
     });

@@ -5,7 +5,7 @@ use egui_material_icons::icons;
 
 use super::{action_icon_ui, icon_button};
 use crate::session::Session;
-use crate::ui::actions::{self, Action, Group};
+use crate::ui::actions::{self, Action, Group, SearchAction, SlideAction, ViewAction, WindowAction};
 use crate::ui::app::{Asked, Chrome};
 use crate::ui::panes::{Panes, Split};
 use crate::ui::region_tool::RegionShape;
@@ -35,9 +35,9 @@ pub fn tools_ui(
         menu_ui(ui, palette, asked);
         ui.label(RichText::new("histokin").family(theme::bold()).size(16.0).color(palette.strong));
         ui.add_space(10.0);
-        action_icon_ui(ui, Action::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, asked);
+        action_icon_ui(ui, SlideAction::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, asked);
         ui.add_enabled_ui(session.can_go_back(), |ui| {
-            action_icon_ui(ui, Action::Back, icons::ICON_ARROW_BACK, None, palette, asked);
+            action_icon_ui(ui, SearchAction::Back, icons::ICON_ARROW_BACK, None, palette, asked);
         });
         if session.active().is_some() {
             gap_ui(ui);
@@ -45,7 +45,7 @@ pub fn tools_ui(
             gap_ui(ui);
             action_icon_ui(
                 ui,
-                Action::ToggleTissue,
+                ViewAction::ToggleTissue,
                 icons::ICON_TEXTURE,
                 Some(chrome.tissue_shown),
                 palette,
@@ -53,33 +53,33 @@ pub fn tools_ui(
             );
             action_icon_ui(
                 ui,
-                Action::ToggleMarks,
+                ViewAction::ToggleHighlights,
                 icons::ICON_HIGHLIGHT,
                 Some(chrome.marks_shown),
                 palette,
                 asked,
             );
             let (heat, region) = (Some(chrome.heat_shown), Some(chrome.region_drawn));
-            action_icon_ui(ui, Action::ToggleHeatMap, icons::ICON_GRADIENT, heat, palette, asked);
-            let rect = Action::SelectRegion(RegionShape::Rect);
+            action_icon_ui(ui, SearchAction::ToggleHeatMap, icons::ICON_GRADIENT, heat, palette, asked);
+            let rect = Action::Search(SearchAction::DrawRegion(RegionShape::Rect));
             action_icon_ui(ui, rect, icons::ICON_SELECT, region, palette, asked);
             action_icon_ui(
                 ui,
-                Action::Appearance,
+                ViewAction::ToggleAppearance,
                 icons::ICON_TUNE,
                 Some(chrome.appearance_open),
                 palette,
                 asked,
             );
             split_ui(ui, panes, palette, asked);
-            action_icon_ui(ui, Action::SaveView, icons::ICON_PHOTO_CAMERA, None, palette, asked);
-            action_icon_ui(ui, Action::SlideProperties, icons::ICON_INFO, None, palette, asked);
+            action_icon_ui(ui, ViewAction::Save, icons::ICON_PHOTO_CAMERA, None, palette, asked);
+            action_icon_ui(ui, SlideAction::Properties, icons::ICON_INFO, None, palette, asked);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             action_icon_ui(
                 ui,
-                Action::ToggleMatches,
+                WindowAction::ToggleMatches,
                 icons::ICON_RIGHT_PANEL_OPEN,
                 Some(chrome.matches_open),
                 palette,
@@ -87,19 +87,19 @@ pub fn tools_ui(
             );
             action_icon_ui(
                 ui,
-                Action::ToggleSlides,
+                WindowAction::ToggleSlides,
                 icons::ICON_LEFT_PANEL_OPEN,
                 Some(chrome.slides_open),
                 palette,
                 asked,
             );
-            action_icon_ui(ui, Action::ToggleTheme, icons::ICON_CONTRAST, None, palette, asked);
-            action_icon_ui(ui, Action::Help, icons::ICON_HELP, None, palette, asked);
+            action_icon_ui(ui, WindowAction::ToggleTheme, icons::ICON_CONTRAST, None, palette, asked);
+            action_icon_ui(ui, WindowAction::ToggleHelp, icons::ICON_HELP, None, palette, asked);
             ui.add_space(6.0);
             if room >= ROOM_FOR_SEARCH {
                 search_ui(ui, palette, asked);
             } else {
-                action_icon_ui(ui, Action::Palette, icons::ICON_SEARCH, None, palette, asked);
+                action_icon_ui(ui, WindowAction::TogglePalette, icons::ICON_SEARCH, None, palette, asked);
             }
         });
     });
@@ -135,8 +135,8 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
 }
 
 fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &Palette, asked: &mut Asked) {
-    action_icon_ui(ui, Action::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
-    action_icon_ui(ui, Action::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
+    action_icon_ui(ui, ViewAction::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
+    action_icon_ui(ui, ViewAction::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
     let current = view.magnification();
     // The magnification is unknown until the slide has been drawn once.
     let label = if current.is_known() { current.short_label() } else { String::new() };
@@ -144,14 +144,14 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &P
     let hint =
         format!("Magnification: {}\nScreen pixels per slide pixel: {}", current.label(), current.percent());
     ui.add_sized([64.0, 30.0], egui::Label::new(text)).on_hover_text(hint);
-    action_icon_ui(ui, Action::ZoomIn, icons::ICON_ADD, None, palette, asked);
+    action_icon_ui(ui, ViewAction::ZoomIn, icons::ICON_ADD, None, palette, asked);
     // The buttons stay in place while a slide is loading.
     if !has_powers || current.is_known() && !current.is_calibrated() {
         return;
     }
     ui.add_space(4.0);
     for power in POWERS {
-        let action = Action::Power(power);
+        let action = Action::View(ViewAction::ZoomTo(power));
         let is_current = current.is_at(power);
         let color = if is_current { palette.accent } else { palette.text };
         let text = RichText::new(format!("{power}×")).color(color);
@@ -171,13 +171,13 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &P
 
 /// Draws the choice of panes, and whether they are linked.
 fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, asked: &mut Asked) {
-    let current = actions::entry(Action::Split(panes.split()));
+    let current = actions::entry(ViewAction::Split(panes.split()));
     let color = if panes.split() == Split::ONE { palette.weak } else { palette.accent };
     let button = icon_button(ui, current.icon, "panes", color).on_hover_text("Split the view into panes");
     egui::Popup::menu(&button).show(|ui| {
         ui.set_min_width(180.0);
         for split in Split::ALL {
-            let entry = actions::entry(Action::Split(split));
+            let entry = actions::entry(ViewAction::Split(split));
             let mut button =
                 Button::new((entry.icon.rich_text().size(17.0), entry.name)).frame_when_inactive(false);
             if let Some(shortcut) = entry.shortcut_label(ui.ctx()) {
@@ -190,12 +190,12 @@ fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, asked: &mut Asked) {
         }
     });
     if panes.split() != Split::ONE {
-        action_icon_ui(ui, Action::LinkPanes, icons::ICON_LINK, Some(panes.linked), palette, asked);
+        action_icon_ui(ui, ViewAction::LinkPanes, icons::ICON_LINK, Some(panes.linked), palette, asked);
     }
 }
 
 fn search_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
-    let entry = actions::entry(Action::Palette);
+    let entry = actions::entry(WindowAction::TogglePalette);
     let text = RichText::new("Search actions").color(palette.weak);
     let button = Button::new((icons::ICON_SEARCH.rich_text().size(16.0).color(palette.weak), text))
         .shortcut_text(
@@ -203,6 +203,6 @@ fn search_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         )
         .min_size(egui::Vec2::new(200.0, 28.0));
     if ui.add(button).on_hover_text(entry.tooltip).clicked() {
-        asked.action(Action::Palette);
+        asked.action(WindowAction::TogglePalette);
     }
 }

@@ -4,9 +4,9 @@ use egui::{Button, RichText, Ui};
 
 use super::dialog_width;
 use super::dialogs::title_ui;
-use crate::session::{Annotate, Command, Session};
+use crate::session::{AnnotationCommand, Session, ViewCommand};
 use crate::slide::SlideId;
-use crate::ui::actions::Action;
+use crate::ui::actions::AnnotationAction;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::theme::Palette;
 
@@ -38,13 +38,13 @@ pub fn unsaved_ui(
     ui.horizontal(|ui| {
         if ui.add(Button::new("Try again")).on_hover_text("Try again to save them in the project").clicked() {
             for slide in &slides {
-                asked.command(Command::Annotate(Annotate::SaveAgain(slide.clone())));
+                asked.command(AnnotationCommand::SaveAgain(slide.clone()));
             }
         }
         let elsewhere = ui.add(Button::new("Save elsewhere…"));
         if elsewhere.on_hover_text("Save the annotations of the first slide to another file").clicked() {
-            asked.command(Command::Show(slides[0].clone()));
-            asked.action(Action::ExportAnnotations);
+            asked.command(ViewCommand::Show(slides[0].clone()));
+            asked.action(AnnotationAction::Export);
             done = true;
         }
         let close = ui.add(Button::new("Close without saving"));

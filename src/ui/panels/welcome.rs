@@ -8,7 +8,7 @@ use egui::{
 use egui_material_icons::icons;
 
 use super::dialogs::recent_row_ui;
-use crate::ui::actions::{self, Action};
+use crate::ui::actions::{self, Action, SlideAction};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
 
@@ -39,9 +39,11 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mu
                 let width = 130.0;
                 let free = ui.available_width() - 3.0 * width - 2.0 * ui.spacing().item_spacing.x;
                 ui.add_space((free / 2.0).max(0.0));
-                for (action, primary) in
-                    [(Action::OpenFiles, true), (Action::OpenFolder, false), (Action::OpenPath, false)]
-                {
+                for (action, primary) in [
+                    (Action::Slides(SlideAction::OpenFiles), true),
+                    (Action::Slides(SlideAction::OpenFolder), false),
+                    (Action::Slides(SlideAction::OpenPath), false),
+                ] {
                     let entry = actions::entry(action);
                     let color = if primary { palette.on_accent } else { palette.text };
                     let mut button =

@@ -16,7 +16,7 @@ use super::annotation_layer::AnnotationLayer;
 use super::overlay::OnScreen;
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, Hit, Shape, Vertex};
 use crate::geometry::{Level0Point, MicronsPerPixel};
-use crate::session::{Annotate, SlideAnnotations};
+use crate::session::{AnnotationCommand, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::theme::Palette;
 use crate::workers::Waker;
@@ -74,7 +74,7 @@ pub struct Annotator {
     /// Radius of the brush, in points.
     brush_radius: f32,
     /// Commands since the last call of [`Self::take_wishes`].
-    wishes: Vec<Annotate>,
+    wishes: Vec<AnnotationCommand>,
 }
 
 impl Annotator {
@@ -134,7 +134,7 @@ impl Annotator {
     }
 
     /// Returns the commands since the last call.
-    pub fn take_wishes(&mut self) -> Vec<Annotate> {
+    pub fn take_wishes(&mut self) -> Vec<AnnotationCommand> {
         std::mem::take(&mut self.wishes)
     }
 
@@ -292,11 +292,11 @@ impl Annotator {
     }
 
     fn select(&mut self, scene: &AnnotationScene<'_>, ids: Vec<Uuid>) {
-        self.wishes.push(Annotate::Select { slide: scene.slide.clone(), ids });
+        self.wishes.push(AnnotationCommand::Select { slide: scene.slide.clone(), ids });
     }
 
     fn edit(&mut self, scene: &AnnotationScene<'_>, edit: Edit) {
-        self.wishes.push(Annotate::Edit { slide: scene.slide.clone(), edit });
+        self.wishes.push(AnnotationCommand::Edit { slide: scene.slide.clone(), edit });
     }
 
     /// Draws the annotations, the selection and the shape being drawn.

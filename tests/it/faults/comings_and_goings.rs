@@ -11,7 +11,7 @@ use histokin::encoder::{DeviceChoice, Encoder};
 use histokin::geometry::LevelRect;
 use histokin::pipeline::{EmbedControl, EmbedError, EmbedOutcome, EmbedSettings, embed_slide};
 use histokin::project::Project;
-use histokin::session::{Event, Job, Remedy, ScanJob, Session};
+use histokin::session::{EmbeddingEvent, EmbeddingJob, Event, Job, Remedy, ScanJob, Session, SlideEvent};
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::tissue::TissueMask;
 use histokin::workers::Workers;
@@ -160,26 +160,26 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     let project = Project::open_or_create(&folder.path().join("project")).unwrap();
     let mut session = Session::new(project);
     let spec = QuarterColours::new().spec().clone();
-    session.absorb(Event::EncoderKnown(Box::new(spec)));
+    session.absorb(EmbeddingEvent::EncoderKnown(Box::new(spec)));
     let sound = slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
     let drive = Arc::new(OnADrive { slide: sound, reads_left: AtomicUsize::new(0) });
     let id = drive.info().id.clone();
-    session.absorb(Event::SlideOpened(drive.clone()));
-    session.absorb(Event::NoDescriptors { slide: id.clone() });
+    session.absorb(SlideEvent::Opened(drive.clone()));
+    session.absorb(EmbeddingEvent::NoDescriptors { slide: id.clone() });
     assert!(session.is_embedding_left());
 
     let reason = "slide.svs: the drive is gone".to_owned();
-    let mut jobs = session.absorb(Event::SlideUnavailable { slide: id.clone(), reason: reason.clone() });
+    let mut jobs = session.absorb(SlideEvent::Unavailable { slide: id.clone(), reason: reason.clone() });
     let planned = |jobs: &[Job]| {
         jobs.iter().find_map(|job| match job {
-            Job::Embed(plan) => Some(plan.targets.len()),
+            Job::Embedding(EmbeddingJob::Plan(plan)) => Some(plan.targets.len()),
             _ => None,
         })
     };
     assert_eq!(planned(&jobs), Some(0));
     assert_eq!(session.slide(&id).unwrap().unavailable.as_deref(), Some(reason.as_str()));
     assert!(matches!(session.messages()[0].remedy, Some(Remedy::OpenAgain(_))));
-    assert!(session.absorb(Event::SlideUnavailable { slide: id.clone(), reason }).is_empty(), "told once");
+    assert!(session.absorb(SlideEvent::Unavailable { slide: id.clone(), reason }).is_empty(), "told once");
 
     // The watcher finds it by itself.
     let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
@@ -187,7 +187,7 @@ fn a_slide_that_is_gone_is_looked_for_while_others_are_embedded() {
     assert!(workers.events().recv_timeout(Duration::from_millis(1500)).is_err(), "it is not back yet");
     drive.reads_left.store(usize::MAX, Ordering::SeqCst);
     let back = workers.events().recv_timeout(Duration::from_secs(60)).unwrap();
-    assert!(matches!(&back, Event::SlideAvailable { slide } if *slide == id));
+    assert!(matches!(&back, Event::Slides(SlideEvent::Available { slide }) if *slide == id));
     let jobs = session.absorb(back);
     assert_eq!(planned(&jobs), Some(1));
     assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::FindTissue { .. }))));

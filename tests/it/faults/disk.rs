@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command as Process, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use histokin::annotation::{Annotation, Bounds, Edit, Shape, read_file};
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
-use histokin::session::{Annotate, Command as Wish, Remedy, Session};
+use histokin::session::{AnnotationCommand, Command, Remedy, Session, SlideCommand};
 use histokin::workers::Workers;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn on_a_small_disk(folder: &Path, script: &str) -> Option<Output> {
     fs::create_dir_all(&disk).unwrap();
     let inside = |script: &str| {
         let script = format!("set -e; mount -t tmpfs -o size=1m none \"$P\"; {script}");
-        let mut command = Command::new("unshare");
+        let mut command = Process::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
         command
             .env("P", &disk)
@@ -159,13 +159,13 @@ impl Running {
         let project = Project::open_or_create(root).unwrap().claim().unwrap();
         let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
         let mut running = Self { session: Session::new(project), workers };
-        running.handle(Wish::Open(vec![asset("slides/CMU-1-Small-Region.svs")]));
+        running.handle(SlideCommand::Open(vec![asset("slides/CMU-1-Small-Region.svs")]));
         running.until("the slide is open", |session| session.active().is_some());
         running
     }
 
-    fn handle(&mut self, wish: Wish) {
-        self.session.handle(wish).into_iter().for_each(|job| self.workers.dispatch(job));
+    fn handle(&mut self, command: impl Into<Command>) {
+        self.session.handle(command).into_iter().for_each(|job| self.workers.dispatch(job));
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Session) -> bool) {
@@ -198,7 +198,7 @@ fn annotations_that_cannot_be_saved_stay_are_told_and_are_saved_when_they_can_be
             assert!(timeout.elapsed() < Duration::from_secs(60));
             let bounds = Bounds::between(Level0Point::new(x, 5.0), Level0Point::new(x + 90.0, 80.0));
             let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
-            running.handle(Wish::Annotate(Annotate::Edit { slide: slide.clone(), edit }));
+            running.handle(AnnotationCommand::Edit { slide: slide.clone(), edit });
             running.until("what has happened is taken in", |_| true);
         }
     };
@@ -219,14 +219,14 @@ fn annotations_that_cannot_be_saved_stay_are_told_and_are_saved_when_they_can_be
 
     // They can be saved elsewhere.
     let path = folder.path().join("elsewhere.geojson");
-    running.handle(Wish::Annotate(Annotate::Export { slide: slide.clone(), path: path.clone() }));
+    running.handle(AnnotationCommand::Export { slide: slide.clone(), path: path.clone() });
     running.until("they are elsewhere", |_| path.exists());
     assert_eq!(read_file(&path).unwrap().set.len(), 2);
     assert!(running.session.unsaved_annotations().next().is_some(), "the project still lacks them");
 
     // When the disk takes files again, they are saved by themselves, and at once when that is asked for.
     fs::remove_file(&annotations).unwrap();
-    running.handle(Wish::Annotate(Annotate::SaveAgain(slide.clone())));
+    running.handle(AnnotationCommand::SaveAgain(slide.clone()));
     running.until("they are saved", |session| session.unsaved_annotations().next().is_none());
     assert!(
         !running.session.messages().iter().any(|message| message.remedy == remedy),

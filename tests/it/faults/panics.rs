@@ -6,7 +6,9 @@ use std::time::Duration;
 use histokin::encoder::DeviceChoice;
 use histokin::geometry::LevelRect;
 use histokin::project::Project;
-use histokin::session::{Event, Job, PictureJob, Remedy, ScanJob, Session, Severity};
+use histokin::session::{
+    Event, Job, MessageEvent, PictureJob, Remedy, ScanJob, Session, Severity, SlideEvent,
+};
 use histokin::slide::{self, SlideError, SlideInfo, SlideSource};
 use histokin::tissue::TissueSettings;
 use histokin::workers::Workers;
@@ -53,25 +55,29 @@ fn a_panic_becomes_a_report_and_the_worker_goes_on() {
     };
     workers.dispatch(find(&bad));
     workers.dispatch(find(&sound));
-    let Event::Crashed(crash) = wait(&workers, |event| matches!(event, Event::Crashed(_))) else { panic!() };
+    let Event::Messages(MessageEvent::Crashed(crash)) =
+        wait(&workers, |event| matches!(event, Event::Messages(MessageEvent::Crashed(_))))
+    else {
+        panic!()
+    };
     assert!(crash.report.contains("a decoder lost its way at level"), "{}", crash.report);
     assert!(crash.report.contains(env!("CARGO_PKG_VERSION")) && crash.report.contains("panics.rs"));
     assert!(!crash.report.contains("CMU-1"), "a report names no slide");
-    session.absorb(Event::Crashed(crash.clone()));
+    session.absorb(MessageEvent::Crashed(crash.clone()));
     let message = &session.messages()[0];
     assert_eq!((message.severity, &message.remedy), (Severity::Error, &Some(Remedy::Report(crash.report))));
-    wait(&workers, |event| matches!(event, Event::TissueFound { .. }));
+    wait(&workers, |event| matches!(event, Event::Slides(SlideEvent::TissueFound { .. })));
 
     // What the session waits for is answered, too.
     let name = "label".to_owned();
     workers.dispatch(Job::Scan(ScanJob::ReadAssociated { slide: bad.clone(), name }));
-    let answered = wait(&workers, |event| matches!(event, Event::AssociatedRead { .. }));
-    assert!(matches!(answered, Event::AssociatedRead { picture: Err(_), .. }));
+    let answered = wait(&workers, |event| matches!(event, Event::Slides(SlideEvent::AssociatedRead { .. })));
+    assert!(matches!(answered, Event::Slides(SlideEvent::AssociatedRead { picture: Err(_), .. })));
     let rect = sound.info().extent();
     workers.dispatch(Job::Picture(PictureJob::ReadTilePicture { slide: bad, rect }));
-    let answered = wait(&workers, |event| matches!(event, Event::TilePictureRead { .. }));
-    assert!(matches!(answered, Event::TilePictureRead { picture: Err(_), .. }));
+    let answered = wait(&workers, |event| matches!(event, Event::Slides(SlideEvent::TileRead { .. })));
+    assert!(matches!(answered, Event::Slides(SlideEvent::TileRead { picture: Err(_), .. })));
     workers.dispatch(Job::Picture(PictureJob::ReadTilePicture { slide: sound, rect }));
-    let answered = wait(&workers, |event| matches!(event, Event::TilePictureRead { .. }));
-    assert!(matches!(answered, Event::TilePictureRead { picture: Ok(_), .. }));
+    let answered = wait(&workers, |event| matches!(event, Event::Slides(SlideEvent::TileRead { .. })));
+    assert!(matches!(answered, Event::Slides(SlideEvent::TileRead { picture: Ok(_), .. })));
 }

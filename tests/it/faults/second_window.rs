@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use histokin::project::{LOCK_FILE, Project, ReadOnly};
-use histokin::session::{Command as Wish, Job, OpenJob, Session};
+use histokin::session::{EmbeddingCommand, Job, OpenJob, Session};
 
 use crate::torture::{annotating::start_drawing, until};
 
@@ -31,7 +31,7 @@ fn the_second_says_who_has_it_and_only_reads_until_the_first_is_gone() {
     assert!(!set.is_empty());
     assert!(marks.save(&slide, &set).unwrap_err().to_string().contains("read-only"));
     let mut session = Session::new(second);
-    assert!(session.handle(Wish::ResumeEmbedding).is_empty());
+    assert!(session.handle(EmbeddingCommand::Resume).is_empty());
     assert!(session.messages()[0].text.contains(&holder.to_string()[..12]), "{}", session.messages()[0].text);
     assert!(!session.is_embedding_left());
     drop(session);

@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use histokin::annotation::{Annotation, Bounds, Edit, Shape};
 use histokin::geometry::Level0Point;
 use histokin::project::{PROJECT_FILE, Project, ReadOnly};
-use histokin::session::{Annotate, Command as Wish, Job, ScanJob, Session};
+use histokin::session::{AnnotationCommand, EvaluationCommand, Job, ScanJob, Session, SlideEvent};
 use histokin::slide;
 
 use crate::support::asset;
@@ -67,15 +67,15 @@ fn a_newer_project_opens_for_reading_only_and_is_left_as_it_is() {
     let mut session = Session::new(project);
     let source = slide::open(&asset("slides/CMU-1-Small-Region.svs"), None).unwrap();
     let id = source.info().id.clone();
-    let jobs = session.absorb(histokin::session::Event::SlideOpened(source));
+    let jobs = session.absorb(SlideEvent::Opened(source));
     assert!(jobs.iter().any(|job| matches!(job, Job::Scan(ScanJob::MakeThumbnail(_)))));
     assert!(!jobs.iter().any(|job| matches!(job, Job::SaveProject(_))));
     let bounds = Bounds::between(Level0Point::new(0.0, 0.0), Level0Point::new(9.0, 9.0));
     let edit = Edit::Add(vec![Annotation::new(Shape::Rectangle(bounds), None)]);
-    assert!(session.handle(Wish::Annotate(Annotate::Edit { slide: id, edit })).is_empty());
+    assert!(session.handle(AnnotationCommand::Edit { slide: id, edit }).is_empty());
     let told = &session.messages()[0].text;
     assert!(told.contains("annotations cannot be changed") && told.contains("format 9"), "{told}");
-    assert!(session.handle(Wish::WriteReport { pseudonymise: false }).is_empty());
+    assert!(session.handle(EvaluationCommand::WriteReport { pseudonymise: false }).is_empty());
     assert_eq!(file(folder.path()), text);
 
     // The command line says the same.

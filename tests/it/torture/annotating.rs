@@ -12,7 +12,7 @@ use histokin::encoder::DeviceChoice;
 use histokin::geometry::Level0Point;
 use histokin::project::Project;
 use histokin::session;
-use histokin::session::{Annotate, Session};
+use histokin::session::{AnnotationCommand, Session};
 use histokin::slide::SlideId;
 use histokin::workers::Workers;
 
@@ -36,7 +36,7 @@ fn drawing_process() {
     let mut session = Session::new(project);
     let workers = Workers::start(DeviceChoice::Cpu, Arc::new(|| {})).unwrap();
     let issue = |jobs: Vec<session::Job>| jobs.into_iter().for_each(|job| workers.dispatch(job));
-    issue(session.handle(session::Command::Open(vec![asset("slides/CMU-1-Small-Region.svs")])));
+    issue(session.handle(session::SlideCommand::Open(vec![asset("slides/CMU-1-Small-Region.svs")])));
     let pump = |session: &mut Session| {
         while let Ok(event) = workers.events().try_recv() {
             session.absorb(event).into_iter().for_each(|job| workers.dispatch(job));
@@ -62,8 +62,8 @@ fn drawing_process() {
             let shape = Shape::Rectangle(Bounds::between(at, Level0Point::new(at.x + 5.0, 15.0)));
             let mut annotation = Annotation::new(shape, None);
             annotation.name = Some(drawn.to_string());
-            let edit = Annotate::Edit { slide: slide.clone(), edit: Edit::Add(vec![annotation]) };
-            issue(session.handle(session::Command::Annotate(edit)));
+            let edit = AnnotationCommand::Edit { slide: slide.clone(), edit: Edit::Add(vec![annotation]) };
+            issue(session.handle(edit));
             drawn = session.annotations(&slide).unwrap().set().len();
             drawn == row_end
         });

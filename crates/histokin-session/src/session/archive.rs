@@ -5,12 +5,27 @@ use std::sync::Arc;
 
 use image::RgbaImage;
 
-use super::state::{Place, Severity, TilePicture, reserved};
-use super::{ArchiveRequest, Job, OpenJob, SearchRequest, Session};
+use super::slides::reserved;
+use super::{ArchiveJob, ArchiveRequest, Job, OpenJob, Place, SearchRequest, Session, TilePicture};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::query::{Answer, DEFAULT_PATTERN, PatientNames, Scope, TilePlace};
-use histokin_core::slide::{SlideId, SlideInfo};
+use histokin_core::slide::SlideId;
 use histokin_project::project::{ArchiveUrl, Password};
+
+/// A command on the archive.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ArchiveCommand {
+    /// Sets the archive to search as well, or none. The password is kept for this run only.
+    Set {
+        /// Address of the archive; `None` for no archive.
+        url: Option<ArchiveUrl>,
+        /// Password as typed by the user.
+        password: Option<Password>,
+    },
+    /// Shows a slide of the answer that is not open: opens it if the archive knows its location and that can
+    /// be reached, else reports the location.
+    ShowSlide(SlideId),
+}
 
 /// Progress of the current query in the archive.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,60 +49,75 @@ pub struct ArchiveAnswer {
     pub pictures: Vec<(TilePlace, RgbaImage)>,
 }
 
+/// The archive, as far as this session uses it.
+#[derive(Default)]
+pub(super) struct Archive {
+    pub(super) progress: ArchiveProgress,
+    /// Password typed in this run.
+    password: Option<Password>,
+}
+
 impl Session {
     /// Progress of the current query in the archive.
     pub fn archive_progress(&self) -> &ArchiveProgress {
-        &self.archive_progress
+        &self.archive.progress
+    }
+
+    pub(super) fn archive_command(&mut self, command: ArchiveCommand) -> Vec<Job> {
+        match command {
+            ArchiveCommand::Set { url, password } => self.set_archive(url, password),
+            ArchiveCommand::ShowSlide(slide) => self.show_archived(slide),
+        }
     }
 
     /// Sets the archive to search, or none. The address is saved with the project; the password is kept for
     /// this run only.
-    pub(super) fn set_archive(&mut self, url: Option<ArchiveUrl>, password: Option<Password>) -> Vec<Job> {
-        let was_asked = self.query_settings.scope == Scope::Archive;
+    fn set_archive(&mut self, url: Option<ArchiveUrl>, password: Option<Password>) -> Vec<Job> {
+        let was_asked = self.query.settings.scope == Scope::Archive;
         match &url {
-            Some(_) => self.query_settings.scope = Scope::Archive,
-            None if was_asked => self.query_settings.scope = Scope::All,
+            Some(_) => self.query.settings.scope = Scope::Archive,
+            None if was_asked => self.query.settings.scope = Scope::All,
             None => {}
         }
         self.project.set_archive(url);
-        self.archive_password = password;
-        let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
+        self.archive.password = password;
+        let mut jobs = vec![self.save_project()];
         jobs.extend(self.search());
         jobs
     }
 
     /// Cancels the archive search, if one is running.
     pub(super) fn leave_archive(&mut self) -> Option<Job> {
-        let before = std::mem::take(&mut self.archive_progress);
-        (before == ArchiveProgress::Searching).then_some(Job::CancelArchiveSearch)
+        let before = std::mem::take(&mut self.archive.progress);
+        (before == ArchiveProgress::Searching).then_some(Job::Archive(ArchiveJob::Cancel))
     }
 
     /// Searches the archive too, if the scope includes it.
     pub(super) fn search_archive(&mut self, search: &SearchRequest) -> Option<Job> {
         let leave = self.leave_archive();
-        if self.query_settings.scope != Scope::Archive {
+        if self.query.settings.scope != Scope::Archive {
             return leave;
         }
         let Some(url) = self.project.archive().cloned() else {
             let text = "No archive is set up for this project".to_owned();
-            self.archive_progress = ArchiveProgress::Failed(text);
+            self.archive.progress = ArchiveProgress::Failed(text);
             return leave;
         };
         let recipe = self.recipe()?;
-        let slide = self.query.as_ref()?.positives.first()?.example.slide();
+        let slide = self.query.current.as_ref()?.positives.first()?.example.slide();
         let names = PatientNames::new(DEFAULT_PATTERN).ok();
         let own_patient =
             slide.and_then(|slide| self.slide(slide)).and_then(|state| names?.of(&state.source.info().path));
-        self.archive_progress = ArchiveProgress::Searching;
-        Some(Job::SearchArchive(Box::new(ArchiveRequest {
+        self.archive.progress = ArchiveProgress::Searching;
+        Some(Job::Archive(ArchiveJob::Search(Box::new(ArchiveRequest {
             search: search.clone(),
             url,
-            password: self.archive_password.clone(),
+            password: self.archive.password.clone(),
             recipe,
-            patients: self.patients,
+            patients: self.query.patients,
             own_patient,
             former_ids: self.project.former_ids(),
-        })))
+        }))))
     }
 
     /// Takes in the archive's answer, or the reason of its failure.
@@ -96,23 +126,23 @@ impl Session {
         generation: u64,
         answer: Result<Box<ArchiveAnswer>, String>,
     ) -> Vec<Job> {
-        if generation != self.generation {
+        if generation != self.query.generation {
             return Vec::new();
         }
-        let Some(query) = &mut self.query else { return Vec::new() };
+        let Some(query) = &mut self.query.current else { return Vec::new() };
         match answer {
             Err(reason) => {
-                self.archive_progress = ArchiveProgress::Failed(reason);
+                self.archive.progress = ArchiveProgress::Failed(reason);
                 Vec::new()
             }
             Ok(found) => {
-                self.archive_progress = ArchiveProgress::Answered;
+                self.archive.progress = ArchiveProgress::Answered;
                 query.waiting = false;
                 query.problem = None;
                 query.answer = Some(Arc::new(found.answer));
                 for (tile, picture) in found.pictures {
                     let picture = TilePicture::Read(Arc::new(reserved(picture)));
-                    self.tile_pictures.entry((tile.slide, tile.rect)).or_insert(picture);
+                    self.slides.tile_pictures.entry((tile.slide, tile.rect)).or_insert(picture);
                 }
                 self.read_pictures()
             }
@@ -126,8 +156,8 @@ impl Session {
     }
 
     /// Shows a slide of the archive: its best match, or the whole slide.
-    pub(super) fn show_archived(&mut self, slide: SlideId) -> Vec<Job> {
-        let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
+    fn show_archived(&mut self, slide: SlideId) -> Vec<Job> {
+        let answer = self.query.current.as_ref().and_then(|query| query.answer.as_ref());
         let best = answer.and_then(|answer| answer.matches.iter().position(|found| found.slide == slide));
         match best {
             Some(rank) => self.go_to_match(rank, None),
@@ -136,31 +166,21 @@ impl Session {
     }
 
     fn open_archived(&mut self, id: SlideId, field: Option<Level0Rect>) -> Vec<Job> {
-        let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
+        let answer = self.query.current.as_ref().and_then(|query| query.answer.as_ref());
         let Some(slide) = answer.and_then(|answer| answer.from_archive(&id)) else {
             return Vec::new();
         };
         match (&slide.location, slide.is_reachable) {
             (Some(path), true) => {
                 let path = path.clone();
-                self.awaited = Some((id, field));
+                self.view.awaited = Some((id, field));
                 vec![Job::Open(OpenJob::OpenSlide { path, user_mpp: None })]
             }
             _ => {
                 let text = format!("{}: {}", slide.name, slide.location());
-                self.notify(Severity::Note, text, None);
+                self.messages.note(text);
                 Vec::new()
             }
-        }
-    }
-
-    /// Goes to the match for which a slide was opened, once the slide is open.
-    pub(super) fn arrive(&mut self, info: &SlideInfo) -> Vec<Job> {
-        let slide = info.id.clone();
-        match self.awaited.take_if(|(awaited, _)| info.has_id(awaited)) {
-            Some((_, Some(field))) => self.go_to(Place { slide, field }),
-            Some((_, None)) => self.show(slide),
-            None => Vec::new(),
         }
     }
 }

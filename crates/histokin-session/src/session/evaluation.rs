@@ -1,19 +1,52 @@
 //! Evaluation of encoders: started, stopped, shown and reported.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::state::Place;
-use super::{Annotate, EncoderState, EvaluatorJob, Event, Job, Session, Severity};
-use histokin_core::annotation::{Annotation, AnnotationClass, Edit, Polygon, Shape};
-use histokin_core::geometry::{Level0Point, Level0Rect};
-use histokin_core::query::TilePlace;
-use histokin_core::slide::SlideId;
+use super::{EncoderState, EvaluationJob, Job, Session};
 use histokin_encoder::EncoderSpec;
 use histokin_evaluation::comparison::ComparisonSettings;
 use histokin_evaluation::study::Study;
 use histokin_project::project::Project;
+
+/// A command on the evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EvaluationCommand {
+    /// Evaluates the encoder; an evaluation that is running is stopped.
+    Start(Box<ComparisonSettings>),
+    /// Stops the running evaluation.
+    Stop,
+    /// Writes the report of the last evaluation to the project.
+    WriteReport {
+        /// Whether patients' names are replaced by codes.
+        pseudonymise: bool,
+    },
+    /// Computes the distance of every tile of the last evaluation from the current query.
+    MeasureDistances,
+}
+
+/// A report on the evaluation.
+pub enum EvaluationEvent {
+    /// Progress of the evaluation.
+    Progress {
+        /// Share that is done, from 0 to 1.
+        share: f64,
+        /// What is being done, for display.
+        doing: String,
+    },
+    /// The evaluation has finished, or failed for the given reason.
+    Finished(Result<Arc<Study>, String>),
+    /// The distance of every tile of the last evaluation from a query was computed.
+    DistancesMeasured {
+        /// Number of the query.
+        generation: u64,
+        /// One distance for each tile; NaN for tiles that are not in the index.
+        distances: Arc<[f32]>,
+    },
+    /// The report was written to this folder, or could not be written.
+    ReportWritten(Result<PathBuf, String>),
+}
 
 /// State of the evaluation.
 #[derive(Default)]
@@ -51,16 +84,80 @@ pub struct EvaluateRequest {
     pub stop: Arc<AtomicBool>,
 }
 
+/// The evaluation of a session.
+#[derive(Default)]
+pub(super) struct Evaluation {
+    state: EvaluationState,
+    /// Distances of the evaluation's tiles from a query, with the number of that query.
+    distances: Option<(u64, Arc<[f32]>)>,
+}
+
+impl Evaluation {
+    /// Stops the evaluation if it is running.
+    pub(super) fn stop(&mut self) {
+        if let EvaluationState::Running { stop, .. } = &self.state {
+            stop.store(true, Ordering::Relaxed);
+            self.state = EvaluationState::None;
+        }
+    }
+
+    fn progressed(&mut self, share: f64, doing: String) {
+        // Reports of an evaluation that was stopped are ignored.
+        if let EvaluationState::Running { share: known, doing: shown, stop } = &mut self.state
+            && !stop.load(Ordering::Relaxed)
+        {
+            (*known, *shown) = (share, doing);
+        }
+    }
+
+    fn finished(&mut self, result: Result<Arc<Study>, String>) {
+        if !matches!(self.state, EvaluationState::Running { .. }) {
+            return;
+        }
+        self.state = match result {
+            Ok(study) => {
+                // The old distances belong to the tiles of the previous evaluation.
+                self.distances = None;
+                EvaluationState::Done(study)
+            }
+            Err(reason) => EvaluationState::Failed(reason),
+        };
+    }
+}
+
 impl Session {
     /// State of the evaluation.
     pub fn evaluation(&self) -> &EvaluationState {
-        &self.evaluation
+        &self.evaluation.state
     }
 
-    pub(super) fn evaluate(&mut self, settings: ComparisonSettings) -> Vec<Job> {
-        self.stop_evaluation();
-        let EncoderState::Known(spec) = &self.encoder else {
-            self.evaluation =
+    pub(super) fn evaluation_command(&mut self, command: EvaluationCommand) -> Vec<Job> {
+        match command {
+            EvaluationCommand::Start(settings) => self.evaluate(*settings),
+            EvaluationCommand::Stop => {
+                self.evaluation.stop();
+                Vec::new()
+            }
+            EvaluationCommand::WriteReport { pseudonymise } => self.write_report(pseudonymise),
+            EvaluationCommand::MeasureDistances => self.measure_distances(),
+        }
+    }
+
+    pub(super) fn evaluation_event(&mut self, event: EvaluationEvent) {
+        match event {
+            EvaluationEvent::Progress { share, doing } => self.evaluation.progressed(share, doing),
+            EvaluationEvent::Finished(result) => self.evaluation.finished(result),
+            EvaluationEvent::DistancesMeasured { generation, distances } => {
+                self.evaluation.distances = Some((generation, distances));
+            }
+            EvaluationEvent::ReportWritten(result) => self.report_written(result),
+        }
+    }
+
+    fn evaluate(&mut self, settings: ComparisonSettings) -> Vec<Job> {
+        self.evaluation.stop();
+        let EncoderState::Known(spec) = &self.embedding.encoder else {
+            self.evaluation.state =
                 EvaluationState::Failed("No encoder is known yet; open a slide first.".to_owned());
             return Vec::new();
         };
@@ -72,125 +169,49 @@ impl Session {
             settings,
             stop: stop.clone(),
         };
-        self.evaluation = EvaluationState::Running { share: 0.0, doing: "waiting".to_owned(), stop };
-        vec![Job::Evaluate(EvaluatorJob::Evaluate(Box::new(request)))]
+        self.evaluation.state = EvaluationState::Running { share: 0.0, doing: "waiting".to_owned(), stop };
+        vec![Job::Evaluation(EvaluationJob::Evaluate(Box::new(request)))]
     }
 
-    pub(super) fn stop_evaluation(&mut self) {
-        if let EvaluationState::Running { stop, .. } = &self.evaluation {
-            stop.store(true, Ordering::Relaxed);
-            self.evaluation = EvaluationState::None;
-        }
-    }
-
-    pub(super) fn write_report(&self, pseudonymise: bool) -> Vec<Job> {
-        match &self.evaluation {
+    fn write_report(&self, pseudonymise: bool) -> Vec<Job> {
+        match &self.evaluation.state {
             EvaluationState::Done(study) => {
                 let (study, project) = (study.clone(), Box::new(self.project.clone()));
-                vec![Job::Evaluate(EvaluatorJob::WriteReport { study, project, pseudonymise })]
+                vec![Job::Evaluation(EvaluationJob::WriteReport { study, project, pseudonymise })]
             }
             _ => Vec::new(),
         }
     }
 
-    pub(super) fn absorb_evaluation(&mut self, event: Event) {
-        // Results of an evaluation that was stopped are ignored.
-        let EvaluationState::Running { share, doing, stop } = &mut self.evaluation else { return };
-        match event {
-            Event::EvaluationProgress { share: done, doing: now } if !stop.load(Ordering::Relaxed) => {
-                (*share, *doing) = (done, now);
-            }
-            Event::Evaluated(Ok(study)) => {
-                // The old distances belong to the tiles of the previous evaluation.
-                self.distances = None;
-                self.evaluation = EvaluationState::Done(study);
-            }
-            Event::Evaluated(Err(reason)) => self.evaluation = EvaluationState::Failed(reason),
-            _ => {}
-        }
-    }
-
-    pub(super) fn report_written(&mut self, result: Result<std::path::PathBuf, String>) {
+    fn report_written(&mut self, result: Result<PathBuf, String>) {
         match result {
             Ok(folder) => {
                 let page = folder.join("report.html");
-                self.notify(Severity::Note, format!("The report was written: {}", page.display()), None);
+                self.messages.note(format!("The report was written: {}", page.display()));
             }
-            Err(reason) => {
-                self.notify(Severity::Error, format!("The report was not written: {reason}"), None)
-            }
+            Err(reason) => self.messages.error(format!("The report was not written: {reason}")),
         }
     }
 
     /// Distance of every tile of the last evaluation from the current query; `None` until it has been
     /// computed.
     pub fn distances(&self) -> Option<&Arc<[f32]>> {
-        let (generation, distances) = self.distances.as_ref()?;
-        (*generation == self.generation).then_some(distances)
+        let (generation, distances) = self.evaluation.distances.as_ref()?;
+        (*generation == self.query.generation).then_some(distances)
     }
 
-    pub(super) fn measure_distances(&self) -> Vec<Job> {
-        let (EvaluationState::Done(study), Some(query)) = (&self.evaluation, &self.query) else {
+    fn measure_distances(&self) -> Vec<Job> {
+        let (EvaluationState::Done(study), Some(query)) = (&self.evaluation.state, &self.query.current)
+        else {
             return Vec::new();
         };
         let positives = query.positives.iter().map(|shown| shown.example.clone()).collect();
-        let (generation, index) = (self.generation, self.index.clone());
-        vec![Job::Evaluate(EvaluatorJob::MeasureDistances {
+        let (generation, index) = (self.query.generation, self.index().clone());
+        vec![Job::Evaluation(EvaluationJob::MeasureDistances {
             generation,
             study: study.clone(),
             index,
             positives,
         })]
-    }
-
-    pub(super) fn distances_measured(&mut self, generation: u64, distances: Arc<[f32]>) {
-        self.distances = Some((generation, distances));
-    }
-
-    /// Adds one annotation of `class` to each slide, around all of its `tiles`.
-    pub(super) fn mark_tiles(&mut self, tiles: Vec<TilePlace>, class: &AnnotationClass) -> Vec<Job> {
-        let mut of_slide: BTreeMap<SlideId, Vec<Polygon>> = BTreeMap::new();
-        for TilePlace { slide, rect } in tiles {
-            let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
-            let (right, bottom) = (rect.right(), rect.bottom());
-            let corners = [
-                corner(rect.x, rect.y),
-                corner(right, rect.y),
-                corner(right, bottom),
-                corner(rect.x, bottom),
-            ];
-            of_slide.entry(slide).or_default().push(Polygon::new(corners.to_vec()));
-        }
-        let mark = |(slide, polygons): (SlideId, Vec<Polygon>)| {
-            // Merges tiles that touch into one area.
-            let shape = Shape::Polygons(polygons).union(&Shape::Polygons(Vec::new()));
-            let edit = Edit::Add(vec![Annotation::new(shape, Some(class.clone()))]);
-            self.annotate(Annotate::Edit { slide, edit })
-        };
-        of_slide.into_iter().flat_map(mark).collect()
-    }
-
-    /// Goes to a tile; `from` is the current view, to return to.
-    pub(super) fn go_to_tile(
-        &mut self,
-        slide: SlideId,
-        rect: Level0Rect,
-        from: Option<(SlideId, Level0Rect)>,
-    ) -> Vec<Job> {
-        if self.slide(&slide).is_none() {
-            self.notify(
-                Severity::Error,
-                "That slide is not open; open it to go to its tiles.".to_owned(),
-                None,
-            );
-            return Vec::new();
-        }
-        if let Some((slide, field)) = from {
-            self.back.push(Place { slide, field });
-        }
-        // Shows one tile width of surroundings on each side.
-        let (width, height) = (i64::from(rect.width), i64::from(rect.height));
-        let field = Level0Rect::new(rect.x - width, rect.y - height, 3 * rect.width, 3 * rect.height);
-        self.go_to(Place { slide, field })
     }
 }

@@ -4,10 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::AnnotationJob;
-use super::EvaluateRequest;
-use super::PictureQuery;
-use super::TrainingJob;
+use super::{AnnotationJob, EvaluateRequest, PictureQuery, TrainingJob};
 use histokin_core::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::index::{IndexCache, Snapshot, TileRef};
@@ -121,36 +118,51 @@ pub enum Job {
     /// Job of the worker that keeps queries and judgements.
     History(HistoryJob),
     /// Job of the worker that evaluates encoders.
-    Evaluate(EvaluatorJob),
+    Evaluation(EvaluationJob),
     /// Checks an unavailable slide until it can be read again.
     AwaitSlide(Arc<dyn SlideSource>),
-    /// Replaces the plan of the embedder.
-    Embed(EmbedPlan),
-    /// Embeds tiles before everything else.
-    EmbedTiles(TileRequest),
-    /// Embeds a picture before everything else.
-    EmbedPicture(PictureRequest),
+    /// Job of the embedder.
+    Embedding(EmbeddingJob),
     /// Builds the index.
-    BuildIndex {
-        /// Descriptors of all slides to be indexed.
-        sets: Vec<Arc<DescriptorSet>>,
-        /// Where built segments of the index are kept.
-        cache: IndexCache,
-        /// Whether these are all sets for now. If not, only cached segments are used and none is built.
-        settled: bool,
-    },
+    BuildIndex(IndexBuild),
     /// Searches the index.
     Search(SearchRequest),
-    /// Searches the archive and the index together.
-    SearchArchive(Box<ArchiveRequest>),
-    /// Cancels the search in the archive.
-    CancelArchiveSearch,
+    /// Job of the worker that searches the archive.
+    Archive(ArchiveJob),
     /// Job of the annotation worker.
     Annotations(AnnotationJob),
     /// Saves the project's list of slides and settings.
     SaveProject(Box<Project>),
     /// Job of the training workers.
-    Train(TrainingJob),
+    Training(TrainingJob),
+}
+
+/// Jobs of the embedder.
+pub enum EmbeddingJob {
+    /// Replaces the plan.
+    Plan(EmbedPlan),
+    /// Embeds tiles before everything else.
+    Tiles(TileRequest),
+    /// Embeds a picture before everything else.
+    Picture(PictureRequest),
+}
+
+/// Descriptors of which the index is built.
+pub struct IndexBuild {
+    /// Descriptors of all slides to be indexed.
+    pub sets: Vec<Arc<DescriptorSet>>,
+    /// Where built segments of the index are kept.
+    pub cache: IndexCache,
+    /// Whether these are all sets for now. If not, only cached segments are used and none is built.
+    pub settled: bool,
+}
+
+/// Jobs of the worker that searches the archive.
+pub enum ArchiveJob {
+    /// Searches the archive and the index together.
+    Search(Box<ArchiveRequest>),
+    /// Cancels the running search.
+    Cancel,
 }
 
 /// Jobs of the worker that opens slides and encoders.
@@ -301,7 +313,7 @@ pub enum HistoryJob {
 }
 
 /// Jobs of the worker that evaluates encoders.
-pub enum EvaluatorJob {
+pub enum EvaluationJob {
     /// Evaluates encoders.
     Evaluate(Box<EvaluateRequest>),
     /// Computes the distance of every tile of a study from the query's examples; NaN for tiles that are not

@@ -2,38 +2,202 @@
 //!
 //! User actions arrive as a [`Command`], results of the workers as an [`Event`]. Both change the [`Session`]
 //! and return the [`Job`]s to be done next. Nothing else changes the session.
+//!
+//! State, commands, events and transitions are divided by subject, each in its own module; [`Session`] holds the parts
+//! and passes commands and events on.
 
-mod annotate;
+/// Implements [`From`] for commands or events of single subjects, so that they can be passed on as they are.
+macro_rules! from_subjects {
+    ($whole:ident { $($variant:ident($part:ty)),* $(,)? }) => {
+        $(impl From<$part> for $whole {
+            fn from(part: $part) -> Self {
+                Self::$variant(part)
+            }
+        })*
+    };
+}
+
+mod annotations;
 mod archive;
 mod command;
-mod encoder_choice;
+mod embedding;
 mod evaluation;
 mod event;
-mod files;
+mod index;
 mod job;
+mod messages;
 mod query;
 mod read_only;
-mod state;
-mod tissue;
+mod slides;
 mod training;
-mod update;
-mod work;
+mod view;
 
-pub use annotate::{Annotate, AnnotationEvent, AnnotationJob, Annotations, SlideAnnotations};
-pub use archive::{ArchiveAnswer, ArchiveProgress};
+pub use annotations::{AnnotationCommand, AnnotationEvent, AnnotationJob, SlideAnnotations};
+pub use archive::{ArchiveAnswer, ArchiveCommand, ArchiveProgress};
 pub use command::Command;
-pub use evaluation::{EvaluateRequest, EvaluationState};
-pub use event::{Event, SlideProgress};
+pub use embedding::{
+    EmbeddingCommand, EmbeddingEvent, EmbeddingState, EncoderState, SlideProgress, SlideStatus,
+};
+pub use evaluation::{EvaluateRequest, EvaluationCommand, EvaluationEvent, EvaluationState};
+pub use event::Event;
+pub use index::IndexEvent;
 pub use job::{
-    ArchiveRequest, EmbedPlan, EmbedTarget, EvaluatorJob, HistoryJob, Job, LoadJob, OpenJob, PictureJob,
-    PictureRequest, ScanJob, SearchRequest, TileRequest,
+    ArchiveJob, ArchiveRequest, EmbedPlan, EmbedTarget, EmbeddingJob, EvaluationJob, HistoryJob, IndexBuild,
+    Job, LoadJob, OpenJob, PictureJob, PictureRequest, ScanJob, SearchRequest, TileRequest,
 };
-pub use query::{PictureQuery, QueryState, SecondEncoder};
-pub use state::{
-    Colours, EmbeddingState, EncoderState, Message, Place, Profile, Remedy, Session, Severity, SlideState,
-    SlideStatus, TilePicture,
-};
+pub use messages::{Message, MessageCommand, MessageEvent, Remedy, Severity};
+pub use query::{MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState, SecondEncoder};
+pub use slides::{Colours, Profile, SlideCommand, SlideEvent, SlideState, TilePicture};
 pub use training::{
     Pace, PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd,
     TrainingEvent, TrainingJob, TrainingPlan, TrainingState, TrainingTarget,
 };
+pub use view::{Place, ViewCommand};
+
+use annotations::Annotations;
+use archive::Archive;
+use evaluation::Evaluation;
+use histokin_project::project::Project;
+use index::SearchIndex;
+use messages::Messages;
+use query::Queries;
+use slides::SlideList;
+use view::View;
+
+/// State of the whole program. It can be read freely and is changed only through [`Session::handle`] and
+/// [`Session::absorb`].
+pub struct Session {
+    project: Project,
+    slides: SlideList,
+    view: View,
+    embedding: EmbeddingState,
+    index: SearchIndex,
+    query: Queries,
+    archive: Archive,
+    annotations: Annotations,
+    evaluation: Evaluation,
+    training: TrainingState,
+    messages: Messages,
+}
+
+impl Session {
+    /// Creates a session on `project`, with no slide open yet.
+    pub fn new(project: Project) -> Self {
+        Self {
+            project,
+            slides: SlideList::default(),
+            view: View::default(),
+            embedding: EmbeddingState::default(),
+            index: SearchIndex::default(),
+            query: Queries::default(),
+            archive: Archive::default(),
+            annotations: Annotations::default(),
+            evaluation: Evaluation::default(),
+            training: TrainingState::default(),
+            messages: Messages::default(),
+        }
+    }
+
+    /// The project that is open.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Returns the first jobs of a session: read the encoder's specification and the query history, open the
+    /// project's slides.
+    pub fn start(&mut self) -> Vec<Job> {
+        let jobs = self.first_jobs();
+        self.issue(jobs)
+    }
+
+    /// Executes a command of the user and returns the resulting jobs.
+    pub fn handle(&mut self, command: impl Into<Command>) -> Vec<Job> {
+        let command = command.into();
+        if self.refuses(&command) {
+            return Vec::new();
+        }
+        let jobs = match command {
+            Command::Slides(command) => self.slide_command(command),
+            Command::View(command) => self.view_command(command),
+            Command::Embedding(command) => self.embedding_command(command),
+            Command::Query(command) => self.query_command(command),
+            Command::Matches(command) => self.match_command(command),
+            Command::Archive(command) => self.archive_command(command),
+            Command::Annotations(command) => self.annotation_command(command),
+            Command::Evaluation(command) => self.evaluation_command(command),
+            Command::Training(command) => self.training_command(command),
+            Command::Messages(command) => {
+                self.messages.handle(command);
+                Vec::new()
+            }
+        };
+        self.issue(jobs)
+    }
+
+    /// Takes in a worker's event and returns the resulting jobs.
+    pub fn absorb(&mut self, event: impl Into<Event>) -> Vec<Job> {
+        let jobs = match event.into() {
+            Event::ProjectOpened(project) => self.change_project(*project),
+            Event::Slides(event) => self.slide_event(event),
+            Event::Embedding(event) => self.embedding_event(event),
+            Event::Index(event) => self.index_event(event),
+            Event::Query(event) => self.query_event(event),
+            Event::Annotations(event) => self.annotation_event(event),
+            Event::Evaluation(event) => {
+                self.evaluation_event(event);
+                Vec::new()
+            }
+            Event::Training(event) => self.training_event(event),
+            Event::Messages(event) => {
+                self.messages.absorb(event);
+                Vec::new()
+            }
+        };
+        let mut jobs = self.issue(jobs);
+        jobs.extend(self.build_settled_index());
+        jobs
+    }
+
+    /// Filters and counts jobs before they go to the workers.
+    fn issue(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let jobs = self.allowed(jobs);
+        self.slides.count_opening(&jobs);
+        jobs
+    }
+
+    fn first_jobs(&mut self) -> Vec<Job> {
+        if let Some(before) = self.project.left_by() {
+            let text = format!(
+                "histokin did not end properly when this project was last open, {before}. What was done until then \
+                 is here, except for the last seconds."
+            );
+            self.messages.note(text);
+        }
+        self.offer_default_encoder();
+        let which = self.project.encoder_name();
+        let mut jobs = vec![
+            Job::Open(OpenJob::ReadEncoderSpec(which)),
+            Job::History(HistoryJob::LoadHistory(self.project.root().to_owned())),
+        ];
+        jobs.extend(self.project.slides().iter().map(|entry| {
+            Job::Open(OpenJob::OpenSlide { path: self.project.slide_path(entry), user_mpp: entry.user_mpp })
+        }));
+        jobs
+    }
+
+    /// Continues with another project; messages stay.
+    fn change_project(&mut self, project: Project) -> Vec<Job> {
+        let left = self.leave_training();
+        self.evaluation.stop();
+        let former = std::mem::replace(self, Session::new(project));
+        self.messages = former.messages;
+        self.query.continue_after(&former.query);
+        let mut jobs = self.first_jobs();
+        jobs.extend(left);
+        jobs
+    }
+
+    fn save_project(&self) -> Job {
+        Job::SaveProject(Box::new(self.project.clone()))
+    }
+}

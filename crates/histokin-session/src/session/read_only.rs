@@ -1,21 +1,28 @@
 //! Read-only projects: which commands are refused and which jobs are dropped.
 
-use super::state::Severity;
-use super::{AnnotationJob, Command, EvaluatorJob, HistoryJob, Job, Session, TrainingCommand, TrainingJob};
+use super::{
+    AnnotationJob, Command, EmbeddingCommand, EvaluationCommand, EvaluationJob, HistoryJob, Job,
+    MatchCommand, Session, TrainingCommand, TrainingJob,
+};
 
 impl Session {
     /// Whether a command would write to a read-only project; if so, tells the user.
     pub(super) fn refuses(&mut self, command: &Command) -> bool {
         let refused = match command {
-            Command::Judge { .. } | Command::UndoJudgement => "judgements cannot be kept",
-            Command::ExportMatches | Command::ExportHeatMap { .. } | Command::WriteReport { .. } => {
+            Command::Matches(MatchCommand::Judge { .. } | MatchCommand::UndoJudgement) => {
+                "judgements cannot be kept"
+            }
+            Command::Matches(MatchCommand::Export | MatchCommand::ExportHeatMap { .. })
+            | Command::Evaluation(EvaluationCommand::WriteReport { .. }) => {
                 "no report can be written into it"
             }
-            Command::ResumeEmbedding
-            | Command::EmbedAgain(_)
-            | Command::SetTissue(_)
-            | Command::ChooseEncoder(_) => "no slides can be embedded",
-            Command::Train(
+            Command::Embedding(
+                EmbeddingCommand::Resume
+                | EmbeddingCommand::EmbedAgain(_)
+                | EmbeddingCommand::SetTissue(_)
+                | EmbeddingCommand::ChooseEncoder(_),
+            ) => "no slides can be embedded",
+            Command::Training(
                 TrainingCommand::Start { .. }
                 | TrainingCommand::Continue { .. }
                 | TrainingCommand::UseEncoder(_)
@@ -31,7 +38,7 @@ impl Session {
     pub(super) fn refuse(&mut self, what: &str) -> bool {
         let Some(why) = self.project.read_only() else { return false };
         let text = format!("This project is read-only: {what}, because {why}.");
-        self.notify(Severity::Error, text, None);
+        self.messages.error(text);
         true
     }
 
@@ -49,11 +56,13 @@ fn writes_into_project(job: &Job) -> bool {
     matches!(
         job,
         Job::SaveProject(_)
-            | Job::History(HistoryJob::SaveHistory { .. })
-            | Job::History(HistoryJob::ExportAnswer { .. })
-            | Job::History(HistoryJob::ExportHeatMap { .. })
-            | Job::Evaluate(EvaluatorJob::WriteReport { .. })
+            | Job::History(
+                HistoryJob::SaveHistory { .. }
+                    | HistoryJob::ExportAnswer { .. }
+                    | HistoryJob::ExportHeatMap { .. }
+            )
+            | Job::Evaluation(EvaluationJob::WriteReport { .. })
             | Job::Annotations(AnnotationJob::Save { .. })
-            | Job::Train(TrainingJob::Train(_) | TrainingJob::Export { .. } | TrainingJob::Delete { .. })
+            | Job::Training(TrainingJob::Train(_) | TrainingJob::Export { .. } | TrainingJob::Delete { .. })
     )
 }

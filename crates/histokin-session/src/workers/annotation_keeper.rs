@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
-use crate::session::{AnnotationEvent, AnnotationJob, Event};
+use crate::session::{AnnotationEvent, AnnotationJob, Event, MessageEvent};
 use histokin_core::annotation::{AnnotationError, AnnotationFile, read_file, write_file};
 use histokin_core::slide::SlideInfo;
 
@@ -157,7 +157,7 @@ fn work_on(job: AnnotationJob, queue: &AnnotationQueue, events: &EventSender) {
             let loaded = store.load(&slide).map_err(|error| error.to_string());
             let loaded = loaded.map(|loaded| {
                 if let Some(trouble) = loaded.trouble {
-                    events.send(Event::Trouble(trouble));
+                    events.send(MessageEvent::Error(trouble));
                 }
                 loaded.set
             });

@@ -10,11 +10,11 @@ type Requests = JobQueue<Option<ArchiveRequest>>;
 
 #[cfg(not(feature = "archive"))]
 pub fn run(requests: &Requests, events: &EventSender) {
-    use crate::session::Event;
+    use crate::session::QueryEvent;
     while let Some(request) = requests.take() {
         let Some(request) = request else { continue };
         let answer = Err("this build of histokin has no support for archives".to_owned());
-        events.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
+        events.send(QueryEvent::ArchiveAnswered { generation: request.search.generation, answer });
     }
 }
 
@@ -27,7 +27,7 @@ mod with_archive {
     use std::time::Duration;
 
     use super::{ArchiveRequest, EventSender, Requests};
-    use crate::session::{ArchiveAnswer, Event};
+    use crate::session::{ArchiveAnswer, QueryEvent};
     use histokin_archive::credentials::Credentials;
     use histokin_archive::search::{SearchSettings, ask};
     use histokin_archive::{Archive, ArchiveError, Canceller};
@@ -59,7 +59,7 @@ mod with_archive {
                 Err(Unanswered::Failed(ArchiveError::Query(_))) => continue,
                 Err(Unanswered::Failed(error)) => Err(error.to_string()),
             };
-            events.send(Event::ArchiveAnswered { generation: request.search.generation, answer });
+            events.send(QueryEvent::ArchiveAnswered { generation: request.search.generation, answer });
         }
     }
 

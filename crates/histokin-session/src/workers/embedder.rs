@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::EventSender;
 use crate::crash;
 use crate::session::{
-    EmbedPlan, EmbedTarget, Event, PictureQuery, PictureRequest, SlideProgress, TileRequest,
+    EmbedPlan, EmbedTarget, EmbeddingEvent, Event, MessageEvent, PictureQuery, PictureRequest, QueryEvent,
+    SlideEvent, SlideProgress, TileRequest,
 };
 use histokin_core::query::{Example, ShownExample, TilePlace};
 use histokin_core::slide::{self, SlideId};
@@ -162,7 +163,7 @@ impl Loaded {
     ) -> Result<&mut dyn Encoder, EncoderError> {
         if self.0.as_ref().is_none_or(|(loaded, _)| loaded != name) {
             let encoder = encoder::load(name, device)?;
-            events.send(Event::EncoderRuns { device: encoder.device() });
+            events.send(EmbeddingEvent::EncoderRuns { device: encoder.device() });
             self.0 = Some((name.to_owned(), encoder));
         }
         let (_, encoder) = self.0.as_mut().expect("it was put there above");
@@ -183,10 +184,10 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
                 });
                 let embedded = embedded.unwrap_or_else(|crash| {
                     loaded = Loaded::default();
-                    events.send(Event::Crashed(crash.clone()));
+                    events.send(MessageEvent::Crashed(crash.clone()));
                     Err(crash.summary)
                 });
-                events.send(Event::PictureEmbedded(embedded.map(Box::new)));
+                events.send(QueryEvent::PictureEmbedded(embedded.map(Box::new)));
             }
             Work::EmbedTiles(Urgent::Tiles(request)) => {
                 let embedded = crash::catch("Embedding tiles", || {
@@ -196,11 +197,11 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
                 });
                 let descriptors = embedded.unwrap_or_else(|crash| {
                     loaded = Loaded::default();
-                    events.send(Event::Crashed(crash.clone()));
+                    events.send(MessageEvent::Crashed(crash.clone()));
                     Err(crash.summary)
                 });
                 let (slide, rects) = (request.slide.info().id.clone(), request.rects);
-                events.send(Event::TilesEmbedded { slide, rects, descriptors });
+                events.send(QueryEvent::TilesEmbedded { slide, rects, descriptors });
             }
             Work::Embed(plan, target, control) => {
                 let embedded = crash::catch("Embedding a slide", || {
@@ -211,15 +212,15 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
                     Ok(Ok(interrupted)) => queue.done(&target, interrupted),
                     Ok(Err(error)) => {
                         queue.done(&target, false);
-                        events.send(Event::EncoderFailed { reason: error.to_string() });
+                        events.send(EmbeddingEvent::EncoderFailed { reason: error.to_string() });
                     }
                     Err(crash) => {
                         // The state of an encoder after a panic is unknown, so it is loaded again.
                         loaded = Loaded::default();
                         queue.done(&target, false);
                         let (slide, reason) = (target.slide.info().id.clone(), crash.summary.clone());
-                        events.send(Event::EmbeddingFailed { slide, reason });
-                        events.send(Event::Crashed(crash));
+                        events.send(EmbeddingEvent::Failed { slide, reason });
+                        events.send(MessageEvent::Crashed(crash));
                     }
                 }
             }
@@ -287,19 +288,19 @@ fn embed(
     );
     match outcome {
         Ok(EmbedOutcome::Finished { set, summary }) => {
-            events.send(Event::DescriptorsReady { set, finished: true });
+            events.send(EmbeddingEvent::DescriptorsReady { set, finished: true });
             if let Some(no_tiles) = summary.no_tiles {
-                events.send(Event::NoTiles { slide: slide.clone(), why: no_tiles });
+                events.send(EmbeddingEvent::NoTiles { slide: slide.clone(), why: no_tiles });
             }
         }
         Ok(EmbedOutcome::Interrupted) => {
-            events.send(Event::EmbeddingInterrupted { slide: slide.clone() });
+            events.send(EmbeddingEvent::Interrupted { slide: slide.clone() });
             return true;
         }
         Err(EmbedError::Slide(error)) if error.is_unavailable() => {
-            events.send(Event::SlideUnavailable { slide: slide.clone(), reason: error.to_string() });
+            events.send(SlideEvent::Unavailable { slide: slide.clone(), reason: error.to_string() });
         }
-        Err(error) => events.send(Event::EmbeddingFailed { slide: slide.clone(), reason: error.to_string() }),
+        Err(error) => events.send(EmbeddingEvent::Failed { slide: slide.clone(), reason: error.to_string() }),
     }
     false
 }
@@ -307,17 +308,22 @@ fn embed(
 fn event(slide: &SlideId, progress: EmbedProgress) -> Option<Event> {
     let slide = slide.clone();
     Some(match progress {
-        EmbedProgress::Started { done, total, failed } => {
-            Event::EmbeddingStarted { slide, progress: SlideProgress { done, total, failed } }
-        }
-        EmbedProgress::Tiles { done, total, failed, tiles_per_second } => Event::EmbeddingProgress {
+        EmbedProgress::Started { done, total, failed } => Event::Embedding(EmbeddingEvent::Started {
             slide,
             progress: SlideProgress { done, total, failed },
-            tiles_per_second,
-        },
-        EmbedProgress::Searchable(set) => Event::DescriptorsReady { set, finished: false },
+        }),
+        EmbedProgress::Tiles { done, total, failed, tiles_per_second } => {
+            Event::Embedding(EmbeddingEvent::Progress {
+                slide,
+                progress: SlideProgress { done, total, failed },
+                tiles_per_second,
+            })
+        }
+        EmbedProgress::Searchable(set) => {
+            Event::Embedding(EmbeddingEvent::DescriptorsReady { set, finished: false })
+        }
         // The list of slides shows it.
         EmbedProgress::Coarser { .. } => return None,
-        EmbedProgress::Notice(text) => Event::Notice(text),
+        EmbedProgress::Notice(text) => Event::Messages(MessageEvent::Note(text)),
     })
 }

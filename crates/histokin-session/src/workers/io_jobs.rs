@@ -6,7 +6,9 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::EventSender;
-use crate::session::{Event, LoadJob, OpenJob, PictureJob, ScanJob};
+use crate::session::{
+    EmbeddingEvent, Event, LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SlideEvent,
+};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, TilePlace};
@@ -32,22 +34,22 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
     match job {
         OpenJob::FindPaths(paths) => find(paths, events),
         OpenJob::OpenSlide { path, user_mpp } => match slide::open(&path, user_mpp) {
-            Ok(source) => events.send(Event::SlideOpened(source)),
+            Ok(source) => events.send(SlideEvent::Opened(source)),
             Err(error @ SlideError::Missing { .. }) => {
-                events.send(Event::SlideMissing { path, reason: error.to_string() })
+                events.send(SlideEvent::Missing { path, reason: error.to_string() })
             }
-            Err(error) => events.send(Event::SlideFailed { path, reason: error.to_string() }),
+            Err(error) => events.send(SlideEvent::Failed { path, reason: error.to_string() }),
         },
         OpenJob::CheckListedPath { source, path } => {
             let there = slide::open(&path, None).ok().map(|there| Box::new(there.info().clone()));
-            events.send(Event::ListedPathChecked { source, there });
+            events.send(SlideEvent::ListedPathChecked { source, there });
         }
         OpenJob::FindMoved { slide, path, user_mpp, folders } => {
             match pipeline::find_moved(&slide, &path, user_mpp, &folders) {
                 Some(source) => {
                     let now = source.info().path.display();
-                    events.send(Event::Notice(format!("{}: has moved; found at {now}", path.display())));
-                    events.send(Event::SlideOpened(source));
+                    events.send(MessageEvent::Note(format!("{}: has moved; found at {now}", path.display())));
+                    events.send(SlideEvent::Opened(source));
                 }
                 None => {
                     let reason = format!(
@@ -55,14 +57,14 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
                          recognised by its content and keeps its descriptors",
                         path.display()
                     );
-                    events.send(Event::SlideFailed { path, reason });
+                    events.send(SlideEvent::Failed { path, reason });
                 }
             }
         }
         OpenJob::ReadEncoderSpec(which) => learn_encoder(&which, events),
         OpenJob::TrustEncoder { module, encoder } => {
             if let Err(error) = encoder::trust::allow(&module) {
-                events.send(Event::Trouble(format!(
+                events.send(MessageEvent::Error(format!(
                     "the permission to run this module was not saved, and will be asked for again: {error}"
                 )));
             }
@@ -73,9 +75,9 @@ pub(super) fn open(job: OpenJob, events: &EventSender) {
 
 fn learn_encoder(which: &str, events: &EventSender) {
     events.send(match encoder::spec(which) {
-        Ok(spec) => Event::EncoderKnown(Box::new(spec)),
-        Err(EncoderError::Untrusted { path }) => Event::EncoderUntrusted { path },
-        Err(error) => Event::EncoderFailed { reason: error.to_string() },
+        Ok(spec) => Event::Embedding(EmbeddingEvent::EncoderKnown(Box::new(spec))),
+        Err(EncoderError::Untrusted { path }) => Event::Embedding(EmbeddingEvent::EncoderUntrusted { path }),
+        Err(error) => Event::Embedding(EmbeddingEvent::EncoderFailed { reason: error.to_string() }),
     });
 }
 
@@ -92,7 +94,7 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
                 project.store_computed_levels();
                 events.send(Event::ProjectOpened(Box::new(project)));
             }
-            Err(error) => events.send(Event::Trouble(error.to_string())),
+            Err(error) => events.send(MessageEvent::Error(error.to_string())),
         }
     }
     if others.is_empty() {
@@ -101,9 +103,9 @@ fn find(paths: Vec<PathBuf>, events: &EventSender) {
     let found = find_slides(&others);
     if found.is_empty() {
         let named: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-        events.send(Event::Trouble(format!("{}: no slides or images found", named.join(", "))));
+        events.send(MessageEvent::Error(format!("{}: no slides or images found", named.join(", "))));
     }
-    events.send(Event::PathsFound(found));
+    events.send(SlideEvent::PathsFound(found));
 }
 
 pub(super) fn scan(job: ScanJob, events: &EventSender) {
@@ -111,36 +113,38 @@ pub(super) fn scan(job: ScanJob, events: &EventSender) {
         ScanJob::MakeThumbnail(source) => {
             let slide = source.info().id.clone();
             match pipeline::thumbnail(source.as_ref(), THUMBNAIL_PX) {
-                Ok(thumbnail) => events.send(Event::ThumbnailMade { slide, thumbnail }),
-                Err(error) => events.send(Event::Trouble(error.to_string())),
+                Ok(thumbnail) => events.send(SlideEvent::ThumbnailMade { slide, thumbnail }),
+                Err(error) => events.send(MessageEvent::Error(error.to_string())),
             }
         }
         ScanJob::ReadAssociated { slide, name } => {
             let picture = slide.associated(&name).map(|picture| within(picture, ASSOCIATED_PX));
             let picture = picture.map_err(|error| error.to_string());
-            events.send(Event::AssociatedRead { slide: slide.info().id.clone(), name, picture });
+            events.send(SlideEvent::AssociatedRead { slide: slide.info().id.clone(), name, picture });
         }
         ScanJob::FindTissue { slide: source, settings } => {
             let slide = source.info().id.clone();
             match TissueMask::find(source.as_ref(), &settings) {
-                Ok(tissue) => events.send(Event::TissueFound { slide, tissue: Arc::new(tissue) }),
-                Err(error) => events.send(Event::Trouble(error.to_string())),
+                Ok(tissue) => events.send(SlideEvent::TissueFound { slide, tissue: Arc::new(tissue) }),
+                Err(error) => events.send(MessageEvent::Error(error.to_string())),
             }
         }
         ScanJob::ReadProfile(source) => {
             let profile = ProfileTable::of(source.as_ref()).unwrap_or_else(|error| {
-                events.send(Event::Trouble(error.to_string()));
+                events.send(MessageEvent::Error(error.to_string()));
                 None
             });
-            events
-                .send(Event::ProfileRead { slide: source.info().id.clone(), profile: profile.map(Arc::new) });
+            events.send(SlideEvent::ProfileRead {
+                slide: source.info().id.clone(),
+                profile: profile.map(Arc::new),
+            });
         }
         ScanJob::MeasureColours(slide) => {
             let colours = LabStatistics::of_slide(slide.as_ref()).unwrap_or_else(|error| {
-                events.send(Event::Trouble(error.to_string()));
+                events.send(MessageEvent::Error(error.to_string()));
                 None
             });
-            events.send(Event::ColoursMeasured { slide: slide.info().id.clone(), colours });
+            events.send(SlideEvent::ColoursMeasured { slide: slide.info().id.clone(), colours });
         }
     }
 }
@@ -149,27 +153,29 @@ pub(super) fn load(job: LoadJob, events: &EventSender) {
     match job {
         LoadJob::ReadPatients(path) => {
             let patients = query::read_patients(&path);
-            events.send(Event::PatientsRead { path, patients });
+            events.send(QueryEvent::PatientsRead { path, patients });
         }
-        LoadJob::ListRecipes(store) => events.send(Event::RecipesFound(store.recipes())),
+        LoadJob::ListRecipes(store) => events.send(QueryEvent::RecipesFound(store.recipes())),
         LoadJob::OpenSecondEncoder { store, slides, recipe, cache } => {
             let mut sets = Vec::new();
             for slide in &slides {
                 match store.open(slide, &recipe) {
                     Ok(set) => sets.extend(set.map(Arc::new)),
-                    Err(error) => events.send(Event::Trouble(error.to_string())),
+                    Err(error) => events.send(MessageEvent::Error(error.to_string())),
                 }
             }
             let index = Arc::new(Snapshot::build(sets, None, Some(&cache)));
-            events.send(Event::SecondEncoderOpened { recipe, index: index.clone() });
+            events.send(QueryEvent::SecondEncoderOpened { recipe, index: index.clone() });
             index.grow_trees();
         }
         LoadJob::LoadDescriptors { store, slide, recipe } => match store.open(&slide, &recipe) {
-            Ok(Some(set)) => events.send(Event::DescriptorsReady { set: Arc::new(set), finished: true }),
-            Ok(None) => events.send(Event::NoDescriptors { slide }),
+            Ok(Some(set)) => {
+                events.send(EmbeddingEvent::DescriptorsReady { set: Arc::new(set), finished: true })
+            }
+            Ok(None) => events.send(EmbeddingEvent::NoDescriptors { slide }),
             Err(error) => {
-                events.send(Event::Trouble(error.to_string()));
-                events.send(Event::NoDescriptors { slide });
+                events.send(MessageEvent::Error(error.to_string()));
+                events.send(EmbeddingEvent::NoDescriptors { slide });
             }
         },
     }
@@ -197,12 +203,12 @@ fn query_picture(place: TilePlace, file: &Path) -> Event {
     let picture = slide::open(file, None)
         .and_then(|picture| pipeline::thumbnail(picture.as_ref(), TILE_PICTURE_PX))
         .map_err(|error| error.to_string());
-    Event::TilePictureRead { slide, rect, picture }
+    Event::Slides(SlideEvent::TileRead { slide, rect, picture })
 }
 
 fn tile_picture(slide: &dyn SlideSource, rect: Level0Rect) -> Event {
     let picture = read_tile(slide, &rect, TILE_PICTURE_PX)
         .map(|tile| image::DynamicImage::ImageRgb8(tile).into_rgba8())
         .map_err(|error| error.to_string());
-    Event::TilePictureRead { slide: slide.info().id.clone(), rect, picture }
+    Event::Slides(SlideEvent::TileRead { slide: slide.info().id.clone(), rect, picture })
 }

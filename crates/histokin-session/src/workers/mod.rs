@@ -24,12 +24,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::crash;
 use crate::session::{
-    ArchiveRequest, EvaluatorJob, Event, HistoryJob, Job, LoadJob, OpenJob, PictureJob, ScanJob,
-    SearchRequest, TrainingEvent,
+    ArchiveJob, ArchiveRequest, EmbeddingJob, EvaluationJob, Event, HistoryJob, IndexBuild, IndexEvent, Job,
+    LoadJob, MessageEvent, OpenJob, PictureJob, QueryEvent, ScanJob, SearchRequest,
 };
 use embedder::EmbedderQueue;
-use histokin_core::descriptors::DescriptorSet;
-use histokin_core::index::{IndexCache, Snapshot};
+use histokin_core::index::Snapshot;
 use histokin_core::query::{self, QueryError};
 use histokin_core::slide::SlideSource;
 use histokin_encoder::DeviceChoice;
@@ -69,10 +68,6 @@ pub struct EventSender {
 }
 
 impl EventSender {
-    fn training(&self, event: TrainingEvent) {
-        self.send(Event::Training(event));
-    }
-
     /// Runs `work`. If it panics, only this job has failed: the session gets the event made by `failed`, if
     /// any, and a report.
     fn attempt(&self, doing: &str, work: impl FnOnce(), failed: impl FnOnce(String) -> Option<Event>) {
@@ -80,13 +75,13 @@ impl EventSender {
             if let Some(event) = failed(crash.summary.clone()) {
                 self.send(event);
             }
-            self.send(Event::Crashed(crash));
+            self.send(MessageEvent::Crashed(crash));
         }
     }
 
     /// Sends an event. At the end of the program nobody receives it, which does no harm.
-    pub fn send(&self, event: Event) {
-        if self.events.send(event).is_ok() {
+    pub fn send(&self, event: impl Into<Event>) {
+        if self.events.send(event.into()).is_ok() {
             (self.waker)();
         }
     }
@@ -109,12 +104,12 @@ struct Queues {
     searches: JobQueue<SearchRequest>,
     /// `None` cancels the running search.
     archive_searches: JobQueue<Option<ArchiveRequest>>,
-    indexer: JobQueue<(Vec<Arc<DescriptorSet>>, IndexCache, bool)>,
+    indexer: JobQueue<IndexBuild>,
     descriptors: JobQueue<LoadJob>,
     keeper: JobQueue<Project>,
     history: JobQueue<HistoryJob>,
     annotations: annotation_keeper::AnnotationQueue,
-    evaluator: JobQueue<EvaluatorJob>,
+    evaluator: JobQueue<EvaluationJob>,
     /// Stops the newest evaluation when set to true.
     evaluation_stop: Mutex<Option<Arc<AtomicBool>>>,
     embedder: EmbedderQueue,
@@ -138,7 +133,7 @@ impl Workers {
                 let open =
                     move || to_session.attempt("Opening files", || io_jobs::open(job, &to_session), failed);
                 if !timeout::wait_for("slide-opening", OPENING, open) {
-                    events.send(Event::Notice(format!(
+                    events.send(MessageEvent::Note(format!(
                         "{named}: its drive does not respond. It is opened when the drive responds; others are opened \
                          meanwhile"
                     )));
@@ -166,12 +161,14 @@ impl Workers {
                 let search = || {
                     let answer = query::ask(&index, &query, &marks);
                     let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
-                    events.send(Event::Answered { generation, answer, second_encoder });
+                    events.send(QueryEvent::Answered { generation, answer, second_encoder });
                 };
-                let failed = |reason| Event::Answered {
-                    generation,
-                    answer: Err(QueryError::Crashed(reason)),
-                    second_encoder: None,
+                let failed = |reason| {
+                    Event::Query(QueryEvent::Answered {
+                        generation,
+                        answer: Err(QueryError::Crashed(reason)),
+                        second_encoder: None,
+                    })
                 };
                 events.attempt("The search", search, |reason| Some(failed(reason)));
             }
@@ -190,16 +187,16 @@ impl Workers {
         })?;
         workers.spawn("indexer", &events, |queues, events| {
             let mut previous: Option<Arc<Snapshot>> = None;
-            while let Some((sets, cache, settled)) = queues.indexer.take() {
+            while let Some(IndexBuild { sets, cache, settled }) = queues.indexer.take() {
                 let index = || {
                     let build = if settled { Snapshot::build } else { Snapshot::provisional };
                     let index = Arc::new(build(sets, previous.as_deref(), Some(&cache)));
                     previous = Some(index.clone());
-                    events.send(Event::IndexBuilt(index.clone()));
+                    events.send(IndexEvent::Built(index.clone()));
                     // The index can be searched already; this makes searching it faster.
                     index.grow_trees();
                 };
-                events.attempt("Building the index", index, |_| Some(Event::IndexFailed));
+                events.attempt("Building the index", index, |_| Some(Event::Index(IndexEvent::Failed)));
             }
         })?;
         workers.spawn("project-keeper", &events, |queues, events| {
@@ -244,24 +241,24 @@ impl Workers {
             Job::Load(job) => queues.descriptors.push(job),
             Job::Picture(job) => queues.pictures.push(job),
             Job::History(job) => queues.history.push(job),
-            Job::Evaluate(job) => {
-                if let EvaluatorJob::Evaluate(request) = &job {
+            Job::Evaluation(job) => {
+                if let EvaluationJob::Evaluate(request) = &job {
                     *queues.evaluation_stop.lock().unwrap_or_else(PoisonError::into_inner) =
                         Some(request.stop.clone());
                 }
                 queues.evaluator.push(job);
             }
             Job::AwaitSlide(slide) => queues.unavailable.push(slide),
-            Job::Embed(plan) => queues.embedder.submit(plan),
-            Job::EmbedTiles(request) => queues.embedder.embed_tiles(request),
-            Job::EmbedPicture(request) => queues.embedder.embed_picture(request),
-            Job::BuildIndex { sets, cache, settled } => queues.indexer.replace((sets, cache, settled)),
+            Job::Embedding(EmbeddingJob::Plan(plan)) => queues.embedder.submit(plan),
+            Job::Embedding(EmbeddingJob::Tiles(request)) => queues.embedder.embed_tiles(request),
+            Job::Embedding(EmbeddingJob::Picture(request)) => queues.embedder.embed_picture(request),
+            Job::BuildIndex(build) => queues.indexer.replace(build),
             Job::Search(request) => queues.searches.replace(request),
-            Job::SearchArchive(request) => queues.archive_searches.replace(Some(*request)),
-            Job::CancelArchiveSearch => queues.archive_searches.replace(None),
+            Job::Archive(ArchiveJob::Search(request)) => queues.archive_searches.replace(Some(*request)),
+            Job::Archive(ArchiveJob::Cancel) => queues.archive_searches.replace(None),
             Job::Annotations(job) => queues.annotations.push(job),
             Job::SaveProject(project) => queues.keeper.replace(*project),
-            Job::Train(job) => queues.trainer.submit(job),
+            Job::Training(job) => queues.trainer.submit(job),
         }
     }
 
@@ -330,14 +327,14 @@ fn keep_project(keeper: &JobQueue<Project>, events: &EventSender) {
         if let Some(project) = next.or_else(|| unsaved.take()) {
             unsaved = None;
             match project.save() {
-                Ok(()) if was_unsaved => events.send(Event::Notice("The project is saved.".to_owned())),
+                Ok(()) if was_unsaved => events.send(MessageEvent::Note("The project is saved.".to_owned())),
                 Ok(()) => {}
                 Err(error) => {
                     let text = format!(
                         "{error}. The list of slides and the settings are kept in memory, and saving is tried again \
                          every few seconds"
                     );
-                    events.send(Event::Trouble(text));
+                    events.send(MessageEvent::Error(text));
                     unsaved = Some(project);
                 }
             }

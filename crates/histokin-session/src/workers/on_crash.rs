@@ -1,7 +1,7 @@
 //! Events that the session gets when a job panics, besides the report of the crash, so that it does not wait
 //! for a result for ever.
 
-use crate::session::{Event, LoadJob, OpenJob, PictureJob, ScanJob};
+use crate::session::{EmbeddingEvent, Event, LoadJob, OpenJob, PictureJob, QueryEvent, ScanJob, SlideEvent};
 
 /// Makes the event from the reason of the crash; returns `None` if the session does not wait for the job's
 /// result.
@@ -11,14 +11,14 @@ pub(super) fn open(job: &OpenJob) -> Answer {
     match job {
         OpenJob::OpenSlide { path, .. } | OpenJob::FindMoved { path, .. } => {
             let path = path.clone();
-            Box::new(|reason| Some(Event::SlideFailed { path, reason }))
+            Box::new(|reason| Some(Event::Slides(SlideEvent::Failed { path, reason })))
         }
         OpenJob::CheckListedPath { source, .. } => {
             let source = source.clone();
-            Box::new(|_| Some(Event::ListedPathChecked { source, there: None }))
+            Box::new(|_| Some(Event::Slides(SlideEvent::ListedPathChecked { source, there: None })))
         }
         OpenJob::ReadEncoderSpec(_) | OpenJob::TrustEncoder { .. } => {
-            Box::new(|reason| Some(Event::EncoderFailed { reason }))
+            Box::new(|reason| Some(Event::Embedding(EmbeddingEvent::EncoderFailed { reason })))
         }
         OpenJob::FindPaths(_) => Box::new(|_| None),
     }
@@ -28,15 +28,17 @@ pub(super) fn scan(job: &ScanJob) -> Answer {
     match job {
         ScanJob::ReadAssociated { slide, name } => {
             let (slide, name) = (slide.info().id.clone(), name.clone());
-            Box::new(|reason| Some(Event::AssociatedRead { slide, name, picture: Err(reason) }))
+            Box::new(|reason| {
+                Some(Event::Slides(SlideEvent::AssociatedRead { slide, name, picture: Err(reason) }))
+            })
         }
         ScanJob::ReadProfile(slide) => {
             let slide = slide.info().id.clone();
-            Box::new(|_| Some(Event::ProfileRead { slide, profile: None }))
+            Box::new(|_| Some(Event::Slides(SlideEvent::ProfileRead { slide, profile: None })))
         }
         ScanJob::MeasureColours(slide) => {
             let slide = slide.info().id.clone();
-            Box::new(|_| Some(Event::ColoursMeasured { slide, colours: None }))
+            Box::new(|_| Some(Event::Slides(SlideEvent::ColoursMeasured { slide, colours: None })))
         }
         ScanJob::MakeThumbnail(_) | ScanJob::FindTissue { .. } => Box::new(|_| None),
     }
@@ -46,11 +48,11 @@ pub(super) fn load(job: &LoadJob) -> Answer {
     match job {
         LoadJob::LoadDescriptors { slide, .. } => {
             let slide = slide.clone();
-            Box::new(|_| Some(Event::NoDescriptors { slide }))
+            Box::new(|_| Some(Event::Embedding(EmbeddingEvent::NoDescriptors { slide })))
         }
         LoadJob::ReadPatients(path) => {
             let path = path.clone();
-            Box::new(|reason| Some(Event::PatientsRead { path, patients: Err(reason) }))
+            Box::new(|reason| Some(Event::Query(QueryEvent::PatientsRead { path, patients: Err(reason) })))
         }
         LoadJob::ListRecipes(_) | LoadJob::OpenSecondEncoder { .. } => Box::new(|_| None),
     }
@@ -61,5 +63,5 @@ pub(super) fn picture(job: &PictureJob) -> Answer {
         PictureJob::ReadTilePicture { slide, rect } => (slide.info().id.clone(), *rect),
         PictureJob::ReadQueryPicture { place, .. } => (place.slide.clone(), place.rect),
     };
-    Box::new(move |reason| Some(Event::TilePictureRead { slide, rect, picture: Err(reason) }))
+    Box::new(move |reason| Some(Event::Slides(SlideEvent::TileRead { slide, rect, picture: Err(reason) })))
 }

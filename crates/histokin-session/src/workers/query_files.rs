@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::EventSender;
 use super::heat::{self, HeatRequest};
-use crate::session::{Event, HistoryJob};
+use crate::session::{HistoryJob, MessageEvent, QueryEvent};
 use histokin_core::query::{Answer, QueryHistory};
 use histokin_core::slide::SlideId;
 use histokin_project::pipeline::{self, Slides};
@@ -13,7 +13,7 @@ use histokin_project::pipeline::{self, Slides};
 pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
     let done = match job {
         HistoryJob::LoadHistory(root) => QueryHistory::load(&root)
-            .map(|query_history| events.send(Event::HistoryLoaded(Box::new(query_history)))),
+            .map(|query_history| events.send(QueryEvent::HistoryLoaded(Box::new(query_history)))),
         HistoryJob::SaveHistory { root, query_history } => query_history.save(&root),
         HistoryJob::ExportAnswer { answer, query_history, slides, reports } => {
             return export(&answer, &query_history, &slides, &reports, events);
@@ -25,7 +25,7 @@ pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
     if let Err(error) = done {
         let text =
             format!("{error}; queries and judgements are not saved in this project until this is fixed");
-        events.send(Event::Trouble(text));
+        events.send(MessageEvent::Error(text));
     }
 }
 
@@ -44,8 +44,8 @@ fn export_heat_map(
     let Some(folder) = new_folder(reports, "heat-map") else { return };
     let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
     match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
-        Ok(_) => events.send(Event::Notice(format!("{}: the heat map was written", folder.display()))),
-        Err(error) => events.send(Event::Trouble(error.to_string())),
+        Ok(_) => events.send(MessageEvent::Note(format!("{}: the heat map was written", folder.display()))),
+        Err(error) => events.send(MessageEvent::Error(error.to_string())),
     }
 }
 
@@ -59,7 +59,7 @@ fn export(
 ) {
     let Some(folder) = new_folder(reports, "matches") else { return };
     match pipeline::write_answer(answer, query_history, slides, &folder) {
-        Ok(()) => events.send(Event::Notice(format!("{}: the matches were written", folder.display()))),
-        Err(error) => events.send(Event::Trouble(error.to_string())),
+        Ok(()) => events.send(MessageEvent::Note(format!("{}: the matches were written", folder.display()))),
+        Err(error) => events.send(MessageEvent::Error(error.to_string())),
     }
 }

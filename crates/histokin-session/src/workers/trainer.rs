@@ -7,7 +7,8 @@ use super::EventSender;
 use super::job_queue::JobQueue;
 use crate::crash;
 use crate::session::{
-    Event, Pace, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan, TrainingTarget,
+    Event, MessageEvent, Pace, PlannedRun, RunView, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan,
+    TrainingTarget,
 };
 use histokin_core::durable;
 use histokin_core::memory;
@@ -65,12 +66,12 @@ pub fn run(queue: &TrainerQueue, events: &EventSender) {
             Ok(Ok(outcome)) => Ok(TrainingEnd { step: outcome.steps, stopped: outcome.stopped }),
             Ok(Err(error)) => Err(error.to_string()),
             Err(crash) => {
-                events.send(Event::Crashed(crash.clone()));
+                events.send(MessageEvent::Crashed(crash.clone()));
                 Err(crash.summary)
             }
         };
         memory::release_freed();
-        events.training(TrainingEvent::Ended(end));
+        events.send(TrainingEvent::Ended(end));
         list(&project, events);
     }
 }
@@ -93,32 +94,32 @@ fn run_io_job(io_job: TrainingJob, events: &EventSender) {
                 let count = prepared
                     .map(|slide| pairs::count_pairs(&slide, limits.near_mm, limits.far_mm))
                     .map_err(|error| error.to_string());
-                events.training(TrainingEvent::Counted { slide, limits, count });
+                events.send(TrainingEvent::Counted { slide, limits, count });
             }
         }
         TrainingJob::Preview { targets, config } => {
             let drawn = preview(targets, &config).map_err(|error| error.to_string());
-            events.training(TrainingEvent::Previewed(drawn));
+            events.send(TrainingEvent::Previewed(drawn));
         }
         TrainingJob::List { project } => list(&project, events),
         TrainingJob::Export { project, run } => match export(&project, &run) {
-            Ok(path) => events.training(TrainingEvent::Exported { run, path }),
-            Err(error) => events.send(Event::Trouble(error.to_string())),
+            Ok(path) => events.send(TrainingEvent::Exported { run, path }),
+            Err(error) => events.send(MessageEvent::Error(error.to_string())),
         },
         TrainingJob::Delete { project, run } => {
             if let Err(error) = Run::find(&project, &run).and_then(Run::delete) {
-                events.send(Event::Trouble(error.to_string()));
+                events.send(MessageEvent::Error(error.to_string()));
             }
             list(&project, events);
         }
         TrainingJob::ReadSettings(path) => {
             let read = TrainingConfig::read(&path).map(Box::new).map_err(|error| error.to_string());
-            events.training(TrainingEvent::SettingsRead(read));
+            events.send(TrainingEvent::SettingsRead(read));
         }
         TrainingJob::WriteSettings { path, config } => {
             match durable::write(&path, config.to_toml().as_bytes()) {
-                Ok(()) => events.training(TrainingEvent::SettingsWritten(path)),
-                Err(error) => events.send(Event::Trouble(format!(
+                Ok(()) => events.send(TrainingEvent::SettingsWritten(path)),
+                Err(error) => events.send(MessageEvent::Error(format!(
                     "{}: the settings were not written ({error})",
                     path.display()
                 ))),
@@ -129,7 +130,7 @@ fn run_io_job(io_job: TrainingJob, events: &EventSender) {
 }
 
 fn list(project: &Path, events: &EventSender) {
-    events.training(TrainingEvent::Listed(Run::all(project).iter().map(RunView::of).collect()));
+    events.send(TrainingEvent::Listed(Run::all(project).iter().map(RunView::of).collect()));
 }
 
 fn preview(targets: Vec<TrainingTarget>, config: &TrainingConfig) -> Result<Vec<ShownPair>, TrainingError> {
@@ -164,7 +165,7 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
     let (mut slides, mut validation) = (Vec::new(), Vec::new());
     for target in targets {
         let name = target.slide.info().name();
-        events.training(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
+        events.send(TrainingEvent::Preparing { what: format!("Finding tissue and pairs of {name}") });
         let slide = TrainingSlide::prepare(target.slide, run.config.tiles(), target.tissue.as_deref());
         // A run that could not be started leaves no folder.
         let slide = match slide {
@@ -186,14 +187,14 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
     };
     if labelled > 0 {
         let text = format!("{labelled} tiles of the validation slides are labelled: retrieval is measured");
-        events.training(TrainingEvent::Notice(text));
+        events.send(TrainingEvent::Notice(text));
     }
     let id = run.card.id.clone();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let marks = marks::read(run.folder(), &slides)?;
     if !marks.is_empty() {
         let text = format!("{} pairs that you judged are used for training too", marks.len());
-        events.training(TrainingEvent::Notice(text));
+        events.send(TrainingEvent::Notice(text));
     }
     let setup = Setup {
         slides,
@@ -207,7 +208,7 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
         model_name: id.clone(),
         run,
     };
-    train(setup, control, &mut |progress| events.training(event(&id, progress)))
+    train(setup, control, &mut |progress| events.send(event(&id, progress)))
 }
 
 fn used(target: &TrainingTarget) -> RunSlide {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::EventSender;
 use super::job_queue::JobQueue;
 use crate::crash;
-use crate::session::Event;
+use crate::session::SlideEvent;
 use histokin_core::slide::SlideSource;
 
 /// How long to wait before the first check. The wait doubles with each check.
@@ -46,7 +46,7 @@ pub fn run(slides: &JobQueue<Arc<dyn SlideSource>>, events: &EventSender) {
                 return true;
             }
             if let Ok(Ok(())) = crash::catch("Checking a slide", || slide.check()) {
-                events.send(Event::SlideAvailable { slide: slide.info().id.clone() });
+                events.send(SlideEvent::Available { slide: slide.info().id.clone() });
                 return false;
             }
             one.wait = (one.wait * 2).min(LONGEST_WAIT);

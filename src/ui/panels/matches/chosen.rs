@@ -6,7 +6,7 @@ use egui_material_icons::icons;
 use super::super::annotations::class_choice_ui;
 use super::super::icon_button;
 use crate::query::{Answer, Verdict, pair};
-use crate::session::{Command, QueryState, Session};
+use crate::session::{MatchCommand, QueryState, Session};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -32,7 +32,7 @@ pub fn chosen_ui(
                 let mut choice = |ui: &mut Ui, name: &str, hint: &str, ranks: &dyn Fn() -> Vec<usize>| {
                     let button = Button::new(RichText::new(name).small().color(palette.accent)).frame(false);
                     if ui.add(button).on_hover_text(hint).clicked() {
-                        asked.command(Command::ChooseMatches(ranks()));
+                        asked.command(MatchCommand::ChooseExactly(ranks()));
                     }
                 };
                 let is_same = |rank: &usize| {
@@ -61,7 +61,7 @@ pub fn chosen_ui(
                     .width(room)
                     .show_ui(ui, |ui| {
                         if let Some(class) = class_choice_ui(ui, session, None) {
-                            asked.command(Command::ClassifyMatches(class));
+                            asked.command(MatchCommand::Classify(class));
                         }
                     })
                     .response
@@ -72,7 +72,7 @@ pub fn chosen_ui(
                     .on_hover_text("Undo the last assignment of classes to matches, on all slides")
                     .clicked()
             {
-                asked.command(Command::UndoClassification);
+                asked.command(MatchCommand::UndoClassification);
             }
         });
     });

@@ -8,7 +8,7 @@ use super::super::{line_ui, picture_ui};
 use super::Shown;
 use crate::descriptors::Recipe;
 use crate::query::{Answer, Match};
-use crate::session::Command;
+use crate::session::{Command, MatchCommand, QueryCommand, ViewCommand};
 use crate::ui::app::slide_name;
 use crate::ui::theme::{self, PANEL_MARGIN};
 
@@ -53,18 +53,18 @@ fn chooser_ui(ui: &mut Ui, shown: &mut Shown<'_>) {
     let opened = combo.show_ui(ui, |ui| {
         ui.set_min_width(220.0);
         if ui.selectable_label(current.is_none(), "None").clicked() {
-            shown.asked.command(Command::CompareWith(None));
+            shown.asked.command(QueryCommand::CompareWith(None));
         }
         let others = session.recipes().iter().filter(|recipe| Some(*recipe) != own.as_ref());
         for recipe in others {
             if ui.selectable_label(current == Some(recipe), named(recipe)).clicked() {
-                shown.asked.command(Command::CompareWith(Some(recipe.clone())));
+                shown.asked.command(QueryCommand::CompareWith(Some(recipe.clone())));
             }
         }
     });
     opened.response.widget_info(|| WidgetInfo::labeled(egui::Role::ComboBox, true, "second encoder"));
     if opened.response.clicked() {
-        shown.asked.command(Command::ListRecipes);
+        shown.asked.command(QueryCommand::ListRecipes);
     }
 }
 
@@ -139,8 +139,12 @@ fn match_ui(
     let both = if in_both { "\nFound by both encoders" } else { "\nFound by this encoder only" };
     if response.on_hover_text(format!("{name}\nDistance {:.4}{both}", found.distance)).clicked() {
         let command = match encoder {
-            0 => Command::GoToMatch { rank, from: None },
-            _ => Command::GoToTile { slide: found.slide.clone(), rect: found.rect, from: None },
+            0 => Command::Matches(MatchCommand::GoTo { rank, from: None }),
+            _ => Command::View(ViewCommand::GoToTile {
+                slide: found.slide.clone(),
+                rect: found.rect,
+                from: None,
+            }),
         };
         shown.asked.command(command);
     }

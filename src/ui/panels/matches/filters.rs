@@ -5,9 +5,9 @@ use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea
 use super::super::{ICON_BUTTON, action_icon_ui, line_ui};
 use super::settings::choice_ui;
 use crate::query::{Marked, Patients, QuerySettings};
-use crate::session::{Command, Session};
+use crate::session::{QueryCommand, Session};
 use crate::slide::SlideId;
-use crate::ui::actions::Action;
+use crate::ui::actions::SearchAction;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::theme::{self, Palette};
 
@@ -70,7 +70,7 @@ pub fn filters_ui(
                 exclude_um: settings.exclude_um,
                 ..QuerySettings::default()
             };
-            asked.command(Command::SetPatients(Patients::Any));
+            asked.command(QueryCommand::SetPatients(Patients::Any));
         }
     });
 }
@@ -137,10 +137,10 @@ fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
         let room = (ui.available_width() - ICON_BUTTON - ui.spacing().item_spacing.x).max(0.0);
         ui.allocate_ui(Vec2::new(room, 28.0), |ui| choice_ui(ui, &mut chosen, &patients, palette));
         let icon = egui_material_icons::icons::ICON_CONTACT_PAGE;
-        action_icon_ui(ui, Action::ChoosePatients, icon, None, palette, asked);
+        action_icon_ui(ui, SearchAction::ChoosePatients, icon, None, palette, asked);
     });
     if chosen != session.patients() {
-        asked.command(Command::SetPatients(chosen));
+        asked.command(QueryCommand::SetPatients(chosen));
     }
 }
 

@@ -5,7 +5,7 @@ use egui::{Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetIn
 use super::super::picture_ui;
 use super::list::{choice_of, choice_ui, icon_at};
 use super::{Shown, verdict_icon};
-use crate::session::Command;
+use crate::session::MatchCommand;
 use crate::ui::app::slide_name;
 use crate::ui::theme::PANEL_MARGIN;
 
@@ -64,7 +64,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, rect: Rect) {
         if modifiers.shift || modifiers.command {
             shown.asked.commands.extend(choice_of(shown.query, rank, modifiers.shift));
         } else {
-            shown.asked.command(Command::GoToMatch { rank, from: None });
+            shown.asked.command(MatchCommand::GoTo { rank, from: None });
         }
     }
 }

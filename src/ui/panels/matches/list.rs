@@ -9,7 +9,7 @@ use egui_material_icons::{MaterialIcon, icons};
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::{Shown, verdict_icon};
 use crate::query::{Match, Verdict};
-use crate::session::Command;
+use crate::session::{Command, MatchCommand};
 use crate::ui::app::slide_name;
 use crate::ui::slide_view::length_label;
 use crate::ui::theme;
@@ -81,7 +81,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         if modifiers.shift || modifiers.command {
             shown.asked.commands.extend(choice_of(shown.query, rank, modifiers.shift));
         } else {
-            shown.asked.command(Command::GoToMatch { rank, from: None });
+            shown.asked.command(MatchCommand::GoTo { rank, from: None });
         }
     }
 }
@@ -93,9 +93,11 @@ pub fn choice_of(query: &crate::session::QueryState, rank: usize, range: bool) -
     Some(match last {
         Some(last) => {
             let between = last.min(rank)..=last.max(rank);
-            Command::ChooseMatches(query.chosen.iter().copied().chain(between).collect())
+            Command::Matches(MatchCommand::ChooseExactly(
+                query.chosen.iter().copied().chain(between).collect(),
+            ))
         }
-        None => Command::ChooseMatch(rank),
+        None => Command::Matches(MatchCommand::Choose(rank)),
     })
 }
 
@@ -116,7 +118,7 @@ pub fn choice_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, picture: Rect,
         icon_at(ui, box_rect.center(), icon, 17.0, color);
     }
     if response.on_hover_text("Select this match (Ctrl-click or Shift-click to select several)").clicked() {
-        shown.asked.command(Command::ChooseMatch(rank));
+        shown.asked.command(MatchCommand::Choose(rank));
     }
 }
 
@@ -155,7 +157,7 @@ fn verdicts_ui(
         ui.painter().rect_filled(rect, 0.0, under);
         icon_at(ui, rect.center(), icon, 17.0, color);
         if response.on_hover_text(hint).clicked() {
-            shown.asked.command(Command::Judge { rank, verdict: (!is_current).then_some(choice) });
+            shown.asked.command(MatchCommand::Judge { rank, verdict: (!is_current).then_some(choice) });
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{action_icon_ui, header_ui};
 use crate::number_format::counted;
 use crate::query::{Answer, Match, Verdict, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
-use crate::ui::actions::Action;
+use crate::ui::actions::SearchAction;
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
@@ -92,14 +92,14 @@ pub fn matches_ui(
     header_ui(ui, palette, "Similar tissue", |ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         if query.is_some() {
-            action_icon_ui(ui, Action::ClearQuery, icons::ICON_CLOSE, None, palette, asked);
-            action_icon_ui(ui, Action::ExportMatches, icons::ICON_DOWNLOAD, None, palette, asked);
+            action_icon_ui(ui, SearchAction::Clear, icons::ICON_CLOSE, None, palette, asked);
+            action_icon_ui(ui, SearchAction::ExportMatches, icons::ICON_DOWNLOAD, None, palette, asked);
             let compared = Some(asked.is_comparing);
-            action_icon_ui(ui, Action::CompareWithQuery, icons::ICON_COMPARE, compared, palette, asked);
+            action_icon_ui(ui, SearchAction::Compare, icons::ICON_COMPARE, compared, palette, asked);
         }
         if !session.query_history().history().is_empty() {
             let open = Some(panel.history_open);
-            action_icon_ui(ui, Action::ToggleHistory, icons::ICON_HISTORY, open, palette, asked);
+            action_icon_ui(ui, SearchAction::ToggleHistory, icons::ICON_HISTORY, open, palette, asked);
         }
     });
     if panel.history_open {
@@ -180,7 +180,7 @@ fn archive_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Ask
             ui.label(RichText::new(text).small().color(palette.error));
             let text = RichText::new("Set up archive").small().color(palette.accent);
             if ui.add(egui::Button::new(text).frame(false)).clicked() {
-                asked.action(Action::SetUpArchive);
+                asked.action(SearchAction::SetUpArchive);
             }
         }
     }

@@ -4,7 +4,7 @@ use egui::{Color32, Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stro
 
 use super::super::{line_ui, picture_ui, text_over_ui};
 use crate::query::{Example, Region, ShownExample};
-use crate::session::{Command, QueryState, Session};
+use crate::session::{QueryCommand, QueryState, Session};
 use crate::ui::app::{Asked, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::slide_view::length_label;
@@ -99,11 +99,11 @@ fn example_ui(
     let response =
         response.on_hover_text(format!("{what}\n{name}\nClick to go there, right-click to remove"));
     if response.secondary_clicked() {
-        asked.command(Command::RemoveExample { is_positive, place: number });
+        asked.command(QueryCommand::RemoveExample { is_positive, place: number });
     } else if response.clicked()
         && let Some(place) = &example.place
     {
-        asked.command(Command::GoToExample { place: place.clone(), from: None });
+        asked.command(QueryCommand::GoToExample { place: place.clone(), from: None });
     }
 }
 
@@ -162,7 +162,7 @@ pub fn history_ui(
                         count => format!(" · {count} examples"),
                     };
                     if response.on_hover_text(format!("Repeat this query: {name}{examples}")).clicked() {
-                        asked.command(Command::Recall(number));
+                        asked.command(QueryCommand::Repeat(number));
                     }
                 }
             });

@@ -5,8 +5,8 @@ use egui_material_icons::icons;
 
 use super::{Listing, MatchesPanel, filters};
 use crate::query::Scope;
-use crate::session::{Command, Session};
-use crate::ui::actions::Action;
+use crate::session::{QueryCommand, Session};
+use crate::ui::actions::SearchAction;
 use crate::ui::app::Asked;
 use crate::ui::theme::Palette;
 
@@ -30,7 +30,7 @@ pub fn settings_ui(
     if settings.scope == Scope::Archive && session.project().archive().is_none() {
         // The archive's address is needed first.
         settings.scope = before.scope;
-        asked.action(Action::SetUpArchive);
+        asked.action(SearchAction::SetUpArchive);
     }
     ui.horizontal(|ui| {
         let in_force = filters::in_force(session);
@@ -68,11 +68,11 @@ pub fn settings_ui(
     let listed = panel.listing;
     choice_ui(ui, &mut panel.listing, &listings, palette);
     if panel.listing == Listing::Encoders && listed != Listing::Encoders {
-        asked.command(Command::ListRecipes);
+        asked.command(QueryCommand::ListRecipes);
     }
     settings.rank_slides = panel.listing == Listing::Slides;
     if settings != *before {
-        asked.command(Command::SetQuery(settings));
+        asked.command(QueryCommand::SetSettings(settings));
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
 use super::Shown;
 use crate::number_format::counted;
 use crate::query::{HISTOGRAM_BINS, SlideRank};
-use crate::session::Command;
+use crate::session::{ArchiveCommand, Command, ViewCommand};
 use crate::ui::app::slide_name;
 use crate::ui::theme::{self, Palette};
 
@@ -84,7 +84,11 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     }
     if response.on_hover_text(hint).clicked() {
         let id = slide.slide.clone();
-        shown.asked.command(if is_open { Command::Show(id) } else { Command::ShowArchived(id) });
+        shown.asked.command(if is_open {
+            Command::View(ViewCommand::Show(id))
+        } else {
+            Command::Archive(ArchiveCommand::ShowSlide(id))
+        });
     }
 }
 

@@ -13,7 +13,9 @@ use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
 use crate::number_format::counted;
 use crate::query::TilePlace;
-use crate::session::{Command, Session};
+use crate::session::{
+    AnnotationCommand, EvaluationCommand, QueryCommand, Session, SlideCommand, ViewCommand,
+};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
@@ -153,7 +155,7 @@ pub fn map_ui(
     let clicked = response.clicked();
     tile_hint_ui(response, context, tile, shown, asked);
     if clicked && let Some((slide, rect)) = place_of(sample, tile) {
-        asked.command(Command::GoToTile { slide, rect, from: None });
+        asked.command(ViewCommand::GoToTile { slide, rect, from: None });
     }
 }
 
@@ -172,7 +174,7 @@ fn tile_hint_ui(
             let (image, _) = ui.allocate_exact_size(Vec2::splat(PICTURE), Sense::hover());
             picture_ui(ui, image, picture.as_ref(), palette);
             if picture.is_none() {
-                asked.command(Command::ReadTilePicture { slide, rect });
+                asked.command(SlideCommand::ReadTile { slide, rect });
             }
         }
         ui.label(caption_of(&study.sample, tile));
@@ -293,7 +295,7 @@ fn legend_ui(
     let query = session.query().map(|_| session.generation());
     if view.coloured == Coloured::Distance && session.distances().is_none() && view.asked != query {
         view.asked = query;
-        asked.command(Command::MeasureDistances);
+        asked.command(EvaluationCommand::MeasureDistances);
     }
 }
 
@@ -325,13 +327,13 @@ fn chosen_ui(
         let text = format!("{} selected", counted(view.chosen.len() as u64, "tile"));
         ui.label(RichText::new(text).color(palette.strong));
         if ui.button("Find similar").on_hover_text("Search for similar tiles on all slides").clicked() {
-            asked.command(Command::QueryTiles(places(&view.chosen)));
+            asked.command(QueryCommand::Tiles(places(&view.chosen)));
         }
         ui.menu_button("Annotate as", |ui| {
             for class in session.project().classes() {
                 if ui.button(&class.name).clicked() {
                     let tiles = places(&view.chosen);
-                    asked.command(Command::MarkTiles { tiles, class });
+                    asked.command(AnnotationCommand::AnnotateTiles { tiles, class });
                     ui.close();
                 }
             }

@@ -22,9 +22,9 @@ use crate::evaluation::retrieval::RetrievalSettings;
 use crate::evaluation::study::Study;
 use crate::evaluation::{Exclude, sample::Sample};
 use crate::geometry::Level0Rect;
-use crate::session::{Command, EvaluationState, Session};
+use crate::session::{EvaluationCommand, EvaluationState, Session};
 use crate::slide::SlideId;
-use crate::ui::actions::Action;
+use crate::ui::actions::WindowAction;
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
@@ -100,9 +100,9 @@ pub fn report_ui(
     asked: &mut Asked,
 ) {
     header_ui(ui, palette, "Report", |ui| {
-        action_icon_ui(ui, Action::ToggleReport, icons::ICON_CLOSE, None, palette, asked);
+        action_icon_ui(ui, WindowAction::ToggleReport, icons::ICON_CLOSE, None, palette, asked);
         if matches!(session.evaluation(), EvaluationState::Done(_)) {
-            action_icon_ui(ui, Action::WriteReport, icons::ICON_SAVE, None, palette, asked);
+            action_icon_ui(ui, WindowAction::WriteReport, icons::ICON_SAVE, None, palette, asked);
         }
     });
     settings_ui(ui, session, view, palette, asked);
@@ -155,12 +155,12 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
             let weak = |text: &str| RichText::new(text).color(palette.weak);
             if matches!(session.evaluation(), EvaluationState::Running { .. }) {
                 if ui.button("Stop").clicked() {
-                    asked.command(Command::StopEvaluation);
+                    asked.command(EvaluationCommand::Stop);
                 }
             } else {
                 let text = RichText::new("Measure").color(palette.on_accent);
                 if ui.add(egui::Button::new(text).fill(palette.accent)).clicked() {
-                    asked.command(Command::Evaluate(Box::new(view.settings())));
+                    asked.command(EvaluationCommand::Start(Box::new(view.settings())));
                 }
             }
             ui.add_space(8.0);

@@ -11,7 +11,7 @@ use super::{caption_of, heading_ui, place_of};
 use crate::evaluation::comparison::Target;
 use crate::evaluation::report::extremes;
 use crate::evaluation::study::Study;
-use crate::session::{Command, Session};
+use crate::session::{Session, SlideCommand, ViewCommand};
 use crate::ui::app::Asked;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
@@ -101,7 +101,7 @@ fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked:
         if picture.is_none() {
             picture = tiles.shown.picture(tiles.session, ui.ctx(), &slide, place);
             if picture.is_none() {
-                asked.command(Command::ReadTilePicture { slide: slide.clone(), rect: place });
+                asked.command(SlideCommand::ReadTile { slide: slide.clone(), rect: place });
             }
         }
         picture_ui(
@@ -114,7 +114,7 @@ fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked:
         ui.painter().rect_stroke(rect, 4.0, Stroke::new(width, frame), StrokeKind::Inside);
     }
     if response.on_hover_text(name).clicked() {
-        asked.command(Command::GoToTile { slide, rect: place, from: None });
+        asked.command(ViewCommand::GoToTile { slide, rect: place, from: None });
     }
 }
 

@@ -16,7 +16,7 @@ use crate::evaluation::retrieval::Measure;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
 use crate::number_format::{counted, grouped};
-use crate::session::{Command, Session};
+use crate::session::{Session, ViewCommand};
 use crate::slide::SlideId;
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, Palette};
@@ -178,7 +178,7 @@ pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette,
                 && let Some(state) = session.slide(&id)
             {
                 let rect = state.source.info().extent();
-                asked.command(Command::GoToTile { slide: id, rect, from: None });
+                asked.command(ViewCommand::GoToTile { slide: id, rect, from: None });
             }
             ui.label(slide.patient.as_deref().unwrap_or("–"));
             ui.label(rows.len().to_string());

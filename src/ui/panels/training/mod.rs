@@ -12,7 +12,7 @@ use egui::{Context, Frame, Margin, RichText, Ui, Vec2};
 use running::{PairPictures, relation_style};
 
 use crate::encoder::DeviceChoice;
-use crate::session::{Command, RunView, Session, TrainingCommand};
+use crate::session::{RunView, Session, TrainingCommand};
 use crate::slide::SlideId;
 use crate::training::config::{Preset, TrainingConfig};
 use crate::ui::app::Asked;
@@ -177,7 +177,7 @@ fn contents_ui(
         panel.tab = Tab::SetUp;
     }
     if !session.training().is_listed() {
-        asked.command(Command::Train(TrainingCommand::ListRuns));
+        asked.command(TrainingCommand::ListRuns);
     }
     let runs = format!("Runs ({})", session.training().runs().len());
     ui.horizontal(|ui| {

@@ -6,7 +6,7 @@ use egui::{
 
 use super::plots::{PlottedRun, plots_ui};
 use super::{Tab, TrainingPanel, heading_ui};
-use crate::session::{Command, RunningState, Session, TrainingCommand};
+use crate::session::{RunningState, Session, TrainingCommand, ViewCommand};
 use crate::training::ShownPair;
 use crate::training::pairs::Relation;
 use crate::ui::app::Asked;
@@ -68,11 +68,11 @@ fn controls_ui(
                 false => ("Pause", TrainingCommand::Pause),
             };
             if ui.add_enabled(!running.stopping, egui::Button::new(text)).clicked() {
-                asked.command(Command::Train(command));
+                asked.command(command);
             }
             let stop = ui.add_enabled(!running.stopping, egui::Button::new("Stop"));
             if stop.on_hover_text("Save a checkpoint and stop; the run can be continued later").clicked() {
-                asked.command(Command::Train(TrainingCommand::Stop));
+                asked.command(TrainingCommand::Stop);
             }
         } else if let Some(run) = &running.run {
             let finished =
@@ -81,7 +81,7 @@ fn controls_ui(
             if finished
                 && ui.add(egui::Button::new(text).fill(palette.accent)).on_hover_text(USE_HINT).clicked()
             {
-                asked.command(Command::Train(TrainingCommand::UseEncoder(run.clone())));
+                asked.command(TrainingCommand::UseEncoder(run.clone()));
             }
             if ui.button("All runs").clicked() {
                 panel.tab = Tab::Runs;
@@ -194,7 +194,7 @@ pub(super) fn pairs_ui(
                         let tile = ui.add(image).on_hover_cursor(egui::CursorIcon::PointingHand);
                         if tile.on_hover_text("Show this tile on its slide").clicked() {
                             let (slide, rect) = (slide.clone(), *rect);
-                            asked.command(Command::GoToTile { slide, rect, from: None });
+                            asked.command(ViewCommand::GoToTile { slide, rect, from: None });
                         }
                     }
                 });

@@ -6,7 +6,7 @@ use egui::{Align, Frame, Layout, RichText, ScrollArea, Ui};
 
 use super::running::USE_HINT;
 use super::{Tab, TrainingPanel};
-use crate::session::{Command, RunView, Session, TrainingCommand};
+use crate::session::{RunView, Session, TrainingCommand};
 use crate::training::config::Method;
 use crate::training::run::RunStatus;
 use crate::ui::app::Asked;
@@ -95,7 +95,7 @@ fn buttons_ui(
 ) {
     let id = run.card.id.clone();
     let free = !session.training().running().active;
-    let mut train = |command: TrainingCommand| asked.command(Command::Train(command));
+    let mut train = |command: TrainingCommand| asked.command(command);
     if run.model.is_some() {
         if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
             train(TrainingCommand::UseEncoder(id.clone()));

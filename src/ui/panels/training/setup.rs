@@ -10,14 +10,14 @@ use crate::encoder::DeviceChoice;
 use crate::encoder::backbones::BackboneKind;
 use crate::encoder::trainable::Depth;
 use crate::number_format::counted;
-use crate::session::{Command, PairLimits, Session, SlideState, TrainingCommand};
+use crate::session::{PairLimits, Session, SlideState, TrainingCommand};
 use crate::slide::SlideId;
 use crate::stain::StainSetting;
 use crate::training::config::{
     JudgedBy, LossKind, Method, Preset, SlideWeighting, SlidesWithoutFarPairs, TrainingConfig,
 };
 use crate::training::fields::help_of;
-use crate::ui::actions::Action;
+use crate::ui::actions::EmbeddingAction;
 use crate::ui::app::Asked;
 use crate::ui::panels::line_ui;
 use crate::ui::theme::Palette;
@@ -148,7 +148,7 @@ fn preview_ui(
         let hint = "Draw some pairs at random with these settings, augmented as in training";
         if ui.add_enabled(can, Button::new("Draw some pairs")).on_hover_text(hint).clicked() {
             let config = Box::new(panel.config.clone());
-            asked.command(Command::Train(TrainingCommand::Preview { slides, config }));
+            asked.command(TrainingCommand::Preview { slides, config });
         }
         if preview.drawing {
             ui.spinner();
@@ -184,7 +184,7 @@ fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, asked: &mut As
         .collect();
     if !busy && !uncounted.is_empty() {
         let config = Box::new(panel.config.clone());
-        asked.command(Command::Train(TrainingCommand::Count { slides: uncounted, config }));
+        asked.command(TrainingCommand::Count { slides: uncounted, config });
     }
 }
 
@@ -207,10 +207,10 @@ fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette, asked: 
                 .on_hover_text("Save these settings to a TOML file with explanations")
                 .clicked()
             {
-                asked.action(Action::SaveTrainingSettings);
+                asked.action(EmbeddingAction::SaveTrainingSettings);
             }
             if ui.button("Load…").on_hover_text("Load settings from a TOML file").clicked() {
-                asked.action(Action::LoadTrainingSettings);
+                asked.action(EmbeddingAction::LoadTrainingSettings);
             }
         });
     });
@@ -457,12 +457,7 @@ fn start_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: 
             panel.tab = Tab::Run;
             let config = Box::new(panel.config.clone());
             let (slides, validation) = (slides.clone(), validation.clone());
-            asked.command(Command::Train(TrainingCommand::Start {
-                slides,
-                validation,
-                config,
-                device: panel.device,
-            }));
+            asked.command(TrainingCommand::Start { slides, validation, config, device: panel.device });
         }
         let note = obstacle.unwrap_or_else(|| {
             format!(

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{AnnotationScene, Annotator, Tool};
 use crate::annotation::{Annotation, Bounds, Edit, Shape, Vertex, stroke};
 use crate::geometry::{Level0Point, Stretch};
-use crate::session::Annotate;
+use crate::session::AnnotationCommand;
 use crate::ui::slide_view::overlay::OnScreen;
 
 /// A shape or a change in progress.
@@ -228,7 +228,10 @@ impl Annotator {
             ids = ids_of(&mut scene.annotations.set().iter());
         }
         if !ids.is_empty() {
-            self.wishes.push(Annotate::Edit { slide: scene.slide.clone(), edit: Edit::Erase { ids, area } });
+            self.wishes.push(AnnotationCommand::Edit {
+                slide: scene.slide.clone(),
+                edit: Edit::Erase { ids, area },
+            });
         }
     }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::super::state::{Place, Severity};
-use super::super::{HistoryJob, Job, Session};
+use super::super::{HistoryJob, Job, Place, Session};
 use histokin_core::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::index::TileRef;
@@ -13,14 +12,14 @@ use histokin_core::query::{self, Answer, Judgement, Match, TilePlace, Verdict};
 use histokin_core::slide::SlideId;
 
 /// What a judgement has changed, for undo.
-pub struct Judged {
+pub(super) struct Judged {
     query: TilePlace,
     found: TilePlace,
     before: Option<Judgement>,
 }
 
 /// What giving matches a class has changed on one slide, for undo.
-pub struct Classified {
+pub(super) struct Classified {
     slide: SlideId,
     added: Vec<Uuid>,
     /// Annotations that existed before, in their previous state.
@@ -33,7 +32,7 @@ impl Session {
         rank: usize,
         from: Option<(SlideId, Level0Rect)>,
     ) -> Vec<Job> {
-        let Some(query) = &mut self.query else { return Vec::new() };
+        let Some(query) = &mut self.query.current else { return Vec::new() };
         let Some(found) = query.answer.as_ref().and_then(|answer| answer.matches.get(rank)) else {
             return Vec::new();
         };
@@ -42,9 +41,7 @@ impl Session {
         if self.slide(&place.slide).is_none() {
             return self.go_to_archived(place);
         }
-        if let Some((slide, field)) = from {
-            self.back.push(Place { slide, field });
-        }
+        self.view.remember(from);
         self.go_to(place)
     }
 
@@ -57,15 +54,13 @@ impl Session {
         if self.slide(&place.slide).is_none() {
             return Vec::new();
         }
-        if let Some((slide, field)) = from {
-            self.back.push(Place { slide, field });
-        }
+        self.view.remember(from);
         self.go_to(Place { slide: place.slide, field: place.rect })
     }
 
     /// Chooses a match, or removes it from the chosen ones.
     pub(in crate::session) fn choose_match(&mut self, rank: usize) -> Vec<Job> {
-        if let Some(query) = &mut self.query
+        if let Some(query) = &mut self.query.current
             && query.answer.as_ref().is_some_and(|answer| rank < answer.matches.len())
             && !query.chosen.remove(&rank)
         {
@@ -76,7 +71,7 @@ impl Session {
 
     /// Chooses exactly these matches.
     pub(in crate::session) fn choose_matches(&mut self, ranks: Vec<usize>) -> Vec<Job> {
-        if let Some(query) = &mut self.query {
+        if let Some(query) = &mut self.query.current {
             let count = query.answer.as_ref().map_or(0, |answer| answer.matches.len());
             query.chosen = ranks.into_iter().filter(|rank| *rank < count).collect();
         }
@@ -86,7 +81,7 @@ impl Session {
     /// Makes the chosen matches annotations of a class, one rectangle each. An existing annotation of the
     /// same shape is given the class instead.
     pub(in crate::session) fn classify_matches(&mut self, class: Option<AnnotationClass>) -> Vec<Job> {
-        let Some(query) = &self.query else { return Vec::new() };
+        let Some(query) = &self.query.current else { return Vec::new() };
         let Some(answer) = &query.answer else { return Vec::new() };
         let mut by_slide: BTreeMap<SlideId, Vec<Match>> = BTreeMap::new();
         for found in query.chosen.iter().filter_map(|rank| answer.matches.get(*rank)) {
@@ -130,8 +125,8 @@ impl Session {
             return jobs;
         }
         let slides = step.len();
-        self.classified.push(step);
-        if let Some(query) = &mut self.query {
+        self.query.classified.push(step);
+        if let Some(query) = &mut self.query.current {
             query.chosen.clear();
         }
         let class = class.map_or_else(|| " without a class".to_owned(), |class| format!(": {}", class.name));
@@ -141,13 +136,13 @@ impl Session {
             if count == 1 { "" } else { "es" },
             s(slides)
         );
-        self.notify(Severity::Note, text, None);
+        self.messages.note(text);
         jobs
     }
 
     /// Undoes the last classification of matches, on all slides.
     pub(in crate::session) fn undo_classification(&mut self) -> Vec<Job> {
-        let Some(step) = self.classified.pop() else { return Vec::new() };
+        let Some(step) = self.query.classified.pop() else { return Vec::new() };
         let mut jobs = Vec::new();
         for Classified { slide, added, before } in step {
             jobs.extend(self.edit_annotations(&slide, |history, set, _| {
@@ -162,7 +157,7 @@ impl Session {
     /// Sets or removes the relevance judgement of a match.
     pub(in crate::session) fn judge(&mut self, rank: usize, verdict: Option<Verdict>) -> Vec<Job> {
         let encoder = self.recipe().map(|recipe| recipe.encoder_id.0).unwrap_or_default();
-        let answer = self.query.as_ref().and_then(|query| query.answer.as_ref());
+        let answer = self.query.current.as_ref().and_then(|query| query.answer.as_ref());
         let Some((answer, found)) = answer.and_then(|answer| Some((answer, answer.matches.get(rank)?)))
         else {
             return Vec::new();
@@ -172,36 +167,37 @@ impl Session {
         let before = match verdict {
             Some(verdict) => {
                 let (query, found) = (query.clone(), place.clone());
-                self.query_history.judge(Judgement { query, found, verdict, distance, encoder })
+                self.query.history.judge(Judgement { query, found, verdict, distance, encoder })
             }
-            None => self.query_history.forget(&query, &place),
+            None => self.query.history.forget(&query, &place),
         };
-        self.judged.push(Judged { query, found: place, before });
+        self.query.judged.push(Judged { query, found: place, before });
         self.save_history().into_iter().collect()
     }
 
     pub(in crate::session) fn undo_judgement(&mut self) -> Vec<Job> {
-        let Some(Judged { query, found, before }) = self.judged.pop() else { return Vec::new() };
+        let Some(Judged { query, found, before }) = self.query.judged.pop() else { return Vec::new() };
         match before {
-            Some(before) => _ = self.query_history.judge(before),
-            None => _ = self.query_history.forget(&query, &found),
+            Some(before) => _ = self.query.history.judge(before),
+            None => _ = self.query.history.forget(&query, &found),
         }
         self.save_history().into_iter().collect()
     }
 
     pub(in crate::session) fn export_matches(&mut self) -> Vec<Job> {
-        let Some(answer) = self.query.as_ref().and_then(|query| query.answer.clone()) else {
+        let Some(answer) = self.query.current.as_ref().and_then(|query| query.answer.clone()) else {
             return Vec::new();
         };
-        let slides = self.slides.iter().map(|state| (state.id().clone(), state.source.clone())).collect();
+        let slides =
+            self.slides.list.iter().map(|state| (state.id().clone(), state.source.clone())).collect();
         let (answer, query_history) =
-            (Box::new(Answer::clone(&answer)), Box::new(self.query_history.clone()));
+            (Box::new(Answer::clone(&answer)), Box::new(self.query.history.clone()));
         let reports = self.project.root().join("reports");
         vec![Job::History(HistoryJob::ExportAnswer { answer, query_history, slides, reports })]
     }
 
     pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePlace, on: &[SlideId]) -> Vec<Job> {
-        let index = self.index.clone();
+        let index = self.index().clone();
         let tile = index.place(&tile.slide).and_then(|set| {
             let row = index.sets()[set as usize].row_at(tile.rect.center())?;
             Some(TileRef { set, row })
@@ -209,7 +205,7 @@ impl Session {
         // The slide may have been removed from the list meanwhile.
         let Some(tile) = tile else { return Vec::new() };
         let shown = on.iter().filter_map(|slide| index.place(slide)).collect();
-        let names = self.slides.iter().map(|state| {
+        let names = self.slides.list.iter().map(|state| {
             let path = &state.source.info().path;
             (state.id().clone(), path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
         });

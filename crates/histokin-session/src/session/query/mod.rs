@@ -1,28 +1,25 @@
-//! The current query: its examples and settings, the answer, and work with the matches.
+//! Queries: the current one and its answer, settings, the history, and a second encoder.
 
-mod asking;
-mod second_encoder;
+mod commands;
+mod events;
+mod examples;
+mod history;
 mod matches;
+mod search;
+mod second_encoder;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use indexmap::IndexSet;
-
-use super::state::TilePicture;
-use super::{ArchiveProgress, HistoryJob, Job, PictureJob, SearchRequest, Session};
-use histokin_core::geometry::Level0Rect;
-use histokin_core::index::Snapshot;
-use histokin_core::query::{
-    Answer, Example, Judgement, Marked, Marks, PastQuery, PatientNames, Patients, Query, QueryError,
-    QueryHistory, QuerySettings, ShownExample, TilePlace, builder,
-};
-use histokin_core::slide::SlideId;
-
-pub use asking::PictureQuery;
-pub(super) use matches::{Classified, Judged};
+pub use commands::{MatchCommand, QueryCommand};
+pub use events::QueryEvent;
+pub use examples::PictureQuery;
 pub use second_encoder::SecondEncoder;
+
+use super::{Job, LoadJob, Session};
+use histokin_core::descriptors::Recipe;
+use histokin_core::query::{Answer, Patients, QueryHistory, QuerySettings, ShownExample, TilePlace};
+use matches::{Classified, Judged};
 
 /// Number of matches that are shown by default.
 const DEFAULT_MATCHES: usize = 24;
@@ -84,288 +81,145 @@ impl QueryState {
     }
 }
 
-/// Query settings used by default.
-pub(super) fn default_settings() -> QuerySettings {
-    QuerySettings { count: DEFAULT_MATCHES, exclude_um: DEFAULT_EXCLUSION_UM, ..QuerySettings::default() }
+/// The queries of a session.
+pub(super) struct Queries {
+    pub(super) current: Option<QueryState>,
+    pub(super) settings: QuerySettings,
+    pub(super) patients: Patients,
+    /// Number of the current query; answers to older ones are ignored.
+    pub(super) generation: u64,
+    pub(super) history: QueryHistory,
+    /// Whether the project's query history has been loaded.
+    history_loaded: bool,
+    /// Changes made by relevance judgements, for undo; the newest last.
+    judged: Vec<Judged>,
+    /// Changes made by giving matches a class, for undo; the newest last.
+    classified: Vec<Vec<Classified>>,
+    /// Recipes by which slides have been embedded.
+    recipes: Vec<Recipe>,
+    /// A second encoder with which queries are answered as well.
+    pub(super) second_encoder: Option<SecondEncoder>,
+}
+
+impl Default for Queries {
+    fn default() -> Self {
+        Self {
+            current: None,
+            settings: QuerySettings {
+                count: DEFAULT_MATCHES,
+                exclude_um: DEFAULT_EXCLUSION_UM,
+                ..QuerySettings::default()
+            },
+            patients: Patients::Any,
+            generation: 0,
+            history: QueryHistory::default(),
+            history_loaded: false,
+            judged: Vec::new(),
+            classified: Vec::new(),
+            recipes: Vec::new(),
+            second_encoder: None,
+        }
+    }
+}
+
+impl Queries {
+    /// Continues the numbers of another project's queries, so that late answers to those are ignored.
+    pub(super) fn continue_after(&mut self, former: &Self) {
+        self.generation = former.generation + 1;
+    }
 }
 
 impl Session {
     /// The current query.
     pub fn query(&self) -> Option<&QueryState> {
-        self.query.as_ref()
+        self.query.current.as_ref()
     }
 
     /// Current query settings.
     pub fn query_settings(&self) -> &QuerySettings {
-        &self.query_settings
+        &self.query.settings
     }
 
     /// Which patients' slides may hold matches.
     pub fn patients(&self) -> Patients {
-        self.patients
+        self.query.patients
     }
 
     /// Earlier queries and relevance judgements.
     pub fn query_history(&self) -> &QueryHistory {
-        &self.query_history
+        &self.query.history
     }
 
     /// Whether giving matches a class can be undone.
     pub fn can_undo_classification(&self) -> bool {
-        !self.classified.is_empty()
+        !self.query.classified.is_empty()
     }
 
     /// Whether a judgement can be undone.
     pub fn can_undo_judgement(&self) -> bool {
-        !self.judged.is_empty()
+        !self.query.judged.is_empty()
     }
 
     /// Number of the current query; it changes with every search.
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.query.generation
     }
 
-    /// Index of all searchable descriptors.
-    pub fn index(&self) -> &Arc<Snapshot> {
-        &self.index
-    }
-
-    pub(super) fn clear_query(&mut self) -> Vec<Job> {
-        self.query = None;
-        self.generation += 1;
-        self.leave_archive().into_iter().collect()
-    }
-
-    /// Repeats an earlier query.
-    pub(super) fn recall(&mut self, position: usize) -> Vec<Job> {
-        let Some(past) = self.query_history.history().get(position).cloned() else { return Vec::new() };
-        self.query_settings = past.settings;
-        self.ask(past.positives, past.negatives)
-    }
-
-    pub(super) fn set_query_settings(&mut self, settings: QuerySettings) -> Vec<Job> {
-        self.query_settings = QuerySettings {
-            count: settings.count.clamp(1, MOST_MATCHES),
-            exclude_um: settings.exclude_um.clamp(0.0, 1e6),
-            apart_um: settings.apart_um.clamp(0.0, 1e6),
-            diversity: settings.diversity.clamp(0.0, 1.0),
-            ..settings
-        };
-        self.search()
-    }
-
-    pub(super) fn set_patients(&mut self, patients: Patients) -> Vec<Job> {
-        self.patients = patients;
-        self.search()
-    }
-
-    /// Saves the query history, once the saved one has been loaded.
-    pub(super) fn save_history(&self) -> Option<Job> {
-        let (root, query_history) = (self.project.root().to_owned(), Box::new(self.query_history.clone()));
-        self.history_known.then_some(Job::History(HistoryJob::SaveHistory { root, query_history }))
-    }
-
-    /// Returns how patients are found: by the project's list, else by the file name.
-    fn patient_names(&self) -> PatientNames {
-        PatientNames::usual().with_list(self.project.patients())
-    }
-
-    /// Slides that may hold matches, if patients or chosen slides restrict them.
-    fn slides_among(&self) -> Option<Vec<SlideId>> {
-        let asked = self.query.as_ref().and_then(|query| query.positives.first()?.example.slide());
-        let own = asked.and_then(|slide| self.slide(slide)).map(|state| state.source.info().path.as_path());
-        let slides = self.slides.iter().map(|state| (state.id(), state.source.info().path.as_path()));
-        let listed = self.query_settings.among.as_deref();
-        builder::slides_among((self.patients, &self.patient_names()), own, slides, listed)
-    }
-
-    /// Takes in the list of patients by slide.
-    pub(super) fn patients_read(
-        &mut self,
-        path: &std::path::Path,
-        read: Result<Vec<(String, String)>, String>,
-    ) -> Vec<Job> {
-        match read {
-            Ok(list) => {
-                let known = |name: &str| {
-                    self.slides.iter().any(|state| {
-                        let path = &state.source.info().path;
-                        path.file_name().is_some_and(|file| file == name)
-                            || path.file_stem().is_some_and(|stem| stem == name)
-                    })
-                };
-                let found = list.iter().filter(|(slide, _)| known(slide)).count();
-                let text = format!("{}: patients read; open slides in the list: {found}.", path.display());
-                self.notify(super::state::Severity::Note, text, None);
-                self.project.set_patients(list);
-                let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
-                jobs.extend(self.search());
-                jobs
+    pub(super) fn query_command(&mut self, command: QueryCommand) -> Vec<Job> {
+        match command {
+            QueryCommand::At { slide, point } => self.query_at(slide, point),
+            QueryCommand::Region { slide, region } => self.query_region(&slide, region),
+            QueryCommand::Tiles(tiles) => self.query_tiles(tiles),
+            QueryCommand::Annotations { slide, ids } => self.query_annotations(&slide, &ids),
+            QueryCommand::Class(name) => self.query_class(&name),
+            QueryCommand::Slide(slide) => self.query_slide(&slide),
+            QueryCommand::Picture(picture) => self.query_picture(picture),
+            QueryCommand::AddExample { slide, point, is_positive } => {
+                self.add_example(slide, point, is_positive)
             }
-            Err(reason) => {
-                self.notify(super::state::Severity::Error, reason, None);
+            QueryCommand::RemoveExample { is_positive, place } => self.remove_example(is_positive, place),
+            QueryCommand::GoToExample { place, from } => self.go_to_example(place, from),
+            QueryCommand::SetSettings(settings) => self.set_query_settings(settings),
+            QueryCommand::SetPatients(patients) => self.set_patients(patients),
+            QueryCommand::ReadPatients(path) => vec![Job::Load(LoadJob::ReadPatients(path))],
+            QueryCommand::ListRecipes => self.list_recipes(),
+            QueryCommand::CompareWith(recipe) => self.compare_with(recipe),
+            QueryCommand::Repeat(position) => self.repeat(position),
+            QueryCommand::Clear => self.clear_query(),
+        }
+    }
+
+    pub(super) fn match_command(&mut self, command: MatchCommand) -> Vec<Job> {
+        match command {
+            MatchCommand::GoTo { rank, from } => self.go_to_match(rank, from),
+            MatchCommand::Judge { rank, verdict } => self.judge(rank, verdict),
+            MatchCommand::UndoJudgement => self.undo_judgement(),
+            MatchCommand::Choose(rank) => self.choose_match(rank),
+            MatchCommand::ChooseExactly(ranks) => self.choose_matches(ranks),
+            MatchCommand::Classify(class) => self.classify_matches(class),
+            MatchCommand::UndoClassification => self.undo_classification(),
+            MatchCommand::Export => self.export_matches(),
+            MatchCommand::ExportHeatMap { tile, on } => self.export_heat_map(&tile, &on),
+        }
+    }
+
+    pub(super) fn query_event(&mut self, event: QueryEvent) -> Vec<Job> {
+        match event {
+            QueryEvent::Answered { generation, answer, second_encoder } => {
+                self.answered(generation, answer, second_encoder)
+            }
+            QueryEvent::ArchiveAnswered { generation, answer } => self.archive_answered(generation, answer),
+            QueryEvent::PictureEmbedded(embedded) => self.picture_embedded(embedded.map(|shown| *shown)),
+            QueryEvent::TilesEmbedded { slide, rects, descriptors } => {
+                self.tiles_embedded(&slide, &rects, descriptors)
+            }
+            QueryEvent::PatientsRead { path, patients } => self.patients_read(&path, patients),
+            QueryEvent::RecipesFound(recipes) => {
+                self.query.recipes = recipes;
                 Vec::new()
             }
-        }
-    }
-
-    /// Annotations to which the settings refer.
-    fn marks(&self) -> Marks {
-        if self.query_settings.marked == Marked::Anywhere { Marks::new() } else { self.all_marks() }
-    }
-
-    /// Annotations of all open slides.
-    fn all_marks(&self) -> Marks {
-        let of_slide = |id: &SlideId| Some((id.clone(), self.annotations(id)?.set().clone()));
-        self.slides.iter().filter_map(|state| of_slide(state.id())).collect()
-    }
-
-    /// Searches again if annotations decide which tiles may be matches.
-    pub(super) fn search_if_marked(&mut self) -> Vec<Job> {
-        if self.query_settings.marked == Marked::Anywhere { Vec::new() } else { self.search() }
-    }
-
-    /// Searches the newest index for the current query.
-    pub(super) fn search(&mut self) -> Vec<Job> {
-        let among = self.slides_among();
-        let settings = QuerySettings { among, ..self.query_settings.clone() };
-        let marks = self.marks();
-        let second_encoder =
-            self.second_encoder.as_ref().and_then(|second_encoder| second_encoder.index.clone());
-        let Some(query) = &mut self.query else { return Vec::new() };
-        self.generation += 1;
-        query.waiting = true;
-        let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
-        let query =
-            Query { positives: examples(&query.positives), negatives: examples(&query.negatives), settings };
-        let (generation, index) = (self.generation, self.index.clone());
-        let search = SearchRequest { generation, index, query, marks, second_encoder };
-        let mut jobs: Vec<Job> = self.search_archive(&search).into_iter().collect();
-        jobs.push(Job::Search(search));
-        jobs
-    }
-
-    pub(super) fn answered(
-        &mut self,
-        generation: u64,
-        answer: Result<Answer, QueryError>,
-        second_encoder: Option<Result<Answer, QueryError>>,
-    ) -> Vec<Job> {
-        if generation != self.generation {
-            return Vec::new();
-        }
-        let Some(query) = &mut self.query else { return Vec::new() };
-        query.waiting = false;
-        query.second_encoder = second_encoder.map(|answer| answer.map_err(|problem| problem.to_string()));
-        let mut jobs = Vec::new();
-        match answer {
-            // The archive was faster, and its answer includes these matches.
-            Ok(_) if self.archive_progress == ArchiveProgress::Answered => {}
-            Ok(answer) => {
-                query.problem = None;
-                let is_other = |before: &Arc<Answer>| before.matches != answer.matches;
-                if query.answer.as_ref().is_none_or(is_other) {
-                    query.chosen.clear();
-                    query.visited = query.visited.filter(|rank| *rank < answer.matches.len());
-                }
-                query.answer = Some(Arc::new(answer));
-            }
-            Err(problem) => {
-                query.answer = None;
-                query.chosen.clear();
-                query.problem = Some(problem.to_string());
-                jobs.extend(self.embed_missing_tile(&problem));
-            }
-        }
-        jobs.extend(self.read_pictures());
-        jobs
-    }
-
-    /// Requests the thumbnails that the lists show and drops all others: lists are short, and tiles are read
-    /// again quickly.
-    pub(super) fn read_pictures(&mut self) -> Vec<Job> {
-        // In the order in which they are seen.
-        let mut wanted: IndexSet<(SlideId, Level0Rect)> = IndexSet::new();
-        if let Some(query) = &self.query {
-            let examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
-            wanted.extend(examples.map(|place| (place.slide.clone(), place.rect)));
-            let second_encoder = query.second_encoder.iter().flatten();
-            let answers = query.answer.as_deref().into_iter().chain(second_encoder);
-            let matches = answers.flat_map(|answer| answer.matches.iter().take(MOST_MATCHES));
-            wanted.extend(matches.map(|found| (found.slide.clone(), found.rect)));
-        }
-        let past = || self.query_history.history().iter().filter_map(|past| past.positives.first());
-        let places = past().filter_map(|shown| shown.place.as_ref());
-        wanted.extend(places.map(|place| (place.slide.clone(), place.rect)));
-        // Pictures are not part of a slide but of a file of their own.
-        let asked = self.query.iter().flat_map(|query| query.examples()).map(|(_, shown)| shown);
-        let files: Vec<(TilePlace, PathBuf)> = asked
-            .chain(past())
-            .filter_map(|shown| match &shown.example {
-                Example::Descriptors { file: Some(file), .. } => Some((shown.place.clone()?, file.clone())),
-                _ => None,
-            })
-            .collect();
-        self.tile_pictures.retain(|key, _| wanted.contains(key));
-        let mut jobs = Vec::new();
-        for (slide, rect) in wanted {
-            let source = self.slide(&slide).map(|state| state.source.clone());
-            if let Some(source) = source.filter(|_| self.tile_picture(&slide, &rect).is_none()) {
-                jobs.push(Job::Picture(PictureJob::ReadTilePicture { slide: source, rect }));
-                self.tile_pictures.insert((slide, rect), TilePicture::Reading);
-            }
-        }
-        for (place, file) in files {
-            if self.tile_picture(&place.slide, &place.rect).is_none() {
-                self.tile_pictures.insert((place.slide.clone(), place.rect), TilePicture::Reading);
-                jobs.push(Job::Picture(PictureJob::ReadQueryPicture { place, file }));
-            }
-        }
-        jobs
-    }
-
-    /// Requests the thumbnail of a tile, unless that was done already.
-    pub(super) fn read_tile_picture(&mut self, slide: SlideId, rect: Level0Rect) -> Vec<Job> {
-        if self.tile_picture(&slide, &rect).is_some() {
-            return Vec::new();
-        }
-        let Some(source) = self.slide(&slide).map(|state| state.source.clone()) else { return Vec::new() };
-        self.tile_pictures.insert((slide, rect), TilePicture::Reading);
-        vec![Job::Picture(PictureJob::ReadTilePicture { slide: source, rect })]
-    }
-
-    /// Takes in the query history of the project.
-    pub(super) fn history_loaded(&mut self, query_history: QueryHistory) -> Vec<Job> {
-        // Queries made while it was being read stay the newest.
-        let asked: Vec<PastQuery> = self.query_history.history().to_vec();
-        let judged: Vec<Judgement> = self.query_history.judgements().to_vec();
-        self.query_history = query_history;
-        self.query_history.rename_slides(&self.project.former_ids());
-        self.history_known = true;
-        let is_new = !asked.is_empty() || !judged.is_empty();
-        asked.into_iter().rev().for_each(|past| self.query_history.note(past));
-        judged.into_iter().for_each(|judgement| _ = self.query_history.judge(judgement));
-        let mut jobs = self.read_pictures();
-        jobs.extend(self.save_history().filter(|_| is_new));
-        jobs
-    }
-
-    /// Removes everything on a slide that was closed from the query and its answer.
-    pub(super) fn forget_slide_in_query(&mut self, slide: &SlideId) {
-        if let Some(query) = &mut self.query {
-            let stays = |shown: &ShownExample| shown.example.slide() != Some(slide);
-            query.positives.retain(stays);
-            query.negatives.retain(stays);
-            let answer = query.answer.as_mut().map(Arc::make_mut);
-            for answer in answer.into_iter().chain(query.second_encoder.iter_mut().flatten()) {
-                answer.matches.retain(|found| found.slide != *slide);
-                answer.slides.retain(|rank| rank.slide != *slide);
-            }
-            query.chosen.clear();
-            query.visited = None;
-        }
-        if self.query.as_ref().is_some_and(|query| query.positives.is_empty()) {
-            self.clear_query();
+            QueryEvent::SecondEncoderOpened { recipe, index } => self.second_encoder_opened(&recipe, index),
+            QueryEvent::HistoryLoaded(history) => self.history_loaded(*history),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::super::state::Severity;
 use super::super::{Job, LoadJob, Session};
 use histokin_core::descriptors::Recipe;
 use histokin_core::index::Snapshot;
@@ -18,12 +17,12 @@ pub struct SecondEncoder {
 impl Session {
     /// Recipes by which slides of this project have been embedded, as far as they were looked up.
     pub fn recipes(&self) -> &[Recipe] {
-        &self.recipes
+        &self.query.recipes
     }
 
     /// The encoder whose answers are shown besides those of the project's own.
     pub fn second_encoder(&self) -> Option<&SecondEncoder> {
-        self.second_encoder.as_ref()
+        self.query.second_encoder.as_ref()
     }
 
     /// Requests the recipes by which slides of this project have been embedded.
@@ -31,22 +30,17 @@ impl Session {
         vec![Job::Load(LoadJob::ListRecipes(self.project.descriptors()))]
     }
 
-    pub(in crate::session) fn recipes_found(&mut self, recipes: Vec<Recipe>) -> Vec<Job> {
-        self.recipes = recipes;
-        Vec::new()
-    }
-
     /// Sets the second encoder, or none.
     pub(in crate::session) fn compare_with(&mut self, recipe: Option<Recipe>) -> Vec<Job> {
-        if let Some(query) = &mut self.query {
+        if let Some(query) = &mut self.query.current {
             query.second_encoder = None;
         }
         let Some(recipe) = recipe else {
-            self.second_encoder = None;
+            self.query.second_encoder = None;
             return Vec::new();
         };
-        self.second_encoder = Some(SecondEncoder { recipe: recipe.clone(), index: None });
-        let slides = self.slides.iter().map(|slide| slide.id().clone()).collect();
+        self.query.second_encoder = Some(SecondEncoder { recipe: recipe.clone(), index: None });
+        let slides = self.slides.ids();
         let (store, cache) = (self.project.descriptors(), self.project.index_cache());
         vec![Job::Load(LoadJob::OpenSecondEncoder { store, slides, recipe, cache })]
     }
@@ -57,15 +51,12 @@ impl Session {
         recipe: &Recipe,
         index: Arc<Snapshot>,
     ) -> Vec<Job> {
-        let Some(second_encoder) =
-            self.second_encoder.as_mut().filter(|second_encoder| second_encoder.recipe == *recipe)
-        else {
-            return Vec::new();
-        };
+        let current = self.query.second_encoder.as_mut().filter(|encoder| encoder.recipe == *recipe);
+        let Some(second_encoder) = current else { return Vec::new() };
         if index.is_empty() {
-            self.second_encoder = None;
+            self.query.second_encoder = None;
             let text = format!("No open slide has descriptors of {}.", recipe.encoder_name);
-            self.notify(Severity::Error, text, None);
+            self.messages.error(text);
             return Vec::new();
         }
         second_encoder.index = Some(index);

@@ -1,26 +1,30 @@
 //! Training as seen by the session: possible pairs, the current run, and the list of runs.
 
-mod messages;
+mod commands;
+mod events;
+mod jobs;
 mod state;
 
 use std::sync::Arc;
 
-pub use messages::{
-    Pace, PairLimits, PlannedRun, TrainingCommand, TrainingEnd, TrainingEvent, TrainingJob, TrainingPlan,
-    TrainingTarget,
-};
+pub use commands::TrainingCommand;
+pub use events::{Pace, TrainingEnd, TrainingEvent};
+pub use jobs::{PairLimits, PlannedRun, TrainingJob, TrainingPlan, TrainingTarget};
 pub use state::{Preview, RunView, RunningState, TrainingState};
 
-use super::state::Severity;
-use super::{Job, Session, SlideState, SlideStatus};
-use histokin_core::descriptors::DescriptorSet;
+use super::{Job, Session, SlideState};
 use histokin_core::slide::SlideId;
 use histokin_encoder::DeviceChoice;
 use histokin_project::project::ProjectSettings;
 use histokin_training::config::TrainingConfig;
 
 impl Session {
-    pub(super) fn handle_training(&mut self, command: TrainingCommand) -> Vec<Job> {
+    /// State of training.
+    pub fn training(&self) -> &TrainingState {
+        &self.training
+    }
+
+    pub(super) fn training_command(&mut self, command: TrainingCommand) -> Vec<Job> {
         let project = self.project.root().to_owned();
         match command {
             TrainingCommand::Count { slides, config } => self.count_pairs(&slides, &config),
@@ -29,8 +33,7 @@ impl Session {
                 self.begin_training(PlannedRun::New { targets, config }, device)
             }
             TrainingCommand::Continue { run, device } => {
-                let all: Vec<SlideId> = self.slides.iter().map(|slide| slide.id().clone()).collect();
-                let targets = self.targets(&all, &[]);
+                let targets = self.targets(&self.slides.ids(), &[]);
                 self.begin_training(PlannedRun::Continued { run, targets }, device)
             }
             TrainingCommand::Pause | TrainingCommand::Resume => {
@@ -39,30 +42,30 @@ impl Session {
                     return Vec::new();
                 }
                 self.training.running.paused = paused;
-                vec![Job::Train(TrainingJob::Pause(paused))]
+                vec![Job::Training(TrainingJob::Pause(paused))]
             }
             TrainingCommand::Stop => {
                 if !self.training.running.active {
                     return Vec::new();
                 }
                 self.training.running.stopping = true;
-                vec![Job::Train(TrainingJob::Stop)]
+                vec![Job::Training(TrainingJob::Stop)]
             }
             TrainingCommand::Preview { slides, config } => {
                 self.training.preview.drawing = true;
                 let targets = self.targets(&slides, &[]);
-                vec![Job::Train(TrainingJob::Preview { targets, config })]
+                vec![Job::Training(TrainingJob::Preview { targets, config })]
             }
             TrainingCommand::ListRuns => {
                 self.training.listed = true;
-                vec![Job::Train(TrainingJob::List { project })]
+                vec![Job::Training(TrainingJob::List { project })]
             }
             TrainingCommand::UseEncoder(run) => self.use_encoder(&run),
-            TrainingCommand::Export(run) => vec![Job::Train(TrainingJob::Export { project, run })],
-            TrainingCommand::Delete(run) => vec![Job::Train(TrainingJob::Delete { project, run })],
-            TrainingCommand::ReadSettings(path) => vec![Job::Train(TrainingJob::ReadSettings(path))],
+            TrainingCommand::Export(run) => vec![Job::Training(TrainingJob::Export { project, run })],
+            TrainingCommand::Delete(run) => vec![Job::Training(TrainingJob::Delete { project, run })],
+            TrainingCommand::ReadSettings(path) => vec![Job::Training(TrainingJob::ReadSettings(path))],
             TrainingCommand::WriteSettings { path, config } => {
-                vec![Job::Train(TrainingJob::WriteSettings { path, config })]
+                vec![Job::Training(TrainingJob::WriteSettings { path, config })]
             }
         }
     }
@@ -70,10 +73,10 @@ impl Session {
     /// Stops the current run when its project is closed; its checkpoint allows it to be continued later.
     pub(super) fn leave_training(&self) -> Vec<Job> {
         let active = self.training.running.active;
-        active.then_some(Job::Train(TrainingJob::Stop)).into_iter().collect()
+        active.then_some(Job::Training(TrainingJob::Stop)).into_iter().collect()
     }
 
-    pub(super) fn absorb_training(&mut self, event: TrainingEvent) -> Vec<Job> {
+    pub(super) fn training_event(&mut self, event: TrainingEvent) -> Vec<Job> {
         let running = &mut self.training.running;
         match event {
             TrainingEvent::Counted { slide, limits, count } => {
@@ -98,9 +101,9 @@ impl Session {
                 let number = self.training.read.as_ref().map_or(0, |(number, _)| *number);
                 self.training.read = Some((number + 1, *config));
             }
-            TrainingEvent::SettingsRead(Err(reason)) => self.notify(Severity::Error, reason, None),
+            TrainingEvent::SettingsRead(Err(reason)) => self.messages.error(reason),
             TrainingEvent::SettingsWritten(path) => {
-                self.notify(Severity::Note, format!("Settings were written to {}", path.display()), None);
+                self.messages.note(format!("Settings were written to {}", path.display()));
             }
             TrainingEvent::Preparing { what } => running.doing = Some(what),
             TrainingEvent::Began { run, step, steps, device, history } => {
@@ -139,7 +142,7 @@ impl Session {
             TrainingEvent::Ended(end) => return self.training_ended(end),
             TrainingEvent::Exported { run, path } => {
                 let text = format!("{run}: encoder and card were written to {}", path.display());
-                self.notify(Severity::Note, text, None);
+                self.messages.note(text);
             }
         }
         Vec::new()
@@ -158,7 +161,7 @@ impl Session {
         if targets.is_empty() {
             return Vec::new();
         }
-        vec![Job::Train(TrainingJob::Count { targets, limits })]
+        vec![Job::Training(TrainingJob::Count { targets, limits })]
     }
 
     fn targets(&self, slides: &[SlideId], validation: &[SlideId]) -> Vec<TrainingTarget> {
@@ -170,7 +173,7 @@ impl Session {
                 validation: validates,
             })
         };
-        self.slides.iter().filter_map(target).collect()
+        self.slides.list.iter().filter_map(target).collect()
     }
 
     /// Starts a run. Training and embedding would slow each other down, so embedding waits until the end.
@@ -194,7 +197,7 @@ impl Session {
             jobs.extend(self.embed_plan());
         }
         let project = self.project.root().to_owned();
-        jobs.push(Job::Train(TrainingJob::Train(Box::new(TrainingPlan { project, device, what }))));
+        jobs.push(Job::Training(TrainingJob::Train(Box::new(TrainingPlan { project, device, what }))));
         jobs
     }
 
@@ -208,7 +211,7 @@ impl Session {
             Err(reason) => {
                 running.log(reason.clone());
                 running.problem = Some(reason.clone());
-                self.notify(Severity::Error, reason, None);
+                self.messages.error(reason);
             }
         }
         if std::mem::take(&mut self.training.running.embedding_waits) {
@@ -226,7 +229,7 @@ impl Session {
         };
         let Some(model) = view.model.clone() else {
             let text = format!("{run}: the run has no encoder yet; let it finish first");
-            self.notify(Severity::Error, text, None);
+            self.messages.error(text);
             return Vec::new();
         };
         let which = model.to_string_lossy().into_owned();
@@ -239,35 +242,6 @@ impl Session {
         let text = format!(
             "{run}: embedding the slides with its encoder; until that is done the old descriptors are searched"
         );
-        self.describe_anew(settings, text)
-    }
-
-    /// Whether the sets that are searched now have another recipe than `set`.
-    pub(super) fn is_of_another_encoder(&self, set: &DescriptorSet) -> bool {
-        self.sets.values().any(|old| old.header.recipe != set.header.recipe)
-    }
-
-    /// Keeps a set of a new encoder aside until all slides have one.
-    pub(super) fn keep_apart(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
-        if finished {
-            self.training.incoming.insert(set.header.slide_id.clone(), set);
-        }
-        self.change_over()
-    }
-
-    /// Switches to the new encoder's sets once no slide is still to be embedded.
-    pub(super) fn change_over(&mut self) -> Vec<Job> {
-        let is_open = |status: &SlideStatus| {
-            matches!(status, SlideStatus::Checking | SlideStatus::Waiting(_) | SlideStatus::Embedding(_))
-        };
-        if self.training.incoming.is_empty() || self.slides.iter().any(|slide| is_open(&slide.status)) {
-            return Vec::new();
-        }
-        self.sets = std::mem::take(&mut self.training.incoming).into_iter().collect();
-        // Answers of the old encoder cannot be compared with answers of the new one.
-        let mut jobs = self.clear_query();
-        self.index_stale = true;
-        jobs.extend(self.index_if_stale());
-        jobs
+        self.embed_again(settings, text)
     }
 }

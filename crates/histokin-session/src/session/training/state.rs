@@ -1,11 +1,10 @@
 //! State of training: the current run, the list of runs, and possible pairs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::messages::{Pace, PairLimits};
-use histokin_core::descriptors::DescriptorSet;
+use super::{Pace, PairLimits};
 use histokin_core::slide::SlideId;
 use histokin_training::config::TrainingConfig;
 use histokin_training::pairs::PairCount;
@@ -113,8 +112,6 @@ pub struct TrainingState {
     pub(in crate::session) preview: Preview,
     /// Settings last read from a file, and how many times settings have been read.
     pub(in crate::session) read: Option<(u64, TrainingConfig)>,
-    /// Finished sets of a new encoder, kept until all slides have one; the old sets are searched until then.
-    pub(in crate::session) incoming: BTreeMap<SlideId, Arc<DescriptorSet>>,
 }
 
 impl TrainingState {

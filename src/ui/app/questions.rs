@@ -1,11 +1,24 @@
-//! The close guard: keeps the window from closing while annotations are unsaved.
+//! Questions that the state of the session asks: may the encoder run, and may the window close.
 
 use egui::{Context, ViewportCommand};
 
 use super::App;
+use crate::session::EncoderState;
 use crate::ui::panels::dialogs::Dialog;
 
 impl App {
+    /// Asks whether the project's encoder may run, until that is answered.
+    pub(super) fn ask_for_permission(&mut self) {
+        match (self.session.encoder(), &self.chrome.dialog) {
+            (EncoderState::Untrusted(module), None) => {
+                self.chrome.dialog = Some(Dialog::TrustEncoder { module: module.clone() });
+            }
+            (EncoderState::Untrusted(_), Some(_)) => {}
+            (_, Some(Dialog::TrustEncoder { .. })) => self.chrome.dialog = None,
+            _ => {}
+        }
+    }
+
     /// Cancels a close request while annotations are unsaved, and asks the user.
     pub(super) fn hold_back_closing(&mut self, context: &Context) {
         let may_leave = matches!(self.chrome.dialog, Some(Dialog::Unsaved { leave: true }))

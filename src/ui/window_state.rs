@@ -22,7 +22,7 @@ const MOST_VIEWS: usize = 500;
 /// The stored state, a TOML file in the user's own data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Remembered {
+pub struct WindowState {
     /// Whether the slide list was open.
     pub slides_open: bool,
     /// Whether the match list was open.
@@ -66,7 +66,7 @@ struct View {
     stance: Stance,
 }
 
-impl Default for Remembered {
+impl Default for WindowState {
     fn default() -> Self {
         Self {
             slides_open: true,
@@ -87,19 +87,19 @@ impl Default for Remembered {
     }
 }
 
-impl Remembered {
+impl WindowState {
     /// Loads the state from `file`, or the default if the file is missing or invalid. That is no error: the
     /// window then opens as for the first time.
     pub fn load(file: &Path) -> Self {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        let mut remembered: Self = toml::from_str(&text).unwrap_or_else(|error| {
+        let mut state: Self = toml::from_str(&text).unwrap_or_else(|error| {
             tracing::warn!(file = %file.display(), %error, "the window's state file cannot be parsed");
             Self::default()
         });
-        if !(0.5..=3.0).contains(&remembered.text_scale) {
-            remembered.text_scale = 1.0;
+        if !(0.5..=3.0).contains(&state.text_scale) {
+            state.text_scale = 1.0;
         }
-        remembered
+        state
     }
 
     /// Puts `path` first in the list of recent paths.
@@ -122,23 +122,23 @@ impl Remembered {
     }
 }
 
-/// Writes the state on its own thread. Dropping it waits for the last write.
-pub struct Keeper {
-    job_queue: Arc<JobQueue<Remembered>>,
+/// The file of the state, written on its own thread. Dropping it waits for the last write.
+pub struct StateFile {
+    job_queue: Arc<JobQueue<WindowState>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
+impl StateFile {
     /// Starts writing to `file`; its folder is created if needed.
     ///
     /// # Errors
     /// If the thread cannot be started.
     pub fn start(file: PathBuf) -> std::io::Result<Self> {
-        let job_queue: Arc<JobQueue<Remembered>> = Arc::default();
+        let job_queue: Arc<JobQueue<WindowState>> = Arc::default();
         let to_write = job_queue.clone();
-        let thread = std::thread::Builder::new().name("window-keeper".into()).spawn(move || {
-            while let Some(remembered) = to_write.take_until_empty() {
-                if let Err(error) = write(&file, &remembered) {
+        let thread = std::thread::Builder::new().name("window-state_file".into()).spawn(move || {
+            while let Some(state) = to_write.take_until_empty() {
+                if let Err(error) = write(&file, &state) {
                     tracing::warn!(file = %file.display(), %error, "the window's state could not be saved");
                 }
             }
@@ -147,27 +147,27 @@ impl Keeper {
     }
 
     /// Queues the state to be written, in place of a state that still waits.
-    pub fn keep(&self, remembered: Remembered) {
-        self.job_queue.replace(remembered);
+    pub fn save(&self, state: WindowState) {
+        self.job_queue.replace(state);
     }
 }
 
-impl Drop for Keeper {
+impl Drop for StateFile {
     fn drop(&mut self) {
         self.job_queue.close();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the window-keeper thread had panicked");
+            tracing::error!("the window-state_file thread had panicked");
         }
     }
 }
 
-fn write(file: &Path, remembered: &Remembered) -> anyhow::Result<()> {
+fn write(file: &Path, state: &WindowState) -> anyhow::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    Ok(durable::write(file, toml::to_string_pretty(remembered)?.as_bytes())?)
+    Ok(durable::write(file, toml::to_string_pretty(state)?.as_bytes())?)
 }
 
 #[cfg(test)]
@@ -179,36 +179,36 @@ mod tests {
     fn what_was_kept_comes_back_and_nonsense_is_a_fresh_start() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("new/window.toml");
-        let mut remembered = Remembered { text_scale: 1.25, slides_open: false, ..Remembered::default() };
+        let mut state = WindowState { text_scale: 1.25, slides_open: false, ..WindowState::default() };
         for number in 0..30 {
-            remembered.opened(Path::new(&format!("slide-{number}.svs")));
+            state.opened(Path::new(&format!("slide-{number}.svs")));
         }
-        remembered.opened(Path::new("slide-20.svs"));
-        assert_eq!(remembered.recent.len(), MOST_RECENT);
-        assert_eq!(remembered.recent[0], Path::new("slide-20.svs"));
+        state.opened(Path::new("slide-20.svs"));
+        assert_eq!(state.recent.len(), MOST_RECENT);
+        assert_eq!(state.recent[0], Path::new("slide-20.svs"));
         let slide = SlideId("a".to_owned());
-        remembered.looked_at(&slide, Level0Rect::new(-5, 0, 10, 20), Stance::default());
+        state.looked_at(&slide, Level0Rect::new(-5, 0, 10, 20), Stance::default());
         let turned = Stance { rotation: 0.5, flip_horizontal: true, flip_vertical: false };
-        remembered.looked_at(&slide, Level0Rect::new(1, 2, 30, 40), turned);
+        state.looked_at(&slide, Level0Rect::new(1, 2, 30, 40), turned);
         let upright = SlideId("b".to_owned());
-        remembered.looked_at(&upright, Level0Rect::new(3, 4, 50, 60), Stance::default());
-        remembered.layout = Layout {
+        state.looked_at(&upright, Level0Rect::new(3, 4, 50, 60), Stance::default());
+        state.layout = Layout {
             split: Split::ALL[2],
             linked: true,
             active: 1,
             slides: vec![Some(slide.clone()), None, Some(upright.clone()), None],
         };
-        let keeper = Keeper::start(file.clone()).unwrap();
-        keeper.keep(remembered.clone());
-        drop(keeper);
-        let again = Remembered::load(&file);
-        assert_eq!(again, remembered);
+        let state_file = StateFile::start(file.clone()).unwrap();
+        state_file.save(state.clone());
+        drop(state_file);
+        let again = WindowState::load(&file);
+        assert_eq!(again, state);
         assert_eq!(again.view_of(&slide), Some((Level0Rect::new(1, 2, 30, 40), turned)));
         assert_eq!(again.view_of(&upright), Some((Level0Rect::new(3, 4, 50, 60), Stance::default())));
 
         let before = "[[view]]\nslide = \"a\"\nfield = { x = 1, y = 2, width = 3, height = 4 }\n";
         std::fs::write(&file, before).unwrap();
-        let old = Remembered::load(&file).view_of(&slide);
+        let old = WindowState::load(&file).view_of(&slide);
         assert_eq!(
             old,
             Some((Level0Rect::new(1, 2, 3, 4), Stance::default())),
@@ -216,6 +216,6 @@ mod tests {
         );
 
         std::fs::write(&file, "slides_open = 7").unwrap();
-        assert_eq!(Remembered::load(&file), Remembered::default());
+        assert_eq!(WindowState::load(&file), WindowState::default());
     }
 }

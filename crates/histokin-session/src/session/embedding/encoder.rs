@@ -1,14 +1,14 @@
-//! Selection of the project's encoder, and the suggestion to change to a newer one.
+//! The project's encoder: its choice, permission to run it, and the suggestion to change to a newer one.
 
-use super::state::{Remedy, Severity};
-use super::{EncoderState, Job, OpenJob, Session, SlideStatus};
+use super::super::{Job, OpenJob, Remedy, Session, Severity};
+use super::{EncoderState, SlideStatus};
 use histokin_encoder as encoder;
 use histokin_project::project::ProjectSettings;
 
 impl Session {
     /// Suggests the default encoder if the project uses the previous default without an explicit choice, or
     /// an encoder that is no longer shipped.
-    pub(super) fn offer_default_encoder(&mut self) {
+    pub(in crate::session) fn offer_default_encoder(&mut self) {
         if self.project.read_only().is_some() {
             return;
         }
@@ -25,38 +25,53 @@ impl Session {
         } else {
             return;
         };
-        self.notify(Severity::Note, text, Some(Remedy::NewerEncoder(self.project.encoder_name())));
+        self.messages.add(Severity::Note, text, Some(Remedy::NewerEncoder(self.project.encoder_name())));
     }
 
     /// Changes the project's encoder to `name` and embeds all slides again. If the project already uses this
     /// encoder, it is only recorded in the project's settings as an explicit choice.
     pub(super) fn choose_encoder(&mut self, name: String) -> Vec<Job> {
-        self.withdraw(&Remedy::NewerEncoder(self.project.encoder_name()));
+        self.messages.withdraw(&Remedy::NewerEncoder(self.project.encoder_name()));
         let is_kept = self.project.encoder_name() == name;
         let settings = ProjectSettings { encoder: Some(name.clone()), ..self.project.settings().clone() };
         if is_kept {
             self.project.set_settings(settings);
-            return vec![Job::SaveProject(Box::new(self.project.clone()))];
+            return vec![self.save_project()];
         }
         let text = format!(
             "The slides are embedded again with {name}; until that is done, searches use the present descriptors"
         );
-        self.describe_anew(settings, text)
+        self.embed_again(settings, text)
+    }
+
+    /// Allows the encoder to run, or continues without one.
+    pub(super) fn trust_encoder(&mut self, trusted: bool) -> Vec<Job> {
+        let EncoderState::Untrusted(module) = &self.embedding.encoder else { return Vec::new() };
+        let module = module.clone();
+        if trusted {
+            self.embedding.encoder = EncoderState::Unknown;
+            return vec![Job::Open(OpenJob::TrustEncoder { module, encoder: self.project.encoder_name() })];
+        }
+        let reason =
+            format!("{}: was not allowed to run; slides can be viewed but not embedded", module.display());
+        self.embedding.encoder = EncoderState::Failed(reason.clone());
+        self.messages.note(reason);
+        Vec::new()
     }
 
     /// Embeds all slides again with `settings`. Searches use the existing descriptors until that is done.
-    pub(super) fn describe_anew(&mut self, settings: ProjectSettings, text: String) -> Vec<Job> {
+    pub(in crate::session) fn embed_again(&mut self, settings: ProjectSettings, text: String) -> Vec<Job> {
         self.project.set_settings(settings);
-        self.encoder = EncoderState::Unknown;
-        self.training.incoming.clear();
-        for slide in &mut self.slides {
+        self.embedding.encoder = EncoderState::Unknown;
+        self.embedding.incoming.clear();
+        for slide in &mut self.slides.list {
             if slide.status != SlideStatus::NeedsMpp {
                 slide.status = SlideStatus::Checking;
             }
         }
-        self.notify(Severity::Note, text, None);
+        self.messages.note(text);
         let which = self.project.encoder_name();
-        vec![Job::SaveProject(Box::new(self.project.clone())), Job::Open(OpenJob::ReadEncoderSpec(which))]
+        vec![self.save_project(), Job::Open(OpenJob::ReadEncoderSpec(which))]
     }
 }
 

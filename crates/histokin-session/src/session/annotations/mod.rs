@@ -1,169 +1,28 @@
 //! Annotations of the slides: editing with undo and redo, selection, visibility, classes, import and export.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+mod classes;
+mod commands;
+mod files;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::state::{Place, Remedy, Severity};
-use super::{Job, Session};
-use histokin_core::annotation::{
-    Annotation, AnnotationClass, AnnotationFile, AnnotationSet, AnnotationStore, Edit, History,
-};
-use histokin_core::geometry::Level0Rect;
-use histokin_core::slide::{SlideId, SlideInfo};
-use histokin_project::project::Claim;
+pub use commands::AnnotationCommand;
+pub use worker::{AnnotationEvent, AnnotationJob};
 
-/// A user action on annotations.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Annotate {
-    /// Applies an edit to the annotations of a slide.
-    Edit {
-        /// Slide whose annotations are edited.
-        slide: SlideId,
-        /// Edit to apply.
-        edit: Edit,
-    },
-    /// Undoes the last edit of a slide's annotations.
-    Undo(SlideId),
-    /// Redoes the last undone edit of a slide's annotations.
-    Redo(SlideId),
-    /// Selects exactly these annotations.
-    Select {
-        /// Slide of the annotations.
-        slide: SlideId,
-        /// Annotations to select; empty to select none.
-        ids: Vec<Uuid>,
-    },
-    /// Shows or hides annotations without changing them.
-    Show {
-        /// Slide of the annotations.
-        slide: SlideId,
-        /// Annotations to show or hide.
-        ids: Vec<Uuid>,
-        /// True to show them, false to hide them.
-        shown: bool,
-    },
-    /// Brings an annotation into view and selects it.
-    GoTo {
-        /// Slide of the annotation.
-        slide: SlideId,
-        /// Annotation to go to.
-        id: Uuid,
-    },
-    /// Sets the class of annotations drawn from now on; `None` for no class.
-    ChooseClass(Option<AnnotationClass>),
-    /// Adds a class to the project.
-    AddClass(AnnotationClass),
-    /// Renames or recolours a class of the project and of all annotations that have it.
-    ChangeClass {
-        /// Current name of the class.
-        name: String,
-        /// New name and colour.
-        to: AnnotationClass,
-    },
-    /// Removes a class from the project's list; annotations that have it keep it.
-    RemoveClass(String),
-    /// Adds the annotations of a file to a slide.
-    Import {
-        /// Slide that gets the annotations.
-        slide: SlideId,
-        /// File to read.
-        path: PathBuf,
-    },
-    /// Writes all annotations of a slide to a file; the file name decides the format.
-    Export {
-        /// Slide whose annotations are written.
-        slide: SlideId,
-        /// File to write.
-        path: PathBuf,
-    },
-    /// Retries saving annotations that could not be saved.
-    SaveAgain(SlideId),
-}
-
-/// A job for the annotation worker.
-#[derive(Clone)]
-pub enum AnnotationJob {
-    /// Reads the annotations that the project has of a slide.
-    Load {
-        /// Store to read from.
-        store: AnnotationStore,
-        /// Slide whose annotations are read.
-        slide: SlideId,
-    },
-    /// Saves the annotations of a slide; of several waiting sets for one slide, only the newest is saved.
-    Save {
-        /// Store to save to.
-        store: AnnotationStore,
-        /// Slide of the annotations.
-        slide: SlideId,
-        /// All annotations of the slide.
-        set: Arc<AnnotationSet>,
-        /// Keeps the project claimed by this process until the set is saved.
-        claim: Claim,
-    },
-    /// Reads annotations from a file.
-    Import {
-        /// Slide on which they are placed.
-        info: Box<SlideInfo>,
-        /// File to read.
-        path: PathBuf,
-    },
-    /// Writes annotations to a file.
-    Export {
-        /// Slide of the annotations.
-        info: Box<SlideInfo>,
-        /// Annotations to write.
-        set: Arc<AnnotationSet>,
-        /// File to write.
-        path: PathBuf,
-    },
-}
-
-/// A report of the annotation worker.
-pub enum AnnotationEvent {
-    /// The project's annotations of a slide were read; after an error, nothing may be written over them.
-    Loaded {
-        /// Slide of the annotations.
-        slide: SlideId,
-        /// The annotations, or why they could not be read.
-        loaded: Result<AnnotationSet, String>,
-    },
-    /// The annotations of a slide were saved.
-    Saved {
-        /// Slide of the annotations.
-        slide: SlideId,
-    },
-    /// The annotations of a slide could not be saved. Saving is retried; the previous file still exists.
-    NotSaved {
-        /// Slide of the annotations.
-        slide: SlideId,
-        /// Why they could not be saved.
-        reason: String,
-    },
-    /// A file with annotations was read, or could not be.
-    Imported {
-        /// Slide that gets the annotations.
-        slide: SlideId,
-        /// File that was read.
-        path: PathBuf,
-        /// Its annotations, or why it could not be read.
-        file: Result<Box<AnnotationFile>, String>,
-    },
-    /// A file with annotations was written, or could not be.
-    Exported {
-        /// File that was written.
-        path: PathBuf,
-        /// Number of annotations and notes for the user, or why the file could not be written.
-        written: Result<(usize, Vec<String>), String>,
-    },
-}
+use super::{Job, Place, Remedy, Session, Severity};
+use files::with_notes;
+use histokin_core::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, History, Polygon, Shape};
+use histokin_core::geometry::{Level0Point, Level0Rect};
+use histokin_core::query::TilePlace;
+use histokin_core::slide::SlideId;
 
 /// The annotations of all slides of a session.
 #[derive(Default)]
-pub struct Annotations {
+pub(super) struct Annotations {
     slides: HashMap<SlideId, SlideAnnotations>,
     class: Option<AnnotationClass>,
 }
@@ -259,9 +118,9 @@ impl Session {
         vec![Job::Annotations(AnnotationJob::Load { store, slide: slide.clone() })]
     }
 
-    pub(super) fn annotate(&mut self, command: Annotate) -> Vec<Job> {
+    pub(super) fn annotation_command(&mut self, command: AnnotationCommand) -> Vec<Job> {
         match command {
-            Annotate::Edit { slide, edit } => {
+            AnnotationCommand::Edit { slide, edit } => {
                 let mut kept = 0;
                 let jobs = self.edit_annotations(&slide, |history, set, selection| {
                     let selects = matches!(edit, Edit::Add(_));
@@ -276,29 +135,29 @@ impl Session {
                     let text = format!(
                         "Annotations below the deleted ones were kept ({kept}). Undo restores what was deleted."
                     );
-                    self.notify(Severity::Note, text, None);
+                    self.messages.note(text);
                 }
                 jobs
             }
-            Annotate::Undo(slide) => self.edit_annotations(&slide, |history, set, selection| {
+            AnnotationCommand::Undo(slide) => self.edit_annotations(&slide, |history, set, selection| {
                 history.undo(set).is_some_and(|change| {
                     *selection = change.restored().collect();
                     true
                 })
             }),
-            Annotate::Redo(slide) => self.edit_annotations(&slide, |history, set, selection| {
+            AnnotationCommand::Redo(slide) => self.edit_annotations(&slide, |history, set, selection| {
                 history.redo(set).is_some_and(|change| {
                     *selection = change.touched().collect();
                     true
                 })
             }),
-            Annotate::Select { slide, ids } => {
+            AnnotationCommand::Select { slide, ids } => {
                 if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
                     annotations.selection = ids;
                 }
                 Vec::new()
             }
-            Annotate::Show { slide, ids, shown } => {
+            AnnotationCommand::Show { slide, ids, shown } => {
                 if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
                     let hidden = Arc::make_mut(&mut annotations.hidden);
                     match shown {
@@ -308,17 +167,19 @@ impl Session {
                 }
                 Vec::new()
             }
-            Annotate::GoTo { slide, id } => self.go_to_annotation(slide, id),
-            Annotate::ChooseClass(class) => {
+            AnnotationCommand::GoTo { slide, id } => self.go_to_annotation(slide, id),
+            AnnotationCommand::ChooseClass(class) => {
                 self.annotations.class = class;
                 Vec::new()
             }
-            Annotate::AddClass(_) | Annotate::ChangeClass { .. } | Annotate::RemoveClass(_)
+            AnnotationCommand::AddClass(_)
+            | AnnotationCommand::ChangeClass { .. }
+            | AnnotationCommand::RemoveClass(_)
                 if self.refuse("classes cannot be changed") =>
             {
                 Vec::new()
             }
-            Annotate::AddClass(class) => {
+            AnnotationCommand::AddClass(class) => {
                 let mut classes = self.project.classes();
                 if class.name.trim().is_empty() || classes.iter().any(|known| known.name == class.name) {
                     return Vec::new();
@@ -326,25 +187,26 @@ impl Session {
                 classes.push(class);
                 self.keep_classes(classes)
             }
-            Annotate::ChangeClass { name, to } => self.change_class(&name, to),
-            Annotate::RemoveClass(name) => {
+            AnnotationCommand::ChangeClass { name, to } => self.change_class(&name, to),
+            AnnotationCommand::RemoveClass(name) => {
                 let mut classes = self.project.classes();
                 classes.retain(|class| class.name != name);
                 self.annotations.class = self.annotations.class.take().filter(|class| class.name != name);
                 self.keep_classes(classes)
             }
-            Annotate::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
-            Annotate::Import { slide, path } => {
+            AnnotationCommand::Import { .. } if self.refuse("annotations cannot be changed") => Vec::new(),
+            AnnotationCommand::Import { slide, path } => {
                 let info = self.slide(&slide).map(|state| Box::new(state.source.info().clone()));
                 info.map(|info| Job::Annotations(AnnotationJob::Import { info, path })).into_iter().collect()
             }
-            Annotate::Export { slide, path } => {
+            AnnotationCommand::Export { slide, path } => {
                 let Some(state) = self.slide(&slide) else { return Vec::new() };
                 let info = Box::new(state.source.info().clone());
                 let set = self.annotations(&slide).map(|known| known.set.clone()).unwrap_or_default();
                 vec![Job::Annotations(AnnotationJob::Export { info, set, path })]
             }
-            Annotate::SaveAgain(slide) => self.save_annotations(slide),
+            AnnotationCommand::SaveAgain(slide) => self.save_annotations(slide),
+            AnnotationCommand::AnnotateTiles { tiles, class } => self.annotate_tiles(tiles, &class),
         }
     }
 
@@ -353,6 +215,29 @@ impl Session {
         let set = annotations.set.clone();
         let (store, claim) = (self.project.annotations(), self.project.shared_claim());
         vec![Job::Annotations(AnnotationJob::Save { store, slide, set, claim })]
+    }
+
+    /// Adds one annotation of `class` to each slide, around all of its `tiles`.
+    fn annotate_tiles(&mut self, tiles: Vec<TilePlace>, class: &AnnotationClass) -> Vec<Job> {
+        let mut of_slide: BTreeMap<SlideId, Vec<Polygon>> = BTreeMap::new();
+        for TilePlace { slide, rect } in tiles {
+            let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
+            let (right, bottom) = (rect.right(), rect.bottom());
+            let corners = [
+                corner(rect.x, rect.y),
+                corner(right, rect.y),
+                corner(right, bottom),
+                corner(rect.x, bottom),
+            ];
+            of_slide.entry(slide).or_default().push(Polygon::new(corners.to_vec()));
+        }
+        let mark = |(slide, polygons): (SlideId, Vec<Polygon>)| {
+            // Merges tiles that touch into one area.
+            let shape = Shape::Polygons(polygons).union(&Shape::Polygons(Vec::new()));
+            let edit = Edit::Add(vec![Annotation::new(shape, Some(class.clone()))]);
+            self.annotation_command(AnnotationCommand::Edit { slide, edit })
+        };
+        of_slide.into_iter().flat_map(mark).collect()
     }
 
     /// Records the result of saving annotations, and reports it if it has changed.
@@ -365,20 +250,20 @@ impl Session {
             return;
         }
         let remedy = Remedy::SaveAnnotations(slide.clone());
-        self.withdraw(&remedy);
+        self.messages.withdraw(&remedy);
         match problem {
             Some(reason) => {
                 let text = format!(
                     "The annotations of {name} are not saved: {reason}. They are kept in memory, and saving is tried \
                      again every few seconds."
                 );
-                self.notify(Severity::Error, text, Some(remedy));
+                self.messages.add(Severity::Error, text, Some(remedy));
             }
-            None => self.notify(Severity::Note, format!("The annotations of {name} are saved."), None),
+            None => self.messages.note(format!("The annotations of {name} are saved.")),
         }
     }
 
-    pub(super) fn annotations_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
+    pub(super) fn annotation_event(&mut self, event: AnnotationEvent) -> Vec<Job> {
         match event {
             AnnotationEvent::Loaded { slide, loaded } => {
                 let Some(annotations) = self.annotations.slides.get_mut(&slide) else { return Vec::new() };
@@ -389,7 +274,7 @@ impl Session {
                     }
                     Err(reason) => {
                         annotations.state = Loading::Failed;
-                        self.notify(Severity::Error, reason, None);
+                        self.messages.error(reason);
                     }
                 }
                 self.select_by_annotations(&slide)
@@ -405,7 +290,7 @@ impl Session {
             AnnotationEvent::Imported { slide, path, file } => match file {
                 Ok(file) => self.imported(slide, &path, *file),
                 Err(reason) => {
-                    self.notify(Severity::Error, reason, None);
+                    self.messages.error(reason);
                     Vec::new()
                 }
             },
@@ -413,9 +298,9 @@ impl Session {
                 match written {
                     Ok((count, notes)) => {
                         let done = format!("{}: {count} annotations written.", path.display());
-                        self.notify(Severity::Note, with_notes(done, &notes), None);
+                        self.messages.note(with_notes(done, &notes));
                     }
-                    Err(reason) => self.notify(Severity::Error, reason, None),
+                    Err(reason) => self.messages.error(reason),
                 }
                 Vec::new()
             }
@@ -438,8 +323,8 @@ impl Session {
             Loading::Failed => Some("could not be read, and are not changed so that nothing is lost"),
         };
         if let Some(problem) = problem {
-            let name = self.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
-            self.notify(Severity::Error, format!("{name}: its annotations {problem}"), None);
+            let name = self.slides.name(slide);
+            self.messages.error(format!("{name}: its annotations {problem}"));
             return Vec::new();
         }
         let set = Arc::make_mut(&mut annotations.set);
@@ -451,31 +336,6 @@ impl Session {
         let mut jobs = self.save_annotations(slide.clone());
         jobs.extend(self.search_if_marked());
         jobs
-    }
-
-    fn imported(&mut self, slide: SlideId, path: &std::path::Path, mut file: AnnotationFile) -> Vec<Job> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let count = file.set.len();
-        let mut jobs = self.take_over_classes(&file.set);
-        jobs.extend(self.edit_annotations(&slide, |history, set, selection| {
-            let edit = file.edit_for(set);
-            set.take_over(&file.set);
-            let changed = history.apply(set, edit).is_some();
-            // Selecting a whole file would cover the tissue with selection marks.
-            selection.clear();
-            changed
-        }));
-        let done = format!("{name}: {count} annotations read ({}).", file.format.name());
-        self.notify(Severity::Note, with_notes(done, &file.notes), None);
-        jobs
-    }
-
-    /// Adds the classes of a file that the project does not have yet.
-    fn take_over_classes(&mut self, set: &AnnotationSet) -> Vec<Job> {
-        match self.project.add_classes(set.iter().filter_map(|annotation| annotation.class.as_ref())) {
-            true => vec![Job::SaveProject(Box::new(self.project.clone()))],
-            false => Vec::new(),
-        }
     }
 
     fn go_to_annotation(&mut self, slide: SlideId, id: Uuid) -> Vec<Job> {
@@ -493,64 +353,4 @@ impl Session {
         }
         self.go_to(Place { slide, field })
     }
-
-    /// Imports annotation files onto the slide in view; returns the other paths and the jobs.
-    pub(super) fn import_dropped(&mut self, paths: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<Job>) {
-        let (files, others): (Vec<PathBuf>, Vec<PathBuf>) =
-            paths.into_iter().partition(|path| is_annotation_file(path));
-        let Some(slide) = self.active.clone() else {
-            for file in files {
-                let text = format!("{}: open the slide these annotations belong to first", file.display());
-                self.notify(Severity::Error, text, None);
-            }
-            return (others, Vec::new());
-        };
-        let import = |path| Annotate::Import { slide: slide.clone(), path };
-        let jobs = files.into_iter().map(import).flat_map(|command| self.annotate(command)).collect();
-        (others, jobs)
-    }
-
-    fn change_class(&mut self, name: &str, to: AnnotationClass) -> Vec<Job> {
-        let mut classes = self.project.classes();
-        let taken = to.name != name && classes.iter().any(|class| class.name == to.name);
-        let Some(class) = classes.iter_mut().find(|class| class.name == name) else { return Vec::new() };
-        if taken || to.name.trim().is_empty() {
-            self.notify(
-                Severity::Error,
-                format!("The name {:?} is empty or already used by another class.", to.name),
-                None,
-            );
-            return Vec::new();
-        }
-        *class = to.clone();
-        if self.annotations.class.as_ref().is_some_and(|chosen| chosen.name == name) {
-            self.annotations.class = Some(to.clone());
-        }
-        let mut jobs = self.keep_classes(classes);
-        let slides: Vec<SlideId> = self.annotations.slides.keys().cloned().collect();
-        for slide in slides {
-            jobs.extend(self.edit_annotations(&slide, |history, set, _| {
-                history.apply(set, Edit::Reclassify { from: name.to_owned(), to: Some(to.clone()) }).is_some()
-            }));
-        }
-        jobs
-    }
-
-    fn keep_classes(&mut self, classes: Vec<AnnotationClass>) -> Vec<Job> {
-        self.project.set_classes(classes);
-        vec![Job::SaveProject(Box::new(self.project.clone()))]
-    }
-}
-
-/// Whether a path names a file of annotations, judged by its extension.
-fn is_annotation_file(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    [".geojson", ".json", ".xml", ".annotations", ".geojson.zip", ".json.zip"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
-}
-
-fn with_notes(done: String, notes: &[String]) -> String {
-    std::iter::once(&done).chain(notes).map(String::as_str).collect::<Vec<_>>().join(" ")
 }

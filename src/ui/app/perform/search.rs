@@ -1,60 +1,82 @@
-//! Searching for similar tissue, stepping through matches, and judging them.
+//! Actions on the query and its matches.
 
 use egui::{Context, Event, ViewportCommand};
 
 use super::App;
 use crate::geometry::Level0Point;
 use crate::query::{Verdict, pair};
-use crate::session::{Command, PictureQuery};
+use crate::session::{MatchCommand, PictureQuery, QueryCommand, ViewCommand};
 use crate::slide::SlideId;
-use crate::ui::actions::Action;
+use crate::ui::actions::SearchAction;
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
 use crate::ui::panes::Split;
 use crate::ui::region_tool::RegionUse;
 
 impl App {
-    /// Performs an action that concerns the query or its matches. Returns `false` for any other action.
-    pub(super) fn perform_query_action(&mut self, context: &Context, action: Action) -> bool {
+    pub(super) fn perform_search_action(&mut self, context: &Context, action: SearchAction) {
         match action {
-            Action::FindSimilar => match self.hovered.clone() {
+            SearchAction::Back => {
+                if !self.canvas.annotator.take_back_point() {
+                    self.command(ViewCommand::Back);
+                }
+            }
+            SearchAction::SetUpArchive => self.chrome.dialog = Some(Dialog::archive(self.session.project())),
+            SearchAction::ToggleHeatMap => self.canvas.heat_map.is_on ^= true,
+            SearchAction::ExportHeatMap => match self.canvas.heat_map.shown() {
+                Some((tile, on)) => self.command(MatchCommand::ExportHeatMap { tile, on }),
+                None => self.notice(
+                    context,
+                    "Switch the heat map on (D) and move the cursor over embedded tissue first.",
+                ),
+            },
+            SearchAction::Clear => {
+                if self.chrome.dialog.take().is_none()
+                    && !self.canvas.region_tool.put_down()
+                    && !self.canvas.annotator.escape()
+                    && !self.deselect()
+                {
+                    self.command(QueryCommand::Clear);
+                }
+            }
+            SearchAction::FindSimilar => match self.canvas.hovered.clone() {
                 Some((slide, point)) => self.query_at(slide, point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),
             },
-            Action::SelectRegion(shape) => self.take_region_tool(context, shape, RegionUse::Question),
-            Action::QueryAnnotations => self.query_annotations(context),
-            Action::QuerySlide => {
+            SearchAction::DrawRegion(shape) => self.take_region_tool(context, shape, RegionUse::Question),
+            SearchAction::ByAnnotations => self.query_annotations(context),
+            SearchAction::BySlide => {
                 if let Some(slide) = self.session.active().map(|slide| slide.id().clone()) {
                     self.chrome.matches_open = true;
-                    self.command(Command::QuerySlide(slide));
+                    self.command(QueryCommand::Slide(slide));
                 }
             }
-            Action::ChooseQueryPicture => self.choose_file(context, Choose::QueryPicture),
+            SearchAction::ByPictureFile => self.choose_file(context, Choose::QueryPicture),
             // The content of the clipboard arrives as an event of a later frame.
-            Action::PasteQuery => context.send_viewport_cmd(ViewportCommand::RequestPaste),
-            Action::ChoosePatients => self.choose_file(context, Choose::Patients),
-            Action::NextMatch | Action::PreviousMatch => self.step_match(action == Action::NextMatch),
-            Action::CompareWithQuery => self.compare_with_query(context),
-            Action::Judge(verdict) => self.judge(context, verdict),
-            Action::UndoJudgement => self.command(Command::UndoJudgement),
-            Action::ChooseMatch => match self.session.query().and_then(|query| query.visited) {
-                Some(rank) => self.command(Command::ChooseMatch(rank)),
+            SearchAction::PastePicture => context.send_viewport_cmd(ViewportCommand::RequestPaste),
+            SearchAction::ChoosePatients => self.choose_file(context, Choose::Patients),
+            SearchAction::NextMatch | SearchAction::PreviousMatch => {
+                self.step_match(action == SearchAction::NextMatch)
+            }
+            SearchAction::Compare => self.compare_with_query(context),
+            SearchAction::Judge(verdict) => self.judge(context, verdict),
+            SearchAction::UndoJudgement => self.command(MatchCommand::UndoJudgement),
+            SearchAction::ChooseMatch => match self.session.query().and_then(|query| query.visited) {
+                Some(rank) => self.command(MatchCommand::Choose(rank)),
                 None => self.notice(context, "Go to a match first (N), then choose it."),
             },
-            Action::ClassifyMatches => {
+            SearchAction::ClassifyMatches => {
                 if self.session.query().is_some_and(|query| !query.chosen.is_empty()) {
                     let class = self.session.annotation_class().cloned();
-                    self.command(Command::ClassifyMatches(class));
+                    self.command(MatchCommand::Classify(class));
                 } else {
                     self.notice(context, "Choose matches first: with their checkboxes, or with Shift+Y.");
                 }
             }
-            Action::UndoClassification => self.command(Command::UndoClassification),
-            Action::ExportMatches => self.command(Command::ExportMatches),
-            Action::ToggleHistory => self.chrome.matches.history_open ^= true,
-            _ => return false,
+            SearchAction::UndoClassification => self.command(MatchCommand::UndoClassification),
+            SearchAction::ExportMatches => self.command(MatchCommand::Export),
+            SearchAction::ToggleHistory => self.chrome.matches.history_open ^= true,
         }
-        true
     }
 
     fn query_at(&mut self, slide: SlideId, point: Level0Point) {
@@ -64,7 +86,7 @@ impl App {
             return;
         }
         self.chrome.matches_open = true;
-        self.command(Command::QueryAt { slide, point });
+        self.command(QueryCommand::At { slide, point });
     }
 
     /// Searches with the selected annotations.
@@ -74,14 +96,14 @@ impl App {
         match (slide, ids) {
             (Some(slide), Some(ids)) => {
                 self.chrome.matches_open = true;
-                self.command(Command::QueryAnnotations { slide, ids });
+                self.command(QueryCommand::Annotations { slide, ids });
             }
             _ => self.notice(context, "Select an annotation first (V), then search for similar tissue."),
         }
     }
 
     /// Uses a pasted picture as the query.
-    pub(super) fn take_over_paste(&mut self, context: &Context) {
+    pub(in crate::ui::app) fn take_over_paste(&mut self, context: &Context) {
         let picture = context.input(|input| {
             input.events.iter().find_map(|event| match event {
                 Event::PasteImage(image) => Some(image.clone()),
@@ -98,15 +120,20 @@ impl App {
         if let Some(pixels) = image::RgbImage::from_raw(width, height, pixels.collect()) {
             self.chrome.matches_open = true;
             self.notice(context, "Embedding the pasted picture.");
-            self.command(Command::QueryPicture(PictureQuery::Pixels(pixels)));
+            self.command(QueryCommand::Picture(PictureQuery::Pixels(pixels)));
         }
     }
 
     /// A click searches for tissue similar to the tile; with Shift it adds the tile to the query as a
     /// positive example, with Ctrl as a negative one.
-    pub(super) fn clicked(&mut self, modifiers: egui::Modifiers, slide: SlideId, point: Level0Point) {
+    pub(in crate::ui::app) fn clicked(
+        &mut self,
+        modifiers: egui::Modifiers,
+        slide: SlideId,
+        point: Level0Point,
+    ) {
         if (modifiers.shift || modifiers.command) && self.session.query().is_some() {
-            self.command(Command::AddExample { slide, point, is_positive: !modifiers.command });
+            self.command(QueryCommand::AddExample { slide, point, is_positive: !modifiers.command });
         } else {
             self.query_at(slide, point);
         }
@@ -123,7 +150,7 @@ impl App {
         let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
         let known = pair.and_then(|(query, found)| self.session.query_history().verdict(&query, &found));
         let verdict = (known != Some(verdict)).then_some(verdict);
-        self.command(Command::Judge { rank, verdict });
+        self.command(MatchCommand::Judge { rank, verdict });
     }
 
     fn step_match(&mut self, forward: bool) {
@@ -140,20 +167,20 @@ impl App {
     }
 
     /// Goes to the match at index `rank` of the answer, and remembers the current view.
-    pub(super) fn go_to_match(&mut self, rank: usize) {
+    pub(in crate::ui::app) fn go_to_match(&mut self, rank: usize) {
         let from = self.place();
-        self.command(Command::GoToMatch { rank, from });
+        self.command(MatchCommand::GoTo { rank, from });
     }
 
     /// Shows the query and the visited match, or the best one, side by side and linked; or returns to one
     /// pane.
     fn compare_with_query(&mut self, context: &Context) {
-        if self.panes.is_comparing() {
-            let shown = self.panes.slides().nth(1).cloned();
-            self.panes.divide(Split::ONE, &self.session, &self.renderer, &self.loader);
+        if self.canvas.panes.is_comparing() {
+            let shown = self.canvas.panes.slides().nth(1).cloned();
+            self.canvas.panes.divide(Split::ONE, &self.session, &self.canvas.renderer, &self.canvas.loader);
             if let Some(slide) = shown {
-                self.panes.show(&slide);
-                self.command(Command::Show(slide));
+                self.canvas.panes.show(&slide);
+                self.command(ViewCommand::Show(slide));
             }
             return;
         }
@@ -163,8 +190,8 @@ impl App {
             self.notice(context, "The query is not on an open slide.");
             return;
         };
-        self.panes.divide(Split::ALL[1], &self.session, &self.renderer, &self.loader);
-        self.panes.compare_with(&target.slide, target.rect);
+        self.canvas.panes.divide(Split::ALL[1], &self.session, &self.canvas.renderer, &self.canvas.loader);
+        self.canvas.panes.compare_with(&target.slide, target.rect);
         self.go_to_match(rank);
     }
 }

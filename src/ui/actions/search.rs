@@ -7,37 +7,87 @@ use super::{Action, Entry, alt, ctrl, ctrl_shift, plain, shift};
 use crate::query::Verdict;
 use crate::ui::region_tool::RegionShape;
 
+/// An action on the query or its matches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SearchAction {
+    /// Searches with the tile under the cursor.
+    FindSimilar,
+    /// Draws a region to search with.
+    DrawRegion(RegionShape),
+    /// Searches with the selected annotations.
+    ByAnnotations,
+    /// Ranks slides by similarity to the whole active slide.
+    BySlide,
+    /// Searches with a picture file.
+    ByPictureFile,
+    /// Searches with the picture on the clipboard.
+    PastePicture,
+    /// Loads a list that assigns slides to patients.
+    ChoosePatients,
+    /// Goes to the next match.
+    NextMatch,
+    /// Goes to the previous match.
+    PreviousMatch,
+    /// Shows the query and its matches side by side, or returns to one pane.
+    Compare,
+    /// Judges whether the visited match is the same tissue.
+    Judge(Verdict),
+    /// Undoes the last relevance judgement.
+    UndoJudgement,
+    /// Adds the visited match to the chosen ones, or removes it.
+    ChooseMatch,
+    /// Gives the chosen matches the current annotation class.
+    ClassifyMatches,
+    /// Undoes the last classification of matches.
+    UndoClassification,
+    /// Writes the matches to the project's reports.
+    ExportMatches,
+    /// Shows or hides the query history.
+    ToggleHistory,
+    /// Switches the heat map under the cursor on or off.
+    ToggleHeatMap,
+    /// Writes the heat map to files.
+    ExportHeatMap,
+    /// Sets up the connection to the archive.
+    SetUpArchive,
+    /// Returns to the view before the last jump, or removes the last point of a path being drawn.
+    Back,
+    /// Closes the dialog, cancels the tool, clears the selection, or removes the query, whichever applies
+    /// first.
+    Clear,
+}
+
 pub(super) static ENTRIES: &[Entry] = &[
     entry!(
-        Action::FindSimilar,
+        Action::Search(SearchAction::FindSimilar),
         ICON_CENTER_FOCUS_STRONG,
         "Find similar tissue",
         "Find tiles similar to the one under the cursor, on all slides",
         [plain(Key::S)]
     ),
     entry!(
-        Action::NextMatch,
+        Action::Search(SearchAction::NextMatch),
         ICON_SKIP_NEXT,
         "Next match",
         "Go to the next match in the ranking",
         [plain(Key::N)]
     ),
     entry!(
-        Action::PreviousMatch,
+        Action::Search(SearchAction::PreviousMatch),
         ICON_SKIP_PREVIOUS,
         "Previous match",
         "Go to the previous match in the ranking",
         [shift(Key::N)]
     ),
     entry!(
-        Action::ToggleHeatMap,
+        Action::Search(SearchAction::ToggleHeatMap),
         ICON_GRADIENT,
         "Heat map under the cursor",
         "Colour every tile by its similarity to the tile under the cursor, as the cursor moves",
         [plain(Key::D)]
     ),
     entry!(
-        Action::ExportHeatMap,
+        Action::Search(SearchAction::ExportHeatMap),
         ICON_FILE_EXPORT,
         "Export the heat map",
         "Write the heat map of the slides in view to the project's reports: as PNG with its position on the slide, and as \
@@ -45,140 +95,140 @@ pub(super) static ENTRIES: &[Entry] = &[
         [ctrl(Key::D)]
     ),
     entry!(
-        Action::SelectRegion(RegionShape::Rect),
+        Action::Search(SearchAction::DrawRegion(RegionShape::Rect)),
         ICON_SELECT,
         "Search by rectangle",
         "Draw a rectangle, and find tiles similar to any of its tiles",
         [plain(Key::Q)]
     ),
     entry!(
-        Action::SelectRegion(RegionShape::Lasso),
+        Action::Search(SearchAction::DrawRegion(RegionShape::Lasso)),
         ICON_LASSO_SELECT,
         "Search by freehand region",
         "Draw around tissue, and find tiles similar to any of its tiles",
         [shift(Key::Q)]
     ),
     entry!(
-        Action::QueryAnnotations,
+        Action::Search(SearchAction::ByAnnotations),
         ICON_FRAME_INSPECT,
         "Search by annotation",
         "Find tiles similar to those within the selected annotations",
         [shift(Key::S)]
     ),
     entry!(
-        Action::QuerySlide,
+        Action::Search(SearchAction::BySlide),
         ICON_LEADERBOARD,
         "Rank slides by similarity to this one",
         "Show which slides hold the most tissue similar to that of this whole slide",
         [ctrl_shift(Key::L)]
     ),
     entry!(
-        Action::ChooseQueryPicture,
+        Action::Search(SearchAction::ByPictureFile),
         ICON_IMAGE_SEARCH,
         "Search by picture…",
         "Choose a picture file, and find tissue similar to the tissue in it",
         [ctrl_shift(Key::F)]
     ),
     entry!(
-        Action::PasteQuery,
+        Action::Search(SearchAction::PastePicture),
         ICON_CONTENT_PASTE_SEARCH,
         "Search by clipboard picture",
         "Paste a picture, such as a screenshot, as the query",
         [ctrl(Key::V)]
     ),
     entry!(
-        Action::ChoosePatients,
+        Action::Search(SearchAction::ChoosePatients),
         ICON_CONTACT_PAGE,
         "Load patient list…",
         "Choose a CSV file with the columns slide and patient; without it, patients are derived from file names",
         []
     ),
     entry!(
-        Action::CompareWithQuery,
+        Action::Search(SearchAction::Compare),
         ICON_COMPARE,
         "Compare with the query",
         "Show query and match side by side, linked in position and zoom; N goes to the next match",
         [shift(Key::V)]
     ),
     entry!(
-        Action::ChooseMatch,
+        Action::Search(SearchAction::ChooseMatch),
         ICON_CHECK_BOX,
         "Choose this match",
         "Choose the current match, to give it a class; press again to remove it from the chosen matches",
         [shift(Key::Y)]
     ),
     entry!(
-        Action::ClassifyMatches,
+        Action::Search(SearchAction::ClassifyMatches),
         ICON_LABEL,
         "Annotate chosen matches",
         "Add a rectangle of the current annotation class for each chosen match",
         [ctrl(Key::G)]
     ),
     entry!(
-        Action::UndoClassification,
+        Action::Search(SearchAction::UndoClassification),
         ICON_LABEL_OFF,
         "Undo classes of matches",
         "Undo the last classes given to matches, on all slides",
         []
     ),
     entry!(
-        Action::Judge(Verdict::Same),
+        Action::Search(SearchAction::Judge(Verdict::Same)),
         ICON_CHECK_CIRCLE,
         "Same tissue",
         "Judge this match as the same tissue as the query; press again to undo",
         [plain(Key::Y)]
     ),
     entry!(
-        Action::Judge(Verdict::Different),
+        Action::Search(SearchAction::Judge(Verdict::Different)),
         ICON_CANCEL,
         "Different tissue",
         "Judge this match as different tissue than the query; press again to undo",
         [plain(Key::X)]
     ),
     entry!(
-        Action::Judge(Verdict::Unsure),
+        Action::Search(SearchAction::Judge(Verdict::Unsure)),
         ICON_HELP,
         "Unsure",
         "Judge this match as unsure; press again to undo",
         [plain(Key::J)]
     ),
     entry!(
-        Action::UndoJudgement,
+        Action::Search(SearchAction::UndoJudgement),
         ICON_UNDO,
         "Undo the last judgement",
         "Undo the last judgement of a match: same, different or unsure",
         [shift(Key::J)]
     ),
     entry!(
-        Action::ExportMatches,
+        Action::Search(SearchAction::ExportMatches),
         ICON_DOWNLOAD,
         "Export matches",
         "Write matches as CSV, JSON, GeoJSON and picture sheets (PNG, PDF) to the project's reports",
         [ctrl(Key::E)]
     ),
     entry!(
-        Action::ToggleHistory,
+        Action::Search(SearchAction::ToggleHistory),
         ICON_HISTORY,
         "Queries asked before",
         "Show or hide the query history of this project, to repeat a query",
         []
     ),
     entry!(
-        Action::SetUpArchive,
+        Action::Search(SearchAction::SetUpArchive),
         ICON_DNS,
         "Department's archive…",
         "Set up the connection to the department's archive, to search it as well",
         [ctrl_shift(Key::A)]
     ),
     entry!(
-        Action::Back,
+        Action::Search(SearchAction::Back),
         ICON_ARROW_BACK,
         "Back",
         "Return to the view before the last jump",
         [plain(Key::Backspace), alt(Key::ArrowLeft)]
     ),
     entry!(
-        Action::ClearQuery,
+        Action::Search(SearchAction::Clear),
         ICON_CLOSE,
         "Clear the query",
         "Remove the query and its matches",

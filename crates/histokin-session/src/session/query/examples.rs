@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use image::RgbImage;
 use uuid::Uuid;
 
-use super::super::state::Severity;
-use super::super::{Job, PictureRequest, Session, TileRequest};
+use super::super::{EmbeddingJob, Job, PictureRequest, Session, TileRequest};
 use super::QueryState;
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::builder::{self, BuildError, QueryBuilder, SlideGeometry};
-use histokin_core::query::{PastQuery, QueryError, Region, Scope, ShownExample, TilePlace};
+use histokin_core::query::{QueryError, Region, Scope, ShownExample, TilePlace};
 use histokin_core::slide::SlideId;
 use histokin_core::tiling::{TileGrid, TileSettings};
 
@@ -40,7 +39,7 @@ impl Session {
         if step > 1 {
             let used = tiles.len().div_ceil(step);
             let text = format!("{used} of the {} tiles are used as examples, picked evenly", tiles.len());
-            self.notify(Severity::Note, text, None);
+            self.messages.note(text);
         }
         let example = |place: TilePlace| builder::tile_example(&place.slide, place.rect);
         let examples: Vec<ShownExample> = tiles.into_iter().step_by(step).map(example).collect();
@@ -70,7 +69,7 @@ impl Session {
         if self.slide(slide).is_none() {
             return Vec::new();
         }
-        builder::rank_whole_slides(&mut self.query_settings);
+        builder::rank_whole_slides(&mut self.query.settings);
         let built = self.build(|builder| builder.whole_slide(slide)).map(|example| vec![example]);
         self.ask_built(built)
     }
@@ -79,7 +78,7 @@ impl Session {
         match built {
             Ok(examples) => self.ask(examples, Vec::new()),
             Err(error) => {
-                self.notify(Severity::Error, error.to_string(), None);
+                self.messages.error(error.to_string());
                 Vec::new()
             }
         }
@@ -88,19 +87,19 @@ impl Session {
     /// Builds examples from the newest index and the annotations of the open slides.
     fn build<T>(&self, build: impl FnOnce(&QueryBuilder<'_>) -> T) -> T {
         let marks = self.all_marks();
-        build(&QueryBuilder { index: &self.index, marks: &marks, slides: self })
+        build(&QueryBuilder { index: self.index(), marks: &marks, slides: self })
     }
 
     /// Searches for tissue like that of a picture, once the picture has been embedded.
     pub(in crate::session) fn query_picture(&mut self, picture: PictureQuery) -> Vec<Job> {
         let Some(recipe) = self.recipe() else {
             let text = "The encoder is not known yet; try again in a moment.".to_owned();
-            self.notify(Severity::Error, text, None);
+            self.messages.error(text);
             return Vec::new();
         };
         let folder = self.project.root().join("queries");
         let encoder = self.project.encoder_name();
-        vec![Job::EmbedPicture(PictureRequest { picture, folder, recipe, encoder })]
+        vec![Job::Embedding(EmbeddingJob::Picture(PictureRequest { picture, folder, recipe, encoder }))]
     }
 
     /// Searches with a picture that has been embedded, or reports why it could not be.
@@ -108,7 +107,7 @@ impl Session {
         match picture {
             Ok(example) => self.ask(vec![example], Vec::new()),
             Err(reason) => {
-                self.notify(Severity::Error, reason, None);
+                self.messages.error(reason);
                 Vec::new()
             }
         }
@@ -121,11 +120,11 @@ impl Session {
         point: Level0Point,
         is_positive: bool,
     ) -> Vec<Job> {
-        if self.query.is_none() {
+        if self.query.current.is_none() {
             return if is_positive { self.query_at(slide, point) } else { Vec::new() };
         }
         let Some(example) = self.tile_example(&slide, point) else { return Vec::new() };
-        if let Some(query) = &mut self.query {
+        if let Some(query) = &mut self.query.current {
             let (to, off) = match is_positive {
                 true => (&mut query.positives, &mut query.negatives),
                 false => (&mut query.negatives, &mut query.positives),
@@ -141,7 +140,7 @@ impl Session {
     }
 
     pub(in crate::session) fn remove_example(&mut self, is_positive: bool, place: usize) -> Vec<Job> {
-        if let Some(query) = &mut self.query
+        if let Some(query) = &mut self.query.current
             && place < query.list(is_positive).len()
         {
             query.list(is_positive).remove(place);
@@ -150,11 +149,11 @@ impl Session {
     }
 
     fn question_changed(&mut self) -> Vec<Job> {
-        if self.query.as_ref().is_some_and(|query| query.positives.is_empty()) {
+        if self.query.current.as_ref().is_some_and(|query| query.positives.is_empty()) {
             return self.clear_query();
         }
         if let Some(past) = self.past_query() {
-            self.query_history.renew(past);
+            self.query.history.renew(past);
         }
         let mut jobs = self.search();
         jobs.extend(self.save_history());
@@ -169,7 +168,7 @@ impl Session {
             // A click outside the slide does nothing.
             Err(BuildError::OffGrid { .. }) => None,
             Err(error) => {
-                self.notify(Severity::Error, error.to_string(), None);
+                self.messages.error(error.to_string());
                 None
             }
         }
@@ -182,39 +181,37 @@ impl Session {
 
     /// Starts a new query.
     pub(super) fn ask(&mut self, positives: Vec<ShownExample>, negatives: Vec<ShownExample>) -> Vec<Job> {
-        self.query = Some(QueryState::new(positives, negatives));
+        self.query.current = Some(QueryState::new(positives, negatives));
         if let Some(past) = self.past_query() {
-            self.query_history.note(past);
+            self.query.history.note(past);
         }
         let mut jobs = self.search();
         jobs.extend(self.save_history());
         jobs
     }
 
-    /// The current query as an entry of the history.
-    fn past_query(&self) -> Option<PastQuery> {
-        let query = self.query.as_ref()?;
-        let (positives, negatives) = (query.positives.clone(), query.negatives.clone());
-        Some(PastQuery { positives, negatives, settings: self.query_settings.clone() })
-    }
-
     /// Requests the descriptor of an example tile that is not in the index, if it is tissue.
     pub(super) fn embed_missing_tile(&mut self, problem: &QueryError) -> Option<Job> {
         let recipe = self.recipe()?;
-        let examples = self.query.as_ref()?.examples().map(|(_, shown)| shown);
-        let place = builder::missing_tile(&self.index, examples, problem)?;
+        let examples = self.query.current.as_ref()?.examples().map(|(_, shown)| shown);
+        let place = builder::missing_tile(self.index(), examples, problem)?;
         let state = self.slide(&place.slide)?;
         let slide = state.source.clone();
-        if self.index.is_empty() && self.query_settings.scope != Scope::Archive
+        if self.index().is_empty() && self.query.settings.scope != Scope::Archive
             || state.tissue.as_ref().is_some_and(|tissue| !tissue.has_tissue(&place.rect))
         {
             return None;
         }
-        let query = self.query.as_mut()?;
+        let query = self.query.current.as_mut()?;
         query.waiting = true;
         query.problem = Some("This tile is not embedded yet: it is being embedded now.".to_owned());
         let encoder = self.project.encoder_name();
-        Some(Job::EmbedTiles(TileRequest { slide, rects: vec![place.rect], recipe, encoder }))
+        Some(Job::Embedding(EmbeddingJob::Tiles(TileRequest {
+            slide,
+            rects: vec![place.rect],
+            recipe,
+            encoder,
+        })))
     }
 
     /// Takes in the descriptors of requested tiles.
@@ -224,7 +221,7 @@ impl Session {
         rects: &[Level0Rect],
         descriptors: Result<Vec<Vec<f32>>, String>,
     ) -> Vec<Job> {
-        let Some(query) = &mut self.query else { return Vec::new() };
+        let Some(query) = &mut self.query.current else { return Vec::new() };
         let descriptors = match descriptors {
             Ok(descriptors) => descriptors,
             Err(reason) => {

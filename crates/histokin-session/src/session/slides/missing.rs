@@ -1,9 +1,8 @@
-//! Files that have moved or become unavailable, and associated images.
+//! Files that have moved or become unavailable.
 
 use std::path::PathBuf;
 
-use super::state::{Remedy, Severity, SlideStatus, TilePicture};
-use super::{Job, OpenJob, ScanJob, Session};
+use super::super::{Job, OpenJob, Remedy, ScanJob, Session, Severity, SlideStatus};
 use histokin_core::slide::SlideId;
 
 impl Session {
@@ -11,13 +10,13 @@ impl Session {
     pub(super) fn slide_missing(&mut self, path: PathBuf, reason: String) -> Vec<Job> {
         let entry = self.project.slides().iter().find(|entry| self.project.slide_path(entry) == path);
         let Some(entry) = entry else {
-            self.notify(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
+            self.messages.add(Severity::Error, reason, Some(Remedy::OpenAgain(path)));
             return Vec::new();
         };
         let (slide, user_mpp) = (entry.id.clone(), entry.user_mpp);
         // Folders get renamed and slides moved: search where other slides are, around the project, and below
         // what is left of the old path.
-        let others = self.slides.iter().filter_map(|state| state.source.info().path.parent());
+        let others = self.slides.list.iter().filter_map(|state| state.source.info().path.parent());
         let around = self.project.root().parent();
         let above = path.parent().and_then(|folder| folder.parent());
         let mut folders: Vec<PathBuf> = Vec::new();
@@ -33,12 +32,12 @@ impl Session {
     pub(super) fn no_longer_missing(&mut self, slide: &SlideId) {
         let entry = self.project.slides().iter().find(|entry| entry.id == *slide);
         let Some(before) = entry.map(|entry| self.project.slide_path(entry)) else { return };
-        self.withdraw(&Remedy::OpenAgain(before));
+        self.messages.withdraw(&Remedy::OpenAgain(before));
     }
 
     /// Marks a slide as unavailable and has it watched; other slides are embedded meanwhile.
     pub(super) fn slide_unavailable(&mut self, slide: &SlideId, reason: String) -> Vec<Job> {
-        let Some(state) = self.slide_mut(slide).filter(|state| state.unavailable.is_none()) else {
+        let Some(state) = self.slides.get_mut(slide).filter(|state| state.unavailable.is_none()) else {
             return Vec::new();
         };
         state.unavailable = Some(reason.clone());
@@ -47,7 +46,7 @@ impl Session {
         }
         let source = state.source.clone();
         let remedy = Remedy::OpenAgain(source.info().path.clone());
-        self.notify(Severity::Error, reason, Some(remedy));
+        self.messages.add(Severity::Error, reason, Some(remedy));
         let mut jobs = vec![Job::AwaitSlide(source)];
         jobs.extend(self.embed_plan());
         jobs
@@ -55,7 +54,7 @@ impl Session {
 
     /// Resumes work on a slide that can be read again.
     pub(super) fn slide_back(&mut self, slide: &SlideId) -> Vec<Job> {
-        let Some(state) = self.slide_mut(slide).filter(|state| state.unavailable.is_some()) else {
+        let Some(state) = self.slides.get_mut(slide).filter(|state| state.unavailable.is_some()) else {
             return Vec::new();
         };
         state.unavailable = None;
@@ -67,21 +66,10 @@ impl Session {
         if state.tissue.is_none() {
             jobs.push(self.find_tissue(source.clone()));
         }
-        self.withdraw(&Remedy::OpenAgain(source.info().path.clone()));
+        self.messages.withdraw(&Remedy::OpenAgain(source.info().path.clone()));
         let text = format!("{} can be read again.", source.info().name());
-        self.notify(Severity::Note, text, None);
+        self.messages.note(text);
         jobs.extend(self.embed_plan());
         jobs
-    }
-
-    pub(super) fn read_associated(&mut self, slide: &SlideId, name: String) -> Vec<Job> {
-        let key = (slide.clone(), name);
-        let Some(state) = self.slide(slide) else { return Vec::new() };
-        if self.associated.contains_key(&key) {
-            return Vec::new();
-        }
-        let job = Job::Scan(ScanJob::ReadAssociated { slide: state.source.clone(), name: key.1.clone() });
-        self.associated.insert(key, TilePicture::Reading);
-        vec![job]
     }
 }

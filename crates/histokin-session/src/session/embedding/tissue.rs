@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::state::{Severity, SlideState, SlideStatus};
-use super::{EmbedTarget, Job, ScanJob, Session, SlideProgress};
+use super::super::{EmbedTarget, Job, ScanJob, Session, SlideState};
+use super::{SlideProgress, SlideStatus};
 use histokin_core::descriptors::DescriptorSet;
 use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::tissue::TissueSettings;
@@ -16,7 +16,7 @@ impl Session {
         &self.project.settings().tissue
     }
 
-    pub(super) fn find_tissue(&self, slide: Arc<dyn SlideSource>) -> Job {
+    pub(in crate::session) fn find_tissue(&self, slide: Arc<dyn SlideSource>) -> Job {
         Job::Scan(ScanJob::FindTissue { slide, settings: self.tissue_settings().clone() })
     }
 
@@ -51,23 +51,22 @@ impl Session {
     /// Changes the settings; tiles are added and removed accordingly.
     pub(super) fn set_tissue(&mut self, settings: TissueSettings) -> Vec<Job> {
         if let Some(problem) = settings.problem() {
-            self.notify(Severity::Error, format!("The tissue settings were not changed: {problem}"), None);
+            self.messages.error(format!("The tissue settings were not changed: {problem}"));
             return Vec::new();
         }
         let before = std::mem::replace(&mut self.project.settings_mut().tissue, settings.clone());
-        let mut jobs = vec![Job::SaveProject(Box::new(self.project.clone()))];
+        let mut jobs = vec![self.save_project()];
         if !settings.same_mask(&before) {
-            self.slides.iter_mut().for_each(|state| state.tissue = None);
-            jobs.extend(self.slides.iter().map(|state| self.find_tissue(state.source.clone())));
+            self.slides.list.iter_mut().for_each(|state| state.tissue = None);
+            jobs.extend(self.slides.list.iter().map(|state| self.find_tissue(state.source.clone())));
         }
-        let slides: Vec<SlideId> = self.slides.iter().map(|state| state.id().clone()).collect();
-        slides.iter().for_each(|slide| self.select_again(slide));
+        self.slides.ids().iter().for_each(|slide| self.select_again(slide));
         jobs.extend(self.embed_plan());
         jobs
     }
 
     /// Updates the selection of tiles after annotations were loaded or changed, if it depends on them.
-    pub(super) fn select_by_annotations(&mut self, slide: &SlideId) -> Vec<Job> {
+    pub(in crate::session) fn select_by_annotations(&mut self, slide: &SlideId) -> Vec<Job> {
         if self.tissue_settings().within.is_none() {
             return Vec::new();
         }
@@ -77,8 +76,8 @@ impl Session {
 
     /// Queues a slide for embedding again if its selection differs from the tiles that are embedded.
     fn select_again(&mut self, slide: &SlideId) {
-        let is_other = self.sets.get(slide).is_some_and(|set| self.is_selected_otherwise(set));
-        if let Some(state) = self.slides.iter_mut().find(|state| state.id() == slide)
+        let is_other = self.index.set(slide).is_some_and(|set| self.is_selected_otherwise(set));
+        if let Some(state) = self.slides.get_mut(slide)
             && is_other
             && matches!(state.status, SlideStatus::Embedded(_))
         {
@@ -87,10 +86,9 @@ impl Session {
     }
 
     /// Tells the user why a slide has no tile and how to change that.
-    pub(super) fn report_no_tiles(&mut self, slide: &SlideId, why: &NoTiles) -> Vec<Job> {
-        let name = self.slide(slide).map(|state| state.source.info().name()).unwrap_or_default();
+    pub(super) fn report_no_tiles(&mut self, slide: &SlideId, why: &NoTiles) {
+        let name = self.slides.name(slide);
         let text = format!("{name}: no tile to embed: {}.", why.advice(Surface::Window));
-        self.notify(Severity::Note, text, None);
-        Vec::new()
+        self.messages.note(text);
     }
 }

@@ -1,0 +1,57 @@
+//! Import and export of annotation files.
+
+use std::path::{Path, PathBuf};
+
+use super::super::{Job, Session};
+use super::AnnotationCommand;
+use histokin_core::annotation::AnnotationFile;
+use histokin_core::slide::SlideId;
+
+impl Session {
+    pub(super) fn imported(&mut self, slide: SlideId, path: &Path, mut file: AnnotationFile) -> Vec<Job> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let count = file.set.len();
+        let mut jobs = self.take_over_classes(&file.set);
+        jobs.extend(self.edit_annotations(&slide, |history, set, selection| {
+            let edit = file.edit_for(set);
+            set.take_over(&file.set);
+            let changed = history.apply(set, edit).is_some();
+            // Selecting a whole file would cover the tissue with selection marks.
+            selection.clear();
+            changed
+        }));
+        let done = format!("{name}: {count} annotations read ({}).", file.format.name());
+        self.messages.note(with_notes(done, &file.notes));
+        jobs
+    }
+
+    /// Imports annotation files onto the slide in view; returns the other paths and the jobs.
+    pub(in crate::session) fn import_dropped(&mut self, paths: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<Job>) {
+        let (files, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(|path| is_annotation_file(path));
+        let Some(slide) = self.view.active.clone() else {
+            for file in files {
+                let text = format!("{}: open the slide these annotations belong to first", file.display());
+                self.messages.error(text);
+            }
+            return (others, Vec::new());
+        };
+        let import = |path| AnnotationCommand::Import { slide: slide.clone(), path };
+        let jobs =
+            files.into_iter().map(import).flat_map(|command| self.annotation_command(command)).collect();
+        (others, jobs)
+    }
+}
+
+/// Whether a path names a file of annotations, judged by its extension.
+fn is_annotation_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    [".geojson", ".json", ".xml", ".annotations", ".geojson.zip", ".json.zip"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+pub(super) fn with_notes(done: String, notes: &[String]) -> String {
+    std::iter::once(&done).chain(notes).map(String::as_str).collect::<Vec<_>>().join(" ")
+}

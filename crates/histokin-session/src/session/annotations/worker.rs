@@ -1,0 +1,86 @@
+//! Jobs and events of the annotation worker.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use histokin_core::annotation::{AnnotationFile, AnnotationSet, AnnotationStore};
+use histokin_core::slide::{SlideId, SlideInfo};
+use histokin_project::project::Claim;
+
+/// A job for the annotation worker.
+#[derive(Clone)]
+pub enum AnnotationJob {
+    /// Reads the annotations that the project has of a slide.
+    Load {
+        /// Store to read from.
+        store: AnnotationStore,
+        /// Slide whose annotations are read.
+        slide: SlideId,
+    },
+    /// Saves the annotations of a slide; of several waiting sets for one slide, only the newest is saved.
+    Save {
+        /// Store to save to.
+        store: AnnotationStore,
+        /// Slide of the annotations.
+        slide: SlideId,
+        /// All annotations of the slide.
+        set: Arc<AnnotationSet>,
+        /// Keeps the project claimed by this process until the set is saved.
+        claim: Claim,
+    },
+    /// Reads annotations from a file.
+    Import {
+        /// Slide on which they are placed.
+        info: Box<SlideInfo>,
+        /// File to read.
+        path: PathBuf,
+    },
+    /// Writes annotations to a file.
+    Export {
+        /// Slide of the annotations.
+        info: Box<SlideInfo>,
+        /// Annotations to write.
+        set: Arc<AnnotationSet>,
+        /// File to write.
+        path: PathBuf,
+    },
+}
+
+/// A report of the annotation worker.
+pub enum AnnotationEvent {
+    /// The project's annotations of a slide were read; after an error, nothing may be written over them.
+    Loaded {
+        /// Slide of the annotations.
+        slide: SlideId,
+        /// The annotations, or why they could not be read.
+        loaded: Result<AnnotationSet, String>,
+    },
+    /// The annotations of a slide were saved.
+    Saved {
+        /// Slide of the annotations.
+        slide: SlideId,
+    },
+    /// The annotations of a slide could not be saved. Saving is retried; the previous file still exists.
+    NotSaved {
+        /// Slide of the annotations.
+        slide: SlideId,
+        /// Why they could not be saved.
+        reason: String,
+    },
+    /// A file with annotations was read, or could not be.
+    Imported {
+        /// Slide that gets the annotations.
+        slide: SlideId,
+        /// File that was read.
+        path: PathBuf,
+        /// Its annotations, or why it could not be read.
+        file: Result<Box<AnnotationFile>, String>,
+    },
+    /// A file with annotations was written, or could not be.
+    Exported {
+        /// File that was written.
+        path: PathBuf,
+        /// Number of annotations and notes for the user, or why the file could not be written.
+        written: Result<(usize, Vec<String>), String>,
+    },
+}

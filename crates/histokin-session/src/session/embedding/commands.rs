@@ -1,0 +1,24 @@
+//! Commands on the encoder and on embedding.
+
+use histokin_core::slide::SlideId;
+use histokin_core::tissue::TissueSettings;
+
+/// A command on the encoder or on the embedding of slides.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EmbeddingCommand {
+    /// Allows or forbids running an encoder that is a TorchScript module not run here before.
+    TrustEncoder(bool),
+    /// Embeds with an encoder that is part of histokin, given by its name, from now on.
+    ChooseEncoder(String),
+    /// Pauses embedding.
+    Pause,
+    /// Resumes embedding after a pause or a cancellation.
+    Resume,
+    /// Stops embedding; the tiles done so far are kept, and resuming continues from there.
+    Cancel,
+    /// Changes the tissue settings and with them which tiles are embedded. Tiles are added and removed; those
+    /// that stay are not embedded again.
+    SetTissue(TissueSettings),
+    /// Embeds a slide again after a failure; continues where it stopped.
+    EmbedAgain(SlideId),
+}

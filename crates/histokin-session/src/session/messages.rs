@@ -1,0 +1,121 @@
+//! Messages to the user.
+
+use std::path::PathBuf;
+
+use crate::crash::Crash;
+use histokin_core::slide::SlideId;
+
+/// A command on messages.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MessageCommand {
+    /// Dismisses a message, by its ID.
+    Dismiss(u64),
+    /// Shows an error of the window itself to the user.
+    Report(String),
+}
+
+/// A message of a worker.
+pub enum MessageEvent {
+    /// A message that may interest the user.
+    Note(String),
+    /// An error of which the user should know.
+    Error(String),
+    /// A job failed because of an error in the program. If the session waits for the job's result, the event
+    /// with that result is sent too.
+    Crashed(Crash),
+}
+
+/// Severity of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Information.
+    Note,
+    /// An error.
+    Error,
+}
+
+/// A message to the user; stays until it is dismissed or withdrawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Number by which it is dismissed; unique within a session.
+    pub id: u64,
+    /// Severity of the message.
+    pub severity: Severity,
+    /// Text as shown.
+    pub text: String,
+    /// What the user can do about it, if anything.
+    pub remedy: Option<Remedy>,
+}
+
+/// What the user can do about an error.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Remedy {
+    /// Open the file again, or choose its new path.
+    OpenAgain(PathBuf),
+    /// Retry saving a slide's annotations, or export them.
+    SaveAnnotations(SlideId),
+    /// Embed a slide again.
+    EmbedAgain(SlideId),
+    /// Change to the default encoder, or stay with the project's, which is named.
+    NewerEncoder(String),
+    /// Copy a report of an error in the program.
+    Report(String),
+}
+
+/// The messages of a session.
+#[derive(Default)]
+pub(super) struct Messages {
+    list: Vec<Message>,
+    next_id: u64,
+}
+
+impl Messages {
+    pub(super) fn handle(&mut self, command: MessageCommand) {
+        match command {
+            MessageCommand::Dismiss(id) => self.list.retain(|message| message.id != id),
+            MessageCommand::Report(text) => self.error(text),
+        }
+    }
+
+    pub(super) fn absorb(&mut self, event: MessageEvent) {
+        match event {
+            MessageEvent::Note(text) => self.note(text),
+            MessageEvent::Error(text) => self.error(text),
+            MessageEvent::Crashed(crash) => {
+                self.add(Severity::Error, crash.summary, Some(Remedy::Report(crash.report)));
+            }
+        }
+    }
+
+    /// Adds an error about which the user can do nothing here.
+    pub(super) fn error(&mut self, text: impl Into<String>) {
+        self.add(Severity::Error, text.into(), None);
+    }
+
+    /// Adds a note.
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.add(Severity::Note, text.into(), None);
+    }
+
+    /// Adds a message with what the user can do about it.
+    pub(super) fn add(&mut self, severity: Severity, text: String, remedy: Option<Remedy>) {
+        // A repeated message is shown once.
+        if self.list.iter().any(|message| message.text == text) {
+            return;
+        }
+        self.list.push(Message { id: self.next_id, severity, text, remedy });
+        self.next_id += 1;
+    }
+
+    /// Removes the messages about a problem that has been solved.
+    pub(super) fn withdraw(&mut self, remedy: &Remedy) {
+        self.list.retain(|message| message.remedy.as_ref() != Some(remedy));
+    }
+}
+
+impl super::Session {
+    /// Messages that have not been dismissed, the oldest first.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages.list
+    }
+}

@@ -1,0 +1,204 @@
+//! Searching for the current query, settings, and what becomes of answers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexSet;
+
+use super::super::{ArchiveProgress, Job, SearchRequest, Session};
+use super::MOST_MATCHES;
+use histokin_core::geometry::Level0Rect;
+use histokin_core::query::{
+    Answer, Example, Marked, Marks, PatientNames, Patients, Query, QueryError, QuerySettings, ShownExample,
+    TilePlace, builder,
+};
+use histokin_core::slide::SlideId;
+
+impl Session {
+    pub(in crate::session) fn clear_query(&mut self) -> Vec<Job> {
+        self.query.current = None;
+        self.query.generation += 1;
+        self.leave_archive().into_iter().collect()
+    }
+
+    pub(super) fn set_query_settings(&mut self, settings: QuerySettings) -> Vec<Job> {
+        self.query.settings = QuerySettings {
+            count: settings.count.clamp(1, MOST_MATCHES),
+            exclude_um: settings.exclude_um.clamp(0.0, 1e6),
+            apart_um: settings.apart_um.clamp(0.0, 1e6),
+            diversity: settings.diversity.clamp(0.0, 1.0),
+            ..settings
+        };
+        self.search()
+    }
+
+    pub(super) fn set_patients(&mut self, patients: Patients) -> Vec<Job> {
+        self.query.patients = patients;
+        self.search()
+    }
+
+    /// Returns how patients are found: by the project's list, else by the file name.
+    fn patient_names(&self) -> PatientNames {
+        PatientNames::usual().with_list(self.project.patients())
+    }
+
+    /// Slides that may hold matches, if patients or chosen slides restrict them.
+    fn slides_among(&self) -> Option<Vec<SlideId>> {
+        let asked = self.query.current.as_ref().and_then(|query| query.positives.first()?.example.slide());
+        let own = asked.and_then(|slide| self.slide(slide)).map(|state| state.source.info().path.as_path());
+        let slides = self.slides.list.iter().map(|state| (state.id(), state.source.info().path.as_path()));
+        let listed = self.query.settings.among.as_deref();
+        builder::slides_among((self.query.patients, &self.patient_names()), own, slides, listed)
+    }
+
+    /// Takes in the list of patients by slide.
+    pub(super) fn patients_read(
+        &mut self,
+        path: &Path,
+        read: Result<Vec<(String, String)>, String>,
+    ) -> Vec<Job> {
+        match read {
+            Ok(list) => {
+                let known = |name: &str| {
+                    self.slides.list.iter().any(|state| {
+                        let path = &state.source.info().path;
+                        path.file_name().is_some_and(|file| file == name)
+                            || path.file_stem().is_some_and(|stem| stem == name)
+                    })
+                };
+                let found = list.iter().filter(|(slide, _)| known(slide)).count();
+                let text = format!("{}: patients read; open slides in the list: {found}.", path.display());
+                self.messages.note(text);
+                self.project.set_patients(list);
+                let mut jobs = vec![self.save_project()];
+                jobs.extend(self.search());
+                jobs
+            }
+            Err(reason) => {
+                self.messages.error(reason);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Annotations to which the settings refer.
+    fn marks(&self) -> Marks {
+        if self.query.settings.marked == Marked::Anywhere { Marks::new() } else { self.all_marks() }
+    }
+
+    /// Annotations of all open slides.
+    pub(super) fn all_marks(&self) -> Marks {
+        let of_slide = |id: &SlideId| Some((id.clone(), self.annotations(id)?.set().clone()));
+        self.slides.list.iter().filter_map(|state| of_slide(state.id())).collect()
+    }
+
+    /// Searches again if annotations decide which tiles may be matches.
+    pub(in crate::session) fn search_if_marked(&mut self) -> Vec<Job> {
+        if self.query.settings.marked == Marked::Anywhere { Vec::new() } else { self.search() }
+    }
+
+    /// Searches the newest index for the current query.
+    pub(in crate::session) fn search(&mut self) -> Vec<Job> {
+        let among = self.slides_among();
+        let settings = QuerySettings { among, ..self.query.settings.clone() };
+        let marks = self.marks();
+        let second_encoder = self.query.second_encoder.as_ref().and_then(|encoder| encoder.index.clone());
+        let Some(query) = &mut self.query.current else { return Vec::new() };
+        self.query.generation += 1;
+        query.waiting = true;
+        let examples = |list: &[ShownExample]| list.iter().map(|shown| shown.example.clone()).collect();
+        let query =
+            Query { positives: examples(&query.positives), negatives: examples(&query.negatives), settings };
+        let (generation, index) = (self.query.generation, self.index().clone());
+        let search = SearchRequest { generation, index, query, marks, second_encoder };
+        let mut jobs: Vec<Job> = self.search_archive(&search).into_iter().collect();
+        jobs.push(Job::Search(search));
+        jobs
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        generation: u64,
+        answer: Result<Answer, QueryError>,
+        second_encoder: Option<Result<Answer, QueryError>>,
+    ) -> Vec<Job> {
+        if generation != self.query.generation {
+            return Vec::new();
+        }
+        let Some(query) = &mut self.query.current else { return Vec::new() };
+        query.waiting = false;
+        query.second_encoder = second_encoder.map(|answer| answer.map_err(|problem| problem.to_string()));
+        let mut jobs = Vec::new();
+        match answer {
+            // The archive was faster, and its answer includes these matches.
+            Ok(_) if self.archive.progress == ArchiveProgress::Answered => {}
+            Ok(answer) => {
+                query.problem = None;
+                let is_other = |before: &Arc<Answer>| before.matches != answer.matches;
+                if query.answer.as_ref().is_none_or(is_other) {
+                    query.chosen.clear();
+                    query.visited = query.visited.filter(|rank| *rank < answer.matches.len());
+                }
+                query.answer = Some(Arc::new(answer));
+            }
+            Err(problem) => {
+                query.answer = None;
+                query.chosen.clear();
+                query.problem = Some(problem.to_string());
+                jobs.extend(self.embed_missing_tile(&problem));
+            }
+        }
+        jobs.extend(self.read_pictures());
+        jobs
+    }
+
+    /// Requests the thumbnails of the examples and matches that are listed.
+    pub(in crate::session) fn read_pictures(&mut self) -> Vec<Job> {
+        // In the order in which they are seen.
+        let mut wanted: IndexSet<(SlideId, Level0Rect)> = IndexSet::new();
+        if let Some(query) = &self.query.current {
+            let examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
+            wanted.extend(examples.map(|place| (place.slide.clone(), place.rect)));
+            let second_encoder = query.second_encoder.iter().flatten();
+            let answers = query.answer.as_deref().into_iter().chain(second_encoder);
+            let matches = answers.flat_map(|answer| answer.matches.iter().take(MOST_MATCHES));
+            wanted.extend(matches.map(|found| (found.slide.clone(), found.rect)));
+        }
+        let past = || self.query.history.history().iter().filter_map(|past| past.positives.first());
+        let places = past().filter_map(|shown| shown.place.as_ref());
+        wanted.extend(places.map(|place| (place.slide.clone(), place.rect)));
+        // Pictures are not part of a slide but of a file of their own.
+        let asked = self.query.current.iter().flat_map(|query| query.examples()).map(|(_, shown)| shown);
+        let files: Vec<(TilePlace, PathBuf)> = asked
+            .chain(past())
+            .filter_map(|shown| match &shown.example {
+                Example::Descriptors { file: Some(file), .. } => Some((shown.place.clone()?, file.clone())),
+                _ => None,
+            })
+            .collect();
+        self.show_pictures(wanted, files)
+    }
+
+    /// Removes everything on a slide that was closed from the query and its answer.
+    pub(in crate::session) fn forget_slide_in_query(&mut self, slide: &SlideId) {
+        if let Some(query) = &mut self.query.current {
+            let stays = |shown: &ShownExample| shown.example.slide() != Some(slide);
+            query.positives.retain(stays);
+            query.negatives.retain(stays);
+            let answer = query.answer.as_mut().map(Arc::make_mut);
+            for answer in answer.into_iter().chain(query.second_encoder.iter_mut().flatten()) {
+                answer.matches.retain(|found| found.slide != *slide);
+                answer.slides.retain(|rank| rank.slide != *slide);
+            }
+            query.chosen.clear();
+            query.visited = None;
+        }
+        if self.query.current.as_ref().is_some_and(|query| query.positives.is_empty()) {
+            self.clear_query();
+        }
+        let second_encoder = self.query.second_encoder.as_mut();
+        if let Some(index) = second_encoder.and_then(|encoder| encoder.index.as_mut()) {
+            *index = Arc::new(index.without(slide));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Opening, calibrating and closing slides.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::{Job, OpenJob, ScanJob, Session, SlideStatus};
+use super::{Colours, Profile, SlideState};
+use histokin_core::geometry::MicronsPerPixel;
+use histokin_core::slide::{SlideId, SlideInfo, SlideSource};
+
+impl Session {
+    pub(super) fn open(&mut self, paths: Vec<PathBuf>) -> Vec<Job> {
+        let (others, mut jobs) = self.import_dropped(paths);
+        if !others.is_empty() {
+            jobs.push(Job::Open(OpenJob::FindPaths(others)));
+        }
+        jobs
+    }
+
+    /// Adds an opened slide; `there` is the slide at the other path under which the project lists it, if any.
+    pub(super) fn slide_opened(
+        &mut self,
+        source: Arc<dyn SlideSource>,
+        there: Option<&SlideInfo>,
+    ) -> Vec<Job> {
+        let info = source.info();
+        let id = info.id.clone();
+        // A slide that was calibrated before keeps the user's pixel size, whatever path it is opened from.
+        if let Some(mpp) = self.project.user_mpp_of(info)
+            && info.mpp != Some(mpp)
+            && there.is_none_or(|there| there.id == id)
+        {
+            return vec![Job::Open(OpenJob::OpenSlide { path: info.path.clone(), user_mpp: Some(mpp) })];
+        }
+        self.no_longer_missing(&id);
+        let mut jobs = self.list(info, there);
+        jobs.push(self.save_project());
+        let fresh = SlideState {
+            source: source.clone(),
+            thumbnail: None,
+            tissue: None,
+            colours: Colours::Unknown,
+            profile: Profile::Unknown,
+            status: SlideStatus::Checking,
+            unavailable: None,
+        };
+        self.drop_other_tiles(&source);
+        match self.slides.get_mut(&id) {
+            // Opened again: the pixels are the same, but path or calibration may have changed.
+            Some(known) => *known = SlideState { thumbnail: known.thumbnail.take(), ..fresh },
+            None => self.slides.list.push(fresh),
+        }
+        if self.view.active.is_none() {
+            self.view.active = Some(id.clone());
+        }
+        jobs.extend(self.load_annotations(&id));
+        jobs.push(Job::Scan(ScanJob::MakeThumbnail(source.clone())));
+        // Queries of the history may have examples on this slide.
+        jobs.extend(self.read_pictures());
+        jobs.push(self.find_tissue(source.clone()));
+        jobs.extend(self.check_descriptors(&id));
+        jobs.extend(self.arrive(source.info()));
+        jobs
+    }
+
+    /// Adds a slide to the project's list, and updates everything that refers to one of its former IDs.
+    fn list(&mut self, info: &SlideInfo, there: Option<&SlideInfo>) -> Vec<Job> {
+        let shared_before = self.project.shared_ids().len();
+        for note in self.project.add_slide(info, there) {
+            self.messages.note(note);
+        }
+        self.query.history.rename_slides(&self.project.former_ids());
+        // Descriptors that could belong to either of two slides are used for neither.
+        let shared = self.project.shared_ids().get(shared_before..).unwrap_or_default().to_vec();
+        let owners: Vec<SlideId> = shared.iter().map(|id| self.project.current_id(id)).collect();
+        let mut jobs = Vec::new();
+        for owner in owners {
+            self.index.remove(&owner);
+            self.slides.set_status(&owner, SlideStatus::Checking);
+            jobs.extend(self.check_descriptors(&owner));
+        }
+        // A slide whose file was replaced by this one is no longer listed.
+        let is_listed = |id: &SlideId| self.project.slides().iter().any(|entry| entry.id == *id);
+        let gone: Vec<SlideId> = self.slides.ids().into_iter().filter(|id| !is_listed(id)).collect();
+        jobs.extend(gone.iter().flat_map(|id| self.remove(id)));
+        jobs
+    }
+
+    pub(super) fn remove(&mut self, slide: &SlideId) -> Vec<Job> {
+        self.slides.list.retain(|state| state.id() != slide);
+        self.slides.associated.retain(|(owner, _), _| owner != slide);
+        self.project.remove_slide(slide);
+        self.view.forget(slide, self.slides.list.first().map(|state| state.id().clone()));
+        self.forget_slide_in_query(slide);
+        self.index.remove(slide);
+        let mut jobs = vec![self.save_project()];
+        jobs.extend(self.embed_plan());
+        jobs.extend(self.search());
+        jobs.extend(self.index_if_stale());
+        jobs
+    }
+
+    pub(super) fn set_mpp(&mut self, slide: &SlideId, mpp: MicronsPerPixel) -> Vec<Job> {
+        let Some(path) = self.slide(slide).map(|state| state.source.info().path.clone()) else {
+            return Vec::new();
+        };
+        if !mpp.is_plausible() {
+            let text = format!(
+                "{} × {} µm is not a possible pixel size; give µm per pixel, such as 0.25",
+                mpp.x, mpp.y
+            );
+            self.messages.error(text);
+            return Vec::new();
+        }
+        self.project.set_user_mpp(slide, mpp);
+        vec![Job::Open(OpenJob::OpenSlide { path, user_mpp: Some(mpp) })]
+    }
+}

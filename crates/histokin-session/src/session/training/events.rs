@@ -1,0 +1,100 @@
+//! Events of the training workers.
+
+use std::path::PathBuf;
+
+use super::{PairLimits, RunView};
+use histokin_core::slide::SlideId;
+use histokin_training::config::TrainingConfig;
+use histokin_training::pairs::PairCount;
+use histokin_training::run::{History, StepRecord};
+use histokin_training::{ShownPair, Validation};
+
+/// A report of the training workers.
+pub enum TrainingEvent {
+    /// The pairs of a slide were counted.
+    Counted {
+        /// The slide.
+        slide: SlideId,
+        /// Limits within which they were counted.
+        limits: PairLimits,
+        /// The counts, or why there are none.
+        count: Result<PairCount, String>,
+    },
+    /// Pairs for display were drawn, or could not be.
+    Previewed(Result<Vec<ShownPair>, String>),
+    /// The runs of the project, the oldest first.
+    Listed(Vec<RunView>),
+    /// Settings were read from a file, or could not be.
+    SettingsRead(Result<Box<TrainingConfig>, String>),
+    /// Settings were written to this file.
+    SettingsWritten(PathBuf),
+    /// The run is being prepared.
+    Preparing {
+        /// What is being done, for display.
+        what: String,
+    },
+    /// The training loop has started.
+    Began {
+        /// ID of the run.
+        run: String,
+        /// Step from which it starts; 0 for a new run.
+        step: u64,
+        /// Number of steps of the run.
+        steps: u64,
+        /// Name of the device.
+        device: String,
+        /// Steps and validations so far.
+        history: Box<History>,
+    },
+    /// A step was recorded.
+    Step {
+        /// Losses and other values of the step.
+        record: StepRecord,
+        /// Speed and resources.
+        pace: Pace,
+    },
+    /// Pairs of the current batch, for display.
+    Pairs(Vec<ShownPair>),
+    /// A validation has started.
+    Validating,
+    /// A validation has finished.
+    Validated(Box<Validation>),
+    /// A checkpoint was saved.
+    Saved {
+        /// Step of the checkpoint.
+        step: u64,
+    },
+    /// A message for the log of the run.
+    Notice(String),
+    /// The training has ended or failed; [`TrainingEvent::Listed`] follows.
+    Ended(Result<TrainingEnd, String>),
+    /// The encoder of a run was copied.
+    Exported {
+        /// ID of the run.
+        run: String,
+        /// File of the copy.
+        path: PathBuf,
+    },
+}
+
+/// Speed of a training and the resources it uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pace {
+    /// Pairs per second.
+    pub pairs_per_second: f64,
+    /// Estimated seconds to the end of the run.
+    pub seconds_left: f64,
+    /// Memory used by the process, in bytes, if known.
+    pub memory: Option<usize>,
+    /// Bytes of tiles cached on disk.
+    pub cached: u64,
+}
+
+/// How a training ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingEnd {
+    /// Last step that was done.
+    pub step: u64,
+    /// Whether the user stopped it; the run can then be continued.
+    pub stopped: bool,
+}

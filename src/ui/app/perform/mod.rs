@@ -1,0 +1,96 @@
+//! Performs the user's requests of a frame, and the actions of the table.
+
+mod annotations;
+mod embedding;
+mod search;
+mod slides;
+mod view;
+mod window;
+
+use egui::Context;
+
+use super::{App, Asked};
+use crate::geometry::Level0Rect;
+use crate::session::{Command, MatchCommand, MessageCommand, QueryCommand, ViewCommand};
+use crate::slide::SlideId;
+use crate::ui::actions::Action;
+use crate::ui::file_dialog::Choose;
+use crate::ui::panels::dialogs::Dialog;
+use crate::ui::region_tool::{RegionShape, RegionUse};
+use crate::ui::waker;
+
+impl App {
+    /// Executes all requests of this frame.
+    pub(super) fn carry_out(&mut self, context: &Context, asked: Asked) {
+        for command in asked.commands {
+            match command {
+                Command::Matches(MatchCommand::GoTo { rank, .. }) => self.go_to_match(rank),
+                Command::Query(QueryCommand::GoToExample { place, .. }) => {
+                    let from = self.place();
+                    self.command(QueryCommand::GoToExample { place, from });
+                }
+                Command::View(ViewCommand::Show(slide)) => {
+                    self.canvas.panes.show(&slide);
+                    self.command(ViewCommand::Show(slide));
+                }
+                Command::View(ViewCommand::GoToTile { slide, rect, .. }) => {
+                    let from = self.place();
+                    self.chrome.report_open = false;
+                    self.command(ViewCommand::GoToTile { slide, rect, from });
+                }
+                other => self.command(other),
+            }
+        }
+        for action in asked.actions {
+            self.perform(context, action);
+        }
+        for request in asked.saves {
+            self.export(context, request);
+        }
+    }
+
+    /// Performs one action.
+    pub(super) fn perform(&mut self, context: &Context, action: Action) {
+        match action {
+            Action::Slides(action) => self.perform_slide_action(context, action),
+            Action::View(action) => self.perform_view_action(context, action),
+            Action::Annotations(action) => self.perform_annotation_action(context, action),
+            Action::Search(action) => self.perform_search_action(context, action),
+            Action::Embedding(action) => self.perform_embedding_action(context, action),
+            Action::Window(action) => self.perform_window_action(context, action),
+        }
+    }
+
+    /// Selects or deselects the region tool.
+    pub(super) fn take_region_tool(&mut self, context: &Context, shape: RegionShape, purpose: RegionUse) {
+        if self.session.active().is_none() {
+            return;
+        }
+        self.canvas.annotator.put_down();
+        self.canvas.region_tool.toggle(shape, purpose);
+        if self.canvas.region_tool.shape.is_some() {
+            let hint = match purpose {
+                RegionUse::Question => "Draw around the tissue to search for. Esc cancels.",
+                RegionUse::Picture => "Draw a rectangle around the region to save. Esc cancels.",
+            };
+            self.notice(context, hint);
+        }
+    }
+
+    /// Opens a file dialog of the system.
+    pub(super) fn choose_file(&mut self, context: &Context, choose: Choose) {
+        if let Err(error) = self.files.dialog.open(choose, waker(context)) {
+            self.command(MessageCommand::Report(format!("the dialog could not be opened: {error}")));
+        }
+    }
+
+    fn toggle_dialog_for_slide(&mut self, dialog: impl FnOnce(SlideId) -> Dialog) {
+        let id = self.session.active().map(|slide| slide.id().clone());
+        self.chrome.dialog = if self.chrome.dialog.is_some() { None } else { id.map(dialog) };
+    }
+
+    /// The current slide and view, to return to later.
+    pub(super) fn place(&self) -> Option<(SlideId, Level0Rect)> {
+        Some((self.session.active()?.id().clone(), self.canvas.panes.view().field()?))
+    }
+}
