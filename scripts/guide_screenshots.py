@@ -29,6 +29,7 @@ OF_SECTIONS = {"training", "report"}
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
 MEASURE = (375, 101)
+VALIDATE = [(622, 355), (619, 424)]
 START_TRAINING = (365, 743)
 DEFAULT_ENCODER = "tissue-whitened"
 # Seconds of training before its picture is taken.
@@ -232,8 +233,10 @@ def take_sections(program, folder, sections, labels, wanted):
             window.press("F7")
         if "training" in wanted:
             window.press("F6")
-            window.settle()
-            window.click(*START_TRAINING)
+            # A second slide to validate on, so that correct matches are measured.
+            for place in (*VALIDATE, START_TRAINING):
+                window.settle()
+                window.click(*place)
             window.point(*ASIDE)
             time.sleep(TRAINED_FOR)
             window.save("training")
