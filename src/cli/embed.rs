@@ -46,7 +46,7 @@ pub struct EmbedArgs {
     /// Pixel size of the slides in µm, overriding the one in the files: M or MX,MY.
     #[arg(long, value_parser = super::parse_mpp)]
     slide_mpp: Option<MicronsPerPixel>,
-    /// Stain normalisation for encoders that were made on normalised slides; others see the slide's own colours
+    /// Stain normalisation for encoders that were made on normalised slides; others see the slide's original colours
     /// [default: the project's, else lab].
     #[arg(long)]
     stain: Option<StainArg>,
@@ -124,7 +124,10 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let recipe = project.recipe(encoder.spec());
     if matches!(args.stain, Some(StainArg::Lab)) && recipe.stain == StainSetting::None {
-        noteln!("{} was made on slides' own colours: they are not normalised for it", recipe.encoder_name);
+        noteln!(
+            "{} works on original colours, so stain normalisation does not apply to it",
+            recipe.encoder_name
+        );
     }
     let paths = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()
@@ -145,10 +148,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     for path in &paths {
         let outcome = embed(path, args, &mut project, &recipe, encoder.as_mut(), &control);
         if control.is_stopped() && outcome.is_err() {
-            bail!(
-                "{}: stopped; finished tiles are kept, and the same command goes on from there",
-                path.display()
-            );
+            bail!("{}: stopped; finished tiles are kept, run the same command to continue", path.display());
         }
         match outcome {
             Ok(done) => {
@@ -263,7 +263,7 @@ fn embed(
     );
     let no_tiles = summary.no_tiles.as_ref().map(|why| why.advice(Surface::CommandLine));
     if let Some(why) = &no_tiles {
-        noteln!("{}: warning: no tile to embed: {why}", info.name());
+        noteln!("{}: warning: no tiles to embed: {why}", info.name());
     }
     let descriptors = summary
         .descriptors

@@ -99,7 +99,7 @@ pub fn run(args: &IndexArgs) -> anyhow::Result<()> {
         }))?;
     } else {
         outln!(
-            "{} of {}, {}, {} bytes of index a tile, ready in {seconds:.3} s",
+            "{} of {}, {}, {} bytes of index per tile, ready in {seconds:.3} s",
             counted(tiles as u64, "tile"),
             counted(index.sets().len() as u64, "slide"),
             counted(index.segments().count() as u64, "sealed segment"),

@@ -116,7 +116,7 @@ fn print(info: &SlideInfo, path: Option<&Path>) {
     outln!("  size           {} × {} px", info.width(), info.height());
     match (info.mpp, info.mpp_source) {
         (Some(mpp), source) => {
-            let origin = if source == MppSource::User { "given by you" } else { "from the slide" };
+            let origin = if source == MppSource::User { "set by you" } else { "from the file" };
             outln!("  pixel size     {} × {} µm ({origin})", mpp.x, mpp.y);
             let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
             outln!("  extent         {:.2} × {:.2} mm", mm(info.width(), mpp.x), mm(info.height(), mpp.y));

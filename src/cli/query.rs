@@ -114,7 +114,7 @@ pub struct QueryArgs {
     /// Search with another encoder with which the slides have been embedded [default: the project's encoder].
     #[arg(long)]
     encoder: Option<String>,
-    /// Write the query tile and its matches as one image (PNG or JPEG), or as pages with captions (PDF).
+    /// Write the query tile and its matches as a contact sheet: one image (PNG or JPEG), or pages with captions (PDF).
     #[arg(long, alias = "contact-sheet")]
     sheet: Option<PathBuf>,
     /// Write the matches as annotations into this folder: for each slide with matches, one file for QuPath

@@ -46,7 +46,7 @@ pub struct RenderArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum View {
-    /// The slide's own colours.
+    /// The slide's original colours.
     Normal,
     /// Haematoxylin only.
     H,

@@ -95,7 +95,7 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
     let count = tiles.map_or(String::new(), |tiles| format!(", {} to embed", counted(tiles as u64, "tile")));
     outln!("{}: {:.1} % tissue{area}{count}", info.name(), 100.0 * tissue.coverage());
     if let Some(why) = no_tiles {
-        noteln!("{}: warning: no tile to embed: {why}", info.name());
+        noteln!("{}: warning: no tiles to embed: {why}", info.name());
     }
     Ok(())
 }

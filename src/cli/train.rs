@@ -291,7 +291,7 @@ fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
     let slides = prepare(&paths, false, &held_out)?;
     if slides.is_empty() {
         bail!(
-            "no slides to learn from: give training slides after the project, besides those to validate on"
+            "no slides to train on: give training slides after the project, in addition to those to validate on"
         );
     }
     project.save()?;

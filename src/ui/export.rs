@@ -150,7 +150,7 @@ fn run(painter: &mut OffscreenRenderer, export: Export) -> Result<Exported, Stri
         Destination::Clipboard => Ok(Exported::ToCopy(picture)),
         Destination::File(path) => {
             write_picture(&picture, &path)
-                .map_err(|error| format!("{}: the picture was not saved: {error}", path.display()))?;
+                .map_err(|error| format!("{}: the image was not saved: {error}", path.display()))?;
             Ok(Exported::Saved(path))
         }
     }

@@ -50,21 +50,21 @@ impl FileDialog {
                     rfd::FileDialog::new().set_title("Open slides").pick_files().unwrap_or_default()
                 }
                 Choose::Picture => {
-                    let dialog = rfd::FileDialog::new().set_title("Save the view");
+                    let dialog = rfd::FileDialog::new().set_title("Save view");
                     let formats = ["png", "jpg", "tif"];
-                    dialog.add_filter("Pictures", &formats).save_file().into_iter().collect()
+                    dialog.add_filter("Images", &formats).save_file().into_iter().collect()
                 }
                 Choose::QueryPicture => {
-                    let dialog = rfd::FileDialog::new().set_title("Search by picture");
+                    let dialog = rfd::FileDialog::new().set_title("Search by image");
                     let formats = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"];
-                    dialog.add_filter("Pictures", &formats).pick_file().into_iter().collect()
+                    dialog.add_filter("Images", &formats).pick_file().into_iter().collect()
                 }
                 Choose::Patients => {
-                    let dialog = rfd::FileDialog::new().set_title("Choose a list of slides and patients");
+                    let dialog = rfd::FileDialog::new().set_title("Load patient list");
                     dialog.add_filter("Tables", &["csv"]).pick_file().into_iter().collect()
                 }
                 Choose::Folder => {
-                    let folder = rfd::FileDialog::new().set_title("Open a folder of slides").pick_folder();
+                    let folder = rfd::FileDialog::new().set_title("Open folder").pick_folder();
                     folder.into_iter().collect()
                 }
                 Choose::TrainingSettings => {

@@ -73,7 +73,7 @@ impl DeviceWatch {
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         seen.fault = Some(Crash {
             summary: "Something could not be drawn because of an error in histokin itself, and may be missing \
-                      from the window. Saved data is safe. Please pass the report on to whoever maintains the \
+                      from the window. Saved data is safe. Please send the report to the person who maintains the \
                       program"
                 .to_owned(),
             report: format!("histokin {version}, {os} {arch}\nwhile: drawing\n{description}"),

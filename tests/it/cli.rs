@@ -355,7 +355,7 @@ fn tissue_settings_are_kept_in_the_project_and_a_slide_without_tiles_is_told() {
 
     let (none, warned) = embed(&["--tile-share", "95%"]);
     assert_eq!((&none["tiles_tissue"], &none["tiles_failed"]), (&0.into(), &0.into()));
-    assert!(warned.contains("biopsy.tif: warning: no tile to embed: 0.01"), "{warned}");
+    assert!(warned.contains("biopsy.tif: warning: no tiles to embed: 0.01"), "{warned}");
     assert!(warned.contains("mm² of tissue found") && warned.contains("--tile-share"), "{warned}");
     // Kept in the project: the next run is told the same.
     assert_eq!(embed(&[]).0["tiles_tissue"], 0);

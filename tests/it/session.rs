@@ -269,6 +269,6 @@ fn a_slide_without_a_tile_is_named_with_what_would_help() {
         NoTiles { tissue_um2: Some(13_000.0), cause: Cause::TooLittleOfATile { fullest: 0.26, asked: 0.5 } };
     desk.session.absorb(EmbeddingEvent::NoTiles { slide: desk.id(0), why });
     let told = &desk.session.messages().last().unwrap().text;
-    assert!(told.starts_with("slide-0.png: no tile to embed: 0.013 mm²"), "{told}");
+    assert!(told.starts_with("slide-0.png: no tiles to embed: 0.013 mm²"), "{told}");
     assert!(told.contains("embedding settings") && !told.contains("--"), "{told}");
 }

@@ -146,7 +146,7 @@ fn what_cannot_begin_fails_with_a_word_and_leaves_no_run() {
         (&small, config(), &[], &["small.tif", "7 mm", "--far-mm", "nt_xent"]),
         (&small, near_only, &[], &["small.tif", "20 mm", "--near-mm", "--slides-per-batch"]),
         (&textures, of_damaged, &[], &["damaged.safetensors"]),
-        (&textures, config(), &["--validate", textures.to_str().unwrap()], &["no slides to learn from"]),
+        (&textures, config(), &["--validate", textures.to_str().unwrap()], &["no slides to train on"]),
         (&textures, config(), &["--labels", "no-labels.csv"], &["no-labels.csv"]),
     ];
     for (slide, config, more, words) in cases {

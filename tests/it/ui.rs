@@ -158,13 +158,13 @@ fn the_palette_finds_actions_and_help_lists_them() {
     let mut harness = window(folder.path(), vec![]);
     harness.key_press_modifiers(Modifiers::COMMAND, Key::K);
     harness.run_steps(3);
-    harness.event(egui::Event::Text("dark or".to_owned()));
+    harness.event(egui::Event::Text("switch th".to_owned()));
     harness.run_steps(2);
     let theme = harness.ctx.theme();
     harness.key_press(Key::Enter);
     harness.run_steps(3);
     assert_ne!(harness.ctx.theme(), theme, "the action was done");
-    assert_eq!(harness.query_all_by_label("Dark or light").count(), 1, "and the palette closed");
+    assert_eq!(harness.query_all_by_label("Switch theme").count(), 1, "and the palette closed");
 
     harness.key_press(Key::F1);
     harness.run_steps(3);
@@ -230,9 +230,9 @@ fn the_label_is_shown_only_when_asked_for() {
     };
     wait(&mut harness, "the macro is read", |app| read(app, "macro"));
     assert!(harness.state().session().associated(&id, "label").is_none(), "nobody has read the label");
-    harness.get_by_label_contains("Show the label").click();
+    harness.get_by_label_contains("Show label").click();
     wait(&mut harness, "the label is read", |app| read(app, "label"));
-    assert!(harness.query_by_label_contains("Show the label").is_none());
+    assert!(harness.query_by_label_contains("Show label").is_none());
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn the_appearance_card_changes_the_picture_and_resets_it() {
     press(&mut harness, Modifiers::NONE, Key::B);
     harness.get_by_label("Eosin").click();
     harness.run_steps(3);
-    harness.get_by_label("Show the slide's own colours").click();
+    harness.get_by_label("Reset to original colours").click();
     harness.run_steps(3);
     let slider = harness.get_by_role_and_label(Role::Slider, "Brightness").rect();
     let at = |share: f32| egui::Pos2::new(slider.left() + slider.width() * share, slider.center().y);
@@ -235,7 +235,7 @@ fn the_view_is_saved_as_it_is_with_a_scale_bar_or_without() {
         harness.event(egui::Event::Text(path.display().to_string()));
         harness.run_steps(2);
         if !with_bar {
-            harness.get_by_label("With scale bar").click();
+            harness.get_by_label("Include scale bar").click();
             harness.run_steps(2);
             harness.get_by_label("Save").click();
         } else {

@@ -98,7 +98,7 @@ fn examples_are_added_and_taken_away_by_clicks() {
     click(&mut harness, places[2], Modifiers::NONE);
     answered(&mut harness);
     assert_eq!(query(&harness).positives.len(), 1);
-    harness.get_by_label("Queries asked before").click();
+    harness.get_by_label("Query history").click();
     harness.run_steps(3);
     harness.get_by_label_contains("past query 2").click();
     harness.run_steps(3);
@@ -127,7 +127,7 @@ fn matches_are_walked_judged_and_exported() {
         judgements.iter().map(|judgement| judgement.verdict).collect::<Vec<_>>()
     };
     assert_eq!(verdicts(&harness), [Verdict::Same, Verdict::Different]);
-    assert!(harness.query_by_label_contains("1 of 2 judged are the same tissue").is_some());
+    assert!(harness.query_by_label_contains("1 of 2 judged matches are the same tissue").is_some());
     harness.key_press_modifiers(Modifiers::SHIFT, Key::J);
     harness.run_steps(3);
     assert_eq!(verdicts(&harness), [Verdict::Same]);
@@ -260,7 +260,7 @@ fn a_match_stands_beside_the_query_and_becomes_an_annotation() {
         session.annotations(session.active().unwrap().id()).unwrap().set().len()
     };
     assert_eq!(drawn(&harness), all);
-    harness.get_by_label("take the last classes back").click();
+    harness.get_by_label("undo class assignment").click();
     harness.run_steps(3);
     assert_eq!(drawn(&harness), 0);
 }
@@ -287,8 +287,8 @@ fn filters_act_and_are_taken_away() {
     harness.run_steps(3);
     answered(&mut harness);
     assert_eq!(found(&harness), 0, "there is but one slide");
-    assert!(harness.query_by_label_contains("No tile is left by these filters").is_some());
-    harness.get_by_label("No filters").click();
+    assert!(harness.query_by_label_contains("No tiles match these filters").is_some());
+    harness.get_by_label("Clear filters").click();
     harness.run_steps(3);
     answered(&mut harness);
     assert_eq!(found(&harness), all);
@@ -327,5 +327,5 @@ fn a_pasted_picture_is_the_question() {
     );
     assert!(!asked.answer.as_ref().unwrap().matches.is_empty());
     harness.run_steps(3);
-    assert!(harness.query_all_by_label_contains("Picture from the clipboard").next().is_some());
+    assert!(harness.query_all_by_label_contains("Image from the clipboard").next().is_some());
 }

@@ -39,7 +39,7 @@ fn the_card_of_embedding_settings() {
     wait(&mut harness, "the slide is open", |app| app.session().active().is_some());
     harness.get_by_label("Embedding settings…").click();
     harness.run_steps(20);
-    let card = harness.get_by_label("Find tissue").rect();
+    let card = harness.get_by_label("Detect tissue").rect();
     let (left, top) = (card.left() as u32 - 24, card.top() as u32 - 44);
     compare(&part(&mut harness, (left, top), (290, 220)), "embedding-settings");
 }

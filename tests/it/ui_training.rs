@@ -103,7 +103,7 @@ fn an_encoder_is_trained_and_takes_over() {
         matches!(run.card.status, RunStatus::Finished { step: 20, .. }) && run.best_validation().is_some()
     );
     assert!(!session.embedding().paused, "embedding goes on");
-    harness.get_by_label("This run").click();
+    harness.get_by_label("Current run").click();
     harness.run_steps(3);
     harness.get_by_label("Use this encoder").click();
     harness.run_steps(1);
@@ -144,7 +144,7 @@ fn pairs_settings_and_troubles_are_shown() {
         assert!(pair.places.iter().all(|(slide, rect)| *slide == id && rect.width == 32));
         assert_ne!(pair.places[0], pair.places[1]);
     }
-    harness.get_by_label_contains("They are drawn on their slides as well");
+    harness.get_by_label_contains("The pairs are also drawn on their slides");
 
     // Settings go into a file and come back from it.
     let settings = folder.path().join("settings.toml");
@@ -164,7 +164,7 @@ fn pairs_settings_and_troubles_are_shown() {
     let problem = harness.state().session().training().running().problem.clone().unwrap();
     assert!(problem.contains("section.tif") && problem.contains("50 mm"), "{problem}");
     assert!(!folder.path().join("project/runs/run-001").exists());
-    harness.get_by_label("This run").click();
+    harness.get_by_label("Current run").click();
     harness.run_steps(3);
     assert!(harness.query_all_by_label(&problem).count() > 0);
     assert!(!harness.state().session().embedding().paused, "embedding goes on");

@@ -32,7 +32,7 @@ fn the_suggestion_of_the_default_encoder_stays_until_it_is_answered() {
     // A quarter of a second each: longer than other notes stay.
     harness.run_steps(80);
     harness.get_by_label_contains("the default encoder of earlier versions");
-    harness.get_by_label("Stay with this one").click();
+    harness.get_by_label("Keep current encoder").click();
     harness.run_steps(4);
     assert!(harness.query_by_label_contains("the default encoder of earlier versions").is_none());
     assert!(!harness.state().session().project().has_former_default());
@@ -117,7 +117,7 @@ fn the_window_does_not_close_over_unsaved_annotations_until_they_are_saved() {
     harness.get_by_label(DIALOG);
     assert!(harness.query_all_by_label_contains("CMU-1-Small-Region").count() >= 1);
     // It stays open when the user would rather go on.
-    harness.get_by_label("Stay").click();
+    harness.get_by_label("Cancel").click();
     harness.run_steps(3);
     assert!(harness.query_by_label(DIALOG).is_none());
     assert!(!closes(&mut harness));

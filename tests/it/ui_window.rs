@@ -42,9 +42,9 @@ fn save_region(harness: &mut Harness<'_, App>, size: Vec2, path: &Path) -> RgbIm
     let middle = harness.get_by_label("slide canvas").rect().center();
     press(harness, Modifiers::COMMAND | Modifiers::SHIFT, Key::S);
     drag(harness, middle, middle + size);
-    harness.get_by_label("Slide pixels 1:1").click();
+    harness.get_by_label("Actual pixels (1:1)").click();
     harness.run_steps(2);
-    harness.get_by_label("With scale bar").click();
+    harness.get_by_label("Include scale bar").click();
     harness.run_steps(2);
     harness.get_by_role(Role::TextInput).click();
     harness.run_steps(2);

@@ -54,7 +54,7 @@ pub fn catch<T>(doing: &str, work: impl FnOnce() -> T) -> Result<T, Crash> {
         Crash {
             summary: format!(
                 "{doing} failed because of an error in histokin itself. Everything else continues, and what was \
-                 saved is safe. Please pass the report on to whoever looks after the program"
+                 saved is safe. Please send the report to the person who maintains the program"
             ),
             report: format!("histokin {version}, {os} {arch}\nwhile: {doing}\npanic: {text}\n{trace}"),
         }

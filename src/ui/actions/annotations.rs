@@ -35,22 +35,22 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Hand)),
         ICON_PAN_TOOL,
-        "Hand",
-        "Pan the slide; click tissue to find similar tissue, or click an outline to select it",
+        "Pan",
+        "Drag to pan; click tissue to find similar tissue, or an outline to select it",
         []
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Select)),
         ICON_ARROW_SELECTOR_TOOL,
-        "Select and move",
-        "Select annotations, move them and their corners; double-click an outline to add a corner, Ctrl-click a corner to remove it",
+        "Select",
+        "Select and move annotations and their corners; double-click an outline to add a corner, Ctrl-click a corner to remove it",
         [plain(Key::V)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Tool(Tool::Point)),
         ICON_ADJUST,
         "Point",
-        "Mark single points",
+        "Click to add a point",
         [plain(Key::K)]
     ),
     entry!(
@@ -85,7 +85,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::Tool(Tool::Eraser)),
         ICON_INK_ERASER,
         "Eraser",
-        "Erase from the selected areas, or from all areas that it touches; [ and ] change its size",
+        "Erase from the selected areas, or from every area that the eraser touches; [ and ] change its size",
         [plain(Key::E)]
     ),
     entry!(
@@ -134,35 +134,35 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Annotations(AnnotationAction::ResizeBrush(false)),
         ICON_REMOVE,
         "Smaller brush",
-        "Make brush and eraser smaller",
+        "Make the brush and the eraser smaller",
         [plain(Key::OpenBracket)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::ResizeBrush(true)),
         ICON_ADD,
         "Larger brush",
-        "Make brush and eraser larger",
+        "Make the brush and the eraser larger",
         [plain(Key::CloseBracket)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Import),
         ICON_DOWNLOAD,
         "Import annotations…",
-        "Add the annotations of a QuPath GeoJSON, ASAP XML or ImageScope XML file; files can also be dropped on the slide",
+        "Add annotations from a QuPath GeoJSON, ASAP XML or ImageScope XML file; you can also drop the file on the slide",
         [ctrl(Key::I)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::Export),
         ICON_UPLOAD,
         "Export annotations…",
-        "Write all annotations of this slide for QuPath (.geojson) or ASAP (.xml)",
+        "Export all annotations of this slide for QuPath (.geojson) or ASAP (.xml)",
         [ctrl_shift(Key::X)]
     ),
     entry!(
         Action::Annotations(AnnotationAction::ExportToPath),
         ICON_KEYBOARD,
         "Export annotations to path…",
-        "Type the path of the .geojson or .xml file to write",
+        "Export all annotations of this slide to a path that you type (.geojson or .xml)",
         [ctrl_alt(Key::E)]
     ),
 ];

@@ -27,21 +27,21 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Embedding(EmbeddingAction::PauseOrResume),
         ICON_PAUSE,
         "Pause or resume embedding",
-        "Pause embedding to leave the computer's full speed to viewing, or resume it",
+        "Pause embedding, to give viewing the full speed of the computer, or resume it",
         [plain(Key::P)]
     ),
     entry!(
         Action::Embedding(EmbeddingAction::Stop),
         ICON_STOP,
         "Stop embedding",
-        "Stop embedding; embedded tiles are kept, and resuming continues from there",
+        "Stop embedding; embedded tiles are kept, and you can resume later",
         []
     ),
     entry!(
         Action::Embedding(EmbeddingAction::ToggleSettings),
         ICON_SETTINGS,
         "Embedding settings…",
-        "What counts as tissue, and which tiles are embedded",
+        "Set what counts as tissue and which tiles are embedded",
         []
     ),
     entry!(
@@ -54,14 +54,14 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::Embedding(EmbeddingAction::LoadTrainingSettings),
         ICON_FILE_OPEN,
-        "Load training settings",
+        "Load training settings…",
         "Load training settings from a TOML file",
         []
     ),
     entry!(
         Action::Embedding(EmbeddingAction::SaveTrainingSettings),
         ICON_SAVE,
-        "Save training settings",
+        "Save training settings…",
         "Save the settings of the training panel to a TOML file, with explanations",
         []
     ),

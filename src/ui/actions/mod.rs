@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn the_palette_finds_by_words_of_name_or_tooltip() {
         assert_eq!(matching("whole")[0].action, Action::View(ViewAction::Fit));
-        assert_eq!(matching("magn 10")[0].action, Action::View(ViewAction::ZoomTo(10.0)));
+        assert_eq!(matching("zoom 10")[0].action, Action::View(ViewAction::ZoomTo(10.0)));
         assert!(matching("no such thing").is_empty());
         assert_eq!(matching("").len(), table().count());
     }

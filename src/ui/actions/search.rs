@@ -62,7 +62,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Search(SearchAction::FindSimilar),
         ICON_CENTER_FOCUS_STRONG,
         "Find similar tissue",
-        "Find tiles similar to the one under the cursor, on all slides",
+        "Find tiles similar to the one under the pointer, on all slides",
         [plain(Key::S)]
     ),
     entry!(
@@ -82,16 +82,16 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::Search(SearchAction::ToggleHeatMap),
         ICON_GRADIENT,
-        "Heat map under the cursor",
-        "Colour every tile by its similarity to the tile under the cursor, as the cursor moves",
+        "Similarity heat map",
+        "Colour every tile by its similarity to the tile under the pointer",
         [plain(Key::D)]
     ),
     entry!(
         Action::Search(SearchAction::ExportHeatMap),
         ICON_FILE_EXPORT,
-        "Export the heat map",
-        "Write the heat map of the slides in view to the project's reports: as PNG with its position on the slide, and as \
-         TIFF pyramid",
+        "Export heat map",
+        "Export the heat map of the slides in view to the project's folder “reports”, as a PNG with its position on the slide and \
+         as a TIFF pyramid",
         [ctrl(Key::D)]
     ),
     entry!(
@@ -118,106 +118,106 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::Search(SearchAction::BySlide),
         ICON_LEADERBOARD,
-        "Rank slides by similarity to this one",
-        "Show which slides hold the most tissue similar to that of this whole slide",
+        "Find similar slides",
+        "Rank all slides by their similarity to this whole slide",
         [ctrl_shift(Key::L)]
     ),
     entry!(
         Action::Search(SearchAction::ByPictureFile),
         ICON_IMAGE_SEARCH,
-        "Search by picture…",
-        "Choose a picture file, and find tissue similar to the tissue in it",
+        "Search by image…",
+        "Choose an image file, and find tissue similar to the tissue in it",
         [ctrl_shift(Key::F)]
     ),
     entry!(
         Action::Search(SearchAction::PastePicture),
         ICON_CONTENT_PASTE_SEARCH,
-        "Search by clipboard picture",
-        "Paste a picture, such as a screenshot, as the query",
+        "Search by image on the clipboard",
+        "Paste an image, such as a screenshot, and find similar tissue",
         [ctrl(Key::V)]
     ),
     entry!(
         Action::Search(SearchAction::ChoosePatients),
         ICON_CONTACT_PAGE,
         "Load patient list…",
-        "Choose a CSV file with the columns slide and patient; without it, patients are derived from file names",
+        "Load a CSV file with the columns slide and patient; without it, patients are read from file names",
         []
     ),
     entry!(
         Action::Search(SearchAction::Compare),
         ICON_COMPARE,
-        "Compare with the query",
-        "Show query and match side by side, linked in position and zoom; N goes to the next match",
+        "Compare with query",
+        "Show the query and the match side by side, linked in position and zoom",
         [shift(Key::V)]
     ),
     entry!(
         Action::Search(SearchAction::ChooseMatch),
         ICON_CHECK_BOX,
-        "Choose this match",
-        "Choose the current match, to give it a class; press again to remove it from the chosen matches",
+        "Select match",
+        "Select the current match, to assign it a class; press again to deselect it",
         [shift(Key::Y)]
     ),
     entry!(
         Action::Search(SearchAction::ClassifyMatches),
         ICON_LABEL,
-        "Annotate chosen matches",
-        "Add a rectangle of the current annotation class for each chosen match",
+        "Annotate selected matches",
+        "Add an annotation of the current class for each selected match",
         [ctrl(Key::G)]
     ),
     entry!(
         Action::Search(SearchAction::UndoClassification),
         ICON_LABEL_OFF,
-        "Undo classes of matches",
-        "Undo the last classes given to matches, on all slides",
+        "Undo class assignment",
+        "Undo the last assignment of a class to matches, on all slides",
         []
     ),
     entry!(
         Action::Search(SearchAction::Judge(Verdict::Same)),
         ICON_CHECK_CIRCLE,
         "Same tissue",
-        "Judge this match as the same tissue as the query; press again to undo",
+        "Judge this match to be the same tissue as the query; press again to undo",
         [plain(Key::Y)]
     ),
     entry!(
         Action::Search(SearchAction::Judge(Verdict::Different)),
         ICON_CANCEL,
         "Different tissue",
-        "Judge this match as different tissue than the query; press again to undo",
+        "Judge this match to be different tissue from the query; press again to undo",
         [plain(Key::X)]
     ),
     entry!(
         Action::Search(SearchAction::Judge(Verdict::Unsure)),
         ICON_HELP,
         "Unsure",
-        "Judge this match as unsure; press again to undo",
+        "Mark this match as unsure; press again to undo",
         [plain(Key::J)]
     ),
     entry!(
         Action::Search(SearchAction::UndoJudgement),
         ICON_UNDO,
-        "Undo the last judgement",
-        "Undo the last judgement of a match: same, different or unsure",
+        "Undo judgement",
+        "Undo the last judgement of a match",
         [shift(Key::J)]
     ),
     entry!(
         Action::Search(SearchAction::ExportMatches),
         ICON_DOWNLOAD,
         "Export matches",
-        "Write matches as CSV, JSON, GeoJSON and picture sheets (PNG, PDF) to the project's reports",
+        "Export the matches as CSV, JSON, GeoJSON and contact sheets (PNG, PDF) to the project's folder “reports”",
         [ctrl(Key::E)]
     ),
     entry!(
         Action::Search(SearchAction::ToggleHistory),
         ICON_HISTORY,
-        "Queries asked before",
-        "Show or hide the query history of this project, to repeat a query",
+        "Query history",
+        "Show or hide earlier queries of this project, to repeat one",
         []
     ),
     entry!(
         Action::Search(SearchAction::SetUpArchive),
         ICON_DNS,
-        "Department's archive…",
-        "Set up the connection to the department's archive, to search it as well",
+        "Set up archive…",
+        "Connect to the department archive, to search it as well",
         [ctrl_shift(Key::A)]
     ),
     entry!(
@@ -230,7 +230,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::Search(SearchAction::Clear),
         ICON_CLOSE,
-        "Clear the query",
+        "Clear query",
         "Remove the query and its matches",
         [plain(Key::Escape)]
     ),

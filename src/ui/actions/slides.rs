@@ -73,7 +73,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Slides(SlideAction::Properties),
         ICON_INFO,
         "Slide properties",
-        "Show the metadata of the slide file",
+        "Show measurements, associated images and metadata of the slide",
         [plain(Key::I)]
     ),
     entry!(
@@ -87,7 +87,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Window(WindowAction::Quit),
         ICON_LOGOUT,
         "Quit",
-        "Close the window; embedded tiles are kept",
+        "Close histokin; embedded tiles are kept",
         [ctrl(Key::Q)]
     ),
 ];

@@ -61,57 +61,57 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::View(ViewAction::Fit),
         ICON_FIT_SCREEN,
-        "Whole slide",
-        "Fit the whole slide into the view",
+        "Zoom to fit",
+        "Fit the whole slide in the view",
         [plain(Key::Num0)]
     ),
     entry!(
         Action::View(ViewAction::ZoomTo(1.25)),
         ICON_ZOOM_IN,
-        "Magnification 1.25×",
-        "8 µm per screen pixel",
+        "Zoom to 1.25×",
+        "Magnification 1.25×: 8 µm per screen pixel",
         [plain(Key::Num1)]
     ),
     entry!(
         Action::View(ViewAction::ZoomTo(2.5)),
         ICON_ZOOM_IN,
-        "Magnification 2.5×",
-        "4 µm per screen pixel",
+        "Zoom to 2.5×",
+        "Magnification 2.5×: 4 µm per screen pixel",
         [plain(Key::Num2)]
     ),
     entry!(
         Action::View(ViewAction::ZoomTo(5.0)),
         ICON_ZOOM_IN,
-        "Magnification 5×",
-        "2 µm per screen pixel",
+        "Zoom to 5×",
+        "Magnification 5×: 2 µm per screen pixel",
         [plain(Key::Num3)]
     ),
     entry!(
         Action::View(ViewAction::ZoomTo(10.0)),
         ICON_ZOOM_IN,
-        "Magnification 10×",
-        "1 µm per screen pixel",
+        "Zoom to 10×",
+        "Magnification 10×: 1 µm per screen pixel",
         [plain(Key::Num4)]
     ),
     entry!(
         Action::View(ViewAction::ZoomTo(20.0)),
         ICON_ZOOM_IN,
-        "Magnification 20×",
-        "0.5 µm per screen pixel",
+        "Zoom to 20×",
+        "Magnification 20×: 0.5 µm per screen pixel",
         [plain(Key::Num5)]
     ),
     entry!(
         Action::View(ViewAction::ZoomTo(40.0)),
         ICON_ZOOM_IN,
-        "Magnification 40×",
-        "0.25 µm per screen pixel",
+        "Zoom to 40×",
+        "Magnification 40×: 0.25 µm per screen pixel",
         [plain(Key::Num6)]
     ),
     entry!(
         Action::View(ViewAction::ZoomToPixels),
         ICON_GRID_ON,
-        "Slide pixels 1:1",
-        "One slide pixel per screen pixel",
+        "Actual pixels (1:1)",
+        "Show one slide pixel per screen pixel",
         [plain(Key::Num7)]
     ),
     entry!(
@@ -131,106 +131,106 @@ pub(super) static ENTRIES: &[Entry] = &[
     entry!(
         Action::View(ViewAction::Move(-1, 0)),
         ICON_ARROW_BACK,
-        "Move left",
-        "Move the view to the left",
+        "Pan left",
+        "Pan the view to the left",
         [plain(Key::ArrowLeft)]
     ),
     entry!(
         Action::View(ViewAction::Move(1, 0)),
         ICON_ARROW_FORWARD,
-        "Move right",
-        "Move the view to the right",
+        "Pan right",
+        "Pan the view to the right",
         [plain(Key::ArrowRight)]
     ),
     entry!(
         Action::View(ViewAction::Move(0, -1)),
         ICON_ARROW_UPWARD,
-        "Move up",
-        "Move the view up",
+        "Pan up",
+        "Pan the view up",
         [plain(Key::ArrowUp)]
     ),
     entry!(
         Action::View(ViewAction::Move(0, 1)),
         ICON_ARROW_DOWNWARD,
-        "Move down",
-        "Move the view down",
+        "Pan down",
+        "Pan the view down",
         [plain(Key::ArrowDown)]
     ),
     entry!(
         Action::View(ViewAction::Turn(90)),
         ICON_ROTATE_90_DEGREES_CW,
-        "Turn right",
-        "Turn the slide clockwise by 90°; Alt-drag or Alt-wheel turns it freely",
+        "Rotate 90° clockwise",
+        "Rotate the slide 90° clockwise; Alt-drag or Alt-wheel rotates it freely",
         [plain(Key::R)]
     ),
     entry!(
         Action::View(ViewAction::Turn(-90)),
         ICON_ROTATE_90_DEGREES_CCW,
-        "Turn left",
-        "Turn the slide anticlockwise by 90°; Alt-drag or Alt-wheel turns it freely",
+        "Rotate 90° anticlockwise",
+        "Rotate the slide 90° anticlockwise; Alt-drag or Alt-wheel rotates it freely",
         [shift(Key::R)]
     ),
     entry!(
         Action::View(ViewAction::Turn(15)),
         ICON_ROTATE_RIGHT,
-        "Turn right by 15°",
-        "Turn the slide clockwise by 15°",
+        "Rotate 15° clockwise",
+        "Rotate the slide 15° clockwise",
         [plain(Key::Period)]
     ),
     entry!(
         Action::View(ViewAction::Turn(-15)),
         ICON_ROTATE_LEFT,
-        "Turn left by 15°",
-        "Turn the slide anticlockwise by 15°",
+        "Rotate 15° anticlockwise",
+        "Rotate the slide 15° anticlockwise",
         [plain(Key::Comma)]
     ),
     entry!(
         Action::View(ViewAction::MirrorLeftRight),
         ICON_FLIP,
-        "Mirror left to right",
-        "Flip the view left to right",
+        "Flip horizontally",
+        "Flip the slide left to right",
         [plain(Key::F)]
     ),
     entry!(
         Action::View(ViewAction::MirrorTopBottom),
         ICON_FLIP,
-        "Mirror top to bottom",
-        "Flip the view top to bottom",
+        "Flip vertically",
+        "Flip the slide top to bottom",
         [shift(Key::F)]
     ),
     entry!(
         Action::View(ViewAction::Upright),
         ICON_EXPLORE,
-        "Upright",
-        "Remove all rotation and mirroring",
+        "Reset rotation",
+        "Show the slide upright, without rotation and flips",
         [plain(Key::U)]
     ),
     entry!(
         Action::View(ViewAction::ToggleAppearance),
         ICON_TUNE,
-        "Appearance…",
-        "Brightness, contrast, gamma, stains, and pixel interpolation",
+        "Brightness/contrast…",
+        "Adjust brightness, contrast, gamma, stains and pixel interpolation",
         [plain(Key::B)]
     ),
     entry!(
         Action::View(ViewAction::NextColouring),
         ICON_COLORIZE,
-        "Next colouring",
-        "Original colours, haematoxylin only, eosin only, normalised",
+        "Next stain view",
+        "Cycle through original colours, haematoxylin only, eosin only and normalised",
         [plain(Key::C)]
     ),
     entry!(
         Action::View(ViewAction::ResetColours),
         ICON_FORMAT_COLOR_RESET,
         "Original colours",
-        "Show the slide's own colours again",
+        "Reset brightness, contrast and stains to the slide's original colours",
         [shift(Key::C)]
     ),
     entry!(
         Action::View(ViewAction::Split(Split::ALL[0])),
         ICON_CROP_SQUARE,
         "One pane",
-        "Show one slide in the whole canvas",
+        "Show one slide",
         [ctrl(Key::Num1)]
     ),
     entry!(
@@ -258,7 +258,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::View(ViewAction::LinkPanes),
         ICON_LINK,
         "Link panes",
-        "Move, zoom, turn and mirror all panes together",
+        "Pan, zoom, rotate and flip all panes together",
         [plain(Key::L)]
     ),
     entry!(
@@ -279,14 +279,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::View(ViewAction::Save),
         ICON_SAVE,
         "Save view…",
-        "Save the view as a PNG, JPEG or TIFF picture",
+        "Save the view as a PNG, JPEG or TIFF image",
         [ctrl(Key::S)]
     ),
     entry!(
         Action::View(ViewAction::SaveRegion),
         ICON_CROP,
         "Save region…",
-        "Draw a rectangle on the slide to save or copy it at any scale",
+        "Draw a rectangle on the slide, and save or copy it at any scale",
         [ctrl_shift(Key::S)]
     ),
     entry!(
@@ -300,14 +300,14 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::View(ViewAction::ToggleTissue),
         ICON_TEXTURE,
         "Tissue mask",
-        "Shade everything outside the tissue mask",
+        "Shade everything that does not count as tissue",
         [plain(Key::T)]
     ),
     entry!(
         Action::View(ViewAction::ToggleHighlights),
         ICON_HIGHLIGHT,
-        "Highlights",
-        "Show or hide highlighted matches and annotations",
+        "Overlays",
+        "Show or hide matches and annotations on the slide",
         [plain(Key::H)]
     ),
 ];

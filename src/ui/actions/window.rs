@@ -62,20 +62,20 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Window(WindowAction::ToggleReport),
         ICON_ANALYTICS,
         "Report",
-        "Show how good the encoder is on your slides: ADDR, retrieval, classes, map",
+        "Measure how well encoders work on your slides: ADDR, retrieval, classes, map",
         [plain(Key::F7)]
     ),
     entry!(
         Action::Window(WindowAction::WriteReport),
         ICON_SAVE,
-        "Write the report",
-        "Write the results as a page and tables to the project's folder “reports”",
+        "Export report",
+        "Export the report as HTML, PDF, CSV and JSON to the project's folder “reports”",
         [ctrl_shift(Key::E)]
     ),
     entry!(
         Action::Window(WindowAction::ToggleTheme),
         ICON_CONTRAST,
-        "Dark or light",
+        "Switch theme",
         "Switch between the dark and the light theme",
         [plain(Key::F4)]
     ),
@@ -97,35 +97,35 @@ pub(super) static ENTRIES: &[Entry] = &[
         Action::Window(WindowAction::ResetTextSize),
         ICON_FORMAT_SIZE,
         "Default text size",
-        "Reset text and controls to the system's size",
+        "Reset the size of text and controls",
         [ctrl(Key::Num0)]
     ),
     entry!(
         Action::Window(WindowAction::TogglePalette),
         ICON_SEARCH,
-        "Search actions…",
-        "Find an action by its name",
+        "Search commands…",
+        "Find a command by its name",
         [ctrl(Key::K), ctrl(Key::L)]
     ),
     entry!(
         Action::Window(WindowAction::ToggleHelp),
         ICON_HELP,
         "Help",
-        "Show all actions and their keys",
+        "Show all commands and their shortcuts",
         [plain(Key::F1)]
     ),
     entry!(
         Action::Window(WindowAction::ToggleAbout),
         ICON_INFO,
         "About histokin",
-        "Version, and licences of third-party components",
+        "Show version and licences",
         [shift(Key::F1)]
     ),
     entry!(
         Action::Window(WindowAction::CopyDiagnostics),
         ICON_CONTENT_COPY,
         "Copy diagnostics",
-        "Copy versions, graphics, device and counts as text for support; contains no paths and no names",
+        "Copy versions, graphics, device and counts as text, for support; without paths and names",
         [ctrl(Key::F1)]
     ),
 ];

@@ -87,10 +87,7 @@ impl App {
     pub(super) fn take_over_choice(&mut self, context: &Context) {
         let Some((choose, paths)) = self.files.dialog.take_chosen() else { return };
         let Some(path) = paths.first().cloned() else {
-            self.notice(
-                context,
-                "Nothing was chosen. Paths can also be typed (Ctrl+P), or files dropped here.",
-            );
+            self.notice(context, "No file was chosen. You can also type a path (Ctrl+P) or drop files here.");
             return;
         };
         match choose {

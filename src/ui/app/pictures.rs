@@ -77,7 +77,7 @@ impl App {
             self.files.exporter.start(self.canvas.renderer.offscreen_renderer(), export, waker(context))
         {
             self.command(MessageCommand::Report(format!(
-                "the picture was not drawn: no thread could be started: {error}"
+                "the image was not drawn: no thread could be started: {error}"
             )));
         } else if size.0.max(size.1) > 4000 {
             self.notice(context, format!("Drawing {} × {} px…", size.0, size.1));
@@ -92,7 +92,7 @@ impl App {
                 Exported::ToCopy(picture) => {
                     let size = [picture.width() as usize, picture.height() as usize];
                     context.copy_image(egui::ColorImage::from_rgb(size, picture.as_raw()));
-                    self.notice(context, "Copied. The picture is on the clipboard.");
+                    self.notice(context, "Image copied to the clipboard.");
                 }
                 Exported::Failed(reason) => self.command(MessageCommand::Report(reason)),
             }

@@ -201,7 +201,7 @@ impl HeatMap {
                     ui.spacing_mut().slider_width = LEGEND - 74.0;
                     let text = |text: String| RichText::new(text).small().color(palette.on_chip);
                     ui.label(
-                        RichText::new("Similarity to tile under cursor")
+                        RichText::new("Similarity to the tile under the pointer")
                             .family(theme::bold())
                             .color(palette.on_chip),
                     );
@@ -226,12 +226,12 @@ impl HeatMap {
                     percent(&mut self.opacity, "Opacity", ui);
                     percent(&mut threshold, "Threshold", ui);
                     let status = match &self.maps {
-                        None => "Move the cursor over embedded tissue".to_owned(),
+                        None => "Move the pointer over embedded tissue".to_owned(),
                         Some(maps) => {
                             let tiles: usize = maps.maps.iter().map(SimilarityMap::tiles).sum();
                             let engine = match maps.engine {
-                                Engine::Processor => "processor",
-                                Engine::GraphicsCard => "graphics card",
+                                Engine::Processor => "CPU",
+                                Engine::GraphicsCard => "GPU",
                             };
                             let ms = maps.elapsed.as_secs_f64() * 1000.0;
                             let noun = if tiles == 1 { "tile" } else { "tiles" };
@@ -241,7 +241,7 @@ impl HeatMap {
                     ui.label(text(status));
                     let export = actions::entry(SearchAction::ExportHeatMap);
                     if let Some(keys) = export.shortcut_label(ui.ctx()) {
-                        ui.label(text(format!("{keys} exports it")));
+                        ui.label(text(format!("{keys} exports the map")));
                     }
                 });
             });

@@ -43,7 +43,7 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     ui.add_space(10.0);
     ui.label(RichText::new("Licences").family(theme::bold()).color(palette.accent));
     ui.label(
-        RichText::new("histokin is released under the MIT licence. It contains third-party works:")
+        RichText::new("histokin is released under the MIT licence. It includes third-party components:")
             .color(palette.text),
     );
     ui.add_space(4.0);

@@ -60,7 +60,7 @@ impl AnnotationsPanel {
         });
         if annotations.set().is_empty() {
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
-                let text = "None yet. Choose a tool beside the slide, or import a file from QuPath or ASAP.";
+                let text = "No annotations yet. Choose a tool beside the slide, or import a file from QuPath or ASAP.";
                 ui.label(RichText::new(text).color(palette.weak));
             });
             return;
@@ -126,7 +126,9 @@ impl AnnotationsPanel {
             let (icon, name) =
                 if locked { (icons::ICON_LOCK, "Unlock") } else { (icons::ICON_LOCK_OPEN, "Lock") };
             if icon_button(ui, icon, name, palette.text)
-                .on_hover_text(format!("{name}. Locked annotations cannot be reshaped with the mouse"))
+                .on_hover_text(format!(
+                    "{name}. Locked annotations cannot be moved or reshaped with the mouse"
+                ))
                 .clicked()
             {
                 edits.push(Edit::Lock { ids: ids.clone(), locked: !locked });

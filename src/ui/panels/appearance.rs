@@ -35,9 +35,14 @@ pub fn appearance_ui(
         card.show(ui, |ui| {
             ui.set_width(WIDTH - 28.0);
             ui.horizontal(|ui| {
-                ui.label(RichText::new("Appearance").family(theme::bold()).size(15.0).color(palette.strong));
+                ui.label(
+                    RichText::new("Brightness/contrast")
+                        .family(theme::bold())
+                        .size(15.0)
+                        .color(palette.strong),
+                );
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    let close = icon_button(ui, icons::ICON_CLOSE, "close appearance", palette.weak);
+                    let close = icon_button(ui, icons::ICON_CLOSE, "close brightness/contrast", palette.weak);
                     if close.clicked() {
                         asked.action(ViewAction::ToggleAppearance);
                     }
@@ -49,14 +54,14 @@ pub fn appearance_ui(
             tone_ui(ui, appearance, palette);
             ui.add_space(8.0);
             ui.horizontal(|ui| {
-                ui.label(RichText::new("Above 1:1").color(palette.weak));
-                for (smooth, name) in [(false, "Squares"), (true, "Smooth")] {
+                ui.label(RichText::new("Beyond 1:1").color(palette.weak));
+                for (smooth, name) in [(false, "Pixels"), (true, "Smooth")] {
                     choice_ui(ui, &mut appearance.smooth, smooth, name, palette);
                 }
             });
             ui.add_space(8.0);
             let own = *appearance == Appearance { smooth: appearance.smooth, ..Appearance::default() };
-            if ui.add_enabled(!own, Button::new("Show the slide's own colours")).clicked() {
+            if ui.add_enabled(!own, Button::new("Reset to original colours")).clicked() {
                 appearance.reset();
             }
         });

@@ -28,7 +28,7 @@ impl ArchiveForm {
 /// Draws the dialog; returns whether to close it.
 pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked: &mut Asked) -> bool {
     dialog_width(ui, 560.0);
-    title_ui(ui, "Department's archive", palette);
+    title_ui(ui, "Department archive", palette);
     let text = "Queries with the scope \u{201c}Archive\u{201d} are also sent to this PostgreSQL server. The \
                 program makes no other network connections.";
     ui.label(RichText::new(text).color(palette.weak));
@@ -57,7 +57,7 @@ pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked:
     let mut is_removed = false;
     if form.is_set {
         ui.add_space(6.0);
-        let text = RichText::new("Disconnect from the archive").small().color(palette.accent);
+        let text = RichText::new("Disconnect").small().color(palette.accent);
         is_removed = ui.add(egui::Button::new(text).frame(false)).clicked();
         if is_removed {
             asked.command(ArchiveCommand::Set { url: None, password: None });
@@ -65,7 +65,7 @@ pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked:
     }
     let url = url.ok();
     is_removed
-        || confirm_ui(ui, "Use this archive", url.is_some(), palette, || {
+        || confirm_ui(ui, "Connect", url.is_some(), palette, || {
             let password = Some(form.password.clone()).filter(|typed| !typed.is_empty()).map(Password::new);
             asked.command(ArchiveCommand::Set { url: url.clone(), password });
         })

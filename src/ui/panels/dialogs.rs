@@ -212,7 +212,7 @@ fn palette_ui(
         (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown), input.key_pressed(Key::Enter))
     });
     let edit = TextEdit::singleline(search)
-        .hint_text("Search actions")
+        .hint_text("Search commands")
         .desired_width(f32::INFINITY)
         .margin(Margin::symmetric(12, 9))
         .font(egui::FontId::proportional(16.0));
@@ -237,7 +237,7 @@ fn palette_ui(
         ui.spacing_mut().item_spacing.y = 1.0;
         if found.is_empty() {
             ui.add_space(10.0);
-            ui.label(RichText::new("No matching action").color(palette.weak));
+            ui.label(RichText::new("No matching command").color(palette.weak));
             ui.add_space(10.0);
         }
         for (index, entry) in found.iter().enumerate() {
@@ -272,14 +272,14 @@ fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
     dialog_width(ui, 760.0);
     title_ui(ui, "Help", palette);
     let gestures = [
-        ("Drag", "pan; release while moving to keep gliding"),
+        ("Drag", "pan"),
         ("Wheel, pinch", "zoom at the pointer"),
-        ("Click", "find tissue similar to the tile under the pointer"),
+        ("Click", "find similar tissue"),
         ("Alt + drag", "rotate the slide; snaps to multiples of 90°"),
         ("Alt + wheel", "rotate about the pointer"),
         ("Space + drag", "pan with any tool"),
         ("Double-click", "zoom in"),
-        ("Overview", "click or drag it (lower right corner) to navigate"),
+        ("Overview", "click or drag to navigate (lower right corner)"),
     ];
     let room = (ui.ctx().content_rect().height() - 180.0).max(0.0);
     ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
@@ -357,9 +357,7 @@ fn calibrate_ui(
         ui.label(RichText::new(sentence(&warning.text())).color(palette.query));
         ui.add_space(4.0);
     }
-    ui.label(
-        RichText::new(format!("What is the pixel size of {name} at full resolution?")).color(palette.text),
-    );
+    ui.label(RichText::new(format!("Pixel size of {name} at full resolution")).color(palette.text));
     ui.add_space(8.0);
     ui.horizontal(|ui| {
         let response = ui.add(

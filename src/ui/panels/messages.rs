@@ -133,7 +133,7 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
                 asked.command(SlideCommand::Retry(path.clone()));
             }
             let hint = "Choose the file at its new location; a slide is recognised by its content";
-            if button("Open from elsewhere…", hint) {
+            if button("Locate file…", hint) {
                 asked.action(SlideAction::OpenFiles);
             }
         }
@@ -141,8 +141,7 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
             if button("Try again", "Try again to save them in the project") {
                 asked.command(AnnotationCommand::SaveAgain(slide.clone()));
             }
-            if button("Save elsewhere…", "Save them to a file for QuPath or ASAP, such as on another disk")
-            {
+            if button("Save as…", "Save them as a file for QuPath or ASAP, for example on another disk") {
                 asked.command(ViewCommand::Show(slide.clone()));
                 asked.action(AnnotationAction::Export);
             }
@@ -155,10 +154,10 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
         Remedy::NewerEncoder(own) => {
             let hint =
                 "Embed all slides again with it; searches use the present descriptors until that is done";
-            if button(&format!("Change to {}", encoder::DEFAULT), hint) {
+            if button(&format!("Switch to {}", encoder::DEFAULT), hint) {
                 asked.command(EmbeddingCommand::ChooseEncoder(encoder::DEFAULT.to_owned()));
             }
-            if button("Stay with this one", "Keep the project's encoder and hide this note") {
+            if button("Keep current encoder", "Keep the project's encoder and dismiss this message") {
                 asked.command(EmbeddingCommand::ChooseEncoder(own.clone()));
             }
         }

@@ -54,7 +54,7 @@ pub fn properties_ui(
                 associated_ui(ui, info, label_shown, (session, shown), palette, asked);
             }
             if !info.properties.is_empty() {
-                heading_ui(ui, "Metadata in the file", palette);
+                heading_ui(ui, "Metadata", palette);
                 let own: Vec<(&str, String)> =
                     info.properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 facts_ui(ui, "properties", &own, palette);
@@ -85,8 +85,8 @@ fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {
 fn facts(info: &SlideInfo) -> Vec<(&'static str, String)> {
     let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x, mpp.y));
     let source = match info.mpp_source {
-        MppSource::Slide => "from the slide",
-        MppSource::User => "given by you",
+        MppSource::Slide => "from the file",
+        MppSource::User => "set by you",
         MppSource::Unknown => "not stated",
     };
     let levels: Vec<String> =
@@ -115,7 +115,7 @@ fn associated_ui(
             ui.vertical(|ui| {
                 let hidden = name == LABEL && !*label_shown;
                 if hidden {
-                    let text = RichText::new("Show the label").color(palette.text);
+                    let text = RichText::new("Show label").color(palette.text);
                     let button = Button::new((icons::ICON_VISIBILITY_OFF.rich_text().size(16.0), text));
                     let hint = "The label may contain the patient's name. Exported images and reports never \
                                 include it.";

@@ -207,8 +207,8 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     ui.add_space(8.0);
     line_ui(ui, "Format", palette, |ui| format_ui(ui, form, palette));
     line_ui(ui, "Size", palette, |ui| {
-        scale_choice_ui(ui, form, Scale::Screen, "As on the screen", palette);
-        scale_choice_ui(ui, form, Scale::SlidePixels, "Slide pixels 1:1", palette);
+        scale_choice_ui(ui, form, Scale::Screen, "As displayed", palette);
+        scale_choice_ui(ui, form, Scale::SlidePixels, "Actual pixels (1:1)", palette);
     });
     if form.magnification.is_calibrated() {
         line_ui(ui, "", palette, |ui| {
@@ -219,11 +219,11 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     }
     line_ui(ui, "", palette, |ui| width_ui(ui, form, palette));
     ui.add_space(4.0);
-    ui.checkbox(&mut form.scale_bar, "With scale bar");
+    ui.checkbox(&mut form.scale_bar, "Include scale bar");
     ui.add_space(6.0);
     let path = PathBuf::from(form.path.trim());
     let too_large = (!form.fits(form.scale))
-        .then(|| format!("At most {} pixels per side: choose a smaller size", grouped(LARGEST_PX.into())));
+        .then(|| format!("Too large: at most {} pixels per side", grouped(LARGEST_PX.into())));
     let objection = too_large.clone().or_else(|| objection(&path));
     let (hint, color) = match &objection {
         Some(objection) => (objection.clone(), palette.query),

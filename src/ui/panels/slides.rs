@@ -98,7 +98,7 @@ fn slide_ui(
             ("Slide properties", Some(Action::Slides(SlideAction::Properties))),
             ("Set pixel size…", Some(Action::Slides(SlideAction::Calibrate))),
             ("Find similar slides", Some(Action::Search(SearchAction::BySlide))),
-            ("Remove from the list", None),
+            ("Remove from list", None),
         ];
         for (label, action) in items {
             if ui.add(egui::Button::new(label).frame_when_inactive(false)).clicked() {
@@ -151,7 +151,7 @@ fn status_ui(ui: &mut Ui, session: &Session, state: &SlideState, palette: &Palet
 
 fn status_text(session: &Session, state: &SlideState) -> String {
     if state.unavailable.is_some() {
-        return "currently not readable".to_owned();
+        return "file not available".to_owned();
     }
     match &state.status {
         SlideStatus::Checking
@@ -159,13 +159,13 @@ fn status_text(session: &Session, state: &SlideState) -> String {
         {
             "view only".to_owned()
         }
-        SlideStatus::Checking => "looking for descriptors…".to_owned(),
+        SlideStatus::Checking => "checking descriptors…".to_owned(),
         SlideStatus::NeedsMpp => "pixel size unknown".to_owned(),
         SlideStatus::Waiting(progress) if progress.total == 0 => "waiting to be embedded".to_owned(),
         SlideStatus::Waiting(progress) | SlideStatus::Embedding(progress) => {
             format!("{} of {}", grouped(progress.done.into()), counted(progress.total.into(), "tile"))
         }
-        SlideStatus::Embedded(progress) if progress.total == 0 => "no tile to embed".to_owned(),
+        SlideStatus::Embedded(progress) if progress.total == 0 => "no tiles to embed".to_owned(),
         SlideStatus::Embedded(progress) => {
             format!("{} embedded", counted((progress.done - progress.failed).into(), "tile"))
         }

@@ -29,15 +29,15 @@ pub fn status_ui(
                 part(
                     ui,
                     format!("{} · {}", magnification.label(), magnification.percent()),
-                    "Magnification and screen pixels per slide pixel",
+                    "Magnification, and screen pixels per slide pixel",
                 );
             }
             let resolution = match (info.mpp, info.mpp_source) {
-                (Some(mpp), MppSource::User) => format!("{} (given by you)", mpp.label(4)),
-                (Some(mpp), _) => format!("{} (from the slide)", mpp.label(4)),
+                (Some(mpp), MppSource::User) => format!("{} (set by you)", mpp.label(4)),
+                (Some(mpp), _) => format!("{} (from the file)", mpp.label(4)),
                 (None, _) => "pixel size unknown".to_owned(),
             };
-            part(ui, resolution, "Size of a slide pixel and its source");
+            part(ui, resolution, "Pixel size, and where it is from");
             if let Some(at) = hovered {
                 let position = match info.mpp {
                     Some(mpp) => {
@@ -59,7 +59,7 @@ pub fn status_ui(
             let device = session.embedding().device.clone();
             let runs = [encoder, device].into_iter().flatten().collect::<Vec<_>>().join(" on ");
             if !runs.is_empty() {
-                part(ui, runs, "The encoder and the device on which it runs");
+                part(ui, runs, "Encoder, and the device on which it runs");
             }
         });
     });

@@ -48,8 +48,11 @@ pub fn tissue_ui(
             settings_ui(ui, &mut settings, session, palette);
             ui.add_space(6.0);
             let mut is_shown = mask_shown;
-            let shade = ui.checkbox(&mut is_shown, "Shade areas without tissue");
-            if shade.on_hover_text("Show the tissue mask of the applied settings over the slide").changed() {
+            let shade = ui.checkbox(&mut is_shown, "Show tissue mask");
+            if shade
+                .on_hover_text("Shade everything that does not count as tissue with the applied settings")
+                .changed()
+            {
                 asked.action(ViewAction::ToggleTissue);
             }
             ui.add_space(8.0);
@@ -73,7 +76,7 @@ fn title_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
 
 fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, palette: &Palette) {
     let mut finds = settings.detection == Detection::Auto;
-    let find = ui.checkbox(&mut finds, "Find tissue").on_hover_text(
+    let find = ui.checkbox(&mut finds, "Detect tissue").on_hover_text(
         "Embed only tiles with tissue. Switch off for smears and other cytology: every tile is then embedded \
          unless it is plain glass or outside the scanned area. Default: on",
     );
@@ -82,12 +85,12 @@ fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pa
     }
     ui.add_enabled_ui(finds, |ui| {
         ui.horizontal(|ui| {
-            ui.label(RichText::new("Smallest piece").color(palette.weak));
+            ui.label(RichText::new("Minimum area").color(palette.weak));
             let mut mm2 = settings.smallest_piece_um2 * 1e-6;
             let number =
                 DragValue::new(&mut mm2).range(0.0..=100.0).speed(0.0005).max_decimals(5).suffix(" mm²");
             let default = TissueSettings::default().smallest_piece_um2 * 1e-6;
-            let hint = format!("Smaller pieces of tissue are ignored. Default: {default} mm²: 100 µm across");
+            let hint = format!("Pieces of tissue with a smaller area are ignored. Default: {default} mm², which is 100 µm across");
             if ui.add(number).on_hover_text(hint).changed() {
                 // Rounded to 1 µm², so that equal displayed values are equal settings.
                 settings.smallest_piece_um2 = (mm2 * 1e6).round();
@@ -100,7 +103,7 @@ fn settings_ui(ui: &mut Ui, settings: &mut TissueSettings, session: &Session, pa
 
 fn share_ui(ui: &mut Ui, settings: &mut TissueSettings, palette: &Palette) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new("Tissue in a tile").color(palette.weak)).on_hover_text(
+        ui.label(RichText::new("Tissue per tile").color(palette.weak)).on_hover_text(
             "Minimum share of tissue in a tile. Automatic: half, and less on slides whose tissue is narrower \
              than a tile, such as core needle biopsies and other small biopsies. Default: automatic",
         );
@@ -170,6 +173,6 @@ fn buttons_ui(
         }
     });
     if settings != kept {
-        ui.label(RichText::new("Changes not applied yet").small().color(palette.query));
+        ui.label(RichText::new("Not applied yet").small().color(palette.query));
     }
 }

@@ -196,7 +196,7 @@ fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, asked: &mut Asked) {
 
 fn search_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
     let entry = actions::entry(WindowAction::TogglePalette);
-    let text = RichText::new("Search actions").color(palette.weak);
+    let text = RichText::new("Search commands").color(palette.weak);
     let button = Button::new((icons::ICON_SEARCH.rich_text().size(16.0).color(palette.weak), text))
         .shortcut_text(
             RichText::new(entry.shortcut_label(ui.ctx()).unwrap_or_default()).color(palette.weak).small(),

@@ -41,8 +41,8 @@ pub fn unsaved_ui(
                 asked.command(AnnotationCommand::SaveAgain(slide.clone()));
             }
         }
-        let elsewhere = ui.add(Button::new("Save elsewhere…"));
-        if elsewhere.on_hover_text("Save the annotations of the first slide to another file").clicked() {
+        let elsewhere = ui.add(Button::new("Save as…"));
+        if elsewhere.on_hover_text("Save the annotations of the first slide as another file").clicked() {
             asked.command(ViewCommand::Show(slides[0].clone()));
             asked.action(AnnotationAction::Export);
             done = true;
@@ -52,7 +52,7 @@ pub fn unsaved_ui(
             *leave = true;
             ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
         }
-        done |= ui.add(Button::new("Stay")).clicked();
+        done |= ui.add(Button::new("Cancel")).clicked();
     });
     done && !*leave
 }

@@ -58,11 +58,9 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mu
             });
             ui.add_space(18.0);
             ui.label(
-                RichText::new(
-                    "SVS, NDPI, MRXS, SCN, BIF, CZI, DICOM, tiled TIFF · PNG, JPEG, TIFF, BMP, WebP",
-                )
-                .small()
-                .color(palette.weak),
+                RichText::new("SVS, NDPI, MRXS, SCN, BIF, CZI, DICOM, TIFF · PNG, JPEG, BMP, WebP")
+                    .small()
+                    .color(palette.weak),
             );
             if listed > 0 {
                 ui.add_space(16.0);

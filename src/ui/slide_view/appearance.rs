@@ -112,7 +112,7 @@ impl Appearance {
     /// is mentioned only if the slide `has_profile`.
     pub fn note(&self, has_profile: bool) -> Option<String> {
         let colouring = match self.colouring {
-            Colouring::Own => (self.profile && has_profile).then(|| "through its colour profile".to_owned()),
+            Colouring::Own => (self.profile && has_profile).then(|| "colour profile applied".to_owned()),
             Colouring::Stain(Stain::Haematoxylin) => Some("haematoxylin only".to_owned()),
             Colouring::Stain(Stain::Eosin) => Some("eosin only".to_owned()),
             Colouring::Normalised => Some("normalised".to_owned()),
@@ -129,7 +129,7 @@ impl Appearance {
         .into_iter()
         .flatten()
         .collect();
-        (!parts.is_empty()).then(|| format!("Not the slide's own colours: {}", parts.join(", ")))
+        (!parts.is_empty()).then(|| format!("Modified colours: {}", parts.join(", ")))
     }
 }
 

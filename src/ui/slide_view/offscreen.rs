@@ -80,7 +80,7 @@ const BAR_ROOM: egui::Vec2 = egui::Vec2::new(224.0, 72.0);
 pub enum OffscreenError {
     /// No graphics adapter works; holds the driver's message.
     #[error(
-        "no graphics device can draw pictures ({0}). It needs a Vulkan or OpenGL driver; without a graphics \
+        "no graphics device can draw images ({0}). It needs a Vulkan or OpenGL driver; without a graphics \
          card install a software one (on Debian and Ubuntu: mesa-vulkan-drivers)"
     )]
     NoDevice(String),
@@ -88,7 +88,7 @@ pub enum OffscreenError {
     #[error("{0}")]
     Unreadable(String),
     /// The graphics device failed while drawing; holds the driver's message.
-    #[error("the graphics device failed while it drew the picture ({0}); try a smaller picture")]
+    #[error("the graphics device failed while drawing the image ({0}); try a smaller image")]
     Device(String),
 }
 

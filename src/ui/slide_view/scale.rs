@@ -147,7 +147,7 @@ fn chip_ui(painter: &Painter, corner: Pos2, text: &str, palette: &Palette) -> Re
     chip
 }
 
-/// Returns text such as `turned 15° left, mirrored`; `None` for an upright view.
+/// Returns text such as `rotated 15° left, flipped`; `None` for an upright view.
 fn orientation_label(camera: &Camera) -> Option<String> {
     // Mirroring both ways equals half a turn.
     let mirrored = camera.flip_horizontal != camera.flip_vertical;
@@ -155,13 +155,13 @@ fn orientation_label(camera: &Camera) -> Option<String> {
     let degrees = canonical(camera.rotation + half).to_degrees();
     let turned = match degrees {
         degrees if degrees.abs() < 0.05 => None,
-        degrees if (degrees.abs() - 180.0).abs() < 0.05 => Some("turned 180°".to_owned()),
+        degrees if (degrees.abs() - 180.0).abs() < 0.05 => Some("rotated 180°".to_owned()),
         degrees => {
             let side = if degrees > 0.0 { "right" } else { "left" };
-            Some(format!("turned {}° {side}", rounded(degrees.abs())))
+            Some(format!("rotated {}° {side}", rounded(degrees.abs())))
         }
     };
-    let mirrored = mirrored.then(|| "mirrored".to_owned());
+    let mirrored = mirrored.then(|| "flipped".to_owned());
     let parts: Vec<String> = [turned, mirrored].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
@@ -202,13 +202,13 @@ mod tests {
             orientation_label(&camera)
         };
         assert_eq!(turned(0.0), None);
-        assert_eq!(turned(90.0).as_deref(), Some("turned 90° right"));
-        assert_eq!(turned(-7.5).as_deref(), Some("turned 7.5° left"));
+        assert_eq!(turned(90.0).as_deref(), Some("rotated 90° right"));
+        assert_eq!(turned(-7.5).as_deref(), Some("rotated 7.5° left"));
         turned(0.0);
         camera.mirror_left_right();
-        assert_eq!(orientation_label(&camera).as_deref(), Some("mirrored"));
+        assert_eq!(orientation_label(&camera).as_deref(), Some("flipped"));
         camera.mirror_top_bottom();
-        assert_eq!(orientation_label(&camera).as_deref(), Some("turned 180°"));
+        assert_eq!(orientation_label(&camera).as_deref(), Some("rotated 180°"));
     }
 
     #[test]

@@ -71,5 +71,5 @@ fn a_project_that_is_left_is_free_and_one_that_crashed_is_told_of() {
     let mut session = Session::new(Project::open(folder.path()).unwrap().claim().unwrap());
     let jobs = session.start();
     assert!(jobs.iter().any(|job| matches!(job, Job::Open(OpenJob::ReadEncoderSpec(_)))));
-    assert!(session.messages()[0].text.contains("did not end properly"), "{}", session.messages()[0].text);
+    assert!(session.messages()[0].text.contains("was not closed properly"), "{}", session.messages()[0].text);
 }

@@ -174,7 +174,7 @@ impl NoTiles {
             ),
             Cause::NothingFound => format!(
                 "{found}; for cytology, or if the stain is too pale, {}",
-                set("use --tissue off", "switch off \u{201c}Find tissue\u{201d} in the embedding settings")
+                set("use --tissue off", "switch off \u{201c}Detect tissue\u{201d} in the embedding settings")
             ),
             Cause::SmallPieces { largest_um2, smallest_um2 } => {
                 let lower = (largest_um2 * 0.9).max(1.0).floor();
@@ -185,9 +185,9 @@ impl NoTiles {
                     mm2(*smallest_um2),
                     set(
                         &format!("use --smallest-piece {lower}um2"),
-                        "lower the smallest piece in the embedding settings"
+                        "lower the minimum area in the embedding settings"
                     ),
-                    set("--tissue off", "switch off \u{201c}Find tissue\u{201d} there")
+                    set("--tissue off", "switch off \u{201c}Detect tissue\u{201d} there")
                 )
             }
             Cause::TooLittleOfATile { fullest, asked } => {
@@ -198,7 +198,7 @@ impl NoTiles {
                     100.0 * asked,
                     set(
                         &format!("use --tile-share {lower}% or --tile-share auto"),
-                        "lower the share of a tile in the embedding settings"
+                        "lower the tissue per tile in the embedding settings"
                     )
                 )
             }

@@ -168,7 +168,7 @@ impl Session {
     fn first_jobs(&mut self) -> Vec<Job> {
         if let Some(before) = self.project.left_by() {
             let text = format!(
-                "histokin did not end properly when this project was last open, {before}. What was done until then \
+                "histokin was not closed properly when this project was last open, {before}. What was done until then \
                  is here, except for the last seconds."
             );
             self.messages.note(text);

@@ -248,7 +248,7 @@ fn picture_example(request: &PictureRequest, encoder: &mut dyn Encoder) -> Resul
     let place = Some(TilePlace { slide: info.id.clone(), rect: info.extent() });
     let name = match &request.picture {
         PictureQuery::File(_) => info.name(),
-        PictureQuery::Pixels(_) => "Picture from the clipboard".to_owned(),
+        PictureQuery::Pixels(_) => "Image from the clipboard".to_owned(),
     };
     let example = Example::Descriptors { name, place: place.clone(), descriptors, file: Some(file) };
     Ok(ShownExample { example, place })

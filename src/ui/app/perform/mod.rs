@@ -70,8 +70,8 @@ impl App {
         self.canvas.region_tool.toggle(shape, purpose);
         if self.canvas.region_tool.shape.is_some() {
             let hint = match purpose {
-                RegionUse::Question => "Draw around the tissue to search for. Esc cancels.",
-                RegionUse::Picture => "Draw a rectangle around the region to save. Esc cancels.",
+                RegionUse::Question => "Draw around the tissue to search for; Esc cancels.",
+                RegionUse::Picture => "Draw a rectangle around the region to save; Esc cancels.",
             };
             self.notice(context, hint);
         }

@@ -27,7 +27,7 @@ impl App {
                 Some((tile, on)) => self.command(MatchCommand::ExportHeatMap { tile, on }),
                 None => self.notice(
                     context,
-                    "Switch the heat map on (D) and move the cursor over embedded tissue first.",
+                    "Switch the heat map on (D) and move the pointer over embedded tissue first.",
                 ),
             },
             SearchAction::Clear => {
@@ -63,14 +63,14 @@ impl App {
             SearchAction::UndoJudgement => self.command(MatchCommand::UndoJudgement),
             SearchAction::ChooseMatch => match self.session.query().and_then(|query| query.visited) {
                 Some(rank) => self.command(MatchCommand::Choose(rank)),
-                None => self.notice(context, "Go to a match first (N), then choose it."),
+                None => self.notice(context, "Go to a match first (N), then select it."),
             },
             SearchAction::ClassifyMatches => {
                 if self.session.query().is_some_and(|query| !query.chosen.is_empty()) {
                     let class = self.session.annotation_class().cloned();
                     self.command(MatchCommand::Classify(class));
                 } else {
-                    self.notice(context, "Choose matches first: with their checkboxes, or with Shift+Y.");
+                    self.notice(context, "Select matches first, with their checkboxes or Shift+Y.");
                 }
             }
             SearchAction::UndoClassification => self.command(MatchCommand::UndoClassification),
@@ -119,7 +119,7 @@ impl App {
         });
         if let Some(pixels) = image::RgbImage::from_raw(width, height, pixels.collect()) {
             self.chrome.matches_open = true;
-            self.notice(context, "Embedding the pasted picture.");
+            self.notice(context, "Embedding the pasted image.");
             self.command(QueryCommand::Picture(PictureQuery::Pixels(pixels)));
         }
     }

@@ -22,7 +22,7 @@ impl App {
                 if !self.canvas.panes.view_mut().zoom_to_magnification(power)
                     && self.session.active().is_some()
                 {
-                    self.notice(context, "This slide is not calibrated: its magnification is unknown. Press M to enter its pixel size.");
+                    self.notice(context, "This slide is not calibrated, so its magnification is unknown. Press M to set the pixel size.");
                 }
             }
             ViewAction::ZoomToPixels => self.canvas.panes.view_mut().zoom_to_pixels(),

@@ -35,10 +35,7 @@ impl App {
             }
             WindowAction::CopyDiagnostics => {
                 context.copy_text(diagnostics::text(&self.session, &self.window.graphics));
-                self.notice(
-                    context,
-                    "The diagnostics are on the clipboard. They contain no paths and no names.",
-                );
+                self.notice(context, "Diagnostics copied to the clipboard, without paths and names.");
             }
             WindowAction::ToggleHelp => {
                 let open = matches!(self.chrome.dialog, Some(Dialog::Help));

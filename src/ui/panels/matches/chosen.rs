@@ -68,7 +68,7 @@ pub fn chosen_ui(
                     .on_hover_text("Each selected match becomes an annotation of this class on its slide");
             });
             if session.can_undo_classification()
-                && icon_button(ui, icons::ICON_UNDO, "take the last classes back", palette.text)
+                && icon_button(ui, icons::ICON_UNDO, "undo class assignment", palette.text)
                     .on_hover_text("Undo the last assignment of classes to matches, on all slides")
                     .clicked()
             {

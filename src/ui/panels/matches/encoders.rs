@@ -36,7 +36,7 @@ pub fn encoders_ui(ui: &mut Ui, mut shown: Shown<'_>) {
                 ui.label(RichText::new(problem).small().color(shown.palette.query));
             }
             (None, _) => {
-                ui.label(RichText::new("Loading its descriptors…").small().color(shown.palette.weak));
+                ui.label(RichText::new("Loading descriptors…").small().color(shown.palette.weak));
             }
         }
     });

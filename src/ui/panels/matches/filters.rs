@@ -42,27 +42,27 @@ pub fn filters_ui(
     let frame = Frame::new().stroke(Stroke::new(1.0, palette.line)).corner_radius(theme::RADIUS);
     frame.inner_margin(Margin::symmetric(10, 8)).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 4.0;
-        title_ui(ui, "Where", palette);
+        title_ui(ui, "Search in", palette);
         slides_ui(ui, session, settings, palette);
         patients_ui(ui, session, palette, asked);
         marked_ui(ui, session, settings, palette);
         ui.add_space(4.0);
-        title_ui(ui, "Which", palette);
+        title_ui(ui, "Show", palette);
         let hint = "Tiles on the query's slide closer than this are left out, since they show the same area";
-        setting_ui(ui, "From the query", hint, palette, |ui| {
+        setting_ui(ui, "From query", hint, palette, |ui| {
             ui.add_sized([FIELD, 28.0], um(&mut settings.exclude_um, "at least "));
         });
         let hint = "Of matches on the same slide closer to each other than this, only the best is shown";
-        setting_ui(ui, "From each other", hint, palette, |ui| {
+        setting_ui(ui, "Between matches", hint, palette, |ui| {
             ui.add_sized([FIELD, 28.0], um(&mut settings.apart_um, "at least "));
         });
         distance_ui(ui, session, settings, palette);
         let hint = "Prefer matches that also differ from each other. Far left: the nearest matches only";
-        setting_ui(ui, "Variety", hint, palette, |ui| {
+        setting_ui(ui, "Diversity", hint, palette, |ui| {
             ui.spacing_mut().slider_width = FIELD;
             ui.add(Slider::new(&mut settings.diversity, 0.0..=0.9).show_value(false));
         });
-        let button = Button::new(RichText::new("No filters").small().color(palette.accent)).frame(false);
+        let button = Button::new(RichText::new("Clear filters").small().color(palette.accent)).frame(false);
         if in_force(session) > 0 && ui.add(button).on_hover_text("Remove all filters").clicked() {
             *settings = QuerySettings {
                 scope: settings.scope,
@@ -152,24 +152,30 @@ fn marked_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palet
         Marked::Unannotated => "not annotated".to_owned(),
         Marked::Class(name) => name.clone(),
     };
-    setting_ui(ui, "Tissue", "Search only tiles inside annotations, or only those outside", palette, |ui| {
-        let combo = egui::ComboBox::from_id_salt("marked tissue").selected_text(label).width(FIELD);
-        combo.show_ui(ui, |ui| {
-            let plain = [
-                (Marked::Anywhere, "anywhere"),
-                (Marked::Annotated, "inside an annotation"),
-                (Marked::Unannotated, "not annotated"),
-            ];
-            for (marked, name) in plain {
-                ui.selectable_value(&mut settings.marked, marked, name);
-            }
-            ui.separator();
-            for class in session.project().classes() {
-                let name = class.name.clone();
-                ui.selectable_value(&mut settings.marked, Marked::Class(class.name), name);
-            }
-        });
-    });
+    setting_ui(
+        ui,
+        "Annotations",
+        "Search only tiles inside annotations, or only those outside",
+        palette,
+        |ui| {
+            let combo = egui::ComboBox::from_id_salt("marked tissue").selected_text(label).width(FIELD);
+            combo.show_ui(ui, |ui| {
+                let plain = [
+                    (Marked::Anywhere, "anywhere"),
+                    (Marked::Annotated, "inside an annotation"),
+                    (Marked::Unannotated, "not annotated"),
+                ];
+                for (marked, name) in plain {
+                    ui.selectable_value(&mut settings.marked, marked, name);
+                }
+                ui.separator();
+                for class in session.project().classes() {
+                    let name = class.name.clone();
+                    ui.selectable_value(&mut settings.marked, Marked::Class(class.name), name);
+                }
+            });
+        },
+    );
 }
 
 fn distance_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palette: &Palette) {

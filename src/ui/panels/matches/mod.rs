@@ -152,7 +152,7 @@ fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
             );
             ui.add_space(8.0);
             let text = match session.searchable_tiles() {
-                0 => "Nothing can be searched yet: tissue has to be embedded first.".to_owned(),
+                0 => "Nothing can be searched yet: no tissue has been embedded.".to_owned(),
                 tiles => format!("{} can be searched so far.", counted(tiles as u64, "tile")),
             };
             ui.label(RichText::new(text).small().color(palette.weak));
@@ -193,7 +193,7 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
         let problem =
             names.fold(problem.clone(), |text, slide| text.replace(&slide.0, &slide_name(session, slide)));
         ui.add_space(6.0);
-        let title = if query.waiting { "Please wait" } else { "No query possible here" };
+        let title = if query.waiting { "Please wait" } else { "Cannot search here" };
         ui.label(RichText::new(title).family(theme::bold()).color(palette.query));
         ui.label(RichText::new(problem).small().color(palette.weak));
         return;
@@ -219,15 +219,18 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
     }
     archive_ui(ui, session, palette, asked);
     if answer.matches.is_empty() {
-        ui.label(RichText::new("No tile is left by these filters.").small().color(palette.query));
+        ui.label(RichText::new("No tiles match these filters.").small().color(palette.query));
     }
     let precision = session.query_history().precision(answer);
     if let Some(share) = precision.share() {
         let judged = precision.same + precision.different;
-        let text =
-            format!("{} of {judged} judged are the same tissue ({:.0} %)", precision.same, share * 100.0);
+        let text = format!(
+            "{} of {judged} judged matches are the same tissue ({:.0} %)",
+            precision.same,
+            share * 100.0
+        );
         ui.label(RichText::new(text).small().color(palette.accent))
-            .on_hover_text("Of the matches that you judged the same or different, without unsure ones");
+            .on_hover_text("Matches judged as unsure are not counted");
     }
 }
 

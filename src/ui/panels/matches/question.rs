@@ -36,9 +36,9 @@ pub fn question_ui(
         let title = match (&first.example, query.positives.len()) {
             (_, 2..) => format!("Query of {} examples", query.positives.len()),
             (Example::Region { region: Region::Areas(_), .. }, _) => "Query: annotations".to_owned(),
-            (Example::Region { region: Region::Rect(_), .. }, _) => "Query: the whole slide".to_owned(),
-            (Example::Region { .. }, _) => "Query: a region".to_owned(),
-            (Example::Descriptors { file: Some(_), .. }, _) => "Query: an image".to_owned(),
+            (Example::Region { region: Region::Rect(_), .. }, _) => "Query: whole slide".to_owned(),
+            (Example::Region { .. }, _) => "Query: region".to_owned(),
+            (Example::Descriptors { file: Some(_), .. }, _) => "Query: image".to_owned(),
             _ => "Query".to_owned(),
         };
         line_ui(ui, RichText::new(title).family(theme::bold()).color(palette.query));
@@ -141,7 +141,7 @@ pub fn history_ui(
     asked: &mut Asked,
 ) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
-        ui.label(RichText::new("Earlier queries").small().color(palette.weak));
+        ui.label(RichText::new("Query history").small().color(palette.weak));
         ScrollArea::horizontal().id_salt("history").show(ui, |ui| {
             ui.horizontal(|ui| {
                 for (number, past) in session.query_history().history().iter().enumerate() {

@@ -164,22 +164,22 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
                 }
             }
             ui.add_space(8.0);
-            ui.label(weak("near: up to"));
+            ui.label(weak("Near pairs up to"));
             ui.add(
                 egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05).suffix(" mm"),
             );
-            ui.label(weak("far: from"));
+            ui.label(weak("Far pairs from"));
             let lowest = view.limits.near_mm;
             view.limits.far_mm = view.limits.far_mm.max(lowest);
             ui.add(
                 egui::DragValue::new(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1).suffix(" mm"),
             );
-            ui.label(weak("class"));
+            ui.label(weak("Target class"));
             ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(110.0));
-            ui.label(weak("answers only from other"));
+            ui.label(weak("Search other"));
             ui.selectable_value(&mut view.exclude, Exclude::Slide, "slides");
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
-            ui.checkbox(&mut view.pseudonymise, "pseudonymise patients")
+            ui.checkbox(&mut view.pseudonymise, "Pseudonymise patients")
                 .on_hover_text("Use codes instead of patients' names in written reports");
         });
     });

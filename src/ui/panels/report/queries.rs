@@ -40,7 +40,7 @@ pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, asked: &m
     let palette = tiles.palette;
     let [best, worst] = extremes(target, &tiles.study.sample);
     for (title, queries) in
-        [("Best queries and their answers", best), ("Worst queries and their answers", worst)]
+        [("Best queries and their matches", best), ("Worst queries and their matches", worst)]
     {
         if queries.is_empty() {
             continue;

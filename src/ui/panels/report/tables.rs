@@ -216,7 +216,7 @@ pub fn confusion_ui(
     };
     ScrollArea::horizontal().id_salt("confusion").show(ui, |ui| {
         Grid::new("confusion").spacing([3.0, 3.0]).show(ui, |ui| {
-            ui.label(RichText::new("query \\ nearest").small().color(palette.weak));
+            ui.label(RichText::new("query ↓ nearest →").small().color(palette.weak));
             for class in &confusion.answers {
                 let text = RichText::new(name(*class)).small().color(palette.weak);
                 ui.add_sized([CELL.x, 18.0], egui::Label::new(text).truncate());

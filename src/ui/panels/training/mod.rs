@@ -179,11 +179,11 @@ fn contents_ui(
     if !session.training().is_listed() {
         asked.command(TrainingCommand::ListRuns);
     }
-    let runs = format!("Runs ({})", session.training().runs().len());
+    let runs = format!("All runs ({})", session.training().runs().len());
     ui.horizontal(|ui| {
         for (tab, name, hint) in [
-            (Tab::SetUp, "Set up", "Slides and settings for a new run"),
-            (Tab::Run, "This run", "Curves, pairs and log of the current run"),
+            (Tab::SetUp, "Setup", "Slides and settings for a new run"),
+            (Tab::Run, "Current run", "Curves, pairs and log of the current run"),
             (Tab::Runs, runs.as_str(), "All runs of this project and their results"),
         ] {
             if ui.selectable_label(panel.tab == tab, name).on_hover_text(hint).clicked() {

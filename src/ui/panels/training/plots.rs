@@ -72,7 +72,7 @@ pub fn plots_ui(
             validations(history, |one| one.retrieval.map(|found| 100.0 * found.p_at_5))
         };
         let latest = own.history.validations.iter().rev().find_map(|one| one.retrieval);
-        let chart = Chart::new("Precision at 5 (%)", hint, "step");
+        let chart = Chart::new("Correct matches (P@5, %)", hint, "step");
         let chart = match latest {
             Some(found) => chart.level("chance level", 100.0 * found.base_rate),
             None if own.history.validations.is_empty() => chart,
@@ -282,7 +282,7 @@ struct Chart<'a> {
 
 impl<'a> Chart<'a> {
     fn new(title: &'a str, hint: &'a str, unit: &'a str) -> Self {
-        Self { title, hint, unit, base: None, level: None, empty: "nothing yet" }
+        Self { title, hint, unit, base: None, level: None, empty: "no data yet" }
     }
 
     fn base(self, base: f64) -> Self {

@@ -28,7 +28,7 @@ pub fn running_ui(
     let is_any = running.active || running.problem.is_some();
     let Some(name) = running.run.clone().or_else(|| is_any.then(|| "new run".to_owned())) else {
         ui.label(
-            RichText::new("No training since the program started. Choose slides under “Set up”.")
+            RichText::new("No training since the program started. Choose slides under “Setup”.")
                 .color(palette.weak),
         );
         return;

@@ -100,8 +100,7 @@ fn buttons_ui(
         if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
             train(TrainingCommand::UseEncoder(id.clone()));
         }
-        let hint =
-            "Copy the encoder, with a model card on its training, into the folder of models of the project";
+        let hint = "Copy the encoder and its model card to the project's folder “models”";
         if ui.button("Export").on_hover_text(hint).clicked() {
             train(TrainingCommand::Export(id.clone()));
         }
@@ -128,7 +127,7 @@ fn buttons_ui(
         if ui.button("Delete permanently").clicked() {
             train(TrainingCommand::Delete(id));
             panel.deleting = None;
-        } else if ui.button("Keep").clicked() {
+        } else if ui.button("Cancel").clicked() {
             panel.deleting = None;
         }
     } else if ui.button("Delete…").clicked() {

@@ -145,8 +145,8 @@ fn preview_ui(
     let preview = session.training().preview();
     ui.horizontal(|ui| {
         let can = !slides.is_empty() && !preview.drawing && panel.config.check().is_ok();
-        let hint = "Draw some pairs at random with these settings, augmented as in training";
-        if ui.add_enabled(can, Button::new("Draw some pairs")).on_hover_text(hint).clicked() {
+        let hint = "Show some random pairs with these settings, augmented as in training";
+        if ui.add_enabled(can, Button::new("Preview pairs")).on_hover_text(hint).clicked() {
             let config = Box::new(panel.config.clone());
             asked.command(TrainingCommand::Preview { slides, config });
         }
@@ -160,7 +160,7 @@ fn preview_ui(
     let pairs = (preview.pairs.as_slice(), preview.drawn);
     pairs_ui(ui, "Preview of training pairs", &mut panel.previewed, pairs, palette, asked);
     if !preview.pairs.is_empty() {
-        let hint = "They are drawn on their slides as well, joined by lines; click a tile to see it there.";
+        let hint = "The pairs are also drawn on their slides; click a tile to go there.";
         ui.label(RichText::new(hint).small().color(palette.weak));
     }
 }
@@ -264,9 +264,9 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session) {
             });
         });
         field_ui(ui, "Trained layers", "depth", |ui| depth_ui(ui, &mut config.depth));
-        field_ui(ui, "Near below", "near_mm", |ui| mm_ui(ui, &mut config.near_mm));
-        field_ui(ui, "Far beyond", "far_mm", |ui| mm_ui(ui, &mut config.far_mm));
-        field_ui(ui, "Without far pairs", "without_far", |ui| {
+        field_ui(ui, "Near pairs up to", "near_mm", |ui| mm_ui(ui, &mut config.near_mm));
+        field_ui(ui, "Far pairs from", "far_mm", |ui| mm_ui(ui, &mut config.far_mm));
+        field_ui(ui, "Slides without far pairs", "without_far", |ui| {
             let choices = [
                 (SlidesWithoutFarPairs::LeaveOut, "leave the slide out"),
                 (SlidesWithoutFarPairs::NearOnly, "near pairs only"),
@@ -276,7 +276,7 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session) {
         field_ui(ui, "Steps", "steps", |ui| {
             ui.add(DragValue::new(&mut config.steps).range(1..=10_000_000).speed(5));
         });
-        field_ui(ui, "Batch", "batch", |ui| {
+        field_ui(ui, "Batch size", "batch", |ui| {
             ui.add(DragValue::new(&mut config.batch).range(2..=4096).suffix(" pairs"));
         });
         field_ui(ui, "Learning rate", "lr", |ui| {
@@ -297,7 +297,7 @@ fn settings_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session) {
 
 fn method_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     if config.method == Method::Npid {
-        field_ui(ui, "Compared with", "npid_noise", |ui| {
+        field_ui(ui, "Noise tiles", "npid_noise", |ui| {
             ui.add(DragValue::new(&mut config.npid_noise).range(0..=65_536).suffix(" tiles"));
         });
     } else {
@@ -364,17 +364,17 @@ fn mm_ui(ui: &mut Ui, mm: &mut f64) {
 
 fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     Grid::new("more training settings").num_columns(2).spacing(Vec2::new(14.0, 6.0)).show(ui, |ui| {
-        field_ui(ui, "Tile", "tile_px", |ui| {
+        field_ui(ui, "Tile size", "tile_px", |ui| {
             ui.add(DragValue::new(&mut config.tile_px).range(16..=1024).suffix(" px"));
         });
-        field_ui(ui, "Resolution", "mpp", |ui| {
+        field_ui(ui, "Pixel size", "mpp", |ui| {
             ui.add(DragValue::new(&mut config.mpp).range(0.05..=50.0).speed(0.01).suffix(" µm/px"));
         });
-        field_ui(ui, "Stain", "stain", |ui| {
-            let choices = [(StainSetting::Lab, "normalised"), (StainSetting::None, "unchanged")];
+        field_ui(ui, "Stain normalisation", "stain", |ui| {
+            let choices = [(StainSetting::Lab, "on"), (StainSetting::None, "off")];
             choice_ui(ui, "stain", &mut config.stain, &choices);
         });
-        field_ui(ui, "Descriptor", "width", |ui| {
+        field_ui(ui, "Descriptor length", "width", |ui| {
             ui.add(DragValue::new(&mut config.width).range(2..=4096).suffix(" numbers"));
         });
         field_ui(ui, "Batch statistics", "batch_statistics", |ui| {
@@ -413,7 +413,7 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
             let field = TextEdit::singleline(&mut config.labels).desired_width(190.0);
             ui.add(field.hint_text("project labels"));
         });
-        field_ui(ui, "Best encoder by", "judged_by", |ui| {
+        field_ui(ui, "Choose best step by", "judged_by", |ui| {
             let choices = [(JudgedBy::Retrieval, "P@5, else ADDR"), (JudgedBy::Addr, "ADDR")];
             choice_ui(ui, "judged by", &mut config.judged_by, &choices);
         });

@@ -133,7 +133,7 @@ impl Session {
                 });
                 if kept > 0 {
                     let text = format!(
-                        "Annotations below the deleted ones were kept ({kept}). Undo restores what was deleted."
+                        "Annotations nested in the deleted ones were kept ({kept}). Undo restores the deleted ones."
                     );
                     self.messages.note(text);
                 }

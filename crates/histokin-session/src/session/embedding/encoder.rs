@@ -15,7 +15,7 @@ impl Session {
         let text = if self.project.has_former_default() {
             format!(
                 "This project uses {}, the default encoder of earlier versions, and continues to. The default is now \
-                 {}, which finds more of the same tissue in other patients. Changing to it embeds all slides again; \
+                 {}, which finds more of the same tissue in other patients. Switching to it embeds all slides again; \
                  searches use the present descriptors until that is done, and these are kept.",
                 encoder::FORMER_DEFAULT,
                 encoder::DEFAULT

@@ -88,7 +88,7 @@ impl Session {
     /// Tells the user why a slide has no tile and how to change that.
     pub(super) fn report_no_tiles(&mut self, slide: &SlideId, why: &NoTiles) {
         let name = self.slides.name(slide);
-        let text = format!("{name}: no tile to embed: {}.", why.advice(Surface::Window));
+        let text = format!("{name}: no tiles to embed: {}.", why.advice(Surface::Window));
         self.messages.note(text);
     }
 }
