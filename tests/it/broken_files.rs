@@ -438,10 +438,10 @@ fn annotations_beyond_all_slides_are_refused() {
         let read = annotation::read_file(&json).unwrap();
         assert_eq!((read.set.len(), read.left_out.count), (1, 1));
         let left_out = &read.left_out.first[0];
-        assert!(left_out.line == Some(3) && left_out.reason.contains("lies on no slide"), "{left_out:?}");
+        assert!(left_out.line == Some(3) && left_out.reason.contains("is not on any slide"), "{left_out:?}");
         let xml = folder.path().join("a.xml");
         fs::write(&xml, ASAP.replacen("1.5", far, 1)).unwrap();
         let message = annotation::read_file(&xml).unwrap_err().to_string();
-        assert!(message.contains("line 4") && message.contains("lies on no slide"), "{message}");
+        assert!(message.contains("line 4") && message.contains("is not on any slide"), "{message}");
     }
 }

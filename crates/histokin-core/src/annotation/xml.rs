@@ -74,7 +74,7 @@ pub fn point(document: &Document<'_>, node: Node<'_, '_>, of: &str) -> Result<Le
     match is_believable(point) {
         true => Ok(point),
         false => {
-            Err(wrong(document, node, format!("the position {}, {} lies on no slide", point.x, point.y)))
+            Err(wrong(document, node, format!("the position {}, {} is not on any slide", point.x, point.y)))
         }
     }
 }

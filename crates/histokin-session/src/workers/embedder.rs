@@ -177,7 +177,7 @@ pub fn run(queue: &EmbedderQueue, device: DeviceChoice, events: &EventSender) {
     while let Some(work) = queue.next() {
         match work {
             Work::EmbedTiles(Urgent::Picture(request)) => {
-                let embedded = crash::catch("Embedding a picture", || {
+                let embedded = crash::catch("Embedding an image", || {
                     let encoder =
                         loaded.get(&request.encoder, device, events).map_err(|error| error.to_string())?;
                     picture_example(&request, encoder)
@@ -262,7 +262,7 @@ fn keep_picture(pixels: &image::RgbImage, folder: &Path) -> Result<PathBuf, Stri
         .and_then(|()| write_picture(pixels, &path));
     match written {
         Ok(()) => Ok(path),
-        Err(error) => Err(format!("{}: the picture was not saved: {error}", path.display())),
+        Err(error) => Err(format!("{}: the image was not saved: {error}", path.display())),
     }
 }
 

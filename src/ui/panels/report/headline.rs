@@ -63,7 +63,7 @@ fn marks_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     ui.add_space(6.0);
     ScrollArea::horizontal().id_salt("marks").show(ui, |ui| {
         Grid::new("marks").striped(true).spacing([22.0, 6.0]).min_row_height(ROW).show(ui, |ui| {
-            head_ui(ui, "method", palette);
+            head_ui(ui, "encoder", palette);
             marks::MARKS.iter().for_each(|count| head_ui(ui, &marks::count_of(*count), palette));
             ui.end_row();
             for (one, color) in study.comparison.encoders.iter().zip(COLORS.iter().cycle()) {

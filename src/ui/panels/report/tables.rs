@@ -53,7 +53,7 @@ fn addr_table_ui(ui: &mut Ui, comparison: &Comparison, palette: &Palette) {
     };
     Grid::new("ADDR").striped(true).spacing([22.0, 8.0]).show(ui, |ui| {
         let head = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).small().color(palette.weak));
-        head(ui, "method");
+        head(ui, "encoder");
         head(ui, "global ADDR");
         head(ui, "median ADDR");
         if has_target {
@@ -117,7 +117,7 @@ pub fn differences_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
 pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     heading_ui(ui, palette, "Further measures");
     let names = [
-        ("method", ""),
+        ("encoder", ""),
         ("linear probe", "Balanced accuracy of a linear classifier on the descriptors, cross-validated"),
         ("20 nearest", "Balanced accuracy of the vote of the 20 nearest tiles"),
         (

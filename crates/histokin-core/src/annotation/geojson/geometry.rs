@@ -239,7 +239,9 @@ impl<'de> Deserialize<'de> for Position {
                 }
                 let point = Level0Point::new(x, y);
                 if !is_believable(point) {
-                    return Err(serde::de::Error::custom(format!("the position {x}, {y} lies on no slide")));
+                    return Err(serde::de::Error::custom(format!(
+                        "the position {x}, {y} is not on any slide"
+                    )));
                 }
                 Ok(Position { point, is_plain })
             }

@@ -360,7 +360,7 @@ fn odd_objects_are_left_out_by_name() {
         ),
         (r#"{"type":"Polygon"}"#, "geometry: it has no coordinates"),
         (r#"{"type":"Point","coordinates":[1]}"#, "geometry: a position needs x and y"),
-        (r#"{"type":"Point","coordinates":[1,2e12]}"#, "lies on no slide"),
+        (r#"{"type":"Point","coordinates":[1,2e12]}"#, "is not on any slide"),
         (r#"{"type":"Point","coordinates":[1,1e400]}"#, "number out of range"),
         (r#"{"type":"Circle","coordinates":[1,2]}"#, "\"Circle\" is not a geometry type"),
         (r#"{"coordinates":[1,2]}"#, "geometry: it has no type"),
