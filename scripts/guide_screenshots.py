@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -24,16 +25,16 @@ SLIDES = ROOT / "assets/slides"
 SIZE = (1400, 880)
 ALL = {"welcome", "similar-tissue", "heat-map", "colours", "panes", "annotations", "tour", "training", "report"}
 OF_SECTIONS = {"training", "report"}
-# Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and buttons of the
-# report and of the training.
+# Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and controls of
+# the report and of the training.
 SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
 MEASURE = (375, 101)
-VALIDATE = [(622, 355), (619, 424)]
-START_TRAINING = (365, 743)
+ALL_RUNS = (480, 133)
+CONTINUE = (365, 300)
 DEFAULT_ENCODER = "tissue-whitened"
 # Seconds of training before its picture is taken.
-TRAINED_FOR = 240
+TRAINED_FOR = 600
 # Tiles of the sections, which are coarser than the demonstration slides.
 SECTION_TILES = ["--tile-px", "112", "--mpp", "2"]
 
@@ -222,6 +223,8 @@ def take_sections(program, folder, sections, labels, wanted):
         subprocess.run([program, "embed", project, *arguments, *SECTION_TILES], check=True, env=environment, stderr=subprocess.DEVNULL)
     (project / "labels").mkdir()
     shutil.copy(labels, project / "labels")
+    if "training" in wanted:
+        train(program, project, sections, environment)
     with Window(program, folder, ["--project", project, sections]) as window:
         window.settle()
         if "report" in wanted:
@@ -233,13 +236,24 @@ def take_sections(program, folder, sections, labels, wanted):
             window.press("F7")
         if "training" in wanted:
             window.press("F6")
-            # A second slide to validate on, so that correct matches are measured.
-            for place in (*VALIDATE, START_TRAINING):
+            for place in (ALL_RUNS, CONTINUE):
                 window.settle()
                 window.click(*place)
             window.point(*ASIDE)
-            time.sleep(TRAINED_FOR)
+            time.sleep(90)
             window.save("training")
+
+
+def train(program, project, sections, environment):
+    """Train for a while; the window then goes on with the run and shows its curves."""
+    files = sorted(file for file in sections.iterdir() if file.is_file())
+    held_out = [option for file in (files[len(files) // 2], files[-1]) for option in ("--validate", file)]
+    command = [program, "train", project, sections, *held_out, *SECTION_TILES, "--batch", "8", "--steps", "400",
+               "--validate-every", "10"]
+    run = subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.DEVNULL)
+    time.sleep(TRAINED_FOR)
+    run.send_signal(signal.SIGINT)
+    run.wait()
 
 
 def main():
