@@ -168,17 +168,21 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
             ui.add(
                 egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05).suffix(" mm"),
             );
+            ui.add_space(12.0);
             ui.label(weak("Far pairs from"));
             let lowest = view.limits.near_mm;
             view.limits.far_mm = view.limits.far_mm.max(lowest);
             ui.add(
                 egui::DragValue::new(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1).suffix(" mm"),
             );
+            ui.add_space(12.0);
             ui.label(weak("Target class"));
             ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(110.0));
+            ui.add_space(12.0);
             ui.label(weak("Search other"));
             ui.selectable_value(&mut view.exclude, Exclude::Slide, "slides");
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
+            ui.add_space(12.0);
             ui.checkbox(&mut view.pseudonymise, "Pseudonymise patients")
                 .on_hover_text("Use codes instead of patients' names in written reports");
         });
