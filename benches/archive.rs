@@ -220,7 +220,7 @@ fn clients_ask(
                 for query in queries.iter().skip(client).step_by(clients) {
                     let positives = vec![Example::Descriptors {
                         name: "query".to_owned(),
-                        place: None,
+                        position: None,
                         descriptors: vec![query.clone()],
                         file: None,
                     }];

@@ -138,7 +138,7 @@ fn learn(path: &Path, config: &TrainingConfig) -> f64 {
     let setup = Setup {
         slides: vec![TrainingSlide::prepare(slide, config.tiles(), None).expect("its tissue")],
         validation: Vec::new(),
-        marks: Vec::new(),
+        judged_pairs: Vec::new(),
         device: DeviceChoice::Cpu,
         threads: std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2),
         resume: false,

@@ -277,9 +277,9 @@ fn run_push(args: &PushArgs) -> anyhow::Result<()> {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let say = |text: String| bar.suspend(|| noteln!("{text}"));
     let summary = push(&mut archive, &project, &recipe, &settings, &mut |progress| match progress {
-        PushProgress::Slide { name, place, of } => {
+        PushProgress::Slide { name, number, of } => {
             bar.reset();
-            bar.set_message(format!("{place}/{of} {name}"));
+            bar.set_message(format!("{number}/{of} {name}"));
         }
         PushProgress::Tiles { done, total } => {
             bar.set_length(total as u64);

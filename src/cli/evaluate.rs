@@ -18,7 +18,7 @@ use crate::evaluation::labels::{self, Patients};
 use crate::evaluation::map::MapStore;
 use crate::evaluation::report;
 use crate::evaluation::retrieval::{PoolKind, RetrievalSettings};
-use crate::evaluation::sample::{Described, Sample, SampleSlide};
+use crate::evaluation::sample::{EncoderDescriptors, Sample, SampleSlide};
 use crate::evaluation::stain_change::{self, StainSettings};
 use crate::evaluation::study::labels_of;
 use crate::geometry::MicronsPerPixel;
@@ -137,7 +137,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     if candidates.is_empty() {
         bail!("name at least one encoder with --encoder, or descriptors with --features");
     }
-    let (mut sample, described) = Sample::gather(slides, candidates)?;
+    let (mut sample, encoders) = Sample::gather(slides, candidates)?;
     if let Some(labels) = &study.labels {
         sample.label(labels, args.coverage, args.some_slides)?;
     }
@@ -154,19 +154,19 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     }
     let settings = settings(args);
     let bar = indicatif::ProgressBar::new(1000);
-    let comparison = compare(&sample, &described, &target, &settings, &mut |share, doing| {
+    let comparison = compare(&sample, &encoders, &target, &settings, &mut |share, doing| {
         bar.set_position((1000.0 * share) as u64);
         bar.set_message(doing.to_owned());
         true
     });
     bar.finish_and_clear();
     let mut comparison = comparison?;
-    change_stain(args, &mut study, &sample, &described, &mut comparison)?;
+    change_stain(args, &mut study, &sample, &encoders, &mut comparison)?;
     let document = report::json::document(&sample, &comparison);
     if let Some(folder) = &args.report {
         let pictures = study.project.as_ref().map(report::Pictures::of_project);
         let maps = study.project.as_ref().map(MapStore::of_project);
-        let map = report::map_of(maps.as_ref(), &described, &comparison, &mut |_| true);
+        let map = report::map_of(maps.as_ref(), &encoders, &comparison, &mut |_| true);
         report::write(folder, &sample, &comparison, &document, map.as_ref(), pictures.as_ref())
             .with_context(|| format!("the report was not written to {}", folder.display()))?;
         noteln!("report: {}", folder.join("report.html").display());
@@ -198,7 +198,7 @@ fn change_stain(
     args: &EvaluateArgs,
     study: &mut Study,
     sample: &Sample,
-    described: &[Described],
+    encoders: &[EncoderDescriptors],
     comparison: &mut Comparison,
 ) -> anyhow::Result<()> {
     let Some(project) = &study.project else { return Ok(()) };
@@ -206,10 +206,10 @@ fn change_stain(
     let resampling = comparison.settings.resampling;
     for encoder in &mut study.encoders {
         let id = &encoder.spec().id.0;
-        let Some(index) = described.iter().position(|one| one.id == *id) else { continue };
+        let Some(index) = encoders.iter().position(|one| one.id == *id) else { continue };
         let recipe = project.recipe(encoder.spec());
         let bar = indicatif::ProgressBar::new(1000);
-        bar.set_message(format!("{}: stain test", described[index].name));
+        bar.set_message(format!("{}: stain test", encoders[index].name));
         let mut report = |share: f64| {
             bar.set_position((1000.0 * share) as u64);
             true
@@ -217,7 +217,7 @@ fn change_stain(
         comparison.encoders[index].stain = stain_change::measure(
             project,
             sample,
-            &described[index],
+            &encoders[index],
             encoder.as_mut(),
             &recipe,
             &settings,

@@ -48,7 +48,7 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
     let index = Arc::new(load_index(&project)?.0);
     let position_of = |name: &str| -> anyhow::Result<u32> {
         let entry = project.find_slide(name)?;
-        index.place(&entry.id).with_context(|| format!("{name} is not embedded; embed it first"))
+        index.set_index(&entry.id).with_context(|| format!("{name} is not embedded; embed it first"))
     };
     let set = position_of(&args.slide)?;
     let Some(row) = index.sets()[set as usize].row_at(args.at) else {

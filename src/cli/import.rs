@@ -123,7 +123,7 @@ fn import_one(
 ) -> anyhow::Result<Option<Value>> {
     let source = project.open_slide(entry)?;
     let features = read_features(path)?;
-    if features.places.is_empty() {
+    if features.positions.is_empty() {
         noteln!("{}: contains no tiles and is skipped", path.display());
         return Ok(None);
     }

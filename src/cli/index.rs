@@ -134,7 +134,7 @@ fn replaced(project: &Project) -> Vec<SlideError> {
 
 /// Slides of the project that are not in the index.
 fn missing(project: &Project, index: &Snapshot) -> Vec<PathBuf> {
-    let is_missing = |entry: &&SlideEntry| index.place(&entry.id).is_none();
+    let is_missing = |entry: &&SlideEntry| index.set_index(&entry.id).is_none();
     project.slides().iter().filter(is_missing).map(|entry| project.slide_path(entry)).collect()
 }
 

@@ -82,7 +82,7 @@ impl TrainingBar {
     /// Updates the bar, or writes a line for a message.
     pub fn show(&self, progress: Progress) {
         match progress {
-            Progress::Began { step, steps, device, .. } => {
+            Progress::Started { step, steps, device, .. } => {
                 self.bar.set_length(steps);
                 self.bar.set_position(step);
                 self.say(&format!("{}: {steps} steps on {device}, starting after step {step}", self.name));
@@ -126,7 +126,7 @@ fn validation_line(validation: &Validation) -> String {
     let loss = validation.loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
     let retrieval = validation
         .retrieval
-        .map(|found| format!(", P@5 {:.3} (chance {:.3})", found.p_at_5, found.base_rate))
+        .map(|found| format!(", P@5 {:.3} (chance {:.3})", found.p_at_5, found.chance_level))
         .unwrap_or_default();
     format!(
         "step {}: ADDR {} (median {}){loss}{retrieval} on {} validation tiles",

@@ -19,8 +19,8 @@ use crate::pipeline::{Slides, embed_picture, embed_tiles, write_matches, write_s
 use crate::project::{ArchiveUrl, Project, ProjectSettings};
 use crate::query::builder::{self, QueryBuilder, SlideGeometry};
 use crate::query::{
-    self, Answer, DEFAULT_PATTERN, Example, Marked, Marks, PatientNames, Patients, Query, QuerySettings,
-    Region, Scope, ShownExample, TilePlace, export,
+    self, AnnotationFilter, AnnotationsBySlide, Answer, DEFAULT_PATTERN, Example, PatientNames, Patients,
+    Query, QuerySettings, Region, Scope, ShownExample, TilePosition, export,
 };
 use crate::slide::{self, SlideId, SlideSource};
 use crate::tiling::{TileGrid, TileSettings};
@@ -73,10 +73,10 @@ pub struct QueryArgs {
     #[arg(long = "slides", value_name = "SLIDE", num_args = 1..)]
     among: Vec<String>,
     /// Search only tiles inside annotations, or only tiles outside all annotations.
-    #[arg(long, default_value = "anywhere")]
-    marked: MarkedArg,
+    #[arg(long = "marked", default_value = "anywhere")]
+    annotation_filter: AnnotationFilterArg,
     /// Search only tiles inside annotations of this class.
-    #[arg(long, conflicts_with = "marked")]
+    #[arg(long, conflicts_with = "annotation_filter")]
     class: Option<String>,
     /// Search slides of any patient, of the query's patient only, or of other patients only.
     #[arg(long, value_parser = choice::<Patients>(), default_value = "any", requires = "slide")]
@@ -141,7 +141,7 @@ enum Rank {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum MarkedArg {
+enum AnnotationFilterArg {
     /// All tiles.
     Anywhere,
     /// Tiles inside annotations.
@@ -158,19 +158,19 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let project = Project::open(&args.project)?;
     let project = with_encoder(project, args.encoder.as_deref());
     let (index, _) = load_index(&project)?;
-    let marks = marks(&project)?;
+    let annotations = annotations(&project)?;
     let opened = OpenedSlides::new(&project)?;
-    let mut examples = examples(args, &project, &index, &marks, &opened)?;
+    let mut examples = examples(args, &project, &index, &annotations, &opened)?;
     let mut query = examples.query();
     let mut answer = loop {
-        let problem = match query::ask(&index, &query, &marks) {
+        let problem = match query::ask(&index, &query, &annotations) {
             Ok(answer) => break answer,
             Err(problem) => problem,
         };
         // An example that is not embedded yet is embedded now.
         let all = examples.positives.iter().chain(&examples.negatives);
         match builder::missing_tile(&index, all, &problem) {
-            Some(place) => embed_missing_tile(args, &project, &opened, &place, &mut examples)?,
+            Some(position) => embed_missing_tile(args, &project, &opened, &position, &mut examples)?,
             None => bail!(problem),
         }
         query = examples.query();
@@ -178,7 +178,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let own = project.archive().filter(|_| args.scope == Scope::Archive);
     let url = args.archive.as_deref().or(own.map(ArchiveUrl::as_str));
     match url {
-        Some(url) => answer = ask_archive(args, url, &project, &index, (&query, &marks))?,
+        Some(url) => answer = ask_archive(args, url, &project, &index, (&query, &annotations))?,
         None if args.scope == Scope::Archive => {
             bail!("this project has no archive: give one with --archive postgresql://USER@HOST/DATABASE")
         }
@@ -213,7 +213,7 @@ fn ask_archive(
     url: &str,
     project: &Project,
     index: &Snapshot,
-    (query, marks): (&Query, &Marks),
+    (query, annotations): (&Query, &AnnotationsBySlide),
 ) -> anyhow::Result<Answer> {
     use crate::archive::search::{SearchSettings, ask};
     let mut settings = SearchSettings {
@@ -221,7 +221,7 @@ fn ask_archive(
         class: args.class.clone(),
         patients: args.patients,
         among: named(args, project)?,
-        marks: marks.clone(),
+        annotations: annotations.clone(),
         former_ids: project.former_ids(),
         ..SearchSettings::default()
     };
@@ -239,7 +239,7 @@ fn ask_archive(
     _: &str,
     _: &Project,
     _: &Snapshot,
-    _: (&Query, &Marks),
+    _: (&Query, &AnnotationsBySlide),
 ) -> anyhow::Result<Answer> {
     bail!("this build of histokin does not support archives")
 }
@@ -254,17 +254,17 @@ fn with_encoder(mut project: Project, encoder: Option<&str>) -> Project {
 }
 
 /// The annotations of all slides.
-fn marks(project: &Project) -> anyhow::Result<Marks> {
+fn annotations(project: &Project) -> anyhow::Result<AnnotationsBySlide> {
     let store = project.annotations();
-    let mut marks = Marks::new();
+    let mut annotations = AnnotationsBySlide::new();
     for entry in project.slides() {
         let loaded = store.load(&entry.id)?;
         if let Some(trouble) = loaded.trouble {
             noteln!("{trouble}");
         }
-        marks.insert(entry.id.clone(), Arc::new(loaded.set));
+        annotations.insert(entry.id.clone(), Arc::new(loaded.set));
     }
-    Ok(marks)
+    Ok(annotations)
 }
 
 /// The examples of a query with what is shown for each, and its settings.
@@ -324,10 +324,10 @@ fn examples(
     args: &QueryArgs,
     project: &Project,
     index: &Snapshot,
-    marks: &Marks,
+    annotations: &AnnotationsBySlide,
     opened: &OpenedSlides<'_>,
 ) -> anyhow::Result<QueryExamples> {
-    let build = QueryBuilder { index, marks, slides: opened };
+    let build = QueryBuilder { index, annotations, slides: opened };
     let (mut positives, mut negatives) = (Vec::new(), Vec::new());
     let mut own = None;
     if let Some(name) = &args.slide {
@@ -375,11 +375,11 @@ fn examples(
     let mut settings = QuerySettings {
         scope: args.scope,
         among,
-        marked: match (&args.class, args.marked) {
-            (Some(class), _) => Marked::Class(class.clone()),
-            (None, MarkedArg::Anywhere) => Marked::Anywhere,
-            (None, MarkedArg::Annotated) => Marked::Annotated,
-            (None, MarkedArg::Unannotated) => Marked::Unannotated,
+        annotation_filter: match (&args.class, args.annotation_filter) {
+            (Some(class), _) => AnnotationFilter::Class(class.clone()),
+            (None, AnnotationFilterArg::Anywhere) => AnnotationFilter::Anywhere,
+            (None, AnnotationFilterArg::Annotated) => AnnotationFilter::Annotated,
+            (None, AnnotationFilterArg::Unannotated) => AnnotationFilter::Unannotated,
         },
         count: args.k,
         exclude_um: args.exclude_um,
@@ -411,9 +411,10 @@ fn embed_image(args: &QueryArgs, project: &Project, path: &Path) -> anyhow::Resu
     // An image that is a slide of the project must not match itself. Other images have no position on a
     // slide.
     let is_ours = project.slides().iter().any(|entry| entry.id == info.id);
-    let place = is_ours.then(|| TilePlace { slide: info.id.clone(), rect: info.extent() });
-    let example = Example::Descriptors { name: info.name(), place: place.clone(), descriptors, file: None };
-    Ok(ShownExample { example, place })
+    let position = is_ours.then(|| TilePosition { slide: info.id.clone(), rect: info.extent() });
+    let example =
+        Example::Descriptors { name: info.name(), position: position.clone(), descriptors, file: None };
+    Ok(ShownExample { example, position })
 }
 
 /// Embeds an example tile that has no descriptor yet and adds its descriptor to `examples`.
@@ -421,20 +422,20 @@ fn embed_missing_tile(
     args: &QueryArgs,
     project: &Project,
     opened: &OpenedSlides<'_>,
-    place: &TilePlace,
+    position: &TilePosition,
     examples: &mut QueryExamples,
 ) -> anyhow::Result<()> {
-    let source = opened.get(&place.slide)?;
+    let source = opened.get(&position.slide)?;
     let mut encoder = encoder::load(&project.encoder_name(), args.device)?;
     let tissue = TissueMask::find(source.as_ref(), &project.settings().tissue)?;
-    if !tissue.has_tissue(&place.rect) {
-        let (Level0Point { x, y }, name) = (place.rect.center(), source.info().name());
+    if !tissue.has_tissue(&position.rect) {
+        let (Level0Point { x, y }, name) = (position.rect.center(), source.info().name());
         bail!("there is no embedded tile at x {x:.0}, y {y:.0} of {name}: this position is not tissue");
     }
     let recipe = project.recipe(encoder.spec());
-    let descriptors = embed_tiles(source.as_ref(), None, &[place.rect], encoder.as_mut(), &recipe)?;
+    let descriptors = embed_tiles(source.as_ref(), None, &[position.rect], encoder.as_mut(), &recipe)?;
     let all = examples.positives.iter_mut().chain(&mut examples.negatives);
-    builder::use_descriptor(all, place, &source.info().name(), &descriptors[0]);
+    builder::use_descriptor(all, position, &source.info().name(), &descriptors[0]);
     Ok(())
 }
 
@@ -458,9 +459,9 @@ fn print_tiles(project: &Project, answer: &Answer) {
     );
     for found in &answer.matches {
         let name = name(project, answer, &found.slide);
-        let place = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.location()));
-        let (rank, at, place) = (found.rank, found.rect, place.unwrap_or_default());
-        outln!("{rank:>4}  {:.4}  {name}  x {}, y {}{place}", found.distance, at.x, at.y);
+        let position = answer.from_archive(&found.slide).map(|slide| format!("  {}", slide.location()));
+        let (rank, at, position) = (found.rank, found.rect, position.unwrap_or_default());
+        outln!("{rank:>4}  {:.4}  {name}  x {}, y {}{position}", found.distance, at.x, at.y);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::training::config::{JudgedBy, LossKind, Method, Preset, SlidesWithoutF
 use crate::training::fields::help_of;
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
-use crate::training::{Control, Outcome, Setup, TrainingError, labels, marks, train};
+use crate::training::{Control, Outcome, Setup, TrainingError, judged_pairs, labels, train};
 
 /// Options of `histokin train`.
 #[derive(Debug, Args)]
@@ -199,14 +199,17 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         let labelled = counted(labelled as u64, "labelled tile");
         noteln!("{run_id}: {labelled} on the validation slides; retrieval is measured");
     }
-    let marks = marks::read(run.folder(), &slides)?;
-    if !marks.is_empty() {
-        noteln!("{run_id}: also training on {} from your judgements", counted(marks.len() as u64, "pair"));
+    let judged_pairs = judged_pairs::read(run.folder(), &slides)?;
+    if !judged_pairs.is_empty() {
+        noteln!(
+            "{run_id}: also training on {} from your judgements",
+            counted(judged_pairs.len() as u64, "pair")
+        );
     }
     let setup = Setup {
         slides,
         validation,
-        marks,
+        judged_pairs,
         device: args.device,
         threads: args.threads.unwrap_or_else(loader_threads),
         resume: args.resume.is_some(),

@@ -291,7 +291,7 @@ impl Panes {
     }
 
     /// Index and slide of each pane that shows one.
-    pub fn places(&self) -> impl Iterator<Item = (usize, SlideId)> {
+    pub fn shown(&self) -> impl Iterator<Item = (usize, SlideId)> {
         self.panes.iter().enumerate().filter_map(|(index, pane)| Some((index, pane.slide.clone()?)))
     }
 

@@ -264,7 +264,7 @@ fn example_marks(
                 .map(|tile| mark(tile.rect, 0.15))
                 .collect()
         }
-        _ => shown.place.iter().map(|place| mark(place.rect, 0.0)).collect(),
+        _ => shown.position.iter().map(|position| mark(position.rect, 0.0)).collect(),
     }
 }
 

@@ -195,10 +195,10 @@ fn local_and_archived_tiles_make_one_ranking() {
         query.negatives = vec![Example::Descriptors {
             file: None,
             name: "x".to_owned(),
-            place: None,
+            position: None,
             descriptors: vec![sets[1].descriptor(Row(3)).to_vec()],
         }];
-        let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
+        let expected = query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap();
         let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
         assert_eq!(answer.matches, expected.matches, "{:?}", query.settings);
         assert_eq!((answer.exact, answer.searched), (true, expected.searched));
@@ -232,9 +232,9 @@ fn local_and_archived_tiles_make_one_ranking() {
         QuerySettings { rank_slides: true, count: 1, scope: Scope::Archive, ..QuerySettings::default() };
     let descriptors = (0..150).map(|row| sets[3].descriptor(Row(row)).to_vec()).collect();
     let positives =
-        vec![Example::Descriptors { file: None, name: "many".to_owned(), place: None, descriptors }];
+        vec![Example::Descriptors { file: None, name: "many".to_owned(), position: None, descriptors }];
     let query = Query { positives, settings: many, ..Query::default() };
-    let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
+    let expected = query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap();
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
     assert_eq!((answer.slides.len(), answer.matches.len()), (4, 1));
     for (ranked, expected) in answer.slides.iter().zip(&expected.slides) {
@@ -245,12 +245,12 @@ fn local_and_archived_tiles_make_one_ranking() {
     let region = Example::Descriptors {
         file: None,
         name: "elsewhere".to_owned(),
-        place: None,
+        position: None,
         descriptors: (40..50).map(|row| sets[2].descriptor(Row(row)).to_vec()).collect(),
     };
     let query = Query { positives: vec![region], settings: usual.clone(), ..Query::default() };
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
-    assert_eq!(answer.matches, query::ask(&all, &query, &query::Marks::new()).unwrap().matches);
+    assert_eq!(answer.matches, query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap().matches);
     let patients = SearchSettings { patients: Patients::Same, ..SearchSettings::default() };
     let query = self::positives(&sets[0], 17, usual);
     let same = ask(&mut reader, &local, &made::recipe(), &query, &patients).unwrap();
@@ -276,7 +276,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     let described = Example::Descriptors {
         file: None,
         name: "q".to_owned(),
-        place: None,
+        position: None,
         descriptors: vec![sets[0].descriptor(Row(5000)).to_vec()],
     };
     let settings = QuerySettings { count: 20, ..QuerySettings::default() };
@@ -288,7 +288,7 @@ fn the_index_says_how_much_it_finds_and_exact_mode_finds_all() {
     assert_eq!((unmeasured.exact, part.exact, part.recall), (false, false, None));
     assert!(part.certainty().contains("not measured"));
     let exact = asked(SearchSettings { exact: true, ..SearchSettings::default() });
-    let expected = query::ask(&all, &query, &query::Marks::new()).unwrap();
+    let expected = query::ask(&all, &query, &query::AnnotationsBySlide::new()).unwrap();
     assert_eq!((exact.exact, &exact.matches), (true, &expected.matches));
 
     let verified =
@@ -326,7 +326,8 @@ fn halves_take_less_room_and_keep_the_order_but_for_rounding() {
     let settings = QuerySettings { count: 40, ..QuerySettings::default() };
     let query = positives(&sets[0], 250, settings);
     let answer = ask(&mut reader, &local, &made::recipe(), &query, &SearchSettings::default()).unwrap();
-    let expected = query::ask(&Snapshot::build(sets, None, None), &query, &query::Marks::new()).unwrap();
+    let expected =
+        query::ask(&Snapshot::build(sets, None, None), &query, &query::AnnotationsBySlide::new()).unwrap();
     let distances =
         |answer: &query::Answer| -> Vec<f32> { answer.matches.iter().map(|found| found.distance).collect() };
     assert_eq!(answer.matches.len(), 40);

@@ -164,8 +164,8 @@ fn the_window_asks_the_archive_and_goes_to_what_it_finds() {
     assert!(slide.unwrap().is_reachable);
     let jobs = session.handle(MatchCommand::GoTo { rank: near, from: None });
     run(&mut session, &workers, jobs, |session| session.slide(&sources[1].info().id).is_some());
-    let place = session.take_destination().unwrap();
-    assert_eq!((&place.slide, place.field), (&sources[1].info().id, answer.matches[near].rect));
+    let position = session.take_destination().unwrap();
+    assert_eq!((&position.slide, position.field), (&sources[1].info().id, answer.matches[near].rect));
 
     // Slides in one ranking; one that has no match is shown as a whole, or it is told where it lies.
     let mut ranked = session.query_settings().clone();

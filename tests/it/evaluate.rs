@@ -120,11 +120,11 @@ fn figures_report_and_tables_come_from_one_command() {
     assert!(one["addr"]["global"].as_f64().unwrap() > 1.0);
     let retrieval = &one["retrieval"];
     assert_eq!((&retrieval["class"], &retrieval["p_at_1"]), (&"tumour".into(), &1.0.into()));
-    assert!(retrieval["base_rate"].as_f64().unwrap() < 0.6);
+    assert!(retrieval["chance_level"].as_f64().unwrap() < 0.6);
     assert!(retrieval["ci95"]["p_at_5"].is_array());
     assert_eq!(one["tissue_classes"]["per_class"]["carcinoma"]["p_at_5"], 1.0);
-    assert_eq!(one["marks"]["marks"], serde_json::json!([0, 5, 10, 20]));
-    assert!(one["marks"]["queries"].as_u64().unwrap() > 0, "{}", one["marks"]);
+    assert_eq!(one["feedback"]["judgements"], serde_json::json!([0, 5, 10, 20]));
+    assert!(one["feedback"]["queries"].as_u64().unwrap() > 0, "{}", one["feedback"]);
     let stain = &one["stain_robustness"];
     assert_eq!(stain["tiles"], 6);
     for share in [&stain["nearest_stays"]["value"], &stain["finds_itself"]["value"]] {
@@ -148,7 +148,7 @@ fn figures_report_and_tables_come_from_one_command() {
     let kept: Value = serde_json::from_slice(&std::fs::read(study.path("out/report.json")).unwrap()).unwrap();
     assert_eq!(kept, found);
     for table in
-        ["across_patients.csv", "marks.csv", "encoders.csv", "paired.csv", "classes.csv", "queries.csv"]
+        ["across_patients.csv", "feedback.csv", "encoders.csv", "paired.csv", "classes.csv", "queries.csv"]
     {
         assert!(
             std::fs::read_to_string(study.path("out").join(table)).unwrap().lines().count() >= 1,
@@ -176,11 +176,12 @@ fn the_report_begins_with_the_same_class_in_other_patients() {
     }
     let page = std::fs::read_to_string(study.path("out/report.html")).unwrap();
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing"));
-    let order = ["Same class, other patient", "Matches after marks", "<details>", "ADDR and tumour tiles"];
+    let order =
+        ["Same class, other patient", "Matches after judgements", "<details>", "ADDR and tumour tiles"];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{order:?}");
     let rows = |table: &str| std::fs::read_to_string(study.path("out").join(table)).unwrap();
     assert_eq!(rows("across_patients.csv").lines().count(), 1 + 3);
-    assert_eq!(rows("marks.csv").lines().count(), 1 + 4);
+    assert_eq!(rows("feedback.csv").lines().count(), 1 + 4);
 
     let text = study.evaluate(&["--labels", "labels.csv"]).assert().success().get_output().stdout.clone();
     let text = String::from_utf8(text).unwrap();
@@ -213,7 +214,7 @@ fn beside_addr_stands_a_control_that_knows_no_tissue() {
     assert!(addr(control) > 1.5, "{}", addr(control));
     // All tumour lies on the left, together with some of the stroma.
     let precision = control["precision"]["value"].as_f64().unwrap();
-    let chance = found["encoders"][0]["retrieval"]["base_rate"].as_f64().unwrap();
+    let chance = found["encoders"][0]["retrieval"]["chance_level"].as_f64().unwrap();
     assert!(chance < precision && precision < 0.6, "{chance} and {precision}");
     for file in ["report.html", "encoders.csv"] {
         let text = std::fs::read_to_string(study.path("out").join(file)).unwrap();
@@ -376,14 +377,14 @@ fn what_cannot_be_evaluated_is_refused_with_words() {
 
 #[test]
 fn feature_files_of_the_neighbours_are_understood() {
-    use histokin::interchange::{Places, read_features};
+    use histokin::interchange::{TilePositions, read_features};
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/evaluation");
     for name in ["trident.h5", "trident_half.h5", "clam.h5"] {
         let found = read_features(&folder.join(name)).unwrap();
         assert_eq!((found.width, found.values.len()), (5, 60), "{name}");
         let expected = (0..60).map(|number| number as f32 / 4.0);
         assert!(found.values.iter().zip(expected).all(|(value, expected)| *value == expected), "{name}");
-        let Places::Corners(corners) = found.places else { panic!("{name}") };
+        let TilePositions::Corners(corners) = found.positions else { panic!("{name}") };
         assert_eq!((corners[5], corners.len()), ([512, 512], 12), "{name}");
         assert_eq!(found.stated.tile_level0(None, None), Ok((name != "clam.h5").then_some(512)));
         assert_eq!(found.stated.encoder.as_deref(), (name != "clam.h5").then_some("uni_v1"));

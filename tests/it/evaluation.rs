@@ -62,7 +62,7 @@ fn check_retrieval(name: &str, settings: &RetrievalSettings) {
     assert_eq!(found.classes().len(), expected.len());
     for (class, expected) in expected {
         let score = found.score(Class(class.parse().unwrap()), &Resampling::default()).unwrap();
-        near(score.base_rate, &expected["base"], 1e-9);
+        near(score.chance_level, &expected["base"], 1e-9);
         for (measure, key) in Measure::ALL.into_iter().zip(["p1", "p5", "p20", "map", "majority"]) {
             near(score.figure(measure).unwrap().value, &expected[key], 1e-6);
         }
@@ -252,7 +252,7 @@ fn retrieval_of_the_shared_descriptors_is_as_published() {
         let score = found.score(tumour, &resampling).unwrap();
         let published = &expected[format!("tumour_{key}")];
         near(score.queries as f64, &published["n_queries"], 0.0);
-        near(score.base_rate, &published["base_rate"], 1e-4);
+        near(score.chance_level, &published["base_rate"], 1e-4);
         for (measure, k) in [(Measure::P1, 1), (Measure::P5, 5), (Measure::P20, 20)] {
             let figure = score.figure(measure).unwrap();
             near(figure.value, &published[format!("P@{k}")], 1e-4);
@@ -262,7 +262,7 @@ fn retrieval_of_the_shared_descriptors_is_as_published() {
         }
         let found = classes::of(&found, &tiles, &resampling).unwrap();
         let published = &expected[format!("class_{key}")];
-        near(found.base_rate, &published["base_rate"], 1e-4);
+        near(found.chance_level, &published["base_rate"], 1e-4);
         for (place, k) in [1, 5, 20].into_iter().enumerate() {
             near(found.mean[place].unwrap().value, &published[format!("mP@{k}")], 1e-4);
         }
@@ -270,7 +270,7 @@ fn retrieval_of_the_shared_descriptors_is_as_published() {
         for score in &found.scores {
             let published = &published["per_class"][&names[usize::from(score.class.0)]];
             near(score.queries as f64, &published["n"], 0.0);
-            near(score.base_rate, &published["base_rate"], 1e-4);
+            near(score.chance_level, &published["base_rate"], 1e-4);
             for (measure, k) in [(Measure::P1, 1), (Measure::P5, 5), (Measure::P20, 20)] {
                 near(score.figure(measure).unwrap().value, &published[format!("P@{k}")], 1e-4);
             }

@@ -9,7 +9,7 @@ use histokin::annotation::{Annotation, AnnotationSet, Bounds, Shape};
 use histokin::descriptors::{DescriptorHeader, DescriptorSet, JournalRecord};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::project::Project;
-use histokin::query::{Judgement, QueryHistory, TilePlace, Verdict};
+use histokin::query::{JudgedMatch, Judgement, QueryHistory, TilePosition};
 use histokin::session::{Job, OpenJob, QueryEvent, Session, SlideEvent};
 use histokin::slide::{self, SlideError, SlideId, SlideInfo, SlideSource};
 use histokin::tiling::{TileGrid, TileIndex};
@@ -70,13 +70,13 @@ impl Place {
         let project = Project::open(&root).unwrap();
         project.descriptors().save(&set(slide, &former)).unwrap();
         project.annotations().save(&former, &rectangle()).unwrap();
-        let place = |x| TilePlace { slide: former.clone(), rect: Level0Rect::new(x, 0, 224, 224) };
+        let place = |x| TilePosition { slide: former.clone(), rect: Level0Rect::new(x, 0, 224, 224) };
         let (query, found) = (place(0), place(224));
         let mut query_history = QueryHistory::default();
-        query_history.judge(Judgement {
+        query_history.judge(JudgedMatch {
             query,
             found,
-            verdict: Verdict::Same,
+            judgement: Judgement::Same,
             distance: 0.1,
             encoder: "e".to_owned(),
         });

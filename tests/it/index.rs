@@ -53,20 +53,19 @@ fn expected(
 ) -> Vec<(TileRef, f32)> {
     let distance = |a: &[f32], b: &[f32]| histokin::index::squared_distance(a, b).sqrt();
     let mut all = Vec::new();
-    for (place, set) in (0u32..).zip(sets) {
+    for (set_index, set) in (0u32..).zip(sets) {
         for row in (0..set.len() as u32).map(Row) {
             let far = distance(query, set.descriptor(row));
             let center = set.rect(row).center();
-            let excluded = filter
-                .excluded
-                .iter()
-                .any(|disc| disc.set == place && disc.mpp.distance_um(disc.center, center) <= disc.radius_um);
+            let excluded = filter.excluded.iter().any(|disc| {
+                disc.set == set_index && disc.mpp.distance_um(disc.center, center) <= disc.radius_um
+            });
             let negatives = filter.negatives.iter().any(|other| distance(other, set.descriptor(row)) <= far);
-            let own = filter.without.iter().any(|(own, rows)| *own == place && rows.contains(row));
-            let listed = filter.sets.get(place as usize).copied().unwrap_or(true);
-            let listed = listed && filter.mask(place).is_none_or(|mask| mask.contains(row));
+            let own = filter.without.iter().any(|(own, rows)| *own == set_index && rows.contains(row));
+            let listed = filter.sets.get(set_index as usize).copied().unwrap_or(true);
+            let listed = listed && filter.mask(set_index).is_none_or(|mask| mask.contains(row));
             if listed && !excluded && !own && !negatives && far <= filter.max_distance {
-                all.push((TileRef { set: place, row }, far));
+                all.push((TileRef { set: set_index, row }, far));
             }
         }
     }
@@ -161,7 +160,7 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (any::<u64>(), 20usize..600).prop_map(|(seed, count)| Change::Insert(seed, count)),
         any::<usize>().prop_map(Change::Remove),
-        (any::<usize>(), any::<u64>()).prop_map(|(place, seed)| Change::EmbedAnew(place, seed)),
+        (any::<usize>(), any::<u64>()).prop_map(|(set_index, seed)| Change::EmbedAnew(set_index, seed)),
         any::<u8>().prop_map(Change::Seal),
     ]
 }
@@ -185,17 +184,17 @@ proptest! {
                     let rows = descriptors(seed, count, WIDTH, 0.6);
                     sets.insert(seed as usize % (sets.len() + 1), made::set(NAMES[step % 8], WIDTH, &rows));
                 }
-                Change::Remove(place) if sets.len() > 1 => _ = sets.remove(place % sets.len()),
+                Change::Remove(set_index) if sets.len() > 1 => _ = sets.remove(set_index % sets.len()),
                 Change::Remove(_) => {}
-                Change::EmbedAnew(place, seed) => {
-                    let place = place % sets.len();
-                    sets[place] = made::set("x", WIDTH, &descriptors(seed, sets[place].len(), WIDTH, 0.6));
+                Change::EmbedAnew(set_index, seed) => {
+                    let set_index = set_index % sets.len();
+                    sets[set_index] = made::set("x", WIDTH, &descriptors(seed, sets[set_index].len(), WIDTH, 0.6));
                 }
                 Change::Seal(bits) => {
                     let is_free = |set: &Arc<DescriptorSet>| {
                         !segments.iter().any(|held| held.sets().iter().any(|one| Arc::ptr_eq(one, set)))
                     };
-                    let chosen = sets.iter().enumerate().filter(|(place, _)| bits >> (place % 8) & 1 == 1);
+                    let chosen = sets.iter().enumerate().filter(|(set_index, _)| bits >> (set_index % 8) & 1 == 1);
                     let free: Vec<_> = chosen.map(|(_, set)| set.clone()).filter(is_free).collect();
                     segments.extend(Segment::build(&free).map(Arc::new));
                 }

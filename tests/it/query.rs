@@ -8,8 +8,8 @@ use histokin::geometry::{Level0Point, Level0Rect};
 use histokin::index::{Snapshot, squared_distance};
 use histokin::query::builder::{QueryBuilder, SlideGeometry};
 use histokin::query::{
-    self, Answer, Example, Judgement, Marked, Marks, Query, QueryError, QueryHistory, QuerySettings, Region,
-    Scope, Verdict, export,
+    self, AnnotationFilter, AnnotationsBySlide, Answer, Example, JudgedMatch, Judgement, Query, QueryError,
+    QueryHistory, QuerySettings, Region, Scope, export,
 };
 use histokin::slide::SlideId;
 use histokin::tiling::TileGrid;
@@ -51,7 +51,7 @@ fn descriptor<'a>(sets: &'a [Arc<DescriptorSet>], slide: &SlideId, rect: &Level0
 }
 
 fn ask(sets: &[Arc<DescriptorSet>], query: &Query) -> Result<Answer, QueryError> {
-    query::ask(&Snapshot::build(sets.to_vec(), None, None), query, &Marks::new())
+    query::ask(&Snapshot::build(sets.to_vec(), None, None), query, &AnnotationsBySlide::new())
 }
 
 /// Distance to the nearest of the query's tiles, of every tile of the slides but the query's own, sorted.
@@ -86,7 +86,7 @@ fn several_examples_and_regions_find_what_is_like_any_of_them() {
     for found in &answer.matches {
         let own = descriptor(&sets, &found.slide, &found.rect);
         assert_eq!(squared_distance(positives[found.example], own).sqrt(), found.distance);
-        let is_asked = |tile: &query::TilePlace| tile.slide == found.slide && tile.rect == found.rect;
+        let is_asked = |tile: &query::TilePosition| tile.slide == found.slide && tile.rect == found.rect;
         assert!(!answer.tiles.iter().flatten().any(is_asked), "the question is no match of its own");
     }
 }
@@ -143,8 +143,8 @@ fn one_match_stands_for_each_spot_and_variety_spreads_them() {
     };
     let apart = asked(QuerySettings { apart_um: 700.0, ..usual.clone() });
     assert_eq!(apart.matches.len(), 12);
-    for (place, one) in apart.matches.iter().enumerate() {
-        for other in &apart.matches[..place] {
+    for (position, one) in apart.matches.iter().enumerate() {
+        for other in &apart.matches[..position] {
             let away = one.rect.center().distance_px(other.rect.center());
             assert!(one.slide != other.slide || away >= 700.0, "{away} µm");
         }
@@ -198,7 +198,7 @@ fn what_is_not_there_is_said_and_what_was_described_elsewhere_is_found() {
     assert_eq!(asked(vec![region]), Err(QueryError::EmptyRegion(id("a"))));
     let picture = |width: usize| Example::Descriptors {
         name: "photo.png".to_owned(),
-        place: None,
+        position: None,
         descriptors: vec![sets[1].descriptor(Row(7))[..width].to_vec()],
         file: None,
     };
@@ -213,16 +213,16 @@ fn answers_are_written_for_other_programs() {
     let sets = slides();
     let answer = ask(&sets, &Query { positives: vec![tile("a", 20, 0)], ..Query::default() }).unwrap();
     let mut query_history = QueryHistory::default();
-    for (rank, verdict) in
-        [(0, Verdict::Same), (1, Verdict::Same), (2, Verdict::Different), (3, Verdict::Unsure)]
+    for (rank, judgement) in
+        [(0, Judgement::Same), (1, Judgement::Same), (2, Judgement::Different), (3, Judgement::Unsure)]
     {
         let (query, found) = query::pair(&answer, &answer.matches[rank]).unwrap();
-        query_history.judge(Judgement { query, found, verdict, distance: 0.5, encoder: "e".to_owned() });
+        query_history.judge(JudgedMatch { query, found, judgement, distance: 0.5, encoder: "e".to_owned() });
     }
     let json = export::to_json(&answer, &query_history);
     assert_eq!(json["matches"].as_array().unwrap().len(), 20);
     assert_eq!(
-        (&json["matches"][2]["verdict"], &json["matches"][9]["verdict"]),
+        (&json["matches"][2]["judgement"], &json["matches"][9]["judgement"]),
         (&"different".into(), &serde_json::Value::Null)
     );
     assert_eq!(json["judged"]["precision"], 2.0 / 3.0);
@@ -253,18 +253,24 @@ fn annotations_say_what_is_looked_for_and_where() {
         Shape::Points(vec![Level0Point::new(70.5 * 224.0, 100.0)]),
         Some(AnnotationClass::named("Stroma")),
     );
-    let marks = [
+    let annotations = [
         ("a", vec![square(0.0, 0.0, 3.0, "Tumour")]),
         ("b", vec![square(10.0, 0.0, 2.0, "Tumour"), square(40.0, 0.0, 3.0, "Stroma"), point]),
         ("c", vec![]),
     ];
-    let marks: Marks =
-        marks.into_iter().map(|(name, marks)| (id(name), Arc::new(AnnotationSet::new(marks)))).collect();
+    let annotations: AnnotationsBySlide = annotations
+        .into_iter()
+        .map(|(name, annotations)| (id(name), Arc::new(AnnotationSet::new(annotations))))
+        .collect();
     let index = Snapshot::build(sets.clone(), None, None);
-    let asked = |marked: Marked| {
-        let settings = QuerySettings { count: 900, marked, ..QuerySettings::default() };
-        query::ask(&index, &Query { positives: vec![tile("c", 20, 0)], settings, ..Query::default() }, &marks)
-            .unwrap()
+    let asked = |annotation_filter: AnnotationFilter| {
+        let settings = QuerySettings { count: 900, annotation_filter, ..QuerySettings::default() };
+        query::ask(
+            &index,
+            &Query { positives: vec![tile("c", 20, 0)], settings, ..Query::default() },
+            &annotations,
+        )
+        .unwrap()
     };
     let places = |answer: &Answer| {
         let mut places: Vec<(String, i64, i64)> = answer
@@ -283,17 +289,17 @@ fn annotations_say_what_is_looked_for_and_where() {
     };
     let tumour = [grid("a", 0, 3), grid("b", 10, 2)].concat();
     let stroma = [grid("b", 40, 3), vec![("b".to_owned(), 70, 0)]].concat();
-    let answer = asked(Marked::Class("Tumour".to_owned()));
+    let answer = asked(AnnotationFilter::Class("Tumour".to_owned()));
     assert_eq!((places(&answer), answer.searched), (tumour.clone(), 13));
-    assert_eq!(places(&asked(Marked::Class("Stroma".to_owned()))), stroma);
+    assert_eq!(places(&asked(AnnotationFilter::Class("Stroma".to_owned()))), stroma);
     let mut both = [tumour, stroma].concat();
     both.sort();
-    assert_eq!(places(&asked(Marked::Annotated)), both);
-    let rest = asked(Marked::Unannotated);
+    assert_eq!(places(&asked(AnnotationFilter::Annotated)), both);
+    let rest = asked(AnnotationFilter::Unannotated);
     assert_eq!((rest.matches.len(), rest.searched), (900 - 23 - 1, 900 - 23));
-    assert!(asked(Marked::Class("Fat".to_owned())).matches.is_empty());
+    assert!(asked(AnnotationFilter::Class("Fat".to_owned())).matches.is_empty());
 
-    let region = Region::of_annotations(marks[&id("b")].iter().map(|one| &**one)).unwrap();
+    let region = Region::of_annotations(annotations[&id("b")].iter().map(|one| &**one)).unwrap();
     let rows = region.rows(&sets[1]);
     assert_eq!(rows.len(), 4 + 9, "a point has no area");
     let positives = vec![Example::Region { slide: id("b"), region }];
@@ -316,9 +322,11 @@ fn of_nested_annotations_the_innermost_class_counts() {
     let stroma = below(&tumour, square(0.9, 0.9, 1.2, "Stroma"));
     // A cell on the middle of a tile is no reason to leave the tile out.
     let cell = below(&tumour, square(0.48, 0.48, 0.04, "Lymphocyte"));
-    let marks = [("a", vec![tumour, stroma, cell]), ("b", vec![]), ("c", vec![])];
-    let marks: Marks =
-        marks.into_iter().map(|(name, marks)| (id(name), Arc::new(AnnotationSet::new(marks)))).collect();
+    let annotations = [("a", vec![tumour, stroma, cell]), ("b", vec![]), ("c", vec![])];
+    let annotations: AnnotationsBySlide = annotations
+        .into_iter()
+        .map(|(name, annotations)| (id(name), Arc::new(AnnotationSet::new(annotations))))
+        .collect();
     let index = Snapshot::build(sets.clone(), None, None);
     let rows = |tiles: &[(i64, i64)]| -> Vec<Row> {
         let center =
@@ -329,10 +337,13 @@ fn of_nested_annotations_the_innermost_class_counts() {
     };
     let ring = [(0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (0, 2), (1, 2), (2, 2)];
 
-    let settings =
-        QuerySettings { count: 900, marked: Marked::Class("Tumour".to_owned()), ..QuerySettings::default() };
+    let settings = QuerySettings {
+        count: 900,
+        annotation_filter: AnnotationFilter::Class("Tumour".to_owned()),
+        ..QuerySettings::default()
+    };
     let asked = Query { positives: vec![tile("c", 20, 0)], settings, ..Query::default() };
-    let answer = query::ask(&index, &asked, &marks).unwrap();
+    let answer = query::ask(&index, &asked, &annotations).unwrap();
     let mut found: Vec<Row> =
         answer.matches.iter().filter_map(|found| sets[0].row_at(found.rect.center())).collect();
     found.sort();
@@ -347,7 +358,7 @@ fn of_nested_annotations_the_innermost_class_counts() {
             Err("not asked for".to_owned())
         }
     }
-    let build = QueryBuilder { index: &index, marks: &marks, slides: &NoSlides };
+    let build = QueryBuilder { index: &index, annotations: &annotations, slides: &NoSlides };
     let example = |class: &str| build.class(class).unwrap().into_iter().map(|shown| shown.example);
     let Some(Example::Region { region, .. }) = example("Tumour").next() else { panic!("no region") };
     assert_eq!(region.rows(&sets[0]), rows(&ring));
@@ -370,7 +381,7 @@ fn a_querys_own_tile_is_never_its_answer_whatever_came_first() {
     let rect = sets[0].rect(sets[0].row_at(at).unwrap());
     let described = |slide: &SlideId, rect: Level0Rect, row: u32| Example::Descriptors {
         name: "a.svs".to_owned(),
-        place: Some(query::TilePlace { slide: slide.clone(), rect }),
+        position: Some(query::TilePosition { slide: slide.clone(), rect }),
         descriptors: vec![sets[0].descriptor(Row(row)).to_vec()],
         file: None,
     };
@@ -421,18 +432,18 @@ fn of_overlapping_tiles_only_the_same_spot_is_the_querys_own() {
     let rows: Vec<Vec<f32>> = (0..40).map(|tile| vec![tile as f32; 12]).collect();
     let set = overlapping("a", &rows);
     let rect = set.rect(Row(10));
-    let query = |place: Level0Rect| Query {
+    let query = |position: Level0Rect| Query {
         positives: vec![Example::Descriptors {
             name: "a.svs".to_owned(),
-            place: Some(query::TilePlace { slide: id("a"), rect: place }),
+            position: Some(query::TilePosition { slide: id("a"), rect: position }),
             descriptors: vec![rows[10].clone()],
             file: None,
         }],
         settings: QuerySettings { count: 39, ..QuerySettings::default() },
         ..Query::default()
     };
-    let found = |place| -> Vec<i64> {
-        let answer = ask(std::slice::from_ref(&set), &query(place)).unwrap();
+    let found = |position| -> Vec<i64> {
+        let answer = ask(std::slice::from_ref(&set), &query(position)).unwrap();
         answer.matches.iter().map(|found| found.rect.x / 112).collect()
     };
     let tiles = found(rect);

@@ -80,7 +80,7 @@ impl Both {
             _ => None,
         });
         let request = requests.next_back().expect("something is looked for");
-        let answer = query::ask(&request.index, &request.query, &request.marks).unwrap();
+        let answer = query::ask(&request.index, &request.query, &request.annotations).unwrap();
         let found = |found: &query::Match| {
             (found.slide.0.clone(), found.rect.x, found.rect.y, found.distance)
         };

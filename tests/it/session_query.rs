@@ -5,7 +5,9 @@ use std::sync::Arc;
 use histokin::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, Edit, Shape};
 use histokin::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use histokin::index::Snapshot;
-use histokin::query::{self, Example, Marked, Patients, Region, Scope, ShownExample, TilePlace, Verdict};
+use histokin::query::{
+    self, AnnotationFilter, Example, Judgement, Patients, Region, Scope, ShownExample, TilePosition,
+};
 use histokin::session::{
     AnnotationCommand, AnnotationEvent, Command, EmbeddingEvent, EmbeddingJob, HistoryJob, IndexEvent, Job,
     LoadJob, MatchCommand, PictureJob, PictureQuery, QueryCommand, QueryEvent, SearchRequest, SlideCommand,
@@ -25,9 +27,9 @@ fn search(jobs: &[Job]) -> SearchRequest {
 
 /// Answer the question as the workers would.
 fn answer(desk: &mut Desk, jobs: &[Job]) -> Vec<Job> {
-    let SearchRequest { generation, index, query, marks, second_encoder } = search(jobs);
-    let answer = query::ask(&index, &query, &marks);
-    let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
+    let SearchRequest { generation, index, query, annotations, second_encoder } = search(jobs);
+    let answer = query::ask(&index, &query, &annotations);
+    let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &annotations));
     desk.session.absorb(QueryEvent::Answered { generation, answer, second_encoder })
 }
 
@@ -80,7 +82,7 @@ fn a_click_finds_matches_a_row_goes_there_and_back_returns() {
     let point = Level0Point::new(230.0, 10.0);
     let jobs = desk.session.handle(QueryCommand::At { slide: desk.id(0), point });
     let request = search(&jobs);
-    let answer = query::ask(&request.index, &request.query, &request.marks).unwrap();
+    let answer = query::ask(&request.index, &request.query, &request.annotations).unwrap();
     let stale = request.generation - 1;
     assert!(
         desk.session
@@ -141,8 +143,8 @@ fn examples_come_and_go_and_questions_are_kept() {
     desk.session.handle(QueryCommand::At { slide: slide.clone(), point: Level0Point::new(10.0, 10.0) });
     desk.session.handle(QueryCommand::Repeat(1));
     assert_eq!(desk.session.query().unwrap().positives.len(), 2);
-    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, place: 0 });
-    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, place: 0 });
+    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
+    desk.session.handle(QueryCommand::RemoveExample { is_positive: true, index: 0 });
     assert!(desk.session.query().is_none(), "nothing is left to look for");
 }
 
@@ -176,7 +178,7 @@ fn matches_are_judged_and_judgements_taken_back() {
     let jobs =
         desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
     let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
-    let answer = query::ask(&request.index, &request.query, &request.marks);
+    let answer = query::ask(&request.index, &request.query, &request.annotations);
     desk.session.absorb(QueryEvent::Answered {
         generation: request.generation,
         answer: answer.clone(),
@@ -184,13 +186,13 @@ fn matches_are_judged_and_judgements_taken_back() {
     });
     let answer = answer.unwrap();
     let precision = |desk: &Desk| desk.session.query_history().precision(&answer);
-    let judge = |rank, verdict| Command::Matches(MatchCommand::Judge { rank, verdict: Some(verdict) });
-    desk.session.handle(judge(0, Verdict::Same));
-    let jobs = desk.session.handle(judge(1, Verdict::Different));
+    let judge = |rank, judgement| Command::Matches(MatchCommand::Judge { rank, judgement: Some(judgement) });
+    desk.session.handle(judge(0, Judgement::Same));
+    let jobs = desk.session.handle(judge(1, Judgement::Different));
     assert!(
         matches!(&jobs[..], [Job::History(HistoryJob::SaveHistory { query_history, .. })] if query_history.judgements().len() == 2)
     );
-    desk.session.handle(judge(0, Verdict::Unsure));
+    desk.session.handle(judge(0, Judgement::Unsure));
     assert_eq!(precision(&desk).share(), Some(0.0));
     desk.session.handle(MatchCommand::UndoJudgement);
     assert_eq!(precision(&desk).share(), Some(0.5));
@@ -207,7 +209,7 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
         desk.session.handle(QueryCommand::At { slide: desk.id(0), point: Level0Point::new(10.0, 10.0) });
     let Job::Search(request) = &jobs[0] else { panic!("a click is a search") };
     let (generation, answer) =
-        (request.generation, query::ask(&request.index, &request.query, &request.marks));
+        (request.generation, query::ask(&request.index, &request.query, &request.annotations));
     let jobs = desk.session.absorb(QueryEvent::Answered { generation, answer, second_encoder: None });
     let Some(Job::Embedding(EmbeddingJob::Tiles(request))) =
         jobs.iter().find(|job| matches!(job, Job::Embedding(EmbeddingJob::Tiles(_))))
@@ -221,7 +223,10 @@ fn tissue_that_is_not_embedded_is_described_on_the_spot() {
         descriptors,
     });
     let Job::Search(request) = &jobs[0] else { panic!("and looked for") };
-    assert_eq!(query::ask(&request.index, &request.query, &request.marks).unwrap().matches[0].distance, 0.0);
+    assert_eq!(
+        query::ask(&request.index, &request.query, &request.annotations).unwrap().matches[0].distance,
+        0.0
+    );
 }
 
 #[test]
@@ -290,7 +295,7 @@ fn annotations_and_classes_are_asked_for_and_decide_where() {
     assert!(desk.session.messages().last().unwrap().text.contains("Fat"));
 
     let mut settings = desk.session.query_settings().clone();
-    settings.marked = Marked::Class("Stroma".to_owned());
+    settings.annotation_filter = AnnotationFilter::Class("Stroma".to_owned());
     let jobs = desk.session.handle(QueryCommand::SetSettings(settings));
     answer(&mut desk, &jobs);
     assert!(matches(&desk).is_empty());
@@ -321,14 +326,14 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
     let jobs = desk.session.handle(QueryCommand::Picture(picture));
     assert!(matches!(&jobs[..], [Job::Embedding(EmbeddingJob::Picture(_))]));
     let info = slide::open(&path, None).unwrap().info().clone();
-    let place = TilePlace { slide: info.id.clone(), rect: info.extent() };
+    let position = TilePosition { slide: info.id.clone(), rect: info.extent() };
     let example = Example::Descriptors {
         name: "picture.png".to_owned(),
-        place: Some(place.clone()),
+        position: Some(position.clone()),
         descriptors: vec![vec![3.0; 12]],
         file: Some(path),
     };
-    let example = ShownExample { example, place: Some(place.clone()) };
+    let example = ShownExample { example, position: Some(position.clone()) };
     let jobs = desk.session.absorb(QueryEvent::PictureEmbedded(Ok(Box::new(example))));
     let jobs = answer(&mut desk, &jobs);
     assert_eq!(matches(&desk)[0], (desk.id(0), 3));
@@ -336,7 +341,7 @@ fn a_whole_slide_ranks_the_others_and_pictures_are_asked_with() {
         jobs.iter().any(|job| matches!(job, Job::Picture(PictureJob::ReadQueryPicture { .. }))),
         "it is shown"
     );
-    assert!(desk.session.handle(QueryCommand::GoToExample { place, from: None }).is_empty());
+    assert!(desk.session.handle(QueryCommand::GoToExample { position, from: None }).is_empty());
     assert!(desk.session.take_destination().is_none(), "a picture lies on no slide");
     desk.session.absorb(QueryEvent::PictureEmbedded(Err("photo.png: no picture".to_owned())));
     assert_eq!(desk.session.messages().last().unwrap().text, "photo.png: no picture");
@@ -350,10 +355,10 @@ fn a_slide_that_is_taken_off_or_cut_anew_is_found_no_more_at_once() {
     let gone = desk.id(1);
     let jobs = desk.session.handle(SlideCommand::Remove(gone.clone()));
     assert!(matches(&desk).iter().all(|(slide, _)| *slide != gone), "gone from the answer in hand");
-    assert!(search(&jobs).index.place(&gone).is_none());
+    assert!(search(&jobs).index.set_index(&gone).is_none());
     // A build that was under way knows it still.
     desk.session.absorb(IndexEvent::Built(late));
-    assert!(desk.session.index().place(&gone).is_none());
+    assert!(desk.session.index().set_index(&gone).is_none());
     assert_eq!(desk.session.index().len(), 5);
 
     let path = desk.slides[0].info().path.clone();

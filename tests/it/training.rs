@@ -13,8 +13,8 @@ use histokin::geometry::Level0Rect;
 use histokin::slide;
 use histokin::tissue::TissueMask;
 use histokin::training::config::{LossKind, Method, Preset, SlidesWithoutFarPairs, TrainingConfig};
-use histokin::training::marks;
-use histokin::training::pairs::{MarkedPair, PairSampler, TileRef, count_pairs};
+use histokin::training::judged_pairs;
+use histokin::training::pairs::{JudgedPair, PairSampler, TileRef, count_pairs};
 use histokin::training::run::{Run, RunStatus, StepRecord};
 use histokin::training::slides::TrainingSlide;
 use histokin::training::{Control, Outcome, Progress, Setup, TrainingError, train};
@@ -109,7 +109,7 @@ pub fn setup(place: &Place, config: &TrainingConfig, slides: &[&Path], validatio
         model_name: "test".into(),
         slides: slides.iter().map(|path| prepare(path, config)).collect(),
         validation: validation.iter().map(|path| prepare(path, config)).collect(),
-        marks: Vec::new(),
+        judged_pairs: Vec::new(),
         device: DeviceChoice::Cpu,
         threads: 2,
         resume: false,
@@ -321,9 +321,9 @@ fn marks_of_the_user_are_drawn_as_often_as_asked() {
     let (first, second) = (tile(0), tile(90));
     let slides = [slide];
     let id = &slides[0].source.info().id;
-    let row = |a: TileRef, b: TileRef, slide: &str, verdict: &str| {
+    let row = |a: TileRef, b: TileRef, slide: &str, judgement: &str| {
         let place = |rect: Level0Rect| format!("{},{},{},{}", rect.x, rect.y, rect.width, rect.height);
-        format!("{id},{},{slide},{},{verdict},0.5,encoder\n", place(a.rect), place(b.rect))
+        format!("{id},{},{slide},{},{judgement},0.5,encoder\n", place(a.rect), place(b.rect))
     };
     let head = "query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n";
     let rows = [
@@ -331,11 +331,11 @@ fn marks_of_the_user_are_drawn_as_often_as_asked() {
         row(first, second, &id.0, "unsure"),
         row(first, second, "a slide that is not here", "different"),
     ];
-    std::fs::write(place.folder.path().join(marks::FILE), head.to_owned() + &rows.concat()).unwrap();
+    std::fs::write(place.folder.path().join(judged_pairs::FILE), head.to_owned() + &rows.concat()).unwrap();
     let run = Run::create(place.folder.path(), config.clone(), Vec::new()).unwrap();
-    let marks = marks::read(run.folder(), &slides).unwrap();
-    assert_eq!(marks, [MarkedPair { tiles: [first, second], same: true }]);
-    let (sampler, _) = PairSampler::new(&slides, marks, &config).unwrap();
+    let judged_pairs = judged_pairs::read(run.folder(), &slides).unwrap();
+    assert_eq!(judged_pairs, [JudgedPair { tiles: [first, second], same: true }]);
+    let (sampler, _) = PairSampler::new(&slides, judged_pairs, &config).unwrap();
     let groups = (0..400).map(|place| sampler.group(0, place, 0));
     let marked = groups.filter(|group| group.pairs[0].distance_mm.is_none()).count();
     assert!((150..250).contains(&marked), "{marked}");

@@ -64,7 +64,7 @@ fn like_tissue_is_looked_for_on_labelled_slides_and_decides_when_it_is_enough() 
     let looks = &outcome.history.validations;
     let found = looks.last().unwrap().retrieval.unwrap();
     assert!(found.classes == 2 && found.queries > 100, "{found:?}");
-    assert!((found.base_rate - 0.5).abs() < 0.1 && found.p_at_5 > 0.9, "{found:?}");
+    assert!((found.chance_level - 0.5).abs() < 0.1 && found.p_at_5 > 0.9, "{found:?}");
     // Nothing is better than all right: two looks later it ends, with the encoder of the best look.
     assert!(outcome.steps < 200, "it went on to the end");
     assert!(notices.iter().any(|text| text.contains("2 validations without a better figure")), "{notices:?}");

@@ -7,7 +7,7 @@ use histokin::evaluation::addr::{AddrSettings, Limits};
 use histokin::evaluation::comparison::ComparisonSettings;
 use histokin::evaluation::intervals::Resampling;
 use histokin::evaluation::retrieval::RetrievalSettings;
-use histokin::query::TilePlace;
+use histokin::query::TilePosition;
 use histokin::session::{
     AnnotationCommand, EvaluationCommand, EvaluationState, QueryCommand, SlideCommand, SlideStatus,
     TilePicture,
@@ -72,11 +72,11 @@ fn what_is_measured_is_shown_and_written() {
     assert!(harness.query_by_label_contains("Near pairs, each on one slide").is_some(), "back at the pairs");
 
     // What a lasso chooses on the map becomes a question, and an annotation.
-    let place = |tile: usize| TilePlace {
+    let position = |tile: usize| TilePosition {
         slide: SlideId(study.sample.slides[0].id.clone()),
         rect: study.sample.rects[tile],
     };
-    harness.state_mut().command(QueryCommand::Tiles(vec![place(0), place(5)]));
+    harness.state_mut().command(QueryCommand::Tiles(vec![position(0), position(5)]));
     wait(&mut harness, "the question is answered", |app| {
         app.session().query().is_some_and(|query| query.answer.is_some())
     });
@@ -85,12 +85,13 @@ fn what_is_measured_is_shown_and_written() {
     let distances = harness.state().session().distances().unwrap().clone();
     assert_eq!((distances.len(), distances[0], distances[5]), (study.sample.tiles.len(), 0.0, 0.0));
     assert!(distances.iter().all(|distance| *distance >= 0.0) && distances[1] > 0.0);
-    let first = place(0);
+    let first = position(0);
     assert_eq!(study.tile_at(&first.slide, &first.rect), Some(0));
     let class = AnnotationClass::named("Tumour");
-    harness
-        .state_mut()
-        .command(AnnotationCommand::AnnotateTiles { tiles: vec![place(0), place(1), place(5)], class });
+    harness.state_mut().command(AnnotationCommand::AnnotateTiles {
+        tiles: vec![position(0), position(1), position(5)],
+        class,
+    });
     let marks = harness.state().session().annotations(&first.slide).unwrap().set().clone();
     assert_eq!(marks.len(), 1, "one annotation around all of them");
     let area = marks.at(0).unwrap().shape().area_px2().unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, Vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use histokin::query::{Example, Verdict};
+use histokin::query::{Example, Judgement};
 use histokin::session::{QueryCommand, QueryState, SlideStatus};
 use histokin::ui::App;
 
@@ -122,15 +122,15 @@ fn matches_are_walked_judged_and_exported() {
         harness.key_press(key);
         harness.run_steps(3);
     }
-    let verdicts = |harness: &Harness<'_, App>| {
+    let judgements = |harness: &Harness<'_, App>| {
         let judgements = harness.state().session().query_history().judgements();
-        judgements.iter().map(|judgement| judgement.verdict).collect::<Vec<_>>()
+        judgements.iter().map(|judged| judged.judgement).collect::<Vec<_>>()
     };
-    assert_eq!(verdicts(&harness), [Verdict::Same, Verdict::Different]);
+    assert_eq!(judgements(&harness), [Judgement::Same, Judgement::Different]);
     assert!(harness.query_by_label_contains("1 of 2 judged matches are the same tissue").is_some());
     harness.key_press_modifiers(Modifiers::SHIFT, Key::J);
     harness.run_steps(3);
-    assert_eq!(verdicts(&harness), [Verdict::Same]);
+    assert_eq!(judgements(&harness), [Judgement::Same]);
 
     harness.key_press_modifiers(Modifiers::COMMAND, Key::E);
     let written = folder.path().join("reports/matches-1/matches.png");

@@ -141,8 +141,8 @@ fn pairs_settings_and_troubles_are_shown() {
     train(&mut harness, TrainingCommand::Preview { slides: vec![id.clone()], config: Box::new(config()) });
     wait(&mut harness, "pairs are drawn", |app| !app.session().training().preview().pairs.is_empty());
     for pair in harness.state().session().training().preview().pairs.iter() {
-        assert!(pair.places.iter().all(|(slide, rect)| *slide == id && rect.width == 32));
-        assert_ne!(pair.places[0], pair.places[1]);
+        assert!(pair.tiles.iter().all(|(slide, rect)| *slide == id && rect.width == 32));
+        assert_ne!(pair.tiles[0], pair.tiles[1]);
     }
     harness.get_by_label_contains("The pairs are also drawn on their slides");
 

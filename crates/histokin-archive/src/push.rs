@@ -74,7 +74,7 @@ pub enum PushProgress<'a> {
         /// File name of the slide.
         name: &'a str,
         /// Number of the slide, from 1.
-        place: usize,
+        number: usize,
         /// Number of slides in the push.
         of: usize,
     },
@@ -165,11 +165,11 @@ pub fn push(
     let former = project.former_ids();
     let mut summary = PushSummary::default();
     let mut encoder = None;
-    for (place, entry) in (1..).zip(&entries) {
+    for (number, entry) in (1..).zip(&entries) {
         let path = project.slide_path(entry);
         let named = settings.patients.name(&path, &entry.id);
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        report(PushProgress::Slide { name: &name, place, of: entries.len() });
+        report(PushProgress::Slide { name: &name, number, of: entries.len() });
         let outcome = match store.open(&entry.id, recipe)? {
             None => SlideOutcome::NotEmbedded,
             Some(set) => {

@@ -18,10 +18,10 @@ use super::{Archive, ArchiveError};
 use histokin_core::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::index::Snapshot;
-use histokin_core::query::Marks;
+use histokin_core::query::AnnotationsBySlide;
 use histokin_core::query::{
     self, Answer, ArchiveSlide, ArchiveTile, FromArchive, Patients, Query, QueryError, Scope, SlideElsewhere,
-    TilePlace,
+    TilePosition,
 };
 use histokin_core::slide::SlideId;
 use histokin_core::tiling::TileIndex;
@@ -65,7 +65,7 @@ pub struct SearchSettings {
     /// Only tiles in annotations of this class.
     pub class: Option<String>,
     /// Annotations of the project's slides, to which the query's settings may refer.
-    pub marks: Marks,
+    pub annotations: AnnotationsBySlide,
     /// Former IDs of the project's slides, which the archive may still use.
     pub former_ids: FormerIds,
     /// Time limit of each statement; a search that takes longer fails. `None` for no limit.
@@ -75,7 +75,7 @@ pub struct SearchSettings {
 impl Default for SearchSettings {
     fn default() -> Self {
         Self {
-            marks: Marks::new(),
+            annotations: AnnotationsBySlide::new(),
             exact: false,
             least_recall: LEAST_RECALL,
             among: None,
@@ -115,7 +115,8 @@ pub fn ask(
     let filter = archive.filter(&encoder, index, &positives, query, settings)?;
     let accepted = archive.accepted(&encoder, &filter)?;
     let (mode, recall) = archive.mode_for(&encoder, accepted, settings)?;
-    let rows = |tiles: &[(Option<TilePlace>, Vec<f32>)]| tiles.iter().map(|(_, row)| row.clone()).collect();
+    let rows =
+        |tiles: &[(Option<TilePosition>, Vec<f32>)]| tiles.iter().map(|(_, row)| row.clone()).collect();
     let (positives, negatives): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (rows(&positives), rows(&negatives));
     let chooses =
         query.settings.diversity > 0.0 || query.settings.apart_um > 0.0 || query.settings.rank_slides;
@@ -134,16 +135,20 @@ pub fn ask(
             mode = Mode::Exact;
             continue;
         }
-        let answer = archive.rank(index, &encoder, (query, &settings.marks), &found, accepted)?;
+        let answer = archive.rank(index, &encoder, (query, &settings.annotations), &found, accepted)?;
         let is_short = answer.matches.len() < query.settings.count && fewest >= count;
         if is_short && query.settings.apart_um > 0.0 && count < MOST_CANDIDATES {
             count = (count * 4).min(MOST_CANDIDATES);
             continue;
         }
         let answer = match query.settings.rank_slides {
-            true => {
-                archive.with_slides(answer, index, &encoder, (query, &settings.marks), (&probe, &found))?
-            }
+            true => archive.with_slides(
+                answer,
+                index,
+                &encoder,
+                (query, &settings.annotations),
+                (&probe, &found),
+            )?,
             false => answer,
         };
         let exact = mode == Mode::Exact;
@@ -178,7 +183,7 @@ impl Archive {
         &mut self,
         encoder: &KnownEncoder,
         index: &Snapshot,
-        positives: &[(Option<TilePlace>, Vec<f32>)],
+        positives: &[(Option<TilePosition>, Vec<f32>)],
         query: &Query,
         settings: &SearchSettings,
     ) -> Result<Filter, ArchiveError> {
@@ -203,13 +208,13 @@ impl Archive {
         for row in &rows {
             let (id, number): (SlideId, i32) = (SlideId(row.get(0)), row.get(1));
             let id = current_ids.get(&id).copied().cloned().unwrap_or(id);
-            if index.place(&id).is_some() {
+            if index.set_index(&id).is_some() {
                 filter.without.push(number);
             }
             if own.contains(&id) {
                 own_slides.push(number);
                 patients.extend(row.get::<_, Option<i32>>(2));
-                if index.place(&id).is_none() {
+                if index.set_index(&id).is_none() {
                     let header = self.header(row.get(3))?;
                     filter.spots.extend(spots(&id, number, &header, positives, query.settings.exclude_um));
                 }
@@ -289,7 +294,7 @@ impl Archive {
         &mut self,
         index: &Snapshot,
         encoder: &KnownEncoder,
-        (query, marks): (&Query, &Marks),
+        (query, annotations): (&Query, &AnnotationsBySlide),
         found: &[Candidate],
         accepted: u64,
     ) -> Result<Answer, ArchiveError> {
@@ -322,7 +327,7 @@ impl Archive {
         if let Some(among) = &mut query.settings.among {
             among.extend(numbers.keys().cloned());
         }
-        let mut answer = query::ask(&index.with_more(sets), &query, marks)?;
+        let mut answer = query::ask(&index.with_more(sets), &query, annotations)?;
         answer.searched = answer.searched.saturating_sub(fetched) + accepted as usize;
         let classes: HashMap<(i32, i64, i64), Option<i16>> =
             found.iter().map(|one| ((one.slide, i64::from(one.x), i64::from(one.y)), one.class)).collect();
@@ -344,7 +349,7 @@ impl Archive {
         answer: Answer,
         index: &Snapshot,
         encoder: &KnownEncoder,
-        (query, marks): (&Query, &Marks),
+        (query, annotations): (&Query, &AnnotationsBySlide),
         (probe, found): (&Probe<'_>, &[Candidate]),
     ) -> Result<Answer, ArchiveError> {
         let (compared, allowed) = self.compare_slides(encoder, probe, found)?;
@@ -364,7 +369,7 @@ impl Archive {
         let mut part = answer.archive.as_deref().cloned().unwrap_or_default();
         part.ranked = Some([elsewhere.len(), allowed]);
         part.slides.extend(slides.into_values().map(|found| (found.header.slide_id, found.slide)));
-        let slides = query::rank_slides(index, query, marks, &answer.matches, elsewhere)?;
+        let slides = query::rank_slides(index, query, annotations, &answer.matches, elsewhere)?;
         Ok(Answer { slides, archive: Some(Arc::new(part)), ..answer })
     }
 
@@ -404,7 +409,7 @@ impl Archive {
         encoder: &KnownEncoder,
         wanted: &[(i32, Level0Rect, SlideId)],
         classes: &HashMap<(i32, i64, i64), Option<i16>>,
-    ) -> Result<HashMap<TilePlace, ArchiveTile>, ArchiveError> {
+    ) -> Result<HashMap<TilePosition, ArchiveTile>, ArchiveError> {
         let (url, doing) = (self.url().clone(), "fetching thumbnails");
         if wanted.is_empty() {
             return Ok(HashMap::new());
@@ -433,7 +438,7 @@ impl Archive {
             let class = classes.get(&(*number, rect.x, rect.y)).copied().flatten();
             let class = class.and_then(|class| names.get(&class).cloned());
             let tile = ArchiveTile { class, thumbnail: thumbnails.remove(&index) };
-            (TilePlace { slide: slide.clone(), rect: *rect }, tile)
+            (TilePosition { slide: slide.clone(), rect: *rect }, tile)
         });
         Ok(details.collect())
     }
@@ -459,7 +464,7 @@ fn spots(
     slide: &SlideId,
     number: i32,
     header: &DescriptorHeader,
-    positives: &[(Option<TilePlace>, Vec<f32>)],
+    positives: &[(Option<TilePosition>, Vec<f32>)],
     exclude_um: f64,
 ) -> Vec<Spot> {
     let radius = exclude_um.max(0.0) / header.level0_mpp().mean();

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::intervals::{Resampling, median};
-use super::pairs::Places;
+use super::pairs::PairFinder;
 use super::{Descriptors, EvaluationError, Tiles};
 
 /// With [`PairCount::Auto`], all pairs are compared if no slide has more tiles than this.
@@ -177,17 +177,17 @@ pub fn measure(
     let mut total = Tally::new();
     for (slide, rows) in (0..).zip(&rows).filter(|(_, rows)| !rows.is_empty()) {
         let at_um: Vec<[f64; 2]> = rows.iter().map(|row| tiles.positions_um[*row as usize]).collect();
-        let places = Places { at_um: &at_um, limits: settings.limits };
+        let finder = PairFinder { at_um: &at_um, limits: settings.limits };
         let distance = |a: usize, b: usize| descriptors.distance(rows[a] as usize, rows[b] as usize);
         let tally = match pairs {
             PairCount::PerSlide(count) => {
                 let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
                 random.set_stream(u64::from(slide));
-                let near = places.draw_near(count, &mut random);
-                let far = places.draw_far(count, &mut random);
+                let near = finder.draw_near(count, &mut random);
+                let far = finder.draw_far(count, &mut random);
                 drawn(&near, &far, &bins, distance)
             }
-            PairCount::All | PairCount::Auto => all(&places, &bins, distance),
+            PairCount::All | PairCount::Auto => all(&finder, &bins, distance),
         };
         if tally.near.spread.pairs == 0 || tally.far.spread.pairs == 0 {
             skipped.push(slide);
@@ -233,16 +233,16 @@ fn ratio_of(slides: &[SlideAddr], counts: Option<&[u32]>) -> Option<f64> {
 }
 
 /// Compares every tile of a slide with every other.
-fn all(places: &Places<'_>, bins: &Bins, distance: impl Fn(usize, usize) -> f32 + Sync) -> Tally {
-    let tiles = places.at_um.len();
+fn all(finder: &PairFinder<'_>, bins: &Bins, distance: impl Fn(usize, usize) -> f32 + Sync) -> Tally {
+    let tiles = finder.at_um.len();
     (0..tiles)
         .into_par_iter()
         .fold(Tally::new, |mut tally, a| {
             for b in a + 1..tiles {
-                if places.is_near(a, b) {
+                if finder.is_near(a, b) {
                     tally.near.add(distance(a, b), bins);
                 }
-                if places.is_far(a, b) {
+                if finder.is_far(a, b) {
                     tally.far.add(distance(a, b), bins);
                 }
             }

@@ -15,7 +15,7 @@ pub struct ClassRetrieval {
     /// the same weight.
     pub mean: [Option<Figure>; 5],
     /// Mean over classes of the chance level.
-    pub base_rate: f64,
+    pub chance_level: f64,
     /// Classes of the nearest tiles.
     pub confusion: Confusion,
     /// What the mean of P@5 is made of, to compare encoders by it.
@@ -97,7 +97,7 @@ pub fn of(retrieval: &Retrieval, tiles: &Tiles, resampling: &Resampling) -> Opti
     }
     Some(ClassRetrieval {
         mean: Measure::ALL.map(|measure| ClassSums::of(retrieval, measure).figure(resampling)),
-        base_rate: scores.iter().map(|score| score.base_rate).sum::<f64>() / scores.len() as f64,
+        chance_level: scores.iter().map(|score| score.chance_level).sum::<f64>() / scores.len() as f64,
         confusion: confusion(retrieval, tiles),
         precision: ClassSums::of(retrieval, Measure::P5),
         scores,

@@ -8,12 +8,12 @@ use super::addr::{self, Addr, AddrSettings};
 use super::classes::{self, ClassRetrieval};
 use super::control::{self, Control};
 use super::examples::PairExamples;
+use super::feedback::{self, FeedbackCurve};
 use super::health::{self, Health};
 use super::intervals::Resampling;
-use super::marks::{self, MarksCurve};
 use super::probe::{self, Probe};
 use super::retrieval::{self, Figure, Measure, Retrieval, RetrievalSettings, Score};
-use super::sample::{Described, Sample};
+use super::sample::{EncoderDescriptors, Sample};
 use super::stain_change::StainRobustness;
 use super::{Class, EvaluationError, Tiles};
 
@@ -49,8 +49,8 @@ pub struct EncoderResult {
     pub target: Option<Target>,
     /// Retrieval of each tissue class; `None` without labels.
     pub classes: Option<ClassRetrieval>,
-    /// Precision of the answers after some of them were marked; `None` without labels.
-    pub marks: Option<MarksCurve>,
+    /// Precision of the matches after some of them were judged; `None` without labels.
+    pub feedback: Option<FeedbackCurve>,
     /// Accuracy of simple classifiers; `None` with fewer than two usable classes.
     pub probe: Option<Probe>,
     /// Use of the descriptor space; `None` with fewer than two tiles.
@@ -139,7 +139,7 @@ const TARGET: Class = Class(0);
 /// All other classes in the retrieval of the target class.
 const OTHER: Class = Class(1);
 
-/// Measures every encoder of `described` on the tiles of `sample`.
+/// Measures every encoder on the tiles of `sample`.
 ///
 /// `target` are the classes that together form the target class; empty without labels or if none of the
 /// labels is of that class. `progress` receives the share of the work that is done (0 to 1) and the current
@@ -149,7 +149,7 @@ const OTHER: Class = Class(1);
 /// [`ComparisonError`] when a measure fails, the labels allow no retrieval, or `progress` returns false.
 pub fn compare(
     sample: &Sample,
-    described: &[Described],
+    encoders: &[EncoderDescriptors],
     target: &[Class],
     settings: &ComparisonSettings,
     progress: &mut dyn FnMut(f64, &str) -> bool,
@@ -163,23 +163,23 @@ pub fn compare(
         notes.push(no_retrieval_of(&settings.class, &problem));
         binary = None;
     }
-    let mut encoders = Vec::new();
-    for (index, one) in described.iter().enumerate() {
+    let mut results = Vec::new();
+    for (index, one) in encoders.iter().enumerate() {
         let mut step = |part: f64, doing: &str| {
-            let share = (index as f64 + part) / described.len() as f64;
+            let share = (index as f64 + part) / encoders.len() as f64;
             if progress(share, &format!("{}: {doing}", one.name)) {
                 Ok(())
             } else {
                 Err(ComparisonError::Stopped)
             }
         };
-        encoders.push(measure(sample, binary.as_ref(), one, settings, &mut notes, &mut step)?);
+        results.push(measure(sample, binary.as_ref(), one, settings, &mut notes, &mut step)?);
     }
-    let paired = pairs(&encoders, settings);
-    let control = control_of(sample, binary.as_ref(), &encoders, settings);
+    let paired = pairs(&results, settings);
+    let control = control_of(sample, binary.as_ref(), &results, settings);
     notes.sort();
     notes.dedup();
-    Ok(Comparison { settings: settings.clone(), encoders, paired, control, notes })
+    Ok(Comparison { settings: settings.clone(), encoders: results, paired, control, notes })
 }
 
 /// Measures the control for ADDR; `None` if no encoder has an ADDR.
@@ -203,7 +203,7 @@ fn control_of(
 fn measure(
     sample: &Sample,
     binary: Option<&Tiles>,
-    one: &Described,
+    one: &EncoderDescriptors,
     settings: &ComparisonSettings,
     notes: &mut Vec<String>,
     step: &mut dyn FnMut(f64, &str) -> Result<(), ComparisonError>,
@@ -269,10 +269,10 @@ fn measure(
     } else {
         None
     };
-    step(0.6, "marks")?;
+    step(0.6, "relevance feedback")?;
     let RetrievalSettings { exclude, seed, .. } = settings.retrieval;
-    let marks = if is_labelled {
-        marks::simulate(descriptors, &sample.tiles, exclude, seed, &settings.resampling)?
+    let feedback = if is_labelled {
+        feedback::simulate(descriptors, &sample.tiles, exclude, seed, &settings.resampling)?
     } else {
         None
     };
@@ -292,7 +292,7 @@ fn measure(
         pairs,
         target,
         classes: of_classes,
-        marks,
+        feedback,
         probe,
         health,
         stain: None,
@@ -302,7 +302,7 @@ fn measure(
 /// Returns whether P@1, or the lower end of its interval, is at or below the chance level.
 fn is_at_chance_level(score: &Score) -> bool {
     let found = score.figure(Measure::P1);
-    found.is_some_and(|found| found.ci95.map_or(found.value, |[low, _]| low) <= score.base_rate)
+    found.is_some_and(|found| found.ci95.map_or(found.value, |[low, _]| low) <= score.chance_level)
 }
 
 /// Returns the tiles with the target classes merged into [`TARGET`] and all others into [`OTHER`].
@@ -346,7 +346,7 @@ fn check_labels(tiles: &Tiles, settings: &ComparisonSettings) -> Result<(), Comp
 
 /// Returns the retrieval of slides with tiles of the target class, by the mean of their descriptors; `None`
 /// if fewer than two slides have such tiles, or all have.
-fn slide_retrieval(one: &Described, tiles: &Tiles, settings: &ComparisonSettings) -> Option<Score> {
+fn slide_retrieval(one: &EncoderDescriptors, tiles: &Tiles, settings: &ComparisonSettings) -> Option<Score> {
     let rows: Vec<Vec<u32>> = tiles.rows_by_slide().into_iter().filter(|rows| !rows.is_empty()).collect();
     let mut known = Tiles::default();
     let mut values = Vec::with_capacity(rows.len() * one.width);

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::addr::{Addr, AddrSettings};
-use super::pairs::Places;
+use super::pairs::PairFinder;
 use super::{Descriptors, Tiles};
 
 /// Maximum number of near and of far pairs for each bin.
@@ -40,7 +40,7 @@ impl PairExamples {
         for slide in addr.per_slide.iter().map(|one| one.slide) {
             let rows = &rows[slide as usize];
             let at_um: Vec<[f64; 2]> = rows.iter().map(|row| tiles.positions_um[*row as usize]).collect();
-            let places = Places { at_um: &at_um, limits: settings.limits };
+            let finder = PairFinder { at_um: &at_um, limits: settings.limits };
             let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
             random.set_stream(u64::from(slide));
             let bin_of = |[a, b]: [u32; 2]| {
@@ -50,10 +50,10 @@ impl PairExamples {
             let (mut slide_near, mut slide_far) = (vec![Vec::new(); bins], vec![Vec::new(); bins]);
             for [a, b] in examined(rows.len(), share, &mut random) {
                 let pair = [rows[a], rows[b]];
-                if places.is_near(a, b) {
+                if finder.is_near(a, b) {
                     keep(&mut slide_near[bin_of(pair)], pair);
                 }
-                if places.is_far(a, b) {
+                if finder.is_far(a, b) {
                     keep(&mut slide_far[bin_of(pair)], pair);
                 }
             }

@@ -8,7 +8,7 @@ use histokin_core::descriptors::{DescriptorError, Row};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::slide::{SlideError, SlideInfo};
 use histokin_encoder::EncoderSpec;
-use histokin_project::interchange::{self, InterchangeError, Places, TileFeatures};
+use histokin_project::interchange::{self, InterchangeError, TileFeatures, TilePositions};
 use histokin_project::project::{Project, ProjectError, SlideEntry};
 
 /// Slides, and the descriptors of each encoder.
@@ -225,15 +225,15 @@ fn placed(
     let mpp = mpp.or(of_file);
     let edge = features.stated.tile_level0(None, mpp).map_err(wrong)?;
     let no_pixel_size = || GatherError::NoPixelSize { path: path.to_owned() };
-    let (rects, centers_um) = match features.places {
-        Places::CentersUm(centers) => (Vec::new(), centers),
-        Places::CornersUm(corners) => {
+    let (rects, centers_um) = match features.positions {
+        TilePositions::CentersUm(centers) => (Vec::new(), centers),
+        TilePositions::CornersUm(corners) => {
             let mpp = mpp.ok_or_else(no_pixel_size)?;
             let half = f64::from(edge.unwrap_or(0)) / 2.0;
             let center = |[x, y]: [f64; 2]| [x + half * mpp.x, y + half * mpp.y];
             (Vec::new(), corners.into_iter().map(center).collect())
         }
-        Places::Corners(corners) => {
+        TilePositions::Corners(corners) => {
             let mpp = mpp.ok_or_else(no_pixel_size)?;
             let edge = edge.or_else(|| interchange::most_frequent_step(&corners)).unwrap_or(224);
             let rects: Vec<Level0Rect> =

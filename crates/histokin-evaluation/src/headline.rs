@@ -40,7 +40,7 @@ impl Headline {
         let mean = HeadlineRow {
             class: None,
             queries: first.scores.iter().map(|score| score.queries).sum(),
-            chance_level: first.base_rate,
+            chance_level: first.chance_level,
             precision: encoders.iter().map(|one| one.classes.as_ref()?.mean[place]).collect(),
         };
         let of_class = |class: Class| {
@@ -55,7 +55,7 @@ impl Headline {
         let classes = first.scores.iter().map(|score| HeadlineRow {
             class: Some(score.class),
             queries: score.queries,
-            chance_level: score.base_rate,
+            chance_level: score.chance_level,
             precision: of_class(score.class),
         });
         Some(Self {

@@ -19,7 +19,7 @@ pub mod health;
 pub mod intervals;
 pub mod labels;
 pub mod map;
-pub mod marks;
+pub mod feedback;
 pub mod neighbours;
 mod pairs;
 pub mod probe;

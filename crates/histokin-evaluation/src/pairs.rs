@@ -15,14 +15,14 @@ const ENUMERATED_PAIRS: usize = 20_000_000;
 const TRIES: usize = 20;
 
 /// Positions of the tiles of one slide, with the limits of near and far pairs.
-pub(super) struct Places<'a> {
+pub(super) struct PairFinder<'a> {
     /// Centres in µm.
     pub at_um: &'a [[f64; 2]],
     /// Limits of near and far pairs.
     pub limits: Limits,
 }
 
-impl Places<'_> {
+impl PairFinder<'_> {
     fn squared_um(&self, a: usize, b: usize) -> f64 {
         let ([ax, ay], [bx, by]) = (self.at_um[a], self.at_um[b]);
         (ax - bx).powi(2) + (ay - by).powi(2)
@@ -168,10 +168,10 @@ mod tests {
     #[test]
     fn all_pairs_are_drawn_where_there_are_few() {
         let at_um = row(31);
-        let places = Places { at_um: &at_um, limits: Limits { near_mm: 2.0, far_mm: 10.0 } };
+        let finder = PairFinder { at_um: &at_um, limits: Limits { near_mm: 2.0, far_mm: 10.0 } };
         let mut random = ChaCha8Rng::seed_from_u64(1);
-        let near: BTreeSet<_> = places.draw_near(1000, &mut random).into_iter().collect();
-        let far: BTreeSet<_> = places.draw_far(1000, &mut random).into_iter().collect();
+        let near: BTreeSet<_> = finder.draw_near(1000, &mut random).into_iter().collect();
+        let far: BTreeSet<_> = finder.draw_far(1000, &mut random).into_iter().collect();
         // 0.5, 1.0 and 1.5 mm are near, 2.0 mm is not; 10.5 mm and more is far.
         assert_eq!(near.len(), 30 + 29 + 28);
         assert_eq!(far.len(), (1..=10).sum::<usize>());
@@ -181,22 +181,22 @@ mod tests {
     #[test]
     fn a_few_of_many_are_drawn_evenly() {
         let at_um = row(400);
-        let places = Places { at_um: &at_um, limits: Limits { near_mm: 2.0, far_mm: 10.0 } };
+        let finder = PairFinder { at_um: &at_um, limits: Limits { near_mm: 2.0, far_mm: 10.0 } };
         let mut random = ChaCha8Rng::seed_from_u64(1);
-        let near = places.draw_near(300, &mut random);
-        let far = places.draw_far(3000, &mut random);
+        let near = finder.draw_near(300, &mut random);
+        let far = finder.draw_far(3000, &mut random);
         assert_eq!((near.len(), far.len()), (300, 3000));
         assert_eq!(near.iter().collect::<BTreeSet<_>>().len(), 300, "none twice");
         let mean = near.iter().map(|(a, _)| f64::from(*a)).sum::<f64>() / 300.0;
         assert!((mean - 199.0).abs() < 25.0, "{mean}");
-        assert!(near.iter().all(|(a, b)| places.is_near(*a as usize, *b as usize)));
-        assert!(far.iter().all(|(a, b)| places.is_far(*a as usize, *b as usize)));
+        assert!(near.iter().all(|(a, b)| finder.is_near(*a as usize, *b as usize)));
+        assert!(far.iter().all(|(a, b)| finder.is_far(*a as usize, *b as usize)));
     }
 
     #[test]
     fn a_slide_without_far_pairs_ends_soon() {
         let at_um = vec![[0.0, 0.0]; 7000];
-        let places = Places { at_um: &at_um, limits: Limits { near_mm: 2.0, far_mm: 10.0 } };
-        assert!(places.draw_far(100, &mut ChaCha8Rng::seed_from_u64(1)).is_empty());
+        let finder = PairFinder { at_um: &at_um, limits: Limits { near_mm: 2.0, far_mm: 10.0 } };
+        assert!(finder.draw_far(100, &mut ChaCha8Rng::seed_from_u64(1)).is_empty());
     }
 }

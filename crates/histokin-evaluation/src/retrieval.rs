@@ -68,7 +68,7 @@ pub struct QueryOutcome {
     /// Number of tiles that can be answers.
     pub pool: u32,
     /// Chance level: share of these that are of the query's class.
-    pub base_rate: f64,
+    pub chance_level: f64,
     /// Up to [`ANSWERS`] nearest tiles, nearest first.
     pub answers: Vec<Neighbour>,
     /// For each answer, whether it is of the query's class.
@@ -180,7 +180,7 @@ pub struct Score {
     /// Mean over queries of the number of tiles that can be answers.
     pub pool: f64,
     /// Mean over queries of the chance level.
-    pub base_rate: f64,
+    pub chance_level: f64,
     /// Values in the order of [`Measure::ALL`]; `None` if not measured.
     pub figures: [Option<Figure>; 5],
 }
@@ -224,7 +224,7 @@ pub fn ask(
                 tile: *query,
                 class,
                 pool: size,
-                base_rate: f64::from(same) / f64::from(size.max(1)),
+                chance_level: f64::from(same) / f64::from(size.max(1)),
                 hits: answers.iter().map(|answer| of(answer) == Some(class)).collect(),
                 vote: vote(answers.iter().take(5).map(of)),
                 answers,
@@ -268,7 +268,7 @@ impl Retrieval {
             class,
             queries: queries.len(),
             pool: mean(&|query| f64::from(query.pool)),
-            base_rate: mean(&|query| query.base_rate),
+            chance_level: mean(&|query| query.chance_level),
             figures: Measure::ALL.map(|measure| {
                 let sums = asking(self.sums_over(groups, class, measure));
                 let value = ratio(&sums, None)?;
@@ -551,7 +551,7 @@ mod tests {
         assert_eq!(found.unanswerable, [Class(2)]);
         assert_eq!(found.classes(), [Class(0), Class(1)]);
         let score = found.score(Class(0), &Resampling::default()).unwrap();
-        assert_eq!((score.queries, score.pool, score.base_rate), (6, 8.0, 0.5));
+        assert_eq!((score.queries, score.pool, score.chance_level), (6, 8.0, 0.5));
         assert_eq!(score.figure(Measure::P1).unwrap().value, 1.0);
         assert_eq!(score.figure(Measure::Map).unwrap().value, 1.0);
         assert_eq!(score.figure(Measure::P20).unwrap().value, 0.5, "all eight are answers");

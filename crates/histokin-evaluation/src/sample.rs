@@ -62,7 +62,7 @@ pub struct Candidate {
 
 /// Descriptors by one encoder of the tiles of a [`Sample`].
 #[derive(Debug, Clone)]
-pub struct Described {
+pub struct EncoderDescriptors {
     /// ID of the encoder.
     pub id: String,
     /// Name of the encoder.
@@ -73,7 +73,7 @@ pub struct Described {
     pub values: Vec<f32>,
 }
 
-impl Described {
+impl EncoderDescriptors {
     /// Returns a view of the descriptors.
     ///
     /// # Errors
@@ -197,11 +197,11 @@ impl Sample {
     pub fn gather(
         slides: Vec<SampleSlide>,
         candidates: Vec<Candidate>,
-    ) -> Result<(Self, Vec<Described>), SampleError> {
+    ) -> Result<(Self, Vec<EncoderDescriptors>), SampleError> {
         let mut sample = Self { slides, ..Self::default() };
-        let mut described: Vec<Described> = candidates
+        let mut encoders: Vec<EncoderDescriptors> = candidates
             .iter()
-            .map(|one| Described {
+            .map(|one| EncoderDescriptors {
                 id: one.id.clone(),
                 name: one.name.clone(),
                 width: one.width,
@@ -234,16 +234,16 @@ impl Sample {
             sample.add_tiles(index, of_first, &common);
             let order: Vec<Key> =
                 of_first.centers_um.iter().copied().map(key).filter(|key| common.contains(key)).collect();
-            for (candidate, described) in candidates.iter().zip(&mut described) {
+            for (candidate, encoder) in candidates.iter().zip(&mut encoders) {
                 let own = &candidate.slides[index];
                 let rows: HashMap<Key, usize> =
                     own.centers_um.iter().enumerate().map(|(row, center)| (key(*center), row)).collect();
                 for row in order.iter().map(|key| rows[key]) {
-                    described.values.extend(&own.values[row * candidate.width..(row + 1) * candidate.width]);
+                    encoder.values.extend(&own.values[row * candidate.width..(row + 1) * candidate.width]);
                 }
             }
         }
-        if sample.tiles.is_empty() { Err(SampleError::Empty) } else { Ok((sample, described)) }
+        if sample.tiles.is_empty() { Err(SampleError::Empty) } else { Ok((sample, encoders)) }
     }
 
     /// Checks that two encoders have tiles of the same size on the slide `index`.

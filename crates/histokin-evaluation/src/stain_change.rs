@@ -12,7 +12,7 @@ use super::Exclude;
 use super::health;
 use super::intervals::Resampling;
 use super::retrieval::{Figure, ratio};
-use super::sample::{Described, Sample};
+use super::sample::{EncoderDescriptors, Sample};
 use histokin_core::descriptors::Recipe;
 use histokin_core::geometry::LevelRect;
 use histokin_core::index::squared_distance;
@@ -69,7 +69,7 @@ pub struct StainSettings {
 }
 
 /// Embeds some tiles of `sample` again with `encoder` and `recipe`, under each stain change, and finds their
-/// nearest tiles in `described`.
+/// nearest tiles in `descriptors`.
 ///
 /// `progress` receives the share (0 to 1) that is done and returns whether to continue. The result is `None`
 /// if `progress` returned false, or if the sample has no slides to read.
@@ -80,7 +80,7 @@ pub struct StainSettings {
 pub fn measure(
     project: &Project,
     sample: &Sample,
-    described: &Described,
+    descriptors: &EncoderDescriptors,
     encoder: &mut dyn Encoder,
     recipe: &Recipe,
     settings: &StainSettings,
@@ -92,7 +92,7 @@ pub fn measure(
     }
     let chosen = choose(sample, settings);
     let pool = health::sample(sample.tiles.len(), POOL, settings.seed);
-    let found = Nearest { sample, described, exclude: settings.exclude, pool: &pool };
+    let found = Nearest { sample, descriptors, exclude: settings.exclude, pool: &pool };
     let slides = chosen.chunk_by(|a, b| slide_of(sample, *a) == slide_of(sample, *b));
     // For each slide and each of the two criteria: number of cases in which it held, and number of cases.
     let mut sums: [Vec<(f64, u32)>; 2] = Default::default();
@@ -145,7 +145,7 @@ fn choose(sample: &Sample, settings: &StainSettings) -> Vec<u32> {
 /// Search of nearest tiles in the unchanged descriptors.
 struct Nearest<'a> {
     sample: &'a Sample,
-    described: &'a Described,
+    descriptors: &'a EncoderDescriptors,
     exclude: Exclude,
     pool: &'a [u32],
 }
@@ -166,8 +166,8 @@ impl Nearest<'_> {
     }
 
     fn descriptor(&self, row: u32) -> &[f32] {
-        let width = self.described.width;
-        &self.described.values[row as usize * width..(row as usize + 1) * width]
+        let width = self.descriptors.width;
+        &self.descriptors.values[row as usize * width..(row as usize + 1) * width]
     }
 
     /// Returns the nearest tile of the pool that is `allowed`, and its squared distance.

@@ -109,13 +109,13 @@ pub fn of_project(
     if !spec.id.is_imported() {
         candidates.push(baseline(project, &slides, progress)?);
     }
-    let (mut sample, described) = Sample::gather(slides, candidates)?;
+    let (mut sample, encoders) = Sample::gather(slides, candidates)?;
     let mut target = Vec::new();
     if let Some(labels) = labels_of(project)? {
         sample.label(&labels, labels::COVERAGE, true)?;
         target = sample.target_if_any(&settings.class, settings.retrieval.exclude)?;
     }
-    let mut comparison = compare(&sample, &described, &target, settings, &mut |share, doing| {
+    let mut comparison = compare(&sample, &encoders, &target, settings, &mut |share, doing| {
         progress(BASELINE_DONE + (MEASURED - BASELINE_DONE) * share, doing)
     })?;
     let changes = StainSettings {
@@ -128,10 +128,10 @@ pub fn of_project(
         // An encoder that cannot be loaded has no stain robustness.
         let Ok(mut encoder) = encoder::load(name, DeviceChoice::Auto) else { continue };
         let at = MEASURED + step * index as f64;
-        let doing = format!("{}: stain changes", described[index].name);
+        let doing = format!("{}: stain changes", encoders[index].name);
         let mut progress = |share: f64| progress(at + step * share, &doing);
         let (recipe, resampling) = (project.recipe(encoder.spec()), settings.resampling);
-        let (one, encoder) = (&described[index], encoder.as_mut());
+        let (one, encoder) = (&encoders[index], encoder.as_mut());
         match stain_change::measure(
             project,
             &sample,
@@ -146,10 +146,10 @@ pub fn of_project(
             Err(error) => comparison.notes.push(format!("Stain robustness of {name} not measured: {error}.")),
         }
     }
-    let umap = report::map_of(Some(&MapStore::of_project(project)), &described, &comparison, &mut |share| {
+    let umap = report::map_of(Some(&MapStore::of_project(project)), &encoders, &comparison, &mut |share| {
         progress(STAIN_DONE + (1.0 - STAIN_DONE) * share, "laying out the map")
     });
-    let maps = umap.into_iter().chain(report::pca_of(&described, &comparison)).collect();
+    let maps = umap.into_iter().chain(report::pca_of(&encoders, &comparison)).collect();
     if !progress(1.0, "reading images") {
         return Err(ComparisonError::Stopped.into());
     }
@@ -276,7 +276,7 @@ impl Study {
         let of_sets = query::distances(index, positives)?;
         let ids: Vec<SlideId> = self.sample.slides.iter().map(|slide| SlideId(slide.id.clone())).collect();
         let sets: Vec<Option<usize>> =
-            ids.iter().map(|slide| index.place(slide).map(|set| set as usize)).collect();
+            ids.iter().map(|slide| index.set_index(slide).map(|set| set as usize)).collect();
         let of_tile = |(rect, slide): (&Level0Rect, &u32)| {
             let set = sets[*slide as usize]?;
             let row = index.sets()[set].coords().binary_search_by_key(&(rect.y, rect.x), |[x, y]| (*y, *x));

@@ -55,7 +55,7 @@ pub fn card(run: &Run) -> String {
                 number(validation.addr_median),
                 number(validation.retrieval.map(|found| found.p_at_1)),
                 number(validation.retrieval.map(|found| found.p_at_5)),
-                number(validation.retrieval.map(|found| found.base_rate)),
+                number(validation.retrieval.map(|found| found.chance_level)),
                 validation.tiles
             );
         }

@@ -19,7 +19,7 @@ pub mod labels;
 mod learner;
 pub mod loader;
 pub mod losses;
-pub mod marks;
+pub mod judged_pairs;
 pub mod memory_bank;
 pub mod optimiser;
 pub mod pairs;

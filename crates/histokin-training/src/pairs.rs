@@ -63,7 +63,7 @@ pub struct Group {
 
 /// Two tiles judged by the user to be the same or different tissue.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MarkedPair {
+pub struct JudgedPair {
     /// The two tiles.
     pub tiles: [TileRef; 2],
     /// True for the same tissue, false for different tissue.
@@ -78,7 +78,7 @@ pub struct PairSampler {
     /// Index of each slide's first tile among all tiles.
     first_instance: Vec<usize>,
     weights: Vec<f64>,
-    marks: Vec<MarkedPair>,
+    judged_pairs: Vec<JudgedPair>,
     config: TrainingConfig,
 }
 
@@ -90,7 +90,7 @@ impl PairSampler {
     /// no slide has the pairs that the loss needs.
     pub fn new(
         slides: &[TrainingSlide],
-        marks: Vec<MarkedPair>,
+        judged_pairs: Vec<JudgedPair>,
         config: &TrainingConfig,
     ) -> Result<(Self, Vec<String>), TrainingError> {
         let prepared: Vec<SlidePairs> = slides
@@ -173,7 +173,7 @@ impl PairSampler {
         }
         let tiles = slides.iter().map(|slide| slide.tiles.clone()).collect();
         Ok((
-            Self { slides: prepared, tiles, first_instance, weights, marks, config: config.clone() },
+            Self { slides: prepared, tiles, first_instance, weights, judged_pairs, config: config.clone() },
             notices,
         ))
     }
@@ -197,7 +197,7 @@ impl PairSampler {
                 instance: self.first_instance[slide] + tile,
             };
         }
-        if let Some(marked) = self.marked(&mut random) {
+        if let Some(marked) = self.judged(&mut random) {
             return marked;
         }
         match self.config.loss {
@@ -311,20 +311,20 @@ impl PairSampler {
     }
 
     /// Draws a pair judged by the user, with the probability in the settings and if the loss can use it.
-    fn marked(&self, random: &mut ChaCha8Rng) -> Option<Group> {
-        let usable = |mark: &&MarkedPair| match self.config.loss {
+    fn judged(&self, random: &mut ChaCha8Rng) -> Option<Group> {
+        let usable = |pair: &&JudgedPair| match self.config.loss {
             LossKind::Contrastive | LossKind::ContrastiveSquared => true,
-            LossKind::NtXent => mark.same,
+            LossKind::NtXent => pair.same,
             LossKind::Triplet => false,
         };
-        let usable: Vec<&MarkedPair> = self.marks.iter().filter(usable).collect();
+        let usable: Vec<&JudgedPair> = self.judged_pairs.iter().filter(usable).collect();
         if usable.is_empty() || !random.random_bool(self.config.marks_share) {
             return None;
         }
-        let mark = usable[random.random_range(0..usable.len())];
-        let relation = if mark.same { Relation::Near } else { Relation::Far };
+        let judged = usable[random.random_range(0..usable.len())];
+        let relation = if judged.same { Relation::Near } else { Relation::Far };
         let pair = Pair { first: 0, second: 1, relation, distance_mm: None };
-        Some(Group { tiles: mark.tiles.to_vec(), pairs: vec![pair], instance: 0 })
+        Some(Group { tiles: judged.tiles.to_vec(), pairs: vec![pair], instance: 0 })
     }
 
     fn tile(&self, slide: usize, tile: usize) -> TileRef {
@@ -357,7 +357,14 @@ mod tests {
         let first_instance =
             tiles.iter().scan(0, |at, tiles| Some(std::mem::replace(at, *at + tiles.len()))).collect();
         let weights = vec![1.0; slides.len()];
-        PairSampler { slides, tiles, first_instance, weights, marks: Vec::new(), config: config.clone() }
+        PairSampler {
+            slides,
+            tiles,
+            first_instance,
+            weights,
+            judged_pairs: Vec::new(),
+            config: config.clone(),
+        }
     }
 
     fn config(loss: LossKind) -> TrainingConfig {

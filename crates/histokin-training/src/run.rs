@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::card::card;
 use super::config::TrainingConfig;
-use super::{TrainingError, Validation, marks};
+use super::{TrainingError, Validation, judged_pairs};
 use histokin_core::durable;
 use histokin_core::slide::SlideId;
 
@@ -145,8 +145,8 @@ impl Run {
                     let run = Self { folder, card, config };
                     run.write(CONFIG, run.config.to_toml().as_bytes())?;
                     // Judgements made later would make a resumed run differ from what it was.
-                    if let Ok(marks) = std::fs::read(project.join(marks::FILE)) {
-                        run.write(marks::FILE, &marks)?;
+                    if let Ok(judged_pairs) = std::fs::read(project.join(judged_pairs::FILE)) {
+                        run.write(judged_pairs::FILE, &judged_pairs)?;
                     }
                     run.save()?;
                     return Ok(run);

@@ -26,7 +26,7 @@ pub struct ShownPair {
     /// Pixels of both tiles, after augmentation.
     pub pictures: [RgbImage; 2],
     /// Slide and level-0 rectangle of both tiles.
-    pub places: [(SlideId, Level0Rect); 2],
+    pub tiles: [(SlideId, Level0Rect); 2],
     /// Whether they are a near or a far pair.
     pub relation: Relation,
     /// Distance of their centres in mm; `None` for pairs judged by the user.
@@ -51,7 +51,7 @@ pub(super) fn shown_pairs(batch: &Batch, distances: &[f32], slides: &[TrainingSl
             if shown.len() < SHOWN_PAIRS {
                 shown.push(ShownPair {
                     pictures: [picture(pair.first), picture(pair.second)],
-                    places: [pair.first, pair.second].map(|of| location(slides, &group.tiles[of])),
+                    tiles: [pair.first, pair.second].map(|of| location(slides, &group.tiles[of])),
                     relation: pair.relation,
                     distance_mm: pair.distance_mm,
                     descriptor_distance: Some(*distance),
@@ -84,7 +84,7 @@ pub fn preview(
         let pictures: Vec<RgbImage> = tiles.by_ref().take(group.tiles.len()).collect();
         shown.extend(group.pairs.iter().map(|pair| ShownPair {
             pictures: [pair.first, pair.second].map(|of| pictures[of].clone()),
-            places: [pair.first, pair.second].map(|of| location(slides, &group.tiles[of])),
+            tiles: [pair.first, pair.second].map(|of| location(slides, &group.tiles[of])),
             relation: pair.relation,
             distance_mm: pair.distance_mm,
             descriptor_distance: None,

@@ -11,7 +11,7 @@ use super::config::{JudgedBy, TrainingConfig};
 use super::control::Control;
 use super::learner::{Learned, Learner, StepError};
 use super::loader::{Batch, BatchSource, Batches, with_batches};
-use super::pairs::{MarkedPair, PairSampler, has_far_pairs};
+use super::pairs::{JudgedPair, PairSampler, has_far_pairs};
 use super::run::{History, Run, RunStatus, StepRecord};
 use super::shown::{ShownPair, shown_pairs};
 use super::slides::TrainingSlide;
@@ -35,7 +35,7 @@ pub struct Setup {
     /// Slides to validate on, not used for training; may be empty.
     pub validation: Vec<TrainingSlide>,
     /// Pairs judged by the user; their slides are positions in `slides`.
-    pub marks: Vec<MarkedPair>,
+    pub judged_pairs: Vec<JudgedPair>,
     /// Device on which to train.
     pub device: DeviceChoice,
     /// Number of threads that read pairs.
@@ -51,7 +51,7 @@ pub struct Setup {
 /// Progress of a training.
 pub enum Progress {
     /// The training loop starts or continues.
-    Began {
+    Started {
         /// Steps done before.
         step: u64,
         /// Steps in total.
@@ -144,7 +144,7 @@ fn run(
     send: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, TrainingError> {
     let config = setup.run.config.clone();
-    let (sampler, notices) = PairSampler::new(&setup.slides, setup.marks.clone(), &config)?;
+    let (sampler, notices) = PairSampler::new(&setup.slides, setup.judged_pairs.clone(), &config)?;
     notices.into_iter().for_each(|notice| send(Progress::Notice(notice)));
     let unmeasured: Vec<String> = setup
         .validation
@@ -181,7 +181,7 @@ fn run(
     };
     setup.run.card.device = learner.network.device_name();
     setup.run.set_status(RunStatus::Running)?;
-    send(Progress::Began {
+    send(Progress::Started {
         step: header.step,
         steps: config.steps,
         device: learner.network.device_name(),

@@ -57,7 +57,7 @@ pub struct RetrievalValidation {
     /// Precision at 5.
     pub p_at_5: f64,
     /// Chance level of the precision.
-    pub base_rate: f64,
+    pub chance_level: f64,
     /// Number of classes on at least two slides.
     pub classes: usize,
     /// Number of queries.
@@ -231,7 +231,7 @@ fn retrieval(read: &Read, width: usize) -> Result<Option<RetrievalValidation>, E
     Ok(Some(RetrievalValidation {
         p_at_1: mean(&|score| figure(score, Measure::P1)),
         p_at_5: mean(&|score| figure(score, Measure::P5)),
-        base_rate: mean(&|score| score.base_rate),
+        chance_level: mean(&|score| score.chance_level),
         classes: scores.len(),
         queries: scores.iter().map(|score| score.queries).sum(),
     }))
@@ -274,7 +274,7 @@ mod tests {
         // Every tile of class 0 finds one of its class; of class 1, the tile at 9.0 finds another class.
         assert!((found.p_at_1 - (1.0 + 0.75) / 2.0).abs() < 1e-9, "{found:?}");
         // All five tiles of the other slide are matches, and two of them are correct.
-        assert!((found.p_at_5 - 0.4).abs() < 1e-9 && (found.base_rate - 0.4).abs() < 1e-9, "{found:?}");
+        assert!((found.p_at_5 - 0.4).abs() < 1e-9 && (found.chance_level - 0.4).abs() < 1e-9, "{found:?}");
     }
 
     #[test]

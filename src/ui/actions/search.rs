@@ -4,7 +4,7 @@ use egui::Key;
 use egui_material_icons::icons;
 
 use super::{Action, Entry, alt, ctrl, ctrl_shift, plain, shift};
-use crate::query::Verdict;
+use crate::query::Judgement;
 use crate::ui::region_tool::RegionShape;
 
 /// An action on the query or its matches.
@@ -31,7 +31,7 @@ pub enum SearchAction {
     /// Shows the query and its matches side by side, or returns to one pane.
     Compare,
     /// Judges whether the visited match is the same tissue.
-    Judge(Verdict),
+    Judge(Judgement),
     /// Undoes the last relevance judgement.
     UndoJudgement,
     /// Adds the visited match to the chosen ones, or removes it.
@@ -172,21 +172,21 @@ pub(super) static ENTRIES: &[Entry] = &[
         []
     ),
     entry!(
-        Action::Search(SearchAction::Judge(Verdict::Same)),
+        Action::Search(SearchAction::Judge(Judgement::Same)),
         ICON_CHECK_CIRCLE,
         "Same tissue",
         "Judge this match to be the same tissue as the query; press again to undo",
         [plain(Key::Y)]
     ),
     entry!(
-        Action::Search(SearchAction::Judge(Verdict::Different)),
+        Action::Search(SearchAction::Judge(Judgement::Different)),
         ICON_CANCEL,
         "Different tissue",
         "Judge this match to be different tissue from the query; press again to undo",
         [plain(Key::X)]
     ),
     entry!(
-        Action::Search(SearchAction::Judge(Verdict::Unsure)),
+        Action::Search(SearchAction::Judge(Judgement::Unsure)),
         ICON_HELP,
         "Unsure",
         "Mark this match as unsure; press again to undo",

@@ -6,7 +6,8 @@ use egui::Context;
 
 use super::App;
 use crate::session::{
-    AnnotationCommand, Event, PictureQuery, Place, QueryCommand, SlideCommand, SlideEvent, TrainingCommand,
+    AnnotationCommand, Event, PictureQuery, QueryCommand, SlideCommand, SlideEvent, TrainingCommand,
+    ViewTarget,
 };
 use crate::ui::file_dialog::Choose;
 use crate::ui::panels::dialogs::Dialog;
@@ -39,15 +40,15 @@ impl App {
             }
         }
         let destination = self.session.take_destination();
-        if let Some(Place { slide, .. }) = &destination {
+        if let Some(ViewTarget { slide, .. }) = &destination {
             self.canvas.panes.leave_held(slide);
         }
         self.canvas.panes.follow(&self.session);
-        if let Some(Place { slide, field }) = destination {
+        if let Some(ViewTarget { slide, field }) = destination {
             let is_tile = self.session.query().is_some_and(|query| {
                 let matches = query.answer.iter().flat_map(|answer| &answer.matches);
-                let mut examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
-                examples.any(|place| place.slide == slide && place.rect == field)
+                let mut examples = query.examples().filter_map(|(_, shown)| shown.position.as_ref());
+                examples.any(|position| position.slide == slide && position.rect == field)
                     || matches.into_iter().any(|found| found.slide == slide && found.rect == field)
             });
             self.canvas.panes.view_mut().go_to(field, if is_tile { Framing::Tile } else { Framing::Field });

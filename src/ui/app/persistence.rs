@@ -77,7 +77,7 @@ impl App {
 
     /// Restores the last view of slides that are shown for the first time since the start.
     pub(super) fn restore_views(&mut self) {
-        let shown: Vec<(usize, SlideId)> = self.canvas.panes.places().collect();
+        let shown: Vec<(usize, SlideId)> = self.canvas.panes.shown().collect();
         for (index, slide) in shown {
             if !self.canvas.restored.insert(slide.clone()) {
                 continue;

@@ -17,7 +17,7 @@ use super::actions::{self, SearchAction};
 use super::theme::{self, Palette};
 use crate::geometry::Level0Point;
 use crate::index::{Snapshot, TileRef};
-use crate::query::TilePlace;
+use crate::query::TilePosition;
 use crate::session::Session;
 use crate::slide::SlideId;
 use crate::workers::Waker;
@@ -107,10 +107,10 @@ impl HeatMap {
 
     /// Returns the tile that all others are compared with, and the slides that have a map; `None` if the heat
     /// map is off.
-    pub fn shown(&self) -> Option<(TilePlace, Vec<SlideId>)> {
+    pub fn shown(&self) -> Option<(TilePosition, Vec<SlideId>)> {
         let (requested, maps) = (self.requested.as_ref()?, self.maps.as_ref().filter(|_| self.is_on)?);
         let set = &requested.index.sets()[requested.tile.set as usize];
-        let tile = TilePlace { slide: set.header.slide_id.clone(), rect: set.rect(requested.tile.row) };
+        let tile = TilePosition { slide: set.header.slide_id.clone(), rect: set.rect(requested.tile.row) };
         Some((tile, maps.maps.iter().map(|map| map.slide.clone()).collect()))
     }
 
@@ -128,18 +128,18 @@ impl HeatMap {
         }
         let index = session.index();
         let tile = under.and_then(|(slide, at)| {
-            let set = index.place(slide)?;
+            let set = index.set_index(slide)?;
             Some(TileRef { set, row: index.sets()[set as usize].row_at(at)? })
         });
         // If the index has changed, the map of the previous tile is computed again.
         let tile = tile.or_else(|| {
             let requested = self.requested.as_ref()?;
             let set = requested.index.sets().get(requested.tile.set as usize)?;
-            let current = index.place(&set.header.slide_id)?;
+            let current = index.set_index(&set.header.slide_id)?;
             let row = index.sets()[current as usize].row_at(set.rect(requested.tile.row).center())?;
             Some(TileRef { set: current, row })
         });
-        let slides: Vec<u32> = in_view.iter().filter_map(|slide| index.place(slide)).collect();
+        let slides: Vec<u32> = in_view.iter().filter_map(|slide| index.set_index(slide)).collect();
         let is_new = |requested: &LastRequest, tile: TileRef| {
             !Arc::ptr_eq(&requested.index, index) || requested.tile != tile || requested.slides != slides
         };

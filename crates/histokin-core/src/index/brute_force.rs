@@ -17,16 +17,16 @@ const PIECE: u32 = 2048;
 const SHARED_FROM: u64 = 16_384;
 
 /// Returns the `count` tiles nearest to `query` that `filter` accepts, nearest first, among the sets with the
-/// indices `places`. All sets have the query's width.
+/// indices `set_indices`. All sets have the query's width.
 pub fn nearest(
     sets: &[Arc<DescriptorSet>],
-    places: &[u32],
+    set_indices: &[u32],
     query: &[f32],
     filter: &TileFilter,
     count: usize,
 ) -> Vec<Neighbour> {
     let best = Best::new(count, filter.max_distance);
-    let parts = places.iter().map(|place| (&*sets[*place as usize], *place));
+    let parts = set_indices.iter().map(|set_index| (&*sets[*set_index as usize], *set_index));
     compare_all(parts, query, filter, best).into_sorted()
 }
 
@@ -38,11 +38,11 @@ pub(super) fn compare_all<'a>(
     best: Best,
 ) -> Best {
     let pieces: Vec<(&DescriptorSet, u32, Range<u32>)> = parts
-        .filter(|(_, place)| filter.accepts_set(*place))
-        .flat_map(|(set, place)| pieces(set.len() as u32).map(move |rows| (set, place, rows)))
+        .filter(|(_, set_index)| filter.accepts_set(*set_index))
+        .flat_map(|(set, set_index)| pieces(set.len() as u32).map(move |rows| (set, set_index, rows)))
         .collect();
-    in_pieces(&pieces, best, |best, (set, place, rows)| {
-        compare(set, *place, rows.clone(), query, filter, best);
+    in_pieces(&pieces, best, |best, (set, set_index, rows)| {
+        compare(set, *set_index, rows.clone(), query, filter, best);
     })
 }
 
@@ -74,18 +74,18 @@ pub(super) fn in_pieces<T: Sync>(pieces: &[T], best: Best, work: impl Fn(&mut Be
 /// Offers the tiles of some rows of a set to `best`.
 pub(super) fn compare(
     set: &DescriptorSet,
-    place: u32,
+    set_index: u32,
     rows: Range<u32>,
     query: &[f32],
     filter: &TileFilter,
     best: &mut Best,
 ) {
     const AT_ONCE: usize = 64;
-    if let Some(mask) = filter.mask(place) {
+    if let Some(mask) = filter.mask(set_index) {
         // Possibly only few rows are accepted, so each is compared individually.
         for row in rows.map(Row).filter(|row| mask.contains(*row)) {
             let distance = squared_distance(query, set.descriptor(row)).sqrt();
-            let tile = TileRef { set: place, row };
+            let tile = TileRef { set: set_index, row };
             if best.takes(tile, distance) && filter.accepts(set, tile, distance) {
                 best.offer(Neighbour { tile, distance });
             }
@@ -101,7 +101,7 @@ pub(super) fn compare(
         for (row, squared) in (first..).map(Row).zip(squared) {
             let distance = squared.sqrt();
             if distance <= best.worst_distance() {
-                let tile = TileRef { set: place, row };
+                let tile = TileRef { set: set_index, row };
                 if best.takes(tile, distance) && filter.accepts(set, tile, distance) {
                     best.offer(Neighbour { tile, distance });
                 }

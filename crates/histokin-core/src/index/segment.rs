@@ -222,19 +222,20 @@ impl Segment {
         matches!(self.storage, Storage::Mapped { .. })
     }
 
-    /// Offers the tiles nearest to `query` to `best`. `places` are the indices of the segment's sets in the
+    /// Offers the tiles nearest to `query` to `best`. `set_indices` are the indices of the segment's sets in the
     /// snapshot, as used by filter and answer; `None` for a set that has been removed.
     pub(super) fn search(
         &self,
         query: &[f32],
-        places: &[Option<u32>],
+        set_indices: &[Option<u32>],
         filter: &TileFilter,
         best: Best,
     ) -> Best {
-        let wanted = |local: usize| places[local].filter(|place| filter.accepts_set(*place));
+        let wanted = |local: usize| set_indices[local].filter(|set_index| filter.accepts_set(*set_index));
         let accepted: Vec<(usize, u32)> =
             (0..self.sets.len()).filter_map(|local| Some((local, wanted(local)?))).collect();
-        let count = |(local, place): &(usize, u32)| filter.count_within(*place, self.sets[*local].len());
+        let count =
+            |(local, set_index): &(usize, u32)| filter.count_within(*set_index, self.sets[*local].len());
         let rows: usize = accepted.iter().map(count).sum();
         if rows == 0 {
             return best;
@@ -250,8 +251,8 @@ impl Segment {
         let mut best = best;
         let tree = self.tree.get().and_then(Option::as_ref);
         if let Some(tree) = tree.filter(|_| rows * SELECTIVE >= self.len()) {
-            let places: Vec<Option<u32>> = (0..self.sets.len()).map(wanted).collect();
-            match self.walk(tree, &probe, &places, filter, best.clone()) {
+            let set_indices: Vec<Option<u32>> = (0..self.sets.len()).map(wanted).collect();
+            match self.walk(tree, &probe, &set_indices, filter, best.clone()) {
                 Ok(best) => return best,
                 Err(TooMany(limit)) => best = best.limited_to(limit),
             }
@@ -264,7 +265,7 @@ impl Segment {
         &self,
         tree: &PointTree,
         probe: &Probe<'_>,
-        places: &[Option<u32>],
+        set_indices: &[Option<u32>],
         filter: &TileFilter,
         mut best: Best,
     ) -> Result<Best, TooMany> {
@@ -290,8 +291,8 @@ impl Segment {
                     return true;
                 }
                 let (local, row) = self.tile(candidate.item);
-                let Some(place) = places[local] else { return true };
-                let tile = TileRef { set: place, row };
+                let Some(set_index) = set_indices[local] else { return true };
+                let tile = TileRef { set: set_index, row };
                 if filter.accepts_row(tile) && self.offer(probe, local, tile, filter, &mut best) {
                     within_reach = probe.radius_squared(best.worst_distance());
                 }
@@ -311,30 +312,30 @@ impl Segment {
     fn scan(&self, probe: &Probe<'_>, accepted: &[(usize, u32)], filter: &TileFilter, best: Best) -> Best {
         let pieces: Vec<(usize, u32, Range<u32>)> = accepted
             .iter()
-            .flat_map(|&(local, place)| {
-                brute_force::pieces(self.sets[local].len() as u32).map(move |rows| (local, place, rows))
+            .flat_map(|&(local, set_index)| {
+                brute_force::pieces(self.sets[local].len() as u32).map(move |rows| (local, set_index, rows))
             })
             .collect();
-        in_pieces(&pieces, best, |best, (local, place, rows)| {
-            self.scan_piece(probe, (*local, *place), rows.clone(), filter, best);
+        in_pieces(&pieces, best, |best, (local, set_index, rows)| {
+            self.scan_piece(probe, (*local, *set_index), rows.clone(), filter, best);
         })
     }
 
     fn scan_piece(
         &self,
         probe: &Probe<'_>,
-        (local, place): (usize, u32),
+        (local, set_index): (usize, u32),
         rows: Range<u32>,
         filter: &TileFilter,
         best: &mut Best,
     ) {
         let start = self.starts[local] as usize;
-        if let Some(mask) = filter.mask(place) {
+        if let Some(mask) = filter.mask(set_index) {
             let codes = &self.storage.codes()[start..];
             for row in rows.map(Row).filter(|row| mask.contains(*row)) {
                 let within_reach = probe.radius_squared(best.worst_distance());
                 if probe.codes.bound(&codes[row.0 as usize]) <= within_reach {
-                    self.offer(probe, local, TileRef { set: place, row }, filter, best);
+                    self.offer(probe, local, TileRef { set: set_index, row }, filter, best);
                 }
             }
             return;
@@ -348,7 +349,7 @@ impl Segment {
             let reached = bounds.iter().filter(|bound| **bound <= within_reach).count();
             if reached * 2 > block.len() {
                 // Codes rule out few tiles here; the rest of this piece is likely no better.
-                compare(&self.sets[local], place, first..rows.end, probe.query, filter, best);
+                compare(&self.sets[local], set_index, first..rows.end, probe.query, filter, best);
                 return;
             }
             if reached == 0 {
@@ -356,7 +357,7 @@ impl Segment {
             }
             for (row, bound) in (first..).map(Row).zip(bounds) {
                 if *bound <= within_reach
-                    && self.offer(probe, local, TileRef { set: place, row }, filter, best)
+                    && self.offer(probe, local, TileRef { set: set_index, row }, filter, best)
                 {
                     within_reach = probe.radius_squared(best.worst_distance());
                 }

@@ -31,7 +31,7 @@ pub struct Snapshot {
 #[derive(Clone)]
 struct Held {
     segment: Arc<Segment>,
-    places: Vec<Option<u32>>,
+    set_indices: Vec<Option<u32>>,
 }
 
 impl Snapshot {
@@ -112,18 +112,19 @@ impl Snapshot {
 
     /// Creates a snapshot of `sets` with existing segments.
     pub fn with_segments(sets: Vec<Arc<DescriptorSet>>, segments: &[Arc<Segment>]) -> Self {
-        let place = |set: &Arc<DescriptorSet>| {
-            (0u32..).zip(&sets).find(|(_, other)| Arc::ptr_eq(set, other)).map(|(place, _)| place)
+        let set_index = |set: &Arc<DescriptorSet>| {
+            (0u32..).zip(&sets).find(|(_, other)| Arc::ptr_eq(set, other)).map(|(set_index, _)| set_index)
         };
         let held: Vec<Held> = segments
             .iter()
             .map(|segment| Held {
                 segment: segment.clone(),
-                places: segment.sets().iter().map(place).collect(),
+                set_indices: segment.sets().iter().map(set_index).collect(),
             })
             .collect();
-        let in_segments = |place: &u32| held.iter().any(|held| held.places.contains(&Some(*place)));
-        let tail = (0..sets.len() as u32).filter(|place| !in_segments(place)).collect();
+        let in_segments =
+            |set_index: &u32| held.iter().any(|held| held.set_indices.contains(&Some(*set_index)));
+        let tail = (0..sets.len() as u32).filter(|set_index| !in_segments(set_index)).collect();
         Self { sets, segments: held, tail }
     }
 
@@ -153,8 +154,8 @@ impl Snapshot {
     }
 
     /// Returns the index of a slide's set.
-    pub fn place(&self, slide: &SlideId) -> Option<u32> {
-        (0..).zip(&self.sets).find(|(_, set)| set.header.slide_id == *slide).map(|(place, _)| place)
+    pub fn set_index(&self, slide: &SlideId) -> Option<u32> {
+        (0..).zip(&self.sets).find(|(_, set)| set.header.slide_id == *slide).map(|(set_index, _)| set_index)
     }
 
     /// Builds the missing trees, which are those of segments that were just built or mapped. Searches do not
@@ -180,7 +181,7 @@ impl Snapshot {
 
     /// Returns the number of tiles that `filter` accepts, apart from their positions and distances.
     pub fn len_within(&self, filter: &TileFilter) -> usize {
-        (0u32..).zip(&self.sets).map(|(place, set)| filter.count_within(place, set.len())).sum()
+        (0u32..).zip(&self.sets).map(|(set_index, set)| filter.count_within(set_index, set.len())).sum()
     }
 
     /// Returns the `count` tiles nearest to `query` that `filter` accepts, nearest first; equal distances by
@@ -191,10 +192,10 @@ impl Snapshot {
         if count == 0 || !fits || !query.iter().all(|value| value.is_finite()) {
             return Vec::new();
         }
-        let tail = self.tail.iter().map(|place| (&*self.sets[*place as usize], *place));
+        let tail = self.tail.iter().map(|set_index| (&*self.sets[*set_index as usize], *set_index));
         let mut best = compare_all(tail, query, filter, Best::new(count, filter.max_distance));
         for held in &self.segments {
-            best = held.segment.search(query, &held.places, filter, best);
+            best = held.segment.search(query, &held.set_indices, filter, best);
         }
         best.into_sorted()
     }

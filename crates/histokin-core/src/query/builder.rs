@@ -15,8 +15,8 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::{
-    Example, Marks, PatientNames, Patients, QueryError, QuerySettings, Region, Scope, ShownExample,
-    TilePlace, points_of,
+    AnnotationsBySlide, Example, PatientNames, Patients, QueryError, QuerySettings, Region, Scope,
+    ShownExample, TilePosition, points_of,
 };
 use crate::annotation::{Annotation, Nesting, Shape};
 use crate::descriptors::DescriptorSet;
@@ -70,7 +70,7 @@ pub struct QueryBuilder<'a> {
     /// Embedded tiles to choose from.
     pub index: &'a Snapshot,
     /// Annotations of the slides.
-    pub marks: &'a Marks,
+    pub annotations: &'a AnnotationsBySlide,
     /// Grids and extents of slides, for tiles that are not embedded.
     pub slides: &'a dyn SlideGeometry,
 }
@@ -113,9 +113,9 @@ impl QueryBuilder<'_> {
     /// # Errors
     /// When they contain no embedded tile.
     pub fn annotations(&self, slide: &SlideId, ids: &[Uuid]) -> Result<Vec<ShownExample>, BuildError> {
-        let examples = match (self.marks.get(slide), self.set(slide)) {
-            (Some(marks), Some(set)) => {
-                let chosen = marks.iter().filter(|one| ids.contains(&one.id));
+        let examples = match (self.annotations.get(slide), self.set(slide)) {
+            (Some(annotations), Some(set)) => {
+                let chosen = annotations.iter().filter(|one| ids.contains(&one.id));
                 let chosen: Vec<_> = chosen.map(|one| (&**one, Cow::Borrowed(one.shape()))).collect();
                 self.annotated(set, &chosen)
             }
@@ -131,10 +131,10 @@ impl QueryBuilder<'_> {
     /// When they contain no embedded tile.
     pub fn class(&self, name: &str) -> Result<Vec<ShownExample>, BuildError> {
         let of_slide = |set: &DescriptorSet| {
-            let Some(marks) = self.marks.get(&set.header.slide_id) else { return Vec::new() };
-            let (nesting, least) = (Nesting::of(marks), set.header.tile_area_px2());
+            let Some(annotations) = self.annotations.get(&set.header.slide_id) else { return Vec::new() };
+            let (nesting, least) = (Nesting::of(annotations), set.header.tile_area_px2());
             let has_class = |one: &Annotation| one.class.as_ref().is_some_and(|class| class.name == name);
-            let chosen = marks.iter().map(|one| &**one).filter(|one| has_class(one));
+            let chosen = annotations.iter().map(|one| &**one).filter(|one| has_class(one));
             let chosen: Vec<_> = chosen.map(|one| (one, nesting.own_area(one, least))).collect();
             self.annotated(set, &chosen)
         };
@@ -177,12 +177,12 @@ impl QueryBuilder<'_> {
         let center = bounds.center();
         let (x, y) = (center.x - f64::from(width) / 2.0, center.y - f64::from(height) / 2.0);
         let rect = Level0Rect::new(x as i64, y as i64, width, height);
-        let place = Some(TilePlace { slide: slide.clone(), rect });
-        ShownExample { example: Example::Region { slide: slide.clone(), region }, place }
+        let position = Some(TilePosition { slide: slide.clone(), rect });
+        ShownExample { example: Example::Region { slide: slide.clone(), region }, position }
     }
 
     fn set(&self, slide: &SlideId) -> Option<&DescriptorSet> {
-        Some(&self.index.sets()[self.index.place(slide)? as usize])
+        Some(&self.index.sets()[self.index.set_index(slide)? as usize])
     }
 }
 
@@ -201,14 +201,14 @@ pub fn middle_of(region: &Region) -> Level0Point {
 /// Returns a tile as an example.
 pub fn tile_example(slide: &SlideId, rect: Level0Rect) -> ShownExample {
     let example = Example::Tile { slide: slide.clone(), at: rect.center() };
-    ShownExample { example, place: Some(TilePlace { slide: slide.clone(), rect }) }
+    ShownExample { example, position: Some(TilePosition { slide: slide.clone(), rect }) }
 }
 
 /// Adds `example` to the list `to` and removes it from the list `off`, since a tile is either a positive or a
 /// negative example.
 pub fn put_example(to: &mut Vec<ShownExample>, off: &mut Vec<ShownExample>, example: ShownExample) {
-    off.retain(|known| known.place != example.place);
-    if !to.iter().any(|known| known.place == example.place && known.example == example.example) {
+    off.retain(|known| known.position != example.position);
+    if !to.iter().any(|known| known.position == example.position && known.example == example.example) {
         to.push(example);
     }
 }
@@ -249,31 +249,31 @@ pub fn missing_tile<'a>(
     index: &Snapshot,
     examples: impl IntoIterator<Item = &'a ShownExample>,
     problem: &QueryError,
-) -> Option<TilePlace> {
+) -> Option<TilePosition> {
     let (QueryError::NotEmbedded(wanted) | QueryError::NoTileThere { slide: wanted, .. }) = problem else {
         return None;
     };
     let is_embedded = |slide: &SlideId, at: Level0Point| {
-        index.place(slide).is_some_and(|place| index.sets()[place as usize].row_at(at).is_some())
+        index.set_index(slide).is_some_and(|set| index.sets()[set as usize].row_at(at).is_some())
     };
     examples.into_iter().find_map(|shown| match &shown.example {
-        Example::Tile { slide, at } if slide == wanted && !is_embedded(slide, *at) => shown.place.clone(),
+        Example::Tile { slide, at } if slide == wanted && !is_embedded(slide, *at) => shown.position.clone(),
         _ => None,
     })
 }
 
-/// Replaces the examples that are the tile at `place` with its descriptor.
+/// Replaces the examples that are the tile at `position` with its descriptor.
 pub fn use_descriptor<'a>(
     examples: impl IntoIterator<Item = &'a mut ShownExample>,
-    place: &TilePlace,
+    position: &TilePosition,
     name: &str,
     descriptor: &[f32],
 ) {
     for shown in examples {
-        if shown.place.as_ref() == Some(place) && matches!(shown.example, Example::Tile { .. }) {
+        if shown.position.as_ref() == Some(position) && matches!(shown.example, Example::Tile { .. }) {
             shown.example = Example::Descriptors {
                 name: name.to_owned(),
-                place: Some(place.clone()),
+                position: Some(position.clone()),
                 descriptors: vec![descriptor.to_vec()],
                 file: None,
             };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::TilePlace;
+use super::TilePosition;
 use crate::slide::SlideId;
 
 /// The archive's part of an answer.
@@ -23,7 +23,7 @@ pub struct FromArchive {
     /// Archive slides that contain matches or are ranked.
     pub slides: HashMap<SlideId, ArchiveSlide>,
     /// Additional data on matches in the archive.
-    pub tiles: HashMap<TilePlace, ArchiveTile>,
+    pub tiles: HashMap<TilePosition, ArchiveTile>,
 }
 
 /// A slide of the archive.

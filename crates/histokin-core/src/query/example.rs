@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{QueryError, TilePlace};
+use super::{QueryError, TilePosition};
 use crate::descriptors::{DescriptorSet, Row};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::index::{Snapshot, TileRef};
@@ -39,7 +39,8 @@ pub enum Example {
         /// Name shown to the user, such as that of the image file.
         name: String,
         /// Position on its slide, if it has one; an image file counts as a slide with a single tile.
-        place: Option<TilePlace>,
+        #[serde(alias = "place")]
+        position: Option<TilePosition>,
         /// One descriptor per tile.
         descriptors: Vec<Vec<f32>>,
         /// The image file, if the tiles come from one.
@@ -129,14 +130,14 @@ impl Example {
     pub fn slide(&self) -> Option<&SlideId> {
         match self {
             Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
-            Self::Descriptors { place, .. } => place.as_ref().map(|place| &place.slide),
+            Self::Descriptors { position, .. } => position.as_ref().map(|position| &position.slide),
         }
     }
 
     pub(super) fn slide_mut(&mut self) -> Option<&mut SlideId> {
         match self {
             Self::Tile { slide, .. } | Self::Region { slide, .. } => Some(slide),
-            Self::Descriptors { place, .. } => place.as_mut().map(|place| &mut place.slide),
+            Self::Descriptors { position, .. } => position.as_mut().map(|position| &mut position.slide),
         }
     }
 }
@@ -145,7 +146,7 @@ impl Example {
 pub(super) struct ExampleTile<'a> {
     /// Reference into the index, if the tile is embedded.
     pub tile: Option<TileRef>,
-    pub place: Option<TilePlace>,
+    pub position: Option<TilePosition>,
     pub descriptor: Cow<'a, [f32]>,
 }
 
@@ -158,24 +159,24 @@ pub(super) fn tiles<'a>(
     for example in examples {
         let fresh = match example {
             Example::Tile { slide, at } => {
-                let (place, set) = set_of(index, slide)?;
+                let (set_index, set) = set_of(index, slide)?;
                 let row = set.row_at(*at).ok_or_else(|| QueryError::NoTileThere {
                     slide: slide.clone(),
                     x: at.x,
                     y: at.y,
                 })?;
-                vec![embedded(place, set, row)]
+                vec![embedded(set_index, set, row)]
             }
             Example::Region { slide, region } => {
-                let (place, set) = set_of(index, slide)?;
+                let (set_index, set) = set_of(index, slide)?;
                 let inside = region.rows(set);
                 if inside.is_empty() {
                     return Err(QueryError::EmptyRegion(slide.clone()));
                 }
                 let step = inside.len().div_ceil(MOST_TILES);
-                inside.into_iter().step_by(step).map(|row| embedded(place, set, row)).collect()
+                inside.into_iter().step_by(step).map(|row| embedded(set_index, set, row)).collect()
             }
-            Example::Descriptors { name, place, descriptors, .. } => {
+            Example::Descriptors { name, position, descriptors, .. } => {
                 let wanted = index.sets().first().map(|set| set.width());
                 let other = |row: &&Vec<f32>| wanted.is_some_and(|wanted| row.len() != wanted);
                 if let Some(found) = descriptors.iter().find(other) {
@@ -187,7 +188,7 @@ pub(super) fn tiles<'a>(
                 }
                 let as_tile = |row: &'a Vec<f32>| ExampleTile {
                     tile: None,
-                    place: place.clone(),
+                    position: position.clone(),
                     descriptor: Cow::Borrowed(row.as_slice()),
                 };
                 descriptors.iter().take(MOST_TILES).map(as_tile).collect()
@@ -203,14 +204,14 @@ pub(super) fn tiles<'a>(
 }
 
 fn set_of<'a>(index: &'a Snapshot, slide: &SlideId) -> Result<(u32, &'a DescriptorSet), QueryError> {
-    let place = index.place(slide).ok_or_else(|| QueryError::NotEmbedded(slide.clone()))?;
-    Ok((place, &index.sets()[place as usize]))
+    let set_index = index.set_index(slide).ok_or_else(|| QueryError::NotEmbedded(slide.clone()))?;
+    Ok((set_index, &index.sets()[set_index as usize]))
 }
 
-fn embedded(place: u32, set: &DescriptorSet, row: Row) -> ExampleTile<'_> {
+fn embedded(set_index: u32, set: &DescriptorSet, row: Row) -> ExampleTile<'_> {
     ExampleTile {
-        tile: Some(TileRef { set: place, row }),
-        place: Some(TilePlace { slide: set.header.slide_id.clone(), rect: set.rect(row) }),
+        tile: Some(TileRef { set: set_index, row }),
+        position: Some(TilePosition { slide: set.header.slide_id.clone(), rect: set.rect(row) }),
         descriptor: Cow::Borrowed(set.descriptor(row)),
     }
 }

@@ -2,39 +2,39 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, FromArchive, Match, QueryHistory, TilePlace, Verdict, pair};
+use super::{Answer, FromArchive, Judgement, Match, QueryHistory, TilePosition, pair};
 use crate::annotation::{Annotation, AnnotationClass, AnnotationSet, Bounds, RawJson, Shape};
 use crate::geometry::{Level0Point, Level0Rect};
 use crate::slide::SlideId;
 
 /// Returns the relevance judgement of a match.
-fn verdict(answer: &Answer, found: &Match, query_history: &QueryHistory) -> Option<Verdict> {
+fn judgement(answer: &Answer, found: &Match, query_history: &QueryHistory) -> Option<Judgement> {
     let (query, found) = pair(answer, found)?;
-    query_history.verdict(&query, &found)
+    query_history.judgement(&query, &found)
 }
 
 /// Returns a judgement's name in files.
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Same => "same",
-        Verdict::Different => "different",
-        Verdict::Unsure => "unsure",
+fn word(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Same => "same",
+        Judgement::Different => "different",
+        Judgement::Unsure => "unsure",
     }
 }
 
 /// Returns an answer as JSON, with the relevance judgements: `query` is the first tile of the query, `tiles`
 /// are all of them.
 pub fn to_json(answer: &Answer, query_history: &QueryHistory) -> Value {
-    let place = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
-    let tile = |tile: &Option<TilePlace>| tile.as_ref().map(|tile| place(&tile.slide, &tile.rect));
+    let tile_json = |slide: &SlideId, rect: &Level0Rect| json!({"slide": slide, "x": rect.x, "y": rect.y, "width": rect.width, "height": rect.height});
+    let tile = |tile: &Option<TilePosition>| tile.as_ref().map(|tile| tile_json(&tile.slide, &tile.rect));
     let found = |found: &Match| {
-        let mut document = place(&found.slide, &found.rect);
-        document["verdict"] = json!(verdict(answer, found, query_history));
+        let mut document = tile_json(&found.slide, &found.rect);
+        document["judgement"] = json!(judgement(answer, found, query_history));
         document["rank"] = json!(found.rank);
         document["distance"] = json!(found.distance);
         document["like"] = json!(found.example);
         if let Some(archive) = &answer.archive {
-            describe(&mut document, archive, &TilePlace { slide: found.slide.clone(), rect: found.rect });
+            describe(&mut document, archive, &TilePosition { slide: found.slide.clone(), rect: found.rect });
         }
         document
     };
@@ -72,7 +72,7 @@ pub fn to_json(answer: &Answer, query_history: &QueryHistory) -> Value {
 }
 
 /// Adds slide name, location, patient and class of a match in the archive.
-fn describe(document: &mut Value, archive: &FromArchive, tile: &TilePlace) {
+fn describe(document: &mut Value, archive: &FromArchive, tile: &TilePosition) {
     if let Some(slide) = archive.slides.get(&tile.slide) {
         document["archive"] = json!({
             "name": slide.name,
@@ -95,7 +95,17 @@ pub fn to_csv(
     name: impl Fn(&SlideId) -> String,
 ) -> csv::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["rank", "distance", "slide", "slide_id", "x", "y", "width", "height", "verdict"])?;
+    writer.write_record([
+        "rank",
+        "distance",
+        "slide",
+        "slide_id",
+        "x",
+        "y",
+        "width",
+        "height",
+        "judgement",
+    ])?;
     for found in &answer.matches {
         let rect = found.rect;
         writer.write_record([
@@ -107,7 +117,7 @@ pub fn to_csv(
             rect.y.to_string(),
             rect.width.to_string(),
             rect.height.to_string(),
-            verdict(answer, found, query_history).map(word).unwrap_or_default().to_owned(),
+            judgement(answer, found, query_history).map(word).unwrap_or_default().to_owned(),
         ])?;
     }
     writer.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
@@ -126,8 +136,8 @@ pub fn to_annotations(answer: &Answer, query_history: &QueryHistory, slide: &Sli
         annotation.name = Some(format!("Match {}", found.rank));
         annotation.measurements =
             vec![("Rank".to_owned(), found.rank as f64), ("Distance".to_owned(), found.distance.into())];
-        if let Some(verdict) = verdict(answer, found, query_history) {
-            annotation.metadata.push(("Verdict".to_owned(), RawJson::from(word(verdict))));
+        if let Some(judgement) = judgement(answer, found, query_history) {
+            annotation.metadata.push(("Judgement".to_owned(), RawJson::from(word(judgement))));
         }
         annotation
     });

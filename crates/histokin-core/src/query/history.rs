@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Example, Match, QuerySettings, TilePlace};
+use super::{Answer, Example, Match, QuerySettings, TilePosition};
 use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
 use crate::{durable, untrusted};
@@ -28,7 +28,7 @@ const MOST_KEPT: usize = 50;
 /// A relevance judgement: the user's assessment of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum Judgement {
     /// The same tissue as the query's.
     Same,
     /// Different tissue from the query's.
@@ -37,15 +37,15 @@ pub enum Verdict {
     Unsure,
 }
 
-/// The relevance judgement of one pair of tiles.
+/// A match that was judged, with the tile of the query to which it was compared.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct JudgedMatch {
     /// Tile of the query that the match was compared with.
-    pub query: TilePlace,
+    pub query: TilePosition,
     /// The match.
-    pub found: TilePlace,
-    /// The user's judgement of the pair.
-    pub verdict: Verdict,
+    pub found: TilePosition,
+    /// The user's judgement.
+    pub judgement: Judgement,
     /// Distance of the two descriptors at the time of the judgement.
     pub distance: f32,
     /// Name of the encoder that computed the descriptors.
@@ -58,7 +58,8 @@ pub struct ShownExample {
     /// The example.
     pub example: Example,
     /// Part of a slide that is displayed; `None` for an image file.
-    pub place: Option<TilePlace>,
+    #[serde(alias = "place")]
+    pub position: Option<TilePosition>,
 }
 
 /// An earlier query.
@@ -77,7 +78,7 @@ pub struct PastQuery {
 /// Relevance judgements and earlier queries of a project.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryHistory {
-    judgements: Vec<Judgement>,
+    judgements: Vec<JudgedMatch>,
     /// Newest first.
     history: Vec<PastQuery>,
 }
@@ -114,7 +115,8 @@ struct Row {
     y: i64,
     width: u32,
     height: u32,
-    verdict: Verdict,
+    #[serde(alias = "verdict")]
+    judgement: Judgement,
     distance: f32,
     encoder: String,
 }
@@ -139,7 +141,7 @@ impl QueryHistory {
         let (path, bytes) = read(JUDGEMENTS_FILE)?;
         let rows = csv::Reader::from_reader(bytes.as_deref().unwrap_or_default()).into_deserialize();
         let judgements = rows
-            .map(|row: csv::Result<Row>| row.map(Judgement::from))
+            .map(|row: csv::Result<Row>| row.map(JudgedMatch::from))
             .collect::<csv::Result<_>>()
             .map_err(|error| naming(&path, error.to_string()))?;
         let (path, bytes) = read(HISTORY_FILE)?;
@@ -159,8 +161,8 @@ impl QueryHistory {
 
     fn judgements_csv(&self) -> io::Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        for judgement in &self.judgements {
-            writer.serialize(Row::from(judgement)).map_err(io::Error::other)?;
+        for judged in &self.judgements {
+            writer.serialize(Row::from(judged)).map_err(io::Error::other)?;
         }
         writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
     }
@@ -179,9 +181,9 @@ impl QueryHistory {
                 slide.clone_from(id);
             }
         };
-        for judgement in &mut self.judgements {
-            rename(&mut judgement.query.slide);
-            rename(&mut judgement.found.slide);
+        for judged in &mut self.judgements {
+            rename(&mut judged.query.slide);
+            rename(&mut judged.found.slide);
         }
         for shown in
             self.history.iter_mut().flat_map(|past| past.positives.iter_mut().chain(&mut past.negatives))
@@ -189,33 +191,33 @@ impl QueryHistory {
             if let Some(slide) = shown.example.slide_mut() {
                 rename(slide);
             }
-            if let Some(place) = &mut shown.place {
-                rename(&mut place.slide);
+            if let Some(position) = &mut shown.position {
+                rename(&mut position.slide);
             }
         }
     }
 
     /// Returns all judged pairs.
-    pub fn judgements(&self) -> &[Judgement] {
+    pub fn judgements(&self) -> &[JudgedMatch] {
         &self.judgements
     }
 
     /// Returns the judgement of a pair of tiles.
-    pub fn verdict(&self, query: &TilePlace, found: &TilePlace) -> Option<Verdict> {
-        let of_pair = |judgement: &&Judgement| judgement.query == *query && judgement.found == *found;
-        self.judgements.iter().find(of_pair).map(|judgement| judgement.verdict)
+    pub fn judgement(&self, query: &TilePosition, found: &TilePosition) -> Option<Judgement> {
+        let of_pair = |judged: &&JudgedMatch| judged.query == *query && judged.found == *found;
+        self.judgements.iter().find(of_pair).map(|judged| judged.judgement)
     }
 
     /// Adds a judgement, replacing the previous one of the same pair. Returns the previous one.
-    pub fn judge(&mut self, judgement: Judgement) -> Option<Judgement> {
-        let before = self.forget(&judgement.query, &judgement.found);
-        self.judgements.push(judgement);
+    pub fn judge(&mut self, judged: JudgedMatch) -> Option<JudgedMatch> {
+        let before = self.forget(&judged.query, &judged.found);
+        self.judgements.push(judged);
         before
     }
 
     /// Removes and returns the judgement of a pair of tiles.
-    pub fn forget(&mut self, query: &TilePlace, found: &TilePlace) -> Option<Judgement> {
-        let of_pair = |judgement: &Judgement| judgement.query == *query && judgement.found == *found;
+    pub fn forget(&mut self, query: &TilePosition, found: &TilePosition) -> Option<JudgedMatch> {
+        let of_pair = |judged: &JudgedMatch| judged.query == *query && judged.found == *found;
         let index = self.judgements.iter().position(of_pair)?;
         Some(self.judgements.remove(index))
     }
@@ -225,26 +227,24 @@ impl QueryHistory {
     /// Called in every frame; it is cheap while none of the query's tiles has judgements.
     pub fn precision(&self, answer: &Answer) -> Precision {
         let mut precision = Precision::default();
-        let asked: HashSet<&TilePlace> = answer.tiles.iter().flatten().collect();
-        let judged: HashMap<_, Verdict> = self
+        let asked: HashSet<&TilePosition> = answer.tiles.iter().flatten().collect();
+        let of_match: HashMap<_, Judgement> = self
             .judgements
             .iter()
-            .filter(|judgement| asked.contains(&judgement.query))
-            .map(|judgement| {
-                ((&judgement.query, &judgement.found.slide, judgement.found.rect), judgement.verdict)
-            })
+            .filter(|judged| asked.contains(&judged.query))
+            .map(|judged| ((&judged.query, &judged.found.slide, judged.found.rect), judged.judgement))
             .collect();
-        if judged.is_empty() {
+        if of_match.is_empty() {
             return precision;
         }
         for found in &answer.matches {
-            let verdict = answer
+            let judgement = answer
                 .nearest_example(found)
-                .and_then(|query| judged.get(&(query, &found.slide, found.rect)));
-            match verdict {
-                Some(Verdict::Same) => precision.same += 1,
-                Some(Verdict::Different) => precision.different += 1,
-                Some(Verdict::Unsure) => precision.unsure += 1,
+                .and_then(|query| of_match.get(&(query, &found.slide, found.rect)));
+            match judgement {
+                Some(Judgement::Same) => precision.same += 1,
+                Some(Judgement::Different) => precision.different += 1,
+                Some(Judgement::Unsure) => precision.unsure += 1,
                 None => {}
             }
         }
@@ -273,14 +273,14 @@ impl QueryHistory {
 }
 
 /// Returns the two tiles that a judgement of a match refers to: the query's and the match.
-pub fn pair(answer: &Answer, found: &Match) -> Option<(TilePlace, TilePlace)> {
-    let found_place = TilePlace { slide: found.slide.clone(), rect: found.rect };
-    Some((answer.nearest_example(found)?.clone(), found_place))
+pub fn pair(answer: &Answer, found: &Match) -> Option<(TilePosition, TilePosition)> {
+    let found_position = TilePosition { slide: found.slide.clone(), rect: found.rect };
+    Some((answer.nearest_example(found)?.clone(), found_position))
 }
 
-impl From<&Judgement> for Row {
-    fn from(judgement: &Judgement) -> Self {
-        let (query, found) = (&judgement.query, &judgement.found);
+impl From<&JudgedMatch> for Row {
+    fn from(judged: &JudgedMatch) -> Self {
+        let (query, found) = (&judged.query, &judged.found);
         Self {
             query_slide: query.slide.clone(),
             query_x: query.rect.x,
@@ -292,21 +292,21 @@ impl From<&Judgement> for Row {
             y: found.rect.y,
             width: found.rect.width,
             height: found.rect.height,
-            verdict: judgement.verdict,
-            distance: judgement.distance,
-            encoder: judgement.encoder.clone(),
+            judgement: judged.judgement,
+            distance: judged.distance,
+            encoder: judged.encoder.clone(),
         }
     }
 }
 
-impl From<Row> for Judgement {
+impl From<Row> for JudgedMatch {
     fn from(row: Row) -> Self {
         let query = Level0Rect::new(row.query_x, row.query_y, row.query_width, row.query_height);
         let found = Level0Rect::new(row.x, row.y, row.width, row.height);
         Self {
-            query: TilePlace { slide: row.query_slide, rect: query },
-            found: TilePlace { slide: row.slide, rect: found },
-            verdict: row.verdict,
+            query: TilePosition { slide: row.query_slide, rect: query },
+            found: TilePosition { slide: row.slide, rect: found },
+            judgement: row.judgement,
             distance: row.distance,
             encoder: row.encoder,
         }
@@ -315,15 +315,16 @@ impl From<Row> for Judgement {
 
 #[cfg(test)]
 mod tests {
+    use super::super::AnnotationFilter;
     use super::*;
 
-    fn place(slide: &str, x: i64) -> TilePlace {
-        TilePlace { slide: SlideId(slide.to_owned()), rect: Level0Rect::new(x, 0, 224, 224) }
+    fn position(slide: &str, x: i64) -> TilePosition {
+        TilePosition { slide: SlideId(slide.to_owned()), rect: Level0Rect::new(x, 0, 224, 224) }
     }
 
-    fn judgement(x: i64, verdict: Verdict) -> Judgement {
-        let (query, found) = (place("a", 0), place("b", x));
-        Judgement { query, found, verdict, distance: 0.125, encoder: "e".to_owned() }
+    fn judged(x: i64, judgement: Judgement) -> JudgedMatch {
+        let (query, found) = (position("a", 0), position("b", x));
+        JudgedMatch { query, found, judgement, distance: 0.125, encoder: "e".to_owned() }
     }
 
     #[test]
@@ -331,15 +332,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(QueryHistory::load(folder.path()).unwrap(), QueryHistory::default());
         let mut query_history = QueryHistory::default();
-        query_history.judge(judgement(224, Verdict::Same));
-        query_history.judge(judgement(448, Verdict::Unsure));
-        assert_eq!(query_history.judge(judgement(224, Verdict::Different)).unwrap().verdict, Verdict::Same);
+        query_history.judge(judged(224, Judgement::Same));
+        query_history.judge(judged(448, Judgement::Unsure));
+        assert_eq!(
+            query_history.judge(judged(224, Judgement::Different)).unwrap().judgement,
+            Judgement::Same
+        );
         for number in 0..60 {
             let example = Example::Tile {
                 slide: SlideId("a".to_owned()),
                 at: crate::geometry::Level0Point::new(f64::from(number % 55), 0.0),
             };
-            let positives = vec![ShownExample { example, place: Some(place("a", 0)) }];
+            let positives = vec![ShownExample { example, position: Some(position("a", 0)) }];
             query_history.note(PastQuery {
                 positives,
                 negatives: Vec::new(),
@@ -349,7 +353,10 @@ mod tests {
         assert_eq!(query_history.history().len(), 50);
         query_history.save(folder.path()).unwrap();
         assert_eq!(QueryHistory::load(folder.path()).unwrap(), query_history);
-        assert_eq!(query_history.verdict(&place("a", 0), &place("b", 224)), Some(Verdict::Different));
+        assert_eq!(
+            query_history.judgement(&position("a", 0), &position("b", 224)),
+            Some(Judgement::Different)
+        );
         std::fs::write(folder.path().join(HISTORY_FILE), "{").unwrap();
         let error = QueryHistory::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains(HISTORY_FILE), "{error}");
@@ -357,30 +364,45 @@ mod tests {
 
     #[test]
     fn queries_of_earlier_versions_are_read() {
-        let place = r#"{"slide":"a","rect":{"x":0,"y":0,"width":224,"height":224}}"#;
+        let position = r#"{"slide":"a","rect":{"x":0,"y":0,"width":224,"height":224}}"#;
         let described = format!(
-            r#"{{"example":{{"described":{{"name":"a.png","place":{place},"descriptors":[[1.0]]}}}},"place":{place}}}"#
+            r#"{{"example":{{"described":{{"name":"a.png","place":{position},"descriptors":[[1.0]]}}}},"place":{position}}}"#
         );
-        let tile =
-            format!(r#"{{"example":{{"tile":{{"slide":"a","at":{{"x":1.0,"y":2.0}}}}}},"place":{place}}}"#);
-        let text = format!(r#"{{"like":[{described}],"unlike":[{tile}],"settings":{{}}}}"#);
+        let tile = format!(
+            r#"{{"example":{{"tile":{{"slide":"a","at":{{"x":1.0,"y":2.0}}}}}},"place":{position}}}"#
+        );
+        let text =
+            format!(r#"{{"like":[{described}],"unlike":[{tile}],"settings":{{"marked":"annotated"}}}}"#);
         let past: PastQuery = serde_json::from_str(&text).unwrap();
         assert!(matches!(past.positives[0].example, Example::Descriptors { .. }));
         assert!(matches!(past.negatives[0].example, Example::Tile { .. }));
+        assert_eq!(past.positives[0].position.as_ref().unwrap().slide.0, "a");
+        assert_eq!(past.settings.annotation_filter, AnnotationFilter::Annotated);
+    }
+
+    #[test]
+    fn judgements_of_earlier_versions_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "query_slide,query_x,query_y,query_width,query_height,slide,x,y,width,height,verdict,distance,encoder\n\
+                    a,0,0,224,224,b,224,0,224,224,different,0.125,e\n";
+        std::fs::write(folder.path().join(JUDGEMENTS_FILE), text).unwrap();
+        let query_history = QueryHistory::load(folder.path()).unwrap();
+        let judgement = query_history.judgement(&position("a", 0), &position("b", 224));
+        assert_eq!(judgement, Some(Judgement::Different));
     }
 
     #[test]
     fn precision_leaves_out_what_the_reader_is_not_sure_of() {
         let mut query_history = QueryHistory::default();
-        query_history.judge(judgement(224, Verdict::Same));
-        query_history.judge(judgement(448, Verdict::Different));
-        query_history.judge(judgement(672, Verdict::Unsure));
+        query_history.judge(judged(224, Judgement::Same));
+        query_history.judge(judged(448, Judgement::Different));
+        query_history.judge(judged(672, Judgement::Unsure));
         let found = |(rank, x): (usize, i64)| {
-            let TilePlace { slide, rect } = place("b", x);
+            let TilePosition { slide, rect } = position("b", x);
             Match { rank, slide, rect, distance: 0.1, example: 0 }
         };
         let answer = Answer {
-            tiles: vec![Some(place("a", 0))],
+            tiles: vec![Some(position("a", 0))],
             matches: (1..).zip([224, 448, 672, 896]).map(found).collect(),
             slides: Vec::new(),
             exact: true,

@@ -6,11 +6,11 @@
 
 mod history;
 pub mod builder;
+mod annotation_filter;
 mod choice;
 mod elsewhere;
 mod example;
 pub mod export;
-mod marked;
 mod own;
 mod patients;
 mod slides;
@@ -28,12 +28,12 @@ use crate::geometry::Level0Rect;
 use crate::index::{Exclusion, Neighbour, Snapshot, TileFilter, TileRef, squared_distances};
 use crate::slide::SlideId;
 
+pub use annotation_filter::{AnnotationFilter, AnnotationsBySlide, points_of};
 pub use elsewhere::{ArchiveSlide, ArchiveTile, FromArchive};
 pub use example::{Example, MOST_TILES, Region};
 pub use history::{
-    JUDGEMENTS_FILE, Judgement, PastQuery, Precision, QueryHistory, ShownExample, Verdict, pair,
+    JUDGEMENTS_FILE, JudgedMatch, Judgement, PastQuery, Precision, QueryHistory, ShownExample, pair,
 };
-pub use marked::{Marked, Marks, points_of};
 pub use patients::{DEFAULT_PATTERN, PatientNames, Patients, read_patients};
 pub use slides::{HISTOGRAM_BINS, SlideElsewhere, SlideRank, asking, compared};
 
@@ -79,7 +79,8 @@ pub struct QuerySettings {
     /// Restricts the search to these slides, if given.
     pub among: Option<Vec<SlideId>>,
     /// Restricts matches by annotations.
-    pub marked: Marked,
+    #[serde(alias = "marked")]
+    pub annotation_filter: AnnotationFilter,
     /// Number of matches wanted.
     pub count: usize,
     /// Tiles whose centre is within this distance (µm) of that of an example on the same slide are left out.
@@ -102,7 +103,7 @@ impl Default for QuerySettings {
         Self {
             scope: Scope::All,
             among: None,
-            marked: Marked::Anywhere,
+            annotation_filter: AnnotationFilter::Anywhere,
             count: 20,
             exclude_um: 0.0,
             max_distance: None,
@@ -115,7 +116,7 @@ impl Default for QuerySettings {
 
 /// Position of a tile: its slide and rectangle.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct TilePlace {
+pub struct TilePosition {
     /// Slide that contains the tile.
     pub slide: SlideId,
     /// Rectangle in level-0 pixels of that slide.
@@ -142,7 +143,7 @@ pub struct Match {
 pub struct Answer {
     /// Tiles of the query's positive examples, with all tiles of a region. `None` for a tile that lies on no
     /// slide, such as that of an image file.
-    pub tiles: Vec<Option<TilePlace>>,
+    pub tiles: Vec<Option<TilePosition>>,
     /// Matches, nearest first or, with diversity, in the order in which they were chosen.
     pub matches: Vec<Match>,
     /// Slides by similarity, if ranking was requested.
@@ -159,7 +160,7 @@ pub struct Answer {
 
 impl Answer {
     /// Returns the position of the query's first tile.
-    pub fn first(&self) -> Option<&TilePlace> {
+    pub fn first(&self) -> Option<&TilePosition> {
         self.tiles.first()?.as_ref()
     }
 
@@ -169,7 +170,7 @@ impl Answer {
     }
 
     /// Returns the tile of the query that is nearest to a match.
-    pub fn nearest_example(&self, found: &Match) -> Option<&TilePlace> {
+    pub fn nearest_example(&self, found: &Match) -> Option<&TilePosition> {
         self.tiles.get(found.example)?.as_ref()
     }
 }
@@ -214,12 +215,12 @@ pub enum QueryError {
     Crashed(String),
 }
 
-/// Finds the tiles most similar to the examples of `query`. `marks` are the annotations that the settings may
+/// Finds the tiles most similar to the examples of `query`. `annotations` are the annotations that the settings may
 /// refer to.
 ///
 /// # Errors
 /// [`QueryError`] when the query cannot be answered.
-pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, QueryError> {
+pub fn ask(index: &Snapshot, query: &Query, annotations: &AnnotationsBySlide) -> Result<Answer, QueryError> {
     let started = Instant::now();
     let positives = example::tiles(index, &query.positives)?;
     let negatives = example::tiles(index, &query.negatives)?;
@@ -227,7 +228,7 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
         return Err(QueryError::Nothing);
     }
     let settings = &query.settings;
-    let filter = filter(index, query, (&positives[..], &negatives[..]), marks);
+    let filter = filter(index, query, (&positives[..], &negatives[..]), annotations);
     let found = choice::choose(index, settings, |count| nearest(index, &positives, &filter, count));
     let matches: Vec<Match> = (1..)
         .zip(&found)
@@ -248,7 +249,7 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
         Vec::new()
     };
     Ok(Answer {
-        tiles: positives.into_iter().map(|tile| tile.place).collect(),
+        tiles: positives.into_iter().map(|tile| tile.position).collect(),
         matches,
         slides,
         // All search methods are exact; an approximate one would have to set this to false.
@@ -267,18 +268,18 @@ pub fn ask(index: &Snapshot, query: &Query, marks: &Marks) -> Result<Answer, Que
 pub fn rank_slides(
     index: &Snapshot,
     query: &Query,
-    marks: &Marks,
+    annotations: &AnnotationsBySlide,
     matches: &[Match],
     elsewhere: Vec<SlideElsewhere>,
 ) -> Result<Vec<SlideRank>, QueryError> {
     let positives = example::tiles(index, &query.positives)?;
     let negatives = example::tiles(index, &query.negatives)?;
-    let filter = filter(index, query, (&positives[..], &negatives[..]), marks);
+    let filter = filter(index, query, (&positives[..], &negatives[..]), annotations);
     Ok(slides::rank(index, &positives, &filter, matches, elsewhere))
 }
 
 /// A tile of a query: its position, if it has one, and its descriptor.
-pub type AskedTile = (Option<TilePlace>, Vec<f32>);
+pub type AskedTile = (Option<TilePosition>, Vec<f32>);
 
 /// Returns the tiles of examples.
 ///
@@ -286,7 +287,7 @@ pub type AskedTile = (Option<TilePlace>, Vec<f32>);
 /// As [`ask`].
 pub fn tiles_of(index: &Snapshot, examples: &[Example]) -> Result<Vec<AskedTile>, QueryError> {
     let tiles = example::tiles(index, examples)?;
-    Ok(tiles.into_iter().map(|tile| (tile.place, tile.descriptor.into_owned())).collect())
+    Ok(tiles.into_iter().map(|tile| (tile.position, tile.descriptor.into_owned())).collect())
 }
 
 /// Returns the distance of every embedded tile to the nearest tile of `positives`: one list for each set of
@@ -323,14 +324,14 @@ fn filter(
     index: &Snapshot,
     query: &Query,
     (positives, negatives): (&[ExampleTile<'_>], &[ExampleTile<'_>]),
-    marks: &Marks,
+    annotations: &AnnotationsBySlide,
 ) -> TileFilter {
     let settings = &query.settings;
     // By slide, not by tile of the index: an example may have been embedded on its own before its slide was.
     let own: Vec<u32> =
-        positives.iter().filter_map(|tile| index.place(&tile.place.as_ref()?.slide)).collect();
-    let in_scope = |(place, slide): (u32, &SlideId)| {
-        let is_own = own.contains(&place);
+        positives.iter().filter_map(|tile| index.set_index(&tile.position.as_ref()?.slide)).collect();
+    let in_scope = |(set_index, slide): (u32, &SlideId)| {
+        let is_own = own.contains(&set_index);
         let listed = settings.among.as_ref().is_none_or(|among| among.contains(slide));
         listed
             && match settings.scope {
@@ -341,14 +342,14 @@ fn filter(
     };
     let slides = (0u32..).zip(index.sets().iter().map(|set| &set.header.slide_id));
     let excluded = |tile: &ExampleTile<'_>| {
-        let place = tile.place.as_ref().filter(|_| settings.exclude_um > 0.0)?;
-        let set = index.place(&place.slide)?;
+        let position = tile.position.as_ref().filter(|_| settings.exclude_um > 0.0)?;
+        let set = index.set_index(&position.slide)?;
         let mpp = index.sets()[set as usize].header.level0_mpp();
-        Some(Exclusion { set, center: place.rect.center(), radius_um: settings.exclude_um, mpp })
+        Some(Exclusion { set, center: position.rect.center(), radius_um: settings.exclude_um, mpp })
     };
     TileFilter {
         sets: slides.map(in_scope).collect(),
-        rows: settings.marked.rows(index, marks),
+        rows: settings.annotation_filter.rows(index, annotations),
         without: own::rows(index, &query.positives),
         excluded: positives.iter().filter_map(excluded).collect(),
         max_distance: settings.max_distance.unwrap_or(f32::INFINITY),

@@ -19,20 +19,20 @@ use crate::index::{RowMask, Snapshot};
 pub(super) fn rows(index: &Snapshot, examples: &[Example]) -> Vec<(u32, Arc<RowMask>)> {
     let mut own: BTreeMap<u32, Vec<bool>> = BTreeMap::new();
     for example in examples {
-        let Some(place) = example.slide().and_then(|slide| index.place(slide)) else { continue };
-        let set = &index.sets()[place as usize];
+        let Some(set_index) = example.slide().and_then(|slide| index.set_index(slide)) else { continue };
+        let set = &index.sets()[set_index as usize];
         let rows = match example {
             Example::Tile { at, .. } => match set.row_at(*at) {
                 Some(row) => overlapping(set, &set.rect(row)),
                 None => Vec::new(),
             },
             Example::Region { region, .. } => region.rows(set),
-            Example::Descriptors { place, .. } => match place {
-                Some(place) => overlapping(set, &place.rect),
+            Example::Descriptors { position, .. } => match position {
+                Some(position) => overlapping(set, &position.rect),
                 None => Vec::new(),
             },
         };
-        let mask = own.entry(place).or_insert_with(|| vec![false; set.len()]);
+        let mask = own.entry(set_index).or_insert_with(|| vec![false; set.len()]);
         rows.into_iter().for_each(|row| mask[row.0 as usize] = true);
     }
     own.into_iter().map(|(set, mask)| (set, Arc::new(RowMask::new(mask)))).collect()

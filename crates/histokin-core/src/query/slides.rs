@@ -70,13 +70,15 @@ pub fn rank(
     matches: &[Match],
     elsewhere: Vec<SlideElsewhere>,
 ) -> Vec<SlideRank> {
-    let compared: Vec<&ExampleTile<'_>> = compared(positives.len()).map(|place| &positives[place]).collect();
-    let places: Vec<u32> =
-        (0..index.sets().len() as u32).filter(|place| filter.accepts_set(*place)).collect();
-    let asking: Vec<&[f32]> = asking(positives.len()).map(|place| &*positives[place].descriptor).collect();
-    let rank = |place: &u32| {
-        let set = &index.sets()[*place as usize];
-        let only = (0..index.sets().len() as u32).map(|other| other == *place).collect();
+    let compared: Vec<&ExampleTile<'_>> =
+        compared(positives.len()).map(|example| &positives[example]).collect();
+    let set_indices: Vec<u32> =
+        (0..index.sets().len() as u32).filter(|set_index| filter.accepts_set(*set_index)).collect();
+    let asking: Vec<&[f32]> =
+        asking(positives.len()).map(|example| &*positives[example].descriptor).collect();
+    let rank = |set_index: &u32| {
+        let set = &index.sets()[*set_index as usize];
+        let only = (0..index.sets().len() as u32).map(|other| other == *set_index).collect();
         let filter = TileFilter { sets: only, ..filter.clone() };
         let nearest = compared
             .iter()
@@ -85,7 +87,7 @@ pub fn rank(
         let (slide, distances) = (set.header.slide_id.clone(), distances(set, &asking));
         unbinned(SlideElsewhere { slide, tiles: set.len(), nearest, distances }, matches)
     };
-    let mut ranked: Vec<(SlideRank, Vec<f32>)> = places.par_iter().filter_map(rank).collect();
+    let mut ranked: Vec<(SlideRank, Vec<f32>)> = set_indices.par_iter().filter_map(rank).collect();
     ranked.extend(elsewhere.into_iter().filter_map(|slide| unbinned(slide, matches)));
     let all = ranked.iter().flat_map(|(_, distances)| distances);
     let farthest = all.copied().fold(f32::MIN_POSITIVE, f32::max);

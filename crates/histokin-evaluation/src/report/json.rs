@@ -77,7 +77,7 @@ fn encoder(sample: &Sample, comparison: &Comparison, one: &EncoderResult) -> Val
         "retrieval": one.target.as_ref().map(|target| retrieval_of(comparison, target)),
         "slide_retrieval": one.target.as_ref().and_then(|target| target.slides.as_ref()).map(score_of),
         "tissue_classes": one.classes.as_ref().map(|classes| classes_of(sample, classes)),
-        "marks": one.marks,
+        "feedback": one.feedback,
         "probe": one.probe,
         "health": one.health,
         "stain_robustness": one.stain,
@@ -126,7 +126,7 @@ fn score_of(score: &Score) -> Value {
     let mut document = json!({
         "queries": score.queries,
         "pool": score.pool,
-        "base_rate": score.base_rate,
+        "chance_level": score.chance_level,
     });
     let mut intervals = Map::new();
     for measure in Measure::ALL {
@@ -149,7 +149,7 @@ fn classes_of(sample: &Sample, classes: &ClassRetrieval) -> Value {
         .collect();
     json!({
         "mean": mean,
-        "base_rate": classes.base_rate,
+        "chance_level": classes.chance_level,
         "per_class": per_class,
         "confusion": {
             "queries": classes.confusion.queries.iter().map(|class| name(*class)).collect::<Vec<_>>(),

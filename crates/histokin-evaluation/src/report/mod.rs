@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::comparison::Comparison;
 use super::map::{self, MapKind, MapStore};
-use super::sample::{Described, Sample};
+use super::sample::{EncoderDescriptors, Sample};
 use histokin_core::durable;
 
 use content::Content;
@@ -47,11 +47,11 @@ const MAPPED: usize = 5000;
 /// to 1) that is done and returns whether to continue; the result is `None` if it returned false.
 pub fn map_of(
     store: Option<&MapStore>,
-    described: &[Described],
+    encoders: &[EncoderDescriptors],
     comparison: &Comparison,
     progress: &mut dyn FnMut(f64) -> bool,
 ) -> Option<Map> {
-    let first = described.first()?;
+    let first = encoders.first()?;
     let settings = map::UmapSettings {
         laid_out: MAPPED,
         seed: comparison.settings.retrieval.seed,
@@ -66,13 +66,13 @@ pub fn map_of(
 }
 
 /// Returns the map of the first encoder by principal components.
-pub fn pca_of(described: &[Described], comparison: &Comparison) -> Option<Map> {
-    let first = described.first()?;
+pub fn pca_of(encoders: &[EncoderDescriptors], comparison: &Comparison) -> Option<Map> {
+    let first = encoders.first()?;
     let points = map::pca(first.descriptors().ok()?, comparison.settings.retrieval.seed);
     Some(Map { kind: MapKind::Pca, encoder: first.name.clone(), points })
 }
 
-/// Writes `report.html`, `report.pdf`, `report.json` and the tables `across_patients.csv`, `marks.csv`,
+/// Writes `report.html`, `report.pdf`, `report.json` and the tables `across_patients.csv`, `feedback.csv`,
 /// `encoders.csv`, `paired.csv`, `classes.csv`, `queries.csv` to `folder`, which is created if necessary. All content is composed before
 /// the first file is written, and each file is written durably: complete or not at all.
 ///

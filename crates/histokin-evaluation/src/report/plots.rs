@@ -3,7 +3,7 @@
 use super::super::addr::DistanceHistogram;
 use super::super::classes::Confusion;
 use super::super::comparison::Comparison;
-use super::super::marks::MARKS;
+use super::super::feedback::JUDGEMENTS;
 use super::super::retrieval::ANSWERS;
 use super::super::sample::Sample;
 use super::Map;
@@ -97,7 +97,7 @@ pub fn precision(comparison: &Comparison) -> Option<Drawing> {
         };
         drawing.line(Style::Series(index), (1..=ANSWERS).map(|count| axes.at(count as f64, mean(count))));
         names.push((Style::Filled(index), one.name.as_str()));
-        base = Some(target.score.base_rate);
+        base = Some(target.score.chance_level);
     }
     let base = base?;
     drawing.line(Style::Base, [axes.at(0.0, base), axes.at(axes.x_end, base)]);
@@ -106,18 +106,19 @@ pub fn precision(comparison: &Comparison) -> Option<Drawing> {
     Some(drawing.labelled("Precision over the number of answers"))
 }
 
-/// Draws the precision of the matches without a mark over the number of marks, one line per encoder; `None`
+/// Draws the precision of the matches without a judgement over the number of judgements, one line per encoder; `None`
 /// if it was not measured.
-pub fn marks(comparison: &Comparison) -> Option<Drawing> {
-    let axes = Axes { x_end: MARKS[MARKS.len() - 1] as f64, y_end: 1.0 };
+pub fn feedback(comparison: &Comparison) -> Option<Drawing> {
+    let axes = Axes { x_end: JUDGEMENTS[JUDGEMENTS.len() - 1] as f64, y_end: 1.0 };
     let mut drawing = Drawing::new(WIDTH, HEIGHT);
-    axes.draw(&mut drawing, "marks", "share of the query's class", true);
+    axes.draw(&mut drawing, "judgements", "share of the query's class", true);
     let mut names = Vec::new();
     for (index, one) in comparison.encoders.iter().enumerate() {
-        let Some(curve) = &one.marks else { continue };
-        let points = curve.marks.iter().zip(&curve.precision);
-        let points =
-            points.filter_map(|(marks, precision)| Some(axes.at(*marks as f64, precision.as_ref()?.value)));
+        let Some(curve) = &one.feedback else { continue };
+        let points = curve.judgements.iter().zip(&curve.precision);
+        let points = points.filter_map(|(judgements, precision)| {
+            Some(axes.at(*judgements as f64, precision.as_ref()?.value))
+        });
         drawing.line(Style::Series(index), points);
         names.push((Style::Filled(index), one.name.as_str()));
     }
@@ -125,7 +126,11 @@ pub fn marks(comparison: &Comparison) -> Option<Drawing> {
         return None;
     }
     legend(&mut drawing, &names);
-    Some(drawing.labelled("P@20 of the matches without a mark over the number of marks, mean over classes"))
+    Some(
+        drawing.labelled(
+            "P@20 of the matches without a judgement over the number of judgements, mean over classes",
+        ),
+    )
 }
 
 /// Draws the share of variance along the first principal axes, one line per encoder.

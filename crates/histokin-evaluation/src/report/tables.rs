@@ -15,7 +15,7 @@ use super::super::sample::Sample;
 pub fn all(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
     Ok(vec![
         ("across_patients.csv", across_patients(sample, comparison)?),
-        ("marks.csv", marks(comparison)?),
+        ("feedback.csv", feedback(comparison)?),
         ("encoders.csv", encoders(comparison)?),
         ("paired.csv", paired(comparison)?),
         ("classes.csv", classes(sample, comparison)?),
@@ -66,17 +66,17 @@ fn across_patients(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<u
     finished(table)
 }
 
-fn marks(comparison: &Comparison) -> io::Result<Vec<u8>> {
+fn feedback(comparison: &Comparison) -> io::Result<Vec<u8>> {
     let mut table = Table::from_writer(Vec::new());
-    table.write_record(["encoder_id", "name", "marks", "p_at_20", "low", "high"])?;
+    table.write_record(["encoder_id", "name", "judgements", "p_at_20", "low", "high"])?;
     for one in &comparison.encoders {
-        let Some(curve) = &one.marks else { continue };
-        for (marks, figure) in curve.marks.iter().zip(&curve.precision) {
+        let Some(curve) = &one.feedback else { continue };
+        for (judgements, figure) in curve.judgements.iter().zip(&curve.precision) {
             let interval = figure.and_then(|figure| figure.ci95);
             table.write_record([
                 &one.id,
                 &one.name,
-                &marks.to_string(),
+                &judgements.to_string(),
                 &cell(figure.map(|figure| figure.value)),
                 &cell(interval.map(|interval| interval[0])),
                 &cell(interval.map(|interval| interval[1])),
@@ -91,7 +91,7 @@ fn encoders(comparison: &Comparison) -> io::Result<Vec<u8>> {
     let mut header = ["encoder_id", "name", "descriptor_len", "tiles", "addr", "addr_low", "addr_high"]
         .map(str::to_owned)
         .to_vec();
-    header.extend(["addr_median_per_slide", "queries", "base_rate"].map(str::to_owned));
+    header.extend(["addr_median_per_slide", "queries", "chance_level"].map(str::to_owned));
     for measure in Measure::ALL {
         header.extend(["", "_low", "_high"].map(|end| format!("{}{end}", measure.key())));
     }
@@ -112,7 +112,7 @@ fn encoders(comparison: &Comparison) -> io::Result<Vec<u8>> {
             cell(interval.map(|interval| interval[1])),
             cell(addr.map(|addr| addr.median_per_slide)),
             score.map_or_else(String::new, |score| score.queries.to_string()),
-            cell(score.map(|score| score.base_rate)),
+            cell(score.map(|score| score.chance_level)),
         ];
         for measure in Measure::ALL {
             let figure = score.and_then(|score| score.figure(measure));
@@ -168,7 +168,7 @@ fn paired(comparison: &Comparison) -> io::Result<Vec<u8>> {
 fn classes(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<u8>> {
     let mut table = Table::from_writer(Vec::new());
     let keys = Measure::ALL.map(Measure::key);
-    table.write_record(["encoder_id", "class", "queries", "base_rate"].iter().chain(&keys))?;
+    table.write_record(["encoder_id", "class", "queries", "chance_level"].iter().chain(&keys))?;
     for one in &comparison.encoders {
         for score in one.classes.iter().flat_map(|classes| &classes.scores) {
             let figures = Measure::ALL.map(|measure| cell(score.figure(measure).map(|figure| figure.value)));
@@ -176,7 +176,7 @@ fn classes(sample: &Sample, comparison: &Comparison) -> io::Result<Vec<u8>> {
                 one.id.clone(),
                 sample.classes[usize::from(score.class.0)].clone(),
                 score.queries.to_string(),
-                score.base_rate.to_string(),
+                score.chance_level.to_string(),
             ];
             table.write_record(start.iter().chain(&figures))?;
         }

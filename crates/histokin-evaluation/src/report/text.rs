@@ -3,8 +3,8 @@
 use super::super::addr::Addr;
 use super::super::comparison::{CLASS_PRECISION, Comparison, EncoderResult};
 use super::super::control;
+use super::super::feedback;
 use super::super::headline::{Headline, HeadlineRow};
-use super::super::marks;
 use super::super::retrieval::{Figure, Measure};
 use super::super::sample::Sample;
 use histokin_core::number_format::counted;
@@ -101,8 +101,11 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
         lines.extend([String::new(), format!("{}: P@5", headline.title())]);
         lines.extend(aligned(&headline_rows(&headline, sample, comparison)));
     }
-    if comparison.encoders.iter().any(|one| one.marks.is_some()) {
-        lines.extend([String::new(), "Matches after marks: P@20 of the matches without a mark".to_owned()]);
+    if comparison.encoders.iter().any(|one| one.feedback.is_some()) {
+        lines.extend([
+            String::new(),
+            "Matches after judgements: P@20 of the matches without a judgement".to_owned(),
+        ]);
         lines.extend(aligned(&marks_rows(comparison)));
     }
     lines.extend([String::new(), addr_title(comparison)]);
@@ -124,10 +127,10 @@ fn headline_rows(headline: &Headline, sample: &Sample, comparison: &Comparison) 
 }
 
 fn marks_rows(comparison: &Comparison) -> Vec<Vec<String>> {
-    let counts = marks::MARKS.iter().map(|count| marks::count_of(*count));
+    let counts = feedback::JUDGEMENTS.iter().map(|count| feedback::count_of(*count));
     let head = std::iter::once("encoder".to_owned()).chain(counts).collect();
     let row = |one: &EncoderResult| {
-        let figures = one.marks.as_ref()?.precision.map(figure);
+        let figures = one.feedback.as_ref()?.precision.map(figure);
         Some(std::iter::once(one.name.clone()).chain(figures).collect())
     };
     std::iter::once(head).chain(comparison.encoders.iter().filter_map(row)).collect()
@@ -145,7 +148,7 @@ fn addr_rows(comparison: &Comparison) -> Vec<Vec<String>> {
         let score = one.target.as_ref().map(|target| &target.score);
         let shown = [Measure::P1, Measure::P5, Measure::P20, Measure::Map];
         let figures = shown.map(|measure| figure(score.and_then(|score| score.figure(measure))));
-        let chance = score.map_or_else(|| "–".to_owned(), |score| percent(score.base_rate));
+        let chance = score.map_or_else(|| "–".to_owned(), |score| percent(score.chance_level));
         let start = [one.name.clone(), addr(one.addr.as_ref())];
         start.into_iter().chain(figures).chain([chance]).collect()
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hdf5_pure::{AttrValue, DType, Dataset, Datatype, DatatypeByteOrder, Error, File, Group};
 
-use super::raw::{RawFeatures, RawPlaces};
+use super::raw::{RawFeatures, RawPositions};
 use super::read::{MOST_BYTES, from_half};
 use super::stated::{Attribute, Space, Stated};
 use super::{InterchangeError, TileFeatures};
@@ -51,15 +51,15 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
     let read =
         |name: &str, found| attributes(found).map_err(|error| format!("attributes of {name}: {error}"));
     let (coords, features) = (&found.coords, &found.features);
-    let mut places = vec![
+    let mut positions = vec![
         (coords.name.as_str(), read(&coords.name, coords.dataset.attrs())?),
         (features.name.as_str(), read(&features.name, features.dataset.attrs())?),
     ];
     if let Some(group) = &found.group {
-        places.push((found.group_name.as_str(), read(&found.group_name, group.attrs())?));
+        positions.push((found.group_name.as_str(), read(&found.group_name, group.attrs())?));
     }
-    places.push(("the root", read("the root", file.root().attrs())?));
-    let mut stated = Stated::of(&places)?;
+    positions.push(("the root", read("the root", file.root().attrs())?));
+    let mut stated = Stated::of(&positions)?;
     if stated.encoder.is_none() && !found.group_name.is_empty() {
         stated.encoder = Some(found.group_name.clone());
     }
@@ -79,11 +79,11 @@ fn read_bytes(bytes: Vec<u8>) -> Result<RawFeatures, String> {
             ));
         }
     };
-    let places = match space {
-        Space::Pixels => RawPlaces::Corners(coords.places),
-        Space::Microns => RawPlaces::CornersUm(coords.places),
+    let positions = match space {
+        Space::Pixels => RawPositions::Corners(coords.positions),
+        Space::Microns => RawPositions::CornersUm(coords.positions),
     };
-    Ok(RawFeatures { width, values, places, stated })
+    Ok(RawFeatures { width, values, positions, stated })
 }
 
 fn words(error: Error) -> String {
@@ -227,16 +227,16 @@ fn tiles_and_width(found: &Found) -> Result<(usize, usize), String> {
             ));
         }
     };
-    let places = Coordinates::count(coords, tiles)?;
-    if tiles == 1 && places > 1 {
+    let positions = Coordinates::count(coords, tiles)?;
+    if tiles == 1 && positions > 1 {
         return Err(format!(
-            "{} is one vector for the {places} tiles of {}: it describes the whole slide; expected one vector per tile",
+            "{} is one vector for the {positions} tiles of {}: it describes the whole slide; expected one vector per tile",
             features.shown(),
             coords.name
         ));
     }
-    if tiles != places {
-        return Err(format!("{tiles} tiles in {}, {places} in {}", features.shown(), coords.shown()));
+    if tiles != positions {
+        return Err(format!("{tiles} tiles in {}, {positions} in {}", features.shown(), coords.shown()));
     }
     let sizes = (usize::try_from(tiles), usize::try_from(width));
     let (Ok(tiles), Ok(width)) = sizes else { return Err("it has too many values for this computer".into()) };
@@ -271,7 +271,7 @@ fn descriptors(features: &Named) -> Result<Vec<f32>, String> {
 
 /// Positions of tiles, in the unit of the file.
 struct Coordinates {
-    places: Vec<[f64; 2]>,
+    positions: Vec<[f64; 2]>,
     /// Edge of a tile, if the coordinates include it.
     edge: Option<f64>,
     /// Whether all coordinates are whole numbers.
@@ -305,8 +305,8 @@ impl Coordinates {
                 decode(&bytes, *size as usize, offset, &member.datatype)
             };
             let (x, y) = column("x").zip(column("y")).ok_or_else(unknown)?;
-            let places = x.into_iter().zip(y).map(|(x, y)| [x, y]).collect();
-            return Ok(Self::of(places, None));
+            let positions = x.into_iter().zip(y).map(|(x, y)| [x, y]).collect();
+            return Ok(Self::of(positions, None));
         }
         let size = element_size(&datatype).ok_or_else(unknown)?;
         let numbers = decode(&bytes, size, 0, &datatype).ok_or_else(unknown)?;
@@ -327,15 +327,15 @@ impl Coordinates {
             }
             _ => Ok(Self::of(numbers.as_chunks::<2>().0.to_vec(), None)),
         }
-        .and_then(|read| match read.places.len() == tiles {
+        .and_then(|read| match read.positions.len() == tiles {
             true => Ok(read),
-            false => Err(format!("{} positions for {tiles} tiles", read.places.len())),
+            false => Err(format!("{} positions for {tiles} tiles", read.positions.len())),
         })
     }
 
-    fn of(places: Vec<[f64; 2]>, edge: Option<f64>) -> Self {
-        let is_whole = places.iter().flatten().all(|place| !place.is_finite() || place.fract() == 0.0);
-        Self { places, edge, is_whole }
+    fn of(positions: Vec<[f64; 2]>, edge: Option<f64>) -> Self {
+        let is_whole = positions.iter().flatten().all(|place| !place.is_finite() || place.fract() == 0.0);
+        Self { positions, edge, is_whole }
     }
 }
 

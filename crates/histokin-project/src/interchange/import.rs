@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{InterchangeError, Places, TileFeatures, most_frequent_step};
+use super::{InterchangeError, TileFeatures, TilePositions, most_frequent_step};
 use histokin_core::descriptors::{DescriptorHeader, DescriptorSet, Recipe};
 use histokin_core::geometry::MicronsPerPixel;
 use histokin_core::slide::SlideInfo;
@@ -56,8 +56,8 @@ pub fn place(
         None => features.stated.tile_level0(Some(info), Some(mpp)).map_err(misfit)?,
     };
     let mut notes = Vec::new();
-    let mut or_step = |places: &[[i64; 2]]| -> Result<u32, InterchangeError> {
-        let step = most_frequent_step(places);
+    let mut or_step = |positions: &[[i64; 2]]| -> Result<u32, InterchangeError> {
+        let step = most_frequent_step(positions);
         match (stated, step) {
             (Some(stated), Some(step)) if edge.is_none() => features
                 .stated
@@ -74,15 +74,15 @@ pub fn place(
             (None, None) => Err(misfit(UNKNOWN_EDGE.to_owned())),
         }
     };
-    let (corners, tile_level0) = match &features.places {
-        Places::Corners(corners) => (corners.clone(), or_step(corners)?),
-        Places::CornersUm(corners) => {
+    let (corners, tile_level0) = match &features.positions {
+        TilePositions::Corners(corners) => (corners.clone(), or_step(corners)?),
+        TilePositions::CornersUm(corners) => {
             // STAMP uses the pixel size along x for both axes (`get_slide_mpp_`).
             let corners = in_pixels(corners, MicronsPerPixel::square(mpp.x));
             let edge = or_step(&corners)?;
             (corners, edge)
         }
-        Places::CentersUm(centers) => {
+        TilePositions::CentersUm(centers) => {
             let centers = in_pixels(centers, mpp);
             let edge = or_step(&centers)?;
             let half = i64::from(edge) / 2;
@@ -109,8 +109,8 @@ pub fn place(
 const UNKNOWN_EDGE: &str = "the file does not show how large the tiles are (expected attribute patch_size_level0, \
                             patch_size or tile_size_um, or a grid of tiles); give --tile-level0";
 
-fn in_pixels(places: &[[f64; 2]], mpp: MicronsPerPixel) -> Vec<[i64; 2]> {
-    places.iter().map(|[x, y]| [(x / mpp.x).round() as i64, (y / mpp.y).round() as i64]).collect()
+fn in_pixels(positions: &[[f64; 2]], mpp: MicronsPerPixel) -> Vec<[i64; 2]> {
+    positions.iter().map(|[x, y]| [(x / mpp.x).round() as i64, (y / mpp.y).round() as i64]).collect()
 }
 
 /// Returns the encoder of `placed`. Its name is `name`, or else the file's statement, or else the name of the
@@ -188,6 +188,6 @@ impl PlacedFeatures {
             return Err(misfit(problem.to_owned()));
         }
         let doubled = corners.len() - set.len();
-        Ok(Imported { set, doubled, beside, not_finite: left_out.not_finite + left_out.no_place })
+        Ok(Imported { set, doubled, beside, not_finite: left_out.not_finite + left_out.no_position })
     }
 }

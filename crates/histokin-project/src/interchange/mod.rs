@@ -29,10 +29,10 @@ pub use steps::most_frequent_step;
 pub struct TileFeatures {
     /// Number of values in a descriptor.
     pub width: usize,
-    /// Values of all descriptors, `places.len() × width`, all finite.
+    /// Values of all descriptors, `positions.len() × width`, all finite.
     pub values: Vec<f32>,
     /// Position of each tile.
-    pub places: Places,
+    pub positions: TilePositions,
     /// Statements of the file about its tiles.
     pub stated: Stated,
     /// Numbers of tiles in the file that were left out.
@@ -45,12 +45,12 @@ pub struct LeftOut {
     /// Tiles whose descriptor contains NaN or an infinity.
     pub not_finite: usize,
     /// Tiles whose position is NaN or infinite.
-    pub no_place: usize,
+    pub no_position: usize,
 }
 
 /// Positions of tiles, in the coordinates of their file.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Places {
+pub enum TilePositions {
     /// Centres in µm from the slide's top-left corner.
     CentersUm(Vec<[f64; 2]>),
     /// Top-left corners in µm from the slide's top-left corner.
@@ -59,11 +59,11 @@ pub enum Places {
     Corners(Vec<[i64; 2]>),
 }
 
-impl Places {
+impl TilePositions {
     /// Returns the number of tiles.
     pub fn len(&self) -> usize {
         match self {
-            Self::CentersUm(places) | Self::CornersUm(places) => places.len(),
+            Self::CentersUm(positions) | Self::CornersUm(positions) => positions.len(),
             Self::Corners(corners) => corners.len(),
         }
     }

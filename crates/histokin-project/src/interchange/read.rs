@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::raw::{RawFeatures, RawPlaces};
+use super::raw::{RawFeatures, RawPositions};
 use super::stated::{Attribute, Space, Stated};
 use super::{InterchangeError, TileFeatures, h5_read};
 use histokin_core::untrusted;
@@ -88,15 +88,15 @@ fn read_safetensors(path: &Path) -> Result<TileFeatures, InterchangeError> {
             (numbers.chunks_exact(2).map(|pair| [pair[0].into(), pair[1].into()]).collect(), false)
         }
     };
-    let places = match stated.space().map_err(wrong)? {
-        Some(Space::Microns) => RawPlaces::CornersUm(at),
-        Some(Space::Pixels) => RawPlaces::Corners(at),
-        None if is_whole => RawPlaces::Corners(at),
-        None => RawPlaces::CentersUm(at),
+    let positions = match stated.space().map_err(wrong)? {
+        Some(Space::Microns) => RawPositions::CornersUm(at),
+        Some(Space::Pixels) => RawPositions::Corners(at),
+        None if is_whole => RawPositions::Corners(at),
+        None => RawPositions::CentersUm(at),
     };
     let values =
         floats(&features).ok_or_else(|| wrong(format!("features are of type {:?}", features.dtype())))?;
-    RawFeatures { width, values, places, stated }.checked().map_err(wrong)
+    RawFeatures { width, values, positions, stated }.checked().map_err(wrong)
 }
 
 fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {

@@ -97,10 +97,10 @@ impl Stated {
     /// # Errors
     /// A message when two objects have different values for one attribute, or when a number is not a valid
     /// size.
-    pub fn of(places: &[(&str, BTreeMap<String, Attribute>)]) -> Result<Self, String> {
+    pub fn of(positions: &[(&str, BTreeMap<String, Attribute>)]) -> Result<Self, String> {
         let find = |name: &str| -> Result<Option<&Attribute>, String> {
             let mut found: Option<(&str, &Attribute)> = None;
-            for (place, attributes) in places {
+            for (place, attributes) in positions {
                 let Some(attribute) = attributes.get(name) else { continue };
                 match found {
                     Some((before, other)) if other != attribute && other.number() != attribute.number() => {

@@ -13,7 +13,7 @@ use super::pdf::{self, Captioned};
 use histokin_core::annotation::{self, AnnotationError};
 use histokin_core::durable;
 use histokin_core::geometry::Level0Rect;
-use histokin_core::query::{Answer, QueryHistory, TilePlace, export};
+use histokin_core::query::{Answer, QueryHistory, TilePosition, export};
 use histokin_core::slide::{SlideError, SlideId, SlideSource};
 use histokin_core::tiling::read_tile;
 
@@ -101,7 +101,7 @@ fn read_tiles(
     let read = |(rank, slide, rect): (Option<usize>, &SlideId, Level0Rect)| {
         let picture = match slides.get(slide) {
             Some(slide) => read_tile(slide.as_ref(), &rect, px),
-            None => Ok(archived(answer, &TilePlace { slide: slide.clone(), rect }, px)?),
+            None => Ok(archived(answer, &TilePosition { slide: slide.clone(), rect }, px)?),
         };
         Some(picture.map(|picture| (rank, picture)))
     };
@@ -109,7 +109,7 @@ fn read_tiles(
 }
 
 /// Returns the archive's thumbnail of a match, resized to `px` × `px` pixels.
-fn archived(answer: &Answer, tile: &TilePlace, px: u32) -> Option<RgbImage> {
+fn archived(answer: &Answer, tile: &TilePosition, px: u32) -> Option<RgbImage> {
     let jpeg = answer.archive.as_ref()?.tiles.get(tile)?.thumbnail.as_ref()?;
     let picture = image::load_from_memory_with_format(jpeg, ImageFormat::Jpeg)
         .inspect_err(|error| tracing::warn!("a damaged thumbnail from the archive is left out: {error}"));
@@ -244,8 +244,8 @@ mod tests {
                 },
             );
             let thumbnail = (number < 2).then(|| Arc::from(jpeg.as_slice()));
-            let place = TilePlace { slide: slide.clone(), rect };
-            archive.tiles.insert(place, ArchiveTile { class: None, thumbnail });
+            let position = TilePosition { slide: slide.clone(), rect };
+            archive.tiles.insert(position, ArchiveTile { class: None, thumbnail });
             matches.push(Match { rank: matches.len() + 1, slide, rect, distance: 0.5, example: 0 });
         }
         Answer {

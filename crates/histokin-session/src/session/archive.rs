@@ -6,9 +6,9 @@ use std::sync::Arc;
 use image::RgbaImage;
 
 use super::slides::reserved;
-use super::{ArchiveJob, ArchiveRequest, Job, OpenJob, Place, SearchRequest, Session, TilePicture};
+use super::{ArchiveJob, ArchiveRequest, Job, OpenJob, SearchRequest, Session, TilePicture, ViewTarget};
 use histokin_core::geometry::Level0Rect;
-use histokin_core::query::{Answer, DEFAULT_PATTERN, PatientNames, Scope, TilePlace};
+use histokin_core::query::{Answer, DEFAULT_PATTERN, PatientNames, Scope, TilePosition};
 use histokin_core::slide::SlideId;
 use histokin_project::project::{ArchiveUrl, Password};
 
@@ -46,7 +46,7 @@ pub struct ArchiveAnswer {
     /// Matches of the archive and the project in one ranking.
     pub answer: Answer,
     /// Thumbnails of matches, as the archive has them.
-    pub pictures: Vec<(TilePlace, RgbaImage)>,
+    pub pictures: Vec<(TilePosition, RgbaImage)>,
 }
 
 /// The archive, as far as this session uses it.
@@ -151,8 +151,8 @@ impl Session {
 
     /// Goes to a match on a slide that is not open: opens the slide if it can be reached, else reports where
     /// it is.
-    pub(super) fn go_to_archived(&mut self, place: Place) -> Vec<Job> {
-        self.open_archived(place.slide, Some(place.field))
+    pub(super) fn go_to_archived(&mut self, target: ViewTarget) -> Vec<Job> {
+        self.open_archived(target.slide, Some(target.field))
     }
 
     /// Shows a slide of the archive: its best match, or the whole slide.

@@ -8,7 +8,9 @@ use super::{AnnotationJob, EvaluateRequest, PictureQuery, TrainingJob};
 use histokin_core::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::index::{IndexCache, Snapshot, TileRef};
-use histokin_core::query::{Answer, Example, Marks, Patients, Query, QueryHistory, TilePlace};
+use histokin_core::query::{
+    AnnotationsBySlide, Answer, Example, Patients, Query, QueryHistory, TilePosition,
+};
 use histokin_core::slide::{SlideId, SlideSource};
 use histokin_core::tissue::{TissueMask, TissueSettings};
 use histokin_evaluation::study::Study;
@@ -55,7 +57,7 @@ pub struct SearchRequest {
     /// Examples and settings.
     pub query: Query,
     /// Annotations to which the query's settings refer.
-    pub marks: Marks,
+    pub annotations: AnnotationsBySlide,
     /// Index of the second encoder, which is searched as well.
     pub second_encoder: Option<Arc<Snapshot>>,
 }
@@ -269,7 +271,7 @@ pub enum PictureJob {
     /// Reads the thumbnail of a picture that is an example.
     ReadQueryPicture {
         /// Identity under which the picture is listed.
-        place: TilePlace,
+        position: TilePosition,
         /// File of the picture.
         file: PathBuf,
     },

@@ -52,7 +52,7 @@ pub use training::{
     Pace, PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd,
     TrainingEvent, TrainingJob, TrainingPlan, TrainingState, TrainingTarget,
 };
-pub use view::{Place, ViewCommand};
+pub use view::{ViewCommand, ViewTarget};
 
 use annotations::Annotations;
 use archive::Archive;

@@ -32,7 +32,7 @@ pub enum ViewCommand {
 
 /// A part of a slide.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Place {
+pub struct ViewTarget {
     /// The slide.
     pub slide: SlideId,
     /// The part, in level-0 pixels.
@@ -47,9 +47,9 @@ pub(super) struct View {
     /// Part of the active slide that is in view.
     pub(super) field: Option<Level0Rect>,
     /// Where the view goes next; the window takes it with [`Session::take_destination`].
-    destination: Option<Place>,
+    destination: Option<ViewTarget>,
     /// Views before each jump.
-    back: Vec<Place>,
+    back: Vec<ViewTarget>,
     /// What to show of a slide once it has been opened: a part, or the whole slide.
     pub(super) awaited: Option<(SlideId, Option<Level0Rect>)>,
 }
@@ -62,12 +62,12 @@ impl View {
 
     /// Remembers a view to return to.
     pub(super) fn remember(&mut self, from: Option<(SlideId, Level0Rect)>) {
-        self.back.extend(from.map(|(slide, field)| Place { slide, field }));
+        self.back.extend(from.map(|(slide, field)| ViewTarget { slide, field }));
     }
 
     /// Removes a slide that was closed; `next` is shown if it was in view.
     pub(super) fn forget(&mut self, slide: &SlideId, next: Option<SlideId>) {
-        self.back.retain(|place| place.slide != *slide);
+        self.back.retain(|target| target.slide != *slide);
         if self.shows(slide) {
             self.active = next;
         }
@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Takes the position to which the view has to move, if any.
-    pub fn take_destination(&mut self) -> Option<Place> {
+    pub fn take_destination(&mut self) -> Option<ViewTarget> {
         self.view.destination.take()
     }
 
@@ -118,19 +118,19 @@ impl Session {
     }
 
     /// Moves the view to a part of a slide.
-    pub(super) fn go_to(&mut self, place: Place) -> Vec<Job> {
-        let jobs = self.show(place.slide.clone());
-        self.view.destination = Some(place);
+    pub(super) fn go_to(&mut self, target: ViewTarget) -> Vec<Job> {
+        let jobs = self.show(target.slide.clone());
+        self.view.destination = Some(target);
         jobs
     }
 
     fn go_back(&mut self) -> Vec<Job> {
         match self.view.back.pop() {
-            Some(place) => {
+            Some(target) => {
                 if let Some(query) = &mut self.query.current {
                     query.visited = None;
                 }
-                self.go_to(place)
+                self.go_to(target)
             }
             None => Vec::new(),
         }
@@ -151,14 +151,14 @@ impl Session {
         // Shows one tile width of surroundings on each side.
         let (width, height) = (i64::from(rect.width), i64::from(rect.height));
         let field = Level0Rect::new(rect.x - width, rect.y - height, 3 * rect.width, 3 * rect.height);
-        self.go_to(Place { slide, field })
+        self.go_to(ViewTarget { slide, field })
     }
 
     /// Goes to the match for which a slide was opened, once the slide is open.
     pub(super) fn arrive(&mut self, info: &SlideInfo) -> Vec<Job> {
         let slide = info.id.clone();
         match self.view.awaited.take_if(|(awaited, _)| info.has_id(awaited)) {
-            Some((_, Some(field))) => self.go_to(Place { slide, field }),
+            Some((_, Some(field))) => self.go_to(ViewTarget { slide, field }),
             Some((_, None)) => self.show(slide),
             None => Vec::new(),
         }

@@ -110,7 +110,7 @@ mod with_archive {
             own_patient: request.own_patient.clone(),
             former_ids: request.former_ids.clone(),
             timeout: Some(TIMEOUT),
-            marks: request.search.marks.clone(),
+            annotations: request.search.annotations.clone(),
             ..SearchSettings::default()
         };
         let search = &request.search;

@@ -9,7 +9,7 @@ use crate::session::{
     EmbedPlan, EmbedTarget, EmbeddingEvent, Event, MessageEvent, PictureQuery, PictureRequest, QueryEvent,
     SlideEvent, SlideProgress, TileRequest,
 };
-use histokin_core::query::{Example, ShownExample, TilePlace};
+use histokin_core::query::{Example, ShownExample, TilePosition};
 use histokin_core::slide::{self, SlideId};
 use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError};
 use histokin_project::pipeline::{
@@ -245,13 +245,13 @@ fn picture_example(request: &PictureRequest, encoder: &mut dyn Encoder) -> Resul
     let descriptors =
         embed_picture(picture.as_ref(), encoder, &request.recipe).map_err(|error| to_text(&error))?;
     let info = picture.info();
-    let place = Some(TilePlace { slide: info.id.clone(), rect: info.extent() });
+    let position = Some(TilePosition { slide: info.id.clone(), rect: info.extent() });
     let name = match &request.picture {
         PictureQuery::File(_) => info.name(),
         PictureQuery::Pixels(_) => "Image from the clipboard".to_owned(),
     };
-    let example = Example::Descriptors { name, place: place.clone(), descriptors, file: Some(file) };
-    Ok(ShownExample { example, place })
+    let example = Example::Descriptors { name, position: position.clone(), descriptors, file: Some(file) };
+    Ok(ShownExample { example, position })
 }
 
 /// Saves a picture under a name derived from its content.

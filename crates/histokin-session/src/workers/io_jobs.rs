@@ -11,7 +11,7 @@ use crate::session::{
 };
 use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
-use histokin_core::query::{self, TilePlace};
+use histokin_core::query::{self, TilePosition};
 use histokin_core::slide::colour_profile::ProfileTable;
 use histokin_core::slide::{self, SlideError, SlideSource};
 use histokin_core::stain::LabStatistics;
@@ -194,12 +194,12 @@ fn within(picture: RgbaImage, edge: u32) -> RgbaImage {
 pub(super) fn picture(job: PictureJob, events: &EventSender) {
     events.send(match job {
         PictureJob::ReadTilePicture { slide, rect } => tile_picture(slide.as_ref(), rect),
-        PictureJob::ReadQueryPicture { place, file } => query_picture(place, &file),
+        PictureJob::ReadQueryPicture { position, file } => query_picture(position, &file),
     });
 }
 
-fn query_picture(place: TilePlace, file: &Path) -> Event {
-    let TilePlace { slide, rect } = place;
+fn query_picture(position: TilePosition, file: &Path) -> Event {
+    let TilePosition { slide, rect } = position;
     let picture = slide::open(file, None)
         .and_then(|picture| pipeline::thumbnail(picture.as_ref(), TILE_PICTURE_PX))
         .map_err(|error| error.to_string());

@@ -157,10 +157,10 @@ impl Workers {
         })?;
         workers.spawn("searcher", &events, |queues, events| {
             while let Some(request) = queues.searches.take() {
-                let SearchRequest { generation, index, query, marks, second_encoder } = request;
+                let SearchRequest { generation, index, query, annotations, second_encoder } = request;
                 let search = || {
-                    let answer = query::ask(&index, &query, &marks);
-                    let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &marks));
+                    let answer = query::ask(&index, &query, &annotations);
+                    let second_encoder = second_encoder.map(|index| query::ask(&index, &query, &annotations));
                     events.send(QueryEvent::Answered { generation, answer, second_encoder });
                 };
                 let failed = |reason| {

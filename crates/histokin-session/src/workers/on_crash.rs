@@ -61,7 +61,7 @@ pub(super) fn load(job: &LoadJob) -> Answer {
 pub(super) fn picture(job: &PictureJob) -> Answer {
     let (slide, rect) = match job {
         PictureJob::ReadTilePicture { slide, rect } => (slide.info().id.clone(), *rect),
-        PictureJob::ReadQueryPicture { place, .. } => (place.slide.clone(), place.rect),
+        PictureJob::ReadQueryPicture { position, .. } => (position.slide.clone(), position.rect),
     };
     Box::new(move |reason| Some(Event::Slides(SlideEvent::TileRead { slide, rect, picture: Err(reason) })))
 }

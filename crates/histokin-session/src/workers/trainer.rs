@@ -17,8 +17,8 @@ use histokin_training::config::TrainingConfig;
 use histokin_training::run::{Run, RunSlide};
 use histokin_training::slides::TrainingSlide;
 use histokin_training::{
-    self as training, Control, Outcome, Progress, Setup, ShownPair, TrainingError, labels, marks, pairs,
-    train,
+    self as training, Control, Outcome, Progress, Setup, ShownPair, TrainingError, judged_pairs, labels,
+    pairs, train,
 };
 
 /// Job queues of the training threads.
@@ -191,15 +191,15 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
     }
     let id = run.card.id.clone();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let marks = marks::read(run.folder(), &slides)?;
-    if !marks.is_empty() {
-        let text = format!("{} pairs that you judged are used for training too", marks.len());
+    let judged_pairs = judged_pairs::read(run.folder(), &slides)?;
+    if !judged_pairs.is_empty() {
+        let text = format!("{} pairs that you judged are used for training too", judged_pairs.len());
         events.send(TrainingEvent::Notice(text));
     }
     let setup = Setup {
         slides,
         validation,
-        marks,
+        judged_pairs,
         device: plan.device,
         // Leave cores for the window.
         threads: (cores / 2).clamp(1, 8),
@@ -234,8 +234,8 @@ fn targets_of(run: &Run, open: Vec<TrainingTarget>) -> Result<Vec<TrainingTarget
 
 fn event(run: &str, progress: Progress) -> TrainingEvent {
     match progress {
-        Progress::Began { step, steps, device, history } => {
-            TrainingEvent::Began { run: run.to_owned(), step, steps, device, history }
+        Progress::Started { step, steps, device, history } => {
+            TrainingEvent::Started { run: run.to_owned(), step, steps, device, history }
         }
         Progress::Step { record, pairs_per_second, seconds_left, memory, cached } => {
             TrainingEvent::Step { record, pace: Pace { pairs_per_second, seconds_left, memory, cached } }

@@ -25,16 +25,16 @@ impl App {
         for command in asked.commands {
             match command {
                 Command::Matches(MatchCommand::GoTo { rank, .. }) => self.go_to_match(rank),
-                Command::Query(QueryCommand::GoToExample { place, .. }) => {
-                    let from = self.place();
-                    self.command(QueryCommand::GoToExample { place, from });
+                Command::Query(QueryCommand::GoToExample { position, .. }) => {
+                    let from = self.current_view();
+                    self.command(QueryCommand::GoToExample { position, from });
                 }
                 Command::View(ViewCommand::Show(slide)) => {
                     self.canvas.panes.show(&slide);
                     self.command(ViewCommand::Show(slide));
                 }
                 Command::View(ViewCommand::GoToTile { slide, rect, .. }) => {
-                    let from = self.place();
+                    let from = self.current_view();
                     self.chrome.report_open = false;
                     self.command(ViewCommand::GoToTile { slide, rect, from });
                 }
@@ -90,7 +90,7 @@ impl App {
     }
 
     /// The current slide and view, to return to later.
-    pub(super) fn place(&self) -> Option<(SlideId, Level0Rect)> {
+    pub(super) fn current_view(&self) -> Option<(SlideId, Level0Rect)> {
         Some((self.session.active()?.id().clone(), self.canvas.panes.view().field()?))
     }
 }

@@ -4,7 +4,7 @@ use egui::{Context, Event, ViewportCommand};
 
 use super::App;
 use crate::geometry::Level0Point;
-use crate::query::{Verdict, pair};
+use crate::query::{Judgement, pair};
 use crate::session::{MatchCommand, PictureQuery, QueryCommand, ViewCommand};
 use crate::slide::SlideId;
 use crate::ui::actions::SearchAction;
@@ -59,7 +59,7 @@ impl App {
                 self.step_match(action == SearchAction::NextMatch)
             }
             SearchAction::Compare => self.compare_with_query(context),
-            SearchAction::Judge(verdict) => self.judge(context, verdict),
+            SearchAction::Judge(judgement) => self.judge(context, judgement),
             SearchAction::UndoJudgement => self.command(MatchCommand::UndoJudgement),
             SearchAction::ChooseMatch => match self.session.query().and_then(|query| query.visited) {
                 Some(rank) => self.command(MatchCommand::Choose(rank)),
@@ -140,7 +140,7 @@ impl App {
     }
 
     /// Records a relevance judgement of the visited match; the same judgement again removes it.
-    fn judge(&mut self, context: &Context, verdict: Verdict) {
+    fn judge(&mut self, context: &Context, judgement: Judgement) {
         let query = self.session.query();
         let visited = query.and_then(|query| Some((query.answer.as_ref()?, query.visited?)));
         let Some((answer, rank)) = visited else {
@@ -148,9 +148,9 @@ impl App {
             return;
         };
         let pair = answer.matches.get(rank).and_then(|found| pair(answer, found));
-        let known = pair.and_then(|(query, found)| self.session.query_history().verdict(&query, &found));
-        let verdict = (known != Some(verdict)).then_some(verdict);
-        self.command(MatchCommand::Judge { rank, verdict });
+        let known = pair.and_then(|(query, found)| self.session.query_history().judgement(&query, &found));
+        let judgement = (known != Some(judgement)).then_some(judgement);
+        self.command(MatchCommand::Judge { rank, judgement });
     }
 
     fn step_match(&mut self, forward: bool) {
@@ -168,7 +168,7 @@ impl App {
 
     /// Goes to the match at index `rank` of the answer, and remembers the current view.
     pub(in crate::ui::app) fn go_to_match(&mut self, rank: usize) {
-        let from = self.place();
+        let from = self.current_view();
         self.command(MatchCommand::GoTo { rank, from });
     }
 

@@ -5,7 +5,7 @@ use egui_material_icons::icons;
 
 use super::super::annotations::class_choice_ui;
 use super::super::icon_button;
-use crate::query::{Answer, Verdict, pair};
+use crate::query::{Answer, Judgement, pair};
 use crate::session::{MatchCommand, QueryState, Session};
 use crate::ui::app::Asked;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
@@ -37,8 +37,8 @@ pub fn chosen_ui(
                 };
                 let is_same = |rank: &usize| {
                     let judged = pair(answer, &answer.matches[*rank]);
-                    judged.and_then(|(query, found)| session.query_history().verdict(&query, &found))
-                        == Some(Verdict::Same)
+                    judged.and_then(|(query, found)| session.query_history().judgement(&query, &found))
+                        == Some(Judgement::Same)
                 };
                 choice(ui, "None", "Deselect all matches", &Vec::new);
                 ui.add_space(6.0);

@@ -4,7 +4,7 @@ use egui::{Align, Button, DragValue, Frame, Layout, Margin, RichText, ScrollArea
 
 use super::super::{ICON_BUTTON, action_icon_ui, line_ui};
 use super::settings::choice_ui;
-use crate::query::{Marked, Patients, QuerySettings};
+use crate::query::{AnnotationFilter, Patients, QuerySettings};
 use crate::session::{QueryCommand, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::SearchAction;
@@ -22,7 +22,7 @@ pub fn in_force(session: &Session) -> usize {
     let filters = [
         settings.among.is_some(),
         session.patients() != Patients::Any,
-        settings.marked != Marked::Anywhere,
+        settings.annotation_filter != AnnotationFilter::Anywhere,
         settings.apart_um > 0.0,
         settings.max_distance.is_some(),
         settings.diversity > 0.0,
@@ -146,11 +146,11 @@ fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
 
 /// Draws the restriction to tiles inside or outside annotations.
 fn marked_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palette: &Palette) {
-    let label = match &settings.marked {
-        Marked::Anywhere => "anywhere".to_owned(),
-        Marked::Annotated => "annotated".to_owned(),
-        Marked::Unannotated => "not annotated".to_owned(),
-        Marked::Class(name) => name.clone(),
+    let label = match &settings.annotation_filter {
+        AnnotationFilter::Anywhere => "anywhere".to_owned(),
+        AnnotationFilter::Annotated => "annotated".to_owned(),
+        AnnotationFilter::Unannotated => "not annotated".to_owned(),
+        AnnotationFilter::Class(name) => name.clone(),
     };
     setting_ui(
         ui,
@@ -161,17 +161,21 @@ fn marked_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palet
             let combo = egui::ComboBox::from_id_salt("marked tissue").selected_text(label).width(FIELD);
             combo.show_ui(ui, |ui| {
                 let plain = [
-                    (Marked::Anywhere, "anywhere"),
-                    (Marked::Annotated, "inside an annotation"),
-                    (Marked::Unannotated, "not annotated"),
+                    (AnnotationFilter::Anywhere, "anywhere"),
+                    (AnnotationFilter::Annotated, "inside an annotation"),
+                    (AnnotationFilter::Unannotated, "not annotated"),
                 ];
-                for (marked, name) in plain {
-                    ui.selectable_value(&mut settings.marked, marked, name);
+                for (annotation_filter, name) in plain {
+                    ui.selectable_value(&mut settings.annotation_filter, annotation_filter, name);
                 }
                 ui.separator();
                 for class in session.project().classes() {
                     let name = class.name.clone();
-                    ui.selectable_value(&mut settings.marked, Marked::Class(class.name), name);
+                    ui.selectable_value(
+                        &mut settings.annotation_filter,
+                        AnnotationFilter::Class(class.name),
+                        name,
+                    );
                 }
             });
         },

@@ -4,7 +4,7 @@ use egui::{Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetIn
 
 use super::super::picture_ui;
 use super::list::{choice_of, choice_ui, icon_at};
-use super::{Shown, verdict_icon};
+use super::{Shown, judgement_icon};
 use crate::session::MatchCommand;
 use crate::ui::app::slide_name;
 use crate::ui::theme::PANEL_MARGIN;
@@ -50,7 +50,9 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, rect: Rect) {
     picture_ui(ui, rect.shrink(2.0), picture.as_ref(), shown.palette);
     let color = shown.frame_color(rank);
     ui.painter().rect_stroke(rect.shrink(1.0), 4.0, Stroke::new(2.0, color), StrokeKind::Inside);
-    if let Some((icon, color)) = shown.verdict(found).map(|verdict| verdict_icon(verdict, shown.palette)) {
+    if let Some((icon, color)) =
+        shown.judgement(found).map(|judgement| judgement_icon(judgement, shown.palette))
+    {
         let at = rect.right_bottom() - Vec2::splat(14.0);
         ui.painter().circle_filled(at, 10.0, shown.palette.chip);
         icon_at(ui, at, icon, 16.0, color);

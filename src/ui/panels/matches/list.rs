@@ -7,8 +7,8 @@ use egui::{
 use egui_material_icons::{MaterialIcon, icons};
 
 use super::super::{line_ui, picture_ui, row_ui, text_over_ui};
-use super::{Shown, verdict_icon};
-use crate::query::{Match, Verdict};
+use super::{Shown, judgement_icon};
+use crate::query::{Judgement, Match};
 use crate::session::{Command, MatchCommand};
 use crate::ui::app::slide_name;
 use crate::ui::slide_view::length_label;
@@ -53,7 +53,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
         rect.max - Vec2::new(10.0, 8.0),
     );
     let is_hovered = ui.rect_contains_pointer(rect);
-    let verdict = shown.verdict(found);
+    let judgement = shown.judgement(found);
     text_over_ui(ui, text, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         ui.horizontal(|ui| {
@@ -73,7 +73,7 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     }
     let response = response.on_hover_text(hint);
     // Judgement buttons are shown on the row under the pointer; a judgement that was made is always shown.
-    verdicts_ui(ui, shown, rank, rect, verdict, is_hovered || visited);
+    judgement_buttons_ui(ui, shown, rank, rect, judgement, is_hovered || visited);
     let is_box_shown = is_hovered || !shown.query.chosen.is_empty();
     choice_ui(ui, shown, rank, frame, is_box_shown);
     if response.clicked() {
@@ -123,33 +123,33 @@ pub fn choice_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, picture: Rect,
 }
 
 /// Draws the relevance judgement of a match, and with `offered` the buttons for the others.
-fn verdicts_ui(
+fn judgement_buttons_ui(
     ui: &mut Ui,
     shown: &mut Shown<'_>,
     rank: usize,
     row: Rect,
-    verdict: Option<Verdict>,
+    judgement: Option<Judgement>,
     offered: bool,
 ) {
     let choices = [
-        (Verdict::Unsure, "unsure", "Unsure (J)"),
-        (Verdict::Different, "different tissue", "Different tissue (X)"),
-        (Verdict::Same, "same tissue", "Same tissue (Y)"),
+        (Judgement::Unsure, "unsure", "Unsure (J)"),
+        (Judgement::Different, "different tissue", "Different tissue (X)"),
+        (Judgement::Same, "same tissue", "Same tissue (Y)"),
     ];
     let mut center = row.right_bottom() - Vec2::new(18.0, 17.0);
     for (choice, name, hint) in choices {
-        let is_current = verdict == Some(choice);
+        let is_current = judgement == Some(choice);
         if !is_current && !offered {
             continue;
         }
         let rect = Rect::from_center_size(center, Vec2::splat(VERDICT));
         center.x -= VERDICT;
-        let id = ui.scope_id().with(("verdict", rank, name));
+        let id = ui.scope_id().with(("judgement", rank, name));
         let response = ui.interact(rect, id, Sense::click());
         response.widget_info(|| {
             WidgetInfo::selected(egui::Role::Button, true, is_current, format!("match {}: {name}", rank + 1))
         });
-        let (icon, color) = verdict_icon(choice, shown.palette);
+        let (icon, color) = judgement_icon(choice, shown.palette);
         let color =
             if is_current || response.hovered() { color } else { shown.palette.weak.gamma_multiply(0.7) };
         // Covers the location text, which may extend below the buttons.
@@ -157,7 +157,7 @@ fn verdicts_ui(
         ui.painter().rect_filled(rect, 0.0, under);
         icon_at(ui, rect.center(), icon, 17.0, color);
         if response.on_hover_text(hint).clicked() {
-            shown.asked.command(MatchCommand::Judge { rank, verdict: (!is_current).then_some(choice) });
+            shown.asked.command(MatchCommand::Judge { rank, judgement: (!is_current).then_some(choice) });
         }
     }
 }

@@ -15,7 +15,7 @@ use egui_material_icons::{MaterialIcon, icons};
 
 use super::{action_icon_ui, header_ui};
 use crate::number_format::counted;
-use crate::query::{Answer, Match, Verdict, pair};
+use crate::query::{Answer, Judgement, Match, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::SearchAction;
 use crate::ui::app::{Asked, slide_name};
@@ -65,9 +65,9 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     /// Returns the user's relevance judgement of a match.
-    fn verdict(&self, found: &Match) -> Option<Verdict> {
+    fn judgement(&self, found: &Match) -> Option<Judgement> {
         let (query, found) = pair(self.answer, found)?;
-        self.session.query_history().verdict(&query, &found)
+        self.session.query_history().judgement(&query, &found)
     }
 
     /// Colour of the frame of a match.
@@ -235,10 +235,10 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
 }
 
 /// Icon and colour of a relevance judgement.
-fn verdict_icon(verdict: Verdict, palette: &Palette) -> (MaterialIcon, Color32) {
-    match verdict {
-        Verdict::Same => (icons::ICON_CHECK_CIRCLE, palette.good),
-        Verdict::Different => (icons::ICON_CANCEL, palette.error),
-        Verdict::Unsure => (icons::ICON_HELP, palette.weak),
+fn judgement_icon(judgement: Judgement, palette: &Palette) -> (MaterialIcon, Color32) {
+    match judgement {
+        Judgement::Same => (icons::ICON_CHECK_CIRCLE, palette.good),
+        Judgement::Different => (icons::ICON_CANCEL, palette.error),
+        Judgement::Unsure => (icons::ICON_HELP, palette.weak),
     }
 }

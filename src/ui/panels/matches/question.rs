@@ -91,7 +91,7 @@ fn example_ui(
         egui::WidgetInfo::labeled(egui::Role::Button, true, format!("{kind} {}: {name}", number + 1))
     });
     let picture =
-        example.place.as_ref().and_then(|tile| shown.picture(session, ui.ctx(), &tile.slide, tile.rect));
+        example.position.as_ref().and_then(|tile| shown.picture(session, ui.ctx(), &tile.slide, tile.rect));
     picture_ui(ui, rect, picture.as_ref(), palette);
     let color: Color32 = if is_positive { palette.query } else { palette.error };
     ui.painter().rect_stroke(rect, 4.0, Stroke::new(2.0, color), StrokeKind::Outside);
@@ -99,11 +99,11 @@ fn example_ui(
     let response =
         response.on_hover_text(format!("{what}\n{name}\nClick to go there, right-click to remove"));
     if response.secondary_clicked() {
-        asked.command(QueryCommand::RemoveExample { is_positive, place: number });
+        asked.command(QueryCommand::RemoveExample { is_positive, index: number });
     } else if response.clicked()
-        && let Some(place) = &example.place
+        && let Some(position) = &example.position
     {
-        asked.command(QueryCommand::GoToExample { place: place.clone(), from: None });
+        asked.command(QueryCommand::GoToExample { position: position.clone(), from: None });
     }
 }
 
@@ -118,15 +118,15 @@ fn example_name(session: &Session, shown: &ShownExample) -> String {
 }
 
 fn location(session: &Session, shown: &ShownExample) -> String {
-    let Some(place) = &shown.place else { return "an image file".to_owned() };
+    let Some(position) = &shown.position else { return "an image file".to_owned() };
     if let Example::Descriptors { file: Some(_), descriptors, .. } = &shown.example {
         return match descriptors.len() {
             1 => "an image, as one tile".to_owned(),
             count => format!("an image of {count} tiles"),
         };
     }
-    let center = place.rect.center();
-    match session.slide(&place.slide).and_then(|slide| slide.source.info().mpp) {
+    let center = position.rect.center();
+    match session.slide(&position.slide).and_then(|slide| slide.source.info().mpp) {
         Some(mpp) => format!("x {}  y {}", length_label(center.x * mpp.x), length_label(center.y * mpp.y)),
         None => format!("x {:.0}  y {:.0} px", center.x, center.y),
     }
@@ -153,7 +153,7 @@ pub fn history_ui(
                         egui::WidgetInfo::labeled(egui::Role::Button, true, label)
                     });
                     let picture = first
-                        .place
+                        .position
                         .as_ref()
                         .and_then(|tile| shown.picture(session, ui.ctx(), &tile.slide, tile.rect));
                     picture_ui(ui, rect, picture.as_ref(), palette);

@@ -3,7 +3,7 @@
 use egui::{Align2, Color32, FontId, Pos2, Rect, RichText, Sense, Shape, Stroke, Ui, Vec2};
 
 use crate::evaluation::comparison::EncoderResult;
-use crate::evaluation::marks::MARKS;
+use crate::evaluation::feedback::JUDGEMENTS;
 use crate::evaluation::retrieval::ANSWERS;
 use crate::evaluation::study::Study;
 use crate::ui::theme::Palette;
@@ -120,22 +120,24 @@ pub fn distances_ui(ui: &mut Ui, one: &EncoderResult, chosen: &mut Option<usize>
     axes.legend(ui, 0.0, &series.map(|(color, name, _)| (color, name)), palette);
 }
 
-/// Draws the precision of the matches without a mark by number of marks, for every encoder.
-pub fn marks_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
-    let title = "P@20 of the matches without a mark over the number of marks, mean over classes";
+/// Draws the precision of the matches without a judgement by number of judgements, for every encoder.
+pub fn feedback_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
+    let title = "P@20 of the matches without a judgement over the number of judgements, mean over classes";
     ui.label(RichText::new(title).small().color(palette.weak));
     let curves: Vec<_> = study
         .comparison
         .encoders
         .iter()
         .zip(COLORS.iter().cycle())
-        .filter_map(|(one, color)| Some((*color, one.name.as_str(), one.marks.as_ref()?)))
+        .filter_map(|(one, color)| Some((*color, one.name.as_str(), one.feedback.as_ref()?)))
         .collect();
-    let axes = Axes::ui(ui, MARKS[MARKS.len() - 1] as f64, 1.0, palette);
+    let axes = Axes::ui(ui, JUDGEMENTS[JUDGEMENTS.len() - 1] as f64, 1.0, palette);
     for (color, _, curve) in &curves {
-        let points = curve.marks.iter().zip(&curve.precision);
+        let points = curve.judgements.iter().zip(&curve.precision);
         let points = points
-            .filter_map(|(marks, precision)| Some(axes.at(*marks as f64, precision.as_ref()?.value)))
+            .filter_map(|(judgements, precision)| {
+                Some(axes.at(*judgements as f64, precision.as_ref()?.value))
+            })
             .collect();
         ui.painter().add(Shape::line(points, Stroke::new(2.0, *color)));
     }
@@ -159,7 +161,7 @@ pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
         return;
     };
     let axes = Axes::ui(ui, ANSWERS as f64, 1.0, palette);
-    let chance = axes.at(0.0, first.score.base_rate);
+    let chance = axes.at(0.0, first.score.chance_level);
     ui.painter().add(Shape::dashed_line(
         &[chance, Pos2::new(axes.inner.right(), chance.y)],
         Stroke::new(1.0, palette.weak),

@@ -1,11 +1,11 @@
-//! The first part of the report: retrieval across patients, and what marks add.
+//! The first part of the report: retrieval across patients, and what judgements add.
 
 use egui::{Color32, Grid, RichText, ScrollArea, Ui};
 
 use super::charts::{self, COLORS};
 use super::heading_ui;
+use crate::evaluation::feedback;
 use crate::evaluation::headline::Headline;
-use crate::evaluation::marks;
 use crate::evaluation::report::text::{figure, percent};
 use crate::evaluation::study::Study;
 use crate::number_format::{counted, grouped};
@@ -14,7 +14,7 @@ use crate::ui::theme::{self, Palette};
 /// Height of a row of a table in points.
 const ROW: f32 = 22.0;
 
-/// Draws a summary of the data, P@5 by class and encoder, and precision over marks.
+/// Draws a summary of the data, P@5 by class and encoder, and precision over judgements.
 pub fn headline_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     let sample = &study.sample;
     let summary = format!(
@@ -30,8 +30,8 @@ pub fn headline_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     ScrollArea::horizontal().id_salt("headline").show(ui, |ui| precision_ui(ui, study, &headline, palette));
     ui.add_space(4.0);
     ui.label(RichText::new(headline.explanation()).small().color(palette.weak));
-    if study.comparison.encoders.iter().any(|one| one.marks.is_some()) {
-        marks_ui(ui, study, palette);
+    if study.comparison.encoders.iter().any(|one| one.feedback.is_some()) {
+        feedback_ui(ui, study, palette);
     }
 }
 
@@ -56,18 +56,18 @@ fn precision_ui(ui: &mut Ui, study: &Study, headline: &Headline, palette: &Palet
     });
 }
 
-/// Draws the curve and the table of precision over the number of marks.
-fn marks_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
-    heading_ui(ui, palette, "Matches after marks");
-    charts::marks_ui(ui, study, palette);
+/// Draws the curve and the table of precision over the number of judgements.
+fn feedback_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
+    heading_ui(ui, palette, "Matches after judgements");
+    charts::feedback_ui(ui, study, palette);
     ui.add_space(6.0);
-    ScrollArea::horizontal().id_salt("marks").show(ui, |ui| {
-        Grid::new("marks").striped(true).spacing([22.0, 6.0]).min_row_height(ROW).show(ui, |ui| {
+    ScrollArea::horizontal().id_salt("feedback").show(ui, |ui| {
+        Grid::new("feedback").striped(true).spacing([22.0, 6.0]).min_row_height(ROW).show(ui, |ui| {
             head_ui(ui, "encoder", palette);
-            marks::MARKS.iter().for_each(|count| head_ui(ui, &marks::count_of(*count), palette));
+            feedback::JUDGEMENTS.iter().for_each(|count| head_ui(ui, &feedback::count_of(*count), palette));
             ui.end_row();
             for (one, color) in study.comparison.encoders.iter().zip(COLORS.iter().cycle()) {
-                let Some(curve) = &one.marks else { continue };
+                let Some(curve) = &one.feedback else { continue };
                 series_ui(ui, &one.name, *color, palette);
                 curve.precision.iter().for_each(|precision| _ = ui.label(figure(*precision)));
                 ui.end_row();
@@ -75,7 +75,7 @@ fn marks_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
         });
     });
     ui.add_space(4.0);
-    ui.label(RichText::new(marks::EXPLANATION).small().color(palette.weak));
+    ui.label(RichText::new(feedback::EXPLANATION).small().color(palette.weak));
 }
 
 fn head_ui(ui: &mut Ui, text: &str, palette: &Palette) {

@@ -6,13 +6,13 @@ use egui::{Color32, Key, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, U
 use super::super::picture_ui;
 use super::charts::COLORS;
 use super::points::{MapPoint, MapRenderer, PointSet, PointView};
-use super::{caption_of, place_of};
+use super::{caption_of, tile_of};
 use crate::evaluation::map::MapKind;
 use crate::evaluation::report::Map;
 use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
 use crate::number_format::counted;
-use crate::query::TilePlace;
+use crate::query::TilePosition;
 use crate::session::{
     AnnotationCommand, EvaluationCommand, QueryCommand, Session, SlideCommand, ViewCommand,
 };
@@ -154,7 +154,7 @@ pub fn map_ui(
     painter.circle_stroke(at, RADIUS + 3.0, Stroke::new(2.0, palette.strong));
     let clicked = response.clicked();
     tile_hint_ui(response, context, tile, shown, asked);
-    if clicked && let Some((slide, rect)) = place_of(sample, tile) {
+    if clicked && let Some((slide, rect)) = tile_of(sample, tile) {
         asked.command(ViewCommand::GoToTile { slide, rect, from: None });
     }
 }
@@ -169,7 +169,7 @@ fn tile_hint_ui(
 ) {
     let MapContext { session, study, palette, .. } = *context;
     response.on_hover_ui_at_pointer(|ui| {
-        if let Some((slide, rect)) = place_of(&study.sample, tile) {
+        if let Some((slide, rect)) = tile_of(&study.sample, tile) {
             let picture = shown.picture(session, ui.ctx(), &slide, rect);
             let (image, _) = ui.allocate_exact_size(Vec2::splat(PICTURE), Sense::hover());
             picture_ui(ui, image, picture.as_ref(), palette);
@@ -319,20 +319,20 @@ fn chosen_ui(
     if view.chosen.is_empty() {
         return;
     }
-    let places = |rows: &[u32]| -> Vec<TilePlace> {
-        let place = |row: &u32| place_of(sample, *row).map(|(slide, rect)| TilePlace { slide, rect });
-        rows.iter().filter_map(place).collect()
+    let positions = |rows: &[u32]| -> Vec<TilePosition> {
+        let position = |row: &u32| tile_of(sample, *row).map(|(slide, rect)| TilePosition { slide, rect });
+        rows.iter().filter_map(position).collect()
     };
     ui.horizontal_wrapped(|ui| {
         let text = format!("{} selected", counted(view.chosen.len() as u64, "tile"));
         ui.label(RichText::new(text).color(palette.strong));
         if ui.button("Find similar").on_hover_text("Search for similar tiles on all slides").clicked() {
-            asked.command(QueryCommand::Tiles(places(&view.chosen)));
+            asked.command(QueryCommand::Tiles(positions(&view.chosen)));
         }
         ui.menu_button("Annotate as", |ui| {
             for class in session.project().classes() {
                 if ui.button(&class.name).clicked() {
-                    let tiles = places(&view.chosen);
+                    let tiles = positions(&view.chosen);
                     asked.command(AnnotationCommand::AnnotateTiles { tiles, class });
                     ui.close();
                 }

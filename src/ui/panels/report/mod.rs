@@ -274,7 +274,7 @@ fn heading_ui(ui: &mut Ui, palette: &Palette, title: &str) {
 }
 
 /// Returns the slide ID and rectangle of a tile.
-fn place_of(sample: &Sample, tile: u32) -> Option<(SlideId, Level0Rect)> {
+fn tile_of(sample: &Sample, tile: u32) -> Option<(SlideId, Level0Rect)> {
     let rect = sample.rects.get(tile as usize)?;
     let slide = &sample.slides[sample.tiles.slides[tile as usize] as usize];
     Some((SlideId(slide.id.clone()), *rect))

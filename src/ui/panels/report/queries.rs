@@ -7,7 +7,7 @@ use egui::{
 };
 
 use super::super::picture_ui;
-use super::{caption_of, heading_ui, place_of};
+use super::{caption_of, heading_ui, tile_of};
 use crate::evaluation::comparison::Target;
 use crate::evaluation::report::extremes;
 use crate::evaluation::study::Study;
@@ -95,13 +95,13 @@ fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked:
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(EDGE), Sense::click());
     let name = caption_of(&tiles.study.sample, tile);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
-    let Some((slide, place)) = place_of(&tiles.study.sample, tile) else { return };
+    let Some((slide, tile_rect)) = tile_of(&tiles.study.sample, tile) else { return };
     if ui.is_rect_visible(rect) {
         let mut picture = picture_of(ui, tiles.study, tiles.pictures, tile);
         if picture.is_none() {
-            picture = tiles.shown.picture(tiles.session, ui.ctx(), &slide, place);
+            picture = tiles.shown.picture(tiles.session, ui.ctx(), &slide, tile_rect);
             if picture.is_none() {
-                asked.command(SlideCommand::ReadTile { slide: slide.clone(), rect: place });
+                asked.command(SlideCommand::ReadTile { slide: slide.clone(), rect: tile_rect });
             }
         }
         picture_ui(
@@ -114,7 +114,7 @@ fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked:
         ui.painter().rect_stroke(rect, 4.0, Stroke::new(width, frame), StrokeKind::Inside);
     }
     if response.on_hover_text(name).clicked() {
-        asked.command(ViewCommand::GoToTile { slide, rect: place, from: None });
+        asked.command(ViewCommand::GoToTile { slide, rect: tile_rect, from: None });
     }
 }
 

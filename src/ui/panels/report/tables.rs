@@ -69,7 +69,7 @@ fn addr_table_ui(ui: &mut Ui, comparison: &Comparison, palette: &Palette) {
                 for measure in Measure::ALL {
                     ui.label(figure(score.and_then(|score| score.figure(measure))));
                 }
-                ui.label(score.map_or_else(String::new, |score| percent(score.base_rate)));
+                ui.label(score.map_or_else(String::new, |score| percent(score.chance_level)));
             }
             ui.end_row();
         }

@@ -96,7 +96,7 @@ impl TrainingPanel {
             Tab::Runs => return Vec::new(),
         };
         let shown = pairs.iter().map(|pair| {
-            let here = pair.places.iter().filter(|(of, _)| of == slide).map(|(_, rect)| *rect);
+            let here = pair.tiles.iter().filter(|(of, _)| of == slide).map(|(_, rect)| *rect);
             PairOnSlide { tiles: here.collect(), color: relation_style(pair.relation, palette).1 }
         });
         shown.filter(|pair| !pair.tiles.is_empty()).collect()

@@ -74,7 +74,7 @@ pub fn plots_ui(
         let latest = own.history.validations.iter().rev().find_map(|one| one.retrieval);
         let chart = Chart::new("Correct matches (P@5, %)", hint, "step");
         let chart = match latest {
-            Some(found) => chart.level("chance level", 100.0 * found.base_rate),
+            Some(found) => chart.level("chance level", 100.0 * found.chance_level),
             None if own.history.validations.is_empty() => chart,
             None => chart.empty("no class is labelled on two validation slides"),
         };

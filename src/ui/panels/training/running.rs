@@ -186,7 +186,7 @@ pub(super) fn pairs_ui(
             ui.vertical(|ui| {
                 ui.horizontal(|ui| {
                     ui.spacing_mut().item_spacing.x = 2.0;
-                    for (picture, (slide, rect)) in pictures.iter().zip(&pair.places) {
+                    for (picture, (slide, rect)) in pictures.iter().zip(&pair.tiles) {
                         let image = egui::Image::new(picture)
                             .fit_to_exact_size(Vec2::splat(PICTURE))
                             .corner_radius(4)

@@ -31,7 +31,7 @@ pub fn results(comparison: &Comparison) -> Vec<Block> {
                 let highest = best(&|one| Some(one.target.as_ref()?.score.figure(measure)?.value));
                 row.push(Cell { strong: own.is_some_and(|own| own.value == highest), ..Cell::from(own) });
             }
-            row.push(Cell::from(score.map_or_else(String::new, |score| percent(score.base_rate))));
+            row.push(Cell::from(score.map_or_else(String::new, |score| percent(score.chance_level))));
         }
         row
     };
@@ -67,7 +67,7 @@ fn control_row(control: &Control, comparison: &Comparison, has_target: bool) -> 
             Measure::Map | Measure::Majority5 => Cell::from("–"),
         }));
         let score = comparison.encoders.iter().find_map(|one| Some(&one.target.as_ref()?.score));
-        row.push(Cell::from(score.map_or_else(String::new, |score| percent(score.base_rate))));
+        row.push(Cell::from(score.map_or_else(String::new, |score| percent(score.chance_level))));
     }
     row
 }

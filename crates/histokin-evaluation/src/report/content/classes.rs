@@ -20,7 +20,7 @@ pub fn tissue(sample: &Sample, comparison: &Comparison) -> Vec<Block> {
         let mut mean = vec![
             Cell { strong: true, ..Cell::from("mean of classes") },
             Cell::default(),
-            Cell::from(percent(classes.base_rate)),
+            Cell::from(percent(classes.chance_level)),
         ];
         mean.extend(classes.mean.map(Cell::from));
         rows.push(mean);
@@ -42,7 +42,7 @@ fn score_header(first: &str) -> Vec<String> {
 
 fn score_row(name: String, score: &Score) -> Vec<Cell> {
     let mut row: Vec<Cell> =
-        [name, grouped(score.queries as u64), percent(score.base_rate)].map(Cell::from).to_vec();
+        [name, grouped(score.queries as u64), percent(score.chance_level)].map(Cell::from).to_vec();
     row.extend(Measure::ALL.map(|measure| Cell::from(score.figure(measure))));
     row
 }

@@ -1,8 +1,8 @@
-//! The first sections: retrieval across patients, and what marks add.
+//! The first sections: retrieval across patients, and what judgements add.
 
 use super::super::super::comparison::{CLASS_PRECISION, Comparison, Paired};
+use super::super::super::feedback;
 use super::super::super::headline::{Headline, HeadlineRow};
-use super::super::super::marks;
 use super::super::super::retrieval::Measure;
 use super::super::super::sample::Sample;
 use super::super::plots;
@@ -30,16 +30,16 @@ pub fn results(headline: &Headline, sample: &Sample, comparison: &Comparison) ->
     vec![Block::Table(Table { header: names, rows }), Block::Caption(headline.explanation())]
 }
 
-/// Returns the curve and the table of precision over the number of marks.
-pub fn marks(comparison: &Comparison) -> Vec<Block> {
-    let Some(drawing) = plots::marks(comparison) else { return Vec::new() };
+/// Returns the curve and the table of precision over the number of judgements.
+pub fn feedback(comparison: &Comparison) -> Vec<Block> {
+    let Some(drawing) = plots::feedback(comparison) else { return Vec::new() };
     let mut names = header(&["encoder"]);
-    names.extend(marks::MARKS.iter().map(|count| marks::count_of(*count)));
+    names.extend(feedback::JUDGEMENTS.iter().map(|count| feedback::count_of(*count)));
     let curves = comparison.encoders.iter().enumerate();
     let rows = curves
         .filter_map(|(index, one)| {
             let name = Cell { series: Some(index), ..Cell::from(one.name.clone()) };
-            let figures = one.marks.as_ref()?.precision.map(Cell::from);
+            let figures = one.feedback.as_ref()?.precision.map(Cell::from);
             Some(std::iter::once(name).chain(figures).collect())
         })
         .collect();
@@ -47,7 +47,7 @@ pub fn marks(comparison: &Comparison) -> Vec<Block> {
     vec![
         Block::Figure(plot),
         Block::Table(Table { header: names, rows }),
-        Block::Caption(marks::EXPLANATION.to_owned()),
+        Block::Caption(feedback::EXPLANATION.to_owned()),
     ]
 }
 

@@ -153,7 +153,7 @@ impl Content {
         if let Some(headline) = &headline {
             sections.push(section(headline.title(), headline::results(headline, sample, comparison)));
         }
-        sections.push(section("Matches after marks", headline::marks(comparison)));
+        sections.push(section("Matches after judgements", headline::feedback(comparison)));
         sections.push(section("Differences", headline::differences(comparison)));
         let mut addr = section(&addr_title(comparison), addr::results(comparison));
         addr.blocks.extend(addr::spreads(comparison));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use histokin_core::annotation::{AnnotationClass, Edit};
-use histokin_core::query::TilePlace;
+use histokin_core::query::TilePosition;
 use histokin_core::slide::SlideId;
 
 /// A user action on annotations.
@@ -77,7 +77,7 @@ pub enum AnnotationCommand {
     /// Annotates tiles with a class: one annotation on each slide, around all of them.
     AnnotateTiles {
         /// Tiles to annotate.
-        tiles: Vec<TilePlace>,
+        tiles: Vec<TilePosition>,
         /// Class of the new annotations.
         class: AnnotationClass,
     },

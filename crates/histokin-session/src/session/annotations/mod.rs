@@ -13,11 +13,11 @@ use uuid::Uuid;
 pub use commands::AnnotationCommand;
 pub use worker::{AnnotationEvent, AnnotationJob};
 
-use super::{Job, Place, Remedy, Session, Severity};
+use super::{Job, Remedy, Session, Severity, ViewTarget};
 use files::with_notes;
 use histokin_core::annotation::{Annotation, AnnotationClass, AnnotationSet, Edit, History, Polygon, Shape};
 use histokin_core::geometry::{Level0Point, Level0Rect};
-use histokin_core::query::TilePlace;
+use histokin_core::query::TilePosition;
 use histokin_core::slide::SlideId;
 
 /// The annotations of all slides of a session.
@@ -218,9 +218,9 @@ impl Session {
     }
 
     /// Adds one annotation of `class` to each slide, around all of its `tiles`.
-    fn annotate_tiles(&mut self, tiles: Vec<TilePlace>, class: &AnnotationClass) -> Vec<Job> {
+    fn annotate_tiles(&mut self, tiles: Vec<TilePosition>, class: &AnnotationClass) -> Vec<Job> {
         let mut of_slide: BTreeMap<SlideId, Vec<Polygon>> = BTreeMap::new();
-        for TilePlace { slide, rect } in tiles {
+        for TilePosition { slide, rect } in tiles {
             let corner = |x: i64, y: i64| Level0Point::new(x as f64, y as f64);
             let (right, bottom) = (rect.right(), rect.bottom());
             let corners = [
@@ -334,7 +334,7 @@ impl Session {
         let set = annotations.set.clone();
         annotations.selection.retain(|id| set.get(*id).is_some());
         let mut jobs = self.save_annotations(slide.clone());
-        jobs.extend(self.search_if_marked());
+        jobs.extend(self.search_if_annotations_filter());
         jobs
     }
 
@@ -351,6 +351,6 @@ impl Session {
         if let Some(annotations) = self.annotations.slides.get_mut(&slide) {
             annotations.selection = vec![id];
         }
-        self.go_to(Place { slide, field })
+        self.go_to(ViewTarget { slide, field })
     }
 }

@@ -8,7 +8,7 @@ use super::PictureQuery;
 use histokin_core::annotation::AnnotationClass;
 use histokin_core::descriptors::Recipe;
 use histokin_core::geometry::{Level0Point, Level0Rect};
-use histokin_core::query::{Patients, QuerySettings, Region, TilePlace, Verdict};
+use histokin_core::query::{Judgement, Patients, QuerySettings, Region, TilePosition};
 use histokin_core::slide::SlideId;
 
 /// A command that makes or changes a query.
@@ -29,7 +29,7 @@ pub enum QueryCommand {
         region: Region,
     },
     /// Searches for tiles like any of these; of a large number, an even sample is used.
-    Tiles(Vec<TilePlace>),
+    Tiles(Vec<TilePosition>),
     /// Searches for tissue like that of annotations of a slide.
     Annotations {
         /// Slide with the annotations.
@@ -57,12 +57,12 @@ pub enum QueryCommand {
         /// Whether it is in the list of positive examples.
         is_positive: bool,
         /// Index of the example in its list, from 0.
-        place: usize,
+        index: usize,
     },
     /// Goes to an example of the query.
     GoToExample {
         /// The example.
-        place: TilePlace,
+        position: TilePosition,
         /// Current view, to return to.
         from: Option<(SlideId, Level0Rect)>,
     },
@@ -97,7 +97,7 @@ pub enum MatchCommand {
         /// Index of the match in the answer, from 0.
         rank: usize,
         /// The judgement.
-        verdict: Option<Verdict>,
+        judgement: Option<Judgement>,
     },
     /// Undoes the last relevance judgement.
     UndoJudgement,
@@ -114,7 +114,7 @@ pub enum MatchCommand {
     /// Writes similarity maps for a tile to the project's reports.
     ExportHeatMap {
         /// Tile with which all tiles are compared.
-        tile: TilePlace,
+        tile: TilePosition,
         /// Slides for which a map is written.
         on: Vec<SlideId>,
     },

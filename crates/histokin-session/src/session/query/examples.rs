@@ -9,7 +9,7 @@ use super::super::{EmbeddingJob, Job, PictureRequest, Session, TileRequest};
 use super::QueryState;
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::query::builder::{self, BuildError, QueryBuilder, SlideGeometry};
-use histokin_core::query::{QueryError, Region, Scope, ShownExample, TilePlace};
+use histokin_core::query::{QueryError, Region, Scope, ShownExample, TilePosition};
 use histokin_core::slide::SlideId;
 use histokin_core::tiling::{TileGrid, TileSettings};
 
@@ -33,15 +33,15 @@ impl Session {
     }
 
     /// Searches for tiles like any of `tiles`.
-    pub(in crate::session) fn query_tiles(&mut self, mut tiles: Vec<TilePlace>) -> Vec<Job> {
-        tiles.retain(|place| self.slide(&place.slide).is_some());
+    pub(in crate::session) fn query_tiles(&mut self, mut tiles: Vec<TilePosition>) -> Vec<Job> {
+        tiles.retain(|position| self.slide(&position.slide).is_some());
         let step = tiles.len().div_ceil(MOST_EXAMPLES).max(1);
         if step > 1 {
             let used = tiles.len().div_ceil(step);
             let text = format!("{used} of the {} tiles are used as examples, picked evenly", tiles.len());
             self.messages.note(text);
         }
-        let example = |place: TilePlace| builder::tile_example(&place.slide, place.rect);
+        let example = |position: TilePosition| builder::tile_example(&position.slide, position.rect);
         let examples: Vec<ShownExample> = tiles.into_iter().step_by(step).map(example).collect();
         if examples.is_empty() { Vec::new() } else { self.ask(examples, Vec::new()) }
     }
@@ -86,8 +86,8 @@ impl Session {
 
     /// Builds examples from the newest index and the annotations of the open slides.
     fn build<T>(&self, build: impl FnOnce(&QueryBuilder<'_>) -> T) -> T {
-        let marks = self.all_marks();
-        build(&QueryBuilder { index: self.index(), marks: &marks, slides: self })
+        let annotations = self.annotations_by_slide();
+        build(&QueryBuilder { index: self.index(), annotations: &annotations, slides: self })
     }
 
     /// Searches for tissue like that of a picture, once the picture has been embedded.
@@ -130,8 +130,8 @@ impl Session {
                 false => (&mut query.negatives, &mut query.positives),
             };
             // A second click removes the tile again.
-            if to.iter().any(|known| known.place == example.place) {
-                to.retain(|known| known.place != example.place);
+            if to.iter().any(|known| known.position == example.position) {
+                to.retain(|known| known.position != example.position);
             } else {
                 builder::put_example(to, off, example);
             }
@@ -139,11 +139,11 @@ impl Session {
         self.question_changed()
     }
 
-    pub(in crate::session) fn remove_example(&mut self, is_positive: bool, place: usize) -> Vec<Job> {
+    pub(in crate::session) fn remove_example(&mut self, is_positive: bool, index: usize) -> Vec<Job> {
         if let Some(query) = &mut self.query.current
-            && place < query.list(is_positive).len()
+            && index < query.list(is_positive).len()
         {
-            query.list(is_positive).remove(place);
+            query.list(is_positive).remove(index);
         }
         self.question_changed()
     }
@@ -194,11 +194,11 @@ impl Session {
     pub(super) fn embed_missing_tile(&mut self, problem: &QueryError) -> Option<Job> {
         let recipe = self.recipe()?;
         let examples = self.query.current.as_ref()?.examples().map(|(_, shown)| shown);
-        let place = builder::missing_tile(self.index(), examples, problem)?;
-        let state = self.slide(&place.slide)?;
+        let position = builder::missing_tile(self.index(), examples, problem)?;
+        let state = self.slide(&position.slide)?;
         let slide = state.source.clone();
         if self.index().is_empty() && self.query.settings.scope != Scope::Archive
-            || state.tissue.as_ref().is_some_and(|tissue| !tissue.has_tissue(&place.rect))
+            || state.tissue.as_ref().is_some_and(|tissue| !tissue.has_tissue(&position.rect))
         {
             return None;
         }
@@ -208,7 +208,7 @@ impl Session {
         let encoder = self.project.encoder_name();
         Some(Job::Embedding(EmbeddingJob::Tiles(TileRequest {
             slide,
-            rects: vec![place.rect],
+            rects: vec![position.rect],
             recipe,
             encoder,
         })))
@@ -231,9 +231,9 @@ impl Session {
             }
         };
         for (rect, descriptor) in rects.iter().zip(descriptors) {
-            let place = TilePlace { slide: slide.clone(), rect: *rect };
+            let position = TilePosition { slide: slide.clone(), rect: *rect };
             let examples = query.positives.iter_mut().chain(&mut query.negatives);
-            builder::use_descriptor(examples, &place, slide.short(), &descriptor);
+            builder::use_descriptor(examples, &position, slide.short(), &descriptor);
         }
         self.search()
     }

@@ -1,7 +1,7 @@
 //! The query history: loaded, extended, saved and repeated.
 
 use super::super::{HistoryJob, Job, Session};
-use histokin_core::query::{Judgement, PastQuery, QueryHistory};
+use histokin_core::query::{JudgedMatch, PastQuery, QueryHistory};
 
 impl Session {
     /// Repeats an earlier query.
@@ -28,7 +28,7 @@ impl Session {
     pub(super) fn history_loaded(&mut self, query_history: QueryHistory) -> Vec<Job> {
         // Queries made while it was being read stay the newest.
         let asked: Vec<PastQuery> = self.query.history.history().to_vec();
-        let judged: Vec<Judgement> = self.query.history.judgements().to_vec();
+        let judged: Vec<JudgedMatch> = self.query.history.judgements().to_vec();
         self.query.history = query_history;
         self.query.history.rename_slides(&self.project.former_ids());
         self.query.history_loaded = true;

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::super::{HistoryJob, Job, Place, Session};
+use super::super::{HistoryJob, Job, Session, ViewTarget};
 use histokin_core::annotation::{Annotation, AnnotationClass, Bounds, Edit, Shape};
 use histokin_core::geometry::{Level0Point, Level0Rect};
 use histokin_core::index::TileRef;
-use histokin_core::query::{self, Answer, Judgement, Match, TilePlace, Verdict};
+use histokin_core::query::{self, Answer, JudgedMatch, Judgement, Match, TilePosition};
 use histokin_core::slide::SlideId;
 
 /// What a judgement has changed, for undo.
-pub(super) struct Judged {
-    query: TilePlace,
-    found: TilePlace,
-    before: Option<Judgement>,
+pub(super) struct JudgementChange {
+    query: TilePosition,
+    found: TilePosition,
+    before: Option<JudgedMatch>,
 }
 
 /// What giving matches a class has changed on one slide, for undo.
-pub(super) struct Classified {
+pub(super) struct ClassificationChange {
     slide: SlideId,
     added: Vec<Uuid>,
     /// Annotations that existed before, in their previous state.
@@ -37,25 +37,25 @@ impl Session {
             return Vec::new();
         };
         query.visited = Some(rank);
-        let place = Place { slide: found.slide.clone(), field: found.rect };
-        if self.slide(&place.slide).is_none() {
-            return self.go_to_archived(place);
+        let target = ViewTarget { slide: found.slide.clone(), field: found.rect };
+        if self.slide(&target.slide).is_none() {
+            return self.go_to_archived(target);
         }
         self.view.remember(from);
-        self.go_to(place)
+        self.go_to(target)
     }
 
     /// Goes to an example of the query, if its slide is open.
     pub(in crate::session) fn go_to_example(
         &mut self,
-        place: TilePlace,
+        position: TilePosition,
         from: Option<(SlideId, Level0Rect)>,
     ) -> Vec<Job> {
-        if self.slide(&place.slide).is_none() {
+        if self.slide(&position.slide).is_none() {
             return Vec::new();
         }
         self.view.remember(from);
-        self.go_to(Place { slide: place.slide, field: place.rect })
+        self.go_to(ViewTarget { slide: position.slide, field: position.rect })
     }
 
     /// Chooses a match, or removes it from the chosen ones.
@@ -91,9 +91,11 @@ impl Session {
         let mut step = Vec::new();
         let mut count = 0;
         for (slide, matches) in by_slide {
-            let known = self.annotations(&slide).map(|marks| marks.set().clone()).unwrap_or_default();
+            let known =
+                self.annotations(&slide).map(|annotations| annotations.set().clone()).unwrap_or_default();
             let mut made = Vec::new();
-            let mut change = Classified { slide: slide.clone(), added: Vec::new(), before: Vec::new() };
+            let mut change =
+                ClassificationChange { slide: slide.clone(), added: Vec::new(), before: Vec::new() };
             for found in matches {
                 let shape = Shape::Rectangle(bounds(found.rect));
                 let annotation = match known.iter().find(|one| *one.shape() == shape) {
@@ -144,7 +146,7 @@ impl Session {
     pub(in crate::session) fn undo_classification(&mut self) -> Vec<Job> {
         let Some(step) = self.query.classified.pop() else { return Vec::new() };
         let mut jobs = Vec::new();
-        for Classified { slide, added, before } in step {
+        for ClassificationChange { slide, added, before } in step {
             jobs.extend(self.edit_annotations(&slide, |history, set, _| {
                 let removed = history.apply(set, Edit::Remove(added)).is_some();
                 let restored = !before.is_empty() && history.apply(set, Edit::Add(before)).is_some();
@@ -155,28 +157,30 @@ impl Session {
     }
 
     /// Sets or removes the relevance judgement of a match.
-    pub(in crate::session) fn judge(&mut self, rank: usize, verdict: Option<Verdict>) -> Vec<Job> {
+    pub(in crate::session) fn judge(&mut self, rank: usize, judgement: Option<Judgement>) -> Vec<Job> {
         let encoder = self.recipe().map(|recipe| recipe.encoder_id.0).unwrap_or_default();
         let answer = self.query.current.as_ref().and_then(|query| query.answer.as_ref());
         let Some((answer, found)) = answer.and_then(|answer| Some((answer, answer.matches.get(rank)?)))
         else {
             return Vec::new();
         };
-        let Some((query, place)) = query::pair(answer, found) else { return Vec::new() };
+        let Some((query, found_tile)) = query::pair(answer, found) else { return Vec::new() };
         let distance = found.distance;
-        let before = match verdict {
-            Some(verdict) => {
-                let (query, found) = (query.clone(), place.clone());
-                self.query.history.judge(Judgement { query, found, verdict, distance, encoder })
+        let before = match judgement {
+            Some(judgement) => {
+                let (query, found) = (query.clone(), found_tile.clone());
+                self.query.history.judge(JudgedMatch { query, found, judgement, distance, encoder })
             }
-            None => self.query.history.forget(&query, &place),
+            None => self.query.history.forget(&query, &found_tile),
         };
-        self.query.judged.push(Judged { query, found: place, before });
+        self.query.judged.push(JudgementChange { query, found: found_tile, before });
         self.save_history().into_iter().collect()
     }
 
     pub(in crate::session) fn undo_judgement(&mut self) -> Vec<Job> {
-        let Some(Judged { query, found, before }) = self.query.judged.pop() else { return Vec::new() };
+        let Some(JudgementChange { query, found, before }) = self.query.judged.pop() else {
+            return Vec::new();
+        };
         match before {
             Some(before) => _ = self.query.history.judge(before),
             None => _ = self.query.history.forget(&query, &found),
@@ -196,15 +200,15 @@ impl Session {
         vec![Job::History(HistoryJob::ExportAnswer { answer, query_history, slides, reports })]
     }
 
-    pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePlace, on: &[SlideId]) -> Vec<Job> {
+    pub(in crate::session) fn export_heat_map(&mut self, tile: &TilePosition, on: &[SlideId]) -> Vec<Job> {
         let index = self.index().clone();
-        let tile = index.place(&tile.slide).and_then(|set| {
+        let tile = index.set_index(&tile.slide).and_then(|set| {
             let row = index.sets()[set as usize].row_at(tile.rect.center())?;
             Some(TileRef { set, row })
         });
         // The slide may have been removed from the list meanwhile.
         let Some(tile) = tile else { return Vec::new() };
-        let shown = on.iter().filter_map(|slide| index.place(slide)).collect();
+        let shown = on.iter().filter_map(|slide| index.set_index(slide)).collect();
         let names = self.slides.list.iter().map(|state| {
             let path = &state.source.info().path;
             (state.id().clone(), path.file_stem().unwrap_or_default().to_string_lossy().into_owned())

@@ -18,8 +18,8 @@ pub use second_encoder::SecondEncoder;
 
 use super::{Job, LoadJob, Session};
 use histokin_core::descriptors::Recipe;
-use histokin_core::query::{Answer, Patients, QueryHistory, QuerySettings, ShownExample, TilePlace};
-use matches::{Classified, Judged};
+use histokin_core::query::{Answer, Patients, QueryHistory, QuerySettings, ShownExample, TilePosition};
+use matches::{ClassificationChange, JudgementChange};
 
 /// Number of matches that are shown by default.
 const DEFAULT_MATCHES: usize = 24;
@@ -66,8 +66,8 @@ impl QueryState {
     }
 
     /// Returns the tile or region that represents the query: its first example.
-    pub fn target(&self) -> Option<&TilePlace> {
-        self.positives.first()?.place.as_ref()
+    pub fn target(&self) -> Option<&TilePosition> {
+        self.positives.first()?.position.as_ref()
     }
 
     /// Returns all examples, with true for positive ones.
@@ -92,9 +92,9 @@ pub(super) struct Queries {
     /// Whether the project's query history has been loaded.
     history_loaded: bool,
     /// Changes made by relevance judgements, for undo; the newest last.
-    judged: Vec<Judged>,
+    judged: Vec<JudgementChange>,
     /// Changes made by giving matches a class, for undo; the newest last.
-    classified: Vec<Vec<Classified>>,
+    classified: Vec<Vec<ClassificationChange>>,
     /// Recipes by which slides have been embedded.
     recipes: Vec<Recipe>,
     /// A second encoder with which queries are answered as well.
@@ -177,8 +177,8 @@ impl Session {
             QueryCommand::AddExample { slide, point, is_positive } => {
                 self.add_example(slide, point, is_positive)
             }
-            QueryCommand::RemoveExample { is_positive, place } => self.remove_example(is_positive, place),
-            QueryCommand::GoToExample { place, from } => self.go_to_example(place, from),
+            QueryCommand::RemoveExample { is_positive, index } => self.remove_example(is_positive, index),
+            QueryCommand::GoToExample { position, from } => self.go_to_example(position, from),
             QueryCommand::SetSettings(settings) => self.set_query_settings(settings),
             QueryCommand::SetPatients(patients) => self.set_patients(patients),
             QueryCommand::ReadPatients(path) => vec![Job::Load(LoadJob::ReadPatients(path))],
@@ -192,7 +192,7 @@ impl Session {
     pub(super) fn match_command(&mut self, command: MatchCommand) -> Vec<Job> {
         match command {
             MatchCommand::GoTo { rank, from } => self.go_to_match(rank, from),
-            MatchCommand::Judge { rank, verdict } => self.judge(rank, verdict),
+            MatchCommand::Judge { rank, judgement } => self.judge(rank, judgement),
             MatchCommand::UndoJudgement => self.undo_judgement(),
             MatchCommand::Choose(rank) => self.choose_match(rank),
             MatchCommand::ChooseExactly(ranks) => self.choose_matches(ranks),

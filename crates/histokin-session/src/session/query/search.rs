@@ -9,8 +9,8 @@ use super::super::{ArchiveProgress, Job, SearchRequest, Session};
 use super::MOST_MATCHES;
 use histokin_core::geometry::Level0Rect;
 use histokin_core::query::{
-    Answer, Example, Marked, Marks, PatientNames, Patients, Query, QueryError, QuerySettings, ShownExample,
-    TilePlace, builder,
+    AnnotationFilter, AnnotationsBySlide, Answer, Example, PatientNames, Patients, Query, QueryError,
+    QuerySettings, ShownExample, TilePosition, builder,
 };
 use histokin_core::slide::SlideId;
 
@@ -82,26 +82,34 @@ impl Session {
     }
 
     /// Annotations to which the settings refer.
-    fn marks(&self) -> Marks {
-        if self.query.settings.marked == Marked::Anywhere { Marks::new() } else { self.all_marks() }
+    fn filter_annotations(&self) -> AnnotationsBySlide {
+        if self.query.settings.annotation_filter == AnnotationFilter::Anywhere {
+            AnnotationsBySlide::new()
+        } else {
+            self.annotations_by_slide()
+        }
     }
 
     /// Annotations of all open slides.
-    pub(super) fn all_marks(&self) -> Marks {
+    pub(super) fn annotations_by_slide(&self) -> AnnotationsBySlide {
         let of_slide = |id: &SlideId| Some((id.clone(), self.annotations(id)?.set().clone()));
         self.slides.list.iter().filter_map(|state| of_slide(state.id())).collect()
     }
 
     /// Searches again if annotations decide which tiles may be matches.
-    pub(in crate::session) fn search_if_marked(&mut self) -> Vec<Job> {
-        if self.query.settings.marked == Marked::Anywhere { Vec::new() } else { self.search() }
+    pub(in crate::session) fn search_if_annotations_filter(&mut self) -> Vec<Job> {
+        if self.query.settings.annotation_filter == AnnotationFilter::Anywhere {
+            Vec::new()
+        } else {
+            self.search()
+        }
     }
 
     /// Searches the newest index for the current query.
     pub(in crate::session) fn search(&mut self) -> Vec<Job> {
         let among = self.slides_among();
         let settings = QuerySettings { among, ..self.query.settings.clone() };
-        let marks = self.marks();
+        let annotations = self.filter_annotations();
         let second_encoder = self.query.second_encoder.as_ref().and_then(|encoder| encoder.index.clone());
         let Some(query) = &mut self.query.current else { return Vec::new() };
         self.query.generation += 1;
@@ -110,7 +118,7 @@ impl Session {
         let query =
             Query { positives: examples(&query.positives), negatives: examples(&query.negatives), settings };
         let (generation, index) = (self.query.generation, self.index().clone());
-        let search = SearchRequest { generation, index, query, marks, second_encoder };
+        let search = SearchRequest { generation, index, query, annotations, second_encoder };
         let mut jobs: Vec<Job> = self.search_archive(&search).into_iter().collect();
         jobs.push(Job::Search(search));
         jobs
@@ -157,22 +165,24 @@ impl Session {
         // In the order in which they are seen.
         let mut wanted: IndexSet<(SlideId, Level0Rect)> = IndexSet::new();
         if let Some(query) = &self.query.current {
-            let examples = query.examples().filter_map(|(_, shown)| shown.place.as_ref());
-            wanted.extend(examples.map(|place| (place.slide.clone(), place.rect)));
+            let examples = query.examples().filter_map(|(_, shown)| shown.position.as_ref());
+            wanted.extend(examples.map(|position| (position.slide.clone(), position.rect)));
             let second_encoder = query.second_encoder.iter().flatten();
             let answers = query.answer.as_deref().into_iter().chain(second_encoder);
             let matches = answers.flat_map(|answer| answer.matches.iter().take(MOST_MATCHES));
             wanted.extend(matches.map(|found| (found.slide.clone(), found.rect)));
         }
         let past = || self.query.history.history().iter().filter_map(|past| past.positives.first());
-        let places = past().filter_map(|shown| shown.place.as_ref());
-        wanted.extend(places.map(|place| (place.slide.clone(), place.rect)));
+        let positions = past().filter_map(|shown| shown.position.as_ref());
+        wanted.extend(positions.map(|position| (position.slide.clone(), position.rect)));
         // Pictures are not part of a slide but of a file of their own.
         let asked = self.query.current.iter().flat_map(|query| query.examples()).map(|(_, shown)| shown);
-        let files: Vec<(TilePlace, PathBuf)> = asked
+        let files: Vec<(TilePosition, PathBuf)> = asked
             .chain(past())
             .filter_map(|shown| match &shown.example {
-                Example::Descriptors { file: Some(file), .. } => Some((shown.place.clone()?, file.clone())),
+                Example::Descriptors { file: Some(file), .. } => {
+                    Some((shown.position.clone()?, file.clone()))
+                }
                 _ => None,
             })
             .collect();

@@ -10,7 +10,7 @@ use super::super::{EncoderState, Job, PictureJob, ScanJob, Session};
 use super::{Colours, Profile, TilePicture};
 use histokin_core::geometry::Level0Rect;
 use histokin_core::memory::{Budget, Reserved};
-use histokin_core::query::TilePlace;
+use histokin_core::query::TilePosition;
 use histokin_core::slide::SlideId;
 use histokin_core::stain::LabNormaliser;
 
@@ -93,17 +93,19 @@ impl Session {
     pub(in crate::session) fn show_pictures(
         &mut self,
         tiles: IndexSet<(SlideId, Level0Rect)>,
-        files: Vec<(TilePlace, PathBuf)>,
+        files: Vec<(TilePosition, PathBuf)>,
     ) -> Vec<Job> {
         self.slides.tile_pictures.retain(|key, _| tiles.contains(key));
         let mut jobs = Vec::new();
         for (slide, rect) in tiles {
             jobs.extend(self.read_tile_picture(slide, rect));
         }
-        for (place, file) in files {
-            if self.tile_picture(&place.slide, &place.rect).is_none() {
-                self.slides.tile_pictures.insert((place.slide.clone(), place.rect), TilePicture::Reading);
-                jobs.push(Job::Picture(PictureJob::ReadQueryPicture { place, file }));
+        for (position, file) in files {
+            if self.tile_picture(&position.slide, &position.rect).is_none() {
+                self.slides
+                    .tile_pictures
+                    .insert((position.slide.clone(), position.rect), TilePicture::Reading);
+                jobs.push(Job::Picture(PictureJob::ReadQueryPicture { position, file }));
             }
         }
         jobs

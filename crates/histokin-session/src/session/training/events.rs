@@ -34,7 +34,7 @@ pub enum TrainingEvent {
         what: String,
     },
     /// The training loop has started.
-    Began {
+    Started {
         /// ID of the run.
         run: String,
         /// Step from which it starts; 0 for a new run.

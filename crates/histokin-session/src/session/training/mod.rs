@@ -106,7 +106,7 @@ impl Session {
                 self.messages.note(format!("Settings were written to {}", path.display()));
             }
             TrainingEvent::Preparing { what } => running.doing = Some(what),
-            TrainingEvent::Began { run, step, steps, device, history } => {
+            TrainingEvent::Started { run, step, steps, device, history } => {
                 running.log(format!("{run}: {steps} steps on {device}, beginning after step {step}"));
                 running.run = Some(run);
                 (running.step, running.steps, running.saved) = (step, steps, step);

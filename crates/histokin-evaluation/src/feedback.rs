@@ -19,21 +19,21 @@ use super::{Class, Descriptors, EvaluationError, Exclude, Tiles, health};
 const ROUND: usize = 5;
 
 /// Weight of matches judged as different, relative to those judged as the same.
-const WRONG: f64 = 0.5;
+const WEIGHT_OF_DIFFERENT: f64 = 0.5;
 
 /// Numbers of judgements after which precision is measured.
-pub const MARKS: [usize; 4] = [0, 5, 10, 20];
+pub const JUDGEMENTS: [usize; 4] = [0, 5, 10, 20];
 
 /// What the figures mean, as sentences.
-pub const EXPLANATION: &str = "P@20 of the matches without a mark: a tile is the query, the five best matches are marked \
-    as the same or as different, the others are ranked again by these marks, and so on. Matches come from other \
+pub const EXPLANATION: &str = "P@20 of the matches without a judgement: a tile is the query, the five best matches are \
+    judged the same or different, the others are ranked again by these judgements, and so on. Matches come from other \
     patients or slides. Mean over classes; in brackets: 95 % intervals from resampling patients or slides.";
 
-/// Returns a number of marks in words.
-pub fn count_of(marks: usize) -> String {
-    match marks {
-        0 => "no mark".to_owned(),
-        count => format!("{count} marks"),
+/// Returns a number of judgements in words.
+pub fn count_of(judgements: usize) -> String {
+    match judgements {
+        0 => "no judgement".to_owned(),
+        count => format!("{count} judgements"),
     }
 }
 
@@ -49,11 +49,11 @@ const QUERIES: usize = 1000;
 /// Maximum number of tiles that are searched; drawn at random if there are more.
 const POOL: usize = 20_000;
 
-/// Precision of the matches without a judgement, for each number of judgements in [`MARKS`].
+/// Precision of the matches without a judgement, for each number of judgements in [`JUDGEMENTS`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MarksCurve {
-    /// Numbers of judgements, equal to [`MARKS`].
-    pub marks: [usize; 4],
+pub struct FeedbackCurve {
+    /// Numbers of judgements, equal to [`JUDGEMENTS`].
+    pub judgements: [usize; 4],
     /// P@20: the mean over classes of the means over querying slides (or patients), with confidence intervals
     /// from resampling these. `None` if too few tiles are left.
     pub precision: [Option<Figure>; 4],
@@ -62,7 +62,7 @@ pub struct MarksCurve {
 }
 
 /// Mean results of the queries of one class and one slide (or patient).
-struct Asked {
+struct QueryGroup {
     class: Class,
     /// Index of the slide (or patient) among all that have queries.
     group: usize,
@@ -85,7 +85,7 @@ pub fn simulate(
     exclude: Exclude,
     seed: u64,
     resampling: &Resampling,
-) -> Result<Option<MarksCurve>, EvaluationError> {
+) -> Result<Option<FeedbackCurve>, EvaluationError> {
     tiles.check(descriptors)?;
     let groups = tiles.groups(exclude);
     let mut rows: BTreeMap<(Class, u32), Vec<usize>> = BTreeMap::new();
@@ -97,46 +97,47 @@ pub fn simulate(
     let is_answered = |(class, group): &(Class, u32)| {
         rows.range((*class, 0)..=(*class, u32::MAX)).any(|((_, other), _)| other != group)
     };
-    let askers: Vec<(Class, u32)> = rows.keys().copied().filter(is_answered).collect();
+    let querying: Vec<(Class, u32)> = rows.keys().copied().filter(is_answered).collect();
     let all_groups: Vec<u32> =
-        askers.iter().map(|(_, group)| *group).collect::<BTreeSet<_>>().into_iter().collect();
+        querying.iter().map(|(_, group)| *group).collect::<BTreeSet<_>>().into_iter().collect();
     let known: Vec<usize> = (0..tiles.len()).filter(|row| tiles.classes[*row].is_some()).collect();
     let pool: Vec<usize> =
-        health::sample(known.len(), POOL, seed).into_iter().map(|place| known[place as usize]).collect();
-    let most = (QUERIES / askers.len().max(1)).clamp(5, QUERIES_OF_EACH);
-    let asked: Vec<Asked> = askers
+        health::sample(known.len(), POOL, seed).into_iter().map(|step| known[step as usize]).collect();
+    let most = (QUERIES / querying.len().max(1)).clamp(5, QUERIES_OF_EACH);
+    let query_groups: Vec<QueryGroup> = querying
         .into_iter()
         .map(|(class, group)| {
             let own = &rows[&(class, group)];
             let others: Vec<usize> = pool.iter().copied().filter(|&row| groups[row] != group).collect();
             let outcomes: Vec<[Option<f64>; 4]> = health::sample(own.len(), most, seed)
                 .par_iter()
-                .map(|place| teach(descriptors, tiles, own[*place as usize], class, &others))
+                .map(|step| simulate_query(descriptors, tiles, own[*step as usize], class, &others))
                 .collect();
-            Asked {
+            QueryGroup {
                 class,
                 // Always found, since `all_groups` contains every group with queries.
                 group: all_groups.partition_point(|other| *other < group),
-                precision: std::array::from_fn(|place| mean(outcomes.iter().map(|outcome| outcome[place]))),
+                precision: std::array::from_fn(|step| mean(outcomes.iter().map(|outcome| outcome[step]))),
                 queries: outcomes.len(),
             }
         })
         .collect();
-    if asked.is_empty() {
+    if query_groups.is_empty() {
         return Ok(None);
     }
-    let precision = std::array::from_fn(|place| {
-        let value = mean_over_classes(&asked, place, &vec![1; all_groups.len()])?;
-        let ci95 = resampling.interval(all_groups.len(), |counts| mean_over_classes(&asked, place, counts));
+    let precision = std::array::from_fn(|step| {
+        let value = mean_over_classes(&query_groups, step, &vec![1; all_groups.len()])?;
+        let ci95 =
+            resampling.interval(all_groups.len(), |counts| mean_over_classes(&query_groups, step, counts));
         Some(Figure { value, ci95 })
     });
-    let queries = asked.iter().map(|one| one.queries).sum();
-    Ok(Some(MarksCurve { marks: MARKS, precision, queries }))
+    let queries = query_groups.iter().map(|one| one.queries).sum();
+    Ok(Some(FeedbackCurve { judgements: JUDGEMENTS, precision, queries }))
 }
 
-/// Simulates one query; returns the precision after each number of judgements in [`MARKS`], `None` once fewer
+/// Simulates one query; returns the precision after each number of judgements in [`JUDGEMENTS`], `None` once fewer
 /// than [`ANSWERS`] tiles are left.
-fn teach(
+fn simulate_query(
     descriptors: Descriptors<'_>,
     tiles: &Tiles,
     query: usize,
@@ -148,19 +149,20 @@ fn teach(
     let mut wrong: Option<Mean> = None;
     let mut left: Vec<usize> = pool.to_vec();
     let mut precision = [None; 4];
-    for marked in (0..=MARKS[3]).step_by(ROUND) {
+    for judged in (0..=JUDGEMENTS[3]).step_by(ROUND) {
         let score = |row: usize| {
             let x = descriptors.row(row);
-            WRONG * wrong.as_ref().map_or(0.0, |wrong| wrong.squared_distance(x)) - right.squared_distance(x)
+            WEIGHT_OF_DIFFERENT * wrong.as_ref().map_or(0.0, |wrong| wrong.squared_distance(x))
+                - right.squared_distance(x)
         };
         let mut scored: Vec<(f64, usize)> = left.iter().map(|&row| (score(row), row)).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         if scored.len() < ANSWERS {
             break;
         }
-        if let Some(place) = MARKS.iter().position(|marks| *marks == marked) {
+        if let Some(step) = JUDGEMENTS.iter().position(|judgements| *judgements == judged) {
             let hits = scored[..ANSWERS].iter().filter(|(_, row)| is_right(*row)).count();
-            precision[place] = Some(hits as f64 / ANSWERS as f64);
+            precision[step] = Some(hits as f64 / ANSWERS as f64);
         }
         for (_, row) in &scored[..ROUND] {
             let x = descriptors.row(*row);
@@ -203,19 +205,19 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 
 /// Returns the mean over classes of the means over groups, each group weighted by its entry in `counts`.
 /// Classes without a group of positive weight are left out.
-fn mean_over_classes(asked: &[Asked], place: usize, counts: &[u32]) -> Option<f64> {
-    let of_class = |of_class: &[Asked]| {
+fn mean_over_classes(query_groups: &[QueryGroup], step: usize, counts: &[u32]) -> Option<f64> {
+    let of_class = |of_class: &[QueryGroup]| {
         let (mut sum, mut weight) = (0.0, 0.0);
         for one in of_class {
             let times = f64::from(counts[one.group]);
-            if let Some(precision) = one.precision[place] {
+            if let Some(precision) = one.precision[step] {
                 sum += times * precision;
                 weight += times;
             }
         }
         (weight > 0.0).then(|| sum / weight)
     };
-    mean(asked.chunk_by(|a, b| a.class == b.class).map(of_class))
+    mean(query_groups.chunk_by(|a, b| a.class == b.class).map(of_class))
 }
 
 #[cfg(test)]
@@ -278,16 +280,16 @@ mod tests {
 
     #[test]
     fn groups_count_as_often_as_they_are_drawn() {
-        let one = |class, group, precision| Asked {
+        let one = |class, group, precision| QueryGroup {
             class: Class(class),
             group,
             precision: [Some(precision), None, None, None],
             queries: 1,
         };
-        let asked = [one(0, 0, 1.0), one(0, 1, 0.0), one(1, 1, 0.5)];
-        assert_eq!(mean_over_classes(&asked, 0, &[1, 1]), Some(0.5));
-        assert_eq!(mean_over_classes(&asked, 0, &[3, 1]), Some(0.625));
-        assert_eq!(mean_over_classes(&asked, 0, &[2, 0]), Some(1.0));
-        assert_eq!(mean_over_classes(&asked, 1, &[1, 1]), None);
+        let query_groups = [one(0, 0, 1.0), one(0, 1, 0.0), one(1, 1, 0.5)];
+        assert_eq!(mean_over_classes(&query_groups, 0, &[1, 1]), Some(0.5));
+        assert_eq!(mean_over_classes(&query_groups, 0, &[3, 1]), Some(0.625));
+        assert_eq!(mean_over_classes(&query_groups, 0, &[2, 0]), Some(1.0));
+        assert_eq!(mean_over_classes(&query_groups, 1, &[1, 1]), None);
     }
 }

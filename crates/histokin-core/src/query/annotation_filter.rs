@@ -14,12 +14,12 @@ use crate::index::{RowMask, Snapshot};
 use crate::slide::SlideId;
 
 /// Annotations by slide, for the slides whose annotations are loaded.
-pub type Marks = HashMap<SlideId, Arc<AnnotationSet>>;
+pub type AnnotationsBySlide = HashMap<SlideId, Arc<AnnotationSet>>;
 
 /// Restriction of matches by annotations. The position of a tile is that of its centre.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Marked {
+pub enum AnnotationFilter {
     /// No restriction.
     #[default]
     Anywhere,
@@ -66,30 +66,34 @@ pub fn points_of<'a>(
     })
 }
 
-impl Marked {
+impl AnnotationFilter {
     /// Returns, for each set of the index, the rows that may be matches; `None` where all of them may.
-    pub(super) fn rows(&self, index: &Snapshot, marks: &Marks) -> Vec<Option<Arc<RowMask>>> {
+    pub(super) fn rows(
+        &self,
+        index: &Snapshot,
+        annotations: &AnnotationsBySlide,
+    ) -> Vec<Option<Arc<RowMask>>> {
         if *self == Self::Anywhere {
             return Vec::new();
         }
         // Slides without loaded annotations come from the department's archive, which has already filtered
         // them.
         let mask =
-            |set: &Arc<DescriptorSet>| Some(Arc::new(self.mask(set, marks.get(&set.header.slide_id)?)));
+            |set: &Arc<DescriptorSet>| Some(Arc::new(self.mask(set, annotations.get(&set.header.slide_id)?)));
         index.sets().iter().map(mask).collect()
     }
 
-    fn mask(&self, set: &DescriptorSet, marks: &AnnotationSet) -> RowMask {
+    fn mask(&self, set: &DescriptorSet, annotations: &AnnotationSet) -> RowMask {
         let is_chosen = |one: &&Arc<Annotation>| match self {
             Self::Class(name) => one.class.as_ref().is_some_and(|class| class.name == *name),
             _ => true,
         };
-        let chosen = || marks.iter().filter(is_chosen).map(|one| &**one);
+        let chosen = || annotations.iter().filter(is_chosen).map(|one| &**one);
         let mut is_in = vec![false; set.len()];
         let region = match self {
             // The innermost of nested annotations decides the class.
             Self::Class(_) => {
-                let (nesting, least) = (Nesting::of(marks), set.header.tile_area_px2());
+                let (nesting, least) = (Nesting::of(annotations), set.header.tile_area_px2());
                 let shapes: Vec<Cow<Shape>> = chosen().map(|one| nesting.own_area(one, least)).collect();
                 Region::of_shapes(shapes.iter().map(|shape| &**shape))
             }
