@@ -12,12 +12,12 @@ use serde_json::json;
 
 use super::choice::choice;
 use crate::encoder::backbones::BackboneKind;
-use crate::encoder::fitting::{Fitted, fit_pca_head, gather_weights, write_model};
+use crate::encoder::fitting::{Fitted, PcaFit, gather_weights, write_model};
 use crate::encoder::model::{ModelFile, Preprocessing};
-use crate::encoder::neighbourhoods::{NeighbourhoodSettings, SlideTiles, fit_neighbourhood_head};
+use crate::encoder::neighbourhoods::{NeighbourhoodFit, NeighbourhoodSettings, SlideTiles};
 use crate::encoder::prototypes::{PrototypeSettings, fit_prototype_head};
 use crate::encoder::readout::{FeatureScaling, HeadOutput};
-use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder, EncoderSpec};
+use crate::encoder::{self, DescriptorBatch, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use crate::geometry::MicronsPerPixel;
 use crate::paths;
 use crate::slide::{self, SlideSource};
@@ -37,11 +37,11 @@ pub struct FitModelArgs {
     /// Name of the new model and of its folder
     #[arg(long)]
     pub name: String,
-    /// The backbone
-    #[arg(long, value_parser = choice::<BackboneKind>(), default_value = "mobilenet_v2")]
-    pub backbone: BackboneKind,
-    /// Weights of the backbone (safetensors): published ones, or those of a trained encoder, whose head is
-    /// ignored. Given several times, their mean is used
+    /// The backbone [default: the one that the weights are of]
+    #[arg(long, value_parser = choice::<BackboneKind>())]
+    pub backbone: Option<BackboneKind>,
+    /// Weights of the backbone: published ones, those of a vision transformer, or those of a trained encoder,
+    /// whose head is ignored. Given several times, their mean is used
     #[arg(long, default_value = "models/weights/mobilenet_v2.safetensors")]
     pub weights: Vec<PathBuf>,
     /// Copy the weights into the model's folder, as 16-bit numbers, to make it self-contained. The mean of
@@ -61,6 +61,9 @@ pub struct FitModelArgs {
     /// Scale all components to unit variance, so that each contributes equally to distances
     #[arg(long, conflicts_with = "prototypes")]
     pub whiten: bool,
+    /// Compare descriptors by their angle instead of their distance
+    #[arg(long, conflicts_with = "prototypes")]
+    pub cosine: bool,
     /// Use the memberships of a tile in prototypes as its descriptor, one prototype for each number
     #[arg(long)]
     pub prototypes: bool,
@@ -77,9 +80,10 @@ pub struct FitModelArgs {
     /// With neighbourhoods: tiles whose centres are nearer than this are neighbours, in µm
     #[arg(long, default_value_t = 500.0)]
     pub within_um: f64,
-    /// Whether tiles are stain-normalised, for fitting and whenever the encoder is used
-    #[arg(long, value_enum, default_value_t = StainArg::Lab)]
-    pub stain: StainArg,
+    /// Whether tiles are stain-normalised, for fitting and whenever the encoder is used [default: lab, and none
+    /// for vision transformers]
+    #[arg(long, value_enum)]
+    pub stain: Option<StainArg>,
     /// An option of earlier versions
     #[arg(long, hide = true)]
     pub stain_switch: bool,
@@ -133,13 +137,6 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     if !is_plain_name || !args.name.is_ascii() {
         bail!("{:?} is not a valid model name: use ASCII letters, digits and dashes", args.name);
     }
-    let count = args.backbone.block_widths().len();
-    ensure!(
-        args.blocks.iter().all(|block| *block < count) && args.blocks.is_sorted_by(|a, b| a < b),
-        "{} has blocks 0 to {}: give some of them in ascending order",
-        args.backbone,
-        count - 1
-    );
     ensure!(
         !args.stain_switch,
         "--stain-switch is no longer supported: it raised the ADDR and worsened retrieval (see the card of \
@@ -148,7 +145,20 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
     ensure!(args.within_um.is_finite() && args.within_um > 0.0, "--within-um must be a number above 0");
     ensure!(args.sharpness.is_finite() && args.sharpness > 0.0, "--sharpness must be a number above 0");
     let folder = args.models.join(&args.name);
-    let settings = TileSettings::default();
+    let published = published(args)?;
+    let backbone = published.backbone;
+    let count = backbone.block_widths().len();
+    ensure!(
+        args.blocks.iter().all(|block| *block < count) && args.blocks.is_sorted_by(|a, b| a < b),
+        "{backbone} has blocks 0 to {}: give some of them in ascending order",
+        count - 1
+    );
+    let is_vit = matches!(backbone, BackboneKind::Vit(_));
+    ensure!(
+        !is_vit || args.weights.len() == 1 && !args.copy_weights && args.blocks.is_empty(),
+        "of a vision transformer one file of weights is used where it lies, without --copy-weights and --blocks"
+    );
+    let settings = published.preprocessing.tiles();
     let mut random = ChaCha8Rng::seed_from_u64(args.seed);
     let sources = args
         .slides
@@ -156,20 +166,20 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         .map(|path| choose_tiles(path, settings, args, &mut random))
         .collect::<anyhow::Result<Vec<_>>>()?;
 
-    let (input_mean, input_std) = args.backbone.input_statistics();
     // Paths are relative to the model's folder, which may not exist yet.
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let weights = match &args.weights[..] {
-        [one] if !args.copy_weights => relative_weights(one, &args.models)?,
-        all => gather_weights(args.backbone, all, &folder)?,
+        [_] if !args.copy_weights => relative_weights(&published.weights, &args.models)?,
+        all => gather_weights(backbone, all, &folder)?,
     };
     let mut file = ModelFile {
         name: args.name.clone(),
-        backbone: args.backbone,
+        backbone,
         weights,
         blocks: args.blocks.clone(),
-        // Earlier blocks have negative outputs, and prototypes scale the features in their own way.
+        // Earlier blocks and transformers have negative outputs, and prototypes scale the features in their own way.
         feature_scaling: match args.plain_features
+            || is_vit
             || args.prototypes
             || args.neighbourhoods
             || !args.blocks.is_empty()
@@ -181,41 +191,46 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         output: HeadOutput::Linear,
         stain_switch: None,
         preprocessing: Preprocessing {
-            tile_px: settings.tile_px,
-            mpp: settings.mpp,
-            input_mean,
-            input_std,
             // Not yet: the head is fitted on features as they are.
             l2_normalise: false,
-            stain: args.stain.into(),
+            stain: args.stain.map_or(published.preprocessing.stain, StainSetting::from),
             stain_reference: average(sources.iter().map(|source| source.statistics)),
+            ..published.preprocessing
         },
     };
     let mut pooled = encoder::load_embedded(file.clone(), &folder, args.device)?;
-    let mut slides = Vec::new();
-    for source in &sources {
-        tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());
-        slides.push(described(source, pooled.as_mut())?);
-    }
-    let width = pooled.spec().width;
-    let all = || DescriptorBatch {
-        values: slides.iter().flat_map(|slide| &slide.features.values).copied().collect(),
-        width,
+    let (width, device) = (pooled.spec().width, pooled.device());
+    let mut each = |add: &mut dyn FnMut(SlideTiles) -> Result<(), EncoderError>| -> anyhow::Result<()> {
+        for source in &sources {
+            tracing::info!("{}: {} tiles", source.slide.info().name(), source.tiles.len());
+            add(described(source, pooled.as_mut())?)?;
+        }
+        Ok(())
     };
-
+    // Whitening and PCA take slide after slide; prototypes need all tiles at once.
     let fitted = if args.neighbourhoods {
         file.preprocessing.l2_normalise = true;
         let settings =
             NeighbourhoodSettings { within_um: args.within_um, ..NeighbourhoodSettings::new(args.width) };
-        fit_neighbourhood_head(&slides, &settings)?
+        let mut fit = NeighbourhoodFit::new(width, settings)?;
+        each(&mut |slide| fit.add(&slide))?;
+        fit.head()?
     } else if args.prototypes {
         file.output = HeadOutput::Memberships;
+        let mut all = DescriptorBatch { values: Vec::new(), width };
+        each(&mut |slide| {
+            all.values.extend(slide.features.values);
+            Ok(())
+        })?;
         let components = args.components.min(width);
         let settings =
             PrototypeSettings { count: args.width, components, sharpness: args.sharpness, seed: args.seed };
-        fit_prototype_head(&all(), &settings)?
+        fit_prototype_head(&all, &settings)?
     } else {
-        fit_pca_head(&all(), args.width, args.whiten)?
+        file.preprocessing.l2_normalise = args.cosine;
+        let mut fit = PcaFit::new(width)?;
+        each(&mut |slide| fit.add(&slide.features))?;
+        fit.head(args.width, args.whiten)?
     };
     file.head = Some("head.safetensors".into());
     write_model(&folder, &file, &fitted.head, &card(args, &file, &sources, &fitted))?;
@@ -227,7 +242,7 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
         "width": spec.width,
         "features": width,
         "explained_variance": fitted.explained,
-        "device": pooled.device(),
+        "device": device,
         "tiles": sources.iter().map(|source| source.tiles.len()).sum::<usize>(),
         "slides": sources.iter().map(|source| json!({
             "path": paths::shown(&source.slide.info().path),
@@ -235,6 +250,29 @@ pub fn run(args: &FitModelArgs) -> anyhow::Result<serde_json::Value> {
             "tiles": source.tiles.len(),
         })).collect::<Vec<_>>(),
     }))
+}
+
+/// The backbone and the preprocessing that its weights are made for.
+fn published(args: &FitModelArgs) -> anyhow::Result<ModelFile> {
+    let which = args.weights.first().context("give the weights of the backbone (--weights)")?;
+    if !which.exists() {
+        return Err(EncoderError::WeightsMissing { path: which.clone() }.into());
+    }
+    let found = encoder::describe(&which.to_string_lossy())?;
+    if let Some(wanted) = args.backbone {
+        ensure!(
+            wanted == found.backbone,
+            "{}: these are the weights of {}, not of {wanted}",
+            which.display(),
+            found.backbone
+        );
+    }
+    if matches!(found.backbone, BackboneKind::Vit(_)) {
+        return Ok(found);
+    }
+    let (input_mean, input_std) = found.backbone.input_statistics();
+    let preprocessing = Preprocessing { input_mean, input_std, ..Preprocessing::default() };
+    Ok(ModelFile { preprocessing, ..found })
 }
 
 fn choose_tiles(

@@ -202,7 +202,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
     let args = FitModelArgs {
         slides: vec![support::asset("slides/CMU-1-Small-Region.svs")],
         name: "fitted".into(),
-        backbone: BackboneKind::MobilenetV2,
+        backbone: Some(BackboneKind::MobilenetV2),
         weights: vec![root().join("models/weights/mobilenet_v2.safetensors")],
         copy_weights: false,
         models: folder.path().to_owned(),
@@ -212,7 +212,8 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         prototypes: false,
         neighbourhoods: false,
         within_um: 500.0,
-        stain: StainArg::Lab,
+        stain: Some(StainArg::Lab),
+        cosine: false,
         stain_switch: false,
         components: 64,
         sharpness: 1.0,
@@ -312,7 +313,7 @@ fn a_model_is_fitted_from_slides_and_then_loads_by_its_folder() {
         name: "whitened".into(),
         prototypes: false,
         neighbourhoods: true,
-        stain: StainArg::None,
+        stain: Some(StainArg::None),
         ..args.clone()
     };
     let made = fit_model::run(&whitened).unwrap();

@@ -6,6 +6,8 @@ use tch::{Kind, TchError, Tensor};
 
 use super::backbones::BackboneKind;
 use super::model::{MODEL_FILE, ModelFile};
+use super::moments::Moments;
+use super::weight_files::WeightFiles;
 use super::weights::{self, Array};
 use super::{DescriptorBatch, EncoderError, state_dict};
 
@@ -31,42 +33,57 @@ pub struct Fitted {
     pub explained: f64,
 }
 
-/// Fits the head that projects pooled `features` (one row per tile) onto their first `outputs` principal
-/// components, centred. With `whiten`, every component is divided by its standard deviation, so all have
-/// equal weight in a distance; otherwise distances between descriptors equal those between features within
-/// the subspace of these components.
-///
-/// # Errors
-/// [`EncoderError::TooFewTiles`] unless there are more tiles than outputs and at least as many features as
-/// outputs; [`EncoderError::Torch`] if libtorch fails.
-pub fn fit_pca_head(
-    features: &DescriptorBatch,
-    outputs: usize,
-    whiten: bool,
-) -> Result<Fitted, EncoderError> {
-    let (tiles, inputs) = (features.rows().len(), features.width);
-    if tiles <= outputs || outputs > inputs {
-        return Err(EncoderError::TooFewTiles { tiles, outputs });
-    }
-    decompose(features, tiles, outputs, whiten).map_err(|error| EncoderError::torch("fitting a PCA", &error))
+/// A principal component analysis of pooled features that come in parts.
+#[derive(Debug)]
+pub struct PcaFit {
+    moments: Moments,
 }
 
-fn decompose(
-    features: &DescriptorBatch,
-    tiles: usize,
-    outputs: usize,
-    whiten: bool,
-) -> Result<Fitted, TchError> {
+impl PcaFit {
+    /// Creates a fit to tiles of `inputs` pooled features. It uses memory for two matrices of `inputs` × `inputs`
+    /// numbers, whatever the number of tiles.
+    ///
+    /// # Errors
+    /// [`EncoderError::Torch`] if libtorch fails.
+    pub fn new(inputs: usize) -> Result<Self, EncoderError> {
+        Ok(Self { moments: Moments::new(inputs).map_err(failed)? })
+    }
+
+    /// Adds pooled features, one row per tile.
+    ///
+    /// # Errors
+    /// [`EncoderError::Torch`] if libtorch fails.
+    pub fn add(&mut self, features: &DescriptorBatch) -> Result<(), EncoderError> {
+        self.moments.add(features).map_err(failed)
+    }
+
+    /// Returns the head that projects pooled features onto their first `outputs` principal components, centred.
+    /// With `whiten`, every component is divided by its standard deviation, so all have equal weight in a
+    /// distance; otherwise distances between descriptors equal those between features within the subspace of
+    /// these components.
+    ///
+    /// # Errors
+    /// [`EncoderError::TooFewTiles`] unless there are more tiles than outputs and at least as many features as
+    /// outputs; [`EncoderError::Torch`] if libtorch fails.
+    pub fn head(&self, outputs: usize, whiten: bool) -> Result<Fitted, EncoderError> {
+        let Moments { tiles, inputs, .. } = self.moments;
+        if tiles <= outputs || outputs > inputs {
+            return Err(EncoderError::TooFewTiles { tiles, outputs });
+        }
+        decompose(&self.moments, outputs, whiten).map_err(failed)
+    }
+}
+
+fn failed(error: TchError) -> EncoderError {
+    EncoderError::torch("fitting a PCA", &error)
+}
+
+fn decompose(moments: &Moments, outputs: usize, whiten: bool) -> Result<Fitted, TchError> {
     let _no_grad = tch::no_grad_guard();
-    let inputs = features.width;
-    let x = Tensor::f_from_slice(&features.values)?
-        .f_reshape([tiles as i64, inputs as i64])?
-        .f_to_kind(Kind::Double)?;
-    let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
-    let x = x.f_sub(&mean)?;
-    let covariance = x.f_transpose(0, 1)?.f_matmul(&x)?.f_div_scalar((tiles - 1) as f64)?;
+    let inputs = moments.inputs;
+    let mean = moments.mean()?;
     // Eigenvalues are ascending: the components of largest variance come last.
-    let (variances, components) = covariance.f_linalg_eigh("L")?;
+    let (variances, components) = moments.covariance()?.f_linalg_eigh("L")?;
     let first = (inputs - outputs) as i64;
     let kept = variances.f_narrow(0, first, outputs as i64)?.f_flip([0])?.f_clamp_min(0.0)?;
     let rows = components.f_narrow(1, first, outputs as i64)?.f_transpose(0, 1)?.f_flip([0])?;
@@ -100,9 +117,8 @@ pub fn gather_weights(
     let share = 1.0 / files.len() as f64;
     let mut mean = weights::Tensors::new();
     for (index, file) in files.iter().enumerate() {
-        let bytes = weights::read_bytes(file)?;
-        let prefix = state_dict::prefix_in_file(file, &bytes)?;
-        let mut tensors = weights::parse_network(file, &bytes, backbone, &prefix)?;
+        let read = WeightFiles::read(file)?;
+        let mut tensors = read.network(backbone, &state_dict::prefix_in_files(&read)?)?;
         tensors.retain(|name, tensor| tensor.is_floating_point() && backbone.is_own(name));
         let shapes = |tensors: &weights::Tensors| -> Vec<_> {
             tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect()
@@ -179,6 +195,12 @@ mod tests {
             [1.0 + 0.6 * a - 0.8 * b, 2.0 + 0.8 * a + 0.6 * b, 3.0 + c]
         });
         DescriptorBatch { values: values.collect(), width: 3 }
+    }
+
+    fn fit_pca_head(cloud: &DescriptorBatch, outputs: usize, whiten: bool) -> Result<Fitted, EncoderError> {
+        let mut fit = PcaFit::new(cloud.width)?;
+        fit.add(cloud)?;
+        fit.head(outputs, whiten)
     }
 
     fn project(head: &LinearHead, row: &[f32]) -> Vec<f64> {

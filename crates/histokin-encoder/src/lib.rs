@@ -6,11 +6,14 @@
 //! training.
 
 pub mod backbones;
+mod config_json;
 mod device;
 pub mod fitting;
 mod imported;
+pub mod known;
 pub mod model;
 mod module_output;
+mod moments;
 pub mod neighbourhoods;
 mod network;
 mod nuclear_stain;
@@ -23,6 +26,10 @@ mod torch_library;
 mod torchscript;
 pub mod trainable;
 pub mod trust;
+pub mod user_models;
+pub mod vit_settings;
+mod vit_weights;
+mod weight_files;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
@@ -100,7 +107,8 @@ pub trait Encoder: Send {
     ///
     /// # Errors
     /// [`EncoderError::NotFinite`] if a descriptor contains NaN or an infinity, so that returned values are
-    /// always finite; [`EncoderError::UnequalTiles`] if the tiles differ in size; [`EncoderError::Torch`] if
+    /// always finite; [`EncoderError::UnequalTiles`] if the tiles differ in size;
+    /// [`EncoderError::TileSize`] if patches do not fill them; [`EncoderError::Torch`] if
     /// libtorch fails.
     fn encode(&mut self, tiles: &[RgbImage]) -> Result<DescriptorBatch, EncoderError>;
 }
@@ -125,6 +133,19 @@ pub enum EncoderError {
         first: (u32, u32),
         /// Width and height of the first tile that differs, in pixels.
         other: (u32, u32),
+    },
+    #[error(
+        "{name} cuts tiles into patches of {step} px, which do not fill tiles of {} × {} px; use tiles of {} px",
+        size.0, size.1, (size.0 / step).max(1) * step
+    )]
+    /// The edge of a tile is not a multiple of a vision transformer's patches.
+    TileSize {
+        /// Name of the encoder.
+        name: String,
+        /// Width and height of the tile, in pixels.
+        size: (u32, u32),
+        /// Edge length of a patch, in pixels.
+        step: u32,
     },
     #[error(
         "there is no encoder {which:?}; known by name: {available}. Otherwise give the path of a model's \
@@ -190,9 +211,8 @@ pub enum EncoderError {
         reason: String,
     },
     #[error(
-        "{}: these are the weights of {kind}; weights alone can be used of {known}, as torchvision names them. Use any other \
-         network as a TorchScript module (torch.jit.save(torch.jit.trace(model.eval(), example), \"model.pt\")), or import \
-         the features that it made elsewhere (`histokin import`)",
+        "{}: these are the weights of {kind}; weights alone can be used of {known}. Use any other network as a TorchScript \
+         module (torch.jit.save(torch.jit.trace(model.eval(), example), \"model.pt\")), or import the features that it made elsewhere (`histokin import`)",
         path.display()
     )]
     /// A weights file belongs to a network without a built-in implementation.
@@ -303,6 +323,17 @@ pub fn load(which: &str, device: DeviceChoice) -> Result<Box<dyn Encoder>, Encod
         Location::TorchScript(path) => Ok(Box::new(torchscript::load(&path, Compute::choose(device)?)?)),
         Location::Imported(path) => Err(EncoderError::Imported { name: ImportedEncoder::read(&path)?.name }),
     }
+}
+
+/// Returns the description of an encoder given by name or path, as a model's folder has it; the paths of weights and
+/// head lead there from the current folder.
+///
+/// # Errors
+/// As [`load`]; [`EncoderError::TorchScript`] for a TorchScript module, which has no description.
+pub fn describe(which: &str) -> Result<model::ModelFile, EncoderError> {
+    let model = Model::find(which)?;
+    let head = model.head_path().map(Path::to_owned);
+    Ok(model::ModelFile { weights: model.weights.path().to_owned(), head, ..model.file })
 }
 
 /// Loads the encoder that `file`, a description in memory, specifies. Its paths are relative to `folder`.

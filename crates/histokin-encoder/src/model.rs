@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tch::{Kind, TchError, nn};
 
-use super::backbones::BackboneKind;
+use super::backbones::{Backbone, BackboneKind};
+use super::device::Compute;
 use super::module_output::ModuleOutput;
 use super::readout::{FeatureScaling, HeadOutput};
-use super::state_dict::{FoundNetwork, prefix_in_file};
-use super::{EncoderError, EncoderId, EncoderSpec, pth, weights};
+use super::state_dict::{FoundNetwork, prefix_in_files};
+use super::vit_weights::VitWeights;
+use super::weight_files::{INDEX_ENDING, WeightFiles};
+use super::weights::{self, Tensors};
+use super::{EncoderError, EncoderId, EncoderSpec, pth, vit_settings};
 use histokin_core::stain::{LabStatistics, StainSetting};
 use histokin_core::tiling::TileSettings;
 use histokin_core::untrusted;
@@ -71,6 +76,19 @@ impl ModelFile {
 
     fn check(&self, has_head: bool) -> Result<(), String> {
         let count = self.backbone.block_widths().len();
+        if let BackboneKind::Vit(architecture) = self.backbone {
+            architecture.check()?;
+            if !self.blocks.is_empty() || self.feature_scaling == FeatureScaling::Hellinger {
+                return Err("blocks and the hellinger scaling are for convolutional networks".into());
+            }
+            let Preprocessing { tile_px, .. } = self.preprocessing;
+            if !(tile_px as usize).is_multiple_of(architecture.patch_px) {
+                return Err(format!(
+                    "tile_px is {tile_px}; patches of {} px have to fill a tile",
+                    architecture.patch_px
+                ));
+            }
+        }
         if !self.blocks.iter().all(|block| *block < count) || !self.blocks.is_sorted_by(|a, b| a < b) {
             return Err(format!(
                 "blocks are {:?}; {} has the blocks 0 to {}, to be named in ascending order",
@@ -279,7 +297,7 @@ pub(super) enum Head {
     /// In the same file as the backbone's weights.
     Inside,
     /// In a separate file.
-    Beside { path: PathBuf, bytes: Vec<u8> },
+    Beside(WeightFiles),
 }
 
 /// A model's description and the bytes of its files, from which it is built.
@@ -287,10 +305,8 @@ pub(super) enum Head {
 pub(super) struct Model {
     /// The description.
     pub file: ModelFile,
-    /// Path of the weights file.
-    pub weights_path: PathBuf,
-    /// Content of the weights file, in safetensors format.
-    pub weights: Vec<u8>,
+    /// The weights.
+    pub weights: WeightFiles,
     /// Prefix of the backbone's parameter names in the weights file.
     pub prefix: String,
     /// Location of the head.
@@ -333,21 +349,26 @@ impl Model {
     /// # Errors
     /// [`EncoderError`] if the file is missing, invalid, or of an unknown network.
     pub fn read_single(path: &Path) -> Result<Self, EncoderError> {
-        let bytes = weights::read_bytes(path)?;
-        let header = weights::header_of(path, &bytes)?;
+        let files = WeightFiles::read(path)?;
         let mut prefix = String::new();
-        let own = header.metadata().as_ref().and_then(|texts| texts.get(SELF_DESCRIPTION));
-        let description = match own {
-            Some(text) => serde_json::from_str(text)
+        let description = match files.text(SELF_DESCRIPTION)? {
+            Some(text) => serde_json::from_str(&text)
                 .map_err(|error| EncoderError::File { path: path.to_owned(), reason: error.to_string() })?,
-            None => {
-                let names = weights::names(&header);
-                let found = FoundNetwork::in_file(path, names.iter().map(String::as_str))?;
-                prefix = found.prefix;
-                SelfDescription::of_network(path, found.kind)
-            }
+            None => match VitWeights::find(&files)? {
+                Some(vit) => vit_settings::complete(path, &vit)?.description(),
+                None => {
+                    let found = FoundNetwork::in_file(path, files.names())?;
+                    prefix = found.prefix;
+                    SelfDescription::of_network(path, found.kind)
+                }
+            },
         };
-        let has_head = prefix.is_empty() && header.info("head.weight").is_some();
+        let has_head = match description.backbone {
+            // Of other vision transformers, `head` is a classifier.
+            BackboneKind::Vit(_) => files.text(SELF_DESCRIPTION)?.is_some(),
+            _ => prefix.is_empty(),
+        };
+        let has_head = has_head && files.shape("head.weight").is_some();
         let head = if has_head { Head::Inside } else { Head::None };
         let SelfDescription { name, backbone, blocks, feature_scaling, output, stain_switch, preprocessing } =
             description;
@@ -363,7 +384,7 @@ impl Model {
             preprocessing,
         };
         file.check(has_head).map_err(|reason| EncoderError::File { path: path.to_owned(), reason })?;
-        Ok(Self { prefix, ..Self::of_parts(file, path.to_owned(), bytes, head)? })
+        Ok(Self { prefix, ..Self::of_parts(file, files, head)? })
     }
 
     /// Reads the files that `file` names, relative to `folder`.
@@ -371,26 +392,80 @@ impl Model {
     /// # Errors
     /// [`EncoderError`] if a file is missing or invalid.
     pub fn assemble(folder: &Path, file: ModelFile) -> Result<Self, EncoderError> {
-        let weights_path = folder.join(&file.weights);
-        let weights = weights::read_bytes(&weights_path)?;
+        let weights = WeightFiles::read(&folder.join(&file.weights))?;
         let head = match &file.head {
             None => Head::None,
-            Some(head) => {
-                let path = folder.join(head);
-                let bytes = weights::read_bytes(&path)?;
-                Head::Beside { path, bytes }
-            }
+            Some(head) => Head::Beside(WeightFiles::read(&folder.join(head))?),
         };
-        let prefix = prefix_in_file(&weights_path, &weights)?;
-        Ok(Self { prefix, ..Self::of_parts(file, weights_path, weights, head)? })
+        let prefix = prefix_in_files(&weights)?;
+        Ok(Self { prefix, ..Self::of_parts(file, weights, head)? })
     }
 
-    /// Returns the tensors of the weights file, with the prefix removed from their names.
+    /// Returns the parameters of the backbone by their own names, and any other tensors beside them.
     ///
     /// # Errors
-    /// [`EncoderError::File`] if the weights file is damaged.
-    pub fn tensors(&self) -> Result<weights::Tensors, EncoderError> {
-        weights::parse_network(&self.weights_path, &self.weights, self.file.backbone, &self.prefix)
+    /// [`EncoderError`] if the weights are damaged.
+    pub fn tensors(&self) -> Result<Tensors, EncoderError> {
+        match self.file.backbone {
+            BackboneKind::Vit(_) => self.vit()?.tensors(),
+            kind => self.weights.network(kind, &self.prefix),
+        }
+    }
+
+    /// Returns the vision transformer in the weights.
+    ///
+    /// # Errors
+    /// [`EncoderError::Mismatch`] if there is none.
+    fn vit(&self) -> Result<VitWeights<'_>, EncoderError> {
+        VitWeights::find(&self.weights)?.ok_or_else(|| EncoderError::Mismatch {
+            path: self.weights.path().to_owned(),
+            differences: "there is no vision transformer among them".into(),
+        })
+    }
+
+    /// Builds the backbone with its weights for inference on a device.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if the weights are damaged or of another network, or libtorch fails.
+    pub fn backbone(&self, compute: Compute) -> Result<Backbone, EncoderError> {
+        if let BackboneKind::Vit(architecture) = self.file.backbone {
+            return Ok(self.vit()?.network(architecture, compute)?.into());
+        }
+        let torch = |error: TchError| EncoderError::torch("building the network", &error);
+        let store = nn::VarStore::new(compute.device);
+        let backbone = self.file.backbone.build(&store.root()).map_err(torch)?;
+        weights::fill(&store, &self.tensors()?, self.weights.path(), |name| self.is_beside_backbone(name))?;
+        let backbone = backbone.folded().map_err(torch)?;
+        match compute.kind {
+            Kind::Float => Ok(backbone),
+            kind => backbone.to_kind(kind).map_err(torch),
+        }
+    }
+
+    /// Returns the files that hold the head, if there is one.
+    fn head_files(&self) -> Option<&WeightFiles> {
+        match &self.head {
+            Head::None => None,
+            Head::Inside => Some(&self.weights),
+            Head::Beside(files) => Some(files),
+        }
+    }
+
+    /// Returns the path of the file that holds the head, if there is one.
+    pub fn head_path(&self) -> Option<&Path> {
+        self.head_files().map(WeightFiles::path)
+    }
+
+    /// Returns the tensors `head.weight` and `head.bias` and the path of their file, if there is a head.
+    ///
+    /// # Errors
+    /// [`EncoderError`] if one is missing or damaged.
+    pub fn head_tensors(&self) -> Result<Option<(&Path, Tensors)>, EncoderError> {
+        let Some(files) = self.head_files() else { return Ok(None) };
+        let read = |name: &str| Ok((name.to_owned(), files.tensor(name)?));
+        let tensors =
+            ["head.weight", "head.bias"].into_iter().map(read).collect::<Result<_, EncoderError>>()?;
+        Ok(Some((files.path(), tensors)))
     }
 
     /// Returns whether a weights file may contain `name` although the backbone has no such parameter:
@@ -400,22 +475,22 @@ impl Model {
         !self.file.backbone.is_own(name) || name.ends_with("num_batches_tracked")
     }
 
-    fn of_parts(
-        file: ModelFile,
-        weights_path: PathBuf,
-        weights: Vec<u8>,
-        head: Head,
-    ) -> Result<Self, EncoderError> {
+    fn of_parts(file: ModelFile, weights: WeightFiles, head: Head) -> Result<Self, EncoderError> {
         let width = match &head {
             Head::None => file.feature_width(),
-            Head::Inside => head_width(&weights_path, &weights, &file)?,
-            Head::Beside { path, bytes } => head_width(path, bytes, &file)?,
+            Head::Inside => head_width(&weights, &file)?,
+            Head::Beside(files) => head_width(files, &file)?,
         };
-        let mut parts: Vec<&[u8]> = vec![&weights];
-        if let Head::Beside { bytes, .. } = &head {
-            parts.push(bytes);
+        let mut parts: Vec<&[u8]> = weights.contents().collect();
+        if let Head::Beside(files) = &head {
+            parts.extend(files.contents());
         }
         let mut network = format!("{} {}", file.backbone, file.feature_scaling.identity());
+        if let BackboneKind::Vit(architecture) = file.backbone {
+            let settings =
+                serde_json::to_string(&architecture).expect("names and finite numbers become JSON");
+            network += &format!(" {settings}");
+        }
         if !file.blocks.is_empty() {
             let blocks: Vec<String> = file.blocks.iter().map(usize::to_string).collect();
             network += &format!(" blocks [{}]", blocks.join(", "));
@@ -434,7 +509,7 @@ impl Model {
             stain: file.preprocessing.stain,
             stain_reference: file.preprocessing.stain_reference,
         };
-        Ok(Self { file, weights_path, weights, prefix: String::new(), head, spec })
+        Ok(Self { file, weights, prefix: String::new(), head, spec })
     }
 }
 
@@ -445,20 +520,24 @@ fn shortest_decimal(number: f32) -> String {
     if text.contains('.') { text } else { format!("{text}.0") }
 }
 
-fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
+/// Reads the description of the model in `folder`, without its weights.
+///
+/// # Errors
+/// [`EncoderError::File`] if it cannot be read or is invalid.
+pub fn read_description(folder: &Path) -> Result<ModelFile, EncoderError> {
     let path = folder.join(MODEL_FILE);
     let file: ModelFile = read_toml(&path)?;
     file.check(file.head.is_some()).map_err(|reason| EncoderError::File { path, reason })?;
     Ok(file)
 }
 
-fn head_width(path: &Path, bytes: &[u8], file: &ModelFile) -> Result<usize, EncoderError> {
-    let shape = weights::shape_of(path, bytes, "head.weight")?;
+fn head_width(files: &WeightFiles, file: &ModelFile) -> Result<usize, EncoderError> {
+    let shape = files.shape("head.weight").unwrap_or_default();
     let least = usize::from(file.stain_switch.is_some());
-    match shape[..] {
+    match *shape {
         [width, features] if width > least && features == file.feature_width() => Ok(width),
         _ => Err(EncoderError::File {
-            path: path.to_owned(),
+            path: files.path().to_owned(),
             reason: format!(
                 "head.weight is {shape:?}; these features of {} need [more than {least}, {}]",
                 file.backbone,
@@ -467,6 +546,16 @@ fn head_width(path: &Path, bytes: &[u8], file: &ModelFile) -> Result<usize, Enco
         }),
     }
 }
+
+/// Names of weights in the folders in which Hugging Face keeps encoders, the preferred first.
+const PUBLISHED_NAMES: [&str; 6] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "open_clip_pytorch_model.bin",
+];
 
 /// The form and location of an encoder given by name or path.
 #[derive(Debug, PartialEq, Eq)]
@@ -487,6 +576,9 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
     if path.join(MODEL_FILE).is_file() {
         return Ok(Location::Folder(path.to_owned()));
     }
+    if let Some(weights) = PUBLISHED_NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+        return Ok(Location::Weights(weights));
+    }
     if path.is_file() {
         let extension = path.extension().unwrap_or_default();
         if path.file_name().is_some_and(|name| name == MODEL_FILE) {
@@ -496,11 +588,16 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
         if path.to_string_lossy().ends_with(super::imported::ENDING) {
             return Ok(Location::Imported(path.to_owned()));
         }
+        if path.to_string_lossy().ends_with(INDEX_ENDING) {
+            return Ok(Location::Weights(path.to_owned()));
+        }
         return match extension.to_str() {
             Some("pt" | "ts") if pth::is_state_dict(path) => Ok(Location::Weights(path.to_owned())),
             Some("pt" | "ts") => Ok(Location::TorchScript(path.to_owned())),
-            // MoCo and torchvision's training scripts name checkpoints `.pth.tar`.
-            Some("safetensors" | "pth" | "bin" | "ckpt" | "tar") => Ok(Location::Weights(path.to_owned())),
+            // MoCo and torchvision's training scripts name checkpoints `.pth.tar`, Lunit `.torch`.
+            Some("safetensors" | "pth" | "bin" | "ckpt" | "tar" | "torch") => {
+                Ok(Location::Weights(path.to_owned()))
+            }
             _ => Err(EncoderError::NotAModel { path: path.to_owned() }),
         };
     }
@@ -516,12 +613,14 @@ pub(super) fn locate(which: &str) -> Result<Location, EncoderError> {
     })
 }
 
-/// Returns the model folders: those in `HISTOKIN_MODELS`, the one next to the program, and the source tree's.
+/// Returns the model folders: those in `HISTOKIN_MODELS`, the user's, the one next to the program, and the source
+/// tree's.
 pub(super) fn model_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(paths) = std::env::var_os(MODELS_VARIABLE) {
         folders.extend(std::env::split_paths(&paths));
     }
+    folders.extend(super::user_models::folder());
     if let Ok(program) = std::env::current_exe() {
         folders.extend(program.parent().map(|folder| folder.join("models")));
     }
@@ -655,6 +754,17 @@ mod tests {
         assert!(text.contains("no-such-model") && text.contains(crate::DEFAULT), "{text}");
         let text = locate("../src").unwrap_err().to_string();
         assert!(text.contains("../src"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_as_hugging_face_keeps_it_is_its_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = || locate(folder.path().to_str().unwrap());
+        assert!(at().is_err());
+        for name in ["pytorch_model.bin", "model.safetensors"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+            assert_eq!(at().unwrap(), Location::Weights(folder.path().join(name)));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::fitting::{Fitted, LinearHead, numbers, with_signs};
+use super::moments::{Moments, rows};
 use super::{DescriptorBatch, EncoderError};
 
 /// Tiles of one slide.
@@ -46,61 +47,87 @@ impl NeighbourhoodSettings {
 /// columns of `V` are the first principal components of `y`. Its length carries little information, so
 /// descriptors are scaled to length 1 ([`super::model::Preprocessing::l2_normalise`]).
 ///
-/// The fit uses no labels and is deterministic.
-///
-/// # Errors
-/// [`EncoderError::TooFewTiles`] if there are not more tiles than values in a descriptor;
-/// [`EncoderError::NoNeighbours`] if no tile has a neighbour.
-pub fn fit_neighbourhood_head(
-    slides: &[SlideTiles],
-    settings: &NeighbourhoodSettings,
-) -> Result<Fitted, EncoderError> {
-    let outputs = settings.width;
-    let tiles = slides.iter().map(|slide| slide.features.rows().len()).sum();
-    let inputs = slides.first().map_or(0, |slide| slide.features.width);
-    if tiles <= outputs || outputs > inputs {
-        return Err(EncoderError::TooFewTiles { tiles, outputs });
-    }
-    let pairs: Vec<Vec<(usize, usize)>> =
-        slides.iter().map(|slide| neighbours(&slide.middles_um, settings.within_um)).collect();
-    if pairs.iter().all(Vec::is_empty) {
-        return Err(EncoderError::NoNeighbours { within_um: settings.within_um });
-    }
-    fit(slides, &pairs, settings, inputs)
-        .map_err(|error| EncoderError::torch("whitening within neighbourhoods", &error))
+/// The fit uses no labels and is deterministic. Slides are added one by one and need not stay in memory.
+#[derive(Debug)]
+pub struct NeighbourhoodFit {
+    settings: NeighbourhoodSettings,
+    moments: Moments,
+    /// Sum over pairs of `(xᵢ − xⱼ)(xᵢ − xⱼ)ᵀ`, `[F, F]`.
+    within: Tensor,
+    pairs: usize,
 }
 
-fn fit(
-    slides: &[SlideTiles],
-    pairs: &[Vec<(usize, usize)>],
-    settings: &NeighbourhoodSettings,
-    inputs: usize,
-) -> Result<Fitted, TchError> {
-    let _no_grad = tch::no_grad_guard();
-    let columns = inputs as i64;
-    let mut within = Tensor::f_zeros([columns, columns], (Kind::Double, Device::Cpu))?;
-    for (slide, pairs) in slides.iter().zip(pairs) {
-        within = within.f_add(&differences(&slide.features, pairs)?)?;
+impl NeighbourhoodFit {
+    /// Creates a fit to tiles of `inputs` pooled features. It uses memory for a few matrices of `inputs` ×
+    /// `inputs` numbers, whatever the number of tiles.
+    ///
+    /// # Errors
+    /// [`EncoderError::Torch`] if libtorch fails.
+    pub fn new(inputs: usize, settings: NeighbourhoodSettings) -> Result<Self, EncoderError> {
+        let columns = inputs as i64;
+        let within = Tensor::f_zeros([columns, columns], (Kind::Double, Device::Cpu)).map_err(failed)?;
+        Ok(Self { settings, moments: Moments::new(inputs).map_err(failed)?, within, pairs: 0 })
     }
-    let count: usize = pairs.iter().map(Vec::len).sum();
-    let map = quarter_root(&within.f_div_scalar(2.0 * count as f64)?, settings.shrinkage)?;
 
-    let parts = slides.iter().map(|slide| rows(&slide.features)).collect::<Result<Vec<_>, _>>()?;
-    let x = Tensor::f_cat(&parts, 0)?;
-    let mean = x.f_mean_dim([0i64].as_slice(), true, None)?;
-    let y = x.f_sub(&mean)?.f_matmul(&map)?;
-    let covariance = y.f_transpose(0, 1)?.f_matmul(&y)?.f_div_scalar((y.size()[0] - 1) as f64)?;
-    // Eigenvalues are ascending: the components of largest variance come last.
-    let (variances, components) = covariance.f_linalg_eigh("L")?;
-    let outputs = settings.width as i64;
-    let kept = variances.f_narrow(0, columns - outputs, outputs)?;
-    let components = components.f_narrow(1, columns - outputs, outputs)?.f_transpose(0, 1)?.f_flip([0])?;
-    let weight = with_signs(&components)?.f_matmul(&map)?;
-    let bias = weight.f_matmul(&mean.f_transpose(0, 1)?)?.f_neg()?;
-    let explained = kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
-    let head =
-        LinearHead { weight: numbers(&weight)?, bias: numbers(&bias)?, inputs, outputs: settings.width };
-    Ok(Fitted { head, explained })
+    /// Adds the tiles of a slide.
+    ///
+    /// # Errors
+    /// [`EncoderError::Torch`] if libtorch fails.
+    pub fn add(&mut self, slide: &SlideTiles) -> Result<(), EncoderError> {
+        let pairs = neighbours(&slide.middles_um, self.settings.within_um);
+        self.pairs += pairs.len();
+        self.moments.add(&slide.features).map_err(failed)?;
+        let sum = differences(&slide.features, &pairs).map_err(failed)?;
+        self.within = self.within.f_add(&sum).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Returns the head.
+    ///
+    /// # Errors
+    /// [`EncoderError::TooFewTiles`] if there are not more tiles than values in a descriptor;
+    /// [`EncoderError::NoNeighbours`] if no tile has a neighbour.
+    pub fn head(&self) -> Result<Fitted, EncoderError> {
+        let outputs = self.settings.width;
+        let Moments { tiles, inputs, .. } = self.moments;
+        if tiles <= outputs || outputs > inputs {
+            return Err(EncoderError::TooFewTiles { tiles, outputs });
+        }
+        if self.pairs == 0 {
+            return Err(EncoderError::NoNeighbours { within_um: self.settings.within_um });
+        }
+        self.decompose().map_err(failed)
+    }
+
+    fn decompose(&self) -> Result<Fitted, TchError> {
+        let _no_grad = tch::no_grad_guard();
+        let inputs = self.moments.inputs;
+        let within = self.within.f_div_scalar(2.0 * self.pairs as f64)?;
+        let map = quarter_root(&within, self.settings.shrinkage)?;
+        // The map is symmetric.
+        let covariance = map.f_matmul(&self.moments.covariance()?)?.f_matmul(&map)?;
+        // Eigenvalues are ascending: the components of largest variance come last.
+        let (variances, components) = covariance.f_linalg_eigh("L")?;
+        let (columns, outputs) = (inputs as i64, self.settings.width as i64);
+        let kept = variances.f_narrow(0, columns - outputs, outputs)?;
+        let components =
+            components.f_narrow(1, columns - outputs, outputs)?.f_transpose(0, 1)?.f_flip([0])?;
+        let weight = with_signs(&components)?.f_matmul(&map)?;
+        let bias = weight.f_matmul(&self.moments.mean()?.f_transpose(0, 1)?)?.f_neg()?;
+        let explained =
+            kept.f_sum(Kind::Double)?.f_div(&variances.f_sum(Kind::Double)?)?.f_double_value(&[])?;
+        let head = LinearHead {
+            weight: numbers(&weight)?,
+            bias: numbers(&bias)?,
+            inputs,
+            outputs: self.settings.width,
+        };
+        Ok(Fitted { head, explained })
+    }
+}
+
+fn failed(error: TchError) -> EncoderError {
+    EncoderError::torch("whitening within neighbourhoods", &error)
 }
 
 /// Returns the pairs of points closer to each other than `limit`, each pair once.
@@ -148,12 +175,6 @@ fn quarter_root(within: &Tensor, shrinkage: f64) -> Result<Tensor, TchError> {
     directions.f_mul(&roots)?.f_matmul(&directions.f_transpose(0, 1)?)
 }
 
-/// Returns the rows of a batch as a matrix of 64-bit numbers.
-fn rows(batch: &DescriptorBatch) -> Result<Tensor, TchError> {
-    let shape = [batch.rows().len() as i64, batch.width as i64];
-    Tensor::f_from_slice(&batch.values)?.f_reshape(shape)?.f_to_kind(Kind::Double)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +196,17 @@ mod tests {
             middles_um: (0..80).map(|index| [200.0 * index as f64, 0.0]).collect(),
         };
         vec![slide(0), slide(1)]
+    }
+
+    fn fit_neighbourhood_head(
+        slides: &[SlideTiles],
+        settings: &NeighbourhoodSettings,
+    ) -> Result<Fitted, EncoderError> {
+        let mut fit = NeighbourhoodFit::new(3, *settings)?;
+        for slide in slides {
+            fit.add(slide)?;
+        }
+        fit.head()
     }
 
     fn settings(width: usize) -> NeighbourhoodSettings {

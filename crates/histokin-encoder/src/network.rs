@@ -7,7 +7,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::Backbone;
 use super::device::{Compute, in_parts};
-use super::model::{Head, Model, Preprocessing};
+use super::model::{Model, Preprocessing};
 use super::readout::Readout;
 use super::{DescriptorBatch, Encoder, EncoderError, EncoderSpec, weights};
 
@@ -18,6 +18,11 @@ const CUDA_BATCH: usize = 256;
 
 /// A network that computes descriptors `[N, width]` of a batch of images `[N, 3, H, W]`.
 pub(super) trait Network: Send {
+    /// Returns the edge length in pixels of which the edge of a tile has to be a multiple.
+    fn tile_step(&self) -> u32 {
+        1
+    }
+
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError>;
 }
 
@@ -40,25 +45,11 @@ impl Branch {
     /// # Errors
     /// [`EncoderError`] if the weights are damaged or of another network, or libtorch fails.
     pub fn load(model: &Model, compute: Compute) -> Result<Self, EncoderError> {
-        let torch = |error: TchError| EncoderError::torch("building the network", &error);
         let _no_grad = tch::no_grad_guard();
-        let store = nn::VarStore::new(compute.device);
-        let kind = model.file.backbone;
-        let backbone = kind.build(&store.root()).map_err(torch)?;
-        let tensors = model.tensors()?;
-        weights::fill(&store, &tensors, &model.weights_path, |name| model.is_beside_backbone(name))?;
-        let backbone = backbone.folded().map_err(torch)?;
-        let backbone = if compute.kind == Kind::Float {
-            backbone
-        } else {
-            backbone.to_kind(compute.kind).map_err(torch)?
-        };
-        let head = match &model.head {
-            Head::None => None,
-            Head::Inside => Some(load_head(model, &model.weights_path, &tensors, compute)?),
-            Head::Beside { path, bytes } => {
-                Some(load_head(model, path, &weights::parse(path, bytes)?, compute)?)
-            }
+        let backbone = model.backbone(compute)?;
+        let head = match model.head_tensors()? {
+            None => None,
+            Some((path, tensors)) => Some(load_head(model, path, &tensors, compute)?),
         };
         let readout = Readout::new(&model.file.described(), head);
         Ok(Self { backbone, blocks: model.file.blocks.clone(), readout })
@@ -83,6 +74,10 @@ fn load_head(
 }
 
 impl Network for Branch {
+    fn tile_step(&self) -> u32 {
+        self.backbone.tile_step()
+    }
+
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
         self.readout.of(self.backbone.features(images, &self.blocks)?, images)
     }
@@ -161,6 +156,15 @@ impl<N: Network> Encoder for NetworkEncoder<N> {
         let width = self.spec.width;
         if let Some(odd) = tiles.iter().find(|tile| tile.dimensions() != tiles[0].dimensions()) {
             return Err(EncoderError::UnequalTiles { first: tiles[0].dimensions(), other: odd.dimensions() });
+        }
+        let step = self.network.tile_step();
+        if let Some(odd) = tiles.first().filter(|tile| tile.width() % step != 0 || tile.height() % step != 0)
+        {
+            return Err(EncoderError::TileSize {
+                name: self.spec.name.clone(),
+                size: odd.dimensions(),
+                step,
+            });
         }
         let mut values = Vec::with_capacity(tiles.len() * width);
         let mut largest = self.largest_batch;

@@ -8,11 +8,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::EncoderError;
 use super::backbones::BackboneKind;
-use super::{EncoderError, weights};
+use super::backbones::vit::{self, names::FoundVit};
+use super::weight_files::WeightFiles;
 
 /// A network whose parameters a file contains.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct FoundNetwork {
     /// Architecture of the network.
     pub kind: BackboneKind,
@@ -41,11 +43,36 @@ const LESS_PREFERRED: [&str; 8] = [
 pub(super) fn find_network<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<Option<FoundNetwork>, String> {
-    let mut prefixes: Vec<&str> = names
+    let prefixes = names
         .clone()
         .flat_map(|name| BackboneKind::ANCHORS.iter().filter_map(move |anchor| name.strip_suffix(anchor)))
         .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
         .collect();
+    let Some(prefix) = preferred(prefixes)? else { return Ok(None) };
+    let own: HashSet<&str> = names.filter_map(|name| name.strip_prefix(prefix)).collect();
+    let kind = BackboneKind::recognise(|name| own.contains(name));
+    Ok(kind.map(|kind| FoundNetwork { kind, prefix: prefix.to_owned() }))
+}
+
+/// Finds the vision transformer whose parameters are among `names`. Returns `None` if there is none.
+///
+/// # Errors
+/// As [`find_network`].
+pub(super) fn find_vit<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Result<Option<FoundVit>, String> {
+    let prefix = preferred(vit::names::prefixes(names.clone()))?;
+    Ok(prefix.and_then(|prefix| FoundVit::under(prefix, names)))
+}
+
+/// Returns whether the parameters of a known network, or of several, are among `names`.
+pub(super) fn holds_network<'a>(names: impl Iterator<Item = &'a str> + Clone) -> bool {
+    !matches!((find_network(names.clone()), find_vit(names)), (Ok(None), Ok(None)))
+}
+
+/// Returns the preferred one of the prefixes of several networks, if there are any.
+///
+/// # Errors
+/// A message with two prefixes of which none is preferred.
+fn preferred(mut prefixes: Vec<&str>) -> Result<Option<&str>, String> {
     let rank = |prefix: &&str| {
         let is_second = prefix.split('.').any(|part| LESS_PREFERRED.contains(&part));
         (!prefix.is_empty(), is_second)
@@ -59,43 +86,47 @@ pub(super) fn find_network<'a>(
              in the file"
         ));
     }
-    let own: HashSet<&str> = names.filter_map(|name| name.strip_prefix(prefix)).collect();
-    let kind = BackboneKind::recognise(|name| own.contains(name));
-    Ok(kind.map(|kind| FoundNetwork { kind, prefix: prefix.to_owned() }))
+    Ok(Some(prefix))
 }
 
-/// Returns the prefix of the network's parameter names in the file at `path`, whose content `bytes` is in
-/// safetensors format; empty if the file contains no known network.
+/// Returns the prefix of the network's parameter names in `files`; empty if they contain no known network.
 ///
 /// # Errors
-/// [`EncoderError::File`] if the bytes are damaged, [`EncoderError::Mismatch`] if there are several networks.
-pub(super) fn prefix_in_file(path: &Path, bytes: &[u8]) -> Result<String, EncoderError> {
-    let names = weights::names(&weights::header_of(path, bytes)?);
-    let found = find_network(names.iter().map(String::as_str))
-        .map_err(|differences| EncoderError::Mismatch { path: path.to_owned(), differences })?;
+/// [`EncoderError::Mismatch`] if there are several networks.
+pub(super) fn prefix_in_files(files: &WeightFiles) -> Result<String, EncoderError> {
+    let found = find_network(files.names())
+        .map_err(|differences| EncoderError::Mismatch { path: files.path().to_owned(), differences })?;
     Ok(found.map(|found| found.prefix).unwrap_or_default())
 }
 
 /// Returns the kind of an unsupported network, recognised by its parameter names.
 pub(super) fn foreign_kind<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
     let has = |part: &str| names.clone().any(|name| name.contains(part));
-    let kinds: [(&str, &[&str]); 11] = [
+    let kinds: [(&str, &[&str]); 13] = [
         ("a Swin transformer", &["relative_position_bias_table"]),
-        ("a vision transformer (ViT, as timm names it)", &["blocks.0.attn.qkv.", "patch_embed.proj."]),
-        ("a vision transformer (ViT, as timm names it)", &["blocks.0.attn.qkv."]),
-        (
-            "a vision transformer (ViT, as Hugging Face names it)",
-            &["encoder.layer.0.attention.attention.query."],
-        ),
-        ("a vision transformer (ViT, as Hugging Face names it)", &["layer.0.attention.q_proj."]),
+        ("a masked autoencoder's decoder, without its encoder", &["decoder_blocks.0."]),
+        ("a text model", &["embeddings.word_embeddings."]),
+        ("a text model", &["token_embedding.weight"]),
+        ("a language model", &["embed_tokens.weight"]),
+        ("a language model", &["wte.weight"]),
+        ("a vision transformer without its patch embedding", &["blocks.0.attn.qkv."]),
+        ("a transformer without a patch embedding", &["encoder.layer.0.attention."]),
         ("a vision transformer (ViT, as torchvision names it)", &["encoder_layer_0.self_attention."]),
-        ("a vision transformer (ViT, as CLIP names it)", &["resblocks.0.attn."]),
         ("a ConvNeXt", &["stages.0.blocks.0.conv_dw."]),
         ("a DenseNet", &["denseblock1.denselayer1."]),
         ("an EfficientNet", &["blocks.0.0.conv_dw."]),
         ("a ResNet of another depth or kind", &["layer1.0.conv1.weight"]),
     ];
     kinds.iter().find(|(_, parts)| parts.iter().all(|part| has(part))).map(|(kind, _)| *kind)
+}
+
+/// Returns the networks whose weights can be used, as a list for display.
+fn known_networks() -> String {
+    let convolutional = BackboneKind::PUBLISHED.map(BackboneKind::name).join(", ");
+    format!(
+        "{convolutional} as torchvision names them, and of vision transformers as timm, transformers, DINOv2 and open_clip \
+         name them"
+    )
 }
 
 impl FoundNetwork {
@@ -113,7 +144,7 @@ impl FoundNetwork {
         found.ok_or_else(|| EncoderError::UnknownNetwork {
             path: path.to_owned(),
             kind: foreign_kind(names).unwrap_or("a network that histokin does not know"),
-            known: BackboneKind::PUBLISHED.map(|kind| kind.name()).join(", "),
+            known: known_networks(),
         })
     }
 }
@@ -166,10 +197,11 @@ mod tests {
     #[test]
     fn other_networks_are_called_by_their_kind() {
         let kind = |names: &[&str]| foreign_kind(names.iter().copied()).unwrap_or("unknown").to_owned();
-        assert!(kind(&["cls_token", "blocks.0.attn.qkv.weight", "patch_embed.proj.weight"]).contains("timm"));
-        let name = "encoder.layer.0.attention.attention.query.weight";
-        assert!(kind(&["embeddings.cls_token", name]).contains("Hugging Face"));
-        assert!(kind(&["visual.transformer.resblocks.0.attn.in_proj_weight"]).contains("CLIP"));
+        assert!(kind(&["cls_token", "blocks.0.attn.qkv.weight"]).contains("without its patch embedding"));
+        let bert = ["embeddings.word_embeddings.weight", "encoder.layer.0.attention.self.query.weight"];
+        assert_eq!(kind(&bert), "a text model");
+        assert_eq!(kind(&["model.embed_tokens.weight", "model.norm.weight"]), "a language model");
+        assert!(kind(&["decoder_blocks.0.attn.qkv.weight"]).contains("decoder"));
         let swin =
             ["layers.0.blocks.0.attn.qkv.weight", "layers.0.blocks.0.attn.relative_position_bias_table"];
         assert!(kind(&swin).contains("Swin"));

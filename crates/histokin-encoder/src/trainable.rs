@@ -13,7 +13,7 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use super::backbones::{Backbone, BackboneKind};
 use super::device::Compute;
-use super::model::{Head, Model, Preprocessing, SelfDescription, model_folders};
+use super::model::{Model, Preprocessing, SelfDescription, model_folders};
 use super::network::{Branch, NetworkEncoder, to_tensor};
 use super::readout::{FeatureScaling, HeadOutput, Readout};
 use super::weights::{self, Tensors};
@@ -155,7 +155,7 @@ impl TrainableNetwork {
             && model.file.backbone != plan.backbone
         {
             return Err(EncoderError::Mismatch {
-                path: model.weights_path.clone(),
+                path: model.weights.path().to_owned(),
                 differences: format!("they are those of {}, not of {}", model.file.backbone, plan.backbone),
             });
         }
@@ -218,8 +218,8 @@ impl TrainableNetwork {
 
     fn take_over(&self, model: &Model) -> Result<(), EncoderError> {
         let mut tensors = model.tensors()?;
-        if let Head::Beside { path, bytes } = &model.head {
-            tensors.extend(weights::parse(path, bytes)?);
+        if let Some((_, head)) = model.head_tensors()? {
+            tensors.extend(head);
         }
         let variables = self.variables();
         // Without a head of the right shape, the random head is kept.
@@ -229,7 +229,7 @@ impl TrainableNetwork {
                 tensors.insert(name.to_owned(), variables[name].copy());
             }
         }
-        weights::fill(&self.store, &tensors, &model.weights_path, |name| model.is_beside_backbone(name))
+        weights::fill(&self.store, &tensors, model.weights.path(), |name| model.is_beside_backbone(name))
     }
 
     fn freeze(&self) {

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor, nn};
 
-use super::backbones::BackboneKind;
 use super::{EncoderError, first_line, pth};
 use histokin_core::{durable, untrusted};
 
@@ -45,24 +45,18 @@ pub use super::pth::to_safetensors as from_torch;
 /// # Errors
 /// [`EncoderError::File`] if `bytes` are not a complete safetensors file.
 pub fn header_of(path: &Path, bytes: &[u8]) -> Result<Metadata, EncoderError> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| EncoderError::File {
-        path: path.to_owned(),
-        reason: format!("it is not a whole safetensors file ({error})"),
-    })?;
-    Ok(header)
+    Ok(header_and_length(path, bytes)?.1)
 }
 
-/// Returns the shape of the tensor `name`, read from the header only.
+/// Returns the header of a safetensors file and its length in bytes.
 ///
 /// # Errors
-/// [`EncoderError::File`] if `bytes` are not a complete safetensors file or have no such tensor.
-pub fn shape_of(path: &Path, bytes: &[u8], name: &str) -> Result<Vec<usize>, EncoderError> {
-    let header = header_of(path, bytes)?;
-    let info = header.info(name).ok_or_else(|| EncoderError::File {
+/// As [`header_of`].
+pub(super) fn header_and_length(path: &Path, bytes: &[u8]) -> Result<(usize, Metadata), EncoderError> {
+    SafeTensors::read_metadata(bytes).map_err(|error| EncoderError::File {
         path: path.to_owned(),
-        reason: format!("it has no tensor {name:?}"),
-    })?;
-    Ok(info.shape.clone())
+        reason: format!("it is not a whole safetensors file ({error}); download it again"),
+    })
 }
 
 /// Returns the tensors in the bytes of a safetensors file.
@@ -74,47 +68,19 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, EncoderError> {
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| damaged(format!("it is not a whole safetensors file ({error})")))?;
     let tensor = |(name, view): (&str, TensorView)| {
-        let tensor = to_tensor(&view).map_err(|reason| damaged(format!("tensor {name:?}: {reason}")))?;
+        let tensor = tensor_of(view.dtype(), view.shape(), view.data())
+            .map_err(|reason| damaged(format!("tensor {name:?}: {reason}")))?;
         Ok((name.to_owned(), tensor))
     };
     file.iter().map(tensor).collect()
 }
 
-/// Returns the tensors in the bytes of a safetensors file whose names start with `prefix`, with the prefix
-/// removed: the parameters of the network `kind`, and any others with the same prefix.
+/// Returns a tensor from its bytes, in 32 bits where it holds floating-point numbers.
 ///
 /// # Errors
-/// [`EncoderError::File`] if `bytes` are not a complete safetensors file or a parameter of the network has an
-/// unsupported type.
-pub fn parse_network(
-    path: &Path,
-    bytes: &[u8],
-    kind: BackboneKind,
-    prefix: &str,
-) -> Result<Tensors, EncoderError> {
-    let damaged = |reason: String| EncoderError::File { path: path.to_owned(), reason };
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| damaged(format!("it is not a whole safetensors file ({error})")))?;
-    let mut tensors = Tensors::new();
-    for (name, view) in file.iter() {
-        let Some(own) = name.strip_prefix(prefix) else { continue };
-        match to_tensor(&view) {
-            Ok(tensor) => _ = tensors.insert(own.to_owned(), tensor),
-            Err(reason) if kind.is_own(own) => return Err(damaged(format!("tensor {name:?}: {reason}"))),
-            // Masks and counters that do not belong to the network.
-            Err(_) => {}
-        }
-    }
-    Ok(tensors)
-}
-
-/// Returns the tensor names in the header of a safetensors file.
-pub fn names(header: &Metadata) -> Vec<String> {
-    header.tensors().into_keys().collect()
-}
-
-fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
-    let kind = match view.dtype() {
+/// A message if the numbers are of a type that no network has, or libtorch's.
+pub(super) fn tensor_of(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Tensor, String> {
+    let kind = match dtype {
         Dtype::F64 => Kind::Double,
         Dtype::F32 => Kind::Float,
         Dtype::F16 => Kind::Half,
@@ -124,14 +90,43 @@ fn to_tensor(view: &TensorView) -> Result<Tensor, String> {
         Dtype::U8 => Kind::Uint8,
         other => return Err(format!("numbers of type {other:?} do not occur in a network")),
     };
-    let shape: Vec<i64> = view.shape().iter().map(|&extent| extent as i64).collect();
-    let tensor = Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|error| first_line(&error))?;
+    let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+    let tensor = Tensor::f_from_data_size(bytes, &shape, kind).map_err(|error| first_line(&error))?;
     match kind {
         Kind::Double | Kind::Half | Kind::BFloat16 => {
             tensor.f_to_kind(Kind::Float).map_err(|error| first_line(&error))
         }
         _ => Ok(tensor),
     }
+}
+
+/// Returns how the parameters in a file differ in names or shapes from those `expected` of a network, or `None`
+/// if they are the same. A parameter that is not expected is no difference if `expendable` returns true for it.
+pub(super) fn differences<T: PartialEq + Debug>(
+    expected: &BTreeMap<String, Vec<T>>,
+    found: &BTreeMap<String, Vec<T>>,
+    expendable: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let listed = |kind: &str, names: Vec<String>| match names.len() {
+        0 => None,
+        count => {
+            let more = if count > 3 { ", …" } else { "" };
+            Some(format!("{count} {kind}: {}{more}", names[..count.min(3)].join(", ")))
+        }
+    };
+    let missing = expected.keys().filter(|&name| !found.contains_key(name)).cloned().collect();
+    let misshaped = expected.iter().filter_map(|(name, shape)| {
+        let other = found.get(name)?;
+        (other != shape).then(|| format!("{name} is {other:?}, not {shape:?}"))
+    });
+    let superfluous = found.keys().filter(|name| !expected.contains_key(*name) && !expendable(name));
+    let all = [
+        listed("missing", missing),
+        listed("of another shape", misshaped.collect()),
+        listed("superfluous", superfluous.cloned().collect()),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// Copies `tensors` into the variables of `store`, after checking that all names and shapes agree. Tensors
@@ -148,25 +143,11 @@ pub fn fill(
     expendable: impl Fn(&str) -> bool,
 ) -> Result<(), EncoderError> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
-    let mut differences = Vec::new();
-    let listed = |kind: &str, names: Vec<String>| match names.len() {
-        0 => None,
-        count => {
-            let more = if count > 3 { ", …" } else { "" };
-            Some(format!("{count} {kind}: {}{more}", names[..count.min(3)].join(", ")))
-        }
+    let shapes = |tensors: &BTreeMap<String, Tensor>| -> BTreeMap<String, Vec<i64>> {
+        tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect()
     };
-    let missing = variables.keys().filter(|&name| !tensors.contains_key(name)).cloned().collect();
-    differences.extend(listed("missing", missing));
-    let misshaped = variables.iter().filter_map(|(name, variable)| {
-        let found = tensors.get(name)?.size();
-        (found != variable.size()).then(|| format!("{name} is {found:?}, not {:?}", variable.size()))
-    });
-    differences.extend(listed("of another shape", misshaped.collect()));
-    let superfluous = tensors.keys().filter(|name| !variables.contains_key(*name) && !expendable(name));
-    differences.extend(listed("superfluous", superfluous.cloned().collect()));
-    if !differences.is_empty() {
-        return Err(EncoderError::Mismatch { path: path.to_owned(), differences: differences.join("; ") });
+    if let Some(differences) = differences(&shapes(&variables), &shapes(tensors), expendable) {
+        return Err(EncoderError::Mismatch { path: path.to_owned(), differences });
     }
     let _no_grad = tch::no_grad_guard();
     for (name, mut variable) in variables {
@@ -282,6 +263,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), EncoderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbones::BackboneKind;
 
     fn saved(
         store: &nn::VarStore,
@@ -371,8 +353,8 @@ mod tests {
         let values = [1.5, -2.0, 3.25, 0.0, 5.0, 6.0];
         write(&path, vec![Array { name: "head.weight", shape: vec![2, 3], values: &values }]).unwrap();
         let bytes = read_bytes(&path).unwrap();
-        assert_eq!(shape_of(&path, &bytes, "head.weight").unwrap(), [2, 3]);
         let tensors = parse(&path, &bytes).unwrap();
+        assert_eq!(tensors["head.weight"].size(), [2, 3]);
         assert_eq!(Vec::<f32>::try_from(tensors["head.weight"].flatten(0, 1)).unwrap(), values);
     }
 }

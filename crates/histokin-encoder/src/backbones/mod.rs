@@ -1,14 +1,16 @@
-//! Convolutional networks that serve as an encoder's backbone.
+//! Networks that serve as an encoder's backbone.
 //!
-//! Each is a list of `layers::Block`s whose parameters have the names used by published weights, so a state
-//! dict saved as safetensors loads unchanged. The parameters are held in a variable store. Inference uses a
-//! folded copy ([`Backbone::folded`]); training uses the blocks directly.
+//! A convolutional network is a list of `layers::Block`s whose parameters have the names used by published
+//! weights, so a state dict saved as safetensors loads unchanged. The parameters are held in a variable store.
+//! Inference uses a folded copy ([`Backbone::folded`]); training uses the blocks directly. A vision transformer
+//! ([`vit`]) is built from the names and shapes in its file.
 
 mod efficientnet_lite;
 mod layers;
 mod mobilenet;
 mod resnet;
 mod tiny;
+pub mod vit;
 
 use std::ops::Range;
 
@@ -17,9 +19,10 @@ use strum::{EnumIter, EnumMessage, EnumString};
 use tch::{TchError, Tensor, nn};
 
 use layers::Block;
+use vit::{VisionTransformer, VitArchitecture};
 
 /// A supported backbone architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, EnumIter, EnumMessage, EnumString)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, EnumIter, EnumMessage, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum BackboneKind {
@@ -35,6 +38,9 @@ pub enum BackboneKind {
     EfficientnetLite0,
     /// Four small convolutions, for testing settings in seconds; no published weights exist.
     Tiny,
+    /// A vision transformer, described in full; its architecture is read from a file of weights.
+    #[strum(disabled)]
+    Vit(VitArchitecture),
 }
 
 impl BackboneKind {
@@ -51,6 +57,7 @@ impl BackboneKind {
             Self::MobilenetV2 => "mobilenet_v2",
             Self::EfficientnetLite0 => "efficientnet_lite0",
             Self::Tiny => "tiny",
+            Self::Vit(_) => "vit",
         }
     }
 
@@ -61,6 +68,7 @@ impl BackboneKind {
             Self::Resnet50 => 2048,
             Self::MobilenetV2 | Self::EfficientnetLite0 => 1280,
             Self::Tiny => tiny::WIDTH as usize,
+            Self::Vit(architecture) => architecture.outputs(),
         }
     }
 
@@ -82,6 +90,7 @@ impl BackboneKind {
             Self::MobilenetV2 => mobilenet::widths(),
             Self::EfficientnetLite0 => efficientnet_lite::widths(),
             Self::Tiny => tiny::widths(),
+            Self::Vit(architecture) => vec![architecture.outputs(); architecture.depth],
         }
     }
 
@@ -91,7 +100,7 @@ impl BackboneKind {
         match self {
             Self::EfficientnetLite0 => ([0.498; 3], [0.502; 3]),
             Self::Tiny => ([0.5; 3], [0.25; 3]),
-            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::MobilenetV2 => {
+            Self::Resnet18 | Self::Resnet34 | Self::Resnet50 | Self::MobilenetV2 | Self::Vit(_) => {
                 ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
             }
         }
@@ -111,6 +120,7 @@ impl BackboneKind {
             Self::MobilenetV2 => &["features"],
             Self::EfficientnetLite0 => &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"],
             Self::Tiny => &["tiny"],
+            Self::Vit(_) => return !name.starts_with("head."),
         };
         own.contains(&name.split('.').next().unwrap_or_default())
     }
@@ -138,6 +148,11 @@ impl BackboneKind {
     /// An error of libtorch, for example if the parameters do not fit into the device's memory.
     pub fn build(self, path: &nn::Path) -> Result<Backbone, TchError> {
         let blocks = match self {
+            Self::Vit(architecture) => {
+                let network =
+                    VisionTransformer::new(architecture, |name, shape| variable(path, name, shape))?;
+                return Ok(network.into());
+            }
             Self::Resnet18 => resnet::basic(path, [2, 2, 2, 2])?,
             Self::Resnet34 => resnet::basic(path, [3, 4, 6, 3])?,
             Self::Resnet50 => resnet::bottleneck(path, [3, 4, 6, 3])?,
@@ -145,8 +160,19 @@ impl BackboneKind {
             Self::EfficientnetLite0 => efficientnet_lite::blocks(path)?,
             Self::Tiny => tiny::blocks(path)?,
         };
-        Ok(Backbone { blocks })
+        Ok(Backbone { layers: Layers::Convolutional(blocks) })
     }
+}
+
+/// Creates the variable `name`, whose parts are separated by dots.
+fn variable(path: &nn::Path, name: &str, shape: &[usize]) -> Result<Tensor, TchError> {
+    let (folders, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let mut path = path.clone();
+    for folder in folders.split('.').filter(|folder| !folder.is_empty()) {
+        path = &path / folder;
+    }
+    let shape: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
+    path.f_zeros(last, &shape)
 }
 
 impl std::fmt::Display for BackboneKind {
@@ -158,14 +184,26 @@ impl std::fmt::Display for BackboneKind {
 /// A network that computes pooled features from images.
 #[derive(Debug)]
 pub struct Backbone {
-    blocks: Vec<Block>,
+    layers: Layers,
+}
+
+#[derive(Debug)]
+enum Layers {
+    Convolutional(Vec<Block>),
+    Transformer(Box<VisionTransformer>),
+}
+
+impl From<VisionTransformer> for Backbone {
+    fn from(network: VisionTransformer) -> Self {
+        Self { layers: Layers::Transformer(Box::new(network)) }
+    }
 }
 
 impl Backbone {
     /// Computes the features of `images` (`[N, 3, H, W]`, normalised as the weights require) for inference:
     /// the outputs of `blocks` (ascending, counted from 0), each averaged over the tile and concatenated.
     /// Blocks after the last of these are not run. If `blocks` is empty, the network's last block is used:
-    /// `[N, feature_width]`.
+    /// `[N, feature_width]`. Of a vision transformer the last block is always used, as its architecture says.
     ///
     /// # Errors
     /// An error of libtorch, such as lack of memory or an unsuitable shape of `images`.
@@ -174,9 +212,19 @@ impl Backbone {
     }
 
     /// Returns the number of blocks in the network.
-    #[cfg(test)]
     fn block_count(&self) -> usize {
-        self.blocks.len()
+        match &self.layers {
+            Layers::Convolutional(blocks) => blocks.len(),
+            Layers::Transformer(network) => network.depth(),
+        }
+    }
+
+    /// Returns the edge length in pixels of which the edge of a tile has to be a multiple.
+    pub fn tile_step(&self) -> u32 {
+        match &self.layers {
+            Layers::Convolutional(_) => 1,
+            Layers::Transformer(network) => network.architecture().patch_px as u32,
+        }
     }
 
     /// Computes the same features as [`Backbone::features`], for training. The first `frozen` blocks are not
@@ -193,10 +241,14 @@ impl Backbone {
         frozen: usize,
         batch_statistics: bool,
     ) -> Result<Tensor, TchError> {
+        let layers = match &self.layers {
+            Layers::Convolutional(layers) => layers,
+            Layers::Transformer(network) => return network.features(images, frozen),
+        };
         let used = self.blocks_used(blocks);
         let mut x = images.shallow_clone();
         let mut pooled = Vec::with_capacity(blocks.len().max(1));
-        for (index, block) in self.blocks.iter().enumerate().take(used) {
+        for (index, block) in layers.iter().enumerate().take(used) {
             let is_frozen = index < frozen;
             let _no_grad = is_frozen.then(tch::no_grad_guard);
             x = block.forward(&x, batch_statistics && !is_frozen)?;
@@ -209,12 +261,18 @@ impl Backbone {
 
     /// Returns how many blocks are run for the features of `blocks`: up to the last of them, or all if empty.
     pub fn blocks_used(&self, blocks: &[usize]) -> usize {
-        blocks.last().map_or(self.blocks.len(), |last| last + 1).min(self.blocks.len())
+        let count = self.block_count();
+        blocks.last().map_or(count, |last| last + 1).min(count)
     }
 
-    /// Returns the trainable parameters of the given blocks: kernels, and scale and shift of batch-norms.
+    /// Returns the trainable parameters of the given blocks: kernels, and scale and shift of norms.
     pub fn parameters(&self, blocks: Range<usize>) -> Vec<&Tensor> {
-        self.blocks.iter().take(blocks.end).skip(blocks.start).flat_map(Block::parameters).collect()
+        match &self.layers {
+            Layers::Convolutional(layers) => {
+                layers.iter().take(blocks.end).skip(blocks.start).flat_map(Block::parameters).collect()
+            }
+            Layers::Transformer(network) => network.parameters(blocks),
+        }
     }
 
     /// Returns a copy of the network for inference: every batch-norm is folded into its convolution, and
@@ -224,18 +282,30 @@ impl Backbone {
     /// An error of libtorch, such as lack of memory for the copy.
     pub fn folded(&self) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let blocks = self.blocks.iter().map(Block::folded).collect::<Result<_, _>>()?;
-        Ok(Self { blocks })
+        self.map(Block::folded, |parameter| Ok(parameter.copy().detach()))
     }
 
-    /// Returns a copy of the network with all parameters converted to `kind`, for half precision on CUDA.
+    /// Returns a copy of the network with all parameters converted to `kind`, for half precision.
     ///
     /// # Errors
     /// An error of libtorch, such as lack of memory for the copy.
     pub fn to_kind(&self, kind: tch::Kind) -> Result<Self, TchError> {
         let _no_grad = tch::no_grad_guard();
-        let blocks = self.blocks.iter().map(|block| block.to_kind(kind)).collect::<Result<_, _>>()?;
-        Ok(Self { blocks })
+        self.map(|block| block.to_kind(kind), |parameter| parameter.f_to_kind(kind))
+    }
+
+    fn map(
+        &self,
+        of_block: impl Fn(&Block) -> Result<Block, TchError>,
+        of_parameter: impl Fn(&Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Self, TchError> {
+        match &self.layers {
+            Layers::Convolutional(blocks) => {
+                let blocks = blocks.iter().map(of_block).collect::<Result<_, _>>()?;
+                Ok(Self { layers: Layers::Convolutional(blocks) })
+            }
+            Layers::Transformer(network) => Ok(network.map(of_parameter)?.into()),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, View};
 
 use super::EncoderError;
-use super::state_dict::find_network;
+use super::state_dict::holds_network;
 use pickle::{Id, Pickle, TensorRef, Value};
 
 /// Maximum size of the pickle of names and shapes, in bytes; published networks have less than 1 MiB.
@@ -151,9 +151,8 @@ fn collect(
         .filter_map(|name| pickle.entry(root, name))
         .find(|inner| matches!(pickle.value(*inner), Value::Dict(_)))
         .unwrap_or(root);
-    let holds_network = |found: &BTreeMap<String, &TensorRef>| {
-        !matches!(find_network(found.keys().map(String::as_str)), Ok(None))
-    };
+    let holds_network =
+        |found: &BTreeMap<String, &TensorRef>| holds_network(found.keys().map(String::as_str));
     let mut found: BTreeMap<String, &TensorRef> = Listing::of(pickle, state, 1)
         .into_iter()
         .map(|(name, tensor)| (name.trim_start_matches("module.").to_owned(), tensor))

@@ -1,0 +1,231 @@
+//! Vision transformers (Dosovitskiy et al. 2021, "An image is worth 16x16 words"; Oquab et al. 2024, "DINOv2"),
+//! whose architecture is read from the weights.
+//!
+//! Parameters are named as in timm; [`names`] translates other libraries' names.
+
+mod architecture;
+mod block;
+pub mod names;
+mod positions;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use tch::{TchError, Tensor};
+
+pub use architecture::{
+    LayoutDefaults, Positions, Projection, Shapes, VitActivation, VitArchitecture, VitOutput,
+};
+pub use positions::Resampling;
+
+use block::{Block, Linear, Norm, Parameters};
+
+/// A vision transformer with its parameters.
+#[derive(Debug)]
+pub struct VisionTransformer {
+    architecture: VitArchitecture,
+    /// All parameters by name; they share their memory with the layers.
+    named: BTreeMap<String, Tensor>,
+    patch_weight: Tensor,
+    patch_bias: Option<Tensor>,
+    class_token: Option<Tensor>,
+    registers: Option<Tensor>,
+    positions: Tensor,
+    pre_norm: Option<Norm>,
+    blocks: Vec<Block>,
+    norm: Option<Norm>,
+    pooled_norm: Option<Norm>,
+    projection: Vec<Linear>,
+}
+
+impl VisionTransformer {
+    /// Builds the network from the parameters that `parameters` returns for a name and shape.
+    ///
+    /// # Errors
+    /// Any error of `parameters`.
+    pub fn new<E>(
+        architecture: VitArchitecture,
+        mut parameters: impl FnMut(&str, &[usize]) -> Result<Tensor, E>,
+    ) -> Result<Self, E> {
+        let mut named = BTreeMap::new();
+        let mut take = |name: String, shape: &[usize]| {
+            let tensor = parameters(&name, shape)?;
+            named.insert(name, tensor.shallow_clone());
+            Ok(tensor)
+        };
+        let take: &mut Parameters<E> = &mut take;
+        let VitArchitecture { width, patch_px, registers, grid, .. } = architecture;
+        let norm = |take: &mut Parameters<E>, name: &str, is_there: bool| {
+            is_there.then(|| Norm::new(take, name, &architecture)).transpose()
+        };
+        let token = |take: &mut Parameters<E>, name: &str, count: usize| {
+            (count > 0).then(|| take(name.to_owned(), &[1, count, width])).transpose()
+        };
+        let patch_weight = take("patch_embed.proj.weight".into(), &[width, 3, patch_px, patch_px])?;
+        let patch_bias =
+            architecture.patch_bias.then(|| take("patch_embed.proj.bias".into(), &[width])).transpose()?;
+        let class_token = token(take, "cls_token", usize::from(architecture.class_token))?;
+        let registers = token(take, "reg_token", registers)?;
+        let positions = [1, architecture.prefix_positions() + grid * grid, width];
+        let positions = take("pos_embed".into(), &positions)?;
+        let pre_norm = norm(take, "norm_pre", architecture.pre_norm)?;
+        let blocks = (0..architecture.depth)
+            .map(|number| Block::new(take, number, &architecture))
+            .collect::<Result<_, _>>()?;
+        let last_norm = norm(take, "norm", architecture.final_norm)?;
+        let pooled_norm = norm(take, "fc_norm", architecture.pooled_norm)?;
+        let projection = projection(take, &architecture)?;
+        Ok(Self {
+            architecture,
+            patch_weight,
+            patch_bias,
+            class_token,
+            registers,
+            positions,
+            pre_norm,
+            blocks,
+            norm: last_norm,
+            pooled_norm,
+            projection,
+            named,
+        })
+    }
+
+    /// Returns the names and shapes of the parameters of a network, without creating them.
+    pub fn shapes(architecture: VitArchitecture) -> Shapes {
+        let mut shapes = Shapes::new();
+        let Ok(_) = Self::new::<std::convert::Infallible>(architecture, |name, shape| {
+            shapes.insert(name.to_owned(), shape.to_vec());
+            Ok(Tensor::new())
+        });
+        shapes
+    }
+
+    /// Returns the architecture.
+    pub fn architecture(&self) -> &VitArchitecture {
+        &self.architecture
+    }
+
+    /// Computes the features `[N, outputs]` of `images`, `[N, 3, H, W]`, whose edges are multiples of the patch.
+    /// No activations of the first `frozen` blocks, nor of the embedding before them, are kept for
+    /// backpropagation.
+    ///
+    /// # Errors
+    /// An error of libtorch, such as lack of memory; [`TchError::Shape`] if patches do not fill the images.
+    pub fn features(&self, images: &Tensor, frozen: usize) -> Result<Tensor, TchError> {
+        let mut x = {
+            let _no_grad = (frozen > 0).then(tch::no_grad_guard);
+            self.embed(images)?
+        };
+        for (index, block) in self.blocks.iter().enumerate() {
+            let _no_grad = (index < frozen).then(tch::no_grad_guard);
+            x = block.forward(&x)?;
+        }
+        self.take_out(&x)
+    }
+
+    /// Returns the number of blocks.
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Returns the parameters of the given blocks. The embedding belongs to the first block, and what follows
+    /// the blocks to the last.
+    pub fn parameters(&self, blocks: Range<usize>) -> Vec<&Tensor> {
+        let block_of = |name: &str| match name.strip_prefix("blocks.") {
+            Some(rest) => rest.split('.').next().and_then(|number| number.parse().ok()).unwrap_or(0),
+            None if ["norm.", "fc_norm.", "projection."].iter().any(|last| name.starts_with(last)) => {
+                self.depth() - 1
+            }
+            None => 0,
+        };
+        self.named
+            .iter()
+            .filter(|(name, _)| blocks.contains(&block_of(name)))
+            .map(|(_, tensor)| tensor)
+            .collect()
+    }
+
+    /// Returns a network with what `change` makes of each parameter.
+    ///
+    /// # Errors
+    /// Any error of `change`.
+    pub fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
+        Self::new(self.architecture, |name, _| change(&self.named[name]))
+    }
+
+    /// Cuts images into patches and adds positions, class token and registers: `[N, tokens, W]`.
+    fn embed(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let VitArchitecture { patch_px, grid, resampling, .. } = self.architecture;
+        let (count, _, height, width) = images.size4()?;
+        let patch = patch_px as i64;
+        if height % patch != 0 || width % patch != 0 || height == 0 || width == 0 {
+            return Err(TchError::Shape(format!(
+                "tiles of {width} × {height} px cannot be cut into patches of {patch} px"
+            )));
+        }
+        let stride = [patch, patch];
+        let x = images.f_conv2d(&self.patch_weight, self.patch_bias.as_ref(), stride, [0, 0], [1, 1], 1)?;
+        let x = x.f_flatten(2, 3)?.f_transpose(1, 2)?;
+        let others = self.architecture.prefix_positions() as i64;
+        let learned = self.positions.f_narrow(1, others, self.positions.size()[1] - others)?;
+        let x =
+            x.f_add(&positions::resample(&learned, grid, [height / patch, width / patch], resampling)?)?;
+
+        let mut tokens = Vec::new();
+        let mut first = 0;
+        for token in [&self.class_token, &self.registers].into_iter().flatten() {
+            let length = token.size()[1];
+            let positioned = match first + length <= others {
+                true => token.f_add(&self.positions.f_narrow(1, first, length)?)?,
+                false => token.shallow_clone(),
+            };
+            first += length;
+            tokens.push(positioned.f_expand([count, -1, -1], false)?);
+        }
+        tokens.push(x);
+        let x = Tensor::f_cat(&tokens, 1)?;
+        match &self.pre_norm {
+            Some(norm) => norm.forward(&x),
+            None => Ok(x),
+        }
+    }
+
+    /// Pools the tokens after the last block.
+    fn take_out(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x)?,
+            None => x.shallow_clone(),
+        };
+        let first = self.architecture.prefix_tokens() as i64;
+        let class = || x.f_select(1, 0);
+        let mean = || x.f_narrow(1, first, x.size()[1] - first)?.f_mean_dim([1i64].as_slice(), false, None);
+        let normed = |pooled: Tensor| match &self.pooled_norm {
+            Some(norm) => norm.forward(&pooled),
+            None => Ok(pooled),
+        };
+        match self.architecture.output {
+            VitOutput::Class => normed(class()?),
+            VitOutput::Mean => normed(mean()?),
+            VitOutput::ClassAndMean => Tensor::f_cat(&[class()?, mean()?], 1),
+            VitOutput::Projection => self.projection.iter().enumerate().try_fold(
+                normed(class()?)?,
+                |x, (index, layer)| match index {
+                    0 => layer.forward(&x),
+                    _ => layer.forward(&x.f_gelu("none")?),
+                },
+            ),
+        }
+    }
+}
+
+fn projection<E>(take: &mut Parameters<E>, architecture: &VitArchitecture) -> Result<Vec<Linear>, E> {
+    let Some(Projection { hidden, outputs, bias }) = architecture.projection else { return Ok(Vec::new()) };
+    let width = architecture.width;
+    let shapes = match hidden {
+        None => vec![[outputs, width]],
+        Some(hidden) => vec![[hidden, width], [outputs, hidden]],
+    };
+    let layers = shapes.into_iter().enumerate();
+    layers.map(|(index, shape)| Linear::new(take, &format!("projection.{index}"), shape, bias)).collect()
+}

@@ -1,0 +1,86 @@
+//! Encoders that the user has added: a folder each in the user's data folder, with a description that leads to the
+//! weights where they lie.
+
+use std::path::{Path, PathBuf};
+
+use super::EncoderError;
+use super::model::{self, MODEL_FILE, ModelFile};
+use super::weights::write_whole;
+
+/// Returns the folder of the user's encoders, unless the user's home folder is unknown. It may not exist yet.
+pub fn folder() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "histokin").map(|folders| folders.data_dir().join("models"))
+}
+
+/// Returns a name for an encoder that can name its folder: lower case, with dashes between words.
+pub fn plain_name(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
+}
+
+/// Adds the encoder that `file` describes, under `file.name`, and returns its folder. Its weights stay where they
+/// are.
+///
+/// # Errors
+/// [`EncoderError::File`] if the name is taken or names no folder, a path cannot be made absolute, or the folder
+/// cannot be written.
+pub fn add(file: &ModelFile) -> Result<PathBuf, EncoderError> {
+    let wrong = |path: &Path, reason: String| EncoderError::File { path: path.to_owned(), reason };
+    let unnamed = || wrong(Path::new(&file.name), "this cannot name an encoder; give another name".into());
+    if file.name.is_empty() || plain_name(&file.name) != file.name.to_ascii_lowercase() {
+        return Err(unnamed());
+    }
+    let folder = folder().ok_or_else(|| wrong(Path::new("~"), "your home folder is unknown".into()))?;
+    let folder = folder.join(&file.name);
+    if model::available().iter().any(|model| model.name == file.name) {
+        return Err(wrong(
+            &folder,
+            "there is an encoder of this name; give another, or remove that one".into(),
+        ));
+    }
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|error| wrong(path, error.to_string()));
+    let file = ModelFile {
+        weights: absolute(&file.weights)?,
+        head: file.head.as_deref().map(absolute).transpose()?,
+        ..file.clone()
+    };
+    std::fs::create_dir_all(&folder).map_err(|error| wrong(&folder, error.to_string()))?;
+    let text = toml::to_string(&file).map_err(|error| wrong(&folder, error.to_string()))?;
+    write_whole(&folder.join(MODEL_FILE), text.as_bytes())?;
+    Ok(folder)
+}
+
+/// Removes the user's encoder `name`. Its weights stay where they are, and so do descriptors made with it.
+///
+/// # Errors
+/// [`EncoderError::Unknown`] if the user has added no such encoder; [`EncoderError::File`] if its folder cannot be
+/// removed.
+pub fn remove(name: &str) -> Result<(), EncoderError> {
+    let is_plain = Path::new(name).components().count() == 1;
+    let found =
+        folder().map(|folder| folder.join(name)).filter(|path| is_plain && path.join(MODEL_FILE).is_file());
+    let Some(path) = found else {
+        return Err(EncoderError::Unknown { which: name.to_owned(), available: names().join(", ") });
+    };
+    std::fs::remove_dir_all(&path).map_err(|error| EncoderError::File { path, reason: error.to_string() })
+}
+
+/// Returns the names of the user's encoders.
+fn names() -> Vec<String> {
+    let own = folder();
+    let is_own = |path: &Path| own.as_deref().is_some_and(|own| path.starts_with(own));
+    model::available().into_iter().filter(|model| is_own(&model.folder)).map(|model| model.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_encoders_become_names_of_folders() {
+        assert_eq!(plain_name("UNI2-h"), "uni2-h");
+        assert_eq!(plain_name("Kaiko ViT-S-16"), "kaiko-vit-s-16");
+        assert_eq!(plain_name("../escape"), "escape");
+        assert_eq!(plain_name("a/b c"), "a-b-c");
+    }
+}

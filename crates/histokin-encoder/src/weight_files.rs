@@ -1,0 +1,263 @@
+//! The files of a network's weights: one file, or several parts that an index lists.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::Dtype;
+use serde::Deserialize;
+use tch::Tensor;
+
+use super::EncoderError;
+use super::backbones::BackboneKind;
+use super::weights::{self, Tensors};
+use histokin_core::untrusted;
+
+/// End of the name of an index of parts: `model.safetensors.index.json`.
+pub const INDEX_ENDING: &str = ".index.json";
+
+/// Maximum size of an index, in bytes.
+const LARGEST_INDEX: u64 = 16 << 20;
+
+/// Maximum number of parts.
+const MOST_PARTS: usize = 1000;
+
+/// The content of all files of a network's weights.
+#[derive(Debug)]
+pub struct WeightFiles {
+    path: PathBuf,
+    files: Vec<File>,
+    tensors: BTreeMap<String, Place>,
+}
+
+/// A file in safetensors format.
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+/// Where a tensor lies.
+#[derive(Debug)]
+struct Place {
+    file: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Range<usize>,
+}
+
+/// The index of a network saved in several parts (Hugging Face).
+#[derive(Debug, Deserialize)]
+struct Index {
+    /// File of each tensor, in the index's folder.
+    weight_map: BTreeMap<String, String>,
+}
+
+impl WeightFiles {
+    /// Reads the weights at `path`: a safetensors file, a file saved by PyTorch, an index of parts
+    /// (`….index.json`), or one of the parts that an index beside it lists. Uses memory for all of them.
+    ///
+    /// # Errors
+    /// [`EncoderError::WeightsMissing`] if there is no such file; [`EncoderError::File`] with the path of the
+    /// file that is missing, damaged, incomplete or too large; [`EncoderError::Unpickled`] if a file of PyTorch
+    /// cannot be converted.
+    pub fn read(path: &Path) -> Result<Self, EncoderError> {
+        match index_of(path) {
+            Some(index) => Self::read_parts(&index),
+            None => {
+                let file = File { path: path.to_owned(), bytes: weights::read_bytes(path)? };
+                Self::of_files(path.to_owned(), vec![file])
+            }
+        }
+    }
+
+    fn read_parts(path: &Path) -> Result<Self, EncoderError> {
+        let wrong = |reason: String| EncoderError::File { path: path.to_owned(), reason };
+        let text = untrusted::read_text(path, LARGEST_INDEX).map_err(|error| wrong(error.to_string()))?;
+        let index: Index = serde_json::from_str(&text)
+            .map_err(|error| wrong(format!("it is not an index of a network's parts ({error})")))?;
+        let mut names: Vec<&String> = index.weight_map.values().collect();
+        names.sort();
+        names.dedup();
+        if names.is_empty() || names.len() > MOST_PARTS {
+            return Err(wrong(format!("it lists {} parts; expected 1 to {MOST_PARTS}", names.len())));
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut files = Vec::new();
+        for name in names {
+            if Path::new(name).file_name().is_none_or(|plain| plain != name.as_str()) {
+                return Err(wrong(format!("it lists {name:?}, which is not a file beside it")));
+            }
+            let part = folder.join(name);
+            let bytes = weights::read_bytes(&part).map_err(|error| match error {
+                EncoderError::WeightsMissing { path: part } => EncoderError::File {
+                    path: part,
+                    reason: format!("this part is missing; {} lists it", path.display()),
+                },
+                other => other,
+            })?;
+            files.push(File { path: part, bytes });
+        }
+        let read = Self::of_files(path.to_owned(), files)?;
+        match index.weight_map.iter().find(|(name, _)| !read.tensors.contains_key(*name)) {
+            Some((lost, part)) => Err(EncoderError::File {
+                path: folder.join(part),
+                reason: format!("it has no {lost}, which {} lists; download it again", path.display()),
+            }),
+            None => Ok(read),
+        }
+    }
+
+    fn of_files(path: PathBuf, files: Vec<File>) -> Result<Self, EncoderError> {
+        let mut tensors = BTreeMap::new();
+        for (number, file) in files.iter().enumerate() {
+            let (header_length, header) = weights::header_and_length(&file.path, &file.bytes)?;
+            // The data follow the header, which follows its length in 8 bytes.
+            let data = 8 + header_length;
+            for (name, info) in header.tensors() {
+                let (begin, end) = info.data_offsets;
+                let place = Place {
+                    file: number,
+                    dtype: info.dtype,
+                    shape: info.shape.clone(),
+                    bytes: data + begin..data + end,
+                };
+                tensors.insert(name, place);
+            }
+        }
+        Ok(Self { path, files, tensors })
+    }
+
+    /// Returns the path of the file, or of the index.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the content of each file, in the order of their names.
+    pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(|file| file.bytes.as_slice())
+    }
+
+    /// Returns the names of all tensors, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Returns the shape of a tensor, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|place| place.shape.as_slice())
+    }
+
+    /// Returns a text that the first file's header holds under `key`.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if the header is damaged.
+    pub fn text(&self, key: &str) -> Result<Option<String>, EncoderError> {
+        let first = &self.files[0];
+        let header = weights::header_of(&first.path, &first.bytes)?;
+        Ok(header.metadata().as_ref().and_then(|texts| texts.get(key)).cloned())
+    }
+
+    /// Returns a tensor; floating-point numbers are 32-bit regardless of the file's format.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if there is no such tensor, or its numbers are of a type that no network has.
+    pub fn tensor(&self, name: &str) -> Result<Tensor, EncoderError> {
+        let place = self.tensors.get(name).ok_or_else(|| EncoderError::File {
+            path: self.path.clone(),
+            reason: format!("it has no tensor {name:?}"),
+        })?;
+        let file = &self.files[place.file];
+        weights::tensor_of(place.dtype, &place.shape, &file.bytes[place.bytes.clone()]).map_err(|reason| {
+            EncoderError::File { path: file.path.clone(), reason: format!("tensor {name:?}: {reason}") }
+        })
+    }
+
+    /// Returns the tensors whose names start with `prefix`, with the prefix removed: the parameters of the
+    /// network `kind`, and any others with the same prefix.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] if a parameter of the network has an unsupported type.
+    pub fn network(&self, kind: BackboneKind, prefix: &str) -> Result<Tensors, EncoderError> {
+        let mut tensors = Tensors::new();
+        for name in self.names() {
+            let Some(own) = name.strip_prefix(prefix) else { continue };
+            match self.tensor(name) {
+                Ok(tensor) => _ = tensors.insert(own.to_owned(), tensor),
+                Err(error) if kind.is_own(own) => return Err(error),
+                // Masks and counters that do not belong to the network.
+                Err(_) => {}
+            }
+        }
+        Ok(tensors)
+    }
+}
+
+/// Returns the index that `path` is or, if it is one part of several, the index beside it.
+fn index_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    if name.ends_with(INDEX_ENDING) {
+        return Some(path.to_owned());
+    }
+    // Parts are named as model-00001-of-00003.safetensors.
+    let (stem, extension) = name.rsplit_once('.')?;
+    let (rest, count) = stem.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let index = path.with_file_name(format!("{stem}.{extension}{INDEX_ENDING}"));
+    (is_number(number) && is_number(count) && index.is_file()).then_some(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::tensor::TensorView;
+
+    fn part(values: &[(&str, f32)]) -> Vec<u8> {
+        let bytes: Vec<(&str, [u8; 4])> =
+            values.iter().map(|(name, value)| (*name, value.to_le_bytes())).collect();
+        let views =
+            bytes.iter().map(|(name, bytes)| (*name, TensorView::new(Dtype::F32, vec![1], bytes).unwrap()));
+        safetensors::serialize(views, None).unwrap()
+    }
+
+    /// Writes a network of two parts with its index and returns the folder.
+    fn parts() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        write("model-00001-of-00002.safetensors", &part(&[("a", 1.0), ("b", 2.0)]));
+        write("model-00002-of-00002.safetensors", &part(&[("c", 3.0)]));
+        let [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+        let index = serde_json::json!({ "weight_map": { "a": first, "b": first, "c": second } });
+        write("model.safetensors.index.json", index.to_string().as_bytes());
+        folder
+    }
+
+    #[test]
+    fn parts_are_read_as_one_from_the_index_or_from_any_part() {
+        let folder = parts();
+        for name in ["model.safetensors.index.json", "model-00002-of-00002.safetensors"] {
+            let read = WeightFiles::read(&folder.path().join(name)).unwrap();
+            assert_eq!(read.names().collect::<Vec<_>>(), ["a", "b", "c"]);
+            assert_eq!(read.tensor("c").unwrap().double_value(&[0]), 3.0);
+            assert_eq!(read.contents().count(), 2);
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_missing_cut_short_or_exchanged_is_named() {
+        let folder = parts();
+        let index = folder.path().join("model.safetensors.index.json");
+        let second = folder.path().join("model-00002-of-00002.safetensors");
+        let refusal = || WeightFiles::read(&index).unwrap_err().to_string();
+        let whole = std::fs::read(&second).unwrap();
+        std::fs::write(&second, &whole[..whole.len() - 1]).unwrap();
+        assert!(refusal().contains("00002-of-00002") && refusal().contains("whole"), "{}", refusal());
+        std::fs::write(&second, part(&[("d", 3.0)])).unwrap();
+        assert!(refusal().contains("00002-of-00002") && refusal().contains("has no c"), "{}", refusal());
+        std::fs::remove_file(&second).unwrap();
+        assert!(refusal().contains("00002-of-00002") && refusal().contains("missing"), "{}", refusal());
+        std::fs::write(&index, r#"{"weight_map": {"a": "../elsewhere.safetensors"}}"#).unwrap();
+        assert!(refusal().contains("elsewhere"), "{}", refusal());
+    }
+}
