@@ -9,6 +9,7 @@ mod archive;
 mod choice;
 mod decode;
 mod embed;
+mod encoders;
 mod evaluate;
 mod export;
 pub mod fit_model;
@@ -101,6 +102,8 @@ pub enum Command {
     Info(info::InfoArgs),
     /// Compute the descriptors of slides' tissue tiles and store them in a project.
     Embed(embed::EmbedArgs),
+    /// List, show, add and remove encoders.
+    Encoders(encoders::EncodersArgs),
     /// Compare encoders on labelled slides.
     Evaluate(Box<evaluate::EvaluateArgs>),
     /// Export descriptors in the formats of other programs.
@@ -225,6 +228,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Archive(args) => archive::run(args),
         Command::Render(args) => render::run(args),
         Command::Tissue(args) => tissue::run(args),
+        Command::Encoders(args) => encoders::run(args),
         Command::FitModel(args) => print_json(&fit_model::run(args)?),
         Command::Train(args) => train::run(args),
         Command::Decode(args) => decode::run(args),

@@ -44,6 +44,7 @@ mod tissue;
 #[cfg(unix)]
 mod torture;
 mod trust;
+mod vision_transformers;
 mod training;
 mod training_validation;
 mod training_trouble;

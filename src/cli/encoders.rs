@@ -1,0 +1,312 @@
+//! `histokin encoders`: lists encoders, shows what is known of one, adds the user's and removes them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use image::RgbImage;
+use serde_json::{Value, json};
+
+use crate::encoder::backbones::BackboneKind;
+use crate::encoder::backbones::vit::{VitActivation, VitArchitecture, VitOutput};
+use crate::encoder::model::{ModelFile, read_description};
+use crate::encoder::vit_settings::{RecognisedVit, recognise};
+use crate::encoder::{self, DeviceChoice, ModelSummary, user_models};
+use crate::number_format::grouped;
+use crate::paths;
+
+/// Options of `histokin encoders`.
+#[derive(Debug, Args)]
+pub struct EncodersArgs {
+    #[command(subcommand)]
+    command: EncodersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum EncodersCommand {
+    /// List the encoders that ship with the program and those that you added.
+    List(ListArgs),
+    /// Show an encoder: its network, tiles and descriptors and, where it is known, its source and licence.
+    Show(ShowArgs),
+    /// Add an encoder: weights of a vision transformer or of another supported network. The file stays where it is.
+    Add(Box<AddArgs>),
+    /// Remove an encoder that you added. Its weights and its descriptors stay.
+    Remove(RemoveArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// Name of an encoder, or path of its weights or folder.
+    #[arg(value_parser = super::shown_name())]
+    encoder: String,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Weights (.safetensors, .bin, .pth, or the index of their parts), or the folder in which they lie.
+    file: PathBuf,
+    /// Name of the encoder [default: the one that it is known by, or the file's].
+    #[arg(long)]
+    name: Option<String>,
+    /// Number of attention heads of a vision transformer.
+    #[arg(long)]
+    heads: Option<usize>,
+    /// Activation of a vision transformer: gelu, gelu_tanh, quick_gelu, silu or relu.
+    #[arg(long)]
+    activation: Option<VitActivation>,
+    /// What is taken out of a vision transformer: class, class_and_mean, mean or projection.
+    #[arg(long)]
+    output: Option<VitOutput>,
+    /// Mean of red, green and blue that the encoder expects, from 0 to 1: R,G,B.
+    #[arg(long, value_parser = parse_colours)]
+    mean: Option<[f32; 3]>,
+    /// Standard deviation of red, green and blue that the encoder expects: R,G,B.
+    #[arg(long, value_parser = parse_colours)]
+    std: Option<[f32; 3]>,
+    /// Edge length of a tile in pixels.
+    #[arg(long)]
+    tile_px: Option<u32>,
+    /// Spacing of tiles in µm per pixel.
+    #[arg(long)]
+    mpp: Option<f64>,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RemoveArgs {
+    /// Name of the encoder.
+    name: String,
+    /// Write one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries out the subcommand.
+///
+/// # Errors
+/// When an encoder cannot be read, added or removed.
+pub fn run(args: &EncodersArgs) -> anyhow::Result<()> {
+    match &args.command {
+        EncodersCommand::List(args) => list(args),
+        EncodersCommand::Show(args) => show(args),
+        EncodersCommand::Add(args) => add(args),
+        EncodersCommand::Remove(args) => {
+            user_models::remove(&args.name)?;
+            if args.json {
+                return super::print_json(&json!({ "removed": args.name }));
+            }
+            outln!("{} is removed; its weights and descriptors stay", args.name);
+            Ok(())
+        }
+    }
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<()> {
+    let models = encoder::available();
+    if args.json {
+        return super::print_json(&models.iter().map(listed).collect());
+    }
+    for model in &models {
+        let described = match (&model.problem, read_description(&model.folder)) {
+            (Some(problem), _) => problem.clone(),
+            (None, Err(error)) => error.to_string(),
+            (None, Ok(file)) => {
+                let tiles = &file.preprocessing;
+                format!("{}, tiles of {} px at {} µm/px", network(&file), tiles.tile_px, tiles.mpp)
+            }
+        };
+        let default = if model.name == encoder::DEFAULT { " (default)" } else { "" };
+        outln!("{}{default}: {described}; {}", model.name, origin(model));
+    }
+    Ok(())
+}
+
+fn listed(model: &ModelSummary) -> Value {
+    let mut entry = json!({
+        "name": model.name,
+        "origin": origin(model),
+        "default": model.name == encoder::DEFAULT,
+        "problem": model.problem,
+    });
+    paths::put(&mut entry, "folder", &model.folder);
+    if let Ok(file) = read_description(&model.folder) {
+        entry["network"] = network(&file).into();
+        entry["features"] = file.feature_width().into();
+        entry["tile_px"] = file.preprocessing.tile_px.into();
+        entry["mpp"] = file.preprocessing.mpp.into();
+    }
+    entry
+}
+
+fn origin(model: &ModelSummary) -> &'static str {
+    let is_own = user_models::folder().is_some_and(|own| model.folder.starts_with(own));
+    if is_own { "added by you" } else { "ships with histokin" }
+}
+
+/// The network in a few words.
+fn network(file: &ModelFile) -> String {
+    match file.backbone {
+        BackboneKind::Vit(VitArchitecture { patch_px, width, depth, .. }) => {
+            format!(
+                "vision transformer of {depth} blocks of {} numbers, patches of {patch_px} px",
+                grouped(width as u64)
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+fn show(args: &ShowArgs) -> anyhow::Result<()> {
+    let path = Path::new(&args.encoder);
+    let file = encoder::describe(&args.encoder)?;
+    // A folder of histokin's, with a readout, has settled what a plain file leaves open.
+    let is_plain = path.exists() && file.head.is_none() && matches!(file.backbone, BackboneKind::Vit(_));
+    let recognised = is_plain.then(|| recognise(&file.weights)).transpose()?;
+    let spec = encoder::spec(&args.encoder)?;
+    let mut shown = described(&file, recognised.as_ref());
+    shown["encoder_id"] = spec.id.to_string().into();
+    shown["width"] = spec.width.into();
+    if args.json {
+        return super::print_json(&shown);
+    }
+    print(&shown);
+    Ok(())
+}
+
+fn add(args: &AddArgs) -> anyhow::Result<()> {
+    let which = args.file.to_string_lossy();
+    let mut file = encoder::describe(&which)?;
+    let recognised = match file.backbone {
+        BackboneKind::Vit(_) if file.head.is_none() => Some(recognise(&file.weights)?),
+        _ => None,
+    };
+    if let BackboneKind::Vit(architecture) = &mut file.backbone {
+        architecture.heads = args.heads.unwrap_or(architecture.heads);
+        architecture.activation = args.activation.unwrap_or(architecture.activation);
+        architecture.output = args.output.unwrap_or(architecture.output);
+    } else if args.heads.is_some() || args.activation.is_some() || args.output.is_some() {
+        anyhow::bail!(
+            "--heads, --activation and --output are for vision transformers; {which} is {}",
+            file.backbone
+        );
+    }
+    let settings = &mut file.preprocessing;
+    settings.input_mean = args.mean.unwrap_or(settings.input_mean);
+    settings.input_std = args.std.unwrap_or(settings.input_std);
+    settings.tile_px = args.tile_px.unwrap_or(settings.tile_px);
+    settings.mpp = args.mpp.unwrap_or(settings.mpp);
+    file.name = match &args.name {
+        Some(name) => name.clone(),
+        None => user_models::plain_name(&file.name),
+    };
+    try_out(&file)?;
+    let folder = user_models::add(&file)?;
+    let mut shown = described(&file, recognised.as_ref());
+    paths::put(&mut shown, "folder", &folder);
+    if args.json {
+        return super::print_json(&shown);
+    }
+    print(&shown);
+    outln!("\nAdded. To use it: histokin embed PROJECT SLIDE… --encoder {}", file.name);
+    Ok(())
+}
+
+/// Has the encoder describe a grey tile, so that one that cannot work is not added.
+fn try_out(file: &ModelFile) -> anyhow::Result<()> {
+    let edge = file.preprocessing.tile_px;
+    let grey = RgbImage::from_pixel(edge, edge, image::Rgb([200, 170, 190]));
+    let mut encoder = encoder::load_embedded(file.clone(), Path::new(""), DeviceChoice::Cpu)?;
+    encoder.encode(&[grey]).with_context(|| file.weights.display().to_string())?;
+    Ok(())
+}
+
+/// Everything that is known of an encoder.
+fn described(file: &ModelFile, recognised: Option<&RecognisedVit>) -> Value {
+    let settings = &file.preprocessing;
+    let mut shown = json!({
+        "name": file.name,
+        "network": network(file),
+        "features": file.feature_width(),
+        "tile_px": settings.tile_px,
+        "mpp": settings.mpp,
+        "mean": settings.input_mean,
+        "std": settings.input_std,
+        "l2_normalise": settings.l2_normalise,
+    });
+    paths::put(&mut shown, "weights", &file.weights);
+    if let BackboneKind::Vit(architecture) = file.backbone {
+        shown["architecture"] = json!(architecture);
+    }
+    if let Some(found) = recognised {
+        shown["naming"] = found.naming.into();
+        shown["assumed"] = json!(found.assumed);
+        shown["settings_from"] = json!(found.settings);
+        shown["same_shapes"] = json!(found.similar);
+        if let Some(known) = found.known {
+            shown["known_as"] = known.name.as_str().into();
+            shown["source"] = known.source.as_str().into();
+            shown["licence"] = known.licence.as_str().into();
+            shown["commercial_use"] = known.commercial.to_string().into();
+            shown["unconfirmed"] = json!(known.unconfirmed);
+        }
+    }
+    shown
+}
+
+/// Prints what is known of an encoder, one line each.
+fn print(shown: &Value) {
+    let text = |key: &str| match &shown[key] {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Array(parts) if parts.is_empty() => None,
+        Value::Array(parts) => {
+            let part = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+            Some(parts.iter().map(part).collect::<Vec<_>>().join("; "))
+        }
+        other => Some(other.to_string()),
+    };
+    for (label, key) in [
+        ("encoder", "name"),
+        ("known as", "known_as"),
+        ("weights", "weights"),
+        ("network", "network"),
+        ("parameters named as by", "naming"),
+        ("features", "features"),
+        ("descriptor", "width"),
+        ("tile, px", "tile_px"),
+        ("spacing, µm/px", "mpp"),
+        ("mean of colours", "mean"),
+        ("standard deviation", "std"),
+        ("source", "source"),
+        ("licence", "licence"),
+        ("commercial use", "commercial_use"),
+        ("not confirmed", "unconfirmed"),
+        ("settings from", "settings_from"),
+        ("assumed", "assumed"),
+        ("of the same shapes", "same_shapes"),
+    ] {
+        if let Some(value) = text(key) {
+            outln!("{label:<24}{value}");
+        }
+    }
+}
+
+/// Parses `R,G,B`.
+fn parse_colours(text: &str) -> Result<[f32; 3], String> {
+    match super::numbers(text, ',')?[..] {
+        [red, green, blue] => Ok([red as f32, green as f32, blue as f32]),
+        _ => Err("give R,G,B, such as 0.5,0.5,0.5".to_owned()),
+    }
+}
