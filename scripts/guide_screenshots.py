@@ -31,7 +31,7 @@ SECOND_SLIDE = (130, 228)
 ASIDE = (380, 500)
 MEASURE = (375, 101)
 ALL_RUNS = (480, 133)
-CONTINUE = (365, 300)
+CONTINUE = (345, 245)
 DEFAULT_ENCODER = "tissue-whitened"
 # Seconds of training before its picture is taken.
 TRAINED_FOR = 600

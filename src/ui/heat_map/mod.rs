@@ -201,7 +201,7 @@ impl HeatMap {
                     ui.spacing_mut().slider_width = LEGEND - 74.0;
                     let text = |text: String| RichText::new(text).small().color(palette.on_chip);
                     ui.label(
-                        RichText::new("Similarity to the tile under the pointer")
+                        RichText::new("Similarity to tile under pointer")
                             .family(theme::bold())
                             .color(palette.on_chip),
                     );
