@@ -23,7 +23,7 @@ IMAGES = ROOT / "docs/guide/images"
 TOUR = ROOT / "docs/tour.gif"
 SLIDES = ROOT / "assets/slides"
 SIZE = (1400, 880)
-ALL = {"welcome", "similar-tissue", "heat-map", "colours", "panes", "annotations", "tour", "training", "report"}
+ALL = {"welcome", "similar-tissue", "heat-map", "colours", "panes", "annotations", "teaching", "tour", "training", "report"}
 OF_SECTIONS = {"training", "report"}
 # Places in the window, in pixels: the second slide of the list, a place that shows nothing when pointed at, and controls of
 # the report and of the training.
@@ -159,6 +159,13 @@ def take_demonstration(program, folder, wanted):
             window.click(742, 262)
             window.point(*ASIDE)
             window.save("similar-tissue")
+            window.press("Escape")
+        if "teaching" in wanted:
+            window.click(742, 262)
+            window.settle()
+            window.press("n", "y", "n", "y", "n", "x", "0")
+            window.point(*ASIDE)
+            window.save("teaching")
             window.press("Escape")
         if "tour" in wanted:
             take_tour(window)
