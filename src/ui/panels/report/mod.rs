@@ -164,22 +164,22 @@ fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &
                 }
             }
             ui.add_space(8.0);
-            ui.label(weak("Near pairs up to"));
+            ui.label(weak("Near\u{a0}pairs\u{a0}up\u{a0}to"));
             ui.add(
                 egui::DragValue::new(&mut view.limits.near_mm).range(0.05..=50.0).speed(0.05).suffix(" mm"),
             );
             ui.add_space(12.0);
-            ui.label(weak("Far pairs from"));
+            ui.label(weak("Far\u{a0}pairs\u{a0}from"));
             let lowest = view.limits.near_mm;
             view.limits.far_mm = view.limits.far_mm.max(lowest);
             ui.add(
                 egui::DragValue::new(&mut view.limits.far_mm).range(lowest..=100.0).speed(0.1).suffix(" mm"),
             );
             ui.add_space(12.0);
-            ui.label(weak("Target class"));
+            ui.label(weak("Target\u{a0}class"));
             ui.add(egui::TextEdit::singleline(&mut view.class).desired_width(110.0));
             ui.add_space(12.0);
-            ui.label(weak("Search other"));
+            ui.label(weak("Search\u{a0}other"));
             ui.selectable_value(&mut view.exclude, Exclude::Slide, "slides");
             ui.selectable_value(&mut view.exclude, Exclude::Patient, "patients");
             ui.add_space(12.0);
