@@ -56,7 +56,8 @@ pub struct RetrievalValidation {
     pub p_at_1: f64,
     /// Precision at 5.
     pub p_at_5: f64,
-    /// Chance level of the precision.
+    /// Chance level of the precision; `base_rate` in the runs of earlier versions.
+    #[serde(alias = "base_rate")]
     pub chance_level: f64,
     /// Number of classes on at least two slides.
     pub classes: usize,
