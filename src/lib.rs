@@ -14,7 +14,7 @@
 //! Everything except the command line and the window is in `crates/` and re-exported here under the same
 //! names.
 //!
-//! # Example
+//! # Examples
 //!
 //! Embeds a slide into a project and finds the tiles that are most similar to one of them:
 //!
@@ -26,7 +26,7 @@
 //! use histokin::index::Snapshot;
 //! use histokin::pipeline::{EmbedControl, EmbedSettings, embed_slide};
 //! use histokin::project::Project;
-//! use histokin::query::{self, Example, Marks, Query};
+//! use histokin::query::{self, AnnotationsBySlide, Example, Query};
 //! use histokin::slide;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,9 +43,34 @@
 //! let index = Snapshot::build(vec![set.into()], None, None);
 //! let example = Example::Tile { slide: id, at: Level0Point::new(1000.0, 1500.0) };
 //! let query = Query { positives: vec![example], ..Query::default() };
-//! for found in query::ask(&index, &query, &Marks::new())?.matches {
+//! for found in query::ask(&index, &query, &AnnotationsBySlide::new())?.matches {
 //!     println!("{}. {:?} at distance {}", found.rank, found.rect, found.distance);
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Measures how often the nearest tile of another slide has the query's class:
+//!
+//! ```
+//! use histokin::evaluation::intervals::Resampling;
+//! use histokin::evaluation::retrieval::{self, Measure, RetrievalSettings};
+//! use histokin::evaluation::{Class, Descriptors, Tiles};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Two tiles on each of two slides, with descriptors of two numbers.
+//! let descriptors = Descriptors::new(&[0.0, 1.0, 1.0, 0.0, 0.1, 0.9, 0.9, 0.2], 2)?;
+//! let (gland, muscle) = (Class(0), Class(1));
+//! let tiles = Tiles {
+//!     positions_um: vec![[112.0, 112.0], [336.0, 112.0], [112.0, 112.0], [336.0, 112.0]],
+//!     slides: vec![0, 0, 1, 1],
+//!     patients: vec![0, 0, 1, 1],
+//!     classes: vec![Some(gland), Some(muscle), Some(gland), Some(muscle)],
+//! };
+//! let retrieval = retrieval::ask(descriptors, &tiles, &RetrievalSettings::default())?;
+//! let score = retrieval.score(gland, &Resampling::default()).ok_or("no query")?;
+//! let precision = score.figure(Measure::P1).ok_or("no match")?;
+//! assert_eq!(precision.value, 1.0);
 //! # Ok(())
 //! # }
 //! ```
