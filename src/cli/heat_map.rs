@@ -10,10 +10,11 @@ use serde_json::json;
 use super::index::load_index;
 use crate::geometry::Level0Point;
 use crate::index::TileRef;
+use crate::interchange::write_maps;
 use crate::number_format::counted;
 use crate::project::Project;
+use crate::query::similarity_map::{MapRequest, typical_distance};
 use crate::slide::SlideId;
-use crate::workers::heat::{HeatRequest, typical_distance, write_maps};
 
 /// Options of `histokin heat-map`.
 #[derive(Debug, Args)]
@@ -59,7 +60,7 @@ pub fn run(args: &HeatMapArgs) -> anyhow::Result<()> {
         named => named.iter().map(|name| position_of(name)).collect::<anyhow::Result<_>>()?,
     };
     let scale = typical_distance(&index);
-    let request = HeatRequest { index: index.clone(), tile: TileRef { set, row }, shown };
+    let request = MapRequest { index: index.clone(), tile: TileRef { set, row }, shown };
     let stem = |slide: &SlideId| {
         let path = project.find_slide(&slide.0).map(|entry| project.slide_path(entry)).unwrap_or_default();
         path.file_stem().unwrap_or_default().to_string_lossy().into_owned()

@@ -31,7 +31,9 @@ use crate::project::Project;
 pub use app::App;
 pub use shutdown::ShutdownRequest;
 pub use slide_view::camera::Camera;
-pub use slide_view::{Appearance, Colouring, Lacks, OffscreenError, OffscreenPicture, OffscreenRenderer};
+pub use slide_view::{
+    Appearance, Colouring, MissingTiles, OffscreenError, OffscreenPicture, OffscreenRenderer,
+};
 pub use window::{Handover, Window};
 use window_state::WindowState;
 

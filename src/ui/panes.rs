@@ -120,7 +120,7 @@ pub struct Panes {
     /// Whether all views move together.
     pub linked: bool,
     /// Index of the pane that always keeps its slide and position: the query's, beside its matches.
-    held: Option<usize>,
+    query_pane: Option<usize>,
     keys_given: u32,
     /// The session's active slide at the last call of [`Self::follow`].
     followed: Option<SlideId>,
@@ -135,7 +135,7 @@ impl Panes {
             active: 0,
             just_activated: false,
             linked: false,
-            held: None,
+            query_pane: None,
             keys_given: 0,
             followed: None,
         };
@@ -194,7 +194,7 @@ impl Panes {
             self.add(next, renderer);
         }
         self.split = split;
-        self.held = None;
+        self.query_pane = None;
         if split == Split::ONE {
             self.linked = false;
         }
@@ -208,7 +208,7 @@ impl Panes {
     }
 
     /// Restores an earlier layout; its slides are shown as soon as they are open.
-    pub fn come_back_to(&mut self, layout: &Layout, renderer: &SlideRenderer) {
+    pub fn restore(&mut self, layout: &Layout, renderer: &SlideRenderer) {
         let split = Split::ALL.into_iter().find(|split| *split == layout.split).unwrap_or(Split::ONE);
         while self.panes.len() < split.panes() {
             self.add(None, renderer);
@@ -238,12 +238,12 @@ impl Panes {
     }
 
     /// Stops waiting for slides in all panes.
-    pub fn await_nothing(&mut self) {
+    pub fn stop_waiting(&mut self) {
         self.panes.iter_mut().for_each(|pane| pane.awaited = None);
     }
 
     /// Stops waiting for a slide in the active pane.
-    pub fn await_nothing_at_work(&mut self) {
+    pub fn stop_waiting_in_active_pane(&mut self) {
         self.panes[self.active].awaited = None;
     }
 
@@ -254,7 +254,7 @@ impl Panes {
 
     /// Whether the query is shown beside its matches.
     pub fn is_comparing(&self) -> bool {
-        self.held.is_some()
+        self.query_pane.is_some()
     }
 
     /// With two panes: keeps `query` in the first and activates the second; both move together.
@@ -265,15 +265,15 @@ impl Panes {
         // Both show the tissue at the same size, whatever their magnification was before.
         first.view.forget_scale();
         second.view.forget_scale();
-        self.held = Some(0);
+        self.query_pane = Some(0);
         self.active = 1;
         self.linked = true;
     }
 
     /// Activates another pane before a jump to slide `to`, if a pane keeps the query.
-    pub fn leave_held(&mut self, to: &SlideId) {
-        if let Some(held) = self.held {
-            self.active = (held + 1) % self.panes.len();
+    pub fn show_beside_query(&mut self, to: &SlideId) {
+        if let Some(query_pane) = self.query_pane {
+            self.active = (query_pane + 1) % self.panes.len();
             self.panes[self.active].slide = Some(to.clone());
         }
     }
@@ -332,7 +332,7 @@ impl Panes {
             return;
         }
         match self.panes.iter().position(|pane| active.is_some() && pane.slide == active) {
-            Some(index) if self.held != Some(index) => self.active = index,
+            Some(index) if self.query_pane != Some(index) => self.active = index,
             _ => self.panes[self.active].slide = active,
         }
     }

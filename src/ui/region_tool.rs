@@ -25,7 +25,7 @@ pub enum RegionShape {
 pub enum RegionUse {
     /// To search for similar tissue.
     #[default]
-    Question,
+    Search,
     /// To save or copy it as a picture.
     Picture,
 }
@@ -51,7 +51,7 @@ impl RegionTool {
     }
 
     /// Deselects the tool. Returns whether it was selected.
-    pub fn put_down(&mut self) -> bool {
+    pub fn deselect_tool(&mut self) -> bool {
         self.path.clear();
         self.shape.take().is_some()
     }

@@ -240,14 +240,14 @@ mod tests {
 
     /// Outcome of a sequence of windows that end like this, and the drivers that drew them.
     fn drawn(ends: Vec<(Ended, u64)>) -> (Drawn, Vec<Drivers>) {
-        let (mut ends, mut asked) = (ends.into_iter(), Vec::new());
+        let (mut ends, mut requests) = (ends.into_iter(), Vec::new());
         let drawn = by_turns(Drivers::to_try(false), |drivers| {
-            asked.push(drivers);
+            requests.push(drivers);
             let (ended, seconds) = ends.next().expect("no more windows are opened");
             Ok((ended, Duration::from_secs(seconds)))
         });
         assert_eq!(ends.len(), 0, "all of these windows were opened");
-        (drawn.unwrap(), asked)
+        (drawn.unwrap(), requests)
     }
 
     #[test]

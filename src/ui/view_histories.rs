@@ -87,7 +87,7 @@ impl ViewHistories {
     }
 
     /// Removes the view histories of closed slides from memory: they are written, and read again when needed.
-    pub fn put_away(&mut self, is_open: impl Fn(&SlideId) -> bool) {
+    pub fn unload(&mut self, is_open: impl Fn(&SlideId) -> bool) {
         self.take_read();
         let storage = self.storage.as_ref();
         self.view_histories.retain(|slide, known| {
@@ -218,7 +218,7 @@ mod tests {
             view_histories.note_change(slide);
         }
         let left = view_histories.of(&closed, &[], EXTENT).to_picture();
-        view_histories.put_away(|slide| *slide == open);
+        view_histories.unload(|slide| *slide == open);
         assert!(view_histories.get_mut(&open).is_some() && view_histories.get_mut(&closed).is_none());
         view_histories.of(&closed, &[], EXTENT);
         wakes.recv_timeout(Duration::from_secs(30)).expect("the stored view history is read");
@@ -235,7 +235,7 @@ mod tests {
         view_histories.of(&former, &[], EXTENT).looked(&camera, Viewport::new(1000.0, 500.0));
         view_histories.note_change(&former);
         let left = view_histories.of(&former, &[], EXTENT).to_picture();
-        view_histories.put_away(|_| false);
+        view_histories.unload(|_| false);
         view_histories.of(&slide, std::slice::from_ref(&former), EXTENT);
         wakes.recv_timeout(Duration::from_secs(30)).expect("the stored view history is read");
         view_histories.take_read();

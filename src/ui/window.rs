@@ -12,7 +12,7 @@ use super::{ShutdownRequest, WindowOptions, waker};
 use crate::project::Project;
 
 /// State that one window leaves to the next.
-struct Legacy {
+struct PreviousWindow {
     handed_over: HandedOver,
     /// Why another window is needed; the driver's message.
     reason: String,
@@ -56,7 +56,7 @@ impl Placement {
 /// State shared by successive windows and the code that opens them.
 #[derive(Default)]
 pub struct Handover {
-    legacy: RefCell<Option<Legacy>>,
+    previous: RefCell<Option<PreviousWindow>>,
     watch: RefCell<DeviceWatch>,
     shutdown: ShutdownRequest,
 }
@@ -69,7 +69,7 @@ impl Handover {
 
     /// Returns why the window ended, unless the user closed it.
     pub fn reason(&self) -> Option<String> {
-        self.legacy.borrow().as_ref().map(|legacy| legacy.reason.clone())
+        self.previous.borrow().as_ref().map(|previous| previous.reason.clone())
     }
 
     /// Returns why the device of the last window was lost, if it was.
@@ -79,13 +79,13 @@ impl Handover {
 
     /// Saves the session and ends its workers.
     pub(super) fn finish(&self) {
-        drop(self.legacy.take());
+        drop(self.previous.take());
     }
 
     /// Returns `viewport` with position and size of the previous window.
     pub(super) fn place(&self, viewport: ViewportBuilder) -> ViewportBuilder {
-        match &*self.legacy.borrow() {
-            Some(legacy) => legacy.place.give_to(viewport),
+        match &*self.previous.borrow() {
+            Some(previous) => previous.place.give_to(viewport),
             None => viewport,
         }
     }
@@ -115,9 +115,9 @@ impl Window {
         }
         handover.watch.replace(watch.clone());
         handover.shutdown.concerns(&creation.egui_ctx);
-        let legacy = handover.legacy.take();
-        let app = match legacy {
-            Some(Legacy { handed_over, reason, .. }) => {
+        let previous = handover.previous.take();
+        let app = match previous {
+            Some(PreviousWindow { handed_over, reason, .. }) => {
                 App::resume(creation, handed_over, &options, &reason)?
             }
             None => App::new(creation, project, options)?,
@@ -140,7 +140,11 @@ impl Window {
         let Some(reason) = self.watch.lost() else { return };
         if let Some(app) = self.app.take() {
             let place = Placement::of(context);
-            self.handover.legacy.replace(Some(Legacy { handed_over: app.hand_over(), reason, place }));
+            self.handover.previous.replace(Some(PreviousWindow {
+                handed_over: app.hand_over(),
+                reason,
+                place,
+            }));
         }
         context.send_viewport_cmd(ViewportCommand::Close);
         context.request_repaint();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 
 use super::panes::Layout;
-use super::slide_view::Stance;
+use super::slide_view::Orientation;
 use crate::durable;
 use crate::geometry::Level0Rect;
 use crate::slide::SlideId;
@@ -62,8 +62,8 @@ pub struct WindowState {
 struct View {
     slide: SlideId,
     field: Level0Rect,
-    #[serde(default, skip_serializing_if = "Stance::is_upright")]
-    stance: Stance,
+    #[serde(default, alias = "stance", skip_serializing_if = "Orientation::is_upright")]
+    orientation: Orientation,
 }
 
 impl Default for WindowState {
@@ -110,15 +110,15 @@ impl WindowState {
     }
 
     /// Stores the view of `slide`, its rotation and mirroring.
-    pub fn looked_at(&mut self, slide: &SlideId, field: Level0Rect, stance: Stance) {
+    pub fn looked_at(&mut self, slide: &SlideId, field: Level0Rect, orientation: Orientation) {
         self.views.retain(|view| view.slide != *slide);
-        self.views.insert(0, View { slide: slide.clone(), field, stance });
+        self.views.insert(0, View { slide: slide.clone(), field, orientation });
         self.views.truncate(MOST_VIEWS);
     }
 
     /// Returns the stored view of `slide`, its rotation and mirroring.
-    pub fn view_of(&self, slide: &SlideId) -> Option<(Level0Rect, Stance)> {
-        self.views.iter().find(|view| view.slide == *slide).map(|view| (view.field, view.stance))
+    pub fn view_of(&self, slide: &SlideId) -> Option<(Level0Rect, Orientation)> {
+        self.views.iter().find(|view| view.slide == *slide).map(|view| (view.field, view.orientation))
     }
 }
 
@@ -187,11 +187,11 @@ mod tests {
         assert_eq!(state.recent.len(), MOST_RECENT);
         assert_eq!(state.recent[0], Path::new("slide-20.svs"));
         let slide = SlideId("a".to_owned());
-        state.looked_at(&slide, Level0Rect::new(-5, 0, 10, 20), Stance::default());
-        let turned = Stance { rotation: 0.5, flip_horizontal: true, flip_vertical: false };
+        state.looked_at(&slide, Level0Rect::new(-5, 0, 10, 20), Orientation::default());
+        let turned = Orientation { rotation: 0.5, flip_horizontal: true, flip_vertical: false };
         state.looked_at(&slide, Level0Rect::new(1, 2, 30, 40), turned);
         let upright = SlideId("b".to_owned());
-        state.looked_at(&upright, Level0Rect::new(3, 4, 50, 60), Stance::default());
+        state.looked_at(&upright, Level0Rect::new(3, 4, 50, 60), Orientation::default());
         state.layout = Layout {
             split: Split::ALL[2],
             linked: true,
@@ -204,16 +204,21 @@ mod tests {
         let again = WindowState::load(&file);
         assert_eq!(again, state);
         assert_eq!(again.view_of(&slide), Some((Level0Rect::new(1, 2, 30, 40), turned)));
-        assert_eq!(again.view_of(&upright), Some((Level0Rect::new(3, 4, 50, 60), Stance::default())));
+        assert_eq!(again.view_of(&upright), Some((Level0Rect::new(3, 4, 50, 60), Orientation::default())));
 
-        let before = "[[view]]\nslide = \"a\"\nfield = { x = 1, y = 2, width = 3, height = 4 }\n";
+        let before = "[[view]]\nslide = \"a\"\nfield = { x = 1, y = 2, width = 3, height = 4 }
+";
         std::fs::write(&file, before).unwrap();
         let old = WindowState::load(&file).view_of(&slide);
         assert_eq!(
             old,
-            Some((Level0Rect::new(1, 2, 3, 4), Stance::default())),
+            Some((Level0Rect::new(1, 2, 3, 4), Orientation::default())),
             "as stored by versions without rotation"
         );
+        let turned_before = "[[view]]\nslide = \"a\"\nfield = { x = 1, y = 2, width = 3, height = 4 }\n\
+                             stance = { rotation = 0.5, flip_horizontal = true, flip_vertical = false }\n";
+        std::fs::write(&file, turned_before).unwrap();
+        assert_eq!(WindowState::load(&file).view_of(&slide), Some((Level0Rect::new(1, 2, 3, 4), turned)));
 
         std::fs::write(&file, "slides_open = 7").unwrap();
         assert_eq!(WindowState::load(&file), WindowState::default());

@@ -268,7 +268,7 @@ pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
         [alt, ctrl, shift, command].into_iter().filter(|held| *held).count()
     };
     shortcuts.sort_by_key(|(shortcut, _)| std::cmp::Reverse(modifiers(shortcut)));
-    let mut asked = Vec::new();
+    let mut requests = Vec::new();
     ctx.input_mut(|input| {
         for (shortcut, action) in shortcuts {
             input.events.retain(|event| match event {
@@ -276,7 +276,7 @@ pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
                     if *key == shortcut.logical_key && modifiers.matches_logically(shortcut.modifiers) =>
                 {
                     if !repeat || action.repeats() {
-                        asked.push(action);
+                        requests.push(action);
                     }
                     false
                 }
@@ -284,7 +284,7 @@ pub fn pressed(ctx: &Context, busy: Busy) -> Vec<Action> {
             });
         }
     });
-    asked
+    requests
 }
 
 fn is_function_key(key: Key) -> bool {
@@ -349,11 +349,11 @@ mod tests {
             modifiers,
         };
         let input = egui::RawInput { events: keys.iter().map(press).collect(), ..Default::default() };
-        let mut asked = Vec::new();
-        let mut output = context.run_ui(input, |ui| asked = pressed(ui.ctx(), busy));
+        let mut requests = Vec::new();
+        let mut output = context.run_ui(input, |ui| requests = pressed(ui.ctx(), busy));
         // egui panics if texture updates are dropped unhandled.
         output.textures_delta.clear();
-        asked
+        requests
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use eframe::egui_wgpu::RenderState;
 use egui::{Context, Rect, Ui, UiBuilder};
 
-use super::{App, Asked, slide_name};
+use super::{App, Requests, slide_name};
 use crate::geometry::Level0Point;
 use crate::memory::Budget;
 use crate::query::{Example, Region};
@@ -75,9 +75,9 @@ impl Canvas {
 
 impl App {
     /// Shows the panes, or the welcome page if no slide is open.
-    pub(super) fn canvas_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+    pub(super) fn canvas_ui(&mut self, ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
         if self.session.slides().is_empty() {
-            panels::welcome::welcome_ui(ui, &self.window_state.recent, palette, asked);
+            panels::welcome::welcome_ui(ui, &self.window_state.recent, palette, requests);
             return;
         }
         self.canvas.hovered = None;
@@ -88,7 +88,7 @@ impl App {
         let split = self.canvas.panes.split();
         for (index, rect) in split.rects(canvas).into_iter().enumerate() {
             let builder = UiBuilder::new().max_rect(rect).id_salt(("pane", index));
-            let outcome = ui.scope_builder(builder, |ui| self.pane_ui(ui, index, palette, asked)).inner;
+            let outcome = ui.scope_builder(builder, |ui| self.pane_ui(ui, index, palette, requests)).inner;
             if split != Split::ONE {
                 let name =
                     self.canvas.panes.pane(index).slide.as_ref().map(|id| slide_name(&self.session, id));
@@ -97,9 +97,9 @@ impl App {
             if self.canvas.panes.lead(index) {
                 ui.ctx().request_repaint();
             }
-            self.handle_pane(index, modifiers, outcome, asked);
+            self.handle_pane(index, modifiers, outcome, requests);
             if self.canvas.panes.is_active(index) {
-                self.draw_region(ui, rect, index, palette, asked);
+                self.draw_region(ui, rect, index, palette, requests);
             }
         }
         self.canvas.annotator.keep_canvases(|key| self.canvas.panes.has_view(key));
@@ -109,7 +109,13 @@ impl App {
     }
 
     /// Shows one canvas with its slide.
-    fn pane_ui(&mut self, ui: &mut Ui, index: usize, palette: &Palette, asked: &mut Asked) -> CanvasOutcome {
+    fn pane_ui(
+        &mut self,
+        ui: &mut Ui,
+        index: usize,
+        palette: &Palette,
+        requests: &mut Requests,
+    ) -> CanvasOutcome {
         let slide = self.canvas.panes.pane(index).slide.clone();
         let Some(state) = slide.and_then(|id| self.session.slide(&id)) else {
             let awaits = self.canvas.panes.pane(index).awaits();
@@ -135,10 +141,10 @@ impl App {
         };
         let profile = if self.canvas.appearance.wants_profile() { shown.profile() } else { None };
         if self.canvas.appearance.wants_profile() && matches!(state.profile, Profile::Unknown) {
-            asked.command(SlideCommand::ReadProfile(id.clone()));
+            requests.command(SlideCommand::ReadProfile(id.clone()));
         }
         if self.canvas.appearance.colouring == Colouring::Normalised && state.colours == Colours::Unknown {
-            asked.command(SlideCommand::MeasureColours(id.clone()));
+            requests.command(SlideCommand::MeasureColours(id.clone()));
         }
         let note = self.canvas.appearance.note(profile.is_some());
         let view_history = self.canvas.view_histories.get_mut(&id).filter(|_| self.chrome.view_history_shown);
@@ -187,8 +193,8 @@ impl App {
             &self.canvas.loader,
             palette,
         );
-        let commands = self.canvas.annotator.take_wishes();
-        commands.into_iter().for_each(|command| asked.command(command));
+        let commands = self.canvas.annotator.take_commands();
+        commands.into_iter().for_each(|command| requests.command(command));
         outcome
     }
 
@@ -198,11 +204,11 @@ impl App {
         index: usize,
         modifiers: egui::Modifiers,
         outcome: CanvasOutcome,
-        asked: &mut Asked,
+        requests: &mut Requests,
     ) {
         let slide = self.canvas.panes.pane(index).slide.clone();
         if outcome.pressed && self.canvas.panes.press(index) {
-            asked.commands.extend(slide.clone().map(|slide| Command::View(ViewCommand::Show(slide))));
+            requests.commands.extend(slide.clone().map(|slide| Command::View(ViewCommand::Show(slide))));
         }
         let Some(slide) = slide else { return };
         if let Some(at) = outcome.hovered {
@@ -213,23 +219,23 @@ impl App {
             self.clicked(modifiers, slide.clone(), point);
         }
         if let Some(field) = self.canvas.panes.pane_mut(index).view.settled_field() {
-            self.window_state.looked_at(&slide, field, self.canvas.panes.pane(index).view.stance());
+            self.window_state.looked_at(&slide, field, self.canvas.panes.pane(index).view.orientation());
             self.note_view(index, &slide);
-            asked.command(ViewCommand::InView { slide, field });
+            requests.command(ViewCommand::InView { slide, field });
         }
     }
 
     /// Lets the user draw a region in the active pane if the region tool is selected.
-    fn draw_region(&mut self, ui: &Ui, rect: Rect, index: usize, palette: &Palette, asked: &mut Asked) {
+    fn draw_region(&mut self, ui: &Ui, rect: Rect, index: usize, palette: &Palette, requests: &mut Requests) {
         let pane = self.canvas.panes.pane(index);
         let Some(slide) = pane.slide.clone() else { return };
         let scale = ui.ctx().pixels_per_point();
         let on_slide = |at| pane.view.level0_at(at, rect, scale);
         let Some(corners) = self.canvas.region_tool.ui(ui, rect, on_slide, palette) else { return };
         match self.canvas.region_tool.purpose {
-            RegionUse::Question => {
+            RegionUse::Search => {
                 self.chrome.matches_open = true;
-                asked.command(QueryCommand::Region { slide, region: Region::Outline(corners) });
+                requests.command(QueryCommand::Region { slide, region: Region::Outline(corners) });
             }
             RegionUse::Picture => self.offer_region(&corners),
         }

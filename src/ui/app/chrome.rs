@@ -66,7 +66,7 @@ pub struct Chrome {
 }
 
 /// The user's requests in one frame.
-pub struct Asked {
+pub struct Requests {
     /// Commands to the session.
     pub commands: Vec<Command>,
     /// Actions of the window.
@@ -77,7 +77,7 @@ pub struct Asked {
     pub is_comparing: bool,
 }
 
-impl Asked {
+impl Requests {
     /// Adds a command.
     pub fn command(&mut self, command: impl Into<Command>) {
         self.commands.push(command.into());

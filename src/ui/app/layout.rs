@@ -3,16 +3,16 @@
 use egui::scroll_area::ScrollBarVisibility;
 use egui::{Frame, Panel, ScrollArea, Ui, Vec2};
 
-use super::{App, Asked};
+use super::{App, Requests};
 use crate::ui::panels::{self, annotation_tools};
 use crate::ui::theme::Palette;
 
 impl App {
     /// Shows all panels, the canvas or the report, and the cards over it.
-    pub(super) fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+    pub(super) fn panels_ui(&mut self, ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
         let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(10, 6));
         Panel::top("tools").frame(bar).show_separator_line(true).show(ui, |ui| {
-            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.canvas.panes, palette, asked);
+            panels::tools::tools_ui(ui, &self.session, &self.chrome, &self.canvas.panes, palette, requests);
         });
         let bar = Frame::new().fill(palette.panel).inner_margin(egui::Margin::symmetric(12, 4));
         Panel::bottom("status").frame(bar).show(ui, |ui| {
@@ -26,16 +26,16 @@ impl App {
         if self.chrome.slides_open || annotations_open {
             Panel::left("slides").frame(side).default_size(280.0).size_range(220.0..=420.0).show(ui, |ui| {
                 if !self.chrome.slides_open {
-                    self.chrome.annotations.ui(ui, &self.session, palette, asked);
+                    self.chrome.annotations.ui(ui, &self.session, palette, requests);
                     return;
                 }
                 if annotations_open {
                     let below = Panel::bottom("annotations").frame(side).resizable(true);
                     below.default_size(360.0).size_range(200.0..=900.0).show(ui, |ui| {
-                        self.chrome.annotations.ui(ui, &self.session, palette, asked);
+                        self.chrome.annotations.ui(ui, &self.session, palette, requests);
                     });
                 }
-                panels::slides::slides_ui(ui, &self.session, &self.canvas.slides, palette, asked);
+                panels::slides::slides_ui(ui, &self.session, &self.canvas.slides, palette, requests);
             });
         }
         if self.session.active().is_some() {
@@ -45,7 +45,7 @@ impl App {
                 // In a low window the tools scroll with the wheel.
                 let hidden = ScrollBarVisibility::AlwaysHidden;
                 ScrollArea::vertical().scroll_bar_visibility(hidden).show(ui, |ui| {
-                    annotation_tools::annotation_tools_ui(ui, &self.session, tool, open, palette, asked);
+                    annotation_tools::annotation_tools_ui(ui, &self.session, tool, open, palette, requests);
                 });
             });
         }
@@ -59,7 +59,7 @@ impl App {
                         &self.session,
                         &mut self.canvas.slides,
                         palette,
-                        asked,
+                        requests,
                     );
                 },
             );
@@ -71,21 +71,27 @@ impl App {
                 self.canvas.hovered = None;
                 let (report, renderer) = (&mut self.report.view, &self.report.renderer);
                 let shown = &mut self.canvas.slides;
-                panels::report::report_ui(ui, &self.session, report, renderer, shown, palette, asked);
+                panels::report::report_ui(ui, &self.session, report, renderer, shown, palette, requests);
             } else {
-                self.canvas_ui(ui, palette, asked);
+                self.canvas_ui(ui, palette, requests);
             }
             // Cards are stacked in the upper right corner.
             let mut corner = rect.right_top() + Vec2::new(-12.0, 12.0);
             if self.chrome.appearance_open {
                 let appearance = &mut self.canvas.appearance;
-                let card =
-                    panels::appearance::appearance_ui(ui, corner, appearance, &self.session, palette, asked);
+                let card = panels::appearance::appearance_ui(
+                    ui,
+                    corner,
+                    appearance,
+                    &self.session,
+                    palette,
+                    requests,
+                );
                 corner.y = card.bottom() + 8.0;
             }
             if self.chrome.tissue_settings_open {
                 let shown = (&mut self.chrome.tissue_card, self.chrome.tissue_shown);
-                let card = panels::tissue::tissue_ui(ui, corner, shown, &self.session, palette, asked);
+                let card = panels::tissue::tissue_ui(ui, corner, shown, &self.session, palette, requests);
                 corner.y = card.bottom() + 8.0;
             }
             let mut free = rect;
@@ -95,7 +101,7 @@ impl App {
             {
                 free.max.x = legend.left();
             }
-            panels::messages::messages_ui(ui, free, &self.session, palette, asked);
+            panels::messages::messages_ui(ui, free, &self.session, palette, requests);
             let now = ui.input(|input| input.time);
             if let Some((notice, _)) = self.chrome.notice.as_ref().filter(|(_, until)| now < *until) {
                 panels::messages::notice_ui(ui, rect, notice, palette);

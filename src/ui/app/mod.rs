@@ -5,7 +5,7 @@ mod persistence;
 mod canvas;
 mod chrome;
 mod handover;
-mod incoming;
+mod receive;
 mod layout;
 mod questions;
 mod perform;
@@ -17,7 +17,7 @@ use egui::{Context, Ui};
 use handover::WindowWaker;
 
 use canvas::Canvas;
-pub use chrome::{Asked, Chrome};
+pub use chrome::{Chrome, Requests};
 pub use handover::HandedOver;
 use persistence::OpenedPaths;
 
@@ -28,7 +28,7 @@ use super::file_dialog::FileDialog;
 use super::panels;
 use super::panels::dialogs::Dialog;
 use super::panels::report::{MapRenderer, ReportView};
-use super::slide_view::{Appearance, Lacks};
+use super::slide_view::{Appearance, MissingTiles};
 use super::start::{self, StartClock};
 use super::theme::{self, Palette};
 use super::window_state::{StateFile, WindowState};
@@ -37,7 +37,7 @@ use crate::project::Project;
 use crate::session::{Command, Session, SlideCommand};
 use crate::slide::SlideId;
 use crate::workers::Workers;
-use crate::workers::heat::SimilarityMaps;
+use crate::workers::similarity_maps::SimilarityMaps;
 use crate::workers::tile_loader::LoaderCounts;
 
 /// The window.
@@ -127,7 +127,7 @@ impl App {
         let mut canvas = Canvas::new(context, gpu, appearance, options.state_file.as_deref())?;
         // Slides of another project are not waited for.
         if window_state.project.as_deref() == Some(session.project().root()) {
-            canvas.panes.come_back_to(&window_state.layout, &canvas.renderer);
+            canvas.panes.restore(&window_state.layout, &canvas.renderer);
         }
         Ok(Self {
             session,
@@ -174,8 +174,8 @@ impl App {
     }
 
     /// Number of tiles missing in the last frame of the active view.
-    pub fn lacks(&self) -> Lacks {
-        self.canvas.panes.view().lacks()
+    pub fn missing_tiles(&self) -> MissingTiles {
+        self.canvas.panes.view().missing_tiles()
     }
 
     /// Rectangle of the overview of the active view, in points.
@@ -203,15 +203,15 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
         self.window.start_clock.frame();
-        self.hold_back_closing(context);
+        self.confirm_closing(context);
         self.absorb_events(context);
-        self.take_over_tiles(context);
+        self.receive_tiles(context);
         self.dismiss_old_notes(context);
-        self.show_what_has_opened(context);
+        self.show_opened(context);
         self.restore_views();
         self.canvas.view_histories.take_read();
         self.finish_exports(context);
-        self.take_over_choice(context);
+        self.use_chosen_files(context);
     }
 
     fn save(&mut self, _storage: &mut dyn eframe::Storage) {
@@ -225,19 +225,19 @@ impl eframe::App for App {
             typing: context.egui_wants_keyboard_input(),
             dialog: self.chrome.dialog.as_ref().map(Dialog::opened_by),
         };
-        let mut asked = Asked {
+        let mut requests = Requests {
             actions: actions::pressed(&context, busy),
             commands: Vec::new(),
             saves: Vec::new(),
             is_comparing: self.canvas.panes.is_comparing(),
         };
         self.ask_for_permission();
-        self.take_over_paste(&context);
-        self.panels_ui(ui, &palette, &mut asked);
+        self.use_pasted_picture(&context);
+        self.panels_ui(ui, &palette, &mut requests);
         if self.chrome.training_open {
             let panel = &mut self.chrome.training;
             self.chrome.training_open =
-                panels::training::training_ui(&context, panel, &self.session, &palette, &mut asked);
+                panels::training::training_ui(&context, panel, &self.session, &palette, &mut requests);
         }
         let mut dialog = self.chrome.dialog.take();
         if let Some(open) = &mut dialog
@@ -247,7 +247,7 @@ impl eframe::App for App {
                 &self.session,
                 &mut self.canvas.slides,
                 &palette,
-                &mut asked,
+                &mut requests,
             )
         {
             dialog = None;
@@ -256,12 +256,12 @@ impl eframe::App for App {
         let dropped: Vec<_> = context
             .input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if !dropped.is_empty() {
-            asked.command(SlideCommand::Open(dropped));
+            requests.command(SlideCommand::Open(dropped));
         }
         if context.input(|input| !input.raw.hovered_files.is_empty()) {
             panels::welcome::drop_hint_ui(&context, &palette);
         }
-        self.carry_out(&context, asked);
+        self.execute(&context, requests);
         // Ctrl+C arrives as a copy event; it copies the view while the pointer is over the slide.
         let copies = context.input(|input| input.events.contains(&egui::Event::Copy));
         if copies && self.canvas.hovered.is_some() && self.chrome.dialog.is_none() && !busy.typing {

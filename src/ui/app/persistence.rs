@@ -55,7 +55,7 @@ impl App {
     }
 
     /// Shows what the user has just opened, and the slides of the last session as soon as they are open.
-    pub(super) fn show_what_has_opened(&mut self, context: &Context) {
+    pub(super) fn show_opened(&mut self, context: &Context) {
         let awaited = self.canvas.panes.take_awaited(&self.session);
         let opened = self.opened.to_show.take_if(|id| self.session.slide(id).is_some());
         if let Some(slide) = opened {
@@ -67,9 +67,9 @@ impl App {
         if self.canvas.panes.awaits_any() {
             let waited = context.input(|input| input.time);
             if waited > LONG_TIMEOUT_SECONDS {
-                self.canvas.panes.await_nothing();
+                self.canvas.panes.stop_waiting();
             } else if waited > TIMEOUT_SECONDS && self.session.active().is_some() {
-                self.canvas.panes.await_nothing_at_work();
+                self.canvas.panes.stop_waiting_in_active_pane();
             }
             context.request_repaint_after_secs(0.5);
         }
@@ -85,8 +85,8 @@ impl App {
             let former_ids = self.session.project().former_ids();
             let former = former_ids.get(&slide).into_iter().flatten();
             let mut ids = std::iter::once(&slide).chain(former);
-            if let Some((field, stance)) = ids.find_map(|id| self.window_state.view_of(id)) {
-                self.canvas.panes.pane_mut(index).view.come_back_to(field, stance);
+            if let Some((field, orientation)) = ids.find_map(|id| self.window_state.view_of(id)) {
+                self.canvas.panes.pane_mut(index).view.restore(field, orientation);
             }
         }
     }

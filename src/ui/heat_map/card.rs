@@ -7,7 +7,7 @@ use eframe::wgpu;
 use wgpu::util::DeviceExt as _;
 
 use crate::descriptors::DescriptorSet;
-use crate::workers::heat::Comparer;
+use crate::workers::similarity_maps::GraphicsComparer;
 
 /// Tiles per work group, as in `compare.wgsl`.
 const GROUP: u32 = 64;
@@ -82,7 +82,7 @@ impl Card {
     }
 
     /// Uploads a set unless it is on the GPU already. Returns `false` if it does not fit.
-    fn hold(&mut self, set: &Arc<DescriptorSet>) -> bool {
+    fn prepare(&mut self, set: &Arc<DescriptorSet>) -> bool {
         self.resident.retain(|held| held.set.strong_count() > 0);
         let is_it = |held: &Resident| std::ptr::eq(held.set.as_ptr(), Arc::as_ptr(set));
         if let Some(index) = self.resident.iter().position(is_it) {
@@ -148,15 +148,15 @@ impl Card {
     }
 }
 
-impl Comparer for Card {
-    fn hold(&mut self, sets: &[&Arc<DescriptorSet>]) -> bool {
-        let all = sets.iter().all(|set| self.hold(set));
+impl GraphicsComparer for Card {
+    fn prepare(&mut self, sets: &[&Arc<DescriptorSet>]) -> bool {
+        let all = sets.iter().all(|set| self.prepare(set));
         // Sets uploaded last may have evicted earlier ones of this call.
         all && self.resident.len() >= sets.len()
     }
 
     fn squared_distances(&mut self, query: &[f32], sets: &[&Arc<DescriptorSet>]) -> Option<Vec<Vec<f32>>> {
-        if !Comparer::hold(self, sets) {
+        if !GraphicsComparer::prepare(self, sets) {
             return None;
         }
         let find = |set: &&Arc<DescriptorSet>| {
@@ -205,10 +205,10 @@ mod tests {
     use crate::descriptors::{DescriptorHeader, Recipe, Row};
     use crate::encoder::EncoderId;
     use crate::index::squared_distance;
+    use crate::query::similarity_map::similarity;
     use crate::slide::SlideId;
     use crate::stain::StainSetting;
     use crate::tiling::{TileGrid, TileIndex, TileSettings};
-    use crate::workers::heat::similarity;
 
     /// Uses any adapter, if need be a software one.
     fn card() -> Card {
@@ -252,10 +252,10 @@ mod tests {
         let mut card = card();
         for width in [128, 50, 3] {
             let sets = [set(1, width), set(64, width), set(2001, width)];
-            let asked: Vec<&Arc<DescriptorSet>> = sets.iter().collect();
+            let requests: Vec<&Arc<DescriptorSet>> = sets.iter().collect();
             for row in [0, 1500] {
                 let query = sets[2].descriptor(Row(row));
-                let answers = card.squared_distances(query, &asked).unwrap();
+                let answers = card.squared_distances(query, &requests).unwrap();
                 for (set, answer) in sets.iter().zip(&answers) {
                     assert_eq!(answer.len(), set.len());
                     for (row, squared) in (0..).map(Row).zip(answer) {
@@ -270,11 +270,11 @@ mod tests {
         }
         // Descriptors of closed slides are removed from the GPU.
         let closed = set(300, 128);
-        assert!(Comparer::hold(&mut card, &[&closed]));
+        assert!(GraphicsComparer::prepare(&mut card, &[&closed]));
         drop(closed);
         let kept = set(200, 128);
-        assert!(Comparer::hold(&mut card, &[&kept]));
+        assert!(GraphicsComparer::prepare(&mut card, &[&kept]));
         assert_eq!(card.resident.len(), 1);
-        assert!(!Comparer::hold(&mut card, &[&set(0, 128)]), "nothing to compare");
+        assert!(!GraphicsComparer::prepare(&mut card, &[&set(0, 128)]), "nothing to compare");
     }
 }

@@ -18,10 +18,11 @@ use super::theme::{self, Palette};
 use crate::geometry::Level0Point;
 use crate::index::{Snapshot, TileRef};
 use crate::query::TilePosition;
+use crate::query::similarity_map::{MapRequest, SimilarityMap};
 use crate::session::Session;
 use crate::slide::SlideId;
 use crate::workers::Waker;
-use crate::workers::heat::{Comparer, Engine, HeatRequest, HeatWorker, SimilarityMap, SimilarityMaps};
+use crate::workers::similarity_maps::{Engine, GraphicsComparer, SimilarityMapWorker, SimilarityMaps};
 
 /// Viridis (Smith and van der Walt 2015), evenly spaced: perceptually uniform, and readable with colour
 /// vision deficiency.
@@ -57,7 +58,7 @@ pub struct Heat {
 
 /// The heat map of the window.
 pub struct HeatMap {
-    worker: HeatWorker,
+    worker: SimilarityMapWorker,
     /// Whether the heat map is shown and follows the cursor.
     pub is_on: bool,
     /// Opacity of the map, 0 to 1.
@@ -83,9 +84,9 @@ impl HeatMap {
     /// If the thread cannot be started.
     pub fn start(waker: Waker, gpu: &RenderState) -> std::io::Result<Self> {
         let card = Card::is_worth_it(&gpu.adapter.get_info())
-            .then(|| Box::new(Card::new(gpu.device.clone(), gpu.queue.clone())) as Box<dyn Comparer>);
+            .then(|| Box::new(Card::new(gpu.device.clone(), gpu.queue.clone())) as Box<dyn GraphicsComparer>);
         Ok(Self {
-            worker: HeatWorker::start(waker, card)?,
+            worker: SimilarityMapWorker::start(waker, card)?,
             is_on: false,
             opacity: 0.65,
             threshold: 0.0,
@@ -146,7 +147,7 @@ impl HeatMap {
         if let Some(tile) = tile
             && self.requested.as_ref().is_none_or(|requested| is_new(requested, tile))
         {
-            self.worker.wish(HeatRequest { index: index.clone(), tile, shown: slides.clone() });
+            self.worker.request(MapRequest { index: index.clone(), tile, shown: slides.clone() });
             self.requested = Some(LastRequest { index: index.clone(), tile, slides });
         }
         if let Some(maps) = self.worker.newest() {

@@ -10,7 +10,7 @@ use super::dialogs::title_ui;
 use crate::session::EmbeddingCommand;
 use crate::slide;
 use crate::ui::actions::{self, WindowAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::{self, Palette};
 
 /// The main third-party works in the program, with their licences.
@@ -31,7 +31,7 @@ const WORKS: [(&str, &str); 13] = [
 ];
 
 /// Draws the dialog about the program; returns whether to close it.
-pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
+pub fn about_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) -> bool {
     dialog_width(ui, 480.0);
     title_ui(ui, "histokin", palette);
     let versions =
@@ -71,7 +71,7 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
         let closed = ui.button("Close").clicked();
         let diagnostics = actions::entry(WindowAction::CopyDiagnostics);
         if ui.button(diagnostics.name).on_hover_text(diagnostics.tooltip).clicked() {
-            asked.action(WindowAction::CopyDiagnostics);
+            requests.action(WindowAction::CopyDiagnostics);
         }
         closed
     })
@@ -80,7 +80,7 @@ pub fn about_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
 
 /// Asks whether the project's TorchScript module may run; returns whether the user has answered. The Enter
 /// key is not bound to an answer, so that nobody confirms the question unread.
-pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, asked: &mut Asked) -> bool {
+pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, requests: &mut Requests) -> bool {
     dialog_width(ui, 520.0);
     title_ui(ui, "Run this encoder?", palette);
     ui.label(RichText::new(module.display().to_string()).color(palette.strong));
@@ -112,7 +112,7 @@ pub fn trust_ui(ui: &mut Ui, module: &Path, palette: &Palette, asked: &mut Asked
         }
     });
     if let Some(trusted) = answer.inner {
-        asked.command(EmbeddingCommand::TrustEncoder(trusted));
+        requests.command(EmbeddingCommand::TrustEncoder(trusted));
     }
     answer.inner.is_some()
 }

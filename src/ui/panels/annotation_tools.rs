@@ -7,7 +7,7 @@ use super::annotations::class_choice_ui;
 use crate::annotation::UNCLASSIFIED;
 use crate::session::{AnnotationCommand, Session, SlideAnnotations};
 use crate::ui::actions::{self, Action, AnnotationAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::slide_view::Tool;
 use crate::ui::theme::Palette;
 
@@ -29,16 +29,16 @@ pub fn annotation_tools_ui(
     tool: Tool,
     panel_open: bool,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     ui.vertical_centered(|ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
-        class_ui(ui, session, palette, asked);
+        class_ui(ui, session, palette, requests);
         for group in TOOLS {
             ui.add_space(8.0);
             for one in group {
                 let icon = actions::entry(AnnotationAction::Tool(*one)).icon;
-                action_icon_ui(ui, AnnotationAction::Tool(*one), icon, Some(*one == tool), palette, asked);
+                action_icon_ui(ui, AnnotationAction::Tool(*one), icon, Some(*one == tool), palette, requests);
             }
         }
         ui.add_space(8.0);
@@ -48,17 +48,17 @@ pub fn annotation_tools_ui(
             (Action::Annotations(AnnotationAction::Redo), changes.and_then(SlideAnnotations::redo_title)),
         ] {
             ui.add_enabled_ui(title.is_some(), |ui| {
-                action_icon_ui(ui, action, actions::entry(action).icon, None, palette, asked);
+                action_icon_ui(ui, action, actions::entry(action).icon, None, palette, requests);
             });
         }
         ui.add_space(8.0);
         let icon = actions::entry(AnnotationAction::ToggleList).icon;
-        action_icon_ui(ui, AnnotationAction::ToggleList, icon, Some(panel_open), palette, asked);
+        action_icon_ui(ui, AnnotationAction::ToggleList, icon, Some(panel_open), palette, requests);
     });
 }
 
 /// Draws the choice of the class for new annotations.
-fn class_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+fn class_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
     let class = session.annotation_class();
     let [r, g, b] = class.map_or(UNCLASSIFIED, |class| class.color);
     let name = class.map_or("No class", |class| class.name.as_str());
@@ -68,7 +68,7 @@ fn class_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked
     ui.painter().circle(rect.center(), 9.0, Color32::from_rgb(r, g, b), Stroke::new(2.0, ring));
     egui::Popup::menu(&response).show(|ui| {
         if let Some(chosen) = class_choice_ui(ui, session, class) {
-            asked.command(AnnotationCommand::ChooseClass(chosen));
+            requests.command(AnnotationCommand::ChooseClass(chosen));
         }
     });
     response.on_hover_text(format!("Class of new annotations: {name}"));

@@ -13,7 +13,7 @@ use crate::number_format::grouped;
 use crate::session::{AnnotationCommand, Command, QueryCommand, Session, SlideAnnotations};
 use crate::slide::SlideId;
 use crate::ui::actions::{AnnotationAction, SearchAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::{PANEL_MARGIN, Palette};
 
 /// Height of a row of the list in points.
@@ -32,19 +32,19 @@ pub struct AnnotationsPanel {
 
 impl AnnotationsPanel {
     /// Draws the panel for the active slide.
-    pub fn ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+    pub fn ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
         let Some(active) = session.active() else { return };
         let Some(annotations) = session.annotations(active.id()) else { return };
         let (slide, mpp) = (active.id(), active.source.info().mpp);
         header_ui(ui, palette, "Annotations", |ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
-            action_icon_ui(ui, AnnotationAction::Export, icons::ICON_UPLOAD, None, palette, asked);
-            action_icon_ui(ui, AnnotationAction::Import, icons::ICON_DOWNLOAD, None, palette, asked);
+            action_icon_ui(ui, AnnotationAction::Export, icons::ICON_UPLOAD, None, palette, requests);
+            action_icon_ui(ui, AnnotationAction::Import, icons::ICON_DOWNLOAD, None, palette, requests);
             ui.add_enabled_ui(annotations.redo_title().is_some(), |ui| {
-                action_icon_ui(ui, AnnotationAction::Redo, icons::ICON_REDO, None, palette, asked);
+                action_icon_ui(ui, AnnotationAction::Redo, icons::ICON_REDO, None, palette, requests);
             });
             ui.add_enabled_ui(annotations.undo_title().is_some(), |ui| {
-                action_icon_ui(ui, AnnotationAction::Undo, icons::ICON_UNDO, None, palette, asked);
+                action_icon_ui(ui, AnnotationAction::Undo, icons::ICON_UNDO, None, palette, requests);
             });
             if !annotations.set().is_empty() {
                 ui.label(RichText::new(grouped(annotations.set().len() as u64)).color(palette.weak));
@@ -53,10 +53,10 @@ impl AnnotationsPanel {
         let details = Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 8));
         details.show(ui, |ui| {
             if !annotations.selection().is_empty() {
-                self.selected_ui(ui, session, slide, annotations, palette, asked);
+                self.selected_ui(ui, session, slide, annotations, palette, requests);
                 ui.add_space(6.0);
             }
-            self.classes_ui(ui, session, palette, asked);
+            self.classes_ui(ui, session, palette, requests);
         });
         if annotations.set().is_empty() {
             Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
@@ -71,7 +71,7 @@ impl AnnotationsPanel {
             Frame::new().inner_margin(Margin::symmetric(8, 0)).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 4.0;
                 for annotation in rows.filter_map(|row| annotations.set().at(row)) {
-                    row(ui, slide, annotations, annotation, mpp, palette, asked);
+                    row(ui, slide, annotations, annotation, mpp, palette, requests);
                 }
             });
         });
@@ -85,7 +85,7 @@ impl AnnotationsPanel {
         slide: &SlideId,
         annotations: &SlideAnnotations,
         palette: &Palette,
-        asked: &mut Asked,
+        requests: &mut Requests,
     ) {
         let ids = annotations.selection().to_vec();
         let Some(first) = annotations.selected().next() else { return };
@@ -133,24 +133,31 @@ impl AnnotationsPanel {
             {
                 edits.push(Edit::Lock { ids: ids.clone(), locked: !locked });
             }
-            action_icon_ui(ui, AnnotationAction::Delete, icons::ICON_DELETE, None, palette, asked);
-            action_icon_ui(ui, SearchAction::ByAnnotations, icons::ICON_IMAGE_SEARCH, None, palette, asked);
+            action_icon_ui(ui, AnnotationAction::Delete, icons::ICON_DELETE, None, palette, requests);
+            action_icon_ui(
+                ui,
+                SearchAction::ByAnnotations,
+                icons::ICON_IMAGE_SEARCH,
+                None,
+                palette,
+                requests,
+            );
         });
         for edit in edits {
-            asked.command(AnnotationCommand::Edit { slide: slide.clone(), edit });
+            requests.command(AnnotationCommand::Edit { slide: slide.clone(), edit });
         }
     }
 
     /// Draws the section of the project's classes, where they can be renamed, recoloured, added and removed.
-    fn classes_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+    fn classes_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
         let title = RichText::new("Classes").color(palette.weak);
         let header = egui::CollapsingHeader::new(title).id_salt("annotation classes");
-        header.show(ui, |ui| self.class_list_ui(ui, session, palette, asked));
+        header.show(ui, |ui| self.class_list_ui(ui, session, palette, requests));
     }
 
-    fn class_list_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+    fn class_list_ui(&mut self, ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
         let mut queried = None;
-        let mut annotate = |command: AnnotationCommand| asked.command(command);
+        let mut annotate = |command: AnnotationCommand| requests.command(command);
         ScrollArea::vertical().id_salt("classes").max_height(190.0).show(ui, |ui| {
             for class in session.project().classes() {
                 ui.horizontal(|ui| {
@@ -197,7 +204,7 @@ impl AnnotationsPanel {
                 self.new_class.clear();
             }
         });
-        asked.commands.extend(queried.map(|class| Command::Query(QueryCommand::Class(class))));
+        requests.commands.extend(queried.map(|class| Command::Query(QueryCommand::Class(class))));
     }
 }
 
@@ -209,7 +216,7 @@ fn row(
     annotation: &Arc<Annotation>,
     mpp: Option<MicronsPerPixel>,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let is_selected = annotations.selection().contains(&annotation.id);
     let is_hidden = annotations.hidden().contains(&annotation.id);
@@ -243,7 +250,7 @@ fn row(
     if annotation.locked {
         icon_at(&painter, eye_rect.translate(Vec2::new(-26.0, 0.0)), icons::ICON_LOCK, palette.weak);
     }
-    let mut annotate = |command: AnnotationCommand| asked.command(command);
+    let mut annotate = |command: AnnotationCommand| requests.command(command);
     let id = annotation.id;
     if eye.on_hover_text(hint).clicked() {
         annotate(AnnotationCommand::Show { slide: slide.clone(), ids: vec![id], shown: is_hidden });

@@ -7,7 +7,7 @@ use egui_material_icons::icons;
 use super::{chip_ui, icon_button};
 use crate::session::{Colours, EncoderState, Profile, Session};
 use crate::ui::actions::ViewAction;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::slide_view::{Appearance, Colouring};
 use crate::ui::theme::{self, Palette};
 
@@ -21,7 +21,7 @@ pub fn appearance_ui(
     appearance: &mut Appearance,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> Rect {
     // A separate layer: clicks and drags on the card do not reach the canvas below.
     let area = egui::Area::new(egui::Id::unique("appearance")).pivot(egui::Align2::RIGHT_TOP);
@@ -44,7 +44,7 @@ pub fn appearance_ui(
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let close = icon_button(ui, icons::ICON_CLOSE, "close brightness/contrast", palette.weak);
                     if close.clicked() {
-                        asked.action(ViewAction::ToggleAppearance);
+                        requests.action(ViewAction::ToggleAppearance);
                     }
                 });
             });

@@ -6,7 +6,7 @@ use super::dialog_width;
 use super::dialogs::{confirm_ui, title_ui};
 use crate::project::{ArchiveUrl, Password, Project};
 use crate::session::ArchiveCommand;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::Palette;
 
 /// Input of the dialog.
@@ -26,7 +26,7 @@ impl ArchiveForm {
 }
 
 /// Draws the dialog; returns whether to close it.
-pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked: &mut Asked) -> bool {
+pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, requests: &mut Requests) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Department archive", palette);
     let text = "Queries with the scope \u{201c}Archive\u{201d} are also sent to this PostgreSQL server. The \
@@ -60,13 +60,13 @@ pub fn archive_ui(ui: &mut Ui, form: &mut ArchiveForm, palette: &Palette, asked:
         let text = RichText::new("Disconnect").small().color(palette.accent);
         is_removed = ui.add(egui::Button::new(text).frame(false)).clicked();
         if is_removed {
-            asked.command(ArchiveCommand::Set { url: None, password: None });
+            requests.command(ArchiveCommand::Set { url: None, password: None });
         }
     }
     let url = url.ok();
     is_removed
         || confirm_ui(ui, "Connect", url.is_some(), palette, || {
             let password = Some(form.password.clone()).filter(|typed| !typed.is_empty()).map(Password::new);
-            asked.command(ArchiveCommand::Set { url: url.clone(), password });
+            requests.command(ArchiveCommand::Set { url: url.clone(), password });
         })
 }

@@ -16,7 +16,7 @@ use crate::project::Project;
 use crate::session::{AnnotationCommand, Command, EmbeddingCommand, Session, SlideCommand};
 use crate::slide::{SlideId, SlideInfo};
 use crate::ui::actions::{self, Action, Group, SlideAction, WindowAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
@@ -151,7 +151,7 @@ pub fn dialog_ui(
     session: &Session,
     shown: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     let is_palette = matches!(dialog, Dialog::Palette { .. });
     let mut modal = Modal::new(Id::unique(dialog.name())).frame(
@@ -169,27 +169,27 @@ pub fn dialog_ui(
             .area(high.order(egui::Order::Foreground).kind(egui::UiKind::Modal).sense(egui::Sense::hover()));
     }
     let shown = modal.show(context, |ui| match dialog {
-        Dialog::Palette { search, chosen } => palette_ui(ui, search, chosen, palette, asked),
-        Dialog::Help => help_ui(ui, palette, asked),
+        Dialog::Palette { search, chosen } => palette_ui(ui, search, chosen, palette, requests),
+        Dialog::Help => help_ui(ui, palette, requests),
         Dialog::Properties { slide, label_shown } => {
-            properties::properties_ui(ui, slide, label_shown, (session, shown), palette, asked)
+            properties::properties_ui(ui, slide, label_shown, (session, shown), palette, requests)
         }
-        Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, asked),
-        Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, asked),
+        Dialog::Recent { paths, search } => recent_ui(ui, paths, search, palette, requests),
+        Dialog::Calibrate { slide, typed } => calibrate_ui(ui, slide, typed, session, palette, requests),
         Dialog::ExportAnnotations { slide, typed, is_new } => {
-            export_ui(ui, slide, (typed, is_new), palette, asked)
+            export_ui(ui, slide, (typed, is_new), palette, requests)
         }
-        Dialog::Archive(form) => archive::archive_ui(ui, form, palette, asked),
-        Dialog::Unsaved { leave } => unsaved::unsaved_ui(ui, session, leave, palette, asked),
-        Dialog::TrustEncoder { module } => about::trust_ui(ui, module, palette, asked),
-        Dialog::About => about::about_ui(ui, palette, asked),
-        Dialog::SaveView(form) => save_view::save_view_ui(ui, form, palette, asked),
-        Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, asked),
+        Dialog::Archive(form) => archive::archive_ui(ui, form, palette, requests),
+        Dialog::Unsaved { leave } => unsaved::unsaved_ui(ui, session, leave, palette, requests),
+        Dialog::TrustEncoder { module } => about::trust_ui(ui, module, palette, requests),
+        Dialog::About => about::about_ui(ui, palette, requests),
+        Dialog::SaveView(form) => save_view::save_view_ui(ui, form, palette, requests),
+        Dialog::OpenPath { typed } => open_path_ui(ui, typed, palette, requests),
     });
     let dismissed = shown.should_close();
     // Dismissing the question refuses permission.
     if dismissed && !shown.inner && matches!(dialog, Dialog::TrustEncoder { .. }) {
-        asked.command(EmbeddingCommand::TrustEncoder(false));
+        requests.command(EmbeddingCommand::TrustEncoder(false));
     }
     shown.inner || dismissed
 }
@@ -205,7 +205,7 @@ fn palette_ui(
     search: &mut String,
     chosen: &mut usize,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     dialog_width(ui, 520.0);
     let (up, down, enter) = ui.input(|input| {
@@ -229,7 +229,7 @@ fn palette_ui(
     };
     let mut done = false;
     if enter && let Some(entry) = found.get(*chosen) {
-        asked.action(entry.action);
+        requests.action(entry.action);
         done = true;
     }
     ui.add_space(4.0);
@@ -260,7 +260,7 @@ fn palette_ui(
                 response.scroll_to_me(None);
             }
             if response.on_hover_text(entry.tooltip).clicked() {
-                asked.action(entry.action);
+                requests.action(entry.action);
                 done = true;
             }
         }
@@ -268,7 +268,7 @@ fn palette_ui(
     done
 }
 
-fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
+fn help_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) -> bool {
     dialog_width(ui, 760.0);
     title_ui(ui, "Help", palette);
     let gestures = [
@@ -316,7 +316,7 @@ fn help_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) -> bool {
         })
         .inner;
     if let Some(entry) = further {
-        asked.action(entry.action);
+        requests.action(entry.action);
     }
     closed
 }
@@ -347,7 +347,7 @@ fn calibrate_ui(
     typed: &mut String,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     let info = session.slide(slide).map(|state| state.source.info());
     let name = info.map(SlideInfo::name).unwrap_or_default();
@@ -388,19 +388,19 @@ fn calibrate_ui(
         .small()
         .color(palette.weak),
     );
-    let value = typed.trim().replace(',', ".").parse::<f64>().ok().map(MicronsPerPixel::square);
-    let valid = value.filter(MicronsPerPixel::is_plausible);
+    let value = typed.trim().replace(',', ".").parse::<f64>().ok();
+    let valid = value.and_then(|um| MicronsPerPixel::square(um).ok());
     if !typed.trim().is_empty() && valid.is_none() {
         ui.label(RichText::new("Enter a value between 0.001 and 1000 µm").color(palette.error));
     }
     confirm_ui(ui, "Set pixel size", valid.is_some(), palette, || {
         if let Some(mpp) = valid {
-            asked.command(SlideCommand::SetMpp { slide: slide.clone(), mpp });
+            requests.command(SlideCommand::SetMpp { slide: slide.clone(), mpp });
         }
     })
 }
 
-fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut Asked) -> bool {
+fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, requests: &mut Requests) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Open path", palette);
     ui.label(RichText::new("A slide, an image, a folder of slides, or a project folder").color(palette.weak));
@@ -412,7 +412,7 @@ fn open_path_ui(ui: &mut Ui, typed: &mut String, palette: &Palette, asked: &mut 
     ui.add(edit).request_focus();
     let path = typed.trim().to_owned();
     confirm_ui(ui, "Open", !path.is_empty(), palette, || {
-        asked.command(SlideCommand::Open(vec![PathBuf::from(path.trim_matches('"'))]));
+        requests.command(SlideCommand::Open(vec![PathBuf::from(path.trim_matches('"'))]));
     })
 }
 
@@ -421,7 +421,7 @@ fn export_ui(
     slide: &SlideId,
     (typed, is_new): (&mut String, &mut bool),
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     dialog_width(ui, 560.0);
     title_ui(ui, "Export annotations", palette);
@@ -431,7 +431,7 @@ fn export_ui(
     let path = typed.trim().trim_matches('"').to_owned();
     confirm_ui(ui, "Export", !path.is_empty(), palette, || {
         let export = AnnotationCommand::Export { slide: slide.clone(), path: PathBuf::from(&path) };
-        asked.command(Command::Annotations(export));
+        requests.command(Command::Annotations(export));
     })
 }
 
@@ -440,7 +440,7 @@ fn recent_ui(
     paths: &[PathBuf],
     search: &mut String,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     dialog_width(ui, 620.0);
     title_ui(ui, "Open recent", palette);
@@ -458,13 +458,13 @@ fn recent_ui(
     if ui.input(|input| input.key_pressed(Key::Enter))
         && let Some(path) = found.first()
     {
-        asked.command(SlideCommand::Open(vec![(*path).clone()]));
+        requests.command(SlideCommand::Open(vec![(*path).clone()]));
         done = true;
     }
     ScrollArea::vertical().max_height(380.0).auto_shrink([false, true]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
         for path in found {
-            done |= recent_row_ui(ui, path, palette, asked);
+            done |= recent_row_ui(ui, path, palette, requests);
         }
     });
     ui.add_space(8.0);
@@ -472,7 +472,7 @@ fn recent_ui(
 }
 
 /// Draws a recently opened path with its folder; returns whether it was clicked.
-pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, asked: &mut Asked) -> bool {
+pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, requests: &mut Requests) -> bool {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let folder = path.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
     let plain = Palette { raised: egui::Color32::TRANSPARENT, ..palette.clone() };
@@ -484,7 +484,7 @@ pub fn recent_row_ui(ui: &mut Ui, path: &Path, palette: &Palette, asked: &mut As
     });
     let chosen = response.on_hover_text(path.display().to_string()).clicked();
     if chosen {
-        asked.command(SlideCommand::Open(vec![path.to_owned()]));
+        requests.command(SlideCommand::Open(vec![path.to_owned()]));
     }
     chosen
 }

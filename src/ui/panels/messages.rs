@@ -19,7 +19,7 @@ use crate::session::{
 };
 use crate::slide::calibration::SlideWarning;
 use crate::ui::actions::{AnnotationAction, SlideAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::Palette;
 
 /// Space that scale bar and overview occupy in the lower corners of the canvas, in points.
@@ -32,7 +32,7 @@ const SHOWN: usize = 2;
 const WIDTH: f32 = 460.0;
 
 /// Draws the messages in a column at the top of the canvas, newest first.
-pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, asked: &mut Asked) {
+pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palette, requests: &mut Requests) {
     let info = session.active().map(|slide| slide.source.info());
     let needs_mpp = info.is_some_and(|info| info.mpp.is_none());
     let warnings = info.map_or(&[][..], |info| &info.warnings[..]);
@@ -48,13 +48,13 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
     ui.scope_builder(UiBuilder::new().max_rect(top).layout(Layout::top_down(Align::Min)), |ui| {
         ui.spacing_mut().item_spacing.y = 8.0;
         if let Some(why) = read_only {
-            read_only_ui(ui, why, session.project().root(), palette, asked);
+            read_only_ui(ui, why, session.project().root(), palette, requests);
         }
         if needs_mpp && warnings.is_empty() {
-            calibration_ui(ui, palette, asked);
+            calibration_ui(ui, palette, requests);
         }
         for warning in warnings {
-            warning_ui(ui, warning, needs_mpp, palette, asked);
+            warning_ui(ui, warning, needs_mpp, palette, requests);
         }
         let messages = session.messages();
         let expanded = ui.scope_id().with("all messages");
@@ -62,7 +62,7 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
         let shown = if shows_all { messages.len() } else { messages.len().min(SHOWN) };
         ScrollArea::vertical().max_height(canvas.height() * 0.4).show(ui, |ui| {
             for message in messages.iter().rev().take(shown) {
-                message_ui(ui, message, palette, asked);
+                message_ui(ui, message, palette, requests);
             }
         });
         if messages.len() > SHOWN {
@@ -80,7 +80,7 @@ pub fn messages_ui(ui: &mut Ui, canvas: Rect, session: &Session, palette: &Palet
                 }
                 let all = ui.add(Button::new("Dismiss all").small());
                 if all.on_hover_text("Remove all messages").clicked() {
-                    messages.iter().for_each(|message| asked.command(MessageCommand::Dismiss(message.id)));
+                    messages.iter().for_each(|message| requests.command(MessageCommand::Dismiss(message.id)));
                 }
             });
         }
@@ -96,7 +96,7 @@ fn card(palette: &Palette, color: egui::Color32) -> Frame {
         .shadow(palette.shadow)
 }
 
-fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Asked) {
+fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, requests: &mut Requests) {
     let (icon, color) = match message.severity {
         Severity::Error => (icons::ICON_ERROR, palette.error),
         Severity::Note => (icons::ICON_INFO, palette.accent),
@@ -113,52 +113,52 @@ fn message_ui(ui: &mut Ui, message: &Message, palette: &Palette, asked: &mut Ask
                         .selectable(true),
                 );
                 if let Some(remedy) = &message.remedy {
-                    ui.horizontal(|ui| remedy_ui(ui, remedy, asked));
+                    ui.horizontal(|ui| remedy_ui(ui, remedy, requests));
                 }
             });
             if icon_button(ui, icons::ICON_CLOSE, "dismiss", palette.weak).on_hover_text("Dismiss").clicked()
             {
-                asked.command(MessageCommand::Dismiss(message.id));
+                requests.command(MessageCommand::Dismiss(message.id));
             }
         });
     });
 }
 
 /// Draws buttons for what the user can do about a message.
-fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
+fn remedy_ui(ui: &mut Ui, remedy: &Remedy, requests: &mut Requests) {
     let mut button = |text: &str, hint: &str| ui.add(Button::new(text).small()).on_hover_text(hint).clicked();
     match remedy {
         Remedy::OpenAgain(path) => {
             if button("Try again", "Open the file again") {
-                asked.command(SlideCommand::Retry(path.clone()));
+                requests.command(SlideCommand::Retry(path.clone()));
             }
             let hint = "Choose the file at its new location; a slide is recognised by its content";
             if button("Locate file…", hint) {
-                asked.action(SlideAction::OpenFiles);
+                requests.action(SlideAction::OpenFiles);
             }
         }
         Remedy::SaveAnnotations(slide) => {
             if button("Try again", "Try again to save them in the project") {
-                asked.command(AnnotationCommand::SaveAgain(slide.clone()));
+                requests.command(AnnotationCommand::SaveAgain(slide.clone()));
             }
             if button("Save as…", "Save them as a file for QuPath or ASAP, for example on another disk") {
-                asked.command(ViewCommand::Show(slide.clone()));
-                asked.action(AnnotationAction::Export);
+                requests.command(ViewCommand::Show(slide.clone()));
+                requests.action(AnnotationAction::Export);
             }
         }
         Remedy::EmbedAgain(slide) => {
             if button("Try again", "Embed the slide, continuing where it stopped") {
-                asked.command(EmbeddingCommand::EmbedAgain(slide.clone()));
+                requests.command(EmbeddingCommand::EmbedAgain(slide.clone()));
             }
         }
         Remedy::NewerEncoder(own) => {
             let hint =
                 "Embed all slides again with it; searches use the present descriptors until that is done";
             if button(&format!("Switch to {}", encoder::DEFAULT), hint) {
-                asked.command(EmbeddingCommand::ChooseEncoder(encoder::DEFAULT.to_owned()));
+                requests.command(EmbeddingCommand::ChooseEncoder(encoder::DEFAULT.to_owned()));
             }
             if button("Keep current encoder", "Keep the project's encoder and dismiss this message") {
-                asked.command(EmbeddingCommand::ChooseEncoder(own.clone()));
+                requests.command(EmbeddingCommand::ChooseEncoder(own.clone()));
             }
         }
         Remedy::Report(report) => {
@@ -170,43 +170,49 @@ fn remedy_ui(ui: &mut Ui, remedy: &Remedy, asked: &mut Asked) {
 }
 
 /// Draws the reason why the project is open for reading only.
-fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, asked: &mut Asked) {
+fn read_only_ui(ui: &mut Ui, why: &ReadOnly, root: &Path, palette: &Palette, requests: &mut Requests) {
     let text = format!("This project is read-only: {why}. You can view and search slides.");
-    standing_ui(ui, (icons::ICON_LOCK, palette.accent), &text, palette, |ui| {
+    persistent_message_ui(ui, (icons::ICON_LOCK, palette.accent), &text, palette, |ui| {
         let again = ui
             .add(Button::new("Try again").small())
             .on_hover_text("Open the project again with write access");
         if again.clicked() {
-            asked.command(SlideCommand::Open(vec![root.to_owned()]));
+            requests.command(SlideCommand::Open(vec![root.to_owned()]));
         }
     });
 }
 
 /// Draws a warning about the active slide, with the button that resolves it.
-fn warning_ui(ui: &mut Ui, warning: &SlideWarning, needs_mpp: bool, palette: &Palette, asked: &mut Asked) {
+fn warning_ui(
+    ui: &mut Ui,
+    warning: &SlideWarning,
+    needs_mpp: bool,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
     let mut text = sentence(&warning.text());
     if needs_mpp {
         text += " Set the pixel size to measure, embed and search this slide.";
     }
-    standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), &text, palette, |ui| {
+    persistent_message_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), &text, palette, |ui| {
         if warning.concerns_pixel_size() && ui.add(Button::new("Set pixel size…").small()).clicked() {
-            asked.action(SlideAction::Calibrate);
+            requests.action(SlideAction::Calibrate);
         }
     });
 }
 
-fn calibration_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+fn calibration_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
     let text =
         "The file does not state the slide's pixel size. Set it to measure, embed and search this slide.";
-    standing_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), text, palette, |ui| {
+    persistent_message_ui(ui, (icons::ICON_STRAIGHTEN, palette.query), text, palette, |ui| {
         if ui.add(Button::new("Set pixel size…").small()).clicked() {
-            asked.action(SlideAction::Calibrate);
+            requests.action(SlideAction::Calibrate);
         }
     });
 }
 
 /// Draws a message that stays as long as its cause exists, with `remedy` below it.
-fn standing_ui(
+fn persistent_message_ui(
     ui: &mut Ui,
     (icon, color): (MaterialIcon, egui::Color32),
     text: &str,

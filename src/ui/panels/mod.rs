@@ -28,7 +28,7 @@ use egui::{
 use egui_material_icons::MaterialIcon;
 
 use super::actions::{self, Action};
-use super::app::Asked;
+use super::app::Requests;
 use super::theme::{self, PANEL_MARGIN, Palette, RADIUS};
 
 /// Draws the header of a panel; `add` draws at its right end.
@@ -50,7 +50,7 @@ fn action_icon_ui(
     icon: MaterialIcon,
     on: Option<bool>,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let action = action.into();
     let entry = actions::entry(action);
@@ -61,7 +61,7 @@ fn action_icon_ui(
     };
     let hint = format!("{}\n{}", entry.name, entry.hint(ui.ctx()));
     if icon_button(ui, icon, entry.name, color).on_hover_text(hint).clicked() {
-        asked.action(action);
+        requests.action(action);
     }
 }
 

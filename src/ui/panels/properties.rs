@@ -10,7 +10,7 @@ use crate::session::{Session, SlideCommand, TilePicture};
 use crate::slide::calibration::SlideWarning;
 use crate::slide::{MppSource, SlideId, SlideInfo};
 use crate::ui::actions::SlideAction;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
@@ -27,7 +27,7 @@ pub fn properties_ui(
     label_shown: &mut bool,
     (session, shown): (&Session, &mut ShownSlides),
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     let Some(state) = session.slide(slide) else { return true };
     let info = state.source.info();
@@ -48,10 +48,10 @@ pub fn properties_ui(
         .auto_shrink([false, true])
         .show(ui, |ui| {
             facts_ui(ui, "facts", &facts(info), palette);
-            warnings_ui(ui, info, palette, asked);
+            warnings_ui(ui, info, palette, requests);
             if !info.associated.is_empty() {
                 heading_ui(ui, "Associated images", palette);
-                associated_ui(ui, info, label_shown, (session, shown), palette, asked);
+                associated_ui(ui, info, label_shown, (session, shown), palette, requests);
             }
             if !info.properties.is_empty() {
                 heading_ui(ui, "Metadata", palette);
@@ -65,7 +65,7 @@ pub fn properties_ui(
 }
 
 /// Draws the slide's warnings, and a button to set its pixel size if that is missing or doubtful.
-fn warnings_ui(ui: &mut Ui, info: &SlideInfo, palette: &Palette, asked: &mut Asked) {
+fn warnings_ui(ui: &mut Ui, info: &SlideInfo, palette: &Palette, requests: &mut Requests) {
     for warning in &info.warnings {
         ui.add_space(6.0);
         let text = RichText::new(sentence(&warning.text())).color(palette.query);
@@ -73,7 +73,7 @@ fn warnings_ui(ui: &mut Ui, info: &SlideInfo, palette: &Palette, asked: &mut Ask
     }
     let offers = info.mpp.is_none() || info.warnings.iter().any(SlideWarning::concerns_pixel_size);
     if offers && ui.add(Button::new("Set pixel size…").small()).clicked() {
-        asked.action(SlideAction::Calibrate);
+        requests.action(SlideAction::Calibrate);
     }
 }
 
@@ -83,7 +83,7 @@ fn heading_ui(ui: &mut Ui, text: &str, palette: &Palette) {
 }
 
 fn facts(info: &SlideInfo) -> Vec<(&'static str, String)> {
-    let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x, mpp.y));
+    let mpp = info.mpp.map_or("unknown".to_owned(), |mpp| format!("{:.5} × {:.5} µm", mpp.x(), mpp.y()));
     let source = match info.mpp_source {
         MppSource::Slide => "from the file",
         MppSource::User => "set by you",
@@ -108,7 +108,7 @@ fn associated_ui(
     label_shown: &mut bool,
     (session, shown): (&Session, &mut ShownSlides),
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     ui.horizontal_wrapped(|ui| {
         for name in &info.associated {
@@ -124,7 +124,7 @@ fn associated_ui(
                         *label_shown = true;
                     }
                 } else {
-                    asked
+                    requests
                         .command(SlideCommand::ReadAssociated { slide: info.id.clone(), name: name.clone() });
                     let picture = shown.associated(session, ui.ctx(), &info.id, name);
                     let width = picture.as_ref().map_or(PICTURE_HEIGHT, |picture| {

@@ -9,7 +9,7 @@ use egui::{Align, Button, DragValue, Key, Layout, RichText, Ui, Vec2};
 use super::{chip_ui, dialog_width, path_edit_ui};
 use crate::number_format::grouped;
 use crate::ui::actions::ViewAction;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::export::{Destination, LARGEST_PX, PictureArea, objection};
 use crate::ui::slide_view::Magnification;
 use crate::ui::theme::{self, Palette};
@@ -186,7 +186,7 @@ fn free_name(last: Option<PathBuf>, stem: &str) -> PathBuf {
 }
 
 /// Draws the dialog; returns whether to close it.
-pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: &mut Asked) -> bool {
+pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, requests: &mut Requests) -> bool {
     if form.poll() {
         ui.ctx().request_repaint_after(SOON);
     }
@@ -197,7 +197,7 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.button("Browse…").clicked() {
-                asked.action(ViewAction::ChoosePictureFile);
+                requests.action(ViewAction::ChoosePictureFile);
             }
             let is_new = std::mem::take(&mut form.is_named_anew);
             let path = path_edit_ui(ui, &mut form.path, is_new);
@@ -240,12 +240,12 @@ pub fn save_view_ui(ui: &mut Ui, form: &mut SaveForm, palette: &Palette, asked: 
             ui.add_enabled(objection.is_none(), Button::new(text).fill(palette.accent)).clicked();
         let save = is_clicked || entered && objection.is_none();
         if save {
-            asked.saves.push(form.request(Destination::File(path)));
+            requests.saves.push(form.request(Destination::File(path)));
         }
         let copy = ui.add_enabled(too_large.is_none(), Button::new("Copy"));
         let copied = copy.on_hover_text("Copy to the clipboard").clicked();
         if copied {
-            asked.saves.push(form.request(Destination::Clipboard));
+            requests.saves.push(form.request(Destination::Clipboard));
         }
         save || copied || ui.button("Cancel").clicked()
     })
@@ -310,7 +310,7 @@ mod tests {
 
     fn form() -> SaveForm {
         let camera = Camera { zoom: 0.25, ..Camera::upright(Level0Point::new(5000.0, 4000.0)) };
-        let magnification = Magnification::of(1.0, Some(MicronsPerPixel::square(0.5)), None);
+        let magnification = Magnification::of(1.0, Some(MicronsPerPixel::square(0.5).unwrap()), None);
         let area = PictureArea { camera, span: (8000.0, 4000.0) };
         SaveForm::new("slide.svs", area, magnification, None)
     }

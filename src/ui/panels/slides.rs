@@ -13,7 +13,7 @@ use crate::session::{
 use crate::slide::SlideId;
 use crate::tiling::TileGrid;
 use crate::ui::actions::{Action, EmbeddingAction, SearchAction, SlideAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -21,18 +21,31 @@ use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 const ROW_HEIGHT: f32 = 84.0;
 
 /// Draws the list and the overall embedding progress.
-pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &Palette, asked: &mut Asked) {
+pub fn slides_ui(
+    ui: &mut Ui,
+    session: &Session,
+    shown: &ShownSlides,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
     header_ui(ui, palette, "Slides", |ui| {
-        action_icon_ui(ui, SlideAction::OpenFiles, icons::ICON_ADD, None, palette, asked);
+        action_icon_ui(ui, SlideAction::OpenFiles, icons::ICON_ADD, None, palette, requests);
         if !session.slides().is_empty() {
-            action_icon_ui(ui, EmbeddingAction::ToggleSettings, icons::ICON_SETTINGS, None, palette, asked);
+            action_icon_ui(
+                ui,
+                EmbeddingAction::ToggleSettings,
+                icons::ICON_SETTINGS,
+                None,
+                palette,
+                requests,
+            );
             ui.label(RichText::new(session.slides().len().to_string()).color(palette.weak));
         }
     });
     if session.total_progress().total > 0 || session.is_embedding_left() {
         egui::Panel::bottom("embedding")
             .frame(Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(PANEL_MARGIN, 10)))
-            .show(ui, |ui| embedding_ui(ui, session, palette, asked));
+            .show(ui, |ui| embedding_ui(ui, session, palette, requests));
     }
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         Frame::new().inner_margin(Margin::symmetric(8, 2)).show(ui, |ui| {
@@ -43,7 +56,7 @@ pub fn slides_ui(ui: &mut Ui, session: &Session, shown: &ShownSlides, palette: &
             let has_changed = ui.data(|data| data.get_temp::<SlideId>(scrolled_to)).as_ref() != active;
             for state in session.slides() {
                 let is_active = active == Some(state.id());
-                let row = slide_ui(ui, session, state, is_active, shown, palette, asked);
+                let row = slide_ui(ui, session, state, is_active, shown, palette, requests);
                 if is_active && has_changed {
                     row.scroll_to_me(None);
                     ui.data_mut(|data| data.insert_temp(scrolled_to, state.id().clone()));
@@ -60,7 +73,7 @@ fn slide_ui(
     is_active: bool,
     shown: &ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> Response {
     let info = state.source.info();
     let name = info.name();
@@ -83,7 +96,7 @@ fn slide_ui(
         status_ui(ui, session, state, palette);
     });
     if response.clicked() {
-        asked.command(ViewCommand::Show(state.id().clone()));
+        requests.command(ViewCommand::Show(state.id().clone()));
     }
     let response = response.on_hover_ui(|ui| {
         let about = [info.path.display().to_string(), status_text(session, state)];
@@ -104,10 +117,10 @@ fn slide_ui(
             if ui.add(egui::Button::new(label).frame_when_inactive(false)).clicked() {
                 match action {
                     Some(action) => {
-                        asked.command(ViewCommand::Show(state.id().clone()));
-                        asked.action(action);
+                        requests.command(ViewCommand::Show(state.id().clone()));
+                        requests.action(action);
                     }
-                    None => asked.command(SlideCommand::Remove(state.id().clone())),
+                    None => requests.command(SlideCommand::Remove(state.id().clone())),
                 }
                 ui.close();
             }
@@ -121,7 +134,7 @@ fn size_label(state: &SlideState) -> String {
     let info = state.source.info();
     match info.mpp {
         Some(mpp) => {
-            let (width, height) = (f64::from(info.width()) * mpp.x, f64::from(info.height()) * mpp.y);
+            let (width, height) = (f64::from(info.width()) * mpp.x(), f64::from(info.height()) * mpp.y());
             let size = match width.min(height) >= 1000.0 {
                 true => format!("{:.1} × {:.1} mm", width / 1000.0, height / 1000.0),
                 false => format!("{width:.0} × {height:.0} µm"),
@@ -194,7 +207,7 @@ fn share(progress: SlideProgress) -> f32 {
 }
 
 /// Draws overall progress, speed and remaining time, with buttons to pause and stop.
-fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
     let embedding = session.embedding();
     let progress = session.total_progress();
     let (top, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 0.0), egui::Sense::hover());
@@ -225,10 +238,10 @@ fn embedding_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut A
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             if !embedding.cancelled {
-                action_icon_ui(ui, EmbeddingAction::Stop, icons::ICON_STOP, None, palette, asked);
+                action_icon_ui(ui, EmbeddingAction::Stop, icons::ICON_STOP, None, palette, requests);
             }
             let icon = if halted { icons::ICON_PLAY_ARROW } else { icons::ICON_PAUSE };
-            action_icon_ui(ui, EmbeddingAction::PauseOrResume, icon, None, palette, asked);
+            action_icon_ui(ui, EmbeddingAction::PauseOrResume, icon, None, palette, requests);
         });
     });
     ui.add_space(2.0);

@@ -41,7 +41,7 @@ pub fn status_ui(
             if let Some(at) = hovered {
                 let position = match info.mpp {
                     Some(mpp) => {
-                        format!("x {}  y {}", length_label(at.x * mpp.x), length_label(at.y * mpp.y))
+                        format!("x {}  y {}", length_label(at.x * mpp.x()), length_label(at.y * mpp.y()))
                     }
                     None => format!("x {:.0} px  y {:.0} px", at.x, at.y),
                 };

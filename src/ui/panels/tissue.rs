@@ -11,7 +11,7 @@ use crate::annotation::AnnotationClass;
 use crate::session::{EmbeddingCommand, Session};
 use crate::tissue::{Detection, TISSUE_FRACTION, TissueSettings, Within};
 use crate::ui::actions::{EmbeddingAction, ViewAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::{self, Palette};
 
 /// Width of the card in points.
@@ -30,7 +30,7 @@ pub fn tissue_ui(
     (card, mask_shown): (&mut TissueCard, bool),
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> Rect {
     let area = egui::Area::new(egui::Id::unique("embedding settings")).pivot(egui::Align2::RIGHT_TOP);
     let shown = area.fixed_pos(corner).movable(false).show(ui.ctx(), |ui| {
@@ -42,7 +42,7 @@ pub fn tissue_ui(
             .shadow(palette.shadow);
         frame.show(ui, |ui| {
             ui.set_width(WIDTH - 28.0);
-            title_ui(ui, palette, asked);
+            title_ui(ui, palette, requests);
             let kept = session.tissue_settings();
             let mut settings = card.draft.take().unwrap_or_else(|| kept.clone());
             settings_ui(ui, &mut settings, session, palette);
@@ -53,22 +53,22 @@ pub fn tissue_ui(
                 .on_hover_text("Shade everything that does not count as tissue with the applied settings")
                 .changed()
             {
-                asked.action(ViewAction::ToggleTissue);
+                requests.action(ViewAction::ToggleTissue);
             }
             ui.add_space(8.0);
-            buttons_ui(ui, &mut settings, kept, palette, asked);
+            buttons_ui(ui, &mut settings, kept, palette, requests);
             card.draft = (settings != *kept).then_some(settings);
         });
     });
     shown.response.rect
 }
 
-fn title_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+fn title_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Embedding settings").family(theme::bold()).size(15.0).color(palette.strong));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if icon_button(ui, icons::ICON_CLOSE, "close embedding settings", palette.weak).clicked() {
-                asked.action(EmbeddingAction::ToggleSettings);
+                requests.action(EmbeddingAction::ToggleSettings);
             }
         });
     });
@@ -151,14 +151,14 @@ fn buttons_ui(
     settings: &mut TissueSettings,
     kept: &TissueSettings,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     ui.horizontal(|ui| {
         let apply = ui.add_enabled(settings != kept, Button::new("Apply"));
         let hint = "Save these settings in the project. Tiles are added and removed accordingly; tiles that \
                     remain are not embedded again";
         if apply.on_hover_text(hint).clicked() {
-            asked.command(EmbeddingCommand::SetTissue(settings.clone()));
+            requests.command(EmbeddingCommand::SetTissue(settings.clone()));
         }
         let reset = ui.add_enabled(!settings.is_default(), Button::new("Reset"));
         if reset.on_hover_text("Restore the default settings; click Apply to use them").clicked() {
@@ -168,7 +168,7 @@ fn buttons_ui(
             let again = ui.button("Update tiles");
             let hint = "Add and remove tiles according to the current annotations";
             if again.on_hover_text(hint).clicked() {
-                asked.command(EmbeddingCommand::SetTissue(settings.clone()));
+                requests.command(EmbeddingCommand::SetTissue(settings.clone()));
             }
         }
     });

@@ -6,7 +6,7 @@ use egui_material_icons::icons;
 use super::{action_icon_ui, icon_button};
 use crate::session::Session;
 use crate::ui::actions::{self, Action, Group, SearchAction, SlideAction, ViewAction, WindowAction};
-use crate::ui::app::{Asked, Chrome};
+use crate::ui::app::{Chrome, Requests};
 use crate::ui::panes::{Panes, Split};
 use crate::ui::region_tool::RegionShape;
 use crate::ui::slide_view::SlideView;
@@ -27,21 +27,21 @@ pub fn tools_ui(
     chrome: &Chrome,
     panes: &Panes,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let room = ui.available_width();
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        menu_ui(ui, palette, asked);
+        menu_ui(ui, palette, requests);
         ui.label(RichText::new("histokin").family(theme::bold()).size(16.0).color(palette.strong));
         ui.add_space(10.0);
-        action_icon_ui(ui, SlideAction::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, asked);
+        action_icon_ui(ui, SlideAction::OpenFiles, icons::ICON_FOLDER_OPEN, None, palette, requests);
         ui.add_enabled_ui(session.can_go_back(), |ui| {
-            action_icon_ui(ui, SearchAction::Back, icons::ICON_ARROW_BACK, None, palette, asked);
+            action_icon_ui(ui, SearchAction::Back, icons::ICON_ARROW_BACK, None, palette, requests);
         });
         if session.active().is_some() {
             gap_ui(ui);
-            magnification_ui(ui, panes.view(), room >= ROOM_FOR_POWERS, palette, asked);
+            magnification_ui(ui, panes.view(), room >= ROOM_FOR_POWERS, palette, requests);
             gap_ui(ui);
             action_icon_ui(
                 ui,
@@ -49,7 +49,7 @@ pub fn tools_ui(
                 icons::ICON_TEXTURE,
                 Some(chrome.tissue_shown),
                 palette,
-                asked,
+                requests,
             );
             action_icon_ui(
                 ui,
@@ -57,23 +57,23 @@ pub fn tools_ui(
                 icons::ICON_HIGHLIGHT,
                 Some(chrome.marks_shown),
                 palette,
-                asked,
+                requests,
             );
             let (heat, region) = (Some(chrome.heat_shown), Some(chrome.region_drawn));
-            action_icon_ui(ui, SearchAction::ToggleHeatMap, icons::ICON_GRADIENT, heat, palette, asked);
+            action_icon_ui(ui, SearchAction::ToggleHeatMap, icons::ICON_GRADIENT, heat, palette, requests);
             let rect = Action::Search(SearchAction::DrawRegion(RegionShape::Rect));
-            action_icon_ui(ui, rect, icons::ICON_SELECT, region, palette, asked);
+            action_icon_ui(ui, rect, icons::ICON_SELECT, region, palette, requests);
             action_icon_ui(
                 ui,
                 ViewAction::ToggleAppearance,
                 icons::ICON_TUNE,
                 Some(chrome.appearance_open),
                 palette,
-                asked,
+                requests,
             );
-            split_ui(ui, panes, palette, asked);
-            action_icon_ui(ui, ViewAction::Save, icons::ICON_PHOTO_CAMERA, None, palette, asked);
-            action_icon_ui(ui, SlideAction::Properties, icons::ICON_INFO, None, palette, asked);
+            split_ui(ui, panes, palette, requests);
+            action_icon_ui(ui, ViewAction::Save, icons::ICON_PHOTO_CAMERA, None, palette, requests);
+            action_icon_ui(ui, SlideAction::Properties, icons::ICON_INFO, None, palette, requests);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
@@ -83,7 +83,7 @@ pub fn tools_ui(
                 icons::ICON_RIGHT_PANEL_OPEN,
                 Some(chrome.matches_open),
                 palette,
-                asked,
+                requests,
             );
             action_icon_ui(
                 ui,
@@ -91,15 +91,15 @@ pub fn tools_ui(
                 icons::ICON_LEFT_PANEL_OPEN,
                 Some(chrome.slides_open),
                 palette,
-                asked,
+                requests,
             );
-            action_icon_ui(ui, WindowAction::ToggleTheme, icons::ICON_CONTRAST, None, palette, asked);
-            action_icon_ui(ui, WindowAction::ToggleHelp, icons::ICON_HELP, None, palette, asked);
+            action_icon_ui(ui, WindowAction::ToggleTheme, icons::ICON_CONTRAST, None, palette, requests);
+            action_icon_ui(ui, WindowAction::ToggleHelp, icons::ICON_HELP, None, palette, requests);
             ui.add_space(6.0);
             if room >= ROOM_FOR_SEARCH {
-                search_ui(ui, palette, asked);
+                search_ui(ui, palette, requests);
             } else {
-                action_icon_ui(ui, WindowAction::TogglePalette, icons::ICON_SEARCH, None, palette, asked);
+                action_icon_ui(ui, WindowAction::TogglePalette, icons::ICON_SEARCH, None, palette, requests);
             }
         });
     });
@@ -111,7 +111,7 @@ fn gap_ui(ui: &mut Ui) {
     ui.add_space(8.0);
 }
 
-fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+fn menu_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
     let button = icon_button(ui, icons::ICON_MENU, "menu", palette.text);
     egui::Popup::menu(&button).show(|ui| {
         ui.set_min_width(220.0);
@@ -125,7 +125,7 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
                         button = button.shortcut_text(shortcut);
                     }
                     if ui.add(button).on_hover_text(entry.tooltip).clicked() {
-                        asked.action(entry.action);
+                        requests.action(entry.action);
                         ui.close();
                     }
                 }
@@ -134,9 +134,15 @@ fn menu_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
     });
 }
 
-fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &Palette, asked: &mut Asked) {
-    action_icon_ui(ui, ViewAction::Fit, icons::ICON_FIT_SCREEN, None, palette, asked);
-    action_icon_ui(ui, ViewAction::ZoomOut, icons::ICON_REMOVE, None, palette, asked);
+fn magnification_ui(
+    ui: &mut Ui,
+    view: &SlideView,
+    has_powers: bool,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
+    action_icon_ui(ui, ViewAction::Fit, icons::ICON_FIT_SCREEN, None, palette, requests);
+    action_icon_ui(ui, ViewAction::ZoomOut, icons::ICON_REMOVE, None, palette, requests);
     let current = view.magnification();
     // The magnification is unknown until the slide has been drawn once.
     let label = if current.is_known() { current.short_label() } else { String::new() };
@@ -144,7 +150,7 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &P
     let hint =
         format!("Magnification: {}\nScreen pixels per slide pixel: {}", current.label(), current.percent());
     ui.add_sized([64.0, 30.0], egui::Label::new(text)).on_hover_text(hint);
-    action_icon_ui(ui, ViewAction::ZoomIn, icons::ICON_ADD, None, palette, asked);
+    action_icon_ui(ui, ViewAction::ZoomIn, icons::ICON_ADD, None, palette, requests);
     // The buttons stay in place while a slide is loading.
     if !has_powers || current.is_known() && !current.is_calibrated() {
         return;
@@ -164,13 +170,13 @@ fn magnification_ui(ui: &mut Ui, view: &SlideView, has_powers: bool, palette: &P
             })
             .inner
         {
-            asked.action(action);
+            requests.action(action);
         }
     }
 }
 
 /// Draws the choice of panes, and whether they are linked.
-fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, asked: &mut Asked) {
+fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, requests: &mut Requests) {
     let current = actions::entry(ViewAction::Split(panes.split()));
     let color = if panes.split() == Split::ONE { palette.weak } else { palette.accent };
     let button = icon_button(ui, current.icon, "panes", color).on_hover_text("Split the view into panes");
@@ -184,17 +190,17 @@ fn split_ui(ui: &mut Ui, panes: &Panes, palette: &Palette, asked: &mut Asked) {
                 button = button.shortcut_text(shortcut);
             }
             if ui.add(button).on_hover_text(entry.tooltip).clicked() {
-                asked.action(entry.action);
+                requests.action(entry.action);
                 ui.close();
             }
         }
     });
     if panes.split() != Split::ONE {
-        action_icon_ui(ui, ViewAction::LinkPanes, icons::ICON_LINK, Some(panes.linked), palette, asked);
+        action_icon_ui(ui, ViewAction::LinkPanes, icons::ICON_LINK, Some(panes.linked), palette, requests);
     }
 }
 
-fn search_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
+fn search_ui(ui: &mut Ui, palette: &Palette, requests: &mut Requests) {
     let entry = actions::entry(WindowAction::TogglePalette);
     let text = RichText::new("Search commands").color(palette.weak);
     let button = Button::new((icons::ICON_SEARCH.rich_text().size(16.0).color(palette.weak), text))
@@ -203,6 +209,6 @@ fn search_ui(ui: &mut Ui, palette: &Palette, asked: &mut Asked) {
         )
         .min_size(egui::Vec2::new(200.0, 28.0));
     if ui.add(button).on_hover_text(entry.tooltip).clicked() {
-        asked.action(WindowAction::TogglePalette);
+        requests.action(WindowAction::TogglePalette);
     }
 }

@@ -7,7 +7,7 @@ use super::dialogs::title_ui;
 use crate::session::{AnnotationCommand, Session, ViewCommand};
 use crate::slide::SlideId;
 use crate::ui::actions::AnnotationAction;
-use crate::ui::app::{Asked, slide_name};
+use crate::ui::app::{Requests, slide_name};
 use crate::ui::theme::Palette;
 
 /// Draws the unsaved slides and the possible actions; returns whether to close the dialog. Sets `leave` if
@@ -17,7 +17,7 @@ pub fn unsaved_ui(
     session: &Session,
     leave: &mut bool,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     dialog_width(ui, 440.0);
     title_ui(ui, "Annotations are not saved", palette);
@@ -38,13 +38,13 @@ pub fn unsaved_ui(
     ui.horizontal(|ui| {
         if ui.add(Button::new("Try again")).on_hover_text("Try again to save them in the project").clicked() {
             for slide in &slides {
-                asked.command(AnnotationCommand::SaveAgain(slide.clone()));
+                requests.command(AnnotationCommand::SaveAgain(slide.clone()));
             }
         }
         let elsewhere = ui.add(Button::new("Save as…"));
         if elsewhere.on_hover_text("Save the annotations of the first slide as another file").clicked() {
-            asked.command(ViewCommand::Show(slides[0].clone()));
-            asked.action(AnnotationAction::Export);
+            requests.command(ViewCommand::Show(slides[0].clone()));
+            requests.action(AnnotationAction::Export);
             done = true;
         }
         let close = ui.add(Button::new("Close without saving"));

@@ -9,14 +9,14 @@ use egui_material_icons::icons;
 
 use super::dialogs::recent_row_ui;
 use crate::ui::actions::{self, Action, SlideAction};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::{self, Palette};
 
 /// Number of recent paths shown.
 const RECENT_SHOWN: usize = 6;
 
 /// Draws the start view with the recent paths.
-pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mut Asked) {
+pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, requests: &mut Requests) {
     let rect = ui.max_rect();
     let listed = recent.len().min(RECENT_SHOWN);
     let size = Vec2::new(460.0, 250.0 + if listed > 0 { 34.0 + 41.0 * listed as f32 } else { 0.0 });
@@ -52,7 +52,7 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mu
                         button = button.fill(palette.accent).stroke(Stroke::NONE);
                     }
                     if ui.add(button).on_hover_text(entry.hint(ui.ctx())).clicked() {
-                        asked.action(action);
+                        requests.action(action);
                     }
                 }
             });
@@ -67,7 +67,7 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[PathBuf], palette: &Palette, asked: &mu
                 ui.label(RichText::new("Recent").small().color(palette.weak));
                 ui.spacing_mut().item_spacing.y = 1.0;
                 for path in &recent[..listed] {
-                    recent_row_ui(ui, path, palette, asked);
+                    recent_row_ui(ui, path, palette, requests);
                 }
             }
         });

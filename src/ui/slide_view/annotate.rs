@@ -73,8 +73,8 @@ pub struct Annotator {
     drafted_on: Option<ViewKey>,
     /// Radius of the brush, in points.
     brush_radius: f32,
-    /// Commands since the last call of [`Self::take_wishes`].
-    wishes: Vec<AnnotationCommand>,
+    /// Commands since the last call of [`Self::take_commands`].
+    commands: Vec<AnnotationCommand>,
 }
 
 impl Annotator {
@@ -88,7 +88,7 @@ impl Annotator {
             draft: None,
             drafted_on: None,
             brush_radius: BRUSH,
-            wishes: Vec::new(),
+            commands: Vec::new(),
         }
     }
 
@@ -98,13 +98,13 @@ impl Annotator {
     }
 
     /// Selects a tool; selecting the current tool again returns to the hand.
-    pub fn take_up(&mut self, tool: Tool) {
+    pub fn select_tool(&mut self, tool: Tool) {
         self.draft = None;
         self.tool = if self.tool == tool { Tool::Hand } else { tool };
     }
 
     /// Returns to the hand and discards the shape being drawn.
-    pub fn put_down(&mut self) {
+    pub fn deselect_tool(&mut self) {
         self.draft = None;
         self.tool = Tool::Hand;
     }
@@ -134,8 +134,8 @@ impl Annotator {
     }
 
     /// Returns the commands since the last call.
-    pub fn take_wishes(&mut self) -> Vec<AnnotationCommand> {
-        std::mem::take(&mut self.wishes)
+    pub fn take_commands(&mut self) -> Vec<AnnotationCommand> {
+        std::mem::take(&mut self.commands)
     }
 
     /// Handles pointer input before the canvas does.
@@ -292,11 +292,11 @@ impl Annotator {
     }
 
     fn select(&mut self, scene: &AnnotationScene<'_>, ids: Vec<Uuid>) {
-        self.wishes.push(AnnotationCommand::Select { slide: scene.slide.clone(), ids });
+        self.commands.push(AnnotationCommand::Select { slide: scene.slide.clone(), ids });
     }
 
     fn edit(&mut self, scene: &AnnotationScene<'_>, edit: Edit) {
-        self.wishes.push(AnnotationCommand::Edit { slide: scene.slide.clone(), edit });
+        self.commands.push(AnnotationCommand::Edit { slide: scene.slide.clone(), edit });
     }
 
     /// Draws the annotations, the selection and the shape being drawn.

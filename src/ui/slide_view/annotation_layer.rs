@@ -147,7 +147,7 @@ impl AnnotationPipelines {
 
     /// Prepares drawing `drawn` as seen by `camera`, with `scale` physical pixels per point.
     fn prepare(&self, drawn: Drawn, camera: &Camera, viewport: Viewport, scale: f32) -> AnnotationPaint {
-        let [[a, b], [c, d]] = camera.orientation();
+        let [[a, b], [c, d]] = camera.rotation_matrix();
         let zooms = camera.zooms();
         let view = View {
             orientation: [a as f32, b as f32, c as f32, d as f32],

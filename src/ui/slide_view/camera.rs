@@ -67,7 +67,7 @@ pub struct Camera {
 
 /// Rotation and mirroring of a slide on the screen, as in [`Camera`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Stance {
+pub struct Orientation {
     /// Clockwise rotation in radians.
     pub rotation: f64,
     /// Whether the slide is mirrored left to right, before rotation.
@@ -76,7 +76,7 @@ pub struct Stance {
     pub flip_vertical: bool,
 }
 
-impl Stance {
+impl Orientation {
     /// Whether the slide is neither rotated nor mirrored.
     pub fn is_upright(&self) -> bool {
         *self == Self::default()
@@ -85,15 +85,15 @@ impl Stance {
 
 impl Camera {
     /// Returns the rotation and mirroring.
-    pub fn stance(&self) -> Stance {
+    pub fn orientation(&self) -> Orientation {
         let Self { rotation, flip_horizontal, flip_vertical, .. } = *self;
-        Stance { rotation, flip_horizontal, flip_vertical }
+        Orientation { rotation, flip_horizontal, flip_vertical }
     }
 
     /// Sets rotation and mirroring; the centre stays.
-    pub fn stand(&mut self, stance: Stance) {
-        self.rotation = if stance.rotation.is_finite() { canonical(stance.rotation) } else { 0.0 };
-        (self.flip_horizontal, self.flip_vertical) = (stance.flip_horizontal, stance.flip_vertical);
+    pub fn set_orientation(&mut self, orientation: Orientation) {
+        self.rotation = if orientation.rotation.is_finite() { canonical(orientation.rotation) } else { 0.0 };
+        (self.flip_horizontal, self.flip_vertical) = (orientation.flip_horizontal, orientation.flip_vertical);
     }
 
     /// Creates an upright camera at 1:1 with `center` in the middle.
@@ -137,13 +137,13 @@ impl Camera {
 
     /// The zoom at which a slide of `width` × `height` level-0 pixels fills 96 % of the canvas.
     fn fit_zoom(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
-        self.zoom_to_hold(width.max(1.0), height.max(1.0), viewport).min(MAX_ZOOM) * FIT_SHARE
+        self.zoom_to_contain(width.max(1.0), height.max(1.0), viewport).min(MAX_ZOOM) * FIT_SHARE
     }
 
     /// Returns the largest zoom at which a rectangle of `width` × `height` level-0 pixels is completely in
     /// view at the current rotation.
-    pub fn zoom_to_hold(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
-        let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
+    pub fn zoom_to_contain(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
+        let [[a, b], [c, d]] = self.rotation_matrix().map(|row| row.map(f64::abs));
         let (width, height) = self.stretch.extent((width, height));
         (viewport.width / (a * width + b * height)).min(viewport.height / (c * width + d * height))
     }
@@ -151,7 +151,7 @@ impl Camera {
     /// Returns the zoom at which [`Self::bounds`] has a size of `width` × `height` level-0 pixels, or fits
     /// into it.
     pub fn zoom_to_span(&self, width: f64, height: f64, viewport: Viewport) -> f64 {
-        let [[a, b], [c, d]] = self.orientation().map(|row| row.map(f64::abs));
+        let [[a, b], [c, d]] = self.rotation_matrix().map(|row| row.map(f64::abs));
         let (width, height) = self.stretch.extent((width, height));
         let across = (a * viewport.width + c * viewport.height) / width;
         across.min((b * viewport.width + d * viewport.height) / height)
@@ -175,7 +175,7 @@ impl Camera {
     }
 
     /// Rotation and mirroring from drawn pixels to the screen, as rows of an orthogonal 2 × 2 matrix.
-    pub fn orientation(&self) -> [[f64; 2]; 2] {
+    pub fn rotation_matrix(&self) -> [[f64; 2]; 2] {
         // Quarter turns are exact, which keeps slide pixels on screen pixels.
         let (sin, cos) = match self.quarter_turns() {
             Some(0) => (0.0, 1.0),
@@ -191,7 +191,7 @@ impl Camera {
 
     /// Converts a level-0 position to a screen position.
     pub fn screen_from_level0(&self, point: Level0Point, viewport: Viewport) -> ScreenPoint {
-        let [[a, b], [c, d]] = self.orientation();
+        let [[a, b], [c, d]] = self.rotation_matrix();
         let zoom = self.zooms();
         let (x, y) = ((point.x - self.center.x) * zoom.0, (point.y - self.center.y) * zoom.1);
         let middle = viewport.center();
@@ -200,7 +200,7 @@ impl Camera {
 
     /// Converts a screen position to a level-0 position.
     pub fn level0_from_screen(&self, point: ScreenPoint, viewport: Viewport) -> Level0Point {
-        let [[a, b], [c, d]] = self.orientation();
+        let [[a, b], [c, d]] = self.rotation_matrix();
         let middle = viewport.center();
         let (x, y) = ((point.x - middle.x) / self.zoom, (point.y - middle.y) / self.zoom);
         // The orientation is orthogonal: its inverse is its transpose.
@@ -231,7 +231,7 @@ impl Camera {
     /// camera at its centre, and its size in drawn pixels along its own axes. For quarter turns, its edges
     /// lie between slide pixels. `None` if `points` is empty.
     pub fn around(&self, points: &[Level0Point]) -> Option<(Self, (f64, f64))> {
-        let [[a, b], [c, d]] = self.orientation();
+        let [[a, b], [c, d]] = self.rotation_matrix();
         let extent = |along: &dyn Fn(Level0Point) -> f64, pixel: f64| {
             let drawn = || points.iter().map(|point| along(self.stretch.drawn(*point)));
             let (low, high) = (drawn().reduce(f64::min)?, drawn().reduce(f64::max)?);
@@ -287,7 +287,7 @@ impl Camera {
 
     /// Moves the slide by a number of screen pixels.
     pub fn pan(&mut self, dx: f64, dy: f64) {
-        let [[a, b], [c, d]] = self.orientation();
+        let [[a, b], [c, d]] = self.rotation_matrix();
         let zoom = self.zooms();
         self.center.x -= (a * dx + c * dy) / zoom.0;
         self.center.y -= (b * dx + d * dy) / zoom.1;
@@ -337,7 +337,7 @@ impl Camera {
         let top_bottom = self.flip_vertical != before.flip_vertical;
         let mut mirrored = *before;
         mirrored.mirror(left_right, top_bottom);
-        let [[a, b], [c, d]] = self.orientation();
+        let [[a, b], [c, d]] = self.rotation_matrix();
         let (x, y) = self.stretch.extent((self.center.x - before.center.x, self.center.y - before.center.y));
         Some(Movement {
             along: (a * x + b * y, c * x + d * y),
@@ -353,7 +353,7 @@ impl Camera {
     pub fn move_along(&mut self, movement: &Movement, scale: f64) {
         self.mirror(movement.left_right, movement.top_bottom);
         self.rotation = canonical(self.rotation + movement.turn);
-        let [[a, b], [c, d]] = self.orientation();
+        let [[a, b], [c, d]] = self.rotation_matrix();
         let (x, y) = (movement.along.0 * scale, movement.along.1 * scale);
         self.center.x += (a * x + c * y) / self.stretch.x;
         self.center.y += (b * x + d * y) / self.stretch.y;
@@ -583,7 +583,7 @@ mod tests {
             camera.turn_about(camera.rotation + 15.0_f64.to_radians(), VIEWPORT.center(), VIEWPORT);
             assert_eq!(camera.quarter_turns().is_some(), step % 6 == 0);
         }
-        assert_eq!((camera.rotation, camera.orientation()), (0.0, upright.orientation()));
+        assert_eq!((camera.rotation, camera.rotation_matrix()), (0.0, upright.rotation_matrix()));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl SlideView {
         }
         if pans(Response::drag_stopped_by) {
             let velocity = ui.input(|input| input.pointer.velocity()) * scale;
-            self.motion.throw(velocity.x.into(), velocity.y.into());
+            self.motion.fling(velocity.x.into(), velocity.y.into());
         }
     }
 

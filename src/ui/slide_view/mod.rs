@@ -27,7 +27,7 @@ use crate::ui::theme::Palette;
 use crate::workers::tile_loader::{Loaded, TileLoader, ViewKey};
 use annotate::Taken;
 use atlas::TileAtlas;
-pub use camera::Stance;
+pub use camera::Orientation;
 use camera::{Camera, Movement, ScreenPoint, Viewport};
 use input::FreeTurn;
 use motion::Motion;
@@ -41,7 +41,7 @@ pub use offscreen::{OffscreenAnnotations, OffscreenError, OffscreenPicture, Offs
 pub use overlay::PairOnSlide;
 pub use renderer::{Mark, MarkSet, ProfileTexture, SlideRenderer};
 pub use scale::{Magnification, length_label};
-pub use tile_plan::Lacks;
+pub use tile_plan::MissingTiles;
 pub use view_history::ViewHistory;
 
 /// Fraction of the canvas by which one press of an arrow key moves the view.
@@ -137,7 +137,7 @@ pub struct SlideView {
     pub drawing: bool,
     /// Rectangle to show in the next frame, when the canvas size is known, with the rotation and mirroring to
     /// apply, if any.
-    destination: Option<(Level0Rect, Framing, Option<Stance>)>,
+    destination: Option<(Level0Rect, Framing, Option<Orientation>)>,
     /// µm per screen pixel, kept when a match on another slide is shown.
     um_per_pixel: Option<f64>,
     mpp: Option<MicronsPerPixel>,
@@ -148,10 +148,10 @@ pub struct SlideView {
     /// Whether the view is flying to a position on its own slide. Linked views do not follow such a movement.
     is_travelling: bool,
     /// Last value returned by [`Self::settled_field`].
-    settled: Option<(Level0Rect, Stance)>,
+    settled: Option<(Level0Rect, Orientation)>,
     /// Tiles last requested from the tile loader.
     requested: Vec<TileKey>,
-    lacks: Lacks,
+    missing_tiles: MissingTiles,
     buffers: CanvasBuffers,
     overview: Overview,
     overview_rect: Rect,
@@ -186,7 +186,7 @@ impl SlideView {
             is_travelling: false,
             settled: None,
             requested: Vec::new(),
-            lacks: Lacks::default(),
+            missing_tiles: MissingTiles::default(),
             buffers: renderer.canvas_buffers(),
             overview: Overview::new(renderer),
             overview_rect: Rect::NOTHING,
@@ -201,8 +201,8 @@ impl SlideView {
     }
 
     /// Number of tiles missing in the last frame.
-    pub fn lacks(&self) -> Lacks {
-        self.lacks
+    pub fn missing_tiles(&self) -> MissingTiles {
+        self.missing_tiles
     }
 
     /// Rectangle of the overview in the last frame, in points.
@@ -223,7 +223,7 @@ impl SlideView {
     /// rotation or mirroring.
     pub fn settled_field(&mut self) -> Option<Level0Rect> {
         let field = self.field()?;
-        let rest = Some((field, self.stance()));
+        let rest = Some((field, self.orientation()));
         if self.is_moving || self.settled == rest {
             return None;
         }
@@ -247,13 +247,13 @@ impl SlideView {
     }
 
     /// Restores an earlier view with its rotation and mirroring, unless another destination is already set.
-    pub fn come_back_to(&mut self, field: Level0Rect, stance: Stance) {
-        self.destination.get_or_insert((field, Framing::Field, Some(stance)));
+    pub fn restore(&mut self, field: Level0Rect, orientation: Orientation) {
+        self.destination.get_or_insert((field, Framing::Field, Some(orientation)));
     }
 
     /// Rotation and mirroring of the slide on the screen.
-    pub fn stance(&self) -> Stance {
-        self.camera.stance()
+    pub fn orientation(&self) -> Orientation {
+        self.camera.orientation()
     }
 
     /// Forgets the current µm per screen pixel: the next tile is shown at a magnification that suits it.
@@ -479,10 +479,10 @@ impl SlideView {
                 self.camera = self.camera.fitted(self.extent.0, self.extent.1, self.viewport);
             }
         }
-        if let Some((target, framing, stance)) = self.destination.take() {
-            if let Some(stance) = stance {
+        if let Some((target, framing, orientation)) = self.destination.take() {
+            if let Some(orientation) = orientation {
                 self.motion.finish_turn(&mut self.camera, self.viewport);
-                self.camera.stand(stance);
+                self.camera.set_orientation(orientation);
             }
             let zoom = self.zoom_for(target, framing, scene.mpp);
             if is_new {
@@ -501,7 +501,7 @@ impl SlideView {
         let zoom = match framing {
             Framing::Field => self.camera.zoom_to_span(width, height, self.viewport),
             Framing::Tile => {
-                let room = self.camera.zoom_to_hold(width, height, self.viewport);
+                let room = self.camera.zoom_to_contain(width, height, self.viewport);
                 let same = mpp.zip(self.um_per_pixel).map(|(mpp, um)| mpp.screen_um() / um);
                 same.filter(|zoom| (0.2..0.6).contains(&(zoom / room))).unwrap_or(room * 0.28)
             }
@@ -526,7 +526,7 @@ impl SlideView {
             |atlas: &TileAtlas| plan_tiles(scene.pyramid, camera, viewport, |tile| atlas.state(tile));
         let mut plan = plan_with(&renderer.atlas);
         // Tiles that were seen before are taken from the cache and drawn in the same frame.
-        if plan.lacks.sharp > 0 && plan.want != self.requested {
+        if plan.missing_tiles.sharp > 0 && plan.want != self.requested {
             let kept = loader.take_kept(&plan.want[..plan.in_view], KEPT_PER_FRAME);
             if !kept.is_empty() {
                 // Mark the tiles that this view already draws as used, so that they are not evicted for the
@@ -541,7 +541,7 @@ impl SlideView {
             }
         }
         let atlas = &renderer.atlas;
-        self.lacks = plan.lacks;
+        self.missing_tiles = plan.missing_tiles;
         if plan.want != self.requested {
             loader.want(self.key, plan.want.clone());
             self.requested = plan.want;

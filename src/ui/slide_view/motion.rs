@@ -92,7 +92,7 @@ impl Motion {
     }
 
     /// Starts gliding at a velocity in screen pixels per second.
-    pub fn throw(&mut self, vx: f64, vy: f64) {
+    pub fn fling(&mut self, vx: f64, vy: f64) {
         self.glide = (vx.hypot(vy) > SLOWEST_THROW).then_some((vx, vy));
     }
 
@@ -220,11 +220,11 @@ mod tests {
         motion.pan_by(-120.0, 0.0);
         run(&mut motion, &mut camera);
         assert!(((camera.center.x - start.x) * camera.zoom - 120.0).abs() < 1e-6);
-        motion.throw(0.0, -2000.0);
+        motion.fling(0.0, -2000.0);
         run(&mut motion, &mut camera);
         let thrown = (camera.center.y - start.y) * camera.zoom;
         assert!((300.0..2000.0 * GLIDE_DECAY).contains(&thrown), "{thrown}");
-        motion.throw(20.0, 20.0);
+        motion.fling(20.0, 20.0);
         assert!(!motion.step(&mut camera, VIEWPORT, FRAME), "a slow release does not glide");
     }
 

@@ -339,7 +339,7 @@ impl SlideRenderer {
     pub fn prepare(&mut self, canvas: &CanvasBuffers, picture: &Picture<'_>) -> CanvasPaint {
         let &Picture { pyramid, camera, viewport, tiles, marks, glass, shading, profile } = picture;
         let [brightness, contrast, exponent] = shading.tone;
-        let [[a, b], [c, d]] = camera.orientation();
+        let [[a, b], [c, d]] = camera.rotation_matrix();
         let orientation = [a as f32, b as f32, c as f32, d as f32];
         let screen = [viewport.width as f32, viewport.height as f32];
         let tile_view = TileView {

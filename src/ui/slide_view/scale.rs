@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn ten_times_is_one_micrometre_on_a_pixel() {
-        let at = |zoom, mpp| Magnification::of(zoom, Some(MicronsPerPixel::square(mpp)), Some(20.0)).label();
+        let at = |zoom, mpp| {
+            Magnification::of(zoom, Some(MicronsPerPixel::square(mpp).unwrap()), Some(20.0)).label()
+        };
         assert_eq!(at(1.0, 0.25), "40×");
         assert_eq!(at(0.25, 0.25), "10×");
         assert_eq!(at(1.0, 0.499), "20×");
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn of_stretched_pixels_the_finer_edge_counts() {
-        let mpp = MicronsPerPixel { x: 0.5, y: 0.25 };
+        let mpp = MicronsPerPixel::new(0.5, 0.25).unwrap();
         assert_eq!(Magnification::of(1.0, Some(mpp), None).label(), "40×");
     }
 

@@ -35,12 +35,12 @@ pub struct TilePlan {
     /// Number of tiles at the start of `want` that are in view; the others surround the view.
     pub in_view: usize,
     /// Number of missing tiles.
-    pub lacks: Lacks,
+    pub missing_tiles: MissingTiles,
 }
 
 /// Number of tiles missing in a view, at the level that has a pixel for each screen pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lacks {
+pub struct MissingTiles {
     /// Tiles in view that are not loaded yet.
     pub sharp: usize,
     /// Of these, tiles for which no coarser tile is shown either.
@@ -63,7 +63,7 @@ pub fn plan_tiles(
     let in_view = |tile: &TileKey| is_in_view(pyramid, camera, viewport, *tile);
     let mut coarser: BTreeSet<(std::cmp::Reverse<u32>, TileKey)> = BTreeSet::new();
     let mut exact = Vec::new();
-    let mut lacks = Lacks::default();
+    let mut missing_tiles = MissingTiles::default();
     for tile in tiles_within(pyramid, target, bounds).filter(in_view) {
         let known = state(tile);
         if matches!(known, TileState::Shown | TileState::Fading) {
@@ -73,7 +73,7 @@ pub fn plan_tiles(
             continue;
         }
         let is_missing = matches!(known, TileState::Missing | TileState::Waiting);
-        lacks.sharp += usize::from(is_missing);
+        missing_tiles.sharp += usize::from(is_missing);
         let mut stands_in = false;
         let rect = pyramid.tile_rect(tile);
         let low = Level0Point::new(rect.x as f64, rect.y as f64);
@@ -93,13 +93,13 @@ pub fn plan_tiles(
                 break;
             }
         }
-        lacks.all += usize::from(is_missing && !stands_in);
+        missing_tiles.all += usize::from(is_missing && !stands_in);
     }
 
     let mut draw: Vec<TileKey> = coarser.into_iter().map(|(_, tile)| tile).collect();
     draw.extend(exact);
     let (want, in_view) = tiles_to_load(pyramid, camera, viewport, target, state);
-    TilePlan { draw, want, in_view, lacks }
+    TilePlan { draw, want, in_view, missing_tiles }
 }
 
 /// Returns missing tiles in the order in which they help most: the tile of the whole slide, a coarse level
@@ -177,7 +177,7 @@ fn is_in_view(pyramid: &DisplayPyramid, camera: &Camera, viewport: Viewport, til
     let (x, y) = pyramid.tile_span(tile);
     let middle = Level0Point::new(f64::midpoint(x.0, x.1), f64::midpoint(y.0, y.1));
     let at = camera.screen_from_level0(middle, viewport);
-    let [[a, b], [c, d]] = camera.orientation().map(|row| row.map(f64::abs));
+    let [[a, b], [c, d]] = camera.rotation_matrix().map(|row| row.map(f64::abs));
     let zooms = camera.zooms();
     let (width, height) = ((x.1 - x.0) * zooms.0, (y.1 - y.0) * zooms.1);
     let center = viewport.center();
@@ -212,7 +212,7 @@ mod tests {
         let pyramid = pyramid();
         let plan = plan_tiles(&pyramid, &at(5000.0, 5000.0, 1.0), VIEWPORT, |_| TileState::Shown);
         assert!(plan.want.is_empty());
-        assert_eq!(plan.lacks, Lacks::default());
+        assert_eq!(plan.missing_tiles, MissingTiles::default());
         assert!(plan.draw.iter().all(|tile| tile.level == 0));
         assert_eq!(plan.draw.len(), 3 * 2, "columns 8 to 10 and rows 9 to 10 hold x 4500–5500, y 4650–5350");
     }
@@ -222,7 +222,7 @@ mod tests {
         let pyramid = pyramid();
         let plan = plan_tiles(&pyramid, &at(5376.0, 5376.0, 1.0), VIEWPORT, |_| TileState::Missing);
         assert!(plan.draw.is_empty());
-        assert_eq!(plan.lacks, Lacks { sharp: 3 * 3, all: 3 * 3 });
+        assert_eq!(plan.missing_tiles, MissingTiles { sharp: 3 * 3, all: 3 * 3 });
         assert_eq!(plan.want[0], pyramid.root());
         assert_eq!(plan.want[1].level, 2);
         let first_exact = plan.want.iter().find(|tile| tile.level == 0).expect("some");
@@ -243,7 +243,7 @@ mod tests {
             _ => TileState::Missing,
         });
         assert!(plan.want.iter().all(|tile| tile.level != 0));
-        assert_eq!(plan.lacks, Lacks::default(), "failed tiles do not count as missing");
+        assert_eq!(plan.missing_tiles, MissingTiles::default(), "failed tiles do not count as missing");
         assert!(plan.draw.iter().all(|tile| tile.level == 2) && !plan.draw.is_empty());
     }
 

@@ -13,6 +13,7 @@ mod example;
 pub mod export;
 mod own;
 mod patients;
+pub mod similarity_map;
 mod slides;
 
 use std::collections::HashMap;

@@ -9,6 +9,7 @@ mod npy;
 mod parquet;
 mod raw;
 mod read;
+mod similarity_maps;
 mod stated;
 mod steps;
 
@@ -21,6 +22,7 @@ pub use map_tiff::{GridValues, write_map_tiff};
 pub use npy::write_npy;
 pub use parquet::write_parquet;
 pub use read::{feature_files, read_features};
+pub use similarity_maps::{WrittenMap, write_maps};
 pub use stated::Stated;
 pub use steps::most_frequent_step;
 

@@ -53,23 +53,23 @@ mod with_archive {
             let Some(request) = request else { continue };
             let answer = match answer(&mut connection, &request, requests) {
                 // Replaced by a newer query, cleared, or the program ends.
-                Err(Unanswered::Cancelled) => continue,
+                Err(SearchFailure::Cancelled) => continue,
                 Ok(answer) => Ok(Box::new(with_pictures(answer))),
                 // Errors of the query itself are reported by the project's own search.
-                Err(Unanswered::Failed(ArchiveError::Query(_))) => continue,
-                Err(Unanswered::Failed(error)) => Err(error.to_string()),
+                Err(SearchFailure::Failed(ArchiveError::Query(_))) => continue,
+                Err(SearchFailure::Failed(error)) => Err(error.to_string()),
             };
             events.send(QueryEvent::ArchiveAnswered { generation: request.search.generation, answer });
         }
     }
 
     /// Why there is no answer.
-    enum Unanswered {
+    enum SearchFailure {
         Cancelled,
         Failed(ArchiveError),
     }
 
-    impl From<ArchiveError> for Unanswered {
+    impl From<ArchiveError> for SearchFailure {
         fn from(error: ArchiveError) -> Self {
             Self::Failed(error)
         }
@@ -79,11 +79,11 @@ mod with_archive {
         connection: &mut Option<Connection>,
         request: &ArchiveRequest,
         requests: &Requests,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Answer, SearchFailure> {
         let was_connected = connection.is_some();
         match ask_once(connection, request, requests) {
             // The server may have been restarted since the last query.
-            Err(Unanswered::Failed(error)) if error.is_lost() && was_connected => {
+            Err(SearchFailure::Failed(error)) if error.is_lost() && was_connected => {
                 *connection = None;
                 ask_once(connection, request, requests)
             }
@@ -95,7 +95,7 @@ mod with_archive {
         connection: &mut Option<Connection>,
         request: &ArchiveRequest,
         requests: &Requests,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Answer, SearchFailure> {
         let (url, password) = (&request.url, &request.password);
         let mut open = match connection.take() {
             Some(old) if old.url == *url && old.password == *password && !old.archive.is_closed() => old,
@@ -119,7 +119,7 @@ mod with_archive {
         let (answer, is_cancelled) = unless_superseded(&canceller, requests, asked);
         if is_cancelled {
             // The server may be about to cancel; that must not affect the next query on this connection.
-            return Err(Unanswered::Cancelled);
+            return Err(SearchFailure::Cancelled);
         }
         *connection = Some(open);
         Ok(answer?)

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::EventSender;
-use super::heat::{self, HeatRequest};
 use crate::session::{HistoryJob, MessageEvent, QueryEvent};
+use histokin_core::query::similarity_map::{MapRequest, typical_distance};
 use histokin_core::query::{Answer, QueryHistory};
 use histokin_core::slide::SlideId;
+use histokin_project::interchange::write_maps;
 use histokin_project::pipeline::{self, Slides};
 
 pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
@@ -19,7 +20,7 @@ pub(super) fn keep_history(job: HistoryJob, events: &EventSender) {
             return export(&answer, &query_history, &slides, &reports, events);
         }
         HistoryJob::ExportHeatMap { index, tile, shown, names, reports } => {
-            return export_heat_map(&HeatRequest { index, tile, shown }, &names, &reports, events);
+            return export_heat_map(&MapRequest { index, tile, shown }, &names, &reports, events);
         }
     };
     if let Err(error) = done {
@@ -36,14 +37,14 @@ fn new_folder(reports: &Path, name: &str) -> Option<PathBuf> {
 
 /// Writes similarity maps to a new folder.
 fn export_heat_map(
-    request: &HeatRequest,
+    request: &MapRequest,
     names: &HashMap<SlideId, String>,
     reports: &Path,
     events: &EventSender,
 ) {
     let Some(folder) = new_folder(reports, "heat-map") else { return };
     let name = |slide: &SlideId| names.get(slide).cloned().unwrap_or_else(|| slide.short().to_owned());
-    match heat::write_maps(request, heat::typical_distance(&request.index), name, &folder) {
+    match write_maps(request, typical_distance(&request.index), name, &folder) {
         Ok(_) => events.send(MessageEvent::Note(format!("{}: the heat map was written", folder.display()))),
         Err(error) => events.send(MessageEvent::Error(error.to_string())),
     }

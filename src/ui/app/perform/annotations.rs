@@ -16,8 +16,8 @@ impl App {
     pub(super) fn perform_annotation_action(&mut self, context: &Context, action: AnnotationAction) {
         match action {
             AnnotationAction::Tool(tool) => {
-                self.canvas.region_tool.put_down();
-                self.canvas.annotator.take_up(tool);
+                self.canvas.region_tool.deselect_tool();
+                self.canvas.annotator.select_tool(tool);
             }
             AnnotationAction::ResizeBrush(larger) => {
                 self.canvas.annotator.resize_brush(if larger { 1.25 } else { 0.8 })

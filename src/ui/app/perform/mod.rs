@@ -9,7 +9,7 @@ mod window;
 
 use egui::Context;
 
-use super::{App, Asked};
+use super::{App, Requests};
 use crate::geometry::Level0Rect;
 use crate::session::{Command, MatchCommand, MessageCommand, QueryCommand, ViewCommand};
 use crate::slide::SlideId;
@@ -21,8 +21,8 @@ use crate::ui::waker;
 
 impl App {
     /// Executes all requests of this frame.
-    pub(super) fn carry_out(&mut self, context: &Context, asked: Asked) {
-        for command in asked.commands {
+    pub(super) fn execute(&mut self, context: &Context, requests: Requests) {
+        for command in requests.commands {
             match command {
                 Command::Matches(MatchCommand::GoTo { rank, .. }) => self.go_to_match(rank),
                 Command::Query(QueryCommand::GoToExample { position, .. }) => {
@@ -41,10 +41,10 @@ impl App {
                 other => self.command(other),
             }
         }
-        for action in asked.actions {
+        for action in requests.actions {
             self.perform(context, action);
         }
-        for request in asked.saves {
+        for request in requests.saves {
             self.export(context, request);
         }
     }
@@ -66,11 +66,11 @@ impl App {
         if self.session.active().is_none() {
             return;
         }
-        self.canvas.annotator.put_down();
+        self.canvas.annotator.deselect_tool();
         self.canvas.region_tool.toggle(shape, purpose);
         if self.canvas.region_tool.shape.is_some() {
             let hint = match purpose {
-                RegionUse::Question => "Draw around the tissue to search for; Esc cancels.",
+                RegionUse::Search => "Draw around the tissue to search for; Esc cancels.",
                 RegionUse::Picture => "Draw a rectangle around the region to save; Esc cancels.",
             };
             self.notice(context, hint);

@@ -32,7 +32,7 @@ impl App {
             },
             SearchAction::Clear => {
                 if self.chrome.dialog.take().is_none()
-                    && !self.canvas.region_tool.put_down()
+                    && !self.canvas.region_tool.deselect_tool()
                     && !self.canvas.annotator.escape()
                     && !self.deselect()
                 {
@@ -43,7 +43,7 @@ impl App {
                 Some((slide, point)) => self.query_at(slide, point),
                 None => self.notice(context, "Move the pointer over the slide, then press S."),
             },
-            SearchAction::DrawRegion(shape) => self.take_region_tool(context, shape, RegionUse::Question),
+            SearchAction::DrawRegion(shape) => self.take_region_tool(context, shape, RegionUse::Search),
             SearchAction::ByAnnotations => self.query_annotations(context),
             SearchAction::BySlide => {
                 if let Some(slide) = self.session.active().map(|slide| slide.id().clone()) {
@@ -103,7 +103,7 @@ impl App {
     }
 
     /// Uses a pasted picture as the query.
-    pub(in crate::ui::app) fn take_over_paste(&mut self, context: &Context) {
+    pub(in crate::ui::app) fn use_pasted_picture(&mut self, context: &Context) {
         let picture = context.input(|input| {
             input.events.iter().find_map(|event| match event {
                 Event::PasteImage(image) => Some(image.clone()),

@@ -7,7 +7,7 @@ use super::super::annotations::class_choice_ui;
 use super::super::icon_button;
 use crate::query::{Answer, Judgement, pair};
 use crate::session::{MatchCommand, QueryState, Session};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
 /// Draws the bar at the bottom of the panel, if matches are selected or a classification can be undone.
@@ -17,7 +17,7 @@ pub fn chosen_ui(
     query: &QueryState,
     answer: &Answer,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let count = query.chosen.len();
     if count == 0 && !session.can_undo_classification() {
@@ -32,7 +32,7 @@ pub fn chosen_ui(
                 let mut choice = |ui: &mut Ui, name: &str, hint: &str, ranks: &dyn Fn() -> Vec<usize>| {
                     let button = Button::new(RichText::new(name).small().color(palette.accent)).frame(false);
                     if ui.add(button).on_hover_text(hint).clicked() {
-                        asked.command(MatchCommand::ChooseExactly(ranks()));
+                        requests.command(MatchCommand::ChooseExactly(ranks()));
                     }
                 };
                 let is_same = |rank: &usize| {
@@ -61,7 +61,7 @@ pub fn chosen_ui(
                     .width(room)
                     .show_ui(ui, |ui| {
                         if let Some(class) = class_choice_ui(ui, session, None) {
-                            asked.command(MatchCommand::Classify(class));
+                            requests.command(MatchCommand::Classify(class));
                         }
                     })
                     .response
@@ -72,7 +72,7 @@ pub fn chosen_ui(
                     .on_hover_text("Undo the last assignment of classes to matches, on all slides")
                     .clicked()
             {
-                asked.command(MatchCommand::UndoClassification);
+                requests.command(MatchCommand::UndoClassification);
             }
         });
     });

@@ -53,18 +53,18 @@ fn chooser_ui(ui: &mut Ui, shown: &mut Shown<'_>) {
     let opened = combo.show_ui(ui, |ui| {
         ui.set_min_width(220.0);
         if ui.selectable_label(current.is_none(), "None").clicked() {
-            shown.asked.command(QueryCommand::CompareWith(None));
+            shown.requests.command(QueryCommand::CompareWith(None));
         }
         let others = session.recipes().iter().filter(|recipe| Some(*recipe) != own.as_ref());
         for recipe in others {
             if ui.selectable_label(current == Some(recipe), named(recipe)).clicked() {
-                shown.asked.command(QueryCommand::CompareWith(Some(recipe.clone())));
+                shown.requests.command(QueryCommand::CompareWith(Some(recipe.clone())));
             }
         }
     });
     opened.response.widget_info(|| WidgetInfo::labeled(egui::Role::ComboBox, true, "second encoder"));
     if opened.response.clicked() {
-        shown.asked.command(QueryCommand::ListRecipes);
+        shown.requests.command(QueryCommand::ListRecipes);
     }
 }
 
@@ -146,7 +146,7 @@ fn match_ui(
                 from: None,
             }),
         };
-        shown.asked.command(command);
+        shown.requests.command(command);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::query::{AnnotationFilter, Patients, QuerySettings};
 use crate::session::{QueryCommand, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::SearchAction;
-use crate::ui::app::{Asked, slide_name};
+use crate::ui::app::{Requests, slide_name};
 use crate::ui::theme::{self, Palette};
 
 /// Initial maximum distance if there is no answer to derive one from.
@@ -36,7 +36,7 @@ pub fn filters_ui(
     session: &Session,
     settings: &mut QuerySettings,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     // Not filled: slider rails and boxes are visible against the panel's own colour.
     let frame = Frame::new().stroke(Stroke::new(1.0, palette.line)).corner_radius(theme::RADIUS);
@@ -44,7 +44,7 @@ pub fn filters_ui(
         ui.spacing_mut().item_spacing.y = 4.0;
         title_ui(ui, "Search in", palette);
         slides_ui(ui, session, settings, palette);
-        patients_ui(ui, session, palette, asked);
+        patients_ui(ui, session, palette, requests);
         marked_ui(ui, session, settings, palette);
         ui.add_space(4.0);
         title_ui(ui, "Show", palette);
@@ -70,7 +70,7 @@ pub fn filters_ui(
                 exclude_um: settings.exclude_um,
                 ..QuerySettings::default()
             };
-            asked.command(QueryCommand::SetPatients(Patients::Any));
+            requests.command(QueryCommand::SetPatients(Patients::Any));
         }
     });
 }
@@ -118,7 +118,7 @@ fn slides_ui(ui: &mut Ui, session: &Session, settings: &mut QuerySettings, palet
     });
 }
 
-fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
     let patients = [
         (Patients::Any, "Any patient", "Search slides of all patients"),
         (
@@ -137,10 +137,10 @@ fn patients_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut As
         let room = (ui.available_width() - ICON_BUTTON - ui.spacing().item_spacing.x).max(0.0);
         ui.allocate_ui(Vec2::new(room, 28.0), |ui| choice_ui(ui, &mut chosen, &patients, palette));
         let icon = egui_material_icons::icons::ICON_CONTACT_PAGE;
-        action_icon_ui(ui, SearchAction::ChoosePatients, icon, None, palette, asked);
+        action_icon_ui(ui, SearchAction::ChoosePatients, icon, None, palette, requests);
     });
     if chosen != session.patients() {
-        asked.command(QueryCommand::SetPatients(chosen));
+        requests.command(QueryCommand::SetPatients(chosen));
     }
 }
 

@@ -64,9 +64,9 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, rect: Rect) {
     if response.clicked() {
         let modifiers = ui.input(|input| input.modifiers);
         if modifiers.shift || modifiers.command {
-            shown.asked.commands.extend(choice_of(shown.query, rank, modifiers.shift));
+            shown.requests.commands.extend(choice_of(shown.query, rank, modifiers.shift));
         } else {
-            shown.asked.command(MatchCommand::GoTo { rank, from: None });
+            shown.requests.command(MatchCommand::GoTo { rank, from: None });
         }
     }
 }

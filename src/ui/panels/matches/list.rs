@@ -79,9 +79,9 @@ fn match_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     if response.clicked() {
         let modifiers = ui.input(|input| input.modifiers);
         if modifiers.shift || modifiers.command {
-            shown.asked.commands.extend(choice_of(shown.query, rank, modifiers.shift));
+            shown.requests.commands.extend(choice_of(shown.query, rank, modifiers.shift));
         } else {
-            shown.asked.command(MatchCommand::GoTo { rank, from: None });
+            shown.requests.command(MatchCommand::GoTo { rank, from: None });
         }
     }
 }
@@ -118,7 +118,7 @@ pub fn choice_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize, picture: Rect,
         icon_at(ui, box_rect.center(), icon, 17.0, color);
     }
     if response.on_hover_text("Select this match (Ctrl-click or Shift-click to select several)").clicked() {
-        shown.asked.command(MatchCommand::Choose(rank));
+        shown.requests.command(MatchCommand::Choose(rank));
     }
 }
 
@@ -157,7 +157,7 @@ fn judgement_buttons_ui(
         ui.painter().rect_filled(rect, 0.0, under);
         icon_at(ui, rect.center(), icon, 17.0, color);
         if response.on_hover_text(hint).clicked() {
-            shown.asked.command(MatchCommand::Judge { rank, judgement: (!is_current).then_some(choice) });
+            shown.requests.command(MatchCommand::Judge { rank, judgement: (!is_current).then_some(choice) });
         }
     }
 }

@@ -6,7 +6,7 @@ mod encoders;
 mod filters;
 mod gallery;
 mod list;
-mod question;
+mod query;
 mod settings;
 mod slides;
 
@@ -18,7 +18,7 @@ use crate::number_format::counted;
 use crate::query::{Answer, Judgement, Match, pair};
 use crate::session::{ArchiveProgress, QueryState, Session};
 use crate::ui::actions::SearchAction;
-use crate::ui::app::{Asked, slide_name};
+use crate::ui::app::{Requests, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
 
@@ -60,7 +60,7 @@ struct Shown<'a> {
     answer: &'a Answer,
     pictures: &'a mut ShownSlides,
     palette: &'a Palette,
-    asked: &'a mut Asked,
+    requests: &'a mut Requests,
 }
 
 impl Shown<'_> {
@@ -86,24 +86,24 @@ pub fn matches_ui(
     session: &Session,
     pictures: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let query = session.query();
     header_ui(ui, palette, "Similar tissue", |ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         if query.is_some() {
-            action_icon_ui(ui, SearchAction::Clear, icons::ICON_CLOSE, None, palette, asked);
-            action_icon_ui(ui, SearchAction::ExportMatches, icons::ICON_DOWNLOAD, None, palette, asked);
-            let compared = Some(asked.is_comparing);
-            action_icon_ui(ui, SearchAction::Compare, icons::ICON_COMPARE, compared, palette, asked);
+            action_icon_ui(ui, SearchAction::Clear, icons::ICON_CLOSE, None, palette, requests);
+            action_icon_ui(ui, SearchAction::ExportMatches, icons::ICON_DOWNLOAD, None, palette, requests);
+            let compared = Some(requests.is_comparing);
+            action_icon_ui(ui, SearchAction::Compare, icons::ICON_COMPARE, compared, palette, requests);
         }
         if !session.query_history().history().is_empty() {
             let open = Some(panel.history_open);
-            action_icon_ui(ui, SearchAction::ToggleHistory, icons::ICON_HISTORY, open, palette, asked);
+            action_icon_ui(ui, SearchAction::ToggleHistory, icons::ICON_HISTORY, open, palette, requests);
         }
     });
     if panel.history_open {
-        question::history_ui(ui, session, pictures, palette, asked);
+        query::history_ui(ui, session, pictures, palette, requests);
     }
     let Some(query) = query else {
         hint_ui(ui, session, palette);
@@ -115,21 +115,21 @@ pub fn matches_ui(
     }
     panel.ranked = ranks;
     if let Some(answer) = &query.answer {
-        chosen::chosen_ui(ui, session, query, answer, palette, asked);
+        chosen::chosen_ui(ui, session, query, answer, palette, requests);
     }
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 0)).show(ui, |ui| {
-        question::question_ui(ui, session, query, pictures, palette, asked);
+        query::query_ui(ui, session, query, pictures, palette, requests);
         ui.add_space(8.0);
-        settings::settings_ui(ui, panel, session, palette, asked);
+        settings::settings_ui(ui, panel, session, palette, requests);
         ui.add_space(2.0);
-        summary_ui(ui, session, query, palette, asked);
+        summary_ui(ui, session, query, palette, requests);
     });
     let Some(answer) = &query.answer else { return };
     ui.add_space(2.0);
     // Stepping through the matches also scrolls the list.
     let to = query.visited.filter(|_| panel.scrolled_to != query.visited);
     panel.scrolled_to = query.visited;
-    let shown = Shown { session, query, answer, pictures, palette, asked };
+    let shown = Shown { session, query, answer, pictures, palette, requests };
     match panel.listing {
         Listing::List => list::list_ui(ui, shown, to),
         Listing::Gallery => gallery::gallery_ui(ui, shown, to),
@@ -165,7 +165,7 @@ fn hint_ui(ui: &mut Ui, session: &Session, palette: &Palette) {
 }
 
 /// Draws the state of the search in the archive.
-fn archive_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Asked) {
+fn archive_ui(ui: &mut Ui, session: &Session, palette: &Palette, requests: &mut Requests) {
     match session.archive_progress() {
         ArchiveProgress::NotAsked | ArchiveProgress::Answered => {}
         ArchiveProgress::Searching => {
@@ -180,13 +180,19 @@ fn archive_ui(ui: &mut Ui, session: &Session, palette: &Palette, asked: &mut Ask
             ui.label(RichText::new(text).small().color(palette.error));
             let text = RichText::new("Set up archive").small().color(palette.accent);
             if ui.add(egui::Button::new(text).frame(false)).clicked() {
-                asked.action(SearchAction::SetUpArchive);
+                requests.action(SearchAction::SetUpArchive);
             }
         }
     }
 }
 
-fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Palette, asked: &mut Asked) {
+fn summary_ui(
+    ui: &mut Ui,
+    session: &Session,
+    query: &QueryState,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
     if let Some(problem) = &query.problem {
         // Show names instead of slide IDs.
         let names = query.examples().filter_map(|(_, shown)| shown.example.slide());
@@ -217,7 +223,7 @@ fn summary_ui(ui: &mut Ui, session: &Session, query: &QueryState, palette: &Pale
     if let Some(unranked) = answer.archive.as_ref().and_then(|archive| archive.left_unranked()) {
         ui.label(RichText::new(unranked).small().color(palette.weak));
     }
-    archive_ui(ui, session, palette, asked);
+    archive_ui(ui, session, palette, requests);
     if answer.matches.is_empty() {
         ui.label(RichText::new("No tiles match these filters.").small().color(palette.query));
     }

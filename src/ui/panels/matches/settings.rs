@@ -7,7 +7,7 @@ use super::{Listing, MatchesPanel, filters};
 use crate::query::Scope;
 use crate::session::{QueryCommand, Session};
 use crate::ui::actions::SearchAction;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::Palette;
 
 /// Draws the settings.
@@ -16,7 +16,7 @@ pub fn settings_ui(
     panel: &mut MatchesPanel,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let before = session.query_settings();
     let mut settings = before.clone();
@@ -30,7 +30,7 @@ pub fn settings_ui(
     if settings.scope == Scope::Archive && session.project().archive().is_none() {
         // The archive's address is needed first.
         settings.scope = before.scope;
-        asked.action(SearchAction::SetUpArchive);
+        requests.action(SearchAction::SetUpArchive);
     }
     ui.horizontal(|ui| {
         let in_force = filters::in_force(session);
@@ -57,7 +57,7 @@ pub fn settings_ui(
         });
     });
     if panel.filters_open {
-        filters::filters_ui(ui, session, &mut settings, palette, asked);
+        filters::filters_ui(ui, session, &mut settings, palette, requests);
     }
     let listings = [
         (Listing::List, "List", "One match per row"),
@@ -68,11 +68,11 @@ pub fn settings_ui(
     let listed = panel.listing;
     choice_ui(ui, &mut panel.listing, &listings, palette);
     if panel.listing == Listing::Encoders && listed != Listing::Encoders {
-        asked.command(QueryCommand::ListRecipes);
+        requests.command(QueryCommand::ListRecipes);
     }
     settings.rank_slides = panel.listing == Listing::Slides;
     if settings != *before {
-        asked.command(QueryCommand::SetSettings(settings));
+        requests.command(QueryCommand::SetSettings(settings));
     }
 }
 

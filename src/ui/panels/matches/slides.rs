@@ -84,7 +84,7 @@ fn slide_ui(ui: &mut Ui, shown: &mut Shown<'_>, rank: usize) {
     }
     if response.on_hover_text(hint).clicked() {
         let id = slide.slide.clone();
-        shown.asked.command(if is_open {
+        shown.requests.command(if is_open {
             Command::View(ViewCommand::Show(id))
         } else {
             Command::Archive(ArchiveCommand::ShowSlide(id))

@@ -16,7 +16,7 @@ use crate::query::TilePosition;
 use crate::session::{
     AnnotationCommand, EvaluationCommand, QueryCommand, Session, SlideCommand, ViewCommand,
 };
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
 
@@ -60,7 +60,7 @@ pub struct MapView {
     /// Counter of changes of `chosen`.
     selection: u32,
     /// Generation of the query whose distances were requested.
-    asked: Option<u64>,
+    requests: Option<u64>,
 }
 
 impl MapView {
@@ -109,12 +109,12 @@ pub fn map_ui(
     context: &MapContext<'_>,
     view: &mut MapView,
     shown: &mut ShownSlides,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let MapContext { session, study, map, palette, .. } = *context;
     let sample = &study.sample;
-    legend_ui(ui, session, sample, view, palette, asked);
-    chosen_ui(ui, session, sample, view, palette, asked);
+    legend_ui(ui, session, sample, view, palette, requests);
+    chosen_ui(ui, session, sample, view, palette, requests);
     let (rect, response) =
         ui.allocate_exact_size(Vec2::new(ui.available_width(), HEIGHT), Sense::click_and_drag());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "map of the descriptors"));
@@ -153,9 +153,9 @@ pub fn map_ui(
     let at = on_screen(map.points[tile as usize], rect, center, zoom);
     painter.circle_stroke(at, RADIUS + 3.0, Stroke::new(2.0, palette.strong));
     let clicked = response.clicked();
-    tile_hint_ui(response, context, tile, shown, asked);
+    tile_hint_ui(response, context, tile, shown, requests);
     if clicked && let Some((slide, rect)) = tile_of(sample, tile) {
-        asked.command(ViewCommand::GoToTile { slide, rect, from: None });
+        requests.command(ViewCommand::GoToTile { slide, rect, from: None });
     }
 }
 
@@ -165,7 +165,7 @@ fn tile_hint_ui(
     context: &MapContext<'_>,
     tile: u32,
     shown: &mut ShownSlides,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let MapContext { session, study, palette, .. } = *context;
     response.on_hover_ui_at_pointer(|ui| {
@@ -174,7 +174,7 @@ fn tile_hint_ui(
             let (image, _) = ui.allocate_exact_size(Vec2::splat(PICTURE), Sense::hover());
             picture_ui(ui, image, picture.as_ref(), palette);
             if picture.is_none() {
-                asked.command(SlideCommand::ReadTile { slide, rect });
+                requests.command(SlideCommand::ReadTile { slide, rect });
             }
         }
         ui.label(caption_of(&study.sample, tile));
@@ -253,7 +253,7 @@ fn legend_ui(
     sample: &Sample,
     view: &mut MapView,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     ui.horizontal_wrapped(|ui| {
         let before = view.kind;
@@ -293,9 +293,9 @@ fn legend_ui(
         }
     });
     let query = session.query().map(|_| session.generation());
-    if view.coloured == Coloured::Distance && session.distances().is_none() && view.asked != query {
-        view.asked = query;
-        asked.command(EvaluationCommand::MeasureDistances);
+    if view.coloured == Coloured::Distance && session.distances().is_none() && view.requests != query {
+        view.requests = query;
+        requests.command(EvaluationCommand::MeasureDistances);
     }
 }
 
@@ -314,7 +314,7 @@ fn chosen_ui(
     sample: &Sample,
     view: &mut MapView,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     if view.chosen.is_empty() {
         return;
@@ -327,13 +327,13 @@ fn chosen_ui(
         let text = format!("{} selected", counted(view.chosen.len() as u64, "tile"));
         ui.label(RichText::new(text).color(palette.strong));
         if ui.button("Find similar").on_hover_text("Search for similar tiles on all slides").clicked() {
-            asked.command(QueryCommand::Tiles(positions(&view.chosen)));
+            requests.command(QueryCommand::Tiles(positions(&view.chosen)));
         }
         ui.menu_button("Annotate as", |ui| {
             for class in session.project().classes() {
                 if ui.button(&class.name).clicked() {
                     let tiles = positions(&view.chosen);
-                    asked.command(AnnotationCommand::AnnotateTiles { tiles, class });
+                    requests.command(AnnotationCommand::AnnotateTiles { tiles, class });
                     ui.close();
                 }
             }

@@ -25,7 +25,7 @@ use crate::geometry::Level0Rect;
 use crate::session::{EvaluationCommand, EvaluationState, Session};
 use crate::slide::SlideId;
 use crate::ui::actions::WindowAction;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
@@ -97,15 +97,15 @@ pub fn report_ui(
     renderer: &MapRenderer,
     shown: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     header_ui(ui, palette, "Report", |ui| {
-        action_icon_ui(ui, WindowAction::ToggleReport, icons::ICON_CLOSE, None, palette, asked);
+        action_icon_ui(ui, WindowAction::ToggleReport, icons::ICON_CLOSE, None, palette, requests);
         if matches!(session.evaluation(), EvaluationState::Done(_)) {
-            action_icon_ui(ui, WindowAction::WriteReport, icons::ICON_SAVE, None, palette, asked);
+            action_icon_ui(ui, WindowAction::WriteReport, icons::ICON_SAVE, None, palette, requests);
         }
     });
-    settings_ui(ui, session, view, palette, asked);
+    settings_ui(ui, session, view, palette, requests);
     match session.evaluation() {
         EvaluationState::None => hint_ui(ui, palette),
         EvaluationState::Running { share, doing, .. } => {
@@ -123,7 +123,7 @@ pub fn report_ui(
             view.follow(study);
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 Frame::new().inner_margin(Margin::symmetric(24, 8)).show(ui, |ui| {
-                    study_ui(ui, session, study, view, renderer, shown, palette, asked);
+                    study_ui(ui, session, study, view, renderer, shown, palette, requests);
                 });
             });
         }
@@ -149,18 +149,24 @@ fn hint_ui(ui: &mut Ui, palette: &Palette) {
     });
 }
 
-fn settings_ui(ui: &mut Ui, session: &Session, view: &mut ReportView, palette: &Palette, asked: &mut Asked) {
+fn settings_ui(
+    ui: &mut Ui,
+    session: &Session,
+    view: &mut ReportView,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
     Frame::new().inner_margin(Margin::symmetric(24, 4)).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             let weak = |text: &str| RichText::new(text).color(palette.weak);
             if matches!(session.evaluation(), EvaluationState::Running { .. }) {
                 if ui.button("Stop").clicked() {
-                    asked.command(EvaluationCommand::Stop);
+                    requests.command(EvaluationCommand::Stop);
                 }
             } else {
                 let text = RichText::new("Measure").color(palette.on_accent);
                 if ui.add(egui::Button::new(text).fill(palette.accent)).clicked() {
-                    asked.command(EvaluationCommand::Start(Box::new(view.settings())));
+                    requests.command(EvaluationCommand::Start(Box::new(view.settings())));
                 }
             }
             ui.add_space(8.0);
@@ -198,7 +204,7 @@ fn study_ui(
     renderer: &MapRenderer,
     shown: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let encoders = &study.comparison.encoders;
     view.encoder = view.encoder.min(encoders.len().saturating_sub(1));
@@ -238,7 +244,7 @@ fn study_ui(
                 ),
             };
             let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
-            queries::pairs_ui(ui, pairs, [color; 2], &what, &mut tiles, asked);
+            queries::pairs_ui(ui, pairs, [color; 2], &what, &mut tiles, requests);
         }
     }
     if let Some(classes) = &one.classes {
@@ -251,20 +257,20 @@ fn study_ui(
                 [] => "No queries in this cell.",
                 _ => "Queries in this cell, each with its nearest tile.",
             };
-            queries::pairs_ui(ui, pairs, [palette.query, palette.line], what, &mut tiles, asked);
+            queries::pairs_ui(ui, pairs, [palette.query, palette.line], what, &mut tiles, requests);
         }
     }
     if let Some(target) = &one.target {
         let mut tiles = queries::Tiles { session, study, pictures: &mut view.pictures, shown, palette };
-        queries::queries_ui(ui, target, &mut tiles, asked);
+        queries::queries_ui(ui, target, &mut tiles, requests);
     }
     if let Some(drawn) = view.map.shown(&study.maps) {
         heading_ui(ui, palette, &format!("{} of the descriptors of {}", drawn.kind.name(), drawn.encoder));
         let context = map::MapContext { session, study, map: drawn, renderer, palette };
-        map::map_ui(ui, &context, &mut view.map, shown, asked);
+        map::map_ui(ui, &context, &mut view.map, shown, requests);
     }
     heading_ui(ui, palette, "Data and settings");
-    tables::data_ui(ui, session, study, palette, asked);
+    tables::data_ui(ui, session, study, palette, requests);
 }
 
 fn heading_ui(ui: &mut Ui, palette: &Palette, title: &str) {

@@ -12,7 +12,7 @@ use crate::evaluation::comparison::Target;
 use crate::evaluation::report::extremes;
 use crate::evaluation::study::Study;
 use crate::session::{Session, SlideCommand, ViewCommand};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::Palette;
 
@@ -36,7 +36,7 @@ pub struct Tiles<'a> {
 }
 
 /// Draws the queries with the best and the worst answers.
-pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, asked: &mut Asked) {
+pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, requests: &mut Requests) {
     let palette = tiles.palette;
     let [best, worst] = extremes(target, &tiles.study.sample);
     for (title, queries) in
@@ -48,11 +48,11 @@ pub fn queries_ui(ui: &mut Ui, target: &Target, tiles: &mut Tiles<'_>, asked: &m
         heading_ui(ui, palette, title);
         for query in queries {
             ui.horizontal(|ui| {
-                tile_ui(ui, tiles, query.tile, palette.query, asked);
+                tile_ui(ui, tiles, query.tile, palette.query, requests);
                 ui.add_space(10.0);
                 for (answer, is_correct) in query.answers.iter().zip(&query.hits).take(ANSWERS) {
                     let frame = if *is_correct { palette.good } else { palette.error };
-                    tile_ui(ui, tiles, answer.tile, frame, asked);
+                    tile_ui(ui, tiles, answer.tile, frame, requests);
                 }
             });
         }
@@ -71,7 +71,7 @@ pub fn pairs_ui(
     frames: [Color32; 2],
     what: &str,
     tiles: &mut Tiles<'_>,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     ui.add_space(8.0);
     ui.horizontal_wrapped(|ui| {
@@ -81,7 +81,7 @@ pub fn pairs_ui(
             ui.allocate_ui(both, |ui| {
                 ui.horizontal(|ui| {
                     for (tile, frame) in pair.iter().zip(frames) {
-                        tile_ui(ui, tiles, *tile, frame, asked);
+                        tile_ui(ui, tiles, *tile, frame, requests);
                     }
                 });
             });
@@ -91,7 +91,7 @@ pub fn pairs_ui(
     ui.label(RichText::new(what).small().color(tiles.palette.weak));
 }
 
-fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked: &mut Asked) {
+fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, requests: &mut Requests) {
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(EDGE), Sense::click());
     let name = caption_of(&tiles.study.sample, tile);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name.as_str()));
@@ -101,7 +101,7 @@ fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked:
         if picture.is_none() {
             picture = tiles.shown.picture(tiles.session, ui.ctx(), &slide, tile_rect);
             if picture.is_none() {
-                asked.command(SlideCommand::ReadTile { slide: slide.clone(), rect: tile_rect });
+                requests.command(SlideCommand::ReadTile { slide: slide.clone(), rect: tile_rect });
             }
         }
         picture_ui(
@@ -114,7 +114,7 @@ fn tile_ui(ui: &mut Ui, tiles: &mut Tiles<'_>, tile: u32, frame: Color32, asked:
         ui.painter().rect_stroke(rect, 4.0, Stroke::new(width, frame), StrokeKind::Inside);
     }
     if response.on_hover_text(name).clicked() {
-        asked.command(ViewCommand::GoToTile { slide, rect: tile_rect, from: None });
+        requests.command(ViewCommand::GoToTile { slide, rect: tile_rect, from: None });
     }
 }
 

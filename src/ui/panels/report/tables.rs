@@ -18,7 +18,7 @@ use crate::evaluation::study::Study;
 use crate::number_format::{counted, grouped};
 use crate::session::{Session, ViewCommand};
 use crate::slide::SlideId;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::theme::{self, Palette};
 
 /// Size of a cell of the confusion matrix in points.
@@ -164,7 +164,7 @@ pub fn further_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
 }
 
 /// Draws the evaluated slides and the settings; a click goes to a slide.
-pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette, asked: &mut Asked) {
+pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette, requests: &mut Requests) {
     let sample = &study.sample;
     let rows = sample.tiles.rows_by_slide();
     Grid::new("data").striped(true).spacing([22.0, 6.0]).show(ui, |ui| {
@@ -178,7 +178,7 @@ pub fn data_ui(ui: &mut Ui, session: &Session, study: &Study, palette: &Palette,
                 && let Some(state) = session.slide(&id)
             {
                 let rect = state.source.info().extent();
-                asked.command(ViewCommand::GoToTile { slide: id, rect, from: None });
+                requests.command(ViewCommand::GoToTile { slide: id, rect, from: None });
             }
             ui.label(slide.patient.as_deref().unwrap_or("–"));
             ui.label(rows.len().to_string());

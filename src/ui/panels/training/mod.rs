@@ -15,7 +15,7 @@ use crate::encoder::DeviceChoice;
 use crate::session::{RunView, Session, TrainingCommand};
 use crate::slide::SlideId;
 use crate::training::config::{Preset, TrainingConfig};
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::slide_view::PairOnSlide;
 use crate::ui::theme::{self, Palette};
 
@@ -145,7 +145,7 @@ pub fn training_ui(
     panel: &mut TrainingPanel,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) -> bool {
     let mut open = true;
     let screen = context.content_rect().size();
@@ -158,7 +158,7 @@ pub fn training_ui(
         .default_size(Vec2::new(980.0_f32.min(screen.x - 60.0), 720.0_f32.min(screen.y - 140.0)))
         .min_width(560.0)
         .frame(frame)
-        .show(context, |ui| contents_ui(ui, panel, session, palette, asked));
+        .show(context, |ui| contents_ui(ui, panel, session, palette, requests));
     open
 }
 
@@ -167,7 +167,7 @@ fn contents_ui(
     panel: &mut TrainingPanel,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     if let Some((number, config)) = session.training().settings_read()
         && *number != panel.settings_taken
@@ -177,7 +177,7 @@ fn contents_ui(
         panel.tab = Tab::SetUp;
     }
     if !session.training().is_listed() {
-        asked.command(TrainingCommand::ListRuns);
+        requests.command(TrainingCommand::ListRuns);
     }
     let runs = format!("All runs ({})", session.training().runs().len());
     ui.horizontal(|ui| {
@@ -193,9 +193,9 @@ fn contents_ui(
     });
     ui.separator();
     match panel.tab {
-        Tab::SetUp => setup::setup_ui(ui, panel, session, palette, asked),
-        Tab::Run => running::running_ui(ui, panel, session, palette, asked),
-        Tab::Runs => runs::runs_ui(ui, panel, session, palette, asked),
+        Tab::SetUp => setup::setup_ui(ui, panel, session, palette, requests),
+        Tab::Run => running::running_ui(ui, panel, session, palette, requests),
+        Tab::Runs => runs::runs_ui(ui, panel, session, palette, requests),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Tab, TrainingPanel, heading_ui};
 use crate::session::{RunningState, Session, TrainingCommand, ViewCommand};
 use crate::training::ShownPair;
 use crate::training::pairs::Relation;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::panels::{progress_ui, waiting_time};
 use crate::ui::theme::Palette;
 
@@ -22,7 +22,7 @@ pub fn running_ui(
     panel: &mut TrainingPanel,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let running = session.training().running();
     let is_any = running.active || running.problem.is_some();
@@ -33,7 +33,7 @@ pub fn running_ui(
         );
         return;
     };
-    controls_ui(ui, panel, session, running, palette, asked);
+    controls_ui(ui, panel, session, running, palette, requests);
     ScrollArea::vertical().id_salt("run").auto_shrink([false, false]).show(ui, |ui| {
         let compared: Vec<_> = session
             .training()
@@ -45,7 +45,7 @@ pub fn running_ui(
         runs.extend(compared.iter().map(|run| PlottedRun { name: &run.card.id, history: &run.history }));
         plots_ui(ui, &runs, &mut panel.validation, 138.0, palette);
         let pairs = (running.pairs.as_slice(), running.pairs_shown);
-        pairs_ui(ui, "Pairs of the latest step", &mut panel.pictures, pairs, palette, asked);
+        pairs_ui(ui, "Pairs of the latest step", &mut panel.pictures, pairs, palette, requests);
         heading_ui(ui, "Log", palette);
         for line in running.log.iter().rev().take(60) {
             ui.add(egui::Label::new(RichText::new(line).small().color(palette.weak)).wrap().selectable(true));
@@ -59,7 +59,7 @@ fn controls_ui(
     session: &Session,
     running: &RunningState,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     ui.horizontal(|ui| {
         if running.active {
@@ -68,11 +68,11 @@ fn controls_ui(
                 false => ("Pause", TrainingCommand::Pause),
             };
             if ui.add_enabled(!running.stopping, egui::Button::new(text)).clicked() {
-                asked.command(command);
+                requests.command(command);
             }
             let stop = ui.add_enabled(!running.stopping, egui::Button::new("Stop"));
             if stop.on_hover_text("Save a checkpoint and stop; the run can be continued later").clicked() {
-                asked.command(TrainingCommand::Stop);
+                requests.command(TrainingCommand::Stop);
             }
         } else if let Some(run) = &running.run {
             let finished =
@@ -81,7 +81,7 @@ fn controls_ui(
             if finished
                 && ui.add(egui::Button::new(text).fill(palette.accent)).on_hover_text(USE_HINT).clicked()
             {
-                asked.command(TrainingCommand::UseEncoder(run.clone()));
+                requests.command(TrainingCommand::UseEncoder(run.clone()));
             }
             if ui.button("All runs").clicked() {
                 panel.tab = Tab::Runs;
@@ -173,7 +173,7 @@ pub(super) fn pairs_ui(
     pictures: &mut PairPictures,
     (pairs, number): (&[ShownPair], u64),
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     if pairs.is_empty() {
         return;
@@ -194,7 +194,7 @@ pub(super) fn pairs_ui(
                         let tile = ui.add(image).on_hover_cursor(egui::CursorIcon::PointingHand);
                         if tile.on_hover_text("Show this tile on its slide").clicked() {
                             let (slide, rect) = (slide.clone(), *rect);
-                            asked.command(ViewCommand::GoToTile { slide, rect, from: None });
+                            requests.command(ViewCommand::GoToTile { slide, rect, from: None });
                         }
                     }
                 });

@@ -9,7 +9,7 @@ use super::{Tab, TrainingPanel};
 use crate::session::{RunView, Session, TrainingCommand};
 use crate::training::config::Method;
 use crate::training::run::RunStatus;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::panels::waiting_time;
 use crate::ui::theme::{self, Palette};
 
@@ -19,7 +19,7 @@ pub fn runs_ui(
     panel: &mut TrainingPanel,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let training = session.training();
     if training.runs().is_empty() {
@@ -31,7 +31,7 @@ pub fn runs_ui(
         for run in training.runs().iter().rev() {
             Frame::new().fill(palette.raised).corner_radius(6).inner_margin(10).show(ui, |ui| {
                 ui.set_width(ui.available_width());
-                run_ui(ui, panel, session, run, palette, asked);
+                run_ui(ui, panel, session, run, palette, requests);
             });
         }
     });
@@ -43,7 +43,7 @@ fn run_ui(
     session: &Session,
     run: &RunView,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let id = &run.card.id;
     let running = session.training().running();
@@ -81,7 +81,7 @@ fn run_ui(
     let text = format!("{state}{} · started {} ago", best.unwrap_or_default(), age(run.card.begun));
     ui.add(egui::Label::new(RichText::new(text).small().color(color)).wrap());
     ui.horizontal(|ui| {
-        ui.add_enabled_ui(!is_running, |ui| buttons_ui(ui, panel, session, run, palette, asked));
+        ui.add_enabled_ui(!is_running, |ui| buttons_ui(ui, panel, session, run, palette, requests));
     });
 }
 
@@ -91,11 +91,11 @@ fn buttons_ui(
     session: &Session,
     run: &RunView,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let id = run.card.id.clone();
     let free = !session.training().running().active;
-    let mut train = |command: TrainingCommand| asked.command(command);
+    let mut train = |command: TrainingCommand| requests.command(command);
     if run.model.is_some() {
         if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
             train(TrainingCommand::UseEncoder(id.clone()));

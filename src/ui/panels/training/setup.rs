@@ -18,7 +18,7 @@ use crate::training::config::{
 };
 use crate::training::fields::help_of;
 use crate::ui::actions::EmbeddingAction;
-use crate::ui::app::Asked;
+use crate::ui::app::Requests;
 use crate::ui::panels::line_ui;
 use crate::ui::theme::Palette;
 
@@ -31,7 +31,7 @@ pub fn setup_ui(
     panel: &mut TrainingPanel,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let room = (ui.available_height() - 52.0).max(240.0);
     ui.horizontal_top(|ui| {
@@ -49,12 +49,12 @@ pub fn setup_ui(
                     if session.slides().is_empty() {
                         ui.label(RichText::new("Open slides first.").color(palette.weak));
                     }
-                    preview_ui(ui, panel, session, palette, asked);
+                    preview_ui(ui, panel, session, palette, requests);
                 });
         });
         ui.add_space(10.0);
         ui.vertical(|ui| {
-            presets_ui(ui, panel, palette, asked);
+            presets_ui(ui, panel, palette, requests);
             ScrollArea::vertical()
                 .id_salt("training settings")
                 .max_height(room - 40.0)
@@ -62,9 +62,9 @@ pub fn setup_ui(
                 .show(ui, |ui| settings_ui(ui, panel, session));
         });
     });
-    count_pairs(ui, panel, session, asked);
+    count_pairs(ui, panel, session, requests);
     ui.separator();
-    start_ui(ui, panel, session, palette, asked);
+    start_ui(ui, panel, session, palette, requests);
 }
 
 fn slide_ui(
@@ -139,7 +139,7 @@ fn preview_ui(
     panel: &mut TrainingPanel,
     session: &Session,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let slides = chosen(panel, session, Role::Learn);
     let preview = session.training().preview();
@@ -148,7 +148,7 @@ fn preview_ui(
         let hint = "Show some random pairs with these settings, augmented as in training";
         if ui.add_enabled(can, Button::new("Preview pairs")).on_hover_text(hint).clicked() {
             let config = Box::new(panel.config.clone());
-            asked.command(TrainingCommand::Preview { slides, config });
+            requests.command(TrainingCommand::Preview { slides, config });
         }
         if preview.drawing {
             ui.spinner();
@@ -158,7 +158,7 @@ fn preview_ui(
         ui.add(egui::Label::new(RichText::new(problem).small().color(palette.error)).wrap());
     }
     let pairs = (preview.pairs.as_slice(), preview.drawn);
-    pairs_ui(ui, "Preview of training pairs", &mut panel.previewed, pairs, palette, asked);
+    pairs_ui(ui, "Preview of training pairs", &mut panel.previewed, pairs, palette, requests);
     if !preview.pairs.is_empty() {
         let hint = "The pairs are also drawn on their slides; click a tile to go there.";
         ui.label(RichText::new(hint).small().color(palette.weak));
@@ -172,7 +172,7 @@ fn chosen(panel: &TrainingPanel, session: &Session, wanted: Role) -> Vec<SlideId
 }
 
 /// Requests missing counts of pairs, except while a value is being dragged.
-fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, asked: &mut Asked) {
+fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, requests: &mut Requests) {
     let busy = ui.input(|input| input.pointer.any_down()) || panel.config.check().is_err();
     let limits = PairLimits::of(&panel.config);
     let uncounted: Vec<SlideId> = session
@@ -184,11 +184,11 @@ fn count_pairs(ui: &Ui, panel: &TrainingPanel, session: &Session, asked: &mut As
         .collect();
     if !busy && !uncounted.is_empty() {
         let config = Box::new(panel.config.clone());
-        asked.command(TrainingCommand::Count { slides: uncounted, config });
+        requests.command(TrainingCommand::Count { slides: uncounted, config });
     }
 }
 
-fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette, asked: &mut Asked) {
+fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette, requests: &mut Requests) {
     ui.horizontal(|ui| {
         heading_ui(ui, "Settings", palette);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -207,10 +207,10 @@ fn presets_ui(ui: &mut Ui, panel: &mut TrainingPanel, palette: &Palette, asked: 
                 .on_hover_text("Save these settings to a TOML file with explanations")
                 .clicked()
             {
-                asked.action(EmbeddingAction::SaveTrainingSettings);
+                requests.action(EmbeddingAction::SaveTrainingSettings);
             }
             if ui.button("Load…").on_hover_text("Load settings from a TOML file").clicked() {
-                asked.action(EmbeddingAction::LoadTrainingSettings);
+                requests.action(EmbeddingAction::LoadTrainingSettings);
             }
         });
     });
@@ -442,7 +442,13 @@ fn more_ui(ui: &mut Ui, config: &mut TrainingConfig) {
     });
 }
 
-fn start_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: &Palette, asked: &mut Asked) {
+fn start_ui(
+    ui: &mut Ui,
+    panel: &mut TrainingPanel,
+    session: &Session,
+    palette: &Palette,
+    requests: &mut Requests,
+) {
     let (slides, validation) = (chosen(panel, session, Role::Learn), chosen(panel, session, Role::Validate));
     let obstacle = match panel.config.check() {
         Err(error) => Some(error.to_string()),
@@ -457,7 +463,7 @@ fn start_ui(ui: &mut Ui, panel: &mut TrainingPanel, session: &Session, palette: 
             panel.tab = Tab::Run;
             let config = Box::new(panel.config.clone());
             let (slides, validation) = (slides.clone(), validation.clone());
-            asked.command(TrainingCommand::Start { slides, validation, config, device: panel.device });
+            requests.command(TrainingCommand::Start { slides, validation, config, device: panel.device });
         }
         let note = obstacle.unwrap_or_else(|| {
             format!(

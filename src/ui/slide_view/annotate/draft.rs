@@ -228,7 +228,7 @@ impl Annotator {
             ids = ids_of(&mut scene.annotations.set().iter());
         }
         if !ids.is_empty() {
-            self.wishes.push(AnnotationCommand::Edit {
+            self.commands.push(AnnotationCommand::Edit {
                 slide: scene.slide.clone(),
                 edit: Edit::Erase { ids, area },
             });

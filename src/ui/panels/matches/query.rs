@@ -5,7 +5,7 @@ use egui::{Color32, Frame, Margin, Pos2, Rect, RichText, ScrollArea, Sense, Stro
 use super::super::{line_ui, picture_ui, text_over_ui};
 use crate::query::{Example, Region, ShownExample};
 use crate::session::{QueryCommand, QueryState, Session};
-use crate::ui::app::{Asked, slide_name};
+use crate::ui::app::{Requests, slide_name};
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::slide_view::length_label;
 use crate::ui::theme::{self, PANEL_MARGIN, Palette};
@@ -16,19 +16,19 @@ const FIRST: f32 = 60.0;
 const FURTHER: f32 = 44.0;
 
 /// Draws the examples of the query.
-pub fn question_ui(
+pub fn query_ui(
     ui: &mut Ui,
     session: &Session,
     query: &QueryState,
     shown: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let Some(first) = query.positives.first() else { return };
     let (rect, _) = ui.allocate_exact_size(Vec2::new(ui.available_width(), 76.0), Sense::hover());
     ui.painter().rect_filled(rect, theme::RADIUS, palette.raised);
     let picture = Rect::from_min_size(rect.min + Vec2::splat(8.0), Vec2::splat(FIRST));
-    example_ui(ui, picture, session, (true, 0, first), shown, palette, asked);
+    example_ui(ui, picture, session, (true, 0, first), shown, palette, requests);
     let text =
         Rect::from_min_max(Pos2::new(picture.right() + 12.0, rect.top() + 10.0), rect.max - Vec2::splat(8.0));
     text_over_ui(ui, text, |ui| {
@@ -46,7 +46,7 @@ pub fn question_ui(
         line_ui(ui, RichText::new(location(session, first)).small().color(palette.weak));
     });
     if query.positives.len() > 1 || !query.negatives.is_empty() {
-        further_ui(ui, session, query, shown, palette, asked);
+        further_ui(ui, session, query, shown, palette, requests);
     }
     if query.positives.len() + query.negatives.len() == 1 {
         let hint = "Shift-click adds an example, Ctrl-click adds a negative example";
@@ -61,7 +61,7 @@ fn further_ui(
     query: &QueryState,
     shown: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = Vec2::splat(6.0);
@@ -69,7 +69,7 @@ fn further_ui(
         let negatives = query.negatives.iter().enumerate().map(|(index, shown)| (false, index, shown));
         for one in positives.chain(negatives) {
             let (rect, _) = ui.allocate_exact_size(Vec2::splat(FURTHER), Sense::hover());
-            example_ui(ui, rect, session, one, shown, palette, asked);
+            example_ui(ui, rect, session, one, shown, palette, requests);
         }
     });
 }
@@ -82,7 +82,7 @@ fn example_ui(
     (is_positive, number, example): (bool, usize, &ShownExample),
     shown: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     let response = ui.interact(rect, ui.scope_id().with(("example", is_positive, number)), Sense::click());
     let kind = if is_positive { "example" } else { "negative example" };
@@ -99,11 +99,11 @@ fn example_ui(
     let response =
         response.on_hover_text(format!("{what}\n{name}\nClick to go there, right-click to remove"));
     if response.secondary_clicked() {
-        asked.command(QueryCommand::RemoveExample { is_positive, index: number });
+        requests.command(QueryCommand::RemoveExample { is_positive, index: number });
     } else if response.clicked()
         && let Some(position) = &example.position
     {
-        asked.command(QueryCommand::GoToExample { position: position.clone(), from: None });
+        requests.command(QueryCommand::GoToExample { position: position.clone(), from: None });
     }
 }
 
@@ -127,7 +127,9 @@ fn location(session: &Session, shown: &ShownExample) -> String {
     }
     let center = position.rect.center();
     match session.slide(&position.slide).and_then(|slide| slide.source.info().mpp) {
-        Some(mpp) => format!("x {}  y {}", length_label(center.x * mpp.x), length_label(center.y * mpp.y)),
+        Some(mpp) => {
+            format!("x {}  y {}", length_label(center.x * mpp.x()), length_label(center.y * mpp.y()))
+        }
         None => format!("x {:.0}  y {:.0} px", center.x, center.y),
     }
 }
@@ -138,7 +140,7 @@ pub fn history_ui(
     session: &Session,
     shown: &mut ShownSlides,
     palette: &Palette,
-    asked: &mut Asked,
+    requests: &mut Requests,
 ) {
     Frame::new().inner_margin(Margin::symmetric(PANEL_MARGIN, 4)).show(ui, |ui| {
         ui.label(RichText::new("Query history").small().color(palette.weak));
@@ -162,7 +164,7 @@ pub fn history_ui(
                         count => format!(" · {count} examples"),
                     };
                     if response.on_hover_text(format!("Repeat this query: {name}{examples}")).clicked() {
-                        asked.command(QueryCommand::Repeat(number));
+                        requests.command(QueryCommand::Repeat(number));
                     }
                 }
             });

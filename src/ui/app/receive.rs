@@ -41,7 +41,7 @@ impl App {
         }
         let destination = self.session.take_destination();
         if let Some(ViewTarget { slide, .. }) = &destination {
-            self.canvas.panes.leave_held(slide);
+            self.canvas.panes.show_beside_query(slide);
         }
         self.canvas.panes.follow(&self.session);
         if let Some(ViewTarget { slide, field }) = destination {
@@ -56,7 +56,7 @@ impl App {
     }
 
     /// Passes loaded tiles to the renderer, and follows opened and closed slides.
-    pub(super) fn take_over_tiles(&mut self, context: &Context) {
+    pub(super) fn receive_tiles(&mut self, context: &Context) {
         let loaded = self.canvas.loader.take_loaded(TILES_PER_FRAME);
         let more = loaded.len() == TILES_PER_FRAME;
         for tile in loaded {
@@ -72,7 +72,7 @@ impl App {
         let closed =
             self.canvas.slides.follow(&self.session, context, &self.canvas.loader, &mut self.canvas.renderer);
         if !closed.is_empty() {
-            self.canvas.view_histories.put_away(|slide| self.session.slide(slide).is_some());
+            self.canvas.view_histories.unload(|slide| self.session.slide(slide).is_some());
         }
         closed.into_iter().for_each(|slide| self.canvas.panes.forget(slide));
     }
@@ -85,7 +85,7 @@ impl App {
     }
 
     /// Uses chosen files for the purpose of the dialog.
-    pub(super) fn take_over_choice(&mut self, context: &Context) {
+    pub(super) fn use_chosen_files(&mut self, context: &Context) {
         let Some((choose, paths)) = self.files.dialog.take_chosen() else { return };
         let Some(path) = paths.first().cloned() else {
             self.notice(context, "No file was chosen. You can also type a path (Ctrl+P) or drop files here.");

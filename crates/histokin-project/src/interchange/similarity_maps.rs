@@ -6,10 +6,10 @@ use std::path::Path;
 
 use image::{GrayAlphaImage, ImageFormat, LumaA};
 
-use super::{HeatRequest, SimilarityMap, similarity_maps};
+use super::{GridValues, InterchangeError, write_map_tiff};
 use histokin_core::durable;
+use histokin_core::query::similarity_map::{MapRequest, SimilarityMap};
 use histokin_core::slide::SlideId;
-use histokin_project::interchange::{GridValues, InterchangeError, write_map_tiff};
 
 /// The files written for one slide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct WrittenMap {
 /// # Errors
 /// Returns [`InterchangeError`] with the file that could not be written.
 pub fn write_maps(
-    request: &HeatRequest,
+    request: &MapRequest,
     scale: f32,
     name: impl Fn(&SlideId) -> String,
     folder: &Path,
@@ -40,7 +40,7 @@ pub fn write_maps(
     std::fs::create_dir_all(folder)
         .map_err(|source| InterchangeError::Io { path: folder.to_owned(), source })?;
     let mut written: Vec<WrittenMap> = Vec::new();
-    for (map, set) in similarity_maps(request, scale).maps.into_iter().zip(request.sets()) {
+    for (map, set) in request.maps(scale).into_iter().zip(request.sets()) {
         let mut stem = name(&map.slide);
         // Files in two folders may have the same name.
         if written.iter().any(|other| other.picture == format!("{stem}.png")) {
@@ -50,7 +50,7 @@ pub fn write_maps(
         write_picture(&folder.join(&picture), &map)?;
         // Tiles imported for a slide with non-square pixels: use the geometric mean of both edges.
         let (mpp, [width, height]) = (set.header.level0_mpp(), map.tile_level0.map(f64::from));
-        let tile_um = (mpp.x * width * mpp.y * height).sqrt();
+        let tile_um = (mpp.x() * width * mpp.y() * height).sqrt();
         let values = GridValues { grid: map.grid, values: &map.similarity, tile_um };
         write_map_tiff(&folder.join(&pyramid), values)?;
         written.push(WrittenMap { slide: map.slide, picture, pyramid, tile_level0: map.tile_level0 });
