@@ -77,9 +77,9 @@ fn jump(window: &mut Window, (across, down): (f32, f32)) -> Jump {
     window.button(at, true);
     let begun = Instant::now();
     window.step(Drawn::Recorded);
-    let first = window.app.lacks();
+    let first = window.app.missing_tiles();
     let mut frames = 1;
-    while window.app.lacks().sharp > 0 {
+    while window.app.missing_tiles().sharp > 0 {
         assert!(begun.elapsed() < Duration::from_secs(60), "the view does not become sharp");
         window.step(Drawn::Recorded);
         frames += 1;

@@ -11,7 +11,7 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
             if let Ok(read) = read_features(path) {
                 assert_eq!(read.values.len(), read.places.len() * read.width);
                 assert!(read.values.iter().all(|value| value.is_finite()));
-                for mpp in [None, Some(MicronsPerPixel::square(0.25))] {
+                for mpp in [None, Some(MicronsPerPixel::square(0.25).unwrap())] {
                     let _ = read.stated.tile_level0(None, mpp);
                 }
                 let _ = read.stated.size_problem([2220, 2967], 256);

@@ -185,7 +185,7 @@ fn settings(args: &EmbedArgs, kept: &ProjectSettings) -> anyhow::Result<ProjectS
     if !(16..=4096).contains(&tiles.tile_px) {
         bail!("--tile-px {}: give 16 to 4096 pixels", tiles.tile_px);
     }
-    if !MicronsPerPixel::square(tiles.mpp).is_plausible() {
+    if MicronsPerPixel::square(tiles.mpp).is_err() {
         bail!("--mpp {}: give µm per pixel, such as 1.0", tiles.mpp);
     }
     let stain = args.stain.map_or(kept.stain, StainSetting::from);

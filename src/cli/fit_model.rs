@@ -334,7 +334,7 @@ fn described(source: &Source, encoder: &mut dyn Encoder) -> anyhow::Result<Slide
     let mpp = source.slide.info().mpp.with_context(|| source.slide.info().path.display().to_string())?;
     let middle = |tile: &TileIndex| {
         let middle = source.grid.rect(*tile).center();
-        [middle.x * mpp.x, middle.y * mpp.y]
+        [middle.x * mpp.x(), middle.y * mpp.y()]
     };
     let middles_um = source.tiles.iter().map(middle).collect();
     Ok(SlideTiles { features: DescriptorBatch { values, width }, middles_um })
@@ -445,7 +445,7 @@ mod tests {
     #[test]
     fn coarser_slides_get_fewer_pixels_of_the_same_field() {
         let settings = TileSettings { tile_px: 224, mpp: 1.0 };
-        let on = |mpp: f64| of_same_field(settings, MicronsPerPixel::square(mpp));
+        let on = |mpp: f64| of_same_field(settings, MicronsPerPixel::square(mpp).unwrap());
         assert_eq!(on(2.0), TileSettings { tile_px: 112, mpp: 2.0 });
         assert_eq!(on(2.5), TileSettings { tile_px: 90, mpp: 2.5 });
         assert_eq!(on(0.25), settings);

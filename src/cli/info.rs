@@ -85,8 +85,8 @@ fn document(info: &SlideInfo, path: Option<&Path>) -> serde_json::Value {
         "width": info.width(),
         "height": info.height(),
         "levels": levels,
-        "mpp_x": info.mpp.map(|mpp| mpp.x),
-        "mpp_y": info.mpp.map(|mpp| mpp.y),
+        "mpp_x": info.mpp.map(|mpp| mpp.x()),
+        "mpp_y": info.mpp.map(|mpp| mpp.y()),
         "mpp_source": info.mpp_source,
         "objective_power": info.objective_power,
         "associated": info.associated,
@@ -117,9 +117,13 @@ fn print(info: &SlideInfo, path: Option<&Path>) {
     match (info.mpp, info.mpp_source) {
         (Some(mpp), source) => {
             let origin = if source == MppSource::User { "set by you" } else { "from the file" };
-            outln!("  pixel size     {} × {} µm ({origin})", mpp.x, mpp.y);
+            outln!("  pixel size     {} × {} µm ({origin})", mpp.x(), mpp.y());
             let mm = |px: u32, um: f64| f64::from(px) * um / 1000.0;
-            outln!("  extent         {:.2} × {:.2} mm", mm(info.width(), mpp.x), mm(info.height(), mpp.y));
+            outln!(
+                "  extent         {:.2} × {:.2} mm",
+                mm(info.width(), mpp.x()),
+                mm(info.height(), mpp.y())
+            );
         }
         _ => outln!("  pixel size     unknown (give it with --slide-mpp)"),
     }

@@ -35,7 +35,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::encoder::{self, DeviceChoice, Encoder, EncoderSpec, ImportedEncoder};
-use crate::geometry::{Level0Point, Level0Rect};
+use crate::geometry::{Level0Point, Level0Rect, MicronsPerPixel};
 use crate::pipeline::{HSV_HISTOGRAM, HsvHistogram};
 use crate::project::Project;
 use crate::slide::isolated::trust::{self, IsolationMode};
@@ -152,7 +152,7 @@ pub fn in_words(error: &anyhow::Error) -> String {
 fn warning_lines(info: &SlideInfo) -> impl Iterator<Item = String> {
     info.warnings.iter().map(|warning| {
         let remedy = match warning.suggested_mpp() {
-            Some(mpp) => format!(" (to set it: --slide-mpp {})", mpp.x),
+            Some(mpp) => format!(" (to set it: --slide-mpp {})", mpp.x()),
             None if warning.concerns_pixel_size() => " (to set it: --slide-mpp M)".to_owned(),
             None => String::new(),
         };
@@ -305,13 +305,13 @@ fn numbers(text: &str, separator: char) -> Result<Vec<f64>, String> {
 }
 
 /// Parses `M` or `MX,MY` in µm per pixel.
-fn parse_mpp(text: &str) -> Result<crate::geometry::MicronsPerPixel, String> {
+fn parse_mpp(text: &str) -> Result<MicronsPerPixel, String> {
     let mpp = match numbers(text, ',')?[..] {
-        [mpp] => crate::geometry::MicronsPerPixel::square(mpp),
-        [x, y] => crate::geometry::MicronsPerPixel { x, y },
+        [um] => MicronsPerPixel::square(um),
+        [x, y] => MicronsPerPixel::new(x, y),
         _ => return Err("give µm per pixel, such as 0.25".to_owned()),
     };
-    if mpp.is_plausible() { Ok(mpp) } else { Err(format!("{text} µm is not a plausible pixel size")) }
+    mpp.map_err(|error| error.to_string())
 }
 
 /// Writes one JSON document to standard output.

@@ -67,7 +67,7 @@ pub fn run(args: &TissueArgs) -> anyhow::Result<()> {
     let info = source.info();
     let (width, height) = tissue.mask.dimensions();
     let area_mm2 = info.mpp.map(|mpp| {
-        let slide_mm2 = f64::from(info.width()) * mpp.x * f64::from(info.height()) * mpp.y * 1e-6;
+        let slide_mm2 = f64::from(info.width()) * mpp.x() * f64::from(info.height()) * mpp.y() * 1e-6;
         slide_mm2 * tissue.coverage()
     });
     // A slide with unknown pixel size has no tile grid.

@@ -43,7 +43,7 @@ fn described(source: &dyn SlideSource, seed: u64) -> DescriptorSet {
 fn picture(folder: &Path, number: u8) -> Arc<dyn SlideSource> {
     let path = folder.join(format!("slide-{number}.png"));
     RgbImage::from_pixel(900, 700, Rgb([180, number, 150])).save(&path).unwrap();
-    slide::open(&path, Some(MicronsPerPixel::square(1.0))).unwrap()
+    slide::open(&path, Some(MicronsPerPixel::square(1.0).unwrap())).unwrap()
 }
 
 /// Hand searches and openings to the workers, and their events to the session, until it is content.
@@ -71,7 +71,7 @@ fn session(root: &Path, sources: &[Arc<dyn SlideSource>]) -> Session {
     settings.stain = StainSetting::None;
     project.set_settings(settings);
     for source in &sources[1..] {
-        project.set_user_mpp(&source.info().id, MicronsPerPixel::square(1.0));
+        project.set_user_mpp(&source.info().id, MicronsPerPixel::square(1.0).unwrap());
     }
     let mut session = Session::new(project);
     session.absorb(EmbeddingEvent::EncoderKnown(Box::new(QuarterColours::new().spec().clone())));

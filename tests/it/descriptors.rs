@@ -46,7 +46,7 @@ fn tiles_of_pixels_that_are_not_square_keep_both_edges() {
     let back = store.open(&header.slide_id, &header.recipe).unwrap().unwrap();
     assert_eq!((back.header.tile_grid(), &back.header), (grid, &header));
     let mpp = back.header.level0_mpp();
-    assert_eq!((mpp.x, mpp.y), (0.5, 0.25));
+    assert_eq!((mpp.x(), mpp.y()), (0.5, 0.25));
     for row in (0..6).map(Row) {
         let rect = back.rect(row);
         assert_eq!((rect.width, rect.height), (448, 896));

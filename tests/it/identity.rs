@@ -28,7 +28,7 @@ fn core(path: &Path, seed: u32) {
 }
 
 fn opened(path: &Path) -> Arc<dyn SlideSource> {
-    slide::open(path, Some(MicronsPerPixel::square(1.0))).unwrap()
+    slide::open(path, Some(MicronsPerPixel::square(1.0).unwrap())).unwrap()
 }
 
 fn info(path: &Path) -> SlideInfo {
@@ -260,7 +260,7 @@ fn a_file_that_was_replaced_by_another_slide_is_noticed_and_nothing_of_the_forme
     let mut project = Project::open_or_create(&place.path("project")).unwrap();
     let former = info(&slide);
     project.add_or_update(&former);
-    project.set_user_mpp(&former.id, MicronsPerPixel::square(0.5));
+    project.set_user_mpp(&former.id, MicronsPerPixel::square(0.5).unwrap());
     project.annotations().save(&former.id, &rectangle()).unwrap();
     let entry = project.slides()[0].clone();
     let aside = place.path("aside.bmp");
@@ -275,7 +275,7 @@ fn a_file_that_was_replaced_by_another_slide_is_noticed_and_nothing_of_the_forme
     let mut project = Project::open(project.root()).unwrap();
     project.add_or_update(&info(&aside));
     assert_eq!(project.slides().len(), 2);
-    assert_eq!(project.user_mpp(&former.id), Some(MicronsPerPixel::square(0.5)));
+    assert_eq!(project.user_mpp(&former.id), Some(MicronsPerPixel::square(0.5).unwrap()));
     assert_eq!(project.annotations().load(&former.id).unwrap().set.len(), 1);
 }
 

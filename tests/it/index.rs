@@ -126,7 +126,7 @@ proptest! {
                 set: 0,
                 center: sets[0].rect(Row(3)).center(),
                 radius_um: exclude_um,
-                mpp: MicronsPerPixel::square(1.0),
+                mpp: MicronsPerPixel::square(1.0).unwrap(),
             }],
             max_distance,
             negatives: negatives.iter().map(|row| sets[2].descriptor(Row(*row)).to_vec()).collect(),

@@ -136,8 +136,8 @@ fn imported_features_are_searched_and_measured_like_our_own() {
     assert_eq!((info.vendor.as_str(), info.width() % 17, info.height() % 12), ("generic-tiff", 0, 0));
     let edge = info.width() / 17;
     let slide = histokin::slide::open(&study.path("beta.tif"), None).unwrap();
-    let tile_um = 100.0 * slide.info().mpp.unwrap().x;
-    assert!((info.mpp.unwrap().x * f64::from(edge) - tile_um).abs() < 1e-3 * tile_um);
+    let tile_um = 100.0 * slide.info().mpp.unwrap().x();
+    assert!((info.mpp.unwrap().x() * f64::from(edge) - tile_um).abs() < 1e-3 * tile_um);
     let whole = LevelRect { level: 0, x: 0, y: 0, width: info.width(), height: info.height() };
     for (x, y, pixel) in pyramid.read(&whole).unwrap().enumerate_pixels() {
         let [grey, alpha] = picture.get_pixel(x / edge, y / edge).0;

@@ -290,7 +290,7 @@ fn pixels_that_are_not_square_are_cut_into_square_microns() {
     let folder = tempfile::tempdir().unwrap();
     let slide = slide_of_long_pixels(&folder.path().join("long.tif"));
     let mpp = slide.info().mpp.expect("the file says it");
-    assert!((mpp.x - 0.5).abs() < 1e-6 && (mpp.y - 0.25).abs() < 1e-6, "{mpp:?}");
+    assert!((mpp.x() - 0.5).abs() < 1e-6 && (mpp.y() - 0.25).abs() < 1e-6, "{mpp:?}");
     let small = opaque(&thumbnail(slide.as_ref(), 512).unwrap());
     assert_eq!(small.dimensions(), (512, 384), "1024 × 768 µm");
     let (wide, high) = extent_of_stain(&small);

@@ -262,7 +262,7 @@ fn a_slide_without_pixel_size_is_refused_until_the_user_gives_one() {
         .err()
         .expect("nothing physical is guessed");
     assert!(error.to_string().contains("--slide-mpp"), "{error}");
-    let known = slide::open(&path, Some(MicronsPerPixel::square(2.0))).unwrap();
+    let known = slide::open(&path, Some(MicronsPerPixel::square(2.0).unwrap())).unwrap();
     assert_eq!(embedded(known.as_ref(), &store).rect(Row(0)).width, 64);
 }
 

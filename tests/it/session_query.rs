@@ -162,7 +162,7 @@ fn questions_of_earlier_days_get_their_pictures_when_their_slide_is_opened() {
         !reads(&desk.session.absorb(QueryEvent::HistoryLoaded(Box::new(query_history)))),
         "the slide is not there yet"
     );
-    let slide = desk.picture(0, Some(MicronsPerPixel::square(1.0)));
+    let slide = desk.picture(0, Some(MicronsPerPixel::square(1.0).unwrap()));
     assert!(reads(&desk.session.absorb(SlideEvent::Opened(slide))));
 }
 
@@ -364,7 +364,7 @@ fn a_slide_that_is_taken_off_or_cut_anew_is_found_no_more_at_once() {
     let path = desk.slides[0].info().path.clone();
     let late = Arc::new(Snapshot::build(desk.session.index().sets().to_vec(), None, None));
     let stale = desk.session.index().sets()[0].clone();
-    let mpp = MicronsPerPixel::square(0.5);
+    let mpp = MicronsPerPixel::square(0.5).unwrap();
     desk.session.handle(SlideCommand::SetMpp { slide: desk.id(0), mpp });
     desk.session.absorb(SlideEvent::Opened(slide::open(&path, Some(mpp)).unwrap()));
     assert_eq!(desk.session.index().len(), 0, "its tiles are others now");

@@ -57,7 +57,7 @@ fn check(path: &Path, expected: &Outcome) {
             assert_eq!((info.width(), info.height()), (*width, *height), "{shown}");
             assert_eq!(info.levels.len(), *levels, "{shown}");
             assert_eq!(info.vendor, *vendor, "{shown}");
-            assert_eq!(info.mpp.map(|mpp| mpp.x), *mpp, "{shown}");
+            assert_eq!(info.mpp.map(|mpp| mpp.x()), *mpp, "{shown}");
             let source = if mpp.is_some() { MppSource::Slide } else { MppSource::Unknown };
             assert_eq!(info.mpp_source, source, "{shown}");
             assert_eq!(info.id.0.len(), 64, "{shown}: {}", info.id);
@@ -183,7 +183,7 @@ fn pictures_of_other_kinds_are_named() {
 fn the_slide_that_ships_tells_all_it_knows() {
     let slide = open(&asset("slides/CMU-1-Small-Region.svs"));
     let info = slide.info();
-    assert_eq!(info.mpp, Some(MicronsPerPixel::square(0.499)));
+    assert_eq!(info.mpp, Some(MicronsPerPixel::square(0.499).unwrap()));
     assert_eq!(info.objective_power, Some(20.0));
     assert_eq!(info.associated, ["label", "macro", "thumbnail"]);
     assert_eq!(info.properties["aperio.AppMag"], "20");
@@ -197,11 +197,11 @@ fn the_slide_that_ships_tells_all_it_knows() {
 #[test]
 fn the_users_pixel_size_wins_and_nonsense_is_refused() {
     let path = asset("slides/CMU-1-Small-Region.svs");
-    let slide = slide::open(&path, Some(MicronsPerPixel::square(0.25))).unwrap();
-    assert_eq!(slide.info().mpp, Some(MicronsPerPixel::square(0.25)));
+    let slide = slide::open(&path, Some(MicronsPerPixel::square(0.25).unwrap())).unwrap();
+    assert_eq!(slide.info().mpp, Some(MicronsPerPixel::square(0.25).unwrap()));
     assert_eq!(slide.info().mpp_source, MppSource::User);
     for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e7] {
-        let refused = slide::open(&path, Some(MicronsPerPixel::square(nonsense)));
+        let refused = slide::open(&path, Some(MicronsPerPixel::square(nonsense).unwrap()));
         assert!(matches!(refused, Err(SlideError::Open { .. })), "{nonsense} µm is taken");
     }
 }
@@ -218,7 +218,7 @@ fn a_stated_pixel_size_counts_only_if_a_scanner_can_have_it() {
         let slide = open(&path);
         assert_eq!(slide.info().mpp.is_some(), believed, "{stated:?}: {:?}", slide.info().mpp);
         if let Some((mpp, stated)) = slide.info().mpp.zip(stated) {
-            assert!((mpp.x - stated).abs() < 1e-6 * stated, "{mpp:?} instead of {stated}");
+            assert!((mpp.x() - stated).abs() < 1e-6 * stated, "{mpp:?} instead of {stated}");
         }
     }
 }
@@ -262,11 +262,11 @@ fn doubtful_pixel_sizes_are_told_and_imagejs_unit_is_read() {
     write_pyramid(&path, &RgbImage::from_fn(300, 300, at), 1, Some(0.025));
     let slide = open(&path);
     let [warning] = &slide.info().warnings[..] else { panic!("{:?}", slide.info().warnings) };
-    assert_eq!(warning.suggested_mpp(), Some(MicronsPerPixel::square(0.25)));
+    assert_eq!(warning.suggested_mpp(), Some(MicronsPerPixel::square(0.25).unwrap()));
     let wire = serde_json::to_string(slide.info()).unwrap();
     let back: histokin::slide::SlideInfo = serde_json::from_str(&wire).unwrap();
     assert_eq!(back.warnings, slide.info().warnings);
-    let given = slide::open(&path, Some(MicronsPerPixel::square(0.025))).unwrap();
+    let given = slide::open(&path, Some(MicronsPerPixel::square(0.025).unwrap())).unwrap();
     assert_eq!(given.info().warnings, []);
 
     let mut encoder = tiff::encoder::TiffEncoder::new(std::fs::File::create(&path).unwrap()).unwrap();
@@ -276,7 +276,7 @@ fn doubtful_pixel_sizes_are_told_and_imagejs_unit_is_read() {
     let description = "ImageJ=1.54f\nimages=1\nunit=nm\n";
     image.encoder().write_tag(tiff::tags::Tag::ImageDescription, description).unwrap();
     image.write_data(&[100; 12]).unwrap();
-    assert_eq!(open(&path).info().mpp, Some(MicronsPerPixel::square(0.25)));
+    assert_eq!(open(&path).info().mpp, Some(MicronsPerPixel::square(0.25).unwrap()));
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn the_second_demonstration_slide_is_a_turned_part_of_the_first() {
     assert!(cut.info().levels.len() > 1);
     assert_ne!(cut.info().id, original.info().id);
     let mpp = cut.info().mpp.expect("its resolution tags say it");
-    assert!((mpp.x - 0.499).abs() < 1e-4 && (mpp.y - 0.499).abs() < 1e-4, "{mpp:?}");
+    assert!((mpp.x() - 0.499).abs() < 1e-4 && (mpp.y() - 0.499).abs() < 1e-4, "{mpp:?}");
     // A square of the original, and where it lies once turned clockwise.
     let square = original.read(&region(0, 380 + 400, 1180 + 500, 200, 200)).unwrap();
     let turned = cut.read(&region(0, 1780 - 500 - 200, 400, 200, 200)).unwrap();

@@ -4,6 +4,7 @@
 //! exchanged; and the pixels of **one pyramid level**, in which regions are read.
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// A position in level-0 pixels; may lie between pixels and outside the slide.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -122,32 +123,76 @@ impl Downsample {
     }
 }
 
-/// Physical size of one pixel in µm, along each axis.
+/// Physical size of one pixel in µm, along each axis; always one that a microscope can have
+/// ([`MicronsPerPixel::new`]).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StatedPixelSize", into = "StatedPixelSize")]
 pub struct MicronsPerPixel {
+    x: f64,
+    y: f64,
+}
+
+/// A pixel size in µm as a file or a user states it, which may be impossible.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StatedPixelSize {
     /// Width of a pixel in µm.
     pub x: f64,
     /// Height of a pixel in µm.
     pub y: f64,
 }
 
+/// A stated pixel size that no microscope has.
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
+#[error("{x} × {y} µm is not a possible pixel size; give one between 0.001 and 1000 µm, such as 0.25")]
+pub struct ImpossiblePixelSize {
+    x: f64,
+    y: f64,
+}
+
 impl MicronsPerPixel {
-    /// Makes the size of square pixels with an edge of `um` micrometres.
-    pub fn square(um: f64) -> Self {
-        Self { x: um, y: um }
+    /// Makes the size of a pixel that is `x` µm wide and `y` µm high.
+    ///
+    /// # Errors
+    /// Unless both are numbers from 0.001 to 1000 µm, and neither is more than 16 times the other.
+    pub fn new(x: f64, y: f64) -> Result<Self, ImpossiblePixelSize> {
+        let is_possible =
+            [x, y].iter().all(|um| POSSIBLE_UM.contains(um)) && x.max(y) <= x.min(y) * MAX_ASPECT_RATIO;
+        if is_possible { Ok(Self { x, y }) } else { Err(ImpossiblePixelSize { x, y }) }
+    }
+
+    /// Makes the size of square pixels with an edge of `um` µm.
+    ///
+    /// # Errors
+    /// As [`MicronsPerPixel::new`].
+    pub fn square(um: f64) -> Result<Self, ImpossiblePixelSize> {
+        Self::new(um, um)
+    }
+
+    /// Makes the possible size that is nearest to one derived from other values.
+    pub(crate) fn nearest(x: f64, y: f64) -> Self {
+        let [x, y] = [x, y].map(|um| um.max(*POSSIBLE_UM.start()).min(*POSSIBLE_UM.end()));
+        Self { x: x.max(y / MAX_ASPECT_RATIO), y: y.max(x / MAX_ASPECT_RATIO) }
+    }
+
+    /// Width of a pixel in µm.
+    pub fn x(&self) -> f64 {
+        self.x
+    }
+
+    /// Height of a pixel in µm.
+    pub fn y(&self) -> f64 {
+        self.y
+    }
+
+    /// Returns the size of the pixels of a picture that is turned by a quarter.
+    pub fn transposed(&self) -> Self {
+        Self { x: self.y, y: self.x }
     }
 
     /// Returns the edge in µm of the square pixel of the same area (the geometric mean of both axes), used
     /// for display and for ratios of areas.
     pub fn mean(&self) -> f64 {
         (self.x * self.y).sqrt()
-    }
-
-    /// Returns whether both values are finite and in the range of a microscope (1 nm to 1 mm), and neither is
-    /// more than 16 times the other.
-    pub fn is_plausible(&self) -> bool {
-        [self.x, self.y].iter().all(|um| (1e-3..=1e3).contains(um))
-            && self.x.max(self.y) <= self.x.min(self.y) * MAX_ASPECT_RATIO
     }
 
     /// Returns whether pixels are square to within 1 %. The values that scanners write for the two axes often
@@ -186,7 +231,24 @@ impl MicronsPerPixel {
     }
 }
 
-/// Largest plausible ratio between the edges of a pixel. Anisotropic scans have 2 to 4.
+impl TryFrom<StatedPixelSize> for MicronsPerPixel {
+    type Error = ImpossiblePixelSize;
+
+    fn try_from(stated: StatedPixelSize) -> Result<Self, ImpossiblePixelSize> {
+        Self::new(stated.x, stated.y)
+    }
+}
+
+impl From<MicronsPerPixel> for StatedPixelSize {
+    fn from(mpp: MicronsPerPixel) -> Self {
+        Self { x: mpp.x, y: mpp.y }
+    }
+}
+
+/// Possible edges of a pixel, in µm.
+const POSSIBLE_UM: std::ops::RangeInclusive<f64> = 1e-3..=1e3;
+
+/// Largest possible ratio between the edges of a pixel. Anisotropic scans have 2 to 4.
 const MAX_ASPECT_RATIO: f64 = 16.0;
 
 /// Largest ratio between the edges of a pixel that counts as square.
@@ -259,19 +321,31 @@ mod tests {
 
     #[test]
     fn nearly_square_pixels_are_not_stretched_and_others_are_drawn_in_square_microns() {
-        let nearly = MicronsPerPixel { x: 0.242534722, y: 0.242647059 };
+        let nearly = MicronsPerPixel::new(0.242534722, 0.242647059).unwrap();
         assert!(nearly.is_square());
         assert_eq!((nearly.stretch(), nearly.screen_um()), (Stretch::NONE, nearly.mean()));
-        let flat = MicronsPerPixel { x: 0.5, y: 0.25 };
-        assert!(!flat.is_square() && flat.is_plausible());
+        let flat = MicronsPerPixel::new(0.5, 0.25).unwrap();
+        assert!(!flat.is_square());
         assert_eq!((flat.stretch(), flat.screen_um()), (Stretch { x: 2.0, y: 1.0 }, 0.25));
-        assert!(!MicronsPerPixel { x: 17.0, y: 1.0 }.is_plausible());
         assert_eq!(flat.label(2), "0.50 × 0.25 µm/px");
     }
 
     #[test]
+    fn sizes_that_no_microscope_has_are_refused_wherever_they_come_from() {
+        for (x, y) in
+            [(0.0, 0.0), (-0.5, 0.5), (f64::NAN, 0.5), (0.5, f64::INFINITY), (1e-4, 1e-4), (17.0, 1.0)]
+        {
+            assert!(MicronsPerPixel::new(x, y).is_err(), "{x} × {y}");
+        }
+        assert!(serde_json::from_str::<MicronsPerPixel>(r#"{"x":0.0,"y":0.5}"#).is_err());
+        let mpp = MicronsPerPixel::new(0.5, 0.25).unwrap();
+        assert_eq!(serde_json::to_string(&mpp).unwrap(), r#"{"x":0.5,"y":0.25}"#);
+        assert_eq!(serde_json::from_str::<MicronsPerPixel>(r#"{"x":0.5,"y":0.25}"#).unwrap(), mpp);
+    }
+
+    #[test]
     fn distance_uses_each_axis_own_pixel_size() {
-        let mpp = MicronsPerPixel { x: 0.5, y: 0.25 };
+        let mpp = MicronsPerPixel::new(0.5, 0.25).unwrap();
         let distance = mpp.distance_um(Level0Point::new(0.0, 0.0), Level0Point::new(6.0, 16.0));
         assert_eq!(distance, 5.0);
     }

@@ -50,7 +50,7 @@ pub struct TileGrid {
 impl TileSettings {
     /// Returns whether the settings are in range: 8 to 4096 pixels of a plausible size.
     pub fn is_plausible(&self) -> bool {
-        (8..=4096).contains(&self.tile_px) && MicronsPerPixel::square(self.mpp).is_plausible()
+        (8..=4096).contains(&self.tile_px) && MicronsPerPixel::square(self.mpp).is_ok()
     }
 }
 
@@ -64,7 +64,7 @@ impl TileGrid {
         // Pixels that differ from squares by at most 1 % are treated as squares of the same area.
         let (across, down) = match slide_mpp.is_square() {
             true => (slide_mpp.mean(), slide_mpp.mean()),
-            false => (slide_mpp.x, slide_mpp.y),
+            false => (slide_mpp.x(), slide_mpp.y()),
         };
         let effective_mpp = settings.mpp.max(across).max(down);
         let edge = |um: f64| (f64::from(settings.tile_px) * effective_mpp / um).round().max(1.0) as u32;
@@ -354,7 +354,7 @@ mod tests {
             vendor: "none".to_owned(),
             reader: crate::slide::Reader::OpenSlide,
             levels: vec![Level::finest(width, height)],
-            mpp: um_per_px.map(MicronsPerPixel::square),
+            mpp: um_per_px.map(|um| MicronsPerPixel::square(um).unwrap()),
             mpp_source: MppSource::Unknown,
             objective_power: None,
             associated: Vec::new(),
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn tiles_of_pixels_that_are_not_square_are_square_in_microns() {
         let mut info = slide(2048, 3072, None);
-        info.mpp = Some(MicronsPerPixel { x: 0.5, y: 0.25 });
+        info.mpp = Some(MicronsPerPixel::new(0.5, 0.25).unwrap());
         let grid = TileGrid::new(&info, TileSettings::default()).unwrap();
         assert_eq!((grid.tile_level0, grid.tile_level0_y, grid.effective_mpp), (448, 896, 1.0));
         assert_eq!((grid.columns, grid.rows), (4, 3));
@@ -416,7 +416,7 @@ mod tests {
         // Never finer than the coarser axis.
         let finest = TileGrid::new(&info, TileSettings { tile_px: 224, mpp: 0.25 }).unwrap();
         assert_eq!((finest.tile_level0, finest.tile_level0_y, finest.effective_mpp), (224, 448, 0.5));
-        info.mpp = Some(MicronsPerPixel { x: 0.242534722, y: 0.242647059 });
+        info.mpp = Some(MicronsPerPixel::new(0.242534722, 0.242647059).unwrap());
         let nearly = TileGrid::new(&info, TileSettings::default()).unwrap();
         assert_eq!(nearly.tile_level0, nearly.tile_level0_y);
     }

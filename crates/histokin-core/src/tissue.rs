@@ -233,7 +233,7 @@ impl ColouredTissue {
 fn low_power_scale(info: &SlideInfo) -> (u32, u32) {
     let whole = |wanted: f64| wanted.round().max(1.0) as u32;
     match info.mpp {
-        Some(mpp) if !mpp.is_square() => (whole(MASK_UM / mpp.x), whole(MASK_UM / mpp.y)),
+        Some(mpp) if !mpp.is_square() => (whole(MASK_UM / mpp.x()), whole(MASK_UM / mpp.y())),
         Some(mpp) => (whole(MASK_UM / mpp.mean()), whole(MASK_UM / mpp.mean())),
         None => {
             let scale = whole(f64::from(info.width().max(info.height())) / MASK_PX);

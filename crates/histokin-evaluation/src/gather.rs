@@ -147,7 +147,7 @@ pub fn of_project(
 /// Returns the centre of a tile in µm.
 fn center_um(rect: &Level0Rect, mpp: MicronsPerPixel) -> [f64; 2] {
     let center = rect.center();
-    [center.x * mpp.x, center.y * mpp.y]
+    [center.x * mpp.x(), center.y * mpp.y()]
 }
 
 /// Adds the descriptors in a file or folder as another encoder. Files are matched to slides by their stems.
@@ -221,7 +221,7 @@ fn placed(
     path: &str,
 ) -> Result<SlideFeatures, GatherError> {
     let wrong = |reason: String| InterchangeError::Malformed { path: path.into(), reason };
-    let of_file = features.stated.level0_mpp().map(MicronsPerPixel::square);
+    let of_file = features.stated.level0_mpp().and_then(|um| MicronsPerPixel::square(um).ok());
     let mpp = mpp.or(of_file);
     let edge = features.stated.tile_level0(None, mpp).map_err(wrong)?;
     let no_pixel_size = || GatherError::NoPixelSize { path: path.to_owned() };
@@ -230,7 +230,7 @@ fn placed(
         TilePositions::CornersUm(corners) => {
             let mpp = mpp.ok_or_else(no_pixel_size)?;
             let half = f64::from(edge.unwrap_or(0)) / 2.0;
-            let center = |[x, y]: [f64; 2]| [x + half * mpp.x, y + half * mpp.y];
+            let center = |[x, y]: [f64; 2]| [x + half * mpp.x(), y + half * mpp.y()];
             (Vec::new(), corners.into_iter().map(center).collect())
         }
         TilePositions::Corners(corners) => {

@@ -333,12 +333,12 @@ impl Sample {
         let centers: Vec<[f64; 2]> = rows.iter().map(|row| self.tiles.positions_um[*row as usize]).collect();
         let spacing = spacing_um(&centers);
         let edge = |mpp: f64| (spacing / mpp).round().max(1.0);
-        let edges = if mpp.is_square() { [edge(mpp.mean()); 2] } else { [edge(mpp.x), edge(mpp.y)] };
+        let edges = if mpp.is_square() { [edge(mpp.mean()); 2] } else { [edge(mpp.x()), edge(mpp.y())] };
         let corner = |um: f64, mpp: f64, edge: f64| (um / mpp - edge / 2.0).round() as i64;
         Ok(centers
             .iter()
             .map(|[x, y]| {
-                let (left, top) = (corner(*x, mpp.x, edges[0]), corner(*y, mpp.y, edges[1]));
+                let (left, top) = (corner(*x, mpp.x(), edges[0]), corner(*y, mpp.y(), edges[1]));
                 Level0Rect::new(left, top, edges[0] as u32, edges[1] as u32)
             })
             .collect())

@@ -305,7 +305,7 @@ fn neighbours(batch: &Batch, near_mm: f64, slides: &[TrainingSlide]) -> Vec<u8> 
         .enumerate()
         .flat_map(|(group, of)| of.tiles.iter().map(move |tile| (group, tile)))
         .map(|(group, tile)| {
-            let um = slides[tile.slide].source.info().mpp.map_or([1.0; 2], |mpp| [mpp.x, mpp.y]);
+            let um = slides[tile.slide].source.info().mpp.map_or([1.0; 2], |mpp| [mpp.x(), mpp.y()]);
             let centre = tile.rect.center();
             (group, tile.slide, [centre.x * um[0] / 1000.0, centre.y * um[1] / 1000.0])
         })

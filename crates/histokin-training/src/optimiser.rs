@@ -143,28 +143,30 @@ pub struct LossScale {
     /// The factor.
     pub factor: f64,
     /// Steps since the last overflow.
-    calm: u32,
+    steps_since_overflow: u32,
 }
 
 impl LossScale {
     /// For 32-bit gradients: no scaling.
-    pub const NONE: Self = Self { factor: 1.0, calm: 0 };
+    pub const NONE: Self = Self { factor: 1.0, steps_since_overflow: 0 };
     /// Initial value for 16-bit gradients.
-    pub const HALF: Self = Self { factor: 32_768.0, calm: 0 };
+    pub const HALF: Self = Self { factor: 32_768.0, steps_since_overflow: 0 };
 
     /// Returns the scale of a checkpoint with this factor.
     pub fn resumed(factor: f64) -> Self {
-        Self { factor, calm: 0 }
+        Self { factor, steps_since_overflow: 0 }
     }
 
     /// Returns the scale after a step: an overflow halves the factor (and the step is skipped); many steps
     /// without one double it.
     pub fn after(self, overflowed: bool) -> Self {
-        const CALM: u32 = 1000;
-        match (overflowed, self.calm) {
-            (true, _) => Self { factor: self.factor / 2.0, calm: 0 },
-            (false, calm) if calm + 1 >= CALM => Self { factor: self.factor * 2.0, calm: 0 },
-            (false, calm) => Self { calm: calm + 1, ..self },
+        const DOUBLED_AFTER: u32 = 1000;
+        match (overflowed, self.steps_since_overflow) {
+            (true, _) => Self { factor: self.factor / 2.0, steps_since_overflow: 0 },
+            (false, steps_since_overflow) if steps_since_overflow + 1 >= DOUBLED_AFTER => {
+                Self { factor: self.factor * 2.0, steps_since_overflow: 0 }
+            }
+            (false, steps_since_overflow) => Self { steps_since_overflow: steps_since_overflow + 1, ..self },
         }
     }
 }

@@ -56,7 +56,7 @@ impl TrainingSlide {
         let centres_mm = tiles
             .iter()
             .map(Level0Rect::center)
-            .map(|centre| [centre.x * mpp.x / 1000.0, centre.y * mpp.y / 1000.0])
+            .map(|centre| [centre.x * mpp.x() / 1000.0, centre.y * mpp.y() / 1000.0])
             .collect();
         let statistics = LabStatistics::of_slide(source.as_ref())?;
         Ok(Self { grid, tiles, centres_mm, classes: Vec::new(), statistics, source })

@@ -292,7 +292,7 @@ impl AnnotationFile {
             let parent = one.parent.and_then(|parent| indices.get(&parent).copied());
             (one.as_ref().clone(), parent)
         });
-        identity::settle(annotations.collect(), source, &mut self.set);
+        identity::insert_with_ids(annotations.collect(), source, &mut self.set);
         self.set.take_over(&other.set);
         self.left_out.append(other.left_out);
         self.parts_left_out.append(other.parts_left_out);

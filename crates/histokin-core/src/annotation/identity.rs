@@ -20,7 +20,7 @@ pub(super) fn id_in_file(source: &str, id: &str) -> Uuid {
 /// Adds annotations to a set; each follows its parent, which is given by its index. Annotations whose ID is
 /// in use get another one, which is the same whenever the file is read. Returns the number of IDs that are
 /// repeated in the file.
-pub(super) fn settle(
+pub(super) fn insert_with_ids(
     annotations: Vec<(Annotation, Option<usize>)>,
     source: &str,
     set: &mut AnnotationSet,

@@ -57,7 +57,7 @@ pub fn read(document: &Document<'_>, source: &str) -> Result<Read, FormatError> 
     if kept > 0 {
         read.notes.push(format!("Negative regions outside all others, kept without a class: {kept}."));
     }
-    identity::settle(annotations, source, &mut read.set);
+    identity::insert_with_ids(annotations, source, &mut read.set);
     Ok(read)
 }
 

@@ -46,7 +46,7 @@ mod tests {
     fn labels_change_their_unit_and_never_invent_a_calibration() {
         let line = |px| Shape::Lines(vec![vec![Level0Point::new(0.0, 0.0), Level0Point::new(px, 0.0)]]);
         let square = |px| Shape::Rectangle(Bounds::between(Level0Point::default(), Level0Point::new(px, px)));
-        let mpp = Some(MicronsPerPixel::square(0.5));
+        let mpp = Some(MicronsPerPixel::square(0.5).unwrap());
         assert_eq!(length_label(&line(500.0), mpp).unwrap(), "250.0 µm");
         assert_eq!(length_label(&line(5000.0), mpp).unwrap(), "2.50 mm");
         assert_eq!(length_label(&line(5000.0), None).unwrap(), "5000 px");

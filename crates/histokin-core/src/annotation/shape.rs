@@ -263,7 +263,7 @@ impl Shape {
 
     /// Returns the area in µm²; `None` for points and lines.
     pub fn area_um2(&self, mpp: MicronsPerPixel) -> Option<f64> {
-        self.area_px2().map(|px2| px2 * mpp.x * mpp.y)
+        self.area_px2().map(|px2| px2 * mpp.x() * mpp.y())
     }
 
     /// Returns the total length of lines in level-0 pixels; `None` for other shapes.
@@ -382,14 +382,14 @@ mod tests {
         assert!(polygon.contains(at(1.0, 1.0)) && !polygon.contains(at(5.0, 5.0)));
         let shape = Shape::Polygons(vec![polygon]);
         assert_eq!(shape.area_px2(), Some(96.0));
-        assert_eq!(shape.area_um2(MicronsPerPixel { x: 0.5, y: 0.25 }), Some(12.0));
-        assert_eq!(shape.perimeter_um(MicronsPerPixel::square(0.5)), Some(24.0));
+        assert_eq!(shape.area_um2(MicronsPerPixel::new(0.5, 0.25).unwrap()), Some(12.0));
+        assert_eq!(shape.perimeter_um(MicronsPerPixel::square(0.5).unwrap()), Some(24.0));
     }
 
     #[test]
     fn a_length_uses_each_axis_own_pixel_size() {
         let line = Shape::Lines(vec![vec![at(0.0, 0.0), at(6.0, 16.0), at(6.0, 20.0)]]);
-        assert_eq!(line.length_um(MicronsPerPixel { x: 0.5, y: 0.25 }), Some(6.0));
+        assert_eq!(line.length_um(MicronsPerPixel::new(0.5, 0.25).unwrap()), Some(6.0));
         assert_eq!(line.area_px2(), None);
     }
 

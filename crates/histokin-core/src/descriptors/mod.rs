@@ -130,17 +130,20 @@ impl DescriptorHeader {
     /// Returns the size of a level-0 pixel, derived from the tile size: exact except that the edges of a tile
     /// are rounded to whole pixels.
     pub fn level0_mpp(&self) -> MicronsPerPixel {
+        let [x, y] = self.level0_um();
+        MicronsPerPixel::nearest(x, y)
+    }
+
+    /// Returns the edges of a level-0 pixel in µm; may be impossible in a damaged header.
+    fn level0_um(&self) -> [f64; 2] {
         let tile_um = f64::from(self.recipe.tiles.tile_px) * self.effective_mpp;
-        MicronsPerPixel {
-            x: tile_um / f64::from(self.tile_level0),
-            y: tile_um / f64::from(self.tile_height_level0()),
-        }
+        [self.tile_level0, self.tile_height_level0()].map(|edge| tile_um / f64::from(edge))
     }
 
     /// Returns the reason why the header is invalid, if it is: values that this program never writes and that
     /// would lead to wrong results.
     pub fn problem(&self) -> Option<&'static str> {
-        let level0_mpp = self.level0_mpp().x;
+        let [x, y] = self.level0_um();
         // The grid of a slide smaller than one tile is empty.
         let lacks_grid = self.grid.contains(&0) && self.tiles_tissue > 0;
         if !self.slide_id.is_plain() {
@@ -153,7 +156,7 @@ impl DescriptorHeader {
             || !self.recipe.tiles.is_plausible()
         {
             Some("its tiles have no possible size")
-        } else if !(self.effective_mpp.is_finite() && level0_mpp.is_finite() && level0_mpp > 0.0) {
+        } else if MicronsPerPixel::new(x, y).is_err() {
             Some("its pixels have no possible size")
         } else {
             None

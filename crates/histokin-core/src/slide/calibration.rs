@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::MppSource;
-use crate::geometry::MicronsPerPixel;
+use crate::geometry::{MicronsPerPixel, StatedPixelSize};
 
 /// Micrometres per inch.
 pub(super) const UM_PER_INCH: f64 = 25_400.0;
@@ -46,7 +46,7 @@ pub(super) enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Stated {
     /// Size of a pixel in µm, as stated.
-    pub mpp: MicronsPerPixel,
+    pub size: StatedPixelSize,
     /// The kind of field it comes from.
     pub origin: Origin,
 }
@@ -54,13 +54,18 @@ pub(super) struct Stated {
 impl Stated {
     /// A physical pixel size in µm.
     pub fn pixel_size(x: f64, y: f64) -> Self {
-        Self { mpp: MicronsPerPixel { x, y }, origin: Origin::PixelSize }
+        Self { size: StatedPixelSize { x, y }, origin: Origin::PixelSize }
+    }
+
+    /// Edge in µm of the square of the same area.
+    pub fn um(&self) -> f64 {
+        (self.size.x * self.size.y).sqrt()
     }
 
     /// Converts a resolution of `x` and `y` pixels per unit of `um_per_unit` µm.
     pub fn resolution((x, y): (f64, f64), um_per_unit: f64) -> Self {
-        let mpp = MicronsPerPixel { x: um_per_unit / x, y: um_per_unit / y };
-        Self { mpp, origin: Origin::Resolution }
+        let size = StatedPixelSize { x: um_per_unit / x, y: um_per_unit / y };
+        Self { size, origin: Origin::Resolution }
     }
 
     /// Converts TIFF's XResolution and YResolution, which are pixels per ResolutionUnit: 2 for inches, 3 for
@@ -90,7 +95,7 @@ pub enum SlideWarning {
     /// The stated pixel size is impossible and is not used: the slide is not calibrated.
     ImpossiblePixelSize {
         /// Pixel size stated in the file, in µm.
-        stated: MicronsPerPixel,
+        stated: StatedPixelSize,
         /// The pixel size that the file probably means, in µm, if there is a guess.
         guess: Option<MicronsPerPixel>,
     },
@@ -122,12 +127,12 @@ impl SlideWarning {
     /// Returns one sentence: what is stated, why it is doubtful, what it may be instead.
     pub fn text(&self) -> String {
         let or = |guess: &Option<MicronsPerPixel>| match guess {
-            Some(guess) => format!("; it may be {} µm", in_um(guess)),
+            Some(guess) => format!("; it may be {} µm", in_um((*guess).into())),
             None => "; check it".to_owned(),
         };
         match self {
             Self::DoubtfulPixelSize { stated, doubt, guess } => {
-                let stated = in_um(stated);
+                let stated = in_um((*stated).into());
                 let why = match doubt {
                     Doubt::Objective { power } => {
                         format!("but its {power}× objective usually gives about {} µm", digits(10.0 / power))
@@ -143,7 +148,7 @@ impl SlideWarning {
             }
             Self::ImpossiblePixelSize { stated, guess } => format!(
                 "the file states a pixel size of {} µm, which is impossible and is not used{}",
-                in_um(stated),
+                in_um(*stated),
                 or(guess)
             ),
             Self::Shown { text } => text.clone(),
@@ -186,24 +191,27 @@ pub(super) fn calibrate(
         return Calibration { mpp: Some(user), source: MppSource::User, warnings: Vec::new() };
     }
     let in_range = |um: f64| (FINEST_USED..=COARSEST_USED).contains(&um);
-    let is_used = |mpp: MicronsPerPixel| in_range(mpp.x) && in_range(mpp.y) && mpp.is_plausible();
-    if let Some(used) = stated.iter().find(|stated| is_used(stated.mpp)) {
+    let usable = |stated: &Stated| {
+        let mpp = MicronsPerPixel::try_from(stated.size).ok()?;
+        (in_range(mpp.x()) && in_range(mpp.y())).then_some(mpp)
+    };
+    if let Some((used, mpp)) = stated.iter().find_map(|stated| Some((stated, usable(stated)?))) {
         let warning = doubt(used, objective).map(|doubt| SlideWarning::DoubtfulPixelSize {
-            stated: used.mpp,
+            stated: mpp,
             doubt,
             guess: guess(used, objective),
         });
         let warnings = warning.into_iter().collect();
-        return Calibration { mpp: Some(used.mpp), source: MppSource::Slide, warnings };
+        return Calibration { mpp: Some(mpp), source: MppSource::Slide, warnings };
     }
     // Plain pictures usually state an impossible resolution; an impossible pixel size is an error worth a
     // warning.
     let is_number = |um: f64| um.is_finite() && um > 0.0;
     let is_reported = |stated: &&Stated| {
-        stated.origin == Origin::PixelSize && is_number(stated.mpp.x) && is_number(stated.mpp.y)
+        stated.origin == Origin::PixelSize && is_number(stated.size.x) && is_number(stated.size.y)
     };
     let warning = stated.iter().find(is_reported).map(|stated| SlideWarning::ImpossiblePixelSize {
-        stated: stated.mpp,
+        stated: stated.size,
         guess: guess(stated, objective),
     });
     Calibration { mpp: None, source: MppSource::Unknown, warnings: warning.into_iter().collect() }
@@ -211,8 +219,8 @@ pub(super) fn calibrate(
 
 fn doubt(stated: &Stated, objective: Option<f64>) -> Option<Doubt> {
     let within = |ratio: f64, max: f64| (1.0 / max..=max).contains(&ratio);
-    let um = stated.mpp.mean();
-    if !within(stated.mpp.x / stated.mpp.y, MAX_SIDE_RATIO) {
+    let um = stated.um();
+    if !within(stated.size.x / stated.size.y, MAX_SIDE_RATIO) {
         return Some(Doubt::Oblong);
     }
     if let Some(power) = objective {
@@ -228,12 +236,12 @@ fn doubt(stated: &Stated, objective: Option<f64>) -> Option<Doubt> {
 /// Guesses what a wrong statement means: the same digits at another power of ten (another unit, a misplaced
 /// decimal point), otherwise the pixel size that is usual for the objective.
 fn guess(stated: &Stated, objective: Option<f64>) -> Option<MicronsPerPixel> {
-    let um = stated.mpp.mean();
+    let um = stated.um();
     let (low, high) = match objective {
         Some(power) => (10.0 / power / 1.6, 10.0 / power * 1.6),
         None => (0.1, 0.999),
     };
-    let by_objective = || objective.map(|power| MicronsPerPixel::square(digits(10.0 / power)));
+    let by_objective = || MicronsPerPixel::square(digits(10.0 / objective?)).ok();
     if stated.origin == Origin::Resolution && um > 1.0 {
         return by_objective();
     }
@@ -244,7 +252,7 @@ fn guess(stated: &Stated, objective: Option<f64>) -> Option<MicronsPerPixel> {
         .map(|power| um * 10_f64.powi(power))
         .into_iter()
         .find(|um| (low..=high).contains(um));
-    shifted.map(|um| MicronsPerPixel::square(digits(um))).or_else(by_objective)
+    shifted.and_then(|um| MicronsPerPixel::square(digits(um)).ok()).or_else(by_objective)
 }
 
 /// Rounds to six significant digits.
@@ -253,8 +261,8 @@ fn digits(value: f64) -> f64 {
 }
 
 /// Formats a pixel size in µm: as one number if both sides are equal to six digits.
-fn in_um(mpp: &MicronsPerPixel) -> String {
-    let (x, y) = (digits(mpp.x), digits(mpp.y));
+fn in_um(size: StatedPixelSize) -> String {
+    let (x, y) = (digits(size.x), digits(size.y));
     if x == y { format!("{x}") } else { format!("{x} × {y}") }
 }
 
@@ -378,7 +386,7 @@ mod tests {
         let found = calibrate(None, stated, objective);
         let guess = found.warnings.first().map(|warning| {
             assert!(!warning.text().contains('\n') && warning.text().contains("µm"), "{}", warning.text());
-            warning.suggested_mpp().map(|mpp| mpp.x)
+            warning.suggested_mpp().map(|mpp| mpp.x())
         });
         match (found.mpp, guess) {
             (Some(mpp), None) => Used(digits(mpp.mean())),
@@ -430,7 +438,7 @@ mod tests {
 
     #[test]
     fn the_users_pixel_size_leaves_nothing_to_warn_of() {
-        let user = MicronsPerPixel::square(2.5);
+        let user = MicronsPerPixel::square(2.5).unwrap();
         let found = calibrate(Some(user), &[Stated::pixel_size(250.0, 250.0)], Some(40.0));
         assert_eq!((found.mpp, found.source, found.warnings), (Some(user), MppSource::User, vec![]));
     }
@@ -479,7 +487,7 @@ mod tests {
         ] {
             let description = format!("ImageJ=1.54f\nimages=1\nunit={unit}\nloop=false\n");
             let found = imagej(&description, (per_unit, per_unit)).expect(unit);
-            assert!((found.mpp.mean() - 0.25).abs() < 1e-9, "{unit}: {found:?}");
+            assert!((found.um() - 0.25).abs() < 1e-9, "{unit}: {found:?}");
         }
         for other in ["ImageJ=1.54f\n", "ImageJ=1.54f\nunit=pixel\n", "Aperio\nunit=um\n"] {
             assert_eq!(imagej(other, (4.0, 4.0)), None, "{other:?}");

@@ -127,15 +127,15 @@ fn digest(path: &Path) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     hash.update(size.to_le_bytes());
     let structure = if size <= ALWAYS_WHOLE { None } else { tiff::structure(&mut file, size) };
-    let tells_apart = structure.as_ref().is_some_and(|structure| structure.tells_apart);
-    if size <= ALWAYS_WHOLE || (size <= MAX_WHOLE && !tells_apart) {
+    let identifies_slide = structure.as_ref().is_some_and(|structure| structure.identifies_slide);
+    if size <= ALWAYS_WHOLE || (size <= MAX_WHOLE && !identifies_slide) {
         hash.update(b"whole");
         file.seek(SeekFrom::Start(0))?;
         io::copy(&mut file.take(size), &mut Hashing(&mut hash))?;
         return Ok(hash.finalize().into());
     }
     let sampling = match &structure {
-        Some(structure) if structure.tells_apart => FEW,
+        Some(structure) if structure.identifies_slide => FEW,
         Some(structure) if !structure.is_compressed => DENSE,
         Some(_) => SPREAD,
         None if read(&mut file, 0, 2)? == b"BM" => DENSE,

@@ -265,7 +265,7 @@ impl SlideInfo {
     pub fn suggested_mpp(&self) -> Option<MicronsPerPixel> {
         let intended = self.warnings.iter().find_map(SlideWarning::suggested_mpp);
         let usual = self.objective_power.filter(|_| self.mpp.is_none());
-        intended.or_else(|| usual.map(|power| MicronsPerPixel::square(10.0 / power)))
+        intended.or_else(|| MicronsPerPixel::square(10.0 / usual?).ok())
     }
 }
 
@@ -457,12 +457,6 @@ fn open_with(
     raw_tiles_allowed: bool,
 ) -> Result<Arc<dyn SlideSource>, SlideError> {
     let failed = |reason: String| SlideError::Open { path: path.to_owned(), reason };
-    if let Some(mpp) = user_mpp.filter(|mpp| !mpp.is_plausible()) {
-        return Err(failed(format!(
-            "{} × {} µm is not a plausible pixel size; give one between 0.001 and 1000 µm",
-            mpp.x, mpp.y
-        )));
-    }
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => SlideError::Missing { path: path.to_owned() },
         _ => failed(error.to_string()),

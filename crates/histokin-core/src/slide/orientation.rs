@@ -7,7 +7,7 @@ use image::{RgbaImage, imageops};
 
 use super::reduced::read_in_parts;
 use super::{SlideError, SlideInfo, SlideSource};
-use crate::geometry::{LevelRect, MicronsPerPixel};
+use crate::geometry::LevelRect;
 
 /// Name of the property that holds the stored orientation.
 pub(super) const PROPERTY: &str = "histokin.orientation";
@@ -102,7 +102,7 @@ impl Upright {
             }
             // A pixel size given by the user already refers to the displayed axes.
             if info.mpp_source == super::MppSource::Slide {
-                info.mpp = info.mpp.map(|mpp| MicronsPerPixel { x: mpp.y, y: mpp.x });
+                info.mpp = info.mpp.map(|mpp| mpp.transposed());
             }
         }
         Self { source, orientation, info }

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn um(stated: Option<Stated>) -> Option<f64> {
-        stated.map(|stated| (stated.mpp.mean() * 1e6).round() / 1e6)
+        stated.map(|stated| (stated.um() * 1e6).round() / 1e6)
     }
 
     fn jpeg_with(segments: &[&[u8]]) -> Vec<u8> {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(um(exif_resolution(file(1, 72, 1))), None);
         // A zero denominator gives an invalid value, which is rejected later.
         let zero = exif_resolution(file(2, 7, 0)).expect("a value is returned");
-        assert_eq!(zero.mpp.x, 0.0);
+        assert_eq!(zero.size.x, 0.0);
         assert_eq!(um(exif_resolution(b"no EXIF".to_vec())), None);
     }
 }

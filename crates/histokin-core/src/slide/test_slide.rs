@@ -25,7 +25,7 @@ impl TestSlide {
             vendor: "test".into(),
             reader: Reader::OpenSlide,
             levels: vec![Level::finest(width, height)],
-            mpp: Some(MicronsPerPixel::square(0.5)),
+            mpp: Some(MicronsPerPixel::square(0.5).unwrap()),
             mpp_source: MppSource::Slide,
             objective_power: None,
             associated: Vec::new(),

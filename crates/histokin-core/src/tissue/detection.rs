@@ -82,12 +82,12 @@ pub(super) fn tissue_of(picture: &RgbImage, um_per_px: f64, rules: Rules) -> Fou
     let colourful: Vec<u8> = balanced.iter().map(|rgb| colourfulness(*rgb)).collect();
     let colour = smoothed(&colourful, row);
     let darkest_channel: Vec<u8> = balanced.iter().map(|[r, g, b]| *r.min(g).min(b)).collect();
-    let relief = relief(&darkest_channel, row, (px(WALL_UM) / 2.0).round() as usize);
+    let local_contrast = local_contrast(&darkest_channel, row, (px(WALL_UM) / 2.0).round() as usize);
     // Camera noise is colourful and has thin lines, too, so the noise of the glass is measured.
     let noise_of = |values: &[u8]| median_where(values, |index| darkest_channel[index] > BRIGHT_GLASS);
     let least_colour = noise_of(&colour).saturating_mul(3).clamp(GLASS_NOISE, FAINT_STAIN);
     let threshold = otsu_threshold(&colour).clamp(least_colour, FAINT_STAIN);
-    let least_relief = noise_of(&relief).saturating_mul(3).max(WALL_CONTRAST);
+    let least_contrast = noise_of(&local_contrast).saturating_mul(3).max(WALL_CONTRAST);
     let is_artefact = |rgb: [u8; 3], density: f32| rules.drops_artefacts && is_neutral(rgb, density);
     // Smoothing spreads colour onto the glass beside tissue.
     let is_rim =
@@ -102,7 +102,7 @@ pub(super) fn tissue_of(picture: &RgbImage, um_per_px: f64, rules: Rules) -> Fou
         ink.add(&lines(&balanced, (width, height), um_per_px));
     }
     let stained = Bitmap::from_fn(width, height, |index| {
-        let is_wall = relief[index] >= least_relief && colour[index] >= WALL_COLOUR;
+        let is_wall = local_contrast[index] >= least_contrast && colour[index] >= WALL_COLOUR;
         (is_coloured(index) || is_wall)
             && !is_dark_or_grey(balanced[index])
             && !is_artefact(balanced[index], LINE_DENSITY)
@@ -262,7 +262,7 @@ pub(crate) fn is_stained(rgb: [u8; 3]) -> bool {
 
 /// Returns how much darker thin structures are than their surroundings: the grey-scale closing with a square
 /// of `2 * radius + 1` pixels minus the picture (black top-hat).
-fn relief(values: &[u8], width: usize, radius: usize) -> Vec<u8> {
+fn local_contrast(values: &[u8], width: usize, radius: usize) -> Vec<u8> {
     let lightest = windows(values, width, radius, u8::max);
     let closed = windows(&lightest, width, radius, u8::min);
     closed.iter().zip(values).map(|(closed, value)| closed - value).collect()

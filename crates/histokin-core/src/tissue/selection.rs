@@ -131,7 +131,7 @@ impl NoTiles {
         within: Option<String>,
     ) -> Self {
         let area = |mpp: MicronsPerPixel| {
-            mask.coverage() * f64::from(info.width()) * mpp.x * f64::from(info.height()) * mpp.y
+            mask.coverage() * f64::from(info.width()) * mpp.x() * f64::from(info.height()) * mpp.y()
         };
         let fullest = grid.tiles().map(|tile| mask.fraction(&grid.rect(tile))).fold(0.0, f64::max);
         let tile_px = grid.tile_level0;

@@ -164,9 +164,11 @@ fn collect(
         }
     }
     if found.is_empty()
-        && let Some(stranger) = pickle.stranger()
+        && let Some(foreign_object) = pickle.foreign_object()
     {
-        return Err(format!("it holds the Python object {stranger}, where only plain tensors are read"));
+        return Err(format!(
+            "it holds the Python object {foreign_object}, where only plain tensors are read"
+        ));
     }
     if found.is_empty() && !matches!(pickle.value(root), Value::Dict(_)) {
         return Err("it holds no dictionary of tensors".into());

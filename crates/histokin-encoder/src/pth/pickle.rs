@@ -71,7 +71,7 @@ pub struct TensorRef {
 /// The values of one pickle.
 pub struct Pickle {
     values: Vec<Value>,
-    stranger: Option<String>,
+    foreign_object: Option<String>,
 }
 
 impl Pickle {
@@ -87,17 +87,17 @@ impl Pickle {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
-            stranger: None,
+            foreign_object: None,
         };
         let root = machine.run()?;
-        let (rest, values, stranger) = (machine.rest, machine.values, machine.stranger);
+        let (rest, values, foreign_object) = (machine.rest, machine.values, machine.foreign_object);
         *bytes = rest;
-        Ok((Self { values, stranger }, root))
+        Ok((Self { values, foreign_object }, root))
     }
 
     /// Returns the name of the first unsupported Python object.
-    pub fn stranger(&self) -> Option<&str> {
-        self.stranger.as_deref()
+    pub fn foreign_object(&self) -> Option<&str> {
+        self.foreign_object.as_deref()
     }
 
     /// Returns the value with the given index.
@@ -130,7 +130,7 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
     /// Name of the first unsupported Python object.
-    stranger: Option<String>,
+    foreign_object: Option<String>,
 }
 
 /// Maximum number of values in a pickle. A one-byte instruction can create a value of 80 bytes; a network has
@@ -387,9 +387,9 @@ impl<'a> Machine<'a> {
     /// Pushes the object that a Python name refers to, and records the name if it is unsupported.
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
         let global = global(module, name);
-        if global == Global::Unknown && self.stranger.is_none() {
+        if global == Global::Unknown && self.foreign_object.is_none() {
             let shown = |part: &str| part.chars().take(LONGEST_KEY).collect::<String>();
-            self.stranger = Some(format!("{}.{}", shown(module), shown(name)));
+            self.foreign_object = Some(format!("{}.{}", shown(module), shown(name)));
         }
         self.push(Value::Global(global))
     }

@@ -76,11 +76,11 @@ impl Labels {
         }
         self.patients.extend(other.patients);
         self.notes.extend(other.notes);
-        self.spell_alike();
+        self.unify_spelling();
     }
 
     /// Merges classes whose names differ only in case; the first spelling is used.
-    fn spell_alike(&mut self) {
+    fn unify_spelling(&mut self) {
         let mut spellings: Vec<String> = Vec::new();
         let mut spelling = |name: &str| match spellings.iter().find(|one| one.eq_ignore_ascii_case(name)) {
             Some(known) => known.clone(),

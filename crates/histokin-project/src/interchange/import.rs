@@ -78,12 +78,12 @@ pub fn place(
         TilePositions::Corners(corners) => (corners.clone(), or_step(corners)?),
         TilePositions::CornersUm(corners) => {
             // STAMP uses the pixel size along x for both axes (`get_slide_mpp_`).
-            let corners = in_pixels(corners, MicronsPerPixel::square(mpp.x));
+            let corners = in_pixels(corners, [mpp.x(); 2]);
             let edge = or_step(&corners)?;
             (corners, edge)
         }
         TilePositions::CentersUm(centers) => {
-            let centers = in_pixels(centers, mpp);
+            let centers = in_pixels(centers, [mpp.x(), mpp.y()]);
             let edge = or_step(&centers)?;
             let half = i64::from(edge) / 2;
             (centers.iter().map(|[x, y]| [x - half, y - half]).collect(), edge)
@@ -109,8 +109,8 @@ pub fn place(
 const UNKNOWN_EDGE: &str = "the file does not show how large the tiles are (expected attribute patch_size_level0, \
                             patch_size or tile_size_um, or a grid of tiles); give --tile-level0";
 
-fn in_pixels(positions: &[[f64; 2]], mpp: MicronsPerPixel) -> Vec<[i64; 2]> {
-    positions.iter().map(|[x, y]| [(x / mpp.x).round() as i64, (y / mpp.y).round() as i64]).collect()
+fn in_pixels(positions: &[[f64; 2]], [x_um, y_um]: [f64; 2]) -> Vec<[i64; 2]> {
+    positions.iter().map(|[x, y]| [(x / x_um).round() as i64, (y / y_um).round() as i64]).collect()
 }
 
 /// Returns the encoder of `placed`. Its name is `name`, or else the file's statement, or else the name of the

@@ -164,7 +164,7 @@ mod tests {
         let sizes: Vec<[u32; 2]> = info.levels.iter().map(|level| [level.width, level.height]).collect();
         assert_eq!(sizes, [[800, 560], [400, 280], [200, 140]]);
         let mpp = info.mpp.unwrap();
-        assert!((mpp.x - 14.0).abs() < 1e-4 && (mpp.y - 14.0).abs() < 1e-4, "{mpp:?}");
+        assert!((mpp.x() - 14.0).abs() < 1e-4 && (mpp.y() - 14.0).abs() < 1e-4, "{mpp:?}");
         for (level, cell_px) in [(0, 8), (1, 4), (2, 2)] {
             let [width, height] = sizes[level];
             let region = LevelRect { level: level as u32, x: 0, y: 0, width, height };

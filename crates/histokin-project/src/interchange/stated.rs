@@ -262,7 +262,7 @@ impl Stated {
             }
         }
         if let (Some(um), Some(mpp)) = (self.tile_size_um, mpp) {
-            found.push((format!("tile_size_um {um} at {:.4} µm/px", mpp.x), um / mpp.x));
+            found.push((format!("tile_size_um {um} at {:.4} µm/px", mpp.x()), um / mpp.x()));
         }
         let Some((words, edge)) = found.first() else { return Ok(None) };
         if let Some((other, differing)) = found.iter().find(|(_, other)| !alike(*edge, *other)) {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     fn edge(attributes: &[(&str, f64)]) -> Result<Option<u32>, String> {
-        stated(attributes).tile_level0(None, Some(MicronsPerPixel::square(0.5)))
+        stated(attributes).tile_level0(None, Some(MicronsPerPixel::square(0.5).unwrap()))
     }
 
     #[test]

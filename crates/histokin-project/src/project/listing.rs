@@ -93,7 +93,7 @@ impl Project {
             }
         }
         if !is_there {
-            notes.extend(self.take_off_replaced(info, &path));
+            notes.extend(self.remove_replaced(info, &path));
         }
         notes
     }
@@ -154,7 +154,7 @@ impl Project {
     }
 
     /// Removes slides from the list whose file was replaced with this slide.
-    fn take_off_replaced(&mut self, info: &SlideInfo, path: &Path) -> Option<String> {
+    fn remove_replaced(&mut self, info: &SlideInfo, path: &Path) -> Option<String> {
         let is_replaced = |entry: &SlideEntry| entry.path() == path && entry.id != info.id;
         let (replaced, kept) = std::mem::take(&mut self.file.slides).into_iter().partition(is_replaced);
         self.file.slides = kept;

@@ -87,14 +87,14 @@ impl Session {
     }
 
     /// Cancels the archive search, if one is running.
-    pub(super) fn leave_archive(&mut self) -> Option<Job> {
+    pub(super) fn cancel_archive_search(&mut self) -> Option<Job> {
         let before = std::mem::take(&mut self.archive.progress);
         (before == ArchiveProgress::Searching).then_some(Job::Archive(ArchiveJob::Cancel))
     }
 
     /// Searches the archive too, if the scope includes it.
     pub(super) fn search_archive(&mut self, search: &SearchRequest) -> Option<Job> {
-        let leave = self.leave_archive();
+        let leave = self.cancel_archive_search();
         if self.query.settings.scope != Scope::Archive {
             return leave;
         }

@@ -187,7 +187,7 @@ impl Session {
 
     /// Continues with another project; messages stay.
     fn change_project(&mut self, project: Project) -> Vec<Job> {
-        let left = self.leave_training();
+        let left = self.stop_training();
         self.evaluation.stop();
         let former = std::mem::replace(self, Session::new(project));
         self.messages = former.messages;

@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// Goes to the match for which a slide was opened, once the slide is open.
-    pub(super) fn arrive(&mut self, info: &SlideInfo) -> Vec<Job> {
+    pub(super) fn go_to_awaited(&mut self, info: &SlideInfo) -> Vec<Job> {
         let slide = info.id.clone();
         match self.view.awaited.take_if(|(awaited, _)| info.has_id(awaited)) {
             Some((_, Some(field))) => self.go_to(ViewTarget { slide, field }),

@@ -65,7 +65,7 @@ pub fn read(document: &Document<'_>) -> Result<Read, FormatError> {
         ));
     }
     let annotations = joined(outlines).into_iter().map(|annotation| (annotation, None)).collect();
-    identity::settle(annotations, "", set);
+    identity::insert_with_ids(annotations, "", set);
     Ok(read)
 }
 

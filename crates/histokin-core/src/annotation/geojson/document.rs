@@ -269,7 +269,7 @@ impl<'a> Gathered<'_, 'a> {
                 count => error.within(format!("none of its {count} objects can be read")),
             });
         }
-        let repeated = identity::settle(self.objects, self.reader.source, &mut self.read.set);
+        let repeated = identity::insert_with_ids(self.objects, self.reader.source, &mut self.read.set);
         if repeated > 0 {
             self.read
                 .notes

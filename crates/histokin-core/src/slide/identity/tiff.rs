@@ -29,7 +29,7 @@ pub(super) struct Structure {
     /// SHA-256 of all directories and values, with their offsets.
     pub digest: [u8; 32],
     /// Whether tiles or strips differ in length.
-    pub tells_apart: bool,
+    pub identifies_slide: bool,
     /// Whether any directory states a compression.
     pub is_compressed: bool,
 }
@@ -61,8 +61,12 @@ pub(super) fn structure<F: Read + Seek>(file: &mut F, size: u64) -> Option<Struc
             waiting.extend(next.into_iter().rev());
         }
     }
-    let tells_apart = walk.max_lengths >= DIFFERENT_LENGTHS;
-    Some(Structure { digest: walk.hash.finalize().into(), tells_apart, is_compressed: walk.is_compressed })
+    let identifies_slide = walk.max_lengths >= DIFFERENT_LENGTHS;
+    Some(Structure {
+        digest: walk.hash.finalize().into(),
+        identifies_slide,
+        is_compressed: walk.is_compressed,
+    })
 }
 
 /// How numbers are written, and the offset of the first directory.

@@ -85,7 +85,7 @@ impl Helper {
         let mut command = Command::new(&order.program);
         command.arg("decode").arg("--memory").arg(memory.to_string());
         if let Some(mpp) = order.user_mpp {
-            command.arg("--slide-mpp").arg(format!("{},{}", mpp.x, mpp.y));
+            command.arg("--slide-mpp").arg(format!("{},{}", mpp.x(), mpp.y()));
         }
         if !order.raw_tiles_allowed {
             command.arg("--no-raw-tiles");

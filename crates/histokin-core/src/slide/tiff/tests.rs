@@ -354,7 +354,7 @@ fn channels_of_ome_are_added_up_in_their_colours() {
     }
     let info = slide.info();
     assert_eq!(info.vendor, "ome-tiff");
-    assert_eq!(info.mpp.map(|mpp| (mpp.x, mpp.y)), Some((0.5, 0.5)));
+    assert_eq!(info.mpp.map(|mpp| (mpp.x(), mpp.y())), Some((0.5, 0.5)));
     assert_eq!(info.properties["histokin.channel[1].name"], "FITC");
     assert!(info.warnings[0].text().contains("2 channels (DAPI, FITC)"), "{:?}", info.warnings);
 }
@@ -402,7 +402,7 @@ fn turned_images_are_upright_whatever_stores_them() {
             let slide = slide(&opened);
             assert!(whole(slide, 0) == as_rgba(&upright), "{orientation}");
             let mpp = slide.info().mpp.unwrap();
-            assert_eq!((mpp.x, mpp.y), if orientation < 5 { (0.5, 0.25) } else { (0.25, 0.5) });
+            assert_eq!((mpp.x(), mpp.y()), if orientation < 5 { (0.5, 0.25) } else { (0.25, 0.5) });
         }
     }
 }

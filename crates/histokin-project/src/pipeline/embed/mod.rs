@@ -141,10 +141,10 @@ pub fn embed_slide(
     store: &DescriptorStore,
     settings: EmbedSettings,
     control: &EmbedControl,
-    tell: &mut dyn FnMut(EmbedProgress),
+    report: &mut dyn FnMut(EmbedProgress),
 ) -> Result<EmbedOutcome, EmbedError> {
     let selection = TileSelection::default();
-    embed_selected(slide, (&selection, tissue), encoder, recipe, store, settings, control, tell)
+    embed_selected(slide, (&selection, tissue), encoder, recipe, store, settings, control, report)
 }
 
 /// Embeds the tiles of `slide` that `selection` selects, or continues an interrupted run. Tiles that were
@@ -163,7 +163,7 @@ pub fn embed_selected(
     store: &DescriptorStore,
     settings: EmbedSettings,
     control: &EmbedControl,
-    tell: &mut dyn FnMut(EmbedProgress),
+    report: &mut dyn FnMut(EmbedProgress),
 ) -> Result<EmbedOutcome, EmbedError> {
     let info = slide.info();
     let grid = TileGrid::new(info, recipe.tiles)?;
@@ -172,7 +172,7 @@ pub fn embed_selected(
         // A set with another tile grid stems from an earlier calibration of the slide and is ignored.
         Ok(set) => set.filter(|set| set.header.tile_grid() == grid),
         Err(damaged @ DescriptorError::Damaged { .. }) => {
-            tell(EmbedProgress::Notice(damaged.to_string()));
+            report(EmbedProgress::Notice(damaged.to_string()));
             None
         }
         Err(other) => return Err(other.into()),
@@ -186,7 +186,7 @@ pub fn embed_selected(
         other => other,
     };
     if grid.is_coarser_than(recipe.tiles) {
-        tell(EmbedProgress::Coarser { mpp: grid.effective_mpp, asked_mpp: recipe.tiles.mpp });
+        report(EmbedProgress::Coarser { mpp: grid.effective_mpp, asked_mpp: recipe.tiles.mpp });
     }
     let found;
     let tissue = match tissue.filter(|mask| mask.settings.same_mask(selection.settings())) {
@@ -210,14 +210,14 @@ pub fn embed_selected(
         false => None,
     };
     let kept = work.done();
-    tell(EmbedProgress::Started { done: kept, total: work.total(), failed: 0 });
+    report(EmbedProgress::Started { done: kept, total: work.total(), failed: 0 });
 
     let source =
         TileSource { slide, grid, normaliser: normaliser.as_ref(), has_baseline: baseline.is_some() };
     let (mut baseline, baseline_journal) = baseline.unzip();
     let journals = Journals { own: journal, baseline: baseline_journal };
     let mut results = Results { own: &mut work, baseline: baseline.as_mut() };
-    stages::run(&source, encoder, journals, settings, control, &mut results, tell)?;
+    stages::run(&source, encoder, journals, settings, control, &mut results, report)?;
     if !work.finish(store)? {
         return Ok(EmbedOutcome::Interrupted);
     }

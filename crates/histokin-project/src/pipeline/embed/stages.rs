@@ -106,7 +106,7 @@ pub fn run(
     settings: EmbedSettings,
     control: &EmbedControl,
     results: &mut Results<'_>,
-    tell: &mut dyn FnMut(EmbedProgress),
+    report: &mut dyn FnMut(EmbedProgress),
 ) -> Result<(), EmbedError> {
     let left = results.own.left();
     if left.is_empty() {
@@ -128,7 +128,8 @@ pub fn run(
             .name("descriptor-store".to_owned())
             .spawn_scoped(scope, move || store(journals, &records))
             .map_err(EmbedError::Thread)?;
-        let encoded = encode(source, encoder, settings.batch, control, results, &decoded, &records_to, tell);
+        let encoded =
+            encode(source, encoder, settings.batch, control, results, &decoded, &records_to, report);
         // Closing the channel ends decoders that wait for space in it.
         drop(decoded);
         drop(records_to);
@@ -158,7 +159,7 @@ fn encode(
     results: &mut Results<'_>,
     decoded: &Receiver<Decoded>,
     out: &Sender<Records>,
-    tell: &mut dyn FnMut(EmbedProgress),
+    report: &mut dyn FnMut(EmbedProgress),
 ) -> Result<(), EmbedError> {
     let mut speed = Speed::new();
     let mut published = Instant::now();
@@ -211,14 +212,14 @@ fn encode(
             return Err(error.into());
         }
         let tiles_per_second = speed.add(count);
-        tell(EmbedProgress::Tiles {
+        report(EmbedProgress::Tiles {
             done: results.own.done(),
             total: results.own.total(),
             failed: results.own.failed(),
             tiles_per_second,
         });
         if published.elapsed() >= PUBLISH_EVERY {
-            tell(EmbedProgress::Searchable(Arc::new(results.own.to_set())));
+            report(EmbedProgress::Searchable(Arc::new(results.own.to_set())));
             published = Instant::now();
         }
     }

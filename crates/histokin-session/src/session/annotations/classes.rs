@@ -6,7 +6,7 @@ use histokin_core::slide::SlideId;
 
 impl Session {
     /// Adds the classes of a file that the project does not have yet.
-    pub(super) fn take_over_classes(&mut self, set: &AnnotationSet) -> Vec<Job> {
+    pub(super) fn add_classes_of(&mut self, set: &AnnotationSet) -> Vec<Job> {
         match self.project.add_classes(set.iter().filter_map(|annotation| annotation.class.as_ref())) {
             true => vec![self.save_project()],
             false => Vec::new(),

@@ -11,7 +11,7 @@ impl Session {
     pub(super) fn imported(&mut self, slide: SlideId, path: &Path, mut file: AnnotationFile) -> Vec<Job> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let count = file.set.len();
-        let mut jobs = self.take_over_classes(&file.set);
+        let mut jobs = self.add_classes_of(&file.set);
         jobs.extend(self.edit_annotations(&slide, |history, set, selection| {
             let edit = file.edit_for(set);
             set.take_over(&file.set);

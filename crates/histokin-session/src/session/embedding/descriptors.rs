@@ -75,7 +75,7 @@ impl Session {
     /// Makes a set searchable.
     fn take_set(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
         if self.index.has_other_recipe(&set.header.recipe) {
-            return self.keep_apart(set, finished);
+            return self.keep_incoming(set, finished);
         }
         self.index.insert(set);
         self.index_if_stale()
@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// Keeps a set of a new encoder aside until all slides have one.
-    fn keep_apart(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
+    fn keep_incoming(&mut self, set: Arc<DescriptorSet>, finished: bool) -> Vec<Job> {
         if finished {
             self.embedding.incoming.insert(set.header.slide_id.clone(), set);
         }

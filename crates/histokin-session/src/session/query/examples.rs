@@ -136,7 +136,7 @@ impl Session {
                 builder::put_example(to, off, example);
             }
         }
-        self.question_changed()
+        self.examples_changed()
     }
 
     pub(in crate::session) fn remove_example(&mut self, is_positive: bool, index: usize) -> Vec<Job> {
@@ -145,10 +145,10 @@ impl Session {
         {
             query.list(is_positive).remove(index);
         }
-        self.question_changed()
+        self.examples_changed()
     }
 
-    fn question_changed(&mut self) -> Vec<Job> {
+    fn examples_changed(&mut self) -> Vec<Job> {
         if self.query.current.as_ref().is_some_and(|query| query.positives.is_empty()) {
             return self.clear_query();
         }

@@ -18,7 +18,7 @@ impl Session {
     pub(in crate::session) fn clear_query(&mut self) -> Vec<Job> {
         self.query.current = None;
         self.query.generation += 1;
-        self.leave_archive().into_iter().collect()
+        self.cancel_archive_search().into_iter().collect()
     }
 
     pub(super) fn set_query_settings(&mut self, settings: QuerySettings) -> Vec<Job> {

@@ -59,7 +59,7 @@ impl Session {
         jobs.extend(self.read_pictures());
         jobs.push(self.find_tissue(source.clone()));
         jobs.extend(self.check_descriptors(&id));
-        jobs.extend(self.arrive(source.info()));
+        jobs.extend(self.go_to_awaited(source.info()));
         jobs
     }
 
@@ -104,14 +104,6 @@ impl Session {
         let Some(path) = self.slide(slide).map(|state| state.source.info().path.clone()) else {
             return Vec::new();
         };
-        if !mpp.is_plausible() {
-            let text = format!(
-                "{} × {} µm is not a possible pixel size; give µm per pixel, such as 0.25",
-                mpp.x, mpp.y
-            );
-            self.messages.error(text);
-            return Vec::new();
-        }
         self.project.set_user_mpp(slide, mpp);
         vec![Job::Open(OpenJob::OpenSlide { path, user_mpp: Some(mpp) })]
     }

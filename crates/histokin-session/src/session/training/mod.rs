@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// Stops the current run when its project is closed; its checkpoint allows it to be continued later.
-    pub(super) fn leave_training(&self) -> Vec<Job> {
+    pub(super) fn stop_training(&self) -> Vec<Job> {
         let active = self.training.running.active;
         active.then_some(Job::Training(TrainingJob::Stop)).into_iter().collect()
     }
