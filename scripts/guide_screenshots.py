@@ -125,7 +125,7 @@ class Window:
     def save(self, name):
         self.settle()
         file = IMAGES / f"{name}.jpg"
-        subprocess.run(["convert", "ppm:-", "-strip", "-quality", "80", "-sampling-factor", "4:4:4", str(file)],
+        subprocess.run(["convert", "ppm:-", "-strip", "-quality", "78", "-sampling-factor", "4:4:4", str(file)],
                        check=True, input=self.capture())
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1024:.0f} KiB")
 
@@ -155,6 +155,7 @@ def take_demonstration(program, folder, wanted):
     # Each of these begins and ends with one pane on the second slide, and without a query.
     with Window(program, folder, ["--project", project, SLIDES]) as window:
         window.click(*SECOND_SLIDE)
+        window.settle()
         if "similar-tissue" in wanted:
             window.click(742, 262)
             window.point(*ASIDE)
@@ -186,6 +187,7 @@ def take_demonstration(program, folder, wanted):
     annotate(program, project, folder)
     with Window(program, folder, ["--project", project, SLIDES]) as window:
         window.click(*SECOND_SLIDE)
+        window.settle()
         if "annotations" in wanted:
             window.press("F5")
             window.settle()
@@ -246,7 +248,7 @@ def take_sections(program, folder, sections, labels, wanted):
             for place in (ALL_RUNS, CONTINUE):
                 window.settle()
                 window.click(*place)
-            window.point(*ASIDE)
+                window.point(*ASIDE)
             time.sleep(90)
             window.save("training")
 

@@ -16,6 +16,7 @@ mod broken_files;
 mod broken_slides;
 mod cli;
 mod descriptors;
+mod documents;
 mod encoder;
 mod evaluate;
 mod evaluation;

@@ -1,0 +1,61 @@
+//! The documents: their links lead to files, and the guide's summary lists all of its pages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The documents in a folder, not those below it.
+fn documents_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// Targets of the links and images of a document.
+fn links(document: &Path) -> Vec<String> {
+    let text = fs::read_to_string(document).unwrap();
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn links_lead_to_files() {
+    let folders = [root().to_owned(), root().join("docs"), root().join("docs/guide")];
+    for document in folders.iter().flat_map(|folder| documents_in(folder)) {
+        for link in links(&document) {
+            let file = link.split('#').next().unwrap_or_default();
+            let is_elsewhere = link.starts_with("http");
+            let target = document.parent().unwrap().join(file);
+            assert!(is_elsewhere || target.exists(), "{}: {link}", document.display());
+        }
+    }
+}
+
+#[test]
+fn the_summary_of_the_guide_lists_every_page() {
+    let docs = root().join("docs");
+    let listed = links(&docs.join("SUMMARY.md"));
+    for page in documents_in(&docs).into_iter().chain(documents_in(&docs.join("guide"))) {
+        let name = page.strip_prefix(&docs).unwrap().to_str().unwrap().to_owned();
+        assert!(name == "SUMMARY.md" || listed.contains(&name), "{name} is not in the summary");
+    }
+}
+
+#[test]
+fn the_guide_shows_its_pictures_and_no_others_and_they_are_small() {
+    let guide = root().join("docs/guide");
+    let documents = documents_in(&guide).into_iter().chain([root().join("README.md")]);
+    let shown: Vec<String> = documents.flat_map(|document| links(&document)).collect();
+    let mut bytes = 0;
+    for entry in fs::read_dir(guide.join("images")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_str().unwrap().to_owned();
+        assert!(
+            shown.iter().any(|link| link.ends_with(&format!("images/{name}"))),
+            "{name} is shown nowhere"
+        );
+        bytes += entry.metadata().unwrap().len();
+    }
+    assert!(bytes <= 1_500_000, "{bytes} bytes of pictures");
+}
