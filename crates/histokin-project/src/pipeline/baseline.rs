@@ -55,45 +55,50 @@ impl Encoder for HsvHistogram {
 /// Returns the square roots of the shares of pixels in each bin.
 pub(super) fn histogram(tile: &RgbImage) -> Vec<f32> {
     let mut counts = vec![0_u32; BINS.iter().product()];
-    for pixel in tile.pixels() {
-        let bin = hsv(pixel.0)
-            .map(f64::from)
-            .iter()
-            .zip(BINS)
-            .fold(0, |bin, (value, bins)| bin * bins + ((value * bins as f64) as usize).min(bins - 1));
-        counts[bin] += 1;
+    for pixel in tile.as_chunks::<3>().0 {
+        counts[bin(*pixel)] += 1;
     }
     let pixels = (tile.width() * tile.height()).max(1) as f32;
     counts.into_iter().map(|count| (count as f32 / pixels).sqrt()).collect()
 }
 
-/// Returns hue, saturation and value, each from 0 to 1.
-fn hsv(rgb: [u8; 3]) -> [f32; 3] {
-    let [r, g, b] = rgb.map(|channel| f32::from(channel) / 255.0);
+/// Returns the bin of a colour. Every pixel that is embedded passes here, hence the integers.
+fn bin(rgb: [u8; 3]) -> usize {
+    let [hues, saturations, values] = BINS;
+    let [r, g, b] = rgb.map(usize::from);
     let value = r.max(g).max(b);
     let chroma = value - r.min(g).min(b);
-    let hue = if chroma == 0.0 {
-        0.0
-    } else if value == r {
-        ((g - b) / chroma).rem_euclid(6.0)
+    // The hue in sixths of the circle, times the chroma.
+    let sixths = if value == r {
+        if g >= b { g - b } else { 6 * chroma - (b - g) }
     } else if value == g {
-        (b - r) / chroma + 2.0
+        2 * chroma + b - r
     } else {
-        (r - g) / chroma + 4.0
+        4 * chroma + r - g
     };
-    [hue / 6.0, if value > 0.0 { chroma / value } else { 0.0 }, value]
+    let hue = (sixths * hues).checked_div(6 * chroma).unwrap_or(0);
+    let saturation = (chroma * saturations).checked_div(value).unwrap_or(0).min(saturations - 1);
+    (hue * saturations + saturation) * values + value * values / 256
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Returns the bins of hue, saturation and value of a colour.
+    fn bins(rgb: [u8; 3]) -> [usize; 3] {
+        let bin = bin(rgb);
+        [bin / 16, bin / 4 % 4, bin % 4]
+    }
+
     #[test]
     fn colours_are_known() {
-        assert_eq!(hsv([255, 0, 0]), [0.0, 1.0, 1.0]);
-        assert_eq!(hsv([0, 255, 0]), [1.0 / 3.0, 1.0, 1.0]);
-        assert_eq!(hsv([0, 0, 255]), [2.0 / 3.0, 1.0, 1.0]);
-        assert_eq!(hsv([51, 51, 51]), [0.0, 0.0, 0.2]);
+        assert_eq!(bins([255, 0, 0]), [0, 3, 3]);
+        assert_eq!(bins([0, 255, 0]), [2, 3, 3], "a third of eight bins");
+        assert_eq!(bins([0, 0, 255]), [5, 3, 3], "two thirds");
+        assert_eq!(bins([255, 0, 1]), [7, 3, 3], "just before red");
+        assert_eq!(bins([51, 51, 51]), [0, 0, 0]);
+        assert_eq!(bins([200, 140, 200]), [6, 1, 3], "300° of 360°, three tenths");
     }
 
     #[test]
