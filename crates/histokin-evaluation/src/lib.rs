@@ -28,6 +28,7 @@ pub mod retrieval;
 pub mod sample;
 pub mod stain_change;
 pub mod study;
+pub mod trial;
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, EnumString};

@@ -74,6 +74,12 @@ pub struct EncoderDescriptors {
 }
 
 impl EncoderDescriptors {
+    /// Returns the descriptors of the tiles at `rows` only.
+    pub(super) fn select(&self, rows: &[u32]) -> Self {
+        let row = |row: &u32| &self.values[*row as usize * self.width..(*row as usize + 1) * self.width];
+        Self { values: rows.iter().flat_map(row).copied().collect(), ..self.clone() }
+    }
+
     /// Returns a view of the descriptors.
     ///
     /// # Errors
@@ -320,6 +326,18 @@ impl Sample {
         }
         self.number_patients();
         Ok(())
+    }
+
+    /// Returns the sample with only the tiles at `rows`.
+    pub(super) fn select(&self, rows: &[u32]) -> Self {
+        let tiles = self.tiles.select(rows);
+        let labelled = tiles.classes.iter().flatten().count();
+        Self {
+            label_counts: LabelCounts { labelled, ..self.label_counts },
+            rects: rows.iter().filter_map(|row| self.rects.get(*row as usize)).copied().collect(),
+            tiles,
+            ..self.clone()
+        }
     }
 
     /// Returns the rectangles of a slide's tiles; squares as wide as the distance between tiles if only

@@ -20,7 +20,7 @@ use histokin_core::geometry::Level0Rect;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, Example, QueryError};
 use histokin_core::slide::SlideId;
-use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderSpec};
+use histokin_encoder::{self as encoder, DeviceChoice, Encoder, EncoderError, EncoderSpec};
 use histokin_project::pipeline::{
     EmbedControl, EmbedError, EmbedProgress, EmbedSettings, HsvHistogram, TileSelection, embed_selected,
 };
@@ -55,6 +55,9 @@ pub enum StudyError {
     /// The encoders cannot be compared, or the evaluation was stopped.
     #[error(transparent)]
     Comparison(#[from] ComparisonError),
+    /// An encoder cannot be loaded.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
     /// The annotations that select the tiles of a slide cannot be read.
     #[error(transparent)]
     Annotations(#[from] AnnotationError),
