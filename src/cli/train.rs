@@ -22,7 +22,7 @@ use crate::training::config::{JudgedBy, LossKind, Method, Preset, SlidesWithoutF
 use crate::training::fields::help_of;
 use crate::training::run::{Run, RunSlide};
 use crate::training::slides::TrainingSlide;
-use crate::training::{Control, Outcome, Setup, TrainingError, judged_pairs, labels, train};
+use crate::training::{Control, Outcome, Setup, TrainingError, judged_pairs, labels, speed, train};
 
 /// Options of `histokin train`.
 #[derive(Debug, Args)]
@@ -40,6 +40,10 @@ pub struct TrainArgs {
     preset: Option<Preset>,
     #[command(flatten)]
     settings: SettingsArgs,
+    /// How long the training lasts, in minutes. Its steps and validations follow from the speed of this computer,
+    /// which is measured first. Overrides --steps.
+    #[arg(long, value_parser = parse_minutes, conflicts_with = "resume")]
+    minutes: Option<f64>,
     /// Slides to validate on; they are not used for training.
     #[arg(long, num_args = 1..)]
     validate: Vec<PathBuf>,
@@ -165,6 +169,13 @@ impl SettingsArgs {
     }
 }
 
+fn parse_minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if (0.1..=100_000.0).contains(&minutes) => Ok(minutes),
+        _ => Err("give minutes, such as 10".to_owned()),
+    }
+}
+
 /// Runs `histokin train`.
 ///
 /// # Errors
@@ -262,7 +273,7 @@ fn config(args: &TrainArgs) -> anyhow::Result<TrainingConfig> {
 type Prepared = (Run, Vec<TrainingSlide>, Vec<TrainingSlide>);
 
 fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
-    let config = config(args)?;
+    let mut config = config(args)?;
     let held_out: Vec<PathBuf> = find_slides(&named(project, &args.validate));
     let paths: Vec<PathBuf> = if args.slides.is_empty() {
         project.slides().iter().map(|entry| project.slide_path(entry)).collect()
@@ -298,6 +309,14 @@ fn begin(args: &TrainArgs, project: &mut Project) -> anyhow::Result<Prepared> {
         );
     }
     project.save()?;
+    if let Some(minutes) = args.minutes {
+        let (threads, control) = (args.threads.unwrap_or_else(loader_threads), Control::default());
+        let measured =
+            speed::seconds_per_step(project.root(), &config, slides.clone(), args.device, threads, &control)?
+                .context("the speed of training was not measured")?;
+        config.fit_into(60.0 * minutes, measured, validation.len());
+        noteln!("{} steps fit into {minutes} minutes, at {measured:.2} s a step", config.steps);
+    }
     Ok((Run::create(project.root(), config, known)?, slides, validation))
 }
 

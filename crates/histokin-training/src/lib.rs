@@ -25,6 +25,7 @@ pub mod optimiser;
 pub mod pairs;
 pub mod run;
 mod shown;
+pub mod speed;
 pub mod slides;
 pub mod tile_reader;
 mod trainer;

@@ -12,6 +12,7 @@ use histokin_core::tiling::{TileGrid, TileSettings, read_tile};
 use histokin_core::tissue::{TissueMask, selection};
 
 /// A slide prepared for training.
+#[derive(Clone)]
 pub struct TrainingSlide {
     /// The slide.
     pub source: Arc<dyn SlideSource>,
