@@ -5,7 +5,7 @@ use egui_kittest::kittest::Queryable;
 use histokin::encoder::DeviceChoice;
 use histokin::encoder::backbones::BackboneKind;
 use histokin::encoder::trainable::Depth;
-use histokin::session::{PairLimits, SlideStatus, TrainingCommand};
+use histokin::session::{PairLimits, SlideStatus, TrainingCommand, TrialState};
 use histokin::slide::SlideId;
 use histokin::training::config::{LossKind, Preset, TrainingConfig};
 use histokin::training::run::RunStatus;
@@ -88,6 +88,7 @@ fn an_encoder_is_trained_and_takes_over() {
         slides: vec![ids[0].clone()],
         validation: vec![ids[1].clone()],
         config: Box::new(config),
+        seconds: None,
         device: DeviceChoice::Cpu,
     });
     assert!(harness.state().session().embedding().paused, "embedding waits while it learns");
@@ -105,6 +106,26 @@ fn an_encoder_is_trained_and_takes_over() {
     assert!(!session.embedding().paused, "embedding goes on");
     harness.get_by_label("Current run").click();
     harness.run_steps(3);
+
+    // Before it is used, it answers some queries beside the present encoder.
+    wait(&mut harness, "the encoders are compared", |app| {
+        matches!(app.session().training().trial(), Some(("run-001", TrialState::Done(_))))
+    });
+    let Some((_, TrialState::Done(trial))) = harness.state().session().training().trial() else {
+        unreachable!()
+    };
+    assert_eq!(trial.names[1], "run-001");
+    assert_eq!(trial.queries.len(), 10);
+    let slide_of = |tile: u32| trial.sample.tiles.slides[tile as usize];
+    for query in &trial.queries {
+        for matches in &query.matches {
+            assert_eq!(matches.len(), 5);
+            assert!(matches.iter().all(|tile| slide_of(*tile) != slide_of(query.tile)));
+        }
+        assert!(trial.pictures.contains_key(&query.tile));
+    }
+    harness.run_steps(2);
+    harness.get_by_label("run-001 beside the present encoder");
     harness.get_by_label("Use this encoder").click();
     harness.run_steps(1);
 
@@ -159,7 +180,10 @@ fn pairs_settings_and_troubles_are_shown() {
     // What cannot be learned from is told in the panel, and leaves no run.
     let config = Box::new(TrainingConfig { far_mm: 50.0, ..config() });
     let (slides, validation) = (vec![id], Vec::new());
-    train(&mut harness, TrainingCommand::Start { slides, validation, config, device: DeviceChoice::Cpu });
+    train(
+        &mut harness,
+        TrainingCommand::Start { slides, validation, config, seconds: None, device: DeviceChoice::Cpu },
+    );
     wait(&mut harness, "the training has ended", |app| !app.session().training().running().active);
     let problem = harness.state().session().training().running().problem.clone().unwrap();
     assert!(problem.contains("section.tif") && problem.contains("50 mm"), "{problem}");

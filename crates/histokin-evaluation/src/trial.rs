@@ -16,7 +16,7 @@ use super::gather::{self, GatherError};
 use super::labels;
 use super::neighbours::Pool;
 use super::report::Pictures;
-use super::sample::{Described, Sample, SampleError};
+use super::sample::{EncoderDescriptors, Sample, SampleError};
 use super::study::{StudyError, labels_of};
 use super::{Exclude, health};
 use histokin_core::descriptors::Recipe;
@@ -94,7 +94,7 @@ pub fn compare_with(
     let sample = sample.select(&rows);
     let new =
         embed(project, &sample, encoder, recipe, &mut |share, doing| progress(EMBEDDED * share, doing))?;
-    let described: Vec<Described> = own.chain([new]).collect();
+    let described: Vec<EncoderDescriptors> = own.chain([new]).collect();
     let comparison = match compare(&sample, &described, &target, settings, &mut |share, doing| {
         progress(EMBEDDED + (1.0 - EMBEDDED) * share, doing)
     }) {
@@ -156,7 +156,7 @@ fn embed(
     encoder: &mut dyn Encoder,
     recipe: &Recipe,
     progress: &mut dyn FnMut(f64, &str) -> bool,
-) -> Result<Described, StudyError> {
+) -> Result<EncoderDescriptors, StudyError> {
     let mut values = Vec::new();
     let mut done = 0;
     for (slide, rows) in sample.slides.iter().zip(sample.tiles.rows_by_slide()) {
@@ -179,7 +179,7 @@ fn embed(
         }
     }
     let EncoderSpec { id, name, width, .. } = encoder.spec();
-    Ok(Described { id: id.0.clone(), name: name.clone(), width: *width, values })
+    Ok(EncoderDescriptors { id: id.0.clone(), name: name.clone(), width: *width, values })
 }
 
 /// Returns a rectangle of the size of the grid's tiles around the centre of `tile`, moved to lie on the slide
@@ -200,7 +200,7 @@ fn around(tile: &Level0Rect, grid: &TileGrid, info: &SlideInfo) -> Level0Rect {
 /// query itself is left out.
 fn ask(
     sample: &Sample,
-    described: &[Described],
+    described: &[EncoderDescriptors],
     exclude: Exclude,
     seed: u64,
 ) -> Result<Vec<TrialQuery>, StudyError> {
@@ -290,7 +290,7 @@ mod tests {
     fn both_encoders_answer_from_other_slides() {
         let sample = sample();
         // The first encoder orders tiles by their place on the slide, the second in the opposite order.
-        let of = |sign: f32| Described {
+        let of = |sign: f32| EncoderDescriptors {
             id: String::new(),
             name: String::new(),
             width: 1,

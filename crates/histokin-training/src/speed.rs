@@ -43,7 +43,7 @@ pub fn seconds_per_step(
     let setup = Setup {
         slides,
         validation: Vec::new(),
-        marks: Vec::new(),
+        judged_pairs: Vec::new(),
         device,
         threads,
         resume: false,

@@ -60,6 +60,11 @@ impl SearchIndex {
         self.stale = true;
     }
 
+    /// Whether nothing can be searched.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
     /// The searchable descriptors of a slide.
     pub(super) fn set(&self, slide: &SlideId) -> Option<&Arc<DescriptorSet>> {
         self.sets.get(slide)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{AnnotationJob, EvaluateRequest, PictureQuery, TrainingJob};
+use super::{AnnotationJob, EvaluateRequest, PictureQuery, TrainingJob, TrialRequest};
 use histokin_core::descriptors::{DescriptorSet, DescriptorStore, Recipe};
 use histokin_core::geometry::{Level0Rect, MicronsPerPixel};
 use histokin_core::index::{IndexCache, Snapshot, TileRef};
@@ -330,6 +330,8 @@ pub enum EvaluationJob {
         /// Positive examples of the query.
         positives: Vec<Example>,
     },
+    /// Compares the encoder of a training run with the project's.
+    Try(Box<TrialRequest>),
     /// Writes the report of an evaluation to the project.
     WriteReport {
         /// Evaluation to report.

@@ -50,7 +50,7 @@ pub use query::{MatchCommand, PictureQuery, QueryCommand, QueryEvent, QueryState
 pub use slides::{Colours, Profile, SlideCommand, SlideEvent, SlideState, TilePicture};
 pub use training::{
     Pace, PairLimits, PlannedRun, Preview, RunView, RunningState, TrainingCommand, TrainingEnd,
-    TrainingEvent, TrainingJob, TrainingPlan, TrainingState, TrainingTarget,
+    TrainingEvent, TrainingJob, TrainingPlan, TrainingState, TrainingTarget, TrialRequest, TrialState,
 };
 pub use view::{ViewCommand, ViewTarget};
 

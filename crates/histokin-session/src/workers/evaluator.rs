@@ -1,12 +1,14 @@
 //! The thread that evaluates encoders and writes reports.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::EventSender;
-use crate::session::{EvaluateRequest, EvaluationEvent, EvaluationJob, Event};
-use histokin_evaluation::study;
+use crate::session::{EvaluateRequest, EvaluationEvent, EvaluationJob, Event, TrainingEvent, TrialRequest};
+use histokin_encoder::{self as encoder, DeviceChoice};
+use histokin_evaluation::study::{self, StudyError};
+use histokin_evaluation::trial::{self, Trial};
 
 /// Shortest time between two progress events.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -21,6 +23,13 @@ pub fn work(job: EvaluationJob, events: &EventSender) {
                 events.send(EvaluationEvent::DistancesMeasured { generation, distances });
             }
         }
+        EvaluationJob::Try(request) => {
+            let result = compare(&request, events);
+            if !request.stop.load(Ordering::Relaxed) {
+                let result = result.map(Arc::new).map_err(|error| error.to_string());
+                events.send(TrainingEvent::Tried { run: request.run, result });
+            }
+        }
         EvaluationJob::WriteReport { study, project, pseudonymise } => {
             let result = study.write_report(&project, pseudonymise).map_err(|error| error.to_string());
             events.send(EvaluationEvent::ReportWritten(result));
@@ -31,27 +40,49 @@ pub fn work(job: EvaluationJob, events: &EventSender) {
 /// Returns the function that makes the event for a job that has crashed.
 pub fn on_crash(job: &EvaluationJob) -> impl FnOnce(String) -> Option<Event> + use<> {
     let is_report = matches!(job, EvaluationJob::WriteReport { .. });
+    let tried = match job {
+        EvaluationJob::Try(request) => Some(request.run.clone()),
+        _ => None,
+    };
     move |reason| {
-        Some(if is_report {
-            Event::Evaluation(EvaluationEvent::ReportWritten(Err(reason)))
-        } else {
-            Event::Evaluation(EvaluationEvent::Finished(Err(reason)))
+        Some(match tried {
+            Some(run) => Event::Training(TrainingEvent::Tried { run, result: Err(reason) }),
+            None if is_report => Event::Evaluation(EvaluationEvent::ReportWritten(Err(reason))),
+            None => Event::Evaluation(EvaluationEvent::Finished(Err(reason))),
         })
     }
 }
 
 fn evaluate(request: &EvaluateRequest, events: &EventSender) {
-    let mut last_report: Option<Instant> = None;
-    let mut report = |share: f64, doing: &str| {
-        if last_report.is_none_or(|last_report| last_report.elapsed() >= REPORT_EVERY) {
-            last_report = Some(Instant::now());
-            events.send(EvaluationEvent::Progress { share, doing: doing.to_owned() });
-        }
-        !request.stop.load(Ordering::Relaxed)
-    };
+    let mut report = reporter(&request.stop, |share, doing| {
+        events.send(EvaluationEvent::Progress { share, doing });
+    });
     let EvaluateRequest { project, encoder, which, settings, .. } = request;
     let result = study::of_project(project, encoder, which, settings, &mut report);
     if !request.stop.load(Ordering::Relaxed) {
         events.send(EvaluationEvent::Finished(result.map(Arc::new).map_err(|error| error.to_string())));
+    }
+}
+
+/// Compares the encoder of a training run with the project's.
+fn compare(request: &TrialRequest, events: &EventSender) -> Result<Trial, StudyError> {
+    let mut report = reporter(&request.stop, |share, doing| {
+        events.send(TrainingEvent::TrialProgress { run: request.run.clone(), share, doing });
+    });
+    let mut encoder = encoder::load(&request.model, DeviceChoice::Auto)?;
+    let recipe = request.recipe(encoder.spec());
+    let TrialRequest { project, present, settings, .. } = request;
+    trial::compare_with(project, present, encoder.as_mut(), &recipe, settings, &mut report)
+}
+
+/// Returns a function that sends progress at most every [`REPORT_EVERY`], and returns whether to continue.
+fn reporter(stop: &AtomicBool, mut send: impl FnMut(f64, String)) -> impl FnMut(f64, &str) -> bool {
+    let mut last: Option<Instant> = None;
+    move |share, doing| {
+        if last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+            last = Some(Instant::now());
+            send(share, doing.to_owned());
+        }
+        !stop.load(Ordering::Relaxed)
     }
 }

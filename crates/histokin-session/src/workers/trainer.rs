@@ -12,13 +12,14 @@ use crate::session::{
 };
 use histokin_core::durable;
 use histokin_core::memory;
+use histokin_encoder::DeviceChoice;
 use histokin_encoder::model::Preprocessing;
 use histokin_training::config::TrainingConfig;
-use histokin_training::run::{Run, RunSlide};
+use histokin_training::run::{History, Run, RunSlide};
 use histokin_training::slides::TrainingSlide;
 use histokin_training::{
     self as training, Control, Outcome, Progress, Setup, ShownPair, TrainingError, judged_pairs, labels,
-    pairs, train,
+    pairs, speed, train,
 };
 
 /// Job queues of the training threads.
@@ -151,8 +152,21 @@ fn export(project: &Path, run: &str) -> Result<std::path::PathBuf, TrainingError
 
 fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Result<Outcome, TrainingError> {
     let (run, targets, resume) = match plan.what {
-        PlannedRun::New { targets, config } => {
+        PlannedRun::New { targets, mut config, seconds } => {
             config.check()?;
+            if let Some(seconds) = seconds
+                && !fit_into(seconds, &targets, &mut config, (&plan.project, plan.device), control, events)?
+            {
+                let history = History::default();
+                return Ok(Outcome {
+                    steps: 0,
+                    stopped: true,
+                    seconds: 0.0,
+                    pairs_per_second: 0.0,
+                    history,
+                    encoder: None,
+                });
+            }
             let slides = targets.iter().map(used).collect();
             (Run::create(&plan.project, *config, slides)?, targets, false)
         }
@@ -190,7 +204,6 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
         events.send(TrainingEvent::Notice(text));
     }
     let id = run.card.id.clone();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let judged_pairs = judged_pairs::read(run.folder(), &slides)?;
     if !judged_pairs.is_empty() {
         let text = format!("{} pairs that you judged are used for training too", judged_pairs.len());
@@ -201,14 +214,45 @@ fn carry_out(plan: TrainingPlan, control: &Control, events: &EventSender) -> Res
         validation,
         judged_pairs,
         device: plan.device,
-        // Leave cores for the window.
-        threads: (cores / 2).clamp(1, 8),
+        threads: threads(),
         resume,
         model: run.model(),
         model_name: id.clone(),
         run,
     };
     train(setup, control, &mut |progress| events.send(event(&id, progress)))
+}
+
+/// Measures the speed of training with the settings, and sets the steps that fit into `seconds`. Returns false if
+/// it was stopped.
+fn fit_into(
+    seconds: f64,
+    targets: &[TrainingTarget],
+    config: &mut TrainingConfig,
+    (project, device): (&Path, DeviceChoice),
+    control: &Control,
+    events: &EventSender,
+) -> Result<bool, TrainingError> {
+    let (validation, learned): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.validation);
+    events.send(TrainingEvent::Preparing { what: "Measuring the speed of training".to_owned() });
+    let slides = learned
+        .into_iter()
+        .map(|target| TrainingSlide::prepare(target.slide.clone(), config.tiles(), target.tissue.as_deref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let Some(measured) = speed::seconds_per_step(project, config, slides, device, threads(), control)? else {
+        return Ok(false);
+    };
+    config.fit_into(seconds, measured, validation.len());
+    let minutes = seconds / 60.0;
+    let text = format!("{} steps fit into {minutes:.0} minutes, at {measured:.2} s a step", config.steps);
+    events.send(TrainingEvent::Notice(text));
+    Ok(true)
+}
+
+/// Returns the number of threads that read tiles; some cores are left for the window.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, 8)
 }
 
 fn used(target: &TrainingTarget) -> RunSlide {

@@ -147,7 +147,8 @@ pub fn feedback_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
 
 /// Draws the precision by number of answers for every encoder, and the chance level.
 pub fn precision_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
-    let title = "Precision at k: share of the first k answers that have the query's class";
+    let class = &study.comparison.settings.class;
+    let title = format!("Precision at k for queries of {class}: share of the first k answers of that class");
     ui.label(RichText::new(title).small().color(palette.weak));
     let targets: Vec<_> = study
         .comparison

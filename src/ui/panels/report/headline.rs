@@ -4,9 +4,11 @@ use egui::{Color32, Grid, RichText, ScrollArea, Ui};
 
 use super::charts::{self, COLORS};
 use super::heading_ui;
+use crate::evaluation::comparison::Comparison;
 use crate::evaluation::feedback;
 use crate::evaluation::headline::Headline;
 use crate::evaluation::report::text::{figure, percent};
+use crate::evaluation::sample::Sample;
 use crate::evaluation::study::Study;
 use crate::number_format::{counted, grouped};
 use crate::ui::theme::{self, Palette};
@@ -27,7 +29,9 @@ pub fn headline_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     ui.label(RichText::new(summary).color(palette.weak));
     let Some(headline) = Headline::of(&study.comparison) else { return };
     heading_ui(ui, palette, headline.title());
-    ScrollArea::horizontal().id_salt("headline").show(ui, |ui| precision_ui(ui, study, &headline, palette));
+    ScrollArea::horizontal().id_salt("headline").show(ui, |ui| {
+        precision_ui(ui, sample, &study.comparison, &headline, palette);
+    });
     ui.add_space(4.0);
     ui.label(RichText::new(headline.explanation()).small().color(palette.weak));
     if study.comparison.encoders.iter().any(|one| one.feedback.is_some()) {
@@ -35,15 +39,22 @@ pub fn headline_ui(ui: &mut Ui, study: &Study, palette: &Palette) {
     }
 }
 
-fn precision_ui(ui: &mut Ui, study: &Study, headline: &Headline, palette: &Palette) {
+/// Draws the table of P@5 by class and encoder.
+pub fn precision_ui(
+    ui: &mut Ui,
+    sample: &Sample,
+    comparison: &Comparison,
+    headline: &Headline,
+    palette: &Palette,
+) {
     Grid::new("headline").striped(true).spacing([22.0, 6.0]).min_row_height(ROW).show(ui, |ui| {
         head_ui(ui, "class", palette);
         head_ui(ui, "queries", palette);
         head_ui(ui, "chance level", palette);
-        study.comparison.encoders.iter().for_each(|one| head_ui(ui, &one.name, palette));
+        comparison.encoders.iter().for_each(|one| head_ui(ui, &one.name, palette));
         ui.end_row();
         for row in &headline.rows {
-            let name = RichText::new(row.name(&study.sample.classes)).color(palette.strong);
+            let name = RichText::new(row.name(&sample.classes)).color(palette.strong);
             ui.label(if row.class.is_none() { name.family(theme::bold()) } else { name });
             ui.label(grouped(row.queries as u64));
             ui.label(percent(row.chance_level));

@@ -29,6 +29,7 @@ use crate::ui::app::Requests;
 use crate::ui::shown_slides::ShownSlides;
 use crate::ui::theme::{self, Palette};
 
+pub use headline::precision_ui;
 pub use points::MapRenderer;
 
 /// Settings and state of the report view.

@@ -1,9 +1,11 @@
 //! The training window: slides and settings, the current run, and the list of runs.
 
+mod advanced;
 mod plots;
 mod running;
 mod runs;
 mod setup;
+mod trial;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -30,6 +32,39 @@ enum Role {
     LeftOut,
 }
 
+/// How long a training lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duration {
+    TenMinutes,
+    Hour,
+    Night,
+    /// As many steps as the settings say.
+    Steps,
+}
+
+impl Duration {
+    const ALL: [Self; 4] = [Self::TenMinutes, Self::Hour, Self::Night, Self::Steps];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::TenMinutes => "10 minutes",
+            Self::Hour => "An hour",
+            Self::Night => "A night (8 hours)",
+            Self::Steps => "By steps",
+        }
+    }
+
+    /// Returns its length in seconds; `None` if it is given by steps.
+    fn seconds(self) -> Option<f64> {
+        match self {
+            Self::TenMinutes => Some(600.0),
+            Self::Hour => Some(3600.0),
+            Self::Night => Some(8.0 * 3600.0),
+            Self::Steps => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tab {
     SetUp,
@@ -41,6 +76,7 @@ enum Tab {
 pub struct TrainingPanel {
     tab: Tab,
     config: TrainingConfig,
+    duration: Duration,
     device: DeviceChoice,
     roles: HashMap<SlideId, Role>,
     /// Names of models to start from, listed when the window is opened.
@@ -53,6 +89,8 @@ pub struct TrainingPanel {
     pictures: PairPictures,
     /// Images of the preview pairs.
     previewed: PairPictures,
+    /// Images of the comparison of a new encoder with the present one.
+    trial: trial::TrialPictures,
     /// Index of the validation whose distances are shown; `None` for the latest.
     validation: Option<usize>,
     /// Number of the settings last loaded from a file.
@@ -65,6 +103,7 @@ impl TrainingPanel {
         Self {
             tab: Tab::SetUp,
             config: Preset::ThisComputer.config(),
+            duration: Duration::TenMinutes,
             device,
             roles: HashMap::new(),
             models: Vec::new(),
@@ -72,6 +111,7 @@ impl TrainingPanel {
             deleting: None,
             pictures: PairPictures::default(),
             previewed: PairPictures::default(),
+            trial: trial::TrialPictures::default(),
             validation: None,
             settings_taken: 0,
         }
@@ -81,6 +121,7 @@ impl TrainingPanel {
     pub fn drop_pictures(&mut self) {
         self.pictures = PairPictures::default();
         self.previewed = PairPictures::default();
+        self.trial = trial::TrialPictures::default();
     }
 
     /// Returns the current settings in the window.
@@ -105,6 +146,7 @@ impl TrainingPanel {
     /// Copies the settings and slides of a run, to start a new one.
     fn copy_from(&mut self, run: &RunView, session: &Session) {
         self.config = run.config.clone();
+        self.duration = Duration::Steps;
         for slide in session.slides() {
             let used = run.card.slides.iter().find(|used| used.id == *slide.id());
             let role = match used {
@@ -174,6 +216,7 @@ fn contents_ui(
     {
         panel.settings_taken = *number;
         panel.config = config.clone();
+        panel.duration = Duration::Steps;
         panel.tab = Tab::SetUp;
     }
     if !session.training().is_listed() {

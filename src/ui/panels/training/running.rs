@@ -5,6 +5,7 @@ use egui::{
 };
 
 use super::plots::{PlottedRun, plots_ui};
+use super::trial::trial_ui;
 use super::{Tab, TrainingPanel, heading_ui};
 use crate::session::{RunningState, Session, TrainingCommand, ViewCommand};
 use crate::training::ShownPair;
@@ -35,6 +36,7 @@ pub fn running_ui(
     };
     controls_ui(ui, panel, session, running, palette, requests);
     ScrollArea::vertical().id_salt("run").auto_shrink([false, false]).show(ui, |ui| {
+        trial_ui(ui, &name, panel, session, palette, requests);
         let compared: Vec<_> = session
             .training()
             .runs()

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use egui::{Align, Frame, Layout, RichText, ScrollArea, Ui};
 
 use super::running::USE_HINT;
+use super::trial::trial_ui;
 use super::{Tab, TrainingPanel};
 use crate::session::{RunView, Session, TrainingCommand};
 use crate::training::config::Method;
@@ -54,7 +55,7 @@ fn run_ui(
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let mut compared = panel.compared.contains(id);
             let hint = "Draw the curves of this run with those of the current run";
-            if ui.checkbox(&mut compared, "compare").on_hover_text(hint).changed() {
+            if ui.checkbox(&mut compared, "compare curves").on_hover_text(hint).changed() {
                 match compared {
                     true => _ = panel.compared.insert(id.clone()),
                     false => _ = panel.compared.remove(id),
@@ -83,6 +84,7 @@ fn run_ui(
     ui.horizontal(|ui| {
         ui.add_enabled_ui(!is_running, |ui| buttons_ui(ui, panel, session, run, palette, requests));
     });
+    trial_ui(ui, id, panel, session, palette, requests);
 }
 
 fn buttons_ui(
@@ -99,6 +101,10 @@ fn buttons_ui(
     if run.model.is_some() {
         if ui.button("Use this encoder").on_hover_text(USE_HINT).clicked() {
             train(TrainingCommand::UseEncoder(id.clone()));
+        }
+        let hint = "Answer the same queries with this encoder and with the present one, before you use it";
+        if ui.add_enabled(free, egui::Button::new("Compare matches…")).on_hover_text(hint).clicked() {
+            train(TrainingCommand::Try(id.clone()));
         }
         let hint = "Copy the encoder and its model card to the project's folder “models”";
         if ui.button("Export").on_hover_text(hint).clicked() {

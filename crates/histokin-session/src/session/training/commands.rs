@@ -24,6 +24,8 @@ pub enum TrainingCommand {
         validation: Vec<SlideId>,
         /// Settings of the run.
         config: Box<TrainingConfig>,
+        /// How long the run lasts; its steps follow from the measured speed. `None` for the steps in the settings.
+        seconds: Option<f64>,
         /// Device on which to train.
         device: DeviceChoice,
     },
@@ -49,6 +51,8 @@ pub enum TrainingCommand {
     },
     /// Lists the runs of the project.
     ListRuns,
+    /// Compares the encoder of a run, by its ID, with the project's encoder.
+    Try(String),
     /// Makes the encoder of a run, by its ID, the project's encoder.
     UseEncoder(String),
     /// Copies the encoder of a run, by its ID, to the project's `models` folder, with its card.

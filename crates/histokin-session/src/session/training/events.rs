@@ -1,9 +1,11 @@
 //! Events of the training workers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{PairLimits, RunView};
 use histokin_core::slide::SlideId;
+use histokin_evaluation::trial::Trial;
 use histokin_training::config::TrainingConfig;
 use histokin_training::pairs::PairCount;
 use histokin_training::run::{History, StepRecord};
@@ -68,6 +70,22 @@ pub enum TrainingEvent {
     Notice(String),
     /// The training has ended or failed; [`TrainingEvent::Listed`] follows.
     Ended(Result<TrainingEnd, String>),
+    /// A comparison of a run's encoder with the project's goes on.
+    TrialProgress {
+        /// ID of the run.
+        run: String,
+        /// Share that is done, from 0 to 1.
+        share: f64,
+        /// What is being done, for display.
+        doing: String,
+    },
+    /// A run's encoder was compared with the project's, or could not be.
+    Tried {
+        /// ID of the run.
+        run: String,
+        /// The comparison, or why there is none.
+        result: Result<Arc<Trial>, String>,
+    },
     /// The encoder of a run was copied.
     Exported {
         /// ID of the run.

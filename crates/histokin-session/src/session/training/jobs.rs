@@ -108,6 +108,8 @@ pub enum PlannedRun {
         targets: Vec<TrainingTarget>,
         /// Settings of the run.
         config: Box<TrainingConfig>,
+        /// How long the run lasts; `None` for the steps in the settings.
+        seconds: Option<f64>,
     },
     /// A run that continues. `targets` are all open slides; the run takes those that it needs.
     Continued {

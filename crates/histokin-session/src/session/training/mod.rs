@@ -4,6 +4,7 @@ mod commands;
 mod events;
 mod jobs;
 mod state;
+mod trial;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ pub use commands::TrainingCommand;
 pub use events::{Pace, TrainingEnd, TrainingEvent};
 pub use jobs::{PairLimits, PlannedRun, TrainingJob, TrainingPlan, TrainingTarget};
 pub use state::{Preview, RunView, RunningState, TrainingState};
+pub use trial::{TrialRequest, TrialState};
 
 use super::{Job, Session, SlideState};
 use histokin_core::slide::SlideId;
@@ -28,9 +30,9 @@ impl Session {
         let project = self.project.root().to_owned();
         match command {
             TrainingCommand::Count { slides, config } => self.count_pairs(&slides, &config),
-            TrainingCommand::Start { slides, validation, config, device } => {
+            TrainingCommand::Start { slides, validation, config, seconds, device } => {
                 let targets = self.targets(&slides, &validation);
-                self.begin_training(PlannedRun::New { targets, config }, device)
+                self.begin_training(PlannedRun::New { targets, config, seconds }, device)
             }
             TrainingCommand::Continue { run, device } => {
                 let targets = self.targets(&self.slides.ids(), &[]);
@@ -60,6 +62,7 @@ impl Session {
                 self.training.listed = true;
                 vec![Job::Training(TrainingJob::List { project })]
             }
+            TrainingCommand::Try(run) => self.try_encoder(&run),
             TrainingCommand::UseEncoder(run) => self.use_encoder(&run),
             TrainingCommand::Export(run) => vec![Job::Training(TrainingJob::Export { project, run })],
             TrainingCommand::Delete(run) => vec![Job::Training(TrainingJob::Delete { project, run })],
@@ -72,6 +75,7 @@ impl Session {
 
     /// Stops the current run when its project is closed; its checkpoint allows it to be continued later.
     pub(super) fn stop_training(&self) -> Vec<Job> {
+        self.stop_trial();
         let active = self.training.running.active;
         active.then_some(Job::Training(TrainingJob::Stop)).into_iter().collect()
     }
@@ -96,7 +100,10 @@ impl Session {
                     Err(problem) => (Arc::default(), Some(problem)),
                 };
             }
-            TrainingEvent::Listed(runs) => self.training.runs = runs,
+            TrainingEvent::Listed(runs) => {
+                self.training.runs = runs;
+                return self.try_finished();
+            }
             TrainingEvent::SettingsRead(Ok(config)) => {
                 let number = self.training.read.as_ref().map_or(0, |(number, _)| *number);
                 self.training.read = Some((number + 1, *config));
@@ -140,6 +147,8 @@ impl Session {
             TrainingEvent::Saved { step } => running.saved = step,
             TrainingEvent::Notice(text) => running.log(text),
             TrainingEvent::Ended(end) => return self.training_ended(end),
+            TrainingEvent::TrialProgress { run, share, doing } => self.trial_goes_on(&run, share, doing),
+            TrainingEvent::Tried { run, result } => self.tried(&run, result),
             TrainingEvent::Exported { run, path } => {
                 let text = format!("{run}: encoder and card were written to {}", path.display());
                 self.messages.note(text);
@@ -207,7 +216,11 @@ impl Session {
         running.doing = None;
         match end {
             Ok(TrainingEnd { step, stopped: true }) => running.log(format!("stopped at step {step}")),
-            Ok(TrainingEnd { step, .. }) => running.log(format!("done after {step} steps")),
+            Ok(TrainingEnd { step, .. }) => {
+                running.log(format!("done after {step} steps"));
+                // The trial needs the file of the encoder, which the list of runs tells.
+                self.training.untried.clone_from(&running.run);
+            }
             Err(reason) => {
                 running.log(reason.clone());
                 running.problem = Some(reason.clone());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Pace, PairLimits};
+use super::{Pace, PairLimits, TrialState};
 use histokin_core::slide::SlideId;
 use histokin_training::config::TrainingConfig;
 use histokin_training::pairs::PairCount;
@@ -112,6 +112,10 @@ pub struct TrainingState {
     pub(in crate::session) preview: Preview,
     /// Settings last read from a file, and how many times settings have been read.
     pub(in crate::session) read: Option<(u64, TrainingConfig)>,
+    /// The comparison of a run's encoder with the project's, with the ID of the run.
+    pub(in crate::session) trial: Option<(String, TrialState)>,
+    /// ID of a run that has just finished and is to be compared once it is listed.
+    pub(in crate::session) untried: Option<String>,
 }
 
 impl TrainingState {
@@ -135,6 +139,27 @@ impl TrainingState {
     /// Settings last read from a file, with a number that changes each time settings are read.
     pub fn settings_read(&self) -> Option<&(u64, TrainingConfig)> {
         self.read.as_ref()
+    }
+
+    /// The comparison of a run's encoder with the project's, with the ID of the run.
+    pub fn trial(&self) -> Option<(&str, &TrialState)> {
+        self.trial.as_ref().map(|(run, state)| (run.as_str(), state))
+    }
+
+    /// Seconds that a step took in the latest finished run of the same network, tiles and batch, including
+    /// validation; `None` if there is none.
+    pub fn seconds_per_step(&self, config: &TrainingConfig) -> Option<f64> {
+        let is_alike = |run: &&RunView| {
+            let own = &run.config;
+            let kind = |config: &TrainingConfig| {
+                (config.backbone, config.depth, config.method, config.loss.group_size(), config.anchor > 0.0)
+            };
+            kind(own) == kind(config) && own.tile_px == config.tile_px && own.batch == config.batch
+        };
+        self.runs.iter().rev().filter(is_alike).find_map(|run| match run.card.status {
+            RunStatus::Finished { step, seconds, .. } if step > 0 => Some(seconds / step as f64),
+            _ => None,
+        })
     }
 
     /// Runs of the project, the oldest first.

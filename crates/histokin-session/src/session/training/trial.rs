@@ -1,0 +1,135 @@
+//! The comparison of a run's encoder with the project's, before it is used.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::{EncoderState, EvaluationJob, Job, Session};
+use histokin_core::descriptors::Recipe;
+use histokin_encoder::EncoderSpec;
+use histokin_evaluation::addr::AddrSettings;
+use histokin_evaluation::comparison::ComparisonSettings;
+use histokin_evaluation::intervals::Resampling;
+use histokin_evaluation::retrieval::RetrievalSettings;
+use histokin_evaluation::trial::Trial;
+use histokin_project::project::Project;
+use histokin_training::config::TrainingConfig;
+
+/// The class whose retrieval is measured beside that of all classes.
+const CLASS: &str = "tumour";
+
+/// State of a comparison.
+pub enum TrialState {
+    /// Tiles are being embedded and compared.
+    Running {
+        /// Share that is done, from 0 to 1.
+        share: f64,
+        /// What is being done, for display.
+        doing: String,
+        /// Set to true to stop it.
+        stop: Arc<AtomicBool>,
+    },
+    /// The comparison is done.
+    Done(Arc<Trial>),
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+/// A comparison for the worker.
+pub struct TrialRequest {
+    /// Project whose tiles are compared.
+    pub project: Project,
+    /// The project's encoder.
+    pub present: EncoderSpec,
+    /// ID of the run.
+    pub run: String,
+    /// File of its encoder.
+    pub model: String,
+    /// Settings of the run, which decide its tiles and their stain.
+    pub config: TrainingConfig,
+    /// What is measured.
+    pub settings: ComparisonSettings,
+    /// Set to true to stop it.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl TrialRequest {
+    /// Returns the recipe of descriptors by the run's encoder `spec`.
+    pub fn recipe(&self, spec: &EncoderSpec) -> Recipe {
+        let stain = if self.config.stain.is_lab() { spec.stain } else { self.config.stain };
+        Recipe {
+            encoder_id: spec.id.clone(),
+            encoder_name: spec.name.clone(),
+            tiles: self.config.tiles(),
+            stain,
+        }
+    }
+}
+
+impl Session {
+    /// Compares the encoder of the run that has just finished, once the list tells its file.
+    pub(super) fn try_finished(&mut self) -> Vec<Job> {
+        match self.training.untried.take() {
+            Some(run) => self.try_encoder(&run),
+            None => Vec::new(),
+        }
+    }
+
+    /// Compares the encoder of a run with the project's; does nothing if the run has no encoder, or no slide is
+    /// embedded with the project's.
+    pub(super) fn try_encoder(&mut self, run: &str) -> Vec<Job> {
+        let Some(view) = self.training.runs.iter().find(|view| view.card.id == run) else {
+            return Vec::new();
+        };
+        let (Some(model), EncoderState::Known(present)) = (&view.model, &self.embedding.encoder) else {
+            return Vec::new();
+        };
+        if self.index.is_empty() {
+            return Vec::new();
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let request = TrialRequest {
+            project: self.project.clone(),
+            present: present.as_ref().clone(),
+            run: run.to_owned(),
+            model: model.to_string_lossy().into_owned(),
+            config: view.config.clone(),
+            settings: ComparisonSettings {
+                addr: AddrSettings::default(),
+                retrieval: RetrievalSettings::default(),
+                resampling: Resampling::default(),
+                class: CLASS.to_owned(),
+            },
+            stop: stop.clone(),
+        };
+        self.stop_trial();
+        let state = TrialState::Running { share: 0.0, doing: "waiting".to_owned(), stop };
+        self.training.trial = Some((run.to_owned(), state));
+        vec![Job::Evaluation(EvaluationJob::Try(Box::new(request)))]
+    }
+
+    pub(super) fn stop_trial(&self) {
+        if let Some((_, TrialState::Running { stop, .. })) = &self.training.trial {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn trial_goes_on(&mut self, of: &str, done: f64, now: String) {
+        if let Some((run, TrialState::Running { share, doing, .. })) = &mut self.training.trial
+            && run == of
+        {
+            (*share, *doing) = (done, now);
+        }
+    }
+
+    /// Takes the result of a comparison; that of one which was replaced by another is ignored.
+    pub(super) fn tried(&mut self, of: &str, result: Result<Arc<Trial>, String>) {
+        if let Some((run, state)) = &mut self.training.trial
+            && run == of
+        {
+            *state = match result {
+                Ok(trial) => TrialState::Done(trial),
+                Err(reason) => TrialState::Failed(reason),
+            };
+        }
+    }
+}
