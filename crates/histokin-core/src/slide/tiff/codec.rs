@@ -5,12 +5,13 @@ use std::io::Read;
 use flate2::{Decompress, FlushDecompress};
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 use image_webp::WebPDecoder;
+use libdeflater::Decompressor;
 
-use super::Refusal;
 use super::directory::Entry;
 use super::jpeg::{Components, TileJpegs};
 use super::page::{Page, SampleFormat};
 use super::samples::{Packing, Samples};
+use super::{Refusal, lzw};
 
 /// Compression of tiles or strips.
 pub(in crate::slide) enum Codec {
@@ -131,99 +132,104 @@ impl Codec {
     /// # Errors
     /// A message, when the stream is damaged or too short.
     pub fn unpack(&self, mut bytes: Vec<u8>, length: usize) -> Result<Vec<u8>, String> {
-        let short = || "one of its tiles is damaged: its bytes end too early".to_owned();
-        if self.is_none() {
-            if bytes.len() < length {
-                return Err(short());
+        let damaged = |reason: &str| format!("one of its tiles is damaged: {reason}");
+        let unpacked = match self {
+            Self::Lzw => unpack_lzw(&bytes, length),
+            Self::Deflate => unpack_deflate(&bytes, length),
+            Self::Zstd => unpack_zstd(&bytes, length).map_err(|error| error.to_string()),
+            Self::PackBits => Ok(unpack_bits(&bytes, length)),
+            _ => {
+                bytes.truncate(length);
+                Ok(bytes)
             }
-            bytes.truncate(length);
-            return Ok(bytes);
-        }
-        let mut out = vec![0; length];
-        let written = match self {
-            Self::Lzw => unpack_lzw(&bytes, &mut out)?,
-            Self::Deflate => {
-                let mut stream = Decompress::new(true);
-                let result = stream.decompress(&bytes, &mut out, FlushDecompress::Finish);
-                let written = stream.total_out() as usize;
-                if written < length {
-                    result.map_err(|error| format!("one of its tiles is damaged: {error}"))?;
-                }
-                written
-            }
-            Self::Zstd => unpack_zstd(&bytes, &mut out)?,
-            _ => unpack_bits(&bytes, &mut out),
         };
-        if written < length { Err(short()) } else { Ok(out) }
+        let unpacked = unpacked.map_err(|reason| damaged(&reason))?;
+        if unpacked.len() < length { Err(damaged("its bytes end too early")) } else { Ok(unpacked) }
     }
 }
 
-fn unpack_lzw(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
-    use weezl::{BitOrder, LzwStatus, decode::Configuration};
+fn unpack_lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
     // Before TIFF 6.0, codes began with their lowest bit; such streams begin with the clear code in that
     // order.
     let is_old = bytes.first() == Some(&0) && bytes.get(1).is_some_and(|byte| byte & 1 == 1);
-    let order = if is_old { BitOrder::Lsb } else { BitOrder::Msb };
-    let configuration = match order {
-        BitOrder::Lsb => Configuration::new(order, 8),
-        BitOrder::Msb => Configuration::with_tiff_size_switch(order, 8),
-    };
-    let mut decoder = configuration.with_yield_on_full_buffer(true).build();
+    if is_old { unpack_old_lzw(bytes, length) } else { lzw::unpack(bytes, length) }
+}
+
+fn unpack_old_lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
+    use weezl::{BitOrder, LzwStatus, decode::Configuration};
+    let mut decoder = Configuration::new(BitOrder::Lsb, 8).with_yield_on_full_buffer(true).build();
+    let mut out = vec![0; length];
     let (mut read, mut written) = (0, 0);
-    while written < out.len() {
+    while written < length {
         let step = decoder.decode_bytes(&bytes[read..], &mut out[written..]);
         read += step.consumed_in;
         written += step.consumed_out;
         match step.status {
             Ok(LzwStatus::Ok) if step.consumed_in + step.consumed_out > 0 => {}
             Ok(_) => break,
-            Err(error) => return Err(format!("one of its tiles is damaged: {error}")),
+            Err(error) => return Err(error.to_string()),
         }
     }
-    Ok(written)
+    out.truncate(written);
+    Ok(out)
 }
 
-/// Fills `out`; ignores the rest of the stream, such as the padding of a last strip.
-fn unpack_zstd(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
-    let damaged = |error: std::io::Error| format!("one of its tiles is damaged: {error}");
-    let mut stream = zstd::stream::read::Decoder::with_buffer(bytes).map_err(damaged)?;
+/// Decodes with libdeflate, which is the quickest decoder but accepts only intact streams of at most this length. Any
+/// other stream is decoded by zlib's rules, which ignore what follows the last byte that is needed.
+fn unpack_deflate(bytes: &[u8], length: usize) -> Result<Vec<u8>, String> {
+    let mut out = vec![0; length];
+    if let Ok(written) = Decompressor::new().zlib_decompress(bytes, &mut out) {
+        out.truncate(written);
+        return Ok(out);
+    }
+    let mut stream = Decompress::new(true);
+    let result = stream.decompress(bytes, &mut out, FlushDecompress::Finish);
+    let written = stream.total_out() as usize;
+    if written < length {
+        result.map_err(|error| error.to_string())?;
+    }
+    out.truncate(written);
+    Ok(out)
+}
+
+/// Ignores what follows the last byte that is needed, such as the padding of a last strip.
+fn unpack_zstd(bytes: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+    let mut stream = zstd::stream::read::Decoder::with_buffer(bytes)?;
+    let mut out = vec![0; length];
     let mut written = 0;
-    while written < out.len() {
-        match stream.read(&mut out[written..]).map_err(damaged)? {
+    while written < length {
+        match stream.read(&mut out[written..])? {
             0 => break,
             read => written += read,
         }
     }
-    Ok(written)
+    out.truncate(written);
+    Ok(out)
 }
 
 /// Run-length decoding: TIFF 6.0, section 9.
-fn unpack_bits(mut bytes: &[u8], out: &mut [u8]) -> usize {
-    let mut written = 0;
-    while let [head, rest @ ..] = bytes {
-        let room = out.len() - written;
+fn unpack_bits(mut bytes: &[u8], length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(length);
+    while let [head, rest @ ..] = bytes
+        && out.len() < length
+    {
+        let room = length - out.len();
         match head.cast_signed() {
             -128 => bytes = rest,
             head @ 0.. => {
-                let count = usize::from(head.unsigned_abs()) + 1;
-                let taken = count.min(rest.len()).min(room);
-                out[written..written + taken].copy_from_slice(&rest[..taken]);
-                written += taken;
-                bytes = &rest[count.min(rest.len())..];
+                let (run, after) = rest.split_at(rest.len().min(usize::from(head.unsigned_abs()) + 1));
+                out.extend_from_slice(&run[..run.len().min(room)]);
+                bytes = after;
             }
             head => {
                 let [value, after @ ..] = rest else { break };
                 let count = (usize::from(head.unsigned_abs()) + 1).min(room);
-                out[written..written + count].fill(*value);
-                written += count;
+                out.resize(out.len() + count, *value);
                 bytes = after;
             }
         }
-        if written == out.len() {
-            break;
-        }
     }
-    written
+    out
 }
 
 fn webp(bytes: &[u8], shape: Shape) -> Result<Vec<u8>, String> {

@@ -168,18 +168,25 @@ impl Range {
     }
 }
 
+/// Converts pixels of at least three samples, of which the first three are the colours.
 fn opaque(all: &[u8], samples: usize) -> Vec<u8> {
     let mut out = vec![255; all.len() / samples * 4];
-    if samples == 3 {
-        for (to, from) in out.as_chunks_mut::<4>().0.iter_mut().zip(all.as_chunks::<3>().0) {
-            *to = [from[0], from[1], from[2], 255];
-        }
-    } else {
-        for (to, from) in out.as_chunks_mut::<4>().0.iter_mut().zip(all.chunks_exact(samples)) {
-            *to = [from[0], from[1], from[2], 255];
-        }
+    let (fours, rest) = if samples == 3 { all.as_chunks::<12>() } else { (&[] as &[_], all) };
+    let (words, last) = out.split_at_mut(fours.len() * 16);
+    for (to, from) in words.as_chunks_mut::<16>().0.iter_mut().zip(fours) {
+        *to = four_opaque(from);
+    }
+    for (to, from) in last.as_chunks_mut::<4>().0.iter_mut().zip(rest.chunks_exact(samples)) {
+        to[..3].copy_from_slice(&from[..3]);
     }
     out
+}
+
+/// Converts four pixels at once: shifting words takes half the time of moving bytes.
+fn four_opaque(rgb: &[u8; 12]) -> [u8; 16] {
+    let [a, b, c] = [0, 4, 8].map(|at| u32::from_le_bytes([rgb[at], rgb[at + 1], rgb[at + 2], rgb[at + 3]]));
+    let pixels = [a, a >> 24 | b << 8, b >> 16 | c << 16, c >> 8];
+    bytemuck::cast(pixels.map(|pixel| (pixel | 0xff00_0000).to_le_bytes()))
 }
 
 /// Divides a channel by the alpha with which it was multiplied.
@@ -250,6 +257,18 @@ mod tests {
     fn numbers_without_bounds_are_put_into_their_window() {
         let window = Range::Window(-1.0, 1.0);
         assert_eq!([-7.0, -1.0, 0.0, 1.0, 9.0, f32::NAN].map(|n| window.shade(n)), [0, 0, 128, 255, 255, 0]);
+    }
+
+    #[test]
+    fn every_pixel_without_alpha_becomes_opaque() {
+        for samples in [3, 4, 5] {
+            for pixels in 0..10 {
+                let all: Vec<u8> = (0..pixels * samples).map(|at| (at * 37 + 11) as u8).collect();
+                let wanted: Vec<u8> =
+                    all.chunks_exact(samples).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
+                assert_eq!(opaque(&all, samples), wanted);
+            }
+        }
     }
 
     #[test]

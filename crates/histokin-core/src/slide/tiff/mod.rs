@@ -15,6 +15,7 @@ pub(super) mod directory;
 pub(crate) mod fuzzed;
 pub(super) mod jpeg;
 pub(super) mod layout;
+mod lzw;
 #[cfg(test)]
 pub(super) mod made;
 mod ome;

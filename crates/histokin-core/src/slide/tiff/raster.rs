@@ -303,7 +303,7 @@ impl Raster {
         let row_bytes = self.packing.row_bytes(u64::from(self.chunk_width) * samples as u64) as usize;
         let mut raw = self.codec.unpack(bytes, row_bytes * rows as usize)?;
         samples::unpredict(&mut raw, row_bytes, samples, self.predictor, self.packing, self.is_big_endian)?;
-        Ok(self.packing.samples(&raw, row_bytes, self.chunk_width as usize * samples, self.is_big_endian))
+        Ok(self.packing.samples(raw, row_bytes, self.chunk_width as usize * samples, self.is_big_endian))
     }
 
     /// Reads the stored bytes of a tile or strip.

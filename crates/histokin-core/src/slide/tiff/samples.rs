@@ -131,7 +131,7 @@ impl Packing {
     }
 
     /// Unpacks the values in `raw`, whose rows of `row_bytes` bytes contain `per_row` samples each.
-    pub fn samples(self, raw: &[u8], row_bytes: usize, per_row: usize, is_big_endian: bool) -> Samples {
+    pub fn samples(self, raw: Vec<u8>, row_bytes: usize, per_row: usize, is_big_endian: bool) -> Samples {
         let whole = |bytes: &[u8]| -> u64 {
             let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
             if is_big_endian { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) }
@@ -141,8 +141,8 @@ impl Packing {
         };
         let lines = raw.chunks_exact(row_bytes.max(1));
         match (self.format, self.bits) {
-            (SampleFormat::Unsigned, 8) => Samples::U8(raw.to_vec()),
-            (SampleFormat::Unsigned, 16) => Samples::U16(words(raw, is_big_endian)),
+            (SampleFormat::Unsigned, 8) => Samples::U8(raw),
+            (SampleFormat::Unsigned, 16) => Samples::U16(words(&raw, is_big_endian)),
             (SampleFormat::Unsigned, 1..8) => Samples::U8(
                 lines.flat_map(|line| Bits::of(line, self.bits).take(per_row)).map(|n| n as u8).collect(),
             ),
@@ -306,7 +306,7 @@ mod tests {
 
     fn packed(bits: u64, raw: &[u8], per_row: usize) -> Samples {
         let packing = Packing::of(bits, SampleFormat::Unsigned).unwrap();
-        packing.samples(raw, raw.len(), per_row, false)
+        packing.samples(raw.to_vec(), raw.len(), per_row, false)
     }
 
     #[test]
