@@ -6,6 +6,8 @@
 //! All readers read the same tiles, alternating within one run, so that a busy machine affects all equally.
 
 mod support;
+#[path = "support/tiled_tiff.rs"]
+mod tiled_tiff;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +20,7 @@ use openslide_rs::{Address, OpenSlide, Region, Size};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use tiled_tiff::{COMPRESSIONS, TILE};
 
 /// Number of tiles per round; each round reads different tiles.
 const TILES: usize = 240;
@@ -75,7 +78,38 @@ fn main() {
         );
     }
     println!("opening: {}", opening(&path));
+    compressions(&*raw);
     isolation(&path, &*raw);
+}
+
+/// Measures lossless tiles, which the program's own TIFF reader decodes, against OpenSlide, which has libtiff decode
+/// them.
+fn compressions(slide: &dyn SlideSource) {
+    /// Edge of the part of the slide that is written anew, in pixels.
+    const EDGE: u32 = 4096;
+    let folder = tempfile::tempdir().expect("a folder");
+    println!("lossless tiles of {TILE} px, 1 thread              tiles per CPU-second");
+    for compression in &COMPRESSIONS {
+        let path = folder.path().join(format!("{}.tif", compression.name));
+        tiled_tiff::write(&path, slide, EDGE, compression).expect("a file");
+        let own = slide::open(&path, None).expect("a slide");
+        assert_eq!(own.info().reader, Reader::Tiff);
+        let tiles = random_tiles(own.info().width(), own.info().height(), TILE);
+        let mut totals = [Effort::default(); 2];
+        for _ in 0..TURNS {
+            // A new handle, so that its cache contains nothing from the previous round.
+            if let Ok(bare) = OpenSlide::new(&path) {
+                totals[0] += effort(1, &tiles, |x, y| bare_tile(&bare, x, y, TILE));
+            }
+            totals[1] += effort(1, &tiles, |x, y| our_tile(&*own, x, y, TILE));
+        }
+        let [bare, own] = totals.map(Effort::per_cpu_second);
+        let peer = match totals[0].tiles {
+            0 => "which OpenSlide does not read".to_owned(),
+            _ => format!("bare OpenSlide {bare:.0}, ratio {:.2}", own / bare),
+        };
+        println!("  {:24} {own:28.0}  {peer}", compression.name);
+    }
 }
 
 /// Measures decoding in a separate process, as for untrusted files.
