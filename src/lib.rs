@@ -88,8 +88,6 @@ pub use histokin_session::{crash, session, workers};
 pub use histokin_training as training;
 
 pub mod logging;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 pub mod cli;
 #[cfg(feature = "gui")]
 pub mod ui;

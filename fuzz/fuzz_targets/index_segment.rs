@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::index_segment(file));
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin_fuzz::index_segment(file));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::jpeg_tile(file));
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin_fuzz::jpeg_tile(file));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::pickled_weights(file));
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin_fuzz::pickled_weights(file));

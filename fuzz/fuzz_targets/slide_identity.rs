@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::slide_identity(file));
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin_fuzz::slide_identity(file));

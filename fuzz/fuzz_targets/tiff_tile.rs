@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin::fuzzing::tiff_tile(file));
+libfuzzer_sys::fuzz_target!(|file: &[u8]| histokin_fuzz::tiff_tile(file));

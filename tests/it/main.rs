@@ -32,6 +32,7 @@ mod levels;
 mod interchange;
 #[cfg(all(feature = "gui", target_os = "linux"))]
 mod monkey;
+mod mutated_files;
 mod pipeline;
 mod privacy;
 mod query;

@@ -37,9 +37,6 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, EncoderError> {
     Ok(bytes)
 }
 
-#[cfg(fuzzing)]
-pub use super::pth::to_safetensors as from_torch;
-
 /// Returns the header of a safetensors file: the tensors' names and shapes, and the text metadata.
 ///
 /// # Errors

@@ -55,7 +55,7 @@ pub struct Neighbour<Tile = TileRef> {
 }
 
 /// Parses the bytes of a segment file, aligned as in a mapped file; for fuzzing.
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub fn fuzz_layout(file: &[u8]) {
     let mut aligned = vec![0_u64; file.len().div_ceil(8)];
     let bytes = &mut bytemuck::cast_slice_mut(&mut aligned)[..file.len()];

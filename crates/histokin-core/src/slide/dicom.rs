@@ -199,7 +199,7 @@ impl<R: Read + Seek> Elements<'_, R> {
 }
 
 /// Runs the parser on the bytes of a file, for fuzzing.
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub fn fuzz_dicom(file: &[u8]) {
     let mut source = io::Cursor::new(file);
     if source.seek(io::SeekFrom::Start(132)).is_ok() {

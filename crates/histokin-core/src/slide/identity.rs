@@ -181,7 +181,7 @@ impl io::Write for Hashing<'_> {
 }
 
 /// Runs the parsers of untrusted files on `bytes`, for fuzzing.
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub fn fuzz(bytes: &[u8]) {
     let _ = tiff::structure(&mut io::Cursor::new(bytes), bytes.len() as u64);
     dicom::fuzz(bytes);

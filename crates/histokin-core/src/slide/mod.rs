@@ -615,11 +615,11 @@ fn implausible_size(width: u32, height: u32) -> Option<String> {
         .then(|| format!("its stated {width} × {height} px exceed any slide; it is damaged or not a slide"))
 }
 
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub use dicom::fuzz_dicom;
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub use identity::fuzz as fuzz_identity;
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub use tiff::fuzzed::{fuzz_jpeg_tile, fuzz_tiff_directories, fuzz_tiff_tile};
 
 /// Maximum number of pixels of one read: 1 GiB of RGBA.

@@ -96,7 +96,7 @@ impl Instance {
     }
 }
 
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub(super) fn fuzz(bytes: &[u8]) {
     let _ = Instance::parse(bytes);
 }

@@ -11,7 +11,7 @@ mod channels;
 mod codec;
 mod colours;
 pub(super) mod directory;
-#[cfg(fuzzing)]
+#[cfg(feature = "test-support")]
 pub(crate) mod fuzzed;
 pub(super) mod jpeg;
 pub(super) mod layout;
