@@ -196,16 +196,24 @@ impl<R: Read + Seek> Tiff<R> {
         self.bytes(offset, wanted)
     }
 
-    /// Reads the first `count` values of a tag with unsigned integers.
+    /// Reads the first `count` values of a tag with integers that are not negative, of signed types too, as libtiff does.
     ///
     /// # Errors
-    /// A message, when it has fewer values, values of another type, or an offset beyond the end of the file.
+    /// A message, when it has fewer values, other values, or an offset beyond the end of the file.
     pub fn numbers(&mut self, entry: &Entry, count: u64) -> Result<Vec<u64>, String> {
-        if !matches!(entry.kind, 1 | 3 | 4 | 7 | 13 | 16 | 18) {
-            return Err(format!("its tag {} is damaged", entry.tag));
-        }
+        let damaged = || format!("its tag {} is damaged", entry.tag);
+        let is_signed = match entry.kind {
+            1 | 3 | 4 | 7 | 13 | 16 | 18 => false,
+            6 | 8 | 9 | 17 => true,
+            _ => return Err(damaged()),
+        };
         let bytes = self.values(entry, count)?;
-        Ok(bytes.chunks_exact(entry.bytes_each() as usize).map(|bytes| self.number(bytes)).collect())
+        let highest_bit = 8 * entry.bytes_each() - 1;
+        let number = |bytes| match self.number(bytes) {
+            number if is_signed && number >> highest_bit == 1 => Err(damaged()),
+            number => Ok(number),
+        };
+        bytes.chunks_exact(entry.bytes_each() as usize).map(number).collect()
     }
 
     /// Reads the value of the tag `tag` as an unsigned integer, or returns `default` if the tag is missing.

@@ -168,7 +168,7 @@ impl Writer {
             let each = match kind {
                 1 | 2 | 7 => 1,
                 3 => 2,
-                4 | 5 | 13 => 4,
+                4 | 5 | 9 | 13 => 4,
                 _ => 8,
             };
             let encoded: Vec<u8> = numbers.iter().flat_map(|number| self.encoded(*number, each)).collect();

@@ -551,6 +551,7 @@ fn contradictory_tags_are_read_as_libtiff_reads_them() {
         ("the main picture is called a reduced version", main().with(254, 4, &[1])),
         ("the main picture is called a mask", main().with(254, 4, &[4])),
         ("Orientation has two values", main().with(274, 3, &[3, 3])),
+        ("PhotometricInterpretation is of a signed type", main().with(262, 9, &[2])),
     ] {
         let opened = opened(&file_of(&[odd, macro_picture()], false, false));
         assert!(whole(slide(&opened), 0) == as_rgba(&picture), "{what}");
