@@ -77,6 +77,9 @@ impl Codec {
                 };
                 let tables = page.tables.as_ref().map(tables).transpose()?.unwrap_or_default();
                 let jpegs = TileJpegs::new(components, &tables)?;
+                // OpenSlide decodes these tiles itself, and refuses damaged ones; libtiff decodes all others.
+                let is_openslides = samples == 3 && matches!(page.photometric, Some(2 | 6));
+                let jpegs = if is_openslides { jpegs } else { jpegs.showing_damaged() };
                 only(is_8_bit, Self::Jpeg(jpegs))
             }
             50001 => only(is_8_bit && (3..=4).contains(&samples), Self::WebP),

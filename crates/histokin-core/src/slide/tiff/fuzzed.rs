@@ -2,6 +2,8 @@
 
 use std::io::{Cursor, Read, Seek};
 
+use turbojpeg::ScalingFactor;
+
 use super::colours::Rendering;
 use super::directory::Tiff;
 use super::jpeg::{Components, TileJpegs};
@@ -45,7 +47,8 @@ pub fn fuzz_jpeg_tile(tile: &[u8]) {
     for components in [Components::Rgb, Components::YCbCr, Components::Grey] {
         let Ok(jpegs) = TileJpegs::new(components, &[]) else { continue };
         let mut pixels = vec![0; (EDGE * EDGE * 4) as usize];
-        let _ = jpegs.decode(tile, (EDGE, EDGE), &mut pixels, EDGE as usize * 4);
+        let _ = jpegs.decode(tile, (EDGE, EDGE), ScalingFactor::ONE, &mut pixels, EDGE as usize * 4);
         let _ = jpegs.samples(tile, (EDGE, EDGE), EDGE);
+        let _ = jpegs.showing_damaged().samples(tile, (EDGE, EDGE), EDGE);
     }
 }

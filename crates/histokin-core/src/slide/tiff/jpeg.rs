@@ -16,6 +16,14 @@ const START_OF_SCAN: u8 = 0xda;
 /// End of libjpeg-turbo's warning when all pixels were decoded before the end-of-image marker was found.
 const BYTES_BEFORE_THE_END: &str = "extraneous bytes before marker 0xd9";
 
+/// Beginnings of libjpeg-turbo's warnings about damaged data (`JWRN_…` in its `jerror.h`).
+const WARNINGS: [&str; 4] = [
+    "Corrupt JPEG data",
+    "Premature end of JPEG file",
+    "Invalid SOS parameters for sequential JPEG",
+    "Inconsistent progression sequence",
+];
+
 /// Meaning of a tile's components (TIFF's photometric interpretation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::slide) enum Components {
@@ -37,6 +45,7 @@ pub(in crate::slide) struct TileJpegs {
     /// Beginning of every stream: start marker, colour model, shared tables.
     head: Vec<u8>,
     components: Components,
+    shows_damaged: bool,
 }
 
 thread_local! {
@@ -62,42 +71,24 @@ impl TileJpegs {
             let tables = tables.strip_prefix(&START).and_then(|rest| rest.strip_suffix(&END));
             head.extend_from_slice(tables.ok_or("its JPEG tables are damaged")?);
         }
-        Ok(Self { head, components })
+        Ok(Self { head, components, shows_damaged: false })
     }
 
-    /// Decodes a stream of exactly `width` × `height` pixels into RGBA rows that begin `pitch` bytes apart.
+    /// Returns the same for streams that are decoded as far as possible if they are damaged, as libtiff does.
+    pub fn showing_damaged(self) -> Self {
+        Self { shows_damaged: true, ..self }
+    }
+
+    /// Decodes a stream of exactly `width` × `height` pixels, which are multiples of 8 unless `scale` is 1, into RGBA
+    /// rows that begin `pitch` bytes apart.
     ///
     /// # Errors
     /// When the stream is not a valid JPEG of this size; some pixels may have been written by then.
     pub fn decode(
         &self,
         tile: &[u8],
-        size: (u32, u32),
-        pixels: &mut [u8],
-        pitch: usize,
-    ) -> Result<(), String> {
-        self.decode_at(ScalingFactor::ONE, tile, size, pixels, pitch)
-    }
-
-    /// Like [`decode`](Self::decode), at 1/8 of the tile's width and height, which must be multiples of 8.
-    ///
-    /// # Errors
-    /// As [`decode`](Self::decode).
-    pub fn decode_eighth(
-        &self,
-        tile: &[u8],
-        size: (u32, u32),
-        pixels: &mut [u8],
-        pitch: usize,
-    ) -> Result<(), String> {
-        self.decode_at(ScalingFactor::ONE_EIGHTH, tile, size, pixels, pitch)
-    }
-
-    fn decode_at(
-        &self,
-        scale: ScalingFactor,
-        tile: &[u8],
         (width, height): (u32, u32),
+        scale: ScalingFactor,
         pixels: &mut [u8],
         pitch: usize,
     ) -> Result<(), String> {
@@ -107,7 +98,7 @@ impl TileJpegs {
         }
         let (width, height) = (scale.scale(width as usize), scale.scale(height as usize));
         let image = turbojpeg::Image { pixels, width, pitch, height, format: PixelFormat::RGBA };
-        decompress(&stream, scale, image)
+        self.decompress(&stream, scale, image)
     }
 
     /// Decodes the samples of a stream of `width` pixels and `height` rows, or up to `most_rows`: some
@@ -129,11 +120,8 @@ impl TileJpegs {
         let pitch = width as usize * usize::from(self.components.count());
         let mut pixels = vec![0; pitch * rows as usize];
         let (width, rows) = (width as usize, rows as usize);
-        decompress(
-            &stream,
-            ScalingFactor::ONE,
-            turbojpeg::Image { pixels: &mut pixels[..], width, pitch, height: rows, format },
-        )?;
+        let image = turbojpeg::Image { pixels: &mut pixels[..], width, pitch, height: rows, format };
+        self.decompress(&stream, ScalingFactor::ONE, image)?;
         pixels.truncate(pitch * height as usize);
         Ok(pixels)
     }
@@ -142,7 +130,7 @@ impl TileJpegs {
     /// header.
     fn whole_stream(&self, tile: &[u8], width: u32) -> Result<(Vec<u8>, u32), String> {
         let mut rest = tile.strip_prefix(&START).ok_or("a tile is not a JPEG")?;
-        let mut stream = Vec::with_capacity(self.head.len() + tile.len());
+        let mut stream = Vec::with_capacity(self.head.len() + tile.len() + END.len());
         stream.extend_from_slice(&self.head);
         let mut rows = None;
         loop {
@@ -178,25 +166,38 @@ impl TileJpegs {
         }
         let rows = rows.ok_or("a tile's header is damaged")?;
         stream.extend_from_slice(rest);
+        // Where the end marker is missing, as OpenSlide does not notice, all pixels may still be there.
+        stream.extend_from_slice(&END);
         Ok((stream, rows))
+    }
+
+    fn decompress(
+        &self,
+        stream: &[u8],
+        scale: ScalingFactor,
+        image: turbojpeg::Image<&mut [u8]>,
+    ) -> Result<(), String> {
+        DECODER.with_borrow_mut(|cached| {
+            let message = |error: turbojpeg::Error| error.to_string();
+            let mut decoder = cached.take().map_or_else(Decompressor::new, Ok).map_err(message)?;
+            decoder.set_scaling_factor(scale).map_err(message)?;
+            // Unless damaged tiles are shown, warnings count as errors, since pixels may be wrong. The exception is
+            // extraneous bytes between the last pixel and the end of the image, which some scanners write. A decoder
+            // that failed is not reused.
+            match decoder.decompress(stream, image) {
+                Ok(()) => *cached = Some(decoder),
+                Err(turbojpeg::Error::TurboJpegError(text))
+                    if text.ends_with(BYTES_BEFORE_THE_END) || self.shows_damaged && is_warning(&text) => {}
+                Err(error) => return Err(message(error)),
+            }
+            Ok(())
+        })
     }
 }
 
-fn decompress(stream: &[u8], scale: ScalingFactor, image: turbojpeg::Image<&mut [u8]>) -> Result<(), String> {
-    DECODER.with_borrow_mut(|cached| {
-        let message = |error: turbojpeg::Error| error.to_string();
-        let mut decoder = cached.take().map_or_else(Decompressor::new, Ok).map_err(message)?;
-        decoder.set_scaling_factor(scale).map_err(message)?;
-        // Warnings count as errors, since pixels may be wrong. The exception is extraneous bytes between the
-        // last pixel and the end of the image, which some scanners write. A decoder that failed is not
-        // reused.
-        match decoder.decompress(stream, image) {
-            Ok(()) => *cached = Some(decoder),
-            Err(turbojpeg::Error::TurboJpegError(text)) if text.ends_with(BYTES_BEFORE_THE_END) => {}
-            Err(error) => return Err(message(error)),
-        }
-        Ok(())
-    })
+/// Whether a message of libjpeg-turbo, which tells them apart only by their texts, is one after which it goes on.
+fn is_warning(text: &str) -> bool {
+    WARNINGS.iter().any(|start| text.starts_with(start))
 }
 
 #[cfg(test)]
@@ -210,7 +211,7 @@ mod tests {
     fn decode(components: Components, stream: &[u8]) -> Result<Vec<u8>, String> {
         let mut pixels = vec![0; (EDGE * EDGE * 4) as usize];
         let jpegs = TileJpegs::new(components, &[]).unwrap();
-        jpegs.decode(stream, (EDGE, EDGE), &mut pixels, EDGE as usize * 4)?;
+        jpegs.decode(stream, (EDGE, EDGE), ScalingFactor::ONE, &mut pixels, EDGE as usize * 4)?;
         Ok(pixels)
     }
 
@@ -220,8 +221,25 @@ mod tests {
         let whole = decode(Components::YCbCr, &stream).unwrap();
         let padded = [stream.strip_suffix(&END).unwrap(), &[0; 7], &END].concat();
         assert!(decode(Components::YCbCr, &padded).unwrap() == whole);
+        assert!(decode(Components::YCbCr, stream.strip_suffix(&END).unwrap()).unwrap() == whole);
         let cut = [&stream[..stream.len() * 3 / 4], &END].concat();
         assert!(decode(Components::YCbCr, &cut).unwrap_err().contains("JPEG"));
+    }
+
+    #[test]
+    fn a_damaged_tile_is_refused_or_shown_as_far_as_it_goes() {
+        let stream = jpeg(&picture(EDGE, EDGE));
+        let strict = TileJpegs::new(Components::YCbCr, &[]).unwrap();
+        let lenient = strict.clone().showing_damaged();
+        let samples = |jpegs: &TileJpegs, stream: &[u8]| jpegs.samples(stream, (EDGE, EDGE), EDGE);
+        let whole = samples(&strict, &stream).unwrap();
+        assert!(samples(&lenient, &stream).unwrap() == whole);
+        let cut = &stream[..stream.len() * 3 / 4];
+        assert!(samples(&strict, cut).is_err());
+        let (shown, first_rows) = (samples(&lenient, cut).unwrap(), 16 * EDGE as usize * 3);
+        assert!(shown[..first_rows] == whole[..first_rows] && shown != whole);
+        // A header that is damaged shows nothing.
+        assert!(samples(&lenient, &stream[..40]).is_err());
     }
 
     #[test]
