@@ -12,7 +12,7 @@ use crate::evaluation::Exclude;
 use crate::evaluation::addr::{AddrSettings, Limits, PairCount};
 use crate::evaluation::camelyon::{self, Camelyon};
 use crate::evaluation::comparison::{Comparison, ComparisonSettings, compare};
-use crate::evaluation::gather::{self, Gathered};
+use crate::evaluation::gather::{self, GatherError, Gathered};
 use crate::evaluation::intervals::Resampling;
 use crate::evaluation::labels::{self, Patients};
 use crate::evaluation::map::MapStore;
@@ -273,9 +273,11 @@ fn study(args: &EvaluateArgs) -> anyhow::Result<Study> {
             gathered.candidates.push(gather::of_project(project, spec, &gathered.slides)?);
         }
     }
+    let mut errors = Vec::new();
     for path in &args.features {
-        gather::add_features(&mut gathered, path, args.slide_mpp, project.is_some())?;
+        errors.extend(gather::add_features(&mut gathered, path, args.slide_mpp, project.is_some()).err());
     }
+    GatherError::all(errors)?;
     if project.is_none() {
         read_labels(args, None, &mut labels)?;
     }

@@ -347,6 +347,14 @@ fn descriptors_made_elsewhere_are_compared_on_the_same_tiles() {
     assert!(study.refused(&["--features", "strange"]).contains("delta"));
     std::fs::write(strange.join("delta.safetensors"), b"nothing").unwrap();
     assert!(study.refused(&["--features", "strange"]).contains("cannot be read as descriptors"));
+    // Everything that does not fit is named at once, in all folders.
+    std::fs::copy(exported.join("alpha.safetensors"), strange.join("epsilon.safetensors")).unwrap();
+    std::fs::remove_file(exported.join("beta.safetensors")).unwrap();
+    std::fs::write(exported.join("gamma.safetensors"), b"nothing").unwrap();
+    let refusal = study.refused(&["--features", "strange", "--features", "elsewhere"]);
+    for named in ["4 problems", "delta", "epsilon", "slides beta;", "gamma"] {
+        assert!(refusal.contains(named), "{named}: {refusal}");
+    }
 }
 
 #[test]

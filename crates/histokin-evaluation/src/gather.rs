@@ -61,6 +61,12 @@ pub enum GatherError {
         /// Path of the file or folder.
         path: String,
     },
+    /// A file has no tiles.
+    #[error("{path}: it has no tiles")]
+    NoTiles {
+        /// Path of the file.
+        path: String,
+    },
     /// The files lack some of the slides.
     #[error("{path} has no descriptors of slides {slides}; encoders are compared on the same slides")]
     MissingSlides {
@@ -69,6 +75,32 @@ pub enum GatherError {
         /// Names of the slides, separated by commas.
         slides: String,
     },
+    /// Several files cannot be used.
+    #[error("{} problems with the descriptors:{}", .0.len(), lines(.0))]
+    Several(Vec<GatherError>),
+}
+
+impl GatherError {
+    /// Returns all errors as one, so that they can be mended together.
+    ///
+    /// # Errors
+    /// If there is any.
+    pub fn all(errors: Vec<Self>) -> Result<(), Self> {
+        let each = |error| match error {
+            Self::Several(errors) => errors,
+            error => vec![error],
+        };
+        let mut errors: Vec<Self> = errors.into_iter().flat_map(each).collect();
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+}
+
+fn lines(errors: &[GatherError]) -> String {
+    errors.iter().map(|error| format!("\n  {error}")).collect()
 }
 
 /// Returns the slides of a project. Each is opened to read its pixel size.
@@ -155,62 +187,80 @@ fn center_um(rect: &Level0Rect, mpp: MicronsPerPixel) -> [f64; 2] {
 /// new ones.
 ///
 /// # Errors
-/// [`GatherError`] with the file that cannot be used.
+/// [`GatherError`] with all files that cannot be used.
 pub fn add_features(
     gathered: &mut Gathered,
     path: &Path,
     slide_mpp: Option<MicronsPerPixel>,
     known_slides: bool,
 ) -> Result<(), GatherError> {
-    let shown = path.display().to_string();
+    let may_add = !known_slides && gathered.slides.is_empty();
     let mut candidate: Option<Candidate> = None;
-    let is_first = gathered.candidates.is_empty();
+    let mut errors = Vec::new();
+    let mut found = vec![false; gathered.slides.len()];
     for file in interchange::feature_files(path)? {
-        let features = interchange::read_features(&file)?;
+        let features = interchange::read_features(&file).map_err(GatherError::from);
         let name = stem(&file);
         let index = match gathered.slides.iter().position(|slide| slide.name == name) {
             Some(index) => index,
-            None if known_slides || !is_first => {
-                return Err(GatherError::NoSlide { path: file.display().to_string(), name });
+            None if !may_add => {
+                let no_slide = |_| GatherError::NoSlide { path: file.display().to_string(), name };
+                errors.push(features.map_or_else(|error| error, no_slide));
+                continue;
             }
             None => {
-                gathered.slides.push(SampleSlide {
-                    id: String::new(),
-                    name,
-                    also: Vec::new(),
-                    patient: None,
-                    mpp: slide_mpp,
-                });
+                let mpp = slide_mpp;
+                let slide = SampleSlide { id: String::new(), name, also: Vec::new(), patient: None, mpp };
+                gathered.slides.push(slide);
+                found.push(false);
                 gathered.slides.len() - 1
             }
         };
-        let own = candidate.get_or_insert_with(|| Candidate {
-            id: format!("file:{}", stem(path)),
-            name: features.stated.encoder.clone().unwrap_or_else(|| stem(path)),
-            width: features.width,
-            slides: Vec::new(),
-        });
-        if own.width != features.width {
-            let path = file.display().to_string();
-            return Err(GatherError::Width { path, found: features.width, expected: own.width });
-        }
-        own.slides.resize(gathered.slides.len(), SlideFeatures::default());
+        found[index] = true;
         let mpp = gathered.slides[index].mpp.or(slide_mpp);
-        own.slides[index] = placed(features, mpp, &file.display().to_string())?;
+        let added =
+            features.and_then(|features| add_file(&mut candidate, features, (path, &file), (index, mpp)));
+        errors.extend(added.err());
     }
-    let Some(mut candidate) = candidate else { return Ok(()) };
-    candidate.slides.resize(gathered.slides.len(), SlideFeatures::default());
     let missing: Vec<&str> = gathered
         .slides
         .iter()
-        .zip(&candidate.slides)
-        .filter(|(_, features)| features.centers_um.is_empty())
+        .zip(found)
+        .filter(|(_, is_found)| !is_found)
         .map(|(slide, _)| slide.name.as_str())
         .collect();
-    if !missing.is_empty() {
-        return Err(GatherError::MissingSlides { path: shown, slides: missing.join(", ") });
+    if !missing.is_empty() && candidate.is_some() {
+        let (path, slides) = (path.display().to_string(), missing.join(", "));
+        errors.push(GatherError::MissingSlides { path, slides });
     }
-    gathered.candidates.push(candidate);
+    GatherError::all(errors)?;
+    gathered.candidates.extend(candidate);
+    Ok(())
+}
+
+/// Adds the descriptors of the slide `index` from `file`, which belongs to the encoder at `path`.
+fn add_file(
+    candidate: &mut Option<Candidate>,
+    features: TileFeatures,
+    (path, file): (&Path, &Path),
+    (index, mpp): (usize, Option<MicronsPerPixel>),
+) -> Result<(), GatherError> {
+    let shown = file.display().to_string();
+    let own = candidate.get_or_insert_with(|| Candidate {
+        id: format!("file:{}", stem(path)),
+        name: features.stated.encoder.clone().unwrap_or_else(|| stem(path)),
+        width: features.width,
+        slides: Vec::new(),
+    });
+    if own.width != features.width {
+        return Err(GatherError::Width { path: shown, found: features.width, expected: own.width });
+    }
+    let placed = placed(features, mpp, &shown)?;
+    if placed.centers_um.is_empty() {
+        return Err(GatherError::NoTiles { path: shown });
+    }
+    own.slides.resize(own.slides.len().max(index + 1), SlideFeatures::default());
+    own.slides[index] = placed;
     Ok(())
 }
 
