@@ -29,7 +29,11 @@ impl EmbedBar {
     /// Updates the bar, or writes a line for a message.
     pub fn show(&self, progress: EmbedProgress) {
         match progress {
+            EmbedProgress::FindingTissue { share } => {
+                self.bar.set_message(format!("{:.0} % read  {}", 100.0 * share, self.name));
+            }
             EmbedProgress::Started { done, total, .. } => {
+                self.bar.set_message(self.name.clone());
                 self.bar.set_length(total.into());
                 self.bar.set_position(done.into());
                 self.bar.reset_eta();

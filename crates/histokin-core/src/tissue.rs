@@ -68,8 +68,25 @@ impl TissueMask {
     /// # Errors
     /// [`SlideError::Read`] if the low-power picture cannot be read.
     pub fn find(slide: &dyn SlideSource, settings: &TissueSettings) -> Result<Self, SlideError> {
-        let low_power = LowPower::of(slide)?;
-        let um_per_px = low_power.um_per_px(slide.info());
+        Ok(Self::of_low_power(slide.info(), &LowPower::of(slide)?, settings))
+    }
+
+    /// As [`Self::find`], for slides that take long to read because they lack coarse levels. `goes_on` gets the share
+    /// (0 to 1) that has been read and returns whether to go on; `None` if it does not.
+    ///
+    /// # Errors
+    /// As for [`Self::find`].
+    pub fn find_while(
+        slide: &dyn SlideSource,
+        settings: &TissueSettings,
+        goes_on: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Option<Self>, SlideError> {
+        let low_power = LowPower::of_while(slide, goes_on)?;
+        Ok(low_power.map(|low_power| Self::of_low_power(slide.info(), &low_power, settings)))
+    }
+
+    fn of_low_power(info: &SlideInfo, low_power: &LowPower, settings: &TissueSettings) -> Self {
+        let um_per_px = low_power.um_per_px(info);
         let (across, down) = low_power.scale;
         let (tissue, largest_dropped_um2) = match settings.detection {
             Detection::Auto => {
@@ -80,12 +97,12 @@ impl TissueMask {
             }
             Detection::Off => (detection::anything_in(&low_power.picture, um_per_px), 0.0),
         };
-        Ok(Self {
+        Self {
             mask: tissue.into_image(),
             scale: (f64::from(across), f64::from(down)),
             largest_dropped_um2,
             settings: settings.clone(),
-        })
+        }
     }
 
     /// Returns the share (0 to 1) of `rect` that is tissue. The area outside the slide is not tissue.
@@ -158,11 +175,22 @@ impl LowPower {
         if across == down { across.into() } else { (f64::from(across) * f64::from(down)).sqrt() }
     }
 
-    /// Reads the picture from which the mask is computed. It is read in pieces, since the slide may have only
-    /// one huge level.
+    /// Reads the picture from which the mask is computed.
     pub(crate) fn of(slide: &dyn SlideSource) -> Result<Self, SlideError> {
-        /// Longer side of a piece in decoded pixels: 64 MiB.
+        let picture = Self::of_while(slide, &mut |_| true)?;
+        Ok(picture.expect("only a caller that does not go on ends the reading"))
+    }
+
+    /// As [`Self::of`], as long as `goes_on`, which gets the share (0 to 1) that has been read. The picture is read in
+    /// pieces, since the slide may have only one huge level.
+    fn of_while(
+        slide: &dyn SlideSource,
+        goes_on: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Option<Self>, SlideError> {
+        /// Edge of a piece in decoded pixels: 64 MiB.
         const PIECE_PX: f64 = 4096.0;
+        /// Height of a piece of a level that has to be computed: one row of tiles.
+        const COMPUTED_ROWS: f64 = 512.0;
 
         let info = slide.info();
         let scale = low_power_scale(info);
@@ -170,11 +198,17 @@ impl LowPower {
         let wanted = Downsample { x: scale.0.into(), y: scale.1.into() };
         let level = level_read_for_view(slide, wanted);
         let decoded_per_px = (wanted.x / level.x).max(wanted.y / level.y);
-        let piece = (PIECE_PX / decoded_per_px).max(1.0) as u32;
+        let is_computed = slide.computed_levels().iter().any(|computed| computed.downsample == level);
+        let most = |decoded: f64| (decoded / decoded_per_px).max(1.0) as u32;
+        let (most_columns, most_rows) =
+            (most(PIECE_PX), most(if is_computed { COMPUTED_ROWS } else { PIECE_PX }));
         let mut picture = RgbImage::new(width, height);
-        for top in (0..height).step_by(piece as usize) {
-            for left in (0..width).step_by(piece as usize) {
-                let (columns, rows) = (piece.min(width - left), piece.min(height - top));
+        for top in (0..height).step_by(most_rows as usize) {
+            if !goes_on(f64::from(top) / f64::from(height)) {
+                return Ok(None);
+            }
+            for left in (0..width).step_by(most_columns as usize) {
+                let (columns, rows) = (most_columns.min(width - left), most_rows.min(height - top));
                 let rect = Level0Rect::new(
                     i64::from(left) * i64::from(scale.0),
                     i64::from(top) * i64::from(scale.1),
@@ -185,7 +219,7 @@ impl LowPower {
                 image::imageops::replace(&mut picture, &part, i64::from(left), i64::from(top));
             }
         }
-        Ok(Self { picture, scale })
+        Ok(Some(Self { picture, scale }))
     }
 }
 
@@ -245,6 +279,7 @@ fn low_power_scale(info: &SlideInfo) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slide::test_slide::TestSlide;
 
     #[test]
     fn edge_pixels_count_by_the_part_that_is_covered() {
@@ -264,5 +299,29 @@ mod tests {
         assert_eq!(fraction(-40, -40, 80), 1.0 / 64.0);
         assert_eq!(fraction(400, 400, 80), 0.0);
         assert_eq!(mask.coverage(), 1.0 / 16.0);
+    }
+
+    #[test]
+    fn reading_for_the_mask_goes_on_as_long_as_it_is_wanted() {
+        let slide = TestSlide::new(300, 9000);
+        let settings = TissueSettings::default();
+        let mut shares = Vec::new();
+        let found = TissueMask::find_while(&slide, &settings, &mut |share| {
+            shares.push(share);
+            true
+        });
+        assert!(found.unwrap().unwrap().mask == TissueMask::find(&slide, &settings).unwrap().mask);
+        assert!(
+            shares.len() > 1
+                && shares[0] == 0.0
+                && shares.is_sorted()
+                && shares.iter().all(|share| *share < 1.0)
+        );
+        let mut asked = 0;
+        let ended = TissueMask::find_while(&slide, &settings, &mut |_| {
+            asked += 1;
+            asked < 2
+        });
+        assert!(ended.unwrap().is_none() && asked == 2);
     }
 }

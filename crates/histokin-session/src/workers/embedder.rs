@@ -323,7 +323,7 @@ fn event(slide: &SlideId, progress: EmbedProgress) -> Option<Event> {
             Event::Embedding(EmbeddingEvent::DescriptorsReady { set, finished: false })
         }
         // The list of slides shows it.
-        EmbedProgress::Coarser { .. } => return None,
+        EmbedProgress::Coarser { .. } | EmbedProgress::FindingTissue { .. } => return None,
         EmbedProgress::Notice(text) => Event::Messages(MessageEvent::Note(text)),
     })
 }

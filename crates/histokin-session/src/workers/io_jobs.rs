@@ -124,8 +124,11 @@ pub(super) fn scan(job: ScanJob, events: &EventSender) {
         }
         ScanJob::FindTissue { slide: source, settings } => {
             let slide = source.info().id.clone();
-            match TissueMask::find(source.as_ref(), &settings) {
-                Ok(tissue) => events.send(SlideEvent::TissueFound { slide, tissue: Arc::new(tissue) }),
+            // A slide that was closed in the meantime is used by nobody else.
+            let mut goes_on = |_| Arc::strong_count(&source) > 1;
+            match TissueMask::find_while(source.as_ref(), &settings, &mut goes_on) {
+                Ok(Some(tissue)) => events.send(SlideEvent::TissueFound { slide, tissue: Arc::new(tissue) }),
+                Ok(None) => {}
                 Err(error) => events.send(MessageEvent::Error(error.to_string())),
             }
         }

@@ -43,6 +43,11 @@ impl Default for EmbedSettings {
 
 /// Progress of a running embedding.
 pub enum EmbedProgress {
+    /// The slide is read to find its tissue; a slide without coarse levels takes long.
+    FindingTissue {
+        /// Share (0 to 1) of the slide that has been read.
+        share: f64,
+    },
     /// The tiles are selected and embedding starts.
     Started {
         /// Number of tiles embedded by earlier runs.
@@ -192,7 +197,14 @@ pub fn embed_selected(
     let tissue = match tissue.filter(|mask| mask.settings.same_mask(selection.settings())) {
         Some(tissue) => tissue,
         None => {
-            found = TissueMask::find(slide, selection.settings())?;
+            let mut goes_on = |share| {
+                report(EmbedProgress::FindingTissue { share });
+                !control.is_stopped()
+            };
+            match TissueMask::find_while(slide, selection.settings(), &mut goes_on)? {
+                Some(mask) => found = mask,
+                None => return Ok(EmbedOutcome::Interrupted),
+            }
             &found
         }
     };
