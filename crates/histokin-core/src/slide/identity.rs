@@ -40,6 +40,8 @@ use sha2::{Digest, Sha256};
 use super::SlideId;
 use crate::untrusted;
 
+pub(super) use parts::companions;
+
 /// Identifies the definition above.
 const VERSION: &[u8] = b"histokin slide identity 2\n";
 

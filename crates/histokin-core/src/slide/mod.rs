@@ -93,7 +93,13 @@ pub trait SlideSource: Send + Sync {
         false
     }
 
-    /// Checks that the file is present and still holds this slide.
+    /// The further files that the slide consists of, such as the data files of a MIRAX slide. Reads do not notice when
+    /// they are replaced; [`check`](Self::check) does.
+    fn companions(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    /// Checks that the file is present and, with its companions, still holds this slide.
     ///
     /// # Errors
     /// [`SlideError::Unavailable`] with the reason if it does not.
@@ -418,6 +424,10 @@ impl SlideSource for KnownAs {
     }
 
     fn check(&self) -> Result<(), SlideError> {
+    fn companions(&self) -> &[PathBuf] {
+        self.source.companions()
+    }
+
         self.source.check()
     }
 
@@ -485,14 +495,15 @@ fn open_with(
     untrusted::open(path).map_err(|error| failed(error.to_string()))?;
     let owned = path.to_owned();
     if let Some((program, limits)) = trust::decoder_for(path) {
+    let companions = identity::companions(path);
         let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };
         let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
-        let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), None)?;
+        let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, None)?;
         return Ok(with_caches(steady, metadata.len()));
     }
     let in_use = InUse::new(path);
     let open = move || open_reader(&owned, user_mpp, raw_tiles_allowed);
-    let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), Some(in_use))?;
+    let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, Some(in_use))?;
     Ok(with_caches(steady, metadata.len()))
 }
 

@@ -123,6 +123,8 @@ pub enum Job {
     Evaluation(EvaluationJob),
     /// Checks an unavailable slide until it can be read again.
     AwaitSlide(Arc<dyn SlideSource>),
+    /// Checks from time to time whether the companions of an open slide were replaced.
+    WatchSlide(Arc<dyn SlideSource>),
     /// Job of the embedder.
     Embedding(EmbeddingJob),
     /// Builds the index.

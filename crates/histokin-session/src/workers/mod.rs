@@ -30,11 +30,11 @@ use crate::session::{
 use embedder::EmbedderQueue;
 use histokin_core::index::Snapshot;
 use histokin_core::query::{self, QueryError};
-use histokin_core::slide::SlideSource;
 use histokin_encoder::DeviceChoice;
 use histokin_project::project::Project;
 use job_queue::JobQueue;
 use trainer::TrainerQueue;
+use watcher::Watch;
 
 /// How long a slide may take to open, or a tile to be read, before the worker goes on with other jobs.
 const OPENING: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(15) };
@@ -100,7 +100,7 @@ struct Queues {
     opener: JobQueue<OpenJob>,
     scanner: JobQueue<ScanJob>,
     pictures: JobQueue<PictureJob>,
-    unavailable: JobQueue<Arc<dyn SlideSource>>,
+    watched: JobQueue<Watch>,
     searches: JobQueue<SearchRequest>,
     /// `None` cancels the running search.
     archive_searches: JobQueue<Option<ArchiveRequest>>,
@@ -220,8 +220,7 @@ impl Workers {
                 events.attempt("Measuring the encoder", || evaluator::work(job, events), failed);
             }
         })?;
-        workers
-            .spawn("slide-watcher", &events, |queues, events| watcher::run(&queues.unavailable, events))?;
+        workers.spawn("slide-watcher", &events, |queues, events| watcher::run(&queues.watched, events))?;
         workers.spawn("embedder", &events, move |queues, events| {
             embedder::run(&queues.embedder, device, events)
         })?;
@@ -248,7 +247,8 @@ impl Workers {
                 }
                 queues.evaluator.push(job);
             }
-            Job::AwaitSlide(slide) => queues.unavailable.push(slide),
+            Job::AwaitSlide(slide) => queues.watched.push(Watch::Unavailable(slide)),
+            Job::WatchSlide(slide) => queues.watched.push(Watch::Open(slide)),
             Job::Embedding(EmbeddingJob::Plan(plan)) => queues.embedder.submit(plan),
             Job::Embedding(EmbeddingJob::Tiles(request)) => queues.embedder.embed_tiles(request),
             Job::Embedding(EmbeddingJob::Picture(request)) => queues.embedder.embed_picture(request),
@@ -287,7 +287,7 @@ impl Drop for Workers {
         queues.opener.close();
         queues.scanner.close();
         queues.pictures.close();
-        queues.unavailable.close();
+        queues.watched.close();
         queues.searches.close();
         queues.archive_searches.close();
         queues.indexer.close();

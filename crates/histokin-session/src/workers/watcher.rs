@@ -1,4 +1,5 @@
-//! The thread that checks whether unavailable slides can be read again.
+//! The thread that checks whether unavailable slides can be read again, and whether the companions of open slides were
+//! replaced.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -9,49 +10,73 @@ use crate::crash;
 use crate::session::SlideEvent;
 use histokin_core::slide::SlideSource;
 
-/// How long to wait before the first check. The wait doubles with each check.
+/// How long to wait before the first check of an unavailable slide. The wait doubles with each check.
 const FIRST_CHECK: Duration = Duration::from_secs(1);
 
-/// Longest wait between two checks.
+/// Longest wait between two checks, and the wait between those of an open slide.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long to wait when there is no slide to check.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// A slide that is checked until nobody else uses it.
-struct Unavailable {
+/// A slide to be checked.
+pub enum Watch {
+    /// It is open.
+    Open(Arc<dyn SlideSource>),
+    /// It cannot be read at present.
+    Unavailable(Arc<dyn SlideSource>),
+}
+
+/// A slide that is checked until nobody else uses it or, if it is unavailable, until it can be read again.
+struct Watched {
     slide: Weak<dyn SlideSource>,
+    is_open: bool,
     due: Instant,
     wait: Duration,
 }
 
-/// Checks the given slides until the queue is closed.
-pub fn run(slides: &JobQueue<Arc<dyn SlideSource>>, events: &EventSender) {
-    let mut unavailable: Vec<Unavailable> = Vec::new();
-    while !slides.is_closed() {
-        let now = Instant::now();
-        let wait =
-            unavailable.iter().map(|slide| slide.due.saturating_duration_since(now)).min().unwrap_or(IDLE);
-        if let Some(slide) = slides.take_within(wait) {
-            unavailable.push(Unavailable {
-                slide: Arc::downgrade(&slide),
-                due: Instant::now() + FIRST_CHECK,
-                wait: FIRST_CHECK,
-            });
-            continue;
+impl Watched {
+    fn new(watch: &Watch) -> Self {
+        let (slide, is_open, wait) = match watch {
+            Watch::Open(slide) => (slide, true, LONGEST_WAIT),
+            Watch::Unavailable(slide) => (slide, false, FIRST_CHECK),
+        };
+        Self { slide: Arc::downgrade(slide), is_open, due: Instant::now() + wait, wait }
+    }
+
+    /// Checks the slide if it is due; returns whether it is to be checked again.
+    fn check(&mut self, events: &EventSender) -> bool {
+        let Some(slide) = self.slide.upgrade() else { return false };
+        if self.due > Instant::now() {
+            return true;
         }
-        unavailable.retain_mut(|one| {
-            let Some(slide) = one.slide.upgrade() else { return false };
-            if one.due > Instant::now() {
-                return true;
-            }
-            if let Ok(Ok(())) = crash::catch("Checking a slide", || slide.check()) {
-                events.send(SlideEvent::Available { slide: slide.info().id.clone() });
+        let id = || slide.info().id.clone();
+        match crash::catch("Checking a slide", || slide.check()) {
+            Ok(Ok(())) if !self.is_open => {
+                events.send(SlideEvent::Available { slide: id() });
                 return false;
             }
-            one.wait = (one.wait * 2).min(LONGEST_WAIT);
-            one.due = Instant::now() + one.wait;
-            true
-        });
+            Ok(Err(error)) if self.is_open => {
+                events.send(SlideEvent::Unavailable { slide: id(), reason: error.to_string() });
+            }
+            _ => {}
+        }
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.due = Instant::now() + self.wait;
+        true
+    }
+}
+
+/// Checks the given slides until the queue is closed.
+pub fn run(slides: &JobQueue<Watch>, events: &EventSender) {
+    let mut watched: Vec<Watched> = Vec::new();
+    while !slides.is_closed() {
+        let now = Instant::now();
+        let wait = watched.iter().map(|one| one.due.saturating_duration_since(now)).min().unwrap_or(IDLE);
+        if let Some(watch) = slides.take_within(wait) {
+            watched.push(Watched::new(&watch));
+            continue;
+        }
+        watched.retain_mut(|one| one.check(events));
     }
 }

@@ -10,6 +10,7 @@ mod cache;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -154,6 +155,10 @@ impl SlideSource for ComputedLevels {
 
     fn computed_is_cached(&self) -> bool {
         self.kept.load(Ordering::Relaxed) >= self.levels.iter().map(tiles_of).sum::<usize>()
+    }
+
+    fn companions(&self) -> &[PathBuf] {
+        self.inner.companions()
     }
 
     fn check(&self) -> Result<(), SlideError> {

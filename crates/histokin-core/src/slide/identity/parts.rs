@@ -24,16 +24,20 @@ pub(super) fn of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if dicom::is_dicom(&start) {
         return Ok(dicom::level_0(path));
     }
+    let mut parts = vec![path.to_owned()];
+    parts.extend(companions(path));
+    parts.truncate(MAX_PARTS);
+    Ok(parts)
+}
+
+/// Returns the files of the MIRAX or Hamamatsu VMS slide at `path` besides itself; none for other formats.
+pub(in crate::slide) fn companions(path: &Path) -> Vec<PathBuf> {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let companions = match extension.to_str() {
+    match extension.to_str() {
         Some("mrxs") => mirax(path),
         Some("vms" | "vmu") => named_in(path, path.parent().unwrap_or(Path::new("")), |_| true),
         _ => Vec::new(),
-    };
-    let mut parts = vec![path.to_owned()];
-    parts.extend(companions);
-    parts.truncate(MAX_PARTS);
-    Ok(parts)
+    }
 }
 
 /// Returns the files in the folder of a MIRAX slide: `Slidedat.ini`, and the index and data files that it

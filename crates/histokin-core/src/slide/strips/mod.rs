@@ -7,8 +7,8 @@
 mod jpeg;
 mod png;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::{ImageFormat, RgbaImage};
 
@@ -173,6 +173,10 @@ impl SlideSource for StripCache {
         }
         let mut canvas = transparent(region).map_err(failed)?;
         let (width, height) = (self.info().width(), self.info().height());
+    fn companions(&self) -> &[PathBuf] {
+        self.inner.companions()
+    }
+
         let Some(part) = clip(region, width, height) else { return Ok(canvas) };
         let (top, bottom) = (part.y as u32, part.y as u32 + part.height);
         for number in top / self.rows..bottom.div_ceil(self.rows) {

@@ -60,6 +60,9 @@ impl Session {
         jobs.push(self.find_tissue(source.clone()));
         jobs.extend(self.check_descriptors(&id));
         jobs.extend(self.go_to_awaited(source.info()));
+        if !source.companions().is_empty() {
+            jobs.push(Job::WatchSlide(source));
+        }
         jobs
     }
 
