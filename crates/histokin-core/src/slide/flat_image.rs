@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbaImage};
 
 use super::calibration::calibrate;
+use super::decoded_once::DecodedOnce;
 use super::strips::{self, StripPicture};
 use super::{Level, Reader, SlideError, SlideInfo, SlideSource};
 use super::{clip, identity, one_line, picture_resolution, transparent, unread};
 use crate::geometry::{LevelRect, MicronsPerPixel};
-use crate::memory::{Budget, Kind, MemoryCache};
 
 /// Maximum number of pixels of a plain picture that is held in memory as a whole: 16,384 squared, 1 GiB.
 const MAX_PIXELS: u64 = 1 << 28;
@@ -27,11 +27,8 @@ const MAX_DECODER_BYTES: u64 = MAX_PIXELS * 8;
 /// A plain picture, decoded as a whole on the first read.
 pub(super) struct FlatImage {
     info: SlideInfo,
-    /// The decoded picture, under the key [`WHOLE`], until its memory is needed for other data.
-    memory_cache: MemoryCache,
-    /// Why the picture cannot be decoded, once that was tried. Locked while decoding, so that it is decoded
-    /// only once.
-    problem: Mutex<Option<String>>,
+    /// The picture, under the key [`WHOLE`].
+    decoded: DecodedOnce,
 }
 
 /// Key of the whole picture in the cache.
@@ -98,8 +95,7 @@ pub(super) fn open(
     if is_in_strips {
         return Ok(Arc::new(StripPicture::new(info, format)));
     }
-    let memory_cache = MemoryCache::new(Budget::of_process(), Kind::Shown);
-    Ok(Arc::new(FlatImage { info, memory_cache, problem: Mutex::new(None) }))
+    Ok(Arc::new(FlatImage { info, decoded: DecodedOnce::new() }))
 }
 
 /// Returns the EXIF orientation of the picture at `path`, from 1 to 8; 1 if it states none.
@@ -120,7 +116,7 @@ impl SlideSource for FlatImage {
         if region.level > 0 {
             return Err(failed("a plain picture has only one level".to_owned()));
         }
-        let pixels = self.pixels().map_err(failed)?;
+        let pixels = self.decoded.get(WHOLE, failed, || decode(&self.info.path).map_err(failed))?;
         if pixels.dimensions() != (self.info.width(), self.info.height()) {
             return Err(failed("the file was replaced after it was opened".to_owned()));
         }
@@ -150,26 +146,6 @@ pub(super) fn embedded_profile(path: &Path) -> Result<Option<Vec<u8>>, SlideErro
     let mut decoder =
         reader(path).map_err(failed)?.into_decoder().map_err(|error| failed(error.to_string()))?;
     decoder.icc_profile().map_err(|error| failed(error.to_string()))
-}
-
-impl FlatImage {
-    /// Returns the whole picture from the cache, or decodes it.
-    fn pixels(&self) -> Result<Arc<RgbaImage>, String> {
-        if let Some(pixels) = self.memory_cache.get(WHOLE) {
-            return Ok(pixels);
-        }
-        // A poisoned lock is harmless: no code that can panic leaves a wrong reason in it.
-        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &*problem {
-            return Err(reason.clone());
-        }
-        if let Some(pixels) = self.memory_cache.get(WHOLE) {
-            return Ok(pixels);
-        }
-        let pixels = Arc::new(decode(&self.info.path).inspect_err(|reason| *problem = Some(reason.clone()))?);
-        self.memory_cache.insert(WHOLE, pixels.as_raw().len(), pixels.clone());
-        Ok(pixels)
-    }
 }
 
 fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, String> {

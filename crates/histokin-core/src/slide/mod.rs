@@ -7,6 +7,7 @@
 pub mod calibration;
 pub mod colour_profile;
 pub mod computed;
+mod decoded_once;
 pub mod dicom;
 mod flat_image;
 mod identity;
@@ -423,11 +424,11 @@ impl SlideSource for KnownAs {
         self.source.computed_is_cached()
     }
 
-    fn check(&self) -> Result<(), SlideError> {
     fn companions(&self) -> &[PathBuf] {
         self.source.companions()
     }
 
+    fn check(&self) -> Result<(), SlideError> {
         self.source.check()
     }
 
@@ -494,8 +495,8 @@ fn open_with(
     }
     untrusted::open(path).map_err(|error| failed(error.to_string()))?;
     let owned = path.to_owned();
-    if let Some((program, limits)) = trust::decoder_for(path) {
     let companions = identity::companions(path);
+    if let Some((program, limits)) = trust::decoder_for(path) {
         let order = Order { program, path: owned, user_mpp, raw_tiles_allowed, limits };
         let open = move || Ok(Arc::new(IsolatedSource::open(order.clone())?) as Arc<dyn SlideSource>);
         let steady = ReconnectingSource::new(Box::new(open), Stamp::of(&metadata), companions, None)?;

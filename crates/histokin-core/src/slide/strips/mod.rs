@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use image::{ImageFormat, RgbaImage};
 
+use super::decoded_once::DecodedOnce;
 use super::flat_image::embedded_profile;
 use super::reduced::read_in_parts;
 use super::{SlideError, SlideInfo, SlideSource, clip, transparent};
 use crate::geometry::LevelRect;
-use crate::memory::{Budget, Kind, MemoryCache};
 
 /// Maximum number of pixels of a picture that is read in strips: at 1/8 it still fits into memory.
 const MAX_PIXELS: u64 = 1 << 32;
@@ -114,10 +114,7 @@ pub(super) struct StripCache {
     /// Number of rows of a strip.
     rows: u32,
     /// Strips by their number, and the picture at 1/8 under the key [`REDUCED`].
-    memory_cache: MemoryCache,
-    /// Why the picture cannot be decoded, once that is known, since each attempt takes seconds. Locked while
-    /// decoding.
-    problem: Mutex<Option<String>>,
+    decoded: DecodedOnce,
 }
 
 /// Key of the picture at 1/8 in the cache.
@@ -128,35 +125,7 @@ impl StripCache {
     pub fn new(inner: Arc<dyn SlideSource>) -> Self {
         // A multiple of 16: libjpeg-turbo decodes blocks of up to 16 rows.
         let rows = (STRIP_PIXELS / inner.info().width().max(1)).max(16) / 16 * 16;
-        let memory_cache = MemoryCache::new(Budget::of_process(), Kind::Shown);
-        Self { inner, rows, memory_cache, problem: Mutex::new(None) }
-    }
-
-    /// Returns the pixels cached under `key`, or decodes and caches them.
-    fn cached(
-        &self,
-        key: u64,
-        region: &LevelRect,
-        decode: impl Fn() -> Result<RgbaImage, SlideError>,
-    ) -> Result<Arc<RgbaImage>, SlideError> {
-        if let Some(pixels) = self.memory_cache.get(key) {
-            return Ok(pixels);
-        }
-        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = problem.clone() {
-            return Err(SlideError::Read { path: self.info().path.clone(), region: *region, reason });
-        }
-        if let Some(pixels) = self.memory_cache.get(key) {
-            return Ok(pixels);
-        }
-        let pixels = decode().inspect_err(|error| {
-            if let SlideError::Read { reason, .. } = error {
-                *problem = Some(reason.clone());
-            }
-        })?;
-        let pixels = Arc::new(pixels);
-        self.memory_cache.insert(key, pixels.as_raw().len(), pixels.clone());
-        Ok(pixels)
+        Self { inner, rows, decoded: DecodedOnce::new() }
     }
 }
 
@@ -173,17 +142,13 @@ impl SlideSource for StripCache {
         }
         let mut canvas = transparent(region).map_err(failed)?;
         let (width, height) = (self.info().width(), self.info().height());
-    fn companions(&self) -> &[PathBuf] {
-        self.inner.companions()
-    }
-
         let Some(part) = clip(region, width, height) else { return Ok(canvas) };
         let (top, bottom) = (part.y as u32, part.y as u32 + part.height);
         for number in top / self.rows..bottom.div_ceil(self.rows) {
             let y = number * self.rows;
             let rows = self.rows.min(height - y);
             let strip = LevelRect { level: 0, x: 0, y: y.into(), width, height: rows };
-            let pixels = self.cached(number.into(), region, || self.inner.read(&strip))?;
+            let pixels = self.decoded.get(number.into(), failed, || self.inner.read(&strip))?;
             let (first, last) = (top.max(y), bottom.min(y + rows));
             let found =
                 image::imageops::crop_imm(&*pixels, part.x as u32, first - y, part.width, last - first);
@@ -200,10 +165,16 @@ impl SlideSource for StripCache {
         if factor != EIGHTH || !is_aligned || !is_inside {
             return read_in_parts(&|part| self.read(part), region, factor);
         }
-        let reduced = self.cached(REDUCED, region, || self.inner.read_reduced(&whole, EIGHTH))?;
+        let failed =
+            |reason: String| SlideError::Read { path: self.info().path.clone(), region: *region, reason };
+        let reduced = self.decoded.get(REDUCED, failed, || self.inner.read_reduced(&whole, EIGHTH))?;
         let (x, y) = (region.x as u32 / EIGHTH, region.y as u32 / EIGHTH);
         let (width, height) = (region.width.div_ceil(EIGHTH), region.height.div_ceil(EIGHTH));
         Ok(image::imageops::crop_imm(&*reduced, x, y, width, height).to_image())
+    }
+
+    fn companions(&self) -> &[PathBuf] {
+        self.inner.companions()
     }
 
     fn check(&self) -> Result<(), SlideError> {
