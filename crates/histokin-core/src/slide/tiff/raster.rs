@@ -130,7 +130,7 @@ impl Raster {
 
     /// Divides long uncompressed strips, so that small regions do not require reading a whole strip.
     fn divide_strips(&mut self, row_bytes: u64) {
-        let whole = row_bytes * u64::from(self.chunk_height);
+        let whole = row_bytes.saturating_mul(self.chunk_height.into());
         if self.is_tiled || self.is_planar || !self.codec.is_none() || whole <= 2 * STRIP_PART {
             return;
         }
@@ -141,17 +141,20 @@ impl Raster {
             Some(rows) if rows < self.chunk_height => rows,
             _ => return,
         };
+        let chunks = self.height.div_ceil(rows);
+        if u64::from(chunks) > most_chunks(self.file_size) {
+            return;
+        }
         let parts = u64::from(self.chunk_height.div_ceil(rows));
         let part = u64::from(rows) * row_bytes;
         let split = |location: &Location| {
             let location = *location;
             (0..parts).map(move |index| Location {
-                offset: location.offset.saturating_add(index * part),
-                length: location.length.saturating_sub(index * part).min(part),
+                offset: location.offset.saturating_add(index.saturating_mul(part)),
+                length: location.length.saturating_sub(index.saturating_mul(part)).min(part),
             })
         };
-        let chunks = self.height.div_ceil(rows) as usize;
-        self.locations = self.locations.iter().flat_map(split).take(chunks).collect();
+        self.locations = self.locations.iter().flat_map(split).take(chunks as usize).collect();
         self.chunk_height = rows;
     }
 

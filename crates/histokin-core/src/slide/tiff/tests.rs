@@ -483,7 +483,11 @@ fn tiles_that_claim_too_much_are_refused_before_memory_is_taken() {
             .with(323, 4, &[edge])
             .with(259, 3, &[compression])
     };
-    for made in [huge(8, 1 << 31), huge(50000, 16_000), huge(5, 12_000), huge(1, 1 << 20)] {
+    let side = u64::from(u32::MAX);
+    let strip = MadePage::new((u32::MAX, u32::MAX), None, vec![vec![1; 64]]).of_samples(&[8, 8, 8], 2);
+    let made =
+        [huge(8, 1 << 31), huge(50000, 16_000), huge(5, 12_000), huge(1, 1 << 20), huge(1, side), strip];
+    for made in made {
         let opened = opened(&file_of(&[made], false, true));
         if let Ok(slide) = &opened.slide {
             let error = slide.read(&LevelRect { level: 0, x: 0, y: 0, width: 8, height: 8 }).unwrap_err();
