@@ -169,6 +169,7 @@ def main(folder):
         "descriptors": [descriptors()],
         "features": [fixture("evaluation/trident.h5"), fixture("evaluation/clam.h5"), fixture("evaluation/trident_half.h5"),
                      safetensors([("features", "F32", [1, 2], bytes(8)), ("coords", "I64", [1, 2], bytes(16))])],
+        "dicom": [dicom()],
         "index_segment": [index()],
         "jpeg_tile": [first_tile()],
         "labels": [LABELS, GEOJSON, ASAP],
