@@ -95,5 +95,5 @@ fn a_project_that_this_version_cannot_even_show_says_so() {
     let words = Project::open(folder.path()).unwrap_err().to_string();
     assert!(words.contains("newer version") && words.contains("update histokin"), "{words}");
     let folder = project_with("settings = 4\n");
-    assert!(Project::open(folder.path()).unwrap_err().to_string().contains("does not tell its format"));
+    assert!(Project::open(folder.path()).unwrap_err().to_string().contains("does not state its format"));
 }
