@@ -106,7 +106,7 @@ pub fn table(sample: &Sample, comparison: &Comparison) -> String {
             String::new(),
             "Matches after judgements: P@20 of the matches without a judgement".to_owned(),
         ]);
-        lines.extend(aligned(&marks_rows(comparison)));
+        lines.extend(aligned(&feedback_rows(comparison)));
     }
     lines.extend([String::new(), addr_title(comparison)]);
     lines.extend(aligned(&addr_rows(comparison)));
@@ -126,7 +126,7 @@ fn headline_rows(headline: &Headline, sample: &Sample, comparison: &Comparison) 
     std::iter::once(head).chain(headline.rows.iter().map(row)).collect()
 }
 
-fn marks_rows(comparison: &Comparison) -> Vec<Vec<String>> {
+fn feedback_rows(comparison: &Comparison) -> Vec<Vec<String>> {
     let counts = feedback::JUDGEMENTS.iter().map(|count| feedback::count_of(*count));
     let head = std::iter::once("encoder".to_owned()).chain(counts).collect();
     let row = |one: &EncoderResult| {
